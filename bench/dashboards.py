@@ -31,7 +31,7 @@ from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import PAGES
 from app.web.security.sessions import hash_token
 from bench import generate, server
-from tests.app_fixtures import Colleague, Door, settings_for
+from tests.app_fixtures import Colleague, UserClient, settings_for
 
 SIZES = {"leads": 100_000, "customers": 20_000, "tickets": 50_000, "tasks": 150_000, "activities": 1_000}
 PEOPLE = (generate.MANAGER, generate.SALES, generate.SUPPORT)
@@ -39,7 +39,7 @@ PERIODS = ("month", "week")
 
 
 def sign_in(session: Session, name: str) -> Colleague:
-    """A sign-in of this user for `Door`."""
+    """A sign-in of this user for `UserClient`."""
     user = session.scalars(select(User).where(User.username == name)).one()
     digest, later = hash_token(f"cookie-{name}"), datetime.now(UTC) + timedelta(days=1)
     if session.scalars(select(SignIn).where(SignIn.token_hash == digest)).first() is None:
@@ -64,7 +64,7 @@ class Cost:
     kept_statements: int
 
 
-def timed(client: Door, path: str, rounds: int, database: server.Database) -> Cost | None:
+def timed(client: UserClient, path: str, rounds: int, database: server.Database) -> Cost | None:
     """What this page costs, measured anew each time; None if there is none."""
     if client.screen(path).status_code != 200:  # which fills all other caches
         return None
@@ -83,7 +83,7 @@ def timed(client: Door, path: str, rounds: int, database: server.Database) -> Co
     )
 
 
-def _round(client: Door, path: str, database: server.Database, anew: bool) -> tuple[float, float, float, int]:
+def _round(client: UserClient, path: str, database: server.Database, anew: bool) -> tuple[float, float, float, int]:
     """Milliseconds of one request, of its CPU and of MariaDB's, and its statements; `anew`: no figure is kept."""
     if anew:
         widget_data.forget()
@@ -114,7 +114,7 @@ def measured(
     """(person, page, period) -> what it costs."""
     found = {}
     for who in people:
-        client = Door(app, who)
+        client = UserClient(app, who)
         for page in PAGES:
             for period in PERIODS:
                 each = timed(client, f"/dashboard/{page.name}?period={period}", rounds, database)

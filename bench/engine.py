@@ -167,7 +167,7 @@ def push(experiment: Experiment) -> Rows:
             outsider(field, CRM_REDIS_URL=redis.url) as outside,
             wires(web, "ben") as sockets,
         ):
-            ben, make = field.world.people["ben"].id, field.world.make
+            ben, make = field.crm.people["ben"].id, field.crm.make
             gives = {
                 "a commit of a process that is no web process": lambda key: outside.give(key, ben),
                 "a commit through REST (from its answer)": lambda key: _give(web.port, key),

@@ -1,11 +1,11 @@
 """The product in a test: a migrated database, users of every role, makers for records, and clients for requests.
 
-    def test_ben_does_not_see_anas_lead(people, make, door):
+    def test_ben_does_not_see_anas_lead(people, make, client):
         lead = make.lead("ana")
-        assert door("ben").rest("GET", f"lead/{lead.id}").status_code == 404
+        assert client("ben").rest("GET", f"lead/{lead.id}").status_code == 404
 
 The users: ana reports to mia, ben to max (sales); cleo reports to sam (support); rhea is Compliance, root is Admin.
-`world` bundles everything for one application; `maria` is the same on MariaDB.
+`crm` bundles everything for one application; `maria` is the same on MariaDB.
 """
 
 from __future__ import annotations
@@ -142,7 +142,7 @@ class Colleague:
     username: str
 
 
-class Door:
+class UserClient:
     """A client for one user: REST with an API key, pages with a session cookie."""
 
     def __init__(self, app: Flask, who: Colleague | None) -> None:
@@ -210,15 +210,15 @@ class Make:
 
     _serial = itertools.count(1)
 
-    def __init__(self, world: World) -> None:
-        self.world = world
+    def __init__(self, crm: Crm) -> None:
+        self.crm = crm
 
     def _as(self, who: Any, at: datetime) -> ChangeContext:
         """A change by this user, who may do everything with customers."""
-        return ChangeContext(self.world.id_of(who), at, vault=self.world.vault, customer_rights=ALL_RIGHTS)
+        return ChangeContext(self.crm.id_of(who), at, vault=self.crm.vault, customer_rights=ALL_RIGHTS)
 
     def _committed(self, row: Any) -> Any:
-        self.world.session.commit()
+        self.crm.session.commit()
         return row
 
     def mobile(self) -> str:
@@ -227,11 +227,11 @@ class Make:
 
     def lead(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
         """A lead of this user, with a first task unless task={}; `status` by label."""
-        _status(self.world.session, LeadStatus, values)
+        _status(self.crm.session, LeadStatus, values)
         contact = {"first_name": "Ravi", "last_name": "Kumar", "mobile": self.mobile()}
         return self._committed(
             leads.create(
-                self.world.session,
+                self.crm.session,
                 contact | values,
                 self._as(who, at),
             )
@@ -239,7 +239,7 @@ class Make:
 
     def ticket(self, who: Any = "cleo", at: datetime = NOW, **values: Any) -> Any:
         """A ticket of this user, with a first task unless task={}; `status` by label."""
-        session = self.world.session
+        session = self.crm.session
         _status(session, TicketStatus, values)
         subject = session.scalars(select(TicketSubject.id).order_by(TicketSubject.id)).first()
         return self._committed(tickets.create(session, {"subject_ids": [subject], **values}, self._as(who, at)))
@@ -249,7 +249,7 @@ class Make:
         contact = {"first_name": "Asha", "last_name": "Patel", "mobile": self.mobile()}
         return self._committed(
             customers.create(
-                self.world.session,
+                self.crm.session,
                 contact | values,
                 self._as(who, at),
             )
@@ -259,7 +259,7 @@ class Make:
         """An open task of a lead or ticket, due in a day."""
         parent = {"lead_id": about.id} if about.__tablename__ == "leads" else {"ticket_id": about.id}
         given = {"title": "Call back", "due_on": at + timedelta(days=1), **parent, **values}
-        return self._committed(tasks.create(self.world.session, given, ChangeContext(self.world.id_of(who), at)))
+        return self._committed(tasks.create(self.crm.session, given, ChangeContext(self.crm.id_of(who), at)))
 
     def call(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
         """An outgoing call of this user, a month earlier, so that it is in the past on any clock."""
@@ -271,33 +271,33 @@ class Make:
             "duration_seconds": 60,
             **values,
         }
-        return self._committed(calls.create(self.world.session, given, Stamp(self.world.id_of(who), at)))
+        return self._committed(calls.create(self.crm.session, given, Stamp(self.crm.id_of(who), at)))
 
     def message(self, who: Any = "ana", at: datetime = NOW, **values: Any) -> Any:
         """An SMS in the outbox."""
         given = {"channel": "sms", "peer": "9820012345", "body": "Namaste", **values}
-        return self._committed(messages.enqueue(self.world.session, given, Stamp(self.world.id_of(who), at)))
+        return self._committed(messages.enqueue(self.crm.session, given, Stamp(self.crm.id_of(who), at)))
 
     def request(self, about: Any, wanted: Any, who: Any = "ana", at: datetime = NOW, reason: str = "I know him") -> Any:
         """`who` requests that the record be assigned to `wanted`."""
-        row = self.world.session.merge(about)
-        ids = self.world.id_of(wanted), self.world.id_of(who)
-        return self._committed(assignment_requests.create(self.world.session, row, ids[0], reason, Stamp(ids[1], at)))
+        row = self.crm.session.merge(about)
+        ids = self.crm.id_of(wanted), self.crm.id_of(who)
+        return self._committed(assignment_requests.create(self.crm.session, row, ids[0], reason, Stamp(ids[1], at)))
 
     def give(self, about: Any, who: Any, by: Any = "root", at: datetime = NOW) -> Any:
         """Assign a lead or ticket to this user."""
-        row = self.world.session.merge(about)
+        row = self.crm.session.merge(about)
         assignment.assign(
-            self.world.session,
+            self.crm.session,
             row,
-            assignment.NewAssignee(self.world.id_of(who), "direct"),
-            Stamp(self.world.id_of(by), at),
+            assignment.NewAssignee(self.crm.id_of(who), "direct"),
+            Stamp(self.crm.id_of(by), at),
         )
         return self._committed(row)
 
     def mask(self, role: str, **levels: str) -> None:
         """Set the role's field masks: mask("Sales User", mobile="last4", pan="full")."""
-        session = self.world.session
+        session = self.crm.session
         role_id = session.scalars(select(models.Role.id).where(models.Role.name == role)).one()
         for field, level in levels.items():
             same = (models.FieldMask.role_id == role_id, models.FieldMask.field == field)
@@ -306,7 +306,7 @@ class Make:
 
     def cell(self, role: str, module: str, verb: str, level: str) -> None:
         """Set one cell of the role matrix; FAB's permissions are synced from it."""
-        session = self.world.session
+        session = self.crm.session
         held = session.scalars(select(models.Role).where(models.Role.name == role)).one()
         same = (
             models.ModulePermission.role_id == held.id,
@@ -321,7 +321,7 @@ class Make:
 
     def user(self, name: str, role: str, manager: Any = None, **columns: Any) -> Colleague:
         """Add a user, with an API key and a session cookie."""
-        session = self.world.session
+        session = self.crm.session
         held = session.scalars(select(models.Role).where(models.Role.name == role)).one()
         row = models.User(
             first_name=name.title(),
@@ -331,7 +331,7 @@ class Make:
             active=True,
             password=PASSWORD_HASH,
             roles=[held],
-            manager_id=self.world.id_of(manager) if manager else None,
+            manager_id=self.crm.id_of(manager) if manager else None,
             **columns,
         )
         session.add(row)
@@ -354,7 +354,7 @@ class Make:
             )
         )
         session.commit()
-        made = self.world.people[name] = Colleague(row.id, name)
+        made = self.crm.people[name] = Colleague(row.id, name)
         return made
 
 
@@ -363,7 +363,7 @@ def _status(session: Session, master: Any, values: dict[str, Any]) -> None:
         values["status_id"] = session.scalars(select(master.id).where(master.label == values.pop("status"))).one()
 
 
-class World:
+class Crm:
     """One application with its users: sessions, makers and clients."""
 
     def __init__(self, app: Flask) -> None:
@@ -386,7 +386,7 @@ class World:
         return session
 
     def until_closed(self, opened: Any) -> Any:
-        """The same, to be closed with this world."""
+        """The same, to be closed with this CRM."""
         self._open.append(opened)
         return opened
 
@@ -407,9 +407,9 @@ class World:
             return self.people[who].id
         return who if who is None or isinstance(who, int) else int(who.id)
 
-    def door(self, who: str | Colleague | None) -> Door:
+    def client(self, who: str | Colleague | None) -> UserClient:
         """A client for the user; None: not signed in."""
-        return Door(self.app, self.people[who] if isinstance(who, str) else who)
+        return UserClient(self.app, self.people[who] if isinstance(who, str) else who)
 
     def rows(self, query: Any) -> list[Any]:
         """The query's current result, as the system; rows of one column as plain values."""
@@ -507,41 +507,41 @@ def app(app_with: AppMaker) -> Flask:
 
 
 @pytest.fixture
-def world(app: Flask) -> Iterator[World]:
+def crm(app: Flask) -> Iterator[Crm]:
     """Everything about the application in one place."""
-    world = World(app)
-    yield world
-    world.close()
+    crm = Crm(app)
+    yield crm
+    crm.close()
 
 
 @pytest.fixture
-def people(world: World) -> dict[str, Colleague]:
+def people(crm: Crm) -> dict[str, Colleague]:
     """Name -> colleague, for ids."""
-    return world.people
+    return crm.people
 
 
 @pytest.fixture
-def session(world: World) -> Session:
+def session(crm: Crm) -> Session:
     """A session as the system; the same that `make` commits."""
-    return world.session
+    return crm.session
 
 
 @pytest.fixture
-def make(world: World) -> Make:
+def make(crm: Crm) -> Make:
     """Makers of records."""
-    return world.make
+    return crm.make
 
 
 @pytest.fixture
-def door(world: World) -> Callable[[str | None], Door]:
-    """door("ana") is a client for Ana; door(None) is not signed in."""
-    return world.door
+def client(crm: Crm) -> Callable[[str | None], UserClient]:
+    """client("ana") is a client for Ana; client(None) is not signed in."""
+    return crm.client
 
 
 @pytest.fixture
-def stored(world: World) -> Callable[[Any], dict[str, Any] | None]:
+def stored(crm: Crm) -> Callable[[Any], dict[str, Any] | None]:
     """stored(row): its columns as they are now."""
-    return world.stored
+    return crm.stored
 
 
 @pytest.fixture(scope="session")
@@ -617,8 +617,8 @@ def maria_app(maria_pool: AppPool) -> Iterator[Flask]:
 
 
 @pytest.fixture
-def maria(maria_app: Flask) -> Iterator[World]:
+def maria(maria_app: Flask) -> Iterator[Crm]:
     """Everything about the application on MariaDB."""
-    world = World(maria_app)
-    yield world
-    world.close()
+    crm = Crm(maria_app)
+    yield crm
+    crm.close()

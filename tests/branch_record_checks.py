@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app import access, create_app, models
 from app.domain import audit_chain, change_events
 from app.extensions import db
-from tests.app_fixtures import Colleague, Door, settings_for, settle
+from tests.app_fixtures import Colleague, UserClient, settings_for, settle
 
 
 def main() -> None:
@@ -27,8 +27,8 @@ def main() -> None:
         for verb in ("read", "create", "write", "delete", "bulk"):
             session.add(models.ModulePermission(role_id=role.id, module="Branch", verb=verb, level="own"))
         session.commit()
-    doors = {name: Door(app, Colleague(ids[name], name)) for name in ("root", "ana", "ben", "cleo")}
-    lead_to_all(doors)
+    clients = {name: UserClient(app, Colleague(ids[name], name)) for name in ("root", "ana", "ben", "cleo")}
+    lead_to_all(clients)
     with app.app_context():
         loads_demo(app)
         events = change_events.EVENTS
@@ -36,9 +36,9 @@ def main() -> None:
     sys.stdout.write("all of it works\n")
 
 
-def lead_to_all(doors: dict[str, Door]) -> None:
+def lead_to_all(clients: dict[str, UserClient]) -> None:
     """List, filters, form, REST, OpenAPI, matrix, menu, search, timeline, bulk, masks, access, audit."""
-    root, ana, ben, cleo = doors["root"], doors["ana"], doors["ben"], doors["cleo"]
+    root, ana, ben, cleo = clients["root"], clients["ana"], clients["ben"], clients["cleo"]
     assert root.form("/branches/add", {"name": "Dadar", "city": "Mumbai", "mobile": "98200 11111"}).status_code == 302
     missing = root.form("/branches/add", {"name": "Nowhere"})
     assert missing.status_code == 422 and "Please fill this in." in text_of(missing)
@@ -83,9 +83,9 @@ def loads_demo(app: Any) -> None:
         assert "deletion" in entries and audit_chain.verify(session).faults == []
 
 
-def names(door: Door) -> set[str]:
+def names(client: UserClient) -> set[str]:
     """The names of the branches in the user's list."""
-    answer = door.rest("GET", "branch/")
+    answer = client.rest("GET", "branch/")
     assert answer.status_code == 200, answer.get_json()
     return {row["name"] for row in answer.get_json()["result"]}
 

@@ -1,6 +1,6 @@
 """A deployment: users on one database, servers that serve it, and the sockets of their pages.
 
-The test's own process is a further one: what a person does at its doors happens elsewhere for the servers.
+The test's own process is a further one: what a person does at its endpoints happens elsewhere for the servers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any
 
 from flask import Flask
 
-from tests.app_fixtures import FIELD_KEY, SECRET_KEY, World
+from tests.app_fixtures import FIELD_KEY, SECRET_KEY, Crm
 from tests.raw_sockets import Ear
 from tests.servers import LiveServer, Redis, eventually
 
@@ -22,21 +22,21 @@ _serial = itertools.count(1)
 SOON = 60.0
 
 
-class House:
+class Deployment:
     """The users on one MariaDB, and the servers that serve it."""
 
-    def __init__(self, world: World, servers: list[LiveServer]) -> None:
-        self.world, self.servers = world, servers
+    def __init__(self, crm: Crm, servers: list[LiveServer]) -> None:
+        self.crm, self.servers = crm, servers
         self.redis: Redis | None = None
         self._ears: list[Ear] = []
 
     def somebody(self, role: str = "Sales User") -> str:
         """Add a user and return their name."""
-        return str(self.world.make.user(f"p{next(_serial)}", role).username)
+        return str(self.crm.make.user(f"p{next(_serial)}", role).username)
 
     def lead(self, who: str) -> Any:
         """A lead created by root and assigned to this user."""
-        return self.world.make.give(self.world.make.lead("root"), who)
+        return self.crm.make.give(self.crm.make.lead("root"), who)
 
     def ears(self, name: str, by: str = "key", each: int = 3) -> list[Ear]:
         """This many sockets of the user on each server, spread over its workers."""
@@ -55,19 +55,19 @@ class House:
 
     def headers(self, name: str, by: str = "key") -> dict[str, str]:
         """The headers that authenticate the user: API key or browser cookie."""
-        door = self.world.door(name)
+        client = self.crm.client(name)
         if by == "key":
-            return door.headers
-        return {"Cookie": f"crm={door.browser.get_cookie('crm').value}"}
+            return client.headers
+        return {"Cookie": f"crm={client.browser.get_cookie('crm').value}"}
 
     def note(self, lead: Any, who: str = "root") -> None:
         """Write a note, in another process."""
-        answer = self.world.door(who).form(f"/leads/note/{lead.id}", {"text": "He called", "body": "He called"})
+        answer = self.crm.client(who).form(f"/leads/note/{lead.id}", {"text": "He called", "body": "He called"})
         assert answer.status_code == 302, answer.text[:300]
 
     def give(self, lead: Any, to: str) -> None:
         """Reassign the lead as root, over REST."""
-        answer = self.world.door("root").rest("POST", f"lead/{lead.id}/assign", {"assign_to": to})
+        answer = self.crm.client("root").rest("POST", f"lead/{lead.id}/assign", {"assign_to": to})
         assert answer.status_code == 200, answer.text[:300]
 
     def close(self) -> None:
@@ -78,16 +78,16 @@ class House:
 
 
 @contextlib.contextmanager
-def open_house(app: Flask, folder: Path, servers: int, **settings: str) -> Iterator[House]:
+def open_deployment(app: Flask, folder: Path, servers: int, **settings: str) -> Iterator[Deployment]:
     """This many servers on the app's database; `settings` as environment variables."""
-    world = World(app)
+    crm = Crm(app)
     known = {"CRM_SECRET_KEY": SECRET_KEY, "CRM_FIELD_KEY": FIELD_KEY, "CRM_THREADS": "32", **settings}
     with contextlib.ExitStack() as stack:
         up = [stack.enter_context(LiveServer(folder / f"server{n}", **known)) for n in range(servers)]
-        house = House(world, up)
-        stack.callback(house.close)
-        yield house
-    world.close()
+        deployment = Deployment(crm, up)
+        stack.callback(deployment.close)
+        yield deployment
+    crm.close()
 
 
 def all_hear(ears: list[Ear], name: str, fits: Callable[[Any], bool] = lambda value: True) -> None:
@@ -100,9 +100,9 @@ def all_end(ears: list[Ear]) -> None:
         eventually(lambda ear=ear: not ear.is_open, "the socket stays open", SOON)
 
 
-def watched(house: House, name: str, lead: Any, each: int = 3) -> list[Ear]:
+def watched(deployment: Deployment, name: str, lead: Any, each: int = 3) -> list[Ear]:
     """Sockets that watch the lead; a first note proves that they do."""
-    ears = [ear.watch("lead", lead.id) for ear in house.ears(name, each=each)]
+    ears = [ear.watch("lead", lead.id) for ear in deployment.ears(name, each=each)]
     for ear in ears:
-        eventually(lambda ear=ear: bool(ear.named("activity")) or bool(house.note(lead)), "nobody watches", SOON)
+        eventually(lambda ear=ear: bool(ear.named("activity")) or bool(deployment.note(lead)), "nobody watches", SOON)
     return ears

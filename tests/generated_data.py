@@ -1,11 +1,11 @@
-"""A large house on MariaDB, made by the generator of the benchmarks, in which a scan is plainly visible.
+"""A large dataset on MariaDB, made by the generator of the benchmarks, in which a scan is plainly visible.
 
-    def test_a_list_reads_little(house):
-        assert house.rows_read("sales", "/leads/") < 3000
+    def test_a_list_reads_little(dataset):
+        assert dataset.rows_read("sales", "/leads/") < 3000
 
 20,000 leads (of which the Sales User has one in forty: 500), 5,000 customers, 5,000 tickets, 30,000 tasks, 50,000
 calls, 100,000 timeline entries and 40 users; the manager sees all of them. The users of `app_fixtures.PEOPLE` are there
-too, without rows. `house` lives as long as the tests of a module and is only read.
+too, without rows. `dataset` lives as long as the tests of a module and is only read.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from app.web.security import security_manager
 from app.web.security.sessions import hash_token
 from bench import generate
 from tests.app_fixtures import PEOPLE as NAMES
-from tests.app_fixtures import Door, World, settings_for
+from tests.app_fixtures import Crm, UserClient, settings_for
 from tests.servers import Databases
 
 SIZES = generate.Sizes.of(20_000)
@@ -53,18 +53,18 @@ class RowsRead:
         return "\n".join(f"{rows:>8,}  {text[:6000]}" for rows, text in sorted(self.by_statement, reverse=True)[:4])
 
 
-class House:
+class Dataset:
     """The product on the generated data."""
 
-    def __init__(self, world: World) -> None:
-        self.world = world
-        self._doors: dict[str, Door] = {}
+    def __init__(self, crm: Crm) -> None:
+        self.crm = crm
+        self._doors: dict[str, UserClient] = {}
 
-    def door(self, who: str) -> Door:
+    def client(self, who: str) -> UserClient:
         """A client for "sales", "manager" or "support", or for any user name of the generator."""
         if who not in self._doors:
             name = PEOPLE.get(who, who)
-            self._doors[who] = GeneratedDoor(self.world.app, self.world.people[name])
+            self._doors[who] = GeneratedDoor(self.crm.app, self.crm.people[name])
         return self._doors[who]
 
     @contextmanager
@@ -72,18 +72,18 @@ class House:
         """Count the rows that this application's statements read inside."""
         found = RowsRead()
         before, after = partial(_before), partial(_after, found=found)
-        event.listen(self.world.engine, "before_cursor_execute", before)
-        event.listen(self.world.engine, "after_cursor_execute", after)
+        event.listen(self.crm.engine, "before_cursor_execute", before)
+        event.listen(self.crm.engine, "after_cursor_execute", after)
         try:
             yield found
         finally:
-            event.remove(self.world.engine, "before_cursor_execute", before)
-            event.remove(self.world.engine, "after_cursor_execute", after)
+            event.remove(self.crm.engine, "before_cursor_execute", before)
+            event.remove(self.crm.engine, "after_cursor_execute", after)
 
     def cost(self, who: str, path: str, **more: Any) -> RowsRead:
         """The rows read by the second of two equal requests for a page or, under /api/, for REST."""
-        door = self.door(who)
-        ask = partial(door.rest, "GET") if path.startswith("/api/") else door.screen
+        client = self.client(who)
+        ask = partial(client.rest, "GET") if path.startswith("/api/") else client.screen
         ask(path, **more)  # fills the caches
         with self.counting() as found:
             answer = ask(path, **more)
@@ -95,7 +95,7 @@ class House:
         return self.cost(who, path, **more).total
 
 
-class GeneratedDoor(Door):
+class GeneratedDoor(UserClient):
     """A client for a user of the generator, whose API key has the generator's name and secret."""
 
     @property
@@ -122,8 +122,10 @@ def _after(connection: Any, _cursor: Any, statement: str, *_: Any, found: RowsRe
 
 
 @pytest.fixture(scope="module")
-def house(mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
-    """The generated house; the caches of access do not expire meanwhile."""
+def dataset(
+    mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Dataset]:
+    """The generated dataset; the caches of access do not expire meanwhile."""
     name = mariadb_server.create_database()
     mariadb_server.copy_database(settled_mariadb, name)
     folder = tmp_path_factory.mktemp("house")
@@ -131,20 +133,20 @@ def house(mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pyt
     with app.app_context():
         generate.fill(db.engine, SIZES)
     security_manager.sync_permissions(app)
-    world = World(app)
-    _sign_in(world)
+    crm = Crm(app)
+    _sign_in(crm)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(access.people, "CACHE_SECONDS", 3600)
-        yield House(world)
-    world.close()
+        yield Dataset(crm)
+    crm.close()
     mariadb_server.drop_database(name)
 
 
-def _sign_in(world: World) -> None:
-    """Give each user the session cookie of a `Door`, last seen "tomorrow", so that requests do not update it."""
+def _sign_in(crm: Crm) -> None:
+    """Give each user the session cookie of a `UserClient`, last seen "tomorrow", so that requests do not update it."""
     now = datetime.now(UTC)
-    with Session(world.engine) as session, access.as_system(session):
-        for name, who in world.people.items():
+    with Session(crm.engine) as session, access.as_system(session):
+        for name, who in crm.people.items():
             if name in NAMES:
                 continue
             signed = models.SignIn(token_hash=hash_token(f"cookie-{name}"), user_id=who.id, method="form")

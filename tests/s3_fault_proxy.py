@@ -25,7 +25,7 @@ class Way:
     def __init__(self, target: str) -> None:
         self.fault = ""
         self._target = (urlsplit(target).hostname or "", urlsplit(target).port or 0)
-        self._door = socket.create_server(("127.0.0.1", 0))
+        self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"http://127.0.0.1:{self._door.getsockname()[1]}"
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
@@ -34,7 +34,7 @@ class Way:
     def _serve(self) -> None:
         with suppress(OSError):
             while True:
-                connection, _address = self._door.accept()
+                connection, _address = self._listener.accept()
                 threading.Thread(target=self._answer, args=(connection,), daemon=True).start()
 
     def _answer(self, client: socket.socket) -> None:
@@ -65,7 +65,7 @@ class Way:
     def close(self) -> None:
         """End it."""
         self._ends.set()
-        self._door.close()
+        self._listener.close()
 
 
 def _pump(source: Any, target: Any) -> None:

@@ -11,7 +11,7 @@ from app.extensions import socketio
 from app.models import Lead
 from app.ops import queue
 from app.outbox import notice_delivery
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
 
 
@@ -51,21 +51,21 @@ def test_nothing_of_an_earlier_test_remains(app_with: AppMaker) -> None:
     assert {each.waiting for each in queue.depths() or ()} == {0}
 
 
-def test_the_database_is_put_back_first(world: World) -> None:
-    assert world.count(Lead) == 0
-    world.make.lead("ana")
+def test_the_database_is_put_back_first(crm: Crm) -> None:
+    assert crm.count(Lead) == 0
+    crm.make.lead("ana")
 
 
-def test_the_database_is_put_back_again(world: World) -> None:
-    assert world.count(Lead) == 0
+def test_the_database_is_put_back_again(crm: Crm) -> None:
+    assert crm.count(Lead) == 0
 
 
-def test_on_mariadb_it_is_put_back_first(maria: World) -> None:
+def test_on_mariadb_it_is_put_back_first(maria: Crm) -> None:
     assert maria.count(Lead) == 0
     maria.make.lead("ana")
     maria.new_session().execute(Lead.__table__.select().with_for_update())  # it is left open
 
 
-def test_on_mariadb_it_is_put_back_again(maria: World, maria_app: Flask) -> None:
+def test_on_mariadb_it_is_put_back_again(maria: Crm, maria_app: Flask) -> None:
     assert maria.count(Lead) == 0
     assert maria.app is maria_app

@@ -17,7 +17,7 @@ from app.web.api.resource import Resource
 from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import PAGES
 from app.web.records.screen import Screen
-from tests.app_fixtures import Door, World
+from tests.app_fixtures import Crm, UserClient
 from tests.factories import NOW
 
 #: The lead of a known customer: whether the person sees them, and the link in the audit.
@@ -32,8 +32,8 @@ _serial = count(1)
 
 
 @pytest.fixture(scope="module")
-def full(settled: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A World with many rows of every record that counts its SQL statements."""
+def full(settled: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crm]:
+    """A Crm with many rows of every record that counts its SQL statements."""
     import shutil
 
     from app import create_app
@@ -41,31 +41,31 @@ def full(settled: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Wor
 
     folder = tmp_path_factory.mktemp("full") / "instance"
     shutil.copytree(settled, folder)
-    world = World(create_app(settings_for(folder), TESTING=True, COUNT_SQL=True))
-    fill(world)
+    crm = Crm(create_app(settings_for(folder), TESTING=True, COUNT_SQL=True))
+    fill(crm)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(access.people, "CACHE_SECONDS", 3600)  # the cache must not expire on a slow machine
-        yield world
-    world.close()
+        yield crm
+    crm.close()
 
 
-def fill(world: World) -> None:
+def fill(crm: Crm) -> None:
     """Add many rows of every record, owned by Ana (tickets: by Cleo), the first ones complete."""
-    make, session, ana = world.make, world.session, world.people["ana"].id
+    make, session, ana = crm.make, crm.session, crm.people["ana"].id
     customer = make.customer("ana", pan="ABCDE1234F")
     lead = make.lead("ana", mobile=customer.mobile, task={})
     ticket = make.ticket("cleo", customer_id=customer.id, lead_id=lead.id, task={})
     for n in range(40):
         timeline.write(session, lead, "note", Stamp(ana, NOW), text=f"Note {n}")
         make.task(lead if n % 2 else ticket)
-    for record, values in samples(world, lead, ticket, customer).items():
+    for record, values in samples(crm, lead, ticket, customer).items():
         session.execute(record.__table__.insert(), [values(n) for n in range(ROWS)])
     session.commit()
 
 
-def samples(world: World, lead: Any, ticket: Any, customer: Any) -> dict[Any, Any]:
+def samples(crm: Crm, lead: Any, ticket: Any, customer: Any) -> dict[Any, Any]:
     """Record -> the values of its n-th row."""
-    ana, cleo = world.people["ana"].id, world.people["cleo"].id
+    ana, cleo = crm.people["ana"].id, crm.people["cleo"].id
     stamps = {"created_on": NOW, "changed_on": NOW, "created_by_id": ana}
     own = stamps | {"assignee_id": ana, "owner_id": ana, "version": 1}
     linked = {"lead_id": lead.id, "ticket_id": None, "customer_id": customer.id}
@@ -156,13 +156,13 @@ def name_of(view: Any) -> str:
 
 
 @pytest.fixture(params=["own", "team", "all"])
-def door(full: World, request: pytest.FixtureRequest) -> Door:
+def client(full: Crm, request: pytest.FixtureRequest) -> UserClient:
     """A client for a user who sees own, team or all rows."""
     view = next(
         (request.getfixturevalue(name) for name in ("resource", "screen") if name in request.fixturenames), None
     )
     people = {"own": ("ana", "cleo"), "team": ("mia", "sam"), "all": ("root", "root")}[request.param]
-    return full.door(people[getattr(view, "module", "") == "Tickets"])
+    return full.client(people[getattr(view, "module", "") == "Tickets"])
 
 
 #: Not those without pages: one's newest fifty exports, and the reports that one sees.
@@ -170,55 +170,55 @@ PAGED = [each for each in views.RESOURCES if each.resource_name not in ("export"
 
 
 @pytest.mark.parametrize("resource", PAGED, ids=name_of)
-def test_a_rest_list_costs_the_same_at_any_size_and_depth(door: Door, resource: Any) -> None:
+def test_a_rest_list_costs_the_same_at_any_size_and_depth(client: UserClient, resource: Any) -> None:
     path = f"{resource.resource_name}/"
     asked = ({}, {"page_size": 100}, {"page_size": 100, "page": 10}, {"page": DEEP})
-    costs = [cost(lambda q=q: door.rest("GET", path, q=q), is_warm=n > 0) for n, q in enumerate(asked)]
+    costs = [cost(lambda q=q: client.rest("GET", path, q=q), is_warm=n > 0) for n, q in enumerate(asked)]
     assert max(costs) <= LIST + (resource.record_table.many is not None if issubclass(resource, Resource) else 0), costs
 
 
 @pytest.mark.parametrize("resource", views.RESOURCES, ids=name_of)
-def test_one_record_over_rest(door: Door, resource: Any) -> None:
-    ids = door.rest("GET", f"{resource.resource_name}/").get_json()["ids"]
+def test_one_record_over_rest(client: UserClient, resource: Any) -> None:
+    ids = client.rest("GET", f"{resource.resource_name}/").get_json()["ids"]
     if ids:  # one's own notices: only Ana has some
         many = issubclass(resource, Resource) and resource.record_table.many is not None
-        assert cost(lambda: door.rest("GET", f"{resource.resource_name}/{ids[0]}")) <= GET + many
+        assert cost(lambda: client.rest("GET", f"{resource.resource_name}/{ids[0]}")) <= GET + many
 
 
 @pytest.mark.parametrize("screen", views.SCREENS, ids=name_of)
-def test_a_list_on_the_screen_costs_the_same_at_any_size_and_depth(door: Door, screen: Any) -> None:
+def test_a_list_on_the_screen_costs_the_same_at_any_size_and_depth(client: UserClient, screen: Any) -> None:
     asked = ("", "?psize=100", f"?page={DEEP}", "?psize=100&page=10", "?q=nothing", "?_oc=created_on&_od=asc")
     if screen.card_columns:
         asked += ("?layout=board", "?group=status", "?group=assignee")
     if screen.has_calendar:
         asked += tuple(f"?layout=calendar&span={span}&from={NOW:%Y-%m-%d}" for span in ("day", "week", "month"))
     costs = {
-        query: cost(lambda query=query: door.screen(f"{screen.route_base}/{query}"), is_warm=query != "")
+        query: cost(lambda query=query: client.screen(f"{screen.route_base}/{query}"), is_warm=query != "")
         for query in asked
     }
     assert max(costs.values()) <= SCREEN, costs
 
 
 @pytest.mark.parametrize("screen", [view for view in views.SCREENS if issubclass(view, Screen)], ids=name_of)
-def test_the_page_of_a_record_costs_the_same_however_much_belongs_to_it(door: Door, screen: Any) -> None:
+def test_the_page_of_a_record_costs_the_same_however_much_belongs_to_it(client: UserClient, screen: Any) -> None:
     first, last = 1, ROWS
-    costs = [cost(lambda key=key: door.screen(f"{screen.route_base}/show/{key}")) for key in (first, last)]
+    costs = [cost(lambda key=key: client.screen(f"{screen.route_base}/show/{key}")) for key in (first, last)]
     assert max(costs) <= PAGE, costs
-    assert cost(lambda: door.screen(f"{screen.route_base}/timeline/{first}")) <= SCREEN
+    assert cost(lambda: client.screen(f"{screen.route_base}/timeline/{first}")) <= SCREEN
 
 
 @pytest.mark.parametrize(
     "screen", [view for view in views.SCREENS if "edit" not in view.exclude_route_methods], ids=name_of
 )
-def test_a_form_costs_little(door: Door, screen: Any) -> None:
-    assert cost(lambda: door.screen(f"{screen.route_base}/edit/1")) <= SCREEN
+def test_a_form_costs_little(client: UserClient, screen: Any) -> None:
+    assert cost(lambda: client.screen(f"{screen.route_base}/edit/1")) <= SCREEN
     if "add" not in screen.exclude_route_methods:
-        assert cost(lambda: full_form(door, screen)) <= SCREEN
+        assert cost(lambda: full_form(client, screen)) <= SCREEN
 
 
-def full_form(door: Door, screen: Any) -> Any:
-    answer = door.screen(f"{screen.route_base}/add")
-    return answer if answer.status_code == 200 else door.screen(f"{screen.route_base}/")
+def full_form(client: UserClient, screen: Any) -> Any:
+    answer = client.screen(f"{screen.route_base}/add")
+    return answer if answer.status_code == 200 else client.screen(f"{screen.route_base}/")
 
 
 @pytest.mark.parametrize(
@@ -242,83 +242,83 @@ def full_form(door: Door, screen: Any) -> Any:
         "/calls/?tab=missed",
     ],
 )
-def test_other_pages(door: Door, path: str) -> None:
-    assert cost(lambda: door.screen(path)) <= HOME
+def test_other_pages(client: UserClient, path: str) -> None:
+    assert cost(lambda: client.screen(path)) <= HOME
 
 
 @pytest.mark.parametrize("name", [page.name for page in PAGES])
-def test_a_dashboard_that_is_measured_anew(door: Door, name: str) -> None:
+def test_a_dashboard_that_is_measured_anew(client: UserClient, name: str) -> None:
     def ask() -> Any:
         widget_data.forget()
-        return door.screen(f"/dashboard/{name}")
+        return client.screen(f"/dashboard/{name}")
 
-    if door.screen(f"/dashboard/{name}").status_code == 200:  # else the role has no such page
+    if client.screen(f"/dashboard/{name}").status_code == 200:  # else the role has no such page
         assert cost(ask) <= DASHBOARD
 
 
 @pytest.mark.parametrize("path", ["/jobs/", "/jobs/send due reminders/", "/webhooks/", "/webhooks/add"])
-def test_the_pages_of_the_jobs(full: World, path: str) -> None:
-    assert cost(lambda: full.door("root").screen(path)) <= HOME
+def test_the_pages_of_the_jobs(full: Crm, path: str) -> None:
+    assert cost(lambda: full.client("root").screen(path)) <= HOME
 
 
 @pytest.mark.parametrize(
     "body", [{}, {"task": {"title": "Visit"}}, {"mobile": "known"}], ids=["plain", "task", "known"]
 )
-def test_a_new_lead(full: World, body: dict[str, Any]) -> None:
-    door, known = (
-        full.door("ana"),
+def test_a_new_lead(full: Crm, body: dict[str, Any]) -> None:
+    client, known = (
+        full.client("ana"),
         full.rows(Customer.__table__.select().with_only_columns(Customer.mobile).limit(1))[0],
     )
     values = body | ({"mobile": known} if "mobile" in body else {})
-    asked = lambda: door.rest("POST", "lead/", {"mobile": f"97{next(_serial):08d}", "first_name": "R"} | values)  # noqa: E731
+    asked = lambda: client.rest("POST", "lead/", {"mobile": f"97{next(_serial):08d}", "first_name": "R"} | values)  # noqa: E731
     assert cost(asked) <= (KNOWN_LEAD if "mobile" in body else CREATE_LEAD)
 
 
 @pytest.mark.parametrize(
     "kind, who, statuses", [("lead", "ana", ("Contacted", "Qualified")), ("ticket", "root", ("Open", "In Progress"))]
 )
-def test_a_change_of_status(full: World, kind: str, who: str, statuses: tuple[str, str]) -> None:
-    door, moves = full.door(who), iter(statuses)
-    assert cost(lambda: door.rest("PUT", f"{kind}/2", {"status": next(moves)})) <= (
+def test_a_change_of_status(full: Crm, kind: str, who: str, statuses: tuple[str, str]) -> None:
+    client, moves = full.client(who), iter(statuses)
+    assert cost(lambda: client.rest("PUT", f"{kind}/2", {"status": next(moves)})) <= (
         STATUS if kind == "lead" else TICKET_STATUS
     )
 
 
-def test_a_new_task(full: World) -> None:
-    door = full.door("ana")
+def test_a_new_task(full: Crm) -> None:
+    client = full.client("ana")
     assert (
-        cost(lambda: door.rest("POST", "task/", {"title": "Call", "lead": 1, "due_on": "2030-01-01T10:00Z"}))
+        cost(lambda: client.rest("POST", "task/", {"title": "Call", "lead": 1, "due_on": "2030-01-01T10:00Z"}))
         <= CREATE_TASK
     )
 
 
-def test_a_new_call_note_and_message(full: World) -> None:
-    door = full.door("ana")
+def test_a_new_call_note_and_message(full: Crm) -> None:
+    client = full.client("ana")
     call = {"direction": "Outgoing", "status": "Completed", "started_on": "2026-01-05T10:00Z", "lead": 1}
     sms = {"channel": "sms", "peer": "9820012345", "body": "Hi", "lead": 1, "noted": True}
     for path, body in (("call_log/", call), ("activity/", {"lead": 1, "text": "x"}), ("message/", sms)):
-        assert cost(lambda path=path, body=body: door.rest("POST", path, body)) <= NOTED
+        assert cost(lambda path=path, body=body: client.rest("POST", path, body)) <= NOTED
 
 
 @pytest.mark.parametrize("text", ["@mia", "@mia @root @ben @cleo @max @sam @rhea"])
-def test_a_note_costs_the_same_however_many_it_names(full: World, text: str) -> None:
-    door = full.door("ana")
-    assert cost(lambda: door.rest("POST", "activity/", {"lead": 1, "text": text})) <= MENTIONING
+def test_a_note_costs_the_same_however_many_it_names(full: Crm, text: str) -> None:
+    client = full.client("ana")
+    assert cost(lambda: client.rest("POST", "activity/", {"lead": 1, "text": text})) <= MENTIONING
 
 
-def test_reassigning_a_lead(full: World) -> None:
-    door, turn = full.door("root"), iter(("ben", "ana", "ben", "ana"))
-    assert cost(lambda: door.rest("POST", "lead/3/assign", {"assign_to": next(turn)})) <= CREATE_LEAD
+def test_reassigning_a_lead(full: Crm) -> None:
+    client, turn = full.client("root"), iter(("ben", "ana", "ben", "ana"))
+    assert cost(lambda: client.rest("POST", "lead/3/assign", {"assign_to": next(turn)})) <= CREATE_LEAD
     assert assignment.REASONS
 
 
 @pytest.mark.parametrize("path", ["/turns/", "/turns/?role=Support+User", "/leads/why/3", "/tickets/assign/1"])
-def test_the_round_robin_and_reason_pages(full: World, path: str) -> None:
+def test_the_round_robin_and_reason_pages(full: Crm, path: str) -> None:
     for _ in range(3):
-        full.door("root").rest("POST", "lead/3/assign", {"assign_to_role": "Sales User"})
-    assert cost(lambda: full.door("root").screen(path)) <= HOME
+        full.client("root").rest("POST", "lead/3/assign", {"assign_to_role": "Sales User"})
+    assert cost(lambda: full.client("root").screen(path)) <= HOME
 
 
-def test_a_saved_form(full: World) -> None:
-    door, names = full.door("ana"), iter(("One", "Two"))
-    assert cost(lambda: door.form("/leads/edit/4", {"description": next(names)})) <= STATUS
+def test_a_saved_form(full: Crm) -> None:
+    client, names = full.client("ana"), iter(("One", "Two"))
+    assert cost(lambda: client.form("/leads/edit/4", {"description": next(names)})) <= STATUS

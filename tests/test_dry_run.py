@@ -13,20 +13,20 @@ from app import jobs
 from app.extensions import db
 from app.models import Delivery, JobRun, Lead, Notification
 from app.ops import queue
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 DAYS = timedelta(days=1)
 
 
 @pytest.fixture
-def busy(world: World) -> Iterator[World]:
-    """An office in which every job finds something to do."""
+def busy(crm: Crm) -> Iterator[Crm]:
+    """A database in which every job finds something to do."""
     old = datetime.now(UTC) - 100 * DAYS
     for name in ("ana", "ben"):
-        lead = world.make.lead(name)
-        world.session.execute(update(Lead).where(Lead.id == lead.id).values(status_on=old, changed_on=old))
-    world.session.commit()
-    world.session.execute(
+        lead = crm.make.lead(name)
+        crm.session.execute(update(Lead).where(Lead.id == lead.id).values(status_on=old, changed_on=old))
+    crm.session.commit()
+    crm.session.execute(
         insert(JobRun),
         [
             {
@@ -41,23 +41,23 @@ def busy(world: World) -> Iterator[World]:
             for n in range(3)
         ],
     )
-    world.session.commit()
-    yield world
+    crm.session.commit()
+    yield crm
 
 
-def everything(world: World) -> dict[str, list[Any]]:
+def everything(crm: Crm) -> dict[str, list[Any]]:
     """All rows of all tables."""
-    with world.session.get_bind().connect() as connection:
+    with crm.session.get_bind().connect() as connection:
         names = db.metadatas[None].tables
         return {name: sorted(map(str, connection.execute(text(f"SELECT * FROM `{name}`")))) for name in names}  # noqa: S608
 
 
-def run(world: World, *words: str, answer: str | None = None) -> Any:
-    return world.app.test_cli_runner().invoke(args=["job", "run", *words], input=answer)
+def run(crm: Crm, *words: str, answer: str | None = None) -> Any:
+    return crm.app.test_cli_runner().invoke(args=["job", "run", *words], input=answer)
 
 
 @pytest.mark.parametrize("name", jobs.names())
-def test_a_dry_run_of_every_job_changes_nothing(busy: World, name: str, instance: Any) -> None:
+def test_a_dry_run_of_every_job_changes_nothing(busy: Crm, name: str, instance: Any) -> None:
     before, files = everything(busy), {path: path.read_bytes() for path in instance.glob("*.log")}
     done = run(busy, name, "--dry-run", "--at", f"{datetime.now(UTC) + 400 * DAYS:%Y-%m-%dT%H:%M}")
     assert done.exit_code == 0, done.output
@@ -67,7 +67,7 @@ def test_a_dry_run_of_every_job_changes_nothing(busy: World, name: str, instance
     assert [each.waiting + each.later for each in queue.depths() or ()] == [0, 0, 0]
 
 
-def test_a_dry_run_tells_what_would_change(busy: World) -> None:
+def test_a_dry_run_tells_what_would_change(busy: Crm) -> None:
     said = run(busy, "expire leads", "--dry-run").output
     assert "expire leads (dry run): 2 records, 0 would fail." in said
     assert "leads: 2 changed" in said
@@ -79,7 +79,7 @@ FUTURE = f"{datetime.now(UTC) + 300 * DAYS:%Y-%m-%dT%H:%M}"
 
 
 @pytest.mark.parametrize(("answer", "runs"), [("y\n", 1), ("n\n", 0), ("\n", 0), ("", 0), (None, 0)])
-def test_a_time_in_the_future_asks(busy: World, answer: str | None, runs: int) -> None:
+def test_a_time_in_the_future_asks(busy: Crm, answer: str | None, runs: int) -> None:
     said = run(busy, "expire leads", "--at", FUTURE, answer=answer)
     assert "is in the future" in said.output
     assert "--dry-run" in said.output
@@ -87,13 +87,13 @@ def test_a_time_in_the_future_asks(busy: World, answer: str | None, runs: int) -
     assert (said.exit_code == 0) == bool(runs)
 
 
-def test_yes_answers_for_a_script_and_the_past_asks_nothing(busy: World) -> None:
+def test_yes_answers_for_a_script_and_the_past_asks_nothing(busy: Crm) -> None:
     for words in (("--at", FUTURE, "--yes"), ("--at", "2020-01-01T10:00"), ()):
         said = run(busy, "expire requests", *words)
         assert (said.exit_code, "in the future" in said.output) == (0, False), said.output
 
 
-def test_a_dry_run_sends_and_announces_nothing(busy: World) -> None:
+def test_a_dry_run_sends_and_announces_nothing(busy: Crm) -> None:
     when = datetime.now(UTC) - timedelta(hours=1)
     user = busy.people["ana"].id
     busy.session.add(Notification(event_key="n:1", kind="assigned", user_id=user, at=when, payload={}))

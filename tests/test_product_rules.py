@@ -18,7 +18,7 @@ from app.models import Notification
 from app.web.api.resource import Resource
 from app.web.core.fab_access import ModulePermissions
 from app.web.records.screen import Screen
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 ROOT = Path(__file__).resolve().parent.parent
 #: View -> why it needs no permission check.
@@ -199,24 +199,24 @@ def is_refused(rule: str, answer: Any) -> bool:
     return answer.status_code in (400, 401, 403, 404)
 
 
-def test_no_url_causes_a_server_error_for_any_user(world: World) -> None:
+def test_no_url_causes_a_server_error_for_any_user(crm: Crm) -> None:
     for name in ("ana", "root"):
-        door = world.door(name)
-        for rule in world.app.url_map.iter_rules():
+        client = crm.client(name)
+        for rule in crm.app.url_map.iter_rules():
             if "logout" in str(rule) or "/lang/" in str(rule):
                 continue
-            for method, answer in requests_to(door.browser, rule):
+            for method, answer in requests_to(client.browser, rule):
                 assert answer.status_code < 500, (name, rule, method)
 
 
-def test_no_write_succeeds_without_a_csrf_token(world: World) -> None:
-    lead = world.make.lead("ana")
-    before, browser = world.stored(lead), world.door("ana").browser
+def test_no_write_succeeds_without_a_csrf_token(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    before, browser = crm.stored(lead), crm.client("ana").browser
     for path in (f"/leads/edit/{lead.id}", f"/leads/move/{lead.id}", f"/leads/note/{lead.id}", "/leads/action_post"):
         answer = browser.post(path, data={"description": "x", "status": "2", "body": "x"})
         assert answer.status_code == 400, path
     assert browser.put(f"/api/v1/lead/{lead.id}", json={"description": "x"}).status_code == 400
-    assert world.stored(lead) == before
+    assert crm.stored(lead) == before
 
 
 # --- the law

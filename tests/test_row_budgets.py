@@ -1,4 +1,4 @@
-"""Limits on the rows that MariaDB reads for a request, in a house where a scan would be plainly visible.
+"""Limits on the rows that MariaDB reads for a request, in a database where a scan would be plainly visible.
 
 A list may read ten rows for each that it shows, and three for each row up to the cap of its count, which are read, put
 aside and read again; twice as many where rows are the person's own or those of their leads.
@@ -16,9 +16,9 @@ from sqlalchemy import func, select
 from app.access import fast_paging
 from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.record_table import COUNT_CAP
-from tests.generated_data import PEOPLE, House, house
+from tests.generated_data import PEOPLE, Dataset, dataset
 
-__all__ = ["house"]
+__all__ = ["dataset"]
 
 JSON = {"Accept": "application/json"}
 WHO = ("sales", "manager")
@@ -31,8 +31,8 @@ NEWEST = "page_size:20"
 # --- lists, records and REST calls
 
 
-def test_the_house_is_so_large_that_a_scan_is_seen(house: House) -> None:
-    with house.world.engine.connect() as connection:
+def test_the_installation_is_so_large_that_a_scan_is_seen(dataset: Dataset) -> None:
+    with dataset.crm.engine.connect() as connection:
         for record in (Lead, Task, CallLog):
             rows = connection.execute(select(func.count()).select_from(record.__table__)).scalar_one()
             assert rows > 3 * THROUGH_OTHERS
@@ -54,8 +54,8 @@ def test_the_house_is_so_large_that_a_scan_is_seen(house: House) -> None:
         ("message", NEWEST),
     ],
 )
-def test_a_list_reads_little_more_than_it_shows_and_counts(house: House, who: str, path: str, asked: str) -> None:
-    found = house.cost(who, f"/api/v1/{path}/?q=({asked})")
+def test_a_list_reads_little_more_than_it_shows_and_counts(dataset: Dataset, who: str, path: str, asked: str) -> None:
+    found = dataset.cost(who, f"/api/v1/{path}/?q=({asked})")
     assert found.total <= (THROUGH_OTHERS if path in ("task", "call_log") else LIST), found.dearest
 
 
@@ -73,25 +73,25 @@ def test_a_list_reads_little_more_than_it_shows_and_counts(house: House, who: st
         f"/api/v1/customer/?q=({NEWEST},order_column:created_on,order_direction:desc)",
     ],
 )
-def test_other_orders_read_little_more_too(house: House, who: str, path: str) -> None:
-    found = house.cost(who, path)
+def test_other_orders_read_little_more_too(dataset: Dataset, who: str, path: str) -> None:
+    found = dataset.cost(who, path)
     assert found.total <= 10 * (SHOWN + COUNT_CAP), found.dearest
 
 
-def test_open_tasks_are_read_no_further_than_the_own_ones_reach(house: House) -> None:
-    found = house.cost("sales", "/tasks/")
+def test_open_tasks_are_read_no_further_than_the_own_ones_reach(dataset: Dataset) -> None:
+    found = dataset.cost("sales", "/tasks/")
     assert found.total <= 5_000, found.dearest  # of which 1,900 are counted through 500 leads
 
 
-def test_a_scan_that_must_sort_is_given_up(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_scan_that_must_sort_is_given_up(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """MariaDB then gives an error instead of a warning."""
     monkeypatch.setattr(fast_paging, "index_in_order", lambda *_: "ix_call_figures")
     asked = "/api/v1/call_log/?q=(page_size:20,order_column:started_on,order_direction:asc)"
-    assert house.cost("sales", asked).total
+    assert dataset.cost("sales", asked).total
 
 
-def test_a_long_list_is_not_counted_again_for_its_next_page(house: House) -> None:
-    found = house.cost("manager", f"/api/v1/lead/?q=(page:1,{NEWEST})")
+def test_a_long_list_is_not_counted_again_for_its_next_page(dataset: Dataset) -> None:
+    found = dataset.cost("manager", f"/api/v1/lead/?q=(page:1,{NEWEST})")
     assert found.total <= 20 * SHOWN, found.dearest
 
 
@@ -105,32 +105,32 @@ def test_a_long_list_is_not_counted_again_for_its_next_page(house: House) -> Non
         ("sales", "task", Task),
     ],
 )
-def test_one_record_reads_a_handful_of_rows(house: House, who: str, path: str, record: Any) -> None:
-    key = _one_of(house, who, record)
-    found = house.cost(who, f"/api/v1/{path}/{key}")
+def test_one_record_reads_a_handful_of_rows(dataset: Dataset, who: str, path: str, record: Any) -> None:
+    key = _one_of(dataset, who, record)
+    found = dataset.cost(who, f"/api/v1/{path}/{key}")
     assert found.total <= 50, found.dearest
 
 
-def _one_of(house: House, who: str, record: Any) -> int:
-    user = house.world.people[PEOPLE[who]].id
+def _one_of(dataset: Dataset, who: str, record: Any) -> int:
+    user = dataset.crm.people[PEOPLE[who]].id
     column = getattr(record, "assignee_id", None)
     query = select(func.max(record.id))
     if column is not None and who != "manager":
         query = query.where(column == user)
-    with house.world.engine.connect() as connection:
+    with dataset.crm.engine.connect() as connection:
         return int(connection.execute(query).scalar_one())
 
 
-def test_writing_reads_only_what_it_is_about(house: House) -> None:
-    door, lead = house.door("sales"), _one_of(house, "sales", Lead)
+def test_writing_reads_only_what_it_is_about(dataset: Dataset) -> None:
+    client, lead = dataset.client("sales"), _one_of(dataset, "sales", Lead)
     due = "2099-01-04T10:00:00Z"
     for path, body in (
         ("lead", {"first_name": "Row", "last_name": "Budget"}),
         ("task", {"title": "Call", "lead": lead, "due_on": due}),
     ):
-        door.rest("POST", f"/api/v1/{path}/", json=body)
-        with house.counting() as found:
-            made = door.rest("POST", f"/api/v1/{path}/", json=body)
+        client.rest("POST", f"/api/v1/{path}/", json=body)
+        with dataset.counting() as found:
+            made = client.rest("POST", f"/api/v1/{path}/", json=body)
         assert made.status_code == 201, made.text
         assert found.total <= 100, found.dearest
 
@@ -139,11 +139,11 @@ def test_writing_reads_only_what_it_is_about(house: House) -> None:
 
 
 @cache
-def phone(house: House) -> str:
+def phone(dataset: Dataset) -> str:
     """The number of a lead of the Sales User."""
-    mine = Lead.assignee_id == house.world.people["bench_sales"].id
+    mine = Lead.assignee_id == dataset.crm.people["bench_sales"].id
     return str(
-        house.world.rows(Lead.__table__.select().with_only_columns(Lead.mobile).where(mine, Lead.mobile > "").limit(1))[
+        dataset.crm.rows(Lead.__table__.select().with_only_columns(Lead.mobile).where(mine, Lead.mobile > "").limit(1))[
             0
         ]
     )
@@ -165,28 +165,28 @@ def phone(house: House) -> str:
         ("શિકાયત", 300),
     ],
 )
-def test_a_search(house: House, who: str, text: str, most: int) -> None:
-    typed = {"phone": phone(house), "last five": phone(house)[-5:]}.get(text, text)
-    found = house.cost(who, f"/search?q={quote(typed)}", headers=JSON)
+def test_a_search(dataset: Dataset, who: str, text: str, most: int) -> None:
+    typed = {"phone": phone(dataset), "last five": phone(dataset)[-5:]}.get(text, text)
+    found = dataset.cost(who, f"/search?q={quote(typed)}", headers=JSON)
     assert found.total <= most, found.dearest
 
 
 @pytest.mark.parametrize("who", WHO)
-def test_a_number_in_a_filter_and_in_a_list(house: House, who: str) -> None:
-    asked = f"/api/v1/lead/?q=(filters:!((col:mobile,opr:eq,value:'{phone(house)}')),page_size:20)"
-    for path in (asked, f"/leads/?q={phone(house)}"):
-        found = house.cost(who, path)
+def test_a_number_in_a_filter_and_in_a_list(dataset: Dataset, who: str) -> None:
+    asked = f"/api/v1/lead/?q=(filters:!((col:mobile,opr:eq,value:'{phone(dataset)}')),page_size:20)"
+    for path in (asked, f"/leads/?q={phone(dataset)}"):
+        found = dataset.cost(who, path)
         assert found.total <= 100, found.dearest
 
 
 @pytest.mark.parametrize("who", WHO)
-def test_the_last_digits_of_a_number_in_the_list_of_calls(house: House, who: str) -> None:
+def test_the_last_digits_of_a_number_in_the_list_of_calls(dataset: Dataset, who: str) -> None:
     called = CallLog.__table__.select().with_only_columns(CallLog.other_e164).where(CallLog.other_e164 > "").limit(1)
-    found = house.cost(who, f"/calls/?q={house.world.rows(called)[0][-5:]}")
+    found = dataset.cost(who, f"/calls/?q={dataset.crm.rows(called)[0][-5:]}")
     assert found.total <= 100, found.dearest
 
 
 @pytest.mark.parametrize("who", WHO)
-def test_a_pick_list_while_a_common_name_is_typed(house: House, who: str) -> None:
-    found = house.cost(who, "/leads/lookup?q=Aa")
+def test_a_pick_list_while_a_common_name_is_typed(dataset: Dataset, who: str) -> None:
+    found = dataset.cost(who, "/leads/lookup?q=Aa")
     assert found.total <= 2000, found.dearest

@@ -12,7 +12,7 @@ import requests
 from sqlalchemy import select
 
 from app.models import WebhookDelivery
-from tests.outbox.test_webhook_delivery import add_webhook, office, run_calls  # noqa: F401  # a fixture
+from tests.outbox.test_webhook_delivery import add_webhook, run_calls, sending_crm  # noqa: F401  # a fixture
 from tests.test_api_guide import GUIDE
 
 
@@ -37,20 +37,20 @@ def guide():
     server.server_close()
 
 
-def test_the_guides_receiver_accepts_a_signed_delivery_once(office, guide):  # noqa: F811
-    _id, guide.secret = add_webhook(office, guide, "lead.created")
-    lead = office.make.lead("ana")
-    run_calls(office)
-    office.door("root").form("/webhooks/again/1")
-    run_calls(office)
+def test_the_guides_receiver_accepts_a_signed_delivery_once(sending_crm, guide):  # noqa: F811
+    _id, guide.secret = add_webhook(sending_crm, guide, "lead.created")
+    lead = sending_crm.make.lead("ana")
+    run_calls(sending_crm)
+    sending_crm.client("root").form("/webhooks/again/1")
+    run_calls(sending_crm)
     assert [(told["event"], told["record"]["number"]) for told in guide.taken] == [("lead.created", lead.number)]
-    assert office.rows(select(WebhookDelivery.state)) == ["sent"]
+    assert sending_crm.rows(select(WebhookDelivery.state)) == ["sent"]
 
 
-def test_the_guides_receiver_refuses_an_unsigned_delivery(office, guide):  # noqa: F811
-    add_webhook(office, guide, "lead.created")
-    office.make.lead("ana")
-    run_calls(office)
+def test_the_guides_receiver_refuses_an_unsigned_delivery(sending_crm, guide):  # noqa: F811
+    add_webhook(sending_crm, guide, "lead.created")
+    sending_crm.make.lead("ana")
+    run_calls(sending_crm)
     forged = {"X-CRM-Timestamp": "1700000000", "X-CRM-Delivery": "x", "X-CRM-Signature": "sha256=00"}
     assert requests.post(guide.url, b"{}", headers=forged, timeout=60).status_code == 403
-    assert (guide.taken, office.rows(select(WebhookDelivery.code))) == ([], [403])
+    assert (guide.taken, sending_crm.rows(select(WebhookDelivery.code))) == ([], [403])

@@ -1,4 +1,4 @@
-"""`office`, as in the domain's tests: access rules need no web either, and are tested without the hooks of sessions."""
+"""`db`, as in the domain's tests: access rules need no web either, and are tested without the hooks of sessions."""
 
 from __future__ import annotations
 
@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.domain.conftest import office
+from tests.domain.conftest import db
 from tests.factories import without_hooks
 
-__all__ = ["office"]
+__all__ = ["db"]
 
 
 @pytest.fixture(autouse=True)

@@ -37,7 +37,7 @@ ALL_OWN = {f"{module}.read": "own" for module in MODULES}
 
 
 @dataclass
-class House:
+class Dataset:
     """A database with rows of all records that belong to each other at random, and the ids of six people."""
 
     session: Session
@@ -46,7 +46,7 @@ class House:
     shown: dict[tuple[int, Any], list[Any]] = field(default_factory=dict)
 
 
-def fill(session: Session) -> House:
+def fill(session: Session) -> Dataset:
     rng = Random(11)
     users = [user(session, f"user{n}") for n in range(6)]
     ids = [each.id for each in users]
@@ -74,7 +74,7 @@ def fill(session: Session) -> House:
             parents = {"lead_id": any_of(leads), "ticket_id": any_of(tickets), "customer_id": any_of(customers)}
             row(session, record, **parents, **{HOLDER[record]: rng.choice(ids)}, created_on=_at(rng))
     session.commit()
-    return House(session, ids)
+    return Dataset(session, ids)
 
 
 def _at(rng: Random) -> Any:
@@ -82,7 +82,7 @@ def _at(rng: Random) -> Any:
 
 
 @pytest.fixture(scope="module", params=["sqlite", "mariadb"])
-def house(request: pytest.FixtureRequest) -> Iterator[House]:
+def dataset(request: pytest.FixtureRequest) -> Iterator[Dataset]:
     if request.param == "sqlite":
         with Session(database()) as session:
             yield fill(session)
@@ -96,8 +96,8 @@ def house(request: pytest.FixtureRequest) -> Iterator[House]:
     server.drop_database(name)
 
 
-def viewers(house: House) -> list[Person]:
-    one, two, *others = house.people
+def viewers(dataset: Dataset) -> list[Person]:
+    one, two, *others = dataset.people
     return [
         person(one, ALL_OWN),
         person(one, ALL_OWN, own_ids=frozenset({one, two})),
@@ -110,12 +110,12 @@ def viewers(house: House) -> list[Person]:
     ]
 
 
-def law(house: House, n: int, who: Person, record: Any) -> list[Any]:
+def law(dataset: Dataset, n: int, who: Person, record: Any) -> list[Any]:
     """(id, key) of the rows that the access rule shows to the viewer at this place."""
-    if (n, record) not in house.shown:
+    if (n, record) not in dataset.shown:
         asked = select(record.id, key_of(record)).where(visible(who, record))
-        house.shown[n, record] = list(house.session.execute(asked))
-    return house.shown[n, record]
+        dataset.shown[n, record] = list(dataset.session.execute(asked))
+    return dataset.shown[n, record]
 
 
 def expected(rows: list[Any], wanted: PageQuery, holds: Callable[[int], bool]) -> list[int]:
@@ -124,10 +124,10 @@ def expected(rows: list[Any], wanted: PageQuery, holds: Callable[[int], bool]) -
     return [row[0] for row in (kept[::-1] if wanted.descending else kept)][wanted.offset : wanted.limit]
 
 
-def found(house: House, who: Person, record: Any, wanted: PageQuery) -> set[int]:
-    page = page_by_person(house.session, who, record, wanted)
+def found(dataset: Dataset, who: Person, record: Any, wanted: PageQuery) -> set[int]:
+    page = page_by_person(dataset.session, who, record, wanted)
     assert page is not None
-    ids = page if isinstance(page, list) else list(house.session.scalars(page))
+    ids = page if isinstance(page, list) else list(dataset.session.scalars(page))
     assert len(set(ids)) == len(ids)
     return set(ids)
 
@@ -148,7 +148,7 @@ def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
 
 
 @pytest.mark.parametrize("record", RECORDS)
-def test_pages_are_those_of_the_access_rule(house: House, way: str, record: Any) -> None:
+def test_pages_are_those_of_the_access_rule(dataset: Dataset, way: str, record: Any) -> None:
     key = key_of(record)
     asked: list[tuple[PageQuery, Callable[[int], bool]]] = [
         (PageQuery([], 5), lambda _: True),
@@ -159,44 +159,44 @@ def test_pages_are_those_of_the_access_rule(house: House, way: str, record: Any)
         (PageQuery([], 7, 3, key, descending=False), lambda _: True),
         (PageQuery([record.id < 20], 50, 0, key), lambda id_: id_ < 20),
     ]
-    for n, who in enumerate(viewers(house)):
+    for n, who in enumerate(viewers(dataset)):
         if not who.may(MODULE_OF[record], "read"):
             continue
-        rows = law(house, n, who, record)
+        rows = law(dataset, n, who, record)
         # Three questions to each viewer, so that each question is asked by three or four of them
         for wanted, holds in (asked[(n + step) % len(asked)] for step in (0, 2, 3)):
-            assert found(house, who, record, wanted) == set(expected(rows, wanted, holds)), (who.levels, wanted)
+            assert found(dataset, who, record, wanted) == set(expected(rows, wanted, holds)), (who.levels, wanted)
 
 
 @pytest.mark.parametrize("record", RECORDS)
-def test_counts_are_those_of_the_access_rule_up_to_the_cap(house: House, record: Any) -> None:
-    for n, who in enumerate(viewers(house)):
+def test_counts_are_those_of_the_access_rule_up_to_the_cap(dataset: Dataset, record: Any) -> None:
+    for n, who in enumerate(viewers(dataset)):
         if not who.may(MODULE_OF[record], "read"):
             continue
-        total = len(law(house, n, who, record))
+        total = len(law(dataset, n, who, record))
         for cap in {1, max(1, total - 1), max(1, total), total + 1}:
             count = count_by_person(who, record, PageQuery([], cap))
             assert count is not None
-            assert house.session.scalar(count) == min(cap, total), (who.levels, cap)
+            assert dataset.session.scalar(count) == min(cap, total), (who.levels, cap)
 
 
 @pytest.mark.parametrize("record", [each for each in RECORDS if each not in (Lead, Ticket, Customer)])
-def test_own_rows_and_those_through_others_are_told_apart(house: House, record: Any) -> None:
+def test_own_rows_and_those_through_others_are_told_apart(dataset: Dataset, record: Any) -> None:
     wanted, alone = PageQuery([], 1000), 0
-    for n, who in enumerate(viewers(house)):
+    for n, who in enumerate(viewers(dataset)):
         if not who.may(MODULE_OF[record], "read"):
             continue
         assert is_counted_by_path(who, record, wanted)
-        rows = law(house, n, who, record)
+        rows = law(dataset, n, who, record)
         held = or_(*[getattr(record, name).in_(who.reach(MODULE_OF[record])) for name in fast_paging.HOLDERS[record]])
-        own = len(list(house.session.scalars(select(record.id).where(held))))
-        assert list(house.session.execute(count_by_path(who, record, wanted, 0)).one()) == [own, len(rows) - own]
-        assert house.session.execute(count_by_path(who, record, wanted, own + 1)).one().others is None
+        own = len(list(dataset.session.scalars(select(record.id).where(held))))
+        assert list(dataset.session.execute(count_by_path(who, record, wanted, 0)).one()) == [own, len(rows) - own]
+        assert dataset.session.execute(count_by_path(who, record, wanted, own + 1)).one().others is None
         if own:
-            assert house.session.execute(count_by_path(who, record, PageQuery([], own), 0)).one().others is None
+            assert dataset.session.execute(count_by_path(who, record, PageQuery([], own), 0)).one().others is None
         if len(rows) == own:  # then a page is that of the own rows
             for asked in (PageQuery([], 5), PageQuery([], 7, 3, key_of(record), descending=False)):
-                page = page_by_person(house.session, who, record, asked, True)
+                page = page_by_person(dataset.session, who, record, asked, True)
                 assert page == expected(rows, asked, lambda _: True)
                 alone += 1
     assert alone
@@ -214,19 +214,19 @@ def test_own_rows_and_those_through_others_are_told_apart(house: House, record: 
         ({**ALL_OWN, "Tasks.read": "none"}, Task),
     ],
 )
-def test_who_reaches_all_rows_or_none_has_no_such_shape(house: House, levels: dict[str, str], record: Any) -> None:
+def test_who_reaches_all_rows_or_none_has_no_such_shape(dataset: Dataset, levels: dict[str, str], record: Any) -> None:
     who = person(1, levels)
-    assert page_by_person(house.session, who, record, PageQuery([], 5)) is None
+    assert page_by_person(dataset.session, who, record, PageQuery([], 5)) is None
     assert count_by_person(who, record, PageQuery([], 5)) is None
 
 
 @pytest.mark.parametrize("size, has_shape", [(MAX_BRANCHES, True), (MAX_BRANCHES + 1, False)])
-def test_a_team_is_looked_up_person_by_person_up_to_a_size(house: House, size: int, has_shape: bool) -> None:
+def test_a_team_is_looked_up_person_by_person_up_to_a_size(dataset: Dataset, size: int, has_shape: bool) -> None:
     who = person(1, {**ALL_OWN, "Leads.read": "team"}, team=tuple(range(2, size + 1)))
     for record in (Lead, Task):
         assert (count_by_person(who, record, PageQuery([], 5)) is not None) is has_shape
 
 
-def test_a_rule_of_an_add_on_has_no_such_shape(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_rule_of_an_add_on_has_no_such_shape(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RULES, Lead, OwnedRows(Lead, "Leads"))
     assert count_by_person(person(1, ALL_OWN), Lead, PageQuery([], 5)) is None

@@ -21,9 +21,9 @@ HELD = frozenset({("can_read", "Leads"), ("can_list", "Page")})
 
 
 @pytest.fixture(autouse=True)
-def actor(office: Session) -> Any:
+def actor(db: Session) -> Any:
     """The user with id 1, who makes all changes."""
-    return user(office, "ana")
+    return user(db, "ana")
 
 
 def save(session: Session, *rows: Any, **more: Any) -> None:
@@ -61,53 +61,53 @@ def cell(role: Any, level: str = "own", module: str = "Leads", verb: str = "read
     return ModulePermission(role_id=role.id, module=module, verb=verb, level=level)
 
 
-def test_a_cell_gives_and_takes_fabs_permission(office: Session) -> None:
-    role = named(office, "Compliance")
+def test_a_cell_gives_and_takes_fabs_permission(db: Session) -> None:
+    role = named(db, "Compliance")
     made = cell(role)
-    save(office, made)
+    save(db, made)
     assert pairs(role) == [("can_read", "Leads")]
     made.level = "team"
-    save(office)
+    save(db)
     assert pairs(role) == [("can_read", "Leads")]
     made.level = "none"
-    save(office)
-    assert (pairs(role), cells(office, role)) == ([], [])
+    save(db)
+    assert (pairs(role), cells(db, role)) == ([], [])
     made = cell(role)
-    save(office, made)
-    office.delete(made)
-    save(office)
-    assert (pairs(role), len(office.scalars(select(PermissionView)).all())) == ([], 1)
+    save(db, made)
+    db.delete(made)
+    save(db)
+    assert (pairs(role), len(db.scalars(select(PermissionView)).all())) == ([], 1)
 
 
-def test_existing_permissions_and_views_are_used_again(office: Session) -> None:
-    fab(office, "can_read", "Tickets"), fab(office, "can_write", "Leads")
-    save(office, cell(named(office, "Compliance")))
-    assert len(office.scalars(select(Permission)).all()) == len(office.scalars(select(ViewMenu)).all()) == 2
+def test_existing_permissions_and_views_are_used_again(db: Session) -> None:
+    fab(db, "can_read", "Tickets"), fab(db, "can_write", "Leads")
+    save(db, cell(named(db, "Compliance")))
+    assert len(db.scalars(select(Permission)).all()) == len(db.scalars(select(ViewMenu)).all()) == 2
 
 
-def test_fabs_permission_gives_and_takes_a_cell(office: Session) -> None:
-    role, read, page = named(office, "Compliance"), fab(office, "can_read", "Leads"), fab(office, "can_list", "Page")
+def test_fabs_permission_gives_and_takes_a_cell(db: Session) -> None:
+    role, read, page = named(db, "Compliance"), fab(db, "can_read", "Leads"), fab(db, "can_list", "Page")
     role.permissions = [read, page]
-    save(office)
-    assert cells(office, role) == [("Leads", "read", "own")]
+    save(db)
+    assert cells(db, role) == [("Leads", "read", "own")]
     role.permissions = [page]
-    save(office)
-    assert cells(office, role) == []
+    save(db)
+    assert cells(db, role) == []
 
 
-def test_a_cell_that_is_there_keeps_its_level(office: Session) -> None:
-    role, read = named(office, "Compliance"), fab(office, "can_read", "Leads")
-    office.add(cell(role, "team"))
-    office.flush()
+def test_a_cell_that_is_there_keeps_its_level(db: Session) -> None:
+    role, read = named(db, "Compliance"), fab(db, "can_read", "Leads")
+    db.add(cell(role, "team"))
+    db.flush()
     role.permissions = [read]
-    save(office)
-    assert cells(office, role) == [("Leads", "read", "team")]
+    save(db)
+    assert cells(db, role) == [("Leads", "read", "team")]
 
 
-def test_a_new_role_gets_its_cells_once_it_has_an_id(office: Session) -> None:
-    role = Role(name="Trainee", permissions=[fab(office, "can_read", "Leads"), fab(office, "can_list", "Page")])
-    save(office, role)
-    assert cells(office, role) == [("Leads", "read", "own")]
+def test_a_new_role_gets_its_cells_once_it_has_an_id(db: Session) -> None:
+    role = Role(name="Trainee", permissions=[fab(db, "can_read", "Leads"), fab(db, "can_list", "Page")])
+    save(db, role)
+    assert cells(db, role) == [("Leads", "read", "own")]
 
 
 GRANTS: dict[str, Callable[[Session, Any], Any]] = {
@@ -128,29 +128,29 @@ ALLOWED: dict[str, Callable[[Session, Any], Any]] = {
 
 
 @pytest.mark.parametrize("what", GRANTS)
-def test_nobody_grants_more_than_they_hold(office: Session, what: str) -> None:
-    with office.no_autoflush:
-        GRANTS[what](office, named(office, "Compliance"))
+def test_nobody_grants_more_than_they_hold(db: Session, what: str) -> None:
+    with db.no_autoflush:
+        GRANTS[what](db, named(db, "Compliance"))
         with pytest.raises(Denied):
-            save(office)
+            save(db)
 
 
 @pytest.mark.parametrize("what", [*GRANTS, *ALLOWED])
-def test_admins_grant_anything_and_others_what_they_hold(office: Session, what: str) -> None:
-    with office.no_autoflush:
-        (GRANTS | ALLOWED)[what](office, named(office, "Compliance"))
-        save(office, roles=frozenset({ADMIN} if what in GRANTS else {"Sales User"}))
+def test_admins_grant_anything_and_others_what_they_hold(db: Session, what: str) -> None:
+    with db.no_autoflush:
+        (GRANTS | ALLOWED)[what](db, named(db, "Compliance"))
+        save(db, roles=frozenset({ADMIN} if what in GRANTS else {"Sales User"}))
 
 
-def test_taking_away_is_always_allowed(office: Session) -> None:
-    role = named(office, "Compliance")
+def test_taking_away_is_always_allowed(db: Session) -> None:
+    role = named(db, "Compliance")
     rows = [cell(role, "all"), FieldMask(role_id=role.id, field="pan", level="full")]
-    office.add_all(rows)
-    office.flush()
+    db.add_all(rows)
+    db.flush()
     for each in rows:
-        office.delete(each)
-    save(office)
-    assert cells(office, role) == []
+        db.delete(each)
+    save(db)
+    assert cells(db, role) == []
 
 
 WAYS: dict[str, Callable[[Any, Any, Any], Any]] = {
@@ -170,50 +170,50 @@ HOLDINGS: dict[str, Callable[[Session, Any], Any]] = {
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("holding", HOLDINGS)
-def test_a_role_that_holds_more_is_granted_on_no_way(office: Session, way: str, holding: str) -> None:
+def test_a_role_that_holds_more_is_granted_on_no_way(db: Session, way: str, holding: str) -> None:
     role, someone, group = (
-        named(office, "Compliance"),
-        user(office, "dev", manager_id=1),
+        named(db, "Compliance"),
+        user(db, "dev", manager_id=1),
         Group(name="Desk", label="Desk"),
     )
-    office.add_all([group, HOLDINGS[holding](office, role)])
+    db.add_all([group, HOLDINGS[holding](db, role)])
     if way in ("a user's group", "a group's user"):
         group.roles.append(role)
-    office.flush()
-    with office.no_autoflush:
+    db.flush()
+    with db.no_autoflush:
         WAYS[way](role, someone, group)
         if holding == "no more":
-            save(office)
+            save(db)
         else:
             with pytest.raises(Denied, match=r"Compliance: "):
-                save(office)
+                save(db)
 
 
-def test_a_role_with_other_pages_is_not_granted(office: Session) -> None:
-    role, someone = named(office, "Compliance"), user(office, "dev")
-    role.permissions.append(fab(office, "can_edit", "Page"))
-    office.flush()
-    with office.no_autoflush, pytest.raises(Denied, match="Compliance: pages"):
+def test_a_role_with_other_pages_is_not_granted(db: Session) -> None:
+    role, someone = named(db, "Compliance"), user(db, "dev")
+    role.permissions.append(fab(db, "can_edit", "Page"))
+    db.flush()
+    with db.no_autoflush, pytest.raises(Denied, match="Compliance: pages"):
         someone.roles.append(role)
-        save(office)
+        save(db)
 
 
 @pytest.mark.parametrize(
     "is_self, roles, is_refused", [(False, [ADMIN], True), (True, [ADMIN], False), (False, [], False)]
 )
 def test_an_administrators_account_is_changed_by_administrators_only(
-    office: Session, actor: Any, is_self: bool, roles: list[str], is_refused: bool
+    db: Session, actor: Any, is_self: bool, roles: list[str], is_refused: bool
 ) -> None:
-    changed = actor if is_self else user(office, "dev", manager_id=1)
-    changed.roles = [named(office, name) for name in roles]
-    office.flush()
+    changed = actor if is_self else user(db, "dev", manager_id=1)
+    changed.roles = [named(db, name) for name in roles]
+    db.flush()
     for change in ({"first_name": "New"}, *([] if is_self else [{"roles": []}])):
-        with office.no_autoflush:
+        with db.no_autoflush:
             for name, value in change.items():
                 setattr(changed, name, value)
             if is_refused:
                 with pytest.raises(Denied, match="administrator's account"):
-                    save(office)
-                office.expire(changed)
+                    save(db)
+                db.expire(changed)
             else:
-                save(office)
+                save(db)

@@ -13,28 +13,28 @@ from tests.factories import DAY, MINUTE, NOW, lead, user
 
 
 @pytest.fixture
-def people(office: Session) -> dict[str, Any]:
+def people(db: Session) -> dict[str, Any]:
     """Ana reports to Mia, Mia to Max; Ben is Ana's delegate; Dev has the same role but no part in it."""
-    role = office.query(Role).filter_by(name="Sales User").one()
+    role = db.query(Role).filter_by(name="Sales User").one()
     for verb, level in (("read", "team"), ("assign", "own")):
-        office.add(ModulePermission(role_id=role.id, module="Leads", verb=verb, level=level))
-    found: dict[str, Any] = {"max": user(office, "max", "Sales User")}
-    found["mia"] = user(office, "mia", "Sales User", manager_id=found["max"].id)
-    found["ben"], found["dev"] = user(office, "ben", "Sales User"), user(office, "dev", "Sales User")
-    found["ana"] = user(office, "ana", "Sales User", manager_id=found["mia"].id, delegate_id=found["ben"].id)
+        db.add(ModulePermission(role_id=role.id, module="Leads", verb=verb, level=level))
+    found: dict[str, Any] = {"max": user(db, "max", "Sales User")}
+    found["mia"] = user(db, "mia", "Sales User", manager_id=found["max"].id)
+    found["ben"], found["dev"] = user(db, "ben", "Sales User"), user(db, "dev", "Sales User")
+    found["ana"] = user(db, "ana", "Sales User", manager_id=found["mia"].id, delegate_id=found["ben"].id)
     return found
 
 
-def names(office: Session, people: dict[str, Any], now: Any = NOW) -> list[str]:
+def names(db: Session, people: dict[str, Any], now: Any = NOW) -> list[str]:
     """Who of the people sees Ana's lead; everybody has one of their own."""
     for each in people.values():
-        lead(office, each)
-    ids = users_who_see(office, [each.id for each in people.values()], lead(office, people["ana"]), now)
+        lead(db, each)
+    ids = users_who_see(db, [each.id for each in people.values()], lead(db, people["ana"]), now)
     return sorted(name for name, each in people.items() if each.id in ids)
 
 
-def test_the_assignee_and_their_managers_see_a_lead(office: Session, people: Any) -> None:
-    assert names(office, people) == ["ana", "max", "mia"]
+def test_the_assignee_and_their_managers_see_a_lead(db: Session, people: Any) -> None:
+    assert names(db, people) == ["ana", "max", "mia"]
 
 
 @pytest.mark.parametrize(
@@ -46,38 +46,36 @@ def test_the_assignee_and_their_managers_see_a_lead(office: Session, people: Any
         (NOW - DAY, NOW, False),
     ],
 )
-def test_a_delegate_sees_it_during_the_leave(
-    office: Session, people: Any, starts: Any, ends: Any, expected: bool
-) -> None:
+def test_a_delegate_sees_it_during_the_leave(db: Session, people: Any, starts: Any, ends: Any, expected: bool) -> None:
     people["ana"].leave_from, people["ana"].leave_to = starts, ends
-    office.flush()
-    assert ("ben" in names(office, people)) is expected
+    db.flush()
+    assert ("ben" in names(db, people)) is expected
 
 
-def test_inactive_users_and_those_without_the_role_see_nothing(office: Session, people: Any) -> None:
+def test_inactive_users_and_those_without_the_role_see_nothing(db: Session, people: Any) -> None:
     people["mia"].active, people["max"].roles = False, []
-    office.flush()
-    assert names(office, people) == ["ana"]
+    db.flush()
+    assert names(db, people) == ["ana"]
 
 
-def test_the_highest_level_of_all_roles_counts_also_those_of_groups(office: Session, people: Any) -> None:
-    audit = office.query(Role).filter_by(name="Compliance").one()
-    office.add(ModulePermission(role_id=audit.id, module="Leads", verb="read", level="all"))
-    office.add(Group(name="Auditors", label="Auditors", roles=[audit], users=[people["dev"]]))
-    office.flush()
-    assert names(office, people) == ["ana", "dev", "max", "mia"]
+def test_the_highest_level_of_all_roles_counts_also_those_of_groups(db: Session, people: Any) -> None:
+    audit = db.query(Role).filter_by(name="Compliance").one()
+    db.add(ModulePermission(role_id=audit.id, module="Leads", verb="read", level="all"))
+    db.add(Group(name="Auditors", label="Auditors", roles=[audit], users=[people["dev"]]))
+    db.flush()
+    assert names(db, people) == ["ana", "dev", "max", "mia"]
 
 
-def test_admins_see_everything(office: Session, people: Any) -> None:
-    people["dev"].roles = [office.query(Role).filter_by(name="Admin").one()]
-    office.flush()
-    assert "dev" in names(office, people)
+def test_admins_see_everything(db: Session, people: Any) -> None:
+    people["dev"].roles = [db.query(Role).filter_by(name="Admin").one()]
+    db.flush()
+    assert "dev" in names(db, people)
 
 
 def test_only_the_first_users_count_each_of_them_once(
-    office: Session, people: Any, monkeypatch: pytest.MonkeyPatch
+    db: Session, people: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(visibility, "MAX_USERS", 2)
-    about, ana, mia, other = lead(office, people["ana"]), people["ana"].id, people["mia"].id, people["max"].id
-    assert users_who_see(office, [ana, ana, mia, other], about, NOW) == {ana, mia}
-    assert users_who_see(office, [], about, NOW) == users_who_see(office, [-1], about, NOW) == frozenset()
+    about, ana, mia, other = lead(db, people["ana"]), people["ana"].id, people["mia"].id, people["max"].id
+    assert users_who_see(db, [ana, ana, mia, other], about, NOW) == {ana, mia}
+    assert users_who_see(db, [], about, NOW) == users_who_see(db, [-1], about, NOW) == frozenset()

@@ -15,7 +15,7 @@ from app import access, addons, create_app, models
 from app.access import row_rules
 from app.domain import permissions
 from app.extensions import db
-from tests.app_fixtures import Colleague, Door, settings_for, settle
+from tests.app_fixtures import Colleague, UserClient, settings_for, settle
 
 
 @pytest.fixture(scope="module", params=["sqlite", "mariadb"])
@@ -56,14 +56,14 @@ def forgetting() -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def door(app: Flask) -> Callable[[str], Door]:
+def client(app: Flask) -> Callable[[str], UserClient]:
     """Somebody of tests.app_fixtures.PEOPLE at the application."""
     with app.app_context(), Session(db.engine) as session, access.as_system(session):
         ids = dict(session.execute(select(models.User.username, models.User.id)).all())
-    return lambda name: Door(app, Colleague(ids[name], name))
+    return lambda name: UserClient(app, Colleague(ids[name], name))
 
 
 @pytest.fixture(scope="module")
-def root(door: Callable[[str], Door]) -> Any:
+def root(client: Callable[[str], UserClient]) -> Any:
     """The admin."""
-    return door("root")
+    return client("root")

@@ -18,7 +18,7 @@ from app.models import Lead, User
 from app.web import Screen
 from tests.addons import attackable_addon
 from tests.addons.conftest import forgetting
-from tests.app_fixtures import World, settings_for, settle
+from tests.app_fixtures import Crm, settings_for, settle
 
 
 @pytest.fixture(scope="module")
@@ -35,22 +35,22 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
 
 
 @pytest.fixture(scope="module")
-def world(app: Flask) -> World:
-    return World(app)
+def crm(app: Flask) -> Crm:
+    return Crm(app)
 
 
-def page(door: Any, path: str) -> str:
-    answer = door.screen(path, follow_redirects=True)
+def page(client: Any, path: str) -> str:
+    answer = client.screen(path, follow_redirects=True)
     assert answer.status_code == 200, (path, answer.status_code)
     return str(answer.get_data(as_text=True))
 
 
-def test_changes_of_an_addon_record_stay_off_the_timeline_of_its_lead(root: Any, door: Any, world: World) -> None:
-    lead = world.make.lead("ana")
+def test_changes_of_an_addon_record_stay_off_the_timeline_of_its_lead(root: Any, client: Any, crm: Crm) -> None:
+    lead = crm.make.lead("ana")
     key = root.rest("POST", "visit/", json={"name": "V", "lead": lead.id}).get_json()["id"]
     assert root.rest("PUT", f"visit/{key}", json={"salary": 4242}).status_code == 200
-    assert "4242" not in page(door("ana"), f"/leads/show/{lead.id}")
-    assert "4242" not in door("ana").rest("GET", "activity/").get_data(as_text=True)
+    assert "4242" not in page(client("ana"), f"/leads/show/{lead.id}")
+    assert "4242" not in client("ana").rest("GET", "activity/").get_data(as_text=True)
     assert "4242" in page(root, f"/visitscreen/show/{key}")
 
 
@@ -63,13 +63,13 @@ def test_the_timeline_shows_only_columns_that_the_views_show(root: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def books(world: World) -> dict[str, int]:
+def books(crm: Crm) -> dict[str, int]:
     """Books of which each screen shows some; two of them on a shelf."""
     shelf = attackable_addon.Shelf(name="Shelf")
     rows = [attackable_addon.Book(name=name, shelf=shelf) for name in ("Pearl", "Quartz")]
     rows.append(attackable_addon.Book(name="Plain"))
-    world.session.add_all(rows)
-    world.session.commit()
+    crm.session.add_all(rows)
+    crm.session.commit()
     return {row.name: row.id for row in rows} | {"shelf": shelf.id}
 
 
@@ -110,10 +110,10 @@ def test_owned_rows_need_an_owner() -> None:
         OwnedRows(attackable_addon.Shelf, "Shelf")
 
 
-def test_a_rule_without_a_verb_holds_for_other_verbs_only_at_the_level_of_read(app: Flask, world: World) -> None:
+def test_a_rule_without_a_verb_holds_for_other_verbs_only_at_the_level_of_read(app: Flask, crm: Crm) -> None:
     for verb, level in (("read", "all"), ("write", "own"), ("delete", "all")):
-        world.make.cell("Sales User", "Shelf", verb, level)
-    with forgetting(), world.as_person("ana") as session:
+        crm.make.cell("Sales User", "Shelf", verb, level)
+    with forgetting(), crm.as_person("ana") as session:
         person = access.acting(session)
         RULES[attackable_addon.Shelf] = lambda person: true()
         assert str(visible(person, attackable_addon.Shelf, "write")) == str(false())
@@ -122,14 +122,14 @@ def test_a_rule_without_a_verb_holds_for_other_verbs_only_at_the_level_of_read(a
         assert "write" in visible(person, attackable_addon.Shelf, "write").compile().params.values()
 
 
-def test_a_declared_action_needs_bulk_and_write(door: Any, world: World, books: dict[str, int]) -> None:
+def test_a_declared_action_needs_bulk_and_write(client: Any, crm: Crm, books: dict[str, int]) -> None:
     for role, write in (("Sales Manager", "all"), ("Support Manager", "none")):
         for verb, level in (("read", "all"), ("bulk", "all"), ("write", write)):
-            world.make.cell(role, "Book", verb, level)
+            crm.make.cell(role, "Book", verb, level)
     sent = {"action": "star", "rowid": str(books["Pearl"])}
-    assert door("mia").form("/bookscreen/action_post", sent).status_code == 302
-    assert "Pearl*" in page(door("mia"), "/bookscreen/list/")
-    assert door("sam").form("/bookscreen/action_post", sent).status_code == 403
+    assert client("mia").form("/bookscreen/action_post", sent).status_code == 302
+    assert "Pearl*" in page(client("mia"), "/bookscreen/list/")
+    assert client("sam").form("/bookscreen/action_post", sent).status_code == 403
 
 
 @pytest.mark.parametrize(
@@ -156,15 +156,15 @@ def test_actions_refuse_with_a_sentence(root: Any, books: dict[str, int]) -> Non
     assert root.form(f"/bookscreen/move/{books['Pearl']}", {"status": "1"}).status_code == 404
 
 
-def test_an_addon_may_have_columns_of_our_names(root: Any, world: World) -> None:
+def test_an_addon_may_have_columns_of_our_names(root: Any, crm: Crm) -> None:
     numbers = ("list", "a b", "lower", "P-1")
-    reader = world.session.get(User, world.people["ana"].id)
+    reader = crm.session.get(User, crm.people["ana"].id)
     rows = [
         attackable_addon.Paper(name="Paper", number=number, assignee="Someone", assignees=[reader])
         for number in numbers
     ]
-    world.session.add_all(rows)
-    world.session.commit()
+    crm.session.add_all(rows)
+    crm.session.commit()
     shown = page(root, "/paperscreen/list/")
     for row in rows:
         page(root, f"/paperscreen/show/{row.id}")

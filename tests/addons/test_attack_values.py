@@ -26,7 +26,7 @@ from app.web import Resource, Screen
 from app.web.api import webhook_payloads
 from app.web.core import relation_fields
 from tests.addons.conftest import forgetting
-from tests.app_fixtures import NOW, Door, World, settings_for, settle
+from tests.app_fixtures import NOW, Crm, UserClient, settings_for, settle
 
 
 class Kind(enum.Enum):
@@ -131,9 +131,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
 
 
 @pytest.fixture(scope="module")
-def world(app: Flask) -> World:
+def crm(app: Flask) -> Crm:
     """Everybody's accounts, with the rights and masks of the tests: ana sees her own vaults, mia all of them."""
-    made = World(app)
+    made = Crm(app)
     for verb in ("read", "create", "write"):
         made.make.cell("Sales User", "Vault", verb, "own")
         made.make.cell("Sales Manager", "Vault", verb, "all" if verb == "read" else "own")
@@ -143,18 +143,18 @@ def world(app: Flask) -> World:
 
 
 @pytest.fixture
-def door(app: Flask, world: World) -> Callable[[str], Door]:  # type: ignore[override]
+def client(app: Flask, crm: Crm) -> Callable[[str], UserClient]:  # type: ignore[override]
     """Somebody at the application."""
-    return lambda name: Door(app, world.people[name])
+    return lambda name: UserClient(app, crm.people[name])
 
 
 @pytest.fixture
-def vault(app: Flask, world: World) -> Callable[..., int]:
+def vault(app: Flask, crm: Crm) -> Callable[..., int]:
     """Stores a vault of somebody and returns its id."""
 
     def stored(owner: str, **values: Any) -> int:
         with app.app_context(), Session(db.engine) as session, access.as_system(session):
-            row = Vault(**{"name": "Pa", "owner_id": world.people[owner].id} | values)
+            row = Vault(**{"name": "Pa", "owner_id": crm.people[owner].id} | values)
             session.add(row)
             session.commit()
             return int(row.id)
@@ -173,14 +173,14 @@ def stored(app: Flask) -> Callable[[int, str], Any]:
     return value
 
 
-def found(who: Door, col: str, opr: str, value: Any) -> Any:
+def found(who: UserClient, col: str, opr: str, value: Any) -> Any:
     """The ids of the vaults that a filter finds; the status of a refused one."""
     answer = who.rest("GET", "vault/", q={"filters": [{"col": col, "opr": opr, "value": value}]})
     return answer.get_json()["ids"] if answer.status_code == 200 else answer.status_code
 
 
-def test_rest_answers_only_with_the_declared_columns(app: Flask, world: World, door: Any, vault: Any) -> None:
-    root, key = door("root"), vault("ana", pin="1234", hushed="shh")
+def test_rest_answers_only_with_the_declared_columns(app: Flask, crm: Crm, client: Any, vault: Any) -> None:
+    root, key = client("root"), vault("ana", pin="1234", hushed="shh")
     shown = root.rest("GET", f"vault/{key}").get_json()["result"]
     assert "mobile" in shown and not {"pin", "hushed"} & set(shown)
     assert set(root.rest("GET", "vault/").get_json()["result"][0]) == {"id", "name", "about_id"}
@@ -191,43 +191,43 @@ def test_rest_answers_only_with_the_declared_columns(app: Flask, world: World, d
         assert root.rest("GET", path, q={"columns": ["pin"]}).status_code == 400
     assert "pin" not in root.rest("GET", "vault/_info").get_json()["list_columns"]
     with app.app_context(), Session(db.engine) as session:
-        access.act_as(session, access.load_person(session, world.people["root"].id, NOW))
+        access.act_as(session, access.load_person(session, crm.people["root"].id, NOW))
         payload = webhook_payloads.write(session, "vault", key, NOW)
         assert payload is not None and not {"pin", "hushed"} & set(payload)
 
 
-def test_masked_columns_of_related_rows_cannot_be_searched_or_read(world: World, door: Any, vault: Any) -> None:
-    ana, lead = door("ana"), world.make.lead("ana", mobile="9811111111")
+def test_masked_columns_of_related_rows_cannot_be_searched_or_read(crm: Crm, client: Any, vault: Any) -> None:
+    ana, lead = client("ana"), crm.make.lead("ana", mobile="9811111111")
     key = vault("ana", second_lead_id=lead.id)
     assert lead.number in str(ana.rest("GET", f"vault/{key}").get_json())
     assert "9811111111" not in str(ana.rest("GET", f"vault/{key}").get_json())
     for col in ("second_lead.mobile", "second_lead.mobile_e164"):
         assert found(ana, col, "sw", "98") == 400
-        assert key in found(door("root"), col, "ct", "9811111111")
+        assert key in found(client("root"), col, "ct", "9811111111")
     by = {"order_column": "second_lead.mobile", "order_direction": "asc"}
     assert ana.rest("GET", "vault/", q=by).status_code == 400
 
 
-def test_relations_are_looked_up_by_shown_labels(world: World, door: Any) -> None:
-    ana, lead = door("ana"), world.make.lead("ana", mobile="9822222222")
+def test_relations_are_looked_up_by_shown_labels(crm: Crm, client: Any) -> None:
+    ana, lead = client("ana"), crm.make.lead("ana", mobile="9822222222")
 
     def offered(relation: str, typed: str) -> list[int]:
         answer = ana.screen(f"/vaultscreen/related/{relation}?q={typed}")
         return [row["value"] for row in answer.get_json()["results"]]
 
     assert offered("second_lead", lead.number) == [lead.id] and offered("second_lead", "98222") == []
-    assert offered("watchers", "ben") == [world.people["ben"].id] and offered("watchers", "@") == []
+    assert offered("watchers", "ben") == [crm.people["ben"].id] and offered("watchers", "@") == []
 
 
-def test_masked_numbers_dates_and_enums_are_masked_everywhere(door: Any, vault: Any, stored: Any) -> None:
+def test_masked_numbers_dates_and_enums_are_masked_everywhere(client: Any, vault: Any, stored: Any) -> None:
     values = {"aadhaar": 123456789, "alternative_mobile": 9855555555, "email": date(1999, 12, 31), "pan": Kind.GOLD}
-    ana, key = door("ana"), vault("ana", **values)
+    ana, key = client("ana"), vault("ana", **values)
     pages = [ana.screen(path).get_data(as_text=True) for path in ("/vaultscreen/list/", f"/vaultscreen/show/{key}")]
     answer = ana.rest("GET", f"vault/{key}").get_json()["result"]
     for name, raw in (("aadhaar", "123456789"), ("alternative_mobile", "98555"), ("email", "1999"), ("pan", "gold")):
         assert raw not in str(answer[name]).lower() and answer[name] is not None
         assert not any(raw in page for page in pages)
-    full = door("root").rest("GET", f"vault/{key}").get_json()["result"]
+    full = client("root").rest("GET", f"vault/{key}").get_json()["result"]
     assert (full["aadhaar"], full["alternative_mobile"], full["email"]) == (123456789, 9855555555.0, "1999-12-31")
     form = ana.screen(f"/vaultscreen/edit/{key}").get_data(as_text=True)
     assert 'value="••' in form and "1999" not in form
@@ -235,16 +235,18 @@ def test_masked_numbers_dates_and_enums_are_masked_everywhere(door: Any, vault: 
     assert (stored(key, "name"), stored(key, "email")) == ("Pa2", values["email"])
 
 
-def test_a_mask_sent_back_to_a_form_field_keeps_the_value(door: Any, vault: Any, stored: Any) -> None:
-    ana, key = door("ana"), vault("ana", address="1 Road")
+def test_a_mask_sent_back_to_a_form_field_keeps_the_value(client: Any, vault: Any, stored: Any) -> None:
+    ana, key = client("ana"), vault("ana", address="1 Road")
     shown = ana.rest("GET", f"vault/{key}").get_json()["result"]["address"]
     assert shown and shown != "1 Road"
     assert ana.rest("PUT", f"vault/{key}", json={"address": shown}).status_code == 200
     assert stored(key, "address") == "1 Road"
 
 
-def test_children_are_only_taken_from_and_given_to_those_who_may_write_them(door: Any, vault: Any, stored: Any) -> None:
-    mia, bens, mias = door("mia"), vault("ben"), [vault("mia"), vault("mia")]
+def test_children_are_only_taken_from_and_given_to_those_who_may_write_them(
+    client: Any, vault: Any, stored: Any
+) -> None:
+    mia, bens, mias = client("mia"), vault("ben"), [vault("mia"), vault("mia")]
     url, theirs = f"vault/{mias[0]}", vault("ben", parent_id=mias[0])
     assert mia.rest("PUT", url, json={"children": [theirs, bens]}).status_code == 403
     assert mia.rest("PUT", url, json={"children": []}).status_code == 403
@@ -256,40 +258,38 @@ def test_children_are_only_taken_from_and_given_to_those_who_may_write_them(door
     assert "children" not in (*declared.show, *declared.add, *declared.edit)  # any number: only where named
 
 
-def test_a_foreign_key_column_holds_and_tells_only_rows_that_the_person_sees(
-    world: World, door: Any, vault: Any
-) -> None:
-    ana, mine, hidden = door("ana"), world.make.lead("ana"), world.make.lead("ben")
+def test_a_foreign_key_column_holds_and_tells_only_rows_that_the_person_sees(crm: Crm, client: Any, vault: Any) -> None:
+    ana, mine, hidden = client("ana"), crm.make.lead("ana"), crm.make.lead("ben")
     assert ana.rest("POST", "vault/", json={"name": "P", "about_id": hidden.id}).status_code == 422
     made = ana.rest("POST", "vault/", json={"name": "P", "about_id": mine.id}).get_json()
     assert made["result"]["about_id"] == mine.id
     key = vault("ana", about_id=hidden.id, second_lead_id=hidden.id)
     assert ana.rest("GET", f"vault/{key}").get_json()["result"]["about_id"] is None
     for col in ("about_id", "second_lead"):
-        assert found(ana, col, "eq", hidden.id) == [] and found(door("root"), col, "eq", hidden.id) == [key]
+        assert found(ana, col, "eq", hidden.id) == [] and found(client("root"), col, "eq", hidden.id) == [key]
     assert found(ana, "about_id", "eq", mine.id) == [made["id"]]
     assert found(ana, "about_id", "gt", 0) == 400
 
 
-def test_a_dotted_column_leaves_the_shared_card_alone(app: Flask, world: World, door: Any, vault: Any) -> None:
-    root, key = door("root"), vault("ana")
+def test_a_dotted_column_leaves_the_shared_card_alone(app: Flask, crm: Crm, client: Any, vault: Any) -> None:
+    root, key = client("root"), vault("ana")
     assert root.rest("GET", f"vault/{key}").get_json()["result"]["owner"]["active"] is True
-    lead = world.make.lead("ana")
+    lead = crm.make.lead("ana")
     card = root.rest("GET", f"lead/{lead.id}").get_json()["result"]["owner"]
     assert set(card) == {"id", "username", "full_name"}
 
 
-def test_unseen_related_rows_are_asked_for_once(app: Flask, world: World) -> None:
-    hidden = world.make.lead("ben").id
+def test_unseen_related_rows_are_asked_for_once(app: Flask, crm: Crm) -> None:
+    hidden = crm.make.lead("ben").id
     with app.test_request_context():
-        access.act_as(db.session(), access.load_person(db.session(), world.people["ana"].id, NOW))
+        access.act_as(db.session(), access.load_person(db.session(), crm.people["ana"].id, NOW))
         viewer = SimpleNamespace(objects={})
         assert relation_fields.found_object(viewer, Lead, hidden) is None  # type: ignore[arg-type]
         assert viewer.objects == {(Lead, hidden): None}
 
 
-def test_a_related_row_tells_only_what_its_own_views_show(app: Flask, door: Any, vault: Any) -> None:
-    root, parent = door("root"), vault("ana", pin="1234", hushed="shh")
+def test_a_related_row_tells_only_what_its_own_views_show(app: Flask, client: Any, vault: Any) -> None:
+    root, parent = client("root"), vault("ana", pin="1234", hushed="shh")
     with app.app_context(), Session(db.engine) as session, access.as_system(session):
         session.add(Tag(name="T", remark="private"))
         session.commit()
@@ -298,8 +298,8 @@ def test_a_related_row_tells_only_what_its_own_views_show(app: Flask, door: Any,
     assert made["tags"] == [{"id": 1, "label": "T"}]
 
 
-def test_the_filters_of_an_edit_form_apply_to_edits_only(door: Any, vault: Any) -> None:
-    root, key, other = door("root"), vault("ana"), vault("ana", name="Other")
+def test_the_filters_of_an_edit_form_apply_to_edits_only(client: Any, vault: Any) -> None:
+    root, key, other = client("root"), vault("ana"), vault("ana", name="Other")
     assert root.rest("PUT", f"vault/{key}", json={"parent": other}).status_code == 422
     assert root.rest("PUT", f"vault/{other}", json={"parent": key}).status_code == 200
     assert root.rest("POST", "vault/", json={"name": "New", "parent": other}).status_code == 201

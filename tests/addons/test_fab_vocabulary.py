@@ -303,14 +303,14 @@ def test_the_description_of_the_api_has_them(root: Any) -> None:
 
 
 @pytest.mark.parametrize("who", ["ana", "mia", "rhea"])
-def test_nobody_sees_it_without_the_module(door: Any, who: str) -> None:
-    person = door(who)
+def test_nobody_sees_it_without_the_module(client: Any, who: str) -> None:
+    person = client(who)
     assert person.rest("GET", "contact/").status_code == 403
     assert person.screen("/contactview/list/").status_code in (302, 403)
     assert "List Contacts" not in person.screen("/").get_data(as_text=True)
 
 
-def test_a_role_that_reads_all_of_the_module_sees_the_rows(app: Any, door: Any) -> None:
+def test_a_role_that_reads_all_of_the_module_sees_the_rows(app: Any, client: Any) -> None:
     from sqlalchemy import select
     from sqlalchemy.orm import Session
 
@@ -321,7 +321,7 @@ def test_a_role_that_reads_all_of_the_module_sees_the_rows(app: Any, door: Any) 
         role = session.scalars(select(models.Role).where(models.Role.name == "Sales Manager")).one()
         session.add(models.ModulePermission(role_id=role.id, module="Contact", verb="read", level="all"))
         session.commit()
-    mia = door("mia")
+    mia = client("mia")
     assert "Anita" in [row["name"] for row in mia.rest("GET", "contact/").get_json()["result"]]
     assert mia.rest("POST", "contact/", json={"name": "Mine"}).status_code == 403
-    assert door("ana").rest("GET", "contact/").status_code == 403
+    assert client("ana").rest("GET", "contact/").status_code == 403

@@ -33,7 +33,7 @@ from app.models import (
 )
 from app.wording import text_of
 from tests import factories
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.servers import ROOT
 
 NOW = factories.NOW
@@ -42,52 +42,52 @@ HEAD = sorted((ROOT / "migrations" / "versions").glob("0*.py"))[-1].name[:4]
 DAY = timedelta(days=1)
 
 
-@pytest.fixture(params=["world", "maria"])
-def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[World]:
+@pytest.fixture(params=["crm", "maria"])
+def both(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Crm]:
     """The product on either database, with a folder of its own for backups."""
     yield from prepared(request.getfixturevalue(request.param), tmp_path)
 
 
 @pytest.fixture
-def lite(world: World, tmp_path: Path) -> Iterator[World]:
-    yield from prepared(world, tmp_path)
+def lite(crm: Crm, tmp_path: Path) -> Iterator[Crm]:
+    yield from prepared(crm, tmp_path)
 
 
-def prepared(world: World, folder: Path) -> Iterator[World]:
-    chosen = world.app.config["CRM"]
+def prepared(crm: Crm, folder: Path) -> Iterator[Crm]:
+    chosen = crm.app.config["CRM"]
     changed = replace(chosen, backup=replace(chosen.backup, folder=folder / "backups"), instance_dir=folder)
-    world.app.config["CRM"] = changed
-    yield world
-    world.app.config["CRM"] = chosen
+    crm.app.config["CRM"] = changed
+    yield crm
+    crm.app.config["CRM"] = chosen
 
 
-def command(world: World, *words: str) -> Any:
-    world.session.close()
-    return world.app.test_cli_runner().invoke(args=["backup", *words])
+def command(crm: Crm, *words: str) -> Any:
+    crm.session.close()
+    return crm.app.test_cli_runner().invoke(args=["backup", *words])
 
 
-def backups(world: World) -> list[str]:
-    return [each.name for each in BackupFolder(world.app.config["CRM"].backup.folder).all()]
+def backups(crm: Crm) -> list[str]:
+    return [each.name for each in BackupFolder(crm.app.config["CRM"].backup.folder).all()]
 
 
-def runs(world: World) -> list[tuple[str, str]]:
+def runs(crm: Crm) -> list[tuple[str, str]]:
     query = select(BackupRun.id, BackupRun.kind, BackupRun.outcome).order_by(BackupRun.id)
-    return [(kind, outcome) for _id, kind, outcome in world.rows(query)]
+    return [(kind, outcome) for _id, kind, outcome in crm.rows(query)]
 
 
-def notices_of(world: World) -> list[str]:
-    rows = world.rows(select(Notification).where(Notification.kind == "backup").order_by(Notification.id))
-    with world.app.test_request_context():
+def notices_of(crm: Crm) -> list[str]:
+    rows = crm.rows(select(Notification).where(Notification.kind == "backup").order_by(Notification.id))
+    with crm.app.test_request_context():
         return [text_of(row) for row in rows]
 
 
-def run(world: World, key: int) -> None:
-    with world.app.app_context():
+def run(crm: Crm, key: int) -> None:
+    with crm.app.app_context():
         requested_runs.run(key)
         db.session.remove()
 
 
-def test_the_five_commands(lite: World) -> None:
+def test_the_five_commands(lite: Crm) -> None:
     lead = lite.make.lead("ana")
     lite.session.commit()
     made = command(lite, "create")
@@ -109,7 +109,7 @@ def test_the_five_commands(lite: World) -> None:
     assert lite.fresh(lead).first_name == lead.first_name
 
 
-def test_a_restored_database_is_fit_to_be_worked_with(both: World) -> None:
+def test_a_restored_database_is_fit_to_be_worked_with(both: Crm) -> None:
     session = both.session
     ana = both.people["ana"].id
     sent = both.make.message(state="queued", direction="out", channel="sms", peer="+919820012345", body="x")
@@ -124,7 +124,7 @@ def test_a_restored_database_is_fit_to_be_worked_with(both: World) -> None:
     session.execute(update(NumberSeries).where(NumberSeries.year == 2020).values(last=9))
     session.execute(update(AccessVersion).values(n=2_000_000_000))
     session.commit()
-    assert both.door("root").screen("/jobs/").status_code == 200
+    assert both.client("root").screen("/jobs/").status_code == 200
     done = command(both, "restore", name, "--into", "own", "--overwrite")
     assert "Held back" in done.output and "1 messages, 1 emails of notices" in done.output, done.output
     [message] = both.rows(select(Message).where(Message.id == sent.id))
@@ -133,7 +133,7 @@ def test_a_restored_database_is_fit_to_be_worked_with(both: World) -> None:
     assert both.rows(select(WebhookDelivery.id)) == []
     assert both.rows(select(JobRun.outcome).where(JobRun.slot == "s")) == ["cut"]
     assert both.rows(select(func.count()).select_from(SignIn).where(SignIn.ended_on.is_(None))) == [0]
-    assert both.door("root").screen("/jobs/").status_code in (302, 401)
+    assert both.client("root").screen("/jobs/").status_code in (302, 401)
     assert both.rows(select(NumberSeries.last).where(NumberSeries.year == 2020)) == [9]
     assert both.rows(select(AccessVersion.n))[0] > 2_000_000_000
     events = both.rows(select(AuditEntry.event).order_by(AuditEntry.seq.desc()).limit(2))
@@ -145,7 +145,7 @@ def test_a_restored_database_is_fit_to_be_worked_with(both: World) -> None:
             assert jobs.run_now(both.app, job).items == 0
 
 
-def test_the_guide_names_the_commands_and_settings_that_there_are(lite: World) -> None:
+def test_the_guide_names_the_commands_and_settings_that_there_are(lite: Crm) -> None:
     guide = (ROOT / "docs" / "backup.md").read_text()
     group: Any = lite.app.cli.commands["backup"]
     told = set(re.findall(r"`backup (\w+)|--app run backup (\w+)", guide))
@@ -160,15 +160,15 @@ def test_the_guide_names_the_commands_and_settings_that_there_are(lite: World) -
 # --- the schedule
 
 
-def ask(world: World, kind: str = "backup", name: str | None = None, **columns: Any) -> int:
-    row = backup_runs.request_run(world.session, kind, Stamp(None, datetime.now(UTC)), name=name)
+def ask(crm: Crm, kind: str = "backup", name: str | None = None, **columns: Any) -> int:
+    row = backup_runs.request_run(crm.session, kind, Stamp(None, datetime.now(UTC)), name=name)
     for column, value in columns.items():
         setattr(row, column, value)
-    world.session.commit()
+    crm.session.commit()
     return row.id
 
 
-def test_a_slot_asks_once_and_the_queue_does_the_work(lite: World) -> None:
+def test_a_slot_asks_once_and_the_queue_does_the_work(lite: Crm) -> None:
     for _server in range(2):
         jobs.run_now(lite.app, "back up", datetime(2026, 11, 26, 20, 31, tzinfo=UTC))
     jobs.run_now(lite.app, "back up", datetime(2026, 11, 27, 12, 0, tzinfo=UTC))
@@ -186,7 +186,7 @@ def test_a_slot_asks_once_and_the_queue_does_the_work(lite: World) -> None:
     assert runs(lite)[-1] == ("drill", "done")
 
 
-def test_a_run_that_was_cut_off_is_begun_again_and_given_up_in_the_end(lite: World) -> None:
+def test_a_run_that_was_cut_off_is_begun_again_and_given_up_in_the_end(lite: Crm) -> None:
     silent = {"outcome": "running", "seen_on": datetime.now(UTC) - timedelta(minutes=6)}
     again, lost = ask(lite, **silent, tries=1), ask(lite, **silent, tries=3)
     alive = ask(lite, outcome="running", seen_on=datetime.now(UTC), tries=1)
@@ -196,7 +196,7 @@ def test_a_run_that_was_cut_off_is_begun_again_and_given_up_in_the_end(lite: Wor
     assert notices_of(lite) == ["The backup failed: It was cut off 3 times and is given up."]
 
 
-def test_a_failure_is_told_once_and_what_is_there_stays(lite: World) -> None:
+def test_a_failure_is_told_once_and_what_is_there_stays(lite: Crm) -> None:
     first = ask(lite)
     run(lite, first)
     folder = lite.app.config["CRM"].backup.folder
@@ -220,7 +220,7 @@ def test_a_failure_is_told_once_and_what_is_there_stays(lite: World) -> None:
     ],
 )
 def test_old_backups_and_drills_are_told_once_a_day(
-    lite: World, backup_age: int, drill_age: int, said: list[str]
+    lite: Crm, backup_age: int, drill_age: int, said: list[str]
 ) -> None:
     now = datetime.now(UTC)
     for kind, hours in (("backup", backup_age), ("drill", drill_age)):
@@ -231,7 +231,7 @@ def test_old_backups_and_drills_are_told_once_a_day(
     assert notices_of(lite) == said
 
 
-def test_a_new_installation_has_a_day_until_its_first_backup(lite: World) -> None:
+def test_a_new_installation_has_a_day_until_its_first_backup(lite: Crm) -> None:
     now = datetime.now(UTC)
     jobs.run_now(lite.app, "watch the age of backups", now)
     assert notices_of(lite) == []
@@ -241,7 +241,7 @@ def test_a_new_installation_has_a_day_until_its_first_backup(lite: World) -> Non
     assert len(notices_of(lite)) == 2
 
 
-def test_a_deletion_spares_the_only_backup_and_is_audited(lite: World) -> None:
+def test_a_deletion_spares_the_only_backup_and_is_audited(lite: Crm) -> None:
     for _time in range(2):
         run(lite, ask(lite))
     first, second = backups(lite)
@@ -258,13 +258,13 @@ def test_a_deletion_spares_the_only_backup_and_is_audited(lite: World) -> None:
 # --- the page
 
 
-def sent(world: World, who: str, path: str) -> Any:
-    door = world.door(who)
-    return door.browser.post(path, data={"csrf_token": door.token})
+def sent(crm: Crm, who: str, path: str) -> Any:
+    client = crm.client(who)
+    return client.browser.post(path, data={"csrf_token": client.token})
 
 
-def test_the_page_shows_backups_and_asks_for_runs(lite: World) -> None:
-    page = lite.door("root").screen("/backups/").text
+def test_the_page_shows_backups_and_asks_for_runs(lite: Crm) -> None:
+    page = lite.client("root").screen("/backups/").text
     assert "No backups yet" in page and "There has been none yet." in page
     for _time in range(2):
         sent(lite, "root", "/backups/now")
@@ -274,20 +274,20 @@ def test_the_page_shows_backups_and_asks_for_runs(lite: World) -> None:
     for kind in ("verify", "drill", "delete"):
         assert sent(lite, "root", f"/backups/{kind}/{row.id}").status_code == 302
         run(lite, lite.rows(select(func.max(BackupRun.id)))[0])
-    page = lite.door("root").screen("/backups/").text
+    page = lite.client("root").screen("/backups/").text
     assert row.name in page and "Restore drill: done" in page and "is the only backup" in page
     assert page.count("Root Shah") >= 4 and "Command line" not in page
     assert str(lite.app.config["CRM"].backup.folder) in page
 
 
-def test_backups_are_for_admins_only(lite: World) -> None:
+def test_backups_are_for_admins_only(lite: Crm) -> None:
     run(lite, ask(lite))
     [key] = lite.rows(select(BackupRun.id))
     before = lite.rows(select(BackupRun.id, BackupRun.outcome))
     for who in ("ana", "mia", "rhea"):
-        assert lite.door(who).screen("/backups/").status_code in (302, 403)
+        assert lite.client(who).screen("/backups/").status_code in (302, 403)
         for path in ("now", f"verify/{key}", f"drill/{key}", f"delete/{key}"):
             assert sent(lite, who, f"/backups/{path}").status_code in (302, 403)
     assert sent(lite, "root", "/backups/verify/999999").status_code == 404
-    assert lite.door("root").browser.post(f"/backups/delete/{key}").status_code == 400  # no token
+    assert lite.client("root").browser.post(f"/backups/delete/{key}").status_code == 400  # no token
     assert lite.rows(select(BackupRun.id, BackupRun.outcome)) == before

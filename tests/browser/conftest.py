@@ -1,4 +1,4 @@
-"""An office with demo people, each with a browser of his own that hears every complaint of the page."""
+"""A server with demo people, each with a browser of their own that hears every complaint of the page."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Seat:
 
 
 @pytest.fixture(scope="session")
-def office(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def crm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """The product with demo data, on SQLite."""
     with LiveServer(tmp_path_factory.mktemp("office")) as server:
         command = ("-m", "flask", "--app", "run", "demo", "load", "--leads", "40", "--password", PASSWORD)
@@ -114,7 +114,7 @@ Cookies = dict[tuple[str, int], Any]
 
 
 @pytest.fixture(scope="session")
-def cookies(office: LiveServer) -> Cookies:
+def cookies(crm_server: LiveServer) -> Cookies:
     """Who has signed in by now."""
     return {}
 
@@ -170,9 +170,9 @@ def is_kept(key: str) -> bool:
 
 
 @pytest.fixture(scope="session")
-def contexts(chromium: Any, office: LiveServer) -> Contexts:
+def contexts(chromium: Any, crm_server: LiveServer) -> Contexts:
     """The contexts that the tests of this process share."""
-    return Contexts(chromium, office.url)
+    return Contexts(chromium, crm_server.url)
 
 
 @pytest.fixture

@@ -148,13 +148,13 @@ def test_a_page_whose_socket_comes_back_catches_up(seat: Sit) -> None:
     rohan.page.wait_for_selector(".entry-note:has-text('Said meanwhile')")
 
 
-def test_a_server_that_dies_and_comes_again_is_found_again(seat: Sit, office: LiveServer) -> None:
+def test_a_server_that_dies_and_comes_again_is_found_again(seat: Sit, crm_server: LiveServer) -> None:
     asha, rohan = seat(MANAGER), seat(SELLER)
     number = new_lead(rohan, "Deathwali", "9825012405")
     watches(rohan, asha, number)
-    office.kill()
+    crm_server.kill()
     expect(rohan.page.locator(DOWN)).to_be_visible()
-    office.start()
+    crm_server.start()
     expect(rohan.page.locator(DOWN)).to_be_hidden(timeout=90_000)
     asha.go(f"/leads/{number}")
     write_note(asha, "All is well")
@@ -175,7 +175,7 @@ def test_signing_out_in_one_tab_ends_the_sockets_of_the_others(seat: Sit) -> Non
 
 
 @pytest.fixture(autouse=True)
-def _up_again(office: LiveServer) -> None:
+def _up_again(crm_server: LiveServer) -> None:
     """Whatever a test before did to it, the office is open."""
-    if office.process is None:
-        office.start()
+    if crm_server.process is None:
+        crm_server.start()

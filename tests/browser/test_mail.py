@@ -78,7 +78,7 @@ def reply_to(sent: Any) -> bytes:
     return "\r\n".join([*lines, "Content-Type: text/html; charset=utf-8", "", html]).encode()
 
 
-def test_an_email_thread(seat: Sit, office: LiveServer, mail_server: MailServer, mailbox: imap.Dovecot) -> None:
+def test_an_email_thread(seat: Sit, crm_server: LiveServer, mail_server: MailServer, mailbox: imap.Dovecot) -> None:
     admin, asha = seat(LiveServer.ADMIN[0]), seat(MANAGER)
     connect(admin, "smtp", port=mail_server.url.rpartition(":")[2], **{"from": "Support <support@eshin.test>"})
     secret = {"user": imap.USER, "password": imap.PASSWORD, "address": "support@eshin.test"}

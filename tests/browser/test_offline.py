@@ -48,13 +48,13 @@ def waiting(page: Any, count: int) -> None:
         expect(pill).to_be_hidden()
 
 
-def test_pages_stay_readable_and_what_is_typed_is_sent_once(seat: Sit, office: LiveServer) -> None:
+def test_pages_stay_readable_and_what_is_typed_is_sent_once(seat: Sit, crm_server: LiveServer) -> None:
     rohan = app(seat)
     page, href = rohan.page, a_lead(rohan)
     other = page.context.new_page()
     other.goto(rohan.url + "/leads/")
     title = page.locator("h1").inner_text()
-    office.stop()
+    crm_server.stop()
     page.reload()
     expect(page.locator("h1")).to_have_text(title)
     expect(page.locator("[data-offline-bar]")).to_contain_text("You are offline. This page is as of")
@@ -71,7 +71,7 @@ def test_pages_stay_readable_and_what_is_typed_is_sent_once(seat: Sit, office: L
     waiting(page, 2)
     other.reload()
     waiting(other, 2)
-    office.start()
+    crm_server.start()
     page.evaluate(ONLINE)
     other.evaluate(ONLINE)  # both tabs would send; one does
     waiting(page, 0)

@@ -1,4 +1,4 @@
-"""The whole house on one machine, as `make stack` starts it: nginx, processes by role, MariaDB, Redis, supervisord."""
+"""All processes on one machine, as `make stack` starts them: nginx, processes by role, MariaDB, Redis, supervisord."""
 
 from __future__ import annotations
 
@@ -179,7 +179,7 @@ def test_people_work_behind_nginx_and_news_come_over_the_socket_process(stack: S
     assert {name for name, tone in found.items() if tone == "green"} >= green
 
 
-def test_each_process_answers_its_own_doors_only(stack: Stack) -> None:
+def test_each_process_answers_its_own_endpoints_only(stack: Stack) -> None:
     kept = json.loads((stack.folder / "stack.json").read_text())
     web, sockets = (f"http://127.0.0.1:{kept[name]}" for name in ("WEB_PORT", "SOCKETS_PORT"))
     host = stack.url.removeprefix("http://")
@@ -223,7 +223,7 @@ def test_a_request_keeps_its_id_and_no_claim_of_an_address_is_believed(stack: St
 def test_a_process_that_is_killed_is_started_again(stack: Stack, name: str) -> None:
     before = stack.pid_of(name)
     os.kill(before, signal.SIGKILL)
-    if name == "crm:web":  # meanwhile, each door hears it in its own form
+    if name == "crm:web":  # meanwhile, each endpoint hears it in its own form
         away = '{"message": "The CRM is not running at the moment'
         eventually(lambda: get(f"{stack.url}/api/v1/lead/")[1].startswith(away), "nginx says nothing")
         assert get(f"{stack.url}/leads/") == (503, (ROOT / "deploy" / "nginx" / "errors" / "away.html").read_text())

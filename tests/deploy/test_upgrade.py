@@ -24,7 +24,7 @@ OLDER = "0021"
 
 
 @dataclass
-class House:
+class Installation:
     """An installation of an older schema, with rows."""
 
     folder: Path
@@ -73,7 +73,9 @@ class House:
 
 
 @pytest.fixture
-def house(mariadb_server: Databases, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def installation(
+    mariadb_server: Databases, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
     name = mariadb_server.create_database()
     url = mariadb_server.url(name)
     settings = settings_for(tmp_path, CRM_DATABASE_URL=url)
@@ -84,40 +86,42 @@ def house(mariadb_server: Databases, tmp_path: Path, tmp_path_factory: pytest.Te
     with engine.begin() as connection:
         fill(connection)
     checkout = forked_programs.checkout(tmp_path_factory.mktemp("checkout"))
-    yield House(Path(settings.instance_dir), url, engine, checkout)
+    yield Installation(Path(settings.instance_dir), url, engine, checkout)
     engine.dispose()
     mariadb_server.drop_database(name)
 
 
-def test_an_upgrade_that_fails_says_what_is_as_it_was_and_how_to_go_back_and_then_succeeds(house: House) -> None:
+def test_an_upgrade_that_fails_says_what_is_as_it_was_and_how_to_go_back_and_then_succeeds(
+    installation: Installation,
+) -> None:
     # Without a backup nothing is changed.
-    (house.folder / "backups").write_text("no folder")
-    done = house.upgrade()
+    (installation.folder / "backups").write_text("no folder")
+    done = installation.upgrade()
     assert done.returncode == 1
     assert "there is no backup" in done.stderr and "Nothing was changed" in done.stderr
-    assert (house.revision, house.restarts) == (OLDER, 0)
-    (house.folder / "backups").unlink()
+    assert (installation.revision, installation.restarts) == (OLDER, 0)
+    (installation.folder / "backups").unlink()
 
     # A migration that fails names the backup and both ways out.
-    with house.engine.begin() as connection:
+    with installation.engine.begin() as connection:
         connection.execute(text("CREATE TABLE kept_key (id INTEGER PRIMARY KEY)"))  # in the way of 0023
-    done = house.upgrade()
-    assert done.returncode == 1 and house.restarts == 0
-    (name,) = house.backups
+    done = installation.upgrade()
+    assert done.returncode == 1 and installation.restarts == 0
+    (name,) = installation.backups
     assert f"make restore NAME={name} ARGS=--overwrite" in done.stderr and "Stop all servers" in done.stderr
-    house.engine.dispose()
-    restored = house.restore(name)
+    installation.engine.dispose()
+    restored = installation.restore(name)
     assert restored.returncode == 0, restored.stderr[-2000:]
-    assert (house.revision, house.count("leads")) == (OLDER, 1)
+    assert (installation.revision, installation.count("leads")) == (OLDER, 1)
 
     # The cause is mended: all four steps.
-    with house.engine.begin() as connection:
+    with installation.engine.begin() as connection:
         connection.execute(text("DROP TABLE kept_key"))
-    done = house.upgrade()
+    done = installation.upgrade()
     assert done.returncode == 0, done.stderr[-2000:]
     assert f"Upgraded to version {product_version()}." in done.stdout
-    assert (house.revision, house.restarts, len(house.backups)) == (REVISIONS[-1], 1, 2)
-    assert (house.count("leads"), house.count("activity")) == (1, 1)
+    assert (installation.revision, installation.restarts, len(installation.backups)) == (REVISIONS[-1], 1, 2)
+    assert (installation.count("leads"), installation.count("activity")) == (1, 1)
 
 
 def test_a_restore_uses_the_settings_that_the_installer_has_written(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""An office in memory for tests that know no web: `office` is its session, people come from tests.factories."""
+"""A database in memory for tests that know no web: `db` is its session, people come from tests.factories."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from tests import factories
 
 
 @pytest.fixture
-def office() -> Iterator[Session]:
+def db() -> Iterator[Session]:
     """A session on an empty database with masters, roles and two ticket subjects."""
     engine = factories.database()
     # As the system: once an application was made in this process, every session is under the law.

@@ -19,7 +19,7 @@ from app.domain.base import Conflict, NotFound, RuleBroken, Stamp, refuse_stale
 from app.domain.change_context import ChangeContext
 from app.domain.session_context import session_context
 from app.models import Activity, Assignment, Lead, Notification, Ticket
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.factories import DAY, HOUR, NOW, lead, ticket, user
 
 
@@ -27,35 +27,35 @@ def notices_of(session: Session) -> set[tuple[int, str]]:
     return {(row.user_id, row.kind) for row in session.scalars(select(Notification))}
 
 
-def test_reassigning_ends_one_assignment_and_opens_another(office: Session) -> None:
-    ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
-    about = lead(office)
-    assignment.assign(office, about, assignment.NewAssignee(ana.id, "direct"), Stamp(mia.id, NOW))
-    assignment.assign(office, about, assignment.NewAssignee(ben.id, "direct"), Stamp(mia.id, NOW + HOUR))
-    office.flush()
-    rows = office.scalars(select(Assignment).order_by(Assignment.id)).all()
-    office.expire_all()
+def test_reassigning_ends_one_assignment_and_opens_another(db: Session) -> None:
+    ana, ben, mia = (user(db, name) for name in ("ana", "ben", "mia"))
+    about = lead(db)
+    assignment.assign(db, about, assignment.NewAssignee(ana.id, "direct"), Stamp(mia.id, NOW))
+    assignment.assign(db, about, assignment.NewAssignee(ben.id, "direct"), Stamp(mia.id, NOW + HOUR))
+    db.flush()
+    rows = db.scalars(select(Assignment).order_by(Assignment.id)).all()
+    db.expire_all()
     assert [(r.user_id, r.started_on, r.ended_on) for r in rows] == [
         (ana.id, NOW, NOW + HOUR),
         (ben.id, NOW + HOUR, None),
     ]
-    assert notices_of(office) == {(ana.id, "assigned"), (ana.id, "unassigned"), (ben.id, "assigned")}
-    assert about.assignee_id == ben.id and [r.user_id for r in assignment.history(office, about)] == [ben.id, ana.id]
+    assert notices_of(db) == {(ana.id, "assigned"), (ana.id, "unassigned"), (ben.id, "assigned")}
+    assert about.assignee_id == ben.id and [r.user_id for r in assignment.history(db, about)] == [ben.id, ana.id]
 
 
-def test_assigning_the_current_assignee_changes_nothing(office: Session) -> None:
-    ana = user(office, "ana")
-    about = lead(office, ana)
-    assignment.assign(office, about, assignment.NewAssignee(ana.id, "direct"), Stamp(None, NOW))
-    assert not office.scalars(select(Activity)).all() and not notices_of(office)
+def test_assigning_the_current_assignee_changes_nothing(db: Session) -> None:
+    ana = user(db, "ana")
+    about = lead(db, ana)
+    assignment.assign(db, about, assignment.NewAssignee(ana.id, "direct"), Stamp(None, NOW))
+    assert not db.scalars(select(Activity)).all() and not notices_of(db)
 
 
-def test_absent_and_unknown_users_are_refused(office: Session) -> None:
-    gone = user(office, "gone", active=False)
+def test_absent_and_unknown_users_are_refused(db: Session) -> None:
+    gone = user(db, "gone", active=False)
     with pytest.raises(RuleBroken, match="deactivated"):
-        assignment.refuse_absent(office, gone.id, NOW)
+        assignment.refuse_absent(db, gone.id, NOW)
     with pytest.raises(RuleBroken, match="no such colleague"):
-        assignment.refuse_absent(office, 999, NOW)
+        assignment.refuse_absent(db, 999, NOW)
 
 
 # --- Several assignees of one ticket
@@ -66,110 +66,108 @@ def assignees_of(session: Session, about: Any) -> list[int]:
     return assignment.current_assignees(session, about)
 
 
-def test_a_second_assignee_joins_the_current_one(office: Session) -> None:
-    cleo, dev, sam = (user(office, name) for name in ("cleo", "dev", "sam"))
-    about = ticket(office)
-    assignment.assign(office, about, assignment.NewAssignee(cleo.id, "direct"), Stamp(sam.id, NOW))
-    assert assignment.add_assignee(office, about, dev.id, Stamp(sam.id, NOW + HOUR))
-    assert (about.assignee_id, assignees_of(office, about)) == (cleo.id, [cleo.id, dev.id])
-    assert notices_of(office) == {(cleo.id, "assigned"), (dev.id, "assigned")}
-    assert not assignment.add_assignee(office, about, dev.id, Stamp(sam.id, NOW + DAY))
-    assert len(office.scalars(select(Activity)).all()) == 2
+def test_a_second_assignee_joins_the_current_one(db: Session) -> None:
+    cleo, dev, sam = (user(db, name) for name in ("cleo", "dev", "sam"))
+    about = ticket(db)
+    assignment.assign(db, about, assignment.NewAssignee(cleo.id, "direct"), Stamp(sam.id, NOW))
+    assert assignment.add_assignee(db, about, dev.id, Stamp(sam.id, NOW + HOUR))
+    assert (about.assignee_id, assignees_of(db, about)) == (cleo.id, [cleo.id, dev.id])
+    assert notices_of(db) == {(cleo.id, "assigned"), (dev.id, "assigned")}
+    assert not assignment.add_assignee(db, about, dev.id, Stamp(sam.id, NOW + DAY))
+    assert len(db.scalars(select(Activity)).all()) == 2
 
 
-def test_an_additional_assignee_who_becomes_current_has_one_open_assignment(office: Session) -> None:
-    cleo, dev = user(office, "cleo"), user(office, "dev")
-    about = ticket(office)
-    assignment.assign(office, about, assignment.NewAssignee(cleo.id, "direct"), Stamp(None, NOW))
-    assignment.add_assignee(office, about, dev.id, Stamp(None, NOW))
-    assignment.assign(office, about, assignment.NewAssignee(dev.id, "direct"), Stamp(None, NOW + HOUR))
-    assert assignees_of(office, about) == [dev.id]
-    rows = office.scalars(select(Assignment).where(Assignment.user_id == dev.id).order_by(Assignment.id)).all()
-    office.expire_all()
+def test_an_additional_assignee_who_becomes_current_has_one_open_assignment(db: Session) -> None:
+    cleo, dev = user(db, "cleo"), user(db, "dev")
+    about = ticket(db)
+    assignment.assign(db, about, assignment.NewAssignee(cleo.id, "direct"), Stamp(None, NOW))
+    assignment.add_assignee(db, about, dev.id, Stamp(None, NOW))
+    assignment.assign(db, about, assignment.NewAssignee(dev.id, "direct"), Stamp(None, NOW + HOUR))
+    assert assignees_of(db, about) == [dev.id]
+    rows = db.scalars(select(Assignment).where(Assignment.user_id == dev.id).order_by(Assignment.id)).all()
+    db.expire_all()
     assert [(row.ended_on, row.open_key is None) for row in rows] == [(NOW + HOUR, True), (None, False)]
 
 
-def test_the_database_allows_one_open_assignment_per_user(office: Session) -> None:
-    about, ana = lead(office), user(office, "ana")
-    assignment.assign(office, about, assignment.NewAssignee(ana.id, "direct"), Stamp(None, NOW))
-    office.commit()
+def test_the_database_allows_one_open_assignment_per_user(db: Session) -> None:
+    about, ana = lead(db), user(db, "ana")
+    assignment.assign(db, about, assignment.NewAssignee(ana.id, "direct"), Stamp(None, NOW))
+    db.commit()
     with pytest.raises(IntegrityError):
-        assignment.open_assignment(
-            office, about, assignment.NewAssignee(ana.id, "direct", notify=False), Stamp(None, NOW)
-        )
-        office.flush()
-    office.rollback()
+        assignment.open_assignment(db, about, assignment.NewAssignee(ana.id, "direct", notify=False), Stamp(None, NOW))
+        db.flush()
+    db.rollback()
 
 
-def test_the_longest_assigned_present_user_succeeds_the_current_one(office: Session) -> None:
-    cleo, dev, eve = (user(office, name) for name in ("cleo", "dev", "eve"))
-    about = ticket(office, cleo)
+def test_the_longest_assigned_present_user_succeeds_the_current_one(db: Session) -> None:
+    cleo, dev, eve = (user(db, name) for name in ("cleo", "dev", "eve"))
+    about = ticket(db, cleo)
     for one in (dev, eve):
-        assignment.add_assignee(office, about, one.id, Stamp(None, NOW))
+        assignment.add_assignee(db, about, one.id, Stamp(None, NOW))
     dev.available = False  # absent users come last
-    assert assignment.remove_assignee(office, about, cleo.id, Stamp(None, NOW + HOUR)) == eve.id == about.assignee_id
-    assert (cleo.id, "unassigned") in notices_of(office)
-    assert assignment.remove_assignee(office, about, eve.id, Stamp(None, NOW + DAY)) == dev.id
-    assert assignees_of(office, about) == [dev.id]
+    assert assignment.remove_assignee(db, about, cleo.id, Stamp(None, NOW + HOUR)) == eve.id == about.assignee_id
+    assert (cleo.id, "unassigned") in notices_of(db)
+    assert assignment.remove_assignee(db, about, eve.id, Stamp(None, NOW + DAY)) == dev.id
+    assert assignees_of(db, about) == [dev.id]
 
 
-def test_the_only_assignee_cannot_be_removed(office: Session) -> None:
-    cleo, dev = user(office, "cleo"), user(office, "dev")
-    about = ticket(office, cleo)
+def test_the_only_assignee_cannot_be_removed(db: Session) -> None:
+    cleo, dev = user(db, "cleo"), user(db, "dev")
+    about = ticket(db, cleo)
     with pytest.raises(RuleBroken, match="No one else is assigned"):
-        assignment.remove_assignee(office, about, cleo.id, Stamp(None, NOW))
+        assignment.remove_assignee(db, about, cleo.id, Stamp(None, NOW))
     with pytest.raises(NotFound):
-        assignment.remove_assignee(office, about, dev.id, Stamp(None, NOW))
+        assignment.remove_assignee(db, about, dev.id, Stamp(None, NOW))
     assert about.assignee_id == cleo.id
 
 
-def test_a_lead_has_one_assignee(office: Session) -> None:
+def test_a_lead_has_one_assignee(db: Session) -> None:
     with pytest.raises(RuleBroken, match="one assignee"):
-        assignment.add_assignee(office, lead(office, user(office, "ana")), user(office, "ben").id, Stamp(None, NOW))
+        assignment.add_assignee(db, lead(db, user(db, "ana")), user(db, "ben").id, Stamp(None, NOW))
 
 
-def test_the_first_assignee_added_becomes_the_current_one(office: Session) -> None:
-    about, cleo = ticket(office), user(office, "cleo")
-    assignment.add_assignee(office, about, cleo.id, Stamp(None, NOW))
-    assert (about.assignee_id, assignees_of(office, about)) == (cleo.id, [cleo.id])
+def test_the_first_assignee_added_becomes_the_current_one(db: Session) -> None:
+    about, cleo = ticket(db), user(db, "cleo")
+    assignment.add_assignee(db, about, cleo.id, Stamp(None, NOW))
+    assert (about.assignee_id, assignees_of(db, about)) == (cleo.id, [cleo.id])
 
 
 # --- Round-robin history
 
 
-def test_turns_count_for_the_user_whose_turn_it_was(office: Session) -> None:
-    ben = user(office, "ben")
-    ana = user(office, "ana", "Sales User", leave_from=NOW - DAY, delegate_id=ben.id)
+def test_turns_count_for_the_user_whose_turn_it_was(db: Session) -> None:
+    ben = user(db, "ben")
+    ana = user(db, "ana", "Sales User", leave_from=NOW - DAY, delegate_id=ben.id)
     for n in range(3):
-        decision = team.take_turn(office, "Sales User", NOW)
+        decision = team.take_turn(db, "Sales User", NOW)
         assignment.assign(
-            office, lead(office), assignment.NewAssignee(ben.id, "round robin", decision), Stamp(None, NOW + n * HOUR)
+            db, lead(db), assignment.NewAssignee(ben.id, "round robin", decision), Stamp(None, NOW + n * HOUR)
         )
-    office.flush()
-    assert assignment.turn_counts(office, "Sales User", 100) == {ana.id: (3, NOW + 2 * HOUR)}
-    assert assignment.turn_counts(office, "Sales User", 2)[ana.id][0] == 2
-    assert [row.stead_of_id for row in assignment.latest_turns(office, "Sales User", 2)] == [ana.id] * 2
+    db.flush()
+    assert assignment.turn_counts(db, "Sales User", 100) == {ana.id: (3, NOW + 2 * HOUR)}
+    assert assignment.turn_counts(db, "Sales User", 2)[ana.id][0] == 2
+    assert [row.stead_of_id for row in assignment.latest_turns(db, "Sales User", 2)] == [ana.id] * 2
 
 
-def test_the_refusal_names_the_end_of_the_absence_and_the_substitute(office: Session) -> None:
-    ben = user(office, "ben")
-    ana = user(office, "ana", leave_from=NOW - DAY, leave_to=NOW + DAY, delegate_id=ben.id)
-    session_context(office).zone = ZoneInfo("Asia/Kolkata")
+def test_the_refusal_names_the_end_of_the_absence_and_the_substitute(db: Session) -> None:
+    ben = user(db, "ben")
+    ana = user(db, "ana", leave_from=NOW - DAY, leave_to=NOW + DAY, delegate_id=ben.id)
+    session_context(db).zone = ZoneInfo("Asia/Kolkata")
     sentence = "Ana Shah is on leave until 24 Nov 2026, 10:00 and can't take new work now. Ben Shah is covering."
     with pytest.raises(RuleBroken) as refused:
-        assignment.refuse_absent(office, ana.id, NOW)
+        assignment.refuse_absent(db, ana.id, NOW)
     assert refused.value.message == sentence
 
 
 # --- Concurrency
 
 
-def run_in_parallel(world: World, jobs: list[Callable[[Session], Any]]) -> list[Any]:
+def run_in_parallel(crm: Crm, jobs: list[Callable[[Session], Any]]) -> list[Any]:
     """Run every job in its own thread and transaction, all starting together. Returns results or errors in order."""
     start, results = threading.Barrier(len(jobs)), [None] * len(jobs)
 
     def work(place: int) -> None:
-        with world.new_session() as session:
+        with crm.new_session() as session:
             session.connection()  # connecting takes longer than the race
             start.wait(30)
             results[place] = result_of(session, jobs[place])
@@ -192,7 +190,7 @@ def result_of(session: Session, job: Callable[[Session], Any]) -> Any:
     return answer
 
 
-def test_parallel_turns_spread_evenly(maria: World) -> None:
+def test_parallel_turns_spread_evenly(maria: Crm) -> None:
     people = [maria.people["ana"].id, maria.people["ben"].id]
     people += [maria.make.user(f"s{n}", "Sales User").id for n in range(5)]
     # Fewer at once than the pool has connections; the very first turns are concurrent too.
@@ -206,7 +204,7 @@ def test_parallel_turns_spread_evenly(maria: World) -> None:
     assert set(counts) == set(people) and max(counts.values()) - min(counts.values()) <= 1
 
 
-def test_no_concurrent_save_is_lost_silently(maria: World) -> None:
+def test_no_concurrent_save_is_lost_silently(maria: Crm) -> None:
     row = maria.make.lead("ana")
 
     def save(n: int) -> Callable[[Session], Any]:
@@ -226,16 +224,16 @@ def test_no_concurrent_save_is_lost_silently(maria: World) -> None:
     assert all(isinstance(one, StaleDataError | Conflict | OperationalError | int) for one in results)
 
 
-def test_stale_saves_over_rest_all_get_a_response(maria: World) -> None:
+def test_stale_saves_over_rest_all_get_a_response(maria: Crm) -> None:
     row = maria.make.lead("ana")
-    doors, codes = [maria.door("ana") for _ in range(20)], []
+    clients, codes = [maria.client("ana") for _ in range(20)], []
 
     def save(n: int) -> None:
         codes.append(
-            doors[n].rest("PUT", f"lead/{row.id}", {"description": f"{n}", "version": row.version}).status_code
+            clients[n].rest("PUT", f"lead/{row.id}", {"description": f"{n}", "version": row.version}).status_code
         )
 
-    threads = [threading.Thread(target=save, args=(n,)) for n in range(len(doors))]
+    threads = [threading.Thread(target=save, args=(n,)) for n in range(len(clients))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -245,7 +243,7 @@ def test_stale_saves_over_rest_all_get_a_response(maria: World) -> None:
     assert maria.fresh(row).version == row.version + 1
 
 
-def test_a_user_added_concurrently_is_added_once(maria: World) -> None:
+def test_a_user_added_concurrently_is_added_once(maria: Crm) -> None:
     about, dev = maria.make.ticket("cleo"), maria.make.user("dev", "Support User")
 
     def join(session: Session) -> bool:
@@ -256,7 +254,7 @@ def test_a_user_added_concurrently_is_added_once(maria: World) -> None:
     assert maria.count(Assignment, Assignment.user_id == dev.id, Assignment.ended_on.is_(None)) == 1
 
 
-def test_concurrent_assigning_and_removing_leaves_one_current_assignee(maria: World) -> None:
+def test_concurrent_assigning_and_removing_leaves_one_current_assignee(maria: Crm) -> None:
     about = maria.make.ticket("cleo")
     others = [maria.make.user(f"s{n}", "Support User").id for n in range(4)]
     for key in others:
@@ -290,22 +288,22 @@ def line_of(session: Session) -> Activity:
 
 
 @pytest.mark.parametrize("make", [lead, ticket])
-def test_an_assignment_is_written_with_a_line_and_both_notices(office: Session, make: Any) -> None:
-    ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
-    about = make(office, ana)
-    assert assignment.assign(office, about, assignment.NewAssignee(ben.id, "direct"), Stamp(mia.id, NOW)) is True
-    assert assignment.assign(office, about, assignment.NewAssignee(ben.id, "direct"), Stamp(mia.id, NOW)) is False
-    row = office.scalars(select(Assignment)).one()
+def test_an_assignment_is_written_with_a_line_and_both_notices(db: Session, make: Any) -> None:
+    ana, ben, mia = (user(db, name) for name in ("ana", "ben", "mia"))
+    about = make(db, ana)
+    assert assignment.assign(db, about, assignment.NewAssignee(ben.id, "direct"), Stamp(mia.id, NOW)) is True
+    assert assignment.assign(db, about, assignment.NewAssignee(ben.id, "direct"), Stamp(mia.id, NOW)) is False
+    row = db.scalars(select(Assignment)).one()
     assert (row.lead_id or row.ticket_id, row.reason, row.by_id, row.decision) == (about.id, "direct", mia.id, {})
     assert row.open_key == f"{about.__tablename__}:{about.id}:{ben.id}"
-    line = line_of(office)
+    line = line_of(db)
     assert (line.kind, line.actor_id, line.payload) == (
         "assignment",
         mia.id,
         {"to": ben.id, "old": ana.id, "reason": "direct"},
     )
     key = f"{about.__tablename__}:{about.id}:{NOW.isoformat()}"
-    rows = office.scalars(select(Notification).order_by(Notification.id)).all()
+    rows = db.scalars(select(Notification).order_by(Notification.id)).all()
     assert [(each.event_key, each.payload, each.actor_id) for each in rows] == [
         (f"assigned:{key}:{ben.id}", {"number": about.number}, mia.id),
         (f"unassigned:{key}:{ana.id}", {"number": about.number, "to": ben.id}, mia.id),
@@ -315,50 +313,50 @@ def test_an_assignment_is_written_with_a_line_and_both_notices(office: Session, 
 @pytest.mark.parametrize(
     "role, is_author, reason", [("Sales User", False, "round robin"), ("", True, "created"), ("", False, "direct")]
 )
-def test_the_first_assignment_says_why(office: Session, role: str, is_author: bool, reason: str) -> None:
-    ana, about = user(office, "ana"), lead(office)
+def test_the_first_assignment_says_why(db: Session, role: str, is_author: bool, reason: str) -> None:
+    ana, about = user(db, "ana"), lead(db)
     decision = team.Decision(ana.id, role, [ana.id])
-    assignment.open_first(office, about, decision, Stamp(ana.id if is_author else None, NOW))
-    row = office.scalars(select(Assignment)).one()
+    assignment.open_first(db, about, decision, Stamp(ana.id if is_author else None, NOW))
+    row = db.scalars(select(Assignment)).one()
     assert (row.reason, row.role, bool(row.decision)) == (reason, role or None, bool(role))
-    assignment.open_first(office, about, team.Decision(None, role), Stamp(None, NOW))
-    assert len(office.scalars(select(Assignment)).all()) == 1
+    assignment.open_first(db, about, team.Decision(None, role), Stamp(None, NOW))
+    assert len(db.scalars(select(Assignment)).all()) == 1
 
 
 @pytest.mark.parametrize("values", [{"assign_to_role": "Sales User"}, {"assignee_id": 999}])
-def test_nobody_who_takes_no_work_is_chosen(office: Session, values: Any) -> None:
+def test_nobody_who_takes_no_work_is_chosen(db: Session, values: Any) -> None:
     with pytest.raises(RuleBroken) as refused:
-        assignment.choose_assignee(office, values, Stamp(None, NOW))
+        assignment.choose_assignee(db, values, Stamp(None, NOW))
     assert list(refused.value.errors) == ["assign_to_role" if "assign_to_role" in values else "assign_to"]
     assert "Sales User" in str(refused.value) or "assignee_id" in values
 
 
-def test_the_assignee_is_chosen_by_role_by_name_or_is_the_author(office: Session) -> None:
-    ana, ben = user(office, "ana", "Sales User"), user(office, "ben", available=False)
+def test_the_assignee_is_chosen_by_role_by_name_or_is_the_author(db: Session) -> None:
+    ana, ben = user(db, "ana", "Sales User"), user(db, "ben", available=False)
     choose = assignment.choose_assignee
-    assert choose(office, {"assign_to_role": "Sales User"}, Stamp(ben.id, NOW)).user_id == ana.id
-    assert choose(office, {"assignee_id": ana.id}, Stamp(ben.id, NOW)) == team.Decision(ana.id, "")
-    assert choose(office, {"assignee_id": ben.id}, Stamp(ben.id, NOW)) == team.Decision(ben.id, "")
-    assert choose(office, {}, Stamp(ben.id, NOW)) == team.Decision(ben.id, "")
+    assert choose(db, {"assign_to_role": "Sales User"}, Stamp(ben.id, NOW)).user_id == ana.id
+    assert choose(db, {"assignee_id": ana.id}, Stamp(ben.id, NOW)) == team.Decision(ana.id, "")
+    assert choose(db, {"assignee_id": ben.id}, Stamp(ben.id, NOW)) == team.Decision(ben.id, "")
+    assert choose(db, {}, Stamp(ben.id, NOW)) == team.Decision(ben.id, "")
 
 
-def test_many_records_are_reassigned_as_one_is(office: Session) -> None:
-    ana, ben, cy = (user(office, name) for name in ("ana", "ben", "cy"))
-    first, second, other = lead(office, ana), ticket(office, ana), lead(office, ana)
+def test_many_records_are_reassigned_as_one_is(db: Session) -> None:
+    ana, ben, cy = (user(db, name) for name in ("ana", "ben", "cy"))
+    first, second, other = lead(db, ana), ticket(db, ana), lead(db, ana)
     for about in (first, second, other):
-        assignment.open_assignment(office, about, assignment.NewAssignee(ana.id, "created"), Stamp(None, NOW))
+        assignment.open_assignment(db, about, assignment.NewAssignee(ana.id, "created"), Stamp(None, NOW))
     for extra in (ben, cy):
-        assignment.add_assignee(office, second, extra.id, Stamp(None, NOW))
-    office.flush()
+        assignment.add_assignee(db, second, extra.id, Stamp(None, NOW))
+    db.flush()
     decisions = [
         (first, team.Decision(ben.id, "Sales User", [ben.id], substitute_for=cy.id)),
         (second, team.Decision(ben.id, "")),
         (other, team.Decision(ana.id, "")),
-        (lead(office), team.Decision(None, "")),
+        (lead(db), team.Decision(None, "")),
     ]
-    assignment.reassign_many(office, decisions, "overdue", NOW + HOUR)
-    office.expire_all()
-    rows = office.scalars(select(Assignment).order_by(Assignment.id)).all()
+    assignment.reassign_many(db, decisions, "overdue", NOW + HOUR)
+    db.expire_all()
+    rows = db.scalars(select(Assignment).order_by(Assignment.id)).all()
     ended = {(row.lead_id, row.ticket_id, row.user_id) for row in rows if row.ended_on == NOW + HOUR}
     assert ended == {(first.id, None, ana.id), (None, second.id, ana.id), (None, second.id, ben.id)}
     assert all((row.open_key is None) == (row.ended_on is not None) for row in rows)
@@ -372,40 +370,40 @@ def test_many_records_are_reassigned_as_one_is(office: Session) -> None:
     assert new[0].decision == {"role": "Sales User", "candidates": [ben.id], "skipped": []}
 
 
-def test_joining_and_leaving_are_written(office: Session) -> None:
-    cleo, dev, sam = (user(office, name) for name in ("cleo", "dev", "sam"))
-    about = ticket(office, cleo)
-    assignment.add_assignee(office, about, dev.id, Stamp(sam.id, NOW + HOUR))
-    row = office.scalars(select(Assignment)).one()
+def test_joining_and_leaving_are_written(db: Session) -> None:
+    cleo, dev, sam = (user(db, name) for name in ("cleo", "dev", "sam"))
+    about = ticket(db, cleo)
+    assignment.add_assignee(db, about, dev.id, Stamp(sam.id, NOW + HOUR))
+    row = db.scalars(select(Assignment)).one()
     assert (row.user_id, row.reason, row.by_id, about.changed_on) == (dev.id, "joined", sam.id, NOW + HOUR)
-    assert line_of(office).payload == {"what": "joined", "to": dev.id}
-    assignment.remove_assignee(office, about, dev.id, Stamp(sam.id, NOW + DAY))
-    assert line_of(office).payload == {"what": "released", "old": dev.id, "to": None}
+    assert line_of(db).payload == {"what": "joined", "to": dev.id}
+    assignment.remove_assignee(db, about, dev.id, Stamp(sam.id, NOW + DAY))
+    assert line_of(db).payload == {"what": "released", "old": dev.id, "to": None}
     assert (about.changed_on, about.assignee_id) == (NOW + DAY, cleo.id)
-    rows = office.scalars(select(Notification).order_by(Notification.id)).all()
+    rows = db.scalars(select(Notification).order_by(Notification.id)).all()
     assert [(each.kind, each.payload, each.event_key.split(":")[0]) for each in rows] == [
         ("assigned", {"number": about.number, "beside": cleo.id}, "joined"),
         ("unassigned", {"number": about.number, "to": None}, "released"),
     ]
 
 
-def test_the_successor_is_notified_and_named(office: Session) -> None:
-    cleo, dev = user(office, "cleo"), user(office, "dev")
-    about = ticket(office, cleo)
-    assignment.add_assignee(office, about, dev.id, Stamp(None, NOW))
-    assignment.remove_assignee(office, about, cleo.id, Stamp(None, NOW + HOUR))
-    assert line_of(office).payload == {"what": "released", "old": cleo.id, "to": dev.id}
-    newest = office.scalars(select(Notification).order_by(Notification.id.desc())).first()
+def test_the_successor_is_notified_and_named(db: Session) -> None:
+    cleo, dev = user(db, "cleo"), user(db, "dev")
+    about = ticket(db, cleo)
+    assignment.add_assignee(db, about, dev.id, Stamp(None, NOW))
+    assignment.remove_assignee(db, about, cleo.id, Stamp(None, NOW + HOUR))
+    assert line_of(db).payload == {"what": "released", "old": cleo.id, "to": dev.id}
+    newest = db.scalars(select(Notification).order_by(Notification.id.desc())).first()
     assert newest and (newest.kind, newest.user_id, newest.at) == ("assigned", dev.id, NOW + HOUR)
 
 
-def test_the_turns_of_a_role_are_its_newest(office: Session) -> None:
-    ana, ben = user(office, "ana", "Sales User"), user(office, "ben", "Sales User")
+def test_the_turns_of_a_role_are_its_newest(db: Session) -> None:
+    ana, ben = user(db, "ana", "Sales User"), user(db, "ben", "Sales User")
     for index in range(3):
-        decision = team.take_turn(office, "Sales User", NOW)
-        assignment.open_first(office, lead(office), decision, Stamp(None, NOW + index * HOUR))
-    assignment.open_first(office, lead(office), team.Decision(ana.id, "Other"), Stamp(None, NOW + DAY))
-    office.flush()
-    assert [row.user_id for row in assignment.latest_turns(office, "Sales User", 2)] == [ana.id, ben.id]
-    assert assignment.turn_counts(office, "Sales User", 10) == {ana.id: (2, NOW + 2 * HOUR), ben.id: (1, NOW + HOUR)}
-    assert assignment.turn_counts(office, "Sales User", 2) == {ana.id: (1, NOW + 2 * HOUR), ben.id: (1, NOW + HOUR)}
+        decision = team.take_turn(db, "Sales User", NOW)
+        assignment.open_first(db, lead(db), decision, Stamp(None, NOW + index * HOUR))
+    assignment.open_first(db, lead(db), team.Decision(ana.id, "Other"), Stamp(None, NOW + DAY))
+    db.flush()
+    assert [row.user_id for row in assignment.latest_turns(db, "Sales User", 2)] == [ana.id, ben.id]
+    assert assignment.turn_counts(db, "Sales User", 10) == {ana.id: (2, NOW + 2 * HOUR), ben.id: (1, NOW + HOUR)}
+    assert assignment.turn_counts(db, "Sales User", 2) == {ana.id: (1, NOW + 2 * HOUR), ben.id: (1, NOW + HOUR)}

@@ -31,25 +31,25 @@ ZONE = "Asia/Kolkata"
 
 
 @pytest.fixture
-def asha(office: Session) -> Any:
-    made = user(office, "asha", "Sales User")
+def asha(db: Session) -> Any:
+    made = user(db, "asha", "Sales User")
     made.mobile = made.mobile_e164 = MOBILE
-    office.flush()
+    db.flush()
     return made
 
 
 @pytest.fixture
-def lead(office: Session, asha: Any) -> Any:
-    return leads.create(office, {"first_name": "Ravi", "mobile": PEER}, ChangeContext(asha.id, NOON))
+def lead(db: Session, asha: Any) -> Any:
+    return leads.create(db, {"first_name": "Ravi", "mobile": PEER}, ChangeContext(asha.id, NOON))
 
 
-def account(office: Session, vault: Vault, *caller_ids: tuple[str, str]) -> Any:
+def account(db: Session, vault: Vault, *caller_ids: tuple[str, str]) -> Any:
     wanted = AccountSettings("Desk", channels=("voice",), caller_ids=caller_ids)
-    return channel_accounts.create(office, KIND, wanted, Stamp(None, NOON), vault)
+    return channel_accounts.create(db, KIND, wanted, Stamp(None, NOON), vault)
 
 
-def call(office: Session, asha: Any, peer: str = PEER, now: datetime = NOON, **records: Any) -> Any:
-    return call_requests.start(office, NewCallRequest(peer, records), Stamp(asha.id, now), ZONE)
+def call(db: Session, asha: Any, peer: str = PEER, now: datetime = NOON, **records: Any) -> Any:
+    return call_requests.start(db, NewCallRequest(peer, records), Stamp(asha.id, now), ZONE)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ BOTH = ((PROMO, "promotional"), (SERVICE, "service"))
     ],
 )
 def test_who_is_called_decides_the_number(
-    office: Session,
+    db: Session,
     vault: Vault,
     asha: Any,
     lead: Any,
@@ -93,34 +93,34 @@ def test_who_is_called_decides_the_number(
     shown: str | None,
     fits: bool,
 ) -> None:
-    account(office, vault, *caller_ids)
+    account(db, vault, *caller_ids)
     if has_consent:
         entry = {"channel": "voice", "address": PEER, "action": "given", "how": "form"}
-        consents.record(office, entry, Stamp(None, NOON))
-    person = customers.create(office, {"first_name": "Ravi"}, ChangeContext(asha.id, NOON)) if is_customer else None
-    started = call(office, asha, lead_id=lead.id, customer_id=person.id if person else None)
+        consents.record(db, entry, Stamp(None, NOON))
+    person = customers.create(db, {"first_name": "Ravi"}, ChangeContext(asha.id, NOON)) if is_customer else None
+    started = call(db, asha, lead_id=lead.id, customer_id=person.id if person else None)
     assert (started.request.caller_id, started.request.fits_purpose) == (shown, fits)
     assert (started.call.status, started.call.from_number, started.call.employee_id) == ("Queued", shown, asha.id)
 
 
-def set_to(office: Session, key: str, value: Any) -> None:
-    office.add(BusinessSetting(key=key, value=value))
-    office.flush()
+def set_to(db: Session, key: str, value: Any) -> None:
+    db.add(BusinessSetting(key=key, value=value))
+    db.flush()
 
 
-def forbid(office: Session, what: str, asha: Any) -> None:
+def forbid(db: Session, what: str, asha: Any) -> None:
     if what == "no number":
-        set_to(office, "caller_id_rule", "refuse")
+        set_to(db, "caller_id_rule", "refuse")
     elif what == "no phone":
         asha.mobile = asha.mobile_e164 = None
     elif what == "opt-out":
         consents.record(
-            office, {"channel": "voice", "address": PEER, "action": "withdrawn", "how": "call"}, Stamp(None, NOON)
+            db, {"channel": "voice", "address": PEER, "action": "withdrawn", "how": "call"}, Stamp(None, NOON)
         )
     elif what == "dnd":
-        consents.note_dnd(office, PEER, "blocked", "scrub file", NOON)
+        consents.note_dnd(db, PEER, "blocked", "scrub file", NOON)
     elif what == "off":
-        for each in channel_accounts.active(office, "voice"):
+        for each in channel_accounts.active(db, "voice"):
             each.is_active = False
 
 
@@ -136,132 +136,132 @@ def forbid(office: Session, what: str, asha: Any) -> None:
     ],
 )
 def test_what_may_not_be_called_is_refused_in_words(
-    office: Session, vault: Vault, asha: Any, lead: Any, what: str, now: datetime, field: str
+    db: Session, vault: Vault, asha: Any, lead: Any, what: str, now: datetime, field: str
 ) -> None:
-    account(office, vault)
-    forbid(office, what, asha)
-    office.flush()
+    account(db, vault)
+    forbid(db, what, asha)
+    db.flush()
     with pytest.raises(RuleBroken) as refused:
-        call(office, asha, now=now, lead_id=lead.id)
+        call(db, asha, now=now, lead_id=lead.id)
     assert list(refused.value.errors) == [field] and PEER not in refused.value.message
-    assert office.scalars(select(CallLog)).all() == []
+    assert db.scalars(select(CallLog)).all() == []
 
 
-def test_a_service_call_passes_the_opt_out_and_the_evening(office: Session, vault: Vault, asha: Any) -> None:
-    account(office, vault)
-    forbid(office, "opt-out", asha)
-    forbid(office, "dnd", asha)
-    assert call(office, asha, now=LATE).request.purpose == "service"
+def test_a_service_call_passes_the_opt_out_and_the_evening(db: Session, vault: Vault, asha: Any) -> None:
+    account(db, vault)
+    forbid(db, "opt-out", asha)
+    forbid(db, "dnd", asha)
+    assert call(db, asha, now=LATE).request.purpose == "service"
 
 
-def test_a_second_click_rings_nobody_and_another_call_has_to_wait(office: Session, vault: Vault, asha: Any) -> None:
-    desk = account(office, vault)
-    first = call(office, asha)
-    again = call(office, asha, now=NOON + timedelta(seconds=1))
+def test_a_second_click_rings_nobody_and_another_call_has_to_wait(db: Session, vault: Vault, asha: Any) -> None:
+    desk = account(db, vault)
+    first = call(db, asha)
+    again = call(db, asha, now=NOON + timedelta(seconds=1))
     assert again.is_repeated and again.request.id == first.request.id
     with pytest.raises(Conflict):
-        call(office, asha, OTHER)
+        call(db, asha, OTHER)
     ended = CallUpdate("C1", "completed", "out", PEER, "", key=f"c{first.call.id}", talk_seconds=5)
-    provider_events.process(office, desk, ended, NOON + timedelta(minutes=1))
-    assert not call(office, asha, OTHER, NOON + timedelta(minutes=2)).is_repeated
-    assert len(office.scalars(select(CallLog)).all()) == 2
+    provider_events.process(db, desk, ended, NOON + timedelta(minutes=1))
+    assert not call(db, asha, OTHER, NOON + timedelta(minutes=2)).is_repeated
+    assert len(db.scalars(select(CallLog)).all()) == 2
 
 
-def test_a_call_of_which_nobody_hears_lets_the_line_go(office: Session, vault: Vault, asha: Any) -> None:
-    account(office, vault)
-    call(office, asha)
-    assert not call(office, asha, OTHER, NOON + call_requests.SILENT_FOR + timedelta(seconds=1)).is_repeated
+def test_a_call_of_which_nobody_hears_lets_the_line_go(db: Session, vault: Vault, asha: Any) -> None:
+    account(db, vault)
+    call(db, asha)
+    assert not call(db, asha, OTHER, NOON + call_requests.SILENT_FOR + timedelta(seconds=1)).is_repeated
 
 
 @pytest.mark.parametrize("has_rung, status, line", [(True, "Initiated", True), (False, "Failed", False)])
 def test_a_person_says_whether_a_call_of_unknown_fate_rings(
-    office: Session, vault: Vault, asha: Any, has_rung: bool, status: str, line: bool
+    db: Session, vault: Vault, asha: Any, has_rung: bool, status: str, line: bool
 ) -> None:
-    account(office, vault)
-    started = call(office, asha)
+    account(db, vault)
+    started = call(db, asha)
     started.request.state = "unknown"
-    office.flush()
-    call_requests.decide(office, started.call, has_rung, Stamp(asha.id, NOON))
-    office.expire_all()
+    db.flush()
+    call_requests.decide(db, started.call, has_rung, Stamp(asha.id, NOON))
+    db.expire_all()
     assert (started.call.status, started.request.line_of is not None) == (status, line)
     with pytest.raises(Conflict):
-        call_requests.decide(office, started.call, True, Stamp(asha.id, NOON))
+        call_requests.decide(db, started.call, True, Stamp(asha.id, NOON))
 
 
 @pytest.mark.parametrize("own, key", [(True, True), (False, True), (False, False)])
-def test_only_its_own_account_reports_on_a_call(office: Session, vault: Vault, asha: Any, own: bool, key: bool) -> None:
-    desk = account(office, vault)
-    other = channel_accounts.create(office, KIND, AccountSettings("Other"), Stamp(None, NOON), vault)
-    started = call(office, asha)
+def test_only_its_own_account_reports_on_a_call(db: Session, vault: Vault, asha: Any, own: bool, key: bool) -> None:
+    desk = account(db, vault)
+    other = channel_accounts.create(db, KIND, AccountSettings("Other"), Stamp(None, NOON), vault)
+    started = call(db, asha)
     started.request.state = "unknown"
-    office.flush()
+    db.flush()
     event = CallUpdate("C9", "answered", "out", PEER, "", key=f"c{started.call.id}" if key else "")
-    provider_events.process(office, desk if own else other, event, NOON)
-    office.expire_all()
+    provider_events.process(db, desk if own else other, event, NOON)
+    db.expire_all()
     assert (started.call.status, started.request.state) == (("In Progress", "sent") if own else ("Queued", "unknown"))
 
 
 # --- incoming
 
 
-def ring(office: Session, desk: Any, now: datetime = NOON, state: str = "ringing", **more: Any) -> CallLog:
-    provider_events.process(office, desk, CallUpdate("I1", state, "in", PEER, SERVICE, **more), now)
-    return office.scalars(select(CallLog).where(CallLog.provider_id == "I1")).one()
+def ring(db: Session, desk: Any, now: datetime = NOON, state: str = "ringing", **more: Any) -> CallLog:
+    provider_events.process(db, desk, CallUpdate("I1", state, "in", PEER, SERVICE, **more), now)
+    return db.scalars(select(CallLog).where(CallLog.provider_id == "I1")).one()
 
 
-def shown_to(office: Session) -> set[int]:
-    return set(office.scalars(select(CallCard.user_id).where(CallCard.closed_on.is_(None))))
+def shown_to(db: Session) -> set[int]:
+    return set(db.scalars(select(CallCard.user_id).where(CallCard.closed_on.is_(None))))
 
 
-def test_a_known_caller_is_shown_to_who_answers_for_them(office: Session, vault: Vault, asha: Any, lead: Any) -> None:
-    desk, bala = account(office, vault), user(office, "bala", "Sales User")
-    ring(office, desk)
-    assert shown_to(office) == {asha.id}
+def test_a_known_caller_is_shown_to_who_answers_for_them(db: Session, vault: Vault, asha: Any, lead: Any) -> None:
+    desk, bala = account(db, vault), user(db, "bala", "Sales User")
+    ring(db, desk)
+    assert shown_to(db) == {asha.id}
     asha.leave_from, asha.delegate_id = NOON - timedelta(days=1), bala.id
-    provider_events.process(office, desk, CallUpdate("I2", "ringing", "in", PEER, SERVICE), NOON)
-    assert shown_to(office) == {asha.id, bala.id}
+    provider_events.process(db, desk, CallUpdate("I2", "ringing", "in", PEER, SERVICE), NOON)
+    assert shown_to(db) == {asha.id, bala.id}
 
 
 @pytest.mark.parametrize(
     "chosen, now, expected", [(True, LATE, {"bala"}), (False, NOON, {"asha", "bala"}), (False, LATE, set())]
 )
 def test_a_stranger_is_shown_to_those_on_duty(
-    office: Session, vault: Vault, asha: Any, chosen: bool, now: datetime, expected: set[str]
+    db: Session, vault: Vault, asha: Any, chosen: bool, now: datetime, expected: set[str]
 ) -> None:
-    desk, bala = account(office, vault), user(office, "bala", "Sales User")
+    desk, bala = account(db, vault), user(db, "bala", "Sales User")
     bala.takes_calls = chosen
-    role = office.scalars(select(Role).where(Role.name == "Sales User")).one()
-    office.add(ModulePermission(role_id=role.id, module="Call Logs", verb="create", level="own"))
-    hours(office)
-    session_context(office).zone = ZoneInfo(ZONE)
-    ring(office, desk, now)
+    role = db.scalars(select(Role).where(Role.name == "Sales User")).one()
+    db.add(ModulePermission(role_id=role.id, module="Call Logs", verb="create", level="own"))
+    hours(db)
+    session_context(db).zone = ZoneInfo(ZONE)
+    ring(db, desk, now)
     names = {asha.id: "asha", bala.id: "bala"}
-    assert {names.get(key, "others") for key in shown_to(office)} - {"others"} == expected
+    assert {names.get(key, "others") for key in shown_to(db)} - {"others"} == expected
 
 
-def test_who_answers_has_the_call_and_its_outcome(office: Session, vault: Vault, asha: Any) -> None:
-    desk, bala = account(office, vault), user(office, "bala", "Sales User")
-    ring(office, desk)
-    answered = ring(office, desk, state="answered", person=MOBILE)
-    assert (answered.employee_id, shown_to(office)) == (asha.id, {asha.id})
-    ended = ring(office, desk, state="completed", talk_seconds=9)
-    assert (ended.status, shown_to(office)) == ("Completed", {asha.id})
-    assert bala.id not in shown_to(office)
+def test_who_answers_has_the_call_and_its_outcome(db: Session, vault: Vault, asha: Any) -> None:
+    desk, bala = account(db, vault), user(db, "bala", "Sales User")
+    ring(db, desk)
+    answered = ring(db, desk, state="answered", person=MOBILE)
+    assert (answered.employee_id, shown_to(db)) == (asha.id, {asha.id})
+    ended = ring(db, desk, state="completed", talk_seconds=9)
+    assert (ended.status, shown_to(db)) == ("Completed", {asha.id})
+    assert bala.id not in shown_to(db)
 
 
-def test_a_missed_call_leaves_the_pages(office: Session, vault: Vault, asha: Any, lead: Any) -> None:
-    desk = account(office, vault)
-    ring(office, desk)
-    ring(office, desk, state="no-answer")
-    assert shown_to(office) == set()
+def test_a_missed_call_leaves_the_pages(db: Session, vault: Vault, asha: Any, lead: Any) -> None:
+    desk = account(db, vault)
+    ring(db, desk)
+    ring(db, desk, state="no-answer")
+    assert shown_to(db) == set()
 
 
-def test_the_note_of_a_call_is_its_persons(office: Session, vault: Vault, asha: Any) -> None:
-    account(office, vault)
-    started = call(office, asha)
-    card = office.scalars(select(CallCard)).one()
-    call_cards.write_note(office, card, "Asks for an SIP", Stamp(asha.id, NOON))
-    office.flush()
-    assert call_cards.note_of(office, started.call.id, asha.id) == "Asks for an SIP"
-    assert call_cards.note_of(office, started.call.id, asha.id + 1) == ""
-    assert office.scalars(select(CallRequest)).one().line_of == asha.id
+def test_the_note_of_a_call_is_its_persons(db: Session, vault: Vault, asha: Any) -> None:
+    account(db, vault)
+    started = call(db, asha)
+    card = db.scalars(select(CallCard)).one()
+    call_cards.write_note(db, card, "Asks for an SIP", Stamp(asha.id, NOON))
+    db.flush()
+    assert call_cards.note_of(db, started.call.id, asha.id) == "Asks for an SIP"
+    assert call_cards.note_of(db, started.call.id, asha.id + 1) == ""
+    assert db.scalars(select(CallRequest)).one().line_of == asha.id

@@ -177,8 +177,8 @@ def test_a_broken_character_in_a_name_loses_no_call():
 
 
 @pytest.fixture
-def session(office: Session) -> Session:
-    return office
+def session(db: Session) -> Session:
+    return db
 
 
 @pytest.fixture

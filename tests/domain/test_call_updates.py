@@ -24,14 +24,14 @@ PEER, OWN = "+919820012345", "+911600123456"
 
 
 @pytest.fixture
-def account(office: Session, vault: Vault) -> Any:
-    return channel_accounts.create(office, KIND, AccountSettings("Console"), Stamp(None, NOW), vault)
+def account(db: Session, vault: Vault) -> Any:
+    return channel_accounts.create(db, KIND, AccountSettings("Console"), Stamp(None, NOW), vault)
 
 
 @pytest.fixture
-def lead(office: Session) -> Any:
-    asha = user(office, "asha", "Sales User")
-    return leads.create(office, {"first_name": "Ravi", "mobile": PEER}, ChangeContext(asha.id, NOW - MINUTE))
+def lead(db: Session) -> Any:
+    asha = user(db, "asha", "Sales User")
+    return leads.create(db, {"first_name": "Ravi", "mobile": PEER}, ChangeContext(asha.id, NOW - MINUTE))
 
 
 def update(state: str, direction: str = "out", **more: Any) -> CallUpdate:
@@ -43,32 +43,30 @@ ENDS = update("completed", talk_seconds=61, ended_on=NOW + timedelta(seconds=70)
 
 
 @pytest.mark.parametrize("order", list(permutations((RINGS, TALKS, ENDS))))
-def test_a_call_ends_the_same_in_whatever_order_it_is_told(
-    office: Session, account: Any, lead: Any, order: Any
-) -> None:
+def test_a_call_ends_the_same_in_whatever_order_it_is_told(db: Session, account: Any, lead: Any, order: Any) -> None:
     for event in (*order, order[0]):
-        assert provider_events.process(office, account, event, NOW + MINUTE) == "call"
-    (call,) = office.scalars(select(CallLog)).all()
+        assert provider_events.process(db, account, event, NOW + MINUTE) == "call"
+    (call,) = db.scalars(select(CallLog)).all()
     assert (call.status, call.duration_seconds, call.direction, call.other_e164) == ("Completed", 61, "Outgoing", PEER)
     assert (call.lead_id, call.from_number, call.medium) == (lead.id, OWN, "console")
-    (recording,) = office.scalars(select(CallRecording)).all()
+    (recording,) = db.scalars(select(CallRecording)).all()
     assert (recording.address, recording.state, recording.call_id) == (ENDS.recording_url, "queued", call.id)
-    assert len(office.scalars(select(Activity).where(Activity.kind == "call")).all()) == 1
+    assert len(db.scalars(select(Activity).where(Activity.kind == "call")).all()) == 1
 
 
-def test_who_is_responsible_learns_of_a_missed_call(office: Session, account: Any, lead: Any) -> None:
-    provider_events.process(office, account, update("no-answer", "in"), NOW)
-    (call,) = office.scalars(select(CallLog)).all()
+def test_who_is_responsible_learns_of_a_missed_call(db: Session, account: Any, lead: Any) -> None:
+    provider_events.process(db, account, update("no-answer", "in"), NOW)
+    (call,) = db.scalars(select(CallLog)).all()
     assert (call.status, call.from_number, call.employee_id) == ("Missed Call", PEER, lead.owner_id)
-    (notice,) = office.scalars(select(Notification).where(Notification.kind == "missed_call")).all()
+    (notice,) = db.scalars(select(Notification).where(Notification.kind == "missed_call")).all()
     assert notice.payload == {"number": lead.number}
 
 
-def test_the_providers_templates_are_kept_in_step(office: Session, account: Any) -> None:
+def test_the_providers_templates_are_kept_in_step(db: Session, account: Any) -> None:
     hello = ListedTemplate("hello", "en", "Dear {{1}}", "approved", "MARKETING", "T1")
     bye = ListedTemplate("bye", "hi", "Namaste", "pending")
-    assert message_templates.sync(office, account, [hello, bye], NOW) == 2
-    assert message_templates.sync(office, account, [ListedTemplate("hello", "en", "Hi {{1}}", "paused")], NOW) == 1
-    rows = {row.name: row for row in office.scalars(select(MessageTemplate))}
+    assert message_templates.sync(db, account, [hello, bye], NOW) == 2
+    assert message_templates.sync(db, account, [ListedTemplate("hello", "en", "Hi {{1}}", "paused")], NOW) == 1
+    rows = {row.name: row for row in db.scalars(select(MessageTemplate))}
     assert (rows["hello"].body, rows["hello"].approval, rows["hello"].is_active) == ("Hi {{1}}", "paused", True)
     assert (rows["bye"].is_active, rows["bye"].channel, rows["bye"].label) == (False, "whatsapp", "bye (hi)")

@@ -45,32 +45,32 @@ def make(session: Session, vault: Vault, name: str = "Line 1", **more: Any) -> A
     return channel_accounts.create(session, KIND, AccountSettings(name, values, **more), STAMP, vault)
 
 
-def test_secrets_are_sealed_and_kept_when_left_empty(office: Session, vault: Vault) -> None:
-    account = make(office, vault)
+def test_secrets_are_sealed_and_kept_when_left_empty(db: Session, vault: Vault) -> None:
+    account = make(db, vault)
     assert account.settings == {"from": "+911", "region": "in"} and "s3cret" not in str(account.secrets_sealed)
     changed = AccountSettings("Line 2", {"from": "+912", "token": ""}, version=account.version)
-    channel_accounts.change(office, account, KIND, changed, STAMP, vault)
+    channel_accounts.change(db, account, KIND, changed, STAMP, vault)
     assert channel_accounts.values_of(account, vault) == {"from": "+912", "region": "in", "token": "s3cret"}
     with pytest.raises(Conflict):
-        channel_accounts.change(office, account, KIND, changed, STAMP, vault)
+        channel_accounts.change(db, account, KIND, changed, STAMP, vault)
 
 
 @pytest.mark.parametrize(("values", "is_refused"), [({"host": "b.in"}, True), ({"host": "a.in"}, False)])
 def test_a_stored_secret_goes_to_no_other_server(
-    office: Session, vault: Vault, values: dict[str, str], is_refused: bool
+    db: Session, vault: Vault, values: dict[str, str], is_refused: bool
 ) -> None:
     settings = (AccountSetting("host", "Server", is_destination=True), AccountSetting("token", "Token", is_secret=True))
     kind = ProviderKind("post", "Post", ("sms",), settings, dict)
     first = AccountSettings("Line", {"host": "a.in", "token": "s3cret"})
-    account = channel_accounts.create(office, kind, first, STAMP, vault)
+    account = channel_accounts.create(db, kind, first, STAMP, vault)
     if not is_refused:
-        channel_accounts.change(office, account, kind, AccountSettings("Line", values), STAMP, vault)
+        channel_accounts.change(db, account, kind, AccountSettings("Line", values), STAMP, vault)
         return
     with pytest.raises(RuleBroken) as refused:
-        channel_accounts.change(office, account, kind, AccountSettings("Line", values), STAMP, vault)
+        channel_accounts.change(db, account, kind, AccountSettings("Line", values), STAMP, vault)
     assert list(refused.value.errors) == ["token"] and account.settings["host"] == "a.in"
     typed = AccountSettings("Line", values | {"token": "new"})
-    channel_accounts.change(office, account, kind, typed, STAMP, vault)
+    channel_accounts.change(db, account, kind, typed, STAMP, vault)
     assert channel_accounts.values_of(account, vault) == values | {"token": "new"}
 
 
@@ -93,35 +93,35 @@ def test_a_stored_secret_goes_to_no_other_server(
     ],
 )
 def test_wrong_settings_are_refused_by_field(
-    office: Session, vault: Vault, name: str, more: dict[str, Any], field: str
+    db: Session, vault: Vault, name: str, more: dict[str, Any], field: str
 ) -> None:
     with pytest.raises(RuleBroken) as refused:
-        make(office, vault, name, **more)
+        make(db, vault, name, **more)
     assert list(refused.value.errors) == [field]
 
 
-def test_a_name_is_taken_once(office: Session, vault: Vault) -> None:
-    make(office, vault)
+def test_a_name_is_taken_once(db: Session, vault: Vault) -> None:
+    make(db, vault)
     with pytest.raises(AlreadyExists):
-        make(office, vault, " Line 1 ")
-    assert channel_accounts.find(office, "Line 1").name == "Line 1"
+        make(db, vault, " Line 1 ")
+    assert channel_accounts.find(db, "Line 1").name == "Line 1"
     with pytest.raises(NotFound):
-        channel_accounts.find(office, "Line 9")
+        channel_accounts.find(db, "Line 9")
 
 
-def test_a_new_hook_address_ends_the_old_one(office: Session, vault: Vault) -> None:
-    account = make(office, vault)
+def test_a_new_hook_address_ends_the_old_one(db: Session, vault: Vault) -> None:
+    account = make(db, vault)
     old = channel_accounts.token_of(account, vault)
-    new = channel_accounts.rotate_token(office, account, STAMP, vault)
-    office.flush()
-    assert channel_accounts.find_by_token(office, old) is None
-    assert channel_accounts.find_by_token(office, new) is account and new == channel_accounts.token_of(account, vault)
-    assert channel_accounts.find_by_token(office, "\udc80") is None
+    new = channel_accounts.rotate_token(db, account, STAMP, vault)
+    db.flush()
+    assert channel_accounts.find_by_token(db, old) is None
+    assert channel_accounts.find_by_token(db, new) is account and new == channel_accounts.token_of(account, vault)
+    assert channel_accounts.find_by_token(db, "\udc80") is None
 
 
-def test_the_account_made_for_a_purpose_comes_first(office: Session, vault: Vault) -> None:
-    any_, mine = make(office, vault, "any"), make(office, vault, "promo", purpose="promotional")
-    voice, off = make(office, vault, "voice", channels=("voice",)), make(office, vault, "off", is_active=False)
-    assert channel_accounts.active(office, "sms", "promotional") == [mine, any_]
-    assert channel_accounts.active(office, "sms", "service") == [any_]
-    assert channel_accounts.active(office, "voice", "service") == [any_, voice] and not off.is_active
+def test_the_account_made_for_a_purpose_comes_first(db: Session, vault: Vault) -> None:
+    any_, mine = make(db, vault, "any"), make(db, vault, "promo", purpose="promotional")
+    voice, off = make(db, vault, "voice", channels=("voice",)), make(db, vault, "off", is_active=False)
+    assert channel_accounts.active(db, "sms", "promotional") == [mine, any_]
+    assert channel_accounts.active(db, "sms", "service") == [any_]
+    assert channel_accounts.active(db, "voice", "service") == [any_, voice] and not off.is_active

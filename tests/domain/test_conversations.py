@@ -30,13 +30,13 @@ PEER = "+919820012345"
 
 
 @pytest.fixture
-def account(office: Session, vault: Vault) -> Any:
-    return channel_accounts.create(office, CONSOLE, AccountSettings("Console"), STAMP, vault)
+def account(db: Session, vault: Vault) -> Any:
+    return channel_accounts.create(db, CONSOLE, AccountSettings("Console"), STAMP, vault)
 
 
 @pytest.fixture
-def talk(office: Session, account: Any) -> Any:
-    return conversations.find_or_create(office, account, "whatsapp", PEER, STAMP)
+def talk(db: Session, account: Any) -> Any:
+    return conversations.find_or_create(db, account, "whatsapp", PEER, STAMP)
 
 
 def hear(session: Session, talk: Any, at: Any = NOW) -> Any:
@@ -46,38 +46,38 @@ def hear(session: Session, talk: Any, at: Any = NOW) -> Any:
     return message
 
 
-def test_a_peer_has_one_conversation_per_account(office: Session, account: Any, talk: Any) -> None:
-    assert conversations.find_or_create(office, account, "whatsapp", PEER, STAMP) is talk
-    assert conversations.find_or_create(office, account, "sms", PEER, STAMP) is not talk
+def test_a_peer_has_one_conversation_per_account(db: Session, account: Any, talk: Any) -> None:
+    assert conversations.find_or_create(db, account, "whatsapp", PEER, STAMP) is talk
+    assert conversations.find_or_create(db, account, "sms", PEER, STAMP) is not talk
 
 
-def test_the_window_opens_with_the_peers_message(office: Session, talk: Any) -> None:
+def test_the_window_opens_with_the_peers_message(db: Session, talk: Any) -> None:
     assert not conversations.is_window_open(talk, NOW)
-    hear(office, talk, NOW)
-    hear(office, talk, NOW - HOUR)  # an older one that came late
+    hear(db, talk, NOW)
+    hear(db, talk, NOW - HOUR)  # an older one that came late
     assert conversations.is_window_open(talk, NOW + DAY - MINUTE)
     assert not conversations.is_window_open(talk, NOW + DAY) and talk.unread == 2
 
 
-def test_a_closed_conversation_opens_with_the_next_message(office: Session, talk: Any) -> None:
-    conversations.close(office, talk, STAMP)
+def test_a_closed_conversation_opens_with_the_next_message(db: Session, talk: Any) -> None:
+    conversations.close(db, talk, STAMP)
     with pytest.raises(Conflict):
-        conversations.close(office, talk, STAMP)
-    message = hear(office, talk)
+        conversations.close(db, talk, STAMP)
+    message = hear(db, talk)
     assert (talk.state, talk.last_message_id) == ("open", message.id)
-    conversations.mark_read(office, talk, STAMP)
+    conversations.mark_read(db, talk, STAMP)
     assert talk.unread == 0
 
 
-def test_a_conversation_is_claimed_once_and_handed_over(office: Session, talk: Any) -> None:
-    asha, ravi = user(office, "asha", "Support User"), user(office, "ravi", "Support User")
-    conversations.claim(office, talk, Stamp(asha.id, NOW))
-    conversations.claim(office, talk, Stamp(asha.id, NOW))
+def test_a_conversation_is_claimed_once_and_handed_over(db: Session, talk: Any) -> None:
+    asha, ravi = user(db, "asha", "Support User"), user(db, "ravi", "Support User")
+    conversations.claim(db, talk, Stamp(asha.id, NOW))
+    conversations.claim(db, talk, Stamp(asha.id, NOW))
     with pytest.raises(Conflict):
-        conversations.claim(office, talk, Stamp(ravi.id, NOW))
-    conversations.hand_over(office, talk, ravi.id, Stamp(asha.id, NOW))
+        conversations.claim(db, talk, Stamp(ravi.id, NOW))
+    conversations.hand_over(db, talk, ravi.id, Stamp(asha.id, NOW))
     assert talk.claimed_by_id == ravi.id
-    conversations.hand_over(office, talk, None, Stamp(ravi.id, NOW))
+    conversations.hand_over(db, talk, None, Stamp(ravi.id, NOW))
     assert talk.claimed_by_id is None
 
 
@@ -100,43 +100,43 @@ def queued(session: Session, account: Any, **more: Any) -> Any:
         (["delivered"], "queued"),
     ],
 )
-def test_states_only_move_forward(office: Session, account: Any, states: list[str], end: str) -> None:
-    message = queued(office, account)
+def test_states_only_move_forward(db: Session, account: Any, states: list[str], end: str) -> None:
+    message = queued(db, account)
     for state in states:
-        messages.advance(office, message, state, NOW)
+        messages.advance(db, message, state, NOW)
     assert message.state == end
 
 
-def test_a_message_that_waits_for_its_next_try_may_have_arrived(office: Session, account: Any) -> None:
-    message = queued(office, account)
+def test_a_message_that_waits_for_its_next_try_may_have_arrived(db: Session, account: Any) -> None:
+    message = queued(db, account)
     message.tries = 1
-    assert messages.advance(office, message, "delivered", NOW + MINUTE)
+    assert messages.advance(db, message, "delivered", NOW + MINUTE)
     assert (message.state, message.due_on, message.delivered_on) == ("delivered", None, NOW + MINUTE)
 
 
-def test_canceling_and_sending_again(office: Session, account: Any) -> None:
-    message = queued(office, account)
-    messages.cancel(office, message, STAMP)
+def test_canceling_and_sending_again(db: Session, account: Any) -> None:
+    message = queued(db, account)
+    messages.cancel(db, message, STAMP)
     assert (message.state, message.due_on) == ("canceled", None)
     with pytest.raises(Conflict):
-        messages.cancel(office, message, STAMP)
+        messages.cancel(db, message, STAMP)
     with pytest.raises(Conflict):
-        messages.send_again(office, message, STAMP)
+        messages.send_again(db, message, STAMP)
     for state in ("failed", "unknown"):
         message.state, message.tries, message.reason = state, 8, "No"
-        office.flush()
-        messages.send_again(office, message, STAMP)
+        db.flush()
+        messages.send_again(db, message, STAMP)
         assert (message.state, message.tries, message.reason, message.due_on) == ("queued", 0, None, NOW)
     message.state = "unknown"
-    office.flush()
-    messages.mark_not_delivered(office, message, STAMP)
+    db.flush()
+    messages.mark_not_delivered(db, message, STAMP)
     assert message.state == "failed"
 
 
-def test_a_reaction_is_replaced_and_taken_back(office: Session, account: Any) -> None:
-    message = queued(office, account)
+def test_a_reaction_is_replaced_and_taken_back(db: Session, account: Any) -> None:
+    message = queued(db, account)
     for emoji, left in (("👍", {"peer": "👍"}), ("🙏", {"peer": "🙏"}), ("", None)):
-        messages.react(office, message, "peer", emoji, NOW)
+        messages.react(db, message, "peer", emoji, NOW)
         assert message.reactions == left
 
 
@@ -158,27 +158,27 @@ def promotional(channel: str = "sms") -> Any:
     return messages.Message(channel=channel, peer=PEER, purpose="promotional")
 
 
-def test_the_ledger_decides_by_its_last_entry(office: Session) -> None:
-    asha = customers.create(office, {"first_name": "Asha", "mobile": PEER}, ChangeContext(None, NOW))
+def test_the_ledger_decides_by_its_last_entry(db: Session) -> None:
+    asha = customers.create(db, {"first_name": "Asha", "mobile": PEER}, ChangeContext(None, NOW))
     said = {"channel": "sms", "address": PEER, "how": "message"}
     for action, wants_none in (("withdrawn", True), ("given", False), ("withdrawn", True)):
-        consents.record(office, said | {"action": action}, STAMP)
-        assert (consents.refusal(office, promotional(), NOW) is not None) == wants_none == asha.no_sms
-    assert consents.refusal(office, promotional("whatsapp"), NOW) is None
-    assert consents.asked_again_on(office, "sms", PEER, 90) == NOW + 90 * DAY
+        consents.record(db, said | {"action": action}, STAMP)
+        assert (consents.refusal(db, promotional(), NOW) is not None) == wants_none == asha.no_sms
+    assert consents.refusal(db, promotional("whatsapp"), NOW) is None
+    assert consents.asked_again_on(db, "sms", PEER, 90) == NOW + 90 * DAY
     with pytest.raises(RuleBroken):
-        consents.record(office, said | {"action": "maybe"}, STAMP)
+        consents.record(db, said | {"action": "maybe"}, STAMP)
 
 
-def test_a_blocked_number_needs_consent_that_holds(office: Session) -> None:
-    consents.note_dnd(office, PEER, "none", "scrub file", NOW)
-    consents.note_dnd(office, PEER, "blocked", "provider", NOW)
-    assert "do-not-disturb" in str(consents.refusal(office, promotional(), NOW))
+def test_a_blocked_number_needs_consent_that_holds(db: Session) -> None:
+    consents.note_dnd(db, PEER, "none", "scrub file", NOW)
+    consents.note_dnd(db, PEER, "blocked", "provider", NOW)
+    assert "do-not-disturb" in str(consents.refusal(db, promotional(), NOW))
     given = {"channel": "sms", "address": PEER, "how": "form", "action": "given", "ends_on": NOW + DAY}
-    consents.record(office, given, STAMP)
-    assert consents.refusal(office, promotional(), NOW) is None
-    assert consents.refusal(office, promotional(), NOW + DAY) is not None
-    assert consents.refusal(office, promotional(), NOW + 30 * DAY) is None  # the list is too old
+    consents.record(db, given, STAMP)
+    assert consents.refusal(db, promotional(), NOW) is None
+    assert consents.refusal(db, promotional(), NOW + DAY) is not None
+    assert consents.refusal(db, promotional(), NOW + 30 * DAY) is None  # the list is too old
 
 
 # --- templates
@@ -210,10 +210,10 @@ def test_a_template_that_is_not_approved_is_refused(more: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("text", "is_sent"), [("x" * 1530, True), ("x" * 1531, False), ("₹" * 670, True), ("₹" * 671, False)]
 )
-def test_a_text_becomes_at_most_ten_sms(office: Session, account: Any, text: str, is_sent: bool) -> None:
+def test_a_text_becomes_at_most_ten_sms(db: Session, account: Any, text: str, is_sent: bool) -> None:
     wish = message_sending.OutgoingRequest("sms", "9820012345", text, account_id=account.id, purpose="service")
     if is_sent:
-        assert message_sending.send(office, wish, Stamp(None, NOW)).body == text
+        assert message_sending.send(db, wish, Stamp(None, NOW)).body == text
     else:
         with pytest.raises(RuleBroken, match="at most"):
-            message_sending.send(office, wish, Stamp(None, NOW))
+            message_sending.send(db, wish, Stamp(None, NOW))

@@ -33,61 +33,61 @@ def change(session: Session, lead: Lead, **values: Any) -> None:
     leads.change(session, lead, values, ChangeContext(None, NOW))
 
 
-def test_a_customer_without_a_pan_gets_the_one_of_the_lead(office: Session, vault: Vault) -> None:
-    asha = make_customer(office, vault)
-    create_lead(office, vault=vault, pan="ABCDE1234F", aadhaar="2341 2341 2346")
+def test_a_customer_without_a_pan_gets_the_one_of_the_lead(db: Session, vault: Vault) -> None:
+    asha = make_customer(db, vault)
+    create_lead(db, vault=vault, pan="ABCDE1234F", aadhaar="2341 2341 2346")
     assert vault.open(asha.pan_sealed) == "ABCDE1234F" and asha.aadhaar_blind == vault.blind("234123412346", "aadhaar")
-    assert logged_changes(office, asha, "field_change") == [[["pan", None, None], ["aadhaar", None, None]]]
+    assert logged_changes(db, asha, "field_change") == [[["pan", None, None], ["aadhaar", None, None]]]
 
 
 @pytest.mark.parametrize("entered", ["ABCDE1234F", "XYZDE1234F"])
-def test_a_customers_pan_stays_and_cannot_be_guessed(office: Session, vault: Vault, entered: str) -> None:
-    asha = make_customer(office, vault, pan="ABCDE1234F")
-    lead = create_lead(office, vault=vault, first_name="Asha", last_name=None, pan=entered)
+def test_a_customers_pan_stays_and_cannot_be_guessed(db: Session, vault: Vault, entered: str) -> None:
+    asha = make_customer(db, vault, pan="ABCDE1234F")
+    lead = create_lead(db, vault=vault, first_name="Asha", last_name=None, pan=entered)
     assert vault.open(asha.pan_sealed) == "ABCDE1234F"
-    assert logged_changes(office, lead, "proposal") == [[["pan", None, None]]]
+    assert logged_changes(db, lead, "proposal") == [[["pan", None, None]]]
 
 
-def test_differences_are_proposed_when_the_customer_is_found_late(office: Session, vault: Vault) -> None:
-    lead = create_lead(office, vault=vault, email="new@x.in")
-    make_customer(office, vault, email="old@x.in")
-    change_status(office, lead, "opened", client_id="C1")
-    assert ["email", "old@x.in", "new@x.in"] in logged_changes(office, lead, "proposal")[0]
+def test_differences_are_proposed_when_the_customer_is_found_late(db: Session, vault: Vault) -> None:
+    lead = create_lead(db, vault=vault, email="new@x.in")
+    make_customer(db, vault, email="old@x.in")
+    change_status(db, lead, "opened", client_id="C1")
+    assert ["email", "old@x.in", "new@x.in"] in logged_changes(db, lead, "proposal")[0]
 
 
 # --- Client ids
 
 
-def test_a_client_id_can_be_set_before_its_status(office: Session) -> None:
-    lead = create_lead(office)
-    change(office, lead, client_id=" ab1 ")
-    assert lead.client_id == "AB1" and logged_changes(office, lead, "field_change") == [[["client_id", None, "AB1"]]]
-    change(office, lead, client_id="")
+def test_a_client_id_can_be_set_before_its_status(db: Session) -> None:
+    lead = create_lead(db)
+    change(db, lead, client_id=" ab1 ")
+    assert lead.client_id == "AB1" and logged_changes(db, lead, "field_change") == [[["client_id", None, "AB1"]]]
+    change(db, lead, client_id="")
     assert lead.client_id is None
 
 
-def test_a_status_change_logs_its_client_id_once(office: Session) -> None:
-    lead = create_lead(office)
-    change(office, lead, client_id="c1", status_id=status_id(office, "opened"))
-    assert lead.client_id == "C1" and logged_changes(office, lead, "field_change") == []
+def test_a_status_change_logs_its_client_id_once(db: Session) -> None:
+    lead = create_lead(db)
+    change(db, lead, client_id="c1", status_id=status_id(db, "opened"))
+    assert lead.client_id == "C1" and logged_changes(db, lead, "field_change") == []
 
 
-def test_a_corrected_client_id_is_copied_to_the_account(office: Session) -> None:
-    lead = create_lead(office)
-    change_status(office, lead, "opened", client_id="C1")
-    change(office, lead, client_id="C2")
-    assert [account.client_id for account in office.scalars(select(CustomerAccount))] == ["C2"]
+def test_a_corrected_client_id_is_copied_to_the_account(db: Session) -> None:
+    lead = create_lead(db)
+    change_status(db, lead, "opened", client_id="C1")
+    change(db, lead, client_id="C2")
+    assert [account.client_id for account in db.scalars(select(CustomerAccount))] == ["C2"]
     assert lead.customer is not None and lead.customer.referral_code == "C2"
     with pytest.raises(RuleBroken, match="needs a client ID"):
-        change(office, lead, client_id=" ")
+        change(db, lead, client_id=" ")
 
 
-def test_a_client_id_of_another_customer_is_refused(office: Session) -> None:
-    first, second = create_lead(office), create_lead(office, mobile="9820099999")
-    change_status(office, first, "opened", client_id="C1")
+def test_a_client_id_of_another_customer_is_refused(db: Session) -> None:
+    first, second = create_lead(db), create_lead(db, mobile="9820099999")
+    change_status(db, first, "opened", client_id="C1")
     with pytest.raises(AlreadyExists):
-        change(office, second, client_id="c1")
-    change(office, second, client_id="c2")
-    office.flush()
+        change(db, second, client_id="c1")
+    change(db, second, client_id="c2")
+    db.flush()
     with pytest.raises(AlreadyExists):
-        change(office, first, client_id="C2")
+        change(db, first, client_id="C2")

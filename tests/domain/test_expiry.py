@@ -91,13 +91,13 @@ def pending_request(session: Session, ana: Any, at: Any) -> assignment_requests.
 
 
 @pytest.mark.parametrize(
-    ("office", "days_ago", "is_due"),
+    ("db", "days_ago", "is_due"),
     # Requested at 10:00 on Friday, Thursday …: the weekend has no working days
     [(OFFICE, 3, False), (OFFICE, 4, False), (OFFICE, 5, True), (ALWAYS_OPEN, 3, True), (ALWAYS_OPEN, 2, False)],
 )
-def test_a_request_expires_after_three_working_days(session, ana, office, days_ago, is_due):
+def test_a_request_expires_after_three_working_days(session, ana, db, days_ago, is_due):
     request = pending_request(session, ana, NOW - days_ago * DAY)
-    assert due_requests(session, NOW, office, 100) == ([request.id] if is_due else [])
+    assert due_requests(session, NOW, db, 100) == ([request.id] if is_due else [])
 
 
 def test_an_expired_request_is_closed_and_its_creator_notified(session, ana):

@@ -20,36 +20,36 @@ def hooks() -> None:
     session_hooks.install()
 
 
-def texts(office: Session) -> list[str]:
-    return [payload["text"] for payload in office.scalars(select(Activity.payload).order_by(Activity.id))]
+def texts(db: Session) -> list[str]:
+    return [payload["text"] for payload in db.scalars(select(Activity.payload).order_by(Activity.id))]
 
 
-def test_lines_are_written_together_after_the_record(office):
-    about, stamp = lead(office), Stamp(user(office, "ana").id, NOW)
+def test_lines_are_written_together_after_the_record(db):
+    about, stamp = lead(db), Stamp(user(db, "ana").id, NOW)
     about.description = "changed"
     sent: list[str] = []
-    event.listen(office.get_bind(), "before_cursor_execute", lambda _c, _cursor, text, *_: sent.append(text))
-    with history_rows.written_together(office), history_rows.written_together(office):
-        timeline.write(office, about, "system", stamp, text="one")
-        history_rows.add(office, StatusChange, {"lead_id": about.id, "to_id": about.status_id, "at": NOW})
-        timeline.write(office, about, "system", stamp, text="two")
+    event.listen(db.get_bind(), "before_cursor_execute", lambda _c, _cursor, text, *_: sent.append(text))
+    with history_rows.written_together(db), history_rows.written_together(db):
+        timeline.write(db, about, "system", stamp, text="one")
+        history_rows.add(db, StatusChange, {"lead_id": about.id, "to_id": about.status_id, "at": NOW})
+        timeline.write(db, about, "system", stamp, text="two")
         assert not sent
     assert [text.split()[:3] for text in sent] == [
         ["UPDATE", "leads", "SET"],
         ["INSERT", "INTO", "activity"],
         ["INSERT", "INTO", "status_change"],
     ]
-    timeline.write(office, about, "system", stamp, text="three")
-    assert texts(office) == ["one", "two", "three"]
+    timeline.write(db, about, "system", stamp, text="three")
+    assert texts(db) == ["one", "two", "three"]
 
 
-def test_an_exception_drops_what_was_gathered(office):
-    about, stamp = lead(office), Stamp(None, NOW)
-    with pytest.raises(ZeroDivisionError), history_rows.written_together(office):
-        timeline.write(office, about, "system", stamp, text="lost")
+def test_an_exception_drops_what_was_gathered(db):
+    about, stamp = lead(db), Stamp(None, NOW)
+    with pytest.raises(ZeroDivisionError), history_rows.written_together(db):
+        timeline.write(db, about, "system", stamp, text="lost")
         raise ZeroDivisionError
-    timeline.write(office, about, "system", stamp, text="kept")
-    assert texts(office) == ["kept"]
+    timeline.write(db, about, "system", stamp, text="kept")
+    assert texts(db) == ["kept"]
 
 
 def new_task(about: Lead, **values: object) -> Task:
@@ -58,32 +58,32 @@ def new_task(about: Lead, **values: object) -> Task:
     return task
 
 
-def test_a_stored_object_is_as_after_a_flush(office):
-    about = lead(office, user(office, "ana"))
+def test_a_stored_object_is_as_after_a_flush(db):
+    about = lead(db, user(db, "ana"))
     stored, flushed = new_task(about, description="e\u0301"), new_task(about, description="\u00e9")
-    fast_insert.insert(office, stored)
-    office.add(flushed)
-    office.flush()
+    fast_insert.insert(db, stored)
+    db.add(flushed)
+    db.flush()
     columns = [column.key for column in inspect(Task).columns if column.key != "id"]
-    assert inspect(stored).persistent and stored in office and not office.dirty
+    assert inspect(stored).persistent and stored in db and not db.dirty
     assert [getattr(stored, name) for name in columns] == [getattr(flushed, name) for name in columns]
     assert stored.description == "\u00e9"
-    assert transaction_state(office).change_events["task", stored.id].events == {"created", "assigned"}
+    assert transaction_state(db).change_events["task", stored.id].events == {"created", "assigned"}
     stored.title = "Again"
-    office.flush()
-    office.expire_all()
+    db.flush()
+    db.expire_all()
     assert (stored.title, stored.version, flushed.id) == ("Again", 2, stored.id + 1)
 
 
-def test_related_objects_give_their_keys(office):
-    about = lead(office)
+def test_related_objects_give_their_keys(db):
+    about = lead(db)
     made = Lead(number="X-1", first_name="Mia", status=about.status, status_on=NOW)
     made.stamp(Stamp(None, NOW))
-    fast_insert.insert(office, made)
-    assert made.status_id == about.status_id == office.scalars(select(Lead.status_id).where(Lead.id == made.id)).one()
+    fast_insert.insert(db, made)
+    assert made.status_id == about.status_id == db.scalars(select(Lead.status_id).where(Lead.id == made.id)).one()
 
 
-def test_who_listens_to_inserts_of_a_class_hears_of_each(office):
+def test_who_listens_to_inserts_of_a_class_hears_of_each(db):
     heard: list[str] = []
 
     def hear(_mapper: object, _connection: object, row: Task) -> None:
@@ -91,7 +91,7 @@ def test_who_listens_to_inserts_of_a_class_hears_of_each(office):
 
     event.listen(Task, "before_insert", hear)
     try:
-        fast_insert.insert(office, new_task(lead(office)))
+        fast_insert.insert(db, new_task(lead(db)))
     finally:
         event.remove(Task, "before_insert", hear)
     assert heard == ["Call"]

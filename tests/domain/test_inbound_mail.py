@@ -83,20 +83,20 @@ class Desk:
 
 
 @pytest.fixture
-def cleo(office: Session) -> Any:
-    return user(office, "cleo", "Support User")
+def cleo(db: Session) -> Any:
+    return user(db, "cleo", "Support User")
 
 
 @pytest.fixture
-def desk(office: Session, tmp_path: Path) -> Desk:
-    return Desk(office, tmp_path)
+def desk(db: Session, tmp_path: Path) -> Desk:
+    return Desk(db, tmp_path)
 
 
 @pytest.fixture
-def ticket(office: Session, cleo: Any) -> Ticket:
+def ticket(db: Session, cleo: Any) -> Ticket:
     values = {"subject_ids": [1], "email": ASHA, "first_name": "Asha"}
-    made = tickets.create(office, values, ChangeContext(cleo.id, NOW))
-    office.commit()
+    made = tickets.create(db, values, ChangeContext(cleo.id, NOW))
+    db.commit()
     return made
 
 
@@ -158,37 +158,37 @@ def test_a_stranger_does_not_get_into_the_thread_or_the_conversation_of_another(
     assert conversation is not None and (conversation.peer, conversation.ticket_id) == (EVE, None)
 
 
-def test_who_answers_a_copy_keeps_their_own_conversation(desk: Desk, ticket: Ticket, office: Session) -> None:
-    ben = user(office, "ben", "Sales User")
+def test_who_answers_a_copy_keeps_their_own_conversation(desk: Desk, ticket: Ticket, db: Session) -> None:
+    ben = user(db, "ben", "Sales User")
     desk.take(raw(EVE, body="For Ben alone"))
-    talk = office.scalars(select(Conversation).where(Conversation.peer == EVE)).one()
+    talk = db.scalars(select(Conversation).where(Conversation.peer == EVE)).one()
     talk.claimed_by_id = ben.id
-    office.commit()
+    db.commit()
     sent = desk.send(cc=(EVE,), records={"ticket_id": ticket.id})
     desk.take(raw(EVE, body="I agree", References=f"<{sent}>"))
     assert (desk.newest().ticket_id, talk.ticket_id, talk.claimed_by_id) == (ticket.id, None, ben.id)
 
 
-def test_a_record_with_a_customers_address_does_not_get_their_conversation(desk: Desk, office: Session) -> None:
-    owner, other = user(office, "ana", "Sales User"), user(office, "ben", "Sales User")
+def test_a_record_with_a_customers_address_does_not_get_their_conversation(desk: Desk, db: Session) -> None:
+    owner, other = user(db, "ana", "Sales User"), user(db, "ben", "Sales User")
     customer = customers.create(
-        office, {"first_name": "Asha", "email": ASHA}, ChangeContext(owner.id, NOW, vault=desk.vault)
+        db, {"first_name": "Asha", "email": ASHA}, ChangeContext(owner.id, NOW, vault=desk.vault)
     )
     desk.take(raw(body="For Ana alone"))
-    talk = office.scalars(select(Conversation)).one()
+    talk = db.scalars(select(Conversation)).one()
     talk.customer_id, talk.claimed_by_id = customer.id, owner.id
-    lead = lead_of(office, other, email=ASHA)
+    lead = lead_of(db, other, email=ASHA)
     sent = desk.send(records={"lead_id": lead.id})
     talk.lead_id = None  # the system sent it
-    office.commit()
+    db.commit()
     desk.take(raw(body="An answer", References=f"<{sent}>"))
     assert (desk.newest().lead_id, talk.lead_id, talk.customer_id) == (lead.id, None, customer.id)
 
 
 def test_a_forged_sender_gets_in_nowhere_when_the_mail_server_checks(
-    office: Session, tmp_path: Path, ticket: Ticket
+    db: Session, tmp_path: Path, ticket: Ticket
 ) -> None:
-    desk = Desk(office, tmp_path, authserv_id="mx.eshin.in")
+    desk = Desk(db, tmp_path, authserv_id="mx.eshin.in")
     results = "mx.eshin.in; dmarc={}"
     desk.take(raw(subject=ticket.number, Message_ID="<x@e.in>", Authentication_Results=results.format("pass")))
     assert desk.newest().ticket_id == ticket.id
@@ -206,8 +206,8 @@ def test_a_forged_sender_gets_in_nowhere_when_the_mail_server_checks(
 # --- what opens
 
 
-def test_a_new_mail_opens_a_ticket_by_the_rule_of_the_account(office: Session, tmp_path: Path, cleo: Any) -> None:
-    desk = Desk(office, tmp_path, opens="ticket", owner="cleo")
+def test_a_new_mail_opens_a_ticket_by_the_rule_of_the_account(db: Session, tmp_path: Path, cleo: Any) -> None:
+    desk = Desk(db, tmp_path, opens="ticket", owner="cleo")
     desk.take(raw("Asha Rao <asha@example.in>", Message_ID="<1@example.in>"))
     made = desk.session.scalars(select(Ticket)).one()
     assert (made.email, made.first_name, made.last_name, made.source) == (ASHA, "Asha", "Rao", "E-mail")
@@ -217,20 +217,20 @@ def test_a_new_mail_opens_a_ticket_by_the_rule_of_the_account(office: Session, t
     assert desk.count(Ticket) == 1 and desk.newest().ticket_id == made.id
 
 
-def test_a_ticket_of_a_known_customer_is_theirs(office: Session, tmp_path: Path, cleo: Any) -> None:
+def test_a_ticket_of_a_known_customer_is_theirs(db: Session, tmp_path: Path, cleo: Any) -> None:
     values = {"first_name": "Asha", "mobile": "9820012345", "email": ASHA}
-    customer = customers.create(office, values, ChangeContext(None, NOW, vault=Vault(b"k" * 32)))
-    office.commit()
-    desk = Desk(office, tmp_path, opens="ticket", owner="cleo", authserv_id="mx")
+    customer = customers.create(db, values, ChangeContext(None, NOW, vault=Vault(b"k" * 32)))
+    db.commit()
+    desk = Desk(db, tmp_path, opens="ticket", owner="cleo", authserv_id="mx")
     desk.take(raw(Authentication_Results="mx; dmarc=pass"))
     assert desk.newest().customer_id == customer.id
     desk.take(raw(body="forged", Authentication_Results="mx; dmarc=fail"))
     assert desk.newest().customer_id is None and desk.newest().ticket_id is not None
 
 
-def test_a_new_mail_opens_a_lead_and_the_next_one_takes_it_up(office: Session, tmp_path: Path) -> None:
-    user(office, "sam", "Sales User")
-    desk = Desk(office, tmp_path, opens="lead", owner="nobody")
+def test_a_new_mail_opens_a_lead_and_the_next_one_takes_it_up(db: Session, tmp_path: Path) -> None:
+    user(db, "sam", "Sales User")
+    desk = Desk(db, tmp_path, opens="lead", owner="nobody")
     desk.take(raw())
     desk.take(raw(body="Another question"))
     made = desk.session.scalars(select(Lead)).one()
@@ -242,18 +242,18 @@ def test_a_new_mail_opens_a_lead_and_the_next_one_takes_it_up(office: Session, t
     [{"Auto_Submitted": "auto-replied"}, {"Precedence": "bulk"}, {"subject": "Out of office"}, {"List_Id": "<x.in>"}],
 )
 def test_what_no_person_has_sent_is_kept_and_opens_nothing(
-    office: Session, tmp_path: Path, cleo: Any, headers: dict[str, str]
+    db: Session, tmp_path: Path, cleo: Any, headers: dict[str, str]
 ) -> None:
-    desk = Desk(office, tmp_path, opens="ticket", owner="cleo")
+    desk = Desk(db, tmp_path, opens="ticket", owner="cleo")
     assert desk.take(raw(**headers)) == "kept"
     assert (desk.count(Ticket), desk.count(Message)) == (0, 1)
 
 
 def test_whoever_writes_without_end_opens_no_more(
-    office: Session, tmp_path: Path, cleo: Any, monkeypatch: pytest.MonkeyPatch
+    db: Session, tmp_path: Path, cleo: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inbound_mail, "MAX_PER_HOUR", 3)
-    desk = Desk(office, tmp_path, opens="ticket", owner="cleo")
+    desk = Desk(db, tmp_path, opens="ticket", owner="cleo")
     for number in range(inbound_mail.MAX_PER_HOUR + 5):
         desk.take(raw(body=f"{number}"))
     assert (desk.count(Ticket), desk.count(Message)) == (inbound_mail.MAX_PER_HOUR, inbound_mail.MAX_PER_HOUR + 5)

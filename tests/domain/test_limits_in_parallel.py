@@ -17,24 +17,24 @@ from app.extensions import db
 from app.models import ApiKey, Webhook
 from app.web.security import api_keys
 from app.web.security.sessions import own_transaction
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 WRITERS, FREE = 8, 2
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
-def office(request: pytest.FixtureRequest) -> Any:
+def seeded(request: pytest.FixtureRequest) -> Any:
     """The product on each database."""
-    world: World = request.getfixturevalue("world" if request.param == "sqlite" else "maria")
-    return world
+    crm: Crm = request.getfixturevalue("crm" if request.param == "sqlite" else "maria")
+    return crm
 
 
-def in_parallel(world: World, step: Any) -> int:
+def in_parallel(crm: Crm, step: Any) -> int:
     """How many of the writers succeed."""
     barrier = threading.Barrier(WRITERS)
 
     def run(number: int) -> bool:
-        with world.app.test_request_context():
+        with crm.app.test_request_context():
             barrier.wait()
             try:
                 step(number)
@@ -48,22 +48,22 @@ def in_parallel(world: World, step: Any) -> int:
         return sum(threads.map(run, range(WRITERS)))
 
 
-def test_keys_of_one_person(office: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    ana, now = office.people["ana"].id, datetime.now(UTC)
+def test_keys_of_one_person(seeded: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    ana, now = seeded.people["ana"].id, datetime.now(UTC)
     mine = select(func.count(ApiKey.id)).where(ApiKey.user_id == ana)
-    before = office.rows(mine)[0]
+    before = seeded.rows(mine)[0]
     monkeypatch.setattr(api_keys, "MAX_KEYS", before + FREE)
-    made = in_parallel(office, lambda n: api_keys.create_key(ana, api_keys.ApiKeyRequest(f"key {n}"), now))
-    assert (made, office.rows(mine)[0]) == (FREE, before + FREE)
+    made = in_parallel(seeded, lambda n: api_keys.create_key(ana, api_keys.ApiKeyRequest(f"key {n}"), now))
+    assert (made, seeded.rows(mine)[0]) == (FREE, before + FREE)
 
 
-def test_webhooks(office: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    root, now = office.people["root"].id, datetime.now(UTC)
+def test_webhooks(seeded: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, now = seeded.people["root"].id, datetime.now(UTC)
     monkeypatch.setattr(webhooks, "MAX_WEBHOOKS", FREE)
 
     def create(number: int) -> None:
         asked = WebhookSettings(f"hook {number}", "https://crm.example/x", ("lead.created",), root)
         with own_transaction() as session:
-            webhooks.create(session, asked, Stamp(root, now), office.vault)
+            webhooks.create(session, asked, Stamp(root, now), seeded.vault)
 
-    assert (in_parallel(office, create), office.count(Webhook)) == (FREE, FREE)
+    assert (in_parallel(seeded, create), seeded.count(Webhook)) == (FREE, FREE)

@@ -39,43 +39,43 @@ def test_a_note_mentions_at_most_fifty_users():
     assert len(mentions.mentioned_users(" ".join(f"@{name}" for name in crowd), crowd)) == mentions.MAX_MENTIONS
 
 
-def notices_of(office):
-    rows = office.execute(select(Notification.user_id, Notification.kind).order_by(Notification.id))
+def notices_of(db):
+    rows = db.execute(select(Notification.user_id, Notification.kind).order_by(Notification.id))
     return [tuple(row) for row in rows]
 
 
-def test_each_user_is_notified_once_and_the_author_never(office):
-    ana, ben, mia = (user(office, name) for name in ("ana", "ben", "mia"))
-    about = lead(office, ben)
-    line = timeline.write_line(office, about, "note", Stamp(ana.id, NOW), text="@ana @mia")
-    office.flush()
+def test_each_user_is_notified_once_and_the_author_never(db):
+    ana, ben, mia = (user(db, name) for name in ("ana", "ben", "mia"))
+    about = lead(db, ben)
+    line = timeline.write_line(db, about, "note", Stamp(ana.id, NOW), text="@ana @mia")
+    db.flush()
     for _ in range(2):
-        mentions.notify(office, line, about, mentions.NoteRecipients([ana.id, mia.id], [ben.id, mia.id]), NOW)
-    assert notices_of(office) == [(mia.id, "mention"), (ben.id, "comment")]
+        mentions.notify(db, line, about, mentions.NoteRecipients([ana.id, mia.id], [ben.id, mia.id]), NOW)
+    assert notices_of(db) == [(mia.id, "mention"), (ben.id, "comment")]
 
 
-def test_a_note_keeps_its_earlier_texts(office):
-    line = timeline.write_line(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="Monday")
-    office.flush()
-    timeline.edit_note(office, line, None, NOW + HOUR, text="Tuesday")
-    timeline.edit_note(office, line, NOW + HOUR, NOW + 2 * HOUR, text="Friday")
+def test_a_note_keeps_its_earlier_texts(db):
+    line = timeline.write_line(db, lead(db), "note", Stamp(user(db, "ana").id, NOW), text="Monday")
+    db.flush()
+    timeline.edit_note(db, line, None, NOW + HOUR, text="Tuesday")
+    timeline.edit_note(db, line, NOW + HOUR, NOW + 2 * HOUR, text="Friday")
     assert (line.payload["text"], line.edited_on) == ("Friday", NOW + 2 * HOUR)
     assert [old["text"] for old in line.payload["history"]] == ["Monday", "Tuesday"]
     assert line.payload["history"][1]["at"] == (NOW + HOUR).isoformat()
 
 
-def test_a_stale_edit_is_refused(office):
-    line = timeline.write_line(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="Monday")
-    office.flush()
-    timeline.edit_note(office, line, None, NOW + HOUR, text="Tuesday")
+def test_a_stale_edit_is_refused(db):
+    line = timeline.write_line(db, lead(db), "note", Stamp(user(db, "ana").id, NOW), text="Monday")
+    db.flush()
+    timeline.edit_note(db, line, None, NOW + HOUR, text="Tuesday")
     with pytest.raises(Conflict):
-        timeline.edit_note(office, line, None, NOW + 2 * HOUR, text="Friday")
+        timeline.edit_note(db, line, None, NOW + 2 * HOUR, text="Friday")
 
 
-def test_the_number_of_edits_is_limited(office):
-    line = timeline.write_line(office, lead(office), "note", Stamp(user(office, "ana").id, NOW), text="0")
-    office.flush()
+def test_the_number_of_edits_is_limited(db):
+    line = timeline.write_line(db, lead(db), "note", Stamp(user(db, "ana").id, NOW), text="0")
+    db.flush()
     for n in range(timeline.MAX_EDITS):
-        timeline.edit_note(office, line, line.edited_on, NOW + n * MINUTE, text=str(n))
+        timeline.edit_note(db, line, line.edited_on, NOW + n * MINUTE, text=str(n))
     with pytest.raises(RuleBroken, match="new one"):
-        timeline.edit_note(office, line, line.edited_on, NOW + HOUR, text="once more")
+        timeline.edit_note(db, line, line.edited_on, NOW + HOUR, text="once more")

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.numbering import BLOCK, next_number
 from app.models import NumberSeries
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.domain.test_assignment import run_in_parallel
 
 
@@ -23,31 +23,31 @@ from tests.domain.test_assignment import run_in_parallel
         ("CAR", "CAR-2026-00001"),
     ],
 )
-def test_each_kind_has_its_own_series(office: Session, kind: str, first: str) -> None:
-    next_number(office, "OTHER" if kind == "LEAD" else "LEAD", 2025) if kind != "LEAD" else None
-    assert next_number(office, kind, 2026) == first
-    assert next_number(office, kind, 2026) == first[:-1] + "2"
+def test_each_kind_has_its_own_series(db: Session, kind: str, first: str) -> None:
+    next_number(db, "OTHER" if kind == "LEAD" else "LEAD", 2025) if kind != "LEAD" else None
+    assert next_number(db, kind, 2026) == first
+    assert next_number(db, kind, 2026) == first[:-1] + "2"
 
 
-def test_each_year_starts_a_new_series(office: Session) -> None:
-    made = [next_number(office, "LEAD", year) for year in (2026, 2027, 2026)]
+def test_each_year_starts_a_new_series(db: Session) -> None:
+    made = [next_number(db, "LEAD", year) for year in (2026, 2027, 2026)]
     assert made == ["CRM-LEAD-2026-00001", "CRM-LEAD-2027-00001", "CRM-LEAD-2026-00002"]
 
 
-def test_a_number_grows_beyond_five_digits(office: Session) -> None:
-    office.add(NumberSeries(kind="LEAD", year=2026, last=99_999))
-    office.flush()
-    assert next_number(office, "LEAD", 2026) == "CRM-LEAD-2026-100000"
+def test_a_number_grows_beyond_five_digits(db: Session) -> None:
+    db.add(NumberSeries(kind="LEAD", year=2026, last=99_999))
+    db.flush()
+    assert next_number(db, "LEAD", 2026) == "CRM-LEAD-2026-100000"
 
 
-def test_the_number_of_a_rolled_back_record_is_issued_again(office: Session) -> None:
-    next_number(office, "LEAD", 2026)
-    office.rollback()
-    assert office.scalars(select(NumberSeries)).all() == []
-    assert next_number(office, "LEAD", 2026) == "CRM-LEAD-2026-00001"
+def test_the_number_of_a_rolled_back_record_is_issued_again(db: Session) -> None:
+    next_number(db, "LEAD", 2026)
+    db.rollback()
+    assert db.scalars(select(NumberSeries)).all() == []
+    assert next_number(db, "LEAD", 2026) == "CRM-LEAD-2026-00001"
 
 
-def test_parallel_numbers_are_unique(maria: World) -> None:
+def test_parallel_numbers_are_unique(maria: Crm) -> None:
     """The first ones of a year are concurrent too, because they create the row of the series."""
     made = run_in_parallel(maria, [lambda session: next_number(session, "TICKET", 2031)] * 25)
     made += run_in_parallel(maria, [lambda session: next_number(session, "TICKET", 2031)] * 25)
@@ -55,13 +55,13 @@ def test_parallel_numbers_are_unique(maria: World) -> None:
     assert not [one for one in made if isinstance(one, Exception)]
 
 
-def test_leads_created_in_parallel_over_rest_have_unique_numbers(maria: World) -> None:
-    doors, answers = [maria.door("ana") for _ in range(20)], []
+def test_leads_created_in_parallel_over_rest_have_unique_numbers(maria: Crm) -> None:
+    clients, answers = [maria.client("ana") for _ in range(20)], []
 
     def make(n: int) -> None:
-        answers.append(doors[n].rest("POST", "lead/", {"first_name": f"L{n}"}))
+        answers.append(clients[n].rest("POST", "lead/", {"first_name": f"L{n}"}))
 
-    threads = [threading.Thread(target=make, args=(n,)) for n in range(len(doors))]
+    threads = [threading.Thread(target=make, args=(n,)) for n in range(len(clients))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -70,7 +70,7 @@ def test_leads_created_in_parallel_over_rest_have_unique_numbers(maria: World) -
     assert len(numbers) == 20, [answer.text for answer in answers if answer.status_code != 201]
 
 
-def test_in_a_crowd_one_takes_a_block_for_all(maria: World) -> None:
+def test_in_a_crowd_one_takes_a_block_for_all(maria: Crm) -> None:
     """Whoever waits for the row takes a block; after the commit nobody waits for as long as it lasts."""
     with Session(maria.engine) as first, Session(maria.engine) as second, Session(maria.engine) as third:
         numbers = [next_number(first, "CAR", 2032)]
@@ -92,7 +92,7 @@ def test_in_a_crowd_one_takes_a_block_for_all(maria: World) -> None:
 
 
 @pytest.mark.parametrize("undo", ["rollback", "close", "savepoint"])
-def test_a_block_that_is_rolled_back_is_given_to_nobody(maria: World, undo: str) -> None:
+def test_a_block_that_is_rolled_back_is_given_to_nobody(maria: Crm, undo: str) -> None:
     year = {"rollback": 2033, "close": 2034, "savepoint": 2035}[undo]
     with Session(maria.engine) as first, Session(maria.engine) as second:
         next_number(first, "CAR", year)
@@ -118,7 +118,7 @@ def test_a_block_that_is_rolled_back_is_given_to_nobody(maria: World, undo: str)
         ]
 
 
-def test_a_released_savepoint_gives_nothing_away_yet(maria: World) -> None:
+def test_a_released_savepoint_gives_nothing_away_yet(maria: Crm) -> None:
     with Session(maria.engine) as first, Session(maria.engine) as second:
         next_number(first, "CAR", 2036)
         second.begin()

@@ -60,9 +60,9 @@ def people(session: Session) -> dict[str, Any]:
     return made
 
 
-def reassign(session: Session, record: Any, now: Any = NOW, office: Any = ALWAYS_OPEN) -> str:
+def reassign(session: Session, record: Any, now: Any = NOW, db: Any = ALWAYS_OPEN) -> str:
     kind = "lead" if record.__tablename__ == "leads" else "ticket"
-    return reassign_many(session, [(kind, record.id)], pass_at(now, office, TERMS))[0]
+    return reassign_many(session, [(kind, record.id)], pass_at(now, db, TERMS))[0]
 
 
 def notified(session: Session, kind: str) -> list[int]:
@@ -120,13 +120,13 @@ def test_tasks_of_a_ticket_that_has_ended_are_left_alone(session, people, meanin
 def test_an_overdue_task_goes_to_the_next_in_turn(session, people):
     lead = factories.lead(session, people["ana"])
     task = factories.task(session, lead, due_on=NOW - HOUR)
-    assert reassign(session, lead, office=OFFICE) == "reassigned"
+    assert reassign(session, lead, db=OFFICE) == "reassigned"
     session.flush()
     assert (task.assignee_id, lead.assignee_id) == (people["ben"].id, people["ben"].id)
     assert task.tried == [people["ana"].id]
     assert task.due_on == NOW + DAY  # nine office hours later: tomorrow at the same time
     assert task.remind_on == NOW + DAY - HOUR
-    assert reassign(session, lead, office=OFFICE) == "skipped"
+    assert reassign(session, lead, db=OFFICE) == "skipped"
 
 
 def test_old_and_new_assignee_are_notified_once(session, people):

@@ -161,26 +161,26 @@ def existing(session: Session, table: Any) -> int:
 
 
 @pytest.mark.parametrize("kind", sorted(RECORDS))
-def test_every_reference_moves_and_comes_back(office: Session, vault: Vault, kind: str) -> None:
-    kept, gone = MAKERS[kind](office, vault), MAKERS[kind](office, vault)
-    office.flush()
+def test_every_reference_moves_and_comes_back(db: Session, vault: Vault, kind: str) -> None:
+    kept, gone = MAKERS[kind](db, vault), MAKERS[kind](db, vault)
+    db.flush()
     for column in merge_rows.references(kind):
         if "id" in column.table.c:
-            filled(office, column.table, **{column.name: gone.id})
-    office.commit()
-    before = everything(office)
-    made = merged(office, kept, gone)
-    office.commit()
-    connection = office.connection()
+            filled(db, column.table, **{column.name: gone.id})
+    db.commit()
+    before = everything(db)
+    made = merged(db, kept, gone)
+    db.commit()
+    connection = db.connection()
     for column in merge_rows.references(kind):
         left = connection.execute(select(func.count()).where(column == gone.id).select_from(column.table)).scalar()
         assert left == 0, column
         assert connection.execute(select(func.count()).where(column == kept.id).select_from(column.table)).scalar()
-    assert office.get(RECORDS[kind], gone.id) is None
-    done = merge_undo.undo(office, made.id, context(now=NOW + DAY))
-    office.commit()
+    assert db.get(RECORDS[kind], gone.id) is None
+    done = merge_undo.undo(db, made.id, context(now=NOW + DAY))
+    db.commit()
     assert (done.left, done.kept_fields) == ({}, [])
-    assert differences(before, everything(office)) == []
+    assert differences(before, everything(db)) == []
 
 
 #: Columns that any save changes, and tables that remember what happened.
@@ -217,13 +217,13 @@ def differences(before: dict[str, Any], after: dict[str, Any]) -> list[Any]:
 # --- fields
 
 
-def test_what_is_chosen_stays_and_the_rest_is_proposed(office: Session, vault: Vault) -> None:
-    old = made_lead(office, vault, email="old@x.in", description="first", pan="ABCDE1234F")
-    new = made_lead(office, vault, first_name="Ravindra", email="new@x.in", date_of_birth=date(1990, 1, 2))
+def test_what_is_chosen_stays_and_the_rest_is_proposed(db: Session, vault: Vault) -> None:
+    old = made_lead(db, vault, email="old@x.in", description="first", pan="ABCDE1234F")
+    new = made_lead(db, vault, first_name="Ravindra", email="new@x.in", date_of_birth=date(1990, 1, 2))
     new.changed_on = NOW + timedelta(hours=1)
     mobiles = old.mobile, new.mobile
-    office.commit()
-    merged(office, old, new, first_name=old, status=new)
+    db.commit()
+    merged(db, old, new, first_name=old, status=new)
     assert (old.first_name, old.email, old.description, old.date_of_birth) == (
         "Ravi",
         "new@x.in",
@@ -232,60 +232,60 @@ def test_what_is_chosen_stays_and_the_rest_is_proposed(office: Session, vault: V
     )
     assert vault.open(old.pan_sealed) == "ABCDE1234F"
     assert {old.mobile, old.alternative_mobile} == set(mobiles), "no number is lost"
-    text = [line.payload.get("text") for line in office.scalars(select(Activity).where(Activity.lead_id == old.id))]
-    assert f"Merged from {merged_records.follow(office, 'leads', new.id).number}" in text
+    text = [line.payload.get("text") for line in db.scalars(select(Activity).where(Activity.lead_id == old.id))]
+    assert f"Merged from {merged_records.follow(db, 'leads', new.id).number}" in text
     assert text.count("Lead created") == 2, "the timelines are joined"
 
 
-def test_one_assignee_is_left_and_the_undo_gives_both_back(office: Session) -> None:
-    users = [filled(office, Model.metadata.tables["ab_user"]) for _ in range(2)]
-    one, two = (made_lead(office, assignee_id=user) for user in users)
-    office.commit()
-    made = merged(office, one, two)
+def test_one_assignee_is_left_and_the_undo_gives_both_back(db: Session) -> None:
+    users = [filled(db, Model.metadata.tables["ab_user"]) for _ in range(2)]
+    one, two = (made_lead(db, assignee_id=user) for user in users)
+    db.commit()
+    made = merged(db, one, two)
     is_open = select(Assignment.user_id).where(Assignment.lead_id == one.id, Assignment.ended_on.is_(None))
-    assert office.scalars(is_open).all() == [users[0]]
-    assert office.scalar(select(func.count()).where(Task.lead_id == one.id)) == 2
-    merge_undo.undo(office, made.id, context())
+    assert db.scalars(is_open).all() == [users[0]]
+    assert db.scalar(select(func.count()).where(Task.lead_id == one.id)) == 2
+    merge_undo.undo(db, made.id, context())
     both = select(Assignment.lead_id, Assignment.user_id, Assignment.open_key).where(Assignment.ended_on.is_(None))
-    assert sorted(office.execute(both).all()) == [
+    assert sorted(db.execute(both).all()) == [
         (row, user, f"leads:{row}:{user}") for row, user in zip((one.id, two.id), users, strict=True)
     ]
 
 
-def test_a_linked_lead_keeps_its_customer_and_the_other_proposes(office: Session, vault: Vault) -> None:
-    asha = made_customer(office, vault, mobile="9820012345", email="asha@x.in")
-    linked, free = made_lead(office, vault, mobile="9820012345"), made_lead(office, vault, email="other@x.in")
-    office.commit()
+def test_a_linked_lead_keeps_its_customer_and_the_other_proposes(db: Session, vault: Vault) -> None:
+    asha = made_customer(db, vault, mobile="9820012345", email="asha@x.in")
+    linked, free = made_lead(db, vault, mobile="9820012345"), made_lead(db, vault, email="other@x.in")
+    db.commit()
     assert linked.customer_id == asha.id
-    made = merged(office, free, linked)
+    made = merged(db, free, linked)
     assert (free.customer_id, free.email) == (asha.id, None)
-    proposals = office.scalars(select(Activity.payload).where(Activity.lead_id == free.id, Activity.kind == "proposal"))
+    proposals = db.scalars(select(Activity.payload).where(Activity.lead_id == free.id, Activity.kind == "proposal"))
     assert ["email", "asha@x.in", "other@x.in"] in [change for each in proposals for change in each["changes"]]
-    merge_undo.undo(office, made.id, context())
+    merge_undo.undo(db, made.id, context())
     assert (free.customer_id, free.email) == (None, "other@x.in")
 
 
 # --- customers
 
 
-def test_the_kept_customer_holds_what_it_has_and_the_rest_is_free(office: Session, vault: Vault) -> None:
-    one = made_customer(office, vault, mobile="9820011111", pan="ABCDE1234F")
-    two = made_customer(office, vault, mobile="9820022222", alternative_mobile="9820033333", no_calls=True)
-    office.commit()
-    made = merged(office, one, two, mobile=two, alternative_mobile=two)
+def test_the_kept_customer_holds_what_it_has_and_the_rest_is_free(db: Session, vault: Vault) -> None:
+    one = made_customer(db, vault, mobile="9820011111", pan="ABCDE1234F")
+    two = made_customer(db, vault, mobile="9820022222", alternative_mobile="9820033333", no_calls=True)
+    db.commit()
+    made = merged(db, one, two, mobile=two, alternative_mobile=two)
     held = select(CustomerKey.kind, CustomerKey.value).where(CustomerKey.customer_id == one.id)
-    assert {value for kind, value in office.execute(held) if kind == "mobile"} == {"+919820022222", "+919820033333"}
+    assert {value for kind, value in db.execute(held) if kind == "mobile"} == {"+919820022222", "+919820033333"}
     assert one.no_calls is True, "whoever asked for it in one record has asked for it"
-    free = made_customer(office, vault, mobile="9820011111")
-    office.commit()
+    free = made_customer(db, vault, mobile="9820011111")
+    db.commit()
     with pytest.raises(RuleBroken, match="belongs to another record by now"):
-        merge_undo.undo(office, made.id, context())
-    office.rollback()
-    office.delete(office.get(Customer, free.id))
-    office.commit()
-    merge_undo.undo(office, made.id, context())
-    office.commit()
-    keys = office.execute(select(CustomerKey.customer_id, CustomerKey.value).where(CustomerKey.kind == "mobile")).all()
+        merge_undo.undo(db, made.id, context())
+    db.rollback()
+    db.delete(db.get(Customer, free.id))
+    db.commit()
+    merge_undo.undo(db, made.id, context())
+    db.commit()
+    keys = db.execute(select(CustomerKey.customer_id, CustomerKey.value).where(CustomerKey.kind == "mobile")).all()
     assert sorted(keys) == [(one.id, "+919820011111"), (two.id, "+919820022222"), (two.id, "+919820033333")]
 
 
@@ -296,80 +296,80 @@ def test_the_kept_customer_holds_what_it_has_and_the_rest_is_free(office: Sessio
     ("ids", "sentence"),
     [((0,), "at least two different"), ((0, 0), "at least two different"), ((0, 1, 2, 3), "At most 3")],
 )
-def test_too_few_and_too_many_are_refused(office: Session, ids: tuple[int, ...], sentence: str) -> None:
-    rows = [made_lead(office) for _ in range(4)]
+def test_too_few_and_too_many_are_refused(db: Session, ids: tuple[int, ...], sentence: str) -> None:
+    rows = [made_lead(db) for _ in range(4)]
     with pytest.raises(RuleBroken, match=sentence):
-        merged(office, *(rows[each] for each in ids))
+        merged(db, *(rows[each] for each in ids))
 
 
-def test_different_customers_and_missing_fields_are_refused(office: Session, vault: Vault) -> None:
+def test_different_customers_and_missing_fields_are_refused(db: Session, vault: Vault) -> None:
     for number in ("9820011111", "9820022222"):
-        made_customer(office, vault, mobile=number)
-    one, two = (made_lead(office, vault, mobile=number) for number in ("9820011111", "9820022222"))
+        made_customer(db, vault, mobile=number)
+    one, two = (made_lead(db, vault, mobile=number) for number in ("9820011111", "9820022222"))
     with pytest.raises(RuleBroken, match="merge the customers first"):
-        merged(office, one, two)
-    opened, plain = made_lead(office, vault), made_lead(office, vault)
-    leads.change(office, opened, {"status_id": status_id(office, "opened"), "client_id": "E1"}, context(vault))
-    office.commit()
+        merged(db, one, two)
+    opened, plain = made_lead(db, vault), made_lead(db, vault)
+    leads.change(db, opened, {"status_id": status_id(db, "opened"), "client_id": "E1"}, context(vault))
+    db.commit()
     with pytest.raises(RuleBroken, match="needs a field that would be empty"):
-        merged(office, plain, opened, status=opened, client_id=plain)
+        merged(db, plain, opened, status=opened, client_id=plain)
 
 
-def test_a_merge_is_undone_once_in_time_and_from_the_end_of_a_chain(office: Session) -> None:
-    one, two, three = (made_lead(office) for _ in range(3))
-    office.commit()
-    first = merged(office, two, three)
-    second = merged(office, one, two)
-    found = merged_records.follow(office, "leads", three.id)
+def test_a_merge_is_undone_once_in_time_and_from_the_end_of_a_chain(db: Session) -> None:
+    one, two, three = (made_lead(db) for _ in range(3))
+    db.commit()
+    first = merged(db, two, three)
+    second = merged(db, one, two)
+    found = merged_records.follow(db, "leads", three.id)
     assert found is not None and found.kept_id == one.id
     with pytest.raises(RuleBroken, match="itself merged into"):
-        merge_undo.undo(office, first.id, context())
-    merge_undo.undo(office, second.id, context())
+        merge_undo.undo(db, first.id, context())
+    merge_undo.undo(db, second.id, context())
     with pytest.raises(RuleBroken, match="undone already"):
-        merge_undo.undo(office, second.id, context())
+        merge_undo.undo(db, second.id, context())
     with pytest.raises(RuleBroken, match="within 30 days"):
-        merge_undo.undo(office, first.id, context(now=NOW + merged_records.UNDO_FOR + DAY))
+        merge_undo.undo(db, first.id, context(now=NOW + merged_records.UNDO_FOR + DAY))
     with pytest.raises(NotFound):
-        merge_undo.undo(office, 999, context())
-    assert merged_records.forget_old(office, NOW + merged_records.UNDO_FOR + DAY, 10) == 2
-    assert merged_records.follow(office, "leads", three.id).kept_id == two.id, "where a number leads is not forgotten"
+        merge_undo.undo(db, 999, context())
+    assert merged_records.forget_old(db, NOW + merged_records.UNDO_FOR + DAY, 10) == 2
+    assert merged_records.follow(db, "leads", three.id).kept_id == two.id, "where a number leads is not forgotten"
 
 
-def test_what_was_changed_since_stays_and_is_told(office: Session) -> None:
-    one, two = made_lead(office, email="one@x.in"), made_lead(office, email="two@x.in")
+def test_what_was_changed_since_stays_and_is_told(db: Session) -> None:
+    one, two = made_lead(db, email="one@x.in"), made_lead(db, email="two@x.in")
     two.changed_on = NOW + timedelta(hours=1)
-    moved = filled(office, Task.__table__, lead_id=two.id)
-    other = filled(office, Task.__table__, lead_id=two.id)
-    elsewhere = made_lead(office)
-    office.commit()
-    made = merged(office, one, two)
+    moved = filled(db, Task.__table__, lead_id=two.id)
+    other = filled(db, Task.__table__, lead_id=two.id)
+    elsewhere = made_lead(db)
+    db.commit()
+    made = merged(db, one, two)
     one.email = "later@x.in"
-    office.get(Task, moved).lead_id = elsewhere.id
-    office.flush()
-    done = merge_undo.undo(office, made.id, context())
-    assert (one.email, office.get(Lead, two.id).email) == ("later@x.in", "two@x.in")
+    db.get(Task, moved).lead_id = elsewhere.id
+    db.flush()
+    done = merge_undo.undo(db, made.id, context())
+    assert (one.email, db.get(Lead, two.id).email) == ("later@x.in", "two@x.in")
     assert (done.kept_fields, done.left) == (["email"], {"task": 1})
-    assert (office.get(Task, moved).lead_id, office.get(Task, other).lead_id) == (elsewhere.id, two.id)
+    assert (db.get(Task, moved).lead_id, db.get(Task, other).lead_id) == (elsewhere.id, two.id)
 
 
-def test_an_account_since_then_refuses_the_undo(office: Session, vault: Vault) -> None:
-    one, two = made_lead(office, vault), made_lead(office, vault)
-    office.commit()
-    made = merged(office, one, two)
-    leads.change(office, one, {"status_id": status_id(office, "opened"), "client_id": "E9"}, context(vault))
+def test_an_account_since_then_refuses_the_undo(db: Session, vault: Vault) -> None:
+    one, two = made_lead(db, vault), made_lead(db, vault)
+    db.commit()
+    made = merged(db, one, two)
+    leads.change(db, one, {"status_id": status_id(db, "opened"), "client_id": "E9"}, context(vault))
     with pytest.raises(RuleBroken, match="got a customer or an account since"):
-        merge_undo.undo(office, made.id, context())
+        merge_undo.undo(db, made.id, context())
 
 
-def test_tickets_share_their_subjects(office: Session) -> None:
-    first, second = office.scalars(select(TicketSubject.id).order_by(TicketSubject.position)).all()[:2]
-    one = tickets.create(office, {"subject_ids": [first]}, context())
-    two = tickets.create(office, {"subject_ids": [first, second], "description": "late"}, context())
-    office.commit()
-    made = merged(office, one, two)
+def test_tickets_share_their_subjects(db: Session) -> None:
+    first, second = db.scalars(select(TicketSubject.id).order_by(TicketSubject.position)).all()[:2]
+    one = tickets.create(db, {"subject_ids": [first]}, context())
+    two = tickets.create(db, {"subject_ids": [first, second], "description": "late"}, context())
+    db.commit()
+    made = merged(db, one, two)
     assert (one.title, one.description) == ("KYC update, DP charges", "late")
-    merge_undo.undo(office, made.id, context())
-    assert (one.title, len(office.get(Ticket, two.id).subjects)) == ("KYC update", 2)
+    merge_undo.undo(db, made.id, context())
+    assert (one.title, len(db.get(Ticket, two.id).subjects)) == ("KYC update", 2)
 
 
 def test_every_field_is_a_column_and_every_event_is_known() -> None:

@@ -61,32 +61,30 @@ def heard(concerns: Callable[[type], bool], needs_flush: bool = False) -> Heard:
 
 @pytest.mark.parametrize("write", [flushed_insert, fast_insert.insert])
 @pytest.mark.parametrize("needs_flush", [False, True])
-def test_an_effect_hears_of_a_new_row(
-    office: Session, write: Callable[[Session, Any], None], needs_flush: bool
-) -> None:
-    task = new_task(lead(office))
+def test_an_effect_hears_of_a_new_row(db: Session, write: Callable[[Session, Any], None], needs_flush: bool) -> None:
+    task = new_task(lead(db))
     calls = heard(classes(Task), needs_flush)
-    write(office, task)
+    write(db, task)
     assert calls == [("before_flush", "new", [task]), ("after_flush", "new", [task])]
-    assert task in office and task.id and not office.dirty and not office.new
+    assert task in db and task.id and not db.dirty and not db.new
 
 
 @pytest.mark.parametrize("write", [Session.flush, row_updates.flush])
 @pytest.mark.parametrize("needs_flush", [False, True])
-def test_an_effect_hears_of_a_changed_row(office: Session, write: Callable[[Session], None], needs_flush: bool) -> None:
-    about = lead(office)
-    office.commit()
+def test_an_effect_hears_of_a_changed_row(db: Session, write: Callable[[Session], None], needs_flush: bool) -> None:
+    about = lead(db)
+    db.commit()
     calls = heard(classes(Lead), needs_flush)
     about.description = "changed"
-    write(office)
+    write(db)
     assert calls == [("before_flush", "changed", [about]), ("after_flush", "changed", [about])]
-    assert not office.dirty and about.version == 2
+    assert not db.dirty and about.version == 2
 
 
 @pytest.mark.parametrize("write", [Session.flush, row_updates.flush])
-def test_effects_see_what_was_changed_and_what_an_earlier_one_has_set(office: Session, write: Any) -> None:
-    about = lead(office)
-    office.commit()
+def test_effects_see_what_was_changed_and_what_an_earlier_one_has_set(db: Session, write: Any) -> None:
+    about = lead(db)
+    db.commit()
     columns: list[set[str]] = []
 
     def set_more(_session: Session, rows: Rows) -> None:
@@ -102,16 +100,16 @@ def test_effects_see_what_was_changed_and_what_an_earlier_one_has_set(office: Se
         )
     )
     about.description = "changed"
-    write(office)
+    write(db)
     assert columns == [{"description", "first_name"}]
-    office.expire_all()
+    db.expire_all()
     assert (about.first_name, about.description) == ("Set before", "changed")
 
 
 @pytest.mark.parametrize("write", [Session.flush, row_updates.flush])
-def test_an_effect_can_refuse_a_row(office: Session, write: Any) -> None:
-    about = lead(office)
-    office.commit()
+def test_an_effect_can_refuse_a_row(db: Session, write: Any) -> None:
+    about = lead(db)
+    db.commit()
 
     def refuse(_session: Session, _rows: Rows) -> None:
         raise RuleBroken("No.")
@@ -119,14 +117,14 @@ def test_an_effect_can_refuse_a_row(office: Session, write: Any) -> None:
     row_effects.register([Effect("before_flush", refuse, classes(Lead), "Refuses all.")])
     about.description = "changed"
     with pytest.raises(RuleBroken):
-        write(office)
-    office.rollback()
+        write(db)
+    db.rollback()
     assert about.description is None
 
 
-def test_queries_of_an_effect_write_nothing(office: Session) -> None:
-    about = lead(office)
-    office.commit()
+def test_queries_of_an_effect_write_nothing(db: Session) -> None:
+    about = lead(db)
+    db.commit()
 
     def query(session: Session, _rows: Rows) -> None:
         session.query(Lead).all()
@@ -135,22 +133,22 @@ def test_queries_of_an_effect_write_nothing(office: Session) -> None:
         [Effect(moment, query, classes(Lead), "Reads.") for moment in ("before_flush", "after_flush")]  # type: ignore[arg-type]
     )
     about.description = "changed"
-    row_updates.flush(office)
+    row_updates.flush(db)
     assert about.version == 2
 
 
-def test_an_effect_gets_only_the_rows_that_it_concerns(office: Session) -> None:
-    about = lead(office)
+def test_an_effect_gets_only_the_rows_that_it_concerns(db: Session) -> None:
+    about = lead(db)
     calls = heard(classes(Lead))
     about.description = "changed"
-    office.add(new_task(about))
-    office.flush()
+    db.add(new_task(about))
+    db.flush()
     assert calls == [("before_flush", "changed", [about]), ("after_flush", "changed", [about])]
 
 
 @pytest.mark.parametrize("kind", [Session, RoutedSession])
-def test_single_records_are_written_without_a_flush(office: Session, kind: type[Session]) -> None:
-    session = office if kind is Session else RoutedSession.__new__(RoutedSession)
+def test_single_records_are_written_without_a_flush(db: Session, kind: type[Session]) -> None:
+    session = db if kind is Session else RoutedSession.__new__(RoutedSession)
     assert all(can_write_without_flush(session, record, "update") for record in (Lead, Ticket, Customer, Task))
     assert all(can_write_without_flush(session, record, "insert") for record in (Lead, Task))
     assert not can_write_without_flush(session, models.User, "update")
@@ -159,25 +157,25 @@ def test_single_records_are_written_without_a_flush(office: Session, kind: type[
 @pytest.mark.parametrize(
     "name", ["before_flush", "after_flush", "after_flush_postexec", "transient_to_pending", "pending_to_persistent"]
 )
-def test_who_listens_besides_the_effects_hears_of_each_row(office: Session, name: str) -> None:
-    about, calls = lead(office), []
-    office.commit()
+def test_who_listens_besides_the_effects_hears_of_each_row(db: Session, name: str) -> None:
+    about, calls = lead(db), []
+    db.commit()
 
     def hear(*_given: object) -> None:
         calls.append(name)
 
-    event.listen(office, name, hear)
-    assert not can_write_without_flush(office, Lead, "update")
+    event.listen(db, name, hear)
+    assert not can_write_without_flush(db, Lead, "update")
     about.description = "changed"
-    row_updates.flush(office)
-    fast_insert.insert(office, new_task(about))
+    row_updates.flush(db)
+    fast_insert.insert(db, new_task(about))
     assert calls
 
 
 @pytest.mark.parametrize("name", ["before_update", "after_update"])
-def test_who_listens_to_updates_of_a_class_hears_of_each(office: Session, name: str) -> None:
-    about, calls = lead(office), []
-    office.commit()
+def test_who_listens_to_updates_of_a_class_hears_of_each(db: Session, name: str) -> None:
+    about, calls = lead(db), []
+    db.commit()
 
     def hear(_mapper: object, _connection: object, row: Lead) -> None:
         calls.append(row.description)
@@ -185,17 +183,17 @@ def test_who_listens_to_updates_of_a_class_hears_of_each(office: Session, name: 
     event.listen(Lead, name, hear)
     try:
         about.description = "changed"
-        row_updates.flush(office)
+        row_updates.flush(db)
     finally:
         event.remove(Lead, name, hear)
     assert calls == ["changed"]
 
 
-def test_a_listener_without_work_does_not_count(office: Session, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_listener_without_work_does_not_count(db: Session, monkeypatch: pytest.MonkeyPatch) -> None:
     """SQLAlchemy-Utils, which FAB imports, listens to all flushes for the sake of aggregates that nobody declares."""
-    assert can_write_without_flush(office, Lead, "update")
+    assert can_write_without_flush(db, Lead, "update")
     monkeypatch.setattr(aggregates.manager, "generator_registry", {Lead: ["an aggregate"]})
-    assert not can_write_without_flush(office, Lead, "update")
+    assert not can_write_without_flush(db, Lead, "update")
 
 
 # --- statements without objects

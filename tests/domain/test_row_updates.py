@@ -24,71 +24,69 @@ def hooks() -> None:
 
 
 @pytest.fixture
-def sent(office: Session) -> list[str]:
+def sent(db: Session) -> list[str]:
     """The texts that are sent from now on."""
     found: list[str] = []
-    event.listen(office.get_bind(), "before_cursor_execute", lambda _c, _cursor, text, *_: found.append(text))
+    event.listen(db.get_bind(), "before_cursor_execute", lambda _c, _cursor, text, *_: found.append(text))
     return found
 
 
-def stored(office: Session, key: int) -> tuple[object, ...]:
+def stored(db: Session, key: int) -> tuple[object, ...]:
     columns = (Lead.description, Lead.status_id, Lead.status_on, Lead.version)
-    return tuple(office.execute(select(*columns).where(Lead.id == key)).one())
+    return tuple(db.execute(select(*columns).where(Lead.id == key)).one())
 
 
-def test_what_was_changed_is_written_once(office, sent):
-    about = lead(office)
-    office.commit()
+def test_what_was_changed_is_written_once(db, sent):
+    about = lead(db)
+    db.commit()
     version, later = about.version, NOW + timedelta(days=3)
-    other = office.scalars(select(LeadStatus).where(LeadStatus.id != about.status_id)).first()
+    other = db.scalars(select(LeadStatus).where(LeadStatus.id != about.status_id)).first()
     sent.clear()
     about.description, about.status, about.status_on = "e\u0301", other, later
-    row_updates.flush(office)
+    row_updates.flush(db)
     assert [text.split()[0] for text in sent] == ["UPDATE"]
-    assert not office.dirty and not inspect(about).committed_state
+    assert not db.dirty and not inspect(about).committed_state
     assert (about.description, about.status_id, about.version) == ("é", other.id, version + 1)
-    assert stored(office, about.id) == ("é", other.id, later, version + 1)
-    assert transaction_state(office).change_events == {
-        ("lead", about.id): ChangeEvent(frozenset({"changed", "status"}))
-    }
-    row_updates.flush(office)
-    office.flush()
-    assert stored(office, about.id)[3] == version + 1
+    assert stored(db, about.id) == ("é", other.id, later, version + 1)
+    assert transaction_state(db).change_events == {("lead", about.id): ChangeEvent(frozenset({"changed", "status"}))}
+    row_updates.flush(db)
+    db.flush()
+    assert stored(db, about.id)[3] == version + 1
 
 
-def test_a_row_that_was_changed_meanwhile_is_refused(office):
-    about = lead(office)
-    office.flush()
+def test_a_row_that_was_changed_meanwhile_is_refused(db):
+    about = lead(db)
+    db.flush()
     table = Lead.__table__
-    office.connection().execute(update(table).where(table.c.id == about.id).values(version=about.version + 1))
+    db.connection().execute(update(table).where(table.c.id == about.id).values(version=about.version + 1))
     about.description = "mine"
     with pytest.raises(StaleDataError):
-        row_updates.flush(office)
+        row_updates.flush(db)
 
 
-def test_a_rollback_takes_it_back(office):
-    about = lead(office)
-    office.commit()
+def test_a_rollback_takes_it_back(db):
+    about = lead(db)
+    db.commit()
     about.description = "gone"
-    row_updates.flush(office)
-    office.rollback()
+    row_updates.flush(db)
+    db.rollback()
     assert about.description is None
 
 
-def test_within_a_savepoint_the_session_can_take_it_back(office):
-    about = lead(office)
-    office.commit()
-    with office.begin_nested() as savepoint:
+def test_within_a_savepoint_the_session_can_take_it_back(db):
+    about = lead(db)
+    db.commit()
+    with db.begin_nested() as savepoint:
         about.description = "gone"
-        row_updates.flush(office)
+        row_updates.flush(db)
         savepoint.rollback()
     assert about.description is None
-    assert stored(office, about.id)[0] is None
+    assert stored(db, about.id)[0] is None
 
 
-def test_what_is_more_than_one_record_is_flushed(office):
-    one, two = lead(office), lead(office)
-    office.commit()
+def test_what_is_more_than_one_record_is_flushed(db):
+    one, two = lead(db), lead(db)
+    db.commit()
     one.description = two.description = "both"
-    row_updates.flush(office)
-    assert [stored(office, each.id)[0] for each in (one, two)] == ["both", "both"]
+    row_updates.flush(db)
+    assert [stored(db, each.id)[0] for each in (one, two)] == ["both", "both"]

@@ -233,18 +233,16 @@ def test_minutes_left_count_office_time(now, minutes):
 
 
 @pytest.fixture
-def policies(office: Session) -> Session:
+def policies(db: Session) -> Session:
     """Two policies of tickets, the second in order with a further priority, and one that is off."""
     rows = ((1, True, {"": (60, 480)}), (2, True, {"": (1, 2), "High": (30, 240)}), (0, False, {"Low": (9, 9)}))
     for position, active, targets in rows:
         made = [SlaTarget(priority=p, first_response_minutes=a, resolution_minutes=b) for p, (a, b) in targets.items()]
-        office.add(
-            SlaPolicy(label=str(position), applies_to="ticket", position=position, is_active=active, targets=made)
-        )
-    factories.hours(office)
-    office.add(Holiday(day=date(2026, 11, 24), label="Guru Nanak Jayanti"))
-    office.flush()
-    return office
+        db.add(SlaPolicy(label=str(position), applies_to="ticket", position=position, is_active=active, targets=made))
+    factories.hours(db)
+    db.add(Holiday(day=date(2026, 11, 24), label="Guru Nanak Jayanti"))
+    db.flush()
+    return db
 
 
 def test_terms_are_loaded_from_policies_and_settings(policies):
@@ -275,22 +273,22 @@ def add_contact(session: Session, ticket: Ticket, how: str, by: Any, now: dateti
         ("message", None, HOUR, False, None),
     ],
 )
-def test_a_call_or_message_of_a_user_is_a_first_reply(office, how, by_whom, after, answered, late):
-    cleo = factories.user(office, "cleo", "Support User")
+def test_a_call_or_message_of_a_user_is_a_first_reply(db, how, by_whom, after, answered, late):
+    cleo = factories.user(db, "cleo", "Support User")
     ticket = tickets.create(
-        office, {"subject_ids": [1]}, ChangeContext(cleo.id, NOW, sla_terms=SlaTerms(ALWAYS_OPEN, TARGETS))
+        db, {"subject_ids": [1]}, ChangeContext(cleo.id, NOW, sla_terms=SlaTerms(ALWAYS_OPEN, TARGETS))
     )
     version = ticket.version
-    add_contact(office, ticket, how, cleo.id if by_whom else None, NOW + after)
-    office.refresh(ticket)
+    add_contact(db, ticket, how, cleo.id if by_whom else None, NOW + after)
+    db.refresh(ticket)
     assert (ticket.replied_on, ticket.reply_late_on) == (NOW + after if answered else None, late)
     assert (ticket.reply_due_on is None, ticket.version) == (answered, version)
 
 
-def test_a_new_priority_of_a_ticket_sets_new_due_times(office):
+def test_a_new_priority_of_a_ticket_sets_new_due_times(db):
     terms = SlaTerms(ALWAYS_OPEN, TARGETS)
-    ticket = tickets.create(office, {"subject_ids": [1]}, ChangeContext(None, NOW, sla_terms=terms))
-    tickets.change(office, ticket, {"priority": "Urgent"}, ChangeContext(None, NOW + HOUR, sla_terms=terms))
+    ticket = tickets.create(db, {"subject_ids": [1]}, ChangeContext(None, NOW, sla_terms=terms))
+    tickets.change(db, ticket, {"priority": "Urgent"}, ChangeContext(None, NOW + HOUR, sla_terms=terms))
     assert (ticket.reply_due_on, ticket.resolve_due_on) == (NOW + 30 * MINUTE, NOW + 4 * HOUR)
 
 
@@ -322,12 +320,12 @@ def test_the_target_of_a_priority_goes_before_that_of_any(kind, priority, expect
         ({"reply_late_on": NOW - DAY}, NOW, NOW - DAY),
     ],
 )
-def test_replies_found_later_are_judged_by_their_own_moment(office, columns, at, late):
-    rows = [factories.ticket(office, **columns) for _ in range(2)]
-    answered = factories.ticket(office, replied_on=NOW - DAY, **columns)
-    sla.record_first_replies(office, Ticket, {rows[0].id: at, answered.id: at})
-    sla.record_first_replies(office, Ticket, {})
-    office.expire_all()
+def test_replies_found_later_are_judged_by_their_own_moment(db, columns, at, late):
+    rows = [factories.ticket(db, **columns) for _ in range(2)]
+    answered = factories.ticket(db, replied_on=NOW - DAY, **columns)
+    sla.record_first_replies(db, Ticket, {rows[0].id: at, answered.id: at})
+    sla.record_first_replies(db, Ticket, {})
+    db.expire_all()
     assert (rows[0].replied_on, rows[0].reply_due_on, rows[0].reply_late_on) == (at, None, late)
     assert (rows[1].replied_on, rows[1].reply_due_on) == (None, columns.get("reply_due_on"))
     assert answered.replied_on == NOW - DAY
@@ -342,12 +340,12 @@ def test_replies_found_later_are_judged_by_their_own_moment(office, columns, at,
         ({"reply_late_on": NOW - DAY}, NOW - DAY),
     ],
 )
-def test_a_reply_now_is_late_after_its_due_time(office, columns, late):
-    rows = [factories.ticket(office, **columns) for _ in range(2)]
-    sla.record_first_reply(office, Ticket, None, NOW)
+def test_a_reply_now_is_late_after_its_due_time(db, columns, late):
+    rows = [factories.ticket(db, **columns) for _ in range(2)]
+    sla.record_first_reply(db, Ticket, None, NOW)
     for moment in (NOW, NOW + DAY):
-        sla.record_first_reply(office, Ticket, rows[0].id, moment)
-    office.expire_all()
+        sla.record_first_reply(db, Ticket, rows[0].id, moment)
+    db.expire_all()
     assert (rows[0].replied_on, rows[0].reply_due_on, rows[0].reply_late_on) == (NOW, None, late)
     assert rows[1].replied_on is None
 

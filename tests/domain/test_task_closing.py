@@ -23,16 +23,16 @@ def status_id(session: Session, master: Any, meaning: str) -> int:
 
 
 @pytest.fixture
-def ana(office: Session) -> Any:
-    return factories.user(office, "ana", "Support User")
+def ana(db: Session) -> Any:
+    return factories.user(db, "ana", "Support User")
 
 
 @pytest.fixture
-def ticket(office: Session, ana: Any) -> Any:
+def ticket(db: Session, ana: Any) -> Any:
     """A ticket with its first task, which is task 1, and a task of another kind, task 2."""
     values = {"subject_ids": [1], "assignee_id": ana.id}
-    made = tickets.create(office, values, ChangeContext(ana.id, NOW))
-    factories.task(office, made, ana, NOW + DAY, title="Ask the bank")
+    made = tickets.create(db, values, ChangeContext(ana.id, NOW))
+    factories.task(db, made, ana, NOW + DAY, title="Ask the bank")
     return made
 
 
@@ -56,36 +56,36 @@ BOTH = ["Handle ticket: KYC update", "Ask the bank"]
         ("waiting", [2], ["Handle ticket: KYC update"]),
     ],
 )
-def test_what_a_new_status_closes(office: Session, ticket: Any, meaning: str, chosen: Any, left: list[str]) -> None:
-    values = {"status_id": status_id(office, TicketStatus, meaning), "resolution": "Done", "close_tasks": chosen}
-    tickets.change(office, ticket, values, ChangeContext(None, NOW))
-    assert open_titles(office) == left
+def test_what_a_new_status_closes(db: Session, ticket: Any, meaning: str, chosen: Any, left: list[str]) -> None:
+    values = {"status_id": status_id(db, TicketStatus, meaning), "resolution": "Done", "close_tasks": chosen}
+    tickets.change(db, ticket, values, ChangeContext(None, NOW))
+    assert open_titles(db) == left
 
 
-def test_a_closed_ticket_closes_nothing_again(office: Session, ticket: Any) -> None:
+def test_a_closed_ticket_closes_nothing_again(db: Session, ticket: Any) -> None:
     context = ChangeContext(None, NOW)
-    tickets.change(office, ticket, {"close_tasks": [1]}, context)
-    done_on = office.get_one(Task, 1).done_on
-    tickets.change(office, ticket, {"close_tasks": [1]}, ChangeContext(None, NOW + HOUR))
-    assert (open_titles(office), office.get_one(Task, 1).done_on) == (["Ask the bank"], done_on)
+    tickets.change(db, ticket, {"close_tasks": [1]}, context)
+    done_on = db.get_one(Task, 1).done_on
+    tickets.change(db, ticket, {"close_tasks": [1]}, ChangeContext(None, NOW + HOUR))
+    assert (open_titles(db), db.get_one(Task, 1).done_on) == (["Ask the bank"], done_on)
 
 
 @pytest.mark.parametrize("foreign", [999, 3])
-def test_a_task_of_another_record_is_refused(office: Session, ticket: Any, foreign: int) -> None:
-    factories.task(office, factories.lead(office))
+def test_a_task_of_another_record_is_refused(db: Session, ticket: Any, foreign: int) -> None:
+    factories.task(db, factories.lead(db))
     with pytest.raises(RuleBroken, match=f"Task {foreign} does not belong to {ticket.number}") as refused:
-        tickets.change(office, ticket, {"close_tasks": [1, foreign]}, ChangeContext(None, NOW))
+        tickets.change(db, ticket, {"close_tasks": [1, foreign]}, ChangeContext(None, NOW))
     assert "close_tasks" in refused.value.errors
 
 
-def test_a_lead_closes_the_chosen_tasks_and_none_by_itself(office: Session, ana: Any) -> None:
-    lead = factories.lead(office, ana)
-    tasks = [factories.task(office, lead, title=title) for title in ("First", "Second")]
-    followed = {"status_id": status_id(office, LeadStatus, "followed")}
-    leads.change(office, lead, followed, ChangeContext(None, NOW))
-    assert open_titles(office) == ["First", "Second"]
-    leads.change(office, lead, {"close_tasks": [tasks[0].id]}, ChangeContext(None, NOW))
-    assert open_titles(office) == ["Second"]
+def test_a_lead_closes_the_chosen_tasks_and_none_by_itself(db: Session, ana: Any) -> None:
+    lead = factories.lead(db, ana)
+    tasks = [factories.task(db, lead, title=title) for title in ("First", "Second")]
+    followed = {"status_id": status_id(db, LeadStatus, "followed")}
+    leads.change(db, lead, followed, ChangeContext(None, NOW))
+    assert open_titles(db) == ["First", "Second"]
+    leads.change(db, lead, {"close_tasks": [tasks[0].id]}, ChangeContext(None, NOW))
+    assert open_titles(db) == ["Second"]
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_a_lead_closes_the_chosen_tasks_and_none_by_itself(office: Session, ana:
         ([3], NOW + 2 * HOUR, ["Overdue", "Today", "Colleague's", "Some day", "Follow up: Interested"]),
     ],
 )
-def test_what_the_next_follow_up_replaces(office: Session, ana: Any, chosen: Any, until: Any, left: list[str]) -> None:
-    ben, lead = factories.user(office, "ben"), factories.lead(office, ana)
+def test_what_the_next_follow_up_replaces(db: Session, ana: Any, chosen: Any, until: Any, left: list[str]) -> None:
+    ben, lead = factories.user(db, "ben"), factories.lead(db, ana)
     for title, due_on, who in (
         ("Overdue", NOW - DAY, ana),
         ("Today", NOW + 2 * HOUR, ana),
@@ -106,18 +106,18 @@ def test_what_the_next_follow_up_replaces(office: Session, ana: Any, chosen: Any
         ("Colleague's", NOW, ben),
         ("Some day", None, ana),
     ):
-        factories.task(office, lead, who, due_on, title=title)
+        factories.task(db, lead, who, due_on, title=title)
     known = {"direction": "Incoming", "status": "Completed", "from_number": "9820012345", "started_on": NOW - HOUR}
-    call = calls.create(office, known | {"lead_id": lead.id}, Stamp(ana.id, NOW))
+    call = calls.create(db, known | {"lead_id": lead.id}, Stamp(ana.id, NOW))
     outcome = CallOutcome("Interested", follow_up_on=NOW + DAY, close_tasks=chosen, due_until=until)
-    call_outcomes.save_outcome(office, call, outcome, ChangeContext(ana.id, NOW))
-    assert open_titles(office) == left
+    call_outcomes.save_outcome(db, call, outcome, ChangeContext(ana.id, NOW))
+    assert open_titles(db) == left
 
 
-def test_without_a_follow_up_nothing_is_replaced(office: Session, ana: Any) -> None:
-    lead = factories.lead(office, ana)
-    factories.task(office, lead, ana, title="Today")
+def test_without_a_follow_up_nothing_is_replaced(db: Session, ana: Any) -> None:
+    lead = factories.lead(db, ana)
+    factories.task(db, lead, ana, title="Today")
     known = {"direction": "Incoming", "status": "Completed", "from_number": "9820012345", "started_on": NOW - HOUR}
-    call = calls.create(office, known | {"lead_id": lead.id}, Stamp(ana.id, NOW))
-    call_outcomes.save_outcome(office, call, CallOutcome("Bye", due_until=NOW + HOUR), ChangeContext(ana.id, NOW))
-    assert open_titles(office) == ["Today"]
+    call = calls.create(db, known | {"lead_id": lead.id}, Stamp(ana.id, NOW))
+    call_outcomes.save_outcome(db, call, CallOutcome("Bye", due_until=NOW + HOUR), ChangeContext(ana.id, NOW))
+    assert open_titles(db) == ["Today"]

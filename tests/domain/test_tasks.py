@@ -34,77 +34,77 @@ def make(session: Session, **values: Any) -> Task:
         ("lead", {"lead_id": None}),
     ],
 )
-def test_an_invalid_value_is_refused_for_its_field(office: Session, field: str, values: Any) -> None:
+def test_an_invalid_value_is_refused_for_its_field(db: Session, field: str, values: Any) -> None:
     with pytest.raises(RuleBroken) as refused:
-        make(office, **values)
+        make(db, **values)
     assert list(refused.value.errors) == [field]
 
 
-def test_a_task_has_one_parent_by_rule_and_by_constraint(office: Session) -> None:
-    both = {"lead_id": lead(office).id, "ticket_id": ticket(office).id}
+def test_a_task_has_one_parent_by_rule_and_by_constraint(db: Session) -> None:
+    both = {"lead_id": lead(db).id, "ticket_id": ticket(db).id}
     with pytest.raises(RuleBroken, match="exactly one lead or ticket"):
-        make(office, **both)
-    row = make(office)
+        make(db, **both)
+    row = make(db)
     row.ticket_id = both["ticket_id"]
     with pytest.raises(IntegrityError):
-        office.flush()
+        db.flush()
 
 
 @pytest.mark.parametrize(
     "due, expected", [(2 * HOUR, 1 * HOUR), (30 * MINUTE, 25 * MINUTE), (MINUTE, MINUTE + HOUR), (None, None)]
 )
-def test_the_next_reminder_is_scheduled(office: Session, due: Any, expected: Any) -> None:
-    ana = user(office, "ana")
-    task = make(office, assignee_id=ana.id, due_on=NOW + due if due else None)
+def test_the_next_reminder_is_scheduled(db: Session, due: Any, expected: Any) -> None:
+    ana = user(db, "ana")
+    task = make(db, assignee_id=ana.id, due_on=NOW + due if due else None)
     assert task.remind_on == (NOW + expected if expected else None)
 
 
 @pytest.mark.parametrize(
     "values", [{"status": "Done"}, {"status": "Canceled"}, {"due_on": None}, {"assignee_id": None}]
 )
-def test_a_task_that_needs_no_reminder_has_none(office: Session, values: Any) -> None:
-    task = make(office, assignee_id=user(office, "ana").id)
-    tasks.change(office, task, values, ChangeContext(None, NOW))
+def test_a_task_that_needs_no_reminder_has_none(db: Session, values: Any) -> None:
+    task = make(db, assignee_id=user(db, "ana").id)
+    tasks.change(db, task, values, ChangeContext(None, NOW))
     assert task.remind_on is None
 
 
 @pytest.mark.parametrize("values", [{"due_on": NOW + 3 * DAY}, {"status": "Done"}, {"assignee_id": 1}])
-def test_a_users_change_ends_the_round_of_reassignment(office: Session, values: Any) -> None:
-    about = lead(office)
-    user(office, "ana")
-    task = make(office, lead_id=about.id)
+def test_a_users_change_ends_the_round_of_reassignment(db: Session, values: Any) -> None:
+    about = lead(db)
+    user(db, "ana")
+    task = make(db, lead_id=about.id)
     task.exhausted, task.tried, about.exhausted_task_id = True, [7, 8], task.id
-    office.flush()
-    tasks.change(office, task, values, ChangeContext(None, NOW))
-    office.flush()
-    office.expire(about)
+    db.flush()
+    tasks.change(db, task, values, ChangeContext(None, NOW))
+    db.flush()
+    db.expire(about)
     assert (task.exhausted, task.tried, about.exhausted_task_id) == (False, [], None)
 
 
-def test_the_record_then_names_its_other_exhausted_task(office: Session) -> None:
-    about = lead(office)
-    first, second = make(office, lead_id=about.id), make(office, lead_id=about.id)
+def test_the_record_then_names_its_other_exhausted_task(db: Session) -> None:
+    about = lead(db)
+    first, second = make(db, lead_id=about.id), make(db, lead_id=about.id)
     first.exhausted = second.exhausted = True
     about.exhausted_task_id = first.id
-    office.flush()
-    tasks.change(office, first, {"status": "Done"}, ChangeContext(None, NOW))
-    office.flush()
-    office.expire(about)
+    db.flush()
+    tasks.change(db, first, {"status": "Done"}, ChangeContext(None, NOW))
+    db.flush()
+    db.expire(about)
     assert about.exhausted_task_id == second.id
 
 
-def test_done_on_is_set_by_done_and_cleared_by_reopening(office: Session) -> None:
-    task = make(office)
-    tasks.change(office, task, {"status": "Done"}, ChangeContext(None, NOW + HOUR))
+def test_done_on_is_set_by_done_and_cleared_by_reopening(db: Session) -> None:
+    task = make(db)
+    tasks.change(db, task, {"status": "Done"}, ChangeContext(None, NOW + HOUR))
     assert task.done_on == NOW + HOUR
-    tasks.change(office, task, {"status": "Todo"}, ChangeContext(None, NOW + DAY))
+    tasks.change(db, task, {"status": "Todo"}, ChangeContext(None, NOW + DAY))
     assert task.done_on is None
 
 
-def test_a_change_without_a_difference_is_not_logged(office: Session) -> None:
-    task = make(office)
-    tasks.change(office, task, {"title": "Call", "status": "Todo"}, ChangeContext(None, NOW))
-    assert len(office.scalars(select(Activity)).all()) == 1
+def test_a_change_without_a_difference_is_not_logged(db: Session) -> None:
+    task = make(db)
+    tasks.change(db, task, {"title": "Call", "status": "Todo"}, ChangeContext(None, NOW))
+    assert len(db.scalars(select(Activity)).all()) == 1
 
 
 @pytest.mark.parametrize(
@@ -115,11 +115,11 @@ def test_open_tasks_are_late_after_their_due_time(status: str, late: bool) -> No
     assert (task.is_late(NOW), task.is_late(NOW + MINUTE)) == (False, late)
 
 
-def test_open_tasks_are_sorted_by_due_time_those_without_last(office: Session) -> None:
-    about = lead(office)
-    made = [make(office, lead_id=about.id, due_on=due) for due in (None, NOW + DAY, NOW + HOUR)]
-    make(office, lead_id=about.id, status="Done")
-    assert tasks.open_tasks(office, lead_id=about.id) == made[::-1]
+def test_open_tasks_are_sorted_by_due_time_those_without_last(db: Session) -> None:
+    about = lead(db)
+    made = [make(db, lead_id=about.id, due_on=due) for due in (None, NOW + DAY, NOW + HOUR)]
+    make(db, lead_id=about.id, status="Done")
+    assert tasks.open_tasks(db, lead_id=about.id) == made[::-1]
 
 
 # --- What is stored and logged
@@ -129,26 +129,26 @@ def lines(session: Session) -> list[dict[str, Any]]:
     return [row.payload for row in session.scalars(select(Activity).order_by(Activity.id))]
 
 
-def test_a_new_task_holds_what_was_given_and_is_logged(office: Session) -> None:
-    ana, about = user(office, "ana"), ticket(office)
+def test_a_new_task_holds_what_was_given_and_is_logged(db: Session) -> None:
+    ana, about = user(db, "ana"), ticket(db)
     context = ChangeContext(ana.id, NOW, reminder_minutes=(30,))
     given = {"title": " Call ", "description": "Twice", "status": "Backlog", "priority": "High", "due_on": NOW + DAY}
-    task = tasks.create(office, given | {"ticket_id": about.id}, context)
+    task = tasks.create(db, given | {"ticket_id": about.id}, context)
     assert {name: getattr(task, name) for name in given} == given | {"title": "Call"}
     assert (task.assignee_id, task.owner_id, task.version) == (ana.id, ana.id, 1)
     assert (task.exhausted, task.tried, task.remind_on) == (False, [], NOW + DAY - 30 * MINUTE)
     assert (task.created_by_id, task.created_on, task.changed_on) == (ana.id, NOW, NOW)
-    (line,) = office.scalars(select(Activity)).all()
+    (line,) = db.scalars(select(Activity)).all()
     assert (line.kind, line.task_id, line.ticket_id, line.actor_id, line.at) == ("task", task.id, about.id, ana.id, NOW)
     due = (NOW + DAY).isoformat()
     assert line.payload == {"text": "Call", "what": "created", "due": due, "assignee": ana.id}
 
 
-def test_a_new_task_is_a_medium_todo_of_its_author_unless_given_to_no_one(office: Session) -> None:
-    ana = user(office, "ana")
-    task = tasks.create(office, {"title": "Call", "lead_id": lead(office).id}, ChangeContext(ana.id, NOW))
+def test_a_new_task_is_a_medium_todo_of_its_author_unless_given_to_no_one(db: Session) -> None:
+    ana = user(db, "ana")
+    task = tasks.create(db, {"title": "Call", "lead_id": lead(db).id}, ChangeContext(ana.id, NOW))
     assert (task.status, task.priority, task.assignee_id, task.due_on) == ("Todo", "Medium", ana.id, None)
-    assert make(office, assignee_id=None).assignee_id is None
+    assert make(db, assignee_id=None).assignee_id is None
 
 
 @pytest.mark.parametrize(
@@ -162,17 +162,17 @@ def test_a_new_task_is_a_medium_todo_of_its_author_unless_given_to_no_one(office
         ("lead", {"lead_id": None, "ticket_id": None}, "exactly one"),
     ],
 )
-def test_each_refusal_names_its_field(office: Session, field: str, values: Any, message: str) -> None:
+def test_each_refusal_names_its_field(db: Session, field: str, values: Any, message: str) -> None:
     with pytest.raises(RuleBroken, match=message) as refused:
-        make(office, **values)
+        make(db, **values)
     assert list(refused.value.errors) == [field]
 
 
 @pytest.mark.parametrize("values", [{"title": " "}, {"status": "Perhaps"}, {"priority": None}])
-def test_invalid_changes_are_refused(office: Session, values: Any) -> None:
-    task = make(office)
+def test_invalid_changes_are_refused(db: Session, values: Any) -> None:
+    task = make(db)
     with pytest.raises(RuleBroken) as refused:
-        tasks.change(office, task, values, ChangeContext(None, NOW))
+        tasks.change(db, task, values, ChangeContext(None, NOW))
     assert list(refused.value.errors) == list(values)
 
 
@@ -185,29 +185,29 @@ def test_invalid_changes_are_refused(office: Session, values: Any) -> None:
         ({"title": "Visit"}, "changed"),
     ],
 )
-def test_a_change_is_stamped_and_logged_by_what_it_is(office: Session, values: Any, what: str) -> None:
-    ana, task = user(office, "ana"), make(office)
-    tasks.change(office, task, values, ChangeContext(ana.id, NOW + HOUR))
-    office.flush()
+def test_a_change_is_stamped_and_logged_by_what_it_is(db: Session, values: Any, what: str) -> None:
+    ana, task = user(db, "ana"), make(db)
+    tasks.change(db, task, values, ChangeContext(ana.id, NOW + HOUR))
+    db.flush()
     ((name, new),) = values.items()
     old = {"title": "Call", "status": "Todo"}[name]
-    assert lines(office)[-1] == {"text": task.title, "what": what, "changes": [[name, old, new]]}
+    assert lines(db)[-1] == {"text": task.title, "what": what, "changes": [[name, old, new]]}
     assert (task.changed_on, task.changed_by_id) == (NOW + HOUR, ana.id)
 
 
-def test_a_change_of_a_finished_task_is_only_a_change(office: Session) -> None:
-    task = make(office, status="Done")
-    tasks.change(office, task, {"title": "Visit", "due_on": NOW + HOUR}, ChangeContext(None, NOW))
+def test_a_change_of_a_finished_task_is_only_a_change(db: Session) -> None:
+    task = make(db, status="Done")
+    tasks.change(db, task, {"title": "Visit", "due_on": NOW + HOUR}, ChangeContext(None, NOW))
     due = [(NOW + DAY).isoformat(), (NOW + HOUR).isoformat()]
-    assert lines(office)[-1]["what"] == "changed"
-    assert lines(office)[-1]["changes"] == [["title", "Call", "Visit"], ["due_on", *due]]
+    assert lines(db)[-1]["what"] == "changed"
+    assert lines(db)[-1]["changes"] == [["title", "Call", "Visit"], ["due_on", *due]]
 
 
-def test_reminders_follow_the_users_own_minutes_and_only_new_times(office: Session) -> None:
-    task = make(office, assignee_id=user(office, "ana").id, due_on=NOW + 3 * HOUR)
-    tasks.change(office, task, {"title": "Visit"}, ChangeContext(None, NOW, reminder_minutes=(30,)))
+def test_reminders_follow_the_users_own_minutes_and_only_new_times(db: Session) -> None:
+    task = make(db, assignee_id=user(db, "ana").id, due_on=NOW + 3 * HOUR)
+    tasks.change(db, task, {"title": "Visit"}, ChangeContext(None, NOW, reminder_minutes=(30,)))
     assert task.remind_on == NOW + 2 * HOUR
-    tasks.change(office, task, {"due_on": NOW + DAY}, ChangeContext(None, NOW, reminder_minutes=(30,)))
+    tasks.change(db, task, {"due_on": NOW + DAY}, ChangeContext(None, NOW, reminder_minutes=(30,)))
     assert task.remind_on == NOW + DAY - 30 * MINUTE
 
 
@@ -224,23 +224,23 @@ def test_after_the_last_reminder_the_check_is_at_once() -> None:
     assert tasks.first_reminder_check(NOW, (5,), NOW + DAY) == NOW + DAY
 
 
-def test_a_ticket_too_forgets_its_exhausted_task(office: Session) -> None:
-    about, other = ticket(office), ticket(office)
-    task = tasks.create(office, {"title": "Call", "ticket_id": about.id}, ChangeContext(None, NOW))
-    elsewhere = tasks.create(office, {"title": "Call", "ticket_id": other.id}, ChangeContext(None, NOW))
+def test_a_ticket_too_forgets_its_exhausted_task(db: Session) -> None:
+    about, other = ticket(db), ticket(db)
+    task = tasks.create(db, {"title": "Call", "ticket_id": about.id}, ChangeContext(None, NOW))
+    elsewhere = tasks.create(db, {"title": "Call", "ticket_id": other.id}, ChangeContext(None, NOW))
     task.exhausted = elsewhere.exhausted = True
     about.exhausted_task_id, other.exhausted_task_id = task.id, elsewhere.id
-    office.flush()
-    tasks.change(office, task, {"status": "Done"}, ChangeContext(None, NOW))
-    office.expire_all()
+    db.flush()
+    tasks.change(db, task, {"status": "Done"}, ChangeContext(None, NOW))
+    db.expire_all()
     assert (about.exhausted_task_id, other.exhausted_task_id) == (None, elsewhere.id)
 
 
-def test_the_open_tasks_of_a_ticket_are_its_own(office: Session) -> None:
-    about = ticket(office)
-    own = tasks.create(office, {"title": "Call", "ticket_id": about.id}, ChangeContext(None, NOW))
-    make(office)
-    assert tasks.open_tasks(office, ticket_id=about.id) == [own]
+def test_the_open_tasks_of_a_ticket_are_its_own(db: Session) -> None:
+    about = ticket(db)
+    own = tasks.create(db, {"title": "Call", "ticket_id": about.id}, ChangeContext(None, NOW))
+    make(db)
+    assert tasks.open_tasks(db, ticket_id=about.id) == [own]
 
 
 @pytest.mark.parametrize(

@@ -23,13 +23,13 @@ HALF_HOUR = timedelta(minutes=30)
 
 
 @pytest.fixture
-def ana(office: Session) -> Any:
-    return factories.user(office, "ana", "Sales User")
+def ana(db: Session) -> Any:
+    return factories.user(db, "ana", "Sales User")
 
 
 @pytest.fixture
-def lead(office: Session, ana: Any) -> Any:
-    return factories.lead(office, ana, mobile="98200 00001", mobile_e164="+919820000001", at=NOW - timedelta(days=3))
+def lead(db: Session, ana: Any) -> Any:
+    return factories.lead(db, ana, mobile="98200 00001", mobile_e164="+919820000001", at=NOW - timedelta(days=3))
 
 
 def set_sla(session: Session, lead: Any, **values: Any) -> None:
@@ -50,33 +50,33 @@ def stored(session: Session, lead: Any) -> tuple[Any, ...]:
         (STARTED + HALF_HOUR, STARTED + HALF_HOUR, None),  # the sync was late, not the employee
     ],
 )
-def test_a_talk_is_the_first_reply_at_the_time_of_the_call(office, ana, lead, due, late, then):
-    set_sla(office, lead, reply_due_on=due, reply_late_on=late)
-    sync(office, telephone(ana), [call(1)], NOW)
-    assert stored(office, lead) == (STARTED, None, then)
+def test_a_talk_is_the_first_reply_at_the_time_of_the_call(db, ana, lead, due, late, then):
+    set_sla(db, lead, reply_due_on=due, reply_late_on=late)
+    sync(db, telephone(ana), [call(1)], NOW)
+    assert stored(db, lead) == (STARTED, None, then)
 
 
 @pytest.mark.parametrize(
     "values", [{"duration": 0}, {"type": "Missed"}, {"type": "Voicemail", "to": "98200"}, {"from": "9820000009"}]
 )
-def test_a_call_that_reached_nobody_is_no_reply(office, ana, lead, values):
-    set_sla(office, lead, reply_due_on=STARTED + HALF_HOUR)
-    sync(office, telephone(ana), [call(1, **values)], NOW)
-    assert stored(office, lead) == (None, STARTED + HALF_HOUR, None)
+def test_a_call_that_reached_nobody_is_no_reply(db, ana, lead, values):
+    set_sla(db, lead, reply_due_on=STARTED + HALF_HOUR)
+    sync(db, telephone(ana), [call(1, **values)], NOW)
+    assert stored(db, lead) == (None, STARTED + HALF_HOUR, None)
 
 
-def test_the_first_of_several_talks_is_the_reply(office, ana, lead):
-    set_sla(office, lead)
+def test_the_first_of_several_talks_is_the_reply(db, ana, lead):
+    set_sla(db, lead)
     starts = ("2026-11-23 09:50:00", "2026-11-23 09:30:00", "2026-11-23 09:40:00")
-    sync(office, telephone(ana), [call(1, start_time=s, device_call_id=s) for s in starts], NOW)
-    assert stored(office, lead)[0] == STARTED
+    sync(db, telephone(ana), [call(1, start_time=s, device_call_id=s) for s in starts], NOW)
+    assert stored(db, lead)[0] == STARTED
 
 
-def test_a_call_that_is_answered_later_is_a_reply(office, ana, lead):
-    set_sla(office, lead)
+def test_a_call_that_is_answered_later_is_a_reply(db, ana, lead):
+    set_sla(db, lead)
     for seconds in (0, 40):
-        sync(office, telephone(ana), [call(1, duration=seconds)], NOW)
-    assert stored(office, lead)[0] == STARTED
+        sync(db, telephone(ana), [call(1, duration=seconds)], NOW)
+    assert stored(db, lead)[0] == STARTED
 
 
 # --- Quarantined records
@@ -86,20 +86,20 @@ def quarantined(session: Session) -> int:
     return int(session.scalar(select(func.count(QuarantinedCall.id))) or 0)
 
 
-def test_only_the_parsed_fields_of_an_unreadable_record_are_kept(office, ana):
+def test_only_the_parsed_fields_of_an_unreadable_record_are_kept(db, ana):
     deep: Any = []
     for _ in range(200):
         deep = [deep]
     unreadable = {"from": deep, "secret": "x" * 9000, "start_time": float("nan"), "contact_name": "y" * 9000}
-    sync(office, telephone(ana), [unreadable], NOW)
-    assert office.scalars(select(QuarantinedCall.raw)).one() == {
+    sync(db, telephone(ana), [unreadable], NOW)
+    assert db.scalars(select(QuarantinedCall.raw)).one() == {
         "from": ["list"],
         "start_time": "nan",
         "contact_name": "y" * 200,
     }
 
 
-def test_the_newest_of_very_many_unreadable_records_are_kept(office, ana):
+def test_the_newest_of_very_many_unreadable_records_are_kept(db, ana):
     many = [call(n, to="") for n in range(telephones.MAX_KEPT + 50)]
-    sync(office, telephone(ana), many, NOW)
-    assert quarantined(office) == telephones.MAX_KEPT
+    sync(db, telephone(ana), many, NOW)
+    assert quarantined(db) == telephones.MAX_KEPT

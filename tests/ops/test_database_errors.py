@@ -1,4 +1,4 @@
-"""Trouble of the database: sorted by cause, and answered with 503 and a sentence in the shape of each door."""
+"""Trouble of the database: sorted by cause, and answered with 503 and a sentence in the shape of each endpoint."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from app.ops import log_redaction
 from app.ops.database_errors import Cause, cause_of
 from app.web.core.fab_access import database_sentence
 from tests import forked_programs
-from tests.app_fixtures import World, settings_for
+from tests.app_fixtures import Crm, settings_for
 from tests.servers import LiveServer
 
 MARIADB = {
@@ -76,11 +76,11 @@ def test_files_and_the_pool_are_sorted_too() -> None:
     assert cause_of(ValueError()) is None
 
 
-# --- each door's answer
+# --- each endpoint's answer
 
 
 @pytest.fixture(scope="module")
-def broken(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def broken(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crm]:
     """An application with views that meet each error."""
     folder = tmp_path_factory.mktemp("broken")
     shutil.copytree(settled, folder / "instance")
@@ -89,7 +89,7 @@ def broken(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     for number in MARIADB:
         for place in ("/try", "/api/try", "/api/method/try"):
             app.add_url_rule(f"{place}/{number}", f"{place}{number}", _raising(number), methods=["GET", "POST"])
-    yield World(app)
+    yield Crm(app)
     with app.app_context():
         db.engine.dispose()
 
@@ -105,29 +105,29 @@ TROUBLE = [(number, cause) for number, cause in MARIADB.items() if cause is not 
 
 
 @pytest.mark.parametrize(("number", "cause"), TROUBLE)
-def test_every_door_answers_with_503_a_sentence_and_when_to_try_again(
-    broken: World, number: int, cause: Cause, caplog: pytest.LogCaptureFixture
+def test_every_endpoint_answers_with_503_a_sentence_and_when_to_try_again(
+    broken: Crm, number: int, cause: Cause, caplog: pytest.LogCaptureFixture
 ) -> None:
-    door = broken.door("ana")
+    client = broken.client("ana")
     with broken.app.test_request_context():
         sentence = database_sentence(cause)
-    page = door.screen(f"/try/{number}")
+    page = client.screen(f"/try/{number}")
     assert "<h1>" in page.text and sentence in page.text.replace("&#39;", "'")
-    fragment = door.browser.get(f"/try/{number}", headers={"HX-Request": "true"})
+    fragment = client.browser.get(f"/try/{number}", headers={"HX-Request": "true"})
     assert fragment.headers["X-Sentence"] == sentence
-    rest = door.rest("GET", f"/api/try/{number}")
+    rest = client.rest("GET", f"/api/try/{number}")
     assert rest.json == {"message": sentence, "errors": {}}
-    old = door.browser.get(f"/api/method/try/{number}")
+    old = client.browser.get(f"/api/method/try/{number}")
     assert sentence in old.json["_server_messages"] and old.json["exc_type"]
     for answer in (page, fragment, rest, old):
         assert answer.status_code == 503 and int(answer.headers["Retry-After"]) > 0
     assert "Traceback" not in caplog.text and "9820012345" not in caplog.text and "secret" not in caplog.text
 
 
-def test_a_crowd_in_trouble_writes_one_line(broken: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_crowd_in_trouble_writes_one_line(broken: Crm, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "crm.errors"):
         for _ in range(50):
-            broken.door("ana").rest("GET", "/api/try/1114")
+            broken.client("ana").rest("GET", "/api/try/1114")
     assert len([each for each in caplog.records if each.name == "crm.errors"]) <= 1
 
 
@@ -135,14 +135,14 @@ def test_a_crowd_in_trouble_writes_one_line(broken: World, caplog: pytest.LogCap
 
 
 @pytest.fixture
-def world(settled: Path, tmp_path: Path) -> Iterator[World]:
+def crm(settled: Path, tmp_path: Path) -> Iterator[Crm]:
     """An application on a SQLite file of its own that waits a moment only for a lock."""
     shutil.copytree(settled, tmp_path / "instance")
     access.clear_cache()
     app = create_app(settings_for(tmp_path / "instance"), TESTING=True)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("app.ops.database.SQLITE_LOCK_SECONDS", 0.1)
-        yield World(app)
+        yield Crm(app)
     with app.app_context():
         db.engine.dispose()
 
@@ -195,9 +195,9 @@ def read_only(app: Flask) -> Iterator[None]:
         db.engine.dispose()
 
 
-def signs_in(world: World) -> dict[str, Any]:
-    """What each door of sign-in answers: the JWT's, the old one's, the form."""
-    client, stranger = world.app.test_client(), world.door(None)
+def signs_in(crm: Crm) -> dict[str, Any]:
+    """What each endpoint of sign-in answers: the JWT's, the old one's, the form."""
+    client, stranger = crm.app.test_client(), crm.client(None)
     who = {"username": "ana", "password": "wrong", "provider": "db"}
     form = {"username": "ana", "password": "wrong", "csrf_token": stranger.token}
     return {
@@ -207,65 +207,65 @@ def signs_in(world: World) -> dict[str, Any]:
     }
 
 
-def saves(world: World) -> dict[str, Any]:
-    """What each door answers to a save."""
-    door, lead = world.door("ana"), {"first_name": "Asha", "mobile": "9820012345", "category": "Direct"}
+def saves(crm: Crm) -> dict[str, Any]:
+    """What each endpoint answers to a save."""
+    client, lead = crm.client("ana"), {"first_name": "Asha", "mobile": "9820012345", "category": "Direct"}
     return {
-        "rest": door.rest("POST", "lead/", lead),
-        "old": door.browser.post("/api/resource/CRM Lead", json=lead, headers=door.headers),
-        "form": door.form("/leads/add", lead),
+        "rest": client.rest("POST", "lead/", lead),
+        "old": client.browser.post("/api/resource/CRM Lead", json=lead, headers=client.headers),
+        "form": client.form("/leads/add", lead),
     }
 
 
 def assert_refused(answers: dict[str, Any], *sentences: str) -> None:
-    for door, answer in answers.items():
+    for client, answer in answers.items():
         shown = answer.text.replace("&#39;", "'").replace("\\u2019", "’")
-        assert (door, answer.status_code) == (door, 503), shown[:300]
-        assert any(each in shown for each in sentences), (door, shown[:300])
+        assert (client, answer.status_code) == (client, 503), shown[:300]
+        assert any(each in shown for each in sentences), (client, shown[:300])
         assert answer.headers["Retry-After"] and "Traceback" not in shown and "Fatal" not in shown
 
 
-def test_a_write_lock_that_somebody_else_holds(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    door = world.door("ana")
-    with write_lock(file_of(world.app)):
-        assert_refused(signs_in(world) | saves(world), "Another save is taking long")
-        form = door.form("/leads/add", {"first_name": "Asha", "mobile": "9820012345"})
+def test_a_write_lock_that_somebody_else_holds(crm: Crm, caplog: pytest.LogCaptureFixture) -> None:
+    client = crm.client("ana")
+    with write_lock(file_of(crm.app)):
+        assert_refused(signs_in(crm) | saves(crm), "Another save is taking long")
+        form = client.form("/leads/add", {"first_name": "Asha", "mobile": "9820012345"})
         assert 'name="first_name" value="Asha"' in form.text, "what was typed is lost"
-        assert "wrong" not in signs_in(world)["form"].text, "a password is shown"
-        assert door.screen("/leads/").status_code == 200
+        assert "wrong" not in signs_in(crm)["form"].text, "a password is shown"
+        assert client.screen("/leads/").status_code == 200
     assert "Traceback" not in caplog.text and "9820012345" not in caplog.text
 
 
-def test_a_disk_that_is_full(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    door = world.door("ana")
-    with full_disk(world.app):
+def test_a_disk_that_is_full(crm: Crm, caplog: pytest.LogCaptureFixture) -> None:
+    client = crm.client("ana")
+    with full_disk(crm.app):
         lead = {"first_name": "Asha", "mobile": "9820012345", "category": "Direct", "description": "x" * 19_000}
         answers = [
-            door.rest("POST", "lead/", lead | {"mobile": f"98200123{n}"}) for n in range(10, 40)
+            client.rest("POST", "lead/", lead | {"mobile": f"98200123{n}"}) for n in range(10, 40)
         ]  # fill what is free
-        answers = {"rest": answers[-1], "form": door.form("/leads/add", lead)}
+        answers = {"rest": answers[-1], "form": client.form("/leads/add", lead)}
         assert_refused(answers, "disk is full")
         assert 'value="Asha"' in answers["form"].text, "what was typed is lost"
-        assert door.screen("/leads/").status_code == 200
+        assert client.screen("/leads/").status_code == 200
     assert "Traceback" not in caplog.text and "9820012345" not in caplog.text
 
 
-def test_a_database_that_takes_no_changes(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    door = world.door("ana")
-    with read_only(world.app):
-        assert_refused(signs_in(world) | saves(world), "takes no changes")
-        assert door.screen("/leads/").status_code == door.rest("GET", "lead/").status_code == 200
+def test_a_database_that_takes_no_changes(crm: Crm, caplog: pytest.LogCaptureFixture) -> None:
+    client = crm.client("ana")
+    with read_only(crm.app):
+        assert_refused(signs_in(crm) | saves(crm), "takes no changes")
+        assert client.screen("/leads/").status_code == client.rest("GET", "lead/").status_code == 200
     assert "Traceback" not in caplog.text and "9820012345" not in caplog.text
 
 
-def test_a_file_that_is_no_database(world: World, caplog: pytest.LogCaptureFixture) -> None:
-    door = world.door("ana")
-    with world.app.app_context():
+def test_a_file_that_is_no_database(crm: Crm, caplog: pytest.LogCaptureFixture) -> None:
+    client = crm.client("ana")
+    with crm.app.app_context():
         db.engine.dispose()
-    for each in file_of(world.app).parent.glob(file_of(world.app).name + "*"):
+    for each in file_of(crm.app).parent.glob(file_of(crm.app).name + "*"):
         each.write_bytes(b"this is no database" * 1000)
-    assert_refused(signs_in(world) | saves(world), "can't read its files")
-    assert_refused({"page": door.screen("/leads/")}, "can't read its files")
+    assert_refused(signs_in(crm) | saves(crm), "can't read its files")
+    assert_refused({"page": client.screen("/leads/")}, "can't read its files")
     assert "Traceback" not in caplog.text
 
 

@@ -19,7 +19,7 @@ from app.extensions import db
 from app.ops import error_reports, error_tracker
 from app.ops.error_reports import ErrorReports
 from app.ops.error_tracker import ErrorTracker, TrackerAddress
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.servers import eventually
 
 MOBILE, NAME = "9825011223", "Asha Mehta"
@@ -84,7 +84,7 @@ def handler() -> ErrorReports:
 
 
 def test_a_bug_is_reported_by_kind_place_and_route_only(
-    world: World, tracker: TrackerDouble, monkeypatch: pytest.MonkeyPatch
+    crm: Crm, tracker: TrackerDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert error_reports.install(tracker.dsn, "crm1") and error_reports.install(tracker.dsn, "crm1")
     typed = {"mobile": MOBILE, "name": NAME}
@@ -96,11 +96,11 @@ def test_a_bug_is_reported_by_kind_place_and_route_only(
         except Exception as error:
             raise ValueError(secret) from error
 
-    with world.app.test_request_context(f"/api/v1/lead/{MOBILE}", method="PUT") as context:
+    with crm.app.test_request_context(f"/api/v1/lead/{MOBILE}", method="PUT") as context:
         endpoint = str(context.request.endpoint)
-    monkeypatch.setitem(world.app.view_functions, endpoint, broken)
+    monkeypatch.setitem(crm.app.view_functions, endpoint, broken)
     headers = {"X-Person": NAME, "Cookie": f"x={MOBILE}"}
-    answer = world.door("root").rest("PUT", f"/api/v1/lead/{MOBILE}?q={NAME}", typed, headers=headers)
+    answer = crm.client("root").rest("PUT", f"/api/v1/lead/{MOBILE}?q={NAME}", typed, headers=headers)
     assert answer.status_code == 500
     handler().tracker.flush(30)
     (event,) = tracker.events()
@@ -121,17 +121,17 @@ def test_a_bug_is_reported_by_kind_place_and_route_only(
     ("sent", "is_reported"),
     [(f"call-{MOBILE}-AshaMehta", False), ("5b5bd6ba-2b3f-4c5e-8d0a-0123456789ab", True), ("ab" * 16, True)],
 )
-def test_an_id_that_a_client_chose_by_what_it_is_about_stays_here(world: World, sent: str, is_reported: bool) -> None:
+def test_an_id_that_a_client_chose_by_what_it_is_about_stays_here(crm: Crm, sent: str, is_reported: bool) -> None:
     record = logging.LogRecord("crm.x", logging.ERROR, "x.py", 1, "broken", (), None)
-    with world.app.test_request_context("/", headers={"X-Request-ID": sent}):
-        world.app.preprocess_request()
+    with crm.app.test_request_context("/", headers={"X-Request-ID": sent}):
+        crm.app.preprocess_request()
         event = error_reports.event_of(record, "crm1")
     assert event["tags"]["request_id"] == (sent if is_reported else "")
 
 
-def test_places_name_no_folder_of_the_server(world: World) -> None:
-    with world.app.test_request_context("/"), pytest.raises(ValueError) as raised:
-        world.app.jinja_env.get_template("shell/sidebar.html").render(
+def test_places_name_no_folder_of_the_server(crm: Crm) -> None:
+    with crm.app.test_request_context("/"), pytest.raises(ValueError) as raised:
+        crm.app.jinja_env.get_template("shell/sidebar.html").render(
             app_name="CRM", brand={}, menu=(json.loads("{") for _ in range(1))
         )
     error = raised.value

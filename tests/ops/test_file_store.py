@@ -18,7 +18,7 @@ from app.ops.file_store import MAX_BYTES, FileStore, FolderStore, StorageUnavail
 from app.ops.s3_bucket import S3Place
 from app.ops.s3_store import S3Store
 from tests import sample_uploads
-from tests.app_fixtures import World, settings_for
+from tests.app_fixtures import Crm, settings_for
 
 PDF = sample_uploads.PDF
 
@@ -114,18 +114,18 @@ def test_a_storage_that_is_slow_is_given_up(monkeypatch: pytest.MonkeyPatch) -> 
             store.put(b"y" * 600_000)
 
 
-def test_files_are_moved_from_the_folder_and_checked(world: World, endpoint: str, tmp_path: Path) -> None:
+def test_files_are_moved_from_the_folder_and_checked(crm: Crm, endpoint: str, tmp_path: Path) -> None:
     from app.models import Mail
 
-    folder: FolderStore = world.app.extensions["crm_files"]
+    folder: FolderStore = crm.app.extensions["crm_files"]
     digests = [folder.put(PDF + str(n).encode()).digest for n in range(3)]
-    world.session.add_all(
+    crm.session.add_all(
         Mail(direction="in", state="failed", original=each, received_on=datetime.now(UTC)) for each in digests
     )
-    world.session.commit()
-    run = world.app.test_cli_runner().invoke
+    crm.session.commit()
+    run = crm.app.test_cli_runner().invoke
     assert "Set CRM_FILES" in run(args=["files", "move"]).output
-    world.app.extensions["crm_files"] = S3Store(S3Place("crm", "moved/", endpoint, "ap-south-1"))
+    crm.app.extensions["crm_files"] = S3Store(S3Place("crm", "moved/", endpoint, "ap-south-1"))
     try:
         lost = run(args=["files", "check"])
         assert lost.exit_code == 1 and f"missing\t{digests[0]}\tmail.original" in lost.output
@@ -135,7 +135,7 @@ def test_files_are_moved_from_the_folder_and_checked(world: World, endpoint: str
         found = run(args=["files", "check"])
         assert (found.exit_code, found.output) == (0, "3 files are there, 0 are missing.\n")
     finally:
-        world.app.extensions["crm_files"] = folder
+        crm.app.extensions["crm_files"] = folder
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ class Nginx(Server):
 
 
 @dataclass
-class House:
+class Deployment:
     """Two servers, and nginx in front of them."""
 
     ground: Ground
@@ -85,7 +85,7 @@ class House:
 
     def leader(self) -> int | None:
         """Which of them leads the schedule."""
-        with Session(self.ground.world.engine) as session:
+        with Session(self.ground.crm.engine) as session:
             query = text("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = IS_USED_LOCK(:lock)")
             host = session.execute(query, {"lock": f"crm-scheduler:{self.ground.name}"}).scalar()
         port = int(str(host).rpartition(":")[2]) if host else 0
@@ -93,7 +93,9 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def deployment(
+    mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("many")
     name = mariadb_server.create_database()
     mariadb_server.copy_database(settled_mariadb, name)
@@ -112,7 +114,7 @@ def house(mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pyt
             (each.folder / "instance").mkdir()
             (each.folder / "instance" / "files").symlink_to(folder / "files")
         with webs[0], webs[1], Nginx(folder / "nginx", webs) as nginx:
-            yield House(ground, webs, nginx)
+            yield Deployment(ground, webs, nginx)
     mariadb_server.drop_database(name)
 
 
@@ -174,27 +176,29 @@ class Load:
 
 
 @pytest.mark.parametrize("_round", ROUNDS)
-def test_a_rolling_restart_is_not_noticed(_round: int, house: House, tmp_path: Path) -> None:
+def test_a_rolling_restart_is_not_noticed(_round: int, deployment: Deployment, tmp_path: Path) -> None:
     """deploy/rolling-restart gives the word, and the main thread, which started them, restarts them.
 
     Meanwhile people read and write, and slow clients upload and download a file.
     """
     lines, pipes = [], []
-    for number, web in enumerate(house.webs):
+    for number, web in enumerate(deployment.webs):
         asked, done = tmp_path / f"asked{number}", tmp_path / f"done{number}"
         os.mkfifo(asked)
         os.mkfifo(done)
         pipes.append((asked, done))
         lines.append(f"{web.url}/readyz sh -c 'echo > {asked} && cat {done} > /dev/null'")
     (tmp_path / "servers").write_text("# two\n" + "\n".join(lines) + "\n")
-    slow = SlowClients(house.ground.world.door("ana").headers, house.ground.world.make.lead().id, house.nginx.port)
-    with Load(house.nginx.port, slow.headers).running() as load:
+    slow = SlowClients(
+        deployment.ground.crm.client("ana").headers, deployment.ground.crm.make.lead().id, deployment.nginx.port
+    )
+    with Load(deployment.nginx.port, slow.headers).running() as load:
         eventually(lambda: load.answered > 50, "nobody is answered")
-        before = [each.pid for each in house.webs]
+        before = [each.pid for each in deployment.webs]
         command = [sys.executable, ROOT / "deploy" / "rolling-restart", tmp_path / "servers", "--settle", "4"]
-        slow.begin(house.nginx.port, THROUGH_NGINX_SECONDS)
+        slow.begin(deployment.nginx.port, THROUGH_NGINX_SECONDS)
         with Popen([str(each) for each in command], text=True, stdout=-1, stderr=-1) as script:
-            for web, (asked, done) in zip(house.webs, pipes, strict=True):
+            for web, (asked, done) in zip(deployment.webs, pipes, strict=True):
                 asked.read_text()
                 slow.begin(web.port, STRAIGHT_SECONDS)
                 web.restart()
@@ -205,18 +209,22 @@ def test_a_rolling_restart_is_not_noticed(_round: int, house: House, tmp_path: P
     figures.info("%s answered, %s failed, slowest %.2f s", load.answered, len(load.failures), load.slowest)
     assert script.returncode == 0, errors
     assert len(re.findall("is ready again", said)) == 2
-    assert not {*before} & {each.pid for each in house.webs}
+    assert not {*before} & {each.pid for each in deployment.webs}
     assert load.failures == []
-    assert slow.failures(house.nginx.port) == []
-    there = {row[0] for row in _named(house)}
+    assert slow.failures(deployment.nginx.port) == []
+    there = {row[0] for row in _named(deployment)}
     assert {*load.saved} <= there and len(load.saved) == len({*load.saved})
 
 
-def test_a_connection_that_was_said_to_stay_open_is_read_while_a_server_stops(house: House) -> None:
+def test_a_connection_that_was_said_to_stay_open_is_read_while_a_server_stops(deployment: Deployment) -> None:
     """As nginx uses it: the response began before the server was told to stop, the next request comes 3 s after it."""
-    web, ana, lead = house.webs[0], house.ground.world.door("ana").headers, house.ground.world.make.lead().id
+    web, ana, lead = (
+        deployment.webs[0],
+        deployment.ground.crm.client("ana").headers,
+        deployment.ground.crm.make.lead().id,
+    )
     line = http.client.HTTPConnection("127.0.0.1", web.port, timeout=60)
-    with _held(house, "task", 3.0):
+    with _held(deployment, "task", 3.0):
         waiting = Errand(lambda: _task_made(line, ana, lead))
         waiting.start()
         time.sleep(1)
@@ -312,9 +320,9 @@ class SlowClients:
 
 
 @contextmanager
-def _held(house: House, table: str, seconds: float) -> Iterator[None]:
+def _held(deployment: Deployment, table: str, seconds: float) -> Iterator[None]:
     """Statements on this table wait for so many seconds."""
-    connection = pymysql.connect(**_address_of(house))
+    connection = pymysql.connect(**_address_of(deployment))
     with connection.cursor() as cursor:
         cursor.execute(f"LOCK TABLES {table} WRITE")
     timer = threading.Timer(seconds, connection.close)
@@ -323,8 +331,8 @@ def _held(house: House, table: str, seconds: float) -> Iterator[None]:
     timer.join()
 
 
-def _address_of(house: House) -> dict[str, Any]:
-    url = house.ground.world.engine.url
+def _address_of(deployment: Deployment) -> dict[str, Any]:
+    url = deployment.ground.crm.engine.url
     return {"host": url.host, "port": url.port, "user": url.username, "database": url.database}
 
 
@@ -337,23 +345,23 @@ def _task_made(line: http.client.HTTPConnection, headers: Mapping[str, str], lea
     return answer.status, "" if answer.status == 201 else said[:300]
 
 
-def test_the_servers_lead_in_turn(house: House) -> None:
-    eventually(lambda: house.leader() is not None, "nobody leads")
+def test_the_servers_lead_in_turn(deployment: Deployment) -> None:
+    eventually(lambda: deployment.leader() is not None, "nobody leads")
     for _ in range(2 * len(ROUNDS)):
-        leader = house.leader()
+        leader = deployment.leader()
         assert leader is not None
-        house.webs[leader].kill()
+        deployment.webs[leader].kill()
         began = time.monotonic()
-        eventually(lambda other=1 - leader: house.leader() == other, "the other one doesn't lead")  # type: ignore[misc]
+        eventually(lambda other=1 - leader: deployment.leader() == other, "the other one doesn't lead")  # type: ignore[misc]
         took = time.monotonic() - began
         figures.info("server %s leads after %.1f s", 1 - leader, took)
-        house.webs[leader].start()
-    page = house.ground.world.door("root").screen("/health/").text
+        deployment.webs[leader].start()
+    page = deployment.ground.crm.client("root").screen("/health/").text
     assert page.count("crm1") and page.count("crm2")
 
 
-def _named(house: House) -> list[Any]:
-    with Session(house.ground.world.engine) as session:
+def _named(deployment: Deployment) -> list[Any]:
+    with Session(deployment.ground.crm.engine) as session:
         return list(session.execute(text("SELECT first_name FROM leads WHERE first_name LIKE 'L%'")))
 
 

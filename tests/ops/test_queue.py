@@ -26,7 +26,7 @@ from app.ops import queue, redis_queue
 from app.ops.redis_queue import RedisQueue
 from app.ops.thread_queue import ThreadQueue
 from app.outbox import backlog, notice_delivery
-from tests.app_fixtures import FIELD_KEY, SECRET_KEY, World
+from tests.app_fixtures import FIELD_KEY, SECRET_KEY, Crm
 from tests.app_pool import AppMaker
 from tests.ops import queue_functions
 from tests.servers import PATIENCE_SECONDS, ROOT, Redis, Server, eventually
@@ -85,14 +85,14 @@ TIMEOUT_SECONDS = redis_queue.TIMEOUT_SECONDS
 
 
 @pytest.fixture
-def on_redis(app_with: AppMaker, redis_server: Redis, monkeypatch: pytest.MonkeyPatch) -> World:
+def on_redis(app_with: AppMaker, redis_server: Redis, monkeypatch: pytest.MonkeyPatch) -> Crm:
     """The product with its queue on Redis."""
     monkeypatch.setattr(redis_queue, "TIMEOUT_SECONDS", 30.0)
-    return World(app_with(CRM_REDIS_URL=redis_server.url, CRM_RETRY_SECONDS="1,1"))
+    return Crm(app_with(CRM_REDIS_URL=redis_server.url, CRM_RETRY_SECONDS="1,1"))
 
 
 @pytest.fixture
-def start(on_redis: World, redis_server: Redis, instance: Path, tmp_path: Path) -> Iterator[Any]:
+def start(on_redis: Crm, redis_server: Redis, instance: Path, tmp_path: Path) -> Iterator[Any]:
     """start("short", …) starts workers in processes of their own, which are stopped after the test."""
     begun: list[Workers] = []
 
@@ -115,8 +115,8 @@ def waiting(redis: Redis, name: str) -> tuple[list[str], list[str]]:
     return tuple([each for each in names if each != GO_ON] for names in lists)  # type: ignore[return-value]
 
 
-def failed(world: World) -> list[tuple[Any, ...]]:
-    rows = world.rows(select(FailedCall))
+def failed(crm: Crm) -> list[tuple[Any, ...]]:
+    rows = crm.rows(select(FailedCall))
     return [(row.queue, row.function, row.arguments, row.tries, row.error) for row in rows]
 
 
@@ -174,7 +174,7 @@ def test_a_dead_letter_contains_no_values_of_a_statement(error, summary):
 
 
 @pytest.fixture
-def thread_queue(world: World) -> Iterator[ThreadQueue]:
+def thread_queue(crm: Crm) -> Iterator[ThreadQueue]:
     """Threads of this process; a call is tried three times without a wait."""
     threads = ThreadQueue({"short": 2, "default": 1, "long": 1})
     settings = queue.settings()
@@ -190,16 +190,16 @@ def test_a_thread_runs_the_call(thread_queue, trace):
     assert sorted(queue_functions.lines(trace), key=int) == [str(number) for number in range(50)]
 
 
-def test_a_thread_retries_a_failed_call(thread_queue, world, trace):
+def test_a_thread_retries_a_failed_call(thread_queue, crm, trace):
     queue.enqueue("default", queue_functions.fail_once, str(trace))
     eventually(lambda: len(queue_functions.lines(trace)) == 2, "it was not tried again")
-    assert failed(world) == []
+    assert failed(crm) == []
 
 
-def test_a_call_that_failed_for_good_is_a_dead_letter(thread_queue, world, trace):
+def test_a_call_that_failed_for_good_is_a_dead_letter(thread_queue, crm, trace):
     queue.enqueue("long", queue_functions.fail, str(trace))
-    eventually(lambda: bool(failed(world)), "no failure was recorded")
-    assert failed(world) == [("long", "tests.ops.queue_functions:fail", [str(trace)], 3, WHERE_IT_FAILED)]
+    eventually(lambda: bool(failed(crm)), "no failure was recorded")
+    assert failed(crm) == [("long", "tests.ops.queue_functions:fail", [str(trace)], 3, WHERE_IT_FAILED)]
     assert len(queue_functions.lines(trace)) == 3
 
 
@@ -220,7 +220,7 @@ def test_a_stopped_queue_takes_no_more_calls(thread_queue, trace):
     assert not queue.enqueue("short", queue_functions.write_line, str(trace), 1)
 
 
-def test_the_length_of_a_queue_is_limited(world, monkeypatch, trace):
+def test_the_length_of_a_queue_is_limited(crm, monkeypatch, trace):
     monkeypatch.setattr("app.ops.thread_queue.MAX_WAITING", 2)
     taken = [queue.enqueue("short", queue_functions.write_line, str(trace), number) for number in range(3)]
     assert taken == [True, True, False]
@@ -355,7 +355,7 @@ def test_redis_is_used_again_after_the_backoff(on_redis, redis_server, monkeypat
 
 def test_pages_work_without_redis(on_redis, redis_server):
     redis_server.stop()
-    answer = on_redis.door("root").screen("/queue/")
+    answer = on_redis.client("root").screen("/queue/")
     assert answer.status_code == 200
     assert "Redis isn&#39;t responding" in answer.text
 

@@ -17,16 +17,16 @@ from app import create_app
 from app.ops import replicas
 from app.ops.replicas import Replicas
 from app.web.core import replica_lists
-from tests.app_fixtures import World, settings_for
+from tests.app_fixtures import Crm, settings_for
 from tests.server_clusters import Follower, dumped_into, replicated
 from tests.servers import Databases, Redis, eventually
 
 
 @dataclass
-class House:
+class Deployment:
     """An application with a primary and a replica."""
 
-    world: World
+    crm: Crm
     primary: Follower
     replica: Follower
     replicas: Replicas
@@ -45,7 +45,7 @@ class House:
     def list_of(self, who: str, query: str = "") -> tuple[str, list[int]]:
         """(where the list came from, ids of the leads that REST shows this person)."""
         before = dict(self.replicas.served)
-        answer = self.world.door(who).rest("GET", f"lead/?{query}")
+        answer = self.crm.client(who).rest("GET", f"lead/?{query}")
         assert answer.status_code == 200, answer.text
         new = [name for name, count in self.replicas.served.items() if count > before.get(name, 0)]
         return new[0], answer.json["ids"]
@@ -66,9 +66,9 @@ class House:
 
 
 @pytest.fixture(scope="module")
-def house(
+def deployment(
     mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pytest.TempPathFactory, mariadb_cache: Path
-) -> Iterator[House]:
+) -> Iterator[Deployment]:
     folder = tmp_path_factory.mktemp("replicas")
     with replicated(folder, mariadb_cache) as (primary, replica), Redis(folder / "redis") as redis:
         url = dumped_into(mariadb_server.port, settled_mariadb, primary)
@@ -85,168 +85,172 @@ def house(
         with app.app_context():
             found = replica_lists.replicas_of_app()
         assert found is not None
-        made = House(World(app), primary, replica, found, redis)
+        made = Deployment(Crm(app), primary, replica, found, redis)
         made.caught_up()
         made.becomes(replicas.OK)
         yield made
-        made.world.close()
+        made.crm.close()
         for each in found.all:
             each.close()
             each.engine.dispose()
 
 
-def test_a_list_comes_from_the_replica_and_holds_what_its_reader_has_saved(house: House) -> None:
-    name = house.replicas.all[0].name
-    assert house.list_of("ana")[0] == name
+def test_a_list_comes_from_the_replica_and_holds_what_its_reader_has_saved(deployment: Deployment) -> None:
+    name = deployment.replicas.all[0].name
+    assert deployment.list_of("ana")[0] == name
     saved = []
     for number in range(20):
-        body = {"first_name": f"Number {number}", "mobile": house.world.make.mobile()}
-        answer = house.world.door("ana").rest("POST", "lead/", json=body)
+        body = {"first_name": f"Number {number}", "mobile": deployment.crm.make.mobile()}
+        answer = deployment.crm.client("ana").rest("POST", "lead/", json=body)
         assert answer.status_code == 201, answer.text
         saved.append(answer.json["id"])
-        where, ids = house.list_of("ana", "q=(page_size:100)")
+        where, ids = deployment.list_of("ana", "q=(page_size:100)")
         assert saved[-1] in ids, (number, where)
-    assert house.replicas.served[name] > 10, house.replicas.served
-    page = house.world.door("ana").screen("/leads/")
+    assert deployment.replicas.served[name] > 10, deployment.replicas.served
+    page = deployment.crm.client("ana").screen("/leads/")
     assert page.status_code == 200 and "Number 19" in page.text
 
 
-def test_behind_the_wait_the_primary_answers(house: House) -> None:
-    house.becomes(replicas.OK)
-    house.replica.say("STOP SLAVE SQL_THREAD")
-    body = {"first_name": "Unseen", "mobile": house.world.make.mobile()}
-    made = house.world.door("ana").rest("POST", "lead/", json=body).json["id"]
+def test_behind_the_wait_the_primary_answers(deployment: Deployment) -> None:
+    deployment.becomes(replicas.OK)
+    deployment.replica.say("STOP SLAVE SQL_THREAD")
+    body = {"first_name": "Unseen", "mobile": deployment.crm.make.mobile()}
+    made = deployment.crm.client("ana").rest("POST", "lead/", json=body).json["id"]
     began = time.monotonic()
-    where, ids = house.list_of("ana")
+    where, ids = deployment.list_of("ana")
     assert where in ("not there yet", "no replica") and made in ids
     assert time.monotonic() - began < 5
-    house.becomes(replicas.BROKEN)
-    assert house.list_of("ben")[0] == "no replica"
-    text = house.world.door("root").screen("/health/").text
+    deployment.becomes(replicas.BROKEN)
+    assert deployment.list_of("ben")[0] == "no replica"
+    text = deployment.crm.client("root").screen("/health/").text
     assert "Replication is broken" in re.sub(r"\s+", " ", text)
-    metrics = house.world.door(None).screen("/metrics").text
+    metrics = deployment.crm.client(None).screen("/metrics").text
     assert re.search(r'crm_replica_up\{replica="[^"]+"\} 0', metrics), metrics[:2000]
-    house.replica.say("START SLAVE SQL_THREAD")
-    house.becomes(replicas.OK)
+    deployment.replica.say("START SLAVE SQL_THREAD")
+    deployment.becomes(replicas.OK)
 
 
-def test_the_health_page_says_what_would_be_lost_with_the_primary(house: House) -> None:
-    house.becomes(replicas.OK)
-    assert house.replicas.primary.is_semi_sync and house.replicas.loss_seconds() == 0
-    house.primary.say("SET GLOBAL rpl_semi_sync_master_enabled = 0")
-    house.look()
-    seconds = house.replicas.loss_seconds()
-    assert seconds is not None and not house.replicas.primary.is_semi_sync
-    assert "saved in the last" in _health(house)
-    house.primary.say("SET GLOBAL rpl_semi_sync_master_enabled = 1")
-    house.replica.say("STOP SLAVE")
-    eventually(lambda: house.look() != replicas.OK and not house.replicas.primary.is_semi_sync, "it is still safe")
-    assert house.replicas.loss_seconds() is None
-    assert "No replica receives what is saved here" in _health(house)
-    house.replica.say("START SLAVE")
-    eventually(lambda: bool(house.look() == replicas.OK and house.replicas.primary.is_semi_sync), "it is not safe")
-    assert "counts as saved once a replica has it" in _health(house)
+def test_the_health_page_says_what_would_be_lost_with_the_primary(deployment: Deployment) -> None:
+    deployment.becomes(replicas.OK)
+    assert deployment.replicas.primary.is_semi_sync and deployment.replicas.loss_seconds() == 0
+    deployment.primary.say("SET GLOBAL rpl_semi_sync_master_enabled = 0")
+    deployment.look()
+    seconds = deployment.replicas.loss_seconds()
+    assert seconds is not None and not deployment.replicas.primary.is_semi_sync
+    assert "saved in the last" in _health(deployment)
+    deployment.primary.say("SET GLOBAL rpl_semi_sync_master_enabled = 1")
+    deployment.replica.say("STOP SLAVE")
+    eventually(
+        lambda: deployment.look() != replicas.OK and not deployment.replicas.primary.is_semi_sync, "it is still safe"
+    )
+    assert deployment.replicas.loss_seconds() is None
+    assert "No replica receives what is saved here" in _health(deployment)
+    deployment.replica.say("START SLAVE")
+    eventually(
+        lambda: bool(deployment.look() == replicas.OK and deployment.replicas.primary.is_semi_sync), "it is not safe"
+    )
+    assert "counts as saved once a replica has it" in _health(deployment)
 
 
-def _health(house: House) -> str:
-    return re.sub(r"\s+", " ", house.world.door("root").screen("/health/").text)
+def _health(deployment: Deployment) -> str:
+    return re.sub(r"\s+", " ", deployment.crm.client("root").screen("/health/").text)
 
 
-def test_a_replica_far_behind_is_left_out(house: House) -> None:
-    house.becomes(replicas.OK)
-    house.replica.say("STOP SLAVE", "CHANGE MASTER TO master_delay=60", "START SLAVE")
-    house.world.make.lead("ben")
-    house.becomes(replicas.BEHIND)
-    house.replica.say("STOP SLAVE", "CHANGE MASTER TO master_delay=0", "START SLAVE")
-    house.becomes(replicas.OK)
+def test_a_replica_far_behind_is_left_out(deployment: Deployment) -> None:
+    deployment.becomes(replicas.OK)
+    deployment.replica.say("STOP SLAVE", "CHANGE MASTER TO master_delay=60", "START SLAVE")
+    deployment.crm.make.lead("ben")
+    deployment.becomes(replicas.BEHIND)
+    deployment.replica.say("STOP SLAVE", "CHANGE MASTER TO master_delay=0", "START SLAVE")
+    deployment.becomes(replicas.OK)
 
 
-def test_a_browser_brings_what_redis_has_not_taken(house: House) -> None:
+def test_a_browser_brings_what_redis_has_not_taken(deployment: Deployment) -> None:
     """A server that Redis doesn't tell what a person has saved on another one learns it from their browser."""
-    house.becomes(replicas.OK)
-    house.replicas.limit_seconds = 1000
-    with contextlib.closing(house.replica.connect()) as held, held.cursor() as cursor:
+    deployment.becomes(replicas.OK)
+    deployment.replicas.limit_seconds = 1000
+    with contextlib.closing(deployment.replica.connect()) as held, held.cursor() as cursor:
         cursor.execute("FLUSH TABLES WITH READ LOCK")  # it receives all, and takes over nothing
-        house.redis.kill()
-        door = house.world.door("ana")
-        body = {"first_name": "Brought", "mobile": house.world.make.mobile()}
-        assert door.form("/leads/add", body).status_code == 302
-        untold, browser = house.forget_saved(), door.browser
-        assert list(untold) == [house.world.id_of("ana")]
-        house.redis.start()
+        deployment.redis.kill()
+        client = deployment.crm.client("ana")
+        body = {"first_name": "Brought", "mobile": deployment.crm.make.mobile()}
+        assert client.form("/leads/add", body).status_code == 302
+        untold, browser = deployment.forget_saved(), client.browser
+        assert list(untold) == [deployment.crm.id_of("ana")]
+        deployment.redis.start()
         cookie = browser.get_cookie(replica_lists.COOKIE)
         assert cookie is not None and cookie.http_only
-        before = dict(house.replicas.served)
+        before = dict(deployment.replicas.served)
         assert "Brought" in browser.get("/leads/").text
-        assert house.replicas.served.get("not there yet", 0) > before.get("not there yet", 0)
-        for value in ("", "x.y.z", replica_lists_of_another(house)):
+        assert deployment.replicas.served.get("not there yet", 0) > before.get("not there yet", 0)
+        for value in ("", "x.y.z", replica_lists_of_another(deployment)):
             browser.set_cookie(replica_lists.COOKIE, value)
             assert "Brought" not in browser.get("/leads/").text, "it did not come from the replica: nothing is proved"
         browser.set_cookie(replica_lists.COOKIE, cookie.value)
-        house.replicas.saved._untold.update(untold)
-        house.replicas.saved.tell_again()  # for those without a browser
+        deployment.replicas.saved._untold.update(untold)
+        deployment.replicas.saved.tell_again()  # for those without a browser
         browser.delete_cookie(replica_lists.COOKIE)
         assert "Brought" in browser.get("/leads/").text
-    house.replicas.limit_seconds = 2
-    house.becomes(replicas.OK)
+    deployment.replicas.limit_seconds = 2
+    deployment.becomes(replicas.OK)
 
 
-def replica_lists_of_another(house: House) -> str:
+def replica_lists_of_another(deployment: Deployment) -> str:
     """A position that somebody else has saved."""
-    with house.world.app.test_request_context():
-        return str(replica_lists._serializer().dumps([house.world.id_of("ben"), "0-1-999999"]))
+    with deployment.crm.app.test_request_context():
+        return str(replica_lists._serializer().dumps([deployment.crm.id_of("ben"), "0-1-999999"]))
 
 
-def test_access_rules_hold_on_both_ways(house: House) -> None:
+def test_access_rules_hold_on_both_ways(deployment: Deployment) -> None:
     """A list that is compiled anew, one that is finished, and a row that only the replica has, with somebody else's."""
-    hers = house.world.make.lead("ana").id
-    house.caught_up()
-    house.becomes(replicas.OK)
+    hers = deployment.crm.make.lead("ana").id
+    deployment.caught_up()
+    deployment.becomes(replicas.OK)
     for _ in range(3):  # the third one is sent as finished text
-        where, ids = house.list_of("ben", "q=(page_size:100)")
-        assert where == house.replicas.all[0].name and hers not in ids
-        assert hers in house.list_of("ana", "q=(page_size:100)")[1]
-    house.world.make.give(house.world.session.get(_lead(), hers), "ben")
-    house.caught_up()
-    where, ids = house.list_of("ben", "q=(page_size:100)")
-    assert where == house.replicas.all[0].name and hers in ids
-    house.world.make.cell("Sales User", "Leads", "read", "none")
-    assert house.world.door("ben").rest("GET", "lead/").status_code == 403
-    house.world.make.cell("Sales User", "Leads", "read", "team")
-    house.caught_up()
+        where, ids = deployment.list_of("ben", "q=(page_size:100)")
+        assert where == deployment.replicas.all[0].name and hers not in ids
+        assert hers in deployment.list_of("ana", "q=(page_size:100)")[1]
+    deployment.crm.make.give(deployment.crm.session.get(_lead(), hers), "ben")
+    deployment.caught_up()
+    where, ids = deployment.list_of("ben", "q=(page_size:100)")
+    assert where == deployment.replicas.all[0].name and hers in ids
+    deployment.crm.make.cell("Sales User", "Leads", "read", "none")
+    assert deployment.crm.client("ben").rest("GET", "lead/").status_code == 403
+    deployment.crm.make.cell("Sales User", "Leads", "read", "team")
+    deployment.caught_up()
 
 
-def test_nothing_can_be_changed_through_the_replica(house: House) -> None:
-    with house.replicas.all[0].engine.connect() as connection, pytest.raises(Exception, match=r"1792|READ ONLY"):
+def test_nothing_can_be_changed_through_the_replica(deployment: Deployment) -> None:
+    with deployment.replicas.all[0].engine.connect() as connection, pytest.raises(Exception, match=r"1792|READ ONLY"):
         connection.exec_driver_sql("UPDATE access_version SET n = n + 1")
 
 
-def test_a_user_who_may_not_see_replication_is_told_so(house: House) -> None:
+def test_a_user_who_may_not_see_replication_is_told_so(deployment: Deployment) -> None:
     user = "plain@'127.0.0.1'"
-    name = house.world.engine.url.database
-    house.primary.say(f"CREATE USER {user} IDENTIFIED BY 'x'", f"GRANT ALL ON {name}.* TO {user}")
-    house.caught_up()
-    watch = replica_lists._watching(f"mysql+pymysql://plain:x@{house.replica.place}/{name}")
+    name = deployment.crm.engine.url.database
+    deployment.primary.say(f"CREATE USER {user} IDENTIFIED BY 'x'", f"GRANT ALL ON {name}.* TO {user}")
+    deployment.caught_up()
+    watch = replica_lists._watching(f"mysql+pymysql://plain:x@{deployment.replica.place}/{name}")
     plain = replicas.Replica("plain", watch, watch)
-    plain.look(house.replicas.primary, 10)
+    plain.look(deployment.replicas.primary, 10)
     assert plain.seen.state == replicas.CLOSED
-    house.primary.say(f"GRANT REPLICA MONITOR ON *.* TO {user}")
-    house.caught_up()
-    plain.look(house.replicas.primary, 10)
+    deployment.primary.say(f"GRANT REPLICA MONITOR ON *.* TO {user}")
+    deployment.caught_up()
+    plain.look(deployment.replicas.primary, 10)
     assert plain.seen.state == replicas.OK
     plain.close()
 
 
-def test_a_replica_that_dies_under_a_list_is_replaced_by_the_primary(house: House) -> None:
-    house.becomes(replicas.OK)
-    house.list_of("ana")
-    house.replica.kill()
-    assert house.list_of("ana")[1]
-    house.becomes(replicas.AWAY)
-    assert house.list_of("ana")[0] == "no replica"
-    house.replica.start()
-    house.becomes(replicas.OK)
-    assert house.list_of("ana")[0] == house.replicas.all[0].name
+def test_a_replica_that_dies_under_a_list_is_replaced_by_the_primary(deployment: Deployment) -> None:
+    deployment.becomes(replicas.OK)
+    deployment.list_of("ana")
+    deployment.replica.kill()
+    assert deployment.list_of("ana")[1]
+    deployment.becomes(replicas.AWAY)
+    assert deployment.list_of("ana")[0] == "no replica"
+    deployment.replica.start()
+    deployment.becomes(replicas.OK)
+    assert deployment.list_of("ana")[0] == deployment.replicas.all[0].name
 
 
 def _lead() -> Any:

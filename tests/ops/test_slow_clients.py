@@ -89,7 +89,7 @@ def test_a_request_that_dribbles_is_refused_after_15_seconds_in_all(server: Live
     assert request_buffer.REQUEST_SECONDS <= seconds < request_buffer.REQUEST_SECONDS + 30
 
 
-def test_the_refusal_has_the_shape_of_its_door(server: LiveServer) -> None:
+def test_the_refusal_has_the_shape_of_its_endpoint(server: LiveServer) -> None:
     """They wait side by side."""
     keys = {"/api/v1/lead/": "errors", "/api/method/login": "exc_type"}
     with connections(server, len(keys)) as clients:

@@ -42,32 +42,32 @@ def single(folder: Path, tls: Certificates) -> Iterator[SeveralRedis]:
 
 @pytest.mark.parametrize("make", [single, behind_sentinels, cluster])
 def test_redis_over_tls(make: object, certificates: Certificates, tmp_path: Path) -> None:
-    with make(tmp_path / "redis", certificates) as house:  # type: ignore[operator]
-        config.load({"CRM_INSTANCE_DIR": str(tmp_path), "CRM_REDIS_URL": house.url})
+    with make(tmp_path / "redis", certificates) as redis_servers:  # type: ignore[operator]
+        config.load({"CRM_INSTANCE_DIR": str(tmp_path), "CRM_REDIS_URL": redis_servers.url})
         heard: list[LiveEvent] = []
-        bus, saved = EventBus(house.url, heard.append), SavedPositions(house.url)
+        bus, saved = EventBus(redis_servers.url, heard.append), SavedPositions(redis_servers.url)
         bus.listen()
         eventually(lambda: bus.is_up, "nobody listens")
         eventually(lambda: bus.publish(LiveEvent(notified=frozenset({7}))), "nobody takes the event")
         eventually(lambda: bool(heard), "the event does not arrive")
         saved.remember(7, {0: 42})
         saved.tell_again()
-        with closing(redis_client.connect_worker(house.url)) as worker:
+        with closing(redis_client.connect_worker(redis_servers.url)) as worker:
             assert worker.zscore("{crm}saved:7", "0") == 42
         bus.close()
-        _ends_in_time(house)
-        stranger = redis_client.connect(_without_certificate(house.url), 2.0)
+        _ends_in_time(redis_servers)
+        stranger = redis_client.connect(_without_certificate(redis_servers.url), 2.0)
         with closing(stranger), pytest.raises(redis_client.TROUBLE):
             stranger.ping()
         for each in (bus, saved):
             each._redis.close()  # type: ignore[attr-defined]
 
 
-def _ends_in_time(house: SeveralRedis) -> None:
+def _ends_in_time(redis_servers: SeveralRedis) -> None:
     """An answer that doesn't come is not waited for, on a connection that stands."""
-    with closing(redis_client.connect(house.url, 0.4)) as redis:
+    with closing(redis_client.connect(redis_servers.url, 0.4)) as redis:
         eventually(lambda: _pings(redis), "Redis is too slow")
-        pid = house.master().pid
+        pid = redis_servers.master().pid
         os.kill(pid, signal.SIGSTOP)
         try:
             began = time.monotonic()

@@ -14,7 +14,7 @@ from app.domain import notices
 from app.models import Delivery, Message, User
 from app.ops import queue
 from app.outbox import backlog, engine, message_delivery
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CARRIER, KIND
 from tests.outbox.test_message_delivery import add_account, now, run_calls, run_job, send
 
@@ -28,19 +28,19 @@ def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def account(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def account(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     monkeypatch.setitem(registry.KINDS, "carrier", KIND)
     CARRIER.__init__()  # type: ignore[misc]
-    with world.app.app_context():
-        yield add_account(world)
+    with crm.app.app_context():
+        yield add_account(crm)
 
 
-def leave(world: World, count: int, **more: Any) -> list[int]:
+def leave(crm: Crm, count: int, **more: Any) -> list[int]:
     """Messages that wait while no queue takes them."""
     with queue.discard_calls():
-        keys = [send(world, body=f"Namaste {n}", **more) for n in range(count)]
-    world.session.execute(update(Message).where(Message.id.in_(keys)).values(due_on=now() - timedelta(minutes=9)))
-    world.session.commit()
+        keys = [send(crm, body=f"Namaste {n}", **more) for n in range(count)]
+    crm.session.execute(update(Message).where(Message.id.in_(keys)).values(due_on=now() - timedelta(minutes=9)))
+    crm.session.commit()
     return keys
 
 
@@ -57,31 +57,31 @@ def run_all() -> list[int]:
     return counts
 
 
-def test_one_pass_of_the_minute_drains_the_whole_outbox(world: World, account: Any) -> None:
-    keys = leave(world, 11)
-    run_job(world, JOB)
+def test_one_pass_of_the_minute_drains_the_whole_outbox(crm: Crm, account: Any) -> None:
+    keys = leave(crm, 11)
+    run_job(crm, JOB)
     assert max(run_all()) <= 5  # a batch and the call behind it
     assert sorted(CARRIER.keys()) == sorted(f"m{key}" for key in keys)
 
 
-def test_where_workers_come_back_nothing_waits_for_the_minute(world: World, account: Any) -> None:
-    keys = leave(world, 6)
+def test_where_workers_come_back_nothing_waits_for_the_minute(crm: Crm, account: Any) -> None:
+    keys = leave(crm, 6)
     assert backlog.begin("short") and backlog.begin("default") and backlog.begin("short")
     run_all()
     assert sorted(CARRIER.keys()) == sorted(f"m{key}" for key in keys)
 
 
-def test_accounts_and_kinds_take_turns(world: World, account: Any) -> None:
-    other = add_account(world, "Other")
-    first, second = leave(world, 5, account_id=account.id), leave(world, 1, account_id=other.id)
+def test_accounts_and_kinds_take_turns(crm: Crm, account: Any) -> None:
+    other = add_account(crm, "Other")
+    first, second = leave(crm, 5, account_id=account.id), leave(crm, 1, account_id=other.id)
     with queue.discard_calls():
         choices = {"assigned": {"email": True}}
-        world.session.execute(update(User).where(User.username == "ana").values(notice_choices=choices))
-        event = notices.NoticeEvent("assigned", "k", [world.people["ana"].id], {"number": "CRM-LEAD-2026-00001"})
-        notices.notify(world.session, event, now())
-        world.session.commit()
-    world.session.execute(update(Delivery).values(next_try_on=now() - timedelta(minutes=1)))
-    world.session.commit()
+        crm.session.execute(update(User).where(User.username == "ana").values(notice_choices=choices))
+        event = notices.NoticeEvent("assigned", "k", [crm.people["ana"].id], {"number": "CRM-LEAD-2026-00001"})
+        notices.notify(crm.session, event, now())
+        crm.session.commit()
+    crm.session.execute(update(Delivery).values(next_try_on=now() - timedelta(minutes=1)))
+    crm.session.commit()
     backlog.begin("short")
     run_calls()
     queued = [(each.call.function.rpartition(".")[2], each.call.arguments) for each in sorted(waiting("short"))]
@@ -91,16 +91,16 @@ def test_accounts_and_kinds_take_turns(world: World, account: Any) -> None:
 
 
 def test_a_row_that_stays_where_it_is_does_not_keep_the_queue_busy(
-    world: World, account: Any, monkeypatch: pytest.MonkeyPatch
+    crm: Crm, account: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    leave(world, 9)
+    leave(crm, 9)
     monkeypatch.setattr(message_delivery, "_accounts_of", lambda _keys: {})  # its calls do nothing
     backlog.begin("short")
     assert len(run_all()) <= 3
 
 
-def test_a_busy_queue_is_waited_for_and_given_up_after_a_while(world: World, account: Any) -> None:
-    leave(world, 3)
+def test_a_busy_queue_is_waited_for_and_given_up_after_a_while(crm: Crm, account: Any) -> None:
+    leave(crm, 3)
     for _n in range(3):
         queue.enqueue("short", message_delivery.send, 0)
     backlog.go_on("short", int(now().timestamp()) + 60, "{}")
@@ -110,8 +110,8 @@ def test_a_busy_queue_is_waited_for_and_given_up_after_a_while(world: World, acc
     assert run_calls() == 3 and CARRIER.keys() == []
 
 
-def test_calls_to_go_on_do_not_wait_for_each_other(world: World, account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    keys = leave(world, 2)
+def test_calls_to_go_on_do_not_wait_for_each_other(crm: Crm, account: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    keys = leave(crm, 2)
     monkeypatch.setattr(backlog, "ASKS_AGAIN_SECONDS", 30.0)
     for _worker in range(4):  # more than FEW_WAITING
         backlog.begin("short")
@@ -124,10 +124,10 @@ def test_calls_to_go_on_do_not_wait_for_each_other(world: World, account: Any, m
 
 @pytest.mark.parametrize(("seconds", "calls"), [(60.0, 1), (-1.0, 4)])
 def test_messages_share_a_call_and_a_slow_one_holds_up_no_other(
-    world: World, account: Any, monkeypatch: pytest.MonkeyPatch, seconds: float, calls: int
+    crm: Crm, account: Any, monkeypatch: pytest.MonkeyPatch, seconds: float, calls: int
 ) -> None:
     monkeypatch.setattr(engine, "TOGETHER_SECONDS", seconds)
-    keys = leave(world, 4)
+    keys = leave(crm, 4)
     backlog.begin("short")
     run_calls()
     (several,) = [each.call for each in waiting("short") if each.call.function.endswith(":send_several")]
@@ -137,9 +137,9 @@ def test_messages_share_a_call_and_a_slow_one_holds_up_no_other(
 
 
 def test_a_message_that_breaks_its_call_holds_up_no_other(
-    world: World, account: Any, monkeypatch: pytest.MonkeyPatch
+    crm: Crm, account: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    keys, claim = leave(world, 4), engine.claim
+    keys, claim = leave(crm, 4), engine.claim
 
     def broken(kind: Any, key: Any, at: Any) -> Any:
         if key == keys[1]:
@@ -147,14 +147,14 @@ def test_a_message_that_breaks_its_call_holds_up_no_other(
         return claim(kind, key, at)
 
     monkeypatch.setattr(engine, "claim", broken)
-    with world.app.app_context(), pytest.raises(ValueError, match="unreadable"):
+    with crm.app.app_context(), pytest.raises(ValueError, match="unreadable"):
         message_delivery.send_several(*keys)
     run_all()
     assert sorted(CARRIER.keys()) == sorted(f"m{key}" for key in keys if key != keys[1])
 
 
-def test_what_was_in_the_last_call_of_a_killed_worker_is_queued_again(world: World, account: Any) -> None:
-    keys = leave(world, 3)
+def test_what_was_in_the_last_call_of_a_killed_worker_is_queued_again(crm: Crm, account: Any) -> None:
+    keys = leave(crm, 3)
     backlog.begin("short")
     run_calls()
     assert engine.claim(message_delivery.MESSAGES, keys[0], now())  # and it was killed

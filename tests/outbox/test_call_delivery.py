@@ -23,7 +23,7 @@ from app.lib import sample_audio
 from app.models import Activity, CallCard, CallLog, CallRecording, CallRequest, User
 from app.ops import queue
 from app.outbox import call_delivery, recording_delivery
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CarrierClient
 
 PEER, MOBILE = "+919820012345", "+919811100001"
@@ -56,7 +56,7 @@ KIND = ProviderKind("line", "Line", ("voice",), (), Line)
 
 
 @pytest.fixture(autouse=True)
-def line(world: World, monkeypatch: pytest.MonkeyPatch) -> type[Line]:
+def line(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> type[Line]:
     monkeypatch.setitem(registry.KINDS, "line", KIND)
     for name in ("fault", "file"):
         monkeypatch.setattr(Line, name, Line.__dict__[name])
@@ -65,15 +65,15 @@ def line(world: World, monkeypatch: pytest.MonkeyPatch) -> type[Line]:
 
 
 @pytest.fixture
-def account(world: World) -> Any:
-    return prepare(world)
+def account(crm: Crm) -> Any:
+    return prepare(crm)
 
 
-def prepare(world: World) -> Any:
-    made = channel_accounts.create(world.session, KIND, AccountSettings("Line"), Stamp(None, now()), world.vault)
+def prepare(crm: Crm) -> Any:
+    made = channel_accounts.create(crm.session, KIND, AccountSettings("Line"), Stamp(None, now()), crm.vault)
     numbers = {"mobile": MOBILE, "mobile_e164": MOBILE}
-    world.session.execute(update(User).where(User.username == "cleo").values(numbers))
-    world.session.commit()
+    crm.session.execute(update(User).where(User.username == "cleo").values(numbers))
+    crm.session.commit()
     return made
 
 
@@ -81,30 +81,30 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def click(world: World, kind: str, key: int) -> Any:
-    return world.door("cleo").rest("POST", "call_log/dial", {kind: key})
+def click(crm: Crm, kind: str, key: int) -> Any:
+    return crm.client("cleo").rest("POST", "call_log/dial", {kind: key})
 
 
-def request_of(world: World, call_id: int) -> CallRequest:
-    world.session.commit()
-    world.session.expire_all()
-    return world.session.scalars(select(CallRequest).where(CallRequest.call_id == call_id)).one()
+def request_of(crm: Crm, call_id: int) -> CallRequest:
+    crm.session.commit()
+    crm.session.expire_all()
+    return crm.session.scalars(select(CallRequest).where(CallRequest.call_id == call_id)).one()
 
 
-def run_calls(world: World) -> int:
-    with world.app.app_context():
+def run_calls(crm: Crm) -> int:
+    with crm.app.app_context():
         return int(queue._backend.run_waiting())  # type: ignore[union-attr]
 
 
-def send(world: World, key: int) -> None:
-    with world.app.app_context():
+def send(crm: Crm, key: int) -> None:
+    with crm.app.app_context():
         call_delivery.send(key)
 
 
-def run_job(world: World, name: str) -> None:
+def run_job(crm: Crm, name: str) -> None:
     job = next(each for each in jobs.SCHEDULE if each.name == name)
-    with world.app.app_context():
-        run_slot(world.app.extensions["crm_jobs"], job, (now().isoformat()[:30], now()), now())
+    with crm.app.app_context():
+        run_slot(crm.app.extensions["crm_jobs"], job, (now().isoformat()[:30], now()), now())
 
 
 def raiser(error: Exception) -> Any:
@@ -114,18 +114,18 @@ def raiser(error: Exception) -> Any:
     return staticmethod(fault)
 
 
-def test_a_click_rings_the_person_and_connects_the_customer(world: World, make: Any, account: Any) -> None:
+def test_a_click_rings_the_person_and_connects_the_customer(crm: Crm, make: Any, account: Any) -> None:
     ticket = make.ticket("cleo", mobile=PEER)
-    answer = click(world, "ticket", ticket.id)
+    answer = click(crm, "ticket", ticket.id)
     assert answer.status_code == 201 and answer.json["purpose"] == "service"
     key = answer.json["id"]
-    assert run_calls(world) == 1
+    assert run_calls(crm) == 1
     (dialled,) = Line.dialled
     assert (dialled.key, dialled.person, dialled.customer) == (f"c{key}", MOBILE, PEER)
-    assert dialled.status_url.endswith(channel_accounts.token_of(account, world.vault))
-    assert (request_of(world, key).state, world.session.get_one(CallLog, key).status) == ("sent", "Initiated")
-    send(world, request_of(world, key).id)
-    assert click(world, "ticket", ticket.id).status_code == 200 and run_calls(world) == 0
+    assert dialled.status_url.endswith(channel_accounts.token_of(account, crm.vault))
+    assert (request_of(crm, key).state, crm.session.get_one(CallLog, key).status) == ("sent", "Initiated")
+    send(crm, request_of(crm, key).id)
+    assert click(crm, "ticket", ticket.id).status_code == 200 and run_calls(crm) == 0
     assert len(Line.dialled) == 1
 
 
@@ -138,72 +138,72 @@ def test_a_click_rings_the_person_and_connects_the_customer(world: World, make: 
     ],
 )
 def test_what_went_wrong_is_told_and_never_dialled_again(
-    world: World, make: Any, account: Any, error: Exception, state: str, status: str
+    crm: Crm, make: Any, account: Any, error: Exception, state: str, status: str
 ) -> None:
     Line.fault = raiser(error)  # type: ignore[method-assign]
-    key = click(world, "ticket", make.ticket("cleo", mobile=PEER).id).json["id"]
-    run_calls(world)
-    row = request_of(world, key)
-    assert (row.state, world.session.get_one(CallLog, key).status) == (state, status)
+    key = click(crm, "ticket", make.ticket("cleo", mobile=PEER).id).json["id"]
+    run_calls(crm)
+    row = request_of(crm, key)
+    assert (row.state, crm.session.get_one(CallLog, key).status) == (state, status)
     assert row.error and "98200" not in row.error
     assert (row.line_of is None) is (state == "failed")
     Line.fault = staticmethod(lambda: None)  # type: ignore[method-assign]
-    run_job(world, "settle calls that wait")
-    assert run_calls(world) == 0 and Line.dialled == []
+    run_job(crm, "settle calls that wait")
+    assert run_calls(crm) == 0 and Line.dialled == []
 
 
-def test_a_refusal_for_now_is_tried_again_within_the_minute(world: World, make: Any, account: Any) -> None:
+def test_a_refusal_for_now_is_tried_again_within_the_minute(crm: Crm, make: Any, account: Any) -> None:
     Line.fault = raiser(ChannelError("Busy."))  # type: ignore[method-assign]
-    key = click(world, "ticket", make.ticket("cleo", mobile=PEER).id).json["id"]
-    run_calls(world)
-    row = request_of(world, key)
+    key = click(crm, "ticket", make.ticket("cleo", mobile=PEER).id).json["id"]
+    run_calls(crm)
+    row = request_of(crm, key)
     assert (row.state, row.tries) == ("queued", 1)
     Line.fault = staticmethod(lambda: None)  # type: ignore[method-assign]
-    world.session.execute(update(CallRequest).values(due_on=now()))
-    world.session.commit()
-    send(world, row.id)
-    assert request_of(world, key).state == "sent" and len(Line.dialled) == 1
+    crm.session.execute(update(CallRequest).values(due_on=now()))
+    crm.session.commit()
+    send(crm, row.id)
+    assert request_of(crm, key).state == "sent" and len(Line.dialled) == 1
 
 
-def test_nobody_is_rung_when_they_no_longer_expect_it(world: World, make: Any, account: Any) -> None:
+def test_nobody_is_rung_when_they_no_longer_expect_it(crm: Crm, make: Any, account: Any) -> None:
     ticket = make.ticket("cleo", mobile=PEER)
-    key = click(world, "ticket", ticket.id).json["id"]
+    key = click(crm, "ticket", ticket.id).json["id"]
     queue._backend._reset()  # type: ignore[union-attr]  # the queue was lost
     late = now() - timedelta(minutes=2)
-    world.session.execute(update(CallRequest).values(expires_on=late, due_on=late))
-    world.session.commit()
-    run_job(world, "settle calls that wait")
-    run_calls(world)
-    row = request_of(world, key)
+    crm.session.execute(update(CallRequest).values(expires_on=late, due_on=late))
+    crm.session.commit()
+    run_job(crm, "settle calls that wait")
+    run_calls(crm)
+    row = request_of(crm, key)
     assert (row.state, row.error, row.line_of) == ("failed", call_delivery.EXPIRED, None) and Line.dialled == []
-    told = world.rows(select(Activity).where(Activity.kind == "call"))
+    told = crm.rows(select(Activity).where(Activity.kind == "call"))
     assert [line.payload["text"] for line in told] == ["Outgoing call, Failed"]
 
 
-def test_an_interrupted_call_is_left_to_its_person(world: World, make: Any, account: Any) -> None:
-    key = click(world, "ticket", make.ticket("cleo", mobile=PEER).id).json["id"]
+def test_an_interrupted_call_is_left_to_its_person(crm: Crm, make: Any, account: Any) -> None:
+    key = click(crm, "ticket", make.ticket("cleo", mobile=PEER).id).json["id"]
     long_ago = now() - timedelta(minutes=6)
-    world.session.execute(update(CallRequest).values(state="sending", tries=1, began_on=long_ago))
-    world.session.commit()
-    run_job(world, "settle calls that wait")
-    run_calls(world)
-    assert (request_of(world, key).state, Line.dialled) == ("unknown", [])
-    card = world.session.scalars(select(CallCard)).one()
-    page = world.door("cleo").screen("/calls/card").text
+    crm.session.execute(update(CallRequest).values(state="sending", tries=1, began_on=long_ago))
+    crm.session.commit()
+    run_job(crm, "settle calls that wait")
+    run_calls(crm)
+    assert (request_of(crm, key).state, Line.dialled) == ("unknown", [])
+    card = crm.session.scalars(select(CallCard)).one()
+    page = crm.client("cleo").screen("/calls/card").text
     assert "Does it ring?" in page and f"/calls/card/{card.id}/silent" in page
-    assert world.door("cleo").form(f"/calls/card/{card.id}/silent").status_code == 302
-    assert (request_of(world, key).state, world.session.get_one(CallLog, key).status) == ("failed", "Failed")
+    assert crm.client("cleo").form(f"/calls/card/{card.id}/silent").status_code == 302
+    assert (request_of(crm, key).state, crm.session.get_one(CallLog, key).status) == ("failed", "Failed")
 
 
 # --- recordings
 
 
-def record(world: World, call_id: int, address: str) -> CallRecording:
-    recordings.report_recording(world.session, world.session.get_one(CallLog, call_id), address, now())
-    world.session.commit()
-    run_calls(world)
-    world.session.expire_all()
-    return world.session.scalars(select(CallRecording).order_by(CallRecording.id.desc())).first()  # type: ignore
+def record(crm: Crm, call_id: int, address: str) -> CallRecording:
+    recordings.report_recording(crm.session, crm.session.get_one(CallLog, call_id), address, now())
+    crm.session.commit()
+    run_calls(crm)
+    crm.session.expire_all()
+    return crm.session.scalars(select(CallRecording).order_by(CallRecording.id.desc())).first()  # type: ignore
 
 
 @pytest.mark.parametrize(
@@ -219,52 +219,52 @@ def record(world: World, call_id: int, address: str) -> CallRecording:
     ],
 )
 def test_only_sound_from_the_provider_is_kept(
-    world: World, make: Any, account: Any, address: str, file: Any, state: str, why: str | None
+    crm: Crm, make: Any, account: Any, address: str, file: Any, state: str, why: str | None
 ) -> None:
     if file is not None:
         Line.file = staticmethod(file)  # type: ignore[method-assign]
     call = make.call("cleo", account_id=account.id)
-    world.session.execute(update(CallLog).values(account_id=account.id))
-    world.session.commit()
-    row = record(world, call.id, address)
+    crm.session.execute(update(CallLog).values(account_id=account.id))
+    crm.session.commit()
+    row = record(crm, call.id, address)
     assert (row.state, row.error) == (state, why)
     assert (row.digest is not None) is (state == "sent")
-    assert world.count(CallRecording) == 1 and record(world, call.id, address).id == row.id
+    assert crm.count(CallRecording) == 1 and record(crm, call.id, address).id == row.id
 
 
-def test_a_recording_that_is_not_there_yet_is_asked_for_again(world: World, make: Any, account: Any) -> None:
+def test_a_recording_that_is_not_there_yet_is_asked_for_again(crm: Crm, make: Any, account: Any) -> None:
     def missing() -> bytes:
         raise ChannelError("Not yet.")
 
     Line.file = staticmethod(missing)  # type: ignore[method-assign]
     call = make.call("cleo")
-    world.session.execute(update(CallLog).values(account_id=account.id))
-    world.session.commit()
-    row = record(world, call.id, "line:1")
+    crm.session.execute(update(CallLog).values(account_id=account.id))
+    crm.session.commit()
+    row = record(crm, call.id, "line:1")
     assert (row.state, row.tries) == ("queued", 1)
     Line.file = staticmethod(lambda: sample_audio.wav_tone(1))  # type: ignore[method-assign]
-    world.session.execute(update(CallRecording).values(due_on=now() - timedelta(minutes=2)))
-    world.session.commit()
-    run_job(world, "fetch recordings that wait")
-    run_calls(world)
-    world.session.expire_all()
+    crm.session.execute(update(CallRecording).values(due_on=now() - timedelta(minutes=2)))
+    crm.session.commit()
+    run_job(crm, "fetch recordings that wait")
+    run_calls(crm)
+    crm.session.expire_all()
     assert (row.state, row.mime_type, row.size) == ("sent", "audio/wav", len(sample_audio.wav_tone(1)))
 
 
 # --- many at once, on MariaDB
 
 
-def test_clicks_at_the_same_moment_ring_once(maria: World) -> None:
+def test_clicks_at_the_same_moment_ring_once(maria: Crm) -> None:
     account = prepare(maria)
     ticket = maria.make.ticket("cleo", mobile=PEER)
-    doors, start = [maria.door("cleo") for _each in range(8)], threading.Barrier(8)
+    clients, start = [maria.client("cleo") for _each in range(8)], threading.Barrier(8)
     statuses: list[int] = []
 
-    def press(door: Any) -> None:
+    def press(client: Any) -> None:
         start.wait()
-        statuses.append(door.rest("POST", "call_log/dial", {"ticket": ticket.id}).status_code)
+        statuses.append(client.rest("POST", "call_log/dial", {"ticket": ticket.id}).status_code)
 
-    threads = [threading.Thread(target=press, args=[door]) for door in doors]
+    threads = [threading.Thread(target=press, args=[client]) for client in clients]
     for each in threads:
         each.start()
     for each in threads:

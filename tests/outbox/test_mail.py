@@ -25,7 +25,7 @@ from app.job_runner import run_slot
 from app.models import ChannelAccount, Mail, MailboxState, Message, Ticket
 from app.ops import queue
 from app.outbox import engine, mail_fetch, message_delivery
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.channels import imap
 from tests.channels.smtp import MailServer, serving
 
@@ -45,20 +45,20 @@ def mail_server() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def account(world: World, mailbox: imap.Dovecot, mail_server: MailServer) -> Any:
+def account(crm: Crm, mailbox: imap.Dovecot, mail_server: MailServer) -> Any:
     """The mailbox as an account that opens tickets, connected: what is in it already is left alone."""
-    add(world, "smtp", port=mail_server.url.rpartition(":")[2], **{"from": "Support <support@eshin.test>"})
+    add(crm, "smtp", port=mail_server.url.rpartition(":")[2], **{"from": "Support <support@eshin.test>"})
     secret = {"user": imap.USER, "password": imap.PASSWORD, "address": imap.USER}
-    made = add(world, "imap", port=str(mailbox.port), opens="ticket", owner="cleo", **secret)
+    made = add(crm, "imap", port=str(mailbox.port), opens="ticket", owner="cleo", **secret)
     mailbox.put(raw("before", "old"))
-    fetch(world)
+    fetch(crm)
     return made
 
 
-def add(world: World, kind: str, **values: str) -> Any:
+def add(crm: Crm, kind: str, **values: str) -> Any:
     wanted = AccountSettings(f"mail {kind}", {"host": "127.0.0.1", "security": "none", **values})
-    made = channel_accounts.create(world.session, KINDS[kind], wanted, Stamp(None, now()), world.vault)
-    world.session.commit()
+    made = channel_accounts.create(crm.session, KINDS[kind], wanted, Stamp(None, now()), crm.vault)
+    crm.session.commit()
     return made
 
 
@@ -72,55 +72,55 @@ def raw(key: str, body: str = "It failed.", **headers: str) -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n" + body).encode()
 
 
-def fetch(world: World) -> None:
+def fetch(crm: Crm) -> None:
     """Run the job, and what it has queued."""
     job = next(each for each in jobs.SCHEDULE if each.name == "fetch mail")
-    with world.app.app_context():
-        run_slot(world.app.extensions["crm_jobs"], job, (now().isoformat()[:30], now()), now())
-    work(world)
+    with crm.app.app_context():
+        run_slot(crm.app.extensions["crm_jobs"], job, (now().isoformat()[:30], now()), now())
+    work(crm)
 
 
-def work(world: World) -> None:
-    world.session.commit()
-    with world.app.app_context():
+def work(crm: Crm) -> None:
+    crm.session.commit()
+    with crm.app.app_context():
         queue._backend.run_waiting()  # type: ignore[union-attr]
-    world.session.commit()
-    world.session.expire_all()
+    crm.session.commit()
+    crm.session.expire_all()
 
 
-def bodies(world: World) -> list[str]:
-    return list(world.session.scalars(select(Message.body).where(Message.direction == "in").order_by(Message.id)))
+def bodies(crm: Crm) -> list[str]:
+    return list(crm.session.scalars(select(Message.body).where(Message.direction == "in").order_by(Message.id)))
 
 
 def test_a_conversation_by_mail_stays_in_its_ticket(
-    world: World, account: Any, mailbox: imap.Dovecot, mail_server: MailServer
+    crm: Crm, account: Any, mailbox: imap.Dovecot, mail_server: MailServer
 ) -> None:
     mailbox.put(raw("a1"))
-    fetch(world)
-    assert bodies(world) == ["It failed."]  # not the one that was there before
-    ticket = world.session.scalars(select(Ticket).order_by(Ticket.id.desc())).first()
-    question = world.session.scalars(select(Message).order_by(Message.id.desc())).first()
+    fetch(crm)
+    assert bodies(crm) == ["It failed."]  # not the one that was there before
+    ticket = crm.session.scalars(select(Ticket).order_by(Ticket.id.desc())).first()
+    question = crm.session.scalars(select(Message).order_by(Message.id.desc())).first()
     assert ticket is not None and question is not None and question.ticket_id == ticket.id
     values = {"channel": "email", "ticket": ticket.id, "subject": "Re: Pay-in", "reply_to": question.id}
     values |= {"html": "<p onclick='x'>Try <b>again</b></p>", "cc": ["b@c.in"]}
-    posted = world.door("cleo").rest("POST", "message/", values)
+    posted = crm.client("cleo").rest("POST", "message/", values)
     assert (posted.status_code, posted.json["result"]["state"]) == (201, "queued"), posted.json
-    world.session.commit()
-    answer = world.session.get_one(Message, posted.json["id"])
-    world.session.commit()
-    work(world)
-    assert world.session.get_one(Message, answer.id).state == "sent"
+    crm.session.commit()
+    answer = crm.session.get_one(Message, posted.json["id"])
+    crm.session.commit()
+    work(crm)
+    assert crm.session.get_one(Message, answer.id).state == "sent"
     ((to, text_),) = mail_server.mail
     sent = message_from_string(text_, policy=default)
     html = sent.get_body(("html",))
     assert (to, sent["In-Reply-To"], sent["References"]) == ([ASHA, "b@c.in"], "<a1@example.in>", "<a1@example.in>")
     assert html is not None and html.get_content().strip() == "<p>Try <b>again</b></p>"
     mailbox.put(raw("a2", "It works now.\n\n> Try again", In_Reply_To=str(sent["Message-ID"])))
-    fetch(world)
-    newest = world.session.scalars(select(Message).order_by(Message.id.desc())).first()
+    fetch(crm)
+    newest = crm.session.scalars(select(Message).order_by(Message.id.desc())).first()
     assert newest is not None
     assert (newest.body, newest.ticket_id, newest.reply_to_id) == ("It works now.", ticket.id, answer.id)
-    assert newest.conversation_id == world.session.get_one(Message, answer.id).conversation_id
+    assert newest.conversation_id == crm.session.get_one(Message, answer.id).conversation_id
 
 
 MIXED = (
@@ -130,23 +130,23 @@ MIXED = (
 
 
 def test_html_and_files_are_shown_to_who_sees_the_message_and_never_run(
-    world: World, account: Any, mailbox: imap.Dovecot
+    crm: Crm, account: Any, mailbox: imap.Dovecot
 ) -> None:
     mailbox.put(raw("f1", MIXED, Content_Type="multipart/mixed; boundary=b", Cc="boss@example.in"))
-    fetch(world)
-    message = world.session.scalars(select(Message).order_by(Message.id.desc())).first()
+    fetch(crm)
+    message = crm.session.scalars(select(Message).order_by(Message.id.desc())).first()
     assert message is not None
-    shown = world.door("cleo").rest("GET", f"message/{message.id}/mail").json["result"]
+    shown = crm.client("cleo").rest("GET", f"message/{message.id}/mail").json["result"]
     assert (shown["html"], shown["has_remote_pictures"]) == ('<p>Hi<img data-remote="https://t.in/p"></p>', True)
-    with_pictures = world.door("cleo").rest("GET", f"message/{message.id}/mail?pictures=1").json["result"]["html"]
+    with_pictures = crm.client("cleo").rest("GET", f"message/{message.id}/mail?pictures=1").json["result"]["html"]
     assert '<img src="https://t.in/p" referrerpolicy="no-referrer"' in with_pictures
     assert (shown["cc"], shown["files"][0]["mime_type"]) == (["boss@example.in"], "application/octet-stream")
-    file = world.door("cleo").rest("GET", f"message/{message.id}/file/0")
+    file = crm.client("cleo").rest("GET", f"message/{message.id}/file/0")
     assert (file.data, file.mimetype) == (b'<svg onload="x"/>', "application/octet-stream")
     assert file.headers["Content-Disposition"].startswith("attachment; filename=")
     assert file.headers["X-Content-Type-Options"] == "nosniff"
     for who, path in (("ana", "mail"), ("ana", "file/0"), ("cleo", "file/1"), ("cleo", "file/99999999999999999999")):
-        assert world.door(who).rest("GET", f"message/{message.id}/{path}").status_code == 404
+        assert crm.client(who).rest("GET", f"message/{message.id}/{path}").status_code == 404
 
 
 @pytest.mark.parametrize(
@@ -162,40 +162,40 @@ def test_html_and_files_are_shown_to_who_sees_the_message_and_never_run(
     ],
 )
 def test_what_cannot_be_sent_is_refused_and_nothing_is_stored(
-    world: World, account: Any, more: dict[str, Any], field: str
+    crm: Crm, account: Any, more: dict[str, Any], field: str
 ) -> None:
-    before = world.session.scalar(select(func.count()).select_from(Message))
-    refused = world.door("cleo").rest("POST", "message/", {"channel": "email", "peer": ASHA, "body": "x", **more})
+    before = crm.session.scalar(select(func.count()).select_from(Message))
+    refused = crm.client("cleo").rest("POST", "message/", {"channel": "email", "peer": ASHA, "body": "x", **more})
     assert (refused.status_code, list(refused.json["errors"])) == (422, [field]), refused.json
-    world.session.commit()
-    assert world.session.scalar(select(func.count()).select_from(Message)) == before
+    crm.session.commit()
+    assert crm.session.scalar(select(func.count()).select_from(Message)) == before
 
 
 def test_one_bad_mail_holds_up_no_other_and_can_be_taken_again(
-    world: World, account: Any, mailbox: imap.Dovecot, monkeypatch: pytest.MonkeyPatch
+    crm: Crm, account: Any, mailbox: imap.Dovecot, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault = "CREATE TRIGGER bad BEFORE INSERT ON message WHEN NEW.body = 'poison' BEGIN SELECT RAISE(ABORT, 'bad'); END"
-    world.session.execute(text(fault))
-    world.session.commit()
+    crm.session.execute(text(fault))
+    crm.session.commit()
     monkeypatch.setattr(imap_client, "MAX_MAIL_BYTES", 3000)
     mailbox.put(
         raw("b1", "one"), raw("b2", "poison"), b"Subject: nobody\r\n\r\nx", raw("b4", "x" * 5000), raw("b5", "five")
     )
-    fetch(world)
-    assert bodies(world) == ["one", "five"]
-    kept = world.session.scalars(select(Mail).where(Mail.state.in_(("failed", "refused"))).order_by(Mail.id)).all()
+    fetch(crm)
+    assert bodies(crm) == ["one", "five"]
+    kept = crm.session.scalars(select(Mail).where(Mail.state.in_(("failed", "refused"))).order_by(Mail.id)).all()
     assert [each.sentence for each in kept] == [
         mail_fetch.A_FAULT,
         "The email doesn't say who sent it: it has no valid From address.",
         imap_client.TOO_LARGE,
     ]
-    world.session.execute(text("DROP TRIGGER bad"))
-    world.session.commit()
-    fetch(world)
-    with world.app.app_context():
-        assert mail_fetch.take_again(world.session, kept[0].id, now()) == "kept"
-    world.session.commit()
-    assert bodies(world) == ["one", "five", "poison"]
+    crm.session.execute(text("DROP TRIGGER bad"))
+    crm.session.commit()
+    fetch(crm)
+    with crm.app.app_context():
+        assert mail_fetch.take_again(crm.session, kept[0].id, now()) == "kept"
+    crm.session.commit()
+    assert bodies(crm) == ["one", "five", "poison"]
 
 
 #: What is strange -> (the mail, what its conversation or the list of emails without a place says).
@@ -217,24 +217,24 @@ STRANGE = {
 
 
 def test_a_strange_mail_is_in_its_conversation_or_waits_with_a_sentence(
-    world: World, account: Any, mailbox: imap.Dovecot
+    crm: Crm, account: Any, mailbox: imap.Dovecot
 ) -> None:
     mailbox.put(*(each for each, _told in STRANGE.values()))
-    fetch(world)
-    found = [*bodies(world), *world.session.scalars(select(Mail.sentence).where(Mail.message_id.is_(None)))]
+    fetch(crm)
+    found = [*bodies(crm), *crm.session.scalars(select(Mail.sentence).where(Mail.message_id.is_(None)))]
     missing = {name: told for name, (_mail, told) in STRANGE.items() if told not in found}
     assert missing == {}, found
     # What waits can be read: of the large one its headers, of the other all
-    page = world.door("root").screen("/mails/").text
+    page = crm.client("root").screen("/mails/").text
     assert ASHA in page and len(re.findall(r'href="/mails/\d+"', page)) == 2
-    fetch(world)
-    assert len(bodies(world)) == len(STRANGE) - 2
+    fetch(crm)
+    assert len(bodies(crm)) == len(STRANGE) - 2
 
 
 def test_an_email_leaves_after_the_time_in_which_it_can_be_taken_back(
-    world: World, account: Any, mail_server: MailServer
+    crm: Crm, account: Any, mail_server: MailServer
 ) -> None:
-    lead = world.make.lead("ana", email=ASHA)
+    lead = crm.make.lead("ana", email=ASHA)
     typed = {
         "record": f"lead:{lead.id}",
         "to": "@record",
@@ -242,56 +242,54 @@ def test_an_email_leaves_after_the_time_in_which_it_can_be_taken_back(
         "html": "<p>Please sign.</p>",
         "key": "k",
     }
-    sent = world.door("ana").form("/mail/send", typed, headers={"Accept": "application/json"})
+    sent = crm.client("ana").form("/mail/send", typed, headers={"Accept": "application/json"})
     assert sent.status_code == 201, sent.text
-    work(world)
-    message = world.session.get_one(Message, sent.json["id"])
+    work(crm)
+    message = crm.session.get_one(Message, sent.json["id"])
     assert message.state == "queued" and mail_server.mail == []
     message.due_on = now()
-    world.session.commit()
-    with world.app.app_context():
+    crm.session.commit()
+    with crm.app.app_context():
         message_delivery.send(message.id)
-    world.session.commit()
-    world.session.expire_all()
-    assert world.session.get_one(Message, message.id).state == "sent" and len(mail_server.mail) == 1
+    crm.session.commit()
+    crm.session.expire_all()
+    assert crm.session.get_one(Message, message.id).state == "sent" and len(mail_server.mail) == 1
 
 
-def test_a_copy_that_nobody_wants_any_more_stops_the_email(world: World, account: Any, mail_server: MailServer) -> None:
+def test_a_copy_that_nobody_wants_any_more_stops_the_email(crm: Crm, account: Any, mail_server: MailServer) -> None:
     values = {"channel": "email", "peer": ASHA, "subject": "Offer", "body": "x", "cc": ["b@c.in"]}
-    posted = world.door("cleo").rest("POST", "message/", values | {"purpose": "promotional"})
+    posted = crm.client("cleo").rest("POST", "message/", values | {"purpose": "promotional"})
     assert posted.status_code == 201, posted.json
     said = {"channel": "email", "address": "b@c.in", "action": "withdrawn", "how": "letter"}
-    consents.record(world.session, said, Stamp(None, now()))
-    world.session.get_one(Message, posted.json["id"]).due_on = now()
-    world.session.commit()
-    with world.app.app_context():
+    consents.record(crm.session, said, Stamp(None, now()))
+    crm.session.get_one(Message, posted.json["id"]).due_on = now()
+    crm.session.commit()
+    with crm.app.app_context():
         message_delivery.send(posted.json["id"])
-    world.session.commit()
-    world.session.expire_all()
-    row = world.session.get_one(Message, posted.json["id"])
+    crm.session.commit()
+    crm.session.expire_all()
+    row = crm.session.get_one(Message, posted.json["id"])
     assert row.state == "failed" and "Cc address 1" in (row.reason or "") and mail_server.mail == []
 
 
-def test_a_mailbox_that_is_numbered_anew_brings_nothing_twice(
-    world: World, account: Any, mailbox: imap.Dovecot
-) -> None:
+def test_a_mailbox_that_is_numbered_anew_brings_nothing_twice(crm: Crm, account: Any, mailbox: imap.Dovecot) -> None:
     mailbox.put(raw("c1", "first"))
-    fetch(world)
+    fetch(crm)
     mailbox.number_anew()
     mailbox.put(raw("c2", "second"))
-    fetch(world)
-    fetch(world)
-    assert bodies(world)[-1] == "second" and bodies(world).count("first") == 1
-    state = world.session.scalars(select(MailboxState)).one()
+    fetch(crm)
+    fetch(crm)
+    assert bodies(crm)[-1] == "second" and bodies(crm).count("first") == 1
+    state = crm.session.scalars(select(MailboxState)).one()
     assert state.uid_validity == 4_000_000_000 and state.leased_until is None
 
 
-def test_two_processes_take_each_mail_once(world: World, account: Any, mailbox: imap.Dovecot) -> None:
-    count = world.session.scalar(select(func.count()).select_from(Message)) or 0
+def test_two_processes_take_each_mail_once(crm: Crm, account: Any, mailbox: imap.Dovecot) -> None:
+    count = crm.session.scalar(select(func.count()).select_from(Message)) or 0
     mailbox.put(*(raw(f"d{n}", f"{n}") for n in range(8)))
 
     def run() -> None:
-        with world.app.app_context():
+        with crm.app.app_context():
             mail_fetch.fetch(account.id)
 
     threads = [threading.Thread(target=run) for _ in range(3)]
@@ -299,37 +297,37 @@ def test_two_processes_take_each_mail_once(world: World, account: Any, mailbox: 
         each.start()
     for each in threads:
         each.join()
-    fetch(world)
-    assert world.session.scalar(select(func.count()).select_from(Message)) == count + 8
+    fetch(crm)
+    assert crm.session.scalar(select(func.count()).select_from(Message)) == count + 8
 
 
-def test_trouble_is_told_on_the_account(world: World, account: Any, mailbox: imap.Dovecot) -> None:
-    row = world.session.get_one(ChannelAccount, account.id)
+def test_trouble_is_told_on_the_account(crm: Crm, account: Any, mailbox: imap.Dovecot) -> None:
+    row = crm.session.get_one(ChannelAccount, account.id)
     row.settings, row.version = row.settings | {"port": "1"}, row.version + 1
-    world.session.commit()
-    fetch(world)
-    world.session.refresh(row)
+    crm.session.commit()
+    fetch(crm)
+    crm.session.refresh(row)
     assert "can't be reached" in (row.last_error or "")
     assert inbound_mail.MAX_BODY * 4 < 65_536  # what MariaDB's TEXT takes
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
-def office(request: pytest.FixtureRequest) -> World:
+def crm_on_both(request: pytest.FixtureRequest) -> Crm:
     """The product on each database."""
-    world: World = request.getfixturevalue("world" if request.param == "sqlite" else "maria")
-    return world
+    crm: Crm = request.getfixturevalue("crm" if request.param == "sqlite" else "maria")
+    return crm
 
 
-def test_the_database_takes_a_long_mail_once_whoever_brings_it(office: World) -> None:
+def test_the_database_takes_a_long_mail_once_whoever_brings_it(crm_on_both: Crm) -> None:
     secret = {"user": imap.USER, "password": imap.PASSWORD, "address": imap.USER}
-    account_id = add(office, "imap", opens="lead", owner="ana", **secret).id
+    account_id = add(crm_on_both, "imap", opens="lead", owner="ana", **secret).id
     quoted = "> " + "𝕬" * 30_000
     body = "\r\n".join(["𝕬" * 20_000, "", "On Monday, x wrote:", quoted])
     mail = raw("g1", body, Content_Type="text/plain; charset=utf-8")
     barrier = threading.Barrier(4)
 
     def bring(_number: int) -> str:
-        with office.app.app_context():
+        with crm_on_both.app.app_context():
             barrier.wait()
             with engine.writing() as session:
                 return inbound_mail.process(
@@ -339,7 +337,7 @@ def test_the_database_takes_a_long_mail_once_whoever_brings_it(office: World) ->
     with ThreadPoolExecutor(4) as threads:
         states = sorted(threads.map(bring, range(4)))
     assert states == ["kept", "known", "known", "known"]
-    (message,) = office.rows(select(Message).where(Message.account_id == account_id))
-    (row,) = office.rows(select(Mail).where(Mail.account_id == account_id))
+    (message,) = crm_on_both.rows(select(Message).where(Message.account_id == account_id))
+    (row,) = crm_on_both.rows(select(Mail).where(Mail.account_id == account_id))
     assert message.lead_id is not None and message.body.startswith("𝕬" * 15_000)
     assert row.quoted is not None and row.quoted.endswith("𝕬" * 30_000) and row.original is not None

@@ -36,7 +36,7 @@ from app.models import (
 )
 from app.ops import queue
 from app.outbox import engine, inbound_processing, message_delivery
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CARRIER, KIND, Carrier
 
 PEER = "+919820012345"
@@ -51,20 +51,20 @@ def carrier(monkeypatch: pytest.MonkeyPatch) -> Iterator[Carrier]:
 
 
 @pytest.fixture(autouse=True)
-def _context(world: World) -> Iterator[None]:
-    with world.app.app_context():
+def _context(crm: Crm) -> Iterator[None]:
+    with crm.app.app_context():
         yield
 
 
 @pytest.fixture
-def account(world: World, carrier: Carrier) -> Any:
-    return add_account(world)
+def account(crm: Crm, carrier: Carrier) -> Any:
+    return add_account(crm)
 
 
-def add_account(world: World, name: str = "Line", **more: Any) -> Any:
+def add_account(crm: Crm, name: str = "Line", **more: Any) -> Any:
     wanted = AccountSettings(name, {"token": "t0ken"}, **more)
-    made = channel_accounts.create(world.session, KIND, wanted, Stamp(None, now()), world.vault)
-    world.session.commit()
+    made = channel_accounts.create(crm.session, KIND, wanted, Stamp(None, now()), crm.vault)
+    crm.session.commit()
     return made
 
 
@@ -72,10 +72,10 @@ def now() -> datetime:
     return datetime.now(UTC)
 
 
-def send(world: World, who: str | None = "ana", **more: Any) -> int:
+def send(crm: Crm, who: str | None = "ana", **more: Any) -> int:
     wish = OutgoingRequest(**{"channel": "sms", "peer": PEER, "body": "Namaste", "purpose": "service", **more})
-    message = message_sending.send(world.session, wish, Stamp(world.people[who].id if who else None, now()))
-    world.session.commit()
+    message = message_sending.send(crm.session, wish, Stamp(crm.people[who].id if who else None, now()))
+    crm.session.commit()
     return int(message.id)
 
 
@@ -83,20 +83,20 @@ def run_calls() -> int:
     return int(queue._backend.run_waiting())  # type: ignore[union-attr]
 
 
-def row(world: World, key: int) -> Message:
-    world.session.commit()
-    world.session.expire_all()
-    return world.session.get_one(Message, key)
+def row(crm: Crm, key: int) -> Message:
+    crm.session.commit()
+    crm.session.expire_all()
+    return crm.session.get_one(Message, key)
 
 
-def let_pass(world: World, key: int, **values: Any) -> None:
-    world.session.execute(update(Message).where(Message.id == key).values(values))
-    world.session.commit()
+def let_pass(crm: Crm, key: int, **values: Any) -> None:
+    crm.session.execute(update(Message).where(Message.id == key).values(values))
+    crm.session.commit()
 
 
-def run_job(world: World, name: str) -> None:
+def run_job(crm: Crm, name: str) -> None:
     job = next(each for each in jobs.SCHEDULE if each.name == name)
-    run_slot(world.app.extensions["crm_jobs"], job, (now().isoformat()[:30], now()), now())
+    run_slot(crm.app.extensions["crm_jobs"], job, (now().isoformat()[:30], now()), now())
 
 
 def raiser(error: Exception) -> Any:
@@ -109,23 +109,23 @@ def raiser(error: Exception) -> Any:
 # --- sending
 
 
-def test_a_message_is_sent_once_and_is_the_first_response(world: World, make: Any, account: Any, carrier: Any) -> None:
+def test_a_message_is_sent_once_and_is_the_first_response(crm: Crm, make: Any, account: Any, carrier: Any) -> None:
     ticket = make.ticket("cleo")
-    key = send(world, "cleo", records={"ticket_id": ticket.id})
-    assert row(world, key).state == "queued"
+    key = send(crm, "cleo", records={"ticket_id": ticket.id})
+    assert row(crm, key).state == "queued"
     assert run_calls() == 1 and carrier.keys() == [f"m{key}"]
-    sent = row(world, key)
+    sent = row(crm, key)
     assert (sent.state, sent.provider_id, sent.tries, sent.due_on) == ("sent", "C1", 1, None)
-    assert sent.happened_on and world.session.get_one(type(ticket), ticket.id).replied_on
+    assert sent.happened_on and crm.session.get_one(type(ticket), ticket.id).replied_on
     message_delivery.send(key)
     assert len(carrier.accepted) == 1
-    talk = world.session.get_one(Conversation, sent.conversation_id)
+    talk = crm.session.get_one(Conversation, sent.conversation_id)
     assert (talk.ticket_id, talk.last_message_id, talk.unread) == (ticket.id, key, 0)
-    assert carrier.accepted[0].status_url.endswith(channel_accounts.token_of(account, world.vault))
+    assert carrier.accepted[0].status_url.endswith(channel_accounts.token_of(account, crm.vault))
 
 
-def test_one_cause_sends_one_message(world: World, account: Any) -> None:
-    assert send(world, cause="birthday 7") == send(world, cause="birthday 7")
+def test_one_cause_sends_one_message(crm: Crm, account: Any) -> None:
+    assert send(crm, cause="birthday 7") == send(crm, cause="birthday 7")
 
 
 @pytest.mark.parametrize(
@@ -140,98 +140,98 @@ def test_one_cause_sends_one_message(world: World, account: Any) -> None:
         ({"reply_to_id": 99}, "reply_to"),
     ],
 )
-def test_what_cannot_be_sent_is_refused(world: World, account: Any, more: dict[str, Any], field: str) -> None:
+def test_what_cannot_be_sent_is_refused(crm: Crm, account: Any, more: dict[str, Any], field: str) -> None:
     with pytest.raises(RuleBroken) as refused:
-        send(world, **more)
-    world.session.rollback()
+        send(crm, **more)
+    crm.session.rollback()
     assert list(refused.value.errors) == [field]
 
 
-def test_a_refusal_for_now_is_tried_again_after_the_time_asked_for(world: World, account: Any, carrier: Any) -> None:
+def test_a_refusal_for_now_is_tried_again_after_the_time_asked_for(crm: Crm, account: Any, carrier: Any) -> None:
     carrier.fault = raiser(ProviderRefusal("Slow down, +91 98200 12345!", code="429", retry_after=600))
-    key = send(world)
+    key = send(crm)
     run_calls()
-    waiting = row(world, key)
+    waiting = row(crm, key)
     assert (waiting.state, waiting.tries, waiting.code) == ("queued", 1, "429")
     assert waiting.reason == "Slow down, …!" and waiting.due_on >= now() + timedelta(seconds=590)
     carrier.fault = lambda _message: None
     message_delivery.send(key)
-    assert row(world, key).state == "queued"  # not yet
-    let_pass(world, key, due_on=now())
+    assert row(crm, key).state == "queued"  # not yet
+    let_pass(crm, key, due_on=now())
     message_delivery.send(key)
-    assert (row(world, key).state, row(world, key).reason, row(world, key).code) == ("sent", None, None)
+    assert (row(crm, key).state, row(crm, key).reason, row(crm, key).code) == ("sent", None, None)
 
 
-def test_after_eight_tries_it_has_failed_and_can_be_sent_again(world: World, account: Any, carrier: Any) -> None:
+def test_after_eight_tries_it_has_failed_and_can_be_sent_again(crm: Crm, account: Any, carrier: Any) -> None:
     carrier.fault = raiser(ChannelError("The line is down."))
-    key = send(world)
+    key = send(crm)
     for _each in range(10):
-        let_pass(world, key, due_on=now())
+        let_pass(crm, key, due_on=now())
         message_delivery.send(key)
-    dead = row(world, key)
+    dead = row(crm, key)
     assert (dead.state, dead.tries, dead.reason) == ("failed", 8, "The line is down.")
     carrier.fault = lambda _message: None
-    messages.send_again(world.session, dead, Stamp(world.people["ana"].id, now()))
-    world.session.commit()
+    messages.send_again(crm.session, dead, Stamp(crm.people["ana"].id, now()))
+    crm.session.commit()
     run_calls()
-    assert (row(world, key).state, carrier.keys()) == ("sent", [f"m{key}"])
+    assert (row(crm, key).state, carrier.keys()) == ("sent", [f"m{key}"])
 
 
 @pytest.mark.parametrize("error, words", [(ProviderRefusal("No such number.", permanent=True, code="21211"), 0)])
-def test_a_permanent_refusal_ends_it(world: World, account: Any, carrier: Any, error: Any, words: int) -> None:
+def test_a_permanent_refusal_ends_it(crm: Crm, account: Any, carrier: Any, error: Any, words: int) -> None:
     carrier.fault = raiser(error)
-    key = send(world)
+    key = send(crm)
     run_calls()
-    dead = row(world, key)
+    dead = row(crm, key)
     assert (dead.state, dead.tries, dead.reason, dead.code) == ("failed", 1, "No such number.", "21211")
-    world.session.commit()
-    world.session.expire_all()
-    assert account.last_error == "No such number." and world.count(Consent) == words
+    crm.session.commit()
+    crm.session.expire_all()
+    assert account.last_error == "No such number." and crm.count(Consent) == words
 
 
-def test_an_opt_out_at_the_provider_goes_into_the_ledger(world: World, account: Any, carrier: Any) -> None:
+def test_an_opt_out_at_the_provider_goes_into_the_ledger(crm: Crm, account: Any, carrier: Any) -> None:
     carrier.fault = raiser(OptedOut("They wrote STOP.", permanent=True, code="21610"))
-    send(world)
+    send(crm)
     run_calls()
-    (entry,) = world.rows(select(Consent))
+    (entry,) = crm.rows(select(Consent))
     assert (entry.action, entry.how, entry.address) == ("withdrawn", "provider", PEER)
 
 
-def test_a_message_is_canceled_before_it_is_sent(world: World, account: Any, carrier: Any) -> None:
-    key = send(world)
-    messages.cancel(world.session, row(world, key), Stamp(world.people["ana"].id, now()))
-    world.session.commit()
+def test_a_message_is_canceled_before_it_is_sent(crm: Crm, account: Any, carrier: Any) -> None:
+    key = send(crm)
+    messages.cancel(crm.session, row(crm, key), Stamp(crm.people["ana"].id, now()))
+    crm.session.commit()
     run_calls()
-    assert (row(world, key).state, carrier.accepted) == ("canceled", [])
+    assert (row(crm, key).state, carrier.accepted) == ("canceled", [])
 
 
-def test_nothing_leaves_by_an_account_that_is_off(world: World, account: Any, carrier: Any) -> None:
-    key = send(world)
-    channel_accounts.set_active(world.session, account, False, Stamp(None, now()))
-    world.session.commit()
+def test_nothing_leaves_by_an_account_that_is_off(crm: Crm, account: Any, carrier: Any) -> None:
+    key = send(crm)
+    channel_accounts.set_active(crm.session, account, False, Stamp(None, now()))
+    crm.session.commit()
     run_calls()
-    assert row(world, key).state == "queued"
-    channel_accounts.set_active(world.session, account, True, Stamp(None, now()))
-    let_pass(world, key, due_on=now() - timedelta(minutes=2))
-    run_job(world, "send messages that wait")
+    assert row(crm, key).state == "queued"
+    channel_accounts.set_active(crm.session, account, True, Stamp(None, now()))
+    let_pass(crm, key, due_on=now() - timedelta(minutes=2))
+    run_job(crm, "send messages that wait")
     run_calls()
-    assert row(world, key).state == "sent"
+    assert row(crm, key).state == "sent"
 
 
 # --- consent and hours
 
 
-def test_who_opts_out_meanwhile_is_not_sent_to(world: World, account: Any, carrier: Any) -> None:
-    let_pass(world, key := send(world), purpose="promotional")
+def test_who_opts_out_meanwhile_is_not_sent_to(crm: Crm, account: Any, carrier: Any) -> None:
+    let_pass(crm, key := send(crm), purpose="promotional")
     said = {"channel": "sms", "address": PEER, "action": "withdrawn", "how": "form"}
-    consents.record(world.session, said, Stamp(None, now()))
-    world.session.commit()
+    consents.record(crm.session, said, Stamp(None, now()))
+    crm.session.commit()
     run_calls()
-    assert (row(world, key).state, row(world, key).code, carrier.accepted) == ("failed", "not wanted", [])
+    assert (row(crm, key).state, row(crm, key).code, carrier.accepted) == ("failed", "not wanted", [])
     with pytest.raises(RuleBroken):
-        send(world, purpose=None)  # an unsaid purpose may be a promotional one
-    world.session.rollback()
-    assert send(world, purpose="service")
+        send(crm, purpose=None)  # an unsaid purpose may be a promotional one
+    crm.session.rollback()
+    assert send(crm, purpose="service")
 
 
 @pytest.mark.parametrize(
@@ -244,103 +244,101 @@ def test_who_opts_out_meanwhile_is_not_sent_to(world: World, account: Any, carri
         ("service", None, "open", False),
     ],
 )
-def test_hours(
-    world: World, account: Any, carrier: Any, purpose: str, who: str | None, hours: str, waits: bool
-) -> None:
+def test_hours(crm: Crm, account: Any, carrier: Any, purpose: str, who: str | None, hours: str, waits: bool) -> None:
     local = now() + timedelta(hours=5, minutes=30)
     begin, end = local - timedelta(hours=1), local + timedelta(hours=1)
     spans = {True: f"{begin:%H:%M}-{end:%H:%M}", False: f"{end:%H:%M}-{begin:%H:%M}"}
     for name, is_span in (("promotional_hours", hours == "open"), ("quiet_hours", hours == "closed")):
-        world.session.add(BusinessSetting(key=name, value=spans[is_span]))
-    world.session.commit()
-    key = send(world, who, purpose="service")
-    let_pass(world, key, purpose=purpose)
+        crm.session.add(BusinessSetting(key=name, value=spans[is_span]))
+    crm.session.commit()
+    key = send(crm, who, purpose="service")
+    let_pass(crm, key, purpose=purpose)
     run_calls()
-    assert (row(world, key).state, row(world, key).tries) == (("queued", 0) if waits else ("sent", 1))
+    assert (row(crm, key).state, row(crm, key).tries) == (("queued", 0) if waits else ("sent", 1))
     if waits:
-        assert timedelta(minutes=58) < row(world, key).due_on - now() < timedelta(minutes=62)  # type: ignore[operator]
+        assert timedelta(minutes=58) < row(crm, key).due_on - now() < timedelta(minutes=62)  # type: ignore[operator]
 
 
-def test_an_account_keeps_its_rate(world: World, carrier: Any) -> None:
-    add_account(world, per_minute=3)
-    keys = [send(world, body=f"No {n}") for n in range(8)]
+def test_an_account_keeps_its_rate(crm: Crm, carrier: Any) -> None:
+    add_account(crm, per_minute=3)
+    keys = [send(crm, body=f"No {n}") for n in range(8)]
     run_calls()
-    states = [row(world, key).state for key in keys]
+    states = [row(crm, key).state for key in keys]
     assert (states.count("sent"), states.count("queued")) in ((3, 5), (6, 2))  # (6, 2): a minute has just begun
-    assert all(row(world, key).tries == 0 and row(world, key).due_on > now() for key in keys[6:])  # type: ignore[operator]
+    assert all(row(crm, key).tries == 0 and row(crm, key).due_on > now() for key in keys[6:])  # type: ignore[operator]
 
 
 # --- nobody knows
 
 
-def test_an_unknown_message_is_found_at_the_provider(world: World, account: Any, carrier: Any) -> None:
+def test_an_unknown_message_is_found_at_the_provider(crm: Crm, account: Any, carrier: Any) -> None:
     carrier.drop = raiser(DeliveryUnknown("The connection broke."))
-    key = send(world)
+    key = send(crm)
     run_calls()
-    assert (row(world, key).state, row(world, key).provider_id) == ("unknown", None)
-    let_pass(world, key, ask_on=now())
-    run_job(world, "ask what became of messages")
+    assert (row(crm, key).state, row(crm, key).provider_id) == ("unknown", None)
+    let_pass(crm, key, ask_on=now())
+    run_job(crm, "ask what became of messages")
     run_calls()
-    found = row(world, key)
+    found = row(crm, key)
     assert (found.state, found.provider_id, len(carrier.accepted)) == ("sent", "C1", 1) and found.happened_on
 
 
-def test_what_the_provider_does_not_know_is_sent_again(world: World, account: Any, carrier: Any) -> None:
+def test_what_the_provider_does_not_know_is_sent_again(crm: Crm, account: Any, carrier: Any) -> None:
     carrier.fault = raiser(DeliveryUnknown("The connection broke."))
-    key = send(world)
+    key = send(crm)
     run_calls()
     carrier.fault = lambda _message: None
-    let_pass(world, key, ask_on=None)
+    let_pass(crm, key, ask_on=None)
     message_delivery.ask(key)
-    assert row(world, key).state == "unknown"  # it may still be on its way
-    let_pass(world, key, ask_on=None, began_on=now() - timedelta(minutes=2))
+    assert row(crm, key).state == "unknown"  # it may still be on its way
+    let_pass(crm, key, ask_on=None, began_on=now() - timedelta(minutes=2))
     message_delivery.ask(key)
-    assert (row(world, key).state, row(world, key).tries) == ("queued", 1)
+    assert (row(crm, key).state, row(crm, key).tries) == ("queued", 1)
     run_calls()
-    assert (row(world, key).state, carrier.keys()) == ("sent", [f"m{key}"])
+    assert (row(crm, key).state, carrier.keys()) == ("sent", [f"m{key}"])
 
 
-def test_a_person_decides_where_the_provider_cannot_say(world: World, account: Any, carrier: Any) -> None:
+def test_a_person_decides_where_the_provider_cannot_say(crm: Crm, account: Any, carrier: Any) -> None:
     carrier.drop = raiser(DeliveryUnknown("The connection broke."))
     carrier.can_be_asked = False
-    key = send(world)
+    key = send(crm)
     run_calls()
-    let_pass(world, key, ask_on=None)
+    let_pass(crm, key, ask_on=None)
     message_delivery.ask(key)
-    assert row(world, key).state == "unknown" and "decide" in str(row(world, key).reason)
-    run_job(world, "ask what became of messages")
+    assert row(crm, key).state == "unknown" and "decide" in str(row(crm, key).reason)
+    run_job(crm, "ask what became of messages")
     assert run_calls() == 0
-    messages.mark_not_delivered(world.session, row(world, key), Stamp(world.people["ana"].id, now()))
-    assert row(world, key).state == "failed"
+    messages.mark_not_delivered(crm.session, row(crm, key), Stamp(crm.people["ana"].id, now()))
+    assert row(crm, key).state == "failed"
 
 
-def test_an_equal_text_is_not_taken_for_the_other(world: World, account: Any, carrier: Any) -> None:
-    send(world)
+def test_an_equal_text_is_not_taken_for_the_other(crm: Crm, account: Any, carrier: Any) -> None:
+    send(crm)
     run_calls()
     carrier.fault = raiser(DeliveryUnknown("The connection broke."))
-    second = send(world)
+    second = send(crm)
     run_calls()
-    let_pass(world, second, ask_on=None)
+    let_pass(crm, second, ask_on=None)
     message_delivery.ask(second)
-    assert (row(world, second).state, row(world, second).provider_id) == ("unknown", None)
+    assert (row(crm, second).state, row(crm, second).provider_id) == ("unknown", None)
 
 
-def test_a_process_that_was_killed_leaves_the_message_unknown(world: World, account: Any, carrier: Any) -> None:
-    key = send(world)
+def test_a_process_that_was_killed_leaves_the_message_unknown(crm: Crm, account: Any, carrier: Any) -> None:
+    key = send(crm)
     assert engine.claim(message_delivery.MESSAGES, key, now())
-    let_pass(world, key, began_on=now() - timedelta(minutes=6))
-    run_job(world, "send messages that wait")
-    assert row(world, key).state == "unknown"
-    run_job(world, "ask what became of messages")
+    let_pass(crm, key, began_on=now() - timedelta(minutes=6))
+    run_job(crm, "send messages that wait")
+    assert row(crm, key).state == "unknown"
+    run_job(crm, "ask what became of messages")
     while run_calls():
         pass
-    assert (row(world, key).state, carrier.keys()) == ("sent", [f"m{key}"])  # it had never left
+    assert (row(crm, key).state, carrier.keys()) == ("sent", [f"m{key}"])  # it had never left
 
 
 def test_a_kill_between_the_answer_and_our_commit_sends_nothing_twice(
-    world: World, account: Any, carrier: Any, tmp_path: Path
+    crm: Crm, account: Any, carrier: Any, tmp_path: Path
 ) -> None:
-    keys, taken = [send(world, body=f"Text {n}") for n in range(3)], tmp_path / "taken"
+    keys, taken = [send(crm, body=f"Text {n}") for n in range(3)], tmp_path / "taken"
 
     def note_and_kill(message: OutgoingMessage) -> None:
         with taken.open("a") as file:
@@ -358,31 +356,31 @@ def test_a_kill_between_the_answer_and_our_commit_sends_nothing_twice(
     for line in taken.read_text().splitlines():  # what the carrier has, although the children are gone
         key_, _blank, text = line.partition(" ")
         carrier.take(OutgoingMessage(key_, "sms", PEER, text))
-    world.session.execute(update(Message).values(began_on=now() - timedelta(minutes=6)))
-    world.session.commit()
-    run_job(world, "send messages that wait")
-    assert {row(world, key).state for key in keys} == {"unknown"}
-    run_job(world, "ask what became of messages")
+    crm.session.execute(update(Message).values(began_on=now() - timedelta(minutes=6)))
+    crm.session.commit()
+    run_job(crm, "send messages that wait")
+    assert {row(crm, key).state for key in keys} == {"unknown"}
+    run_job(crm, "ask what became of messages")
     while run_calls():
         pass
-    assert {row(world, key).state for key in keys} == {"sent"}
+    assert {row(crm, key).state for key in keys} == {"sent"}
     assert sorted(carrier.keys()) == sorted(f"m{key}" for key in keys)
 
 
 # --- what the provider reports
 
 
-def report(world: World, account: Any, *events: dict[str, Any], body: bytes | None = None) -> int | None:
+def report(crm: Crm, account: Any, *events: dict[str, Any], body: bytes | None = None) -> int | None:
     request = Inbound("POST", "https://crm/x", {"X-Carrier": "t0ken"}, body or json.dumps(events).encode())
-    key = inbound_processing.store(world.session, account, request, now())
-    world.session.commit()
+    key = inbound_processing.store(crm.session, account, request, now())
+    crm.session.commit()
     return key
 
 
-def event(world: World, key: int | None) -> InboundEvent:
-    world.session.commit()
-    world.session.expire_all()
-    return world.session.get_one(InboundEvent, key)
+def event(crm: Crm, key: int | None) -> InboundEvent:
+    crm.session.commit()
+    crm.session.expire_all()
+    return crm.session.get_one(InboundEvent, key)
 
 
 def state_of(provider_id: str, state: str, **more: Any) -> dict[str, Any]:
@@ -393,117 +391,117 @@ def said(text: str, provider_id: str = "I1", **more: Any) -> dict[str, Any]:
     return {"kind": "message", "provider_id": provider_id, "peer": PEER, "text": text, **more}
 
 
-def test_states_arrive_in_any_order_and_more_than_once(world: World, account: Any) -> None:
-    key = send(world)
+def test_states_arrive_in_any_order_and_more_than_once(crm: Crm, account: Any) -> None:
+    key = send(crm)
     run_calls()
     later = state_of("C1", "read")
-    report(world, account, later)
-    report(world, account, state_of("C1", "failed", reason="x"), state_of("C1", "delivered"))
-    assert report(world, account, later) is None  # a replay
+    report(crm, account, later)
+    report(crm, account, state_of("C1", "failed", reason="x"), state_of("C1", "delivered"))
+    assert report(crm, account, later) is None  # a replay
     run_calls()
-    assert (row(world, key).state, row(world, key).reason) == ("read", None)
-    assert row(world, key).delivered_on and row(world, key).read_on
+    assert (row(crm, key).state, row(crm, key).reason) == ("read", None)
+    assert row(crm, key).delivered_on and row(crm, key).read_on
 
 
-def test_a_state_that_comes_before_our_commit_waits_for_it(world: World, account: Any) -> None:
-    arrived = report(world, account, state_of("C1", "delivered"))
+def test_a_state_that_comes_before_our_commit_waits_for_it(crm: Crm, account: Any) -> None:
+    arrived = report(crm, account, state_of("C1", "delivered"))
     run_calls()
-    assert (event(world, arrived).state, event(world, arrived).tries) == ("new", 1)
-    key = send(world)
+    assert (event(crm, arrived).state, event(crm, arrived).tries) == ("new", 1)
+    key = send(crm)
     run_calls()
-    world.session.execute(update(InboundEvent).values(next_try_on=now() - timedelta(minutes=2)))
-    world.session.commit()
-    run_job(world, "work off what providers reported")
+    crm.session.execute(update(InboundEvent).values(next_try_on=now() - timedelta(minutes=2)))
+    crm.session.commit()
+    run_job(crm, "work off what providers reported")
     run_calls()
-    assert (row(world, key).state, event(world, arrived).summary) == ("delivered", "1 state")
+    assert (row(crm, key).state, event(crm, arrived).summary) == ("delivered", "1 state")
 
 
 def test_a_backlog_of_reports_does_not_multiply_each_minute(
-    world: World, account: Any, monkeypatch: pytest.MonkeyPatch
+    crm: Crm, account: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for n in range(4):
-        report(world, account, said(f"Hello {n}", f"R{n}"))
-    world.session.execute(update(InboundEvent).values(next_try_on=now() - timedelta(minutes=2)))
-    world.session.commit()
+        report(crm, account, said(f"Hello {n}", f"R{n}"))
+    crm.session.execute(update(InboundEvent).values(next_try_on=now() - timedelta(minutes=2)))
+    crm.session.commit()
     monkeypatch.setattr(inbound_processing, "MAX_QUEUED", 5)
     for _minute in range(3):
-        run_job(world, "work off what providers reported")
-    assert run_calls() == 5 and world.count(Message) == 4
+        run_job(crm, "work off what providers reported")
+    assert run_calls() == 5 and crm.count(Message) == 4
 
 
-def test_our_key_finds_a_message_whose_id_we_never_got(world: World, account: Any, carrier: Any) -> None:
+def test_our_key_finds_a_message_whose_id_we_never_got(crm: Crm, account: Any, carrier: Any) -> None:
     carrier.drop = raiser(DeliveryUnknown("The connection broke."))
-    key = send(world)
+    key = send(crm)
     run_calls()
-    other = add_account(world, "Other")
-    report(world, other, state_of("C9", "read", key=f"m{key}"))  # not theirs
-    report(world, account, state_of("C1", "delivered", key=f"m{key}"))
+    other = add_account(crm, "Other")
+    report(crm, other, state_of("C9", "read", key=f"m{key}"))  # not theirs
+    report(crm, account, state_of("C1", "delivered", key=f"m{key}"))
     run_calls()
-    assert (row(world, key).state, row(world, key).provider_id) == ("delivered", "C1")
+    assert (row(crm, key).state, row(crm, key).provider_id) == ("delivered", "C1")
 
 
-def test_a_message_of_a_known_number_goes_to_its_record(world: World, make: Any, account: Any) -> None:
+def test_a_message_of_a_known_number_goes_to_its_record(crm: Crm, make: Any, account: Any) -> None:
     lead = make.lead("ana", mobile=PEER)
     asked = said("When do you open?")
-    report(world, account, asked | {"peer_name": " Asha  P "}, asked, said("Hm", "I2"))
+    report(crm, account, asked | {"peer_name": " Asha  P "}, asked, said("Hm", "I2"))
     run_calls()
-    first, second = world.rows(select(Message).order_by(Message.id))
+    first, second = crm.rows(select(Message).order_by(Message.id))
     assert (first.direction, first.state, first.lead_id, first.peer) == ("in", "delivered", lead.id, PEER)
-    (talk,) = world.rows(select(Conversation))
+    (talk,) = crm.rows(select(Conversation))
     assert (talk.unread, talk.peer_name, talk.lead_id) == (2, "Asha P", lead.id)
-    assert talk.claimed_by_id == world.people["ana"].id and second.conversation_id == talk.id
-    (notice,) = world.rows(select(Notification).where(Notification.kind == "message"))
+    assert talk.claimed_by_id == crm.people["ana"].id and second.conversation_id == talk.id
+    (notice,) = crm.rows(select(Notification).where(Notification.kind == "message"))
     assert notice.user_id == talk.claimed_by_id and PEER not in str(notice.payload)
-    assert world.count(Activity, Activity.kind == "message", Activity.lead_id == lead.id) == 2
+    assert crm.count(Activity, Activity.kind == "message", Activity.lead_id == lead.id) == 2
 
 
-def test_an_unknown_number_makes_a_conversation_of_nobody(world: World, account: Any) -> None:
-    report(world, account, said("Hello"), said("Hi", "I2", peer="VM-BANK"))
+def test_an_unknown_number_makes_a_conversation_of_nobody(crm: Crm, account: Any) -> None:
+    report(crm, account, said("Hello"), said("Hi", "I2", peer="VM-BANK"))
     run_calls()
-    assert {(each.peer, each.claimed_by_id, each.lead_id) for each in world.rows(select(Conversation))} == {
+    assert {(each.peer, each.claimed_by_id, each.lead_id) for each in crm.rows(select(Conversation))} == {
         (PEER, None, None),
         ("VM-BANK", None, None),
     }
 
 
-def test_stop_is_heeded_and_start_too(world: World, make: Any, account: Any) -> None:
+def test_stop_is_heeded_and_start_too(crm: Crm, make: Any, account: Any) -> None:
     customer = make.customer("ana", mobile=PEER)
     for n, (text, wants_none) in enumerate((("STOP", True), ("चालू करें", False), ("બંધ કરો", True))):
-        report(world, account, said(text, f"S{n}"))
+        report(crm, account, said(text, f"S{n}"))
         run_calls()
-        world.session.commit()
-        world.session.expire_all()
-        assert world.session.get_one(type(customer), customer.id).no_sms == wants_none
-    assert [each.words for each in world.rows(select(Consent))] == ["STOP", "चालू करें", "બંધ કરો"]
+        crm.session.commit()
+        crm.session.expire_all()
+        assert crm.session.get_one(type(customer), customer.id).no_sms == wants_none
+    assert [each.words for each in crm.rows(select(Consent))] == ["STOP", "चालू करें", "બંધ કરો"]
 
 
-def test_a_reaction_belongs_to_its_message(world: World, account: Any) -> None:
-    key = send(world)
+def test_a_reaction_belongs_to_its_message(crm: Crm, account: Any) -> None:
+    key = send(crm)
     run_calls()
-    report(world, account, said("", "R1", in_reply_to="C1", reaction="👍"))
+    report(crm, account, said("", "R1", in_reply_to="C1", reaction="👍"))
     run_calls()
-    assert row(world, key).reactions == {"peer": "👍"} and world.count(Message) == 1
+    assert row(crm, key).reactions == {"peer": "👍"} and crm.count(Message) == 1
 
 
-def test_what_cannot_be_read_waits_for_a_person(world: World, account: Any) -> None:
-    key = report(world, account, body=b"{")
+def test_what_cannot_be_read_waits_for_a_person(crm: Crm, account: Any) -> None:
+    key = report(crm, account, body=b"{")
     run_calls()
-    assert (event(world, key).state, event(world, key).error) == ("failed", "This is no list.")
-    inbound_events.try_again(world.session, event(world, key), Stamp(world.people["root"].id, now()))
-    world.session.commit()
+    assert (event(crm, key).state, event(crm, key).error) == ("failed", "This is no list.")
+    inbound_events.try_again(crm.session, event(crm, key), Stamp(crm.people["root"].id, now()))
+    crm.session.commit()
     inbound_processing.work_off(int(key or 0))
-    assert event(world, key).state == "failed" and PEER not in event(world, key).request_sealed
-    inbound_events.dismiss(world.session, event(world, key), Stamp(world.people["root"].id, now()))
-    assert event(world, key).state == "dismissed"
+    assert event(crm, key).state == "failed" and PEER not in event(crm, key).request_sealed
+    inbound_events.dismiss(crm.session, event(crm, key), Stamp(crm.people["root"].id, now()))
+    assert event(crm, key).state == "dismissed"
 
 
-def test_a_state_of_somebody_elses_message_is_ignored_in_the_end(world: World, account: Any) -> None:
-    key = report(world, account, state_of("ZZ", "delivered"))
+def test_a_state_of_somebody_elses_message_is_ignored_in_the_end(crm: Crm, account: Any) -> None:
+    key = report(crm, account, state_of("ZZ", "delivered"))
     for _each in range(9):
-        world.session.execute(update(InboundEvent).values(next_try_on=now()))
-        world.session.commit()
+        crm.session.execute(update(InboundEvent).values(next_try_on=now()))
+        crm.session.commit()
         inbound_processing.work_off(int(key or 0))
-    assert event(world, key).state == "done" and "ignored" in str(event(world, key).summary)
+    assert event(crm, key).state == "done" and "ignored" in str(event(crm, key).summary)
 
 
 # --- WhatsApp
@@ -517,19 +515,19 @@ def template(session: Session, **more: Any) -> MessageTemplate:
     return made
 
 
-def test_after_a_day_only_a_template_is_sent(world: World, account: Any, carrier: Any) -> None:
-    report(world, account, said("Hi", channel="whatsapp"))
+def test_after_a_day_only_a_template_is_sent(crm: Crm, account: Any, carrier: Any) -> None:
+    report(crm, account, said("Hi", channel="whatsapp"))
     run_calls()
-    assert send(world, channel="whatsapp")
-    world.session.execute(update(Conversation).values(last_inbound_on=now() - timedelta(hours=25)))
-    world.session.commit()
+    assert send(crm, channel="whatsapp")
+    crm.session.execute(update(Conversation).values(last_inbound_on=now() - timedelta(hours=25)))
+    crm.session.commit()
     with pytest.raises(RuleBroken, match="24 hours") as refused:
-        send(world, channel="whatsapp")
-    world.session.rollback()
+        send(crm, channel="whatsapp")
+    crm.session.rollback()
     assert list(refused.value.errors) == ["template"]
-    made = template(world.session)
-    key = send(world, channel="whatsapp", body="", template=made, variables={"1": "Asha", "2": "KYC"})
+    made = template(crm.session)
+    key = send(crm, channel="whatsapp", body="", template=made, variables={"1": "Asha", "2": "KYC"})
     run_calls()
     given = carrier.accepted[-1]
-    assert given.text == "Dear Asha, KYC" == row(world, key).body and given.template is not None
+    assert given.text == "Dear Asha, KYC" == row(crm, key).body and given.template is not None
     assert (given.template.name, given.template.variables) == ("hello", ("Asha", "KYC"))

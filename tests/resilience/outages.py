@@ -40,7 +40,7 @@ class Seen:
 
 
 def of_mariadb(server: MariaDB, ground: Ground, tasks: int) -> Seen:
-    """Kill -9 of mariadbd amid a pass, with people at the doors, and start it again."""
+    """Kill -9 of mariadbd amid a pass, with people at the endpoints, and start it again."""
     seen, laid = Seen(), ground.lay(tasks, OVERDUE)
     with (
         LiveServer(ground.folder / "web", **ground.settings) as web,
@@ -60,7 +60,7 @@ def _break(server: MariaDB, ground: Ground, web: LiveServer, seen: Seen) -> None
     server.kill()
     seen.meanwhile = [knock() for knock in everywhere]
     server.start()
-    ground.world.engine.dispose()
+    ground.crm.engine.dispose()
     back = time.monotonic()
     eventually(lambda: everywhere[0]().status == 200, "the web does not come back")
     seen.web_seconds = time.monotonic() - back
@@ -102,7 +102,7 @@ def _left_hanging(seen: Seen) -> list[str]:
     return [f"somebody waited {reply.seconds:.0f} seconds for {reply.status}" for reply in slow]
 
 
-# --- people at the doors
+# --- people at the endpoints
 
 
 def moved(ground: Ground) -> int:
@@ -113,7 +113,7 @@ def moved(ground: Ground) -> int:
 def knocks(ground: Ground, port: int) -> list[Callable[[], Reply]]:
     """A list over REST, a save, two pages, and the form of the sign-in."""
     cookie = {"Cookie": ground.cookie("ana")}
-    stranger = ground.world.door(None)
+    stranger = ground.crm.client(None)
     lead, nobody = ground.rows(select(func.min(Lead.id)))[0], f"csrf_token={stranger.token}&username=x&password=y"
     form = {"Content_Type": "application/x-www-form-urlencoded", "Cookie": ground.cookie(None)}
     return [
@@ -164,8 +164,8 @@ def lost(ground: Ground, told: list[int]) -> list[str]:
 
 
 def give(ground: Ground, port: int, who: str) -> float:
-    """A lead is handed to this person through the door of REST; answers the moment of the answer."""
-    lead = ground.world.make.lead("ana").id
+    """A lead is handed to this person over REST; answers the moment of the answer."""
+    lead = ground.crm.make.lead("ana").id
     reply = ask(port, "root", "POST", f"/api/v1/lead/{lead}/assign", {"assign_to": who})
     assert reply.status == 200, reply
     return time.monotonic()

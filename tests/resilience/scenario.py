@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from app import access, create_app
 from app.models import Assignment, Lead, LeadStatus, OfficeRange, Task
-from tests.app_fixtures import FIELD_KEY, SECRET_KEY, World, settings_for, settle
+from tests.app_fixtures import FIELD_KEY, SECRET_KEY, Crm, settings_for, settle
 
 #: Sellers besides ana and ben.
 MORE = ("carl", "dora", "egon", "fay", "gita", "hari")
@@ -27,7 +27,7 @@ class Ground:
 
     url: str
     folder: Path
-    world: World
+    crm: Crm
 
     @property
     def settings(self) -> dict[str, str]:
@@ -37,28 +37,28 @@ class Ground:
     @property
     def name(self) -> str:
         """The database's name."""
-        return str(self.world.engine.url.database)
+        return str(self.crm.engine.url.database)
 
     @property
     def ana(self) -> int:
         """Her id."""
-        return self.world.people["ana"].id
+        return self.crm.people["ana"].id
 
     @property
     def sellers(self) -> list[int]:
         """Ids of the seven who take what ana leaves: ben and six more."""
-        return [self.world.people[name].id for name in ("ben", *MORE)]
+        return [self.crm.people[name].id for name in ("ben", *MORE)]
 
     def cookie(self, name: str | None) -> str:
         """The header of somebody's signed-in browser; None = a stranger's."""
-        browser, key = self.world.door(name).browser, str(self.world.app.config["SESSION_COOKIE_NAME"])
+        browser, key = self.crm.client(name).browser, str(self.crm.app.config["SESSION_COOKIE_NAME"])
         return f"{key}={browser.get_cookie(key).value}"
 
     def lay(self, count: int, due: timedelta, owners: list[int] | None = None) -> list[int]:
         """So many leads with one task each, due at now + `due`, of ana or of these in turn; answers the tasks' ids."""
-        now, people, held = datetime.now(UTC), owners or [self.ana], self.world.session
+        now, people, held = datetime.now(UTC), owners or [self.ana], self.crm.session
         status = held.scalars(select(LeadStatus.id).where(LeadStatus.meaning == "working")).first()
-        first = self.world.count(Lead)
+        first = self.crm.count(Lead)
         rows = [_lead(first + n, people[n % len(people)], status, now) for n in range(count)]
         held.execute(insert(Lead.__table__), rows)
         query = select(Lead.id, Lead.assignee_id).where(Lead.number >= rows[0]["number"], Lead.number.like("PROOF-%"))
@@ -70,13 +70,13 @@ class Ground:
 
     def rows(self, query: Any) -> list[Any]:
         """What a query finds now, twins included; rows of one column as values."""
-        with Session(self.world.engine) as session, access.as_system(session):
+        with Session(self.crm.engine) as session, access.as_system(session):
             found = session.execute(query).all()
         return [row[0] if len(row) == 1 else tuple(row) for row in found]
 
     def close(self) -> None:
         """Give the connections back."""
-        self.world.close()
+        self.crm.close()
 
 
 def _lead(n: int, user: int, status: int | None, now: datetime) -> dict[str, object]:
@@ -131,9 +131,9 @@ def settled(url: str, folder: Path, empty: bool = True) -> Iterator[Ground]:
     app = create_app(settings_for(folder / "instance", CRM_DATABASE_URL=url), TESTING=True)
     if empty:
         settle(app)
-    ground = Ground(url, folder, World(app))
-    ground.world.session.execute(delete(OfficeRange))
+    ground = Ground(url, folder, Crm(app))
+    ground.crm.session.execute(delete(OfficeRange))
     for name in MORE:
-        ground.world.make.user(name, "Sales User", "mia")
+        ground.crm.make.user(name, "Sales User", "mia")
     yield ground
     ground.close()

@@ -51,8 +51,8 @@ def test_the_outbox_is_drained_when_redis_is_back(redis_server: Redis, field: Gr
 
 def _account(field: Ground) -> int:
     wanted = AccountSettings("Line", {})
-    kind, session = registry.KINDS["console"], field.world.session
-    made = channel_accounts.create(session, kind, wanted, Stamp(None, datetime.now(UTC)), field.world.vault)
+    kind, session = registry.KINDS["console"], field.crm.session
+    made = channel_accounts.create(session, kind, wanted, Stamp(None, datetime.now(UTC)), field.crm.vault)
     session.add(BusinessSetting(key="quiet_hours", value="00:00-00:00"))
     session.commit()
     return int(made.id)
@@ -64,8 +64,8 @@ def _write(field: Ground, account: int) -> None:
     row = {"channel": "sms", "direction": "out", "body": "Namaste", "state": "queued", "purpose": "service"}
     row |= {"tries": 0, "asks": 0, "native": {}, "account_id": account, "due_on": now, "created_on": now}
     rows = [row | {"changed_on": now, "peer": f"+9197{n:07d}5"} for n in range(WAITING)]
-    field.world.session.execute(insert(Message.__table__), rows)
-    field.world.session.commit()
+    field.crm.session.execute(insert(Message.__table__), rows)
+    field.crm.session.commit()
 
 
 def _left(field: Ground) -> int:

@@ -1,4 +1,4 @@
-"""Many people at the same door at the same moment: turns stay even, one decider wins, no save is lost."""
+"""Many people at the same endpoint at the same moment: turns stay even, one decider wins, no save is lost."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ THREADS, SAVES = 20, 10
 
 def test_fifty_assignments_at_once_spread_evenly_over_seven(hall: Hall) -> None:
     field, before = hall.field, hall.field.rows(select(RoundRobin.turns))
-    leads = [field.world.make.lead("mia").id for _ in range(50)]
-    field.world.session.execute(update(User).where(User.id == field.ana).values(available=False))
-    field.world.session.commit()
+    leads = [field.crm.make.lead("mia").id for _ in range(50)]
+    field.crm.session.execute(update(User).where(User.id == field.ana).values(available=False))
+    field.crm.session.commit()
     wish = {"assign_to_role": "Sales User"}
     replies = at_once([partial(ask, hall.port, "root", "POST", f"/api/v1/lead/{key}/assign", wish) for key in leads])
     assert {reply.status for reply in replies} == {200}, [reply for reply in replies if reply.status != 200]
@@ -37,8 +37,8 @@ def test_fifty_assignments_at_once_spread_evenly_over_seven(hall: Hall) -> None:
 def test_of_two_who_decide_at_the_same_moment_exactly_one_wins(hall: Hall, second: str) -> None:
     field = hall.field
     for _ in range(10):
-        lead = field.world.make.lead("ana")
-        request = field.world.make.request(lead, "ben")
+        lead = field.crm.make.lead("ana")
+        request = field.crm.make.request(lead, "ben")
         first, other = at_once(
             [
                 partial(decide, hall.port, "max", request.id, "Approved"),
@@ -49,7 +49,7 @@ def test_of_two_who_decide_at_the_same_moment_exactly_one_wins(hall: Hall, secon
         assert "already decided this request" in (first if first.status == 409 else other).sentence
         by_request = select(Assignment.user_id).where(Assignment.lead_id == lead.id, Assignment.reason == "request")
         approved = first.status == 200 or second == "Approved"
-        assert field.rows(by_request) == ([field.world.people["ben"].id] if approved else [])
+        assert field.rows(by_request) == ([field.crm.people["ben"].id] if approved else [])
 
 
 def decide(port: int, who: str, key: int, status: str) -> Reply:
@@ -58,7 +58,7 @@ def decide(port: int, who: str, key: int, status: str) -> Reply:
 
 
 def test_of_two_hundred_saves_at_once_none_is_lost_and_none_is_overwritten(hall: Hall) -> None:
-    field, lead = hall.field, hall.field.world.make.lead("ana")
+    field, lead = hall.field, hall.field.crm.make.lead("ana")
     before = lead.version
     tries = at_once([partial(save_often, hall.port, lead.id, n) for n in range(THREADS)])
     replies = [reply for several in tries for reply in several]
@@ -109,7 +109,7 @@ def spelled(mobile: str, n: int) -> str:
 
 
 @pytest.mark.parametrize(
-    "door, who, good",
+    "client, who, good",
     [
         (new_customer, "root", 1),
         (new_document, "root", 1),
@@ -117,11 +117,11 @@ def spelled(mobile: str, n: int) -> str:
         (new_ticket, "root", WRITERS),
     ],
 )
-def test_of_many_who_create_a_customer_with_one_number_one_wins(hall: Hall, door: Any, who: str, good: int) -> None:
+def test_of_many_who_create_a_customer_with_one_number_one_wins(hall: Hall, client: Any, who: str, good: int) -> None:
     field = hall.field
     for _ in range(3):
-        mobile = field.world.make.mobile()
-        replies = at_once([partial(door, hall.port, who, n, mobile=spelled(mobile, n)) for n in range(WRITERS)])
+        mobile = field.crm.make.mobile()
+        replies = at_once([partial(client, hall.port, who, n, mobile=spelled(mobile, n)) for n in range(WRITERS)])
         made = field.rows(select(Customer.id).where(Customer.mobile_e164 == f"+91{mobile}"))
         assert len(made) == 1, replies
         assert sorted({reply.status for reply in replies}) in ([200, 409], [200, 417], [201], [201, 422]), replies
@@ -129,12 +129,12 @@ def test_of_many_who_create_a_customer_with_one_number_one_wins(hall: Hall, door
         if good == WRITERS:  # the others join
             found = field.rows(select(Ticket.customer_id).where(Ticket.customer_id == made[0]))
             assert len(found) == WRITERS
-        elif door is new_customer:
+        elif client is new_customer:
             assert {reply.sentence.split()[0] for reply in replies if reply.status == 422} == {"Customer"}
 
 
 def test_an_alternative_number_a_pan_and_an_aadhaar_have_one_holder_too(hall: Hall) -> None:
-    field, make = hall.field, hall.field.world.make
+    field, make = hall.field, hall.field.crm.make
     for n, (name, value) in enumerate((("pan", "QWERT1234Z"), ("aadhaar", "234123412346"), ("alternative_mobile", ""))):
         given = {name: value or make.mobile()}
         acts = [
@@ -149,13 +149,13 @@ def test_an_alternative_number_a_pan_and_an_aadhaar_have_one_holder_too(hall: Ha
         for n in range(WRITERS)
     ]
     assert Counter(reply.status for reply in at_once(acts)) == {201: 1, 422: WRITERS - 1}
-    assert field.world.count(Customer, Customer.first_name == "Writer 0") >= 0
+    assert field.crm.count(Customer, Customer.first_name == "Writer 0") >= 0
 
 
 def test_of_many_accounts_opened_at_once_for_one_number_all_join_one_customer(hall: Hall) -> None:
     field = hall.field
-    mobile = field.world.make.mobile()
-    leads = [field.world.make.lead(who, mobile=mobile) for who in ("ana", "ben", *MORE)]
+    mobile = field.crm.make.mobile()
+    leads = [field.crm.make.lead(who, mobile=mobile) for who in ("ana", "ben", *MORE)]
 
     def open_account(n: int, lead: Any) -> Reply:
         wish = {"status": "Account Opened", "client_id": f"PAR{mobile[-4:]}{n}"}
@@ -169,7 +169,7 @@ def test_of_many_accounts_opened_at_once_for_one_number_all_join_one_customer(ha
 
 
 def test_changes_to_one_number_at_once_leave_one_holder(hall: Hall) -> None:
-    make, number = hall.field.world.make, hall.field.world.make.mobile()
+    make, number = hall.field.crm.make, hall.field.crm.make.mobile()
     people = [make.customer("ana") for _ in range(WRITERS)]
     acts = [partial(ask, hall.port, "root", "PUT", f"/api/v1/customer/{row.id}", {"mobile": number}) for row in people]
     replies = at_once(acts)

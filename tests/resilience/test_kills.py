@@ -32,12 +32,12 @@ def test_also_where_all_lead_at_once_nothing_happens_twice(mariadb_server: Datab
 
 
 def test_the_verdict_finds_what_is_missing_doubled_or_uneven(field: Ground) -> None:
-    tasks, world = field.lay(2, kill_run.OVERDUE), field.world
+    tasks, crm = field.lay(2, kill_run.OVERDUE), field.crm
     lead = field.rows(select(Task.lead_id).where(Task.id == tasks[0]))[0]
     twin = {"lead_id": lead, "started_on": NOW, "reason": "overdue", "decision": {}, "user_id": field.sellers[0]}
-    world.session.execute(insert(Assignment.__table__), [twin, twin])
-    world.session.execute(update(Task).where(Task.id == tasks[0]).values(tried=[7, 7]))
-    world.session.commit()
+    crm.session.execute(insert(Assignment.__table__), [twin, twin])
+    crm.session.execute(update(Task).where(Task.id == tasks[0]).values(tried=[7, 7]))
+    crm.session.commit()
     said = " ".join(invariants.of_reassignment(field, tasks, field.ana, field.sellers))
     faults = (f"lead {lead} is there 2 times", "tried by [7, 7]", "task_taken", "is missing", "the shares", "turns")
     assert [fault for fault in faults if fault not in said] == []

@@ -32,13 +32,13 @@ def test_a_commit_through_one_worker_rings_on_both(hall: Hall, sockets: list[Wir
 def test_a_commit_of_a_process_that_serves_nobody_rings_on_both(hall: Hall, sockets: list[Wire]) -> None:
     since = time.monotonic()
     with outsider(hall.field, CRM_REDIS_URL=hall.redis.url) as outside:
-        outside.give(hall.field.world.make.lead("ana").id, hall.field.world.people["ben"].id)
+        outside.give(hall.field.crm.make.lead("ana").id, hall.field.crm.people["ben"].id)
         for each in sockets:
             each.await_event("bell", since)
 
 
 def test_a_page_open_on_another_worker_hears_that_its_record_changed(hall: Hall, sockets: list[Wire]) -> None:
-    lead = hall.field.world.make.lead("ben")
+    lead = hall.field.crm.make.lead("ben")
     for each in sockets:
         each.watch("lead", lead.id)
     tries = iter(range(100))

@@ -43,13 +43,13 @@ def timed(call: Any) -> tuple[int, float, requests.Response]:
 
 
 def knocks(url: str) -> list[Any]:
-    """Every door of sign-in, and a key at both APIs."""
-    key, door = {"Authorization": "token keyana:secret-ana"}, partial(requests.request, timeout=100)
+    """Every endpoint of sign-in, and a key at both APIs."""
+    key, client = {"Authorization": "token keyana:secret-ana"}, partial(requests.request, timeout=100)
     return [
-        partial(door, "POST", f"{url}/api/v1/security/login", json=WHO),
-        partial(door, "POST", f"{url}/api/method/login", data={"usr": "ana", "pwd": "wrong"}),
-        partial(door, "GET", f"{url}/api/v1/lead/", headers=key),
-        partial(door, "GET", f"{url}/api/resource/CRM Lead", headers=key),
+        partial(client, "POST", f"{url}/api/v1/security/login", json=WHO),
+        partial(client, "POST", f"{url}/api/method/login", data={"usr": "ana", "pwd": "wrong"}),
+        partial(client, "GET", f"{url}/api/v1/lead/", headers=key),
+        partial(client, "GET", f"{url}/api/resource/CRM Lead", headers=key),
     ]
 
 

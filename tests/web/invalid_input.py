@@ -21,7 +21,7 @@ from app import access, create_app
 from app.domain import notices
 from app.extensions import db
 from app.models import ExportRun, Lead, Notification
-from tests.app_fixtures import World, settings_for
+from tests.app_fixtures import Crm, settings_for
 from tests.app_pool import FAKE_HASH
 from tests.factories import NOW
 
@@ -166,36 +166,36 @@ def spare_app(settled: Path, folder: Path) -> Iterator[Flask]:
 
 
 @contextmanager
-def spare_world(settled: Path, folder: Path) -> Iterator[World]:
-    """A World that tests may leave changed."""
+def spare_world(settled: Path, folder: Path) -> Iterator[Crm]:
+    """A CRM that tests may leave changed."""
     with spare_app(settled, folder) as app:
-        world = World(app)
-        yield world
-        world.close()
+        crm = Crm(app)
+        yield crm
+        crm.close()
 
 
 class Hostile:
-    """A World with one record of each kind, and the admin's client with checks on every response."""
+    """A Crm with one record of each kind, and the admin's client with checks on every response."""
 
-    def __init__(self, world: World) -> None:
-        self.world, self.door = world, world.door("root")
-        self._watch = CommitWatch(world)
+    def __init__(self, crm: Crm) -> None:
+        self.crm, self.client = crm, crm.client("root")
+        self._watch = CommitWatch(crm)
         self._seen: dict[Any, Any] = {}
         self.records: dict[str, int] = defaultdict(lambda: 1)  # picklists have the rows of the migrations
         for name, body in VALID_BODIES.items():  # on MariaDB, ids do not start with 1 again
             parents = {key: self.records[key] for key in ("lead", "ticket", "customer") if body.get(key) == 1}
             self.records[name] = self._make(name, body | parents)
-        self.records |= {"notification": self._make_notice(), "user": world.people["ana"].id}
+        self.records |= {"notification": self._make_notice(), "user": crm.people["ana"].id}
         self.records["export"] = self._make_export()
 
     def _make(self, resource: str, body: dict[str, Any]) -> int:
-        answer = self.door.rest("POST", f"{resource}/", json=body)
+        answer = self.client.rest("POST", f"{resource}/", json=body)
         assert answer.status_code == 201, (resource, answer.text)
         return int(answer.json["id"])
 
     def _make_export(self) -> int:
-        session = self.world.session
-        run = ExportRun(kind="lead", outcome="done", created_by_id=self.world.people["root"].id)
+        session = self.crm.session
+        run = ExportRun(kind="lead", outcome="done", created_by_id=self.crm.people["root"].id)
         run.created_on = run.changed_on = NOW
         session.add(run)
         session.flush()
@@ -204,7 +204,7 @@ class Hostile:
         return key
 
     def _make_notice(self) -> int:
-        session, root = self.world.session, self.world.people["root"].id
+        session, root = self.crm.session, self.crm.people["root"].id
         notices.notify(
             session,
             notices.NoticeEvent(
@@ -222,7 +222,7 @@ class Hostile:
         asked = f"{method} {path[:300]} {(body or b'')[:300]!r}"
         kind = {} if body is None else {"content_type": "application/json"}
         with raising_server_errors(asked):
-            answer = self.door.rest(method, f"/api/v1/{path}", data=body, **kind | more)
+            answer = self.client.rest(method, f"/api/v1/{path}", data=body, **kind | more)
         assert_no_leak(answer, asked)
         assert_json(answer, asked)
         return answer
@@ -231,7 +231,7 @@ class Hostile:
         """Request a page or submit a form."""
         asked = f"{path[:300]} {str(form)[:300]}"
         with raising_server_errors(asked):
-            answer = self.door.screen(path) if form is None else self.door.form(path, form)
+            answer = self.client.screen(path) if form is None else self.client.form(path, form)
         assert_no_leak(answer, asked)
         return answer
 
@@ -250,7 +250,7 @@ class Hostile:
         if self._watch.has_commits():
             self._seen.clear()
         if query not in self._seen:
-            with self.world.engine.connect() as connection:
+            with self.crm.engine.connect() as connection:
                 self._seen[query] = list(map(tuple, connection.execute(text(query))))
         return self._seen[query]  # type: ignore[no-any-return]
 
@@ -258,11 +258,11 @@ class Hostile:
 class CommitWatch:
     """Tells whether anybody committed a change to a database."""
 
-    def __init__(self, world: World) -> None:
+    def __init__(self, crm: Crm) -> None:
         self._version: int | None = None
         self._connection: Any = None
-        if world.engine.dialect.name == "sqlite":
-            self._connection = world.until_closed(world.engine.raw_connection())
+        if crm.engine.dialect.name == "sqlite":
+            self._connection = crm.until_closed(crm.engine.raw_connection())
 
     def has_commits(self) -> bool:
         """Whether there were commits since the last question; on MariaDB, which does not tell: always."""

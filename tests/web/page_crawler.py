@@ -9,7 +9,7 @@ from urllib.parse import urljoin, urlsplit
 
 from werkzeug.exceptions import HTTPException
 
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 #: Attributes by which pages fetch their parts.
 _FETCHED = ("hx-get", "data-lookup", "data-url", "data-bell-url", "data-board-url", "data-part-url")
@@ -27,10 +27,10 @@ class _Links(HTMLParser):
         self.found += [value for name, value in attrs if value and name in (*names, *_FETCHED)]
 
 
-def crawl(world: World, who: str, most: int) -> list[str]:
+def crawl(crm: Crm, who: str, most: int) -> list[str]:
     """Up to so many addresses that the person can open, beginning with all that take no arguments."""
-    door, adapter = world.door(who), world.app.url_map.bind("localhost")
-    rules = [rule for rule in world.app.url_map.iter_rules() if "GET" in rule.methods and not rule.arguments]
+    client, adapter = crm.client(who), crm.app.url_map.bind("localhost")
+    rules = [rule for rule in crm.app.url_map.iter_rules() if "GET" in rule.methods and not rule.arguments]
     todo, seen, opened, per_rule = sorted(rule.rule for rule in rules), set[str](), [], Counter[str]()
     while todo and len(opened) < most:
         address = todo.pop(0).partition("#")[0]
@@ -38,7 +38,7 @@ def crawl(world: World, who: str, most: int) -> list[str]:
         if address in seen or not rule or per_rule[rule] >= MOST_OF_A_RULE:
             continue
         seen.add(address)
-        answer = door.screen(address)
+        answer = client.screen(address)
         if answer.status_code != 200 or answer.mimetype != "text/html":
             continue
         opened.append(address)

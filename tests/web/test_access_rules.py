@@ -16,7 +16,7 @@ from app import access
 from app.domain.base import Record, Stamp
 from app.domain.settings import LeadStatus
 from app.models import Activity, AssignmentRequest, CallLog, Customer, Delivery, Lead, Notification, Task, User
-from tests.app_fixtures import KINDS, World
+from tests.app_fixtures import KINDS, Crm
 from tests.factories import NOW
 
 EVERYBODY = ("ana", "ben", "mia", "max", "cleo", "sam", "rhea", "root")
@@ -51,19 +51,19 @@ REFUSED = (403, 404, 405)
 class Samples:
     """One record of every kind: Ana's, and a ticket of Cleo's."""
 
-    world: World
+    crm: Crm
     rows: dict[str, Any]
 
     def everything(self) -> dict[str, list[Any]]:
         """All rows under access rules, except sign-ins and audit."""
         names = [r.__tablename__ for r in access.RULES if r.__tablename__ not in ("sign_in", "audit_entry")]
-        with self.world.engine.connect() as raw:
+        with self.crm.engine.connect() as raw:
             return {name: raw.exec_driver_sql(f"SELECT * FROM {name}").all() for name in names}  # noqa: S608
 
 
 @pytest.fixture
-def samples(world: World) -> Samples:
-    make = world.make
+def samples(crm: Crm) -> Samples:
+    make = crm.make
     lead = make.lead("ana", email="ravi@example.in")
     rows = {
         "lead": lead,
@@ -75,7 +75,7 @@ def samples(world: World) -> Samples:
         "ticket": make.ticket("cleo"),
     }
     make.user("dev", "Support User")
-    return Samples(world, rows)
+    return Samples(crm, rows)
 
 
 def urls_of(row: Any) -> tuple[str, str, str]:
@@ -87,18 +87,18 @@ def urls_of(row: Any) -> tuple[str, str, str]:
 # --- who sees what
 
 
-def endpoints_that_show(door: Any, row: Any) -> dict[str, bool]:
+def endpoints_that_show(client: Any, row: Any) -> dict[str, bool]:
     """Endpoint -> whether it shows the row to the user."""
     kind, base, link = urls_of(row)
-    listed, found = door.rest("GET", f"{kind}/").get_json(), door.screen(f"{base}/lookup")
+    listed, found = client.rest("GET", f"{kind}/").get_json(), client.screen(f"{base}/lookup")
     hits = found.get_json()["results"] if found.status_code == 200 else []
     return {
-        "get": door.rest("GET", f"{kind}/{row.id}").status_code == 200,
+        "get": client.rest("GET", f"{kind}/{row.id}").status_code == 200,
         "list": row.id in listed.get("ids", ()),
-        "page": door.screen(f"{base}/show/{row.id}").status_code == 200,
-        "permalink": door.screen(link).status_code == 200,
-        "timeline": door.screen(f"{base}/timeline/{row.id}").status_code == 200,
-        "rows": f'"{link}"' in door.screen(f"{base}/").text,
+        "page": client.screen(f"{base}/show/{row.id}").status_code == 200,
+        "permalink": client.screen(link).status_code == 200,
+        "timeline": client.screen(f"{base}/timeline/{row.id}").status_code == 200,
+        "rows": f'"{link}"' in client.screen(f"{base}/").text,
         "lookup": row.id in [hit["value"] for hit in hits],
     }
 
@@ -106,89 +106,89 @@ def endpoints_that_show(door: Any, row: Any) -> dict[str, bool]:
 @pytest.mark.parametrize("kind", SEEN_BY)
 def test_every_endpoint_shows_a_record_to_the_same_users(samples: Samples, kind: str) -> None:
     for name in EVERYBODY:
-        shown = endpoints_that_show(samples.world.door(name), samples.rows[kind])
+        shown = endpoints_that_show(samples.crm.client(name), samples.rows[kind])
         assert shown == dict.fromkeys(shown, name in SEEN_BY[kind]), name
 
 
 def test_support_sees_no_lead_at_any_endpoint(samples: Samples) -> None:
-    cleo, lead = samples.world.door("cleo"), samples.rows["lead"]
+    cleo, lead = samples.crm.client("cleo"), samples.rows["lead"]
     for path in ("/", "/leads/", "/tasks/", "/customers/", "/calls/", "/messages/", "/requests/", "/bell/panel"):
         assert lead.number not in cleo.screen(path).text, path
     for kind in ("lead", "task", "activity", "customer", "call_log", "message", "assignment_request", "notification"):
         assert lead.number not in cleo.rest("GET", f"{kind}/").text, kind
 
 
-def test_support_sees_a_customer_without_its_leads(world: World) -> None:
-    lead = world.make.lead("ana", description="Sales only")
-    customer = world.make.customer("ana")
-    row = world.session.merge(lead)
+def test_support_sees_a_customer_without_its_leads(crm: Crm) -> None:
+    lead = crm.make.lead("ana", description="Sales only")
+    customer = crm.make.customer("ana")
+    row = crm.session.merge(lead)
     row.customer_id = customer.id
-    world.session.commit()
-    world.make.ticket("cleo", customer_id=customer.id)
-    world.door("ana").form(f"/leads/note/{lead.id}", {"body": "He haggles"})
-    cleo = world.door("cleo")
+    crm.session.commit()
+    crm.make.ticket("cleo", customer_id=customer.id)
+    crm.client("ana").form(f"/leads/note/{lead.id}", {"body": "He haggles"})
+    cleo = crm.client("cleo")
     assert cleo.sees(customer)
     for answer in (cleo.rest("GET", "activity/"), cleo.screen(f"/customers/show/{customer.id}")):
         assert lead.number not in answer.text and "haggles" not in answer.text
 
 
-def test_counts_and_deep_pages_cover_visible_rows_only(world: World) -> None:
-    own = [world.make.lead("ana", task={}).id for _ in range(2)]
+def test_counts_and_deep_pages_cover_visible_rows_only(crm: Crm) -> None:
+    own = [crm.make.lead("ana", task={}).id for _ in range(2)]
     for _ in range(3):
-        world.make.lead("ben", task={})
-    ana = world.door("ana")
+        crm.make.lead("ben", task={})
+    ana = crm.client("ana")
     first = ana.rest("GET", "lead/", q={"page_size": 1}).get_json()
     assert (first["count"], first["ids"]) == (2, own[1:])
     assert ana.rest("GET", "lead/", q={"page_size": 1, "page": 450}).get_json()["ids"] == []
     assert ana.rest("GET", "lead/", q={"page_size": 100, "cursor": own[1]}).get_json()["ids"] == own[:1]
 
 
-def test_a_deep_page_contains_visible_rows_only(world: World) -> None:
-    first = world.make.lead("ana", task={})
+def test_a_deep_page_contains_visible_rows_only(crm: Crm) -> None:
+    first = crm.make.lead("ana", task={})
     status = first.status_id
     for n in range(900):
-        who = world.people["ana" if n % 2 else "ben"].id
+        who = crm.people["ana" if n % 2 else "ben"].id
         row = Lead(number=f"L{n:05d}", status_id=status, status_on=first.created_on, version=1, category="Direct")
         row.assignee_id = row.owner_id = who
         row.stamp(Stamp(who, first.created_on))
-        world.session.add(row)
-    world.session.commit()
-    page = world.door("ana").rest("GET", "lead/", q={"page_size": 10, "page": 42}).get_json()
+        crm.session.add(row)
+    crm.session.commit()
+    page = crm.client("ana").rest("GET", "lead/", q={"page_size": 10, "page": 42}).get_json()
     assert len(page["ids"]) == 10 and page["count"] == 451
 
 
 # --- users can't change what they don't see
 
 
-def all_requests(door: Any, row: Any, kind: str, key: int) -> dict[str, Any]:
+def all_requests(client: Any, row: Any, kind: str, key: int) -> dict[str, Any]:
     """Responses to every way to read or change a record by its id."""
     resource, base, _link = urls_of(row)
-    change, me = CHANGE[kind], door.who.id
+    change, me = CHANGE[kind], client.who.id
     status = {"lead": 2, "ticket": 2, "task": "Done", "call": "Failed"}.get(kind, "Approved")
     made = {
-        "get": door.rest("GET", f"{resource}/{key}"),
-        "put": door.rest("PUT", f"{resource}/{key}", change),
-        "delete": door.rest("DELETE", f"{resource}/{key}"),
-        "give": door.rest("POST", f"{resource}/{key}/assign", {"assign_to": me}),
-        "page": door.screen(f"{base}/show/{key}"),
-        "form": door.screen(f"{base}/edit/{key}"),
-        "timeline": door.screen(f"{base}/timeline/{key}"),
-        "save": door.form(f"{base}/edit/{key}", {**change, "version": "1"}),
-        "move": door.form(f"{base}/move/{key}", {"status": status, "task_title": "x"}),
-        "note": door.form(f"{base}/note/{key}", {"body": "I was here"}),
-        "remove": door.form(f"{base}/delete/{key}"),
-        "done": door.form(f"{base}/done/{key}"),
-        "decide": door.form(f"{base}/decide/{key}", {"approve": "1"}),
-        "convert": door.form(f"{base}/convert/{key}"),
-        "assign page": door.screen(f"{base}/assign/{key}"),
-        "assign": door.form(f"{base}/assign/{key}", {"how": "person", "assignee": me}),
-        "by turn": door.form(f"{base}/assign/{key}", {"how": "role", "role": "Sales User"}),
-        "ask": door.form(f"{base}/assign/{key}", {"how": "request", "assignee": me, "reason": "please"}),
+        "get": client.rest("GET", f"{resource}/{key}"),
+        "put": client.rest("PUT", f"{resource}/{key}", change),
+        "delete": client.rest("DELETE", f"{resource}/{key}"),
+        "give": client.rest("POST", f"{resource}/{key}/assign", {"assign_to": me}),
+        "page": client.screen(f"{base}/show/{key}"),
+        "form": client.screen(f"{base}/edit/{key}"),
+        "timeline": client.screen(f"{base}/timeline/{key}"),
+        "save": client.form(f"{base}/edit/{key}", {**change, "version": "1"}),
+        "move": client.form(f"{base}/move/{key}", {"status": status, "task_title": "x"}),
+        "note": client.form(f"{base}/note/{key}", {"body": "I was here"}),
+        "remove": client.form(f"{base}/delete/{key}"),
+        "done": client.form(f"{base}/done/{key}"),
+        "decide": client.form(f"{base}/decide/{key}", {"approve": "1"}),
+        "convert": client.form(f"{base}/convert/{key}"),
+        "assign page": client.screen(f"{base}/assign/{key}"),
+        "assign": client.form(f"{base}/assign/{key}", {"how": "person", "assignee": me}),
+        "by turn": client.form(f"{base}/assign/{key}", {"how": "role", "role": "Sales User"}),
+        "ask": client.form(f"{base}/assign/{key}", {"how": "request", "assignee": me, "reason": "please"}),
     }
     for name in ("assign", "status", "done", "delete"):
         more = {"action": name, "assignee": me, "status": status}
-        door.form(f"{base}/action_post", more | {"rowid": key})
-        door.form(f"{base}/action/{name}/{key}", more)
+        client.form(f"{base}/action_post", more | {"rowid": key})
+        client.form(f"{base}/action/{name}/{key}", more)
     return made
 
 
@@ -200,7 +200,7 @@ def comparable_text(text: str) -> str:
 @pytest.mark.parametrize("kind", SEEN_BY)
 def test_an_invisible_record_behaves_as_missing_at_every_endpoint(samples: Samples, kind: str) -> None:
     row, before = samples.rows[kind], samples.everything()
-    foreign, missing = (all_requests(samples.world.door(OUTSIDER[kind]), row, kind, key) for key in (row.id, MISSING))
+    foreign, missing = (all_requests(samples.crm.client(OUTSIDER[kind]), row, kind, key) for key in (row.id, MISSING))
     for name, answer in foreign.items():
         assert answer.status_code in REFUSED, name
         assert answer.status_code == missing[name].status_code, name
@@ -212,7 +212,7 @@ def test_an_invisible_record_behaves_as_missing_at_every_endpoint(samples: Sampl
 def test_a_manager_of_another_team_can_change_nothing(samples: Samples, kind: str) -> None:
     before = samples.everything()
     for name, answer in all_requests(
-        samples.world.door("max"), samples.rows[kind], kind, samples.rows[kind].id
+        samples.crm.client("max"), samples.rows[kind], kind, samples.rows[kind].id
     ).items():
         assert answer.status_code in REFUSED, name
     assert samples.everything() == before
@@ -220,35 +220,35 @@ def test_a_manager_of_another_team_can_change_nothing(samples: Samples, kind: st
 
 @pytest.mark.parametrize("kind", SEEN_BY)
 def test_compliance_reads_all_and_changes_nothing(samples: Samples, kind: str) -> None:
-    door, row, before = samples.world.door("rhea"), samples.rows[kind], samples.everything()
+    client, row, before = samples.crm.client("rhea"), samples.rows[kind], samples.everything()
     open_to_read = {"get", "page", "timeline", "assign page"}
-    for name, answer in all_requests(door, row, kind, row.id).items():
+    for name, answer in all_requests(client, row, kind, row.id).items():
         expected = (200, 404) if name in open_to_read else (302, *REFUSED)
         assert answer.status_code in expected, name
     for resource in ("lead", "ticket", "customer", "task", "call_log", "message", "activity", "assignment_request"):
-        assert door.rest("POST", f"{resource}/", {}).status_code == 403, resource
+        assert client.rest("POST", f"{resource}/", {}).status_code == 403, resource
     assert samples.everything() == before
 
 
 @pytest.mark.parametrize("kind", SEEN_BY)
 def test_an_anonymous_user_is_sent_to_the_sign_in_page(samples: Samples, kind: str) -> None:
-    door, row, before = samples.world.door(None), samples.rows[kind], samples.everything()
+    client, row, before = samples.crm.client(None), samples.rows[kind], samples.everything()
     resource, base, link = urls_of(row)
-    assert door.rest("GET", f"{resource}/{row.id}").status_code == 401
+    assert client.rest("GET", f"{resource}/{row.id}").status_code == 401
     wrong = {"Authorization": "token a:b"}
-    assert door.rest("PUT", f"{resource}/{row.id}", CHANGE[kind], headers=wrong).status_code in (401, 405)
+    assert client.rest("PUT", f"{resource}/{row.id}", CHANGE[kind], headers=wrong).status_code in (401, 405)
     for path in (link, f"{base}/", f"{base}/lookup"):
-        assert door.screen(path).location.startswith("/login/"), path
-    assert door.form(f"{base}/note/{row.id}", {"body": "hello"}).status_code == 302
+        assert client.screen(path).location.startswith("/login/"), path
+    assert client.form(f"{base}/note/{row.id}", {"body": "hello"}).status_code == 302
     assert samples.everything() == before
 
 
-def test_a_bulk_action_changes_own_rows_and_refuses_others_by_number(world: World, stored: Any) -> None:
-    own, foreign = world.make.lead("ana"), world.make.lead("ben")
-    before, ana = stored(foreign), world.door("ana")
-    move = {"action": "status", "status": world.lead_status["Contacted"], "rowid": [own.id, foreign.id, MISSING]}
+def test_a_bulk_action_changes_own_rows_and_refuses_others_by_number(crm: Crm, stored: Any) -> None:
+    own, foreign = crm.make.lead("ana"), crm.make.lead("ben")
+    before, ana = stored(foreign), crm.client("ana")
+    move = {"action": "status", "status": crm.lead_status["Contacted"], "rowid": [own.id, foreign.id, MISSING]}
     page = ana.form("/leads/action_post", move, follow_redirects=True).text
-    assert stored(own)["status_id"] == world.lead_status["Contacted"]
+    assert stored(own)["status_id"] == crm.lead_status["Contacted"]
     assert stored(foreign) == before and "2 records were not changed: " in page
 
 
@@ -272,7 +272,7 @@ def test_a_bulk_action_changes_own_rows_and_refuses_others_by_number(world: Worl
 def test_nothing_can_be_attached_to_an_invisible_record(
     samples: Samples, resource: str, field: str, values: Any, by: str
 ) -> None:
-    ben, before = samples.world.door("ben"), samples.everything()
+    ben, before = samples.crm.client("ben"), samples.everything()
     answer = ben.rest("POST", f"{resource}/", values | {field: getattr(samples.rows[field], by)})
     assert (answer.status_code, list(answer.get_json()["errors"])) == (422, [field])
     missing = ben.rest("POST", f"{resource}/", values | {field: MISSING})
@@ -299,7 +299,7 @@ def test_no_form_attaches_anything_to_an_invisible_record(samples: Samples, path
     }
     if path == "/tasks/add":
         values["status"] = "Todo"
-    page = samples.world.door("ben").form(path, values)
+    page = samples.crm.client("ben").form(path, values)
     assert page.status_code == 422 and "There is no such record" in page.text
     assert samples.everything() == before
 
@@ -307,25 +307,25 @@ def test_no_form_attaches_anything_to_an_invisible_record(samples: Samples, path
 def test_support_cannot_attach_a_ticket_to_an_invisible_lead(samples: Samples) -> None:
     before = samples.everything()
     values = {"subjects": ["Re-KYC"], "lead": samples.rows["lead"].id}
-    assert samples.world.door("cleo").rest("POST", "ticket/", values).status_code == 422
+    assert samples.crm.client("cleo").rest("POST", "ticket/", values).status_code == 422
     values = {"lead": samples.rows["lead"].number}
-    assert samples.world.door("cleo").rest("PUT", f"ticket/{samples.rows['ticket'].id}", values).status_code == 422
+    assert samples.crm.client("cleo").rest("PUT", f"ticket/{samples.rows['ticket'].id}", values).status_code == 422
     assert samples.everything() == before
 
 
-def test_a_request_about_an_invisible_record_accepts_no_note(world: World) -> None:
-    lead = world.make.lead("ben")
-    asked = world.make.request(lead, "ana", who="ben")
-    ana = world.door("ana")
+def test_a_request_about_an_invisible_record_accepts_no_note(crm: Crm) -> None:
+    lead = crm.make.lead("ben")
+    asked = crm.make.request(lead, "ana", who="ben")
+    ana = crm.client("ana")
     assert ana.sees(asked) and not ana.sees(lead)
     assert ana.form(f"/requests/note/{asked.id}", {"body": "hello"}).status_code == 404
-    assert world.count(Activity, Activity.kind == "note") == 0
+    assert crm.count(Activity, Activity.kind == "note") == 0
 
 
-def test_a_reference_to_an_invisible_record_shows_nothing_of_it(world: World) -> None:
-    lead = world.make.lead("ben")
-    asked = world.make.request(lead, "ana", who="ben")
-    ana = world.door("ana")
+def test_a_reference_to_an_invisible_record_shows_nothing_of_it(crm: Crm) -> None:
+    lead = crm.make.lead("ben")
+    asked = crm.make.request(lead, "ana", who="ben")
+    ana = crm.client("ana")
     assert ana.rest("GET", f"assignment_request/{asked.id}").get_json()["result"]["lead"] is None
     for page in (f"/requests/show/{asked.id}", "/requests/", "/requests/lookup"):
         assert lead.number not in ana.screen(page).text
@@ -334,50 +334,50 @@ def test_a_reference_to_an_invisible_record_shows_nothing_of_it(world: World) ->
 # --- changes of access
 
 
-def test_a_former_assignee_loses_access_at_once(world: World) -> None:
-    lead = world.make.lead("root", assignee_id=world.people["ana"].id)
-    assert world.door("ana").sees(lead)
-    world.make.give(lead, "ben")
-    assert not world.door("ana").sees(lead) and world.door("ben").sees(lead)
+def test_a_former_assignee_loses_access_at_once(crm: Crm) -> None:
+    lead = crm.make.lead("root", assignee_id=crm.people["ana"].id)
+    assert crm.client("ana").sees(lead)
+    crm.make.give(lead, "ben")
+    assert not crm.client("ana").sees(lead) and crm.client("ben").sees(lead)
 
 
-def test_a_delegate_sees_rows_only_during_the_leave(world: World) -> None:
-    lead, now = world.make.lead("ana"), datetime.now(UTC)
-    ana = world.session.get(User, world.people["ana"].id)
+def test_a_delegate_sees_rows_only_during_the_leave(crm: Crm) -> None:
+    lead, now = crm.make.lead("ana"), datetime.now(UTC)
+    ana = crm.session.get(User, crm.people["ana"].id)
     for start, end, sees in ((-2, -1, False), (-1, 1, True), (1, 2, False)):
-        ana.delegate_id = world.people["ben"].id
+        ana.delegate_id = crm.people["ben"].id
         ana.leave_from, ana.leave_to = now + timedelta(days=start), now + timedelta(days=end)
-        world.session.commit()
-        assert world.door("ben").sees(lead) is sees
+        crm.session.commit()
+        assert crm.client("ben").sees(lead) is sees
 
 
-def test_a_managers_access_follows_their_reports(world: World) -> None:
-    lead, ben = world.make.lead("ben"), world.session.get(User, world.people["ben"].id)
+def test_a_managers_access_follows_their_reports(crm: Crm) -> None:
+    lead, ben = crm.make.lead("ben"), crm.session.get(User, crm.people["ben"].id)
     for manager, sees in (("mia", True), ("max", False)):
-        ben.manager_id = world.people[manager].id
-        world.session.commit()
-        assert world.door("mia").sees(lead) is sees
+        ben.manager_id = crm.people[manager].id
+        crm.session.commit()
+        assert crm.client("mia").sees(lead) is sees
 
 
-def test_a_permission_removed_in_the_matrix_takes_effect_at_once(world: World) -> None:
-    lead = world.make.lead("ana")
-    assert world.door("ana").sees(lead)
-    world.make.cell("Sales User", "Leads", "read", "none")
-    assert not world.door("ana").sees(lead)
+def test_a_permission_removed_in_the_matrix_takes_effect_at_once(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    assert crm.client("ana").sees(lead)
+    crm.make.cell("Sales User", "Leads", "read", "none")
+    assert not crm.client("ana").sees(lead)
 
 
-def test_a_deactivated_user_has_no_access(world: World) -> None:
-    lead, ana = world.make.lead("ana"), world.session.get(User, world.people["ana"].id)
+def test_a_deactivated_user_has_no_access(crm: Crm) -> None:
+    lead, ana = crm.make.lead("ana"), crm.session.get(User, crm.people["ana"].id)
     ana.active = False
-    world.session.commit()
-    door = world.door("ana")
-    assert door.rest("GET", f"lead/{lead.id}").status_code == 401
-    assert door.screen(f"/leads/show/{lead.id}").location.startswith("/login/")
+    crm.session.commit()
+    client = crm.client("ana")
+    assert client.rest("GET", f"lead/{lead.id}").status_code == 401
+    assert client.screen(f"/leads/show/{lead.id}").location.startswith("/login/")
 
 
-def test_reading_all_but_assigning_in_the_team_assigns_no_other_lead(world: World, stored: Any) -> None:
-    world.make.cell("Sales Manager", "Leads", "read", "all")
-    lead, mia = world.make.lead("ben"), world.door("mia")
+def test_reading_all_but_assigning_in_the_team_assigns_no_other_lead(crm: Crm, stored: Any) -> None:
+    crm.make.cell("Sales Manager", "Leads", "read", "all")
+    lead, mia = crm.make.lead("ben"), crm.client("mia")
     before = stored(lead)
     assert mia.rest("POST", f"lead/{lead.id}/assign", {"assign_to": "ana"}).status_code == 403
     assert mia.rest("POST", f"lead/{lead.id}/assign", {"assign_to_role": "Sales User"}).status_code == 403
@@ -387,9 +387,9 @@ def test_reading_all_but_assigning_in_the_team_assigns_no_other_lead(world: Worl
     assert stored(lead) == before
 
 
-def test_reading_all_but_writing_own_changes_no_other_lead(world: World, stored: Any) -> None:
-    world.make.cell("Sales User", "Leads", "read", "all")
-    lead, ana = world.make.lead("ben"), world.door("ana")
+def test_reading_all_but_writing_own_changes_no_other_lead(crm: Crm, stored: Any) -> None:
+    crm.make.cell("Sales User", "Leads", "read", "all")
+    lead, ana = crm.make.lead("ben"), crm.client("ana")
     before = stored(lead)
     assert ana.rest("GET", f"lead/{lead.id}").status_code == 200
     for name, answer in all_requests(ana, lead, "lead", lead.id).items():
@@ -399,12 +399,12 @@ def test_reading_all_but_writing_own_changes_no_other_lead(world: World, stored:
 
 
 @pytest.mark.parametrize("kind", ["customer", "task", "call"])
-def test_reading_all_leads_changes_nothing_attached_to_others(world: World, stored: Any, kind: str) -> None:
-    lead, make = world.make.lead("ben"), world.make
+def test_reading_all_leads_changes_nothing_attached_to_others(crm: Crm, stored: Any, kind: str) -> None:
+    lead, make = crm.make.lead("ben"), crm.make
     make.cell("Sales User", "Leads", "read", "all")
     customer = make.customer("ben")
-    world.session.execute(update(Lead).where(Lead.id == lead.id).values(customer_id=customer.id))
-    world.session.commit()
+    crm.session.execute(update(Lead).where(Lead.id == lead.id).values(customer_id=customer.id))
+    crm.session.commit()
     row = (
         customer
         if kind == "customer"
@@ -413,30 +413,30 @@ def test_reading_all_leads_changes_nothing_attached_to_others(world: World, stor
         else (getattr(make, kind)("ben", lead_id=lead.id))
     )
     before = stored(row)
-    for which, answer in all_requests(world.door("ana"), row, kind, row.id).items():
+    for which, answer in all_requests(crm.client("ana"), row, kind, row.id).items():
         assert answer.status_code in REFUSED or which in ("get", "page", "timeline", "note"), which
     assert stored(row) == before
     resource = urls_of(row)[0]
-    assert world.door("ana").rest("GET", f"{resource}/{row.id}").status_code == 200
-    assert world.door("ben").rest("PUT", f"{resource}/{row.id}", CHANGE[kind]).status_code == 200
+    assert crm.client("ana").rest("GET", f"{resource}/{row.id}").status_code == 200
+    assert crm.client("ben").rest("PUT", f"{resource}/{row.id}", CHANGE[kind]).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["lead", "customer"])
 @pytest.mark.parametrize(
     ("module", "said"), [("Notes", "He moves to Pune"), ("Tasks", "Bring the form"), ("Call Logs", "Outgoing call")]
 )
-def test_timelines_omit_entries_of_modules_without_access(world: World, kind: str, module: str, said: str) -> None:
-    lead, make = world.make.lead("ana", mobile="9820055555", task={}), world.make
+def test_timelines_omit_entries_of_modules_without_access(crm: Crm, kind: str, module: str, said: str) -> None:
+    lead, make = crm.make.lead("ana", mobile="9820055555", task={}), crm.make
     about = lead if kind == "lead" else make.customer("ana")
-    door, key = world.door("ana"), {f"{kind}_id": about.id}
-    assert door.form(f"/{kind}s/note/{about.id}", {"body": "He moves to Pune"}).status_code == 302
+    client, key = crm.client("ana"), {f"{kind}_id": about.id}
+    assert client.form(f"/{kind}s/note/{about.id}", {"body": "He moves to Pune"}).status_code == 302
     make.call("ana", **key)
     if kind == "lead":
         make.task(lead, title="Bring the form")
 
     def shown() -> list[bool]:
-        over_rest = door.rest("GET", "activity/", q={"page_size": 100}).text
-        return [said in door.screen(f"/{kind}s/timeline/{about.id}").text, said in over_rest]
+        over_rest = client.rest("GET", "activity/", q={"page_size": 100}).text
+        return [said in client.screen(f"/{kind}s/timeline/{about.id}").text, said in over_rest]
 
     is_there = kind == "lead" or module != "Tasks"
     before = shown()
@@ -449,52 +449,52 @@ def test_timelines_omit_entries_of_modules_without_access(world: World, kind: st
 # --- HEAD
 
 
-def test_head_is_a_get_without_a_body(world: World) -> None:
-    lead, door = world.make.lead("ana", task={}), world.door("ana")
-    call, before = world.make.call("ana", lead_id=lead.id), world.rows(select(Lead.id, Lead.first_name))
+def test_head_is_a_get_without_a_body(crm: Crm) -> None:
+    lead, client = crm.make.lead("ana", task={}), crm.client("ana")
+    call, before = crm.make.call("ana", lead_id=lead.id), crm.rows(select(Lead.id, Lead.first_name))
     typed = {"first_name": "By HEAD", "mobile": "9820066666", "outcome": "By HEAD", "version": "1"}
     for path in ("/leads/add", f"/leads/edit/{lead.id}", f"/calls/outcome/{call.id}", f"/calls/edit/{call.id}"):
         for asked in ({"query_string": typed}, {"data": typed}):
-            answer = door.browser.head(path, **asked)
+            answer = client.browser.head(path, **asked)
             assert (answer.status_code, answer.data) == (200, b""), path
-    assert door.browser.head("/tasks/done/1").status_code == 405
-    assert world.rows(select(Lead.id, Lead.first_name)) == before
-    assert world.rows(select(CallLog.outcome)) == [None]
+    assert client.browser.head("/tasks/done/1").status_code == 405
+    assert crm.rows(select(Lead.id, Lead.first_name)) == before
+    assert crm.rows(select(CallLog.outcome)) == [None]
 
 
-def test_a_lower_case_head_is_treated_as_head(world: World) -> None:
-    cookie = f"crm={world.door('ana').browser.get_cookie('crm').value}"
+def test_a_lower_case_head_is_treated_as_head(crm: Crm) -> None:
+    cookie = f"crm={crm.client('ana').browser.get_cookie('crm').value}"
     asked = EnvironBuilder("/leads/add", query_string={"first_name": "By head", "mobile": "9820066666"}).get_environ()
     heard: list[str] = []
-    answer = world.app.wsgi_app(
+    answer = crm.app.wsgi_app(
         asked | {"REQUEST_METHOD": "head", "HTTP_COOKIE": cookie},
         lambda status, _headers, _exc=None: heard.append(status),
     )
-    assert (heard, list(answer), world.count(Lead)) == (["200 OK"], [], 0)
+    assert (heard, list(answer), crm.count(Lead)) == (["200 OK"], [], 0)
 
 
 # --- a user's own rows
 
 
-def test_notifications_belong_to_their_recipient(world: World, stored: Any) -> None:
-    world.make.give(world.make.lead("ben"), "ana")
-    (notice,) = world.rows(select(Notification).where(Notification.user_id == world.people["ana"].id))
+def test_notifications_belong_to_their_recipient(crm: Crm, stored: Any) -> None:
+    crm.make.give(crm.make.lead("ben"), "ana")
+    (notice,) = crm.rows(select(Notification).where(Notification.user_id == crm.people["ana"].id))
     before = stored(notice)
     for name in ("ben", "mia", "root"):
-        answer = world.door(name).rest("PUT", f"notification/{notice.id}", {"read": True})
+        answer = crm.client(name).rest("PUT", f"notification/{notice.id}", {"read": True})
         assert answer.status_code == 404
-        world.door(name).form(f"/bell/read/{notice.id}")
+        crm.client(name).form(f"/bell/read/{notice.id}")
     assert stored(notice) == before
-    assert world.door("ana").rest("PUT", f"notification/{notice.id}", {"read": True}).status_code == 200
+    assert crm.client("ana").rest("PUT", f"notification/{notice.id}", {"read": True}).status_code == 200
 
 
 def test_timeline_entries_over_rest_are_visible_with_their_record(samples: Samples) -> None:
-    lines = samples.world.rows(select(Activity).where(Activity.lead_id == samples.rows["lead"].id))
+    lines = samples.crm.rows(select(Activity).where(Activity.lead_id == samples.rows["lead"].id))
     for name, sees in (("ana", True), ("mia", True), ("ben", False), ("cleo", False)):
-        door = samples.world.door(name)
-        ids = set(door.rest("GET", "activity/").get_json()["ids"])
+        client = samples.crm.client(name)
+        ids = set(client.rest("GET", "activity/").get_json()["ids"])
         assert {line.id for line in lines} <= ids if sees else not ids & {line.id for line in lines}
-        assert {door.rest("GET", f"activity/{line.id}").status_code for line in lines} == {200 if sees else 404}
+        assert {client.rest("GET", f"activity/{line.id}").status_code for line in lines} == {200 if sees else 404}
 
 
 # --- requests are decided by managers of the requested person
@@ -503,36 +503,36 @@ def test_timeline_entries_over_rest_are_visible_with_their_record(samples: Sampl
 @pytest.mark.parametrize(
     "who, code", [("ana", 403), ("ben", 403), ("max", 404), ("cleo", 403), ("rhea", 403), ("mia", 200), ("root", 200)]
 )
-def test_who_decides_a_request(world: World, stored: Any, who: str, code: int) -> None:
-    world.make.user("asha", "Sales User", "mia")
-    asked = world.make.request(world.make.lead("ana"), "asha")
-    answer = world.door(who).rest("PUT", f"assignment_request/{asked.id}", {"status": "Approved"})
+def test_who_decides_a_request(crm: Crm, stored: Any, who: str, code: int) -> None:
+    crm.make.user("asha", "Sales User", "mia")
+    asked = crm.make.request(crm.make.lead("ana"), "asha")
+    answer = crm.client(who).rest("PUT", f"assignment_request/{asked.id}", {"status": "Approved"})
     assert answer.status_code == code
     assert stored(asked)["status"] == ("Approved" if code == 200 else "Pending")
 
 
-def test_nobody_decides_their_own_request(world: World, stored: Any) -> None:
-    asked = world.make.request(world.make.lead("ana"), "mia")
-    assert world.door("mia").rest("PUT", f"assignment_request/{asked.id}", {"status": "Approved"}).status_code == 403
+def test_nobody_decides_their_own_request(crm: Crm, stored: Any) -> None:
+    asked = crm.make.request(crm.make.lead("ana"), "mia")
+    assert crm.client("mia").rest("PUT", f"assignment_request/{asked.id}", {"status": "Approved"}).status_code == 403
     assert stored(asked)["status"] == "Pending"
 
 
-def test_a_request_is_approved_by_the_button_on_its_page(world: World, stored: Any) -> None:
-    world.make.user("asha", "Sales User", "mia")
-    lead = world.make.lead("ana")
-    asked = world.make.request(lead, "asha")
-    mia = world.door("mia")
+def test_a_request_is_approved_by_the_button_on_its_page(crm: Crm, stored: Any) -> None:
+    crm.make.user("asha", "Sales User", "mia")
+    lead = crm.make.lead("ana")
+    asked = crm.make.request(lead, "asha")
+    mia = crm.client("mia")
     assert f"/requests/decide/{asked.id}?approve=1" in mia.screen(f"/requests/{asked.number}").text
     mia.form(f"/requests/decide/{asked.id}?approve=1")
     assert stored(asked)["status"] == "Approved"
-    assert stored(lead)["assignee_id"] == world.people["asha"].id
+    assert stored(lead)["assignee_id"] == crm.people["asha"].id
 
 
 # --- the session
 
 
 def test_a_session_without_a_user_shows_no_rows(samples: Samples) -> None:
-    with samples.world.as_person(None) as session:
+    with samples.crm.as_person(None) as session:
         for record in access.RULES:
             assert session.scalars(select(record)).unique().all() == [], record
             mapper = record.__mapper__  # by its attribute: a bare column has no rules
@@ -540,19 +540,19 @@ def test_a_session_without_a_user_shows_no_rows(samples: Samples) -> None:
             assert session.execute(select(key)).all() == [], record
 
 
-def test_a_record_without_a_rule_shows_no_rows(world: World) -> None:
+def test_a_record_without_a_rule_shows_no_rows(crm: Crm) -> None:
     class Diary(Record):  # type: ignore[misc]
         __tablename__ = "diary"
         text: Mapped[str] = mapped_column()
 
-    Diary.__table__.create(world.engine)
+    Diary.__table__.create(crm.engine)
     diary = Diary(text="secret")
     diary.stamp(Stamp(None, datetime.now(UTC)))
-    world.session.add(diary)
-    world.session.commit()
+    crm.session.add(diary)
+    crm.session.commit()
     try:
         for name in (None, "ana", "root"):
-            with world.as_person(name) as session:
+            with crm.as_person(name) as session:
                 assert session.scalars(select(Diary)).all() == []
                 assert session.execute(select(Diary.text)).all() == []
                 assert session.scalars(select(Lead).join(Diary, Diary.id == Lead.id, isouter=True)).all() == []
@@ -563,14 +563,14 @@ def test_a_record_without_a_rule_shows_no_rows(world: World) -> None:
         del Record.registry._managers[manager]  # otherwise it stays among the mappers until garbage collection
 
 
-def test_everyone_can_read_masters(world: World) -> None:
-    with world.as_person("cleo") as session:
+def test_everyone_can_read_masters(crm: Crm) -> None:
+    with crm.as_person("cleo") as session:
         assert len(session.scalars(select(LeadStatus)).all()) > 10
 
 
 def test_updates_and_deletes_by_query_reach_visible_rows_only(samples: Samples) -> None:
     before = samples.everything()
-    with samples.world.as_person("ben") as session:
+    with samples.crm.as_person("ben") as session:
         for record in (Lead, Task, Customer, AssignmentRequest):
             session.query(record).update({record.changed_by_id: None}, synchronize_session=False)
             session.query(record).delete(synchronize_session=False)
@@ -578,12 +578,12 @@ def test_updates_and_deletes_by_query_reach_visible_rows_only(samples: Samples) 
     assert samples.everything() == before
 
 
-def test_deliveries_of_other_users_notices_are_hidden(world: World) -> None:
-    told = Notification(event_key="x:1", kind="assigned", user_id=world.people["ana"].id, at=NOW, payload={})
-    world.session.add(told)
-    world.session.flush()
-    world.session.add(Delivery(notification_id=told.id, channel="email", state="queued", at=NOW))
-    world.session.commit()
+def test_deliveries_of_other_users_notices_are_hidden(crm: Crm) -> None:
+    told = Notification(event_key="x:1", kind="assigned", user_id=crm.people["ana"].id, at=NOW, payload={})
+    crm.session.add(told)
+    crm.session.flush()
+    crm.session.add(Delivery(notification_id=told.id, channel="email", state="queued", at=NOW))
+    crm.session.commit()
     for name, seen in (("ana", 1), ("ben", 0), ("mia", 0), ("root", 0)):
-        with world.as_person(name) as session:
+        with crm.as_person(name) as session:
             assert len(session.scalars(select(Delivery)).all()) == seen, name

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app import views
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.web.invalid_input import (
     INVALID_KEYS,
     RAW_VALUES,
@@ -59,9 +59,9 @@ def spread(firsts: Sequence[Any], count: int) -> list[tuple[Any, str]]:
 
 @pytest.fixture(scope="module")
 def hostile(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
-    """One World shared by all tests here; none depends on what another leaves."""
-    with spare_world(settled, tmp_path_factory.mktemp("rude")) as world:
-        yield Hostile(world)
+    """One CRM shared by all tests here; none depends on what another leaves."""
+    with spare_world(settled, tmp_path_factory.mktemp("rude")) as crm:
+        yield Hostile(crm)
 
 
 # --- bodies
@@ -414,7 +414,7 @@ def test_verbs_with_garbage(hostile: Hostile, screen: str) -> None:
 def test_a_form_without_its_token_is_refused(hostile: Hostile, path: str) -> None:
     before = hostile.counts()
     for token in ({}, {"csrf_token": ""}, {"csrf_token": "x" * 100}):
-        answer = hostile.door.browser.post(path, data={"first_name": "Eve", "body": "x", **token})
+        answer = hostile.client.browser.post(path, data={"first_name": "Eve", "body": "x", **token})
         assert_no_leak(answer, path)
         assert answer.status_code == 400 and answer.mimetype == "text/html"
     assert hostile.counts() == before
@@ -435,7 +435,7 @@ def filled(rule: Any, key: str) -> str:
 
 def test_no_url_causes_a_server_error(hostile: Hostile) -> None:
     """Includes FAB's own pages: users, roles, groups, permissions, sign-in."""
-    rules = [rule for rule in hostile.world.app.url_map.iter_rules() if "static" not in rule.endpoint]
+    rules = [rule for rule in hostile.crm.app.url_map.iter_rules() if "static" not in rule.endpoint]
     queries = ("page_X=abc&psize_X=-5&_oc_X=nope&_od_X=up&_flt_0_nope=1", "page=-1&psize=abc", "")
     in_turn = itertools.cycle(queries)
     form = {"action": "nope", "rowid": ["0", "abc", "9" * 20], "name": "\0", "username": "x" * 999}
@@ -451,8 +451,8 @@ def test_no_url_causes_a_server_error(hostile: Hostile) -> None:
 
 
 def test_no_url_causes_a_server_error_for_anonymous_users(hostile: Hostile) -> None:
-    stranger = hostile.world.door(None)
-    for rule in hostile.world.app.url_map.iter_rules():
+    stranger = hostile.crm.client(None)
+    for rule in hostile.crm.app.url_map.iter_rules():
         if "static" in rule.endpoint:
             continue
         for method in sorted(rule.methods - {"OPTIONS", "HEAD"}):
@@ -465,7 +465,7 @@ def test_no_url_causes_a_server_error_for_anonymous_users(hostile: Hostile) -> N
 @pytest.mark.parametrize("path", ["", "nope", "nope/1", "lead/1/2/3", "nope%00", "../etc/passwd", "%ff", "a" * 4000])
 def test_an_unknown_api_url_answers_json(hostile: Hostile, path: str) -> None:
     for method in ("GET", "POST", "PUT", "DELETE", "PATCH"):
-        answer = hostile.door.rest(method, f"/api/v1/{path}")
+        answer = hostile.client.rest(method, f"/api/v1/{path}")
         assert answer.status_code in (400, 404, 405)
         assert_json(answer, path)
 
@@ -473,7 +473,7 @@ def test_an_unknown_api_url_answers_json(hostile: Hostile, path: str) -> None:
 # --- MariaDB, which is stricter in other places
 
 
-def test_mariadb_refuses_without_a_server_error(maria: World) -> None:
+def test_mariadb_refuses_without_a_server_error(maria: Crm) -> None:
     hostile = Hostile(maria)
 
     written = [(resource, verb, field) for resource, verb in WRITTEN for field in fields_of(resource, verb)]
@@ -481,7 +481,7 @@ def test_mariadb_refuses_without_a_server_error(maria: World) -> None:
         write(hostile, resource, verb, body_with(resource, verb, field, raw))
 
 
-def test_mariadb_stores_every_character(maria: World) -> None:
+def test_mariadb_stores_every_character(maria: Crm) -> None:
     hostile = Hostile(maria)
     for name in ("😀 Ünï", "नमस्ते", "\u202eevil", "a" * 80, "😀" * 80):
         answer = hostile.ask(

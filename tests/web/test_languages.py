@@ -23,7 +23,7 @@ from app.web.core.fields import TextField
 from app.web.core.form_fields import run_validators
 from app.web.core.languages import translate_text
 from app.web.records.timeline_folding import _sentence
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.refusal_sentences import ROOT, all_messages, message_args, name_of, refusals_in, sources
 
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?s")
@@ -121,9 +121,9 @@ def test_every_text_of_the_pages_is_translated_into_each_language() -> None:
 # --- the response
 
 
-def refused(world: World, asked: str | None, **body: Any) -> Any:
+def refused(crm: Crm, asked: str | None, **body: Any) -> Any:
     headers = {"Accept-Language": asked} if asked is not None else {}
-    answer = world.door("ana").rest("POST", "lead/", body or {"category": "Direct"}, headers=headers)
+    answer = crm.client("ana").rest("POST", "lead/", body or {"category": "Direct"}, headers=headers)
     assert answer.status_code == 422
     return answer
 
@@ -151,57 +151,57 @@ HINDI = "कृपया लीड का नाम, मोबाइल नं�
         ("hi" * 4000, ENGLISH),
     ],
 )
-def test_a_message_is_in_the_requested_language(world: World, asked: str | None, told: str) -> None:
-    answer = refused(world, asked)
+def test_a_message_is_in_the_requested_language(crm: Crm, asked: str | None, told: str) -> None:
+    answer = refused(crm, asked)
     assert (answer.json["message"], answer.json["errors"]) == (told, {"first_name": [told]})
     assert answer.headers["Content-Language"] == ("hi" if told == HINDI else "en")
 
 
-def test_without_a_requested_language_the_users_own_is_used(world: World) -> None:
-    world.make.user("hari", "Sales User", locale="hi")
-    door = world.door("hari")
-    assert door.rest("POST", "lead/", {"category": "Direct"}).json["message"] == HINDI
-    asked = door.rest("POST", "lead/", {"category": "Direct"}, headers={"Accept-Language": "en"})
+def test_without_a_requested_language_the_users_own_is_used(crm: Crm) -> None:
+    crm.make.user("hari", "Sales User", locale="hi")
+    client = crm.client("hari")
+    assert client.rest("POST", "lead/", {"category": "Direct"}).json["message"] == HINDI
+    asked = client.rest("POST", "lead/", {"category": "Direct"}, headers={"Accept-Language": "en"})
     assert asked.json["message"] == ENGLISH
 
 
-def test_states_of_calls_are_named_in_the_language_of_the_page(world: World) -> None:
-    world.make.user("hari", "Sales User", locale="hi")
-    door = world.door("hari")
-    door.screen("/lang/hi")
-    page = door.screen("/calls/").text
+def test_states_of_calls_are_named_in_the_language_of_the_page(crm: Crm) -> None:
+    crm.make.user("hari", "Sales User", locale="hi")
+    client = crm.client("hari")
+    client.screen("/lang/hi")
+    page = client.screen("/calls/").text
     assert "जवाब नहीं" in page
     assert ">No Answer<" not in page
 
 
-def test_values_are_interpolated_into_the_translation(world: World) -> None:
-    lead = world.make.lead("ana")
+def test_values_are_interpolated_into_the_translation(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
     body, hindi_please = {"status": "Sent to HO"}, {"Accept-Language": "hi"}
-    answer = world.door("ana").rest("PUT", f"lead/{lead.id}", body, headers=hindi_please)
+    answer = crm.client("ana").rest("PUT", f"lead/{lead.id}", body, headers=hindi_please)
     assert answer.json["errors"]["pod_id"] == ["“Sent to HO” के लिए दस्तावेज़ों की POD आईडी ज़रूरी है।"]
 
 
-def test_several_errors_are_in_one_language(world: World) -> None:
-    answer = refused(world, "hi", nickname="Kavi", mobile="12", email="x")
+def test_several_errors_are_in_one_language(crm: Crm) -> None:
+    answer = refused(crm, "hi", nickname="Kavi", mobile="12", email="x")
     assert answer.json["errors"]["nickname"] == ["ऐसा कोई फ़ील्ड नहीं है।"]
     assert all(re.search("[ऀ-ॿ]", each[0]) for each in answer.json["errors"].values())
     assert not re.search("[a-z] [a-z]", answer.json["message"])
 
 
 @pytest.mark.parametrize("path", ["/api/v1/lead/999999", "/api/v1/no_such/", "/api/v1/lead/?q=!", "/api/method/none"])
-def test_every_api_answers_in_hindi(world: World, path: str) -> None:
-    answer = world.door("ana").rest("GET", path, headers={"Accept-Language": "hi"})
+def test_every_api_answers_in_hindi(crm: Crm, path: str) -> None:
+    answer = crm.client("ana").rest("GET", path, headers={"Accept-Language": "hi"})
     told = answer.json.get("message") or answer.json["exception"]
     assert answer.status_code >= 400 and re.search("[ऀ-ॿ]", told)
 
 
-def test_an_anonymous_request_is_refused_in_hindi(world: World) -> None:
-    answer = world.door(None).rest("GET", "lead/", headers={"Accept-Language": "hi"})
+def test_an_anonymous_request_is_refused_in_hindi(crm: Crm) -> None:
+    answer = crm.client(None).rest("GET", "lead/", headers={"Accept-Language": "hi"})
     assert answer.status_code == 401 and re.search("[ऀ-ॿ]", answer.json["message"])
 
 
-def test_pages_do_not_change_their_language_with_the_header(world: World) -> None:
-    page = world.door("ana").screen("/leads/show/999999", headers={"Accept-Language": "hi"})
+def test_pages_do_not_change_their_language_with_the_header(crm: Crm) -> None:
+    page = crm.client("ana").screen("/leads/show/999999", headers={"Accept-Language": "hi"})
     assert page.status_code == 404 and "This record doesn&#39;t exist" in page.text
 
 
@@ -217,8 +217,8 @@ def test_a_sentence_is_its_english_text() -> None:
     assert translatable("100 % of them.") == "100 % of them."
 
 
-def test_a_sentence_inside_a_sentence_is_translated_too(world: World) -> None:
-    with world.app.test_request_context("/api/v1/lead/", headers={"Accept-Language": "hi"}):
+def test_a_sentence_inside_a_sentence_is_translated_too(crm: Crm) -> None:
+    with crm.app.test_request_context("/api/v1/lead/", headers={"Accept-Language": "hi"}):
         assert translate_text(
             translatable(
                 "%(name)s is %(why)s and can't take new work now. %(advice)s",

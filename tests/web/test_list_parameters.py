@@ -17,7 +17,7 @@ from markupsafe import escape
 
 from app import views
 from app.web.core.fab_access import MAX_HEADER_SENTENCE, sentence_header
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.factories import NOW
 from tests.web.invalid_input import Hostile, spare_world
 
@@ -27,12 +27,12 @@ SCREENS = {each.route_base: each for each in views.SCREENS}
 
 @pytest.fixture(scope="module")
 def hostile(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
-    with spare_world(settled, tmp_path_factory.mktemp("lists")) as world:
-        made = Hostile(world)
+    with spare_world(settled, tmp_path_factory.mktemp("lists")) as crm:
+        made = Hostile(crm)
         for n in range(3):
-            lead = world.make.lead("ana", last_name=None if n else "Zed", next_follow_up_on=NOW if n == 1 else None)
-            world.make.ticket("cleo", description="x" if n else None)
-            world.make.task(lead, "ana")
+            lead = crm.make.lead("ana", last_name=None if n else "Zed", next_follow_up_on=NOW if n == 1 else None)
+            crm.make.ticket("cleo", description="x" if n else None)
+            crm.make.task(lead, "ana")
         yield made
 
 
@@ -67,11 +67,11 @@ def test_rest_refuses_what_it_does_not_know(hostile: Hostile, name: str) -> None
         ("page_size=101", "101"),
         ("page=x", "x"),
     ):
-        answer = hostile.door.rest("GET", f"{name}/?{query}")
+        answer = hostile.client.rest("GET", f"{name}/?{query}")
         assert answer.status_code == 400 and told in answer.text, (query, answer.text)
     key = hostile.records[name]
     for query in ("nope=1", "page=1", "columns=nope", "q=(page:1)"):
-        assert hostile.door.rest("GET", f"{name}/{key}?{query}").status_code == 400, query
+        assert hostile.client.rest("GET", f"{name}/{key}?{query}").status_code == 400, query
 
 
 @pytest.mark.parametrize("base", sorted(SCREENS))
@@ -90,15 +90,15 @@ def test_a_page_refuses_what_it_does_not_know(hostile: Hostile, base: str) -> No
         ("page_NopeScreen=1", "page_NopeScreen"),
         (many, "30"),
     ):
-        answer = hostile.door.screen(f"{base}/?{query}")
+        answer = hostile.client.screen(f"{base}/?{query}")
         assert answer.status_code == 400 and told in answer.text, (query, answer.status_code)
     for query in ("", "q=", "_oc=&_od=", "_flt_eq_created_on=", "page=0&psize=50"):
-        assert hostile.door.screen(f"{base}/?{query}").status_code == 200, query
+        assert hostile.client.screen(f"{base}/?{query}").status_code == 200, query
 
 
 @pytest.mark.parametrize("query", ["status=a%0Ab", "_flt_eq_status=a%0Ab", "_flt_eq_source=%0d%0aX", "q=a%00b"])
 def test_a_refusal_for_htmx_has_no_line_break_in_its_header(hostile: Hostile, query: str) -> None:
-    answer = hostile.door.screen(f"/leads/?{query}", headers={"HX-Request": "true"})
+    answer = hostile.client.screen(f"/leads/?{query}", headers={"HX-Request": "true"})
     assert answer.status_code == 400 and "\n" not in answer.headers["X-Sentence"]
 
 
@@ -136,19 +136,19 @@ asked_both_ways: set[tuple[type, str]] = set()
 def test_every_filter_answers_alike_in_q_and_as_a_parameter(hostile: Hostile, name: str) -> None:
     """Every filter of every list as a parameter; each operator of each kind of field in both ways."""
     table = RESOURCES[name].record_table
-    total = hostile.door.rest("GET", f"{name}/").json["count"]
+    total = hostile.client.rest("GET", f"{name}/").json["count"]
     for each in (each for each in table.fields if each.filter):
         counts = {}
         for op in each.operators:
             value = sample(table, each, op)
             flat = value[0] if isinstance(value, list) else str(value).lower() if value is True else value
-            plain = hostile.door.rest("GET", f"{name}/?{urlencode({f'filter.{each.name}.{op}': flat})}")
+            plain = hostile.client.rest("GET", f"{name}/?{urlencode({f'filter.{each.name}.{op}': flat})}")
             assert plain.status_code == 200, (each.name, op, plain.text)
             counts[op] = plain.json["count"]
             if (type(each), op) not in asked_both_ways or name == "lead":
                 asked_both_ways.add((type(each), op))
                 rule = {"col": each.name, "opr": op, "value": value}
-                asked = hostile.door.rest("GET", f"{name}/", q={"filters": [rule]})
+                asked = hostile.client.rest("GET", f"{name}/", q={"filters": [rule]})
                 assert asked.status_code == 200, (each.name, op, asked.text)
                 assert asked.json["ids"] == plain.json["ids"], (each.name, op)
         if "null" in counts:
@@ -167,7 +167,7 @@ def test_every_filter_of_a_page_is_shown_and_applied(hostile: Hostile, base: str
         for each, op in batch:
             value = sample(table, each, op)
             query[f"_flt_{op}_{each.name}"] = value[0] if isinstance(value, list) else "1" if value is True else value
-        answer = hostile.door.screen(f"{base}/?{urlencode(query)}")
+        answer = hostile.client.screen(f"{base}/?{urlencode(query)}")
         assert answer.status_code == 200, (query, answer.text[:500])
         chips = re.findall(r'<li class="filter-chip"><span>(.*?)</span>', answer.text)
         quick = [(each, op) for each, op in batch if op == "eq" and each.name in SCREENS[base].quick_filters]
@@ -188,19 +188,19 @@ def test_every_filter_of_a_page_is_shown_and_applied(hostile: Hostile, base: str
         ({"filter.last_name": "Zed"}, "0"),
     ],
 )
-def test_empty_and_not_empty(world: World, query: dict[str, str], ids: str) -> None:
-    made = {"0": world.make.lead("ana", last_name="Zed").id, "1": world.make.lead("ana", last_name=None).id}
-    answer = world.door("ana").rest("GET", f"lead/?{urlencode(query)}")
+def test_empty_and_not_empty(crm: Crm, query: dict[str, str], ids: str) -> None:
+    made = {"0": crm.make.lead("ana", last_name="Zed").id, "1": crm.make.lead("ana", last_name=None).id}
+    answer = crm.client("ana").rest("GET", f"lead/?{urlencode(query)}")
     assert answer.json["ids"] == [made[each] for each in ids]
     for name, value in query.items():
         column, op = (*name.split(".")[1:], "eq")[:2]
         if value or op == "not_null":
-            page = world.door("root").screen(f"/leads/?_flt_{op}_{column}={value}")
+            page = crm.client("root").screen(f"/leads/?_flt_{op}_{column}={value}")
             assert shown(page) == [made[each] for each in ids]
 
 
-def test_what_is_neither_yes_nor_no_is_refused(world: World) -> None:
-    assert world.door("ana").rest("GET", "lead/?filter.last_name.null=maybe").status_code == 400
+def test_what_is_neither_yes_nor_no_is_refused(crm: Crm) -> None:
+    assert crm.client("ana").rest("GET", "lead/?filter.last_name.null=maybe").status_code == 400
 
 
 # --- moments
@@ -218,69 +218,67 @@ MOMENTS = {
 }
 
 
-@pytest.mark.parametrize("which", ["world", "maria"])
+@pytest.mark.parametrize("which", ["crm", "maria"])
 def test_a_moment_means_all_that_was_typed(request: Any, which: str) -> None:
-    world = request.getfixturevalue(which)
+    crm = request.getfixturevalue(which)
     moment = datetime(2026, 11, 30, 12, 0, 15, 250_000, UTC)
     for at in (moment, moment + timedelta(seconds=30), moment + timedelta(hours=6)):
-        lead = world.session.merge(world.make.lead("ana"))
+        lead = crm.session.merge(crm.make.lead("ana"))
         lead.created_on = at
-        world.session.commit()
-    door, total = world.door("ana"), world.door("ana").rest("GET", "lead/").json["count"]
+        crm.session.commit()
+    client, total = crm.client("ana"), crm.client("ana").rest("GET", "lead/").json["count"]
     for typed, count in MOMENTS.items():
-        assert door.rest("GET", f"lead/?{urlencode({'filter.created_on': typed})}").json["count"] == count, typed
-        others = door.rest("GET", f"lead/?{urlencode({'filter.created_on.neq': typed})}").json["count"]
+        assert client.rest("GET", f"lead/?{urlencode({'filter.created_on': typed})}").json["count"] == count, typed
+        others = client.rest("GET", f"lead/?{urlencode({'filter.created_on.neq': typed})}").json["count"]
         assert others == total - count, typed
-        page = world.door("root").screen(f"/leads/?{urlencode({'_flt_eq_created_on': typed})}")
+        page = crm.client("root").screen(f"/leads/?{urlencode({'_flt_eq_created_on': typed})}")
         assert len(shown(page)) == count, typed
 
 
 # --- order: empty values last, both ways, on both databases
 
 
-@pytest.mark.parametrize("which", ["world", "maria"])
+@pytest.mark.parametrize("which", ["crm", "maria"])
 @pytest.mark.parametrize("direction", ["asc", "desc"])
 def test_empty_values_come_last(request: Any, which: str, direction: str) -> None:
-    world = request.getfixturevalue(which)
-    early, late, none = (
-        world.make.lead("ana", task={}, next_follow_up_on=at) for at in (NOW, NOW + timedelta(1), None)
-    )
-    answer = world.door("ana").rest("GET", f"lead/?order_column=next_follow_up_on&order_direction={direction}")
+    crm = request.getfixturevalue(which)
+    early, late, none = (crm.make.lead("ana", task={}, next_follow_up_on=at) for at in (NOW, NOW + timedelta(1), None))
+    answer = crm.client("ana").rest("GET", f"lead/?order_column=next_follow_up_on&order_direction={direction}")
     wanted = [early.id, late.id] if direction == "asc" else [late.id, early.id]
     assert answer.json["ids"] == [*wanted, none.id]
-    page = world.door("root").screen(f"/leads/?_oc=next_follow_up_on&_od={direction}")
+    page = crm.client("root").screen(f"/leads/?_oc=next_follow_up_on&_od={direction}")
     assert shown(page) == [*wanted, none.id]
 
 
-@pytest.mark.parametrize("which", ["world", "maria"])
+@pytest.mark.parametrize("which", ["crm", "maria"])
 @pytest.mark.parametrize("direction", ["asc", "desc"])
 def test_closed_tickets_come_last_by_sla(request: Any, which: str, direction: str) -> None:
-    world = request.getfixturevalue(which)
-    open_, closed = world.make.ticket("cleo"), world.make.ticket("cleo")
-    cleo = world.door("cleo")
+    crm = request.getfixturevalue(which)
+    open_, closed = crm.make.ticket("cleo"), crm.make.ticket("cleo")
+    cleo = crm.client("cleo")
     changed = cleo.rest("PUT", f"ticket/{closed.id}", {"status": "Resolved", "resolution": "Done."})
     assert changed.status_code == 200, changed.text
     for ticket in (open_, closed):
-        row = world.session.merge(ticket)
-        world.session.refresh(row)
+        row = crm.session.merge(ticket)
+        crm.session.refresh(row)
         row.reply_due_on = None if ticket is closed else NOW
-    world.session.commit()
+    crm.session.commit()
     answer = cleo.rest("GET", f"ticket/?order_column=sla&order_direction={direction}")
     assert answer.json["ids"] == [open_.id, closed.id], answer.text
 
 
-def test_a_direction_alone_turns_the_list(world: World) -> None:
-    ids = [world.make.lead("ana").id for _ in range(3)]
-    assert world.door("ana").rest("GET", "lead/?order_direction=asc").json["ids"] == ids
-    assert shown(world.door("root").screen("/leads/?_od=asc&psize=2")) == ids[:2]
-    first = world.door("ana").rest("GET", "lead_source/?order_direction=asc").json["ids"]
-    assert world.door("ana").rest("GET", "lead_source/?order_direction=desc").json["ids"] == first[::-1]
+def test_a_direction_alone_turns_the_list(crm: Crm) -> None:
+    ids = [crm.make.lead("ana").id for _ in range(3)]
+    assert crm.client("ana").rest("GET", "lead/?order_direction=asc").json["ids"] == ids
+    assert shown(crm.client("root").screen("/leads/?_od=asc&psize=2")) == ids[:2]
+    first = crm.client("ana").rest("GET", "lead_source/?order_direction=asc").json["ids"]
+    assert crm.client("ana").rest("GET", "lead_source/?order_direction=desc").json["ids"] == first[::-1]
 
 
-def test_a_list_says_which_of_its_rows_it_shows(world: World) -> None:
+def test_a_list_says_which_of_its_rows_it_shows(crm: Crm) -> None:
     for _each in range(4):
-        world.make.lead("ana")
-    ana = world.door("ana")
+        crm.make.lead("ana")
+    ana = crm.client("ana")
     pages = [ana.screen(f"/leads/?psize=2&page={page}").text for page in (0, 1, 2)]
     assert "1–2 of 4" in pages[0] and "3–4 of 4" in pages[1] and "page-number" not in pages[2]
     assert ['rel="next"' in page for page in pages] == [True, False, False], "no way to a page without rows"
@@ -291,7 +289,7 @@ def test_a_list_says_which_of_its_rows_it_shows(world: World) -> None:
 def test_every_order_works_both_ways(hostile: Hostile, name: str) -> None:
     for each in (each for each in RESOURCES[name].record_table.fields if each.sort):
         for direction in ("asc", "desc"):
-            answer = hostile.door.rest("GET", f"{name}/?order_column={each.name}&order_direction={direction}")
+            answer = hostile.client.rest("GET", f"{name}/?order_column={each.name}&order_direction={direction}")
             assert answer.status_code == 200, answer.text
 
 
@@ -299,30 +297,30 @@ def test_every_order_works_both_ways(hostile: Hostile, name: str) -> None:
 
 
 def test_keys_choose_what_a_list_tells_besides_its_rows(hostile: Hostile) -> None:
-    door = hostile.door
-    assert door.rest("GET", "lead/").json.keys() >= {"count", "ids", "result"}
-    assert "label_columns" in door.rest("GET", "lead/?keys=label_columns").json
-    assert "label_columns" not in door.rest("GET", "lead_source/?keys=none").json
-    assert "label_columns" in door.rest("GET", "lead_source/").json
+    client = hostile.client
+    assert client.rest("GET", "lead/").json.keys() >= {"count", "ids", "result"}
+    assert "label_columns" in client.rest("GET", "lead/?keys=label_columns").json
+    assert "label_columns" not in client.rest("GET", "lead_source/?keys=none").json
+    assert "label_columns" in client.rest("GET", "lead_source/").json
 
 
 def test_a_cursor_and_a_page_contradict_each_other(hostile: Hostile) -> None:
-    assert hostile.door.rest("GET", "lead/?cursor=5&page=1").status_code == 400
-    assert hostile.door.rest("GET", "lead_source/?cursor=5").status_code == 400
-    assert hostile.door.rest("GET", "lead/?cursor=5&page_size=2&columns=number,name").status_code == 200
+    assert hostile.client.rest("GET", "lead/?cursor=5&page=1").status_code == 400
+    assert hostile.client.rest("GET", "lead_source/?cursor=5").status_code == 400
+    assert hostile.client.rest("GET", "lead/?cursor=5&page_size=2&columns=number,name").status_code == 200
 
 
-def test_several_values_of_in(world: World) -> None:
-    ids = [world.make.lead("ana", first_name=name).id for name in ("Ada", "Bea", "Cyd")]
-    door = world.door("ana")
+def test_several_values_of_in(crm: Crm) -> None:
+    ids = [crm.make.lead("ana", first_name=name).id for name in ("Ada", "Bea", "Cyd")]
+    client = crm.client("ana")
     for query in ("filter.first_name.in=Ada&filter.first_name.in=Cyd", "filter.first_name.in=Ada,Cyd"):
-        assert door.rest("GET", f"lead/?{query}").json["ids"] == [ids[2], ids[0]]
+        assert client.rest("GET", f"lead/?{query}").json["ids"] == [ids[2], ids[0]]
 
 
 # --- letters in another form
 
 
-@pytest.mark.parametrize("which", ["world", "maria"])
+@pytest.mark.parametrize("which", ["crm", "maria"])
 @pytest.mark.parametrize(
     ("stored", "asked"),
     [
@@ -335,12 +333,12 @@ def test_several_values_of_in(world: World) -> None:
     ],
 )
 def test_the_same_letters_are_found_in_any_form(request: Any, which: str, stored: str, asked: str) -> None:
-    world = request.getfixturevalue(which)
+    crm = request.getfixturevalue(which)
     lead, other = (
-        world.make.lead("ana", first_name="Ana", last_name=stored),
-        world.make.lead("ana", last_name="DXSouza"),
+        crm.make.lead("ana", first_name="Ana", last_name=stored),
+        crm.make.lead("ana", last_name="DXSouza"),
     )
-    door = world.door("ana")
-    assert shown(world.door("root").screen(f"/leads/?{urlencode({'q': asked})}")) == [lead.id] != other.id
-    answer = door.rest("GET", f"lead/?{urlencode({'filter.last_name.sw': asked})}")
+    client = crm.client("ana")
+    assert shown(crm.client("root").screen(f"/leads/?{urlencode({'q': asked})}")) == [lead.id] != other.id
+    answer = client.rest("GET", f"lead/?{urlencode({'filter.last_name.sw': asked})}")
     assert answer.json["ids"] == [lead.id]

@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import text
 
 from app.models import CallLog, Message
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 DOTS = "••••••"
 MOBILE, E164, PAN, EMAIL, OTHER = "98200 54321", "+919820054321", "ABCDE1234F", "ravi.kumar@example.in", "98200 77777"
@@ -20,27 +20,27 @@ EVERYTHING = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "addres
 
 
 @pytest.fixture
-def lead(world: World) -> Any:
+def lead(crm: Crm) -> Any:
     """A lead of Ana with every contact field, changed once, with a call and a message."""
-    made = world.make.lead(
+    made = crm.make.lead(
         "ana", mobile=MOBILE, pan=PAN, email=EMAIL, alternative_mobile=OTHER, aadhaar=AADHAAR, address="1 Dalal Street"
     )
     change = {"mobile": "98200 54321", "email": "ravi.kumar@example.in", "address": "2 Dalal Street", "pan": PAN}
-    assert world.door("root").rest("PUT", f"lead/{made.id}", change | {"email": "ravi.kumar@x.in"}).status_code == 200
-    world.make.call("ana", to_number=MOBILE, lead_id=made.id)
-    world.make.message("ana", peer=MOBILE, lead_id=made.id)
-    world.make.message("ana", channel="email", peer=EMAIL, lead_id=made.id)
+    assert crm.client("root").rest("PUT", f"lead/{made.id}", change | {"email": "ravi.kumar@x.in"}).status_code == 200
+    crm.make.call("ana", to_number=MOBILE, lead_id=made.id)
+    crm.make.message("ana", peer=MOBILE, lead_id=made.id)
+    crm.make.message("ana", channel="email", peer=EMAIL, lead_id=made.id)
     return made
 
 
-def mask_all(world: World, level: str) -> None:
-    world.make.mask("Sales User", **dict.fromkeys(EVERYTHING, level))
+def mask_all(crm: Crm, level: str) -> None:
+    crm.make.mask("Sales User", **dict.fromkeys(EVERYTHING, level))
 
 
 @pytest.mark.parametrize("level", ["last4", "hidden"])
-def test_nothing_masked_leaves_the_server(world: World, lead: Any, level: str) -> None:
-    mask_all(world, level)
-    ana = world.door("ana")
+def test_nothing_masked_leaves_the_server(crm: Crm, lead: Any, level: str) -> None:
+    mask_all(crm, level)
+    ana = crm.client("ana")
     pages = [
         "/",
         "/leads/",
@@ -73,10 +73,10 @@ def test_nothing_masked_leaves_the_server(world: World, lead: Any, level: str) -
         assert not [secret for secret in SECRETS if secret in body], name
 
 
-def test_the_answer_to_a_new_lead_is_masked(world: World) -> None:
-    mask_all(world, "last4")
+def test_the_answer_to_a_new_lead_is_masked(crm: Crm) -> None:
+    mask_all(crm, "last4")
     values = {"first_name": "Asha", "mobile": "9820011111", "email": "asha@example.in", "pan": "ABCDE9999K"}
-    shown = world.door("ana").rest("POST", "lead/", values).get_json()["result"]
+    shown = crm.client("ana").rest("POST", "lead/", values).get_json()["result"]
     assert (shown["mobile"], shown["email"], shown["pan"]) == (DOTS + "1111", f"a{DOTS}@example.in", DOTS + "999K")
 
 
@@ -94,9 +94,9 @@ def test_the_answer_to_a_new_lead_is_masked(world: World) -> None:
         ("address", "hidden", DOTS),
     ],
 )
-def test_how_much_of_a_field_a_role_sees(world: World, lead: Any, field: str, level: str, shown: str) -> None:
-    world.make.mask("Sales User", **{field: level})
-    ana = world.door("ana")
+def test_how_much_of_a_field_a_role_sees(crm: Crm, lead: Any, field: str, level: str, shown: str) -> None:
+    crm.make.mask("Sales User", **{field: level})
+    ana = crm.client("ana")
     assert ana.rest("GET", f"lead/{lead.id}").get_json()["result"][field] == shown
     assert ana.rest("GET", "lead/", q={"columns": [field]}).get_json()["result"][0][field] == shown
 
@@ -111,9 +111,9 @@ def test_how_much_of_a_field_a_role_sees(world: World, lead: Any, field: str, le
         ("aadhaar", AADHAAR),
     ],
 )
-def test_a_masked_field_is_no_oracle(world: World, lead: Any, col: str, value: str) -> None:
-    mask_all(world, "last4")
-    ana = world.door("ana")
+def test_a_masked_field_is_no_oracle(crm: Crm, lead: Any, col: str, value: str) -> None:
+    mask_all(crm, "last4")
+    ana = crm.client("ana")
     for op in ("eq", "sw", "null"):
         asked = {"filters": [{"col": col, "opr": op, "value": value}]}
         assert ana.rest("GET", "lead/", q=asked).status_code == 400, op
@@ -126,25 +126,25 @@ def test_a_masked_field_is_no_oracle(world: World, lead: Any, col: str, value: s
 @pytest.mark.parametrize(
     "path", ["/leads/", "/leads/lookup", "/calls/", "/calls/lookup", "/messages/", "/messages/lookup"]
 )
-def test_a_search_for_a_masked_value_finds_nothing(world: World, lead: Any, path: str) -> None:
-    mask_all(world, "last4")
+def test_a_search_for_a_masked_value_finds_nothing(crm: Crm, lead: Any, path: str) -> None:
+    mask_all(crm, "last4")
     for typed in (MOBILE, E164, "ravi.kumar@x.in", EMAIL, PAN):
-        answer = world.door("ana").screen(path, query_string={"q": typed})
+        answer = crm.client("ana").screen(path, query_string={"q": typed})
         links = (f"/leads/{lead.number}", "/calls/show/", "/messages/show/", '"value"')
         assert answer.status_code == 200 and not [link for link in links if link in answer.text], typed
 
 
 @pytest.mark.parametrize("kind, col", [("call_log", "other_number"), ("message", "peer")])
-def test_the_number_of_a_call_or_message_is_no_oracle(world: World, lead: Any, kind: str, col: str) -> None:
+def test_the_number_of_a_call_or_message_is_no_oracle(crm: Crm, lead: Any, kind: str, col: str) -> None:
     asked = {"filters": [{"col": col, "opr": "eq", "value": MOBILE}]}
-    assert world.door("ana").rest("GET", f"{kind}/", q=asked).get_json()["count"] == 1
-    world.make.mask("Sales User", mobile="last4")
-    assert world.door("ana").rest("GET", f"{kind}/", q=asked).status_code == 400
+    assert crm.client("ana").rest("GET", f"{kind}/", q=asked).get_json()["count"] == 1
+    crm.make.mask("Sales User", mobile="last4")
+    assert crm.client("ana").rest("GET", f"{kind}/", q=asked).status_code == 400
 
 
-def test_an_open_value_is_found_in_any_spelling(world: World, lead: Any) -> None:
+def test_an_open_value_is_found_in_any_spelling(crm: Crm, lead: Any) -> None:
     for typed in ("9820054321", "+91 98200-54321", "09820054321", "ravi.kumar@x.in", "Ravi", "1"):
-        found = world.door("ana").screen("/leads/lookup", query_string={"q": typed}).get_json()["results"]
+        found = crm.client("ana").screen("/leads/lookup", query_string={"q": typed}).get_json()["results"]
         assert [hit["value"] for hit in found] == [lead.id], typed
 
 
@@ -152,15 +152,15 @@ def test_an_open_value_is_found_in_any_spelling(world: World, lead: Any) -> None
 
 
 @pytest.mark.parametrize("level", ["last4", "hidden"])
-def test_a_mask_sent_back_leaves_the_value_as_it_is(world: World, lead: Any, level: str) -> None:
-    mask_all(world, level)
-    ana, before = world.door("ana"), world.stored(lead)
+def test_a_mask_sent_back_leaves_the_value_as_it_is(crm: Crm, lead: Any, level: str) -> None:
+    mask_all(crm, level)
+    ana, before = crm.client("ana"), crm.stored(lead)
     shown = ana.rest("GET", f"lead/{lead.id}").get_json()["result"]
     sent = {name: shown[name] for name in EVERYTHING} | {"first_name": "Rita"}
     assert ana.rest("PUT", f"lead/{lead.id}", sent).status_code == 200
-    version = world.stored(lead)["version"]
+    version = crm.stored(lead)["version"]
     assert ana.form(f"/leads/edit/{lead.id}", sent | {"last_name": "Rao", "version": version}).status_code == 302
-    after = world.stored(lead)
+    after = crm.stored(lead)
     assert (after["first_name"], after["last_name"]) == ("Rita", "Rao")
     same = (
         "mobile",
@@ -175,54 +175,54 @@ def test_a_mask_sent_back_leaves_the_value_as_it_is(world: World, lead: Any, lev
     assert [after[name] for name in same] == [before[name] for name in same]
 
 
-def test_a_masked_number_sent_back_leaves_the_call_as_it_is(world: World, lead: Any) -> None:
-    (call,) = world.rows(CallLog.__table__.select().with_only_columns(CallLog.id))
-    world.make.mask("Sales User", mobile="last4")
-    ana = world.door("ana")
+def test_a_masked_number_sent_back_leaves_the_call_as_it_is(crm: Crm, lead: Any) -> None:
+    (call,) = crm.rows(CallLog.__table__.select().with_only_columns(CallLog.id))
+    crm.make.mask("Sales User", mobile="last4")
+    ana = crm.client("ana")
     shown = ana.rest("GET", f"call_log/{call}").get_json()["result"]["to_number"]
     assert shown == DOTS + "4321"
     assert ana.rest("PUT", f"call_log/{call}", {"to_number": shown, "outcome": "Will pay"}).status_code == 200
-    (row,) = world.rows(CallLog.__table__.select().with_only_columns(CallLog.to_number, CallLog.outcome))
+    (row,) = crm.rows(CallLog.__table__.select().with_only_columns(CallLog.to_number, CallLog.outcome))
     assert row == (MOBILE, "Will pay")
 
 
-def test_who_sees_only_a_mask_may_still_write_a_new_value(world: World, lead: Any) -> None:
-    mask_all(world, "hidden")
-    assert world.door("ana").rest("PUT", f"lead/{lead.id}", {"mobile": "98111 22222"}).status_code == 200
-    assert world.stored(lead)["mobile_e164"] == "+919811122222"
+def test_who_sees_only_a_mask_may_still_write_a_new_value(crm: Crm, lead: Any) -> None:
+    mask_all(crm, "hidden")
+    assert crm.client("ana").rest("PUT", f"lead/{lead.id}", {"mobile": "98111 22222"}).status_code == 200
+    assert crm.stored(lead)["mobile_e164"] == "+919811122222"
 
 
-def test_a_message_to_an_address_is_masked_like_an_address(world: World, lead: Any) -> None:
-    world.make.mask("Sales User", email="hidden", mobile="full")
-    peers = [row["peer"] for row in world.door("ana").rest("GET", "message/").get_json()["result"]]
+def test_a_message_to_an_address_is_masked_like_an_address(crm: Crm, lead: Any) -> None:
+    crm.make.mask("Sales User", email="hidden", mobile="full")
+    peers = [row["peer"] for row in crm.client("ana").rest("GET", "message/").get_json()["result"]]
     assert sorted(peers) == [E164, DOTS]
-    assert world.count(Message) == 2
+    assert crm.count(Message) == 2
 
 
-def test_a_lead_known_by_its_number_alone_names_no_task_after_it(world: World) -> None:
-    world.make.lead("ana", first_name=None, last_name=None, mobile="9820088888")
-    world.make.mask("Sales User", mobile="hidden")
+def test_a_lead_known_by_its_number_alone_names_no_task_after_it(crm: Crm) -> None:
+    crm.make.lead("ana", first_name=None, last_name=None, mobile="9820088888")
+    crm.make.mask("Sales User", mobile="hidden")
     for path in ("/", "/leads/", "/tasks/", "/bell/panel"):
-        assert "88888" not in world.door("ana").screen(path).text, path
-    assert "88888" not in world.door("ana").rest("GET", "task/").text
+        assert "88888" not in crm.client("ana").screen(path).text, path
+    assert "88888" not in crm.client("ana").rest("GET", "task/").text
 
 
 # --- PAN
 
 
 @pytest.mark.parametrize("typed", ["ABCDE1234F", "abcde1234f", "abcde 1234-f"])
-def test_a_pan_is_found_whole_by_those_who_see_it(world: World, lead: Any, typed: str) -> None:
-    world.make.lead("ana", pan="ABCDE1234G")
-    world.make.mask("Sales User", pan="full")
+def test_a_pan_is_found_whole_by_those_who_see_it(crm: Crm, lead: Any, typed: str) -> None:
+    crm.make.lead("ana", pan="ABCDE1234G")
+    crm.make.mask("Sales User", pan="full")
     asked = {"filters": [{"col": "pan", "opr": "eq", "value": typed}]}
-    assert world.door("ana").rest("GET", "lead/", q=asked).get_json()["ids"] == [lead.id]
+    assert crm.client("ana").rest("GET", "lead/", q=asked).get_json()["ids"] == [lead.id]
     asked["filters"][0]["opr"] = "sw"
-    assert world.door("ana").rest("GET", "lead/", q=asked).status_code == 400
+    assert crm.client("ana").rest("GET", "lead/", q=asked).status_code == 400
 
 
-def test_no_pan_or_aadhaar_lies_readable_in_the_database(world: World, lead: Any) -> None:
-    world.make.customer("ana", pan="ZZZZZ9876Q", aadhaar=AADHAAR)
-    with world.engine.connect() as raw:
+def test_no_pan_or_aadhaar_lies_readable_in_the_database(crm: Crm, lead: Any) -> None:
+    crm.make.customer("ana", pan="ZZZZZ9876Q", aadhaar=AADHAAR)
+    with crm.engine.connect() as raw:
         tables = raw.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'")).scalars().all()
         whole = repr([raw.execute(text(f"SELECT * FROM {name}")).all() for name in tables])  # noqa: S608
     assert not [secret for secret in (PAN, "ZZZZZ9876Q", AADHAAR) if secret in whole]

@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 from app.models import ChannelAccount
 from app.ops import queue
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.web.channels.test_channel_endpoints import KEY, hook
 from tests.web.page_crawler import crawl
 
@@ -34,48 +34,48 @@ def told(answer: Any) -> list[str]:
 
 
 @pytest.fixture
-def filled(world: World) -> World:
+def filled(crm: Crm) -> Crm:
     """A lead twice, and everything by which its numbers reach other pages."""
-    lead = world.make.lead("ana", first_name=WORD, last_name="Quux", address="1 Sentinel Street", **CONTACT)
-    twin = world.make.lead("ana", first_name="Zebrin", last_name="Quux", **CONTACT)
-    world.make.customer("ana", first_name="Quagga", last_name="Quux", mobile="9812345000", email=EMAIL)
-    runner = world.app.test_cli_runner()
+    lead = crm.make.lead("ana", first_name=WORD, last_name="Quux", address="1 Sentinel Street", **CONTACT)
+    twin = crm.make.lead("ana", first_name="Zebrin", last_name="Quux", **CONTACT)
+    crm.make.customer("ana", first_name="Quagga", last_name="Quux", mobile="9812345000", email=EMAIL)
+    runner = crm.app.test_cli_runner()
     assert runner.invoke(args=["channel", "add", "console", "Desk", "--set", f"key={KEY}"]).exit_code == 0
-    account = world.rows(select(ChannelAccount))[0]
+    account = crm.rows(select(ChannelAccount))[0]
     for n, peer in enumerate((MOBILE, OTHER)):
         event = {"type": "message", "provider_id": f"I{n}", "channel": "sms", "peer": f"+91{peer}", "text": "Namaste"}
-        hook(world, account, event)
+        hook(crm, account, event)
     queue._backend.run_waiting()  # type: ignore[union-attr]
-    world.make.call("ana", to_number=MOBILE, lead_id=lead.id)
-    world.make.call("ana", direction="Incoming", status="Missed Call", from_number=OTHER, to_number="9800000000")
-    world.make.message("ana", peer=MOBILE, lead_id=lead.id)
-    world.make.message("ana", channel="email", peer=EMAIL, lead_id=lead.id)
-    world.make.task(twin)
-    door = world.door("mia")
-    door.rest("PUT", f"lead/{lead.id}", {"email": "old@x.in"})
-    door.rest("PUT", f"lead/{lead.id}", {"email": EMAIL})
-    door.form("/duplicates/look", {"kind": "lead"})
-    return world
+    crm.make.call("ana", to_number=MOBILE, lead_id=lead.id)
+    crm.make.call("ana", direction="Incoming", status="Missed Call", from_number=OTHER, to_number="9800000000")
+    crm.make.message("ana", peer=MOBILE, lead_id=lead.id)
+    crm.make.message("ana", channel="email", peer=EMAIL, lead_id=lead.id)
+    crm.make.task(twin)
+    client = crm.client("mia")
+    client.rest("PUT", f"lead/{lead.id}", {"email": "old@x.in"})
+    client.rest("PUT", f"lead/{lead.id}", {"email": EMAIL})
+    client.form("/duplicates/look", {"kind": "lead"})
+    return crm
 
 
-def answers(world: World, pages: list[str]) -> Iterator[tuple[str, Any]]:
+def answers(crm: Crm, pages: list[str]) -> Iterator[tuple[str, Any]]:
     """What the manager is answered, at each endpoint."""
-    door = world.door("mia")
+    client = crm.client("mia")
     for address in pages:
-        yield address, door.screen(address)
+        yield address, client.screen(address)
     for kind in KINDS:
-        yield f"REST {kind}", door.rest("GET", f"{kind}/")
-        yield f"REST {kind} 1", door.rest("GET", f"{kind}/1")
+        yield f"REST {kind}", client.rest("GET", f"{kind}/")
+        yield f"REST {kind} 1", client.rest("GET", f"{kind}/1")
     for doctype in DOCTYPES:
         asked = {"fields": '["*"]', "limit_page_length": "50"}
-        yield doctype, door.rest("GET", f"/api/resource/{doctype}", query_string=asked)
+        yield doctype, client.rest("GET", f"/api/resource/{doctype}", query_string=asked)
     for path in ("/search/hits", "/search/", "/leads/lookup", "/customers/lookup", "/inbox/"):
-        yield f"{path} {WORD}", door.screen(path, query_string={"q": WORD})
+        yield f"{path} {WORD}", client.screen(path, query_string={"q": WORD})
     for kind in ("lead", "customer", "call_log", "message"):
-        yield f"export of {kind}", door.form(f"/exports/{kind}", {"format": "csv"})
+        yield f"export of {kind}", client.form(f"/exports/{kind}", {"format": "csv"})
 
 
-def test_what_was_open_is_masked_with_the_next_request(filled: World) -> None:
+def test_what_was_open_is_masked_with_the_next_request(filled: Crm) -> None:
     pages = crawl(filled, "mia", PAGES)
     open_before = [name for name, answer in answers(filled, pages) if told(answer)]
     assert len(open_before) > 25, open_before
@@ -84,7 +84,7 @@ def test_what_was_open_is_masked_with_the_next_request(filled: World) -> None:
         assert {name: told(answer) for name, answer in answers(filled, pages) if told(answer)} == {}, level
 
 
-def test_what_was_open_is_gone_with_the_right_to_it(filled: World) -> None:
+def test_what_was_open_is_gone_with_the_right_to_it(filled: Crm) -> None:
     pages = crawl(filled, "mia", PAGES)
     for module in ("Leads", "Customers", "Tasks", "Call Logs", "Messages", "Notes", "Tickets"):
         filled.make.cell("Sales Manager", module, "read", "none")

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app.models import SupportPage
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.factories import NOW
 
 MOBILE = "98200 54321"
@@ -17,26 +17,26 @@ RECORDS = {"Leads", "Tickets", "Customers", "Calls", "Messages"}
 SALES = {"Leads", "Customers", "Calls", "Messages"}
 
 
-def groups(world: World, who: str, typed: Any) -> dict[str, list[dict[str, str]]]:
-    answer = world.door(who).screen("/search/hits", query_string={"q": typed})
+def groups(crm: Crm, who: str, typed: Any) -> dict[str, list[dict[str, str]]]:
+    answer = crm.client(who).screen("/search/hits", query_string={"q": typed})
     assert answer.status_code == 200 and "text/html" not in answer.content_type, answer.text[:300]
     return {group["title"]: group["rows"] for group in answer.json["groups"]}
 
 
 @pytest.fixture
-def known(world: World) -> World:
+def known(crm: Crm) -> Crm:
     """A customer of Ana with a lead, a call and a message; Cleo has a ticket of theirs; a task; a support page."""
-    make = world.make
+    make = crm.make
     customer = make.customer("ana", first_name="Ravi", last_name="Kumar", mobile=MOBILE)
     lead = make.lead("ana", first_name="Ravi", last_name="Kumar", mobile=MOBILE)
     make.ticket("cleo", customer_id=customer.id)
     make.call("ana", to_number=MOBILE, lead_id=lead.id, started_on=NOW)
     make.message("ana", peer=MOBILE, lead_id=lead.id)
     make.task(lead, title="Send the folder")
-    session = world.session
+    session = crm.session
     session.add(SupportPage(label="Reset a Password", url="https://help.example/reset", position=1, is_active=True))
     session.commit()
-    return world
+    return crm
 
 
 #: Who -> what they find by the number, and by words of other names.
@@ -50,7 +50,7 @@ FOUND = {
 
 
 @pytest.mark.parametrize("who", FOUND)
-def test_each_role_finds_what_it_sees(known: World, who: str) -> None:
+def test_each_role_finds_what_it_sees(known: Crm, who: str) -> None:
     by_number, by_title, by_setting = FOUND[who]
     assert set(groups(known, who, MOBILE)) == by_number
     assert set(groups(known, who, "folder")) == by_title
@@ -59,21 +59,21 @@ def test_each_role_finds_what_it_sees(known: World, who: str) -> None:
     assert [row["url"] for row in pages] == ["https://help.example/reset"]
 
 
-def test_calls_and_messages_are_found_by_the_last_digits(known: World) -> None:
+def test_calls_and_messages_are_found_by_the_last_digits(known: Crm) -> None:
     assert set(groups(known, "ana", "54321")) == SALES and groups(known, "ana", "4321") == {}
     assert groups(known, "ben", "54321") == {}
     for digits, is_found in (("54321", True), ("20054321", True), ("54320", False)):
-        assert ("98200 54321" in known.door("ana").screen(f"/calls/?q={digits}").text) is is_found
+        assert ("98200 54321" in known.client("ana").screen(f"/calls/?q={digits}").text) is is_found
 
 
-def test_a_hit_says_what_its_list_says_and_leads_to_its_page(known: World) -> None:
+def test_a_hit_says_what_its_list_says_and_leads_to_its_page(known: Crm) -> None:
     (row,) = groups(known, "ana", "54321")["Leads"]
     assert row["title"] == "Ravi Kumar" and row["hint"].startswith("CRM-LEAD-") and MOBILE in row["hint"]
-    assert known.door("ana").screen(row["url"]).status_code == 200
+    assert known.client("ana").screen(row["url"]).status_code == 200
 
 
 @pytest.mark.parametrize("level", ["last4", "hidden"])
-def test_what_is_masked_is_neither_found_nor_shown(known: World, level: str) -> None:
+def test_what_is_masked_is_neither_found_nor_shown(known: Crm, level: str) -> None:
     known.make.mask("Sales User", mobile=level, alternative_mobile=level, email=level)
     assert groups(known, "ana", MOBILE) == groups(known, "ana", "54321") == {}
     by_name = groups(known, "ana", "ravi")
@@ -81,32 +81,32 @@ def test_what_is_masked_is_neither_found_nor_shown(known: World, level: str) -> 
 
 
 @pytest.mark.parametrize("typed", ["", "a", "%", "__", "'\"--", "<b>", "(((", "%%%%", "अ", "9" * 500, "x " * 300])
-def test_rubbish_finds_nothing_and_breaks_nothing(known: World, typed: str) -> None:
+def test_rubbish_finds_nothing_and_breaks_nothing(known: Crm, typed: str) -> None:
     assert groups(known, "root", typed) == {}
 
 
-def test_a_null_character_is_refused(known: World) -> None:
-    assert known.door("root").screen("/search/hits", query_string={"q": "ra\0"}).status_code == 400
+def test_a_null_character_is_refused(known: Crm) -> None:
+    assert known.client("root").screen("/search/hits", query_string={"q": "ra\0"}).status_code == 400
 
 
-def test_a_stranger_is_told_nothing(known: World) -> None:
-    answer = known.door(None).screen("/search/hits?q=ravi", headers={"Accept": "application/json"})
+def test_a_stranger_is_told_nothing(known: Crm) -> None:
+    answer = known.client(None).screen("/search/hits?q=ravi", headers={"Accept": "application/json"})
     assert answer.status_code in (302, 401) and "Ravi" not in answer.text
 
 
-def test_it_costs_no_more_than_the_search_page(known: World) -> None:
+def test_it_costs_no_more_than_the_search_page(known: Crm) -> None:
     known.app.config["COUNT_SQL"] = True
-    door = known.door("root")
+    client = known.client("root")
     for typed in (MOBILE, "ravi", "folder"):
         cost = {}
         for path in ("/search", "/search/hits") * 2:
-            cost[path] = int(door.screen(path, query_string={"q": typed}).headers["X-SQL-Count"])
+            cost[path] = int(client.screen(path, query_string={"q": typed}).headers["X-SQL-Count"])
         assert cost["/search/hits"] <= cost["/search"], (typed, cost)
         # The sign-in, two that look up, and one for each of five kinds.
         assert cost["/search/hits"] <= 8, (typed, cost)
 
 
-def test_a_page_that_is_switched_off_is_not_found(known: World) -> None:
+def test_a_page_that_is_switched_off_is_not_found(known: Crm) -> None:
     page = known.session.scalars(select(SupportPage).where(SupportPage.label == "Reset a Password")).one()
     page.is_active = False
     known.session.commit()

@@ -1,4 +1,4 @@
-"""What people and programs type at our own doors: dates, moments, numbers, addresses; refused rather than guessed."""
+"""What people and programs send to our endpoints: dates, moments, numbers, addresses; refused rather than guessed."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from app.lib import phone
 from app.lib.identity_numbers import is_email
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 
 @pytest.mark.parametrize(
@@ -29,21 +29,21 @@ from tests.app_fixtures import World
         (643161600000, None),
     ],
 )
-def test_a_date_of_birth(world: World, typed: Any, stored: str | None) -> None:
-    body = {"first_name": "Asha", "mobile": world.make.mobile(), "date_of_birth": typed}
-    answer = world.door("ana").rest("POST", "lead/", body)
+def test_a_date_of_birth(crm: Crm, typed: Any, stored: str | None) -> None:
+    body = {"first_name": "Asha", "mobile": crm.make.mobile(), "date_of_birth": typed}
+    answer = crm.client("ana").rest("POST", "lead/", body)
     if stored is None:
         assert answer.status_code == 422 and "date_of_birth" in answer.json["errors"], answer.text
-        page = world.door("ana").form("/leads/add", {**body, "date_of_birth": str(typed)})
+        page = crm.client("ana").form("/leads/add", {**body, "date_of_birth": str(typed)})
         assert page.status_code == 422 and "Asha" in page.text
     else:
         assert answer.status_code == 201 and answer.json["result"]["date_of_birth"] == stored, answer.text
 
 
 @pytest.mark.parametrize("typed", [1764123456789, "1764123456789", "20261120T100000", "1764-12-03", 20261120, 1.7e12])
-def test_a_start_that_is_no_date(world: World, typed: Any) -> None:
+def test_a_start_that_is_no_date(crm: Crm, typed: Any) -> None:
     body = {"direction": "Outgoing", "status": "Completed", "to_number": "9820012345", "from_number": "9820012346"}
-    answer = world.door("ana").rest("POST", "call_log/", body | {"started_on": typed})
+    answer = crm.client("ana").rest("POST", "call_log/", body | {"started_on": typed})
     assert answer.status_code == 422 and "started_on" in answer.json["errors"], answer.text
 
 
@@ -59,23 +59,23 @@ def test_a_start_that_is_no_date(world: World, typed: Any) -> None:
         "022-40001234/40001235",
     ],
 )
-def test_two_numbers_in_one_field(world: World, typed: str) -> None:
+def test_two_numbers_in_one_field(crm: Crm, typed: str) -> None:
     assert phone.normalize(typed) is None
     for name in ("mobile", "alternative_mobile"):
-        answer = world.door("ana").rest("POST", "lead/", {"first_name": "Asha", name: typed})
+        answer = crm.client("ana").rest("POST", "lead/", {"first_name": "Asha", name: typed})
         assert answer.status_code == 422 and name in answer.json["errors"], answer.text
 
 
 @pytest.mark.parametrize("typed", ["9820012345 ext 5", "98200 12345 x77", "022 2345 6789 extension 12"])
-def test_an_extension_is_not_dropped_in_silence(world: World, typed: str) -> None:
-    answer = world.door("ana").rest("POST", "lead/", {"first_name": "Asha", "mobile": typed})
+def test_an_extension_is_not_dropped_in_silence(crm: Crm, typed: str) -> None:
+    answer = crm.client("ana").rest("POST", "lead/", {"first_name": "Asha", "mobile": typed})
     assert answer.status_code == 422 and "extension" in answer.get_json()["errors"]["mobile"][0]
 
 
 @pytest.mark.parametrize("field", ["next_follow_up_on", "date_of_birth"])
 @pytest.mark.parametrize("typed", ["2026-11-27 18.30", "2026-11-27T18,30", "2026-11-27T18"])
-def test_a_time_is_not_shortened_in_silence(world: World, field: str, typed: str) -> None:
-    answer = world.door("ana").rest("POST", "lead/", {"first_name": "Asha", field: typed})
+def test_a_time_is_not_shortened_in_silence(crm: Crm, field: str, typed: str) -> None:
+    answer = crm.client("ana").rest("POST", "lead/", {"first_name": "Asha", field: typed})
     assert answer.status_code == 422 and field in answer.get_json()["errors"]
 
 
@@ -109,11 +109,11 @@ ADDRESSES = {
 
 
 @pytest.mark.parametrize("typed", ADDRESSES)
-def test_an_address(world: World, typed: str) -> None:
+def test_an_address(crm: Crm, typed: str) -> None:
     assert is_email(typed) is ADDRESSES[typed]
     wanted = 201 if ADDRESSES[typed] else 422
-    lead = world.door("ana").rest("POST", "lead/", {"first_name": "Asha", "email": typed})
-    sent = world.door("ana").rest(
+    lead = crm.client("ana").rest("POST", "lead/", {"first_name": "Asha", "email": typed})
+    sent = crm.client("ana").rest(
         "POST", "message/", {"channel": "email", "peer": typed, "body": "Text", "noted": True}
     )
     assert (lead.status_code, sent.status_code) == (wanted, wanted), (lead.text, sent.text)
@@ -122,18 +122,18 @@ def test_an_address(world: World, typed: str) -> None:
 @pytest.mark.parametrize(
     "kind", ["application/json", "text/plain", "", "application/x-www-form-urlencoded", "multipart/form-data"]
 )
-def test_a_json_body_is_read_whatever_it_is_called(world: World, kind: str) -> None:
-    door, headers = world.door("ana"), {"Content-Type": kind} if kind else {}
-    body = f'{{"first_name": "Asha", "mobile": "{world.make.mobile()}"}}'
-    made = door.rest("POST", "lead/", data=body, headers=headers)
+def test_a_json_body_is_read_whatever_it_is_called(crm: Crm, kind: str) -> None:
+    client, headers = crm.client("ana"), {"Content-Type": kind} if kind else {}
+    body = f'{{"first_name": "Asha", "mobile": "{crm.make.mobile()}"}}'
+    made = client.rest("POST", "lead/", data=body, headers=headers)
     assert made.status_code == 201, made.text
-    changed = door.rest("PUT", f"lead/{made.json['id']}", data='{"last_name": "Rao"}', headers=headers)
+    changed = client.rest("PUT", f"lead/{made.json['id']}", data='{"last_name": "Rao"}', headers=headers)
     assert changed.status_code == 200 and changed.json["result"]["last_name"] == "Rao", changed.text
     if kind == "application/x-www-form-urlencoded":
         return  # with a cookie, the check of the token has read the body as a form; such a body is refused
-    page = door.browser.put(
+    page = client.browser.put(
         f"/api/v1/lead/{made.json['id']}",
         data='{"last_name": "Iyer"}',
-        headers=headers | {"X-CSRFToken": door.token},
+        headers=headers | {"X-CSRFToken": client.token},
     )
     assert page.status_code == 200 and page.json["result"]["last_name"] == "Iyer", page.text

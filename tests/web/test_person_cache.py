@@ -6,15 +6,15 @@ from flask import g
 
 from app.web.core.person_cache import PersonCache
 from app.web.transfer.run_as import acting_for
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 
-def test_what_a_limited_key_sees_is_not_kept_for_its_user(world: World) -> None:
+def test_what_a_limited_key_sees_is_not_kept_for_its_user(crm: Crm) -> None:
     cache = PersonCache(lambda viewer: viewer.person.may("Reports", "read"))
     seen = []
-    with world.app.app_context():
+    with crm.app.app_context():
         for scope in (("Leads.read",), (), ("Leads.read",), ()):
-            with acting_for(world.people["mia"].id, scope=scope) as viewer:
+            with acting_for(crm.people["mia"].id, scope=scope) as viewer:
                 g.lists_version = 1
                 seen.append(cache.of(viewer))
     assert seen == [False, True, False, True]

@@ -8,12 +8,12 @@ from urllib.parse import quote, urlencode
 
 import pytest
 
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 
-def found(world: World, who: str, typed: str) -> list[str]:
+def found(crm: Crm, who: str, typed: str) -> list[str]:
     """The first names of the leads that the search page lists for this person."""
-    answer = world.door(who).screen(f"/search?{urlencode({'q': typed})}", headers={"Accept": "application/json"})
+    answer = crm.client(who).screen(f"/search?{urlencode({'q': typed})}", headers={"Accept": "application/json"})
     groups = {group["url"].split("/")[1]: group["rows"] for group in answer.json["groups"]}
     return [row["title"] for row in groups.get("leads", [])]
 
@@ -56,38 +56,38 @@ TYPED = {
 }
 
 
-@pytest.mark.parametrize("which", ["world", "maria"])
+@pytest.mark.parametrize("which", ["crm", "maria"])
 def test_a_lead_is_found(request: Any, which: str) -> None:
-    world = request.getfixturevalue(which)
-    world.make.mask("Sales User", pan="full", mobile="full", alternative_mobile="full", email="full")
-    world.make.lead("ana", first_name="Bela", last_name="Shah", mobile="9811111111")
-    lead = world.make.lead("ana", **{name: value for name, value in KNOWN.items() if name != "client_id"})
-    assert world.door("ana").rest("PUT", f"lead/{lead.id}", {"client_id": KNOWN["client_id"]}).status_code == 200
+    crm = request.getfixturevalue(which)
+    crm.make.mask("Sales User", pan="full", mobile="full", alternative_mobile="full", email="full")
+    crm.make.lead("ana", first_name="Bela", last_name="Shah", mobile="9811111111")
+    lead = crm.make.lead("ana", **{name: value for name, value in KNOWN.items() if name != "client_id"})
+    assert crm.client("ana").rest("PUT", f"lead/{lead.id}", {"client_id": KNOWN["client_id"]}).status_code == 200
     wanted = {typed: ["Anna Maria de Souza Rao"] * is_found for typed, is_found in TYPED.items()}
-    assert {typed: found(world, "ana", typed) for typed in TYPED} == wanted
-    assert [typed for typed in TYPED if found(world, "ben", typed)] == []
+    assert {typed: found(crm, "ana", typed) for typed in TYPED} == wanted
+    assert [typed for typed in TYPED if found(crm, "ben", typed)] == []
 
 
 @pytest.mark.parametrize("level", ["last4", "hidden"])
-def test_a_search_is_no_way_to_guess_what_a_mask_hides(world: World, level: str) -> None:
-    world.make.mask("Sales User", pan=level, mobile=level, email=level, alternative_mobile=level)
-    world.make.lead("ana", **{name: value for name, value in KNOWN.items() if name != "client_id"})
+def test_a_search_is_no_way_to_guess_what_a_mask_hides(crm: Crm, level: str) -> None:
+    crm.make.mask("Sales User", pan=level, mobile=level, email=level, alternative_mobile=level)
+    crm.make.lead("ana", **{name: value for name, value in KNOWN.items() if name != "client_id"})
     for typed in ("54321", "9820054321", "anna.rao", "ABCDE1234F", "01234"):
-        assert found(world, "ana", typed) == [], typed
-        page = world.door("ana").screen(f"/leads/?{urlencode({'q': typed})}").text
+        assert found(crm, "ana", typed) == [], typed
+        page = crm.client("ana").screen(f"/leads/?{urlencode({'q': typed})}").text
         assert re.search(r"list-count[^>]*>0<", page), typed
 
 
 @pytest.mark.parametrize("typed", ["A+B", "A&B", "A#B", "A%B", "आशा", "a b"])
-def test_the_link_of_a_group_searches_the_same_text(world: World, typed: str) -> None:
-    world.make.lead("ana", last_name=f"{typed} Rao")
-    answer = world.door("ana").screen(f"/search?q={quote(typed)}", headers={"Accept": "application/json"})
+def test_the_link_of_a_group_searches_the_same_text(crm: Crm, typed: str) -> None:
+    crm.make.lead("ana", last_name=f"{typed} Rao")
+    answer = crm.client("ana").screen(f"/search?q={quote(typed)}", headers={"Accept": "application/json"})
     (group,) = [each for each in answer.json["groups"] if each["url"].startswith("/leads")]
-    page = world.door("ana").screen(group["url"])
+    page = crm.client("ana").screen(group["url"])
     assert re.search(r"list-count[^>]*>1<", page.text)
 
 
 @pytest.mark.parametrize("typed", ["a\x00b", "a\x01b", "\ud800"])
-def test_a_search_for_what_cannot_be_stored(world: World, typed: str) -> None:
+def test_a_search_for_what_cannot_be_stored(crm: Crm, typed: str) -> None:
     path = f"/search?q={quote(typed, errors='surrogatepass')}"
-    assert world.door("ana").screen(path).status_code in (200, 400)
+    assert crm.client("ana").screen(path).status_code in (200, 400)

@@ -23,7 +23,7 @@ from app.web.records.customers import CustomerScreen
 from app.web.records.leads import LeadScreen
 from app.web.records.tasks import TaskScreen
 from app.web.records.tickets import TicketScreen
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.factories import NOW
 
 FIRST = ("Aarav", "aarav", "Aarav Kumar", "Aaravi", "Ravi", "आरव", "Meera", "D'Souza", "Patel", None)
@@ -52,10 +52,10 @@ SCREENS = {Lead: LeadScreen, Ticket: TicketScreen, Customer: CustomerScreen, Tas
 
 
 @dataclass
-class House:
+class Dataset:
     """The application with random rows."""
 
-    world: World
+    crm: Crm
     rows: dict[Any, dict[int, dict[str, Any]]]
 
 
@@ -72,9 +72,9 @@ def _person(rng: Random) -> dict[str, Any]:
     }
 
 
-def fill(world: World) -> House:
+def fill(crm: Crm) -> Dataset:
     rng = Random(5)
-    users = [world.people[name].id for name in ("ana", "ben", "mia", "cleo", "root")]
+    users = [crm.people[name].id for name in ("ana", "ben", "mia", "cleo", "root")]
     nobody = dict.fromkeys(("first_name", "last_name", "mobile_e164", "alternative_e164", "email"))
     rows: dict[Any, dict[int, dict[str, Any]]] = {record: {} for record in SCREENS}
 
@@ -99,15 +99,15 @@ def fill(world: World) -> House:
         own = {"title": rng.choice(TITLES), "assignee_id": rng.choice(users), "lead_id": key, "tried": []}
         add(Task, key, status="Todo", priority="Low", exhausted=False, **own)
     for record, made in sorted(rows.items(), key=lambda each: each[0] is not Customer):
-        world.session.execute(insert(record.__table__), list(made.values()))
-    world.session.commit()
-    return House(world, rows)
+        crm.session.execute(insert(record.__table__), list(made.values()))
+    crm.session.commit()
+    return Dataset(crm, rows)
 
 
-@pytest.fixture(params=["world", "maria"])
-def house(request: pytest.FixtureRequest) -> Iterator[House]:
+@pytest.fixture(params=["crm", "maria"])
+def dataset(request: pytest.FixtureRequest) -> Iterator[Dataset]:
     made = fill(request.getfixturevalue(request.param))
-    with made.world.app.app_context():
+    with made.crm.app.app_context():
         yield made
         db.session.remove()
 
@@ -143,11 +143,11 @@ def _title_fits(title: str, text: str, by_words: bool) -> bool:
     return at == 0 or (at > 0 and (not by_words or not searchable_words(text) or title[at - 1] == " "))
 
 
-def fits(house: House, record: Any, row: dict[str, Any], text: str, customers: set[int]) -> bool:
+def fits(dataset: Dataset, record: Any, row: dict[str, Any], text: str, customers: set[int]) -> bool:
     """The plain rule."""
     if record is Task:
-        return _title_fits(row["title"], text, house.world.engine.dialect.name != "sqlite")
-    by_words = house.world.engine.dialect.name != "sqlite"
+        return _title_fits(row["title"], text, dataset.crm.engine.dialect.name != "sqlite")
+    by_words = dataset.crm.engine.dialect.name != "sqlite"
     if record is Ticket and _title_fits(row["title"], text, by_words):
         return True
     is_serial = text.isdigit() and len(text) <= 8 and row["number"].endswith(f"-{int(text):05d}")
@@ -157,7 +157,7 @@ def fits(house: House, record: Any, row: dict[str, Any], text: str, customers: s
     if _person_fits(row, text, has_email):
         return True
     customer = row.get("customer_id")
-    return customer in customers and _person_fits(house.rows[Customer][customer], text, has_email)
+    return customer in customers and _person_fits(dataset.rows[Customer][customer], text, has_email)
 
 
 #: Rows looked up at most, and enough of a person's customers: with few look-ups everything is common.
@@ -165,16 +165,18 @@ LIMITS = ((1000, None), (3, None), (3, 2))
 
 
 @pytest.mark.parametrize("who", ["ana", "mia", "cleo", "root"])
-def test_what_is_found(house: House, who: str) -> None:
+def test_what_is_found(dataset: Dataset, who: str) -> None:
     session = db.session()
     with access.as_system(session):
-        person = access.load_person(session, house.world.people[who].id, NOW)
+        person = access.load_person(session, dataset.crm.people[who].id, NOW)
     access.act_as(session, person)
     viewer = Viewer(person, load_lookups(session, 0, "Asia/Kolkata"), ZoneInfo("Asia/Kolkata"), NOW)
     seen = {record: set(session.scalars(select(record.id))) for record in SCREENS}
     for text in TEXTS:
         wanted_of = {
-            record: {key for key in seen[record] if fits(house, record, house.rows[record][key], text, seen[Customer])}
+            record: {
+                key for key in seen[record] if fits(dataset, record, dataset.rows[record][key], text, seen[Customer])
+            }
             for record in SCREENS
         }
         for limits in LIMITS:

@@ -18,7 +18,7 @@ from app.domain.base import RuleBroken
 from app.lib import text_normalization
 from app.web.core.fields import ChoiceField, Field, LongTextField, TextField, clean_text
 from app.web.core.personal_fields import EmailField, PhoneField, SecretField
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.web.invalid_input import Hostile, spare_world
 
 RESOURCES = {each.resource_name: each for each in views.RESOURCES if hasattr(each, "service")}
@@ -89,8 +89,8 @@ def test_a_letter_under_a_thousand_marks_is_refused() -> None:
 
 @pytest.fixture(scope="module")
 def hostile(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
-    with spare_world(settled, tmp_path_factory.mktemp("text")) as world:
-        yield Hostile(world)
+    with spare_world(settled, tmp_path_factory.mktemp("text")) as crm:
+        yield Hostile(crm)
 
 
 @pytest.mark.parametrize("resource", sorted(RESOURCES))
@@ -102,40 +102,40 @@ def test_rest_names_the_field(hostile: Hostile, resource: str) -> None:
         for each in text_fields(view):
             if getattr(each, which):
                 path = f"{resource}/" if verb == "POST" else f"{resource}/{hostile.records[resource]}"
-                answer = hostile.door.rest(verb, path, json={each.name: "a\x01b"})
+                answer = hostile.client.rest(verb, path, json={each.name: "a\x01b"})
                 assert (answer.status_code, each.name in answer.json["errors"]) == (422, True), (each.name, answer.text)
 
 
 def test_a_header_cannot_be_smuggled_into_a_message(hostile: Hostile) -> None:
     for name in ("peer", "subject"):
         body = {"channel": "email", "peer": "a@x.in", "subject": "Hi", "body": "Text"}
-        answer = hostile.door.rest("POST", "message/", json=body | {name: "a@x.in\r\nBcc: b@x.in"})
+        answer = hostile.client.rest("POST", "message/", json=body | {name: "a@x.in\r\nBcc: b@x.in"})
         assert answer.status_code == 422 and name in answer.json["errors"], answer.text
 
 
-# --- the wall behind the doors
+# --- the wall behind the endpoints
 
 
 @pytest.mark.parametrize("model", [models.Task, models.Lead, models.LeadSource, models.ApiKey, models.User])
-def test_the_session_refuses_what_a_door_let_through(world: World, model: Any) -> None:
-    row = world.rows(select(model).limit(1))
+def test_the_session_refuses_what_a_endpoint_let_through(crm: Crm, model: Any) -> None:
+    row = crm.rows(select(model).limit(1))
     name = next(key for key, column in inspect(model).columns.items() if type(column.type) is String and key != "key")
     if not row:
-        world.make.lead()
-        row = world.rows(select(model).limit(1))
-    found = world.session.merge(row[0])
+        crm.make.lead()
+        row = crm.rows(select(model).limit(1))
+    found = crm.session.merge(row[0])
     setattr(found, name, "a\r\nb")
     with pytest.raises(RuleBroken) as refused:
-        world.session.flush()
+        crm.session.flush()
     assert name in refused.value.errors
-    world.session.rollback()
+    crm.session.rollback()
 
 
-def test_the_session_composes_what_a_job_wrote(world: World) -> None:
-    lead = world.session.merge(world.make.lead())
+def test_the_session_composes_what_a_job_wrote(crm: Crm) -> None:
+    lead = crm.session.merge(crm.make.lead())
     lead.last_name = unicodedata.normalize("NFD", "Josée")
-    world.session.commit()
-    assert world.fresh(lead).last_name == "Josée"
+    crm.session.commit()
+    assert crm.fresh(lead).last_name == "Josée"
 
 
 def test_long_text_fields_are_the_ones_with_lines() -> None:

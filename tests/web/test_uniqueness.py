@@ -20,7 +20,7 @@ from app.ops.rate_counter import Rate
 from app.web.core import unique_errors
 from app.web.records import identity_guesses
 from app.web.security.sessions import own_transaction
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 WRITERS = 8
 
@@ -30,48 +30,48 @@ def at_once(act: Callable[[int], Any], count: int = WRITERS) -> list[Any]:
         return list(pool.map(act, range(count)))
 
 
-def test_eight_leads_want_one_client_id(maria: World) -> None:
+def test_eight_leads_want_one_client_id(maria: Crm) -> None:
     leads = [maria.make.lead("ana") for _ in range(WRITERS)]
-    doors = [maria.door("ana") for _ in range(WRITERS)]
-    answers = at_once(lambda n: doors[n].rest("PUT", f"lead/{leads[n].id}", {"client_id": "E777"}))
+    clients = [maria.client("ana") for _ in range(WRITERS)]
+    answers = at_once(lambda n: clients[n].rest("PUT", f"lead/{leads[n].id}", {"client_id": "E777"}))
     assert Counter(each.status_code for each in answers) == {200: 1, 422: WRITERS - 1}, [each.text for each in answers]
     assert all("client_id" in each.json["errors"] for each in answers if each.status_code == 422)
     assert maria.count(Lead, Lead.client_id == "E777") == 1
 
 
-def test_eight_accounts_are_opened_with_one_client_id(maria: World) -> None:
+def test_eight_accounts_are_opened_with_one_client_id(maria: Crm) -> None:
     leads = [maria.make.lead("ana") for _ in range(WRITERS)]
-    doors = [maria.door("ana") for _ in range(WRITERS)]
+    clients = [maria.client("ana") for _ in range(WRITERS)]
     body = {"status": "Account Opened", "client_id": "e778"}
-    answers = at_once(lambda n: doors[n].rest("PUT", f"lead/{leads[n].id}", body))
+    answers = at_once(lambda n: clients[n].rest("PUT", f"lead/{leads[n].id}", body))
     assert Counter(each.status_code for each in answers) == {200: 1, 422: WRITERS - 1}, [each.text for each in answers]
     assert all("client_id" in each.json["errors"] for each in answers if each.status_code == 422)
 
 
-def test_eight_phones_send_one_call(maria: World) -> None:
+def test_eight_phones_send_one_call(maria: Crm) -> None:
     body = {"direction": "Outgoing", "status": "Completed", "to_number": "9820012345", "from_number": "9820012346"}
     body |= {"started_on": "2026-11-20T10:00Z", "device_call_id": "A17-1"}
-    doors = [maria.door("ana") for _ in range(WRITERS)]
-    answers = at_once(lambda n: doors[n].rest("POST", "call_log/", body))
+    clients = [maria.client("ana") for _ in range(WRITERS)]
+    answers = at_once(lambda n: clients[n].rest("POST", "call_log/", body))
     refused = [each for each in answers if each.status_code != 201]
     assert len(refused) == WRITERS - 1
     assert all(each.status_code == 422 and "device_call_id" in each.json["errors"] for each in refused), refused[0].text
     assert maria.count(CallLog, CallLog.device_call_id == "A17-1") == 1
 
 
-def test_eight_managers_name_one_source(maria: World) -> None:
-    doors = [maria.door("root") for _ in range(WRITERS)]
+def test_eight_managers_name_one_source(maria: Crm) -> None:
+    clients = [maria.client("root") for _ in range(WRITERS)]
     form = {"label": "Trade fair", "position": "5", "is_active": "y"}
-    answers = at_once(lambda n: doors[n].form("/settings/lead-sources/add", form))
+    answers = at_once(lambda n: clients[n].form("/settings/lead-sources/add", form))
     assert Counter(each.status_code for each in answers) == {302: 1, 422: WRITERS - 1}
     assert maria.count(LeadSource, LeadSource.label == "Trade fair") == 1
     assert all("already" in each.text for each in answers if each.status_code == 422)
 
 
-def test_eight_posts_with_one_idempotency_key(maria: World) -> None:
-    doors, headers = [maria.door("ana") for _ in range(WRITERS)], {"Idempotency-Key": "one"}
+def test_eight_posts_with_one_idempotency_key(maria: Crm) -> None:
+    clients, headers = [maria.client("ana") for _ in range(WRITERS)], {"Idempotency-Key": "one"}
     body = {"first_name": "Once", "mobile": maria.make.mobile()}
-    answers = at_once(lambda n: doors[n].rest("POST", "lead/", body, headers=headers))
+    answers = at_once(lambda n: clients[n].rest("POST", "lead/", body, headers=headers))
     assert {each.status_code for each in answers} <= {201, 409}
     assert len({each.json["id"] for each in answers if each.status_code == 201}) == 1
     assert maria.count(Lead, Lead.first_name == "Once") == 1
@@ -80,7 +80,7 @@ def test_eight_posts_with_one_idempotency_key(maria: World) -> None:
 # --- the sentence
 
 
-@pytest.mark.parametrize("which", ["world", "maria"])
+@pytest.mark.parametrize("which", ["crm", "maria"])
 def test_every_unique_key_is_named(request: pytest.FixtureRequest, which: str) -> None:
     """Each unique key of the database, by the name that its error would give, leads to its columns."""
     engine = request.getfixturevalue(which).engine
@@ -94,52 +94,52 @@ def test_every_unique_key_is_named(request: pytest.FixtureRequest, which: str) -
                 assert unique_errors._of_key(table, key["name"]) == key["column_names"], (name, key)
 
 
-@pytest.mark.parametrize("which", ["world", "maria"])
+@pytest.mark.parametrize("which", ["crm", "maria"])
 def test_a_taken_label_names_its_field(request: pytest.FixtureRequest, which: str) -> None:
-    world = request.getfixturevalue(which)
-    label = world.rows(select(LeadSource.label))[0]
-    answer = world.door("root").form("/settings/lead-sources/add", {"label": f" {label} ", "is_active": "y"})
+    crm = request.getfixturevalue(which)
+    label = crm.rows(select(LeadSource.label))[0]
+    answer = crm.client("root").form("/settings/lead-sources/add", {"label": f" {label} ", "is_active": "y"})
     assert answer.status_code == 422
     call = {"direction": "Outgoing", "status": "Completed", "to_number": "9820012345", "from_number": "9820012346"}
     call |= {"started_on": "2026-11-20T10:00Z", "device_call_id": "A17-2"}
-    ana = world.door("ana")
+    ana = crm.client("ana")
     assert ana.rest("POST", "call_log/", call).status_code == 201
     again = ana.rest("POST", "call_log/", call)
     assert again.status_code == 422 and again.json["errors"].keys() == {"device_call_id"}, again.text
 
 
 @pytest.mark.parametrize("code", ["E1\u200b", "E 1", "E-1", "E1\n", "<b>E1</b>", "\u0395\u0031", "É1", "e1\u0301", "९"])
-def test_a_client_id_has_letters_and_digits_only(world: World, code: str) -> None:
-    lead = world.make.lead("ana")
+def test_a_client_id_has_letters_and_digits_only(crm: Crm, code: str) -> None:
+    lead = crm.make.lead("ana")
     for body in ({"client_id": code}, {"client_id": code, "status": "Account Opened"}):
-        answer = world.door("ana").rest("PUT", f"lead/{lead.id}", body)
+        answer = crm.client("ana").rest("PUT", f"lead/{lead.id}", body)
         assert answer.status_code == 422 and "client_id" in answer.json["errors"], (code, answer.text)
     with pytest.raises(RuleBroken):
         client_ids.normalize_client_id(code + "\u00ad")
 
 
-@pytest.mark.parametrize("which", ["world", "maria"])
+@pytest.mark.parametrize("which", ["crm", "maria"])
 def test_a_number_that_only_looks_alike_finds_nothing(request: pytest.FixtureRequest, which: str) -> None:
-    world = request.getfixturevalue(which)
-    lead, door = world.make.lead("ana"), world.door("ana")
-    assert door.screen(f"/leads/{lead.number}").status_code == 200
-    assert door.screen(f"/leads/{lead.number.lower()}").status_code == 200
+    crm = request.getfixturevalue(which)
+    lead, client = crm.make.lead("ana"), crm.client("ana")
+    assert client.screen(f"/leads/{lead.number}").status_code == 200
+    assert client.screen(f"/leads/{lead.number.lower()}").status_code == 200
     looks = lead.number.replace("LEAD", "LÉAD")
-    assert door.screen(f"/leads/{looks}").status_code == 404
-    found = door.rest("GET", "lead/", q={"filters": [{"col": "number", "opr": "eq", "value": looks}]})
+    assert client.screen(f"/leads/{looks}").status_code == 404
+    found = client.rest("GET", "lead/", q={"filters": [{"col": "number", "opr": "eq", "value": looks}]})
     assert found.json["count"] == 0
     body = {"title": "T", "due_on": "2026-11-30T12:00Z", "lead": looks}
-    assert door.rest("POST", "task/", body).status_code == 422
+    assert client.rest("POST", "task/", body).status_code == 422
 
 
 # --- ids
 
 
-def test_a_late_save_never_reaches_the_next_record(world: World) -> None:
-    ana, root = world.door("ana"), world.door("root")
-    first = ana.rest("POST", "lead/", {"first_name": "One", "mobile": world.make.mobile()}).json
+def test_a_late_save_never_reaches_the_next_record(crm: Crm) -> None:
+    ana, root = crm.client("ana"), crm.client("root")
+    first = ana.rest("POST", "lead/", {"first_name": "One", "mobile": crm.make.mobile()}).json
     assert root.rest("DELETE", f"lead/{first['id']}").status_code == 200
-    second = ana.rest("POST", "lead/", {"first_name": "Two", "mobile": world.make.mobile()}).json
+    second = ana.rest("POST", "lead/", {"first_name": "Two", "mobile": crm.make.mobile()}).json
     assert second["id"] > first["id"]
     late = {"first_name": "Late", "version": 1}
     assert ana.rest("PUT", f"lead/{first['id']}", late).status_code == 404
@@ -147,12 +147,12 @@ def test_a_late_save_never_reaches_the_next_record(world: World) -> None:
     assert ana.rest("GET", f"lead/{second['id']}").json["result"]["first_name"] == "Two"
 
 
-def test_an_idempotency_key_never_answers_with_another_record(world: World) -> None:
-    ana, root, headers = world.door("ana"), world.door("root"), {"Idempotency-Key": "k"}
-    body = {"first_name": "One", "mobile": world.make.mobile()}
+def test_an_idempotency_key_never_answers_with_another_record(crm: Crm) -> None:
+    ana, root, headers = crm.client("ana"), crm.client("root"), {"Idempotency-Key": "k"}
+    body = {"first_name": "One", "mobile": crm.make.mobile()}
     first = ana.rest("POST", "lead/", body, headers=headers).json
     assert root.rest("DELETE", f"lead/{first['id']}").status_code == 200
-    ana.rest("POST", "lead/", {"first_name": "Two", "mobile": world.make.mobile()})
+    ana.rest("POST", "lead/", {"first_name": "Two", "mobile": crm.make.mobile()})
     again = ana.rest("POST", "lead/", body, headers=headers)
     assert (again.status_code, again.json) == (201, {"id": first["id"], "result": None})
 
@@ -167,36 +167,36 @@ def pans(number: int) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["customer", "lead"])
-def test_a_masked_number_cannot_be_found_by_trying(world: World, few_guesses: None, kind: str) -> None:
+def test_a_masked_number_cannot_be_found_by_trying(crm: Crm, few_guesses: None, kind: str) -> None:
     """The refusal of a number that another customer has would tell; the masked value of a form is no guess."""
-    world.make.customer("max", first_name="Other", pan=pans(9)[8])
-    world.make.mask("Sales User", pan="last4")
-    mine = world.make.customer("ana", first_name="Mine", mobile="9820012345")
-    key = mine.id if kind == "customer" else world.make.lead("ana", mobile="9820012345").id
-    door = world.door("ana")
-    answers = [door.rest("PUT", f"{kind}/{key}", {"pan": pan}) for pan in pans(9)]
+    crm.make.customer("max", first_name="Other", pan=pans(9)[8])
+    crm.make.mask("Sales User", pan="last4")
+    mine = crm.make.customer("ana", first_name="Mine", mobile="9820012345")
+    key = mine.id if kind == "customer" else crm.make.lead("ana", mobile="9820012345").id
+    client = crm.client("ana")
+    answers = [client.rest("PUT", f"{kind}/{key}", {"pan": pan}) for pan in pans(9)]
     assert [each.status_code for each in answers] == [200] * 3 + [429] * 6
-    shown = door.rest("GET", f"{kind}/{key}").get_json()["result"]["pan"]
+    shown = client.rest("GET", f"{kind}/{key}").get_json()["result"]["pan"]
     assert shown.endswith("202F") and "ABCDE" not in shown
-    assert door.rest("PUT", f"{kind}/{key}", {"pan": shown, "email": "a@example.in"}).status_code == 200
+    assert client.rest("PUT", f"{kind}/{key}", {"pan": shown, "email": "a@example.in"}).status_code == 200
 
 
-def test_who_sees_the_numbers_enters_as_many_as_they_like(world: World, few_guesses: None) -> None:
-    key = world.make.customer("ana", first_name="Mine").id
-    assert {world.door("root").rest("PUT", f"customer/{key}", {"pan": pan}).status_code for pan in pans(9)} == {200}
+def test_who_sees_the_numbers_enters_as_many_as_they_like(crm: Crm, few_guesses: None) -> None:
+    key = crm.make.customer("ana", first_name="Mine").id
+    assert {crm.client("root").rest("PUT", f"customer/{key}", {"pan": pan}).status_code for pan in pans(9)} == {200}
 
 
-def test_a_command_names_what_is_taken(world: World) -> None:
+def test_a_command_names_what_is_taken(crm: Crm) -> None:
     @cli.readable_errors
     def again(record: Any, **columns: Any) -> None:
         with own_transaction() as session:
             session.add(record(**columns))
 
-    label = world.rows(select(LeadSource.label))[0]
-    with world.app.test_request_context(), pytest.raises(click.ClickException) as caught:
+    label = crm.rows(select(LeadSource.label))[0]
+    with crm.app.test_request_context(), pytest.raises(click.ClickException) as caught:
         again(LeadSource, label=label)
     message = caught.value.message.lower()
     assert "already taken" in message and "user" not in message
     name = {"username": "ana", "email": "new@eshin.test", "first_name": "A", "last_name": "B", "active": True}
-    with world.app.test_request_context(), pytest.raises(click.ClickException, match="signs in with this username"):
+    with crm.app.test_request_context(), pytest.raises(click.ClickException, match="signs in with this username"):
         again(User, **name)

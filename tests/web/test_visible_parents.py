@@ -11,7 +11,7 @@ from app import access
 from app.access import row_rules, visible_parents
 from app.access.compiled_statements import CachedStatement, answer
 from app.models import Activity, CallLog, Lead, Message, MessageFile, Task, Ticket
-from tests.app_fixtures import PEOPLE, World
+from tests.app_fixtures import PEOPLE, Crm
 
 #: Rights that a role may lack: (module, verb, level).
 CHANGES: tuple[tuple[tuple[str, str, str], ...], ...] = (
@@ -29,9 +29,9 @@ ROWS: dict[Any, Any] = {
 }
 
 
-def build(world: World) -> dict[str, Any]:
+def build(crm: Crm) -> dict[str, Any]:
     """A lead and a ticket of several people, with rows of every kind by Ana, Ben and Cleo."""
-    make = world.make
+    make = crm.make
     customer = make.customer("mia")
     lead = make.lead("ana", mobile=customer.mobile)
     ticket = make.ticket("cleo", customer_id=customer.id, lead_id=lead.id)
@@ -41,14 +41,14 @@ def build(world: World) -> dict[str, Any]:
         for links in ({"lead_id": lead.id}, {"ticket_id": ticket.id}, {"lead_id": lead.id, "customer_id": customer.id}):
             make.call(who, **links)
             message = make.message(who, **links)
-            world.session.add(MessageFile(message_id=message.id, place=0, state="stored"))
-        world.door("root").form(f"/leads/note/{lead.id}", {"body": f"Note for {who}"})
-        world.door("root").form(f"/tickets/note/{ticket.id}", {"body": f"Note for {who}"})
-    world.session.commit()
+            crm.session.add(MessageFile(message_id=message.id, place=0, state="stored"))
+        crm.client("root").form(f"/leads/note/{lead.id}", {"body": f"Note for {who}"})
+        crm.client("root").form(f"/tickets/note/{ticket.id}", {"body": f"Note for {who}"})
+    crm.session.commit()
     return {"lead": lead, "ticket": ticket}
 
 
-def ids_of(world: World, person: access.Person, record: Any, parent: tuple[str, int], reduced: bool) -> set[int]:
+def ids_of(crm: Crm, person: access.Person, record: Any, parent: tuple[str, int], reduced: bool) -> set[int]:
     """The rows of the record of this parent that the person gets, by a compiled statement."""
     query, owner = ROWS[record]
     kind, key = parent
@@ -57,37 +57,37 @@ def ids_of(world: World, person: access.Person, record: Any, parent: tuple[str, 
     question = CachedStatement(
         name, lambda: query.where(getattr(owner, f"{kind}_id") == key), tables, kind if reduced else None
     )
-    with access.acting_as(world.session, person):
-        first, second = (answer(world.session, question, {}) for _ in range(2))
+    with access.acting_as(crm.session, person):
+        first, second = (answer(crm.session, question, {}) for _ in range(2))
     assert set(first) == set(second)
     return {row[0] for row in second}
 
 
 @pytest.mark.parametrize("changes", CHANGES, ids=range(len(CHANGES)))
-def test_the_rows_of_a_seen_record_are_those_of_the_whole_rule(world: World, changes: Any) -> None:
-    parents = build(world)
+def test_the_rows_of_a_seen_record_are_those_of_the_whole_rule(crm: Crm, changes: Any) -> None:
+    parents = build(crm)
     for role in ("Sales User", "Support User", "Sales Manager"):
         for module, verb, level in changes:
-            world.make.cell(role, module, verb, level)
+            crm.make.cell(role, module, verb, level)
     compared = 0
     for version, name in enumerate(PEOPLE, start=100):
-        with world.app.app_context():
-            person = access.person(world.session, world.people[name].id, version)
+        with crm.app.app_context():
+            person = access.person(crm.session, crm.people[name].id, version)
             for kind, model in (("lead", Lead), ("ticket", Ticket)):
                 key = parents[kind].id
-                with access.acting_as(world.session, person):
-                    if access.get_visible(world.session, model, key) is None:
+                with access.acting_as(crm.session, person):
+                    if access.get_visible(crm.session, model, key) is None:
                         continue
                 for record in ROWS:
-                    whole, reduced = (ids_of(world, person, record, (kind, key), each) for each in (False, True))
+                    whole, reduced = (ids_of(crm, person, record, (kind, key), each) for each in (False, True))
                     assert whole == reduced, (name, kind, record.__tablename__)
                     compared += 1
     assert compared > 10
 
 
-def test_a_rule_of_an_add_on_counts(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    with world.app.app_context():
-        ana = access.person(world.session, world.people["ana"].id, 1)
+def test_a_rule_of_an_add_on_counts(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    with crm.app.app_context():
+        ana = access.person(crm.session, crm.people["ana"].id, 1)
     assert "EXISTS" in str(access.visible(ana, Task)) and "EXISTS" not in str(of_lead(ana, Task))
     for record in (Task, Lead):
         with monkeypatch.context() as patch:

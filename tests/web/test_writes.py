@@ -21,7 +21,7 @@ from app.models import (
     Ticket,
     User,
 )
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.servers import LiveServer
 
 # --- mass assignment
@@ -47,52 +47,52 @@ UNKNOWN = (
 )
 
 
-def test_server_managed_fields_cannot_be_set(world: World, stored: Any) -> None:
-    lead = world.make.lead("ana")
+def test_server_managed_fields_cannot_be_set(crm: Crm, stored: Any) -> None:
+    lead = crm.make.lead("ana")
     before = stored(lead)
-    assert world.door("ana").rest("PUT", f"lead/{lead.id}", IGNORED).status_code == 200
+    assert crm.client("ana").rest("PUT", f"lead/{lead.id}", IGNORED).status_code == 200
     after = stored(lead)
     names = ("number", "created_on", "assignee_id", "customer_id", "owner_id", "created_by_id", "reply_due_on")
     assert [after[name] for name in names] == [before[name] for name in names]
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
-def test_an_unknown_field_is_refused(world: World, stored: Any, name: str) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_an_unknown_field_is_refused(crm: Crm, stored: Any, name: str) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
     before = stored(lead)
     answer = ana.rest("PUT", f"lead/{lead.id}", {name: 7, "description": "x"})
     assert (answer.status_code, list(answer.get_json()["errors"])) == (422, [name])
     assert ana.rest("POST", "lead/", {name: 7, "first_name": "x"}).status_code == 422
-    assert stored(lead) == before and world.count(Lead) == 1
+    assert stored(lead) == before and crm.count(Lead) == 1
 
 
 @pytest.mark.parametrize("kind, who", [("lead", "ana"), ("customer", "ana"), ("ticket", "cleo")])
-def test_only_users_who_can_assign_change_the_owner(world: World, stored: Any, kind: str, who: str) -> None:
-    row = getattr(world.make, kind)(who)
+def test_only_users_who_can_assign_change_the_owner(crm: Crm, stored: Any, kind: str, who: str) -> None:
+    row = getattr(crm.make, kind)(who)
     before = stored(row)
-    assert world.door(who).rest("PUT", f"{kind}/{row.id}", {"owner": "ben"}).status_code == 403
+    assert crm.client(who).rest("PUT", f"{kind}/{row.id}", {"owner": "ben"}).status_code == 403
     base = f"/{kind}s/edit/{row.id}"
-    assert world.door(who).form(base, {"owner": world.people["ben"].id, "version": "1"}).status_code == 403
+    assert crm.client(who).form(base, {"owner": crm.people["ben"].id, "version": "1"}).status_code == 403
     assert stored(row) == before
-    assert world.door("root").rest("PUT", f"{kind}/{row.id}", {"owner": "ben"}).status_code == 200
+    assert crm.client("root").rest("PUT", f"{kind}/{row.id}", {"owner": "ben"}).status_code == 200
 
 
 @pytest.mark.parametrize(
     "who, to, code",
     [("ana", "ben", 403), ("ana", "ana", 201), ("mia", "ana", 201), ("mia", "ben", 403), ("root", "ben", 201)],
 )
-def test_who_can_assign_a_new_lead_to_whom(world: World, who: str, to: str, code: int) -> None:
-    answer = world.door(who).rest("POST", "lead/", {"first_name": "Ravi", "assign_to": to})
+def test_who_can_assign_a_new_lead_to_whom(crm: Crm, who: str, to: str, code: int) -> None:
+    answer = crm.client(who).rest("POST", "lead/", {"first_name": "Ravi", "assign_to": to})
     assert answer.status_code == code
-    assert world.count(Lead) == (code == 201)
+    assert crm.count(Lead) == (code == 201)
 
 
-def test_only_users_who_can_assign_give_tasks_to_others(world: World, stored: Any) -> None:
-    task = world.make.task(world.make.lead("ana"))
+def test_only_users_who_can_assign_give_tasks_to_others(crm: Crm, stored: Any) -> None:
+    task = crm.make.task(crm.make.lead("ana"))
     before = stored(task)
-    assert world.door("ana").rest("PUT", f"task/{task.id}", {"assignee": "ben"}).status_code == 403
+    assert crm.client("ana").rest("PUT", f"task/{task.id}", {"assignee": "ben"}).status_code == 403
     assert (
-        world.door("ana").rest("POST", "task/", {"title": "x", "lead": task.lead_id, "assignee": "ben"}).status_code
+        crm.client("ana").rest("POST", "task/", {"title": "x", "lead": task.lead_id, "assignee": "ben"}).status_code
         == 403
     )
     assert stored(task) == before
@@ -120,13 +120,13 @@ def test_only_users_who_can_assign_give_tasks_to_others(world: World, stored: An
         b'{"date_of_birth": "2026-02-30"}',
     ],
 )
-def test_an_invalid_body_is_refused_with_a_message(world: World, body: bytes) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_an_invalid_body_is_refused_with_a_message(crm: Crm, body: bytes) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
     for method, path in (("POST", "lead/"), ("PUT", f"lead/{lead.id}")):
         answer = ana.rest(method, path, data=body, content_type="application/json")
         if answer.status_code != 200:  # fields of new records only are ignored in an update
             assert answer.status_code == 422 and answer.get_json()["message"]
-    assert world.count(Lead) == 1
+    assert crm.count(Lead) == 1
 
 
 @pytest.mark.parametrize(
@@ -154,13 +154,13 @@ def test_an_invalid_body_is_refused_with_a_message(world: World, body: bytes) ->
         "(filters:!((col:created_on,opr:gt,value:x)))",
     ],
 )
-def test_an_invalid_list_query_is_a_400(world: World, q: str) -> None:
-    answer = world.door("ana").rest("GET", "lead/", query_string={"q": q})
+def test_an_invalid_list_query_is_a_400(crm: Crm, q: str) -> None:
+    answer = crm.client("ana").rest("GET", "lead/", query_string={"q": q})
     assert answer.status_code == 400 and answer.get_json()["message"]
 
 
-def test_a_filter_ignores_none_of_its_values(world: World) -> None:
-    lead, root = world.make.lead("ana"), world.door("root")
+def test_a_filter_ignores_none_of_its_values(crm: Crm) -> None:
+    lead, root = crm.make.lead("ana"), crm.client("root")
     wanted = [*range(999), lead.number]
     short, long = ({"col": "number", "opr": "in", "value": list(map(str, each))} for each in (wanted, [*wanted, 1]))
     assert root.rest("GET", "lead/", q={"filters": [short]}).json["ids"] == [lead.id]
@@ -173,16 +173,16 @@ def test_a_too_long_url_is_refused_with_a_message(live_server: LiveServer) -> No
     assert refused.value.code == 414 and json.load(refused.value)["message"].startswith("This address is too long.")
 
 
-def test_a_customer_with_tickets_is_not_deleted(world: World) -> None:
-    customer = world.make.customer("ana")
-    world.make.ticket("cleo", customer_id=customer.id)
-    answer = world.door("root").rest("DELETE", f"customer/{customer.id}")
+def test_a_customer_with_tickets_is_not_deleted(crm: Crm) -> None:
+    customer = crm.make.customer("ana")
+    crm.make.ticket("cleo", customer_id=customer.id)
+    answer = crm.client("root").rest("DELETE", f"customer/{customer.id}")
     assert answer.status_code == 422 and "still belong to this one" in answer.json["message"]
 
 
 @pytest.mark.parametrize("key", ["0", "-1", "99999999999999999999", "abc", "1e3", "%00", "1;drop"])
-def test_an_impossible_id_is_a_404(world: World, key: str) -> None:
-    ana = world.door("ana")
+def test_an_impossible_id_is_a_404(crm: Crm, key: str) -> None:
+    ana = crm.client("ana")
     for answer in (
         ana.rest("GET", f"lead/{key}"),
         ana.rest("PUT", f"lead/{key}", {}),
@@ -196,8 +196,8 @@ def test_an_impossible_id_is_a_404(world: World, key: str) -> None:
 # --- stale saves
 
 
-def test_a_stale_save_over_rest_is_a_conflict(world: World, stored: Any) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_a_stale_save_over_rest_is_a_conflict(crm: Crm, stored: Any) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
     version = ana.rest("GET", f"lead/{lead.id}").get_json()["result"]["version"]
     first = ana.rest("PUT", f"lead/{lead.id}", {"first_name": "One", "version": version})
     assert first.get_json()["result"]["version"] == version + 1
@@ -216,34 +216,32 @@ def test_a_stale_save_over_rest_is_a_conflict(world: World, stored: Any) -> None
     ],
 )
 def test_a_stale_form_shows_both_sides_and_keeps_what_was_typed(
-    world: World, stored: Any, kind: str, who: str, name: str
+    crm: Crm, stored: Any, kind: str, who: str, name: str
 ) -> None:
-    row = world.make.task(world.make.lead("ana")) if kind == "task" else getattr(world.make, kind)(who)
-    door = world.door(who)
-    assert door.rest("PUT", f"{kind}/{row.id}", {name: "Theirs"}).status_code == 200
-    page = door.form(f"/{kind}s/edit/{row.id}", {name: "Mine", "version": "1"})
+    row = crm.make.task(crm.make.lead("ana")) if kind == "task" else getattr(crm.make, kind)(who)
+    client = crm.client(who)
+    assert client.rest("PUT", f"{kind}/{row.id}", {name: "Theirs"}).status_code == 200
+    page = client.form(f"/{kind}s/edit/{row.id}", {name: "Mine", "version": "1"})
     assert page.status_code == 409 and "Mine" in page.text and "Theirs" in page.text
     assert stored(row)[name] == "Theirs"
-    again = door.form(f"/{kind}s/edit/{row.id}", {name: "Mine", "version": "2", "subjects": "1"})
+    again = client.form(f"/{kind}s/edit/{row.id}", {name: "Mine", "version": "2", "subjects": "1"})
     assert again.status_code == 302 and stored(row)[name] == "Mine"
 
 
-def test_a_stale_move_changes_nothing(world: World, stored: Any) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_a_stale_move_changes_nothing(crm: Crm, stored: Any) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
     ana.rest("PUT", f"lead/{lead.id}", {"first_name": "One"})
     before = stored(lead)
-    ana.form(f"/leads/move/{lead.id}", {"status": world.lead_status["Contacted"], "version": "1"})
+    ana.form(f"/leads/move/{lead.id}", {"status": crm.lead_status["Contacted"], "version": "1"})
     assert stored(lead) == before
 
 
 # --- one transaction
 
 
-def has_no_rows(world: World) -> bool:
+def has_no_rows(crm: Crm) -> bool:
     kinds = (Lead, Ticket, Customer, Task, Activity, StatusChange, Assignment, Notification, NumberSeries)
-    return {kind.__tablename__: world.count(kind) for kind in kinds} == dict.fromkeys(
-        (k.__tablename__ for k in kinds), 0
-    )
+    return {kind.__tablename__: crm.count(kind) for kind in kinds} == dict.fromkeys((k.__tablename__ for k in kinds), 0)
 
 
 @pytest.mark.parametrize(
@@ -259,21 +257,21 @@ def has_no_rows(world: World) -> bool:
         ("ticket", {"subjects": ["Re-KYC"], "mobile": "9820012345", "task": {"title": "x", "priority": "Urgent"}}),
     ],
 )
-def test_a_refused_request_stores_nothing(world: World, kind: str, values: Any) -> None:
-    world.session.get(User, world.people["rhea"].id).available = False
-    world.session.commit()
-    door = world.door("root")
-    assert door.rest("POST", f"{kind}/", values).status_code == 422
-    assert has_no_rows(world)
+def test_a_refused_request_stores_nothing(crm: Crm, kind: str, values: Any) -> None:
+    crm.session.get(User, crm.people["rhea"].id).available = False
+    crm.session.commit()
+    client = crm.client("root")
+    assert client.rest("POST", f"{kind}/", values).status_code == 422
+    assert has_no_rows(crm)
     if "task" not in values:  # the form has no task
-        assert door.form(f"/{kind}s/add", values).status_code == 422
-        assert has_no_rows(world)
+        assert client.form(f"/{kind}s/add", values).status_code == 422
+        assert has_no_rows(crm)
 
 
-def test_the_page_says_that_a_known_customers_pan_is_not_stored(world: World) -> None:
-    ana = world.door("ana")
+def test_the_page_says_that_a_known_customers_pan_is_not_stored(crm: Crm) -> None:
+    ana = crm.client("ana")
     known = {"first_name": "Asha", "mobile": "98200 12345", "pan": "ABCDE1234F"}
-    world.make.customer("ana", **known)
+    crm.make.customer("ana", **known)
     lead = ana.rest("POST", "lead/", known | {"pan": "XYZDE1234F"}).json["id"]
     page = ana.screen(f"/leads/show/{lead}").get_data(as_text=True)
     assert "the entered value isn&#39;t stored" in page and "XYZ" not in page

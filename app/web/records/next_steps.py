@@ -18,7 +18,7 @@ MOST = 4
 
 
 def context(screen: Any, wire: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer) -> dict[str, Any] | None:
-    """{tasks, has_more, is_missing} for records/_next_steps.html; None for records that have no open tasks of their own.
+    """{tasks, has_more, is_missing} for records/_next_steps.html; None for records that have no open tasks.
 
     `is_missing`: whether an open record has none, and the viewer could add one.
     """

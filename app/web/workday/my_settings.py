@@ -25,7 +25,8 @@ from app.web.core.languages import translate_text
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import PersonField
 from app.web.pages.frame import languages
-from app.web.pages.refusals import previous_page, refuse_as_page
+from app.web.pages.refusals import previous_page
+from app.web.pages.routes import signed_in_route
 from app.web.security.sessions import signed_in
 from app.web.settings.users import language_choices, zone_choices
 from app.web.workday import absence_text
@@ -164,9 +165,7 @@ class MySettingsView(BaseView):
             flash(sentence, "warning")
         return redirect("/me/")
 
-    @expose("/language", methods=["POST"])
-    @signed_in
-    @refuse_as_page
+    @signed_in_route("/language", methods=["POST"])
     def language(self) -> Any:
         """Store the language that was chosen in the menu: of pages, and of the notices that are sent to the person."""
         session, viewer = db.session(), current_viewer()

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 ROOT = Path(__file__).parents[3]
 NODE = ROOT / "node_modules"
@@ -104,12 +104,12 @@ must(refused.response.status === 401 && refused.error?.message, refused.error);
 
 
 @pytest.fixture
-def server(world: World) -> Iterator[str]:
+def server(crm: Crm) -> Iterator[str]:
     """The product on a free port, with two leads of Ana."""
-    world.make.lead("ana", first_name="Asha", last_name="Rao")
-    world.make.lead("ana", first_name="Bela", last_name="Shah")
-    world.make.lead("ana", first_name="Asha", last_name=None)
-    live = make_server("127.0.0.1", 0, world.app, threaded=True)
+    crm.make.lead("ana", first_name="Asha", last_name="Rao")
+    crm.make.lead("ana", first_name="Bela", last_name="Shah")
+    crm.make.lead("ana", first_name="Asha", last_name=None)
+    live = make_server("127.0.0.1", 0, crm.app, threaded=True)
     thread = threading.Thread(target=live.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{live.server_port}"
@@ -119,10 +119,10 @@ def server(world: World) -> Iterator[str]:
 
 
 @pytest.fixture
-def described(world: World, tmp_path: Path) -> Path:
+def described(crm: Crm, tmp_path: Path) -> Path:
     """The description as a file."""
     path = tmp_path / "openapi.json"
-    path.write_text(json.dumps(world.door("ana").rest("GET", "/api/v1/_openapi").json))
+    path.write_text(json.dumps(crm.client("ana").rest("GET", "/api/v1/_openapi").json))
     return path
 
 
@@ -132,20 +132,20 @@ def run(*command: Any, cwd: Path, **environ: str) -> str:
     return done.stdout + done.stderr
 
 
-def first_lead(world: World) -> int:
-    return int(world.door("ana").rest("GET", "lead/?order_direction=asc&page_size=1").json["ids"][0])
+def first_lead(crm: Crm) -> int:
+    return int(crm.client("ana").rest("GET", "lead/?order_direction=asc&page_size=1").json["ids"][0])
 
 
-def test_a_python_client(world: World, server: str, described: Path, tmp_path: Path) -> None:
+def test_a_python_client(crm: Crm, server: str, described: Path, tmp_path: Path) -> None:
     (tmp_path / "config.yml").write_text("post_hooks: []\npackage_name_override: crm_client\n")
     target = ("--output-path", tmp_path / "crm_client", "--meta", "none", "--config", tmp_path / "config.yml")
     told = run(sys.executable, "-m", "openapi_python_client", "generate", "--path", described, *target, cwd=tmp_path)
     assert "WARNING" not in told.upper(), told
     (tmp_path / "use.py").write_text(PYTHON)
-    run(sys.executable, "-W", "error", "use.py", server, "keyana:secret-ana", first_lead(world), cwd=tmp_path)
+    run(sys.executable, "-W", "error", "use.py", server, "keyana:secret-ana", first_lead(crm), cwd=tmp_path)
 
 
-def test_a_typescript_client(world: World, server: str, described: Path, tmp_path: Path) -> None:
+def test_a_typescript_client(crm: Crm, server: str, described: Path, tmp_path: Path) -> None:
     (tmp_path / "node_modules").symlink_to(NODE)
     (tmp_path / "package.json").write_text('{"type": "module"}')
     # The description is checked; the declarations of the browser and of libraries take seconds, and are not ours.
@@ -159,4 +159,4 @@ def test_a_typescript_client(world: World, server: str, described: Path, tmp_pat
     run("node", NODE / "openapi-typescript" / "bin" / "cli.js", described, "-o", "schema.ts", cwd=tmp_path)
     (tmp_path / "use.ts").write_text(TYPESCRIPT)
     run("node", NODE / "typescript" / "bin" / "tsc", "-p", ".", cwd=tmp_path)
-    run("node", "out/use.js", server, "keyana:secret-ana", first_lead(world), cwd=tmp_path)
+    run("node", "out/use.js", server, "keyana:secret-ana", first_lead(crm), cwd=tmp_path)

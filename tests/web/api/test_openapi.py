@@ -18,7 +18,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import FailureGroup
 
 from app import create_app
-from tests.app_fixtures import PASSWORD, World, settings_for
+from tests.app_fixtures import PASSWORD, Crm, settings_for
 from tests.web.invalid_input import VALID_BODIES, Hostile, spare_world
 
 load_all_checks()
@@ -55,23 +55,23 @@ VERBS = ("get", "post", "put", "patch", "delete")
 
 @pytest.fixture(scope="module")
 def worn(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
-    """A world that a fuzzer may wear out."""
-    with spare_world(settled, tmp_path_factory.mktemp("worn")) as world:
-        yield Hostile(world)
+    """A CRM that a fuzzer may wear out."""
+    with spare_world(settled, tmp_path_factory.mktemp("worn")) as crm:
+        yield Hostile(crm)
 
 
 @pytest.fixture(scope="module")
-def busy(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """A world with the demo's records, in all their states."""
-    with spare_world(settled, tmp_path_factory.mktemp("busy")) as world:
-        loaded = world.app.test_cli_runner().invoke(args=["demo", "load", "--leads", "60", "--password", PASSWORD])
+def busy(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Crm]:
+    """A CRM with the demo's records, in all their states."""
+    with spare_world(settled, tmp_path_factory.mktemp("busy")) as crm:
+        loaded = crm.app.test_cli_runner().invoke(args=["demo", "load", "--leads", "60", "--password", PASSWORD])
         assert loaded.exit_code == 0, loaded.output
-        yield world
+        yield crm
 
 
 @pytest.fixture(scope="module")
 def spec(worn: Hostile) -> Any:
-    return worn.world.door("ana").rest("GET", SPEC).json
+    return worn.crm.client("ana").rest("GET", SPEC).json
 
 
 def operations(spec: Any) -> list[tuple[str, str, Any]]:
@@ -83,10 +83,10 @@ def test_the_description_is_valid(spec: Any) -> None:
 
 
 def test_everybody_who_signed_in_reads_it(worn: Hostile) -> None:
-    assert worn.world.door("ana").rest("GET", SPEC).status_code == 200
-    assert worn.world.door("ana").screen("/swagger/v1").status_code == 200
-    assert worn.world.door(None).rest("GET", SPEC).status_code == 401
-    assert worn.world.door("ana").rest("GET", "/api/v9/_openapi").status_code == 404
+    assert worn.crm.client("ana").rest("GET", SPEC).status_code == 200
+    assert worn.crm.client("ana").screen("/swagger/v1").status_code == 200
+    assert worn.crm.client(None).rest("GET", SPEC).status_code == 401
+    assert worn.crm.client("ana").rest("GET", "/api/v9/_openapi").status_code == 404
 
 
 def test_every_operation_has_its_own_name_and_a_way_to_sign_in(spec: Any) -> None:
@@ -100,7 +100,7 @@ def test_what_is_told_is_what_is_there(worn: Hostile, spec: Any) -> None:
     left_out = {"/api/v1/menu/", "/api/<version>/_openapi"}  # FAB's, for our own pages
     there = {
         (verb.lower(), re.sub(r"<(?:int:)?(\w+)>", r"{\1}", rule.rule))
-        for rule in worn.world.app.url_map.iter_rules()
+        for rule in worn.crm.app.url_map.iter_rules()
         for verb in rule.methods
         if rule.rule.startswith("/api/v1/")
         and rule.rule not in left_out
@@ -115,7 +115,7 @@ def test_every_key_of_a_record_is_told(worn: Hostile, spec: Any) -> None:
     for name, key in worn.records.items():
         if name == "export":  # a run, whose answer stands in no "result"
             continue
-        answer = worn.world.door("root").rest("GET", f"{name}/{key}")
+        answer = worn.crm.client("root").rest("GET", f"{name}/{key}")
         told = spec["paths"][f"/api/v1/{name}/{{pk}}"]["get"]["responses"]["200"]
         ref = told["content"]["application/json"]["schema"]["properties"]["result"]["allOf"][0]["$ref"]
         known = spec["components"]["schemas"][ref.rpartition("/")[2]]["properties"]
@@ -198,7 +198,7 @@ def test_a_field_tells_what_it_is(spec: Any) -> None:
 
 def test_a_person_is_told_to_need_no_more_than_he_does(worn: Hostile, spec: Any) -> None:
     assert "required" not in spec["components"]["schemas"]["CustomerCreate"]
-    answer = worn.world.door("root").rest("POST", "customer/", {"last_name": "Rane"})
+    answer = worn.crm.client("root").rest("POST", "customer/", {"last_name": "Rane"})
     assert answer.status_code == 201, answer.json
 
 
@@ -211,11 +211,11 @@ def test_every_body_has_an_example_that_it_would_take(spec: Any) -> None:
 def test_every_list_answers_the_question_that_is_its_example(worn: Hostile, spec: Any) -> None:
     for name in (path.split("/")[3] for verb, path, _told in operations(spec) if (verb, path[-1]) == ("get", "/")):
         base = "".join(part.title() for part in name.split("_"))
-        listed = worn.world.door("root").rest("GET", f"{name}/").get_json()["ids"]
+        listed = worn.crm.client("root").rest("GET", f"{name}/").get_json()["ids"]
         one = worn.records.get(name) or (listed[0] if listed else None)
         for which, key in (("List", ""), *([("Columns", one)] if one else [])):
             asked = spec["components"]["schemas"].get(base + which, {}).get("example")
-            answer = worn.world.door("root").rest("GET", f"{name}/{key}", q=asked or {})
+            answer = worn.crm.client("root").rest("GET", f"{name}/{key}", q=asked or {})
             assert answer.status_code == 200, (name, answer.json)
 
 
@@ -234,11 +234,11 @@ def test_examples_of_fields_have_their_shapes(spec: Any) -> None:
 
 def test_answers_of_everybody_have_the_shape_that_is_told(worn: Hostile, spec: Any) -> None:
     for who in ("root", "mia", "ana", "cleo", "rhea"):
-        door = worn.world.door(who)
+        client = worn.crm.client(who)
         for path, told in ((path, told) for verb, path, told in operations(spec) if verb == "get"):
             known = str(worn.records.get(path.split("/")[3], 1))
             for asked in {path.replace("{pk}", each).replace("{number}", "0") for each in (known, "999999")}:
-                answer = door.rest("GET", asked)
+                answer = client.rest("GET", asked)
                 if answer.is_json:  # not a file
                     assert is_of(spec, shape_of(spec, told, answer), answer.json) == [], (who, asked)
 
@@ -248,27 +248,27 @@ def shape_of(spec: Any, told: Any, answer: Any) -> Any:
     return followed(spec, told["responses"][str(answer.status_code)])["content"]["application/json"]["schema"]
 
 
-def test_hundreds_of_real_records_have_the_shape_that_is_told(busy: World, spec: Any) -> None:
-    door, looked_at = busy.door("root"), 0
+def test_hundreds_of_real_records_have_the_shape_that_is_told(busy: Crm, spec: Any) -> None:
+    client, looked_at = busy.client("root"), 0
     for path, told in (
         (path, told) for verb, path, told in operations(spec) if verb == "get" and path.endswith("{pk}")
     ):
         base = path.removesuffix("{pk}")
         # Lists of reports and exports are short, and have no pages.
         has_pages = "page_size" in str(spec["paths"][base]["get"]["parameters"])
-        rows = door.rest("GET", base, q={"page_size": 60} if has_pages else None).json["ids"]
+        rows = client.rest("GET", base, q={"page_size": 60} if has_pages else None).json["ids"]
         for asked in (path.replace("{pk}", str(key)) for key in rows):
-            answer = door.rest("GET", asked)
+            answer = client.rest("GET", asked)
             assert is_of(spec, shape_of(spec, told, answer), answer.json) == [], asked
             looked_at += 1
     assert looked_at >= 200
 
 
 def test_what_is_written_is_answered_in_the_shape_that_is_told(worn: Hostile, spec: Any) -> None:
-    door = worn.world.door("root")
+    client = worn.crm.client("root")
     for name, body in VALID_BODIES.items():
         told = spec["paths"][f"/api/v1/{name}/"]["post"]["responses"]
-        answer = door.rest("POST", f"{name}/", body | {"mobile": "9833000001"} if "mobile" in body else body)
+        answer = client.rest("POST", f"{name}/", body | {"mobile": "9833000001"} if "mobile" in body else body)
         assert is_of(spec, shape_of(spec, {"responses": told}, answer), answer.json) == [], name
 
 
@@ -277,7 +277,7 @@ def test_no_operation_is_open_to_a_stranger(worn: Hostile, spec: Any, header: di
     for verb, path, _told in operations(spec):
         if not path.endswith("/security/login"):
             asked = path.replace("{pk}", "1").replace("{user}", "1").replace("{number}", "0")
-            answer = worn.world.app.test_client().open(asked, method=verb.upper(), json={}, headers=header)
+            answer = worn.crm.app.test_client().open(asked, method=verb.upper(), json={}, headers=header)
             assert (answer.status_code, is_of(spec, ERROR, answer.json)) == (401, []), (verb, path)
 
 
@@ -288,7 +288,7 @@ def test_a_fuzzer_finds_no_lie(worn: Hostile) -> None:
 
 
 def prober(operation: Any, headers: dict[str, str], tries: int, mode: GenerationMode) -> Any:
-    """A function that tries the operation; the doors of signing in only thrice, and without a key."""
+    """A function that tries the operation; the endpoints of signing in only thrice, and without a key."""
     sent, count = ({"Accept-Encoding": "identity"}, 3) if "/security/" in operation.path else (headers, tries)
 
     @settings(
@@ -308,8 +308,8 @@ def takes_anything(operation: Any) -> bool:
 
 def fuzz(worn: Hostile, who: str, tries: int) -> list[str]:
     """The lies and bugs that schemathesis finds with so many tries an operation, with right and with wrong bodies."""
-    headers = worn.world.door(who).headers | {"Accept-Encoding": "identity"}
-    schema = schemathesis.openapi.from_wsgi(SPEC, worn.world.app, headers=headers)
+    headers = worn.crm.client(who).headers | {"Accept-Encoding": "identity"}
+    schema = schemathesis.openapi.from_wsgi(SPEC, worn.crm.app, headers=headers)
     schema.config.checks.positive_data_acceptance.expected_statuses = RULES
     schema.config.checks.negative_data_rejection.expected_statuses = REFUSED
     found = []
@@ -336,6 +336,6 @@ if __name__ == "__main__":
 
     with tempfile.TemporaryDirectory() as home:
         settle(create_app(settings_for(Path(home) / "settled"), TESTING=True))
-        with spare_world(Path(home) / "settled", Path(home)) as world:
-            for lie in fuzz(Hostile(world), sys.argv[2], int(sys.argv[1])):
+        with spare_world(Path(home) / "settled", Path(home)) as crm:
+            for lie in fuzz(Hostile(crm), sys.argv[2], int(sys.argv[1])):
                 sys.stdout.write(lie + "\n\n")

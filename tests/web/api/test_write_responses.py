@@ -22,10 +22,10 @@ LEAD = {
 
 
 @pytest.mark.parametrize("is_masked", [False, True])
-def test_a_new_and_a_changed_lead(people: Any, make: Any, door: Any, is_masked: bool) -> None:
+def test_a_new_and_a_changed_lead(people: Any, make: Any, client: Any, is_masked: bool) -> None:
     if is_masked:
         make.mask("Sales User", mobile="last4", email="hidden")
-    ana = door("ana")
+    ana = client("ana")
     made = ana.rest("POST", "/api/v1/lead/", json=LEAD)
     _is_what_is_read(ana, made, "lead")
     key = made.json["id"]
@@ -34,8 +34,8 @@ def test_a_new_and_a_changed_lead(people: Any, make: Any, door: Any, is_masked: 
     _is_what_is_read(ana, changed, "lead")
 
 
-def test_a_lead_of_a_customer_and_a_task_of_a_lead(people: Any, make: Any, door: Any) -> None:
-    ana, customer = door("ana"), make.customer()
+def test_a_lead_of_a_customer_and_a_task_of_a_lead(people: Any, make: Any, client: Any) -> None:
+    ana, customer = client("ana"), make.customer()
     linked = ana.rest("POST", "/api/v1/lead/", json={"mobile": customer.mobile, "first_name": "Other"})
     assert linked.json["result"]["customer"]["id"] == customer.id
     _is_what_is_read(ana, linked, "lead")
@@ -44,16 +44,16 @@ def test_a_lead_of_a_customer_and_a_task_of_a_lead(people: Any, make: Any, door:
     _is_what_is_read(ana, task, "task")
 
 
-def _is_what_is_read(door: Any, answer: Any, name: str) -> None:
+def _is_what_is_read(client: Any, answer: Any, name: str) -> None:
     assert answer.status_code in (200, 201), answer.text
-    read = door.rest("GET", f"/api/v1/{name}/{answer.json['id']}")
+    read = client.rest("GET", f"/api/v1/{name}/{answer.json['id']}")
     assert answer.json["result"] == read.json["result"]
     assert answer.headers["ETag"] == read.headers["ETag"]
 
 
-def test_an_object_under_the_rules_is_the_session_s_own(world: Any, people: Any, make: Any) -> None:
+def test_an_object_under_the_rules_is_the_session_s_own(crm: Any, people: Any, make: Any) -> None:
     mine, foreign = make.lead("ana", email="a@b.example"), make.lead("ben")
-    with world.as_person("ana") as session:
+    with crm.as_person("ana") as session:
         for _ in range(3):  # the second time the statement is finished
             assert visible_rows.get_visible(session, Lead, foreign.id) is None
             found = visible_rows.get_visible(session, Lead, mine.id)

@@ -11,59 +11,59 @@ from sqlalchemy import select
 from app.domain import channel_accounts
 from app.models import AuditEntry, ChannelAccount, Conversation, InboundEvent, Message, SupportPage
 from app.ops import queue
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 PEER = "+919820012345"
 KEY = "k3y-of-the-console"
 
 
 @pytest.fixture
-def account(world: World) -> Any:
-    runner = world.app.test_cli_runner()
+def account(crm: Crm) -> Any:
+    runner = crm.app.test_cli_runner()
     done = runner.invoke(args=["channel", "add", "console", "Desk", "--set", f"key={KEY}"])
     assert done.exit_code == 0, done.output
-    return world.rows(select(ChannelAccount))[0]
+    return crm.rows(select(ChannelAccount))[0]
 
 
 def run_calls() -> int:
     return int(queue._backend.run_waiting())  # type: ignore[union-attr]
 
 
-def post(world: World, who: str, path: str, body: Any = None, **more: Any) -> Any:
-    return world.door(who).rest("POST", path, body or {}, **more)
+def post(crm: Crm, who: str, path: str, body: Any = None, **more: Any) -> Any:
+    return crm.client(who).rest("POST", path, body or {}, **more)
 
 
-def hook(world: World, account: ChannelAccount, *events: dict[str, Any], channel: str = "sms", key: str = KEY) -> Any:
-    token = channel_accounts.token_of(account, world.vault)
+def hook(crm: Crm, account: ChannelAccount, *events: dict[str, Any], channel: str = "sms", key: str = KEY) -> Any:
+    token = channel_accounts.token_of(account, crm.vault)
     body = json.dumps({"events": events})
     headers = {"X-Console-Key": key, "Content-Type": "application/json"}
-    return world.app.test_client().post(f"/hooks/{channel}/{token}", data=body, headers=headers)
+    return crm.app.test_client().post(f"/hooks/{channel}/{token}", data=body, headers=headers)
 
 
 def said(text: str, provider_id: str = "I1", channel: str = "sms", peer: str = PEER) -> dict[str, Any]:
     return {"type": "message", "provider_id": provider_id, "channel": channel, "peer": peer, "text": text}
 
 
-def fresh(world: World, model: Any) -> list[Any]:
-    world.session.rollback()
-    world.session.expire_all()
-    return list(world.session.scalars(select(model).order_by(model.id)))
+def fresh(crm: Crm, model: Any) -> list[Any]:
+    crm.session.rollback()
+    crm.session.expire_all()
+    return list(crm.session.scalars(select(model).order_by(model.id)))
 
 
 # --- messages
 
 
-def test_a_message_is_sent_and_shows_its_state(world: World, make: Any, account: Any) -> None:
+def test_a_message_is_sent_and_shows_its_state(crm: Crm, make: Any, account: Any) -> None:
     lead = make.lead("ana")
-    sent = post(world, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Namaste", "lead": lead.id})
+    sent = post(crm, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Namaste", "lead": lead.id})
     assert (sent.status_code, sent.json["result"]["state"]) == (201, "queued")
     run_calls()
-    shown = world.door("ana").rest("GET", f"message/{sent.json['id']}").json["result"]
+    shown = crm.client("ana").rest("GET", f"message/{sent.json['id']}").json["result"]
     assert (shown["state"], shown["direction"], shown["lead"]["id"]) == ("sent", "out", lead.id)
-    assert world.rows(select(AuditEntry).where(AuditEntry.event == "message"))[0].user_id == world.people["ana"].id
-    hook(world, account, {"type": "status", "provider_id": f"console-m{sent.json['id']}", "state": "read"})
+    assert crm.rows(select(AuditEntry).where(AuditEntry.event == "message"))[0].user_id == crm.people["ana"].id
+    hook(crm, account, {"type": "status", "provider_id": f"console-m{sent.json['id']}", "state": "read"})
     run_calls()
-    assert world.door("ana").rest("GET", f"message/{sent.json['id']}").json["result"]["state"] == "read"
+    assert crm.client("ana").rest("GET", f"message/{sent.json['id']}").json["result"]["state"] == "read"
 
 
 @pytest.mark.parametrize(
@@ -75,8 +75,8 @@ def test_a_message_is_sent_and_shows_its_state(world: World, make: Any, account:
         {"channel": "email", "peer": "a@x.in", "noted": 1},
     ],
 )
-def test_a_message_that_is_only_noted(world: World, more: dict[str, Any]) -> None:
-    made = post(world, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Hi"} | more)
+def test_a_message_that_is_only_noted(crm: Crm, more: dict[str, Any]) -> None:
+    made = post(crm, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Hi"} | more)
     assert (made.status_code, made.json["result"]["state"]) == (201, "noted")
 
 
@@ -94,95 +94,95 @@ def test_a_message_that_is_only_noted(world: World, more: dict[str, Any]) -> Non
         ({"account": "Desk", "noted": True}, "account"),
     ],
 )
-def test_what_cannot_be_sent_is_refused(world: World, account: Any, body: dict[str, Any], field: str | None) -> None:
-    answer = post(world, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Hi"} | body)
+def test_what_cannot_be_sent_is_refused(crm: Crm, account: Any, body: dict[str, Any], field: str | None) -> None:
+    answer = post(crm, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Hi"} | body)
     assert answer.status_code in (404, 422) and answer.json["message"]
     assert field is None or list(answer.json["errors"]) == [field]
 
 
-def test_without_an_account_nothing_is_sent_and_the_sentence_says_so(world: World) -> None:
-    answer = post(world, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Hi"})
+def test_without_an_account_nothing_is_sent_and_the_sentence_says_so(crm: Crm) -> None:
+    answer = post(crm, "ana", "message/", {"channel": "sms", "peer": PEER, "body": "Hi"})
     assert answer.status_code == 422 and "Channels" in answer.json["message"]
 
 
-def test_who_sees_a_number_masked_sends_to_the_record(world: World, make: Any, account: Any) -> None:
+def test_who_sees_a_number_masked_sends_to_the_record(crm: Crm, make: Any, account: Any) -> None:
     lead = make.lead("ana", mobile=PEER)
     make.mask("Sales User", mobile="last4")
-    sent = post(world, "ana", "message/", {"channel": "sms", "body": "Namaste", "lead": lead.id})
+    sent = post(crm, "ana", "message/", {"channel": "sms", "body": "Namaste", "lead": lead.id})
     assert sent.status_code == 201 and PEER not in sent.text
-    (talk,) = fresh(world, Conversation)
+    (talk,) = fresh(crm, Conversation)
     assert talk.peer == PEER
     for guess in ({"peer": PEER}, {"peer": "+919820099999"}, {"channel": "email", "cc": ["a@x.in"], "lead": lead.id}):
         said = {"channel": "sms", "body": "Hi"} | guess
-        answer = post(world, "ana", "message/", said)
+        answer = post(crm, "ana", "message/", said)
         # An email address isn't masked here
         assert answer.status_code == 422 and ("masked" in answer.text) == ("peer" in guess), answer.text
-    door = world.door("ana")
+    client = crm.client("ana")
     for path in (f"conversation/{talk.id}", "conversation/", f"conversation/{talk.id}/messages"):
-        assert PEER[3:] not in door.rest("GET", path).text
-    found = door.rest("GET", "conversation/", q={"filters": [{"col": "peer", "opr": "eq", "value": PEER}]})
+        assert PEER[3:] not in client.rest("GET", path).text
+    found = client.rest("GET", "conversation/", q={"filters": [{"col": "peer", "opr": "eq", "value": PEER}]})
     assert found.status_code == 400
 
 
-def test_a_message_is_canceled_and_a_failed_one_sent_again(world: World, account: Any) -> None:
+def test_a_message_is_canceled_and_a_failed_one_sent_again(crm: Crm, account: Any) -> None:
     keys = [
-        post(world, "ana", "message/", {"channel": "sms", "peer": peer, "body": "Hi"}).json["id"]
+        post(crm, "ana", "message/", {"channel": "sms", "peer": peer, "body": "Hi"}).json["id"]
         for peer in (PEER, "+919820010000")
     ]
-    assert post(world, "ben", f"message/{keys[0]}/cancel").status_code == 404
-    assert post(world, "ana", f"message/{keys[0]}/cancel").json["result"]["state"] == "canceled"
-    assert post(world, "ana", f"message/{keys[0]}/cancel").status_code == 409
+    assert post(crm, "ben", f"message/{keys[0]}/cancel").status_code == 404
+    assert post(crm, "ana", f"message/{keys[0]}/cancel").json["result"]["state"] == "canceled"
+    assert post(crm, "ana", f"message/{keys[0]}/cancel").status_code == 409
     run_calls()
-    failed = world.door("ana").rest("GET", f"message/{keys[1]}").json["result"]
+    failed = crm.client("ana").rest("GET", f"message/{keys[1]}").json["result"]
     assert (failed["state"], failed["reason"], failed["code"]) == ("failed", "The number doesn't exist.", "21211")
-    assert post(world, "ana", f"message/{keys[1]}/send_again").json["result"]["state"] == "queued"
-    assert post(world, "ana", f"message/{keys[1]}/give_up").status_code == 409
+    assert post(crm, "ana", f"message/{keys[1]}/send_again").json["result"]["state"] == "queued"
+    assert post(crm, "ana", f"message/{keys[1]}/give_up").status_code == 409
 
 
 # --- conversations
 
 
-def test_a_conversation_of_nobody_is_claimed_answered_and_closed(world: World, account: Any) -> None:
-    hook(world, account, said("When do you open?"))
+def test_a_conversation_of_nobody_is_claimed_answered_and_closed(crm: Crm, account: Any) -> None:
+    hook(crm, account, said("When do you open?"))
     run_calls()
-    (talk,) = fresh(world, Conversation)
-    (listed,) = world.door("cleo").rest("GET", "conversation/").json["result"]
+    (talk,) = fresh(crm, Conversation)
+    (listed,) = crm.client("cleo").rest("GET", "conversation/").json["result"]
     assert (listed["id"], listed["unread"], listed["state"]) == (talk.id, 1, "open")
-    claimed = post(world, "cleo", f"conversation/{talk.id}/claim").json["result"]
-    assert claimed["claimed_by"]["id"] == world.id_of("cleo")
-    assert world.door("ana").rest("GET", f"conversation/{talk.id}").status_code == 404
-    assert post(world, "cleo", f"conversation/{talk.id}/read").json["result"]["unread"] == 0
-    sent = post(world, "cleo", f"conversation/{talk.id}/send", {"body": "At nine."})
+    claimed = post(crm, "cleo", f"conversation/{talk.id}/claim").json["result"]
+    assert claimed["claimed_by"]["id"] == crm.id_of("cleo")
+    assert crm.client("ana").rest("GET", f"conversation/{talk.id}").status_code == 404
+    assert post(crm, "cleo", f"conversation/{talk.id}/read").json["result"]["unread"] == 0
+    sent = post(crm, "cleo", f"conversation/{talk.id}/send", {"body": "At nine."})
     assert (sent.status_code, sent.json["result"]["purpose"]) == (201, "service")
-    thread = world.door("cleo").rest("GET", f"conversation/{talk.id}/messages").json["result"]
+    thread = crm.client("cleo").rest("GET", f"conversation/{talk.id}/messages").json["result"]
     assert [(each["direction"], each["body"]) for each in thread] == [("in", "When do you open?"), ("out", "At nine.")]
-    assert post(world, "cleo", f"conversation/{talk.id}/close").json["result"]["state"] == "closed"
-    assert post(world, "cleo", f"conversation/{talk.id}/close").status_code == 409
-    handed = post(world, "cleo", f"conversation/{talk.id}/hand_over", {"user": "sam"})
+    assert post(crm, "cleo", f"conversation/{talk.id}/close").json["result"]["state"] == "closed"
+    assert post(crm, "cleo", f"conversation/{talk.id}/close").status_code == 409
+    handed = post(crm, "cleo", f"conversation/{talk.id}/hand_over", {"user": "sam"})
     assert handed.status_code == 200
-    assert post(world, "sam", f"conversation/{talk.id}/hand_over", {"user": "nobody at all"}).status_code == 422
+    assert post(crm, "sam", f"conversation/{talk.id}/hand_over", {"user": "nobody at all"}).status_code == 422
 
 
-def test_a_lead_and_a_ticket_are_made_from_a_conversation(world: World, account: Any) -> None:
-    hook(world, account, said("Hello") | {"peer_name": "Asha Patel"})
+def test_a_lead_and_a_ticket_are_made_from_a_conversation(crm: Crm, account: Any) -> None:
+    hook(crm, account, said("Hello") | {"peer_name": "Asha Patel"})
     run_calls()
-    (talk,) = fresh(world, Conversation)
-    made = post(world, "ana", f"conversation/{talk.id}/lead")
+    (talk,) = fresh(crm, Conversation)
+    made = post(crm, "ana", f"conversation/{talk.id}/lead")
     assert made.status_code == 201, made.text
-    lead = world.door("ana").rest("GET", f"lead/{made.json['id']}").json["result"]
+    lead = crm.client("ana").rest("GET", f"lead/{made.json['id']}").json["result"]
     assert (lead["first_name"], lead["mobile"]) == ("Asha", PEER)
-    (talk,) = fresh(world, Conversation)
-    assert (talk.lead_id, talk.claimed_by_id) == (made.json["id"], world.id_of("ana"))
-    assert post(world, "cleo", f"conversation/{talk.id}/link", {"lead": 1}).status_code == 404
-    assert post(world, "ana", f"conversation/{talk.id}/link", {"lead": 999}).status_code == 422
+    (talk,) = fresh(crm, Conversation)
+    assert (talk.lead_id, talk.claimed_by_id) == (made.json["id"], crm.id_of("ana"))
+    assert post(crm, "cleo", f"conversation/{talk.id}/link", {"lead": 1}).status_code == 404
+    assert post(crm, "ana", f"conversation/{talk.id}/link", {"lead": 999}).status_code == 422
 
 
 # --- hooks
 
 
-def test_the_hook_keeps_what_is_signed_and_says_nothing_else(world: World, account: Any) -> None:
-    client = world.app.test_client()
-    token = channel_accounts.token_of(account, world.vault)
+def test_the_hook_keeps_what_is_signed_and_says_nothing_else(crm: Crm, account: Any) -> None:
+    client = crm.app.test_client()
+    token = channel_accounts.token_of(account, crm.vault)
     for path, status in (
         (f"sms/{token}x", 404),
         (f"fax/{token}", 404),
@@ -191,26 +191,26 @@ def test_the_hook_keeps_what_is_signed_and_says_nothing_else(world: World, accou
     ):
         answer = client.post(f"/hooks/{path}", data="{}")
         assert (answer.status_code, answer.data) == (status, b"")
-    assert hook(world, account, said("x"), key="wrong").status_code == 403
-    assert fresh(world, InboundEvent) == []
-    assert [hook(world, account, said("x")).status_code for _each in range(2)] == [204, 204]
-    (event,) = fresh(world, InboundEvent)
+    assert hook(crm, account, said("x"), key="wrong").status_code == 403
+    assert fresh(crm, InboundEvent) == []
+    assert [hook(crm, account, said("x")).status_code for _each in range(2)] == [204, 204]
+    (event,) = fresh(crm, InboundEvent)
     assert event.state == "new" and PEER not in event.request_sealed
     run_calls()
-    assert len(fresh(world, Message)) == 1 and fresh(world, InboundEvent)[0].state == "done"
+    assert len(fresh(crm, Message)) == 1 and fresh(crm, InboundEvent)[0].state == "done"
 
 
-def test_a_hook_takes_no_endless_body(world: World, account: Any) -> None:
-    token = channel_accounts.token_of(account, world.vault)
-    answer = world.app.test_client().post(f"/hooks/sms/{token}", data=b"x" * (3 * 1024 * 1024 + 1))
+def test_a_hook_takes_no_endless_body(crm: Crm, account: Any) -> None:
+    token = channel_accounts.token_of(account, crm.vault)
+    answer = crm.app.test_client().post(f"/hooks/sms/{token}", data=b"x" * (3 * 1024 * 1024 + 1))
     assert answer.status_code == 413
 
 
 # --- the command line
 
 
-def test_accounts_from_the_command_line(world: World, account: Any) -> None:
-    runner = world.app.test_cli_runner()
+def test_accounts_from_the_command_line(crm: Crm, account: Any) -> None:
+    runner = crm.app.test_cli_runner()
     assert "Desk\tconsole\twhatsapp,sms,email,voice\ton" in runner.invoke(args=["channel", "list"]).output
     assert "reaches anybody" in runner.invoke(args=["channel", "test", "Desk"]).output
     for args, words in (
@@ -226,8 +226,8 @@ def test_accounts_from_the_command_line(world: World, account: Any) -> None:
 # --- pages
 
 
-def test_an_account_is_added_changed_and_tested_on_pages(world: World) -> None:
-    root = world.door("root")
+def test_an_account_is_added_changed_and_tested_on_pages(crm: Crm) -> None:
+    root = crm.client("root")
     assert root.form("/settings/channels/add/console", {"name": "", "is_active": "1"}).status_code == 422
     made = root.form("/settings/channels/add/console", {"name": "Desk", "is_active": "1", "set.key": KEY})
     assert made.status_code == 302
@@ -235,67 +235,67 @@ def test_an_account_is_added_changed_and_tested_on_pages(world: World) -> None:
     for path in ("/settings/channels/", page, f"{page}edit", "/settings/channels/console/1/", "/undelivered/"):
         answer = root.screen(path)
         assert answer.status_code == 200 and KEY not in answer.text
-    assert world.door("mia").screen(page).status_code in (302, 403)
+    assert crm.client("mia").screen(page).status_code in (302, 403)
     assert (
         root.form(f"{page}edit", {"name": "Counter", "set.key": "", "version": "1", "is_active": "1"}).status_code
         == 302
     )
-    (account,) = fresh(world, ChannelAccount)
-    assert (account.name, channel_accounts.values_of(account, world.vault)) == ("Counter", {"key": KEY})
+    (account,) = fresh(crm, ChannelAccount)
+    assert (account.name, channel_accounts.values_of(account, crm.vault)) == ("Counter", {"key": KEY})
     for what in ("check", "off", "on", "token", "templates"):
         assert root.form(f"{page}{what}").status_code == 302
     assert root.form(f"{page}test", {"channel": "sms", "to": PEER}).headers["Location"] == "/messages/show/1"
     assert root.form(f"{page}test", {"channel": "sms", "to": "12"}).headers["Location"] == page
 
 
-def test_a_person_plays_the_customer(world: World, account: Any) -> None:
-    root, console = world.door("root"), "/settings/channels/console/1/"
+def test_a_person_plays_the_customer(crm: Crm, account: Any) -> None:
+    root, console = crm.client("root"), "/settings/channels/console/1/"
     root.form(f"{console}write", {"channel": "whatsapp", "peer": PEER, "text": "Hello", "name": "Asha"})
     run_calls()
-    (talk,) = fresh(world, Conversation)
-    key = post(world, "root", f"conversation/{talk.id}/send", {"body": "Namaste"}).json["id"]
+    (talk,) = fresh(crm, Conversation)
+    key = post(crm, "root", f"conversation/{talk.id}/send", {"body": "Namaste"}).json["id"]
     run_calls()
     for state in ("delivered", "read"):
         root.form(f"{console}{key}/{state}")
         run_calls()
-        assert world.door("root").rest("GET", f"message/{key}").json["result"]["state"] == state
+        assert crm.client("root").rest("GET", f"message/{key}").json["result"]["state"] == state
     assert root.form(f"{console}99/read").status_code == 404
 
 
-def test_what_failed_is_sent_again_or_dismissed_on_its_page(world: World, account: Any) -> None:
-    post(world, "ana", "message/", {"channel": "sms", "peer": "+919820010000", "body": "Hi"})
-    hook(world, account)
-    token = channel_accounts.token_of(account, world.vault)
-    world.app.test_client().post(f"/hooks/sms/{token}", data="{", headers={"X-Console-Key": KEY})
+def test_what_failed_is_sent_again_or_dismissed_on_its_page(crm: Crm, account: Any) -> None:
+    post(crm, "ana", "message/", {"channel": "sms", "peer": "+919820010000", "body": "Hi"})
+    hook(crm, account)
+    token = channel_accounts.token_of(account, crm.vault)
+    crm.app.test_client().post(f"/hooks/sms/{token}", data="{", headers={"X-Console-Key": KEY})
     run_calls()
-    shown = world.door("root").screen("/undelivered/").text
+    shown = crm.client("root").screen("/undelivered/").text
     assert "The number doesn&#39;t exist." in shown and "list of events" in shown
-    assert "list of events" not in world.door("ana").screen("/undelivered/").text
-    assert world.door("ben").form("/undelivered/1/again").status_code == 404
-    assert world.door("ana").form("/undelivered/1/again").status_code == 302
-    assert [each.state for each in fresh(world, Message)] == ["queued"]
-    (event,) = [each for each in fresh(world, InboundEvent) if each.state == "failed"]
-    assert world.door("ana").form(f"/undelivered/event/{event.id}/dismiss").status_code in (403, 404)
-    assert world.door("root").form(f"/undelivered/event/{event.id}/dismiss").status_code == 302
-    assert {each.state for each in fresh(world, InboundEvent)} == {"done", "dismissed"}
+    assert "list of events" not in crm.client("ana").screen("/undelivered/").text
+    assert crm.client("ben").form("/undelivered/1/again").status_code == 404
+    assert crm.client("ana").form("/undelivered/1/again").status_code == 302
+    assert [each.state for each in fresh(crm, Message)] == ["queued"]
+    (event,) = [each for each in fresh(crm, InboundEvent) if each.state == "failed"]
+    assert crm.client("ana").form(f"/undelivered/event/{event.id}/dismiss").status_code in (403, 404)
+    assert crm.client("root").form(f"/undelivered/event/{event.id}/dismiss").status_code == 302
+    assert {each.state for each in fresh(crm, InboundEvent)} == {"done", "dismissed"}
 
 
-# --- the predecessor's door
+# --- the predecessor's endpoint
 
 
-def test_the_predecessors_methods_send_and_list(world: World, make: Any, account: Any) -> None:
+def test_the_predecessors_methods_send_and_list(crm: Crm, make: Any, account: Any) -> None:
     ticket = make.ticket("cleo", mobile=PEER)
     about = {"reference_doctype": "CRM Ticket", "reference_name": ticket.number}
-    door = world.door("cleo")
+    client = crm.client("cleo")
 
     def call(name: str, **body: Any) -> Any:
-        return door.machine.post(f"/api/method/crm.api.{name}", json=body, headers=door.headers)
+        return client.machine.post(f"/api/method/crm.api.{name}", json=body, headers=client.headers)
 
     assert call("whatsapp.is_whatsapp_enabled").json["message"] is True
     assert call("whatsapp_setup.get_local_whatsapp_status").json["message"]["status"] == "connected"
     name = call("whatsapp.create_whatsapp_message", **about, message="Namaste", to="").json["message"]
-    world.session.add(SupportPage(label="Reset a PIN", url="https://x.in/pin", position=1, is_active=True))
-    world.session.commit()
+    crm.session.add(SupportPage(label="Reset a PIN", url="https://x.in/pin", position=1, is_active=True))
+    crm.session.commit()
     sent = call("whatsapp_support.send_support_pages", ticket_name=ticket.number, support_pages=["Reset a PIN"])
     assert sent.json["message"]["success"], sent.text
     local = call("whatsapp_setup.send_local_whatsapp_message", phone="9820012399", message="Hi").json["message"]

@@ -14,27 +14,27 @@ from app.domain import channel_accounts, conversations, messages
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.models import AuditEntry, Conversation, Customer, Lead, Message, MessageTemplate, Ticket, TicketSubject
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.factories import NOW
 
 
 @pytest.fixture
-def account(world: World) -> Any:
+def account(crm: Crm) -> Any:
     """An account of the console provider."""
     row = channel_accounts.create(
-        world.session, KINDS["console"], AccountSettings("Front desk"), Stamp(None, NOW), world.vault
+        crm.session, KINDS["console"], AccountSettings("Front desk"), Stamp(None, NOW), crm.vault
     )
-    world.session.commit()
+    crm.session.commit()
     return row
 
 
-def heard(world: World, account: Any, **values: Any) -> Any:
+def heard(crm: Crm, account: Any, **values: Any) -> Any:
     """A conversation in which somebody wrote `text` just now. `values`: peer, channel, records, claimed (a name)."""
-    session, now = world.session, world_now()
-    channel, peer = values.get("channel", "whatsapp"), values.get("peer", f"+91{world.make.mobile()}")
+    session, now = crm.session, world_now()
+    channel, peer = values.get("channel", "whatsapp"), values.get("peer", f"+91{crm.make.mobile()}")
     row = conversations.find_or_create(session, account, channel, peer, Stamp(None, now))
     claimed = values.get("claimed")
-    conversations.attach(row, values.get("records", {}), world.id_of(claimed) if claimed else None, Stamp(None, now))
+    conversations.attach(row, values.get("records", {}), crm.id_of(claimed) if claimed else None, Stamp(None, now))
     row.peer_name = values.get("peer_name")
     columns = {"channel": channel, "peer": peer, "body": values.get("text", "Namaste"), "account_id": account.id}
     columns |= {"conversation_id": row.id, "happened_on": values.get("at", now)}
@@ -48,98 +48,98 @@ def world_now() -> datetime:
     return datetime.now(UTC)
 
 
-def answer(door: Any, row: Any, text: str = "On its way", **more: Any) -> Any:
-    return door.form(f"/inbox/{row.id}/send", {"body": text, "key": "k1", **more})
+def answer(client: Any, row: Any, text: str = "On its way", **more: Any) -> Any:
+    return client.form(f"/inbox/{row.id}/send", {"body": text, "key": "k1", **more})
 
 
-def out(world: World) -> list[Any]:
-    return world.rows(select(Message).where(Message.direction == "out").order_by(Message.id))
+def out(crm: Crm) -> list[Any]:
+    return crm.rows(select(Message).where(Message.direction == "out").order_by(Message.id))
 
 
 # --- who sees what
 
 
-def test_what_is_nobodys_is_seen_by_all_and_a_claimed_one_by_its_team(world: World, account: Any) -> None:
-    free, hers = heard(world, account), heard(world, account, claimed="ana")
+def test_what_is_nobodys_is_seen_by_all_and_a_claimed_one_by_its_team(crm: Crm, account: Any) -> None:
+    free, hers = heard(crm, account), heard(crm, account, claimed="ana")
     for name, sees_hers in (("ana", True), ("mia", True), ("ben", False), ("root", True)):
-        door = world.door(name)
-        assert door.screen(f"/inbox/{free.id}").status_code == 200, name
-        assert door.screen(f"/inbox/{hers.id}").status_code == (200 if sees_hers else 404), name
-    assert f"/inbox/{hers.id}" not in world.door("ben").screen("/inbox/?folder=team").text
-    assert f"/inbox/{hers.id}" in world.door("mia").screen("/inbox/?folder=team").text
+        client = crm.client(name)
+        assert client.screen(f"/inbox/{free.id}").status_code == 200, name
+        assert client.screen(f"/inbox/{hers.id}").status_code == (200 if sees_hers else 404), name
+    assert f"/inbox/{hers.id}" not in crm.client("ben").screen("/inbox/?folder=team").text
+    assert f"/inbox/{hers.id}" in crm.client("mia").screen("/inbox/?folder=team").text
 
 
 @pytest.mark.parametrize(
     "path", ["?folder=x", "?channel=fax", "?before=yesterday", "?before=2026-01-01T00:00:00,1", "9999", "x"]
 )
-def test_a_wrong_address_is_told_in_words(world: World, account: Any, path: str) -> None:
-    page = world.door("ana").screen(f"/inbox/{path}")
+def test_a_wrong_address_is_told_in_words(crm: Crm, account: Any, path: str) -> None:
+    page = crm.client("ana").screen(f"/inbox/{path}")
     assert page.status_code in (400, 404)
     assert "Traceback" not in page.text
 
 
 @pytest.mark.parametrize("before", ["abc", "-1", "99999999999999999999", "%00"])
-def test_a_wrong_place_in_a_conversation_is_told_in_words(world: World, account: Any, before: str) -> None:
-    row = heard(world, account)
-    page = world.door("ana").screen(f"/inbox/{row.id}?before={before}")
+def test_a_wrong_place_in_a_conversation_is_told_in_words(crm: Crm, account: Any, before: str) -> None:
+    row = heard(crm, account)
+    page = crm.client("ana").screen(f"/inbox/{row.id}?before={before}")
     assert page.status_code == 400 and "not complete" in page.text
 
 
-def test_masked_numbers_are_neither_shown_nor_in_the_page(world: World, account: Any) -> None:
-    lead = world.make.lead("ana", mobile="9820054321")
-    row = heard(world, account, peer="+919820054321", claimed="ana", records={"lead_id": lead.id})
-    bare = heard(world, account, peer="+919820054322", claimed="ana", peer_name="Ravi 98200 54322")
-    world.make.mask("Sales User", mobile="last4")
-    ana = world.door("ana")
+def test_masked_numbers_are_neither_shown_nor_in_the_page(crm: Crm, account: Any) -> None:
+    lead = crm.make.lead("ana", mobile="9820054321")
+    row = heard(crm, account, peer="+919820054321", claimed="ana", records={"lead_id": lead.id})
+    bare = heard(crm, account, peer="+919820054322", claimed="ana", peer_name="Ravi 98200 54322")
+    crm.make.mask("Sales User", mobile="last4")
+    ana = crm.client("ana")
     pages = [ana.screen(f"/inbox/{each.id}").text for each in (row, bare)] + [ana.screen("/inbox/").text]
     pages += [ana.screen(f"/leads/show/{lead.id}").text, ana.screen(f"/inbox/to/lead/{lead.id}?channel=sms").text]
     for page in pages:
         assert not re.search(r"98200?\s?0?5432", page.replace(" ", "")), "a masked number is on the page"
 
 
-def test_a_mail_whose_sender_was_not_verified_says_so(world: World, account: Any) -> None:
-    row = heard(world, account, channel="email", peer="asha@example.in", text="Change my bank account")
-    ana = world.door("ana")
+def test_a_mail_whose_sender_was_not_verified_says_so(crm: Crm, account: Any) -> None:
+    row = heard(crm, account, channel="email", peer="asha@example.in", text="Change my bank account")
+    ana = crm.client("ana")
     assert "not verified" not in ana.screen(f"/inbox/{row.id}").text
-    world.session.scalars(select(Message)).one().native = {"unverified": True}
-    world.session.commit()
+    crm.session.scalars(select(Message)).one().native = {"unverified": True}
+    crm.session.commit()
     assert "not verified" in ana.screen(f"/inbox/{row.id}").text
 
 
-def test_a_guessed_number_is_not_confirmed_where_numbers_are_masked(world: World, account: Any) -> None:
-    lead, guess = world.make.lead("ana", mobile="9820054321"), world.make.lead("ana", mobile="9820054322")
-    row = heard(world, account, peer="+919820054321", claimed="ana", records={"lead_id": lead.id})
-    other = heard(world, account, peer="+919820054322", claimed="ana")
+def test_a_guessed_number_is_not_confirmed_where_numbers_are_masked(crm: Crm, account: Any) -> None:
+    lead, guess = crm.make.lead("ana", mobile="9820054321"), crm.make.lead("ana", mobile="9820054322")
+    row = heard(crm, account, peer="+919820054321", claimed="ana", records={"lead_id": lead.id})
+    other = heard(crm, account, peer="+919820054322", claimed="ana")
     paths = [f"/inbox/to/lead/{each.id}?channel=whatsapp" for each in (lead, guess)]
-    ana = world.door("ana")
+    ana = crm.client("ana")
     assert [ana.screen(path).location for path in paths] == [f"/inbox/{row.id}", f"/inbox/{other.id}"]
-    world.make.mask("Sales User", mobile="last4")
-    ana = world.door("ana")
+    crm.make.mask("Sales User", mobile="last4")
+    ana = crm.client("ana")
     assert [ana.screen(path).location for path in paths] == [f"/inbox/{row.id}", None]
 
 
 # --- answering
 
 
-def test_an_answer_waits_to_be_sent_and_takes_the_conversation(world: World, account: Any) -> None:
-    row, ana = heard(world, account), world.door("ana")
+def test_an_answer_waits_to_be_sent_and_takes_the_conversation(crm: Crm, account: Any) -> None:
+    row, ana = heard(crm, account), crm.client("ana")
     assert answer(ana, row).headers["Location"] == f"/inbox/{row.id}?sent=1"
-    sent = out(world)
+    sent = out(crm)
     assert [(each.body, each.state, each.peer, each.account_id) for each in sent] == [
         ("On its way", "queued", row.peer, account.id)
     ]
-    world.session.expire_all()
-    assert world.session.get(Conversation, row.id).claimed_by_id == world.people["ana"].id
+    crm.session.expire_all()
+    assert crm.session.get(Conversation, row.id).claimed_by_id == crm.people["ana"].id
     assert "On its way" in ana.screen(f"/inbox/{row.id}").text
 
 
-def test_the_same_form_sent_twice_sends_one_message(world: World, account: Any) -> None:
-    row, ana = heard(world, account, claimed="ana"), world.door("ana")
+def test_the_same_form_sent_twice_sends_one_message(crm: Crm, account: Any) -> None:
+    row, ana = heard(crm, account, claimed="ana"), crm.client("ana")
     for _ in range(2):
         assert answer(ana, row).status_code == 302
-    assert len(out(world)) == 1
+    assert len(out(crm)) == 1
     answer(ana, row, key="k2")
-    assert len(out(world)) == 2
+    assert len(out(crm)) == 2
 
 
 @pytest.mark.parametrize(
@@ -151,21 +151,21 @@ def test_the_same_form_sent_twice_sends_one_message(world: World, account: Any) 
         ({"template": "x"}, "Please choose one of the templates."),
     ],
 )
-def test_a_refused_answer_keeps_what_was_typed(world: World, account: Any, form: dict[str, str], sentence: str) -> None:
-    row, ana = heard(world, account, claimed="ana"), world.door("ana")
+def test_a_refused_answer_keeps_what_was_typed(crm: Crm, account: Any, form: dict[str, str], sentence: str) -> None:
+    row, ana = heard(crm, account, claimed="ana"), crm.client("ana")
     page = ana.form(f"/inbox/{row.id}/send", {"key": "k", **form})
     assert page.status_code == 422
     assert sentence in page.text
     assert form.get("body", "").strip()[:50] in page.text
-    assert out(world) == []
+    assert out(crm) == []
 
 
-def test_after_a_day_only_a_template_is_sent(world: World, account: Any) -> None:
-    row, ana = heard(world, account, claimed="ana", at=world_now() - timedelta(hours=25)), world.door("ana")
+def test_after_a_day_only_a_template_is_sent(crm: Crm, account: Any) -> None:
+    row, ana = heard(crm, account, claimed="ana", at=world_now() - timedelta(hours=25)), crm.client("ana")
     template = MessageTemplate(channel="whatsapp", label="Hello", body="Dear {{name}}, we called.", approval="approved")
     template.name, template.language, template.account_id = "hello", "en", account.id
-    world.session.add(template)
-    world.session.commit()
+    crm.session.add(template)
+    crm.session.commit()
     assert "WhatsApp only allows a template now" in ana.screen(f"/inbox/{row.id}").text
     assert "24 hours" in answer(ana, row).text
     missing = ana.form(f"/inbox/{row.id}/send", {"template": template.id, "var.name": " ", "key": "k"})
@@ -174,87 +174,87 @@ def test_after_a_day_only_a_template_is_sent(world: World, account: Any) -> None
     assert (
         ana.form(f"/inbox/{row.id}/send", {"template": template.id, "var.name": "Ravi", "key": "k"}).status_code == 302
     )
-    assert [each.body for each in out(world)] == ["Dear Ravi, we called."]
+    assert [each.body for each in out(crm)] == ["Dear Ravi, we called."]
 
 
-def test_a_first_message_goes_to_the_number_of_the_record(world: World, account: Any) -> None:
-    lead, ana = world.make.lead("ana", mobile="9820054321"), world.door("ana")
+def test_a_first_message_goes_to_the_number_of_the_record(crm: Crm, account: Any) -> None:
+    lead, ana = crm.make.lead("ana", mobile="9820054321"), crm.client("ana")
     assert ana.screen(f"/inbox/to/lead/{lead.id}?channel=sms").status_code == 200
     form = {"kind": "lead", "record": lead.id, "channel": "sms", "body": "Hello", "key": "k"}
     assert ana.form("/inbox/start", form).status_code == 302
-    (sent,) = out(world)
+    (sent,) = out(crm)
     assert (sent.peer, sent.lead_id, sent.channel) == ("+919820054321", lead.id, "sms")
     assert ana.screen(f"/inbox/to/lead/{lead.id}?channel=sms").headers["Location"] == f"/inbox/{sent.conversation_id}"
     assert "Hello" in ana.screen(f"/leads/show/{lead.id}").text
-    ben = world.door("ben")
+    ben = crm.client("ben")
     assert ben.screen(f"/inbox/to/lead/{lead.id}?channel=sms").status_code == 404
     assert ben.form("/inbox/start", form).status_code == 404
 
 
-def test_a_caller_without_a_record_is_written_to(world: World, account: Any) -> None:
-    call = world.make.call("ana", to_number="98200 77777")
-    ana = world.door("ana")
+def test_a_caller_without_a_record_is_written_to(crm: Crm, account: Any) -> None:
+    call = crm.make.call("ana", to_number="98200 77777")
+    ana = crm.client("ana")
     assert f"/inbox/to/call/{call.id}?channel=whatsapp" in ana.screen(f"/calls/show/{call.id}").text
     assert "Nothing has been said yet" in ana.screen(f"/inbox/to/call/{call.id}?channel=whatsapp").text
     form = {"kind": "call", "record": call.id, "channel": "whatsapp", "body": "You called us?", "key": "k9"}
     assert ana.form("/inbox/start", form).status_code == 302
-    (message,) = out(world)
+    (message,) = out(crm)
     assert (message.peer, message.lead_id) == ("+919820077777", None)
-    assert world.door("ben").screen(f"/inbox/to/call/{call.id}?channel=whatsapp").status_code == 404
+    assert crm.client("ben").screen(f"/inbox/to/call/{call.id}?channel=whatsapp").status_code == 404
     assert ana.screen(f"/inbox/to/call/{call.id}?channel=email").status_code in (302, 404, 422)
 
 
-def test_without_an_account_or_number_the_page_says_what_to_do(world: World) -> None:
-    lead, ana = world.make.lead("ana", email=None), world.door("ana")
+def test_without_an_account_or_number_the_page_says_what_to_do(crm: Crm) -> None:
+    lead, ana = crm.make.lead("ana", email=None), crm.client("ana")
     said = ana.form("/inbox/start", {"kind": "lead", "record": lead.id, "channel": "sms", "body": "Hi", "key": "k"})
     assert said.status_code == 422
     assert "An administrator has to add an account" in said.text
-    nobody = world.make.lead("ana", email="no@number.example", mobile=None)
+    nobody = crm.make.lead("ana", email="no@number.example", mobile=None)
     assert "no mobile number to write to" in ana.screen(f"/inbox/to/lead/{nobody.id}?channel=sms").text
 
 
 # --- whose it is
 
 
-def test_taking_handing_over_and_closing(world: World, account: Any) -> None:
-    row = heard(world, account)
-    ana, ben = world.door("ana"), world.door("ben")
+def test_taking_handing_over_and_closing(crm: Crm, account: Any) -> None:
+    row = heard(crm, account)
+    ana, ben = crm.client("ana"), crm.client("ben")
     assert ana.form(f"/inbox/{row.id}/claim").status_code == 302
     assert ben.form(f"/inbox/{row.id}/claim").status_code == 404
-    ana.form(f"/inbox/{row.id}/hand", {"user": world.people["ben"].id})
+    ana.form(f"/inbox/{row.id}/hand", {"user": crm.people["ben"].id})
     assert ana.screen(f"/inbox/{row.id}").status_code == 404
     assert ben.form(f"/inbox/{row.id}/hand", {"user": 999}).status_code == 302  # flashed
     assert ben.form(f"/inbox/{row.id}/close").status_code == 302
     assert f"/inbox/{row.id}?" in ben.screen("/inbox/?folder=closed").text
     assert f"/inbox/{row.id}?" not in ben.screen("/inbox/?folder=mine").text
     assert ben.form(f"/inbox/{row.id}/release").status_code == 302
-    assert len(world.rows(select(AuditEntry).where(AuditEntry.event == "conversation change"))) == 3
+    assert len(crm.rows(select(AuditEntry).where(AuditEntry.event == "conversation change"))) == 3
 
 
-def test_it_is_read_by_who_answers_it_and_by_nobody_else(world: World, account: Any) -> None:
-    row = heard(world, account, claimed="ana")
-    world.door("mia").screen(f"/inbox/{row.id}")
-    assert world.rows(select(Conversation.unread)) == [1]
-    world.door("ana").screen(f"/inbox/{row.id}")
-    assert world.rows(select(Conversation.unread)) == [0]
+def test_it_is_read_by_who_answers_it_and_by_nobody_else(crm: Crm, account: Any) -> None:
+    row = heard(crm, account, claimed="ana")
+    crm.client("mia").screen(f"/inbox/{row.id}")
+    assert crm.rows(select(Conversation.unread)) == [1]
+    crm.client("ana").screen(f"/inbox/{row.id}")
+    assert crm.rows(select(Conversation.unread)) == [0]
 
 
 # --- a record from it
 
 
 @pytest.mark.parametrize("kind", ["lead", "ticket"])
-def test_a_lead_or_ticket_is_made_in_one_step(world: World, account: Any, kind: str) -> None:
-    door = world.door("root")
-    row = heard(world, account, claimed="root", peer="+919820054329", peer_name="Meera Rana")
-    subject = world.session.scalars(select(TicketSubject.id)).first()
-    assert "Meera" in door.screen(f"/inbox/{row.id}?make={kind}").text
-    refused = door.form(f"/inbox/{row.id}/make", {"make": kind, "first_name": "x" * 81, "subject": subject})
+def test_a_lead_or_ticket_is_made_in_one_step(crm: Crm, account: Any, kind: str) -> None:
+    client = crm.client("root")
+    row = heard(crm, account, claimed="root", peer="+919820054329", peer_name="Meera Rana")
+    subject = crm.session.scalars(select(TicketSubject.id)).first()
+    assert "Meera" in client.screen(f"/inbox/{row.id}?make={kind}").text
+    refused = client.form(f"/inbox/{row.id}/make", {"make": kind, "first_name": "x" * 81, "subject": subject})
     assert refused.status_code == 422
     assert "x" * 81 in refused.text
-    made = door.form(f"/inbox/{row.id}/make", {"make": kind, "first_name": "Meera", "subject": subject})
+    made = client.form(f"/inbox/{row.id}/make", {"make": kind, "first_name": "Meera", "subject": subject})
     assert made.status_code == 302, made.text
 
     model, column = (Lead, Conversation.lead_id) if kind == "lead" else (Ticket, Conversation.ticket_id)
-    assert world.rows(select(column)) == world.rows(select(model.id)) == [1]
-    numbers = [world.rows(select(each)) for each in (Lead.mobile_e164, Customer.mobile_e164)]
+    assert crm.rows(select(column)) == crm.rows(select(model.id)) == [1]
+    numbers = [crm.rows(select(each)) for each in (Lead.mobile_e164, Customer.mobile_e164)]
     assert ["+919820054329"] in numbers  # a ticket's number is its customer's

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.app_pool import ReusedApp, Settled
 from tests.web.compat.sample_calls import SampleRecords
 from tests.web.invalid_input import spare_app
@@ -24,9 +24,9 @@ class AppSnapshots:
         self._settled = {"empty": Settled(), "with_records": Settled()}
         self.file = Path(app.config["SQLALCHEMY_DATABASE_URI"].removeprefix("sqlite:///"))
         self.save("empty")
-        world = World(app)
-        self.sample = SampleRecords(world)
-        world.close()
+        crm = Crm(app)
+        self.sample = SampleRecords(crm)
+        crm.close()
         self.save("with_records")
 
     def save(self, name: str) -> None:
@@ -34,7 +34,7 @@ class AppSnapshots:
         self._close_connections()
         shutil.copyfile(self.file, self.folder / name)
 
-    def restore(self, name: str) -> World:
+    def restore(self, name: str) -> Crm:
         """Restore a snapshot."""
         self._close_connections()
         for end in ("-wal", "-shm"):
@@ -42,7 +42,7 @@ class AppSnapshots:
         shutil.copyfile(self.folder / name, self.file)
         app = self._reused.renew()
         self._settled[name].recall(app)
-        return World(app)
+        return Crm(app)
 
     def _close_connections(self) -> None:
         self._reused.disconnect()
@@ -57,24 +57,24 @@ def snapshots(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterat
 
 
 @pytest.fixture
-def world(snapshots: AppSnapshots) -> Iterator[World]:
-    """The usual world, but faster: the module's application with an empty database."""
-    world = snapshots.restore("empty")
-    yield world
-    world.close()
+def crm(snapshots: AppSnapshots) -> Iterator[Crm]:
+    """The usual CRM, but faster: the module's application with an empty database."""
+    crm = snapshots.restore("empty")
+    yield crm
+    crm.close()
 
 
 @pytest.fixture
 def sample(snapshots: AppSnapshots) -> Iterator[SampleRecords]:
     """One record of each kind, restored for each test."""
-    world = snapshots.restore("with_records")
-    yield snapshots.sample.bind_to(world)
-    world.close()
+    crm = snapshots.restore("with_records")
+    yield snapshots.sample.bind_to(crm)
+    crm.close()
 
 
 @pytest.fixture(scope="module")
 def shared_sample(snapshots: AppSnapshots) -> Iterator[SampleRecords]:
     """The same for all tests of a module that do not change it, or do not depend on its state."""
-    world = snapshots.restore("with_records")
-    yield snapshots.sample.bind_to(world)
-    world.close()
+    crm = snapshots.restore("with_records")
+    yield snapshots.sample.bind_to(crm)
+    crm.close()

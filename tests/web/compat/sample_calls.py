@@ -15,7 +15,7 @@ from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.models import BusinessSetting, CustomerAccount, MessageTemplate, Notification, SupportPage, User
 from app.ops.database import STATEMENTS
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.factories import NOW
 from tests.web.invalid_input import VOLATILE_TABLES
 
@@ -25,8 +25,8 @@ BuildBody = Callable[["SampleRecords"], dict[str, Any]]
 class SampleRecords:
     """One record of each kind, owned by Ana and Cleo, and ways to call methods on them."""
 
-    def __init__(self, world: World) -> None:
-        self.world, make = world, world.make
+    def __init__(self, crm: Crm) -> None:
+        self.crm, make = crm, crm.make
         self.customer = make.customer("ana", first_name="Asha", mobile="98200 12345", email="asha@example.com")
         self.lead = make.lead("ana", first_name="Ravi", mobile="98200 54321")
         self.ticket = make.ticket("cleo", customer_id=self.customer.id)
@@ -34,17 +34,17 @@ class SampleRecords:
         self.linked_call = make.call("ana", lead_id=self.lead.id, device_call_id="device_1")
         self.unlinked_call = make.call("ana", to_number="98200 77777")
         self.request = make.request(make.lead("max", first_name="Meena", task={}), "ana", who="max")
-        self.note = world.door("ana").rest("POST", "activity/", {"lead": self.lead.id, "text": "Met\nat the fair"})
+        self.note = crm.client("ana").rest("POST", "activity/", {"lead": self.lead.id, "text": "Met\nat the fair"})
         self._add_notice("comment", self.lead)
         self._add_notice("task_due", self.task)
         self.shared_ticket = make.ticket("sam", task={})
         self._add_account_and_assignee()
         self._add_channel()
-        world.session.commit()
+        crm.session.commit()
 
     def _add_account_and_assignee(self) -> None:
         """The customer gets an account, the second ticket a second assignee."""
-        session, people = self.world.session, self.world.people
+        session, people = self.crm.session, self.crm.people
         account = CustomerAccount(client_id="CL100", customer_id=self.customer.id)
         account.stamp(Stamp(None, NOW))
         session.add(account)
@@ -52,28 +52,28 @@ class SampleRecords:
 
     def _add_channel(self) -> None:
         """What messages need: an account that sends nothing, a template, a support page."""
-        session, settings = self.world.session, AccountSettings("Desk")
+        session, settings = self.crm.session, AccountSettings("Desk")
         session.add(BusinessSetting(key="promotional_hours", value="00:00-00:00"))
-        session.get_one(User, self.world.people["ana"].id).telephony_number = "+919811100001"
-        account = channel_accounts.create(session, KINDS["console"], settings, Stamp(None, NOW), self.world.vault)
+        session.get_one(User, self.crm.people["ana"].id).telephony_number = "+919811100001"
+        account = channel_accounts.create(session, KINDS["console"], settings, Stamp(None, NOW), self.crm.vault)
         said = {"channel": "whatsapp", "peer": "+919820054321", "body": "Thank you", "provider_id": "in-1"}
         said |= {"account_id": account.id, "lead_id": self.lead.id}
         self.message = messages.receive(session, said, Stamp(None, NOW))
         session.add(MessageTemplate(channel="whatsapp", label="Hello", body="Hello {{name}}", approval="local"))
         session.add(SupportPage(label="Login help", url="https://example.com/login", is_active=True, position=1))
 
-    def bind_to(self, world: World) -> SampleRecords:
-        """The same records, loaded in another world with the same database."""
+    def bind_to(self, crm: Crm) -> SampleRecords:
+        """The same records, loaded in another CRM with the same database."""
         bound = copy.copy(self)
-        bound.world = world
+        bound.crm = crm
         for name, row in vars(self).items():
             if isinstance(row, Model):
-                setattr(bound, name, world.session.get_one(type(row), row.id))
-        world.session.commit()
+                setattr(bound, name, crm.session.get_one(type(row), row.id))
+        crm.session.commit()
         return bound
 
     def _add_notice(self, kind: str, about: Any) -> None:
-        session, ana = self.world.session, self.world.people["ana"].id
+        session, ana = self.crm.session, self.crm.people["ana"].id
         notices.notify(
             session,
             notices.NoticeEvent(kind, f"sample:{kind}", (ana,), {"title": "Call", "number": "X", "minutes": 5}, about),
@@ -84,13 +84,13 @@ class SampleRecords:
     @property
     def notice(self) -> int:
         """The id of Ana's newest notice."""
-        query = select(Notification.id).where(Notification.user_id == self.world.people["ana"].id)
-        return int(max(self.world.rows(query)))
+        query = select(Notification.id).where(Notification.user_id == self.crm.people["ana"].id)
+        return int(max(self.crm.rows(query)))
 
     def call(self, who: str | None, method: str, body: Any = None, **arguments: Any) -> Any:
         """Call a method by POST."""
-        headers = self.world.door(who).headers if who else {}
-        return self.world.app.test_client().post(f"/api/method/{method}", json=body or {}, headers=headers, **arguments)
+        headers = self.crm.client(who).headers if who else {}
+        return self.crm.app.test_client().post(f"/api/method/{method}", json=body or {}, headers=headers, **arguments)
 
     def result(self, who: str, method: str, **body: Any) -> Any:
         """The message of a call, which must be 200."""
@@ -110,7 +110,7 @@ class SampleRecords:
     def all_rows(self) -> dict[str, list[Any]]:
         """All rows of all tables, except those that every request changes."""
         names = [name for name in Model.metadata.tables if name not in VOLATILE_TABLES - {"number_series"}]
-        with self.world.engine.connect() as connection:
+        with self.crm.engine.connect() as connection:
             return {name: list(map(tuple, connection.execute(text(f"SELECT * FROM {name}")))) for name in names}  # noqa: S608
 
 

@@ -125,7 +125,7 @@ def test_a_method_is_refused_without_its_permission(sample: SampleRecords, cell:
     role, who = cell[0], USERS[cell[0]]
     names = methods_named(METHODS_BY_CELL[cell].split(), who)
     body = {name: SAMPLE_CALLS[name][1](sample) for name in names}
-    sample.world.make.cell(*cell, "none")
+    sample.crm.make.cell(*cell, "none")
     before = sample.all_rows()
     for name in names:
         response = sample.call(who, name, body[name])
@@ -136,7 +136,7 @@ def test_a_method_is_refused_without_its_permission(sample: SampleRecords, cell:
 def test_open_methods_leave_out_modules_that_the_person_cannot_read(sample: SampleRecords) -> None:
     for module in ("Leads", "Customers", "Call Logs", "Tickets"):
         for role in ("Sales User", "Support User"):
-            sample.world.make.cell(role, module, "read", "none")
+            sample.crm.make.cell(role, module, "read", "none")
     for name in methods_named(
         set(OPEN_METHODS.split()) - {*("login", "logout", "rename_doc", "submit", "cancel", "generate_access_token")}
     ):
@@ -150,7 +150,7 @@ def test_open_methods_leave_out_modules_that_the_person_cannot_read(sample: Samp
 @pytest.mark.parametrize("verb", ["write", "assign"])
 def test_a_record_that_is_only_visible_cannot_be_changed(sample: SampleRecords, verb: str) -> None:
     for cell in (("read", "all"), ("bulk", "own"), (verb, "own")):
-        sample.world.make.cell("Sales User", "Leads", *cell)
+        sample.crm.make.cell("Sales User", "Leads", *cell)
     cell = ("Sales Manager" if verb == "assign" else "Sales User", "Leads", verb)
     names = [name for name in methods_named(METHODS_BY_CELL[cell].split()) if METHODS[name].writes]
     before = sample.all_rows()
@@ -164,7 +164,7 @@ def test_a_record_that_is_only_visible_cannot_be_changed(sample: SampleRecords, 
 def test_bulk_changes_need_the_bulk_permission(sample: SampleRecords) -> None:
     docs = [{"doctype": "CRM Customer", "docname": sample.customer.number, "referral_through": "C9"}]
     failed = sample.result("ana", "frappe.client.bulk_update", docs=docs)["failed_docs"]
-    assert "bulk" in failed[0]["exc"] and sample.world.fresh(sample.customer).referred_by is None
+    assert "bulk" in failed[0]["exc"] and sample.crm.fresh(sample.customer).referred_by is None
 
 
 @pytest.mark.parametrize(
@@ -176,7 +176,7 @@ def test_a_timeline_leaves_out_modules_that_the_person_cannot_read(
     method, name = "crm.api.activities.get_activities", sample.lead.number
     before = sample.result("ana", method, name=name)
     assert before[part] and kind in {line["kind"] for line in before[0]}
-    sample.world.make.cell("Sales User", module, "read", "none")
+    sample.crm.make.cell("Sales User", module, "read", "none")
     after = sample.result("ana", method, name=name)
     assert not after[part] and {line["kind"] for line in after[0]} == {line["kind"] for line in before[0]} - {kind}
 
@@ -185,7 +185,7 @@ def test_a_timeline_leaves_out_modules_that_the_person_cannot_read(
 
 
 def limit_keys(sample: SampleRecords, *scope: str) -> None:
-    session = sample.world.session
+    session = sample.crm.session
     for key in session.scalars(select(ApiKey)):
         key.scope = list(scope)
     session.commit()
@@ -214,7 +214,7 @@ def test_a_read_only_person_changes_nothing(sample: SampleRecords, monkeypatch: 
 
 
 def test_head_requests_change_nothing(sample: SampleRecords) -> None:
-    client, headers = sample.world.app.test_client(), sample.world.door("root").headers
+    client, headers = sample.crm.app.test_client(), sample.crm.client("root").headers
     before = sample.all_rows()
     for name, (_who, build_body) in SAMPLE_CALLS.items():
         if METHODS[name].writes:
@@ -234,9 +234,9 @@ def test_head_requests_change_nothing(sample: SampleRecords) -> None:
 
 def test_an_own_call_does_not_name_an_invisible_record(sample: SampleRecords) -> None:
     """Sync linked the call to a lead that Ana cannot see."""
-    invisible = sample.world.make.lead("max", task={})
-    sample.world.make.call("ana", lead_id=invisible.id)
-    sample.world.make.call("ana", ticket_id=sample.ticket.id)
+    invisible = sample.crm.make.lead("max", task={})
+    sample.crm.make.call("ana", lead_id=invisible.id)
+    sample.crm.make.call("ana", ticket_id=sample.ticket.id)
     result = sample.result("ana", "crm.api.mobile_sync.get_user_call_logs")["data"]
     references = [(each["reference_doctype"], each["reference_docname"]) for each in result]
     assert sorted(references, key=str) == [("CRM Lead", sample.lead.number), *[(None, None)] * 3]
@@ -259,12 +259,12 @@ FORGED_FIELDS = {
 def test_owner_and_stamps_cannot_be_forged(sample: SampleRecords) -> None:
     new = FORGED_FIELDS | {"doctype": "CRM Lead", "first_name": "Greta", "mobile_no": "9820055511", "name": "X-1"}
     created = sample.result("ana", "frappe.client.insert", doc=new)
-    row, ana = sample.world.rows(select(Lead).where(Lead.number == created["name"]))[0], sample.world.people["ana"].id
+    row, ana = sample.crm.rows(select(Lead).where(Lead.number == created["name"]))[0], sample.crm.people["ana"].id
     assert (row.owner_id, row.assignee_id, row.created_by_id, row.changed_by_id) == (ana, ana, ana, ana)
     assert row.created_on.year > 2020 and row.customer_id is None and row.opened_on is None and row.id > 1
-    before = sample.world.stored(row)
+    before = sample.crm.stored(row)
     sample.call("ana", "frappe.client.save", {"doc": FORGED_FIELDS | {"doctype": "CRM Lead", "name": created["name"]}})
-    assert sample.world.stored(row) == before
+    assert sample.crm.stored(row) == before
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_a_change_beyond_the_persons_rights_is_refused(sample: SampleRecords, ch
     before = sample.all_rows()
     name = names[change["doctype"]]
     assert sample.call("ana", "frappe.client.save", {"doc": change | {"name": name}}).status_code in (403, 404)
-    headers, client = sample.world.door("ana").headers, sample.world.app.test_client()
+    headers, client = sample.crm.client("ana").headers, sample.crm.app.test_client()
     assert client.put(f"/api/resource/{change['doctype']}/{name}", json=change, headers=headers).status_code in (
         403,
         404,

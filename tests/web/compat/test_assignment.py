@@ -13,8 +13,8 @@ ASSIGN_TO, ROLE_ASSIGNMENT, DOC = "frappe.desk.form.assign_to.", "crm.api.role_a
 
 
 def assignees(sample: SampleRecords, row: Any) -> list[str]:
-    names = {colleague.id: name for name, colleague in sample.world.people.items()}
-    found = assignment.current_assignees(sample.world.new_session(), sample.world.fresh(row))
+    names = {colleague.id: name for name, colleague in sample.crm.people.items()}
+    found = assignment.current_assignees(sample.crm.new_session(), sample.crm.fresh(row))
     return [names[key] for key in found]
 
 
@@ -73,13 +73,13 @@ def test_removing_all_assignees_fails_for_each_record(sample: SampleRecords) -> 
 def test_an_assignment_updates_the_record_in_one_statement(
     sample: SampleRecords, how: str, more: dict[str, Any]
 ) -> None:
-    before = sample.world.fresh(sample.lead).version
+    before = sample.crm.fresh(sample.lead).version
     response, statements = sample.call_counting_statements(
         "mia", ROLE_ASSIGNMENT + how, {"lead_name": sample.lead.number, "role": "Sales User"} | more
     )
     assert response.status_code == 200 and response.get_json()["message"]["success"]
     assert len([each for each in statements if each.startswith("UPDATE leads")]) == 1
-    assert sample.world.fresh(sample.lead).version == before + 1
+    assert sample.crm.fresh(sample.lead).version == before + 1
 
 
 # --- round robin

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 
 class Script:
     """A script with an API key."""
 
-    def __init__(self, world: World, name: str = "ana") -> None:
-        self.browser = world.app.test_client()
+    def __init__(self, crm: Crm, name: str = "ana") -> None:
+        self.browser = crm.app.test_client()
         self.headers = {"Authorization": f"token key{name}:secret-{name}"}
 
     def call(self, method: str, **body: Any) -> Any:
@@ -30,13 +30,13 @@ class Script:
 
 
 @pytest.fixture
-def script(world: World) -> Script:
-    return Script(world)
+def script(crm: Crm) -> Script:
+    return Script(crm)
 
 
 @pytest.fixture
-def lead(world: World) -> Any:
-    return world.make.lead("ana", first_name="Asha", mobile="98200 12345", task={})
+def lead(crm: Crm) -> Any:
+    return crm.make.lead("ana", first_name="Asha", mobile="98200 12345", task={})
 
 
 def test_a_list_has_the_predecessors_field_names(script, lead):
@@ -114,8 +114,8 @@ def test_an_invalid_list_request_is_417_with_a_message(script, lead, wrong):
     assert json.loads(json.loads(response.get_json()["_server_messages"])[0])["message"]
 
 
-def test_paging_and_sorting(script, world):
-    numbers = [world.make.lead("ana", task={}).number for _ in range(5)]
+def test_paging_and_sorting(script, crm):
+    numbers = [crm.make.lead("ana", task={}).number for _ in range(5)]
     page = script.result("get_list", doctype="CRM Lead", limit_start=1, limit_page_length=3)
     assert [each["name"] for each in page] == numbers[::-1][1:4]
     ordered = script.result(
@@ -130,8 +130,8 @@ def test_api_keys_and_other_doctypes_are_not_available(script, doctype):
         assert script.call(method, doctype=doctype, name="1", fieldname="x").status_code in (403, 417)
 
 
-def test_access_rules_and_masks_apply_to_documents(world, lead):
-    foreign, compliance = Script(world, "ben"), Script(world, "rhea")
+def test_access_rules_and_masks_apply_to_documents(crm, lead):
+    foreign, compliance = Script(crm, "ben"), Script(crm, "rhea")
     assert foreign.result("get_list", doctype="CRM Lead") == []
     assert foreign.call("get", doctype="CRM Lead", name=lead.number).status_code == 404
     assert compliance.result("get", doctype="CRM Lead", name=lead.number)["mobile_no"].endswith("2345")
@@ -139,7 +139,7 @@ def test_access_rules_and_masks_apply_to_documents(world, lead):
     assert compliance.call("get_list", doctype="CRM Lead", filters={"mobile_no": "9820012345"}).status_code == 417
 
 
-def test_a_document_is_created_read_changed_and_deleted(script, world):
+def test_a_document_is_created_read_changed_and_deleted(script, crm):
     doc = {"doctype": "CRM Lead", "first_name": "Ravi", "mobile_no": "9820054321", "status": "New", "salutation": "Mr"}
     created = script.result("insert", doc=doc)
     assert created["first_name"] == "Ravi"
@@ -150,26 +150,26 @@ def test_a_document_is_created_read_changed_and_deleted(script, world):
     assert script.result("get_value", doctype="CRM Lead", filters=created["name"], fieldname="first_name") == {
         "first_name": "Ravi"
     }
-    assert Script(world, "root").result("delete", doctype="CRM Lead", name=created["name"]) is None
+    assert Script(crm, "root").result("delete", doctype="CRM Lead", name=created["name"]) is None
     assert script.call("get", doctype="CRM Lead", name=created["name"]).status_code == 404
 
 
-def test_saving_a_stale_document_is_refused(script, lead, world):
+def test_saving_a_stale_document_is_refused(script, lead, crm):
     doc = script.result("get", doctype="CRM Lead", name=lead.number)
     assert script.call("save", doc=doc | {"description": "First"}).status_code == 200
     stale = script.call("save", doc=doc | {"description": "Second"})
     assert (stale.status_code, stale.get_json()["exc_type"]) == (409, "TimestampMismatchError")
-    assert world.stored(lead)["description"] == "First"
+    assert crm.stored(lead)["description"] == "First"
 
 
-def test_a_status_with_a_missing_field_is_417_and_changes_nothing(script, lead, world):
-    before = world.stored(lead)
+def test_a_status_with_a_missing_field_is_417_and_changes_nothing(script, lead, crm):
+    before = crm.stored(lead)
     response = script.call(
         "set_value", doctype="CRM Lead", name=lead.number, fieldname="status", value="Account Opened"
     )
     assert response.status_code == 417
     assert "client ID" in response.get_json()["exception"]
-    assert world.stored(lead) == before
+    assert crm.stored(lead) == before
 
 
 def test_bulk_update_names_the_failed_documents(script, lead):
@@ -193,12 +193,12 @@ def test_the_resource_endpoints(script, lead):
     assert script.open("GET", f"CRM Task/{name}").status_code == 404
 
 
-def test_a_list_of_calls_takes_few_statements(world, script):
+def test_a_list_of_calls_takes_few_statements(crm, script):
     from app.ops.database import STATEMENTS
 
-    lead = world.make.lead("ana", task={})
+    lead = crm.make.lead("ana", task={})
     for _ in range(25):
-        world.make.call(lead) if hasattr(world.make, "call") else world.make.task(lead)
+        crm.make.call(lead) if hasattr(crm.make, "call") else crm.make.task(lead)
     script.result("get_list", doctype="CRM Call Log", fields=["*"])
     statements: list[str] = []
     token = STATEMENTS.set(statements)

@@ -27,11 +27,11 @@ HISTORY = "crm.fcrm.doctype.crm_customer.crm_customer.get_customer_update_histor
 def test_a_field_that_a_status_requires_is_saved_without_changing_the_status(
     sample: SampleRecords, method: str, field: str, value: str, expected: str
 ) -> None:
-    lead = sample.world.stored(sample.lead)
+    lead = sample.crm.stored(sample.lead)
     result = sample.result(
         "ana", f"{LEAD_OPERATIONS}{method}_without_validation", lead_name=sample.lead.number, **{field: value}
     )
-    now = sample.world.stored(sample.lead)
+    now = sample.crm.stored(sample.lead)
     assert lead is not None and now is not None
     assert (result["success"], result[field], now[field], now["status_id"]) == (
         True,
@@ -39,7 +39,7 @@ def test_a_field_that_a_status_requires_is_saved_without_changing_the_status(
         expected,
         lead["status_id"],
     )
-    assert (now["version"], now["changed_by_id"]) == (lead["version"] + 1, sample.world.people["ana"].id)
+    assert (now["version"], now["changed_by_id"]) == (lead["version"] + 1, sample.crm.people["ana"].id)
     log = sample.result("ana", "crm.api.activities.get_activities", name=sample.lead.number)[0]
     assert log[0]["activity_type"] == "changed"
 
@@ -68,13 +68,13 @@ def test_a_saved_client_id_opens_the_account_later(sample: SampleRecords) -> Non
 
 
 def test_a_client_id_in_use_is_refused(sample: SampleRecords) -> None:
-    method, other = LEAD_OPERATIONS + "save_client_id_without_validation", sample.world.make.lead("ben", task={})
+    method, other = LEAD_OPERATIONS + "save_client_id_without_validation", sample.crm.make.lead("ben", task={})
     body = {"lead_name": sample.lead.number, "client_id": "cl100"}
     assert sample.call("ana", method, body).get_json()["exc_type"] == "DuplicateEntryError"  # an account has it
     sample.result("ben", method, lead_name=other.number, client_id="B77")
     assert sample.call("ana", method, body | {"client_id": "b77"}).status_code == 409  # an invisible lead has it
     assert sample.call("ana", method, body | {"client_id": "  "}).get_json()["exc_type"] == "MandatoryError"
-    assert sample.world.fresh(sample.lead).client_id is None
+    assert sample.crm.fresh(sample.lead).client_id is None
 
 
 def test_only_a_leads_status_opens_an_account(sample: SampleRecords) -> None:
@@ -90,7 +90,7 @@ def test_only_a_leads_status_opens_an_account(sample: SampleRecords) -> None:
 
 
 def test_a_customer_is_found_by_a_mobile_number_in_any_format(sample: SampleRecords) -> None:
-    before = sample.world.count(Customer)
+    before = sample.crm.count(Customer)
     result = sample.result(
         "ana", API + "create_or_update_customer", mobile_no="+91 98200-12345", email="new@example.com"
     )
@@ -103,7 +103,7 @@ def test_a_customer_is_found_by_a_mobile_number_in_any_format(sample: SampleReco
         "ana", API + "create_or_update_customer", customer_id=sample.customer.number, customer_name="Asha Rao Patel"
     )
     assert (named["first_name"], named["last_name"]) == ("Asha", "Rao Patel")
-    assert sample.world.count(Customer) == before
+    assert sample.crm.count(Customer) == before
 
 
 def test_a_single_word_changes_the_first_name_only(sample: SampleRecords) -> None:
@@ -121,7 +121,7 @@ def test_creating_a_customer_needs_the_permission(sample: SampleRecords) -> None
 
 
 def test_the_mobile_number_of_an_invisible_customer_is_a_duplicate(sample: SampleRecords) -> None:
-    sample.world.make.cell("Sales User", "Customers", "create", "own")
+    sample.crm.make.cell("Sales User", "Customers", "create", "own")
     for method in ("create_or_update_customer", "create_or_find_customer"):
         response = sample.call("ben", API + method, {"mobile_no": "9820012345", "customer_name": "Ben"})
         assert (response.status_code, response.get_json()["exc_type"]) == (409, "DuplicateEntryError")
@@ -129,7 +129,7 @@ def test_the_mobile_number_of_an_invisible_customer_is_a_duplicate(sample: Sampl
 
 
 def test_a_lead_with_a_customer_returns_that_customer(sample: SampleRecords) -> None:
-    lead = sample.world.make.lead("ana", mobile="9820012345", task={})
+    lead = sample.crm.make.lead("ana", mobile="9820012345", task={})
     result = sample.result("ana", API + "create_or_find_customer", lead_name=lead.number, mobile_no="9820099998")
     assert (result["customer_id"], result["customer_name"], result["is_new"]) == (
         sample.customer.number,
@@ -171,7 +171,7 @@ def test_customer_data_is_updated_through_the_lead_or_ticket(sample: SampleRecor
     result = sample.result(
         "cleo", API + "update_ticket_customer_data", ticket_name=sample.ticket.number, last_name="Rao"
     )
-    assert (result["customer_name"], sample.world.fresh(sample.customer).last_name) == ("Asha Rao", "Rao")
+    assert (result["customer_name"], sample.crm.fresh(sample.customer).last_name) == ("Asha Rao", "Rao")
 
 
 @pytest.mark.parametrize(

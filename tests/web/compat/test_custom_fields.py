@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.domain.custom_fields import FieldInput
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.web.records.test_custom_fields import five, made
 
 DOC = {
@@ -20,42 +20,42 @@ DOC = {
 }
 
 
-@pytest.fixture(params=["world", "maria"])
-def house(request: pytest.FixtureRequest) -> World:
+@pytest.fixture(params=["crm", "maria"])
+def crm_on_both(request: pytest.FixtureRequest) -> Crm:
     """On SQLite and on MariaDB."""
-    found: World = request.getfixturevalue(request.param)
+    found: Crm = request.getfixturevalue(request.param)
     return found
 
 
-def ask(world: World, method: str, path: str, json: Any = None, **query: str) -> Any:
+def ask(crm: Crm, method: str, path: str, json: Any = None, **query: str) -> Any:
     """Of /api/resource, as ana."""
-    return world.door("ana").rest(method, f"/api/resource/{path}", json=json, query_string=query)
+    return crm.client("ana").rest(method, f"/api/resource/{path}", json=json, query_string=query)
 
 
-def names(world: World, filters: Any, **more: str) -> list[str]:
+def names(crm: Crm, filters: Any, **more: str) -> list[str]:
     """The leads of a list, oldest first unless it says otherwise."""
     given = {"filters": json.dumps(filters), "order_by": "creation asc"} | more
-    answer = ask(world, "GET", "CRM Lead", **given)
+    answer = ask(crm, "GET", "CRM Lead", **given)
     assert answer.status_code == 200, answer.text
     return [each["name"] for each in answer.json["data"]]
 
 
-def test_documents_have_custom_fields_of_each_kind(house: World) -> None:
-    lead = house.make.lead()
-    before = ask(house, "GET", f"CRM Lead/{lead.number}").json["data"]
+def test_documents_have_custom_fields_of_each_kind(crm_on_both: Crm) -> None:
+    lead = crm_on_both.make.lead()
+    before = ask(crm_on_both, "GET", f"CRM Lead/{lead.number}").json["data"]
     assert not any(name.startswith("custom_") for name in before)
-    five(house)
-    assert ask(house, "GET", f"CRM Lead/{lead.number}").json["data"]["custom_risk"] is None
-    answer = ask(house, "PUT", f"CRM Lead/{lead.number}", DOC)
+    five(crm_on_both)
+    assert ask(crm_on_both, "GET", f"CRM Lead/{lead.number}").json["data"]["custom_risk"] is None
+    answer = ask(crm_on_both, "PUT", f"CRM Lead/{lead.number}", DOC)
     assert answer.status_code == 200, answer.text
     assert "_server_messages" not in answer.json
-    stored = ask(house, "GET", f"CRM Lead/{lead.number}").json["data"]
+    stored = ask(crm_on_both, "GET", f"CRM Lead/{lead.number}").json["data"]
     assert {name: stored[name] for name in DOC} == DOC
-    assert house.door("ana").rest("GET", f"lead/{lead.id}").json["result"]["x_hobby"] == "Cricket"
-    again = ask(house, "PUT", f"CRM Lead/{lead.number}", stored | {"custom_hobby": None, "custom_risk": "low"})
+    assert crm_on_both.client("ana").rest("GET", f"lead/{lead.id}").json["result"]["x_hobby"] == "Cricket"
+    again = ask(crm_on_both, "PUT", f"CRM Lead/{lead.number}", stored | {"custom_hobby": None, "custom_risk": "low"})
     assert (again.json["data"]["custom_hobby"], again.json["data"]["custom_risk"]) == (None, "Low")
     new = {"first_name": "Om", "mobile_no": "9820099911", "custom_hobby": "Bridge"}
-    assert ask(house, "POST", "CRM Lead", new).json["data"]["custom_hobby"] == "Bridge"
+    assert ask(crm_on_both, "POST", "CRM Lead", new).json["data"]["custom_hobby"] == "Bridge"
 
 
 @pytest.mark.parametrize(
@@ -70,18 +70,23 @@ def test_documents_have_custom_fields_of_each_kind(house: World) -> None:
         ({"x_hobby": "x"}, "has no field"),
     ],
 )
-def test_what_can_not_be_a_value_is_a_sentence(world: World, doc: Any, part: str) -> None:
-    five(world)
-    lead = world.make.lead()
-    answer = ask(world, "PUT", f"CRM Lead/{lead.number}", doc)
+def test_what_can_not_be_a_value_is_a_sentence(crm: Crm, doc: Any, part: str) -> None:
+    five(crm)
+    lead = crm.make.lead()
+    answer = ask(crm, "PUT", f"CRM Lead/{lead.number}", doc)
     assert 400 <= answer.status_code < 500 and part in answer.text, answer.text
 
 
-def test_lists_filter_sort_and_group_by_custom_fields(house: World) -> None:
-    five(house)
-    one, two, three = (house.make.lead() for _n in range(3))
-    ask(house, "PUT", f"CRM Lead/{one.number}", DOC)
-    ask(house, "PUT", f"CRM Lead/{two.number}", {"custom_risk": "Low", "custom_income": 5, "custom_hobby": "Bridge"})
+def test_lists_filter_sort_and_group_by_custom_fields(crm_on_both: Crm) -> None:
+    five(crm_on_both)
+    one, two, three = (crm_on_both.make.lead() for _n in range(3))
+    ask(crm_on_both, "PUT", f"CRM Lead/{one.number}", DOC)
+    ask(
+        crm_on_both,
+        "PUT",
+        f"CRM Lead/{two.number}",
+        {"custom_risk": "Low", "custom_income": 5, "custom_hobby": "Bridge"},
+    )
     found: list[tuple[Any, list[Any]]] = [
         ({"custom_risk": "High"}, [one]),
         ([["custom_risk", "!=", "High"]], [two, three]),
@@ -99,32 +104,34 @@ def test_lists_filter_sort_and_group_by_custom_fields(house: World) -> None:
         ({"custom_hobby": "Cricket"}, [one]),
     ]
     for filters, expected in found:
-        assert names(house, filters) == [each.number for each in expected], filters
-    assert names(house, [], order_by="custom_income desc")[:2] == [one.number, two.number]
-    assert names(house, [], order_by="custom_hobby asc") != names(house, [], order_by="custom_hobby desc")
-    listed = ask(house, "GET", "CRM Lead", fields='["name","custom_hobby"]', filters='{"custom_risk":"High"}')
+        assert names(crm_on_both, filters) == [each.number for each in expected], filters
+    assert names(crm_on_both, [], order_by="custom_income desc")[:2] == [one.number, two.number]
+    assert names(crm_on_both, [], order_by="custom_hobby asc") != names(crm_on_both, [], order_by="custom_hobby desc")
+    listed = ask(crm_on_both, "GET", "CRM Lead", fields='["name","custom_hobby"]', filters='{"custom_risk":"High"}')
     assert listed.json["data"] == [{"name": one.number, "custom_hobby": "Cricket"}]
     fields = '["custom_risk","count(name) as n","sum(custom_income) as money","max(custom_review) as last"]'
-    groups = ask(house, "GET", "CRM Lead", fields=fields, group_by="custom_risk", order_by="n desc")
+    groups = ask(crm_on_both, "GET", "CRM Lead", fields=fields, group_by="custom_risk", order_by="n desc")
     assert groups.status_code == 200, groups.text
     by_risk = {each["custom_risk"]: each for each in groups.json["data"]}
     assert by_risk["High"] == {"custom_risk": "High", "n": 1, "money": 1200000.5, "last": "2026-12-24"}
     assert by_risk[None]["n"] == 1
-    meta = house.door("ana").rest(
+    meta = crm_on_both.client("ana").rest(
         "GET", "/api/method/crm.api.doc.get_fields_meta", query_string={"doctype": "CRM Lead"}
     )
     assert meta.json["message"]["custom_risk"]["label"] == "Risk profile"
 
 
-def test_a_limited_field_is_masked_and_no_way_to_guess(house: World) -> None:
-    made(house, "leads", FieldInput("Bank", "text", "x_bank", is_restricted=True))
-    lead = house.make.lead()
-    answer = house.door("root").rest("PUT", f"/api/resource/CRM Lead/{lead.number}", json={"custom_bank": "HDFC 12345"})
+def test_a_limited_field_is_masked_and_no_way_to_guess(crm_on_both: Crm) -> None:
+    made(crm_on_both, "leads", FieldInput("Bank", "text", "x_bank", is_restricted=True))
+    lead = crm_on_both.make.lead()
+    answer = crm_on_both.client("root").rest(
+        "PUT", f"/api/resource/CRM Lead/{lead.number}", json={"custom_bank": "HDFC 12345"}
+    )
     assert answer.json["data"]["custom_bank"] == "HDFC 12345"
-    shown = ask(house, "GET", f"CRM Lead/{lead.number}").json["data"]
+    shown = ask(crm_on_both, "GET", f"CRM Lead/{lead.number}").json["data"]
     assert "HDFC" not in str(shown)
-    assert ask(house, "PUT", f"CRM Lead/{lead.number}", shown).status_code == 200  # sent back as it was read
-    assert house.door("root").rest("GET", f"lead/{lead.id}").json["result"]["x_bank"] == "HDFC 12345"
+    assert ask(crm_on_both, "PUT", f"CRM Lead/{lead.number}", shown).status_code == 200  # sent back as it was read
+    assert crm_on_both.client("root").rest("GET", f"lead/{lead.id}").json["result"]["x_bank"] == "HDFC 12345"
     for query in (
         {"filters": '{"custom_bank": "HDFC 12345"}'},
         {"filters": '[["custom_bank","like","HDFC%"]]'},
@@ -133,16 +140,16 @@ def test_a_limited_field_is_masked_and_no_way_to_guess(house: World) -> None:
         {"fields": '["custom_bank","count(name)"]', "group_by": "custom_bank"},
         {"fields": '["max(custom_bank)"]'},
     ):
-        answer = ask(house, "GET", "CRM Lead", **query)
+        answer = ask(crm_on_both, "GET", "CRM Lead", **query)
         assert answer.status_code == 417 and "HDFC 12345" not in answer.text.replace(str(query), ""), query
 
 
-def test_a_required_field_is_not_asked_of_programs_that_do_not_know_it(world: World) -> None:
-    made(world, "leads", FieldInput("Branch", "text", "x_branch", is_required=True))
+def test_a_required_field_is_not_asked_of_programs_that_do_not_know_it(crm: Crm) -> None:
+    made(crm, "leads", FieldInput("Branch", "text", "x_branch", is_required=True))
     new = {"first_name": "Om", "mobile_no": "9820099911"}
-    stored = ask(world, "POST", "CRM Lead", new)
+    stored = ask(crm, "POST", "CRM Lead", new)
     assert (stored.status_code, stored.json["data"]["custom_branch"]) == (200, None)
     name = stored.json["data"]["name"]
-    assert ask(world, "PUT", f"CRM Lead/{name}", {"custom_branch": "Thane"}).status_code == 200
-    emptied = ask(world, "PUT", f"CRM Lead/{name}", {"custom_branch": ""})
+    assert ask(crm, "PUT", f"CRM Lead/{name}", {"custom_branch": "Thane"}).status_code == 200
+    emptied = ask(crm, "PUT", f"CRM Lead/{name}", {"custom_branch": ""})
     assert emptied.status_code == 417 and "can't be emptied" in emptied.text

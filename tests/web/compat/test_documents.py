@@ -103,8 +103,8 @@ def test_a_warning_names_fields_that_are_not_kept(sample: SampleRecords) -> None
     name = response.get_json()["message"]["name"]
     body = {"doctype": "CRM Lead", "name": name, "fieldname": "gender", "value": "Female"}
     assert warning(sample.call("ana", SET, body)) == "These fields were not saved: gender."
-    put = sample.world.app.test_client().put(
-        f"/api/resource/CRM Lead/{name}", json={"salutation": "Ms"}, headers=sample.world.door("ana").headers
+    put = sample.crm.app.test_client().put(
+        f"/api/resource/CRM Lead/{name}", json={"salutation": "Ms"}, headers=sample.crm.client("ana").headers
     )
     assert "salutation" in warning(put)
 
@@ -133,7 +133,7 @@ def test_saving_an_unchanged_document_changes_nothing(sample: SampleRecords) -> 
 def test_a_duplicate_is_409_with_duplicate_entry_error(
     sample: SampleRecords, method: str, body: dict[str, Any]
 ) -> None:
-    other = sample.world.make.lead("ana", first_name="Uma")
+    other = sample.crm.make.lead("ana", first_name="Uma")
     sample.result(
         "ana", "crm.api.lead_operations.update_lead_status_with_client_id", lead_name=other.number, client_id="TAKEN1"
     )
@@ -203,7 +203,7 @@ def test_a_note_is_deleted_by_those_whose_level_reaches_its_author(sample: Sampl
 
 
 def test_a_status_change_is_not_a_note(sample: SampleRecords) -> None:
-    line = sample.world.rows(select(Activity.id).where(Activity.kind == "system"))[0]
+    line = sample.crm.rows(select(Activity.id).where(Activity.kind == "system"))[0]
     assert sample.call("root", GET, {"doctype": "FCRM Note", "name": str(line)}).status_code == 404
 
 
@@ -266,4 +266,4 @@ def test_device_call_ids_are_unique_per_employee(sample: SampleRecords) -> None:
     response = sample.call("ana", INSERT, {"doc": again})
     assert (response.status_code, response.get_json()["exc_type"]) == (409, "DuplicateEntryError")
     assert sample.call("ben", INSERT, {"doc": again}).status_code == 200
-    assert sample.world.count(CallLog, CallLog.device_call_id == "device_1") == 2
+    assert sample.crm.count(CallLog, CallLog.device_call_id == "device_1") == 2

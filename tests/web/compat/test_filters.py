@@ -9,23 +9,19 @@ from typing import Any
 import pytest
 
 from app.web.compat.doctypes import DOCTYPES
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.web.compat.test_client import Script
 
 
 @pytest.fixture
-def script(world: World) -> Script:
+def script(crm: Crm) -> Script:
     """Ana's, with a lead, two calls, a task and a note."""
-    lead = world.make.lead("ana", first_name="Asha", last_name="Rao_X", mobile="98112 34567", email="asha@example.com")
-    world.make.lead("ana", first_name="Bina", last_name=None, mobile="98200 12345", task={})
-    world.make.call(
-        "ana", from_number="+919811234567", to_number="9820099999", direction="Incoming", duration_seconds=7
-    )
-    world.make.call(
-        "ana", from_number="9820099999", to_number="0 98200 77777", direction="Outgoing", duration_seconds=70
-    )
-    world.door("ana").rest("POST", "activity/", {"lead": lead.id, "text": "Met\nat the fair 50%"})
-    return Script(world)
+    lead = crm.make.lead("ana", first_name="Asha", last_name="Rao_X", mobile="98112 34567", email="asha@example.com")
+    crm.make.lead("ana", first_name="Bina", last_name=None, mobile="98200 12345", task={})
+    crm.make.call("ana", from_number="+919811234567", to_number="9820099999", direction="Incoming", duration_seconds=7)
+    crm.make.call("ana", from_number="9820099999", to_number="0 98200 77777", direction="Outgoing", duration_seconds=70)
+    crm.client("ana").rest("POST", "activity/", {"lead": lead.id, "text": "Met\nat the fair 50%"})
+    return Script(crm)
 
 
 LEADS: list[tuple[Any, list[str]]] = [
@@ -132,8 +128,8 @@ def test_filters_of_other_documents(script: Script) -> None:
     assert found == {(doctype, str(filters)): (count, count) for doctype, filters, count in OTHERS}
 
 
-def test_every_document_sorts_by_modified(script: Script, world: World) -> None:
-    root = Script(world, "root")
+def test_every_document_sorts_by_modified(script: Script, crm: Crm) -> None:
+    root = Script(crm, "root")
     for doctype, direction in itertools.product(DOCTYPES, ("asc", "desc")):
         found = root.result("get_list", doctype=doctype, fields=["modified"], order_by=f"modified {direction}")
         times = [each["modified"] for each in found]
@@ -181,10 +177,10 @@ def test_a_refusal_names_the_field_of_the_client(script: Script) -> None:
         ("14:03:22.500000", ["!=", "2026-11-20 14:03"], False),
     ],
 )
-def test_a_time_means_its_whole_day_minute_or_second(world: World, moment: str, filters: Any, fits: bool) -> None:
+def test_a_time_means_its_whole_day_minute_or_second(crm: Crm, moment: str, filters: Any, fits: bool) -> None:
     local = datetime.fromisoformat(f"2026-11-20 {moment}+05:30")
-    world.make.call("ana", started_on=local.astimezone(UTC))
-    script = Script(world)
+    crm.make.call("ana", started_on=local.astimezone(UTC))
+    script = Script(crm)
     assert script.result("get_count", doctype="CRM Call Log", filters={"start_time": filters}) == int(fits)
     if filters[0] == "between" and "00:" not in str(filters):
         days = {"from_date": filters[1][0], "to_date": filters[1][1]}

@@ -194,7 +194,7 @@ def call_and_check(sample: SampleRecords, name: str, body: Any) -> Any:
     request = f"{name} {str(body)[:200]!r}"
     raw = json.dumps(body)
     with raising_server_errors(request):
-        response = sample.world.app.test_client().post(f"/api/method/{name}", data=raw, headers=ROOT)
+        response = sample.crm.app.test_client().post(f"/api/method/{name}", data=raw, headers=ROOT)
     assert_no_leak(response, request)
     assert_envelope(response, request)
     return response
@@ -222,14 +222,14 @@ def test_sql_injection_is_refused(sample: SampleRecords, injection: dict[str, An
         response = call_and_check(sample, name, {"doctype": "CRM Lead", "fields": ["name"]} | injection)
         assert response.status_code == (417 if reads_argument(name, injection) else 200), (name, response.text)
     query = {key: value if isinstance(value, str) else json.dumps(value) for key, value in injection.items()}
-    headers = sample.world.door("root").headers
-    response = sample.world.app.test_client().get("/api/resource/CRM Lead", query_string=query, headers=headers)
+    headers = sample.crm.client("root").headers
+    response = sample.crm.app.test_client().get("/api/resource/CRM Lead", query_string=query, headers=headers)
     assert response.status_code == (417 if reads_argument("_list", injection) else 200)
 
 
 @pytest.mark.parametrize("doctype", ["API Key", "Has Role", "DocType", "CRM Invitation", "File"])
 def test_api_keys_and_other_doctypes_are_forbidden_everywhere(sample: SampleRecords, doctype: str) -> None:
-    client, headers = sample.world.app.test_client(), sample.world.door("root").headers
+    client, headers = sample.crm.app.test_client(), sample.crm.client("root").headers
     for method, path in (("GET", ""), ("POST", ""), ("GET", "/1"), ("PUT", "/1"), ("DELETE", "/1")):
         response = client.open(f"/api/resource/{doctype}{path}", method=method, json={"a": 1}, headers=headers)
         assert response.status_code == 403, (method, path)
@@ -264,15 +264,15 @@ def test_an_empty_in_filter_matches_nothing(sample: SampleRecords, doctype: str,
 
 @pytest.mark.parametrize("path", ["/api/method/ping", "/api/resource/CRM Lead", "/api/resource/CRM Lead/1"])
 def test_another_http_method_is_405(sample: SampleRecords, path: str) -> None:
-    response = sample.world.app.test_client().patch(path, headers=sample.world.door("root").headers)
+    response = sample.crm.app.test_client().patch(path, headers=sample.crm.client("root").headers)
     assert response.status_code == 405
     assert_envelope(response, path)
 
 
 @pytest.mark.parametrize("path", ["/api/method/frappe.client.insert", "/api/resource/CRM Lead", "/"])
 def test_a_body_that_is_too_large_or_invalid_json(sample: SampleRecords, path: str) -> None:
-    client, headers = sample.world.app.test_client(), sample.world.door("root").headers | JSON
-    limit = sample.world.app.config["MAX_CONTENT_LENGTH"]
+    client, headers = sample.crm.app.test_client(), sample.crm.client("root").headers | JSON
+    limit = sample.crm.app.config["MAX_CONTENT_LENGTH"]
     large = client.post(path, data=b"x" * (limit + 1), headers=headers)
     broken = client.post(f"{path}?cmd=frappe.client.insert", data=b'{"doc": ', headers=headers)
     assert (large.status_code, broken.status_code) == (413, 417)
@@ -285,8 +285,8 @@ def test_a_server_error_has_the_error_envelope(sample: SampleRecords, monkeypatc
         raise ZeroDivisionError("inside")
 
     monkeypatch.setitem(registry.METHODS, "ping", registry.Method(broken, allow_guest=True))
-    monkeypatch.setitem(sample.world.app.config, "PROPAGATE_EXCEPTIONS", False)
-    response = sample.world.app.test_client().get("/api/method/ping")
+    monkeypatch.setitem(sample.crm.app.config, "PROPAGATE_EXCEPTIONS", False)
+    response = sample.crm.app.test_client().get("/api/method/ping")
     assert response.status_code == 500
     assert_envelope(response, "ping")
     assert "inside" not in response.text
@@ -300,13 +300,13 @@ def test_an_unavailable_database_is_503_with_retry_after(
 
     monkeypatch.setitem(registry.METHODS, "ping", registry.Method(away, allow_guest=True))
     for path in ("/api/method/ping", "/?cmd=ping"):
-        response = sample.world.app.test_client().get(path)
+        response = sample.crm.app.test_client().get(path)
         assert (response.status_code, response.headers["Retry-After"]) == (503, "10")
         assert_envelope(response, path)
 
 
 def test_guessing_api_keys_is_rate_limited(sample: SampleRecords) -> None:
-    client, address = sample.world.app.test_client(), {"REMOTE_ADDR": "10.9.8.7"}
+    client, address = sample.crm.app.test_client(), {"REMOTE_ADDR": "10.9.8.7"}
     responses = [
         client.get(
             "/api/method/frappe.auth.get_logged_user",

@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 
 from app.web.compat.list_options import UNSUPPORTED
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.web.compat.test_client import Script
 
 NAMES = ["Asha", "Bina", "Chand", "Asha"]
 
 
 @pytest.fixture
-def script(world: World) -> Script:
+def script(crm: Crm) -> Script:
     """Ana's, with four leads: two of them named Asha."""
     for place, name in enumerate(NAMES):
         more = {"last_name": "Rao" if place < 2 else "Iyer", "task": {}}
-        world.make.lead("ana", first_name=name, mobile=f"98200 0000{place}", **more)
-    return Script(world)
+        crm.make.lead("ana", first_name=name, mobile=f"98200 0000{place}", **more)
+    return Script(crm)
 
 
 def names(script: Script, **asked: Any) -> list[str]:
@@ -108,19 +108,19 @@ def test_sums_by_group(script: Script) -> None:
     ]
 
 
-def test_sums_count_only_what_the_person_sees(script: Script, world: World) -> None:
+def test_sums_count_only_what_the_person_sees(script: Script, crm: Crm) -> None:
     asked = {"doctype": "CRM Lead", "fields": ["count(name) as n"]}
-    assert Script(world, "ben").result("get_list", **asked) == [{"n": 0}]
-    assert Script(world, "mia").result("get_list", **asked) == [{"n": 4}]
+    assert Script(crm, "ben").result("get_list", **asked) == [{"n": 0}]
+    assert Script(crm, "mia").result("get_list", **asked) == [{"n": 4}]
 
 
 @pytest.mark.parametrize(
     "field", ["sum(duration) as s", "avg(duration) as s", "min(start_time) as s", "max(duration) as s"]
 )
-def test_figures_of_numbers_and_times(world: World, field: str) -> None:
+def test_figures_of_numbers_and_times(crm: Crm, field: str) -> None:
     for seconds in (10, 20):
-        world.make.call("ana", duration_seconds=seconds)
-    value = Script(world).result("get_list", doctype="CRM Call Log", fields=[field])[0]["s"]
+        crm.make.call("ana", duration_seconds=seconds)
+    value = Script(crm).result("get_list", doctype="CRM Call Log", fields=[field])[0]["s"]
     assert value == {"s": 30, "a": 15, "m": value}[field[0]] and value is not None
 
 
@@ -161,8 +161,8 @@ def test_what_cannot_be_done_is_refused(script: Script) -> None:
     assert found == dict.fromkeys(map(str, REFUSED), (417, "ValidationError", False, 417))
 
 
-def test_masked_fields_make_no_groups(script: Script, world: World) -> None:
-    rhea = Script(world, "rhea")
+def test_masked_fields_make_no_groups(script: Script, crm: Crm) -> None:
+    rhea = Script(crm, "rhea")
     for asked in (
         {"fields": ["mobile_no"], "group_by": "mobile_no"},
         {"fields": ["count(mobile_no) as n"]},
@@ -181,8 +181,8 @@ def test_all_documents_are_all_or_refused(script: Script, monkeypatch: pytest.Mo
     assert script.call("get_list", doctype="CRM Lead", limit_page_length=4).status_code == 417
 
 
-def test_lists_in_memory_take_the_same_parameters(world: World) -> None:
-    script = Script(world)
+def test_lists_in_memory_take_the_same_parameters(crm: Crm) -> None:
+    script = Script(crm)
     asked = {"doctype": "User", "order_by": "name asc"}
     assert script.result("get_list", **asked, pluck="name", limit=2) == ["ana@eshin.test", "ben@eshin.test"]
     assert script.result(

@@ -35,13 +35,13 @@ CALLER_EMAIL = "caller.secret@example.com"
 @pytest.fixture
 def with_secrets(sample: SampleRecords) -> SampleRecords:
     """The lead and the customer have all personal fields; one call has an email address instead of a number."""
-    root = sample.world.door("root")
+    root = sample.crm.client("root")
     for path, values in (
         (f"lead/{sample.lead.id}", LEAD_SECRETS),
         (f"customer/{sample.customer.id}", CUSTOMER_SECRETS),
     ):
         assert root.rest("PUT", path, values).status_code == 200
-    sample.world.make.call("ana", to_number=CALLER_EMAIL, lead_id=sample.lead.id)
+    sample.crm.make.call("ana", to_number=CALLER_EMAIL, lead_id=sample.lead.id)
     return sample
 
 
@@ -54,7 +54,7 @@ def leaked(response: Any, body: Any, secrets: Any) -> list[str]:
 def test_no_response_contains_a_masked_value(with_secrets: SampleRecords, level: str) -> None:
     """Neither when reading, nor in the response to a change, nor in an error."""
     for role in ROLES:
-        with_secrets.world.make.mask(role, **dict.fromkeys(MASKED, level))
+        with_secrets.crm.make.mask(role, **dict.fromkeys(MASKED, level))
     secrets = (
         *LEAD_SECRETS.values(),
         *CUSTOMER_SECRETS.values(),
@@ -71,7 +71,7 @@ def test_no_response_contains_a_masked_value(with_secrets: SampleRecords, level:
 
 
 def test_the_email_address_of_a_caller_has_the_mask_of_email(with_secrets: SampleRecords) -> None:
-    with_secrets.world.make.mask("Sales User", mobile="full", email="hidden")
+    with_secrets.crm.make.mask("Sales User", mobile="full", email="hidden")
     for name, (who, build_body) in SAMPLE_CALLS.items():
         if who == "ana" and not METHODS[name].writes and name != "logout":
             response = with_secrets.call(who, name, build_body(with_secrets))
@@ -113,9 +113,9 @@ LISTING = (
 def test_masked_fields_are_neither_filterable_nor_sortable_nor_listed(
     with_secrets: SampleRecords, doctype: str
 ) -> None:
-    world, value = with_secrets.world, "9820054399"
-    world.make.mask("Sales User", **dict.fromkeys(MASKED, "last4"))
-    world.make.cell("Sales User", "Tickets", "read", "own")
+    crm, value = with_secrets.crm, "9820054399"
+    crm.make.mask("Sales User", **dict.fromkeys(MASKED, "last4"))
+    crm.make.cell("Sales User", "Tickets", "read", "own")
     masked_fields = {name for name, field in DOCTYPES[doctype].fields.items() if field in MASKED_FIELDS}
     for field in masked_fields:
         filters = [
@@ -148,7 +148,7 @@ def test_masked_fields_are_neither_filterable_nor_sortable_nor_listed(
 )
 def test_nobody_is_found_by_a_masked_value(with_secrets: SampleRecords, method: str, name: str) -> None:
     """A correct guess has the same response as a wrong one."""
-    with_secrets.world.make.mask("Sales User", mobile="last4", email="last4")
+    with_secrets.crm.make.mask("Sales User", mobile="last4", email="last4")
     values = (CUSTOMER_SECRETS[name.removeprefix("customer_").removesuffix("_no")], "9820000000", "nobody@example.in")
     responses = [
         with_secrets.call("ana", f"crm.api.{method}", {name: guess, "customer_name": "A B"}) for guess in values
@@ -159,7 +159,7 @@ def test_nobody_is_found_by_a_masked_value(with_secrets: SampleRecords, method: 
 
 
 def test_search_finds_nothing_by_a_masked_value(with_secrets: SampleRecords) -> None:
-    with_secrets.world.make.mask("Sales User", **dict.fromkeys(MASKED, "last4"))
+    with_secrets.crm.make.mask("Sales User", **dict.fromkeys(MASKED, "last4"))
     for text in (*LEAD_SECRETS.values(), *CUSTOMER_SECRETS.values(), CALLER_EMAIL, "9820077777"):
         assert with_secrets.result("ana", "crm.api.search.universal_search", query=text)["total"] == 0, text
         assert with_secrets.result("ana", "crm.api.customers.get_customer_list", search_term=text) == [], text
@@ -168,8 +168,8 @@ def test_search_finds_nothing_by_a_masked_value(with_secrets: SampleRecords) -> 
 
 
 def test_saving_a_masked_document_keeps_the_values(with_secrets: SampleRecords) -> None:
-    with_secrets.world.make.mask("Sales User", **dict.fromkeys(MASKED, "last4"))
-    before = with_secrets.world.stored(with_secrets.lead)
+    with_secrets.crm.make.mask("Sales User", **dict.fromkeys(MASKED, "last4"))
+    before = with_secrets.crm.stored(with_secrets.lead)
     doc = with_secrets.result("ana", "frappe.client.get", doctype="CRM Lead", name=with_secrets.lead.number)
     with_secrets.result("ana", "frappe.client.save", doc=doc)
     with_secrets.result(
@@ -178,4 +178,4 @@ def test_saving_a_masked_document_keeps_the_values(with_secrets: SampleRecords) 
         lead_name=with_secrets.lead.number,
         customer_data={"mobile_no": doc["mobile_no"], "pan_card_number": doc["pan_card_number"]},
     )
-    assert with_secrets.world.stored(with_secrets.lead) == before
+    assert with_secrets.crm.stored(with_secrets.lead) == before

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from app.web.compat.registry import METHODS
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.web.compat.sample_calls import REFUSING, SAMPLE_CALLS, SampleRecords
 
 #: SQL statements of a method, including authentication.
@@ -54,8 +54,8 @@ def test_every_method_has_a_sample_call() -> None:
 
 def fill_caches(sample: SampleRecords) -> None:
     """Make a change by which everything is read that is kept until masters change, the webhooks among it."""
-    another = {"first_name": "Asha", "last_name": "Rao", "mobile": sample.world.make.mobile()}
-    assert sample.world.door("root").rest("POST", "customer/", another).status_code == 201
+    another = {"first_name": "Asha", "last_name": "Rao", "mobile": sample.crm.make.mobile()}
+    assert sample.crm.client("root").rest("POST", "customer/", another).status_code == 201
 
 
 def fault_of(sample: SampleRecords, name: str) -> str:
@@ -122,7 +122,7 @@ def all_failed(response: Any) -> bool:
 @pytest.mark.parametrize("who", ["max", "ben"])
 def test_people_without_access_read_nothing(sample: SampleRecords, who: str) -> None:
     secrets = (sample.lead.number, sample.ticket.number, sample.customer.number, "54321", "12345", "Asha", "Ravi")
-    sample.world.make.task(sample.world.make.lead(who, first_name="Own"), who=who)
+    sample.crm.make.task(sample.crm.make.lead(who, first_name="Own"), who=who)
     for name, (_who, build_body) in SAMPLE_CALLS.items():
         if not METHODS[name].writes:
             response = sample.call(who, name, build_body(sample))
@@ -141,7 +141,7 @@ def test_compliance_sees_masked_values_everywhere(sample: SampleRecords) -> None
 
 
 def test_a_writing_method_refuses_get(sample: SampleRecords) -> None:
-    headers, client = sample.world.door("root").headers, sample.world.app.test_client()
+    headers, client = sample.crm.client("root").headers, sample.crm.app.test_client()
     before = sample.all_rows()
     for name in (name for name, method in METHODS.items() if method.writes):
         response = client.get(f"/api/method/{name}", headers=headers)
@@ -149,7 +149,7 @@ def test_a_writing_method_refuses_get(sample: SampleRecords) -> None:
     assert sample.all_rows() == before
 
 
-def test_every_method_works_on_mariadb(maria: World) -> None:
+def test_every_method_works_on_mariadb(maria: Crm) -> None:
     sample = SampleRecords(maria)
     working = [name for name in SAMPLE_CALLS if name not in REFUSING]
     for name in sorted(working, key=lambda name: METHODS[name].writes):
@@ -157,10 +157,10 @@ def test_every_method_works_on_mariadb(maria: World) -> None:
         response = sample.call(who, name, build_body(sample))
         stale: set[int] = {409, 404, 417} if METHODS[name].writes else set()  # an earlier method has changed the record
         assert response.status_code in {200, *stale}, (name, response.text)
-    lead = sample.world.make.lead("ana", task={})
+    lead = sample.crm.make.lead("ana", task={})
     body = {"lead_name": lead.number, "client_id": "MARIA1"}
     sample.result("ana", "crm.api.lead_operations.update_lead_status_with_client_id", **body)
-    second = sample.world.make.lead("ana", task={})
+    second = sample.crm.make.lead("ana", task={})
     duplicate = sample.call(
         "ana", "crm.api.lead_operations.update_lead_status_with_client_id", body | {"lead_name": second.number}
     )

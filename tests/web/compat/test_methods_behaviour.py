@@ -33,11 +33,11 @@ def test_a_status_change_is_validated_without_making_it(sample: SampleRecords, t
         "ana", LEAD_OPERATIONS + "validate_lead_for_status_change", lead_name=sample.lead.number, target_status=target
     )
     assert (len(result["errors"]), result["can_proceed"]) == (errors, not errors)
-    assert sample.world.fresh(sample.lead).status_id == sample.lead.status_id
+    assert sample.crm.fresh(sample.lead).status_id == sample.lead.status_id
 
 
 def test_bulk_pod_ids_skip_leads_that_have_one(sample: SampleRecords) -> None:
-    second = sample.world.make.lead("ana", task={})
+    second = sample.crm.make.lead("ana", task={})
     sample.result("ana", LEAD_OPERATIONS + "update_lead_status_with_pod_id", lead_name=second.number, pod_id="OLD")
     names = [sample.lead.number, second.number, "CRM-LEAD-2026-99999"]
     result = sample.result(
@@ -46,17 +46,17 @@ def test_bulk_pod_ids_skip_leads_that_have_one(sample: SampleRecords) -> None:
     assert (result["updated"], result["skipped"], [each["name"] for each in result["failed"]]) == tuple(
         [name] for name in names
     )
-    assert (sample.world.fresh(sample.lead).pod_id, sample.world.fresh(second).pod_id) == ("POD-9", "OLD")
+    assert (sample.crm.fresh(sample.lead).pod_id, sample.crm.fresh(second).pod_id) == ("POD-9", "OLD")
 
 
 def test_a_ticket_that_fails_does_not_stop_the_others(sample: SampleRecords) -> None:
-    second = sample.world.make.ticket("cleo", resolution="It was nothing", task={})
+    second = sample.crm.make.ticket("cleo", resolution="It was nothing", task={})
     names = [sample.ticket.number, second.number]
     result = sample.result("cleo", API + "ticket.bulk_close_tickets", names=names)
     assert (result["updated"], result["failed_count"]) == ([second.number], 1)
     assert "resolution" in result["failed"][0]["error"]
-    closed = sample.world.ticket_status["Closed"]
-    assert [sample.world.fresh(row).status_id == closed for row in (sample.ticket, second)] == [False, True]
+    closed = sample.crm.ticket_status["Closed"]
+    assert [sample.crm.fresh(row).status_id == closed for row in (sample.ticket, second)] == [False, True]
 
 
 def test_a_comment_becomes_the_resolution_or_a_note(sample: SampleRecords) -> None:
@@ -64,19 +64,19 @@ def test_a_comment_becomes_the_resolution_or_a_note(sample: SampleRecords) -> No
     sample.result("cleo", method, ticket=row.number, status="In Progress", comment="Called him")
     assert "Called him" in [line["text"] for line in notes(sample, row)]
     sample.result("cleo", method, ticket=row.number, status="Resolved", comment="Sent the form")
-    assert sample.world.fresh(row).resolution == "Sent the form"
+    assert sample.crm.fresh(row).resolution == "Sent the form"
 
 
 def notes(sample: SampleRecords, row: Any) -> list[dict[str, Any]]:
     column = Activity.ticket_id if isinstance(row, Ticket) else Activity.lead_id
-    found = sample.world.session.execute(select(Activity.payload).where(column == row.id, Activity.kind == "note"))
+    found = sample.crm.session.execute(select(Activity.payload).where(column == row.id, Activity.kind == "note"))
     return [payload for (payload,) in found]
 
 
 def test_a_ticket_created_from_a_call_is_linked_to_it(sample: SampleRecords) -> None:
     doc = {"ticket_subjects": ["Re-KYC"], "call_log": str(sample.unlinked_call.id)}
-    sample.world.make.cell("Sales User", "Tickets", "create", "own")
-    sample.world.make.cell("Sales User", "Tickets", "read", "own")
+    sample.crm.make.cell("Sales User", "Tickets", "create", "own")
+    sample.crm.make.cell("Sales User", "Tickets", "read", "own")
     created = sample.result("ana", API + "ticket.create_ticket", doc=doc)
     call = sample.result("ana", "frappe.client.get", doctype="CRM Call Log", name=str(sample.unlinked_call.id))
     assert (call["reference_doctype"], call["reference_docname"]) == ("CRM Ticket", created["name"])
@@ -147,10 +147,10 @@ def test_a_request_is_decided_once(sample: SampleRecords) -> None:
 def test_a_call_is_linked_and_unlinked(sample: SampleRecords) -> None:
     link = {"call_log": "device_1", "doctype": "CRM Customer", "docname": sample.customer.number}
     sample.result("ana", API + "call_log.link_call_log", **link)
-    assert sample.world.fresh(sample.linked_call).lead_id is None
-    assert sample.world.fresh(sample.linked_call).customer_id == sample.customer.id
+    assert sample.crm.fresh(sample.linked_call).lead_id is None
+    assert sample.crm.fresh(sample.linked_call).customer_id == sample.customer.id
     sample.result("ana", API + "call_log.delink_call_log", call_log=str(sample.linked_call.id))
-    assert sample.world.fresh(sample.linked_call).customer_id is None
+    assert sample.crm.fresh(sample.linked_call).customer_id is None
 
 
 def test_notes_and_tasks_of_a_call_belong_to_its_lead(sample: SampleRecords) -> None:
@@ -239,10 +239,10 @@ def test_search_finds_by_number_and_by_name(sample: SampleRecords) -> None:
 
 def test_rates_count_done_closed_and_activated(sample: SampleRecords, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.web.core.fab_access.request_time", lambda: NOW)
-    session, cleo = sample.world.session, sample.world.people["cleo"].id
+    session, cleo = sample.crm.session, sample.crm.people["cleo"].id
     row = session.merge(sample.ticket)
     tickets.change(
-        session, row, {"status_id": sample.world.ticket_status["Closed"], "resolution": "x"}, ChangeContext(cleo, NOW)
+        session, row, {"status_id": sample.crm.ticket_status["Closed"], "resolution": "x"}, ChangeContext(cleo, NOW)
     )
     for task in session.scalars(select(Task).where(Task.assignee_id == cleo)):
         task.status = "Done"
@@ -266,7 +266,7 @@ def test_a_week_has_seven_days_and_missed_calls_are_counted(
     sample: SampleRecords, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("app.web.core.fab_access.request_time", lambda: NOW)
-    sample.world.make.call("ana", direction="Incoming", status="Missed Call", from_number="98200 11111", started_on=NOW)
+    sample.crm.make.call("ana", direction="Incoming", status="Missed Call", from_number="98200 11111", started_on=NOW)
     result = sample.result("mia", API + "dashboard.get_dashboard_data", view="weekly")
     assert (len(result["trends"]["labels"]), result["overview"]["missed_calls"], result["overview"]["total_leads"]) == (
         7,

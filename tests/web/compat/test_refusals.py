@@ -60,7 +60,7 @@ def protected() -> list[str]:
 
 def test_without_signing_in(sample: SampleRecords) -> None:
     for name in protected():
-        response = sample.world.app.test_client().post(f"/api/method/{name}", json={})
+        response = sample.crm.app.test_client().post(f"/api/method/{name}", json={})
         assert_refusal(response, name, 401)
         assert response.get_json()["exc_type"] == "AuthenticationError" and "session_expired" not in response.get_json()
 
@@ -68,7 +68,7 @@ def test_without_signing_in(sample: SampleRecords) -> None:
 def test_with_a_dead_session(sample: SampleRecords) -> None:
     """403 with session_expired: what clients of the predecessor wait for."""
     for name in protected():
-        client = sample.world.app.test_client()
+        client = sample.crm.app.test_client()
         client.set_cookie("sid", "x" * 40)
         response = client.post(f"/api/method/{name}", json={})
         assert_refusal(response, name, 403)
@@ -77,14 +77,14 @@ def test_with_a_dead_session(sample: SampleRecords) -> None:
 
 @pytest.mark.parametrize("sid", ["", "Guest"])
 def test_the_cookie_of_a_guest_is_no_dead_session(sample: SampleRecords, sid: str) -> None:
-    client = sample.world.app.test_client()
+    client = sample.crm.app.test_client()
     client.set_cookie("sid", sid)
     assert_refusal(client.get(f"/api/method/{WHO_IS_SIGNED_IN}"), "guest", 401)
 
 
 def test_with_a_wrong_key(sample: SampleRecords) -> None:
     for place, name in enumerate(protected()):
-        response = sample.world.app.test_client().post(
+        response = sample.crm.app.test_client().post(
             f"/api/method/{name}",
             json={},
             headers={"Authorization": "token keyana:wrong"},
@@ -98,7 +98,7 @@ def test_with_a_wrong_key(sample: SampleRecords) -> None:
 def test_with_a_wrong_token(sample: SampleRecords, token: str) -> None:
     paths = [f"/api/method/{name}" for name in protected()]
     for path in (*paths, "/api/method/ping", "/api/resource/CRM Lead", "/api/v2/document/CRM Lead"):
-        client = sample.world.app.test_client()
+        client = sample.crm.app.test_client()
         response = client.open(path, method="POST", json={}, headers={"Authorization": f"Bearer {token}"})
         assert_refusal(response, path, 401)
 
@@ -106,7 +106,7 @@ def test_with_a_wrong_token(sample: SampleRecords, token: str) -> None:
 def test_with_a_wrong_password_nobody_is_signed_in(sample: SampleRecords) -> None:
     """The sequence of the Flutter app: login, then the question who is signed in."""
     for send in ({"data": {"usr": "ana", "pwd": "no"}}, {"json": {"usr": "ana", "pwd": "no"}}):
-        client = sample.world.app.test_client()
+        client = sample.crm.app.test_client()
         response = client.post("/api/method/login", **send)
         assert_refusal(response, "login", 401)
         assert not any(each.startswith("sid=") for each in response.headers.getlist("Set-Cookie"))
@@ -114,7 +114,7 @@ def test_with_a_wrong_password_nobody_is_signed_in(sample: SampleRecords) -> Non
 
 
 def test_an_ended_session_is_noticed(sample: SampleRecords) -> None:
-    client, other = sample.world.app.test_client(), sample.world.app.test_client()
+    client, other = sample.crm.app.test_client(), sample.crm.app.test_client()
     sid = client.post("/api/method/login", data={"usr": "ana", "pwd": PASSWORD}).headers["Set-Cookie"].split("sid=")[1]
     other.set_cookie("sid", sid.split(";")[0])
     assert other.get(f"/api/method/{WHO_IS_SIGNED_IN}").get_json() == {"message": "ana@eshin.test"}
@@ -150,7 +150,7 @@ def test_with_bad_arguments(sample: SampleRecords, body: Any) -> None:
 
 @pytest.mark.parametrize("doctype", [*DOCTYPES, *PICKLISTS, "Nothing", "API Key"])
 def test_a_document_that_does_not_exist(sample: SampleRecords, doctype: str) -> None:
-    client, headers = sample.world.app.test_client(), sample.world.door("root").headers
+    client, headers = sample.crm.app.test_client(), sample.crm.client("root").headers
     for root in ("/api/resource", "/api/v1/resource", "/api/v2/document"):
         for verb in ("GET", "PUT", "DELETE"):
             response = client.open(f"{root}/{doctype}/NOTHING-9", method=verb, json={"status": "x"}, headers=headers)
@@ -181,7 +181,7 @@ def test_conflicts_and_failed_validation(sample: SampleRecords) -> None:
     "path", ["/api/method/nothing", "/api/v1/method/nothing", "/api/v2/method/nothing", "/api/v2/x"]
 )
 def test_an_address_that_does_not_exist(sample: SampleRecords, path: str) -> None:
-    assert_refusal(sample.world.app.test_client().get(path, headers=sample.world.door("root").headers), path, 404)
+    assert_refusal(sample.crm.app.test_client().get(path, headers=sample.crm.client("root").headers), path, 404)
 
 
 def test_guesses_and_large_batches(sample: SampleRecords) -> None:

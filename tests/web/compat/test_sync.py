@@ -20,7 +20,7 @@ from sqlalchemy import event, func, select, text
 from app.extensions import socketio
 from app.models import CallLog, Lead, PhoneSync
 from app.web.records import call_batches
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.domain.test_call_sync import ANYTHING, NAMES
 from tests.factories import NOW
 from tests.web.compat.test_telephone import SYNC, Phone, call_record
@@ -32,33 +32,33 @@ EARLIER = NOW - timedelta(days=10)
 
 
 @pytest.fixture
-def world(app: Flask) -> Iterator[World]:
+def crm(app: Flask) -> Iterator[Crm]:
     """An application of its own: live events reach the pages of the newest application only."""
-    world = World(app)
-    yield world
-    world.close()
+    crm = Crm(app)
+    yield crm
+    crm.close()
 
 
 @pytest.fixture
-def counting_world(world: World) -> World:
-    world.app.config["COUNT_SQL"] = True
-    return world
+def counting_world(crm: Crm) -> Crm:
+    crm.app.config["COUNT_SQL"] = True
+    return crm
 
 
-def sign_in_phone(world: World, name: str = "ana") -> Phone:
-    phone = Phone(world, name)
+def sign_in_phone(crm: Crm, name: str = "ana") -> Phone:
+    phone = Phone(crm, name)
     phone.sign_in()
     return phone
 
 
-def synced_phone(world: World) -> Phone:
+def synced_phone(crm: Crm) -> Phone:
     """Ana's telephone, which has synced before; leads and tickets with some of the numbers have no reply yet."""
-    phone = sign_in_phone(world)
+    phone = sign_in_phone(crm)
     phone.sync([])
     for number in range(8):
-        lead = world.make.lead("ana", at=EARLIER, mobile=f"98200{number * 5:05d}")
-        customer = world.make.customer("ana", at=EARLIER, mobile=f"98200{1000 + number * 5:05d}")
-        world.make.ticket("cleo", at=EARLIER, customer_id=customer.id)
+        lead = crm.make.lead("ana", at=EARLIER, mobile=f"98200{number * 5:05d}")
+        customer = crm.make.customer("ana", at=EARLIER, mobile=f"98200{1000 + number * 5:05d}")
+        crm.make.ticket("cleo", at=EARLIER, customer_id=customer.id)
         assert lead.replied_on is None
     return phone
 
@@ -67,15 +67,15 @@ def statuses(response: Any) -> list[str]:
     return [each["status"] for each in response.get_json()["message"]["data"]["results"]]
 
 
-def call_ids(world: World) -> list[Any]:
-    return world.rows(select(CallLog.id))
+def call_ids(crm: Crm) -> list[Any]:
+    return crm.rows(select(CallLog.id))
 
 
 # --- few statements
 
 
 @pytest.mark.parametrize("size", [10, 1000])
-def test_a_batch_takes_the_same_number_of_statements_at_any_size(counting_world: World, size: int) -> None:
+def test_a_batch_takes_the_same_number_of_statements_at_any_size(counting_world: Crm, size: int) -> None:
     phone = synced_phone(counting_world)
     for seconds in (7, 7, 9):  # new calls, duplicates, updates
         response = phone.sync([call_record(n * 5, duration=seconds * (n % 2)) for n in range(size)])
@@ -83,10 +83,10 @@ def test_a_batch_takes_the_same_number_of_statements_at_any_size(counting_world:
         assert int(response.headers["X-SQL-Count"]) <= BATCH_STATEMENTS + AUTHENTICATION_STATEMENTS
 
 
-def test_a_rest_batch_takes_as_few_statements(counting_world: World) -> None:
+def test_a_rest_batch_takes_as_few_statements(counting_world: Crm) -> None:
     synced_phone(counting_world)
-    door = counting_world.door("ana")
-    door.rest("GET", "call_log/")
+    client = counting_world.client("ana")
+    client.rest("GET", "call_log/")
     calls = [
         {
             "direction": "Incoming",
@@ -99,7 +99,7 @@ def test_a_rest_batch_takes_as_few_statements(counting_world: World) -> None:
         }
         for n in range(1000)
     ]
-    response = door.rest("POST", "call_log/bulk", {"call_logs": calls})
+    response = client.rest("POST", "call_log/bulk", {"call_logs": calls})
     assert {each["status"] for each in response.json["results"]} == {"created"}
     assert int(response.headers["X-SQL-Count"]) <= BATCH_STATEMENTS + AUTHENTICATION_STATEMENTS
 
@@ -108,20 +108,20 @@ def test_a_rest_batch_takes_as_few_statements(counting_world: World) -> None:
 
 
 @pytest.fixture
-def phones(maria: World) -> list[Phone]:
+def phones(maria: Crm) -> list[Phone]:
     """Eight authenticated telephones of Ana."""
     return [sign_in_phone(maria) for _ in range(8)]
 
 
 def test_eight_concurrent_syncs_of_one_batch_store_each_call_once(phones: list[Phone]) -> None:
-    lead = phones[0].world.make.lead("ana", at=EARLIER, mobile="9820000003")
+    lead = phones[0].crm.make.lead("ana", at=EARLIER, mobile="9820000003")
     batch = [call_record(n) for n in range(40)]
     with ThreadPoolExecutor(8) as threads:
         responses = list(threads.map(lambda phone: phone.sync(batch), phones))
     assert {response.status_code for response in responses} == {200}
     assert Counter(chain(*map(statuses, responses))) == {"created": 40, "duplicate": 280}
-    assert len(call_ids(phones[0].world)) == 40
-    assert phones[0].world.rows(select(func.count(CallLog.id)).where(CallLog.lead_id == lead.id)) == [1]
+    assert len(call_ids(phones[0].crm)) == 40
+    assert phones[0].crm.rows(select(func.count(CallLog.id)).where(CallLog.lead_id == lead.id)) == [1]
 
 
 def test_both_apps_syncing_concurrently_store_each_call_once(phones: list[Phone]) -> None:
@@ -136,10 +136,10 @@ def test_both_apps_syncing_concurrently_store_each_call_once(phones: list[Phone]
             )
         )
     assert {response.status_code for response in responses} == {200}
-    assert len(call_ids(phones[0].world)) == 30
+    assert len(call_ids(phones[0].crm)) == 30
 
 
-def test_colleagues_syncing_calls_to_the_same_people_do_not_block_each_other(maria: World) -> None:
+def test_colleagues_syncing_calls_to_the_same_people_do_not_block_each_other(maria: Crm) -> None:
     for number in range(30):
         maria.make.lead("ana", at=EARLIER, mobile=f"982000{number:04d}")
     phones = [sign_in_phone(maria, name) for name in ("ana", "ben", "mia", "max")]
@@ -151,13 +151,13 @@ def test_colleagues_syncing_calls_to_the_same_people_do_not_block_each_other(mar
     assert len(maria.rows(select(Lead.id).where(Lead.replied_on.is_not(None)))) == 30
 
 
-def test_device_call_ids_are_case_sensitive(maria: World) -> None:
+def test_device_call_ids_are_case_sensitive(maria: Crm) -> None:
     batch = [call_record(1, device_call_id="call_a"), call_record(2, device_call_id="call_A")]
     assert statuses(sign_in_phone(maria).sync(batch)) == ["created", "created"]
 
 
 @pytest.fixture
-def ana_phone(maria: World) -> Phone:
+def ana_phone(maria: Crm) -> Phone:
     return sign_in_phone(maria)
 
 
@@ -180,7 +180,7 @@ def test_any_record_is_stored_or_reported_as_an_error(ana_phone: Phone, records:
 
 
 @pytest.fixture
-def connection_killer(maria: World) -> Iterator[list[int]]:
+def connection_killer(maria: Crm) -> Iterator[list[int]]:
     """Kills the batch's connection before its calls are written, as often as the list's item says."""
     left = [0]
 
@@ -196,13 +196,13 @@ def connection_killer(maria: World) -> Iterator[list[int]]:
     event.remove(maria.engine, "before_cursor_execute", kill)
 
 
-def test_one_broken_connection_is_retried(maria: World, connection_killer: list[int]) -> None:
+def test_one_broken_connection_is_retried(maria: Crm, connection_killer: list[int]) -> None:
     phone, connection_killer[0] = sign_in_phone(maria), 1
     assert statuses(phone.sync([call_record(n) for n in range(5)])) == ["created"] * 5
     assert len(call_ids(maria)) == 5
 
 
-def test_an_unavailable_database_fails_the_whole_batch(maria: World, connection_killer: list[int]) -> None:
+def test_an_unavailable_database_fails_the_whole_batch(maria: Crm, connection_killer: list[int]) -> None:
     phone, connection_killer[0] = sign_in_phone(maria), call_batches.MAX_ATTEMPTS
     batch = [call_record(1), call_record(2, start_time="never"), call_record(3)]
     response = phone.sync(batch)
@@ -214,7 +214,7 @@ def test_an_unavailable_database_fails_the_whole_batch(maria: World, connection_
 
 
 @pytest.fixture
-def no_lock_wait(maria: World) -> Iterator[World]:
+def no_lock_wait(maria: Crm) -> Iterator[Crm]:
     """Connections that do not wait for locks."""
 
     def hurry(connection: Any, _record: Any) -> None:
@@ -228,7 +228,7 @@ def no_lock_wait(maria: World) -> Iterator[World]:
     maria.engine.dispose()
 
 
-def test_a_lock_timeout_is_503(no_lock_wait: World) -> None:
+def test_a_lock_timeout_is_503(no_lock_wait: Crm) -> None:
     phone = sign_in_phone(no_lock_wait)
     phone.sync([call_record(1)])
     blocked = no_lock_wait.new_session()
@@ -242,27 +242,27 @@ def test_a_lock_timeout_is_503(no_lock_wait: World) -> None:
 # --- live events
 
 
-def open_page(world: World, name: str, lead: Any) -> Any:
+def open_page(crm: Crm, name: str, lead: Any) -> Any:
     """A user's open page of the lead."""
-    client = socketio.test_client(world.app, flask_test_client=world.door(name).browser)
+    client = socketio.test_client(crm.app, flask_test_client=crm.client(name).browser)
     client.emit("watch", {"kind": "lead", "id": lead.id})
     return client
 
 
-def events(world: World, client: Any) -> set[str]:
-    assert world.app.extensions["crm_live"].broadcaster.flush(60)
+def events(crm: Crm, client: Any) -> set[str]:
+    assert crm.app.extensions["crm_live"].broadcaster.flush(60)
     return {each["name"] for each in client.get_received()}
 
 
-def test_a_missed_call_notifies_the_assignee_and_refreshes_open_pages(world: World) -> None:
-    lead = world.make.lead("ana", mobile="9820000001", at=EARLIER)
-    pages = {name: open_page(world, name, lead) for name in ("ana", "mia", "cleo")}
+def test_a_missed_call_notifies_the_assignee_and_refreshes_open_pages(crm: Crm) -> None:
+    lead = crm.make.lead("ana", mobile="9820000001", at=EARLIER)
+    pages = {name: open_page(crm, name, lead) for name in ("ana", "mia", "cleo")}
     for page in pages.values():
-        events(world, page)  # their notification counts, and who else is there
+        events(crm, page)  # their notification counts, and who else is there
     now = datetime.now(ZoneInfo("Asia/Kolkata")) - timedelta(minutes=3)
     missed = call_record(1, type="Missed", duration=0, start_time=f"{now:%Y-%m-%d %H:%M:%S}")
-    assert statuses(sign_in_phone(world, "ben").sync([missed])) == ["created"]
-    assert {name: events(world, page) for name, page in pages.items()} == {
+    assert statuses(sign_in_phone(crm, "ben").sync([missed])) == ["created"]
+    assert {name: events(crm, page) for name, page in pages.items()} == {
         "ana": {"bell", "activity"},
         "mia": {"activity"},
         "cleo": set(),

@@ -10,7 +10,7 @@ from sqlalchemy import func, select
 from app.models import CallLog, SignIn
 from app.ops.rate_counter import Rate
 from app.web.security import rate_limits
-from tests.app_fixtures import PASSWORD, World
+from tests.app_fixtures import PASSWORD, Crm
 
 METHOD = "/api/method/"
 SYNC = METHOD + "crm.api.mobile_sync.sync_call_logs"
@@ -20,8 +20,8 @@ ME = METHOD + "frappe.auth.get_logged_user"
 class Phone:
     """An app: only the cookie `sid` and X-Requested-With, no CSRF token."""
 
-    def __init__(self, world: World, name: str) -> None:
-        self.world, self.browser = world, world.app.test_client()
+    def __init__(self, crm: Crm, name: str) -> None:
+        self.crm, self.browser = crm, crm.app.test_client()
         self.name = name
 
     def sign_in(self, json: bool = False) -> Any:
@@ -36,9 +36,9 @@ class Phone:
 
 
 @pytest.fixture
-def phone(world: World) -> Phone:
+def phone(crm: Crm) -> Phone:
     """Ana's telephone, authenticated."""
-    phone = Phone(world, "ana")
+    phone = Phone(crm, "ana")
     phone.sign_in()
     return phone
 
@@ -60,8 +60,8 @@ def call_record(number: int = 1, **values: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("json", [True, False])
-def test_login_by_form_and_by_json_sets_the_session_cookie(world: World, json: bool) -> None:
-    phone = Phone(world, "ana")
+def test_login_by_form_and_by_json_sets_the_session_cookie(crm: Crm, json: bool) -> None:
+    phone = Phone(crm, "ana")
     response = phone.sign_in(json)
     assert response.status_code == 200
     assert response.get_json() == {"message": "Logged In", "home_page": "/app", "full_name": "Ana Shah"}
@@ -69,15 +69,15 @@ def test_login_by_form_and_by_json_sets_the_session_cookie(world: World, json: b
     assert phone.browser.get(ME).get_json() == {"message": "ana@eshin.test"}
 
 
-def test_a_wrong_password_is_401_and_sets_no_cookie(world: World) -> None:
-    response = world.app.test_client().post(METHOD + "login", json={"usr": "ana", "pwd": "no"})
+def test_a_wrong_password_is_401_and_sets_no_cookie(crm: Crm) -> None:
+    response = crm.app.test_client().post(METHOD + "login", json={"usr": "ana", "pwd": "no"})
     assert (response.status_code, response.get_json()["exc_type"]) == (401, "AuthenticationError")
     assert "sid=" not in str(response.headers.getlist("Set-Cookie"))
 
 
-def test_an_address_may_fail_twenty_logins_a_minute(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_address_may_fail_twenty_logins_a_minute(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rate_limits, "SIGN_IN_ATTEMPTS", Rate(20, 10**9))
-    browser = world.app.test_client()
+    browser = crm.app.test_client()
     for _ in range(2):  # successful logins do not count
         assert browser.post(METHOD + "login", json={"usr": "ana", "pwd": PASSWORD}).status_code == 200
     for n in range(20):
@@ -93,20 +93,20 @@ def test_an_address_may_fail_twenty_logins_a_minute(world: World, monkeypatch: p
 def test_logout_ends_the_session(phone: Phone) -> None:
     assert phone.browser.get(METHOD + "logout").status_code == 200
     assert phone.browser.get(ME).status_code == 401
-    live = select(func.count(SignIn.id)).where(SignIn.door == "compat", SignIn.ended_on.is_(None))
-    assert phone.world.session.scalar(live) == 0
+    live = select(func.count(SignIn.id)).where(SignIn.client == "compat", SignIn.ended_on.is_(None))
+    assert phone.crm.session.scalar(live) == 0
 
 
-def test_every_method_is_401_without_authentication(world: World) -> None:
+def test_every_method_is_401_without_authentication(crm: Crm) -> None:
     from app.web.compat.registry import METHODS
 
     for name, method in METHODS.items():
-        response = world.app.test_client().post(METHOD + name, json={})
+        response = crm.app.test_client().post(METHOD + name, json={})
         assert method.allow_guest or response.status_code == 401, name
 
 
-def test_the_cookie_of_our_own_pages_is_not_accepted(world: World) -> None:
-    assert world.door("ana").browser.get(ME).status_code == 401
+def test_the_cookie_of_our_own_pages_is_not_accepted(crm: Crm) -> None:
+    assert crm.client("ana").browser.get(ME).status_code == 401
 
 
 def test_another_site_cannot_use_the_session_cookie(phone: Phone) -> None:
@@ -155,7 +155,7 @@ def test_a_single_call_and_json_text_are_accepted(phone: Phone, logs: Any) -> No
 def test_an_invalid_batch_is_refused(phone: Phone, logs: Any, status: int) -> None:
     response = phone.sync(logs)
     assert (response.status_code, response.get_json()["exc_type"]) == (status, "ValidationError")
-    assert phone.world.session.scalar(select(func.count(CallLog.id))) == 0
+    assert phone.crm.session.scalar(select(func.count(CallLog.id))) == 0
 
 
 def test_half_an_emoji_in_a_name_loses_no_call(phone: Phone) -> None:
@@ -169,12 +169,12 @@ def test_half_an_emoji_in_a_name_loses_no_call(phone: Phone) -> None:
 
 def test_the_employee_of_a_call_cannot_be_forged(phone: Phone) -> None:
     phone.sync([call_record(1, employee="ben", owner="ben", employee_id=3)])
-    stored = phone.world.session.scalars(select(CallLog)).one()
-    assert (stored.employee_id, stored.created_by_id) == (phone.world.people["ana"].id,) * 2
+    stored = phone.crm.session.scalars(select(CallLog)).one()
+    assert (stored.employee_id, stored.created_by_id) == (phone.crm.people["ana"].id,) * 2
 
 
-def test_sync_needs_the_permission_to_create_calls(world: World) -> None:
-    phone = Phone(world, "rhea")
+def test_sync_needs_the_permission_to_create_calls(crm: Crm) -> None:
+    phone = Phone(crm, "rhea")
     phone.sign_in()
     assert phone.sync([call_record(1)]).status_code == 403
 
@@ -186,7 +186,7 @@ def test_own_calls_and_sync_statistics(phone: Phone) -> None:
     assert logs["data"][0]["from"] == "+919820000002"
     figures = phone.call("crm.api.mobile_sync.get_sync_stats").get_json()["message"]["data"]
     assert (figures["total_call_logs"], figures["mobile_synced_logs"], figures["sync_percentage"]) == (3, 3, 100.0)
-    other = Phone(phone.world, "ben")
+    other = Phone(phone.crm, "ben")
     other.sign_in()
     assert other.call("crm.api.mobile_sync.get_user_call_logs").get_json()["message"]["data"] == []
 
@@ -196,16 +196,16 @@ def test_the_profile_has_the_fields_that_the_app_reads(phone: Phone) -> None:
     assert set(data) == {"user", "full_name", "mobile_no", "email", "first_name", "last_name"}
 
 
-def test_guests_get_the_app_version_at_the_top_level(world: World) -> None:
-    response = world.app.test_client().get(METHOD + "crm.api.app_update.get_app_version").get_json()
+def test_guests_get_the_app_version_at_the_top_level(crm: Crm) -> None:
+    response = crm.app.test_client().get(METHOD + "crm.api.app_update.get_app_version").get_json()
     assert response["version"] == response["message"]["version"]
 
 
 # --- other ways to authenticate and call
 
 
-def test_methods_can_be_called_by_cmd_at_the_root(world: World) -> None:
-    script = world.app.test_client()
+def test_methods_can_be_called_by_cmd_at_the_root(crm: Crm) -> None:
+    script = crm.app.test_client()
     credentials = {"cmd": "login", "usr": "ana", "pwd": PASSWORD}
     assert script.post("/", data=credentials).get_json()["message"] == "Logged In"
     assert script.get("/?cmd=frappe.auth.get_logged_user").get_json() == {"message": "ana@eshin.test"}
@@ -213,10 +213,10 @@ def test_methods_can_be_called_by_cmd_at_the_root(world: World) -> None:
     assert script.get("/?cmd=frappe.auth.get_logged_user").status_code == 401
 
 
-def test_an_api_key_is_accepted_as_token_and_as_basic_authentication(world: World) -> None:
+def test_an_api_key_is_accepted_as_token_and_as_basic_authentication(crm: Crm) -> None:
     from base64 import b64encode
 
     secret = b64encode(b"keyana:secret-ana").decode()
     for header in ("token keyana:secret-ana", f"Basic {secret}"):
-        response = world.app.test_client().get(ME + "/", headers={"Authorization": header})
+        response = crm.app.test_client().get(ME + "/", headers={"Authorization": header})
         assert response.get_json() == {"message": "ana@eshin.test"}

@@ -9,7 +9,7 @@ import pytest
 
 from app import access
 from app.models import CallLog, Lead, Notification, User
-from tests.app_fixtures import PASSWORD, World
+from tests.app_fixtures import PASSWORD, Crm
 from tests.factories import NOW
 from tests.web.compat.sample_calls import SampleRecords
 from tests.web.compat.test_client import Script
@@ -20,17 +20,17 @@ CALL |= {"start_time": "2026-01-05 10:00:00"}
 
 
 @pytest.fixture
-def script(world: World) -> Script:
-    return Script(world)
+def script(crm: Crm) -> Script:
+    return Script(crm)
 
 
 # --- users
 
 
 @pytest.mark.parametrize("name", ["ben", "ben@eshin.test", "BEN@Eshin.Test", "Ben"])
-def test_a_colleague_is_named_by_address_or_username(world: World, name: str) -> None:
-    boss = Script(world, "root")
-    lead = world.make.lead("ana", task={})
+def test_a_colleague_is_named_by_address_or_username(crm: Crm, name: str) -> None:
+    boss = Script(crm, "root")
+    lead = crm.make.lead("ana", task={})
     changed = boss.result("set_value", doctype="CRM Lead", name=lead.number, fieldname="lead_owner", value=name)
     assert changed["lead_owner"] == "ben@eshin.test"
     new = {"doctype": "CRM Lead", "first_name": "Uma", "mobile_no": "9820047001", "assign_to": name}
@@ -53,12 +53,12 @@ def test_every_name_of_a_user_that_goes_out_comes_back_as_the_same_user(sample: 
     assert (roles["ana"], roles["root"]) == ("Sales User", "Admin")
 
 
-def test_only_active_colleagues_are_listed_with_their_public_fields(world: World) -> None:
-    gone = world.session.get_one(User, world.make.user("gone", "Sales User").id)
+def test_only_active_colleagues_are_listed_with_their_public_fields(crm: Crm) -> None:
+    gone = crm.session.get_one(User, crm.make.user("gone", "Sales User").id)
     gone.active = False
-    access.bump_version(world.session)
-    world.session.commit()
-    script = Script(world)
+    access.bump_version(crm.session)
+    crm.session.commit()
+    script = Script(crm)
     for found in (
         script.result("get_list", doctype="User", fields="*", limit=0),
         script.browser.post(f"/api/method/{USERS}", json={}, headers=script.headers).get_json()["message"][0],
@@ -83,8 +83,8 @@ def test_what_a_client_must_send_can_be_read(script: Script, doctype: str) -> No
     assert script.open("GET", doctype).status_code == 200
 
 
-def test_login_sets_the_cookies_that_clients_read(world: World) -> None:
-    response = world.app.test_client().post("/api/method/login", data={"usr": "ana", "pwd": PASSWORD})
+def test_login_sets_the_cookies_that_clients_read(crm: Crm) -> None:
+    response = crm.app.test_client().post("/api/method/login", data={"usr": "ana", "pwd": PASSWORD})
     cookies = dict(each.partition(";")[0].split("=", 1) for each in response.headers.getlist("Set-Cookie"))
     assert (cookies["full_name"], cookies["user_id"]) == ("Ana%20Shah", "ana%40eshin.test")
     assert cookies["system_user"] == "yes"
@@ -108,14 +108,14 @@ def test_a_call_keeps_the_id_of_its_sender(script: Script, key: str) -> None:
     assert changed.get_json()["data"]["is_cold_call"] == 1
 
 
-def test_an_id_that_is_the_number_of_another_call_reads_its_own(script: Script, world: World) -> None:
-    first = world.make.call("ana")
+def test_an_id_that_is_the_number_of_another_call_reads_its_own(script: Script, crm: Crm) -> None:
+    first = crm.make.call("ana")
     stored = script.result("insert", doc=CALL | {"id": str(first.id)})
     assert script.open("GET", f"CRM Call Log/{first.id}").get_json()["data"]["name"] == stored["name"]
     assert script.open("PUT", f"CRM Call Log/{first.id}", json={"is_cold_call": 1}).status_code == 417
 
 
-def test_the_same_call_in_parallel_is_stored_once(maria: World) -> None:
+def test_the_same_call_in_parallel_is_stored_once(maria: Crm) -> None:
     statuses: list[int] = []
 
     def send() -> None:
@@ -160,10 +160,10 @@ def test_a_date_of_birth_is_the_day_that_was_meant(script: Script, sent: str, da
 
 
 @pytest.mark.parametrize("sent", ["9820012345;9820054321", "9820012345, 9820054321", "9820012345/9820054321"])
-def test_two_numbers_in_one_field_are_refused(script: Script, world: World, sent: str) -> None:
+def test_two_numbers_in_one_field_are_refused(script: Script, crm: Crm, sent: str) -> None:
     response = script.call("insert", doc={"doctype": "CRM Lead", "first_name": "Ila", "mobile_no": sent})
     assert response.status_code == 417 and "mobile_no" in response.get_json()["exception"]
-    assert world.count(Lead) == 0
+    assert crm.count(Lead) == 0
 
 
 # --- notifications
@@ -173,10 +173,10 @@ def test_a_snoozed_comment_is_away_until_it_comes_back(sample: SampleRecords) ->
     asked = "crm.api.comment_notifications.get_comment_notifications"
     (first,) = sample.result("ana", asked)
     assert (first["notification_type"], first["read"]) == ("New Message", 0)
-    row = sample.world.session.get_one(Notification, int(first["name"]))
+    row = sample.crm.session.get_one(Notification, int(first["name"]))
     row.snoozed_until = NOW.replace(year=2099)
-    sample.world.session.commit()
+    sample.crm.session.commit()
     assert sample.result("ana", asked) == sample.result("ana", asked, filter_type="unread") == []
-    shown = sample.world.door("ana").screen("/bell/?show=unread").text
+    shown = sample.crm.client("ana").screen("/bell/?show=unread").text
     assert f'data-id="{row.id}"' not in shown
     assert sample.call("ana", asked, {"filter_type": "whatever"}).status_code == 417

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from app.domain import boards
 from app.models import Board, BoardHome, Role
 from app.web.dashboards import widget_data
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 CARDS = [("leads", 3), ("created_trend", 12), ("calls_by_status", 6)]
 
@@ -22,14 +22,14 @@ def form(cards: Any = CARDS, **fields: Any) -> dict[str, Any]:
     return {"label": "Mornings", "audience": "me", "card": names, "size": sizes} | fields
 
 
-def role_id(world: World, name: str) -> int:
-    return int(world.rows(select(Role.id).where(Role.name == name))[0])
+def role_id(crm: Crm, name: str) -> int:
+    return int(crm.rows(select(Role.id).where(Role.name == name))[0])
 
 
-def made(world: World, who: str = "mia", **fields: Any) -> Board:
-    answer = world.door(who).form("/dashboard/boards/new", form(**fields))
+def made(crm: Crm, who: str = "mia", **fields: Any) -> Board:
+    answer = crm.client(who).form("/dashboard/boards/new", form(**fields))
     assert answer.status_code == 302, re.findall(r'role="alert">.*?</p>|field-error.*?</p>', answer.text)
-    found: Board = world.rows(select(Board).order_by(Board.id.desc()))[0]
+    found: Board = crm.rows(select(Board).order_by(Board.id.desc()))[0]
     return found
 
 
@@ -47,8 +47,8 @@ def sentences(page: str) -> str:
     )
 
 
-def test_a_board_is_arranged_without_scripts(world: World) -> None:
-    mia = world.door("mia")
+def test_a_board_is_arranged_without_scripts(crm: Crm) -> None:
+    mia = crm.client("mia")
     page = mia.screen("/dashboard/boards/new?from=calls").text
     assert ("calls_heat_map", "12") in shown(page) and ("calls", "3") in shown(page)
     page = mia.form("/dashboard/boards/new", form(do="down:0")).text
@@ -65,24 +65,24 @@ def test_a_board_is_arranged_without_scripts(world: World) -> None:
     assert "choose a card" in sentences(mia.form("/dashboard/boards/new", form(do="add")).text)
     assert "already" in sentences(mia.form("/dashboard/boards/new", form(do="add", add="leads")).text)
     reset = mia.form("/dashboard/boards/new", form(do="reset", origin="sla")).text
-    assert shown(reset)[0] == ("lead_breach", "3") and world.count(Board) == 0
-    board = made(world)
+    assert shown(reset)[0] == ("lead_breach", "3") and crm.count(Board) == 0
+    board = made(crm)
     assert shown(mia.screen(f"/dashboard/boards/{board.id}").text) == [
         ("3", "leads"),
         ("12", "created_trend"),
         ("6", "calls_by_status"),
     ]
     assert f"/dashboard/boards/{board.id}" in mia.screen("/dashboard/analytics?period=week").text
-    assert world.door("mia").screen(f"/dashboard/boards/{board.id}?period=week").status_code == 200
+    assert crm.client("mia").screen(f"/dashboard/boards/{board.id}?period=week").status_code == 200
 
 
-def test_who_sees_and_changes_a_board(world: World) -> None:
-    own = made(world, "mia")
-    team = made(world, "mia", label="Ours", audience=f"team-{world.people['mia'].id}")
-    role = made(world, "mia", label="Sellers", audience=f"role-{role_id(world, 'Sales User')}")
+def test_who_sees_and_changes_a_board(crm: Crm) -> None:
+    own = made(crm, "mia")
+    team = made(crm, "mia", label="Ours", audience=f"team-{crm.people['mia'].id}")
+    role = made(crm, "mia", label="Sellers", audience=f"role-{role_id(crm, 'Sales User')}")
     seen = {
         who: {
-            b.label for b in (own, team, role) if world.door(who).screen(f"/dashboard/boards/{b.id}").status_code == 200
+            b.label for b in (own, team, role) if crm.client(who).screen(f"/dashboard/boards/{b.id}").status_code == 200
         }
         for who in ("root", "mia", "ana", "ben", "cleo")
     }
@@ -94,63 +94,63 @@ def test_who_sees_and_changes_a_board(world: World) -> None:
         "cleo": set(),
     }
     for who in ("ana", "ben"):
-        assert world.door(who).screen(f"/dashboard/boards/{role.id}/edit").status_code in (403, 404)
-        assert world.door(who).screen("/dashboard/boards/new").status_code == 403
-        assert "/dashboard/boards/new" not in world.door(who).screen("/dashboard/").text
+        assert crm.client(who).screen(f"/dashboard/boards/{role.id}/edit").status_code in (403, 404)
+        assert crm.client(who).screen("/dashboard/boards/new").status_code == 403
+        assert "/dashboard/boards/new" not in crm.client(who).screen("/dashboard/").text
     # Not to roles and teams beyond one's own.
-    for audience in (f"role-{role_id(world, 'Admin')}", f"team-{world.people['root'].id}", "role-999", "all", "role-"):
-        assert world.door("mia").form("/dashboard/boards/new", form(label="X", audience=audience)).status_code in (
+    for audience in (f"role-{role_id(crm, 'Admin')}", f"team-{crm.people['root'].id}", "role-999", "all", "role-"):
+        assert crm.client("mia").form("/dashboard/boards/new", form(label="X", audience=audience)).status_code in (
             403,
             422,
         )
     assert (
-        world.door("root").form(f"/dashboard/boards/{role.id}/edit", form(label="Sellers", version=1)).status_code
+        crm.client("root").form(f"/dashboard/boards/{role.id}/edit", form(label="Sellers", version=1)).status_code
         == 302
     )
-    assert world.door("mia").form(f"/dashboard/boards/{own.id}/delete").status_code == 302
-    assert {board.label for board in world.rows(select(Board))} == {"Ours", "Sellers"}
+    assert crm.client("mia").form(f"/dashboard/boards/{own.id}/delete").status_code == 302
+    assert {board.label for board in crm.rows(select(Board))} == {"Ours", "Sellers"}
 
 
-def test_a_card_that_a_reader_may_not_see_is_left_out_and_said_before(world: World) -> None:
-    world.make.cell("Sales User", "Call Logs", "read", "none")
-    audience = f"role-{role_id(world, 'Sales User')}"
-    page = world.door("mia").form("/dashboard/boards/new", form(audience=audience, do="look")).text
+def test_a_card_that_a_reader_may_not_see_is_left_out_and_said_before(crm: Crm) -> None:
+    crm.make.cell("Sales User", "Call Logs", "read", "none")
+    audience = f"role-{role_id(crm, 'Sales User')}"
+    page = crm.client("mia").form("/dashboard/boards/new", form(audience=audience, do="look")).text
     card = re.search(r'value="calls_by_status">.*?</li>', page, re.S)
     assert card is not None and "Not shown to: Sales User" in card[0] and page.count("Not shown to") == 1
-    board = made(world, audience=audience)
-    page = world.door("ana").screen(f"/dashboard/boards/{board.id}").text
+    board = made(crm, audience=audience)
+    page = crm.client("ana").screen(f"/dashboard/boards/{board.id}").text
     assert [name for _size, name in shown(page)] == ["leads", "created_trend"]
 
 
-def test_the_home_of_a_role(world: World) -> None:
-    seller = role_id(world, "Sales User")
-    board = made(world, audience=f"role-{seller}", home="1")
+def test_the_home_of_a_role(crm: Crm) -> None:
+    seller = role_id(crm, "Sales User")
+    board = made(crm, audience=f"role-{seller}", home="1")
     widget_data.forget()
-    assert shown(world.door("ana").screen("/dashboard/").text)[0] == ("3", "leads")
+    assert shown(crm.client("ana").screen("/dashboard/").text)[0] == ("3", "leads")
     login = {"username": "ana", "password": "correct horse 9"}
-    assert world.door(None).form("/login/", login).location.endswith("/dashboard/")
-    assert "Mornings" not in world.door("cleo").screen("/dashboard/").text
+    assert crm.client(None).form("/login/", login).location.endswith("/dashboard/")
+    assert "Mornings" not in crm.client("cleo").screen("/dashboard/").text
     # Another board takes its place; without a home, dashboards open as before.
-    other = made(world, label="Evenings", audience=f"role-{seller}", home="1")
-    assert world.rows(select(BoardHome.board_id)) == [other.id]
+    other = made(crm, label="Evenings", audience=f"role-{seller}", home="1")
+    assert crm.rows(select(BoardHome.board_id)) == [other.id]
     for key in (other.id, board.id):
-        world.door("mia").form(f"/dashboard/boards/{key}/delete")
-    assert world.door(None).form("/login/", login).location.endswith("/")
-    assert "dash-board" not in world.door("ana").screen("/dashboard/").text
-    refused = world.door("mia").form("/dashboard/boards/new", form(home="1"))
+        crm.client("mia").form(f"/dashboard/boards/{key}/delete")
+    assert crm.client(None).form("/login/", login).location.endswith("/")
+    assert "dash-board" not in crm.client("ana").screen("/dashboard/").text
+    refused = crm.client("mia").form("/dashboard/boards/new", form(home="1"))
     assert refused.status_code == 422 and "given to a role" in sentences(refused.text)
 
 
-def test_two_who_arrange_the_same_board(world: World) -> None:
-    board = made(world, audience=f"team-{world.people['mia'].id}")
+def test_two_who_arrange_the_same_board(crm: Crm) -> None:
+    board = made(crm, audience=f"team-{crm.people['mia'].id}")
     path = f"/dashboard/boards/{board.id}/edit"
-    mine = form(CARDS[:2], version=1, audience=f"team-{world.people['mia'].id}")
-    assert world.door("mia").form(path, mine).status_code == 302
-    late = world.door("root").form(path, form(CARDS[1:], label="Root's", version=1, audience=mine["audience"]))
+    mine = form(CARDS[:2], version=1, audience=f"team-{crm.people['mia'].id}")
+    assert crm.client("mia").form(path, mine).status_code == 302
+    late = crm.client("root").form(path, form(CARDS[1:], label="Root's", version=1, audience=mine["audience"]))
     assert late.status_code == 409 and "Someone else changed" in sentences(late.text)
     assert [name for name, _size in shown(late.text)] == ["created_trend", "calls_by_status"]
     assert "Root&#39;s" in late.text and 'name="version" value="2"' in late.text
-    assert world.fresh(board).label == "Mornings"
+    assert crm.fresh(board).label == "Mornings"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_two_who_arrange_the_same_board(world: World) -> None:
         (form(label="a\x00"), 422, "can't be stored"),
     ],
 )
-def test_what_makes_no_board_is_answered_with_a_sentence(world: World, given: Any, status: int, words: str) -> None:
-    answer = world.door("mia").form("/dashboard/boards/new", given)
+def test_what_makes_no_board_is_answered_with_a_sentence(crm: Crm, given: Any, status: int, words: str) -> None:
+    answer = crm.client("mia").form("/dashboard/boards/new", given)
     assert (answer.status_code, words in sentences(answer.text)) == (status, True), sentences(answer.text)
-    assert world.count(Board) == 0
+    assert crm.count(Board) == 0

@@ -17,7 +17,7 @@ from app.models import AccountType, AuditEntry, Board, User
 from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import CATALOG, PAGES
 from app.web.records.figure_labels import LABELS
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 #: Five roles.
 ROLES = ("root", "rhea", "mia", "ana", "cleo")
@@ -29,9 +29,9 @@ PERIOD = f"from={_TODAY - timedelta(days=300):%Y-%m-%d}&to={_TODAY + timedelta(d
 
 
 @pytest.fixture
-def busy(world: World) -> Iterator[World]:
-    """A world where something of every kind has happened."""
-    make = world.make
+def busy(crm: Crm) -> Iterator[Crm]:
+    """A CRM where something of every kind has happened."""
+    make = crm.make
     customer = make.customer("ana")
     one = make.lead("ana", at=_TODAY - timedelta(days=2), referral="R-1")
     make.lead("ben", at=_TODAY - timedelta(days=1))
@@ -47,7 +47,7 @@ def busy(world: World) -> Iterator[World]:
         make.call(who, _TODAY, started_on=started, duration_seconds=0, **missed)
     make.message("ana", at=_TODAY - timedelta(hours=3))
     widget_data.forget()
-    yield world
+    yield crm
     widget_data.forget()
 
 
@@ -65,17 +65,17 @@ def shares(page: str) -> list[tuple[str, str]]:
     ]
 
 
-def opened(world: World, who: str, path: str) -> str:
-    answer = world.door(who).screen(path)
+def opened(crm: Crm, who: str, path: str) -> str:
+    answer = crm.client(who).screen(path)
     assert answer.status_code == 200, (who, path, answer.status_code)
     return str(answer.text)
 
 
 @pytest.mark.parametrize("who", ROLES)
-def test_every_figure_opens_a_list_with_the_same_count(busy: World, who: str) -> None:
+def test_every_figure_opens_a_list_with_the_same_count(busy: Crm, who: str) -> None:
     seen: dict[str, str] = {}
     for page in PAGES:
-        answer = busy.door(who).screen(f"/dashboard/{page.name}?{PERIOD}")
+        answer = busy.client(who).screen(f"/dashboard/{page.name}?{PERIOD}")
         if answer.status_code == 404:
             continue
         assert answer.status_code == 200, page.name
@@ -91,7 +91,7 @@ def test_every_figure_opens_a_list_with_the_same_count(busy: World, who: str) ->
         assert count is not None and count[1] == text, (url, text, count and count[1])
 
 
-def test_a_sales_users_figures_are_what_their_lists_count(busy: World) -> None:
+def test_a_sales_users_figures_are_what_their_lists_count(busy: Crm) -> None:
     days = re.findall(r"\d{4}-\d\d-\d\d", PERIOD)
     page = opened(busy, "ana", f"/dashboard/analytics?{PERIOD}")
     numbers = {url.split("figure=")[1].split("&")[0]: text for url, text in links(page)}
@@ -101,7 +101,7 @@ def test_a_sales_users_figures_are_what_their_lists_count(busy: World) -> None:
         assert numbers[figure] == _COUNT.search(plain)[1]  # type: ignore[index]
 
 
-def test_the_pages_of_a_role(busy: World) -> None:
+def test_the_pages_of_a_role(busy: Crm) -> None:
     shown = {
         who: set(re.findall(r'class="tab" href="/dashboard/(\w+)', opened(busy, who, "/dashboard/"))) for who in ROLES
     }
@@ -114,47 +114,47 @@ def test_the_pages_of_a_role(busy: World) -> None:
         "cleo": everything - {"team", "referrals"},
     }
     for who, path in (("ana", "team"), ("cleo", "referrals")):
-        assert busy.door(who).screen(f"/dashboard/{path}").status_code == 404
-    assert busy.door(None).screen("/dashboard/").status_code == 302
+        assert busy.client(who).screen(f"/dashboard/{path}").status_code == 404
+    assert busy.client(None).screen("/dashboard/").status_code == 302
 
 
-def test_a_manager_sees_their_team_and_nobody_elses(busy: World) -> None:
+def test_a_manager_sees_their_team_and_nobody_elses(busy: Crm) -> None:
     page = opened(busy, "mia", f"/dashboard/team?{PERIOD}")
     assert "Ana Shah" in page and "Ben Shah" not in page
     ids = busy.people
-    assert busy.door("mia").screen(f"/dashboard/mine?who={ids['ana'].id}").status_code == 200
+    assert busy.client("mia").screen(f"/dashboard/mine?who={ids['ana'].id}").status_code == 200
     for who, whom in (("mia", str(ids["ben"].id)), ("ana", str(ids["mia"].id)), ("ana", f"team-{ids['mia'].id}")):
         for name in ("mine", "analytics", "calls"):
-            answer = busy.door(who).screen(f"/dashboard/{name}?who={whom}")
+            answer = busy.client(who).screen(f"/dashboard/{name}?who={whom}")
             assert (answer.status_code, "your own team" in answer.text) == (403, True)
 
 
-def test_who_did_nothing_stands_in_the_table_of_their_team(busy: World) -> None:
+def test_who_did_nothing_stands_in_the_table_of_their_team(busy: Crm) -> None:
     idle = "from=2020-01-01&to=2020-01-02"
     page = opened(busy, "mia", f"/dashboard/team?{idle}")
     assert "Ana Shah" in page and "Ben Shah" not in page.split("<tbody>")[1]
 
 
-def test_a_page_and_a_board_as_pdf(busy: World) -> None:
+def test_a_page_and_a_board_as_pdf(busy: Crm) -> None:
     pages = [("root", "team"), ("mia", "calls"), ("cleo", "sla"), ("ana", "mine"), ("ana", "referrals")]
     for who, name in pages:
-        answer = busy.door(who).screen(f"/dashboard/{name}.pdf?{PERIOD}")
+        answer = busy.client(who).screen(f"/dashboard/{name}.pdf?{PERIOD}")
         assert (answer.status_code, answer.mimetype) == (200, "application/pdf"), (who, name)
         assert answer.get_data().startswith(b"%PDF-") and f"dashboard-{name}-2" in answer.headers["Content-Disposition"]
     noted = busy.rows(select(AuditEntry).where(AuditEntry.event == "export"))
     assert [each.about for each in noted] == [f"dashboard {name}" for _who, name in pages]
     assert noted[1].user_id == busy.people["mia"].id and noted[1].payload["format"] == "pdf"
-    busy.door("mia").form("/dashboard/boards/new", {"label": "X", "audience": "me", "card": ["calls"], "size": ["3"]})
+    busy.client("mia").form("/dashboard/boards/new", {"label": "X", "audience": "me", "card": ["calls"], "size": ["3"]})
     board = busy.session.scalars(select(Board)).one()
-    assert busy.door("mia").screen(f"/dashboard/boards/{board.id}.pdf").mimetype == "application/pdf"
+    assert busy.client("mia").screen(f"/dashboard/boards/{board.id}.pdf").mimetype == "application/pdf"
     refused = {("ana", "team.pdf"): 404, ("ana", f"boards/{board.id}.pdf"): 404, ("mia", "calls.pdf?from=x&to=y"): 400}
     ben = busy.people["ben"].id
     for (who, path), status in (refused | {("mia", f"mine.pdf?who={ben}"): 403}).items():
-        assert busy.door(who).screen(f"/dashboard/{path}").status_code == status, path
+        assert busy.client(who).screen(f"/dashboard/{path}").status_code == status, path
 
 
 @pytest.mark.parametrize("who", ["root", "rhea", "mia", "ana"])
-def test_referrals_of_some_leads_only(busy: World, who: str) -> None:
+def test_referrals_of_some_leads_only(busy: Crm, who: str) -> None:
     type_id = busy.rows(select(AccountType.id).order_by(AccountType.id))[0]
     for category, account_type, referral in (
         ("Direct", type_id, "R-1"),
@@ -178,32 +178,32 @@ def test_referrals_of_some_leads_only(busy: World, who: str) -> None:
     assert not any("category=" in tab for tab in tabs if "/referrals" not in tab)
     assert page.count('name="category" value="Direct"') == (1 if who == "ana" else 2)  # in the forms beside it
     assert 'data-widget="referral_table"' not in page or "R-2" not in page
-    pdf = busy.door(who).screen(f"/dashboard/referrals.pdf?{PERIOD}&{chosen}")
+    pdf = busy.client(who).screen(f"/dashboard/referrals.pdf?{PERIOD}&{chosen}")
     assert pdf.mimetype == "application/pdf"
 
 
-def test_referrals_by_what_is_none_are_refused(busy: World) -> None:
+def test_referrals_by_what_is_none_are_refused(busy: Crm) -> None:
     for wrong in ("category=Other", "account_type=999", "account_type=x", "category=Direct&category=Indirect"):
-        answer = busy.door("root").screen(f"/dashboard/referrals?{wrong}")
+        answer = busy.client("root").screen(f"/dashboard/referrals?{wrong}")
         assert answer.status_code == 400, wrong
     for page in ("analytics", "calls", "mine"):
-        assert busy.door("root").screen(f"/dashboard/{page}?category=Direct").status_code == 400
+        assert busy.client("root").screen(f"/dashboard/{page}?category=Direct").status_code == 400
 
 
-def test_a_role_without_dashboards_has_none(busy: World) -> None:
+def test_a_role_without_dashboards_has_none(busy: Crm) -> None:
     busy.make.cell("Sales User", "Dashboard", "read", "none")
-    assert busy.door("ana").screen("/dashboard/").status_code in (302, 403)
+    assert busy.client("ana").screen("/dashboard/").status_code in (302, 403)
     assert "/dashboard/" not in opened(busy, "ana", "/")
 
 
-def test_figures_of_numbers_are_closed_to_who_sees_them_masked(busy: World) -> None:
+def test_figures_of_numbers_are_closed_to_who_sees_them_masked(busy: Crm) -> None:
     page = opened(busy, "rhea", "/dashboard/calls")
     assert "numbers are hidden from you" in page
     assert not {"numbers", "numbers_new", "calls_missed_returned", "callback"} & set(
         re.findall(r'data-widget="(\w+)"', page)
     )
     for figure in ("numbers", "numbers_new", "calls_missed_returned"):
-        answer = busy.door("rhea").screen(f"/calls/?figure={figure}&{PERIOD}")
+        answer = busy.client("rhea").screen(f"/calls/?figure={figure}&{PERIOD}")
         assert (answer.status_code, "hidden from you" in answer.text) == (400, True)
 
 
@@ -232,19 +232,19 @@ def test_figures_of_numbers_are_closed_to_who_sees_them_masked(busy: World) -> N
         "/leads/?from=2026-11-01",
     ],
 )
-def test_an_address_that_makes_no_sense_is_answered_with_a_sentence(world: World, path: str) -> None:
-    answer = world.door("root").screen(path)
+def test_an_address_that_makes_no_sense_is_answered_with_a_sentence(crm: Crm, path: str) -> None:
+    answer = crm.client("root").screen(path)
     assert answer.status_code == 400
     assert len(re.findall(r"<p[^>]*>[^<]{15,}", answer.text)) >= 1
 
 
-def test_an_empty_house_has_empty_dashboards(world: World) -> None:
+def test_an_empty_installation_has_empty_dashboards(crm: Crm) -> None:
     widget_data.forget()
     for page in PAGES:
-        assert "–" in opened(world, "root", f"/dashboard/{page.name}?period=today") or page.name in ("team", "messages")
+        assert "–" in opened(crm, "root", f"/dashboard/{page.name}?period=today") or page.name in ("team", "messages")
 
 
-def test_figures_are_measured_once_a_minute_for_the_same_reach(busy: World) -> None:
+def test_figures_are_measured_once_a_minute_for_the_same_reach(busy: Crm) -> None:
     first = opened(busy, "root", f"/dashboard/analytics?{PERIOD}")
     busy.make.lead("ana", at=_TODAY)
     numbers = [
@@ -264,11 +264,11 @@ def test_every_figure_has_a_name_and_every_page_its_widgets() -> None:
 
 
 @pytest.mark.parametrize("who, path", [("mia", "/dashboard/"), ("root", "/dashboard/"), ("ana", "/"), ("cleo", "/")])
-def test_where_the_day_begins(world: World, who: str, path: str) -> None:
-    door = world.door(None)
+def test_where_the_day_begins(crm: Crm, who: str, path: str) -> None:
+    client = crm.client(None)
     form = {"username": who, "password": "correct horse 9"}
-    assert door.form("/login/", form).location.endswith(path)
-    assert world.door(who).screen("/login/").location.endswith(path)
+    assert client.form("/login/", form).location.endswith(path)
+    assert crm.client(who).screen("/login/").location.endswith(path)
 
 
 # --- the monthly summary
@@ -288,11 +288,11 @@ SUMMARY = (
 )
 
 
-def _october_and_november(world: World) -> None:
-    world.session.get(User, world.people["ben"].id).first_name = "=Ben"
-    world.session.commit()
+def _october_and_november(crm: Crm) -> None:
+    crm.session.get(User, crm.people["ben"].id).first_name = "=Ben"
+    crm.session.commit()
     # 18:29 UTC on 31 October is still October in India, 18:31 is November.
-    make, last = world.make, datetime(2026, 10, 31, 18, 29, tzinfo=UTC)
+    make, last = crm.make, datetime(2026, 10, 31, 18, 29, tzinfo=UTC)
     make.call("ana", started_on=last, duration_seconds=3723)
     make.call(
         "ana",
@@ -305,24 +305,24 @@ def _october_and_november(world: World) -> None:
     make.call("ben", started_on=last + timedelta(days=3), **missed)
 
 
-def test_the_monthly_summary_byte_by_byte(world: World) -> None:
-    _october_and_november(world)
+def test_the_monthly_summary_byte_by_byte(crm: Crm) -> None:
+    _october_and_november(crm)
     address = "/dashboard/calls/monthly.{}?from=2026-10-01&to=2026-11-30"
-    answer = world.door("root").screen(address.format("csv"))
+    answer = crm.client("root").screen(address.format("csv"))
     assert answer.data == SUMMARY.encode()
     assert answer.headers["Content-Disposition"] == "attachment; filename=Call_Log_Monthly_Summary.csv"
-    sheet = load_workbook(io.BytesIO(world.door("root").screen(address.format("xlsx")).data)).active
+    sheet = load_workbook(io.BytesIO(crm.client("root").screen(address.format("xlsx")).data)).active
     cells = [[cell for cell in row if cell is not None] for row in sheet.iter_rows(values_only=True)]
     assert cells[2] == ["Ana Shah", 0, "0s", 1, "1h 2m 3s", 1, "1h 2m 3s"]
     lines = SUMMARY.removeprefix("\ufeff").split("\r\n")
     assert [",".join(map(str, row)) for row in cells] == lines[: len(cells)]
 
 
-def test_the_monthly_summary_holds_only_calls_within_reach(world: World) -> None:
-    _october_and_november(world)
+def test_the_monthly_summary_holds_only_calls_within_reach(crm: Crm) -> None:
+    _october_and_november(crm)
     address = "/dashboard/calls/monthly.csv?from=2026-10-01&to=2026-11-30"
-    answer = world.door("mia").screen(address)
+    answer = crm.client("mia").screen(address)
     assert b"Ana Shah" in answer.data and b"Ben" not in answer.data
-    (entry,) = world.rows(select(AuditEntry).where(AuditEntry.event == "export"))
-    assert (entry.user_id, entry.payload["rows"]) == (world.people["mia"].id, 10)
-    assert world.door("ana").screen(address).status_code == 403  # whose role may not export
+    (entry,) = crm.rows(select(AuditEntry).where(AuditEntry.event == "export"))
+    assert (entry.user_id, entry.payload["rows"]) == (crm.people["mia"].id, 10)
+    assert crm.client("ana").screen(address).status_code == 403  # whose role may not export

@@ -24,7 +24,7 @@ from app.web.core.lookups import load_lookups
 from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import CATALOG
 from app.web.records.figure_filter import scope_of
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 ROLES = ("root", "rhea", "mia", "ana", "cleo")
 #: The same clocks under two names: under the second, no roll-up is taken.
@@ -44,11 +44,11 @@ def filled(session: Session, days: int = 400) -> list[int]:
 
 
 class Phones:
-    """Makes, changes and deletes calls by chance, through every door."""
+    """Makes, changes and deletes calls by chance, through every endpoint."""
 
-    def __init__(self, world: World, seed: int) -> None:
-        self.world, self.chance = world, random.Random(seed)
-        self.people = [world.people[name].id for name in ("ana", "ben", "mia", "cleo", "rhea")]
+    def __init__(self, crm: Crm, seed: int) -> None:
+        self.crm, self.chance = crm, random.Random(seed)
+        self.people = [crm.people[name].id for name in ("ana", "ben", "mia", "cleo", "rhea")]
 
     def moment(self) -> datetime:
         seconds = self.chance.randrange(int((NOW - datetime(2026, 10, 25, tzinfo=UTC)).total_seconds()))
@@ -131,17 +131,17 @@ STEPS: tuple[Callable[[Phones, Session], None], ...] = (
 )
 
 
-def viewer_of(world: World, session: Session, name: str, zone: ZoneInfo) -> Viewer:
-    with world.app.app_context(), access.as_system(session):
-        person = access.load_person(session, world.people[name].id, NOW)
+def viewer_of(crm: Crm, session: Session, name: str, zone: ZoneInfo) -> Viewer:
+    with crm.app.app_context(), access.as_system(session):
+        person = access.load_person(session, crm.people[name].id, NOW)
         lookups = load_lookups(session, 0, str(zone))
     return Viewer(person, lookups, zone, NOW)
 
 
-def measured(world: World, name: str, zone: ZoneInfo, people: frozenset[int] | None) -> Any:
+def measured(crm: Crm, name: str, zone: ZoneInfo, people: frozenset[int] | None) -> Any:
     """All figures of calls that this person sees, once for a month and once for a week."""
-    with world.as_person(name) as session:
-        viewer = viewer_of(world, session, name, zone)
+    with crm.as_person(name) as session:
+        viewer = viewer_of(crm, session, name, zone)
         widgets = widget_data.visible_widgets(WIDGETS, WIDGETS, viewer)
         found = []
         for first in (FIRST, date(2026, 11, 20)):
@@ -156,20 +156,20 @@ def measured(world: World, name: str, zone: ZoneInfo, people: frozenset[int] | N
         return found
 
 
-def assert_equal(world: World, names: tuple[str, ...] = ROLES) -> None:
+def assert_equal(crm: Crm, names: tuple[str, ...] = ROLES) -> None:
     for name in names:
-        with world.as_person(name) as session:
-            reach = viewer_of(world, session, name, ROLLED).person.reach("Dashboard")
-        for people in {reach, frozenset({world.people["ana"].id})}:
-            assert measured(world, name, ROLLED, people) == measured(world, name, RAW, people), (name, people)
+        with crm.as_person(name) as session:
+            reach = viewer_of(crm, session, name, ROLLED).person.reach("Dashboard")
+        for people in {reach, frozenset({crm.people["ana"].id})}:
+            assert measured(crm, name, ROLLED, people) == measured(crm, name, RAW, people), (name, people)
 
 
-def test_roll_ups_say_what_the_calls_say_whatever_happens_to_them(world: World) -> None:
-    phones, session = Phones(world, seed=1), world.session
+def test_roll_ups_say_what_the_calls_say_whatever_happens_to_them(crm: Crm) -> None:
+    phones, session = Phones(crm, seed=1), crm.session
     session.execute(insert(CallLog.__table__), [phones.values() for _n in range(120)])
     session.commit()
     filled(session, 9)
-    assert_equal(world, ("root",))  # some days are
+    assert_equal(crm, ("root",))  # some days are
     filled(session)
     state = session.get_one(RollupState, 1)
     assert call_rollups.date_of(state.filled_until or 0) == LAST - timedelta(days=1)
@@ -177,21 +177,21 @@ def test_roll_ups_say_what_the_calls_say_whatever_happens_to_them(world: World) 
         step(phones, session)
         session.commit()
         if n % 5 == 4:
-            assert_equal(world, (phones.chance.choice(("root", "mia")),))
+            assert_equal(crm, (phones.chance.choice(("root", "mia")),))
             filled(session, 3)  # the job is cut off
-    assert_equal(world, ("root",))
+    assert_equal(crm, ("root",))
     while filled(session):
         pass
-    assert_equal(world)
+    assert_equal(crm)
     assert session.scalar(select(func.count(RollupMark.id))) == 0
     days = call_rollup_fill.filled_days(session, ROLLED)
     assert not any(call_rollup_fill.differing(session, day, ROLLED) for day in days)
 
 
-def test_all_figures_of_calls_that_add_up_are_served(world: World) -> None:
-    filled(world.session)
-    with world.as_person("root") as session:
-        viewer = viewer_of(world, session, "root", ROLLED)
+def test_all_figures_of_calls_that_add_up_are_served(crm: Crm) -> None:
+    filled(crm.session)
+    with crm.as_person("root") as session:
+        viewer = viewer_of(crm, session, "root", ROLLED)
         scope = widget_data._with_rollups(session, WIDGETS, scope_of(Period(FIRST, LAST, ROLLED), viewer, None), viewer)
         assert scope.rolled is not None
         names = [name for name, each in FIGURES.items() if each.record is CallLog and name not in BY_NUMBER]
@@ -199,10 +199,10 @@ def test_all_figures_of_calls_that_add_up_are_served(world: World) -> None:
         assert len(call_rollup_counts.by_period(session, names, scope, True)) == len(names) >= 8
 
 
-def test_a_change_marks_its_day_in_its_own_transaction(world: World) -> None:
-    session, day = world.session, datetime(2026, 11, 10, 9, 7, tzinfo=UTC)
+def test_a_change_marks_its_day_in_its_own_transaction(crm: Crm) -> None:
+    session, day = crm.session, datetime(2026, 11, 10, 9, 7, tzinfo=UTC)
     call = calls.create(
-        session, {"direction": "Outgoing", "status": "Completed", "started_on": day}, Stamp(world.people["ana"].id, NOW)
+        session, {"direction": "Outgoing", "status": "Completed", "started_on": day}, Stamp(crm.people["ana"].id, NOW)
     )
     session.flush()
     assert session.scalars(select(RollupMark.moment)).all() == []
@@ -220,14 +220,14 @@ def test_a_change_marks_its_day_in_its_own_transaction(world: World) -> None:
 
 
 @pytest.fixture
-def rolled(world: World) -> Iterator[World]:
+def rolled(crm: Crm) -> Iterator[Crm]:
     """Forty days of calls, filled."""
-    world.session.execute(insert(CallLog.__table__), [Phones(world, n).values() for n in range(60)])
-    world.session.commit()
-    yield world
+    crm.session.execute(insert(CallLog.__table__), [Phones(crm, n).values() for n in range(60)])
+    crm.session.commit()
+    yield crm
 
 
-def test_the_commands_rebuild_and_check(rolled: World) -> None:
+def test_the_commands_rebuild_and_check(rolled: Crm) -> None:
     run = rolled.app.test_cli_runner().invoke
     built = run(args=["rollup", "rebuild"])
     assert (built.exit_code, "Counting all days anew." in built.output) == (0, True), built.output

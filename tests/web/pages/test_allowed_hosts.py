@@ -111,7 +111,7 @@ def test_a_referrer_leads_nowhere_else(browser, url: str) -> None:
 
 
 @pytest.mark.parametrize("url", EVIL)
-def test_no_door_redirects_to_another_site(app, url: str) -> None:
+def test_no_endpoint_redirects_to_another_site(app, url: str) -> None:
     def leave() -> Any:
         return redirect(request.args["to"])
 
@@ -155,7 +155,7 @@ def test_a_malformed_masked_token_is_refused(ana, sent: str) -> None:
     assert ana.post("/sessions/end-others", data={"csrf_token": sent}).status_code == 400
 
 
-# --- the predecessor's door
+# --- the predecessor's endpoint
 
 LOGIN, LOGOUT = "/api/method/login", "/api/method/logout"
 OTHER_SITE = [

@@ -10,14 +10,14 @@ from jinja2 import DictLoader
 
 from app.web.pages.cached_fragments import placeholder, render_cached
 from app.web.records import composer
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 BAD = '"><script>alert(1)</script>'
 
 
-def test_a_part_is_drawn_once_for_what_it_shows_and_language(world: World, monkeypatch: Any) -> None:
+def test_a_part_is_drawn_once_for_what_it_shows_and_language(crm: Crm, monkeypatch: Any) -> None:
     source = "{{ n }} {{ here }} {{ _('Save') }} {{ csrf() }}"
-    monkeypatch.setattr(world.app.jinja_env, "loader", DictLoader({"drawn_once.html": source}))
+    monkeypatch.setattr(crm.app.jinja_env, "loader", DictLoader({"drawn_once.html": source}))
     asked = []
 
     def part(key: Any, here: str, n: int = 1) -> str:
@@ -27,12 +27,12 @@ def test_a_part_is_drawn_once_for_what_it_shows_and_language(world: World, monke
 
         return render_cached("drawn_once.html", key, values, here=here)
 
-    with world.app.test_request_context("/"):
+    with crm.app.test_request_context("/"):
         first, same, other = part(1, BAD), part(1, "there"), part(2, "there", 2)
         with force_locale("hi"):
             hindi = part(1, "there")
         token = re.search(r'name="csrf_token" value="([^"]+)"', first)
-    with world.app.test_request_context("/"):
+    with crm.app.test_request_context("/"):
         later = part(1, "there")
     assert asked == [1, 2, 1]
     assert "<script" not in first and "&lt;script&gt;" in first and same.startswith("1 there Save <input")
@@ -40,10 +40,10 @@ def test_a_part_is_drawn_once_for_what_it_shows_and_language(world: World, monke
     assert token is not None and token[1] in same and token[1] not in later
 
 
-def test_each_person_gets_their_own_menu_and_name(world: World) -> None:
-    pages = {name: [world.door(name).screen("/tasks/").text for _ in range(2)] for name in ("ana", "ben", "root")}
+def test_each_person_gets_their_own_menu_and_name(crm: Crm) -> None:
+    pages = {name: [crm.client(name).screen("/tasks/").text for _ in range(2)] for name in ("ana", "ben", "root")}
     for name, (once, again) in pages.items():
-        full_name = world.door(name).screen("/me/").text
+        full_name = crm.client(name).screen("/me/").text
         shown = re.search(r'<p class="menu-head"><strong>([^<]+)</strong>', once)
         assert shown is not None and shown[1] in full_name
         assert _without_tokens(once) == _without_tokens(again)
@@ -54,33 +54,33 @@ def _without_tokens(page: str) -> str:
     return re.sub(r'(csrf_token" value=|csrf-token" content=|data-clocks=)"[^"]+"', "", page)
 
 
-def test_what_a_role_loses_is_gone_from_the_menus_with_the_next_request(world: World) -> None:
-    door = world.door("ana")
-    lead = world.make.lead("ana")
+def test_what_a_role_loses_is_gone_from_the_menus_with_the_next_request(crm: Crm) -> None:
+    client = crm.client("ana")
+    lead = crm.make.lead("ana")
     for _ in range(2):
-        assert 'href="/calls/"' in door.screen("/tasks/").text
-        assert f"/leads/note/{lead.id}" in door.screen(f"/leads/{lead.number}").text
-    world.make.cell("Sales User", "Call Logs", "read", "none")
-    world.make.cell("Sales User", "Notes", "create", "none")
-    assert 'href="/calls/"' not in door.screen("/tasks/").text
-    record = door.screen(f"/leads/{lead.number}").text
+        assert 'href="/calls/"' in client.screen("/tasks/").text
+        assert f"/leads/note/{lead.id}" in client.screen(f"/leads/{lead.number}").text
+    crm.make.cell("Sales User", "Call Logs", "read", "none")
+    crm.make.cell("Sales User", "Notes", "create", "none")
+    assert 'href="/calls/"' not in client.screen("/tasks/").text
+    record = client.screen(f"/leads/{lead.number}").text
     assert "/leads/note/" not in record and f"/tasks/add?lead={lead.id}" in record
 
 
-def test_the_box_of_two_records_differs_only_in_their_addresses(world: World) -> None:
-    leads = [world.make.lead("ana") for _ in range(2)]
+def test_the_box_of_two_records_differs_only_in_their_addresses(crm: Crm) -> None:
+    leads = [crm.make.lead("ana") for _ in range(2)]
     boxes = []
     for lead in leads:
-        page = world.door("ana").screen(f"/leads/{lead.number}").text
+        page = crm.client("ana").screen(f"/leads/{lead.number}").text
         box = page[page.index('<div class="composer"') : page.index('<div class="feed"')]
         boxes.append(_without_tokens(box).replace(f"/{lead.id}", "/N").replace(f"lead={lead.id}", "lead=N"))
         assert f"lead:{lead.id}" in box and "Note" in box
     assert boxes[0].replace(f"lead:{leads[0].id}", "") == boxes[1].replace(f"lead:{leads[1].id}", "")
 
 
-def test_the_box_escapes_the_name_of_the_person(world: World) -> None:
+def test_the_box_escapes_the_name_of_the_person(crm: Crm) -> None:
     offer = composer._Offer("lead", "/leads", True, True, True, True, True)
     record = {"composer": offer.context(7, (3, BAD)), "composes": "note"}
-    with world.app.test_request_context("/"):
+    with crm.app.test_request_context("/"):
         text = composer.composer_box(record)
     assert "<script" not in text and "&lt;script&gt;" in text and "/leads/note/7" in text

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask, abort
 
 from app.domain.base import Conflict, NotFound, RuleBroken
-from tests.app_fixtures import Door, World
+from tests.app_fixtures import Crm, UserClient
 from tests.web.invalid_input import spare_app
 
 SECRET = "the stack knows SELECT password"
@@ -38,8 +38,8 @@ def app(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fla
 
 
 @pytest.fixture(scope="module")
-def door(app: Flask) -> Door:
-    """Root's doors, with views that break in every way behind them."""
+def client(app: Flask) -> UserClient:
+    """Root's endpoints, with views that break in every way behind them."""
     wrong = {
         "bug": Broken(SECRET),
         "busy": Conflict("This record has changed."),
@@ -51,7 +51,7 @@ def door(app: Flask) -> Door:
         app.add_url_rule(f"/api/try/{name}", f"rest_{name}", _raising(error))
     app.add_url_rule("/try/status/<int:status>", "page_status", lambda status: abort(status))
     app.add_url_rule("/api/try/status/<int:status>", "rest_status", lambda status: abort(status))
-    return World(app).door("root")
+    return Crm(app).client("root")
 
 
 def assert_friendly(answer: Any, status: int) -> str:
@@ -65,31 +65,31 @@ def assert_friendly(answer: Any, status: int) -> str:
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_every_status_has_a_page_with_a_way_back(door: Door, status: int) -> None:
-    html = assert_friendly(door.screen(f"/try/status/{status}"), status)
+def test_every_status_has_a_page_with_a_way_back(client: UserClient, status: int) -> None:
+    html = assert_friendly(client.screen(f"/try/status/{status}"), status)
     assert re.search(r"<p>[^<]{10,}[.!]</p>", html)
 
 
 @pytest.mark.parametrize("status", STATUSES)
-def test_every_status_is_json_on_the_api(door: Door, status: int) -> None:
-    answer = door.rest("GET", f"/api/try/status/{status}")
+def test_every_status_is_json_on_the_api(client: UserClient, status: int) -> None:
+    answer = client.rest("GET", f"/api/try/status/{status}")
     assert (answer.status_code, answer.mimetype) == (status, "application/json")
     assert answer.json["message"].endswith(".") and answer.json["errors"] == {}
 
 
 @pytest.mark.parametrize("name, status", [("busy", 409), ("gone", 404), ("rule", 422)])
-def test_what_the_trade_refuses_keeps_its_sentence(door: Door, name: str, status: int) -> None:
-    page, told = door.screen(f"/try/{name}"), door.rest("GET", f"/api/try/{name}")
+def test_what_the_trade_refuses_keeps_its_sentence(client: UserClient, name: str, status: int) -> None:
+    page, told = client.screen(f"/try/{name}"), client.rest("GET", f"/api/try/{name}")
     assert told.status_code == status and told.json["message"] in assert_friendly(page, status)
 
 
-def test_a_rule_names_its_field(door: Door) -> None:
-    assert door.rest("GET", "/api/try/rule").json["errors"] == {"mobile": ["A rule of the trade."]}
+def test_a_rule_names_its_field(client: UserClient) -> None:
+    assert client.rest("GET", "/api/try/rule").json["errors"] == {"mobile": ["A rule of the trade."]}
 
 
-def test_a_bug_shows_a_reference_and_no_stack(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_shows_a_reference_and_no_stack(client: UserClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "crm.errors"):
-        html = assert_friendly(door.screen("/try/bug"), 500)
+        html = assert_friendly(client.screen("/try/bug"), 500)
     (line,) = [record for record in caplog.records if record.name == "crm.errors"]
     reference = re.search(r"Reference: (\w+)", html)
     assert reference and reference[1] in line.getMessage() and "GET /try/bug" in line.getMessage()
@@ -97,42 +97,42 @@ def test_a_bug_shows_a_reference_and_no_stack(door: Door, caplog: pytest.LogCapt
     assert SECRET not in html and "Broken" not in html
 
 
-def test_a_bug_on_the_api_shows_a_reference_and_no_stack(door: Door, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_on_the_api_shows_a_reference_and_no_stack(client: UserClient, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "crm.errors"):
-        answer = door.rest("GET", "/api/try/bug")
+        answer = client.rest("GET", "/api/try/bug")
     assert answer.status_code == 500 and answer.mimetype == "application/json"
     assert answer.json["reference"] in caplog.text and SECRET not in answer.text
     assert answer.json["message"].endswith(".")
 
 
 def test_a_stranger_sees_a_page_too(app: Flask) -> None:
-    answer = World(app).door(None).screen("/nowhere")
+    answer = Crm(app).client(None).screen("/nowhere")
     assert_friendly(answer, 404)
 
 
-def test_real_addresses(door: Door) -> None:
-    assert_friendly(door.screen("/leads/CRM-LEAD-1999-00001"), 404)
-    assert_friendly(door.screen("/healthz/nothing"), 404)
-    assert_friendly(door.form("/healthz"), 405)
-    assert_friendly(door.browser.post("/leads/add", data={"first_name": "Eve"}), 400)
-    answer = door.rest("PATCH", "lead/1")
+def test_real_addresses(client: UserClient) -> None:
+    assert_friendly(client.screen("/leads/CRM-LEAD-1999-00001"), 404)
+    assert_friendly(client.screen("/healthz/nothing"), 404)
+    assert_friendly(client.form("/healthz"), 405)
+    assert_friendly(client.browser.post("/leads/add", data={"first_name": "Eve"}), 400)
+    answer = client.rest("PATCH", "lead/1")
     assert answer.status_code == 405 and set(answer.headers["Allow"].split(", ")) >= {"GET", "PUT", "DELETE"}
 
 
 def test_somebody_without_the_right(app: Flask) -> None:
-    cleo = World(app).door("cleo")
+    cleo = Crm(app).client("cleo")
     answer = cleo.rest("GET", "lead/")
     assert answer.status_code == 403 and answer.json["message"].endswith(".")
 
 
-def test_too_much_at_once(door: Door) -> None:
-    assert_friendly(door.form("/leads/add", {"description": "x" * 13_000_000}), 413)
-    answer = door.rest("POST", "lead/", data=b"x" * 13_000_000, content_type="application/json")
+def test_too_much_at_once(client: UserClient) -> None:
+    assert_friendly(client.form("/leads/add", {"description": "x" * 13_000_000}), 413)
+    answer = client.rest("POST", "lead/", data=b"x" * 13_000_000, content_type="application/json")
     assert answer.status_code == 413 and answer.json["message"].endswith(".")
 
 
 def test_too_many_tries(app: Flask) -> None:
-    stranger = World(app).door(None)
+    stranger = Crm(app).client(None)
     sent = {"username": "ana", "password": "wrong"}
     pages = [stranger.form("/login/", sent) for _turn in range(25)]
     assert pages[-1].status_code == 429 and int(pages[-1].headers["Retry-After"]) > 0

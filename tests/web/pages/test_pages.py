@@ -8,15 +8,15 @@ from typing import Any
 import pytest
 
 from app.models import JobRun
-from tests.app_fixtures import NOW, World
+from tests.app_fixtures import NOW, Crm
 
 
 @pytest.mark.parametrize(
     "typed", ["Zarina", "zari", "98200 77001", "+919820077001", "09820077001", "zarina@mail.example"]
 )
-def test_a_lead_is_found_by_name_telephone_and_e_mail(world: World, typed: str) -> None:
-    world.make.lead("ana", first_name="Zarina", mobile="9820077001", email="zarina@mail.example")
-    assert "Zarina" in world.door("ana").screen("/search?q=" + typed.replace("+", "%2B")).text
+def test_a_lead_is_found_by_name_telephone_and_e_mail(crm: Crm, typed: str) -> None:
+    crm.make.lead("ana", first_name="Zarina", mobile="9820077001", email="zarina@mail.example")
+    assert "Zarina" in crm.client("ana").screen("/search?q=" + typed.replace("+", "%2B")).text
 
 
 @pytest.mark.parametrize(
@@ -29,117 +29,117 @@ def test_a_lead_is_found_by_name_telephone_and_e_mail(world: World, typed: str) 
         ("Zarina Shah", False),
     ],
 )
-def test_several_words_are_first_and_last_name(world: World, typed: str, is_found: bool) -> None:
-    world.make.lead("ana", first_name="Zarina", last_name="Mistry")
-    world.make.lead("ana", first_name="Anna Maria", last_name="Pinto")
-    page = world.door("ana").screen(f"/search?q={typed}").text
+def test_several_words_are_first_and_last_name(crm: Crm, typed: str, is_found: bool) -> None:
+    crm.make.lead("ana", first_name="Zarina", last_name="Mistry")
+    crm.make.lead("ana", first_name="Anna Maria", last_name="Pinto")
+    page = crm.client("ana").screen(f"/search?q={typed}").text
     assert ("CRM-LEAD" in page) is is_found
 
 
-def test_a_lead_is_found_by_its_number(world: World) -> None:
-    lead = world.make.lead("ana", first_name="Zarina")
+def test_a_lead_is_found_by_its_number(crm: Crm) -> None:
+    lead = crm.make.lead("ana", first_name="Zarina")
     for typed in (lead.number, lead.number.lower(), str(int(lead.number[-5:]))):
-        assert "Zarina" in world.door("ana").screen(f"/search?q={typed}&x=1").text or len(typed) < 2
+        assert "Zarina" in crm.client("ana").screen(f"/search?q={typed}&x=1").text or len(typed) < 2
 
 
 @pytest.mark.parametrize("who", ["ben", "cleo"])
-def test_search_finds_nothing_of_others(world: World, who: str) -> None:
-    world.make.lead("ana", first_name="Zarina", mobile="9820077001")
+def test_search_finds_nothing_of_others(crm: Crm, who: str) -> None:
+    crm.make.lead("ana", first_name="Zarina", mobile="9820077001")
     for typed in ("Zarina", "9820077001"):
-        assert "CRM-LEAD" not in world.door(who).screen(f"/search?q={typed}").text
+        assert "CRM-LEAD" not in crm.client(who).screen(f"/search?q={typed}").text
 
 
 @pytest.mark.parametrize("typed", ["", "x", "%", "%00", "'\"><script>", "a" * 5000, "%ED%A0%80"])
-def test_search_takes_any_rubbish(world: World, typed: str) -> None:
-    answer = world.door("ana").screen(f"/search?q={typed}")
+def test_search_takes_any_rubbish(crm: Crm, typed: str) -> None:
+    answer = crm.client("ana").screen(f"/search?q={typed}")
     assert answer.status_code < 500
     assert "<script>" not in answer.text
 
 
-def test_an_admin_runs_a_job_and_sees_the_run(world: World) -> None:
-    root = world.door("root")
+def test_an_admin_runs_a_job_and_sees_the_run(crm: Crm) -> None:
+    root = crm.client("root")
     assert root.form("/jobs/run/send due reminders").status_code == 302
-    assert world.count(JobRun) == 1
+    assert crm.count(JobRun) == 1
     assert "send due reminders" in root.screen("/jobs/").text
 
 
 @pytest.mark.parametrize("who", ["ana", "mia", "rhea"])
-def test_nobody_else_runs_jobs(world: World, who: str) -> None:
-    assert world.door(who).form("/jobs/run/send due reminders").status_code == 403
-    assert world.count(JobRun) == 0
+def test_nobody_else_runs_jobs(crm: Crm, who: str) -> None:
+    assert crm.client(who).form("/jobs/run/send due reminders").status_code == 403
+    assert crm.count(JobRun) == 0
 
 
-def test_an_unknown_job_is_not_there(world: World) -> None:
-    assert world.door("root").form("/jobs/run/nonsense").status_code == 404
+def test_an_unknown_job_is_not_there(crm: Crm) -> None:
+    assert crm.client("root").form("/jobs/run/nonsense").status_code == 404
 
 
-def test_settings_are_for_those_who_may(world: World) -> None:
-    assert world.door("root").screen("/settings/").status_code == 200
-    assert world.door("ana").screen("/settings/").status_code == 403
+def test_settings_are_for_those_who_may(crm: Crm) -> None:
+    assert crm.client("root").screen("/settings/").status_code == 200
+    assert crm.client("ana").screen("/settings/").status_code == 403
 
 
-def _request(world: World) -> tuple[Any, Any]:
-    lead = world.make.lead("mia")
-    return lead, world.make.request(lead, "ana", who="mia")
+def _request(crm: Crm) -> tuple[Any, Any]:
+    lead = crm.make.lead("mia")
+    return lead, crm.make.request(lead, "ana", who="mia")
 
 
-def test_an_admin_approves_by_the_button(world: World, people: dict[str, Any]) -> None:
-    lead, request = _request(world)
-    world.door("root").form(f"/requests/decide/{request.id}?approve=1")
-    assert world.stored(request)["status"] == "Approved"
-    assert world.stored(lead)["assignee_id"] == people["ana"].id
+def test_an_admin_approves_by_the_button(crm: Crm, people: dict[str, Any]) -> None:
+    lead, request = _request(crm)
+    crm.client("root").form(f"/requests/decide/{request.id}?approve=1")
+    assert crm.stored(request)["status"] == "Approved"
+    assert crm.stored(lead)["assignee_id"] == people["ana"].id
 
 
-def test_rejecting_asks_for_a_reason(world: World) -> None:
-    lead, request = _request(world)
-    before, root = world.stored(lead), world.door("root")
+def test_rejecting_asks_for_a_reason(crm: Crm) -> None:
+    lead, request = _request(crm)
+    before, root = crm.stored(lead), crm.client("root")
     assert "Reason" in root.screen(f"/requests/reject/{request.id}").text
     root.form(f"/requests/decide/{request.id}", {"note": " "})
-    assert world.stored(request)["status"] == "Pending"
+    assert crm.stored(request)["status"] == "Pending"
     root.form(f"/requests/decide/{request.id}", {"note": "She has too many"})
-    assert (world.stored(request)["status"], world.stored(lead)) == ("Rejected", before)
+    assert (crm.stored(request)["status"], crm.stored(lead)) == ("Rejected", before)
 
 
 @pytest.mark.parametrize("who", ["ana", "ben", "cleo", "rhea"])
-def test_others_do_not_decide(world: World, who: str) -> None:
-    lead, request = _request(world)
-    before = world.stored(lead)
-    assert world.door(who).form(f"/requests/decide/{request.id}?approve=1").status_code in (403, 404)
-    assert (world.stored(request)["status"], world.stored(lead)) == ("Pending", before)
+def test_others_do_not_decide(crm: Crm, who: str) -> None:
+    lead, request = _request(crm)
+    before = crm.stored(lead)
+    assert crm.client(who).form(f"/requests/decide/{request.id}?approve=1").status_code in (403, 404)
+    assert (crm.stored(request)["status"], crm.stored(lead)) == ("Pending", before)
 
 
-def test_the_assign_page_says_why_this_person(world: World) -> None:
-    lead = world.make.lead("ana")
-    page = world.door("mia").screen(f"/leads/assign/{lead.id}").text
+def test_the_assign_page_says_why_this_person(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    page = crm.client("mia").screen(f"/leads/assign/{lead.id}").text
     assert "Why this person?" in page and "created" in page
 
 
-def test_a_manager_hands_a_lead_to_the_next_in_turn(world: World, people: dict[str, Any]) -> None:
-    lead = world.make.lead("mia")
-    world.door("mia").form(f"/leads/assign/{lead.id}", {"how": "role", "role": "Sales User"})
-    assert world.stored(lead)["assignee_id"] in (people["ana"].id, people["ben"].id)
+def test_a_manager_hands_a_lead_to_the_next_in_turn(crm: Crm, people: dict[str, Any]) -> None:
+    lead = crm.make.lead("mia")
+    crm.client("mia").form(f"/leads/assign/{lead.id}", {"how": "role", "role": "Sales User"})
+    assert crm.stored(lead)["assignee_id"] in (people["ana"].id, people["ben"].id)
 
 
-def test_a_sales_user_assigns_nobody(world: World) -> None:
-    lead = world.make.lead("ana")
-    before = world.stored(lead)
-    world.door("ana").form(f"/leads/assign/{lead.id}", {"how": "role", "role": "Sales User"})
-    world.door("ana").form(f"/leads/assign/{lead.id}", {"how": "person", "assignee": "ben"})
-    assert world.stored(lead) == before
+def test_a_sales_user_assigns_nobody(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    before = crm.stored(lead)
+    crm.client("ana").form(f"/leads/assign/{lead.id}", {"how": "role", "role": "Sales User"})
+    crm.client("ana").form(f"/leads/assign/{lead.id}", {"how": "person", "assignee": "ben"})
+    assert crm.stored(lead) == before
 
 
-def test_my_day_shows_what_is_overdue_and_lets_me_finish_it(world: World) -> None:
-    lead = world.make.lead("ana", task={})
-    task = world.make.task(lead, "ana", title="Ring him up", due_on=NOW - timedelta(days=400))
-    ana = world.door("ana")
+def test_my_day_shows_what_is_overdue_and_lets_me_finish_it(crm: Crm) -> None:
+    lead = crm.make.lead("ana", task={})
+    task = crm.make.task(lead, "ana", title="Ring him up", due_on=NOW - timedelta(days=400))
+    ana = crm.client("ana")
     assert "Ring him up" in ana.screen("/").text
-    assert "Ring him up" not in world.door("ben").screen("/").text
+    assert "Ring him up" not in crm.client("ben").screen("/").text
     ana.form(f"/tasks/done/{task.id}")
-    assert world.stored(task)["status"] == "Done"
+    assert crm.stored(task)["status"] == "Done"
 
 
-def test_a_page_is_compressed_and_static_files_stay_for_a_year(world: World) -> None:
-    client = world.app.test_client()
+def test_a_page_is_compressed_and_static_files_stay_for_a_year(crm: Crm) -> None:
+    client = crm.app.test_client()
     page = client.get("/login/", headers={"Accept-Encoding": "br"})
     assert page.headers["Content-Encoding"] == "br"
     with client.get("/static/css/crm.css?v=1") as file:

@@ -13,7 +13,7 @@ from werkzeug.datastructures import MultiDict
 from wtforms import Form, StringField
 
 from app.web.pages.submitted_data import SubmittedData
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.web.invalid_input import assert_no_leak, raising_server_errors
 
 PAGES = (
@@ -25,28 +25,28 @@ NAMES = ("label", "name", "username", "email", "password", "conf_password", "fir
 
 
 @pytest.mark.parametrize("path", PAGES)
-def test_a_file_in_place_of_a_text_is_no_value(world: World, path: str) -> None:
-    door = world.door("root")
+def test_a_file_in_place_of_a_text_is_no_value(crm: Crm, path: str) -> None:
+    client = crm.client("root")
     for name in NAMES:
         with raising_server_errors(f"{path} {name}"):
-            answer = door.form(path, {name: (io.BytesIO(b"x"), "x.txt"), "description": "typed before"})
+            answer = client.form(path, {name: (io.BytesIO(b"x"), "x.txt"), "description": "typed before"})
         assert_no_leak(answer, path)
     with raising_server_errors(f"{path} JSON"):
         for body in ("1", '"x"', "[1]", '{"label": 5}', '{"name": ["a"]}'):
-            headers = {"X-CSRFToken": door.token, "Content-Type": "application/json"}
-            assert_no_leak(door.browser.post(path, data=body, headers=headers), path)
+            headers = {"X-CSRFToken": client.token, "Content-Type": "application/json"}
+            assert_no_leak(client.browser.post(path, data=body, headers=headers), path)
 
 
 @pytest.mark.parametrize("name", ["username", "password"])
-def test_a_stranger_who_signs_in_with_a_file_is_told_that_it_is_wrong(world: World, name: str) -> None:
+def test_a_stranger_who_signs_in_with_a_file_is_told_that_it_is_wrong(crm: Crm, name: str) -> None:
     sent: dict[str, Any] = {"username": "ana", "password": "x", name: (io.BytesIO(b"x"), "x.txt")}
     with raising_server_errors("/login/"):
-        answer = world.door(None).form("/login/", sent)
+        answer = crm.client(None).form("/login/", sent)
     assert (answer.status_code, "wrong" in answer.text) == (401, True)
 
 
-def test_a_field_that_takes_files_gets_them(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(world.app.config, "UPLOAD_FOLDER", "/nowhere/")
+def test_a_field_that_takes_files_gets_them(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(crm.app.config, "UPLOAD_FOLDER", "/nowhere/")
 
     class Upload(Form):
         Meta = SubmittedData
@@ -54,7 +54,7 @@ def test_a_field_that_takes_files_gets_them(world: World, monkeypatch: pytest.Mo
         name = StringField("Name")
 
     sent = {"picture": (io.BytesIO(b"x"), "x.png"), "name": (io.BytesIO(b"y"), "y.png"), "more": "text"}
-    with world.app.test_request_context("/", method="POST", data=sent):
+    with crm.app.test_request_context("/", method="POST", data=sent):
         found = SubmittedData().wrap_formdata(Upload(meta={"csrf": False}), _Auto)
         assert found["picture"].filename == "x.png" and "name" not in found and found["more"] == "text"
         given = MultiDict({"name": "a"})

@@ -15,7 +15,7 @@ from app.web.pages.timeline_html import timeline_lines
 from app.web.pages.widgets import avatar, avatar_stack, cell
 from app.web.records.board_card_html import cards_html
 from app.web.records.list_rows import rows_html
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 BAD = '"><script>alert(1)</script>'
 #: Cells that hold a text of somebody else in each of their places.
@@ -45,8 +45,8 @@ CELLS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("value", CELLS, ids=[str(each["kind"]) for each in CELLS])
-def test_a_cell_escapes_every_text(world: World, value: dict[str, Any]) -> None:
-    with world.app.test_request_context("/"):
+def test_a_cell_escapes_every_text(crm: Crm, value: dict[str, Any]) -> None:
+    with crm.app.test_request_context("/"):
         drawn = cell(value)
     assert "&lt;script&gt;" in drawn and "<script" not in drawn and '">&lt;' not in drawn.replace(">&lt;", '>"&lt;')
 
@@ -54,24 +54,24 @@ def test_a_cell_escapes_every_text(world: World, value: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     "value", [None, {}, {"kind": "missing"}, {"kind": "text", "text": ""}, {"kind": "tags"}, {"kind": "flag"}]
 )
-def test_what_is_missing_is_a_dash(world: World, value: Any) -> None:
-    with world.app.test_request_context("/"):
+def test_what_is_missing_is_a_dash(crm: Crm, value: Any) -> None:
+    with crm.app.test_request_context("/"):
         assert cell(value) == '<span class="missing" aria-label="empty">–</span>'
 
 
-def test_a_stack_names_all_and_shows_some(world: World) -> None:
+def test_a_stack_names_all_and_shows_some(crm: Crm) -> None:
     people = [{"full_name": f"Ana {n}", "initials": f"A{n}"} for n in range(5)]
     drawn = avatar_stack(people)
     assert drawn.count("avatar-round") == 4 and "+2" in drawn and drawn.count("Ana 4") == 2
     assert 'class="avatar-round tone-blue"' in avatar("AB") and "tone-slate" in avatar(None)
 
 
-def test_a_row_escapes_what_it_is_called(world: World) -> None:
+def test_a_row_escapes_what_it_is_called(crm: Crm) -> None:
     column = {"name": "name", "kind": "text", "label": BAD, "align": None}
     button = {"label": BAD, "url": BAD, "method": "get"}
     row = {"id": 1, "url": BAD, "title": BAD, "may_edit": True, "edit_url": BAD, "buttons": [button]}
     page = {"columns": [column] * 2, "actions": [1], "rows": [row | {"cells": [CELLS[0] | {"dial": BAD}, CELLS[2]]}]}
-    with world.app.test_request_context("/"):
+    with crm.app.test_request_context("/"):
         drawn = rows_html(page)
     assert "<script" not in drawn and drawn.count("<tr") == 1
 
@@ -91,63 +91,63 @@ ENTRIES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("entry", ENTRIES, ids=range(len(ENTRIES)))
-def test_a_line_of_a_timeline_escapes_every_text(world: World, entry: dict[str, Any]) -> None:
+def test_a_line_of_a_timeline_escapes_every_text(crm: Crm, entry: dict[str, Any]) -> None:
     more = {"id": BAD, "tone": BAD, "actor": ACTOR, "at": MOMENT, "owner": {"url": BAD, "number": BAD}}
-    with world.app.test_request_context("/"):
+    with crm.app.test_request_context("/"):
         drawn = str(timeline_lines([more | entry]))
     assert "&lt;script&gt;" in drawn and "<script" not in drawn and drawn.count('<li class="entry') == 1
 
 
-def test_a_line_without_moment_and_actor_is_of_the_system(world: World) -> None:
-    with world.app.test_request_context("/"):
+def test_a_line_without_moment_and_actor_is_of_the_system(crm: Crm) -> None:
+    with crm.app.test_request_context("/"):
         drawn = str(timeline_lines([{"kind": "system", "headline": "Lead created", "at": {"kind": "missing"}}]))
     assert "The system" in drawn and "<time" not in drawn
 
 
-def test_values_beside_a_record_escape_every_text(world: World) -> None:
+def test_values_beside_a_record_escape_every_text(crm: Crm) -> None:
     field = {"name": BAD, "label": BAD, "help": BAD, "is_editable": True, "cell": CELLS[0] | {"reveal_url": BAD}}
-    with world.app.test_request_context("/"):
+    with crm.app.test_request_context("/"):
         drawn = value_pairs([field, field | {"cell": {"kind": "missing"}}], BAD)
         still = value_pairs([field | {"help": None}], None)
     assert "<script" not in drawn + still and drawn.count("inline-edit") == 2 and drawn.count("data-reveal ") == 1
     assert "inline-edit" not in still and "data-inline" not in still
 
 
-def test_a_card_escapes_every_text(world: World) -> None:
+def test_a_card_escapes_every_text(crm: Crm) -> None:
     people = [CELLS[4] | {"picture": BAD}, CELLS[5]]
     card = {"id": 1, "title": BAD, "number": BAD, "url": BAD, "people": people}
     card["lines"] = [CELLS[0] | {"titled": True, "caption": BAD}]
-    with world.app.test_request_context("/"):
+    with crm.app.test_request_context("/"):
         moved, still = cards_html([card] * 2, BAD, True), cards_html([card], BAD, False)
     assert "<script" not in moved + still and moved.count("data-card-move") == 2 and "data-card-move" not in still
 
 
-def test_words_are_filled_in_per_language_and_only_where_they_are_known(world: World) -> None:
+def test_words_are_filled_in_per_language_and_only_where_they_are_known(crm: Crm) -> None:
     sentence = repr("This page or record doesn't exist.")
     source = f"{{% set word = {sentence} %}}{{{{ _(word) }}}}|{{{{ _({sentence}) }}}}"
-    made: Any = world.app.jinja_env.overlay(loader=DictLoader({"a.html": f"{source}\n   <b>{{{{ page.items }}}}</b>"}))
+    made: Any = crm.app.jinja_env.overlay(loader=DictLoader({"a.html": f"{source}\n   <b>{{{{ page.items }}}}</b>"}))
     texts = {}
     for language in ("en", "hi", "en"):
-        with world.app.test_request_context("/"), force_locale(language):
+        with crm.app.test_request_context("/"), force_locale(language):
             texts[language] = made.get_template("a.html").render(page={"x": 1})
             dynamic, _sep, constant = texts[language].partition("\n")[0].partition("|")
             assert dynamic == constant
     assert texts["en"] != texts["hi"] and "\n<b>" in texts["en"] and "built-in method items" in texts["en"]
 
 
-def test_the_filter_panel_is_fetched_alone_or_as_a_page_and_keeps_the_filters(world: World) -> None:
-    door = world.door("ana")
-    status = world.session.scalars(LeadStatus.__table__.select().with_only_columns(LeadStatus.id)).first()
+def test_the_filter_panel_is_fetched_alone_or_as_a_page_and_keeps_the_filters(crm: Crm) -> None:
+    client = crm.client("ana")
+    status = crm.session.scalars(LeadStatus.__table__.select().with_only_columns(LeadStatus.id)).first()
     chosen = f"_flt_eq_status={status}&q=shah"
-    page = door.screen(f"/leads/?{chosen}").text
+    page = client.screen(f"/leads/?{chosen}").text
     assert "data-filter-row" not in page and f'href="/leads/filters?_flt_eq_status={status}&amp;q=shah"' in page
-    alone = door.screen(f"/leads/filters?{chosen}", headers={"HX-Request": "true"}).text
-    whole = door.screen(f"/leads/filters?{chosen}").text
+    alone = client.screen(f"/leads/filters?{chosen}", headers={"HX-Request": "true"}).text
+    whole = client.screen(f"/leads/filters?{chosen}").text
     for text in (alone, whole):
         assert 'data-filter-row="status"' in text and f'name="_flt_eq_status" value="{status}"' in text
     assert "<html" not in alone and "<h1>" in whole
     # Sent without JavaScript: every field is there, empty but for what was chosen.
     fields = re.findall(r'name="(_flt_[a-z_]+)"', whole)
     sent = "&".join(f"{name}=" for name in dict.fromkeys(fields))
-    assert door.screen(f"/leads/?{sent}&{chosen}").status_code == 200
-    assert door.screen("/leads/filters?_flt_eq_nothing=1").status_code == 400
+    assert client.screen(f"/leads/?{sent}&{chosen}").status_code == 200
+    assert client.screen("/leads/filters?_flt_eq_nothing=1").status_code == 400

@@ -11,7 +11,7 @@ import flask_appbuilder
 import pytest
 from babel.messages.pofile import read_po
 
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.servers import ROOT
 
 #: FAB's texts that read well as they are.
@@ -61,13 +61,13 @@ def test_every_text_of_fab_is_reworded_or_fine() -> None:
         ("/users/add", "What the user can see and do.", "The user role on the application"),
     ],
 )
-def test_settings_speak_to_people(world: World, path: str, said: str, unsaid: str) -> None:
-    page = unescape(world.door("root").screen(path).text)
+def test_settings_speak_to_people(crm: Crm, path: str, said: str, unsaid: str) -> None:
+    page = unescape(crm.client("root").screen(path).text)
     assert said in page and unsaid not in page
 
 
-def test_a_colour_is_stored_as_before(world: World) -> None:
+def test_a_colour_is_stored_as_before(crm: Crm) -> None:
     form = {"label": "Parked", "color": "teal", "meaning": "working", "position": "20", "is_active": "y"}
-    assert world.door("root").form("/settings/lead-statuses/add", form).status_code == 302
-    page = unescape(world.door("root").screen("/settings/lead-statuses/list/").text)
+    assert crm.client("root").form("/settings/lead-statuses/add", form).status_code == 302
+    page = unescape(crm.client("root").screen("/settings/lead-statuses/list/").text)
     assert "Parked" in page and 'tone-teal"' in page

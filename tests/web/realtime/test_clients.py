@@ -17,7 +17,7 @@ import requests
 from app import access, create_app
 from app.extensions import db
 from tests.app_fixtures import PASSWORD, settings_for
-from tests.deployments import House, open_house
+from tests.deployments import Deployment, open_deployment
 from tests.servers import ROOT, program
 
 FOLDER = ROOT / "tests" / "web" / "realtime"
@@ -36,23 +36,23 @@ TRANSPORTS = {"default": {}, "websocket": {"transports": ["websocket"]}, "pollin
 
 
 @pytest.fixture(scope="module", params=[1, 2], ids=["one process", "two processes"])
-def house(request: Any, settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def deployment(request: Any, settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """One server, of one or two processes."""
     folder = tmp_path_factory.mktemp("clients")
     shutil.copytree(settled, folder / "instance")
     access.clear_cache()
     app = create_app(settings_for(folder / "instance"), TESTING=True)
     settings = {"CRM_INSTANCE_DIR": str(folder / "instance"), "CRM_WORKERS": str(request.param)}
-    with open_house(app, folder, 1, **settings) as made:
+    with open_deployment(app, folder, 1, **settings) as made:
         yield made
     with app.app_context():
         db.engine.dispose()
 
 
-def shown(house: House, name: str) -> tuple[dict[str, str], dict[str, str]]:
+def shown(deployment: Deployment, name: str) -> tuple[dict[str, str], dict[str, str]]:
     """These credentials of ben."""
-    url = house.servers[0].url
-    cookies = {"crm": house.world.door("ben").browser.get_cookie("crm").value, "sid": ""}
+    url = deployment.servers[0].url
+    cookies = {"crm": deployment.crm.client("ben").browser.get_cookie("crm").value, "sid": ""}
     if "sid" in name:
         signed_in = requests.post(f"{url}/api/method/login", data={"usr": "ben", "pwd": PASSWORD}, timeout=60)
         cookies["sid"] = signed_in.cookies["sid"]
@@ -96,40 +96,44 @@ def python() -> Iterator[Client]:
 @pytest.mark.parametrize("credentials", CREDENTIALS)
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_javascript_client_connects_and_upgrades(
-    house: House, javascript: Client, package: str, credentials: str
+    deployment: Deployment, javascript: Client, package: str, credentials: str
 ) -> None:
-    headers, auth = shown(house, credentials)
+    headers, auth = shown(deployment, credentials)
     options = {"extraHeaders": headers, "auth": auth, "reconnection": False}
-    events = javascript(package, house.servers[0].url, options)
+    events = javascript(package, deployment.servers[0].url, options)
     assert events[0][0] == "connect" and events[-1] == ["gone", "websocket"], events
 
 
 @pytest.mark.parametrize("transport", TRANSPORTS)
 @pytest.mark.parametrize("package", PACKAGES)
 def test_the_javascript_client_connects_by_either_transport(
-    house: House, javascript: Client, package: str, transport: str
+    deployment: Deployment, javascript: Client, package: str, transport: str
 ) -> None:
     options = {"auth": {"token": KEY}, "reconnection": False, **TRANSPORTS[transport]}
-    events = javascript(package, house.servers[0].url, options)
+    events = javascript(package, deployment.servers[0].url, options)
     assert events[-1] == ["gone", "polling" if transport == "polling" else "websocket"], events
 
 
 @pytest.mark.parametrize("package", PACKAGES)
-def test_the_javascript_client_is_told_why_it_is_refused(house: House, javascript: Client, package: str) -> None:
+def test_the_javascript_client_is_told_why_it_is_refused(
+    deployment: Deployment, javascript: Client, package: str
+) -> None:
     options = {"auth": {"token": "keyben:wrong"}, "reconnection": False}
-    assert javascript(package, house.servers[0].url, options) == [["connect_error", "Please sign in first."]]
+    assert javascript(package, deployment.servers[0].url, options) == [["connect_error", "Please sign in first."]]
 
 
 @pytest.mark.parametrize("transports", [None, ["websocket"], ["polling"]], ids=["default", "websocket", "polling"])
 @pytest.mark.parametrize("credentials", CREDENTIALS)
-def test_python_socketio_connects(house: House, python: Client, credentials: str, transports: list[str] | None) -> None:
-    headers, auth = shown(house, credentials)
-    transport = python(house.servers[0].url, headers, auth, transports)
+def test_python_socketio_connects(
+    deployment: Deployment, python: Client, credentials: str, transports: list[str] | None
+) -> None:
+    headers, auth = shown(deployment, credentials)
+    transport = python(deployment.servers[0].url, headers, auth, transports)
     assert transport == ("polling" if transports == ["polling"] else "websocket")
 
 
-def test_more_sockets_than_a_share_are_refused_with_a_sentence(house: House) -> None:
-    url, key = f"{house.servers[0].url}/socket.io/?EIO=4&transport=polling", {"Authorization": f"token {KEY}"}
+def test_more_sockets_than_a_share_are_refused_with_a_sentence(deployment: Deployment) -> None:
+    url, key = f"{deployment.servers[0].url}/socket.io/?EIO=4&transport=polling", {"Authorization": f"token {KEY}"}
     answers = [requests.get(url, headers=key, timeout=60) for _ in range(40)]
     refused = [each for each in answers if each.status_code != 200]
     assert refused and {each.status_code for each in refused} == {503}

@@ -15,7 +15,7 @@ from wsproto.events import Ping, Pong, TextMessage
 from app import access, create_app
 from app.extensions import db
 from tests.app_fixtures import settings_for
-from tests.deployments import SOON, House, all_end, open_house, watched
+from tests.deployments import SOON, Deployment, all_end, open_deployment, watched
 from tests.servers import eventually
 
 UNEXPECTED_MESSAGES = (
@@ -72,47 +72,47 @@ UNEXPECTED_MESSAGES = (
 
 
 @pytest.fixture(scope="module")
-def house_of_module(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+def deployment_of_module(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """One server on SQLite."""
     folder = tmp_path_factory.mktemp("house")
     shutil.copytree(settled, folder / "instance")
     access.clear_cache()
     app = create_app(settings_for(folder / "instance"), TESTING=True)
-    with open_house(app, folder, 1, CRM_INSTANCE_DIR=str(folder / "instance")) as made:
+    with open_deployment(app, folder, 1, CRM_INSTANCE_DIR=str(folder / "instance")) as made:
         yield made
     with app.app_context():
         db.engine.dispose()
 
 
 @pytest.fixture
-def house(house_of_module: House) -> Iterator[House]:
+def deployment(deployment_of_module: Deployment) -> Iterator[Deployment]:
     """The server, with no socket open; after the test it still accepts 20 sockets and serves pages."""
-    yield house_of_module
-    house_of_module.close()
-    eventually(lambda: has_room_for(house_of_module, 20), "there is no room any more", SOON)
-    assert house_of_module.servers[0].answers()
-    assert "Traceback" not in house_of_module.servers[0].last_words(500)
+    yield deployment_of_module
+    deployment_of_module.close()
+    eventually(lambda: has_room_for(deployment_of_module, 20), "there is no room any more", SOON)
+    assert deployment_of_module.servers[0].answers()
+    assert "Traceback" not in deployment_of_module.servers[0].last_words(500)
 
 
-def has_room_for(house: House, count: int) -> bool:
+def has_room_for(deployment: Deployment, count: int) -> bool:
     """Whether this many pages can watch a record at once."""
-    lead = house.world.make.lead("ana")
+    lead = deployment.crm.make.lead("ana")
     try:
-        clients = [client for who in ("ana", "mia") for client in watched(house, who, lead, each=count // 2)]
+        clients = [client for who in ("ana", "mia") for client in watched(deployment, who, lead, each=count // 2)]
         return all(client.is_open for client in clients)
     except simple_websocket.ConnectionError:
         return False
     finally:
-        house.close()
+        deployment.close()
 
 
-def test_an_unexpected_message_is_ignored_and_holds_no_thread(house: House) -> None:
+def test_an_unexpected_message_is_ignored_and_holds_no_thread(deployment: Deployment) -> None:
     for message in UNEXPECTED_MESSAGES:
-        [client] = house.ears("ben", each=1)
+        [client] = deployment.ears("ben", each=1)
         client.say(message)
         client.emit("watch", {"kind": "lead", "id": 10**6})
         eventually(lambda c=client: bool(c.named("gone")) or not c.is_open, f"{message[:40]!r} stops it", SOON)
-        house.close()
+        deployment.close()
 
 
 def frames(client: Any, frame: Any) -> None:
@@ -136,45 +136,45 @@ def frames(client: Any, frame: Any) -> None:
     ],
     ids=["watches", "toasts", "edits", "huge", "greetings", "pings", "pongs", "fragments"],
 )
-def test_a_client_that_exceeds_the_rate_is_disconnected(house: House, send: Any) -> None:
+def test_a_client_that_exceeds_the_rate_is_disconnected(deployment: Deployment, send: Any) -> None:
     """Twelve of them: if every second one held a thread, there would be no room for twenty others."""
     for _ in range(3):
-        clients = house.ears(house.somebody(), each=4)
+        clients = deployment.ears(deployment.somebody(), each=4)
         for client in clients:
             send(client)
         all_end(clients)
 
 
-def test_a_client_without_a_handshake_is_disconnected(house: House) -> None:
-    [leaver] = house.ears("ben", each=1)
+def test_a_client_without_a_handshake_is_disconnected(deployment: Deployment) -> None:
+    [leaver] = deployment.ears("ben", each=1)
     leaver.say("41")
-    all_end([*house.silent("ben", 3), leaver])
+    all_end([*deployment.silent("ben", 3), leaver])
 
 
-def test_more_sockets_than_threads_are_refused_and_pages_are_served(house: House) -> None:
+def test_more_sockets_than_threads_are_refused_and_pages_are_served(deployment: Deployment) -> None:
     # Sockets of the test before may still be closing.
-    eventually(lambda: open_counts(house, "ben", "ana", "mia") == [12, 12, 0], "not 24 of 32 threads", SOON)
-    assert house.servers[0].answers()
+    eventually(lambda: open_counts(deployment, "ben", "ana", "mia") == [12, 12, 0], "not 24 of 32 threads", SOON)
+    assert deployment.servers[0].answers()
 
 
-def test_one_user_takes_at_most_half_of_the_sockets(house: House) -> None:
-    eventually(lambda: open_counts(house, "ben") == [12], "not half of 24", SOON)
-    [client] = house.ears("ana", each=1)
+def test_one_user_takes_at_most_half_of_the_sockets(deployment: Deployment) -> None:
+    eventually(lambda: open_counts(deployment, "ben") == [12], "not half of 24", SOON)
+    [client] = deployment.ears("ana", each=1)
     assert client.is_open
-    house.close()
-    eventually(lambda: open_counts(house, "ben") == [12], "closed sockets are still counted", SOON)
+    deployment.close()
+    eventually(lambda: open_counts(deployment, "ben") == [12], "closed sockets are still counted", SOON)
 
 
-def open_counts(house: House, *people: str) -> list[int]:
+def open_counts(deployment: Deployment, *people: str) -> list[int]:
     """How many sockets each of these people can open, one after the other; they stay open."""
-    house.close()
-    return [open_until_refused(house, who) for who in people]
+    deployment.close()
+    return [open_until_refused(deployment, who) for who in people]
 
 
-def open_until_refused(house: House, who: str) -> int:
+def open_until_refused(deployment: Deployment, who: str) -> int:
     for opened in range(40):
         try:
-            house.silent(who, 1)
+            deployment.silent(who, 1)
         except simple_websocket.ConnectionError:
             return opened
     return 40

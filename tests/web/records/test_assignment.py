@@ -1,4 +1,4 @@
-"""Assigning through the doors: to a person, by turn, several on one ticket; and every refusal changes nothing."""
+"""Assigning through the endpoints: to a person, by turn, several on one ticket; and every refusal changes nothing."""
 
 from __future__ import annotations
 
@@ -13,26 +13,26 @@ from sqlalchemy import select
 from app.domain import assignment
 from app.domain.base import Stamp
 from app.models import Assignment, Notification, Role, Ticket, User
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 
-def given(world: World, who: str, row: Any, **body: Any) -> tuple[int, str]:
-    """Status and sentence of the REST door."""
+def given(crm: Crm, who: str, row: Any, **body: Any) -> tuple[int, str]:
+    """Status and sentence of the REST endpoint."""
     kind = "lead" if row.__tablename__ == "leads" else "ticket"
-    answer = world.door(who).rest("POST", f"{kind}/{row.id}/assign", body)
+    answer = crm.client(who).rest("POST", f"{kind}/{row.id}/assign", body)
     return answer.status_code, answer.get_json().get("message", "")
 
 
-def page_after(world: World, who: str, path: str, data: dict[str, Any]) -> str:
+def page_after(crm: Crm, who: str, path: str, data: dict[str, Any]) -> str:
     """What the page says where the form leads to."""
-    return unescape(world.door(who).form(path, data, follow_redirects=True).text)
+    return unescape(crm.client(who).form(path, data, follow_redirects=True).text)
 
 
-def away(world: World, name: str, **columns: Any) -> None:
-    user = world.session.get_one(User, world.people[name].id)
+def away(crm: Crm, name: str, **columns: Any) -> None:
+    user = crm.session.get_one(User, crm.people[name].id)
     for column, value in columns.items():
         setattr(user, column, value)
-    world.session.commit()
+    crm.session.commit()
 
 
 SOON = datetime.now(UTC) + timedelta(days=3)
@@ -46,14 +46,14 @@ ABSENT = [
 
 
 @pytest.mark.parametrize("columns, sentence", ABSENT)
-def test_nothing_is_given_to_who_is_absent(world: World, columns: dict[str, Any], sentence: str) -> None:
-    lead = world.make.lead("ben")
-    away(world, "ana", **{name: world.people[v].id if v == "ben" else v for name, v in columns.items()})
-    before = world.stored(lead)
-    code, said = given(world, "root", lead, assign_to="ana")
+def test_nothing_is_given_to_who_is_absent(crm: Crm, columns: dict[str, Any], sentence: str) -> None:
+    lead = crm.make.lead("ben")
+    away(crm, "ana", **{name: crm.people[v].id if v == "ben" else v for name, v in columns.items()})
+    before = crm.stored(lead)
+    code, said = given(crm, "root", lead, assign_to="ana")
     assert code == 422 and sentence in said
-    page = page_after(world, "root", f"/leads/assign/{lead.id}", {"how": "person", "assignee": world.people["ana"].id})
-    assert sentence in page and world.stored(lead) == before
+    page = page_after(crm, "root", f"/leads/assign/{lead.id}", {"how": "person", "assignee": crm.people["ana"].id})
+    assert sentence in page and crm.stored(lead) == before
 
 
 WRONG = [
@@ -65,85 +65,85 @@ WRONG = [
 
 
 @pytest.mark.parametrize("body, code, sentence", WRONG)
-def test_a_wrong_wish_is_a_sentence(world: World, body: dict[str, Any], code: int, sentence: str) -> None:
-    world.session.add(Role(name="Empty"))
-    lead = world.make.lead("ben")
-    before = world.stored(lead)
-    assert given(world, "root", lead, **body)[0] == code and sentence in given(world, "root", lead, **body)[1]
+def test_a_wrong_wish_is_a_sentence(crm: Crm, body: dict[str, Any], code: int, sentence: str) -> None:
+    crm.session.add(Role(name="Empty"))
+    lead = crm.make.lead("ben")
+    before = crm.stored(lead)
+    assert given(crm, "root", lead, **body)[0] == code and sentence in given(crm, "root", lead, **body)[1]
     how = "role" if "assign_to_role" in body else "person"
     form = {"how": how, "assignee": body.get("assign_to", ""), "role": body.get("assign_to_role", "")}
-    assert sentence in page_after(world, "root", f"/leads/assign/{lead.id}", form)
-    assert world.stored(lead) == before
+    assert sentence in page_after(crm, "root", f"/leads/assign/{lead.id}", form)
+    assert crm.stored(lead) == before
 
 
 @pytest.mark.parametrize("who", ["root", "ana"])
-def test_a_vanished_record_is_not_there(world: World, who: str) -> None:
-    assert world.door(who).rest("POST", "lead/99999/assign", {"assign_to": "ana"}).status_code in (403, 404)
+def test_a_vanished_record_is_not_there(crm: Crm, who: str) -> None:
+    assert crm.client(who).rest("POST", "lead/99999/assign", {"assign_to": "ana"}).status_code in (403, 404)
     for way in ("assign", "why"):
-        assert world.door(who).screen(f"/leads/{way}/99999").status_code == 404
-    assert world.door(who).form("/leads/assign/99999", {"how": "person", "assignee": "1"}).status_code == 404
+        assert crm.client(who).screen(f"/leads/{way}/99999").status_code == 404
+    assert crm.client(who).form("/leads/assign/99999", {"how": "person", "assignee": "1"}).status_code == 404
 
 
-def test_who_has_it_already_keeps_it(world: World) -> None:
-    lead = world.make.lead("ana")
-    before = world.stored(lead)
-    assert given(world, "root", lead, assign_to="ana")[0] == 200
-    form = {"how": "person", "assignee": world.people["ana"].id}
-    assert "Ana Shah is already assigned." in page_after(world, "root", f"/leads/assign/{lead.id}", form)
-    assert world.stored(lead) == before and world.count(Notification, Notification.kind == "assigned") == 0
+def test_who_has_it_already_keeps_it(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    before = crm.stored(lead)
+    assert given(crm, "root", lead, assign_to="ana")[0] == 200
+    form = {"how": "person", "assignee": crm.people["ana"].id}
+    assert "Ana Shah is already assigned." in page_after(crm, "root", f"/leads/assign/{lead.id}", form)
+    assert crm.stored(lead) == before and crm.count(Notification, Notification.kind == "assigned") == 0
 
 
-def test_a_manager_takes_a_lead_of_the_team_himself(world: World) -> None:
-    lead = world.make.lead("ana")
-    assert given(world, "mia", lead, assign_to="mia")[0] == 200
-    assert world.stored(lead)["assignee_id"] == world.people["mia"].id
+def test_a_manager_takes_a_lead_of_the_team_himself(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    assert given(crm, "mia", lead, assign_to="mia")[0] == 200
+    assert crm.stored(lead)["assignee_id"] == crm.people["mia"].id
 
 
-def test_many_are_given_by_turn(world: World) -> None:
-    leads = [world.make.lead("mia") for _ in range(4)]
+def test_many_are_given_by_turn(crm: Crm) -> None:
+    leads = [crm.make.lead("mia") for _ in range(4)]
     form = {"action": "turn", "role": "Sales User", "rowid": [lead.id for lead in leads]}
-    page = page_after(world, "root", "/leads/action_post", form)
-    people = sorted(world.stored(lead)["assignee_id"] for lead in leads)
-    assert people == sorted([world.people["ana"].id, world.people["ben"].id] * 2)
+    page = page_after(crm, "root", "/leads/action_post", form)
+    people = sorted(crm.stored(lead)["assignee_id"] for lead in leads)
+    assert people == sorted([crm.people["ana"].id, crm.people["ben"].id] * 2)
     assert "Ana Shah 2, Ben Shah 2" in page or "Ben Shah 2, Ana Shah 2" in page
 
 
-def test_why_this_person_is_told_to_everybody_who_sees_it(world: World) -> None:
-    away(world, "ana", leave_from=SOON - timedelta(days=4), leave_to=SOON)
-    lead = world.make.lead("mia")
-    assert given(world, "root", lead, assign_to_role="Sales User")[0] == 200
-    page = unescape(world.door("ben").screen(f"/leads/why/{lead.id}").text)
+def test_why_this_person_is_told_to_everybody_who_sees_it(crm: Crm) -> None:
+    away(crm, "ana", leave_from=SOON - timedelta(days=4), leave_to=SOON)
+    lead = crm.make.lead("mia")
+    assert given(crm, "root", lead, assign_to_role="Sales User")[0] == 200
+    page = unescape(crm.client("ben").screen(f"/leads/why/{lead.id}").text)
     assert "It was Ben Shah's turn (Sales User)." in page
     last_day = SOON.astimezone(ZoneInfo("Asia/Kolkata"))
     assert f"Skipped: Ana Shah (on leave until {last_day:%-d %b}" in page
-    assert f"/leads/why/{lead.id}" in world.door("ben").screen(f"/leads/{lead.number}").text
-    assert world.door("cleo").screen(f"/leads/why/{lead.id}").status_code in (403, 404)
+    assert f"/leads/why/{lead.id}" in crm.client("ben").screen(f"/leads/{lead.number}").text
+    assert crm.client("cleo").screen(f"/leads/why/{lead.id}").status_code in (403, 404)
 
 
 # --- several on one ticket
 
 
-def test_a_colleague_is_added_and_released_over_rest(world: World) -> None:
-    row, dev = world.make.ticket("cleo"), world.make.user("dev", "Support User", "sam")
-    sam, path = world.door("sam"), f"ticket/{row.id}/assignees"
-    assert not world.door("dev").sees(row)
+def test_a_colleague_is_added_and_released_over_rest(crm: Crm) -> None:
+    row, dev = crm.make.ticket("cleo"), crm.make.user("dev", "Support User", "sam")
+    sam, path = crm.client("sam"), f"ticket/{row.id}/assignees"
+    assert not crm.client("dev").sees(row)
     answer = sam.rest("POST", path, {"user": "dev"})
     names = [each["username"] for each in answer.get_json()["result"]["assignees"]]
-    assert (answer.status_code, names) == (201, ["cleo", "dev"]) and world.door("dev").sees(row)
+    assert (answer.status_code, names) == (201, ["cleo", "dev"]) and crm.client("dev").sees(row)
     assert sam.rest("POST", path, {"user": dev.id}).status_code == 200
     assert sam.rest("DELETE", f"{path}/{dev.id}").status_code == 200
-    assert not world.door("dev").sees(row)
+    assert not crm.client("dev").sees(row)
     assert sam.rest("DELETE", f"{path}/{dev.id}").status_code == 404
 
 
-def test_releasing_the_current_one_makes_the_other_current(world: World) -> None:
-    row, dev = world.make.ticket("cleo", owner_id=world.people["sam"].id), world.make.user("dev", "Support User", "sam")
-    world.door("sam").rest("POST", f"ticket/{row.id}/assignees", {"user": "dev"})
-    page = world.door("sam").form(f"/tickets/release/{row.id}/{world.people['cleo'].id}", follow_redirects=True)
-    assert "Released." in page.text and world.stored(row)["assignee_id"] == dev.id
-    assert not world.door("cleo").sees(row)
-    left = world.door("sam").form(f"/tickets/release/{row.id}/{dev.id}", follow_redirects=True)
-    assert "No one else is assigned" in left.text and world.stored(row)["assignee_id"] == dev.id
+def test_releasing_the_current_one_makes_the_other_current(crm: Crm) -> None:
+    row, dev = crm.make.ticket("cleo", owner_id=crm.people["sam"].id), crm.make.user("dev", "Support User", "sam")
+    crm.client("sam").rest("POST", f"ticket/{row.id}/assignees", {"user": "dev"})
+    page = crm.client("sam").form(f"/tickets/release/{row.id}/{crm.people['cleo'].id}", follow_redirects=True)
+    assert "Released." in page.text and crm.stored(row)["assignee_id"] == dev.id
+    assert not crm.client("cleo").sees(row)
+    left = crm.client("sam").form(f"/tickets/release/{row.id}/{dev.id}", follow_redirects=True)
+    assert "No one else is assigned" in left.text and crm.stored(row)["assignee_id"] == dev.id
 
 
 REFUSED = [
@@ -157,44 +157,42 @@ REFUSED = [
 
 
 @pytest.mark.parametrize("who, body, code", REFUSED)
-def test_who_may_not_add_adds_nobody(world: World, who: str, body: dict[str, Any], code: int) -> None:
-    row = world.make.ticket("cleo")
-    before = world.count(Assignment)
-    assert world.door(who).rest("POST", f"ticket/{row.id}/assignees", body).status_code == code
-    form = {"user": world.people[body["user"]].id if body.get("user") in world.people else "x"}
-    world.door(who).form(f"/tickets/join/{row.id}", form)
-    world.door(who).form(f"/tickets/release/{row.id}/{world.people['cleo'].id}")
-    assert world.count(Assignment) == before and world.stored(row)["assignee_id"] == world.people["cleo"].id
+def test_who_may_not_add_adds_nobody(crm: Crm, who: str, body: dict[str, Any], code: int) -> None:
+    row = crm.make.ticket("cleo")
+    before = crm.count(Assignment)
+    assert crm.client(who).rest("POST", f"ticket/{row.id}/assignees", body).status_code == code
+    form = {"user": crm.people[body["user"]].id if body.get("user") in crm.people else "x"}
+    crm.client(who).form(f"/tickets/join/{row.id}", form)
+    crm.client(who).form(f"/tickets/release/{row.id}/{crm.people['cleo'].id}")
+    assert crm.count(Assignment) == before and crm.stored(row)["assignee_id"] == crm.people["cleo"].id
 
 
-def test_the_absent_are_not_added(world: World) -> None:
-    row = world.make.ticket("cleo")
-    world.make.user("dev", "Support User", "sam", available=False)
-    answer = world.door("sam").rest("POST", f"ticket/{row.id}/assignees", {"user": "dev"})
+def test_the_absent_are_not_added(crm: Crm) -> None:
+    row = crm.make.ticket("cleo")
+    crm.make.user("dev", "Support User", "sam", available=False)
+    answer = crm.client("sam").rest("POST", f"ticket/{row.id}/assignees", {"user": "dev"})
     assert answer.status_code == 422 and list(answer.get_json()["errors"]) == ["user"]
 
 
-def test_all_who_have_a_ticket_are_shown(world: World) -> None:
-    row = world.make.ticket("cleo")
-    dev = world.make.user("dev", "Support User", "sam")
-    assignment.add_assignee(
-        world.session, world.session.get_one(Ticket, row.id), dev.id, Stamp(None, datetime.now(UTC))
-    )
-    world.session.commit()
+def test_all_who_have_a_ticket_are_shown(crm: Crm) -> None:
+    row = crm.make.ticket("cleo")
+    dev = crm.make.user("dev", "Support User", "sam")
+    assignment.add_assignee(crm.session, crm.session.get_one(Ticket, row.id), dev.id, Stamp(None, datetime.now(UTC)))
+    crm.session.commit()
     for path in ("/tickets/", f"/tickets/{row.number}", f"/tickets/assign/{row.id}"):
-        page = world.door("sam").screen(path).text
+        page = crm.client("sam").screen(path).text
         assert "Dev Shah" in page and "Cleo Shah" in page, path
-    assert f"/tickets/release/{row.id}/{dev.id}" in world.door("sam").screen(f"/tickets/assign/{row.id}").text
-    assert "release" not in world.door("cleo").screen(f"/tickets/assign/{row.id}").text
+    assert f"/tickets/release/{row.id}/{dev.id}" in crm.client("sam").screen(f"/tickets/assign/{row.id}").text
+    assert "release" not in crm.client("cleo").screen(f"/tickets/assign/{row.id}").text
 
 
 @pytest.mark.parametrize("who, found", [("cleo", True), ("dev", False)])
-def test_a_ticket_list_is_filtered_by_the_current_one(world: World, who: str, found: bool) -> None:
-    world.make.user("dev", "Support User", "sam")
-    row = world.make.ticket("cleo")
-    world.door("sam").rest("POST", f"ticket/{row.id}/assignees", {"user": "dev"})
+def test_a_ticket_list_is_filtered_by_the_current_one(crm: Crm, who: str, found: bool) -> None:
+    crm.make.user("dev", "Support User", "sam")
+    row = crm.make.ticket("cleo")
+    crm.client("sam").rest("POST", f"ticket/{row.id}/assignees", {"user": "dev"})
     filters = [{"col": "assignee", "opr": "eq", "value": who}]
-    ids = world.door("sam").rest("GET", "ticket/", q={"filters": filters}).get_json()["ids"]
+    ids = crm.client("sam").rest("GET", "ticket/", q={"filters": filters}).get_json()["ids"]
     assert ids == ([row.id] if found else [])
-    held = world.rows(select(Assignment.open_key).where(Assignment.ticket_id == row.id))
+    held = crm.rows(select(Assignment.open_key).where(Assignment.ticket_id == row.id))
     assert len(held) == len(set(held)) == 2

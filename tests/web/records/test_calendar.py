@@ -1,4 +1,4 @@
-"""The calendar of tasks: who sees what, moves by the door of the form, what it leaves out, and bad addresses."""
+"""The calendar of tasks: who sees what, moves by the endpoint of the form, what it leaves out, and bad addresses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 
 from app.models import User
 from app.web.records import calendar_items
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 HX = {"HX-Request": "true"}
 #: A Wednesday in the future of every clock that runs these tests, 10:00 in India.
@@ -20,52 +20,52 @@ WEEK = "/tasks/?layout=calendar&from=2032-11-24&span=week"
 DAY = timedelta(days=1)
 
 
-def task(world: World, who: str = "ana", due: datetime | None = DUE, **values: Any) -> Any:
-    return world.make.task(world.make.lead(who, task={}), who, due_on=due, **values)
+def task(crm: Crm, who: str = "ana", due: datetime | None = DUE, **values: Any) -> Any:
+    return crm.make.task(crm.make.lead(who, task={}), who, due_on=due, **values)
 
 
-def items(world: World, who: str, path: str = WEEK) -> list[str]:
-    return re.findall(r'data-item="([^"]+)"', world.door(who).screen(path).text)
+def items(crm: Crm, who: str, path: str = WEEK) -> list[str]:
+    return re.findall(r'data-item="([^"]+)"', crm.client(who).screen(path).text)
 
 
-def move(world: World, who: str, row: Any, **form: Any) -> Any:
-    given = {"version": world.fresh(row).version} | form
-    return world.door(who).form(f"/tasks/calendar/move/{row.id}", given, headers=HX)
+def move(crm: Crm, who: str, row: Any, **form: Any) -> Any:
+    given = {"version": crm.fresh(row).version} | form
+    return crm.client(who).form(f"/tasks/calendar/move/{row.id}", given, headers=HX)
 
 
 @pytest.mark.parametrize("who, seen", [("ana", {"ana"}), ("mia", {"ana"}), ("root", {"ana", "ben", "cleo"})])
-def test_a_calendar_shows_what_the_person_sees(world: World, who: str, seen: set[str]) -> None:
-    made = {name: task(world, name) for name in ("ana", "ben")}
-    made["cleo"] = world.make.task(world.make.ticket("cleo"), "cleo", due_on=DUE)
-    late = task(world, due=DUE + 7 * DAY)
-    found = items(world, who)
+def test_a_calendar_shows_what_the_person_sees(crm: Crm, who: str, seen: set[str]) -> None:
+    made = {name: task(crm, name) for name in ("ana", "ben")}
+    made["cleo"] = crm.make.task(crm.make.ticket("cleo"), "cleo", due_on=DUE)
+    late = task(crm, due=DUE + 7 * DAY)
+    found = items(crm, who)
     assert set(found) == {f"task-{made[name].id}" for name in seen} and f"task-{late.id}" not in found
-    mine = items(world, who, f"{WEEK}&_flt_eq_assignee=@me")
+    mine = items(crm, who, f"{WEEK}&_flt_eq_assignee=@me")
     assert mine == ([f"task-{made[who].id}"] if who in made else [])
 
 
-def test_it_opens_with_ones_own_tasks_and_keeps_the_filters_of_the_list(world: World) -> None:
-    opened = world.door("mia").screen("/tasks/?layout=calendar")
+def test_it_opens_with_ones_own_tasks_and_keeps_the_filters_of_the_list(crm: Crm) -> None:
+    opened = crm.client("mia").screen("/tasks/?layout=calendar")
     assert opened.status_code == 302 and "_flt_eq_assignee=%40me" in opened.location
-    one, _other = task(world, priority="High"), task(world)
-    assert items(world, "mia", f"{WEEK}&_flt_eq_priority=High") == [f"task-{one.id}"]
-    page = unescape(world.door("mia").screen("/tasks/?_flt_eq_priority=High").text)
+    one, _other = task(crm, priority="High"), task(crm)
+    assert items(crm, "mia", f"{WEEK}&_flt_eq_priority=High") == [f"task-{one.id}"]
+    page = unescape(crm.client("mia").screen("/tasks/?_flt_eq_priority=High").text)
     assert "/tasks/?_flt_eq_priority=High&layout=calendar" in page
 
 
-def test_a_follow_up_is_shown_once_and_where_the_person_sees_it(world: World) -> None:
-    alone = world.make.lead("ana", task={}, next_follow_up_on=DUE)
-    worked = world.make.lead("ana", task={}, next_follow_up_on=DUE)
-    row = world.make.task(worked, "ana", due_on=DUE + timedelta(hours=1))
-    foreign = world.make.lead("ben", task={}, next_follow_up_on=DUE)
-    closed = world.make.lead("ana", task={}, next_follow_up_on=DUE, status="Junk")
-    found = items(world, "ana")
+def test_a_follow_up_is_shown_once_and_where_the_person_sees_it(crm: Crm) -> None:
+    alone = crm.make.lead("ana", task={}, next_follow_up_on=DUE)
+    worked = crm.make.lead("ana", task={}, next_follow_up_on=DUE)
+    row = crm.make.task(worked, "ana", due_on=DUE + timedelta(hours=1))
+    foreign = crm.make.lead("ben", task={}, next_follow_up_on=DUE)
+    closed = crm.make.lead("ana", task={}, next_follow_up_on=DUE, status="Junk")
+    found = items(crm, "ana")
     assert set(found) == {f"lead-{alone.id}", f"task-{row.id}"}
-    assert f"lead-{foreign.id}" in items(world, "root") and f"lead-{closed.id}" not in items(world, "root")
-    filtered = world.door("ana").screen(f"{WEEK}&_flt_eq_priority=Low").text
+    assert f"lead-{foreign.id}" in items(crm, "root") and f"lead-{closed.id}" not in items(crm, "root")
+    filtered = crm.client("ana").screen(f"{WEEK}&_flt_eq_priority=Low").text
     assert f"lead-{alone.id}" not in filtered and "Follow-ups of leads are left out" in filtered
-    world.make.cell("Sales User", "Leads", "read", "none")
-    assert items(world, "ana") == [f"task-{row.id}"]
+    crm.make.cell("Sales User", "Leads", "read", "none")
+    assert items(crm, "ana") == [f"task-{row.id}"]
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_a_follow_up_is_shown_once_and_where_the_person_sees_it(world: World) ->
         ({"minutes": "15"}, DUE + timedelta(minutes=15)),
     ],
 )
-def test_a_move_changes_the_due_time_by_the_door_of_the_form(world: World, form: dict[str, str], due: datetime) -> None:
-    row = task(world)
+def test_a_move_changes_the_due_time_by_the_endpoint_of_the_form(crm: Crm, form: dict[str, str], due: datetime) -> None:
+    row = task(crm)
     version = row.version
-    answer = move(world, "ana", row, **form)
+    answer = move(crm, "ana", row, **form)
     assert answer.status_code == 200 and f'data-version="{version + 1}"' in answer.text
-    changed = world.fresh(row)
+    changed = crm.fresh(row)
     assert changed.due_on == due and changed.remind_on is not None
-    assert items(world, "mia", WEEK.replace("2032-11-24", f"{due:%Y-%m-%d}")) == [f"task-{row.id}"]
+    assert items(crm, "mia", WEEK.replace("2032-11-24", f"{due:%Y-%m-%d}")) == [f"task-{row.id}"]
 
 
 @pytest.mark.parametrize(
@@ -99,16 +99,16 @@ def test_a_move_changes_the_due_time_by_the_door_of_the_form(world: World, form:
         ("ana", {"to": "2199-12-31T23:59", "minutes": "x"}, 200),
     ],
 )
-def test_a_refused_move_changes_nothing_and_says_why(world: World, who: str, form: dict[str, str], status: int) -> None:
-    row = task(world)
-    answer = move(world, who, row, **form)
+def test_a_refused_move_changes_nothing_and_says_why(crm: Crm, who: str, form: dict[str, str], status: int) -> None:
+    row = task(crm)
+    answer = move(crm, who, row, **form)
     assert answer.status_code == status
     if status != 200:
-        assert world.fresh(row).due_on == DUE and len(answer.headers["X-Sentence"]) > 20
+        assert crm.fresh(row).due_on == DUE and len(answer.headers["X-Sentence"]) > 20
 
 
-def test_a_task_without_a_due_time_has_no_step(world: World) -> None:
-    assert "no due time" in move(world, "ana", task(world, due=None), days="1").headers["X-Sentence"]
+def test_a_task_without_a_due_time_has_no_step(crm: Crm) -> None:
+    assert "no due time" in move(crm, "ana", task(crm, due=None), days="1").headers["X-Sentence"]
 
 
 @pytest.mark.parametrize(
@@ -121,54 +121,54 @@ def test_a_task_without_a_due_time_has_no_step(world: World) -> None:
         ("layout=calendar&from=0001-01-01", "must be a date such as"),
     ],
 )
-def test_bad_addresses_get_a_sentence(world: World, query: str, told: str) -> None:
-    answer = world.door("ana").screen(f"/tasks/?{query}")
+def test_bad_addresses_get_a_sentence(crm: Crm, query: str, told: str) -> None:
+    answer = crm.client("ana").screen(f"/tasks/?{query}")
     assert answer.status_code == 400 or answer.status_code == 422
     assert told in unescape(answer.text)
-    assert world.door("ana").screen("/leads/?layout=calendar").status_code in (400, 422)
+    assert crm.client("ana").screen("/leads/?layout=calendar").status_code in (400, 422)
 
 
-def test_the_ends_of_time(world: World) -> None:
+def test_the_ends_of_time(crm: Crm) -> None:
     for day in ("1900-01-01", "2199-12-31"):
         for span in ("day", "week", "month"):
-            assert world.door("ana").screen(f"/tasks/?layout=calendar&from={day}&span={span}").status_code == 200
+            assert crm.client("ana").screen(f"/tasks/?layout=calendar&from={day}&span={span}").status_code == 200
 
 
-def test_a_month_shows_four_of_a_day_and_the_way_to_the_others(world: World) -> None:
-    lead = world.make.lead("ana", task={})
+def test_a_month_shows_four_of_a_day_and_the_way_to_the_others(crm: Crm) -> None:
+    lead = crm.make.lead("ana", task={})
     for number in range(6):
-        world.make.task(lead, "ana", due_on=DUE + timedelta(minutes=number))
-    page = unescape(world.door("ana").screen(WEEK.replace("week", "month")).text)
+        crm.make.task(lead, "ana", due_on=DUE + timedelta(minutes=number))
+    page = unescape(crm.client("ana").screen(WEEK.replace("week", "month")).text)
     assert page.count("data-item=") == 4 and "+2 more" in page
     assert "/tasks/?layout=calendar&span=day&from=2032-11-24" in page
-    assert page.count("is-empty") > 27 and len(items(world, "ana", WEEK.replace("week", "day"))) == 6
+    assert page.count("is-empty") > 27 and len(items(crm, "ana", WEEK.replace("week", "day"))) == 6
 
 
-def test_too_many_are_cut_with_a_sentence(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_many_are_cut_with_a_sentence(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(calendar_items.MOST, "week", 2)
-    lead = world.make.lead("ana", task={})
-    rows = [world.make.task(lead, "ana", due_on=DUE + number * DAY) for number in range(3)]
-    page = unescape(world.door("ana").screen(WEEK).text)
+    lead = crm.make.lead("ana", task={})
+    rows = [crm.make.task(lead, "ana", due_on=DUE + number * DAY) for number in range(3)]
+    page = unescape(crm.client("ana").screen(WEEK).text)
     assert "These are the first 2 tasks, up to 25 Nov, 10:00." in page
     assert re.findall(r'data-item="task-(\d+)"', page) == [str(row.id) for row in rows[:2]]
     monkeypatch.setitem(calendar_items.MOST, "month", 2)
-    world.make.lead("ana", task={}, next_follow_up_on=DUE + 3 * DAY)  # not shown: its day's tasks aren't either
-    page = world.door("ana").screen(WEEK.replace("week", "month")).text
+    crm.make.lead("ana", task={}, next_follow_up_on=DUE + 3 * DAY)  # not shown: its day's tasks aren't either
+    page = crm.client("ana").screen(WEEK.replace("week", "month")).text
     assert page.count("Open the day") == 11 and 'data-item="lead' not in page
 
 
-def test_closed_days_are_shaded_and_late_tasks_coloured(world: World) -> None:
-    row = task(world, due=datetime(2026, 1, 6, 4, 30, tzinfo=UTC))
-    page = world.door("ana").screen("/tasks/?layout=calendar&from=2026-01-06&span=day").text
+def test_closed_days_are_shaded_and_late_tasks_coloured(crm: Crm) -> None:
+    row = task(crm, due=datetime(2026, 1, 6, 4, 30, tzinfo=UTC))
+    page = crm.client("ana").screen("/tasks/?layout=calendar&from=2026-01-06&span=day").text
     assert f'class="cal-item is-task is-late can-move" data-item="task-{row.id}"' in page
-    sunday = world.door("ana").screen("/tasks/?layout=calendar&from=2026-01-04&span=day").text
+    sunday = crm.client("ana").screen("/tasks/?layout=calendar&from=2026-01-04&span=day").text
     assert "Office closed" in sunday and "Office closed" not in page and page.count('<td class="is-closed">') > 0
 
 
-def test_days_are_those_of_the_persons_clock(world: World) -> None:
-    row = task(world, due=datetime(2032, 11, 24, 20, 30, tzinfo=UTC))  # the 25th in India, the 24th in Berlin
+def test_days_are_those_of_the_persons_clock(crm: Crm) -> None:
+    row = task(crm, due=datetime(2032, 11, 24, 20, 30, tzinfo=UTC))  # the 25th in India, the 24th in Berlin
     day = "/tasks/?layout=calendar&span=day&from=2032-11-2"
-    assert items(world, "ana", f"{day}5") == [f"task-{row.id}"] and items(world, "ana", f"{day}4") == []
-    world.session.get(User, world.people["ana"].id).time_zone = "Europe/Berlin"
-    world.session.commit()
-    assert items(world, "ana", f"{day}4") == [f"task-{row.id}"]
+    assert items(crm, "ana", f"{day}5") == [f"task-{row.id}"] and items(crm, "ana", f"{day}4") == []
+    crm.session.get(User, crm.people["ana"].id).time_zone = "Europe/Berlin"
+    crm.session.commit()
+    assert items(crm, "ana", f"{day}4") == [f"task-{row.id}"]

@@ -15,27 +15,27 @@ MOBILE, OTHER = "9820012345", "9820054321"
 
 
 @pytest.fixture
-def asha(world: Any, make: Any) -> Any:
+def asha(crm: Any, make: Any) -> Any:
     """Ana's customer with an account, whom Cleo doesn't see."""
     row = make.customer(
         "ana", first_name="Asha Rani", last_name="Patel", mobile=MOBILE, alternative_mobile=OTHER, email="asha@x.in"
     )
     account = {"client_id": "C100", "customer_id": row.id, "created_on": NOW, "changed_on": NOW, "activated_on": NOW}
-    world.session.execute(CustomerAccount.__table__.insert().values(**account))
-    world.session.commit()
+    crm.session.execute(CustomerAccount.__table__.insert().values(**account))
+    crm.session.commit()
     return row
 
 
-def look_up(world: Any, who: str, text: Any) -> Any:
-    return world.door(who).rest("POST", "ticket/callers", {"text": text})
+def look_up(crm: Any, who: str, text: Any) -> Any:
+    return crm.client(who).rest("POST", "ticket/callers", {"text": text})
 
 
 @pytest.mark.parametrize(
     "text",
     [MOBILE, "+91 98200-12345", OTHER, "c100", "Asha", "Asha Rani", "asha rani patel", "Patel", "Asha Rani Pa"],
 )
-def test_a_support_person_finds_any_customer_and_sees_little(world: Any, asha: Any, text: str) -> None:
-    answer = look_up(world, "cleo", text)
+def test_a_support_person_finds_any_customer_and_sees_little(crm: Any, asha: Any, text: str) -> None:
+    answer = look_up(crm, "cleo", text)
     assert answer.get_json()["result"] == [
         {
             "id": asha.id,
@@ -46,101 +46,101 @@ def test_a_support_person_finds_any_customer_and_sees_little(world: Any, asha: A
             "status": "Active",
         }
     ]
-    (entry,) = world.rows(select(AuditEntry).where(AuditEntry.event == "look-up"))
-    assert (entry.about, entry.user_id) == (asha.number, world.people["cleo"].id)
-    (hit,) = world.door("cleo").screen("/tickets/callers", query_string={"q": text}).get_json()["results"]
+    (entry,) = crm.rows(select(AuditEntry).where(AuditEntry.event == "look-up"))
+    assert (entry.about, entry.user_id) == (asha.number, crm.people["cleo"].id)
+    (hit,) = crm.client("cleo").screen("/tickets/callers", query_string={"q": text}).get_json()["results"]
     assert hit["label"] == "Asha Rani Patel" and "2345" in hit["hint"] and MOBILE not in hit["hint"]
-    assert world.door("cleo").rest("GET", f"customer/{asha.id}").status_code == 404
+    assert crm.client("cleo").rest("GET", f"customer/{asha.id}").status_code == 404
 
 
 @pytest.mark.parametrize("text", ["9811111111", "C999", "Nobody", "98200", "atel"])
-def test_nobody_is_found_by_what_is_not_theirs(world: Any, asha: Any, text: str) -> None:
-    assert look_up(world, "cleo", text).get_json()["result"] == []
-    assert world.rows(select(AuditEntry.about).where(AuditEntry.event == "look-up")) == ["nobody"]
+def test_nobody_is_found_by_what_is_not_theirs(crm: Any, asha: Any, text: str) -> None:
+    assert look_up(crm, "cleo", text).get_json()["result"] == []
+    assert crm.rows(select(AuditEntry.about).where(AuditEntry.event == "look-up")) == ["nobody"]
 
 
 @pytest.mark.parametrize("text", ["", "  ", "As", None, "%%", {"a": 1}, ["x"], "\x00", "x" * 101])
-def test_too_little_or_no_text_is_refused(world: Any, asha: Any, text: Any) -> None:
-    assert look_up(world, "cleo", text).status_code == 422
+def test_too_little_or_no_text_is_refused(crm: Any, asha: Any, text: Any) -> None:
+    assert look_up(crm, "cleo", text).status_code == 422
 
 
-def test_only_who_raises_tickets_looks_up(world: Any, asha: Any) -> None:
-    assert look_up(world, "ben", MOBILE).status_code == 403
-    assert look_up(world, "rhea", MOBILE).status_code == 403
-    assert world.door("ben").screen("/tickets/callers?q=Asha").status_code == 403
-    assert look_up(world, "root", MOBILE).status_code == 200
+def test_only_who_raises_tickets_looks_up(crm: Any, asha: Any) -> None:
+    assert look_up(crm, "ben", MOBILE).status_code == 403
+    assert look_up(crm, "rhea", MOBILE).status_code == 403
+    assert crm.client("ben").screen("/tickets/callers?q=Asha").status_code == 403
+    assert look_up(crm, "root", MOBILE).status_code == 200
 
 
 @pytest.mark.parametrize("level, last4", [("last4", "2345"), ("hidden", "")])
-def test_a_masked_number_finds_nobody(world: Any, make: Any, asha: Any, level: str, last4: str) -> None:
+def test_a_masked_number_finds_nobody(crm: Any, make: Any, asha: Any, level: str, last4: str) -> None:
     make.mask("Support User", mobile=level, alternative_mobile=level)
-    assert look_up(world, "cleo", MOBILE).get_json()["result"] == []
-    assert look_up(world, "cleo", OTHER).get_json()["result"] == []
-    assert look_up(world, "cleo", "C100").get_json()["result"][0]["last4"] == last4
+    assert look_up(crm, "cleo", MOBILE).get_json()["result"] == []
+    assert look_up(crm, "cleo", OTHER).get_json()["result"] == []
+    assert look_up(crm, "cleo", "C100").get_json()["result"][0]["last4"] == last4
 
 
-def test_look_ups_are_limited(world: Any, asha: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_look_ups_are_limited(crm: Any, asha: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(caller_lookup, "RATES", (caller_lookup.Rate(3, 86_400),))
-    assert [look_up(world, "cleo", "C100").status_code for _ in range(4)] == [200, 200, 200, 429]
+    assert [look_up(crm, "cleo", "C100").status_code for _ in range(4)] == [200, 200, 200, 429]
     values = {"subjects": ["KYC update"], "customer": "C100"}
-    refused = world.door("cleo").rest("POST", "ticket/", values)
+    refused = crm.client("cleo").rest("POST", "ticket/", values)
     assert refused.status_code == 429 and "Too many look-ups" in refused.text
-    ticket = world.make.ticket("cleo")
-    assert world.door("cleo").rest("PUT", f"ticket/{ticket.id}", {"customer": "C100"}).status_code == 429
-    assert world.door("cleo").form("/tickets/add", values | {"subjects": "1"}).status_code == 429
-    assert world.door("cleo").screen("/tickets/callers?q=Asha").status_code == 429
-    assert look_up(world, "root", "C100").status_code == 200
+    ticket = crm.make.ticket("cleo")
+    assert crm.client("cleo").rest("PUT", f"ticket/{ticket.id}", {"customer": "C100"}).status_code == 429
+    assert crm.client("cleo").form("/tickets/add", values | {"subjects": "1"}).status_code == 429
+    assert crm.client("cleo").screen("/tickets/callers?q=Asha").status_code == 429
+    assert look_up(crm, "root", "C100").status_code == 200
 
 
-def by_rest(world: Any, asha: Any, how: str) -> Any:
-    answer = world.door("cleo").rest("POST", "ticket/", {"subjects": ["KYC update"], "customer": how})
+def by_rest(crm: Any, asha: Any, how: str) -> Any:
+    answer = crm.client("cleo").rest("POST", "ticket/", {"subjects": ["KYC update"], "customer": how})
     assert answer.status_code == 201, answer.text
     return answer.text
 
 
-def by_form(world: Any, asha: Any, how: str) -> Any:
-    answer = world.door("cleo").form("/tickets/add", {"subjects": "1", "customer": how}, follow_redirects=True)
+def by_form(crm: Any, asha: Any, how: str) -> Any:
+    answer = crm.client("cleo").form("/tickets/add", {"subjects": "1", "customer": how}, follow_redirects=True)
     assert answer.status_code == 200, answer.text
     return answer.text
 
 
-def by_typing(world: Any, asha: Any, how: str) -> Any:
-    answer = world.door("cleo").form("/tickets/add", {"subjects": "1", "customer--typed": how}, follow_redirects=True)
+def by_typing(crm: Any, asha: Any, how: str) -> Any:
+    answer = crm.client("cleo").form("/tickets/add", {"subjects": "1", "customer--typed": how}, follow_redirects=True)
     assert answer.status_code == 200, answer.text
     return answer.text
 
 
-def by_old_door(world: Any, asha: Any, how: str) -> Any:
+def by_old_api(crm: Any, asha: Any, how: str) -> Any:
     doc = {"doctype": "CRM Ticket", "ticket_subjects": [{"subject": "KYC update"}], "customer_id": how}
-    answer = world.door("cleo").rest("POST", "/api/method/frappe.client.insert", {"doc": doc})
+    answer = crm.client("cleo").rest("POST", "/api/method/frappe.client.insert", {"doc": doc})
     assert answer.status_code == 200, answer.text
     return answer.text
 
 
-@pytest.mark.parametrize("door", [by_rest, by_form, by_typing, by_old_door])
+@pytest.mark.parametrize("endpoint", [by_rest, by_form, by_typing, by_old_api])
 @pytest.mark.parametrize("how", ["number", "C100", MOBILE, OTHER])
-def test_a_ticket_is_raised_for_the_customer_without_opening_them(world: Any, asha: Any, door: Any, how: str) -> None:
-    shown = door(world, asha, asha.number if how == "number" else how)
-    (ticket,) = world.rows(select(Ticket))
+def test_a_ticket_is_raised_for_the_customer_without_opening_them(crm: Any, asha: Any, endpoint: Any, how: str) -> None:
+    shown = endpoint(crm, asha, asha.number if how == "number" else how)
+    (ticket,) = crm.rows(select(Ticket))
     assert (ticket.customer_id, ticket.opens_customer, ticket.first_name) == (asha.id, False, "Asha Rani")
     assert MOBILE not in shown and "asha@x.in" not in shown
-    assert not world.door("cleo").sees(asha)
-    assert world.door("cleo").rest("PUT", f"customer/{asha.id}", {"email": "evil@x.in"}).status_code in (403, 404)
-    assert "Asha Rani Patel" in world.door("cleo").screen(f"/tickets/show/{ticket.id}").text
-    (link,) = world.door("ana").rest("GET", "customer/links").get_json()["result"]
+    assert not crm.client("cleo").sees(asha)
+    assert crm.client("cleo").rest("PUT", f"customer/{asha.id}", {"email": "evil@x.in"}).status_code in (403, 404)
+    assert "Asha Rani Patel" in crm.client("cleo").screen(f"/tickets/show/{ticket.id}").text
+    (link,) = crm.client("ana").rest("GET", "customer/links").get_json()["result"]
     body = {"link": link["id"], "confirm": True}
-    assert world.door("ana").rest("POST", f"customer/{asha.id}/links", body).status_code == 200
-    assert world.door("cleo").sees(asha) and world.rows(select(CustomerLink.status)) == ["Confirmed"]
+    assert crm.client("ana").rest("POST", f"customer/{asha.id}/links", body).status_code == 200
+    assert crm.client("cleo").sees(asha) and crm.rows(select(CustomerLink.status)) == ["Confirmed"]
 
 
-def test_another_customer_can_be_looked_up_for_a_ticket_that_is_there(world: Any, make: Any, asha: Any) -> None:
+def test_another_customer_can_be_looked_up_for_a_ticket_that_is_there(crm: Any, make: Any, asha: Any) -> None:
     own = make.customer("cleo")
     ticket = make.ticket("cleo", customer_id=own.id)
-    assert world.door("cleo").rest("PUT", f"ticket/{ticket.id}", {"customer": "C100"}).status_code == 200
-    row = world.fresh(ticket)
-    assert (row.customer_id, row.opens_customer) == (asha.id, False) and not world.door("cleo").sees(asha)
-    assert world.door("cleo").rest("PUT", f"ticket/{ticket.id}", {"customer": own.number}).status_code == 200
-    assert world.fresh(ticket).opens_customer and world.rows(select(CustomerLink.status)) == ["Dropped"]
+    assert crm.client("cleo").rest("PUT", f"ticket/{ticket.id}", {"customer": "C100"}).status_code == 200
+    row = crm.fresh(ticket)
+    assert (row.customer_id, row.opens_customer) == (asha.id, False) and not crm.client("cleo").sees(asha)
+    assert crm.client("cleo").rest("PUT", f"ticket/{ticket.id}", {"customer": own.number}).status_code == 200
+    assert crm.fresh(ticket).opens_customer and crm.rows(select(CustomerLink.status)) == ["Dropped"]
 
 
 @pytest.mark.parametrize("name", ["customer", "customer--typed"])
@@ -149,13 +149,13 @@ def test_another_customer_can_be_looked_up_for_a_ticket_that_is_there(world: Any
     [("9811111111", "There is no such record"), ("Patel", "Several customers match"), ("77", "no such")],
 )
 def test_what_finds_nobody_or_several_comes_back(
-    world: Any, make: Any, asha: Any, name: str, typed: str, sentence: str
+    crm: Any, make: Any, asha: Any, name: str, typed: str, sentence: str
 ) -> None:
     make.customer("ana", first_name="Usha", last_name="Patel")
-    answer = world.door("cleo").form("/tickets/add", {"subjects": "1", name: typed, "description": "Said so"})
+    answer = crm.client("cleo").form("/tickets/add", {"subjects": "1", name: typed, "description": "Said so"})
     assert answer.status_code == 422 and sentence in answer.text
     assert f'<option value="{typed}" selected>{typed}</option>' in answer.text and "Said so" in answer.text
-    assert world.count(Ticket) == 0
+    assert crm.count(Ticket) == 0
 
 
 @pytest.mark.parametrize(
@@ -170,48 +170,48 @@ def test_what_finds_nobody_or_several_comes_back(
         ("/calls/add", "customer", {"direction": "Outgoing", "status": "Completed"}),
     ],
 )
-def test_every_reference_field_gives_back_what_was_typed(world: Any, path: str, name: str, more: Any) -> None:
-    answer = world.door("root").form(path, {f"{name}--typed": "Zed Nobody", **more})
+def test_every_reference_field_gives_back_what_was_typed(crm: Any, path: str, name: str, more: Any) -> None:
+    answer = crm.client("root").form(path, {f"{name}--typed": "Zed Nobody", **more})
     assert answer.status_code == 422 and '<option value="Zed Nobody" selected>' in answer.text
 
 
-def test_a_chosen_reference_survives_an_error_elsewhere(world: Any, make: Any) -> None:
+def test_a_chosen_reference_survives_an_error_elsewhere(crm: Any, make: Any) -> None:
     own = make.customer("cleo", first_name="Own", last_name="Customer")
-    answer = world.door("cleo").form("/tickets/add", {"customer": str(own.id)})
+    answer = crm.client("cleo").form("/tickets/add", {"customer": str(own.id)})
     assert answer.status_code == 422 and f'<option value="{own.id}" selected>Own Customer</option>' in answer.text
 
 
 @pytest.mark.parametrize("who, found", [("cleo", True), ("ana", True), ("ben", False)])
-def test_the_old_door_finds_a_caller_by_any_number(world: Any, asha: Any, who: str, found: bool) -> None:
+def test_the_old_api_finds_a_caller_by_any_number(crm: Any, asha: Any, who: str, found: bool) -> None:
     for mobile in (MOBILE, OTHER):
         path = "/api/method/crm.api.customer_search.search_customer_by_mobile"
-        answer = world.door(who).rest("POST", path, {"mobile_no": mobile}).get_json()["message"]
+        answer = crm.client(who).rest("POST", path, {"mobile_no": mobile}).get_json()["message"]
         assert answer["found"] is found and answer["customer_id"] == (asha.number if found else None)
 
 
-def test_lists_and_searches_know_the_alternative_number(world: Any, make: Any, asha: Any) -> None:
-    door, query = world.door("ana"), {"filters": [{"col": "mobile", "opr": "eq", "value": "098200-54321"}]}
-    assert door.rest("GET", "customer/", q=query).get_json()["ids"] == [asha.id]
+def test_lists_and_searches_know_the_alternative_number(crm: Any, make: Any, asha: Any) -> None:
+    client, query = crm.client("ana"), {"filters": [{"col": "mobile", "opr": "eq", "value": "098200-54321"}]}
+    assert client.rest("GET", "customer/", q=query).get_json()["ids"] == [asha.id]
     lead = make.lead("ana", mobile=MOBILE)
-    assert door.rest("GET", "lead/", q=query).get_json()["ids"] == [lead.id]
-    assert asha.number in door.screen("/customers/?q=98200+54321").text
+    assert client.rest("GET", "lead/", q=query).get_json()["ids"] == [lead.id]
+    assert asha.number in client.screen("/customers/?q=98200+54321").text
     path = "/api/method/crm.api.customers.get_customer_by_mobile"
-    assert door.rest("POST", path, {"mobile_no": OTHER}).get_json()["message"]["name"] == asha.number
+    assert client.rest("POST", path, {"mobile_no": OTHER}).get_json()["message"]["name"] == asha.number
     make.mask("Sales User", alternative_mobile="last4")
-    assert door.rest("GET", "customer/", q=query).get_json()["ids"] == []
+    assert client.rest("GET", "customer/", q=query).get_json()["ids"] == []
 
 
-def test_the_ticket_says_on_whose_word_its_customer_waits_and_they_see_what_they_decide(world: Any, asha: Any) -> None:
-    by_rest(world, asha, "C100")
-    (ticket,) = world.rows(select(Ticket))
-    assert "Waits for Ana" in world.door("cleo").screen(f"/tickets/{ticket.number}", follow_redirects=True).text
-    (link,) = world.door("ana").rest("GET", "customer/links").get_json()["result"]
+def test_the_ticket_says_on_whose_word_its_customer_waits_and_they_see_what_they_decide(crm: Any, asha: Any) -> None:
+    by_rest(crm, asha, "C100")
+    (ticket,) = crm.rows(select(Ticket))
+    assert "Waits for Ana" in crm.client("cleo").screen(f"/tickets/{ticket.number}", follow_redirects=True).text
+    (link,) = crm.client("ana").rest("GET", "customer/links").get_json()["result"]
     shown = {"customer_number": asha.number, "record": ticket.number, "name": "Asha Rani Patel"}
     assert {name: link[name] for name in shown} == shown
-    page = world.door("ana").screen(f"/customers/{asha.number}", follow_redirects=True).text
+    page = crm.client("ana").screen(f"/customers/{asha.number}", follow_redirects=True).text
     assert f"asks to link {ticket.number} (entered: Asha Rani Patel" in page and f"with {asha.number}" in page
     assert (
-        world.door("ana").rest("POST", f"customer/{asha.id}/links", {"link": link["id"], "confirm": True}).status_code
+        crm.client("ana").rest("POST", f"customer/{asha.id}/links", {"link": link["id"], "confirm": True}).status_code
         == 200
     )
-    assert "Waits for" not in world.door("cleo").screen(f"/tickets/{ticket.number}", follow_redirects=True).text
+    assert "Waits for" not in crm.client("cleo").screen(f"/tickets/{ticket.number}", follow_redirects=True).text

@@ -9,19 +9,19 @@ import pytest
 from sqlalchemy import func, select
 
 from app.models import Activity, CallLog, Customer, Lead, Task, Ticket
-from tests.app_fixtures import Door, Make, World
+from tests.app_fixtures import Crm, Make, UserClient
 from tests.factories import NOW
 
 PEER = "+919820012345"
 
 
-def fresh(world: World, call: Any) -> Any:
-    return world.rows(select(CallLog).where(CallLog.id == call.id))[0]
+def fresh(crm: Crm, call: Any) -> Any:
+    return crm.rows(select(CallLog).where(CallLog.id == call.id))[0]
 
 
 @pytest.fixture
-def ana(world: World) -> Door:
-    return world.door("ana")
+def ana(crm: Crm) -> UserClient:
+    return crm.client("ana")
 
 
 @pytest.fixture
@@ -32,12 +32,12 @@ def lead(make: Make) -> Any:
 # --- the list
 
 
-def test_the_list_names_who_was_called(ana: Door, make: Make, lead: Any) -> None:
+def test_the_list_names_who_was_called(ana: UserClient, make: Make, lead: Any) -> None:
     make.call("ana", lead_id=lead.id)
     assert "Ravi Kumar" in ana.screen("/calls/").text
 
 
-def test_a_mask_covers_the_number_of_who_has_no_name(make: Make, ana: Door) -> None:
+def test_a_mask_covers_the_number_of_who_has_no_name(make: Make, ana: UserClient) -> None:
     make.mask("Sales User", mobile="last4")
     call = make.call("ana")
     for path in ("/calls/", f"/calls/show/{call.id}", f"/calls/outcome/{call.id}"):
@@ -46,13 +46,13 @@ def test_a_mask_covers_the_number_of_who_has_no_name(make: Make, ana: Door) -> N
 
 
 @pytest.mark.parametrize(("who", "offered"), [("ana", True), ("mia", False)])
-def test_ones_own_calls_offer_their_outcome(world: World, make: Make, who: str, offered: bool) -> None:
+def test_ones_own_calls_offer_their_outcome(crm: Crm, make: Make, who: str, offered: bool) -> None:
     call = make.call("ana")
-    page = world.door(who).screen("/calls/").text
+    page = crm.client(who).screen("/calls/").text
     assert (f"/calls/outcome/{call.id}" in page) is offered
 
 
-def test_the_quick_filters(ana: Door, make: Make) -> None:
+def test_the_quick_filters(ana: UserClient, make: Make) -> None:
     done, missed = make.call("ana", outcome="Interested"), {"direction": "Incoming", "status": "Missed Call"}
     recent = datetime.now(UTC) - timedelta(hours=2)
     alone = make.call("ana", from_number="9820011111", started_on=recent, at=datetime.now(UTC), **missed)
@@ -63,42 +63,40 @@ def test_the_quick_filters(ana: Door, make: Make) -> None:
     assert f"/calls/show/{alone.id}" in lost and lost.count("<tr data-id") == 1
 
 
-def test_a_call_by_hand_takes_the_leads_number_and_goes_on_to_its_outcome(world: World, ana: Door, lead: Any) -> None:
+def test_a_call_by_hand_takes_the_leads_number_and_goes_on_to_its_outcome(crm: Crm, ana: UserClient, lead: Any) -> None:
     typed = {"direction": "Incoming", "status": "Completed", "lead": lead.number, "started_on": "2026-11-01T10:00"}
     answer = ana.form("/calls/add", typed)
-    (made,) = world.rows(select(CallLog))
+    (made,) = crm.rows(select(CallLog))
     assert answer.location == f"/calls/outcome/{made.id}"
     assert (made.from_number, made.other_e164, made.medium) == (PEER, PEER, "manual")
 
 
 @pytest.mark.parametrize(("kind", "who"), [("lead", "ana"), ("ticket", "cleo")])
-def test_a_call_by_hand_is_the_customers_too_and_went_to_his_mobile(
-    world: World, make: Make, kind: str, who: str
-) -> None:
+def test_a_call_by_hand_is_the_customers_too_and_went_to_his_mobile(crm: Crm, make: Make, kind: str, who: str) -> None:
     customer = make.customer(who, mobile="9820077777")
     known = make.lead(who, mobile="9820077777") if kind == "lead" else make.ticket(who, customer_id=customer.id)
     typed = {"direction": "Outgoing", "status": "Completed", kind: known.number, "started_on": "2026-11-01T10:00"}
-    assert world.door(who).form("/calls/add", typed).status_code == 302
-    (made,) = world.rows(select(CallLog))
+    assert crm.client(who).form("/calls/add", typed).status_code == 302
+    (made,) = crm.rows(select(CallLog))
     assert (made.customer_id, made.other_e164) == (customer.id, "+919820077777")
 
 
 @pytest.mark.parametrize(("direction", "side"), [("Incoming", "from_number"), ("Outgoing", "to_number")])
-def test_by_hand_the_number_is_that_of_the_other_side(world: World, ana: Door, direction: str, side: str) -> None:
+def test_by_hand_the_number_is_that_of_the_other_side(crm: Crm, ana: UserClient, direction: str, side: str) -> None:
     typed = {"direction": direction, "status": "Completed", "to_number": "98200 12345"}
     refused = ana.form("/calls/add", typed | {"started_on": "2999-01-01T10:00"})
     assert refused.status_code == 422 and 'value="98200 12345"' in refused.text
     ana.form("/calls/add", typed | {"started_on": "2026-11-01T10:00"})
-    (made,) = world.rows(select(CallLog))
+    (made,) = crm.rows(select(CallLog))
     assert (getattr(made, side), made.other_e164) == ("98200 12345", PEER)
 
 
-def test_an_empty_part_says_that_all_is_done(ana: Door) -> None:
+def test_an_empty_part_says_that_all_is_done(ana: UserClient) -> None:
     assert "All your calls have an outcome." in ana.screen("/calls/?tab=open").text
     assert "No missed calls to return." in ana.screen("/calls/?tab=missed").text
 
 
-def test_a_calls_page_shows_the_earlier_ones_with_the_number(world: World, ana: Door, make: Make) -> None:
+def test_a_calls_page_shows_the_earlier_ones_with_the_number(crm: Crm, ana: UserClient, make: Make) -> None:
     at = datetime(2026, 11, 2, tzinfo=UTC)
     make.call("ana", started_on=at, outcome="Asked for a callback")
     make.call("ben", started_on=at, outcome="Told Ben")
@@ -110,15 +108,15 @@ def test_a_calls_page_shows_the_earlier_ones_with_the_number(world: World, ana: 
 # --- the outcome
 
 
-def test_outcome_note_and_follow_up_in_one_post(world: World, ana: Door, make: Make, lead: Any) -> None:
+def test_outcome_note_and_follow_up_in_one_post(crm: Crm, ana: UserClient, make: Make, lead: Any) -> None:
     call = make.call("ana", lead_id=lead.id)
     typed = {"outcome": "Interested", "note": "Wants an SIP", "when": "tomorrow", "cold": "1"}
     assert ana.form(f"/calls/outcome/{call.id}", typed).status_code == 302
-    stored = fresh(world, call)
+    stored = fresh(crm, call)
     assert (stored.outcome, stored.cold) == ("Interested", True)
-    task = world.rows(select(Task).where(Task.lead_id == lead.id))[-1]
-    assert (task.title, task.assignee_id) == ("Follow up: Interested", world.people["ana"].id)
-    assert "Wants an SIP" in [line.payload.get("text") for line in world.rows(select(Activity))]
+    task = crm.rows(select(Task).where(Task.lead_id == lead.id))[-1]
+    assert (task.title, task.assignee_id) == ("Follow up: Interested", crm.people["ana"].id)
+    assert "Wants an SIP" in [line.payload.get("text") for line in crm.rows(select(Activity))]
 
 
 @pytest.mark.parametrize(
@@ -132,24 +130,24 @@ def test_outcome_note_and_follow_up_in_one_post(world: World, ana: Door, make: M
     ],
 )
 def test_what_was_typed_stays_on_errors(
-    world: World, ana: Door, make: Make, lead: Any, typed: Any, sentence: str
+    crm: Crm, ana: UserClient, make: Make, lead: Any, typed: Any, sentence: str
 ) -> None:
     call = make.call("ana", lead_id=lead.id)
     answer = ana.form(f"/calls/outcome/{call.id}", {"note": "He was in a hurry", "title": "Ring again"} | typed)
     assert answer.status_code == 422
     assert sentence in answer.text and "He was in a hurry" in answer.text and "Ring again" in answer.text
-    assert fresh(world, call).outcome is None
+    assert fresh(crm, call).outcome is None
 
 
 @pytest.mark.parametrize(("who", "status"), [("ben", 404), ("cleo", 404), (None, 302)])
-def test_a_foreign_call_has_no_outcome_to_be_logged(world: World, make: Make, who: str | None, status: int) -> None:
+def test_a_foreign_call_has_no_outcome_to_be_logged(crm: Crm, make: Make, who: str | None, status: int) -> None:
     call = make.call("ana")
-    assert world.door(who).screen(f"/calls/outcome/{call.id}").status_code == status
-    world.door(who).form(f"/calls/outcome/{call.id}", {"outcome": "Wrong number"})
-    assert fresh(world, call).outcome is None
+    assert crm.client(who).screen(f"/calls/outcome/{call.id}").status_code == status
+    crm.client(who).form(f"/calls/outcome/{call.id}", {"outcome": "Wrong number"})
+    assert fresh(crm, call).outcome is None
 
 
-def test_the_way_back_stays_on_this_site(ana: Door, make: Make) -> None:
+def test_the_way_back_stays_on_this_site(ana: UserClient, make: Make) -> None:
     for back, target in (
         ("/leads/?q=a", "/leads/?q=a"),
         ("//evil.example/", "/calls/show/"),
@@ -165,137 +163,137 @@ def test_the_way_back_stays_on_this_site(ana: Door, make: Make) -> None:
 
 @pytest.mark.parametrize(("begin", "leads", "tasks"), [("lead", 1, 1), ("", 0, 0)])
 def test_the_outcome_of_an_unknown_number_makes_its_lead(
-    world: World, ana: Door, make: Make, begin: str, leads: int, tasks: int
+    crm: Crm, ana: UserClient, make: Make, begin: str, leads: int, tasks: int
 ) -> None:
     call = make.call("ana")
     typed = {"outcome": "Interested", "when": "tomorrow", "note": "Wants an SIP", "begin": begin}
     answer = ana.form(f"/calls/outcome/{call.id}", typed)
     assert answer.status_code == (302 if leads else 422) and (leads or "Wants an SIP" in answer.text)
-    assert world.rows(select(func.count(Lead.id)).where(Lead.mobile_e164 == PEER)) == [leads]
-    assert [task.title for task in world.rows(select(Task))] == ["Follow up: Interested"] * tasks
+    assert crm.rows(select(func.count(Lead.id)).where(Lead.mobile_e164 == PEER)) == [leads]
+    assert [task.title for task in crm.rows(select(Task))] == ["Follow up: Interested"] * tasks
 
 
-def test_a_refused_outcome_makes_no_lead(world: World, ana: Door, make: Make) -> None:
+def test_a_refused_outcome_makes_no_lead(crm: Crm, ana: UserClient, make: Make) -> None:
     call = make.call("ana")
     answer = ana.form(
         f"/calls/outcome/{call.id}", {"begin": "lead", "follow_up_on": "2001-01-01T10:00", "outcome": "x"}
     )
     assert answer.status_code == 422 and 'value="lead" checked' in answer.text
-    assert world.rows(select(func.count(Lead.id))) == [0]
+    assert crm.rows(select(func.count(Lead.id))) == [0]
 
 
-def test_who_may_not_make_leads_is_not_offered_one(world: World, make: Make) -> None:
+def test_who_may_not_make_leads_is_not_offered_one(crm: Crm, make: Make) -> None:
     make.cell("Sales User", "Leads", "create", "none")
     call = make.call("ana")
-    assert 'name="begin"' not in world.door("ana").screen(f"/calls/outcome/{call.id}").text
-    world.door("ana").form(f"/calls/outcome/{call.id}", {"outcome": "Interested", "begin": "lead"})
-    assert world.rows(select(func.count(Lead.id))) == [0] and fresh(world, call).outcome is None
+    assert 'name="begin"' not in crm.client("ana").screen(f"/calls/outcome/{call.id}").text
+    crm.client("ana").form(f"/calls/outcome/{call.id}", {"outcome": "Interested", "begin": "lead"})
+    assert crm.rows(select(func.count(Lead.id))) == [0] and fresh(crm, call).outcome is None
 
 
 @pytest.mark.parametrize("mask", ["full", "last4", "hidden"])
-def test_a_lead_takes_the_number_over_seen_or_not(world: World, make: Make, ana: Door, mask: str) -> None:
+def test_a_lead_takes_the_number_over_seen_or_not(crm: Crm, make: Make, ana: UserClient, mask: str) -> None:
     make.mask("Sales User", mobile=mask)
     call = make.call("ana")
     assert ana.form(f"/calls/lead/{call.id}").status_code == 302
-    made = world.rows(select(Lead).where(Lead.mobile_e164 == PEER))[0]
-    assert (made.assignee_id, fresh(world, call).lead_id) == (world.people["ana"].id, made.id)
+    made = crm.rows(select(Lead).where(Lead.mobile_e164 == PEER))[0]
+    assert (made.assignee_id, fresh(crm, call).lead_id) == (crm.people["ana"].id, made.id)
 
 
-def test_a_ticket_takes_the_caller_over(world: World, make: Make) -> None:
+def test_a_ticket_takes_the_caller_over(crm: Crm, make: Make) -> None:
     call = make.call("cleo")
-    assert world.door("cleo").form(f"/calls/ticket/{call.id}").status_code == 302
-    ticket = world.rows(select(Ticket))[0]
-    caller = world.rows(select(Customer).where(Customer.id == ticket.customer_id))[0]
-    assert (caller.mobile_e164, fresh(world, call).ticket_id) == (PEER, ticket.id)
+    assert crm.client("cleo").form(f"/calls/ticket/{call.id}").status_code == 302
+    ticket = crm.rows(select(Ticket))[0]
+    caller = crm.rows(select(Customer).where(Customer.id == ticket.customer_id))[0]
+    assert (caller.mobile_e164, fresh(crm, call).ticket_id) == (PEER, ticket.id)
 
 
-def test_who_may_not_make_leads_makes_none_of_calls(world: World, make: Make) -> None:
+def test_who_may_not_make_leads_makes_none_of_calls(crm: Crm, make: Make) -> None:
     make.cell("Sales User", "Leads", "create", "none")
     call = make.call("ana")
-    world.door("ana").form(f"/calls/lead/{call.id}")
-    assert world.rows(select(func.count(Lead.id))) == [0]
+    crm.client("ana").form(f"/calls/lead/{call.id}")
+    assert crm.rows(select(func.count(Lead.id))) == [0]
 
 
 # --- to whom it belongs
 
 
 @pytest.mark.parametrize("kind", ["lead", "customer"])
-def test_a_call_is_linked_to_what_one_sees(world: World, make: Make, ana: Door, kind: str) -> None:
+def test_a_call_is_linked_to_what_one_sees(crm: Crm, make: Make, ana: UserClient, kind: str) -> None:
     call, record = make.call("ana"), getattr(make, kind)("ana")
     assert ana.form(f"/calls/link/{call.id}", {"place": record.number}).status_code == 302
-    assert getattr(fresh(world, call), f"{kind}_id") == record.id
+    assert getattr(fresh(crm, call), f"{kind}_id") == record.id
     ana.form(f"/calls/unlink/{call.id}")
-    assert getattr(fresh(world, call), f"{kind}_id") is None
+    assert getattr(fresh(crm, call), f"{kind}_id") is None
 
 
-@pytest.mark.parametrize("door", ["link", "outcome"])
+@pytest.mark.parametrize("endpoint", ["link", "outcome"])
 @pytest.mark.parametrize("kind", ["lead", "ticket", "customer"])
 def test_what_is_foreign_does_not_exist_and_nothing_changes(
-    world: World, make: Make, ana: Door, kind: str, door: str
+    crm: Crm, make: Make, ana: UserClient, kind: str, endpoint: str
 ) -> None:
     call, record = make.call("ana"), getattr(make, kind)("ben" if kind != "ticket" else "cleo")
     for named in (record.number, "CRM-LEAD-2026-99999", record.id, "no", "CRM-LEAD-" + "é" * 50):
-        answer = ana.form(f"/calls/{door}/{call.id}", {"place": named, "outcome": "Interested", "note": "Keep me"})
+        answer = ana.form(f"/calls/{endpoint}/{call.id}", {"place": named, "outcome": "Interested", "note": "Keep me"})
         assert answer.status_code == 422 and "have access to it" in answer.text, named
-        assert door == "link" or "Keep me" in answer.text
-    stored = fresh(world, call)
+        assert endpoint == "link" or "Keep me" in answer.text
+    stored = fresh(crm, call)
     assert (stored.lead_id, stored.ticket_id, stored.customer_id, stored.linked) == (None, None, None, False)
     assert stored.outcome is None
 
 
-def test_a_link_names_a_record(make: Make, ana: Door) -> None:
+def test_a_link_names_a_record(make: Make, ana: UserClient) -> None:
     answer = ana.form(f"/calls/link/{make.call('ana').id}", {})
     assert answer.status_code == 422 and "Please choose one lead, ticket or customer." in answer.text
 
 
-def test_the_pick_list_offers_what_one_sees_of_each_kind(world: World, make: Make, ana: Door) -> None:
+def test_the_pick_list_offers_what_one_sees_of_each_kind(crm: Crm, make: Make, ana: UserClient) -> None:
     mine, customer = make.lead("ana", first_name="Zarina"), make.customer("ana", first_name="Zarina")
     make.lead("ben", first_name="Zarina")
     make.ticket("cleo")
     offered = ana.screen("/calls/places?q=zarina").json["results"]
     assert [hit["value"] for hit in offered] == [mine.number, customer.number]
     assert offered[0]["label"].startswith("Zarina") and offered[0]["hint"] == mine.number
-    assert "CRM-TICKET" in world.door("cleo").screen("/calls/places?q=").text
+    assert "CRM-TICKET" in crm.client("cleo").screen("/calls/places?q=").text
 
 
-def test_outcome_link_note_and_next_step_are_one_step(world: World, make: Make, ana: Door) -> None:
+def test_outcome_link_note_and_next_step_are_one_step(crm: Crm, make: Make, ana: UserClient) -> None:
     call, lead = make.call("ana"), make.lead("ana", task={})
     said = {"place": lead.number.lower(), "outcome": "Interested", "note": "Wants an SIP", "when": "tomorrow"}
     assert ana.form(f"/calls/outcome/{call.id}", said).status_code == 302
-    stored = fresh(world, call)
+    stored = fresh(crm, call)
     assert (stored.lead_id, stored.outcome, stored.linked) == (lead.id, "Interested", True)
-    assert world.rows(select(Task.lead_id)) == [lead.id]
-    assert world.rows(select(Activity.lead_id).where(Activity.kind == "note")) == [lead.id]
+    assert crm.rows(select(Task.lead_id)) == [lead.id]
+    assert crm.rows(select(Activity.lead_id).where(Activity.kind == "note")) == [lead.id]
 
 
-def test_who_is_chosen_is_not_made_anew(world: World, make: Make, ana: Door) -> None:
+def test_who_is_chosen_is_not_made_anew(crm: Crm, make: Make, ana: UserClient) -> None:
     call, customer = make.call("ana"), make.customer("ana")
     ana.form(f"/calls/outcome/{call.id}", {"place": customer.number, "outcome": "Interested", "begin": "lead"})
-    stored = fresh(world, call)
-    assert (stored.customer_id, stored.lead_id) == (customer.id, None) and world.rows(select(Lead)) == []
+    stored = fresh(crm, call)
+    assert (stored.customer_id, stored.lead_id) == (customer.id, None) and crm.rows(select(Lead)) == []
 
 
-def test_what_was_chosen_stays_when_something_else_is_wrong(world: World, make: Make, ana: Door) -> None:
+def test_what_was_chosen_stays_when_something_else_is_wrong(crm: Crm, make: Make, ana: UserClient) -> None:
     call, customer = make.call("ana"), make.customer("ana", first_name="Zarina")
     answer = ana.form(f"/calls/outcome/{call.id}", {"place": customer.number, "outcome": "Interested", "when": "1h"})
     assert answer.status_code == 422 and "Link the call to one first" in answer.text
     assert f'<option value="{customer.number}" selected>Zarina' in answer.text
-    assert fresh(world, call).customer_id is None
+    assert fresh(crm, call).customer_id is None
 
 
-def test_a_call_of_a_lead_is_not_moved_by_its_outcome(world: World, make: Make, ana: Door, lead: Any) -> None:
+def test_a_call_of_a_lead_is_not_moved_by_its_outcome(crm: Crm, make: Make, ana: UserClient, lead: Any) -> None:
     call, other = make.call("ana", lead_id=lead.id), make.lead("ana")
     ana.form(f"/calls/outcome/{call.id}", {"place": other.number, "outcome": "Interested"})
-    assert fresh(world, call).lead_id == lead.id
+    assert fresh(crm, call).lead_id == lead.id
 
 
 # --- timelines
 
 
-def test_a_line_of_the_timeline_tells_the_call_as_it_is_now(world: World, make: Make, ana: Door, lead: Any) -> None:
+def test_a_line_of_the_timeline_tells_the_call_as_it_is_now(crm: Crm, make: Make, ana: UserClient, lead: Any) -> None:
     call = make.call("ana", lead_id=lead.id, at=NOW, duration_seconds=5)
-    world.session.get(CallLog, call.id).duration_seconds = 130
-    world.session.commit()
+    crm.session.get(CallLog, call.id).duration_seconds = 130
+    crm.session.commit()
     page = ana.screen(f"/leads/{lead.number}").text
     assert "called Ravi Kumar · 2m 10s" in page and f"/calls/outcome/{call.id}" in page
 
@@ -315,23 +313,23 @@ def many(*calls: dict[str, Any]) -> dict[str, Any]:
     return {"call_logs": [known | {"device_call_id": f"d{n}"} | call for n, call in enumerate(calls)]}
 
 
-def test_each_call_of_a_batch_has_its_answer(world: World, ana: Door) -> None:
+def test_each_call_of_a_batch_has_its_answer(crm: Crm, ana: UserClient) -> None:
     body = many({}, {"duration_seconds": "long"}, {"status": "Missed Call", "from_number": "9820022222"})
     for statuses in (["created", "error", "created"], ["duplicate", "error", "duplicate"]):
         results = ana.rest("POST", "call_log/bulk", body).json["results"]
         assert [each["status"] for each in results] == statuses
         assert [each["index"] for each in results] == [0, 1, 2]
     assert results[1]["code"] == "bad_duration" and results[1]["error"]
-    assert sorted(world.rows(select(CallLog.status))) == ["Completed", "Missed Call"]
+    assert sorted(crm.rows(select(CallLog.status))) == ["Completed", "Missed Call"]
 
 
 @pytest.mark.parametrize(
     ("body", "status"),
     [({"call_logs": [{}] * 1001}, 413), ({"call_logs": {}}, 422), ({}, 422), ({"call_logs": []}, 200), ([], 422)],
 )
-def test_what_is_no_batch_is_refused(ana: Door, body: Any, status: int) -> None:
+def test_what_is_no_batch_is_refused(ana: UserClient, body: Any, status: int) -> None:
     assert ana.rest("POST", "call_log/bulk", body).status_code == status
 
 
-def test_who_may_not_log_calls_sends_none(world: World) -> None:
-    assert world.door("rhea").rest("POST", "call_log/bulk", many({})).status_code == 403
+def test_who_may_not_log_calls_sends_none(crm: Crm) -> None:
+    assert crm.client("rhea").rest("POST", "call_log/bulk", many({})).status_code == 403

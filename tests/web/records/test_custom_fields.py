@@ -20,7 +20,7 @@ from app.domain.custom_values import CustomValue
 from app.lib import number_parsing
 from app.lib.web_links import link_of
 from app.models import Activity, AuditEntry, BulkChange, FieldMask, Lead, RecordMerge, Report, Role
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.factories import NOW
 from tests.web.transfer.test_imports import Importer
 
@@ -31,29 +31,29 @@ RISK = {"kind": "choice", "label": "Risk profile", "name": "x_risk"} | {
 RISK |= {f"choice_offered_{n}": "1" for n in range(3)} | {"label_hi": "जोखिम", "choice_label_hi_2": "ऊँचा"}
 
 
-def add(world: World, table: str = "leads", **sent: Any) -> CustomField:
+def add(crm: Crm, table: str = "leads", **sent: Any) -> CustomField:
     """A field that the admin adds by the page."""
-    answer = world.door("root").form(f"{ROOT}/add?record={table}", sent)
+    answer = crm.client("root").form(f"{ROOT}/add?record={table}", sent)
     assert answer.status_code == 302, answer.text
-    found: CustomField = world.rows(select(CustomField).order_by(CustomField.id.desc()).limit(1))[0]
+    found: CustomField = crm.rows(select(CustomField).order_by(CustomField.id.desc()).limit(1))[0]
     return found
 
 
-def made(world: World, table: str, *inputs: FieldInput) -> None:
+def made(crm: Crm, table: str, *inputs: FieldInput) -> None:
     """Fields that the domain adds, without a page."""
-    session = world.new_session()
+    session = crm.new_session()
     for given in inputs:
-        custom_fields.create(session, given, Existing(table, frozenset()), Stamp(world.id_of("root"), NOW))
+        custom_fields.create(session, given, Existing(table, frozenset()), Stamp(crm.id_of("root"), NOW))
     session.commit()
 
 
-def five(world: World, table: str = "leads") -> None:
+def five(crm: Crm, table: str = "leads") -> None:
     """One field of each kind."""
     choices = [{"label": label} for label in ("Low", "Medium")] + [{"label": "High", "labels": {"hi": "ऊँचा"}}]
     labels = {"number": "Income", "date": "Review date", "text": "Hobby", "link": "Web page"}
     names = {"number": "x_income", "date": "x_review", "text": "x_hobby", "link": "x_web"}
     risk = FieldInput("Risk profile", "choice", "x_risk", {"hi": "जोखिम"}, choices=choices)
-    made(world, table, risk, *(FieldInput(label, kind, names[kind]) for kind, label in labels.items()))
+    made(crm, table, risk, *(FieldInput(label, kind, names[kind]) for kind, label in labels.items()))
 
 
 VALUES = {
@@ -65,24 +65,24 @@ VALUES = {
 }
 
 
-def change(world: World, row: CustomField, **sent: Any) -> Any:
-    return world.door("root").form(f"{ROOT}/{row.id}", {"label": row.label, "version": row.version, **sent})
+def change(crm: Crm, row: CustomField, **sent: Any) -> Any:
+    return crm.client("root").form(f"{ROOT}/{row.id}", {"label": row.label, "version": row.version, **sent})
 
 
-def custom_of(world: World, rule: Any, record: Any = Lead) -> dict[str, Any]:
+def custom_of(crm: Crm, rule: Any, record: Any = Lead) -> dict[str, Any]:
     """The custom values of the one record for which this holds."""
-    return dict(world.rows(select(record).where(rule))[0].custom or {})
+    return dict(crm.rows(select(record).where(rule))[0].custom or {})
 
 
-@pytest.fixture(params=["world", "maria"])
-def either(request: pytest.FixtureRequest) -> World:
+@pytest.fixture(params=["crm", "maria"])
+def either(request: pytest.FixtureRequest) -> Crm:
     """On SQLite and on MariaDB."""
-    found: World = request.getfixturevalue(request.param)
+    found: Crm = request.getfixturevalue(request.param)
     return found
 
 
-def test_rest_reads_writes_filters_and_sorts_custom_fields_at_once(either: World) -> None:
-    ana, resource = either.door("ana"), {"leads": "lead", "customer": "customer", "ticket": "ticket", "task": "task"}
+def test_rest_reads_writes_filters_and_sorts_custom_fields_at_once(either: Crm) -> None:
+    ana, resource = either.client("ana"), {"leads": "lead", "customer": "customer", "ticket": "ticket", "task": "task"}
     lead = either.make.lead()
     other, third = either.make.lead(), either.make.lead()
     rows = {"leads": lead, "customer": either.make.customer(), "task": either.make.task(lead)}
@@ -98,7 +98,7 @@ def test_rest_reads_writes_filters_and_sorts_custom_fields_at_once(either: World
     five(either, "ticket")
     subject = ana.rest("GET", "ticket/_info").status_code
     ticket = either.make.ticket("cleo")
-    assert either.door("cleo").rest("PUT", f"ticket/{ticket.id}", json=VALUES).status_code == 200, subject
+    assert either.client("cleo").rest("PUT", f"ticket/{ticket.id}", json=VALUES).status_code == 200, subject
     ana.rest("PUT", f"lead/{other.id}", json={"x_income": 5, "x_hobby": "Bridge", "x_risk": "low"})
     found = {
         '[{"col":"x_risk","opr":"eq","value":"high"}]': [lead.id],
@@ -127,23 +127,23 @@ def test_rest_reads_writes_filters_and_sorts_custom_fields_at_once(either: World
     assert either.rows(select(CustomValue.number_value).where(CustomValue.number_value == 5)) == [5]
 
 
-def test_the_pages_show_take_and_filter_them(world: World) -> None:
-    ana, lead = world.door("ana"), world.make.lead()
+def test_the_pages_show_take_and_filter_them(crm: Crm) -> None:
+    ana, lead = crm.client("ana"), crm.make.lead()
     assert "x_risk" not in ana.screen("/leads/add").text
-    five(world)
-    add(world, kind="text", label="Nickname", name="x_nick", is_required="1", is_quick="1")
+    five(crm)
+    add(crm, kind="text", label="Nickname", name="x_nick", is_required="1", is_quick="1")
     form = ana.screen("/leads/add").text
     assert 'name="x_risk"' in form and 'name="x_review"' in form and "More fields" in form
     income = next(tag for tag in form.split("<input") if 'name="x_income"' in tag).partition(">")[0]
     assert 'type="text"' in income and 'inputmode="decimal"' in income, "a number takes no ₹ and no comma"
     assert 'name="x_nick"' in ana.screen("/leads/quick").text and 'name="x_web"' not in ana.screen("/leads/quick").text
-    typed = {"first_name": "Uma", "mobile": world.make.mobile()}
+    typed = {"first_name": "Uma", "mobile": crm.make.mobile()}
     for path in ("/leads/add", "/leads/quick"):
         answer = ana.form(path, typed)
         assert answer.status_code == 422 and "Nickname" in answer.text, path
     filled = {"x_nick": "U", "x_income": "12,34,567.50", "x_review": "2026-12-24", "x_web": "www.example.com"}
     assert ana.form("/leads/add", typed | filled).status_code == 302
-    kept = custom_of(world, Lead.first_name == "Uma")
+    kept = custom_of(crm, Lead.first_name == "Uma")
     assert kept == filled | {"x_income": 1234567.5, "x_web": "https://www.example.com"}
     # an old lead without the required value can still be changed, but a value can't be emptied
     row = ana.screen(f"/leads/show/{lead.id}").text
@@ -153,7 +153,7 @@ def test_the_pages_show_take_and_filter_them(world: World) -> None:
     emptied = ana.form(f"/leads/edit/{lead.id}", {"first_name": "Ravi", "x_nick": ""})
     assert emptied.status_code == 422 and "be emptied" in emptied.text
     assert ana.form(f"/leads/cell/{lead.id}/x_hobby", {"x_hobby": "Chess"}).status_code in (200, 204, 302)
-    assert custom_of(world, Lead.id == lead.id)["x_hobby"] == "Chess"
+    assert custom_of(crm, Lead.id == lead.id)["x_hobby"] == "Chess"
     listed = ana.screen("/leads/?cols=name,x_risk,x_web,x_income&_flt_eq_x_hobby=Chess&_oc_LeadScreen=x_income")
     assert listed.status_code == 200 and ">Low<" in listed.text and "Uma" not in listed.text
     nested = json.dumps(["any", ["x_income", "gt", "1000"], ["x_risk", "eq", "High"]])
@@ -162,50 +162,50 @@ def test_the_pages_show_take_and_filter_them(world: World) -> None:
     assert 'rel="noopener' in ana.screen("/leads/?cols=name,x_web").text
     hindi = ana.rest("GET", "lead/_info", headers={"Accept-Language": "hi"}).json["add_columns"]
     assert "जोखिम" in [each["label"] for each in hindi] and "Income" in [each["label"] for each in hindi]
-    lines = world.rows(select(Activity).where(Activity.lead_id == lead.id, Activity.kind == "field_change"))
+    lines = crm.rows(select(Activity).where(Activity.lead_id == lead.id, Activity.kind == "field_change"))
     assert [["leads.x_risk", None, "Low"]] in [each.payload["changes"] for each in lines]
     timeline = ana.screen(f"/leads/show/{lead.id}?tab=changes").text
     assert "Risk profile" in timeline and "Nickname" in timeline
 
 
-def test_only_whom_the_role_matrix_names_sees_a_limited_field(world: World) -> None:
+def test_only_whom_the_role_matrix_names_sees_a_limited_field(crm: Crm) -> None:
     """Masked in lists, pages, exports and timelines; never filtered, sorted or grouped by."""
-    lead, ana, mia = world.make.lead(), world.door("ana"), world.door("mia")
-    five(world)
-    field = add(world, kind="text", label="Bank", name="x_bank", is_restricted="1")
-    root = world.door("root")
+    lead, ana, mia = crm.make.lead(), crm.client("ana"), crm.client("mia")
+    five(crm)
+    field = add(crm, kind="text", label="Bank", name="x_bank", is_restricted="1")
+    root = crm.client("root")
     assert root.rest("PUT", f"lead/{lead.id}", json={"x_bank": "HDFC 998877", "x_hobby": "Chess"}).status_code == 200
     assert "998877" not in ana.rest("GET", f"lead/{lead.id}").text + ana.screen(f"/leads/show/{lead.id}").text
     assert "998877" not in ana.screen(f"/leads/show/{lead.id}?tab=changes").text
     for q in ({"filters": [{"col": "x_bank", "opr": "eq", "value": "HDFC 998877"}]}, {"order_column": "x_bank"}):
         assert ana.rest("GET", "lead/", q=q).status_code == 400
     definition = {"groups": [{"column": "x_bank", "by": ""}], "figures": [{"of": "count", "column": ""}]}
-    assert made_report(world, "ana", definition).status_code == 400
-    role = world.rows(select(Role).where(Role.name == "Sales Manager"))[0]
+    assert made_report(crm, "ana", definition).status_code == 400
+    role = crm.rows(select(Role).where(Role.name == "Sales Manager"))[0]
     page = root.screen(f"/roles/matrix/{role.id}").text
     assert f'name="mask_x_{field.id}"' in page and "Bank" in page
     seen = page.split("?seen=")[1].split('"')[0]
     assert root.form(f"/roles/matrix/{role.id}?seen={seen}", {f"mask_x_{field.id}": "full"}).status_code == 302
-    assert world.rows(select(FieldMask.level).where(FieldMask.field == f"x_{field.id}")) == ["full"]
+    assert crm.rows(select(FieldMask.level).where(FieldMask.field == f"x_{field.id}")) == ["full"]
     assert mia.rest("GET", f"lead/{lead.id}").json["result"]["x_bank"] == "HDFC 998877"
     shown = ana.rest("GET", f"lead/{lead.id}").json["result"]["x_bank"]
     assert ana.rest("PUT", f"lead/{lead.id}", json={"x_bank": shown}).status_code == 200  # a mask changes nothing
-    assert custom_of(world, Lead.id == lead.id)["x_bank"] == "HDFC 998877"
+    assert custom_of(crm, Lead.id == lead.id)["x_bank"] == "HDFC 998877"
     assert "Bank" in ana.screen("/users/can/", follow_redirects=True).text
 
 
-def made_report(world: World, who: str, definition: dict[str, Any]) -> Any:
+def made_report(crm: Crm, who: str, definition: dict[str, Any]) -> Any:
     """What REST answers for a new report of leads."""
-    report = Report(owner_id=world.id_of(who), label="R", kind="lead", definition=definition, audience="all")
+    report = Report(owner_id=crm.id_of(who), label="R", kind="lead", definition=definition, audience="all")
     report.created_on = report.changed_on = NOW
-    world.session.add(report)
-    world.session.commit()
-    return world.door(who).rest("GET", f"report/{report.id}/run")
+    crm.session.add(report)
+    crm.session.commit()
+    return crm.client(who).rest("GET", f"report/{report.id}/run")
 
 
-def test_reports_group_sum_and_show_custom_fields(either: World) -> None:
+def test_reports_group_sum_and_show_custom_fields(either: Crm) -> None:
     five(either)
-    root = either.door("root")
+    root = either.client("root")
     given = (("High", 10, "2026-11-30"), ("High", 5.5, "2026-12-01"), ("Low", 1, None), (None, 0.25, None))
     for risk, income, day in given:
         values = {"x_risk": risk, "x_income": income, "x_review": day, "x_hobby": risk and f"{risk} hobby"}
@@ -223,9 +223,9 @@ def test_reports_group_sum_and_show_custom_fields(either: World) -> None:
     assert len(made_report(either, "root", columns).json["rows"]) == 2
 
 
-def test_a_file_brings_and_takes_custom_values_and_a_revert_takes_them_back(world: World) -> None:
-    five(world)
-    mia = Importer(world)
+def test_a_file_brings_and_takes_custom_values_and_a_revert_takes_them_back(crm: Crm) -> None:
+    five(crm)
+    mia = Importer(crm)
     run = mia.imported(
         "First name,Mobile,Risk profile,Income,Review date,Web page,Hobby\n"
         'Uma,9820011111,ऊँचा,"12,34,567.5",24/12/2026,www.example.com/x,Chess\n'
@@ -236,40 +236,40 @@ def test_a_file_brings_and_takes_custom_values_and_a_revert_takes_them_back(worl
     assert all(word in wrong[2] for word in ("Risk profile", "Income", "Web page"))
     expected = {"x_risk": "High", "x_income": 1234567.5, "x_review": "2026-12-24"}
     expected |= {"x_web": "https://www.example.com/x", "x_hobby": "Chess"}
-    assert custom_of(world, Lead.first_name == "Uma") == expected
+    assert custom_of(crm, Lead.first_name == "Uma") == expected
     again = mia.imported("Mobile,Income,Hobby\n9820011111,7,\n", duplicates="update")
-    assert again.updated == 1 and custom_of(world, Lead.first_name == "Uma")["x_income"] == 7
-    assert mia.act(again, "revert").outcome and custom_of(world, Lead.first_name == "Uma") == expected
-    root = world.door("root")
+    assert again.updated == 1 and custom_of(crm, Lead.first_name == "Uma")["x_income"] == 7
+    assert mia.act(again, "revert").outcome and custom_of(crm, Lead.first_name == "Uma") == expected
+    root = crm.client("root")
     form = {"format": "csv", "columns": ["name", "x_risk", "x_income", "x_review", "x_web"]}
     sent = root.form("/exports/lead", form)
     text = sent.get_data(as_text=True)
     assert sent.status_code == 200 and "Risk profile" in text and "High" in text and "1234567.5" in text, text[:400]
 
 
-def test_a_merge_takes_custom_values_along_and_its_undo_brings_them_back(world: World) -> None:
-    five(world)
-    root, kept, gone = world.door("root"), world.make.lead(), world.make.lead()
+def test_a_merge_takes_custom_values_along_and_its_undo_brings_them_back(crm: Crm) -> None:
+    five(crm)
+    root, kept, gone = crm.client("root"), crm.make.lead(), crm.make.lead()
     root.rest("PUT", f"lead/{kept.id}", json={"x_hobby": "Chess", "x_income": 1})
     root.rest("PUT", f"lead/{gone.id}", json={"x_hobby": "Cricket", "x_risk": "High"})
-    context = ChangeContext(world.id_of("root"), NOW, vault=world.vault)
-    session = world.new_session()
+    context = ChangeContext(crm.id_of("root"), NOW, vault=crm.vault)
+    session = crm.new_session()
     done = record_merge.merge(session, record_merge.MergeRequest(Lead, (kept.id, gone.id)), context)
     session.commit()
-    assert custom_of(world, Lead.id == kept.id) == {"x_hobby": "Cricket", "x_income": 1, "x_risk": "High"}
-    assert set(world.rows(select(CustomValue.record_id))) == {kept.id}
-    merge_undo.undo(session, world.rows(select(RecordMerge.id))[0], context)
+    assert custom_of(crm, Lead.id == kept.id) == {"x_hobby": "Cricket", "x_income": 1, "x_risk": "High"}
+    assert set(crm.rows(select(CustomValue.record_id))) == {kept.id}
+    merge_undo.undo(session, crm.rows(select(RecordMerge.id))[0], context)
     session.commit()
-    assert done.id and custom_of(world, Lead.id == kept.id) == {"x_hobby": "Chess", "x_income": 1}
-    assert custom_of(world, Lead.id == gone.id) == {"x_hobby": "Cricket", "x_risk": "High"}
-    assert set(world.rows(select(CustomValue.record_id))) == {kept.id, gone.id}
+    assert done.id and custom_of(crm, Lead.id == kept.id) == {"x_hobby": "Chess", "x_income": 1}
+    assert custom_of(crm, Lead.id == gone.id) == {"x_hobby": "Cricket", "x_risk": "High"}
+    assert set(crm.rows(select(CustomValue.record_id))) == {kept.id, gone.id}
     assert root.form(f"/leads/delete/{gone.id}").status_code == 302
-    assert set(world.rows(select(CustomValue.record_id))) == {kept.id}
+    assert set(crm.rows(select(CustomValue.record_id))) == {kept.id}
 
 
-def test_an_index_that_differs_from_the_records_is_found_and_mended(either: World) -> None:
+def test_an_index_that_differs_from_the_records_is_found_and_mended(either: Crm) -> None:
     five(either)
-    root, runner = either.door("root"), either.app.test_cli_runner()
+    root, runner = either.client("root"), either.app.test_cli_runner()
     rows = [either.make.lead() for _ in range(3)]
     for row in rows:
         root.rest("PUT", f"lead/{row.id}", json=VALUES)
@@ -290,15 +290,15 @@ def test_an_index_that_differs_from_the_records_is_found_and_mended(either: Worl
     assert runner.invoke(args=["custom-field", "check"]).exit_code == 0
 
 
-def test_a_bulk_change_of_custom_fields_can_be_undone(world: World) -> None:
-    five(world)
-    root, lead = world.door("root"), world.make.lead()
+def test_a_bulk_change_of_custom_fields_can_be_undone(crm: Crm) -> None:
+    five(crm)
+    root, lead = crm.client("root"), crm.make.lead()
     root.rest("PUT", f"lead/{lead.id}", json={"x_hobby": "Chess"})
     assert root.form("/leads/action_post", {"action": "edit", "rowid": [lead.id], "x_risk": "Low", "x_hobby": "Go"})
-    assert custom_of(world, Lead.id == lead.id) == {"x_risk": "Low", "x_hobby": "Go"}
-    change_id = world.rows(select(BulkChange.id))[0]
+    assert custom_of(crm, Lead.id == lead.id) == {"x_risk": "Low", "x_hobby": "Go"}
+    change_id = crm.rows(select(BulkChange.id))[0]
     root.form("/leads/undo", {"change": change_id})
-    assert custom_of(world, Lead.id == lead.id) == {"x_hobby": "Chess"}
+    assert custom_of(crm, Lead.id == lead.id) == {"x_hobby": "Chess"}
 
 
 @pytest.mark.parametrize(
@@ -325,33 +325,31 @@ def test_a_bulk_change_of_custom_fields_can_be_undone(world: World) -> None:
         ({"label": "A", "choice_label_0": "x", "choice_offered_0": "1"}, "Only a field that holds a choice"),
     ],
 )
-def test_a_field_that_cannot_be_is_refused_and_what_was_typed_stays(
-    world: World, sent: dict[str, str], said: str
-) -> None:
-    add(world, **RISK)
-    answer = world.door("root").form(f"{ROOT}/add?record=leads", {"kind": "text", "help": "Kept text", **sent})
+def test_a_field_that_cannot_be_is_refused_and_what_was_typed_stays(crm: Crm, sent: dict[str, str], said: str) -> None:
+    add(crm, **RISK)
+    answer = crm.client("root").form(f"{ROOT}/add?record=leads", {"kind": "text", "help": "Kept text", **sent})
     assert (answer.status_code, said in answer.text, "Kept text" in answer.text) == (422, True, True), answer.text
-    assert world.count(CustomField) == 1
+    assert crm.count(CustomField) == 1
 
 
-def test_choices_and_fields_that_records_use_are_never_lost(world: World) -> None:
-    field, root, lead = add(world, **RISK), world.door("root"), world.make.lead()
-    devanagari = add(world, kind="text", label="जन्म स्थान")
+def test_choices_and_fields_that_records_use_are_never_lost(crm: Crm) -> None:
+    field, root, lead = add(crm, **RISK), crm.client("root"), crm.make.lead()
+    devanagari = add(crm, kind="text", label="जन्म स्थान")
     assert devanagari.name == "x_field" and name_from("Risk (KYC) – é") == "x_risk_kyc"
     root.rest("PUT", f"lead/{lead.id}", json={"x_risk": "High", "x_field": "पुणे"})
-    assert change(world, field, kind="number").status_code == 422
+    assert change(crm, field, kind="number").status_code == 422
     kept = {"choice_value_0": "Low", "choice_label_0": "Low", "choice_offered_0": "1"}
-    refused = change(world, field, **kept)
+    refused = change(crm, field, **kept)
     assert refused.status_code == 422 and "Records have “High”" in refused.text
     swapped = kept | {"choice_label_0": "High", "choice_value_1": "High", "choice_label_1": "Low"}
-    refused = change(world, field, **swapped)
+    refused = change(crm, field, **swapped)
     assert refused.status_code == 422 and "is there twice" in refused.text
     retired = kept | {"choice_value_1": "High", "choice_label_1": "Very high"}  # renamed, and no longer offered
-    assert change(world, field, **retired).status_code == 302
-    assert change(world, field, **retired).status_code == 409  # somebody else has saved since
+    assert change(crm, field, **retired).status_code == 302
+    assert change(crm, field, **retired).status_code == 409  # somebody else has saved since
     assert "Very high" in root.screen(f"/leads/edit/{lead.id}").text
     assert root.rest("PUT", f"lead/{lead.id}", json={"x_risk": "High", "x_field": "नाशिक"}).status_code == 200
-    other = root.rest("PUT", f"lead/{world.make.lead().id}", json={"x_risk": "High"})
+    other = root.rest("PUT", f"lead/{crm.make.lead().id}", json={"x_risk": "High"})
     assert other.status_code == 422 and "offered any more" in other.text
     found = root.rest("GET", "lead/", q={"filters": [{"col": "x_risk", "opr": "eq", "value": "Very high"}]})
     assert found.json["ids"] == [lead.id]
@@ -364,23 +362,23 @@ def test_choices_and_fields_that_records_use_are_never_lost(world: World) -> Non
     assert again.status_code == 422 and "was removed" in again.text
     assert root.form(f"{ROOT}/{field.id}/restore").status_code == 302
     assert root.rest("GET", f"lead/{lead.id}").json["result"]["x_risk"] == "High"
-    noted = world.rows(select(AuditEntry).where(AuditEntry.event == "custom field").order_by(AuditEntry.id))
+    noted = crm.rows(select(AuditEntry).where(AuditEntry.event == "custom field").order_by(AuditEntry.id))
     assert [each.payload["state"] for each in noted] == ["added", "added", "changed", "removed", "restored"]
     for who, code in (("ana", 403), ("mia", 403), (None, 302)):
-        assert world.door(who).form(f"{ROOT}/{field.id}/remove").status_code == code
+        assert crm.client(who).form(f"{ROOT}/{field.id}/remove").status_code == code
 
 
-def test_no_field_is_brought_back_beyond_the_limit(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    field, root = add(world, kind="text", label="One"), world.door("root")
+def test_no_field_is_brought_back_beyond_the_limit(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    field, root = add(crm, kind="text", label="One"), crm.client("root")
     assert root.form(f"{ROOT}/{field.id}/remove").status_code == 302
-    add(world, kind="text", label="Two")
+    add(crm, kind="text", label="Two")
     monkeypatch.setattr(custom_fields, "MAX_FIELDS", 1)
     root.form(f"{ROOT}/{field.id}/restore")
     assert "can have 1 fields of your own" in root.screen(f"{ROOT}/").text
-    assert world.fresh(field).removed_on is not None
+    assert crm.fresh(field).removed_on is not None
 
 
-def test_two_admins_at_once_give_one_name_to_one_field(maria: World) -> None:
+def test_two_admins_at_once_give_one_name_to_one_field(maria: Crm) -> None:
     made(maria, "leads", FieldInput("One", "text"), FieldInput("Two", "text"))
     said: list[str] = []
 
@@ -406,12 +404,12 @@ def test_two_admins_at_once_give_one_name_to_one_field(maria: World) -> None:
 
 
 @pytest.mark.parametrize("first", ["who chooses", "who deletes"])
-def test_a_choice_that_is_deleted_while_somebody_chooses_it(maria: World, first: str) -> None:
+def test_a_choice_that_is_deleted_while_somebody_chooses_it(maria: Crm, first: str) -> None:
     choices = [{"label": "Low"}, {"label": "High"}]
     made(maria, "leads", FieldInput("Risk", "choice", "x_risk", choices=choices))
     field, lead = maria.rows(select(CustomField))[0], maria.make.lead()
     said: dict[str, str] = {}
-    root, ana = maria.door("root"), maria.door("ana")
+    root, ana = maria.client("root"), maria.client("ana")
 
     def delete_it() -> None:
         form = {"label": "Risk", "version": field.version, "kind": "choice", "choice_label_0": "Low"}
@@ -456,26 +454,26 @@ def test_a_choice_that_is_deleted_while_somebody_chooses_it(maria: World, first:
     assert kept in (None, *offered)
 
 
-def test_sixty_fields_cost_no_statement_more(world: World) -> None:
-    lead = world.make.lead()
-    made(world, "leads", FieldInput("Field 0", "text", "x_f0"))
-    counted = [statements(world, path) for path in (f"lead/{lead.id}", "lead/")]
-    made(world, "leads", *(FieldInput(f"Field {number}", "text", f"x_f{number}") for number in range(1, 60)))
+def test_sixty_fields_cost_no_statement_more(crm: Crm) -> None:
+    lead = crm.make.lead()
+    made(crm, "leads", FieldInput("Field 0", "text", "x_f0"))
+    counted = [statements(crm, path) for path in (f"lead/{lead.id}", "lead/")]
+    made(crm, "leads", *(FieldInput(f"Field {number}", "text", f"x_f{number}") for number in range(1, 60)))
     body = {f"x_f{number}": "क" * 255 for number in range(60)}
-    assert world.door("ana").rest("PUT", f"lead/{lead.id}", json=body).status_code == 200
-    assert [statements(world, path) for path in (f"lead/{lead.id}", "lead/")] == counted
-    assert world.door("ana").screen(f"/leads/show/{lead.id}").status_code == 200
+    assert crm.client("ana").rest("PUT", f"lead/{lead.id}", json=body).status_code == 200
+    assert [statements(crm, path) for path in (f"lead/{lead.id}", "lead/")] == counted
+    assert crm.client("ana").screen(f"/leads/show/{lead.id}").status_code == 200
 
 
-def statements(world: World, path: str) -> int:
+def statements(crm: Crm, path: str) -> int:
     """How many statements the second of two requests sends."""
     seen: list[str] = []
-    world.door("ana").rest("GET", path)
-    event.listen(world.engine, "before_cursor_execute", note := lambda *args: seen.append(args[2]))
+    crm.client("ana").rest("GET", path)
+    event.listen(crm.engine, "before_cursor_execute", note := lambda *args: seen.append(args[2]))
     try:
-        assert world.door("ana").rest("GET", path).status_code == 200
+        assert crm.client("ana").rest("GET", path).status_code == 200
     finally:
-        event.remove(world.engine, "before_cursor_execute", note)
+        event.remove(crm.engine, "before_cursor_execute", note)
     return len(seen)
 
 

@@ -25,7 +25,7 @@ from app.ops import queue
 from app.ops.virus_scanner import Scanner, ScannerUnavailable
 from app.outbox import message_files
 from tests import sample_uploads
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.factories import NOW
 
 JPEG = sample_uploads.picture()
@@ -33,38 +33,38 @@ JPEG = sample_uploads.picture()
 VIRUS = b"X5O!P%@AP harmless test"
 
 
-def send(door: Any, url: str, *chosen: tuple[str, bytes], accept: str = "text/html", **fields: str) -> Any:
+def send(client: Any, url: str, *chosen: tuple[str, bytes], accept: str = "text/html", **fields: str) -> Any:
     """Send a form with these files."""
     each = [FileStorage(io.BytesIO(content), name) for name, content in chosen]
-    boundary, body = encode_multipart(MultiDict({"csrf_token": door.token, "files": each, **fields}))
+    boundary, body = encode_multipart(MultiDict({"csrf_token": client.token, "files": each, **fields}))
     kind = f"multipart/form-data; boundary={boundary}"
-    return door.browser.post(url, data=body, content_type=kind, headers={"Accept": accept})
+    return client.browser.post(url, data=body, content_type=kind, headers={"Accept": accept})
 
 
-def by_script(door: Any, url: str, name: str, content: bytes) -> Any:
-    return send(door, url, (name, content), accept="application/json")
+def by_script(client: Any, url: str, name: str, content: bytes) -> Any:
+    return send(client, url, (name, content), accept="application/json")
 
 
-def rows(world: World) -> list[Attachment]:
-    return world.rows(select(Attachment).order_by(Attachment.id))
+def rows(crm: Crm) -> list[Attachment]:
+    return crm.rows(select(Attachment).order_by(Attachment.id))
 
 
-def lines(world: World) -> list[Any]:
-    found = world.rows(select(Activity).where(Activity.kind == "file").order_by(Activity.id))
+def lines(crm: Crm) -> list[Any]:
+    found = crm.rows(select(Activity).where(Activity.kind == "file").order_by(Activity.id))
     return [(each.payload["what"], each.payload["name"]) for each in found]
 
 
-def setting(world: World, key: str, value: Any) -> None:
-    world.session.execute(delete(BusinessSetting).where(BusinessSetting.key == key))
-    world.session.add(BusinessSetting(key=key, value=value))
-    world.session.commit()
+def setting(crm: Crm, key: str, value: Any) -> None:
+    crm.session.execute(delete(BusinessSetting).where(BusinessSetting.key == key))
+    crm.session.add(BusinessSetting(key=key, value=value))
+    crm.session.commit()
 
 
 # --- attached and handed out
 
 
-def test_files_are_attached_to_each_kind_of_record_and_to_notes(world: World) -> None:
-    ana, root, make = world.door("ana"), world.door("root"), world.make
+def test_files_are_attached_to_each_kind_of_record_and_to_notes(crm: Crm) -> None:
+    ana, root, make = crm.client("ana"), crm.client("root"), crm.make
     lead = make.lead("ana")
     about = {"lead": lead, "ticket": make.ticket("cleo"), "customer": make.customer("ana"), "task": make.task(lead)}
     for kind, row in about.items():
@@ -72,21 +72,21 @@ def test_files_are_attached_to_each_kind_of_record_and_to_notes(world: World) ->
         assert page.headers["Location"] == f"/files/of/{kind}/{row.id}"
         shown = root.screen(page.headers["Location"]).text
         assert "form.jpg" in shown and "list.pdf" in shown and "/preview" in shown and "Root Shah" in shown
-    assert world.count(Attachment) == 8 and len({each.digest for each in rows(world)}) == 2
+    assert crm.count(Attachment) == 8 and len({each.digest for each in rows(crm)}) == 2
     send(ana, f"/leads/note/{lead.id}", ("scan.pdf", sample_uploads.PDF))  # without a text nothing is taken
-    assert world.count(Attachment) == 8
+    assert crm.count(Attachment) == 8
     assert send(ana, f"/leads/note/{lead.id}", ("scan.pdf", sample_uploads.PDF), body="See").status_code == 302
-    row = rows(world)[-1]
-    line = world.rows(select(Activity).where(Activity.id == row.activity_id))[0]
+    row = rows(crm)[-1]
+    line = crm.rows(select(Activity).where(Activity.id == row.activity_id))[0]
     assert (row.lead_id, line.payload["text"], line.payload["files"]) == (lead.id, "See", [[row.id, "scan.pdf"]])
     shown = ana.screen(f"/leads/show/{lead.id}").text
     assert f'href="/files/{row.id}"' in shown and "attached form.jpg" in shown and f"/files/of/lead/{lead.id}" in shown
     assert "scan.pdf" in ana.screen(f"/files/of/note/{line.id}").text
-    assert ("attached", "form.jpg") in lines(world)
+    assert ("attached", "form.jpg") in lines(crm)
 
 
-def test_what_is_handed_out_is_never_run(world: World) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_what_is_handed_out_is_never_run(crm: Crm) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
     for name, content in (
         ("page.html", sample_uploads.HTML),
         ("logo.svg", sample_uploads.SVG),
@@ -103,7 +103,7 @@ def test_what_is_handed_out_is_never_run(world: World) -> None:
         assert got.mimetype == ("image/jpeg" if name == "a.jpg" else "application/octet-stream")
         view = ana.screen(f"{made.json['url']}/view", headers={"Sec-Fetch-Dest": "iframe"})
         assert (view.data == content) is (name == "form.pdf") and view.status_code in (200, 404)
-    pdf = rows(world)[2].id
+    pdf = rows(crm)[2].id
     framed = ana.screen(f"/files/{pdf}/view", headers={"Sec-Fetch-Dest": "iframe"})
     assert (
         framed.data == sample_uploads.PDF
@@ -112,32 +112,34 @@ def test_what_is_handed_out_is_never_run(world: World) -> None:
     )
     alone = ana.screen(f"/files/{pdf}/view", headers={"Sec-Fetch-Dest": "document"})
     assert alone.data == sample_uploads.PDF and alone.headers["Content-Disposition"].startswith("attachment")
-    small = ana.screen(f"/files/{rows(world)[3].id}/preview")
+    small = ana.screen(f"/files/{rows(crm)[3].id}/preview")
     assert small.mimetype == "image/jpeg" and len(small.data) < len(JPEG)
 
 
-def test_files_follow_the_rules_of_their_record(world: World) -> None:
-    lead = world.make.lead("ana")
-    made = by_script(world.door("ana"), f"/files/of/lead/{lead.id}", "a.jpg", JPEG).json["id"]
-    assert world.door("mia").screen(f"/files/{made}").data == JPEG
+def test_files_follow_the_rules_of_their_record(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    made = by_script(crm.client("ana"), f"/files/of/lead/{lead.id}", "a.jpg", JPEG).json["id"]
+    assert crm.client("mia").screen(f"/files/{made}").data == JPEG
     for who in ("ben", "cleo"):
-        door = world.door(who)
+        client = crm.client(who)
         for url in (f"/files/{made}", f"/files/{made}/preview", f"/files/of/lead/{lead.id}"):
-            assert door.screen(url).status_code == 404, (who, url)
+            assert client.screen(url).status_code == 404, (who, url)
         for path in (f"file/{made}", f"file/{made}/content", f"file/{made}/preview"):
-            assert door.rest("GET", path).status_code == 404, (who, path)
+            assert client.rest("GET", path).status_code == 404, (who, path)
         for url in (f"/files/of/lead/{lead.id}", f"/files/{made}/version"):
-            assert by_script(door, url, "b.jpg", JPEG).status_code == 404, (who, url)
-        assert door.form(f"/files/{made}/delete").status_code == 404
-        assert door.rest("DELETE", f"file/{made}").status_code == 404
-        listed = door.rest("GET", "file/", q={"filters": [{"col": "record", "opr": "eq", "value": f"lead:{lead.id}"}]})
+            assert by_script(client, url, "b.jpg", JPEG).status_code == 404, (who, url)
+        assert client.form(f"/files/{made}/delete").status_code == 404
+        assert client.rest("DELETE", f"file/{made}").status_code == 404
+        listed = client.rest(
+            "GET", "file/", q={"filters": [{"col": "record", "opr": "eq", "value": f"lead:{lead.id}"}]}
+        )
         assert listed.json["count"] == 0
-    rhea = world.door("rhea")  # reads all, changes nothing
+    rhea = crm.client("rhea")  # reads all, changes nothing
     assert rhea.screen(f"/files/{made}").data == JPEG
     assert by_script(rhea, f"/files/of/lead/{lead.id}", "b.jpg", JPEG).status_code == 403
     assert rhea.form(f"/files/{made}/delete").status_code == 403
-    assert world.door(None).screen(f"/files/{made}").status_code in (302, 401)
-    assert world.count(Attachment) == 1 and rows(world)[0].deleted_on is None
+    assert crm.client(None).screen(f"/files/{made}").status_code in (302, 401)
+    assert crm.count(Attachment) == 1 and rows(crm)[0].deleted_on is None
 
 
 BAD = [
@@ -149,14 +151,14 @@ BAD = [
 ]
 
 
-def test_a_bad_file_is_refused_in_words_and_the_others_are_kept(world: World) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_a_bad_file_is_refused_in_words_and_the_others_are_kept(crm: Crm) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
     for name, content, words in BAD:
         answer = by_script(ana, f"/files/of/lead/{lead.id}", name, content)
         assert answer.status_code == 422 and words in answer.json["message"] and name in answer.json["message"], name
     send(ana, f"/files/of/lead/{lead.id}", ("nothing.pdf", b""), ("good.pdf", sample_uploads.PDF))
     page = ana.screen(f"/files/of/lead/{lead.id}").text
-    assert "is empty" in page and [each.name for each in rows(world)] == ["good.pdf"]
+    assert "is empty" in page and [each.name for each in rows(crm)] == ["good.pdf"]
     for given, stored in (
         ("../../etc/pass\0wd", "passwd.pdf"),
         ("\u202efdp.form", "fdp.form.pdf"),
@@ -165,7 +167,7 @@ def test_a_bad_file_is_refused_in_words_and_the_others_are_kept(world: World) ->
         made = by_script(ana, f"/files/of/lead/{lead.id}", given, sample_uploads.PDF + given.encode())
         assert made.json["name"] == stored
     heic = by_script(ana, f"/files/of/lead/{lead.id}", "photo.jpg", sample_uploads.HEIC)
-    assert heic.json["name"] == "photo.jpg.heic" and rows(world)[-1].preview is None
+    assert heic.json["name"] == "photo.jpg.heic" and rows(crm)[-1].preview is None
     too_long = {"CONTENT_LENGTH": "100000000"}
     huge = ana.browser.post(f"/files/of/lead/{lead.id}", environ_overrides=too_long)
     assert huge.status_code == 413 and "25 MB" in huge.text
@@ -174,8 +176,8 @@ def test_a_bad_file_is_refused_in_words_and_the_others_are_kept(world: World) ->
 # --- versions and trash
 
 
-def test_versions_same_content_and_the_offer_to_join(world: World) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_versions_same_content_and_the_offer_to_join(crm: Crm) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
     url = f"/files/of/lead/{lead.id}"
     first = by_script(ana, url, "Contract.pdf", sample_uploads.PDF)
     again = by_script(ana, url, "contract.pdf", sample_uploads.PDF)
@@ -185,7 +187,7 @@ def test_versions_same_content_and_the_offer_to_join(world: World) -> None:
     page = ana.screen(url).text
     assert "version 2" in page and f"/files/{twin.json['id']}/join/{second.json['id']}" in page
     assert ana.form(f"/files/{twin.json['id']}/join/{second.json['id']}").status_code == 302
-    assert [(each.number, each.series == rows(world)[0].series) for each in rows(world)] == [
+    assert [(each.number, each.series == rows(crm)[0].series) for each in rows(crm)] == [
         (1, True),
         (2, True),
         (3, True),
@@ -193,16 +195,16 @@ def test_versions_same_content_and_the_offer_to_join(world: World) -> None:
     page = ana.screen(url).text
     assert page.count("data-file=") == 1 and "Former versions" in page
     assert ana.screen(f"/files/{first.json['id']}").data == sample_uploads.PDF
-    assert [what for what, _name in lines(world)] == ["attached", "version", "attached", "version"]
-    other = world.make.lead("ana")
+    assert [what for what, _name in lines(crm)] == ["attached", "version", "attached", "version"]
+    other = crm.make.lead("ana")
     foreign = by_script(ana, f"/files/of/lead/{other.id}", "contract.pdf", sample_uploads.PDF).json["id"]
     page = ana.form(f"/files/{foreign}/join/{first.json['id']}", headers={"HX-Request": "1"})
     assert page.status_code == 422
 
 
-def test_a_version_of_ones_own_deletes_no_version_of_others(world: World) -> None:
-    world.make.cell("Sales User", "Leads", "read", "all")
-    lead, ana, ben = world.make.lead("ana"), world.door("ana"), world.door("ben")
+def test_a_version_of_ones_own_deletes_no_version_of_others(crm: Crm) -> None:
+    crm.make.cell("Sales User", "Leads", "read", "all")
+    lead, ana, ben = crm.make.lead("ana"), crm.client("ana"), crm.client("ben")
     url = f"/files/of/lead/{lead.id}"
     contract = by_script(ana, url, "contract.pdf", sample_uploads.PDF).json["id"]
     assert ben.form(f"/files/{contract}/delete").status_code == 403
@@ -212,32 +214,32 @@ def test_a_version_of_ones_own_deletes_no_version_of_others(world: World) -> Non
     for key in (newer, joined):
         assert ben.form(f"/files/{key}/delete").status_code == 403
         assert ben.rest("DELETE", f"file/{key}").status_code == 403
-    assert [each.deleted_on for each in rows(world)] == [None] * 3
+    assert [each.deleted_on for each in rows(crm)] == [None] * 3
     assert ana.form(f"/files/{newer}/delete").status_code == 302, "it is ana's lead"
     assert ben.form(f"/files/{newer}/restore").status_code == 403
-    assert all(each.deleted_on for each in rows(world))
+    assert all(each.deleted_on for each in rows(crm))
 
 
-def test_a_deleted_file_can_be_restored_until_it_is_gone_for_good(world: World) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_a_deleted_file_can_be_restored_until_it_is_gone_for_good(crm: Crm) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
     made = by_script(ana, f"/files/of/lead/{lead.id}", "a.jpg", JPEG).json["id"]
     done = ana.form(f"/files/{made}/delete", headers={"HX-Request": "1"}).text
     assert "was deleted" in done and f"/files/{made}/restore" in done
-    assert world.rows(select(AuditEntry.about).where(AuditEntry.event == "deletion")) == [f"file {made}"]
+    assert crm.rows(select(AuditEntry.about).where(AuditEntry.event == "deletion")) == [f"file {made}"]
     assert ana.rest("GET", f"file/{made}").status_code == 404
     ana.form(f"/files/{made}/restore")
-    assert rows(world)[0].deleted_on is None and ana.rest("GET", f"file/{made}").status_code == 200
+    assert rows(crm)[0].deleted_on is None and ana.rest("GET", f"file/{made}").status_code == 200
     assert ana.rest("DELETE", f"file/{made}").status_code == 200
     assert ana.rest("POST", f"file/{made}/restore").json["result"]["name"] == "a.jpg"
     ana.form(f"/files/{made}/delete")
-    assert world.rows(select(FileUsage.bytes).where(FileUsage.user_id == 0)) == [len(JPEG)]
-    late = rows(world)[0].deleted_on + timedelta(days=31)
-    with world.new_session() as session:
+    assert crm.rows(select(FileUsage.bytes).where(FileUsage.user_id == 0)) == [len(JPEG)]
+    late = rows(crm)[0].deleted_on + timedelta(days=31)
+    with crm.new_session() as session:
         found = retention.find(session, late, 100)
         assert retention.forget(session, [each for each in found.rows if each.kind == "deleted files"], late) == 1
         session.commit()
-    assert rows(world) == [] and world.rows(select(func.sum(FileUsage.bytes))) == [0]
-    assert [what for what, _name in lines(world)] == [
+    assert rows(crm) == [] and crm.rows(select(func.sum(FileUsage.bytes))) == [0]
+    assert [what for what, _name in lines(crm)] == [
         "attached",
         "deleted",
         "restored",
@@ -250,24 +252,24 @@ def test_a_deleted_file_can_be_restored_until_it_is_gone_for_good(world: World) 
 # --- quotas
 
 
-def test_a_quota_is_decided_by_the_database(maria: World) -> None:
+def test_a_quota_is_decided_by_the_database(maria: Crm) -> None:
     lead = maria.make.lead("ana")
     setting(maria, "file_person_mb", 1)
     pieces = [bytes([65 + n]) * 300_000 for n in range(8)]
 
     def attach(n: int) -> int:
-        return int(by_script(maria.door("ana"), f"/files/of/lead/{lead.id}", f"{n}.txt", pieces[n]).status_code)
+        return int(by_script(maria.client("ana"), f"/files/of/lead/{lead.id}", f"{n}.txt", pieces[n]).status_code)
 
     with ThreadPoolExecutor(4) as threads:
         codes = sorted(threads.map(attach, range(8)))
     assert codes == [201] * 3 + [422] * 5 and maria.count(Attachment) == 3
     assert maria.rows(select(func.sum(FileUsage.bytes))) == [1_800_000]
-    said = by_script(maria.door("ana"), f"/files/of/lead/{lead.id}", "x.txt", pieces[0] + b"!").json["message"]
+    said = by_script(maria.client("ana"), f"/files/of/lead/{lead.id}", "x.txt", pieces[0] + b"!").json["message"]
     assert "1 MB" in said and "delete some" in said
     setting(maria, "file_house_mb", 1)
-    said = by_script(maria.door("mia"), f"/files/of/lead/{lead.id}", "y.txt", pieces[7] + b"!").json["message"]
+    said = by_script(maria.client("mia"), f"/files/of/lead/{lead.id}", "y.txt", pieces[7] + b"!").json["message"]
     assert "your company has used its 1 MB" in said
-    page = maria.door("root").screen("/settings/files/").text
+    page = maria.client("root").screen("/settings/files/").text
     assert "0.9 of 1 MB" in page and "Ana Shah" in page and "90 %" in page
     # A record that is deleted takes its files along; the night counts anew
     maria.session.execute(delete(Lead).where(Lead.id == lead.id))
@@ -276,17 +278,17 @@ def test_a_quota_is_decided_by_the_database(maria: World) -> None:
     assert maria.rows(select(func.sum(FileUsage.bytes))) == [0]
 
 
-def test_quotas_are_set_on_the_page_of_files(world: World) -> None:
-    root = world.door("root")
+def test_quotas_are_set_on_the_page_of_files(crm: Crm) -> None:
+    root = crm.client("root")
     version = root.screen("/settings/files/").text.partition('name="version" value="')[2].partition('"')[0]
     good = {"version": version, "file_person_mb": "10", "file_house_mb": "500", "file_scan_rule": "accept"}
     bad = root.form("/settings/files/", good | {"file_person_mb": "0"})
     assert bad.status_code == 422 and "whole number from 1" in bad.text
     assert root.form("/settings/files/", good).status_code == 302
     assert root.form("/settings/files/", good).status_code == 409
-    stored = {each.key: each.value for each in world.rows(select(BusinessSetting))}
+    stored = {each.key: each.value for each in crm.rows(select(BusinessSetting))}
     assert stored == {"file_person_mb": 10, "file_house_mb": 500, "file_scan_rule": "accept"}
-    assert world.door("ana").screen("/settings/files/").status_code == 403
+    assert crm.client("ana").screen("/settings/files/").status_code == 403
 
 
 # --- viruses
@@ -296,14 +298,14 @@ class Clamd:
     """Speaks clamd's protocol as far as INSTREAM goes."""
 
     def __init__(self) -> None:
-        self.door = socket.create_server(("127.0.0.1", 0))
-        self.port = self.door.getsockname()[1]
+        self.client = socket.create_server(("127.0.0.1", 0))
+        self.port = self.client.getsockname()[1]
         threading.Thread(target=self._serve, daemon=True).start()
 
     def _serve(self) -> None:
         while True:
             try:
-                line, _address = self.door.accept()
+                line, _address = self.client.accept()
             except OSError:
                 return
             with line, line.makefile("rb") as said:
@@ -314,53 +316,53 @@ class Clamd:
                 line.sendall(b"stream: Test-Virus FOUND\0" if VIRUS in content else b"stream: OK\0")
 
     def close(self) -> None:
-        self.door.close()
+        self.client.close()
 
 
 @pytest.fixture
-def clamd(world: World) -> Iterator[Clamd]:
+def clamd(crm: Crm) -> Iterator[Clamd]:
     made = Clamd()
-    world.app.extensions["crm_scanner"] = Scanner("127.0.0.1", made.port)
+    crm.app.extensions["crm_scanner"] = Scanner("127.0.0.1", made.port)
     yield made
     made.close()
-    world.app.extensions["crm_scanner"] = None
+    crm.app.extensions["crm_scanner"] = None
 
 
-def run_calls(world: World) -> None:
-    with world.app.app_context():
+def run_calls(crm: Crm) -> None:
+    with crm.app.app_context():
         while queue._backend.run_waiting():  # type: ignore[union-attr]
             pass
 
 
-def test_infected_files_are_refused_and_audited(world: World, clamd: Clamd) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_infected_files_are_refused_and_audited(crm: Crm, clamd: Clamd) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
     bad = by_script(ana, f"/files/of/lead/{lead.id}", "bad.txt", VIRUS)
-    assert bad.status_code == 422 and "Test-Virus" in bad.json["message"] and world.count(Attachment) == 0
-    (entry,) = world.rows(select(AuditEntry).where(AuditEntry.event == "infected file"))
+    assert bad.status_code == 422 and "Test-Virus" in bad.json["message"] and crm.count(Attachment) == 0
+    (entry,) = crm.rows(select(AuditEntry).where(AuditEntry.event == "infected file"))
     assert (entry.about, entry.payload) == ("bad.txt", {"threat": "Test-Virus"})
     assert by_script(ana, f"/files/of/lead/{lead.id}", "good.txt", b"Hello").status_code == 201
-    assert rows(world)[0].scan == "clean"
+    assert rows(crm)[0].scan == "clean"
 
 
-def test_while_the_scanner_is_away_the_setting_decides(world: World, clamd: Clamd) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
-    scanner = world.app.extensions["crm_scanner"]
-    world.app.extensions["crm_scanner"] = Scanner("127.0.0.1", 9)
+def test_while_the_scanner_is_away_the_setting_decides(crm: Crm, clamd: Clamd) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
+    scanner = crm.app.extensions["crm_scanner"]
+    crm.app.extensions["crm_scanner"] = Scanner("127.0.0.1", 9)
     said = by_script(ana, f"/files/of/lead/{lead.id}", "a.txt", b"Hello")
-    assert said.status_code == 503 and "scanner" in said.json["message"] and world.count(Attachment) == 0
-    setting(world, "file_scan_rule", "accept")
+    assert said.status_code == 503 and "scanner" in said.json["message"] and crm.count(Attachment) == 0
+    setting(crm, "file_scan_rule", "accept")
     for name, content in (("a.txt", b"Hello"), ("b.txt", VIRUS)):
         assert by_script(ana, f"/files/of/lead/{lead.id}", name, content).status_code == 201
     assert "not scanned yet" in ana.screen(f"/files/of/lead/{lead.id}").text
-    assert "2 not scanned yet" in world.door("root").screen("/settings/files/").text
+    assert "2 not scanned yet" in crm.client("root").screen("/settings/files/").text
     for place, states in ((Scanner("127.0.0.1", 9), ["waiting"] * 2), (scanner, ["clean", "infected"])):
-        world.app.extensions["crm_scanner"] = place
-        with world.app.app_context():
-            jobs.run_now(world.app, "scan files that wait")
-        run_calls(world)
-        assert [each.scan for each in rows(world)] == states
-    assert ana.screen(f"/files/{rows(world)[1].id}").status_code == 403
-    assert lines(world)[-1] == ("infected", "b.txt")
+        crm.app.extensions["crm_scanner"] = place
+        with crm.app.app_context():
+            jobs.run_now(crm.app, "scan files that wait")
+        run_calls(crm)
+        assert [each.scan for each in rows(crm)] == states
+    assert ana.screen(f"/files/{rows(crm)[1].id}").status_code == 403
+    assert lines(crm)[-1] == ("infected", "b.txt")
     assert "Test-Virus" in ana.screen(f"/leads/show/{lead.id}").text
 
 
@@ -373,8 +375,8 @@ def test_a_scanner_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatc
 # --- REST
 
 
-def test_files_over_rest(world: World) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_files_over_rest(crm: Crm) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
 
     def post(name: str, content: bytes, **form: Any) -> Any:
         data = {"file": (io.BytesIO(content), name), **form}
@@ -398,8 +400,8 @@ def test_files_over_rest(world: World) -> None:
     assert ana.rest("PUT", f"file/{key}", {"name": "x"}).status_code == 405
 
 
-def test_the_predecessors_clients_attach_to_records(world: World) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_the_predecessors_clients_attach_to_records(crm: Crm) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
     data = {"file": (io.BytesIO(sample_uploads.PDF), "form.pdf"), "doctype": "CRM Lead", "docname": lead.number}
     made = ana.rest("POST", "/api/method/upload_file", data=data, content_type="multipart/form-data").json["message"]
     assert (made["file_name"], made["attached_to_name"]) == ("form.pdf", lead.number)
@@ -407,20 +409,20 @@ def test_the_predecessors_clients_attach_to_records(world: World) -> None:
     told = ana.rest("GET", f"/api/method/crm.api.activities.get_activities?name={lead.number}").json["message"]
     assert [each["file_name"] for each in told[4]] == ["form.pdf"]
     data = {"file": (io.BytesIO(sample_uploads.PDF), "x.pdf"), "doctype": "CRM Lead", "docname": lead.number}
-    other = world.door("ben").rest("POST", "/api/method/upload_file", data=data, content_type="multipart/form-data")
-    assert other.status_code in (403, 404) and world.count(Attachment) == 1
+    other = crm.client("ben").rest("POST", "/api/method/upload_file", data=data, content_type="multipart/form-data")
+    assert other.status_code in (403, 404) and crm.count(Attachment) == 1
 
 
-def test_files_are_kept_while_a_row_names_them(world: World) -> None:
-    lead = world.make.lead("ana")
-    by_script(world.door("ana"), f"/files/of/lead/{lead.id}", "a.jpg", JPEG)
-    store = world.app.extensions["crm_files"]
+def test_files_are_kept_while_a_row_names_them(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    by_script(crm.client("ana"), f"/files/of/lead/{lead.id}", "a.jpg", JPEG)
+    store = crm.app.extensions["crm_files"]
     before = NOW + timedelta(days=90_000)
-    with world.new_session() as session:
+    with crm.new_session() as session:
         assert message_files.forgotten(session, store, before, 10) == []
         session.execute(update(Attachment).values(deleted_on=NOW))
         session.commit()
         assert message_files.forgotten(session, store, before, 10) == []
-        assert attachments.purge(session, [rows(world)[0].id], before) == 1
+        assert attachments.purge(session, [rows(crm)[0].id], before) == 1
         session.commit()
         assert len(message_files.forgotten(session, store, before, 10)) == 2

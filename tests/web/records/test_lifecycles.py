@@ -1,4 +1,4 @@
-"""Lifecycles through the doors: each status has its gate, and REST and screen go through the same one."""
+"""Lifecycles through the endpoints: each status has its gate, and REST and screen go through the same one."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ import pytest
 from sqlalchemy import delete, select
 
 from app.models import Activity, Assignment, Customer, CustomerAccount, Lead, Notification, StatusChange, Task, Ticket
-from tests.app_fixtures import Door, World
+from tests.app_fixtures import Crm, UserClient
 
 
-def over_rest(door: Door, kind: str, row: Any, **values: Any) -> tuple[int, list[str]]:
-    answer = door.rest("PUT", f"{kind}/{row.id}", values)
+def over_rest(client: UserClient, kind: str, row: Any, **values: Any) -> tuple[int, list[str]]:
+    answer = client.rest("PUT", f"{kind}/{row.id}", values)
     return answer.status_code, list(answer.get_json().get("errors", {}))
 
 
-def move(world: World, who: str, row: Any, label: str, **values: Any) -> Any:
+def move(crm: Crm, who: str, row: Any, label: str, **values: Any) -> Any:
     """By the button of the record's page."""
-    kind, statuses = ("leads", world.lead_status) if isinstance(row, Lead) else ("tickets", world.ticket_status)
-    return world.door(who).form(f"/{kind}/move/{row.id}", {"status": statuses[label], **values})
+    kind, statuses = ("leads", crm.lead_status) if isinstance(row, Lead) else ("tickets", crm.ticket_status)
+    return crm.client(who).form(f"/{kind}/move/{row.id}", {"status": statuses[label], **values})
 
 
 GATES = [
@@ -33,127 +33,127 @@ GATES = [
 
 
 @pytest.mark.parametrize("label, field, value", GATES)
-def test_a_gate_asks_for_its_field(world: World, label: str, field: str, value: Any) -> None:
-    lead, ana = world.make.lead("ana", task={}), world.door("ana")
-    before = world.stored(lead)
+def test_a_gate_asks_for_its_field(crm: Crm, label: str, field: str, value: Any) -> None:
+    lead, ana = crm.make.lead("ana", task={}), crm.client("ana")
+    before = crm.stored(lead)
     assert over_rest(ana, "lead", lead, status=label) == (422, [field])
-    move(world, "ana", lead, label)
-    assert world.stored(lead) == before and world.count(CustomerAccount) == 0
+    move(crm, "ana", lead, label)
+    assert crm.stored(lead) == before and crm.count(CustomerAccount) == 0
     assert over_rest(ana, "lead", lead, status=label, **{field: value}) == (200, [])
-    assert world.stored(lead)["status_id"] == world.lead_status[label]
+    assert crm.stored(lead)["status_id"] == crm.lead_status[label]
 
 
 @pytest.mark.parametrize("label, field, value", [gate for gate in GATES if gate[1] != "task"])
-def test_the_button_goes_through_the_same_gate(world: World, label: str, field: str, value: str) -> None:
-    lead = world.make.lead("ana", task={})
-    assert move(world, "ana", lead, label, **{field: value}).status_code == 302
-    after = world.stored(lead)
-    assert (after["status_id"], after[field].upper()) == (world.lead_status[label], value.upper())
+def test_the_button_goes_through_the_same_gate(crm: Crm, label: str, field: str, value: str) -> None:
+    lead = crm.make.lead("ana", task={})
+    assert move(crm, "ana", lead, label, **{field: value}).status_code == 302
+    after = crm.stored(lead)
+    assert (after["status_id"], after[field].upper()) == (crm.lead_status[label], value.upper())
 
 
-def test_a_follow_up_is_scheduled_with_a_task_and_completed_with_it(world: World) -> None:
-    lead = world.make.lead("ana", task={})
-    move(world, "ana", lead, "Follow-up Scheduled", task_title="Visit", task_due_on="2030-01-01T10:00")
-    (task,) = world.rows(select(Task).where(Task.lead_id == lead.id))
+def test_a_follow_up_is_scheduled_with_a_task_and_completed_with_it(crm: Crm) -> None:
+    lead = crm.make.lead("ana", task={})
+    move(crm, "ana", lead, "Follow-up Scheduled", task_title="Visit", task_due_on="2030-01-01T10:00")
+    (task,) = crm.rows(select(Task).where(Task.lead_id == lead.id))
     assert (task.title, task.due_on) == ("Visit", datetime(2030, 1, 1, 4, 30, tzinfo=UTC))
-    assert over_rest(world.door("ana"), "lead", lead, status="Follow-up Complete", close_tasks=[task.id])[0] == 200
-    assert world.stored(task)["status"] == "Done"
+    assert over_rest(crm.client("ana"), "lead", lead, status="Follow-up Complete", close_tasks=[task.id])[0] == 200
+    assert crm.stored(task)["status"] == "Done"
 
 
-def test_a_follow_up_closes_no_task_of_another_lead(world: World) -> None:
-    lead, other = world.make.lead("ana"), world.make.task(world.make.lead("ana", task={}))
-    over_rest(world.door("ana"), "lead", lead, status="Follow-up Complete", close_tasks=[other.id])
-    assert world.stored(other)["status"] == "Todo"
+def test_a_follow_up_closes_no_task_of_another_lead(crm: Crm) -> None:
+    lead, other = crm.make.lead("ana"), crm.make.task(crm.make.lead("ana", task={}))
+    over_rest(crm.client("ana"), "lead", lead, status="Follow-up Complete", close_tasks=[other.id])
+    assert crm.stored(other)["status"] == "Todo"
 
 
-def test_a_client_id_belongs_to_one_customer_whoever_sees_it(world: World) -> None:
-    first, second = world.make.lead("ana"), world.make.lead("ben")
-    assert over_rest(world.door("ana"), "lead", first, status="Account Opened", client_id="C1")[0] == 200
-    before = world.stored(second)
-    answer = world.door("ben").rest("PUT", f"lead/{second.id}", {"status": "Account Opened", "client_id": " c1 "})
+def test_a_client_id_belongs_to_one_customer_whoever_sees_it(crm: Crm) -> None:
+    first, second = crm.make.lead("ana"), crm.make.lead("ben")
+    assert over_rest(crm.client("ana"), "lead", first, status="Account Opened", client_id="C1")[0] == 200
+    before = crm.stored(second)
+    answer = crm.client("ben").rest("PUT", f"lead/{second.id}", {"status": "Account Opened", "client_id": " c1 "})
     assert answer.status_code == 422 and "already belongs to another customer" in answer.get_json()["message"]
-    assert world.stored(second) == before and world.count(CustomerAccount) == 1
+    assert crm.stored(second) == before and crm.count(CustomerAccount) == 1
 
 
-def test_an_account_keeps_its_two_moments(world: World) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_an_account_keeps_its_two_moments(crm: Crm) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
     over_rest(ana, "lead", lead, status="Account Opened", client_id="C1")
     over_rest(ana, "lead", lead, status="Account Activated")
-    (account,) = world.rows(select(CustomerAccount))
+    (account,) = crm.rows(select(CustomerAccount))
     assert (account.client_id, account.lead_id) == ("C1", lead.id)
     assert account.opened_on <= account.activated_on
-    assert world.stored(lead)["customer_id"] == account.customer_id
+    assert crm.stored(lead)["customer_id"] == account.customer_id
 
 
 @pytest.mark.parametrize(
     "label", ["Account Activated", "Unqualified", "Junk", "Lead Expired", "Lead Expired (Account Opened)"]
 )
 @pytest.mark.parametrize("who, code", [("ana", 422), ("mia", 200), ("root", 200)])
-def test_only_managers_reopen_what_has_ended(world: World, label: str, who: str, code: int) -> None:
-    lead = world.make.lead("ana", status=label, client_id="C1") if label != "Account Activated" else _activated(world)
-    assert over_rest(world.door(who), "lead", lead, status="Contacted")[0] == code
-    assert world.stored(lead)["status_id"] == world.lead_status[label if code == 422 else "Contacted"]
+def test_only_managers_reopen_what_has_ended(crm: Crm, label: str, who: str, code: int) -> None:
+    lead = crm.make.lead("ana", status=label, client_id="C1") if label != "Account Activated" else _activated(crm)
+    assert over_rest(crm.client(who), "lead", lead, status="Contacted")[0] == code
+    assert crm.stored(lead)["status_id"] == crm.lead_status[label if code == 422 else "Contacted"]
 
 
-def _activated(world: World) -> Any:
-    lead = world.make.lead("ana")
-    assert over_rest(world.door("ana"), "lead", lead, status="Account Activated", client_id="C1")[0] == 200
+def _activated(crm: Crm) -> Any:
+    lead = crm.make.lead("ana")
+    assert over_rest(crm.client("ana"), "lead", lead, status="Account Activated", client_id="C1")[0] == 200
     return lead
 
 
-def test_a_lead_is_converted_once_however_often_one_asks(world: World) -> None:
-    lead = _activated(world)
-    call = world.make.call("ana", lead_id=lead.id)
+def test_a_lead_is_converted_once_however_often_one_asks(crm: Crm) -> None:
+    lead = _activated(crm)
+    call = crm.make.call("ana", lead_id=lead.id)
     for _ in range(2):
-        answer = world.door("ana").form(f"/leads/convert/{lead.id}")
+        answer = crm.client("ana").form(f"/leads/convert/{lead.id}")
         assert answer.status_code == 302 and "/customers/CRM-CUST-" in answer.location
-    (customer,) = world.rows(select(Customer))
-    assert world.stored(call)["customer_id"] == customer.id
-    told = [line.payload.get("what") for line in world.rows(select(Activity).where(Activity.kind == "system"))]
+    (customer,) = crm.rows(select(Customer))
+    assert crm.stored(call)["customer_id"] == customer.id
+    told = [line.payload.get("what") for line in crm.rows(select(Activity).where(Activity.kind == "system"))]
     assert told.count("converted") == 1
 
 
-def test_an_unfinished_lead_is_not_converted(world: World) -> None:
-    lead = world.make.lead("ana")
-    before = world.stored(lead)
-    world.door("ana").form(f"/leads/convert/{lead.id}")
-    assert world.stored(lead) == before and world.count(Customer) == 0
+def test_an_unfinished_lead_is_not_converted(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    before = crm.stored(lead)
+    crm.client("ana").form(f"/leads/convert/{lead.id}")
+    assert crm.stored(lead) == before and crm.count(Customer) == 0
 
 
-def test_a_converted_leads_lines_are_in_the_customers_view(world: World) -> None:
-    lead = _activated(world)
-    ana = world.door("ana")
+def test_a_converted_leads_lines_are_in_the_customers_view(crm: Crm) -> None:
+    lead = _activated(crm)
+    ana = crm.client("ana")
     ana.form(f"/leads/note/{lead.id}", {"body": "Likes futures"})
     ana.form(f"/leads/convert/{lead.id}")
-    (customer,) = world.rows(select(Customer))
-    world.make.ticket("cleo", customer_id=customer.id)
-    assert "Likes futures" in world.door("cleo").screen(f"/customers/show/{customer.id}").text
+    (customer,) = crm.rows(select(Customer))
+    crm.make.ticket("cleo", customer_id=customer.id)
+    assert "Likes futures" in crm.client("cleo").screen(f"/customers/show/{customer.id}").text
 
 
 @pytest.mark.parametrize("who, undone", [("ana", False), ("max", False), ("mia", True), ("root", True)])
-def test_a_conversion_is_undone_by_managers_of_the_lead(world: World, who: str, undone: bool) -> None:
-    lead = _activated(world)
-    world.door("ana").form(f"/leads/convert/{lead.id}")
+def test_a_conversion_is_undone_by_managers_of_the_lead(crm: Crm, who: str, undone: bool) -> None:
+    lead = _activated(crm)
+    crm.client("ana").form(f"/leads/convert/{lead.id}")
     link = f"/leads/unconvert/{lead.id}"
-    assert (link in world.door(who).screen(f"/leads/show/{lead.id}").text) is undone
-    assert (world.door(who).form(link).status_code == 302) is undone
-    assert (world.stored(lead)["converted_on"] is None) is undone
+    assert (link in crm.client(who).screen(f"/leads/show/{lead.id}").text) is undone
+    assert (crm.client(who).form(link).status_code == 302) is undone
+    assert (crm.stored(lead)["converted_on"] is None) is undone
 
 
-def test_every_move_is_logged_with_the_seconds_spent(world: World) -> None:
-    lead = world.make.lead("ana", at=datetime.now(UTC) - timedelta(hours=2))
-    over_rest(world.door("ana"), "lead", lead, status="Contacted")
-    move(world, "ana", lead, "Qualified")
-    rows = world.rows(select(StatusChange).where(StatusChange.lead_id == lead.id).order_by(StatusChange.id))
-    labels = {key: label for label, key in world.lead_status.items()}
+def test_every_move_is_logged_with_the_seconds_spent(crm: Crm) -> None:
+    lead = crm.make.lead("ana", at=datetime.now(UTC) - timedelta(hours=2))
+    over_rest(crm.client("ana"), "lead", lead, status="Contacted")
+    move(crm, "ana", lead, "Qualified")
+    rows = crm.rows(select(StatusChange).where(StatusChange.lead_id == lead.id).order_by(StatusChange.id))
+    labels = {key: label for label, key in crm.lead_status.items()}
     assert [(labels.get(row.from_id), labels[row.to_id]) for row in rows] == [
         (None, "New"),
         ("New", "Contacted"),
         ("Contacted", "Qualified"),
     ]
     assert 7190 < rows[1].seconds < 7300 and rows[2].seconds < 60 and rows[0].seconds is None
-    assert world.count(Activity, Activity.kind == "status_change") == 2
-    assert {row.by_id for row in rows[1:]} == {world.people["ana"].id}
+    assert crm.count(Activity, Activity.kind == "status_change") == 2
+    assert {row.by_id for row in rows[1:]} == {crm.people["ana"].id}
 
 
 # --- a new lead
@@ -164,63 +164,63 @@ def test_every_move_is_logged_with_the_seconds_spent(world: World) -> None:
 )
 @pytest.mark.parametrize("owner, is_linked", [("ana", True), ("ben", False)])
 def test_a_known_number_finds_a_customer_whom_the_person_sees(
-    world: World, typed: str, owner: str, is_linked: bool
+    crm: Crm, typed: str, owner: str, is_linked: bool
 ) -> None:
-    customer = world.make.customer(owner, mobile="98200 12345")
-    before = world.stored(customer)
-    answer = world.door("ana").rest("POST", "lead/", {"first_name": "Asha", "mobile": typed})
+    customer = crm.make.customer(owner, mobile="98200 12345")
+    before = crm.stored(customer)
+    answer = crm.client("ana").rest("POST", "lead/", {"first_name": "Asha", "mobile": typed})
     card = answer.get_json()["result"]["customer"]
     assert answer.status_code == 201 and (card["id"] == customer.id if is_linked else card is None)
-    assert world.stored(customer) == before and world.count(Customer) == 1
+    assert crm.stored(customer) == before and crm.count(Customer) == 1
 
 
-def test_what_differs_from_the_known_customer_is_proposed_not_written(world: World) -> None:
-    customer = world.make.customer("ana", mobile="98200 12345", email="old@example.in", first_name="Asha")
+def test_what_differs_from_the_known_customer_is_proposed_not_written(crm: Crm) -> None:
+    customer = crm.make.customer("ana", mobile="98200 12345", email="old@example.in", first_name="Asha")
     values = {"first_name": "Usha", "mobile": "9820012345", "email": "new@example.in"}
-    lead = world.door("ana").rest("POST", "lead/", values).get_json()
-    (line,) = world.rows(select(Activity).where(Activity.kind == "proposal"))
+    lead = crm.client("ana").rest("POST", "lead/", values).get_json()
+    (line,) = crm.rows(select(Activity).where(Activity.kind == "proposal"))
     assert line.lead_id == lead["id"]
     assert line.payload["changes"] == [["first_name", "Asha", "Usha"], ["email", "old@example.in", "new@example.in"]]
-    assert world.stored(customer)["email"] == lead["result"]["email"] == "old@example.in"
+    assert crm.stored(customer)["email"] == lead["result"]["email"] == "old@example.in"
 
 
-def test_a_new_lead_comes_with_all_that_belongs_to_it(world: World) -> None:
+def test_a_new_lead_comes_with_all_that_belongs_to_it(crm: Crm) -> None:
     values = {
         "first_name": "Ravi",
         "mobile": "9820099999",
         "assign_to": "ana",
         "task": {"title": "Visit him", "priority": "High", "due_on": "2030-01-01T10:00+05:30"},
     }
-    made = world.door("mia").rest("POST", "lead/", values)
-    (lead,), (task,), (first,) = (world.rows(select(record)) for record in (Lead, Task, Assignment))
-    ana, mia = world.people["ana"].id, world.people["mia"].id
+    made = crm.client("mia").rest("POST", "lead/", values)
+    (lead,), (task,), (first,) = (crm.rows(select(record)) for record in (Lead, Task, Assignment))
+    ana, mia = crm.people["ana"].id, crm.people["mia"].id
     assert made.status_code == 201 and lead.number == f"CRM-LEAD-{lead.created_on.year}-00001"
     assert (lead.assignee_id, lead.owner_id, lead.created_by_id) == (ana, mia, mia)
     assert (task.title, task.priority, task.assignee_id, task.lead_id) == ("Visit him", "High", ana, lead.id)
     assert (first.user_id, first.reason, first.by_id, first.ended_on) == (ana, "direct", mia, None)
     assert lead.reply_due_on > lead.created_on and lead.next_follow_up_on == task.due_on
-    assert [(n.user_id, n.kind) for n in world.rows(select(Notification))] == [(ana, "assigned")]
+    assert [(n.user_id, n.kind) for n in crm.rows(select(Notification))] == [(ana, "assigned")]
 
 
-def test_who_takes_a_lead_for_himself_is_not_told_of_it(world: World) -> None:
-    world.door("ana").rest("POST", "lead/", {"first_name": "Ravi"})
-    assert world.count(Notification) == 0 and world.count(Task) == 1
+def test_who_takes_a_lead_for_himself_is_not_told_of_it(crm: Crm) -> None:
+    crm.client("ana").rest("POST", "lead/", {"first_name": "Ravi"})
+    assert crm.count(Notification) == 0 and crm.count(Task) == 1
 
 
-def test_a_role_gets_its_leads_in_turn(world: World) -> None:
+def test_a_role_gets_its_leads_in_turn(crm: Crm) -> None:
     given = [
-        world.door("root").rest("POST", "lead/", {"first_name": f"L{n}", "assign_to_role": "Sales User"})
+        crm.client("root").rest("POST", "lead/", {"first_name": f"L{n}", "assign_to_role": "Sales User"})
         for n in range(4)
     ]
     people = [answer.get_json()["result"]["assignee"]["username"] for answer in given]
     assert people == ["ana", "ben", "ana", "ben"]
 
 
-def test_a_form_and_rest_make_the_same_lead(world: World) -> None:
+def test_a_form_and_rest_make_the_same_lead(crm: Crm) -> None:
     values = {"first_name": "Ravi", "mobile": "9820011122", "category": "Indirect", "description": "Met at the fair"}
-    world.door("ana").form("/leads/add", values)
-    world.door("ana").rest("POST", "lead/", values)
-    one, two = (world.stored(lead) for lead in world.rows(select(Lead)))
+    crm.client("ana").form("/leads/add", values)
+    crm.client("ana").rest("POST", "lead/", values)
+    one, two = (crm.stored(lead) for lead in crm.rows(select(Lead)))
     moments = {
         "id",
         "number",
@@ -235,65 +235,65 @@ def test_a_form_and_rest_make_the_same_lead(world: World) -> None:
     assert {k: v for k, v in one.items() if k not in moments} == {k: v for k, v in two.items() if k not in moments}
 
 
-def test_a_customer_cannot_refer_himself(world: World) -> None:
-    lead = _activated(world)
+def test_a_customer_cannot_refer_himself(crm: Crm) -> None:
+    lead = _activated(crm)
     values = {
         "first_name": "Again",
-        "mobile": world.stored(world.rows(select(Customer))[0])["mobile"],
+        "mobile": crm.stored(crm.rows(select(Customer))[0])["mobile"],
         "referral": "C1",
     }
-    answer = world.door("ana").rest("POST", "lead/", values)
+    answer = crm.client("ana").rest("POST", "lead/", values)
     assert (answer.status_code, list(answer.get_json()["errors"])) == (422, ["referral"])
     # Whoever doesn't see the customer can't find out by a refusal whose number it is.
-    assert world.door("ben").rest("POST", "lead/", values | {"first_name": "Ben"}).status_code == 201
-    world.session.execute(delete(Lead).where(Lead.first_name == "Ben"))
-    world.session.commit()
-    assert world.count(Lead) == 1 and lead
+    assert crm.client("ben").rest("POST", "lead/", values | {"first_name": "Ben"}).status_code == 201
+    crm.session.execute(delete(Lead).where(Lead.first_name == "Ben"))
+    crm.session.commit()
+    assert crm.count(Lead) == 1 and lead
 
 
-def test_a_second_customer_with_the_same_number_is_refused_whoever_sees_the_first(world: World) -> None:
-    world.make.customer("ana", mobile="9820012345")
-    answer = world.door("cleo").rest("POST", "customer/", {"first_name": "Asha", "mobile": "+91 98200 12345"})
+def test_a_second_customer_with_the_same_number_is_refused_whoever_sees_the_first(crm: Crm) -> None:
+    crm.make.customer("ana", mobile="9820012345")
+    answer = crm.client("cleo").rest("POST", "customer/", {"first_name": "Asha", "mobile": "+91 98200 12345"})
     assert (answer.status_code, list(answer.get_json()["errors"])) == (422, ["mobile"])
-    assert world.count(Customer) == 1
+    assert crm.count(Customer) == 1
 
 
 # --- tickets
 
 
 @pytest.mark.parametrize("label", ["Resolved", "Closed"])
-def test_a_ticket_is_resolved_with_a_text_only(world: World, label: str) -> None:
-    ticket, cleo = world.make.ticket("cleo"), world.door("cleo")
-    before = world.stored(ticket)
+def test_a_ticket_is_resolved_with_a_text_only(crm: Crm, label: str) -> None:
+    ticket, cleo = crm.make.ticket("cleo"), crm.client("cleo")
+    before = crm.stored(ticket)
     assert over_rest(cleo, "ticket", ticket, status=label) == (422, ["resolution"])
-    move(world, "cleo", ticket, label)
-    assert world.stored(ticket) == before
-    move(world, "cleo", ticket, label, resolution="Sent the form")
-    after = world.stored(ticket)
+    move(crm, "cleo", ticket, label)
+    assert crm.stored(ticket) == before
+    move(crm, "cleo", ticket, label, resolution="Sent the form")
+    after = crm.stored(ticket)
     assert (after["resolution"], after["resolve_due_on"]) == ("Sent the form", None) and after["resolved_on"]
 
 
-def test_a_reopened_ticket_keeps_its_history_and_owes_again(world: World) -> None:
-    ticket, cleo = world.make.ticket("cleo"), world.door("cleo")
+def test_a_reopened_ticket_keeps_its_history_and_owes_again(crm: Crm) -> None:
+    ticket, cleo = crm.make.ticket("cleo"), crm.client("cleo")
     over_rest(cleo, "ticket", ticket, status="Resolved", resolution="Done so")
     assert over_rest(cleo, "ticket", ticket, status="Open")[0] == 200
-    after = world.stored(ticket)
+    after = crm.stored(ticket)
     assert (after["resolution"], after["resolved_on"]) == ("Done so", None) and after["resolve_due_on"]
-    assert world.count(StatusChange, StatusChange.ticket_id == ticket.id) == 3
+    assert crm.count(StatusChange, StatusChange.ticket_id == ticket.id) == 3
 
 
-def test_a_ticket_of_a_known_number_finds_a_customer_whom_the_person_sees(world: World) -> None:
-    customer = world.make.customer("cleo", mobile="9820012345")
+def test_a_ticket_of_a_known_number_finds_a_customer_whom_the_person_sees(crm: Crm) -> None:
+    customer = crm.make.customer("cleo", mobile="9820012345")
     values = {"subjects": ["Re-KYC"], "mobile": "+91 98200-12345", "first_name": "Somebody"}
-    answer = world.door("cleo").rest("POST", "ticket/", values)
+    answer = crm.client("cleo").rest("POST", "ticket/", values)
     assert answer.status_code == 201 and answer.get_json()["result"]["customer"]["id"] == customer.id
-    assert world.count(Customer) == 1
+    assert crm.count(Customer) == 1
 
 
-def test_a_ticket_of_a_new_number_makes_the_customer(world: World) -> None:
+def test_a_ticket_of_a_new_number_makes_the_customer(crm: Crm) -> None:
     values = {"subjects": ["Re-KYC", "DP charges"], "mobile": "9820012345", "first_name": "Asha", "priority": "Urgent"}
-    assert world.door("cleo").rest("POST", "ticket/", values).status_code == 201
-    (ticket,), (customer,), (task,) = (world.rows(select(record)) for record in (Ticket, Customer, Task))
+    assert crm.client("cleo").rest("POST", "ticket/", values).status_code == 201
+    (ticket,), (customer,), (task,) = (crm.rows(select(record)) for record in (Ticket, Customer, Task))
     assert (ticket.title, ticket.customer_id, customer.source) == ("Re-KYC, DP charges", customer.id, "Ticket")
     assert task.priority == "High" and ticket.reply_due_on < ticket.resolve_due_on
 
@@ -301,39 +301,39 @@ def test_a_ticket_of_a_new_number_makes_the_customer(world: World) -> None:
 # --- assigning
 
 
-def test_a_lead_handed_on_tells_both_and_keeps_the_stretch(world: World) -> None:
-    lead = world.make.lead("ana")
-    answer = world.door("root").rest("POST", f"lead/{lead.id}/assign", {"assign_to": "ben"})
+def test_a_lead_handed_on_tells_both_and_keeps_the_stretch(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    answer = crm.client("root").rest("POST", f"lead/{lead.id}/assign", {"assign_to": "ben"})
     assert answer.get_json()["result"]["assignee"]["username"] == "ben"
-    rows = world.rows(select(Assignment).order_by(Assignment.id))
+    rows = crm.rows(select(Assignment).order_by(Assignment.id))
     assert [(row.user_id, row.ended_on is None) for row in rows] == [
-        (world.people["ana"].id, False),
-        (world.people["ben"].id, True),
+        (crm.people["ana"].id, False),
+        (crm.people["ben"].id, True),
     ]
-    told = {(n.user_id, n.kind) for n in world.rows(select(Notification))}
-    assert told == {(world.people["ben"].id, "assigned"), (world.people["ana"].id, "unassigned")}
+    told = {(n.user_id, n.kind) for n in crm.rows(select(Notification))}
+    assert told == {(crm.people["ben"].id, "assigned"), (crm.people["ana"].id, "unassigned")}
 
 
-def test_nothing_is_given_to_somebody_on_leave(world: World, stored: Any) -> None:
-    lead = world.make.lead("ana")
-    world.make.user("lea", "Sales User", "mia", leave_from=datetime.now(UTC) - timedelta(days=1))
+def test_nothing_is_given_to_somebody_on_leave(crm: Crm, stored: Any) -> None:
+    lead = crm.make.lead("ana")
+    crm.make.user("lea", "Sales User", "mia", leave_from=datetime.now(UTC) - timedelta(days=1))
     before = stored(lead)
-    answer = world.door("root").rest("POST", f"lead/{lead.id}/assign", {"assign_to": "lea"})
+    answer = crm.client("root").rest("POST", f"lead/{lead.id}/assign", {"assign_to": "lea"})
     assert answer.status_code == 422 and "on leave" in answer.get_json()["message"]
     assert stored(lead) == before
 
 
-def test_one_pending_request_a_record_and_person(world: World) -> None:
-    lead, asked = world.make.lead("ana"), {"requested_user": "ben", "reason": "He knows him"}
-    ana = world.door("ana")
+def test_one_pending_request_a_record_and_person(crm: Crm) -> None:
+    lead, asked = crm.make.lead("ana"), {"requested_user": "ben", "reason": "He knows him"}
+    ana = crm.client("ana")
     codes = [ana.rest("POST", "assignment_request/", asked | {"lead": lead.number}).status_code for _ in range(2)]
     assert codes == [201, 409]
     codes = [
-        world.door("root").rest("PUT", "assignment_request/1", {"status": "Approved"}).status_code for _ in range(2)
+        crm.client("root").rest("PUT", "assignment_request/1", {"status": "Approved"}).status_code for _ in range(2)
     ]
-    assert codes == [200, 409] and world.stored(lead)["assignee_id"] == world.people["ben"].id
+    assert codes == [200, 409] and crm.stored(lead)["assignee_id"] == crm.people["ben"].id
     assert (
-        world.door("root")
+        crm.client("root")
         .rest("POST", "assignment_request/", asked | {"lead": lead.id, "requested_user": "ana"})
         .status_code
         == 201

@@ -17,7 +17,7 @@ from app.domain import record_merge
 from app.domain.change_context import ChangeContext
 from app.domain.record_merge import MergeRequest
 from app.models import CallLog, Customer, CustomerKey, Lead, MergedRecord, RecordMerge, Task
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.factories import DAY, NOW
 
 
@@ -26,15 +26,15 @@ def at_once(*acts: Any) -> list[Any]:
         return [each.result() for each in [pool.submit(act) for act in acts]]
 
 
-def test_two_merges_of_the_same_leads_in_both_directions(maria: World) -> None:
+def test_two_merges_of_the_same_leads_in_both_directions(maria: Crm) -> None:
     for _round in range(4):
         one, two = maria.make.lead("ana"), maria.make.lead("ana")
-        doors = [maria.door("mia") for _ in range(4)]
+        clients = [maria.client("mia") for _ in range(4)]
         pairs = [(one, two), (two, one)] * 2
         answers = at_once(
             *(
-                lambda door=door, a=a, b=b: door.rest("POST", f"lead/{a.id}/merge", {"with": [b.id]})
-                for door, (a, b) in zip(doors, pairs, strict=True)
+                lambda client=client, a=a, b=b: client.rest("POST", f"lead/{a.id}/merge", {"with": [b.id]})
+                for client, (a, b) in zip(clients, pairs, strict=True)
             )
         )
         told = Counter(each.status_code for each in answers)
@@ -44,12 +44,12 @@ def test_two_merges_of_the_same_leads_in_both_directions(maria: World) -> None:
     assert maria.count(RecordMerge) == maria.count(MergedRecord, MergedRecord.gone_key.is_not(None)) == 4
 
 
-def test_a_merge_beside_edits_and_call_syncs_loses_no_call(maria: World) -> None:
+def test_a_merge_beside_edits_and_call_syncs_loses_no_call(maria: Crm) -> None:
     rows = [maria.make.lead("ana", NOW - 20 * DAY, mobile=f"98201{n:05d}", task={}) for n in range(6)]
     kept, others = rows[0], rows[1:]
 
     def sync(n: int) -> list[int]:
-        door, codes = maria.door("ana"), []
+        client, codes = maria.client("ana"), []
         for part in range(6):
             calls = [
                 {
@@ -63,20 +63,20 @@ def test_a_merge_beside_edits_and_call_syncs_loses_no_call(maria: World) -> None
                 }
                 for row in rows
             ]
-            codes.append(door.rest("POST", "call_log/bulk", {"call_logs": calls}).status_code)
+            codes.append(client.rest("POST", "call_log/bulk", {"call_logs": calls}).status_code)
         return codes
 
     def edit() -> list[int]:
-        door = maria.door("ana")
+        client = maria.client("ana")
         return [
-            door.rest("PUT", f"lead/{row.id}", {"description": f"seen {n}"}).status_code
+            client.rest("PUT", f"lead/{row.id}", {"description": f"seen {n}"}).status_code
             for n in range(3)
             for row in rows
         ]
 
     def merge() -> list[int]:
-        door = maria.door("mia")
-        return [door.rest("POST", f"lead/{kept.id}/merge", {"with": [row.id]}).status_code for row in others]
+        client = maria.client("mia")
+        return [client.rest("POST", f"lead/{kept.id}/merge", {"with": [row.id]}).status_code for row in others]
 
     merges, edits, *syncs = at_once(merge, edit, lambda: sync(0), lambda: sync(1))
     assert set(merges) <= {200, 409, 503} and set(edits) <= {200, 404, 409, 410, 503}, (merges, edits)
@@ -90,12 +90,12 @@ def test_a_merge_beside_edits_and_call_syncs_loses_no_call(maria: World) -> None
     assert ids - {None} <= alive, "no call points to a lead that is gone"
 
 
-def test_customers_keep_one_holder_for_each_number(maria: World) -> None:
+def test_customers_keep_one_holder_for_each_number(maria: Crm) -> None:
     one, two, three = (maria.make.customer("mia") for _ in range(3))
-    doors = [maria.door("mia") for _ in range(2)]
+    clients = [maria.client("mia") for _ in range(2)]
     answers = at_once(
-        lambda: doors[0].rest("POST", f"customer/{one.id}/merge", {"with": [two.id]}),
-        lambda: doors[1].rest("PUT", f"customer/{three.id}", {"alternative_mobile": two.mobile}),
+        lambda: clients[0].rest("POST", f"customer/{one.id}/merge", {"with": [two.id]}),
+        lambda: clients[1].rest("PUT", f"customer/{three.id}", {"alternative_mobile": two.mobile}),
     )
     assert answers[0].status_code == 200 and answers[1].status_code == 422, [each.text for each in answers]
     held = maria.rows(select(CustomerKey.value, CustomerKey.customer_id).where(CustomerKey.kind == "mobile"))
@@ -103,7 +103,7 @@ def test_customers_keep_one_holder_for_each_number(maria: World) -> None:
     assert {who for _value, who in held} <= set(maria.rows(select(Customer.id)))
 
 
-def test_a_process_that_is_killed_leaves_whole_merges_only(maria: World) -> None:
+def test_a_process_that_is_killed_leaves_whole_merges_only(maria: Crm) -> None:
     pairs = [(maria.make.lead("ana"), maria.make.lead("ana")) for _ in range(12)]
     for _kept, gone in pairs:
         maria.make.task(gone)
@@ -134,5 +134,5 @@ def test_a_process_that_is_killed_leaves_whole_merges_only(maria: World) -> None
         assert maria.count(Task, Task.lead_id == gone.id) == (0 if is_merged else 2)
     left = next((pair for pair, is_merged in zip(pairs, merged, strict=True) if not is_merged), None)
     if left is not None:  # what was cut off can be done again
-        answer = maria.door("mia").rest("POST", f"lead/{left[0].id}/merge", {"with": [left[1].id]})
+        answer = maria.client("mia").rest("POST", f"lead/{left[0].id}/merge", {"with": [left[1].id]})
         assert answer.status_code == 200, answer.text

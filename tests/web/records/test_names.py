@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 NOW = datetime.now(UTC)
 
 
-def page_of(world: World, who: str, path: str) -> str:
-    return unescape(world.door(who).screen(path).text)
+def page_of(crm: Crm, who: str, path: str) -> str:
+    return unescape(crm.client(who).screen(path).text)
 
 
 def rows_of(page: str) -> list[str]:
@@ -24,79 +24,79 @@ def rows_of(page: str) -> list[str]:
 # --- tasks
 
 
-def test_tasks_name_the_person(world: World) -> None:
-    lead = world.make.lead("ana", task={})
-    world.make.task(lead, title="Visit")
-    (row,) = rows_of(page_of(world, "ana", "/tasks/"))
+def test_tasks_name_the_person(crm: Crm) -> None:
+    lead = crm.make.lead("ana", task={})
+    crm.make.task(lead, title="Visit")
+    (row,) = rows_of(page_of(crm, "ana", "/tasks/"))
     assert ">Ravi Kumar</a>" in row and f'href="/leads/{lead.number}"' in row
 
 
-def test_a_task_of_a_ticket_names_its_customer(world: World) -> None:
-    ticket = world.make.ticket("cleo", customer_id=world.make.customer("cleo").id)
-    (row,) = rows_of(page_of(world, "root", "/tasks/"))
+def test_a_task_of_a_ticket_names_its_customer(crm: Crm) -> None:
+    ticket = crm.make.ticket("cleo", customer_id=crm.make.customer("cleo").id)
+    (row,) = rows_of(page_of(crm, "root", "/tasks/"))
     assert ">Asha Patel</a>" in row and f'href="/tickets/{ticket.number}"' in row
 
 
-def test_the_list_opens_with_the_open_tasks_by_due_time(world: World) -> None:
-    lead = world.make.lead("ana", task={})
+def test_the_list_opens_with_the_open_tasks_by_due_time(crm: Crm) -> None:
+    lead = crm.make.lead("ana", task={})
     for title, days in (("Later", 3), ("First", -1), ("Second", 1)):
-        world.make.task(lead, title=title, due_on=NOW + timedelta(days=days))
-    world.make.task(lead, title="Some day", due_on=None)
-    world.make.task(lead, title="Over", status="Done")
+        crm.make.task(lead, title=title, due_on=NOW + timedelta(days=days))
+    crm.make.task(lead, title="Some day", due_on=None)
+    crm.make.task(lead, title="Over", status="Done")
     order = ("First", "Second", "Later", "Some day")
-    rows = rows_of(page_of(world, "ana", "/tasks/"))
+    rows = rows_of(page_of(crm, "ana", "/tasks/"))
     assert [title for row in rows for title in order if f">{title}<" in row] == list(order) and len(rows) == 4
-    assert len(rows_of(page_of(world, "ana", "/tasks/?tab=all"))) == 5
-    assert len(rows_of(page_of(world, "ana", "/tasks/?_flt_eq_status=Done"))) == 1
+    assert len(rows_of(page_of(crm, "ana", "/tasks/?tab=all"))) == 5
+    assert len(rows_of(page_of(crm, "ana", "/tasks/?_flt_eq_status=Done"))) == 1
 
 
 @pytest.mark.parametrize("status, is_red", [("Todo", True), ("Backlog", True), ("Done", False), ("Canceled", False)])
-def test_only_open_tasks_are_late(world: World, status: str, is_red: bool) -> None:
-    task = world.make.task(world.make.lead("ana", task={}), due_on=NOW - timedelta(days=1), status=status)
-    page = page_of(world, "ana", "/tasks/?tab=all")
+def test_only_open_tasks_are_late(crm: Crm, status: str, is_red: bool) -> None:
+    task = crm.make.task(crm.make.lead("ana", task={}), due_on=NOW - timedelta(days=1), status=status)
+    page = page_of(crm, "ana", "/tasks/?tab=all")
     assert ("is-late" in rows_of(page)[0]) is is_red
-    assert ("is-late" in page_of(world, "ana", f"/tasks/show/{task.id}").partition("<dl")[2]) is is_red
+    assert ("is-late" in page_of(crm, "ana", f"/tasks/show/{task.id}").partition("<dl")[2]) is is_red
 
 
 @pytest.mark.parametrize("status, is_red", [("Contacted", True), ("Junk", False), ("Unqualified", False)])
-def test_only_open_leads_have_a_late_follow_up(world: World, status: str, is_red: bool) -> None:
-    lead = world.make.lead("ana", task={}, next_follow_up_on=NOW - timedelta(days=1))
-    world.door("ana").rest("PUT", f"lead/{lead.id}", {"status": status})
-    assert ("is-late" in rows_of(page_of(world, "ana", "/leads/"))[0]) is is_red
+def test_only_open_leads_have_a_late_follow_up(crm: Crm, status: str, is_red: bool) -> None:
+    lead = crm.make.lead("ana", task={}, next_follow_up_on=NOW - timedelta(days=1))
+    crm.client("ana").rest("PUT", f"lead/{lead.id}", {"status": status})
+    assert ("is-late" in rows_of(page_of(crm, "ana", "/leads/"))[0]) is is_red
 
 
-def test_a_hidden_lead_gives_no_name_away(world: World) -> None:
-    lead = world.make.lead("ben", task={})
-    world.make.task(lead, title="Help", assignee_id=world.people["ana"].id)
-    page = page_of(world, "ana", "/tasks/")
-    assert ("Ravi" in page) is world.door("ana").sees(lead)
+def test_a_hidden_lead_gives_no_name_away(crm: Crm) -> None:
+    lead = crm.make.lead("ben", task={})
+    crm.make.task(lead, title="Help", assignee_id=crm.people["ana"].id)
+    page = page_of(crm, "ana", "/tasks/")
+    assert ("Ravi" in page) is crm.client("ana").sees(lead)
 
 
 # --- requests
 
 
-def test_requests_are_decided_in_their_list(world: World) -> None:
-    lead = world.make.lead("ana")
-    pending = world.make.request(lead, "ben", "ana")
-    row = rows_of(page_of(world, "root", "/requests/"))[0]
+def test_requests_are_decided_in_their_list(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    pending = crm.make.request(lead, "ben", "ana")
+    row = rows_of(page_of(crm, "root", "/requests/"))[0]
     assert f'action="/requests/decide/{pending.id}?approve=1"' in row and ">Ravi Kumar</a>" in row
     assert f'href="/requests/reject/{pending.id}"' in row
-    own = rows_of(page_of(world, "ana", "/requests/"))[0]
+    own = rows_of(page_of(crm, "ana", "/requests/"))[0]
     assert "/requests/decide/" not in own and f"/requests/withdraw/{pending.id}" in own
 
 
 # --- notices and the timeline
 
 
-def test_notices_name_the_person(world: World) -> None:
-    lead = world.make.lead("mia", task={})
-    world.make.give(lead, "ana", "mia")
-    text = page_of(world, "ana", "/bell/")
+def test_notices_name_the_person(crm: Crm) -> None:
+    lead = crm.make.lead("mia", task={})
+    crm.make.give(lead, "ana", "mia")
+    text = page_of(crm, "ana", "/bell/")
     assert "assigned Ravi Kumar (" in text and f"<b>{lead.number}</b>) to you." in text
 
 
-def entries(world: World, who: str, row: Any) -> list[str]:
-    page = page_of(world, who, f"/leads/show/{row.id}" if row.__tablename__ == "leads" else f"/tickets/show/{row.id}")
+def entries(crm: Crm, who: str, row: Any) -> list[str]:
+    page = page_of(crm, who, f"/leads/show/{row.id}" if row.__tablename__ == "leads" else f"/tickets/show/{row.id}")
     lines = page.partition("data-timeline")[2].split('class="entry-head"')[1:]
     return [" ".join(_plain(line.partition("<time")[0]).split()) for line in lines]
 
@@ -109,24 +109,24 @@ def _plain(html: str) -> str:
     return text
 
 
-def test_a_creation_is_one_line(world: World) -> None:
-    (line,) = entries(world, "ana", world.make.lead("ana"))
+def test_a_creation_is_one_line(crm: Crm) -> None:
+    (line,) = entries(crm, "ana", crm.make.lead("ana"))
     assert line.startswith("Ana Shah created this lead and added a task: ")
-    (line,) = entries(world, "cleo", world.make.ticket("cleo"))
+    (line,) = entries(crm, "cleo", crm.make.ticket("cleo"))
     assert line.startswith("Cleo Shah created this ticket and added a task: Handle ticket: ")
 
 
-def test_a_new_status_is_one_line_with_what_it_asked_for(world: World) -> None:
-    lead = world.make.lead("ana", task={})
+def test_a_new_status_is_one_line_with_what_it_asked_for(crm: Crm) -> None:
+    lead = crm.make.lead("ana", task={})
     body = {"status": "Sent to HO", "pod_id": "POD-77", "description": "Sent by courier"}
-    assert world.door("ana").rest("PUT", f"lead/{lead.id}", body).status_code == 200
-    lines = entries(world, "ana", lead)
+    assert crm.client("ana").rest("PUT", f"lead/{lead.id}", body).status_code == 200
+    lines = entries(crm, "ana", lead)
     assert lines[0] == "Ana Shah changed the status from New to Sent to HO" and len(lines) == 2
-    page = page_of(world, "ana", f"/leads/{lead.number}").partition("data-timeline")[2].partition("</ol>")[0]
+    page = page_of(crm, "ana", f"/leads/{lead.number}").partition("data-timeline")[2].partition("</ol>")[0]
     assert "Sent by courier" in page and page.count("POD-77") == 1
 
 
-def test_reasons_are_sentences(world: World) -> None:
-    lead = world.make.lead("mia", task={})
-    world.make.give(lead, "ana", "mia", at=NOW)
-    assert entries(world, "mia", lead)[0] == "Mia Shah assigned this to Ana Shah"
+def test_reasons_are_sentences(crm: Crm) -> None:
+    lead = crm.make.lead("mia", task={})
+    crm.make.give(lead, "ana", "mia", at=NOW)
+    assert entries(crm, "mia", lead)[0] == "Mia Shah assigned this to Ana Shah"

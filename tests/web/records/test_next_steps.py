@@ -7,66 +7,66 @@ from typing import Any
 
 import pytest
 
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 MISSING = "No next step is planned."
 
 
-def part(world: World, who: str, path: str, name: str) -> str:
+def part(crm: Crm, who: str, path: str, name: str) -> str:
     """What the page, and what it asks for when something changes, has in this part."""
-    page = world.door(who).screen(path)
+    page = crm.client(who).screen(path)
     assert page.status_code == 200
     return page.text.partition(f"data-{name}")[2].partition("data-composer" if name == "texts" else "data-timeline")[0]
 
 
-def test_open_tasks_stand_above_the_timeline_with_a_button_to_finish_them(world: World) -> None:
-    lead, soon = world.make.lead("ana", task={}), datetime.now(UTC) + timedelta(hours=1)
-    task = world.make.task(lead, title="Bring the form", due_on=soon)
-    world.make.task(lead, title="Sent long ago", status="Done")
-    shown = part(world, "ana", f"/leads/{lead.number}", "next")
+def test_open_tasks_stand_above_the_timeline_with_a_button_to_finish_them(crm: Crm) -> None:
+    lead, soon = crm.make.lead("ana", task={}), datetime.now(UTC) + timedelta(hours=1)
+    task = crm.make.task(lead, title="Bring the form", due_on=soon)
+    crm.make.task(lead, title="Sent long ago", status="Done")
+    shown = part(crm, "ana", f"/leads/{lead.number}", "next")
     assert "Bring the form" in shown and f'action="/tasks/done/{task.id}"' in shown and "is-soon" in shown
     assert "Sent long ago" not in shown and MISSING not in shown
-    live = world.door("ana").screen(f"/leads/panel/{lead.id}").text
+    live = crm.client("ana").screen(f"/leads/panel/{lead.id}").text
     assert "Bring the form" in live.partition("data-next")[2].partition("data-side")[0]
-    assert world.door("ben").screen(f"/leads/{lead.number}").status_code == 404
+    assert crm.client("ben").screen(f"/leads/{lead.number}").status_code == 404
 
 
 @pytest.mark.parametrize("status, is_told", [("New", True), ("Unqualified", False)])
-def test_an_open_record_without_a_task_says_so(world: World, status: str, is_told: bool) -> None:
-    lead = world.make.lead("ana", task={}, status_id=world.lead_status[status])
-    assert (MISSING in part(world, "ana", f"/leads/{lead.number}", "next")) is is_told
+def test_an_open_record_without_a_task_says_so(crm: Crm, status: str, is_told: bool) -> None:
+    lead = crm.make.lead("ana", task={}, status_id=crm.lead_status[status])
+    assert (MISSING in part(crm, "ana", f"/leads/{lead.number}", "next")) is is_told
 
 
-def test_who_may_not_read_tasks_is_told_nothing_of_them(world: World) -> None:
-    lead = world.make.lead("ana", task={})
-    world.make.task(lead, title="Bring the form")
+def test_who_may_not_read_tasks_is_told_nothing_of_them(crm: Crm) -> None:
+    lead = crm.make.lead("ana", task={})
+    crm.make.task(lead, title="Bring the form")
     for verb in ("read", "create", "write"):
-        world.make.cell("Sales User", "Tasks", verb, "none")
-    page = world.door("ana").screen(f"/leads/{lead.number}").text
+        crm.make.cell("Sales User", "Tasks", verb, "none")
+    page = crm.client("ana").screen(f"/leads/{lead.number}").text
     assert "Bring the form" not in page and MISSING not in page
 
 
 @pytest.mark.parametrize("kind", ["lead", "ticket"])
-def test_texts_stand_whole_above_the_timeline_and_empty_ones_beside_it(world: World, kind: str) -> None:
+def test_texts_stand_whole_above_the_timeline_and_empty_ones_beside_it(crm: Crm, kind: str) -> None:
     who = "ana" if kind == "lead" else "cleo"
-    row: Any = getattr(world.make, kind)(who, description="First line\nSecond line")
+    row: Any = getattr(crm.make, kind)(who, description="First line\nSecond line")
     page = f"/{kind}s/{row.number}"
-    assert 'data-pair="description"' in part(world, who, page, "texts")
-    assert world.door(who).screen(page).text.count('data-pair="description"') == 1
-    other: Any = getattr(world.make, kind)(who)
+    assert 'data-pair="description"' in part(crm, who, page, "texts")
+    assert crm.client(who).screen(page).text.count('data-pair="description"') == 1
+    other: Any = getattr(crm.make, kind)(who)
     page = f"/{kind}s/{other.number}"
-    assert 'data-pair="description"' not in part(world, who, page, "texts")
-    assert world.door(who).screen(page).text.count('data-pair="description"') == 1
-    assert "Second line" in world.door(who).screen(f"/{kind}s/preview/{row.id}").text
+    assert 'data-pair="description"' not in part(crm, who, page, "texts")
+    assert crm.client(who).screen(page).text.count('data-pair="description"') == 1
+    assert "Second line" in crm.client(who).screen(f"/{kind}s/preview/{row.id}").text
 
 
-def test_other_tickets_of_the_customer_are_named_and_the_own_one_is_not_among_them(world: World) -> None:
-    customer = world.make.customer("cleo")
-    own, other = (world.make.ticket("cleo", customer_id=customer.id) for _ in range(2))
-    beside = world.door("cleo").screen(f"/tickets/{own.number}").text.partition("<aside")[2]
+def test_other_tickets_of_the_customer_are_named_and_the_own_one_is_not_among_them(crm: Crm) -> None:
+    customer = crm.make.customer("cleo")
+    own, other = (crm.make.ticket("cleo", customer_id=customer.id) for _ in range(2))
+    beside = crm.client("cleo").screen(f"/tickets/{own.number}").text.partition("<aside")[2]
     assert f'href="/tickets/{other.number}"' in beside and f'href="/tickets/{own.number}"' not in beside
     assert other.title in beside and f"/tickets/add?customer={customer.id}" in beside
-    page = world.door("cleo").screen(f"/customers/{customer.number}").text.partition("<aside")[2]
+    page = crm.client("cleo").screen(f"/customers/{customer.number}").text.partition("<aside")[2]
     assert f'href="/tickets/{own.number}"' in page and f"/tickets/?_flt_eq_customer={customer.id}" in page
 
 

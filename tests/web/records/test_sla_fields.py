@@ -1,4 +1,4 @@
-"""The SLA clock at the doors: every one of them starts, stops and sets it, and the pages say how it stands."""
+"""The SLA clock at the endpoints: every one of them starts, stops and sets it, and the pages say how it stands."""
 
 from __future__ import annotations
 
@@ -18,111 +18,111 @@ from app.models import Activity, Lead, Notification, Ticket, TicketSubject
 from app.web.core.fields import Viewer
 from app.web.core.lookups import Lookups
 from app.web.records.sla_fields import NextTargetField, SlaTargetField
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
 
 
-def opened(world: World, **more: Any) -> Ticket:
+def opened(crm: Crm, **more: Any) -> Ticket:
     """A ticket that Cleo took over REST."""
     body = {"subjects": ["KYC update"], **more}
-    key = world.door("cleo").rest("POST", "ticket/", body).get_json()["id"]
-    return world.rows(select(Ticket).where(Ticket.id == key))[0]
+    key = crm.client("cleo").rest("POST", "ticket/", body).get_json()["id"]
+    return crm.rows(select(Ticket).where(Ticket.id == key))[0]
 
 
-def change(world: World, row: Any, **values: Any) -> Any:
+def change(crm: Crm, row: Any, **values: Any) -> Any:
     """Over REST; answers the row afterwards."""
     kind, who = ("lead", "ana") if isinstance(row, Lead) else ("ticket", "cleo")
-    answer = world.door(who).rest("PUT", f"{kind}/{row.id}", values)
+    answer = crm.client(who).rest("PUT", f"{kind}/{row.id}", values)
     assert answer.status_code == 200, answer.text
-    return world.fresh(row)
+    return crm.fresh(row)
 
 
-# --- doors
+# --- endpoints
 
 
-def test_a_ticket_promises_by_its_priority(world: World) -> None:
-    ticket = opened(world, priority="Urgent")
+def test_a_ticket_promises_by_its_priority(crm: Crm) -> None:
+    ticket = opened(crm, priority="Urgent")
     (reply, resolve) = sla.deadlines(ticket, SlaTerms(ALWAYS_OPEN))
     assert reply.name == "reply" and reply.due_on < resolve.due_on
     assert ticket.sla_on is not None and ticket.sla_on < ticket.reply_due_on
 
 
-def test_a_form_promises_the_same(world: World) -> None:
-    subject = world.rows(select(TicketSubject.id))[0]
-    world.door("cleo").form("/tickets/add", {"subjects": [subject], "priority": "High"})
-    ticket = world.rows(select(Ticket).order_by(Ticket.id.desc()))[0]
+def test_a_form_promises_the_same(crm: Crm) -> None:
+    subject = crm.rows(select(TicketSubject.id))[0]
+    crm.client("cleo").form("/tickets/add", {"subjects": [subject], "priority": "High"})
+    ticket = crm.rows(select(Ticket).order_by(Ticket.id.desc()))[0]
     assert ticket.priority == "High" and ticket.reply_due_on and ticket.resolve_due_on and ticket.sla_on
 
 
-def test_waiting_stops_the_clock_and_going_on_lets_it_run(world: World) -> None:
-    ticket = change(world, opened(world), status="Waiting for Customer")
+def test_waiting_stops_the_clock_and_going_on_lets_it_run(crm: Crm) -> None:
+    ticket = change(crm, opened(crm), status="Waiting for Customer")
     assert ticket.paused_on == ticket.status_on and ticket.sla_on is None
     before = ticket.resolve_due_on
-    ticket = change(world, ticket, status="In Progress")
+    ticket = change(crm, ticket, status="In Progress")
     assert ticket.paused_on is None and ticket.sla_on is not None and ticket.resolve_due_on >= before
 
 
-def test_resolving_ends_the_clock_and_reopening_begins_it_anew(world: World) -> None:
-    taken = opened(world)
-    ended = change(world, taken, status="Resolved", resolution="Done")
+def test_resolving_ends_the_clock_and_reopening_begins_it_anew(crm: Crm) -> None:
+    taken = opened(crm)
+    ended = change(crm, taken, status="Resolved", resolution="Done")
     assert (ended.reply_due_on, ended.resolve_due_on, ended.sla_on) == (None, None, None)
-    again = change(world, ended, status="Open")
+    again = change(crm, ended, status="Open")
     assert again.sla_started_on == again.status_on > taken.sla_started_on
     assert again.reply_due_on is None and again.resolve_due_on is not None
 
 
-def test_the_button_and_the_bulk_bar_go_through_the_same_clock(world: World) -> None:
-    one, two = opened(world), opened(world)
-    waits = world.ticket_status["Waiting for Customer"]
-    world.door("cleo").form(f"/tickets/move/{one.id}", {"status": waits})
-    world.door("cleo").form("/tickets/action_post", {"action": "status", "rowid": [two.id], "status": waits})
-    assert all(world.fresh(row).paused_on and world.fresh(row).sla_on is None for row in (one, two))
+def test_the_button_and_the_bulk_bar_go_through_the_same_clock(crm: Crm) -> None:
+    one, two = opened(crm), opened(crm)
+    waits = crm.ticket_status["Waiting for Customer"]
+    crm.client("cleo").form(f"/tickets/move/{one.id}", {"status": waits})
+    crm.client("cleo").form("/tickets/action_post", {"action": "status", "rowid": [two.id], "status": waits})
+    assert all(crm.fresh(row).paused_on and crm.fresh(row).sla_on is None for row in (one, two))
 
 
-def test_another_priority_sets_the_clock_anew_from_the_same_start(world: World) -> None:
-    low = opened(world, priority="Low")
-    urgent = change(world, low, priority="Urgent")
+def test_another_priority_sets_the_clock_anew_from_the_same_start(crm: Crm) -> None:
+    low = opened(crm, priority="Low")
+    urgent = change(crm, low, priority="Urgent")
     assert urgent.sla_started_on == low.sla_started_on
     assert urgent.reply_due_on < low.reply_due_on and urgent.resolve_due_on < low.resolve_due_on
 
 
-def test_a_lead_stands_still_while_its_follow_up_is_awaited(world: World) -> None:
-    key = world.door("ana").rest("POST", "lead/", {"mobile": "9820011122"}).get_json()["id"]
-    lead = world.rows(select(Lead).where(Lead.id == key))[0]
+def test_a_lead_stands_still_while_its_follow_up_is_awaited(crm: Crm) -> None:
+    key = crm.client("ana").rest("POST", "lead/", {"mobile": "9820011122"}).get_json()["id"]
+    lead = crm.rows(select(Lead).where(Lead.id == key))[0]
     assert lead.reply_due_on is not None and lead.sla_on is not None
-    lead = change(world, lead, status="Follow-up Scheduled")
+    lead = change(crm, lead, status="Follow-up Scheduled")
     assert (lead.reply_due_on, lead.paused_on, lead.sla_on) == (None, lead.status_on, None)
-    assert change(world, lead, status="Nurture").paused_on is None
+    assert change(crm, lead, status="Nurture").paused_on is None
 
 
 @pytest.mark.parametrize("field", ["reply_due_on", "resolve_due_on", "sla", "paused_on", "reply_late_on"])
-def test_nobody_sets_the_clock_by_hand(world: World, field: str) -> None:
-    ticket = opened(world)
-    before = world.stored(ticket)
-    world.door("cleo").rest("PUT", f"ticket/{ticket.id}", {field: "2001-01-01T00:00:00Z"})
-    after = world.stored(ticket)
+def test_nobody_sets_the_clock_by_hand(crm: Crm, field: str) -> None:
+    ticket = opened(crm)
+    before = crm.stored(ticket)
+    crm.client("cleo").rest("PUT", f"ticket/{ticket.id}", {field: "2001-01-01T00:00:00Z"})
+    after = crm.stored(ticket)
     assert {name: after[name] for name in after if name.endswith(("due_on", "late_on", "paused_on", "sla_on"))} == {
         name: before[name] for name in before if name.endswith(("due_on", "late_on", "paused_on", "sla_on"))
     }
 
 
-def test_tickets_are_found_by_what_they_owe(world: World) -> None:
-    waiting, running = change(world, opened(world), status="Waiting for Customer"), opened(world)
-    door = world.door("cleo")
+def test_tickets_are_found_by_what_they_owe(crm: Crm) -> None:
+    waiting, running = change(crm, opened(crm), status="Waiting for Customer"), opened(crm)
+    client = crm.client("cleo")
     for name, found in (("false", [waiting.id]), ("true", [running.id])):
         asked = {"filters": [{"col": "paused_on", "opr": "null", "value": name}]}
-        assert door.rest("GET", "ticket/", q=asked).get_json()["ids"] == found
+        assert client.rest("GET", "ticket/", q=asked).get_json()["ids"] == found
     soon = {"filters": [{"col": "resolve_due_on", "opr": "lt", "value": "2199-01-01T00:00:00Z"}]}
-    assert len(door.rest("GET", "ticket/", q=soon).get_json()["ids"]) == 2
+    assert len(client.rest("GET", "ticket/", q=soon).get_json()["ids"]) == 2
 
 
-def test_over_rest_a_ticket_says_what_it_owes_next(world: World) -> None:
-    ticket = opened(world)
-    door = world.door("cleo")
-    told = door.rest("GET", f"ticket/{ticket.id}").get_json()["result"]["sla"]
+def test_over_rest_a_ticket_says_what_it_owes_next(crm: Crm) -> None:
+    ticket = opened(crm)
+    client = crm.client("cleo")
+    told = client.rest("GET", f"ticket/{ticket.id}").get_json()["result"]["sla"]
     assert told == {"promise": "reply", "due_on": ticket.reply_due_on.isoformat(), "is_paused": False}
-    change(world, ticket, status="Closed", resolution="Done")
-    assert door.rest("GET", f"ticket/{ticket.id}").get_json()["result"]["sla"] is None
+    change(crm, ticket, status="Closed", resolution="Done")
+    assert client.rest("GET", f"ticket/{ticket.id}").get_json()["result"]["sla"] is None
 
 
 # --- pages
@@ -135,8 +135,8 @@ def words(app: Flask) -> Iterator[None]:
         yield
 
 
-def eyes(now: datetime, office: Any = ALWAYS_OPEN) -> Viewer:
-    return Viewer(None, Lookups(0, terms=SlaTerms(office)), ZoneInfo(ZONE), now)  # type: ignore[arg-type]
+def eyes(now: datetime, db: Any = ALWAYS_OPEN) -> Viewer:
+    return Viewer(None, Lookups(0, terms=SlaTerms(db)), ZoneInfo(ZONE), now)  # type: ignore[arg-type]
 
 
 NEXT = NextTargetField("sla", "SLA", Ticket)
@@ -164,7 +164,7 @@ def test_who_was_warned_or_will_be_at_once_sees_it(words: None) -> None:
 @pytest.mark.parametrize("after, tone", [(0, "green"), (89, "green"), (90, "amber"), (121, "red")])
 def test_the_page_of_a_record_colours_its_clock(words: None, after: int, tone: str) -> None:
     cell = REPLY.cell((NOW + 2 * HOUR, NOW, None, 0, None, None), eyes(NOW + after * MINUTE))
-    assert cell["tone"] == tone and "office" in cell["title"]
+    assert cell["tone"] == tone and "db" in cell["title"]
 
 
 def test_after_the_answer_the_resolution_comes_next(words: None) -> None:
@@ -196,47 +196,47 @@ def test_what_was_answered_says_when_and_how_late(words: None, late_on: Any, tex
     assert (cell["text"], cell["tone"]) == (text, tone)
 
 
-def test_list_and_page_carry_the_clock(world: World) -> None:
-    ticket = opened(world)
+def test_list_and_page_carry_the_clock(crm: Crm) -> None:
+    ticket = opened(crm)
     for path in ("/tickets/", f"/tickets/{ticket.number}"):
-        page = world.door("cleo").screen(path).text
+        page = crm.client("cleo").screen(path).text
         assert f'data-clock="{ticket.reply_due_on.isoformat()}"' in page and "js/sla_clock.js" in page
 
 
-# --- the job, from door to door
+# --- the job, from endpoint to endpoint
 
 
-def test_a_missed_answer_reaches_bell_and_timeline_once(world: World) -> None:
-    ticket = opened(world, priority="Urgent")
+def test_a_missed_answer_reaches_bell_and_timeline_once(crm: Crm) -> None:
+    ticket = opened(crm, priority="Urgent")
     late = ticket.reply_due_on + timedelta(seconds=1)
     for _ in range(2):
-        assert jobs.run_now(world.app, "watch the SLA clocks", late).outcome == "done"
-    bell = world.door("cleo").screen("/bell/panel").text
+        assert jobs.run_now(crm.app, "watch the SLA clocks", late).outcome == "done"
+    bell = crm.client("cleo").screen("/bell/panel").text
     assert f"The first response to <b>{ticket.number}</b> is overdue by less than a minute." in bell
-    page = world.door("cleo").screen(f"/tickets/{ticket.number}").text
+    page = crm.client("cleo").screen(f"/tickets/{ticket.number}").text
     assert page.count("The first response was due") == 1 and "Notified: Cleo Shah, Sam Shah" in page
-    assert world.count(Notification, Notification.kind == "sla_breach") == 2
-    assert world.count(Activity, Activity.kind == "system", Activity.ticket_id == ticket.id) == 2
+    assert crm.count(Notification, Notification.kind == "sla_breach") == 2
+    assert crm.count(Activity, Activity.kind == "system", Activity.ticket_id == ticket.id) == 2
 
 
-def test_a_stranger_sees_nothing_of_it(world: World) -> None:
-    ticket = opened(world, priority="Urgent")
-    jobs.run_now(world.app, "watch the SLA clocks", ticket.reply_due_on)
-    assert ticket.number not in world.door("ana").screen("/bell/panel").text
-    assert world.door("ana").screen(f"/tickets/{ticket.number}").status_code in (403, 404)
+def test_a_stranger_sees_nothing_of_it(crm: Crm) -> None:
+    ticket = opened(crm, priority="Urgent")
+    jobs.run_now(crm.app, "watch the SLA clocks", ticket.reply_due_on)
+    assert ticket.number not in crm.client("ana").screen("/bell/panel").text
+    assert crm.client("ana").screen(f"/tickets/{ticket.number}").status_code in (403, 404)
 
 
 # --- settings
 
 
 @pytest.mark.parametrize("aims, code", [({"reply_any": "60"}, 302), ({"reply_any": "60", "reply_high": "15"}, 422)])
-def test_a_lead_has_no_priority_to_promise_by(world: World, aims: dict[str, str], code: int) -> None:
+def test_a_lead_has_no_priority_to_promise_by(crm: Crm, aims: dict[str, str], code: int) -> None:
     sent = {"label": "Gold", "applies_to": "lead", "position": "1", "is_active": "y"}
-    assert world.door("root").form("/settings/sla/add", sent | aims).status_code == code
+    assert crm.client("root").form("/settings/sla/add", sent | aims).status_code == code
 
 
-def test_a_manager_may_add_a_lead_status_in_which_the_clock_stands_still(world: World) -> None:
+def test_a_manager_may_add_a_lead_status_in_which_the_clock_stands_still(crm: Crm) -> None:
     sent = {"label": "Awaiting papers", "color": "gray", "meaning": "waiting", "position": "99", "is_active": "y"}
-    assert world.door("root").form("/settings/lead-statuses/add", sent).status_code == 302
-    lead = change(world, world.make.lead("ana"), status="Awaiting papers")
+    assert crm.client("root").form("/settings/lead-statuses/add", sent).status_code == 302
+    lead = change(crm, crm.make.lead("ana"), status="Awaiting papers")
     assert lead.paused_on == lead.status_on

@@ -17,7 +17,7 @@ from app.domain.transfer_runs import ExportRun, TransferPart
 from app.models import AuditEntry, Notification, Report, ReportRun, ReportSchedule
 from app.web.reports import running
 from app.web.transfer import export_worker
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.web.reports.test_reports import by, of, report
 
 LISTED: dict[str, Any] = {"columns": ["name", "customer.name"], "limit": 20_000}
@@ -31,12 +31,12 @@ def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_worker, "PIECE", 2)
 
 
-def ask(world: World, who: str, made: Report, format_: str = "csv") -> Any:
-    return world.door(who).form(f"/reports/{made.id}/file.{format_}", {})
+def ask(crm: Crm, who: str, made: Report, format_: str = "csv") -> Any:
+    return crm.client(who).form(f"/reports/{made.id}/file.{format_}", {})
 
 
-def written(world: World, run: ExportRun) -> None:
-    with world.app.app_context():
+def written(crm: Crm, run: ExportRun) -> None:
+    with crm.app.app_context():
         export_worker.work(run.id)
 
 
@@ -49,167 +49,167 @@ def found_in(answer: Any, format_: str) -> list[list[Any]]:
 
 
 @pytest.mark.parametrize("format_", ["csv", "xlsx"])
-def test_a_worker_that_is_killed_is_followed_by_one_that_doubles_nothing(world: World, format_: str) -> None:
+def test_a_worker_that_is_killed_is_followed_by_one_that_doubles_nothing(crm: Crm, format_: str) -> None:
     for n in range(5):
-        world.make.lead("mia", first_name=f"Asha{n}")
-    made = report(world, "root", "lead", LISTED)
-    assert "first 3 of 5" in world.door("mia").screen(f"/reports/{made.id}/").text
-    answer = ask(world, "mia", made, format_)
-    (run,) = world.rows(select(ExportRun))
+        crm.make.lead("mia", first_name=f"Asha{n}")
+    made = report(crm, "root", "lead", LISTED)
+    assert "first 3 of 5" in crm.client("mia").screen(f"/reports/{made.id}/").text
+    answer = ask(crm, "mia", made, format_)
+    (run,) = crm.rows(select(ExportRun))
     assert answer.location == f"/exports/{run.id}/"
-    with world.app.app_context():
+    with crm.app.app_context():
         assert export_worker.step(run.id, "killed")
         assert export_worker.step(run.id, "killed")
-    page = world.door("mia").screen(f"/exports/{run.id}/").text
+    page = crm.client("mia").screen(f"/exports/{run.id}/").text
     assert "Report “Report”" in page
     assert "2 of 5 rows" in page
-    world.session.execute(update(ExportRun).values(seen_on=datetime.now(UTC) - timedelta(minutes=2)))
-    world.session.execute(update(Report).values(definition=LISTED | {"columns": ["number"]}))  # not in this file
-    world.session.commit()
-    written(world, run)
-    run = world.fresh(run)
+    crm.session.execute(update(ExportRun).values(seen_on=datetime.now(UTC) - timedelta(minutes=2)))
+    crm.session.execute(update(Report).values(definition=LISTED | {"columns": ["number"]}))  # not in this file
+    crm.session.commit()
+    written(crm, run)
+    run = crm.fresh(run)
     assert (run.outcome, run.rows, run.total, run.error) == ("done", 5, 5, None)
-    answer = world.door("mia").screen(f"/exports/{run.id}/file")
+    answer = crm.client("mia").screen(f"/exports/{run.id}/file")
     rows = found_in(answer, format_)
     assert rows[0][0] == "Name"
     assert [row[0] for row in rows[1:]] == [f"Asha{n} Kumar" for n in (4, 3, 2, 1, 0)]
     assert answer.headers["Content-Disposition"].startswith('attachment; filename="report-')
-    assert world.count(Notification, Notification.kind == "export") == 1
-    world.session.rollback()
-    noted = world.rows(select(AuditEntry).where(AuditEntry.event == "export"))
+    assert crm.count(Notification, Notification.kind == "export") == 1
+    crm.session.rollback()
+    noted = crm.rows(select(AuditEntry).where(AuditEntry.event == "export"))
     about = [each.about for each in noted]
     assert about == ["report of lead"] * 2
-    assert world.door("root").screen(f"/exports/{run.id}/file").status_code == 404
-    world.make.cell("Sales Manager", "Leads", "export", "none")
-    assert world.door("mia").screen(f"/exports/{run.id}/file").status_code == 403
+    assert crm.client("root").screen(f"/exports/{run.id}/file").status_code == 404
+    crm.make.cell("Sales Manager", "Leads", "export", "none")
+    assert crm.client("mia").screen(f"/exports/{run.id}/file").status_code == 403
 
 
-@pytest.mark.parametrize("house", ["world", "maria"])
-def test_groups_are_written_all_at_once_and_anew_after_a_crash(request: pytest.FixtureRequest, house: str) -> None:
-    world: World = request.getfixturevalue(house)
+@pytest.mark.parametrize("fixture", ["crm", "maria"])
+def test_groups_are_written_all_at_once_and_anew_after_a_crash(request: pytest.FixtureRequest, fixture: str) -> None:
+    crm: Crm = request.getfixturevalue(fixture)
     for n in range(5):
         for seconds in (n, 20):
             at = datetime(2026, 10, 1 + n, 12, tzinfo=UTC)
-            world.make.call("mia", at, started_on=at, duration_seconds=seconds)
-    made = report(world, "root", "call_log", GROUPED | {"limit": 50_000})
-    ask(world, "mia", made)
-    (run,) = world.rows(select(ExportRun))
+            crm.make.call("mia", at, started_on=at, duration_seconds=seconds)
+    made = report(crm, "root", "call_log", GROUPED | {"limit": 50_000})
+    ask(crm, "mia", made)
+    (run,) = crm.rows(select(ExportRun))
     left = TransferPart(export_id=run.id, role="rows", place=0, digest="0" * 64, size=1)
-    world.session.add(left)  # as of a worker that was killed
-    world.session.commit()
-    written(world, run)
-    heading, *rows = found_in(world.door("mia").screen(f"/exports/{run.id}/file"), "csv")
+    crm.session.add(left)  # as of a worker that was killed
+    crm.session.commit()
+    written(crm, run)
+    heading, *rows = found_in(crm.client("mia").screen(f"/exports/{run.id}/file"), "csv")
     assert rows == [*[[f"2026-10-0{1 + n}", str(m)] for n, m in enumerate((10, 10.5, 11, 11.5, 12))], ["Total", "12"]]
     assert heading == ["Started (by day)", "Median: Duration (seconds)"]
-    assert world.fresh(run).rows == 6
+    assert crm.fresh(run).rows == 6
 
 
-def test_a_report_is_written_watched_and_fetched_over_rest(world: World) -> None:
+def test_a_report_is_written_watched_and_fetched_over_rest(crm: Crm) -> None:
     for n in range(5):
-        world.make.lead("mia", first_name=f"Asha{n}")
-    made = report(world, "root", "lead", LISTED)
-    mia, path = world.door("mia"), f"report/{made.id}/export"
+        crm.make.lead("mia", first_name=f"Asha{n}")
+    made = report(crm, "root", "lead", LISTED)
+    mia, path = crm.client("mia"), f"report/{made.id}/export"
     answer = mia.rest("POST", path, {"format": "csv"})
     assert (answer.status_code, answer.json["state"]) == (202, "waiting")
     key = answer.json["id"]
     assert mia.rest("GET", f"export/{key}/file").status_code == 400
-    (run,) = world.rows(select(ExportRun))
-    written(world, run)
-    assert (mia.rest("GET", f"export/{key}").json["state"], world.fresh(run).rows) == ("done", 5)
+    (run,) = crm.rows(select(ExportRun))
+    written(crm, run)
+    assert (mia.rest("GET", f"export/{key}").json["state"], crm.fresh(run).rows) == ("done", 5)
     file = mia.rest("GET", f"export/{key}/file")
     assert [row[0] for row in found_in(file, "csv")[1:]] == [f"Asha{n} Kumar" for n in (4, 3, 2, 1, 0)]
-    short = report(world, "root", "lead", LISTED | {"where": ["all", ["status", "eq", "Contacted"]]})
+    short = report(crm, "root", "lead", LISTED | {"where": ["all", ["status", "eq", "Contacted"]]})
     for format_, begins in (("csv", b"\xef\xbb\xbf"), ("xlsx", b"PK"), ("pdf", b"%PDF")):
         at_once = mia.rest("POST", f"report/{short.id}/export", {"format": format_})
         assert (at_once.status_code, at_once.get_data()[: len(begins)]) == (200, begins), format_
         assert f".{format_}" in at_once.headers["Content-Disposition"]
-    noted = world.rows(select(AuditEntry).where(AuditEntry.event == "export", AuditEntry.about == "report of lead"))
+    noted = crm.rows(select(AuditEntry).where(AuditEntry.event == "export", AuditEntry.about == "report of lead"))
     assert len(noted) == 5
 
 
-def test_who_may_not_export_a_report_over_rest_and_what_is_no_request(world: World) -> None:
+def test_who_may_not_export_a_report_over_rest_and_what_is_no_request(crm: Crm) -> None:
     for _n in range(5):
-        world.make.lead("mia")
-    made = report(world, "root", "lead", LISTED)
-    own = report(world, "root", "lead", LISTED, audience="me")
+        crm.make.lead("mia")
+    made = report(crm, "root", "lead", LISTED)
+    own = report(crm, "root", "lead", LISTED, audience="me")
     wanted = {"mia": 202, "root": 202, "rhea": 403, "ana": 403, "cleo": 403}
     for who, status in wanted.items():
-        answer = world.door(who).rest("POST", f"report/{made.id}/export", {"format": "xlsx"})
+        answer = crm.client(who).rest("POST", f"report/{made.id}/export", {"format": "xlsx"})
         assert answer.status_code == status, (who, answer.text)
-        hidden = world.door(who).rest("POST", f"report/{own.id}/export", {"format": "xlsx"})
+        hidden = crm.client(who).rest("POST", f"report/{own.id}/export", {"format": "xlsx"})
         assert hidden.status_code == (202 if who == "root" else 404), (who, hidden.text)
-    mia = world.door("mia")
+    mia = crm.client("mia")
     for wrong in ({}, {"format": "doc"}, {"format": 5}, {"format": "csv", "columns": []}, [], "csv", None):
         answer = mia.rest("POST", f"report/{made.id}/export", wrong)
         assert answer.status_code == 422 and answer.json["message"], (wrong, answer.text)
     assert mia.rest("POST", "report/99999/export", {"format": "csv"}).status_code == 404
-    assert world.door(None).rest("POST", f"report/{made.id}/export", {"format": "csv"}).status_code == 401
+    assert crm.client(None).rest("POST", f"report/{made.id}/export", {"format": "csv"}).status_code == 401
 
 
-def test_an_export_is_stopped_over_rest(world: World) -> None:
+def test_an_export_is_stopped_over_rest(crm: Crm) -> None:
     for _n in range(5):
-        world.make.lead("mia")
-    made = report(world, "root", "lead", LISTED)
-    mia = world.door("mia")
+        crm.make.lead("mia")
+    made = report(crm, "root", "lead", LISTED)
+    mia = crm.client("mia")
     key = mia.rest("POST", f"report/{made.id}/export", {"format": "csv"}).json["id"]
-    with world.app.app_context():
+    with crm.app.app_context():
         assert export_worker.step(key, "one")
         assert export_worker.step(key, "one")
-    assert world.door("root").rest("POST", f"export/{key}/cancel").status_code == 404
+    assert crm.client("root").rest("POST", f"export/{key}/cancel").status_code == 404
     assert mia.rest("POST", f"export/{key}/cancel").json["state"] == "cancelled"
-    with world.app.app_context():
+    with crm.app.app_context():
         assert not export_worker.step(key, "one")
-    assert world.count(TransferPart) == 0
+    assert crm.count(TransferPart) == 0
     assert mia.rest("POST", f"export/{key}/cancel").json["state"] == "cancelled"  # again: stays as it is
     assert mia.rest("GET", f"export/{key}/file").status_code == 400
 
 
-def test_a_report_that_is_short_or_limited_is_the_answer(world: World) -> None:
+def test_a_report_that_is_short_or_limited_is_the_answer(crm: Crm) -> None:
     for _n in range(5):
-        world.make.lead("mia")
-    short = report(world, "root", "lead", LISTED | {"where": ["all", ["status", "eq", "Contacted"]]})
-    limited = report(world, "root", "lead", LISTED | {"limit": 2})
-    assert len(found_in(ask(world, "mia", short), "csv")) == 1
-    assert len(found_in(ask(world, "mia", limited), "csv")) == 3
-    long = report(world, "root", "lead", LISTED)
-    assert ask(world, "mia", long, "pdf").mimetype == "application/pdf"
-    answer = world.door("mia").screen(f"/reports/{long.id}/file.csv", follow_redirects=True)
+        crm.make.lead("mia")
+    short = report(crm, "root", "lead", LISTED | {"where": ["all", ["status", "eq", "Contacted"]]})
+    limited = report(crm, "root", "lead", LISTED | {"limit": 2})
+    assert len(found_in(ask(crm, "mia", short), "csv")) == 1
+    assert len(found_in(ask(crm, "mia", limited), "csv")) == 3
+    long = report(crm, "root", "lead", LISTED)
+    assert ask(crm, "mia", long, "pdf").mimetype == "application/pdf"
+    answer = crm.client("mia").screen(f"/reports/{long.id}/file.csv", follow_redirects=True)
     assert "This report has more than" in answer.text
 
 
-def test_a_mask_that_comes_amid_the_file_ends_it(world: World) -> None:
+def test_a_mask_that_comes_amid_the_file_ends_it(crm: Crm) -> None:
     for _n in range(5):
-        world.make.lead("mia")
-    made = report(world, "root", "lead", {"columns": ["name", "mobile"], "limit": 20_000})
-    ask(world, "mia", made)
-    (run,) = world.rows(select(ExportRun))
-    with world.app.app_context():
+        crm.make.lead("mia")
+    made = report(crm, "root", "lead", {"columns": ["name", "mobile"], "limit": 20_000})
+    ask(crm, "mia", made)
+    (run,) = crm.rows(select(ExportRun))
+    with crm.app.app_context():
         assert export_worker.step(run.id, "one")
-    world.make.mask("Sales Manager", mobile="hidden")
-    with world.app.app_context():
+    crm.make.mask("Sales Manager", mobile="hidden")
+    with crm.app.app_context():
         assert not export_worker.step(run.id, "one")
-    assert world.fresh(run).outcome == "failed"
-    assert "has changed while its file was written" in world.door("mia").screen(f"/exports/{run.id}/").text
+    assert crm.fresh(run).outcome == "failed"
+    assert "has changed while its file was written" in crm.client("mia").screen(f"/exports/{run.id}/").text
 
 
-def test_the_command_writes_all_rows(world: World, tmp_path: Path) -> None:
+def test_the_command_writes_all_rows(crm: Crm, tmp_path: Path) -> None:
     for _n in range(5):
-        world.make.lead("mia")
-    report(world, "root", "lead", LISTED)
-    with world.app.app_context():
-        assert commands.write("Report", world.id_of("mia"), "csv", tmp_path / "all.csv") == 5
+        crm.make.lead("mia")
+    report(crm, "root", "lead", LISTED)
+    with crm.app.app_context():
+        assert commands.write("Report", crm.id_of("mia"), "csv", tmp_path / "all.csv") == 5
     assert len((tmp_path / "all.csv").read_text("utf-8-sig").splitlines()) == 6
 
 
-def test_a_report_is_sent_by_hand_three_times_an_hour(world: World) -> None:
-    made = report(world, "root", "lead", {"columns": ["name"]})
-    form = {"rhythm": "daily", "at": "09:00", "format": "csv", "readers": [str(world.id_of("mia"))]}
-    world.door("root").form(f"/reports/{made.id}/schedules", form)
-    (schedule,) = world.rows(select(ReportSchedule.id))
+def test_a_report_is_sent_by_hand_three_times_an_hour(crm: Crm) -> None:
+    made = report(crm, "root", "lead", {"columns": ["name"]})
+    form = {"rhythm": "daily", "at": "09:00", "format": "csv", "readers": [str(crm.id_of("mia"))]}
+    crm.client("root").form(f"/reports/{made.id}/schedules", form)
+    (schedule,) = crm.rows(select(ReportSchedule.id))
     for _n in range(3):
-        world.door("root").form(f"/reports/{made.id}/schedules/{schedule}/send", {})
-        world.session.execute(update(ReportRun).values(state="sent"))
-        world.session.commit()
-    answer = world.door("root").form(f"/reports/{made.id}/schedules/{schedule}/send", {}, follow_redirects=True)
+        crm.client("root").form(f"/reports/{made.id}/schedules/{schedule}/send", {})
+        crm.session.execute(update(ReportRun).values(state="sent"))
+        crm.session.commit()
+    answer = crm.client("root").form(f"/reports/{made.id}/schedules/{schedule}/send", {}, follow_redirects=True)
     assert "sent by hand 3 times within an hour" in answer.text
-    assert world.count(ReportRun) == 3
+    assert crm.count(ReportRun) == 3

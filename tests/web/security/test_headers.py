@@ -1,4 +1,4 @@
-"""What every answer carries, whatever the door and however it ends: security headers, flags of cookies; and TLS."""
+"""What every answer carries, whatever the endpoint and however it ends: security headers, flags of cookies; and TLS."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.app_fixtures import PASSWORD, World
+from tests.app_fixtures import PASSWORD, Crm
 from tests.servers import ROOT
 
-#: Door -> (method, address, expected status); the person is signed in unless the name says otherwise.
-DOORS = {
+#: Endpoint -> (method, address, expected status); the person is signed in unless the name says otherwise.
+ENDPOINTS = {
     "a page": ("GET", "/leads/", 200),
     "a form": ("GET", "/leads/add", 200),
     "a page of settings": ("GET", "/settings/", 200),
@@ -32,10 +32,10 @@ DOORS = {
 }
 
 
-@pytest.mark.parametrize("door", DOORS)
-def test_every_answer_tells_browsers_to_be_careful(world: World, door: str) -> None:
-    method, address, status = DOORS[door]
-    answer = world.door("root").browser.open(address, method=method)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
+def test_every_answer_tells_browsers_to_be_careful(crm: Crm, endpoint: str) -> None:
+    method, address, status = ENDPOINTS[endpoint]
+    answer = crm.client("root").browser.open(address, method=method)
     assert answer.status_code == status, answer.text[:200]
     headers = answer.headers
     assert headers["X-Content-Type-Options"] == "nosniff"
@@ -49,10 +49,10 @@ def test_every_answer_tells_browsers_to_be_careful(world: World, door: str) -> N
     answer.close()
 
 
-@pytest.mark.parametrize("door", [name for name in DOORS if name not in ("a static file", "alive", "ready")])
-def test_no_answer_to_a_person_is_kept_by_a_cache_on_the_way(world: World, door: str) -> None:
-    method, address, _status = DOORS[door]
-    kept = world.door("root").browser.open(address, method=method).headers.get("Cache-Control", "")
+@pytest.mark.parametrize("endpoint", [name for name in ENDPOINTS if name not in ("a static file", "alive", "ready")])
+def test_no_answer_to_a_person_is_kept_by_a_cache_on_the_way(crm: Crm, endpoint: str) -> None:
+    method, address, _status = ENDPOINTS[endpoint]
+    kept = crm.client("root").browser.open(address, method=method).headers.get("Cache-Control", "")
     assert "public" not in kept
     assert {"no-store", "no-cache", "private"} & set(re.split(r"[,\s]+", kept)), kept
 
@@ -80,9 +80,9 @@ READ_BY_SCRIPTS = {"user_id", "full_name", "system_user", "user_image"}
 
 
 @pytest.mark.parametrize(("base", "is_secure"), [("http://localhost", False), ("https://localhost", True)])
-def test_cookies_are_for_this_site_only(world: World, base: str, is_secure: bool) -> None:
-    world.app.config["SESSION_COOKIE_SECURE"] = is_secure
-    found = cookies_of(world.app, base)
+def test_cookies_are_for_this_site_only(crm: Crm, base: str, is_secure: bool) -> None:
+    crm.app.config["SESSION_COOKIE_SECURE"] = is_secure
+    found = cookies_of(crm.app, base)
     assert found
     for name, flags in found.items():
         assert re.search(r"SameSite=(Lax|Strict)", flags), (name, flags)

@@ -11,37 +11,37 @@ import pytest
 
 import config
 from app.ops.rate_counter import PREFIX, Count, LocalRateCounter, Rate, RedisRateCounter
-from tests.app_fixtures import World, settings_for
+from tests.app_fixtures import Crm, settings_for
 from tests.app_pool import AppMaker
 from tests.factories import NOW
 
-LimitedWorld = Callable[..., World]
+LimitedWorld = Callable[..., Crm]
 ORIGIN = "https://desk.example"
 
 
 @pytest.fixture
 def limited_world(app_with: AppMaker) -> Iterator[LimitedWorld]:
     """limited_world(CRM_API_LIMIT="3 per hour"): an application with this limit, on the database of `app`."""
-    worlds: list[World] = []
+    crms: list[Crm] = []
 
-    def started(**environ: str) -> World:
-        worlds.append(World(app_with(**environ)))
-        return worlds[-1]
+    def started(**environ: str) -> Crm:
+        crms.append(Crm(app_with(**environ)))
+        return crms[-1]
 
     yield started
-    for each in worlds:
+    for each in crms:
         each.close()
 
 
-def statuses(world: World, who: str | None, times: int, method: str = "GET", **more: Any) -> list[int]:
-    door = world.door(who)
-    return [door.rest(method, "lead/", **more).status_code for _ in range(times)]
+def statuses(crm: Crm, who: str | None, times: int, method: str = "GET", **more: Any) -> list[int]:
+    client = crm.client(who)
+    return [client.rest(method, "lead/", **more).status_code for _ in range(times)]
 
 
 def test_a_call_above_the_limit_is_refused_with_the_time_to_wait(limited_world: LimitedWorld) -> None:
-    world = limited_world(CRM_API_LIMIT="3 per hour")
-    assert statuses(world, "ana", 3) == [200] * 3
-    response = world.door("ana").rest("GET", "lead/")
+    crm = limited_world(CRM_API_LIMIT="3 per hour")
+    assert statuses(crm, "ana", 3) == [200] * 3
+    response = crm.client("ana").rest("GET", "lead/")
     assert (response.status_code, response.json["errors"], response.mimetype) == (429, {}, "application/json")
     assert response.json["message"].startswith("Too many requests. Please wait")
     assert 0 < int(response.headers["Retry-After"]) <= 3600
@@ -49,63 +49,63 @@ def test_a_call_above_the_limit_is_refused_with_the_time_to_wait(limited_world: 
 
 
 def test_every_response_says_how_much_is_left(limited_world: LimitedWorld) -> None:
-    world = limited_world(CRM_API_LIMIT="100 per hour", CRM_API_WRITE_LIMIT="10 per hour")
-    door = world.door("ana")
+    crm = limited_world(CRM_API_LIMIT="100 per hour", CRM_API_WRITE_LIMIT="10 per hour")
+    client = crm.client("ana")
     for path, left in (("lead/", "99"), ("lead/9999", "98"), ("lead/?q=!", "97")):
-        expected = door.rest("GET", path).headers
+        expected = client.rest("GET", path).headers
         assert (expected["X-RateLimit-Limit"], expected["X-RateLimit-Remaining"]) == ("100", left), path
         assert 0 < int(expected["X-RateLimit-Reset"]) - time.time() <= 3600
-    expected = door.rest("POST", "lead/", {"first_name": "Asha"}).headers
+    expected = client.rest("POST", "lead/", {"first_name": "Asha"}).headers
     assert (expected["X-RateLimit-Limit"], expected["X-RateLimit-Remaining"]) == ("10", "9")
 
 
 def test_writes_have_a_limit_of_their_own(limited_world: LimitedWorld) -> None:
-    world = limited_world(CRM_API_LIMIT="100 per hour", CRM_API_WRITE_LIMIT="2 per hour")
-    assert statuses(world, "ana", 3, "POST", json={"category": "Nonsense"}) == [422, 422, 429]
-    assert statuses(world, "ana", 2) == [200, 200]
+    crm = limited_world(CRM_API_LIMIT="100 per hour", CRM_API_WRITE_LIMIT="2 per hour")
+    assert statuses(crm, "ana", 3, "POST", json={"category": "Nonsense"}) == [422, 422, 429]
+    assert statuses(crm, "ana", 2) == [200, 200]
 
 
 def test_a_refused_write_changes_nothing(limited_world: LimitedWorld) -> None:
-    world = limited_world(CRM_API_WRITE_LIMIT="1 per hour")
-    lead = world.make.lead("ana")
-    before = world.stored(lead)
-    codes = [world.door("ana").rest("PUT", f"lead/{lead.id}", {"version": 99}).status_code for _ in range(2)]
-    assert (codes, world.stored(lead)) == ([409, 429], before)
+    crm = limited_world(CRM_API_WRITE_LIMIT="1 per hour")
+    lead = crm.make.lead("ana")
+    before = crm.stored(lead)
+    codes = [crm.client("ana").rest("PUT", f"lead/{lead.id}", {"version": 99}).status_code for _ in range(2)]
+    assert (codes, crm.stored(lead)) == ([409, 429], before)
 
 
 def test_users_are_limited_separately(limited_world: LimitedWorld) -> None:
-    world = limited_world(CRM_API_LIMIT="2 per hour")
-    assert statuses(world, "ana", 3) == [200, 200, 429]
-    assert statuses(world, "ben", 2) == [200, 200]
-    assert statuses(world, None, 3) == [401, 401, 429]
-    assert world.door("ana").screen("/leads/list/").status_code == 200  # pages are not limited
+    crm = limited_world(CRM_API_LIMIT="2 per hour")
+    assert statuses(crm, "ana", 3) == [200, 200, 429]
+    assert statuses(crm, "ben", 2) == [200, 200]
+    assert statuses(crm, None, 3) == [401, 401, 429]
+    assert crm.client("ana").screen("/leads/list/").status_code == 200  # pages are not limited
 
 
 def test_a_key_and_its_users_browser_are_limited_separately(limited_world: LimitedWorld) -> None:
-    world = limited_world(CRM_API_LIMIT="2 per hour")
-    door = world.door("ana")
-    assert statuses(world, "ana", 3) == [200, 200, 429]
-    assert [door.screen("/api/v1/lead/").status_code for _ in range(3)] == [200, 200, 429]
+    crm = limited_world(CRM_API_LIMIT="2 per hour")
+    client = crm.client("ana")
+    assert statuses(crm, "ana", 3) == [200, 200, 429]
+    assert [client.screen("/api/v1/lead/").status_code for _ in range(3)] == [200, 200, 429]
 
 
 def test_wrong_secrets_do_not_use_up_the_limit_of_a_key(limited_world: LimitedWorld) -> None:
-    world = limited_world(CRM_API_LIMIT="3 per hour")
+    crm = limited_world(CRM_API_LIMIT="3 per hour")
     wrong = {"Authorization": "token keyana:wrong"}
-    assert [world.door(None).rest("GET", "lead/", headers=wrong).status_code for _ in range(4)] == [401] * 3 + [429]
-    assert statuses(world, "ana", 3) == [200] * 3
+    assert [crm.client(None).rest("GET", "lead/", headers=wrong).status_code for _ in range(4)] == [401] * 3 + [429]
+    assert statuses(crm, "ana", 3) == [200] * 3
 
 
 def test_the_compatibility_api_is_limited_and_answers_in_its_own_format(limited_world: LimitedWorld) -> None:
-    world = limited_world(CRM_API_LIMIT="2 per hour")
-    door = world.door("ana")
+    crm = limited_world(CRM_API_LIMIT="2 per hour")
+    client = crm.client("ana")
     paths = ("/api/method/frappe.auth.get_logged_user", "/?cmd=frappe.auth.get_logged_user", "/api/resource/CRM Lead")
-    answers = [door.rest("GET", path) for path in paths]
+    answers = [client.rest("GET", path) for path in paths]
     assert [each.status_code for each in answers] == [200, 200, 429]
     assert answers[2].json["exc_type"] == "TooManyRequestsError" and "Retry-After" in answers[2].headers
 
 
-def test_a_limit_can_be_turned_off(world: World) -> None:
-    response = world.door("ana").rest("GET", "lead/")
+def test_a_limit_can_be_turned_off(crm: Crm) -> None:
+    response = crm.client("ana").rest("GET", "lead/")
     assert not [name for name, _value in response.headers if name.startswith("X-RateLimit")]
 
 
@@ -151,22 +151,22 @@ def test_without_redis_calls_are_counted_in_the_process() -> None:
 # --- CORS
 
 
-def preflight(world: World, origin: str) -> Any:
+def preflight(crm: Crm, origin: str) -> Any:
     headers = {
         "Origin": origin,
         "Access-Control-Request-Method": "GET",
         "Access-Control-Request-Headers": "authorization",
     }
-    return world.door(None).rest("OPTIONS", "lead/", headers=headers)
+    return crm.client(None).rest("OPTIONS", "lead/", headers=headers)
 
 
 def cors_headers(response: Any) -> list[str]:
     return [name for name, _value in response.headers if name.startswith("Access-Control-")]
 
 
-def test_foreign_origins_are_refused_by_default(world: World) -> None:
-    assert (preflight(world, ORIGIN).status_code, cors_headers(preflight(world, ORIGIN))) == (403, [])
-    response = world.door("ana").rest("GET", "lead/", headers={"Origin": ORIGIN})
+def test_foreign_origins_are_refused_by_default(crm: Crm) -> None:
+    assert (preflight(crm, ORIGIN).status_code, cors_headers(preflight(crm, ORIGIN))) == (403, [])
+    response = crm.client("ana").rest("GET", "lead/", headers={"Origin": ORIGIN})
     assert (response.status_code, cors_headers(response)) == (200, [])
 
 
@@ -175,27 +175,27 @@ def test_foreign_origins_are_refused_by_default(world: World) -> None:
     ["https://evil.example", "http://desk.example", "https://desk.example.evil.example", "null", ORIGIN + ":444"],
 )
 def test_only_configured_origins_are_allowed(limited_world: LimitedWorld, origin: str) -> None:
-    world = limited_world(CRM_CORS_ORIGINS=f"{ORIGIN}, https://other.example:8443")
-    assert preflight(world, origin).status_code == 403
-    response = world.door("ana").rest("GET", "lead/", headers={"Origin": origin})
+    crm = limited_world(CRM_CORS_ORIGINS=f"{ORIGIN}, https://other.example:8443")
+    assert preflight(crm, origin).status_code == 403
+    response = crm.client("ana").rest("GET", "lead/", headers={"Origin": origin})
     assert cors_headers(response) == [] and "Origin" in response.headers["Vary"]
 
 
 def test_a_configured_origin_may_send_a_key_but_no_cookie(limited_world: LimitedWorld) -> None:
-    world = limited_world(CRM_CORS_ORIGINS=ORIGIN)
-    before = preflight(world, ORIGIN)
+    crm = limited_world(CRM_CORS_ORIGINS=ORIGIN)
+    before = preflight(crm, ORIGIN)
     assert (before.status_code, before.headers["Access-Control-Allow-Origin"]) == (204, ORIGIN)
     assert "Authorization" in before.headers["Access-Control-Allow-Headers"]
-    by_key = world.door("ana").rest("GET", "lead/", headers={"Origin": ORIGIN})
+    by_key = crm.client("ana").rest("GET", "lead/", headers={"Origin": ORIGIN})
     assert (by_key.status_code, by_key.headers["Access-Control-Allow-Origin"]) == (200, ORIGIN)
-    by_cookie = world.door("ana").screen("/api/v1/lead/", headers={"Origin": ORIGIN})
+    by_cookie = crm.client("ana").screen("/api/v1/lead/", headers={"Origin": ORIGIN})
     assert (by_cookie.status_code, cors_headers(by_cookie)) == (200, [])
     assert not [each for each in (before, by_key) if "Access-Control-Allow-Credentials" in each.headers]
 
 
 def test_pages_allow_no_foreign_origin(limited_world: LimitedWorld) -> None:
-    world = limited_world(CRM_CORS_ORIGINS=ORIGIN)
-    assert cors_headers(world.door("ana").screen("/leads/list/", headers={"Origin": ORIGIN})) == []
+    crm = limited_world(CRM_CORS_ORIGINS=ORIGIN)
+    assert cors_headers(crm.client("ana").screen("/leads/list/", headers={"Origin": ORIGIN})) == []
 
 
 @pytest.mark.parametrize(

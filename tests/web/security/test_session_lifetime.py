@@ -1,4 +1,4 @@
-"""How long sessions last: unused and in all, at every door that makes one."""
+"""How long sessions last: unused and in all, at every endpoint that makes one."""
 
 # ruff: noqa: F811  (pytest's fixtures are imported, and then named by the tests)
 
@@ -52,15 +52,15 @@ def by_sid(client: Any) -> Any:
     return lambda: client.get("/api/method/frappe.auth.get_logged_user").status_code == 200
 
 
-DOORS = {"form": by_form, "jwt": by_token, "compat": by_sid}
+ENDPOINTS = {"form": by_form, "jwt": by_token, "compat": by_sid}
 
 
-@pytest.mark.parametrize("door", DOORS)
+@pytest.mark.parametrize("endpoint", ENDPOINTS)
 @pytest.mark.parametrize(
     "column, limit", [(SignIn.started_on, timedelta(days=7)), (SignIn.seen_on, timedelta(hours=12))]
 )
-def test_a_session_ends(app, browser, door: str, column: Any, limit: timedelta) -> None:
-    is_in = DOORS[door](browser())
+def test_a_session_ends(app, browser, endpoint: str, column: Any, limit: timedelta) -> None:
+    is_in = ENDPOINTS[endpoint](browser())
     move_clock(app, column, limit + JUST_IN_TIME)
     assert is_in()
     move_clock(app, column, limit + TOO_LATE)

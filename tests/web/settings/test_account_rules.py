@@ -48,7 +48,7 @@ OWN_FIELDS = set(TYPED) - set(COLUMNS_OF_MANAGERS)
 
 
 @pytest.fixture
-def office(site: Site) -> Site:
+def staffed_site(site: Site) -> Site:
     """Ben reports to Sid, who may change the settings; Ana reports to Mia; Cleo is an administrator through a group."""
     with site.app.app_context():
         people = {user.username: user for user in db.session.scalars(select(User))}
@@ -89,74 +89,76 @@ def test_every_column_of_a_user_stands_in_the_wall() -> None:
 
 @pytest.mark.parametrize("field", TYPED)
 @pytest.mark.parametrize("who", ["root", "cleo"])
-def test_administrators_change_everybody(office: Site, who: str, field: str) -> None:
+def test_administrators_change_everybody(staffed_site: Site, who: str, field: str) -> None:
     whom = "ana"
-    count = len(office.audited("user change"))
-    assert send(office, who, whom, field) == (302, True)
-    entry = office.audited("user change")[count]
-    assert TYPED[field][0] in entry.payload and entry.about == "user ana" and entry.user_id == office.user(who)
+    count = len(staffed_site.audited("user change"))
+    assert send(staffed_site, who, whom, field) == (302, True)
+    entry = staffed_site.audited("user change")[count]
+    assert TYPED[field][0] in entry.payload and entry.about == "user ana" and entry.user_id == staffed_site.user(who)
 
 
 @pytest.mark.parametrize("field", TYPED)
-def test_managers_change_those_who_report_to_them(office: Site, field: str) -> None:
+def test_managers_change_those_who_report_to_them(staffed_site: Site, field: str) -> None:
     if field == "manager_id":  # Sid is Ben's manager already
-        assert edit_user(office, "sid", "ben", manager_id=office.user("mia")).status_code == 403
+        assert edit_user(staffed_site, "sid", "ben", manager_id=staffed_site.user("mia")).status_code == 403
         return
-    with office.app.app_context():  # the form sends the manager as it is
-        count = len(office.audited("user change"))
-    response = edit_user(office, "sid", "ben", **{"manager_id": office.user("sid"), **typed(office, field)})
+    with staffed_site.app.app_context():  # the form sends the manager as it is
+        count = len(staffed_site.audited("user change"))
+    response = edit_user(
+        staffed_site, "sid", "ben", **{"manager_id": staffed_site.user("sid"), **typed(staffed_site, field)}
+    )
     assert response.status_code == 302
-    assert TYPED[field][0] in office.audited("user change")[count].payload
+    assert TYPED[field][0] in staffed_site.audited("user change")[count].payload
 
 
 @pytest.mark.parametrize("whom", ["ana", "mia", "root", "cleo"])
-def test_nobody_changes_those_who_do_not_report_to_them(office: Site, whom: str) -> None:
-    count = len(office.audited("user change"))
-    assert {field: send(office, "sid", whom, field) for field in TYPED} == dict.fromkeys(TYPED, (403, False))
-    assert len(office.audited("user change")) == count
+def test_nobody_changes_those_who_do_not_report_to_them(staffed_site: Site, whom: str) -> None:
+    count = len(staffed_site.audited("user change"))
+    assert {field: send(staffed_site, "sid", whom, field) for field in TYPED} == dict.fromkeys(TYPED, (403, False))
+    assert len(staffed_site.audited("user change")) == count
 
 
 @pytest.mark.parametrize("field", TYPED)
-def test_what_people_change_of_themselves(office: Site, field: str) -> None:
+def test_what_people_change_of_themselves(staffed_site: Site, field: str) -> None:
     if field in ("manager_id", "delegate_id"):  # not oneself
-        sent: dict[str, Any] = {field: office.user("mia")}
+        sent: dict[str, Any] = {field: staffed_site.user("mia")}
     else:
-        sent = typed(office, field)
-    status = edit_user(office, "sid", "sid", **sent).status_code
+        sent = typed(staffed_site, field)
+    status = edit_user(staffed_site, "sid", "sid", **sent).status_code
     assert status == (302 if field in OWN_FIELDS else 403)
 
 
-def test_a_report_is_not_handed_to_an_outsider(office: Site) -> None:
+def test_a_report_is_not_handed_to_an_outsider(staffed_site: Site) -> None:
     for field in ("manager_id", "delegate_id"):
-        sent = {"manager_id": office.user("sid")} | {field: office.user("mia")}
-        response = edit_user(office, "sid", "ben", **sent)
+        sent = {"manager_id": staffed_site.user("sid")} | {field: staffed_site.user("mia")}
+        response = edit_user(staffed_site, "sid", "ben", **sent)
         assert response.status_code == 403 and "reports to you" in response.text
-    assert (column_of(office, "ben", "manager_id"), column_of(office, "ben", "delegate_id")) == (
-        office.user("sid"),
+    assert (column_of(staffed_site, "ben", "manager_id"), column_of(staffed_site, "ben", "delegate_id")) == (
+        staffed_site.user("sid"),
         None,
     )
 
 
-def test_the_way_into_all_leads_is_closed(office: Site) -> None:
+def test_the_way_into_all_leads_is_closed(staffed_site: Site) -> None:
     """Leave for others, with oneself as their delegate, showed everything that they saw."""
-    sent = {"leave_from": "2090-02-01T00:00", "delegate_id": office.user("sid")}
-    assert edit_user(office, "sid", "ana", **sent).status_code == 403
-    assert column_of(office, "ana", "delegate_id") is None
+    sent = {"leave_from": "2090-02-01T00:00", "delegate_id": staffed_site.user("sid")}
+    assert edit_user(staffed_site, "sid", "ana", **sent).status_code == 403
+    assert column_of(staffed_site, "ana", "delegate_id") is None
     # Nor in two steps: first becoming their manager.
-    assert edit_user(office, "sid", "ana", manager_id=office.user("sid")).status_code == 403
+    assert edit_user(staffed_site, "sid", "ana", manager_id=staffed_site.user("sid")).status_code == 403
 
 
-def test_an_admin_through_a_group_is_protected_like_any_other(office: Site) -> None:
-    with office.app.app_context():
-        db.session.execute(update(User).where(User.username == "cleo").values(manager_id=office.user("sid")))
+def test_an_admin_through_a_group_is_protected_like_any_other(staffed_site: Site) -> None:
+    with staffed_site.app.app_context():
+        db.session.execute(update(User).where(User.username == "cleo").values(manager_id=staffed_site.user("sid")))
         db.session.commit()
-    sent = {"manager_id": office.user("sid"), "email": "taken@example.in"}
-    response = edit_user(office, "sid", "cleo", **sent)
+    sent = {"manager_id": staffed_site.user("sid"), "email": "taken@example.in"}
+    response = edit_user(staffed_site, "sid", "cleo", **sent)
     assert response.status_code == 403 and "administrator" in response.text
-    assert column_of(office, "cleo", "email") == "cleo@example.in"
+    assert column_of(staffed_site, "cleo", "email") == "cleo@example.in"
 
 
-def test_a_new_user_reports_to_its_maker_or_to_nobody(office: Site) -> None:
+def test_a_new_user_reports_to_its_maker_or_to_nobody(staffed_site: Site) -> None:
     fields = {
         "first_name": "New",
         "last_name": "Rao",
@@ -165,57 +167,64 @@ def test_a_new_user_reports_to_its_maker_or_to_nobody(office: Site) -> None:
         "active": "y",
         "password": "Correct-Horse-42",
         "conf_password": "Correct-Horse-42",
-        "roles": office.role("Settings desk"),
+        "roles": staffed_site.role("Settings desk"),
     }
-    assert office.post("sid", "/users/add", **fields, manager_id=office.user("mia")).status_code == 403
-    assert "new" not in office.ids(User, User.username)
-    assert office.post("sid", "/users/add", **fields, manager_id=office.user("sid")).status_code == 302
+    assert staffed_site.post("sid", "/users/add", **fields, manager_id=staffed_site.user("mia")).status_code == 403
+    assert "new" not in staffed_site.ids(User, User.username)
+    assert staffed_site.post("sid", "/users/add", **fields, manager_id=staffed_site.user("sid")).status_code == 302
 
 
 @pytest.mark.parametrize("whom", ["ana", "mia"])
-def test_roles_and_groups(office: Site, whom: str) -> None:
-    key, desk = office.user(whom), office.role("Settings desk")
-    assert edit_user(office, "sid", whom, roles=desk).status_code == 403
-    assert office.post("sid", "/groups/add", name="Desk", users=key, roles=desk).status_code == 403
-    assert office.rows(select(Group.name)) == ["Owners"]
-    assert office.post("sid", f"/users/delete/{key}").status_code == 302
-    assert whom in office.ids(User, User.username)
+def test_roles_and_groups(staffed_site: Site, whom: str) -> None:
+    key, desk = staffed_site.user(whom), staffed_site.role("Settings desk")
+    assert edit_user(staffed_site, "sid", whom, roles=desk).status_code == 403
+    assert staffed_site.post("sid", "/groups/add", name="Desk", users=key, roles=desk).status_code == 403
+    assert staffed_site.rows(select(Group.name)) == ["Owners"]
+    assert staffed_site.post("sid", f"/users/delete/{key}").status_code == 302
+    assert whom in staffed_site.ids(User, User.username)
 
 
-def test_a_group_with_outsiders_keeps_its_roles(office: Site) -> None:
-    desk = office.role("Settings desk")
-    assert office.post("root", "/groups/add", name="Desk", users=office.user("ana"), roles=desk).status_code == 302
-    group = office.ids(Group, Group.name)["Desk"]
-    for sent in ({"users": office.user("ana")}, {"roles": desk}, {"users": office.user("sid"), "roles": desk}):
-        assert office.post("sid", f"/groups/edit/{group}", name="Desk", **sent).status_code == 403
-    with office.app.app_context():
+def test_a_group_with_outsiders_keeps_its_roles(staffed_site: Site) -> None:
+    desk = staffed_site.role("Settings desk")
+    assert (
+        staffed_site.post("root", "/groups/add", name="Desk", users=staffed_site.user("ana"), roles=desk).status_code
+        == 302
+    )
+    group = staffed_site.ids(Group, Group.name)["Desk"]
+    for sent in (
+        {"users": staffed_site.user("ana")},
+        {"roles": desk},
+        {"users": staffed_site.user("sid"), "roles": desk},
+    ):
+        assert staffed_site.post("sid", f"/groups/edit/{group}", name="Desk", **sent).status_code == 403
+    with staffed_site.app.app_context():
         found = db.session.get(Group, group)
         assert [user.username for user in found.users] == ["ana"] and len(found.roles) == 1
 
 
-def test_passwords_of_others(office: Site) -> None:
-    before = column_of(office, "ana", "password")
-    page = f"/resetpassword/form?pk={office.user('ana')}"
+def test_passwords_of_others(staffed_site: Site) -> None:
+    before = column_of(staffed_site, "ana", "password")
+    page = f"/resetpassword/form?pk={staffed_site.user('ana')}"
     sent = {"password": "Another-Horse-42", "conf_password": "Another-Horse-42"}
-    assert office.post("sid", page, **sent).status_code in (302, 403)
-    assert column_of(office, "ana", "password") == before
+    assert staffed_site.post("sid", page, **sent).status_code in (302, 403)
+    assert column_of(staffed_site, "ana", "password") == before
 
 
-def test_the_audit_shortens_numbers_and_keeps_no_password(office: Site) -> None:
-    edit_user(office, "root", "ana", mobile="9820012345")
-    with office.app.app_context():
+def test_the_audit_shortens_numbers_and_keeps_no_password(staffed_site: Site) -> None:
+    edit_user(staffed_site, "root", "ana", mobile="9820012345")
+    with staffed_site.app.app_context():
         db.session.scalars(select(User).where(User.username == "ana")).one().password = "secret-hash"
         db.session.commit()
-    text = str([entry.payload for entry in office.audited("user change")])
+    text = str([entry.payload for entry in staffed_site.audited("user change")])
     assert "2345" in text and "9820012345" not in text and "secret-hash" not in text
     assert "'password': {'changed': True}" in text
 
 
-def test_statements_in_bulk_do_not_go_around_the_wall(office: Site) -> None:
-    with office.app.test_request_context():
+def test_statements_in_bulk_do_not_go_around_the_wall(staffed_site: Site) -> None:
+    with staffed_site.app.test_request_context():
         session = db.session()
         with access.as_system(session):
-            sid = access.load_person(session, office.user("sid"), datetime.now(UTC))
+            sid = access.load_person(session, staffed_site.user("sid"), datetime.now(UTC))
         with access.acting_as(session, sid), pytest.raises(RuntimeError, match="through the session"):
             session.execute(update(User).values(manager_id=sid.id))
-    assert column_of(office, "cora", "manager_id") is None
+    assert column_of(staffed_site, "cora", "manager_id") is None

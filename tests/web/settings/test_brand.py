@@ -14,9 +14,9 @@ from app import branding
 from app.lib import colours
 from app.ops.database import STATEMENTS
 from app.ops.file_store import StorageUnavailable
-from tests.app_fixtures import Door, World
+from tests.app_fixtures import Crm, UserClient
 
-Doors = Callable[[str | None], Door]
+Doors = Callable[[str | None], UserClient]
 PAGE = "/settings/brand/"
 
 
@@ -27,78 +27,78 @@ def logo(size: tuple[int, int] = (200, 60), kind: str = "PNG") -> io.BytesIO:
     return made
 
 
-def sent(door: Any, version: int, **values: Any) -> Any:
-    return door.form(PAGE, {"version": str(version), "name": "Acme Broking", "accent": "#1f5fd0"} | values)
+def sent(client: Any, version: int, **values: Any) -> Any:
+    return client.form(PAGE, {"version": str(version), "name": "Acme Broking", "accent": "#1f5fd0"} | values)
 
 
-def test_who_may_set_it(world: World, door: Doors) -> None:
-    assert [door(who).screen(PAGE).status_code for who in ("root", "mia", "ana")] == [200, 403, 403]
-    assert sent(door("ana"), 0).status_code == 403
+def test_who_may_set_it(crm: Crm, client: Doors) -> None:
+    assert [client(who).screen(PAGE).status_code for who in ("root", "mia", "ana")] == [200, 403, 403]
+    assert sent(client("ana"), 0).status_code == 403
 
 
-def test_it_is_shown_everywhere(world: World, door: Doors) -> None:
-    root = door("root")
+def test_it_is_shown_everywhere(crm: Crm, client: Doors) -> None:
+    root = client("root")
     answer = sent(root, 0, accent="#7A1FA2", logo=(logo(), "acme.png"))
     assert (answer.status_code, answer.location) == (302, PAGE), answer.text[:500]
-    page, client = door("ana").screen("/leads/").text, world.app.test_client()
+    page, raw_client = client("ana").screen("/leads/").text, crm.app.test_client()
     assert "Acme Broking" in page and 'name="accent" content="#7a1fa2"' in page and "/brand/" in page
-    signed_out = client.get("/login/").text
+    signed_out = raw_client.get("/login/").text
     assert "<title>Sign in · Acme Broking</title>" in signed_out and 'class="brand-logo"' in signed_out
-    manifest = client.get("/manifest.webmanifest").get_json(force=True)
+    manifest = raw_client.get("/manifest.webmanifest").get_json(force=True)
     assert (manifest["name"], manifest["short_name"], manifest["theme_color"]) == (
         "Acme Broking",
         "Acme Broking",
         "#7a1fa2",
     )
     for icon, side in zip(manifest["icons"], (192, 512, 512), strict=True):
-        got = client.get(icon["src"])
+        got = raw_client.get(icon["src"])
         assert got.status_code == 200 and got.mimetype == "image/png" and "immutable" in got.headers["Cache-Control"]
         assert Image.open(io.BytesIO(got.data)).size == (side, side)
-    assert client.get("/brand/" + "0" * 64 + ".png").status_code == 404, "no other stored file is handed out"
+    assert raw_client.get("/brand/" + "0" * 64 + ".png").status_code == 404, "no other stored file is handed out"
     form = root.screen(PAGE).text
     assert all(part in form for part in ('value="Acme Broking"', 'value="#7a1fa2"', 'name="remove_logo"'))
     assert sent(root, 1, name="Acme Two").status_code == 302, "a save without a file keeps the logo"
-    assert branding.last_loaded(world.app).logo is not None and branding.last_loaded(world.app).accent is None
+    assert branding.last_loaded(crm.app).logo is not None and branding.last_loaded(crm.app).accent is None
     # What was typed comes back with the reason; another save meanwhile is a conflict; the logo can go.
     stale = sent(root, 0, name="Old tab")
     assert stale.status_code == 409 and "Old tab" in stale.text
     assert sent(root, 2, name="", accent="#1f5fd0", remove_logo="1").status_code == 302
-    assert branding.last_loaded(world.app) == branding.ShownBrand(world.app.config["CRM"].brand)
+    assert branding.last_loaded(crm.app) == branding.ShownBrand(crm.app.config["CRM"].brand)
 
 
 def test_strangers_make_the_database_and_the_store_work_once(
-    world: World, door: Doors, monkeypatch: pytest.MonkeyPatch
+    crm: Crm, client: Doors, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sent(door("root"), 0, logo=(logo(), "acme.png"))
-    client, store = world.app.test_client(), world.app.extensions["crm_files"]
-    known = f"/brand/{branding.last_loaded(world.app).logo.digest}.png"  # type: ignore[union-attr]
+    sent(client("root"), 0, logo=(logo(), "acme.png"))
+    raw_client, store = crm.app.test_client(), crm.app.extensions["crm_files"]
+    known = f"/brand/{branding.last_loaded(crm.app).logo.digest}.png"  # type: ignore[union-attr]
     opened: list[str] = []
     monkeypatch.setattr(store, "open", lambda digest, own=store.open: opened.append(digest) or own(digest))
     monkeypatch.setattr("app.web.pages.brand.AGAIN_AFTER_SECONDS", 60.0)
     STATEMENTS.set(statements := [])
     unknown = [f"/brand/{n:064d}.png" for n in range(9)]
     public = ("/brand/x.png", "/manifest.webmanifest", "/worker.js", "/login/", "/hooks/sms/nobody")
-    answers = [client.get(path).status_code for path in (known, known, *unknown, *unknown, "/brand/x.png")]
+    answers = [raw_client.get(path).status_code for path in (known, known, *unknown, *unknown, "/brand/x.png")]
     assert (answers, len(opened), statements) == ([200, 200, *[404] * 19], 1, [])
     for path in public:
-        client.get(path)
+        raw_client.get(path)
         statements.clear()
-        client.get(path)
+        raw_client.get(path)
         assert len(statements) <= 1, (path, statements)
     STATEMENTS.set(None)
 
 
 @pytest.mark.parametrize(("error", "status"), [(FileNotFoundError, 404), (StorageUnavailable, 503)])
 def test_a_picture_that_the_store_has_lost_or_cannot_give(
-    world: World, door: Doors, monkeypatch: pytest.MonkeyPatch, error: type[OSError], status: int
+    crm: Crm, client: Doors, monkeypatch: pytest.MonkeyPatch, error: type[OSError], status: int
 ) -> None:
     def fail(_digest: str) -> Any:
         raise error
 
-    sent(door("root"), 0, logo=(logo(), "acme.png"))
-    monkeypatch.setattr(world.app.extensions["crm_files"], "open", fail)
-    path = f"/brand/{branding.last_loaded(world.app).logo.digest}.png"  # type: ignore[union-attr]
-    assert world.app.test_client().get(path).status_code == status
+    sent(client("root"), 0, logo=(logo(), "acme.png"))
+    monkeypatch.setattr(crm.app.extensions["crm_files"], "open", fail)
+    path = f"/brand/{branding.last_loaded(crm.app).logo.digest}.png"  # type: ignore[union-attr]
+    assert crm.app.test_client().get(path).status_code == status
 
 
 WRONG: tuple[tuple[dict[str, Any], str], ...] = (
@@ -112,21 +112,21 @@ WRONG: tuple[tuple[dict[str, Any], str], ...] = (
 
 @pytest.mark.parametrize(("values", "sentence"), WRONG, ids=[sentence for _values, sentence in WRONG])
 def test_what_cannot_be_shown_is_refused_with_the_reason(
-    world: World, door: Doors, values: dict[str, Any], sentence: str
+    crm: Crm, client: Doors, values: dict[str, Any], sentence: str
 ) -> None:
-    answer = sent(door("root"), 0, **values)
+    answer = sent(client("root"), 0, **values)
     assert answer.status_code == 422 and sentence in answer.text
     assert 'value="Acme Broking"' in answer.text or "name" in values
 
 
-def test_a_good_logo_need_not_be_chosen_again_when_something_else_is_wrong(world: World, door: Doors) -> None:
-    root = door("root")
+def test_a_good_logo_need_not_be_chosen_again_when_something_else_is_wrong(crm: Crm, client: Doors) -> None:
+    root = client("root")
     refused = sent(root, 0, accent="red", logo=(logo(), "acme.png"))
     assert refused.status_code == 422 and "acme.png" in refused.text
     token = kept_logo(refused)
-    assert sent(door("root"), 0, accent="blue", kept_logo=token).status_code == 422, "and again"
+    assert sent(client("root"), 0, accent="blue", kept_logo=token).status_code == 422, "and again"
     assert sent(root, 0, kept_logo=token).status_code == 302
-    assert branding.last_loaded(world.app).logo is not None
+    assert branding.last_loaded(crm.app).logo is not None
     stale = sent(root, 0, logo=(logo((300, 90)), "other.png"))
     assert stale.status_code == 409 and "other.png" in stale.text
     assert sent(root, 1, kept_logo=kept_logo(stale)).status_code == 302

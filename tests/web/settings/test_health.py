@@ -29,7 +29,7 @@ from app.ops.process_metrics import MetricsBatch
 from app.web.pages.process_roles import ProcessRoutesOnly
 from app.web.settings.health_chart import chart_of
 from app.wording import text_of
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 NOW = datetime(2026, 11, 23, 4, 30, tzinfo=UTC)
 QUIET = Readings(0, 5)
@@ -37,29 +37,29 @@ MOBILE = "9825011223"
 COMPARE = next(job for job in jobs.SCHEDULE if job.name == custom_values.COMPARING_JOB)
 
 
-def sampled(world: World, at: datetime = NOW, **columns: Any) -> None:
+def sampled(crm: Crm, at: datetime = NOW, **columns: Any) -> None:
     row = {"minute": minute_of(at), "server": "crm1", "role": "web", "requests": 0, "errors": 0, "total_ms": 0}
     row |= {f"bucket_{place}": 0 for place in range(6)}
-    world.session.execute(insert(HealthSample), [row | columns])
-    world.session.commit()
+    crm.session.execute(insert(HealthSample), [row | columns])
+    crm.session.commit()
 
 
-def watched(world: World, now: datetime, readings: Readings = QUIET) -> str:
-    with access.as_system(world.session):
-        word = health_watch.watch(world.session, readings, now)
-        world.session.commit()
+def watched(crm: Crm, now: datetime, readings: Readings = QUIET) -> str:
+    with access.as_system(crm.session):
+        word = health_watch.watch(crm.session, readings, now)
+        crm.session.commit()
     return word
 
 
-def told(world: World) -> list[str]:
+def told(crm: Crm) -> list[str]:
     """What the admin was told, the oldest first."""
-    rows = world.rows(select(Notification).where(Notification.kind == "health").order_by(Notification.id))
-    with world.app.test_request_context():
+    rows = crm.rows(select(Notification).where(Notification.kind == "health").order_by(Notification.id))
+    with crm.app.test_request_context():
         return [text_of(row).replace("\u00a0", " ") for row in rows]
 
 
-def page(world: World, path: str, who: str = "root") -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", world.door(who).screen(path).text.partition("<main")[2]).split())
+def page(crm: Crm, path: str, who: str = "root") -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", crm.client(who).screen(path).text.partition("<main")[2]).split())
 
 
 # --- measuring
@@ -78,18 +78,18 @@ def test_the_time_within_which_95_of_100_were_answered(buckets: Any, requests: i
     assert percentile_ms(buckets, requests) == pytest.approx(expected, abs=1)
 
 
-def test_requests_are_counted_by_time_and_errors(world: World) -> None:
+def test_requests_are_counted_by_time_and_errors(crm: Crm) -> None:
     process_metrics.collect()
     for status, milliseconds in ((200, 10), (200, 50), (404, 51), (500, 900), (200, 9000)):
         process_metrics.count_request(status, milliseconds)
     taken = process_metrics.collect()
     assert (taken.requests, taken.errors, taken.buckets) == (5, 1, [2, 1, 0, 0, 1, 0])
-    world.door("root").screen("/jobs/")
-    world.door(None).screen("/healthz")
+    crm.client("root").screen("/jobs/")
+    crm.client(None).screen("/healthz")
     assert process_metrics.collect().requests == 1  # probes and static files are not measured
 
 
-def test_what_processes_count_in_a_minute_is_added_up(maria: World) -> None:
+def test_what_processes_count_in_a_minute_is_added_up(maria: Crm) -> None:
     """Four processes at once: no count is lost, whoever makes the row."""
     batch = MetricsBatch(requests=10, errors=1, total_ms=500, buckets=[9, 1, 0, 0, 0, 0])
 
@@ -108,27 +108,27 @@ def test_what_processes_count_in_a_minute_is_added_up(maria: World) -> None:
     assert (point.requests, point.errors, point.buckets[:2], point.memory_percent) == (40, 4, (36, 4), 42)
 
 
-def test_a_slow_statement_is_noted_without_its_values(world: World) -> None:
+def test_a_slow_statement_is_noted_without_its_values(crm: Crm) -> None:
     process_metrics.collect()
     for _ in range(2):
         process_metrics.note_slow(f"SELECT * FROM  leads WHERE mobile = '{MOBILE}' AND pan = 'AB1' LIMIT 25", 300)  # noqa: S608
-    process_metrics.flush(world.app)
-    (row,) = world.rows(select(SlowStatement))
+    process_metrics.flush(crm.app)
+    (row,) = crm.rows(select(SlowStatement))
     assert row.text == "SELECT * FROM leads WHERE mobile = … AND pan = … LIMIT 25"
     assert (row.times, row.total_ms, row.max_ms) == (2, 600, 300)
-    assert "LIMIT 25" in page(world, "/health/slow/") and MOBILE not in page(world, "/health/slow/")
+    assert "LIMIT 25" in page(crm, "/health/slow/") and MOBILE not in page(crm, "/health/slow/")
 
 
-def test_a_statement_that_takes_long_is_noticed(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_statement_that_takes_long_is_noticed(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(process_metrics, "SLOW_MS", 0)
     process_metrics.collect()
-    world.door("root").screen("/jobs/")
+    crm.client("root").screen("/jobs/")
     assert any(
         "job_run" in each.text and each.place == "GET /jobs/" for each in process_metrics.collect().slow.values()
     )
 
 
-def test_an_error_is_reported_by_kind_and_place(world: World) -> None:
+def test_an_error_is_reported_by_kind_and_place(crm: Crm) -> None:
     process_metrics.collect()
     said = f"bad number {MOBILE} of Asha"
     try:
@@ -136,44 +136,44 @@ def test_an_error_is_reported_by_kind_and_place(world: World) -> None:
     except ValueError:
         logging.getLogger("crm.errors").exception("unexpected error at %s", f"/leads/{MOBILE}")
     logging.getLogger("crm.queue").error("call %s failed", MOBILE)
-    process_metrics.flush(world.app)
-    texts = {row.text: row for row in world.rows(select(ErrorReport))}
+    process_metrics.flush(crm.app)
+    texts = {row.text: row for row in crm.rows(select(ErrorReport))}
     assert "call %s failed" in texts
     (found,) = [row for name, row in texts.items() if name.startswith("ValueError at tests/web/settings/test_hea")]
-    shown = page(world, "/health/errors/")
+    shown = page(crm, "/health/errors/")
     assert "ValueError at" in shown and "raise ValueError(said)" in shown and found.times == 1
     assert not re.search(rf"{MOBILE}|Asha", shown + found.trace)
-    assert world.door("root").form("/health/clear/errors").status_code == 302
-    assert world.rows(select(ErrorReport)) == []
+    assert crm.client("root").form("/health/clear/errors").status_code == 302
+    assert crm.rows(select(ErrorReport)) == []
 
 
-def test_what_is_noted_is_bounded(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_noted_is_bounded(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     process_metrics.collect()
     for n in range(process_metrics.MAX_NOTED + 30):
         process_metrics.note_slow(f"SELECT a{n}", 200)
     taken = process_metrics.collect()
     assert len(taken.slow) == process_metrics.MAX_NOTED
     monkeypatch.setattr(health_samples, "MAX_KEPT", 10)
-    with access.as_system(world.session) as session:
+    with access.as_system(crm.session) as session:
         for n, (digest, noted) in enumerate(taken.slow.items()):
             one = MetricsBatch(slow={digest: noted})
             health_samples.store(session, one, SampleSource("crm1", "web"), NOW + timedelta(seconds=n))
         for statement in health_samples.surplus(session):
             session.execute(statement, execution_options={"synchronize_session": False})
         session.commit()
-    assert len(world.rows(select(SlowStatement))) == 10
+    assert len(crm.rows(select(SlowStatement))) == 10
 
 
-def test_measures_that_cannot_be_stored_are_kept(world: World) -> None:
+def test_measures_that_cannot_be_stored_are_kept(crm: Crm) -> None:
     process_metrics.collect()
     process_metrics.count_request(200, 10)
 
     def refuse(batch: MetricsBatch) -> None:
         raise OSError("the database is away")
 
-    stored, world.app.extensions["crm_store_measures"] = world.app.extensions["crm_store_measures"], refuse
-    process_metrics.flush(world.app)
-    world.app.extensions["crm_store_measures"] = stored
+    stored, crm.app.extensions["crm_store_measures"] = crm.app.extensions["crm_store_measures"], refuse
+    process_metrics.flush(crm.app)
+    crm.app.extensions["crm_store_measures"] = stored
     assert process_metrics.collect().requests == 1
 
 
@@ -195,33 +195,33 @@ FAST = {"requests": 100, "bucket_0": 100}
     ],
 )
 def test_admins_are_told_once_of_a_crossing_and_once_of_its_end(
-    world: World, columns: dict[str, Any], readings: Readings, sentence: str
+    crm: Crm, columns: dict[str, Any], readings: Readings, sentence: str
 ) -> None:
-    sampled(world, **columns)
-    assert watched(world, NOW, readings) == "crossed"
-    assert watched(world, NOW + timedelta(seconds=30), readings) == ""
-    assert told(world) == [sentence]
+    sampled(crm, **columns)
+    assert watched(crm, NOW, readings) == "crossed"
+    assert watched(crm, NOW + timedelta(seconds=30), readings) == ""
+    assert told(crm) == [sentence]
     later = NOW + timedelta(minutes=10)
-    sampled(world, later, **FAST, memory_percent=40)
-    assert watched(world, later) == "kept again"
-    assert watched(world, later + timedelta(seconds=30)) == ""
-    assert len(told(world)) == 2 and told(world)[1].endswith("again.")
-    shown = page(world, "/health/?span=month")
+    sampled(crm, later, **FAST, memory_percent=40)
+    assert watched(crm, later) == "kept again"
+    assert watched(crm, later + timedelta(seconds=30)) == ""
+    assert len(told(crm)) == 2 and told(crm)[1].endswith("again.")
+    shown = page(crm, "/health/?span=month")
     assert "No limit was crossed" not in shown and "not yet" not in shown
 
 
-def test_few_requests_alarm_nobody_and_a_value_near_the_limit_ends_nothing(world: World) -> None:
-    sampled(world, requests=3, errors=3, bucket_4=3)
-    assert watched(world, NOW) == ""
-    assert watched(world, NOW, Readings(1001, 5)) == "crossed"
-    assert watched(world, NOW + timedelta(minutes=1), Readings(990, 5)) == ""  # 99 % of the limit
-    assert watched(world, NOW + timedelta(minutes=2), Readings(None, None)) == ""  # Redis is away: no recovery
-    assert watched(world, NOW + timedelta(minutes=30), Readings(10, 5)) == "kept again"
-    (row,) = world.rows(select(HealthCrossing))
+def test_few_requests_alarm_nobody_and_a_value_near_the_limit_ends_nothing(crm: Crm) -> None:
+    sampled(crm, requests=3, errors=3, bucket_4=3)
+    assert watched(crm, NOW) == ""
+    assert watched(crm, NOW, Readings(1001, 5)) == "crossed"
+    assert watched(crm, NOW + timedelta(minutes=1), Readings(990, 5)) == ""  # 99 % of the limit
+    assert watched(crm, NOW + timedelta(minutes=2), Readings(None, None)) == ""  # Redis is away: no recovery
+    assert watched(crm, NOW + timedelta(minutes=30), Readings(10, 5)) == "kept again"
+    (row,) = crm.rows(select(HealthCrossing))
     assert row.worst == 1001
 
 
-def test_of_several_servers_that_look_at_once_one_tells(maria: World) -> None:
+def test_of_several_servers_that_look_at_once_one_tells(maria: Crm) -> None:
     sampled(maria, **SLOW)
     barrier, outcomes = threading.Barrier(4), list[str]()
 
@@ -252,91 +252,91 @@ def test_the_charts_have_gaps_where_nothing_was_measured() -> None:
     assert chart_of([], (0, 10), 1, 100).line == "" and chart_of([(5, 0.0)], (0, 10), 1, 1).line
 
 
-def test_the_page_shows_values_history_and_servers(world: World) -> None:
-    sampled(world, datetime.now(UTC), **SLOW, memory_percent=40)
-    shown = page(world, "/health/")
+def test_the_page_shows_values_history_and_servers(crm: Crm) -> None:
+    sampled(crm, datetime.now(UTC), **SLOW, memory_percent=40)
+    shown = page(crm, "/health/")
     assert (
-        "425\u00a0ms" in world.door("root").screen("/health/").text and "Above the limit" in shown and "crm1" in shown
+        "425\u00a0ms" in crm.client("root").screen("/health/").text and "Above the limit" in shown and "crm1" in shown
     )
     for span in ("day", "week", "month", "nonsense"):
-        assert world.door("root").screen(f"/health/?span={span}").status_code == 200
+        assert crm.client("root").screen(f"/health/?span={span}").status_code == 200
 
 
 @pytest.mark.parametrize("path", ["/health/", "/health/slow/", "/health/errors/", "/self-test/"])
-def test_only_those_who_may_see_settings_see_health(world: World, path: str) -> None:
-    assert world.door("root").screen(path).status_code == 200
-    assert world.door("ana").screen(path).status_code in (302, 403)
-    assert world.door(None).screen(path).status_code == 302
+def test_only_those_who_may_see_settings_see_health(crm: Crm, path: str) -> None:
+    assert crm.client("root").screen(path).status_code == 200
+    assert crm.client("ana").screen(path).status_code in (302, 403)
+    assert crm.client(None).screen(path).status_code == 302
 
 
 # --- the self-test
 
 
-def test_the_self_test_says_what_is_missing_and_what_to_do(world: World) -> None:
-    world.session.execute(text("DELETE FROM job_run"))
-    world.session.commit()
-    shown = page(world, "/self-test/")
+def test_the_self_test_says_what_is_missing_and_what_to_do(crm: Crm) -> None:
+    crm.session.execute(text("DELETE FROM job_run"))
+    crm.session.commit()
+    shown = page(crm, "/self-test/")
     for said in ("Everything" not in shown, "No job has run yet" in shown, "There is no backup yet" in shown):
         assert said, shown
-    with world.app.app_context():
+    with crm.app.app_context():
         found = self_test.run()
     assert {name: each.state for name, each in found.items() if each.state == health.FAILED} == {"queue": "failed"}
-    result = world.app.test_cli_runner().invoke(args=["self-test"])
+    result = crm.app.test_cli_runner().invoke(args=["self-test"])
     assert result.exit_code == 1 and "No worker runs for: short, default, long." in result.output
 
 
-def test_another_part_can_replace_a_check_and_a_broken_one_has_failed(world: World) -> None:
+def test_another_part_can_replace_a_check_and_a_broken_one_has_failed(crm: Crm) -> None:
     before = health.checks()["backup"]
     try:
         health.add_check("backup", lambda: health.CheckResult(health.OK, "The last backup is 3 hours old."))
-        assert "The last backup is 3 hours old." in page(world, "/self-test/")
+        assert "The last backup is 3 hours old." in page(crm, "/self-test/")
         health.add_check("backup", lambda: 1 / 0)  # type: ignore[arg-type,return-value]
-        assert "The check broke down (ZeroDivisionError)." in page(world, "/self-test/")
+        assert "The check broke down (ZeroDivisionError)." in page(crm, "/self-test/")
     finally:
         health.add_check("backup", before)
 
 
-def test_the_self_test_says_which_values_of_custom_fields_lists_can_not_trust(world: World, make: Any) -> None:
+def test_the_self_test_says_which_values_of_custom_fields_lists_can_not_trust(crm: Crm, make: Any) -> None:
     def checked() -> tuple[str, str]:
-        run_slot(world.app.extensions["crm_jobs"], COMPARE, (datetime.now(UTC).isoformat()[:30], NOW), NOW)
-        with world.app.app_context():
+        run_slot(crm.app.extensions["crm_jobs"], COMPARE, (datetime.now(UTC).isoformat()[:30], NOW), NOW)
+        with crm.app.app_context():
             finding = self_test.run()["custom fields"]
         return finding.state, finding.sentence
 
     assert checked() == ("off", "There are no custom fields.")
-    custom_fields.create(world.session, FieldInput("Tier", "text"), Existing("leads", frozenset()), Stamp(None, NOW))
-    world.session.commit()
+    custom_fields.create(crm.session, FieldInput("Tier", "text"), Existing("leads", frozenset()), Stamp(None, NOW))
+    crm.session.commit()
     lead = make.lead("ana")
     lead.custom = {"x_tier": "Gold"}
-    world.session.commit()
+    crm.session.commit()
     assert checked() == ("ok", "The index of custom fields agrees with the records.")
-    world.session.execute(delete(CustomValue))
-    world.session.commit()
+    crm.session.execute(delete(CustomValue))
+    crm.session.commit()
     state, sentence = checked()
     assert state == "degraded" and sentence.startswith("The index of custom fields differs from 1 records.")
-    with world.app.app_context():
-        custom_values.compare(world.session, "leads", lead.id - 1, mends=True)
-        world.session.commit()
+    with crm.app.app_context():
+        custom_values.compare(crm.session, "leads", lead.id - 1, mends=True)
+        crm.session.commit()
     assert checked()[0] == "ok"
 
 
 # --- probes
 
 
-def test_readyz_tells_trouble_of_the_database_from_what_only_degrades(world: World) -> None:
-    ask = world.app.test_client().get
+def test_readyz_tells_trouble_of_the_database_from_what_only_degrades(crm: Crm) -> None:
+    ask = crm.app.test_client().get
     answer = ask("/readyz")
     assert answer.status_code == 200 and answer.json["checks"]["redis"] == "off"
     assert answer.json["status"] == "degraded" and ask("/readyz?strict=1").status_code == 503  # no job has run
-    world.session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
-    world.session.commit()
+    crm.session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
+    crm.session.commit()
     answer = ask("/readyz")
     assert answer.status_code == 503 and answer.json["checks"]["schema"] == "outdated"
     assert "Retry-After" in answer.headers
 
 
 def test_metrics_are_for_those_whom_the_settings_allow(
-    world: World, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+    crm: Crm, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # The library looks at its import whether there are many processes, and an earlier test may have imported it
     monkeypatch.setenv("PROMETHEUS_MULTIPROC_DIR", str(tmp_path))
@@ -345,8 +345,8 @@ def test_metrics_are_for_those_whom_the_settings_allow(
     metrics.prepare(tmp_path, "crm1")
     (tmp_path / "metrics" / "crm1" / "histogram_999999999.db").write_bytes(b"")
     metrics.prepare(tmp_path, "crm1")  # forgets processes that have ended
-    world.door("root").screen("/jobs/")
-    client = world.app.test_client()
+    crm.client("root").screen("/jobs/")
+    client = crm.app.test_client()
     shown = client.get("/metrics")
     assert shown.status_code == 200 and 'crm_request_seconds_count{kind="page",status="2xx"} 1.0' in shown.text
     assert 'crm_queue_waiting{queue="short"} 0.0' in shown.text
@@ -355,7 +355,7 @@ def test_metrics_are_for_those_whom_the_settings_allow(
     # Through a proxy on this server that the settings do not name
     for header in ("X-Forwarded-For", "Forwarded"):
         assert client.get("/metrics", headers={header: "203.0.113.7"}).status_code == 404
-    object.__setattr__(world.app.config["CRM"], "metrics_token", "t" * 32)
+    object.__setattr__(crm.app.config["CRM"], "metrics_token", "t" * 32)
     for token, status in (("t" * 32, 200), ("t" * 31, 404), ("ü", 404)):
         assert client.get("/metrics", **stranger, headers={"Authorization": f"Bearer {token}"}).status_code == status
     metrics._state.folder = None
@@ -373,8 +373,8 @@ def test_metrics_are_for_those_whom_the_settings_allow(
     ],
 )
 def test_a_process_answers_what_its_role_says(roles: Any, path: str, reaches: bool) -> None:
-    door, started = ProcessRoutesOnly(lambda environ, start: [b"reached"], roles), list[Any]()
-    answer = b"".join(door({"PATH_INFO": path}, lambda *given: started.append(given)))
+    client, started = ProcessRoutesOnly(lambda environ, start: [b"reached"], roles), list[Any]()
+    answer = b"".join(client({"PATH_INFO": path}, lambda *given: started.append(given)))
     assert (answer == b"reached") is reaches and (reaches or started[0][0].startswith("404"))
 
 
@@ -391,12 +391,12 @@ def test_a_process_answers_what_its_role_says(roles: Any, path: str, reaches: bo
         ("", False),
     ],
 )
-def test_a_request_has_an_id(world: World, given: str, is_kept: bool) -> None:
-    answer = world.app.test_client().get("/login/", headers={"X-Request-ID": given})
+def test_a_request_has_an_id(crm: Crm, given: str, is_kept: bool) -> None:
+    answer = crm.app.test_client().get("/login/", headers={"X-Request-ID": given})
     assert (answer.headers["X-Request-ID"] == given) is is_kept and len(answer.headers["X-Request-ID"]) >= 16
 
 
-def test_a_line_of_the_log_is_json_and_names_the_route_only(world: World) -> None:
+def test_a_line_of_the_log_is_json_and_names_the_route_only(crm: Crm) -> None:
     lines = list[str]()
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(request_log.JsonLines().format(record))  # type: ignore[method-assign]
@@ -404,8 +404,8 @@ def test_a_line_of_the_log_is_json_and_names_the_route_only(world: World) -> Non
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     try:
-        given = world.door("root").screen(f"/search/?q={MOBILE}").headers["X-Request-ID"]
-        world.door("root").screen(f"/leads/{MOBILE}")
+        given = crm.client("root").screen(f"/search/?q={MOBILE}").headers["X-Request-ID"]
+        crm.client("root").screen(f"/leads/{MOBILE}")
     finally:
         logger.removeHandler(handler)
         logger.setLevel(logging.NOTSET)

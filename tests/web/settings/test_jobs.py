@@ -12,12 +12,12 @@ from sqlalchemy import insert, select
 from app.models import JobRun, OfficeRange
 from app.ops import health
 from app.wording import text_of
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 JOB = "send due reminders"
 
 
-def ran(world: World, ago: timedelta, job: str = JOB, **columns: Any) -> None:
+def ran(crm: Crm, ago: timedelta, job: str = JOB, **columns: Any) -> None:
     at = datetime.now(UTC) - ago
     row = {
         "job": job,
@@ -30,12 +30,12 @@ def ran(world: World, ago: timedelta, job: str = JOB, **columns: Any) -> None:
         "lag_seconds": 1,
         "ran_by": "crm1:4711",
     }
-    world.session.execute(insert(JobRun), [row | columns])
-    world.session.commit()
+    crm.session.execute(insert(JobRun), [row | columns])
+    crm.session.commit()
 
 
-def page(world: World, path: str = "/jobs/") -> str:
-    return " ".join(re.sub(r"<[^>]+>", " ", world.door("root").screen(path).text.partition("<main")[2]).split())
+def page(crm: Crm, path: str = "/jobs/") -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", crm.client("root").screen(path).text.partition("<main")[2]).split())
 
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -52,63 +52,63 @@ MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
         (HOUR, False, "Jobs are not running: CRM_SCHEDULER is off everywhere"),
     ],
 )
-def test_the_page_shows_who_runs_the_jobs(world: World, ago: Any, scheduler: bool, said: str) -> None:
-    object.__setattr__(world.app.config["CRM"], "scheduler", scheduler)
+def test_the_page_shows_who_runs_the_jobs(crm: Crm, ago: Any, scheduler: bool, said: str) -> None:
+    object.__setattr__(crm.app.config["CRM"], "scheduler", scheduler)
     if ago:
-        ran(world, ago)
-    assert said in page(world)
+        ran(crm, ago)
+    assert said in page(crm)
 
 
-def test_a_manual_run_does_not_count_as_the_leader(world: World) -> None:
-    world.door("root").form(f"/jobs/run/{JOB}")
-    assert "Jobs are not running" in page(world)
+def test_a_manual_run_does_not_count_as_the_leader(crm: Crm) -> None:
+    crm.client("root").form(f"/jobs/run/{JOB}")
+    assert "Jobs are not running" in page(crm)
 
 
-def test_without_office_hours_the_page_warns(world: World) -> None:
-    assert "The office is always open" not in page(world)
-    for row in world.session.scalars(select(OfficeRange)):
-        world.session.delete(row)
-    world.session.commit()
-    assert "The office is always open" in page(world)
+def test_without_office_hours_the_page_warns(crm: Crm) -> None:
+    assert "The office is always open" not in page(crm)
+    for row in crm.session.scalars(select(OfficeRange)):
+        crm.session.delete(row)
+    crm.session.commit()
+    assert "The office is always open" in page(crm)
 
 
-def test_each_job_shows_its_last_run(world: World) -> None:
-    ran(world, 2 * HOUR, items=9)
-    ran(world, HOUR, items=7, failed_items=2, error="13: ValueError: broken", lag_seconds=65)
-    said = page(world)
+def test_each_job_shows_its_last_run(crm: Crm) -> None:
+    ran(crm, 2 * HOUR, items=9)
+    ran(crm, HOUR, items=7, failed_items=2, error="13: ValueError: broken", lag_seconds=65)
+    said = page(crm)
     for words in ("42 ms", "7 2 failed", "13: ValueError: broken", "1m 5s", "crm1:4711", "1 h ago"):
         assert words in said, words
 
 
-def test_a_run_that_does_not_end_is_not_responding(world: World) -> None:
-    ran(world, 5 * MINUTE, outcome="running", ended_on=None)
-    assert "not responding" in page(world)
+def test_a_run_that_does_not_end_is_not_responding(crm: Crm) -> None:
+    ran(crm, 5 * MINUTE, outcome="running", ended_on=None)
+    assert "not responding" in page(crm)
 
 
-def test_the_last_hundred_runs_of_a_job(world: World) -> None:
+def test_the_last_hundred_runs_of_a_job(crm: Crm) -> None:
     for number in range(103):
-        ran(world, number * MINUTE, items=number == 1, outcome="failed" if number == 2 else "done")
-    door = world.door("root")
-    assert [door.screen(f"/jobs/{JOB}/?show={show}").text.count("<tr>") - 1 for show in ("", "busy", "failed")] == [
+        ran(crm, number * MINUTE, items=number == 1, outcome="failed" if number == 2 else "done")
+    client = crm.client("root")
+    assert [client.screen(f"/jobs/{JOB}/?show={show}").text.count("<tr>") - 1 for show in ("", "busy", "failed")] == [
         100,
         2,
         1,
     ]
-    assert "This job has not run yet" in page(world, "/jobs/expire leads/")
+    assert "This job has not run yet" in page(crm, "/jobs/expire leads/")
 
 
 @pytest.mark.parametrize(("who", "status"), [("root", 200), ("mia", 403), ("ana", 403), ("rhea", 403)])
-def test_runs_need_access_to_settings(world: World, who: str, status: int) -> None:
+def test_runs_need_access_to_settings(crm: Crm, who: str, status: int) -> None:
     for path in ("/jobs/", f"/jobs/{JOB}/"):
-        answer = world.door(who).screen(path)
+        answer = crm.client(who).screen(path)
         assert (200 if answer.status_code == 200 else 403) == status
-    assert world.door("root").screen("/jobs/nonsense/").status_code == 404
+    assert crm.client("root").screen("/jobs/nonsense/").status_code == 404
 
 
-def test_reading_settings_shows_runs_without_buttons(world: World) -> None:
-    world.make.cell("Sales Manager", "Settings", "read", "all")
-    ran(world, MINUTE)
-    said = world.door("mia").screen("/jobs/").text
+def test_reading_settings_shows_runs_without_buttons(crm: Crm) -> None:
+    crm.make.cell("Sales Manager", "Settings", "read", "all")
+    ran(crm, MINUTE)
+    said = crm.client("mia").screen("/jobs/").text
     assert "crm1:4711 is the leader" in said
     assert "/jobs/run/" not in said
 
@@ -136,21 +136,21 @@ def test_the_notice_of_delayed_jobs_names_the_time(app: Any, says: dict[str, Any
         assert text_of(type("Row", (), {"kind": "job_lag", "payload": says, "actor_id": None})()) == text
 
 
-def test_a_wrong_clock_is_said_on_the_page_and_in_healthz(world: World) -> None:
+def test_a_wrong_clock_is_said_on_the_page_and_in_healthz(crm: Crm) -> None:
     health.report("clock", "the clock of this process is 61 min 0 s ahead of the database's")
     try:
-        assert "This server's clock is wrong" in page(world).replace("&#39;", "'")
-        assert "61 min 0 s ahead" in page(world)
-        assert world.app.test_client().get("/healthz").text.splitlines()[0] == "ok"
-        assert "61 min 0 s ahead" in world.app.test_client().get("/healthz").text
+        assert "This server's clock is wrong" in page(crm).replace("&#39;", "'")
+        assert "61 min 0 s ahead" in page(crm)
+        assert crm.app.test_client().get("/healthz").text.splitlines()[0] == "ok"
+        assert "61 min 0 s ahead" in crm.app.test_client().get("/healthz").text
     finally:
         health.take_note("clock")
-    assert world.app.test_client().get("/healthz").text == "ok"
+    assert crm.app.test_client().get("/healthz").text == "ok"
 
 
-def test_a_cut_run_and_its_continuation_are_shown(world: World) -> None:
-    ran(world, HOUR, "expire leads", slot="2026-11-23 10:00", outcome="cut", items=307)
-    ran(world, HOUR - MINUTE, "expire leads", slot="2026-11-23 10:00 (2)", items=2693)
-    said = page(world, "/jobs/expire leads/")
+def test_a_cut_run_and_its_continuation_are_shown(crm: Crm) -> None:
+    ran(crm, HOUR, "expire leads", slot="2026-11-23 10:00", outcome="cut", items=307)
+    ran(crm, HOUR - MINUTE, "expire leads", slot="2026-11-23 10:00 (2)", items=2693)
+    said = page(crm, "/jobs/expire leads/")
     for words in ("cut off", "307", "2693", "2026-11-23 10:00 (2)"):
         assert words in said, words

@@ -265,16 +265,16 @@ def registered_masters() -> list[str]:
 
 
 @pytest.mark.parametrize("base", registered_masters())
-def test_an_entry_of_every_picklist_can_be_taken_off_offer(world: Any, base: str) -> None:
+def test_an_entry_of_every_picklist_can_be_taken_off_offer(crm: Any, base: str) -> None:
     """An unticked box is not sent at all; it means no."""
-    screen = next(view for view in world.app.appbuilder.baseviews if getattr(view, "route_base", "") == base)
-    model, root = screen.datamodel.obj, world.door("root")
+    screen = next(view for view in crm.app.appbuilder.baseviews if getattr(view, "route_base", "") == base)
+    model, root = screen.datamodel.obj, crm.client("root")
     fields = {"label": "Short-lived", "position": "7", "is_active": "y", "url": "https://eshin.in/help", "body": "Hi"}
     fields |= {"channel": "sms", "language": "en", "color": "gray", "meaning": "working", "applies_to": "lead"}
     added = root.form(f"{base}/add", {name: value for name, value in fields.items() if name in screen.add_columns})
     assert added.status_code == 302, added.text
-    (key,) = world.rows(select(model.id).where(model.label == "Short-lived"))
+    (key,) = crm.rows(select(model.id).where(model.label == "Short-lived"))
     del fields["is_active"]
     sent = {name: value for name, value in fields.items() if name in screen.edit_columns}
     assert root.form(f"{base}/edit/{key}", sent).status_code == 302
-    assert world.rows(select(model.is_active).where(model.id == key)) == [False]
+    assert crm.rows(select(model.is_active).where(model.id == key)) == [False]

@@ -14,7 +14,7 @@ from app.models import AuditEntry, Webhook, WebhookDelivery
 from app.ops import queue
 from app.ops.database import STATEMENTS
 from app.web.settings.webhook_log import origin_of
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
 from tests.channels.receiver import Receiver, receiving
 
@@ -28,21 +28,21 @@ def receiver() -> Iterator[Receiver]:
 
 
 @pytest.fixture
-def office(app_with: AppMaker) -> Iterator[World]:
+def sending_crm(app_with: AppMaker) -> Iterator[Crm]:
     """An application whose webhooks may call this machine; queued calls run when a test runs them."""
-    world = World(app_with(CRM_WEBHOOKS_PRIVATE="on"))
-    yield world
-    world.close()
+    crm = Crm(app_with(CRM_WEBHOOKS_PRIVATE="on"))
+    yield crm
+    crm.close()
 
 
-def made(world: World, **more: Any) -> Any:
+def made(crm: Crm, **more: Any) -> Any:
     """The response to an admin who creates a webhook."""
-    wanted = GOOD | {"user": str(world.people["root"].id)} | more
-    return world.door("root").form("/webhooks/add", wanted)
+    wanted = GOOD | {"user": str(crm.people["root"].id)} | more
+    return crm.client("root").form("/webhooks/add", wanted)
 
 
-def hook_of(world: World) -> Webhook:
-    (hook,) = world.rows(select(Webhook))
+def hook_of(crm: Crm) -> Webhook:
+    (hook,) = crm.rows(select(Webhook))
     return hook  # type: ignore[no-any-return]
 
 
@@ -54,24 +54,24 @@ def work() -> int:
     return int(queue._backend.run_waiting())  # type: ignore[union-attr]
 
 
-def done(world: World) -> list[Any]:
+def done(crm: Crm) -> list[Any]:
     query = select(AuditEntry).where(AuditEntry.event == "webhook change").order_by(AuditEntry.id)
-    return [row.payload["what"] for row in world.rows(query)]
+    return [row.payload["what"] for row in crm.rows(query)]
 
 
 # --- setting up
 
 
-def test_an_admin_creates_a_webhook_and_sees_its_secret_once(world):
-    answer = made(world)
-    hook, secret = hook_of(world), secret_in(answer.text)
+def test_an_admin_creates_a_webhook_and_sees_its_secret_once(crm):
+    answer = made(crm)
+    hook, secret = hook_of(crm), secret_in(answer.text)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
     assert (hook.name, hook.events, hook.state) == ("Accounts", GOOD["events"], "on")
-    assert secret not in hook.secret_sealed and world.vault.open(hook.secret_sealed) == secret
+    assert secret not in hook.secret_sealed and crm.vault.open(hook.secret_sealed) == secret
     for path in ("/webhooks/", "/webhooks/1/", "/webhooks/1/edit"):
-        page = world.door("root").screen(path)
+        page = crm.client("root").screen(path)
         assert page.status_code == 200 and secret not in page.text and hook.secret_sealed not in page.text
-    assert done(world) == ["made"]
+    assert done(crm) == ["made"]
 
 
 @pytest.mark.parametrize(
@@ -90,98 +90,98 @@ def test_an_admin_creates_a_webhook_and_sees_its_secret_once(world):
         ({"user": "999999"}, "choose an active user"),
     ],
 )
-def test_an_invalid_webhook_is_refused_and_the_form_keeps_its_values(world, wrong, sentence):
-    answer = made(world, **wrong)
-    assert (answer.status_code, sentence in answer.text, world.count(Webhook)) == (422, True, 0)
+def test_an_invalid_webhook_is_refused_and_the_form_keeps_its_values(crm, wrong, sentence):
+    answer = made(crm, **wrong)
+    assert (answer.status_code, sentence in answer.text, crm.count(Webhook)) == (422, True, 0)
     assert "Accounts" in answer.text or "name" in wrong
 
 
-def test_an_admin_edits_a_webhook_and_an_outdated_form_is_refused(world):
-    made(world)
-    door, hook = world.door("root"), hook_of(world)
-    form = GOOD | {"user": str(world.people["mia"].id), "name": "Website", "version": str(hook.version)}
-    assert door.form("/webhooks/1/edit", form).status_code == 302
-    assert (hook_of(world).name, hook_of(world).user_id) == ("Website", world.people["mia"].id)
-    stale = door.form("/webhooks/1/edit", form | {"name": "Late"})
-    assert (stale.status_code, hook_of(world).name, done(world)) == (409, "Website", ["made", "changed"])
+def test_an_admin_edits_a_webhook_and_an_outdated_form_is_refused(crm):
+    made(crm)
+    client, hook = crm.client("root"), hook_of(crm)
+    form = GOOD | {"user": str(crm.people["mia"].id), "name": "Website", "version": str(hook.version)}
+    assert client.form("/webhooks/1/edit", form).status_code == 302
+    assert (hook_of(crm).name, hook_of(crm).user_id) == ("Website", crm.people["mia"].id)
+    stale = client.form("/webhooks/1/edit", form | {"name": "Late"})
+    assert (stale.status_code, hook_of(crm).name, done(crm)) == (409, "Website", ["made", "changed"])
 
 
-def test_rotating_replaces_the_secret(world):
-    old = secret_in(made(world).text)
-    new = secret_in(world.door("root").form("/webhooks/1/secret").text)
-    assert new != old and world.vault.open(hook_of(world).secret_sealed) == new
+def test_rotating_replaces_the_secret(crm):
+    old = secret_in(made(crm).text)
+    new = secret_in(crm.client("root").form("/webhooks/1/secret").text)
+    assert new != old and crm.vault.open(hook_of(crm).secret_sealed) == new
 
 
-def test_pause_resume_and_delete(world):
-    made(world)
-    door = world.door("root")
+def test_pause_resume_and_delete(crm):
+    made(crm)
+    client = crm.client("root")
     states = []
     for what in ("pause", "resume"):
-        door.form(f"/webhooks/1/{what}")
-        states.append(hook_of(world).state)
+        client.form(f"/webhooks/1/{what}")
+        states.append(hook_of(crm).state)
     assert states == ["paused", "on"]
-    door.form("/webhooks/1/resume")
-    assert door.form("/webhooks/1/delete").location == "/webhooks/"
-    assert (world.count(Webhook), done(world)) == (0, ["made", "paused", "resumed", "deleted"])
+    client.form("/webhooks/1/resume")
+    assert client.form("/webhooks/1/delete").location == "/webhooks/"
+    assert (crm.count(Webhook), done(crm)) == (0, ["made", "paused", "resumed", "deleted"])
 
 
-def test_turning_off_drops_waiting_deliveries(world):
-    made(world)
-    world.make.lead("ana")
-    form = {**GOOD, "user": str(world.people["root"].id), "version": "1"}
+def test_turning_off_drops_waiting_deliveries(crm):
+    made(crm)
+    crm.make.lead("ana")
+    form = {**GOOD, "user": str(crm.people["root"].id), "version": "1"}
     del form["is_on"]
-    world.door("root").form("/webhooks/1/edit", form)
-    world.make.lead("ana")
-    assert world.rows(select(WebhookDelivery.state)) == ["dropped"]
+    crm.client("root").form("/webhooks/1/edit", form)
+    crm.make.lead("ana")
+    assert crm.rows(select(WebhookDelivery.state)) == ["dropped"]
 
 
-def test_the_number_of_webhooks_is_limited(world, monkeypatch):
+def test_the_number_of_webhooks_is_limited(crm, monkeypatch):
     monkeypatch.setattr("app.domain.webhooks.MAX_WEBHOOKS", 1)
-    made(world)
-    assert (made(world).status_code, world.count(Webhook)) == (422, 1)
+    made(crm)
+    assert (made(crm).status_code, crm.count(Webhook)) == (422, 1)
 
 
 # --- the log
 
 
-def test_a_test_is_sent_and_its_response_shown_as_text(office, receiver):
-    made(office, url=receiver.url)
+def test_a_test_is_sent_and_its_response_shown_as_text(sending_crm, receiver):
+    made(sending_crm, url=receiver.url)
     receiver.answers = [(500, {}, b"<script>alert(1)</script>" + b"x" * 500)]
-    office.door("root").form("/webhooks/1/test")
+    sending_crm.client("root").form("/webhooks/1/test")
     assert work() == 1
-    page = office.door("root").screen("/webhooks/1/").text
+    page = sending_crm.client("root").screen("/webhooks/1/").text
     assert "&lt;script&gt;alert(1)" in page and "<script>alert(1)" not in page
     assert "The receiver refused the delivery (500)." in page and "x" * 200 not in page
     assert b'"event":"test"' in receiver.requests[0].body
 
 
-def test_a_test_is_sent_while_paused(office, receiver):
-    made(office, url=receiver.url)
+def test_a_test_is_sent_while_paused(sending_crm, receiver):
+    made(sending_crm, url=receiver.url)
     for what in ("pause", "test"):
-        office.door("root").form(f"/webhooks/1/{what}")
+        sending_crm.client("root").form(f"/webhooks/1/{what}")
     assert (work(), len(receiver.requests)) == (1, 1)
 
 
-def test_the_log_names_the_record_and_resends_with_the_same_key(office, receiver):
-    made(office, url=receiver.url)
-    lead = office.make.lead("ana")
+def test_the_log_names_the_record_and_resends_with_the_same_key(sending_crm, receiver):
+    made(sending_crm, url=receiver.url)
+    lead = sending_crm.make.lead("ana")
     work()
-    page = office.door("root").screen("/webhooks/1/").text
+    page = sending_crm.client("root").screen("/webhooks/1/").text
     assert f'href="/leads/{lead.number}"' in page and f">{lead.number}</a>" in page and "Delivered" in page
-    office.door("root").form("/webhooks/again/1")
+    sending_crm.client("root").form("/webhooks/again/1")
     assert (work(), len(receiver.requests)) == (1, 2)
     assert len({request.headers["X-CRM-Delivery"] for request in receiver.requests}) == 1
 
 
-def test_only_failed_deliveries_are_resent(office):
-    made(office)
+def test_only_failed_deliveries_are_resent(sending_crm):
+    made(sending_crm)
     for _ in range(3):
-        office.make.lead("ana")
+        sending_crm.make.lead("ana")
     first_two = update(WebhookDelivery).where(WebhookDelivery.id < 3)
-    office.session.execute(update(WebhookDelivery).values(state="sent", tries=1))
-    office.session.execute(first_two.values(state="failed", tries=8, next_try_on=None, error="It has failed."))
-    office.session.commit()
-    root = office.door("root")
+    sending_crm.session.execute(update(WebhookDelivery).values(state="sent", tries=1))
+    sending_crm.session.execute(first_two.values(state="failed", tries=8, next_try_on=None, error="It has failed."))
+    sending_crm.session.commit()
+    root = sending_crm.client("root")
     assert "/webhooks/1/retry" in root.screen("/webhooks/1/?show=failed").text
     assert "/webhooks/1/retry" not in root.screen("/webhooks/1/").text
     for said in (
@@ -190,37 +190,37 @@ def test_only_failed_deliveries_are_resent(office):
     ):
         root.form("/webhooks/1/retry")
         assert said in root.screen("/webhooks/1/").text
-    rows = office.rows(select(WebhookDelivery).order_by(WebhookDelivery.id))
+    rows = sending_crm.rows(select(WebhookDelivery).order_by(WebhookDelivery.id))
     assert [(row.state, row.tries, row.error) for row in rows] == [("queued", 0, None)] * 2 + [("sent", 1, None)]
     assert all(row.next_try_on is not None for row in rows[:2])
-    assert done(office)[-1] == "2 sent again"
+    assert done(sending_crm)[-1] == "2 sent again"
 
 
-def test_a_delivery_in_progress_is_not_resent(office, receiver):
-    made(office, url=receiver.url)
-    office.make.lead("ana")
-    office.door("root").form("/webhooks/again/1")
+def test_a_delivery_in_progress_is_not_resent(sending_crm, receiver):
+    made(sending_crm, url=receiver.url)
+    sending_crm.make.lead("ana")
+    sending_crm.client("root").form("/webhooks/again/1")
     assert (work(), len(receiver.requests)) == (1, 1)
 
 
 @pytest.mark.parametrize(("shown", "seen"), [("", True), ("failed", True), ("waiting", False), ("dropped", False)])
-def test_the_log_is_filtered(office, shown, seen):
-    made(office)
-    office.make.lead("ana")
-    office.session.execute(update(WebhookDelivery).values(state="failed", error="It has failed."))
-    office.session.commit()
-    assert ("It has failed." in office.door("root").screen(f"/webhooks/1/?show={shown}").text) is seen
+def test_the_log_is_filtered(sending_crm, shown, seen):
+    made(sending_crm)
+    sending_crm.make.lead("ana")
+    sending_crm.session.execute(update(WebhookDelivery).values(state="failed", error="It has failed."))
+    sending_crm.session.commit()
+    assert ("It has failed." in sending_crm.client("root").screen(f"/webhooks/1/?show={shown}").text) is seen
 
 
-def test_the_log_needs_the_same_statements_for_any_length(office):
-    made(office, events=list(all_events()))
+def test_the_log_needs_the_same_statements_for_any_length(sending_crm):
+    made(sending_crm, events=list(all_events()))
     counted = []
     for _ in range(3):
-        lead = office.make.lead("ana", task={"title": "Call"})
-        office.make.ticket("cleo", lead_id=lead.id, customer_id=office.make.customer("ana").id)
-        office.door("root").screen("/webhooks/1/")
+        lead = sending_crm.make.lead("ana", task={"title": "Call"})
+        sending_crm.make.ticket("cleo", lead_id=lead.id, customer_id=sending_crm.make.customer("ana").id)
+        sending_crm.client("root").screen("/webhooks/1/")
         STATEMENTS.set(seen := [])
-        assert office.door("root").screen("/webhooks/1/").status_code == 200
+        assert sending_crm.client("root").screen("/webhooks/1/").status_code == 200
         counted.append(len(seen))
     STATEMENTS.set(None)
     assert max(counted) == min(counted) <= 10
@@ -245,43 +245,43 @@ READS, WRITES = (
 
 
 @pytest.mark.parametrize("who", ["ana", "mia", "rhea"])
-def test_others_have_no_access(world, who):
-    made(world)
-    world.make.lead("ana")
-    before, door = world.stored(hook_of(world)), world.door(who)
+def test_others_have_no_access(crm, who):
+    made(crm)
+    crm.make.lead("ana")
+    before, client = crm.stored(hook_of(crm)), crm.client(who)
     for path in READS:
-        assert door.screen(path).status_code in (302, 403)
+        assert client.screen(path).status_code in (302, 403)
     for path in WRITES:
-        assert door.form(path, GOOD).status_code in (302, 403)
-    assert world.stored(hook_of(world)) == before and world.count(WebhookDelivery) == 1
+        assert client.form(path, GOOD).status_code in (302, 403)
+    assert crm.stored(hook_of(crm)) == before and crm.count(WebhookDelivery) == 1
 
 
-def test_reading_settings_does_not_allow_actions(world):
-    made(world)
-    grant(world, "mia")
-    door, before = world.door("mia"), world.stored(hook_of(world))
-    page = door.screen("/webhooks/1/")
+def test_reading_settings_does_not_allow_actions(crm):
+    made(crm)
+    grant(crm, "mia")
+    client, before = crm.client("mia"), crm.stored(hook_of(crm))
+    page = client.screen("/webhooks/1/")
     assert page.status_code == 200 and "New secret" not in page.text
     for path in WRITES[2:]:
-        assert door.form(path, GOOD).status_code in (302, 403, 404), path
-    assert world.stored(hook_of(world)) == before
+        assert client.form(path, GOOD).status_code in (302, 403, 404), path
+    assert crm.stored(hook_of(crm)) == before
 
 
-def grant(world: World, name: str) -> None:
+def grant(crm: Crm, name: str) -> None:
     """Let the roles of this person read and write the settings."""
     from app.models import ModulePermission, Role
     from app.web.security.security_manager import sync_permissions
 
-    role = world.session.scalars(select(Role).where(Role.name == "Sales Manager")).one()
+    role = crm.session.scalars(select(Role).where(Role.name == "Sales Manager")).one()
     for verb in ("read", "write"):
-        world.session.add(ModulePermission(role_id=role.id, module="Settings", verb=verb, level="all"))
-    world.session.commit()
-    sync_permissions(world.app)
+        crm.session.add(ModulePermission(role_id=role.id, module="Settings", verb=verb, level="all"))
+    crm.session.commit()
+    sync_permissions(crm.app)
 
 
 @pytest.mark.parametrize("path", ["/webhooks/99/", "/webhooks/99/edit"])
-def test_an_unknown_webhook_is_404(world, path):
-    assert world.door("root").screen(path).status_code == 404
+def test_an_unknown_webhook_is_404(crm, path):
+    assert crm.client("root").screen(path).status_code == 404
 
 
 @pytest.mark.parametrize(

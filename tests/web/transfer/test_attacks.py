@@ -16,108 +16,106 @@ from app.domain.base import RuleBroken
 from app.domain.transfer_runs import MAX_OPEN, ExportRun
 from app.models import ApiKey, Lead, Role, User
 from app.web.transfer import export_worker, exports
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.web.transfer.test_imports import Importer, figures
 
 
-def everything(world: World) -> ExportRun:
+def everything(crm: Crm) -> ExportRun:
     """An export of everything that an admin has asked for."""
-    assert world.door("root").form("/exports/all").location != "/"
-    run: ExportRun = world.rows(select(ExportRun).order_by(ExportRun.id.desc()))[0]
+    assert crm.client("root").form("/exports/all").location != "/"
+    run: ExportRun = crm.rows(select(ExportRun).order_by(ExportRun.id.desc()))[0]
     return run
 
 
 @pytest.mark.parametrize("scope", [["Dashboard"], ["Dashboard.read", "Leads"]])
-def test_a_limited_key_of_an_admin_gets_no_export_of_everything(world: World, scope: list[str]) -> None:
-    run = everything(world)
-    with world.app.app_context():
+def test_a_limited_key_of_an_admin_gets_no_export_of_everything(crm: Crm, scope: list[str]) -> None:
+    run = everything(crm)
+    with crm.app.app_context():
         export_worker.work(run.id)
-    root = world.door("root")
+    root = crm.client("root")
     assert root.rest("GET", f"export/{run.id}/file").status_code == 200
-    world.session.execute(update(ApiKey).where(ApiKey.key == "keyroot").values(scope=scope))
-    world.session.commit()
+    crm.session.execute(update(ApiKey).where(ApiKey.key == "keyroot").values(scope=scope))
+    crm.session.commit()
     assert root.rest("GET", f"export/{run.id}").status_code == 200
     assert root.rest("GET", f"export/{run.id}/file").status_code == 403
 
 
 @pytest.mark.parametrize("change", [{"active": False}, {"roles": []}])
-def test_everything_is_not_written_for_who_is_no_admin_any_more(world: World, change: dict[str, Any]) -> None:
-    run = everything(world)
-    world.make.user("amy", "Admin")
-    user = world.session.scalars(select(User).where(User.username == "root")).one()
+def test_everything_is_not_written_for_who_is_no_admin_any_more(crm: Crm, change: dict[str, Any]) -> None:
+    run = everything(crm)
+    crm.make.user("amy", "Admin")
+    user = crm.session.scalars(select(User).where(User.username == "root")).one()
     for name, value in change.items():
         setattr(user, name, value)
-    world.session.commit()
-    with world.app.app_context():
+    crm.session.commit()
+    with crm.app.app_context():
         export_worker.work(run.id)
-    assert (world.fresh(run).outcome, world.fresh(run).size) == ("failed", 0)
+    assert (crm.fresh(run).outcome, crm.fresh(run).size) == ("failed", 0)
 
 
-def test_an_export_in_the_background_reaches_no_further_than_the_key(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_an_export_in_the_background_reaches_no_further_than_the_key(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "AT_ONCE", 0)
-    world.make.lead("mia")
+    crm.make.lead("mia")
     scope = ["Dashboard.read", "Leads.export", "Leads.read"]
-    world.session.execute(update(ApiKey).where(ApiKey.key == "keymia").values(scope=scope))
-    world.session.commit()
-    key = world.door("mia").rest("POST", "export/", {"kind": "lead", "format": "csv"}).json["id"]
-    run = world.rows(select(ExportRun).where(ExportRun.id == key))[0]
+    crm.session.execute(update(ApiKey).where(ApiKey.key == "keymia").values(scope=scope))
+    crm.session.commit()
+    key = crm.client("mia").rest("POST", "export/", {"kind": "lead", "format": "csv"}).json["id"]
+    run = crm.rows(select(ExportRun).where(ExportRun.id == key))[0]
     assert run.payload["scope"] == scope
-    world.session.execute(update(ExportRun).values(payload=run.payload | {"scope": ["Dashboard.read"]}))
-    world.session.commit()
-    with world.app.app_context():
+    crm.session.execute(update(ExportRun).values(payload=run.payload | {"scope": ["Dashboard.read"]}))
+    crm.session.commit()
+    with crm.app.app_context():
         export_worker.work(key)
-    assert world.fresh(run).outcome == "failed"
+    assert crm.fresh(run).outcome == "failed"
 
 
-def test_few_exports_of_one_person_wait_at_a_time(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_few_exports_of_one_person_wait_at_a_time(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exports, "AT_ONCE", 0)
-    world.make.lead("mia")
+    crm.make.lead("mia")
     asked = {"kind": "lead", "format": "csv"}
-    codes = [world.door("mia").rest("POST", "export/", asked).status_code for _n in range(MAX_OPEN + 1)]
+    codes = [crm.client("mia").rest("POST", "export/", asked).status_code for _n in range(MAX_OPEN + 1)]
     assert codes == [202] * MAX_OPEN + [422]
-    assert world.door("root").form("/exports/all").status_code == 302
-    world.door("root").form("/exports/all")
-    assert world.count(ExportRun, ExportRun.kind == "all") == 1
+    assert crm.client("root").form("/exports/all").status_code == 302
+    crm.client("root").form("/exports/all")
+    assert crm.count(ExportRun, ExportRun.kind == "all") == 1
 
 
 @pytest.mark.parametrize("field", ["mobile", "email"])
-def test_an_update_tells_nothing_of_masked_values(world: World, field: str) -> None:
-    mia = Importer(world)
-    lead = world.make.lead("mia", mobile="9820012345", email="asha@x.in")
-    world.session.execute(update(Lead).where(Lead.id == lead.id).values(client_id="E1"))
-    world.session.commit()
-    world.make.mask("Sales Manager", mobile="last4", email="hidden")
+def test_an_update_tells_nothing_of_masked_values(crm: Crm, field: str) -> None:
+    mia = Importer(crm)
+    lead = crm.make.lead("mia", mobile="9820012345", email="asha@x.in")
+    crm.session.execute(update(Lead).where(Lead.id == lead.id).values(client_id="E1"))
+    crm.session.commit()
+    crm.make.mask("Sales Manager", mobile="last4", email="hidden")
     guesses = {"mobile": ("9820012345", "9820099999"), "email": ("asha@x.in", "other@x.in")}[field]
     found = [mia.checked(f"Client ID,{field}\nE1,{each}\n", duplicates="update") for each in guesses]
     assert found[0].payload["check"] == found[1].payload["check"]
 
 
-def test_who_may_not_write_users_updates_none_by_import(world: World) -> None:
+def test_who_may_not_write_users_updates_none_by_import(crm: Crm) -> None:
     role = "Sales Manager"
     for verb in ("read", "create", "import"):
-        world.make.cell(role, "Settings", verb, "all")
-    mia = Importer(world)
+        crm.make.cell(role, "Settings", verb, "all")
+    mia = Importer(crm)
     assert mia.upload("User ID,Full Name\nana,Changed\n", "user").status_code == 302
     run = mia.newest()
     form = {"column_0": "username", "column_1": "full_name", "duplicates": "update", "keys": "username"}
-    assert mia.door.form(f"/imports/{run.id}/map", form).status_code == 403
-    world.make.cell(role, "Settings", "write", "all")
+    assert mia.client.form(f"/imports/{run.id}/map", form).status_code == 403
+    crm.make.cell(role, "Settings", "write", "all")
     assert figures(mia.imported("User ID,Full Name\nana,Changed\n", "user", duplicates="update"))[1] == 1
 
 
-def test_a_revert_gives_no_role_that_the_person_lacks(world: World) -> None:
+def test_a_revert_gives_no_role_that_the_person_lacks(crm: Crm) -> None:
     for verb in ("read", "create", "write", "import"):
-        world.make.cell("Sales Manager", "Settings", verb, "all")
-    mia = Importer(world)
+        crm.make.cell("Sales Manager", "Settings", verb, "all")
+    mia = Importer(crm)
     run = mia.imported("User ID,Role\nana,Sales Manager\n", "user", duplicates="update")
     assert figures(run) == (0, 1, 0, 0)
-    world.make.cell("Sales User", "Audit Log", "read", "all")  # what the former role may is more now
+    crm.make.cell("Sales User", "Audit Log", "read", "all")  # what the former role may is more now
     mia.act(run, "revert")
     assert "You can't grant more than you have yourself" in mia.problems(run)[1]
     held = select(Role.name).join(User.roles).where(User.username == "ana")
-    assert world.rows(held) == ["Sales Manager"]
+    assert crm.rows(held) == ["Sales Manager"]
 
 
 # --- workbooks

@@ -14,7 +14,7 @@ from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken
 from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import Lead
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.domain.test_spreadsheet_files import REFUSED, workbook
 from tests.web.transfer.test_imports import Importer
 
@@ -37,32 +37,32 @@ GOOD = [
 ]
 
 
-def test_the_page_and_the_command_refuse_what_is_no_table(world: World, tmp_path: Path) -> None:
-    mia = Importer(world)
+def test_the_page_and_the_command_refuse_what_is_no_table(crm: Crm, tmp_path: Path) -> None:
+    mia = Importer(crm)
     for case, (content, sentence) in REFUSED.items():
         if len(content) < SPOOLED:  # the client of the tests leaves its own file open
             answer = mia.upload(content)
             assert (answer.status_code, sentence in html.unescape(answer.text)) == (422, True), case
         path = tmp_path / "leads.csv"
         path.write_bytes(content)
-        with world.app.app_context(), pytest.raises(RuleBroken) as refused:
-            transfers.begin_import(path, "lead", None, (world.people["mia"].id, OPTIONS))
+        with crm.app.app_context(), pytest.raises(RuleBroken) as refused:
+            transfers.begin_import(path, "lead", None, (crm.people["mia"].id, OPTIONS))
         assert sentence in str(refused.value.message), case
-    assert world.count(ImportRun) == 0
+    assert crm.count(ImportRun) == 0
 
 
-def test_a_spoiled_cell_is_told_and_makes_no_record(world: World) -> None:
-    mia = Importer(world)
+def test_a_spoiled_cell_is_told_and_makes_no_record(crm: Crm) -> None:
+    mia = Importer(crm)
     for content, sentence in SPOILED.items():
         run = mia.checked(content)
         assert run.payload["check"]["wrong"] == 1, content
-        told = world.rows(select(ImportRow.problem).where(ImportRow.run_id == run.id))[0]
+        told = crm.rows(select(ImportRow.problem).where(ImportRow.run_id == run.id))[0]
         assert sentence in told, content
-    assert world.count(Lead) == 0
+    assert crm.count(Lead) == 0
 
 
-def test_tables_of_any_spreadsheet_come_in(world: World) -> None:
-    mia = Importer(world)
+def test_tables_of_any_spreadsheet_come_in(crm: Crm) -> None:
+    mia = Importer(crm)
     for content in GOOD:
         run = mia.checked(content)
         assert run.payload["check"] == {"created": 2, "updated": 0, "skipped": 0, "wrong": 0}
@@ -136,25 +136,25 @@ STRANGE: dict[str, tuple[str, list[tuple[str, str]]]] = {
 
 @pytest.mark.parametrize("ends", ["\n", "\r\n", "mixed"])
 @pytest.mark.parametrize("kind", STRANGE)
-def test_strange_rows_of_every_kind_are_refused_each_in_a_sentence(world: World, kind: str, ends: str) -> None:
-    root, (heading, rows) = Importer(world, "root"), STRANGE[kind]
+def test_strange_rows_of_every_kind_are_refused_each_in_a_sentence(crm: Crm, kind: str, ends: str) -> None:
+    root, (heading, rows) = Importer(crm, "root"), STRANGE[kind]
     end = ("\r\n", "\n") if ends == "mixed" else (ends, ends)
     content = "".join(line + end[n % 2] for n, line in enumerate([heading, *(row for row, _said in rows)]))
     run = root.checked(content, kind, duplicates="create")
     told = root.problems(run, is_trial=True)
     assert {line: said for line, (_row, said) in enumerate(rows, 1) if said not in told.get(line, "")} == {}, told
     assert (run.outcome, run.payload["check"]["wrong"]) == ("checked", len(rows))
-    assert root.door.screen(f"/imports/{run.id}/").status_code == 200
-    assert root.door.screen(f"/imports/{run.id}/problems.csv?trial=1").status_code == 200
+    assert root.client.screen(f"/imports/{run.id}/").status_code == 200
+    assert root.client.screen(f"/imports/{run.id}/problems.csv?trial=1").status_code == 200
 
 
 def test_a_table_may_be_longer_than_a_form_and_a_larger_one_is_refused_in_words(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    crm: Crm, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert world.app.config["MAX_UPLOAD_LENGTH"] > spreadsheet_files.MAX_BYTES
-    monkeypatch.setitem(world.app.config, "MAX_CONTENT_LENGTH", 2000)
-    monkeypatch.setitem(world.app.config, "MAX_UPLOAD_LENGTH", 9000)
-    root, row = Importer(world, "root"), b"Asha," + b"x" * 100 + b"\n"
+    assert crm.app.config["MAX_UPLOAD_LENGTH"] > spreadsheet_files.MAX_BYTES
+    monkeypatch.setitem(crm.app.config, "MAX_CONTENT_LENGTH", 2000)
+    monkeypatch.setitem(crm.app.config, "MAX_UPLOAD_LENGTH", 9000)
+    root, row = Importer(crm, "root"), b"Asha," + b"x" * 100 + b"\n"
     assert root.upload(b"Name,Remarks\n" + row * 50).status_code == 302
     answer = root.upload(b"Name,Remarks\n" + row * 150)
     assert answer.status_code == 413 and "A file can have up to 25 MB" in html.unescape(answer.text)

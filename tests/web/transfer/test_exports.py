@@ -21,7 +21,7 @@ from app.models import AuditEntry, Lead, Notification, User
 from app.ops.file_store import StorageUnavailable
 from app.web.transfer import export_worker, exports, heartbeat
 from app.web.transfer.export_files import csv_text
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 
 def rows_of(answer: Any) -> list[list[str]]:
@@ -29,14 +29,14 @@ def rows_of(answer: Any) -> list[list[str]]:
     return list(csv.reader(io.StringIO(answer.get_data().decode("utf-8-sig"))))
 
 
-def ask(world: World, who: str, query: str = "", **form: Any) -> Any:
+def ask(crm: Crm, who: str, query: str = "", **form: Any) -> Any:
     """Export the leads."""
-    return world.door(who).form(f"/exports/lead?{query}", {"format": "csv"} | form)
+    return crm.client(who).form(f"/exports/lead?{query}", {"format": "csv"} | form)
 
 
-def written(world: World, run: ExportRun, worker: str | None = "") -> None:
+def written(crm: Crm, run: ExportRun, worker: str | None = "") -> None:
     """Let a worker write it to its end; None = one step of one that is new."""
-    with world.app.app_context():
+    with crm.app.app_context():
         if worker == "":
             export_worker.work(run.id)
             return
@@ -51,29 +51,29 @@ def in_pieces(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(export_worker, "PIECE", 2)
 
 
-def test_a_short_list_is_sent_at_once_as_it_is_filtered_and_masked(world: World) -> None:
-    world.make.lead("ana", first_name="=cmd|' /C calc'!A0", last_name="", mobile="9820012345")
-    world.make.lead("ana", first_name="Ravi", status="Contacted")
-    world.make.lead("ben", first_name="Om")
-    world.make.mask("Sales Manager", mobile="last4")
-    answer = ask(world, "mia", "_flt_eq_status=New", columns=["name", "mobile", "number"])
+def test_a_short_list_is_sent_at_once_as_it_is_filtered_and_masked(crm: Crm) -> None:
+    crm.make.lead("ana", first_name="=cmd|' /C calc'!A0", last_name="", mobile="9820012345")
+    crm.make.lead("ana", first_name="Ravi", status="Contacted")
+    crm.make.lead("ben", first_name="Om")
+    crm.make.mask("Sales Manager", mobile="last4")
+    answer = ask(crm, "mia", "_flt_eq_status=New", columns=["name", "mobile", "number"])
     assert answer.headers["Content-Disposition"].startswith("attachment; filename=")
     heading, *rows = rows_of(answer)
     assert heading == ["Name", "Mobile", "Number"]
     assert [row[0] for row in rows] == ["'=cmd|' /C calc'!A0"]
     assert rows[0][1].endswith("2345")
     assert "9820012345" not in answer.text
-    entry = world.rows(select(AuditEntry).where(AuditEntry.event == "export"))[0]
+    entry = crm.rows(select(AuditEntry).where(AuditEntry.event == "export"))[0]
     assert (entry.user_id, entry.payload["rows"], entry.payload["query"]) == (
-        world.people["mia"].id,
+        crm.people["mia"].id,
         1,
         "_flt_eq_status=New",
     )
 
 
-def test_a_workbook_holds_texts_dates_and_numbers(world: World) -> None:
-    lead = world.make.lead("mia", first_name="=1+1", last_name="A")
-    answer = ask(world, "mia", format="xlsx", columns=["name", "mobile", "created_on"])
+def test_a_workbook_holds_texts_dates_and_numbers(crm: Crm) -> None:
+    lead = crm.make.lead("mia", first_name="=1+1", last_name="A")
+    answer = ask(crm, "mia", format="xlsx", columns=["name", "mobile", "created_on"])
     sheet = load_workbook(io.BytesIO(answer.get_data())).active
     assert [cell.value for cell in sheet[1]] == ["Name", "Mobile", "Created"]
     name, mobile, created = sheet[2]
@@ -82,73 +82,73 @@ def test_a_workbook_holds_texts_dates_and_numbers(world: World) -> None:
     assert created.is_date
 
 
-def test_who_may_export(world: World) -> None:
-    world.make.lead("ana")
-    assert ask(world, "ana").status_code == 403
-    assert ask(world, "cleo").status_code == 403
-    assert world.door("root").form("/exports/nothing", {"format": "csv"}).status_code == 404
-    assert ask(world, "mia", "_flt_eq_nothing=1").status_code in (302, 400, 422)
-    assert ask(world, "mia", columns=["password"]).status_code in (302, 400, 422)
-    world.make.cell("Sales Manager", "Leads", "export", "own")
-    assert rows_of(ask(world, "mia"))[1:] == []
-    assert "/exports/lead/new" in world.door("mia").screen("/leads/").text
-    assert "/exports/lead/new" not in world.door("ana").screen("/leads/").text
-    assert world.door("mia").screen("/exports/lead/new?_flt_eq_status=New").status_code == 200
+def test_who_may_export(crm: Crm) -> None:
+    crm.make.lead("ana")
+    assert ask(crm, "ana").status_code == 403
+    assert ask(crm, "cleo").status_code == 403
+    assert crm.client("root").form("/exports/nothing", {"format": "csv"}).status_code == 404
+    assert ask(crm, "mia", "_flt_eq_nothing=1").status_code in (302, 400, 422)
+    assert ask(crm, "mia", columns=["password"]).status_code in (302, 400, 422)
+    crm.make.cell("Sales Manager", "Leads", "export", "own")
+    assert rows_of(ask(crm, "mia"))[1:] == []
+    assert "/exports/lead/new" in crm.client("mia").screen("/leads/").text
+    assert "/exports/lead/new" not in crm.client("ana").screen("/leads/").text
+    assert crm.client("mia").screen("/exports/lead/new?_flt_eq_status=New").status_code == 200
 
 
 @pytest.mark.parametrize("format_", ["csv", "xlsx"])
 def test_a_long_list_is_written_in_the_background_and_goes_on_after_a_crash(
-    world: World, in_pieces: None, format_: str
+    crm: Crm, in_pieces: None, format_: str
 ) -> None:
     for n in range(5):
-        world.make.lead("mia", first_name=f"Asha{n}")
-    answer = ask(world, "mia", format=format_, columns=["name"])
-    run = world.rows(select(ExportRun))[0]
+        crm.make.lead("mia", first_name=f"Asha{n}")
+    answer = ask(crm, "mia", format=format_, columns=["name"])
+    run = crm.rows(select(ExportRun))[0]
     assert answer.location == f"/exports/{run.id}/"
-    with world.app.app_context():
+    with crm.app.app_context():
         assert export_worker.step(run.id, "first")
         assert export_worker.step(run.id, "first")
         assert not export_worker.step(run.id, "other")  # the first one is at it
-    assert world.door("mia").screen(f"/exports/{run.id}/file").status_code in (302, 400)
-    assert world.door("mia").screen(f"/exports/{run.id}/").status_code == 200
-    world.session.execute(update(ExportRun).values(seen_on=world.fresh(run).seen_on - timedelta(minutes=2)))
-    world.session.commit()
-    with world.app.app_context():
-        assert export_worker.find_due(world.session, world.fresh(run).created_on + timedelta(days=1), 5) == [run.id]
-        world.session.rollback()
+    assert crm.client("mia").screen(f"/exports/{run.id}/file").status_code in (302, 400)
+    assert crm.client("mia").screen(f"/exports/{run.id}/").status_code == 200
+    crm.session.execute(update(ExportRun).values(seen_on=crm.fresh(run).seen_on - timedelta(minutes=2)))
+    crm.session.commit()
+    with crm.app.app_context():
+        assert export_worker.find_due(crm.session, crm.fresh(run).created_on + timedelta(days=1), 5) == [run.id]
+        crm.session.rollback()
         export_worker.work(run.id)
-    run = world.fresh(run)
+    run = crm.fresh(run)
     assert (run.outcome, run.rows, run.total, run.error) == ("done", 5, 5, None)
-    answer = world.door("mia").screen(f"/exports/{run.id}/file")
+    answer = crm.client("mia").screen(f"/exports/{run.id}/file")
     if format_ == "csv":
         names = [row[0] for row in rows_of(answer)[1:]]
     else:
         names = [row[0].value for row in load_workbook(io.BytesIO(answer.get_data())).active.iter_rows(min_row=2)]
     assert names == [f"Asha{n} Kumar" for n in (4, 3, 2, 1, 0)]
-    assert world.count(Notification, Notification.kind == "export") == 1
-    assert world.count(TransferPart, TransferPart.role != "file") == 0
+    assert crm.count(Notification, Notification.kind == "export") == 1
+    assert crm.count(TransferPart, TransferPart.role != "file") == 0
     for who in ("max", "root"):
-        assert world.door(who).screen(f"/exports/{run.id}/file").status_code == 404
-    world.make.cell("Sales Manager", "Leads", "export", "none")
-    assert world.door("mia").screen(f"/exports/{run.id}/file").status_code == 403
-    world.make.cell("Sales Manager", "Leads", "export", "team")
-    world.session.execute(update(ExportRun).values(expires_on=run.created_on))
-    world.session.commit()
-    assert world.door("mia").screen(f"/exports/{run.id}/file").status_code == 404
+        assert crm.client(who).screen(f"/exports/{run.id}/file").status_code == 404
+    crm.make.cell("Sales Manager", "Leads", "export", "none")
+    assert crm.client("mia").screen(f"/exports/{run.id}/file").status_code == 403
+    crm.make.cell("Sales Manager", "Leads", "export", "team")
+    crm.session.execute(update(ExportRun).values(expires_on=run.created_on))
+    crm.session.commit()
+    assert crm.client("mia").screen(f"/exports/{run.id}/file").status_code == 404
 
 
 def test_who_writes_a_workbook_for_long_keeps_it_and_hears_of_a_cancel(
-    world: World, in_pieces: None, monkeypatch: pytest.MonkeyPatch
+    crm: Crm, in_pieces: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(heartbeat, "SECONDS", 0)
     for _n in range(5):
-        world.make.lead("mia")
-    ask(world, "mia", format="xlsx", columns=["name"])
-    run = world.rows(select(ExportRun))[0]
+        crm.make.lead("mia")
+    ask(crm, "mia", format="xlsx", columns=["name"])
+    run = crm.rows(select(ExportRun))[0]
     content, seen = export_worker.content, list[bool]()
 
     def slowly(store: Any, part: Any) -> bytes:
-        session = world.new_session()
+        session = crm.new_session()
         seen.append(session.get_one(ExportRun, run.id).seen_on > run.created_on)
         if len(seen) == 2:
             session.execute(update(ExportRun).values(outcome="cancelled"))
@@ -159,44 +159,44 @@ def test_who_writes_a_workbook_for_long_keeps_it_and_hears_of_a_cancel(
         return content(store, part)
 
     monkeypatch.setattr(export_worker, "content", slowly)
-    with world.app.app_context():
+    with crm.app.app_context():
         export_worker.work(run.id)
-    assert (seen, world.fresh(run).outcome) == ([True, True], "cancelled")  # the third piece isn't read
+    assert (seen, crm.fresh(run).outcome) == ([True, True], "cancelled")  # the third piece isn't read
 
 
-def test_who_loses_the_right_meanwhile_gets_no_rows(world: World, in_pieces: None) -> None:
+def test_who_loses_the_right_meanwhile_gets_no_rows(crm: Crm, in_pieces: None) -> None:
     for _n in range(5):
-        world.make.lead("mia")
-    ask(world, "mia")
-    run = world.rows(select(ExportRun))[0]
-    with world.app.app_context():
+        crm.make.lead("mia")
+    ask(crm, "mia")
+    run = crm.rows(select(ExportRun))[0]
+    with crm.app.app_context():
         export_worker.step(run.id, "one")
-    world.make.cell("Sales Manager", "Leads", "read", "none")
-    with world.app.app_context():
+    crm.make.cell("Sales Manager", "Leads", "read", "none")
+    with crm.app.app_context():
         assert not export_worker.step(run.id, "one")
-    assert (world.fresh(run).outcome, world.count(TransferPart)) == ("failed", 0)
+    assert (crm.fresh(run).outcome, crm.count(TransferPart)) == ("failed", 0)
 
 
 @pytest.mark.parametrize("narrowed", ["mask", "reach", "team", "column"])
-def test_a_finished_file_is_refused_once_its_maker_sees_less(world: World, in_pieces: None, narrowed: str) -> None:
+def test_a_finished_file_is_refused_once_its_maker_sees_less(crm: Crm, in_pieces: None, narrowed: str) -> None:
     for _n in range(5):
-        world.make.lead("mia", mobile="9820012345")
-    ask(world, "mia", columns=["name", "mobile"])
-    (run,) = world.rows(select(ExportRun))
-    written(world, run)
-    mia = world.door("mia")
-    world.make.cell("Sales Manager", "Tickets", "read", "all")  # more than before does no harm
+        crm.make.lead("mia", mobile="9820012345")
+    ask(crm, "mia", columns=["name", "mobile"])
+    (run,) = crm.rows(select(ExportRun))
+    written(crm, run)
+    mia = crm.client("mia")
+    crm.make.cell("Sales Manager", "Tickets", "read", "all")  # more than before does no harm
     assert len(rows_of(mia.screen(f"/exports/{run.id}/file"))) == 6
     if narrowed == "mask":
-        world.make.mask("Sales Manager", mobile="last4")
+        crm.make.mask("Sales Manager", mobile="last4")
     elif narrowed == "reach":
-        world.make.cell("Sales Manager", "Leads", "read", "own")
+        crm.make.cell("Sales Manager", "Leads", "read", "own")
     elif narrowed == "team":
-        world.session.execute(update(User).where(User.username == "ana").values(manager_id=world.id_of("max")))
-        access.bump_version(world.session)
-        world.session.commit()
+        crm.session.execute(update(User).where(User.username == "ana").values(manager_id=crm.id_of("max")))
+        access.bump_version(crm.session)
+        crm.session.commit()
     else:
-        world.make.cell("Sales Manager", "Customers", "export", "none")
+        crm.make.cell("Sales Manager", "Customers", "export", "none")
     for answer in (mia.screen(f"/exports/{run.id}/file"), mia.rest("GET", f"export/{run.id}/file")):
         assert answer.status_code == 403
         assert "your rights have changed" in answer.text
@@ -204,32 +204,32 @@ def test_a_finished_file_is_refused_once_its_maker_sees_less(world: World, in_pi
     page = mia.screen(f"/exports/{run.id}/").text
     assert f"/exports/{run.id}/again" in page and f"/exports/{run.id}/file" not in page
     answer = mia.form(f"/exports/{run.id}/again")
-    again = world.rows(select(ExportRun).order_by(ExportRun.id.desc()))[0]
+    again = crm.rows(select(ExportRun).order_by(ExportRun.id.desc()))[0]
     assert answer.location == f"/exports/{again.id}/" != f"/exports/{run.id}/"
-    written(world, again)
+    written(crm, again)
     found = rows_of(mia.screen(f"/exports/{again.id}/file"))
     assert len(found) == 6
     assert (narrowed == "mask") == ("9820012345" not in str(found))
 
 
-def test_rights_that_become_fewer_amid_the_file_end_it_and_wider_ones_count(world: World, in_pieces: None) -> None:
+def test_rights_that_become_fewer_amid_the_file_end_it_and_wider_ones_count(crm: Crm, in_pieces: None) -> None:
     for _n in range(5):
-        world.make.lead("mia")
-    world.make.mask("Sales Manager", mobile="last4")
-    ask(world, "mia", columns=["mobile"])
-    ask(world, "mia", columns=["mobile"])
-    narrower, wider = world.rows(select(ExportRun))
-    with world.app.app_context():
+        crm.make.lead("mia")
+    crm.make.mask("Sales Manager", mobile="last4")
+    ask(crm, "mia", columns=["mobile"])
+    ask(crm, "mia", columns=["mobile"])
+    narrower, wider = crm.rows(select(ExportRun))
+    with crm.app.app_context():
         for run in (narrower, wider):
             assert export_worker.step(run.id, "one") and export_worker.step(run.id, "one")
-    world.make.mask("Sales Manager", mobile="full")
-    written(world, wider, "one")
-    world.make.mask("Sales Manager", mobile="hidden")
-    written(world, narrower, "one")
-    assert (world.fresh(wider).outcome, world.fresh(narrower).outcome) == ("done", "failed")
-    mia = world.door("mia")
+    crm.make.mask("Sales Manager", mobile="full")
+    written(crm, wider, "one")
+    crm.make.mask("Sales Manager", mobile="hidden")
+    written(crm, narrower, "one")
+    assert (crm.fresh(wider).outcome, crm.fresh(narrower).outcome) == ("done", "failed")
+    mia = crm.client("mia")
     assert "has changed while this file was written" in mia.screen(f"/exports/{narrower.id}/").text
-    world.make.mask("Sales Manager", mobile="last4")  # as it was when the file was begun, not when it was ended
+    crm.make.mask("Sales Manager", mobile="last4")  # as it was when the file was begun, not when it was ended
     assert mia.screen(f"/exports/{wider.id}/file").status_code == 403
 
 
@@ -242,77 +242,77 @@ class StorageAway:
     open = put
 
 
-@pytest.mark.parametrize("house", ["world", "maria"])
+@pytest.mark.parametrize("fixture", ["crm", "maria"])
 def test_a_storage_that_stays_away_is_asked_less_and_less_often_then_no_more(
-    request: pytest.FixtureRequest, in_pieces: None, house: str
+    request: pytest.FixtureRequest, in_pieces: None, fixture: str
 ) -> None:
-    world: World = request.getfixturevalue(house)
+    crm: Crm = request.getfixturevalue(fixture)
     for _n in range(5):
-        world.make.lead("mia")
-    ask(world, "mia", columns=["name"])
-    (run,) = world.rows(select(ExportRun))
-    store, waits = world.app.extensions["crm_files"], []
-    world.app.extensions["crm_files"] = StorageAway()
-    mia = world.door("mia")
+        crm.make.lead("mia")
+    ask(crm, "mia", columns=["name"])
+    (run,) = crm.rows(select(ExportRun))
+    store, waits = crm.app.extensions["crm_files"], []
+    crm.app.extensions["crm_files"] = StorageAway()
+    mia = crm.client("mia")
     try:
-        while world.fresh(run).outcome in OPEN_EXPORTS:
+        while crm.fresh(run).outcome in OPEN_EXPORTS:
             now = datetime.now(UTC)
-            written(world, run, None)
-            row = world.fresh(run)
+            written(crm, run, None)
+            row = crm.fresh(run)
             if row.next_try_on is not None and row.outcome == "running":
                 waits.append(round((row.next_try_on - now).total_seconds() / 60))
                 assert "next attempt" in mia.screen(f"/exports/{run.id}/").text
-                with world.app.app_context():  # not due yet: neither found by the job nor taken up by a worker
+                with crm.app.app_context():  # not due yet: neither found by the job nor taken up by a worker
                     later = row.next_try_on - timedelta(seconds=1)
-                    assert export_worker.find_due(world.session, later, 5) == []
-                    assert export_worker.find_due(world.session, later + timedelta(minutes=2), 5) == [run.id]
-                    world.session.rollback()
+                    assert export_worker.find_due(crm.session, later, 5) == []
+                    assert export_worker.find_due(crm.session, later + timedelta(minutes=2), 5) == [run.id]
+                    crm.session.rollback()
                     assert not export_worker.step(run.id, "early")
-                    assert world.fresh(run).tries == row.tries
-                world.session.execute(update(ExportRun).values(next_try_on=now))
-                world.session.commit()
+                    assert crm.fresh(run).tries == row.tries
+                crm.session.execute(update(ExportRun).values(next_try_on=now))
+                crm.session.commit()
             assert len(waits) < 20
     finally:
-        world.app.extensions["crm_files"] = store
+        crm.app.extensions["crm_files"] = store
     assert waits == [1, 2, 5, 10, 20, 30]
-    assert world.fresh(run).outcome == "failed"
+    assert crm.fresh(run).outcome == "failed"
     page = mia.screen(f"/exports/{run.id}/").text
     assert "could not be used for more than an hour" in page and f"/exports/{run.id}/again" in page
-    assert world.count(Notification, Notification.kind == "export") == 1
+    assert crm.count(Notification, Notification.kind == "export") == 1
     mia.form(f"/exports/{run.id}/again")
-    again = world.rows(select(ExportRun).order_by(ExportRun.id.desc()))[0]
-    written(world, again)
+    again = crm.rows(select(ExportRun).order_by(ExportRun.id.desc()))[0]
+    written(crm, again)
     assert len(rows_of(mia.screen(f"/exports/{again.id}/file"))) == 6
 
 
-def test_a_file_that_ends_its_worker_again_and_again_fails(world: World, in_pieces: None) -> None:
+def test_a_file_that_ends_its_worker_again_and_again_fails(crm: Crm, in_pieces: None) -> None:
     for _n in range(5):
-        world.make.lead("mia")
-    ask(world, "mia", columns=["name"])
-    (run,) = world.rows(select(ExportRun))
+        crm.make.lead("mia")
+    ask(crm, "mia", columns=["name"])
+    (run,) = crm.rows(select(ExportRun))
     now = datetime.now(UTC)
     for minutes in range(MAX_TRIES):
-        world.session.rollback()
-        claimed = claim_export(world.session, run.id, f"killed{minutes}", now + timedelta(minutes=2 * minutes))
-        world.session.commit()
+        crm.session.rollback()
+        claimed = claim_export(crm.session, run.id, f"killed{minutes}", now + timedelta(minutes=2 * minutes))
+        crm.session.commit()
         assert claimed is not None and claimed.tries == minutes + 1
-    world.session.execute(update(ExportRun).values(seen_on=now - timedelta(minutes=2)))
-    world.session.commit()
-    written(world, run)
-    assert (world.fresh(run).outcome, world.count(TransferPart)) == ("failed", 0)
-    assert "broken off several times" in world.door("mia").screen(f"/exports/{run.id}/").text
+    crm.session.execute(update(ExportRun).values(seen_on=now - timedelta(minutes=2)))
+    crm.session.commit()
+    written(crm, run)
+    assert (crm.fresh(run).outcome, crm.count(TransferPart)) == ("failed", 0)
+    assert "broken off several times" in crm.client("mia").screen(f"/exports/{run.id}/").text
 
 
-def test_nobody_exports_again_what_is_another_persons(world: World, in_pieces: None) -> None:
+def test_nobody_exports_again_what_is_another_persons(crm: Crm, in_pieces: None) -> None:
     for _n in range(5):
-        world.make.lead("mia")
-    ask(world, "mia", columns=["name"])
-    (run,) = world.rows(select(ExportRun))
+        crm.make.lead("mia")
+    ask(crm, "mia", columns=["name"])
+    (run,) = crm.rows(select(ExportRun))
     for who in ("max", "root", "ana", "rhea", "cleo"):
-        assert world.door(who).form(f"/exports/{run.id}/again").status_code == 404
-    world.make.cell("Sales Manager", "Leads", "export", "none")
-    assert world.door("mia").form(f"/exports/{run.id}/again").status_code == 403
-    assert world.count(ExportRun) == 1
+        assert crm.client(who).form(f"/exports/{run.id}/again").status_code == 404
+    crm.make.cell("Sales Manager", "Leads", "export", "none")
+    assert crm.client("mia").form(f"/exports/{run.id}/again").status_code == 403
+    assert crm.count(ExportRun) == 1
 
 
 def test_cells_that_spreadsheets_take_for_formulas_are_neutralised() -> None:
@@ -321,13 +321,13 @@ def test_cells_that_spreadsheets_take_for_formulas_are_neutralised() -> None:
     ]
 
 
-def test_everything_is_written_with_a_manifest_and_without_secrets(world: World, tmp_path: Path) -> None:
-    world.make.customer("ana", pan="ABCDE1234F")
-    world.make.lead("ana", first_name="Asha")
-    with world.app.app_context():
+def test_everything_is_written_with_a_manifest_and_without_secrets(crm: Crm, tmp_path: Path) -> None:
+    crm.make.customer("ana", pan="ABCDE1234F")
+    crm.make.lead("ana", first_name="Asha")
+    with crm.app.app_context():
         manifest = commands.write_all(tmp_path / "all")
     told = json.loads((tmp_path / "all/manifest.json").read_text())
-    assert told["tables"]["leads"]["rows"] == manifest.tables["leads"]["rows"] == world.count(Lead) == 1
+    assert told["tables"]["leads"]["rows"] == manifest.tables["leads"]["rows"] == crm.count(Lead) == 1
     customer = json.loads((tmp_path / "all/records/customer.jsonl").read_text())
     assert customer["pan"] == "ABCDE1234F"
     everything = "".join(path.read_text() for path in (tmp_path / "all/records").iterdir())
@@ -336,23 +336,23 @@ def test_everything_is_written_with_a_manifest_and_without_secrets(world: World,
     assert not (tmp_path / "all/records/api_key.jsonl").exists()
 
 
-def test_an_admin_exports_everything_on_a_page(world: World) -> None:
-    world.make.lead("ana")
-    assert world.door("mia").form("/exports/all").status_code == 403
-    answer = world.door("root").form("/exports/all")
-    run = world.rows(select(ExportRun))[0]
+def test_an_admin_exports_everything_on_a_page(crm: Crm) -> None:
+    crm.make.lead("ana")
+    assert crm.client("mia").form("/exports/all").status_code == 403
+    answer = crm.client("root").form("/exports/all")
+    run = crm.rows(select(ExportRun))[0]
     assert answer.location == f"/exports/{run.id}/"
-    with world.app.app_context():
+    with crm.app.app_context():
         export_worker.work(run.id)
-    answer = world.door("root").screen(f"/exports/{run.id}/file")
+    answer = crm.client("root").screen(f"/exports/{run.id}/file")
     assert answer.get_data()[:2] == b"PK"
-    assert len(answer.get_data()) == world.fresh(run).size
+    assert len(answer.get_data()) == crm.fresh(run).size
 
 
-def test_the_command_exports_as_this_user(world: World, tmp_path: Path) -> None:
-    world.make.lead("ana", first_name="Asha")
-    world.make.lead("ben", first_name="Om")
-    runner = world.app.test_cli_runner()
+def test_the_command_exports_as_this_user(crm: Crm, tmp_path: Path) -> None:
+    crm.make.lead("ana", first_name="Asha")
+    crm.make.lead("ben", first_name="Om")
+    runner = crm.app.test_cli_runner()
     out = tmp_path / "leads.csv"
     result = runner.invoke(args=["export", "lead", "--format", "csv", "--as", "mia", "--out", str(out)])
     assert (result.exit_code, result.output) == (0, f"1 rows were written to {out}.\n")
@@ -360,23 +360,23 @@ def test_the_command_exports_as_this_user(world: World, tmp_path: Path) -> None:
     assert runner.invoke(args=["export", "lead", "--as", "ana", "--out", str(out)]).exit_code == 1
 
 
-def test_lists_are_exported_over_rest(world: World, in_pieces: None) -> None:
+def test_lists_are_exported_over_rest(crm: Crm, in_pieces: None) -> None:
     for n in range(3):
-        world.make.lead("mia", first_name=f"Asha{n}")
+        crm.make.lead("mia", first_name=f"Asha{n}")
     asked = {"kind": "lead", "format": "csv", "columns": ["name"]}
-    ana, mia = world.door("ana"), world.door("mia")
+    ana, mia = crm.client("ana"), crm.client("mia")
     assert ana.rest("POST", "export/", asked).status_code == 403
     answer = mia.rest("POST", "export/", asked | {"query": "_oc=created_on&_od=asc"})
     assert [row[0] for row in rows_of(answer)[1:]] == ["Asha0 Kumar", "Asha1 Kumar", "Asha2 Kumar"]
     for wrong in ({"kind": "nothing"}, {"format": "pdf"}, {"columns": 5}, {"query": "_flt_eq_x=1"}, {"x": 1}):
         assert mia.rest("POST", "export/", asked | wrong).status_code in (404, 422)
-    world.make.lead("mia")
+    crm.make.lead("mia")
     answer = mia.rest("POST", "export/", asked)
     assert (answer.status_code, answer.json["state"]) == (202, "waiting")
     key = answer.json["id"]
     assert mia.rest("GET", f"export/{key}/file").status_code in (400, 422)
-    with world.app.app_context():
+    with crm.app.app_context():
         export_worker.work(key)
     assert mia.rest("GET", f"export/{key}").json["rows"] == 4
     assert len(rows_of(mia.rest("GET", f"export/{key}/file"))) == 5
-    assert world.door("max").rest("GET", f"export/{key}").status_code == 404
+    assert crm.client("max").rest("GET", f"export/{key}").status_code == 404

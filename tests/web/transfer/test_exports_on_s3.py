@@ -26,7 +26,7 @@ from app.ops.s3_bucket import S3Place
 from app.ops.s3_store import S3Store
 from app.outbox import message_files
 from app.web.transfer import export_worker, exports, full_export
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.ops.test_file_store import endpoint  # noqa: F401
 from tests.s3_fault_proxy import Way, _pump
 from tests.web.invalid_input import raising_server_errors
@@ -65,7 +65,7 @@ class CountingWay(Way):
 
 
 @pytest.fixture
-def way(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[CountingWay]:
+def way(request: pytest.FixtureRequest, crm: Crm, monkeypatch: pytest.MonkeyPatch) -> Iterator[CountingWay]:
     """The files of the product are on the double of S3, in small pieces."""
     for name, value in (("ANSWER_SECONDS", 2), ("ATTEMPTS", 1), ("FILE_SECONDS", 10)):
         monkeypatch.setattr(s3_bucket, name, value)
@@ -76,7 +76,7 @@ def way(request: pytest.FixtureRequest, world: World, monkeypatch: pytest.Monkey
     monkeypatch.setattr(export_worker, "SLICE", 4000)
     monkeypatch.setattr(full_export, "SLICE", 4000)
     made = CountingWay(request.getfixturevalue("endpoint"))
-    monkeypatch.setitem(world.app.extensions, "crm_files", store_behind(made))
+    monkeypatch.setitem(crm.app.extensions, "crm_files", store_behind(made))
     yield made
     made.close()
 
@@ -85,21 +85,21 @@ def store_behind(way: Way) -> S3Store:
     return S3Store(S3Place("crm", f"{way.url.rpartition(':')[2]}-{time.monotonic_ns()}/", way.url, "ap-south-1"))
 
 
-def asked(world: World, kind: str) -> ExportRun:
+def asked(crm: Crm, kind: str) -> ExportRun:
     """An export that waits for its worker."""
     if kind == "all":
-        answer = world.door("root").form("/exports/all")
+        answer = crm.client("root").form("/exports/all")
     else:
-        answer = world.door("mia").form("/exports/lead", {"format": kind, "columns": ["name", "number"]})
+        answer = crm.client("mia").form("/exports/lead", {"format": kind, "columns": ["name", "number"]})
     assert answer.status_code == 302, answer.text
-    found: ExportRun = world.rows(select(ExportRun).order_by(ExportRun.id.desc()).limit(1))[0]
+    found: ExportRun = crm.rows(select(ExportRun).order_by(ExportRun.id.desc()).limit(1))[0]
     return found
 
 
-def content_of(world: World, run: ExportRun) -> Any:
+def content_of(crm: Crm, run: ExportRun) -> Any:
     """What is compared of a finished file."""
-    answer = world.door("root" if run.kind == "all" else "mia").screen(f"/exports/{run.id}/file")
-    assert answer.status_code == 200 and len(answer.data) == world.fresh(run).size
+    answer = crm.client("root" if run.kind == "all" else "mia").screen(f"/exports/{run.id}/file")
+    assert answer.status_code == 200 and len(answer.data) == crm.fresh(run).size
     if run.format == "csv":
         return answer.data
     with zipfile.ZipFile(io.BytesIO(answer.data)) as archive:
@@ -110,22 +110,22 @@ def content_of(world: World, run: ExportRun) -> Any:
         return sorted(json.loads(line)["number"] for line in rows.splitlines())
 
 
-def worked(world: World, run: ExportRun) -> None:
-    with world.app.app_context():
+def worked(crm: Crm, run: ExportRun) -> None:
+    with crm.app.app_context():
         export_worker.work(run.id)
 
 
-def killed_amid_upload(world: World, way: CountingWay, run: ExportRun, upload: int) -> None:
+def killed_amid_upload(crm: Crm, way: CountingWay, run: ExportRun, upload: int) -> None:
     """A worker in a process of its own, killed with -9 while it sends this upload."""
     way.uploads, way.stops_at = 0, upload
     way.held.clear()
     child = os.fork()
     if child == 0:  # pragma: no cover
         try:
-            with world.app.app_context():
+            with crm.app.app_context():
                 db.engine.dispose(close=False)  # the connections are the parent's
-                store = world.app.extensions["crm_files"]
-                world.app.extensions["crm_files"] = S3Store(store.bucket.place)
+                store = crm.app.extensions["crm_files"]
+                crm.app.extensions["crm_files"] = S3Store(store.bucket.place)
                 export_worker.work(run.id)
         finally:
             os._exit(0)
@@ -137,84 +137,84 @@ def killed_amid_upload(world: World, way: CountingWay, run: ExportRun, upload: i
     way.stops_at = 0
 
 
-def made_due(world: World) -> None:
+def made_due(crm: Crm) -> None:
     """What is done only after a while is due now."""
-    world.session.execute(update(ExportRun).values(seen_on=datetime.now(UTC) - timedelta(minutes=2), next_try_on=None))
-    world.session.commit()
+    crm.session.execute(update(ExportRun).values(seen_on=datetime.now(UTC) - timedelta(minutes=2), next_try_on=None))
+    crm.session.commit()
 
 
-def refuse_leftovers(world: World) -> None:
+def refuse_leftovers(crm: Crm) -> None:
     """Assert that nothing is in the storage but the pieces of finished files, once the nightly job has been there."""
-    store = world.app.extensions["crm_files"]
+    store = crm.app.extensions["crm_files"]
     client = store.bucket.client
     assert not client.list_multipart_uploads(Bucket="crm").get("Uploads")
     late = datetime.now(UTC) + timedelta(days=2)
-    with world.app.app_context():
+    with crm.app.app_context():
         for digest, _stored in list(store.list()):
-            message_files.remove_forgotten(world.session, store, digest, late)
-    assert {digest for digest, _stored in store.list()} == set(world.rows(select(TransferPart.digest)))
-    assert set(world.rows(select(TransferPart.role))) == {"file"}
+            message_files.remove_forgotten(crm.session, store, digest, late)
+    assert {digest for digest, _stored in store.list()} == set(crm.rows(select(TransferPart.digest)))
+    assert set(crm.rows(select(TransferPart.role))) == {"file"}
 
 
 @pytest.mark.parametrize(("kind", "upload"), [("csv", 1), ("csv", 3), ("xlsx", 2), ("xlsx", 5), ("all", 1), ("all", 2)])
 def test_a_worker_that_is_killed_amid_an_upload_leaves_a_whole_file_once(
-    world: World, way: CountingWay, kind: str, upload: int
+    crm: Crm, way: CountingWay, kind: str, upload: int
 ) -> None:
     for n in range(5):
-        world.make.lead("mia", first_name=f"Asha{n}")
-    whole = asked(world, kind)
-    worked(world, whole)
-    run = asked(world, kind)
-    killed_amid_upload(world, way, run, upload)
-    assert world.fresh(run).outcome == "running"
-    assert world.door("root" if kind == "all" else "mia").screen(f"/exports/{run.id}/file").status_code != 200
-    made_due(world)
-    worked(world, run)
-    assert world.fresh(run).outcome == "done"
-    assert content_of(world, run) == content_of(world, whole)
-    assert world.count(Notification, Notification.event_key.startswith(f"export:{run.id}")) == 1
-    refuse_leftovers(world)
+        crm.make.lead("mia", first_name=f"Asha{n}")
+    whole = asked(crm, kind)
+    worked(crm, whole)
+    run = asked(crm, kind)
+    killed_amid_upload(crm, way, run, upload)
+    assert crm.fresh(run).outcome == "running"
+    assert crm.client("root" if kind == "all" else "mia").screen(f"/exports/{run.id}/file").status_code != 200
+    made_due(crm)
+    worked(crm, run)
+    assert crm.fresh(run).outcome == "done"
+    assert content_of(crm, run) == content_of(crm, whole)
+    assert crm.count(Notification, Notification.event_key.startswith(f"export:{run.id}")) == 1
+    refuse_leftovers(crm)
 
 
 @pytest.mark.parametrize(("kind", "upload"), [("csv", 3), ("xlsx", 5), ("all", 2)])
 def test_a_storage_that_goes_away_amid_the_file_is_said_and_waited_for(
-    world: World, way: CountingWay, kind: str, upload: int
+    crm: Crm, way: CountingWay, kind: str, upload: int
 ) -> None:
     for n in range(5):
-        world.make.lead("mia", first_name=f"Asha{n}")
-    whole, door = asked(world, kind), world.door("root" if kind == "all" else "mia")
-    worked(world, whole)
-    run = asked(world, kind)
+        crm.make.lead("mia", first_name=f"Asha{n}")
+    whole, client = asked(crm, kind), crm.client("root" if kind == "all" else "mia")
+    worked(crm, whole)
+    run = asked(crm, kind)
     way.uploads, way.stops_at, way.goes_away = 0, upload, True
-    worked(world, run)
-    assert world.fresh(run).outcome == "running"
-    assert "The storage of files can" in door.screen(f"/exports/{run.id}/").text
+    worked(crm, run)
+    assert crm.fresh(run).outcome == "running"
+    assert "The storage of files can" in client.screen(f"/exports/{run.id}/").text
     way.fault, way.stops_at = "", 0
-    made_due(world)
-    worked(world, run)
-    assert content_of(world, run) == content_of(world, whole)
-    refuse_leftovers(world)
+    made_due(crm)
+    worked(crm, run)
+    assert content_of(crm, run) == content_of(crm, whole)
+    refuse_leftovers(crm)
 
 
-def test_a_storage_that_is_away_is_said_at_each_door_of_imports_and_exports(world: World, way: CountingWay) -> None:
+def test_a_storage_that_is_away_is_said_at_each_endpoint_of_imports_and_exports(crm: Crm, way: CountingWay) -> None:
     for n in range(5):
-        world.make.lead("mia", first_name=f"Asha{n}")
-    run, mia = asked(world, "csv"), world.door("mia")
-    worked(world, run)
+        crm.make.lead("mia", first_name=f"Asha{n}")
+    run, mia = asked(crm, "csv"), crm.client("mia")
+    worked(crm, run)
     way.fault = "away"
     with raising_server_errors("with the storage away"):
         for answer in (
             mia.screen(f"/exports/{run.id}/file"),
             mia.rest("GET", f"export/{run.id}/file"),
-            Importer(world).upload(LEADS),
+            Importer(crm).upload(LEADS),
         ):
             assert answer.status_code == 503, answer.text
             told = answer.json["message"] if answer.is_json else answer.text
             assert "The storage of files can" in told.replace("&#39;", "'")
-    assert 'value="lead" selected' in Importer(world).upload(LEADS).text
-    assert (world.count(ImportRun), world.count(Lead)) == (0, 5)
+    assert 'value="lead" selected' in Importer(crm).upload(LEADS).text
+    assert (crm.count(ImportRun), crm.count(Lead)) == (0, 5)
     way.fault = ""
-    (part,) = world.rows(select(TransferPart).where(TransferPart.place == 0))
-    world.app.extensions["crm_files"].delete(part.digest)
+    (part,) = crm.rows(select(TransferPart).where(TransferPart.place == 0))
+    crm.app.extensions["crm_files"].delete(part.digest)
     with raising_server_errors("with a piece that is gone"):
         assert mia.screen(f"/exports/{run.id}/file").status_code == 404

@@ -12,7 +12,7 @@ from app.domain.base import RuleBroken
 from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import Activity, CallLog, Customer, CustomerAccount, Lead, Notification, Task, Ticket, User
 from app.web.transfer import column_guesses, import_values, import_worker
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 LEADS = "Full Name,Mobile No,Email ID,PAN\nAsha Rao,98200 12345,asha@x.in,ABCDE1234F\nRavi Shah,9820012346,,\n"
 
@@ -20,13 +20,13 @@ LEADS = "Full Name,Mobile No,Email ID,PAN\nAsha Rao,98200 12345,asha@x.in,ABCDE1
 class Importer:
     """Imports as one user does, with the worker's steps in between."""
 
-    def __init__(self, world: World, who: str = "mia") -> None:
-        self.world, self.door = world, world.door(who)
+    def __init__(self, crm: Crm, who: str = "mia") -> None:
+        self.crm, self.client = crm, crm.client(who)
 
     def upload(self, content: str | bytes, kind: str = "lead") -> Any:
         """The answer to an upload."""
         data = content if isinstance(content, bytes) else content.encode()
-        return self.door.form("/imports/new", {"kind": kind, "file": (io.BytesIO(data), "leads.csv")})
+        return self.client.form("/imports/new", {"kind": kind, "file": (io.BytesIO(data), "leads.csv")})
 
     def checked(self, content: str | bytes, kind: str = "lead", **options: Any) -> ImportRun:
         """The import after its dry run, with the guessed mapping."""
@@ -35,7 +35,7 @@ class Importer:
         run = self.newest()
         form = {f"column_{n}": run.payload["mapping"].get(name, "") for n, name in enumerate(run.payload["headers"])}
         chosen = {"duplicates": "skip", "keys": list(run.payload["options"]["keys"]), "assign": "me", "dates": "dmy"}
-        answer = self.door.form(f"/imports/{run.id}/map", form | chosen | options)
+        answer = self.client.form(f"/imports/{run.id}/map", form | chosen | options)
         assert answer.status_code == 302, answer.text
         return self.worked(run)
 
@@ -47,30 +47,30 @@ class Importer:
 
     def act(self, run: ImportRun, what: str) -> ImportRun:
         """Start, cancel or revert, and work it off."""
-        assert self.door.form(f"/imports/{run.id}/{what}").status_code == 302
+        assert self.client.form(f"/imports/{run.id}/{what}").status_code == 302
         return self.worked(run)
 
     def worked(self, run: ImportRun) -> ImportRun:
         """What a worker makes of it."""
-        with self.world.app.app_context():
+        with self.crm.app.app_context():
             import_worker.work(run.id)
-        return self.world.fresh(run)
+        return self.crm.fresh(run)
 
     def newest(self) -> ImportRun:
         """The import that was begun last."""
-        found: ImportRun = self.world.rows(select(ImportRun).order_by(ImportRun.id.desc()).limit(1))[0]
+        found: ImportRun = self.crm.rows(select(ImportRun).order_by(ImportRun.id.desc()).limit(1))[0]
         return found
 
     def problems(self, run: ImportRun, is_trial: bool = False) -> dict[int, str]:
         """Row → what is wrong with it."""
         rule = (ImportRow.run_id == run.id, ImportRow.is_trial.is_(is_trial), ImportRow.problem.is_not(None))
-        return dict(self.world.rows(select(ImportRow.line, ImportRow.problem).where(*rule)))
+        return dict(self.crm.rows(select(ImportRow.line, ImportRow.problem).where(*rule)))
 
 
 @pytest.fixture
-def mia(world: World) -> Importer:
+def mia(crm: Crm) -> Importer:
     """A sales manager who imports."""
-    return Importer(world)
+    return Importer(crm)
 
 
 def figures(run: ImportRun) -> tuple[int, int, int, int]:
@@ -78,23 +78,23 @@ def figures(run: ImportRun) -> tuple[int, int, int, int]:
     return run.created, run.updated, run.skipped, run.wrong
 
 
-def test_a_file_is_checked_and_then_imported_as_the_person(world: World, mia: Importer) -> None:
+def test_a_file_is_checked_and_then_imported_as_the_person(crm: Crm, mia: Importer) -> None:
     run = mia.checked(LEADS)
     assert run.payload["check"] == {"created": 2, "updated": 0, "skipped": 0, "wrong": 0}
-    assert world.count(Lead) == 0
+    assert crm.count(Lead) == 0
     run = mia.act(run, "start")
     assert (run.outcome, figures(run)) == ("done", (2, 0, 0, 0))
-    leads = world.rows(select(Lead).order_by(Lead.id))
+    leads = crm.rows(select(Lead).order_by(Lead.id))
     assert next((each.first_name, each.last_name, each.mobile_e164) for each in leads) == (
         "Asha",
         "Rao",
         "+919820012345",
     )
-    assert {each.owner_id for each in leads} == {world.people["mia"].id}
-    assert world.count(Task) == 0
-    assert world.rows(select(Notification).where(Notification.kind == "import"))[0].payload["created"] == 2
-    assert mia.door.screen(f"/imports/{run.id}/").status_code == 200
-    assert mia.door.screen("/imports/").status_code == 200
+    assert {each.owner_id for each in leads} == {crm.people["mia"].id}
+    assert crm.count(Task) == 0
+    assert crm.rows(select(Notification).where(Notification.kind == "import"))[0].payload["created"] == 2
+    assert mia.client.screen(f"/imports/{run.id}/").status_code == 200
+    assert mia.client.screen("/imports/").status_code == 200
 
 
 @pytest.mark.parametrize(
@@ -106,49 +106,49 @@ def test_duplicates_are_skipped_updated_or_made(mia: Importer, policy: str, expe
     assert figures(run) == expected
 
 
-def test_a_file_that_has_a_person_twice_makes_one_record(world: World, mia: Importer) -> None:
+def test_a_file_that_has_a_person_twice_makes_one_record(crm: Crm, mia: Importer) -> None:
     run = mia.imported(LEADS + "Asha R,+91 98200-12345,,\n")
     assert figures(run) == (2, 0, 1, 0)
     assert run.payload["check"]["skipped"] == 1
-    assert world.count(Lead) == 2
+    assert crm.count(Lead) == 2
 
 
-def test_rows_with_errors_are_left_out_and_can_be_downloaded(world: World, mia: Importer) -> None:
+def test_rows_with_errors_are_left_out_and_can_be_downloaded(crm: Crm, mia: Importer) -> None:
     bad = "Kiran,12,,\nMeera,9820012347,no address,\nOm,9820012348,,ABC\n"
     run = mia.imported(LEADS + bad)
     assert figures(run) == (2, 0, 0, 3)
     assert "doesn" not in mia.problems(run)[3]
-    answer = mia.door.screen(f"/imports/{run.id}/problems.csv")
+    answer = mia.client.screen(f"/imports/{run.id}/problems.csv")
     assert answer.text.count("\r\n") == 4
     rows = [row.partition(",")[0] for row in answer.text.splitlines()[1:]]
     assert rows == ["4", "5", "6"]  # as the spreadsheet counts
     assert "This isn't a valid email address." in answer.text
 
 
-def test_reverting_deletes_and_gives_back_but_spares_what_somebody_changed(world: World, mia: Importer) -> None:
+def test_reverting_deletes_and_gives_back_but_spares_what_somebody_changed(crm: Crm, mia: Importer) -> None:
     mia.imported("Name,Mobile,Email\nAsha Rao,9820012345,old@x.in\n")
     run = mia.imported(
         "Name,Mobile,Email\nAsha Rao,9820012345,new@x.in\nRavi Shah,9820012346,\nOm Jha,9820012347,\n",
         duplicates="update",
     )
     assert figures(run) == (2, 1, 0, 0)
-    lead = world.rows(select(Lead).where(Lead.first_name == "Om"))[0]
-    answer = world.door("mia").rest("PUT", f"lead/{lead.id}", {"description": "called", "version": lead.version})
+    lead = crm.rows(select(Lead).where(Lead.first_name == "Om"))[0]
+    answer = crm.client("mia").rest("PUT", f"lead/{lead.id}", {"description": "called", "version": lead.version})
     assert answer.status_code == 200
     run = mia.act(run, "revert")
     assert run.outcome == "reverted"
-    assert {(each.first_name, each.email) for each in world.rows(select(Lead))} == {("Asha", "old@x.in"), ("Om", None)}
+    assert {(each.first_name, each.email) for each in crm.rows(select(Lead))} == {("Asha", "old@x.in"), ("Om", None)}
     assert list(mia.problems(run)) == [3]
     assert "Somebody has changed this record" in mia.problems(run)[3]
-    assert mia.door.form(f"/imports/{run.id}/revert").status_code == 302
-    assert world.fresh(run).outcome == "reverted"
+    assert mia.client.form(f"/imports/{run.id}/revert").status_code == 302
+    assert crm.fresh(run).outcome == "reverted"
 
 
-def test_workers_that_meet_and_workers_that_die_import_no_row_twice(world: World, mia: Importer) -> None:
+def test_workers_that_meet_and_workers_that_die_import_no_row_twice(crm: Crm, mia: Importer) -> None:
     rows = "".join(f"Asha {n},98{n:08d},,\n" for n in range(450))
     run = mia.checked("Full Name,Mobile No,Email ID,PAN\n" + rows)
-    mia.door.form(f"/imports/{run.id}/start")
-    with world.app.app_context():
+    mia.client.form(f"/imports/{run.id}/start")
+    with crm.app.app_context():
         one, other = import_worker.ImportSource(run.id), import_worker.ImportSource(run.id)
         assert import_worker.step(run.id, one)
         assert import_worker.step(run.id, other)  # another worker goes on where the first one stopped
@@ -157,49 +157,49 @@ def test_workers_that_meet_and_workers_that_die_import_no_row_twice(world: World
         assert not import_worker.step(run.id, other)
         one.close()
         other.close()
-    assert figures(world.fresh(run)) == (450, 0, 0, 0)
-    assert world.count(Lead) == 450
-    assert world.rows(select(func.count(func.distinct(Lead.mobile_e164)))) == [450]
+    assert figures(crm.fresh(run)) == (450, 0, 0, 0)
+    assert crm.count(Lead) == 450
+    assert crm.rows(select(func.count(func.distinct(Lead.mobile_e164)))) == [450]
 
 
-def test_a_cancelled_import_stops_and_can_be_reverted(world: World, mia: Importer) -> None:
+def test_a_cancelled_import_stops_and_can_be_reverted(crm: Crm, mia: Importer) -> None:
     rows = "".join(f"Asha {n},98{n:08d},,\n" for n in range(250))
     run = mia.checked("Full Name,Mobile No,Email ID,PAN\n" + rows)
-    mia.door.form(f"/imports/{run.id}/start")
-    with world.app.app_context():
+    mia.client.form(f"/imports/{run.id}/start")
+    with crm.app.app_context():
         source = import_worker.ImportSource(run.id)
         import_worker.step(run.id, source)
-        mia.door.form(f"/imports/{run.id}/cancel")
+        mia.client.form(f"/imports/{run.id}/cancel")
         assert not import_worker.step(run.id, source)
         source.close()
-    assert world.count(Lead) == 200
+    assert crm.count(Lead) == 200
     mia.act(run, "revert")
-    assert world.count(Lead) == 0
+    assert crm.count(Lead) == 0
 
 
-def test_who_may_import_what(world: World, mia: Importer) -> None:
+def test_who_may_import_what(crm: Crm, mia: Importer) -> None:
     run = mia.checked(LEADS)
-    assert world.door("max").screen(f"/imports/{run.id}/").status_code == 404
-    assert world.door("max").form(f"/imports/{run.id}/start").status_code == 404
-    assert world.door("ana").screen("/imports/new").status_code == 403
-    assert Importer(world, "ana").upload(LEADS).status_code == 403
+    assert crm.client("max").screen(f"/imports/{run.id}/").status_code == 404
+    assert crm.client("max").form(f"/imports/{run.id}/start").status_code == 404
+    assert crm.client("ana").screen("/imports/new").status_code == 403
+    assert Importer(crm, "ana").upload(LEADS).status_code == 403
     assert mia.upload(LEADS, "user").status_code == 403
-    assert world.fresh(run).outcome == "checked"
-    assert "/imports/new?kind=lead" in world.door("mia").screen("/leads/").text
-    assert "/imports/new" not in world.door("ana").screen("/leads/").text
+    assert crm.fresh(run).outcome == "checked"
+    assert "/imports/new?kind=lead" in crm.client("mia").screen("/leads/").text
+    assert "/imports/new" not in crm.client("ana").screen("/leads/").text
 
 
-def test_masked_fields_match_nothing(world: World, mia: Importer) -> None:
-    world.make.lead("mia", mobile="9820012345")
-    world.make.mask("Sales Manager", mobile="last4")
+def test_masked_fields_match_nothing(crm: Crm, mia: Importer) -> None:
+    crm.make.lead("mia", mobile="9820012345")
+    crm.make.mask("Sales Manager", mobile="last4")
     run = mia.imported(LEADS)
     assert run.payload["options"]["keys"] == ["client_id"]
     assert figures(run) == (2, 0, 0, 0)
-    answer = mia.door.form(f"/imports/{mia.checked(LEADS).id}/map", {"column_0": "first_name", "keys": "mobile"})
+    answer = mia.client.form(f"/imports/{mia.checked(LEADS).id}/map", {"column_0": "first_name", "keys": "mobile"})
     assert answer.status_code == 403
 
 
-def test_other_records_come_in_too(world: World, mia: Importer) -> None:
+def test_other_records_come_in_too(crm: Crm, mia: Importer) -> None:
     customers = (
         "Customer Name,Mobile No,Client ID,Account Type,Account Opened On\nAsha Rao,9820012345,E1,HUF,04/05/2025\n"
     )
@@ -211,14 +211,14 @@ def test_other_records_come_in_too(world: World, mia: Importer) -> None:
         0,
         0,
     )
-    assert world.rows(select(CustomerAccount.client_id).order_by(CustomerAccount.id)) == ["E1", "E2"]
-    number = world.make.lead("mia").number
+    assert crm.rows(select(CustomerAccount.client_id).order_by(CustomerAccount.id)) == ["E1", "E2"]
+    number = crm.make.lead("mia").number
     tasks = f"Title,Reference Docname,Due Date,Assigned To\nCall,{number},30-Nov-2026 17:30,mia\nCall,CRM-LEAD-01,,\n"
     assert figures(mia.imported(tasks, "task", assign="column")) == (1, 0, 0, 1)
     calls = "From,To,Type,Status,Start Time,Duration,Call ID\n,9820012345,Outgoing,Completed,2026-01-05 10:00,60,d1\n"
     assert figures(mia.imported(calls, "call_log")) == (1, 0, 0, 0)
     assert figures(mia.imported(calls, "call_log")) == (0, 0, 1, 0)
-    sam, root = Importer(world, "sam"), Importer(world, "root")
+    sam, root = Importer(crm, "sam"), Importer(crm, "root")
     tickets = "Ticket Subject,Mobile No,Priority,Remarks\nFund transfer,9820099999,High,late\nNo such,98,Low,\n"
     assert figures(sam.imported(tickets, "ticket")) == (1, 0, 0, 1)
     users = (
@@ -226,11 +226,11 @@ def test_other_records_come_in_too(world: World, mia: Importer) -> None:
     )
     run = root.imported(users, "user")
     assert figures(run) == (2, 0, 0, 0)
-    assert world.count(User, User.username == "om", User.manager_id.is_not(None)) == 1
+    assert crm.count(User, User.username == "om", User.manager_id.is_not(None)) == 1
     assert root.act(run, "revert").outcome == "reverted"
-    assert world.count(User, User.username.in_(("om", "neha"))) == 0
-    assert (world.count(Ticket), world.count(CallLog), world.count(Customer)) == (1, 1, 2)
-    assert world.count(Activity) > 0
+    assert crm.count(User, User.username.in_(("om", "neha"))) == 0
+    assert (crm.count(Ticket), crm.count(CallLog), crm.count(Customer)) == (1, 1, 2)
+    assert crm.count(Activity) > 0
 
 
 BAD_CELLS = [

@@ -35,23 +35,23 @@ from app.models import (
 from app.web.transfer import import_worker
 from app.web.transfer.predecessor import doctypes
 from app.web.transfer.predecessor import source_rows as move_source
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.web.transfer import predecessor_exports as house
 from tests.web.transfer.test_imports import Importer
 
 
 @pytest.fixture
-def folder(world: World, tmp_path: Path) -> Path:
+def folder(crm: Crm, tmp_path: Path) -> Path:
     """The exports; two of their people are users."""
     for name, data in house.files().items():
         (tmp_path / name).write_bytes(data)
     return tmp_path
 
 
-def moved(world: World, folder: Path, dry_run: bool = False) -> ImportRun:
+def moved(crm: Crm, folder: Path, dry_run: bool = False) -> ImportRun:
     """What the command does."""
-    with world.app.app_context():
-        return predecessor_import.move(folder, world.people["root"].id, dry_run)
+    with crm.app.app_context():
+        return predecessor_import.move(folder, crm.people["root"].id, dry_run)
 
 
 def figures(run: ImportRun, name: str = "kinds") -> dict[str, tuple[int, ...]]:
@@ -62,85 +62,85 @@ def figures(run: ImportRun, name: str = "kinds") -> dict[str, tuple[int, ...]]:
     }
 
 
-def everything(world: World) -> list[int]:
+def everything(crm: Crm) -> list[int]:
     """How many rows there are of all that a move makes."""
     models = (Lead, Customer, Ticket, Task, CallLog, Activity, StatusChange, Assignment, Message, CustomerAccount)
-    return [world.count(model) for model in (*models, PredecessorName, PredecessorPerson)]
+    return [crm.count(model) for model in (*models, PredecessorName, PredecessorPerson)]
 
 
-def test_a_folder_comes_in_with_its_history_and_once(world: World, folder: Path) -> None:
-    checked = moved(world, folder, dry_run=True)
+def test_a_folder_comes_in_with_its_history_and_once(crm: Crm, folder: Path) -> None:
+    checked = moved(crm, folder, dry_run=True)
     assert figures(checked, "checked") == house.FIGURES
-    assert world.count(Lead) == 0
-    run = moved(world, folder)
+    assert crm.count(Lead) == 0
+    run = moved(crm, folder)
     assert (run.outcome, run.error) == ("done", None)
     assert figures(run) == house.FIGURES
-    _look_at_the_lead(world)
-    _look_at_the_rest(world)
-    assert world.count(Notification, Notification.kind != "import") == 0
-    assert world.count(Delivery) == 0
-    before = everything(world)
-    again = moved(world, folder)
-    assert (again.created, everything(world)) == (0, before)
+    _look_at_the_lead(crm)
+    _look_at_the_rest(crm)
+    assert crm.count(Notification, Notification.kind != "import") == 0
+    assert crm.count(Delivery) == 0
+    before = everything(crm)
+    again = moved(crm, folder)
+    assert (again.created, everything(crm)) == (0, before)
 
 
-def _look_at_the_lead(world: World) -> None:
-    lead = world.rows(select(Lead).where(Lead.number == "CRM-LEAD-2025-00007"))[0]
-    ana, mia = world.people["ana"].id, world.people["mia"].id
+def _look_at_the_lead(crm: Crm) -> None:
+    lead = crm.rows(select(Lead).where(Lead.number == "CRM-LEAD-2025-00007"))[0]
+    ana, mia = crm.people["ana"].id, crm.people["mia"].id
     assert (lead.owner_id, lead.assignee_id, lead.client_id) == (mia, ana, "E1001")
     assert lead.created_on == datetime(2025, 3, 4, 4, 45, tzinfo=UTC)
     assert (lead.created_by_id, lead.changed_by_id) == (ana, mia)
     assert lead.description == "Wants a HUF account\nsoon"
     assert lead.customer_id is not None
-    assert world.rows(select(CustomerAccount.lead_id)) == [lead.id]
-    changes = world.rows(select(StatusChange).where(StatusChange.lead_id == lead.id).order_by(StatusChange.at))
+    assert crm.rows(select(CustomerAccount.lead_id)) == [lead.id]
+    changes = crm.rows(select(StatusChange).where(StatusChange.lead_id == lead.id).order_by(StatusChange.at))
     assert [(each.by_id, each.seconds) for each in changes] == [(ana, None), (ana, 86400), (ana, 0)]
-    found = world.rows(select(Activity.id, Activity.kind).where(Activity.lead_id == lead.id))
+    found = crm.rows(select(Activity.id, Activity.kind).where(Activity.lead_id == lead.id))
     assert sorted(kind for _key, kind in found) == sorted(
         ["status_change", "status_change", "field_change", "note", "assignment", "task", "message", "message", "system"]
     )
-    note = world.rows(select(Activity).where(Activity.kind == "note", Activity.lead_id == lead.id))[0]
+    note = crm.rows(select(Activity).where(Activity.kind == "note", Activity.lead_id == lead.id))[0]
     assert (note.payload["text"], note.actor_id, note.customer_id) == ("He agreed", ana, lead.customer_id)
-    texts = str([each.payload for each in world.rows(select(Activity))])
+    texts = str([each.payload for each in crm.rows(select(Activity))])
     assert "ABCDE1234F" not in texts
     assert "Lead source: On Call" in texts
     assert "Organization: Rao & Sons" in texts
 
 
-def _look_at_the_rest(world: World) -> None:
-    task = world.rows(select(Task))[0]
+def _look_at_the_rest(crm: Crm) -> None:
+    task = crm.rows(select(Task))[0]
     assert (task.status, task.exhausted, task.remind_on) == ("Todo", True, None)
-    ticket = world.rows(select(Ticket))[0]
+    ticket = crm.rows(select(Ticket))[0]
     assert (ticket.title, ticket.priority, ticket.resolution) == ("Fund transfer, Odd lot", "Urgent", "Sent again")
-    call = world.rows(select(CallLog))[0]
+    call = crm.rows(select(CallLog))[0]
     assert (call.duration_seconds, call.lead_id, call.customer_id is not None) == (75, call.lead_id, True)
-    assert {each.state for each in world.rows(select(Message))} == {"noted"}
-    wrong = world.rows(select(ImportRow.problem).where(ImportRow.result == "wrong", ImportRow.is_trial.is_(False)))
+    assert {each.state for each in crm.rows(select(Message))} == {"noted"}
+    wrong = crm.rows(select(ImportRow.problem).where(ImportRow.result == "wrong", ImportRow.is_trial.is_(False)))
     assert any("neither a name nor a mobile number" in each for each in wrong)
     assert any("CRM-LEAD-2020-00001 wasn't taken over" in each for each in wrong)
 
 
-def test_a_move_that_is_cut_goes_on(world: World, folder: Path) -> None:
-    run = moved(world, folder, dry_run=True)
-    with world.app.app_context():
+def test_a_move_that_is_cut_goes_on(crm: Crm, folder: Path) -> None:
+    run = moved(crm, folder, dry_run=True)
+    with crm.app.app_context():
         transfers.start_import(run.id)
         source = import_worker.ImportSource(run.id)
         source.is_command = True
         for _ in range(4):
             assert import_worker.step(run.id, source)
         source.close()  # whoever was at it has died
-        assert import_worker.find_due(world.session, datetime.now(UTC), 9) == []  # a server has not its folder
-    assert world.count(PredecessorName) == 6
+        assert import_worker.find_due(crm.session, datetime.now(UTC), 9) == []  # a server has not its folder
+    assert crm.count(PredecessorName) == 6
     with pytest.raises(click.ClickException, match="half done"):
-        moved(world, folder, dry_run=True)
-    assert world.count(PredecessorName) == 6
-    run = moved(world, folder)
+        moved(crm, folder, dry_run=True)
+    assert crm.count(PredecessorName) == 6
+    run = moved(crm, folder)
     assert (run.outcome, figures(run)) == ("done", house.FIGURES)
-    assert world.count(ImportRun) == 1
+    assert crm.count(ImportRun) == 1
 
 
 def test_finding_the_place_again_may_take_longer_than_a_transaction_may_idle(
-    maria: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    maria: Crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name, data in house.files().items():
         (tmp_path / name).write_bytes(data)
@@ -168,81 +168,81 @@ def _be_impatient(connection: Any, _record: Any) -> None:
         cursor.execute("SET SESSION idle_transaction_timeout = 1")
 
 
-def test_one_move_is_at_work_at_a_time(world: World, folder: Path) -> None:
+def test_one_move_is_at_work_at_a_time(crm: Crm, folder: Path) -> None:
     held = os.open(folder, os.O_RDONLY)
     fcntl.flock(held, fcntl.LOCK_EX)  # as another command does that works on it
     with pytest.raises(click.ClickException, match="Another command"):
-        moved(world, folder)
+        moved(crm, folder)
     os.close(held)
-    root = Importer(world, "root")
+    root = Importer(crm, "root")
     runs = []
     for _ in range(2):
         assert root.upload(house.zipped(house.files()), "predecessor").status_code == 302
         runs.append(root.worked(root.newest()))
     for run in runs:  # both were checked, and are begun at once
-        root.door.form(f"/imports/{run.id}/start")
-    assert [world.fresh(run).outcome for run in runs] == ["running", "checked"]
+        root.client.form(f"/imports/{run.id}/start")
+    assert [crm.fresh(run).outcome for run in runs] == ["running", "checked"]
 
 
-def test_people_are_matched_later(world: World, folder: Path) -> None:
-    moved(world, folder)
-    assert dict(world.rows(select(PredecessorPerson.email, func.count()).group_by(PredecessorPerson.email))) == {
+def test_people_are_matched_later(crm: Crm, folder: Path) -> None:
+    moved(crm, folder)
+    assert dict(crm.rows(select(PredecessorPerson.email, func.count()).group_by(PredecessorPerson.email))) == {
         house.GONE: 3
     }
-    root = world.door("root")
+    root = crm.client("root")
     assert house.GONE in root.screen("/imports/people").text
-    assert world.door("mia").screen("/imports/people").status_code == 403
-    answer = root.form("/imports/people", {"email": house.GONE, "user_id": str(world.people["sam"].id)})
+    assert crm.client("mia").screen("/imports/people").status_code == 403
+    answer = root.form("/imports/people", {"email": house.GONE, "user_id": str(crm.people["sam"].id)})
     assert answer.status_code == 302
-    sam = world.people["sam"].id
-    lead = world.rows(select(Lead).where(Lead.number == "CRM-LEAD-2025-00008"))[0]
+    sam = crm.people["sam"].id
+    lead = crm.rows(select(Lead).where(Lead.number == "CRM-LEAD-2025-00008"))[0]
     assert (lead.owner_id, lead.assignee_id) == (sam, sam)
-    assert world.rows(select(Activity.actor_id).where(Activity.kind == "note", Activity.lead_id == lead.id)) == [sam]
-    assert world.count(PredecessorPerson) == 0
-    known = world.count(PredecessorName)
+    assert crm.rows(select(Activity.actor_id).where(Activity.kind == "note", Activity.lead_id == lead.id)) == [sam]
+    assert crm.count(PredecessorPerson) == 0
+    known = crm.count(PredecessorName)
     for typed in (house.GONE, "nobody@x.in", "<script>", "x" * 500, "\x00"):  # matched already, or never seen
         answer = root.form("/imports/people", {"email": typed, "user_id": str(sam)})
         assert answer.status_code == 404, typed
     assert root.form("/imports/people", {"email": "", "user_id": str(sam)}).status_code in (302, 400)
-    assert world.count(PredecessorName) == known
+    assert crm.count(PredecessorName) == known
 
 
-def test_numbers_that_are_taken_are_found_by_the_former_one(world: World, folder: Path) -> None:
-    own = world.make.lead("mia").number
+def test_numbers_that_are_taken_are_found_by_the_former_one(crm: Crm, folder: Path) -> None:
+    own = crm.make.lead("mia").number
     lead = {**house.LEADS[1], "name": own, "first_name": "Zubin"}
     (folder / "Lead.json").write_text(json.dumps({"data": [lead]}))
-    moved(world, folder)
-    made = world.rows(select(Lead).where(Lead.first_name == "Zubin"))[0]
+    moved(crm, folder)
+    made = crm.rows(select(Lead).where(Lead.first_name == "Zubin"))[0]
     assert made.number != own
-    found = world.door("root").screen(f"/search/hits?q={own}").text
+    found = crm.client("root").screen(f"/search/hits?q={own}").text
     assert "Zubin" in found
     assert own in found
 
 
-def test_the_page_takes_a_zip(world: World, folder: Path) -> None:
-    root = Importer(world, "root")
+def test_the_page_takes_a_zip(crm: Crm, folder: Path) -> None:
+    root = Importer(crm, "root")
     answer = root.upload(house.zipped(house.files()), "predecessor")
     assert answer.status_code == 302, answer.text
     run = root.worked(root.newest())
     assert run.outcome == "checked"
-    page = root.door.screen(f"/imports/{run.id}/").text
+    page = root.client.screen(f"/imports/{run.id}/").text
     assert "CRM Lead" in page
     assert "odd.csv" in page
     run = root.act(run, "start")
     assert (run.outcome, figures(run)) == ("done", house.FIGURES)
-    assert "neither a name" in root.door.screen(f"/imports/{run.id}/problems.csv").text
-    assert root.door.form(f"/imports/{run.id}/revert").status_code == 302
-    assert world.count(Lead) == 2
-    assert Importer(world, "mia").upload(house.zipped(house.files()), "predecessor").status_code == 403
+    assert "neither a name" in root.client.screen(f"/imports/{run.id}/problems.csv").text
+    assert root.client.form(f"/imports/{run.id}/revert").status_code == 302
+    assert crm.count(Lead) == 2
+    assert Importer(crm, "mia").upload(house.zipped(house.files()), "predecessor").status_code == 403
 
 
-def test_a_data_export_and_a_log_of_its_own_tell_the_same(world: World, folder: Path) -> None:
+def test_a_data_export_and_a_log_of_its_own_tell_the_same(crm: Crm, folder: Path) -> None:
     (folder / "Lead.json").unlink()
     (folder / "export.csv").write_bytes(house.data_export(house.LEADS))
-    run = moved(world, folder)
+    run = moved(crm, folder)
     assert figures(run)["CRM Lead"] == (2, 0, 0)
-    lead = world.rows(select(Lead).where(Lead.number == "CRM-LEAD-2025-00007"))[0]
-    changes = world.rows(select(StatusChange.seconds).where(StatusChange.lead_id == lead.id))
+    lead = crm.rows(select(Lead).where(Lead.number == "CRM-LEAD-2025-00007"))[0]
+    changes = crm.rows(select(StatusChange.seconds).where(StatusChange.lead_id == lead.id))
     assert 86400 in changes
 
 
@@ -254,18 +254,18 @@ BAD = [
 
 
 @pytest.mark.parametrize(("content", "sentence"), BAD)
-def test_what_is_no_move_is_refused(world: World, content: bytes, sentence: str) -> None:
-    answer = Importer(world, "root").upload(content, "predecessor")
+def test_what_is_no_move_is_refused(crm: Crm, content: bytes, sentence: str) -> None:
+    answer = Importer(crm, "root").upload(content, "predecessor")
     assert answer.status_code in (409, 422)
     assert sentence in answer.text
 
 
-def test_damage_amid_a_zip_and_odd_json_are_said(world: World) -> None:
+def test_damage_amid_a_zip_and_odd_json_are_said(crm: Crm) -> None:
     """What shows only where a file is unpacked: 500 at the upload, and a worker that tries for ever."""
     packed = bytearray(house.zipped({"Lead.csv": b"name,first_name\n" + b"CRM-LEAD-2025-00001,Asha\n" * 50}))
     packed[packed.rfind(b"PK\x01\x02") + 16] ^= 1  # of the checksum
     odd = {"keys": [["a"], {"b": 1}, "doctype"], "values": [[1, 2, "\ud800" + "x" * 9000]]}
-    root = Importer(world, "root")
+    root = Importer(crm, "root")
     for content, said in (
         (bytes(packed), "This ZIP file is damaged"),
         (house.zipped({"odd.json": json.dumps(odd).encode()}), "There is no such kind of record here"),
@@ -273,7 +273,7 @@ def test_damage_amid_a_zip_and_odd_json_are_said(world: World) -> None:
         assert root.upload(content, "predecessor").status_code == 302
         run = root.worked(root.newest())
         assert run.outcome == "checked"
-        assert said in root.door.screen(f"/imports/{run.id}/").text
+        assert said in root.client.screen(f"/imports/{run.id}/").text
 
 
 @pytest.mark.parametrize(

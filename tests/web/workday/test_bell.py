@@ -20,7 +20,7 @@ from app.models import Delivery, Notification
 from app.web.workday.bell import PAGE_ROWS, snooze_end
 from app.web.workday.delivery_log import ICONS
 from app.wording import TEXTS, text_of
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.factories import DAY, HOUR, MINUTE, NOW, OFFICE
 
 SAYS = {"reason": "The disk is full.", "number": "CRM-LEAD-2026-00007", "title": "Call back"}
@@ -102,15 +102,15 @@ def test_an_unknown_snooze_is_refused(speaking):
         snooze_end("forever", NOW, OFFICE.zone)
 
 
-# --- at the door
+# --- at the endpoint
 
 _serial = count_up(1)
 
 
-def tell(world: World, who: str, about: Any, kind: str = "comment", count: int = 1, by: str | None = None) -> list[int]:
+def tell(crm: Crm, who: str, about: Any, kind: str = "comment", count: int = 1, by: str | None = None) -> list[int]:
     """That many notices about the record; answers their ids."""
-    session, user = world.session, world.people[who].id
-    actor = world.people[by].id if by else None
+    session, user = crm.session, crm.people[who].id
+    actor = crm.people[by].id if by else None
     session.commit()
     for _ in range(count):
         key = f"{kind}:{next(_serial)}"
@@ -122,62 +122,62 @@ def tell(world: World, who: str, about: Any, kind: str = "comment", count: int =
     return list(session.scalars(mine.order_by(Notification.id.desc()).limit(count)))
 
 
-def unread(world: World, who: str) -> int:
-    return int(world.door(who).screen("/bell/count").json["unread"])
+def unread(crm: Crm, who: str) -> int:
+    return int(crm.client(who).screen("/bell/count").json["unread"])
 
 
-def row_of(world: World, key: int) -> Any:
-    return world.rows(select(Notification).where(Notification.id == key))[0]
+def row_of(crm: Crm, key: int) -> Any:
+    return crm.rows(select(Notification).where(Notification.id == key))[0]
 
 
-def test_all_notices_of_a_record_are_read_or_snoozed_together(world: World) -> None:
-    first, second = world.make.lead("ana"), world.make.lead("ana")
-    world.door("ana").form("/bell/read")
-    tell(world, "ana", first, count=3)
-    tell(world, "ana", second, count=2)
-    world.door("ana").form("/bell/read", {"about": f"lead_id:{first.id}"})
-    assert unread(world, "ana") == 2
-    world.door("ana").form("/bell/snooze", {"about": f"lead_id:{second.id}", "until": "1h"})
-    assert unread(world, "ana") == 0
-    assert len(re.findall("snoozed until", world.door("ana").screen("/bell/?show=snoozed").text)) >= 2
+def test_all_notices_of_a_record_are_read_or_snoozed_together(crm: Crm) -> None:
+    first, second = crm.make.lead("ana"), crm.make.lead("ana")
+    crm.client("ana").form("/bell/read")
+    tell(crm, "ana", first, count=3)
+    tell(crm, "ana", second, count=2)
+    crm.client("ana").form("/bell/read", {"about": f"lead_id:{first.id}"})
+    assert unread(crm, "ana") == 2
+    crm.client("ana").form("/bell/snooze", {"about": f"lead_id:{second.id}", "until": "1h"})
+    assert unread(crm, "ana") == 0
+    assert len(re.findall("snoozed until", crm.client("ana").screen("/bell/?show=snoozed").text)) >= 2
 
 
-def test_a_snoozed_notice_returns_on_top(world: World) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
+def test_a_snoozed_notice_returns_on_top(crm: Crm) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
     ana.form("/bell/read")
-    (old,) = tell(world, "ana", lead, "mention")
+    (old,) = tell(crm, "ana", lead, "mention")
     ana.form("/bell/snooze", {"ids": old, "until": "15m"})
-    tell(world, "ana", lead, "comment", 40)
-    assert unread(world, "ana") == 40 and "mentioned" not in ana.screen("/bell/panel").text
+    tell(crm, "ana", lead, "comment", 40)
+    assert unread(crm, "ana") == 40 and "mentioned" not in ana.screen("/bell/panel").text
     ana.form("/bell/snooze", {"ids": old, "until": "now"})
-    assert unread(world, "ana") == 41
+    assert unread(crm, "ana") == 41
     panel = ana.screen("/bell/panel").text
     assert 0 < panel.index("mentioned") < panel.index("A note was added") and "snooze ended" in panel
 
 
 @pytest.mark.parametrize("path", ["/bell/read", "/bell/snooze"])
 @pytest.mark.parametrize("form", [{"ids": "{id}"}, {"about": "lead_id:{lead}"}, {}], ids=["ids", "about", "all"])
-def test_notices_of_others_cannot_be_read_or_snoozed(world: World, path: str, form: dict[str, str]) -> None:
-    lead = world.make.lead("ana")
-    (key,) = tell(world, "ana", lead)
-    before = world.stored(row_of(world, key))
+def test_notices_of_others_cannot_be_read_or_snoozed(crm: Crm, path: str, form: dict[str, str]) -> None:
+    lead = crm.make.lead("ana")
+    (key,) = tell(crm, "ana", lead)
+    before = crm.stored(row_of(crm, key))
     sent = {name: text.format(id=key, lead=lead.id) for name, text in form.items()}
     for name in ("ben", "root"):
-        world.door(name).form(path, sent | {"until": "1h"})
-        world.door(name).form(f"/bell/read/{key}")
-        assert world.door(name).rest("PUT", f"notification/{key}", {"read": True}).status_code == 404
-    assert world.stored(row_of(world, key)) == before
+        crm.client(name).form(path, sent | {"until": "1h"})
+        crm.client(name).form(f"/bell/read/{key}")
+        assert crm.client(name).rest("PUT", f"notification/{key}", {"read": True}).status_code == 404
+    assert crm.stored(row_of(crm, key)) == before
 
 
-def test_the_log_shows_no_notices_of_others(world: World) -> None:
-    lead = world.make.lead("ana")
-    (key,) = tell(world, "ana", lead)
-    world.session.add(Delivery(notification_id=key, channel="email", state="failed", at=NOW, error="Mailbox full."))
-    world.session.commit()
+def test_the_log_shows_no_notices_of_others(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    (key,) = tell(crm, "ana", lead)
+    crm.session.add(Delivery(notification_id=key, channel="email", state="failed", at=NOW, error="Mailbox full."))
+    crm.session.commit()
     for name in ("ben", "root"):
-        assert "Mailbox full" not in world.door(name).screen("/bell/").text
-        assert world.door(name).rest("GET", f"notification/{key}").status_code == 404
-    answer = world.door("ana").rest("GET", f"notification/{key}").json["result"]
+        assert "Mailbox full" not in crm.client(name).screen("/bell/").text
+        assert crm.client(name).rest("GET", f"notification/{key}").status_code == 404
+    answer = crm.client("ana").rest("GET", f"notification/{key}").json["result"]
     assert answer["deliveries"][0]["error"] == "Mailbox full."
 
 
@@ -191,18 +191,18 @@ def test_the_log_shows_no_notices_of_others(world: World) -> None:
         ("email", "unknown", "is not resent"),
     ],
 )
-def test_the_delivery_log_of_a_notice(world: World, channel: str, state: str, words: str) -> None:
-    (key,) = tell(world, "ana", world.make.lead("ana"))
+def test_the_delivery_log_of_a_notice(crm: Crm, channel: str, state: str, words: str) -> None:
+    (key,) = tell(crm, "ana", crm.make.lead("ana"))
     error = "No such address." if state == "failed" else None
-    world.session.add(Delivery(notification_id=key, channel=channel, state=state, at=NOW, error=error))
-    world.session.commit()
-    assert words in world.door("ana").screen("/bell/?kind=comment").text
+    crm.session.add(Delivery(notification_id=key, channel=channel, state=state, at=NOW, error=error))
+    crm.session.commit()
+    assert words in crm.client("ana").screen("/bell/?kind=comment").text
 
 
-def test_all_notices_are_paged_and_filtered(world: World) -> None:
-    lead, ana = world.make.lead("ana"), world.door("ana")
-    tell(world, "ana", lead, "comment", PAGE_ROWS + 5)
-    (mention,) = tell(world, "ana", lead, "mention", by="mia")
+def test_all_notices_are_paged_and_filtered(crm: Crm) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
+    tell(crm, "ana", lead, "comment", PAGE_ROWS + 5)
+    (mention,) = tell(crm, "ana", lead, "mention", by="mia")
     first = ana.screen("/bell/?kind=comment").text
     older = re.search(r'href="(/bell/\?kind=comment&amp;before=\d+)"', first)[1].replace("&amp;", "&")
     assert first.count("notice-text") == PAGE_ROWS and ana.screen(older).text.count("notice-text") == 5
@@ -212,26 +212,26 @@ def test_all_notices_are_paged_and_filtered(world: World) -> None:
 
 
 @pytest.mark.parametrize("query", ["show=x", "kind=gossip", "before=x", "before=-1", "kind=%00"])
-def test_an_unknown_filter_is_refused(world: World, query: str) -> None:
-    assert world.door("ana").screen(f"/bell/?{query}").status_code == 400
+def test_an_unknown_filter_is_refused(crm: Crm, query: str) -> None:
+    assert crm.client("ana").screen(f"/bell/?{query}").status_code == 400
 
 
 @pytest.mark.parametrize("form", [{"ids": "x"}, {"about": "user_id:1"}, {"about": "lead_id:x"}, {"id": "1 or 1"}])
-def test_invalid_ids_mark_nothing(world: World, form: dict[str, str]) -> None:
-    tell(world, "ana", world.make.lead("ana"))
-    before = unread(world, "ana")
+def test_invalid_ids_mark_nothing(crm: Crm, form: dict[str, str]) -> None:
+    tell(crm, "ana", crm.make.lead("ana"))
+    before = unread(crm, "ana")
     for path in ("/bell/read", "/bell/snooze"):
-        assert world.door("ana").form(path, form | {"until": "1h"}).status_code == 422
-    assert unread(world, "ana") == before
+        assert crm.client("ana").form(path, form | {"until": "1h"}).status_code == 422
+    assert unread(crm, "ana") == before
 
 
-def test_without_access_the_notice_links_to_no_record(world: World) -> None:
-    lead = world.make.give(world.make.lead("ben"), "ana")
-    tell(world, "ana", lead)
-    world.make.give(lead, "ben")
-    assert f"/leads/{lead.number}" not in world.door("ana").screen("/bell/").text
+def test_without_access_the_notice_links_to_no_record(crm: Crm) -> None:
+    lead = crm.make.give(crm.make.lead("ben"), "ana")
+    tell(crm, "ana", lead)
+    crm.make.give(lead, "ben")
+    assert f"/leads/{lead.number}" not in crm.client("ana").screen("/bell/").text
 
 
-def test_an_address_that_is_none_leads_to_all_notices(world: World) -> None:
-    answer = world.door("ana").form("/bell/read", headers={"Referer": "//["})
+def test_an_address_that_is_none_leads_to_all_notices(crm: Crm) -> None:
+    answer = crm.client("ana").form("/bell/read", headers={"Referer": "//["})
     assert (answer.status_code, answer.headers["Location"]) == (302, "/bell/")

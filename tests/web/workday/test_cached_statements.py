@@ -7,32 +7,32 @@ from typing import Any
 
 import pytest
 
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 
-def give_away(world: World, lead: Any) -> None:
-    world.make.give(lead, "ben")
+def give_away(crm: Crm, lead: Any) -> None:
+    crm.make.give(lead, "ben")
 
 
-def forbid(world: World, _lead: Any) -> None:
-    world.make.cell("Sales User", "Leads", "read", "none")
+def forbid(crm: Crm, _lead: Any) -> None:
+    crm.make.cell("Sales User", "Leads", "read", "none")
 
 
 @pytest.mark.parametrize("take", [give_away, forbid])
-def test_a_lead_that_is_taken_away_leaves_my_day_and_its_pages(world: World, take: Callable[..., None]) -> None:
-    lead = world.make.lead("root", assignee_id=world.people["ana"].id, first_name="Zubin", task={})
-    door = world.door("ana")
+def test_a_lead_that_is_taken_away_leaves_my_day_and_its_pages(crm: Crm, take: Callable[..., None]) -> None:
+    lead = crm.make.lead("root", assignee_id=crm.people["ana"].id, first_name="Zubin", task={})
+    client = crm.client("ana")
     for _ in range(3):  # the third time, every statement is a finished one
-        assert lead.number in door.screen("/").text
-        assert "Zubin" in door.screen(f"/leads/{lead.number}").text
-    take(world, lead)
-    assert f"/leads/{lead.number}" not in door.screen("/").text
-    assert door.screen(f"/leads/{lead.number}").status_code in (403, 404)
+        assert lead.number in client.screen("/").text
+        assert "Zubin" in client.screen(f"/leads/{lead.number}").text
+    take(crm, lead)
+    assert f"/leads/{lead.number}" not in client.screen("/").text
+    assert client.screen(f"/leads/{lead.number}").status_code in (403, 404)
 
 
-def test_the_bell_counts_what_has_come_since(world: World) -> None:
-    door = world.door("ana")
+def test_the_bell_counts_what_has_come_since(crm: Crm) -> None:
+    client = crm.client("ana")
     for _ in range(3):
-        before = door.screen("/").text.count("data-unread hidden")
-    world.make.lead("root", assignee_id=world.people["ana"].id)
-    assert before == 1 and "data-unread >" in door.screen("/").text
+        before = client.screen("/").text.count("data-unread hidden")
+    crm.make.lead("root", assignee_id=crm.people["ana"].id)
+    assert before == 1 and "data-unread >" in client.screen("/").text

@@ -9,40 +9,40 @@ import pytest
 
 from app.lib import guide_html
 from app.models import BackupRun, ChannelAccount, Holiday, PhoneSync
-from tests.app_fixtures import NOW, World
+from tests.app_fixtures import NOW, Crm
 
 AT = {"created_on": NOW, "changed_on": NOW}
 
 
-def ticked(world: World, path: str = "/") -> list[bool]:
+def ticked(crm: Crm, path: str = "/") -> list[bool]:
     """Whether each step of the card is done; empty without a card."""
-    card = world.door("root").screen(path).text.partition('class="first-steps"')[2].partition("</section>")[0]
+    card = crm.client("root").screen(path).text.partition('class="first-steps"')[2].partition("</section>")[0]
     return [mark == ' class="is-done"' for mark in re.findall(r"<li( class=\"is-done\")?>", card)]
 
 
-def test_each_step_is_ticked_by_what_is_there(world: World) -> None:
-    assert ticked(world) == ticked(world, "/dashboard/") == [False, True, False, False, False, False, False]
-    assert 'class="first-steps"' not in world.door("ana").screen("/").text
-    world.make.lead("ana")
-    world.session.add_all(
+def test_each_step_is_ticked_by_what_is_there(crm: Crm) -> None:
+    assert ticked(crm) == ticked(crm, "/dashboard/") == [False, True, False, False, False, False, False]
+    assert 'class="first-steps"' not in crm.client("ana").screen("/").text
+    crm.make.lead("ana")
+    crm.session.add_all(
         [
             Holiday(day=date(2026, 12, 25), label="Christmas"),
-            PhoneSync(employee_id=world.people["ana"].id),
+            PhoneSync(employee_id=crm.people["ana"].id),
             BackupRun(kind="backup", outcome="failed", **AT),
             ChannelAccount(name="For trials", kind="console", token_hash="1", token_sealed="1", **AT),
         ]
     )
-    world.session.commit()
-    assert ticked(world) == [False, True, True, False, True, True, False]
-    world.session.add_all(
+    crm.session.commit()
+    assert ticked(crm) == [False, True, True, False, True, True, False]
+    crm.session.add_all(
         [
             BackupRun(kind="backup", outcome="done", **AT),
             ChannelAccount(name="Office", kind="twilio", token_hash="2", token_sealed="2", **AT),
         ]
     )
-    world.session.commit()
-    assert ticked(world) == [False, *[True] * 6]
-    root = world.door("root")
+    crm.session.commit()
+    assert ticked(crm) == [False, *[True] * 6]
+    root = crm.client("root")
     assert root.form("/first-steps/dismiss").status_code == 302
     assert 'class="first-steps"' not in root.screen("/").text
 
@@ -67,8 +67,8 @@ def test_a_guide_is_drawn(text: str, html: str) -> None:
     assert html in guide_html.guide(text, _place).html
 
 
-def test_the_guides_are_pages(world: World) -> None:
-    ana, root = world.door("ana"), world.door("root")
+def test_the_guides_are_pages(crm: Crm) -> None:
+    ana, root = crm.client("ana"), crm.client("root")
     page = ana.screen("/help/").text
     assert 'id="my-day"' in page and "**" not in page.partition("help-text")[2] and "/help/admin" not in page
     assert 'id="first-start"' in root.screen("/help/admin").text
@@ -77,6 +77,6 @@ def test_the_guides_are_pages(world: World) -> None:
         with ana.screen(name) as picture:
             assert picture.mimetype == "image/png"
     assert ana.screen("/help/pictures/..%2Fuser.md").status_code == 404
-    assert world.door(None).screen("/help/pictures/lead.png").status_code == 302
+    assert crm.client(None).screen("/help/pictures/lead.png").status_code == 302
     chapters = re.findall(r'href="#([\w-]+)"', page)
     assert [each for each in chapters if f'id="{each}"' not in page] == []

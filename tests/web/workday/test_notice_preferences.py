@@ -10,18 +10,18 @@ from sqlalchemy import select, text
 from app.domain import notices
 from app.models import Notification, User
 from app.web.workday.notice_preferences import GROUPS, KIND_LABELS
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 
 URL = "notification/choices"
 
 
-def chosen(world: World, name: str) -> Any:
-    return world.rows(select(User).where(User.username == name))[0].notice_choices
+def chosen(crm: Crm, name: str) -> Any:
+    return crm.rows(select(User).where(User.username == name))[0].notice_choices
 
 
-def ticked(world: World, name: str, **off: str) -> dict[str, Any]:
+def ticked(crm: Crm, name: str, **off: str) -> dict[str, Any]:
     """The form of the page as it stands, without what is to be taken away: kind=channel."""
-    table = world.door(name).rest("GET", URL).json
+    table = crm.client(name).rest("GET", URL).json
     away = {f"{kind}:{channel}" for kind, channel in off.items()}
     on = [f"{kind}:{channel}" for kind, row in table["choices"].items() for channel, wanted in row.items() if wanted]
     return {"mark": table["mark"], "on": [each for each in on if each not in away]}
@@ -33,49 +33,49 @@ def test_every_kind_has_a_label_and_a_group() -> None:
     assert len(placed) == len(set(placed)) and set(notices.KINDS) <= set(placed)
 
 
-def test_only_differences_are_stored_and_reach_every_process(world: World) -> None:
-    before = world.rows(text("SELECT n FROM access_version"))
-    form = ticked(world, "ana", comment="bell")
-    answer = world.door("ana").form("/bell/choices/", form | {"on": [*form["on"], "mention:email"]})
+def test_only_differences_are_stored_and_reach_every_process(crm: Crm) -> None:
+    before = crm.rows(text("SELECT n FROM access_version"))
+    form = ticked(crm, "ana", comment="bell")
+    answer = crm.client("ana").form("/bell/choices/", form | {"on": [*form["on"], "mention:email"]})
     assert answer.status_code == 302
-    assert chosen(world, "ana") == {"comment": {"bell": False}, "mention": {"email": True}}
-    assert world.rows(text("SELECT n FROM access_version")) > before
-    assert chosen(world, "ben") is None
+    assert chosen(crm, "ana") == {"comment": {"bell": False}, "mention": {"email": True}}
+    assert crm.rows(text("SELECT n FROM access_version")) > before
+    assert chosen(crm, "ben") is None
 
 
-def test_resetting_to_the_defaults(world: World) -> None:
-    world.door("ana").form("/bell/choices/", ticked(world, "ana", comment="bell"))
-    form = ticked(world, "ana")
-    assert world.door("ana").form("/bell/choices/", form | {"reset": "1"}).status_code == 302
-    assert chosen(world, "ana") is None
+def test_resetting_to_the_defaults(crm: Crm) -> None:
+    crm.client("ana").form("/bell/choices/", ticked(crm, "ana", comment="bell"))
+    form = ticked(crm, "ana")
+    assert crm.client("ana").form("/bell/choices/", form | {"reset": "1"}).status_code == 302
+    assert chosen(crm, "ana") is None
 
 
-def test_an_outdated_window_overwrites_nothing(world: World) -> None:
-    ana, stale = world.door("ana"), ticked(world, "ana")
-    ana.form("/bell/choices/", ticked(world, "ana", status="screen"))
+def test_an_outdated_window_overwrites_nothing(crm: Crm) -> None:
+    ana, stale = crm.client("ana"), ticked(crm, "ana")
+    ana.form("/bell/choices/", ticked(crm, "ana", status="screen"))
     answer = ana.form("/bell/choices/", stale)
     assert answer.status_code == 409 and "another window" in answer.text
-    assert chosen(world, "ana") == {"status": {"screen": False}}
+    assert chosen(crm, "ana") == {"status": {"screen": False}}
 
 
-def test_a_kind_unwanted_in_the_bell_is_added_as_read(world: World) -> None:
-    ben = world.door("ben")
-    ben.form("/bell/choices/", ticked(world, "ben", comment="bell"))
-    lead = world.make.lead("ben")
-    world.door("root").rest("POST", "activity/", {"lead": lead.id, "text": "Hello"})
-    told = world.rows(select(Notification).where(Notification.kind == "comment"))[0]
-    assert (told.user_id, told.read_on) == (world.people["ben"].id, told.at)
+def test_a_kind_unwanted_in_the_bell_is_added_as_read(crm: Crm) -> None:
+    ben = crm.client("ben")
+    ben.form("/bell/choices/", ticked(crm, "ben", comment="bell"))
+    lead = crm.make.lead("ben")
+    crm.client("root").rest("POST", "activity/", {"lead": lead.id, "text": "Hello"})
+    told = crm.rows(select(Notification).where(Notification.kind == "comment"))[0]
+    assert (told.user_id, told.read_on) == (crm.people["ben"].id, told.at)
     assert "added as read" in ben.screen("/bell/").text
 
 
-def test_preferences_over_rest(world: World) -> None:
-    ana = world.door("ana")
+def test_preferences_over_rest(crm: Crm) -> None:
+    ana = crm.client("ana")
     seen = ana.rest("GET", URL).json
     assert seen["choices"]["mention"] == {"bell": True, "screen": True, "email": False}
     answer = ana.rest("PUT", URL, {"choices": {"mention": {"email": True}}, "mark": seen["mark"]})
     assert answer.status_code == 200 and answer.json["choices"]["mention"]["email"] is True
     assert ana.rest("PUT", URL, {"choices": {}, "mark": seen["mark"]}).status_code == 409
-    assert ana.rest("PUT", URL, {"choices": {}}).status_code == 200 and chosen(world, "ana") is None
+    assert ana.rest("PUT", URL, {"choices": {}}).status_code == 200 and chosen(crm, "ana") is None
 
 
 @pytest.mark.parametrize(
@@ -92,12 +92,12 @@ def test_preferences_over_rest(world: World) -> None:
         {"user": 1},
     ],
 )
-def test_invalid_preferences_are_refused(world: World, body: dict[str, Any]) -> None:
-    answer = world.door("ana").rest("PUT", URL, body)
+def test_invalid_preferences_are_refused(crm: Crm, body: dict[str, Any]) -> None:
+    answer = crm.client("ana").rest("PUT", URL, body)
     assert answer.status_code == 422 and answer.json["message"].endswith(".")
-    assert chosen(world, "ana") is None
+    assert chosen(crm, "ana") is None
 
 
-def test_preferences_need_sign_in(world: World) -> None:
-    assert world.door(None).screen("/bell/choices/").status_code == 302
-    assert world.door(None).rest("GET", URL).status_code == 401
+def test_preferences_need_sign_in(crm: Crm) -> None:
+    assert crm.client(None).screen("/bell/choices/").status_code == 302
+    assert crm.client(None).rest("GET", URL).status_code == 401

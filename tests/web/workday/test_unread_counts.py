@@ -12,7 +12,7 @@ from app.domain import notices
 from app.domain.snooze import next_morning, snoozed_until
 from app.models import Notification
 from app.web.realtime import current_state
-from tests.app_fixtures import World
+from tests.app_fixtures import Crm
 from tests.factories import DAY, HOUR, MINUTE, NOW, OFFICE
 
 #: read_on, snoozed_until -> whether the badge counts it at NOW.
@@ -28,64 +28,64 @@ STATES: list[tuple[datetime | None, datetime | None, bool]] = [
 ]
 
 
-def notification(world: World, read_on: datetime | None, snoozed: datetime | None, key: str = "k") -> Notification:
+def notification(crm: Crm, read_on: datetime | None, snoozed: datetime | None, key: str = "k") -> Notification:
     row = Notification(
         event_key=key,
         kind="assigned",
-        user_id=world.people["ana"].id,
+        user_id=crm.people["ana"].id,
         at=NOW - DAY,
         payload={"number": "CRM-LEAD-2026-00001"},
         read_on=read_on,
         snoozed_until=snoozed,
     )
-    world.session.add(row)
-    world.session.commit()
+    crm.session.add(row)
+    crm.session.commit()
     return row
 
 
 @pytest.fixture
-def clean(world: World) -> World:
-    world.session.execute(delete(Notification))
-    world.session.commit()
-    return world
+def clean(crm: Crm) -> Crm:
+    crm.session.execute(delete(Notification))
+    crm.session.commit()
+    return crm
 
 
 @pytest.mark.parametrize(("read_on", "snoozed", "counts"), STATES)
-def test_the_live_badge_and_the_panel_agree(clean: World, read_on: Any, snoozed: Any, counts: bool) -> None:
+def test_the_live_badge_and_the_panel_agree(clean: Crm, read_on: Any, snoozed: Any, counts: bool) -> None:
     row, ana = notification(clean, read_on, snoozed), clean.people["ana"].id
     live = current_state.load_bells(clean.session, [ana], NOW)[ana].unread
     assert live == notices.count_unread(clean.session, ana, NOW) == int(counts)
     assert notices.is_snoozed(row, NOW) == (snoozed is not None and snoozed > NOW)
 
 
-def test_they_agree_about_all_states_at_once_and_page_and_badge_too(clean: World) -> None:
+def test_they_agree_about_all_states_at_once_and_page_and_badge_too(clean: Crm) -> None:
     now = datetime.now(UTC)
     for index, (read_on, snoozed, _) in enumerate(STATES):
         moved = snoozed and snoozed - NOW + now
         notification(clean, read_on, moved + MINUTE if moved and moved > now else moved, f"k{index}")
-    ana, door = clean.people["ana"].id, clean.door("ana")
+    ana, client = clean.people["ana"].id, clean.client("ana")
     expected = sum(counts for *_, counts in STATES)
-    assert door.screen("/bell/count").json["unread"] == expected
+    assert client.screen("/bell/count").json["unread"] == expected
     assert current_state.load_bells(clean.session, [ana], now)[ana].unread == expected
-    assert door.screen("/bell/panel").text.count('visually-hidden"> · new') == expected
+    assert client.screen("/bell/panel").text.count('visually-hidden"> · new') == expected
 
 
 @pytest.mark.parametrize("until", [NOW + HOUR, datetime.now(UTC) + DAY])
-def test_snoozing_does_the_same_in_the_panel_and_over_rest(clean: World, until: datetime) -> None:
+def test_snoozing_does_the_same_in_the_panel_and_over_rest(clean: Crm, until: datetime) -> None:
     rows = [notification(clean, NOW, None, key) for key in ("panel", "rest")]
-    clean.door("ana").form("/bell/snooze", {"ids": rows[0].id, "until": "1h"})
-    answer = clean.door("ana").rest("PUT", f"notification/{rows[1].id}", {"snoozed_until": until.isoformat()})
+    clean.client("ana").form("/bell/snooze", {"ids": rows[0].id, "until": "1h"})
+    answer = clean.client("ana").rest("PUT", f"notification/{rows[1].id}", {"snoozed_until": until.isoformat()})
     assert answer.status_code == 200, answer.text
     columns = select(Notification.read_on, Notification.snoozed_until.is_not(None))
     assert clean.rows(columns) == [(None, True)]
 
 
-def test_a_snooze_can_be_taken_back_and_what_is_read_stays_read(clean: World) -> None:
+def test_a_snooze_can_be_taken_back_and_what_is_read_stays_read(clean: Crm) -> None:
     row = notification(clean, NOW, NOW + DAY)
-    clean.door("ana").rest("PUT", f"notification/{row.id}", {"snoozed_until": None})
+    clean.client("ana").rest("PUT", f"notification/{row.id}", {"snoozed_until": None})
     assert clean.rows(select(Notification.read_on, Notification.snoozed_until)) == [(NOW, None)]
     until = (datetime.now(UTC) + DAY).isoformat()
-    clean.door("ana").rest("PUT", f"notification/{row.id}", {"snoozed_until": until, "read": True})
+    clean.client("ana").rest("PUT", f"notification/{row.id}", {"snoozed_until": until, "read": True})
     assert clean.rows(select(Notification.read_on.is_not(None))) == [True]
 
 
