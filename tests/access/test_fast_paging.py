@@ -15,11 +15,15 @@ from sqlalchemy.orm import Session
 from app.access import (
     MAX_BRANCHES,
     MODULE_OF,
+    NOT_COUNTED,
     PageQuery,
     Person,
+    asks_for_own,
     count_by_person,
     count_by_way,
     fast_paging,
+    held_records,
+    holds_many,
     is_counted_by_way,
     page_by_person,
 )
@@ -194,6 +198,9 @@ def test_own_rows_and_those_through_others_are_told_apart(house: House, record: 
         assert house.session.execute(count_by_way(who, record, wanted, own + 1)).one().others is None
         if own:
             assert house.session.execute(count_by_way(who, record, PageQuery([], own), 0)).one().others is None
+        for others in (0, NOT_COUNTED):
+            assert list(house.session.execute(count_by_way(who, record, wanted, 0, others)).one()) == [own, others]
+            assert house.session.execute(count_by_way(who, record, wanted, own + 1, others)).one().others is None
         if len(rows) == own:  # then a page is that of the own rows
             for asked in (PageQuery([], 5), PageQuery([], 7, 3, key_of(record), descending=False)):
                 page = page_by_person(house.session, who, record, asked, True)
@@ -201,6 +208,57 @@ def test_own_rows_and_those_through_others_are_told_apart(house: House, record: 
                 alone += 1
     assert alone
     assert not is_counted_by_way(person(1, {}), record, wanted)
+
+
+def test_a_list_of_own_rows_has_none_of_others() -> None:
+    one, both = person(1, ALL_OWN), person(1, ALL_OWN, own_ids=frozenset({1, 2}))
+    own = Task.assignee_id
+    for who, conditions, is_own in (
+        (one, [], False),
+        (one, [own == 1], True),
+        (one, [Task.status == "Todo", own.in_([1])], True),
+        (one, [own == 2], False),
+        (one, [own.in_([1, 2])], False),
+        (both, [own.in_([1, 2])], True),
+        (one, [own != 1], False),
+        (one, [or_(own == 1, own == 2)], False),
+        (one, [own.is_(None)], False),
+        (one, [Task.lead_id == 1], False),
+        (one, [Task.created_by_id == 1], False),
+        (one, [CallLog.employee_id == 1], False),
+        (person(1, {}), [own == 1], False),
+    ):
+        assert asks_for_own(who, Task, conditions) is is_own
+    assert not asks_for_own(one, Ticket, [Ticket.assignee_id == 1])  # one of several ways to hold it
+
+
+@pytest.mark.parametrize("record", [Task, CallLog, Message])
+def test_who_holds_many_is_known_without_counting_all_of_them(
+    house: House, monkeypatch: pytest.MonkeyPatch, record: Any
+) -> None:
+    for n, who in enumerate(viewers(house)):
+        held = 0
+        for source in dict.fromkeys(fast_paging.sources(who, record)):
+            names = fast_paging.HOLDERS[source]
+            ways = [getattr(source, name).in_(who.reach(MODULE_OF[source]) or ()) for name in names]
+            found = set(house.session.scalars(select(source.id).where(or_(*ways))))
+            if source is Ticket:
+                shared = select(Assignment.ticket_id).where(Assignment.ended_on.is_(None))
+                found |= set(house.session.scalars(shared.where(Assignment.user_id.in_(who.reach("Tickets") or ()))))
+            held += len(found)
+        for most, is_many in ((held, False), (held - 1, True)) if held else ((0, False),):
+            monkeypatch.setattr(held_records, "MOST_HELD", most)
+            assert holds_many(house.session, viewers(house)[n], record) is is_many, (n, held)
+
+
+def test_who_holds_many_is_remembered_for_a_while(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, answers = viewers(house)[0], [[1], [], [1]]
+    monkeypatch.setattr(held_records, "_answer", lambda *_: answers.pop())
+    assert [holds_many(house.session, one, Task) for _ in range(3)] == [True] * 3
+    assert not holds_many(house.session, one, CallLog)  # each list by itself
+    one.many_held.keep(Task, (0.0, False))
+    assert holds_many(house.session, one, Task) and not answers
+    assert not holds_many(house.session, person(1, {"Tasks.read": "own"}), Task)  # no way to any
 
 
 @pytest.mark.parametrize(
