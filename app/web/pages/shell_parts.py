@@ -84,8 +84,8 @@ def _words() -> dict[str, dict[str, str]]:
             "again": _("Try again"),
         },
         "[data-calls]": {
-            "css": static_url("css/call-card.css"),
-            "outcomeJs": static_url("js/outcome.js"),
+            "css": static_url("css/call_cards.css"),
+            "outcomeJs": static_url("js/call_outcome.js"),
             "outcomeCss": static_url("css/calls.css"),
         },
         ".offline": _offline_words(),
