@@ -22,7 +22,7 @@ run: setup  ## serve on http://127.0.0.1:8000 (CRM_PORT), on SQLite unless CRM_D
 
 .PHONY: test
 test: setup-test  ## run all tests; ARGS="-k tickets" selects some
-	@$(if $(ARGS),$(PYTHON) -m pytest -q --forks auto $(ARGS),scripts/test.sh)
+	@$(if $(ARGS),$(PYTHON) -m pytest -q -n auto --dist loadgroup $(ARGS),scripts/test.sh)
 
 .PHONY: check
 check: setup-test  ## lint, format, types, that imports only point down, names in comments, and known vulnerabilities

@@ -3,8 +3,8 @@
     python scripts/rerun_failed.py first FILE [arguments of pytest]   runs pytest and notes in FILE what failed
     python scripts/rerun_failed.py again FILE [arguments of pytest]   gives these tests a second try
 
-Only a few tests get one (MAX_FAILED), and only if nothing else was wrong: a worker that died, a file that could
-not be imported and a skipped test fail the run. Both end with pytest's exit status; `again` with 0 if all that
+Only a few tests get one (MAX_FAILED), and only if nothing else was wrong: a worker of xdist that died, a file that
+could not be imported and a skipped test fail the run. Both end with pytest's exit status; `again` with 0 if all that
 failed has passed, which it then lists.
 """
 
@@ -15,6 +15,7 @@ import os
 import sys
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -43,7 +44,7 @@ class Outcome:
 
 
 class Recorder:
-    """A plugin that notes what becomes of the run; with workers, in the process that leads them."""
+    """A plugin that notes what becomes of the run; with xdist, in the process that leads it."""
 
     def __init__(self) -> None:
         self.outcome = Outcome()
@@ -54,13 +55,17 @@ class Recorder:
             self.outcome.failed.append(report.nodeid)
         if report.skipped and not hasattr(report, "wasxfail"):
             self._add(f"{report.nodeid} was skipped")
-        for worker in [name for kind, name in report.user_properties if kind == "the worker died"]:
-            self._add(f"the worker {worker} died")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
         """Note a file that could not be read, or was skipped."""
         if not report.passed:
             self._add(f"{report.nodeid} was not collected")
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any, error: object | None) -> None:
+        """Note a worker that died, also if it did so between two tests."""
+        if error:
+            self._add(f"the worker {node.gateway.id} died")
 
     def _add(self, clause: str) -> None:
         if clause not in self.outcome.wrong:

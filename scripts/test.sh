@@ -14,7 +14,7 @@ trap 'kill "$addons" 2>/dev/null || true; rm -rf "$kept"' EXIT
 trap 'exit 130' INT TERM
 
 status=0
-"${try[@]}" first "$kept/all" -q --forks auto --ignore=tests/addons || true
+"${try[@]}" first "$kept/all" -q -n auto --dist loadgroup --ignore=tests/addons || true
 echo "== tests/addons"
 wait "$addons" || true
 cat "$kept/output"

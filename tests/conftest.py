@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import fcntl
 import gc
 import ipaddress
 import itertools
@@ -24,6 +25,8 @@ from typing import Any
 import hypothesis
 import pytest
 from hypothesis import HealthCheck
+from xdist.scheduler import LoadGroupScheduling
+from xdist.workermanage import WorkerController
 
 from tests.servers import (
     ROOT,
@@ -35,7 +38,6 @@ from tests.servers import (
     end_shared_mariadb,
     shared_mariadb,
 )
-from tests.work_order import place
 
 #: Where bytecode is kept between runs if it must not be written beside the source.
 BYTECODE = ROOT / ".pytest_cache" / "bytecode"
@@ -52,7 +54,7 @@ def keep_bytecode() -> None:
 
 keep_bytecode()
 if (Path(__file__).parent / "app_fixtures.py").exists():
-    pytest_plugins = ["tests.forked_workers", "tests.app_fixtures"]
+    pytest_plugins = ["tests.app_fixtures"]
 
 #: Which fixture sets which marker.
 MARKERS = {"mariadb_server": "mariadb", "lone_mariadb": "mariadb", "redis_server": "redis", "chromium": "browser"}
@@ -106,6 +108,51 @@ def has_room(folder: Path, wanted: int) -> bool:
     return min(memory, shutil.disk_usage(folder).free) >= wanted
 
 
+#: These mostly wait, for processes that start, for time-outs, for a browser.
+WAITING = (
+    *("tests/browser", "tests/resilience", "tests/ops", "tests/web/realtime", "tests/backups"),
+    *("tests/deploy/test_upgrade.py", "tests/test_outside_calls.py"),
+)
+#: More workers than cores, because these of them wait; more than MAX_WORKERS only get in each other's way.
+MAX_WAITING, MAX_WORKERS = 2, 6
+#: The longest files, which come first, the longest ahead: the end of a run must not be one worker with a long file.
+#: A run of all tests prints them at its end.
+LONGEST = (
+    *("tests/browser", "tests/resilience/test_first_start.py", "tests/resilience/test_kills.py"),
+    *("tests/web/test_bad_input.py", "tests/web/compat/test_invalid_input.py", "tests/resilience/test_clock.py"),
+    *("tests/deploy/test_upgrade.py", "tests/test_outside_calls.py", "tests/web/test_access_rules.py"),
+    *("tests/web/test_list_parameters.py", "tests/test_migration_steps.py", "tests/test_budgets.py"),
+    *("tests/test_regular_expressions.py", "tests/web/compat/test_methods.py"),
+    *("tests/web/test_search_by_index.py", "tests/access/test_fast_paging.py"),
+    *("tests/ops/test_slow_clients.py", "tests/web/realtime/test_sockets.py", "tests/ops/test_queue.py"),
+    *(
+        "tests/resilience/test_outages.py",
+        "tests/resilience/test_unresponsive_servers.py",
+        "tests/ops/test_redis_topology.py",
+    ),
+    *("tests/ops/test_promote.py", "tests/ops/test_many_servers.py", "tests/backups/test_mechanics.py"),
+    *("tests/test_migrations.py", "tests/web/settings/test_account_rules.py"),
+    *("tests/web/settings/test_admin_urls.py", "tests/domain/test_office_hours.py"),
+    *("tests/domain/test_reassignment.py", "tests/domain/test_audit_chain.py", "tests/test_extend_guide.py"),
+    *("tests/web/api/test_generated_clients.py", "tests/test_row_budgets.py", "tests/web/api/test_openapi.py"),
+    *("tests/domain/test_escalation.py", "tests/outbox/test_campaigns.py", "tests/outbox/test_mail.py"),
+    *("tests/web/test_masks.py", "tests/backups/test_runs.py", "tests/web/records/test_customer_links.py"),
+    *("tests/web/test_search.py", "tests/web/test_uniqueness.py", "tests/web/test_languages.py"),
+    *("tests/web/compat/test_filters.py", "tests/web/security/test_security_on_mariadb.py", "tests/test_api_guide.py"),
+)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """How many workers `-n auto` starts."""
+    return min((os.cpu_count() or 1) + MAX_WAITING, MAX_WORKERS)
+
+
+def waits(nodeid: str) -> bool:
+    """Whether a test mostly waits."""
+    return nodeid.startswith((*WAITING, *SCOPES_THAT_WAIT))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests by the fixtures that they use, and put the longest files first, then those that wait."""
     for item in items:
@@ -115,9 +162,80 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=lambda item: place(item.nodeid.partition("::")[0]))
 
 
+def place(path: str) -> tuple[int, bool]:
+    """When the tests of a file come, as a sort key."""
+    longest = (n for n, each in enumerate(LONGEST) if path.startswith(each))
+    return next(longest, len(LONGEST)), not path.startswith(WAITING)
+
+
+#: Groups of tests of several files. Two workers can have a browser at the same time.
+BROWSER_A_TO_L, BROWSER_M_TO_Z, HALL = SCOPES_THAT_WAIT = ("browser, a to l", "browser, m to z", "hall")
+#: Its long fixture has a database of each kind: two workers make them at the same time.
+BY_DATABASE = "tests/test_migration_steps.py"
+
+
+class ByFile(LoadGroupScheduling):
+    """The tests of a file run in one worker, which then makes their shared fixtures once.
+
+    The browser tests of half the alphabet share a browser and an office, but for the whole stack, and some proofs a
+    server. xdist's own groups have no effect with pytest 9.2, which computes a test's id and so has no place for xdist
+    to write the group.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        if path == BY_DATABASE:
+            return f"{path} on MariaDB" if "[mariadb" in nodeid else path
+        if path == "tests/test_servers.py":
+            return BROWSER_A_TO_L
+        if path.startswith("tests/browser/") and not path.endswith("test_stack.py"):
+            return BROWSER_A_TO_L if path < "tests/browser/test_m" else BROWSER_M_TO_Z
+        return (
+            HALL
+            if path.endswith(("resilience/test_concurrent_requests.py", "resilience/test_live_updates.py"))
+            else path
+        )
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        """Give the worker tests that wait if few others have such; else tests that compute, while there are any."""
+        is_free = sum(any(map(waits, scopes)) for scopes in self._unfinished(but=node)) < MAX_WAITING
+        chosen = next((scope for scope in self.workqueue if waits(scope) == is_free), None)
+        if chosen is not None:
+            self.workqueue.move_to_end(chosen, last=False)
+        super()._assign_work_unit(node)
+
+    def _unfinished(self, but: WorkerController) -> Iterator[list[str]]:
+        """What each of the other workers has to do."""
+        for node, scopes in self.assigned_work.items():
+            if node is not but:
+                yield [scope for scope, tests in scopes.items() if not all(tests.values())]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """For `--dist loadgroup`, in the order in which tests are collected."""
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
 #: After this many tests, living objects are frozen, so that garbage collection skips them.
 TESTS_A_SWEEP = 500
 _run = itertools.count(1)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection(session: pytest.Session) -> Iterator[None]:
+    """The first worker compiles the tests, the others then find the bytecode."""
+    if not hasattr(session.config, "workerinput"):
+        return (yield)
+    folder = shared_folder(session.config, session.config._tmp_path_factory)
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / "collect.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            fcntl.flock(lock, fcntl.LOCK_SH)
+        return (yield)
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

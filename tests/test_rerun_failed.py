@@ -38,18 +38,18 @@ NOT_FORGIVEN = {
     ),
     "skipped": ("import pytest\n@pytest.mark.skip\ndef test_b(): pass\ndef test_a(alone): assert alone", "was skipped"),
     "unreadable": ("import nothing_like_it", "test_it.py was not collected"),
-    "worker dies in a test": ("import os\ndef test_a(alone): alone or os._exit(1)", "the worker w0 died"),
+    "worker dies in a test": ("import os\ndef test_a(alone): alone or os._exit(1)", "the worker gw0 died"),
     "worker dies between tests": (
         "import os, threading, time\ndef test_a(): threading.Timer(0.05, os._exit, [1]).start()\n"
         "def test_b(): time.sleep(1)\ndef test_c(): pass",
-        "the worker w0 died",
+        "the worker gw0 died",
     ),
 }
 
 
 def run(folder: Path, how: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, str(ROOT / "scripts" / "rerun_failed.py"), how, "kept", "-q", *arguments]
-    environ = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1", "PYTHONPATH": str(ROOT)}
+    environ = os.environ | {"PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, env=environ)
 
 
@@ -82,7 +82,7 @@ def test_what_fails_twice_fails_the_run(tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", NOT_FORGIVEN)
 def test_nothing_else_gets_a_second_try(tmp_path: Path, case: str) -> None:
     tests, why = NOT_FORGIVEN[case]
-    workers = ("-p", "tests.forked_workers", "--forks", "1") if "worker" in case else ()
+    workers = ("-p", "xdist", "-n", "1") if "worker" in case else ()
     first, again, said = tried(tmp_path, tests, *workers)
     assert first == again != 0 and "No second try: " in said and why in said, said
 
