@@ -39,8 +39,8 @@ LATE_SETTINGS = {
 }
 
 
-#: More than all tests together send.
-STATEMENTS = 5000
+#: Kept of each engine and each person: more than the tests of any file send, so that a process doesn't grow with them.
+STATEMENTS = 1000
 importlib.import_module("app.access.person").MAX_STATEMENTS = STATEMENTS  # type: ignore[attr-defined]
 #: Against which the password of an unknown name is checked: a hash of one round, since hashing is slow by design.
 FAKE_HASH = {"AUTH_DB_FAKE_PASSWORD_HASH_CHECK": generate_password_hash("nobody's", "pbkdf2:sha256:1")}
