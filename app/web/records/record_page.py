@@ -250,7 +250,7 @@ def _sections(screen: Any, cells: dict[str, Any], editable_names: frozenset[str]
 
 def _take_texts(screen: Any, sections: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The fields that stand whole above the timeline, taken out of the sections; an empty one stays where it is."""
-    taken: list[Any] = []
+    taken: list[dict[str, Any]] = []
     for part in sections:
         fields, part["fields"] = part["fields"], []
         for each in fields:
