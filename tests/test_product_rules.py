@@ -92,6 +92,8 @@ OPEN_RULES = {
     "/back",
     "/static/<path:filename>",
     "/static/appbuilder/<path:filename>",
+    "/static/i.svg",
+    "/static/parts/<language>.js",
     "/api/v1/security/login",
     "/api/v1/security/refresh",
 }

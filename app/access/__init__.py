@@ -1,9 +1,18 @@
 """Access rules: who may do what to which rows and sees which fields. The session applies them to every statement."""
 
-from app.access.compiled_statements import CachedStatement, answer, answer_as_system, change, key_of, shape_of
+from app.access.compiled_statements import (
+    CachedStatement,
+    StatementShape,
+    answer,
+    answer_as_system,
+    change,
+    key_of,
+    shape_of,
+)
 from app.access.customer_rights import PersonsCustomers
 from app.access.fast_paging import (
     MAX_BRANCHES,
+    NOT_COUNTED,
     count_by_path,
     count_by_person,
     is_counted_by_path,
@@ -11,6 +20,7 @@ from app.access.fast_paging import (
     page_by_person,
     page_of_union,
 )
+from app.access.held_records import asks_for_own, holds_many
 from app.access.index_branches import PageQuery
 from app.access.index_lookups import IndexLookup, look_up, looked_up, outer_nodes, parts_of
 from app.access.people import (
@@ -36,6 +46,7 @@ __all__ = [
     "ADMIN",
     "MAX_BRANCHES",
     "MODULE_OF",
+    "NOT_COUNTED",
     "RULES",
     "SYSTEM",
     "CachedStatement",
@@ -44,6 +55,7 @@ __all__ = [
     "PageQuery",
     "Person",
     "PersonsCustomers",
+    "StatementShape",
     "TitlePart",
     "act_as",
     "acting",
@@ -52,6 +64,7 @@ __all__ = [
     "answer",
     "answer_as_system",
     "as_system",
+    "asks_for_own",
     "bump_version",
     "change",
     "clear_cache",
@@ -59,6 +72,7 @@ __all__ = [
     "count_by_person",
     "get_visible",
     "guarded_tables",
+    "holds_many",
     "is_counted_by_path",
     "is_scanned",
     "key_of",

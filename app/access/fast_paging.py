@@ -63,6 +63,8 @@ MAX_EXAMINED = 15_000
 SORT_ABORTED = 1028
 #: For so long a person's list that gave up its scan isn't scanned again.
 SLOW_SECONDS = 600.0
+#: In place of a number of rows.
+NOT_COUNTED = -1
 #: Who holds a row: columns with a user id.
 HOLDERS = {
     Lead: ("assignee_id", "owner_id"),
@@ -114,7 +116,7 @@ def page_of_union(person: Person, record: Any, wanted: PageQuery) -> Select[Any]
         return page_of(parts, wanted) if parts else None
     if is_scanned(record) or not _has_shape(person, record) or _is_of_few(record, wanted):
         return None
-    return page_of([newest(branch, record, wanted) for branch in _own_branches(person, record)], wanted)
+    return page_of([newest(branch, record, wanted) for branch in own_branches(person, record)], wanted)
 
 
 def _question(path: str, record: Any, wanted: PageQuery, make: Any) -> CachedStatement:
@@ -130,7 +132,7 @@ def _page_of_own(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
     """The page of the rows that people in reach hold themselves."""
     (holder,) = HOLDERS[record]
     parts = [part for path in _access_paths(person, record) for part in by_value(record, wanted, path, held_by=holder)]
-    return page_of(parts or [newest(branch, record, wanted) for branch in _own_branches(person, record)], wanted)
+    return page_of(parts or [newest(branch, record, wanted) for branch in own_branches(person, record)], wanted)
 
 
 def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[Any] | None:
@@ -157,16 +159,18 @@ def is_counted_by_path(person: Person, record: Any, wanted: PageQuery) -> bool:
     return _has_shape(person, record) and not _is_of_few(record, wanted)
 
 
-def count_by_path(person: Person, record: Any, wanted: PageQuery, least: int) -> Select[Any]:
+def count_by_path(person: Person, record: Any, wanted: PageQuery, least: int, others: int | None = None) -> Select[Any]:
     """(rows that people in reach hold, rows that the person reaches through others only), each up to `size` or more.
 
-    The second is null where the first way alone reaches `size`, and where all own rows are fewer than `least`.
+    The second is null where the first way alone reaches `size`, and where all own rows are fewer than `least`. Else it
+    is `others` where that is given: 0 where there are none, NOT_COUNTED.
     """
     is_enough, own, through = _counted(person, record, wanted)
     counted = select(case((is_enough, literal(wanted.size)), else_=own).label("own")).subquery("counted")
-    others = literal(0) if through is None else through
+    if others is not None or through is None:
+        through = literal(others or 0)
     is_asked = and_(counted.c.own < wanted.size, counted.c.own >= least)
-    return select(counted.c.own, case((is_asked, others), else_=null()).label("others"))
+    return select(counted.c.own, case((is_asked, through), else_=null()).label("others"))
 
 
 def _counted(person: Person, record: Any, wanted: PageQuery) -> tuple[Any, Any, Any]:
@@ -220,7 +224,7 @@ def _apart(person: Person, record: Any, wanted: PageQuery) -> list[Select[Any]]:
 
 def _parts(person: Person, record: Any, wanted: PageQuery, sorts: bool = True) -> list[Select[Any]]:
     """The first rows of each way in which the person reaches rows."""
-    own, others = _own_branches(person, record), _branches_through_others(person, record)
+    own, others = own_branches(person, record), _branches_through_others(person, record)
     if record is Customer and wanted.key is None:
         return [
             *[newest(branch, record, wanted, sorts) for branch in own],
@@ -233,7 +237,7 @@ def _has_shape(person: Person, record: Any) -> bool:
     """Whether the person reaches the rows of a few people, here and in each record through which rows are visible."""
     if record not in HOLDERS or not has_own_rule(record) or not person.reach(MODULE_OF[record]):
         return False
-    return all(_is_few(person.reach(MODULE_OF[each])) for each in {record, *_sources(person, record)})
+    return all(_is_few(person.reach(MODULE_OF[each])) for each in {record, *sources(person, record)})
 
 
 def _is_of_few(record: Any, wanted: PageQuery) -> bool:
@@ -249,21 +253,21 @@ def _is_few(reach: frozenset[int] | None) -> bool:
     return reach is not None and len(reach) <= MAX_BRANCHES
 
 
-def _sources(person: Person, record: Any) -> Iterator[Any]:
-    """The records through which rows are visible, and those through which these are."""
+def sources(person: Person, record: Any) -> Iterator[Any]:
+    """The records that the person reads and through which rows are visible, and those through which these are."""
     parents = (Lead, Ticket) if record is Customer else _PARENTS.get(record, {}).values()
     for parent in parents:
         if person.may(MODULE_OF[parent], "read"):
             yield parent
             if parent is Customer:
-                yield from _sources(person, Customer)
+                yield from sources(person, Customer)
 
 
 # --- branches
 
 
-def _own_branches(person: Person, record: Any) -> list[Select[Any]]:
-    """One index range for each person in reach and each way in which they hold a row."""
+def own_branches(person: Person, record: Any) -> list[Select[Any]]:
+    """One index range for each person in reach and each way in which they hold a row; SELECTs of `id`."""
     row, _adapter = alias_of(record)
     return [select(row.id).where(path) for path in _access_paths(person, record)]
 

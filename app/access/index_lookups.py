@@ -8,7 +8,7 @@ access rules. Whether a person may know a row by what is written on its customer
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
@@ -205,6 +205,8 @@ class _FirstLookup:
 
     def _place(self, record: Any, part: Any) -> None:
         """Number a part; the same part may be asked for several records."""
+        if id(part) in self._places:
+            return
         identity = None if isinstance(part, TitlePart) else identity_of(part)
         same = id(part) if identity is None else identity
         if (record, same) not in self._known:
@@ -236,7 +238,8 @@ class _SecondLookup:
     def __init__(self, session: Session, look: _FirstLookup, lookups: list[IndexLookup]) -> None:
         self.session, self.look, self.lookups = session, look, lookups
         self.person = acting(session)
-        self.branches: list[Select[Any]] = []
+        #: What makes each branch; asked only if the statement isn't compiled yet.
+        self.branches: list[Callable[[], Select[Any]]] = []
         #: For each branch: the questions that its id and its other id answer.
         self.answers: list[tuple[IndexLookup | None, IndexLookup | None]] = []
         #: What tells the statement apart, and its values; None if that can't be told.
@@ -254,7 +257,9 @@ class _SecondLookup:
         found: list[list[tuple[int, int | None]]] = [[] for _ in self.branches]
         key = None if self._key is None else ("second look", self.look.most, tuple(self._key))
         question = CachedStatement(
-            key, lambda: _together(self.session, self.branches), frozenset({Customer.__tablename__})
+            key,
+            lambda: _together(self.session, [make() for make in self.branches]),
+            frozenset({Customer.__tablename__}),
         )
         for n, row_id, other in answer(self.session, question, self._late):
             found[n].append((row_id, other))
@@ -295,21 +300,31 @@ class _SecondLookup:
         """How the person holds rows; none without the right to read them."""
         return reach_conditions(self.person, record) if self.person is not None else []
 
-    def _add(self, query: Select[Any], lookup: IndexLookup) -> None:
-        """A SELECT of an id."""
-        columns = [literal(len(self.branches)).label("n"), *query.selected_columns, null().label("other")]
-        self.branches.append(query.with_only_columns(*columns, maintain_column_froms=True).limit(self.look.most + 1))
+    def _add(self, make: Callable[[], Select[Any]], lookup: IndexLookup) -> None:
+        """`make`: makes a SELECT of an id."""
+        n = len(self.branches)
+
+        def branch() -> Select[Any]:
+            query = make()
+            columns = [literal(n).label("n"), *query.selected_columns, null().label("other")]
+            return query.with_only_columns(*columns, maintain_column_froms=True).limit(self.look.most + 1)
+
+        self.branches.append(branch)
         self.answers.append((lookup, None))
 
     def _of_customers(self, lookup: IndexLookup, customers: set[int]) -> None:
         """Rows of these customers, if the person sees the customer: here stands the class, and the session adds it."""
         row, _adapter = alias_of(lookup.record)
-        joined = select(row.id.label("id")).join(Customer, Customer.id == row.customer_id)
         ids = listed(sorted(customers), f"customer_{len(self.branches)}")
         self._late |= {each.key: each.value for each in ids}
         if self._key is not None:
             self._key.append((lookup.record, len(ids)))
-        self._add(joined.where(row.customer_id.in_(ids)), lookup)
+
+        def make() -> Select[Any]:
+            joined = select(row.id.label("id")).join(Customer, Customer.id == row.customer_id)
+            return joined.where(row.customer_id.in_(ids))
+
+        self._add(make, lookup)
 
     def _by_title(self, lookup: IndexLookup, part: TitlePart) -> None:
         row, adapter = alias_of(lookup.record)
@@ -322,16 +337,21 @@ class _SecondLookup:
         self._late |= {pattern.key: pattern.value} | ({words.key: words.value} if is_indexed else {})
         if self._key is not None:
             self._key.append((lookup.record, part.column.key))
-        rule = (by_words_of_sqlite if is_sqlite else by_words)(part, words, pattern)
-        self._add(select(row.id.label("id")).where(adapter.traverse(rule)), lookup)
+
+        def make() -> Select[Any]:
+            rule = (by_words_of_sqlite if is_sqlite else by_words)(part, words, pattern)
+            return select(row.id.label("id")).where(adapter.traverse(rule))
+
+        self._add(make, lookup)
 
     def _among_own(self, lookup: IndexLookup, part: Any) -> None:
         """A common part among the rows that the person reaches, in each way in which they do."""
         self._key = None
         row, adapter = alias_of(lookup.record)
         if lookup.is_own(part):
+            rule = adapter.traverse(part)
             for way in self._ways(lookup.record):
-                self._add(select(row.id.label("id")).where(way, adapter.traverse(part)), lookup)
+                self._add(partial(select(row.id.label("id")).where, way, rule), lookup)
         else:
             self._customers_of_own(lookup.record, part, lookup, None)
         if lookup.record is Customer:
@@ -350,7 +370,7 @@ class _SecondLookup:
             if key not in self._shared:
                 self._shared[key] = len(self.branches)
                 held = _held_customers(source, way, part, len(self.branches))
-                self.branches.append(held.limit(self.look.enough or self.look.most + 1))
+                self.branches.append(partial(held.limit, self.look.enough or self.look.most + 1))
                 self.answers.append((None, None))
             old = self.answers[self._shared[key]]
             self.answers[self._shared[key]] = (rows or old[0], customers or old[1])

@@ -55,6 +55,8 @@ class Person:
     slow_scans: LruCache[Any, float] = field(init=False, default_factory=lambda: LruCache(MAX_LISTS))
     #: Lists whose count has just stopped at its cap -> until when that is remembered, monotonic seconds.
     capped_counts: LruCache[Any, float] = field(init=False, default_factory=lambda: LruCache(MAX_LISTS))
+    #: Record -> (until when it counts, whether very many others are held through which its rows are visible).
+    many_held: LruCache[Any, tuple[float, bool]] = field(init=False, default_factory=lambda: LruCache(MAX_LISTS))
     #: What pages derive from these rights alone, such as the entries of the menu; not shared.
     derived: LruCache[Any, Any] = field(init=False, default_factory=lambda: LruCache(MAX_DERIVED))
     #: The same person under the scope of an API key, with statements of their own.

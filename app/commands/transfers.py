@@ -160,7 +160,10 @@ def _import(readable_errors: Callable[[_Command], _Command]) -> click.Command:
     @with_appcontext
     @readable_errors
     def import_(file: Path, kind: str, map_: Path | None, name: str, dry_run: bool, **options: Any) -> None:
-        """Import a CSV, XLSX or JSON file, as this user may. Rows with errors are left out and printed."""
+        """Import a CSV, XLSX or JSON file, as this user may. Rows with errors are left out and printed.
+
+        A dry run also prints the rows that would be skipped.
+        """
         run_id = begin_import(file, kind, _mapping(map_), (user_named(name), options))
         shown = work_until(run_id, "checked")
         if shown.outcome != "checked":
@@ -248,6 +251,6 @@ def _print_problems(run_id: int, is_trial: bool) -> None:
         run, after = session.get_one(ImportRun, run_id), 0
         while found := import_runs.problems(session, run, is_trial, after):
             for line, result, problem, _cells in found:
-                if result == "wrong":
+                if result == "wrong" or (is_trial and result == "skipped"):
                     click.echo(f"row {import_runs.row_number(run, line)}: {problem}", err=True)
             after = found[-1][0]

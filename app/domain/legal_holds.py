@@ -6,10 +6,11 @@ files and the rest of its timeline. It ends on its last day, or when somebody re
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
 
 from flask_appbuilder import Model
@@ -23,6 +24,7 @@ from sqlalchemy import (
     String,
     Table,
     and_,
+    bindparam,
     false,
     inspect,
     or_,
@@ -30,7 +32,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import LoaderCallableStatus, Mapped, RelationshipDirection, Session, mapped_column
 
-from app.domain import audit
+from app.domain import audit, system_statements
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.session_context import session_context
 from app.ops import sqlalchemy_internals as internals
@@ -156,14 +158,25 @@ class HeldIds:
 
 
 def ids_on_hold(session: Session, now: datetime) -> HeldIds:
-    """All that is under a hold now. One statement if there is no hold, up to four otherwise.
+    """All that is under a hold now. One statement if there is no hold, up to four otherwise."""
+    return _with_what_belongs(session, session.execute(_in_force(), _today(now)).all())
 
-    The domain doesn't know the time zone of the office, so a last day counts until it is over in every time zone.
-    """
-    today = (now - timedelta(hours=12)).date()
+
+@lru_cache
+def _in_force() -> Any:
+    """SELECT of the holds that are in force on the day `today`."""
     columns = [_HOLD.c[name] for name in HELD_COLUMNS.values()]
-    is_in_force = and_(_HOLD.c.released_on.is_(None), or_(_HOLD.c.until.is_(None), _HOLD.c.until >= today))
-    rows = session.execute(select(*columns).where(is_in_force)).all()
+    today = bindparam("today", type_=_HOLD.c.until.type)
+    return select(*columns).where(_HOLD.c.released_on.is_(None), or_(_HOLD.c.until.is_(None), _HOLD.c.until >= today))
+
+
+def _today(now: datetime) -> dict[str, Any]:
+    """The domain doesn't know the time zone of the office, so a last day counts until it is over in every time zone."""
+    return {"today": (now - timedelta(hours=12)).date()}
+
+
+def _with_what_belongs(session: Session, rows: Sequence[Any]) -> HeldIds:
+    """What these holds name, and the leads, tickets and tasks that belong to it."""
     if not rows:
         return HeldIds()
     found = {name: {row[n] for row in rows if row[n] is not None} for n, name in enumerate(HELD_COLUMNS.values())}
@@ -174,8 +187,12 @@ def ids_on_hold(session: Session, now: datetime) -> HeldIds:
 
 
 def is_held(session: Session, name: str, key: int, now: datetime) -> bool:
-    """Whether a row of the table `name` (customers, leads, tickets or tasks) is under a hold; see `ids_on_hold`."""
-    return key in ids_on_hold(session, now).ids.get(RECORD_COLUMNS.get(name, ""), frozenset())
+    """Whether a row of the table `name` (customers, leads, tickets or tasks) is under a hold; see `ids_on_hold`.
+
+    The session acts for the system.
+    """
+    found = _with_what_belongs(session, system_statements.rows(session, _in_force(), _today(now)))
+    return key in found.ids.get(RECORD_COLUMNS.get(name, ""), frozenset())
 
 
 def _ids_of(session: Session, name: str, parents: dict[str, set[int]]) -> set[int]:

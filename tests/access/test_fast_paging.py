@@ -15,11 +15,15 @@ from sqlalchemy.orm import Session
 from app.access import (
     MAX_BRANCHES,
     MODULE_OF,
+    NOT_COUNTED,
     PageQuery,
     Person,
+    asks_for_own,
     count_by_path,
     count_by_person,
     fast_paging,
+    held_records,
+    holds_many,
     is_counted_by_path,
     page_by_person,
 )
@@ -194,6 +198,9 @@ def test_own_rows_and_those_through_others_are_told_apart(dataset: Dataset, reco
         assert dataset.session.execute(count_by_path(who, record, wanted, own + 1)).one().others is None
         if own:
             assert dataset.session.execute(count_by_path(who, record, PageQuery([], own), 0)).one().others is None
+        for others in (0, NOT_COUNTED):
+            assert list(dataset.session.execute(count_by_path(who, record, wanted, 0, others)).one()) == [own, others]
+            assert dataset.session.execute(count_by_path(who, record, wanted, own + 1, others)).one().others is None
         if len(rows) == own:  # then a page is that of the own rows
             for asked in (PageQuery([], 5), PageQuery([], 7, 3, key_of(record), descending=False)):
                 page = page_by_person(dataset.session, who, record, asked, True)
@@ -201,6 +208,57 @@ def test_own_rows_and_those_through_others_are_told_apart(dataset: Dataset, reco
                 alone += 1
     assert alone
     assert not is_counted_by_path(person(1, {}), record, wanted)
+
+
+def test_a_list_of_own_rows_has_none_of_others() -> None:
+    one, both = person(1, ALL_OWN), person(1, ALL_OWN, own_ids=frozenset({1, 2}))
+    own = Task.assignee_id
+    for who, conditions, is_own in (
+        (one, [], False),
+        (one, [own == 1], True),
+        (one, [Task.status == "Todo", own.in_([1])], True),
+        (one, [own == 2], False),
+        (one, [own.in_([1, 2])], False),
+        (both, [own.in_([1, 2])], True),
+        (one, [own != 1], False),
+        (one, [or_(own == 1, own == 2)], False),
+        (one, [own.is_(None)], False),
+        (one, [Task.lead_id == 1], False),
+        (one, [Task.created_by_id == 1], False),
+        (one, [CallLog.employee_id == 1], False),
+        (person(1, {}), [own == 1], False),
+    ):
+        assert asks_for_own(who, Task, conditions) is is_own
+    assert not asks_for_own(one, Ticket, [Ticket.assignee_id == 1])  # one of several ways to hold it
+
+
+@pytest.mark.parametrize("record", [Task, CallLog, Message])
+def test_who_holds_many_is_known_without_counting_all_of_them(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, record: Any
+) -> None:
+    for n, who in enumerate(viewers(dataset)):
+        held = 0
+        for source in dict.fromkeys(fast_paging.sources(who, record)):
+            names = fast_paging.HOLDERS[source]
+            ways = [getattr(source, name).in_(who.reach(MODULE_OF[source]) or ()) for name in names]
+            found = set(dataset.session.scalars(select(source.id).where(or_(*ways))))
+            if source is Ticket:
+                shared = select(Assignment.ticket_id).where(Assignment.ended_on.is_(None))
+                found |= set(dataset.session.scalars(shared.where(Assignment.user_id.in_(who.reach("Tickets") or ()))))
+            held += len(found)
+        for most, is_many in ((held, False), (held - 1, True)) if held else ((0, False),):
+            monkeypatch.setattr(held_records, "MOST_HELD", most)
+            assert holds_many(dataset.session, viewers(dataset)[n], record) is is_many, (n, held)
+
+
+def test_who_holds_many_is_remembered_for_a_while(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, answers = viewers(dataset)[0], [[1], [], [1]]
+    monkeypatch.setattr(held_records, "_answer", lambda *_: answers.pop())
+    assert [holds_many(dataset.session, one, Task) for _ in range(3)] == [True] * 3
+    assert not holds_many(dataset.session, one, CallLog)  # each list by itself
+    one.many_held.keep(Task, (0.0, False))
+    assert holds_many(dataset.session, one, Task) and not answers
+    assert not holds_many(dataset.session, person(1, {"Tasks.read": "own"}), Task)  # no way to any
 
 
 @pytest.mark.parametrize(

@@ -33,8 +33,8 @@ def test_it_opens_finds_opens_and_gives_the_focus_back(seat: Sit) -> None:
         expect(page.locator("#palette")).not_to_be_visible()
 
     sits.go("/leads/")
-    row = page.locator("main tbody tr", has=page.locator(".phone")).first
-    digits = row.locator(".phone").inner_text()[-5:]
+    row = page.locator("main tbody tr", has=page.locator(".kind-phone a")).first
+    digits = row.locator(".kind-phone a").inner_text()[-5:]
     address = row.locator(".row-link").get_attribute("href")
     page.locator("#list-q").focus()
     page.keyboard.press("Control+k")

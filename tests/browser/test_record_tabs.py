@@ -43,7 +43,7 @@ def test_tabs_keep_their_address_and_the_composer_what_was_typed(seat: Sit) -> N
     for name, typed in (("note", "Half a thought"), ("whatsapp", "Namaste")):  # a reload loses neither
         page.locator(f"[data-compose={name}]").first.click()
         expect(part(page, name).locator("textarea")).to_have_value(typed)
-    page.locator(".task-tick").first.click()
+    page.locator("#feed .task-tick").first.click()
     expect(page.locator("[data-notes]")).to_contain_text("Done")
     expect(page.locator(".feed .empty-small")).to_be_visible()
     page.locator(".segment", has_text="Done").click()
@@ -88,7 +88,7 @@ def test_a_phone_has_the_details_first_and_the_deeds_below(seat: Sit) -> None:
     new_lead(rohan, "Phonetab", "9825012504")
     page = rohan.page
     expect(page.locator(".record-side")).to_be_visible()
-    expect(page.locator(".record-main")).to_be_hidden()
+    expect(page.locator("#feed")).to_be_hidden()
     page.locator(".bottom-bar [data-compose=note]").click()
     expect(part(page, "note").locator("textarea")).to_be_focused()
     expect(page.locator(".record-side")).to_be_hidden()

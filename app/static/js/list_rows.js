@@ -12,6 +12,14 @@ const base = () => document.querySelector('[data-list-form]')?.getAttribute('act
 // --- width of columns
 function widths() { $$('[data-list] th[data-width]').forEach((head) => { head.style.width = `${head.dataset.width}px`; }); }
 
+// --- on a phone, where the heads are not shown, some cells say what they are (list.css)
+const LABELLED = ':is(.kind-moment, .kind-date, .kind-flag, .kind-number)';
+const isNarrow = matchMedia('(max-width: 767.98px)');
+function labels() {
+  if (isNarrow.matches) for (const cell of $$(`[data-list] tbody ${LABELLED}`)) cell.dataset.label ||= heads(cell).textContent.trim();
+}
+isNarrow.addEventListener('change', labels);
+
 // --- next and previous on the record's page: the order and place of the list, kept for this tab
 function remember() {
   const hrefs = $$('[data-list] tbody tr').map(hrefOf).filter(Boolean);
@@ -110,6 +118,7 @@ document.addEventListener('keydown', (event) => {
 });
 
 widths();
+labels();
 remember();
-document.addEventListener('htmx:afterSwap', (event) => { if (event.target.id === 'list' || event.detail.target?.id === 'list') { close(); panel = panel?.isConnected ? panel : null; widths(); setTimeout(remember, 0); } });
+document.addEventListener('htmx:afterSwap', (event) => { if (event.target.id === 'list' || event.detail.target?.id === 'list') { close(); panel = panel?.isConnected ? panel : null; widths(); labels(); setTimeout(remember, 0); } });
 document.addEventListener('htmx:pushedIntoHistory', remember);

@@ -86,7 +86,8 @@ document.addEventListener('submit', async (event) => {
   const form = event.target;
   const button = event.submitter;
   const sentence = button?.dataset.confirm || form.dataset.confirm;
-  if (!sentence || !asking || form.dataset.confirmed) return;
+  if (!sentence || form.dataset.confirmed) return;
+  if (!asking) { if (!confirm(sentence)) event.preventDefault(); return; } // the dialogs didn't come
   event.preventDefault();
   event.stopImmediatePropagation();
   const danger = 'danger' in (button?.dataset || {}) || button?.classList.contains('is-danger') || 'danger' in form.dataset;
@@ -114,9 +115,12 @@ async function fetched(opener) {
   return null;
 }
 
-// --- what a narrow place cuts off is told by a tooltip
+// --- what a narrow place cuts off, and what an icon of a row means, is told by a tooltip
+const CUT = '.clip, .state-label, .rows :is(.state, .row-link, .person > span), .rows td:not(:has(> :not(i)))';
 document.addEventListener('pointerover', ({ target }) => {
-  const cut = target.closest?.('.clip, .state-label');
+  const sign = target.closest?.('.row-call, .row-edit');
+  if (sign) sign.title ||= sign.ariaLabel;
+  const cut = target.closest?.(CUT);
   if (cut && !cut.title && cut.scrollWidth > cut.clientWidth) cut.title = cut.textContent;
 });
 

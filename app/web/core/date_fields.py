@@ -212,7 +212,7 @@ def moment_cell(moment: datetime | None, viewer: Viewer, due: bool = False) -> d
         tone = "late" if left < 0 else "soon" if left < 7200 else ""
     return {
         "kind": "moment",
-        "iso": moment.isoformat(timespec="minutes"),
+        "iso": moment.isoformat(timespec="minutes").replace("+00:00", "Z"),
         "text": relative(moment, viewer),
         "tone": tone,
         "title": format_local_date(local, "%a %-d %b %Y, %H:%M"),

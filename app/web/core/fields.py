@@ -43,7 +43,7 @@ class Viewer:
     now: datetime
     #: (model, id) -> object, or None if not visible; for columns that are relations, properties or methods.
     objects: dict[tuple[Any, int], Any] = field(default_factory=dict)
-    #: What a search has found in the values of custom fields, see custom_search.
+    #: What a search has made or found once for several records, see text_search and custom_search.
     searched: dict[Any, Any] = field(default_factory=dict)
     #: Whether they take a bulk action of their own back, which may reopen what it has ended.
     is_undoing: bool = False

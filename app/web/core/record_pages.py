@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Integer, Select, Table, UnaryExpression, bindparam, func, literal, not_, select
@@ -60,11 +60,25 @@ class _PageStatement:
     query: ListQuery
     names: Names
     offset: int
-    #: The conditions, cursor included, and the order, with parameters in place of their values.
-    rules: list[Any]
-    order: list[Any]
-    late: dict[str, Any]
+    #: The cursor, as a condition.
+    before: list[Any]
+    shape: access.StatementShape
     key: Hashable
+
+    @cached_property
+    def rules(self) -> list[Any]:
+        """The conditions, cursor included, with parameters in place of their values."""
+        return self.shape.opened([*self.query.conditions, *self.before])
+
+    @cached_property
+    def order(self) -> list[Any]:
+        """The order, in the same way."""
+        return self.query.order if self.query.newest else self.shape.opened(self.query.order)
+
+    @property
+    def late(self) -> dict[str, Any]:
+        """The values of the parameters."""
+        return self.shape.late
 
     @classmethod
     def of(cls, table: RecordTable, query: ListQuery, names: Names) -> _PageStatement:
@@ -72,9 +86,9 @@ class _PageStatement:
         conditions, offset = [*query.conditions, *before], 0 if before else query.offset
         order = [] if query.newest else query.order
         shape = access.shape_of([*conditions, *order])
-        opened, cut = shape.opened([*conditions, *order]), len(conditions)
+        cut = len(conditions)
         key = None if shape.key is None else (table, names, query.size, offset, query.newest, cut, shape.key)
-        return cls(table, query, names, offset, opened[:cut], opened[cut:] or query.order, shape.late, key)
+        return cls(table, query, names, offset, before, shape, key)
 
     @property
     def wanted(self) -> access.PageQuery | None:
@@ -227,9 +241,10 @@ def visible_row(table: RecordTable, session: Any, key: int, names: Names = None)
     return found[0] if found else None
 
 
-def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple[int, int] | None:
+def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple[int, int | None] | None:
     """What is counted before the page is read, where that tells how to read it: of who reaches no rows through others,
-    the page are the first of their own. None where it doesn't, or where the count stops at its cap.
+    the page are the first of their own. None where it doesn't, or where the count stops at its cap. The second number
+    is None for who holds very many leads or tickets, on each of which others could have rows.
     """
     person = access.acting(session)
     if person is None or capped_counts.is_capped(person, capped_counts.key_of(table.record, query.conditions)):
@@ -241,17 +256,24 @@ def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple
         person, table.record, wanted
     ):
         return None
-    name = None if shape.key is None else (table, "ways", cap, end, shape.key)
-    make = partial(access.count_by_path, person, table.record, wanted, end)
+    others = None
+    if access.asks_for_own(person, table.record, query.conditions):
+        others = 0
+    elif access.holds_many(session, person, table.record):
+        others = access.NOT_COUNTED
+    name = None if shape.key is None else (table, "ways", cap, end, others, shape.key)
+    make = partial(access.count_by_path, person, table.record, wanted, end, others)
     question = access.CachedStatement(name, make, _guarded(table, query))
     ((own, others),) = access.answer(session, question, shape.late)
-    return None if others is None else (int(own), int(others))
+    if others is None:
+        return None
+    return int(own), None if others == access.NOT_COUNTED else int(others)
 
 
 def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
     """How many rows match, up to the cap."""
-    if query.ways is not None and cap == query.counted_to:
-        return min(cap, sum(query.ways))
+    if query.ways is not None and query.ways[1] is not None and cap == query.counted_to:
+        return min(cap, query.ways[0] + query.ways[1])
     shape, person = access.shape_of(query.conditions), access.acting(session)
     rules = shape.opened(query.conditions)
 

@@ -73,13 +73,18 @@ class ListQuery:
     start: int | None = None
     #: The cap to which the rows will be counted, too: then that may come first, see `ways`.
     counted_to: int | None = None
-    #: What was counted before the page was read: (rows that people in reach hold, rows through others only).
-    ways: tuple[int, int] | None = None
+    #: What was counted before the page was read: (rows that people in reach hold, rows through others only or None).
+    ways: tuple[int, int | None] | None = None
 
     @property
     def offset(self) -> int:
         """How many rows precede the page."""
         return self.page * self.size if self.start is None else self.start
+
+    @property
+    def least(self) -> int | None:
+        """How many rows there are at least, where only those were counted that people in reach hold."""
+        return self.ways[0] if self.ways is not None and self.ways[1] is None else None
 
 
 class RecordTable:
@@ -187,10 +192,12 @@ class RecordTable:
         return self.count(session, list_query)
 
     def count(self, session: Any, list_query: ListQuery) -> tuple[int, bool]:
-        """(number of matching rows, whether the count stopped at the cap)."""
+        """(number of matching rows, whether there may be more: at the cap, or where only own rows were counted)."""
         person = access.acting(session)
         if person is None or list_query.exact:
             return self._counted(session, list_query)
+        if list_query.least is not None:
+            return list_query.least, True
         key = capped_counts.key_of(self.record, list_query.conditions)
         if capped_counts.is_capped(person, key):
             return COUNT_CAP, True

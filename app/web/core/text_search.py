@@ -6,7 +6,7 @@ the columns of one table and a range of an index, so that `access.look_up` can a
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import and_, case, inspect, or_
@@ -81,9 +81,9 @@ def _rules(each: Field, text: str, viewer: Viewer) -> list[Any]:
     if each.name == "number":
         return _by_number(each, text, viewer)
     if isinstance(each, NameField):
-        return list(_named(each, text.split()))
+        return list(_named(each, text.split(), viewer))
     if isinstance(each, PhoneField):
-        return _numbered(each, text)
+        return [rule for column in each.searched_columns() for rule in _once(viewer, _numbered, column, text)]
     if isinstance(each, EmailField):
         is_address = " " not in text and len(text) >= _LEAST_OF_EMAIL and not text.isalpha()
         return [begins(column, text.lower()) for column in each.columns] if is_address else []
@@ -145,13 +145,21 @@ def _by_predecessor_name(record: Any, text: str) -> list[Any]:
     return [record.id.in_(ids)] if ids else []
 
 
-def _numbered(each: PhoneField, text: str) -> list[Any]:
+def _once(viewer: Viewer, make: Callable[..., Any], *given: Any) -> Any:
+    """What this makes, made once in a request: leads and tickets are both found by columns of their customers."""
+    key = (make, *given)
+    if key not in viewer.searched:
+        viewer.searched[key] = make(*given)
+    return viewer.searched[key]
+
+
+def _numbered(column: Any, text: str) -> list[Any]:
     """By the whole number in any spelling, or by its last digits."""
     normal = phone.normalize(text)
-    rules = [column == normal for column in each.searched_columns()] if normal else []
+    rules = [column == normal] if normal else []
     digits = text.replace(" ", "")
     if digits.isascii() and digits.isdigit() and _LEAST_OF_NUMBER <= len(digits) <= _MOST_OF_NUMBER:
-        rules += [_ends(column, digits) for column in each.searched_columns()]
+        rules.append(_ends(column, digits))
     return rules
 
 
@@ -165,24 +173,22 @@ def _coded(each: TextField, code: str) -> list[Any]:
     return found + [begins(column, code[::-1]) for column in ends if column is not None]
 
 
-def _named(each: NameField, words: list[str]) -> Iterator[Any]:
+def _named(each: NameField, words: list[str], viewer: Viewer) -> Iterator[Any]:
     """By the beginning of first or last name; several words are split into both in every way, in either order."""
     for column in each.names:
-        yield begins(column, " ".join(words))
+        yield _once(viewer, begins, column, " ".join(words))
     for first, last in zip(each.names[::2], each.names[1::2], strict=True):
         for cut in range(1, min(len(words), _MOST_WORDS)):
             head, tail = " ".join(words[:cut]), " ".join(words[cut:])
             for one, other in ((first, last), (last, first)):
-                yield from _pair(one, head, other, tail)
+                yield from _once(viewer, _pair, one, head, other, tail)
 
 
-def _pair(one: Any, head: str, other: Any, tail: str) -> Iterator[Any]:
+def _pair(one: Any, head: str, other: Any, tail: str) -> list[Any]:
     """Both parts of the name begin so. On MariaDB apart for who is called exactly so: then both are in the range."""
     if db.engine.dialect.name == "sqlite" or "'" in fold_apostrophes(head):
-        yield and_(begins(one, head), begins(other, tail))
-        return
-    yield and_(one == head, begins(other, tail))
-    yield and_(one > head, begins(one, head), begins(other, tail))
+        return [and_(begins(one, head), begins(other, tail))]
+    return [and_(one == head, begins(other, tail)), and_(one > head, begins(one, head), begins(other, tail))]
 
 
 def best_first(record_table: RecordTable, typed: str) -> list[Any]:

@@ -18,7 +18,7 @@ from flask_wtf.csrf import generate_csrf
 from app.branding import ShownBrand
 from app.web.core.fab_access import json_answer
 from app.web.pages import brand, offline_posts
-from app.web.pages.static_files import static_url
+from app.web.pages.static_files import SPRITE, static_url
 
 #: They load no person.
 ENDPOINTS = ("manifest", "worker")
@@ -30,7 +30,7 @@ _RECORDS = re.compile(r"/(?:leads|tickets|customers|tasks|calls)/(?:show/\d+|[A-
 _LISTS = re.compile(r"/|/dashboard/[a-z]*|/(?:leads|tickets|customers|tasks|calls|messages|requests)/")
 #: Files that every page needs, also one that was not kept.
 _SHELL = (
-    *("vendor/base.css", "css/crm.css", "vendor/icons.svg", "vendor/inter.woff2", "img/mark.svg"),
+    *("vendor/base.css", "css/crm.css", SPRITE, "vendor/inter.woff2", "img/mark.svg"),
     *("js/theme.js", "js/offline_store.js", "js/offline_page.js"),
 )
 #: (size in pixels, column of the brand, purpose), of the manifest; the product's own are made by scripts/icons.py.

@@ -17,7 +17,16 @@ from app.web.core.fab_access import request_time
 from app.web.core.languages import is_machine, translate_in_template
 from app.web.core.local_dates import format_local_date
 from app.web.core.local_links import is_local
-from app.web.pages import brand, field_values_html, offline_posts, probes, record_html, timeline_html, widgets
+from app.web.pages import (
+    brand,
+    field_values_html,
+    probes,
+    record_html,
+    shell_parts,
+    static_files,
+    timeline_html,
+    widgets,
+)
 from app.web.pages.frame import Frame, Menu, languages
 from app.web.pages.static_files import static_url
 
@@ -28,6 +37,8 @@ CSP = (
 )
 YEAR_SECONDS = 31_536_000
 _SAFE = ("GET", "HEAD", "OPTIONS")
+#: Answers of static files that are what their URL says, whole or in part; not an error.
+_STATIC = (200, 206, 304)
 #: Paths with authentication or CSRF checks of their own.
 _CSRF_EXEMPT = (
     *("/login/", "/api/v1/security/", "/hooks/", "/socket.io"),
@@ -39,7 +50,9 @@ def install(app: Flask, menu: Menu) -> None:
     """Bind globals, context and headers. `menu`: makes the entries of the sidebar and of the "New" menu."""
     pages: Any = app.jinja_env
     pages.globals.update(widgets.GLOBALS | timeline_html.GLOBALS | field_values_html.GLOBALS | record_html.GLOBALS)
-    pages.globals.update(static_url=static_url, csrf_token=generate_csrf, get_locale=get_locale)
+    pages.globals.update(
+        static_url=static_url, parts_url=shell_parts.parts_url, csrf_token=generate_csrf, get_locale=get_locale
+    )
     pages.globals.update(grouped=grouped, written=format_local_date)
     pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": widgets.icon}
     app.context_processor(lambda: _context(menu))
@@ -48,6 +61,8 @@ def install(app: Flask, menu: Menu) -> None:
     app.teardown_request(_teardown)
     probes.install(app)
     brand.install(app)
+    shell_parts.install(app)
+    static_files.install(app)
 
 
 def _before() -> None:
@@ -81,7 +96,7 @@ def _after(response: Response) -> Response:
     response.headers["X-Content-Type-Options"] = "nosniff"
     response.headers.setdefault("Referrer-Policy", "same-origin")
     response.headers.setdefault("X-Frame-Options", "DENY")
-    if request.path.startswith("/static/"):
+    if request.path.startswith("/static/") and response.status_code in _STATIC:
         if "v" in request.args:
             response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
     elif "Cache-Control" not in response.headers:
@@ -103,5 +118,4 @@ def _context(menu: Menu) -> dict[str, Any]:
         "rendered_at": request_time().isoformat(timespec="seconds"),
         "frame": frame,
         "person": frame.person,
-        "kept_forms": offline_posts.PATHS,
     }

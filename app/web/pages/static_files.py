@@ -1,14 +1,19 @@
-"""Addresses of static files, with a hash of their content, so that browsers keep them for a year."""
+"""Addresses of static files, with a hash of their content, so that browsers keep them for a year.
+
+Pages name the sprite of the icons sixty times, so it has a short address of its own, too.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from pathlib import Path
 
-from flask import url_for
+from flask import Flask, Response, current_app, send_from_directory, url_for
 
 from app.web.core.flask_internals import app_context, request_context
 
+#: The sprite of the icons, and its short address; by its own one it is answered as well.
+SPRITE, _SHORT = "vendor/icons.svg", "i.svg"
 #: (static folder, root of the URLs, file) -> its URL.
 _urls: dict[tuple[str, str, str], str] = {}
 
@@ -21,9 +26,20 @@ def static_url(name: str) -> str:
     app = context.app
     key = (app.root_path, requested.request.script_root if requested is not None else "", name)
     if key not in _urls or app.debug:
-        _urls[key] = url_for("static", filename=name, v=_digest(Path(app.static_folder or "") / name))
+        version = _digest(Path(app.static_folder or "") / name)
+        _urls[key] = url_for("static", filename=_SHORT if name == SPRITE else name, v=version)
     return _urls[key]
 
 
+def install(app: Flask) -> None:
+    """Add the short address of the sprite."""
+    app.add_url_rule(f"/static/{_SHORT}", "static_sprite", _sprite)
+
+
+def _sprite() -> Response:
+    app = current_app
+    return send_from_directory(app.static_folder or "", SPRITE)
+
+
 def _digest(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()[:12] if path.exists() else "0"
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:8] if path.exists() else "0"

@@ -16,10 +16,9 @@ from markupsafe import Markup
 
 from app.lib.html_escape import escape
 from app.web.core.languages import language_key
-from app.web.pages.static_files import static_url
+from app.web.pages.static_files import SPRITE, static_url
 
 Cell = Mapping[str, Any]
-SPRITE = "vendor/icons.svg"
 _TONES = ("slate", "blue", "teal", "violet", "orange", "pink", "green", "indigo")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 #: Faces of a stack, tags of a cell.
@@ -188,7 +187,7 @@ def _moment(value: Cell) -> str:
 
 
 def _clock(value: Cell) -> str:
-    """An SLA clock, which sla_clock.js updates with the texts of records/_sla_clock_script.html."""
+    """An SLA clock: sla_clock.js counts on, in the words that shell_parts.py gives to the page."""
     runs = ""
     if value.get("due"):
         words = f' data-words="{escape(value["words"])}"' if value.get("words") else ""

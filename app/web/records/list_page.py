@@ -19,7 +19,7 @@ from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
 from app.web.core.languages import in_page_language
 from app.web.core.local_links import row_url
-from app.web.core.record_table import COUNT_CAP, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
+from app.web.core.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
 from app.web.core.registry import kind_of
 from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.records import dial_targets, figure_filter, inline_edit_fields, list_conditions
@@ -33,7 +33,7 @@ def list_page(
     record_table, names = screen.record_table, columns.names
     count, capped = record_table.count_for_page(db.session(), list_query, rows)
     record_table.prepare(rows, names, viewer)
-    all_text = f"{grouped(COUNT_CAP)}+" if capped else grouped(count)
+    all_text = f"{grouped(count)}+" if capped else grouped(count)
     last = list_query.offset + len(rows)
     more = len(rows) == list_query.size and (capped or last < count)
     return {

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
-from app.web.pages.widgets import Cell, cell_html, csrf
+from app.web.pages.widgets import Cell, cell_html, csrf, icon, tone_of
 
 Row = Mapping[str, Any]
-#: Kinds whose value says little without the name of its column, which a phone shows before it (list.css).
-_LABELLED = ("moment", "date", "flag", "number")
-#: Kinds by which list.css, scripts and tests find the cells of the rows; the heads have them all.
-_MARKED = (*_LABELLED, "clock", "phone", "person")
+#: Kinds by which list.css, scripts and tests find the cells of the rows; the heads have them all. On a phone, rows.js
+#: puts the name of the column before a moment, a date, a flag and a number.
+_MARKED = ("moment", "date", "flag", "number", "clock", "phone", "person")
 #: Columns that list.css finds in the rows.
 _NAMED = ("number", "status", "state", "created_on")
 
@@ -43,15 +42,10 @@ class _Rows:
         self.has_bulk, self.has_tools = bool(page["actions"]), bool(tools_class(page))
         looks = [_look(each) for each in page["columns"]]
         ends = [" to-end" if each["align"] in ("end", "right") else "" for each in page["columns"]]
-        labels = [
-            f' data-label="{escape(str(each["label"]))}"' if each["kind"] in _LABELLED else ""
-            for each in page["columns"]
-        ]
-        self.first = _opened("th", f"first {looks[0]}".rstrip(), f' scope="row"{labels[0]}') if looks else ""
-        parts = list(zip(looks, ends, labels, strict=True))[1:]
-        self.full = [_opened("td", f"{look}{end}".lstrip(), label) for look, end, label in parts]
-        # The dash is drawn by list.css. A phone doesn't show them, so it needs no label of theirs.
-        self.empty = [_opened("td", f"{look}{end} is-missing".lstrip()) + "</td>" for look, end, _label in parts]
+        self.first = _opened("th", f"first {looks[0]}".rstrip(), ' scope="row"') if looks else ""
+        self.full = [_opened("td", f"{look}{end}".lstrip()) for look, end in zip(looks[1:], ends[1:], strict=True)]
+        # The dash is drawn by list.css, so that they need no class of theirs.
+        self.empty = [_opened("td", end.lstrip()) + "</td>" for end in ends[1:]]
         self.select, self.edit, self.call = escape(_("Select")), escape(_("Edit")), escape(_("Call"))
 
     def row(self, row: Row) -> str:
@@ -77,12 +71,12 @@ class _Rows:
         """The cell that names the row: a link to its page, unless it has a link of its own."""
         kind = shown.get("kind") if shown else "missing"
         if not url or not self._is_link(shown):
-            return cell_html(shown)
+            return _drawn(shown)
         if kind in ("phone", "email"):  # no link within the link
             shown = {"kind": "text", "text": shown.get("text")}
         elif kind == "missing":
             shown = {"kind": "text", "text": row["title"]}
-        return f'<a class="row-link" href="{url}">{cell_html(shown)}</a>'
+        return f'<a class="row-link" href="{url}">{_drawn(shown)}</a>'
 
     @staticmethod
     def _is_link(shown: Cell) -> bool:
@@ -92,7 +86,7 @@ class _Rows:
     def _cell(self, place: int, shown: Cell) -> str:
         if not shown or shown.get("kind") == "missing":
             return self.empty[place]
-        return f"{self.full[place]}{cell_html(shown)}</td>"
+        return f"{self.full[place]}{_drawn(shown)}</td>"
 
     def _tools(self, row: Row, title: str) -> str:
         """The buttons at the end: of the screen, call, edit. The icons of the last two are drawn by list.css."""
@@ -101,12 +95,85 @@ class _Rows:
         dial, url = first.get("dial"), first.get("call_url")
         if dial or url:
             href, label = escape(url or f"tel:{dial}"), f"{self.call} {title}"
-            look = f'class="row-call" title="{self.call}"{" data-dial" if url else ""}'
+            look = f'class="row-call"{" data-dial" if url else ""}'
             parts.append(f'<a {look} href="{href}" aria-label="{label}"></a>')
         if row.get("may_edit"):
             label, href = f"{self.edit} {title}", escape(row["edit_url"])
             parts.append(f'<a class="row-edit" href="{href}" aria-label="{label}"></a>')
         return f'<td class="col-tools">{"".join(parts)}</td>'
+
+
+# --- cells that most rows have: list.css finds their parts in the rows, so that these need no classes
+
+
+def _drawn(shown: Cell) -> str:
+    """The value as `cell_html` draws it elsewhere."""
+    draw = _DRAWN.get(shown.get("kind", "")) if shown else None
+    return draw(shown) if draw is not None else cell_html(shown)
+
+
+def _text(shown: Cell) -> str:
+    """Cut off by its cell where it is too long."""
+    return escape(shown["text"]) if shown.get("text") else cell_html(shown)
+
+
+def _status(shown: Cell) -> str:
+    return f'<span class="state tone-{escape(shown.get("color") or "gray")}">{escape(shown["label"])}</span>'
+
+
+def _face(shown: Cell) -> str:
+    """The initials of somebody without a picture; list.css writes them, so that they are not read out."""
+    initials = shown.get("initials")
+    return f'<i class="tone-{tone_of(initials)}" data-i="{escape(initials or "?")}"></i>'
+
+
+def _person(shown: Cell) -> str:
+    return cell_html(shown) if shown.get("picture") else f"{_face(shown)}{escape(shown['full_name'])}"
+
+
+def _name(shown: Cell) -> str:
+    if shown.get("picture") or shown.get("url"):
+        return cell_html(shown)
+    return f"{_face(shown)}{escape(shown.get('text', ''))}"
+
+
+def _phone(shown: Cell) -> str:
+    text, url = shown.get("text"), shown.get("call_url")
+    if not text or not (url or shown.get("tel")):
+        return cell_html(shown)
+    href = f'"{escape(url)}" data-dial' if url else f'"tel:{escape(shown["tel"])}"'
+    return f"<a href={href}>{escape(text)}</a>"
+
+
+def _figure(shown: Cell) -> str:
+    return cell_html(shown) if shown.get("title") or not shown.get("text") else escape(shown["text"])
+
+
+def _call(shown: Cell) -> str:
+    sign = icon(shown["icon"], f"tone-{shown.get('tone')}")
+    hint = f' <span class="quiet">{escape(shown["hint"])}</span>' if shown.get("hint") else ""
+    text = f"<span>{escape(shown['text'])}{hint}</span>"
+    return f'<span class="person" title="{escape(shown.get("title", ""))}">{sign}{text}</span>'
+
+
+def _moment(shown: Cell) -> str:
+    if not shown.get("text"):
+        return cell_html(shown)
+    look = f' class="is-{shown["tone"]}"' if shown.get("tone") else ""
+    title, text = escape(shown["title"]), escape(shown["text"])
+    return f'<time{look} datetime="{shown["iso"]}" title="{title}">{text}</time>'
+
+
+_DRAWN: dict[str, Callable[[Cell], str]] = {
+    "text": _text,
+    "name": _name,
+    "status": _status,
+    "person": _person,
+    "phone": _phone,
+    **dict.fromkeys(("date", "number", "duration"), _figure),
+    "call": _call,
+    "moment": _moment,
+}
 
 
 def _look(column: Mapping[str, Any]) -> str:

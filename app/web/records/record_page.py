@@ -38,6 +38,9 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
     record_table, base = screen.record_table, screen.route_base
     slices = record_table.selection(None)[1]
     values = tuple(row)
+    for each, cut in slices:
+        if each.name in screen.summary_columns and hasattr(each, "prepare"):
+            each.prepare([values[cut]], viewer)
     cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
     wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0]
     if (link := dial_targets.linker(screen.service.record, viewer)) is not None:

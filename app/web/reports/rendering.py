@@ -71,10 +71,10 @@ def _chart(table: Table, notes: list[str]) -> Drawn | None:
 
 
 def _plain(table: Table) -> tuple[list[str], list[Drawn]]:
-    place = table.names
+    place = table.names + table.drawn
     rows = [
         {
-            "label": " · ".join(text_of(each) for each in row[:place]),
+            "label": " · ".join(text_of(each) for each in row[: table.names]),
             "cells": [_cell(row[place], url, place in table.seconds)],
         }
         for row, url in zip(table.rows, table.urls, strict=True)

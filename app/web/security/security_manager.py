@@ -26,12 +26,12 @@ from app.domain.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role, User
-from app.web.pages import brand, offline, probes
+from app.web.pages import brand, offline, probes, shell_parts
 from app.web.security import api_keys, fab_permissions, login, login_throttle, passwords, rate_limits, sessions
 from app.web.security.fab_permissions import sync_permissions
 from app.web.security.sessions import Credential, own_transaction
 
-_PERSONLESS = (*probes.ENDPOINTS, *offline.ENDPOINTS, *brand.ENDPOINTS)
+_PERSONLESS = (*probes.ENDPOINTS, *offline.ENDPOINTS, *brand.ENDPOINTS, *shell_parts.ENDPOINTS)
 
 __all__ = ["Security", "ensure_admin", "sync_permissions"]
 

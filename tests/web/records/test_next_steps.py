@@ -68,3 +68,23 @@ def test_other_tickets_of_the_customer_are_named_and_the_own_one_is_not_among_th
     assert other.title in beside and f"/tickets/add?customer={customer.id}" in beside
     page = crm.client("cleo").screen(f"/customers/{customer.number}").text.partition("<aside")[2]
     assert f'href="/tickets/{own.number}"' in page and f"/tickets/?_flt_eq_customer={customer.id}" in page
+
+
+def test_what_was_typed_for_a_status_comes_back_with_what_is_wrong_with_it(crm: Crm) -> None:
+    lead, client, status = crm.make.lead("ana"), crm.client("ana"), crm.lead_status["Sent to HO"]
+    refused = client.form(f"/leads/move/{lead.id}", {"status": status, "version": lead.version, "pod_id": "<b>"})
+    assert refused.status_code == 422 and 'value="&lt;b&gt;"' in refused.text and "field-error" in refused.text
+    typed = {"status": status, "version": lead.version, "pod_id": "POD-1"}
+    assert client.form(f"/leads/move/{lead.id}", typed).status_code == 302
+
+
+def test_an_open_task_is_finished_by_its_main_button(crm: Crm) -> None:
+    lead = crm.make.lead("ana", first_name="Zubin", last_name="Wadia")
+    task = crm.make.task(lead, title="Bring the form", description="The blue one")
+    page = crm.client("ana").screen(f"/tasks/show/{task.id}").text
+    assert "Zubin Wadia" in page.partition("data-strip")[2].partition("</dl>")[0]
+    assert f'action="/tasks/done/{task.id}"' in page and f'href="/tasks/finish/{task.id}"' in page
+    assert 'data-pair="description"' in page.partition("data-texts")[2].partition("data-timeline")[0]
+    crm.client("ana").form(f"/tasks/done/{task.id}")
+    page = crm.client("ana").screen(f"/tasks/show/{task.id}").text
+    assert f'action="/tasks/done/{task.id}"' not in page and "/tasks/finish/" not in page

@@ -27,6 +27,7 @@ from app.web.reports import running, schedule_worker
 from app.web.reports.definition import MAX_BYTES
 from app.web.transfer.run_as import acting_for
 from tests.app_fixtures import Crm
+from tests.factories import NOW
 
 FIVE = ("root", "rhea", "mia", "ana", "cleo")
 _COUNT = re.compile(r'id="list-count"[^>]*>([\d,+]+)<')
@@ -435,6 +436,16 @@ def test_a_page_shows_numbers_labels_and_durations_as_lists_do(crm: Crm) -> None
     calls = report(crm, "mia", "call_log", {"columns": ["duration_seconds"]})
     client.screen("/lang/en")
     assert "1h 2m 5s" in client.screen(f"/reports/{calls.id}/").text
+
+
+def test_the_chart_draws_the_figure_that_it_is_named_after(crm: Crm) -> None:
+    for seconds in (40, 2):
+        crm.make.call("mia", NOW, started_on=NOW, duration_seconds=seconds)
+    asked = {"groups": [by("employee")], "figures": [COUNT, of("sum", "duration_seconds")]}
+    made = report(crm, "mia", "call_log", asked | {"sort": "figure:1", "descending": True, "chart": "bar"})
+    page = crm.client("mia").screen(f"/reports/{made.id}/").text
+    drawn = page.partition('data-chart="bar"')[2].partition("</table>")[0]
+    assert "42s" in drawn and ">2<" not in drawn, drawn
 
 
 # --- email

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
@@ -133,3 +134,15 @@ def test_what_an_export_has_made_harmless_comes_back_as_it_was(crm: Crm, mia: Im
     assert f"'{name}" in answer.text
     assert figures(mia.imported(answer.data, duplicates="create")) == (1, 0, 0, 0)
     assert crm.count(Lead, Lead.first_name == name) == 2
+
+
+def test_the_command_prints_the_rows_that_would_be_skipped(crm: Crm, tmp_path: Path) -> None:
+    number = crm.make.lead("mia", mobile="9820012345").number
+    path = tmp_path / "leads.csv"
+    path.write_text("Full Name,Mobile No\nAsha Rao,9820012345\nRavi Shah,9820012346\n", "utf-8")
+    runner = crm.app.test_cli_runner()
+    done = runner.invoke(args=["import", str(path), "--kind", "lead", "--as", "mia", "--dry-run"])
+    assert done.exit_code == 0, done.output
+    assert f"row 2: Exists already: {number} (Mobile)." in done.output
+    assert "1 would be created" in done.output and "1 would be skipped" in done.output
+    assert crm.count(Lead) == 1
