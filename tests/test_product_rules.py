@@ -179,7 +179,10 @@ def requests_to(client: Any, rule: Any) -> list[tuple[str, Any]]:
     path = re.sub(r"<[^>]+>", "x", path)
     methods = sorted(rule.methods - {"HEAD", "OPTIONS"})
     return [
-        (method, client.open(path, method=method, headers={"Authorization": ""} if method != "GET" else {}))
+        (
+            method,
+            client.open(path, method=method, headers={"Authorization": ""} if method != "GET" else {}, buffered=True),
+        )
         for method in methods
     ]
 
