@@ -22,6 +22,7 @@ PRIVATE = {
     "app/csrf.py": {"flask_wtf.csrf._FlaskFormCSRF"},
     "app/lib/html_escape.py": {"markupsafe._escape_inner"},
     "app/web/core/flask_internals.py": {"flask.globals._cv_app", "flask.globals._cv_request"},
+    "app/web/pages/submitted_data.py": {"flask_wtf.form._Auto", "flask_wtf.form._is_submitted"},
 }
 
 

@@ -33,7 +33,7 @@ class LockedRow(SimpleNamespace):
 
     @classmethod
     def of(cls, record: Any, row: Any) -> LockedRow:
-        """A row of a SELECT of columns of this record."""
+        """Build it from a row of a SELECT of columns of this record."""
         return cls(__tablename__=record.__tablename__, **row._mapping)
 
 

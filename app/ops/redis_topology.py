@@ -137,7 +137,7 @@ class FollowsMaster:
                 raise NoConnection("Redis is changing its master")
 
     def read_response(self, *arguments: Any, **options: Any) -> Any:
-        """A refusal by a server that is not the master is the loss of the connection."""
+        """Read a response; a refusal by a server that isn't the master counts as a lost connection."""
         try:
             return super().read_response(*arguments, **options)  # type: ignore[misc]
         except ResponseError as error:

@@ -6,7 +6,7 @@ from datetime import date
 from itertools import count
 from typing import Any
 
-from sqlalchemy import JSON, String, select
+from sqlalchemy import JSON, String, inspect, select
 from sqlalchemy.orm import Session
 
 from app.access import Person, visible
@@ -29,8 +29,9 @@ def row(session: Session, record: Any, **values: Any) -> Any:
     """A stored row with these values; other columns that must not be null hold a made-up one."""
     for column in record.__table__.columns:
         is_open = column.nullable or column.default is not None or column.primary_key or column.foreign_keys
-        if not is_open and column.name not in values:
-            values[column.name] = _made_up(column)
+        name = inspect(record).get_property_by_column(column).key
+        if not is_open and name not in values:
+            values[name] = _made_up(column)
     made = record(**values)
     session.add(made)
     session.flush()

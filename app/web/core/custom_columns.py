@@ -69,7 +69,7 @@ class CustomColumn(Field):
         return viewer.person.mask_value(self.mask_name, found) if self.is_hidden(viewer) else self.read(found)
 
     def read(self, kept: Any) -> Any:
-        """The value of what the record keeps."""
+        """The Python value of the stored one."""
         return kept
 
     def keep(self, value: Any) -> Any:

@@ -64,7 +64,7 @@ def new_pdf(is_wide: bool) -> Any:
 
 @dataclass
 class PdfPages:
-    """The pages, and how wide words are on them."""
+    """The pages of a PDF, with functions to write text and to measure it."""
 
     pdf: Any
     widths: dict[tuple[str, int], float] = field(default_factory=dict)

@@ -345,7 +345,7 @@ class RecordTable:
         return [each for each in self.fields if each.filter and not each.is_hidden(viewer)]
 
     def of_kind(self, *kinds: type[Field]) -> list[Field]:
-        """The fields of these kinds."""
+        """The fields that are instances of these classes."""
         return [each for each in self.fields if isinstance(each, kinds)]
 
 

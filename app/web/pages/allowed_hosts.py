@@ -75,7 +75,7 @@ def normalized(name: str) -> str:
 
 
 def is_address(name: str) -> bool:
-    """Whether it is an IP address."""
+    """Whether the name is an IP address."""
     try:
         ipaddress.ip_address(name)
     except ValueError:

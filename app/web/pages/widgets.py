@@ -103,7 +103,7 @@ def moment(value: Cell) -> Markup:
 
 
 def cell(value: Cell | None) -> Markup:
-    """One value, drawn by its kind. What is missing is a dash; an unknown kind is shown as text."""
+    """A value as HTML, by its kind; a dash for a missing one, text for an unknown kind."""
     return Markup(cell_html(value))
 
 

@@ -58,7 +58,7 @@ class Presence:
     # --- telling
 
     def tell(self, records: Iterable[RecordKey]) -> None:
-        """Somebody came to these records, left, or edits another field: all processes hear who is there now."""
+        """Send to all processes who is at these records now."""
         announced = frozenset(self._presence_of(record) for record in records if record[0] in PRESENCE_KINDS)
         if announced:
             self._send(LiveEvent(seats=announced))

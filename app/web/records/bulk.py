@@ -211,7 +211,7 @@ class BulkActions(BulkPreview):
 
     @page_route("/action/<string:name>/<pk>", methods=["POST"], permission="action_post")
     def action(self, name: str, pk: str) -> Any:
-        """An action on one record."""
+        """Run a bulk action on one record."""
         return self._run_action(name, [pk])
 
     @page_route("/action_post", methods=["POST"])

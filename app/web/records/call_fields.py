@@ -38,7 +38,7 @@ def status_word(status: str) -> str:
 
 
 class CallStatusField(ChoiceField):
-    """How a call ended, with a label for pages."""
+    """A field of the status of a call, with labels for pages."""
 
     def is_passthrough(self, viewer: Viewer) -> bool:
         """True: the API returns the value as stored."""

@@ -58,7 +58,7 @@ def url_of(kind: str, key: int | str, viewer: Viewer, number: str = "mobile") ->
 
 
 def linker(record: Any, viewer: Viewer) -> Callable[[dict[str, dict[str, Any]], int], None] | None:
-    """What lets the cells with numbers of a row of this record, masked or not, lead to a call by the CRM.
+    """A function that adds call links to a row's cells with numbers; None where the CRM can't call.
 
     None where the CRM can make none.
     """

@@ -12,8 +12,8 @@ from app.lib.html_escape import escape
 from app.web.pages.widgets import Cell, cell_html, csrf, icon, tone_of
 
 Row = Mapping[str, Any]
-#: Kinds by which list.css, scripts and tests find the cells of the rows; the heads have them all. On a phone, rows.js
-#: puts the name of the column before a moment, a date, a flag and a number.
+#: Kinds by which list.css, scripts and tests find the cells of the rows; the heads have them all. On a phone,
+#: list_rows.js puts the name of the column before a moment, a date, a flag and a number.
 _MARKED = ("moment", "date", "flag", "number", "clock", "phone", "person")
 #: Columns that list.css finds in the rows.
 _NAMED = ("number", "status", "state", "created_on")

@@ -46,7 +46,7 @@ _IDENTIFYING = ("mobile", "email", "pan")
 
 
 def offered(screen: Any) -> list[str]:
-    """The fields from which an admin can choose; none for a list whose records are not made by a quick form."""
+    """The names of fields that an admin can choose for the quick form; none for other lists."""
     if not screen.quick_fields:
         return []
     named = screen.record_table.by_name

@@ -131,5 +131,5 @@ def _allows_private() -> bool:
 
 
 def kind_label(kind: str) -> str:
-    """How people call a kind of record, those of add-ons by their resource name."""
+    """The label of a kind of record; of add-ons, the name of the resource."""
     return str(KINDS.get(kind) or kind.replace("_", " ").capitalize())

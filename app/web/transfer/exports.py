@@ -55,7 +55,7 @@ class ExportSource(Protocol):
 
 @dataclass(frozen=True)
 class ExportKind:
-    """A kind of export that a worker writes."""
+    """A kind of export in the background."""
 
     #: Raises RuleBroken, Denied, NotFound where the person can't have it any more.
     source: Callable[[ExportRun, Viewer], ExportSource]

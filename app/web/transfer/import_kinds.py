@@ -90,7 +90,7 @@ class ImportKind:
         return self._known[1]
 
     def extra(self) -> dict[str, Field]:
-        """Fields of no form."""
+        """Additional columns that are not in any form."""
         return {}
 
     # --- one row
