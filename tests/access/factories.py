@@ -28,9 +28,10 @@ def person(user_id: int = 1, levels: dict[str, str] | None = None, team: tuple[i
 def row(session: Session, record: Any, **values: Any) -> Any:
     """A stored row with these values; other columns that must not be null hold a made-up one."""
     for column in record.__table__.columns:
-        is_open = column.nullable or column.default is not None or column.primary_key or column.foreign_keys
+        if column.nullable or column.default is not None or column.primary_key or column.foreign_keys:
+            continue
         name = inspect(record).get_property_by_column(column).key
-        if not is_open and name not in values:
+        if name not in values:
             values[name] = _made_up(column)
     made = record(**values)
     session.add(made)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from flask import Flask, Response, current_app, send_from_directory, url_for
+from flask import Flask, Response, current_app, url_for
 
 from app.web.core.flask_internals import app_context, request_context
 
@@ -37,8 +37,8 @@ def install(app: Flask) -> None:
 
 
 def _sprite() -> Response:
-    app = current_app
-    return send_from_directory(app.static_folder or "", SPRITE)
+    folder = Path(current_app.static_folder or "")
+    return Response((folder / SPRITE).read_bytes(), mimetype="image/svg+xml")
 
 
 def _digest(path: Path) -> str:

@@ -68,3 +68,11 @@ def test_no_other_language_is_known(crm: Crm, language: str) -> None:
 def test_who_is_not_signed_in_has_the_dialogs_in_the_page(crm: Crm) -> None:
     page = crm.client(None).screen("/login/").text
     assert 'id="confirm"' in page and "data-unreached" in page and "/static/parts/" not in page
+
+
+def test_the_icons_of_a_page_are_answered_under_their_short_address(crm: Crm) -> None:
+    page = crm.client("ana").screen("/tasks/").text
+    (url,) = set(re.findall(r'<use href="([^#"]+)#', page))
+    answer = crm.client(None).screen(url)
+    assert url.startswith("/static/i.svg?v=") and answer.status_code == 200 and answer.mimetype == "image/svg+xml"
+    assert "immutable" in answer.headers["Cache-Control"] and 'id="plus"' in answer.text
