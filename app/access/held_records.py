@@ -26,7 +26,7 @@ SECONDS = 600.0
 def holds_many(session: Session, person: Person, record: Any) -> bool:
     """Whether those in reach hold more than `MOST_HELD` records through which rows of `record` are visible.
 
-    For a record that `is_counted_by_way`: the person reaches the rows of few people.
+    For a record that `is_counted_by_path`: the person reaches the rows of few people.
     """
     known = person.many_held.get(record)
     if known is not None and known[0] > time.monotonic():
