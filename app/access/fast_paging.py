@@ -88,7 +88,7 @@ def page_by_person(
     """The ids of the page's rows: a SELECT of `id` to join, or a list of ids.
 
     None where the access rule has no such shape: the person reaches all rows, none, or those of many people.
-    `is_own_only`: `count_by_way` has found no rows that the person reaches through others.
+    `is_own_only`: `count_by_path` has found no rows that the person reaches through others.
     """
     if not _has_shape(person, record) or _is_of_few(record, wanted):
         return None
@@ -150,7 +150,7 @@ def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[An
 
 
 def is_counted_by_path(person: Person, record: Any, wanted: PageQuery) -> bool:
-    """Whether `count_by_way` serves the access rule, and `page_by_person` makes something of it.
+    """Whether `count_by_path` serves the access rule, and `page_by_person` makes something of it.
 
     Not for customers: most people reach most of theirs through leads.
     """
