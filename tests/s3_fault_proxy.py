@@ -26,7 +26,7 @@ class Way:
         self.fault = ""
         self._target = (urlsplit(target).hostname or "", urlsplit(target).port or 0)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._door.getsockname()[1]}"
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._ends = threading.Event()
         self._thread = threading.Thread(target=self._serve, daemon=True)
         self._thread.start()

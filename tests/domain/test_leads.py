@@ -257,7 +257,7 @@ def test_a_number_entered_later_links_the_customer(db: Session) -> None:
 
 def test_a_lead_is_expired_by_the_system(db: Session) -> None:
     lead = create_lead(db)
-    leads.expire(db, lead, False, NOW + timedelta(days=61))
+    leads.expire(db, [lead], NOW + timedelta(days=61))
     row = db.scalars(select(StatusChange).order_by(StatusChange.id.desc())).first()
     assert row and row.by_id is None and lead.status.meaning == "expired"
 
@@ -412,11 +412,11 @@ def test_a_client_id_that_opens_the_account_is_logged_with_the_status_only(db: S
     assert (lead.client_id, count(db, CustomerAccount)) == ("C2", 1)
 
 
-@pytest.mark.parametrize("is_opened, meaning", [(True, "expired_opened"), (False, "expired")])
-def test_an_ended_lead_expires_into_the_right_status(db: Session, is_opened: bool, meaning: str) -> None:
+@pytest.mark.parametrize("before, meaning", [("opened", "expired_opened"), ("junk", "expired")])
+def test_a_lead_expires_into_the_right_status(db: Session, before: str, meaning: str) -> None:
     lead = create_lead(db)
-    change_status(db, lead, "junk")
-    leads.expire(db, lead, is_opened, NOW + DAY)
+    change_status(db, lead, before, client_id="C1")
+    leads.expire(db, [lead], NOW + DAY)
     assert (lead.status.meaning, lead.status_on, lead.changed_by_id) == (meaning, NOW + DAY, None)
 
 

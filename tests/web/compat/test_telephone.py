@@ -93,7 +93,7 @@ def test_an_address_may_fail_twenty_logins_a_minute(crm: Crm, monkeypatch: pytes
 def test_logout_ends_the_session(phone: Phone) -> None:
     assert phone.browser.get(METHOD + "logout").status_code == 200
     assert phone.browser.get(ME).status_code == 401
-    live = select(func.count(SignIn.id)).where(SignIn.client == "compat", SignIn.ended_on.is_(None))
+    live = select(func.count(SignIn.id)).where(SignIn.method == "compat", SignIn.ended_on.is_(None))
     assert phone.crm.session.scalar(live) == 0
 
 
