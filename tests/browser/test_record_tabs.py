@@ -34,7 +34,7 @@ def test_tabs_keep_their_address_and_the_composer_what_was_typed(seat: Sit) -> N
     page.locator("[data-compose=call]").click()
     expect(part(page, "call").locator("[name=direction]").first).to_be_focused()
     page.locator(".record-tabs [data-tab=tasks]").click()
-    expect(page.locator(".task-line")).to_have_count(1)
+    expect(page.locator("#feed .task-line")).to_have_count(1)
     expect(page).to_have_url(re.compile(rf"/{number}\?tab=tasks$"))
     page.locator(".record-tabs [data-tab=notes]").click()
     expect(page.locator(".timeline")).to_contain_text("called at noon")
@@ -47,7 +47,7 @@ def test_tabs_keep_their_address_and_the_composer_what_was_typed(seat: Sit) -> N
     expect(page.locator("[data-notes]")).to_contain_text("Done")
     expect(page.locator(".feed .empty-small")).to_be_visible()
     page.locator(".segment", has_text="Done").click()
-    expect(page.locator(".task-line.is-done")).to_have_count(1)
+    expect(page.locator("#feed .task-line.is-done")).to_have_count(1)
     assert rohan.complaints == []
 
 

@@ -68,6 +68,11 @@ class Stack:
         group, _, own = name.rpartition(":")
         return next(info["pid"] for info in infos if info["name"] == own and group in ("", info["group"]))
 
+    def control(self, action: str, name: str) -> None:
+        """Start or stop a program, as an operator does."""
+        conf = str(self.folder / "supervisord.conf")
+        subprocess.run([Path(sys.executable).parent / "supervisorctl", "-c", conf, action, name], check=True)
+
     def log(self) -> str:
         return "\n".join(path.read_text(errors="replace") for path in (self.folder / "log").iterdir())
 
@@ -224,13 +229,20 @@ def test_a_process_that_is_killed_is_started_again(stack: Stack, name: str) -> N
     before = stack.pid_of(name)
     # nginx with its workers: supervisord does not know them, and they would keep the port for ever
     (os.killpg if name == "nginx" else os.kill)(before, signal.SIGKILL)
-    if name == "crm:web":  # meanwhile, each endpoint hears it in its own form
-        away = '{"message": "The CRM is not running at the moment'
-        eventually(lambda: get(f"{stack.url}/api/v1/lead/")[1].startswith(away), "nginx says nothing")
-        assert get(f"{stack.url}/leads/") == (503, (ROOT / "deploy" / "nginx" / "errors" / "away.html").read_text())
     eventually(lambda: stack.pid_of(name) not in (0, before), f"{name} is not started again")
     eventually(stack.is_ready, f"the CRM is not ready after {name} was killed")
     eventually(lambda: get(f"{stack.url}/socket.io/?EIO=1")[0] == 400, f"no sockets after {name} was killed")
+
+
+def test_while_the_web_process_is_away_each_endpoint_hears_it_in_its_own_form(stack: Stack) -> None:
+    page = (503, (ROOT / "deploy" / "nginx" / "errors" / "away.html").read_text())
+    stack.control("stop", "crm:web")
+    try:
+        assert get(f"{stack.url}/leads/") == page
+        assert get(f"{stack.url}/api/v1/lead/")[1].startswith('{"message": "The CRM is not running at the moment')
+    finally:
+        stack.control("start", "crm:web")
+    eventually(stack.is_ready, "the CRM is not ready")
 
 
 def test_what_belongs_to_a_killed_parent_is_replaced(stack: Stack) -> None:
