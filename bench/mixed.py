@@ -295,9 +295,9 @@ def main() -> int:
     options = parser.parse_args()
     try:
         with house(options.leads) as (folder, values):
+            print(f"The jobs caught up in {wait_for_jobs(values):.0f} s.", flush=True)
             crowd, log = people(values, options.people), Log()
             pid = int((folder / "supervisord.pid").read_text())
-            print(f"The jobs caught up in {wait_for_jobs(values):.0f} s.", flush=True)
             began = time.monotonic()
             ends = began + options.minutes * 60
             pause = options.people / options.rate
