@@ -37,14 +37,23 @@ class PageQuery:
         return self.offset + self.size
 
 
-@lru_cache
+#: Record -> what `alias_of` returns for it.
+_aliases: dict[Any, tuple[Any, ClauseAdapter]] = {}
+
+
 def alias_of(record: Any) -> tuple[Any, ClauseAdapter]:
     """An alias of the record and what translates conditions to it. Cached: building forty columns is slow.
 
+    Each process has one alias of a record: two in one statement would multiply all their rows with each other. So two
+    threads that ask first at the same time get the same one, which `lru_cache` does not promise.
+
     Aliases carry no loader criteria: each branch applies the access rule itself.
     """
-    row = aliased(record)
-    return row, ClauseAdapter(inspect(row).selectable)
+    found = _aliases.get(record)
+    if found is None:
+        row = aliased(record)
+        found = _aliases.setdefault(record, (row, ClauseAdapter(inspect(row).selectable)))
+    return found
 
 
 def for_alias(record: Any, wanted: PageQuery) -> tuple[list[Any], Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import threading
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -99,18 +100,21 @@ from app.ops.sqlalchemy_internals import mapped_classes
 
 #: What the rows of an EXISTS hang on -> record -> its alias there.
 _aliases: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
+_aliases_lock = threading.Lock()
 
 
 def _inside(outer: Any, record: Any) -> Any:
     """The alias of a record in an EXISTS about rows of `outer`, a record or an alias; the same for all people.
 
     An alias has a copy of every column, 50 kB: with some of their own, the rules of one person took 19 MB. Each EXISTS
-    inside another one has other aliases, so none is taken for that of the EXISTS around it.
+    inside another one has other aliases, so none is taken for that of the EXISTS around it. Threads that ask first at
+    the same time get the same alias: two of them in one statement would multiply their rows.
     """
-    made = _aliases.setdefault(outer, {})
-    if record not in made:
-        made[record] = aliased(record)
-    return made[record]
+    with _aliases_lock:
+        made = _aliases.setdefault(outer, {})
+        if record not in made:
+            made[record] = aliased(record)
+        return made[record]
 
 
 def _within(column: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
