@@ -21,7 +21,7 @@ from app.web.core.languages import language_key
 
 #: Parts that an application keeps, of 1 to 7 kB each.
 MAX_PARTS = 400
-_KEY = "crm_drawn_parts"
+_KEY = "crm_cached_fragments"
 #: Stands in a part where a value goes. Nobody knows it, so no text of a person can hold it.
 _MARK = secrets.token_hex(12)
 _PLACES = re.compile(f"{_MARK}_([a-z]+)_")
