@@ -200,7 +200,7 @@ class Load:
     def hook(self, n: int) -> None:
         """A customer's SMS, signed as Twilio does it; one in ten comes twice at once."""
         mark = f"T{n:06d}i"
-        url = f"http://127.0.0.1:{self.house.web.port}{self.house.hook}"
+        url = f"http://127.0.0.1:{self.installation.web.port}{self.installation.hook}"
         said = {"AccountSid": SID, "MessageSid": f"SMi{n:030d}", "SmsStatus": "received", "To": SENDER}
         said |= {"From": f"+9170000{n % 2000:05d}", "Body": f"{mark} hello"}
         if n % 10 == 0:

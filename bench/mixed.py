@@ -131,7 +131,7 @@ def _route(path: str) -> str:
 
 
 @contextlib.contextmanager
-def house(leads: int) -> Iterator[tuple[Path, dict[str, str]]]:
+def installation(leads: int) -> Iterator[tuple[Path, dict[str, str]]]:
     """`make stack` on the data of the benchmarks: its folder and its values."""
     data, _took = server.filled_data_folder(Sizes.of(leads))
     folder = server.scratch()
@@ -294,7 +294,7 @@ def main() -> int:
     parser.add_argument("--leads", type=int, default=200_000)
     options = parser.parse_args()
     try:
-        with house(options.leads) as (folder, values):
+        with installation(options.leads) as (folder, values):
             print(f"The jobs caught up in {wait_for_jobs(values):.0f} s.", flush=True)
             crowd, log = people(values, options.people), Log()
             pid = int((folder / "supervisord.pid").read_text())
