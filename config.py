@@ -34,6 +34,8 @@ LANGUAGE_NAMES = {"en": "English", "hi": "हिन्दी", "gu": "ગુજ�
 POOL_SECONDS, LOCK_WAIT_SECONDS = 10, 5
 #: A transaction that does nothing for so long belongs to a frozen process: MariaDB rolls it back and frees its locks.
 IDLE_TRANSACTION_SECONDS = 20
+#: How long MariaDB works on one statement of a process that only answers requests (CRM_ROLE=web): nobody waits longer.
+STATEMENT_SECONDS = 30
 
 
 #: Connections of one process: of a web process; (kept, at most) of the sockets, and of each worker or the schedule.
@@ -317,7 +319,8 @@ def flask_config(settings: Settings) -> dict[str, object]:
 def engine_options(settings: Settings) -> dict[str, object]:
     """SQLAlchemy engine options: a pool sized for what the process does, and no parameters in errors and logs.
 
-    On MariaDB: READ COMMITTED, and a lock is waited for less long than a request may take.
+    On MariaDB: READ COMMITTED, and a lock is waited for less long than a request may take. A process that only answers
+    requests has a limit on each statement; jobs, workers and commands don't.
     """
     shared: dict[str, object] = {"hide_parameters": True, "pool_timeout": POOL_SECONDS}
     if settings.database_url.startswith("sqlite"):
@@ -329,6 +332,8 @@ def engine_options(settings: Settings) -> dict[str, object]:
         # An EXISTS of the access rules is checked row by row; MariaDB would first collect all rows that it allows.
         "optimizer_switch = 'exists_to_in=off'"
     )
+    if settings.roles == ("web",):
+        init_command += f", max_statement_time = {STATEMENT_SECONDS}"
     return shared | {
         "pool_size": kept,
         "max_overflow": most - kept,

@@ -16,6 +16,8 @@ class Cause(Enum):
 
     #: It can't be reached, or does not answer in time.
     AWAY = "away"
+    #: A statement took longer than it may.
+    SLOW = "slow"
     #: It takes no more connections, or this process has none left.
     CROWDED = "crowded"
     #: Somebody else holds a lock for too long.
@@ -37,7 +39,8 @@ ONLY_WRITES = frozenset({Cause.LOCKED, Cause.COLLIDED, Cause.FULL, Cause.READ_ON
 
 #: MariaDB's error numbers, and those of its client.
 _MARIADB = {
-    Cause.AWAY: (2002, 2003, 2005, 2006, 2012, 2013, 2055, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 1969, 4031),
+    Cause.AWAY: (2002, 2003, 2005, 2006, 2012, 2013, 2055, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 4031),
+    Cause.SLOW: (1969,),
     Cause.CROWDED: (1040, 1129, 1135, 1203, 1226, 1037, 1038, 1041),
     Cause.LOCKED: (1205, 3058, 3572),
     Cause.COLLIDED: (1213, 1020, 1479, 1180),

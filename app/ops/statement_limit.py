@@ -17,6 +17,9 @@ from app.ops.database_errors import number_of
 _STOPPED = (1969, 9)
 #: Steps of SQLite's machine between two looks at the clock: some milliseconds.
 _STEPS = 20_000
+#: The session may have a limit already (config.STATEMENT_SECONDS).
+_LIMIT = text("SET @limit_before = @@SESSION.max_statement_time, SESSION max_statement_time = :seconds")
+_RESTORE = text("SET SESSION max_statement_time = COALESCE(@limit_before, 0)")
 
 
 class StatementTooSlow(Exception):
@@ -41,7 +44,7 @@ def limited(session: Session, seconds: float) -> Iterator[None]:
 
 def _begin(session: Session, seconds: float, is_sqlite: bool) -> None:
     if not is_sqlite:
-        session.connection().execute(text("SET SESSION max_statement_time = :seconds"), {"seconds": seconds})
+        session.connection().execute(_LIMIT, {"seconds": seconds})
         return
     end = time.monotonic() + seconds
     _driver(session).set_progress_handler(lambda: time.monotonic() > end, _STEPS)
@@ -49,7 +52,7 @@ def _begin(session: Session, seconds: float, is_sqlite: bool) -> None:
 
 def _end(session: Session, is_sqlite: bool) -> None:
     if not is_sqlite:
-        session.connection().execute(text("SET SESSION max_statement_time = DEFAULT"))
+        session.connection().execute(_RESTORE)
         return
     _driver(session).set_progress_handler(None, 0)
 

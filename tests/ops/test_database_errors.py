@@ -33,6 +33,7 @@ MARIADB = {
     2006: Cause.AWAY,
     2013: Cause.AWAY,
     1927: Cause.AWAY,
+    1969: Cause.SLOW,
     1040: Cause.CROWDED,
     1203: Cause.CROWDED,
     1226: Cause.CROWDED,

@@ -120,6 +120,9 @@ def database_sentence(cause: Cause) -> str:
     """What people are told when the database itself is in trouble: what is wrong, and what to do."""
     return {
         Cause.AWAY: _("The database isn't responding. Your changes may not have been saved. Please try again soon."),
+        Cause.SLOW: _(
+            "This took too long, so it was stopped and nothing was saved. Please narrow it with a filter, or choose fewer records."
+        ),
         Cause.CROWDED: _("Too many people are using the CRM at this moment. Nothing was saved. Please try again soon."),
         Cause.LOCKED: _("Another save is taking long. Nothing was saved. Please try again in a moment."),
         Cause.COLLIDED: _("Someone else was saving this record at the same moment. Please try again."),
