@@ -27,12 +27,10 @@ from app.access.session_filter import under_rules
 from app.access.system_session import acting
 from app.lib.lru_cache import LruCache
 from app.ops import fast_statements
-from app.ops.sqlalchemy_internals import cache_key_of, type_key_of
+from app.ops.sqlalchemy_internals import cache_key_of, compile_with_values, type_key_of
 
 #: Statements without access rules, which are compiled once for everybody.
 MAX_UNRULED = 100
-#: Statements that were asked for once, by all people of a process.
-MAX_ASKED_ONCE = 5000
 #: Values that tell statements apart by how they are written.
 _COMPARABLE = (str, bytes, bool, int, float, date, datetime, type(None))
 
@@ -65,8 +63,6 @@ class StatementText:
 #: What tells names and texts apart -> the one that all share, as long as somebody keeps it.
 _names: WeakValueDictionary[Hashable, StatementName] = WeakValueDictionary()
 _texts: WeakValueDictionary[Hashable, StatementText] = WeakValueDictionary()
-#: Hashes of person and key. Where two are the same, a statement is only compiled early.
-_asked_once: LruCache[int, bool] = LruCache(MAX_ASKED_ONCE)
 
 
 def name_of(key: Hashable) -> StatementName:
@@ -110,8 +106,7 @@ def compile_statement(
 
     A statement with a `name` shares its text with the same one of other people.
     """
-    compiled: Any = statement.compile(dialect=dialect)
-    expanded = compiled.construct_expanded_state(late)
+    compiled, expanded = compile_with_values(statement, dialect, late)
     processors = {
         key: parameter.type.dialect_impl(dialect).bind_processor(dialect)
         for parameter, key in compiled.bind_names.items()
@@ -185,7 +180,7 @@ def answer_for(
 def _compiled(
     session: Session, person: Person, cached: CachedStatement, late: dict[str, Any]
 ) -> CompiledStatement | None:
-    """The compiled statement; compiled when it is asked for the second time, for many are sent only once."""
+    """The compiled statement, or None for one that can't be told apart."""
     if cached.key is None:
         return None
     dialect = session.get_bind().dialect
@@ -194,10 +189,6 @@ def _compiled(
     found: CompiledStatement | None = None if name is None else person.compiled_statements.get(name)
     if found is not None:
         return found
-    asked = hash((id(person), key))
-    if _asked_once.get(asked) is None:
-        _asked_once.keep(asked, True)
-        return None
     statement, name = cached.make(), name or name_of(key)
     if cached.tables is not None:
         statement = under_rules(person, statement, cached.tables, cached.parent)

@@ -9,9 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, NoReturn
 
-from sqlalchemy import Connection, inspect
+from sqlalchemy import Connection, Dialect, inspect
 from sqlalchemy.orm import Session, make_transient_to_detached
 from sqlalchemy.orm.session import SessionTransactionState
+from sqlalchemy.sql.compiler import WARN_LINTING
+from sqlalchemy.util import LRUCache
 
 # --- objects of a session
 
@@ -134,6 +136,28 @@ def options_of(statement: Any) -> Sequence[Any]:
 def locks_rows(statement: Any) -> bool:
     """Whether it is a SELECT … FOR UPDATE, or in share mode."""
     return getattr(statement, "_for_update_arg", None) is not None
+
+
+# --- compiling
+
+#: Statements of different structure whose compiled form is kept in a process, some tens of kB each.
+MAX_COMPILED = 300
+_compiled: LRUCache[Any, Any] = LRUCache(MAX_COMPILED)
+
+
+def compile_with_values(statement: Any, dialect: Dialect, late: dict[str, Any]) -> tuple[Any, Any]:
+    """(compiled, its text and parameters once lists of values are written out).
+
+    As `statement.compile` and `construct_expanded_state`, but a statement that differs from one before only in its
+    values is not compiled again: as when a session sends it. `late`: values by name, instead of the statement's own.
+    """
+    compiled, extracted, own, _hit = statement._compile_w_cache(
+        dialect, compiled_cache=_compiled, column_keys=[], linting=dialect.compiler_linting | WARN_LINTING
+    )
+    parameters = compiled.construct_params(
+        late, extracted_parameters=extracted, _collected_params=own, _no_postcompile=True
+    )
+    return compiled, compiled._process_parameters_for_postcompile(parameters)
 
 
 # --- mapped classes

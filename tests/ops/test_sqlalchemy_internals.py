@@ -15,6 +15,7 @@ from sqlalchemy import (
     Engine,
     Integer,
     String,
+    bindparam,
     create_engine,
     delete,
     event,
@@ -23,12 +24,14 @@ from sqlalchemy import (
     select,
     update,
 )
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.engine.interfaces import Dialect
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, selectinload
 from sqlalchemy.orm.decl_api import registry
 from sqlalchemy.orm.instrumentation import ClassManager
 from sqlalchemy.orm.session import SessionTransactionState
 from sqlalchemy.orm.state import InstanceState
+from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
@@ -95,6 +98,20 @@ RELIED_UPON: tuple[tuple[Any, str, tuple[str, ...] | None], ...] = (
     (ClauseElement, "_annotate", ("self", "values")),
     (Pair.id == 1, "_annotations", None),
     (TypeEngine, "_static_cache_key", None),
+    (
+        ClauseElement,
+        "_compile_w_cache",
+        ("self", "dialect", "compiled_cache", "column_keys", "for_executemany", "schema_translate_map", "kw"),
+    ),
+    (
+        SQLCompiler,
+        "construct_params",
+        (
+            *("self", "params", "extracted_parameters", "escape_names", "_group_number", "_check", "_no_postcompile"),
+            "_collected_params",
+        ),
+    ),
+    (SQLCompiler, "_process_parameters_for_postcompile", ("self", "parameters", "_populate_self")),
     (update(Pair), "_where_criteria", None),
     (update(Pair), "_values", None),
     (_statement(), "_with_options", None),
@@ -260,6 +277,26 @@ def test_keys_tell_expressions_and_types_apart() -> None:
     assert one.key == other.key != internals.cache_key_of(Pair.name == "x").key
     assert [each.effective_value for each in one.bindparams] == [1]
     assert internals.type_key_of(String(3)) != internals.type_key_of(String(4))
+
+
+def test_a_statement_with_other_values_is_not_compiled_again() -> None:
+    """Its values are its own: those in its text, those of `params`, and those that are given late."""
+
+    def statement(name: str, ids: list[int]) -> Any:
+        return select(Pair.id).where(Pair.name == name, Pair.id.in_(ids), Pair.more == bindparam("more"))
+
+    dialect = sqlite.dialect()
+    one, first = internals.compile_with_values(statement("a", [1]).params(more="x"), dialect, {})
+    other, second = internals.compile_with_values(statement("b", [2, 3]).params(more="y"), dialect, {})
+    _same, third = internals.compile_with_values(statement("b", [4]), dialect, {"more": "z"})
+    assert one is other
+    assert [sorted(map(str, each.parameters.values())) for each in (first, second, third)] == [
+        ["1", "a", "x"],
+        ["2", "3", "b", "y"],
+        ["4", "b", "z"],
+    ]
+    plain = statement("b", [2, 3]).compile(dialect=dialect).construct_expanded_state({"more": "y"})
+    assert (second.statement, second.parameters) == (plain.statement, plain.parameters)
 
 
 def test_parts_of_statements_are_found() -> None:
