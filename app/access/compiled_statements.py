@@ -1,12 +1,12 @@
-"""Statements that are built and compiled once under a person's access rules, and then sent again as they are.
+"""Statements that are built and compiled once under a person's access rules, and then reused.
 
-Building and compiling a SELECT costs more than half of the CPU of a list. A compiled statement is kept with the Person
-from whose rights it was made, with the access rules in its text, and is never looked for anywhere else. A person is
-loaded anew as soon as anything about access changes (ADR 0002), and begins without statements: there is no way from
-a statement of former rights, or of somebody else, to an answer (ADR 0044).
+Building and compiling a SELECT costs more than half of the CPU of a list. A compiled statement contains the access
+rules and is stored only with the Person for whose rights it was made. A person is loaded anew as soon as anything about
+access changes (ADR 0002), and starts without statements: a statement for former rights, or for somebody else, can never
+be used (ADR 0044).
 
-Each person's statements are made from their own rights. Only if the text comes out the same as somebody else's do both
-keep one copy of it; the values are each person's own (ADR 0096).
+Each person's statements are made from their own rights. Only if the text is equal to somebody else's do both share one
+copy of it; the values are each person's own (ADR 0096).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from app.ops.sqlalchemy_internals import cache_key_of, type_key_of
 
 #: Statements without access rules, which are compiled once for everybody.
 MAX_UNRULED = 100
-#: Statements that were asked for once, by all people of a process.
+#: Statements that all people of a process have sent exactly once.
 MAX_ASKED_ONCE = 5000
 #: Values that tell statements apart by how they are written.
 _COMPARABLE = (str, bytes, bool, int, float, date, datetime, type(None))
@@ -42,35 +42,35 @@ Convert = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class StatementName:
-    """The key of a statement, stored once for all people who send it: it is larger than their values."""
+    """The key of a statement, shared by all people who send it: it is larger than their values."""
 
     key: Hashable
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class StatementText:
-    """A compiled statement without its values, stored once for all people whose rights make the same text."""
+    """A compiled statement without its values, shared by all people whose rights make the same text."""
 
     sql: str
-    #: The names of the values that a person's rights and the statement give.
+    #: The names of the values that come from the person's rights and the statement.
     names: tuple[str, ...]
-    #: The order of the names where the driver wants positions, else None.
+    #: The order of the names if the driver wants positions, else None.
     order: tuple[str, ...] | None
-    #: Names of parameters that get their values when it is sent -> what makes the driver's value of theirs.
+    #: Name of a parameter that gets its value on execution -> converter to the driver's value.
     late: dict[str, Convert | None]
-    #: (column, what makes its Python value); none for columns that are taken as they come.
+    #: (column, converter to its Python value); columns that need none are left out.
     converters: tuple[tuple[int, Convert], ...]
 
 
-#: What tells names and texts apart -> the one that all share, as long as somebody keeps it.
+#: Content -> the shared name or text with it, as long as it is in use.
 _names: WeakValueDictionary[Hashable, StatementName] = WeakValueDictionary()
 _texts: WeakValueDictionary[Hashable, StatementText] = WeakValueDictionary()
-#: Hashes of person and key. Where two are the same, a statement is only compiled early.
+#: Hashes of person and key. If two collide, a statement is only compiled early.
 _asked_once: LruCache[int, bool] = LruCache(MAX_ASKED_ONCE)
 
 
 def name_of(key: Hashable) -> StatementName:
-    """The name of a key: the same for equal keys, as long as somebody keeps it."""
+    """The name of a key: the same object for equal keys, as long as it is in use."""
     found = _names.get(key)
     if found is None:
         found = _names[key] = StatementName(key)
@@ -86,7 +86,7 @@ class CompiledStatement:
     values: tuple[Any, ...]
 
     def send(self, session: Session, late: dict[str, Any]) -> tuple[list[tuple[Any, ...]], int]:
-        """(rows as plain tuples, how many warnings the database gave); `late`: values of the parameters left open."""
+        """Execute it: (rows as plain tuples, number of database warnings). `late`: values of the open parameters."""
         if session.autoflush:
             session.flush()
         text = self.text
@@ -120,7 +120,7 @@ def compile_statement(
         key: _applied(processors.get(key), value) for key, value in expanded.parameters.items() if key not in late
     }
     types = tuple(each.type for each in getattr(statement, "selected_columns", ()))
-    # Equal texts may still differ in what is made of their columns.
+    # Equal texts may still differ in the types of their columns.
     kinds = tuple((type(each), type_key_of(each)) for each in types)
     same = (name, expanded.statement, tuple(values), tuple(expanded.positiontup or ()), kinds)
     text = None if name is None else _texts.get(same)
@@ -146,19 +146,19 @@ def _converters(types: tuple[Any, ...], dialect: Dialect) -> tuple[tuple[int, Co
 class CachedStatement:
     """A statement that may have been compiled before."""
 
-    #: What tells it apart from all others of the person; None = it can't be told apart, and is made each time.
+    #: Distinguishes it from the person's other statements; None = it can't be distinguished, and isn't cached.
     key: Hashable
-    #: Makes the statement; called only if need be.
+    #: Builds the statement; called only if it isn't cached.
     make: Make
-    #: The tables with access rules in it. None: `make` has put the person's rules in itself.
+    #: The tables in it that have access rules. None: `make` has added the person's rules itself.
     tables: frozenset[str] | None = None
-    #: "lead" or "ticket", if all rows of these tables belong to one that the person sees (see `visible_parents`); it is
-    #: part of the key then.
+    #: "lead" or "ticket" if all rows of these tables belong to one that the person sees (see `visible_parents`). Part
+    #: of the key.
     parent: str | None = None
 
 
 def answer(session: Session, cached: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of the statement under the rules of the person for whom the session acts."""
+    """The rows of the statement, under the rules of the person for whom the session acts."""
     person = acting(session)
     found = None if person is None else _compiled(session, person, cached, late)
     if found is not None:
@@ -170,13 +170,13 @@ def answer(session: Session, cached: CachedStatement, late: dict[str, Any]) -> l
 def answer_for(
     session: Session, person: Person, cached: CachedStatement, late: dict[str, Any]
 ) -> tuple[list[tuple[Any, ...]], int]:
-    """(rows, warnings of the database) of a statement that holds the rules of this person itself."""
+    """(rows, number of database warnings) of a statement that already contains this person's rules."""
     found = _compiled(session, person, cached, late)
     if found is not None:
         return found.send(session, late)
     if session.autoflush:
         session.flush()
-    # Below the session, for the number of warnings.
+    # Below the ORM session, to get the number of warnings.
     result = session.connection().execute(cached.make(), late)
     rows = [tuple(row) for row in result]
     return rows, int(getattr(result.context.cursor, "warning_count", 0))
@@ -185,7 +185,7 @@ def answer_for(
 def _compiled(
     session: Session, person: Person, cached: CachedStatement, late: dict[str, Any]
 ) -> CompiledStatement | None:
-    """The compiled statement; compiled when it is asked for the second time, for many are sent only once."""
+    """The compiled statement, compiled on the second request, because many statements are sent only once."""
     if cached.key is None:
         return None
     dialect = session.get_bind().dialect
@@ -207,7 +207,7 @@ def _compiled(
 
 
 def change(session: Session, cached: CachedStatement, late: dict[str, Any]) -> None:
-    """Send an UPDATE of a bare table, into which `cached.make` has put the person's rules."""
+    """Execute an UPDATE of a bare table, to which `cached.make` has added the person's rules."""
     person = acting(session)
     found = None if person is None else _compiled(session, person, cached, late)
     if found is not None:
@@ -216,12 +216,15 @@ def change(session: Session, cached: CachedStatement, late: dict[str, Any]) -> N
         session.execute(cached.make(), late)
 
 
-#: (dialect, statement) -> compiled; of a few statements that are the same for everybody.
+#: (dialect, statement) -> compiled, for a few statements that are the same for everybody.
 _common: dict[tuple[str, Select[Any]], CompiledStatement] = {}
 
 
 def answer_as_system(session: Session, statement: Select[Any], values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of a statement without access rules, such as who signs in; `statement` is a constant of its module."""
+    """The rows of a statement without access rules, such as the one that reads who signs in.
+
+    `statement` is a constant of its module.
+    """
     dialect = session.get_bind().dialect
     key = (dialect.name, statement)
     if key not in _common:
@@ -229,12 +232,12 @@ def answer_as_system(session: Session, statement: Select[Any], values: dict[str,
     return _common[key].send(session, values)[0]
 
 
-#: (dialect, key) -> compiled; of statements without access rules whose rows are shown to nobody.
+#: (dialect, key) -> compiled, for statements without access rules whose rows are shown to nobody.
 _unruled: LruCache[Hashable, CompiledStatement] = LruCache(MAX_UNRULED)
 
 
 def answer_unruled(session: Session, cached: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of a statement that names no rules, such as a look-up of ids; compiled once for everybody."""
+    """The rows of a statement without access rules, such as a look-up of ids; compiled once for everybody."""
     if cached.key is None:
         return [tuple(row) for row in session.execute(cached.make(), late)]
     dialect = session.get_bind().dialect
@@ -247,7 +250,7 @@ def answer_unruled(session: Session, cached: CachedStatement, late: dict[str, An
 
 
 def listed(values: Sequence[int], name: str | None = None) -> list[Any]:
-    """The values as parameters of an IN, filled up with the last one: lists of similar length share one statement.
+    """The values as parameters of an IN, padded with the last one, so that lists of similar length share one statement.
 
     With a `name` the parameters are name_0, name_1 …
     """
@@ -259,14 +262,14 @@ def listed(values: Sequence[int], name: str | None = None) -> list[Any]:
     ]
 
 
-# --- what tells statements apart
+# --- keys of statements
 
 
 @dataclass(frozen=True)
 class StatementShape:
-    """The key of conditions that differ in their values only, and those values as parameters."""
+    """The key of conditions without their values, and those values as parameters."""
 
-    #: None = they can't be told apart.
+    #: None = they have no key.
     key: Hashable
     #: Name -> value of each parameter.
     late: dict[str, Any]
@@ -274,7 +277,7 @@ class StatementShape:
     _names: dict[int, str]
 
     def opened(self, conditions: list[Any]) -> list[Any]:
-        """The conditions with named parameters in place of their values."""
+        """The conditions, with named parameters in place of their values."""
         if not self._names:
             return conditions
         return [replacement_traverse(each, {}, self._replace) for each in conditions]
@@ -288,7 +291,7 @@ _NO_CONDITIONS = StatementShape((), {}, {})
 
 
 def shape_of(conditions: Sequence[Any]) -> StatementShape:
-    """The shape of these conditions. Values that are part of the text, such as lists, count as part of the shape."""
+    """The shape of these conditions. Values that are part of the SQL text, such as lists, are part of the shape."""
     if not conditions:
         return _NO_CONDITIONS
     keys = [cache_key_of(each) for each in conditions]
@@ -311,20 +314,20 @@ def shape_of(conditions: Sequence[Any]) -> StatementShape:
 
 
 def key_of(*expressions: Any) -> Hashable:
-    """What tells these expressions apart, values included; None if they can't be."""
+    """A key for these expressions, values included; None if they have none."""
     shape = shape_of(expressions)
     return None if shape.key is None else (shape.key, repr(shape.late))
 
 
 def _has_query(condition: Any) -> bool:
-    """Whether there is a SELECT in a condition; most are a column and a value."""
+    """Whether a condition contains a SELECT; most are just a column and a value."""
     if isinstance(condition, BinaryExpression) and isinstance(condition.right, BindParameter):
         return not isinstance(condition.left, Column) and _has_query(condition.left)
     return any(isinstance(node, SelectBase) for node in iterate(condition))
 
 
 def identity_of(condition: Any) -> Hashable:
-    """What tells a condition apart, its values included; None if it can't be."""
+    """A key for a condition, values included; None if it has none."""
     key = cache_key_of(condition)
     if key is None:
         return None
