@@ -1,7 +1,7 @@
-"""Files of records: of leads, tickets, customers, tasks and notes, with their versions, and the trash.
+"""Files of leads, tickets, customers, tasks and notes, with their versions, and the trash.
 
-The content is in the file store (`app/ops/file_store.py`). A file with several versions is a series of rows; deleted
-ones stay for some time (`retention_kinds`), and can be restored until then.
+The content is in the file store (`app/ops/file_store.py`). A file with several versions is a series of rows. Deleted
+files can be restored for some time (`retention_kinds`).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from app.domain.file_references import STORED_FILE
 from app.domain.timeline import Activity
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")
-#: "off": nobody looked for viruses; "waiting": the scanner was away, the job looks later.
+#: "off": not scanned; "waiting": the scanner was unavailable, a job scans it later.
 SCANS = ("off", "waiting", "clean", "infected")
-#: More versions of one file than this are nobody's work.
+#: The most versions of one file.
 MAX_VERSIONS = 200
 _BULK = {"synchronize_session": False}
 
@@ -57,11 +57,11 @@ class Attachment(Record):
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), index=True)
     task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"), index=True)
-    #: The note that it belongs to, beside the record; null = the record itself.
+    #: The note to which it belongs, besides the record; null = the record itself.
     activity_id: Mapped[int | None] = mapped_column(_BIG, ForeignKey("activity.id", ondelete="CASCADE"), index=True)
-    #: What people call it; never part of a path.
+    #: The name for people; never part of a path.
     name: Mapped[str] = mapped_column(String(200), nullable=False)
-    #: By the content.
+    #: Detected from the content.
     mime_type: Mapped[str] = mapped_column(String(100), nullable=False)
     #: In bytes.
     size: Mapped[int] = mapped_column(BigInteger, nullable=False)
@@ -72,7 +72,7 @@ class Attachment(Record):
     #: Versions of one file have the same series, and count from 1.
     series: Mapped[str] = mapped_column(String(32), nullable=False)
     number: Mapped[int] = mapped_column(Integer, nullable=False)
-    #: When it was put into the trash, UTC; null = it is there.
+    #: When it was moved to the trash, UTC; null = it wasn't.
     deleted_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deleted_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: One of SCANS.
@@ -83,7 +83,7 @@ class Attachment(Record):
 
 @dataclass(frozen=True)
 class NewFile:
-    """A file that is in the store, and not yet at a record."""
+    """A file in the store that isn't attached to a record yet."""
 
     name: str
     mime_type: str
@@ -103,7 +103,7 @@ _KEYS = ("lead_id", "ticket_id", "customer_id", "task_id", "activity_id")
 
 
 def attach(session: Session, about: Any, file: NewFile, stamp: Stamp, quotas: Quotas) -> Attachment:
-    """Attach a file to a lead, ticket, customer or task; the caller commits soon, for it holds the quotas' rows.
+    """Attach a file to a lead, ticket, customer or task. Locks the rows of the quotas, so the caller commits soon.
 
     Raises RuleBroken above a quota, for a version of another record's file, or for too many versions.
     """
@@ -123,7 +123,7 @@ def attach(session: Session, about: Any, file: NewFile, stamp: Stamp, quotas: Qu
 
 
 def _place(session: Session, row: Attachment, about: Any, file: NewFile) -> None:
-    """Where the file belongs, and which version it is."""
+    """Set what the file belongs to, and its version."""
     setattr(row, RECORD_COLUMNS[about.__tablename__], about.id)
     if about.__tablename__ == "leads" and about.converted_on is not None:
         row.customer_id = about.customer_id
@@ -150,7 +150,7 @@ def _last_number(session: Session, series: str) -> int:
 
 
 def _tell(session: Session, about: Any, row: Attachment, what: str, stamp: Stamp) -> None:
-    """One line on the record's timeline; those of notes have none of their own."""
+    """Add an entry to the record's timeline; files of notes have none of their own."""
     timeline.write(session, about, "file", stamp, file=row.id, name=row.name, what=what, number=row.number)
 
 
@@ -158,7 +158,7 @@ def _tell(session: Session, about: Any, row: Attachment, what: str, stamp: Stamp
 
 
 def versions(session: Session, series: Iterable[str]) -> dict[str, list[Attachment]]:
-    """Series -> its visible versions, the newest first; one statement."""
+    """Series -> its visible versions, newest first; one statement."""
     wanted = sorted(set(series))
     found: dict[str, list[Attachment]] = {each: [] for each in wanted}
     if wanted:
@@ -169,7 +169,7 @@ def versions(session: Session, series: Iterable[str]) -> dict[str, list[Attachme
 
 
 def newest(session: Session, column: str, key: int, before: int | None, most: int) -> list[Attachment]:
-    """The current versions of the files of a record or note that are not in the trash, newest first.
+    """The current versions of the files of a record or note that aren't in the trash, newest first.
 
     `column`: lead_id and so on; `before`: only files with a lower id.
     """
@@ -185,10 +185,10 @@ def newest(session: Session, column: str, key: int, before: int | None, most: in
 
 
 def trash(session: Session, place: tuple[str, int], within: Any, most: int) -> list[Attachment]:
-    """The files of a record that were deleted and can be restored: the newest version of each, last deleted first.
+    """The deleted files of a record that can be restored: the newest version of each, last deleted first.
 
-    `place`: column and id of the record; `within`: the rule of the files that the person may delete, all versions of
-    which are needed: to others not even the names are told.
+    `place`: column and id of the record; `within`: the rule for files that the person may delete. All versions must
+    match it: nobody else is shown even the names.
     """
     mine = (getattr(Attachment, place[0]) == place[1], Attachment.deleted_on.is_not(None))
     others = select(Attachment.series).where(*mine, not_(within)).correlate(None)
@@ -199,7 +199,7 @@ def trash(session: Session, place: tuple[str, int], within: Any, most: int) -> l
 
 
 def same_content(session: Session, about: Any, file: NewFile) -> Attachment | None:
-    """The current file of the record that has this name and content, if it has one."""
+    """The current file of the record with this name and content, if there is one."""
     column = getattr(Attachment, RECORD_COLUMNS[about.__tablename__])
     note = Attachment.activity_id.is_(None) if file.note is None else Attachment.activity_id == file.note.id
     query = select(Attachment).where(
@@ -213,9 +213,9 @@ def same_content(session: Session, about: Any, file: NewFile) -> Attachment | No
 
 
 def append_versions(session: Session, row: Attachment, into: Attachment, about: Any, stamp: Stamp) -> None:
-    """Make a file, with its versions, the newest versions of another file of the same record.
+    """Turn a file, with its versions, into the newest versions of another file of the same record.
 
-    Raises RuleBroken when they don't belong together, Conflict when somebody else adds a version at this moment.
+    Raises RuleBroken if they don't belong together, Conflict if somebody else adds a version at the same time.
     """
     is_apart = row.series == into.series or into.deleted_on is not None or row.deleted_on is not None
     if is_apart or any(getattr(row, key) != getattr(into, key) for key in _KEYS):
@@ -236,7 +236,7 @@ def append_versions(session: Session, row: Attachment, into: Attachment, about: 
 
 
 def put_in_trash(session: Session, row: Attachment, about: Any, stamp: Stamp) -> bool:
-    """Delete a file with all its versions; it can be restored. Whether it was there still."""
+    """Delete a file with all its versions; it can be restored. Returns False if it was deleted already."""
     step = update(Attachment).where(Attachment.series == row.series, Attachment.deleted_on.is_(None))
     values = {"deleted_on": stamp.now, "deleted_by_id": stamp.by}
     done: Any = session.execute(step.values(values), execution_options=_BULK)
@@ -249,7 +249,7 @@ def put_in_trash(session: Session, row: Attachment, about: Any, stamp: Stamp) ->
 
 
 def restore(session: Session, row: Attachment, about: Any, stamp: Stamp) -> bool:
-    """Take a file with its versions out of the trash. Whether it was in there."""
+    """Restore a file with its versions from the trash. Returns False if it wasn't there."""
     step = update(Attachment).where(Attachment.series == row.series, Attachment.deleted_on.is_not(None))
     done: Any = session.execute(step.values(deleted_on=None, deleted_by_id=None), execution_options=_BULK)
     session.expire(row)
@@ -261,7 +261,7 @@ def restore(session: Session, row: Attachment, about: Any, stamp: Stamp) -> bool
 
 
 def _name_in_timeline(session: Session, row: Attachment, about: Any, is_gone: bool) -> None:
-    """Mark the lines of a file in the trash with whose it is: only who may delete it is told its name."""
+    """Mark the timeline entries of a file in the trash with its owner: only people who may delete it see its name."""
     versions = select(Attachment.id, Attachment.created_by_id).where(Attachment.series == row.series)
     owners = {row[0]: row[1] for row in session.execute(versions)}
     column = getattr(Activity, RECORD_COLUMNS[about.__tablename__])
@@ -278,7 +278,7 @@ def _after_change(session: Session, row: Attachment, about: Any) -> None:
 
 
 def _list_in_note(session: Session, note: Activity) -> None:
-    """Name the files of a note in its line, which then shows them without another statement."""
+    """Store the names of a note's files in its timeline entry, so that showing them needs no query."""
     rows = newest(session, "activity_id", note.id, None, MAX_VERSIONS)
     note.payload = {**note.payload, "files": [[each.id, each.name] for each in reversed(rows)]}
     session.flush()
@@ -288,29 +288,29 @@ def _list_in_note(session: Session, note: Activity) -> None:
 
 
 def waiting_for_scan(session: Session, most: int) -> list[int]:
-    """Ids of the files that nobody has looked at yet because the scanner was away."""
+    """Ids of the files that were not scanned because the scanner was unavailable."""
     query = select(Attachment.id).where(Attachment.scan == "waiting").order_by(Attachment.id).limit(most)
     return list(session.scalars(query))
 
 
 def settle_scan(session: Session, row: Attachment, threat: str | None) -> None:
-    """Note what the scanner says of the content, for all files that have it."""
+    """Record the scanner's result for the content, for all files that have it."""
     values = {"scan": "infected" if threat else "clean", "threat": (threat or "")[:120] or None}
     step = update(Attachment).where(Attachment.digest == row.digest, Attachment.scan != "infected")
     session.execute(step.values(values), execution_options=_BULK)
     timeline.mark_changed(session, row.lead_id, row.ticket_id, row.customer_id)
 
 
-# --- the end
+# --- final deletion
 
 
 def purge(session: Session, keys: Sequence[int], before: datetime) -> int:
-    """Delete these rows of the trash for good, if they still are that old; their quotas get room."""
+    """Delete these rows of the trash permanently, if they are still that old; frees the quotas."""
     return _end(session, keys, Attachment.__table__.c.deleted_on < before)
 
 
 def delete_expired(session: Session, keys: Sequence[int], before: datetime) -> int:
-    """Delete these files for their age, if they still are that old; their quotas get room."""
+    """Delete these files for their age, if they are still that old; frees the quotas."""
     return _end(session, keys, Attachment.__table__.c.created_on < before)
 
 

@@ -1,4 +1,4 @@
-"""Taking in a mail: once, into its thread, and from there to a ticket or lead where the account opens one."""
+"""Processes an incoming email once: into its thread, and to a ticket or lead if the account creates them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from app.lib.mail_reports import Bounce
 from app.lib.vault import Vault
 from app.ops.file_store import FileStore
 
-#: Of a mail's text, so much stands in the message; MariaDB's TEXT takes 64 kB. The rest is in the original.
+#: Characters of an email's text stored in the message; MariaDB's TEXT holds 64 kB. The rest is in the original.
 MAX_BODY = 15_000
 MAX_QUOTED = 200_000
-#: A peer who writes more often within an hour opens nothing more: a program that answers ours would never end.
+#: Emails per hour and sender that may create records: a program that answers ours would never end.
 MAX_PER_HOUR = 20
 NO_TEXT = "(no text)"
 CAME_BACK = "This email was sent by one of our own addresses and came back. It was not taken in."
@@ -48,12 +48,12 @@ IS_CUT = "This email is too long or has too many parts; the original has all of 
 
 @dataclass(frozen=True)
 class InboundMailContext:
-    """The account, services and time with which a mail is taken in."""
+    """The account, services and time for processing an email."""
 
     account: ChannelAccount
     #: The settings of the account.
     values: Mapping[str, str]
-    #: The account by which answers are sent: its conversations are those that the mails belong to.
+    #: The account that sends replies: its conversations are those to which the emails belong.
     answering: ChannelAccount
     #: Addresses of our own accounts, in lower case.
     own_addresses: frozenset[str]
@@ -71,7 +71,7 @@ class InboundMailContext:
 
 @dataclass(frozen=True)
 class ArrivedMail:
-    """A mail as it was fetched."""
+    """An email as fetched."""
 
     raw: bytes
     uid_validity: int | None = None
@@ -81,7 +81,7 @@ class ArrivedMail:
 
 
 def process(session: Session, intake: InboundMailContext, arrived: ArrivedMail) -> str:
-    """Take in a mail. Returns what became of it: one of mails.STATES, or "known" for one that is here already."""
+    """Process an email. Returns its state: one of mails.STATES, or "known" for one that was processed before."""
     try:
         mail = read(arrived.raw, intake.values.get("authserv_id", ""))
     except UnreadableMail as error:
@@ -108,7 +108,7 @@ def process(session: Session, intake: InboundMailContext, arrived: ArrivedMail) 
 def store_unreadable(
     session: Session, intake: InboundMailContext, arrived: ArrivedMail, state: str, sentence: str
 ) -> str:
-    """Keep a mail that can't be taken in, with the reason, for a person."""
+    """Store an email that can't be processed, with the reason, for a person."""
     row = _new_row(intake, arrived, state)
     row.mail_key, row.sentence = hashlib.sha256(arrived.raw).hexdigest(), sentence[:300]
     row.original = intake.store.put(arrived.raw).digest
@@ -116,7 +116,7 @@ def store_unreadable(
 
 
 def retry_failed(session: Session, intake: InboundMailContext, row: Mail) -> str:
-    """Take in a mail that has failed, from its original."""
+    """Process a failed email again, from its original."""
     with intake.store.open(row.original or "") as file:
         arrived = ArrivedMail(file.read(), row.uid_validity, row.uid)
     session.delete(row)
@@ -124,11 +124,11 @@ def retry_failed(session: Session, intake: InboundMailContext, row: Mail) -> str
     return process(session, intake, arrived)
 
 
-# --- once
+# --- processed once
 
 
 def _claim(session: Session, intake: InboundMailContext, arrived: ArrivedMail, mail: ReadMail) -> Mail | None:
-    """The row of a mail that is not here yet. The unique key decides, also between two processes."""
+    """The row of an email that is new. The unique key decides, also between two processes."""
     row = _new_row(intake, arrived, "kept")
     row.mail_key = key_of(mail)
     row.header_id = mail.message_id[:255] or None
@@ -139,20 +139,23 @@ def _claim(session: Session, intake: InboundMailContext, arrived: ArrivedMail, m
     row.html = mail.html or None
     row.has_remote_pictures, row.quoted = mail.has_remote_pictures, mail.quoted[:MAX_QUOTED] or None
     row.is_unverified = is_unverified(mail, intake)
-    # A refused INSERT would keep a shared lock on MariaDB, and several would deadlock over what follows.
+    # A refused INSERT would keep a shared lock on MariaDB, and several would deadlock with later statements.
     hold_name(session, f"mail:{intake.account.id}:{row.mail_key}")
     return row if _insert(session, row) else None
 
 
 def _note_place(session: Session, intake: InboundMailContext, arrived: ArrivedMail, key: str) -> None:
-    """Where a known mail is in the mailbox now: its server may have numbered all mails anew."""
+    """Store the current mailbox position of a known email: its server may have renumbered all emails."""
     values = {"uid_validity": arrived.uid_validity, "uid": arrived.uid}
     step = update(Mail).where(Mail.account_id == intake.account.id, Mail.mail_key == key).values(values)
     session.execute(step, execution_options={"synchronize_session": False})
 
 
 def key_of(mail: ReadMail) -> str:
-    """What is the same in all copies of a mail. The Message-ID alone is not: some programs use one for all mails."""
+    """A key shared by all copies of an email.
+
+    The Message-ID alone is not enough: some programs use one for all emails.
+    """
     if not mail.message_id:
         return mail.digest
     parts = (mail.message_id, mail.sender.address, str(mail.written_on))
@@ -174,7 +177,7 @@ def _insert(session: Session, row: Mail) -> bool:
     return True
 
 
-# --- whose it is
+# --- sender and record
 
 
 def is_unverified(mail: ReadMail, intake: InboundMailContext) -> bool:
@@ -192,7 +195,7 @@ def _is_returned(mail: ReadMail, intake: InboundMailContext) -> bool:
 
 
 def _keep(session: Session, intake: InboundMailContext, row: Mail, source: tuple[ReadMail, ArrivedMail]) -> None:
-    """Put it into the conversation with its sender, and into the record that it belongs to."""
+    """Add it to the conversation with its sender, and to the record that it belongs to."""
     mail, arrived = source
     thread = mail_threads.thread_of(session, mail, intake.vault, row.is_unverified)
     record = None
@@ -216,7 +219,7 @@ def _keep(session: Session, intake: InboundMailContext, row: Mail, source: tuple
 
 
 def _may_open(session: Session, intake: InboundMailContext, mail: ReadMail) -> bool:
-    """Whether a new mail may open a record: no automatic one, and not the twentieth within an hour."""
+    """Whether a new email may create a record: not if automatic, nor above the hourly limit."""
     if intake.values.get("opens", "nothing") == "nothing" or mail.is_automatic or mail.bounce is not None:
         return False
     recent = (Mail.peer == mail.sender.address, Mail.received_on > intake.now - timedelta(hours=1))
@@ -226,7 +229,7 @@ def _may_open(session: Session, intake: InboundMailContext, mail: ReadMail) -> b
 def conversation_of(
     session: Session, intake: InboundMailContext, source: tuple[ReadMail, bool], records: Mapping[str, int | None]
 ) -> Conversation:
-    """The conversation with the sender: by Reply-To, anybody could write into that of somebody else."""
+    """The conversation with the sender. Not by Reply-To: anybody could write into somebody else's conversation."""
     mail, is_unverified = source
     peer = mail.sender.address
     conversation = conversations.find_or_create(session, intake.answering, "email", peer, intake.stamp)
@@ -240,9 +243,9 @@ def conversation_of(
 def _may_move(
     session: Session, conversation: Conversation, records: Mapping[str, int | None], is_unverified: bool
 ) -> bool:
-    """Whether the sender's conversation goes to these records, whose people then read all of it.
+    """Whether the sender's conversation moves to these records, whose people then read all of it.
 
-    Whoever got a copy answers about a record of others, and anybody can make a record with a customer's address.
+    People who got a copy may reply about a record of others, and anybody can make a record with a customer's address.
     """
     if conversations.is_nobodys(conversation) or is_unverified:
         return conversations.is_nobodys(conversation)
@@ -269,7 +272,7 @@ def message_values(
         "peer": conversation.peer,
         "subject": mail.subject or None,
         "body": storable(text).strip() or names or NO_TEXT,
-        # What the sender says may be in the future, or years ago.
+        # The sender's time may be in the future, or years ago.
         "happened_on": intake.now if mail.written_on is None else _plausible(mail.written_on, intake.now),
         "provider_id": None,
         "account_id": intake.account.id,
@@ -295,7 +298,7 @@ def _apply_consent_change(session: Session, row: Mail, message: Message, stamp: 
 
 
 def _notify(session: Session, conversation: Conversation, message: Message, now: datetime) -> None:
-    """Who answers the conversation learns of its first unread message."""
+    """Notify whoever answers the conversation of its first unread message."""
     if conversation.unread > 1 or conversation.claimed_by_id is None:
         return
     name = next((each for each in ("ticket_id", "lead_id", "customer_id") if getattr(message, each)), None)
@@ -307,11 +310,11 @@ def _notify(session: Session, conversation: Conversation, message: Message, now:
     notices.notify(session, event, now)
 
 
-# --- what did not arrive
+# --- bounces
 
 
 def _note_failures(session: Session, bounce: Bounce, intake: InboundMailContext) -> bool:
-    """Mark our message of which this is the report; False when it is none of ours: it is kept as a mail then."""
+    """Mark our message to which this bounce refers; False if it isn't ours: it is then stored as an email."""
     number = mails.message_of(session, intake.vault, bounce.message_id)
     message = session.get(Message, number) if number else None
     if message is None or message.channel != "email" or message.direction != "out":
