@@ -283,7 +283,7 @@ def _free_name(given: FieldInput, others: Sequence[CustomField]) -> str:
 
 
 def name_from(label: str) -> str:
-    """The name for a label: x_risk_profile_kyc for "Risk profile (KYC)"; x_ alone for a label without Latin letters or digits."""
+    """x_risk_profile_kyc for "Risk profile (KYC)"; x_ alone for a label without Latin letters or digits."""
     ascii_words = re.findall(r"[a-z0-9]+", label.lower())
     return (PREFIX + "_".join(ascii_words))[:MAX_NAME].rstrip("_") if ascii_words else PREFIX
 
