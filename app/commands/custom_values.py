@@ -1,6 +1,4 @@
-"""The commands `flask custom-field check|rebuild`: compare the index of custom values with the records, or repair
-it.
-"""
+"""The commands `flask custom-field check|rebuild`: check the index of custom values, or repair it."""
 
 from __future__ import annotations
 

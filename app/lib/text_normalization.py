@@ -18,8 +18,7 @@ class UnstorableText(ValueError):
 
 
 def one_line(text: str) -> str:
-    """One line of text in NFC, without surrounding spaces. Raises UnstorableText for line breaks and control
-    characters.
+    """One line of text in NFC, without surrounding spaces. Raises UnstorableText for line breaks and controls.
 
     A tab at either end, as spreadsheets copy it, is dropped.
     """
