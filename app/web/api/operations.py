@@ -112,7 +112,7 @@ class OperationSpec:
     #: Error statuses besides `_ALWAYS`.
     statuses: tuple[int, ...] = ()
     parameters: tuple[str, ...] = ()
-    #: The schema of the body; a name beginning with + is relative to the resource (+Create is LeadCreate).
+    #: Status -> meaning.
     body: Any = None
     #: The schema of a successful response; the row by default.
     answer: Any = "row"
@@ -222,10 +222,10 @@ FUNCTIONS = {
 
 
 class DocumentedOperations:
-    """A REST view whose operations are documented as its `documentation` says, with their ids and all statuses."""
+    """A REST view whose operations are documented by its `documentation`, with ids and all statuses."""
 
     def add_apispec_components(self, api_spec: Any) -> None:
-        """Add the shared schemas."""
+        """The schema of the body; + stands for the name of the resource (+Create is LeadCreate)."""
         register_schemas(api_spec, SHARED)
 
     def operation_helper(
@@ -237,7 +237,7 @@ class DocumentedOperations:
 
 
 def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
-    """The operation object of one method."""
+    """The type of a successful response; other types than JSON are bytes."""
     spec: OperationSpec = (FUNCTIONS | getattr(resource, "documentation", {}))[function]
     made: dict[str, Any] = {
         "operationId": f"{resource.resource_name}_{function}",
@@ -256,7 +256,7 @@ def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
     return made
 
 
-#: Query parameters that name a resource's own fields: (schema suffix of q, description).
+#: The body of a 202, which reports the progress, if it isn't `answer`.
 _QUERY_PARAMETERS = {
     "q": (
         "List",
@@ -267,9 +267,9 @@ _QUERY_PARAMETERS = {
 
 
 def _parameters(name: str, resource: Any) -> list[Any]:
-    """The parameter objects; the name of a shared one.
+    """The parameter objects; a name refers to a shared one.
 
-    q is a text to generators: few of them keep a parameter that is described by its content.
+    q is declared as text, because few generators support a parameter described by its content.
     """
     if name == "list_parameters":
         return list_parameters(resource)
@@ -296,7 +296,7 @@ def _named(given: Any, resource: Any) -> dict[str, Any]:
 
 
 def _filters(resource: Any) -> str:
-    """The filterable fields and their operators."""
+    """One of many calls. Invalid items are reported individually in the result, so the schema requires nothing."""
     table = getattr(resource, "record_table", None)
     known = [f"{each.name} ({' '.join(each.operators)})" for each in table.fields if each.filter] if table else []
     return "Filters: " + ", ".join(known) + "." if known else ""

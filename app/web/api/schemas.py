@@ -161,7 +161,7 @@ def add(resource: Any, api_spec: Any) -> None:
     known = {each.name: output_schema(each) for each in record_table.readable} | dict(
         getattr(resource, "extra_schema", {})
     )
-    # Of the others a list answers with those that were asked for.
+    # The schema of a list requires nothing, because a request may select columns.
     register_schemas(api_spec, {name: shape({"id": {**ID, "readOnly": True}, **known}, "id")})
     register_schemas(api_spec, _queries(resource, name))
     for which, suffix, function in (("add", "Create", "post"), ("edit", "Change", "put")):
@@ -292,7 +292,7 @@ def _description(each: Field) -> dict[str, Any]:
 
 
 def _is_of_type(schema: dict[str, Any], example: Any) -> bool:
-    """Not a text for a number: the number of a lead is one that people read, that of a file counts versions."""
+    """Whether the example has the schema's type: the number of a lead is text, that of a file's version an integer."""
     return not isinstance(example, str) or schema.get("type") not in ("integer", "number", "boolean")
 
 
@@ -310,11 +310,11 @@ _SEVERAL = ("in", "not_in")
 
 
 def list_parameters(resource: Any) -> list[dict[str, Any]]:
-    """The plain query parameters of a list, beside q: page, order and one per column and operator."""
+    """The plain query parameters of a list, besides q: page, order and one per column and operator."""
     table, listed = resource.record_table, _queries(resource, base_of(resource))[f"{base_of(resource)}List"]
     made = []
     for name in ("page", "page_size", "order_column", "order_direction", "cursor", "count"):
-        # Without defaults: generated clients would send them, and a list with an order of its own has others.
+        # Without defaults: generated clients would send them, although a list with an order of its own has others.
         left_out = ("nullable", "default")
         schema = {key: value for key, value in listed["properties"][name].items() if key not in left_out}
         if "enum" in schema:

@@ -1,4 +1,4 @@
-"""The mail that a new one answers or forwards, quoted below what is written."""
+"""Quotes the email that a new one answers or forwards."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from app.lib import html_cleaning
 from app.web.channels.mail_context import MailContext
 from app.web.core.fields import Viewer
 
-#: Longer quotations are cut, and those of longer HTML are quoted as text.
+#: Longer quotations are cut; longer HTML is quoted as text.
 MAX_TEXT, MAX_HTML = 50_000, 120_000
-#: Pictures of a quoted mail are left out: those on other servers tell who reads, those of the mail would be missing.
+#: Pictures are left out of quotations: remote ones reveal the reader, those of the email itself would be missing.
 _PICTURE = re.compile(r"<img\b[^<>]*>")
 
 
 def subject_of(about: MailContext) -> str:
-    """The subject of the answer or of the forwarded mail; "" for a new one."""
+    """The subject of a reply or forwarded email; "" for a new one."""
     if about.message is None:
         return ""
     sign = "Fwd: " if about.how == "forward" else "Re: "
@@ -26,7 +26,7 @@ def subject_of(about: MailContext) -> str:
 
 
 def quote_of(about: MailContext, viewer: Viewer) -> tuple[str, str]:
-    """(HTML, text) of the mail, with who wrote it when; ("", "") for a new one."""
+    """(HTML, text) of the email, with its author and time; ("", "") for a new one."""
     if about.message is None:
         return "", ""
     head = _forwarded(about, viewer) if about.how == "forward" else [_wrote(about, viewer)]
@@ -46,7 +46,7 @@ def _text(about: MailContext) -> str:
 
 
 def _html(about: MailContext, body: str) -> str:
-    """The mail's HTML, unless it has none, or is too long or too deep to be quoted once more."""
+    """The email's HTML; "" if it has none, or is too long or too deep to be quoted again."""
     html = (about.mail.html or "") if about.mail is not None else ""
     if not html or len(html) > MAX_HTML or html_cleaning.is_excessive(f"<div><blockquote>{html}"):
         return escape(body).replace("\n", "<br>\n")
@@ -54,7 +54,7 @@ def _html(about: MailContext, body: str) -> str:
 
 
 def _who(about: MailContext, viewer: Viewer) -> str:
-    """Who wrote the mail; an address only as the viewer sees it."""
+    """The author of the email; an address only as the viewer sees it."""
     message = about.message
     if message.direction == "out":
         card = viewer.lookups.person(message.created_by_id)
@@ -69,7 +69,7 @@ def _moment(message: Any, viewer: Viewer) -> str:
 
 
 def _wrote(about: MailContext, viewer: Viewer) -> str:
-    """In English: the programs of the recipients recognise quotations by it."""
+    """The line above a quotation, in English, by which recipients' programs recognise it."""
     return f"On {_moment(about.message, viewer)}, {_who(about, viewer) or 'somebody'} wrote:"
 
 
