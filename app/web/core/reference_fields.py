@@ -114,7 +114,7 @@ class PersonField(Field):
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A type-ahead over colleagues."""
         card = viewer.lookups.person(raw) if isinstance(raw, int) else None
-        # What was typed and names nobody comes back, so that it can be corrected.
+        # Input that matches nobody is shown again, so that it can be corrected.
         chosen = [(raw, card["full_name"] if card else str(raw))] if raw else []
         return super().form_input(raw, errors, viewer) | {"lookup_url": "/people/lookup", "selected": chosen}
 
