@@ -96,9 +96,9 @@ class ListedTemplate:
 class OutgoingMessage:
     """One message, ready to send."""
 
-    #: Identifies the message at our side, at most 64 ASCII characters: "m123".
-    key: str
     #: Identifies the message on our side, at most 64 ASCII characters: "m123".
+    key: str
+    #: whatsapp, sms or email.
     channel: str
     #: E.164 number, or email address.
     to: str

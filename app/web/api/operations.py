@@ -15,7 +15,7 @@ from app.web.api.schemas import _PAGE, ID, SHARED, STRING, base_of, list_paramet
 _ALWAYS = (400, 401, 403, 429, 500, 503)
 _ROW = (404, 409, 410, 422)
 _SENT = (413, 422)
-#: Status -> what it means.
+#: Status -> meaning.
 STATUS_MEANINGS = {
     400: "Invalid request",
     401: "Not signed in",
@@ -112,15 +112,15 @@ class OperationSpec:
     #: Error statuses besides `_ALWAYS`.
     statuses: tuple[int, ...] = ()
     parameters: tuple[str, ...] = ()
-    #: Status -> meaning.
+    #: The schema of the body; + stands for the name of the resource (+Create is LeadCreate).
     body: Any = None
     #: The schema of a successful response; the row by default.
     answer: Any = "row"
     good: tuple[int, ...] = (200,)
     headers: tuple[str, ...] = ()
-    #: The type of a successful response; anything but JSON is bytes.
+    #: The type of a successful response; other types than JSON are bytes.
     mime_type: str = "application/json"
-    #: The body of a 202, which says how far the work is, where that isn't `answer`.
+    #: The body of a 202, which reports the progress, if it isn't `answer`.
     accepted: dict[str, Any] | None = None
     #: The type of the body.
     body_type: str = "application/json"
@@ -133,7 +133,7 @@ _ASSIGN = shape(
     }
 )
 _JOIN = shape({"user": {"anyOf": [ID, STRING], "description": "ID or username of a colleague."}}, "user")
-#: One of many calls. Invalid items are reported one by one in the result, so the schema requires nothing.
+#: One of many calls. Invalid items are reported individually in the result, so the schema requires nothing.
 _ANY_TEXT = {"type": "string", "nullable": True}
 _ANY_TIME = {"anyOf": [{"type": "number", "description": "Seconds or milliseconds since 1970, UTC"}, _ANY_TEXT]}
 _CALL = shape(
@@ -225,7 +225,7 @@ class DocumentedOperations:
     """A REST view whose operations are documented by its `documentation`, with ids and all statuses."""
 
     def add_apispec_components(self, api_spec: Any) -> None:
-        """The schema of the body; + stands for the name of the resource (+Create is LeadCreate)."""
+        """Add the shared schemas."""
         register_schemas(api_spec, SHARED)
 
     def operation_helper(
@@ -237,7 +237,7 @@ class DocumentedOperations:
 
 
 def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
-    """The type of a successful response; other types than JSON are bytes."""
+    """The operation object of one method."""
     spec: OperationSpec = (FUNCTIONS | getattr(resource, "documentation", {}))[function]
     made: dict[str, Any] = {
         "operationId": f"{resource.resource_name}_{function}",
@@ -256,7 +256,7 @@ def operation(resource: Any, function: str, method: str) -> dict[str, Any]:
     return made
 
 
-#: The body of a 202, which reports the progress, if it isn't `answer`.
+#: Query parameters that name a resource's own fields: (schema suffix of q, description).
 _QUERY_PARAMETERS = {
     "q": (
         "List",
@@ -296,7 +296,7 @@ def _named(given: Any, resource: Any) -> dict[str, Any]:
 
 
 def _filters(resource: Any) -> str:
-    """One of many calls. Invalid items are reported individually in the result, so the schema requires nothing."""
+    """The filterable fields and their operators."""
     table = getattr(resource, "record_table", None)
     known = [f"{each.name} ({' '.join(each.operators)})" for each in table.fields if each.filter] if table else []
     return "Filters: " + ", ".join(known) + "." if known else ""

@@ -1,4 +1,4 @@
-"""What stands in a calendar: tasks by due time, and next follow-ups of leads that have no task of that day in it."""
+"""The items of a calendar: tasks by due time, and next follow-ups of leads that have no task on that day in it."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.records.list_page import filters_of
 
-#: The columns that items read.
+#: The columns that items need.
 NAMES = ("title", "about", "status", "priority", "due_on", "assignee", "version")
 _LEAD_NAMES = ("name", "number", "next_follow_up_on")
-#: Tasks, and follow-ups, of one calendar.
+#: The most tasks, and follow-ups, in one calendar.
 MOST = {"day": 300, "week": 300, "month": 1000}
-#: What a range can ask for at all, as every moment that is typed.
+#: The range of dates that can be requested, as for every typed time.
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
 
 @dataclass
 class Items:
-    """The items of a range, by day and by half hour, each in their order."""
+    """The items of a range, by day and by half hour, each in order."""
 
     most: int
     count: int = 0
-    #: Whether there are more tasks, after `until`; more follow-ups; filters that follow-ups can't follow.
+    #: Whether there are more tasks, after `until`; more follow-ups; filters that don't apply to follow-ups.
     is_cut: bool = False
     until: datetime | None = None
     leads_cut: bool = False
@@ -63,13 +63,13 @@ def load(screen: Any, list_query: ListQuery, wanted: CalendarRange, viewer: View
 
 
 def _within(table: Any, name: str, wanted: tuple[datetime, datetime], viewer: Viewer) -> list[Any]:
-    """The conditions of the range. Raises RuleBroken for a column that is hidden from the person."""
+    """The conditions of the range. Raises RuleBroken for a column hidden from the person."""
     start, end = (min(max(each, _EARLIEST), _LATEST) for each in wanted)
     return [table.filter_clause(name, "ge", start, viewer), table.filter_clause(name, "lt", end, viewer)]
 
 
 def _order(table: Any, name: str, viewer: Viewer) -> list[Any]:
-    """By time, then id; no rows without a value are asked for, so nothing puts them last."""
+    """By time, then id; rows without a value are not selected, so there is nothing to put last."""
     return list(table.order_by(name, "asc", viewer)[-2:])
 
 
@@ -80,7 +80,7 @@ def _tasks(screen: Any, list_query: ListQuery, wanted: CalendarRange, viewer: Vi
 
 
 def _value(screen: Any, names: tuple[str, ...], row: Any, name: str, place: int = 0) -> Any:
-    """What a row stores in a column."""
+    """The stored value of a row's column."""
     slices = screen.record_table.selection(names)[1]
     return next(tuple(row)[cut][place] for each, cut in slices if each.name == name)
 
@@ -91,7 +91,7 @@ def _cells(screen: Any, names: tuple[str, ...], row: Any, viewer: Viewer) -> dic
 
 
 def _placed(moment: datetime, viewer: Viewer) -> dict[str, Any]:
-    """Where a moment stands on the person's clock."""
+    """The position of a time on the person's clock."""
     local = moment.astimezone(viewer.zone)
     day = local.date().isoformat()
     slot = f"{day}T{calendar_range.slot_of(local)}"
@@ -124,7 +124,7 @@ def task_item(screen: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
 def _follow_ups(
     screen: Any, wanted: CalendarRange, viewer: Viewer, found: Items, taken: set[tuple[int, str]]
 ) -> list[dict[str, Any]]:
-    """Next follow-ups of open leads, unless the lead has a task of that day here."""
+    """Next follow-ups of open leads, unless the lead has a task on that day here."""
     leads = registered("screens").get(Lead)
     if leads is None or not viewer.person.may("Leads", "read"):
         return []
@@ -137,7 +137,7 @@ def _follow_ups(
         return []
     meanings = viewer.lookups.meanings["lead_status"]
     is_open = Lead.status_id.in_([key for key, meaning in meanings.items() if meaning not in Lead.ended_in])
-    # After the last task that is shown nobody knows which leads have one.
+    # After the last task shown it is unknown which leads have one.
     within = _within(table, "next_follow_up_on", (wanted.start, found.until or wanted.end), viewer)
     order = _order(table, "next_follow_up_on", viewer)
     query = ListQuery([*table.base_conditions(), *rules, is_open, *within], order, found.most + 1)
@@ -149,7 +149,7 @@ def _follow_ups(
 
 
 def _assignee_rules(screen: Any, table: Any, viewer: Viewer) -> list[Any] | None:
-    """The list's filters by assignee, for leads; None if it is filtered by anything else."""
+    """The list's filters by assignee, applied to leads; None if it is filtered by anything else."""
     given = filters_of(screen, request.args)
     if any(request.args.get(key) for key in ("q", "where")) or any(name != "assignee" for _key, _op, name, _v in given):
         return None

@@ -1,4 +1,4 @@
-"""The list of tasks as a calendar: a day or a week by half hours, a month by days. All state is in the address."""
+"""The list of tasks as a calendar: a day or week by half hours, a month by days. All state is in the URL."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from app.web.records.calendar_items import Items
 from app.web.records.list_columns import ChosenColumns
 from app.web.records.list_page import list_page, url
 
-#: Items of a day in a month; the hours of a day's table, if nothing is earlier or later.
+#: Items of a day in the month view; the default hours of the day view.
 CELL, HOURS = 4, range(8, 20)
-#: The argument by which a list shows one's own tasks only.
+#: The argument for one's own tasks only.
 MINE = "_flt_eq_assignee"
 
 
 def read(args: Any, viewer: Viewer) -> CalendarRange:
-    """The range of an address: `from` and `span`; this week without them. Raises RuleBroken."""
+    """The range in a URL: `from` and `span`; this week by default. Raises RuleBroken."""
     span = args.get("span") or "week"
     if span not in SPANS:
         text = _("A calendar shows a day, a week or a month, not “%(name)s”. Choose one above it.", name=span[:60])
@@ -43,7 +43,7 @@ def today(viewer: Viewer) -> date:
 
 
 def is_default_view(args: Any) -> bool:
-    """Whether the address says nothing but “calendar”: then it opens with one's own tasks."""
+    """Whether the URL says nothing but “calendar”: then it opens with one's own tasks."""
     return set(args) <= {"layout", "span"}
 
 
@@ -53,7 +53,7 @@ def own_url(viewer: Viewer) -> str:
 
 
 def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
-    """The calendar, or the part of it that htmx asked for."""
+    """The calendar, or the part of it requested by htmx."""
     wanted = read(request.args, viewer)
     found = calendar_items.load(screen, list_query, wanted, viewer)
     shown = list_page(screen, ListQuery(list_query.conditions, [], 1), [], columns, viewer)
@@ -68,7 +68,7 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
 
 
 def _head(wanted: CalendarRange, viewer: Viewer) -> dict[str, Any]:
-    """Title, the ways to other days, and whose tasks."""
+    """Title, links to other days, and whose tasks."""
     reach, mine = viewer.person.reach("Tasks"), request.args.get(MINE)
     here = wanted.day.isoformat()
     labels = {"day": _("Day"), "week": _("Week"), "month": _("Month")}
@@ -146,13 +146,13 @@ def _cell(day: date, part: tuple[str, datetime, datetime], found: Items, office:
 
 
 def _hours(found: Items) -> range:
-    """The usual hours, and those of what is earlier or later."""
+    """The default hours, extended to those of earlier or later items."""
     used = [int(key[11:13]) for key in found.by_slot]
     return range(min([HOURS.start, *used]), max([HOURS.stop, *(hour + 1 for hour in used)]))
 
 
 def _notes(wanted: CalendarRange, found: Items) -> list[str]:
-    """What the calendar leaves out, in sentences."""
+    """What the calendar leaves out, as sentences."""
     notes = []
     if found.is_cut:
         until = format_local_date(found.until.astimezone(wanted.zone), "%-d %b, %H:%M") if found.until else ""

@@ -171,7 +171,7 @@ class CallResource(Resource):
     @refuse_as_json
     @permission_name("outcome")
     def outcome(self, pk: Any) -> Response:
-        """Log what came of a call, with a note and the next follow-up, as the form after a call does."""
+        """Log the outcome of a call, with a note and the next follow-up, like the form after a call."""
         row, viewer = self._row(pk, "write"), current_viewer()
         call_outcome_actions.log_outcome(row, call_outcome_actions.outcome_from_json(request_json(), viewer), viewer)
         db.session.commit()
@@ -200,7 +200,7 @@ class BatchTooLarge(RuleBroken):
     http_status = 413
 
 
-#: REST name of a field -> the phones' name, as the sync reads it.
+#: REST name of a field -> the phones' name, for the sync.
 _PHONE_NAMES = {
     "direction": "type",
     "status": "status",

@@ -1,4 +1,4 @@
-"""Files of records by their names, for the search: of visible records only, without the trash."""
+"""Search of records' files by name: only of visible records, without the trash."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from app.web.records import record_files, uploads
 
 
 def file_lookup(text: str, viewer: Viewer) -> access.IndexLookup:
-    """The question for the files with this text in their names; no parts for who may read none."""
+    """The look-up of files with this text in their names; without conditions for people who may read none."""
     may = viewer.person.may("Notes", "read")
     return access.IndexLookup(Attachment, [access.TitlePart(inspect(Attachment).columns["name"], text)] if may else [])
 
 
 def hits(found: access.IndexLookup, most: int, viewer: Viewer) -> list[dict[str, Any]]:
-    """The newest files that were found, one row for all versions of each; at most one statement."""
+    """The newest matching files, one row for all versions of each; at most one statement."""
     if not found.parts or found.ids == set():
         return []
     columns = [getattr(Attachment, name) for name in ("id", "name", "mime_type", "size", "series", "created_on")]

@@ -1,4 +1,4 @@
-"""A list in groups: a table with a heading and the first rows of each status or person."""
+"""A list in groups: a table with a heading and the first rows for each status or person."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.web.records.list_rows import rows_html, tools_class
 
 
 def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
-    """The page, or the part of it that htmx asked for."""
+    """The page, or the part of it requested by htmx."""
     found = grouped_rows.load(screen, name, replace(list_query, size=grouped_rows.ROWS), columns.names, viewer)
     shown = list_page(screen, list_query, [], columns, viewer) | list_views.switcher(screen, viewer)
     shown["rows"] = list_rows(screen, [row for group in found for row in group.rows], columns.names, viewer)
@@ -38,7 +38,7 @@ def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, 
 
 
 def _drawn(found: list[ListGroup], name: str, shown: dict[str, Any]) -> list[dict[str, Any]]:
-    """The groups with their rows as HTML, and where all rows of one are."""
+    """The groups with their rows as HTML, and the URL of all rows of each."""
     drawn, start = [], 0
     for group in found:
         rows = shown["rows"][start : start + len(group.rows)]
