@@ -197,7 +197,7 @@ def _moment(moment: datetime, viewer: Viewer) -> str:
     return format_local_date(moment.astimezone(viewer.zone), "%a %-d %b %Y, %H:%M")
 
 
-#: Kinds of timeline entries that the SLA job writes.
+#: Kinds of timeline entries written by the SLA job.
 LINES = ("sla_breach", "sla_escalated")
 
 

@@ -1,7 +1,7 @@
-"""The rows behind the tabs of a timeline: by whom they are found, in which order, and how one page follows another.
+"""The rows behind the tabs of a timeline: conditions, order, and paging.
 
-A timeline is that of one record or of several, such as a customer with their leads and tickets. The session's access
-rules hold for every statement, so a person sees of each record what its own page would show them.
+A timeline belongs to one record or several, such as a customer with their leads and tickets. The session's access rules
+apply to every statement, so a person sees of each record what its own page would show them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from app.web.records import call_entries, message_entries, timeline_entries
 from app.web.records.timeline_filters import KINDS, Records, TimelineQuery
 
 PAGE = 30
-#: Kinds of records that have a column of their own in other tables.
+#: Kinds of records with a column of their own in other tables.
 PARENTS = ("lead", "ticket", "customer", "task")
 NOTES, CHANGES = ("note", "comment"), ("status_change", "field_change", "assignment", "proposal")
 Entry = dict[str, Any]
@@ -41,14 +41,14 @@ Entry = dict[str, Any]
 class Page:
     """One page of a tab."""
 
-    #: As the tab's template draws them.
+    #: In the format of the tab's template.
     entries: list[Entry] = field(default_factory=list)
     #: `before` of the next page; "" = this is the last one.
     older: str = ""
 
 
 def belongs(model: Any, records: Records) -> Any:
-    """The condition for rows of these records; None where the model has no column for any of them."""
+    """The condition for rows of these records; None if the model has no column for any of them."""
     keys: dict[str, list[int]] = {}
     for kind, key in records:
         if kind in PARENTS and hasattr(model, f"{kind}_id"):
@@ -68,7 +68,10 @@ def _of(column: Any, ids: list[int]) -> Any:
 
 
 def newest_first(column: Any, records: Records) -> Any:
-    """The order by a table's id. Of several records it is no index's, or MariaDB might read the table backwards."""
+    """The order by a table's id.
+
+    For several records it must not match an index, or MariaDB might read the table backwards.
+    """
     return column.desc() if len(records) == 1 else (column + 0).desc()
 
 
@@ -77,7 +80,7 @@ def _page(query: PreparedQuery, rules: Iterable[Any], wanted: TimelineQuery) -> 
 
 
 def _after_id(column: Any, wanted: TimelineQuery) -> list[Any]:
-    """Rows come newest first by id: those before that one."""
+    """The condition for rows after this position, newest first by id."""
     return [column < parse_integer(wanted.before, 0, 1, 2**62)] if wanted.before else []
 
 
@@ -163,7 +166,7 @@ def tasks(wanted: TimelineQuery, viewer: Viewer) -> Page:
 
 
 def _due_later(wanted: TimelineQuery) -> list[Any]:
-    """Open tasks come by due time, those without one at the end."""
+    """The condition for open tasks after this position, by due time, those without one at the end."""
     if not wanted.before:
         return []
     due, key = _parse_cursor(wanted.before)
@@ -202,7 +205,7 @@ def _task(row: Any, viewer: Viewer) -> Entry:
 
 
 def calls(wanted: TimelineQuery, viewer: Viewer) -> Page:
-    """A page of calls in their present state, sorted by their start."""
+    """A page of calls in their current state, by their start."""
     rules = [belongs(CallLog, wanted.records), *wanted.rules(CallLog.employee_id, CallLog.started_on, viewer)]
     if wanted.before:
         at, key = _parse_cursor(wanted.before)
@@ -242,7 +245,7 @@ def files(wanted: TimelineQuery, viewer: Viewer) -> Page:
 
 
 def _after_file(wanted: TimelineQuery) -> list[Any]:
-    """Files come by their message, the newest first, and by their place in it."""
+    """The condition for files after this position: by message, newest first, and by their index in it."""
     if not wanted.before:
         return []
     message, _dot, place = wanted.before.partition(".")
@@ -251,6 +254,6 @@ def _after_file(wanted: TimelineQuery) -> list[Any]:
 
 
 def of_record(row: Any) -> tuple[str, int] | None:
-    """(kind, id) of the record that a row belongs to, the most specific one."""
+    """(kind, id) of the most specific record that a row belongs to."""
     found = ((kind, getattr(row, f"{kind}_id", None)) for kind in ("ticket", "lead", "customer"))
     return next(((kind, key) for kind, key in found if key is not None), None)

@@ -40,23 +40,23 @@ from app.web.records import timeline_filters, timeline_rows
 from app.web.records.timeline_filters import KINDS, Records, TimelineQuery
 from app.web.records.timeline_rows import CHANGES, NOTES, Page, belongs
 
-#: Record -> its kind, where who sees it sees all that belongs to it (access.visible_parents).
+#: Record -> its kind, if everybody who sees it sees everything that belongs to it (access.visible_parents).
 _SEEN_ALONE = {Lead: "lead", Ticket: "ticket"}
-#: A count goes no further.
+#: The highest count.
 MAX_COUNTED = 100
-#: Records whose timeline has all tabs; the others have their activity.
+#: Records whose timeline has all tabs; the others have only their activity.
 WITH_TABS = ("lead", "ticket", "customer")
 
 
 @dataclass(frozen=True)
 class Tab:
-    """One tab; see the module's text."""
+    """One tab; see the docstring of the module."""
 
     label: Any
     page: Callable[[TimelineQuery, Viewer], Page]
-    #: What stands there while it is empty.
+    #: The text while it is empty.
     empty: Any
-    #: The module whose readers see it; "" = who sees the record.
+    #: The module whose readers see it; "" = everybody who sees the record.
     module: str = ""
     rows: Any = None
     counted: Callable[[Records], Any] | None = None
@@ -64,14 +64,14 @@ class Tab:
     template: str = "records/_entries.html"
     #: The part of the composer that it opens.
     composes: str = "note"
-    #: Its parts, the first one at first: value of `part` in the address -> label.
+    #: Its parts, the first one by default: value of `part` in the URL -> label.
     parts: tuple[tuple[str, Any], ...] = ()
-    #: Whether it shows only while there is something in it.
+    #: Whether it is only shown if it is not empty.
     is_optional: bool = False
 
 
 def _of(model: Any, *rules: Any) -> Callable[[Records], Any]:
-    """The condition for what is counted of a model that names the records itself."""
+    """The condition for counting rows of a model with its own columns for records."""
 
     def rule(records: Records) -> Any:
         of_records = belongs(model, records)
@@ -92,7 +92,7 @@ def _messages_of(channel: str) -> dict[str, Any]:
     }
 
 
-#: Name in the address -> tab, in their order on the page.
+#: Name in the URL -> tab, in their order on the page.
 TABS: dict[str, Tab] = {
     "activity": Tab(_l("Activity"), timeline_rows.activity, _l("No activity yet.")),
     "notes": Tab(
@@ -159,16 +159,16 @@ class TimelineLocation:
     part_url: str
     records: Records
     has_tabs: bool
-    #: Of the other records, the numbers: their lines name them.
+    #: The numbers of the other records, shown in their entries.
     numbers: Mapping[tuple[str, int], str | None] = field(default_factory=dict)
-    #: Whether the counts of the tabs are wanted.
+    #: Whether to count the tabs' entries.
     is_counted: bool = True
-    #: "lead" or "ticket", if that is all whose timeline it is: whoever is shown the page sees the record.
+    #: "lead" or "ticket", if it is the timeline of that record alone: everybody who sees the page sees the record.
     seen: str | None = None
 
     @classmethod
     def of(cls, screen: Any, key: int, number: Any, viewer: Viewer) -> TimelineLocation:
-        """The place of a record's timeline on its own page, for who sees the record."""
+        """The location of a record's timeline on its own page, for people who see the record."""
         numbers = screen.timeline_records(key, viewer)
         records = tuple(numbers)
         page = row_url(screen.route_base, key, number)
@@ -205,7 +205,7 @@ def _has_column(tab: Tab, records: Records) -> bool:
 
 
 def context(place: TimelineLocation, args: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """The keys of records/record.html about the timeline, as the address asks for it. Raises RuleBroken."""
+    """The timeline keys of records/record.html, as requested by the URL. Raises RuleBroken."""
     tabs, name = offered(place, viewer), args.get("tab") or "activity"
     if name not in tabs:
         raise RuleBroken(_("This record has no tab “%(name)s”. Please choose one of its tabs.", name=name[:40]), "tab")
@@ -232,12 +232,12 @@ def context(place: TimelineLocation, args: Mapping[str, Any], viewer: Viewer) ->
     }
 
 
-#: Kind of a record -> where its pages are.
+#: Kind of a record -> the URL of its pages.
 _BASES = {"lead": "/leads", "ticket": "/tickets", "customer": "/customers"}
 
 
 def _name_owners(page: Page, place: TimelineLocation) -> None:
-    """Say of each line of another record than the page's own which one it belongs to."""
+    """Add to each entry of another record which one it belongs to."""
     for entry in page.entries:
         owner = entry.get("of")
         if owner is not None and (number := place.numbers.get(owner)):
@@ -290,7 +290,7 @@ def _parts(place: TimelineLocation, name: str, asked: TimelineQuery) -> list[dic
 
 
 def counts_of(tabs: Mapping[str, Tab], records: Records, seen: str | None = None) -> dict[str, str]:
-    """How much is in each tab, as text: “7”, “99+”; nothing for an empty one. One statement.
+    """The number of entries in each tab, as text: “7”, “99+”; none for an empty one. One statement.
 
     `seen`: see TimelineLocation.
     """
@@ -311,14 +311,14 @@ class _Counts:
 
     question: access.CachedStatement
     late: dict[str, Any]
-    #: Names of the parameters that are the id of the one record.
+    #: Names of the parameters for the id of the only record.
     ids: tuple[str, ...] = ()
 
     @classmethod
     def of(
         cls, tabs: Mapping[str, Tab], records: Records, seen: str | None = None, id_is: int | None = None
     ) -> _Counts:
-        """`id_is`: the value by which the parameters are found that hold the id of the record."""
+        """The statement; `id_is`: the value that identifies the parameters for the id of the record."""
         rules = [tab.counted(records) for tab in tabs.values() if tab.counted is not None]
         shape = access.shape_of(rules)
         tables = frozenset(model.__tablename__ for tab in tabs.values() for model in tab.tables)
@@ -333,13 +333,13 @@ class _Counts:
         return cls(access.CachedStatement(key, make, tables, seen), shape.late, ids)
 
 
-#: An id that no record has and no condition names.
+#: An id that no record has and no condition contains.
 _ANY_ID = 2**31 - 1
 _known_counts: dict[Any, _Counts] = {}
 
 
 def _counted_before(tabs: Mapping[str, Tab], kind: str, seen: str | None) -> _Counts | None:
-    """The statement for one record of this kind, built once; None where a tab finds its rows in a way of its own."""
+    """The statement for one record of this kind, built once; None if a tab finds its rows differently."""
     conditions = tuple(tab.counted for tab in tabs.values())
     if not all(hasattr(each, "is_by_id") for each in conditions):
         return None
@@ -360,7 +360,7 @@ def _shown_count(n: int) -> str:
 
 
 def _filters(place: TimelineLocation, name: str, asked: TimelineQuery, page: Page, viewer: Viewer) -> dict[str, Any]:
-    """The form of the filters; the people offered at first are the viewer and those who are on this page."""
+    """The filter form; the people offered initially are the viewer and those on this page."""
     clear = TimelineQuery(place.records, part=asked.part).query(name)
     return {
         "action": place.page_url,

@@ -1,4 +1,4 @@
-"""The builder: a form of everything that a report can be, and the definition that somebody has chosen in it."""
+"""The report builder: a form with all options of a report, and the definition chosen in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.web.reports.catalogue import Catalogue, Column, catalogue, kinds
 from app.web.reports.definition import CHARTS, DEFAULT_LIMIT, FIGURES, MAX_LIMIT, SPANS, Definition, read
 from app.web.reports.drill_down_links import joined
 
-#: Rows of figures that the form offers; more come over REST.
+#: Rows of figures in the form; more are possible over REST.
 FIGURE_ROWS = 4
 #: Characters of the conditions of a form.
 MAX_WHERE = 4000
@@ -26,7 +26,7 @@ Raw = dict[str, Any]
 
 
 def from_form(form: Any, viewer: Viewer) -> Definition:
-    """What was chosen in the form. Raises RuleBroken."""
+    """The definition chosen in the form. Raises RuleBroken."""
     kind = str(form.get("kind", ""))[:24]
     column, span = form.get("period_column", ""), form.get("period_span", "")
     raw: Raw = {
@@ -49,7 +49,7 @@ def from_form(form: Any, viewer: Viewer) -> Definition:
 
 
 def _settled(raw: Raw) -> Raw:
-    """Without what the form keeps of another choice: an order of rows in a report of groups, a chart of rows."""
+    """The definition without leftovers of another choice: an order of rows in a grouped report, a chart of rows."""
     if raw["groups"]:
         is_of_groups = raw["sort"] in ("", "group") or raw["sort"].startswith("figure:")
         number = parse_id(raw["sort"].removeprefix("figure:"))
@@ -77,7 +77,7 @@ def _figures(form: Any) -> Iterable[Raw]:
 
 
 def _where(form: Any, kind: str, viewer: Viewer) -> list[Any] | None:
-    """The conditions: JSON of the filter builder, and, without JavaScript, the fields that were filled in."""
+    """The conditions: JSON of the filter builder, and, without JavaScript, the filled-in fields."""
     text = form.get("where", "")
     try:
         found = json.loads(text) if text and len(text) <= MAX_WHERE else None
@@ -91,11 +91,11 @@ def _where(form: Any, kind: str, viewer: Viewer) -> list[Any] | None:
     return joined(found if found and len(found) > 1 else None, flat)
 
 
-# --- what the form shows
+# --- display
 
 
 def start(kind: str, viewer: Viewer) -> Definition:
-    """What a new report begins with: the columns of the list."""
+    """The initial definition of a new report: the columns of the list."""
     if kind in built_in_reports.READY:
         return read({"kind": kind, "period": {"column": "started_on", "span": "last_month"}})
     found = catalogue(kind, viewer)
@@ -104,7 +104,7 @@ def start(kind: str, viewer: Viewer) -> Definition:
 
 
 def offered_kinds(viewer: Viewer) -> list[Raw]:
-    """What a report can be about: {kind, label}."""
+    """The kinds of records for reports: {kind, label}."""
     found = [{"kind": kind, "label": str(screen.list_title)} for kind, screen in kinds(viewer).items()]
     more = [
         {"kind": kind, "label": str(label)}
@@ -150,7 +150,7 @@ def _usable(found: Catalogue) -> Iterable[Column]:
 
 
 def _used(definition: Definition) -> list[str]:
-    """The columns that a report names."""
+    """The columns used by a report."""
     named = [*definition.columns, *(each.column for each in definition.groups)]
     named += [each.column for each in definition.figures if each.column]
     return list(dict.fromkeys([*named, *([definition.period.column] if definition.period else [])]))

@@ -17,7 +17,7 @@ from app.web.security.sessions import own_transaction
 
 #: Views that need no sign-in.
 PUBLIC_VIEWS = ("AuthDBView", "LocaleView", "UtilView")
-#: What every role gets: the own profile and the pages around it. The index view is added by name.
+#: Permissions of every role: the person's profile and related pages. The index view is added by name.
 BASE_PERMISSIONS = frozenset(
     {
         ("can_userinfo", "UserDBModelView"),
@@ -33,7 +33,7 @@ BASE_PERMISSIONS = frozenset(
         ("can_show", "SwaggerView"),
     }
 )
-#: FAB permissions outside the modules that change nothing: all that a read-only person may use.
+#: FAB permissions outside the modules that change nothing: the only ones for a read-only person.
 READ_ONLY_PERMISSIONS = frozenset(
     {
         "can_get",

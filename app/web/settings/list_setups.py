@@ -20,7 +20,7 @@ from app.web.records.list_page import quick_names
 
 #: Quick filters of one list; more do not fit above it.
 MAX_QUICK = 6
-#: Kinds of columns for which a quick filter has a control.
+#: Kinds of columns for which quick filters exist.
 _QUICK_KINDS = ("master", "choice", "person", "flag", "date")
 
 
@@ -47,7 +47,7 @@ class ListSetupsView(SettingsPage):
 
     @page_route("/", methods=["POST"])
     def save(self) -> Any:
-        """Store what was chosen for one list, or go back to what it declares."""
+        """Store the choices for one list, or restore its defaults."""
         screen = _screen(request.form.get("list", ""))
         session = db.session()
         row = session.scalars(select(ListSetup).where(ListSetup.module == screen.list_key)).first()
@@ -81,7 +81,7 @@ def _screen(key: str) -> Any:
 
 
 def _quick_choices(screen: Any) -> list[str]:
-    """The columns that can be quick filters: one value of a short or searched list."""
+    """The columns that can be quick filters: single values from a short or searchable list."""
     named = screen.record_table.by_name
     return [name for name, each in named.items() if each.columns and each.filter and each.kind in _QUICK_KINDS]
 

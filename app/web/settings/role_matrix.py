@@ -30,7 +30,7 @@ def translated(labels: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def etag_of(matrix: Matrix) -> str:
-    """A hash of the whole matrix; a save must name the one that the form was made from."""
+    """A hash of the whole matrix; a save must contain the one that the form was based on."""
     cells = sorted((*key, level) for key, level in matrix.cells.items())
     return fab_access.content_hash([cells, sorted(matrix.masks.items())])
 
@@ -80,7 +80,7 @@ class RoleMatrix(SettingsPage):
         return redirect(url_for("RoleMatrix.matrix", role_id=role_id))
 
     def _page(self, role: Any, shown: Matrix) -> str:
-        """The page with these levels selected; the form carries the hash of what is stored."""
+        """The page with these levels selected; the form contains the hash of the stored ones."""
         stored = load_matrix(db.session(), role)
         return self.render_template(
             "settings/role_matrix.html",
@@ -133,13 +133,13 @@ def _mask_rows(shown: Matrix) -> list[dict[str, str]]:
 
 
 def masked_fields() -> list[tuple[str, str]]:
-    """(name of the mask, label) of the fields that roles see in part: those of the product, then custom ones."""
+    """(name of the mask, label) of the fields that roles see in part: the product's, then custom ones."""
     custom = custom_field_catalog.current().restricted
     return [*translated(FIELD_LABELS), *((mask_name(each.id), custom_columns.label_of(each)) for each in custom)]
 
 
 def _posted(stored: Matrix) -> Matrix:
-    """The matrix of the form; a cell that it does not name stays as it is stored."""
+    """The matrix of the form; a missing cell keeps its stored value."""
     form = request.form
     keys = [(m, v) for m in permissions.all_modules() for v in permissions.VERBS_OF[m]]
     cells = {(m, v): form.get(f"level_{m}_{v}", stored.level(m, v)) for m, v in keys}
@@ -162,14 +162,14 @@ def _refuse_invalid(posted: Matrix) -> None:
 
 
 def _inapplicable(form: Any) -> list[str]:
-    """The cells that the form opens although the matrix does not offer them, as the form names them."""
+    """The cells in the form that the matrix does not offer, by their names in the form."""
     offered = {f"level_{m}_{v}" for m in permissions.all_modules() for v in permissions.VERBS_OF[m]}
     named = [name for name in form if name.startswith("level_") and name not in offered]
     return [name.removeprefix("level_").replace("_", ": ") for name in named if form[name] != "none"]
 
 
 def _refuse_stale(stored: Matrix, posted: Matrix) -> None:
-    """Raise Conflict when the role was changed since the page was made; names up to five cells that differ."""
+    """Raise Conflict if the role was changed since the page was loaded; names up to five cells that differ."""
     if request.args.get("seen") == etag_of(stored):
         return
     keys = [key for key, level in posted.cells.items() if stored.level(*key) != level][:5]

@@ -1,7 +1,7 @@
-"""The worker of exports: some thousand rows at a time become a piece of the file, which is stored before it counts.
+"""The worker of exports: some thousand rows at a time become a piece of the file, stored before it is counted.
 
-Only one worker advances an export: the UPDATE that counts a piece names the worker and how far it was. What a killed
-worker has not counted is written again by the next one.
+Only one worker advances an export: the UPDATE that counts a piece compares the worker and the position. Pieces that a
+killed worker has not counted are written again by the next one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ log = logging.getLogger("crm.exports")
 
 
 def work(run_id: int) -> None:
-    """Write on at an export. The path of this function is stored in queues."""
+    """Continue an export. The function's path is stored in queues."""
     ends, worker = time.monotonic() + MAX_SECONDS, secrets.token_hex(8)
     while time.monotonic() < ends:
         if not step(run_id, worker):
@@ -60,7 +60,7 @@ def work(run_id: int) -> None:
 
 
 def step(run_id: int, worker: str) -> bool:
-    """The next piece, or the end. Whether there is more to do for this worker."""
+    """Write the next piece, or finish. Returns whether there is more to do for this worker."""
     with engine.writing() as session:
         run = transfer_runs.claim_export(session, run_id, worker, datetime.now(UTC))
     if run is None:
@@ -81,7 +81,7 @@ def step(run_id: int, worker: str) -> bool:
     except RuleBroken as broken:
         _fail(run, broken.message)
         return False
-    except OSError as error:  # StorageUnavailable is one
+    except OSError as error:  # includes StorageUnavailable
         _put_off(run, error)
         return False
 
@@ -102,7 +102,7 @@ def _advance(run: ExportRun, want: ExportSource, viewer: Viewer) -> bool:
     if not len(part) and run.rows:
         return _finish(run, want, viewer, store)
     data = _piece(run, want, list(want.rows(part, viewer)), place)
-    # What counts is how far the list was read: rows that are gone by now leave a gap, not a doubled row.
+    # The position in the list is counted: deleted rows leave a gap, never a repeated row.
     done = _count_piece(run, (place, data), run.rows + len(part), store)
     if done and run.rows + len(part) >= len(ids):
         run.rows += len(part)
@@ -117,7 +117,7 @@ def _piece(run: ExportRun, want: ExportSource, rows: list[Row], place: int) -> b
 
 
 def _write_whole(run: ExportRun, want: ExportSource, rows: list[Row], store: FileStore) -> bool:
-    """Store all pieces, which count together; a killed worker's are written anew."""
+    """Store all pieces, which are counted together; a killed worker's are rewritten."""
     made = []
     for place in range(max(1, -(-len(rows) // PIECE))):
         stored = store.put(_piece(run, want, rows[place * PIECE : (place + 1) * PIECE], place))
@@ -164,7 +164,7 @@ def _count_piece(run: ExportRun, piece: tuple[int, bytes], rows: int, store: Fil
 
 
 def _further(run: ExportRun) -> dict[str, Any]:
-    """The columns that say that it has come further, and under which rights."""
+    """The columns for its progress, and its rights."""
     return {"seen_on": datetime.now(UTC), "rights": run.rights, "tries": 0, "next_try_on": None}
 
 
@@ -198,7 +198,7 @@ def _workbook(
     """(digest, size) of the pieces of the finished file."""
     parts, store = source
     heading, heartbeat = want.heading, Heartbeat(run)
-    db.session.rollback()  # everything was read, and MariaDB ends a transaction that idles
+    db.session.rollback()  # everything was read, and MariaDB ends idle transactions
     with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:
         write_workbook(file, heading, (content(store, part) for part in heartbeat.over(parts)))
         found = [store.put(BytesIO(piece)) for piece in heartbeat.over(slices(file, SLICE))]
@@ -212,7 +212,7 @@ def content(store: FileStore, part: TransferPart) -> bytes:
 
 
 def stream(run_id: int) -> Iterator[bytes]:
-    """The finished file, piece by piece; the first one is read at once, so that a storage that is away is said.
+    """The finished file, piece by piece; the first one is read at once, so that unavailable storage is reported.
 
     The others are read after the request. Raises NotFound, StorageUnavailable.
     """
@@ -238,7 +238,7 @@ def _fail(run: ExportRun, why: str) -> None:
 
 
 def _put_off(run: ExportRun, error: OSError) -> None:
-    """The storage of files could not be used: try again later, or give up after the last attempt."""
+    """Retry later, because file storage was unavailable, or give up after the last attempt."""
     log.warning("export %s waits for the storage of files (%s)", run.id, type(error).__name__)
     with engine.writing() as session:
         is_put_off = transfer_runs.postpone_export(session, run, datetime.now(UTC))
@@ -247,7 +247,7 @@ def _put_off(run: ExportRun, error: OSError) -> None:
 
 
 def _leave(run_id: int, worker: str) -> None:
-    """Let any worker go on at once."""
+    """Let any worker continue at once."""
     with engine.writing() as session:
         run = transfer_runs.claim_export(session, run_id, worker, datetime.now(UTC))
         if run is not None:
@@ -258,10 +258,10 @@ def _leave(run_id: int, worker: str) -> None:
 
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
-    """Exports that no worker is at, and whose next attempt is due."""
+    """Exports without a worker whose next attempt is due."""
     return transfer_runs.stalled_exports(session, now, limit)
 
 
 def enqueue(run_id: int) -> str:
-    """Have a worker write on soon."""
+    """Have a worker continue soon."""
     return "queued" if queue.enqueue(QUEUE, work, run_id) else SKIPPED

@@ -1,4 +1,4 @@
-"""What happened to records: notes, comments, changes of fields, assignments, requests, emails and WhatsApp messages."""
+"""The history of records: notes, comments, field changes, assignments, requests, emails and WhatsApp messages."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.web.transfer.predecessor import doctypes, status_log, values
 from app.web.transfer.predecessor.import_context import NOBODY, ImportContext, RowDraft, RowSkipped
 
 _MOST = 20_000
-#: Their fields -> ours, as the timeline names them.
+#: Their fields -> ours, as on the timeline.
 _FIELDS = {
     "lead_owner": "owner_id",
     "ticket_owner": "owner_id",
@@ -43,18 +43,18 @@ _KINDS_OF_COMMENTS = {"Comment": "note", "Label": "", "Like": "", "Attachment": 
 
 
 class History:
-    """Rows of these DocTypes; each belongs to a record that was taken over before."""
+    """Rows of these DocTypes; each belongs to an imported record."""
 
     def __init__(self, move: ImportContext, drafts: list[RowDraft]) -> None:
         self.move = move
 
     def draft(self, draft: RowDraft) -> None:
-        """What becomes of a row. Raises RuleBroken, RowSkipped."""
+        """Convert a row. Raises RuleBroken, RowSkipped."""
         _HANDLERS[draft.row.doctype](self.move, draft)
 
 
 def _about(move: ImportContext, draft: RowDraft) -> dict[str, int]:
-    """The column that says which record a line belongs to. Raises RuleBroken."""
+    """The column for the record that an entry belongs to. Raises RuleBroken."""
     given = draft.row.values
     doctype = given.get("reference_doctype") or given.get("ref_doctype") or given.get("parenttype")
     name = given.get("reference_docname") or given.get("docname") or given.get("parent")
@@ -140,7 +140,7 @@ def _version(move: ImportContext, draft: RowDraft) -> None:
 
 
 def _change(move: ImportContext, name: Any, old: Any, new: Any) -> list[Any] | None:
-    """[field, old, new] as the timeline keeps it; of PAN and Aadhaar only that they changed."""
+    """[field, old, new] as on the timeline; for PAN and Aadhaar only that they changed."""
     field = _FIELDS.get(str(name), str(name)[:40])
     if name in _NOISE or name in ("status", "status_change_log") or field.startswith("_"):
         return None
@@ -155,7 +155,7 @@ def _change(move: ImportContext, name: Any, old: Any, new: Any) -> list[Any] | N
 
 
 def _todo(move: ImportContext, draft: RowDraft) -> None:
-    """Who was assigned: a line, and for who has it no longer the time in which they had it."""
+    """An assignment: an entry, and for former assignees the period."""
     given, about = draft.row.values, _about(move, draft)
     at = _at(move, draft, "creation")
     holder = given.get("allocated_to")
@@ -177,7 +177,7 @@ def _todo(move: ImportContext, draft: RowDraft) -> None:
 
 
 def _request(move: ImportContext, draft: RowDraft) -> None:
-    """A request to be assigned; what it came to is told by its record's history."""
+    """An assignment request; its result is in its record's history."""
     given, about = draft.row.values, _about(move, draft)
     asked = move.users.get(values.line_of(given.get("requested_user")).lower())
     status = values.line_of(given.get("status")) or "Pending"
@@ -204,7 +204,7 @@ def _mail(move: ImportContext, draft: RowDraft) -> None:
 
 
 def _address(value: Any) -> str:
-    """The first address of a list, without a name."""
+    """The first address in a list, without a name."""
     first = values.line_of(value).replace(";", ",").split(",")[0]
     return first.rpartition("<")[2].strip("<> ")
 

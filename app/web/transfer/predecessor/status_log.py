@@ -1,7 +1,7 @@
-"""The statuses that a record had: by its own log, by a file of logs, and by versions where the log has a gap.
+"""The former statuses of a record: from its own log, from a file of logs, and from versions where the log has a gap.
 
 The predecessor wrote a log row when a status began, and completed it when the next one came; some of its entry points
-changed the status without a row, so that only the version tells.
+changed the status without a row, so that only the version shows it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from app.models import Lead, StatusChange, Ticket
 from app.web.transfer.predecessor import values
 from app.web.transfer.predecessor.import_context import ImportContext, RowDraft
 
-#: Two accounts of one change differ by no more.
+#: Maximum difference between two records of the same change.
 SAME = timedelta(minutes=2)
 MASTERS = {"leads": "lead_status", "ticket": "ticket_status"}
 
@@ -29,7 +29,7 @@ def _moment(move: ImportContext, text: Any) -> datetime | None:
 
 
 def apply_log(move: ImportContext, draft: RowDraft, master: str) -> datetime:
-    """Add what the row's own log says to the draft. Returns since when the record has its status."""
+    """Add the row's own log to the draft. Returns since when the record has its status."""
     record = draft.record
     log = [each for each in values.listed(draft.row.values.get("status_change_log")) if isinstance(each, dict)]
     log = sorted(log, key=lambda each: values.seconds(each.get("idx")))
@@ -48,7 +48,7 @@ def apply_log(move: ImportContext, draft: RowDraft, master: str) -> datetime:
 
 
 def add(move: ImportContext, draft: RowDraft, pair: tuple[Any, Any], at: datetime, given: dict[str, Any]) -> None:
-    """One change of a status, with its line of the timeline."""
+    """One change of a status, with its timeline entry."""
     who = given.get("log_owner") or given.get("owner")
     change = StatusChange(from_id=pair[0], to_id=pair[1], at=at, seconds=values.seconds(given.get("duration")))
     move.person(draft, change, "by_id", who)
@@ -57,7 +57,7 @@ def add(move: ImportContext, draft: RowDraft, pair: tuple[Any, Any], at: datetim
 
 
 def place(move: ImportContext, draft: RowDraft) -> None:
-    """A row of a file of logs. Raises RuleBroken."""
+    """Process a row of a file of logs. Raises RuleBroken."""
     given = draft.row.values
     table, key = move.about(given.get("parenttype") or "CRM Lead", given.get("parent"))
     if table not in MASTERS:
