@@ -184,11 +184,11 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "phone_app_url": ("", "Download address of the phone app; leave empty for none"),
     "phone_app_force": (False, "Require users to update older versions"),
     "file_person_mb": (5_000, "MB of files that one person may attach to records"),
-    "file_house_mb": (200_000, "MB of files of records in all"),
+    "file_total_mb": (200_000, "MB of files of records in all"),
     "file_scan_rule": ("refuse", "While the virus scanner is away"),
 }
 #: Business settings on the page of files instead of that of business settings.
-OF_FILES = ("file_person_mb", "file_house_mb", "file_scan_rule")
+OF_FILES = ("file_person_mb", "file_total_mb", "file_scan_rule")
 
 
 def value_of(session: Session, key: str) -> Any:

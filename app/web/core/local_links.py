@@ -17,7 +17,7 @@ _CLEAN_NUMBER = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,39}")
 def local_path(url: str | None) -> str | None:
     """Path and query of a URL of this site; None for any other, and for URLs that browsers could interpret differently.
 
-    A browser reads "//host", "/\host" and "http:host" as another site, and skips tabs and line breaks within a URL.
+    A browser reads "//host", "/\\host" and "http:host" as another site, and skips tabs and line breaks within a URL.
     """
     if not url or len(url) > MAX_LENGTH or not url.isprintable() or "\\" in url or url != url.strip():
         return None

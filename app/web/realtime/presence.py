@@ -129,7 +129,7 @@ class Presence:
             return before is None
 
     def _push(self, session: Session, record: RecordKey) -> None:
-        """Push "here" to the pages for which it has changed, if their person still may see the record."""
+        """Push "presence" to the pages for which it has changed, if their person still may see the record."""
         pages = self._pages(record)
         with self._lock:
             announced = [pair for each in self._remote.get(record, {}).values() for pair in each.presence.people]
@@ -148,7 +148,7 @@ class Presence:
             for sid, others in due.items():
                 if pages[sid].user_id == user:
                     cards = [_card(session, other, pictures) for other in others]
-                    socketio.emit("here", {"kind": record[0], "id": record[1], "people": cards}, to=sid)
+                    socketio.emit("presence", {"kind": record[0], "id": record[1], "people": cards}, to=sid)
 
     # --- typing
 

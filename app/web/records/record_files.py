@@ -110,7 +110,7 @@ def refuse_unreached(row: Attachment, viewer: Viewer) -> None:
 def quotas_of(viewer: Viewer) -> Quotas:
     """The quotas in the settings."""
     business = viewer.lookups.business
-    return Quotas(business["file_person_mb"] * 1_000_000, business["file_house_mb"] * 1_000_000)
+    return Quotas(business["file_person_mb"] * 1_000_000, business["file_total_mb"] * 1_000_000)
 
 
 # --- upload

@@ -71,7 +71,7 @@ def _stored(session: Session) -> dict[str, Any]:
 def _fields(stored: dict[str, Any], posted: Mapping[str, str], errors: dict[str, list[str]]) -> list[dict[str, Any]]:
     labels = {
         "file_person_mb": _("MB of files that one person may attach to records"),
-        "file_house_mb": _("MB of files of records in all"),
+        "file_total_mb": _("MB of files of records in all"),
         "file_scan_rule": _("While the virus scanner is away"),
     }
     helps = {
@@ -142,7 +142,7 @@ def _used(stored: dict[str, Any]) -> dict[str, Any]:
     most = sorted(((size, key) for key, size in used.items() if key != INSTALLATION), reverse=True)[:MOST]
     scanner = current_app.extensions["crm_scanner"]
     return {
-        "installation": _share(used.get(INSTALLATION, 0), stored["file_house_mb"]),
+        "installation": _share(used.get(INSTALLATION, 0), stored["file_total_mb"]),
         "files": grouped(files),
         "deleted": grouped(deleted),
         "waiting": grouped(waiting),
