@@ -85,13 +85,13 @@ class CompiledStatement:
     #: As the driver takes them, in the order of `text.names`.
     values: tuple[Any, ...]
 
-    def send(self, session: Session, late: dict[str, Any]) -> tuple[list[tuple[Any, ...]], int]:
-        """Execute it: (rows as plain tuples, number of database warnings). `late`: values of the open parameters."""
+    def send(self, session: Session, open_values: dict[str, Any]) -> tuple[list[tuple[Any, ...]], int]:
+        """Execute it: (rows as plain tuples, number of database warnings). `open_values`: of the open parameters."""
         if session.autoflush:
             session.flush()
         text = self.text
         values: Any = dict(zip(text.names, self.values, strict=True))
-        for name, value in late.items():
+        for name, value in open_values.items():
             values[name] = _applied(text.late[name], value)
         if text.order is not None:
             values = tuple(values[name] for name in text.order)
@@ -104,20 +104,22 @@ def _applied(convert: Convert | None, value: Any) -> Any:
 
 
 def compile_statement(
-    statement: Any, dialect: Dialect, late: dict[str, Any], name: StatementName | None = None
+    statement: Any, dialect: Dialect, open_values: dict[str, Any], name: StatementName | None = None
 ) -> CompiledStatement:
-    """Compile the statement for good; the parameters named in `late` stay open.
+    """Compile the statement for good; the parameters named in `open_values` stay open.
 
     A statement with a `name` shares its text with the same one of other people.
     """
     compiled: Any = statement.compile(dialect=dialect)
-    expanded = compiled.construct_expanded_state(late)
+    expanded = compiled.construct_expanded_state(open_values)
     processors = {
         key: parameter.type.dialect_impl(dialect).bind_processor(dialect)
         for parameter, key in compiled.bind_names.items()
     } | expanded.processors
     values = {
-        key: _applied(processors.get(key), value) for key, value in expanded.parameters.items() if key not in late
+        key: _applied(processors.get(key), value)
+        for key, value in expanded.parameters.items()
+        if key not in open_values
     }
     types = tuple(each.type for each in getattr(statement, "selected_columns", ()))
     # Equal texts may still differ in the types of their columns.
@@ -129,7 +131,7 @@ def compile_statement(
             sql=expanded.statement,
             names=tuple(values),
             order=tuple(expanded.positiontup) if expanded.positiontup is not None else None,
-            late={key: processors.get(key) for key in late},
+            late={key: processors.get(key) for key in open_values},
             converters=_converters(types, dialect),
         )
         if name is not None:
@@ -157,33 +159,33 @@ class CachedStatement:
     parent: str | None = None
 
 
-def answer(session: Session, cached: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
+def answer(session: Session, cached: CachedStatement, open_values: dict[str, Any]) -> list[tuple[Any, ...]]:
     """The rows of the statement, under the rules of the person for whom the session acts."""
     person = acting(session)
-    found = None if person is None else _compiled(session, person, cached, late)
+    found = None if person is None else _compiled(session, person, cached, open_values)
     if found is not None:
-        return found.send(session, late)[0]
+        return found.send(session, open_values)[0]
     options = {} if cached.tables is None else {"guarded_tables": cached.tables}
-    return [tuple(row) for row in session.execute(cached.make(), late, execution_options=options)]
+    return [tuple(row) for row in session.execute(cached.make(), open_values, execution_options=options)]
 
 
 def answer_for(
-    session: Session, person: Person, cached: CachedStatement, late: dict[str, Any]
+    session: Session, person: Person, cached: CachedStatement, open_values: dict[str, Any]
 ) -> tuple[list[tuple[Any, ...]], int]:
     """(rows, number of database warnings) of a statement that already contains this person's rules."""
-    found = _compiled(session, person, cached, late)
+    found = _compiled(session, person, cached, open_values)
     if found is not None:
-        return found.send(session, late)
+        return found.send(session, open_values)
     if session.autoflush:
         session.flush()
     # Below the ORM session, to get the number of warnings.
-    result = session.connection().execute(cached.make(), late)
+    result = session.connection().execute(cached.make(), open_values)
     rows = [tuple(row) for row in result]
     return rows, int(getattr(result.context.cursor, "warning_count", 0))
 
 
 def _compiled(
-    session: Session, person: Person, cached: CachedStatement, late: dict[str, Any]
+    session: Session, person: Person, cached: CachedStatement, open_values: dict[str, Any]
 ) -> CompiledStatement | None:
     """The compiled statement, compiled on the second request, because many statements are sent only once."""
     if cached.key is None:
@@ -201,19 +203,19 @@ def _compiled(
     statement, name = cached.make(), name or name_of(key)
     if cached.tables is not None:
         statement = under_rules(person, statement, cached.tables, cached.parent)
-    found = compile_statement(statement, dialect, late, name)
+    found = compile_statement(statement, dialect, open_values, name)
     person.compiled_statements.keep(name, found)
     return found
 
 
-def change(session: Session, cached: CachedStatement, late: dict[str, Any]) -> None:
+def change(session: Session, cached: CachedStatement, open_values: dict[str, Any]) -> None:
     """Execute an UPDATE of a bare table, to which `cached.make` has added the person's rules."""
     person = acting(session)
-    found = None if person is None else _compiled(session, person, cached, late)
+    found = None if person is None else _compiled(session, person, cached, open_values)
     if found is not None:
-        found.send(session, late)
+        found.send(session, open_values)
     else:
-        session.execute(cached.make(), late)
+        session.execute(cached.make(), open_values)
 
 
 #: (dialect, statement) -> compiled, for a few statements that are the same for everybody.
@@ -236,17 +238,17 @@ def answer_as_system(session: Session, statement: Select[Any], values: dict[str,
 _unruled: LruCache[Hashable, CompiledStatement] = LruCache(MAX_UNRULED)
 
 
-def answer_unruled(session: Session, cached: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
+def answer_unruled(session: Session, cached: CachedStatement, open_values: dict[str, Any]) -> list[tuple[Any, ...]]:
     """The rows of a statement without access rules, such as a look-up of ids; compiled once for everybody."""
     if cached.key is None:
-        return [tuple(row) for row in session.execute(cached.make(), late)]
+        return [tuple(row) for row in session.execute(cached.make(), open_values)]
     dialect = session.get_bind().dialect
     key = (dialect.name, cached.key)
     found = _unruled.get(key)
     if found is None:
-        found = compile_statement(cached.make(), dialect, late)
+        found = compile_statement(cached.make(), dialect, open_values)
         _unruled.keep(key, found)
-    return found.send(session, late)[0]
+    return found.send(session, open_values)[0]
 
 
 def listed(values: Sequence[int], name: str | None = None) -> list[Any]:

@@ -123,13 +123,13 @@ def parts_of(rule: Any) -> list[Any]:
     return [part for each in rule.clauses for part in parts_of(each)] if is_or else [rule]
 
 
-def looked_up(session: Session, record: Any, rule: Any, most: int) -> Any:
+def looked_up(session: Session, record: Any, rule: Any, maximum: int) -> Any:
     """An "either … or …" over a record and its customer, replaced by the ids of the rows; any other rule unchanged."""
     parts = parts_of(rule)
     lookup = IndexLookup(record, parts)
     if len(parts) < 2 or not lookup.can_be_looked_up:
         return rule
-    look_up(session, [lookup], most)
+    look_up(session, [lookup], maximum)
     return lookup.rule()
 
 
@@ -141,8 +141,8 @@ def outer_nodes(rule: Any) -> Iterator[Any]:
             yield from outer_nodes(child)
 
 
-def look_up(session: Session, lookups: Sequence[IndexLookup], most: int, enough: int | None = None) -> None:
-    """Fill in the ids of each look-up; None if a part alone has more than `most`. At most two statements.
+def look_up(session: Session, lookups: Sequence[IndexLookup], maximum: int, enough: int | None = None) -> None:
+    """Fill in the ids of each look-up; None if a part alone has more than `maximum`. At most two statements.
 
     `enough`: how many of a person's customers with a common name suffice (the newest ones), for each way of holding
     one.
@@ -150,7 +150,7 @@ def look_up(session: Session, lookups: Sequence[IndexLookup], most: int, enough:
     possible = [each for each in lookups if each.can_be_looked_up]
     for each in lookups:
         each.ids = set() if each in possible else None
-    look = _FirstLookup(most, enough)
+    look = _FirstLookup(maximum, enough)
     look.ask(session, possible)
     _SecondLookup(session, look, possible).ask()
 
@@ -161,8 +161,8 @@ def look_up(session: Session, lookups: Sequence[IndexLookup], most: int, enough:
 class _FirstLookup:
     """Each part once, with its table, and the rows that have it."""
 
-    def __init__(self, most: int, enough: int | None) -> None:
-        self.most, self.enough = most, enough
+    def __init__(self, maximum: int, enough: int | None) -> None:
+        self.most, self.enough = maximum, enough
         self.parts: list[tuple[Any, Any]] = []
         self.ids: dict[int, set[int]] = {}
         #: (record, what tells the part apart) -> its number, and id of each part -> the same.

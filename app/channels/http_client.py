@@ -123,7 +123,7 @@ def is_of_host(url: str, base_url: str) -> bool:
 def is_allowed(url: str, hosts: tuple[str, ...]) -> bool:
     """Whether an https URL has one of these hosts ("*.x.com": all below x.com)."""
     try:
-        target = outbound_url.parse_url(url, most=MAX_URL)
+        target = outbound_url.parse_url(url, maximum=MAX_URL)
     except BadAddress:
         return False
     return target.port == 443 and any(

@@ -23,25 +23,25 @@ def header(request: Inbound, name: str) -> str:
     return next((value for key, value in request.headers.items() if key.lower() == name.lower()), "")
 
 
-def first_value(fields: Mapping[str, list[str]], name: str, most: int = MAX_ID) -> str:
+def first_value(fields: Mapping[str, list[str]], name: str, maximum: int = MAX_ID) -> str:
     """The first value of a field, on one line; "" if it is missing."""
-    return one_line((fields.get(name) or [""])[0], most)
+    return one_line((fields.get(name) or [""])[0], maximum)
 
 
-def clean(value: Any, most: int = MAX_TEXT) -> str:
+def clean(value: Any, maximum: int = MAX_TEXT) -> str:
     """A text that can be stored, with its lines; "" for anything but text.
 
     Control characters and surrogates are removed.
     """
     if not isinstance(value, str):
         return ""
-    text = value[:most].replace("\r\n", "\n").replace("\r", "\n")
+    text = value[:maximum].replace("\r\n", "\n").replace("\r", "\n")
     return "".join(char for char in text if char == "\n" or unicodedata.category(char) not in ("Cc", "Cs"))
 
 
-def one_line(value: Any, most: int = MAX_ID) -> str:
+def one_line(value: Any, maximum: int = MAX_ID) -> str:
     """A text on one line, without spaces around it."""
-    return " ".join(clean(value, most).split())
+    return " ".join(clean(value, maximum).split())
 
 
 def field_id(fields: Mapping[str, list[str]], name: str) -> str:

@@ -83,10 +83,10 @@ def export_list(asked: tuple[str, list[str], str, str], user_id: int, out: Path)
     return count
 
 
-def write_rows(want: exports.ExportSource, format_: str, viewer: Viewer, out: Path) -> int:
+def write_rows(source: exports.ExportSource, format_: str, viewer: Viewer, out: Path) -> int:
     """Write an export to a file that only its owner can read. Returns the number of rows."""
-    whole = want.whole()
-    ids: Sequence[Any] = want.ids() if whole is None else whole
+    whole = source.whole()
+    ids: Sequence[Any] = source.ids() if whole is None else whole
     if len(ids) > exports.MAX_ROWS:
         raise click.ClickException("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
     count = 0
@@ -95,16 +95,16 @@ def write_rows(want: exports.ExportSource, format_: str, viewer: Viewer, out: Pa
         nonlocal count
         for start in range(0, max(1, len(ids)), PIECE):
             part = ids[start : start + PIECE]
-            rows = list(want.rows(part, viewer)) if whole is None else part
+            rows = list(source.rows(part, viewer)) if whole is None else part
             is_sheet = format_ == "xlsx"
-            yield sheet_rows(rows, count + 2) if is_sheet else csv_rows(rows, None if start else want.heading)
+            yield sheet_rows(rows, count + 2) if is_sheet else csv_rows(rows, None if start else source.heading)
             count += len(rows)
 
     try:
         with out.open("wb") as file:
             out.chmod(0o600)
             if format_ == "xlsx":
-                write_workbook(file, want.heading, pieces())
+                write_workbook(file, source.heading, pieces())
             else:
                 file.writelines(pieces())
     except OSError as error:

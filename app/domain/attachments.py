@@ -102,14 +102,14 @@ class NewFile:
 _KEYS = ("lead_id", "ticket_id", "customer_id", "task_id", "activity_id")
 
 
-def attach(session: Session, about: Any, file: NewFile, stamp: Stamp, quotas: Quotas) -> Attachment:
+def attach(session: Session, record: Any, file: NewFile, stamp: Stamp, quotas: Quotas) -> Attachment:
     """Attach a file to a lead, ticket, customer or task. Locks the rows of the quotas, so the caller commits soon.
 
     Raises RuleBroken above a quota, for a version of another record's file, or for too many versions.
     """
     row = Attachment(name=file.name, mime_type=file.mime_type, size=file.size, digest=file.digest)
     row.preview, row.scan = file.preview, file.scan
-    _place(session, row, about, file)
+    _place(session, row, record, file)
     row.stamp(stamp)
     session.add(row)
     session.flush()
@@ -117,21 +117,21 @@ def attach(session: Session, about: Any, file: NewFile, stamp: Stamp, quotas: Qu
         _list_in_note(session, file.note)
         timeline.mark_changed(session, row.lead_id, row.ticket_id, row.customer_id)
     else:
-        _tell(session, about, row, "attached" if row.number == 1 else "version", stamp)
+        _tell(session, record, row, "attached" if row.number == 1 else "version", stamp)
     file_quotas.reserve(session, stamp.by, file.size, quotas)
     return row
 
 
-def _place(session: Session, row: Attachment, about: Any, file: NewFile) -> None:
+def _place(session: Session, row: Attachment, record: Any, file: NewFile) -> None:
     """Set what the file belongs to, and its version."""
-    setattr(row, RECORD_COLUMNS[about.__tablename__], about.id)
-    if about.__tablename__ == "leads" and about.converted_on is not None:
-        row.customer_id = about.customer_id
+    setattr(row, RECORD_COLUMNS[record.__tablename__], record.id)
+    if record.__tablename__ == "leads" and record.converted_on is not None:
+        row.customer_id = record.customer_id
     row.activity_id = file.note.id if file.note is not None else None
     if file.replaces is None:
         row.series, row.number = uuid.uuid4().hex, 1
         return
-    if not is_of(file.replaces, about) or file.replaces.deleted_on is not None:
+    if not is_of(file.replaces, record) or file.replaces.deleted_on is not None:
         raise RuleBroken("This file can't be replaced: it was deleted, or belongs to another record.", "replaces")
     row.activity_id = file.replaces.activity_id
     row.series, row.number = file.replaces.series, _last_number(session, file.replaces.series) + 1
@@ -140,18 +140,18 @@ def _place(session: Session, row: Attachment, about: Any, file: NewFile) -> None
         raise RuleBroken(translatable(text, most=MAX_VERSIONS), "replaces")
 
 
-def is_of(row: Attachment, about: Any) -> bool:
+def is_of(row: Attachment, record: Any) -> bool:
     """Whether a file belongs to this lead, ticket, customer or task."""
-    return bool(getattr(row, RECORD_COLUMNS[about.__tablename__]) == about.id)
+    return bool(getattr(row, RECORD_COLUMNS[record.__tablename__]) == record.id)
 
 
 def _last_number(session: Session, series: str) -> int:
     return session.execute(select(func.max(Attachment.number)).where(Attachment.series == series)).scalar() or 0
 
 
-def _tell(session: Session, about: Any, row: Attachment, what: str, stamp: Stamp) -> None:
+def _tell(session: Session, record: Any, row: Attachment, what: str, stamp: Stamp) -> None:
     """Add an entry to the record's timeline; files of notes have none of their own."""
-    timeline.write(session, about, "file", stamp, file=row.id, name=row.name, what=what, number=row.number)
+    timeline.write(session, record, "file", stamp, file=row.id, name=row.name, what=what, number=row.number)
 
 
 # --- reading
@@ -168,7 +168,7 @@ def versions(session: Session, series: Iterable[str]) -> dict[str, list[Attachme
     return found
 
 
-def newest(session: Session, column: str, key: int, before: int | None, most: int) -> list[Attachment]:
+def newest(session: Session, column: str, key: int, before: int | None, maximum: int) -> list[Attachment]:
     """The current versions of the files of a record or note that aren't in the trash, newest first.
 
     `column`: lead_id and so on; `before`: only files with a lower id.
@@ -181,10 +181,10 @@ def newest(session: Session, column: str, key: int, before: int | None, most: in
     query = select(Attachment).where(Attachment.id.in_(last))
     if before is not None:
         query = query.where(Attachment.id < before)
-    return list(session.scalars(query.order_by(Attachment.id.desc()).limit(most)))
+    return list(session.scalars(query.order_by(Attachment.id.desc()).limit(maximum)))
 
 
-def trash(session: Session, place: tuple[str, int], within: Any, most: int) -> list[Attachment]:
+def trash(session: Session, place: tuple[str, int], within: Any, maximum: int) -> list[Attachment]:
     """The deleted files of a record that can be restored: the newest version of each, last deleted first.
 
     `place`: column and id of the record; `within`: the rule for files that the person may delete. All versions must
@@ -195,15 +195,15 @@ def trash(session: Session, place: tuple[str, int], within: Any, most: int) -> l
     rules = (*mine, Attachment.series.not_in(others))
     last = select(func.max(Attachment.id).label("id")).where(*rules).group_by(Attachment.series)
     query = select(Attachment).where(Attachment.id.in_(last)).order_by(Attachment.deleted_on.desc(), Attachment.id)
-    return list(session.scalars(query.limit(most)))
+    return list(session.scalars(query.limit(maximum)))
 
 
-def same_content(session: Session, about: Any, file: NewFile) -> Attachment | None:
+def same_content(session: Session, record: Any, file: NewFile) -> Attachment | None:
     """The current file of the record with this name and content, if there is one."""
-    column = getattr(Attachment, RECORD_COLUMNS[about.__tablename__])
+    column = getattr(Attachment, RECORD_COLUMNS[record.__tablename__])
     note = Attachment.activity_id.is_(None) if file.note is None else Attachment.activity_id == file.note.id
     query = select(Attachment).where(
-        column == about.id, Attachment.digest == file.digest, Attachment.deleted_on.is_(None), note
+        column == record.id, Attachment.digest == file.digest, Attachment.deleted_on.is_(None), note
     )
     found = session.scalars(query.order_by(Attachment.id.desc())).first()
     return found if found is not None and found.name.casefold() == file.name.casefold() else None
@@ -212,7 +212,7 @@ def same_content(session: Session, about: Any, file: NewFile) -> Attachment | No
 # --- versions, trash
 
 
-def append_versions(session: Session, row: Attachment, into: Attachment, about: Any, stamp: Stamp) -> None:
+def append_versions(session: Session, row: Attachment, into: Attachment, record: Any, stamp: Stamp) -> None:
     """Turn a file, with its versions, into the newest versions of another file of the same record.
 
     Raises RuleBroken if they don't belong together, Conflict if somebody else adds a version at the same time.
@@ -231,48 +231,48 @@ def append_versions(session: Session, row: Attachment, into: Attachment, about: 
     if not moved.rowcount:
         raise Conflict("Someone else changed this file. Please reload the page.")
     session.expire(row)
-    _after_change(session, row, about)
-    _tell(session, about, row, "version", stamp)
+    _after_change(session, row, record)
+    _tell(session, record, row, "version", stamp)
 
 
-def put_in_trash(session: Session, row: Attachment, about: Any, stamp: Stamp) -> bool:
+def put_in_trash(session: Session, row: Attachment, record: Any, stamp: Stamp) -> bool:
     """Delete a file with all its versions; it can be restored. Returns False if it was deleted already."""
     step = update(Attachment).where(Attachment.series == row.series, Attachment.deleted_on.is_(None))
     values = {"deleted_on": stamp.now, "deleted_by_id": stamp.by}
     done: Any = session.execute(step.values(values), execution_options=_BULK)
     session.expire(row)
     if done.rowcount:
-        _after_change(session, row, about)
-        _tell(session, about, row, "deleted", stamp)
-        _name_in_timeline(session, row, about, is_gone=True)
+        _after_change(session, row, record)
+        _tell(session, record, row, "deleted", stamp)
+        _name_in_timeline(session, row, record, is_gone=True)
     return bool(done.rowcount)
 
 
-def restore(session: Session, row: Attachment, about: Any, stamp: Stamp) -> bool:
+def restore(session: Session, row: Attachment, record: Any, stamp: Stamp) -> bool:
     """Restore a file with its versions from the trash. Returns False if it wasn't there."""
     step = update(Attachment).where(Attachment.series == row.series, Attachment.deleted_on.is_not(None))
     done: Any = session.execute(step.values(deleted_on=None, deleted_by_id=None), execution_options=_BULK)
     session.expire(row)
     if done.rowcount:
-        _after_change(session, row, about)
-        _name_in_timeline(session, row, about, is_gone=False)
-        _tell(session, about, row, "restored", stamp)
+        _after_change(session, row, record)
+        _name_in_timeline(session, row, record, is_gone=False)
+        _tell(session, record, row, "restored", stamp)
     return bool(done.rowcount)
 
 
-def _name_in_timeline(session: Session, row: Attachment, about: Any, is_gone: bool) -> None:
+def _name_in_timeline(session: Session, row: Attachment, record: Any, is_gone: bool) -> None:
     """Mark the timeline entries of a file in the trash with its owner: only people who may delete it see its name."""
     versions = select(Attachment.id, Attachment.created_by_id).where(Attachment.series == row.series)
     owners = {row[0]: row[1] for row in session.execute(versions)}
-    column = getattr(Activity, RECORD_COLUMNS[about.__tablename__])
-    for line in session.scalars(select(Activity).where(column == about.id, Activity.kind == "file")):
+    column = getattr(Activity, RECORD_COLUMNS[record.__tablename__])
+    for line in session.scalars(select(Activity).where(column == record.id, Activity.kind == "file")):
         if line.payload.get("file") in owners:
             rest = {name: value for name, value in line.payload.items() if name != "gone"}
             line.payload = rest | ({"gone": sorted({each for each in owners.values() if each})} if is_gone else {})
     session.flush()
 
 
-def _after_change(session: Session, row: Attachment, about: Any) -> None:
+def _after_change(session: Session, row: Attachment, record: Any) -> None:
     if row.activity_id is not None and (note := session.get(Activity, row.activity_id)) is not None:
         _list_in_note(session, note)
 
@@ -287,9 +287,9 @@ def _list_in_note(session: Session, note: Activity) -> None:
 # --- viruses
 
 
-def waiting_for_scan(session: Session, most: int) -> list[int]:
+def waiting_for_scan(session: Session, maximum: int) -> list[int]:
     """Ids of the files that were not scanned because the scanner was unavailable."""
-    query = select(Attachment.id).where(Attachment.scan == "waiting").order_by(Attachment.id).limit(most)
+    query = select(Attachment.id).where(Attachment.scan == "waiting").order_by(Attachment.id).limit(maximum)
     return list(session.scalars(query))
 
 

@@ -97,7 +97,7 @@ def checked_accent(typed: str) -> str | None:
     return accent
 
 
-def save(session: Session, given: BrandInput, version: int | None, stamp: Stamp) -> Brand:
+def save(session: Session, brand_input: BrandInput, version: int | None, stamp: Stamp) -> Brand:
     """Store the brand; the caller commits. `version`: the one the person saw, None if there was no row.
 
     Raises Conflict.
@@ -107,10 +107,10 @@ def save(session: Session, given: BrandInput, version: int | None, stamp: Stamp)
         refuse_stale(row, version or 0)
     else:
         row = Brand(id=_ID)
-    row.name, row.accent, logo = given.name, given.accent, given.logo
+    row.name, row.accent, logo = brand_input.name, brand_input.accent, brand_input.logo
     row.logo, row.logo_width, row.logo_height = (logo.digest, logo.width, logo.height) if logo else (None, None, None)
     for column in ("icon_192", "icon_512", "icon_maskable"):
-        setattr(row, column, given.icons.get(column))
+        setattr(row, column, brand_input.icons.get(column))
     row.stamp(stamp)
     session.add(row)
     session.flush()

@@ -82,29 +82,29 @@ class QueuedCall:
     is_repeated: bool = False
 
 
-def start(session: Session, wanted: NewCallRequest, stamp: Stamp, zone: str) -> QueuedCall:
+def start(session: Session, call_request: NewCallRequest, stamp: Stamp, zone: str) -> QueuedCall:
     """Queue the call, to be dialled within LASTS or not at all. Returns the running call for a second click.
 
     `zone`: that of the hours for promotional calls. Raises RuleBroken.
     """
     assert stamp.by is not None  # noqa: S101  # a person calls
     number = own_number(session, stamp.by)
-    if number == wanted.peer:
+    if number == call_request.peer:
         raise RuleBroken("This is your own number: your phone would call itself.", "peer")
     hold_name(session, f"line {stamp.by}")  # concurrent clicks wait here; otherwise they would violate the unique key
     if running := _running(session, stamp.by, stamp.now):
-        return _repeated(session, running, wanted)
-    purpose = caller_ids.purpose_of(session, wanted.peer, wanted.records, stamp.now)
+        return _repeated(session, running, call_request)
+    purpose = caller_ids.purpose_of(session, call_request.peer, call_request.records, stamp.now)
     line = caller_ids.choose(session, purpose)
-    refuse_unwanted(session, wanted, purpose, stamp.now, zone)
+    refuse_unwanted(session, call_request, purpose, stamp.now, zone)
     try:
         with session.begin_nested():
-            return _store(session, wanted, (number, purpose, line), stamp)
+            return _store(session, call_request, (number, purpose, line), stamp)
     except IntegrityError:  # another click was faster
         other = _running(session, stamp.by, stamp.now)
         if other is None:
             raise
-        return _repeated(session, other, wanted)
+        return _repeated(session, other, call_request)
 
 
 def own_number(session: Session, user_id: int) -> str:
@@ -120,10 +120,10 @@ def own_number(session: Session, user_id: int) -> str:
     return str(number)
 
 
-def refuse_unwanted(session: Session, wanted: NewCallRequest, purpose: str, now: datetime, zone: str) -> None:
+def refuse_unwanted(session: Session, call_request: NewCallRequest, purpose: str, now: datetime, zone: str) -> None:
     """Raise RuleBroken for a promotional call to someone who opted out, or outside the permitted hours."""
-    records = {name: wanted.records.get(name) for name in ("customer_id", "lead_id", "ticket_id")}
-    if reason := consents.refusal(session, MessageAddress("voice", wanted.peer, purpose, **records), now):
+    records = {name: call_request.records.get(name) for name in ("customer_id", "lead_id", "ticket_id")}
+    if reason := consents.refusal(session, MessageAddress("voice", call_request.peer, purpose, **records), now):
         raise RuleBroken(reason, "peer")
     if purpose == "promotional" and (until := message_sending.promotional_opening(session, now, zone)):
         text = "Promotional calls aren't allowed at this hour. You can call from %(time)s on."
@@ -150,21 +150,23 @@ def _is_forgotten(request: CallRequest, call: CallLog, now: datetime) -> bool:
     return is_silent or call.changed_on < now - LINE_HELD_FOR
 
 
-def _repeated(session: Session, running: QueuedCall, wanted: NewCallRequest) -> QueuedCall:
-    if running.call.other_e164 != wanted.peer:
+def _repeated(session: Session, running: QueuedCall, call_request: NewCallRequest) -> QueuedCall:
+    if running.call.other_e164 != call_request.peer:
         raise Conflict("You are in another call. Please end it, or close its card, and call again.")
     return running
 
 
-def _store(session: Session, wanted: NewCallRequest, chosen: tuple[str, str, CallerLine], stamp: Stamp) -> QueuedCall:
+def _store(
+    session: Session, call_request: NewCallRequest, chosen: tuple[str, str, CallerLine], stamp: Stamp
+) -> QueuedCall:
     number, purpose, line = chosen
     account = line.account
     call = CallLog(
         direction="Outgoing",
         status="Queued",
         from_number=line.number or None,
-        to_number=wanted.peer,
-        other_e164=wanted.peer,
+        to_number=call_request.peer,
+        other_e164=call_request.peer,
         started_on=stamp.now,
         duration_seconds=0,
         native={},
@@ -172,7 +174,7 @@ def _store(session: Session, wanted: NewCallRequest, chosen: tuple[str, str, Cal
         cold=False,
         medium=account.kind if account.kind in calls.MEDIUMS else "manual",
         account_id=account.id,
-        **{name: wanted.records.get(name) for name in ("lead_id", "ticket_id", "customer_id")},
+        **{name: call_request.records.get(name) for name in ("lead_id", "ticket_id", "customer_id")},
     )
     call.stamp(stamp)
     session.add(call)

@@ -167,15 +167,15 @@ def _owners(
     return made
 
 
-def _refuse_unwanted(session: Session, campaign: Campaign, found: list[CampaignCandidate], now: datetime) -> None:
+def _refuse_unwanted(session: Session, campaign: Campaign, candidates: list[CampaignCandidate], now: datetime) -> None:
     """Exclude people who opted out of such messages, and those with empty variables."""
     if campaign.purpose == "promotional":
-        able = {each.address: each.customer_id for each in found if each.code is None}
+        able = {each.address: each.customer_id for each in candidates if each.code is None}
         refused = consents.refusals(session, campaign.channel, able, now)
-        for each in found:
+        for each in candidates:
             if each.code is None and each.address in refused:
                 each.leave_out(*refused[each.address])
-    for each in found:
+    for each in candidates:
         try:
             each.values = fill_variables(campaign, each.values)
         except RuleBroken as broken:
@@ -195,9 +195,9 @@ def fill_variables(campaign: Campaign, values: dict[str, str]) -> dict[str, str]
     return made
 
 
-def _refuse_repeated(session: Session, campaign: Campaign, found: list[CampaignCandidate]) -> None:
+def _refuse_repeated(session: Session, campaign: Campaign, candidates: list[CampaignCandidate]) -> None:
     """Exclude people whom the campaign addresses already: the same number, or the same person by another number."""
-    able = [each for each in found if each.code is None]
+    able = [each for each in candidates if each.code is None]
     mine = CampaignRecipient.campaign_id == campaign.id
     addresses, persons = [each.address for each in able], [each.person for each in able if each.person]
     query = select(CampaignRecipient.address, CampaignRecipient.person)
@@ -338,7 +338,7 @@ def counts(session: Session, campaign: Campaign) -> list[tuple[str, str | None, 
     return [tuple(row) for row in session.execute(grouped)]
 
 
-def sample_recipients(session: Session, campaign: Campaign, most: int = 3) -> list[CampaignRecipient]:
-    """The first recipients who will get the message, at most `most`."""
+def sample_recipients(session: Session, campaign: Campaign, maximum: int = 3) -> list[CampaignRecipient]:
+    """The first recipients who will get the message, at most `maximum`."""
     mine = (CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.state.in_(("waiting", "addressed")))
-    return list(session.scalars(select(CampaignRecipient).where(*mine).order_by(CampaignRecipient.id).limit(most)))
+    return list(session.scalars(select(CampaignRecipient).where(*mine).order_by(CampaignRecipient.id).limit(maximum)))

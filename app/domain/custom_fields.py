@@ -143,17 +143,17 @@ class Existing:
     used: frozenset[str] = frozenset()
 
 
-def create(session: Session, given: FieldInput, existing: Existing, stamp: Stamp) -> CustomField:
+def create(session: Session, field_input: FieldInput, existing: Existing, stamp: Stamp) -> CustomField:
     """Add a field. Raises RuleBroken for invalid input."""
     if existing.table not in RECORDS:
         raise RuleBroken("Please choose the record that gets the field.", "record_table")
-    if given.kind not in KINDS:
+    if field_input.kind not in KINDS:
         raise RuleBroken("Please choose what the field holds.", "kind")
     others = _others(session, existing.table, None)
     _refuse_too_many(others)
-    made = CustomField(record_table=existing.table, kind=given.kind, version=1)
-    made.name = _free_name(given, others)
-    _apply(made, given, existing, others)
+    made = CustomField(record_table=existing.table, kind=field_input.kind, version=1)
+    made.name = _free_name(field_input, others)
+    _apply(made, field_input, existing, others)
     made.stamp(stamp)
     session.add(made)
     session.flush()
@@ -161,17 +161,17 @@ def create(session: Session, given: FieldInput, existing: Existing, stamp: Stamp
     return made
 
 
-def change(session: Session, row: CustomField, given: FieldInput, existing: Existing, stamp: Stamp) -> None:
+def change(session: Session, row: CustomField, field_input: FieldInput, existing: Existing, stamp: Stamp) -> None:
     """Change a field; its kind and name stay. Raises RuleBroken."""
-    if given.kind and given.kind != row.kind:
+    if field_input.kind and field_input.kind != row.kind:
         raise RuleBroken(
             "What a field holds can't be changed, for records have values of it. Please add another field, take over "
             "the values with an export and an import, and remove this one.",
             "kind",
         )
-    if given.name and given.name != row.name:
+    if field_input.name and field_input.name != row.name:
         raise RuleBroken("The name for programs can't be changed: exports, reports and programs use it.", "name")
-    _apply(row, given, existing, _others(session, row.record_table, row.id))
+    _apply(row, field_input, existing, _others(session, row.record_table, row.id))
     row.stamp(stamp)
     session.flush()
     _note(session, row, stamp, "changed")
@@ -219,30 +219,34 @@ def _note(session: Session, row: CustomField, stamp: Stamp, state: str) -> None:
     audit.write(session, "custom field", stamp.by, stamp.now, f"{row.record_table} {row.name}", **said)
 
 
-def _apply(row: CustomField, given: FieldInput, existing: Existing, others: Sequence[CustomField]) -> None:
-    label = _cleaned(given.label)
+def _apply(row: CustomField, field_input: FieldInput, existing: Existing, others: Sequence[CustomField]) -> None:
+    label = _cleaned(field_input.label)
     if not label:
         raise RuleBroken("Please enter what people call the field.", "label")
     _refuse_long(label, MAX_LABEL, "label")
     _refuse_taken_label(label, existing, others)
-    row.label, row.labels = label, _languages(given.labels)
-    row.help = _cleaned(given.help) or None
+    row.label, row.labels = label, _languages(field_input.labels)
+    row.help = _cleaned(field_input.help) or None
     _refuse_long(row.help or "", MAX_HELP, "help")
-    if given.choices and row.kind != "choice":
+    if field_input.choices and row.kind != "choice":
         text = "Only a field that holds a choice can have choices. Please choose “Choice” above, or empty their names."
         raise RuleBroken(text, "choices")
-    row.choices = _choices(given, row.choices or [], existing.used) if row.kind == "choice" else []
-    row.is_required, row.is_restricted, row.is_quick = given.is_required, given.is_restricted, given.is_quick
-    row.position = given.position
+    row.choices = _choices(field_input, row.choices or [], existing.used) if row.kind == "choice" else []
+    row.is_required, row.is_restricted, row.is_quick = (
+        field_input.is_required,
+        field_input.is_restricted,
+        field_input.is_quick,
+    )
+    row.position = field_input.position
 
 
 def _cleaned(text: str) -> str:
     return " ".join(text.split())
 
 
-def _refuse_long(text: str, most: int, name: str) -> None:
-    if len(text) > most:
-        raise RuleBroken(translatable("This is too long: at most %(most)s characters.", most=most), name)
+def _refuse_long(text: str, maximum: int, name: str) -> None:
+    if len(text) > maximum:
+        raise RuleBroken(translatable("This is too long: at most %(most)s characters.", most=maximum), name)
 
 
 def _refuse_taken_label(label: str, existing: Existing, others: Sequence[CustomField]) -> None:
@@ -268,12 +272,12 @@ def _languages(given: Mapping[str, str]) -> dict[str, str]:
 # --- names
 
 
-def _free_name(given: FieldInput, others: Sequence[CustomField]) -> str:
+def _free_name(field_input: FieldInput, others: Sequence[CustomField]) -> str:
     """The entered name, else one derived from the label. Raises RuleBroken."""
     taken = {each.name: each for each in others}
-    if given.name.strip():
-        return _checked_name(given.name.strip().lower(), taken)
-    base = name_from(given.label)
+    if field_input.name.strip():
+        return _checked_name(field_input.name.strip().lower(), taken)
+    base = name_from(field_input.label)
     if base == PREFIX:  # a label without Latin letters, such as one in Devanagari
         base = f"{PREFIX}field"
     number = 1
@@ -302,10 +306,12 @@ def _checked_name(typed: str, taken: Mapping[str, CustomField]) -> str:
 # --- choices
 
 
-def _choices(given: FieldInput, stored: Sequence[Mapping[str, Any]], used: frozenset[str]) -> list[dict[str, Any]]:
+def _choices(
+    field_input: FieldInput, stored: Sequence[Mapping[str, Any]], used: frozenset[str]
+) -> list[dict[str, Any]]:
     """The choices to store. Raises RuleBroken if there are none, for duplicates, and if one in use is dropped."""
     former = {each["value"] for each in stored}
-    made = [_choice(each, former) for each in given.choices if _cleaned(str(each.get("label") or ""))]
+    made = [_choice(each, former) for each in field_input.choices if _cleaned(str(each.get("label") or ""))]
     kept = {each["value"] for each in made}
     lost = sorted(used - kept)
     if lost:

@@ -94,16 +94,16 @@ def waiting(
     return list(session.scalars(query.order_by(CustomerLink.id).limit(limit)))
 
 
-def decide(session: Session, found: CustomerLink, record: Any, is_confirmed: bool, context: ChangeContext) -> None:
+def decide(session: Session, link: CustomerLink, record: Any, is_confirmed: bool, context: ChangeContext) -> None:
     """Link the record, or refuse to. Raises Conflict if it is decided already. The caller checks who may decide."""
-    if found.status != "Waiting":
+    if link.status != "Waiting":
         raise Conflict("Someone has already decided this link.")
-    _close(session, found, "Confirmed" if is_confirmed else "Refused", context)
-    match = CustomerMatch(found.customer, True, "confirmed")
+    _close(session, link, "Confirmed" if is_confirmed else "Refused", context)
+    match = CustomerMatch(link.customer, True, "confirmed")
     if not is_confirmed:
         customer_linking.write_audit(session, record, match, context, "refused")
         return
-    differences = customer_linking.link(session, record, found.customer, context)
+    differences = customer_linking.link(session, record, link.customer, context)
     if hasattr(record, "opens_customer"):
         record.opens_customer = True
     record.stamp(context)
@@ -111,16 +111,16 @@ def decide(session: Session, found: CustomerLink, record: Any, is_confirmed: boo
     customer_linking.write_audit(session, record, match, context)
     people = [user for user in (record.assignee_id, record.owner_id) if user and user != context.by]
     payload = {"number": record.number}
-    event = notices.NoticeEvent("link_confirmed", f"link_confirmed:{found.id}", people, payload, record, context.by)
+    event = notices.NoticeEvent("link_confirmed", f"link_confirmed:{link.id}", people, payload, record, context.by)
     notices.notify(session, event, context.now)
 
 
-def _close(session: Session, found: CustomerLink, status: str, stamp: Stamp) -> None:
-    found.status, found.open_key = status, None
-    found.decided_by_id, found.decided_on = stamp.by, stamp.now
-    found.stamp(stamp)
+def _close(session: Session, link: CustomerLink, status: str, stamp: Stamp) -> None:
+    link.status, link.open_key = status, None
+    link.decided_by_id, link.decided_on = stamp.by, stamp.now
+    link.stamp(stamp)
     session.flush()
-    notices.resolve(session, f"link:{found.id}", stamp.now)
+    notices.resolve(session, f"link:{link.id}", stamp.now)
 
 
 def _waiting_of(session: Session, record: Any) -> CustomerLink | None:

@@ -57,8 +57,8 @@ def reserve(session: Session, user: int | None, size: int, quotas: Quotas) -> No
         raise RuleBroken(translatable(sentence, most=grouped(quotas.installation // _MB)), "files")
 
 
-def _add(session: Session, key: int, size: int, most: int) -> bool:
-    room = update(_usage).where(_usage.c.user_id == key, _usage.c.bytes + size <= most)
+def _add(session: Session, key: int, size: int, maximum: int) -> bool:
+    room = update(_usage).where(_usage.c.user_id == key, _usage.c.bytes + size <= maximum)
     step = room.values(bytes=_usage.c.bytes + size)
     if _changes(session, step):
         return True

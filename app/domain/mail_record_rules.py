@@ -59,9 +59,9 @@ def _create(session: Session, create: Callable[..., Any], values: dict[str, Any]
     return create(session, values, context)
 
 
-def _values(session: Session, intake: InboundMailContext, mail: ReadMail) -> dict[str, Any]:
+def _values(session: Session, context: InboundMailContext, mail: ReadMail) -> dict[str, Any]:
     """Its owner, the role of its round robin, and its subject."""
-    chosen = intake.values
+    chosen = context.values
     owner = select(User.id).where(User.username == chosen.get("owner", ""), User.active.is_(True))
     text = "\n\n".join(filter(None, (mail.subject, mail.text)))[:MAX_DESCRIPTION]
     role = chosen.get("assign_to_role") or ROLES[chosen["opens"]]
@@ -76,9 +76,9 @@ def _contact(mail: ReadMail) -> dict[str, Any]:
     return {"first_name": first[:80], "last_name": last[:80] or None, "email": address}
 
 
-def _subject(session: Session, intake: InboundMailContext) -> int:
+def _subject(session: Session, context: InboundMailContext) -> int:
     """The subject of the account's tickets, else the last one of the list: the general one as shipped."""
-    label = intake.values.get("ticket_subject", "")
+    label = context.values.get("ticket_subject", "")
     named = session.scalar(select(TicketSubject.id).where(TicketSubject.label == label)) if label else None
     last = select(TicketSubject.id).order_by(TicketSubject.position.desc()).limit(1)
     return named or session.scalars(last).one()

@@ -156,24 +156,24 @@ def newest_own(record: Any, rows: Sequence[Any], name: str) -> Choice | None:
     return Choice(next((row for row in newest if field.value_of(row) is not None), rows[0]).id, name)
 
 
-def _propose_one_name(newest: Sequence[Any], chosen: dict[str, Choice]) -> None:
+def _propose_one_name(newest: Sequence[Any], choices: dict[str, Choice]) -> None:
     """Take first and last name from the same record, if one has both."""
     whole = next((row for row in newest if row.first_name and row.last_name), None)
-    if "first_name" in chosen and whole is not None:
-        chosen |= {name: Choice(whole.id, name) for name in ("first_name", "last_name")}
+    if "first_name" in choices and whole is not None:
+        choices |= {name: Choice(whole.id, name) for name in ("first_name", "last_name")}
 
 
-def _propose_second_number(record: Any, newest: Sequence[Any], chosen: dict[str, Choice]) -> None:
+def _propose_second_number(record: Any, newest: Sequence[Any], choices: dict[str, Choice]) -> None:
     """Keep a second number if the remaining record has room for it."""
-    if "mobile" not in chosen:
+    if "mobile" not in choices:
         return
     named = _by_name(record)
     by_id = {row.id: row for row in newest}
-    main = named["mobile"].value_of(by_id[chosen["mobile"].record_id])
-    second = named["alternative_mobile"].value_of(by_id[chosen["alternative_mobile"].record_id])
+    main = named["mobile"].value_of(by_id[choices["mobile"].record_id])
+    second = named["alternative_mobile"].value_of(by_id[choices["alternative_mobile"].record_id])
     others = [row for row in newest if named["mobile"].value_of(row) not in (None, main)]
     if second in (None, main) and others:
-        chosen["alternative_mobile"] = Choice(others[0].id, "mobile")
+        choices["alternative_mobile"] = Choice(others[0].id, "mobile")
 
 
 def checked(record: Any, rows: Sequence[Any], wanted: Mapping[str, Choice]) -> dict[str, Choice]:
@@ -187,11 +187,11 @@ def checked(record: Any, rows: Sequence[Any], wanted: Mapping[str, Choice]) -> d
     return defaults(record, rows) | dict(wanted)
 
 
-def values(record: Any, rows: Sequence[Any], chosen: Mapping[str, Choice]) -> dict[str, tuple[Any, int]]:
+def values(record: Any, rows: Sequence[Any], choices: Mapping[str, Choice]) -> dict[str, tuple[Any, int]]:
     """{column of the remaining record: (value, id of the record that it comes from)}."""
     by_id, named = {row.id: row for row in rows}, _by_name(record)
     found: dict[str, tuple[Any, int]] = {}
-    for name, choice in chosen.items():
+    for name, choice in choices.items():
         source = by_id[choice.record_id]
         for column, theirs in zip(named[name].columns, named[choice.name].columns, strict=True):
             found[column] = getattr(source, theirs), source.id

@@ -73,20 +73,20 @@ def _lock(session: Session, key: int) -> RecordMerge:
     return made
 
 
-def _refuse_too_late(made: RecordMerge, context: ChangeContext) -> None:
-    if made.undone_on is not None:
+def _refuse_too_late(merge: RecordMerge, context: ChangeContext) -> None:
+    if merge.undone_on is not None:
         raise RuleBroken("This merge was undone already.")
-    if made.forgotten_on is not None or context.now - made.at > UNDO_FOR:
+    if merge.forgotten_on is not None or context.now - merge.at > UNDO_FOR:
         raise RuleBroken(translatable("A merge can only be undone within %(days)s days.", days=UNDO_FOR.days))
 
 
-def _why_missing(session: Session, made: RecordMerge) -> str:
+def _why_missing(session: Session, merge: RecordMerge) -> str:
     query = select(RecordMerge.kept_number).join(MergedRecord, MergedRecord.merge_id == RecordMerge.id)
-    into = session.scalars(query.where(MergedRecord.gone_key == f"{made.kind}:{made.kept_id}")).first()
+    into = session.scalars(query.where(MergedRecord.gone_key == f"{merge.kind}:{merge.kept_id}")).first()
     if into is None:
-        return translatable("%(number)s was deleted since, so the merge can't be undone.", number=made.kept_number)
+        return translatable("%(number)s was deleted since, so the merge can't be undone.", number=merge.kept_number)
     return translatable(
-        "%(number)s was itself merged into %(into)s since. Undo that merge first.", number=made.kept_number, into=into
+        "%(number)s was itself merged into %(into)s since. Undo that merge first.", number=merge.kept_number, into=into
     )
 
 
@@ -103,13 +103,13 @@ def _taken(numbers: list[str]) -> RuleBroken:
 class _Undo:
     """The undo of one merge; its row and the remaining record are locked."""
 
-    def __init__(self, session: Session, made: RecordMerge, kept: Any, context: ChangeContext) -> None:
-        self.session, self.made, self.kept, self.context = session, made, kept, context
-        stored = session.scalars(select(MergedRecord).where(MergedRecord.merge_id == made.id)).all()
-        self.gone = [each for each in stored if each.record_id != made.kept_id]
-        self.stored = next(each for each in stored if each.record_id == made.kept_id)
+    def __init__(self, session: Session, merge: RecordMerge, kept: Any, context: ChangeContext) -> None:
+        self.session, self.made, self.kept, self.context = session, merge, kept, context
+        stored = session.scalars(select(MergedRecord).where(MergedRecord.merge_id == merge.id)).all()
+        self.gone = [each for each in stored if each.record_id != merge.kept_id]
+        self.stored = next(each for each in stored if each.record_id == merge.kept_id)
         self.table: Any = type(kept).__table__
-        self.done = UndoResult(made, [each.number for each in self.gone])
+        self.done = UndoResult(merge, [each.number for each in self.gone])
 
     def run(self) -> UndoResult:
         """Undo it."""

@@ -184,7 +184,7 @@ class MergedAway(RuleBroken):
         self.kept_id, self.kept_number = kept_id, kept_number
 
 
-def forget_old(session: Session, now: datetime, most: int) -> int:
+def forget_old(session: Session, now: datetime, maximum: int) -> int:
     """Delete the undo data of merges that can no longer be undone, unless the record is under a legal hold.
 
     Returns the number of merges.
@@ -194,7 +194,9 @@ def forget_old(session: Session, now: datetime, most: int) -> int:
         kind = next((name for name, own in HELD_COLUMNS.items() if own == column), None)
         if kind is not None and ids:
             old.append(or_(RecordMerge.kind != kind, RecordMerge.kept_id.not_in(sorted(ids))))
-    keys: Sequence[int] = session.scalars(select(RecordMerge.id).where(*old).order_by(RecordMerge.id).limit(most)).all()
+    keys: Sequence[int] = session.scalars(
+        select(RecordMerge.id).where(*old).order_by(RecordMerge.id).limit(maximum)
+    ).all()
     if not keys:
         return 0
     empty = dict.fromkeys(("row", *SECRET_COLUMNS))

@@ -274,29 +274,31 @@ class _Merge:
         theirs = columns.get("custom") or {}
         return [[name, old, new] for name, new, old in custom_values.changes(self.kept, theirs) if new is not None]
 
-    def _write_lines(self, made: RecordMerge) -> None:
+    def _write_lines(self, merge: RecordMerge) -> None:
         session, context = self.session, self.context
         numbers = [self.before[row_id]["number"] for row_id in self.before if row_id != self.kept.id]
         old = self.before[self.kept.id]
         changes = [
             [name, timeline.as_json(old[name]), timeline.as_json(getattr(self.kept, name))]
-            for name in made.fields
+            for name in merge.fields
             if name not in SECRET_COLUMNS and name in _TOLD and old[name] != getattr(self.kept, name)
         ]
         changes += custom_values.changes(self.kept, old.get("custom")) if "custom" in old else []
-        changes += [[name, None, None] for name in SECRET_FIELDS if f"{name}_blind" in made.fields]
+        changes += [[name, None, None] for name in SECRET_FIELDS if f"{name}_blind" in merge.fields]
         if changes:
             timeline.write(session, self.kept, "field_change", context, changes=changes)
-        if "status_id" in made.fields:
+        if "status_id" in merge.fields:
             then = {"from": old["status_id"], "to": self.kept.status_id}
             timeline.write(session, self.kept, "status_change", context, **then)
-        if "assignee_id" in made.fields:
+        if "assignee_id" in merge.fields:
             then = {"to": self.kept.assignee_id, "old": old["assignee_id"], "reason": "direct"}
             timeline.write(session, self.kept, "assignment", context, **then)
         text = f"Merged from {', '.join(numbers)}"
-        timeline.write(session, self.kept, "system", context, text=text, merge=made.id, changes=self._lost())
+        timeline.write(session, self.kept, "system", context, text=text, merge=merge.id, changes=self._lost())
         about = f"{', '.join(numbers)} → {self.kept.number}"
-        audit.write(session, "merge", context.by, context.now, about, state="merged", merge=made.id, moved=made.counts)
+        audit.write(
+            session, "merge", context.by, context.now, about, state="merged", merge=merge.id, moved=merge.counts
+        )
         change_events.record_event(session, change_events.KINDS[self.kind], self.kept.id, "merged")
 
 

@@ -281,9 +281,9 @@ def close(session: Session, ends: Mapping[str, int], now: datetime) -> int:
     return sum(counts.values())
 
 
-def recent(session: Session, most: int) -> Iterable[RetentionRun]:
+def recent(session: Session, maximum: int) -> Iterable[RetentionRun]:
     """The last runs that deleted something, newest first."""
-    return session.scalars(select(RetentionRun).order_by(RetentionRun.id.desc()).limit(most)).all()
+    return session.scalars(select(RetentionRun).order_by(RetentionRun.id.desc()).limit(maximum)).all()
 
 
 def deleted_in_all(session: Session) -> dict[str, int]:

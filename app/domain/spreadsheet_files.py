@@ -103,9 +103,9 @@ def _recognise_text(content: bytes, encoding: str) -> Dialect:
     return Dialect("csv", encoding, separator_of(head))
 
 
-def _too_big(most: int) -> RuleBroken:
+def _too_big(maximum: int) -> RuleBroken:
     text = "This file is too large: at most %(most)s MB are read. Please split it."
-    return RuleBroken(translatable(text, most=most // 1_000_000), "file")
+    return RuleBroken(translatable(text, most=maximum // 1_000_000), "file")
 
 
 def _decoded(content: bytes, encoding: str) -> Iterator[str]:

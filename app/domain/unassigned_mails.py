@@ -62,9 +62,9 @@ def dismiss(session: Session, mail: Mail, stamp: Stamp) -> None:
     audit.write(session, "inbound event", stamp.by, stamp.now, f"mail {mail.id}", outcome="dismissed")
 
 
-def attach(session: Session, intake: InboundMailContext, mail: Mail, record: Any, stamp: Stamp) -> Message:
+def attach(session: Session, context: InboundMailContext, mail: Mail, record: Any, stamp: Stamp) -> Message:
     """Move it into the conversation of a lead, ticket or customer. Raises RuleBroken, Conflict."""
-    raw = original_of(intake.store, mail)
+    raw = original_of(context.store, mail)
     said = parsed_mail(raw)
     _decide(session, mail, "kept")
     records = mail_threads.records_of(record)
@@ -75,8 +75,8 @@ def attach(session: Session, intake: InboundMailContext, mail: Mail, record: Any
         mail.peer, mail.html = said.sender.address, said.html or None
         mail.has_remote_pictures, mail.quoted = said.has_remote_pictures, said.quoted or None
         mail.is_unverified = True  # nobody has verified its sender
-        conversation = inbound_mail.conversation_of(session, intake, (said, True), records)
-        values = inbound_mail.message_values(intake, said, Thread(), conversation)
+        conversation = inbound_mail.conversation_of(session, context, (said, True), records)
+        values = inbound_mail.message_values(context, said, Thread(), conversation)
         values["native"] |= {"unverified": True}
     values["media"] = [*(values.get("media") or []), _original(mail)]
     message = messages.receive(session, values | {"account_id": mail.account_id} | records, stamp)

@@ -20,6 +20,6 @@ class GroupedInt(int):
         return grouped(int(self))
 
 
-def capped(number: int, most: int) -> str:
+def capped(number: int, maximum: int) -> str:
     """The count; one that stopped at its cap with a plus: 1,000+."""
-    return f"{grouped(most)}+" if number > most else grouped(number)
+    return f"{grouped(maximum)}+" if number > maximum else grouped(number)

@@ -57,13 +57,13 @@ class Target:
 # --- parse
 
 
-def parse_url(url: str, private: bool = False, most: int = MAX_LENGTH) -> Target:
+def parse_url(url: str, private: bool = False, maximum: int = MAX_LENGTH) -> Target:
     """Parse a URL. Raises BadAddress for everything but a plain https URL.
 
-    `private` allows http and private addresses (development, tests). `most`: the maximum length of a URL typed by a
+    `private` allows http and private addresses (development, tests). `maximum`: the maximum length of a URL typed by a
     person.
     """
-    if len(url) > most or not url.isprintable() or " " in url or "\\" in url:
+    if len(url) > maximum or not url.isprintable() or " " in url or "\\" in url:
         raise BadAddress("An address has at most 500 characters, without spaces, line breaks or backslashes.")
     parts = _split(url)
     if parts.scheme != "https" and not (private and parts.scheme == "http"):

@@ -64,8 +64,8 @@ class Bucket:
         room = _room(path.stat().st_size)
         self._call(lambda client, where: client.upload_file(str(path), *where.values(), ExtraArgs=extra), key, room)
 
-    def read(self, key: str, into: BinaryIO, most: int) -> None:
-        """Fetch an object of at most `most` bytes."""
+    def read(self, key: str, into: BinaryIO, maximum: int) -> None:
+        """Fetch an object of at most `maximum` bytes."""
 
         def fetch(client: Any, where: dict[str, str]) -> None:
             body = client.get_object(**where)["Body"]
@@ -75,7 +75,7 @@ class Bucket:
             finally:
                 body.close()
 
-        self._call(fetch, key, _room(most))
+        self._call(fetch, key, _room(maximum))
 
     def download(self, key: str, path: Path) -> None:
         """Fetch an object of any size into a file."""

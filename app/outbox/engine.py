@@ -350,18 +350,18 @@ def _is_interrupted(kind: DeliveryKind, now: datetime) -> tuple[Any, ...]:
     return kind.model.state == "sending", kind.began_on < now - INTERRUPTED_AFTER
 
 
-def room(name: str, most: int | None = None) -> int:
-    """How many more calls a minutely job may add to the queue, up to `most` in it; 0 if Redis is unavailable."""
-    most = MAX_QUEUED if most is None else most
-    return max(0, most - waiting_calls(name, most))
+def room(name: str, maximum: int | None = None) -> int:
+    """How many more calls a minutely job may add to the queue, up to `maximum` in it; 0 if Redis is unavailable."""
+    maximum = MAX_QUEUED if maximum is None else maximum
+    return max(0, maximum - waiting_calls(name, maximum))
 
 
-def waiting_calls(name: str, most: int | None = None) -> int:
-    """The number of calls waiting in the queue, at most `most`; `most` if Redis is unavailable."""
-    most = MAX_QUEUED if most is None else most
+def waiting_calls(name: str, maximum: int | None = None) -> int:
+    """The number of calls waiting in the queue, at most `maximum`; `maximum` if Redis is unavailable."""
+    maximum = MAX_QUEUED if maximum is None else maximum
     depths = queue.depths()
-    waiting = next((each.waiting for each in depths if each.name == name), 0) if depths is not None else most
-    return min(waiting, most)
+    waiting = next((each.waiting for each in depths if each.name == name), 0) if depths is not None else maximum
+    return min(waiting, maximum)
 
 
 # --- database

@@ -126,7 +126,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         )
 
     @staticmethod
-    def _column(each: Any, which: str) -> dict[str, Any]:
+    def _column(each: Any, mode: str) -> dict[str, Any]:
         column = {
             "name": each.name,
             "label": str(each.label),
@@ -136,7 +136,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
             "type": each.schema.get("type", "object"),
             "description": str(each.help or ""),
         }
-        return column | (_choices(each, which) if hasattr(each, "offered") else {})
+        return column | (_choices(each, mode) if hasattr(each, "offered") else {})
 
     @expose("/", methods=["GET"])
     @protect()
@@ -286,13 +286,13 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         self.post_update(row)
         return idempotency.write_response(self._saved(row.id, raw, "edit", row), 200)
 
-    def _saved(self, key: int, raw: dict[str, Any], which: str, row: Any = None) -> dict[str, Any]:
+    def _saved(self, key: int, raw: dict[str, Any], mode: str, row: Any = None) -> dict[str, Any]:
         """The response body after a save: the row, and remarks on values that were kept or proposed instead of written.
 
         `row`: the object that was written, if this request has it.
         """
         shown = self._held(row) or self._after(key)
-        save_warnings.warn_of_ignored_fields(self.record_table.unwritten(raw, shown or {}, which))
+        save_warnings.warn_of_ignored_fields(self.record_table.unwritten(raw, shown or {}, mode))
         said = save_warnings.pop_all()
         return {"id": key, "result": shown} | ({"remarks": said} if said else {})
 
@@ -351,9 +351,9 @@ def _numbers_in(filters: Any) -> list[str]:
     return [each for each in values if isinstance(each, str)]
 
 
-def _choices(each: Any, which: str) -> dict[str, Any]:
+def _choices(each: Any, mode: str) -> dict[str, Any]:
     """The first rows that a relation may refer to, as FAB lists them."""
-    rows = each.offered(which=which)
+    rows = each.offered(mode=mode)
     return {"count": len(rows), "values": [{"id": row.id, "value": label_of(row)} for row in rows]}
 
 

@@ -225,13 +225,11 @@ def _one_of(nullable: list[str]) -> dict[str, Any]:
     return {"type": "string", "enum": nullable}
 
 
-def _body(record_table: Any, which: str, example: Any) -> dict[str, Any]:
+def _body(record_table: Any, mode: str, example: Any) -> dict[str, Any]:
     """The request body; read-only fields are left out and ignored when sent."""
-    accepted = {each.name: input_schema(each) for each in record_table.input_fields if getattr(each, which)}
-    needed = (
-        [each.name for each in record_table.input_fields if each.add and each.is_required] if which == "add" else []
-    )
-    if which == "edit" and "version" in record_table.by_name:
+    accepted = {each.name: input_schema(each) for each in record_table.input_fields if getattr(each, mode)}
+    needed = [each.name for each in record_table.input_fields if each.add and each.is_required] if mode == "add" else []
+    if mode == "edit" and "version" in record_table.by_name:
         accepted["version"] = {
             **_WHOLE,
             "maximum": 2**31 - 1,

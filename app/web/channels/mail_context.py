@@ -118,22 +118,22 @@ def _of_message(session: Session, key: str, how: str) -> MailContext:
     return about
 
 
-def _answered(about: MailContext) -> str:
+def _answered(mail_context: MailContext) -> str:
     """The recipient of a reply: the sender, unless nobody reads their mailbox."""
-    has_other = any(each.key == "@answer" for each in about.recipients)
-    return "@answer" if has_other and not takes_answers(about.message.peer) else "@peer"
+    has_other = any(each.key == "@answer" for each in mail_context.recipients)
+    return "@answer" if has_other and not takes_answers(mail_context.message.peer) else "@peer"
 
 
-def _of_mail(session: Session, about: MailContext) -> list[Recipient]:
+def _of_mail(session: Session, mail_context: MailContext) -> list[Recipient]:
     """The other party, at their reply address, and all other participants."""
-    message, own = about.message, _own_addresses(session)
-    name = (about.conversation.peer_name or "") if about.conversation is not None else ""
+    message, own = mail_context.message, _own_addresses(session)
+    name = (mail_context.conversation.peer_name or "") if mail_context.conversation is not None else ""
     found = [Recipient("@peer", message.peer, name)]
     answer_to = (message.native or {}).get("reply_to")
     if answer_to and answer_to != message.peer:
         found.append(Recipient("@answer", answer_to, _("Where answers go")))
-    if about.mail is not None:
-        others = dict.fromkeys([*about.mail.cc, *about.mail.participants])
+    if mail_context.mail is not None:
+        others = dict.fromkeys([*mail_context.mail.cc, *mail_context.mail.participants])
         known = {each.address for each in found} | own
         found += [Recipient(f"@m{n}", each, "") for n, each in enumerate(others) if each not in known]
     return found

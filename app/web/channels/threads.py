@@ -358,12 +358,12 @@ def find(session: Session, pk: Any) -> Any:
     return row
 
 
-def message_from(session: Session, form: Any, most: int) -> dict[str, Any]:
+def message_from(session: Session, form: Any, maximum: int) -> dict[str, Any]:
     """The message in a form: body, subject, template, variables of an OutgoingRequest. Raises RuleBroken."""
     subject = clean_text(form.get("subject"), "subject", 200) or None
     chosen = form.get("template") or ""
     if not chosen:
-        return {"body": clean_text(form.get("body"), "body", most, has_lines=True) or "", "subject": subject}
+        return {"body": clean_text(form.get("body"), "body", maximum, has_lines=True) or "", "subject": subject}
     template = session.get(MessageTemplate, parse_id(chosen)) if parse_id(chosen) else None
     if template is None:
         raise RuleBroken(_("Please choose one of the templates."), "template")

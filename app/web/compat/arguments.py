@@ -77,7 +77,7 @@ class Arguments:
             raise CompatError(417, _("“%(name)s” must be an object.", name=name))
         return found
 
-    def integer(self, name: str, default: int, least: int, most: int) -> int:
+    def integer(self, name: str, default: int, least: int, maximum: int) -> int:
         """An integer within the bounds. Raises CompatError (417) for anything else: limiting it would be misleading."""
         value = self.values.get(name)
         if value in (None, ""):
@@ -85,8 +85,8 @@ class Arguments:
         text = str(value)[:40].strip()
         if isinstance(value, bool | float | list | dict) or _INTEGER.fullmatch(text) is None:
             raise CompatError(417, _("“%(name)s” must be a whole number.", name=name))
-        if not least <= int(text) <= most:
-            text = _("“%(name)s” must be a number from %(least)s to %(most)s.", name=name, least=least, most=most)
+        if not least <= int(text) <= maximum:
+            text = _("“%(name)s” must be a number from %(least)s to %(most)s.", name=name, least=least, most=maximum)
             raise CompatError(417, text)
         return int(text)
 

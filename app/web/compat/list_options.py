@@ -105,9 +105,9 @@ def _plucked(name: str, row: dict[str, Any]) -> str:
     return name
 
 
-def _one_of(arguments: Arguments, names: tuple[str, ...], default: int, most: int) -> int:
+def _one_of(arguments: Arguments, names: tuple[str, ...], default: int, maximum: int) -> int:
     """The number under one of these names. Raises CompatError (417) if two of them differ."""
-    values = {arguments.integer(name, default, 0, most) for name in names if name in arguments}
+    values = {arguments.integer(name, default, 0, maximum) for name in names if name in arguments}
     if len(values) > 1:
         raise CompatError(417, _("Please send only one of: %(names)s.", names=", ".join(names)))
     return values.pop() if values else default

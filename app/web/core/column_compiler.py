@@ -56,9 +56,9 @@ def compile_table(view: type) -> RecordTable:
     return table
 
 
-def _flagged(found: Field, declared: Declaration) -> Field:
+def _flagged(field: Field, declared: Declaration) -> Field:
     """A copy of the field with this view's label, help and purposes."""
-    made = copy.copy(found)
+    made = copy.copy(field)
     name = made.name
     made.label = declared.labels.get(name) or made.label or declared.label(name)
     made.help = declared.descriptions.get(name) or made.help
@@ -83,9 +83,9 @@ def _with_not_null(operators: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(both))
 
 
-def _is_masked(found: Field) -> bool:
+def _is_masked(field: Field) -> bool:
     """Whether a mask of the roles applies by name; never to a relation, which shows the label of another row."""
-    return permissions.mask_of(found.name) is not None and not isinstance(found, RelatedRows)
+    return permissions.mask_of(field.name) is not None and not isinstance(field, RelatedRows)
 
 
 def _related_filters(view: Any, name: str) -> dict[str, Any]:

@@ -76,12 +76,12 @@ class CustomColumn(Field):
         """The value in the record's stored form."""
         return value
 
-    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer, which: str = "add") -> None:
+    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer, mode: str = "add") -> None:
         """Parse the input; a masked value that is sent back changes nothing. Raises RuleBroken."""
         if self.mask and isinstance(raw, str) and is_masked(raw):
             return
-        value = validated(self, self.parse_for(which, raw, viewer))
-        if value is None and self.required and which == "edit":
+        value = validated(self, self.parse_for(mode, raw, viewer))
+        if value is None and self.required and mode == "edit":
             raise RuleBroken(_("“%(name)s” needs a value; it can't be emptied.", name=str(self.label)), self.name)
         values.setdefault("custom", {})[self.name] = None if value is None else self.keep(value)
 

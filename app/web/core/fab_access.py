@@ -246,7 +246,7 @@ def content_hash(shown: Any) -> str:
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def parse_integer(raw: Any, default: int, least: int, most: int) -> int:
+def parse_integer(raw: Any, default: int, least: int, maximum: int) -> int:
     """A whole number within bounds, from a query string. Raises RuleBroken."""
     if raw is None or raw == "":
         return default
@@ -254,23 +254,23 @@ def parse_integer(raw: Any, default: int, least: int, most: int) -> int:
         number = int(str(raw)[:12])
     except ValueError:
         number = least - 1
-    if not least <= number <= most:
-        raise _no_number(raw, least, most)
+    if not least <= number <= maximum:
+        raise _no_number(raw, least, maximum)
     return number
 
 
-def parse_json_integer(raw: Any, default: int, least: int, most: int) -> int:
+def parse_json_integer(raw: Any, default: int, least: int, maximum: int) -> int:
     """Like `parse_integer`, from JSON, where strings are refused. Raises RuleBroken."""
     if raw is None:
         return default
-    if type(raw) is not int or not least <= raw <= most:
-        raise _no_number(raw, least, most)
+    if type(raw) is not int or not least <= raw <= maximum:
+        raise _no_number(raw, least, maximum)
     return raw
 
 
-def _no_number(raw: Any, least: int, most: int) -> RuleBroken:
+def _no_number(raw: Any, least: int, maximum: int) -> RuleBroken:
     shown = str(raw)[:20]
-    return RuleBroken(_("%(value)s isn't a number from %(least)s to %(most)s.", value=shown, least=least, most=most))
+    return RuleBroken(_("%(value)s isn't a number from %(least)s to %(most)s.", value=shown, least=least, most=maximum))
 
 
 #: Characters of a sentence in its header; a Hindi character takes nine encoded bytes.

@@ -150,15 +150,15 @@ class Field:
         """The domain value of form or JSON input. Raises RuleBroken."""
         return clean_text(raw, self.name, self.max_length, self.has_lines)
 
-    def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
+    def parse_for(self, mode: str, raw: Any, viewer: Viewer) -> Any:
         """The domain value of input to add or edit a record. Raises RuleBroken."""
         return self.parse(raw, viewer)
 
-    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer, which: str = "add") -> None:
+    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer, mode: str = "add") -> None:
         """Parse the input into `values`; a masked value that is sent back changes nothing."""
         if self.mask and isinstance(raw, str) and is_masked(raw):
             return
-        values[self.key] = validated(self, self.parse_for(which, raw, viewer))
+        values[self.key] = validated(self, self.parse_for(mode, raw, viewer))
 
     # filtering
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
@@ -257,7 +257,7 @@ def limit_values(values: list[Any], name: str) -> list[Any]:
     return values
 
 
-def clean_text(raw: Any, name: str, most: int, has_lines: bool = False) -> str | None:
+def clean_text(raw: Any, name: str, maximum: int, has_lines: bool = False) -> str | None:
     """The normalised text, or None if empty.
 
     Raises RuleBroken for other types, excess length, and characters that are never stored: control characters and,
@@ -269,9 +269,11 @@ def clean_text(raw: Any, name: str, most: int, has_lines: bool = False) -> str |
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise RuleBroken(_("“%(name)s” must be text.", name=name), name)
     typed = str(raw)
-    cleaned = _stored(typed, name, has_lines) if len(typed) <= (2 * most if has_lines else most) else typed
-    if len(cleaned) > most:
-        raise RuleBroken(_("“%(name)s” is too long: at most %(most)s characters.", name=name, most=grouped(most)), name)
+    cleaned = _stored(typed, name, has_lines) if len(typed) <= (2 * maximum if has_lines else maximum) else typed
+    if len(cleaned) > maximum:
+        raise RuleBroken(
+            _("“%(name)s” is too long: at most %(most)s characters.", name=name, most=grouped(maximum)), name
+        )
     return cleaned or None
 
 

@@ -91,7 +91,7 @@ class PdfPages:
             self.widths[text, size] = float(self.pdf.get_string_width(text))
         return self.widths[text, size]
 
-    def wrapped(self, text: str, size: int, room: float, most: int) -> list[str]:
+    def wrapped(self, text: str, size: int, room: float, maximum: int) -> list[str]:
         """The text in lines of at most this width; what doesn't fit into the last one ends with “…”."""
         space, lines, used = self.width("n", size), [""], 0.0
         for word in _clean(text).split():
@@ -101,8 +101,8 @@ class PdfPages:
                 used = 0.0
             lines[-1] = f"{lines[-1]} {word}".strip()
             used += wide + (space if used else 0.0)
-        kept = lines[:most]
-        if len(lines) > most:
+        kept = lines[:maximum]
+        if len(lines) > maximum:
             kept[-1] += " …"
         return [self._cut(line, size, room) for line in kept]
 

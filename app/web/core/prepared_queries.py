@@ -34,11 +34,11 @@ class PreparedQuery:
         tables = frozenset(each.__tablename__ for each in records)
         return cls(query, tables, namedtuple("Row", query.selected_columns.keys()))
 
-    def ask(self, session: Session, fixed: dict[str, Any], late: dict[str, Any]) -> list[Any]:
+    def ask(self, session: Session, fixed: dict[str, Any], open_values: dict[str, Any]) -> list[Any]:
         """The rows. Lists and limits are `fixed`: another value makes another statement."""
         make = partial(self.query.params, **fixed)
         question = access.CachedStatement((self, repr(sorted(fixed.items()))), make, self.tables)
-        return [self.row(*values) for values in access.answer(session, question, late)]
+        return [self.row(*values) for values in access.answer(session, question, open_values)]
 
     def where(self, session: Session, rules: Sequence[Any], parent: str | None = None) -> list[Any]:
         """The rows that match these conditions, whose values may differ each time.

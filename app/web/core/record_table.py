@@ -297,10 +297,10 @@ class RecordTable:
 
     # --- parsing ---
 
-    def parse(self, raw: dict[str, Any], which: str, viewer: Viewer) -> dict[str, Any]:
+    def parse(self, raw: dict[str, Any], mode: str, viewer: Viewer) -> dict[str, Any]:
         """The domain values of the input. Raises RuleBroken with all errors at once.
 
-        `which`: add or edit. Read-only fields are ignored; unknown ones are errors.
+        `mode`: add or edit. Read-only fields are ignored; unknown ones are errors.
         """
         values: dict[str, Any] = {}
         errors: dict[str, list[str]] = {}
@@ -308,13 +308,13 @@ class RecordTable:
             each = self.by_name.get(name)
             if each is None:
                 errors[str(name)[:60]] = [str(_("There is no such field."))]
-            elif getattr(each, which):
-                self._parse_one(each, values, given, errors, viewer, which)
+            elif getattr(each, mode):
+                self._parse_one(each, values, given, errors, viewer, mode)
         if errors:
             raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
         return values
 
-    def unwritten(self, raw: dict[str, Any], shown: dict[str, Any], which: str) -> list[str]:
+    def unwritten(self, raw: dict[str, Any], shown: dict[str, Any], mode: str) -> list[str]:
         """Fields that were sent with another value than is shown, and that can be written, but not this way.
 
         Numbers, stamps and so on, which nobody writes, are left out: clients send back what they have read.
@@ -323,7 +323,7 @@ class RecordTable:
             name
             for name, given in raw.items()
             if (each := self.by_name.get(name)) is not None
-            and not getattr(each, which)
+            and not getattr(each, mode)
             and (each.add or each.edit or each.kind == "person")
             and given not in (None, "", [], {})
             and not _is_shown(given, shown.get(name))
@@ -331,10 +331,10 @@ class RecordTable:
 
     @staticmethod
     def _parse_one(
-        each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer, which: str
+        each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer, mode: str
     ) -> None:
         try:
-            each.parse_into(values, given, viewer, which)
+            each.parse_into(values, given, viewer, mode)
         except RuleBroken as broken:
             if getattr(broken, "http_status", 422) == 429:
                 raise  # not a wrong value: there were too many

@@ -94,16 +94,16 @@ class RelatedRows:
     related_filters: Any
     name: str
 
-    def offered(self, typed: str = "", which: str = "add", limit: int = OFFERED) -> list[Any]:
+    def offered(self, typed: str = "", mode: str = "add", limit: int = OFFERED) -> list[Any]:
         """The visible rows whose text contains the input, within the view's own filters."""
-        query = self._filtered(select(self.target), which).order_by(self.target.id)
+        query = self._filtered(select(self.target), mode).order_by(self.target.id)
         if typed:
             query = query.where(_any_contains(_searched_columns(self.target), typed))
         return list(db.session.scalars(query.limit(limit)).unique())
 
-    def chosen(self, raw: Any, which: str = "add") -> Any:
+    def chosen(self, raw: Any, mode: str = "add") -> Any:
         """The row with this id that the person may choose. Raises RuleBroken."""
-        query = self._filtered(select(self.target).where(self.target.id == (_key_of(raw) or 0)), which)
+        query = self._filtered(select(self.target).where(self.target.id == (_key_of(raw) or 0)), mode)
         row = db.session.scalars(query).unique().first()
         if row is None:
             shown = raw.get("id") if isinstance(raw, dict) else raw
@@ -115,8 +115,8 @@ class RelatedRows:
         found = found_object(viewer, self.target, _key_of(raw))
         return found.id if found is not None else -1
 
-    def _filtered(self, query: Any, which: str) -> Any:
-        filters = (self.related_filters or {}).get(which)
+    def _filtered(self, query: Any, mode: str) -> Any:
+        filters = (self.related_filters or {}).get(mode)
         if not filters:
             return query
         return SQLAInterface(self.target, db.session).get_filters().add_filter_list(filters).apply_all(query)
@@ -196,11 +196,11 @@ class RelationField(RelatedRows, Field):
         """The id of a visible row."""
         return self.parse_for("add", raw, viewer)
 
-    def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
+    def parse_for(self, mode: str, raw: Any, viewer: Viewer) -> Any:
         """The id of a visible row within the view's own filters."""
         if raw is None or raw == "" or raw == {}:
             return None
-        return self.chosen(raw, which).id
+        return self.chosen(raw, mode).id
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
         """The id of a row that the person sees; -1, which matches nothing, for anything else."""
@@ -295,10 +295,10 @@ class ManyRelationField(RelatedRows, Field):
         """The chosen objects. Raises RuleBroken for one that the person does not see."""
         return self.parse_for("add", raw, viewer)
 
-    def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
+    def parse_for(self, mode: str, raw: Any, viewer: Viewer) -> Any:
         """The chosen objects, within the view's own filters. Raises RuleBroken for one that may not be chosen."""
         parts = raw if isinstance(raw, list) else [] if raw in (None, "") else [raw]
-        return [self.chosen(part, which) for part in limit_values(parts, self.name)]
+        return [self.chosen(part, mode) for part in limit_values(parts, self.name)]
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
         """Rows related to the row with this id; with a list of ids, as in FAB, to all of them."""

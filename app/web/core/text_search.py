@@ -44,36 +44,36 @@ _KINDS, _FIRST_YEAR = {Lead: "LEAD", Customer: "CUST", Ticket: "TICKET"}, 2000
 _MOST_OF_SERIAL = 8
 
 
-def matching(record_table: RecordTable, typed: str, viewer: Viewer, most: int = COUNT_CAP) -> Any:
+def matching(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int = COUNT_CAP) -> Any:
     """The SQL condition for rows that contain the text; hidden fields are not searched. Raises RuleBroken.
 
-    The rows are looked up at once, up to `most` for each condition.
+    The rows are looked up at once, up to `maximum` for each condition.
     """
-    (found,) = matching_all([record_table], typed, viewer, most)
+    (found,) = matching_all([record_table], typed, viewer, maximum)
     rule = found.rule()
-    if found.is_many and most >= COUNT_CAP and access.reads_all(viewer.person, record_table.record):
+    if found.is_many and maximum >= COUNT_CAP and access.reads_all(viewer.person, record_table.record):
         capped_counts.remember(viewer.person, capped_counts.key_of(record_table.record, [rule]))
     return rule
 
 
 def matching_all(
-    record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, most: int, enough: int | None = None
+    record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, maximum: int, enough: int | None = None
 ) -> list[access.IndexLookup]:
     """The look-ups of several records, in two statements together; see `access.look_up`."""
-    asked = [access.IndexLookup(table.record, parts(table, typed, viewer, most)) for table in record_tables]
+    asked = [access.IndexLookup(table.record, parts(table, typed, viewer, maximum)) for table in record_tables]
     searched = [each for each in asked if each.parts]
-    access.look_up(db.session(), searched, most, enough)
+    access.look_up(db.session(), searched, maximum, enough)
     return asked
 
 
-def parts(record_table: RecordTable, typed: str, viewer: Viewer, most: int = MAX_LOOKED_UP) -> list[Any]:
+def parts(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int = MAX_LOOKED_UP) -> list[Any]:
     """Alternative conditions for a hit, each on one table if the record is one of the product's."""
     text = clean_text(typed, "q", 100) or ""
     shown = [each for each in record_table.fields if not each.is_hidden(viewer)] if text else []
     fit = [rule for each in shown for rule in _rules(each, text, viewer)]
     plain = [each for each in record_table.plain_texts if each in shown]
     if text:
-        fit += custom_search.rules(record_table.record, text, viewer, most)
+        fit += custom_search.rules(record_table.record, text, viewer, maximum)
     return fit + [compare(column, "ct", text) for each in plain for column in each.columns]
 
 

@@ -217,9 +217,9 @@ def _office_hours(viewer: Viewer) -> set[int]:
     return set(range(min(each.starts.hour for each in ranges), last + 1))
 
 
-def _heat_cell(widget: HeatMap, slots: dict[int, int], slot: int, most: int, canvas: RenderContext) -> Drawn:
+def _heat_cell(widget: HeatMap, slots: dict[int, int], slot: int, maximum: int, canvas: RenderContext) -> Drawn:
     number = slots.get(slot, 0)
-    shade = -(-number * SHADES // most) if most else 0
+    shade = -(-number * SHADES // maximum) if maximum else 0
     return counted_cell(number, canvas.filters.list_of(widget.name, slot=slot)) | {"shade": shade}
 
 

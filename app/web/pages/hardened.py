@@ -91,9 +91,9 @@ class PerRequest:
 # --- URL arguments ---------------------------------------------------------------------------------------------
 
 
-def _between(raw: str, least: int, most: int) -> bool:
+def _between(raw: str, least: int, maximum: int) -> bool:
     number = parse_id(raw)
-    return number is not None and least <= number <= most
+    return number is not None and least <= number <= maximum
 
 
 #: Argument of a list -> whether its value is valid for the screen.

@@ -71,11 +71,11 @@ def tone_of(initials: str | None) -> str:
     return _TONES[(_LETTERS.find((initials or "?")[:1].upper()) + 1) % len(_TONES)]
 
 
-def avatar_stack(people: Sequence[Cell], most: int = _MOST_FACES) -> Markup:
+def avatar_stack(people: Sequence[Cell], maximum: int = _MOST_FACES) -> Markup:
     """The avatars of several people, with their names as tooltip and for screen readers."""
     names = escape(", ".join(str(each["full_name"]) for each in people))
-    faces = "".join(avatar_html(each["initials"], "", each.get("picture")) for each in people[:most])
-    rest = f'<span class="avatar-round tone-slate">+{len(people) - most}</span>' if len(people) > most else ""
+    faces = "".join(avatar_html(each["initials"], "", each.get("picture")) for each in people[:maximum])
+    rest = f'<span class="avatar-round tone-slate">+{len(people) - maximum}</span>' if len(people) > maximum else ""
     return Markup(
         f'<span class="avatar-stack" title="{names}">{faces}{rest}<span class="visually-hidden">{names}</span></span>'
     )

@@ -60,24 +60,24 @@ def _newest(kind: str, table: Any, column: Any, keys: list[int]) -> Any:
     return select(literal(kind), column, func.max(table.id)).where(column.in_(keys)).group_by(column)
 
 
-def toast(session: Session, who: access.Person, after: int | None, now: datetime) -> dict[str, Any]:
+def toast(session: Session, person: access.Person, after: int | None, now: datetime) -> dict[str, Any]:
     """The newest notice since `after` that the person wants as a toast: {id, text, url, kind}; {} = none.
 
     `after` None = their first page here: then one of the last minute that no page has shown. The session must act for
     them.
     """
-    mine = (Notification.user_id == who.id, Notification.id > (after or 0))
+    mine = (Notification.user_id == person.id, Notification.id > (after or 0))
     rows = session.scalars(select(Notification).where(*mine).order_by(Notification.id.desc()).limit(MAX_NOTICES)).all()
     if after is None:
         rows = [row for row in rows if row.at > now - timedelta(seconds=FRESH_SECONDS)]
     if not rows:
         return {}
-    chosen = {who.id: session.execute(select(User.notice_choices).where(User.id == who.id)).scalar() or {}}
+    chosen = {person.id: session.execute(select(User.notice_choices).where(User.id == person.id)).scalar() or {}}
     wanted = next((row for row in rows if _is_wanted(row, chosen, now)), None)
     if wanted is None or (after is None and _was_shown(session, wanted.id)):
         return {}
     cards = notice_links.record_cards(session, [wanted])
-    with force_locale(who.locale or "en"):
+    with force_locale(person.locale or "en"):
         text = wording.text_of(wanted, **notice_links.names_of(wanted, cards))
         return {"id": wanted.id, "text": text, "url": notice_links.link_of(wanted, cards), "kind": wanted.kind}
 

@@ -240,9 +240,9 @@ class LiveUpdates:
         self.sockets.close()
 
 
-def _with_scope(who: access.Person, scope: frozenset[str] | None) -> access.Person:
+def _with_scope(person: access.Person, scope: frozenset[str] | None) -> access.Person:
     """The person, limited to the scope of an API key."""
-    return replace(who, scope=scope) if scope else who
+    return replace(person, scope=scope) if scope else person
 
 
 # --- after a commit, never before ----------------------------------------------------------------------------------

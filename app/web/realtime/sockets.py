@@ -350,31 +350,31 @@ def _sid() -> str:
 # --- the person behind a connection ------------------------------------------------------------------------------
 
 
-def _connection_of(who: access.Person) -> SocketConnection:
+def _connection_of(person: access.Person) -> SocketConnection:
     """A connection with the credentials of this request."""
     if "Authorization" not in request.headers:
         token = compat_token() if g.get("by_compat") else str(flask_session.get("sid"))
-        return SocketConnection(who.id, token_hash=hash_token(token))
+        return SocketConnection(person.id, token_hash=hash_token(token))
     if g.get("api_key_id") is not None:
-        return SocketConnection(who.id, key_id=g.api_key_id, scope=who.scope)
+        return SocketConnection(person.id, key_id=g.api_key_id, scope=person.scope)
     claims = get_jwt()
     return SocketConnection(
-        who.id, token_hash=hash_token(str(claims["sid"])), ends_on=datetime.fromtimestamp(claims["exp"], UTC)
+        person.id, token_hash=hash_token(str(claims["sid"])), ends_on=datetime.fromtimestamp(claims["exp"], UTC)
     )
 
 
-def can_see(session: Session, who: access.Person, kind: str, key: int) -> bool:
+def can_see(session: Session, person: access.Person, kind: str, key: int) -> bool:
     """Whether the person can see the record now."""
-    with access.acting_as(session, who):
+    with access.acting_as(session, person):
         try:
             return access.get_visible(session, WATCHABLE[kind], key) is not None
         finally:
             session.rollback()
 
 
-def may_receive_notices(who: access.Person) -> bool:
+def may_receive_notices(person: access.Person) -> bool:
     """Whether notices are pushed to the person; for a limited key, only if it may read the Dashboard, as in REST."""
-    return who.scope is None or who.may("Dashboard", "read")
+    return person.scope is None or person.may("Dashboard", "read")
 
 
 def parse_record_key(raw: Any) -> RecordKey | None:

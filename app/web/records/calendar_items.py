@@ -45,16 +45,18 @@ class Items:
     by_slot: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
-def load(screen: Any, list_query: ListQuery, wanted: CalendarRange, viewer: Viewer) -> Items:
+def load(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer) -> Items:
     """The items of the range under the access rules: one statement for tasks, one for follow-ups, those for names."""
-    found = Items(MOST[wanted.span])
-    rows = _tasks(screen, list_query, wanted, viewer, found.most + 1)
+    found = Items(MOST[calendar_range.span])
+    rows = _tasks(screen, list_query, calendar_range, viewer, found.most + 1)
     if len(rows) > found.most:
         rows, found.is_cut = rows[: found.most], True
         found.until = _value(screen, NAMES, rows[-1], "due_on")
     screen.record_table.prepare(rows, NAMES, viewer)
     items = [task_item(screen, row, viewer) for row in rows]
-    items += _follow_ups(screen, wanted, viewer, found, {(each["lead"], each["day"]) for each in items if each["lead"]})
+    items += _follow_ups(
+        screen, calendar_range, viewer, found, {(each["lead"], each["day"]) for each in items if each["lead"]}
+    )
     for each in sorted(items, key=lambda item: (item["moment"], item["kind"], item["id"])):
         found.by_day.setdefault(each["day"], []).append(each)
         found.by_slot.setdefault(each["slot"], []).append(each)
@@ -73,9 +75,9 @@ def _order(table: Any, name: str, viewer: Viewer) -> list[Any]:
     return list(table.order_by(name, "asc", viewer)[-2:])
 
 
-def _tasks(screen: Any, list_query: ListQuery, wanted: CalendarRange, viewer: Viewer, size: int) -> list[Any]:
+def _tasks(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer, size: int) -> list[Any]:
     table = screen.record_table
-    conditions = [*list_query.conditions, *_within(table, "due_on", (wanted.start, wanted.end), viewer)]
+    conditions = [*list_query.conditions, *_within(table, "due_on", (calendar_range.start, calendar_range.end), viewer)]
     return list(table.rows(db.session(), ListQuery(conditions, _order(table, "due_on", viewer), size), NAMES))
 
 
@@ -122,7 +124,7 @@ def task_item(screen: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def _follow_ups(
-    screen: Any, wanted: CalendarRange, viewer: Viewer, found: Items, taken: set[tuple[int, str]]
+    screen: Any, calendar_range: CalendarRange, viewer: Viewer, found: Items, taken: set[tuple[int, str]]
 ) -> list[dict[str, Any]]:
     """Next follow-ups of open leads, unless the lead has a task on that day here."""
     leads = registered("screens").get(Lead)
@@ -138,7 +140,7 @@ def _follow_ups(
     meanings = viewer.lookups.meanings["lead_status"]
     is_open = Lead.status_id.in_([key for key, meaning in meanings.items() if meaning not in Lead.ended_in])
     # After the last task shown it is unknown which leads have one.
-    within = _within(table, "next_follow_up_on", (wanted.start, found.until or wanted.end), viewer)
+    within = _within(table, "next_follow_up_on", (calendar_range.start, found.until or calendar_range.end), viewer)
     order = _order(table, "next_follow_up_on", viewer)
     query = ListQuery([*table.base_conditions(), *rules, is_open, *within], order, found.most + 1)
     rows = list(table.rows(db.session(), query, _LEAD_NAMES))

@@ -77,27 +77,37 @@ def visible_reasons(viewer: Viewer) -> int:
     return bits_of(names)
 
 
-def _pairs(want: DuplicateQuery, viewer: Viewer) -> Select[Any] | None:
-    bits = REASONS[want.reason][0] & visible_reasons(viewer) if want.reason else visible_reasons(viewer)
-    return access.visible_pairs(viewer.person, want.screen.service.record, bits, want.is_dismissed, want.owner_id)
+def _pairs(duplicate_query: DuplicateQuery, viewer: Viewer) -> Select[Any] | None:
+    bits = (
+        REASONS[duplicate_query.reason][0] & visible_reasons(viewer)
+        if duplicate_query.reason
+        else visible_reasons(viewer)
+    )
+    return access.visible_pairs(
+        viewer.person,
+        duplicate_query.screen.service.record,
+        bits,
+        duplicate_query.is_dismissed,
+        duplicate_query.owner_id,
+    )
 
 
-def rows_of(want: DuplicateQuery, viewer: Viewer) -> list[Any]:
+def rows_of(duplicate_query: DuplicateQuery, viewer: Viewer) -> list[Any]:
     """One page of pairs, highest score first, and one more if there is a next page."""
-    pair, query = DuplicatePair, _pairs(want, viewer)
+    pair, query = DuplicatePair, _pairs(duplicate_query, viewer)
     if query is None:
         return []
-    if want.after is not None:
-        score, key = want.after
+    if duplicate_query.after is not None:
+        score, key = duplicate_query.after
         query = query.where(or_(pair.score < score, and_(pair.score == score, pair.id < key)))
     session = db.session()
     with access.as_system(session):
         return list(session.execute(query.order_by(pair.score.desc(), pair.id.desc()).limit(PAGE + 1)))
 
 
-def count(want: DuplicateQuery, viewer: Viewer) -> int:
+def count(duplicate_query: DuplicateQuery, viewer: Viewer) -> int:
     """The number of pairs, at most one more than MOST_COUNTED."""
-    query = _pairs(want, viewer)
+    query = _pairs(duplicate_query, viewer)
     if query is None:
         return 0
     some = query.limit(MOST_COUNTED + 1).subquery()
@@ -133,12 +143,12 @@ def groups(rows: Iterable[Any]) -> list[DuplicateGroup]:
     return made
 
 
-def page_groups(screen: Any, found: Sequence[DuplicateGroup], viewer: Viewer) -> list[dict[str, Any]]:
+def page_groups(screen: Any, groups: Sequence[DuplicateGroup], viewer: Viewer) -> list[dict[str, Any]]:
     """The groups for the page: {records, reasons, score, ids, pairs, merge_url}."""
-    ids = sorted({key for group in found for key in group.ids})
+    ids = sorted({key for group in groups for key in group.ids})
     columns = merge_form.columns_of(screen, ids, viewer) if ids else {}
     made = []
-    for group in found:
+    for group in groups:
         bits, keys = group.bits & visible_reasons(viewer), sorted(key for key in group.ids if key in columns)
         if len(keys) < 2:
             continue

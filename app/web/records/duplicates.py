@@ -142,9 +142,9 @@ def _wanted(viewer: Viewer) -> DuplicateQuery:
     )
 
 
-def _offered_reasons(want: DuplicateQuery, viewer: Viewer) -> list[str]:
+def _offered_reasons(duplicate_query: DuplicateQuery, viewer: Viewer) -> list[str]:
     named = duplicate_pairs.reasons_of(duplicate_list.visible_reasons(viewer))
-    has_birth = hasattr(want.screen.service.record, "date_of_birth")
+    has_birth = hasattr(duplicate_query.screen.service.record, "date_of_birth")
     return [name for name in named if name != "birth" or has_birth]
 
 

@@ -20,16 +20,16 @@ def file_lookup(text: str, viewer: Viewer) -> access.IndexLookup:
     return access.IndexLookup(Attachment, [access.TitlePart(inspect(Attachment).columns["name"], text)] if may else [])
 
 
-def hits(found: access.IndexLookup, most: int, viewer: Viewer) -> list[dict[str, Any]]:
+def hits(found: access.IndexLookup, maximum: int, viewer: Viewer) -> list[dict[str, Any]]:
     """The newest matching files, one row for all versions of each; at most one statement."""
     if not found.parts or found.ids == set():
         return []
     columns = [getattr(Attachment, name) for name in ("id", "name", "mime_type", "size", "series", "created_on")]
     rules = (found.rule(), Attachment.deleted_on.is_(None))
-    newest = select(*columns).where(*rules).order_by(Attachment.id.desc()).limit(4 * most)
+    newest = select(*columns).where(*rules).order_by(Attachment.id.desc()).limit(4 * maximum)
     rows: dict[str, dict[str, Any]] = {}
     for key, name, mime_type, size, series, created_on in db.session.execute(newest):
         kind = f"{record_files.kind_word(mime_type, name)} · {uploads.shown_size(size)}"
         cells = [{"kind": "text", "text": name}, {"kind": "text", "text": kind}, moment_cell(created_on, viewer)]
         rows.setdefault(series, {"url": f"/files/{key}/place", "title": name, "cells": cells, "note": ""})
-    return list(rows.values())[:most]
+    return list(rows.values())[:maximum]

@@ -163,18 +163,18 @@ def _as_media(row: Attachment) -> dict[str, Any]:
     return {"name": row.name, "mime_type": row.mime_type}
 
 
-def _taken(place: FileOwner, viewer: Viewer, replaces: Attachment | None) -> Any:
+def _taken(owner: FileOwner, viewer: Viewer, replaces: Attachment | None) -> Any:
     """The response to uploaded files: JSON for a script, else the list with the results."""
     sent = [each for each in request.files.getlist("files") if each.filename]
     if wants_json() and len(sent) == 1:
-        return _answered(place, sent[0], viewer, replaces)
+        return _answered(owner, sent[0], viewer, replaces)
     if not sent:
         raise RuleBroken(_("Please choose a file."), "files")
-    attach_sent(place, viewer, replaces)
-    return redirect(place.url)
+    attach_sent(owner, viewer, replaces)
+    return redirect(owner.url)
 
 
-def attach_sent(place: FileOwner, viewer: Viewer, replaces: Attachment | None = None) -> None:
+def attach_sent(owner: FileOwner, viewer: Viewer, replaces: Attachment | None = None) -> None:
     """Attach the files of this request's form, each in a transaction of its own; the results are flashed."""
     sent = [each for each in request.files.getlist("files") if each.filename]
     most = 1 if replaces is not None else uploads.MAX_FILES
@@ -182,7 +182,7 @@ def attach_sent(place: FileOwner, viewer: Viewer, replaces: Attachment | None = 
         flash(_("Only the first %(most)s files were taken: please send at most so many at once.", most=most), "warning")
     for each in sent[:most]:
         try:
-            row, is_new = record_files.attach(place, each, viewer, replaces)
+            row, is_new = record_files.attach(owner, each, viewer, replaces)
             said = _("“%(name)s” was attached.") if is_new else _("“%(name)s” is here already, with the same content.")
             flash(said % {"name": row.name}, "success" if is_new else "info")
         except REFUSABLE as broken:
@@ -190,9 +190,9 @@ def attach_sent(place: FileOwner, viewer: Viewer, replaces: Attachment | None = 
             flash(refusal(broken)[1], "danger")
 
 
-def _answered(place: FileOwner, sent: FileStorage, viewer: Viewer, replaces: Attachment | None) -> Any:
+def _answered(owner: FileOwner, sent: FileStorage, viewer: Viewer, replaces: Attachment | None) -> Any:
     try:
-        row, is_new = record_files.attach(place, sent, viewer, replaces)
+        row, is_new = record_files.attach(owner, sent, viewer, replaces)
     except REFUSABLE as broken:
         db.session.rollback()
         status, sentence, errors = refusal(broken)
@@ -201,16 +201,16 @@ def _answered(place: FileOwner, sent: FileStorage, viewer: Viewer, replaces: Att
     return json_answer(201 if is_new else 200, {name: shown[name] for name in ("id", "name", "size", "icon", "url")})
 
 
-def _listed(place: FileOwner, viewer: Viewer, **more: Any) -> Any:
+def _listed(owner: FileOwner, viewer: Viewer, **more: Any) -> Any:
     before = parse_integer(request.args.get("before"), 0, 1, 2**31 - 1) if request.args.get("before") else None
-    files = record_files.page_of(db.session(), place, before, viewer) | more
+    files = record_files.page_of(db.session(), owner, before, viewer) | more
     template = "files/_files.html" if request.headers.get("HX-Request") else "files/page.html"
     return make_response(render_template(template, files=files))
 
 
-def _done(place: FileOwner, viewer: Viewer, said: str, undo: int | None) -> Any:
+def _done(owner: FileOwner, viewer: Viewer, said: str, undo: int | None) -> Any:
     """The list again, with what was done and, for a deleted file, the undo."""
     if request.headers.get("HX-Request"):
-        return _listed(place, viewer, said=said, undo_url=f"/files/{undo}/restore" if undo else None)
+        return _listed(owner, viewer, said=said, undo_url=f"/files/{undo}/restore" if undo else None)
     flash(said, "success")
-    return redirect(place.url)
+    return redirect(owner.url)

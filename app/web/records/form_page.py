@@ -39,7 +39,7 @@ def form_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:
 
 def form_page(
     screen: Any,
-    which: str,
+    mode: str,
     fields: list[Field],
     raw: dict[str, Any],
     errors: dict[str, Any],
@@ -49,28 +49,26 @@ def form_page(
 ) -> dict[str, Any]:
     """The context of pages/form.html; a new record shows its default values."""
     base = screen.route_base
-    if which == "add":
+    if mode == "add":
         raw = default_values(screen, fields, viewer) | raw
     inputs = {
         each.name: each.form_input(number_of(each, raw.get(each.name)), errors.get(each.name, []), viewer)
         for each in fields
     }
     for made in inputs.values():
-        if which == "edit" and "/related/" in (made["lookup_url"] or ""):
+        if mode == "edit" and "/related/" in (made["lookup_url"] or ""):
             made["lookup_url"] += "?for=edit"  # the filters of edit forms
     _offer_roles(inputs, screen.module, viewer)
-    for name in screen.hidden_unless_needed if which == "add" else ():
+    for name in screen.hidden_unless_needed if mode == "add" else ():
         if name in inputs and not raw.get(name) and name not in errors:
             del inputs[name]
-    fieldsets = getattr(screen, f"{which}_fieldsets", None) or [(_("Details"), {"fields": [f.name for f in fields]})]
+    fieldsets = getattr(screen, f"{mode}_fieldsets", None) or [(_("Details"), {"fields": [f.name for f in fields]})]
     fieldsets = with_custom_part(screen, fieldsets)
     parts = [
         {"title": title, "fields": [inputs[name] for name in options["fields"] if name in inputs]}
         for title, options in fieldsets
     ]
-    title = (
-        _("New %(what)s", what=screen.record_name) if which == "add" else _("Edit %(what)s", what=screen.record_name)
-    )
+    title = _("New %(what)s", what=screen.record_name) if mode == "add" else _("Edit %(what)s", what=screen.record_name)
     here = f"{base}/edit/{row.id}" if row is not None else f"{base}/add"
     left = {name: text for name, text in errors.items() if name not in inputs}
     return {

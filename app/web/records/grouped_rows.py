@@ -50,10 +50,10 @@ class ListGroup:
         return f"{grouped(COUNT_CAP)}+" if self.is_capped else grouped(self.count)
 
 
-def total_text(found: list[ListGroup]) -> str:
+def total_text(groups: list[ListGroup]) -> str:
     """The number of records in all groups: “1,234+” if counting stopped in one of them."""
-    total = sum(group.count for group in found)
-    return grouped(total) + ("+" if any(group.is_capped for group in found) else "")
+    total = sum(group.count for group in groups)
+    return grouped(total) + ("+" if any(group.is_capped for group in groups) else "")
 
 
 def columns_of(screen: Any) -> dict[str, Any]:
@@ -202,7 +202,7 @@ class _Counts:
 
 
 def _counts_and_ids(
-    asked: _GroupStatements,
+    statements: _GroupStatements,
     query: ListQuery,
     groups: list[ListGroup],
     counted: Sequence[int],
@@ -211,36 +211,36 @@ def _counts_and_ids(
     """(index of the group, id) of the rows in order; (-1 - index, count) of each counted group."""
     parts = []
     for place, group in enumerate(groups):
-        page = _page_of(asked, query, group, person).subquery()
+        page = _page_of(statements, query, group, person).subquery()
         parts.append(select(literal(place).label("place"), page.c.id))
     for place in counted:
-        parts.append(select(literal(-1 - place), _count_of(asked, query, groups[place], person)))
+        parts.append(select(literal(-1 - place), _count_of(statements, query, groups[place], person)))
     return union_all(*parts)
 
 
-def _is_own(asked: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
+def _is_own(statements: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
     """Whether the fast forms of the access rules can be used: the groups use only the record's own columns."""
-    named = tables_in((*query.conditions, *query.order, asked.column), access.outer_nodes)
-    return person is not None and named <= {asked.table.name}
+    named = tables_in((*query.conditions, *query.order, statements.column), access.outer_nodes)
+    return person is not None and named <= {statements.table.name}
 
 
-def _page_of(asked: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
-    sort = sort_of(query.order, asked.table.record)
-    if person is not None and sort is not None and _is_own(asked, query, person):
-        wanted = access.PageQuery([*asked.rules, asked.where(group)], query.size, query.offset, *sort)
-        found = access.page_of_union(person, asked.table.record, wanted)
+def _page_of(statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
+    sort = sort_of(query.order, statements.table.record)
+    if person is not None and sort is not None and _is_own(statements, query, person):
+        wanted = access.PageQuery([*statements.rules, statements.where(group)], query.size, query.offset, *sort)
+        found = access.page_of_union(person, statements.table.record, wanted)
         if found is not None:
             return found
-    return asked.ids(group).order_by(*asked.order).limit(query.size).offset(query.offset)
+    return statements.ids(group).order_by(*statements.order).limit(query.size).offset(query.offset)
 
 
-def _count_of(asked: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
-    if person is not None and _is_own(asked, query, person):
-        wanted = access.PageQuery([*asked.rules, asked.where(group)], COUNT_CAP + 1)
-        found = access.count_by_person(person, asked.table.record, wanted)
+def _count_of(statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
+    if person is not None and _is_own(statements, query, person):
+        wanted = access.PageQuery([*statements.rules, statements.where(group)], COUNT_CAP + 1)
+        found = access.count_by_person(person, statements.table.record, wanted)
         if found is not None:
             return found.scalar_subquery()
-    few = asked.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
+    few = statements.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
     return select(func.count()).select_from(few.limit(COUNT_CAP + 1).subquery()).scalar_subquery()
 
 

@@ -207,17 +207,19 @@ def _fab_operator(screen: Any, name: str, place: int) -> str:
     return str(known[place].arg_name)
 
 
-def hits(screen: Any, typed: str, viewer: Viewer, most: int) -> list[dict[str, Any]]:
+def hits(screen: Any, typed: str, viewer: Viewer, maximum: int) -> list[dict[str, Any]]:
     """The newest visible rows that match, for a picklist; any rows if nothing is typed: {value, label, hint}."""
     record_table = screen.record_table
-    found = matching_all([record_table], typed, viewer, MAX_LOOKED_UP, 2 * most) if typed else []
+    found = matching_all([record_table], typed, viewer, MAX_LOOKED_UP, 2 * maximum) if typed else []
     rules = [*record_table.base_conditions(), *(each.rule() for each in found)]
     named = tuple(
         name
         for name in ("number", screen.title_column)
         if name in record_table.by_name and record_table.by_name[name].columns
     )
-    rows = record_table.rows(db.session(), ListQuery(rules, record_table.order_by(None, "desc", viewer), most), named)
+    rows = record_table.rows(
+        db.session(), ListQuery(rules, record_table.order_by(None, "desc", viewer), maximum), named
+    )
     return [
         {
             "value": row["id"],

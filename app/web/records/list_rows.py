@@ -67,26 +67,26 @@ class _Rows:
             f'form="bulk" aria-label="{self.select} {title}"></td>'
         )
 
-    def _first(self, row: Row, shown: Cell, url: str) -> str:
+    def _first(self, row: Row, cell: Cell, url: str) -> str:
         """The cell that names the row: a link to its page, unless it has a link of its own."""
-        kind = shown.get("kind") if shown else "missing"
-        if not url or not self._is_link(shown):
-            return _drawn(shown)
+        kind = cell.get("kind") if cell else "missing"
+        if not url or not self._is_link(cell):
+            return _drawn(cell)
         if kind in ("phone", "email"):  # no link within the link
-            shown = {"kind": "text", "text": shown.get("text")}
+            cell = {"kind": "text", "text": cell.get("text")}
         elif kind == "missing":
-            shown = {"kind": "text", "text": row["title"]}
-        return f'<a class="row-link" href="{url}">{_drawn(shown)}</a>'
+            cell = {"kind": "text", "text": row["title"]}
+        return f'<a class="row-link" href="{url}">{_drawn(cell)}</a>'
 
     @staticmethod
-    def _is_link(shown: Cell) -> bool:
+    def _is_link(cell: Cell) -> bool:
         """Whether the first cell is the link of the row: not if its value has a link of its own."""
-        return not (shown and shown.get("kind") in ("name", "record") and shown.get("url"))
+        return not (cell and cell.get("kind") in ("name", "record") and cell.get("url"))
 
-    def _cell(self, place: int, shown: Cell) -> str:
-        if not shown or shown.get("kind") == "missing":
+    def _cell(self, place: int, cell: Cell) -> str:
+        if not cell or cell.get("kind") == "missing":
             return self.empty[place]
-        return f"{self.full[place]}{_drawn(shown)}</td>"
+        return f"{self.full[place]}{_drawn(cell)}</td>"
 
     def _tools(self, row: Row, title: str) -> str:
         """The buttons at the end: of the screen, call, edit. The icons of the last two are drawn by list.css."""
@@ -106,62 +106,62 @@ class _Rows:
 # --- cells of most rows: list.css finds their parts by the row, so that these need no classes
 
 
-def _drawn(shown: Cell) -> str:
+def _drawn(cell: Cell) -> str:
     """The value, drawn by `cell_html`."""
-    draw = _DRAWN.get(shown.get("kind", "")) if shown else None
-    return draw(shown) if draw is not None else cell_html(shown)
+    draw = _DRAWN.get(cell.get("kind", "")) if cell else None
+    return draw(cell) if draw is not None else cell_html(cell)
 
 
-def _text(shown: Cell) -> str:
+def _text(cell: Cell) -> str:
     """The text, which its cell cuts off if it is too long."""
-    return escape(shown["text"]) if shown.get("text") else cell_html(shown)
+    return escape(cell["text"]) if cell.get("text") else cell_html(cell)
 
 
-def _status(shown: Cell) -> str:
-    return f'<span class="state tone-{escape(shown.get("color") or "gray")}">{escape(shown["label"])}</span>'
+def _status(cell: Cell) -> str:
+    return f'<span class="state tone-{escape(cell.get("color") or "gray")}">{escape(cell["label"])}</span>'
 
 
-def _face(shown: Cell) -> str:
+def _face(cell: Cell) -> str:
     """The initials of a person without a picture; written by list.css, so that they are not read out."""
-    initials = shown.get("initials")
+    initials = cell.get("initials")
     return f'<i class="tone-{tone_of(initials)}" data-i="{escape(initials or "?")}"></i>'
 
 
-def _person(shown: Cell) -> str:
-    return cell_html(shown) if shown.get("picture") else f"{_face(shown)}{escape(shown['full_name'])}"
+def _person(cell: Cell) -> str:
+    return cell_html(cell) if cell.get("picture") else f"{_face(cell)}{escape(cell['full_name'])}"
 
 
-def _name(shown: Cell) -> str:
-    if shown.get("picture") or shown.get("url"):
-        return cell_html(shown)
-    return f"{_face(shown)}{escape(shown.get('text', ''))}"
+def _name(cell: Cell) -> str:
+    if cell.get("picture") or cell.get("url"):
+        return cell_html(cell)
+    return f"{_face(cell)}{escape(cell.get('text', ''))}"
 
 
-def _phone(shown: Cell) -> str:
-    text, url = shown.get("text"), shown.get("call_url")
-    if not text or not (url or shown.get("tel")):
-        return cell_html(shown)
-    href = f'"{escape(url)}" data-dial' if url else f'"tel:{escape(shown["tel"])}"'
+def _phone(cell: Cell) -> str:
+    text, url = cell.get("text"), cell.get("call_url")
+    if not text or not (url or cell.get("tel")):
+        return cell_html(cell)
+    href = f'"{escape(url)}" data-dial' if url else f'"tel:{escape(cell["tel"])}"'
     return f"<a href={href}>{escape(text)}</a>"
 
 
-def _figure(shown: Cell) -> str:
-    return cell_html(shown) if shown.get("title") or not shown.get("text") else escape(shown["text"])
+def _figure(cell: Cell) -> str:
+    return cell_html(cell) if cell.get("title") or not cell.get("text") else escape(cell["text"])
 
 
-def _call(shown: Cell) -> str:
-    sign = icon(shown["icon"], f"tone-{shown.get('tone')}")
-    hint = f' <span class="quiet">{escape(shown["hint"])}</span>' if shown.get("hint") else ""
-    text = f"<span>{escape(shown['text'])}{hint}</span>"
-    return f'<span class="person" title="{escape(shown.get("title", ""))}">{sign}{text}</span>'
+def _call(cell: Cell) -> str:
+    sign = icon(cell["icon"], f"tone-{cell.get('tone')}")
+    hint = f' <span class="quiet">{escape(cell["hint"])}</span>' if cell.get("hint") else ""
+    text = f"<span>{escape(cell['text'])}{hint}</span>"
+    return f'<span class="person" title="{escape(cell.get("title", ""))}">{sign}{text}</span>'
 
 
-def _moment(shown: Cell) -> str:
-    if not shown.get("text"):
-        return cell_html(shown)
-    look = f' class="is-{shown["tone"]}"' if shown.get("tone") else ""
-    title, text = escape(shown["title"]), escape(shown["text"])
-    return f'<time{look} datetime="{shown["iso"]}" title="{title}">{text}</time>'
+def _moment(cell: Cell) -> str:
+    if not cell.get("text"):
+        return cell_html(cell)
+    look = f' class="is-{cell["tone"]}"' if cell.get("tone") else ""
+    title, text = escape(cell["title"]), escape(cell["text"])
+    return f'<time{look} datetime="{cell["iso"]}" title="{title}">{text}</time>'
 
 
 _DRAWN: dict[str, Callable[[Cell], str]] = {

@@ -100,9 +100,9 @@ def drop_unseen_numbers(view: Any, merge_request: MergeRequest, viewer: Viewer) 
     return replace(merge_request, chosen=kept_apart | dict(merge_request.chosen)) if kept_apart else merge_request
 
 
-def refuse_masked(view: Any, chosen: Mapping[str, Choice], viewer: Viewer) -> None:
+def refuse_masked(view: Any, choices: Mapping[str, Choice], viewer: Viewer) -> None:
     """Raise RuleBroken for a choice between values that the person doesn't see."""
-    for name in (each for field, choice in chosen.items() for each in (field, choice.name)):
+    for name in (each for field, choice in choices.items() for each in (field, choice.name)):
         if is_masked(view, name, viewer):
             raise RuleBroken(
                 _("You can't see “%(name)s”, so you can't choose it. The merge keeps a value by itself.", name=name),
@@ -164,15 +164,15 @@ def find(key: int) -> RecordMerge:
     return made
 
 
-def refuse_foreign(made: RecordMerge, viewer: Viewer, view: Any = None) -> Any:
+def refuse_foreign(merge: RecordMerge, viewer: Viewer, view: Any = None) -> Any:
     """The screen of a merge that the person may undo. Raises NotFound, Denied for any other."""
-    screen = screen_of(RECORDS[made.kind])
-    if view is not None and view.service.record is not RECORDS[made.kind]:
+    screen = screen_of(RECORDS[merge.kind])
+    if view is not None and view.service.record is not RECORDS[merge.kind]:
         raise NotFound(_("There is no such merge."))
     viewer.person.refuse_unless(screen.module, "merge")
-    if _exists(RECORDS[made.kind], made.kept_id):
-        rows_for(screen, (made.kept_id,))
-    elif not viewer.person.is_admin and made.by_id != viewer.person.id:
+    if _exists(RECORDS[merge.kind], merge.kept_id):
+        rows_for(screen, (merge.kept_id,))
+    elif not viewer.person.is_admin and merge.by_id != viewer.person.id:
         raise NotFound(_("There is no such merge."))
     return screen
 

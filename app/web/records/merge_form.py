@@ -101,7 +101,7 @@ def _field(
     each: MergeField,
     rows: Sequence[Any],
     shown: dict[int, dict[str, Any]],
-    chosen: Mapping[str, Choice],
+    choices: Mapping[str, Choice],
     viewer: Viewer,
 ) -> dict[str, Any]:
     named = screen.record_table.by_name.get(each.name)
@@ -112,11 +112,11 @@ def _field(
         own = {
             "value": str(row.id),
             "cell": cells.get(each.name),
-            "is_chosen": chosen[each.name] == Choice(row.id, each.name),
+            "is_chosen": choices[each.name] == Choice(row.id, each.name),
         }
         own["is_empty"] = each.value_of(row) is None
         is_apart = is_hidden or merge_actions.is_masked(screen, SECOND.get(each.name, ""), viewer)
-        more = _second(each, row, rows, cells, chosen) if not is_apart else []
+        more = _second(each, row, rows, cells, choices) if not is_apart else []
         options.append([own, *more])
     return {
         "name": each.name,
@@ -129,13 +129,13 @@ def _field(
 
 
 def _second(
-    each: MergeField, row: Any, rows: Sequence[Any], cells: dict[str, Any], chosen: Mapping[str, Choice]
+    each: MergeField, row: Any, rows: Sequence[Any], cells: dict[str, Any], choices: Mapping[str, Choice]
 ) -> list[dict[str, Any]]:
     """If a second number may come from the main one of a record: that number."""
     main = SECOND.get(each.name)
     if main is None or not getattr(row, main) or len({getattr(one, main) for one in rows}) < 2:
         return []
-    is_chosen = chosen[each.name] == Choice(row.id, main)
+    is_chosen = choices[each.name] == Choice(row.id, main)
     return [{"value": f"{row.id}:{main}", "cell": cells.get(main), "is_chosen": is_chosen, "is_empty": False}]
 
 

@@ -117,7 +117,7 @@ def quotas_of(viewer: Viewer) -> Quotas:
 
 
 def attach(
-    place: FileOwner, file: FileStorage, viewer: Viewer, replaces: Attachment | None = None
+    owner: FileOwner, file: FileStorage, viewer: Viewer, replaces: Attachment | None = None
 ) -> tuple[Attachment, bool]:
     """Attach one file and commit. Returns (the file, whether it is new, i.e. the record didn't have it already).
 
@@ -129,13 +129,13 @@ def attach(
     _refuse_program(file)
     kept = uploads.store_upload(file, viewer)
     preview = _preview(file)  # afterwards: while the storage is unavailable, nobody waits for it twice
-    place = place_of(place.kind, place.key, viewer)
+    owner = place_of(owner.kind, owner.key, viewer)
     replaces = find(replaced, viewer) if replaced is not None else None
-    new = NewFile(kept.name, kept.mime_type, kept.size, kept.digest, preview, kept.scan, replaces, place.note)
-    same = attachments.same_content(session, place.about, new) if replaces is None else None
+    new = NewFile(kept.name, kept.mime_type, kept.size, kept.digest, preview, kept.scan, replaces, owner.note)
+    same = attachments.same_content(session, owner.about, new) if replaces is None else None
     if same is not None:
         return same, False
-    row = attachments.attach(session, place.about, new, viewer.stamp, quotas_of(viewer))
+    row = attachments.attach(session, owner.about, new, viewer.stamp, quotas_of(viewer))
     session.commit()
     return row, True
 
@@ -162,20 +162,20 @@ def _preview(file: FileStorage) -> str | None:
 # --- display
 
 
-def page_of(session: Session, place: FileOwner, before: int | None, viewer: Viewer) -> dict[str, Any]:
+def page_of(session: Session, owner: FileOwner, before: int | None, viewer: Viewer) -> dict[str, Any]:
     """The files of a record for the template; in a fixed number of statements."""
-    rows = attachments.newest(session, place.column, place.key, before, MOST)
+    rows = attachments.newest(session, owner.column, owner.key, before, MOST)
     versions = attachments.versions(session, [row.series for row in rows])
-    deleted = _in_trash(session, place, viewer) if before is None else []
+    deleted = _in_trash(session, owner, viewer) if before is None else []
     names = _first_of_names(rows)
     person = viewer.person
     return {
-        "url": place.url,
-        "title": title_of(place, viewer),
-        "record_url": place.record_url,
+        "url": owner.url,
+        "title": title_of(owner, viewer),
+        "record_url": owner.record_url,
         "files": [_shown(row, versions[row.series], names, viewer) for row in rows],
         "deleted": [_deleted(row, viewer) for row in deleted],
-        "older_url": f"{place.url}?before={rows[-1].id}" if len(rows) == MOST else None,
+        "older_url": f"{owner.url}?before={rows[-1].id}" if len(rows) == MOST else None,
         "may_add": person.may("Notes", "create"),
         "may_delete": person.may("Notes", "delete"),
         "most_mb": 25,
@@ -183,17 +183,17 @@ def page_of(session: Session, place: FileOwner, before: int | None, viewer: View
     }
 
 
-def _in_trash(session: Session, place: FileOwner, viewer: Viewer) -> list[Attachment]:
+def _in_trash(session: Session, owner: FileOwner, viewer: Viewer) -> list[Attachment]:
     """The deleted files of a record, for people who may restore them."""
     if not viewer.person.may("Notes", "delete"):
         return []
     within = access.visible(viewer.person, Attachment, "delete")
-    return attachments.trash(session, (place.column, place.key), within, MOST_DELETED)
+    return attachments.trash(session, (owner.column, owner.key), within, MOST_DELETED)
 
 
-def title_of(place: FileOwner, viewer: Viewer) -> str:
+def title_of(owner: FileOwner, viewer: Viewer) -> str:
     """The name of the record: its number, else its title."""
-    return str(getattr(place.about, "number", None) or getattr(place.about, "title", "") or place.about.id)
+    return str(getattr(owner.about, "number", None) or getattr(owner.about, "title", "") or owner.about.id)
 
 
 def _first_of_names(rows: list[Attachment]) -> dict[str, Attachment]:

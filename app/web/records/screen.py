@@ -362,33 +362,33 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         if self.service.is_generic:
             form_page.refuse_missing([each for each in self._inputs("edit") if each.key in values], values)
 
-    def _inputs(self, which: str) -> Fields:
+    def _inputs(self, mode: str) -> Fields:
         named, declared = self.record_table.by_name, self.record_table.declared
-        return [named[name] for name in (declared.add if which == "add" else declared.edit)]
+        return [named[name] for name in (declared.add if mode == "add" else declared.edit)]
 
-    def _typed(self, which: str) -> dict[str, Any]:
+    def _typed(self, mode: str) -> dict[str, Any]:
         """The submitted values by field."""
         sent: dict[str, Any] = {}
-        for each in self._inputs(which):
+        for each in self._inputs(mode):
             if each.kind == "many":
                 sent[each.name] = [part for part in request.form.getlist(each.name) if part]
             elif each.kind == "flag":
                 sent[each.name] = bool(request.form.get(each.name))
             elif each.name in request.form or form_page.reference_sent(each.name):
                 sent[each.name] = form_page.reference_sent(each.name)
-        return sent if which == "edit" else {name: given for name, given in sent.items() if given not in ("", [])}
+        return sent if mode == "edit" else {name: given for name, given in sent.items() if given not in ("", [])}
 
     def _form_with_errors(
-        self, which: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None
+        self, mode: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None
     ) -> Any:
         db.session.rollback()
         status, sentence, errors = refusal(broken)
         row = self.service.find(db.session(), key) if key is not None else None
-        return self._form(which, raw, errors, viewer, row, sentence, status)
+        return self._form(mode, raw, errors, viewer, row, sentence, status)
 
     def _form(
         self,
-        which: str,
+        mode: str,
         raw: dict[str, Any],
         errors: dict[str, Any],
         viewer: Viewer,
@@ -396,7 +396,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         sentence: str | None = None,
         status: int = 200,
     ) -> Any:
-        context = form_page.form_page(self, which, self._inputs(which), raw, errors, viewer, row, sentence)
+        context = form_page.form_page(self, mode, self._inputs(mode), raw, errors, viewer, row, sentence)
         if status == 409 and row is not None:
             context["conflict"] = form_page.conflict(self, row, raw, viewer)
             context["version"] = row.version

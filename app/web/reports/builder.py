@@ -145,8 +145,8 @@ def _options(pairs: Iterable[tuple[str, Any]], chosen: str) -> list[tuple[str, s
     return [(value, str(label), value == chosen) for value, label in pairs]
 
 
-def _usable(found: Catalogue) -> Iterable[Column]:
-    return (each for each in found.columns.values() if each.name not in found.hidden)
+def _usable(catalogue: Catalogue) -> Iterable[Column]:
+    return (each for each in catalogue.columns.values() if each.name not in catalogue.hidden)
 
 
 def _used(definition: Definition) -> list[str]:
@@ -156,10 +156,10 @@ def _used(definition: Definition) -> list[str]:
     return list(dict.fromkeys([*named, *([definition.period.column] if definition.period else [])]))
 
 
-def _column_choices(found: Catalogue, definition: Definition) -> list[Raw]:
+def _column_choices(catalogue: Catalogue, definition: Definition) -> list[Raw]:
     """The columns in parts: those of the record, then those of each related one; chosen ones first in their order."""
     parts: dict[str, list[Raw]] = {}
-    known = {each.name: each for each in _usable(found)}
+    known = {each.name: each for each in _usable(catalogue)}
     names = [
         *[name for name in definition.columns if name in known],
         *[n for n in known if n not in definition.columns],
@@ -175,11 +175,11 @@ def _column_choices(found: Catalogue, definition: Definition) -> list[Raw]:
     return made
 
 
-def _group_choice(found: Catalogue, definition: Definition, place: int) -> Raw:
+def _group_choice(catalogue: Catalogue, definition: Definition, place: int) -> Raw:
     now = definition.groups[place] if place < len(definition.groups) else None
-    pairs = [(each.name, each.label) for each in _usable(found) if each.is_group]
+    pairs = [(each.name, each.label) for each in _usable(catalogue) if each.is_group]
     units = [(unit, labels.of_unit(unit)) for unit in UNITS]
-    dates = [each.name for each in _usable(found) if each.is_group and each.is_date]
+    dates = [each.name for each in _usable(catalogue) if each.is_group and each.is_date]
     return {
         "columns": _options(pairs, now.column if now else ""),
         "units": _options(units, (now.by if now else "") or "month"),
@@ -187,27 +187,29 @@ def _group_choice(found: Catalogue, definition: Definition, place: int) -> Raw:
     }
 
 
-def _figure_choice(found: Catalogue, definition: Definition, place: int) -> Raw:
+def _figure_choice(catalogue: Catalogue, definition: Definition, place: int) -> Raw:
     now = definition.figures[place] if place < len(definition.figures) else None
     kinds_ = [(each, labels.of_kind(each)) for each in FIGURES]
-    numbers = [(each.name, each.label) for each in _usable(found) if each.is_number]
-    dates = [(each.name, each.label) for each in _usable(found) if each.is_date and each.is_group]
+    numbers = [(each.name, each.label) for each in _usable(catalogue) if each.is_number]
+    dates = [(each.name, each.label) for each in _usable(catalogue) if each.is_date and each.is_group]
     return {
         "of": _options(kinds_, now.of if now else ""),
         "columns": _options([*numbers, *dates], now.column if now else ""),
     }
 
 
-def _dates(found: Catalogue) -> list[tuple[str, str]]:
+def _dates(catalogue: Catalogue) -> list[tuple[str, str]]:
     return [
-        (each.name, each.label) for each in _usable(found) if each.is_date and each.field.filter and not each.is_related
+        (each.name, each.label)
+        for each in _usable(catalogue)
+        if each.is_date and each.field.filter and not each.is_related
     ]
 
 
-def _sorts(found: Catalogue, definition: Definition) -> list[tuple[str, str, bool]]:
+def _sorts(catalogue: Catalogue, definition: Definition) -> list[tuple[str, str, bool]]:
     pairs = [("", _("As usual")), ("group", _("The groups"))]
     pairs += [(f"figure:{n}", _("Figure %(number)s", number=n + 1)) for n in range(FIGURE_ROWS)]
-    pairs += [(each.name, each.label) for each in _usable(found) if each.field.sort and not each.is_related]
+    pairs += [(each.name, each.label) for each in _usable(catalogue) if each.field.sort and not each.is_related]
     return _options(pairs, definition.sort)
 
 

@@ -133,11 +133,11 @@ def _size(raw: Mapping[str, Any]) -> int:
         return MAX_BYTES + 1
 
 
-def _text(raw: Mapping[str, Any], name: str, most: int) -> str:
+def _text(raw: Mapping[str, Any], name: str, maximum: int) -> str:
     given = raw.get(name)
     if given is None:
         return ""
-    if not isinstance(given, str) or len(given) > most:
+    if not isinstance(given, str) or len(given) > maximum:
         raise RuleBroken(_("“%(name)s” of the report must be a short text.", name=name), "definition")
     return given
 

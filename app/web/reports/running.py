@@ -42,16 +42,16 @@ def check(definition: Definition, viewer: Viewer, verb: str = "read") -> Checked
     return CheckedReport(found, definition, viewer, rules, groups, figures, min(definition.limit, AT_ONCE))
 
 
-def _rules(found: Catalogue, definition: Definition, viewer: Viewer) -> list[Any]:
+def _rules(catalogue: Catalogue, definition: Definition, viewer: Viewer) -> list[Any]:
     if definition.period is not None:
-        column = found.column(definition.period.column, "period")
+        column = catalogue.column(definition.period.column, "period")
         if not (column.is_date and column.field.filter):
             raise RuleBroken(_("“%(name)s” has no dates to choose a period of.", name=column.label), "period")
     wanted = drill_down_links.all_conditions(definition, viewer)
-    return list(list_query_from(found.screen, drill_down_links.arguments(wanted), viewer).conditions)
+    return list(list_query_from(catalogue.screen, drill_down_links.arguments(wanted), viewer).conditions)
 
 
-def _refuse_order(found: Catalogue, definition: Definition) -> None:
+def _refuse_order(catalogue: Catalogue, definition: Definition) -> None:
     """Raise RuleBroken for an unsupported order: none is ignored."""
     wanted, is_figure = definition.sort, definition.sort.startswith("figure:")
     is_known = wanted in {f"figure:{place}" for place in range(len(definition.figures))}
@@ -59,21 +59,21 @@ def _refuse_order(found: Catalogue, definition: Definition) -> None:
         raise RuleBroken(_("A report of groups is sorted by “group” or by one of its figures."), "sort")
     if not definition.groups and (wanted == "group" or is_figure):
         raise RuleBroken(_("A report that isn't grouped is sorted by one of its columns."), "sort")
-    if wanted and not definition.groups and found.column(wanted, "sort").is_related:
+    if wanted and not definition.groups and catalogue.column(wanted, "sort").is_related:
         raise RuleBroken(_("A report can't be sorted by a column of a related record."), "sort")
 
 
-def _group(found: Catalogue, group: Group) -> tuple[Group, Column]:
-    column = found.column(group.column, "groups")
+def _group(catalogue: Catalogue, group: Group) -> tuple[Group, Column]:
+    column = catalogue.column(group.column, "groups")
     if not column.is_group:
         raise RuleBroken(_("A report can't be grouped by “%(name)s”.", name=column.label), "groups")
     return group if column.is_date else Group(group.column), column
 
 
-def _figure(found: Catalogue, figure: Figure) -> Column | None:
+def _figure(catalogue: Catalogue, figure: Figure) -> Column | None:
     if figure.of == "count":
         return None
-    column = found.column(figure.column, "figures")
+    column = catalogue.column(figure.column, "figures")
     can_be = column.is_number or (column.is_date and figure.of in ("min", "max") and column.is_group)
     if not can_be:
         raise RuleBroken(_("“%(name)s” can't be worked out: it isn't a number.", name=column.label), "figures")

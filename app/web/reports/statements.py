@@ -138,18 +138,18 @@ def sorted_figure(checked: CheckedReport) -> int | None:
     return None if checked.groups and checked.groups[0][1].is_date else 0
 
 
-def number_of_groups(checked: CheckedReport, most: int | None = None) -> Select[Any]:
-    """The number of groups; counting stops at `most`."""
+def number_of_groups(checked: CheckedReport, maximum: int | None = None) -> Select[Any]:
+    """The number of groups; counting stops at `maximum`."""
     plain = _plain(checked, with_groups=True)
     keys = [plain.c[f"g{place}"] for place in range(len(checked.groups))]
-    return select(func.count()).select_from(select(*keys).distinct().limit(most).subquery())
+    return select(func.count()).select_from(select(*keys).distinct().limit(maximum).subquery())
 
 
-def number_of_rows(checked: CheckedReport, most: int) -> Select[Any]:
-    """The number of rows; counting stops at `most`."""
+def number_of_rows(checked: CheckedReport, maximum: int) -> Select[Any]:
+    """The number of rows; counting stops at `maximum`."""
     key = checked.catalogue.record.id
     rows = checked.catalogue.joined(select(key).select_from(checked.catalogue.record), [key, *checked.rules])
-    return select(func.count()).select_from(rows.where(*checked.rules).limit(most).subquery())
+    return select(func.count()).select_from(rows.where(*checked.rules).limit(maximum).subquery())
 
 
 def totals(checked: CheckedReport) -> Select[Any]:

@@ -283,10 +283,10 @@ class KeysView(BaseView):
         return self.render_template("security/api_keys.html", title=_("API keys"), **values)
 
 
-def _scope_choices(who: access.Person) -> list[tuple[str, str, list[tuple[str, str]]]]:
+def _scope_choices(person: access.Person) -> list[tuple[str, str, list[tuple[str, str]]]]:
     """(module, its label, [(scope, label of its verb)]): the possible scopes of this person's keys."""
     offered = {
-        module: [verb for verb in verbs if who.may(module, verb)] for module, verbs in permissions.VERBS_OF.items()
+        module: [verb for verb in verbs if person.may(module, verb)] for module, verbs in permissions.VERBS_OF.items()
     }
     return [
         (

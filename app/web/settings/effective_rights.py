@@ -75,11 +75,11 @@ class EffectiveRightsView(BaseView):
         )
 
 
-def _visible_people(who: access.Person) -> dict[int, str]:
+def _visible_people(person: access.Person) -> dict[int, str]:
     """The people whose permissions this person can see, by id: all for an admin, else their own reporting tree."""
     query = select(User.id, User.first_name, User.last_name).order_by(User.first_name, User.last_name)
-    if not who.is_admin:
-        query = query.where(User.id.in_(sorted(team.reporting_tree(db.session(), who.id))))
+    if not person.is_admin:
+        query = query.where(User.id.in_(sorted(team.reporting_tree(db.session(), person.id))))
     return {key: f"{first} {last}".strip() for key, first, last in db.session.execute(query)}
 
 

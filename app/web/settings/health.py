@@ -266,15 +266,15 @@ def _server(state: health_samples.ServerState, viewer: Viewer) -> dict[str, Any]
 # --- the self-test
 
 
-def _finding(name: str, found: health.CheckResult) -> dict[str, Any]:
-    word, tone = _STATES[found.state]
+def _finding(name: str, result: health.CheckResult) -> dict[str, Any]:
+    word, tone = _STATES[result.state]
     return {
         "label": CHECKS.get(name, name.capitalize()),
         "name": name,
         "word": word,
         "tone": tone,
-        "sentence": found.sentence,
-        "advice": found.advice,
+        "sentence": result.sentence,
+        "advice": result.advice,
     }
 
 

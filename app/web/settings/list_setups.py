@@ -86,14 +86,14 @@ def _quick_choices(screen: Any) -> list[str]:
     return [name for name, each in named.items() if each.columns and each.filter and each.kind in _QUICK_KINDS]
 
 
-def _sent(part: str, offered: list[str], most: int) -> list[str]:
+def _sent(part: str, offered: list[str], maximum: int) -> list[str]:
     wanted = set(request.form.getlist(part))
     names = [name for name in request.form.getlist(f"{part}_order") if name in wanted]
     unknown = [name for name in names if name not in offered]
     if unknown:
         raise RuleBroken(_("This list has no column “%(name)s”.", name=unknown[0][:60]))
-    if len(names) > most:
-        raise RuleBroken(_("Please choose at most %(most)s fields.", most=most))
+    if len(names) > maximum:
+        raise RuleBroken(_("Please choose at most %(most)s fields.", most=maximum))
     return names
 
 

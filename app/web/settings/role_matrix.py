@@ -79,7 +79,7 @@ class RoleMatrix(SettingsPage):
         flash(_("Role saved."), "success")
         return redirect(url_for("RoleMatrix.matrix", role_id=role_id))
 
-    def _page(self, role: Any, shown: Matrix) -> str:
+    def _page(self, role: Any, matrix: Matrix) -> str:
         """The page with these levels selected; the form contains the hash of the stored ones."""
         stored = load_matrix(db.session(), role)
         return self.render_template(
@@ -90,8 +90,8 @@ class RoleMatrix(SettingsPage):
             modules=translated(module_labels()),
             verbs=translated(VERB_LABELS),
             levels=translated(LEVEL_LABELS),
-            cells=_cells(shown),
-            masks=_mask_rows(shown),
+            cells=_cells(matrix),
+            masks=_mask_rows(matrix),
             mask_levels=translated(MASK_LABELS),
             action_url=url_for("RoleMatrix.save", role_id=role.id, seen=etag_of(stored)),
             can_url=url_for("EffectiveRightsView.mine"),
@@ -111,12 +111,12 @@ def _role_card(role: Any) -> dict[str, Any]:
     return {"id": role.id, "name": role.name, "fixed": role.name in FIXED_ROLES, "url": url}
 
 
-def _cells(shown: Matrix) -> dict[tuple[str, str], dict[str, Any]]:
+def _cells(matrix: Matrix) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (module, verb): {
-            "level": shown.level(module, verb),
+            "level": matrix.level(module, verb),
             "possible": permissions.is_offered(module, verb),
-            "levels": _level_choices(module, shown.level(module, verb)),
+            "levels": _level_choices(module, matrix.level(module, verb)),
         }
         for module in permissions.all_modules()
         for verb in permissions.VERBS
@@ -128,8 +128,8 @@ def _level_choices(module: str, current: str) -> list[tuple[str, str]]:
     return [(key, label) for key, label in translated(LEVEL_LABELS) if has_owner or key in ("none", "all", current)]
 
 
-def _mask_rows(shown: Matrix) -> list[dict[str, str]]:
-    return [{"field": name, "label": label, "level": shown.mask(name)} for name, label in masked_fields()]
+def _mask_rows(matrix: Matrix) -> list[dict[str, str]]:
+    return [{"field": name, "label": label, "level": matrix.mask(name)} for name, label in masked_fields()]
 
 
 def masked_fields() -> list[tuple[str, str]]:

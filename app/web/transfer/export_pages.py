@@ -155,21 +155,23 @@ def _with_query(query: str) -> str:
     return f"?{query}" if query else ""
 
 
-def export_response(kind: str, want: ExportQuery, viewer: Viewer) -> Response:
+def export_response(kind: str, export_query: ExportQuery, viewer: Viewer) -> Response:
     """A short export as the response to this request."""
-    rows = list(want.rows(want.ids()[: exports.AT_ONCE], viewer))
-    is_csv = want.format == "csv"
-    data = csv_rows(rows, want.heading) if is_csv else workbook(want, sheet_rows(rows, 2))
+    rows = list(export_query.rows(export_query.ids()[: exports.AT_ONCE], viewer))
+    is_csv = export_query.format == "csv"
+    data = csv_rows(rows, export_query.heading) if is_csv else workbook(export_query, sheet_rows(rows, 2))
     query = exports.query_string()
-    exports.write_audit(viewer, kind, len(rows), format=want.format, query=query, columns=list(want.names))
+    exports.write_audit(
+        viewer, kind, len(rows), format=export_query.format, query=query, columns=list(export_query.names)
+    )
     db.session.commit()
-    return Response(data, 200, file_headers(kind, want.format, viewer), content_type=MIME[want.format])
+    return Response(data, 200, file_headers(kind, export_query.format, viewer), content_type=MIME[export_query.format])
 
 
-def workbook(want: ExportQuery, piece: bytes) -> bytes:
+def workbook(export_query: ExportQuery, piece: bytes) -> bytes:
     """A small export as an XLSX workbook."""
     target = BytesIO()
-    write_workbook(target, want.heading, [piece])
+    write_workbook(target, export_query.heading, [piece])
     return target.getvalue()
 
 
@@ -183,9 +185,11 @@ def file_headers(stem: str, format_: str, viewer: Viewer) -> dict[str, str]:
     }
 
 
-def start_export(kind: str, want: ExportQuery, viewer: Viewer) -> int:
+def start_export(kind: str, export_query: ExportQuery, viewer: Viewer) -> int:
     """Queue the export. Returns its id."""
-    return have_written(kind, want.format, {"columns": list(want.names), "query": exports.query_string()}, viewer)
+    return have_written(
+        kind, export_query.format, {"columns": list(export_query.names), "query": exports.query_string()}, viewer
+    )
 
 
 def have_written(kind: str, format_: str, payload: dict[str, Any], viewer: Viewer) -> int:

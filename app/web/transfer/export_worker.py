@@ -86,41 +86,41 @@ def step(run_id: int, worker: str) -> bool:
         return False
 
 
-def _advance(run: ExportRun, want: ExportSource, viewer: Viewer) -> bool:
+def _advance(run: ExportRun, source: ExportSource, viewer: Viewer) -> bool:
     store: FileStore = current_app.extensions["crm_files"]
     file_rights.refuse_fewer(run.rights, viewer, file_rights.CHANGED_MEANWHILE)
     run.rights = file_rights.rights_of(viewer)  # as wide as any piece's
     if run.rows and run.rows == run.total:
-        return _finish(run, want, viewer, store)
-    if (whole := want.whole()) is not None:
-        return _write_whole(run, want, whole, store) and _finish(run, want, viewer, store)
+        return _finish(run, source, viewer, store)
+    if (whole := source.whole()) is not None:
+        return _write_whole(run, source, whole, store) and _finish(run, source, viewer, store)
     if run.total is None:
-        return _begin(run, want, store)
+        return _begin(run, source, store)
     ids = _ids(run, store)
     place = run.rows // PIECE
     part = ids[place * PIECE : (place + 1) * PIECE]
     if not len(part) and run.rows:
-        return _finish(run, want, viewer, store)
-    data = _piece(run, want, list(want.rows(part, viewer)), place)
+        return _finish(run, source, viewer, store)
+    data = _piece(run, source, list(source.rows(part, viewer)), place)
     # The position in the list is counted: deleted rows leave a gap, never a repeated row.
     done = _count_piece(run, (place, data), run.rows + len(part), store)
     if done and run.rows + len(part) >= len(ids):
         run.rows += len(part)
-        return _finish(run, want, viewer, store)
+        return _finish(run, source, viewer, store)
     return done
 
 
-def _piece(run: ExportRun, want: ExportSource, rows: list[Row], place: int) -> bytes:
+def _piece(run: ExportRun, source: ExportSource, rows: list[Row], place: int) -> bytes:
     if run.format == "csv":
-        return csv_rows(rows, want.heading if place == 0 else None)
+        return csv_rows(rows, source.heading if place == 0 else None)
     return sheet_rows(rows, place * PIECE + 2)
 
 
-def _write_whole(run: ExportRun, want: ExportSource, rows: list[Row], store: FileStore) -> bool:
+def _write_whole(run: ExportRun, source: ExportSource, rows: list[Row], store: FileStore) -> bool:
     """Store all pieces, which are counted together; a killed worker's are rewritten."""
     made = []
     for place in range(max(1, -(-len(rows) // PIECE))):
-        stored = store.put(_piece(run, want, rows[place * PIECE : (place + 1) * PIECE], place))
+        stored = store.put(_piece(run, source, rows[place * PIECE : (place + 1) * PIECE], place))
         made.append(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
     values = {"rows": len(rows), "total": len(rows)} | _further(run)
     with engine.writing() as session:
@@ -132,8 +132,8 @@ def _write_whole(run: ExportRun, want: ExportSource, rows: list[Row], store: Fil
     return True
 
 
-def _begin(run: ExportRun, want: ExportSource, store: FileStore) -> bool:
-    ids = want.ids()
+def _begin(run: ExportRun, source: ExportSource, store: FileStore) -> bool:
+    ids = source.ids()
     if len(ids) > exports.MAX_ROWS:
         raise RuleBroken("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
     stored = store.put(array("i", ids).tobytes())
@@ -171,11 +171,11 @@ def _further(run: ExportRun) -> dict[str, Any]:
 # --- the end
 
 
-def _finish(run: ExportRun, want: ExportSource, viewer: Viewer, store: FileStore) -> bool:
+def _finish(run: ExportRun, source: ExportSource, viewer: Viewer, store: FileStore) -> bool:
     with engine.writing() as session:
         parts = transfer_runs.parts_of(session, run.id, "rows")
     if run.format == "xlsx":
-        made = _workbook(run, want, (parts, store))
+        made = _workbook(run, source, (parts, store))
     else:
         made = [(part.digest, part.size) for part in parts]
     now = datetime.now(UTC)

@@ -165,9 +165,9 @@ def query_string() -> str:
     return urlencode([(name, value) for name, value in given if not name.startswith(("page", "psize"))])
 
 
-def count(want: ExportQuery) -> int:
+def count(export_query: ExportQuery) -> int:
     """The current number of rows, at most one more than are sent at once."""
-    ids: Any = want.screen.record_table.ids(want.list_query)
+    ids: Any = export_query.screen.record_table.ids(export_query.list_query)
     return len(db.session.execute(ids.limit(AT_ONCE + 1)).all())
 
 

@@ -95,21 +95,21 @@ class ImportKind:
 
     # --- one row
 
-    def parse(self, raw: dict[str, Any], which: str, viewer: Viewer) -> dict[str, Any]:
+    def parse(self, raw: dict[str, Any], mode: str, viewer: Viewer) -> dict[str, Any]:
         """The values of a row for the service. Raises RuleBroken with all errors."""
         fields, values = self.known, dict[str, Any]()
         errors: dict[str, list[str]] = {}
         for name, given in raw.items():
             each = fields[name]
-            if which == "edit" and not self.is_edited(each):
+            if mode == "edit" and not self.is_edited(each):
                 continue
             try:
-                each.parse_into(values, import_choices.read_choice(each, given, viewer), viewer, which)
+                each.parse_into(values, import_choices.read_choice(each, given, viewer), viewer, mode)
             except RuleBroken as broken:
                 errors[name] = [broken.message]
         if errors:
             raise RuleBroken(join_texts(text for list_ in errors.values() for text in list_), errors=errors)
-        if which == "add":
+        if mode == "add":
             custom_columns.refuse_missing(self.known.values(), values)
         return values
 

@@ -115,9 +115,9 @@ def tasks_of_today(viewer: Viewer, limit: int) -> list[DaySection]:
     ]
 
 
-def _tasks(viewer: Viewer, is_late: bool, end: datetime, most: int) -> list[Any]:
+def _tasks(viewer: Viewer, is_late: bool, end: datetime, maximum: int) -> list[Any]:
     until = {} if is_late else {"end": end}
-    return rows_of(queries.own_tasks(is_late), own=_own_ids(viewer), now=viewer.now, most=most, **until)
+    return rows_of(queries.own_tasks(is_late), own=_own_ids(viewer), now=viewer.now, most=maximum, **until)
 
 
 def _own_ids(viewer: Viewer) -> list[int]:
@@ -214,9 +214,9 @@ def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
     return [_filled(DaySection("sla-tickets", title, "hourglass", "orange", url="/?only=sla-tickets"), found, rows)]
 
 
-def _with_sla_due(record: Any, viewer: Viewer, open_statuses: list[int], most: int) -> list[Any]:
+def _with_sla_due(record: Any, viewer: Viewer, open_statuses: list[int], maximum: int) -> list[Any]:
     until = viewer.now + SLA_AHEAD
-    return rows_of(queries.records_due(record), own=_own_ids(viewer), statuses=open_statuses, until=until, most=most)
+    return rows_of(queries.records_due(record), own=_own_ids(viewer), statuses=open_statuses, until=until, most=maximum)
 
 
 def _sla_cells(row: Any, viewer: Viewer) -> dict[str, Any]:

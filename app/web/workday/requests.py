@@ -96,39 +96,39 @@ class RequestService(RecordService):
 # --- decisions
 
 
-def may_decide(who: access.Person, requested: int | None, requester: int | None) -> bool:
+def may_decide(person: access.Person, requested: int | None, requester: int | None) -> bool:
     """Whether the person may decide: managers of the requested person and admins, but never requester or requested."""
-    reach = who.reach("Requests", "write")
-    return who.id not in (requested, requester) and (reach is None or requested in reach)
+    reach = person.reach("Requests", "write")
+    return person.id not in (requested, requester) and (reach is None or requested in reach)
 
 
-def waiting_condition(who: access.Person) -> ColumnElement[bool]:
+def waiting_condition(person: access.Person) -> ColumnElement[bool]:
     """Pending requests that the person may decide, as an SQL condition."""
-    reach = who.reach("Requests", "write")
-    if reach is not None and not reach - {who.id}:
+    reach = person.reach("Requests", "write")
+    if reach is not None and not reach - {person.id}:
         return false()
     rule = and_(
         AssignmentRequest.status == "Pending",
-        AssignmentRequest.requested_user_id != who.id,
-        func.coalesce(AssignmentRequest.created_by_id, 0) != who.id,
+        AssignmentRequest.requested_user_id != person.id,
+        func.coalesce(AssignmentRequest.created_by_id, 0) != person.id,
     )
-    return rule if reach is None else and_(rule, AssignmentRequest.requested_user_id.in_(sorted(reach - {who.id})))
+    return rule if reach is None else and_(rule, AssignmentRequest.requested_user_id.in_(sorted(reach - {person.id})))
 
 
-def waiting(who: access.Person) -> Any:
+def waiting(person: access.Person) -> Any:
     """SELECT of the requests that this person has to decide, for the badge of the sidebar."""
-    return select(AssignmentRequest.id).where(waiting_condition(who))
+    return select(AssignmentRequest.id).where(waiting_condition(person))
 
 
-def waiting_count(who: access.Person) -> int:
+def waiting_count(person: access.Person) -> int:
     """The number of requests that this person has to decide, up to MAX_COUNTED.
 
     The sidebar uses it from `g.waiting`.
     """
-    if request.headers.get("HX-Request") or not who.may("Requests", "write"):
+    if request.headers.get("HX-Request") or not person.may("Requests", "write"):
         return 0
     if "waiting" not in g:
-        g.waiting = len(db.session.execute(waiting(who).limit(MAX_COUNTED)).all())
+        g.waiting = len(db.session.execute(waiting(person).limit(MAX_COUNTED)).all())
     return int(g.waiting)
 
 

@@ -27,11 +27,11 @@ _MEDIUMS = {"mobile": "mobile", "mobile app": "mobile", "twilio": "twilio", "exo
 class Calls:
     """CRM Call Log."""
 
-    def __init__(self, move: ImportContext, drafts: list[RowDraft]) -> None:
-        self.move = move
+    def __init__(self, context: ImportContext, drafts: list[RowDraft]) -> None:
+        self.move = context
         numbers = {number for each in drafts if (number := phone.normalize(other_number(each.row.values)))}
         query = select(Customer.mobile_e164, Customer.id).where(Customer.mobile_e164.in_(numbers))
-        self.customers = {str(number): key for number, key in move.session.execute(query)} if numbers else {}
+        self.customers = {str(number): key for number, key in context.session.execute(query)} if numbers else {}
         self.records = self._records_of(sorted(self.customers.values()))
         self.there = self._there(drafts)
 

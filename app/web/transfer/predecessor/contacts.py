@@ -110,17 +110,17 @@ def unmapped_text(given: dict[str, Any], taken: Iterable[str]) -> str:
     return "; ".join(found)[:_MOST_REST]
 
 
-def write_unmapped(move: ImportContext, draft: RowDraft, taken: Iterable[str]) -> None:
+def write_unmapped(context: ImportContext, draft: RowDraft, taken: Iterable[str]) -> None:
     """Write values without a place to the timeline, so that nothing is silently lost."""
     if text := unmapped_text(draft.row.values, taken):
-        move.line(draft, "system", draft.record.created_on, None, text=f"Former system: {text}")
+        context.line(draft, "system", draft.record.created_on, None, text=f"Former system: {text}")
 
 
 class Customers:
     """CRM Customer."""
 
-    def __init__(self, move: ImportContext, drafts: list[RowDraft], taken: dict[tuple[str, str], int]) -> None:
-        self.move, self.taken = move, taken
+    def __init__(self, context: ImportContext, drafts: list[RowDraft], taken: dict[tuple[str, str], int]) -> None:
+        self.move, self.taken = context, taken
         self._look_up(drafts)
 
     def _look_up(self, drafts: list[RowDraft]) -> None:
@@ -246,11 +246,11 @@ def client_id_or_none(text: str) -> str | None:
     return found if found is None or len(found) <= 40 else None
 
 
-def assign_keys(move: ImportContext, made: list[Customer]) -> None:
+def assign_keys(context: ImportContext, made: list[Customer]) -> None:
     """Make the stored customers the holders of their numbers and identities."""
     rows = [
         {"kind": kind, "value": value, "customer_id": each.id}
         for each in made
         for kind, value in customer_keys.values_of(each)
     ]
-    bulk.insert_rows(move.session, CustomerKey, rows)
+    bulk.insert_rows(context.session, CustomerKey, rows)

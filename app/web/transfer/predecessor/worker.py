@@ -99,8 +99,8 @@ Worked = tuple[PredecessorSource, ImportContext]
 class _Chunk:
     """Some rows of one DocType."""
 
-    def __init__(self, move: ImportContext, rows: list[Row], reader: PredecessorSource) -> None:
-        self.move, self.rows, self.reader = move, rows, reader
+    def __init__(self, context: ImportContext, rows: list[Row], reader: PredecessorSource) -> None:
+        self.move, self.rows, self.reader = context, rows, reader
         self.doctype = rows[0].doctype
         self.table = doctypes.ORDER[self.doctype]
         self.outcomes: list[Outcome] = []
@@ -264,8 +264,8 @@ def _name(row: Row) -> str:
 class _Users:
     """User: matched by address, never created: users are imported as users, with their roles."""
 
-    def __init__(self, move: ImportContext) -> None:
-        self.move = move
+    def __init__(self, context: ImportContext) -> None:
+        self.move = context
 
     def draft(self, draft: RowDraft) -> None:
         """The user with this address. Raises RuleBroken, RowSkipped."""
