@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.extensions import compress, csrf, db, migrate  # first, so that the extensions load only what is used of them
+from app.extensions import compress, csrf, db, migrate  # first, because it decides what the other extensions import
 
 # isort: split
 import hmac
@@ -56,9 +56,9 @@ from app.web.workday import first_steps, sidebar
 
 
 def create_app(settings: config.Settings | None = None, **overrides: object) -> Flask:
-    """A ready application. `overrides` are Flask configuration keys, for tests."""
+    """Create the application. `overrides` are Flask configuration keys, for tests."""
     settings = settings or config.load()
-    # FAB warns of every refusal and of filters that it lacks; ours are said where they happen.
+    # FAB warns of every refused request and every filter that it doesn't know; we log our own warnings.
     logging.getLogger("flask_appbuilder").setLevel(logging.ERROR)
     log_redaction.install()
     submitted_data.install()
@@ -113,14 +113,14 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
 
 
 def _use_keys(app: Flask, settings: config.Settings) -> None:
-    """The vault, and the key of the audit log."""
+    """Set up the vault and the key of the audit log."""
     key, *older = map(read_key, (settings.field_key, *settings.field_keys_old))
     vault = app.extensions["vault"] = Vault(key, older)
     audit_keys.set_keys(db.engine, AuditKeys(audit_key(key), [audit_key(each) for each in older], vault))
 
 
 def _guard_hosts(app: Flask, settings: config.Settings) -> None:
-    """Refuse other hosts than ours, before routes and sockets; around it, what trusted proxies say about the host."""
+    """Refuse requests for unknown hosts before routing; before that, apply what trusted proxies say about the host."""
     app.wsgi_app = allowed_hosts.AllowedHosts(app.wsgi_app, settings)  # type: ignore[method-assign]
     if settings.proxies:
         count = settings.proxies
@@ -128,7 +128,7 @@ def _guard_hosts(app: Flask, settings: config.Settings) -> None:
 
 
 def _measures_store(settings: config.Settings) -> Callable[[process_metrics.MetricsBatch], None]:
-    """What stores the measures of a process, in a transaction of its own."""
+    """Return the function that stores a process's metrics, in a transaction of its own."""
     role = "web" if "web" in settings.roles else "sockets"
     bound = db.engine
 
@@ -146,7 +146,7 @@ def _measures_store(settings: config.Settings) -> Callable[[process_metrics.Metr
 
 
 def _build(app: Flask) -> None:
-    """FAB with our people, endpoints and screens."""
+    """Set up FAB with our security manager, endpoints and screens."""
     security = type("Security", (security_manager.Security,), dict(settings_menu.FAB_SCREENS))
     builder = AppBuilder(security_manager_class=security, indexview=views.INDEX)
     builder.init_app(app, db.session)
@@ -156,14 +156,14 @@ def _build(app: Flask) -> None:
 
 
 def _files(settings: config.Settings) -> FileStore:
-    """Where the files of messages are."""
+    """Create the store for files of messages."""
     if settings.files is None:
         return FolderStore(settings.instance_dir / "files")
     return S3Store(S3Place(*settings.files, settings.s3_endpoint, settings.s3_region))
 
 
 def _runner(settings: config.Settings, files: FileStore) -> job_runner.Runner:
-    """Jobs have sessions of their own on the same engine."""
+    """Create the job runner, whose sessions use the application's engine."""
     bound = db.engine
     return job_runner.Runner(
         lambda: Session(bound, expire_on_commit=False),
@@ -174,7 +174,7 @@ def _runner(settings: config.Settings, files: FileStore) -> job_runner.Runner:
 
 
 def _queue(app: Flask, settings: config.Settings) -> None:
-    """What is called later, and the lines to the outside."""
+    """Set up the queue and the channels."""
     queue.register(*jobs.QUEUED)
     app.extensions["crm_backlog"] = jobs.BACKLOG
     keys = [_signing_key(each) for each in (settings.secret_key, *settings.secret_keys_old)]
@@ -190,7 +190,7 @@ def _queue(app: Flask, settings: config.Settings) -> None:
 
 
 def _signing_key(secret_key: str) -> bytes:
-    """What signs the calls of the queue."""
+    """The key that signs the calls in the queue."""
     return hmac.new(secret_key.encode(), b"queued calls", "sha256").digest()
 
 

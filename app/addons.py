@@ -24,7 +24,7 @@ from app.models import CORE_TABLES
 
 
 class BadAddon(Exception):
-    """One sentence for the operator: which add-on cannot be used, and why."""
+    """An add-on can't be used. The message is one sentence for the operator: which add-on, and why."""
 
 
 def load(paths: Iterable[str]) -> list[type[BaseManager]]:
@@ -67,7 +67,7 @@ def register(builder: Any, paths: Iterable[str]) -> None:
 
 
 def _refuse_shared_tables() -> None:
-    """Raise BadAddon where two models map one table: FAB's Model lets the second change the columns of the first."""
+    """Raise BadAddon if two models map one table: FAB's Model lets the second change the columns of the first."""
     owners: dict[str, type] = {}
     for mapper in sorted(Model.registry.mappers, key=lambda each: not each.class_.__module__.startswith("app.")):
         if mapper.inherits is not None:
@@ -85,14 +85,14 @@ def _path_of(model: type) -> str:
 
 
 def _names(builder: Any) -> set[str]:
-    """What FAB stores names of: modules, views and menu entries."""
+    """The names that FAB stores: of modules, views and menu entries."""
     entries = [each for top in builder.menu.get_list() for each in (top, *top.childs)]
     views = [view for view in builder.baseviews if view.base_permissions]
     return {each.name for each in entries} | {str(view.class_permission_name) for view in views}
 
 
 def _refuse_alike(names: Iterable[str]) -> None:
-    """Raise BadAddon for names of modules, views and menu entries that MariaDB stores as the same."""
+    """Raise BadAddon for names of modules, views and menu entries that MariaDB considers equal."""
     known: dict[str, str] = {}
     for name in sorted(names):
         first = known.setdefault(name.casefold().strip(), name)
@@ -156,12 +156,12 @@ def _create(tables: list[Table]) -> None:
     try:
         Model.metadata.create_all(db.engine, tables=tables)
     except SQLAlchemyError:
-        if _missing_tables():  # else a server on another machine created them meanwhile
+        if _missing_tables():  # another server may have created them meanwhile
             raise
 
 
 def _refuse_old_tables() -> None:
-    """Raise BadAddon where a model has got columns that its table, made by an older version, does not have."""
+    """Raise BadAddon if a model has columns that its table, made by an older version, lacks."""
     database = inspect(db.engine)
     for table in _addon_tables():
         stored = {column["name"].casefold() for column in database.get_columns(table.name)}

@@ -1,4 +1,4 @@
-"""What runs in processes that serve no requests: the queue's workers and the schedule, under one parent."""
+"""Processes that serve no requests: the queue's workers and the scheduler, under one parent."""
 
 from __future__ import annotations
 

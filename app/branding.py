@@ -1,6 +1,6 @@
-"""The brand as pages, emails and PDFs show it.
+"""The brand, as pages, emails and PDFs show it.
 
-Each process reads it at most every half minute, and keeps what it has read while the database is away.
+Each process reads it at most every 30 seconds, and keeps the last one while the database is unavailable.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from app import access
 from app.domain import brand
 from app.domain.brand import ACCENT, Brand, Logo
 
-#: For so long a process goes by what it has read; the one that has stored a new brand reads it at once.
+#: Seconds for which a process caches the brand. The process that stores a new brand uses it at once.
 SECONDS = 30.0
 _KEY = "crm_brand"
 
 
 @dataclass(frozen=True)
 class ShownBrand:
-    """What is shown."""
+    """The brand as it is shown."""
 
     name: str
     #: #rrggbb; null = the product's own.
     accent: str | None = None
-    #: Null = the first letter of the name in its place.
+    #: None = the first letter of the name is shown instead.
     logo: Logo | None = None
     #: Column of Brand -> digest; empty = the product's own icons.
     icons: dict[str, str] = field(default_factory=dict)
 
     @property
     def colour(self) -> str:
-        """The colour, also where none was chosen."""
+        """The brand's colour, or the product's own."""
         return self.accent or ACCENT
 
     @property
@@ -44,25 +44,25 @@ class ShownBrand:
 
 
 def last_loaded(app: Flask) -> ShownBrand:
-    """The brand as it was read last; no statement."""
+    """The cached brand, without a query."""
     _read_at, shown = app.extensions.get(_KEY) or (0.0, _default(app))
     return shown
 
 
 def current(app: Flask, session: Session, seconds: float = SECONDS) -> ShownBrand:
-    """The brand, at most so many seconds old; one statement at times."""
+    """The brand, read again if the cached one is older than `seconds`."""
     read_at, shown = app.extensions.get(_KEY) or (0.0, None)
     return shown if shown is not None and time.monotonic() - read_at < seconds else load(app, session)
 
 
 def load(app: Flask, session: Session) -> ShownBrand:
-    """The brand of now, from the database."""
+    """Read the brand from the database."""
     with access.as_system(session):
         return set_current(app, brand.stored_brand(session))
 
 
 def set_current(app: Flask, row: Brand | None) -> ShownBrand:
-    """Go by this row from now on."""
+    """Cache this row as the current brand."""
     shown = _default(app) if row is None else _shown(app, row)
     app.extensions[_KEY] = (time.monotonic(), shown)
     return shown

@@ -149,7 +149,7 @@ def _user_commands() -> AppGroup:
     @group.command("clashes")
     @readable_errors
     def clashes() -> None:
-        """Print the usernames and addresses that look like those of somebody who had them first."""
+        """Print the usernames and addresses that look like those of an earlier user."""
         found = login_names.stored_clashes(db.session())
         for name, key, holder in found:
             click.echo(
@@ -281,7 +281,10 @@ def load_demo(demo: Any, password: str, leads: int = 400) -> dict[str, int]:
 
 
 def _load_declared_rows(session: Session) -> dict[str, int]:
-    """Insert the `demo_rows` that screens declare, as made by the system now; answers the rows by table."""
+    """Insert the `demo_rows` that screens declare, as created by the system now.
+
+    Returns the number of rows by table.
+    """
     made = {}
     for model, screen in registered("screens").items():
         for values in screen.demo_rows:
@@ -328,7 +331,10 @@ def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
 
 
 def _confirm_future(name: str, moment: datetime) -> None:
-    """Ask whether to act as if it were later than it is. Raises click.Abort for “no” and where nobody can answer."""
+    """Ask for confirmation to act at a time in the future.
+
+    Raises click.Abort if the answer is no or nobody can answer.
+    """
     local = moment.astimezone(ZoneInfo(current_app.config["CRM"].time_zone))
     click.echo(
         f"{local:%-d %B %Y, %H:%M} is in the future: “{name}” would do today what is not due before then, "
@@ -338,7 +344,7 @@ def _confirm_future(name: str, moment: datetime) -> None:
 
 
 def _dry_run_lines(name: str, found: Any) -> list[str]:
-    """What a dry run has found, for the terminal."""
+    """The result of a dry run, as lines for the terminal."""
     lines = [f"{name} (dry run): {sum(found.results.values())} records, {found.failed_items} would fail."]
     lines += [f"  {result}: {count}" for result, count in sorted(found.results.items())]
     lines += [
@@ -382,7 +388,7 @@ def _head(text: str) -> audit_chain.ChainHead:
 
 
 def _renew(record: AuditHeadFile, reason: str) -> None:
-    """Put the record aside, and say so in the audit log itself."""
+    """Archive the record of the log's heads, and say so in the audit log itself."""
     aside = record.renew()
     with own_transaction() as session:
         audit.write(
@@ -424,7 +430,7 @@ def worker(queues: tuple[str, ...]) -> None:
 
 
 def worker_group(app: Flask, queues: tuple[str, ...]) -> workers.WorkerGroup:
-    """The workers of these queues (none named: of all) and the scheduler of delayed calls; needs an app context."""
+    """The workers of these queues (default: all) and the scheduler of delayed calls. Needs an app context."""
     counts = queue.settings().workers
     worker_counts = {name: counts[name] for name in queues or queue.TIMEOUT_SECONDS}
     database.limit_background_waits()
@@ -433,7 +439,7 @@ def worker_group(app: Flask, queues: tuple[str, ...]) -> workers.WorkerGroup:
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """Parse an ISO 8601 time, without a zone in the office's; returns UTC. Raises RuleBroken."""
+    """Parse an ISO 8601 time; one without an offset is in the office's zone. Returns UTC. Raises RuleBroken."""
     if text is None:
         return None
     try:

@@ -17,25 +17,25 @@ from flask import Response, g
 from flask_wtf import FlaskForm
 from flask_wtf.csrf import CSRFProtect, _FlaskFormCSRF
 
-#: Distinguishes a masked token from a plain one; and how the version before this one began them, in pages still open.
+#: Prefix of a masked token; and the prefix of the previous version, whose pages may still be open.
 PREFIX, FORMER_PREFIX = "k.", "m."
-#: Of the key that stands before the masked token: 2^128 masks.
+#: Bytes of the random key before the masked token: 2^128 masks.
 _KEY_BYTES = 16
-#: Longer tokens are none of ours.
+#: Longer tokens can't be ours.
 _MAX_LENGTH = 2000
 
 
 def mask(token: str) -> str:
-    """The token under a random mask, in characters of a URL.
+    """The token under a random mask, in URL-safe characters.
 
-    The page carries a short key, of which the mask is made: a page may have dozens of forms.
+    The page carries a short key from which the mask is derived, because a page may have dozens of forms.
     """
     plain, key = token.encode(), secrets.token_bytes(_KEY_BYTES)
     return PREFIX + base64.urlsafe_b64encode(key + _xor(plain, _mask_of(key, len(plain)))).decode().rstrip("=")
 
 
 def unmask(sent: str | None) -> str | None:
-    """The token of a masked one; anything else as it is, to be refused or accepted by the check of the token."""
+    """The token in a masked one; anything else unchanged, to be accepted or refused by the check of the token."""
     if not sent or not sent.startswith((PREFIX, FORMER_PREFIX)) or len(sent) > _MAX_LENGTH:
         return sent
     text = sent[len(PREFIX) :]
@@ -73,7 +73,7 @@ def _is_text(mimetype: str) -> bool:
 
 
 class MaskedCSRFProtect(CSRFProtect):  # type: ignore[misc]
-    """Flask-WTF's protection, which takes masked tokens."""
+    """Flask-WTF's protection, which accepts masked tokens."""
 
     def _get_csrf_token(self) -> str | None:
         return unmask(super()._get_csrf_token())

@@ -18,7 +18,7 @@ from app.ops import queue
 class DryRun:
     """What a job would have done."""
 
-    #: Result -> items, without those that it would have skipped.
+    #: Result -> number of items, without those that would be skipped.
     results: Counter[str] = field(default_factory=Counter)
     #: (added, changed or deleted; table) -> rows.
     rows: Counter[tuple[str, str]] = field(default_factory=Counter)

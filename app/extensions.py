@@ -12,8 +12,8 @@ from flask_sqlalchemy.session import Session
 
 from app.csrf import MaskedCSRFProtect
 
-# Socket.IO also imports what only its client needs, and FAB what its upload of pictures needs; they do without where it
-# is missing. Nobody here is such a client or uploads so: that saves 20 MB and a tenth of the start.
+# Socket.IO also imports what only its client needs, and FAB what its picture upload needs. Both work without these
+# packages, and we use neither feature: leaving them out saves 20 MB and a tenth of the start.
 _UNUSED = {name: None for name in ("aiohttp", "requests", "websocket", "PIL") if name not in sys.modules}
 sys.modules.update(_UNUSED)  # type: ignore[arg-type]  # None = "not installed"
 from flask_appbuilder.models.sqla import Model  # noqa: E402
@@ -27,9 +27,9 @@ for _name in _UNUSED:
 class RoutedSession(Session):
     """A session that may read from a replica. What it changes always goes to the primary."""
 
-    #: Says from which server a statement is read, None = the primary; see app/access/replica_reads.py.
+    #: Returns the server that a statement is read from, None = the primary; see app/access/replica_reads.py.
     reader: Callable[[Any], Any] | None = None
-    #: The primary, where it is the application's only database; found once, for each statement asks three times.
+    #: The primary, if the application has no other database. Cached: every statement asks for it three times.
     _only: Any = None
 
     #: Whether changes are being written.
@@ -61,10 +61,10 @@ class RoutedSession(Session):
 
 
 class LateMigrate:
-    """Flask-Migrate, loaded when somebody asks for a migration: servers never do, and Alembic takes 10 MB of each."""
+    """Flask-Migrate, imported on first use: servers never migrate, and Alembic takes 10 MB in each of them."""
 
     def __init__(self) -> None:
-        #: Change Alembic's configuration before it is used.
+        #: Functions that change Alembic's configuration before it is used.
         self.configure_callbacks: list[Callable[[Any], Any]] = []
 
     def init_app(self, app: Flask, database: Any, directory: str) -> None:
@@ -91,12 +91,12 @@ class LateMigrate:
         return known
 
     def remember_heads(self, app: Flask, heads: frozenset[str]) -> None:
-        """Keep the revisions that another process has read for this application."""
+        """Store the revisions that another process has read for this application."""
         app.extensions["crm_schema_heads"] = heads
 
 
 class _LateExtension:
-    """What Flask-Migrate keeps in an application, made when something is asked of it."""
+    """Flask-Migrate's entry in `app.extensions`, created on first access."""
 
     def __init__(self, source: LateMigrate, app: Flask, database: Any, directory: str) -> None:
         self._given = source, app, database, directory

@@ -1,4 +1,4 @@
-"""What a job is: an entry of the schedule, the pass that it makes, and the items that it finds and works on."""
+"""What a job is: an entry of the schedule, one pass of it, and the items that it finds and processes."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ log = logging.getLogger("crm.jobs")
 
 #: The time after which a pass begins no further chunk.
 PASS_SECONDS = 50.0
-#: The pause between two chunks, in which the interpreter serves requests.
+#: The pause between two chunks, so that threads that serve requests can run.
 PAUSE_SECONDS = 0.005
 #: How often a long pass announces who was notified; each time their open pages count their notices again.
 ANNOUNCE_SECONDS = 1.0
@@ -75,7 +75,7 @@ def _ignore(notified: list[tuple[int, str]]) -> None:
 
 @dataclass
 class Runner:
-    """How jobs run: with which sessions, in which time zone, and what learns which users a commit has notified."""
+    """How jobs run: their sessions, their time zone, and who is told which users a commit has notified."""
 
     sessions: Callable[[], Session]
     zone: str = "Asia/Kolkata"
@@ -100,7 +100,7 @@ class _Totals:
     items: int = 0
     failed_items: int = 0
     error: str | None = None
-    #: Why it ended before all was done; then its slot is taken up again.
+    #: Why it ended early; its slot is then taken up again.
     cut: str | None = None
 
     @property
@@ -111,9 +111,9 @@ class _Totals:
 
 
 def run_slot(runner: Runner, job: Job, slot: tuple[str, datetime], now: datetime) -> JobRun | None:
-    """Run one slot of a job, or what is left of it. Never raises what an item raises.
+    """Run one slot of a job, or the rest of it. Exceptions of single items are logged, never raised.
 
-    Returns None when there is nothing to take up: it is done, or another process does it.
+    Returns None if there is nothing to run: the slot is finished, or another process runs it.
     """
     run = _claim(runner, job, slot, now)
     if run is None:
@@ -134,7 +134,7 @@ def run_slot(runner: Runner, job: Job, slot: tuple[str, datetime], now: datetime
 
 
 def is_settled(runner: Runner, job: Job, slot: tuple[str, datetime]) -> bool:
-    """Whether all of the slot was done, or has failed; it need not be looked at again."""
+    """Whether the slot is finished, successfully or not, and need not be looked at again."""
     with runner.sessions() as session, access.as_system(session):
         newest = _newest_attempt(session, job, slot)
         return newest is not None and newest.outcome in ("done", "failed")
@@ -162,7 +162,7 @@ def _insert(runner: Runner, job: Job, slot: tuple[str, datetime], now: datetime)
 
 
 def _take_up_again(runner: Runner, job: Job, slot: tuple[str, datetime], now: datetime) -> JobRun | None:
-    """Claim what is left of a slot whose last run was cut off, as a run of its own: “2026-11-23 10:00 (2)”."""
+    """Claim the rest of a slot whose last run was cut off, as a run of its own, such as “2026-11-23 10:00 (2)”."""
     with writing(runner) as session:
         newest = _newest_attempt(session, job, slot)
         if newest is None:
@@ -228,7 +228,10 @@ class Execution:
 
     @property
     def goes_on(self) -> bool:
-        """Whether it works until all is done. A job of every minute leaves the rest to the next minute."""
+        """Whether it continues until everything is done.
+
+        A job that runs every minute leaves the rest to the next minute.
+        """
         return self.job.when != every_minute
 
     def _do_all(self, chunks: list[list[Any]], now: datetime) -> None:
@@ -242,7 +245,7 @@ class Execution:
                 self.runner.stopping.wait(PAUSE_SECONDS)
 
     def _find_chunks(self, job_pass: JobPass) -> list[list[Any]]:
-        """The items of each transaction; [] when the job could not look for them."""
+        """The items of each transaction; [] if the job failed to find them."""
         try:
             with self.runner.sessions() as session, access.as_system(session):
                 self.work = self.job.work(session, job_pass)
@@ -267,13 +270,16 @@ class Execution:
             self.totals.cut = "The database could not be reached."
 
     def _show_life(self, now: datetime) -> None:
-        """Say now and then that the run goes on, so that nobody takes it for cut off."""
+        """Show a sign of life now and then, so that the run isn't taken for interrupted."""
         if self.run_id and stopwatch.monotonic() - self.seen_at >= SIGN_OF_LIFE_SECONDS:
             self.seen_at = stopwatch.monotonic()
             _update_run(self.runner, self.run_id, seen_on=now + timedelta(seconds=self.seen_at - self.started_at))
 
     def _do(self, chunk: list[Any]) -> None:
-        """Do a chunk; when it fails, each of its items alone, so that a broken one fails alone and its id is logged."""
+        """Process a chunk.
+
+        If it fails, process each item alone, so that only the broken one fails and its id is logged.
+        """
         try:
             results, notified = self.commit(chunk)
         except Exception as error:
@@ -323,7 +329,7 @@ class Execution:
 
 @contextmanager
 def writing(runner: Runner) -> Iterator[Session]:
-    """A session of the system for writing: SQLite, which has no row locks, takes its write lock at once."""
+    """A system session for writing. On SQLite, which has no row locks, it takes the write lock at once."""
     token = WRITES.set(True)
     try:
         with runner.sessions() as session, access.as_system(session):

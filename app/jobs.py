@@ -74,7 +74,7 @@ from app.web.reports import schedule_worker
 from app.web.reports.schedule_worker import REPORTS
 from app.web.transfer import export_worker, import_worker
 
-#: The functions that workers may call by name; everything else that stands in a queue is refused.
+#: The functions that queued calls may name; all others are refused.
 QUEUED = (
     notice_delivery.send,
     webhook_delivery.send,
@@ -98,7 +98,7 @@ QUEUED = (
     backlog.go_on,
 )
 
-#: What an outage can leave in the outbox, to be queued by itself when the queue is back.
+#: Outbox rows that an outage can leave behind; they are queued again when the queue is back.
 BACKLOG = (
     *map(backlog.source, (NOTICES, WEBHOOKS, MESSAGES, FILES, REACTIONS, CALLS, RECORDINGS, REPORTS)),
     Source(
@@ -109,11 +109,11 @@ BACKLOG = (
 log = logging.getLogger("crm.jobs")
 #: A run that has shown no sign of life for longer belongs to a process that was killed.
 INTERRUPTED_AFTER = timedelta(minutes=5)
-#: Records or tasks of one transaction of reassignment and reminders. Their locks are held for a tenth of a second.
+#: Records or tasks per transaction of reassignment and reminders: it holds their locks for a tenth of a second.
 _AT_ONCE = 200
-#: Rows of one transaction that are deleted for their age; what hangs on them goes with them.
+#: Rows deleted for their age per transaction, not counting the rows that depend on them.
 _FORGOTTEN_AT_ONCE = 500
-#: Days of calls that one pass counts, and one transaction: a day of 10,000 calls takes a tenth of a second.
+#: Days of calls per pass and per transaction: counting a day of 10,000 calls takes a tenth of a second.
 _DAYS_IN_A_PASS, _DAYS_AT_ONCE = 30, 5
 #: Seconds after which a transaction of a job has surely been committed.
 AFTER_COMMIT = 2.0
@@ -172,7 +172,7 @@ def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], JobWork]:
 
 
 def _ask_providers(session: Session, job_pass: JobPass) -> JobWork:
-    """Have the providers asked what became of messages whose fate is unknown: the queue waits for the answers."""
+    """Queue questions to the providers about messages whose fate is unknown."""
     found = message_delivery.find_unknown(session, job_pass.now, job_pass.limit)
     return JobWork(found, lambda _session, key: message_delivery.enqueue_question(key))
 
@@ -183,12 +183,12 @@ def _work_off_hooks(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _fetch_mail(session: Session, job_pass: JobPass) -> JobWork:
-    """Have the mailboxes read: the queue waits for their servers."""
+    """Queue the reading of mailboxes, whose servers may be slow."""
     return JobWork(mail_fetch.find_due(session), lambda _session, key: mail_fetch.enqueue(key))
 
 
 def _advance_campaigns(session: Session, job_pass: JobPass) -> JobWork:
-    """Start campaigns whose time has come, and go on with those that have lost their worker."""
+    """Start campaigns whose time has come, and resume those whose worker has died."""
     found = campaign_sending.find_due(session, job_pass.now, job_pass.limit)
     return JobWork(found, lambda _session, key: campaign_sending.enqueue(key))
 
@@ -198,19 +198,22 @@ def _read_dnd_lists(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _write_exports(session: Session, job_pass: JobPass) -> JobWork:
-    """Go on with exports that have lost their worker."""
+    """Resume exports whose worker has died."""
     found = export_worker.find_due(session, job_pass.now, job_pass.limit)
     return JobWork(found, lambda _session, key: export_worker.enqueue(key))
 
 
 def _go_on_importing(session: Session, job_pass: JobPass) -> JobWork:
-    """Go on with imports that have lost their worker."""
+    """Resume imports whose worker has died."""
     found = import_worker.find_due(session, job_pass.now, job_pass.limit)
     return JobWork(found, lambda _session, key: import_worker.enqueue(key))
 
 
 def _send_reports(session: Session, job_pass: JobPass) -> JobWork:
-    """Begin what is due; each time of a schedule is a row for each reader, which only one process can write."""
+    """Start the reports that are due.
+
+    Each slot of a schedule is one row per reader, which only one process can insert.
+    """
 
     def begin(session: Session, key: int) -> str:
         made = report_schedules.open_slot(session, key, job_pass.now, job_pass.zone)
@@ -222,13 +225,13 @@ def _send_reports(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _make_reports(session: Session, job_pass: JobPass) -> JobWork:
-    """Go on with reports that have lost their worker."""
+    """Resume reports whose worker has died."""
     found = report_schedules.find_stalled(session, job_pass.now, job_pass.limit)
     return JobWork(found, lambda _session, key: schedule_worker.enqueue(key))
 
 
 def _forget_imports(session: Session, job_pass: JobPass) -> JobWork:
-    """Delete the files and rows of imports that can't be reverted any more."""
+    """Delete the files and rows of imports that can no longer be reverted."""
 
     def forget(session: Session, key: int) -> str:
         transfer_runs.forget_import(session, key)
@@ -238,7 +241,7 @@ def _forget_imports(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
-    """Look through the records that are new or were changed; at first through all of them."""
+    """Look for duplicates of new and changed records; the first run looks at all records."""
 
     def look(session: Session, kind: str) -> str:
         return "looked at" if duplicates.scan_next(session, kind, job_pass.now) else SKIPPED
@@ -248,7 +251,7 @@ def _look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _forget_merges(session: Session, job_pass: JobPass) -> JobWork:
-    """Delete what is needed to undo merges that can't be undone any more."""
+    """Delete the undo data of merges that can no longer be undone."""
     return JobWork(
         ("merges",),
         lambda session, _: (
@@ -272,7 +275,7 @@ def _expire_exports(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _delete_forgotten_files(session: Session, job_pass: JobPass) -> JobWork:
-    """Remove the files to which no row refers: of forms that were not sent, and of messages that were deleted."""
+    """Remove files to which no row refers: of forms that were never sent, and of deleted messages."""
     store, before = job_pass.files, job_pass.now - FORGOTTEN_AFTER
     if store is None:
         return JobWork()
@@ -291,13 +294,13 @@ def _delete_forgotten_files(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _scan_files(session: Session, job_pass: JobPass) -> JobWork:
-    """Have the files scanned that were taken while the virus scanner was away: the queue waits for it."""
+    """Queue scans of the files that were accepted while the virus scanner was unavailable."""
     found = attachments.waiting_for_scan(session, job_pass.limit)
     return JobWork(found, lambda _session, key: virus_scans.enqueue(key))
 
 
 def _recount_files(session: Session, job_pass: JobPass) -> JobWork:
-    """Count anew what people have attached: a record that was deleted has taken its files along."""
+    """Recount the bytes that each person has attached: a deleted record also deletes its files."""
     return JobWork(("usage",), lambda session, _: f"{file_quotas.recount(session)} rows")
 
 
@@ -315,9 +318,9 @@ def _compare_custom_fields(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _close_interrupted_runs(session: Session, job_pass: JobPass) -> JobWork:
-    """Close the runs of killed processes: they are cut off, and whoever leads takes up their slots again.
+    """Close the runs of killed processes as cut off; the leader takes up their slots again.
 
-    A new leader closes those of the former one at once; this finds the others, such as those started by hand.
+    A new leader closes the runs of the former one at once; this finds all others, such as those started by hand.
     """
     silent = func.coalesce(JobRun.seen_on, JobRun.started_on) < job_pass.now - INTERRUPTED_AFTER
     values = {"outcome": "cut", "ended_on": job_pass.now, "error": "The process running it ended."}
@@ -326,14 +329,14 @@ def _close_interrupted_runs(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _note_audit_head(session: Session, job_pass: JobPass) -> JobWork:
-    """Note outside the database how far the audit log goes, so that a cut end is noticed."""
+    """Record the head of the audit log outside the database, so that missing entries at the end are noticed."""
     if job_pass.folder is not None and not job_pass.is_dry_run:
         AuditHeadFile(job_pass.folder).note(job_pass.now, audit_chain.current_head(session))
     return JobWork()
 
 
 def _check_audit(session: Session, job_pass: JobPass) -> JobWork:
-    """Check the audit log, log its end, and alarm the admins if it was altered."""
+    """Check the audit log, log its end, and alert the admins if it was altered."""
     record = AuditHeadFile(job_pass.folder).heads() if job_pass.folder is not None else []
     report = audit_chain.verify(session, [audit_chain.ChainHead(*head) for head in record])
     if report.is_our_key and not report.broken:
@@ -349,19 +352,19 @@ def _notify_of_audit(session: Session, report: audit_chain.ChainReport, now: dat
 
 
 def _watch_health(session: Session, job_pass: JobPass) -> JobWork:
-    """Note how the whole installation is doing; tell admins of thresholds that were crossed or are kept again."""
+    """Record the health of the whole installation; notify admins of thresholds that were crossed or are met again."""
     queued = queue.depths()
     depth = None if queued is None else sum(each.waiting for each in queued)
     readings = health_watch.Readings(depth, database.open_connections(session))
     return JobWork(("thresholds",), lambda session, _: health_watch.watch(session, readings, job_pass.now) or SKIPPED)
 
 
-#: The last item of a run that forgets: what was deleted is noted, and what is too much, too.
+#: The last item of a retention run: records what was deleted, and deletes surplus health samples.
 _CLOSE = retention.ExpiredRow("", 0, None)
 
 
 def _forget_old(session: Session, job_pass: JobPass) -> JobWork:
-    """Delete what is older than the settings of retention say."""
+    """Delete rows that are older than the retention settings allow."""
     now = job_pass.now
     found = retention.find(session, now, job_pass.limit)
     is_last = len(found.rows) < job_pass.limit
@@ -379,7 +382,7 @@ def _forget_old(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _count_calls(session: Session, job_pass: JobPass) -> JobWork:
-    """Fill the daily roll-ups of calls: days that are over, and those whose calls have changed since."""
+    """Fill the daily roll-ups of calls: of past days, and of days whose calls have changed since."""
     zone, now = ZoneInfo(job_pass.zone), job_pass.now
 
     def fill(session: Session, days: list[int]) -> list[str]:
@@ -397,7 +400,7 @@ _BACKUP_TIMES, _DRILL_TIMES, _BACKUPS_AT_ONCE = daily_at("02:00", "17:25"), dail
 
 
 def _ask_for(kind: str, times: Daily) -> Callable[[Session, JobPass], JobWork]:
-    """A row for the newest time of the schedule; the queue `long` does the work, however long it takes."""
+    """A function that adds a row for the newest slot; the queue `long` does the work, however long it takes."""
 
     def work(session: Session, job_pass: JobPass) -> JobWork:
         slot = f"{kind} {times.slot(job_pass.now, job_pass.zone)[0]}"
@@ -407,7 +410,7 @@ def _ask_for(kind: str, times: Daily) -> Callable[[Session, JobPass], JobWork]:
 
 
 def _start_backups(session: Session, job_pass: JobPass) -> JobWork:
-    """Queue what waits, and begin again what a killed process has left."""
+    """Queue the waiting runs, and restart those that a killed process has left behind."""
     found = backup_runs.to_start(session, job_pass.now, _BACKUPS_AT_ONCE)
     return JobWork(found, lambda session, key: _start_backup(session, key, job_pass.now))
 
@@ -520,7 +523,7 @@ def _runner_of(app: Any) -> Runner:
 
 
 def schedule_of(app: Any) -> Scheduler | None:
-    """The schedule, not yet started; None if CRM_SCHEDULER is off. Made before a fork, it is in shared memory."""
+    """The scheduler, not yet started; None if CRM_SCHEDULER is off. Made before a fork, it is in shared memory."""
     chosen = app.config["CRM"]
     if not chosen.scheduler:
         return None

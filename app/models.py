@@ -3,15 +3,15 @@
 from flask_appbuilder.security.sqla.models import Group, Role, User
 
 from app.domain.assignment import Assignment  # who is assigned to what, since when and why
-from app.domain.assignment_requests import AssignmentRequest  # a user asks to be assigned a record
+from app.domain.assignment_requests import AssignmentRequest  # a user's request to be assigned a record
 from app.domain.attachments import Attachment  # a file of a record
 from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.backup_runs import BackupRun  # one backup, check or drill
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
-from app.domain.boards import Board, BoardHome  # figures as somebody arranges them; the home of a role
+from app.domain.boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
 from app.domain.brand import Brand  # what the CRM is called and looks like
-from app.domain.bulk_undo import BulkChange  # what a bulk action has replaced
+from app.domain.bulk_undo import BulkChange  # the values that a bulk action has replaced
 from app.domain.call_cards import CallCard  # one call on the pages of one user
 from app.domain.call_requests import CallRequest  # a call to be dialled by a provider
 from app.domain.call_rollups import DayCount, DayNumbers, HourCount, RollupMark, RollupState  # calls counted by day
@@ -33,7 +33,7 @@ from app.domain.health_samples import (
     HealthCrossing,
     HealthSample,
     SlowStatement,
-)  # how it all is doing
+)  # samples of the installation's health
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
 from app.domain.job_runs import FailedCall, JobRun
@@ -55,7 +55,7 @@ from app.domain.predecessor_names import (  # what records were called in the pr
 )
 from app.domain.recordings import CallRecording  # a recording of a call
 from app.domain.report_schedules import ReportRun, ReportSchedule  # a report by email; one for one reader
-from app.domain.reports import Report, ReportPin  # what a person has built; who has pinned it
+from app.domain.reports import Report, ReportPin  # reports that people build, and their pins
 from app.domain.retention_runs import RetentionRule, RetentionRun  # how long rows are kept; what was deleted
 from app.domain.retired_keys import RetiredKey  # a key of an earlier part of the audit log, or of sent emails
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which

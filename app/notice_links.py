@@ -1,4 +1,4 @@
-"""The records of a notification: their names, and where a click leads; the same on the page and in an e-mail."""
+"""The records of a notification: their names and the page that a click opens. Pages and emails share them."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def record_link(row: Any, cards: RecordCards) -> tuple[str, str] | None:
 
 
 def names_of(row: Any, cards: RecordCards) -> dict[str, str]:
-    """{who}: the person whom the notice's record is about, for `text_of`; {} where it is unknown or out of sight."""
+    """{who}: the person whom the notice's record is about, for `text_of`; {} if unknown or not visible."""
     found = _card_of(row, cards)
     return {"who": found[1].name} if found and found[1].name else {}
 

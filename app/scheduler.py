@@ -26,7 +26,7 @@ from app.ops.leader import ELECTION_SECONDS, Election
 
 log = logging.getLogger("crm.jobs")
 
-#: After an error, or while another process works on the slot, a job is looked at again after this time.
+#: Seconds after which a job is looked at again that failed, or whose slot another process works on.
 RETRY_SECONDS = 20.0
 #: How often each process looks for late jobs.
 CHECK_SECONDS = 60.0
@@ -35,7 +35,7 @@ CLOCK_LOG_SECONDS = 600.0
 
 
 class Scheduler:
-    """Looks every other second, by APScheduler, whether this process leads and which slots have begun."""
+    """Checks every other second, by APScheduler, whether this process is the leader and which slots have begun."""
 
     def __init__(self, runner: Runner, election: Election, schedule: Sequence[Job]) -> None:
         self.runner, self.election, self.schedule = runner, election, schedule
@@ -52,19 +52,19 @@ class Scheduler:
         self._lock = threading.Lock()
         self._timers: Any = None
         self._stopping = threading.Event()
-        #: How the jobs of this term run; a term that ends stops them after their current items.
+        #: How the jobs of this term of leadership run; the end of the term stops them after their current items.
         self._term = replace(runner, stopping=threading.Event())
         self._clock_logged_at: float | None = None
 
     def start(self) -> None:
-        """Start looking. Call it in the process that runs the jobs, never before a fork."""
+        """Start checking. Call it in the process that runs the jobs, never before a fork."""
         self._began_at = self._checked_at = stopwatch.monotonic()
         self._running_timers().add_job(
             self._look_safely, "interval", seconds=self.look_seconds, id="look", next_run_time=datetime.now(UTC)
         )
 
     def stop(self, seconds: float = 4.0) -> None:
-        """Stop after the current items, at most this many seconds later, and let another process become the leader."""
+        """Stop after the current items, after at most `seconds`, and let another process become the leader."""
         self._stopping.set()
         self.runner.stopping.set()
         self._term.stopping.set()
@@ -77,11 +77,12 @@ class Scheduler:
         self.election.release()
 
     def _running_timers(self) -> Any:
-        """APScheduler, started on first use; its threads begin here, and would be lost by a fork."""
+        """APScheduler, started on first use, because threads that begin before a fork are lost."""
         if self._timers is None:
-            from app.ops.monotonic_scheduler import MonotonicScheduler  # loaded by the process that runs the jobs only
+            from app.ops.monotonic_scheduler import MonotonicScheduler  # imported only in the process that runs jobs
 
-            # A thread for each job, the look, the start of jobs, the check of delays: one that hangs blocks no other.
+            # A thread for each job, the check for leadership, the start of jobs and the check of delays: none can block
+            # another.
             self._timers = MonotonicScheduler(len(self.schedule) + 3, self.look_seconds)
             self._timers.start()
         return self._timers
@@ -93,7 +94,7 @@ class Scheduler:
             log.exception("the schedule could not be looked at")
 
     def look(self) -> None:
-        """Become or stay the leader if possible, and start what is due."""
+        """Become or stay the leader if possible, and start the jobs that are due."""
         self._elect()
         if self.is_leader:
             self._in_background("(due)", self._start_what_is_due)
@@ -101,7 +102,7 @@ class Scheduler:
             self._checked_at = stopwatch.monotonic()
             self._in_background("(delays)", self._check_delays)
 
-    # --- the lead
+    # --- leadership
 
     def _elect(self) -> None:
         was_leader, self.is_leader = self.is_leader, self.election.acquire() and not self._stopping.is_set()
@@ -117,7 +118,7 @@ class Scheduler:
             self._term.stopping.set()
 
     def _close_runs_of_former_leader(self) -> None:
-        """What still “runs” was begun by a process that no longer leads: cut off, and taken up again at once."""
+        """Close runs that still count as running but belong to a former leader; they are taken up again at once."""
         begun = (JobRun.outcome == "running", not_(JobRun.slot.startswith(MANUAL_PREFIX)))
         ours = JobRun.id.not_in(list(self.runner.active))
         values = {"outcome": "cut", "ended_on": self.election.now(), "error": "The process running it ended."}
@@ -131,7 +132,7 @@ class Scheduler:
             self.is_leader = False  # the next look tries again
 
     def _say_clock(self) -> None:
-        """Say that this process cannot lead because of its clock: in the log, on the jobs page and in /healthz."""
+        """Report in the log, on the jobs page and in /healthz that this process can't lead because of its clock."""
         if not self.election.is_clock_wrong:
             if health.take_note("clock"):
                 log.warning("the clock of this process is right again")
@@ -146,9 +147,9 @@ class Scheduler:
     # --- slots
 
     def _start_what_is_due(self) -> None:
-        """Start jobs one after the other as long as they are quick, and all others at once.
+        """Start jobs one after the other as long as they are quick, then all others at once.
 
-        All at once, they would take a thread, a database connection and some MB of memory each, which a process keeps.
+        All at once, each would take a thread, a database connection and some MB of memory, which the process keeps.
         """
         patient_until = stopwatch.monotonic() + self.look_seconds / 2
         for job in self.schedule:
@@ -162,7 +163,10 @@ class Scheduler:
         return self._settled_slots.get(job.name) != slot[0] and not waits and job.name not in self._busy
 
     def _in_background(self, name: str, function: Callable[[], None]) -> threading.Event:
-        """Call the function in another thread, unless the last call of this name still runs. The event says its end."""
+        """Call the function in another thread, unless the last call of this name still runs.
+
+        The event is set at its end.
+        """
         ended = threading.Event()
         with self._lock:
             if name in self._busy:
@@ -177,8 +181,8 @@ class Scheduler:
                 ended.set()
 
         try:
-            # Each under an id of its own: of one id, APScheduler drops a call while it still counts the last one as
-            # running, a moment after that has ended. The name would stay busy for ever, and the schedule stand still.
+            # Each job has an id of its own. APScheduler drops a call whose id it still counts as running, a moment
+            # after the last one has ended; the name would then stay busy for ever, and the schedule would stop.
             self._running_timers().add_job(call, name=name, next_run_time=datetime.now(UTC))
         except BaseException:
             self._busy.discard(name)
@@ -205,7 +209,7 @@ class Scheduler:
     # --- late jobs
 
     def _check_delays(self) -> None:
-        """Notify admins of late jobs. Every process checks, for the leader may be the one that hangs."""
+        """Notify admins of late jobs. Every process checks, because the leader may be the one that hangs."""
         if stopwatch.monotonic() - self._began_at > job_health.LATE_AFTER.total_seconds():
             self._report(self.election.now(), job_health.current_delays)
 
@@ -233,7 +237,7 @@ class Scheduler:
 
 
 def clock_text(skew: timedelta) -> str:
-    """How wrong the clock is, as text."""
+    """How far the clock is off, as text."""
     minutes, seconds = divmod(round(abs(skew).total_seconds()), 60)
     direction = "ahead of" if skew > timedelta(0) else "behind"
     return f"the clock of this process is {minutes} min {seconds} s {direction} the database's"

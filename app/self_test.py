@@ -1,6 +1,6 @@
-"""The self-test: is everything there that the installation needs, and if not, what to do.
+"""The self-test: checks that everything the installation needs is there, and says what to do if not.
 
-`flask self-test` and a page show it. Each check is an entry of `app.ops.health`; other parts add theirs there, too.
+`flask self-test` and a page show it. Each check is an entry of `app.ops.health`, where other parts add theirs too.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from app.ops.leader import MAX_SKEW
 from app.web.pages import probes
 from app.web.settings import health_databases
 
-#: A role whose processes have not reported for so long is not there; they report every minute.
+#: A role whose processes have not reported for this long is considered absent; they report every minute.
 REPORTS = timedelta(minutes=3)
 #: Less free disk than both is too little.
 MIN_FREE_BYTES, MIN_FREE_PERCENT = 1_000_000_000, 5
-#: Redis must answer within this time, and bring a live event back.
+#: Seconds within which Redis must answer, and deliver a live event.
 REDIS_SECONDS = 2.0
 _NEED_DATABASE = ("schema", "replicas", "realtime", "queue", "scheduler", "clock", "backup", "custom fields")
 
@@ -80,7 +80,7 @@ def run() -> dict[str, CheckResult]:
 
 
 def worst(found: dict[str, CheckResult]) -> str:
-    """The worst state of all; what is not set up does not count."""
+    """The worst state of all, not counting what isn't set up."""
     states = [each.state for each in found.values() if each.state != OFF]
     return max(states, key=health.STATES.index, default=OK)
 
@@ -155,7 +155,7 @@ def _realtime() -> CheckResult:
 
 
 def _event_comes_back(url: str) -> bool:
-    """Whether Redis brings back what is published."""
+    """Whether Redis delivers what is published."""
     redis, channel = redis_client.connect(url, REDIS_SECONDS), f"crm-self-test:{uuid.uuid4().hex}"
     try:
         listener: Any = redis.pubsub()  # type: ignore[no-untyped-call]
@@ -284,7 +284,7 @@ def _backup() -> CheckResult:
 
 
 def _custom_fields() -> CheckResult:
-    """What the nightly comparison of the index of custom fields with the records has found."""
+    """The result of the nightly comparison of the index of custom fields with the records."""
     with access.as_system(db.session()) as session:
         is_used = session.scalar(select(custom_fields.CustomField.id).limit(1)) is not None
         run = job_runs.newest_runs(session, [custom_values.COMPARING_JOB]).get(custom_values.COMPARING_JOB)

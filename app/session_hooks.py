@@ -1,8 +1,8 @@
-"""Every listener on SQLAlchemy sessions: `HOOKS`, and what saved rows set off: `EFFECTS`, both in their order.
+"""All listeners on SQLAlchemy sessions (`HOOKS`), and what saved rows trigger (`EFFECTS`), each in their order.
 
-An effect is applied to every row that is written through objects, be it by a flush or, without one, by `fast_insert`
-and `row_updates`. So whatever looks at saved rows is an effect, and no listener of a flush. Statements that bypass the
-session's objects apply no effects.
+An effect applies to every row that is written through objects, by a flush or, without one, by `fast_insert` and
+`row_updates`. Code that reacts to saved rows is therefore an effect, never a listener of a flush. Statements that
+bypass the session's objects trigger no effects.
 
 Listeners and effects pass data to each other through `domain.pending` and `domain.session_context`, both kept in
 `Session.info`.

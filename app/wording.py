@@ -1,4 +1,4 @@
-"""The text of a notification: the same on the page and in an e-mail."""
+"""The text of a notification, the same on the page and in an email."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from app.lib.digit_grouping import GroupedInt, grouped
 def text_of(notification: Any, **names: str) -> str:
     """What happened, as one translated sentence. Raises KeyError for an unknown kind.
 
-    `names` are those that the caller knows: actor, taker (the new assignee), label (of the new status), and from
-    `names_of` the person whom the record is about.
+    `names` are those that the caller knows: actor, taker (the new assignee), label (of the new status), and, from
+    `names_of`, the person whom the record is about.
     """
     payload = dict(notification.payload or {}) | names
     if int(payload.get("count", 1)) > 1:
@@ -39,7 +39,7 @@ def _title(payload: dict[str, Any]) -> str:
 
 
 def _with_actor(payload: dict[str, Any], by_somebody: str, by_itself: str) -> str:
-    """The filled-in template: `by_somebody` where the actor's name is known."""
+    """The filled-in template: `by_somebody` if the actor's name is known, else `by_itself`."""
     values = {"number": _number(payload), "actor": payload.get("actor")}
     return str((by_somebody if payload.get("actor") else by_itself) % values)
 
@@ -143,7 +143,7 @@ def _late(payload: dict[str, Any]) -> str:
 
 
 def _sla(payload: dict[str, Any], answer: str, resolution: str) -> str:
-    """An SLA deadline, with the office time until it or since it."""
+    """An SLA deadline, with the office time left or overdue."""
     text = answer if payload.get("promise", "reply") == "reply" else resolution
     return text % {"number": _number(payload), "time": office_time(abs(int(payload.get("minutes", 0))))}
 
@@ -313,7 +313,7 @@ def numbers_text(numbers: Iterable[Any], count: int) -> str:
     return str(_("%(numbers)s and %(num)s more", numbers=", ".join(named), num=grouped(count - len(named))))
 
 
-#: (kind, what is known besides) -> text where the actor is known, and where not.
+#: (kind, what else is known) -> text with the actor's name, and text without it.
 _MERGED_TEXTS: dict[tuple[str, str], tuple[Any, Any]] = {
     ("assigned", ""): (
         _l("%(records)s from %(actor)s: %(numbers)s."),
@@ -364,7 +364,7 @@ def _named(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _stored(sentence: Any) -> str:
-    """A sentence that was stored, in the language of its reader where it is one of the product's own."""
+    """A stored sentence, translated for its reader if it is one of the product's own."""
     return str(_(str(sentence)))
 
 
@@ -417,7 +417,7 @@ def _audit_broken(values: dict[str, Any]) -> str:
 
 
 def _health_changed(values: dict[str, Any]) -> str:
-    """A threshold was crossed, or is kept again."""
+    """A threshold was crossed, or is met again."""
     names = {
         "response": _("The response time"),
         "errors": _("The share of errors"),

@@ -16,8 +16,12 @@ def main() -> int:
     defaults = Options()
     parser = argparse.ArgumentParser(prog="python -m bench", description="Measure the product. See bench/README.md.")
     parser.add_argument("--leads", type=int, default=defaults.leads, help="leads; everything else in proportion")
-    scales = {"choices": sorted(SCALES), "default": defaults.scale}
-    parser.add_argument("--scale", **scales, help="years of work: full = 1 M leads, 5 M calls, 20 M timeline entries")
+    parser.add_argument(
+        "--scale",
+        choices=sorted(SCALES),
+        default=defaults.scale,
+        help="years of work: full = 1 M leads, 5 M calls, 20 M timeline entries",
+    )
     parser.add_argument("--seconds", type=float, default=defaults.seconds, help="of each single measurement")
     parser.add_argument("--rounds", type=int, default=defaults.rounds, help="how often ours and baseline take turns")
     parser.add_argument("--workers", type=int, default=defaults.workers, help="gunicorn processes")

@@ -169,15 +169,19 @@ def _measure_all(bed: Bed, folder: Path) -> None:
 
 
 def _of_one_moment(database: server.Database) -> str:
-    """Whether what one transaction wrote is there together."""
-    [(orphans,)] = database._run(
-        f"SELECT COUNT(*) FROM {RESTORED}.leads l WHERE l.first_name LIKE 'Backup %' AND NOT EXISTS "  # noqa: S608
-        f"(SELECT 1 FROM {RESTORED}.activity a WHERE a.lead_id = l.id)"
-    )
-    [(made,)] = database._run(f"SELECT COUNT(*) FROM {RESTORED}.leads WHERE first_name LIKE 'Backup %'")  # noqa: S608
-    [(there,)] = database._run(f"SELECT COUNT(*) FROM {server.DATABASE}.leads WHERE first_name LIKE 'Backup %'")  # noqa: S608
+    """Check that the backup is of one moment: no lead of it lacks the timeline entry of the same transaction."""
+    written = "leads l WHERE l.first_name LIKE 'Backup %'"
+    without_entry = f"NOT EXISTS (SELECT 1 FROM {RESTORED}.activity a WHERE a.lead_id = l.id)"  # noqa: S608
+    orphans = _count(database, f"{RESTORED}.{written} AND {without_entry}")
     assert orphans == 0, orphans
-    return f"{made} of the {there} leads written by now, none without its timeline entry: of one moment"
+    restored, now = _count(database, f"{RESTORED}.{written}"), _count(database, f"{server.DATABASE}.{written}")
+    return f"{restored} of the {now} leads written by now, none without its timeline entry: of one moment"
+
+
+def _count(database: server.Database, rows: str) -> int:
+    with contextlib.closing(database.connect()) as connection, connection.cursor() as cursor:
+        cursor.execute(f"SELECT COUNT(*) FROM {rows}")  # noqa: S608
+        return int(cursor.fetchall()[0][0])
 
 
 def _write(rows: list[tuple[str, str]], leads: int, busy: tuple[float, float]) -> None:

@@ -77,7 +77,8 @@ def _connection(name: str = "autocommit") -> pymysql.connections.Connection:
 def _query(statement: str, *values: Any) -> tuple[tuple[Any, ...], ...]:
     with _connection().cursor() as cursor:
         cursor.execute(statement, values)
-        return cursor.fetchall()
+        rows: tuple[tuple[Any, ...], ...] = cursor.fetchall()
+    return rows
 
 
 def _lookup(kind: str, key: int | None) -> dict[str, Any] | None:

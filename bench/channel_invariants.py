@@ -46,12 +46,13 @@ def _outgoing(held: Installation, books: Books) -> list[str]:
     faults += [f"the provider took {count} times: {what}" for what, count in there.items() if count > 1]
     faults += [f"the mail server took {mark} {count} times" for mark, count in books.mails.items() if count > 1]
     for key, channel, peer, body, state, reason in rows:
-        taken = ends.get((peer, body)) if channel == "sms" else books.mails.get(body.split()[0])
+        sms = ends.get((peer, body)) if channel == "sms" else None
+        taken = sms if channel == "sms" else books.mails.get(body.split()[0])
         if state in ("sent", "delivered", "read") and not taken:
             faults.append(f"message {key} is {state}, but nobody took it")
-        if state == "failed" and taken and not (channel == "sms" and taken["status"] == "undelivered"):
+        if state == "failed" and taken and not (sms and sms["status"] == "undelivered"):
             faults.append(f"message {key} is failed ({reason}), but was taken")
-        told = held.double.reported.get(taken["sid"]) if channel == "sms" and taken else None
+        told = held.double.reported.get(sms["sid"]) if sms else None
         if told in ("delivered", "read") and state not in ("delivered", "read"):
             faults.append(f"message {key} is {state}, but {told} was reported")
     return faults

@@ -128,7 +128,8 @@ def hooks(leads: int, seconds: float) -> int:
 
         for _warm in range(20):
             act(10**6 + _warm)
-        times.clear(), beside.clear()
+        times.clear()
+        beside.clear()
         _paced(act, seconds)
         time.sleep(5)
         states = _rows(database, "SELECT state, COUNT(*) FROM inbound_event GROUP BY state")

@@ -118,8 +118,8 @@ def measure(options: Options) -> int:
 def _line(pair: Pair, bed: Target, options: Options) -> tuple[str, bool]:
     found: dict[tuple[str, int], list[load.Measurement]] = {}
     requests = {"ours": pair.ours(bed), "theirs": pair.theirs(bed)}
-    for side in requests.values():  # fill the caches of the processes
-        load.send_load(bed.web.port, side, 8, 1)
+    for wanted in requests.values():  # fill the caches of the processes
+        load.send_load(bed.web.port, wanted, 8, 1)
     for _ in range(options.rounds):
         for connections in CONNECTIONS:
             for side, wanted in requests.items():

@@ -38,7 +38,7 @@ class Sizes:
         return cls(**scaled | {"users": full.users})
 
     @classmethod
-    def house(cls, share: float = 1.0) -> Self:
+    def large(cls, share: float = 1.0) -> Self:
         """An installation with years of data, or this share of it: more calls and history for each lead."""
         full = {"leads": 1_000_000, "customers": 500_000, "tickets": 500_000, "tasks": 2_000_000}
         full |= {"calls": 5_000_000, "activities": 20_000_000}
@@ -47,7 +47,8 @@ class Sizes:
     @property
     def disk(self) -> int:
         """The bytes that a filled data folder takes, indexes and logs included; measured, see bench/README.md."""
-        return _EMPTY_FOLDER + sum(getattr(self, name) * size for name, size in BYTES_OF_A_ROW.items())
+        rows = sum(int(getattr(self, name)) * size for name, size in BYTES_OF_A_ROW.items())
+        return _EMPTY_FOLDER + rows
 
 
 #: --scale NAME -> the share of an installation with years of data.

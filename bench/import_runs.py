@@ -96,7 +96,7 @@ class Installation:
         common |= {"CRM_INSTANCE_DIR": str(folder / "instance"), "CRM_SECRET_KEY": "b" * 64, "CRM_WORKERS": "1"}
         common |= more or {}
         self.web = LiveServer(folder / "web", **common, CRM_ROLE="web")
-        self.web.is_preloaded = False  # type: ignore[misc]
+        self.web.is_preloaded = False
         self.back = Background(folder / "back", common)
         self.browser, self.user = Browser(0), generate.MANAGER
         self.use, self.web_use = Use(), Use()

@@ -21,6 +21,7 @@ from app.domain import leads
 from app.job_runner import Runner, run_slot
 from app.ops.database import STATEMENTS, tune
 from bench import generate, server
+from tests.servers import MariaDB
 
 REASSIGN, REMIND = "reassign overdue tasks", "send due reminders"
 
@@ -114,8 +115,8 @@ def main(tasks: int = 300_000, overdue: int = 10_000) -> None:
     """Fill, measure, print."""
     folder = server.scratch()
     sizes = generate.Sizes(20_000, 5_000, 5_000, tasks, 1_000, 1_000)
-    with server.MariaDB(folder / "db", server.CACHE / "empty", *server.MEASURING) as database:
-        server._create(database)
+    with MariaDB(folder / "db", server.CACHE / "empty", *server.MEASURING) as database:
+        database.create_database(server.DATABASE)
         url = database.url(server.DATABASE)
         server.migrate(url, Path(folder) / "instance")
         engine, runner = runner_on(url)

@@ -141,5 +141,5 @@ def run_threads(act: Callable[[int], bool], threads: int, seconds: float) -> Mea
     for worker in workers:
         worker.join()
     times.sort()
-    at = [times[min(len(times) - 1, int(len(times) * share))] for share in (0.5, 0.95, 0.99)]
-    return Measurement(len(times), time.monotonic() - begun, *at, state["errors"])
+    p50, p95, p99 = (times[min(len(times) - 1, int(len(times) * share))] for share in (0.5, 0.95, 0.99))
+    return Measurement(len(times), time.monotonic() - begun, p50, p95, p99, state["errors"])

@@ -31,7 +31,7 @@ class SqliteLoader:
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
         marks = ", ".join("?" * len(columns))
         cursor = self._connection.cursor()
-        cursor.executemany(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})", rows)  # noqa: S608
+        cursor.executemany(f"INSERT INTO {name} ({', '.join(columns)}) VALUES ({marks})", list(rows))  # noqa: S608
         self.counts[name] = self.counts.get(name, 0) + cursor.rowcount
 
     def finish(self) -> dict[str, int]:

@@ -44,7 +44,7 @@ class Options:
     @property
     def sizes(self) -> generate.Sizes:
         """How many rows there are."""
-        return generate.Sizes.house(SCALES[self.scale]) if self.scale else generate.Sizes.of(self.leads)
+        return generate.Sizes.large(SCALES[self.scale]) if self.scale else generate.Sizes.of(self.leads)
 
 
 @dataclass

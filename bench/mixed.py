@@ -25,6 +25,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlencode
 
 import pymysql
@@ -86,7 +87,7 @@ class Person:
     def _write(self, serial: int) -> Request:
         headers, turn = key_of(self.name) | JSON, serial % 3
         if turn == 0 or not self.leads:
-            body = {
+            body: dict[str, Any] = {
                 "first_name": "Bench",
                 "last_name": f"Mixed {serial}",
                 "mobile": generate.mobile(3 * 10**8 + serial),

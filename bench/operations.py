@@ -96,7 +96,7 @@ def _change_statuses(target: Target) -> list[Request]:
     pair = [target.status["Contacted"], target.status["Nurture"]]
     rows = target.query("SELECT id, status_id FROM leads WHERE id IN %s", target.mine)
     now = {key: status for key, status in rows if status in pair}
-    requests = []
+    requests: list[Request] = []
     while now and len(requests) < WRITES:
         for key, status in now.items():
             now[key] = pair[0] if status == pair[1] else pair[1]

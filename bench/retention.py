@@ -31,6 +31,7 @@ from app.lib.vault import audit_key, read_key
 from app.ops.database_errors import summary_of
 from bench import generate, server
 from bench.job_passes import run_pass, runner_on
+from tests.servers import MariaDB
 
 JOB = "forget what is too old"
 SIZES = generate.Sizes(20_000, 5_000, 5_000, 20_000, 5_000, 20_000)
@@ -218,8 +219,8 @@ def _as_people_do(connection: Any, key: str, serial: int) -> None:
 def main(rows: int = 1_000_000) -> None:
     """Fill, measure, print."""
     folder = server.scratch()
-    with server.MariaDB(folder / "db", server.CACHE / "empty", *server.MEASURING) as database:
-        server._create(database)
+    with MariaDB(folder / "db", server.CACHE / "empty", *server.MEASURING) as database:
+        database.create_database(server.DATABASE)
         url = database.url(server.DATABASE)
         server.migrate(url, Path(folder) / "instance")
         engine, runner = runner_on(url)

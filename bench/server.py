@@ -103,7 +103,7 @@ def filled_data_folder(sizes: generate.Sizes) -> tuple[Path, dict[str, float]]:
         shutil.rmtree(old, ignore_errors=True)
     refuse_full_disk(sizes)
     with Database(partial, CACHE / "empty", *FILLING) as server:
-        _create(server)
+        server.create_database(DATABASE)
         start = time.monotonic()
         migrate(server.address, partial / "instance")
         migrated = time.monotonic()
@@ -123,10 +123,6 @@ def copy_data(data: Path, folder: Path) -> None:
     shutil.rmtree(folder / "data", ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copytree(data, folder / "data")
-
-
-def _create(server: Database) -> None:
-    server._run(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci")
 
 
 def migrate(url: str, instance: Path) -> None:

@@ -211,7 +211,8 @@ def _keep(client: socket.socket) -> None:
     if pid == 0:
         client.close()
         end_with_parent(keeper, signal.SIGKILL)
-        _become(*json.loads(request), files)
+        args, env, has_input = json.loads(request)
+        _become(args, env, has_input, files)
         return
     for each in files:
         os.close(each)

@@ -19,7 +19,7 @@ from app.domain import team
 from app.domain.base import TranslatableText, translatable
 from app.models import FieldMask, Group, ModulePermission, Role, User
 
-#: Column of a user that the person may change, and those above them -> how people call it.
+#: Columns of a user that the person and those above them may change -> their names for people.
 OWN_COLUMNS: dict[str, TranslatableText] = {
     "first_name": translatable("name"),
     "last_name": translatable("name"),
@@ -49,7 +49,7 @@ COLUMNS_OF_MANAGERS: dict[str, TranslatableText] = {
     "groups": translatable("groups"),
 }
 LABELS = OWN_COLUMNS | COLUMNS_OF_MANAGERS
-#: Columns that the CRM and FAB write by themselves; no form or endpoint takes them.
+#: Columns that the CRM and FAB write themselves; no form or endpoint accepts them.
 KEPT_BY_THE_CRM = frozenset(
     {
         "id",
@@ -64,7 +64,7 @@ KEPT_BY_THE_CRM = frozenset(
         "changed_by",
     }
 )
-#: Columns that name a person who gains sight of this person's records.
+#: Columns that name a person who gains access to this person's records.
 _GIVE_SIGHT = ("manager_id", "delegate_id")
 
 
@@ -94,8 +94,8 @@ def is_admin_account(user: Any) -> bool:
 
 
 def _stored(row: Any, name: str) -> list[Any]:
-    """The members of a collection before this flush."""
-    getattr(row, name)  # loads it; the history of a collection that is not loaded is empty
+    """The members of a collection as stored, before this flush."""
+    getattr(row, name)  # load it: the history of a collection that isn't loaded is empty
     history = history_of(row, name)
     return [*(history.unchanged or ()), *(history.deleted or ())]
 
@@ -116,7 +116,9 @@ def _changes(session: Session) -> Iterator[tuple[Any, str]]:
 
 
 def _members_changed(session: Session, group: Any) -> list[Any]:
-    """Users whom a change of this group gives or takes roles: new and removed members; all, where its roles change."""
+    """Users who gain or lose roles by a change of this group: its new and removed members, or all if its roles
+    change.
+    """
     if group in session.deleted or history_of(group, "roles").has_changes():
         return [*group.users, *(history_of(group, "users").deleted or ())]
     history = history_of(group, "users")

@@ -1,12 +1,12 @@
-"""Statements that are built and compiled once under a person's access rules, and then sent again as they are.
+"""Statements that are built and compiled once under a person's access rules, and then reused.
 
-Building and compiling a SELECT costs more than half of the CPU of a list. A compiled statement is kept with the Person
-from whose rights it was made, with the access rules in its text, and is never looked for anywhere else. A person is
-loaded anew as soon as anything about access changes (ADR 0002), and begins without statements: there is no way from
-a statement of former rights, or of somebody else, to an answer (ADR 0044).
+Building and compiling a SELECT costs more than half of the CPU of a list. A compiled statement contains the access
+rules and is stored only with the Person for whose rights it was made. A person is loaded anew as soon as anything about
+access changes (ADR 0002), and starts without statements: a statement for former rights, or for somebody else, can never
+be used (ADR 0044).
 
-Each person's statements are made from their own rights. Only if the text comes out the same as somebody else's do both
-keep one copy of it; the values are each person's own (ADR 0096).
+Each person's statements are made from their own rights. Only if the text is equal to somebody else's do both share one
+copy of it; the values are each person's own (ADR 0096).
 """
 
 from __future__ import annotations
@@ -40,33 +40,33 @@ Convert = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class StatementName:
-    """The key of a statement, stored once for all people who send it: it is larger than their values."""
+    """The key of a statement, shared by all people who send it: it is larger than their values."""
 
     key: Hashable
 
 
 @dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class StatementText:
-    """A compiled statement without its values, stored once for all people whose rights make the same text."""
+    """A compiled statement without its values, shared by all people whose rights make the same text."""
 
     sql: str
-    #: The names of the values that a person's rights and the statement give.
+    #: The names of the values that come from the person's rights and the statement.
     names: tuple[str, ...]
-    #: The order of the names where the driver wants positions, else None.
+    #: The order of the names if the driver wants positions, else None.
     order: tuple[str, ...] | None
-    #: Names of parameters that get their values when it is sent -> what makes the driver's value of theirs.
+    #: Name of a parameter that gets its value on execution -> converter to the driver's value.
     late: dict[str, Convert | None]
-    #: (column, what makes its Python value); none for columns that are taken as they come.
+    #: (column, converter to its Python value); columns that need none are left out.
     converters: tuple[tuple[int, Convert], ...]
 
 
-#: What tells names and texts apart -> the one that all share, as long as somebody keeps it.
+#: Content -> the shared name or text with it, as long as it is in use.
 _names: WeakValueDictionary[Hashable, StatementName] = WeakValueDictionary()
 _texts: WeakValueDictionary[Hashable, StatementText] = WeakValueDictionary()
 
 
 def name_of(key: Hashable) -> StatementName:
-    """The name of a key: the same for equal keys, as long as somebody keeps it."""
+    """The name of a key: the same object for equal keys, as long as it is in use."""
     found = _names.get(key)
     if found is None:
         found = _names[key] = StatementName(key)
@@ -81,13 +81,13 @@ class CompiledStatement:
     #: As the driver takes them, in the order of `text.names`.
     values: tuple[Any, ...]
 
-    def send(self, session: Session, late: dict[str, Any]) -> tuple[list[tuple[Any, ...]], int]:
-        """(rows as plain tuples, how many warnings the database gave); `late`: values of the parameters left open."""
+    def send(self, session: Session, open_values: dict[str, Any]) -> tuple[list[tuple[Any, ...]], int]:
+        """Execute it: (rows as plain tuples, number of database warnings). `open_values`: of the open parameters."""
         if session.autoflush:
             session.flush()
         text = self.text
         values: Any = dict(zip(text.names, self.values, strict=True))
-        for name, value in late.items():
+        for name, value in open_values.items():
             values[name] = _applied(text.late[name], value)
         if text.order is not None:
             values = tuple(values[name] for name in text.order)
@@ -100,22 +100,24 @@ def _applied(convert: Convert | None, value: Any) -> Any:
 
 
 def compile_statement(
-    statement: Any, dialect: Dialect, late: dict[str, Any], name: StatementName | None = None
+    statement: Any, dialect: Dialect, open_values: dict[str, Any], name: StatementName | None = None
 ) -> CompiledStatement:
-    """Compile the statement for good; the parameters named in `late` stay open.
+    """Compile the statement for good; the parameters named in `open_values` stay open.
 
     A statement with a `name` shares its text with the same one of other people.
     """
-    compiled, expanded = compile_with_values(statement, dialect, late)
+    compiled, expanded = compile_with_values(statement, dialect, open_values)
     processors = {
         key: parameter.type.dialect_impl(dialect).bind_processor(dialect)
         for parameter, key in compiled.bind_names.items()
     } | expanded.processors
     values = {
-        key: _applied(processors.get(key), value) for key, value in expanded.parameters.items() if key not in late
+        key: _applied(processors.get(key), value)
+        for key, value in expanded.parameters.items()
+        if key not in open_values
     }
     types = tuple(each.type for each in getattr(statement, "selected_columns", ()))
-    # Equal texts may still differ in what is made of their columns.
+    # Equal texts may still differ in the types of their columns.
     kinds = tuple((type(each), type_key_of(each)) for each in types)
     same = (name, expanded.statement, tuple(values), tuple(expanded.positiontup or ()), kinds)
     text = None if name is None else _texts.get(same)
@@ -124,7 +126,7 @@ def compile_statement(
             sql=expanded.statement,
             names=tuple(values),
             order=tuple(expanded.positiontup) if expanded.positiontup is not None else None,
-            late={key: processors.get(key) for key in late},
+            late={key: processors.get(key) for key in open_values},
             converters=_converters(types, dialect),
         )
         if name is not None:
@@ -141,44 +143,44 @@ def _converters(types: tuple[Any, ...], dialect: Dialect) -> tuple[tuple[int, Co
 class CachedStatement:
     """A statement that may have been compiled before."""
 
-    #: What tells it apart from all others of the person; None = it can't be told apart, and is made each time.
+    #: Distinguishes it from the person's other statements; None = it can't be distinguished, and isn't cached.
     key: Hashable
-    #: Makes the statement; called only if need be.
+    #: Builds the statement; called only if it isn't cached.
     make: Make
-    #: The tables with access rules in it. None: `make` has put the person's rules in itself.
+    #: The tables in it that have access rules. None: `make` has added the person's rules itself.
     tables: frozenset[str] | None = None
-    #: "lead" or "ticket", if all rows of these tables belong to one that the person sees (see `visible_parents`); it is
-    #: part of the key then.
+    #: "lead" or "ticket" if all rows of these tables belong to one that the person sees (see `visible_parents`). Part
+    #: of the key.
     parent: str | None = None
 
 
-def answer(session: Session, cached: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of the statement under the rules of the person for whom the session acts."""
+def answer(session: Session, cached: CachedStatement, open_values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of the statement, under the rules of the person for whom the session acts."""
     person = acting(session)
-    found = None if person is None else _compiled(session, person, cached, late)
+    found = None if person is None else _compiled(session, person, cached, open_values)
     if found is not None:
-        return found.send(session, late)[0]
+        return found.send(session, open_values)[0]
     options = {} if cached.tables is None else {"guarded_tables": cached.tables}
-    return [tuple(row) for row in session.execute(cached.make(), late, execution_options=options)]
+    return [tuple(row) for row in session.execute(cached.make(), open_values, execution_options=options)]
 
 
 def answer_for(
-    session: Session, person: Person, cached: CachedStatement, late: dict[str, Any]
+    session: Session, person: Person, cached: CachedStatement, open_values: dict[str, Any]
 ) -> tuple[list[tuple[Any, ...]], int]:
-    """(rows, warnings of the database) of a statement that holds the rules of this person itself."""
-    found = _compiled(session, person, cached, late)
+    """(rows, number of database warnings) of a statement that already contains this person's rules."""
+    found = _compiled(session, person, cached, open_values)
     if found is not None:
-        return found.send(session, late)
+        return found.send(session, open_values)
     if session.autoflush:
         session.flush()
-    # Below the session, for the number of warnings.
-    result = session.connection().execute(cached.make(), late)
+    # Below the ORM session, to get the number of warnings.
+    result = session.connection().execute(cached.make(), open_values)
     rows = [tuple(row) for row in result]
     return rows, int(getattr(result.context.cursor, "warning_count", 0))
 
 
 def _compiled(
-    session: Session, person: Person, cached: CachedStatement, late: dict[str, Any]
+    session: Session, person: Person, cached: CachedStatement, open_values: dict[str, Any]
 ) -> CompiledStatement | None:
     """The compiled statement, or None for one that can't be told apart."""
     if cached.key is None:
@@ -192,27 +194,30 @@ def _compiled(
     statement, name = cached.make(), name or name_of(key)
     if cached.tables is not None:
         statement = under_rules(person, statement, cached.tables, cached.parent)
-    found = compile_statement(statement, dialect, late, name)
+    found = compile_statement(statement, dialect, open_values, name)
     person.compiled_statements.keep(name, found)
     return found
 
 
-def change(session: Session, cached: CachedStatement, late: dict[str, Any]) -> None:
-    """Send an UPDATE of a bare table, into which `cached.make` has put the person's rules."""
+def change(session: Session, cached: CachedStatement, open_values: dict[str, Any]) -> None:
+    """Execute an UPDATE of a bare table, to which `cached.make` has added the person's rules."""
     person = acting(session)
-    found = None if person is None else _compiled(session, person, cached, late)
+    found = None if person is None else _compiled(session, person, cached, open_values)
     if found is not None:
-        found.send(session, late)
+        found.send(session, open_values)
     else:
-        session.execute(cached.make(), late)
+        session.execute(cached.make(), open_values)
 
 
-#: (dialect, statement) -> compiled; of a few statements that are the same for everybody.
+#: (dialect, statement) -> compiled, for a few statements that are the same for everybody.
 _common: dict[tuple[str, Select[Any]], CompiledStatement] = {}
 
 
 def answer_as_system(session: Session, statement: Select[Any], values: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of a statement without access rules, such as who signs in; `statement` is a constant of its module."""
+    """The rows of a statement without access rules, such as the one that reads who signs in.
+
+    `statement` is a constant of its module.
+    """
     dialect = session.get_bind().dialect
     key = (dialect.name, statement)
     if key not in _common:
@@ -220,25 +225,25 @@ def answer_as_system(session: Session, statement: Select[Any], values: dict[str,
     return _common[key].send(session, values)[0]
 
 
-#: (dialect, key) -> compiled; of statements without access rules whose rows are shown to nobody.
+#: (dialect, key) -> compiled, for statements without access rules whose rows are shown to nobody.
 _unruled: LruCache[Hashable, CompiledStatement] = LruCache(MAX_UNRULED)
 
 
-def answer_unruled(session: Session, cached: CachedStatement, late: dict[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of a statement that names no rules, such as a look-up of ids; compiled once for everybody."""
+def answer_unruled(session: Session, cached: CachedStatement, open_values: dict[str, Any]) -> list[tuple[Any, ...]]:
+    """The rows of a statement without access rules, such as a look-up of ids; compiled once for everybody."""
     if cached.key is None:
-        return [tuple(row) for row in session.execute(cached.make(), late)]
+        return [tuple(row) for row in session.execute(cached.make(), open_values)]
     dialect = session.get_bind().dialect
     key = (dialect.name, cached.key)
     found = _unruled.get(key)
     if found is None:
-        found = compile_statement(cached.make(), dialect, late)
+        found = compile_statement(cached.make(), dialect, open_values)
         _unruled.keep(key, found)
-    return found.send(session, late)[0]
+    return found.send(session, open_values)[0]
 
 
 def listed(values: Sequence[int], name: str | None = None) -> list[Any]:
-    """The values as parameters of an IN, filled up with the last one: lists of similar length share one statement.
+    """The values as parameters of an IN, padded with the last one, so that lists of similar length share one statement.
 
     With a `name` the parameters are name_0, name_1 …
     """
@@ -250,14 +255,14 @@ def listed(values: Sequence[int], name: str | None = None) -> list[Any]:
     ]
 
 
-# --- what tells statements apart
+# --- keys of statements
 
 
 @dataclass(frozen=True)
 class StatementShape:
-    """The key of conditions that differ in their values only, and those values as parameters."""
+    """The key of conditions without their values, and those values as parameters."""
 
-    #: None = they can't be told apart.
+    #: None = they have no key.
     key: Hashable
     #: Name -> value of each parameter.
     late: dict[str, Any]
@@ -265,7 +270,7 @@ class StatementShape:
     _names: dict[int, str]
 
     def opened(self, conditions: list[Any]) -> list[Any]:
-        """The conditions with named parameters in place of their values."""
+        """The conditions, with named parameters in place of their values."""
         if not self._names:
             return conditions
         return [replacement_traverse(each, {}, self._replace) for each in conditions]
@@ -279,7 +284,7 @@ _NO_CONDITIONS = StatementShape((), {}, {})
 
 
 def shape_of(conditions: Sequence[Any]) -> StatementShape:
-    """The shape of these conditions. Values that are part of the text, such as lists, count as part of the shape."""
+    """The shape of these conditions. Values that are part of the SQL text, such as lists, are part of the shape."""
     if not conditions:
         return _NO_CONDITIONS
     keys = [cache_key_of(each) for each in conditions]
@@ -302,20 +307,20 @@ def shape_of(conditions: Sequence[Any]) -> StatementShape:
 
 
 def key_of(*expressions: Any) -> Hashable:
-    """What tells these expressions apart, values included; None if they can't be."""
+    """A key for these expressions, values included; None if they have none."""
     shape = shape_of(expressions)
     return None if shape.key is None else (shape.key, repr(shape.late))
 
 
 def _has_query(condition: Any) -> bool:
-    """Whether there is a SELECT in a condition; most are a column and a value."""
+    """Whether a condition contains a SELECT; most are just a column and a value."""
     if isinstance(condition, BinaryExpression) and isinstance(condition.right, BindParameter):
         return not isinstance(condition.left, Column) and _has_query(condition.left)
     return any(isinstance(node, SelectBase) for node in iterate(condition))
 
 
 def identity_of(condition: Any) -> Hashable:
-    """What tells a condition apart, its values included; None if it can't be."""
+    """A key for a condition, values included; None if it has none."""
     key = cache_key_of(condition)
     if key is None:
         return None

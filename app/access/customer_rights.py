@@ -1,4 +1,4 @@
-"""What one person may do with customers, as the domain asks it: by the access rules, whoever the session acts for."""
+"""What a person may do with customers, by the access rules, whoever the session acts for: for use by the domain."""
 
 from __future__ import annotations
 

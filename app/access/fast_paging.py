@@ -1,9 +1,9 @@
-"""Pages and counts of visible rows, in shapes for which the database reads little more than is shown.
+"""Pages and counts of visible rows, in forms for which the database reads little more than is shown.
 
-The access rules are ORs: a lead is visible to its assignee or its owner, a task also to who sees its lead. No index
+The access rules are ORs: a lead is visible to its assignee or its owner, a task also to whoever sees its lead. No index
 serves an OR, so the database would read and sort thousands of rows for a page of twenty. Here each way in which a
 person reaches a row is a query of its own with its own index, and the page is their union. The statement that fetches
-the rows still carries the access rules themselves: a mistake here can only hide rows, not show them.
+the rows still carries the access rules: a mistake here can only hide rows, not show them.
 """
 
 from __future__ import annotations
@@ -57,15 +57,15 @@ from app.ops.database_errors import number_of
 
 #: With more people in reach than this, one scan of the newest rows beats a look-up for each of them.
 MAX_BRANCHES = 8
-#: Rows that the scan of the newest rows may examine before it is given up; MariaDB only.
+#: Rows that the scan of the newest rows may examine before it stops; MariaDB only.
 MAX_EXAMINED = 15_000
-#: MariaDB's error where that many were examined while it sorted; elsewhere it only warns.
+#: MariaDB's error if the limit was reached while sorting; elsewhere it only warns.
 SORT_ABORTED = 1028
-#: For so long a person's list that gave up its scan isn't scanned again.
+#: Seconds for which a person's list isn't scanned again after its scan was stopped.
 SLOW_SECONDS = 600.0
-#: In place of a number of rows.
+#: Stands for an unknown number of rows.
 NOT_COUNTED = -1
-#: Who holds a row: columns with a user id.
+#: The columns that name who holds a row, each with a user id.
 HOLDERS = {
     Lead: ("assignee_id", "owner_id"),
     Ticket: ("assignee_id", "owner_id"),
@@ -83,104 +83,108 @@ _PARENTS: dict[Any, dict[str, Any]] = {
 
 
 def page_by_person(
-    session: Session, person: Person, record: Any, wanted: PageQuery, is_own_only: bool = False
+    session: Session, person: Person, record: Any, page_query: PageQuery, is_own_only: bool = False
 ) -> Select[Any] | list[int] | None:
     """The ids of the page's rows: a SELECT of `id` to join, or a list of ids.
 
-    None where the access rule has no such shape: the person reaches all rows, none, or those of many people.
-    `is_own_only`: `count_by_path` has found no rows that the person reaches through others.
+    None if the access rule has no such form: the person reaches all rows, none, or those of many people. `is_own_only`:
+    `count_by_path` has found no rows that the person reaches through others.
     """
-    if not _has_shape(person, record) or _is_of_few(record, wanted):
+    if not _has_shape(person, record) or _is_of_few(record, page_query):
         return None
     if not is_scanned(record):
-        return page_of_union(person, record, wanted)
+        return page_of_union(person, record, page_query)
     if is_own_only:
-        question = _question("own", record, wanted, partial(_page_of_own, person, record, wanted))
-        return [row[0] for row in answer_for(session, person, question, wanted.late)[0]]
-    found = _scan(session, person, record, wanted)
+        question = _question("own", record, page_query, partial(_page_of_own, person, record, page_query))
+        return [row[0] for row in answer_for(session, person, question, page_query.late)[0]]
+    found = _scan(session, person, record, page_query)
     if found is not None:
         return found
-    question = _question("union", record, wanted, partial(_page_of_all, person, record, wanted))
-    return [row[0] for row in answer_for(session, person, question, wanted.late)[0]]
+    question = _question("union", record, page_query, partial(_page_of_all, person, record, page_query))
+    return [row[0] for row in answer_for(session, person, question, page_query.late)[0]]
 
 
 def is_scanned(record: Any) -> bool:
-    """Whether the ids of a page are looked for by statements of their own, before its rows are read."""
+    """Whether the ids of a page are found by separate statements before its rows are read."""
     return record in HOLDERS and record not in (Lead, Ticket)
 
 
-def page_of_union(person: Person, record: Any, wanted: PageQuery) -> Select[Any] | None:
-    """The ids of the page as a SELECT to join; None where there is none, or `page_by_person` finds them."""
+def page_of_union(person: Person, record: Any, page_query: PageQuery) -> Select[Any] | None:
+    """The ids of the page as a SELECT to join; None if there is none or `page_by_person` finds them."""
     if reads_all(person, record):
-        parts = by_value(record, wanted)
-        return page_of(parts, wanted) if parts else None
-    if is_scanned(record) or not _has_shape(person, record) or _is_of_few(record, wanted):
+        parts = by_value(record, page_query)
+        return page_of(parts, page_query) if parts else None
+    if is_scanned(record) or not _has_shape(person, record) or _is_of_few(record, page_query):
         return None
-    return page_of([newest(branch, record, wanted) for branch in own_branches(person, record)], wanted)
+    return page_of([newest(branch, record, page_query) for branch in own_branches(person, record)], page_query)
 
 
-def _question(path: str, record: Any, wanted: PageQuery, make: Any) -> CachedStatement:
-    """The statement holds the rules itself."""
-    return CachedStatement(None if wanted.name is None else (path, record, wanted.name), make)
+def _question(path: str, record: Any, page_query: PageQuery, make: Any) -> CachedStatement:
+    """The statement as one to cache; it contains the access rules."""
+    return CachedStatement(None if page_query.name is None else (path, record, page_query.name), make)
 
 
-def _page_of_all(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
-    return page_of(_parts(person, record, wanted), wanted)
+def _page_of_all(person: Person, record: Any, page_query: PageQuery) -> Select[Any]:
+    return page_of(_parts(person, record, page_query), page_query)
 
 
-def _page_of_own(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
+def _page_of_own(person: Person, record: Any, page_query: PageQuery) -> Select[Any]:
     """The page of the rows that people in reach hold themselves."""
     (holder,) = HOLDERS[record]
-    parts = [part for path in _access_paths(person, record) for part in by_value(record, wanted, path, held_by=holder)]
-    return page_of(parts or [newest(branch, record, wanted) for branch in own_branches(person, record)], wanted)
+    parts = [
+        part for path in _access_paths(person, record) for part in by_value(record, page_query, path, held_by=holder)
+    ]
+    return page_of(parts or [newest(branch, record, page_query) for branch in own_branches(person, record)], page_query)
 
 
-def count_by_person(person: Person, record: Any, wanted: PageQuery) -> Select[Any] | None:
-    """How many rows match, up to `size`; None where the access rule has no such shape.
+def count_by_person(person: Person, record: Any, page_query: PageQuery) -> Select[Any] | None:
+    """How many rows match, up to `size`; None if the access rule has no such form.
 
-    When the first branch alone reaches the cap, the database never reads the others.
+    If the first branch alone reaches the cap, the database never reads the others.
     """
-    if not _has_shape(person, record) or _is_of_few(record, wanted):
+    if not _has_shape(person, record) or _is_of_few(record, page_query):
         return None
-    is_enough, own, through = _counted(person, record, wanted)
-    capped = literal(wanted.size)
+    is_enough, own, through = _counted(person, record, page_query)
+    capped = literal(page_query.size)
     total = own if through is None else own + through
     counted = select(case((is_enough, capped), else_=total).label("n")).subquery("counted")
     return select(case((counted.c.n > capped, capped), else_=counted.c.n))
 
 
-def is_counted_by_path(person: Person, record: Any, wanted: PageQuery) -> bool:
-    """Whether `count_by_path` serves the access rule, and `page_by_person` makes something of it.
+def is_counted_by_path(person: Person, record: Any, page_query: PageQuery) -> bool:
+    """Whether `count_by_path` can count this record for the person, and `page_by_person` can use the result.
 
     Not for customers: most people reach most of theirs through leads.
     """
     if not is_scanned(record) or record is Customer:
         return False
-    return _has_shape(person, record) and not _is_of_few(record, wanted)
+    return _has_shape(person, record) and not _is_of_few(record, page_query)
 
 
-def count_by_path(person: Person, record: Any, wanted: PageQuery, least: int, others: int | None = None) -> Select[Any]:
-    """(rows that people in reach hold, rows that the person reaches through others only), each up to `size` or more.
+def count_by_path(
+    person: Person, record: Any, page_query: PageQuery, least: int, others: int | None = None
+) -> Select[Any]:
+    """(rows that people in reach hold, rows that the person reaches only through others), each up to `size` or more.
 
-    The second is null where the first way alone reaches `size`, and where all own rows are fewer than `least`. Else it
-    is `others` where that is given: 0 where there are none, NOT_COUNTED.
+    The second is null if the first way alone reaches `size`, or if all own rows are fewer than `least`. Otherwise it is
+    `others` if given: 0 for none, or NOT_COUNTED.
     """
-    is_enough, own, through = _counted(person, record, wanted)
-    counted = select(case((is_enough, literal(wanted.size)), else_=own).label("own")).subquery("counted")
+    is_enough, own, through = _counted(person, record, page_query)
+    counted = select(case((is_enough, literal(page_query.size)), else_=own).label("own")).subquery("counted")
     if others is not None or through is None:
         through = literal(others or 0)
-    is_asked = and_(counted.c.own < wanted.size, counted.c.own >= least)
+    is_asked = and_(counted.c.own < page_query.size, counted.c.own >= least)
     return select(counted.c.own, case((is_asked, through), else_=null()).label("others"))
 
 
-def _counted(person: Person, record: Any, wanted: PageQuery) -> tuple[Any, Any, Any]:
-    """(whether the first way to hold rows alone reaches `size`, rows by all such ways, rows through others or None)."""
-    plain = PageQuery(wanted.conditions, wanted.size)
+def _counted(person: Person, record: Any, page_query: PageQuery) -> tuple[Any, Any, Any]:
+    """(whether the first way of holding rows reaches `size`, rows by all such ways, rows through others or None)."""
+    plain = PageQuery(page_query.conditions, page_query.size)
     first, *others = _apart(person, record, plain)
-    is_enough = first.with_only_columns(literal(1)).limit(1).offset(wanted.size - 1).scalar_subquery().is_not(None)
+    is_enough = first.with_only_columns(literal(1)).limit(1).offset(page_query.size - 1).scalar_subquery().is_not(None)
     own: Any = first.with_only_columns(func.count()).scalar_subquery()
     for part in others:
-        own += _number_of(select(*part.limit(wanted.size).subquery().c))
+        own += _number_of(select(*part.limit(page_query.size).subquery().c))
     through = next(_distinct_through_others(person, record, plain), None)
     return is_enough, own, None if through is None else _number_of(through)
 
@@ -190,17 +194,17 @@ def _number_of(rows: Select[Any]) -> Any:
 
 
 def has_few(person: Person, record: Any) -> bool:
-    """Whether the person reaches only the rows of a few: `reach_conditions` gives all but those of others."""
+    """Whether the person reaches only rows of a few people: `reach_conditions` covers all that these hold."""
     return _has_shape(person, record)
 
 
 def reach_conditions(person: Person, record: Any) -> list[ColumnElement[bool]]:
-    """How the people in reach hold a row, as conditions on `alias_of(record)`."""
+    """The ways in which people in reach hold a row, as conditions on `alias_of(record)`."""
     return _access_paths(person, record)
 
 
 def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> Iterator[Select[Any]]:
-    """The rows that the person reaches through others only, each once; none where there are no such ways."""
+    """The rows that the person reaches only through others, each once; nothing if there are no such ways."""
     not_own = [not_(func.coalesce(path, false())) for path in _access_paths(person, record)]
     if record is Customer:
         parts = [*_customers_in_order(person, replace(plain, conditions=[*plain.conditions, *not_own]), sorts=False)]
@@ -211,41 +215,41 @@ def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> I
         yield select(union_all(*parts).subquery().c.id).distinct().limit(plain.size)
 
 
-def _apart(person: Person, record: Any, wanted: PageQuery) -> list[Select[Any]]:
-    """The rows of each way that are in none of the ways before, so that they need not be compared."""
+def _apart(person: Person, record: Any, page_query: PageQuery) -> list[Select[Any]]:
+    """The rows of each way that are in none of the earlier ways, so that they need no comparison."""
     row, _adapter = alias_of(record)
     paths = _access_paths(person, record)
-    conditions, _key = for_alias(record, wanted)
+    conditions, _key = for_alias(record, page_query)
     return [
         select(row.id).where(path, *[not_(func.coalesce(other, false())) for other in paths[:place]], *conditions)
         for place, path in enumerate(paths)
     ]
 
 
-def _parts(person: Person, record: Any, wanted: PageQuery, sorts: bool = True) -> list[Select[Any]]:
+def _parts(person: Person, record: Any, page_query: PageQuery, sorts: bool = True) -> list[Select[Any]]:
     """The first rows of each way in which the person reaches rows."""
     own, others = own_branches(person, record), _branches_through_others(person, record)
-    if record is Customer and wanted.key is None:
+    if record is Customer and page_query.key is None:
         return [
-            *[newest(branch, record, wanted, sorts) for branch in own],
-            *_customers_in_order(person, wanted, sorts),
+            *[newest(branch, record, page_query, sorts) for branch in own],
+            *_customers_in_order(person, page_query, sorts),
         ]
-    return [newest(branch, record, wanted, sorts) for branch in (*own, *others)]
+    return [newest(branch, record, page_query, sorts) for branch in (*own, *others)]
 
 
 def _has_shape(person: Person, record: Any) -> bool:
-    """Whether the person reaches the rows of a few people, here and in each record through which rows are visible."""
+    """Whether the person reaches the rows of only a few people, here and in the records that make rows visible."""
     if record not in HOLDERS or not has_own_rule(record) or not person.reach(MODULE_OF[record]):
         return False
     return all(_is_few(person.reach(MODULE_OF[each])) for each in {record, *sources(person, record)})
 
 
-def _is_of_few(record: Any, wanted: PageQuery) -> bool:
-    """Whether a condition names the ids of the rows, as a search does, or their lead, ticket or customer: few rows."""
-    if any(names_ids(record, condition) for condition in wanted.conditions):
+def _is_of_few(record: Any, page_query: PageQuery) -> bool:
+    """Whether a condition names ids of the rows, as a search does, or of their lead, ticket or customer: few match."""
+    if any(names_ids(record, condition) for condition in page_query.conditions):
         return True
     names = _PARENTS.get(record, {})
-    nodes = (node for condition in wanted.conditions for node in iterate(condition))
+    nodes = (node for condition in page_query.conditions for node in iterate(condition))
     return any(isinstance(node, Column) and node.name in names for node in nodes)
 
 
@@ -254,7 +258,7 @@ def _is_few(reach: frozenset[int] | None) -> bool:
 
 
 def sources(person: Person, record: Any) -> Iterator[Any]:
-    """The records that the person reads and through which rows are visible, and those through which these are."""
+    """The records that the person reads and through which rows are visible, and in turn the sources of those."""
     parents = (Lead, Ticket) if record is Customer else _PARENTS.get(record, {}).values()
     for parent in parents:
         if person.may(MODULE_OF[parent], "read"):
@@ -286,7 +290,7 @@ def _access_paths(person: Person, record: Any) -> list[ColumnElement[bool]]:
 
 
 def shared_by(path: Any) -> Any:
-    """The ids of the tickets of which somebody is one of several assignees, to join; None for a way by a column."""
+    """The ids of the tickets of which somebody is one of several assignees, to join; None if the way is by a column."""
     return path.right.element.subquery() if isinstance(getattr(path, "right", None), ScalarSelect) else None
 
 
@@ -307,7 +311,7 @@ def _branches_through_others(person: Person, record: Any) -> list[Select[Any]]:
 
 
 def _apart_from_before(person: Person, source: Any, branches: list[Select[Any]]) -> list[Select[Any]]:
-    """The branches, each without the rows of held ones that come in a branch before."""
+    """The branches, each without the rows whose holding record was in an earlier branch."""
     before: list[Any] = []
     found = []
     for path, branch in zip(_access_paths(person, source), branches, strict=True):
@@ -326,7 +330,7 @@ def _is_by_column(path: Any) -> bool:
 
 
 def _through_customers(person: Person, customer_id: Any, record: Any) -> list[Select[Any]]:
-    """Rows of customers that a visible lead or ticket opens. A customer can have several: each row once."""
+    """Rows of customers to whom a visible lead or ticket leads. A customer can have several: each row once."""
     found = []
     for source in (Lead, Ticket):
         if person.may(MODULE_OF[source], "read"):
@@ -337,10 +341,10 @@ def _through_customers(person: Person, customer_id: Any, record: Any) -> list[Se
     return found
 
 
-def _customers_in_order(person: Person, wanted: PageQuery, sorts: bool) -> Iterator[Select[Any]]:
-    """The first customers of each way to hold a lead or ticket, read in the order of an index until they are enough."""
+def _customers_in_order(person: Person, page_query: PageQuery, sorts: bool) -> Iterator[Select[Any]]:
+    """The first customers for each way of holding a lead or ticket, read in index order until there are enough."""
     row, _adapter = alias_of(Customer)
-    conditions, _key = for_alias(Customer, wanted)
+    conditions, _key = for_alias(Customer, page_query)
     for source in (each for each in (Lead, Ticket) if person.may(MODULE_OF[each], "read")):
         held, _adapter = alias_of(source)
         found = select(held.customer_id.label("id")).where(held.customer_id.is_not(None))
@@ -349,25 +353,28 @@ def _customers_in_order(person: Person, wanted: PageQuery, sorts: bool) -> Itera
         if source is Ticket:
             found = found.where(held.opens_customer.is_(True))
         for path in _access_paths(person, source):
-            query = found.where(path).limit(wanted.limit)
+            query = found.where(path).limit(page_query.limit)
             index = index_of(source, getattr(getattr(path, "left", None), "name", ""), "customer_id")
             if index is not None:
                 query = query.prefix_with("STRAIGHT_JOIN", dialect="mysql")
                 query = query.with_hint(held, f"FORCE INDEX ({index})", "mysql")
-            if sorts or index is not None:  # otherwise each row counts, so that enough of them end it
+            if sorts or index is not None:  # otherwise each row counts, so that reading stops when there are enough
                 query = query.group_by(held.customer_id)
             if sorts:
-                query = query.order_by(*ordered([held.customer_id], wanted.descending))
+                query = query.order_by(*ordered([held.customer_id], page_query.descending))
             yield select(*query.subquery().c)
 
 
 def _begin_with(person: Person, record: Any, source: Any, on: Any) -> list[Select[Any]]:
-    """For each way to hold a `source`: the held ones, then the rows of each. The optimizer would scan the rows."""
+    """For each way of holding a `source`: start with the held ones, then their rows.
+
+    The optimizer would scan the rows.
+    """
     row, held = alias_of(record)[0], alias_of(source)[0]
     joined = select(row.id).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(held).join(row, on)
     found = []
     for path in _access_paths(person, source):
-        if (shared := shared_by(path)) is not None:  # else all tickets would be read, and compared with the assignments
+        if (shared := shared_by(path)) is not None:  # otherwise all tickets would be read and compared
             begun = select(row.id).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(shared)
             found.append(begun.join(held, held.id == shared.c.ticket_id).join(row, on))
             continue
@@ -381,57 +388,62 @@ def _begin_with(person: Person, record: Any, source: Any, on: Any) -> list[Selec
 # --- scanning
 
 
-def _scan(session: Session, person: Person, record: Any, wanted: PageQuery) -> list[int] | None:
-    """The ids of the page by reading rows in the list's order and checking the rule for each; None if given up.
+def _scan(session: Session, person: Person, record: Any, page_query: PageQuery) -> list[int] | None:
+    """The ids of the page, found by reading rows in list order and checking the rule for each; None if it took too
+    long.
 
-    For who sees every fortieth row, a page of twenty is found among 800 rows; for who sees few, it is never found.
+    If a person sees every fortieth row, a page of twenty is found among 800 rows; if they see few, never.
     """
-    if record is Customer and wanted.key is None and not person.may("Tickets", "read"):
-        return None  # their leads are read in the order of an index; shared tickets have none
-    name = (record, wanted.name)
-    if wanted.name is not None and (person.slow_scans.get(name) or 0.0) > time.monotonic():
+    if record is Customer and page_query.key is None and not person.may("Tickets", "read"):
+        return None  # leads are read in index order; shared tickets have no such index
+    name = (record, page_query.name)
+    if page_query.name is not None and (person.slow_scans.get(name) or 0.0) > time.monotonic():
         return None
-    if index_in_order(record, "id" if wanted.key is None else wanted.key.key) is None:
+    if index_in_order(record, "id" if page_query.key is None else page_query.key.key) is None:
         return None
-    wanted = _up_to_own(session, person, record, wanted)
-    question = _question("scan", record, wanted, partial(_scanning, person, record, wanted))
-    if (rows := _unless_too_many(session, person, question, wanted)) is not None:
+    page_query = _up_to_own(session, person, record, page_query)
+    question = _question("scan", record, page_query, partial(_scanning, person, record, page_query))
+    if (rows := _unless_too_many(session, person, question, page_query)) is not None:
         return [row[0] for row in rows]
-    if wanted.name is not None:
+    if page_query.name is not None:
         person.slow_scans.keep(name, time.monotonic() + SLOW_SECONDS)
     return None
 
 
-def _up_to_own(session: Session, person: Person, record: Any, wanted: PageQuery) -> PageQuery:
-    """The query up to where the person's own rows fill the page; else each of its values is read to fill it alone."""
+def _up_to_own(session: Session, person: Person, record: Any, page_query: PageQuery) -> PageQuery:
+    """The query, ended where the person's own rows fill the page; else each value is read to fill it alone."""
     (holder,) = HOLDERS[record]
-    if value_index(record, wanted) is None or value_index(record, wanted, holder) is None:
-        return wanted
-    question = _question("own end", record, wanted, partial(_own_end, person, record, wanted))
-    rows, _warnings = answer_for(session, person, question, wanted.late)
+    if value_index(record, page_query) is None or value_index(record, page_query, holder) is None:
+        return page_query
+    question = _question("own end", record, page_query, partial(_own_end, person, record, page_query))
+    rows, _warnings = answer_for(session, person, question, page_query.late)
     if not rows:
-        return wanted
-    key = getattr(wanted.key, "expression", wanted.key)
+        return page_query
+    key = getattr(page_query.key, "expression", page_query.key)
     end = bindparam("own_end", None, type_=key.type)
-    rule = key >= end if wanted.descending else key <= end
-    name = None if wanted.name is None else (wanted.name, "own end")
-    return replace(wanted, conditions=[*wanted.conditions, rule], name=name, late=wanted.late | {"own_end": rows[0][0]})
+    rule = key >= end if page_query.descending else key <= end
+    name = None if page_query.name is None else (page_query.name, "own end")
+    return replace(
+        page_query, conditions=[*page_query.conditions, rule], name=name, late=page_query.late | {"own_end": rows[0][0]}
+    )
 
 
-def _own_end(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
-    """The key of the last row of the page if it had the person's own rows only; each of them is of one way."""
+def _own_end(person: Person, record: Any, page_query: PageQuery) -> Select[Any]:
+    """The key of the last row of the page if it had only the person's own rows, each held in one way."""
     (holder,) = HOLDERS[record]
-    parts = [part for path in _access_paths(person, record) for part in by_value(record, wanted, path, held_by=holder)]
+    parts = [
+        part for path in _access_paths(person, record) for part in by_value(record, page_query, path, held_by=holder)
+    ]
     key = union_all(*parts).subquery("own").c.key
-    return select(key).order_by(*ordered([key], wanted.descending)).limit(1).offset(wanted.limit - 1)
+    return select(key).order_by(*ordered([key], page_query.descending)).limit(1).offset(page_query.limit - 1)
 
 
 def _unless_too_many(
-    session: Session, person: Person, question: CachedStatement, wanted: PageQuery
+    session: Session, person: Person, question: CachedStatement, page_query: PageQuery
 ) -> list[Any] | None:
-    """The rows; None if more had to be examined than is allowed."""
+    """The rows; None if more than the allowed number had to be examined."""
     try:
-        rows, warnings = answer_for(session, person, question, wanted.late)
+        rows, warnings = answer_for(session, person, question, page_query.late)
     except OperationalError as broken:
         if number_of(broken) != SORT_ABORTED:
             raise
@@ -439,14 +451,14 @@ def _unless_too_many(
     return None if warnings else rows
 
 
-def _scanning(person: Person, record: Any, wanted: PageQuery) -> Select[Any]:
+def _scanning(person: Person, record: Any, page_query: PageQuery) -> Select[Any]:
     row, _adapter = alias_of(record)
-    parts = by_value(record, wanted, visible_alias(person, record, row))
+    parts = by_value(record, page_query, visible_alias(person, record, row))
     if parts:
-        return page_of(parts, wanted).suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")
-    conditions, key = for_alias(record, wanted)
+        return page_of(parts, page_query).suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")
+    conditions, key = for_alias(record, page_query)
     index = index_in_order(record, "id" if key is None else key.name)
-    order = ordered([row.id] if key is None else [key, row.id], wanted.descending)
+    order = ordered([row.id] if key is None else [key, row.id], page_query.descending)
     query = select(row.id).where(visible_alias(person, record, row), *conditions).order_by(*order)
-    query = query.limit(wanted.size).offset(wanted.offset).with_hint(row, f"FORCE INDEX ({index})", "mysql")
+    query = query.limit(page_query.size).offset(page_query.offset).with_hint(row, f"FORCE INDEX ({index})", "mysql")
     return query.suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")

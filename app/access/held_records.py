@@ -1,4 +1,4 @@
-"""Whether the rows of others that a person sees are counted: not on each of very many records, nor where are none."""
+"""Decides whether to count the rows of others that a person sees: not if they hang on very many records, or on none."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from app.access.row_rules import MODULE_OF
 
 #: Leads, tickets and customers together.
 MOST_HELD = 500
-#: For so long it isn't asked again. Only how far is counted follows from it, never which rows are.
+#: Seconds for which the answer is cached. It decides only how far rows are counted, never which are visible.
 SECONDS = 600.0
 
 
 def holds_many(session: Session, person: Person, record: Any) -> bool:
-    """Whether those in reach hold more than `MOST_HELD` records through which rows of `record` are visible.
+    """Whether people in reach hold more than `MOST_HELD` records through which rows of `record` are visible.
 
     For a record that `is_counted_by_path`: the person reaches the rows of few people.
     """
@@ -42,19 +42,19 @@ def _answer(session: Session, person: Person, record: Any, query: Select[Any]) -
 
 
 def _more_than_few(person: Person, record: Any) -> Select[Any] | None:
-    """A row if there are more; the index of each way to hold one is read no further than that."""
+    """A SELECT that has a row if there are more; each index is read no further than that."""
     few = PageQuery([], MOST_HELD + 1)
     found = []
     for source in dict.fromkeys(sources(person, record)):
         ways = [newest(way, source, few, sorts=False) for way in own_branches(person, source)]
-        found.append(select(union(*ways).subquery().c.id))  # who is assignee and owner holds it once
+        found.append(select(union(*ways).subquery().c.id))  # whoever is both assignee and owner holds it once
     if not found:
         return None
     return select(literal(1)).select_from(union_all(*found).subquery("held")).limit(1).offset(MOST_HELD)
 
 
 def asks_for_own(person: Person, record: Any, conditions: Sequence[Any]) -> bool:
-    """Whether a condition names people in reach as the holders of the rows, so that there are none of others."""
+    """Whether a condition names people in reach as holders of the rows, so that rows of others can't match."""
     reach = person.reach(MODULE_OF[record]) or frozenset()
     return any(_names(record, condition, reach) for condition in conditions)
 

@@ -1,4 +1,4 @@
-"""What pages of visible rows are put together from: branches in the order of an index, each with its first rows."""
+"""The building blocks of pages of visible rows: branches in index order, each with its first rows."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ class PageQuery:
     """What a page or count asks for. Conditions and key are columns of the record's own table."""
 
     conditions: list[Any]
-    #: The rows of the page; of a count: its cap.
+    #: The rows of the page; for a count, its cap.
     size: int
-    #: The rows of the pages before.
+    #: The rows of earlier pages.
     offset: int = 0
-    #: The column that the list is sorted by, before the id; None = by id alone.
+    #: The column by which the list is sorted, before the id; None = by id alone.
     key: Any = None
     descending: bool = True
-    #: What tells the statement apart, see access.compiled_statements; None = it is built each time.
+    #: The key of the statement for access.compiled_statements; None = it isn't cached.
     name: Hashable = None
     #: The values of named parameters in the conditions.
     late: dict[str, Any] = field(default_factory=dict)
 
     @property
     def limit(self) -> int:
-        """The rows of all pages up to this one."""
+        """The number of rows up to the end of this page."""
         return self.offset + self.size
 
 
@@ -42,10 +42,10 @@ _aliases: dict[Any, tuple[Any, ClauseAdapter]] = {}
 
 
 def alias_of(record: Any) -> tuple[Any, ClauseAdapter]:
-    """An alias of the record and what translates conditions to it. Cached: building forty columns is slow.
+    """An alias of the record and an adapter that translates conditions to it. Cached: building forty columns is slow.
 
-    Each process has one alias of a record: two in one statement would multiply all their rows with each other. So two
-    threads that ask first at the same time get the same one, which `lru_cache` does not promise.
+    Each process has one alias per record: two in one statement would multiply all their rows. So two threads that ask
+    at the same time get the same one, which `lru_cache` does not promise.
 
     Aliases carry no loader criteria: each branch applies the access rule itself.
     """
@@ -56,21 +56,21 @@ def alias_of(record: Any) -> tuple[Any, ClauseAdapter]:
     return found
 
 
-def for_alias(record: Any, wanted: PageQuery) -> tuple[list[Any], Any]:
+def for_alias(record: Any, page_query: PageQuery) -> tuple[list[Any], Any]:
     """The conditions and the key of the query, on the record's alias."""
     _row, adapter = alias_of(record)
-    key = None if wanted.key is None else adapter.traverse(getattr(wanted.key, "expression", wanted.key))
-    return [adapter.traverse(condition) for condition in wanted.conditions], key
+    key = None if page_query.key is None else adapter.traverse(getattr(page_query.key, "expression", page_query.key))
+    return [adapter.traverse(condition) for condition in page_query.conditions], key
 
 
-def newest(branch: Select[Any], record: Any, wanted: PageQuery, sorts: bool = True) -> Select[Any]:
-    """The first rows of one branch: id, and the key where there is one; any rows where the order does not matter."""
+def newest(branch: Select[Any], record: Any, page_query: PageQuery, sorts: bool = True) -> Select[Any]:
+    """The first rows of one branch: id, and the key if there is one. If the order doesn't matter, any rows."""
     row, _adapter = alias_of(record)
-    conditions, key = for_alias(record, wanted)
+    conditions, key = for_alias(record, page_query)
     columns = [row.id.label("id"), *([] if key is None else [key.label("key")])]
-    query = branch.with_only_columns(*columns, maintain_column_froms=True).where(*conditions).limit(wanted.limit)
+    query = branch.with_only_columns(*columns, maintain_column_froms=True).where(*conditions).limit(page_query.limit)
     if sorts:
-        query = query.order_by(*ordered([row.id] if key is None else [key, row.id], wanted.descending))
+        query = query.order_by(*ordered([row.id] if key is None else [key, row.id], page_query.descending))
     return select(*query.subquery().c)
 
 
@@ -79,48 +79,53 @@ def ordered(columns: list[Any], descending: bool) -> list[Any]:
     return [column.desc() if descending else column.asc() for column in columns]
 
 
-def page_of(parts: list[Select[Any]], wanted: PageQuery) -> Select[Any]:
+def page_of(parts: list[Select[Any]], page_query: PageQuery) -> Select[Any]:
     """The page of the union of the parts, each row once."""
     rows = union_all(*parts).subquery("ways")
-    columns = [rows.c.id] if wanted.key is None else [rows.c.key, rows.c.id]
-    order = ordered(columns, wanted.descending)
-    return select(rows.c.id).group_by(*columns).order_by(*order).limit(wanted.size).offset(wanted.offset)
+    columns = [rows.c.id] if page_query.key is None else [rows.c.key, rows.c.id]
+    order = ordered(columns, page_query.descending)
+    return select(rows.c.id).group_by(*columns).order_by(*order).limit(page_query.size).offset(page_query.offset)
 
 
-#: Most values of a condition whose rows are each read in the order of an index.
+#: The most values of an IN condition whose rows are each read in index order.
 MAX_VALUES = 8
 
 
-def by_value(record: Any, wanted: PageQuery, *rules: Any, held_by: str = "") -> list[Select[Any]]:
-    """The first rows of each value of a condition "one of these values", in the order of an index.
+def by_value(record: Any, page_query: PageQuery, *rules: Any, held_by: str = "") -> list[Select[Any]]:
+    """The first rows for each value of a condition "one of these values", in index order.
 
-    `held_by`: a column for which a rule has one value; the index begins with it. [] where no condition has an index of
-    its column and the key. No index has the rows of several values in order.
+    `held_by`: a column for which a rule has one value; the index begins with it. [] if no condition has an index on its
+    column and the key. No index has the rows of several values in order.
     """
-    found = value_index(record, wanted, held_by)
+    found = value_index(record, page_query, held_by)
     if found is None:
         return []
     place, index = found
-    condition, others = wanted.conditions[place], [*wanted.conditions[:place], *wanted.conditions[place + 1 :]]
+    condition, others = (
+        page_query.conditions[place],
+        [*page_query.conditions[:place], *page_query.conditions[place + 1 :]],
+    )
     return [
-        _of_value(record, replace(wanted, conditions=[condition.left == value, *others]), index, rules)
+        _of_value(record, replace(page_query, conditions=[condition.left == value, *others]), index, rules)
         for value in _values_of(record, condition) or ()
     ]
 
 
-def value_index(record: Any, wanted: PageQuery, held_by: str = "") -> tuple[int, str] | None:
-    """The place of the first condition "one of these values" with an index of its column and the key, and that."""
+def value_index(record: Any, page_query: PageQuery, held_by: str = "") -> tuple[int, str] | None:
+    """The position of the first "one of these values" condition with an index on its column and the key, and that
+    index.
+    """
     before = (held_by,) if held_by else ()
-    for place, condition in enumerate(wanted.conditions if wanted.key is not None else ()):
+    for place, condition in enumerate(page_query.conditions if page_query.key is not None else ()):
         values = _values_of(record, condition)
-        index = None if values is None else index_of(record, *before, condition.left.name, wanted.key.name)
+        index = None if values is None else index_of(record, *before, condition.left.name, page_query.key.name)
         if index is not None:
             return place, index
     return None
 
 
 def _values_of(record: Any, condition: Any) -> list[Any] | None:
-    """The values of "column IN (…)" on the record's table; None for any other condition, or too many of them."""
+    """The values of "column IN (…)" on the record's table; None for any other condition, or for too many values."""
     if not (isinstance(condition, BinaryExpression) and condition.operator is in_op):
         return None
     column, given = condition.left, condition.right
@@ -130,10 +135,10 @@ def _values_of(record: Any, condition: Any) -> list[Any] | None:
     return values if column.table is record.__table__ and 0 < len(values) <= MAX_VALUES else None
 
 
-def _of_value(record: Any, wanted: PageQuery, index: str, rules: Sequence[Any]) -> Select[Any]:
+def _of_value(record: Any, page_query: PageQuery, index: str, rules: Sequence[Any]) -> Select[Any]:
     row, _adapter = alias_of(record)
     branch = select(row.id).where(*rules).with_hint(row, f"FORCE INDEX ({index})", "mysql")
-    return newest(branch, record, wanted)
+    return newest(branch, record, page_query)
 
 
 @lru_cache
@@ -147,13 +152,13 @@ def index_on(record: Any, column: str) -> str | None:
 
 @lru_cache
 def index_in_order(record: Any, column: str) -> str | None:
-    """The index in which rows stand in the order of the column, then of their ids; None if there is none."""
+    """The index that is ordered by the column, then by id; None if there is none."""
     return "PRIMARY" if column == "id" else index_of(record, column) or index_of(record, column, "id")
 
 
 @lru_cache
 def index_of(record: Any, *columns: str) -> str | None:
-    """The index of these columns; None if there is none."""
+    """The index on these columns; None if there is none."""
     return next((str(each.name) for each in record.__table__.indexes if each.columns.keys() == [*columns]), None)
 
 

@@ -1,9 +1,9 @@
-"""Searches as look-ups: each part of an "either … or …" is asked of its own index, and the ids are put together.
+"""Searches by index: each part of an "either … or …" is looked up in its own index, and the ids are combined.
 
-No index serves an OR over columns of two tables: the database would read all rows. A part is answered by a few rows, or
-by so many that it is common: then the newest rows are soon found by reading the list in its own order, and the caller
-does that. A look-up sees all rows, because its ids are shown to nobody: the statement that fetches the rows carries the
-access rules. Whether a person may know a row by what is written on its customer is decided here, by the session.
+No index serves an OR over columns of two tables: the database would read all rows. Either few rows match a part, or so
+many that it is common; then the newest matches are soon found by reading the list in its own order, which is left to
+the caller. A look-up sees all rows, because its ids are shown to nobody: the statement that fetches the rows carries
+the access rules. Whether a person may find a row by what its customer's record says is decided here, by the session.
 """
 
 from __future__ import annotations
@@ -45,16 +45,16 @@ from app.ops.sqlalchemy_internals import annotate, annotations_of
 
 #: Records that show their customer's name and numbers, and are found by them.
 _WITH_CUSTOMER = (Lead, Ticket)
-#: Annotation of a condition that reads other tables by itself, for each row, by their primary keys; as a part of a
-#: search its value is the table of the rows.
+#: Annotation of a condition that itself reads other tables, for each row, by their primary keys. As a part of a search
+#: its value is the table of the rows.
 ALONE = "reads_by_itself"
-#: So many ids are parameters of one statement; more of them are part of its text.
+#: Up to this number, ids are parameters of a statement; more of them are part of its text.
 _MOST_LISTED = 64
 
 
 @dataclass
 class IndexLookup:
-    """One record and the parts of which any may be true, each on columns of its own table or of its customer's."""
+    """One record and the alternatives, each on columns of its own table or of its customer's."""
 
     record: Any
     parts: list[Any]
@@ -102,15 +102,15 @@ class IndexLookup:
             ids = sorted(self.ids)
             found: ColumnElement[bool] = self.record.id == -1
             return self.record.id.in_(listed(ids) if len(ids) <= _MOST_LISTED else ids) if ids else found
-        # IS TRUE keeps the optimizer from collecting all rows of each part: they are many, and read newest first.
+        # IS TRUE keeps the optimizer from collecting all matches of each part: they are many, and read newest first.
         return or_(*_plain(self.own), *self._through_customer()).self_group().is_(true())
 
     def _through_customer(self) -> Iterator[Any]:
-        """The parts on the customer's table as one condition on the row: the session adds who may see customers."""
+        """The parts on the customer's table as one condition on the row; the session adds the rule for customers."""
         if self.of_customer:
             same = Customer.id == self.record.customer_id
             one = select(literal(1)).where(same, or_(*_plain(self.of_customer))).correlate_except(Customer)
-            yield annotate(one.scalar_subquery() == 1, {ALONE: True})  # EXISTS would be made into a list first
+            yield annotate(one.scalar_subquery() == 1, {ALONE: True})  # EXISTS would be materialized first
 
 
 def _plain(parts: Iterable[Any]) -> list[Any]:
@@ -118,50 +118,51 @@ def _plain(parts: Iterable[Any]) -> list[Any]:
 
 
 def parts_of(rule: Any) -> list[Any]:
-    """The parts of an "either … or …"; the rule itself if it is none."""
+    """The alternatives of an "either … or …"; the rule itself if it is none."""
     is_or = isinstance(rule, BooleanClauseList) and rule.operator is operators.or_
     return [part for each in rule.clauses for part in parts_of(each)] if is_or else [rule]
 
 
-def looked_up(session: Session, record: Any, rule: Any, most: int) -> Any:
-    """An "either … or …" over a record and its customer as the ids of the rows; any other rule as it is."""
+def looked_up(session: Session, record: Any, rule: Any, maximum: int) -> Any:
+    """An "either … or …" over a record and its customer, replaced by the ids of the rows; any other rule unchanged."""
     parts = parts_of(rule)
     lookup = IndexLookup(record, parts)
     if len(parts) < 2 or not lookup.can_be_looked_up:
         return rule
-    look_up(session, [lookup], most)
+    look_up(session, [lookup], maximum)
     return lookup.rule()
 
 
 def outer_nodes(rule: Any) -> Iterator[Any]:
-    """The nodes of a condition, without those of sub-queries that read other tables by themselves."""
+    """The nodes of a condition, without those of sub-queries that themselves read other tables."""
     if ALONE not in annotations_of(rule):
         yield rule
         for child in rule.get_children():
             yield from outer_nodes(child)
 
 
-def look_up(session: Session, lookups: Sequence[IndexLookup], most: int, enough: int | None = None) -> None:
-    """Fill in the ids of each question; None where a part alone has more than `most`. At most two statements.
+def look_up(session: Session, lookups: Sequence[IndexLookup], maximum: int, enough: int | None = None) -> None:
+    """Fill in the ids of each look-up; None if a part alone has more than `maximum`. At most two statements.
 
-    `enough`: so many of a person's customers with a common name suffice (the newest ones) for each way to hold one.
+    `enough`: how many of a person's customers with a common name suffice (the newest ones), for each way of holding
+    one.
     """
     possible = [each for each in lookups if each.can_be_looked_up]
     for each in lookups:
         each.ids = set() if each in possible else None
-    look = _FirstLookup(most, enough)
+    look = _FirstLookup(maximum, enough)
     look.ask(session, possible)
     _SecondLookup(session, look, possible).ask()
 
 
-# --- the first statement: what each index says
+# --- the first statement: the matches in each index
 
 
 class _FirstLookup:
     """Each part once, with its table, and the rows that have it."""
 
-    def __init__(self, most: int, enough: int | None) -> None:
-        self.most, self.enough = most, enough
+    def __init__(self, maximum: int, enough: int | None) -> None:
+        self.most, self.enough = maximum, enough
         self.parts: list[tuple[Any, Any]] = []
         self.ids: dict[int, set[int]] = {}
         #: (record, what tells the part apart) -> its number, and id of each part -> the same.
@@ -193,7 +194,7 @@ class _FirstLookup:
         return _together(session, branches)
 
     def found(self, lookup: IndexLookup, part: Any) -> set[int] | None:
-        """The rows with this part, of the record or its customer; None if they are too many."""
+        """The rows that match this part, of the record or its customer; None if there are too many."""
         ids = self.ids.get(self.place(part), set())
         if isinstance(part, TitlePart):
             return None if is_probed_common(ids) else set()
@@ -223,33 +224,36 @@ class _FirstLookup:
 
 
 def _together(session: Session, branches: list[Select[Any]]) -> Any:
-    """UNION ALL of (n, id, other). SQLite wants each limited branch within a SELECT; MariaDB would store those rows."""
+    """UNION ALL of (n, id, other).
+
+    SQLite needs each limited branch in a SELECT of its own; MariaDB would materialize that.
+    """
     if session.get_bind().dialect.name != "sqlite":
         return branches[0] if len(branches) == 1 else union_all(*branches)
     return union_all(*[select(*each.subquery().c) for each in branches])
 
 
-# --- the second: rows of the customers that were found, titles by their words, and common names among one's own rows
+# --- the second: rows of the customers found, titles by their words, and common names among one's own rows
 
 
 class _SecondLookup:
-    """Branches that each find rows of one question, and some of them customers of another."""
+    """Branches that each find rows for one look-up, and some of them customers for another."""
 
     def __init__(self, session: Session, look: _FirstLookup, lookups: list[IndexLookup]) -> None:
         self.session, self.look, self.lookups = session, look, lookups
         self.person = acting(session)
-        #: What makes each branch; asked only if the statement isn't compiled yet.
+        #: Builders of the branches, called only if the statement isn't compiled yet.
         self.branches: list[Callable[[], Select[Any]]] = []
-        #: For each branch: the questions that its id and its other id answer.
+        #: For each branch: the look-ups that its id and its other id belong to.
         self.answers: list[tuple[IndexLookup | None, IndexLookup | None]] = []
-        #: What tells the statement apart, and its values; None if that can't be told.
+        #: The key of the statement and its values; None if it has no key.
         self._key: list[Any] | None = []
         self._late: dict[str, Any] = {}
         #: (record, number of the part, number of the way) -> branch that reads the customers of one's own rows.
         self._shared: dict[tuple[Any, int, int], int] = {}
 
     def ask(self) -> None:
-        """Find the rows and give them to the questions."""
+        """Execute the statement and add the rows to the look-ups."""
         for each in self.lookups:
             self._prepare(each)
         if not self.branches:
@@ -297,11 +301,11 @@ class _SecondLookup:
         return not lookup.of_customer or has_few(self.person, Customer)
 
     def _ways(self, record: Any) -> list[Any]:
-        """How the person holds rows; none without the right to read them."""
+        """The ways in which the person holds rows; none without the right to read them."""
         return reach_conditions(self.person, record) if self.person is not None else []
 
     def _add(self, make: Callable[[], Select[Any]], lookup: IndexLookup) -> None:
-        """`make`: makes a SELECT of an id."""
+        """Add a branch; `make` builds a SELECT of an id."""
         n = len(self.branches)
 
         def branch() -> Select[Any]:
@@ -313,7 +317,9 @@ class _SecondLookup:
         self.answers.append((lookup, None))
 
     def _of_customers(self, lookup: IndexLookup, customers: set[int]) -> None:
-        """Rows of these customers, if the person sees the customer: here stands the class, and the session adds it."""
+        """Rows of these customers, if the person sees the customer: this names the mapped class, so the session adds
+        the rule.
+        """
         row, _adapter = alias_of(lookup.record)
         ids = listed(sorted(customers), f"customer_{len(self.branches)}")
         self._late |= {each.key: each.value for each in ids}
@@ -345,7 +351,7 @@ class _SecondLookup:
         self._add(make, lookup)
 
     def _among_own(self, lookup: IndexLookup, part: Any) -> None:
-        """A common part among the rows that the person reaches, in each way in which they do."""
+        """Find a common part among the rows that the person reaches, for each way of reaching them."""
         self._key = None
         row, adapter = alias_of(lookup.record)
         if lookup.is_own(part):
@@ -361,9 +367,9 @@ class _SecondLookup:
     def _customers_of_own(
         self, source: Any, part: Any, rows: IndexLookup | None, customers: IndexLookup | None
     ) -> None:
-        """The person's leads or tickets that have a customer with this part, and these customers.
+        """The person's leads or tickets whose customer matches this part, and these customers.
 
-        They begin with the person's rows: a common name has many customers, but each person few of them.
+        They start from the person's rows: a common name has many customers, but each person few of them.
         """
         for place, way in enumerate(self._ways(source)):
             key = (source, self.look.place(part), place)

@@ -1,4 +1,4 @@
-"""Refuses whatever would delete a row under a legal hold, or move it out of the hold, whoever asks."""
+"""Refuses any deletion of a row under a legal hold, and any move out of the hold, whoever asks."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.domain.row_effects import Rows
 
 
 def refuse_losses(session: Session, rows: Rows) -> None:
-    """Effect before a flush. Raises RuleBroken; no statement if nothing that can be held is deleted or moved."""
+    """Effect before a flush. Raises RuleBroken. Sends no statement if nothing that can be held is deleted or moved."""
     if rows.deleted:
         legal_holds.refuse_deletions(session, rows.deleted, datetime.now(UTC))
     legal_holds.refuse_moves(session, rows.changed, datetime.now(UTC))

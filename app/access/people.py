@@ -47,7 +47,7 @@ def person(session: Session, user_id: int, version: int, now: datetime | None = 
     with as_system(session):
         fresh = replace(load_person(session, user_id, now or datetime.now(UTC)), version=version)
     if cached is not None and _has_same_rights(cached[2], fresh):
-        fresh = cached[2]  # with the statements that it has made
+        fresh = cached[2]  # keeps its compiled statements
     with _lock:
         if len(_cache) > 5000:
             _cache.clear()
@@ -56,7 +56,7 @@ def person(session: Session, user_id: int, version: int, now: datetime | None = 
 
 
 def _has_same_rights(one: Person, other: Person) -> bool:
-    """Whether all that was read about the two is equal, the version of access included."""
+    """Whether everything read about the two is equal, the version of access included."""
     return all(getattr(one, each.name) == getattr(other, each.name) for each in fields(Person) if each.init)
 
 
@@ -84,12 +84,12 @@ def load_person(session: Session, user_id: int, now: datetime) -> Person:
 
 @lru_cache(maxsize=200)
 def _shared(rights: frozenset[Any]) -> frozenset[Any]:
-    """The first of all equal sets: people with the same roles keep one, not one each."""
+    """The first of all equal sets, so that people with the same roles share one."""
     return rights
 
 
 def _delegators(session: Session, user_id: int, now: datetime) -> list[int]:
-    """Those on leave who named this user their delegate."""
+    """The ids of users on leave who named this user their delegate."""
     return list(session.scalars(select(User.id).where(User.delegate_id == user_id, team.on_leave(now))))
 
 
@@ -98,7 +98,7 @@ def _levels(session: Session, roles: dict[int, str]) -> dict[tuple[str, str], st
 
 
 def highest_levels(cells: Iterable[ModulePermission]) -> dict[tuple[str, str], str]:
-    """(module, verb) -> the highest of the cells' levels; a cell that the matrix does not offer gives nothing."""
+    """(module, verb) -> the highest level among the cells; cells that the matrix does not offer are ignored."""
     levels: dict[tuple[str, str], str] = {}
     for cell in cells:
         key = (cell.module, cell.verb)
@@ -111,7 +111,7 @@ def highest_levels(cells: Iterable[ModulePermission]) -> dict[tuple[str, str], s
 
 
 def _masks(session: Session, roles: dict[int, str]) -> dict[str, str]:
-    """field -> the most open of the roles' masks."""
+    """field -> the most open mask among the roles."""
     masks: dict[str, str] = {}
     for row in session.scalars(select(FieldMask).where(FieldMask.role_id.in_(roles))):
         if permissions.MASK_RANK[row.level] > permissions.MASK_RANK[masks.get(row.field, "hidden")]:
@@ -170,12 +170,12 @@ def _cached_records() -> tuple[Any, ...]:
 
 
 def is_cached(record: type) -> bool:
-    """Whether processes keep rows of this class: people, roles, rights, masters and settings."""
+    """Whether processes cache rows of this class: people, roles, rights, masters and settings."""
     return issubclass(record, _cached_records())
 
 
 def bump_version_on_change(session: Session, rows: Rows) -> None:
-    """Effect after a flush: bump the version when rows that processes keep have changed."""
+    """Effect after a flush: bump the version if cached rows have changed."""
     if rows.new or rows.deleted or any(_has_changes(row) for row in rows.changed):
         bump_version(session)
 

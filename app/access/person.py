@@ -11,9 +11,9 @@ from app.lib.identity_numbers import masked
 from app.lib.lru_cache import LruCache
 
 ADMIN = "Admin"
-#: Of one person in one process: compiled statements, and lists about which something is remembered for a while.
+#: Per person and process: compiled statements, and lists about which something is cached for a while.
 MAX_STATEMENTS, MAX_LISTS = 120, 300
-#: What follows from their rights: the menu in a language or two, what they may change of each record.
+#: Values derived from their rights: the menu in a language or two, what they may change of each record.
 MAX_DERIVED = 40
 
 
@@ -29,13 +29,13 @@ class Person:
     username: str
     full_name: str
     roles: frozenset[str]
-    #: (module, verb) -> level, only what is more than none.
+    #: (module, verb) -> level; "none" is left out.
     levels: dict[tuple[str, str], str]
     #: field -> hidden, last4 or full.
     masks: dict[str, str]
-    #: The person, and those on leave who named them their delegate.
+    #: The person, and users on leave who named them their delegate.
     own_ids: frozenset[int]
-    #: The same, and everyone who reports to one of them, directly or through others.
+    #: own_ids, and everyone who reports to one of them, directly or through others.
     team_ids: frozenset[int]
     #: FAB's (permission, view) pairs.
     fab_permissions: frozenset[tuple[str, str]]
@@ -49,13 +49,14 @@ class Person:
     version: int = 0
     #: Loader criteria by table, built on first use; never shared with a copy of other scope.
     row_criteria: dict[str, Any] = field(init=False, default_factory=dict)
-    #: Statements with this person's access rules in them, see access.compiled_statements; never shared either.
+    #: Compiled statements with this person's access rules, see access.compiled_statements. Not shared either.
     compiled_statements: LruCache[Any, Any] = field(init=False, default_factory=lambda: LruCache(MAX_STATEMENTS))
-    #: Lists whose scan was given up -> until when another way is taken at once, monotonic seconds.
+    #: Lists whose scan was stopped -> until when another way is used at once, monotonic seconds.
     slow_scans: LruCache[Any, float] = field(init=False, default_factory=lambda: LruCache(MAX_LISTS))
-    #: Lists whose count has just stopped at its cap -> until when that is remembered, monotonic seconds.
+    #: Lists whose count stopped at its cap -> until when that is remembered, monotonic seconds.
     capped_counts: LruCache[Any, float] = field(init=False, default_factory=lambda: LruCache(MAX_LISTS))
-    #: Record -> (until when it counts, whether very many others are held through which its rows are visible).
+    #: Record -> (until when the answer holds, whether people in reach hold very many records that make its rows
+    #: visible).
     many_held: LruCache[Any, tuple[float, bool]] = field(init=False, default_factory=lambda: LruCache(MAX_LISTS))
     #: What pages derive from these rights alone, such as the entries of the menu; not shared.
     derived: LruCache[Any, Any] = field(init=False, default_factory=lambda: LruCache(MAX_DERIVED))
@@ -63,7 +64,7 @@ class Person:
     scoped: dict[frozenset[str], Person] = field(init=False, default_factory=dict)
 
     def within(self, scope: frozenset[str]) -> Person:
-        """The person as far as an API key of this scope allows; an empty scope limits nothing."""
+        """The person as limited by an API key of this scope; an empty scope limits nothing."""
         if not scope:
             return self
         if scope not in self.scoped:
@@ -77,7 +78,7 @@ class Person:
 
     @property
     def is_manager(self) -> bool:
-        """May reopen ended records and undo a conversion: an admin, or who may assign in a team."""
+        """Whether they may reopen ended records and undo a conversion: an admin, or anyone who may assign in a team."""
         return self.is_admin or self.level("Leads", "assign") != "none" or self.level("Tickets", "assign") != "none"
 
     def level(self, module: str, verb: str) -> str:
@@ -98,7 +99,7 @@ class Person:
         return {"none": frozenset(), "own": self.own_ids, "team": self.team_ids, "all": None}[level]
 
     def mask(self, field_name: str) -> str:
-        """hidden, last4 or full for a masked field, or for a custom one that is limited; every other field is full."""
+        """The mask of a masked or restricted custom field: hidden, last4 or full. Every other field is full."""
         if not permissions.is_masked(field_name):
             return "full"
         return "full" if self.is_admin else self.masks.get(field_name, "hidden")

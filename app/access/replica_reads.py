@@ -1,8 +1,8 @@
-"""Reading for a person from another server than the primary.
+"""Reads for a person from another server than the primary.
 
 Only what the session reads for its person goes there, under the same access rules: they are part of the statement,
 wherever it is sent. Who the person is, their rights and the masters are read by the system, always from the primary
-(ADR 0002): a right that was taken away is gone at once.
+(ADR 0002): a revoked right is gone at once.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.ops.sqlalchemy_internals import locks_rows
 
 @contextmanager
 def reading_from(session: RoutedSession, engine: Engine) -> Iterator[None]:
-    """Inside, what the session reads for its person comes from this server; changes go to the primary all the same."""
+    """Inside, what the session reads for its person comes from this server; changes still go to the primary."""
 
     def choose(clause: Any) -> Engine | None:
         is_change = getattr(clause, "is_dml", False) or locks_rows(clause)

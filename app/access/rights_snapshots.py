@@ -1,7 +1,7 @@
-"""Under which rights a file was made for a person, and whether they see less than that now.
+"""The rights under which a file was made for a person, and whether they see less than that now.
 
-A file outlives the rights under which it was made. It remembers them, and is handed out only to who still has them all.
-Wider rights do no harm.
+A file outlives the rights under which it was made. It is stored with them, and handed out only to people who still have
+them all. Wider rights do no harm.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ Kept = Mapping[str, Any]
 def rights_snapshot(person: Person, custom: Iterable[str] = ()) -> dict[str, Any]:
     """The rights under which a file is made now, as JSON.
 
-    levels: “Leads.read” -> level, of reading and exporting records, where there is one; own, team: ids of users, what
-    these levels meant; masks: field -> mask, of fields that aren't seen in full. `custom`: the names of the masks of
-    custom fields that roles may hide.
+    levels: “Leads.read” -> level, of reading and exporting records; own, team: user ids, what these levels meant;
+    masks: field -> mask, of fields that aren't shown in full. `custom`: the names of the masks of custom fields that
+    roles may hide.
     """
     levels = {f"{name}.{verb}": person.level(name, verb) for name, verb in _cells()}
     masks = {name: person.mask(name) for name in (*permissions.MASKED, *custom)}
@@ -35,7 +35,7 @@ def rights_snapshot(person: Person, custom: Iterable[str] = ()) -> dict[str, Any
 
 
 def sees_less_now(kept: Kept | None, person: Person, custom: Iterable[str] = ()) -> bool:
-    """Whether the person sees less now than the file may hold. False for a file that has kept nothing."""
+    """Whether the person sees less now than the file may contain. False for a file without a snapshot."""
     if kept is None:
         return False
     masks: Mapping[str, str] = kept["masks"]
@@ -46,7 +46,7 @@ def sees_less_now(kept: Kept | None, person: Person, custom: Iterable[str] = ())
 
 
 def _cells() -> list[tuple[str, str]]:
-    """What decides which rows, and which columns of related records, a file has; Dashboard: of a summary of calls."""
+    """The cells that decide which rows and related columns a file has; Dashboard: for call summaries."""
     modules = sorted({*MODULE_OF.values()})
     return [("Dashboard", "read"), *((module, verb) for module in modules for verb in ("read", "export"))]
 

@@ -25,12 +25,12 @@ _AUDITED = {User: tuple(LABELS), Group: ("users", "roles")}
 _PREFERENCES = frozenset(
     {"available", "away_until", "time_zone", "locale", "reminder_minutes", "notice_choices", "picture"}
 )
-#: Columns of which the audit keeps the last four digits; and those of which it only says that they changed.
+#: Columns of which the audit keeps the last four digits; and columns of which it records only that they changed.
 _SHORTENED, _SECRET = ("mobile", "mobile_e164", "telephony_number"), ("password", "notice_choices")
 
 
 def write(session: Session, actor: Person | None) -> None:
-    """Add an audit entry for each change in this flush; commands audit the accounts that they make themselves."""
+    """Add an audit entry for each change in this flush; commands audit the accounts that they create themselves."""
     lines = [*_cell_lines(session), *_role_lines(session), *_account_lines(session, actor)]
     now, address = datetime.now(UTC), session_context(session).address
     for event, about, payload in lines:
@@ -62,12 +62,12 @@ def _role_lines(session: Session) -> Iterator[_Line]:
 
 
 def _outside_matrix(fab_permissions: Any) -> list[str]:
-    """FAB's permissions that stand for no cell of the matrix; cells have lines of their own."""
+    """FAB's permissions without a cell in the matrix; cells have audit entries of their own."""
     return [str(each) for each in fab_permissions or () if not is_cell(each)]
 
 
 def is_cell(fab_permission: Any) -> bool:
-    """Whether FAB's permission stands for a cell of the matrix."""
+    """Whether FAB's permission belongs to a cell of the matrix."""
     verb = fab_permission.permission.name.removeprefix("can_")
     return permissions.is_offered(fab_permission.view_menu.name, verb)
 
@@ -89,7 +89,7 @@ def _account_lines(session: Session, actor: Person | None) -> Iterator[_Line]:
 
 
 def _count_live_keys(session: Session, user_id: int) -> int:
-    """The keys that the deactivation of this user revokes: see `passwords.end_sign_ins`."""
+    """The number of keys that deactivating this user revokes: see `passwords.end_sign_ins`."""
     with as_system(session):
         live = select(func.count(ApiKey.id)).where(ApiKey.user_id == user_id, ApiKey.revoked_on.is_(None))
         return session.scalar(live) or 0

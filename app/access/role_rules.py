@@ -1,6 +1,6 @@
-"""Rules of every flush that changes roles: matrix and FAB's permissions agree, and nobody grants more than they hold.
+"""Rules of every flush that changes roles: matrix and FAB's permissions agree, and nobody grants more than they have.
 
-Both are audited (see `role_audit`). No endpoint can go around them, because the session itself applies them.
+Both are audited (see `role_audit`). No endpoint can bypass them, because the session itself applies them.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from app.models import CustomField, FieldMask, Group, ModulePermission, Role, Us
 def enforce(session: Session, _rows: Rows) -> None:
     """Effect before a flush: sync matrix cells and FAB's permissions, refuse excess, write the audit.
 
-    Raises Denied when the acting person would grant more than they hold.
+    Raises Denied if the acting person would grant more than they have.
     """
     if not changed_rows(session, ModulePermission, FieldMask, Role, Group, User):
         return
@@ -43,7 +43,7 @@ def enforce(session: Session, _rows: Rows) -> None:
 
 
 def add_cells_of_new_roles(session: Session, _roles: Rows) -> None:
-    """Effect after a flush: a new role has its id only now, so its cells follow in the next flush."""
+    """Effect after a flush: add the cells of new roles in the next flush, because only now do they have ids."""
     gathered = transaction_state(session)
     new_roles, gathered.new_roles = gathered.new_roles, []
     for role, cells in new_roles:
@@ -54,7 +54,7 @@ def add_cells_of_new_roles(session: Session, _roles: Rows) -> None:
 
 
 def _sync_permission(session: Session, cell: Any) -> None:
-    """Give FAB's permission to the cell's role, or take it away, as the cell says."""
+    """Grant FAB's permission to the cell's role, or revoke it, as the cell says."""
     role = session.get(Role, cell.role_id) if cell.role_id else None
     if role is None or role in session.deleted or role.name == ADMIN:
         return
@@ -78,7 +78,7 @@ def _permission(session: Session, name: str, view: str) -> Any:
 
 
 def _cells_of(fab_permissions: Iterable[Any]) -> set[tuple[str, str]]:
-    """(module, verb) of those of FAB's permissions that stand for a cell of the matrix."""
+    """(module, verb) of those of FAB's permissions that belong to a cell of the matrix."""
     return {
         (each.view_menu.name, each.permission.name.removeprefix("can_"))
         for each in fab_permissions
@@ -106,11 +106,11 @@ def _cells_with_new(session: Session, role: Any) -> Iterator[Any]:
     yield from (row for row in session.new if isinstance(row, ModulePermission) and row.role_id == role.id)
 
 
-# --- nobody grants more than they hold ---------------------------------------------------------------------------
+# --- nobody grants more than they have --------------------------------------------------------------------------
 
 
 def _refuse_excess(session: Session, actor: Person) -> None:
-    """Raise Denied when the actor would grant, to anyone, more than they hold themselves."""
+    """Raise Denied if the actor would grant anyone more than they have themselves."""
     for cell in changed_rows(session, ModulePermission):
         if cell not in session.deleted and _exceeds(actor, cell.module, cell.verb, cell.level):
             _deny(module_labels()[cell.module], VERB_LABELS[cell.verb])
@@ -125,7 +125,7 @@ def _refuse_excess(session: Session, actor: Person) -> None:
 
 
 def _custom_label(session: Session, name: str) -> str:
-    """What people call the custom field of this mask."""
+    """The label of the custom field of this mask."""
     with session.no_autoflush:
         label = session.execute(select(CustomField.label).where(CustomField.id == int(name[2:]))).scalar()
     return label or name

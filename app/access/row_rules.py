@@ -98,7 +98,7 @@ from app.models import (
 )
 from app.ops.sqlalchemy_internals import mapped_classes
 
-#: What the rows of an EXISTS hang on -> record -> its alias there.
+#: What the rows of an EXISTS belong to -> record -> its alias there.
 _aliases: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
 _aliases_lock = threading.Lock()
 
@@ -106,9 +106,9 @@ _aliases_lock = threading.Lock()
 def _inside(outer: Any, record: Any) -> Any:
     """The alias of a record in an EXISTS about rows of `outer`, a record or an alias; the same for all people.
 
-    An alias has a copy of every column, 50 kB: with some of their own, the rules of one person took 19 MB. Each EXISTS
-    inside another one has other aliases, so none is taken for that of the EXISTS around it. Threads that ask first at
-    the same time get the same alias: two of them in one statement would multiply their rows.
+    An alias copies every column, 50 kB: with aliases of their own, one person's rules took 19 MB. An EXISTS inside
+    another one has other aliases, so that the two can't be confused. Threads that ask at the same time get the same
+    alias: two of them in one statement would multiply their rows.
     """
     with _aliases_lock:
         made = _aliases.setdefault(outer, {})
@@ -124,7 +124,7 @@ def _within(column: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
 
 
 def _reaches(record: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
-    """Assigned to or owned by someone within reach."""
+    """Rows assigned to or owned by someone within reach."""
     if reach is None or not reach:
         return _within(record.owner_id, reach)
     return or_(_within(record.assignee_id, reach), _within(record.owner_id, reach))
@@ -139,7 +139,7 @@ def _tickets(person: Person, ticket: Any = Ticket, verb: str = "read") -> Column
 
 
 def _reaches_ticket(ticket: Any, reach: frozenset[int] | None) -> ColumnElement[bool]:
-    """A ticket may have several assignees; each current one reaches it."""
+    """Tickets with an assignee within reach; a ticket may have several."""
     rule = _reaches(ticket, reach)
     if not reach:
         return rule
@@ -150,7 +150,7 @@ def _reaches_ticket(ticket: Any, reach: frozenset[int] | None) -> ColumnElement[
 
 
 def _customers(person: Person, customer: Any = Customer, verb: str = "read") -> ColumnElement[bool]:
-    """The person's own customers, and those of the leads and tickets that they see and that are linked for good.
+    """The person's own customers, and those permanently linked to leads and tickets that they see.
 
     A verb with a lower level than read reaches fewer: the person's own customers, and those of their own leads and
     tickets.
@@ -220,7 +220,7 @@ def _calls(person: Person, call: Any = CallLog, verb: str = "read") -> ColumnEle
 
 
 def _recordings(person: Person) -> ColumnElement[bool]:
-    """Those of calls within reach of the right to listen to them."""
+    """Recordings of calls that the person's right to listen reaches."""
     call = _inside(CallRecording, CallLog)
     return exists().where(call.id == CallRecording.call_id, _calls(person, call, "recordings"))
 
@@ -236,22 +236,22 @@ def _messages(person: Person, message: Any = Message, verb: str = "read") -> Col
 
 
 def _of_messages(person: Person, model: Any) -> ColumnElement[bool]:
-    """What belongs to visible messages."""
+    """Rows that belong to visible messages."""
     message = _inside(model, Message)
     return exists().where(message.id == model.message_id, _messages(person, message))
 
 
 def _mails(person: Person) -> ColumnElement[bool]:
-    """Those of visible messages; those in no conversation by readers of the settings, who set the accounts up."""
+    """Emails of visible messages; those in no conversation for readers of the settings, who set up the accounts."""
     message = _inside(Mail, Message)
     of_visible = exists().where(message.id == Mail.message_id, _messages(person, message))
     return or_(of_visible, and_(Mail.message_id.is_(None), _settings_readers(person)))
 
 
 def _conversations(person: Person, conversation: Any = Conversation, verb: str = "read") -> ColumnElement[bool]:
-    """Those that the person or their team has claimed, those of visible parents, and those that are nobody's.
+    """Conversations that the person or their team has claimed, those of visible parents, and unclaimed ones.
 
-    Nobody's are those of numbers that belong to no record: whoever reads messages may take one.
+    Unclaimed are those with numbers that belong to no record: anyone who reads messages may claim one.
     """
     reach = person.reach("Messages", verb)
     claimed = _within(conversation.claimed_by_id, reach)
@@ -268,7 +268,7 @@ def _conversations(person: Person, conversation: Any = Conversation, verb: str =
 
 
 def _consents(person: Person) -> ColumnElement[bool]:
-    """Those of visible leads and customers, and all for who reads all customers."""
+    """Consents of visible leads and customers, and all for those who read all customers."""
     if person.may("Customers", "read") and person.reach("Customers") is None:
         return true()
     return _with_parents(person, Consent)
@@ -280,13 +280,13 @@ def _campaigns(person: Person, campaign: Any = Campaign, verb: str = "read") -> 
 
 
 def _recipients(person: Person) -> ColumnElement[bool]:
-    """Those of visible campaigns; whose name stands there is known from the visible leads and customers."""
+    """Recipients of visible campaigns; their names come from the visible leads and customers."""
     campaign = _inside(CampaignRecipient, Campaign)
     return exists().where(campaign.id == CampaignRecipient.campaign_id, _campaigns(person, campaign))
 
 
 def _with_nearest_parent(person: Person, row: Any) -> ColumnElement[bool]:
-    """Rows about a lead or ticket are visible with it; with the customer only those that have no other parent.
+    """Rows about a lead or ticket are visible with it; with the customer only if they have no other parent.
 
     Rows of a converted lead are visible with its customer too.
     """
@@ -304,7 +304,10 @@ def _with_nearest_parent(person: Person, row: Any) -> ColumnElement[bool]:
 
 
 def _attachments(person: Person, file: Any = Attachment, verb: str = "read") -> ColumnElement[bool]:
-    """Files of visible records, for who may read notes; other verbs need the uploader or the record within reach."""
+    """Files of visible records, for those who may read notes.
+
+    Other verbs need the uploader or the record within reach.
+    """
     if not person.may("Notes", "read"):
         return false()
     task = _inside(file, Task)
@@ -319,7 +322,10 @@ def _attachments(person: Person, file: Any = Attachment, verb: str = "read") -> 
 
 
 def _activities(person: Person, line: Any = Activity) -> ColumnElement[bool]:
-    """Lines of visible records; lines about a note, task, call or message only for who may read that module."""
+    """Entries of visible records.
+
+    Entries about a note, task, call or message only for those who may read that module.
+    """
     if _reads_all_parents(person) and person.reach("Tasks") is None:
         seen = line.record_kind.is_(None) if _TIMELINES else true()
     else:
@@ -331,7 +337,7 @@ def _activities(person: Person, line: Any = Activity) -> ColumnElement[bool]:
 
 
 def _lines_of(person: Person, model: Any, line: Any) -> ColumnElement[bool]:
-    """Timeline lines of the visible rows of a record without a column of its own in Activity."""
+    """Timeline entries of the visible rows of a record that has no column of its own in Activity."""
     ids = select(model.id).where(visible(person, model))
     return and_(line.record_kind == model.__tablename__, line.record_id.in_(ids))
 
@@ -347,7 +353,7 @@ def _requests(person: Person, request: Any = AssignmentRequest, verb: str = "rea
 
 
 def _waiting_links(person: Person) -> ColumnElement[bool]:
-    """Those to customers of owners within reach; none where the number is masked, for a link would confirm a guess."""
+    """Links to customers of owners within reach; none if the number is masked, because a link would confirm a guess."""
     if person.mask("mobile") != "full":
         return false()
     customer = _inside(CustomerLink, Customer)
@@ -356,13 +362,16 @@ def _waiting_links(person: Person) -> ColumnElement[bool]:
 
 
 def _own_deliveries(person: Person) -> ColumnElement[bool]:
-    """Those of the person's own notifications."""
+    """Deliveries of the person's own notifications."""
     notification = _inside(Delivery, Notification)
     return exists().where(notification.id == Delivery.notification_id, notification.user_id == person.id)
 
 
 def _saved_views(person: Person) -> ColumnElement[bool]:
-    """The person's own, and those shared with everybody or with a role of theirs; all of lists that they may open."""
+    """The person's own views, and those shared with everybody or one of their roles.
+
+    Only of lists that they may open.
+    """
     of_a_role = and_(SavedView.audience == "role", SavedView.role_id.in_(_roles_of(person)))
     shared = or_(SavedView.audience == "all", of_a_role)
     return or_(SavedView.owner_id == person.id, shared)
@@ -374,14 +383,17 @@ def _roles_of(person: Person) -> Any:
 
 
 def _teams_of(person: Person) -> Any:
-    """Whose teams the person belongs to, as a query: their own id and those of all managers above them."""
+    """The managers whose teams the person belongs to, as a query: their own id and those of all managers above them."""
     above = select(User.id, User.manager_id).where(User.id == person.id).cte(recursive=True)
     above = above.union(select(User.id, User.manager_id).join(above, User.id == above.c.manager_id))
     return select(above.c.id)
 
 
 def _boards(person: Person) -> ColumnElement[bool]:
-    """The person's own, and those given to their roles or to a manager above them; settings readers: all given."""
+    """The person's own boards, and those shared with their roles or by a manager above them.
+
+    Settings readers: all shared.
+    """
     given = or_(
         and_(Board.audience == "role", Board.role_id.in_(_roles_of(person))),
         and_(Board.audience == "team", Board.manager_id.in_(_teams_of(person))),
@@ -392,7 +404,9 @@ def _boards(person: Person) -> ColumnElement[bool]:
 
 
 def _reports(person: Person, report: Any = Report) -> ColumnElement[bool]:
-    """The person's own, and those shared with everybody, a role of theirs, or the team of a manager above them."""
+    """The person's own reports, and those shared with everybody, one of their roles, or the team of a manager above
+    them.
+    """
     if not person.may("Reports", "read"):
         return false()
     shared = or_(
@@ -404,13 +418,13 @@ def _reports(person: Person, report: Any = Report) -> ColumnElement[bool]:
 
 
 def _of_own_report(person: Person, column: Any) -> ColumnElement[bool]:
-    """What belongs to reports of the person's own."""
+    """Rows that belong to the person's own reports."""
     report = _inside(column.parent, Report)
     return exists().where(report.id == column, report.owner_id == person.id)
 
 
 def _report_runs(person: Person) -> ColumnElement[bool]:
-    """Those of schedules of the person's own reports."""
+    """Runs of schedules of the person's own reports."""
     schedule = _inside(ReportRun, ReportSchedule)
     return exists().where(schedule.id == ReportRun.schedule_id, _of_own_report(person, schedule.report_id))
 
@@ -420,7 +434,7 @@ def _auditors(person: Person) -> ColumnElement[bool]:
 
 
 def _of_own_run(person: Person, run: Any, column: Any) -> ColumnElement[bool]:
-    """What belongs to the person's own imports or exports."""
+    """Rows that belong to the person's own imports or exports."""
     mine = _inside(column.class_, run)
     return exists().where(mine.id == column, mine.created_by_id == person.id)
 
@@ -447,7 +461,7 @@ ACTIVITY_MODULES = {
 
 
 class OwnedRows:
-    """The rule of a record that belongs to people: the rows whose owner or assignee is within reach of the module."""
+    """The rule of a record that belongs to people: its owner or assignee must be within reach of the module."""
 
     def __init__(self, model: Any, module: str) -> None:
         self.columns = [getattr(model, name) for name in ("owner_id", "assignee_id") if hasattr(model, name)]
@@ -488,9 +502,9 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     DndUpload: _settings_readers,
     DndWrongLine: _settings_readers,
     ChannelAccount: _settings_readers,
-    # Everybody has them by the lookups.
+    # Everybody gets them through the lookups.
     CustomField: _settings_readers,
-    # Conditions on records name its bare table, and the records' rules count (app/domain/custom_sql.py).
+    # Conditions on records name its bare table; the records' rules apply (app/domain/custom_sql.py).
     CustomValue: lambda _person: false(),
     InboundEvent: _settings_readers,
     Activity: _activities,
@@ -513,7 +527,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     AuditEntry: _auditors,
     AuditHead: _auditors,
     RetiredKey: lambda _person: false(),
-    # What was merged, and what looks like duplicates, is told by pages that check both records.
+    # Merges and likely duplicates are shown by pages that check both records.
     RecordMerge: lambda _person: false(),
     MergedRecord: lambda _person: false(),
     MergeChange: lambda _person: false(),
@@ -536,7 +550,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     BackupRun: _admins,
     RetentionRule: _admins,
     RetentionRun: _admins,
-    # What a record was called is told by pages that check the record.
+    # A record's former name is shown by pages that check the record.
     PredecessorName: lambda _person: false(),
     PredecessorPerson: lambda _person: false(),
     LegalHold: lambda person: true() if person.may("Legal Holds", "read") else false(),
@@ -583,9 +597,9 @@ _TIMELINES: dict[Any, None] = {}
 
 
 def add_model(model: Any, module: str, has_timeline: bool = False) -> None:
-    """Guard a model's table by a module, made if need be: its rows are for those who read the module at level all.
+    """Guard a model's table by a module, created if needed: its rows are for those who read the module at level all.
 
-    A model that has a rule in RULES keeps it. `has_timeline`: lines are written by table and id.
+    A model that has a rule in RULES keeps it. `has_timeline`: timeline entries are written by table and id.
     """
     if has_timeline:
         _TIMELINES[model] = None
@@ -596,24 +610,24 @@ def add_model(model: Any, module: str, has_timeline: bool = False) -> None:
 
 
 def has_added_timelines() -> bool:
-    """Whether there are records of add-ons whose timeline lines are found by table and id."""
+    """Whether there are records of add-ons whose timeline entries are found by table and id."""
     return bool(_TIMELINES)
 
 
 @lru_cache(maxsize=1)
 def _records_by_table(_mapped: int, _ruled: int) -> dict[str, Any]:
-    """Table -> record: all that have a rule, and every Record without one, which shows no rows."""
+    """Table -> record: all with a rule, and every Record without one, which shows no rows."""
     records = [mapper.class_ for mapper in Record.registry.mappers if issubclass(mapper.class_, Record)]
     return {record.__tablename__: record for record in (*records, *RULES)}
 
 
 def guarded_tables() -> dict[str, Any]:
-    """Table -> record that access rules filter; the others are masters and FAB's own tables."""
+    """Table -> record that access rules filter; all other tables are masters and FAB's own."""
     return _records_by_table(mapped_classes(Record.registry), len(RULES))
 
 
 def reaches_all_visible(person: Person, record: Any, verb: str) -> bool:
-    """Whether the verb reaches every visible row, judged by the levels alone."""
+    """Whether the verb reaches every visible row, judging by the levels alone."""
     reach = person.reach(MODULE_OF[record], verb)
     parents = [person.reach(module) for module in _PARENTS.get(record, ()) if person.may(module, "read")]
     return reach == person.reach(MODULE_OF[record]) and all(each == reach for each in parents)
@@ -654,5 +668,5 @@ def _takes_verb(rule: Any) -> bool:
 
 
 def _reaches_as_read(person: Person, module: str | None, verb: str) -> bool:
-    """Whether a rule that knows only about reading holds for the verb: its level is that of read, or all."""
+    """Whether a rule that covers only reading holds for the verb: its level is that of read, or all."""
     return module is None or person.reach(module, verb) in (None, person.reach(module))

@@ -51,19 +51,19 @@ def _records_in(state: ORMExecuteState) -> list[Any]:
     statement = state.statement
     if options_of(statement) or state.is_relationship_load:
         return list(guarded_tables().values())
-    # RecordTable knows the tables of its statements; every other statement is searched.
+    # RecordTable declares the tables of its statements; every other statement is searched.
     names = state.execution_options.get("guarded_tables") or _tables_in(statement)
     guarded = guarded_tables()
     return [guarded[name] for name in names if name in guarded]
 
 
 def _tables_in(statement: Any) -> set[str]:
-    # Never kept on the statement: one derived from it by a further join would inherit too few tables.
+    # Not cached on the statement: one derived from it by a further join would inherit too few tables.
     return {node.name for node in visitors.iterate(statement) if isinstance(node, Table)}
 
 
 def sees_row(session: Session, person: Person, row: Any) -> bool:
-    """Whether the person sees this row, which the system has loaded: one indexed SELECT."""
+    """Whether the person sees this row, loaded by the system: one indexed SELECT."""
     record = type(row)
     with as_system(session):
         return (
@@ -77,7 +77,7 @@ def reaches_row(session: Session, person: Person, row: Any, verb: str) -> bool:
 
 
 def reaches_id(session: Session, person: Person, record: Any, key: int, verb: str) -> bool:
-    """Whether the verb reaches the row of this id, which the person sees."""
+    """Whether the verb reaches the row with this id, which the person sees."""
     module = MODULE_OF.get(record, "")
     if person.level(module, verb) in ("none", "all"):
         return person.may(module, verb)

@@ -1,4 +1,4 @@
-"""For whom a session acts: the system, which sees everything, or one person, if only for a moment."""
+"""For whom a session acts: the system, which sees everything, or a person; also temporarily."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.domain.session_context import session_context
 
 
 class System:
-    """Jobs, sign-in and the access rules' own queries; there is one instance, SYSTEM."""
+    """The actor of jobs, sign-in and the access rules' own queries. There is one instance, SYSTEM."""
 
 
 SYSTEM = System()
@@ -25,7 +25,7 @@ def act_as(session: Session, who: Person | System | None) -> None:
 
 @contextmanager
 def acting_as(session: Session, who: Person | System | None) -> Iterator[Session]:
-    """Inside, the session acts for this person; afterwards for whom it acted before."""
+    """Inside, the session acts for this person; afterwards again for the previous actor."""
     context = session_context(session)
     before, asked_by, context.acting = context.acting, context.asked_by, who
     if isinstance(before, Person):
@@ -50,7 +50,7 @@ def acting(session: Session) -> Person | None:
 
 
 def known_version(session: Session) -> int | None:
-    """The version of access as this request has read it, also while the session acts for the system; else None."""
+    """The version of access that this request has read, also while the session acts for the system; else None."""
     context = session_context(session)
     who = context.acting if isinstance(context.acting, Person) else context.asked_by
     return who.version if isinstance(who, Person) else None

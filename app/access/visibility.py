@@ -18,7 +18,7 @@ from app.access.system_session import as_system
 from app.domain import team
 from app.models import ModulePermission, Role, User
 
-#: Users of one call, each a branch of the statement.
+#: The most users of one call; each is a branch of the statement.
 MAX_USERS = 100
 
 
@@ -35,7 +35,7 @@ def users_who_see(session: Session, user_ids: Iterable[int], row: Any, now: date
 
 
 def sees_as_holder(person: Person, row: Any) -> bool:
-    """Whether the person sees this stored row for its holders alone; False = only the database can tell."""
+    """Whether the person sees this stored row because of who holds it; False = only the database can tell."""
     record = type(row)
     if not has_own_rule(record) or record not in HOLDERS:
         return False
@@ -44,7 +44,7 @@ def sees_as_holder(person: Person, row: Any) -> bool:
 
 
 def _people(session: Session, ids: list[int], now: datetime) -> Iterator[Person]:
-    """The active users with what decides over rows: no masks, no permissions of FAB."""
+    """The active users with the rights that decide over rows: without masks and FAB's permissions."""
     users = {user.id: user for user in session.execute(_USERS)}
     roles = _roles(session, ids)
     role_ids = {role_id for each in roles.values() for role_id in each}
@@ -98,9 +98,9 @@ def _roles(session: Session, ids: list[int]) -> dict[int, dict[int, str]]:
 
 
 def visible_id(person: Person, record: Any, key: Any) -> ColumnElement[bool]:
-    """SQL: whether the row of this id is visible, where it is compared with the rows of the statement.
+    """SQL: whether the row with this id is visible, for comparison with the rows of the statement.
 
-    True for a rule of an add-on, which can't be put on a second row; the rows of the statement themselves are under it.
+    True for a rule of an add-on, which can't be applied to a second row; the statement's own rows are still filtered.
     """
     if reads_all(person, record) or not has_own_rule(record):
         return true()

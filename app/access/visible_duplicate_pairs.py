@@ -15,10 +15,10 @@ from app.models import DuplicatePair
 def visible_pairs(
     person: Person, record: Any, bits: int, is_dismissed: bool, owner_id: int | None
 ) -> Select[Any] | None:
-    """SELECT of the pairs for one of these reasons of which the person sees both records, and may merge both.
+    """SELECT of the pairs, for one of these reasons, of which the person sees both records and may merge them.
 
-    `owner_id`: a colleague who owns one of them, or has it. To be asked as the system: the rules are in it. None for a
-    record whose rule an add-on has replaced: it can't be put on two rows of one statement.
+    `owner_id`: a colleague who owns or is assigned one of them. Execute it as the system: the rules are in it. None for
+    a record whose rule an add-on has replaced: it can't be applied to two rows of one statement.
     """
     if not has_own_rule(record):
         return None

@@ -1,7 +1,7 @@
-"""The rules for rows of one record that the person sees, without looking at that record again.
+"""The rules for rows of one record that the person sees, without checking that record again.
 
-Most rules end in "or of a lead, ticket or customer that the person sees". Where a statement reads the rows of one
-record only, and that record has just been read under its own rule, this part is true. Left out, the rows are the same;
+Most rules end in "or of a lead, ticket or customer that the person sees". If a statement reads the rows of one record
+only, and that record has just been read under its own rule, this part is true. Leaving it out gives the same rows, and
 MariaDB takes longer to plan the whole rule than to read them.
 """
 
@@ -17,16 +17,16 @@ from app.models import Activity, CallLog, Lead, Message, MessageFile, Task, Tick
 
 #: Record -> module of its rows.
 _MODULES = {Task: "Tasks", CallLog: "Call Logs", Message: "Messages", MessageFile: "Messages"}
-#: Kind of a record -> the record, its module; a line of a customer is seen with the nearest of its records only.
+#: Kind of a record -> the record, its module; an entry of a customer is seen only with the nearest of its records.
 _PARENTS = {"lead": (Lead, "Leads"), "ticket": (Ticket, "Tickets")}
-#: The product's own rules; an add-on may have put another one in their place.
+#: The product's own rules; an add-on may have replaced one of them.
 _OWN = {record: RULES[record] for record in (*_MODULES, Activity, Lead, Ticket)}
 
 
 def visible_under_parent(person: Person, record: Any, parent: str | None) -> ColumnElement[bool]:
     """`visible` for a statement whose rows of this record all belong to one lead or ticket that the person sees.
 
-    `parent`: the kind of that record; None, or any other kind, is answered with the whole rule.
+    `parent`: the kind of that record; for None, or any other kind, the whole rule is returned.
     """
     if parent not in _PARENTS or not _is_settled(person, record, *_PARENTS[parent]):
         return visible(person, record)
@@ -37,7 +37,7 @@ def visible_under_parent(person: Person, record: Any, parent: str | None) -> Col
 
 
 def _is_settled(person: Person, record: Any, parent: Any, module: str) -> bool:
-    """Whether who sees the parent sees its rows of this record, as far as they read these at all."""
+    """Whether everyone who sees the parent sees its rows of this record, if they may read these at all."""
     if record not in (*_MODULES, Activity) or not person.may(module, "read"):
         return False
     if record is Activity and has_added_timelines():

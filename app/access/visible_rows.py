@@ -1,7 +1,7 @@
-"""One row that the person sees, as an object: by a statement that is compiled once per person and class.
+"""One row that the person sees, as an object, by a statement that is compiled once per person and class.
 
-The session's own way to one object costs more than reading it: the SELECT with its rules is built, keyed and looked up,
-and each column is set by a loader of its own.
+The session's own way to one object costs more than reading it: it builds, keys and looks up the SELECT with its rules,
+and sets each column by a loader of its own.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.ops import loaded_objects, sqlalchemy_internals
 
 def get_visible(session: Session | scoped_session[Session], record: Any, key: Any, *options: Any) -> Any:
     """The row of this id if the person sees it, else None; never answered from the identity map."""
-    if isinstance(session, scoped_session):  # as FAB's interfaces have it
+    if isinstance(session, scoped_session):  # FAB's interfaces pass one
         session = session()
     if isinstance(key, bool) or not isinstance(key, int) or not 0 < key < 2**31:
         return None
@@ -49,7 +49,7 @@ def sees_id(session: Session, record: Any, key: int) -> bool:
 
 
 def _object(session: Session, record: Any, key: int, values: dict[str, Any]) -> Any:
-    """The session's object of the row, as a loader would make it: one that is there already stays as it is."""
+    """The session's object of the row, as a loader would make it; one that is already there stays as it is."""
     present = session.identity_map.get(identity_key(record, key))
     if present is not None:
         if inspect(present).expired_attributes:
@@ -60,7 +60,7 @@ def _object(session: Session, record: Any, key: int, values: dict[str, Any]) -> 
 
 @lru_cache(maxsize=200)
 def _plain_columns(mapper: Mapper[Any]) -> tuple[str, ...] | None:
-    """The names of the columns of a class that a row alone can fill; None for one that needs the session's loaders."""
+    """The names of a class's columns if a plain row can fill all of them; None if it needs the session's loaders."""
     names = tuple(name for name, _column in mapper.columns.items())
     columns = [mapper.get_property(name) for name in names]
     is_plain = (

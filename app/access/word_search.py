@@ -1,4 +1,4 @@
-"""Titles and messages by their words: full text on MariaDB; on SQLite only messages have such an index (FTS5)."""
+"""Word search in titles and messages: full text on MariaDB; on SQLite only messages have such an index (FTS5)."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from sqlalchemy.dialects import mysql
 
 from app.ops import message_full_text
 
-#: So many of the newest titles are read first. Where PROBED of them have the text it is common: full text would collect
-#: every such row, and the newest ones are found faster by reading on.
+#: The number of newest titles that are read first. If PROBED of them match, the text is common: full text would collect
+#: every such row, and reading on finds the newest ones faster.
 NEWEST, PROBED = 24, 3
 #: Characters of the shortest word in the index (innodb_ft_min_token_size), and of the longest.
 SHORTEST, LONGEST = 3, 84
@@ -62,24 +62,24 @@ STOPWORDS = frozenset(
 class TitlePart:
     """A title that has this text."""
 
-    #: The column of the record's table.
+    #: The column of the record's table to search.
     column: Any
     text: str
 
     @property
     def contains(self) -> ColumnElement[bool]:
-        """The rule without an index: the text anywhere in the title."""
+        """The condition without an index: the text anywhere in the title."""
         found: ColumnElement[bool] = self.column.contains(self.text, autoescape=True)
         return found
 
     @property
     def pattern(self) -> str:
-        """The text as `contains` has it in its LIKE, with the sign / before what is meant literally."""
+        """The LIKE pattern of `contains`, with a slash before characters that are meant literally."""
         return "%" + self.text.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
 
 
 def newest_matches(row: Any, part: TitlePart, n: int, pattern: Any) -> Select[Any]:
-    """(n, id, null) of the newest rows that have the text, up to PROBED. `row`: an alias of the record."""
+    """(n, id, null) of the newest rows that match, up to PROBED. `row`: an alias of the record."""
     title = getattr(row, part.column.key)
     newest = select(row.id.label("id"), title.label("title")).order_by(row.id.desc()).limit(NEWEST).subquery()
     columns = [literal(n).label("n"), newest.c.id, null().label("other")]
@@ -87,22 +87,22 @@ def newest_matches(row: Any, part: TitlePart, n: int, pattern: Any) -> Select[An
 
 
 def is_probed_common(ids: set[int]) -> bool:
-    """Whether so many of the newest titles had the text that it counts as common."""
+    """Whether so many of the newest titles match that the text counts as common."""
     return len(ids) >= PROBED
 
 
 def has_words(part: TitlePart, is_sqlite: bool) -> bool:
-    """Whether the column has an index of words: all on MariaDB, that of messages on SQLite."""
+    """Whether the column has a full-text index: all on MariaDB, that of messages on SQLite."""
     return not is_sqlite or part.column.table.name == "message"
 
 
 def wanted_words(part: TitlePart, is_sqlite: bool) -> str:
-    """What an index of words is asked for: those of the text, each with any end; "" if the text has none."""
+    """The query for the full-text index: the words of the text, each with any ending; "" if the text has none."""
     return " ".join(f'"{word}"*' if is_sqlite else f"+{word}*" for word in searchable_words(part.text))
 
 
 def by_words(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElement[bool]:
-    """The text in the title, by the index of words: its first word may begin anywhere but within another.
+    """The text in the title, by full text: its first word may follow any character but a letter.
 
     `wanted`, `pattern`: parameters for `wanted_words` and `TitlePart.pattern`.
     """
@@ -110,7 +110,7 @@ def by_words(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElement[bool]:
 
 
 def by_words_of_sqlite(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElement[bool]:
-    """As `by_words` on SQLite: messages by their table of words, titles by reading all of them."""
+    """Like `by_words`, on SQLite: messages by their table of words, titles by reading all of them."""
     contains: ColumnElement[bool] = part.column.like(pattern, escape="/")
     if not has_words(part, is_sqlite=True):
         return contains
@@ -120,9 +120,9 @@ def by_words_of_sqlite(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElem
 
 
 def searchable_words(text: str) -> list[str]:
-    """The words of a text that are in the index, up to an apostrophe, which joins words there.
+    """The words of a text that are in the index; an apostrophe joins words there.
 
-    If there are none, the ones of at least two letters, with which longer words may begin.
+    If there are none, those of at least two letters, which may be the beginnings of longer words.
     """
     spaced = "".join(char if _is_word(char) or char == "'" else " " for char in text)
     words = [word.strip("'").partition("'")[0] for word in spaced.split()]
@@ -131,5 +131,5 @@ def searchable_words(text: str) -> list[str]:
 
 
 def _is_word(char: str) -> bool:
-    """Letters, digits and signs on letters (as in Hindi and Gujarati), as MariaDB reads them."""
+    """Letters, digits and combining marks (as in Hindi and Gujarati), as MariaDB reads them."""
     return char == "_" or unicodedata.category(char)[0] in "LNM"

@@ -1,8 +1,8 @@
-"""What a restored database needs before anybody works with it.
+"""Adjusts a restored database before anybody works with it.
 
-The world has gone on since the backup's moment. What was waiting to be sent then may have been sent; sign-ins that were
-ended then would be valid again; caches of running servers know a later state. The database may have an older schema,
-so only tables and columns that are there are touched.
+Time has passed since the backup. Messages that were waiting may have been sent; sign-ins ended since then would be
+valid again; the caches of running servers are newer. The database may have an older schema, so only existing tables and
+columns are changed.
 """
 
 from __future__ import annotations
@@ -40,16 +40,17 @@ from app.domain.backup_runs import BackupRun
 from app.domain.base import Stamp
 from app.ops.audit_head_file import AuditHeadFile
 
-#: More questions to the provider than there are: only a person decides.
+#: More status checks than the limit: from here on a person decides.
 _NO_MORE_QUESTIONS = 1000
-#: The version of access after a restore is the seconds since then, if that is more: higher than any cache has seen.
+#: After a restore, the version of access is the seconds since then, unless it is higher already: more than any cache
+#: has.
 _EPOCH = 1_767_225_600
 WAITED = "It waited to be sent when the backup of {when} was made, and may have been sent since. Please decide."
 
 
 @dataclass
 class Counters:
-    """What must not go back: numbers that have been given out, and the version by which caches are valid."""
+    """Values that must not go back: numbers that were given out, and the version that keeps caches valid."""
 
     #: (kind, year) -> the last number.
     numbers: dict[tuple[str, int], int] = field(default_factory=dict)
@@ -57,7 +58,7 @@ class Counters:
 
 
 def counters_of(url: URL) -> Counters:
-    """The counters of a database that will be replaced; empty where it has none or can't be read."""
+    """The counters of a database that will be replaced; empty if it has none or can't be read."""
     try:
         with _connected(url) as (connection, tables):
             found = Counters()
@@ -73,7 +74,7 @@ def counters_of(url: URL) -> Counters:
 
 
 def settle(installation: Installation, backup: Backup, url: URL, counters: Counters) -> list[str]:
-    """Make the restored database fit to be worked with. Returns what was done, as sentences."""
+    """Adjust the restored database. Returns what was done, as sentences."""
     now = datetime.now(UTC)
     with _connected(url) as (connection, tables):
         settling = _Settling(connection, tables, backup, installation.zone, now)
@@ -98,7 +99,7 @@ def settle(installation: Installation, backup: Backup, url: URL, counters: Count
 
 
 def settle_server(installation: Installation, backup: Backup, url: URL) -> list[str]:
-    """What concerns this server: the backups in its folder, and what it has noted outside of the replaced database."""
+    """Adjust this server's own state: the list of backups in its folder, and what it stores outside of the database."""
     if installation.schema == set(backup.manifest["schema"]):
         with _writing(url) as session:
             _register(session, installation)
@@ -122,7 +123,7 @@ class _Settling:
     now: datetime
 
     def hold_back(self) -> list[str]:
-        """Nothing that waited then is sent by itself: a person decides."""
+        """Stop everything that was waiting to be sent: a person decides."""
         local = self.backup.made_on.astimezone(ZoneInfo(self.zone))
         why = WAITED.format(when=f"{local:%-d %b %Y, %H:%M}")
         waited = ("queued", "sending")
@@ -142,7 +143,7 @@ class _Settling:
         return [f"Held back, because they may have been sent since: {held}. A person decides (Undelivered, Webhooks)."]
 
     def end_sign_ins(self) -> list[str]:
-        """A session that was ended since must not live again, so all of them end."""
+        """End all sessions, because those that were ended since the backup would be valid again."""
         rows = self.tables.get("sign_in")
         if rows is None:
             return []
@@ -150,14 +151,14 @@ class _Settling:
         return ["All sessions were ended."]
 
     def close_runs(self) -> list[str]:
-        """What ran at the backup's moment runs no more; its slot is taken up again."""
+        """Close the runs that were in progress at the time of the backup; their slots are taken up again."""
         why = {"outcome": "cut", "ended_on": self._moment, "error": "A backup of this moment was restored."}
         self._change("job_run", ("running",), why, state="outcome")
         self._change("backup_run", ("waiting", "running"), why, state="outcome")
         return []
 
     def raise_version(self, known: int) -> None:
-        """Every cache of people, rights and masters is of another version from now on."""
+        """Invalidate every cache of people, rights and masters."""
         rows = self.tables.get("access_version")
         if rows is not None:
             restored = self.connection.execute(select(rows.c.n)).scalar() or 0
@@ -165,7 +166,7 @@ class _Settling:
             self.connection.execute(update(rows).values(n=higher))
 
     def raise_numbers(self, known: dict[tuple[str, int], int]) -> list[str]:
-        """Numbers that were given out since are not given again, where the replaced database told them."""
+        """Skip the numbers that were given out since the backup, if the replaced database told them."""
         rows = self.tables.get("number_series")
         if rows is None or not known:
             return []
@@ -181,11 +182,11 @@ class _Settling:
 
     @property
     def _moment(self) -> datetime:
-        """Now, as the columns store it."""
+        """Now, in the form in which columns store it."""
         return self.now.replace(tzinfo=None)
 
     def _change(self, name: str, states: tuple[str, ...], values: dict[str, Any], state: str = "state") -> int:
-        """Update the rows in one of these states, as far as there are such columns. Returns how many."""
+        """Update the rows in one of these states, if there are such columns. Returns how many."""
         rows = self.tables.get(name)
         if rows is None or state not in rows.c:
             return 0
@@ -198,7 +199,7 @@ class _Settling:
 
 @contextmanager
 def _connected(url: URL) -> Iterator[tuple[Connection, dict[str, Table]]]:
-    """A connection of its own, and those tables that concern us, as they are there."""
+    """A connection of its own, and those of our tables that exist."""
     engine: Engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     names = {"message", "delivery", "webhook_delivery", "sign_in", "job_run", "backup_run"}
     names |= {"access_version", "number_series", "alembic_version"}
@@ -212,7 +213,7 @@ def _connected(url: URL) -> Iterator[tuple[Connection, dict[str, Table]]]:
 
 
 def _register(session: Session, installation: Installation) -> None:
-    """Rows for the backups that are there and of which the restored database knows nothing yet."""
+    """Add rows for backups in the folder that the restored database doesn't know."""
     known = set(session.scalars(select(BackupRun.name).where(BackupRun.kind == "backup")))
     for backup in installation.folder.all():
         if backup.name not in known:
@@ -232,7 +233,7 @@ def _writing(url: URL) -> Iterator[Session]:
 
 
 def _audit(backup: Backup, url: URL, now: datetime) -> None:
-    """Say in the audit log that it goes on from a restored backup."""
+    """Record in the audit log that it continues from a restored backup."""
     with _writing(url) as session:
         audit.write(session, "restore", None, now, f"backup {backup.name}", by="command line")
         audit.write(session, "audit record renewed", None, now, by="command line", reason=f"restored {backup.name}")

@@ -1,4 +1,4 @@
-"""Make a backup: first the files, then the database at one moment, then the files that came meanwhile."""
+"""Makes a backup: first the files, then the database at one moment, then the files that were added meanwhile."""
 
 from __future__ import annotations
 
@@ -22,7 +22,10 @@ FORMAT = 1
 
 @contextmanager
 def one_at_a_time(installation: Installation, database: Database | None = None) -> Iterator[Database]:
-    """The CRM's database, or this one, while no other backup, restore or drill runs. Raises BackupBusy, BackupError."""
+    """Lock the CRM's database, or this one, against other backups, restores and drills.
+
+    Raises BackupBusy, BackupError.
+    """
     database = database or open_database(installation.database_url)
     with ExitStack() as held:
         with readable_disk_errors(installation.folder.path):
@@ -35,14 +38,14 @@ def one_at_a_time(installation: Installation, database: Database | None = None) 
 
 @dataclass
 class _BackupInProgress:
-    """A backup on its way."""
+    """A backup in progress."""
 
     installation: Installation
     name: str
     half: Path
-    #: What caused it: schedule, person or upgrade.
+    #: What started it: schedule, person or upgrade.
     cause: str
-    #: UTC; None = by the clock.
+    #: UTC; None = the current time.
     now: datetime | None
 
     def run(self, database: Database) -> dict[str, Any]:
@@ -77,7 +80,7 @@ class _BackupInProgress:
 
     def _list(self, found: dict[str, files.PoolFile]) -> BackupFile:
         ordered = [found[digest] for digest in sorted(found)]
-        # Not encrypted: it names nothing but checksums, and what is no longer needed is found by it
+        # Not encrypted: it contains only checksums, and is needed to find files that can be removed
         return write_part(self.half / files.LIST, Encryption(), lambda writer: files.write_list(writer, ordered))
 
     def _manifest(self, facts: Facts, contents: DatabaseContents, parts: dict[str, BackupFile]) -> dict[str, Any]:
@@ -112,14 +115,14 @@ def _missing_sentence(count: int) -> list[str]:
 
 @dataclass(frozen=True)
 class CreatedBackup:
-    """A new backup, and the names of those that are no longer kept and were deleted."""
+    """A new backup, and the names of the backups deleted by retention."""
 
     backup: Backup
     deleted: list[str]
 
 
 def make(installation: Installation, cause: str = "person", now: datetime | None = None) -> CreatedBackup:
-    """Make a backup, and remove those that are no longer kept. Raises BackupError; then nothing has changed."""
+    """Make a backup, then delete those that retention doesn't keep. Raises BackupError; then nothing has changed."""
     with one_at_a_time(installation) as database, readable_disk_errors(installation.folder.path):
         name = installation.folder.new_name(now or datetime.now(UTC))
         try:
@@ -136,4 +139,4 @@ def exists(installation: Installation) -> bool:
     try:
         return bool(open_database(installation.database_url).tables())
     except BackupError:
-        return True  # the backup says what is wrong
+        return True  # making the backup reports what is wrong

@@ -1,4 +1,4 @@
-"""What the databases have in common: what is in one, and what one can do with it."""
+"""What all kinds of database have in common: their contents, and the operations on them."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sqlalchemy.exc import ArgumentError
 
 from app.backups.errors import BackupError
 
-#: Tables that only a going restore or upgrade has.
+#: Tables that exist only during a restore or upgrade.
 PASSING_TABLES = ("crm_schema_change",)
-#: How rows name a file (app/ops/file_store.py: PREFIX).
+#: A row's reference to a file (app/ops/file_store.py: PREFIX).
 _REFERENCE = re.compile(rb"file:([0-9a-f]{64})")
 
 
@@ -31,7 +31,7 @@ class TableContents:
 
 @dataclass
 class DatabaseContents:
-    """All that is in a database at one moment."""
+    """Everything in a database at one moment."""
 
     tables: dict[str, TableContents] = field(default_factory=dict)
     #: SHA-256 over the definitions of tables, indexes, views, triggers, routines and events.
@@ -50,7 +50,7 @@ class DatabaseContents:
         return sum(each.rows for each in self.tables.values())
 
     def differences(self, noted: dict[str, Any]) -> list[str]:
-        """How this differs from what the manifest notes, one sentence per table."""
+        """How this differs from the manifest, one sentence per table."""
         found = []
         for name in sorted({*noted["tables"], *self.tables}):
             then, now = noted["tables"].get(name), self.tables.get(name)
@@ -72,11 +72,11 @@ class Facts:
     #: Such as MariaDB 10.11.19, and the program that dumps it.
     server: str
     program: str
-    #: The revisions of its schema, by Alembic.
+    #: The Alembic revisions of its schema.
     schema: tuple[str, ...]
-    #: COUNT:HASH, the end of the audit log.
+    #: COUNT:HASH, the head of the audit log.
     audit_head: str
-    #: primary, or how far behind a replica was.
+    #: primary, or how far the replica was behind.
     source: str = "primary"
     #: What an operator should know, as sentences.
     remarks: tuple[str, ...] = ()
@@ -92,37 +92,37 @@ class Database(Protocol):
     url: URL
 
     def facts(self) -> Facts:
-        """What is known before a dump. Raises BackupError where no good dump can be made."""
+        """The facts before a dump. Raises BackupError if no good dump can be made."""
 
     def dump(self, write: Callable[[bytes], None], workspace: Path) -> DatabaseContents:
-        """Write all that is in it at one moment, while others write. Raises BackupError."""
+        """Write everything in it as of one moment, while others write. Raises BackupError."""
 
     def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
-        """Fill it from a dump; it must be empty, except on SQLite, where it is replaced at once at the end."""
+        """Load a dump. The database must be empty, except on SQLite, which replaces it at once at the end."""
 
     def contents(self, workspace: Path) -> DatabaseContents:
-        """What is in it now; nobody may write meanwhile."""
+        """Its current contents; nobody may write meanwhile."""
 
     def tables(self) -> list[str]:
         """The names of its tables; [] for an empty or missing database."""
 
     def prepare(self) -> None:
-        """Create it unless it exists. Raises BackupError if the user lacks the right."""
+        """Create it unless it exists. Raises BackupError if the user lacks the privilege."""
 
     def empty(self) -> None:
-        """Drop all that is in it."""
+        """Drop everything in it."""
 
     def in_use(self) -> int:
-        """How many connections of others it has, as far as can be seen."""
+        """The number of other connections to it, as far as is known."""
 
     def mark(self, is_restoring: bool) -> None:
-        """Note in the database that it is being filled, so that no server starts on half of it; or remove the note."""
+        """Mark the database as being restored, so that no server starts on half of it; or remove the mark."""
 
     def scratch(self, workspace: Path) -> AbstractContextManager[Database]:
-        """An empty database beside it that is gone afterwards. Raises BackupError if the user lacks the right."""
+        """An empty temporary database beside it. Raises BackupError if the user lacks the privilege."""
 
     def locked(self) -> AbstractContextManager[None]:
-        """Hold the lock of backups of this database, whichever server makes them. Raises BackupBusy."""
+        """Hold the lock for backups of this database, across servers. Raises BackupBusy."""
 
 
 def open_database(url: str) -> Database:
@@ -158,5 +158,5 @@ def _place(url: URL) -> tuple[Any, ...]:
 
 
 def references_in(rows: bytes) -> set[bytes]:
-    """The digests of stored files that these rows name."""
+    """The digests of stored files in these rows."""
     return {bytes.fromhex(digest.decode()) for digest in _REFERENCE.findall(rows)}

@@ -1,4 +1,4 @@
-"""What the row of a backup says about it."""
+"""The details in the row of a backup."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from app.backups.folder import Backup
 
 
 def details_of(backup: Backup) -> dict[str, Any]:
-    """Sizes, counts and origin; nothing personal."""
+    """Sizes, counts and origin; no personal data."""
     manifest = backup.manifest
     tables = manifest["contents"]["tables"]
     return {

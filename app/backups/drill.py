@@ -1,4 +1,4 @@
-"""The restore drill: the newest backup is really restored, into a scratch database that is gone afterwards."""
+"""The restore drill: restores the newest backup into a temporary database."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Reads what mariadb-dump writes: counts and hashes the rows of each table, and hashes the schema.
+"""Parses the output of mariadb-dump: counts and hashes the rows of each table, and hashes the schema.
 
-mariadb-dump puts each row on a line of its own and escapes line breaks within values, so that a line that begins with a
-bracket is a row. Counts and values are therefore those of the dump's own snapshot.
+mariadb-dump writes each row on a line of its own and escapes line breaks in values, so a line that begins with a
+bracket is a row. Counts and hashes therefore belong to the dump's own snapshot.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _COLUMN = re.compile(rb"  `((?:[^`]|``)+)` ")
 _VALUE = re.compile(rb"(?:_binary )?'((?:[^'\\\\]|\\\\.|'')*)'|[^,]+")
 _DIGEST = re.compile(rb"[0-9a-f]{64}")
 _END = b"-- Dump completed"
-#: Lines that name the database, the host or the versions, or only say where one is.
+#: Lines that name the database, the host or the versions, and comments.
 _PASSING = (
     *(b"--", b"/*!40000 ALTER TABLE", b"/*M!", b"/*!40101 SET", b"COMMIT;", b"ALTER DATABASE"),
     *(b"SET @OLD_AUTOCOMMIT", b"SET AUTOCOMMIT"),
@@ -28,7 +28,7 @@ _PASSING = (
 
 
 class DumpReader:
-    """Takes the dump in chunks."""
+    """Parses a dump in chunks."""
 
     def __init__(self) -> None:
         self.is_complete = False
@@ -68,7 +68,7 @@ class DumpReader:
             self._note_files(rows)
 
     def _note_files(self, rows: list[bytes]) -> None:
-        """The digests in the columns that name stored files."""
+        """Collect the digests in the columns that refer to stored files."""
         known = self._columns_of.get(self._table, [])
         places = [known.index(name) for name in self._file_columns.get(self._table, ()) if name in known]
         if not places:
@@ -104,6 +104,6 @@ class DumpReader:
             self._rows[self._table], self._hashes[self._table] = 0, hashlib.sha256()
 
     def contents(self) -> DatabaseContents:
-        """What was in the dump."""
+        """The contents of the dump."""
         tables = {name: TableContents(count, self._hashes[name].hexdigest()) for name, count in self._rows.items()}
         return DatabaseContents(tables, self._schema.hexdigest(), self._references)

@@ -14,10 +14,10 @@ from typing import IO
 
 from app.backups.errors import BackupError
 
-#: Kind -> what a file's name ends with, and the package that brings the program.
+#: Kind -> file name suffix; and the package that contains the program.
 SUFFIXES = {"age": ".age", "gpg": ".gpg"}
 PACKAGES = {"age": "age", "gpg": "gnupg"}
-#: How long a program may take to end when its streams are closed.
+#: Seconds that a program may take to end once its streams are closed.
 END_SECONDS = 3
 _GPG = ("--batch", "--no-options", "--quiet", "--no-tty", "--pinentry-mode", "loopback")
 
@@ -39,7 +39,7 @@ class Encryption:
 
     @property
     def tag(self) -> str:
-        """Tells apart for whom something was encrypted: 8 hex digits, the same as long as the public keys are."""
+        """Identifies the recipients: 8 hex digits, the same as long as the public keys are."""
         keys = [Path(each).read_bytes() if self.kind == "gpg" else each.encode() for each in self.recipients]
         return hashlib.sha256(b"\n".join(sorted(keys))).hexdigest()[:8]
 
@@ -61,7 +61,7 @@ def encrypting(encryption: Encryption, target: IO[bytes]) -> Iterator[IO[bytes]]
 
 @contextmanager
 def decrypting(path: Path, identity: Path | None) -> Iterator[IO[bytes]]:
-    """The decrypted bytes of a file. Raises BackupError, also where the key is missing or another one."""
+    """The decrypted bytes of a file. Raises BackupError, also if the key is missing or wrong."""
     kind = suffix_of(path)
     if not kind:
         with path.open("rb") as plain:
@@ -107,7 +107,7 @@ def _import(home: str, identity: Path) -> None:
 
 @contextmanager
 def _home(kind: str) -> Iterator[str]:
-    """A key ring of GPG for this one time, whose agent ends with it; "" for age."""
+    """A temporary GPG key ring, whose agent ends with it; "" for age."""
     if kind != "gpg":
         yield ""
         return
@@ -131,7 +131,7 @@ class ProgramFailed(BackupError):
 
 
 def find_program(name: str) -> str:
-    """The path of a program. Raises BackupError with the package to install."""
+    """The path of a program. Raises BackupError that names the package to install."""
     found = shutil.which(name)
     if found is None:
         raise BackupError(f"The program {name} is missing. Install the package {PACKAGES.get(name, name)}.")
@@ -145,14 +145,14 @@ def running(
     stdout: int | IO[bytes] = subprocess.DEVNULL,
     passed: Sequence[int] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
-    """Run a program; it is killed if the block fails. Raises ProgramFailed when it ends with an error."""
+    """Run a program; it is killed if the block fails. Raises ProgramFailed if it ends with an error."""
     with tempfile.TemporaryFile() as words:
         process = subprocess.Popen(command, stdin=stdin, stdout=stdout, stderr=words, pass_fds=passed)  # noqa: S603  # no shell
         try:
             yield process
             _close(process)
         except BrokenPipeError:
-            pass  # it has ended before it had read all; its own words say why
+            pass  # it ended before reading everything; its own message says why
         except BaseException:
             _close(process)
             _end(process)
@@ -179,7 +179,7 @@ def _close(process: subprocess.Popen[bytes]) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """Let it end by itself, which takes a moment without its streams, or kill it."""
+    """Let the process end by itself, which takes a moment once its streams are closed, or kill it."""
     try:
         process.wait(END_SECONDS)
     except subprocess.TimeoutExpired:

@@ -1,4 +1,4 @@
-"""What goes wrong with backups, in words for the operator."""
+"""Errors of backups, worded for the operator."""
 
 from __future__ import annotations
 
@@ -12,16 +12,19 @@ from app.ops.file_store import StorageUnavailable
 
 
 class BackupError(Exception):
-    """Something can't be done. The message is for the operator: what is wrong, what was left as it is, what to do."""
+    """Something can't be done.
+
+    The message tells the operator what is wrong, what was left unchanged, and what to do.
+    """
 
 
 class BackupBusy(BackupError):
-    """Another backup, restore or drill is going on."""
+    """Another backup, restore or drill is in progress."""
 
 
 @contextmanager
 def readable_disk_errors(folder: Path) -> Iterator[None]:
-    """Say in words what the disk refuses."""
+    """Turn errors of the disk into BackupError."""
     try:
         yield
     except OSError as error:

@@ -1,7 +1,7 @@
-"""The files of a backup: copied once into a pool that all backups share, by their content.
+"""The files of a backup: each content is copied once into a pool that all backups share.
 
-A file is put into the store before the row that refers to it is committed. Whatever the dump refers to is therefore in
-the store at the moment of the dump; what is deleted around that moment has been copied just before.
+A file is stored before the row that refers to it is committed. Whatever the dump refers to is therefore in the store at
+the moment of the dump; files deleted around that moment have been copied just before.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from app.backups.streams import CHUNK, PartWriter, reading_part, sha256_of
 from app.ops.file_store import FileStore
 
 LIST = "files.txt"
-#: An encrypted file also names what is stored, so that it can be checked without the key, and for whom: other public
-#: keys make another file.
+#: The name of an encrypted file also contains the hash of the stored bytes, so that it can be checked without the key,
+#: and a tag of the recipients: other public keys make another file.
 _STORED = re.compile(r"([0-9a-f]{64})(?:-([0-9a-f]{64})-[0-9a-f]{8}\.(?:age|gpg))?")
 
 
@@ -62,7 +62,7 @@ class FilePool:
                     yield PoolFile(found[1], part.name + entry.name, entry.stat().st_size)
 
     def add_all(self, store: FileStore, beat: Callable[[], None]) -> dict[str, PoolFile]:
-        """Copy those files that the pool doesn't have; one that is gone from the store meanwhile is left out."""
+        """Copy the files that the pool doesn't have; one that has left the store meanwhile is skipped."""
         added = {}
         for digest, _stored_on in store.list():
             with suppress(FileNotFoundError):
@@ -109,7 +109,7 @@ class FilePool:
         return made
 
     def sweep(self, backups: Iterable[Backup]) -> int:
-        """Remove what no backup refers to any more. Returns how many files; 0 if a list can't be read."""
+        """Remove files that no backup refers to any more. Returns how many; 0 if a list can't be read."""
         kept: set[str] = set()
         for backup in backups:
             try:
@@ -130,7 +130,7 @@ def is_encrypted(file: PoolFile) -> bool:
 
 
 def write_list(writer: PartWriter, files: Iterable[PoolFile]) -> None:
-    """One line per file: its name in the pool, and its size."""
+    """Write one line per file: its name in the pool, and its size."""
     for each in files:
         writer.write(f"{each.stored} {each.size}\n".encode())
 
@@ -159,7 +159,7 @@ def _parsed(line: bytes, name: str) -> PoolFile:
 
 
 def check_file(pool: Path, file: PoolFile, is_deep: bool) -> str | None:
-    """What is wrong with a file of the pool, as a sentence; None if nothing is."""
+    """What is wrong with a file of the pool, as a sentence; None if it is fine."""
     path = pool / file.place
     try:
         size = path.stat().st_size
@@ -174,7 +174,7 @@ def check_file(pool: Path, file: PoolFile, is_deep: bool) -> str | None:
 
 
 def restore_missing(pool: Path, files: Iterable[PoolFile], store: FileStore, identity: Path | None) -> int:
-    """Put the files into a store that lacks them. Returns how many. Raises BackupError."""
+    """Copy files into a store that lacks them. Returns how many. Raises BackupError."""
     count = 0
     for file in files:
         try:

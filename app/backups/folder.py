@@ -1,12 +1,12 @@
-"""The folder of the backups: one folder for each, and one pool for the files of all of them.
+"""The folder of backups: one folder for each backup, and one pool with the files of all of them.
 
     backups/20261126T203000Z/manifest.json     written last: what is in the backup, with checksums
     backups/20261126T203000Z/database.sql.zst  or database.sqlite3.zst; .age or .gpg when encrypted
     backups/20261126T203000Z/files.txt.zst     which files belong to it
     backups/files/ab/cdef…                     the files of all backups, by their content
 
-A backup is made as `NAME.half` and renamed when it is complete and on the disk; one that is deleted is renamed to
-`NAME.gone` first. So whatever is listed is whole.
+A backup is made as `NAME.half` and renamed when it is complete and flushed to disk; to delete one, it is first renamed
+to `NAME.gone`. So every listed backup is complete.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from app.backups.errors import BackupBusy, BackupError
 MANIFEST = "manifest.json"
 HALF, GONE = ".half", ".gone"
 POOL = "files"
-#: The time is UTC; -2, -3 … tells apart what was made within one second.
+#: The time is UTC; -2, -3 … distinguish backups made within one second.
 _NAME = re.compile(r"\d{8}T\d{6}Z(-\d{1,3})?")
-#: Larger manifests are none of ours.
+#: Larger manifests can't be ours.
 _MAX_MANIFEST = 4_000_000
 
 
@@ -44,7 +44,7 @@ class Backup:
 
     @property
     def made_on(self) -> datetime:
-        """The moment of which it is, UTC."""
+        """The moment of the backup, UTC."""
         return datetime.fromisoformat(self.manifest["made_on"])
 
     @property
@@ -65,12 +65,12 @@ class BackupFolder:
         return self.path / POOL
 
     def prepare(self) -> None:
-        """Make the folder. Raises OSError."""
+        """Create the folder. Raises OSError."""
         self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.pool.mkdir(exist_ok=True, mode=0o700)
 
     def all(self) -> list[Backup]:
-        """The complete backups, oldest first; a folder without a readable manifest is none."""
+        """The complete backups, oldest first; folders without a readable manifest are skipped."""
         found = []
         for name in self.names():
             try:
@@ -80,7 +80,7 @@ class BackupFolder:
         return sorted(found, key=lambda each: (each.made_on, each.name))
 
     def damaged(self) -> list[str]:
-        """Names of folders that look like backups, but have no readable manifest."""
+        """Names of folders that look like backups but have no readable manifest."""
         good = {each.name for each in self.all()}
         return [name for name in self.names() if name not in good]
 
@@ -105,7 +105,7 @@ class BackupFolder:
         taken = {each.name.partition(".")[0] for each in self.path.iterdir()}
         return next(name for name in (stem, *(f"{stem}-{n}" for n in range(2, 1000))) if name not in taken)
 
-    # --- whole or not at all
+    # --- all or nothing
 
     def begin(self, name: str) -> Path:
         """The folder in which a backup is made."""
@@ -114,7 +114,7 @@ class BackupFolder:
         return half
 
     def complete(self, name: str, manifest: dict[str, Any]) -> Backup:
-        """Write the manifest, and let the backup appear when all of it is on the disk."""
+        """Write the manifest, and list the backup once all of it is on disk."""
         half, path = self.path / (name + HALF), self.path / name
         handle = os.open(half / MANIFEST, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
         with os.fdopen(handle, "w") as file:
@@ -127,13 +127,13 @@ class BackupFolder:
         return Backup(name, path, manifest)
 
     def delete(self, backup: Backup) -> None:
-        """Take a backup out of the list, then remove it. Its files stay in the pool until `files.sweep`."""
+        """Remove a backup from the list, then delete it. Its files stay in the pool until `files.sweep`."""
         gone = backup.path.with_name(backup.name + GONE)
         backup.path.rename(gone)
         shutil.rmtree(gone)
 
     def clear(self) -> None:
-        """Remove what a killed process has left. Call it with the lock."""
+        """Remove what a killed process has left. Call it with the lock held."""
         for each in self.path.iterdir():
             stem, _dot, suffix = each.name.partition(".")
             if each.is_dir() and _NAME.fullmatch(stem) and f".{suffix}" in (HALF, GONE):
@@ -172,12 +172,12 @@ def _read_manifest(path: Path) -> dict[str, Any]:
 
 
 def _is_part(part: Any) -> bool:
-    """Whether it names a file of the backup's own folder."""
+    """Whether the path is one in the backup's own folder."""
     return Path(part["file"]).name == part["file"] and isinstance(part["size"], int) and len(part["sha256"]) == 64
 
 
 def sync(folder: Path) -> None:
-    """Have the names in a folder written to the disk."""
+    """Flush a folder's directory entries to disk."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

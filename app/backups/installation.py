@@ -1,4 +1,4 @@
-"""What a run needs to know of this installation: settings, keys, files, and how it shows that it is alive."""
+"""What a run needs to know about this installation: settings, keys, files, and how to show a sign of life."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from app.ops.file_store import FileStore
 
 
 def _ignore() -> None:
-    """The default where nobody waits for a sign of life."""
+    """The default if nobody waits for a sign of life."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """What backups need to know of the installation that they save."""
+    """What backups need to know about the installation."""
 
     database_url: str
     folder: BackupFolder
     store: FileStore
     encryption: Encryption
     keep: dict[str, int]
-    #: The database to dump where it isn't the CRM's own.
+    #: The database to dump instead of the CRM's own.
     source_url: str | None
     #: s3://bucket/prefix and the address of the service.
     s3: tuple[str, str | None] | None
@@ -43,7 +43,7 @@ class Installation:
     schema: frozenset[str]
     #: The folder of this server: the record of the audit log's heads, the lock of the scheduler.
     instance_dir: Path
-    #: Called about once for every MB and every file.
+    #: Called about once per MB and per file.
     beat: Callable[[], None] = _ignore
 
     @property
@@ -58,14 +58,14 @@ class Installation:
             yield chunk
 
     def keys(self) -> dict[str, str]:
-        """Name of each key that a restored CRM needs -> a fingerprint, which doesn't tell the key."""
+        """Name of each key that a restored CRM needs -> a fingerprint, which doesn't reveal the key."""
         return {
             "CRM_FIELD_KEY": _fingerprint(read_key(self.field_key)),
             "CRM_SECRET_KEY": _fingerprint(self.secret_key.encode()),
         }
 
     def seal(self, manifest: dict[str, Any]) -> str:
-        """An HMAC over the manifest by a key derived from CRM_FIELD_KEY: who alters a backup can't make it."""
+        """An HMAC over the manifest, by a key derived from CRM_FIELD_KEY, so that altered backups are detected."""
         key = hmac.new(read_key(self.field_key), b"manifests of backups", hashlib.sha256).digest()
         text = json.dumps({name: value for name, value in manifest.items() if name != "seal"}, sort_keys=True)
         return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
@@ -76,7 +76,7 @@ def _fingerprint(key: bytes) -> str:
 
 
 def installation_of(app: Any, beat: Callable[[], None] = _ignore) -> Installation:
-    """The installation of an application, whose context is needed."""
+    """The installation of an application; needs its context."""
     settings = app.config["CRM"]
     backup = settings.backup
     kind, recipients = backup.encryption or ("", ())

@@ -1,6 +1,6 @@
-"""MariaDB: dumped in one transaction by mariadb-dump while others write, and filled by the client mariadb.
+"""MariaDB: dumped in one transaction by mariadb-dump while others write, and loaded by the client mariadb.
 
-Passwords go to these programs in a file that only exists in memory, never on a command line.
+Passwords are passed to these programs in a file that exists only in memory, never on a command line.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ from app.backups.encryption import find_program, running, stream_of
 from app.backups.errors import BackupBusy, BackupError
 from app.ops.database_errors import Cause, cause_of, summary_of
 
-#: A replica that is further behind is no source for a backup.
+#: A replica that is further behind is refused as a source.
 MAX_SECONDS_BEHIND = 300
-#: How the scratch database of a drill is called: the database's name, and this.
+#: Suffix of the name of a drill's temporary database.
 SCRATCH = "_drill_"
 DUMP_OPTIONS = (
     *("--single-transaction", "--quick", "--routines", "--triggers", "--events", "--hex-blob", "--order-by-primary"),
     *("--no-autocommit", "--skip-add-locks", "--skip-dump-date", "--default-character-set=utf8mb4"),
 )
-#: MariaDB's codes: no right to this database, to this table, to do this.
+#: MariaDB's codes for a missing privilege: on the database, the table, or the operation.
 _NO_RIGHT = (1044, 1142, 1227)
 _SSL = {"ssl_ca": "ssl-ca", "ssl_cert": "ssl-cert", "ssl_key": "ssl-key"}
 _READ = 1024 * 1024
-#: The end of the name of a scratch database.
+#: The random end of the name of a temporary database.
 _RANDOM = re.compile(r"[0-9a-f]{8}")
 
 
@@ -53,7 +53,7 @@ class MariaDBDatabase:
     # --- before a dump
 
     def facts(self) -> Facts:
-        """What is known before a dump. Raises BackupError."""
+        """The facts before a dump. Raises BackupError."""
         with self._connected() as connection:
             server = str(connection.execute(text("SELECT VERSION()")).scalar())
             program = _program_version("mariadb-dump")
@@ -78,7 +78,7 @@ class MariaDBDatabase:
     # --- dump and load
 
     def dump(self, write: Callable[[bytes], None], workspace: Path) -> DatabaseContents:
-        """Write all that is in it at one moment. Raises BackupError."""
+        """Write everything in it as of one moment. Raises BackupError."""
         reader = DumpReader()
         with self._program("mariadb-dump", *DUMP_OPTIONS, self.name, reads=False) as process:
             while chunk := process.stdout.read(_READ):
@@ -89,13 +89,13 @@ class MariaDBDatabase:
         return reader.contents()
 
     def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
-        """Fill it from a dump. Raises BackupError."""
+        """Load a dump. Raises BackupError."""
         with self._program("mariadb", "--batch", "--default-character-set=utf8mb4", self.name, reads=True) as process:
             for chunk in chunks:
                 process.stdin.write(chunk)
 
     def contents(self, workspace: Path) -> DatabaseContents:
-        """What is in it now."""
+        """Its current contents."""
         return self.dump(lambda _chunk: None, workspace)
 
     @contextmanager
@@ -105,7 +105,7 @@ class MariaDBDatabase:
         try:
             os.fchmod(handle, 0o600)
             os.write(handle, client_settings(self.url).encode())
-            # This option must come first
+            # This option must come first.
             command = [find_program(name), f"--defaults-extra-file=/proc/self/fd/{handle}", *options]
             ends = (subprocess.PIPE, subprocess.DEVNULL) if reads else (subprocess.DEVNULL, subprocess.PIPE)
             with running(command, *ends, passed=(handle,)) as process:
@@ -127,7 +127,7 @@ class MariaDBDatabase:
             _create(connection, self.name, "IF NOT EXISTS")
 
     def empty(self) -> None:
-        """Drop all tables, views, routines and events, but the note that it is being filled."""
+        """Drop all tables, views, routines and events, except the mark of a restore."""
         with self._connected() as connection:
             connection.execute(text("SET SESSION foreign_key_checks = 0"))
             for kind, name in self._things(connection):
@@ -144,24 +144,24 @@ class MariaDBDatabase:
         return [(kind, name) for kind, name in found if name not in PASSING_TABLES]
 
     def in_use(self) -> int:
-        """Connections of others to it; without the right PROCESS, only those of the same user are seen."""
+        """Other connections to it; without the privilege PROCESS, only those of the same user are seen."""
         query = text("SELECT COUNT(*) FROM information_schema.processlist WHERE db = :name AND id <> CONNECTION_ID()")
         with self._connected(database=None) as connection:
             return int(connection.execute(query, {"name": self.name}).scalar() or 0)
 
     def mark(self, is_restoring: bool) -> None:
-        """A table by which the start of a server knows that a restore was cut off."""
+        """Create a table that tells a starting server that a restore was cut off; or drop it."""
         step = "CREATE TABLE IF NOT EXISTS crm_schema_change (id INTEGER PRIMARY KEY) COMMENT = 'restore||'"
         with self._connected() as connection:
             connection.execute(text(step if is_restoring else "DROP TABLE IF EXISTS crm_schema_change"))
 
     @contextmanager
     def scratch(self, workspace: Path) -> Iterator[MariaDBDatabase]:
-        """An empty database on the same server, dropped afterwards; its name is never that of a live one."""
+        """An empty temporary database on the same server; its name is never that of a live one."""
         name = f"{self.name[:40]}{SCRATCH}{secrets.token_hex(4)}"
         with self._connected(database=None) as connection:
             self._drop_old_scratch(connection)
-            _create(connection, name, "")  # fails where there is one of this name
+            _create(connection, name, "")  # fails if there is one with this name
         try:
             yield MariaDBDatabase(self.url.set(database=name))
         finally:
@@ -169,7 +169,7 @@ class MariaDBDatabase:
                 connection.execute(text(f"DROP DATABASE IF EXISTS {quoted(name)}"))
 
     def _drop_old_scratch(self, connection: Connection) -> None:
-        """Drop what killed drills of this database have left."""
+        """Drop what killed drills of this database have left behind."""
         begin = self.name[:40] + SCRATCH
         for name in connection.execute(text("SHOW DATABASES")).scalars().all():
             if name.startswith(begin) and _RANDOM.fullmatch(name.removeprefix(begin)) and name != self.name:
@@ -177,7 +177,7 @@ class MariaDBDatabase:
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """GET_LOCK on a connection of its own: the server frees it when this process ends. Raises BackupBusy."""
+        """Hold GET_LOCK on a connection of its own: the server frees it when this process ends. Raises BackupBusy."""
         with self._connected(database=None) as connection:
             connection.execute(text("SET SESSION wait_timeout = 604800"))
             name = f"crm-backup:{self.name}"[:64]
@@ -191,7 +191,7 @@ class MariaDBDatabase:
 
     @contextmanager
     def _connected(self, database: str | None = "") -> Iterator[Connection]:
-        """A connection of its own, each statement committed at once. Raises BackupError."""
+        """A connection of its own in autocommit mode. Raises BackupError."""
         url = self.url if database == "" else self.url._replace(database=database)
         engine: Engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True)
         try:
@@ -211,7 +211,7 @@ def _database_sentence(error: DBAPIError, name: str) -> str:
 
 
 def quoted(name: str) -> str:
-    """A name for a statement."""
+    """The name, quoted for use in a statement."""
     return "`" + name.replace("`", "``") + "`"
 
 
@@ -225,7 +225,7 @@ def client_settings(url: URL) -> str:
         "socket": url.query.get("unix_socket"),
         **{option: url.query.get(name) for name, option in _SSL.items()},
     }
-    # As PyMySQL does: whoever names an authority wants the server's name checked, too.
+    # As PyMySQL does: whoever sets a CA wants the server's name checked, too.
     if url.query.get("ssl_ca") and str(url.query.get("ssl_check_hostname")).lower() != "false":
         settings["ssl-verify-server-cert"] = "1"
     lines = [f'{name}="{_escaped(str(value))}"' for name, value in settings.items() if value]
@@ -265,7 +265,7 @@ def _program_version(name: str) -> str:
 
 
 def _refuse_other_program(program: str, server: str) -> None:
-    """Raise BackupError unless it is MariaDB's own program, of the server's generation or newer."""
+    """Raise BackupError unless it is MariaDB's own program, and not older than the server's generation."""
     found, wanted = re.search(r"Distrib (\d{1,4})\.|from (\d{1,4})\.", program), re.match(r"(\d{1,4})\.", server)
     if "MariaDB" not in program or found is None:
         raise BackupError(
@@ -279,7 +279,7 @@ def _refuse_other_program(program: str, server: str) -> None:
 
 
 def schema_of(connection: Connection) -> tuple[str, ...]:
-    """The revisions of the schema; () where there is none."""
+    """The revisions of the schema; () if there is none."""
     try:
         return tuple(sorted(connection.execute(text("SELECT version_num FROM alembic_version")).scalars()))
     except DBAPIError:
@@ -287,7 +287,7 @@ def schema_of(connection: Connection) -> tuple[str, ...]:
 
 
 def audit_head_of(connection: Connection) -> str:
-    """COUNT:HASH of the audit log's end; "" in a schema without one."""
+    """COUNT:HASH of the audit log's head; "" in a schema without one."""
     try:
         row = connection.execute(text("SELECT count, hash FROM audit_head WHERE id = 1")).first()
     except DBAPIError:
@@ -299,7 +299,7 @@ def audit_head_of(connection: Connection) -> str:
 
 
 def _source(connection: Connection) -> str:
-    """primary, or how far behind the replica is. Raises BackupError for a replica that is no good source."""
+    """primary, or how far the replica is behind. Raises BackupError if the replica can't be used."""
     try:
         row = connection.execute(text("SHOW REPLICA STATUS")).mappings().first()
     except DBAPIError as error:

@@ -1,4 +1,4 @@
-"""Runs that somebody else asked for, by a row: the schedule, or a person on the page. The queue `long` calls them.
+"""Runs requested by a row: by the schedule, or by a person on the page. The queue `long` executes them.
 
 The row is claimed by an UPDATE, so that one process runs it however often the queue calls.
 """
@@ -31,7 +31,7 @@ QUEUE = "long"
 
 
 def run(run_id: int) -> None:
-    """Do what a row asks for, unless somebody else does. Its path is stored in queues."""
+    """Execute the run of this row, unless somebody else does. The function's path is stored in queues."""
     claimed = _claim(run_id)
     if claimed is None:
         return
@@ -45,7 +45,7 @@ def run(run_id: int) -> None:
 
 
 def enqueue(run_id: int) -> str:
-    """Have a waiting row run. Returns what was done, for the job."""
+    """Queue a waiting row. Returns what was done, for the job."""
     return "queued" if queue.enqueue(QUEUE, run, run_id) else "skipped"
 
 
@@ -74,7 +74,7 @@ def _task(row: BackupRun) -> Callable[[Installation], RunOutcome]:
 
 
 def delete(installation: Installation, name: str) -> RunOutcome:
-    """Delete a backup that a person no longer wants, here and on S3; never the only one. Raises BackupError."""
+    """Delete a backup at a person's request, here and on S3; never the only one. Raises BackupError."""
     with one_at_a_time(installation):
         backup = installation.folder.find(name)
         if len(installation.folder.all()) == 1:
@@ -87,7 +87,7 @@ def delete(installation: Installation, name: str) -> RunOutcome:
 
 
 def ask_for_slot(session: Session, kind: str, slot: str, now: datetime) -> str:
-    """A run for this slot of the schedule, once, whichever server asks."""
+    """Add a run for this slot of the schedule, once, whichever server asks."""
     if backup_runs.is_requested(session, slot) or (
         kind == "drill" and backup_runs.last_good(session, "backup") is None
     ):

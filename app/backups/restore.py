@@ -1,4 +1,4 @@
-"""Restore a backup into a database, and make it fit to be worked with."""
+"""Restores a backup into a database, and adjusts it so that people can work with it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RestoreRequest:
     name: str
     into: str
     is_overwriting: bool = False
-    #: Where the files are put; None = into the CRM's store if its own database is restored, else nowhere.
+    #: Where to put the files; None = into the CRM's store if its own database is restored, else nowhere.
     files_into: Path | None = None
 
 
@@ -40,7 +40,7 @@ class RestoreResult:
 
 
 def restore(installation: Installation, order: RestoreRequest) -> RestoreResult:
-    """Restore a backup. Raises BackupError, before anything was changed wherever that is possible."""
+    """Restore a backup. Raises BackupError, if possible before anything was changed."""
     done = RestoreResult()
     target = open_database(order.into)
     is_own = same_database(make_url(installation.database_url), target.url)
@@ -63,7 +63,7 @@ def restore(installation: Installation, order: RestoreRequest) -> RestoreResult:
 
 
 def _found(installation: Installation, name: str) -> Backup:
-    """The backup, brought back from S3 where this folder lacks it. Raises BackupError."""
+    """The backup, fetched from S3 if this folder lacks it. Raises BackupError."""
     if installation.s3 and name not in installation.folder.names():
         return s3_copy.fetch(installation, name)
     return installation.folder.find(name)
@@ -95,7 +95,7 @@ def _refuse_unfit(installation: Installation, backup: Backup, target: Database, 
 
 
 def _refuse_existing(target: Database, order: RestoreRequest) -> bool:
-    """Whether there was something in the target. Raises BackupError unless it may be overwritten."""
+    """Whether the target had contents. Raises BackupError unless it may be overwritten."""
     existing = target.tables()
     if existing and not order.is_overwriting:
         raise BackupError(
@@ -106,13 +106,13 @@ def _refuse_existing(target: Database, order: RestoreRequest) -> bool:
 
 
 def _refuse_servers(installation: Installation, target: Database, held: ExitStack) -> None:
-    """Raise BackupError while somebody uses the target: a running server would go on with what it remembers."""
+    """Raise BackupError while somebody uses the target: a running server would continue with its caches."""
     leader = election(target.url.render_as_string(hide_password=False), installation.instance_dir)
     held.callback(leader.release)
     for _try in range(20):
         if not (is_used := bool(target.in_use())):
             break
-        time.sleep(0.1)  # what this process has closed is seen for a moment
+        time.sleep(0.1)  # connections just closed by this process are still seen for a moment
     if is_used or not leader.acquire():
         raise BackupError(
             f"{_shown(target)} is in use. Stop all servers and workers of the CRM first: they would go on with numbers "
@@ -121,7 +121,7 @@ def _refuse_servers(installation: Installation, target: Database, held: ExitStac
 
 
 def _check(installation: Installation, backup: Backup) -> None:
-    """Raise BackupError unless all of the backup is whole."""
+    """Raise BackupError unless the backup is complete and intact."""
     report = VerificationReport(backup.name)
     check_seal(installation, backup, report)
     check_parts(installation, backup, report)

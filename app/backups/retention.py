@@ -1,4 +1,4 @@
-"""Which backups are kept: the newest of each of the last so many hours, days, weeks and months that have one."""
+"""Which backups to keep: the newest of each of the last hours, days, weeks and months, as configured."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from app.backups.installation import Installation
 
 log = logging.getLogger("crm.backups")
 
-#: What a person or an upgrade has made stays for so long, however many there are.
+#: Backups made by a person or an upgrade are kept at least this long.
 BY_HAND = timedelta(days=1)
-#: Period -> how its names are written, in office time.
+#: Period -> strftime format of its name, in office time.
 _NAMES = {"hourly": "%Y-%m-%d %H", "daily": "%Y-%m-%d", "weekly": "%G-%V", "monthly": "%Y-%m"}
 
 
 def names_to_keep(backups: Sequence[Backup], keep: Mapping[str, int], zone: str) -> set[str]:
-    """Names of those that stay: of each period the newest, the newest of all, and what a person has just made."""
+    """Names of the backups to keep: the newest of each period, the newest of all, and recent ones made by a person."""
     newest_first = sorted(backups, key=lambda each: (each.made_on, each.name), reverse=True)
     stay = {each.name for each in newest_first[:1]}
     lately = newest_first[0].made_on - BY_HAND if newest_first else None
@@ -39,7 +39,7 @@ def _is_by_hand(backup: Backup) -> bool:
 
 
 def apply(installation: Installation, newest: Backup) -> list[str]:
-    """Delete those that are not kept, and files that no backup needs any more. Call it with the lock."""
+    """Delete backups that are not kept, and files that no backup needs. Call it with the lock held."""
     backups = installation.folder.all()
     stay = names_to_keep(backups, installation.keep, installation.zone) | {newest.name}
     gone = [each for each in backups if each.name not in stay]
@@ -52,7 +52,7 @@ def apply(installation: Installation, newest: Backup) -> list[str]:
 
 
 def sweep(installation: Installation) -> int:
-    """Remove files that no backup needs any more; none while one of the backups can't be read."""
+    """Remove files that no backup needs; none while one of the backups can't be read."""
     if installation.folder.damaged():
         return 0
     return files.FilePool(installation.pool, installation.encryption).sweep(installation.folder.all())

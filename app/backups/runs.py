@@ -1,6 +1,6 @@
-"""The row of each backup, check and drill: written when it begins and ends, and the admins told when it fails.
+"""The row of each backup, check and drill: written at its beginning and end; admins are notified of failures.
 
-A database that takes no rows at the moment, such as a full one, one of an older schema or a replica, stops no backup.
+A database that accepts no rows at the moment (full, of an older schema, or a replica) does not stop a backup.
 """
 
 from __future__ import annotations
@@ -56,11 +56,11 @@ class RunOutcome:
     deleted: list[str] = field(default_factory=list)
 
 
-# --- what can be run
+# --- kinds of runs
 
 
 def back_up(installation: Installation, cause: str) -> RunOutcome:
-    """Make a backup and copy it to S3 if that is set. A copy that fails leaves the backup good."""
+    """Make a backup and copy it to S3 if configured. The backup stays good even if copying fails."""
     made = create.make(installation, cause)
     outcome = _made(made.backup)
     outcome.deleted = made.deleted
@@ -92,7 +92,7 @@ def outcome_of(report: VerificationReport) -> RunOutcome:
 def record(
     installation: Installation, kind: str, do: Callable[[Installation], RunOutcome], run_id: int | None = None
 ) -> RunOutcome:
-    """Run `do` and record how it went in a row. Raises BackupError, after the admins were notified."""
+    """Run `do` and record its outcome in a row. Raises BackupError, after notifying the admins."""
     key = run_id if run_id is not None else _begin(kind)
     try:
         outcome = do(replace(installation, beat=_Heartbeat(key)))
@@ -112,7 +112,7 @@ def record(
 
 @dataclass
 class _Heartbeat:
-    """Shows now and then that the run goes on."""
+    """Shows a sign of life now and then."""
 
     key: int | None
     at: float = field(default_factory=time.monotonic)
@@ -136,7 +136,7 @@ def _begin(kind: str) -> int | None:
 
 
 def _wait(key: int | None, is_asked: bool) -> None:
-    """Another run goes on: one that was asked for by a row waits for its turn, a command has been refused."""
+    """Another run is in progress: a requested run waits for its turn, a command is refused."""
     values: dict[str, Any] = {"error": "Another run goes on.", "tries": BackupRun.tries - 1}
     values |= {"outcome": "waiting"} if is_asked else {"outcome": "cut", "ended_on": datetime.now(UTC)}
     with _tolerant(), writing() as session:
@@ -144,7 +144,7 @@ def _wait(key: int | None, is_asked: bool) -> None:
 
 
 def _end(key: int | None, kind: str, outcome: RunOutcome | None, error: str) -> None:
-    """Store how it ended, and tell the admins of what went wrong."""
+    """Store the outcome, and notify the admins of errors."""
     now = datetime.now(UTC)
     values: dict[str, Any] = {"outcome": "failed", "ended_on": now, "error": error[:500] or None}
     if outcome is not None:
@@ -183,7 +183,7 @@ def writing() -> Iterator[Session]:
 
 @contextmanager
 def _tolerant() -> Iterator[None]:
-    """A row that can't be written is logged, and no more."""
+    """Log a row that can't be written, and continue."""
     try:
         yield
     except DBAPIError as error:

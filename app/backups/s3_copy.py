@@ -1,4 +1,4 @@
-"""A copy of each backup in an object storage (S3). The manifest comes last, so that a copy is whole or none."""
+"""Copies each backup to object storage (S3). The manifest comes last, so that every copy is complete or ignored."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ log = logging.getLogger("crm.backups")
 
 @contextlib.contextmanager
 def _bucket(installation: Installation) -> Iterator[Bucket]:
-    """Raises BackupError for whatever goes wrong inside."""
+    """The bucket; any error inside becomes BackupError."""
     if installation.s3 is None:
         raise BackupError("CRM_BACKUP_S3 isn't set.")
     url, endpoint = installation.s3
@@ -34,12 +34,12 @@ def _bucket(installation: Installation) -> Iterator[Bucket]:
 
 
 def _keys(bucket: Bucket, below: str) -> set[str]:
-    """What is stored below a prefix."""
+    """The keys stored below a prefix."""
     return {key for key, _stored_on in bucket.list(below)}
 
 
 def copy(installation: Installation, backup: Backup, deleted: list[str]) -> None:
-    """Copy a backup with its files, and delete the copies of those that are gone. Raises BackupError."""
+    """Copy a backup with its files, and delete the copies of deleted ones. Raises BackupError."""
     with _bucket(installation) as bucket:
         there = _keys(bucket, f"{POOL}/")
         for file in files_of(backup):
@@ -55,10 +55,10 @@ def copy(installation: Installation, backup: Backup, deleted: list[str]) -> None
 
 
 def _abort_left_uploads(bucket: Bucket) -> None:
-    """Free what a process has left that was killed amid an upload; a copy is whole without it."""
+    """Abort unfinished uploads of killed processes; a copy is complete without them."""
     try:
         count = bucket.abort_uploads(datetime.now(UTC) - LEFT_AFTER)
-    except StorageUnavailable as error:  # the account may do no more than store and read
+    except StorageUnavailable as error:  # the account may only be allowed to store and read
         log.warning("unfinished uploads could not be looked for: %s", error)
     else:
         if count:
@@ -70,7 +70,7 @@ def _key(file: PoolFile) -> str:
 
 
 def delete(installation: Installation, names: list[str]) -> None:
-    """Remove the copies of these backups, the manifests first, and files that no backup needs any more."""
+    """Remove the copies of these backups, manifests first, and files that no backup needs."""
     if not names:
         return
     with _bucket(installation) as bucket:
@@ -84,7 +84,7 @@ def delete(installation: Installation, names: list[str]) -> None:
 
 
 def fetch(installation: Installation, name: str) -> Backup:
-    """Bring a backup back into the folder, with the files that are missing. Raises BackupError."""
+    """Fetch a backup into the folder, with the files that are missing. Raises BackupError."""
     installation.folder.prepare()
     with _bucket(installation) as bucket:
         keys = _keys(bucket, f"{name}/")

@@ -1,4 +1,4 @@
-"""SQLite: copied by its own backup, which takes one moment's state while others write, also with a write-ahead log."""
+"""SQLite: copied by its own backup API, a snapshot while others write, also with a write-ahead log."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.backups.streams import CHUNK, create
 from app.domain import file_references
 from app.ops.file_store import is_digest
 
-#: How long a restore waits for the locks of others.
+#: Seconds that a restore waits for other processes' locks.
 LOCK_SECONDS = 30
 
 
@@ -34,7 +34,7 @@ class SQLiteDatabase:
         self.path = Path(str(url.database))
 
     def facts(self) -> Facts:
-        """What is known before a dump. Raises BackupError."""
+        """The facts before a dump. Raises BackupError."""
         with self._open() as connection:
             schema = _column(connection, "SELECT version_num FROM alembic_version ORDER BY 1")
             head = _column(connection, "SELECT count || ':' || hash FROM audit_head WHERE id = 1 AND count > 0")
@@ -53,7 +53,7 @@ class SQLiteDatabase:
         return contents
 
     def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
-        """Put the dump in the place of what is there, in one transaction of SQLite. Raises BackupError."""
+        """Replace the contents with the dump, in one transaction of SQLite. Raises BackupError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _temporary(workspace) as copy:
             with copy.open("wb") as file:
@@ -68,7 +68,7 @@ class SQLiteDatabase:
                 raise BackupError(_sentence(self.path, error)) from error
 
     def contents(self, workspace: Path) -> DatabaseContents:
-        """What is in it now, after a check of the file itself."""
+        """Its current contents, after an integrity check of the file."""
         with self._open() as connection:
             verdict = connection.execute("PRAGMA quick_check").fetchone()[0]
             if verdict != "ok":
@@ -79,34 +79,34 @@ class SQLiteDatabase:
             return contents
 
     def tables(self) -> list[str]:
-        """The names of its tables; [] when there is no file."""
+        """The names of its tables; [] if there is no file."""
         if not self.path.exists() or not self.path.stat().st_size:
             return []
         with self._open() as connection:
             return _tables(connection)
 
     def prepare(self) -> None:
-        """Nothing: `load` makes the file."""
+        """Does nothing: `load` creates the file."""
 
     def empty(self) -> None:
-        """Nothing: `load` replaces all at once, so that a restore that fails leaves what was there."""
+        """Does nothing: `load` replaces everything at once, so that a failed restore leaves the old contents."""
 
     def in_use(self) -> int:
-        """SQLite knows no connections; the lock of the leader tells whether a server runs."""
+        """Whether a server runs, as told by the leader's lock: SQLite has no connections to count."""
         return 0
 
     def mark(self, is_restoring: bool) -> None:
-        """Nothing: no restore is cut off in the middle."""
+        """Does nothing: a restore can't be cut off in the middle."""
 
     @contextmanager
     def scratch(self, workspace: Path) -> Iterator[SQLiteDatabase]:
-        """A file in the workspace, removed afterwards."""
+        """A temporary file in the workspace."""
         with _temporary(workspace) as path:
             yield SQLiteDatabase(self.url.set(database=str(path)))
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Nothing: the folder's lock is enough on one machine."""
+        """Does nothing: the folder's lock is enough on one machine."""
         yield
 
     def _connect(self) -> sqlite3.Connection:
@@ -114,7 +114,7 @@ class SQLiteDatabase:
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
-        """The database, which must exist. Raises BackupError."""
+        """A connection to the database, which must exist. Raises BackupError."""
         if not self.path.exists():
             raise BackupError(f"There is no SQLite database {self.path}.")
         try:
@@ -125,7 +125,7 @@ class SQLiteDatabase:
 
 
 def _copy(original: sqlite3.Connection, target: sqlite3.Connection, workspace: Path) -> None:
-    """Copy all pages in one step: a reader in WAL mode, whom writers neither disturb nor wait for."""
+    """Copy all pages in one step: as a reader in WAL mode it neither disturbs writers nor waits for them."""
     try:
         original.backup(target)
         target.execute("PRAGMA journal_mode=DELETE")
@@ -141,7 +141,7 @@ def _sentence(path: Path, error: sqlite3.Error) -> str:
 
 @contextmanager
 def _temporary(folder: Path) -> Iterator[Path]:
-    """A file beside the backups, gone afterwards with what SQLite puts beside it."""
+    """A temporary file beside the backups, removed with everything SQLite adds to it."""
     handle, name = tempfile.mkstemp(dir=folder, prefix="drill-", suffix=".sqlite3")
     os.close(handle)
     try:
@@ -153,7 +153,7 @@ def _temporary(folder: Path) -> Iterator[Path]:
 
 
 def _column(connection: sqlite3.Connection, query: str) -> list[str]:
-    """The values of a query; [] where its table doesn't exist."""
+    """The values of a query; [] if its table doesn't exist."""
     try:
         return [str(row[0]) for row in connection.execute(query)]
     except sqlite3.OperationalError:
@@ -169,7 +169,7 @@ def _tables(connection: sqlite3.Connection) -> list[str]:
 def _table_contents(connection: sqlite3.Connection, name: str, references: set[bytes]) -> TableContents:
     hashed, count = hashlib.sha256(), 0
     table = '"' + name.replace('"', '""') + '"'
-    # In the order of the table itself, which is that of its key
+    # In the order of the table itself, which is that of its key.
     rows = connection.execute(f"SELECT * FROM {table} NOT INDEXED")  # noqa: S608  # our own names
     columns = [column[0] for column in rows.description]
     places = [columns.index(each) for each in file_references.names_by_table().get(name, ()) if each in columns]

@@ -1,4 +1,4 @@
-"""The parts of a backup: written once from a stream, compressed and perhaps encrypted, in bounded memory."""
+"""The parts of a backup: written once from a stream, compressed and optionally encrypted, in bounded memory."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.backups.encryption import Encryption, decrypting, encrypting
 from app.backups.errors import BackupError
 
 CHUNK = 1024 * 1024
-#: 3 is zstd's own default: on dumps about as small as gzip -9, and ten times as fast.
+#: zstd's default: on dumps about as small as gzip -9, and ten times as fast.
 LEVEL = 3
 _OPTIONS: Mapping[int, int] = {CompressionParameter.compression_level: LEVEL, CompressionParameter.checksum_flag: 1}
 
@@ -27,7 +27,7 @@ class BackupFile:
     """One file of a backup, as its manifest describes it."""
 
     file: str
-    #: As it is stored, and SHA-256 of that.
+    #: Bytes as stored, and their SHA-256.
     size: int
     sha256: str
     #: Before compression and encryption.
@@ -40,7 +40,7 @@ class BackupFile:
 
 
 class PartWriter:
-    """Takes the plain bytes of a part."""
+    """Writes the plain bytes of a part."""
 
     def __init__(self, pack: Any) -> None:
         self._pack = pack
@@ -54,12 +54,12 @@ class PartWriter:
 
 
 def write_part(path: Path, encryption: Encryption, fill: Callable[[PartWriter], None]) -> BackupFile:
-    """Write a part and read it back. The name gets the suffixes. Raises BackupError, OSError."""
+    """Write a part and read it back. Suffixes are added to the name. Raises BackupError, OSError."""
     path = path.with_name(f"{path.name}.zst{encryption.suffix}")
     with create(path) as target:
         with encrypting(encryption, target) as sealed, ZstdFile(sealed, "wb", options=_OPTIONS) as pack:
             writer = PartWriter(pack)
-            writer.write(b"")  # else nothing at all would be written for an empty part
+            writer.write(b"")  # otherwise an empty part would have no bytes at all
             fill(writer)
         target.flush()
         os.fsync(target.fileno())
@@ -73,7 +73,7 @@ def create(path: Path) -> Any:
 
 @contextmanager
 def reading_part(path: Path, identity: Path | None) -> Iterator[Iterator[bytes]]:
-    """The plain bytes of a part, in chunks. Raises BackupError for a file that is damaged or can't be decrypted."""
+    """The plain bytes of a part, in chunks. Raises BackupError if the file is damaged or can't be decrypted."""
     with decrypting(path, identity) as packed, ZstdFile(packed) as plain:
         yield _chunks(path, plain)
 

@@ -1,4 +1,4 @@
-"""Check a backup: that its manifest is ours, and that nothing is missing, cut short or altered."""
+"""Verifies a backup: the manifest is ours, and nothing is missing, truncated or altered."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from app.backups.folder import Backup
 from app.backups.installation import Installation
 from app.backups.streams import reading_part, sha256_of
 
-#: How many sentences about files a report lists.
+#: The most sentences about files in a report.
 MAX_LISTED = 20
 
 
 @dataclass
 class VerificationReport:
-    """What a check or drill has found."""
+    """The findings of a check or drill."""
 
     name: str
-    #: What was checked and is right, as sentences.
+    #: What was checked and is fine, as sentences.
     checked: list[str] = field(default_factory=list)
     #: What could not be checked, and why.
     unchecked: list[str] = field(default_factory=list)
@@ -38,7 +38,7 @@ class VerificationReport:
 
 
 def verify(installation: Installation, name: str) -> VerificationReport:
-    """Read all of a backup and compare it with its manifest. Raises BackupError where there is none."""
+    """Read the whole backup and compare it with its manifest. Raises BackupError if there is none."""
     backup = installation.folder.find(name)
     report = VerificationReport(name)
     with readable_disk_errors(installation.folder.path):
@@ -51,7 +51,7 @@ def verify(installation: Installation, name: str) -> VerificationReport:
 
 
 def check_seal(installation: Installation, backup: Backup, report: VerificationReport) -> None:
-    """Whether the manifest is as this installation wrote it."""
+    """Check that the manifest is as this installation wrote it."""
     if backup.manifest.get("keys", {}).get("CRM_FIELD_KEY") != installation.keys()["CRM_FIELD_KEY"]:
         report.unchecked.append(
             "The manifest was sealed with another CRM_FIELD_KEY than the one here, so nobody can say whether it was "
@@ -64,7 +64,7 @@ def check_seal(installation: Installation, backup: Backup, report: VerificationR
 
 
 def check_parts(installation: Installation, backup: Backup, report: VerificationReport) -> None:
-    """Whether all parts are there, whole and unaltered."""
+    """Check that all parts are there, complete and unaltered."""
     before = len(report.faults)
     for part in backup.manifest["parts"].values():
         path = backup.path / part["file"]
@@ -80,7 +80,7 @@ def check_parts(installation: Installation, backup: Backup, report: Verification
 
 
 def check_content(installation: Installation, backup: Backup, report: VerificationReport) -> None:
-    """Whether the database's part can be decrypted and unpacked to the bytes that were dumped."""
+    """Check that the database part can be decrypted and decompressed to the dumped bytes."""
     part = backup.manifest["parts"]["database"]
     path = backup.path / part["file"]
     if sentence := locked_sentence(installation, path):
@@ -112,7 +112,7 @@ def locked_sentence(installation: Installation, path: Path) -> str | None:
 
 
 def check_files(installation: Installation, backup: Backup, report: VerificationReport, is_deep: bool) -> None:
-    """Whether the pool has all files of the backup; `is_deep`: and with their content."""
+    """Check that the pool has all files of the backup; `is_deep`: also their content."""
     count, faults = 0, 0
     for file in files_of(backup):
         count += 1

@@ -27,7 +27,7 @@ class Content:
     key: str
     subject: str
     text: str
-    #: Files that go with it.
+    #: Files to send with it.
     files: tuple[AttachedFile, ...] = ()
 
 
@@ -35,13 +35,13 @@ class ChannelError(Exception):
     """The message was not sent. The text is a sentence for the person who reads the delivery log."""
 
     def __init__(self, sentence: str, permanent: bool = False) -> None:
-        """`permanent`: no further attempt can succeed."""
+        """`permanent`: every further attempt would fail too."""
         super().__init__(sentence)
         self.permanent = permanent
 
 
 class DeliveryUnknown(ChannelError):
-    """The connection broke when the message may already have been accepted. It must not be resent automatically."""
+    """The connection broke after the message may have been accepted. It must not be resent automatically."""
 
 
 class Channel(Protocol):

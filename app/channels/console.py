@@ -1,4 +1,4 @@
-"""The channel of an installation without provider accounts: logs what it would send."""
+"""The channel of an installation without provider accounts: it logs what it would send."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ log = logging.getLogger("crm.channels")
 
 
 class Console:
-    """Replaces a provider; every message counts as sent."""
+    """Stands in for a provider; every message counts as sent."""
 
     def __init__(self, medium: str) -> None:
-        """`medium` is what would be sent, for example "e-mail"."""
+        """`medium` names what would be sent, such as "e-mail"."""
         self.medium = medium
 
     def send(self, to: str, content: Content) -> str:

@@ -1,4 +1,4 @@
-"""The provider of an installation without accounts: it takes everything and sends nothing.
+"""The provider of an installation without accounts: it accepts everything and sends nothing.
 
 Settings → Channels has a page for each such account, on which a person plays the customer.
 """
@@ -43,11 +43,11 @@ from app.lib.sample_files import SAMPLES
 CHANNELS = ("whatsapp", "sms", "email", "voice")
 #: The header that carries the account's key, as a provider's signature would.
 KEY_HEADER = "X-Console-Key"
-#: A number that ends in these digits is refused, so that failures can be tried out: for good, or for now.
+#: A number with these last digits is refused permanently, or temporarily, so that failures can be tried out.
 REFUSED, BUSY = "0000", "0429"
-#: How the address of a file begins that the person who plays the customer has sent; its digest follows.
+#: Prefix of the address of a file that the person who plays the customer has sent; its digest follows.
 FILE_MARK = "console:"
-#: How the address of a made-up file begins; its name in SAMPLES follows.
+#: Prefix of the address of an invented file; its name in SAMPLES follows.
 SAMPLE_MARK = "console:sample/"
 _CALL_STATES = ("ringing", "answered", "completed", "busy", "no-answer", "failed", "canceled")
 _TONE = re.compile(r"console:tone/([1-9][0-9]{0,2})")
@@ -62,7 +62,7 @@ class ConsoleProvider:
         self.open_file: Callable[[str], BinaryIO] | None = None
 
     def send(self, message: OutgoingMessage) -> ProviderAcceptance:
-        """Accept the message. The provider's id is made from our key, so sending twice makes one."""
+        """Accept the message. The provider's id is derived from our key, so sending twice makes one message."""
         if message.to.endswith(REFUSED):
             raise ProviderRefusal("The number doesn't exist.", permanent=True, code="21211")
         if message.to.endswith(BUSY):
@@ -70,11 +70,11 @@ class ConsoleProvider:
         return ProviderAcceptance(f"console-{message.key}")
 
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
-        """Whatever was handed over was accepted."""
+        """Every message that was handed over counts as accepted."""
         return StatusUpdate(provider_id or f"console-{message.key}", "sent", since, message.key)
 
     def verify(self, request: Inbound) -> None:
-        """The key in the header, compared in constant time."""
+        """Compare the key in the header, in constant time."""
         sent = next((value for name, value in request.headers.items() if name.lower() == KEY_HEADER.lower()), "")
         if not self.key or not hmac.compare_digest(sent.encode(), self.key.encode()):
             raise BadSignature("The key is missing or wrong.")
@@ -92,7 +92,7 @@ class ConsoleProvider:
         return 204, "text/plain", ""
 
     def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
-        """A file that the person who plays the customer has chosen on the console's page, or one that is made up."""
+        """A file that the person who plays the customer has chosen on the console's page, or an invented one."""
         if (found := _TONE.fullmatch(media.address)) is not None:
             return "audio/wav", sample_audio.wav_tone(int(found[1]))
         if (sample := SAMPLES.get(media.address.removeprefix(SAMPLE_MARK))) is not None:
@@ -126,7 +126,7 @@ class ConsoleProvider:
         raise StatusUnavailable
 
     def check(self) -> str:
-        """There is nothing to reach."""
+        """Nothing to check: there is no server."""
         return "The console needs no connection. Nothing that is sent by this account reaches anybody."
 
 
@@ -168,7 +168,7 @@ def _media(given: dict[str, Any]) -> Media:
 
 
 def _call(given: dict[str, Any], text: Any, happened_on: datetime) -> CallUpdate:
-    """A call as the console page plays it; the fields are those of CallUpdate."""
+    """A call as the console page plays it, from the fields of CallUpdate."""
     state, direction, seconds = given["state"], given["direction"], given.get("talk_seconds")
     if state not in _CALL_STATES or direction not in ("in", "out"):
         raise ValueError(state)
@@ -189,7 +189,7 @@ def _call(given: dict[str, Any], text: Any, happened_on: datetime) -> CallUpdate
 
 
 def tone_address(seconds: int) -> str:
-    """The address of a made-up recording of so many seconds."""
+    """The address of an invented recording of this length."""
     return f"console:tone/{seconds}"
 
 

@@ -1,4 +1,4 @@
-"""E-mail over SMTP. The server's reply code says whether another attempt makes sense."""
+"""Email over SMTP. The server's reply code says whether another attempt makes sense."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from app.lib.deadline import DeadlineWatchdog
 
 #: Scheme of CRM_SMTP_URL -> its default port.
 DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
-#: A message takes no longer, from the look-up of the server to its last reply; less than a call of the queue may.
+#: Seconds for a message, from the look-up of the server to its last reply; less than the limit of a queued call.
 TOTAL_SECONDS = 45.0
 #: All replies of a server to one message, in bytes.
 MAX_REPLY_BYTES = 65_536
 #: Longer subjects are cut.
 MAX_SUBJECT = 200
-#: The server may have the whole message, and only its reply was lost.
+#: The server may have the whole message; only its reply was lost.
 NOT_KNOWN = "Unknown whether it arrived: the mail server disconnected at the end."
 
 
@@ -46,7 +46,7 @@ class Server:
 
 
 def server_of(url: str) -> Server:
-    """The server of a URL such as smtp+starttls://user:password@host:587, which config.py has checked."""
+    """The server of a URL such as smtp+starttls://user:password@host:587, already checked by config.py."""
     parts = urlsplit(url)
     port = parts.port or DEFAULT_PORTS[parts.scheme]
     return Server(
@@ -67,9 +67,9 @@ class Email:
     """Sends each message to one SMTP server, over a connection of its own."""
 
     def __init__(self, server: Server, sender: str, timeout: float, tls: ssl.SSLContext | None = None) -> None:
-        """`sender` is "Name <address>", `timeout` the seconds that the server may take for each reply.
+        """`sender` is "Name <address>"; `timeout` is the seconds that the server may take for each reply.
 
-        A message takes TOTAL_SECONDS at most, however slowly the server replies.
+        A message takes at most TOTAL_SECONDS, however slowly the server replies.
         """
         self.server, self.sender, self.timeout = server, sender, timeout
         self.tls = tls or trusted_by_this_machine()
@@ -90,7 +90,7 @@ class Email:
 
     @contextmanager
     def connection(self) -> Iterator[smtplib.SMTP]:
-        """A connection that is ready to send, for TOTAL_SECONDS at most. Raises ChannelError."""
+        """A connection that is ready to send, for at most TOTAL_SECONDS. Raises ChannelError."""
         with DeadlineWatchdog(TOTAL_SECONDS) as cutter:
             connection = self._open(cutter)
             try:
@@ -117,7 +117,10 @@ class Email:
         return message
 
     def _open(self, cutter: DeadlineWatchdog) -> smtplib.SMTP:
-        """A connection to the server, encrypted and signed in as configured. Its errors say nothing about a message."""
+        """A connection to the server, encrypted and signed in as configured.
+
+        Its errors don't concern any single message.
+        """
         connection = _Connection(self.server, self.timeout, cutter, self.tls)
         try:
             connection.connect(self.server.host, self.server.port)
@@ -133,7 +136,7 @@ class Email:
         return connection
 
     def _transfer(self, connection: smtplib.SMTP, recipients: Sequence[str], message: bytes) -> None:
-        """Send sender, recipients and text. A reply of 4xx is a refusal for now, 5xx for good."""
+        """Send sender, recipients and text. A 4xx reply is a temporary refusal, 5xx a permanent one."""
         try:
             _expect_success(connection.mail(parseaddr(self.sender)[1]))
             for number, each in enumerate(recipients):
@@ -154,7 +157,7 @@ class Email:
 
 
 class _Connection(smtplib.SMTP):
-    """A connection that ends at a deadline, and when the server says too much."""
+    """A connection that is cut at a deadline, or if the server sends too much."""
 
     def __init__(self, server: Server, timeout: float, cutter: DeadlineWatchdog, tls: ssl.SSLContext) -> None:
         super().__init__(timeout=timeout)
@@ -175,13 +178,13 @@ class _Connection(smtplib.SMTP):
 
 
 class _Replies:
-    """What the server says, up to MAX_REPLY_BYTES."""
+    """The server's replies, up to MAX_REPLY_BYTES in all."""
 
     def __init__(self, file: Any) -> None:
         self._file, self._left = file, MAX_REPLY_BYTES
 
     def readline(self, size: int) -> bytes:
-        """The next line; b"" when the server has said too much."""
+        """The next line; b"" once the server has sent too much."""
         line: bytes = self._file.readline(min(size, self._left)) if self._left > 0 else b""
         self._left -= len(line)
         return line
@@ -192,7 +195,7 @@ class _Replies:
 
 
 def one_address(to: str) -> Address:
-    """One ASCII address. Raises ChannelError for anything else, also for two addresses in one."""
+    """One ASCII address. Raises ChannelError for anything else, including two addresses in one."""
     with suppress(ValueError, IndexError, HeaderParseError):
         if to.isascii() and to.isprintable():
             return Address(addr_spec=to)

@@ -147,7 +147,7 @@ class Exotel(ExotelInbound):
         return {"DltEntityId": self.entity_id, "DltTemplateId": template_id}
 
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
-        """What became of an SMS. Exotel can only be asked by its own id."""
+        """The state of an SMS. Exotel can only be asked by its own id."""
         if not provider_id:
             raise StatusUnavailable("Exotel can't be asked by number or text.")
         response = self._get(f"SMS/Messages/{quote(provider_id, safe='')}.json")
@@ -192,17 +192,17 @@ class Exotel(ExotelInbound):
         return mime_type(response), response.body
 
     def templates(self) -> list[ListedTemplate]:
-        """Exotel keeps none: they are registered on a DLT platform."""
+        """None: Exotel's templates are registered on a DLT platform."""
         raise StatusUnavailable("Exotel has no list of templates. Please enter those of the DLT platform.")
 
     def check(self) -> str:
-        """Ask for one call."""
+        """Check the account by reading one call."""
         if self._get("Calls.json?PageSize=1") is None:
             raise refusal("wrong_address")
         return "Exotel accepts the account's keys."
 
     def _get(self, path: str) -> HttpResponse | None:
-        """The response to a question; None for 404."""
+        """The response to a GET; None for 404."""
         try:
             return self._ask("GET", path)
         except DeliveryUnknown as unknown:
@@ -226,7 +226,7 @@ class Exotel(ExotelInbound):
         return response
 
 
-#: HTTP status -> reason. Exotel's documentation says to go by the status only.
+#: HTTP status -> reason. Exotel's documentation says to rely on the status only.
 _REASONS = {400: "refused", 401: "sign_in", 402: "suspended", 403: "suspended", 404: "wrong_address", 429: "too_fast"}
 
 
@@ -248,7 +248,7 @@ def _call_callback(status_url: str, key: str) -> dict[str, str]:
     if not status_url:
         return {}
     return {
-        **_callback(status_url, key),  # the custom field comes back with the last event only
+        **_callback(status_url, key),  # the custom field comes back only with the last event
         "StatusCallbackEvents[0]": "terminal",
         "StatusCallbackEvents[1]": "answered",
         "StatusCallbackContentType": "application/json",

@@ -1,7 +1,7 @@
-"""What Exotel sends in: states of SMS and calls as forms or JSON, incoming calls and SMS by GET ("Passthru").
+"""Exotel's callbacks: states of SMS and calls as forms or JSON, incoming calls and SMS by GET ("Passthru").
 
-Exotel signs nothing. The random token in the address keeps others out (whoever routes the request checks it); here,
-the account, our own number and the host of recordings are checked, and only known calls and messages may be changed.
+Exotel signs nothing. The random token in the address keeps others out (whoever routes the request checks it). Here the
+account, our own number and the host of recordings are checked, and only known calls and messages may be changed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ FILE_HOSTS = ("*.exotel.com", "*.exotel.in")
 #: Exotel's status of an SMS -> ours.
 SMS_STATES = {
     **dict.fromkeys(("queued", "sending", "submitted"), "sent"),
-    "sent": "delivered",  # final; its detail says whether the phone has it, or only the operator
+    "sent": "delivered",  # final; its detail says whether it reached the phone or only the operator
     **dict.fromkeys(("failed", "failed-dnd", "failed_dnd"), "failed"),
 }
 #: Detail of a delivered SMS: the operator has it.
@@ -54,7 +54,7 @@ _CALL_STATES = {
     "missed-call": "no-answer",
 }
 _MISSED = ("busy", "no-answer", "failed", "canceled")
-#: What a call flow says of an incoming call -> ours.
+#: The type of an incoming call in a call flow -> ours.
 _CALL_TYPES = {
     "call-attempt": "ringing",
     "completed": "completed",
@@ -69,7 +69,7 @@ _INDIA = ZoneInfo("Asia/Kolkata")
 
 
 class ExotelInbound:
-    """The half of the adapter that Exotel calls."""
+    """The half of the adapter that handles Exotel's requests."""
 
     def __init__(self, account_sid: str, exophones: str, base_url: str) -> None:
         """`exophones` are our numbers, comma-separated."""
@@ -77,17 +77,17 @@ class ExotelInbound:
         self.exophones = [number(part) for part in exophones.split(",") if part.strip()]
 
     def verify(self, request: Inbound) -> None:
-        """Refuse what names another account, or comes in another way than Exotel's."""
+        """Refuse requests for another account, and methods that Exotel doesn't use."""
         named = _first(request.form, "AccountSid") or _first(request.query, "AccountSid")
         if request.method not in ("GET", "POST") or named not in ("", self.account_sid):
             raise BadSignature("it is for another account")
 
     def answer(self, request: Inbound) -> tuple[int, str, str]:
-        """200: the flow goes on along its first branch."""
+        """200: the call flow continues on its first branch."""
         return 200, "text/plain; charset=utf-8", ""
 
     def parse(self, request: Inbound) -> list[Event]:
-        """A state, a step of a call, or an incoming SMS. Raises NotUnderstood."""
+        """The state, call step or incoming SMS in a request. Raises NotUnderstood."""
         fields = _fields(request)
         key = _text(fields, "CustomField")[:64] or _first(request.query, "key")
         if "CallSid" in fields:
@@ -102,7 +102,7 @@ class ExotelInbound:
         raise NotUnderstood("The status of the SMS isn't known.")
 
     def _call_status(self, fields: Mapping[str, Any], key: str) -> CallUpdate:
-        """The callback of a call that we asked for."""
+        """The callback of a call that we requested."""
         event, status = _text(fields, "EventType").lower(), _text(fields, "Status").lower()
         state = "answered" if event == "answered" else _CALL_STATES.get(status, "")
         if not state:
@@ -122,9 +122,9 @@ class ExotelInbound:
         )
 
     def _flow_step(self, fields: Mapping[str, Any], key: str) -> list[Event]:
-        """A step of a call flow: of an incoming call, or of one that Exotel dials for us."""
+        """A step of a call flow, of an incoming call or of one that Exotel dials for us."""
         caller, called = number(_text(fields, "CallFrom")), number(_text(fields, "CallTo"))
-        # "outbound-dial" also stands in the events of a telephone that is rung for an incoming call.
+        # "outbound-dial" also appears in events of a telephone that rings for an incoming call.
         is_incoming = called in self.exophones
         if not is_incoming and _text(fields, "Direction").lower() in ("incoming", "inbound"):
             raise NotUnderstood("The called number is none of this account's ExoPhones.")
@@ -147,13 +147,13 @@ class ExotelInbound:
         return [update]
 
     def _recording(self, fields: Mapping[str, Any]) -> str:
-        """The address of the recording; "" = none, or not at Exotel: nothing is fetched from elsewhere."""
+        """The address of the recording; "" = none, or not at Exotel: we fetch from nowhere else."""
         url = _text(fields, "RecordingUrl")
         return url if is_allowed(url, FILE_HOSTS) or is_of_host(url, self.base_url) else ""
 
 
 def _fields(request: Inbound) -> dict[str, Any]:
-    """What was sent, each field with its first value: a form, JSON, or the query."""
+    """The first value of each field that was sent, as a form, JSON or query."""
     if request.form:
         return {name: values[0] for name, values in request.form.items() if values}
     if request.method == "POST" and request.body:
@@ -170,7 +170,7 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
 
 
 def _own(value: str) -> str:
-    """Our number, where the field holds one and not an id."""
+    """Our number, if the field contains one and not an id."""
     return phone.normalize(value) or ""
 
 
@@ -179,7 +179,7 @@ def _is_final(state: str) -> bool:
 
 
 def _flow_state(fields: Mapping[str, Any]) -> str:
-    """What the second telephone did, if it was dialled; else how the flow went; else how the call stands.
+    """The state of the second telephone if it was dialled, else of the flow, else of the call.
 
     "" = nothing new: one of several telephones has stopped ringing.
     """
@@ -192,18 +192,18 @@ def _flow_state(fields: Mapping[str, Any]) -> str:
     status = _CALL_STATES.get(_text(fields, "CallStatus").lower(), "")
     if not flow and not status:
         raise NotUnderstood("The status of the call isn't known.")
-    # A flow that has rung nobody yet says "call-attempt", also when the call has ended meanwhile.
+    # A flow that has not rung anyone yet says "call-attempt", even if the call has ended meanwhile.
     return status if flow in ("", "ringing") and status in _MISSED else flow or status
 
 
 def _talk_seconds(fields: Mapping[str, Any]) -> int | None:
-    """The seconds of talk, where they are told; DialCallDuration has the ringing in it."""
+    """The seconds of talk, if reported; DialCallDuration includes the ringing."""
     on_call = whole_number(_text(fields, "Legs[0][OnCallDuration]"))
     return whole_number(_text(fields, "DialCallDuration")) if on_call is None else on_call
 
 
 def _moment(value: Any) -> datetime | None:
-    """A time of Exotel in UTC; None = not one, or the constant 1970-01-01 05:30:00 that stands for "not yet"."""
+    """A time of Exotel in UTC; None if it isn't one, or is the constant 1970-01-01 05:30:00 for "not yet"."""
     try:
         found = datetime.strptime(one_line(value, 19), "%Y-%m-%d %H:%M:%S").replace(tzinfo=_INDIA)
     except ValueError:
@@ -222,7 +222,7 @@ def _incoming(sid: str, fields: Mapping[str, Any]) -> IncomingMessage:
 
 
 def sms_status(sid: str, status: str, fields: Mapping[str, Any], key: str) -> StatusUpdate:
-    """The state of an SMS, from a callback or an answer."""
+    """The state of an SMS, from a callback or a response."""
     state, when = SMS_STATES[status], _moment(fields.get("DateSent")) or _moment(fields.get("DateUpdated"))
     reason, code = failure_of(status, fields.get("DetailedStatusCode"))
     if state != "failed":

@@ -1,6 +1,6 @@
-"""Why a provider refused a message or could not deliver it: one sentence for each reason, whatever the provider.
+"""Why a provider refused a message or could not deliver it: one sentence per reason, for all providers.
 
-A provider's own words are never shown: they may hold the number that a mask hides. Its code is.
+A provider's own text is never shown, because it may contain the number that a mask hides. Its code is shown.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from app.channels.http_client import HttpResponse
 from app.channels.provider import OptedOut, ProviderRefusal
 
-#: Reason -> what a person reads. Each provider's codes lead to these.
+#: Reason -> text for people. Each provider's codes map to these.
 SENTENCES = {
     "bad_number": "The number isn't valid for this channel. Please correct it.",
     "not_mobile": "The number can't receive text messages; it may be a landline.",
@@ -42,7 +42,7 @@ SENTENCES = {
     "not_delivered": "The message was not delivered. The code says why.",
     "refused": "The provider refused it. The code says why.",
 }
-#: No further attempt can succeed. For the others, time or an administrator may help.
+#: Reasons for which further attempts are pointless. For the others, time or an administrator may help.
 LASTING = frozenset(
     {
         *("bad_number", "not_mobile", "not_on_whatsapp", "opted_out", "do_not_disturb", "window_closed", "country"),
@@ -76,7 +76,7 @@ def is_unwanted(reason: str) -> bool:
 
 
 def reason_of_status(response: HttpResponse) -> str:
-    """The reason for an HTTP status from 300 on whose body says nothing that we know."""
+    """The reason for an HTTP status of 300 or more whose body tells us nothing."""
     by_status = {401: "sign_in", 403: "sign_in", 404: "wrong_address", 408: "provider_fault", 429: "too_fast"}
     if response.status < 400:
         return "wrong_address"

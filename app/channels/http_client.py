@@ -1,6 +1,6 @@
 """The HTTP client of providers: one request at a time, to the provider's own hosts.
 
-It tells apart what surely did not arrive from what may have: whoever sends a message must know.
+It distinguishes requests that surely did not arrive from those that may have: whoever sends a message must know.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from app.lib import outbound_url
 from app.lib.outbound_url import BadAddress
 
 __all__ = ["HttpClient", "HttpRequest", "HttpResponse", "read_json"]
-#: Seconds from the look-up of the host to the last byte of the response; for a file, so many times as many.
+#: Seconds from the look-up of the host to the last byte of the response; and the factor for files.
 TIMEOUT_SECONDS, FILE_FACTOR = 15.0, 3
-#: Characters of an address; those of files are signed, and so long.
+#: Characters of an address; those of files are signed, and therefore long.
 MAX_URL = 4000
 MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -38,7 +38,7 @@ class HttpClient:
     """Talks to one provider."""
 
     def __init__(self, base_url: str, seconds: float = TIMEOUT_SECONDS, tls: ssl.SSLContext | None = None) -> None:
-        """`base_url` is the provider's host; only a double may have one without TLS. Raises ValueError."""
+        """`base_url` is the provider's host; only a test double may have one without TLS. Raises ValueError."""
         self.base_url, self.seconds = base_url.rstrip("/"), seconds
         self._tls = tls
         try:
@@ -47,9 +47,9 @@ class HttpClient:
             raise ValueError(str(bad)) from bad
 
     def request(self, request: HttpRequest) -> HttpResponse:
-        """Send a request to the provider and return the response, whatever its status; redirects are not followed.
+        """Send a request to the provider and return the response, whatever its status. Redirects are not followed.
 
-        Raises ChannelError when it surely did not arrive, DeliveryUnknown when it may have.
+        Raises ChannelError if it surely did not arrive, DeliveryUnknown if it may have.
         """
         if not is_of_host(request.url, self.base_url):
             raise ChannelError(NO_CONNECTION, permanent=True)
@@ -58,8 +58,8 @@ class HttpClient:
     def fetch(self, request: HttpRequest, hosts: tuple[str, ...]) -> HttpResponse:
         """Get a file of the provider, from its own host or from `hosts` ("*.x.com": all below x.com).
 
-        Redirects are followed to these hosts; Authorization only goes to where the request itself goes.
-        Raises ChannelError, also for a file that is too large and for any status but 200.
+        Redirects are followed only to these hosts; Authorization is sent only to the host of the request itself. Raises
+        ChannelError, also for a file that is too large and for any status but 200.
         """
         end = time.monotonic() + self.seconds * FILE_FACTOR
         url, headers = request.url, dict(request.headers)
@@ -82,7 +82,7 @@ class HttpClient:
             raise ChannelError(NO_FILE) from unknown
 
     def _check_host(self, url: str, hosts: tuple[str, ...]) -> bool:
-        """Whether it is the provider's own host. Raises ChannelError for one that isn't allowed."""
+        """Whether it is the provider's own host. Raises ChannelError for a host that isn't allowed."""
         if is_of_host(url, self.base_url):
             return True
         if not is_allowed(url, hosts):
@@ -104,7 +104,7 @@ class HttpClient:
 
 
 def _whole(response: HttpResponse) -> HttpResponse:
-    """The response, if it holds the whole file."""
+    """The response if it contains the whole file. Raises ChannelError otherwise."""
     if response.cut == "large":
         raise ChannelError(TOO_LARGE, permanent=True)
     if response.cut or response.status != 200:
@@ -116,14 +116,14 @@ def _whole(response: HttpResponse) -> HttpResponse:
 
 
 def is_of_host(url: str, base_url: str) -> bool:
-    """Whether a URL has the scheme, host and port of another one."""
+    """Whether a URL has the same scheme, host and port as another."""
     return url == base_url or url.startswith(f"{base_url.rstrip('/')}/")
 
 
 def is_allowed(url: str, hosts: tuple[str, ...]) -> bool:
     """Whether an https URL has one of these hosts ("*.x.com": all below x.com)."""
     try:
-        target = outbound_url.parse_url(url, most=MAX_URL)
+        target = outbound_url.parse_url(url, maximum=MAX_URL)
     except BadAddress:
         return False
     return target.port == 443 and any(
@@ -142,5 +142,5 @@ def mime_type(response: HttpResponse) -> str:
 
 
 def safe_mime_type(value: str) -> str:
-    """The type, if it can stand in a header; else that of any bytes."""
+    """The type if it is valid in a header, else the generic one for bytes."""
     return value if _MIME_TYPE.fullmatch(value) else "application/octet-stream"

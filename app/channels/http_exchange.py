@@ -1,6 +1,6 @@
-"""One request and its response over a connection of its own, with a deadline for all of it and a limit of size.
+"""One request and its response over a connection of its own, with a total deadline and a size limit.
 
-Providers and webhooks go out by it; each says in its own words what a failure means.
+Providers and webhooks use it; each words its own errors.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from app.lib import deadline, outbound_url
 from app.lib.deadline import DeadlineWatchdog
 from app.lib.outbound_url import BadAddress, Resolver, Target
 
-#: Bytes of a response that are read, unless the caller wants another number.
+#: Bytes of a response that are read, unless the caller sets another limit.
 MAX_BYTES = 1_000_000
-#: The longest wait that a partner may ask for, in seconds.
+#: The longest wait that the other server may ask for, in seconds.
 MAX_RETRY_AFTER = 3600.0
 _CHUNK = 65_536
 
 
 class _Failed(Exception):
-    """`reason` is what went wrong; TimeoutError where the time was over."""
+    """`reason` is what went wrong; TimeoutError if the deadline has passed."""
 
     def __init__(self, reason: Exception) -> None:
         super().__init__(str(reason))
@@ -37,7 +37,7 @@ class _Failed(Exception):
 
 
 class NotConnected(_Failed):
-    """There was no connection, so the request surely did not arrive."""
+    """No connection was made, so the request surely did not arrive."""
 
 
 class NoResponse(_Failed):
@@ -63,7 +63,7 @@ class HttpResponse:
     #: Names in lower case.
     headers: Mapping[str, str]
     body: bytes
-    #: "" = the body is whole; late, large or broken = it was cut.
+    #: Why the body was cut: late, large or broken; "" = it is complete.
     cut: str = ""
 
     def json(self) -> Any:
@@ -72,7 +72,7 @@ class HttpResponse:
 
     @property
     def retry_after(self) -> float:
-        """Seconds that the partner asks to wait; 0 = it does not say."""
+        """Seconds that the server asks us to wait; 0 if it doesn't say."""
         return _retry_after(self.headers.get("retry-after", ""))
 
 
@@ -90,7 +90,7 @@ class RequestTerms:
 
 
 def exchange(target: Target, request: HttpRequest, terms: RequestTerms) -> HttpResponse:
-    """The response, whatever its status. Raises NotConnected, NoResponse."""
+    """Send the request and return the response, whatever its status. Raises NotConnected, NoResponse."""
     with DeadlineWatchdog(max(0.01, terms.seconds)) as cutter:
         connection = _Connection(target, cutter, terms)
         try:
@@ -101,7 +101,7 @@ def exchange(target: Target, request: HttpRequest, terms: RequestTerms) -> HttpR
 
 
 class _Connection(http.client.HTTPConnection):
-    """A connection to one host that ends at a deadline."""
+    """A connection to one host that is cut at a deadline."""
 
     auto_open = 0
 
@@ -119,7 +119,7 @@ class _Connection(http.client.HTTPConnection):
         if self.target.scheme == "https":
             made.settimeout(self.cutter.remaining)
             made = (terms.tls or trusted_by_this_machine()).wrap_socket(made, server_hostname=self.host)
-        made.settimeout(None)  # the cutter ends what takes too long
+        made.settimeout(None)  # the watchdog ends what takes too long
         self.sock = made
 
 
@@ -168,7 +168,7 @@ def _read(response: http.client.HTTPResponse, cutter: DeadlineWatchdog, max_byte
 
 
 def read_json(body: bytes) -> Any:
-    """JSON as Python objects; None for anything else, also for JSON that is nested too deeply."""
+    """JSON as Python objects; None for anything else, and for JSON that is nested too deeply."""
     try:
         return json.loads(body.decode())
     except (ValueError, RecursionError):

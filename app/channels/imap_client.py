@@ -1,6 +1,6 @@
-"""Email in, from a mailbox of an account (kind "imap").
+"""Incoming email, from the mailbox of an account (kind "imap").
 
-Mails are read and left where they are, unread: the mailbox may have other readers. What is new is told by the UID,
+Emails are read and left in place, unread: the mailbox may have other readers. New ones are recognised by their UID,
 which only grows as long as UIDVALIDITY stays the same (RFC 3501, 2.3.1.1).
 """
 
@@ -30,23 +30,23 @@ from app.channels.tls import trusted_by_this_machine
 from app.lib import deadline
 from app.lib.deadline import DeadlineWatchdog
 
-#: Seconds that the server may take for each answer; TOTAL_SECONDS for all that is fetched at once, less than a job has.
+#: Seconds that the server may take for each reply; TOTAL_SECONDS for a whole fetch, less than a job may take.
 TIMEOUT = 15.0
 TOTAL_SECONDS = 40.0
-#: A larger mail is left on the server; of it, only the headers are read.
+#: Larger emails are left on the server; only their headers are read.
 MAX_MAIL_BYTES = 25_000_000
 MAX_HEADER_BYTES = 64_000
-#: What the server may say beside the mails, in bytes, for each command.
+#: Bytes that the server may send besides the emails, for each command.
 MAX_CHATTER = 2_000_000
-#: UIDs that are asked for at once: their list stays shorter than imaplib reads in one line.
+#: UIDs requested at once: their list must stay shorter than the longest line that imaplib reads.
 WINDOW = 50_000
 MAX_WINDOWS = 200
 PORTS = {"tls": 993, "starttls": 143, "none": 143}
-#: What a new mail may open.
+#: What a new email may create.
 OPENS = ("ticket", "lead", "nothing")
 NOT_HANDED_OVER = "The mail server didn't hand this email over. Please open it in the mailbox."
 TOO_LARGE = "The email is larger than 25 MB. It was left in the mailbox; please open it there."
-#: What a server that doesn't keep to the protocol makes imaplib raise.
+#: What imaplib raises if a server violates the protocol.
 _FAULTS = (imaplib.IMAP4.error, OSError, ValueError, TypeError, LookupError, AttributeError, EOFError)
 _SIZE = re.compile(rb"RFC822\.SIZE (\d{1,12})")
 _NUMBER = re.compile(rb"\d{1,10}")
@@ -63,13 +63,13 @@ class Position:
 
 @dataclass(frozen=True)
 class FetchedMail:
-    """A mail of the mailbox."""
+    """An email in the mailbox."""
 
     uid_validity: int
     uid: int
-    #: Of the whole mail, in bytes, as the server says.
+    #: Size of the whole email, in bytes, according to the server.
     size: int
-    #: The mail; only its headers when `refusal` says why it was left on the server.
+    #: The email; only its headers if `refusal` says why it was left on the server.
     raw: bytes
     refusal: str = ""
 
@@ -96,7 +96,7 @@ class ImapClient:
         self.tls = tls or trusted_by_this_machine()
 
     def position(self) -> Position:
-        """The end of the mailbox as it stands: reading on from there leaves out what is in it. Raises ChannelError."""
+        """The current end of the mailbox: reading from there skips what is in it. Raises ChannelError."""
         with self._selected() as (_connection, uid_validity, next_uid):
             return Position(uid_validity, next_uid - 1)
 
@@ -108,11 +108,11 @@ class ImapClient:
     def fetch(
         self, position: Position, since: date, limit: int, known: Callable[[int], Container[int]] = lambda _validity: ()
     ) -> Iterator[FetchedMail | Position]:
-        """The mails behind a position, oldest first, and in between new positions. Raises ChannelError.
+        """The emails after a position, oldest first, interleaved with new positions. Raises ChannelError.
 
-        When the server has numbered the mailbox anew, its mails `since` a day are read again, but for the UIDs that
-        are `known` under the new UIDVALIDITY: whoever stores them recognises those it has. Each mail is fetched when
-        the caller asks for it, within TOTAL_SECONDS for all.
+        If the server has renumbered the mailbox, emails since the day `since` are read again, except the UIDs that are
+        `known` under the new UIDVALIDITY: whoever stores them recognises duplicates. Each email is fetched when the
+        caller asks for it, within TOTAL_SECONDS for all.
         """
         with self._selected() as (connection, uid_validity, next_uid):
             if uid_validity == position.uid_validity:
@@ -157,7 +157,10 @@ class ImapClient:
                     connection.shutdown()
 
     def _open(self, cutter: DeadlineWatchdog) -> _Connection:
-        """A connection, encrypted and signed in. The server's own words are left out: they may hold the user's name."""
+        """A connection, encrypted and signed in.
+
+        The server's own text is left out, because it may contain the user's name.
+        """
         box = self.mailbox
         try:
             connection = _Connection(box, self.timeout, cutter, self.tls)
@@ -191,7 +194,7 @@ class ImapClient:
         if answer != "OK":
             raise ChannelError("The mailbox has no such folder, or it can't be opened.", permanent=True)
         uid_validity, next_uid = (_number(connection.response(name)[1]) for name in ("UIDVALIDITY", "UIDNEXT"))
-        if not next_uid:  # older servers say it only when asked
+        if not next_uid:  # older servers send it only on request
             connection.begin_exchange()
             next_uid = _number(connection.status(folder, "(UIDNEXT)")[1])
         if not uid_validity or not next_uid:
@@ -200,7 +203,7 @@ class ImapClient:
 
 
 class _Fault(Exception):
-    """The server broke off or does not keep to the protocol."""
+    """The server broke off or violated the protocol."""
 
 
 def _ask(call: Callable[[], Any]) -> Any:
@@ -222,7 +225,7 @@ def _search(connection: _Connection, criteria: str) -> list[int]:
 
 
 def _fetch(connection: _Connection, uid_validity: int, uid: int) -> list[FetchedMail]:
-    """One mail; of one that is too large the headers, nothing of one that is gone meanwhile."""
+    """One email; only the headers if it is too large, nothing if it is gone meanwhile."""
 
     def fetch() -> list[FetchedMail]:
         connection.begin_exchange()
@@ -254,7 +257,7 @@ def _number(data: list[Any] | None) -> int:
 
 
 def _utf7(name: str) -> str:
-    """The name of a folder in the UTF-7 of IMAP (RFC 3501, 5.1.3)."""
+    """The name of a folder in IMAP's modified UTF-7 (RFC 3501, 5.1.3)."""
     done, foreign = "", ""
     for char in f"{name}\0":
         if " " <= char <= "~" or char == "\0":
@@ -267,7 +270,7 @@ def _utf7(name: str) -> str:
 
 
 class _Connection(imaplib.IMAP4):
-    """A connection that ends at a deadline, and when the server says more than was asked for."""
+    """A connection that is cut at a deadline, or if the server sends more than was requested."""
 
     def __init__(self, box: Mailbox, timeout: float, cutter: DeadlineWatchdog, tls: ssl.SSLContext) -> None:
         self._cutter, self._seconds = cutter, timeout
@@ -276,14 +279,14 @@ class _Connection(imaplib.IMAP4):
         super().__init__(box.host, box.port, timeout)
 
     def sign_in(self, user: str, password: str) -> None:
-        """Sign in, by AUTHENTICATE where the server has it: LOGIN takes only ASCII."""
+        """Sign in, by AUTHENTICATE if the server supports it, because LOGIN accepts only ASCII."""
         if "AUTH=PLAIN" in self.capabilities:
             self.authenticate("PLAIN", lambda _challenge: f"\0{user}\0{password}".encode())
         else:
             self.login(self._quote(user), password)
 
     def begin_exchange(self, size: int = 0) -> None:
-        """Allow the server to say so many bytes more, besides its chatter."""
+        """Let the server send this many bytes, plus the allowance for other replies."""
         self._left = size + MAX_CHATTER
 
     def _create_socket(self, timeout: float | None) -> Any:
@@ -297,12 +300,12 @@ class _Connection(imaplib.IMAP4):
             raise
 
     def read(self, size: int) -> bytes:
-        """A literal. Raises abort when it is longer than what may come."""
+        """A literal. Raises abort if it is longer than allowed."""
         self._count(size)
         return super().read(size)
 
     def readline(self) -> bytes:
-        """A line. Raises abort when the server says too much."""
+        """A line. Raises abort if the server sends too much."""
         line = super().readline()
         self._count(len(line))
         return line
@@ -313,16 +316,16 @@ class _Connection(imaplib.IMAP4):
             raise self.abort("the server says too much")
 
     def abandon(self) -> None:
-        """Close without a farewell."""
+        """Close without logging out."""
         with suppress(*_FAULTS):
             self.shutdown()
 
 
-# --- the kind
+# --- the kind of account
 
 
 class ImapProvider(MailAccount):
-    """An account that receives; its mails are fetched by a job."""
+    """A receive-only account, whose emails a job fetches."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         """Raises ValueError for settings that contradict each other."""
@@ -337,7 +340,7 @@ class ImapProvider(MailAccount):
         self.client = ImapClient(mailbox, TIMEOUT, trusted(values) if security != "none" else None)
 
     def send(self, message: OutgoingMessage) -> ProviderAcceptance:
-        """This kind only receives."""
+        """Raises ProviderRefusal: this kind only receives."""
         raise ProviderRefusal("This account only receives email. Please choose one that sends.", permanent=True)
 
     def check(self) -> str:
@@ -352,7 +355,7 @@ def _check_opens(value: str) -> str | None:
 KIND = ProviderKind(
     name="imap",
     label="Email in (IMAP)",
-    # Nothing is sent by it.
+    # Nothing is sent through it.
     channels=(),
     settings=(
         *server_settings(PORTS),

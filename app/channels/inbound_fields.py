@@ -1,4 +1,4 @@
-"""Readers of what providers send in: whatever is there, they return clean values or raise NotUnderstood."""
+"""Readers of providers' input: they return clean values or raise NotUnderstood, whatever the input."""
 
 from __future__ import annotations
 
@@ -12,33 +12,36 @@ from app.channels.http_client import read_json
 from app.channels.provider import Inbound, NotUnderstood
 from app.lib import phone
 
-#: Characters of an identifier, a message, and the address of a file; what is longer is cut.
+#: Characters of an identifier, a message, and the address of a file; longer ones are cut.
 MAX_ID, MAX_TEXT, MAX_ADDRESS = 255, 65_536, 4000
-#: The seconds of the epoch between which a time of a message lies: 2001 to 2286.
+#: The seconds since 1970 that are accepted as the time of a message: 2001 to 2286.
 _FIRST_SECOND, _LAST_SECOND = 1_000_000_000, 9_999_999_999
 
 
 def header(request: Inbound, name: str) -> str:
-    """The value of a header, whatever its case; "" = it isn't there."""
+    """The value of a header, case-insensitive; "" if it is missing."""
     return next((value for key, value in request.headers.items() if key.lower() == name.lower()), "")
 
 
-def first_value(fields: Mapping[str, list[str]], name: str, most: int = MAX_ID) -> str:
-    """The first value of a field on one line; "" = it isn't there."""
-    return one_line((fields.get(name) or [""])[0], most)
+def first_value(fields: Mapping[str, list[str]], name: str, maximum: int = MAX_ID) -> str:
+    """The first value of a field, on one line; "" if it is missing."""
+    return one_line((fields.get(name) or [""])[0], maximum)
 
 
-def clean(value: Any, most: int = MAX_TEXT) -> str:
-    """A text that can be stored, lines kept; "" for anything but text. Control characters and half characters go."""
+def clean(value: Any, maximum: int = MAX_TEXT) -> str:
+    """A text that can be stored, with its lines; "" for anything but text.
+
+    Control characters and surrogates are removed.
+    """
     if not isinstance(value, str):
         return ""
-    text = value[:most].replace("\r\n", "\n").replace("\r", "\n")
+    text = value[:maximum].replace("\r\n", "\n").replace("\r", "\n")
     return "".join(char for char in text if char == "\n" or unicodedata.category(char) not in ("Cc", "Cs"))
 
 
-def one_line(value: Any, most: int = MAX_ID) -> str:
+def one_line(value: Any, maximum: int = MAX_ID) -> str:
     """A text on one line, without spaces around it."""
-    return " ".join(clean(value, most).split())
+    return " ".join(clean(value, maximum).split())
 
 
 def field_id(fields: Mapping[str, list[str]], name: str) -> str:
@@ -47,7 +50,7 @@ def field_id(fields: Mapping[str, list[str]], name: str) -> str:
 
 
 def identifier(value: Any, what: str) -> str:
-    """An identifier of the provider. Raises NotUnderstood for none, and for one that can't be stored."""
+    """An identifier of the provider. Raises NotUnderstood if it is empty or can't be stored."""
     text = value if isinstance(value, str) else ""
     if not text or len(text) > MAX_ID or not text.isascii() or not text.isprintable():
         raise NotUnderstood(f"There is no {what}.")
@@ -55,7 +58,7 @@ def identifier(value: Any, what: str) -> str:
 
 
 def number(value: Any) -> str:
-    """A telephone number in E.164; what isn't one, such as a sender's name, stays as it is."""
+    """A telephone number in E.164; anything else, such as a sender's name, unchanged."""
     text = one_line(value, 64).removeprefix("whatsapp:")
     return phone.normalize(text) or text
 
@@ -67,7 +70,7 @@ def international(value: Any) -> str:
 
 
 def unix_time(value: Any) -> datetime | None:
-    """Seconds of the epoch as text or number; None = not a time."""
+    """The time for seconds since 1970, given as text or number; None if it isn't a time."""
     try:
         seconds = int(value) if isinstance(value, int) or (isinstance(value, str) and len(value) < 16) else 0
     except ValueError:
@@ -76,7 +79,7 @@ def unix_time(value: Any) -> datetime | None:
 
 
 def whole_number(value: Any) -> int | None:
-    """Digits as a number, such as the seconds of a call; None = not a number."""
+    """Digits as a number, such as the seconds of a call; None if it isn't a number."""
     text = str(value) if isinstance(value, int | str) else ""
     return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
@@ -90,7 +93,7 @@ def json_object(request: Inbound) -> dict[str, Any]:
 
 
 def mapping(value: Any) -> dict[str, Any]:
-    """The value if it is a JSON object, else an empty one."""
+    """The value if it is a JSON object, else an empty dict."""
     return value if isinstance(value, dict) else {}
 
 
@@ -100,7 +103,7 @@ def objects(value: Any) -> list[dict[str, Any]]:
 
 
 def clean_json(value: Any, depth: int = 8) -> Any:
-    """JSON whose texts can be stored; what is nested deeper is left out."""
+    """JSON whose texts can be stored; deeper levels are left out."""
     if isinstance(value, dict | list) and depth == 0:
         return None
     if isinstance(value, dict):
@@ -111,7 +114,7 @@ def clean_json(value: Any, depth: int = 8) -> Any:
 
 
 def with_query(url: str, **values: str) -> str:
-    """The address with further parameters; empty ones are left out."""
+    """The address with additional parameters, without empty ones."""
     parts = urlsplit(url)
     query = parse_qsl(parts.query, keep_blank_values=True) + [(key, value) for key, value in values.items() if value]
     return urlunsplit(parts._replace(query=urlencode(query)))

@@ -1,4 +1,4 @@
-"""What accounts of mail servers share: their settings, and that they have neither webhooks nor a telephone."""
+"""What accounts with mail servers share: their settings, and the methods that don't apply to them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from app.lib.identity_numbers import is_email
 
 #: How the connection is protected.
 SECURITY = ("tls", "starttls", "none")
-#: Names of this machine; only there, a password may go over a connection in the clear.
+#: Names of this machine; a password may be sent unencrypted only there.
 _LOCAL = ("localhost", "127.0.0.1", "::1")
 
 
 def server_settings(ports: Mapping[str, int]) -> tuple[AccountSetting, ...]:
-    """The settings of a server; `ports` gives its usual port by security."""
+    """The settings of a server; `ports` maps each security option to its usual port."""
     usual = ", ".join(f"{port} ({security})" for security, port in ports.items())
     return (
         AccountSetting("host", "Server", "For example mail.example.in.", check=_check_host, is_destination=True),
@@ -53,7 +53,7 @@ def server_settings(ports: Mapping[str, int]) -> tuple[AccountSetting, ...]:
 
 
 def security_of(values: Mapping[str, str]) -> str:
-    """How the connection is protected. Raises ValueError when a password would be sent in the clear."""
+    """How the connection is protected. Raises ValueError if a password would be sent unencrypted."""
     security = values.get("security") or "tls"
     if security == "none" and values.get("password") and values.get("host", "").lower() not in _LOCAL:
         raise ValueError("Without encryption, the password could be read on the way. Please choose tls or starttls.")
@@ -78,12 +78,12 @@ CA_FILE = AccountSetting(
 
 
 def check_line(value: str) -> str | None:
-    """Refuse several lines and control characters."""
+    """An error text for several lines or control characters, else None."""
     return None if value.isprintable() else "Please enter one line of text."
 
 
 def check_address(value: str) -> str | None:
-    """Refuse what is not one ASCII address, or `Name <address>`."""
+    """An error text for anything but one ASCII address or `Name <address>`, else None."""
     address = parseaddr(value)[1]
     is_valid = value.isprintable() and is_email(address) and address.isascii() and value.count("@") == 1
     return None if is_valid else "Please enter an address such as support@example.in or Support <support@example.in>."
@@ -100,10 +100,10 @@ def _check_port(value: str) -> str | None:
 
 
 class MailAccount:
-    """The part of a provider that mail servers don't have."""
+    """The methods of a provider that don't apply to mail servers."""
 
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
-        """A mail server can't be asked."""
+        """Raises StatusUnavailable: a mail server can't be asked."""
         raise StatusUnavailable("A mail server can't say what became of an email.")
 
     def verify(self, request: Inbound) -> None:
@@ -119,13 +119,13 @@ class MailAccount:
         return 403, "text/plain", ""
 
     def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
-        """Files come in the mail itself."""
+        """Raises ChannelError: files come in the email itself."""
         raise ChannelError("Files of emails are stored when they arrive.", permanent=True)
 
     def call(self, call: OutgoingCall) -> ProviderAcceptance:
-        """A mail server has no telephone."""
+        """Raises StatusUnavailable: a mail server has no telephone."""
         raise StatusUnavailable("An email account can't make calls.")
 
     def templates(self) -> list[ListedTemplate]:
-        """Mail servers have no templates."""
+        """Raises StatusUnavailable: mail servers have no templates."""
         raise StatusUnavailable("A mail server has no list of templates.")

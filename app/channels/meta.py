@@ -1,4 +1,4 @@
-"""WhatsApp by Meta's Cloud API: texts, templates, files, replies. It has no telephone and no way to ask."""
+"""WhatsApp by Meta's Cloud API: texts, templates, files, replies. No telephone, and no status requests."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ _KINDS = {
     **dict.fromkeys(("video/mp4", "video/3gpp"), "video"),
     **dict.fromkeys(("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg"), "audio"),
 }
-#: Bytes that Meta accepts.
+#: Bytes that Meta accepts, by kind.
 _MOST_BYTES = {"image": 5_000_000, "video": 16_000_000, "audio": 16_000_000, "document": 100_000_000}
 #: Characters that Meta accepts.
 MAX_TEXT = 4096
@@ -104,7 +104,7 @@ class Meta(MetaInbound):
     # --- messages
 
     def send(self, message: OutgoingMessage) -> ProviderAcceptance:
-        """Send one message. A file is handed over first, if it isn't at an address of its own."""
+        """Send one message. A file without a public address is uploaded first."""
         if message.channel != "whatsapp":
             raise refusal("wrong_channel")
         content = self._content(message)
@@ -126,7 +126,7 @@ class Meta(MetaInbound):
         return ProviderAcceptance(provider_id)
 
     def react(self, reaction: OutgoingReaction) -> None:
-        """Send a reaction, or take it back."""
+        """Send a reaction, or withdraw it."""
         body = {
             "messaging_product": "whatsapp",
             "recipient_type": "individual",
@@ -167,7 +167,7 @@ class Meta(MetaInbound):
         }
 
     def _file(self, message: OutgoingMessage, is_header: bool = False) -> dict[str, Any]:
-        """The only file of a message, by its address or handed over now."""
+        """The only file of a message, by its address or uploaded now."""
         if message.media:
             media = message.media[0]
             kind, name, place = _KINDS.get(media.mime_type, "document"), media.name, {"link": media.address}
@@ -186,7 +186,7 @@ class Meta(MetaInbound):
         return {"type": kind, kind: described}
 
     def _hand_over(self, name: str, mime: str, content: bytes) -> str:
-        """Upload a file and return its id. Whatever goes wrong, no message was sent."""
+        """Upload a file and return its id. If that fails, no message was sent."""
         if not content or len(content) > _MOST_BYTES[_KINDS.get(mime, "document")]:
             raise refusal("bad_media")
         body, content_type = _multipart(name, mime, content)
@@ -209,7 +209,7 @@ class Meta(MetaInbound):
         return response
 
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
-        """Meta can't be asked. Its reports say what became of a message, with our key if the account asks for that."""
+        """Raises StatusUnavailable: only Meta's reports say what became of a message."""
         raise StatusUnavailable("Meta has no way to ask for a message.")
 
     def call(self, call: OutgoingCall) -> ProviderAcceptance:
@@ -245,7 +245,7 @@ class Meta(MetaInbound):
         return found
 
     def check(self) -> str:
-        """Ask for the number."""
+        """Check the account by reading its number."""
         found = self._get(f"{self.phone_number_id}?fields=display_phone_number,verified_name")
         name = one_line(found.get("verified_name"), 80)
         return f"Meta knows the number as “{name}”." if name else "Meta knows the number."

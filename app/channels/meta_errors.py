@@ -1,4 +1,4 @@
-"""Meta's error codes, and which of its responses say that a message was not taken.
+"""Meta's error codes, and which responses mean that a message was not accepted.
 
 Source: developers.facebook.com/docs/whatsapp/cloud-api/support/error-codes.
 """
@@ -30,14 +30,14 @@ _CODES = {
 }
 #: Meta's code -> a reason of `reasons`.
 REASONS = {str(code): reason for reason, codes in _CODES.items() for code in codes}
-#: Code -> seconds to wait at least: Meta lets a business write to one customer every six seconds.
+#: Code -> minimum seconds to wait: a business may write to one customer every six seconds.
 _WAITS = {"131056": 6.0}
 
 
 def error_of(response: HttpResponse) -> ChannelError:
     """The error for a response of 300 or more.
 
-    With a code that is documented as "failed to send", or a 503, nothing was sent. Any other 5xx says nothing.
+    With a code documented as "failed to send", or a 503, nothing was sent. Any other 5xx leaves it open.
     """
     error = mapping(mapping(response.json()).get("error"))
     code = str(error["code"]) if isinstance(error.get("code"), int) else ""

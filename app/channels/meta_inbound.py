@@ -1,4 +1,4 @@
-"""What Meta sends in: batches of messages and of states, in any order, signed with the app's secret."""
+"""Meta's webhooks: batches of messages and states, in any order, signed with the app's secret."""
 
 from __future__ import annotations
 
@@ -28,25 +28,25 @@ from app.channels.provider import BadSignature, Event, Inbound, IncomingMessage,
 
 log = logging.getLogger("crm.channels")
 
-#: Meta's status -> ours. "played" is a voice message that was heard.
+#: Meta's status -> ours. "played" is a voice message that was listened to.
 _STATES = {"sent": "sent", "delivered": "delivered", "read": "read", "played": "read", "failed": "failed"}
-#: States that say nothing about the delivery.
+#: States that say nothing about delivery.
 _OTHER_STATES = {"deleted", "warning", "pending"}
 _FILES = ("image", "video", "audio", "document", "sticker")
-#: A larger answer to a form is not kept.
+#: Longer replies to a form are not stored.
 _MAX_NATIVE = 4000
 
 
 class MetaInbound:
-    """The half of the adapter that Meta calls."""
+    """The half of the adapter that handles Meta's requests."""
 
     def __init__(self, phone_number_id: str, app_secret: str, verify_token: str) -> None:
-        """`verify_token` is the text that the handshake must bring."""
+        """`verify_token` is the text that the handshake must contain."""
         self.phone_number_id = phone_number_id
         self._app_secret, self._verify_token = app_secret, verify_token
 
     def verify(self, request: Inbound) -> None:
-        """Check the handshake's token, or X-Hub-Signature-256 over the body as it came."""
+        """Check the handshake's token, or X-Hub-Signature-256 over the raw body."""
         if request.method == "GET":
             received, expected = first_value(request.query, "hub.verify_token", 1000), self._verify_token
             is_right = first_value(request.query, "hub.mode") == "subscribe"
@@ -59,13 +59,16 @@ class MetaInbound:
             raise BadSignature("the signature or token doesn't match")
 
     def answer(self, request: Inbound) -> tuple[int, str, str]:
-        """The handshake's challenge, as plain text so that no browser runs it; else nothing."""
+        """The handshake's challenge, as plain text so that no browser runs it; otherwise empty."""
         if request.method != "GET":
             return 200, "text/plain; charset=utf-8", ""
         return 200, "text/plain; charset=utf-8", first_value(request.query, "hub.challenge")
 
     def parse(self, request: Inbound) -> list[Event]:
-        """All messages and states of a batch that concern our number. Raises NotUnderstood with what could be read."""
+        """All messages and states of a batch that concern our number.
+
+        Raises NotUnderstood with those that are readable.
+        """
         if request.method == "GET":
             return []
         body = json_object(request)
@@ -93,7 +96,7 @@ class MetaInbound:
 
 
 def _values(body: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The contents of all changes about messages; changes of other kinds are none of ours."""
+    """The contents of all changes about messages; other kinds of changes are ignored."""
     for entry in objects(body.get("entry")):
         for change in objects(entry.get("changes")):
             if change.get("field") == "messages":
@@ -153,7 +156,7 @@ def _message(message: dict[str, Any], to: str, names: dict[str, dict[str, Any]])
 
 
 def _text(kind: str, content: dict[str, Any], message: dict[str, Any]) -> str:
-    """What a person reads; for what has no text of its own, what the sender chose or shared."""
+    """The text for people; if the message has none of its own, what the sender chose or shared."""
     if kind in _FILES:
         return clean(content.get("caption"))
     if kind == "interactive":
@@ -166,7 +169,7 @@ def _text(kind: str, content: dict[str, Any], message: dict[str, Any]) -> str:
 
 
 def _chosen(content: dict[str, Any]) -> str:
-    """The title of the button or list entry that was chosen; of a form, its text."""
+    """The title of the chosen button or list entry; for a form, its text."""
     reply = mapping(content.get(one_line(content.get("type"))))
     return clean(reply.get("title") or reply.get("body"))
 
@@ -186,7 +189,7 @@ def _media(kind: str, content: dict[str, Any]) -> tuple[Media, ...]:
 
 
 def _native(kind: str, content: dict[str, Any], message: dict[str, Any]) -> dict[str, Any]:
-    """Coordinates, the id of a chosen button, why a message isn't supported, from which advertisement it came."""
+    """Coordinates, the id of a chosen button, why a message isn't supported, or the advertisement it came from."""
     found: dict[str, Any] = {}
     if kind in ("location", "interactive", "button", "order", "system"):
         found[kind] = content

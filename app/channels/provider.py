@@ -1,7 +1,7 @@
 """The interface between the CRM and a provider of messages or calls: Twilio, Meta, Exotel, a mail server.
 
-A provider is made from the settings of one account, talks to the outside within a total deadline, and knows no
-database. What arrives from outside (`Inbound`) is checked and translated, not stored, here.
+A provider is created from the settings of one account, calls outside servers within a total deadline, and knows no
+database. It checks and translates incoming requests (`Inbound`); it doesn't store them.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ class ProviderRefusal(ChannelError):
     """The provider refused a message."""
 
     def __init__(self, sentence: str, *, permanent: bool = False, code: str = "", retry_after: float = 0.0) -> None:
-        """`code` is the provider's own; `retry_after` the seconds it asks to wait, 0 = it does not say."""
+        """`code` is the provider's own; `retry_after` is the seconds that it asks to wait, 0 if it doesn't say."""
         super().__init__(sentence, permanent)
         self.code, self.retry_after = code, retry_after
 
 
 class OptedOut(ProviderRefusal):
-    """The recipient does not want our messages: they have written STOP, or are on a do-not-disturb list."""
+    """The recipient does not want our messages: they replied STOP, or are on a do-not-disturb list."""
 
 
 class BadSignature(Exception):
@@ -35,23 +35,23 @@ class BadSignature(Exception):
 
 
 class NotUnderstood(Exception):
-    """An incoming request is from the provider, but not all of it can be read. The text says what is wrong."""
+    """An incoming request is from the provider but partly unreadable. The text says what is wrong."""
 
     def __init__(self, problem: str, events: Sequence[Event] = ()) -> None:
-        """`events` is what can be read: of a batch, one part that can't must not hold up the others."""
+        """`events` are the readable ones: one bad part of a batch must not hold up the others."""
         super().__init__(problem)
         self.events = tuple(events)
 
 
 class StatusUnavailable(Exception):
-    """The provider has no way to say what became of a message."""
+    """The provider can't be asked what became of a message."""
 
 
 @dataclass(frozen=True)
 class Media:
     """A file in a message."""
 
-    #: Where the provider fetches it from (outgoing), or where it is fetched with `Provider.fetch` (incoming).
+    #: Where the provider fetches it (outgoing), or the address for `Provider.fetch` (incoming).
     address: str
     mime_type: str
     name: str = ""
@@ -84,7 +84,7 @@ class ListedTemplate:
     text: str
     #: One of TEMPLATE_STATES.
     state: str
-    #: marketing, utility, authentication; "" = the provider does not say.
+    #: marketing, utility or authentication; "" if the provider doesn't say.
     category: str = ""
     #: As in Template.
     provider_id: str = ""
@@ -96,7 +96,7 @@ class ListedTemplate:
 class OutgoingMessage:
     """One message, ready to send."""
 
-    #: Identifies the message at our side, at most 64 ASCII characters: "m123".
+    #: Identifies the message on our side, at most 64 ASCII characters: "m123".
     key: str
     #: whatsapp, sms or email.
     channel: str
@@ -110,20 +110,20 @@ class OutgoingMessage:
     purpose: str = "service"
     #: The provider's id of the message that this one answers.
     in_reply_to: str = ""
-    #: Where the provider reports what becomes of the message; "" = nowhere.
+    #: Where the provider reports the status of the message; "" = nowhere.
     status_url: str = ""
-    #: Email only: HTML beside the text, further recipients and copies, headers such as References.
+    #: Email only: HTML version of the text, further recipients and copies, headers such as References.
     html: str = ""
     also_to: tuple[str, ...] = ()
     cc: tuple[str, ...] = ()
     headers: Mapping[str, str] = field(default_factory=dict)
-    #: Email and Meta: files that are handed over with the message, as (name, MIME type, content).
+    #: Email and Meta: files sent along with the message, as (name, MIME type, content).
     attachments: tuple[tuple[str, str, bytes], ...] = ()
 
 
 @dataclass(frozen=True)
 class ProviderAcceptance:
-    """The provider has taken a message or call."""
+    """The provider has accepted a message or call."""
 
     provider_id: str
     #: One of STATES.
@@ -132,13 +132,13 @@ class ProviderAcceptance:
 
 @dataclass(frozen=True)
 class OutgoingReaction:
-    """An emoji of ours to a message of the conversation."""
+    """An emoji of ours in reaction to a message of the conversation."""
 
-    #: E.164 number of who gets to see it.
+    #: E.164 number of the recipient.
     to: str
     #: The provider's id of the message.
     provider_id: str
-    #: "" takes the last one back.
+    #: "" withdraws the last one.
     emoji: str
 
 
@@ -179,22 +179,22 @@ class IncomingMessage:
     peer: str
     to: str
     text: str
-    #: When, UTC; None = the provider does not say.
+    #: When, UTC; None if the provider doesn't say.
     happened_on: datetime | None = None
     #: The name that the peer gives themselves.
     peer_name: str = ""
     media: tuple[Media, ...] = ()
     in_reply_to: str = ""
-    #: An emoji, when this is a reaction to the message `in_reply_to`.
+    #: An emoji if this is a reaction to the message `in_reply_to`.
     reaction: str = ""
     subject: str = ""
-    #: What else the provider sent and may be needed: small, JSON.
+    #: Other data of the provider that may be needed: a small JSON object.
     native: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class StatusUpdate:
-    """What became of a message that we sent."""
+    """The status of a message that we sent."""
 
     provider_id: str
     #: One of STATES.
@@ -205,13 +205,13 @@ class StatusUpdate:
     #: Why it failed, as a sentence for users, and the provider's code.
     reason: str = ""
     code: str = ""
-    #: The peer does not want our messages: a STOP, or a do-not-disturb list.
+    #: Whether the peer does not want our messages: a STOP, or a do-not-disturb list.
     is_opt_out: bool = False
 
 
 @dataclass(frozen=True)
 class CallUpdate:
-    """What became of a call, ours or an incoming one."""
+    """The status of a call, ours or an incoming one."""
 
     provider_id: str
     #: ringing, answered, completed, busy, no-answer, failed or canceled.
@@ -226,7 +226,7 @@ class CallUpdate:
     key: str = ""
     started_on: datetime | None = None
     ended_on: datetime | None = None
-    #: Seconds that both sides talked.
+    #: Seconds of conversation.
     talk_seconds: int | None = None
     recording_url: str = ""
 
@@ -240,14 +240,14 @@ class Provider(Protocol):
     def send(self, message: OutgoingMessage) -> ProviderAcceptance:
         """Send a message.
 
-        Raises ProviderRefusal (`permanent` when no further attempt can succeed) and ChannelError when it was surely not
-        sent, DeliveryUnknown when it may have been.
+        Raises ProviderRefusal (`permanent` if every further attempt would fail) and ChannelError if it was surely not
+        sent, DeliveryUnknown if it may have been.
         """
 
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
-        """What became of a message whose fate is unknown; None = the provider does not know it.
+        """The status of a message whose fate is unknown; None if the provider doesn't know the message.
 
-        `provider_id` is "" where we never got one: then it is sought by recipient and text since that time.
+        `provider_id` is "" if we never got one: the message is then sought by recipient and text since that time.
         Raises StatusUnavailable, ChannelError.
         """
 
@@ -255,19 +255,19 @@ class Provider(Protocol):
         """Raise BadSignature unless the request comes from the provider."""
 
     def parse(self, request: Inbound) -> list[Event]:
-        """What a verified request says, in the order given. Raises NotUnderstood."""
+        """The events in a verified request, in their order. Raises NotUnderstood."""
 
     def answer(self, request: Inbound) -> tuple[int, str, str]:
-        """The response that the provider expects: status, content type, body. Also its handshake by GET."""
+        """The response that the provider expects: status, content type, body; also for its handshake by GET."""
 
     def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
-        """MIME type and content of a file or recording. Raises ChannelError, also when it is too large."""
+        """MIME type and content of a file or recording. Raises ChannelError, also if it is too large."""
 
     def call(self, call: OutgoingCall) -> ProviderAcceptance:
-        """Connect two telephones. Raises StatusUnavailable where the provider has no telephone, else like `send`."""
+        """Connect two telephones. Raises StatusUnavailable if the provider has no telephone, else like `send`."""
 
     def templates(self) -> list[ListedTemplate]:
-        """All registered templates, approved or not. Raises ChannelError; StatusUnavailable where there is no list."""
+        """All registered templates, approved or not. Raises ChannelError; StatusUnavailable if there is no list."""
 
     def check(self) -> str:
         """Try the account without sending anything. Returns a sentence for the settings page. Raises ChannelError."""
@@ -278,20 +278,20 @@ class ReactionProvider(Protocol):
     """A provider that can send reactions."""
 
     def react(self, reaction: OutgoingReaction) -> None:
-        """Send a reaction; the same one a second time changes nothing. Raises ChannelError."""
+        """Send a reaction; repeating it has no effect. Raises ChannelError."""
 
 
 @dataclass(frozen=True)
 class Abilities:
     """What a kind of account can do on one channel."""
 
-    #: MIME type -> the most bytes of such a file; files of other types are not taken.
+    #: MIME type -> maximum bytes of such a file; other types are not accepted.
     files: Mapping[str, int] = field(default_factory=dict)
     #: Files of one message.
     files_per_message: int = 1
-    #: Whether the provider fetches files from an address of ours; else they are handed over.
+    #: Whether the provider fetches files from our server; otherwise they are uploaded to it.
     fetches_files: bool = False
-    #: Whether the recipient sees which message is answered, and our reactions.
+    #: Whether the recipient sees our reactions, and which message a reply refers to.
     replies: bool = True
     reactions: bool = False
 
@@ -309,20 +309,20 @@ class AccountSetting:
     default: str = ""
     #: Values that can be chosen; empty = any text.
     options: tuple[str, ...] = ()
-    #: Whether it says where the secrets are sent: when it changes, they have to be typed again.
+    #: Whether it determines where the secrets are sent: if it changes, they have to be typed again.
     is_destination: bool = False
-    #: value -> a sentence that says what is wrong with it; None = nothing.
+    #: value -> a sentence that says what is wrong with it; None if it is valid.
     check: Callable[[str], str | None] = lambda _value: None
 
 
 @dataclass(frozen=True)
 class ProviderKind:
-    """A kind of account that can be added: its settings, and what is made from them."""
+    """A kind of account that can be added: its settings, and how to create its client."""
 
     #: As in `flask channel add KIND`.
     name: str
     label: str
-    #: Of whatsapp, sms, email and voice, those it serves.
+    #: Those of whatsapp, sms, email and voice that it supports.
     channels: tuple[str, ...]
     settings: tuple[AccountSetting, ...]
     #: Settings by key -> the client. Raises ValueError for settings that contradict each other.

@@ -9,16 +9,16 @@ PICTURES = ("image/jpeg", "image/png")
 VIDEOS = ("video/mp4", "video/3gpp")
 SOUNDS = ("audio/aac", "audio/amr", "audio/mpeg", "audio/mp4", "audio/ogg")
 DOCUMENTS = ("application/pdf", "application/msword", WORD, EXCEL, POWERPOINT, "text/plain")
-#: What may go into an email beside these.
+#: Other types that may be sent by email.
 _MAILED = ("image/gif", "image/webp", "image/heic", "audio/wav", "video/quicktime", "video/webm", "application/rtf")
 
-#: Meta takes documents of up to 100 MB; we keep files of up to 25 MB.
+#: Meta accepts documents of up to 100 MB; we store files of up to 25 MB.
 META_FILES = {
     **dict.fromkeys(PICTURES, 5 * MB),
     **dict.fromkeys((*VIDEOS, *SOUNDS), 16 * MB),
     **dict.fromkeys(DOCUMENTS, 25 * MB),
 }
-#: Twilio passes up to 16 MB on to WhatsApp, which takes pictures of up to 5 MB.
+#: Twilio passes up to 16 MB on to WhatsApp, which accepts pictures of up to 5 MB.
 TWILIO_FILES = {kind: min(most, 16 * MB) for kind, most in META_FILES.items()}
-#: Mail servers commonly take 25 MB, and a file grows by a third in a mail.
+#: Mail servers commonly accept 25 MB, and encoding makes a file a third larger.
 MAIL_FILES = dict.fromkeys((*PICTURES, *VIDEOS, *SOUNDS, *DOCUMENTS, *_MAILED, "application/zip"), 18 * MB)

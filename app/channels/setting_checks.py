@@ -1,4 +1,4 @@
-"""What is wrong with the settings of an account."""
+"""Checks of an account's settings."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Email out, by the SMTP server of an account (kind "smtp")."""
+"""Outgoing email, by the SMTP server of an account (kind "smtp")."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ MAX_BYTES = 25_000_000
 MAX_CC = 50
 PORTS = {"tls": 465, "starttls": 587, "none": 25}
 _SCHEMES = {"tls": "smtps", "starttls": "smtp+starttls", "none": "smtp"}
-#: Headers that a message may bring; everything else is written here.
+#: Headers that the caller may set; all others are set here.
 _ALLOWED_HEADERS = ("Message-ID", "References", "Auto-Submitted", "List-Unsubscribe")
 
 
 class SmtpProvider(MailAccount):
-    """Sends each message over a connection of its own, with one copy for each recipient or none at all."""
+    """Sends each message over a connection of its own, to all recipients or to none."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         """Raises ValueError for settings that contradict each other."""
@@ -62,7 +62,7 @@ class SmtpProvider(MailAccount):
         return ProviderAcceptance(message_ids(str(mail["Message-ID"]))[0], "sent")
 
     def compose(self, message: OutgoingMessage) -> EmailMessage:
-        """The mail. No value can add a header: line ends are refused or become spaces."""
+        """The email. No value can add a header: line ends are refused or become spaces."""
         mail = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
         mail["From"] = self.sender
         mail["To"] = tuple(one_address(each) for each in (message.to, *message.also_to))
@@ -76,7 +76,7 @@ class SmtpProvider(MailAccount):
         for name, value in self._threading(message).items():
             del mail[name]
             mail[name] = value
-        # Whoever forwards the mail back to us is recognised by it, and nothing answers it.
+        # Marks our emails, so that a forwarded copy is recognised and never answered.
         mail["X-Loop"] = self.address
         mail.set_content(message.text)
         if message.html:
@@ -87,7 +87,7 @@ class SmtpProvider(MailAccount):
         return mail
 
     def _threading(self, message: OutgoingMessage) -> dict[str, str]:
-        """Headers that the message brings. Ids are written anew; a value of several lines becomes one."""
+        """The headers set by the caller. Ids are rewritten; a value of several lines becomes one."""
         found = {}
         for name in _ALLOWED_HEADERS:
             value = " ".join(message.headers.get(name, "").split())
@@ -116,7 +116,7 @@ class SmtpProvider(MailAccount):
 
 
 def _attachable(mime_type: str) -> str:
-    """The type of an attached file; one that mails may not carry in base64 is sent as bytes."""
+    """The type of an attached file; bytes for types that can't be sent in base64."""
     is_plain = mime_type.count("/") == 1 and mime_type.isascii() and mime_type.replace("/", "").isprintable()
     return (
         mime_type if is_plain and not mime_type.startswith(("multipart/", "message/")) else "application/octet-stream"

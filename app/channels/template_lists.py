@@ -1,4 +1,4 @@
-"""Templates of WhatsApp messages as Meta and Twilio list them."""
+"""Reads the lists of WhatsApp templates that Meta and Twilio return."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def of_meta(listed: dict[str, Any]) -> ListedTemplate:
 
 
 def _has_variable_button(buttons: dict[str, Any]) -> bool:
-    """Whether a button opens an address with a variable."""
+    """Whether a button opens an address that contains a variable."""
     return any(_variables(one_line(each.get("url"), 2000)) for each in objects(buttons.get("buttons")))
 
 

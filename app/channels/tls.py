@@ -1,4 +1,4 @@
-"""Whom our connections to other servers trust."""
+"""Which certificates our connections to other servers trust."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from functools import cache
 
 @cache
 def trusted_by_this_machine() -> ssl.SSLContext:
-    """The certificates of the operating system, for all clients of this process: reading them takes 25 ms each time."""
+    """The operating system's certificates, shared by all clients of this process: reading them takes 25 ms."""
     return ssl.create_default_context()

@@ -1,4 +1,4 @@
-"""Twilio's error codes, and which of its responses say that a message was not taken.
+"""Twilio's error codes, and which responses mean that a message was not accepted.
 
 Source: Twilio's error dictionary, twilio.com/docs/api/errors.
 """
@@ -38,15 +38,15 @@ _CODES = {
 }
 #: Twilio's code -> a reason of `reasons`.
 REASONS = {str(code): reason for reason, codes in _CODES.items() for code in codes}
-#: Gateways answer these by themselves: what lies behind them may have taken the message.
+#: Gateways send these themselves: the server behind them may have accepted the message.
 _GATEWAY = (502, 504)
 
 
 def error_of(response: HttpResponse) -> ChannelError:
     """The error for a response of 300 or more.
 
-    A body with Twilio's own code comes from Twilio's application, which has refused; a bare 5xx may come from anywhere
-    in front of it or from its end. DeliveryUnknown for those, except 503, which means that nothing was handled.
+    A body with a Twilio error code comes from Twilio's application, which has refused. A bare 5xx may come from
+    anything in front of it: DeliveryUnknown, except for 503, which means that nothing was processed.
     """
     body = mapping(response.json())
     code = str(body["code"]) if isinstance(body.get("code"), int) else ""

@@ -1,4 +1,4 @@
-"""What Twilio sends in: messages, states of messages and calls, recordings. Signed with the account's token."""
+"""Twilio's webhooks: messages, states of messages and calls, recordings. Signed with the account's token."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ SETTINGS = (
         check=yes_no_problem,
     ),
 )
-#: Twilio's status of a message -> ours. What Twilio has taken is sent: "queued" would be one that waits with us.
+#: Twilio's status of a message -> ours. A message that Twilio has accepted is sent: "queued" means waiting in the CRM.
 MESSAGE_STATES = {
     **dict.fromkeys(("accepted", "scheduled", "queued", "sending", "sent"), "sent"),
     **dict.fromkeys(("delivered", "partially_delivered"), "delivered"),
@@ -100,7 +100,7 @@ _CALL_STATES = {
     **dict.fromkeys(("in-progress", "answered"), "answered"),
     **{state: state for state in ("completed", "busy", "no-answer", "failed", "canceled")},
 }
-#: What Twilio puts in place of a withheld number: "ANONYMOUS", "RESTRICTED" and such, on a telephone's keys.
+#: What Twilio sends for a withheld number: "ANONYMOUS", "RESTRICTED" and so on, typed on a telephone's keys.
 _WITHHELD = {"+266696687", "+7378742833", "+8656696", "+86282452253", "+2562533", "anonymous", "restricted"}
 MAX_MEDIA = 10
 RING_SECONDS = 25
@@ -108,7 +108,7 @@ _EMPTY = "text/xml; charset=utf-8"
 
 
 class _Fields(dict[str, list[str]]):
-    """Form fields as the validator reads them: each may have several values."""
+    """Form fields in the form that the validator expects: each may have several values."""
 
     def getlist(self, name: str) -> list[str]:
         """All values of a field."""
@@ -116,7 +116,7 @@ class _Fields(dict[str, list[str]]):
 
 
 class TwilioInbound:
-    """The half of the adapter that Twilio calls."""
+    """The half of the adapter that handles Twilio's requests."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         """`settings` as in SETTINGS. Raises ValueError."""
@@ -130,7 +130,7 @@ class TwilioInbound:
         self.is_recording = found["record_incoming"] == "yes"
 
     def verify(self, request: Inbound) -> None:
-        """Check X-Twilio-Signature: of the address and the form fields, or of the address with a hash of the body."""
+        """Check X-Twilio-Signature: over the address and the form fields, or the address with a hash of the body."""
         params: Any = _Fields(request.form)
         if not request.form and request.body:
             if "bodySHA256" not in request.query:
@@ -146,7 +146,7 @@ class TwilioInbound:
             raise BadSignature("the signature doesn't match")
 
     def parse(self, request: Inbound) -> list[Event]:
-        """A message, a state, or a call's progress. Raises NotUnderstood."""
+        """The message, state or call progress in a request. Raises NotUnderstood."""
         fields = request.form or request.query
         if first_value(fields, "AccountSid") != self.account_sid:
             raise NotUnderstood("It is for another account of Twilio.")
@@ -162,7 +162,7 @@ class TwilioInbound:
         raise NotUnderstood("The status of the message isn't known.")
 
     def answer(self, request: Inbound) -> tuple[int, str, str]:
-        """TwiML: an incoming call is connected; for everything else, an empty one."""
+        """TwiML: instructions to connect an incoming call; empty for everything else."""
         fields = request.form or request.query
         is_ringing = first_value(fields, "CallStatus") == "ringing" and first_value(fields, "Direction") == "inbound"
         if is_ringing and not first_value(request.query, "leg"):
@@ -206,7 +206,7 @@ class TwilioInbound:
         return self._incoming(fields, state)
 
     def _incoming(self, fields: Mapping[str, list[str]], state: str) -> list[Event]:
-        """The caller's telephone. Whether somebody talked to them, only the other leg tells."""
+        """The caller's telephone. Whether somebody talked to them, only the other leg reports."""
         if state == "answered" or (state == "completed" and self.forward_to):
             return []
         return [
@@ -222,7 +222,7 @@ class TwilioInbound:
 
 
 def _person_leg(fields: Mapping[str, list[str]], key: str, state: str) -> list[Event]:
-    """The person's own telephone, rung first: that they answered or hung up says nothing of the customer."""
+    """The person's own telephone, rung first: whether they answered or hung up says nothing about the customer."""
     if state == "completed":
         return []
     shown = "ringing" if state == "answered" else state
@@ -232,7 +232,7 @@ def _person_leg(fields: Mapping[str, list[str]], key: str, state: str) -> list[E
 
 
 def _connected_leg(fields: Mapping[str, list[str]], key: str, state: str, is_incoming: bool) -> CallUpdate:
-    """The second telephone: the customer's, or for an incoming call that of the person who answers."""
+    """The second telephone: the customer's, or, for an incoming call, that of the person who answers."""
     sid = field_id(fields, "ParentCallSid")
     caller, called = first_value(fields, "From"), number(first_value(fields, "To"))
     seconds = whole_number(first_value(fields, "CallDuration")) if state == "completed" else None
@@ -244,7 +244,7 @@ def _connected_leg(fields: Mapping[str, list[str]], key: str, state: str, is_inc
 
 
 def _dialed(fields: Mapping[str, list[str]], key: str, is_incoming: bool) -> CallUpdate:
-    """How the second telephone was reached, told on the call of the first: also when it could not be dialled."""
+    """How the second telephone was reached, reported on the first one's call, even if it could not be dialled."""
     state = _CALL_STATES.get(first_value(fields, "DialCallStatus"))
     if state is None:
         raise NotUnderstood("The status of the call isn't known.")
@@ -279,7 +279,7 @@ def _times(fields: Mapping[str, list[str]], state: str) -> dict[str, Any]:
 
 
 def _moment(value: str) -> datetime | None:
-    """An RFC 2822 date in UTC; None = not one."""
+    """An RFC 2822 date in UTC; None if it isn't one."""
     try:
         found = parsedate_to_datetime(value)
         return (found if found.tzinfo else found.replace(tzinfo=UTC)).astimezone(UTC)
@@ -332,7 +332,7 @@ def _status(sid: str, status: str, code: str, key: str = "") -> StatusUpdate:
 
 
 def status_of(message: Any) -> StatusUpdate:
-    """The state of a message that the library has read."""
+    """The status of a message as read by the library."""
     status = str(message.status)
     if status not in MESSAGE_STATES:
         raise ValueError(status[:40])

@@ -1,6 +1,6 @@
-"""Twilio's library, which builds the requests, with our HTTP client as its way out.
+"""Twilio's library, which builds the requests, on top of our HTTP client.
 
-A module of its own because the library's import takes a second: only a process that talks to Twilio pays for it.
+In a module of its own because importing the library takes a second: only processes that talk to Twilio pay for it.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ API_HOST, CONTENT_HOST = "api.twilio.com", "content.twilio.com"
 
 
 def make_client(account_sid: str, auth_token: str, client: HttpClient) -> Any:
-    """The library's client of one account. The environment says nothing to it."""
+    """The library's client of one account. Environment variables have no effect on it."""
     return Client(account_sid, auth_token, http_client=TwilioHttp(client), environment={"TWILIO_ACCOUNT_SID": ""})
 
 
 class TwilioHttp(LibraryHttpClient):  # type: ignore[misc]
-    """The library's way out: our client, which keeps a deadline and says what is known of a failure."""
+    """The library's HTTP client: ours, which keeps a deadline and knows whether a failed request may have arrived."""
 
     def __init__(self, client: HttpClient) -> None:
-        """`client` has Twilio's host, or that of a double."""
+        """`client` has the host of Twilio, or of a test double."""
         self.client = client
 
     def request(self, method: str, url: str, **given: Any) -> Response:
@@ -47,9 +47,9 @@ class TwilioHttp(LibraryHttpClient):  # type: ignore[misc]
         return Response(response.status, response.body.decode(), response.headers)
 
     def client_of(self, url: str) -> HttpClient:
-        """The client of the host that the library asks: Twilio keeps templates at another one than messages.
+        """The client for the host of this URL: Twilio has templates on another host than messages.
 
-        A double has everything at one host.
+        A test double has everything on one host.
         """
         is_double = self.client.base_url != f"https://{API_HOST}"
         if is_double or urlsplit(url).netloc == API_HOST:
@@ -58,7 +58,7 @@ class TwilioHttp(LibraryHttpClient):  # type: ignore[misc]
 
 
 def _address(base_url: str, url: str, params: Any) -> str:
-    """The address at the configured host. The library can't be told another one than Twilio's."""
+    """The address at the configured host. The library can't be configured to use another host than Twilio's."""
     asked, base = urlsplit(url), urlsplit(base_url)
     query = asked.query or urlencode(params or {}, doseq=True)
     return urlunsplit((base.scheme, base.netloc, base.path + asked.path, query, ""))

@@ -40,11 +40,11 @@ from app.channels.twilio_errors import REASONS
 from app.channels.twilio_inbound import MESSAGE_STATES, SETTINGS, TwilioInbound, status_of
 
 BASE_URL = "https://api.twilio.com"
-#: Where Twilio keeps files beside its own host; its media addresses redirect there.
+#: Where Twilio stores files besides its own host; its media addresses redirect there.
 FILE_HOSTS = ("*.twilio.com", "*.twiliocdn.com", "s3-external-1.amazonaws.com")
-#: Messages to one number that are looked through for one whose fate is unknown.
+#: Messages to one number that are searched for one whose fate is unknown.
 MOST_LISTED = 50
-#: Twilio gives full seconds, and its clock isn't ours.
+#: Tolerance in seconds: Twilio gives full seconds, and its clock isn't ours.
 CLOCK_SECONDS = 2
 #: Seconds that a telephone rings.
 RING_SECONDS = 30
@@ -53,7 +53,7 @@ RING_SECONDS = 30
 class Twilio(TwilioInbound):
     """One account of Twilio.
 
-    It has no replies to a certain message: `in_reply_to` does not reach the customer.
+    It has no replies to a specific message: `in_reply_to` does not reach the customer.
     """
 
     def __init__(self, settings: Mapping[str, str]) -> None:
@@ -64,7 +64,7 @@ class Twilio(TwilioInbound):
 
     @property
     def library(self) -> Any:
-        """Twilio's client. Its import takes a second, so nobody waits for it who does not send."""
+        """Twilio's client, imported on first use because that takes a second."""
         if self._library is None:
             from app.channels.twilio_library import make_client
 
@@ -112,7 +112,7 @@ class Twilio(TwilioInbound):
         return self.numbers[0]
 
     def _create(self, call: Any) -> Any:
-        """What the library makes. An answer without the new resource's id leaves its fate unknown."""
+        """The resource that the library creates. If the response has no id, its fate is unknown."""
         try:
             made = call()
         except (TwilioException, ValueError, TypeError, AttributeError) as error:
@@ -122,7 +122,7 @@ class Twilio(TwilioInbound):
         return made
 
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
-        """What became of a message. Raises StatusUnavailable where several messages could be it, ChannelError."""
+        """What became of a message. Raises ChannelError, and StatusUnavailable if several messages could be it."""
         try:
             if provider_id:
                 return cast(StatusUpdate, self._question(lambda: status_of(self.library.messages(provider_id).fetch())))
@@ -135,7 +135,7 @@ class Twilio(TwilioInbound):
     def _search(self, message: OutgoingMessage, since: datetime) -> StatusUpdate | None:
         to = _address(message.to, message.channel)
         day_before = since.astimezone(UTC) - timedelta(days=1)
-        # Twice: one that Twilio has not sent yet has no DateSent, and the list isn't ordered by time of creation.
+        # Twice: a message that Twilio has not sent yet has no DateSent, and the list isn't ordered by time of creation.
         pages = [
             self.library.messages.page(to=to, date_sent_after=day_before, page_size=MOST_LISTED),
             self.library.messages.page(to=to, page_size=MOST_LISTED),
@@ -151,7 +151,7 @@ class Twilio(TwilioInbound):
         found = [each for each in ours.values() if _has_text(each, message.text)]
         if len(found) == 1:
             return status_of(found[0])
-        # Our text twice, a template (only Twilio knows its wording), or more messages than were looked through.
+        # Our text twice, a template (only Twilio knows its text), or more messages than were searched.
         is_open = ours and (message.template is not None or bool(message.media))
         is_short = any(len(page) >= MOST_LISTED and _created(page[-1]) >= earliest for page in listed)
         if found or is_open or is_short:
@@ -189,7 +189,7 @@ class Twilio(TwilioInbound):
         return mime_type(response), response.body
 
     def templates(self) -> list[ListedTemplate]:
-        """The templates that Twilio keeps, with what WhatsApp says of them."""
+        """The templates that Twilio stores, with their WhatsApp approval."""
         found: list[ListedTemplate] = []
         page = self._question(lambda: self.library.content.v1.content_and_approvals.page(page_size=PAGE_SIZE))
         for _ in range(MAX_PAGES):
@@ -200,7 +200,7 @@ class Twilio(TwilioInbound):
         return found
 
     def _question(self, ask: Callable[[], Any]) -> Any:
-        """The library's answer to what changes nothing. Raises ChannelError."""
+        """The library's answer to a read request. Raises ChannelError."""
         try:
             return ask()
         except DeliveryUnknown as unknown:
@@ -209,7 +209,7 @@ class Twilio(TwilioInbound):
             raise ChannelError(NO_ANSWER) from error
 
     def check(self) -> str:
-        """Ask for the account."""
+        """Check the account by reading it."""
         account = self._question(lambda: self.library.api.accounts(self.account_sid).fetch())
         if account.status != "active":
             raise refusal("suspended")
@@ -274,7 +274,7 @@ def _recording(call: OutgoingCall) -> dict[str, str]:
 
 
 def _created(listed: Any) -> datetime:
-    """When Twilio took the message; now, where it gives no time that can be read."""
+    """When Twilio accepted the message; now, if it gives no readable time."""
     created = listed.date_created
     if not isinstance(created, datetime):
         return datetime.max.replace(tzinfo=UTC)
@@ -282,6 +282,6 @@ def _created(listed: Any) -> datetime:
 
 
 def _has_text(listed: Any, text: str) -> bool:
-    """Whether it is this text; a trial account gets a sentence put before it."""
+    """Whether it has this text; trial accounts get a sentence put before it."""
     body = str(listed.body or "").strip()
     return bool(text.strip()) and (body == text.strip() or body.endswith(f" - {text.strip()}"))

@@ -25,9 +25,9 @@ MAX_RESPONSE_BYTES = 4096
 class Answer:
     """The response of the receiver of a webhook."""
 
-    #: The HTTP status.
+    #: The HTTP status code.
     code: int
-    #: The beginning of the body; bytes that are not UTF-8 as �.
+    #: The beginning of the body; bytes that aren't UTF-8 appear as �.
     text: str
 
 
@@ -51,7 +51,7 @@ class WebhookClient:
         self.tls = tls
 
     def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
-        """Send a body and return the response, whatever its status. Raises ChannelError when there is none."""
+        """Send a body and return the response, whatever its status. Raises ChannelError if there is none."""
         terms = RequestTerms(self.timeout, self.private, self.tls, self.resolver)
         try:
             target = outbound_url.parse_url(url, self.private)
@@ -65,7 +65,7 @@ class WebhookClient:
 
 
 def _error_text(error: Exception, timeout: float) -> str:
-    """A sentence without any text of the receiver."""
+    """A sentence that quotes nothing of the receiver."""
     if isinstance(error, BadAddress):
         return str(error)
     if isinstance(error, ssl.SSLCertVerificationError):

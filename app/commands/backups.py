@@ -31,7 +31,7 @@ _IDENTITY = click.option(
 
 
 def _readable_trouble(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Report what can't be done as one sentence on stderr, with exit code 1."""
+    """Report expected errors as one sentence on stderr, with exit code 1."""
 
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> Any:
@@ -52,7 +52,7 @@ def commands() -> AppGroup:
 
 
 def _installation(identity: Path | None = None) -> Installation:
-    """This installation; no connection of this process stays open."""
+    """This installation, after closing this process's database connections."""
     db.session.remove()
     db.engine.dispose()
     installation = installation_of(current_app._get_current_object())  # type: ignore[attr-defined]

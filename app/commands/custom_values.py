@@ -1,4 +1,4 @@
-"""The commands `flask custom-field check|rebuild`: compare the index of custom values with the records; mend it."""
+"""The commands `flask custom-field check|rebuild`: check the index of custom values, or repair it."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
     @group.command("rebuild")
     @readable_errors
     def rebuild() -> None:
-        """Write the index of those records anew that differ, some hundred in each transaction."""
+        """Rewrite the index for records that differ, some hundred in each transaction."""
         _compared(mends=True)
 
     return group
 
 
 def _compared(mends: bool) -> int:
-    """How many records of all tables differ, said for each table."""
+    """The number of records that differ in all tables; prints it for each table."""
     total = 0
     for table, kind in RECORDS.items():
         last: int | None = 0

@@ -54,7 +54,7 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
 
 
 def _move(folder: FolderStore, store: FileStore, keep: bool) -> tuple[int, int]:
-    """How many files were copied, and how many were there. A file is only deleted when its copy is whole."""
+    """(files copied, files in total). A file is deleted only when its copy is complete."""
     there, count, known = {digest for digest, _stored_on in store.list()}, 0, 0
     for digest, _stored_on in folder.list():
         if digest in there:
@@ -76,7 +76,7 @@ def _store() -> FileStore:
 
 @contextmanager
 def _storage_errors() -> Iterator[None]:
-    """A storage that can't be used ends the command with a sentence."""
+    """End the command with a sentence if the storage can't be used."""
     try:
         yield
     except OSError as error:

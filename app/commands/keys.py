@@ -30,7 +30,7 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
     @group.command("rotate")
     @readable_errors
     def rotate() -> None:
-        """Seal everything that an older field key has sealed with CRM_FIELD_KEY. Can be stopped and run again."""
+        """Reseal with CRM_FIELD_KEY everything sealed with an older field key. Can be stopped and run again."""
         for line in rotate_field_key(click.echo):
             click.echo(line)
 
@@ -38,7 +38,10 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
 
 
 def rotate_field_key(say: Callable[[str], Any]) -> list[str]:
-    """Seal everything anew; closing sentences. Raises RuleBroken without an older key, or if not all could be read."""
+    """Reseal everything. Returns closing sentences.
+
+    Raises RuleBroken without an older key, or if a value is unreadable.
+    """
     settings = current_app.config["CRM"]
     if not settings.field_keys_old:
         raise RuleBroken(
@@ -70,7 +73,7 @@ def rotate_field_key(say: Callable[[str], Any]) -> list[str]:
 
 
 def _seal_table(table: Any, vault: Vault, say: Callable[[str], Any]) -> list[str]:
-    """Seal a table anew, a transaction for each chunk; the rows that could not be read."""
+    """Reseal a table, one transaction per chunk. Returns the rows that could not be read."""
     after: int | None = 0
     done, changed = 0, 0
     unreadable: list[str] = []

@@ -1,4 +1,4 @@
-"""The commands `flask mail list | again`: emails that could not be taken in."""
+"""The commands `flask mail list | again`: emails that could not be processed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
     @click.argument("mail_id", type=int)
     @readable_errors
     def again(mail_id: int) -> None:
-        """Take in an email that has failed, from its original."""
+        """Process a failed email again, from its original."""
         with own_transaction() as session:
             state = mail_fetch.take_again(session, mail_id, datetime.now(UTC))
         click.echo({"kept": "It was taken in.", "known": "It is here already."}.get(state, f"It is {state}."))

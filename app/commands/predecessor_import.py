@@ -1,4 +1,4 @@
-"""The command `flask import-predecessor`: a folder of exports of the predecessor becomes records with history."""
+"""The command `flask import-predecessor`: turns a folder of the predecessor's exports into records with history."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def register(group: Any, readable_errors: Callable[[_Command], _Command]) -> Non
 
 
 def move(folder: Path, user_id: int, dry_run: bool) -> ImportRun:
-    """Check the files and, unless it is a dry run, take them over. Returns the run. Raises RuleBroken."""
+    """Check the files and, unless it is a dry run, import them. Returns the run. Raises RuleBroken."""
     with _alone(folder):
         print_ = bundle.fingerprint(bundle.of_folder(folder))
         run_id = _begun((folder, print_), user_id, dry_run)
@@ -88,7 +88,7 @@ def _lock(held: int) -> None:
 
 
 def _begun(files: tuple[Path, str], user_id: int, dry_run: bool) -> int:
-    """The id of the run. A process that was killed just now may hold its row until the database has noticed."""
+    """Create the run and return its id. The database may take a moment to notice that a killed process is gone."""
     for tried in range(import_worker.TRIES):
         try:
             with acting_for(user_id, "/imports/", writes=True) as viewer:

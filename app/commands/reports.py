@@ -1,4 +1,4 @@
-"""The commands `flask report list | run`: the reports that a user sees, and what one of them finds for them."""
+"""The commands `flask report list | run`: list the reports that a user sees, and run one of them for that user."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
 
 
 def write(wanted: str, user_id: int, format_: str, out: Path) -> int:
-    """Write a report to a file for its owner only. Returns the number of rows. Raises RuleBroken."""
+    """Write a report to a file that only its owner can read. Returns the number of rows. Raises RuleBroken."""
     with acting_for(user_id, "/reports/") as viewer:
         viewer.person.refuse_unless("Reports", "read")
         found = _named(wanted)
@@ -78,7 +78,7 @@ def _write(out: Path, data: bytes) -> None:
 
 
 def _named(wanted: str) -> Report:
-    """The report of this name, or of this number, that the acting user sees."""
+    """The report of this name or number, if the acting user sees it."""
     rows = db.session.scalars(select(Report).where(Report.label == wanted[:200])).all()
     key = parse_id(wanted)
     if not rows and key is not None:

@@ -1,4 +1,4 @@
-"""The commands `flask rollup rebuild|check`: count the calls of all days anew; compare the counts with the calls."""
+"""The commands `flask rollup rebuild|check`: recount the calls of all days, or compare the counts with the calls."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app import access
 from app.domain import call_rollup_fill, call_rollups
 from app.extensions import db
 
-#: Days of one transaction.
+#: Days per transaction.
 _AT_ONCE = 5
 
 
@@ -26,7 +26,7 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
     @group.command("rebuild")
     @readable_errors
     def rebuild() -> None:
-        """Count all days anew; dashboards count the calls themselves meanwhile. Called again, it goes on."""
+        """Recount all days; meanwhile dashboards count the calls themselves. Called again, it continues."""
         zone, now = _zone(), datetime.now(UTC)
         with access.as_system(db.session()) as session:
             is_new = call_rollup_fill.begin_rebuild(session, zone, now)
@@ -66,6 +66,6 @@ def _zone() -> ZoneInfo:
 
 
 def _waiting(session: Any, zone: ZoneInfo, now: datetime) -> list[int]:
-    """The next days to be counted; none where only marks of today are left."""
+    """The next days to count; empty if only marks of today are left."""
     today = call_rollups.day_of(now, zone)
     return [day for day in call_rollup_fill.days_to_fill(session, zone, now, _AT_ONCE) if day < today]

@@ -1,4 +1,4 @@
-"""The commands `flask export | export-all | import`: lists, everything, and files of others."""
+"""The commands `flask export | export-all | import`: export a list or everything, import files."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from app.web.transfer.import_values import DATE_ORDERS
 from app.web.transfer.run_as import acting_for
 
 _Command = Callable[..., Any]
-#: Rows of one piece of a file.
+#: Rows per piece of a file.
 PIECE = 5000
 
 
@@ -38,7 +38,7 @@ def register(group: Any, readable_errors: Callable[[_Command], _Command]) -> Non
 
 
 def user_named(name: str) -> int:
-    """The id of the active user of this name. Raises RuleBroken."""
+    """The id of the active user with this username. Raises RuleBroken."""
     with access.as_system(db.session()) as session:
         named = or_(func.lower(User.username) == name.lower(), func.lower(User.email) == name.lower())
         found = session.execute(select(User.id).where(named, User.active.is_(True))).scalars().all()
@@ -83,10 +83,10 @@ def export_list(asked: tuple[str, list[str], str, str], user_id: int, out: Path)
     return count
 
 
-def write_rows(want: exports.ExportSource, format_: str, viewer: Viewer, out: Path) -> int:
-    """Write what an export holds to a file for its owner only. Returns the number of rows."""
-    whole = want.whole()
-    ids: Sequence[Any] = want.ids() if whole is None else whole
+def write_rows(source: exports.ExportSource, format_: str, viewer: Viewer, out: Path) -> int:
+    """Write an export to a file that only its owner can read. Returns the number of rows."""
+    whole = source.whole()
+    ids: Sequence[Any] = source.ids() if whole is None else whole
     if len(ids) > exports.MAX_ROWS:
         raise click.ClickException("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
     count = 0
@@ -95,16 +95,16 @@ def write_rows(want: exports.ExportSource, format_: str, viewer: Viewer, out: Pa
         nonlocal count
         for start in range(0, max(1, len(ids)), PIECE):
             part = ids[start : start + PIECE]
-            rows = list(want.rows(part, viewer)) if whole is None else part
+            rows = list(source.rows(part, viewer)) if whole is None else part
             is_sheet = format_ == "xlsx"
-            yield sheet_rows(rows, count + 2) if is_sheet else csv_rows(rows, None if start else want.heading)
+            yield sheet_rows(rows, count + 2) if is_sheet else csv_rows(rows, None if start else source.heading)
             count += len(rows)
 
     try:
         with out.open("wb") as file:
             out.chmod(0o600)
             if format_ == "xlsx":
-                write_workbook(file, want.heading, pieces())
+                write_workbook(file, source.heading, pieces())
             else:
                 file.writelines(pieces())
     except OSError as error:
@@ -200,7 +200,7 @@ def _mapping(path: Path | None) -> dict[str, str] | None:
 
 
 def begin_import(file: Path, kind: str, mapping: dict[str, str] | None, asked: tuple[int, dict[str, Any]]) -> int:
-    """Keep the file and its mapping, ready to be checked. Returns the id of the import. Raises RuleBroken."""
+    """Store the file and its mapping, ready to be checked. Returns the id of the import. Raises RuleBroken."""
     user_id, chosen = asked
     with acting_for(user_id, "/imports/", writes=True) as viewer, file.open("rb") as opened:
         session = db.session()
@@ -218,7 +218,7 @@ def begin_import(file: Path, kind: str, mapping: dict[str, str] | None, asked: t
 
 
 def work_until(run_id: int, state: str) -> ImportRun:
-    """Work on an import here until it has this state, or is over."""
+    """Work on an import in this process until it reaches this state or ends."""
     source = import_worker.ImportSource(run_id)
     source.is_command = True
     try:

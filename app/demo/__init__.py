@@ -1,7 +1,7 @@
 """Demo data: an invented stock broker with people, leads, customers, tickets and a month of history.
 
-Everything is invented, and the same for the same `now`: e-mail addresses are in reserved domains, and PANs only have
-the right format. The rows are inserted in bulk, and are the ones that the domain would have written.
+Everything is invented, and the same for the same `now`: email addresses are in reserved domains, and PANs only have the
+right format. The rows are inserted in bulk, but are those that the domain would have written.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def load(
     """Write the demo data in the caller's transaction. Returns the number of rows by table.
 
     `password_for` returns the password *hash* for a username; without it no demo user can sign in. Without a vault no
-    PAN is stored. Raises RuleBroken when the demo data is already there, or when lists or roles are missing.
+    PAN is stored. Raises RuleBroken if the demo data is already there, or if lists or roles are missing.
     """
     with access.as_system(session):
         _refuse_if_loaded(session)

@@ -21,12 +21,12 @@ ENDED = (
 )
 
 
-#: Labels of the statuses after which nobody works on a lead.
+#: Labels of statuses in which nobody works on a lead any more.
 _LEFT_ALONE = ("Unqualified", "Junk", "Lead Expired", "Lead Expired (Account Opened)")
 
 
 def make_tasks(builder: DemoBuilder) -> None:
-    """Make a first task for every record and more for some leads. Removes the helper keys `label` and `called`."""
+    """Make a first task for every record and more for some leads. Removes the temporary keys `label` and `called`."""
     records = [*builder.rows_of(models.Lead), *builder.rows_of(models.Ticket)]
     extra = max(0, builder.count("tasks") - len(records))
     tasks_of = [*records, *(builder.choose(builder.rows_of(models.Lead)) for _ in range(extra))]
@@ -143,12 +143,12 @@ def make_calls(builder: DemoBuilder) -> None:
 
 
 def _last_work(builder: DemoBuilder, lead: Row | None) -> datetime:
-    """When the lead was given up; now if it was not."""
+    """When work on the lead ended; now if it did not."""
     return builder.left_alone_on.get(lead["id"], builder.now) if lead else builder.now
 
 
 def _outcome(builder: DemoBuilder, lead: Row | None, direction: str, status: str) -> str | None:
-    """An outcome that fits the call and its lead; a missed call has none, as somebody still has to call back."""
+    """An outcome that fits the call and its lead; none for a missed call, which somebody still has to return."""
     if status == "Completed":
         is_lost = lead is not None and lead["id"] in builder.left_alone_on
         found = builder.choose(LOST_OUTCOMES if is_lost else OUTCOMES)
@@ -192,7 +192,7 @@ def _call(builder: DemoBuilder, at: datetime, n: int, lead: Row | None, customer
         builder.add_activity("call", call["created_on"], employee, place, text=text, call=call["id"], seconds=seconds)
 
 
-#: No provider is connected: what was sent or received by hand was written down, and nothing was delivered.
+#: No provider is connected: messages sent or received by hand are noted, and nothing was delivered.
 _WRITTEN_DOWN = "noted" if "noted" in messages.STATES else "sent"
 
 

@@ -12,7 +12,7 @@ from app.demo.sample_text import REQUEST_REASONS
 
 @dataclass(frozen=True)
 class Change:
-    """A record goes from one user to another."""
+    """A record changes its assignee."""
 
     to: int
     #: The assignee before; None for a new record.
@@ -45,7 +45,7 @@ def assign(builder: DemoBuilder, record: Row, change: Change) -> None:
 
 
 def maybe_reassign(builder: DemoBuilder, record: Row) -> None:
-    """Reassign some records after a while."""
+    """Reassign some records after some time."""
     is_lead = "pod_id" in record
     if not builder.chance(0.15) or builder.now - record["created_on"] < timedelta(days=2):
         return

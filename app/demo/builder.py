@@ -24,7 +24,7 @@ from app.lib.vault import Vault
 
 SEED = 2026
 ZONE = ZoneInfo("Asia/Kolkata")
-#: How many of each are made for 400 leads; scaled for other numbers of leads.
+#: How many of each to make for 400 leads; scaled for other numbers of leads.
 SIZES = {"leads": 400, "customers": 150, "tickets": 120, "tasks": 600, "calls": 2000, "messages": 260, "notes": 450}
 #: The length of the history.
 DAYS = 30
@@ -82,9 +82,9 @@ class DemoBuilder:
     staff: dict[str, list[int]] = field(default_factory=dict)
     manager_of: dict[int, int] = field(default_factory=dict)
     mobiles: set[str] = field(default_factory=set)
-    #: Role name -> how many round-robin turns were taken.
+    #: Role name -> number of round-robin turns taken.
     turns: dict[str, int] = field(default_factory=dict)
-    #: Lead id -> when it was given up, expired or found to be junk: nobody calls or writes afterwards.
+    #: Lead id -> when work on it ended (given up, expired or junk): nobody calls or writes afterwards.
     left_alone_on: dict[int, datetime] = field(default_factory=dict)
 
     @cached_property

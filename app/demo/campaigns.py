@@ -1,4 +1,4 @@
-"""One finished campaign, with what became of it, and the consents behind it."""
+"""One finished campaign, with its results and the consents behind it."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from app import models
 from app.demo.builder import DemoBuilder, Row, stamps
 from app.demo.conversations import ACCOUNT
 
-#: Of 400 leads, so many are addressed.
+#: Number of recipients for 400 leads.
 PEOPLE = 60
 NAME, TEXT = (
     "Diwali greetings",
     "Happy Diwali, {{first_name}}! Our branches are closed on Friday and open again on Monday.",
 )
-#: What becomes of a message, in turn.
+#: The final states of the messages, in turn.
 _ENDS = ("read", "delivered", "delivered", "read", "delivered", "sent", "delivered", "read", "failed", "delivered")
 _REFUSED = "The number can't receive this message: it is switched off, out of reach or doesn't exist."
 
 
 def make_campaign(builder: DemoBuilder) -> None:
-    """Make the campaign of a manager. None where there is no account."""
+    """Make the campaign of a manager, unless there is no account."""
     account = next((each for each in builder.rows_of(models.ChannelAccount) if each["name"] == ACCOUNT), None)
     if account is None:
         return
     began = builder.now - timedelta(days=6, hours=5)
-    alone = builder.left_alone_on  # nothing happens with a lead that was given up
+    alone = builder.left_alone_on  # nothing happens to a lead after work on it ended
     leads = [row for row in builder.rows_of(models.Lead) if row["created_on"] < began and row["id"] not in alone]
     chosen = leads[: max(4, round(PEOPLE * min(1.0, builder.size / 400)))]
     author = next(each["id"] for each in builder.rows_of(models.User) if each["manager_id"] is None)

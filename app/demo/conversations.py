@@ -1,4 +1,4 @@
-"""Conversations on the console provider: threads of leads, and numbers that nobody knows yet."""
+"""Conversations on the console provider: with leads, and with unknown numbers."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from app.demo.sample_text import CONVERSATIONS, FIRST, STRANGERS
 from app.domain import channel_accounts
 from app.lib.sample_files import SAMPLES
 
-#: Of the leads that were changed last, so many have a conversation.
+#: Number of the most recently changed leads that have a conversation.
 THREADS = 28
 ACCOUNT = "Demo desk"
-#: So many calls have a recording, of at most so many seconds.
+#: Number of calls that have a recording, and its most seconds.
 RECORDED, MAX_SECONDS = 12, 45
 
 
 def make_conversations(builder: DemoBuilder) -> None:
-    """Make an account of the console provider and conversations by it. None without a vault, which seals its token."""
+    """Make an account of the console provider and its conversations; nothing without a vault, which seals its token."""
     if builder.vault is None:
         return
     account = _account(builder)
@@ -46,7 +46,7 @@ def make_conversations(builder: DemoBuilder) -> None:
 
 
 def _record_calls(builder: DemoBuilder, account: Row) -> None:
-    """Some of the newest calls went through the account and have a made-up recording, which the queue fetches."""
+    """Give some of the newest calls the account and an invented recording, which the queue fetches."""
     calls = [
         row for row in builder.rows_of(models.CallLog) if row["direction"] == "Outgoing" and row["duration_seconds"]
     ]
@@ -104,7 +104,7 @@ def _conversation(builder: DemoBuilder, account: Row, channel: str, peer: str, b
 
 
 def _say(builder: DemoBuilder, talk: Row, turns: Any, by: int | None) -> None:
-    """Add the messages of a conversation, the last one at the time at which it was last changed."""
+    """Add the messages of a conversation; the last one at the time of its last change."""
     ended = talk["last_message_on"]
     at = ended - timedelta(minutes=11 * (len(turns) - 1))
     for n, (direction, text, *files) in enumerate(turns):
@@ -126,7 +126,7 @@ def _say(builder: DemoBuilder, talk: Row, turns: Any, by: int | None) -> None:
 
 
 def _attach(builder: DemoBuilder, message: Row, names: list[str], at: datetime) -> None:
-    """Made-up files, which the queue fetches."""
+    """Attach invented files, which the queue fetches."""
     for place, name in enumerate(names):
         address, kind = console_provider.SAMPLE_MARK + name, SAMPLES[name][0]
         message["media"] = [*(message.get("media") or ()), {"address": address, "mime_type": kind, "name": name}]

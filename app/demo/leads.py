@@ -35,7 +35,7 @@ def make_leads(builder: DemoBuilder) -> None:
     sources = list(labels(builder, models.LeadSource).values())
     kinds = list(labels(builder, models.AccountType).values())
     direct = list(builder.rows_of(models.Customer))
-    # Every path at least once, the rest by their shares; then in order of time, as the record numbers require.
+    # Every path at least once, the rest by their shares; then in order of time, as record numbers require.
     chosen = [path for _, path in STATUS_PATHS][: builder.size]
     shares = [share for share, _ in STATUS_PATHS]
     chosen += builder.rng.choices([path for _, path in STATUS_PATHS], shares, k=max(0, builder.size - len(chosen)))
@@ -59,7 +59,7 @@ def make_leads(builder: DemoBuilder) -> None:
 
 def _created(builder: DemoBuilder, path: tuple[str, ...]) -> datetime:
     days = DAYS
-    if path[-1].startswith("Lead Expired"):  # it expires after 60 (account opened: 30) days without a change
+    if path[-1].startswith("Lead Expired"):  # it expires 60 days (account opened: 30) after the last change
         days = 95
         return builder.office_time(builder.now - timedelta(days=days), builder.now - timedelta(days=days - 15))
     latest = builder.now - timedelta(hours=max(0.1, 30 * (len(path) - 1)))
@@ -170,7 +170,7 @@ def _set_required_fields(builder: DemoBuilder, lead: Row, label: str, by: int | 
 
 
 def _open(builder: DemoBuilder, lead: Row, by: int | None, at: datetime) -> None:
-    """Make the lead a customer with an account, and move its contact fields there."""
+    """Convert the lead to a customer with an account, and move its contact fields there."""
     lead |= {"client_id": f"ESH{20_000 + lead['id']}", "opened_on": at}
     if lead["customer_id"] is None:
         person = {name: lead[name] for name in CONTACT_FIELDS}

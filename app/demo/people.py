@@ -1,4 +1,4 @@
-"""The users and teams, the holidays, and the customers who never were leads."""
+"""The users and teams, the holidays, and customers who never were leads."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Three reports of a manager, shared with everybody; one of them goes out every Monday."""
+"""Three reports of a manager, shared with everybody; one of them is sent every Monday."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app import models
 from app.demo.builder import DemoBuilder, stamps
 from app.domain.report_schedules import ScheduleTimes, read_times
 
-#: The office of the demo data.
+#: The office's time zone in the demo data.
 _ZONE = "Asia/Kolkata"
 REPORTS: tuple[tuple[str, str, dict[str, Any]], ...] = (
     (

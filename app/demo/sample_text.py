@@ -113,7 +113,7 @@ TASKS = (
     "Confirm the first pay-in",
     "Demo of the mobile app",
 )
-#: What may come of a call that was answered; None = not logged yet.
+#: Possible outcomes of an answered call; None = not logged yet.
 OUTCOMES = (
     None,
     "Interested",
@@ -123,7 +123,7 @@ OUTCOMES = (
     "Asked for charges",
     "Will visit the branch",
 )
-#: Of a call with a lead that was given up later.
+#: Outcomes of a call with a lead that was given up later.
 LOST_OUTCOMES = ("Not interested", "Call back later", "Asked for charges")
 MESSAGES = {
     "out": (
@@ -142,7 +142,7 @@ MESSAGES = {
         "धन्यवाद!",
     ),
 }
-#: Channel, and who says what, with which made-up files (app/lib/sample_files.py).
+#: Channel, and who says what, with which invented files (app/lib/sample_files.py).
 CONVERSATIONS = (
     (
         "whatsapp",
@@ -198,7 +198,7 @@ CONVERSATIONS = (
         ),
     ),
 )
-#: Channel and text of those whom nobody knows yet.
+#: Channel and text of unknown senders.
 STRANGERS = (
     ("whatsapp", "Hi, a friend told me about you. Do you have a branch in Surat?"),
     ("whatsapp", "Cannot log in since morning."),

@@ -1,4 +1,4 @@
-"""The SLA clocks of the demo's records: most have time left, a few are nearly due, overdue or paused."""
+"""The SLA clocks of the demo records: most have time left, a few are nearly due, overdue or paused."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ NO_CLOCK: Row = {
     "reply_late_on": None,
     "resolve_late_on": None,
 }
-#: The share of a target's time that is over: of most records, of every eighth, of every twenty-fifth.
+#: The share of a target's time that has passed: for most records, for every eighth, for every twenty-fifth.
 SPENT, NEARLY, LATE = (0.05, 0.7), (0.8, 0.95), (1.02, 1.15)
 
 
 def start_clock(builder: DemoBuilder, row: Row, record: Any) -> None:
-    """Start the clock of an open record. For the part of its age that the clock does not count, it was paused."""
+    """Start the clock of an open record. For the part of its age that doesn't count, it was paused."""
     terms = builder.terms
     targets = dict(zip(sla.DEADLINES, terms.target(record.applies_to, row.get("priority", "")), strict=True))
     if row["replied_on"] is not None:

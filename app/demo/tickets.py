@@ -1,4 +1,4 @@
-"""Tickets of the customers, each in a status that is likely for its age."""
+"""Tickets of the customers, each in a status that is plausible for its age."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.domain.tickets import ticket_subjects
 
 
 def make_tickets(builder: DemoBuilder) -> None:
-    """Make tickets in order of time. Raises RuleBroken when statuses or subjects are missing."""
+    """Make tickets in order of time. Raises RuleBroken if statuses or subjects are missing."""
     statuses = labels(builder, models.TicketStatus)
     subjects = list(labels(builder, models.TicketSubject).items())
     if not statuses or not subjects:
@@ -75,7 +75,7 @@ def _ticket(builder: DemoBuilder, at: datetime, customer: Row, subjects: list[st
 
 
 def _set_status(builder: DemoBuilder, ticket: Row, statuses: dict[str, int], n: int) -> None:
-    """Move the ticket to a status. The older it is, the likelier it has ended."""
+    """Move the ticket to a status. The older it is, the likelier it is closed."""
     age = (builder.now - ticket["created_on"]).days
     open_labels = ("New", "Open", "In Progress", "Follow-up Scheduled", "Waiting for Customer")
     ended_labels = ("Resolved", "Closed", "Closed")

@@ -1,4 +1,4 @@
-"""Leave and delegates: a leave ends after it starts, and delegates of the same period form no circle."""
+"""Leave and delegates: a leave must end after it starts, and delegates of the same period must not form a circle."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ from app.domain.base import RuleBroken, TranslatableText, translatable
 
 #: The columns of a user that say when they are away and who is their delegate.
 COLUMNS = ("away_until", "leave_from", "leave_to", "delegate_id")
-#: How long ago a leave may have started when it is entered: who falls ill enters it later that day.
+#: How far back an entered leave may start: people who fall ill enter it later that day.
 BACKDATED_AT_MOST = timedelta(days=1)
 _ENDLESS = datetime.max.replace(tzinfo=UTC)
 
-#: Half-open [from, to), UTC; None = no end is known.
+#: Half-open [from, to), UTC; None = open-ended.
 Period = tuple[datetime, datetime | None]
 
 
 def refuse_bad_absence(session: Session, user: Any, values: dict[str, Any], now: datetime) -> None:
     """Raise RuleBroken for an absence that ends before it starts, is over, or has an impossible delegate.
 
-    `values`: new values for some of COLUMNS; the others are taken from the user, who may carry unsaved ones
-    (an empty dict checks those). Values that do not change may lie in the past.
+    `values`: new values for some of COLUMNS; the others come from the user, unsaved changes included (an empty dict
+    checks those). Values that don't change may be in the past.
     """
     after = {name: values.get(name, getattr(user, name)) for name in COLUMNS}
     changed = {name for name in COLUMNS if _is_changed(user, name, after[name])}
@@ -41,7 +41,7 @@ def leave_period(values: dict[str, Any]) -> Period | None:
 
 
 def overlapping_leave(session: Session, user_id: int, leave: Period) -> Period | None:
-    """The part of the leave in which this user, the delegate, is on leave too; None when there is none."""
+    """The part of the leave in which this user, the delegate, is on leave too; None if there is none."""
     query = select(User.leave_from, User.leave_to).where(User.id == user_id, User.leave_from.is_not(None))
     found = session.execute(query).first()
     return _overlap(leave, (found[0], found[1])) if found else None
@@ -73,7 +73,7 @@ def _refuse_bad_times(after: dict[str, Any], changed: set[str], now: datetime) -
 def _refuse_bad_delegate(session: Session, user_id: int | None, delegate_id: int, leave: Period | None) -> None:
     if delegate_id == user_id:
         raise RuleBroken("You can't be your own delegate. Choose a colleague.", "delegate_id")
-    # Locked: of two users who name each other at the same moment, one waits for the other.
+    # Locked, so that of two users who name each other at the same moment, one waits for the other.
     query = select(
         User.id, User.first_name, User.last_name, User.active, User.leave_from, User.leave_to, User.delegate_id
     ).with_for_update()

@@ -55,9 +55,9 @@ class Assignment(Model):  # type: ignore[misc]
     open_key: Mapped[str | None] = mapped_column(String(40))
     #: One of REASONS.
     reason: Mapped[str] = mapped_column(String(20), nullable=False)
-    #: The role whose round robin chose the user; null = it was not asked.
+    #: The role whose round robin chose the user; null = none.
     role: Mapped[str | None] = mapped_column(String(64))
-    #: The user on leave for whom this one is a substitute; they get the record back when they return.
+    #: The user on leave whom this one substitutes; they get the record back when they return.
     stead_of_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id", name="fk_assignment_stead"))
     #: Who decided; null = the system.
     by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
@@ -75,12 +75,15 @@ class NewAssignee:
     #: The round-robin decision that chose the user.
     decision: team.Decision | None = None
     notify: bool = True
-    #: Who had the record before.
+    #: The former assignee.
     previous_id: int | None = None
 
 
 def choose_assignee(session: Session, values: dict[str, Any], stamp: Stamp) -> team.Decision:
-    """Choose who gets a new record: the next user of a role, the given user, or its author. Raises RuleBroken."""
+    """Choose the assignee of a new record: the next user of a role, the given user, or its author.
+
+    Raises RuleBroken.
+    """
     if values.get("assign_to_role"):
         decision = team.take_turn(session, values["assign_to_role"], stamp.now)
         if decision.user_id is None:
@@ -96,8 +99,8 @@ def choose_assignee(session: Session, values: dict[str, Any], stamp: Stamp) -> t
 def assign(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -> bool:
     """Make a user the current assignee of a lead or ticket, with timeline and notices.
 
-    Ends the assignment of the previous one, and the user's own if they were an additional assignee. Returns False
-    when the user is the current assignee already. The caller has checked that the user may be assigned.
+    Ends the assignment of the former one, and the user's own if they were an additional assignee. Returns False if the
+    user is the current assignee already. The caller has checked that the user may be assigned.
     """
     previous_id = record.assignee_id
     if previous_id == assignee.user_id:
@@ -110,7 +113,7 @@ def assign(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -
 
 
 def open_first(session: Session, record: Any, decision: team.Decision, stamp: Stamp) -> None:
-    """Open the first assignment of a new record, as `choose_assignee` decided; nothing when it has no assignee."""
+    """Open the first assignment of a new record, as `choose_assignee` decided; does nothing without an assignee."""
     if decision.user_id is None:
         return
     reason = "round robin" if decision.role else "created" if decision.user_id == stamp.by else "direct"
@@ -162,7 +165,7 @@ def _open_assignments(session: Session, records: Iterable[tuple[str, int]]) -> l
     """The open assignments of these records (table, id)."""
     columns = (Assignment.id, Assignment.lead_id, Assignment.ticket_id, Assignment.user_id)
     found: list[Any] = []
-    # One table after the other: no index serves an OR of both.
+    # One table after the other, because no index serves an OR of both.
     for table, parent in (("leads", Assignment.lead_id), ("ticket", Assignment.ticket_id)):
         if ids := [key for name, key in records if name == table]:
             found += session.execute(select(*columns).where(parent.in_(ids), Assignment.ended_on.is_(None)))
@@ -186,7 +189,7 @@ def _decision_columns(decision: team.Decision) -> dict[str, Any]:
 
 
 def record_user_key(record: Any, user_id: int) -> str:
-    """Identifies a record and a user, for the columns that the database keeps unique."""
+    """A key of a record and a user, for columns that must be unique."""
     return f"{record.__tablename__}:{record.id}:{user_id}"
 
 
@@ -215,7 +218,7 @@ class _Notice:
     #: assigned or unassigned.
     kind: str
     payload: dict[str, Any] = field(default_factory=dict)
-    #: What the event is called, where it differs from the kind.
+    #: The name of the event if it differs from the kind.
     event: str = ""
 
 
@@ -228,9 +231,9 @@ def _notify(session: Session, record: Any, notice: _Notice, stamp: Stamp) -> Non
 
 
 def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "assignee") -> Any:
-    """The user row. Raises RuleBroken when the user does not exist or takes no new work now.
+    """The user row. Raises RuleBroken if the user doesn't exist or accepts no new work now.
 
-    Moments in the message are in the time zone of the session's context.
+    Times in the message are in the time zone of the session's context.
     """
     user = session.get(User, user_id)
     if user is None:
@@ -261,7 +264,7 @@ def _absence_text(session: Session, user: Any, away: team.Absence, now: datetime
 
 def lock(session: Session, record: Any) -> Any:
     """Lock the record and reload it, so that decisions rest on its current state."""
-    session.flush()  # reloading would undo what this transaction has changed
+    session.flush()  # reloading would discard this transaction's changes
     session.refresh(record, with_for_update=True)
     return record
 

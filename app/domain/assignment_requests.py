@@ -16,7 +16,7 @@ from app.domain.assignment import NewAssignee
 from app.domain.base import Code, Conflict, Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.numbering import next_number
 
-#: Of a request; all but Pending are final.
+#: States of a request; all but Pending are final.
 STATES = ("Pending", "Approved", "Rejected", "Withdrawn", "Expired")
 
 
@@ -86,7 +86,7 @@ def create(session: Session, record: Any, user_id: int, reason: str, stamp: Stam
 def approvers(session: Session, user_id: int, by: int | None) -> list[int]:
     """Ids of the users who may decide about this user: the managers above, or the admins if there are none.
 
-    Neither the user `by`, who sends the request, nor the user themselves is among them.
+    Neither `by`, who sends the request, nor the user themselves is among them.
     """
     managers = _active(session, {*team.managers_above(session, user_id)} - {by, user_id})
     admins = (user.id for user in team.members(session, team.get_role(session, "Admin").id)) if not managers else ()
@@ -101,8 +101,8 @@ def _active(session: Session, user_ids: set[Any]) -> list[int]:
 def decide(session: Session, request: AssignmentRequest, record: Any, verdict: Verdict, stamp: Stamp) -> None:
     """Approve the request, which assigns the record, or reject it.
 
-    Raises Conflict when it is decided already, also by a concurrent request; RuleBroken when the user is absent by
-    now, and then it stays pending.
+    Raises Conflict if it is decided already, possibly by a concurrent request; RuleBroken if the user has become
+    absent, and it then stays pending.
     """
     if not verdict.is_approved and not (verdict.note or "").strip():
         raise RuleBroken("Please give a reason for rejecting the request.", "decision_note")

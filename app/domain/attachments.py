@@ -1,7 +1,7 @@
-"""Files of records: of leads, tickets, customers, tasks and notes, with their versions, and the trash.
+"""Files of leads, tickets, customers, tasks and notes, with their versions, and the trash.
 
-The content is in the file store (`app/ops/file_store.py`). A file with several versions is a series of rows; deleted
-ones stay for some time (`retention_kinds`), and can be restored until then.
+The content is in the file store (`app/ops/file_store.py`). A file with several versions is a series of rows. Deleted
+files can be restored for some time (`retention_kinds`).
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ from app.domain.file_references import STORED_FILE
 from app.domain.timeline import Activity
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")
-#: "off": nobody looked for viruses; "waiting": the scanner was away, the job looks later.
+#: "off": not scanned; "waiting": the scanner was unavailable, a job scans it later.
 SCANS = ("off", "waiting", "clean", "infected")
-#: More versions of one file than this are nobody's work.
+#: The most versions of one file.
 MAX_VERSIONS = 200
 _BULK = {"synchronize_session": False}
 
@@ -57,11 +57,11 @@ class Attachment(Record):
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), index=True)
     task_id: Mapped[int | None] = mapped_column(ForeignKey("task.id", ondelete="CASCADE"), index=True)
-    #: The note that it belongs to, beside the record; null = the record itself.
+    #: The note to which it belongs, besides the record; null = the record itself.
     activity_id: Mapped[int | None] = mapped_column(_BIG, ForeignKey("activity.id", ondelete="CASCADE"), index=True)
-    #: What people call it; never part of a path.
+    #: The name for people; never part of a path.
     name: Mapped[str] = mapped_column(String(200), nullable=False)
-    #: By the content.
+    #: Detected from the content.
     mime_type: Mapped[str] = mapped_column(String(100), nullable=False)
     #: In bytes.
     size: Mapped[int] = mapped_column(BigInteger, nullable=False)
@@ -72,7 +72,7 @@ class Attachment(Record):
     #: Versions of one file have the same series, and count from 1.
     series: Mapped[str] = mapped_column(String(32), nullable=False)
     number: Mapped[int] = mapped_column(Integer, nullable=False)
-    #: When it was put into the trash, UTC; null = it is there.
+    #: When it was moved to the trash, UTC; null = it wasn't.
     deleted_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     deleted_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     #: One of SCANS.
@@ -83,7 +83,7 @@ class Attachment(Record):
 
 @dataclass(frozen=True)
 class NewFile:
-    """A file that is in the store, and not yet at a record."""
+    """A file in the store that isn't attached to a record yet."""
 
     name: str
     mime_type: str
@@ -102,14 +102,14 @@ class NewFile:
 _KEYS = ("lead_id", "ticket_id", "customer_id", "task_id", "activity_id")
 
 
-def attach(session: Session, about: Any, file: NewFile, stamp: Stamp, quotas: Quotas) -> Attachment:
-    """Attach a file to a lead, ticket, customer or task; the caller commits soon, for it holds the quotas' rows.
+def attach(session: Session, record: Any, file: NewFile, stamp: Stamp, quotas: Quotas) -> Attachment:
+    """Attach a file to a lead, ticket, customer or task. Locks the rows of the quotas, so the caller commits soon.
 
     Raises RuleBroken above a quota, for a version of another record's file, or for too many versions.
     """
     row = Attachment(name=file.name, mime_type=file.mime_type, size=file.size, digest=file.digest)
     row.preview, row.scan = file.preview, file.scan
-    _place(session, row, about, file)
+    _place(session, row, record, file)
     row.stamp(stamp)
     session.add(row)
     session.flush()
@@ -117,21 +117,21 @@ def attach(session: Session, about: Any, file: NewFile, stamp: Stamp, quotas: Qu
         _list_in_note(session, file.note)
         timeline.mark_changed(session, row.lead_id, row.ticket_id, row.customer_id)
     else:
-        _tell(session, about, row, "attached" if row.number == 1 else "version", stamp)
+        _tell(session, record, row, "attached" if row.number == 1 else "version", stamp)
     file_quotas.reserve(session, stamp.by, file.size, quotas)
     return row
 
 
-def _place(session: Session, row: Attachment, about: Any, file: NewFile) -> None:
-    """Where the file belongs, and which version it is."""
-    setattr(row, RECORD_COLUMNS[about.__tablename__], about.id)
-    if about.__tablename__ == "leads" and about.converted_on is not None:
-        row.customer_id = about.customer_id
+def _place(session: Session, row: Attachment, record: Any, file: NewFile) -> None:
+    """Set what the file belongs to, and its version."""
+    setattr(row, RECORD_COLUMNS[record.__tablename__], record.id)
+    if record.__tablename__ == "leads" and record.converted_on is not None:
+        row.customer_id = record.customer_id
     row.activity_id = file.note.id if file.note is not None else None
     if file.replaces is None:
         row.series, row.number = uuid.uuid4().hex, 1
         return
-    if not is_of(file.replaces, about) or file.replaces.deleted_on is not None:
+    if not is_of(file.replaces, record) or file.replaces.deleted_on is not None:
         raise RuleBroken("This file can't be replaced: it was deleted, or belongs to another record.", "replaces")
     row.activity_id = file.replaces.activity_id
     row.series, row.number = file.replaces.series, _last_number(session, file.replaces.series) + 1
@@ -140,25 +140,25 @@ def _place(session: Session, row: Attachment, about: Any, file: NewFile) -> None
         raise RuleBroken(translatable(text, most=MAX_VERSIONS), "replaces")
 
 
-def is_of(row: Attachment, about: Any) -> bool:
+def is_of(row: Attachment, record: Any) -> bool:
     """Whether a file belongs to this lead, ticket, customer or task."""
-    return bool(getattr(row, RECORD_COLUMNS[about.__tablename__]) == about.id)
+    return bool(getattr(row, RECORD_COLUMNS[record.__tablename__]) == record.id)
 
 
 def _last_number(session: Session, series: str) -> int:
     return session.execute(select(func.max(Attachment.number)).where(Attachment.series == series)).scalar() or 0
 
 
-def _tell(session: Session, about: Any, row: Attachment, what: str, stamp: Stamp) -> None:
-    """One line on the record's timeline; those of notes have none of their own."""
-    timeline.write(session, about, "file", stamp, file=row.id, name=row.name, what=what, number=row.number)
+def _tell(session: Session, record: Any, row: Attachment, what: str, stamp: Stamp) -> None:
+    """Add an entry to the record's timeline; files of notes have none of their own."""
+    timeline.write(session, record, "file", stamp, file=row.id, name=row.name, what=what, number=row.number)
 
 
 # --- reading
 
 
 def versions(session: Session, series: Iterable[str]) -> dict[str, list[Attachment]]:
-    """Series -> its visible versions, the newest first; one statement."""
+    """Series -> its visible versions, newest first; one statement."""
     wanted = sorted(set(series))
     found: dict[str, list[Attachment]] = {each: [] for each in wanted}
     if wanted:
@@ -168,8 +168,8 @@ def versions(session: Session, series: Iterable[str]) -> dict[str, list[Attachme
     return found
 
 
-def newest(session: Session, column: str, key: int, before: int | None, most: int) -> list[Attachment]:
-    """The current versions of the files of a record or note that are not in the trash, newest first.
+def newest(session: Session, column: str, key: int, before: int | None, maximum: int) -> list[Attachment]:
+    """The current versions of the files of a record or note that aren't in the trash, newest first.
 
     `column`: lead_id and so on; `before`: only files with a lower id.
     """
@@ -181,29 +181,29 @@ def newest(session: Session, column: str, key: int, before: int | None, most: in
     query = select(Attachment).where(Attachment.id.in_(last))
     if before is not None:
         query = query.where(Attachment.id < before)
-    return list(session.scalars(query.order_by(Attachment.id.desc()).limit(most)))
+    return list(session.scalars(query.order_by(Attachment.id.desc()).limit(maximum)))
 
 
-def trash(session: Session, place: tuple[str, int], within: Any, most: int) -> list[Attachment]:
-    """The files of a record that were deleted and can be restored: the newest version of each, last deleted first.
+def trash(session: Session, place: tuple[str, int], within: Any, maximum: int) -> list[Attachment]:
+    """The deleted files of a record that can be restored: the newest version of each, last deleted first.
 
-    `place`: column and id of the record; `within`: the rule of the files that the person may delete, all versions of
-    which are needed: to others not even the names are told.
+    `place`: column and id of the record; `within`: the rule for files that the person may delete. All versions must
+    match it: nobody else is shown even the names.
     """
     mine = (getattr(Attachment, place[0]) == place[1], Attachment.deleted_on.is_not(None))
     others = select(Attachment.series).where(*mine, not_(within)).correlate(None)
     rules = (*mine, Attachment.series.not_in(others))
     last = select(func.max(Attachment.id).label("id")).where(*rules).group_by(Attachment.series)
     query = select(Attachment).where(Attachment.id.in_(last)).order_by(Attachment.deleted_on.desc(), Attachment.id)
-    return list(session.scalars(query.limit(most)))
+    return list(session.scalars(query.limit(maximum)))
 
 
-def same_content(session: Session, about: Any, file: NewFile) -> Attachment | None:
-    """The current file of the record that has this name and content, if it has one."""
-    column = getattr(Attachment, RECORD_COLUMNS[about.__tablename__])
+def same_content(session: Session, record: Any, file: NewFile) -> Attachment | None:
+    """The current file of the record with this name and content, if there is one."""
+    column = getattr(Attachment, RECORD_COLUMNS[record.__tablename__])
     note = Attachment.activity_id.is_(None) if file.note is None else Attachment.activity_id == file.note.id
     query = select(Attachment).where(
-        column == about.id, Attachment.digest == file.digest, Attachment.deleted_on.is_(None), note
+        column == record.id, Attachment.digest == file.digest, Attachment.deleted_on.is_(None), note
     )
     found = session.scalars(query.order_by(Attachment.id.desc())).first()
     return found if found is not None and found.name.casefold() == file.name.casefold() else None
@@ -212,10 +212,10 @@ def same_content(session: Session, about: Any, file: NewFile) -> Attachment | No
 # --- versions, trash
 
 
-def append_versions(session: Session, row: Attachment, into: Attachment, about: Any, stamp: Stamp) -> None:
-    """Make a file, with its versions, the newest versions of another file of the same record.
+def append_versions(session: Session, row: Attachment, into: Attachment, record: Any, stamp: Stamp) -> None:
+    """Turn a file, with its versions, into the newest versions of another file of the same record.
 
-    Raises RuleBroken when they don't belong together, Conflict when somebody else adds a version at this moment.
+    Raises RuleBroken if they don't belong together, Conflict if somebody else adds a version at the same time.
     """
     is_apart = row.series == into.series or into.deleted_on is not None or row.deleted_on is not None
     if is_apart or any(getattr(row, key) != getattr(into, key) for key in _KEYS):
@@ -231,54 +231,54 @@ def append_versions(session: Session, row: Attachment, into: Attachment, about: 
     if not moved.rowcount:
         raise Conflict("Someone else changed this file. Please reload the page.")
     session.expire(row)
-    _after_change(session, row, about)
-    _tell(session, about, row, "version", stamp)
+    _after_change(session, row, record)
+    _tell(session, record, row, "version", stamp)
 
 
-def put_in_trash(session: Session, row: Attachment, about: Any, stamp: Stamp) -> bool:
-    """Delete a file with all its versions; it can be restored. Whether it was there still."""
+def put_in_trash(session: Session, row: Attachment, record: Any, stamp: Stamp) -> bool:
+    """Delete a file with all its versions; it can be restored. Returns False if it was deleted already."""
     step = update(Attachment).where(Attachment.series == row.series, Attachment.deleted_on.is_(None))
     values = {"deleted_on": stamp.now, "deleted_by_id": stamp.by}
     done: Any = session.execute(step.values(values), execution_options=_BULK)
     session.expire(row)
     if done.rowcount:
-        _after_change(session, row, about)
-        _tell(session, about, row, "deleted", stamp)
-        _name_in_timeline(session, row, about, is_gone=True)
+        _after_change(session, row, record)
+        _tell(session, record, row, "deleted", stamp)
+        _name_in_timeline(session, row, record, is_gone=True)
     return bool(done.rowcount)
 
 
-def restore(session: Session, row: Attachment, about: Any, stamp: Stamp) -> bool:
-    """Take a file with its versions out of the trash. Whether it was in there."""
+def restore(session: Session, row: Attachment, record: Any, stamp: Stamp) -> bool:
+    """Restore a file with its versions from the trash. Returns False if it wasn't there."""
     step = update(Attachment).where(Attachment.series == row.series, Attachment.deleted_on.is_not(None))
     done: Any = session.execute(step.values(deleted_on=None, deleted_by_id=None), execution_options=_BULK)
     session.expire(row)
     if done.rowcount:
-        _after_change(session, row, about)
-        _name_in_timeline(session, row, about, is_gone=False)
-        _tell(session, about, row, "restored", stamp)
+        _after_change(session, row, record)
+        _name_in_timeline(session, row, record, is_gone=False)
+        _tell(session, record, row, "restored", stamp)
     return bool(done.rowcount)
 
 
-def _name_in_timeline(session: Session, row: Attachment, about: Any, is_gone: bool) -> None:
-    """Mark the lines of a file in the trash with whose it is: only who may delete it is told its name."""
+def _name_in_timeline(session: Session, row: Attachment, record: Any, is_gone: bool) -> None:
+    """Mark the timeline entries of a file in the trash with its owner: only people who may delete it see its name."""
     versions = select(Attachment.id, Attachment.created_by_id).where(Attachment.series == row.series)
     owners = {row[0]: row[1] for row in session.execute(versions)}
-    column = getattr(Activity, RECORD_COLUMNS[about.__tablename__])
-    for line in session.scalars(select(Activity).where(column == about.id, Activity.kind == "file")):
+    column = getattr(Activity, RECORD_COLUMNS[record.__tablename__])
+    for line in session.scalars(select(Activity).where(column == record.id, Activity.kind == "file")):
         if line.payload.get("file") in owners:
             rest = {name: value for name, value in line.payload.items() if name != "gone"}
             line.payload = rest | ({"gone": sorted({each for each in owners.values() if each})} if is_gone else {})
     session.flush()
 
 
-def _after_change(session: Session, row: Attachment, about: Any) -> None:
+def _after_change(session: Session, row: Attachment, record: Any) -> None:
     if row.activity_id is not None and (note := session.get(Activity, row.activity_id)) is not None:
         _list_in_note(session, note)
 
 
 def _list_in_note(session: Session, note: Activity) -> None:
-    """Name the files of a note in its line, which then shows them without another statement."""
+    """Store the names of a note's files in its timeline entry, so that showing them needs no query."""
     rows = newest(session, "activity_id", note.id, None, MAX_VERSIONS)
     note.payload = {**note.payload, "files": [[each.id, each.name] for each in reversed(rows)]}
     session.flush()
@@ -287,30 +287,30 @@ def _list_in_note(session: Session, note: Activity) -> None:
 # --- viruses
 
 
-def waiting_for_scan(session: Session, most: int) -> list[int]:
-    """Ids of the files that nobody has looked at yet because the scanner was away."""
-    query = select(Attachment.id).where(Attachment.scan == "waiting").order_by(Attachment.id).limit(most)
+def waiting_for_scan(session: Session, maximum: int) -> list[int]:
+    """Ids of the files that were not scanned because the scanner was unavailable."""
+    query = select(Attachment.id).where(Attachment.scan == "waiting").order_by(Attachment.id).limit(maximum)
     return list(session.scalars(query))
 
 
 def settle_scan(session: Session, row: Attachment, threat: str | None) -> None:
-    """Note what the scanner says of the content, for all files that have it."""
+    """Record the scanner's result for the content, for all files that have it."""
     values = {"scan": "infected" if threat else "clean", "threat": (threat or "")[:120] or None}
     step = update(Attachment).where(Attachment.digest == row.digest, Attachment.scan != "infected")
     session.execute(step.values(values), execution_options=_BULK)
     timeline.mark_changed(session, row.lead_id, row.ticket_id, row.customer_id)
 
 
-# --- the end
+# --- final deletion
 
 
 def purge(session: Session, keys: Sequence[int], before: datetime) -> int:
-    """Delete these rows of the trash for good, if they still are that old; their quotas get room."""
+    """Delete these rows of the trash permanently, if they are still that old; frees the quotas."""
     return _end(session, keys, Attachment.__table__.c.deleted_on < before)
 
 
 def delete_expired(session: Session, keys: Sequence[int], before: datetime) -> int:
-    """Delete these files for their age, if they still are that old; their quotas get room."""
+    """Delete these files for their age, if they are still that old; frees the quotas."""
     return _end(session, keys, Attachment.__table__.c.created_on < before)
 
 

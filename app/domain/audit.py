@@ -71,27 +71,27 @@ class AuditEntry(Model):  # type: ignore[misc]
     #: What it concerns, e.g. lead 42; never a secret or an unmasked value.
     about: Mapped[str | None] = mapped_column(String(190))
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
-    #: Its place in the chain: 1, 2, 3 … without a gap; the first ones are deleted when they are old enough.
+    #: Its position in the chain: 1, 2, 3 … without gaps; the first entries are deleted when they are old enough.
     seq: Mapped[int] = mapped_column(Integer, nullable=False)
     #: HMAC over the hash of the previous entry and this entry, see `audit_chain`.
     hash: Mapped[str] = mapped_column(String(64), nullable=False)
 
 
 class AuditHead(Model):  # type: ignore[misc]
-    """The end of the chain: one row, which every transaction that appends entries locks."""
+    """The end of the chain: one row, locked by every transaction that appends entries."""
 
     __tablename__ = "audit_head"
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    #: How many entries there are; the `seq` of the last one.
+    #: The number of entries: the `seq` of the last one.
     count: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    #: The hash of the last entry; empty when there is none.
+    #: The hash of the last entry; empty if there is none.
     hash: Mapped[str] = mapped_column(String(64), nullable=False, default="")
-    #: Which key made the hashes; says nothing about the key itself.
+    #: Identifies the key that made the hashes, without revealing it.
     key_id: Mapped[str] = mapped_column(String(16), nullable=False, default="")
-    #: The last entry that was deleted for its age and its hash, after which the log begins; 0 where it has all.
+    #: The last entry deleted for its age, after which the log begins, and its hash; 0 if none was deleted.
     base_seq: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     base_hash: Mapped[str] = mapped_column(String(64), nullable=False, default="", server_default="")
-    #: HMAC over both, so that nobody without the key can make the log begin elsewhere.
+    #: HMAC over both, so that nobody without the key can fake another beginning.
     base_seal: Mapped[str] = mapped_column(String(64), nullable=False, default="", server_default="")
 
 
@@ -104,14 +104,13 @@ def write(
     address: str | None = None,
     **payload: Any,
 ) -> AuditEntry:
-    """Append an entry with the commit of this transaction; a rollback drops it. Raises ValueError for an unknown event.
+    """Append an entry when this transaction commits; a rollback drops it. Raises ValueError for an unknown event.
 
-    It is inserted last of all, so that the lock of the chain's end is held for an instant and never waited for
-    crosswise.
+    It is inserted last of all, so that the lock on the chain's end is held only briefly and can't cause deadlocks.
     """
     if event not in EVENTS:
         raise ValueError(f"unknown audit event: {event}")
-    session.connection()  # begins the transaction with which the entry goes
+    session.connection()  # begins the transaction to which the entry belongs
     entry = AuditEntry(at=now, event=event, user_id=user_id, about=about, address=address, payload=payload)
     transaction_state(session).audit_entries.append(entry)
     return entry

@@ -1,8 +1,8 @@
-"""The chain of the audit log: each entry is sealed with a key over the one before, and its end is a locked row.
+"""The chain of the audit log: the hash of each entry includes the one before, and the end is a locked row.
 
-An entry cannot be changed, removed, inserted or moved unnoticed without the key, which is derived from CRM_FIELD_KEY. A
-cut end would be consistent in itself; heads noted outside the database (`app/ops/audit_head_file.py`) show it.
-Entries that are too old are deleted from the beginning; where the log begins since is sealed with the same key.
+Without the key, which is derived from CRM_FIELD_KEY, no entry can be changed, removed, inserted or moved unnoticed.
+Entries missing at the end would leave a valid chain; heads recorded outside the database (`app/ops/audit_head_file.py`)
+reveal that. Entries that are too old are deleted from the beginning; the new beginning is sealed with the same key.
 """
 
 from __future__ import annotations
@@ -24,18 +24,18 @@ from app.domain.base import RuleBroken
 from app.domain.transaction_state import transaction_state
 from app.lib.vault import Vault
 
-#: How many faults a check lists; more are only counted.
+#: The most faults that a check lists; further ones are only counted.
 MAX_FAULTS = 100
 #: Entries that a check reads at once.
 _BATCH = 1000
-# Bare tables: the chain is the same for everybody, whatever rows the acting person may see.
+# Bare tables: the chain is the same for everybody, whatever rows the current person may see.
 _ENTRIES, _HEAD = AuditEntry.__table__, AuditHead.__table__
 
 
 def replace_key(session: Session, vault: Vault) -> bool:
-    """Seal with the newest key from the next entry on, and keep the former one; False where nothing is to do.
+    """Seal with the newest key from the next entry on, and keep the former one. Returns False if it is in use already.
 
-    Raises RuleBroken when this process does not have the former key.
+    Raises RuleBroken if this process does not have the former key.
     """
     (head, named), keys = _locked_head(session), audit_keys.keys_of(session)
     if named == keys.id:
@@ -53,7 +53,7 @@ def replace_key(session: Session, vault: Vault) -> bool:
 class ChainHead(NamedTuple):
     """The end of the chain."""
 
-    #: The place of the last entry, which is how many there are.
+    #: The position of the last entry, equal to the number of entries.
     seq: int
     hash: str
 
@@ -75,11 +75,11 @@ class ChainReport:
     faults: list[ChainFault] = field(default_factory=list)
     #: How many faults there are in all.
     broken: int = 0
-    #: False when another key sealed the chain: then nothing can be said about it.
+    #: False if another key sealed the chain: then nothing can be verified.
     is_our_key: bool = True
-    #: Entries that did not match their predecessor before the chain had a key, as found by the upgrade.
+    #: Entries from before the chain had a key that did not match their predecessor, as found by the upgrade.
     carried_over: list[int] = field(default_factory=list)
-    #: The last entry that was deleted for its age; 0 where there is all.
+    #: The last entry deleted for its age; 0 if none was.
     deleted_until: int = 0
 
 
@@ -87,14 +87,14 @@ class ChainReport:
 
 
 def entry_hash(seq: int, previous_hash: str, entry: Any, key: bytes) -> str:
-    """The hash of an entry at this place after one with this hash; "" for the first entry."""
+    """The hash of an entry at this position after one with this hash; "" for the first entry."""
     at = entry.at.replace(tzinfo=UTC) if entry.at.tzinfo is None else entry.at.astimezone(UTC)
     row = [seq, previous_hash, at.isoformat(), entry.event, entry.user_id, entry.about, entry.address, entry.payload]
     return hmac.new(key, _canonical(row).encode(), hashlib.sha256).hexdigest()
 
 
 def _canonical(value: Any) -> str:
-    """JSON that is the same before the database has stored the value and after."""
+    """JSON that is the same before and after the value was stored in the database."""
     return json.dumps(json.loads(json.dumps(value)), sort_keys=True)
 
 
@@ -103,7 +103,7 @@ def seal(session: Session) -> None:
     if session.in_nested_transaction():
         return
     gathered = transaction_state(session)
-    session.flush()  # which may audit more
+    session.flush()  # this may add audit entries
     entries, gathered.audit_entries = gathered.audit_entries, []
     if entries:
         _append(session, entries)
@@ -127,9 +127,9 @@ def _append(session: Session, entries: list[AuditEntry]) -> None:
 
 
 def _locked_head(session: Session) -> tuple[ChainHead, str]:
-    """The end of the chain and the name of the key that seals, locked until the commit.
+    """The end of the chain and the id of the sealing key, locked until the commit.
 
-    A missing end is made anew, which the next check reports.
+    A missing end is recreated, and reported by the next check.
     """
     columns = (_HEAD.c.count, _HEAD.c.hash, _HEAD.c.key_id)
     row = session.execute(select(*columns).where(_HEAD.c.id == 1).with_for_update()).first()
@@ -141,25 +141,25 @@ def _locked_head(session: Session) -> tuple[ChainHead, str]:
     return head, name
 
 
-# --- session hooks: an entry that was written inside a savepoint goes with it
+# --- session hooks: a rolled back savepoint drops the entries written in it
 
 
 def begin_savepoint(session: Session, transaction: SessionTransaction) -> None:
-    """Session hook, when a transaction begins: remember how many entries there were before a savepoint."""
+    """Session hook, when a transaction begins: remember the number of entries before a savepoint."""
     if transaction.nested:
         gathered = transaction_state(session)
         gathered.audit_savepoints.append(len(gathered.audit_entries))
 
 
 def restore_savepoint(session: Session) -> None:
-    """Session hook, after a rollback: drop the entries that were written inside the savepoint."""
+    """Session hook, after a rollback: drop the entries written in the savepoint."""
     gathered = transaction_state(session)
     if session.in_nested_transaction() and gathered.audit_savepoints:
         del gathered.audit_entries[gathered.audit_savepoints[-1] :]
 
 
 def end_transaction(session: Session, transaction: SessionTransaction) -> None:
-    """Session hook, when a transaction has ended: forget its savepoint, or at the outermost everything."""
+    """Session hook, when a transaction has ended: forget its savepoint; the outermost one forgets everything."""
     gathered = transaction_state(session)
     if transaction.nested and gathered.audit_savepoints:
         gathered.audit_savepoints.pop()
@@ -171,41 +171,41 @@ def end_transaction(session: Session, transaction: SessionTransaction) -> None:
 
 
 def current_head(session: Session) -> ChainHead:
-    """The end of the chain now, for a note outside the database (a log, the manifest of a backup)."""
+    """The current end of the chain, to be recorded outside the database (a log, the manifest of a backup)."""
     row = session.execute(select(_HEAD.c.count, _HEAD.c.hash).where(_HEAD.c.id == 1)).first()
     return ChainHead(*row) if row else ChainHead(0, "")
 
 
 def is_our_key(session: Session) -> bool:
-    """Whether this process has the key that sealed the chain; also true before anything was sealed."""
+    """Whether this process has the key that sealed the chain; also True before anything was sealed."""
     named = session.execute(select(_HEAD.c.key_id).where(_HEAD.c.id == 1)).scalar()
     return audit_keys.keys_of(session).named(named) is not None
 
 
 def verify(session: Session, noted: Iterable[ChainHead] = ()) -> ChainReport:
-    """Check the whole chain, and that it still contains the heads that were `noted` outside the database.
+    """Check the whole chain, and that it still contains the heads `noted` outside the database.
 
-    Reads only, in batches; entries that are appended or deleted for their age meanwhile do no harm.
+    Reads only, in batches; entries may be appended or deleted for their age meanwhile.
     """
     noted = list(noted)
     if not is_our_key(session):
         return ChainReport(current_head(session), is_our_key=False)
-    # Before the entries: what is deleted meanwhile only moves the beginning on.
+    # Read before the entries: deletions meanwhile only move the beginning forward.
     head, faults, beginning = current_head(session), _Faults(), _beginning(session)
     known = {head.seq: head.hash for head in noted if head.seq >= max(1, beginning.seq)}
     if known.get(beginning.seq) == beginning.hash:
         del known[beginning.seq]
     last = _walk(session, (beginning, head), known, faults)
     if _beginning(session) != beginning:
-        return verify(session, noted)  # what was read may have been deleted meanwhile
+        return verify(session, noted)  # the entries read may have been deleted meanwhile
     before = select(_ENTRIES.c.seq, _ENTRIES.c.id).where(_ENTRIES.c.seq <= beginning.seq).limit(MAX_FAULTS)
     for seq, key in session.execute(before) if beginning.seq else ():
         faults.add(ChainFault(seq, "altered", key))
     if last != head:
         faults.add(ChainFault(head.seq, "head"))
     for seq in sorted(known):
-        faults.add(ChainFault(seq, "record"))  # what _walk has met, it has taken out
-    # The end is read after the entries, so that it can only be further.
+        faults.add(ChainFault(seq, "record"))  # _walk has removed the heads that it found
+    # The end is read after the entries, so it can only be further on.
     furthest = session.execute(select(func.max(_ENTRIES.c.seq))).scalar() or 0
     if furthest > current_head(session).seq:
         faults.add(ChainFault(furthest, "inserted"))
@@ -225,7 +225,7 @@ class _Faults:
 
 
 def _walk(session: Session, ends: tuple[ChainHead, ChainHead], known: dict[int, str], faults: _Faults) -> ChainHead:
-    """Check every entry after the first of these up to the second; takes noted heads that match out of `known`.
+    """Check every entry between these two positions; removes noted heads that match from `known`.
 
     Returns the last entry.
     """
@@ -244,8 +244,8 @@ def _walk(session: Session, ends: tuple[ChainHead, ChainHead], known: dict[int, 
 
 
 def _entries(session: Session, after: int, until: int) -> Iterator[Any]:
-    """All entries after this place up to that one, in order."""
-    done = after or None  # of a log that was never shortened, one before the first place is an inserted one
+    """All entries after one position up to another, in order."""
+    done = after or None  # in a log that was never shortened, an entry before position 1 was inserted
     while True:
         later = (_ENTRIES.c.seq <= until, *(() if done is None else (_ENTRIES.c.seq > done,)))
         batch = session.execute(select(_ENTRIES).where(*later).order_by(_ENTRIES.c.seq).limit(_BATCH)).all()
@@ -264,7 +264,7 @@ def _carried_over(session: Session) -> list[int]:
 
 
 def _beginning(session: Session) -> ChainHead:
-    """The last entry that was deleted for its age; (0, "") where none was, or its seal is wrong: a check says so."""
+    """The last entry deleted for its age; (0, "") if there is none or its seal is wrong, which a check reports."""
     columns = (_HEAD.c.base_seq, _HEAD.c.base_hash, _HEAD.c.base_seal, _HEAD.c.key_id)
     row = session.execute(select(*columns).where(_HEAD.c.id == 1)).first()
     key = audit_keys.keys_of(session).named(row.key_id) if row is not None and row.base_seq else None
@@ -279,9 +279,9 @@ def _seal_of(beginning: ChainHead, key: bytes) -> str:
 
 
 def forget(session: Session, places: Sequence[int], before: datetime) -> int:
-    """Delete the entries up to the last of these places that are older, and seal where the log begins since.
+    """Delete the entries up to the last of these positions that are older, and seal the new beginning.
 
-    Raises RuleBroken if one of them was altered or is missing: that is evidence, and stays.
+    Raises RuleBroken if one of them was altered or is missing: it is evidence, and stays.
     """
     _end, named = _locked_head(session)
     key = audit_keys.keys_of(session).named(named)
@@ -300,7 +300,7 @@ def forget(session: Session, places: Sequence[int], before: datetime) -> int:
     return int(done.rowcount)  # type: ignore[attr-defined]
 
 
-# --- the alarm
+# --- alerts
 
 
 def notify_admins(session: Session, report: ChainReport, now: datetime) -> int:

@@ -1,4 +1,4 @@
-"""The keys that seal the audit log: derived from CRM_FIELD_KEY, kept apart for each database of the process."""
+"""The keys that seal the audit log, derived from CRM_FIELD_KEY, separate for each database of the process."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from app.lib.vault import Vault
 
 
 class AuditKeys:
-    """The key of new entries, those that are being replaced, and the vault that opens those of earlier parts."""
+    """The key for new entries, those being replaced, and the vault that decrypts the keys of earlier parts."""
 
     def __init__(self, key: bytes, older: Sequence[bytes] = (), vault: Vault | None = None) -> None:
         self.key, self.id, self.vault = key, key_id(key), vault
         self.older = {key_id(each): each for each in older}
 
     def named(self, name: str | None) -> bytes | None:
-        """The key with this name, None if it is unknown; the newest for a log that does not name its key."""
+        """The key with this name, None if unknown; the newest one for a log that doesn't name its key."""
         return self.key if not name or name == self.id else self.older.get(name)
 
     def periods(self, session: Session, named: str | None) -> list[tuple[float, bytes]]:
-        """(place of the last entry, key) of all keys that sealed the log, oldest first; the last one is `named`."""
+        """(position of the last entry, key) for all keys that sealed the log, oldest first; the last one is `named`."""
         earlier = retired_keys.load(session, retired_keys.AUDIT, self.vault) if self.vault else []
         return [*((until or 0, key) for _name, key, until in earlier), (math.inf, self.named(named) or b"")]
 
 
 def key_id(key: bytes) -> str:
-    """A name for the key, from which it cannot be guessed."""
+    """A name for the key that doesn't reveal it."""
     return hmac.new(key, b"key id", hashlib.sha256).hexdigest()[:16]
 
 
 _by_engine: WeakKeyDictionary[Engine, AuditKeys] = WeakKeyDictionary()
-#: Those of the latest application, for databases that none is made for, such as one that is being restored.
+#: The keys of the latest application, for databases without keys of their own, such as one being restored.
 _latest = AuditKeys(b"")
 
 

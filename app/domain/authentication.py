@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 from app.domain.base import UtcDateTime
 from app.domain.transaction_state import transaction_state
 
-#: How long after the last failure a count counts; longer than any lock. Then `retention` deletes it.
+#: How long after the last failure a count is valid; longer than any lock. Then `retention` deletes it.
 FAILED_LOGINS_KEPT_FOR = timedelta(hours=24)
 
 
@@ -28,7 +28,7 @@ class SignIn(Model):  # type: ignore[misc]
     #: How the user signed in: form, jwt or compat. The column has an older name.
     method: Mapped[str] = mapped_column("door", String(16), nullable=False)
     started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
-    #: Written at most once a minute.
+    #: When it was last used; written at most once a minute.
     seen_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     address: Mapped[str | None] = mapped_column(String(64))
@@ -46,13 +46,13 @@ class ApiKey(Model):  # type: ignore[misc]
     secret_hash: Mapped[str] = mapped_column(String(64), nullable=False)
     name: Mapped[str] = mapped_column(String(120), nullable=False, default="")
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False, index=True)
-    #: Modules and verbs it is limited to, e.g. ["Leads.read"]; empty = everything its user may.
+    #: Modules and verbs it is limited to, e.g. ["Leads.read"]; empty = everything its user may do.
     scope: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)
     created_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: Written at most once a minute, with the address it was used from.
     last_used_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_used_from: Mapped[str | None] = mapped_column(String(64))
-    #: From this moment on the key is refused; null = it has no end of its own.
+    #: When the key expires; null = never.
     expires_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     revoked_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     user: Mapped[User] = relationship()
@@ -72,5 +72,5 @@ class FailedLogin(Model):  # type: ignore[misc]
 
 
 def note_sign_in_ended(session: Session, user_id: int) -> None:
-    """Check the sockets of this user after the commit: a sign-in or key has ended, or the user is inactive."""
+    """Check the user's sockets after the commit: a sign-in or key has ended, or the user is inactive."""
     transaction_state(session).ended_sign_ins.add(user_id)

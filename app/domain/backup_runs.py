@@ -1,4 +1,4 @@
-"""Backups, checks and drills as rows: what was asked for, what became of it, and when admins must be told."""
+"""Backups, checks and drills as rows: requests, results, and when to notify admins."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ from app.domain.base import Record, Stamp, UtcDateTime
 from app.domain.job_runs import JobRun
 
 KINDS = ("backup", "verify", "drill", "delete")
-#: partly: nothing was wrong, but not everything could be checked. cut: the process that ran it ended.
+#: partly: nothing was wrong, but not everything could be checked. cut: the process that ran it died.
 OUTCOMES = ("waiting", "running", "done", "partly", "failed", "cut")
 GOOD = ("done", "partly")
-#: A run without a sign of life for so long was cut off; it is begun again, so often at most.
+#: A run without a sign of life for this long was cut off; and how often such a run is restarted.
 SILENT_AFTER = timedelta(minutes=5)
 MAX_TRIES = 3
-#: Admins are told when the last good backup, or the last drill, is older.
+#: Admins are notified if the last good backup or drill is older.
 MAX_AGE = timedelta(hours=24)
 
 
@@ -48,7 +48,7 @@ class BackupRun(Record):
     kind: Mapped[str] = mapped_column(String(12), nullable=False, default="backup", server_default="backup")
     #: One of OUTCOMES.
     outcome: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: The time of the schedule that asked for it, in the office's zone; null = a person or a command.
+    #: The slot of the schedule that requested it, in the office's zone; null = a person or a command did.
     slot: Mapped[str | None] = mapped_column(String(40))
     #: The name of the backup; null until it is known.
     name: Mapped[str | None] = mapped_column(String(80))
@@ -71,13 +71,13 @@ class BackupRun(Record):
     deleted_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-# --- asking for one
+# --- requests
 
 
 def request_run(
     session: Session, kind: str, stamp: Stamp, name: str | None = None, slot: str | None = None
 ) -> BackupRun:
-    """Put a run into the queue of rows. A second one for the same slot is refused by the database."""
+    """Add a row that requests a run. The database refuses a second one for the same slot."""
     run = BackupRun(kind=kind, outcome="waiting", name=name, slot=slot, tries=0)
     run.stamp(stamp)
     session.add(run)
@@ -91,7 +91,7 @@ def is_requested(session: Session, slot: str) -> bool:
 
 
 def to_start(session: Session, now: datetime, limit: int) -> list[int]:
-    """Runs that nobody has begun, and those whose process has ended; oldest first."""
+    """Runs that were not started, and those whose process has died; oldest first."""
     due = or_(BackupRun.outcome == "waiting", _is_silent(now))
     return list(session.scalars(select(BackupRun.id).where(due).order_by(BackupRun.id).limit(limit)))
 
@@ -102,9 +102,9 @@ def _is_silent(now: datetime) -> ColumnElement[bool]:
 
 
 def begin_again(session: Session, run_id: int, now: datetime) -> bool:
-    """Have a run whose process has ended begun again; one that was cut off too often has failed.
+    """Request a run whose process has died again; after too many attempts it counts as failed.
 
-    Returns whether it waits to be begun.
+    Returns whether it will run again.
     """
     run = session.scalars(select(BackupRun).where(BackupRun.id == run_id).with_for_update()).one()
     if run.outcome != "running":
@@ -118,18 +118,18 @@ def begin_again(session: Session, run_id: int, now: datetime) -> bool:
     return False
 
 
-# --- telling admins
+# --- notices for admins
 
 
 def notify_admins(session: Session, why: str, event: str, now: datetime, reason: str = "") -> int:
-    """Notify the admins once of this event. `why`: backup, verify, drill, delete, copy, late or late_drill."""
+    """Notify the admins once about this event. `why`: backup, verify, drill, delete, copy, late or late_drill."""
     payload = {"why": why, "reason": reason[:300]}
     admins = tuple(team.active_admins(session))
     return notices.notify_many(session, [notices.NoticeEvent("backup", f"backup:{event}"[:150], admins, payload)], now)
 
 
 def notify_overdue(session: Session, now: datetime) -> list[str]:
-    """Notify the admins, once a day, when the last good backup or drill is too old. Returns what is late."""
+    """Notify the admins, once a day, if the last good backup or drill is too old. Returns which are late."""
     late = []
     for kind, why in (("backup", "late"), ("drill", "late_drill")):
         newest = last_good(session, kind)
@@ -140,13 +140,13 @@ def notify_overdue(session: Session, now: datetime) -> list[str]:
 
 
 def last_good(session: Session, kind: str) -> BackupRun | None:
-    """The newest run of this kind that went well."""
+    """The newest successful run of this kind."""
     good = (BackupRun.kind == kind, BackupRun.outcome.in_(GOOD), BackupRun.ended_on.is_not(None))
     return session.scalars(select(BackupRun).where(*good).order_by(BackupRun.ended_on.desc()).limit(1)).first()
 
 
 def _first_job(session: Session) -> datetime | None:
-    """Since when this installation has run its schedule, as far as is known."""
+    """When this installation first ran its schedule, as far as is known."""
     return session.scalars(select(func.min(JobRun.started_on))).first()
 
 
@@ -154,20 +154,20 @@ def _first_job(session: Session) -> datetime | None:
 
 
 def available_backups(session: Session, limit: int) -> list[BackupRun]:
-    """The backups that are there, newest first."""
+    """The existing backups, newest first."""
     there = (BackupRun.kind == "backup", BackupRun.outcome == "done", BackupRun.deleted_on.is_(None))
     return list(session.scalars(select(BackupRun).where(*there).order_by(BackupRun.ended_on.desc()).limit(limit)))
 
 
 def proofs(session: Session, names: list[str]) -> dict[str, BackupRun]:
-    """Name of a backup -> its newest drill that has ended, else its newest check."""
+    """Name of a backup -> its newest finished drill, else its newest finished check."""
     ended = (BackupRun.kind.in_(("verify", "drill")), BackupRun.ended_on.is_not(None), BackupRun.name.in_(names))
     found = session.scalars(select(BackupRun).where(*ended).order_by(BackupRun.ended_on))
     return {str(run.name): run for run in sorted(found, key=lambda run: run.kind == "drill")}
 
 
 def is_pending(session: Session, kind: str, name: str | None) -> bool:
-    """Whether such a run waits or runs."""
+    """Whether such a run is waiting or running."""
     same = (BackupRun.kind == kind, BackupRun.name == name, BackupRun.outcome.in_(("waiting", "running")))
     return session.execute(select(BackupRun.id).where(*same).limit(1)).first() is not None
 
@@ -178,6 +178,6 @@ def recent(session: Session, limit: int) -> list[BackupRun]:
 
 
 def mark_deleted(session: Session, names: list[str], now: datetime) -> None:
-    """Note that these backups are gone."""
+    """Record that these backups were deleted."""
     step = update(BackupRun).where(BackupRun.kind == "backup", BackupRun.name.in_(names)).values(deleted_on=now)
     session.execute(step, execution_options={"synchronize_session": False})

@@ -14,14 +14,14 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, Session, declared_attr, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-#: Table -> the column by which other rows refer to one of its rows.
+#: Table -> the column by which other rows refer to its rows.
 RECORD_COLUMNS = {"leads": "lead_id", "ticket": "ticket_id", "customer": "customer_id", "task": "task_id"}
 #: MariaDB stores microseconds too, so that "older than" never ties.
 _UTC_DATETIME = DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql", "mariadb")
 
 
 class TranslatableText(str):
-    """An English text that remembers its msgid and values, so that it can be translated later."""
+    """A text with its msgid and values, so that it can be translated later. As a str it is English."""
 
     msgid: str
     #: Value by placeholder name of the msgid; a value may be a TranslatableText itself.
@@ -35,17 +35,17 @@ class TranslatableText(str):
 
 
 def translatable(msgid: str, **values: object) -> TranslatableText:
-    """A text whose values stand as %(name)s in the msgid, as gettext writes them."""
+    """A text with placeholders such as %(name)s in the msgid, as in gettext."""
     return TranslatableText(msgid, values)
 
 
 def gettext_noop(text: str) -> str:
-    """The text itself, which is a key, too: `gettext(text)` translates it where it is shown."""
+    """Return the text unchanged; marks it as a msgid, so that `gettext(text)` can translate it where it is shown."""
     return text
 
 
 def join_texts(texts: Iterable[str]) -> TranslatableText:
-    """Several texts joined by spaces; each is translated on its own."""
+    """Join texts with spaces; each is translated on its own."""
     parts = {
         str(n): each if isinstance(each, TranslatableText) else TranslatableText(str(each))
         for n, each in enumerate(texts)
@@ -106,9 +106,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 
 
 class Code(TypeDecorator[str]):
-    """A record's number or a client id: in capitals, compared character by character on both databases.
+    """A record's number or a client id: in capitals, compared by code point on both databases.
 
-    MariaDB's usual collation takes É for E and a for A, so one code would find another.
+    MariaDB's usual collation treats É as E and a as A, so that one code would match another.
     """
 
     impl = String
@@ -126,7 +126,7 @@ class Code(TypeDecorator[str]):
         return str
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
-        """Capitals, stored and compared."""
+        """The value in capitals, both for storing and comparing."""
         return value.upper() if isinstance(value, str) else value
 
 
@@ -159,9 +159,9 @@ class Record(Model):  # type: ignore[misc]
 
 
 class Versioned:
-    """A record that users edit: a stale save is refused and overwrites nothing."""
+    """A record that users edit: saving a stale version is refused and overwrites nothing."""
 
-    #: Counts the saves; the UPDATE compares it, so a stale save changes no row.
+    #: The number of saves; every UPDATE compares it, so a stale save changes no row.
     version: Mapped[int] = mapped_column(Integer, nullable=False, default=1)
 
     @declared_attr.directive
@@ -170,7 +170,7 @@ class Versioned:
 
 
 class NumberSeries(Model):  # type: ignore[misc]
-    """The last number issued per kind and year; the row lock keeps concurrent requests apart."""
+    """The last number issued per kind and year; the row lock serialises concurrent requests."""
 
     __tablename__ = "number_series"
     __table_args__ = (UniqueConstraint("kind", "year"),)
@@ -181,7 +181,7 @@ class NumberSeries(Model):  # type: ignore[misc]
     last: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
 
 
-#: Kind -> what its numbers begin with.
+#: Kind -> prefix of its numbers.
 NUMBER_PREFIXES = {"LEAD": "CRM-LEAD", "CUST": "CRM-CUST", "TICKET": "CRM-TICKET", "CAR": "CAR"}
 
 
@@ -196,13 +196,14 @@ _HELD, _SLOTS = "HELD", 512
 
 
 def hold_name(session: Session, name: str) -> None:
-    """Let no other transaction hold this name until this one ends; it then sees what this one has written.
+    """Lock this name until the transaction ends; other transactions that lock it wait, and then see its changes.
 
-    For values that must be unique across rows or tables, where no unique key can say so. SQLite has one writer anyway.
+    For values that must be unique across rows or tables, where a unique key isn't possible. SQLite has one writer
+    anyway.
     """
     if session.get_bind().dialect.name == "sqlite":
         return
-    slot = zlib.crc32(name.encode()) % _SLOTS  # names that share a slot wait for each other, no more
+    slot = zlib.crc32(name.encode()) % _SLOTS  # names that share a slot only wait for each other
     row = mysql.insert(NumberSeries).values(kind=_HELD, year=slot, last=0)
     session.execute(row.on_duplicate_key_update(last=NumberSeries.last + 1))
 
@@ -216,7 +217,7 @@ def never_reuse_ids() -> None:
 
 
 def remove_sequence_defaults() -> None:
-    """Remove FAB's Sequence defaults: MariaDB would ask for sequences that Alembic never created."""
+    """Remove FAB's Sequence defaults: MariaDB would use sequences that Alembic never created."""
     for table in Model.metadata.tables.values():
         for column in table.columns:
             if isinstance(column.default, Sequence):
@@ -224,6 +225,6 @@ def remove_sequence_defaults() -> None:
 
 
 def refuse_stale(record: Any, version: int | None) -> None:
-    """Raise Conflict when the user edited another version than the one loaded; None skips the check."""
+    """Raise Conflict if the user edited another version than the one loaded; None skips the check."""
     if version is not None and record.version != version:
         raise Conflict("Someone else changed this record. Your changes are still here: review theirs, then save again.")

@@ -1,4 +1,4 @@
-"""Boards: figures as somebody arranges them, for themselves, a role or a team; and the home of a role."""
+"""Boards: dashboards that people arrange for themselves, a role or a team; and the home board of a role."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from app.domain import bulk
 from app.domain.base import NotFound, Record, RuleBroken, Stamp, Versioned, refuse_stale, translatable
 from app.domain.saved_views import touch
 
-#: Characters of a name; cards of a board; boards of one person.
+#: The most characters of a name, cards of a board, and boards of one person.
 MAX_LABEL, MAX_CARDS, MAX_BOARDS = 80, 40, 50
-#: Who sees a board: its owner alone, the people of one role, a manager with everybody who reports to them.
+#: Who sees a board: only its owner, the people of one role, or a manager and everybody who reports to them.
 AUDIENCES = ("me", "role", "team")
 #: Widths of a card, in twelfths: S, M, L, and the full width.
 SIZES = (3, 6, 8, 12)
@@ -30,11 +30,11 @@ class Board(Versioned, Record):
     __table_args__ = (Index("ix_board_owner", "owner_id"),)
     owner_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
     label: Mapped[str] = mapped_column(String(MAX_LABEL), nullable=False)
-    #: One of AUDIENCES. A board of a role or manager that was deleted is its owner's alone.
+    #: One of AUDIENCES. If the role or manager is deleted, only the owner sees the board.
     audience: Mapped[str] = mapped_column(String(8), nullable=False, default="me")
     role_id: Mapped[int | None] = mapped_column(ForeignKey("ab_role.id", ondelete="SET NULL"), index=True)
     manager_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id", ondelete="SET NULL"), index=True)
-    #: The page of dashboards that it began with, to which it can be reset; "" = an empty one.
+    #: The dashboards page that it was copied from, and can be reset to; "" = none.
     origin: Mapped[str] = mapped_column(String(32), nullable=False, default="")
     #: [[name of a widget, size]], checked by `checked`.
     layout: Mapped[list[list[Any]]] = mapped_column(JSON, nullable=False)
@@ -44,7 +44,7 @@ class Board(Versioned, Record):
 
 
 class BoardHome(Model):  # type: ignore[misc]
-    """The board with which dashboards open for the people of a role; a role has one at most."""
+    """The board that dashboards open with for the people of a role; at most one per role."""
 
     __tablename__ = "board_home"
     role_id: Mapped[int] = mapped_column(
@@ -54,7 +54,7 @@ class BoardHome(Model):  # type: ignore[misc]
 
 
 def validate_layout(layout: Layout, known: Any) -> list[list[Any]]:
-    """The layout as it is stored. Raises RuleBroken for what is no widget, comes twice, has no size or is too much.
+    """The layout to store. Raises RuleBroken for an unknown or repeated widget, a wrong size, or too many.
 
     `known`: the names of all widgets.
     """
@@ -76,7 +76,7 @@ def validate_layout(layout: Layout, known: Any) -> list[list[Any]]:
 
 
 def save(session: Session, board: Board | None, values: dict[str, Any], stamp: Stamp) -> Board:
-    """Create a board of the person, or change one.
+    """Create or change a board of the person.
 
     `values`: label, audience, role_id, manager_id, is_home, layout (as `validate_layout` returns it), origin, version
     (of a board that is changed). Raises RuleBroken for an empty, long or taken name, an unknown audience or one board
@@ -126,7 +126,7 @@ def _refuse_many(session: Session, owner: int) -> None:
 
 
 def _set_home(session: Session, board: Board, is_home: bool) -> None:
-    """Make the board its role's home in the place of another one, or of no role at all."""
+    """Make the board its role's home, replacing any other; or no role's home."""
     others = delete(BoardHome).where(BoardHome.board_id == board.id)
     if is_home:
         others = others.where(BoardHome.role_id != board.role_id)
@@ -137,7 +137,7 @@ def _set_home(session: Session, board: Board, is_home: bool) -> None:
 
 
 def remove(session: Session, board: Board) -> None:
-    """Delete a board; where it was a role's home, dashboards open as they did before."""
+    """Delete a board. If it was a role's home, dashboards open as they did before."""
     session.execute(
         delete(BoardHome).where(BoardHome.board_id == board.id), execution_options={"synchronize_session": False}
     )
@@ -147,7 +147,7 @@ def remove(session: Session, board: Board) -> None:
 
 
 def refuse_missing(board: Board | None) -> Board:
-    """The board. Raises NotFound for none."""
+    """The board. Raises NotFound for None."""
     if board is None:
         raise NotFound("This board doesn't exist, or it is no longer shared with you.")
     return board

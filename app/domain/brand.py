@@ -1,4 +1,4 @@
-"""What the CRM is called and looks like: name, colour, logo. One row; without it the settings of the server count."""
+"""The name, colour and logo of the CRM. One row; without it, the server's settings apply."""
 
 from __future__ import annotations
 
@@ -13,21 +13,22 @@ from app.lib import colours
 
 #: Characters of the name, as in CRM_BRAND.
 MAX_NAME = 60
-#: The colour of the product, where none is chosen.
+#: The product's colour, used if none is chosen.
 ACCENT = "#1f5fd0"
 #: The only row.
 _ID = 1
 
 
 class Brand(Versioned, Record):
-    """The brand, as an admin has set it; null = as the server's settings and the product say."""
+    """The brand as an admin has set it; null = the server's settings or the product's own."""
 
     __tablename__ = "brand"
     id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     name: Mapped[str | None] = mapped_column(String(MAX_NAME))
-    #: #rrggbb; white words can be read on it.
+    #: #rrggbb, on which white text is readable.
     accent: Mapped[str | None] = mapped_column(String(7))
-    #: A PNG of any shape, and the icons made of it, or of the product's mark in the colour: names in the file store.
+    #: A PNG of any shape, and the icons made from it, or from the product's mark in this colour: names in the file
+    #: store.
     logo: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
     #: In pixels.
     logo_width: Mapped[int | None] = mapped_column(Integer)
@@ -39,7 +40,7 @@ class Brand(Versioned, Record):
 
 @dataclass(frozen=True)
 class Logo:
-    """A picture in the file store; sides in pixels."""
+    """A picture in the file store, with its size in pixels."""
 
     digest: str
     width: int
@@ -47,13 +48,13 @@ class Logo:
 
     @property
     def is_wide(self) -> bool:
-        """Whether it says the name itself, as wide logos do, and stands instead of it."""
+        """Whether it is wide enough to contain the name, and replaces it."""
         return self.width > 2 * self.height
 
 
 @dataclass(frozen=True)
 class BrandInput:
-    """What is to be stored; icons by column."""
+    """The values to store; icons by column."""
 
     name: str | None
     accent: str | None
@@ -62,19 +63,19 @@ class BrandInput:
 
 
 def stored_brand(session: Session) -> Brand | None:
-    """The row; None while nothing is set."""
+    """The row; None if nothing is set."""
     return session.scalars(select(Brand).where(Brand.id == _ID)).first()
 
 
 def logo_of(row: Brand | None) -> Logo | None:
-    """The logo of the row; None without one."""
+    """The logo in the row; None if there is none."""
     if row is None or row.logo is None:
         return None
     return Logo(row.logo, row.logo_width or 1, row.logo_height or 1)
 
 
 def checked_name(typed: str) -> str | None:
-    """The name; None for an empty one. Raises RuleBroken."""
+    """The name; None if it is empty. Raises RuleBroken."""
     name = " ".join(typed.split())
     if len(name) > MAX_NAME or not name.isprintable():
         raise RuleBroken(translatable("Please enter at most %(most)s characters.", most=MAX_NAME), "name")
@@ -82,7 +83,7 @@ def checked_name(typed: str) -> str | None:
 
 
 def checked_accent(typed: str) -> str | None:
-    """The colour in lower case; None for an empty one, or for the product's own. Raises RuleBroken."""
+    """The colour in lower case; None if empty or the product's own. Raises RuleBroken."""
     accent = typed.strip().lower()
     if accent in ("", ACCENT):
         return None
@@ -96,17 +97,20 @@ def checked_accent(typed: str) -> str | None:
     return accent
 
 
-def save(session: Session, given: BrandInput, version: int | None, stamp: Stamp) -> Brand:
-    """Store it; the caller commits. `version`: what the person saw, null for none. Raises Conflict."""
+def save(session: Session, brand_input: BrandInput, version: int | None, stamp: Stamp) -> Brand:
+    """Store the brand; the caller commits. `version`: the one the person saw, None if there was no row.
+
+    Raises Conflict.
+    """
     row = stored_brand(session)
     if row is not None:
         refuse_stale(row, version or 0)
     else:
         row = Brand(id=_ID)
-    row.name, row.accent, logo = given.name, given.accent, given.logo
+    row.name, row.accent, logo = brand_input.name, brand_input.accent, brand_input.logo
     row.logo, row.logo_width, row.logo_height = (logo.digest, logo.width, logo.height) if logo else (None, None, None)
     for column in ("icon_192", "icon_512", "icon_maskable"):
-        setattr(row, column, given.icons.get(column))
+        setattr(row, column, brand_input.icons.get(column))
     row.stamp(stamp)
     session.add(row)
     session.flush()

@@ -1,8 +1,8 @@
-"""Statements for many rows at once, which spare a round trip per row and the work of making a statement for each.
+"""Bulk statements, which save a round trip per row and the building of a statement for each.
 
-The texts are written here: SQLAlchemy would build, key and compile a CASE with hundreds of branches, and the driver
-would escape each value of each row. Values that rows share are sent and escaped once. What is sent here passes no
-session hook: the caller's rows are new, or locked by this transaction under the access rules.
+The SQL is written here: SQLAlchemy would build, key and compile a CASE with hundreds of branches, and the driver would
+escape each value of each row. Values that rows share are sent and escaped once. These statements trigger no session
+hooks: the caller's rows are new, or locked by this transaction under the access rules.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ Row = Mapping[str, Any]
 
 
 class LockedRow(SimpleNamespace):
-    """A row that was locked and read, with its columns as attributes; it is no object of the session."""
+    """A locked row with its columns as attributes; not an object of the session."""
 
     __tablename__: str
 
@@ -44,12 +44,12 @@ MAX_ROWS = 500
 def update_rows(
     session: Session, record: Any, rows: Sequence[Row], *, where: Sequence[str] = (), bump_version: bool = True
 ) -> None:
-    """Set other values in each of these rows by one UPDATE; all rows have the same columns.
+    """Update these rows, each with its own values, by one UPDATE; all rows have the same columns.
 
-    `where`: columns that are compared rather than set; a row with another value stays unchanged.
-    `bump_version`: whether this counts as a save, so that forms opened before are refused as stale.
-    Bypasses the session's objects and access rules: whoever holds one of the rows as an object must reload it, and a
-    session that acts for a person raises PermissionError.
+    `where`: columns that are compared rather than set; a row with another value stays unchanged. `bump_version`:
+    whether this counts as a save, so that forms opened before are refused as stale. Bypasses the session's objects and
+    access rules: a caller that has one of the rows as an object must reload it, and a session that acts for a person
+    raises PermissionError.
     """
     if not rows:
         return
@@ -67,7 +67,7 @@ def update_rows(
 
 
 def _new_value(values: _Values, name: str, rows: Sequence[Row]) -> str:
-    """The value that all rows share, or a CASE with the ids of each value."""
+    """The value that all rows share, or a CASE by id."""
     ids: dict[str, list[str]] = {}
     for row in rows:
         ids.setdefault(values.text(name, row[name]), []).append(str(int(row["id"])))
@@ -83,10 +83,10 @@ def _new_value(values: _Values, name: str, rows: Sequence[Row]) -> str:
 def insert_rows(
     session: Session, record: Any, rows: Sequence[Row], *, unique: Sequence[str] = (), update: Sequence[str] = ()
 ) -> int:
-    """Insert these rows; all have the same columns. Returns how many rows the database says it wrote.
+    """Insert these rows; all have the same columns. Returns the number of rows that the database reports.
 
-    `unique`: columns of a unique key; a row of which there is one already is skipped, or gives it its values of the
-    `update` columns. MariaDB counts an updated row twice.
+    `unique`: columns of a unique key. A row whose key exists already is skipped, or updates the `update` columns.
+    MariaDB counts an updated row twice.
     """
     return sum(_insert(session, record, some, unique, update) for some in batched(rows, MAX_ROWS))
 
@@ -97,7 +97,7 @@ class Insertion:
 
     #: The INSERTs, each with its parameters.
     statements: tuple[tuple[str, dict[str, Any]], ...]
-    #: What makes Python's value of each column that they return.
+    #: The converter of each returned column to Python; None = none needed.
     converters: tuple[Callable[[Any], Any] | None, ...]
 
 
@@ -110,13 +110,13 @@ def insertion(
     unique: Sequence[str] = (),
     update: Sequence[str] = (),
 ) -> Insertion:
-    """`insert_rows` as INSERTs that return the columns `names`; nothing is sent yet."""
+    """`insert_rows` as INSERTs that return the columns `names`; not sent yet."""
     statements = tuple(_insert_text(session, record, some, unique, update, names) for some in batched(rows, MAX_ROWS))
     return Insertion(statements, _converters_of(record.__table__, tuple(names), session.get_bind().dialect))
 
 
 def send_insertion(session: Session, made: Insertion) -> list[tuple[Any, ...]]:
-    """Insert the rows. Returns the columns asked for, of the rows as they are stored now, in no order.
+    """Insert the rows. Returns the requested columns of the rows as stored now, in no order.
 
     A row that was skipped, because no column was to be updated, is not among them.
     """
@@ -130,7 +130,7 @@ def send_insertion(session: Session, made: Insertion) -> list[tuple[Any, ...]]:
 
 
 def read_rows(session: Session, text: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    """The rows of a compiled statement with its parameters as %(name)s. Without access rules: not to be shown."""
+    """The rows of a compiled statement with its parameters as %(name)s. No access rules: not for display."""
     session.flush()
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     return [*fast_statements.send(session, _for_sqlite(text) if is_sqlite else text, dict(values)).rows]
@@ -147,7 +147,7 @@ def insert_row(session: Session, record: Any, row: Row) -> int:
 
 
 def update_row(session: Session, record: Any, values: Row, identity: Row) -> int:
-    """Set these columns of the row that has the `identity`. Returns how many rows there were: none or one.
+    """Set these columns of the row with this `identity`. Returns the number of rows: 0 or 1.
 
     No access rules: the caller has read the row under them.
     """
@@ -187,7 +187,7 @@ def _insert_text(
     update: Sequence[str] = (),
     returning: Sequence[str] = (),
 ) -> tuple[str, dict[str, Any]]:
-    """The INSERT of these rows, and its parameters."""
+    """The SQL of the INSERT of these rows, and its parameters."""
     dialect = session.get_bind().dialect
     values, names = _Values(record.__table__, dialect), tuple(rows[0])
     _refuse_missing_defaults(record.__table__, names)
@@ -200,7 +200,7 @@ def _insert_text(
 
 
 def _on_existing(dialect: str, values: _Values, unique: Sequence[str], update: Sequence[str]) -> tuple[str, str]:
-    """The verb and the end of an INSERT, by what happens to a row that exists already."""
+    """The verb and the end of an INSERT, by how it treats existing rows."""
     columns = [values.columns[name] for name in update]
     if not unique:
         return "INSERT", ""
@@ -209,24 +209,24 @@ def _on_existing(dialect: str, values: _Values, unique: Sequence[str], update: S
         step = f"UPDATE SET {', '.join(f'{each} = excluded.{each}' for each in columns)}" if columns else "NOTHING"
         return "INSERT", f" ON CONFLICT ({key}) DO {step}"
     if not columns:
-        # IGNORE, because with found-rows counting ON DUPLICATE KEY UPDATE answers 1 for an old row too.
+        # IGNORE, because with found-rows counting ON DUPLICATE KEY UPDATE also returns 1 for an existing row.
         return "INSERT IGNORE", ""
     return "INSERT", f" ON DUPLICATE KEY UPDATE {', '.join(f'{each} = VALUES({each})' for each in columns)}"
 
 
 @lru_cache(maxsize=100)
 def _refuse_missing_defaults(table: Any, names: tuple[str, ...]) -> None:
-    """Raise ValueError for a column that only SQLAlchemy would have filled in."""
+    """Raise ValueError for a column whose default only SQLAlchemy would fill in."""
     missing = [column.name for column in table.columns if column.default is not None and column.name not in names]
     if missing:
         raise ValueError(f"rows of {table.name} need {', '.join(missing)}")
 
 
 def upsert(session: Session, record: Any, keys: Sequence[str], changes: Callable[[Any], dict[str, Any]]) -> Any:
-    """An INSERT for rows as parameters, which updates the row that already has the same `keys`.
+    """An INSERT with parameters that updates the row if its `keys` exist.
 
-    `changes`: from the columns of the row that was to be inserted to the values to set. Only columns may stand there:
-    MariaDB's driver takes no parameters behind ON DUPLICATE KEY.
+    `changes`: a function from the columns of the row to be inserted to the values to set. These may only be columns:
+    MariaDB's driver accepts no parameters after ON DUPLICATE KEY.
     """
     table = record.__table__
     if session.get_bind().dialect.name == "sqlite":
@@ -250,13 +250,13 @@ def insert_if_missing(session: Session, record: Any, key: str, values: Row) -> N
 
 @dataclass
 class _Values:
-    """The values of one statement: numbers and NULL as literals, all else as parameters, each value once."""
+    """The values of one statement: numbers and NULL as literals, all others as parameters, each value once."""
 
     table: Any
     dialect: Dialect
-    #: Name -> value, as the driver takes it.
+    #: Name -> value for the driver.
     parameters: dict[str, Any] = field(default_factory=dict)
-    #: Column -> value -> its text.
+    #: Column -> value -> its SQL.
     _known: dict[str, dict[Hashable, str]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -264,7 +264,7 @@ class _Values:
         self._is_sqlite = self.dialect.name == "sqlite"
 
     def texts(self, name: str, given: list[Any]) -> list[str]:
-        """The SQL of a column's values, one for each row."""
+        """The SQL of a column's values, one per row."""
         if given.count(given[0]) == len(given):
             return [self.text(name, given[0])] * len(given)
         process, known, made = self._processors[name], self._known.setdefault(name, {}), []
@@ -284,7 +284,7 @@ class _Values:
         return made
 
     def text(self, name: str, value: Any) -> str:
-        """The SQL of this value of this column: a literal, or a parameter."""
+        """The SQL of one value of this column: a literal, or a parameter."""
         if value is None:
             return "NULL"
         if type(value) is int:
@@ -304,7 +304,7 @@ class _Values:
 
 @lru_cache(maxsize=100)
 def _names_of(table: Any, dialect: Dialect) -> tuple[str, dict[str, str], dict[str, Callable[[Any], Any] | None]]:
-    """The name of the table, and of each column its name and what makes the driver's value; quoted where need be."""
+    """The table's name, and for each column its name and the converter to the driver; quoted where needed."""
     quote = dialect.identifier_preparer
     columns = {column.name: quote.format_column(column) for column in table.columns}
     processors = {each.name: each.type.dialect_impl(dialect).bind_processor(dialect) for each in table.columns}
@@ -313,5 +313,5 @@ def _names_of(table: Any, dialect: Dialect) -> tuple[str, dict[str, str], dict[s
 
 @lru_cache(maxsize=100)
 def _converters_of(table: Any, names: tuple[str, ...], dialect: Dialect) -> tuple[Callable[[Any], Any] | None, ...]:
-    """The functions that convert the values of these columns to Python's; None where none is needed."""
+    """Converters of these columns to Python; None = none needed."""
     return tuple(table.c[name].type.dialect_impl(dialect).result_processor(dialect, None) for name in names)

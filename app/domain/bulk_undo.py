@@ -1,4 +1,4 @@
-"""What a bulk action has changed, so that whoever did it can take it back for a while."""
+"""What a bulk action changed, so that its author can undo it for a while."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import NotFound, RuleBroken, UtcDateTime
 
-#: For so long an action can be taken back.
+#: How long an action can be undone.
 UNDO_FOR = timedelta(minutes=30)
-#: For so long it is kept; deleted with the person's next action.
+#: How long it is stored at least; the person's next action then deletes it.
 KEPT_FOR = timedelta(days=1)
 
 
@@ -36,7 +36,7 @@ class BulkChange(Model):  # type: ignore[misc]
 
 
 def remember(session: Session, change: BulkChange) -> BulkChange:
-    """Store what was replaced, and forget what the person did long ago."""
+    """Store what was replaced, and delete the person's old actions."""
     old = delete(BulkChange).where(BulkChange.user_id == change.user_id, BulkChange.at < change.at - KEPT_FOR)
     session.execute(old, execution_options={"synchronize_session": False})
     session.add(change)
@@ -45,7 +45,7 @@ def remember(session: Session, change: BulkChange) -> BulkChange:
 
 
 def claim(session: Session, key: int, user_id: int, now: datetime) -> BulkChange:
-    """The action, to be taken back by this call alone. Raises NotFound, and RuleBroken if it is too late."""
+    """The action, for this call alone to undo. Raises NotFound, and RuleBroken if it is too late."""
     change = session.scalars(select(BulkChange).where(BulkChange.id == key, BulkChange.user_id == user_id)).first()
     if change is None:
         raise NotFound("There is nothing to undo here.")
@@ -58,5 +58,5 @@ def claim(session: Session, key: int, user_id: int, now: datetime) -> BulkChange
 
 
 def values_of(row: Any, names: Sequence[str]) -> dict[str, Any]:
-    """The present values of these columns of a row, as they are stored."""
+    """The current values of these columns of a row, in their stored form."""
     return {name: getattr(row, name) for name in names}

@@ -1,4 +1,4 @@
-"""The days that a calendar shows, and moments moved on a person's clock, whatever the clock does."""
+"""The days that a calendar shows, and times moved by the wall clock, across clock changes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 SPANS = ("day", "week", "month")
 DAY = timedelta(days=1)
-#: Moments of a day's table: half an hour each.
+#: Minutes per slot of the day view.
 SLOT_MINUTES = 30
 
 
@@ -18,7 +18,7 @@ class CalendarRange:
     """The days of a calendar: one, a week from Monday, or the whole weeks that a month touches."""
 
     span: str
-    #: The day that was asked for.
+    #: The requested day.
     day: date
     zone: ZoneInfo
 
@@ -45,12 +45,12 @@ class CalendarRange:
 
     @property
     def start(self) -> datetime:
-        """When the first day begins, in UTC."""
+        """When the first day begins, UTC."""
         return midnight(self.first, self.zone)
 
     @property
     def end(self) -> datetime:
-        """When the day after the last one begins, in UTC; not part of the range."""
+        """When the day after the last one begins, UTC (exclusive)."""
         return midnight(self.last + DAY, self.zone)
 
     @property
@@ -76,12 +76,12 @@ def next_month(day: date) -> date:
 
 
 def midnight(day: date, zone: ZoneInfo) -> datetime:
-    """When a local day begins, in UTC: at the change, if the clock skips midnight; at the first one, if it has two."""
+    """When a local day begins, in UTC: at the change if the clock skips midnight, at the first one if there are two."""
     return datetime.combine(day, time.min, tzinfo=zone).astimezone(UTC)
 
 
 def slots(day: date, zone: ZoneInfo, hours: range) -> Iterator[tuple[str, datetime, datetime]]:
-    """(“09:30”, start, end in UTC) of the half hours of these hours by the wall clock."""
+    """(“09:30”, start, end in UTC) of the half-hour slots of these hours by the wall clock."""
     for number in range(hours.start * 2, hours.stop * 2):
         wall = datetime.combine(day, time(number // 2, number % 2 * SLOT_MINUTES), tzinfo=zone)
         start = wall.astimezone(UTC)
@@ -89,11 +89,11 @@ def slots(day: date, zone: ZoneInfo, hours: range) -> Iterator[tuple[str, dateti
 
 
 def slot_of(local: datetime) -> str:
-    """The half hour of a local moment: “09:30” for 9:44."""
+    """The half-hour slot of a local time: “09:30” for 9:44."""
     return f"{local.hour:02}:{local.minute // SLOT_MINUTES * SLOT_MINUTES:02}"
 
 
 def on_day(moment: datetime, day: date, zone: ZoneInfo) -> datetime:
-    """The moment of another day at the same time by the wall clock, in UTC; a skipped hour is the next one."""
+    """The same wall-clock time on another day, in UTC; a skipped hour becomes the next one."""
     wall = moment.astimezone(zone).time().replace(fold=0)
     return datetime.combine(day, wall, tzinfo=zone).astimezone(UTC)

@@ -1,7 +1,7 @@
-"""Cards of calls: which calls the open pages of a user show, with the note that they take meanwhile.
+"""Call cards: the calls that a user's open pages show, with a note taken during the call.
 
-A call that somebody makes has one card. An incoming call has a card for whoever answers for its record, else for those
-who take the calls of unknown numbers.
+A call that somebody makes has one card. An incoming call has a card for whoever is responsible for its record, else for
+the people who take calls of unknown numbers.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from app.domain.calls import CallLog
 from app.domain.permissions import ModulePermission
 from app.domain.transaction_state import transaction_state
 
-#: A card is shown for at most so long.
+#: How long a card is shown at most.
 LASTS = timedelta(hours=12)
-#: So many people at most are shown the call of an unknown number.
+#: The most people who are shown a call of an unknown number.
 MAX_PEOPLE = 50
 MAX_NOTE_LENGTH = 20_000
 
@@ -37,9 +37,9 @@ class CallCard(Record):
     )
     call_id: Mapped[int] = mapped_column(ForeignKey("call_log.id", ondelete="CASCADE"), nullable=False)
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), nullable=False)
-    #: What the user writes down during the call; the outcome takes it over.
+    #: What the user writes during the call; it is copied to the outcome.
     note: Mapped[str | None] = mapped_column(Text)
-    #: Since when it is no longer shown.
+    #: When it was closed.
     closed_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
@@ -50,7 +50,7 @@ def open_query(user_id: Any, since: Any) -> Any:
 
 
 def show(session: Session, call: CallLog, users: Iterable[int], stamp: Stamp) -> None:
-    """Show the call to these users, whose finished calls step back. A second time it changes nothing."""
+    """Show the call to these users, and close their finished calls. Idempotent."""
     known = set(session.scalars(select(CallCard.user_id).where(CallCard.call_id == call.id)))
     for user_id in dict.fromkeys(users):
         if user_id in known:
@@ -64,7 +64,7 @@ def show(session: Session, call: CallLog, users: Iterable[int], stamp: Stamp) ->
 
 
 def _close_finished(session: Session, user_id: int, now: datetime) -> None:
-    """Cards of calls that are over leave the screen when the next call comes; their outcome stays to be logged."""
+    """Close cards of finished calls when the next call comes; their outcome can still be logged."""
     over = select(CallLog.id).where(CallLog.status.not_in(("Initiated", "Queued", "Ringing", "In Progress")))
     mine = (CallCard.user_id == user_id, CallCard.closed_on.is_(None), CallCard.call_id.in_(over))
     session.execute(
@@ -73,7 +73,7 @@ def _close_finished(session: Session, user_id: int, now: datetime) -> None:
 
 
 def close(session: Session, call_id: int, now: datetime, *who: Any) -> None:
-    """Take the cards of the call off the pages; `who`: conditions on the cards."""
+    """Close the cards of the call; `who`: conditions on the cards."""
     mine = (CallCard.call_id == call_id, CallCard.closed_on.is_(None), *who)
     users = list(session.scalars(select(CallCard.user_id).where(*mine)))
     if users:
@@ -83,13 +83,13 @@ def close(session: Session, call_id: int, now: datetime, *who: Any) -> None:
 
 
 def mark_changed(session: Session, call_id: int) -> None:
-    """The pages that show the call ask for it again after the commit."""
+    """Update the pages that show the call after the commit."""
     mine = (CallCard.call_id == call_id, CallCard.closed_on.is_(None))
     transaction_state(session).called.update(session.scalars(select(CallCard.user_id).where(*mine)))
 
 
 def write_note(session: Session, card: CallCard, note: str, stamp: Stamp) -> None:
-    """Keep what was written so far. Raises RuleBroken for a text that is too long."""
+    """Store the note written so far. Raises RuleBroken for a text that is too long."""
     if len(note) > MAX_NOTE_LENGTH:
         raise RuleBroken("This note is too long. Please shorten it to 20,000 characters.", "note")
     card.note = note or None
@@ -97,7 +97,7 @@ def write_note(session: Session, card: CallCard, note: str, stamp: Stamp) -> Non
 
 
 def note_of(session: Session, call_id: int, user_id: int) -> str:
-    """What the user wrote down during the call."""
+    """What the user wrote during the call."""
     mine = (CallCard.call_id == call_id, CallCard.user_id == user_id)
     return session.scalar(select(CallCard.note).where(*mine)) or ""
 
@@ -106,14 +106,14 @@ def note_of(session: Session, call_id: int, user_id: int) -> str:
 
 
 def notify(session: Session, call: CallLog, now: datetime, zone: tzinfo) -> None:
-    """Show an incoming call to whoever answers for its record, else to those on duty."""
+    """Show an incoming call to whoever is responsible for its record, else to those on duty."""
     responsible = session.get(User, call.employee_id) if call.employee_id is not None else None
     people = _present(session, responsible, now) if responsible is not None else []
     show(session, call, people or on_duty(session, now, zone), Stamp(None, now))
 
 
 def _present(session: Session, user: Any, now: datetime) -> list[int]:
-    """The user, or their substitute during a leave; nobody when neither is there."""
+    """The user, or their substitute during a leave; empty if neither is available."""
     if team.absence(user, now) is None:
         return [user.id]
     delegate: Any = session.get(User, user.delegate_id) if user.delegate_id and team.is_on_leave(user, now) else None
@@ -138,7 +138,7 @@ def on_duty(session: Session, now: datetime, zone: tzinfo) -> list[int]:
 
 
 def accept(session: Session, call: CallLog, user_id: int, now: datetime) -> None:
-    """The user deals with this incoming call: it is theirs, and leaves the pages of all others."""
+    """Record that the user takes this incoming call: it is theirs, and disappears from everybody else's pages."""
     call.employee_id = user_id
     call.stamp(Stamp(user_id, now))
     show(session, call, [user_id], Stamp(user_id, now))
@@ -146,7 +146,7 @@ def accept(session: Session, call: CallLog, user_id: int, now: datetime) -> None
 
 
 def user_of_number(session: Session, number: str) -> int | None:
-    """The only active user whose telephone has this number."""
+    """The active user whose telephone has this number; None unless there is exactly one."""
     own = or_(User.telephony_number == number, User.mobile_e164 == number)
     found = list(session.scalars(select(User.id).where(own, User.active.is_(True)).limit(2)))
     return found[0] if len(found) == 1 else None

@@ -1,4 +1,4 @@
-"""The calls of an employee that a batch of their telephone may contain: stored before, or earlier in the batch."""
+"""Finds the calls in a telephone's batch that were stored before, or that occur earlier in the batch."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from app.domain.calls import CallLog
 class KnownCall:
     """A call that is stored already, or comes earlier in this batch."""
 
-    #: None = it is not stored yet.
+    #: None = not stored yet.
     id: int | None
     device_call_id: str
     direction: str
     duration_seconds: int
     ended_on: datetime | None
-    #: As JSON, if it was read.
+    #: Parsed, or JSON that isn't parsed yet.
     native: dict[str, Any] | str
-    #: When it began, as it is stored.
+    #: When it began, as stored.
     started_on: datetime
 
     @classmethod
@@ -48,7 +48,7 @@ class KnownCall:
     def merge(self, call: ParsedCall) -> bool:
         """Merge the record into this call. Returns whether it adds anything.
 
-        Telephones record a call while it goes on, and each app knows something else about it. The longest talk, the
+        Telephones record a call while it is in progress, and each app knows different details. The longest talk, the
         latest end and a known direction win, in whatever order the records come.
         """
         before = (self.direction, self.duration_seconds, self.ended_on)
@@ -60,18 +60,18 @@ class KnownCall:
         return before != (self.direction, self.duration_seconds, self.ended_on)
 
     def copy_to(self, call: ParsedCall) -> None:
-        """Give the record that will be written everything that is known about the call."""
+        """Copy everything known about the call to the record that will be written."""
         call.direction, call.duration_seconds = self.direction, self.duration_seconds
         call.ended_on, call.native = self.ended_on or call.ended_on, cast(dict[str, Any], self.native)
         call.status = call_status(self.direction, bool(self.duration_seconds))
 
 
-#: A stored call, as `read` reads it.
+#: A stored call, as read by `read`.
 Row = tuple[Any, ...]
 
 
 def read(session: Session, employee_id: int, calls: list[ParsedCall]) -> list[Row]:
-    """The employee's stored calls that may be among these, in one statement; a row may come twice."""
+    """The employee's stored calls that may be among these, in one statement; a row may occur twice."""
     if not calls:
         return []
     seconds = [call.started_on.replace(microsecond=0) for call in calls]
@@ -92,7 +92,7 @@ def read(session: Session, employee_id: int, calls: list[ParsedCall]) -> list[Ro
 
 
 def by_keys(rows: Iterable[Row], telephone: Telephone) -> tuple[dict[str, KnownCall], dict[Any, KnownCall]]:
-    """The calls by the telephone's id and by natural key; a call is one object, however many rows it came in."""
+    """The calls by the telephone's id and by natural key; one object per call, however many rows it came in."""
     by_id: dict[str, KnownCall] = {}
     by_natural_key: dict[Any, KnownCall] = {}
     for *columns, from_number, to_number, other_e164 in rows:
@@ -103,7 +103,7 @@ def by_keys(rows: Iterable[Row], telephone: Telephone) -> tuple[dict[str, KnownC
     return by_id, by_natural_key
 
 
-#: A person has so few calls in this time that all of them are read, which costs less than to ask for each number.
+#: A person has so few calls in this time that reading all of them costs less than looking up each number.
 _SHORT = timedelta(hours=12)
 
 
@@ -111,8 +111,8 @@ _SHORT = timedelta(hours=12)
 def _query(has_numbers: bool | None = None, has_unknown: bool = False) -> Any:
     """SELECT of the `employee`'s calls with these `names`, and of those between `first` and `end`.
 
-    `has_numbers`: of the latter only those with the `numbers`; `has_unknown`: also those without a number.
-    Made once: making it costs more than sending it.
+    `has_numbers`: of the latter, only those with the `numbers`; `has_unknown`: also those without a number. Cached:
+    building it costs more than sending it.
     """
     columns = (
         CallLog.id,
@@ -130,7 +130,7 @@ def _query(has_numbers: bool | None = None, has_unknown: bool = False) -> Any:
     named = CallLog.device_call_id.in_(bindparam("names", expanding=True))
     rules: list[ColumnElement[bool]] = [named]
     if has_numbers is None:
-        rules = [and_(named, not_(within)), within]  # most come again, and each is read once
+        rules = [and_(named, not_(within)), within]  # most are repeated, and each is read once
     if has_numbers:
         rules.append(and_(CallLog.other_e164.in_(bindparam("numbers", expanding=True)), within))
     if has_unknown:

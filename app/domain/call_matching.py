@@ -30,7 +30,7 @@ class CallTarget:
     number: str | None = None
     #: Assignee or owner of the most specific record.
     responsible: tuple[int, ...] = ()
-    #: The lead and the ticket, if they await their first reply: (kind, id).
+    #: The lead and the ticket that still await their first reply: (kind, id).
     awaiting_reply: frozenset[tuple[str, int]] = frozenset()
 
     @property
@@ -43,12 +43,12 @@ class CallTarget:
         return {"lead_id": self.lead_id, "ticket_id": self.ticket_id, "customer_id": self.customer_id}
 
 
-#: Of a number that nobody has.
+#: For a number that no record has.
 NO_TARGET = CallTarget()
 
 
 class _Customer(NamedTuple):
-    """A customer of a number."""
+    """A customer with a number."""
 
     id: int
     number: str
@@ -58,7 +58,7 @@ class _Customer(NamedTuple):
 
 
 class _Candidate(NamedTuple):
-    """A lead or ticket of a number, and when it was open."""
+    """A lead or ticket with a number, and when it was open."""
 
     id: int
     number: str
@@ -70,7 +70,7 @@ class _Candidate(NamedTuple):
     awaits_reply: bool
 
     def was_open(self, at: datetime) -> bool:
-        """Whether it was open at the moment of the call, which may be long before the sync."""
+        """Whether it was open at the time of the call, which may be long before the sync."""
         return self.created_on <= at and (self.ended_on is None or self.ended_on > at)
 
 
@@ -79,7 +79,7 @@ _Candidates = dict[tuple[str, Any], list[_Candidate]]
 
 
 def match(session: Session, employee_id: int, calls: list[ParsedCall]) -> dict[int, CallTarget]:
-    """Index of the call in its batch -> its target; two statements whatever the number of calls."""
+    """Index of the call in its batch -> its target; two statements for any number of calls."""
     numbers = {call.other_e164 for call in calls if call.other_e164}
     if not numbers:
         return {call.index: CallTarget() for call in calls}
@@ -104,7 +104,7 @@ def _target(
     customer = customers.get(number_of_call or "")
     if customer is None and ("lead", number_of_call) not in candidates and ("ticket", number_of_call) not in candidates:
         return NO_TARGET
-    # A record whose link to the customer waits has the number only.
+    # A record whose link to the customer is pending has only the number.
     keys = [number_of_call] if customer is None else [customer.id, number_of_call]
     found = {kind: [each for key in keys for each in candidates.get((kind, key), [])] for kind in ("lead", "ticket")}
     lead, ticket = (_best(found[kind], at, employee_id) for kind in ("lead", "ticket"))
@@ -129,7 +129,7 @@ def _best(candidates: list[_Candidate], at: datetime, employee_id: int | None) -
 
 
 def _customers(session: Session, numbers: set[str]) -> dict[str, _Customer]:
-    """E.164 -> the customer; a main number wins over another customer's alternative one."""
+    """E.164 -> the customer; a main number takes precedence over another customer's alternative one."""
     rows = system_statements.rows(session, _customers_query(), {"numbers": sorted(numbers)}, names_indexes=True)
     found = [_Customer(*row) for row in rows]
     by_alternative = {each.alternative_e164: each for each in found if each.alternative_e164 in numbers}
@@ -139,7 +139,7 @@ def _customers(session: Session, numbers: set[str]) -> dict[str, _Customer]:
 
 @lru_cache
 def _customers_query() -> Any:
-    """SELECT of the customers with one of the `numbers`; made once, for making it costs more than sending it."""
+    """SELECT of the customers with one of the `numbers`. Cached: building it costs more than sending it."""
     columns = (Customer.id, Customer.number, Customer.owner_id, Customer.mobile_e164, Customer.alternative_e164)
     indexed = (Customer.mobile_e164, Customer.alternative_e164)
     return union_all(*(_by_index(select(*columns), column, "numbers") for column in indexed))
@@ -150,7 +150,7 @@ def _candidates(session: Session, numbers: set[str], customer_ids: set[int]) -> 
     values: dict[str, Any] = {"numbers": sorted(numbers)}
     values |= {"customers": sorted(customer_ids)} if customer_ids else {}
     found: _Candidates = defaultdict(list)
-    # A record that several branches have found is the same row in each.
+    # A record found by several branches is the same row in each.
     query = _candidates_query(bool(customer_ids))
     for row in set(system_statements.rows(session, query, values, names_indexes=True)):
         kind, meaning, key, number, created_on, status_on, replied_on, assignee_id, owner_id, customer_id, *own = row
@@ -189,7 +189,7 @@ def _tickets() -> Any:
 
 
 def _by_index(query: Any, column: Any, values: str) -> Any:
-    """The rows with one of the values of this parameter, by the index of this column.
+    """The rows with one of the values of this parameter, by the index on this column.
 
     For a column that is mostly empty, MariaDB expects so many rows per value that it would read the whole table.
     """

@@ -47,8 +47,8 @@ class CallOutcome:
     title: str | None = None
     #: Whether it was a cold call; None = unchanged.
     cold: bool | None = None
-    #: With a next task: ids of the tasks of the same lead or ticket to mark as done. None = those of the author and of
-    #: the call's employee that are due by `due_until`, UTC, the end of their day; without `due_until` none.
+    #: With a next task: ids of tasks of the same lead or ticket to mark as done. None = those of the author and of the
+    #: call's employee that are due by `due_until`, UTC, the end of their day; none without `due_until`.
     close_tasks: Sequence[int] | None = None
     due_until: datetime | None = None
 
@@ -121,12 +121,12 @@ def _create_follow_up(session: Session, call: CallLog, outcome: CallOutcome, con
 # --- Linking
 
 
-#: The columns that say what a call, or a timeline line, belongs to.
+#: The columns that say what a call, or a timeline entry, belongs to.
 _LINKS = ("lead_id", "ticket_id", "customer_id")
 
 
 def link(session: Session, call: CallLog, record: Any, stamp: Stamp) -> None:
-    """Link the call to this lead, ticket or customer, and to no other."""
+    """Link the call to this lead, ticket or customer only."""
     ids = {"customer_id": getattr(record, "customer_id", None), RECORD_COLUMNS[record.__tablename__]: record.id}
     _relink(session, call, dict.fromkeys(_LINKS) | ids, stamp)
 
@@ -137,7 +137,7 @@ def unlink(session: Session, call: CallLog, stamp: Stamp) -> None:
 
 
 def _relink(session: Session, call: CallLog, ids: dict[str, int | None], stamp: Stamp) -> None:
-    """Move the call and its timeline line together."""
+    """Move the call and its timeline entry together."""
     timeline.mark_changed(session, call.lead_id, call.ticket_id, call.customer_id)
     line = timeline_line(session, call)
     for name, key in ids.items():
@@ -157,9 +157,9 @@ def _relink(session: Session, call: CallLog, ids: dict[str, int | None], stamp: 
 
 
 def create_lead(session: Session, call: CallLog, context: ChangeContext, task: Any = None) -> Lead:
-    """Create a lead with the other party's number and link the call to it; `task` {} = without a first task.
+    """Create a lead with the other party's number and link the call to it; `task` {} = no first task.
 
-    Raises RuleBroken when the number is withheld, or the call has a lead already.
+    Raises RuleBroken if the number is withheld, or the call has a lead already.
     """
     if call.other_e164 is None:
         raise RuleBroken("The number of this call is withheld, so no lead can be created from it.")
@@ -174,7 +174,7 @@ def create_lead(session: Session, call: CallLog, context: ChangeContext, task: A
 def create_ticket(session: Session, call: CallLog, context: ChangeContext, task: Any = None) -> Ticket:
     """Create a ticket for the other party and link the call to it; its subject is the last one ("General query").
 
-    An unknown number becomes a customer. Raises RuleBroken when the call has a ticket already.
+    An unknown number becomes a customer. Raises RuleBroken if the call has a ticket already.
     """
     if call.ticket_id is not None:
         raise RuleBroken("This call is already linked to a ticket.")
@@ -197,7 +197,7 @@ def create_ticket(session: Session, call: CallLog, context: ChangeContext, task:
 
 
 def _seen_customer(session: Session, call: CallLog, context: ChangeContext) -> int | None:
-    """The call's customer if the person sees them: a call is matched by number, which opens nothing."""
+    """The call's customer if the person sees them; matching the number alone gives no access."""
     customer = session.get(Customer, call.customer_id) if call.customer_id is not None else None
     return customer.id if customer is not None and customer_linking.can_see(session, customer, context) else None
 

@@ -13,23 +13,23 @@ from zoneinfo import ZoneInfo
 from app.lib import phone
 from app.lib.iso_time import read_moment
 
-#: How far a telephone's clock may run ahead.
+#: How far a telephone's clock may be ahead.
 MAX_CLOCK_SKEW = timedelta(minutes=15)
 OLDEST_YEAR = 2000
 MAX_SECONDS = 86_400
-#: Numbers that telephones put in for an unknown party, or for their own number before they know it.
+#: Numbers that telephones send for an unknown party, or for their own number before they know it.
 PLACEHOLDERS = frozenset({"+911234567890"})
 MAX_LENGTHS = {"from": 40, "to": 40, "device_call_id": 120, "contact_name": 140}
-#: What is stored instead of the number of a caller who withholds it.
+#: Stored instead of a withheld number.
 WITHHELD = "withheld"
-#: What telephones send in its place; the negative numbers are Android's.
+#: What telephones send for a withheld number; the negative numbers are Android's.
 _WITHHELD_WORDS = frozenset(
     [
         *("", "-1", "-2", "-3", "private", "private number", "unknown", "unknown number", "restricted", "anonymous"),
         *("withheld", "withheld number", "hidden", "no caller id", "unavailable", "payphone", "null", "none"),
     ]
 )
-#: Seconds and milliseconds since 1970 as text; other numbers of digits are no time.
+#: Seconds and milliseconds since 1970 as text; numbers of other lengths are not times.
 _EPOCH = re.compile(r"[0-9]{9,10}|[0-9]{12,13}")
 #: Call type of a telephone -> our direction; any other type is Unknown.
 DIRECTIONS = {
@@ -42,7 +42,7 @@ DIRECTIONS = {
 _MISSED = frozenset({"missed", "no answer", "no_answer", "rejected", "canceled", "cancelled", "declined", "blocked"})
 _MISSED_TYPES = frozenset({"missed", "rejected", "rej", "cancelled", "canceled", "declined"})
 _NOT_PICKED = frozenset({"no answer", "no_answer", "did not pick", "did_not_pick", "canceled", "cancelled"})
-#: Fields that are stored as they came.
+#: Fields that are stored as received.
 _NATIVE = ("type", "status", "native_call_type", "native_call_status", "contact_name", "method", "source")
 
 
@@ -59,23 +59,23 @@ class Telephone:
     """The telephone that sends a batch, and its employee."""
 
     employee_id: int
-    #: The zone of times that come without one.
+    #: The zone of times without one.
     zone: ZoneInfo
     #: The employee's own numbers in E.164; the sync adds those of the user's profile.
     own_numbers: frozenset[str] = frozenset()
     #: The app's User-Agent.
     agent: str | None = None
-    #: A user retries a rejected record; the telephone itself has not synced.
+    #: Whether a user retries a rejected record; the telephone itself has not synced.
     is_by_hand: bool = False
 
     @cached_property
     def certain_numbers(self) -> frozenset[str]:
-        """The employee's own numbers that no telephone puts in for others."""
+        """The employee's own numbers, without those that telephones send as placeholders."""
         return self.own_numbers - PLACEHOLDERS
 
     @cached_property
     def possible_numbers(self) -> frozenset[str]:
-        """What may stand for the employee's own number."""
+        """Values that may stand for the employee's own number."""
         return self.own_numbers | PLACEHOLDERS
 
     @cached_property
@@ -109,8 +109,8 @@ class ParsedCall:
     def natural_key(self) -> tuple[str, datetime]:
         """The other party and the second of the start, which identify a call besides the telephone's own id.
 
-        The two apps make different ids for one call, and one of them writes the duration into its id, so that a call
-        that was sent while it went on comes again with a new id.
+        The two apps make different ids for one call, and one of them includes the duration, so that a call that was
+        sent while in progress is sent again with a new id.
         """
         return self.party, self.started_on.replace(microsecond=0)
 
@@ -153,7 +153,7 @@ def parse_call(index: int, raw: Any, telephone: Telephone, now: datetime) -> Par
 
 
 def caller(number: str) -> str:
-    """The number of a caller as it came; WITHHELD for all that telephones send when it is not known."""
+    """The number of a caller as received; WITHHELD for anything that telephones send if it is unknown."""
     return WITHHELD if number.strip().casefold() in _WITHHELD_WORDS else number
 
 
@@ -163,8 +163,8 @@ def _refuse_missing(raw: dict[str, Any], name: str) -> None:
 
 
 def storable_text(text: str) -> str:
-    """The text without NULs and surrogate halves, which telephones produce by cutting; neither can be stored."""
-    if text.isascii() and text.isprintable():  # nearly all of them
+    """The text without NULs and lone surrogates, which telephones produce by truncating; neither can be stored."""
+    if text.isascii() and text.isprintable():  # nearly all
         return text
     return text.encode("utf-8", "replace").decode().replace("\x00", "")
 
@@ -186,9 +186,9 @@ def _text(raw: dict[str, Any], name: str) -> str:
 
 
 def _number(raw: dict[str, Any], name: str) -> str:
-    """The number as it came. It may be a sender's name ("AD-HDFCBK") or "Private", without symbols and controls."""
+    """The number as received. It may be a sender's name ("AD-HDFCBK") or "Private", without symbols and controls."""
     text = _text(raw, name)
-    if text.isascii() and text.removeprefix("+").isdecimal():  # nearly all of them
+    if text.isascii() and text.removeprefix("+").isdecimal():  # nearly all
         return text
     if any(unicodedata.category(character) in ("Cc", "Cs", "Co", "Cn", "So", "Sk") for character in text):
         raise UnreadableCall("bad_number", f"“{name}” has characters that don't belong in a phone number.")
@@ -204,7 +204,7 @@ def _direction(call_type: str, from_number: str, to_number: str, telephone: Tele
 
 
 def other_number(direction: str, from_number: str, to_number: str, telephone: Telephone) -> str:
-    """The other party's number as it came."""
+    """The other party's number as received."""
     if direction == "Outgoing":
         return to_number
     if direction == "Unknown" and phone.normalize(from_number) in telephone.possible_numbers:
@@ -215,7 +215,7 @@ def other_number(direction: str, from_number: str, to_number: str, telephone: Te
 def other_party(number: str) -> str:
     """Identifies the other party: the number in E.164, else its digits; "" for a withheld number.
 
-    Texts for withheld numbers ("Private", "Unknown") do not count, because each app has its own.
+    Texts for withheld numbers ("Private", "Unknown") don't count, because each app has its own.
     """
     return phone.normalize(number) or "".join(character for character in number if character.isdecimal())
 
@@ -238,7 +238,7 @@ def _status(direction: str, raw: dict[str, Any], seconds: int) -> str:
 
 @lru_cache(maxsize=1000)
 def _is_missed(direction: str, status: str, native_status: str, native_type: str, call_type: str) -> bool:
-    """Whether these words, of which telephones have few, say that nobody answered."""
+    """Whether these fields, few of which a telephone sends, say that nobody answered."""
     words = {_word(status or "Completed"), _word(native_status)}
     if direction == "Outgoing":
         return bool(words & _NOT_PICKED)
@@ -259,7 +259,7 @@ def _seconds(value: Any) -> int:
 
 
 def _moment(value: Any, name: str, zone: ZoneInfo) -> datetime:
-    """UTC from a text in the telephone's local time, a text with a zone, or (milli)seconds since 1970, as text too."""
+    """UTC from a text in the telephone's local time, a text with a zone, or (milli)seconds since 1970, also as text."""
     if isinstance(value, str) and _EPOCH.fullmatch(value.strip()[:20]):
         value = int(value)
     if isinstance(value, int | float) and not isinstance(value, bool):
@@ -277,7 +277,7 @@ def _moment(value: Any, name: str, zone: ZoneInfo) -> datetime:
 
 
 def _from_epoch(value: float, name: str) -> datetime:
-    """From milliseconds; less than 10^11 of them would be before 1973, so they are seconds."""
+    """From milliseconds; less than 10^11 of them would be before 1973, so smaller values are seconds."""
     if not 0 <= value < 10**14:
         raise UnreadableCall("bad_time", f"“{name}” isn't a time such as 2026-11-23 14:03:22.")
     milliseconds = int(value if value >= 10**11 else value * 1000)
@@ -292,7 +292,7 @@ def _refuse_invalid_start(started: datetime, now: datetime) -> None:
 
 
 def _end(raw: dict[str, Any], started: datetime, seconds: int, zone: ZoneInfo) -> datetime:
-    """The end that was sent, if it is possible; else the start plus the duration."""
+    """The end as received if it is possible, else the start plus the duration."""
     fallback = started + timedelta(seconds=seconds)
     if raw.get("end_time") in (None, ""):
         return fallback

@@ -1,7 +1,7 @@
-"""Calls made from the CRM: a request rings the person's own telephone first and then connects the customer.
+"""Calls made from the CRM: a request rings the person's own telephone first, then connects the customer.
 
-A request is dialled once or not at all. It holds its person's line until the call is over, so that a second click, or
-a second window, rings nobody again: the database decides by a unique key.
+A request is dialled once or not at all. It reserves its person's line until the call is over, so that a second click,
+or a second window, rings nobody again: the database decides by a unique key.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ from app.domain.consents import MessageAddress
 from app.domain.transaction_state import transaction_state
 from app.lib import phone
 
-#: A call that could not be dialled within this time is given up: nobody is rung when they no longer expect it.
+#: A call that could not be dialled within this time is dropped, because nobody expects it any more.
 LASTS = timedelta(seconds=60)
-#: A call of which nobody has heard for so long no longer holds its person's line.
+#: A call without any report for this long no longer reserves its person's line.
 LINE_HELD_FOR = timedelta(hours=4)
-#: A call that nobody reported as ringing for so long doesn't either.
+#: Neither does a call that was not reported as ringing for this long.
 SILENT_FOR = timedelta(minutes=10)
 STATES = ("queued", "sending", "sent", "failed", "dropped", "unknown")
 
 
 class CallRequest(Record):
-    """One call to be dialled by a provider, and what became of the dialling."""
+    """One call to be dialled by a provider, and its state."""
 
     __tablename__ = "call_request"
     __table_args__ = (Index("ix_call_request_due", "state", "due_on"),)
@@ -43,11 +43,11 @@ class CallRequest(Record):
     #: Whose telephone rings first, and its number in E.164.
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), nullable=False)
     person_number: Mapped[str] = mapped_column(String(20), nullable=False)
-    #: The number that the customer sees, E.164; null = as the provider chooses.
+    #: The number that the customer sees, E.164; null = the provider chooses.
     caller_id: Mapped[str | None] = mapped_column(String(20))
     #: promotional or service.
     purpose: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: Whether the caller ID is meant for this purpose.
+    #: Whether the caller ID is suitable for this purpose.
     fits_purpose: Mapped[bool] = mapped_column(Boolean, nullable=False, default=True)
     #: One of STATES. "sending" is committed before the provider is called.
     state: Mapped[str] = mapped_column(String(12), nullable=False)
@@ -58,13 +58,13 @@ class CallRequest(Record):
     began_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Why it was not dialled, as a sentence.
     error: Mapped[str | None] = mapped_column(String(300))
-    #: The user whose line this call holds; null once it is over. Unique: one call at a time.
+    #: The user whose line this call reserves; null once it is over. Unique: one call at a time.
     line_of: Mapped[int | None] = mapped_column(Integer, unique=True)
 
 
 @dataclass(frozen=True)
 class NewCallRequest:
-    """A call as somebody wants to make it."""
+    """A call requested by a person."""
 
     #: Whom to call, E.164.
     peer: str
@@ -78,33 +78,33 @@ class QueuedCall:
 
     request: CallRequest
     call: CallLog
-    #: Whether it was there before: a second click.
+    #: Whether it existed before: a second click.
     is_repeated: bool = False
 
 
-def start(session: Session, wanted: NewCallRequest, stamp: Stamp, zone: str) -> QueuedCall:
-    """Have the call dialled, within LASTS or not at all. Returns the running call for a second click.
+def start(session: Session, call_request: NewCallRequest, stamp: Stamp, zone: str) -> QueuedCall:
+    """Queue the call, to be dialled within LASTS or not at all. Returns the running call for a second click.
 
     `zone`: that of the hours for promotional calls. Raises RuleBroken.
     """
     assert stamp.by is not None  # noqa: S101  # a person calls
     number = own_number(session, stamp.by)
-    if number == wanted.peer:
+    if number == call_request.peer:
         raise RuleBroken("This is your own number: your phone would call itself.", "peer")
-    hold_name(session, f"line {stamp.by}")  # clicks at the same moment wait here; the unique key would let them collide
+    hold_name(session, f"line {stamp.by}")  # concurrent clicks wait here; otherwise they would violate the unique key
     if running := _running(session, stamp.by, stamp.now):
-        return _repeated(session, running, wanted)
-    purpose = caller_ids.purpose_of(session, wanted.peer, wanted.records, stamp.now)
+        return _repeated(session, running, call_request)
+    purpose = caller_ids.purpose_of(session, call_request.peer, call_request.records, stamp.now)
     line = caller_ids.choose(session, purpose)
-    refuse_unwanted(session, wanted, purpose, stamp.now, zone)
+    refuse_unwanted(session, call_request, purpose, stamp.now, zone)
     try:
         with session.begin_nested():
-            return _store(session, wanted, (number, purpose, line), stamp)
+            return _store(session, call_request, (number, purpose, line), stamp)
     except IntegrityError:  # another click was faster
         other = _running(session, stamp.by, stamp.now)
         if other is None:
             raise
-        return _repeated(session, other, wanted)
+        return _repeated(session, other, call_request)
 
 
 def own_number(session: Session, user_id: int) -> str:
@@ -120,10 +120,10 @@ def own_number(session: Session, user_id: int) -> str:
     return str(number)
 
 
-def refuse_unwanted(session: Session, wanted: NewCallRequest, purpose: str, now: datetime, zone: str) -> None:
-    """Raise RuleBroken for a promotional call to who wants none, or outside the permitted hours."""
-    records = {name: wanted.records.get(name) for name in ("customer_id", "lead_id", "ticket_id")}
-    if reason := consents.refusal(session, MessageAddress("voice", wanted.peer, purpose, **records), now):
+def refuse_unwanted(session: Session, call_request: NewCallRequest, purpose: str, now: datetime, zone: str) -> None:
+    """Raise RuleBroken for a promotional call to someone who opted out, or outside the permitted hours."""
+    records = {name: call_request.records.get(name) for name in ("customer_id", "lead_id", "ticket_id")}
+    if reason := consents.refusal(session, MessageAddress("voice", call_request.peer, purpose, **records), now):
         raise RuleBroken(reason, "peer")
     if purpose == "promotional" and (until := message_sending.promotional_opening(session, now, zone)):
         text = "Promotional calls aren't allowed at this hour. You can call from %(time)s on."
@@ -131,9 +131,9 @@ def refuse_unwanted(session: Session, wanted: NewCallRequest, purpose: str, now:
 
 
 def _running(session: Session, user_id: int, now: datetime) -> QueuedCall | None:
-    """The call that holds the person's line, locked. One that is over, or long silent, is let go."""
+    """The call that reserves the person's line, locked. One that is over, or long silent, is released."""
     mine = select(CallRequest).where(CallRequest.line_of == user_id).with_for_update()
-    # As it is stored, not as this transaction began to see it.
+    # As stored now, not as in this transaction's snapshot.
     request = session.scalars(mine, execution_options={"populate_existing": True}).first()
     if request is None:
         return None
@@ -150,21 +150,23 @@ def _is_forgotten(request: CallRequest, call: CallLog, now: datetime) -> bool:
     return is_silent or call.changed_on < now - LINE_HELD_FOR
 
 
-def _repeated(session: Session, running: QueuedCall, wanted: NewCallRequest) -> QueuedCall:
-    if running.call.other_e164 != wanted.peer:
+def _repeated(session: Session, running: QueuedCall, call_request: NewCallRequest) -> QueuedCall:
+    if running.call.other_e164 != call_request.peer:
         raise Conflict("You are in another call. Please end it, or close its card, and call again.")
     return running
 
 
-def _store(session: Session, wanted: NewCallRequest, chosen: tuple[str, str, CallerLine], stamp: Stamp) -> QueuedCall:
+def _store(
+    session: Session, call_request: NewCallRequest, chosen: tuple[str, str, CallerLine], stamp: Stamp
+) -> QueuedCall:
     number, purpose, line = chosen
     account = line.account
     call = CallLog(
         direction="Outgoing",
         status="Queued",
         from_number=line.number or None,
-        to_number=wanted.peer,
-        other_e164=wanted.peer,
+        to_number=call_request.peer,
+        other_e164=call_request.peer,
         started_on=stamp.now,
         duration_seconds=0,
         native={},
@@ -172,7 +174,7 @@ def _store(session: Session, wanted: NewCallRequest, chosen: tuple[str, str, Cal
         cold=False,
         medium=account.kind if account.kind in calls.MEDIUMS else "manual",
         account_id=account.id,
-        **{name: wanted.records.get(name) for name in ("lead_id", "ticket_id", "customer_id")},
+        **{name: call_request.records.get(name) for name in ("lead_id", "ticket_id", "customer_id")},
     )
     call.stamp(stamp)
     session.add(call)
@@ -200,7 +202,7 @@ def _store(session: Session, wanted: NewCallRequest, chosen: tuple[str, str, Cal
     return QueuedCall(request, call)
 
 
-# --- what becomes of it
+# --- results
 
 
 def note_dialled(session: Session, request: CallRequest, provider_id: str | None, now: datetime) -> None:
@@ -226,12 +228,12 @@ def note_failed(session: Session, request: CallRequest, now: datetime) -> None:
 
 
 def note_unknown(session: Session, request: CallRequest, now: datetime) -> None:
-    """Record that nobody knows whether it was dialled; its person is asked."""
+    """Record that it is unknown whether the call was dialled; its person is asked."""
     _mark(session, session.get_one(CallLog, request.call_id), now)
 
 
 def decide(session: Session, call: CallLog, has_rung: bool, stamp: Stamp) -> None:
-    """A person says whether a call of unknown fate has rung. Raises Conflict when that is known by now."""
+    """Record a person's answer whether a call of unknown fate has rung. Raises Conflict if that is known by now."""
     values = {"state": "sent", "error": None} if has_rung else {"state": "failed", "line_of": None}
     step = update(CallRequest).where(CallRequest.call_id == call.id, CallRequest.state == "unknown")
     done: Any = session.execute(step.values(values), execution_options={"synchronize_session": False})

@@ -1,6 +1,6 @@
-"""Counts the figures of calls on the daily roll-ups: filled days from there, the others from the calls themselves.
+"""Counts call figures from the daily roll-ups: filled days from there, the others from the calls themselves.
 
-The rule of a figure is the one of `figures`, with the columns of the roll-up in the place of those of the calls.
+The rule of a figure is that of `figures`, with the columns of the roll-up in place of those of the calls.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from app.domain.calls import CallLog
 from app.domain.figures import BY_NUMBER, FIGURES, Scope
 from app.domain.periods import Period
 
-#: With more stretches of days that must be counted from the calls, everything is.
+#: With more ranges of days than this to count from the calls, all days are.
 MAX_STRETCHES = 20
 #: 1 January 1970 was a Thursday; weeks begin on Monday.
 _THURSDAY = 3
@@ -39,20 +39,20 @@ _THURSDAY = 3
 
 @dataclass(frozen=True)
 class RollupCoverage:
-    """The days whose roll-ups agree with the calls at this moment, and whose calls are counted."""
+    """The days whose roll-ups currently agree with the calls, and whose calls are counted."""
 
-    #: User ids; None = everybody's, also those that are nobody's.
+    #: User ids; None = everybody's, including calls without a person.
     people: frozenset[int] | None
     filled_until: int
     #: Days that have changed since they were filled.
     marked: frozenset[int]
 
     def is_clean(self, day: int) -> bool:
-        """Whether the roll-up of this day holds."""
+        """Whether the roll-up of this day is valid."""
         return day <= self.filled_until and day not in self.marked
 
     def stretches(self, period: Period) -> list[tuple[int, int]]:
-        """[(first day, last day)] of the period that must be counted from the calls."""
+        """[(first day, last day)] of the period to count from the calls."""
         found: list[tuple[int, int]] = []
         for day in range(number_of(period.first_day), number_of(period.last_day) + 1):
             if self.is_clean(day):
@@ -65,9 +65,9 @@ class RollupCoverage:
 
 
 def coverage_of(session: Session, scope: Scope, people: frozenset[int] | None) -> RollupCoverage | None:
-    """How the roll-ups stand, in one statement; None where they don't serve. `people`: as in RollupCoverage.
+    """The coverage of the roll-ups, in one statement; None if they can't be used. `people`: as in RollupCoverage.
 
-    Only where the person sees all calls of these people, and of all calls if None, do they hold what the person sees.
+    Usable only if the person sees all calls of these people, or, for None, all calls.
     """
     state, mark = RollupState.__table__.c, RollupMark.__table__.c
     query = select(state.zone, state.filled_until, mark.moment).select_from(RollupState.__table__)
@@ -96,21 +96,21 @@ def can_count(scope: Scope, names: Iterable[str]) -> bool:
 
 
 def _of_people(roll: RollupCoverage, column: Any, is_by_person: bool = False) -> Any:
-    """The rows of a roll-up that are meant."""
+    """The rows of a roll-up for the people of the scope."""
     if roll.people is not None:
         return column.in_(sorted(roll.people)) if roll.people else false()
     return column > NOBODY if is_by_person else column == EVERYBODY
 
 
 def _clean(roll: RollupCoverage, column: Any, period: Period) -> Any:
-    """The days of the period that hold."""
+    """The valid days of the period."""
     first, last = number_of(period.first_day), min(number_of(period.last_day), roll.filled_until)
     within = [day for day in sorted(roll.marked) if first <= day <= last]
     return and_(column.between(first, last), column.not_in(within) if within else true())
 
 
 def _raw(roll: RollupCoverage, period: Period) -> Any:
-    """The calls that must be counted themselves."""
+    """The calls to be counted themselves."""
     ranges = [
         and_(CallLog.started_on >= start_of(first, period.zone), CallLog.started_on < start_of(last + 1, period.zone))
         for first, last in roll.stretches(period)
@@ -135,7 +135,7 @@ def _rows(roll: RollupCoverage, period: Period, is_by_person: bool = False) -> A
 
 
 def _on(expression: Any, rows: Any) -> Any:
-    """The expression over calls, over these rows instead."""
+    """The expression over calls, rewritten for these rows."""
 
     def other(element: Any, **_options: Any) -> Any:
         table = getattr(element, "table", None)
@@ -160,7 +160,7 @@ def _sum_of(name: str, scope: Scope, rows: Any) -> Any:
 
 
 def by_period(session: Session, names: list[str], scope: Scope, compare: bool) -> dict[str, tuple[int, int]]:
-    """Figure -> (in the period, in the one before)."""
+    """Figure -> (in the period, in the previous one)."""
     both = replace(scope.period, first_day=scope.period.previous().first_day) if compare else scope.period
     rows = _rows(scope.rolled, both)
     is_now = case((rows.c.day >= number_of(scope.period.first_day), 1), else_=0).label("is_now")
@@ -209,7 +209,7 @@ def by_slot(session: Session, scope: Scope) -> dict[int, int]:
 
 
 def count_numbers(session: Session, scope: Scope) -> int:
-    """How many different numbers there are."""
+    """The number of different numbers."""
     roll, period, table = scope.rolled, scope.period, DayNumbers.__table__.c
     stored = select(table.numbers).where(_of_people(roll, table.person_id), _clean(roll, table.day, period))
     numbers: set[str] = set()
@@ -224,9 +224,9 @@ def count_numbers(session: Session, scope: Scope) -> int:
 
 
 def count_new_numbers(session: Session, scope: Scope) -> tuple[int, Period | None]:
-    """How many numbers of everybody are new in the period, until a day that has changed; the rest of the period.
+    """How many numbers of everybody are new in the period, up to the first changed day; and the rest of the period.
 
-    Whether a number is new depends on all days before, so that nothing holds from the first day that has changed on.
+    Whether a number is new depends on all days before, so nothing is valid from the first changed day on.
     """
     roll, period, table = scope.rolled, scope.period, DayNumbers.__table__.c
     first, last = number_of(period.first_day), number_of(period.last_day)

@@ -1,8 +1,8 @@
 """Fills the daily roll-ups of calls, day by day, and compares them with the calls.
 
-Whoever fills holds the lock of the state, and reads the marks of a day before its calls: a call that is stored
-meanwhile leaves a mark that stays. Whether a number is new depends on earlier days, so the days that a change of a
-day's numbers reaches are marked as well.
+Filling holds the lock of the state, and reads the marks of a day before its calls: a call stored meanwhile leaves a
+mark that stays. Whether a number is new depends on earlier days, so a change of a day's numbers also marks the days
+that it affects.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _KIND = ("person_id", "direction", "status", "cold")
 
 @dataclass
 class DayFigures:
-    """What is stored of one day."""
+    """The stored figures of one day."""
 
     #: (person, direction, status, cold) -> (calls, seconds).
     counts: dict[tuple[int, str, str, bool], tuple[int, int]] = field(default_factory=dict)
@@ -53,17 +53,17 @@ class DayFigures:
     hours: dict[tuple[int, int], int] = field(default_factory=dict)
     #: Person -> their numbers.
     numbers: dict[int, frozenset[str]] = field(default_factory=dict)
-    #: How many numbers of everybody have no call on an earlier day.
+    #: The number of everybody's numbers that have no call on an earlier day.
     fresh: int = 0
 
 
 def pack_numbers(numbers: Iterable[str]) -> bytes:
-    """Numbers as they are stored."""
+    """Numbers in their stored form."""
     return zlib.compress("\n".join(sorted(numbers)).encode())
 
 
 def unpack_numbers(stored: bytes) -> list[str]:
-    """The telephone numbers that `pack_numbers` has stored."""
+    """The telephone numbers stored by `pack_numbers`."""
     text = zlib.decompress(stored).decode()
     return text.split("\n") if text else []
 
@@ -95,7 +95,7 @@ def count_day(session: Session, day: int, zone: ZoneInfo) -> DayFigures:
 
 
 def _count_fresh(session: Session, start: datetime, end: datetime) -> int:
-    """How many numbers of the time have no call before it."""
+    """How many numbers in the period have no call before it."""
     earlier: Any = _CALL.alias("earlier")
     within = (_CALL.c.started_on >= start, _CALL.c.started_on < end, _CALL.c.other_e164.is_not(None))
     numbers = select(_CALL.c.other_e164).where(*within).distinct().subquery()
@@ -105,7 +105,7 @@ def _count_fresh(session: Session, start: datetime, end: datetime) -> int:
 
 
 def stored_day(session: Session, day: int) -> DayFigures:
-    """The figures of a day, as they are stored."""
+    """The stored figures of a day."""
     found = DayFigures()
     for row in session.execute(select(DayCount.__table__).where(DayCount.day == day)):
         key = (row.person_id, row.direction, row.status, bool(row.cold))
@@ -120,7 +120,7 @@ def stored_day(session: Session, day: int) -> DayFigures:
 
 
 def _fill(session: Session, day: int, zone: ZoneInfo, filled_until: int | None) -> None:
-    """Store the figures of a day anew, in the caller's transaction and under the lock."""
+    """Replace the stored figures of a day, in the caller's transaction and under the lock."""
     start, end = start_of(day, zone), start_of(day + 1, zone)
     of_day = select(RollupMark.id).where(RollupMark.moment >= start, RollupMark.moment < end)
     marks = list(session.scalars(of_day))  # before the calls
@@ -173,9 +173,9 @@ def _mark_followers(session: Session, numbers: frozenset[str], end: datetime) ->
 
 
 def days_to_fill(session: Session, zone: ZoneInfo, now: datetime, limit: int) -> list[int]:
-    """Days to be filled, the earliest first: marked ones, and those after the last filled until yesterday.
+    """Days to fill, the earliest first: marked ones, and those after the last filled one until yesterday.
 
-    Today where there are only marks that say nothing: `fill` removes them.
+    Today if there are only marks without meaning, which `fill` removes.
     """
     state, today = session.get(RollupState, 1, populate_existing=True), day_of(now, zone)
     done = None if state is None or state.zone != zone.key else state.filled_until
@@ -189,7 +189,7 @@ def days_to_fill(session: Session, zone: ZoneInfo, now: datetime, limit: int) ->
 
 
 def _with_calls(session: Session, zone: ZoneInfo, after: int, today: int) -> Iterator[int]:
-    """The days with calls after this one and before today, in order; the last is yesterday in any case."""
+    """The days with calls after this one and before today, in order; always ends with yesterday."""
     day = after
     while day + 1 < today:
         first = session.execute(
@@ -204,7 +204,7 @@ def _with_calls(session: Session, zone: ZoneInfo, after: int, today: int) -> Ite
 def fill(session: Session, days: Iterable[int], zone: ZoneInfo, now: datetime) -> list[int]:
     """Fill these days, in order; returns those that were filled. The days between them have no calls, or are filled.
 
-    Marks of days that aren't filled yet say nothing and go.
+    Marks of days that aren't filled yet have no meaning and are removed.
     """
     state, today, done = lock(session), day_of(now, zone), []
     if state.zone != zone.key:
@@ -213,7 +213,7 @@ def fill(session: Session, days: Iterable[int], zone: ZoneInfo, now: datetime) -
         last = -1 if state.filled_until is None else state.filled_until
         if day > last:
             if next(_with_calls(session, zone, last, today), None) != day:
-                break  # a day before it has got its first call meanwhile: it comes first, the next time
+                break  # an earlier day got its first call meanwhile: it comes first, the next time
             for table in COUNTS:
                 gap = delete(table).where(table.day > last, table.day < day)
                 session.execute(gap, execution_options=_BULK)
@@ -230,7 +230,7 @@ def fill(session: Session, days: Iterable[int], zone: ZoneInfo, now: datetime) -
 
 
 def begin_rebuild(session: Session, zone: ZoneInfo, now: datetime) -> bool:
-    """Start over, unless a rebuild is under way, which goes on; returns whether it was begun now."""
+    """Start a rebuild, unless one is in progress, which continues. Returns whether it was started now."""
     state = lock(session)
     if state.rebuild_until is not None and state.zone == zone.key:
         return False
@@ -239,7 +239,7 @@ def begin_rebuild(session: Session, zone: ZoneInfo, now: datetime) -> bool:
 
 
 def differing(session: Session, day: int, zone: ZoneInfo) -> bool | None:
-    """Whether what is stored of a day differs from its calls; None for a day that is to be filled anyway."""
+    """Whether the stored figures of a day differ from its calls; None for a day that has to be filled anyway."""
     start, end = start_of(day, zone), start_of(day + 1, zone)
     is_marked = select(RollupMark.id).where(RollupMark.moment >= start, RollupMark.moment < end).limit(1)
     if session.execute(is_marked).first() is not None:

@@ -1,8 +1,8 @@
-"""Daily roll-ups of calls: their tables, and the marks by which a day is counted anew.
+"""Daily roll-ups of calls: their tables, and the marks for days to count again.
 
-A day is a local day of the office's time zone, as the number of days since 1 January 1970. All days up to
-`RollupState.filled_until` are filled; one with a mark is counted from the calls until the job has filled it again.
-Marks are written in the transaction that changes the calls, so that nothing is ever counted as it was.
+A day is a local day in the office's time zone, as the number of days since 1 January 1970. All days up to
+`RollupState.filled_until` are filled; a marked one is counted from the calls until the job has filled it again. Marks
+are written in the transaction that changes the calls, so that outdated counts are never used.
 """
 
 from __future__ import annotations
@@ -25,18 +25,18 @@ from app.domain.transaction_state import transaction_state
 from app.ops import sqlalchemy_internals as internals
 
 EPOCH = date(1970, 1, 1)
-#: person_id of the counts of all calls, and of calls that are nobody's.
+#: person_id of the counts of all calls, and of calls without a person.
 EVERYBODY, NOBODY = -1, 0
-#: Columns of a call that its roll-up is made from.
+#: Columns of a call that affect its roll-up.
 COUNTED = ("started_on", "employee_id", "direction", "status", "cold", "duration_seconds", "other_e164")
-#: Offsets of time zones are multiples of this, so that a mark lies in one day, whatever the zone.
+#: Offsets of time zones are multiples of this, so a mark lies within one day in any zone.
 QUARTER = timedelta(minutes=15)
 _BLOB = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 _BULK = {"synchronize_session": False}
 
 
 class RollupState(Model):  # type: ignore[misc]
-    """One row: up to which day the roll-ups are filled. It is locked while days are filled."""
+    """One row: the day until which the roll-ups are filled. It is locked while days are filled."""
 
     __tablename__ = "call_rollup_state"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -44,7 +44,7 @@ class RollupState(Model):  # type: ignore[misc]
     zone: Mapped[str] = mapped_column(String(64), nullable=False, default="")
     #: The last day that is filled; null = none.
     filled_until: Mapped[int | None] = mapped_column(Integer)
-    #: Up to this day a rebuild that was begun is to go; null = none is under way.
+    #: The last day of a rebuild in progress; null = none.
     rebuild_until: Mapped[int | None] = mapped_column(Integer)
 
 
@@ -58,7 +58,7 @@ class RollupMark(Model):  # type: ignore[misc]
 
 
 class DayCount(Model):  # type: ignore[misc]
-    """The calls of one day and person of one kind."""
+    """The calls of one kind, day and person."""
 
     __tablename__ = "call_day_count"
     __table_args__ = (Index("ix_call_day_count_day", "day"),)
@@ -85,7 +85,7 @@ class HourCount(Model):  # type: ignore[misc]
 
 
 class DayNumbers(Model):  # type: ignore[misc]
-    """The different numbers of one day and person. Numbers of several days don't add up: they are joined."""
+    """The different numbers of one day and person. Numbers of several days don't add up: the sets are joined."""
 
     __tablename__ = "call_day_numbers"
     __table_args__ = (Index("ix_call_day_numbers_day", "day"),)
@@ -93,7 +93,7 @@ class DayNumbers(Model):  # type: ignore[misc]
     day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     #: The numbers in order, with line feeds between them, compressed by zlib.
     numbers: Mapped[bytes] = mapped_column(_BLOB, nullable=False)
-    #: Of EVERYBODY: how many of them have no call on an earlier day.
+    #: For EVERYBODY: how many of them have no call on an earlier day.
     fresh: Mapped[int | None] = mapped_column(Integer)
 
 
@@ -109,17 +109,17 @@ def day_of(moment: datetime, zone: ZoneInfo) -> int:
 
 
 def number_of(day: date) -> int:
-    """The number that stores a date."""
+    """The stored number of a date."""
     return (day - EPOCH).days
 
 
 def date_of(day: int) -> date:
-    """The date that a stored number stands for."""
+    """The date of a stored number."""
     return EPOCH + timedelta(days=day)
 
 
 def start_of(day: int, zone: ZoneInfo) -> datetime:
-    """The moment at which a local day begins, UTC."""
+    """When a local day begins, UTC."""
     return datetime.combine(date_of(day), time(0), tzinfo=zone).astimezone(UTC)
 
 
@@ -127,7 +127,7 @@ def start_of(day: int, zone: ZoneInfo) -> datetime:
 
 
 def mark_changed(session: Session, moments: Iterable[datetime | None]) -> None:
-    """Calls at these moments change in this transaction; `write_marks` stores it before the commit."""
+    """Note that calls at these times change in this transaction; `write_marks` stores it before the commit."""
     transaction_state(session).call_moments |= {_quarter(each) for each in moments if each is not None}
 
 
@@ -163,7 +163,7 @@ def note_statement(state: ORMExecuteState) -> None:
         moments = [each.get("started_on") for each in given]
         mark_changed(state.session, moments) if all(moments) else start_over(state.session)
     elif has_many or "started_on" in _columns_set(state.statement):
-        start_over(state.session)  # nobody can say which days are concerned
+        start_over(state.session)  # the affected days are unknown
     else:
         rules = internals.conditions_of(state.statement)
         found = state.session.execute(select(CallLog.started_on).where(*rules).with_for_update(), state.parameters)
@@ -171,12 +171,12 @@ def note_statement(state: ORMExecuteState) -> None:
 
 
 def _columns_set(statement: Any) -> set[str]:
-    """The names of the columns that an UPDATE sets; of a DELETE none."""
+    """The names of the columns that an UPDATE sets; none for a DELETE."""
     return {str(getattr(each, "key", each)) for each in internals.values_of(statement)}
 
 
 def write_marks(session: Session) -> None:
-    """Session hook, before a commit: mark what was noted, in one INSERT."""
+    """Session hook, before a commit: store the noted marks, in one INSERT."""
     if session.in_nested_transaction():
         return
     session.flush()
@@ -187,7 +187,7 @@ def write_marks(session: Session) -> None:
 
 
 def forget(session: Session) -> None:
-    """Session hook, after a rollback: drop what was noted. Notes of a savepoint stay: a day is counted once more."""
+    """Session hook, after a rollback: drop the notes. Those of a savepoint stay, which only counts a day once more."""
     if not session.in_nested_transaction():
         transaction_state(session).call_moments = set()
 
@@ -196,7 +196,7 @@ def forget(session: Session) -> None:
 
 
 def lock(session: Session) -> RollupState:
-    """The state, locked until the end of the transaction: days are filled by one at a time."""
+    """The state, locked until the end of the transaction, so that only one process fills days."""
     query = select(RollupState).where(RollupState.id == 1).with_for_update().execution_options(populate_existing=True)
     found = session.scalars(query).first()
     if found is None:
@@ -206,13 +206,13 @@ def lock(session: Session) -> RollupState:
 
 
 def start_over(session: Session) -> None:
-    """Let all figures be counted from the calls until all days are filled again."""
+    """Count all figures from the calls until all days are filled again."""
     step = update(RollupState).values(filled_until=None, rebuild_until=None)
     session.execute(step, execution_options=_BULK)
 
 
 def mark(session: Session, moments: Iterable[datetime]) -> None:
-    """Mark these quarters of an hour at once."""
+    """Mark these quarter hours immediately."""
     rows = [{"moment": _quarter(each)} for each in moments]
     if rows:
         session.execute(insert(RollupMark), rows)

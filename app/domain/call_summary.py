@@ -13,12 +13,12 @@ from app.domain.calls import CallLog
 from app.domain.figures import FIGURES, Scope
 from app.domain.periods import Period
 
-#: The columns after the name: for incoming, outgoing and all calls how many, and how long.
+#: The columns after the name: number and duration of incoming, outgoing and all calls.
 HEAD = (
     *("Caller Name", "Incoming Calls", "Call Duration", "Outgoing Calls", "Call Duration"),
     *("Total Calls", "Call Duration"),
 )
-#: What is added up for each person; a call of unknown direction is in the total alone.
+#: What is summed per person; a call of unknown direction counts only in the total.
 PARTS = ("Incoming", "Outgoing", "")
 
 
@@ -34,7 +34,7 @@ def months_of(period: Period) -> list[date]:
     return found
 
 
-#: Month -> user id (None = nobody's) -> part -> (calls, seconds).
+#: Month -> user id (None = no person) -> part -> (calls, seconds).
 Summary = dict[date, dict[int | None, dict[str, tuple[int, int]]]]
 
 
@@ -43,7 +43,7 @@ def summarize(session: Session, scope: Scope) -> Summary:
     months = months_of(scope.period)
     starts = [datetime.combine(each, time(0), tzinfo=scope.period.zone).astimezone(UTC) for each in months[1:]]
     ends: Any = [(CallLog.started_on < start, n) for n, start in enumerate(starts)]
-    # Never a bare number: MariaDB takes GROUP BY 0 for a column.
+    # Never a bare number: MariaDB reads GROUP BY 0 as a column.
     month = case(*(ends or [(CallLog.started_on.is_(None), 0)]), else_=len(starts)).label("month")
     query = select(month, CallLog.employee_id, CallLog.direction, func.count(), func.sum(CallLog.duration_seconds))
     rows = session.execute(query.where(FIGURES["calls"].rows(scope)).group_by(month, *query.selected_columns[1:3]))
@@ -62,7 +62,7 @@ Row = list[str | int]
 def table(summary: Summary, names: Mapping[int, str], words: tuple[str, str]) -> Iterable[Row]:
     """The rows of the file: month, head, one row per person by name, total, and an empty row after each month.
 
-    `words`: what a call of nobody is called, and the total.
+    `words`: the labels of calls without a person, and of the total.
     """
     nobody, total = words
     for month, people in summary.items():
@@ -88,7 +88,7 @@ def _row(name: str, parts: Mapping[str, tuple[int, int]]) -> Row:
 
 
 def format_duration(seconds: int) -> str:
-    """Seconds as 1h 2m 3s; minutes and hours only where there are any."""
+    """Seconds as 1h 2m 3s; minutes and hours only if there are any."""
     hours, rest = divmod(seconds, 3600)
     minutes, secs = divmod(rest, 60)
     if hours:

@@ -1,4 +1,4 @@
-"""Storing a batch of a telephone's calls: a few statements whatever its size, and no change when it comes again."""
+"""Stores a batch of a telephone's calls in a few statements whatever its size. Sending it again changes nothing."""
 
 from __future__ import annotations
 
@@ -48,22 +48,22 @@ class CallResult:
 
 @dataclass
 class Batch:
-    """The records of one batch, their results, and what is to be written."""
+    """The records of one batch, their results, and what to write."""
 
     telephone: Telephone
     now: datetime
     calls: list[ParsedCall] = field(default_factory=list)
-    #: Record, code and text of those that cannot be parsed.
+    #: Record, code and text of records that can't be parsed.
     rejected: list[tuple[Any, str, str]] = field(default_factory=list)
     #: By index.
     results: dict[int, CallResult] = field(default_factory=dict)
-    #: The stored calls from which the rest follows.
+    #: The stored calls on which the results are based.
     known: list[call_deduplication.Row] = field(default_factory=list)
     #: New and updated calls, by the telephone's id.
     to_write: dict[str, ParsedCall] = field(default_factory=dict)
-    #: When these began, as it is stored.
+    #: When these began, as stored.
     moments: list[datetime] = field(default_factory=list)
-    #: By index; of the calls in `to_write`.
+    #: By index; for the calls in `to_write`.
     targets: dict[int, CallTarget] = field(default_factory=dict)
     #: The rows of `to_write`.
     insertion: bulk.Insertion | None = None
@@ -74,10 +74,10 @@ def sync(
 ) -> list[CallResult]:
     """Store a batch of at most MAX_BATCH records; the caller commits. Returns one result per record, in order.
 
-    A record that cannot be parsed is quarantined, with an error as its result. Any other failure raises, and nothing
-    of the batch is stored. Raises ValueError for a batch that is too long.
+    A record that can't be parsed is quarantined, with an error as its result. Any other failure raises, and nothing of
+    the batch is stored. Raises ValueError for a batch that is too long.
 
-    `is_retry`: it failed before, perhaps since a lead was merged while it waited; so nothing is prepared ahead.
+    `is_retry`: it failed before, perhaps because a lead was merged meanwhile; so nothing is prepared before the lock.
     """
     if len(records) > MAX_BATCH:
         raise ValueError(f"more than {MAX_BATCH} calls in one batch")
@@ -86,7 +86,7 @@ def sync(
     telephone = replace(telephone, own_numbers=telephone.own_numbers | profile.numbers)
     if is_retry:
         telephones.lock(session, employee_id)
-    # Other batches of the telephone need not wait for this. If one of them is stored meanwhile, it is looked at again.
+    # Other batches of the telephone need not wait for this. If one of them is stored meanwhile, it is prepared again.
     batch = _prepared(session, telephone, records, now)
     if not is_retry and telephones.lock(session, employee_id) != profile.batches and not _still_holds(session, batch):
         batch = _prepared(session, telephone, records, now)
@@ -100,7 +100,7 @@ def sync(
 
 
 def _still_holds(session: Session, batch: Batch) -> bool:
-    """Whether the calls from which it was prepared are stored as they were."""
+    """Whether the stored calls on which it is based are unchanged."""
     return set(call_deduplication.read(session, batch.telephone.employee_id, batch.calls)) == set(batch.known)
 
 
@@ -126,7 +126,7 @@ def _parse(batch: Batch, index: int, raw: Any) -> None:
 
 
 def _prepared(session: Session, telephone: Telephone, records: list[Any], now: datetime) -> Batch:
-    """The batch with all that can be found out without the lock of the telephone; writes nothing."""
+    """The batch with everything that can be determined without the telephone's lock; writes nothing."""
     batch = Batch(telephone, now)
     for index, raw in enumerate(records):
         _parse(batch, index, raw)
@@ -139,7 +139,7 @@ def _prepared(session: Session, telephone: Telephone, records: list[Any], now: d
 
 
 def _compare(batch: Batch) -> None:
-    """Find out which calls are new, which add something to known ones, and which come again."""
+    """Find out which calls are new, which add something to known ones, and which are repeated."""
     by_id, by_natural_key = call_deduplication.by_keys(batch.known, batch.telephone)
     for call in batch.calls:
         key = call.natural_key
@@ -164,7 +164,7 @@ def _write(session: Session, batch: Batch) -> None:
     if batch.insertion is None:
         return
     to_write, targets = batch.to_write, batch.targets
-    # Before the rows: their foreign keys lock the leads, and two batches that then want to write these would deadlock.
+    # Before the rows: their foreign keys lock the leads, and two batches that then update these would deadlock.
     _record_first_replies(session, to_write, targets)
     stored = _insert(session, batch.insertion)
     for call in batch.calls:
@@ -207,7 +207,7 @@ def _insert(session: Session, insertion: bulk.Insertion) -> dict[str, int]:
 
 
 def _record_first_replies(session: Session, calls: dict[str, ParsedCall], targets: dict[int, CallTarget]) -> None:
-    """Count a talk with the customer as the first reply of the lead and the ticket; a voicemail is none."""
+    """Count a conversation with the customer as the first reply to the lead and the ticket; voicemail doesn't count."""
     first: dict[str, dict[int, datetime]] = {"lead": {}, "ticket": {}}
     for call in calls.values():
         if call.status == "Completed" and call.direction != "Unknown":
@@ -255,7 +255,7 @@ _CreatedCall = tuple[int, ParsedCall, CallTarget]
 
 
 def _write_timelines(session: Session, batch: Batch, created: list[_CreatedCall]) -> None:
-    """Write one line per new call to the timelines it belongs to, at the moment of the call."""
+    """Add one entry per new call to the timelines it belongs to, at the time of the call."""
     lines = [
         {
             "kind": "call",

@@ -1,4 +1,4 @@
-"""What providers say of telephone calls, in whatever order it arrives: one row per call that only moves forward."""
+"""Providers' reports about calls, in whatever order they arrive: one row per call, whose state only moves forward."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ STATUSES = {
 
 
 def apply_event(session: Session, account: ChannelAccount, event: CallUpdate, now: datetime) -> str:
-    """Apply a provider's event to its call; applying it twice changes nothing."""
+    """Apply a provider's event to its call. Idempotent."""
     call = _known(session, account, event)
     is_new = call is None
     if call is None:
@@ -63,7 +63,7 @@ def apply_event(session: Session, account: ChannelAccount, event: CallUpdate, no
 
 
 def _show(session: Session, call: CallLog, event: CallUpdate, is_new: bool, now: datetime) -> None:
-    """Keep the cards of the call in step: whose telephone rings, and who has answered."""
+    """Update the cards of the call: whose telephone rings, and who has answered."""
     is_incoming = call.direction == "Incoming" and not calls.has_ended(call)
     if is_incoming and is_new:
         call_cards.notify(session, call, now, session_context(session).zone)
@@ -79,7 +79,7 @@ def _status(event: CallUpdate) -> str:
 
 
 def _end(event: CallUpdate, now: datetime) -> datetime | None:
-    """When it ended: as the provider says, else now for a call that is over."""
+    """When it ended: the provider's time, else now for a call that is over."""
     if event.ended_on is not None:
         return event.ended_on
     if calls.progress_of(STATUSES.get(event.state, "Ringing")) < calls.FINAL_RANK:
@@ -90,7 +90,7 @@ def _end(event: CallUpdate, now: datetime) -> datetime | None:
 
 
 def _known(session: Session, account: ChannelAccount, event: CallUpdate) -> CallLog | None:
-    """The call, locked behind its request, as whoever dials it locks them. Never one of another account."""
+    """The call, locked after its request, in the order in which dialling locks them. Never one of another account."""
     mine = select(CallLog.id).where(CallLog.account_id == account.id)
     key = session.scalar(mine.where(CallLog.provider_id == event.provider_id))
     found = _KEY.fullmatch(event.key)
@@ -135,12 +135,12 @@ def _create(session: Session, account: ChannelAccount, event: CallUpdate, now: d
 
 
 def _finish(session: Session, call: CallLog, now: datetime) -> None:
-    """The timeline, the first response, the person's line, and who should call back."""
+    """Update the timeline, the first response and the person's line, and say who should call back."""
     call_requests.release(session, call.id)
-    if call.direction == "Incoming":  # its outcome is for who talked, if anybody did
+    if call.direction == "Incoming":  # its outcome is for whoever talked, if anybody did
         talked = (CallCard.user_id != call.employee_id,) if call.status == "Completed" and call.employee_id else ()
         call_cards.close(session, call.id, now, *talked)
-    is_on_timeline = calls.timeline_line(session, call) is not None  # it was linked while it was on
+    is_on_timeline = calls.timeline_line(session, call) is not None  # it was linked during the call
     if not is_on_timeline and (call.lead_id or call.ticket_id or call.customer_id):
         timeline.write(session, call, "call", Stamp(call.employee_id, now), **calls.timeline_payload(call, call.id))
     if call.status == "Completed" and call.employee_id is not None:

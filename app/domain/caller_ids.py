@@ -1,4 +1,4 @@
-"""Which number a customer sees when they are called: India keeps series of numbers for promotional and service calls.
+"""The number that a called customer sees: India has number series for promotional and service calls.
 
 Promotional calls come from the 140 series, service calls of SEBI-regulated firms from the 1600 series; ordinary
 ten-digit numbers are to be used for neither (TCCCPR as amended on 12 Feb 2025, TRAI's direction of 19 Nov 2025).
@@ -19,23 +19,23 @@ from app.domain.channel_accounts import ChannelAccount
 from app.domain.leads import Lead
 from app.lib import phone, phone_number_series
 
-#: What happens where no caller ID fits the purpose of a call: values of the setting `caller_id_rule`.
+#: What happens if no caller ID suits the purpose of a call: values of the setting `caller_id_rule`.
 RULES = ("warn", "refuse")
 
 
 @dataclass(frozen=True)
 class CallerLine:
-    """The account and number by which a call goes out."""
+    """The account and number from which a call is made."""
 
     account: ChannelAccount
-    #: E.164; "" = the account's own first number, as the provider chooses it.
+    #: E.164; "" = the account's own first number, chosen by the provider.
     number: str
-    #: Whether the number is meant for the purpose of the call.
+    #: Whether the number suits the purpose of the call.
     fits: bool
 
     @property
     def series(self) -> str:
-        """The series of the number: one of number_series.SERIES."""
+        """The series of the number: one of phone_number_series.SERIES."""
         return phone_number_series.phone_series(self.number)
 
 
@@ -54,7 +54,7 @@ def purpose_of(session: Session, peer: str, records: Mapping[str, int | None], n
 def choose(session: Session, purpose: str) -> CallerLine:
     """The line for a call of this purpose: a caller ID made for it, else one for any. Raises RuleBroken.
 
-    Where none fits, the setting decides whether the call is refused or goes out with a warning.
+    If none is suitable, the setting decides whether the call is refused or made with a warning.
     """
     accounts = channel_accounts.active(session, "voice", purpose)
     if not accounts:
@@ -74,7 +74,7 @@ def _number_for(account: ChannelAccount, purpose: str) -> str:
 
 
 def own_number(account: ChannelAccount) -> str:
-    """The number that the provider uses where none is chosen; "" = not known."""
+    """The number that the provider uses if none is chosen; "" = unknown."""
     listed: Iterable[str] = (account.settings or {}).get("from", "").split(",")
     plain = [each.strip() for each in listed if not each.strip().startswith("whatsapp:")]
     return next((number for each in plain if (number := phone.normalize(each))), "")
@@ -92,7 +92,7 @@ def _no_number(purpose: str) -> TranslatableText:
 
 
 def warning_of(fits: bool, purpose: str) -> TranslatableText | None:
-    """A sentence if the chosen number doesn't fit this purpose; None if it does."""
+    """A sentence if the chosen number isn't suitable for this purpose, else None."""
     if fits:
         return None
     if purpose == "promotional":

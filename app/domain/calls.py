@@ -47,13 +47,13 @@ STATUSES = (
     "Missed Call",
 )
 CASE_SENSITIVE_ID = String(120).with_variant(mysql.VARCHAR(120, collation="utf8mb4_bin"), "mysql", "mariadb")
-#: Nobody returns a missed call that is older.
+#: Older missed calls need no call back.
 CALLBACK_WINDOW = timedelta(days=30)
-#: Of a call that is not over, how far it is; every other status is final.
+#: The progress of a call that isn't over; every other status is final.
 RANKS = {"Initiated": 0, "Queued": 0, "Ringing": 1, "In Progress": 2}
 FINAL_RANK = 3
 MEDIUMS = ("mobile", "manual", "twilio", "exotel", "console")
-#: What figures of calls are made from, beside the time.
+#: What figures of calls depend on, besides the time.
 _COUNTED = ("employee_id", "direction", "status", "cold", "duration_seconds", "other_e164")
 
 
@@ -67,9 +67,9 @@ class CallLog(Record):
         Index("ix_call_employee", "employee_id", "id"),
         Index("ix_call_employee_started", "employee_id", "started_on"),
         Index("ix_call_started", "started_on"),
-        # Dashboards count the calls of a period without reading them.
+        # Dashboards count the calls of a period from the index alone.
         Index("ix_call_figures", "started_on", *_COUNTED),
-        # Missed calls of a period, of which each is looked up: has somebody called back?
+        # For missed calls of a period, to check for each whether somebody has called back.
         Index("ix_call_missed", "direction", "status", "started_on", "employee_id", "other_e164"),
         Index("ix_call_changed", "changed_on"),
         Index("ix_call_created", "created_on"),
@@ -78,19 +78,19 @@ class CallLog(Record):
         Index("ix_call_ticket", "ticket_id", "id"),
         Index("ix_call_customer", "customer_id", "id"),
     )
-    #: The telephone's own id of the call, unique per employee. Compared with case: a database that takes "a" for "A"
-    #: would lose one of two calls.
+    #: The telephone's own id of the call, unique per employee. Compared case-sensitively: with "a" = "A" one of two
+    #: calls would be lost.
     device_call_id: Mapped[str | None] = mapped_column(CASE_SENSITIVE_ID)
     direction: Mapped[str] = mapped_column(String(16), nullable=False)
     status: Mapped[str] = mapped_column(String(24), nullable=False)
-    #: As the telephone or provider sent it.
+    #: As sent by the telephone or provider.
     from_number: Mapped[str | None] = mapped_column(String(40))
     to_number: Mapped[str | None] = mapped_column(String(40))
     #: The other party's number in E.164.
     other_e164: Mapped[str | None] = mapped_column(String(20))
-    #: When it is changed, its former value is loaded: that day is counted anew, too.
+    #: Changing it loads the former value, because that day has to be counted again, too.
     started_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False, active_history=True)
-    #: When the other party answered, where a provider has told us; the talk is timed from then.
+    #: When the other party answered, if a provider has reported it; the talk time counts from then.
     answered_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Talk time; 0 when unanswered.
@@ -102,11 +102,11 @@ class CallLog(Record):
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="SET NULL"))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="SET NULL"))
-    #: A user linked or unlinked it by hand; nothing else may link it then.
+    #: Whether a user linked or unlinked it by hand; then nothing is linked automatically.
     linked: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False, server_default=text("0"))
     cold: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
     medium: Mapped[str] = mapped_column(String(16), nullable=False, default="manual")
-    #: The account through which it went, and the provider's id; null for calls of telephones and by hand.
+    #: The account that was used, and the provider's id; null for calls of telephones and logged by hand.
     account_id: Mapped[int | None] = mapped_column(ForeignKey("channel_account.id", ondelete="SET NULL"))
     provider_id: Mapped[str | None] = mapped_column(String(120))
     #: The outcome, in a few words.
@@ -140,12 +140,12 @@ def change(session: Session, call: CallLog, values: dict[str, Any], stamp: Stamp
 
 
 def timeline_payload(call: Any, call_id: int) -> dict[str, Any]:
-    """What a timeline line of kind "call" contains; `call`: a CallLog or a ParsedCall."""
+    """The payload of a timeline entry of kind "call"; `call`: a CallLog or a ParsedCall."""
     return {"text": f"{call.direction} call, {call.status}", "call": call_id, "seconds": call.duration_seconds}
 
 
 def timeline_line(session: Session, call: CallLog) -> timeline.Activity | None:
-    """The timeline line of this call, found by the index of the record that it belongs to."""
+    """The timeline entry of this call, found by the index of the record that it belongs to."""
     line = timeline.Activity
     names = ("lead_id", "ticket_id", "customer_id")
     records = [getattr(line, name) == getattr(call, name) for name in names if getattr(call, name) is not None]
@@ -156,7 +156,7 @@ def timeline_line(session: Session, call: CallLog) -> timeline.Activity | None:
 
 
 def progress_of(status: str) -> int:
-    """How far a call of this status is; FINAL_RANK = it is over."""
+    """The progress of a call with this status; FINAL_RANK = it is over."""
     return RANKS.get(status, FINAL_RANK)
 
 
@@ -166,7 +166,7 @@ def has_ended(call: CallLog) -> bool:
 
 
 def awaits_callback(now: datetime) -> ColumnElement[bool]:
-    """SQL: missed calls of the last month to whose number nobody has called or talked since."""
+    """SQL: missed calls of the last 30 days whose number nobody has called or talked with since."""
     return and_(
         CallLog.status == "Missed Call",
         CallLog.started_on > now - CALLBACK_WINDOW,
@@ -176,7 +176,7 @@ def awaits_callback(now: datetime) -> ColumnElement[bool]:
 
 
 def is_called_back() -> ColumnElement[bool]:
-    """SQL: calls to whose number somebody has called, or with whom somebody has talked, since."""
+    """SQL: calls whose number somebody has called or talked with since."""
     later: Any = CallLog.__table__.alias("later")
     reached = or_(later.c.direction == "Outgoing", later.c.status == "Completed")
     again = exists().where(later.c.other_e164 == CallLog.other_e164, later.c.started_on > CallLog.started_on, reached)

@@ -1,4 +1,4 @@
-"""The recipients of a campaign: who they are, who is left out and why, and the message for each."""
+"""The recipients of a campaign: who they are, who is excluded and why, and the message for each."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.domain.message_sending import OutgoingRequest
 from app.domain.message_templates import MessageTemplate
 from app.domain.messages import Message
 
-#: Recipients that are filled in, and messages that are made, in one transaction.
+#: Recipients filled in, and messages created, per transaction.
 FILL_CHUNK, SEND_CHUNK = 250, 20
 #: (kind, ids) -> those that the sender sees.
 Sees = Callable[[str, list[int]], set[int]]
@@ -35,7 +35,7 @@ _SENTENCES: dict[str, str] = {
 
 @dataclass
 class CampaignCandidate:
-    """One item of the source with what is known of it."""
+    """One item of the source, and its data."""
 
     address: str = ""
     person: str | None = None
@@ -47,7 +47,7 @@ class CampaignCandidate:
     reason: str | None = None
 
     def leave_out(self, code: str, reason: str) -> None:
-        """Keep the first reason."""
+        """Exclude it for this reason, unless it has one already."""
         if self.code is None:
             self.code, self.reason = code, reason
 
@@ -58,7 +58,7 @@ class CampaignCandidate:
 def add_recipients(session: Session, campaign: Campaign, sees: Sees, now: datetime, is_open: bool = False) -> int:
     """Turn the next items of the source into recipients; the campaign is locked. Returns how many.
 
-    `is_open`: numbers of nobody's may be addressed too, as by who may send to all.
+    `is_open`: whether numbers that belong to no record may be addressed too, as for senders who may send to all.
     """
     items = campaign.source[campaign.filled : campaign.filled + FILL_CHUNK]
     found = _numbers(session, campaign, items, sees, is_open) if campaign.kind == "numbers" else None
@@ -99,7 +99,7 @@ def _customers_of(session: Session, leads: Iterable[Lead]) -> dict[int | None, C
 
 
 def _found(campaign: Campaign, row: Any, customer: Customer | None) -> CampaignCandidate:
-    """A record with its number: a lead's customer has it where there is one."""
+    """A record with its number; a lead with a customer uses the customer's."""
     owner: Any = customer or row
     is_lead = isinstance(row, Lead)
     column = "email" if campaign.channel == "email" else "mobile_e164"
@@ -126,10 +126,10 @@ def values_of(row: Any, owner: Any) -> dict[str, str]:
 def _numbers(
     session: Session, campaign: Campaign, rows: list[Any], sees: Sees, is_open: bool
 ) -> list[CampaignCandidate]:
-    """Rows of a file. A number is linked to the customer or lead whom the person sees.
+    """Rows of a file. A number is linked to the customer or lead that the person sees.
 
-    One of nobody whom they see is left out unless they may send to all, in the same words whether or not it is known
-    to others.
+    Numbers without such a record are excluded unless the person may send to all, in the same words whether or not the
+    number belongs to a record of somebody else.
     """
     made = []
     for number, values in rows:
@@ -149,7 +149,7 @@ def _numbers(
 def _owners(
     session: Session, channel: str, addresses: list[str], sees: Sees
 ) -> dict[str, tuple[str, int | None, int | None]]:
-    """Address -> (person, lead, customer) whom the person sees; a customer before a lead."""
+    """Address -> (person, lead, customer) visible to the person; a customer takes precedence over a lead."""
     made: dict[str, tuple[str, int | None, int | None]] = {}
     names = ("email",) if channel == "email" else ("mobile_e164", "alternative_e164")
     for kind, model in (("leads", Lead), ("customers", Customer)):
@@ -167,15 +167,15 @@ def _owners(
     return made
 
 
-def _refuse_unwanted(session: Session, campaign: Campaign, found: list[CampaignCandidate], now: datetime) -> None:
-    """Leave out who wants no such message, and whose variables are empty."""
+def _refuse_unwanted(session: Session, campaign: Campaign, candidates: list[CampaignCandidate], now: datetime) -> None:
+    """Exclude people who opted out of such messages, and those with empty variables."""
     if campaign.purpose == "promotional":
-        able = {each.address: each.customer_id for each in found if each.code is None}
+        able = {each.address: each.customer_id for each in candidates if each.code is None}
         refused = consents.refusals(session, campaign.channel, able, now)
-        for each in found:
+        for each in candidates:
             if each.code is None and each.address in refused:
                 each.leave_out(*refused[each.address])
-    for each in found:
+    for each in candidates:
         try:
             each.values = fill_variables(campaign, each.values)
         except RuleBroken as broken:
@@ -195,9 +195,9 @@ def fill_variables(campaign: Campaign, values: dict[str, str]) -> dict[str, str]
     return made
 
 
-def _refuse_repeated(session: Session, campaign: Campaign, found: list[CampaignCandidate]) -> None:
-    """Leave out whom the campaign addresses already: the same number, or the same person by another number."""
-    able = [each for each in found if each.code is None]
+def _refuse_repeated(session: Session, campaign: Campaign, candidates: list[CampaignCandidate]) -> None:
+    """Exclude people whom the campaign addresses already: the same number, or the same person by another number."""
+    able = [each for each in candidates if each.code is None]
     mine = CampaignRecipient.campaign_id == campaign.id
     addresses, persons = [each.address for each in able], [each.person for each in able if each.person]
     query = select(CampaignRecipient.address, CampaignRecipient.person)
@@ -231,15 +231,15 @@ def _row(campaign: Campaign, each: CampaignCandidate, now: datetime) -> dict[str
 
 
 def allowance(campaign: Campaign, now: datetime) -> int:
-    """How many messages its rate allows now: at most those of one minute at once, after a standstill."""
+    """The number of messages that its rate allows now; after a pause, at most those of one minute."""
     paced = max(campaign.paced_on or now, now - timedelta(minutes=1))
     return int((now - paced).total_seconds() * campaign.per_minute / 60)
 
 
 def send_some(session: Session, campaign: Campaign, sees: Sees, now: datetime) -> int:
-    """Make the next messages that the rate allows; the campaign runs and is locked. Returns how many it has handled.
+    """Create the next messages that the rate allows; the campaign is running and locked. Returns how many were handled.
 
-    Each is made in this transaction together with the state of its recipient: both are there, or neither.
+    Each is created in this transaction together with the state of its recipient, so that both are stored or neither.
     """
     most = min(SEND_CHUNK, allowance(campaign, now))
     mine = (CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.state == "waiting")
@@ -270,7 +270,7 @@ def _address(
     seen: dict[str, set[int]],
     now: datetime,
 ) -> bool:
-    """Put the message for one recipient into the outbox; False if they are left out."""
+    """Put the message for one recipient into the outbox; False if they are excluded."""
     row.changed_on = now
     try:
         if not _is_seen(row, seen):
@@ -287,7 +287,7 @@ def _address(
 
 
 def _is_seen(row: CampaignRecipient, seen: dict[str, set[int]]) -> bool:
-    """Whether the sender still sees the record; a number of nobody's has none."""
+    """Whether the sender still sees the record; a number without a record has none."""
     if row.lead_id is None and row.customer_id is None:
         return True
     return row.lead_id in seen["leads"] or row.customer_id in seen["customers"]
@@ -320,17 +320,17 @@ def text_of(campaign: Campaign, values: dict[str, str]) -> str:
     return message_templates.render(SimpleNamespace(body=campaign.body), values)
 
 
-# --- what became of it
+# --- results
 
 
-#: The state of a recipient on pages: that of the message where there is one.
+#: The state of a recipient on pages: that of the message, if there is one.
 SHOWN_STATE: Any = case(
     (CampaignRecipient.state == "addressed", func.coalesce(Message.state, "sent")), else_=CampaignRecipient.state
 )
 
 
 def counts(session: Session, campaign: Campaign) -> list[tuple[str, str | None, int]]:
-    """(state, code, how many), live. Codes only of those who are left out."""
+    """(state, code, how many), current. Codes only for excluded recipients."""
     query = select(SHOWN_STATE, CampaignRecipient.code, func.count()).outerjoin(
         Message, Message.id == CampaignRecipient.message_id
     )
@@ -338,7 +338,7 @@ def counts(session: Session, campaign: Campaign) -> list[tuple[str, str | None, 
     return [tuple(row) for row in session.execute(grouped)]
 
 
-def sample_recipients(session: Session, campaign: Campaign, most: int = 3) -> list[CampaignRecipient]:
-    """The first recipients who will get the message, at most `most`."""
+def sample_recipients(session: Session, campaign: Campaign, maximum: int = 3) -> list[CampaignRecipient]:
+    """The first recipients who will get the message, at most `maximum`."""
     mine = (CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.state.in_(("waiting", "addressed")))
-    return list(session.scalars(select(CampaignRecipient).where(*mine).order_by(CampaignRecipient.id).limit(most)))
+    return list(session.scalars(select(CampaignRecipient).where(*mine).order_by(CampaignRecipient.id).limit(maximum)))

@@ -1,4 +1,4 @@
-"""Campaigns: one message to a chosen list of people, each of whom is addressed at most once."""
+"""Campaigns: one message to a chosen list of people, each addressed at most once."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ from app.lib.digit_grouping import grouped
 
 #: draft → scheduled → running ⇄ paused → done or stopped.
 STATES = ("draft", "scheduled", "running", "paused", "stopped", "done")
-#: Those that are over.
+#: Final states.
 ENDED = ("stopped", "done")
-#: Of a recipient: not yet addressed; not to be, with a reason; a message exists; stopped before there was one.
+#: States of a recipient: not yet addressed; excluded for a reason; a message exists; stopped before there was one.
 RECIPIENT_STATES = ("waiting", "left_out", "addressed", "canceled")
-#: Why a recipient is left out.
+#: Why a recipient is excluded.
 REASONS = ("no_address", "not_yours", "opted_out", "dnd", "no_consent", "duplicate", "no_value", "refused")
 #: Recipients of one campaign.
 MAX_RECIPIENTS = 5000
-#: Messages per minute: the most that may be chosen, and what is suggested.
+#: Messages per minute: the maximum, and the default.
 MAX_PER_MINUTE, PER_MINUTE = 600, 60
-#: A campaign starts at most so long from now.
+#: How far ahead a campaign may be scheduled.
 MAX_AHEAD = timedelta(days=60)
 #: Kinds of sources: ids of records, or rows of a file.
 KINDS = ("leads", "customers", "numbers")
-#: What a variable can be filled from, besides a fixed text and the columns of a file. None of them is ever masked.
+#: Sources of a variable, besides fixed text and the columns of a file. None of them is ever masked.
 FIELDS = ("first_name", "last_name", "full_name", "number", "client_id")
 
 
 class Campaign(Record):
-    """One message, and to whom it goes."""
+    """One message and its recipients."""
 
     __tablename__ = "campaign"
     __table_args__ = (Index("ix_campaign_state", "state", "start_on"), Index("ix_campaign_author", "created_by_id"))
@@ -48,28 +48,29 @@ class Campaign(Record):
     #: whatsapp, sms or email; promotional or service.
     channel: Mapped[str] = mapped_column(String(16), nullable=False)
     purpose: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: By which account; null = the first that fits.
+    #: The account that sends it; null = the first suitable one.
     account_id: Mapped[int | None] = mapped_column(ForeignKey("channel_account.id", ondelete="SET NULL"))
     template_id: Mapped[int | None] = mapped_column(ForeignKey("message_template.id", ondelete="SET NULL"))
     subject: Mapped[str | None] = mapped_column(String(200))
-    #: The text with its {{variables}}; of a template: as it was when the campaign was saved.
+    #: The text with its {{variables}}; for a template, as it was when the campaign was saved.
     body: Mapped[str] = mapped_column(Text, nullable=False)
-    #: Variable -> {"from": a field, "column:<name>" or "text", "text": the fixed text, or what stands in for nothing}.
+    #: Variable -> {"from": a field, "column:<name>" or "text", "text": the fixed text, or the fallback for an empty
+    #: value}.
     variables: Mapped[dict[str, dict[str, str]]] = mapped_column(JSON, nullable=False, default=dict)
     per_minute: Mapped[int] = mapped_column(Integer, nullable=False)
-    #: One of KINDS, and the ids, or [number, {column: value}] of each row, in their order.
+    #: One of KINDS; and the ids, or [number, {column: value}] of each row, in order.
     kind: Mapped[str] = mapped_column(String(12), nullable=False)
     source: Mapped[list[Any]] = mapped_column(JSON, nullable=False, deferred=True)
-    #: How many there are, and how many of them have been turned into recipients.
+    #: The number of items, and how many of them have been turned into recipients.
     total: Mapped[int] = mapped_column(Integer, nullable=False)
     filled: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: When it is to start, when it did and when it ended, UTC.
     start_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     started_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: Whose rights count while it runs: who started it.
+    #: Whose rights apply while it runs: whoever started it.
     sender_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
-    #: Up to when its rate is used up, UTC; and before when no worker needs to look again.
+    #: Until when its rate is used up, UTC; no worker needs to look again before that.
     paced_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     next_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Why it is paused, as a sentence.
@@ -77,7 +78,7 @@ class Campaign(Record):
 
 
 class CampaignRecipient(Record):
-    """One person of a campaign. The database holds each address and each person once per campaign."""
+    """One person of a campaign. The database allows each address and each person once per campaign."""
 
     __tablename__ = "campaign_recipient"
     __table_args__ = (
@@ -87,17 +88,17 @@ class CampaignRecipient(Record):
         Index("ix_campaign_recipient_message", "message_id"),
     )
     campaign_id: Mapped[int] = mapped_column(ForeignKey("campaign.id", ondelete="CASCADE"), nullable=False)
-    #: A number in E.164 or an email address; null for one who is left out because of it.
+    #: A number in E.164 or an email address; null if the recipient is excluded because of it.
     address: Mapped[str | None] = mapped_column(String(254))
-    #: Who it is, such as "customer 12" or "lead 7"; null as above, and for a number of nobody's.
+    #: Who it is, such as "customer 12" or "lead 7"; null as above, and for a number without a record.
     person: Mapped[str | None] = mapped_column(String(24))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"))
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="SET NULL"))
-    #: One of RECIPIENT_STATES, and one of REASONS with its sentence.
+    #: One of RECIPIENT_STATES; and one of REASONS with its sentence.
     state: Mapped[str] = mapped_column(String(12), nullable=False)
     code: Mapped[str | None] = mapped_column(String(16))
     reason: Mapped[str | None] = mapped_column(String(300))
-    #: The variables by name, as they were read from the record.
+    #: The variables by name, as read from the record.
     variables: Mapped[dict[str, str] | None] = mapped_column(JSON)
     message_id: Mapped[int | None] = mapped_column(ForeignKey("message.id", ondelete="SET NULL"))
 
@@ -125,11 +126,11 @@ class RecipientSource:
     items: Sequence[Any]
 
 
-# --- making it
+# --- drafts
 
 
 def create(session: Session, name: str, source: RecipientSource, stamp: Stamp) -> Campaign:
-    """Add a draft that knows to whom it goes; what it says is entered by `change`. Raises RuleBroken."""
+    """Add a draft with its recipients; `change` sets what it says. Raises RuleBroken."""
     items = list(dict.fromkeys(source.items)) if source.kind != "numbers" else list(source.items)
     _refuse_source(source.kind, items)
     campaign = Campaign(kind=source.kind, source=items, total=len(items), filled=0, state="draft")
@@ -223,7 +224,7 @@ def _refuse_account(session: Session, plan: CampaignInput, template: MessageTemp
 
 
 def _variables(campaign: Campaign, given: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """The source of each variable of the text. Raises RuleBroken for one that has none, or an unknown one."""
+    """The source of each variable of the text. Raises RuleBroken for one without a source, or an unknown one."""
     made, columns = {}, columns_of(campaign)
     for name in message_templates.variables(campaign):
         origin = given.get(name) or {}
@@ -236,7 +237,7 @@ def _variables(campaign: Campaign, given: dict[str, dict[str, str]]) -> dict[str
 
 
 def columns_of(campaign: Campaign) -> tuple[str, ...]:
-    """The columns of the file beside the number; none for records."""
+    """The columns of the file besides the number; none for records."""
     return tuple(campaign.source[0][1]) if campaign.kind == "numbers" and campaign.source else ()
 
 
@@ -244,7 +245,7 @@ def columns_of(campaign: Campaign) -> tuple[str, ...]:
 
 
 def lock(session: Session, campaign: Campaign) -> Campaign:
-    """Hold the campaign until the end of the transaction: workers take it up one after the other."""
+    """Lock the campaign until the end of the transaction, so that one worker at a time continues it."""
     session.refresh(campaign, with_for_update=True)
     return campaign
 
@@ -293,13 +294,13 @@ def unschedule(session: Session, campaign: Campaign, stamp: Stamp) -> None:
 
 
 def pause(session: Session, campaign: Campaign, stamp: Stamp, reason: str | None = None) -> None:
-    """Send nothing more until it goes on. Raises Conflict when it doesn't run."""
+    """Send nothing more until it is resumed. Raises Conflict if it isn't running."""
     _move(session, campaign, ("running",), "paused", stamp)
     campaign.reason = reason
 
 
 def resume(session: Session, campaign: Campaign, stamp: Stamp) -> None:
-    """Go on; from now on the rights of this person count. Raises Conflict when it isn't paused."""
+    """Continue; from now on the rights of this person apply. Raises Conflict if it isn't paused."""
     _move(session, campaign, ("paused",), "running", stamp)
     campaign.sender_id = stamp.by
     _begin(campaign, stamp.now)
@@ -308,7 +309,7 @@ def resume(session: Session, campaign: Campaign, stamp: Stamp) -> None:
 
 
 def stop(session: Session, campaign: Campaign, stamp: Stamp) -> None:
-    """End it for good: whatever is not sent yet is canceled. Raises Conflict when it has ended, or is a draft."""
+    """End it permanently: messages not sent yet are canceled. Raises Conflict if it has ended, or is a draft."""
     _move(session, campaign, ("scheduled", "running", "paused"), "stopped", stamp)
     campaign.ended_on = stamp.now
     waiting = (CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.state == "waiting")
@@ -328,7 +329,7 @@ _UNSYNCHRONIZED: Any = {"synchronize_session": False}
 
 
 def _change_queued(session: Session, campaign: Campaign, values: dict[str, Any]) -> None:
-    """Change its messages that wait to be sent. They are found first: MariaDB would read all messages for an IN."""
+    """Change its queued messages. They are selected first: MariaDB would read all messages for an IN."""
     query = select(Message.id).join(CampaignRecipient, CampaignRecipient.message_id == Message.id)
     mine = (CampaignRecipient.campaign_id == campaign.id, CampaignRecipient.state == "addressed")
     ids = list(session.scalars(query.where(*mine, Message.state == "queued")))
@@ -360,7 +361,7 @@ def _audit(session: Session, campaign: Campaign, stamp: Stamp, what: str, **more
     audit.write(session, "campaign", stamp.by, stamp.now, f"campaign {campaign.id}", **payload)
 
 
-# --- a message of a campaign
+# --- the campaign of a message
 
 
 def of_message(message: Any) -> int | None:

@@ -1,4 +1,4 @@
-"""What a change of a record goes by: who, when, and the settings in force."""
+"""The context of a change: its author, its time, and the settings in force."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.lib.vault import Vault
 class ChangeContext(Stamp):
     """The author and time of a change, and the settings that apply to it."""
 
-    #: Encrypts PAN and Aadhaar numbers; needed only where one is given.
+    #: Encrypts PAN and Aadhaar numbers; needed only if one is given.
     vault: Vault | None = None
     #: What SLA due times are computed from.
     sla_terms: sla.SlaTerms = sla.NO_TERMS
@@ -28,7 +28,7 @@ class ChangeContext(Stamp):
     #: What the person may do with customers; None = everything for the system, nothing for a person.
     customer_rights: CustomerRights | None = None
 
-    #: Numbers (E.164) that no customer has: looked up for many records at once, they are not looked up again.
+    #: Numbers (E.164) that no customer has. Looked up for many records at once, so that they aren't looked up again.
     free_numbers: frozenset[str] = frozenset()
 
     @property

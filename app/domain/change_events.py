@@ -1,4 +1,4 @@
-"""Change events: what happened to records in one transaction, gathered in the session for webhooks."""
+"""Change events: what happened to records in one transaction, collected in the session for webhooks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ EVENTS = {
 }
 _ANY_RECORD = ("created", "changed", "deleted")
 _BY_COLUMN = {"status_id": "status", "status": "status", "assignee_id": "assigned"}
-#: Columns that the system keeps for itself; their change is no event.
+#: Columns that the system maintains; changing them is no event.
 _INTERNAL = frozenset(
     (
         "version",
@@ -53,9 +53,9 @@ class ChangeEvent:
     seen_by: frozenset[int] = frozenset()
 
     def events_for(self, wanted: Collection[str]) -> tuple[str, ...]:
-        """The events to send to a receiver of the `wanted` ones, without repetition.
+        """The events to send to a receiver of the `wanted` ones, without duplicates.
 
-        A created or deleted record sends only that; `changed` is left out beside merged, status or assigned.
+        A created or deleted record sends only that; `changed` is left out if merged, status or assigned is sent.
         """
         if {"created", "deleted"} <= self.events:
             return ()
@@ -69,14 +69,14 @@ class ChangeEvent:
 
 
 def add_kind(table: str, kind: str) -> None:
-    """Offer the records of a table to webhooks, under this name. Idempotent."""
+    """Offer the records of a table to webhooks under this name. Idempotent."""
     if table not in KINDS:
         KINDS[table] = kind
         EVENTS[kind] = _ANY_RECORD
 
 
 def events_of_columns(kind: str, names: Iterable[str]) -> set[str]:
-    """The events of a row in which the columns of these names have changed."""
+    """The events of a row in which these columns have changed."""
     changed = [name for name in names if name not in _INTERNAL]
     events = {event for name in changed if (event := _BY_COLUMN.get(name, "changed")) in EVENTS[kind]}
     return events or ({"changed"} if changed else set())
@@ -88,7 +88,7 @@ def _plain(*events: str) -> ChangeEvent:
 
 
 def has_events(record: type) -> bool:
-    """Whether webhooks can be sent changes of this class."""
+    """Whether webhooks support changes of this class."""
     return getattr(record, "__tablename__", "") in KINDS
 
 
@@ -109,13 +109,13 @@ def record_event(session: Session, kind: str, key: int, *events: str) -> None:
 
 
 def record_events(session: Session, kind: str, events: Mapping[int, str]) -> None:
-    """Add one event of each of many records, {id: event}."""
+    """Add one event for each of many records, {id: event}."""
     for key, event in events.items():
         merge_event(session, (kind, key), _plain(event))
 
 
 def merge_event(session: Session, record: RecordKey, change: ChangeEvent) -> None:
-    """Merge the change with what already happened to the record in this transaction."""
+    """Merge the change with earlier changes of the record in this transaction."""
     changes = transaction_state(session).change_events
     before = changes.get(record)
     changes[record] = change if before is None else _merged(before, change)

@@ -31,12 +31,12 @@ from app.domain.base import (
 from app.lib import phone, phone_number_series
 from app.lib.vault import Vault
 
-#: What a caller id or an account is for; promotional traffic has series and headers of its own in India.
+#: What a caller ID or an account is for; in India promotional traffic has its own number series and headers.
 PURPOSES = ("promotional", "service")
 CALLER_ID_PURPOSES = (*PURPOSES, "any")
 MAX_NAME_LENGTH = 60
 TOKEN_BYTES = 32
-#: The most messages per second, or per minute, that can be set.
+#: The highest limit of messages per second or minute.
 MAX_RATE = 100_000
 #: Characters of a stored error.
 MAX_ERROR_LENGTH = 300
@@ -46,15 +46,15 @@ class ChannelAccount(Versioned, Record):
     """One account with a provider."""
 
     __tablename__ = "channel_account"
-    #: By which operators and API clients name it.
+    #: Its name for operators and API clients.
     name: Mapped[str] = mapped_column(String(MAX_NAME_LENGTH), nullable=False, unique=True)
     #: The kind of provider, a key of `app.channels.registry.KINDS`.
     kind: Mapped[str] = mapped_column(String(24), nullable=False)
-    #: Of whatsapp, sms, email and voice, those that it is used for.
+    #: Those of whatsapp, sms, email and voice that it is used for.
     channels: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)
-    #: One of PURPOSES when it sends nothing else, else null.
+    #: One of PURPOSES if it sends nothing else, else null.
     purpose: Mapped[str | None] = mapped_column(String(16))
-    #: False = nothing is sent by it; what arrives is still taken.
+    #: False = it sends nothing; incoming messages are still accepted.
     is_active: Mapped[bool] = mapped_column(Boolean, nullable=False, default=True)
     #: Setting -> value; the secret ones as one JSON object, encrypted by the vault.
     settings: Mapped[dict[str, str]] = mapped_column(JSON, nullable=False, default=dict)
@@ -67,7 +67,7 @@ class ChannelAccount(Versioned, Record):
     per_minute: Mapped[int | None] = mapped_column(Integer)
     #: Telephone numbers that customers see: [{"number": E.164, "purpose": one of CALLER_ID_PURPOSES}].
     caller_ids: Mapped[list[dict[str, str]]] = mapped_column(JSON, nullable=False, default=list)
-    #: When the provider last took something, and what it last refused, UTC and as a sentence.
+    #: When the provider last accepted something, UTC; and its last refusal, as a sentence.
     last_success_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_error: Mapped[str | None] = mapped_column(String(MAX_ERROR_LENGTH))
     last_error_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -78,12 +78,12 @@ class ChannelAccount(Versioned, Record):
 
 @dataclass(frozen=True)
 class AccountSettings:
-    """An account as an admin wants it."""
+    """An account as submitted by an admin."""
 
     name: str
-    #: Setting -> value. A secret that is missing or empty keeps its stored value.
+    #: Setting -> value. A missing or empty secret keeps its stored value.
     values: Mapping[str, str] = field(default_factory=dict)
-    #: Channels that it serves; empty = all that its kind can serve.
+    #: Channels that it serves; empty = all that its kind supports.
     channels: tuple[str, ...] = ()
     purpose: str | None = None
     is_active: bool = True
@@ -95,7 +95,7 @@ class AccountSettings:
     version: int | None = None
 
 
-# --- by an admin
+# --- for admins
 
 
 def create(
@@ -124,14 +124,14 @@ def change(
 
 
 def set_active(session: Session, account: ChannelAccount, is_active: bool, stamp: Stamp) -> None:
-    """Let it send, or not. What it has sent and received stays."""
+    """Activate or deactivate it. What it has sent and received stays."""
     account.is_active = is_active
     account.stamp(stamp)
     _write_audit(session, account, "turned on" if is_active else "turned off", stamp)
 
 
 def rotate_token(session: Session, account: ChannelAccount, stamp: Stamp, vault: Vault) -> str:
-    """Replace the token of its hook address, which is refused from then on. Returns the new one."""
+    """Replace the token of its hook address; the old one is refused at once. Returns the new one."""
     token = _new_token(account, vault)
     account.stamp(stamp)
     _write_audit(session, account, "new hook address", stamp)
@@ -173,8 +173,10 @@ def _apply(
 def _errors_of_kept_secrets(
     kind: ProviderKind, kept: Mapping[str, str], old: Mapping[str, str], values: Mapping[str, str]
 ) -> dict[str, list[str]]:
-    """A stored secret goes to no other server than the one for which it was typed: who may change the settings of an
-    account, but doesn't know its password, would learn it on a server of their own."""
+    """Refuse to send a stored secret to another server than the one for which it was entered.
+
+    Otherwise, people who may change the settings, but don't know the password, could read it on a server of their own.
+    """
     moved = [each.label for each in kind.settings if each.is_destination and values.get(each.key) != old.get(each.key)]
     if not moved:
         return {}
@@ -230,7 +232,7 @@ def _errors_of_account(
 
 
 def _problem_of_caller_id(number: str, purpose: str) -> str | None:
-    """What is wrong with a caller ID: some series of numbers are kept for one purpose."""
+    """What is wrong with a caller ID: some number series are reserved for one purpose."""
     e164 = phone.normalize(number)
     if purpose not in CALLER_ID_PURPOSES or not e164:
         return translatable("Each caller ID needs a phone number and a purpose: promotional, service or any.")
@@ -258,7 +260,7 @@ def _write_audit(session: Session, account: ChannelAccount, what: str, stamp: St
     audit.write(session, "channel change", stamp.by, stamp.now, f"channel account {account.id}", **payload)
 
 
-# --- by the system
+# --- for the system
 
 
 def values_of(account: ChannelAccount, vault: Vault) -> dict[str, str]:
@@ -273,12 +275,12 @@ def token_of(account: ChannelAccount, vault: Vault) -> str:
 
 
 def hash_of(token: str) -> str:
-    """The hash by which a hook token is found."""
+    """The hash under which a hook token is stored."""
     return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def find_by_token(session: Session, token: str) -> ChannelAccount | None:
-    """The account of this token. Only its hash is looked up, so the time tells nothing about a guess."""
+    """The account of this token. Only its hash is looked up, so timing reveals nothing about a guess."""
     digest = hash_of(token)
     found = session.scalars(select(ChannelAccount).where(ChannelAccount.token_hash == digest)).first()
     return found if found is not None and hmac.compare_digest(found.token_hash, digest) else None
@@ -293,7 +295,7 @@ def find(session: Session, name: str) -> ChannelAccount:
 
 
 def active(session: Session, channel: str, purpose: str | None = None) -> list[ChannelAccount]:
-    """The accounts that may send on this channel for this purpose, those made for it first, then the oldest."""
+    """The accounts that may send on this channel for this purpose: those made for it first, then the oldest."""
     rows = session.scalars(select(ChannelAccount).where(ChannelAccount.is_active.is_(True)).order_by(ChannelAccount.id))
     fitting = [each for each in rows if channel in each.channels and each.purpose in (None, purpose or each.purpose)]
     return sorted(fitting, key=lambda each: each.purpose is None)
@@ -310,6 +312,6 @@ def record_error(session: Session, account_id: int, error: str, now: datetime) -
 
 
 def _set(session: Session, account_id: int, **values: Any) -> None:
-    """Without a new version: an admin who has the form open changes something else."""
+    """Without a new version, because an admin with an open form changes other columns."""
     step = update(ChannelAccount).where(ChannelAccount.id == account_id).values(**values)
     session.execute(step, execution_options={"synchronize_session": False})

@@ -39,9 +39,9 @@ def normalize_client_id(entered: str | None) -> str | None:
 
 
 def refuse_taken(session: Session, lead: Any, code: str) -> None:
-    """Raise AlreadyExists when the client id belongs to another person.
+    """Raise AlreadyExists if the client id belongs to another person.
 
-    Until the transaction ends, no other one can take the same client id.
+    Locks it: until the transaction ends, no other one can assign the same client id.
     """
     hold_name(session, f"client id {code}")
     record, own = type(lead), lead.customer_id or 0
@@ -64,7 +64,7 @@ def _correct(session: Session, lead: Any, code: str | None, stamp: Stamp) -> Non
     if account is None or code in known:
         return  # there is no account to correct, or one has the right code already
     if account.lead_id not in (None, lead.id) and lead.customer is not None:
-        lead.client_id = code  # the account of another lead stays as it is
+        lead.client_id = code  # the account of another lead stays unchanged
         open_account(session, lead.customer, lead, stamp)
         return
     account.client_id = code

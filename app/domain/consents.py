@@ -1,4 +1,4 @@
-"""Who wants which messages: the consent ledger, opt-outs of customers, and do-not-disturb lists of numbers."""
+"""Consents to messages: the consent ledger, opt-outs of customers, and do-not-disturb lists of numbers."""
 
 from __future__ import annotations
 
@@ -22,22 +22,22 @@ from app.domain.tickets import Ticket
 OPT_OUTS = {"whatsapp": "no_whatsapp", "sms": "no_sms", "email": "no_email", "voice": "no_calls"}
 PURPOSES = ("promotional", "service")
 ACTIONS = ("given", "withdrawn")
-#: How somebody said so: those that a person can note, and those that the CRM notes itself.
+#: How somebody expressed it: ways that people can record, and those that the CRM records itself.
 NOTED_WAYS = ("form", "call", "letter", "meeting", "website")
 WAYS = (*NOTED_WAYS, "message", "provider", "mail")
-#: What a do-not-disturb list says of a number.
+#: What a do-not-disturb list says about a number.
 PREFERENCES = ("none", "blocked", "partial")
 UNWANTED = translatable(
     "This customer doesn't want promotional messages on this channel. Only service messages are allowed."
 )
 ON_DND = translatable("This number is on the do-not-disturb list. Promotional messages need the customer's consent.")
 NO_CONSENT = translatable("No consent is on record for promotional messages on this channel.")
-#: What `Consent` rows that exist must never undergo.
+#: The refusal of any change to existing `Consent` rows.
 APPEND_ONLY = "The consent ledger is append-only: entries are never changed or deleted. Add a new entry instead."
 
 
 class Consent(Record):
-    """One entry of the ledger, never changed and never deleted: what somebody allowed, or does not allow any more."""
+    """One entry of the ledger, never changed or deleted: somebody gave or withdrew their consent."""
 
     __tablename__ = "consent"
     __table_args__ = (
@@ -47,19 +47,19 @@ class Consent(Record):
     )
     #: whatsapp, sms, email or voice.
     channel: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: Whose it is: a number in E.164, or an email address in lower case.
+    #: The recipient: a number in E.164, or an email address in lower case.
     address: Mapped[str] = mapped_column(String(254), nullable=False)
     #: One of PURPOSES.
     purpose: Mapped[str] = mapped_column(String(16), nullable=False, default="promotional")
     #: One of ACTIONS.
     action: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: When the person said so, UTC.
+    #: When the person expressed it, UTC.
     happened_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
-    #: Until when a consent holds, UTC; null = until it is withdrawn.
+    #: When a consent ends, UTC; null = when it is withdrawn.
     ends_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: How: one of WAYS.
     how: Mapped[str] = mapped_column(String(24), nullable=False)
-    #: What the person wrote, or the words that were shown to them; and in which language.
+    #: What the person wrote, or the words that were shown to them; and the language.
     words: Mapped[str | None] = mapped_column(Text)
     language: Mapped[str | None] = mapped_column(String(16))
     #: The number, name or address of the evidence: a file, a message, a call.
@@ -86,7 +86,7 @@ def record(session: Session, values: dict[str, Any], stamp: Stamp) -> Consent:
     """Add an entry to the ledger. Raises RuleBroken.
 
     `values`: channel, address, action, how; purpose (default: promotional), happened_on (default: now), ends_on, words,
-    language, evidence, message_id, customer_id, lead_id. A withdrawal also opts the customers of the address out.
+    language, evidence, message_id, customer_id, lead_id. A withdrawal also opts out the customers with this address.
     """
     if values.get("channel") not in OPT_OUTS or values.get("action") not in ACTIONS:
         raise RuleBroken("Please say for which channel, and whether consent was given or withdrawn.", "channel")
@@ -103,7 +103,7 @@ def record(session: Session, values: dict[str, Any], stamp: Stamp) -> Consent:
 
 @dataclass(frozen=True)
 class ConsentInput:
-    """What a person notes in the ledger."""
+    """An entry that a person records in the ledger."""
 
     channel: str
     address: str
@@ -116,9 +116,9 @@ class ConsentInput:
     language: str | None = None
     evidence: str | None = None
     purpose: str = "promotional"
-    #: Given only to finish a going transaction: it lapses.
+    #: Given only for one transaction: it lapses when that is finished.
     is_for_transaction: bool = False
-    #: The person came of their own accord: nobody had asked them.
+    #: Whether the person acted on their own initiative, without being asked.
     is_unasked: bool = False
     customer_id: int | None = None
     lead_id: int | None = None
@@ -160,13 +160,13 @@ def _refuse_incomplete(noted: ConsentInput, happened_on: datetime, now: datetime
 
 
 def asked_again_on(session: Session, channel: str, address: str, days: int) -> datetime | None:
-    """The moment (UTC) from which the person may be asked for consent again; None = now."""
+    """When the person may be asked for consent again, UTC; None = now."""
     said = latest(session, channel, address)
     return said.happened_on + timedelta(days=days) if said is not None and said.action == "withdrawn" else None
 
 
 def refuse_change(session: Session, consents: Rows) -> None:
-    """Effect before a flush: nobody changes or deletes an entry, admins included. Raises RuleBroken."""
+    """Effect before a flush: entries can't be changed or deleted, not even by admins. Raises RuleBroken."""
     if consents.deleted or any(session.is_modified(row) for row in consents.changed):
         raise RuleBroken(APPEND_ONLY)
 
@@ -180,7 +180,7 @@ def refuse_bulk(state: ORMExecuteState) -> None:
 
 
 def _keep_on_customers(session: Session, entry: Consent, stamp: Stamp) -> None:
-    """The customers who have the address show what the ledger says."""
+    """Update the opt-outs of customers with this address to match the ledger."""
     column = getattr(Customer, OPT_OUTS[entry.channel])
     wants_none = entry.action == "withdrawn"
     for way in _addresses(entry.channel, entry.address):
@@ -191,7 +191,7 @@ def _keep_on_customers(session: Session, entry: Consent, stamp: Stamp) -> None:
 
 
 def note_dnd(session: Session, number: str, preference: str, how: str, now: datetime) -> None:
-    """Store what a do-not-disturb list says of a number in E.164."""
+    """Store what a do-not-disturb list says about a number in E.164."""
     stamp, values = Stamp(None, now), {"preference": preference, "checked_on": now, "how": how}
     step = update(DoNotDisturb).where(DoNotDisturb.number == number).values(values | {"changed_on": now})
     done: Any = session.execute(step, execution_options={"synchronize_session": False})
@@ -202,12 +202,12 @@ def note_dnd(session: Session, number: str, preference: str, how: str, now: date
         session.flush()
 
 
-# --- may this be sent?
+# --- permission to send
 
 
 @dataclass(frozen=True)
 class MessageAddress:
-    """What `refusal` asks of a message, for an address that is not its recipient's: a copy."""
+    """The attributes of a message that `refusal` reads, for another address than its recipient's: a copy."""
 
     channel: str
     peer: str
@@ -218,10 +218,10 @@ class MessageAddress:
 
 
 def refusal(session: Session, message: Any, now: datetime) -> str | None:
-    """Why a promotional message must not be sent, as a sentence; None = it may be, as every service message.
+    """Why a promotional message must not be sent, as a sentence; None = it may. Service messages always may.
 
-    The outbox asks again before it sends: the customer may have opted out meanwhile. `message` has channel, peer,
-    purpose, customer_id, lead_id and ticket_id.
+    The outbox checks again before sending, because the customer may have opted out meanwhile. `message` has channel,
+    peer, purpose, customer_id, lead_id and ticket_id.
     """
     if message.purpose == "service":
         return None
@@ -239,9 +239,10 @@ def refusal(session: Session, message: Any, now: datetime) -> str | None:
 def refusals(
     session: Session, channel: str, addresses: Mapping[str, int | None], now: datetime
 ) -> dict[str, tuple[str, str]]:
-    """Of many addresses, each with the customer to whom it is known to belong: those that must get nothing promotional.
+    """The addresses to which nothing promotional may be sent. Each address comes with its known customer.
 
-    Address -> (opted_out, dnd or no_consent; the sentence). Says what `refusal` says, but for tagged email addresses.
+    Address -> (opted_out, dnd or no_consent; the sentence). Same result as `refusal`, except for tagged email
+    addresses.
     """
     said = _latest_of(session, channel, addresses)
     rules = settings.values_of(session, "dnd_valid_days", "promotional_needs_consent")
@@ -289,13 +290,13 @@ def _holds(now: datetime, days: int) -> Any:
 
 
 def latest(session: Session, channel: str, address: str, purpose: str = "promotional") -> Consent | None:
-    """What the ledger last says of an address."""
+    """The last entry of the ledger for an address."""
     mine = (Consent.address == address, Consent.channel == channel, Consent.purpose == purpose)
     return session.scalars(select(Consent).where(*mine).order_by(Consent.id.desc()).limit(1)).first()
 
 
 def is_blocked(session: Session, number: str, now: datetime, days: int) -> bool:
-    """Whether a do-not-disturb list whose answer is not older than so many days blocks the number."""
+    """Whether a do-not-disturb list checked within so many days blocks the number."""
     mine = (DoNotDisturb.number == number, DoNotDisturb.preference != "none")
     return session.execute(select(DoNotDisturb.id).where(*mine, _holds(now, days))).first() is not None
 
@@ -310,20 +311,20 @@ def has_opted_out(session: Session, message: Any) -> bool:
     ways += [Customer.id.in_(of_lead)] if message.lead_id is not None else []
     ways += [Customer.id.in_(of_ticket)] if message.ticket_id is not None else []
     opted_out = getattr(Customer, OPT_OUTS[message.channel])
-    # One indexed SELECT per way: no index serves an OR of them all.
+    # One indexed SELECT per case: no index serves an OR of them all.
     queries = [select(Customer.id).where(way, opted_out.is_(True)) for way in ways]
     return session.execute(union(*queries).limit(1)).first() is not None
 
 
 def _addresses(channel: str, address: str) -> Iterable[Any]:
-    """Rules for the customers whom this number or address reaches."""
+    """Conditions for the customers with this number or address."""
     if channel == "email":
         return [Customer.email == address, *_same_mailbox(address)]
     return [column == address for column in (Customer.mobile_e164, Customer.alternative_e164)]
 
 
 def _same_mailbox(address: str) -> list[Any]:
-    """Rules for addresses that reach the mailbox of this one: name+anything@domain is name@domain."""
+    """Conditions for addresses of the same mailbox: name+anything@domain is name@domain."""
     name, _at, domain = address.rpartition("@")
     name = name.partition("+")[0]
     if not name:

@@ -1,4 +1,4 @@
-"""Conversations: all that was said with one peer through one account, whichever record it belongs to now."""
+"""Conversations: all messages with one peer through one account, whichever record they belong to."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.transaction_state import transaction_state
 
 STATES = ("open", "closed")
-#: For so long after the customer's last WhatsApp message a free text may be sent; later only a template.
+#: How long after the customer's last WhatsApp message free text may be sent; later only a template.
 WINDOW = timedelta(hours=24)
-#: Channels on which the window applies.
+#: Channels with this window.
 WINDOWED = ("whatsapp",)
-#: The columns that say to which record it belongs.
+#: The columns of the records that it belongs to.
 RECORDS = ("lead_id", "ticket_id", "customer_id")
 
 
@@ -41,37 +41,37 @@ class Conversation(Record):
     peer: Mapped[str] = mapped_column(String(254), nullable=False)
     #: The name that the peer gives themselves.
     peer_name: Mapped[str | None] = mapped_column(String(140))
-    #: One of STATES; a new message of the peer opens it again.
+    #: One of STATES; a new message from the peer reopens it.
     state: Mapped[str] = mapped_column(String(8), nullable=False, default="open", server_default="open")
-    #: The records that it belongs to now.
+    #: The records that it currently belongs to.
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="SET NULL"))
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="SET NULL"))
-    #: Who answers it; null = nobody yet.
+    #: Who answers it; null = nobody has claimed it.
     claimed_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     claimed_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: Messages of the peer since somebody last read it.
+    #: Messages from the peer since somebody last read it.
     unread: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
-    #: The newest message in either direction, and when; when the peer last wrote. UTC.
+    #: The newest message in either direction, and its time; when the peer last wrote. UTC.
     last_message_id: Mapped[int | None] = mapped_column(Integer)
     last_message_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     last_inbound_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 def is_nobodys(conversation: Conversation) -> bool:
-    """Whether nobody answers it and it belongs to no record: whoever reads messages sees it."""
+    """Whether it is unclaimed and belongs to no record: then everybody who reads messages sees it."""
     return conversation.claimed_by_id is None and all(getattr(conversation, name) is None for name in RECORDS)
 
 
 def window_ends(conversation: Conversation) -> datetime | None:
-    """The moment (UTC) until which a free text may be sent; None = at any time."""
+    """Until when free text may be sent, UTC; None = always."""
     if conversation.channel not in WINDOWED:
         return None
     return (conversation.last_inbound_on or datetime.fromtimestamp(0, conversation.created_on.tzinfo)) + WINDOW
 
 
 def is_window_open(conversation: Conversation, now: datetime) -> bool:
-    """Whether a free text may be sent now."""
+    """Whether free text may be sent now."""
     ends = window_ends(conversation)
     return ends is None or now < ends
 
@@ -79,7 +79,7 @@ def is_window_open(conversation: Conversation, now: datetime) -> bool:
 def find_or_create(session: Session, account: Any, channel: str, peer: str, stamp: Stamp) -> Conversation:
     """The conversation of this account with the peer (E.164, or an address in lower case).
 
-    Two requests at once make one: the database has one row per account and peer.
+    The database allows one row per account and peer, so concurrent requests get the same one.
     """
     mine = (Conversation.channel == channel, Conversation.account_id == account.id, Conversation.peer == peer)
     if found := session.scalars(select(Conversation).where(*mine)).first():
@@ -95,9 +95,9 @@ def find_or_create(session: Session, account: Any, channel: str, peer: str, stam
 
 
 def attach(conversation: Conversation, records: dict[str, int | None], responsible: int | None, stamp: Stamp) -> None:
-    """Let it belong to these records (lead_id, ticket_id, customer_id).
+    """Link it to these records (lead_id, ticket_id, customer_id).
 
-    Nobody's conversation becomes that of who is responsible for them.
+    An unclaimed conversation is assigned to whoever is responsible for them.
     """
     for name in RECORDS:
         if records.get(name) is not None:
@@ -108,14 +108,14 @@ def attach(conversation: Conversation, records: dict[str, int | None], responsib
 
 
 def note_message(session: Session, conversation: Conversation, message: Any, now: datetime) -> None:
-    """Keep its newest message; one of the peer is unread, opens it again and reopens the window."""
+    """Store its newest message; one from the peer is unread, reopens the conversation and restarts the window."""
     newest = {"last_message_id": message.id, "last_message_on": now, "changed_on": now}
     if message.direction == "in":
         newest |= {"state": "open", "unread": Conversation.unread + 1}
         received_on = message.happened_on or now
         if conversation.last_inbound_on is None or conversation.last_inbound_on < received_on:
             newest["last_inbound_on"] = received_on
-    # Counted by the database: two messages may arrive at once.
+    # Counted by the database, because two messages may arrive at once.
     step = update(Conversation).where(Conversation.id == conversation.id).values(newest)
     session.execute(step, execution_options={"synchronize_session": False})
     session.refresh(conversation)
@@ -127,16 +127,16 @@ def mark_changed(session: Session, conversation: Conversation) -> None:
     transaction_state(session).changed_timelines.add(("conversation", conversation.id))
 
 
-# --- by people
+# --- actions of people
 
 
 def claim(session: Session, conversation: Conversation, stamp: Stamp) -> None:
-    """Take a conversation that is nobody's. Raises Conflict when somebody else has it."""
+    """Claim an unclaimed conversation. Raises Conflict if somebody else has it."""
     _hand(session, conversation, stamp.by, stamp, Conversation.claimed_by_id.is_(None))
 
 
 def hand_over(session: Session, conversation: Conversation, user_id: int | None, stamp: Stamp) -> None:
-    """Give it to a colleague, or back to nobody (None). Raises Conflict when somebody else has taken it meanwhile."""
+    """Give it to a colleague, or release it (None). Raises Conflict if somebody else has claimed it meanwhile."""
     held = conversation.claimed_by_id
     unchanged = Conversation.claimed_by_id.is_(None) if held is None else Conversation.claimed_by_id == held
     _hand(session, conversation, user_id, stamp, unchanged)
@@ -158,12 +158,12 @@ def _hand(session: Session, conversation: Conversation, user_id: int | None, sta
 
 
 def close(session: Session, conversation: Conversation, stamp: Stamp) -> None:
-    """Close it until the peer writes again. Raises Conflict when it is closed already."""
+    """Close it until the peer writes again. Raises Conflict if it is closed already."""
     _set_state(session, conversation, "closed", stamp)
 
 
 def reopen(session: Session, conversation: Conversation, stamp: Stamp) -> None:
-    """Open it again. Raises Conflict when it is open."""
+    """Reopen it. Raises Conflict if it is open."""
     _set_state(session, conversation, "open", stamp)
 
 
@@ -185,7 +185,7 @@ def mark_read(session: Session, conversation: Conversation, stamp: Stamp) -> Non
 
 
 def link(session: Session, conversation: Conversation, record: Any, stamp: Stamp) -> None:
-    """Let it belong to a lead, ticket or customer from now on; earlier messages stay as they are."""
+    """Link it to a lead, ticket or customer from now on; earlier messages stay where they are."""
     name = {"leads": "lead_id", "ticket": "ticket_id", "customer": "customer_id"}.get(record.__tablename__)
     if name is None:
         raise RuleBroken("A conversation belongs to a lead, a ticket or a customer.")

@@ -1,4 +1,4 @@
-"""Custom fields: what an admin adds to leads, customers, tickets and tasks, and the rules of its definition."""
+"""Custom fields that an admin adds to leads, customers, tickets and tasks: their definitions and rules."""
 
 from __future__ import annotations
 
@@ -14,27 +14,27 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import audit
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, hold_name, refuse_stale, translatable
 
-#: Table -> what programs call its records.
+#: Table -> the name of its records in APIs.
 RECORDS = {"leads": "lead", "customer": "customer", "ticket": "ticket", "task": "task"}
 KINDS = ("text", "number", "date", "choice", "link")
-#: Names begin with it, so that no field of a later version can have the name of a custom one.
+#: Prefix of all names, so that they can't clash with fields of later versions.
 PREFIX = "x_"
-#: Languages into which labels can be translated, beside the one in which they are typed.
+#: Languages into which labels can be translated, besides the one in which they are entered.
 LANGUAGES = ("hi", "gu", "mr")
 MAX_LABEL, MAX_HELP, MAX_NAME = 60, 200, 32
-#: Fields of one record that are in use; choices of one field.
+#: Fields in use per record; choices per field.
 MAX_FIELDS, MAX_CHOICES = 100, 200
 _NAME = re.compile(r"x_[a-z0-9][a-z0-9_]*")
 
 
 class CustomField(Versioned, Record):
-    """One custom field. A removed one keeps its row and its values, so that it can be brought back."""
+    """One custom field. A removed one keeps its row and its values, so that it can be restored."""
 
     __tablename__ = "custom_field"
     __table_args__ = (UniqueConstraint("record_table", "name", name="uq_custom_field_name"),)
     #: One of RECORDS.
     record_table: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: What programs call it; never changes, for records keep values by it.
+    #: Its name in APIs; never changes, because it is the key of stored values.
     name: Mapped[str] = mapped_column(String(MAX_NAME), nullable=False)
     #: One of KINDS; never changes.
     kind: Mapped[str] = mapped_column(String(8), nullable=False)
@@ -42,13 +42,13 @@ class CustomField(Versioned, Record):
     #: Language -> label.
     labels: Mapped[dict[str, str]] = mapped_column(JSON, nullable=False, default=dict)
     help: Mapped[str | None] = mapped_column(String(MAX_HELP))
-    #: [{value, label, labels, is_offered}], in order. `value` is what records keep.
+    #: [{value, label, labels, is_offered}], in order. Records store `value`.
     choices: Mapped[list[dict[str, Any]]] = mapped_column(JSON, nullable=False, default=list)
-    #: Whether a new record needs a value.
+    #: Whether new records need a value.
     is_required: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
-    #: Whether the role matrix says who sees it; else everybody who sees the record.
+    #: Whether the role matrix decides who sees it; otherwise everybody who sees the record does.
     is_restricted: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
-    #: Whether the quick form of a new record asks for it.
+    #: Whether the quick form for new records contains it.
     is_quick: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
     position: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: When it was removed, UTC; null = it is in use.
@@ -67,7 +67,7 @@ def mask_name(key: int) -> str:
 
 @dataclass(frozen=True)
 class Definition:
-    """A custom field as requests read it; shared by all of them until a field changes."""
+    """A custom field as used by requests; shared by all of them until a field changes."""
 
     id: int
     table: str
@@ -84,12 +84,12 @@ class Definition:
     is_removed: bool = False
 
     def label_in(self, language: str) -> str:
-        """What people call it in this language."""
+        """Its label in this language."""
         return self.labels.get(language) or self.label
 
 
 def definition_of(row: Any) -> Definition:
-    """The definition that a row of the table holds."""
+    """The definition in a row of the table."""
     return Definition(
         id=row.id,
         table=row.record_table,
@@ -107,7 +107,7 @@ def definition_of(row: Any) -> Definition:
 
 
 def load(session: Session) -> tuple[Definition, ...]:
-    """All fields in their order, removed ones too. The session acts for the system."""
+    """All fields in order, including removed ones. The session acts for the system."""
     query = select(CustomField.__table__).order_by(CustomField.position, CustomField.id)
     return tuple(definition_of(row) for row in session.execute(query))
 
@@ -117,7 +117,7 @@ def load(session: Session) -> tuple[Definition, ...]:
 
 @dataclass(frozen=True)
 class FieldInput:
-    """What an admin has entered for a field; texts as they were typed."""
+    """What an admin has entered for a field; texts as typed."""
 
     label: str
     kind: str
@@ -134,26 +134,26 @@ class FieldInput:
 
 @dataclass(frozen=True)
 class Existing:
-    """What the record has already, beside the field that is added or changed."""
+    """What the record has already, besides the field that is added or changed."""
 
     table: str
     #: Labels of the fields of the product, in small letters.
     labels: frozenset[str]
-    #: Choices of this field that records have.
+    #: Choices of this field that records use.
     used: frozenset[str] = frozenset()
 
 
-def create(session: Session, given: FieldInput, existing: Existing, stamp: Stamp) -> CustomField:
-    """Add a field. Raises RuleBroken for whatever can't be stored."""
+def create(session: Session, field_input: FieldInput, existing: Existing, stamp: Stamp) -> CustomField:
+    """Add a field. Raises RuleBroken for invalid input."""
     if existing.table not in RECORDS:
         raise RuleBroken("Please choose the record that gets the field.", "record_table")
-    if given.kind not in KINDS:
+    if field_input.kind not in KINDS:
         raise RuleBroken("Please choose what the field holds.", "kind")
     others = _others(session, existing.table, None)
     _refuse_too_many(others)
-    made = CustomField(record_table=existing.table, kind=given.kind, version=1)
-    made.name = _free_name(given, others)
-    _apply(made, given, existing, others)
+    made = CustomField(record_table=existing.table, kind=field_input.kind, version=1)
+    made.name = _free_name(field_input, others)
+    _apply(made, field_input, existing, others)
     made.stamp(stamp)
     session.add(made)
     session.flush()
@@ -161,17 +161,17 @@ def create(session: Session, given: FieldInput, existing: Existing, stamp: Stamp
     return made
 
 
-def change(session: Session, row: CustomField, given: FieldInput, existing: Existing, stamp: Stamp) -> None:
-    """Change a field; its kind and its name stay. Raises RuleBroken."""
-    if given.kind and given.kind != row.kind:
+def change(session: Session, row: CustomField, field_input: FieldInput, existing: Existing, stamp: Stamp) -> None:
+    """Change a field; its kind and name stay. Raises RuleBroken."""
+    if field_input.kind and field_input.kind != row.kind:
         raise RuleBroken(
             "What a field holds can't be changed, for records have values of it. Please add another field, take over "
             "the values with an export and an import, and remove this one.",
             "kind",
         )
-    if given.name and given.name != row.name:
+    if field_input.name and field_input.name != row.name:
         raise RuleBroken("The name for programs can't be changed: exports, reports and programs use it.", "name")
-    _apply(row, given, existing, _others(session, row.record_table, row.id))
+    _apply(row, field_input, existing, _others(session, row.record_table, row.id))
     row.stamp(stamp)
     session.flush()
     _note(session, row, stamp, "changed")
@@ -186,7 +186,7 @@ def remove(session: Session, row: CustomField, version: int | None, stamp: Stamp
 
 
 def restore(session: Session, row: CustomField, version: int | None, stamp: Stamp) -> None:
-    """Bring a removed field back with its values. Raises RuleBroken where its label has been taken since."""
+    """Restore a removed field with its values. Raises RuleBroken if its label is in use by now."""
     refuse_stale(row, version)
     others = _others(session, row.record_table, row.id)
     _refuse_too_many(others)
@@ -202,7 +202,7 @@ def restore(session: Session, row: CustomField, version: int | None, stamp: Stam
 
 
 def _others(session: Session, table: str, key: int | None) -> list[CustomField]:
-    """The other fields of the record; no admin adds, renames or brings back another one meanwhile."""
+    """The other fields of the record, locked against being added, renamed or restored meanwhile."""
     hold_name(session, f"custom fields of {table}")
     rows = session.scalars(select(CustomField).where(CustomField.record_table == table).order_by(CustomField.id))
     return [row for row in rows if row.id != key]
@@ -219,30 +219,34 @@ def _note(session: Session, row: CustomField, stamp: Stamp, state: str) -> None:
     audit.write(session, "custom field", stamp.by, stamp.now, f"{row.record_table} {row.name}", **said)
 
 
-def _apply(row: CustomField, given: FieldInput, existing: Existing, others: Sequence[CustomField]) -> None:
-    label = _cleaned(given.label)
+def _apply(row: CustomField, field_input: FieldInput, existing: Existing, others: Sequence[CustomField]) -> None:
+    label = _cleaned(field_input.label)
     if not label:
         raise RuleBroken("Please enter what people call the field.", "label")
     _refuse_long(label, MAX_LABEL, "label")
     _refuse_taken_label(label, existing, others)
-    row.label, row.labels = label, _languages(given.labels)
-    row.help = _cleaned(given.help) or None
+    row.label, row.labels = label, _languages(field_input.labels)
+    row.help = _cleaned(field_input.help) or None
     _refuse_long(row.help or "", MAX_HELP, "help")
-    if given.choices and row.kind != "choice":
+    if field_input.choices and row.kind != "choice":
         text = "Only a field that holds a choice can have choices. Please choose “Choice” above, or empty their names."
         raise RuleBroken(text, "choices")
-    row.choices = _choices(given, row.choices or [], existing.used) if row.kind == "choice" else []
-    row.is_required, row.is_restricted, row.is_quick = given.is_required, given.is_restricted, given.is_quick
-    row.position = given.position
+    row.choices = _choices(field_input, row.choices or [], existing.used) if row.kind == "choice" else []
+    row.is_required, row.is_restricted, row.is_quick = (
+        field_input.is_required,
+        field_input.is_restricted,
+        field_input.is_quick,
+    )
+    row.position = field_input.position
 
 
 def _cleaned(text: str) -> str:
     return " ".join(text.split())
 
 
-def _refuse_long(text: str, most: int, name: str) -> None:
-    if len(text) > most:
-        raise RuleBroken(translatable("This is too long: at most %(most)s characters.", most=most), name)
+def _refuse_long(text: str, maximum: int, name: str) -> None:
+    if len(text) > maximum:
+        raise RuleBroken(translatable("This is too long: at most %(most)s characters.", most=maximum), name)
 
 
 def _refuse_taken_label(label: str, existing: Existing, others: Sequence[CustomField]) -> None:
@@ -268,12 +272,12 @@ def _languages(given: Mapping[str, str]) -> dict[str, str]:
 # --- names
 
 
-def _free_name(given: FieldInput, others: Sequence[CustomField]) -> str:
-    """The name that was entered, else one made of the label. Raises RuleBroken."""
+def _free_name(field_input: FieldInput, others: Sequence[CustomField]) -> str:
+    """The entered name, else one derived from the label. Raises RuleBroken."""
     taken = {each.name: each for each in others}
-    if given.name.strip():
-        return _checked_name(given.name.strip().lower(), taken)
-    base = name_from(given.label)
+    if field_input.name.strip():
+        return _checked_name(field_input.name.strip().lower(), taken)
+    base = name_from(field_input.label)
     if base == PREFIX:  # a label without Latin letters, such as one in Devanagari
         base = f"{PREFIX}field"
     number = 1
@@ -283,7 +287,7 @@ def _free_name(given: FieldInput, others: Sequence[CustomField]) -> str:
 
 
 def name_from(label: str) -> str:
-    """ "Risk profile (KYC)" → x_risk_profile_kyc; "" for what has no Latin letter or digit gives x_ alone."""
+    """x_risk_profile_kyc for "Risk profile (KYC)"; x_ alone for a label without Latin letters or digits."""
     ascii_words = re.findall(r"[a-z0-9]+", label.lower())
     return (PREFIX + "_".join(ascii_words))[:MAX_NAME].rstrip("_") if ascii_words else PREFIX
 
@@ -302,10 +306,12 @@ def _checked_name(typed: str, taken: Mapping[str, CustomField]) -> str:
 # --- choices
 
 
-def _choices(given: FieldInput, stored: Sequence[Mapping[str, Any]], used: frozenset[str]) -> list[dict[str, Any]]:
-    """The choices as they are stored. Raises RuleBroken for none, equal ones, and a used one that is dropped."""
+def _choices(
+    field_input: FieldInput, stored: Sequence[Mapping[str, Any]], used: frozenset[str]
+) -> list[dict[str, Any]]:
+    """The choices to store. Raises RuleBroken if there are none, for duplicates, and if one in use is dropped."""
     former = {each["value"] for each in stored}
-    made = [_choice(each, former) for each in given.choices if _cleaned(str(each.get("label") or ""))]
+    made = [_choice(each, former) for each in field_input.choices if _cleaned(str(each.get("label") or ""))]
     kept = {each["value"] for each in made}
     lost = sorted(used - kept)
     if lost:
@@ -332,7 +338,9 @@ def _choice(given: Mapping[str, Any], former: set[str]) -> dict[str, Any]:
 
 
 def _refuse_equal(made: Sequence[Mapping[str, Any]]) -> None:
-    """Raise RuleBroken if a word could mean two choices: forms, imports and REST take values and labels alike."""
+    """Raise RuleBroken if a word could mean two choices, because forms, imports and REST accept both values and
+    labels.
+    """
     owners: dict[str, int] = {}
     for place, each in enumerate(made):
         for word in (each["label"], each["value"], *each["labels"].values()):

@@ -1,7 +1,7 @@
-"""SQL of custom fields: conditions by the table of values, and the value from the JSON of the record's row.
+"""SQL of custom fields: conditions on the table of values, and the value from the JSON in the record's row.
 
-The table of values is named bare, without an access rule of its own: each of these expressions stands in a statement on
-the record, whose rule decides (see app/access/row_rules.py).
+The table of values is used as a bare table without an access rule of its own: each of these expressions is part of a
+statement on the record, whose rule decides (see app/access/row_rules.py).
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ def value_column(kind: str) -> Any:
 
 
 def has_value(record: Any, field_id: int, *rules: Any) -> ColumnElement[bool]:
-    """SQL: whether the record has a value of this field for which the rules hold."""
+    """SQL: whether the record has a value of this field that matches the conditions."""
     found = select(_VALUES.c.record_id).where(_VALUES.c.field_id == field_id, *rules)
     is_one: ColumnElement[bool] = record.id.in_(found)
     return is_one
 
 
 def join_rules(record: Any, field_id: int) -> tuple[Any, Any]:
-    """The conditions of a join of the record with its value of this field."""
+    """The conditions to join the record with its value of this field."""
     return _VALUES.c.field_id == field_id, _VALUES.c.record_id == record.id
 
 
 def value_lookup(record: Any, field_id: int, kind: str) -> Any:
-    """The value in the table, found by its primary key; None for none."""
+    """The value in the table, found by its primary key; NULL if there is none."""
     found = select(value_column(kind)).where(*join_rules(record, field_id))
     return found.correlate(record.__table__).scalar_subquery()
 
@@ -56,14 +56,14 @@ class json_number(FunctionElement[Any]):
 
 
 class json_date(FunctionElement[Any]):
-    """The value at a path, as a day."""
+    """The value at a path, as a date."""
 
     inherit_cache = True
     type = _TYPES["date"]
 
 
 def custom_value(column: Any, name: str, kind: str) -> Any:
-    """The value of the field of this name, which has only small letters, digits and _."""
+    """The value of the field with this name, which consists of lower-case letters, digits and _."""
     path: Any = literal_column(f"'$.{name}'")
     return {"number": json_number, "date": json_date}.get(kind, json_text)(column, path)
 

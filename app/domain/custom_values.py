@@ -1,7 +1,7 @@
-"""Values of custom fields: kept in the record's own row, and once more in a table by which lists filter and sort.
+"""Values of custom fields: stored in the record's own row, and again in a table for filters and sorting.
 
-The row's JSON is what counts: whoever reads, merges, exports or restores the row has the values with it. The table is
-made from it when the row is saved, and by `reindex` for statements that bypass the session's objects (ADR 0083).
+The row's JSON is authoritative: whoever reads, merges, exports or restores the row has the values with it. The table is
+updated from it when the row is saved, and by `reindex` after statements that bypass the session's objects (ADR 0083).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from app.domain.transaction_state import transaction_state
 from app.lib.batches import batched
 from app.ops import sqlalchemy_internals as internals
 
-#: Kind of a field -> the column of its values in the table.
+#: Kind of a field -> the column for its values in the table.
 COLUMNS = {
     "text": "text_value",
     "link": "text_value",
@@ -35,7 +35,7 @@ COLUMNS = {
     "date": "date_value",
 }
 Doc = Mapping[str, Any]
-#: Rows of one statement.
+#: Rows per statement.
 _STEP = 500
 #: The job that compares all records with the table of values; its items are the records that differ.
 COMPARING_JOB = gettext_noop("compare custom fields")
@@ -45,7 +45,7 @@ class JsonText(TypeDecorator[Any]):
     """JSON in a plain text column.
 
     MariaDB's own type has a check, which can't be added without copying the table, and it compares case-sensitively,
-    where people expect a and A to be sorted together.
+    while people expect a and A to be sorted together.
     """
 
     impl = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
@@ -64,12 +64,12 @@ class JsonText(TypeDecorator[Any]):
 class HasCustomFields:
     """A record that can have custom fields."""
 
-    #: {name of the field: text, number or ISO date}; null = none has a value. Never changed in place.
+    #: {name of the field: text, number or ISO date}; null = no values. Never changed in place.
     custom: Mapped[dict[str, Any] | None] = mapped_column(JsonText, nullable=True)
 
 
 class CustomValue(Model):  # type: ignore[misc]
-    """The value of one field of one record, in the column of its kind. Each index answers a filter by itself."""
+    """The value of one field of one record, in the column of its kind. Each index serves a filter by itself."""
 
     __tablename__ = "custom_value"
     __table_args__ = (
@@ -80,7 +80,7 @@ class CustomValue(Model):  # type: ignore[misc]
     field_id: Mapped[int] = mapped_column(
         ForeignKey("custom_field.id", ondelete="CASCADE"), primary_key=True, autoincrement=False
     )
-    #: The id in the table that the field belongs to.
+    #: The id in the record's table.
     record_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
     text_value: Mapped[str | None] = mapped_column(String(500))
     number_value: Mapped[float | None] = mapped_column(Numeric(20, 4, asdecimal=False))
@@ -88,22 +88,22 @@ class CustomValue(Model):  # type: ignore[misc]
 
 
 class RetiredChoice(str):
-    """A choice that is no longer offered. A record that has it keeps it; it can't be chosen for another one."""
+    """A choice that is no longer offered. Records that have it keep it; it can't be chosen for others."""
 
 
 class SelectedChoice(str):
-    """A choice that a person has just chosen. Storing it checks that no admin has deleted it meanwhile."""
+    """A choice that a person has just made. Storing it checks that no admin has deleted it meanwhile."""
 
 
-#: Attribute of a record: {name: choice} that was chosen in this transaction.
+#: Attribute of a record: {name: choice} chosen in this transaction.
 _CHOSEN = "_chosen_choices"
 
 
 @dataclass
 class FieldCache:
-    """What a transaction has read of the custom fields, so that many records cost no more statements than one."""
+    """Custom fields read by a transaction, so that many records need no more statements than one."""
 
-    #: The session's outermost transaction: in the next one all of it is read again.
+    #: The session's outermost transaction; the next one reads everything again.
     transaction: object
     #: Table -> name -> (id, kind) of its fields.
     fields: dict[str, dict[str, tuple[int, str]]] = field(default_factory=dict)
@@ -113,7 +113,7 @@ class FieldCache:
 
 def _cache(session: Session) -> FieldCache:
     """What this transaction has read so far."""
-    session.connection()  # begins the transaction, if nothing has
+    session.connection()  # begins the transaction if necessary
     gathered, transaction = transaction_state(session), session.get_transaction()
     found = gathered.custom_fields
     if found is None or found.transaction is not transaction:
@@ -125,7 +125,7 @@ def _cache(session: Session) -> FieldCache:
 
 
 def set_values(record: Any, values: Mapping[str, Any]) -> None:
-    """Set the values of `values["custom"]`: {name: value, None to empty it}. The other fields keep theirs.
+    """Set the values of `values["custom"]`: {name: value, None to clear it}. Other fields keep theirs.
 
     Raises RuleBroken for a choice that isn't offered any more.
     """
@@ -154,14 +154,14 @@ def _without_empty(doc: Doc) -> dict[str, Any]:
 
 
 def changes(record: Any, before: Doc | None) -> list[list[Any]]:
-    """What differs from `before`, as a timeline keeps it: [["leads.x_risk", old, new]]."""
+    """The differences from `before` for a timeline entry: [["leads.x_risk", old, new]]."""
     old, new = before or {}, record.custom or {}
     names = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
     return [[f"{record.__tablename__}.{name}", old.get(name), new.get(name)] for name in names]
 
 
 def merged(rows: Sequence[Any]) -> dict[str, Any] | None:
-    """The values of a record that is merged from others: for each field the newest one. `rows`: newest first."""
+    """The values of a record merged from others: the newest of each field. `rows`: newest first."""
     found: dict[str, Any] = {}
     for row in rows:
         for name, value in (row.custom or {}).items():
@@ -178,7 +178,7 @@ def forget_read_fields(session: Session, _fields: Rows) -> None:
 
 
 def index_changed(session: Session, records: Rows) -> None:
-    """Effect after a flush: the table follows what was written into the records."""
+    """Effect after a flush: update the table to match the records."""
     written = [row for row in (*records.new, *records.changed) if _has_changed(row)]
     if written:
         index(session, written)
@@ -187,9 +187,9 @@ def index_changed(session: Session, records: Rows) -> None:
 
 
 def _refuse_deleted_choices(session: Session, rows: Iterable[Any]) -> None:
-    """Raise RuleBroken for a choice that an admin has deleted since it was offered; from here on none is deleted.
+    """Raise RuleBroken for a choice that an admin has deleted meanwhile; from here on none can be deleted.
 
-    The fields are locked for reading: who deletes a choice waits, and then finds it in use.
+    The fields are locked for reading: whoever deletes a choice waits, and then finds it in use.
     """
     chosen: dict[str, dict[str, set[str]]] = {}
     for row in rows:
@@ -205,7 +205,7 @@ def _refuse_deleted_choices(session: Session, rows: Iterable[Any]) -> None:
 
 
 def _offered(session: Session, table: str, names: Iterable[str]) -> dict[str, set[str]]:
-    """Name -> the choices of these fields, which are locked for reading; no entry for a field that is gone."""
+    """Name -> the choices of these fields, which are locked for reading; deleted fields are missing."""
     cache, own = _cache(session), _fields_table()
     wanted = [name for name in sorted(names) if (table, name) not in cache.choices]
     if wanted:
@@ -233,7 +233,7 @@ def _is_empty_again(state: Any) -> bool:
 
 
 def index(session: Session, rows: Sequence[Any]) -> None:
-    """Write the values of these records, which are stored, into the table. Raises RuleBroken for a deleted choice."""
+    """Write the values of these stored records into the table. Raises RuleBroken for a deleted choice."""
     _refuse_deleted_choices(session, rows)
     by_table: dict[str, dict[int, Doc]] = {}
     for row in rows:
@@ -243,7 +243,7 @@ def index(session: Session, rows: Sequence[Any]) -> None:
 
 
 def reindex(session: Session, table: str, ids: Sequence[int]) -> None:
-    """`index` for rows that were written by statements without objects; their values are read again."""
+    """`index` for rows written by statements without objects; their values are read again."""
     own = _table(table)
     for part in batched(ids):
         found = session.connection().execute(select(own.c.id, own.c.custom).where(own.c.id.in_(part)))
@@ -252,7 +252,7 @@ def reindex(session: Session, table: str, ids: Sequence[int]) -> None:
 
 
 def _table(table: str) -> Any:
-    """The table of a record that can have custom fields. Raises KeyError for any other."""
+    """The table of a record that supports custom fields. Raises KeyError for any other."""
     if table not in RECORDS:
         raise KeyError(table)
     return Model.metadata.tables[table]
@@ -281,7 +281,7 @@ def _forget(session: Session, table: str, ids: Sequence[int]) -> None:
 
 
 def _fields_with(session: Session, table: str, names: Iterable[str]) -> dict[str, tuple[int, str]]:
-    """The same, as this transaction has read them; read again for a name that wasn't among them."""
+    """Like `_fields_of`, but cached for this transaction; read again if a name is missing."""
     fields = _cache(session).fields
     if table not in fields or not fields[table].keys() >= set(names):
         fields[table] = _fields_of(session, table)
@@ -309,16 +309,16 @@ def _row(field_id: int, kind: str, record_id: int, value: Any) -> dict[str, Any]
 
 
 def to_typed(kind: str, value: Any) -> Any:
-    """A value of the JSON, as the column for its kind stores it."""
+    """A JSON value, converted for the column of its kind."""
     if kind == "number":
         return value
     return date.fromisoformat(value) if kind == "date" else str(value)
 
 
 def compare(session: Session, table: str, after: int, mends: bool) -> tuple[int | None, int]:
-    """Compare the records after this id with the table of values; `mends`: rewrite the values that differ.
+    """Compare the records after this id with the table of values; `mends`: also correct the values that differ.
 
-    Returns the last id, None at the end, and how many records differ.
+    Returns the last id, None at the end, and the number of records that differ.
     """
     own, fields = _table(table), _fields_of(session, table)
     query = select(own.c.id, own.c.custom).where(own.c.id > after).order_by(own.c.id).limit(_STEP)
@@ -334,18 +334,18 @@ def compare(session: Session, table: str, after: int, mends: bool) -> tuple[int 
 
 
 def differing(session: Session, table: str) -> int:
-    """How many records of a table differ from the table of values. Ends the transaction after some hundred records."""
+    """The number of records of a table that differ from the table of values. Ends the transaction regularly."""
     last: int | None = 0 if _fields_of(session, table) else None
     count = 0
     while last is not None:
         last, found = compare(session, table, last, mends=False)
         count += found
-        session.rollback()  # one view of the whole table would keep the database from tidying up
+        session.rollback()  # one snapshot of the whole table would keep the database from purging old row versions
     return count
 
 
 def _stored(session: Session, fields: Sequence[int], after: int, last: int | None) -> list[dict[str, Any]]:
-    """The rows of these fields between two ids; also those of records that are gone."""
+    """The rows of these fields between two ids, including those of deleted records."""
     own: Any = CustomValue.__table__
     query = select(own).where(own.c.field_id.in_(fields), own.c.record_id > after)
     query = query if last is None else query.where(own.c.record_id <= last)

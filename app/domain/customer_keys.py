@@ -1,7 +1,7 @@
-"""Numbers and identities of which one customer is the only holder: telephone numbers, PAN, Aadhaar.
+"""Numbers and identities that only one customer may have: telephone numbers, PAN, Aadhaar.
 
-The database decides: the row of a value has a unique key, so of several people who create a customer at the same moment
-one wins. Customers that shared a value before this table existed keep it; the oldest of them is its holder.
+The database decides: the row of a value has a unique key, so if several people create the same customer at once, one
+wins. Customers that shared a value before this table existed keep it; the oldest of them is its holder.
 """
 
 from __future__ import annotations
@@ -57,17 +57,17 @@ class KeyTaken(Exception):
         self.field, self.customer_id = field, customer_id
 
 
-#: (kind, value) -> field of the form.
+#: (kind, value) -> form field.
 Values = dict[tuple[str, str], str]
 
 
 def values_of(customer: Any) -> Values:
-    """All values that only this customer may have."""
+    """All values that no other customer may have."""
     found: Values = {}
     for column, (kind, field) in KEYED.items():
         if value := getattr(customer, column):
             found.setdefault((kind, value), field)
-        # While the field key is replaced, others may still hold the value under its older fingerprint.
+        # While the field key is being replaced, others may still hold the value under its older fingerprint.
         found |= {(kind, value): field for value in customer.older_blinds.get(kind, ())}
     return found
 
@@ -75,8 +75,8 @@ def values_of(customer: Any) -> Values:
 def assign_keys(session: Session, customer: Any, before: Values | None = None) -> None:
     """Make a stored customer the holder of its values. Raises KeyTaken for a value of another customer.
 
-    `before`: `values_of` before a change: only new values are claimed, and those that are gone are given up. After
-    Taken the transaction is to be rolled back, or the savepoint that the customer was inserted in.
+    `before`: `values_of` before a change: only new values are claimed, and removed ones are released. After KeyTaken,
+    roll back the transaction, or the savepoint in which the customer was inserted.
     """
     values = values_of(customer)
     new = {key: field for key, field in values.items() if key not in (before or {})}
@@ -86,7 +86,7 @@ def assign_keys(session: Session, customer: Any, before: Values | None = None) -
 
 
 def release(session: Session, customer: Any) -> None:
-    """Give up all values of a customer who is about to be deleted."""
+    """Release all values of a customer who is about to be deleted."""
     _give_up(session, customer.id, list(values_of(customer)))
 
 
@@ -96,17 +96,17 @@ def holder(session: Session, kind: str, value: str) -> int | None:
 
 
 def claim_keys(session: Session, customer_id: int, new: Values) -> None:
-    """Make a customer the holder of values that nobody holds. Raises KeyTaken."""
+    """Make a customer the holder of values without a holder. Raises KeyTaken."""
     _claim(session, customer_id, new)
 
 
 def release_values(session: Session, customer_id: int, gone: list[tuple[str, str]]) -> None:
-    """Let go of these values, which a customer has no longer."""
+    """Release these values, which a customer no longer has."""
     _give_up(session, customer_id, gone)
 
 
 def _claim(session: Session, customer_id: int, new: Values) -> None:
-    """Insert the rows of these values; waits for another transaction that has just inserted one of them."""
+    """Insert the rows of these values; waits for other transactions that have just inserted one of them."""
     rows = [{"kind": kind, "value": value, "customer_id": customer_id} for kind, value in sorted(new)]
     try:
         session.execute(insert(CustomerKey.__table__).values(rows))  # one statement: all or none
@@ -119,7 +119,7 @@ def _claim(session: Session, customer_id: int, new: Values) -> None:
 
 
 def _give_up(session: Session, customer_id: int, gone: list[tuple[str, str]]) -> None:
-    """Delete the rows of these values, or hand them over to a customer who shares one since older times."""
+    """Delete the rows of these values, or transfer them to a customer who has shared one since before the table."""
     customer = Model.metadata.tables["customer"].c
     for kind, value in gone:
         own = (CustomerKey.kind == kind, CustomerKey.value == value, CustomerKey.customer_id == customer_id)
@@ -140,7 +140,7 @@ def _holder(session: Session, kind: str, value: str) -> int | None:
 
 
 def assign_bulk(session: Session) -> None:
-    """Make customers that were inserted in bulk the holders of their values; of several the oldest."""
+    """Make customers that were inserted in bulk the holders of their values; of several, the oldest."""
     customer = Model.metadata.tables["customer"].c
     for name, (kind, _field) in KEYED.items():
         value = customer[name]

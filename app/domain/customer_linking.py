@@ -1,7 +1,7 @@
-"""Linking a lead or ticket to a customer: the contact data is the customer's from then on, differences are proposed.
+"""Links a lead or ticket to a customer. From then on the customer has the contact data; differences are proposed.
 
-Decision: a number alone opens nothing. A record is linked by number only for a person who sees that customer and the
-field with the number; for anybody else the link waits (`customer_links`), and the record keeps what was entered.
+Knowing a number gives no access. A record is linked by number only for a person who sees that customer and the field
+with the number; for anybody else the link waits (`customer_links`), and the record keeps what was entered.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class CustomerMatch:
 
 
 def match_by_number(session: Session, e164: str | None, context: ChangeContext) -> CustomerMatch | None:
-    """The customer with this number; the one that the person may find by it, else the main holder."""
+    """The customer with this number; preferably one that the person may find by it, else the main holder."""
     found = customers.with_mobile(session, e164) if e164 not in context.free_numbers else []
     for customer in found:
         field = "mobile" if customer.mobile_e164 == e164 else "alternative_mobile"
@@ -47,7 +47,7 @@ def match_by_number(session: Session, e164: str | None, context: ChangeContext) 
 
 
 def match_chosen(session: Session, customer_id: int, context: ChangeContext) -> CustomerMatch | None:
-    """The customer of this id, whom the person has chosen from those they see or by the limited look-up."""
+    """The customer with this id, chosen by the person from those they see or by the limited look-up."""
     customer = session.get(Customer, customer_id)
     return CustomerMatch(customer, can_see(session, customer, context), "choice") if customer is not None else None
 
@@ -64,7 +64,7 @@ def find_or_create(session: Session, record: Any, values: dict[str, Any], contex
 def _create(session: Session, record: Any, values: dict[str, Any], context: ChangeContext) -> CustomerMatch | None:
     """A new customer with the record's contact data and these values: source, owner_id, and text for the timeline.
 
-    None if somebody has just created one with its mobile number. Raises AlreadyExists for another value of another one.
+    None if somebody has just created one with its mobile number. Raises AlreadyExists for a value of another customer.
     """
     customer = Customer(version=1, status="Active", kyc_status="Pending")
     customer.source, customer.owner_id = values["source"], values["owner_id"]
@@ -87,11 +87,11 @@ def can_see(session: Session, customer: Customer, context: ChangeContext) -> boo
 
 
 def link(session: Session, record: Any, customer: Customer, context: ChangeContext) -> list[list[Any]]:
-    """Link the record to the customer and clear its own contact data. Returns what differs: [[field, old, new]].
+    """Link the record to the customer and clear its own contact data. Returns the differences: [[field, old, new]].
 
     Differences are for a proposal; they change nothing. A PAN or Aadhaar number moves to a customer without one, if the
-    person may change the customer; else it stays on the record. Where the customer has one, the result only says that
-    another was entered, equal or not: otherwise users could find out a number by trying.
+    person may change the customer; else it stays on the record. If the customer has one, the result says only that
+    another was entered, whether equal or not: otherwise users could find out a number by trying.
     """
     differences = differences_of(session, record, customer, context)
     gaps = [name for name in SECRET_FIELDS if _fills_gap(record, customer, name)]
@@ -103,7 +103,7 @@ def link(session: Session, record: Any, customer: Customer, context: ChangeConte
 
 
 def link_to(record: Any, customer: Customer, kept: Collection[str] = ()) -> None:
-    """Set the record's customer and clear its own contact data, apart from these columns."""
+    """Set the record's customer and clear its own contact data except these columns."""
     for name in CONTACT_COLUMNS:
         if name not in kept:
             setattr(record, name, None)
@@ -113,7 +113,7 @@ def link_to(record: Any, customer: Customer, kept: Collection[str] = ()) -> None
 def differences_of(session: Session, entered: Any, customer: Customer, context: ChangeContext) -> list[list[Any]]:
     """What the entered contact data would change: [[field, old, new]], PAN and Aadhaar without their values.
 
-    Of a field that the person doesn't see, whatever was entered counts as different: equal or not would be a test.
+    For a field that the person doesn't see, any input counts as different, so that values can't be guessed by trying.
     """
     found = []
     for name in TIMELINE_FIELDS:
@@ -141,19 +141,19 @@ def _difference(entered: Any, customer: Customer, name: str, is_seen: bool) -> l
 
 
 def write_proposal(session: Session, record: Any, differences: list[list[Any]], stamp: Stamp) -> None:
-    """Write the differences to the record's timeline as a proposal, if there are any."""
+    """Add the differences to the record's timeline as a proposal, if there are any."""
     if differences:
         timeline.write(session, record, "proposal", stamp, changes=differences)
 
 
 def write_audit(session: Session, record: Any, match: CustomerMatch, stamp: Stamp, state: str = "linked") -> None:
-    """Write to the audit that the stored record was linked, or that its link waits."""
+    """Record in the audit that the stored record was linked, or that its link is pending."""
     about = f"{record.number} → {match.customer.number}"
     audit.write(session, "customer link", stamp.by, stamp.now, about=about, how=match.how, state=state)
 
 
 def change_contact(session: Session, record: Any, contact: dict[str, Any], context: ChangeContext) -> bool:
-    """Change the contact data of a linked record's customer; whether that was allowed.
+    """Change the contact data of a linked record's customer. Returns whether that was allowed.
 
     Without the right to change the customer, the values become a proposal on the record's timeline.
     """
@@ -168,7 +168,7 @@ def change_contact(session: Session, record: Any, contact: dict[str, Any], conte
 
 
 def _fills_gap(entered: Any, customer: Customer, name: str) -> bool:
-    """Whether the record has a value of which the customer has none."""
+    """Whether the record has a value that the customer lacks."""
     return bool(getattr(entered, name + "_blind") and not getattr(customer, name + "_blind"))
 
 

@@ -15,12 +15,12 @@ from app.domain.change_context import ChangeContext
 from app.domain.customer_linking import CustomerMatch
 from app.domain.customers import Customer
 
-#: Of a link; all but Waiting are final. Dropped: the record got another number or customer meanwhile.
+#: States of a link; all but Waiting are final. Dropped: the record got another number or customer meanwhile.
 STATES = ("Waiting", "Confirmed", "Refused", "Dropped")
 
 
 class CustomerLink(Record):
-    """A lead or ticket that has the number of a customer; only who may change that customer sees the link."""
+    """A lead or ticket with the number of a customer; only people who may change that customer see the link."""
 
     __tablename__ = "customer_link"
     __table_args__ = (
@@ -50,7 +50,7 @@ class LinkPending(RuleBroken):
 
 
 def record_match(session: Session, record: Any, match: CustomerMatch, stamp: Stamp) -> None:
-    """Write to the audit that a stored record was linked; let a link that may not be made yet wait."""
+    """Record in the audit that a stored record was linked; request the link if it may not be made yet."""
     if match.is_open:
         customer_linking.write_audit(session, record, match, stamp)
     else:
@@ -58,7 +58,7 @@ def record_match(session: Session, record: Any, match: CustomerMatch, stamp: Sta
 
 
 def request_link(session: Session, record: Any, match: CustomerMatch, stamp: Stamp) -> None:
-    """Let the link of a stored record wait; the customer's owner is notified. Nothing if it waits already."""
+    """Request the link of a stored record; the customer's owner is notified. Does nothing if it is pending already."""
     present = _waiting_of(session, record)
     if present is not None and present.customer_id == match.customer.id:
         return
@@ -76,7 +76,7 @@ def request_link(session: Session, record: Any, match: CustomerMatch, stamp: Sta
 
 
 def withdraw_request(session: Session, record: Any, stamp: Stamp) -> None:
-    """Drop the waiting link of a record that was linked otherwise, or whose number has changed."""
+    """Drop the pending link of a record that was linked otherwise, or whose number has changed."""
     present = _waiting_of(session, record) if record.id is not None else None
     if present is not None:
         _close(session, present, "Dropped", stamp)
@@ -85,7 +85,7 @@ def withdraw_request(session: Session, record: Any, stamp: Stamp) -> None:
 def waiting(
     session: Session, owner_ids: frozenset[int] | None, customer_id: int | None = None, limit: int = 50
 ) -> list[CustomerLink]:
-    """The links that wait for customers of these owners (None: of anybody), or for one of them; oldest first."""
+    """The pending links to customers of these owners (None: of anybody), or to one customer; oldest first."""
     query = select(CustomerLink).where(CustomerLink.status == "Waiting")
     if customer_id is not None:
         query = query.where(CustomerLink.customer_id == customer_id)
@@ -94,16 +94,16 @@ def waiting(
     return list(session.scalars(query.order_by(CustomerLink.id).limit(limit)))
 
 
-def decide(session: Session, found: CustomerLink, record: Any, is_confirmed: bool, context: ChangeContext) -> None:
-    """Link the record, or refuse to. Raises Conflict when it is decided already. The caller checks who may decide."""
-    if found.status != "Waiting":
+def decide(session: Session, link: CustomerLink, record: Any, is_confirmed: bool, context: ChangeContext) -> None:
+    """Link the record, or refuse to. Raises Conflict if it is decided already. The caller checks who may decide."""
+    if link.status != "Waiting":
         raise Conflict("Someone has already decided this link.")
-    _close(session, found, "Confirmed" if is_confirmed else "Refused", context)
-    match = CustomerMatch(found.customer, True, "confirmed")
+    _close(session, link, "Confirmed" if is_confirmed else "Refused", context)
+    match = CustomerMatch(link.customer, True, "confirmed")
     if not is_confirmed:
         customer_linking.write_audit(session, record, match, context, "refused")
         return
-    differences = customer_linking.link(session, record, found.customer, context)
+    differences = customer_linking.link(session, record, link.customer, context)
     if hasattr(record, "opens_customer"):
         record.opens_customer = True
     record.stamp(context)
@@ -111,16 +111,16 @@ def decide(session: Session, found: CustomerLink, record: Any, is_confirmed: boo
     customer_linking.write_audit(session, record, match, context)
     people = [user for user in (record.assignee_id, record.owner_id) if user and user != context.by]
     payload = {"number": record.number}
-    event = notices.NoticeEvent("link_confirmed", f"link_confirmed:{found.id}", people, payload, record, context.by)
+    event = notices.NoticeEvent("link_confirmed", f"link_confirmed:{link.id}", people, payload, record, context.by)
     notices.notify(session, event, context.now)
 
 
-def _close(session: Session, found: CustomerLink, status: str, stamp: Stamp) -> None:
-    found.status, found.open_key = status, None
-    found.decided_by_id, found.decided_on = stamp.by, stamp.now
-    found.stamp(stamp)
+def _close(session: Session, link: CustomerLink, status: str, stamp: Stamp) -> None:
+    link.status, link.open_key = status, None
+    link.decided_by_id, link.decided_on = stamp.by, stamp.now
+    link.stamp(stamp)
     session.flush()
-    notices.resolve(session, f"link:{found.id}", stamp.now)
+    notices.resolve(session, f"link:{link.id}", stamp.now)
 
 
 def _waiting_of(session: Session, record: Any) -> CustomerLink | None:
@@ -136,7 +136,7 @@ def _column(record: Any) -> dict[str, int]:
 
 
 def _deciders(session: Session, customer: Customer) -> list[int]:
-    """Who is asked: the owner; for one who is not active, or none, the managers above, else the admins."""
+    """Who decides: the owner; if there is none or they are inactive, the managers above, else the admins."""
     owner = session.get(User, customer.owner_id) if customer.owner_id else None
     if owner is not None and owner.active:
         return [owner.id]

@@ -1,4 +1,4 @@
-"""What the person who changes a record may do with its customer; the access rules answer."""
+"""What the person who changes a record may do with its customer, according to the access rules."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ class CustomerRights(Protocol):
     """The rights of one person over customers."""
 
     def may_find(self, session: Session, customer: Any, field: str) -> bool:
-        """Whether the person sees the customer and this field of it, so that its value may lead them to it."""
+        """Whether the person sees the customer and this field of it, so that they may find the customer by its
+        value.
+        """
         ...
 
     def may_write(self, session: Session, customer: Any) -> bool:
@@ -19,12 +21,12 @@ class CustomerRights(Protocol):
         ...
 
     def may_create(self) -> bool:
-        """Whether the person may create customers and so learn which numbers are known."""
+        """Whether the person may create customers, and may thus learn which numbers are known."""
         ...
 
 
 class _Always:
-    """The same answer to every question."""
+    """Answers every question the same way."""
 
     def __init__(self, answer: bool) -> None:
         self.answer = answer
@@ -39,5 +41,5 @@ class _Always:
         return self.answer
 
 
-#: Those of the system, and those of a person of whom nothing is known.
+#: The rights of the system, and those of an unknown person.
 ALL_RIGHTS, NO_RIGHTS = _Always(True), _Always(False)

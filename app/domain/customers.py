@@ -1,4 +1,4 @@
-"""Customers and their brokerage accounts. A person's contact data is stored here once, found by normalized number."""
+"""Customers and their brokerage accounts. A person's contact data is stored here once, found by normalised number."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ from app.lib.identity_numbers import is_aadhaar, is_email, is_pan
 from app.lib.vault import Vault
 
 KYC_STATUSES = ("Pending", "Verified", "Rejected", "Re-KYC due")
-#: Stored encrypted; their values never go to a timeline.
+#: Stored encrypted; their values never appear on a timeline.
 SECRET_FIELDS = ("pan", "aadhaar")
-#: Contact fields, which a lead holds only until it is linked to a customer.
+#: Contact fields, which a lead has only until it is linked to a customer.
 CONTACT_FIELDS = ("first_name", "last_name", "mobile", "alternative_mobile", "email", "address", *SECRET_FIELDS)
 
 
@@ -43,7 +43,7 @@ class Contact:
 
     first_name: Mapped[str | None] = mapped_column(String(80))
     last_name: Mapped[str | None] = mapped_column(String(80))
-    #: As entered, and in E.164 (null when it is not a number).
+    #: As entered, and in E.164 (null if it isn't a number).
     mobile: Mapped[str | None] = mapped_column(String(40))
     mobile_e164: Mapped[str | None] = mapped_column(String(20), index=True)
     alternative_mobile: Mapped[str | None] = mapped_column(String(40))
@@ -51,13 +51,13 @@ class Contact:
     #: Lower case.
     email: Mapped[str | None] = mapped_column(String(254), index=True)
     address: Mapped[str | None] = mapped_column(String(500))
-    #: Encrypted; the blind index beside it finds exact matches.
+    #: Encrypted; the blind index allows exact matches.
     pan_sealed: Mapped[str | None] = mapped_column(String(200))
     pan_blind: Mapped[str | None] = mapped_column(String(64), index=True)
     aadhaar_sealed: Mapped[str | None] = mapped_column(String(200))
     aadhaar_blind: Mapped[str | None] = mapped_column(String(64), index=True)
 
-    #: Not stored: fingerprints of a new PAN or Aadhaar by keys that are being replaced, by field.
+    #: Not stored: fingerprints of a new PAN or Aadhaar by keys being replaced, by field.
     older_blinds = MappingProxyType[str, tuple[str, ...]]({})
 
     @property
@@ -103,7 +103,7 @@ _INVALID_SECRET = {
 class Customer(Contact, HasCustomFields, Versioned, Record):
     """A person who is a customer of the broker."""
 
-    #: What other records show of it: the number, and behind it what people call it.
+    #: What other records show of it: the number, followed by the name.
     __label_columns__ = ("number", "first_name", "last_name")
     __tablename__ = "customer"
     __table_args__ = (
@@ -127,7 +127,7 @@ class Customer(Contact, HasCustomFields, Versioned, Record):
     rekyc_on: Mapped[date | None] = mapped_column(Date)
     #: Their picture, a square, in the file store; null = initials.
     picture: Mapped[str | None] = mapped_column(String(64), index=True, info=STORED_FILE)
-    #: Do not disturb, per channel.
+    #: Opt-outs per channel.
     no_calls: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
     no_whatsapp: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
     no_sms: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
@@ -174,8 +174,8 @@ def build(values: dict[str, Any], context: ChangeContext) -> Customer:
 def insert(session: Session, customer: Customer, stamp: Stamp) -> None:
     """Insert a new customer as the only holder of its numbers and identities.
 
-    Nothing else creates customers: what this refuses is decided by the database, whoever else is creating one now.
-    Raises customer_keys.KeyTaken; the transaction, or a savepoint of the caller, is to be rolled back then.
+    All customers are created here, so the database decides about duplicates even if others are created at the same
+    time. Raises customer_keys.KeyTaken; then roll back the transaction, or the caller's savepoint.
     """
     customer.number = next_number(session, "CUST", stamp.now.year)
     customer.stamp(stamp)
@@ -186,7 +186,7 @@ def insert(session: Session, customer: Customer, stamp: Stamp) -> None:
 
 @contextmanager
 def refusing_duplicates(session: Session, context: ChangeContext) -> Iterator[None]:
-    """Refuse a value that belongs to another customer with a sentence, which names the customer if they may be seen."""
+    """Inside, refuse a value that belongs to another customer by a sentence, which names the customer if visible."""
     try:
         yield
     except customer_keys.KeyTaken as taken:
@@ -237,7 +237,7 @@ def _set_checked_contact(customer: Customer, values: dict[str, Any], context: Ch
         raise RuleBroken("Please enter a name or a mobile number for the customer.", "first_name")
 
 
-#: Fields that are written as they come, apart from the contact fields.
+#: Fields that are stored as given, apart from the contact fields.
 _FIELDS = (
     "status",
     "source",
@@ -278,7 +278,7 @@ def with_mobile(session: Session, e164: str | None) -> list[Customer]:
 
 
 def free_numbers(session: Session, typed: Iterable[str]) -> frozenset[str]:
-    """Those of the numbers (as E.164) that no customer has, without any that occurs twice."""
+    """Those of the numbers (as E.164) that no customer has; repeated ones are left out."""
     seen: dict[str, int] = {}
     for each in typed:
         e164 = phone.normalize(each)
@@ -298,7 +298,7 @@ def find_by_mobile(session: Session, e164: str | None) -> Customer | None:
 
 
 def open_account(session: Session, customer: Customer, lead: Any, stamp: Stamp) -> CustomerAccount:
-    """Find or create the account of the lead's client id. Raises AlreadyExists when it is another customer's."""
+    """Find or create the account of the lead's client id. Raises AlreadyExists if it is another customer's."""
     code = (lead.client_id or "").strip().upper()
     account = session.scalars(select(CustomerAccount).where(CustomerAccount.client_id == code)).first()
     if account is not None and account.customer_id != customer.id:
@@ -330,7 +330,7 @@ def _email(text: str | None) -> str | None:
 
 
 def _number(entered: str | None, field: str) -> tuple[str | None, str | None]:
-    """The number as entered, and in E.164; (None, None) for an empty one."""
+    """The number as entered, and in E.164; (None, None) if empty."""
     text = (entered or "").strip()
     if not text:
         return None, None

@@ -1,4 +1,4 @@
-"""Days, weeks, months and quarters of time columns in SQL, by the clocks of a time zone; the same on both databases.
+"""Days, weeks, months and quarters of time columns in SQL, in a time zone; the same on both databases.
 
 A bucket is a whole number: a day counts from 1 January 1970, a week from Monday 29 December 1969, a month is 202611, a
 quarter 20264.
@@ -21,9 +21,10 @@ UNITS = ("day", "week", "month", "quarter")
 _EPOCH, _DAY = date(1970, 1, 1), 86_400
 #: Weeks begin on Monday; 1 January 1970 was a Thursday.
 _THURSDAY = 3
-#: Added before a division and taken off after it, for SQL's rounds to zero, not down: there are dates before 1970.
+#: Added before a division and subtracted afterwards, because SQL rounds towards zero, not down: there are dates before
+#: 1970.
 _SHIFT = 7 * 100_000
-#: Changes of the clocks before this year are not looked at: there are no records from then.
+#: Clock changes before this year are ignored: there are no records from then.
 _FIRST_YEAR = 2000
 
 
@@ -47,7 +48,7 @@ def _year_and_month_sqlite(element: Any, compiler: Any, **kw: Any) -> str:
 
 
 def bucket(column: Any, unit: str, zone: ZoneInfo | None, now: datetime) -> Any:
-    """SQL: the bucket of a UTC time column on the clocks of the zone; without a zone, of a date as it is stored."""
+    """SQL: the bucket of a UTC time column in the zone; without a zone, of a date as it is stored."""
     seconds: Any = epoch_seconds(column)
     if zone is not None:
         seconds = seconds + _offset(column, zone, now)
@@ -61,7 +62,7 @@ def bucket(column: Any, unit: str, zone: ZoneInfo | None, now: datetime) -> Any:
 
 
 def _offset(column: Any, zone: ZoneInfo, now: datetime) -> Any:
-    """SQL: seconds by which the clocks of the zone are ahead of UTC."""
+    """SQL: the offset of the zone from UTC in seconds."""
     changes = _changes(zone, now.year + 2)
     before = [(column < changes[place + 1][0], seconds) for place, (_from, seconds) in enumerate(changes[:-1])]
     return case(*before, else_=changes[-1][1]) if before else literal(changes[-1][1])
@@ -69,7 +70,7 @@ def _offset(column: Any, zone: ZoneInfo, now: datetime) -> Any:
 
 @lru_cache(maxsize=64)
 def _changes(zone: ZoneInfo, last_year: int) -> list[tuple[datetime, int]]:
-    """(moment UTC, seconds ahead of UTC from then on); the first holds before it, too."""
+    """(time UTC, offset from UTC in seconds from then on); the first also applies before it."""
     moment = datetime(_FIRST_YEAR, 1, 1, tzinfo=UTC)
     found = [(moment, _seconds(zone, moment))]
     while moment.year < last_year:

@@ -1,4 +1,4 @@
-"""Queue calls that failed for good, until an admin retries or dismisses them."""
+"""Queued calls that failed permanently, until an admin retries or dismisses them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who has seen a person's data in full: what was revealed, heard and exported, as the audit has it."""
+"""Who has seen a person's data in full: values revealed, recordings played and data exported, from the audit."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from app.domain.leads import Lead
 from app.domain.recordings import CallRecording
 from app.domain.tickets import Ticket
 
-#: Events of the audit that name the record whose data somebody has seen.
+#: Audit events that name the record whose data somebody has seen.
 EVENTS = ("reveal", "recording", "export")
-#: Entries of one answer; records of a kind by which they are looked for.
+#: The most entries of one result, and records of each kind that are searched for.
 MAX_ENTRIES, MAX_RECORDS = 200, 500
-#: Numbers of records that are looked for within what the audit says.
+#: Record numbers that are searched for in the texts of the audit.
 MAX_MENTIONED = 20
 
 
@@ -35,12 +35,12 @@ class Reveal:
     about: str
     field: str
     reason: str
-    #: The address of the browser.
+    #: The browser's IP address.
     address: str | None
 
 
 def write_reveal(session: Session, seen: Reveal, stamp: Stamp) -> None:
-    """Note in the audit that somebody reveals a value."""
+    """Record in the audit that somebody reveals a value."""
     what = {"field": seen.field, "reason": seen.reason}
     audit.write(session, "reveal", stamp.by, stamp.now, seen.about, seen.address, **what)
 
@@ -50,7 +50,7 @@ def of_customer(
 ) -> list[AuditEntry]:
     """The newest MAX_ENTRIES entries about the customer, their leads and tickets, and the recordings of their calls.
 
-    `mentioned_since`: since then, those too in which one of their numbers only stands. The session must be allowed to
+    `mentioned_since`: from then on, also entries that only mention one of their numbers. The session must be allowed to
     read the audit.
     """
     found = abouts(session, customer)
@@ -64,9 +64,9 @@ def of_customer(
 
 
 def abouts(session: Session, customer: Customer) -> list[str]:
-    """What the audit calls the customer and what belongs to them: by number, exports of consents by id.
+    """What the audit calls the customer and their records: numbers, and ids for exports of consents.
 
-    What was merged into one of these records was seen under its own number.
+    Records merged into one of these were seen under their own numbers.
     """
     found = []
     for record, kind in ((Customer, "customer"), (Lead, "lead"), (Ticket, "ticket")):

@@ -1,4 +1,4 @@
-"""Do-not-disturb lists that are uploaded: which file, how far it is read, and what was wrong in it."""
+"""Uploads of do-not-disturb lists: the file, the progress of reading it, and its wrong lines."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from app.lib import phone
 
 #: Lines of one file.
 MAX_LINES = 1_000_000
-#: Lines that are read in one transaction.
+#: Lines read per transaction.
 CHUNK = 1000
-#: Wrong lines of one file that are kept, and characters of each; all are counted.
+#: Wrong lines of one file that are stored, and characters of each; all are counted.
 MAX_WRONG, MAX_TEXT = 10_000, 200
 #: Somewhere it is tomorrow already.
 AHEAD = timedelta(hours=14)
 STATES = ("reading", "done", "failed")
-#: What registers write for each preference, in lower case.
+#: Names of the preferences in registers, in lower case.
 WORDS = {
     "none": "none",
     "no": "none",
@@ -45,28 +45,28 @@ WORDS = {
     "partial": "partial",
     "partially blocked": "partial",
 }
-#: What the first cell of a heading can be.
+#: Possible first cells of a heading.
 _HEADINGS = ("number", "mobile", "msisdn", "phone", "phone number", "mobile number")
 
 
 class DndUpload(Record):
-    """One uploaded file. It is in the storage of files while it is being read."""
+    """One uploaded file. It is in the file store while it is being read."""
 
     __tablename__ = "dnd_upload"
     __table_args__ = (Index("ix_dnd_upload_digest", "digest"),)
-    #: As the file was called; only shown.
+    #: The name of the file, for display only.
     name: Mapped[str] = mapped_column(String(140), nullable=False)
     #: One of STATES, and why it failed.
     state: Mapped[str] = mapped_column(String(12), nullable=False)
     error: Mapped[str | None] = mapped_column(String(300))
     #: When the numbers were checked, where a line doesn't say, UTC.
     checked_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
-    #: Bytes of the (unpacked) file, and up to where it is read.
+    #: Bytes of the (uncompressed) file, and how far it was read.
     size: Mapped[int] = mapped_column(Integer, nullable=False)
     position: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    #: Which stored file is being read, packed as it came; null = it is read.
+    #: The stored file being read, compressed as it was uploaded; null = reading has finished.
     digest: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
-    #: Lines read, numbers stored, and lines that are wrong.
+    #: Lines read, numbers stored, and wrong lines.
     lines: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     stored: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     wrong: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
@@ -79,7 +79,7 @@ class DndWrongLine(Model):  # type: ignore[misc]
     __table_args__ = (Index("ix_dnd_wrong_line", "upload_id", "line"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     upload_id: Mapped[int] = mapped_column(ForeignKey("dnd_upload.id", ondelete="CASCADE"), nullable=False)
-    #: Its number in the file, from 1, the beginning of its text, and an English sentence for a file.
+    #: Its number in the file, from 1; the beginning of its text; and an English sentence for a file.
     line: Mapped[int] = mapped_column(Integer, nullable=False)
     text: Mapped[str] = mapped_column(String(MAX_TEXT), nullable=False)
     problem: Mapped[str] = mapped_column(String(200), nullable=False)
@@ -87,7 +87,7 @@ class DndWrongLine(Model):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class DndLine:
-    """What one line says."""
+    """The content of one line."""
 
     number: str
     #: One of consents.PREFERENCES.
@@ -96,7 +96,7 @@ class DndLine:
 
 
 def add(session: Session, name: str, kept: tuple[str, int], checked_on: datetime, stamp: Stamp) -> DndUpload:
-    """Note a file that is to be read; `kept` is its digest, and its size when it is unpacked."""
+    """Add a file to be read; `kept` is its digest and its uncompressed size."""
     digest, size = kept
     upload = DndUpload(name=name[:140] or "list.csv", state="reading", digest=digest, size=size, checked_on=checked_on)
     upload.position = upload.lines = upload.stored = upload.wrong = 0
@@ -110,13 +110,13 @@ def add(session: Session, name: str, kept: tuple[str, int], checked_on: datetime
 
 
 def unfinished(session: Session, limit: int) -> list[int]:
-    """The files that are not read to their end."""
+    """The files that are not completely read."""
     query = select(DndUpload.id).where(DndUpload.state == "reading").order_by(DndUpload.id)
     return list(session.scalars(query.limit(limit)))
 
 
 def note_wrong(session: Session, upload: DndUpload, lines: Sequence[tuple[int, str, str]]) -> None:
-    """Count the wrong lines (number, text, problem), and keep the first of a file."""
+    """Count the wrong lines (number, text, problem), and store the first ones of a file."""
     room = max(0, MAX_WRONG - upload.wrong)
     rows = [{"upload_id": upload.id, "line": n, "text": text, "problem": problem} for n, text, problem in lines[:room]]
     if rows:
@@ -125,7 +125,7 @@ def note_wrong(session: Session, upload: DndUpload, lines: Sequence[tuple[int, s
 
 
 def wrong_lines(session: Session, upload_id: int) -> list[tuple[int, str, str]]:
-    """The wrong lines that were kept, in the order of the file."""
+    """The stored wrong lines, in the order of the file."""
     columns = (DndWrongLine.line, DndWrongLine.text, DndWrongLine.problem)
     query = select(*columns).where(DndWrongLine.upload_id == upload_id).order_by(DndWrongLine.line)
     return [(n, text, problem) for n, text, problem in session.execute(query)]
@@ -160,13 +160,13 @@ def _day(text: str) -> datetime | None:
 
 
 def store(session: Session, lines: Iterable[DndLine], now: datetime) -> int:
-    """Store what the lines say in one statement; an older check doesn't replace a newer one. Returns how many."""
+    """Store these lines in one statement; an older check doesn't replace a newer one. Returns how many."""
     newest: dict[str, DndLine] = {}
     for each in lines:
         held = newest.get(each.number)
         if held is None or held.checked_on <= each.checked_on:
             newest[each.number] = each
-    # In the order of the numbers: two files at once take the locks of the same rows in the same order.
+    # In the order of the numbers, so that two concurrent files lock the same rows in the same order.
     ordered = sorted(newest.values(), key=lambda each: each.number)
     rows = [
         {

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo
 
 DAY = timedelta(days=1)
 SECOND = timedelta(seconds=1)
-#: In other years clocks count as never changing, so that 31 Dec 9999, which users enter for "never", is fast too.
+#: In other years clocks never change, so that 31 Dec 9999, which users enter for "never", is fast too.
 YEARS_WITH_CHANGES = range(1900, 2200)
 
 
@@ -59,7 +59,7 @@ def _find_change(zone: ZoneInfo, since: datetime, until: datetime) -> datetime:
 
 
 def _touched_dates(zone: ZoneInfo, change: datetime) -> list[date]:
-    """The dates that the local clock shows just before and after the change, and those that it skips."""
+    """The dates shown by the local clock just before and after the change, and those that it skips."""
     sides = [moment.astimezone(zone).date() for moment in (change - timedelta.resolution, change)]
     return [min(sides) + number * DAY for number in range(abs((sides[1] - sides[0]).days) + 1)]
 

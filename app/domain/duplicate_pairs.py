@@ -1,4 +1,4 @@
-"""Pairs of records that look like one person twice: why, how surely, and what somebody has decided about them."""
+"""Pairs of records that look like the same person: the reasons, a score, and people's decisions."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import Stamp, UtcDateTime
 
-#: Reason -> (its bit, points). A pair is worth the points of its reasons, at most 100.
+#: Reason -> (its bit, points). The score of a pair is the sum of its reasons' points, at most 100.
 REASONS = {
     "mobile": (1, 80),
     "pan": (2, 95),
@@ -41,20 +41,20 @@ class DuplicatePair(Model):  # type: ignore[misc]
     #: 1 to 100.
     score: Mapped[int] = mapped_column(Integer, nullable=False)
     found_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
-    #: When somebody said that these are two people; the pair then stays away.
+    #: When somebody decided that these are two people; the pair is then hidden.
     dismissed_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     dismissed_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
 
 
 class DuplicateScan(Model):  # type: ignore[misc]
-    """How far the records of a table have been looked through."""
+    """How far the records of a table have been scanned."""
 
     __tablename__ = "duplicate_scan"
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
     #: The last record of the first pass over all of them; when that pass ended.
     position: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     finished_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: Up to when changes were seen, and of that moment up to which record.
+    #: Until when changes were scanned, and for that time the last record.
     seen_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     seen_id: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
 
@@ -76,20 +76,20 @@ def score_of(bits: int) -> int:
 
 
 def dismiss(session: Session, keys: list[int], stamp: Stamp) -> None:
-    """Remember that these pairs are no duplicates."""
+    """Record that these pairs are no duplicates."""
     step = update(DuplicatePair).where(DuplicatePair.id.in_(keys), DuplicatePair.dismissed_on.is_(None))
     values = {"dismissed_on": stamp.now, "dismissed_by_id": stamp.by}
     session.execute(step.values(**values), execution_options={"synchronize_session": False})
 
 
 def reopen(session: Session, keys: list[int]) -> None:
-    """Put pairs on the list again."""
+    """Show pairs on the list again."""
     step = update(DuplicatePair).where(DuplicatePair.id.in_(keys)).values(dismissed_on=None, dismissed_by_id=None)
     session.execute(step, execution_options={"synchronize_session": False})
 
 
 def forget(session: Session, kind: str, ids: list[int]) -> None:
-    """Delete the pairs of records that are gone."""
+    """Delete the pairs of deleted records."""
     own = or_(DuplicatePair.first_id.in_(ids), DuplicatePair.second_id.in_(ids))
     session.execute(
         delete(DuplicatePair).where(DuplicatePair.kind == kind, own), execution_options={"synchronize_session": False}

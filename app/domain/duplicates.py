@@ -1,4 +1,4 @@
-"""Looking for duplicates: chunk by chunk of the records, each found by an index; then what has changed since."""
+"""Searches for duplicates: chunks of records, each looked up by indexes; then whatever has changed since."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from app.domain.duplicate_pairs import DuplicatePair, DuplicateScan, bits_of, sc
 from app.domain.leads import Lead
 from app.lib.batches import batched
 
-#: Records that are looked through, by table.
+#: Records that are scanned, by table.
 SCANNED: dict[str, Any] = {"leads": Lead, "customer": Customer}
-#: Records of one transaction.
+#: Records per transaction.
 CHUNK = 500
-#: Of more records with one value each is paired with so many others: a value of hundreds is no person's.
+#: If more records share a value, each is paired with this many others: a value of hundreds identifies nobody.
 MOST_PARTNERS = 7
-#: Records of one birth date whose names are compared.
+#: The most records of one birth date whose names are compared.
 _MOST_BORN = 200
-#: Names that differ by no more than this are similar.
+#: The similarity, 0 to 1, from which names count as similar.
 _SIMILAR = 0.84
-#: A change may be committed later than another one with a later time.
+#: Changes may be committed later than others with a later time.
 _OVERLAP = timedelta(seconds=90)
 
 _VALUES = (
@@ -43,7 +43,7 @@ Found = dict[tuple[int, int], set[str]]
 
 
 def chunks_left(session: Session, kind: str) -> int:
-    """At most so many chunks are left to be looked through; one more than none, for what has changed."""
+    """The most chunks that are left to scan; includes one for later changes."""
     table, state = SCANNED[kind].__table__, session.get(DuplicateScan, kind)
     if state is not None and state.finished_on is not None:
         since = state.seen_until or state.finished_on
@@ -54,9 +54,9 @@ def chunks_left(session: Session, kind: str) -> int:
 
 
 def scan_next(session: Session, kind: str, now: datetime) -> int:
-    """Look through the next records: all of them once, then those that were changed. Returns how many; 0 = up to date.
+    """Scan the next records: all of them once, then changed ones. Returns how many; 0 = up to date.
 
-    The caller commits; a run that was cut off goes on where the last commit was.
+    The caller commits; an interrupted run continues after the last commit.
     """
     state = session.scalars(select(DuplicateScan).where(DuplicateScan.kind == kind).with_for_update()).first()
     if state is None:
@@ -96,7 +96,7 @@ def _changed(session: Session, state: DuplicateScan, now: datetime) -> int:
 
 
 def rescan(session: Session, kind: str, ids: Sequence[int], now: datetime) -> None:
-    """Find the duplicates of these records, and drop what is none any more. Decisions about pairs stay."""
+    """Find the duplicates of these records, and remove pairs that no longer are. Decisions about pairs stay."""
     found = find(session, kind, ids)
     _drop_others(session, kind, ids, found)
     rows = []
@@ -110,7 +110,7 @@ def rescan(session: Session, kind: str, ids: Sequence[int], now: datetime) -> No
 
 
 def find(session: Session, kind: str, ids: Sequence[int]) -> Found:
-    """The pairs of these records with any others, and why; by the indexes of the values."""
+    """The pairs of these records with any others, and their reasons; by indexes on the values."""
     record = SCANNED[kind]
     found: Found = defaultdict(set)
     for reason, columns in _VALUES:
@@ -163,7 +163,7 @@ def _same_birth(session: Session, table: Any, ids: Sequence[int], found: Found) 
     for key, day, *names in connection.execute(query):
         people[day].append((key, _name(names)))
     for those in people.values():
-        if len(those) <= _MOST_BORN:  # the first of January of a careless form is nobody's
+        if len(those) <= _MOST_BORN:  # 1 January is often entered without care
             _similar(those, set(ids), found)
 
 
@@ -179,7 +179,7 @@ def _name(parts: Iterable[str | None]) -> str:
 
 
 def is_similar(one: str, other: str) -> bool:
-    """Whether two names may be one: the same words in any order, or a slip of a letter or two."""
+    """Whether two names may be the same: the same words in any order, or with one or two letters mistyped."""
     first, second = (" ".join(sorted(each.split())) for each in (one, other))
     matcher = SequenceMatcher(None, first, second, autojunk=False)
     return matcher.quick_ratio() >= _SIMILAR and matcher.ratio() >= _SIMILAR

@@ -24,7 +24,7 @@ SKIPPED = "skipped"
 
 
 def due_records(session: Session, now: datetime, limit: int) -> list[tuple[str, int]]:
-    """(kind, id) of the records whose SLA clock must be checked now, longest waiting first; one statement."""
+    """(kind, id) of the records whose SLA clock has to be checked now, longest waiting first; one statement."""
     parts = [
         select(literal(kind).label("kind"), record.id, record.sla_on).where(record.sla_on <= now)
         for kind, record in RECORDS.items()
@@ -34,7 +34,7 @@ def due_records(session: Session, now: datetime, limit: int) -> list[tuple[str, 
 
 
 def check_record(session: Session, key: tuple[str, int], now: datetime, terms: SlaTerms) -> str:
-    """Notify of what is due for one record (kind, id), and set when to check it again. The caller commits.
+    """Send the notices due for one record (kind, id), and set when to check it again. The caller commits.
 
     Returns the most severe kind of notice sent, or SKIPPED: none was, or another transaction holds the record.
     """
@@ -51,7 +51,7 @@ _BY_SEVERITY = (SKIPPED, "sla_warning", "sla_breach", "sla_escalated")
 
 
 def _locked(session: Session, record: Any, key: int, now: datetime) -> Any:
-    """The record under its lock; None where another transaction holds it or has checked it: the next run retries."""
+    """The record under its lock; None if another transaction holds it or has checked it: the next run retries."""
     query = select(record).where(record.id == key, record.sla_on <= now)
     locked = query.with_for_update(skip_locked=True, of=record)
     return session.scalars(locked, execution_options={"populate_existing": True}).first()
@@ -59,9 +59,9 @@ def _locked(session: Session, record: Any, key: int, now: datetime) -> Any:
 
 @dataclass(frozen=True)
 class EscalationRecipients:
-    """The users who are notified of a record: active ones, or their substitutes during a leave."""
+    """The users who are notified about a record: active ones, or their substitutes during a leave."""
 
-    #: All current assignees; the owner where there are none.
+    #: All current assignees; the owner if there are none.
     assignees: tuple[int, ...]
     owner: tuple[int, ...]
     #: The direct managers of the assignees.
@@ -73,7 +73,7 @@ class EscalationRecipients:
     def levels(self) -> int:
         """How many times a missed deadline escalates; the nearest manager is notified of the breach itself.
 
-        Without a higher manager there is one level, that of the admins.
+        Without a higher manager there is one level, the admins.
         """
         return max(1, len(self.chain) - 1)
 
@@ -94,7 +94,7 @@ class EscalationWatch:
 
     @cached_property
     def recipients(self) -> EscalationRecipients:
-        """The recipients; loaded when there is something to notify them of."""
+        """The recipients, loaded when there is something to notify them about."""
         session, record = self.session, self.record
         owner = [record.owner_id] if record.owner_id is not None else []
         holders = assignment.current_assignees(session, record) or owner
@@ -112,7 +112,7 @@ class EscalationWatch:
         )
 
     def notify(self, deadline: SlaDeadline) -> str:
-        """Send the latest notice that is due for this deadline; what was sent before is not sent again."""
+        """Send the latest notice due for this deadline; earlier ones are not repeated."""
         if self.now < deadline.warn_on:
             return SKIPPED
         if self.now < deadline.due_on:
@@ -129,7 +129,7 @@ class EscalationWatch:
         return "sla_breach"
 
     def _escalate(self, deadline: SlaDeadline) -> str | None:
-        """Notify the manager of each new level; after a delay all levels that were missed, at once."""
+        """Notify the manager of each new level; after a delay, all missed levels at once."""
         reached = range(1, min(self._level(deadline), self.recipients.levels) + 1)
         users_by_level = {level: self._users_at(level) for level in reached if self._is_new(deadline, level)}
         events = [self._event("sla_escalated", deadline, users, level) for level, users in users_by_level.items()]
@@ -147,7 +147,7 @@ class EscalationWatch:
         return self.terms.after(deadline.due_on, timedelta(minutes=self.terms.escalation_minutes * level))
 
     def _is_new(self, deadline: SlaDeadline, level: int) -> bool:
-        """Whether this level was reached after the last check, judged by the record; event keys rule out repeats."""
+        """Whether this level was reached after the last check, judging by the record; event keys rule out repeats."""
         moment = self._escalates_on(deadline, level)
         return moment is not None and moment >= self.record.sla_on
 
@@ -166,7 +166,7 @@ class EscalationWatch:
         return NoticeEvent(kind, key, tuple(users), payload, self.record)
 
     def _payload(self, deadline: SlaDeadline) -> dict[str, Any]:
-        """The deadline, and the office minutes that are left; negative when it is late."""
+        """The deadline, and the office minutes left; negative if it has passed."""
         left = sla.minutes_left(self.terms.office, deadline.due_on, self.now)
         return {"promise": deadline.name, "minutes": left, "due": deadline.due_on.isoformat()}
 
@@ -174,7 +174,7 @@ class EscalationWatch:
         return notices.notify_many(self.session, events, self.now)
 
     def _write(self, what: str, deadline: SlaDeadline, users: Iterable[int]) -> None:
-        """Add a line to the timeline, with the users who were notified."""
+        """Add an entry to the timeline, with the users who were notified."""
         text = f"The {_DEADLINE_LABELS[deadline.name]} is overdue."
         timeline.write(
             self.session,
@@ -188,7 +188,7 @@ class EscalationWatch:
         )
 
     def schedule_next(self) -> None:
-        """Set when to check again, and what is late: a plain UPDATE, so that saves run into no conflict."""
+        """Set when to check again, and what is late: a plain UPDATE, so that it can't make saves conflict."""
         moments = [] if self.record.paused_on else [self._next_check(deadline) for deadline in self.deadlines]
         values: dict[str, Any] = {"sla_on": min((each for each in moments if each is not None), default=None)}
         if not self.record.paused_on:

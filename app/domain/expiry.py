@@ -24,7 +24,7 @@ def due_leads(session: Session, now: datetime, limit: int) -> list[int]:
 
 
 def _is_expired(session: Session, now: datetime) -> ColumnElement[bool]:
-    """60 days without change in a working status, or 30 days in Account Opened; the settings change these numbers."""
+    """60 days without a change in a working status, or 30 days in Account Opened; settings change these numbers."""
     unchanged_since = now - timedelta(days=settings.value_of(session, "lead_expiry_days"))
     opened_before = now - timedelta(days=settings.value_of(session, "opened_expiry_days"))
     is_worked_on = LeadStatus.meaning.not_in((*leads.TERMINAL, leads.OPENED))
@@ -37,7 +37,7 @@ def _is_expired(session: Session, now: datetime) -> ColumnElement[bool]:
 def expire_leads(session: Session, lead_ids: Sequence[int], now: datetime) -> list[str]:
     """Move leads to their expired status through the state machine. The caller commits.
 
-    Returns for each id "expired", or "skipped" when another transaction holds the lead or changed it meanwhile.
+    Returns for each id "expired", or "skipped" if another transaction holds the lead or changed it meanwhile.
     """
     query = (
         select(Lead)
@@ -62,9 +62,9 @@ def due_requests(session: Session, now: datetime, office: office_hours.OfficeSch
 
 
 def expire_request(session: Session, request_id: int, now: datetime) -> str:
-    """Expire one pending request and notify who made it.
+    """Expire one pending request and notify its author.
 
-    Returns "expired", or "skipped" when it was decided meanwhile: the UPDATE of its status decides the race.
+    Returns "expired", or "skipped" if it was decided meanwhile: the UPDATE of its status decides the race.
     """
     step = update(AssignmentRequest).where(AssignmentRequest.id == request_id, AssignmentRequest.status == "Pending")
     values = {"status": "Expired", "pending_key": None, "decided_on": now, "changed_on": now, "changed_by_id": None}

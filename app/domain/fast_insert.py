@@ -1,6 +1,6 @@
 """Inserts one new object by a statement of our own; afterwards the session has it as after a flush.
 
-For records of which people create many. A flush sorts, checks and compiles for whatever a session may hold, which costs
+For records that people create often. A flush sorts, checks and compiles for whatever a session may contain, which costs
 more than the INSERT.
 """
 
@@ -34,7 +34,7 @@ def insert(session: Session, row: Any) -> None:
 
 
 def _values(row: Any, defaults: dict[str, Any]) -> dict[str, Any]:
-    """The values of all columns but the id."""
+    """The values of all columns except the id."""
     given = inspect(row).dict
     values = {}
     for name, default in defaults.items():
@@ -47,7 +47,7 @@ def _values(row: Any, defaults: dict[str, Any]) -> dict[str, Any]:
 
 @lru_cache(maxsize=100)
 def _defaults(mapper: Mapper[Any]) -> dict[str, Any] | None:
-    """Attribute -> default of each column but the id; None for a class that only a flush can write."""
+    """Attribute -> default of each column except the id; None for a class that needs a flush."""
     columns = {name: column for name, column in mapper.columns.items() if name != "id"}
     is_plain = all(
         name == column.name and (column.server_default is None or column.default is not None)

@@ -1,4 +1,4 @@
-"""Counts the figures in grouped statements; the caller's session adds the access rules of the person."""
+"""Counts the figures in grouped statements; the caller's session adds the person's access rules."""
 
 from __future__ import annotations
 
@@ -17,46 +17,46 @@ from app.domain.periods import Period
 
 @dataclass(frozen=True)
 class FigureCount:
-    """A figure in the period, and in the one before; None = there is none before."""
+    """A figure in the period, and in the previous one; None = there is no previous value."""
 
     now: int
     before: int | None = None
 
     @property
     def change(self) -> float | None:
-        """Percent more than before; None without something to compare with."""
+        """The change in percent; None without a previous value."""
         return change(self.now, self.before)
 
 
 def change(now: float, before: float | None) -> float | None:
-    """Percent by which a figure has changed; None where there was nothing before."""
+    """The change of a figure in percent; None if there was nothing before."""
     return round(100 * (now - before) / before, 1) if before else None
 
 
 def rate(part: int, whole: int) -> float | None:
-    """Percent; None of nothing."""
+    """The percentage; None if the whole is 0."""
     return round(100 * part / whole, 1) if whole else None
 
 
 def mean(total: int, count: int) -> float | None:
-    """The mean; None of nothing."""
+    """The mean; None if the count is 0."""
     return round(total / count, 2) if count else None
 
 
 def sum_each(session: Session, record: Any, parts: Mapping[str, Any], *conditions: Any) -> dict[str, int]:
-    """Name -> the sum of this expression over the rows for which the conditions hold, in one statement."""
+    """Name -> the sum of this expression over the matching rows, in one statement."""
     query = select(*[func.sum(part) for part in parts.values()]).select_from(record)
     sums = session.execute(query.where(*conditions)).one()
     return {name: int(each or 0) for name, each in zip(parts, sums, strict=True)}
 
 
 def when(condition: ColumnElement[bool], value: Any = None) -> Any:
-    """SQL: 1, or the value, where the condition holds, else 0."""
+    """SQL: 1, or the value, if the condition holds, else 0."""
     return case((condition, 1 if value is None else value), else_=0)
 
 
 def count_all(session: Session, names: Iterable[str], scope: Scope, compare: bool = True) -> dict[str, FigureCount]:
-    """Each figure in the period and in the one before; one statement per record."""
+    """Each figure in the period and in the previous one; one statement per record."""
     by_record: dict[Any, list[str]] = {}
     found: dict[str, FigureCount] = {}
     for name in names:
@@ -80,7 +80,7 @@ def _count_of(session: Session, record: Any, names: list[str], scope: Scope, com
 
 
 def _by_each_time(session: Session, names: list[str], scope: Scope, compare: bool) -> dict[str, FigureCount]:
-    """Figures of one record by several times, in one statement of sub-selects of one row each.
+    """Figures of one record by several time columns, in one statement of sub-selects of one row each.
 
     Each reads its own range of its own index; with OR between the ranges, databases read the whole table.
     """
@@ -97,14 +97,14 @@ def _by_each_time(session: Session, names: list[str], scope: Scope, compare: boo
     return {name: FigureCount(found[name], found.get(_BEFORE + name)) for name in names}
 
 
-#: By this, sub-selects of one row are joined.
+#: Sub-selects of one row are joined on this.
 _ONE: Any = literal(1).label("one")
-#: How the column of a figure of the period before begins.
+#: Prefix of the columns with figures of the previous period.
 _BEFORE = "before_"
 
 
 def _of_time(names: list[str], scope: Scope, compare: bool) -> Any:
-    """SQL: the sums of figures by one time, of rows of both periods."""
+    """SQL: the sums of figures by one time column, over the rows of both periods."""
     first = FIGURES[names[0]]
     column: Any = getattr(first.record, first.at)
     both = replace(scope.period, first_day=scope.period.previous().first_day) if compare else scope.period
@@ -121,7 +121,7 @@ def _of_time(names: list[str], scope: Scope, compare: bool) -> Any:
 
 
 def _of_rules(names: list[str], scope: Scope, compare: bool) -> list[Any]:
-    """SQL: figures whose rule says when they count, each in a select of its own."""
+    """SQL: figures whose rule contains the period, each in a select of its own."""
     found = []
     for name in names:
         each = FIGURES[name]
@@ -133,7 +133,7 @@ def _of_rules(names: list[str], scope: Scope, compare: bool) -> list[Any]:
 
 
 def _by_period(session: Session, names: list[str], scope: Scope, compare: bool) -> dict[str, FigureCount]:
-    """Figures of one record by one time: the rows are told apart by period once, not by each figure."""
+    """Figures of one record by one time column: each row is assigned to a period once, not for each figure."""
     first = FIGURES[names[0]]
     column: Any = getattr(first.record, first.at)
     is_now = case((column >= scope.period.start, 1), else_=0).label("is_now")
@@ -150,20 +150,20 @@ def _by_period(session: Session, names: list[str], scope: Scope, compare: bool) 
 
 
 def _sum_of(figure: Figure, scope: Scope) -> Any:
-    """SQL: the figure of rows that are known to be in the period."""
+    """SQL: the figure, over rows known to be in the period."""
     if figure.rule is None:
         return func.count() if figure.value is None else func.sum(figure.value)
     return func.sum(when(figure.rule(scope), figure.value))
 
 
 def _unique_numbers(scope: Scope) -> Any:
-    """How many different numbers there are; a list shows the first call with each."""
+    """The number of different numbers; a list shows the first call with each."""
     calls = FIGURES["calls"].rows(scope)
     return select(func.count(distinct(CallLog.other_e164))).where(calls)
 
 
 def _new_numbers(scope: Scope) -> Any:
-    """How many of the different numbers have no call before the period."""
+    """The number of different numbers without a call before the period."""
     calls = FIGURES["calls"].rows(scope)
     numbers = select(CallLog.other_e164).where(calls, CallLog.other_e164.is_not(None)).distinct().subquery()
     earlier: Any = CallLog.__table__.alias("earlier")
@@ -178,12 +178,12 @@ def _missed_returned(scope: Scope) -> Any:
 
 
 def _number_of(session: Session, name: str, scope: Scope) -> int:
-    """A figure of _NUMBERS; from the roll-ups as far as they hold it."""
+    """A figure of _NUMBERS, from the roll-ups as far as they contain it."""
     if scope.rolled is None or name == "calls_missed_returned":
         return int(session.execute(_NUMBERS[name](scope)).scalar() or 0)
     if name == "numbers":
         return call_rollup_counts.count_numbers(session, scope)
-    if scope.people is not None:  # new to these people: that doesn't add up over them
+    if scope.people is not None:  # new to these people: that can't be summed over them
         return int(session.execute(_new_numbers(scope)).scalar() or 0)
     found, rest = call_rollup_counts.count_new_numbers(session, scope)
     return found + (
@@ -191,8 +191,8 @@ def _number_of(session: Session, name: str, scope: Scope) -> int:
     )
 
 
-#: Figures that compare calls with one another, in a statement of their own: numbers are counted as such, which is much
-#: faster than row by row. They are not compared with the period before, which would cost as much again.
+#: Figures that compare calls with each other, in a statement of their own: counting the distinct numbers is much faster
+#: than going row by row. They aren't compared with the previous period, which would cost as much again.
 _NUMBERS = {"numbers": _unique_numbers, "numbers_new": _new_numbers, "calls_missed_returned": _missed_returned}
 
 
@@ -212,7 +212,7 @@ def group_count(session: Session, column: Any, *conditions: Any) -> list[tuple[A
 
 
 def series(session: Session, names: Iterable[str], scope: Scope) -> dict[str, list[int]]:
-    """Figure -> its value at each point of the period; figures of one record and one time take one statement."""
+    """Figure -> its value at each point of the period; one statement for figures of the same record and time column."""
     found: dict[str, list[int]] = {}
     together: dict[Any, list[str]] = {}
     for name in names:
@@ -243,7 +243,7 @@ def _points_of_days(period: Period, by_day: Mapping[int, list[int]], width: int)
 
 
 def series_of(session: Session, column: Any, period: Period, *conditions: Any) -> list[int]:
-    """The rows whose time column is at each point of the period."""
+    """The number of rows whose time column is at each point of the period."""
     return [numbers[0] for numbers in _by_point(session, column, period, [func.count()], *conditions)]
 
 

@@ -93,7 +93,7 @@ def referrals(session: Session, scope: Scope) -> list[dict[str, Any]]:
     """[{code, leads, converted, customer_id, number, name, is_account}], the most first; each lead counts once.
 
     A code is the client ID of an account, or else the referral code of a customer; of several with the same code, the
-    oldest. A code of nobody whom the person sees stands alone: customer_id is None.
+    oldest. customer_id is None if the person sees nobody with this code.
     """
     count = func.count()
     converted = func.sum(when(FIGURES["leads_converted"].rule(scope)))  # type: ignore[misc]
@@ -108,7 +108,7 @@ _NOBODY = {"customer_id": None, "number": None, "name": None, "is_account": Fals
 
 
 def _owners(session: Session, codes: list[str]) -> dict[str, dict[str, Any]]:
-    """Code -> the customer whose it is, as far as the person sees them."""
+    """Code -> its customer, as far as the person sees them."""
     if not codes:
         return {}
     shown = (Customer.id, Customer.number, Customer.first_name, Customer.last_name)

@@ -1,4 +1,4 @@
-"""The figures of dashboards: what each counts, in one place. A list shows the rows of a figure by the same rule.
+"""The figures of dashboards: what each counts, in one place. Lists show the rows of a figure by the same rule.
 
 Done counts as completed, Closed as resolved, and Activated as converted. They are counted by `figure_counts`.
 """
@@ -27,9 +27,9 @@ from app.domain.tickets import Ticket
 #: Meanings of lead statuses that count as converted, and as lost.
 CONVERTED = ("opened", "activated")
 LOST = ("rejected", "unqualified", "junk", "expired", "expired_opened")
-#: Statuses of incoming calls that nobody of ours took, and of outgoing ones that nobody there picked up.
+#: Statuses of incoming calls that nobody here answered, and of outgoing ones that nobody there answered.
 MISSED, NOT_PICKED = ("Missed Call", "No Answer"), ("Did Not Picked", "No Answer")
-#: Seconds within which an answer counts as quick, and as of the same day.
+#: Seconds within which a reply counts as quick, soon, and on the same day.
 QUICK, SOON, SAME_DAY = 15 * 60, 3600, 24 * 3600
 
 
@@ -39,7 +39,7 @@ def _everything(_alias: Any) -> ColumnElement[bool]:
 
 @dataclass(frozen=True)
 class Scope:
-    """What figures are about: a period, and the people whose work counts."""
+    """What figures cover: a period, and the people whose work counts."""
 
     period: Period
     now: datetime
@@ -47,17 +47,17 @@ class Scope:
     meanings: Mapping[str, Mapping[int, str]] = field(default_factory=dict, hash=False)
     #: User ids; None = everybody whose records the person sees.
     people: frozenset[int] | None = None
-    #: Only what happened in this hour of the week, 0 = Monday from 0:00; None = in all.
+    #: Only this hour of the week, 0 = Monday from 0:00; None = all.
     slot: int | None = None
     #: The access rule of an alias of CallLog, for rules that compare a call with others.
     sees_call: Callable[[Any], ColumnElement[bool]] = field(default=_everything, hash=False, compare=False)
-    #: A `call_rollup_counts.RollupCoverage`, if the daily roll-ups serve the person; None = calls are counted.
+    #: A `call_rollup_counts.RollupCoverage` if the daily roll-ups can be used for the person; None = calls are counted.
     rolled: Any = field(default=None, hash=False, compare=False)
-    #: (column, value) that leads must have to count; other records count all the same.
+    #: (column, value) filters on leads; other records are not filtered.
     leads: tuple[tuple[str, Any], ...] = ()
 
     def before(self) -> Scope:
-        """The same scope for the period before."""
+        """The same scope for the previous period."""
         return replace(self, period=self.period.previous())
 
     def status_ids(self, master: str, wanted: Iterable[str]) -> list[int]:
@@ -70,20 +70,20 @@ Rule = Callable[[Scope], ColumnElement[bool]]
 
 @dataclass(frozen=True)
 class Figure:
-    """One figure: the rows of a record by a rule, counted, or a column of them summed."""
+    """One figure: the rows of a record that match a rule, counted, or a column of them summed."""
 
     record: Any
-    #: The column of the time by which a row is in the period; "" = the rule decides, as of now or by itself.
+    #: The time column that puts a row into the period; "" = the rule decides, or the figure is as of now.
     at: str = ""
     rule: Rule | None = None
     #: What is summed; None = the rows are counted.
     value: Any = None
-    #: Whether the rule itself looks at the period and the people.
+    #: Whether the rule itself uses the period and the people.
     has_people: bool = False
 
     @property
     def is_of_period(self) -> bool:
-        """Whether the figure exists for earlier periods, too; otherwise it is a count as of now."""
+        """Whether the figure also exists for earlier periods; otherwise it is a count as of now."""
         return bool(self.at) or self.has_people
 
     def when(self, scope: Scope) -> ColumnElement[bool]:
@@ -95,18 +95,18 @@ class Figure:
         return rule if scope.slot is None else and_(rule, scope.period.local_slot(column) == scope.slot)
 
     def condition(self, scope: Scope) -> ColumnElement[bool]:
-        """SQL: whether a row counts, the people and filters of the scope aside."""
+        """SQL: whether a row counts, ignoring the people and filters of the scope."""
         rules = [self.when(scope)]
         if self.at and self.rule is not None:
             rules.append(self.rule(scope))
         return and_(*rules)
 
     def rows(self, scope: Scope) -> ColumnElement[bool]:
-        """SQL: whether a row counts; by this, lists show the rows of the figure."""
+        """SQL: whether a row counts; lists show the rows of the figure by it."""
         return and_(self.condition(scope), self.within(scope))
 
     def within(self, scope: Scope) -> ColumnElement[bool]:
-        """SQL: whether a row belongs to the people of the scope, and of leads, whether it fits its filters."""
+        """SQL: whether a row belongs to the people of the scope, and, for leads, matches its filters."""
         rules = [getattr(Lead, name) == value for name, value in scope.leads] if self.record is Lead else []
         if scope.people is not None and not self.has_people:
             rules.append(OF_PEOPLE[self.record](sorted(scope.people)))
@@ -129,7 +129,7 @@ def _ticket_of(people: list[int]) -> ColumnElement[bool]:
 
 
 def _message_of(people: list[int]) -> ColumnElement[bool]:
-    """Those they have written, and those that arrived in conversations that are theirs."""
+    """Messages that they have written, and those received in conversations that they have claimed."""
     claimed: Any = Conversation.__table__.alias("claimed")
     is_theirs = exists().where(claimed.c.id == Message.conversation_id, claimed.c.claimed_by_id.in_(people))
     arrived = and_(Message.direction == "in", is_theirs.correlate(Message))
@@ -162,7 +162,7 @@ def _all(*rules: Rule) -> Rule:
 
 
 def _taken(scope: Scope) -> ColumnElement[bool]:
-    """Leads that one of the people was given in the period; each counts once."""
+    """Leads assigned to one of the people in the period; each counts once."""
     given: Any = Assignment.__table__.alias("given")
     rules = [given.c.lead_id.is_not(None), scope.period.contains(given.c.started_on)]
     if scope.people is not None:
@@ -171,17 +171,17 @@ def _taken(scope: Scope) -> ColumnElement[bool]:
 
 
 def is_missed() -> ColumnElement[bool]:
-    """SQL: incoming calls that nobody took."""
+    """SQL: incoming calls that nobody answered."""
     return and_(CallLog.direction == "Incoming", CallLog.status.in_(MISSED))
 
 
 def is_not_picked() -> ColumnElement[bool]:
-    """SQL: outgoing calls that nobody picked up."""
+    """SQL: outgoing calls that nobody answered."""
     return and_(CallLog.direction == "Outgoing", CallLog.status.in_(NOT_PICKED))
 
 
 def _first_of_number(scope: Scope, is_ever: bool) -> ColumnElement[bool]:
-    """SQL: the first call with its number in the period, or ever; among the calls of the people, if any are chosen."""
+    """SQL: the first call with its number in the period, or ever; among the calls of the chosen people, if any."""
     earlier: Any = CallLog.__table__.alias("earlier")
     is_earlier = or_(
         earlier.c.started_on < CallLog.started_on,
@@ -196,7 +196,7 @@ def _first_of_number(scope: Scope, is_ever: bool) -> ColumnElement[bool]:
 
 
 def answered_on() -> Any:
-    """SQL: when the conversation of an incoming message was next answered by a person; null = not yet."""
+    """SQL: when a person next replied in the conversation of an incoming message; null = not yet."""
     answer: Any = Message.__table__.alias("answer")
     is_written = and_(answer.c.direction == "out", answer.c.happened_on.is_not(None))
     of_campaign = answer.c.cause.like(f"{CAMPAIGN_CAUSE}%")
@@ -262,7 +262,7 @@ def _waiting(record: Any) -> Rule:
     )
 
 
-#: Name -> figure. The names stand in addresses of lists: a renamed one breaks bookmarks.
+#: Name -> figure. URLs of lists contain the names, so renaming one breaks bookmarks.
 FIGURES: dict[str, Figure] = {
     "leads": Figure(Lead, "created_on"),
     "leads_contacted": Figure(Lead, "created_on", _lead_answered),
@@ -323,7 +323,7 @@ FIGURES: dict[str, Figure] = {
     "messages_answered_soon": Figure(Message, "created_on", _answered_within(SOON)),
     "messages_answered_same_day": Figure(Message, "created_on", _answered_within(SAME_DAY)),
 }
-#: Figures that compare telephone numbers: nothing for a person who sees them masked.
+#: Figures that compare telephone numbers; not available to people who see them masked.
 BY_NUMBER = ("numbers", "numbers_new", "calls_missed_returned")
 
 

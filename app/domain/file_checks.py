@@ -1,4 +1,4 @@
-"""Which files may be sent: a sentence for each that may not, which says what is wrong and what to do."""
+"""Which files may be sent: refusals are sentences that say what is wrong and what to do."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from app.domain.base import RuleBroken, translatable
 from app.lib.file_kinds import BOMB, UNKNOWN
 from app.ops.file_store import MAX_BYTES
 
-#: Kinds that are refused for a reason of their own.
+#: Kinds with a refusal of their own.
 _HEIC = "image/heic"
 _ARCHIVES = ("application/zip",)
 
 
 def refuse(file: Mapping[str, Any], channel: str, ability: Abilities) -> None:
-    """Raise RuleBroken for a file that can't be sent. `file`: mime_type by content, name, size in bytes if known."""
+    """Raise RuleBroken for a file that can't be sent. `file`: mime_type (by content), name, size in bytes if known."""
     kind, name, size = str(file.get("mime_type") or UNKNOWN), display_name(file), file.get("size")
     refuse_bad_content(kind, name, size)
     if not ability.files:
@@ -32,7 +32,7 @@ def refuse(file: Mapping[str, Any], channel: str, ability: Abilities) -> None:
 
 
 def refuse_bad_content(kind: str, name: str, size: Any) -> None:
-    """Raise RuleBroken for what nobody should get: nothing, too much, or what harms a computer."""
+    """Raise RuleBroken for files that nobody should receive: empty, too large, or harmful."""
     if size is not None and int(size) == 0:
         raise RuleBroken(translatable("“%(name)s” is empty. Please choose another file.", name=name), "files")
     if size is not None and int(size) > MAX_BYTES:
@@ -49,14 +49,14 @@ def too_large(name: str) -> RuleBroken:
 
 
 def refuse_channel(channel: str) -> None:
-    """Raise RuleBroken: nothing but text is sent on this channel, or by this account."""
+    """Raise RuleBroken: this channel or account sends only text."""
     if channel == "sms":
         raise RuleBroken("An SMS can't carry a file. Please send a link to it, or use WhatsApp or email.", "files")
     raise RuleBroken("Files can't be sent by this account. Please send a link instead.", "files")
 
 
 def _wrong_kind(kind: str, name: str) -> RuleBroken:
-    """The refusal of a kind of file that the channel doesn't take."""
+    """The refusal of a kind of file that the channel doesn't accept."""
     if kind == _HEIC:
         return _heic(name)
     if kind in _ARCHIVES:
@@ -85,5 +85,5 @@ def _unknown(name: str) -> RuleBroken:
 
 
 def display_name(file: Mapping[str, Any]) -> str:
-    """The name of a file as a sentence names it."""
+    """The name of a file for use in sentences."""
     return str(file.get("name") or "file")[:80]

@@ -1,6 +1,6 @@
-"""How many bytes of files one person and all may keep at records: counted in rows, so that the database decides.
+"""How many bytes of files one person and everybody may attach, counted in rows, so that the database decides.
 
-The counts are taken anew every night (`recount`), for a record that is deleted takes its files along.
+Every night `recount` counts again, because deleting a record also deletes its files.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain.base import RuleBroken, translatable
 from app.lib.digit_grouping import grouped
 
-#: The row of the whole installation; other rows have the id of a user.
+#: The row for the whole installation; other rows have the id of a user.
 INSTALLATION = 0
 _MB = 1_000_000
 
 
 class FileUsage(Model):  # type: ignore[misc]
-    """The bytes of files that one person has attached, or all together."""
+    """The bytes of files that one person, or everybody together, has attached."""
 
     __tablename__ = "file_usage"
     #: Id of a user; INSTALLATION = everybody.
     user_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    #: Files in the trash count, too.
+    #: Includes files in the trash.
     bytes: Mapped[int] = mapped_column(BigInteger, nullable=False)
 
 
 @dataclass(frozen=True)
 class Quotas:
-    """The most bytes of one person and of the installation."""
+    """The most bytes for one person and for the installation."""
 
     person: int
     installation: int
@@ -40,14 +40,14 @@ class Quotas:
 
 _FIRST = "INSERT INTO file_usage (user_id, bytes) VALUES (:key, 0) ON DUPLICATE KEY UPDATE bytes = bytes"
 _FIRST_ON_SQLITE = "INSERT OR IGNORE INTO file_usage (user_id, bytes) VALUES (:key, 0)"
-#: The bare table: whoever uploads counts, whatever rows they may see.
+#: The bare table: uploads count, whatever rows the person may see.
 _usage = FileUsage.__table__
 
 
 def reserve(session: Session, user: int | None, size: int, quotas: Quotas) -> None:
-    """Count so many bytes for a person and for the installation. Raises RuleBroken where one of them has no room.
+    """Add bytes to the usage of a person and the installation. Raises RuleBroken if one of them has no room.
 
-    The rows stay locked until the end of the transaction: always in this order, and last of all.
+    The rows stay locked until the end of the transaction: always in this order, and after all other locks.
     """
     if user is not None and not _add(session, user, size, quotas.person):
         sentence = "You have attached files of %(most)s MB, which is all that one person may. Please delete some first."
@@ -57,14 +57,14 @@ def reserve(session: Session, user: int | None, size: int, quotas: Quotas) -> No
         raise RuleBroken(translatable(sentence, most=grouped(quotas.installation // _MB)), "files")
 
 
-def _add(session: Session, key: int, size: int, most: int) -> bool:
-    room = update(_usage).where(_usage.c.user_id == key, _usage.c.bytes + size <= most)
+def _add(session: Session, key: int, size: int, maximum: int) -> bool:
+    room = update(_usage).where(_usage.c.user_id == key, _usage.c.bytes + size <= maximum)
     step = room.values(bytes=_usage.c.bytes + size)
     if _changes(session, step):
         return True
     if session.execute(select(_usage.c.user_id).where(_usage.c.user_id == key)).first():
-        return _changes(session, step)  # it may have been made in between
-    # Somebody else may be first at this moment. No IGNORE on MariaDB: its shared lock of a duplicate ends in deadlocks.
+        return _changes(session, step)  # another process may have created it meanwhile
+    # Another process may insert it first. No IGNORE on MariaDB: its shared lock of a duplicate ends in deadlocks.
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     session.execute(text(_FIRST_ON_SQLITE if is_sqlite else _FIRST), {"key": key})
     return _changes(session, step)
@@ -75,7 +75,7 @@ def _changes(session: Session, step: Any) -> bool:
 
 
 def give_back(session: Session, user: int | None, size: int) -> None:
-    """Count so many bytes less, of files that are deleted for good."""
+    """Subtract the bytes of permanently deleted files."""
     for key in (user, INSTALLATION):
         if key is not None:
             step = update(_usage).where(_usage.c.user_id == key)

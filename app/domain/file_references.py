@@ -1,6 +1,6 @@
-"""Which columns name stored files (`app/ops/file_store.py`), so that none is forgotten or left out of backups.
+"""Finds the columns that refer to stored files (`app/ops/file_store.py`), so that none is missed by backups.
 
-A column that holds the digest of a stored file is declared with `info=STORED_FILE`, in add-ons too.
+A column with the digest of a stored file is declared with `info=STORED_FILE`, in add-ons too.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def names_by_table() -> dict[str, list[str]]:
 
 
 def referenced(session: Session, digests: Iterable[str]) -> set[str]:
-    """Those of the digests to which a row refers; one statement for each column."""
+    """Those of the digests that a row refers to; one statement per column."""
     wanted, found = list(digests), set[str]()
     for column in digest_columns():
         found |= set(session.scalars(select(column).where(column.in_(wanted)).distinct()))
@@ -37,7 +37,7 @@ def referenced(session: Session, digests: Iterable[str]) -> set[str]:
 
 
 def used_digests(session: Session) -> Iterator[tuple[str, str]]:
-    """(digest, which column refers to it) of all files in use, read bit by bit; one may come several times."""
+    """(digest, the column that refers to it) of all files in use, read in chunks; one may occur several times."""
     for column in digest_columns():
         query = select(column).where(column.is_not(None)).distinct().execution_options(yield_per=1000)
         name = f"{column.table.name}.{column.name}"

@@ -1,4 +1,4 @@
-"""How all is doing, minute by minute: samples of each server, slow statements, errors, crossed thresholds."""
+"""The health of the installation, minute by minute: samples of each server, slow statements, errors, alerts."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain.base import UtcDateTime
 from app.ops.process_metrics import BUCKETS_MS, MetricsBatch, NotableEvent
 
-#: So many different slow statements and errors are kept; those that were seen last.
+#: How many different slow statements and errors are stored; the last seen ones stay.
 MAX_KEPT = 500
-#: The server of the samples that belong to the whole installation.
+#: The server name in samples of the whole installation.
 INSTALLATION = ""
 
 
@@ -29,14 +29,14 @@ class HealthSample(Model):  # type: ignore[misc]
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     #: Minutes since 1970, UTC.
     minute: Mapped[int] = mapped_column(Integer, nullable=False)
-    #: CRM_SERVER_NAME; INSTALLATION for what belongs to no server.
+    #: CRM_SERVER_NAME; INSTALLATION for values of no single server.
     server: Mapped[str] = mapped_column(String(64), nullable=False)
     #: web or sockets; "" for INSTALLATION.
     role: Mapped[str] = mapped_column(String(16), nullable=False)
     requests: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     errors: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     total_ms: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
-    #: Requests by time: at most 50 ms, 100, 200 … 5000; slower ones are the rest.
+    #: Requests by duration: up to 50 ms, 100, 200 … 5000; slower ones are the rest.
     bucket_0: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     bucket_1: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     bucket_2: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
@@ -45,20 +45,20 @@ class HealthSample(Model):  # type: ignore[misc]
     bucket_5: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: Of the server, 0 to 100.
     memory_percent: Mapped[int | None] = mapped_column(Integer)
-    #: Of INSTALLATION.
+    #: For INSTALLATION.
     queue_depth: Mapped[int | None] = mapped_column(Integer)
     db_connections: Mapped[int | None] = mapped_column(Integer)
 
 
 class HealthCrossing(Model):  # type: ignore[misc]
-    """A threshold that was crossed, and when it was kept again."""
+    """A threshold that was crossed, and when it was met again."""
 
     __tablename__ = "health_crossing"
     __table_args__ = (Index("ix_health_crossing_began", "began_on"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     measure: Mapped[str] = mapped_column(String(16), nullable=False)
     server: Mapped[str] = mapped_column(String(64), nullable=False)
-    #: measure/server while it lasts, then null: unique, so that there is one at a time however many processes look.
+    #: measure/server while it lasts, then null: unique, so that there is one at a time however many processes check.
     open_key: Mapped[str | None] = mapped_column(String(96), unique=True)
     began_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -82,14 +82,14 @@ class SlowStatement(Model):  # type: ignore[misc]
 
 
 class ErrorReport(Model):  # type: ignore[misc]
-    """An error that our own code reported, without values."""
+    """An error reported by our own code, without values."""
 
     __tablename__ = "error_report"
     digest: Mapped[str] = mapped_column(String(32), primary_key=True)
     text: Mapped[str] = mapped_column(String(300), nullable=False)
     place: Mapped[str] = mapped_column(String(100), nullable=False)
     trace: Mapped[str] = mapped_column(Text, nullable=False)
-    #: Of the last request that met it.
+    #: The last request in which it occurred.
     request_id: Mapped[str] = mapped_column(String(64), nullable=False)
     times: Mapped[int] = mapped_column(Integer, nullable=False)
     first_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
@@ -101,7 +101,7 @@ _COUNTS = [HealthSample.requests, HealthSample.errors, HealthSample.total_ms, *_
 
 
 def minute_of(moment: datetime) -> int:
-    """The minute that a moment belongs to."""
+    """The minute number of a time."""
     return int(moment.timestamp() // 60)
 
 
@@ -118,7 +118,7 @@ class SampleSource:
 
 
 def store(session: Session, batch: MetricsBatch, source: SampleSource, now: datetime) -> None:
-    """Add what one process counted to the sample of this minute, and note its slow statements and errors."""
+    """Add what one process counted to this minute's sample, and store its slow statements and errors."""
     values = {"requests": batch.requests, "errors": batch.errors, "total_ms": batch.total_ms}
     values |= {f"bucket_{place}": count for place, count in enumerate(batch.buckets)}
     key = {"minute": minute_of(now), "server": source.server, "role": source.role}
@@ -131,15 +131,15 @@ def store(session: Session, batch: MetricsBatch, source: SampleSource, now: date
 
 
 def store_installation(session: Session, queue_depth: int | None, db_connections: int | None, now: datetime) -> None:
-    """Set what was read for the whole installation in this minute."""
+    """Store the values of the whole installation for this minute."""
     key = {"minute": minute_of(now), "server": INSTALLATION, "role": ""}
     _add(session, HealthSample, key, ({}, {"queue_depth": queue_depth, "db_connections": db_connections}))
 
 
 def _add(session: Session, kind: Any, key: dict[str, Any], values: tuple[dict[str, int], dict[str, Any]]) -> None:
-    """Add the first values to those of a row and set the second; another process may be making the row meanwhile.
+    """Add the first values to those of a row and set the others; another process may be inserting the row meanwhile.
 
-    One statement: an UPDATE after an INSERT that found the row there makes two processes wait for each other.
+    One statement: an INSERT that finds the row, followed by an UPDATE, makes two processes deadlock.
     """
     added, fixed = values
     changed = {name: getattr(kind, name) + value for name, value in added.items()} | fixed
@@ -173,7 +173,7 @@ def _note(session: Session, kind: Any, digest: str, noted: NotableEvent, now: da
 
 @dataclass(frozen=True)
 class SamplePoint:
-    """All samples of a span of time, added up."""
+    """All samples of a time span, added up."""
 
     #: The first minute of the span.
     minute: int
@@ -187,17 +187,17 @@ class SamplePoint:
 
     @property
     def response_ms(self) -> int | None:
-        """The time within which 95 of 100 requests were answered; None without requests."""
+        """The 95th percentile of response times; None without requests."""
         return percentile_ms(self.buckets, self.requests) if self.requests else None
 
     @property
     def error_percent(self) -> float | None:
-        """How many of 100 requests met an error; None without requests."""
+        """The percentage of requests with an error; None without requests."""
         return round(100 * self.errors / self.requests, 1) if self.requests else None
 
 
 def percentile_ms(buckets: Sequence[int], requests: int, share: float = 0.95) -> int:
-    """The time within which this share of the requests was answered, evenly spread within a bucket; 5000 at most."""
+    """The time within which this share of the requests was answered, interpolated within a bucket; 5000 at most."""
     wanted, seen, lower = share * requests, 0, 0
     for bound, count in zip(BUCKETS_MS, buckets, strict=True):
         if count and seen + count >= wanted:
@@ -207,7 +207,7 @@ def percentile_ms(buckets: Sequence[int], requests: int, share: float = 0.95) ->
 
 
 def history(session: Session, since: datetime, step: int, server: str | None = None) -> list[SamplePoint]:
-    """The samples since then, in spans of `step` minutes, oldest first; of one server or of all."""
+    """The samples since then, in spans of `step` minutes, oldest first; of one server or all."""
     span = HealthSample.minute - HealthSample.minute % step
     sums = [func.sum(column) for column in _COUNTS]
     worst = [func.max(each) for each in (HealthSample.memory_percent, HealthSample.queue_depth)]
@@ -226,7 +226,7 @@ def _point(row: Any) -> SamplePoint:
 
 @dataclass(frozen=True)
 class ServerState:
-    """One role of a server, by its last samples."""
+    """One role of a server, from its last samples."""
 
     server: str
     role: str
@@ -263,9 +263,9 @@ class Threshold:
     """One of the five thresholds."""
 
     name: str
-    #: Above it is too much.
+    #: Values above it are too high.
     threshold: int
-    #: What follows the number.
+    #: Suffix of the number.
     unit: str
     #: Whether each server has a value of its own.
     is_by_server: bool = False
@@ -278,14 +278,14 @@ MEASURES = (
     Threshold("connections", 100, ""),
     Threshold("memory", 80, "%", is_by_server=True),
 )
-#: The last minutes that are looked at, and how many requests they must hold for a word about times and errors.
+#: The time that is checked, and the requests it must contain before times and errors are judged.
 WINDOW, MIN_REQUESTS = timedelta(minutes=5), 20
-#: A threshold is kept again when the value has fallen to this share of it: so it is not told of every minute.
+#: A threshold is met again when the value has fallen to this share of it, which avoids a notice every minute.
 KEPT_SHARE = 0.9
 
 
 def values(point: SamplePoint | None) -> dict[str, float | None]:
-    """Measure -> its value; None where too little is known."""
+    """Measure -> its value; None if too little is known."""
     if point is None:
         return dict.fromkeys(each.name for each in MEASURES)
     is_enough = point.requests >= MIN_REQUESTS
@@ -306,7 +306,7 @@ def window(session: Session, now: datetime, server: str | None = None) -> Sample
 
 @dataclass(frozen=True)
 class ThresholdChange:
-    """A threshold that was crossed just now, or is kept again."""
+    """A threshold that was just crossed, or is met again."""
 
     crossing: HealthCrossing
     measure: Threshold
@@ -314,14 +314,14 @@ class ThresholdChange:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is kept again."""
+        """Whether it is met again."""
         return self.crossing.ended_on is not None
 
 
 def watch(session: Session, now: datetime) -> list[ThresholdChange]:
-    """Compare the last minutes with the thresholds; what has changed since the last look.
+    """Compare the last minutes with the thresholds. Returns what has changed since the last check.
 
-    Of several processes that look at once, one stores a crossing: the other meets its unique key (IntegrityError).
+    If several processes check at once, one stores a crossing; the others violate its unique key (IntegrityError).
     """
     running = {
         row.open_key: row for row in session.scalars(select(HealthCrossing).where(HealthCrossing.open_key != ""))
@@ -357,7 +357,7 @@ def _compare(
         session.flush()
         return ThresholdChange(crossing, measure, value)
     crossing.worst = max(crossing.worst, scaled)
-    # Queue and connections can't be read while Redis or the database is away: that is no recovery.
+    # Queue and connections can't be read while Redis or the database is unavailable: that is no recovery.
     is_unknown = value is None and measure.name in ("queue", "connections")
     if is_unknown or (value is not None and value > measure.threshold * KEPT_SHARE):
         return None
@@ -366,16 +366,16 @@ def _compare(
 
 
 def crossings(session: Session, limit: int = 20) -> list[HealthCrossing]:
-    """The crossings, those that last first, then the newest."""
+    """The crossings: open ones first, then the newest."""
     newest = (HealthCrossing.ended_on.isnot(None), HealthCrossing.began_on.desc(), HealthCrossing.id.desc())
     return list(session.scalars(select(HealthCrossing).order_by(*newest).limit(limit)))
 
 
-# --- forgetting
+# --- deleting
 
 
 def surplus(session: Session) -> Iterable[Any]:
-    """Statements that delete the slow statements and errors above MAX_KEPT; old ones are forgotten by `retention`."""
+    """Statements that delete the slow statements and errors above MAX_KEPT; `retention` deletes old ones."""
     for kind in (SlowStatement, ErrorReport):
         kept = select(kind.last_on).order_by(kind.last_on.desc()).offset(MAX_KEPT).limit(1)
         if (last := session.scalar(kept)) is not None:

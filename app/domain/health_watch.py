@@ -1,4 +1,4 @@
-"""Once a minute: how the whole installation is doing; a notice to admins when a threshold is crossed or kept again."""
+"""The check, once a minute, of the whole installation; notifies admins when a threshold is crossed or met again."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.lib.digit_grouping import grouped
 
 @dataclass(frozen=True)
 class Readings:
-    """What was read for the whole installation; None for what could not be read."""
+    """Values of the whole installation; None for those that could not be read."""
 
     queue_depth: int | None
     db_connections: int | None
@@ -32,7 +32,7 @@ def watch(session: Session, readings: Readings, now: datetime) -> str:
 
 
 def _event(change: ThresholdChange, users: tuple[int, ...]) -> notices.NoticeEvent:
-    """One notice for each crossing and one for its end, however many processes see them: the key says which."""
+    """One notice for each crossing and one for its end, however many processes see it: the key ensures that."""
     crossing, measure = change.crossing, change.measure
     key = f"health:{crossing.id}:{'over' if change.is_over else 'crossed'}"
     payload = {"measure": measure.name, "server": crossing.server, "over": change.is_over}

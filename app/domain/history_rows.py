@@ -1,7 +1,7 @@
-"""Writes the rows of a record's history without objects: timeline, statuses, assignments.
+"""Writes rows of a record's history without objects: timeline, statuses, assignments.
 
-A change writes three or four of them. As objects each costs the session more than the database; gathered, they are
-written by one INSERT per table when the change is complete.
+A change writes three or four of them. As objects, each would cost the session more than the database; collected, they
+are written by one INSERT per table when the change is complete.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from app.domain.session_context import session_context
 
 @contextmanager
 def written_together(session: Session) -> Iterator[None]:
-    """Gather the rows that `add` is given inside the block, and write them at its end, after the session's own changes.
+    """Collect the rows passed to `add` inside the block, and write them at its end, after the session's own changes.
 
-    Nothing inside may read those rows. A block inside another one adds to its rows. An exception drops them, because
-    the change to which they belong will be rolled back.
+    Nothing inside may read those rows. A nested block adds to the outer one. An exception drops them, because the
+    change to which they belong will be rolled back.
     """
     context = session_context(session)
     if context.history_rows is not None:
@@ -34,15 +34,15 @@ def written_together(session: Session) -> Iterator[None]:
         yield
     finally:
         context.history_rows = None
-    # First the record itself: the foreign keys of its history take a shared lock on it, and two of those that then
-    # want to change it would wait for each other.
+    # First the record itself: the foreign keys of its history take a shared lock on it, and two transactions that then
+    # want to update it would deadlock.
     row_updates.flush(session)
     for record, rows in gathered.items():
         bulk.insert_rows(session, record, rows)
 
 
 def add(session: Session, record: Any, values: dict[str, Any]) -> None:
-    """Write one row of this class; columns that are not named are null. Its text is the CRM's own, or in a payload."""
+    """Write one row of this class; columns that aren't given are null. Its text is the CRM's own, or in a payload."""
     gathered = session_context(session).history_rows
     if gathered is None:
         session.add(record(**values))
@@ -52,5 +52,5 @@ def add(session: Session, record: Any, values: dict[str, Any]) -> None:
 
 @lru_cache
 def _empty(record: Any) -> dict[str, Any]:
-    """Null for every column but the id, so that all rows of one INSERT have the same."""
+    """Null for every column except the id, so that all rows of one INSERT have the same columns."""
     return {column.name: None for column in record.__table__.columns if not column.primary_key}

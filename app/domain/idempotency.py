@@ -24,7 +24,7 @@ class StoredResponse(Model):  # type: ignore[misc]
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
     key: Mapped[str] = mapped_column(String(MAX_KEY_LENGTH), nullable=False)
-    #: Hash of path and body: reusing the key for another request is an error of the client.
+    #: Hash of path and body: reusing the key for another request is the client's error.
     fingerprint: Mapped[str] = mapped_column(String(64), nullable=False)
     at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False, index=True)
     #: HTTP status; null while the first request is in progress.
@@ -46,8 +46,8 @@ class IdempotentRequest:
 def claim(session: Session, request: IdempotentRequest, now: datetime) -> StoredResponse | None:
     """Claim the key in this transaction: None for the first request, else the response to the first one.
 
-    Raises RuleBroken for a key that is too long or was used for another request; Conflict while the first request
-    is in progress.
+    Raises RuleBroken for a key that is too long or was used for another request; Conflict while the first request is in
+    progress.
     """
     key = request.key
     if not key.isascii() or not key.isprintable() or not 0 < len(key) <= MAX_KEY_LENGTH:
@@ -56,7 +56,7 @@ def claim(session: Session, request: IdempotentRequest, now: datetime) -> Stored
             "Idempotency-Key",
         )
     values = {"user_id": request.user_id, "key": key, "fingerprint": request.fingerprint, "at": now}
-    # Where another transaction holds the same key, this waits for its end.
+    # If another transaction holds the same key, this waits for it to end.
     if session.execute(_insert_new(session, values)).rowcount == 1:  # type: ignore[attr-defined]
         return None
     stored = session.scalars(_stored(request), execution_options={"populate_existing": True}).first()
@@ -64,7 +64,7 @@ def claim(session: Session, request: IdempotentRequest, now: datetime) -> Stored
         raise Conflict(
             "The first request with this Idempotency-Key is still in progress. Please try again in a moment."
         )
-    # MariaDB finds a key in other case too.
+    # MariaDB matches keys case-insensitively.
     if (stored.key, stored.fingerprint) != (key, request.fingerprint):
         raise RuleBroken(
             "This Idempotency-Key was already used for a different request. Please use a new one.", "Idempotency-Key"

@@ -1,4 +1,6 @@
-"""What providers have sent to our hooks, as it arrived: stored once, worked off later, kept until it is understood."""
+"""Requests from providers to our hooks, as they arrived: stored once, processed later, kept until they are
+understood.
+"""
 
 from __future__ import annotations
 
@@ -25,9 +27,9 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import audit
 from app.domain.base import Conflict, Stamp, UtcDateTime
 
-#: new: to be worked off. done. failed: not understood, until a person has it tried again or dismisses it.
+#: new: to be processed. failed: not understood, until a person retries or dismisses it.
 STATES = ("new", "done", "failed", "dismissed")
-#: Seconds before the second, third … try of an event that met an error or an unknown message.
+#: Seconds before the second, third … attempt after an error or an unknown message.
 WAITS = (2, 5, 15, 60, 300, 900)
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 #: MariaDB's TEXT ends at 64 KB, and a batch of a provider may have 3 MB.
@@ -45,10 +47,10 @@ class InboundEvent(Model):  # type: ignore[misc]
     )
     id: Mapped[int] = mapped_column(_BIG, primary_key=True)
     account_id: Mapped[int] = mapped_column(ForeignKey("channel_account.id", ondelete="CASCADE"), nullable=False)
-    #: SHA-256 of the request: a replay is stored once.
+    #: SHA-256 of the request, so that a replay is stored only once.
     digest: Mapped[str] = mapped_column(String(64), nullable=False)
     received_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
-    #: The request as JSON, encrypted by the vault: it holds numbers and texts of customers.
+    #: The request as JSON, encrypted by the vault, because it contains customers' numbers and texts.
     request_sealed: Mapped[str] = mapped_column(_LONG_TEXT, nullable=False)
     #: One of STATES.
     state: Mapped[str] = mapped_column(String(12), nullable=False, default="new")
@@ -57,13 +59,13 @@ class InboundEvent(Model):  # type: ignore[misc]
     #: What is wrong with it, as a sentence without personal data.
     error: Mapped[str | None] = mapped_column(String(300))
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    #: When it is due, UTC; null once it is worked off.
+    #: When it is due, UTC; null once it is processed.
     next_try_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     done_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 def store(session: Session, account_id: int, digest: str, sealed: str, now: datetime) -> int | None:
-    """Store a request; its id, or None when it is here already."""
+    """Store a request. Returns its id, or None if it is stored already."""
     values = {"account_id": account_id, "digest": digest, "request_sealed": sealed, "received_on": now}
     values |= {"state": "new", "tries": 0, "next_try_on": now}
     try:
@@ -75,13 +77,13 @@ def store(session: Session, account_id: int, digest: str, sealed: str, now: date
 
 
 def due(session: Session, now: datetime, limit: int) -> list[int]:
-    """The events to work off now, oldest first."""
+    """The events to process now, oldest first."""
     query = select(InboundEvent.id).where(InboundEvent.state == "new", InboundEvent.next_try_on <= now)
     return list(session.scalars(query.order_by(InboundEvent.next_try_on, InboundEvent.id).limit(limit)))
 
 
 def lock(session: Session, event_id: int, now: datetime) -> InboundEvent | None:
-    """The event, locked, when it is due; None when somebody else has it or has worked it off."""
+    """The event, locked, if it is due; None if another process has it or has processed it."""
     query = select(InboundEvent).where(InboundEvent.id == event_id, InboundEvent.state == "new")
     return session.scalars(query.where(InboundEvent.next_try_on <= now).with_for_update(skip_locked=True)).first()
 
@@ -115,7 +117,7 @@ def try_again(session: Session, event: InboundEvent, stamp: Stamp) -> None:
 
 
 def dismiss(session: Session, event: InboundEvent, stamp: Stamp) -> None:
-    """Record a person's decision that nothing is to be done. Raises Conflict."""
+    """Record a person's decision that there is nothing to do. Raises Conflict."""
     _decide(session, event, "dismissed", stamp)
     event.done_on = stamp.now
 

@@ -1,4 +1,4 @@
-"""Taking in a mail: once, into its thread, and from there to a ticket or lead where the account opens one."""
+"""Processes an incoming email once: into its thread, and to a ticket or lead if the account creates them."""
 
 from __future__ import annotations
 
@@ -35,10 +35,10 @@ from app.lib.mail_reports import Bounce
 from app.lib.vault import Vault
 from app.ops.file_store import FileStore
 
-#: Of a mail's text, so much stands in the message; MariaDB's TEXT takes 64 kB. The rest is in the original.
+#: Characters of an email's text stored in the message; MariaDB's TEXT holds 64 kB. The rest is in the original.
 MAX_BODY = 15_000
 MAX_QUOTED = 200_000
-#: A peer who writes more often within an hour opens nothing more: a program that answers ours would never end.
+#: Emails per hour and sender that may create records: a program that answers ours would never end.
 MAX_PER_HOUR = 20
 NO_TEXT = "(no text)"
 CAME_BACK = "This email was sent by one of our own addresses and came back. It was not taken in."
@@ -48,12 +48,12 @@ IS_CUT = "This email is too long or has too many parts; the original has all of 
 
 @dataclass(frozen=True)
 class InboundMailContext:
-    """The account, services and time with which a mail is taken in."""
+    """The account, services and time for processing an email."""
 
     account: ChannelAccount
     #: The settings of the account.
     values: Mapping[str, str]
-    #: The account by which answers are sent: its conversations are those that the mails belong to.
+    #: The account that sends replies: its conversations are those to which the emails belong.
     answering: ChannelAccount
     #: Addresses of our own accounts, in lower case.
     own_addresses: frozenset[str]
@@ -71,7 +71,7 @@ class InboundMailContext:
 
 @dataclass(frozen=True)
 class ArrivedMail:
-    """A mail as it was fetched."""
+    """An email as fetched."""
 
     raw: bytes
     uid_validity: int | None = None
@@ -80,89 +80,92 @@ class ArrivedMail:
     refusal: str = ""
 
 
-def process(session: Session, intake: InboundMailContext, arrived: ArrivedMail) -> str:
-    """Take in a mail. Returns what became of it: one of mails.STATES, or "known" for one that is here already."""
+def process(session: Session, context: InboundMailContext, arrived: ArrivedMail) -> str:
+    """Process an email. Returns its state: one of mails.STATES, or "known" for one that was processed before."""
     try:
-        mail = read(arrived.raw, intake.values.get("authserv_id", ""))
+        mail = read(arrived.raw, context.values.get("authserv_id", ""))
     except UnreadableMail as error:
-        return store_unreadable(session, intake, arrived, "failed", str(error))
-    row = _claim(session, intake, arrived, mail)
+        return store_unreadable(session, context, arrived, "failed", str(error))
+    row = _claim(session, context, arrived, mail)
     if row is None:
-        _note_place(session, intake, arrived, key_of(mail))
+        _note_place(session, context, arrived, key_of(mail))
         return "known"
     if arrived.refusal:
         row.state, row.sentence = "refused", arrived.refusal
-        row.original = intake.store.put(arrived.raw).digest  # its headers, by which it can be found in the mailbox
-    elif _is_returned(mail, intake):
+        row.original = context.store.put(arrived.raw).digest  # its headers, by which it can be found in the mailbox
+    elif _is_returned(mail, context):
         row.state, row.origin, row.sentence = "dropped", "loop", CAME_BACK
-        row.original = intake.store.put(arrived.raw).digest
-    elif mail.bounce is not None and _note_failures(session, mail.bounce, intake):
+        row.original = context.store.put(arrived.raw).digest
+    elif mail.bounce is not None and _note_failures(session, mail.bounce, context):
         row.origin, row.sentence = "bounce", IS_REPORT
     else:
-        _keep(session, intake, row, (mail, arrived))
+        _keep(session, context, row, (mail, arrived))
     session.flush()
-    channel_accounts.record_success(session, intake.account.id, intake.now)
+    channel_accounts.record_success(session, context.account.id, context.now)
     return row.state
 
 
 def store_unreadable(
-    session: Session, intake: InboundMailContext, arrived: ArrivedMail, state: str, sentence: str
+    session: Session, context: InboundMailContext, arrived: ArrivedMail, state: str, sentence: str
 ) -> str:
-    """Keep a mail that can't be taken in, with the reason, for a person."""
-    row = _new_row(intake, arrived, state)
+    """Store an email that can't be processed, with the reason, for a person."""
+    row = _new_row(context, arrived, state)
     row.mail_key, row.sentence = hashlib.sha256(arrived.raw).hexdigest(), sentence[:300]
-    row.original = intake.store.put(arrived.raw).digest
+    row.original = context.store.put(arrived.raw).digest
     return state if _insert(session, row) else "known"
 
 
-def retry_failed(session: Session, intake: InboundMailContext, row: Mail) -> str:
-    """Take in a mail that has failed, from its original."""
-    with intake.store.open(row.original or "") as file:
+def retry_failed(session: Session, context: InboundMailContext, row: Mail) -> str:
+    """Process a failed email again, from its original."""
+    with context.store.open(row.original or "") as file:
         arrived = ArrivedMail(file.read(), row.uid_validity, row.uid)
     session.delete(row)
     session.flush()
-    return process(session, intake, arrived)
+    return process(session, context, arrived)
 
 
-# --- once
+# --- processed once
 
 
-def _claim(session: Session, intake: InboundMailContext, arrived: ArrivedMail, mail: ReadMail) -> Mail | None:
-    """The row of a mail that is not here yet. The unique key decides, also between two processes."""
-    row = _new_row(intake, arrived, "kept")
+def _claim(session: Session, context: InboundMailContext, arrived: ArrivedMail, mail: ReadMail) -> Mail | None:
+    """The row of an email that is new. The unique key decides, also between two processes."""
+    row = _new_row(context, arrived, "kept")
     row.mail_key = key_of(mail)
     row.header_id = mail.message_id[:255] or None
     row.origin = "automatic" if mail.is_automatic else "person"
     row.peer = mail.sender.address
     row.cc = [each.address for each in mail.cc]
-    row.participants = sorted(mail.participants - intake.own_addresses)
+    row.participants = sorted(mail.participants - context.own_addresses)
     row.html = mail.html or None
     row.has_remote_pictures, row.quoted = mail.has_remote_pictures, mail.quoted[:MAX_QUOTED] or None
-    row.is_unverified = is_unverified(mail, intake)
-    # A refused INSERT would keep a shared lock on MariaDB, and several would deadlock over what follows.
-    hold_name(session, f"mail:{intake.account.id}:{row.mail_key}")
+    row.is_unverified = is_unverified(mail, context)
+    # A refused INSERT would keep a shared lock on MariaDB, and several would deadlock with later statements.
+    hold_name(session, f"mail:{context.account.id}:{row.mail_key}")
     return row if _insert(session, row) else None
 
 
-def _note_place(session: Session, intake: InboundMailContext, arrived: ArrivedMail, key: str) -> None:
-    """Where a known mail is in the mailbox now: its server may have numbered all mails anew."""
+def _note_place(session: Session, context: InboundMailContext, arrived: ArrivedMail, key: str) -> None:
+    """Store the current mailbox position of a known email: its server may have renumbered all emails."""
     values = {"uid_validity": arrived.uid_validity, "uid": arrived.uid}
-    step = update(Mail).where(Mail.account_id == intake.account.id, Mail.mail_key == key).values(values)
+    step = update(Mail).where(Mail.account_id == context.account.id, Mail.mail_key == key).values(values)
     session.execute(step, execution_options={"synchronize_session": False})
 
 
 def key_of(mail: ReadMail) -> str:
-    """What is the same in all copies of a mail. The Message-ID alone is not: some programs use one for all mails."""
+    """A key shared by all copies of an email.
+
+    The Message-ID alone is not enough: some programs use one for all emails.
+    """
     if not mail.message_id:
         return mail.digest
     parts = (mail.message_id, mail.sender.address, str(mail.written_on))
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
-def _new_row(intake: InboundMailContext, arrived: ArrivedMail, state: str) -> Mail:
-    where = {"uid_validity": arrived.uid_validity, "uid": arrived.uid, "received_on": intake.now}
+def _new_row(context: InboundMailContext, arrived: ArrivedMail, state: str) -> Mail:
+    where = {"uid_validity": arrived.uid_validity, "uid": arrived.uid, "received_on": context.now}
     lists: dict[str, Any] = {"cc": [], "participants": []}
-    return Mail(account_id=intake.account.id, direction="in", state=state, origin="person", **where, **lists)
+    return Mail(account_id=context.account.id, direction="in", state=state, origin="person", **where, **lists)
 
 
 def _insert(session: Session, row: Mail) -> bool:
@@ -174,75 +177,77 @@ def _insert(session: Session, row: Mail) -> bool:
     return True
 
 
-# --- whose it is
+# --- sender and record
 
 
-def is_unverified(mail: ReadMail, intake: InboundMailContext) -> bool:
+def is_unverified(mail: ReadMail, context: InboundMailContext) -> bool:
     """Whether our mail server, which checks senders, does not vouch for this one."""
-    if not intake.values.get("authserv_id"):
+    if not context.values.get("authserv_id"):
         return False
     dmarc = mail.checks.get("dmarc", "none")
     others = "pass" in (mail.checks.get("spf"), mail.checks.get("dkim"))
     return dmarc != "pass" and not (dmarc == "none" and others)
 
 
-def _is_returned(mail: ReadMail, intake: InboundMailContext) -> bool:
-    is_ours = mail.sender.address in intake.own_addresses or bool(intake.own_addresses & set(mail.loop_marks))
+def _is_returned(mail: ReadMail, context: InboundMailContext) -> bool:
+    is_ours = mail.sender.address in context.own_addresses or bool(context.own_addresses & set(mail.loop_marks))
     return is_ours or mail.is_circular
 
 
-def _keep(session: Session, intake: InboundMailContext, row: Mail, source: tuple[ReadMail, ArrivedMail]) -> None:
-    """Put it into the conversation with its sender, and into the record that it belongs to."""
+def _keep(session: Session, context: InboundMailContext, row: Mail, source: tuple[ReadMail, ArrivedMail]) -> None:
+    """Add it to the conversation with its sender, and to the record that it belongs to."""
     mail, arrived = source
-    thread = mail_threads.thread_of(session, mail, intake.vault, row.is_unverified)
+    thread = mail_threads.thread_of(session, mail, context.vault, row.is_unverified)
     record = None
-    if not thread.is_found and _may_open(session, intake, mail):
+    if not thread.is_found and _may_open(session, context, mail):
         try:
-            record = mail_record_rules.open_for(session, intake, mail, row.is_unverified)
+            record = mail_record_rules.open_for(session, context, mail, row.is_unverified)
         except RuleBroken as refused:
             row.sentence = f"Nothing could be opened for it: {refused.message}"[:300]
     records = mail_threads.records_of(record) if record is not None else thread.records
-    conversation = conversation_of(session, intake, (mail, row.is_unverified), records)
-    message = messages.receive(session, message_values(intake, mail, thread, conversation) | records, intake.stamp)
+    conversation = conversation_of(session, context, (mail, row.is_unverified), records)
+    message = messages.receive(session, message_values(context, mail, thread, conversation) | records, context.stamp)
     row.message_id = message.id
     if row.is_unverified:
         message.native = message.native | {"unverified": True}
     if mail.is_cut or len(mail.text) > MAX_BODY:
-        row.sentence, row.original = row.sentence or IS_CUT, intake.store.put(arrived.raw).digest
-    conversations.note_message(session, conversation, message, intake.now)
-    _apply_consent_change(session, row, message, intake.stamp)
+        row.sentence, row.original = row.sentence or IS_CUT, context.store.put(arrived.raw).digest
+    conversations.note_message(session, conversation, message, context.now)
+    _apply_consent_change(session, row, message, context.stamp)
     if not mail.is_automatic and record is None:
-        _notify(session, conversation, message, intake.now)
+        _notify(session, conversation, message, context.now)
 
 
-def _may_open(session: Session, intake: InboundMailContext, mail: ReadMail) -> bool:
-    """Whether a new mail may open a record: no automatic one, and not the twentieth within an hour."""
-    if intake.values.get("opens", "nothing") == "nothing" or mail.is_automatic or mail.bounce is not None:
+def _may_open(session: Session, context: InboundMailContext, mail: ReadMail) -> bool:
+    """Whether a new email may create a record: not if automatic, nor above the hourly limit."""
+    if context.values.get("opens", "nothing") == "nothing" or mail.is_automatic or mail.bounce is not None:
         return False
-    recent = (Mail.peer == mail.sender.address, Mail.received_on > intake.now - timedelta(hours=1))
+    recent = (Mail.peer == mail.sender.address, Mail.received_on > context.now - timedelta(hours=1))
     return (session.scalar(select(func.count()).select_from(Mail).where(*recent)) or 0) <= MAX_PER_HOUR
 
 
 def conversation_of(
-    session: Session, intake: InboundMailContext, source: tuple[ReadMail, bool], records: Mapping[str, int | None]
+    session: Session, context: InboundMailContext, source: tuple[ReadMail, bool], records: Mapping[str, int | None]
 ) -> Conversation:
-    """The conversation with the sender: by Reply-To, anybody could write into that of somebody else."""
+    """The conversation with the sender. Not by Reply-To: anybody could write into somebody else's conversation."""
     mail, is_unverified = source
     peer = mail.sender.address
-    conversation = conversations.find_or_create(session, intake.answering, "email", peer, intake.stamp)
+    conversation = conversations.find_or_create(session, context.answering, "email", peer, context.stamp)
     if mail.sender.name and not (is_unverified and conversation.peer_name):
         conversation.peer_name = mail.sender.name[:140]
     if any(records.values()) and _may_move(session, conversation, records, is_unverified):
-        conversations.attach(conversation, dict(records), mail_record_rules.responsible(session, records), intake.stamp)
+        conversations.attach(
+            conversation, dict(records), mail_record_rules.responsible(session, records), context.stamp
+        )
     return conversation
 
 
 def _may_move(
     session: Session, conversation: Conversation, records: Mapping[str, int | None], is_unverified: bool
 ) -> bool:
-    """Whether the sender's conversation goes to these records, whose people then read all of it.
+    """Whether the sender's conversation moves to these records, whose people then read all of it.
 
-    Whoever got a copy answers about a record of others, and anybody can make a record with a customer's address.
+    People who got a copy may reply about a record of others, and anybody can make a record with a customer's address.
     """
     if conversations.is_nobodys(conversation) or is_unverified:
         return conversations.is_nobodys(conversation)
@@ -252,10 +257,10 @@ def _may_move(
 
 
 def message_values(
-    intake: InboundMailContext, mail: ReadMail, thread: Thread, conversation: Conversation
+    context: InboundMailContext, mail: ReadMail, thread: Thread, conversation: Conversation
 ) -> dict[str, Any]:
     """The columns of the message."""
-    files = [(each, intake.store.put(each.content)) for each in mail.attachments]
+    files = [(each, context.store.put(each.content)) for each in mail.attachments]
     media = [
         {"address": kept.address, "mime_type": kept.mime_type, "name": each.name, "caption": ""} for each, kept in files
     ]
@@ -269,10 +274,10 @@ def message_values(
         "peer": conversation.peer,
         "subject": mail.subject or None,
         "body": storable(text).strip() or names or NO_TEXT,
-        # What the sender says may be in the future, or years ago.
-        "happened_on": intake.now if mail.written_on is None else _plausible(mail.written_on, intake.now),
+        # The sender's time may be in the future, or years ago.
+        "happened_on": context.now if mail.written_on is None else _plausible(mail.written_on, context.now),
         "provider_id": None,
-        "account_id": intake.account.id,
+        "account_id": context.account.id,
         "conversation_id": conversation.id,
         "media": media or None,
         "reply_to_id": thread.reply_to_id,
@@ -295,7 +300,7 @@ def _apply_consent_change(session: Session, row: Mail, message: Message, stamp: 
 
 
 def _notify(session: Session, conversation: Conversation, message: Message, now: datetime) -> None:
-    """Who answers the conversation learns of its first unread message."""
+    """Notify whoever answers the conversation of its first unread message."""
     if conversation.unread > 1 or conversation.claimed_by_id is None:
         return
     name = next((each for each in ("ticket_id", "lead_id", "customer_id") if getattr(message, each)), None)
@@ -307,12 +312,12 @@ def _notify(session: Session, conversation: Conversation, message: Message, now:
     notices.notify(session, event, now)
 
 
-# --- what did not arrive
+# --- bounces
 
 
-def _note_failures(session: Session, bounce: Bounce, intake: InboundMailContext) -> bool:
-    """Mark our message of which this is the report; False when it is none of ours: it is kept as a mail then."""
-    number = mails.message_of(session, intake.vault, bounce.message_id)
+def _note_failures(session: Session, bounce: Bounce, context: InboundMailContext) -> bool:
+    """Mark our message to which this bounce refers; False if it isn't ours: it is then stored as an email."""
+    number = mails.message_of(session, context.vault, bounce.message_id)
     message = session.get(Message, number) if number else None
     if message is None or message.channel != "email" or message.direction != "out":
         return False
@@ -322,7 +327,7 @@ def _note_failures(session: Session, bounce: Bounce, intake: InboundMailContext)
         if not failure.is_permanent:
             continue
         if failure.address == message.peer:
-            messages.advance(session, message, "failed", intake.now, sentence)
+            messages.advance(session, message, "failed", context.now, sentence)
             message.code = failure.code or None
         elif sent is not None and failure.address in (sent.also_to or ()):
             place = (sent.also_to or []).index(failure.address) + 2

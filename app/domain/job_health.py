@@ -1,4 +1,4 @@
-"""Late jobs: which minute jobs did not run, and one notification of each incident to the admins."""
+"""Late jobs: which jobs of every minute did not run, and one notice of each incident to the admins."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from sqlalchemy.orm import Session
 from app.domain import job_runs, notices, team
 from app.domain.job_runs import JobRun
 
-#: A minute job is late when it has not started for longer than this, or runs for longer.
+#: A job of every minute is late if it has not started for longer than this, or runs for longer.
 LATE_AFTER = timedelta(minutes=3)
-#: How far back stuck runs are searched; the schedule closes them after some minutes.
+#: How far back to look for stuck runs; the scheduler closes them after some minutes.
 _LOOK_BACK = timedelta(minutes=15)
 
 
@@ -24,22 +24,22 @@ _LOOK_BACK = timedelta(minutes=15)
 class JobDelay:
     """An incident: jobs that are late."""
 
-    #: The job; "" = none of them runs.
+    #: The job; "" = no job runs.
     job: str
-    #: The last slot that was started; identifies the incident, whichever process sees it.
+    #: The last slot that was started; identifies the incident in all processes.
     slot: str
     #: When that slot was started, UTC.
     since: datetime
     #: When a process took over the schedule again, UTC; None = none has yet.
     until: datetime | None = None
-    #: It started and does not end.
+    #: Whether it started and does not end.
     is_stuck: bool = False
-    #: It started later than now: the clock was set back, and slots that ran are not run again.
+    #: Whether its slot is in the future: the clock was set back, and slots that ran are not run again.
     is_ahead: bool = False
 
 
 def current_delays(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
-    """The minute jobs that are late now; one incident where all of them stopped."""
+    """The jobs of every minute that are late now; one incident if all of them stopped."""
     last = job_runs.newest_runs(session, jobs)
     if common := _clock_set_back(last, now) or _all_stopped(last, now):
         return [common]
@@ -48,13 +48,13 @@ def current_delays(session: Session, jobs: list[str], now: datetime) -> list[Job
 
 
 def delay_before_takeover(session: Session, jobs: list[str], now: datetime) -> list[JobDelay]:
-    """The delay that a process finds when it takes over the schedule; none unless it was long."""
+    """The delay before a process took over the schedule; empty unless it was long."""
     delay = _all_stopped(job_runs.newest_runs(session, jobs), now)
     return [JobDelay(delay.job, delay.slot, delay.since, now)] if delay else []
 
 
 def _all_stopped(last: dict[str, JobRun], now: datetime) -> JobDelay | None:
-    """No job was started for too long."""
+    """Whether no job was started for too long."""
     newest = max(last.values(), key=lambda run: run.started_on, default=None)
     if newest is None or now - newest.started_on <= LATE_AFTER:
         return None
@@ -62,7 +62,7 @@ def _all_stopped(last: dict[str, JobRun], now: datetime) -> JobDelay | None:
 
 
 def _clock_set_back(last: dict[str, JobRun], now: datetime) -> JobDelay | None:
-    """The newest run is in the future."""
+    """Whether the newest run is in the future."""
     newest = max(last.values(), key=lambda run: run.started_on, default=None)
     if newest is None or newest.started_on - now <= LATE_AFTER:
         return None

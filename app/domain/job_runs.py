@@ -1,4 +1,4 @@
-"""Runs of jobs, and calls of the queue that failed."""
+"""Runs of jobs, and queued calls that failed."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class JobRun(Model):  # type: ignore[misc]
     ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: The last sign of life of the process that runs it, UTC; null in runs of older versions.
     seen_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: running, done, failed, or cut: ended before all was done; its slot is taken up again.
+    #: running, done, failed, or cut: ended before everything was done; its slot is then taken up again.
     outcome: Mapped[str] = mapped_column(String(16), nullable=False)
     #: How many items it processed, and how many failed.
     items: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
@@ -65,7 +65,7 @@ def newest_runs(session: Session, jobs: Iterable[str]) -> dict[str, JobRun]:
 
 
 class FailedCall(Model):  # type: ignore[misc]
-    """A queue call that failed for good; an admin retries or dismisses it."""
+    """A queued call that failed permanently; an admin retries or dismisses it."""
 
     __tablename__ = "failed_call"
     __table_args__ = (Index("ix_failed_call_open", "settled_on", "id"),)

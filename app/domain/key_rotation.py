@@ -1,7 +1,7 @@
-"""Replacing CRM_FIELD_KEY: every sealed value is sealed anew, a chunk of rows in each transaction.
+"""Replacing CRM_FIELD_KEY: every sealed value is resealed, one transaction per chunk of rows.
 
 Meanwhile the servers have both keys (CRM_FIELD_KEYS_OLD): they open and find values under either, and seal with the new
-one. A run that was cut off is run again: rows that are under the new key are passed over.
+one. An interrupted run can be repeated: rows under the new key are skipped.
 """
 
 from __future__ import annotations
@@ -21,15 +21,15 @@ from app.domain.customers import SECRET_FIELDS, Customer
 from app.lib.vault import Vault, VaultError, blind_key
 
 _SEALED, _BLIND = "_sealed", "_blind"
-#: Rows of a transaction; fewer of tables whose values may have megabytes.
+#: Rows per transaction; fewer for tables whose values may have megabytes.
 CHUNK, CHUNK_OF_LONG = 500, 20
 
 
 @dataclass
 class RotationProgress:
-    """What a run has done."""
+    """The results of a run."""
 
-    #: Rows read, and rows that were sealed anew.
+    #: Rows read, and rows resealed.
     rows: int = 0
     changed: int = 0
     #: Rows with a value that none of the keys opens, as "table id".
@@ -37,7 +37,7 @@ class RotationProgress:
 
 
 def sealed_columns() -> dict[Table, list[str]]:
-    """All tables with sealed values: the columns that end in _sealed, those of add-ons too."""
+    """All tables with sealed values: the columns that end in _sealed, including those of add-ons."""
     tables = {
         table: [column.name for column in table.columns if column.name.endswith(_SEALED)]
         for table in Model.metadata.sorted_tables
@@ -47,7 +47,8 @@ def sealed_columns() -> dict[Table, list[str]]:
 
 
 def keep_former(session: Session, former: bytes, vault: Vault, stamp: Stamp) -> None:
-    """Keep what of the former key is still needed, seal the audit log with the new one from now on, and audit it.
+    """Keep the parts of the former key that are still needed, seal the audit log with the new one from now on, and
+    audit it.
 
     Raises RuleBroken.
     """
@@ -58,7 +59,7 @@ def keep_former(session: Session, former: bytes, vault: Vault, stamp: Stamp) -> 
 
 
 def reseal_retired_keys(session: Session, vault: Vault) -> None:
-    """Seal the kept keys themselves with the new key."""
+    """Reseal the kept keys themselves with the new key."""
     table = retired_keys.RetiredKey.__table__
     for key, sealed in session.execute(select(table.c.id, table.c.key_sealed).with_for_update()).all():
         if not vault.is_current(sealed):
@@ -67,7 +68,7 @@ def reseal_retired_keys(session: Session, vault: Vault) -> None:
 
 
 def seal_chunk(session: Session, table: Table, after: int, vault: Vault) -> tuple[int | None, RotationProgress]:
-    """Seal the next rows of a table anew; the last id of the chunk, None at the end."""
+    """Reseal the next rows of a table. Returns the last id of the chunk, None at the end."""
     columns = sealed_columns()[table]
     key = table.c.id
     size = CHUNK_OF_LONG if any(isinstance(table.c[name].type, Text) for name in columns) else CHUNK
@@ -91,7 +92,7 @@ def seal_chunk(session: Session, table: Table, after: int, vault: Vault) -> tupl
 
 
 def _sealed_anew(row: Any, columns: list[str], vault: Vault) -> dict[str, str]:
-    """The new values of the columns that are under an older key, and of the fingerprints beside them."""
+    """The new values of columns that are under an older key, and of their fingerprints."""
     values: dict[str, str] = {}
     for name in columns:
         if row[name] is None or vault.is_current(row[name]):
@@ -104,7 +105,7 @@ def _sealed_anew(row: Any, columns: list[str], vault: Vault) -> dict[str, str]:
 
 
 def _hold(session: Session, changes: list[dict[str, Any]]) -> None:
-    """Make the customers the holders of their values under the new fingerprints, where they were under the older."""
+    """Make the customers the holders of their values under the new fingerprints, if they were under the older ones."""
     table = CustomerKey.__table__
     for field in SECRET_FIELDS:
         new = {change["row"]: change[field + _BLIND] for change in changes if field + _BLIND in change}
@@ -123,7 +124,7 @@ def _hold(session: Session, changes: list[dict[str, Any]]) -> None:
 
 
 def forget_older(session: Session) -> int:
-    """Remove the fingerprints of older keys, once all rows are sealed anew. Returns how many."""
+    """Remove the fingerprints of older keys once all rows are resealed. Returns how many."""
     table, removed = CustomerKey.__table__, 0
     for field in SECRET_FIELDS:
         column = Customer.__table__.c[field + _BLIND]
@@ -134,7 +135,7 @@ def forget_older(session: Session) -> int:
 
 
 def unrotated(session: Session, vault: Vault) -> Iterator[str]:
-    """Tables with values that are not under the new key, for a look after the run: "leads: 12"."""
+    """Tables with values that are not under the new key, for a check after the run: "leads: 12"."""
     for table, columns in sealed_columns().items():
         count = 0
         for name in columns:

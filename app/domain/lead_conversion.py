@@ -44,7 +44,7 @@ def _move_rows(session: Session, lead: Lead, customer_id: int) -> None:
 
 
 def undo(session: Session, lead: Lead, stamp: Stamp) -> None:
-    """Undo a conversion that is at most UNDO_HOURS old, which only managers may. Raises RuleBroken for an older one."""
+    """Undo a conversion at most UNDO_HOURS old; only for managers. Raises RuleBroken for an older one."""
     if lead.converted_on is None:
         raise RuleBroken("This lead was not converted.", "status")
     if stamp.now - lead.converted_on > timedelta(hours=UNDO_HOURS):

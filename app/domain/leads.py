@@ -1,4 +1,4 @@
-"""Leads: possible customers, their statuses and what each status requires."""
+"""Leads: possible customers, their statuses, and the requirements of each status."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ from app.domain.settings import LeadStatus
 from app.domain.sla import SlaRecord
 
 CATEGORIES = ("Direct", "Indirect")
-#: (meaning, label, colour) as shipped. The code goes by meanings; managers may rename labels.
+#: (meaning, label, colour) as shipped. Code uses meanings; managers may rename labels.
 STATUSES = (
     ("new", "New", "gray"),
     ("working", "Contacted", "orange"),
@@ -56,21 +56,21 @@ STATUSES = (
     ("expired", "Lead Expired", "pink"),
     ("expired_opened", "Lead Expired (Account Opened)", "orange"),
 )
-#: Meanings that end a lead; only a manager may reopen it.
+#: Meanings that close a lead; only a manager may reopen it.
 TERMINAL = ("activated", "unqualified", "junk", "expired", "expired_opened")
 #: Meaning of an account that is open but not active yet.
 OPENED = "opened"
-#: Meaning -> the field that a lead must have to get a status of this meaning.
+#: Meaning -> the field that a lead must have for a status of this meaning.
 REQUIRED_FIELDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rejected": "rejection_reason"}
 
 
 class Lead(Contact, SlaRecord, HasCustomFields, Versioned, Record):
-    """Somebody who may become a customer. It holds contact fields only until it is linked to a customer."""
+    """Somebody who may become a customer. It has contact fields only until it is linked to a customer."""
 
-    #: What other records show of it: the number, and behind it what people call it.
+    #: What other records show of it: the number, followed by the name.
     __label_columns__ = ("number",)
     __tablename__ = "leads"
-    #: For the SLA a lead is resolved when its account is open or it has ended otherwise.
+    #: For the SLA, a lead is resolved when its account is open or it was closed otherwise.
     applies_to, paused_in, ended_in = "lead", ("scheduled", "waiting"), (*TERMINAL, "opened")
     __table_args__ = (
         Index("ix_leads_assignee", "assignee_id", "id"),
@@ -78,7 +78,7 @@ class Lead(Contact, SlaRecord, HasCustomFields, Versioned, Record):
         Index("ix_leads_status", "status_id", "id"),
         Index("ix_leads_assignee_status", "assignee_id", "status_id", "id"),
         Index("ix_leads_owner_status", "owner_id", "status_id", "id"),
-        # My day sorts the open ones by what is due first, and counts them: without reading the leads themselves.
+        # My day sorts and counts the open ones by due date, from the index alone.
         Index(
             "ix_leads_assignee_owed",
             *("assignee_id", "status_id", "paused_on", "reply_due_on", "resolve_due_on", "owner_id"),
@@ -88,7 +88,7 @@ class Lead(Contact, SlaRecord, HasCustomFields, Versioned, Record):
         Index("ix_leads_assignee_status_changed", "assignee_id", "status_id", "changed_on"),
         Index("ix_leads_owner_status_changed", "owner_id", "status_id", "changed_on"),
         Index("ix_leads_created", "created_on"),
-        # Dashboards count the leads of a period without reading them.
+        # Dashboards count the leads of a period from the index alone.
         Index(
             "ix_leads_figures",
             *("created_on", "status_id", "source_id", "replied_on", "sla_started_on"),
@@ -170,7 +170,7 @@ def create_many(session: Session, many: Sequence[dict[str, Any]], context: Chang
 
 @dataclass(frozen=True)
 class _Draft:
-    """A new lead before it is inserted, and what follows from it."""
+    """A new lead before it is inserted, and its consequences."""
 
     lead: Lead
     values: dict[str, Any]
@@ -203,7 +203,7 @@ def _draft(session: Session, values: dict[str, Any], context: ChangeContext) -> 
 
 
 def _insert(session: Session, new: Sequence[Lead]) -> None:
-    """Insert new leads: one by a text of our own, many by a flush, which writes them together."""
+    """Insert new leads: one by a statement of our own, many by a flush, which writes them together."""
     if len(new) == 1:
         fast_insert.insert(session, new[0])
         return
@@ -227,7 +227,7 @@ def _complete(session: Session, draft: _Draft, context: ChangeContext) -> None:
 
 
 def _refuse_first_status(status: LeadStatus, values: dict[str, Any]) -> None:
-    """Raise RuleBroken for a status that needs what forms and endpoints do not take for a new lead."""
+    """Raise RuleBroken for a status whose requirements can't be given for a new lead."""
     name = REQUIRED_FIELDS.get(status.meaning)
     if name is not None and not values.get(name):
         raise RuleBroken(
@@ -240,7 +240,7 @@ def _refuse_first_status(status: LeadStatus, values: dict[str, Any]) -> None:
 
 
 def _first_task(lead: Lead, requested: dict[str, Any] | None, context: ChangeContext) -> dict[str, Any] | None:
-    """The values of the first task, or None without one; also sets the lead's next follow-up."""
+    """The values of the first task, or None; also sets the lead's next follow-up."""
     if lead.assignee_id is None or requested == {}:
         return None
     defaults = {"title": f"Follow up: {lead.display_name}".removesuffix(": "), "priority": "Medium"}
@@ -264,7 +264,7 @@ def _refuse_self_referral(session: Session, lead: Lead, customer: Customer | Non
 
 
 def _status(session: Session, status_id: int | None, meaning: str = "new") -> LeadStatus:
-    """The status of this id, or the first of the meaning. Raises RuleBroken when there is none."""
+    """The status with this id, or the first of the meaning. Raises RuleBroken if there is none."""
     if status_id is not None:
         status = session.get(LeadStatus, status_id)
         if status is None:
@@ -286,7 +286,7 @@ def _refuse_missing_status(meaning: str) -> LeadStatus:
 
 @dataclass(frozen=True)
 class _Transition:
-    """A lead that is about to get another status."""
+    """A lead that is about to change its status."""
 
     lead: Lead
     new: LeadStatus
@@ -296,7 +296,7 @@ class _Transition:
 
 
 def change_status(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
-    """Give the lead the status `values["status_id"]` after checking what that status requires.
+    """Change the status to `values["status_id"]` after checking its requirements.
 
     `values` may contain client_id, pod_id, rejection_reason or task. Raises RuleBroken.
     """
@@ -314,7 +314,7 @@ def change_status(session: Session, lead: Lead, values: dict[str, Any], context:
 
 
 def _enter(session: Session, transition: _Transition) -> None:
-    """Check and do what the new status requires. Raises RuleBroken, which names the missing field."""
+    """Check the requirements of the new status and apply it. Raises RuleBroken, which names the missing field."""
     meaning = transition.new.meaning
     _require_field(transition)
     if meaning in ("opened", "activated"):
@@ -354,8 +354,8 @@ def _open_account(session: Session, transition: _Transition) -> None:
 def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext) -> Customer:
     """Link the lead to the customer with its mobile number, or to a new one made from its contact fields.
 
-    Encrypted fields are copied as they are. Raises LinkPending for a customer whom the person doesn't see: a client ID
-    is typed like a number is, so it proves nothing.
+    Encrypted fields are copied as they are. Raises LinkPending for a customer whom the person doesn't see: anybody can
+    enter a client ID, as they can a number, so it proves nothing.
     """
     values = {"source": "Lead", "owner_id": lead.owner_id, "text": f"Customer created from {lead.number}"}
     match = customer_linking.find_or_create(session, lead, values, context)
@@ -377,7 +377,7 @@ def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext
 
 
 def _require_open_task(session: Session, transition: _Transition) -> None:
-    """Create the task that came with the status, or raise RuleBroken when the lead has no open one."""
+    """Create the task that came with the status, or raise RuleBroken if the lead has no open one."""
     lead, context = transition.lead, transition.context
     if transition.values.get("task"):
         values = transition.values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or context.by}
@@ -389,7 +389,7 @@ def _require_open_task(session: Session, transition: _Transition) -> None:
 # --- Changing fields
 
 
-#: Fields that are written as they come, apart from the contact fields.
+#: Fields that are stored as given, apart from the contact fields.
 _FIELDS = (
     "source_id",
     "category",
@@ -445,9 +445,9 @@ def _change(session: Session, lead: Lead, values: dict[str, Any], context: Chang
 
 
 def _logged_fields(lead: Lead, values: dict[str, Any], has_new_status: bool) -> dict[str, Any]:
-    """The present values of the fields whose change goes to the timeline."""
+    """The current values of the fields whose changes go to the timeline."""
     names = [*_FIELDS, "custom", "owner_id", *customer_linking.TIMELINE_FIELDS]
-    if not has_new_status:  # else the line of the new status contains the client id
+    if not has_new_status:  # else the entry of the new status contains the client id
         names.append("client_id")
     return {name: getattr(lead, name, None) for name in names if name in values}
 
@@ -468,12 +468,12 @@ def _change_contact(session: Session, lead: Lead, values: dict[str, Any], contex
 
 
 def _opens_account(session: Session, lead: Lead, status_id: int) -> bool:
-    """Whether getting this status opens the account, which checks the client id itself."""
+    """Whether this status opens the account, which checks the client id itself."""
     return lead.opened_on is None and REQUIRED_FIELDS.get(_status(session, status_id).meaning) == "client_id"
 
 
 def _link_known_customer(session: Session, lead: Lead, contact: dict[str, Any], context: ChangeContext) -> None:
-    """Link the lead to the customer who has the mobile number that was entered, if there is one; or let that wait."""
+    """Link the lead to the customer with the entered mobile number, if there is one, or request the link."""
     if "mobile" not in contact:
         return
     match = customer_linking.match_by_number(session, lead.mobile_e164, context)
@@ -487,7 +487,7 @@ def _link_known_customer(session: Session, lead: Lead, contact: dict[str, Any], 
 
 
 def expire(session: Session, expired: Sequence[Lead], now: datetime) -> None:
-    """Give leads the expired status: the one for opened accounts, or the other."""
+    """Set leads to the expired status: the one for opened accounts, or the other."""
     context, statuses = ChangeContext(None, now, may_reopen=True), dict[str, LeadStatus]()
     with history_rows.written_together(session):
         for lead in expired:

@@ -24,7 +24,7 @@ def due_assignments(session: Session, now: datetime, limit: int) -> list[int]:
 
 
 def _returnable(now: datetime) -> Select[Any]:
-    """Only of open records whose assignee is still the delegate; records assigned to someone else stay there."""
+    """Only open records whose assignee is still the delegate; records assigned to someone else stay there."""
     ended_leads = select(LeadStatus.id).where(LeadStatus.meaning.in_(leads.TERMINAL))
     ended_tickets = select(TicketStatus.id).where(TicketStatus.meaning.in_(tickets.ENDED))
     return (
@@ -56,7 +56,7 @@ def return_record(session: Session, assignment_id: int, now: datetime) -> str:
 
 
 def _locked(session: Session, delegated: Assignment) -> Any:
-    """The record under its lock; None where another transaction holds it: the next run retries."""
+    """The record under its lock; None if another transaction holds it: the next run retries."""
     record: Any = Lead if delegated.lead_id is not None else Ticket
     query = select(record).where(record.id == (delegated.lead_id or delegated.ticket_id))
     query = query.with_for_update(skip_locked=True, of=record)
@@ -76,7 +76,7 @@ def _open_tasks(session: Session, record: Any, delegate_id: int) -> list[Task]:
 def _return_task(task: Task, person: Any, now: datetime) -> None:
     """Assign the task, with the same due time and the user's own reminders.
 
-    A reassignment round under way goes on: the delegate counts as tried, the new assignee no longer does.
+    A reassignment round in progress continues: the delegate counts as tried, the new assignee no longer does.
     """
     if task.tried:
         tried = [*task.tried, task.assignee_id]

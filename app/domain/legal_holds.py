@@ -1,7 +1,7 @@
-"""Legal holds: of a customer, lead or ticket under a hold, nothing is deleted, in whatever way.
+"""Legal holds: nothing of a customer, lead or ticket under a hold is deleted in any way.
 
 A hold on a customer covers their leads and tickets; a hold on any of these covers its tasks, calls, messages, notes,
-files and the rest of its timeline. It ends on its last day, or when somebody releases it; several may stand at once.
+files and the rest of its timeline. It ends on its last day, or when somebody releases it; several may apply at once.
 """
 
 from __future__ import annotations
@@ -39,9 +39,9 @@ from app.ops import sqlalchemy_internals as internals
 
 #: Characters of a reason.
 MAX_REASON = 500
-#: Tables whose records can be put under a hold -> the column that names one.
+#: Tables whose records can be put under a hold -> the column that refers to them.
 HELD_COLUMNS = {name: RECORD_COLUMNS[name] for name in ("customer", "leads", "ticket")}
-#: Tables of which nothing is deleted that belongs to a record under a hold.
+#: Tables whose rows can't be deleted if they belong to a record under a hold.
 GUARDED = (*HELD_COLUMNS, "task", "call_log", "message", "attachment", "activity")
 
 
@@ -56,13 +56,14 @@ class LegalHold(Model):  # type: ignore[misc]
     __tablename__ = "legal_hold"
     __table_args__ = (Index("ix_legal_hold_released", "released_on"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    #: One of the three is set. A record goes only after its holds have ended, and they with it; the audit keeps them.
+    #: One of the three is set. A record is deleted only after its holds have ended, and they with it; the audit keeps
+    #: them.
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="CASCADE"), index=True)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"), index=True)
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"), index=True)
     #: Why, in words.
     reason: Mapped[str] = mapped_column(String(MAX_REASON), nullable=False)
-    #: The last day, of the office; null = until it is released.
+    #: The last day, in the office's zone; null = until it is released.
     until: Mapped[date | None] = mapped_column(Date)
     placed_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     placed_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
@@ -83,7 +84,7 @@ def stands(row: Any, today: date) -> bool:
 
 
 def place(session: Session, record: Any, reason: str, until: date | None, stamp: Stamp, today: date) -> LegalHold:
-    """Put a customer, lead or ticket under a hold, which is audited. Raises RuleBroken."""
+    """Put a customer, lead or ticket under a hold, with an audit entry. Raises RuleBroken."""
     text = _reason(reason, "reason")
     if until is not None and until < today:
         raise RuleBroken("Please choose a last day that is not over, or leave it empty.", "until")
@@ -98,7 +99,7 @@ def place(session: Session, record: Any, reason: str, until: date | None, stamp:
 
 
 def release(session: Session, hold: LegalHold, reason: str, stamp: Stamp, number: str) -> None:
-    """End a hold, which is audited; `number`: of the record. Raises RuleBroken, Conflict if it was ended already."""
+    """End a hold, with an audit entry; `number`: of the record. Raises RuleBroken, Conflict if it has ended already."""
     text = _reason(reason, "reason")
     if hold.released_on is not None:
         raise Conflict("Somebody has released this hold already.")
@@ -117,7 +118,9 @@ def _reason(text: str, name: str) -> str:
 
 
 def copy_since(session: Session, record: Any, others: Iterable[int], since: datetime) -> None:
-    """Put records of the same table under the holds that a record got after this moment, when they were one with it."""
+    """Put records of the same table under the holds that a record got after this time, while they were merged with
+    it.
+    """
     column = HELD_COLUMNS.get(record.__tablename__)
     if column is None:
         return
@@ -128,12 +131,12 @@ def copy_since(session: Session, record: Any, others: Iterable[int], since: date
     session.flush()
 
 
-# --- what is held
+# --- what is under a hold
 
 
 @dataclass(frozen=True)
 class HeldIds:
-    """Ids of all that is under a hold, by the column that names it."""
+    """Ids of everything under a hold, by the column that refers to it."""
 
     ids: dict[str, frozenset[int]] = field(default_factory=dict)
 
@@ -148,7 +151,7 @@ class HeldIds:
         return any(getattr(row, column, None) in ids for column, ids in self.ids.items())
 
     def spares(self, table: Table) -> ColumnElement[bool] | None:
-        """SQL: rows of this table that are under no hold; None where no row of it can be under one."""
+        """SQL: rows of this table that are under no hold; None if no row of it can be under one."""
         parts = [
             or_(table.c[column].is_(None), table.c[column].not_in(sorted(ids)))
             for column, ids in self.ids.items()
@@ -158,7 +161,7 @@ class HeldIds:
 
 
 def ids_on_hold(session: Session, now: datetime) -> HeldIds:
-    """All that is under a hold now. One statement if there is no hold, up to four otherwise."""
+    """Everything under a hold now. One statement if there is no hold, up to four otherwise."""
     return _with_what_belongs(session, session.execute(_in_force(), _today(now)).all())
 
 
@@ -171,12 +174,12 @@ def _in_force() -> Any:
 
 
 def _today(now: datetime) -> dict[str, Any]:
-    """The domain doesn't know the time zone of the office, so a last day counts until it is over in every time zone."""
+    """The domain doesn't know the office's time zone, so a last day counts until it is over in every time zone."""
     return {"today": (now - timedelta(hours=12)).date()}
 
 
 def _with_what_belongs(session: Session, rows: Sequence[Any]) -> HeldIds:
-    """What these holds name, and the leads, tickets and tasks that belong to it."""
+    """The records of these holds, and the leads, tickets and tasks that belong to them."""
     if not rows:
         return HeldIds()
     found = {name: {row[n] for row in rows if row[n] is not None} for n, name in enumerate(HELD_COLUMNS.values())}
@@ -203,7 +206,7 @@ def _ids_of(session: Session, name: str, parents: dict[str, set[int]]) -> set[in
 
 
 def refuse_deletions(session: Session, rows: Iterable[Any], now: datetime) -> None:
-    """Raise RuleBroken if one of these rows, about to be deleted, is held or belongs to what is held."""
+    """Raise RuleBroken if one of these rows, about to be deleted, is under a hold or belongs to a record that is."""
     guarded = [row for row in rows if is_guarded(type(row))]
     if not guarded or session_context(session).is_merging:
         return
@@ -213,7 +216,7 @@ def refuse_deletions(session: Session, rows: Iterable[Any], now: datetime) -> No
 
 
 def refuse_moves(session: Session, rows: Iterable[Any], now: datetime) -> None:
-    """Raise RuleBroken if one of these rows, about to be changed, would leave what is held, and so could be deleted."""
+    """Raise RuleBroken if one of these rows, about to be changed, would leave a hold, and could then be deleted."""
     guarded = [row for row in rows if is_guarded(type(row))]
     left = [each for row in guarded for each in _left(session, row)]
     if not left or session_context(session).is_merging:
@@ -224,9 +227,9 @@ def refuse_moves(session: Session, rows: Iterable[Any], now: datetime) -> None:
 
 
 def refuse_bulk(session: Session, statement: Any, parameters: Any, now: datetime) -> None:
-    """Raise RuleBroken if an UPDATE or DELETE without objects would take rows out of what is held, or delete them.
+    """Raise RuleBroken if an UPDATE or DELETE without objects would move rows out of a hold, or delete them.
 
-    `parameters`: as the session was given them: None, a dictionary, or one for each row.
+    `parameters`: as passed to the session: None, a dictionary, or one for each row.
     """
     table: Any = getattr(statement, "table", None)
     if getattr(table, "name", "") not in GUARDED or session_context(session).is_merging:
@@ -244,13 +247,13 @@ def refuse_bulk(session: Session, statement: Any, parameters: Any, now: datetime
 
 
 def _rows_of(statement: Any, given: Mapping[str, Any]) -> list[Any]:
-    """The conditions of a statement; an UPDATE of one row after the other names each by its id."""
+    """The conditions of a statement; an UPDATE by primary key has the id of each row."""
     conditions = [*internals.conditions_of(statement)]
     return conditions or ([statement.table.c.id == given["id"]] if "id" in given else [])
 
 
 def _columns_moved(statement: Any, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Column that names a record -> the id that an UPDATE writes there; None for null, and where it isn't known."""
+    """Column that refers to a record -> the id that an UPDATE sets; None for null, or if it is unknown."""
     values = {str(getattr(column, "key", column)): value for column, value in internals.values_of(statement).items()}
     moved = {**given, **values}
     return {name: _written(moved[name], given) for name in RECORD_COLUMNS.values() if name in moved}
@@ -277,7 +280,7 @@ def _rules_of_deletion(table: Any, found: dict[str, frozenset[int]]) -> list[Any
 
 
 def _left(session: Session, row: Any) -> list[tuple[str, int, int | None]]:
-    """(column, id, new id or None) of the records to which the row will no longer belong."""
+    """(column, id, new id or None) of the records that the row will no longer belong to."""
     state, before, found = inspect(row), internals.set_attributes(row), []
     for column, new in _new_parents(row).items():
         old = before.get(column, state.dict.get(column, LoaderCallableStatus.NO_VALUE))
@@ -290,7 +293,7 @@ def _left(session: Session, row: Any) -> list[tuple[str, int, int | None]]:
 
 
 def _new_parents(row: Any) -> dict[str, int | None]:
-    """Column that names a record -> its new id, where it or the related object was set."""
+    """Column that refers to a record -> its new id, if it or the related object was set."""
     state: Any = inspect(row)
     names, given = RECORD_COLUMNS.values(), internals.set_attributes(row)
     made = {column: getattr(row, column) for column in names if column in given}
@@ -317,7 +320,7 @@ def _move_refused() -> RuleBroken:
 
 
 def _has_held_part(session: Session, row: Any, found: HeldIds) -> bool:
-    """Whether a customer has a lead or ticket that is held by itself."""
+    """Whether a customer has a lead or ticket with a hold of its own."""
     if row.__tablename__ != "customer":
         return False
     for name, column in (("leads", "lead_id"), ("ticket", "ticket_id")):
@@ -328,7 +331,9 @@ def _has_held_part(session: Session, row: Any, found: HeldIds) -> bool:
 
 @contextmanager
 def moved_by_merge(session: Session) -> Iterator[None]:
-    """Let merged records be deleted: all that they had, holds included, is at the record that was kept."""
+    """Inside, merged records may be deleted: everything they had, including holds, has moved to the remaining
+    record.
+    """
     context = session_context(session)
     context.is_merging = True
     try:

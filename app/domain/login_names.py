@@ -1,7 +1,7 @@
-"""The names by which people sign in: user names and e-mail addresses are one namespace, compared as people read them.
+"""Sign-in names: user names and email addresses share one namespace, compared as people read them.
 
-Each name has its keys in `login_name`, whose unique column decides: of two people whose names look alike, also where
-two transactions run at once, only the first gets one.
+Each name has its keys in `login_name`, whose unique column decides: of two people whose names look alike, only the
+first gets one, even if two transactions run at once.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def reserve_names(session: Session, users: Rows) -> None:
 
 
 def fill(session: Session) -> None:
-    """Reserve the names of users that were inserted in bulk; the first of several users with one name gets it."""
+    """Reserve the names of users inserted in bulk; the first of several users with the same name gets it."""
     table, connection = LoginName.__table__, session.connection()
     held = {key for (key,) in connection.execute(select(table.c.key))}
     without = select(User.id, User.username, User.email).where(~User.id.in_(select(table.c.user_id)))
@@ -97,17 +97,17 @@ def _taken(column: str) -> AlreadyExists:
 
 
 def holder_of(session: Session, name: str) -> int | None:
-    """The id of the user who has this name, in any spelling that looks alike; None if nobody has."""
+    """The id of the user with this name, or one that looks like it; None if there is none."""
     table = LoginName.__table__
     query = select(table.c.user_id).where(table.c.key.in_(name_keys(name))).order_by(table.c.id)
     return session.connection().scalars(query).first()
 
 
 def clashes(users: Iterable[tuple[int, str, str]]) -> Iterator[tuple[str, int, int]]:
-    """(name, its user's id, the id of the user who holds it) of names that an earlier user holds already.
+    """(name, its user's id, the holder's id) of names that an earlier user has already.
 
-    `users`: (id, user name, e-mail address), in the order of precedence. A user name of one who came first wins over
-    the address of another, and the other way round.
+    `users`: (id, user name, email address), in order of precedence. An earlier user name takes precedence over a later
+    address, and vice versa.
     """
     held: dict[str, int] = {}
     for user_id, username, email in users:

@@ -1,4 +1,4 @@
-"""The ticket or lead that a new mail opens, by the rule of the account that received it."""
+"""Creates the ticket or lead for a new email, by the rules of the account that received it."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from app.lib.mail_reading import ReadMail
 if TYPE_CHECKING:
     from app.domain.inbound_mail import InboundMailContext
 
-#: Characters of the mail that stand in the description.
+#: Characters of the email that are copied to the description.
 MAX_DESCRIPTION = 5_000
-#: Role whose round robin serves what mails open, unless the account names another.
+#: Role whose round robin assigns records created by emails, unless the account names another.
 ROLES = {"ticket": "Support User", "lead": "Sales User"}
 
 
 def open_for(session: Session, intake: InboundMailContext, mail: ReadMail, is_unverified: bool) -> Ticket | Lead | None:
-    """Open what the account opens. A lead that is going on with this sender is taken up, not opened twice."""
+    """Create what the account creates. An open lead with this sender is continued, not created twice."""
     context = ChangeContext(
         None,
         intake.now,
@@ -47,7 +47,7 @@ def open_for(session: Session, intake: InboundMailContext, mail: ReadMail, is_un
 
 
 def _create(session: Session, create: Callable[..., Any], values: dict[str, Any], context: ChangeContext) -> Any:
-    """Give it to the next of the role; to its owner when nobody is available; else to nobody. Raises RuleBroken."""
+    """Assign it to the next of the role; to its owner if nobody is available; else to nobody. Raises RuleBroken."""
     role, owner_id = values.pop("role"), values["owner_id"]
     for who in ({"assign_to_role": role}, {"assignee_id": owner_id}):
         try:
@@ -59,9 +59,9 @@ def _create(session: Session, create: Callable[..., Any], values: dict[str, Any]
     return create(session, values, context)
 
 
-def _values(session: Session, intake: InboundMailContext, mail: ReadMail) -> dict[str, Any]:
-    """Who is responsible, whose round robin serves it, and what it is about."""
-    chosen = intake.values
+def _values(session: Session, context: InboundMailContext, mail: ReadMail) -> dict[str, Any]:
+    """Its owner, the role of its round robin, and its subject."""
+    chosen = context.values
     owner = select(User.id).where(User.username == chosen.get("owner", ""), User.active.is_(True))
     text = "\n\n".join(filter(None, (mail.subject, mail.text)))[:MAX_DESCRIPTION]
     role = chosen.get("assign_to_role") or ROLES[chosen["opens"]]
@@ -69,16 +69,16 @@ def _values(session: Session, intake: InboundMailContext, mail: ReadMail) -> dic
 
 
 def _contact(mail: ReadMail) -> dict[str, Any]:
-    """Name and address of the sender, or where the answer goes, as forms on a website give it."""
+    """Name and address of the sender, or where replies go, as forms on a website give it."""
     address = mail.answer_to or mail.sender.address
     name = mail.sender.name or address.partition("@")[0]
     first, _space, last = name.strip().rpartition(" ") if " " in name.strip() else (name, "", "")
     return {"first_name": first[:80], "last_name": last[:80] or None, "email": address}
 
 
-def _subject(session: Session, intake: InboundMailContext) -> int:
+def _subject(session: Session, context: InboundMailContext) -> int:
     """The subject of the account's tickets, else the last one of the list: the general one as shipped."""
-    label = intake.values.get("ticket_subject", "")
+    label = context.values.get("ticket_subject", "")
     named = session.scalar(select(TicketSubject.id).where(TicketSubject.label == label)) if label else None
     last = select(TicketSubject.id).order_by(TicketSubject.position.desc()).limit(1)
     return named or session.scalars(last).one()

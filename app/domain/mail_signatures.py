@@ -1,4 +1,4 @@
-"""Signatures of emails: a person's own, else that of the account by which the email is sent."""
+"""Signatures of emails: a person's own, else that of the sending account."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain.base import Record, RuleBroken, Stamp, Versioned, refuse_stale, translatable
 from app.lib import html_cleaning
 
-#: What a signature can name: {{name}} and so on, of the person who sends the email.
+#: Variables of a signature: {{name}} and so on, of the person who sends the email.
 VARIABLES = ("name", "title", "mobile", "email", "company")
 MAX_HTML = 10_000
 MAX_TITLE = 80
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_]{1,40})\s*\}\}")
-#: In cleaned HTML, where a line ends.
+#: The end of a line in cleaned HTML.
 _LINE_END = re.compile(r"(<br>|</p>|</div>|</li>)")
 _TAG = re.compile(r"<(/?)[^<>]*>")
 
@@ -30,7 +30,7 @@ class MailSignature(Versioned, Record):
     __tablename__ = "mail_signature"
     user_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), unique=True)
     account_id: Mapped[int | None] = mapped_column(ForeignKey("channel_account.id", ondelete="CASCADE"), unique=True)
-    #: What the person is, such as "Relationship Manager"; null for an account.
+    #: The person's title, such as "Relationship Manager"; null for an account.
     title: Mapped[str | None] = mapped_column(String(MAX_TITLE))
     #: Cleaned by `app.lib.html_cleaning`, with variables; empty = the account's is used.
     html: Mapped[str] = mapped_column(Text, nullable=False, default="")
@@ -38,11 +38,11 @@ class MailSignature(Versioned, Record):
 
 @dataclass(frozen=True)
 class SignatureInput:
-    """A signature as somebody has written it."""
+    """A signature as edited."""
 
     html: str
     title: str = ""
-    #: The version that they saw; None = there was none.
+    #: The version that the person saw; None = there was none.
     version: int | None = None
 
 
@@ -93,7 +93,7 @@ def _lacks(line: str, given: Mapping[str, str]) -> bool:
 
 
 def _left(line: str) -> str:
-    """What has to stay of a line that is left out: tags whose other half stands in another line."""
+    """The parts of an omitted line that must stay: tags whose counterpart is on another line."""
     tags = [found for found in _TAG.finditer(line) if found[0] != "<br>"]
     opened = sum(1 if not found[1] else -1 for found in tags)
     return "" if opened == 0 else "".join(found[0] for found in tags)

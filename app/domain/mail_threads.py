@@ -1,7 +1,7 @@
-"""To which record an incoming mail belongs: a number alone opens no thread, and neither does a guessed reference.
+"""Finds the record that an incoming email belongs to. A record number or guessed reference alone is not enough.
 
-Whoever writes into the thread of a record must take part in it: as a recipient or sender of the mail they refer to, or
-as the customer of the record whose number stands in the subject.
+The sender must take part in the thread: as a recipient or sender of the referenced email, or as the customer of the
+record whose number is in the subject.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from app.domain.tickets import Ticket
 from app.lib.mail_reading import ReadMail
 from app.lib.vault import Vault
 
-#: Numbers of a subject that are looked up.
+#: The most record numbers in a subject that are looked up.
 MAX_NUMBERS = 3
 _NUMBER = re.compile(r"\bCRM-(?:LEAD|TICKET|CUST)-\d{4}-\d{5,9}\b", re.IGNORECASE)
 _MODELS: dict[str | None, Any] = {"LEAD": Lead, "TICKET": Ticket, "CUST": Customer}
@@ -34,20 +34,20 @@ _MODELS: dict[str | None, Any] = {"LEAD": Lead, "TICKET": Ticket, "CUST": Custom
 
 @dataclass(frozen=True)
 class Thread:
-    """The records that a mail belongs to; none when `records` is empty."""
+    """The records that an email belongs to; none if `records` is empty."""
 
     #: lead_id, ticket_id and customer_id.
     records: dict[str, int | None] = field(default_factory=dict)
-    #: The message that it answers.
+    #: The message that it replies to.
     reply_to_id: int | None = None
-    #: Whether a mail that it refers to, or a record, was found: it opens nothing new then.
+    #: Whether a referenced email or a record was found; then it creates nothing new.
     is_found: bool = False
-    #: Of a thread that the sender does not take part in, for who reads it: "CRM-TICKET-2026-00001".
+    #: A thread that the sender does not take part in, as a hint for readers: "CRM-TICKET-2026-00001".
     hint: str = ""
 
 
 def thread_of(session: Session, mail: ReadMail, vault: Vault, is_unverified: bool) -> Thread:
-    """The thread of a mail: by what it refers to, else by the number in its subject."""
+    """The thread of an email: by its references, else by the number in its subject."""
     message = _referred(session, mail, vault, is_unverified)
     if message is not None:
         return Thread({name: getattr(message, name) for name in RECORDS}, message.id, is_found=True)
@@ -63,13 +63,14 @@ def thread_of(session: Session, mail: ReadMail, vault: Vault, is_unverified: boo
 
 
 def _referred(session: Session, mail: ReadMail, vault: Vault, is_unverified: bool) -> Message | None:
-    """The nearest mail that it refers to and in which its sender takes part."""
+    """The nearest referenced email that its sender takes part in."""
     ours = {number: each for each in mail.references if (number := mails.message_of(session, vault, each))}
     theirs = [each for each in mail.references if each not in ours.values()]
     found = {**_our_messages(session, ours), **_their_messages(session, theirs)}
     for reference in mail.references:
         for message, participants, is_sealed in found.get(reference, ()):
-            # Without a check of the server anybody could write under this address; a sealed reference they can't know.
+            # If the server has not verified the sender, anybody could use this address; but they can't know a sealed
+            # reference.
             if mail.sender.address in participants and (is_sealed or not is_unverified):
                 return message
     return None
@@ -92,7 +93,7 @@ def _their_messages(session: Session, references: Sequence[str]) -> _Found:
     query = select(Message, Mail).join(Mail, Mail.message_id == Message.id).where(Mail.header_id.in_(references))
     found: _Found = {}
     for message, received in session.execute(query.order_by(Mail.id).limit(100)) if references else ():
-        # Compared again here: the database may take capital and small letters for the same.
+        # Compared again here, because the database may ignore case.
         found.setdefault(str(received.header_id), []).append((message, set(received.participants), False))
     return found
 
@@ -103,7 +104,7 @@ def _record(session: Session, number: str) -> Any:
 
 
 def parties(record: Any) -> set[str]:
-    """The addresses of those whose record it is."""
+    """The addresses of the people to whom a record belongs."""
     people = [record, getattr(record, "customer", None), getattr(record, "lead", None)]
     return {each.email.lower() for each in people if each is not None and each.email}
 
@@ -118,13 +119,13 @@ def records_of(record: Any) -> dict[str, int | None]:
 
 
 def open_lead(session: Session, address: str) -> Lead | None:
-    """The newest lead with this address that has not ended."""
+    """The newest open lead with this address."""
     query = select(Lead).join(LeadStatus, LeadStatus.id == Lead.status_id).where(Lead.email == address)
     going = LeadStatus.meaning.not_in((*leads.TERMINAL, "opened"))
     return session.scalars(query.where(going).order_by(Lead.id.desc()).limit(1)).first()
 
 
 def customer_of(session: Session, address: str) -> Customer | None:
-    """The customer with this address; None when there are several."""
+    """The customer with this address; None if there are several."""
     found = session.scalars(select(Customer).where(Customer.email == address).limit(2)).all()
     return found[0] if len(found) == 1 else None

@@ -1,4 +1,4 @@
-"""What an email has beside its message: headers, HTML, copies. And up to where each mailbox has been read."""
+"""The parts of an email besides its message: headers, HTML, copies. And the read position of each mailbox."""
 
 from __future__ import annotations
 
@@ -31,13 +31,13 @@ from app.domain.file_references import STORED_FILE
 from app.domain.retired_keys import MESSAGE_ID, load
 from app.lib.vault import Vault, fingerprint
 
-#: What became of an incoming mail. kept: it is in a conversation; dropped: it came back to us; failed: it could not be
+#: States of an incoming email. kept: it is in a conversation; dropped: our own email came back; failed: it could not be
 #: read or stored, and waits for a person; refused: it was left in the mailbox; dismissed: a person has decided that
-#: nothing is to be done with a dropped, failed or refused one.
+#: nothing is to be done about a dropped, failed or refused one.
 STATES = ("kept", "dropped", "failed", "refused", "dismissed", "sent")
-#: Who has sent it.
+#: What sent it.
 ORIGINS = ("person", "automatic", "bounce", "loop")
-#: A process that reads a mailbox and shows no sign of life for so long was killed.
+#: A process that reads a mailbox without a sign of life for this long is considered dead.
 LEASE = timedelta(minutes=3)
 _LONG_TEXT = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 _BIG = BigInteger().with_variant(Integer, "sqlite")
@@ -46,25 +46,25 @@ _OURS = re.compile(r"m([1-9][0-9]{0,9})\.([0-9a-f]{32})@.{1,190}")
 
 
 class Mail(Model):  # type: ignore[misc]
-    """An email, beside its Message; an incoming one that is in no conversation stands alone."""
+    """An email that belongs to a Message; an incoming one outside of conversations has none."""
 
     __tablename__ = "mail"
     __table_args__ = (
-        # Decides that a mail is taken once, whoever fetches it.
+        # Ensures that an email is processed once, whoever fetches it.
         UniqueConstraint("account_id", "mail_key", name="uq_mail"),
         Index("ix_mail_message", "message_id"),
         Index("ix_mail_header", "header_id"),
         Index("ix_mail_peer", "peer", "received_on"),
         Index("ix_mail_state", "state", "received_on"),
-        # Is the file still in use?
+        # Answers whether the file is still in use.
         Index("ix_mail_original", "original"),
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     account_id: Mapped[int | None] = mapped_column(ForeignKey("channel_account.id", ondelete="CASCADE"))
     message_id: Mapped[int | None] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"))
-    #: SHA-256 of Message-ID, sender and date, or of the content where there is no Message-ID; null for ours.
+    #: SHA-256 of Message-ID, sender and date, or of the content if there is no Message-ID; null for ours.
     mail_key: Mapped[str | None] = mapped_column(String(64))
-    #: Its Message-ID without angle brackets; null for ours, which is made of the message's id (`header_id_of`).
+    #: Its Message-ID without angle brackets; null for ours, which is derived from the message's id (`header_id_of`).
     header_id: Mapped[str | None] = mapped_column(String(255))
     #: in or out.
     direction: Mapped[str] = mapped_column(String(8), nullable=False)
@@ -75,21 +75,21 @@ class Mail(Model):  # type: ignore[misc]
     origin: Mapped[str] = mapped_column(String(12), nullable=False, default="person", server_default="person")
     #: The other party.
     peer: Mapped[str | None] = mapped_column(String(254))
-    #: Of ours: whom it is for beside the other party; null = nobody.
+    #: For ours: recipients besides the other party; null = none.
     also_to: Mapped[list[str] | None] = mapped_column(JSON)
-    #: Addresses to whom copies went, and all that it names: who may take part.
+    #: Addresses that got copies; and all addresses in it, which may take part in the thread.
     cc: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)
     participants: Mapped[list[str]] = mapped_column(JSON, nullable=False, default=list)
     #: Cleaned by `app.lib.html_cleaning`; null = only text.
     html: Mapped[str | None] = mapped_column(_LONG_TEXT)
     has_remote_pictures: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False, server_default="0")
-    #: The mail that it answers, as the sender's program has quoted it below what they wrote; of ours, as we quote it.
+    #: The email that it replies to, as quoted by the sender's program, or by us in our own emails.
     quoted: Mapped[str | None] = mapped_column(_LONG_TEXT)
     #: Whether our mail server, which checks senders, does not vouch for this one.
     is_unverified: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False, server_default="0")
-    #: The mail as it arrived, in the file store, where not all of it could be read.
+    #: The original email, in the file store, if not all of it could be read.
     original: Mapped[str | None] = mapped_column(String(80), info=STORED_FILE)
-    #: Where it is in the mailbox.
+    #: Its position in the mailbox.
     uid_validity: Mapped[int | None] = mapped_column(_BIG)
     uid: Mapped[int | None] = mapped_column(_BIG)
     received_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
@@ -107,17 +107,17 @@ class MailboxState(Model):  # type: ignore[misc]
     last_uid: Mapped[int] = mapped_column(_BIG, nullable=False, default=0)
     #: When it was last read to the end, UTC.
     read_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: Until when a process has it to itself, UTC; null = none.
+    #: Until when a process has reserved it, UTC; null = none has.
     leased_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
-# --- ids of our mails
+# --- ids of our emails
 
 
 def header_id_of(vault: Vault, message_id: int, domain: str) -> str:
-    """The Message-ID of a message that we send: always the same, and not to be guessed.
+    """The Message-ID of a message that we send: always the same, and impossible to guess.
 
-    Who writes it into their References has received the message; a number alone would let anybody join any thread.
+    Whoever has it in their References has received the message; with a plain number, anybody could join any thread.
     """
     return f"m{message_id}.{_seal(vault, message_id)}@{domain}"
 
@@ -142,7 +142,7 @@ def _seal(vault: Vault, message_id: int) -> str:
 
 
 def lease(session: Session, account_id: int, now: datetime) -> MailboxState | None:
-    """Lock the mailbox for this process for LEASE; None when another process has it."""
+    """Reserve the mailbox for this process for LEASE; None if another process has it."""
     free = or_(MailboxState.leased_until.is_(None), MailboxState.leased_until < now)
     mine = MailboxState.account_id == account_id
     if session.scalar(select(MailboxState.id).where(mine)) is None:
@@ -161,14 +161,14 @@ def _begin(session: Session, account_id: int) -> None:
 
 
 def save_position(session: Session, account_id: int, position: tuple[int, int], now: datetime) -> None:
-    """Keep (UIDVALIDITY, last UID), and the lease alive."""
+    """Store the position (UIDVALIDITY, last UID), and renew the lease."""
     uid_validity, last_uid = position
     values = {"uid_validity": uid_validity, "last_uid": last_uid, "leased_until": now + LEASE}
     _set(session, account_id, values)
 
 
 def release(session: Session, account_id: int, now: datetime, is_read: bool) -> None:
-    """Let others read it; `is_read` when its end was reached."""
+    """End the lease; `is_read` if the end of the mailbox was reached."""
     _set(session, account_id, {"leased_until": None} | ({"read_on": now} if is_read else {}))
 
 

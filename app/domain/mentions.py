@@ -1,4 +1,4 @@
-"""Mentions of users in notes by “@name”, and the notices of notes: each user once, and never the author."""
+"""Mentions of users in notes by “@name”, and the notices of notes: once per user, and never to the author."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ _MENTION = re.compile(r"(?<![\w@/.+-])@(\w[\w.+-]*(?:@\w[\w.-]*)?)")
 
 
 def mention_spans(text: str) -> Iterator[tuple[int, int, str]]:
-    """(start, end, name in lower case) of all that looks like a mention, without a final full stop."""
+    """(start, end, name in lower case) of everything that looks like a mention, without a final full stop."""
     for match in _MENTION.finditer(text):
         name = match[1].rstrip(".+-")
         yield match.start(), match.start() + 1 + len(name), name.casefold()
 
 
 def mentioned_users(text: str, known: Mapping[str, int]) -> dict[str, int]:
-    """The part of `known` (user name in lower case -> id) that the text mentions, in its order, up to MAX_MENTIONS."""
+    """The part of `known` (user name in lower case -> id) that the text mentions, in order, up to MAX_MENTIONS."""
     names = dict.fromkeys(name for _start, _end, name in mention_spans(text) if name in known)
     return {name: known[name] for name in list(names)[:MAX_MENTIONS]}
 
@@ -42,7 +42,7 @@ def involved_users(session: Session, record: Any) -> set[int]:
 
 @dataclass(frozen=True)
 class NoteRecipients:
-    """Ids of the users whom a note notifies."""
+    """Ids of the users to notify of a note."""
 
     mentioned: Collection[int]
     #: Users who are involved with the record without being mentioned.
@@ -50,9 +50,9 @@ class NoteRecipients:
 
 
 def notify(session: Session, line: Activity, record: Any, recipients: NoteRecipients, now: datetime) -> None:
-    """Notify the recipients of a stored note, each of them once ever, but not its author.
+    """Notify the recipients of a stored note, each of them only once, but not its author.
 
-    The caller has made sure that all of them may see the record.
+    The caller has checked that all of them may see the record.
     """
     about, payload = notices.record_ids_of(record), {"number": getattr(record, "number", None) or record.title}
     others = tuple(user for user in recipients.involved if user not in recipients.mentioned)

@@ -1,4 +1,4 @@
-"""The fields of records that are merged: which columns belong together, and whose value is proposed."""
+"""The fields of records to merge: which columns belong together, and whose value is proposed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
 
-#: Columns of the clock and of what a status stands for: they go with the status.
+#: Columns of the SLA clock and of what follows from a status: they are merged together with the status.
 _CLOCK = (
     *("reply_due_on", "replied_on", "resolve_due_on", "sla_started_on", "paused_on", "paused_seconds", "sla_on"),
     *("reply_late_on", "resolve_late_on"),
@@ -21,21 +21,21 @@ _CLOCK = (
 
 @dataclass(frozen=True)
 class MergeField:
-    """A field of which one record's value is kept."""
+    """A field for which one record's value is kept."""
 
-    #: As the screens call it.
+    #: Its name on screens.
     name: str
-    #: The columns that it consists of; the first one says whether it has a value.
+    #: Its columns; the first one says whether it has a value.
     columns: tuple[str, ...]
-    #: What two values are compared by, if not the first column.
+    #: The column by which two values are compared, if not the first.
     compared_by: str = ""
-    #: Whether the kept record's own value goes before the newest one.
+    #: Whether the remaining record's own value takes precedence over the newest one.
     is_own_first: bool = False
-    #: Whether the field is one of a person, which a linked record leaves to its customer.
+    #: Whether it is a contact field, which a linked record leaves to its customer.
     is_contact: bool = False
 
     def value_of(self, row: Any) -> Any:
-        """What tells values apart: None where the record has none."""
+        """The value to compare; None if the record has none."""
         found = getattr(row, self.compared_by or self.columns[0])
         if found in (None, ""):
             found = getattr(row, self.columns[0])
@@ -102,22 +102,22 @@ _CUSTOMER = (
 )
 #: Record -> its fields, in the order of the page.
 FIELDS: dict[Any, tuple[MergeField, ...]] = {Lead: _LEAD, Ticket: _TICKET, Customer: _CUSTOMER}
-#: "Do not disturb": whoever has asked for it in one record has asked for it.
+#: Opt-outs: one in any of the records is kept.
 OPT_OUTS = ("no_calls", "no_whatsapp", "no_sms", "no_email")
-#: A second number may come from the main one of another record.
+#: An alternative number may come from the main number of another record.
 SECOND = {"alternative_mobile": "mobile"}
 
 
 @dataclass(frozen=True)
 class Choice:
-    """The record whose value is kept, and which of its values: a second number may be another's main one."""
+    """The record whose value is kept, and which of its fields: an alternative number may be another's main one."""
 
     record_id: int
     name: str
 
 
 def offered(record: Any, rows: Sequence[Any]) -> tuple[MergeField, ...]:
-    """The fields to choose from: those of the person only where no record has left them to a customer."""
+    """The fields to choose from; contact fields only if none of the records is linked to a customer."""
     is_linked = any(getattr(row, "customer_id", None) is not None for row in rows)
     return tuple(each for each in FIELDS[record] if not (is_linked and each.is_contact))
 
@@ -132,9 +132,9 @@ def is_conflict(field: MergeField, rows: Sequence[Any]) -> bool:
 
 
 def defaults(record: Any, rows: Sequence[Any]) -> dict[str, Choice]:
-    """The proposed choice per field: the newest value; of what is the kept record's own business its own.
+    """The proposed choice per field: the newest value, or for some fields the remaining record's own.
 
-    `rows`: the record that is kept comes first.
+    `rows`: the remaining record comes first.
     """
     newest = sorted(rows, key=lambda row: (row.changed_on, row.id), reverse=True)
     chosen = {}
@@ -148,7 +148,7 @@ def defaults(record: Any, rows: Sequence[Any]) -> dict[str, Choice]:
 
 
 def newest_own(record: Any, rows: Sequence[Any], name: str) -> Choice | None:
-    """The choice of the newest value of one field, of no other one; None where it can't be chosen."""
+    """The choice of the newest value of one field, not using other fields; None if it can't be chosen."""
     field = next((each for each in offered(record, rows) if each.name == name), None)
     if field is None:
         return None
@@ -156,28 +156,28 @@ def newest_own(record: Any, rows: Sequence[Any], name: str) -> Choice | None:
     return Choice(next((row for row in newest if field.value_of(row) is not None), rows[0]).id, name)
 
 
-def _propose_one_name(newest: Sequence[Any], chosen: dict[str, Choice]) -> None:
-    """First and last name come from one record, if one has both."""
+def _propose_one_name(newest: Sequence[Any], choices: dict[str, Choice]) -> None:
+    """Take first and last name from the same record, if one has both."""
     whole = next((row for row in newest if row.first_name and row.last_name), None)
-    if "first_name" in chosen and whole is not None:
-        chosen |= {name: Choice(whole.id, name) for name in ("first_name", "last_name")}
+    if "first_name" in choices and whole is not None:
+        choices |= {name: Choice(whole.id, name) for name in ("first_name", "last_name")}
 
 
-def _propose_second_number(record: Any, newest: Sequence[Any], chosen: dict[str, Choice]) -> None:
-    """No number is lost where the kept record has room for a second one."""
-    if "mobile" not in chosen:
+def _propose_second_number(record: Any, newest: Sequence[Any], choices: dict[str, Choice]) -> None:
+    """Keep a second number if the remaining record has room for it."""
+    if "mobile" not in choices:
         return
     named = _by_name(record)
     by_id = {row.id: row for row in newest}
-    main = named["mobile"].value_of(by_id[chosen["mobile"].record_id])
-    second = named["alternative_mobile"].value_of(by_id[chosen["alternative_mobile"].record_id])
+    main = named["mobile"].value_of(by_id[choices["mobile"].record_id])
+    second = named["alternative_mobile"].value_of(by_id[choices["alternative_mobile"].record_id])
     others = [row for row in newest if named["mobile"].value_of(row) not in (None, main)]
     if second in (None, main) and others:
-        chosen["alternative_mobile"] = Choice(others[0].id, "mobile")
+        choices["alternative_mobile"] = Choice(others[0].id, "mobile")
 
 
 def checked(record: Any, rows: Sequence[Any], wanted: Mapping[str, Choice]) -> dict[str, Choice]:
-    """The proposed choices with the wanted ones in their place. Raises RuleBroken for one that can't be made."""
+    """The proposed choices, with the wanted ones in their place. Raises RuleBroken for an impossible one."""
     named, ids = {each.name: each for each in offered(record, rows)}, {row.id for row in rows}
     for name, choice in wanted.items():
         if name not in named:
@@ -187,11 +187,11 @@ def checked(record: Any, rows: Sequence[Any], wanted: Mapping[str, Choice]) -> d
     return defaults(record, rows) | dict(wanted)
 
 
-def values(record: Any, rows: Sequence[Any], chosen: Mapping[str, Choice]) -> dict[str, tuple[Any, int]]:
-    """{column of the kept record: (value, id of the record that it comes from)}."""
+def values(record: Any, rows: Sequence[Any], choices: Mapping[str, Choice]) -> dict[str, tuple[Any, int]]:
+    """{column of the remaining record: (value, id of the record that it comes from)}."""
     by_id, named = {row.id: row for row in rows}, _by_name(record)
     found: dict[str, tuple[Any, int]] = {}
-    for name, choice in chosen.items():
+    for name, choice in choices.items():
         source = by_id[choice.record_id]
         for column, theirs in zip(named[name].columns, named[choice.name].columns, strict=True):
             found[column] = getattr(source, theirs), source.id

@@ -1,7 +1,7 @@
-"""The rows that refer to a record which is merged away: all of them then refer to the one that is kept.
+"""The rows that refer to a merged record: afterwards they refer to the remaining one.
 
-They are found in the tables themselves, so a new column with a foreign key moves without being named here. Statements
-go past the session: they change no right of anybody, and the ledger of consents is moved, not written to.
+They are found through the foreign keys of all tables, so a new column needs no entry here. The statements bypass the
+session: they change nobody's rights, and the consent ledger is moved, not written to.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from app.domain.merged_records import MergeChange, as_json
 from app.lib.batches import batched
 
-#: Tables of merges themselves: they tell of records, they don't belong to them.
+#: Tables of merges themselves: they describe records, and don't belong to them.
 BOOKKEEPING = ("record_merge", "merged_record", "merge_change", "duplicate_pair")
 #: (column with a table's name, column with an id): rows that refer to a record without a foreign key.
 PAIRS = (
@@ -27,7 +27,7 @@ PAIRS = (
     ("former_name", "kind", "record_id"),
     ("former_person", "kind", "record_id"),
 )
-#: Tables whose rows are no thing that a person would count.
+#: Tables whose rows aren't worth counting for a person.
 UNCOUNTED = (
     "former_name",
     "former_person",
@@ -39,19 +39,19 @@ UNCOUNTED = (
     "notification",
     "legal_hold",
 )
-#: Ids of one statement.
+#: Ids per statement.
 _AT_ONCE = 1000
 
 
 @dataclass(frozen=True)
 class DerivedColumn:
-    """A unique column whose text is made from the id of the record, so that it has to be made again."""
+    """A unique column whose text contains the id of the record, so that it has to be recomputed."""
 
     table: str
     column: str
     #: (table of the record, its id, the row) -> the text.
     text: Callable[[str, int, Any], str]
-    #: What a row becomes whose text the kept record has already; (row, now) -> columns.
+    #: Changes for a row whose text the remaining record has already; (row, now) -> columns.
     given_up: Callable[[Any, datetime], dict[str, Any]]
 
 
@@ -89,13 +89,13 @@ DERIVED = (
 
 @dataclass
 class MergeLedger:
-    """What a merge changes, for the undo."""
+    """The changes of a merge, for the undo."""
 
     changes: list[MergeChange] = field(default_factory=list)
     counts: Counter[str] = field(default_factory=Counter)
 
     def changed(self, table: Table, column: str, before: Any, after: Any, rows: Sequence[int]) -> None:
-        """Rows in which a column went from one value to another."""
+        """Record the rows in which a column changed from one value to another."""
         self.changes.append(
             MergeChange(
                 table_name=str(table.name),
@@ -107,17 +107,17 @@ class MergeLedger:
         )
 
     def deleted(self, table: Table, row: Any) -> None:
-        """A row that is gone."""
+        """Record a deleted row."""
         kept = {name: as_json(value) for name, value in row.items()}
         self.changes.append(MergeChange(table_name=str(table.name), before=kept, rows=[]))
 
     def added(self, table: Table, row: dict[str, Any]) -> None:
-        """A row that is new."""
+        """Record a new row."""
         self.changes.append(MergeChange(table_name=str(table.name), after=row, rows=[]))
 
 
 def references(kind: str) -> list[Column[Any]]:
-    """The columns of all tables, those of add-ons too, that refer to a record of this table."""
+    """The columns of all tables, including those of add-ons, that refer to a record of this table."""
     return [
         column
         for table in sorted(Model.metadata.tables.values(), key=lambda each: each.name)
@@ -128,7 +128,7 @@ def references(kind: str) -> list[Column[Any]]:
 
 
 def shared_keys(column: Column[Any]) -> list[tuple[str, ...]]:
-    """Unique keys that this column is a part of: two rows that refer to one record could have the same one."""
+    """Unique keys that contain this column: two rows that refer to one record could collide."""
     table: Any = column.table
     keys = [tuple(each.columns.keys()) for each in table.constraints if isinstance(each, UniqueConstraint)]
     keys += [tuple(each.columns.keys()) for each in table.indexes if each.unique]
@@ -163,7 +163,7 @@ def _move(session: Session, table: Any, column: Any, rule: Any, gone: int, kept:
 
 
 def _move_links(session: Session, column: Any, gone: int, kept: int, ledger: MergeLedger) -> None:
-    """Rows of a table that only links two records: the kept one gets what it hasn't."""
+    """Move the rows of a table that only links two records: the remaining one gets the links it lacks."""
     table, connection = column.table, session.connection()
     for row in connection.execute(select(table).where(column == gone)).mappings().all():
         moved = {**row, column.name: kept}
@@ -186,7 +186,7 @@ def _move_derived(session: Session, kind: str, gone: int, kept: int, now: dateti
             rule = (column == gone, table.c[each.column].is_not(None))
             for row in connection.execute(select(table).where(*rule).with_for_update()).mappings().all():
                 if row[each.column] != each.text(kind, gone, row):
-                    continue  # made from another record that the row refers to
+                    continue  # derived from another record that the row refers to
                 new: dict[str, Any] = {each.column: each.text(kind, kept, row)}
                 others = [table.c[name] == row[name] for name in _beside(table, each.column)]
                 taken = select(table.c.id).where(table.c[each.column] == new[each.column], *others)

@@ -1,4 +1,4 @@
-"""Undoing a merge: the records come back as they were, with what was moved; what happened since stays where it is."""
+"""Undoing a merge: restores the records and what was moved; later changes stay where they are."""
 
 from __future__ import annotations
 
@@ -28,29 +28,29 @@ from app.domain.merged_records import (
 from app.domain.record_merge import RECORDS
 from app.lib.batches import batched
 
-#: Ids of one statement.
+#: Ids per statement.
 _AT_ONCE = 1000
-#: Columns of a lead whose change means that more hangs on it than fields: an account, a customer.
+#: Columns of a lead whose change has further consequences: an account, a customer.
 _BINDING = ("customer_id", "opened_on", "activated_on", "converted_on")
 
 
 @dataclass
 class UndoResult:
-    """What an undo has done."""
+    """The result of an undo."""
 
     merge: RecordMerge
-    #: Numbers of the records that are there again.
+    #: Numbers of the restored records.
     numbers: list[str] = field(default_factory=list)
-    #: Columns of the kept record that were changed since, and stay as they are.
+    #: Columns of the remaining record that were changed since, and stay unchanged.
     kept_fields: list[str] = field(default_factory=list)
     #: {table: rows that were moved, and have been changed or deleted since}
     left: dict[str, int] = field(default_factory=dict)
 
 
 def undo(session: Session, key: int, context: ChangeContext) -> UndoResult:
-    """Undo a merge. Raises NotFound, and RuleBroken where that is no longer possible; nothing is stored then.
+    """Undo a merge. Raises NotFound, and RuleBroken if that is no longer possible; nothing is stored then.
 
-    The session acts for the system; the caller has checked what the person may do with the kept record.
+    The session acts for the system; the caller has checked what the person may do with the remaining record.
     """
     with session.no_autoflush:
         made = _lock(session, key)
@@ -73,20 +73,20 @@ def _lock(session: Session, key: int) -> RecordMerge:
     return made
 
 
-def _refuse_too_late(made: RecordMerge, context: ChangeContext) -> None:
-    if made.undone_on is not None:
+def _refuse_too_late(merge: RecordMerge, context: ChangeContext) -> None:
+    if merge.undone_on is not None:
         raise RuleBroken("This merge was undone already.")
-    if made.forgotten_on is not None or context.now - made.at > UNDO_FOR:
+    if merge.forgotten_on is not None or context.now - merge.at > UNDO_FOR:
         raise RuleBroken(translatable("A merge can only be undone within %(days)s days.", days=UNDO_FOR.days))
 
 
-def _why_missing(session: Session, made: RecordMerge) -> str:
+def _why_missing(session: Session, merge: RecordMerge) -> str:
     query = select(RecordMerge.kept_number).join(MergedRecord, MergedRecord.merge_id == RecordMerge.id)
-    into = session.scalars(query.where(MergedRecord.gone_key == f"{made.kind}:{made.kept_id}")).first()
+    into = session.scalars(query.where(MergedRecord.gone_key == f"{merge.kind}:{merge.kept_id}")).first()
     if into is None:
-        return translatable("%(number)s was deleted since, so the merge can't be undone.", number=made.kept_number)
+        return translatable("%(number)s was deleted since, so the merge can't be undone.", number=merge.kept_number)
     return translatable(
-        "%(number)s was itself merged into %(into)s since. Undo that merge first.", number=made.kept_number, into=into
+        "%(number)s was itself merged into %(into)s since. Undo that merge first.", number=merge.kept_number, into=into
     )
 
 
@@ -101,18 +101,18 @@ def _taken(numbers: list[str]) -> RuleBroken:
 
 
 class _Undo:
-    """The undo of one merge whose row, and whose kept record, are locked."""
+    """The undo of one merge; its row and the remaining record are locked."""
 
-    def __init__(self, session: Session, made: RecordMerge, kept: Any, context: ChangeContext) -> None:
-        self.session, self.made, self.kept, self.context = session, made, kept, context
-        stored = session.scalars(select(MergedRecord).where(MergedRecord.merge_id == made.id)).all()
-        self.gone = [each for each in stored if each.record_id != made.kept_id]
-        self.stored = next(each for each in stored if each.record_id == made.kept_id)
+    def __init__(self, session: Session, merge: RecordMerge, kept: Any, context: ChangeContext) -> None:
+        self.session, self.made, self.kept, self.context = session, merge, kept, context
+        stored = session.scalars(select(MergedRecord).where(MergedRecord.merge_id == merge.id)).all()
+        self.gone = [each for each in stored if each.record_id != merge.kept_id]
+        self.stored = next(each for each in stored if each.record_id == merge.kept_id)
         self.table: Any = type(kept).__table__
-        self.done = UndoResult(made, [each.number for each in self.gone])
+        self.done = UndoResult(merge, [each.number for each in self.gone])
 
     def run(self) -> UndoResult:
-        """Do it."""
+        """Undo it."""
         self._refuse_bound()
         self._restore_fields()
         self.kept.stamp(self.context)
@@ -130,7 +130,7 @@ class _Undo:
         return self.done
 
     def _refuse_bound(self) -> None:
-        """Raise RuleBroken where more than fields has followed from the merged record."""
+        """Raise RuleBroken if the merged record has had consequences other than fields."""
         if not isinstance(self.kept, Lead):
             return
         before = self.stored.row or {}
@@ -160,7 +160,10 @@ class _Undo:
                 self.done.kept_fields.append(name)
 
     def _settle_keys(self) -> None:
-        """Every customer holds its values again. Raises RuleBroken where another one has them by now."""
+        """Make each customer the holder of its values again.
+
+        Raises RuleBroken if somebody else has one of them by now.
+        """
         if not isinstance(self.kept, Customer):
             return
         self.session.expire_all()
@@ -189,7 +192,7 @@ class _Undo:
         custom_values.reindex(self.session, self.table.name, [each.record_id for each in self.gone])
 
     def _insert(self, table: Any, row: dict[str, Any]) -> None:
-        """Raises RuleBroken where something of the row belongs to another record by now."""
+        """Insert a row. Raises RuleBroken if one of its unique values belongs to another record by now."""
         try:
             self.session.connection().execute(insert(table).values(**row))
         except IntegrityError as error:
@@ -209,7 +212,7 @@ class _Undo:
             self._restore_row(each)
 
     def _restore_column(self, change: MergeChange) -> None:
-        """Rows that still have what the merge has written get their former value again."""
+        """Restore the former value in rows that still have the one set by the merge."""
         table = Model.metadata.tables.get(change.table_name)
         if table is None or change.column_name not in table.c:
             return

@@ -1,6 +1,6 @@
-"""What was merged into what: the number of a record that is gone leads to the one that was kept.
+"""Which record was merged into which: the number of a merged record leads to the remaining one.
 
-A merged record leaves its table, so that no list, figure, search or job meets it; what is left of it is a row here.
+A merged record leaves its table, so that no list, figure, search or job finds it; a row here is all that remains.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ from app.domain import legal_holds
 from app.domain.base import Code, RuleBroken, UtcDateTime
 from app.domain.legal_holds import HELD_COLUMNS
 
-#: For so long a merge can be undone; what is needed for it is forgotten afterwards, where the number leads is not.
+#: How long a merge can be undone; its undo data is deleted afterwards, but not the link to the remaining record.
 UNDO_FOR = timedelta(days=30)
-#: Records of one merge.
+#: Records per merge.
 MOST = 3
-#: A chain of merges is followed no further.
+#: The longest chain of merges that is followed.
 _LINKS = 50
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
 class RecordMerge(Model):  # type: ignore[misc]
-    """One merge: a record that was kept, and those that were merged into it."""
+    """One merge: the remaining record, and those that were merged into it."""
 
     __tablename__ = "record_merge"
     __table_args__ = (
@@ -56,16 +56,16 @@ class RecordMerge(Model):  # type: ignore[misc]
     by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     undone_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     undone_by_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
-    #: When what is needed to undo it was deleted for its age.
+    #: When its undo data was deleted for its age.
     forgotten_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: {column: [before, after]} of the kept record; of a sealed column [null, id of the record it came from].
+    #: {column: [before, after]} of the remaining record; for a sealed column [null, id of the record it came from].
     fields: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False)
     #: {table: rows that moved}
     counts: Mapped[dict[str, int]] = mapped_column(JSON, nullable=False)
 
 
 class MergedRecord(Model):  # type: ignore[misc]
-    """A record of a merge as it was before; also the kept one."""
+    """A record before its merge; the remaining one, too."""
 
     __tablename__ = "merged_record"
     __table_args__ = (
@@ -78,11 +78,11 @@ class MergedRecord(Model):  # type: ignore[misc]
     kind: Mapped[str] = mapped_column(String(16), nullable=False)
     record_id: Mapped[int] = mapped_column(Integer, nullable=False)
     number: Mapped[str] = mapped_column(Code(24), nullable=False)
-    #: Table and id while it is gone, else null: a record can be merged away once.
+    #: Table and id while it is merged, else null: a record can be merged only once.
     gone_key: Mapped[str | None] = mapped_column(String(40))
-    #: Its columns; null once that was forgotten.
+    #: Its columns; null once they were deleted.
     row: Mapped[dict[str, Any] | None] = mapped_column(JSON(none_as_null=True))
-    #: Not in `row`, so that they are sealed anew with all others when the key is replaced.
+    #: Not in `row`, so that a key rotation reseals them with all others.
     pan_sealed: Mapped[str | None] = mapped_column(String(200))
     pan_blind: Mapped[str | None] = mapped_column(String(64))
     aadhaar_sealed: Mapped[str | None] = mapped_column(String(200))
@@ -90,7 +90,7 @@ class MergedRecord(Model):  # type: ignore[misc]
 
 
 class MergeChange(Model):  # type: ignore[misc]
-    """Rows in which a merge has changed one column from one value to another, or that it has deleted or added."""
+    """Rows in which a merge changed one column from one value to another, or that it deleted or added."""
 
     __tablename__ = "merge_change"
     __table_args__ = (Index("ix_merge_change_merge", "merge_id"),)
@@ -105,12 +105,12 @@ class MergeChange(Model):  # type: ignore[misc]
     rows: Mapped[list[int]] = mapped_column(JSON, nullable=False)
 
 
-#: Columns of records with sealed values, and the fingerprints beside them.
+#: Columns of records with sealed values, and their fingerprints.
 SECRET_COLUMNS = ("pan_sealed", "pan_blind", "aadhaar_sealed", "aadhaar_blind")
 
 
 def as_json(value: Any) -> Any:
-    """A column's value as JSON keeps it."""
+    """A column's value as stored in JSON."""
     if isinstance(value, datetime):
         return {"moment": value.isoformat()}
     if isinstance(value, date):
@@ -119,7 +119,7 @@ def as_json(value: Any) -> Any:
 
 
 def from_json(value: Any) -> Any:
-    """The value that `as_json` has written."""
+    """The value stored by `as_json`."""
     if not isinstance(value, dict):
         return value
     if "moment" in value:
@@ -128,23 +128,23 @@ def from_json(value: Any) -> Any:
 
 
 def merged_key(kind: str, key: int) -> str:
-    """Identifies a record that is gone."""
+    """The key of a merged record."""
     return f"{kind}:{key}"
 
 
 @dataclass(frozen=True)
 class SurvivingRecord:
-    """The record that a merged one lives on in."""
+    """The record that replaces a merged one."""
 
     #: Its own number.
     number: str
     merge_id: int
-    #: The record that was kept, at the end of the chain.
+    #: The remaining record at the end of the chain.
     kept_id: int
 
 
 def follow(session: Session, kind: str, key: int | None, number: str | None = None) -> SurvivingRecord | None:
-    """The record that the one of this id or number was merged into; None if it was not merged."""
+    """The record that the one with this id or number was merged into; None if it was not merged."""
     gone = MergedRecord
     rule = gone.gone_key == merged_key(kind, key) if key is not None else gone.number == (number or "")
     query = select(gone.record_id, gone.number, gone.merge_id).where(gone.kind == kind, gone.gone_key.is_not(None))
@@ -162,7 +162,7 @@ def follow(session: Session, kind: str, key: int | None, number: str | None = No
 
 
 def merged_from(session: Session, kind: str, keys: Sequence[int]) -> list[tuple[int, str]]:
-    """(id, number) of the records of this table that live on in these ones, also by way of others."""
+    """(id, number) of the records of this table that were merged into these, directly or through others."""
     found: list[tuple[int, str]] = []
     query = select(MergedRecord.record_id, MergedRecord.number).join(RecordMerge).where(RecordMerge.kind == kind)
     for _link in range(_LINKS):
@@ -184,17 +184,19 @@ class MergedAway(RuleBroken):
         self.kept_id, self.kept_number = kept_id, kept_number
 
 
-def forget_old(session: Session, now: datetime, most: int) -> int:
-    """Delete what is needed to undo merges that can't be undone any more, unless the record is under a legal hold.
+def forget_old(session: Session, now: datetime, maximum: int) -> int:
+    """Delete the undo data of merges that can no longer be undone, unless the record is under a legal hold.
 
-    Returns of how many merges.
+    Returns the number of merges.
     """
     old = [RecordMerge.at < now - UNDO_FOR, RecordMerge.forgotten_on.is_(None)]
     for column, ids in legal_holds.ids_on_hold(session, now).ids.items():
         kind = next((name for name, own in HELD_COLUMNS.items() if own == column), None)
         if kind is not None and ids:
             old.append(or_(RecordMerge.kind != kind, RecordMerge.kept_id.not_in(sorted(ids))))
-    keys: Sequence[int] = session.scalars(select(RecordMerge.id).where(*old).order_by(RecordMerge.id).limit(most)).all()
+    keys: Sequence[int] = session.scalars(
+        select(RecordMerge.id).where(*old).order_by(RecordMerge.id).limit(maximum)
+    ).all()
     if not keys:
         return 0
     empty = dict.fromkeys(("row", *SECRET_COLUMNS))

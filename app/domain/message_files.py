@@ -1,4 +1,4 @@
-"""Files of messages: one row for each, which says where it is, and what is still to be done with it.
+"""Files of messages: one row each, with the file's location and its pending work.
 
 A file that a customer sent is fetched from the provider; a picture gets a preview. Until then its row is "queued".
 """
@@ -19,12 +19,12 @@ from app.domain.transaction_state import transaction_state
 from app.lib.file_kinds import SHOWN
 from app.ops.file_store import PREFIX
 
-#: "sent" is the engine's word for done; "failed" waits for a person, who has it fetched again.
+#: "sent" is the delivery engine's word for done; "failed" waits for a person to retry it.
 STATES = ("queued", "sending", "sent", "failed")
 
 
 class MessageFile(Model):  # type: ignore[misc]
-    """One file of a message; `Message.media` holds the same files as providers and pages name them."""
+    """One file of a message; `Message.media` has the same files in the form for providers and pages."""
 
     __tablename__ = "message_file"
     __table_args__ = (
@@ -35,7 +35,7 @@ class MessageFile(Model):  # type: ignore[misc]
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     message_id: Mapped[int] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), nullable=False)
-    #: Its place in `Message.media`, from 0.
+    #: Its index in `Message.media`, from 0.
     place: Mapped[int] = mapped_column(Integer, nullable=False)
     #: The content in the file store; null while it is at the provider.
     digest: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
@@ -53,7 +53,7 @@ class MessageFile(Model):  # type: ignore[misc]
 
 
 def add_for(session: Session, message: Any, now: datetime) -> None:
-    """Write the rows of a new message's files; those with something to do are queued after the commit."""
+    """Add the rows of a new message's files; those with pending work are queued after the commit."""
     rows = [_row(message.id, place, each, now) for place, each in enumerate(message.media or ())]
     if not rows:
         return
@@ -71,13 +71,13 @@ def _row(message_id: int, place: int, file: Mapping[str, Any], now: datetime) ->
 
 
 def digest_of(file: Mapping[str, Any]) -> str | None:
-    """The digest of a file that we have; None for one that is elsewhere."""
+    """The digest of a stored file; None for one that is elsewhere."""
     address = str(file.get("address") or "")
     return address.removeprefix(PREFIX) if address.startswith(PREFIX) else None
 
 
 def of_messages(session: Session, ids: Iterable[int]) -> dict[tuple[int, int], MessageFile]:
-    """(message id, place) -> row, of messages that the viewer sees."""
+    """(message id, index) -> row, for messages that the viewer sees."""
     wanted = sorted(set(ids))
     if not wanted:
         return {}
@@ -86,7 +86,7 @@ def of_messages(session: Session, ids: Iterable[int]) -> dict[tuple[int, int], M
 
 
 def set_fetched(session: Session, message: Any, place: int, stored: Mapping[str, Any]) -> None:
-    """A file was fetched: `stored` is its new address and MIME type."""
+    """Record that a file was fetched; `stored` is its new address and MIME type."""
     media = [dict(each) for each in message.media or ()]
     if place < len(media):
         media[place] |= stored

@@ -1,4 +1,4 @@
-"""Our reactions to messages: what the provider has to be told. Which reactions a message has stands in the message."""
+"""Our reactions to messages, as they are sent to the provider. The message itself has the list of its reactions."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from app.domain.channel_accounts import ChannelAccount
 from app.domain.messages import Message
 from app.domain.transaction_state import transaction_state
 
-#: Unicode's categories of the characters of an emoji: symbols, skin tones, variants, and what joins them.
+#: Unicode categories of the characters of an emoji: symbols, skin tones, variants, and joiners.
 _OF_EMOJI = frozenset(("So", "Sk", "Sm", "Mn", "Me", "Cf"))
-#: What joins several to one, such as a family.
+#: Joins several emoji into one, such as a family.
 _JOINER = "\u200d"
-#: What people choose from. Any other emoji can be sent over REST.
+#: The emoji that people choose from. Any other can be sent over REST.
 CHOICES = ("👍", "❤️", "😂", "😮", "😢", "🙏")
 
 
 class MessageReaction(Model):  # type: ignore[misc]
-    """Our newest reaction to a message, on its way to the provider. The customer sees one of ours, the newest."""
+    """Our newest reaction to a message, as sent to the provider. The customer sees only our newest one."""
 
     __tablename__ = "message_reaction"
     __table_args__ = (Index("ix_message_reaction_due", "state", "next_try_on"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     message_id: Mapped[int] = mapped_column(ForeignKey("message.id", ondelete="CASCADE"), nullable=False, unique=True)
-    #: "" takes the last one back.
+    #: "" withdraws the last one.
     emoji: Mapped[str] = mapped_column(String(messages.MAX_REACTION), nullable=False)
     #: queued, sending, sent or failed.
     state: Mapped[str] = mapped_column(String(16), nullable=False)
@@ -50,7 +50,7 @@ def may_react(account_kind: str | None, channel: str) -> bool:
 
 
 def react(session: Session, message: Message, emoji: str, stamp: Stamp) -> None:
-    """React for us, in place of any earlier reaction of ours; "" takes it back. Raises RuleBroken."""
+    """React for us, replacing any earlier reaction of ours; "" withdraws it. Raises RuleBroken."""
     refuse_impossible(session, message, emoji)
     theirs = {who: each for who, each in (message.reactions or {}).items() if who == "peer"}
     message.reactions = (theirs | ({str(stamp.by): emoji} if emoji else {})) or None
@@ -63,7 +63,7 @@ def react(session: Session, message: Message, emoji: str, stamp: Stamp) -> None:
 
 
 def refuse_impossible(session: Session, message: Message, emoji: str) -> None:
-    """Raise RuleBroken where no reaction can be sent, or the text is none."""
+    """Raise RuleBroken if no reaction can be sent, or the text isn't an emoji."""
     if emoji and not is_emoji(emoji):
         raise RuleBroken("Please choose one emoji as your reaction.", "emoji")
     account = session.get(ChannelAccount, message.account_id) if message.account_id else None
@@ -74,7 +74,7 @@ def refuse_impossible(session: Session, message: Message, emoji: str) -> None:
 
 
 def is_emoji(text: str) -> bool:
-    """Whether it is one emoji: a symbol, perhaps with a skin tone, a flag's second letter or joined parts."""
+    """Whether it is one emoji: a symbol, possibly with a skin tone, a flag's second letter or joined parts."""
     kinds = [unicodedata.category(sign) for sign in text]
     begins = [sign for n, sign in enumerate(text) if kinds[n] == "So" and text[n - 1 : n] != _JOINER]
     is_flag = len(begins) == 2 and all("\U0001f1e6" <= sign <= "\U0001f1ff" for sign in begins)
@@ -83,7 +83,7 @@ def is_emoji(text: str) -> bool:
 
 
 def _row(session: Session, message_id: int) -> MessageReaction:
-    """The message's row; two people at once make one."""
+    """The message's row; concurrent calls get the same one."""
     query = select(MessageReaction).where(MessageReaction.message_id == message_id).with_for_update()
     if found := session.scalars(query).first():
         return found

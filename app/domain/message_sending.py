@@ -1,4 +1,4 @@
-"""Sending a message: which account, which conversation, which text. The only way into the outbox."""
+"""Sending a message: choice of the account, the conversation and the text. The only way into the outbox."""
 
 from __future__ import annotations
 
@@ -32,42 +32,42 @@ from app.lib.sms_parts import count_parts
 
 #: Files of one message.
 MAX_MEDIA = 10
-#: So many SMS may one text become; each is paid for.
+#: The most SMS parts of one text; each is paid for.
 MAX_SMS_PARTS = 10
-#: Characters of one message, as the strictest provider of text messages takes them, and of others.
+#: Characters of one message, by the strictest provider of the channel.
 MAX_LENGTH = {"sms": 2000, "whatsapp": 4096, "email": 60_000}
 
 
 @dataclass(frozen=True)
 class OutgoingRequest:
-    """A message as somebody wants to send it."""
+    """A message requested by a person or the system."""
 
     #: whatsapp, sms or email.
     channel: str
     #: A number or address as typed.
     peer: str
     body: str = ""
-    #: The account, by id; None = that of the conversation with the peer, else the first that fits.
+    #: The account, by id; None = that of the conversation with the peer, else the first suitable one.
     account_id: int | None = None
     #: A template and its variables by name, instead of a body.
     template: MessageTemplate | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
-    #: Files: [{"address", "mime_type", "name", "caption"}], and "size" in bytes where it is known.
+    #: Files: [{"address", "mime_type", "name", "caption"}], and "size" in bytes if known.
     media: tuple[Mapping[str, Any], ...] = ()
-    #: The message that this one answers, by id.
+    #: The message that this one replies to, by id.
     reply_to_id: int | None = None
     subject: str | None = None
-    #: promotional or service; None = not said: sent as service, but only to who wants promotional messages too.
+    #: promotional or service; None = unknown: sent as service, but only to people who also accept promotional messages.
     purpose: str | None = None
-    #: What causes the message: a second one for the same cause is not made.
+    #: What causes the message: a cause creates at most one message.
     cause: str | None = None
     #: lead_id, ticket_id and customer_id of the records that it belongs to.
     records: Mapping[str, int | None] = field(default_factory=dict)
-    #: Not to be sent before, UTC, so that its author can take it back; None = at once.
+    #: Not to be sent before this time, UTC, so that its author can undo it; None = at once.
     due_on: datetime | None = None
-    #: Whether the sender sees a conversation that is somebody's already; None = it is left as it is.
+    #: Whether the sender sees a claimed conversation; None = it stays where it is.
     sees: Callable[[Conversation], bool] | None = None
-    #: Who answers a conversation that is nobody's, by id; None = the sender.
+    #: Who gets an unclaimed conversation, by id; None = the sender.
     responsible: int | None = None
 
 
@@ -83,7 +83,7 @@ def send(session: Session, request: OutgoingRequest, stamp: Stamp) -> Message:
     if _may_take(request, conversation, stamp):
         conversations.attach(
             conversation, dict(request.records), request.responsible or stamp.by, stamp
-        )  # nobody's is the sender's
+        )  # an unclaimed one becomes the sender's
         values |= {name: getattr(conversation, name) for name in conversations.RECORDS}
     values |= {name: value for name, value in request.records.items() if value is not None}
     message = messages.enqueue(session, values | {"cause": request.cause, "due_on": request.due_on}, stamp)
@@ -96,13 +96,13 @@ def send(session: Session, request: OutgoingRequest, stamp: Stamp) -> Message:
 
 
 def send_all(session: Session, request: OutgoingRequest, stamp: Stamp) -> Message:
-    """Send a text with any number of files, as so many messages as the channel needs. Returns the first.
+    """Send a text with any number of files, as one or more messages. Returns the first.
 
-    Raises RuleBroken when one of them can't be sent; then none of them may be.
+    Raises RuleBroken if one of them can't be sent; then none is.
     """
     if not request.media:
         return send(session, request, stamp)
-    _refuse_many(request)  # before they are divided among messages, of which nobody would get hundreds by one request
+    _refuse_many(request)  # before they are split into messages, so that one request can't create hundreds
     account = choose_account(session, request, _peer(request))
     parts = parts_of(replace(request, account_id=account.id), ability_of(account, request.channel))
     sent = [send(session, each, stamp) for each in parts]
@@ -124,7 +124,7 @@ def parts_of(request: OutgoingRequest, ability: Abilities) -> list[OutgoingReque
 
 
 def _is_mute(request: OutgoingRequest) -> bool:
-    """Whether the text can't go with the file: WhatsApp shows none with a sound."""
+    """Whether the text can't be sent with the file: WhatsApp shows no text with audio."""
     has_sound = any(str(each.get("mime_type", "")).startswith("audio/") for each in request.media)
     return request.channel == "whatsapp" and has_sound and bool(request.body.strip())
 
@@ -136,9 +136,9 @@ def ability_of(account: ChannelAccount, channel: str) -> Abilities:
 
 
 def _may_take(request: OutgoingRequest, conversation: Conversation, stamp: Stamp) -> bool:
-    """Whether the conversation may come to the sender's records.
+    """Whether the conversation may be moved to the sender's records.
 
-    Whoever knows a number could read what others have said with it, if a message to it moved their conversation.
+    Otherwise, anybody who knows a number could read its conversation with others by sending a message to it.
     """
     is_own = stamp.by is None or conversation.claimed_by_id == stamp.by
     return is_own or conversations.is_nobodys(conversation) or (request.sees is not None and request.sees(conversation))
@@ -154,7 +154,10 @@ def _peer(request: OutgoingRequest) -> str:
 
 
 def choose_account(session: Session, request: OutgoingRequest, peer: str) -> ChannelAccount:
-    """The given account; else that of the newest conversation with the peer; else the first that fits the purpose."""
+    """The given account; else that of the newest conversation with the peer.
+
+    Else the first suitable for the purpose.
+    """
     purpose = request.template.purpose if request.template else request.purpose
     fitting = {each.id: each for each in channel_accounts.active(session, request.channel, purpose)}
     wanted = request.account_id or (request.template.account_id if request.template else None)
@@ -174,7 +177,7 @@ def choose_account(session: Session, request: OutgoingRequest, peer: str) -> Cha
 def _content(
     session: Session, request: OutgoingRequest, account: ChannelAccount, conversation: Conversation
 ) -> dict[str, Any]:
-    """The columns that say what is sent."""
+    """The columns with the content of the message."""
     body, template = request.body, request.template
     if template is not None:
         message_templates.refuse_unusable(template, request.channel, account.id)
@@ -207,7 +210,7 @@ def _content(
 
 
 def _file(given: Mapping[str, Any], caption: str) -> dict[str, str]:
-    """A file as it is stored; its caption is the text that goes with it."""
+    """A file in its stored form; its caption is the text that goes with it."""
     names = ("address", "mime_type", "name", "caption")
     return {name: str(given.get(name) or "") for name in names} | ({"caption": caption} if caption else {})
 
@@ -242,9 +245,9 @@ def _answered(session: Session, request: OutgoingRequest, conversation: Conversa
 
 
 def _refuse_after_window(request: OutgoingRequest, conversation: Conversation, now: datetime) -> None:
-    """Raise RuleBroken for a free text after the window of the customer's last message.
+    """Raise RuleBroken for free text after the window of the customer's last message.
 
-    Where we know of none, the provider decides: the customer may have written before the account was connected.
+    If we know of no message, the provider decides: the customer may have written before the account was connected.
     """
     is_known = conversation.last_inbound_on is not None
     if request.template is None and is_known and not conversations.is_window_open(conversation, now):
@@ -252,13 +255,13 @@ def _refuse_after_window(request: OutgoingRequest, conversation: Conversation, n
         raise RuleBroken(text, "template")
 
 
-# --- at which hours
+# --- permitted hours
 
 
 def postponed_until(session: Session, message: Message, now: datetime, zone: str) -> datetime | None:
     """Until when the message has to wait, UTC; None = it may be sent now.
 
-    Promotional ones have their hours; what no person has sent respects the quiet hours.
+    Promotional messages have permitted hours; messages that no person has sent respect the quiet hours.
     """
     if message.purpose == "promotional":
         return promotional_opening(session, now, zone)
@@ -280,7 +283,7 @@ def _hours(text: str) -> tuple[time, time]:
 
 
 def _next_opening(local: datetime, begins: time, ends: time) -> datetime | None:
-    """When the hours from `begins` to `ends` (which may be after midnight) next open, UTC; None = they are open."""
+    """When the hours from `begins` to `ends` (possibly after midnight) next begin, UTC; None = it is within them."""
     now = local.time().replace(tzinfo=None)
     is_open = begins <= now < ends if begins <= ends else now >= begins or now < ends
     if is_open or begins == ends:

@@ -1,4 +1,4 @@
-"""Texts of messages with {{placeholders}}: our own, and those registered with a provider."""
+"""Message templates with {{placeholders}}: our own, and those registered with a provider."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from app.domain.base import RuleBroken, UtcDateTime, translatable
 from app.domain.settings import Master
 from app.lib import dlt
 
-#: What the provider, or the DLT registry, says; "local" texts need nobody's approval.
+#: The approval by the provider or the DLT registry; "local" texts need none.
 APPROVALS = ("local", "pending", "approved", "rejected", "paused", "unsupported")
-#: Those by which a message may be sent.
+#: Those that may be used to send a message.
 USABLE = ("local", "approved")
-#: A variable: {{1}} or {{first_name}}; the DLT registry writes {#var#} for each.
+#: A variable: {{1}} or {{first_name}}; the DLT registry writes {#var#} for all of them.
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_]{1,40})\s*\}\}")
 
 
 class MessageTemplate(Master):
-    """A text of one channel and language. `label` is what people pick it by."""
+    """A text for one channel and language. People choose it by its `label`."""
 
     __tablename__ = "message_template"
     __table_args__ = (UniqueConstraint("account_id", "name", "language", name="uq_message_template_name"),)
@@ -38,7 +38,7 @@ class MessageTemplate(Master):
     language: Mapped[str] = mapped_column(String(16), nullable=False, default="en", server_default="en")
     #: promotional or service.
     purpose: Mapped[str] = mapped_column(String(16), nullable=False, default="service", server_default="service")
-    #: The provider's own word for its kind, such as UTILITY.
+    #: The provider's own category, such as UTILITY.
     category: Mapped[str | None] = mapped_column(String(40))
     #: The subject of an email, the header of a WhatsApp template, the sender id (header) of a DLT text.
     header: Mapped[str | None] = mapped_column(String(200))
@@ -47,33 +47,33 @@ class MessageTemplate(Master):
     #: One of APPROVALS, and why it was rejected.
     approval: Mapped[str] = mapped_column(String(16), nullable=False, default="local", server_default="local")
     approval_note: Mapped[str | None] = mapped_column(String(300))
-    #: When the provider last told about it, UTC.
+    #: When the provider last reported it, UTC.
     synced_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 def variables(template: Any) -> tuple[str, ...]:
-    """The names of the template's variables, in the order in which they occur; of an email in the subject, too."""
+    """The names of the template's variables, in order; for an email including those of the subject."""
     return tuple(dict.fromkeys(_VARIABLE.findall(template.body) + _VARIABLE.findall(subject_of(template))))
 
 
 def subject_of(template: Any, values: Mapping[str, str] | None = None) -> str:
-    """The subject of an email by this template, with the variables that have a value filled in; "" = none."""
+    """The subject of an email by this template, with known variables filled in; "" = none."""
     subject = getattr(template, "header", None) if getattr(template, "channel", None) == "email" else None
     return _VARIABLE.sub(lambda found: str((values or {}).get(found[1]) or found[0]).strip(), subject or "")
 
 
 def takes_file(template: Any) -> bool:
-    """Whether a file goes with it, in place of a heading."""
+    """Whether a file is sent with it, in place of a heading."""
     return str(template.header or "").lower() in ("image", "video", "document")
 
 
 def as_registered(template: Any) -> str:
-    """The text as the DLT registry writes it, with {#var#} for each variable."""
+    """The text in the form of the DLT registry, with {#var#} for each variable."""
     return _VARIABLE.sub(dlt.VARIABLE, template.body)
 
 
 def render(template: Any, values: Mapping[str, str]) -> str:
-    """The text with its variables filled in. Raises RuleBroken when one is missing, empty or unknown."""
+    """The text with its variables filled in. Raises RuleBroken if one is missing, empty or unknown."""
     names = variables(template)
     if unknown := sorted(set(values) - set(names)):
         raise RuleBroken(translatable("This template has no variable “%(name)s”.", name=unknown[0]), "variables")
@@ -84,12 +84,12 @@ def render(template: Any, values: Mapping[str, str]) -> str:
 
 
 def placeholders(text: str) -> list[str]:
-    """The names of the variables that a text still has."""
+    """The names of variables that are left in a text."""
     return _VARIABLE.findall(text)
 
 
 def fill(template: Any, values: Mapping[str, str]) -> str:
-    """The text with the variables that have a value filled in; others stay as they are, for a person to fill in."""
+    """The text with known variables filled in; a person fills in the others."""
     return _VARIABLE.sub(lambda found: values.get(found[1]) or found[0], template.body)
 
 
@@ -102,7 +102,7 @@ def refuse_unusable(template: Any, channel: str, account_id: int) -> None:
 
 
 def sync(session: Session, account: Any, listed: Iterable[ListedTemplate], now: datetime) -> int:
-    """Store the templates that a provider has registered for an account; those it no longer has are turned off.
+    """Store the templates that a provider has registered for an account; those that it no longer has are deactivated.
 
     Returns how many it has.
     """
@@ -132,7 +132,7 @@ def _approval(state: str) -> str:
 
 
 def _new(session: Session, account: Any, listed: ListedTemplate) -> MessageTemplate:
-    """A new row; its label is its name, with as much behind it as makes it unique."""
+    """A new row; its label is its name, with a suffix if needed to make it unique."""
     plain = f"{listed.name} ({listed.language})"[:100]
     label, taken = plain, select(MessageTemplate.id)
     for more in (f" – {account.name}"[:36], *(f" {n}" for n in range(2, 100))):

@@ -17,24 +17,24 @@ from app.lib import phone
 from app.lib.identity_numbers import is_email
 
 CHANNELS = ("whatsapp", "sms", "email")
-#: "noted" was written down by hand and has happened; every other message only moves forward through the rest.
+#: "noted" messages were recorded by hand and are final; every other message only moves forward through the rest.
 STATES = ("noted", "queued", "sending", "unknown", "sent", "delivered", "read", "failed", "canceled")
-#: Of outgoing messages that reached the provider or the customer.
+#: States of outgoing messages that reached the provider or the customer.
 SENT = ("sent", "delivered", "read")
-#: Those in which a message waits for a person: it failed for good, or nobody can say what became of it.
+#: States in which a message waits for a person: it failed permanently, or its fate is unknown.
 DEAD = ("failed", "unknown")
-#: Service messages answer or inform about a customer's own matters; promotional ones respect an opt-out.
+#: Service messages reply to customers or inform them about their own matters; promotional ones respect an opt-out.
 PURPOSES = consents.PURPOSES
 #: Channel -> the customer's opt-out.
 OPT_OUTS = {channel: consents.OPT_OUTS[channel] for channel in CHANNELS}
-#: How the cause of a message begins that a campaign sends: campaign:<campaign>:<recipient>.
+#: Prefix of the cause of a campaign's messages: campaign:<campaign>:<recipient>.
 CAMPAIGN_CAUSE = "campaign:"
-#: Emoji of one reaction, in characters.
+#: Characters of one reaction.
 MAX_REACTION = 16
 
 
 class Message(Record):
-    """One message; the outgoing ones are the outbox."""
+    """One message; the outgoing ones form the outbox."""
 
     __tablename__ = "message"
     __table_args__ = (
@@ -73,7 +73,7 @@ class Message(Record):
     provider_id: Mapped[str | None] = mapped_column(String(120))
     #: What caused the message; unique, so that one cause sends one message.
     cause: Mapped[str | None] = mapped_column(String(190), unique=True)
-    #: By which account it is sent or was received, and in which conversation; null for a noted one.
+    #: The account that sends or received it, and its conversation; null for a noted one.
     account_id: Mapped[int | None] = mapped_column(ForeignKey("channel_account.id", ondelete="SET NULL"))
     conversation_id: Mapped[int | None] = mapped_column(ForeignKey("conversation.id", ondelete="SET NULL"))
     #: The template, and its variables by name; `body` is the text with them filled in.
@@ -81,14 +81,14 @@ class Message(Record):
     variables: Mapped[dict[str, str] | None] = mapped_column(JSON)
     #: Files: [{"address", "mime_type", "name", "caption"}]; null = none.
     media: Mapped[list[dict[str, str]] | None] = mapped_column(JSON)
-    #: The message that this one answers.
+    #: The message that this one replies to.
     reply_to_id: Mapped[int | None] = mapped_column(ForeignKey("message.id", ondelete="SET NULL"))
     #: Emoji by who reacted, "peer" or a user id; null = none.
     reactions: Mapped[dict[str, str] | None] = mapped_column(JSON)
-    #: When it arrived and when it was read, as far as the provider says, UTC.
+    #: When it was delivered and read, according to the provider, UTC.
     delivered_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     read_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: How often the provider was asked what became of it, and when it is asked next, UTC.
+    #: How often the provider was asked for its state, and when it is asked next, UTC.
     asks: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     ask_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id", ondelete="SET NULL"))
@@ -98,7 +98,7 @@ class Message(Record):
 
 
 def record_elsewhere(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
-    """Write down a message that was sent or received elsewhere. Raises RuleBroken.
+    """Record a message that was sent or received elsewhere. Raises RuleBroken.
 
     `values`: channel, peer, body, direction (default: out), happened_on (default: now), subject, purpose, customer_id,
     lead_id, ticket_id. An outgoing one counts as the first response, at the time it was sent.
@@ -121,11 +121,11 @@ def record_elsewhere(session: Session, values: dict[str, Any], stamp: Stamp) -> 
 
 
 def enqueue(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
-    """Put a message into the outbox, where it waits to be sent. Raises RuleBroken.
+    """Put a message into the outbox. Raises RuleBroken.
 
     `values`: as for `record_elsewhere`, and account_id, conversation_id, template_id, variables, media, reply_to_id,
-    cause, due_on. It counts as the first response when it was sent (`advance`), not before. `outgoing.send` chooses
-    the account.
+    cause, due_on. It counts as the first response once it is sent (`advance`). `message_sending.send` chooses the
+    account.
     """
     message = _new(values)
     message.state, message.direction, message.due_on = "queued", "out", values.get("due_on") or stamp.now
@@ -136,14 +136,14 @@ def enqueue(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
 
 
 def receive(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
-    """Store a message that a provider has brought. `values`: columns of a message, checked by the caller."""
+    """Store a message received from a provider. `values`: columns of a message, checked by the caller."""
     message = Message(tries=0, asks=0, direction="in", state="delivered", purpose="service", **{"native": {}, **values})
     message.happened_on = message.happened_on or stamp.now
     _store(session, message, stamp)
     return message
 
 
-#: State -> those that may follow it. "failed" may be wrong: a message that arrived has not failed.
+#: State -> states that may follow it. "failed" may be wrong: a message that arrived has not failed.
 _NEXT = {
     "queued": ("sending", "failed", "canceled"),
     "sending": ("unknown", "sent", "delivered", "read", "failed"),
@@ -153,20 +153,20 @@ _NEXT = {
     "failed": ("delivered", "read"),
     "canceled": ("delivered", "read"),
 }
-#: What may follow "queued" once it was attempted: the provider may have taken a message that it seemed to refuse.
+#: States that may follow "queued" after an attempt: the provider may have accepted a message that it seemed to refuse.
 _AFTER_A_TRY = ("sent", "delivered", "read")
 
 
 def is_forward(message: Message, state: str) -> bool:
-    """Whether the state lies ahead of the message, unlike that of a late callback."""
+    """Whether the state is a later one; False for a late callback."""
     is_tried = message.state == "queued" and message.tries > 0
     return state in _NEXT.get(message.state, ()) or (is_tried and state in _AFTER_A_TRY)
 
 
 def advance(session: Session, message: Message, state: str, now: datetime, reason: str | None = None) -> bool:
-    """Move a message of the outbox forward; False for a state that lies behind it, such as a late callback.
+    """Move a message of the outbox forward; False if its state is already further, as for a late callback.
 
-    One that was sent by a user is the first response from then on.
+    A message sent by a user counts as the first response from then on.
     """
     if not is_forward(message, state):
         return False
@@ -197,7 +197,7 @@ def note_first_reply(session: Session, message: Message, now: datetime) -> None:
 
 
 def is_of_campaign(message: Any) -> bool:
-    """Whether a campaign sends it: it answers nobody, and no person has written it to this recipient."""
+    """Whether a campaign sends it: it replies to nobody, and no person has written it to this recipient."""
     return (message.cause or "").startswith(CAMPAIGN_CAUSE)
 
 
@@ -209,7 +209,7 @@ def mark_changed(session: Session, message: Any) -> None:
 
 
 def cancel(session: Session, message: Message, stamp: Stamp) -> None:
-    """Take a message back that has not been sent. Raises Conflict when it is too late."""
+    """Cancel a message that has not been sent. Raises Conflict if it is too late."""
     values = {"state": "canceled", "due_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
     _move(
         session,
@@ -221,7 +221,7 @@ def cancel(session: Session, message: Message, stamp: Stamp) -> None:
 
 
 def send_again(session: Session, message: Message, stamp: Stamp) -> None:
-    """Send a message again that failed, or of which nobody knows whether it arrived. Raises Conflict, RuleBroken.
+    """Resend a message that failed, or whose fate is unknown. Raises Conflict, RuleBroken.
 
     The outbox sends it under the same key.
     """
@@ -241,9 +241,9 @@ def send_again(session: Session, message: Message, stamp: Stamp) -> None:
 
 
 def send_many_again(session: Session, ids: list[int], stamp: Stamp) -> int:
-    """Send many again, in one statement; those that are not dead any more stay as they are. Returns how many.
+    """Resend many messages, in one statement; those no longer in DEAD stay unchanged. Returns how many.
 
-    Whether their recipients still want them is decided by the outbox, as before every attempt.
+    The outbox checks opt-outs of the recipients before each attempt.
     """
     values = {"state": "queued", "tries": 0, "due_on": stamp.now, "reason": None, "code": None, "happened_on": None}
     values |= {"provider_id": None, "asks": 0, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
@@ -258,7 +258,7 @@ _UNSYNCHRONIZED: Any = {"synchronize_session": False}
 
 
 def mark_not_delivered(session: Session, message: Message, stamp: Stamp) -> None:
-    """Record a person's decision that a message did not arrive and is not sent again. Raises Conflict."""
+    """Record a person's decision that a message did not arrive and is not resent. Raises Conflict."""
     reason = "Unknown whether it arrived; a user decided not to send it again."
     values = {"state": "failed", "reason": reason, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
     _move(
@@ -271,7 +271,7 @@ def mark_not_delivered(session: Session, message: Message, stamp: Stamp) -> None
 
 
 def _move(session: Session, message: Message, states: tuple[str, ...], values: dict[str, Any], late: str) -> None:
-    """Change the message if it is in one of these states; the database decides, for a worker may be faster."""
+    """Change the message if it is in one of these states; the database decides, because a worker may be faster."""
     step = update(Message).where(Message.id == message.id, Message.state.in_(states)).values(values)
     done: Any = session.execute(step, execution_options={"synchronize_session": False})
     if not done.rowcount:
@@ -281,7 +281,7 @@ def _move(session: Session, message: Message, states: tuple[str, ...], values: d
 
 
 def react(session: Session, message: Message, who: str, emoji: str, now: datetime) -> None:
-    """Set the reaction of "peer" or a user id to a message; "" takes it back."""
+    """Set the reaction of "peer" or a user id to a message; "" withdraws it."""
     others = {key: each for key, each in (message.reactions or {}).items() if key != who}
     message.reactions = (others | ({who: emoji[:MAX_REACTION]} if emoji else {})) or None
     message.changed_on = now
@@ -303,7 +303,7 @@ def _new(values: dict[str, Any]) -> Message:
     return message
 
 
-#: Columns that a new message takes as they are given.
+#: Columns of a new message that are stored as given.
 _GIVEN = (
     *("channel", "subject", "body", "customer_id", "lead_id", "ticket_id", "cause"),
     *("account_id", "conversation_id", "template_id", "variables", "media", "reply_to_id"),
@@ -311,7 +311,7 @@ _GIVEN = (
 
 
 def clean_peer(channel: str, peer: str | None) -> str:
-    """The number in E.164, or the address in lower case; "" when it is none. Raises nothing."""
+    """The number in E.164, or the address in lower case; "" if it is invalid. Raises nothing."""
     text = (peer or "").strip()
     if channel == "email":
         return text.lower() if is_email(text.lower()) else ""
@@ -319,7 +319,7 @@ def clean_peer(channel: str, peer: str | None) -> str:
 
 
 def refuse_unwanted(session: Session, message: Message, now: datetime) -> None:
-    """Raise RuleBroken for a promotional message to who wants none, or is on a do-not-disturb list."""
+    """Raise RuleBroken for a promotional message to someone who opted out, or is on a do-not-disturb list."""
     if reason := consents.refusal(session, message, now):
         raise RuleBroken(reason, "channel")
 

@@ -1,4 +1,4 @@
-"""One notice for many records: what a bulk action tells a user is said once, with the number of records."""
+"""Merges the notices of a bulk action: one notice per user, with the number of records."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from app.domain.base import RECORD_COLUMNS
 from app.domain.notices import NoticeEvent
 from app.domain.session_context import session_context
 
-#: Kinds that are told together; each event of another kind stays a notice of its own.
+#: Kinds that are merged; each event of another kind stays a notice of its own.
 MERGED = ("assigned", "unassigned", "status")
 #: Records that a merged notice names; the others are counted.
 MAX_NAMED = 5
 
 
 class NoticeBatch:
-    """The notices of a bulk action, gathered record by record."""
+    """The notices of a bulk action, collected record by record."""
 
     def __init__(self) -> None:
         self._events: list[NoticeEvent] = []
 
     def add(self, events: Iterable[NoticeEvent]) -> None:
-        """Keep these events until the batch is written."""
-        # Ids instead of objects, which the commit of their record expires.
+        """Collect these events until the batch is written."""
+        # Ids instead of objects, which expire when their record is committed.
         self._events.extend(replace(event, about=notices.record_ids_of(event.about)) for event in events)
 
     @contextmanager
     def record(self) -> Iterator[None]:
-        """Work on one record: an exception drops what it gathered, as its transaction is rolled back."""
+        """Work on one record: an exception drops the notices collected for it, as its transaction is rolled back."""
         before = len(self._events)
         try:
             yield
@@ -43,7 +43,7 @@ class NoticeBatch:
             raise
 
     def merged(self) -> list[NoticeEvent]:
-        """The events, those of one kind, author, reader and new value as one."""
+        """The events; those of the same kind, author, reader and new value are merged."""
         groups: dict[Any, list[NoticeEvent]] = {}
         for event in self._events:
             for user in dict.fromkeys(event.users):
@@ -53,9 +53,9 @@ class NoticeBatch:
 
 @contextmanager
 def one_notice_each(session: Session, now: datetime) -> Iterator[NoticeBatch]:
-    """Within, the session's notices are gathered; at the end each user gets one of each kind. The caller commits.
+    """Inside, the session's notices are collected; at the end each user gets one of each kind. The caller commits.
 
-    Also on an exception: what was committed before it was done and is told.
+    Also after an exception, because records committed before it were changed.
     """
     context, batch = session_context(session), NoticeBatch()
     context.notice_batch = batch

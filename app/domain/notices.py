@@ -1,4 +1,4 @@
-"""Notifications: one row per event and recipient, and what happened to it on each channel."""
+"""Notifications: one row per event and recipient, and their deliveries by channel."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class Notification(Model):  # type: ignore[misc]
         Index("ix_notification_user", "user_id", "id"),
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    #: Identifies the event and the recipient; unique, so each user is notified once of an event.
+    #: Identifies the event and the recipient; unique, so that each user is notified of an event once.
     event_key: Mapped[str] = mapped_column(String(190), nullable=False, unique=True)
     kind: Mapped[str] = mapped_column(String(20), nullable=False)
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
@@ -105,8 +105,8 @@ class Delivery(Model):  # type: ignore[misc]
     notification_id: Mapped[int] = mapped_column(ForeignKey("notification.id", ondelete="CASCADE"), nullable=False)
     #: One of CHANNELS, except bell, which is the notification itself.
     channel: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: queued, sending, sent, failed, dropped (not wanted any more, or the user is inactive), unknown (interrupted
-    #: while sending: never sent again by itself), or shown.
+    #: queued, sending, sent, failed, dropped (no longer wanted, or the user is inactive), unknown (interrupted while
+    #: sending: never resent automatically), or shown.
     state: Mapped[str] = mapped_column(String(16), nullable=False)
     #: When it entered this state, UTC.
     at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
@@ -119,7 +119,7 @@ class Delivery(Model):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class NoticeEvent:
-    """One event of which one or more users are notified."""
+    """One event of which users are notified."""
 
     #: One of KINDS.
     kind: str
@@ -128,22 +128,22 @@ class NoticeEvent:
     users: Sequence[int | None]
     #: Values for the text.
     payload: dict[str, Any] = field(default_factory=dict)
-    #: Its lead, ticket, customer or task, or their ids as record_ids_of returns them; None = no record.
+    #: Its lead, ticket, customer or task, or their ids as returned by record_ids_of; None = no record.
     about: Any = None
     #: The user who caused it and is not notified; None = the system.
     by: int | None = None
 
 
 def notify(session: Session, event: NoticeEvent, now: datetime) -> int:
-    """notify_many() for one event."""
+    """Call `notify_many` for one event."""
     return notify_many(session, [event], now)
 
 
 def notify_many(session: Session, events: Iterable[NoticeEvent], now: datetime) -> int:
     """Notify the users of each event, in one statement; an event key that exists already is skipped.
 
-    Returns how many rows were new. Raises ValueError for an unknown kind. In a bulk action the events are gathered
-    and written at its end, and this returns 0.
+    Returns how many rows were new. Raises ValueError for an unknown kind. In a bulk action the events are collected and
+    written at its end, and this returns 0.
     """
     batch = session_context(session).notice_batch
     if batch is not None:
@@ -168,7 +168,7 @@ def _rows(event: NoticeEvent, choices: NoticeChoices, now: datetime) -> list[dic
     users = [user for user in dict.fromkeys(event.users) if user is not None and user != event.by]
     same = {"kind": event.kind, "actor_id": event.by, "at": now, "payload": event.payload}
     same |= record_ids_of(event.about)
-    # Who does not want it in the panel finds it among all notifications, as read.
+    # Users who don't want it in the panel find it among all notifications, as read.
     return [
         same
         | {
@@ -181,7 +181,7 @@ def _rows(event: NoticeEvent, choices: NoticeChoices, now: datetime) -> list[dic
 
 
 def _add_email_deliveries(session: Session, rows: list[dict[str, Any]], now: datetime) -> None:
-    """Write what goes out by e-mail as rows, before it is in any queue."""
+    """Add rows for deliveries by email, before they are queued."""
     if not rows:
         return
     sent = select(Delivery.notification_id).where(Delivery.channel == "email")
@@ -191,11 +191,11 @@ def _add_email_deliveries(session: Session, rows: list[dict[str, Any]], now: dat
         session.add(Delivery(notification_id=key, channel="email", state="queued", at=now, next_try_on=now))
 
 
-# --- Which notices users want on which channel
+# --- notice preferences: kinds by channel
 
 
 def wants(choices: NoticeChoices, user_id: int, kind: str, channel: str) -> bool:
-    """Whether the user wants this kind on this channel: their own choice, else the channel's default."""
+    """Whether the user wants this kind on this channel: by their own choice, else the channel's default."""
     return bool(choices.get(user_id, {}).get(kind, {}).get(channel, CHANNELS[channel]))
 
 
@@ -267,22 +267,22 @@ def not_snoozed(now: datetime) -> ColumnElement[bool]:
 
 
 def counts_as_unread(now: datetime) -> ColumnElement[bool]:
-    """The notifications that badges count: not read and not snoozed."""
+    """Unread notifications that badges count: not read and not snoozed."""
     return and_(Notification.read_on.is_(None), not_snoozed(now))
 
 
 def snooze_values(until: datetime | None) -> dict[str, Any]:
-    """Columns of a notification that is snoozed; it comes back as unread. None = not snoozed any more."""
+    """Column values for snoozing until a time; afterwards it is unread. None = end of snoozing."""
     return {"snoozed_until": None} if until is None else {"snoozed_until": until, "read_on": None}
 
 
 def unread_query(user_id: Any, now: Any) -> Any:
-    """SELECT of how many unread notifications the badge of this user shows; also for parameters."""
+    """SELECT of the number of unread notifications in this user's badge; arguments may be parameters."""
     return select(func.count(Notification.id)).where(Notification.user_id == user_id, counts_as_unread(now))
 
 
 def count_unread(session: Session, user_id: int, now: datetime) -> int:
-    """How many unread notifications the badge of this user shows."""
+    """The number of unread notifications in this user's badge."""
     return int(session.execute(unread_query(user_id, now)).scalar() or 0)
 
 
@@ -301,7 +301,7 @@ def note_count_changed(session: Session, user_id: int, kind: str = "") -> None:
 
 
 def record_toast_shown(session: Session, user_id: int, key: int, now: datetime) -> bool:
-    """Record that a notification of the user was shown as a toast; False when it was before, or is not theirs."""
+    """Record that a notification was shown to the user as a toast; False if it was before, or isn't theirs."""
     own = select(Notification.id, literal("screen"), literal("shown"), literal(now, UtcDateTime), literal(0))
     rows = own.where(Notification.id == key, Notification.user_id == user_id)
     names = ["notification_id", "channel", "state", "at", "tries"]
@@ -312,8 +312,8 @@ def record_toast_shown(session: Session, user_id: int, key: int, now: datetime) 
 
 
 def resolve(session: Session, key: str, now: datetime) -> None:
-    """Mark all notifications of the event `key` as read: it needs no one any more."""
-    # On SQLite a LIKE ignores case and so every index; a GLOB reads a range of it, as MariaDB's LIKE does.
+    """Mark all notifications of the event `key` as read, because it needs nobody's attention any more."""
+    # On SQLite LIKE ignores case and therefore indexes; GLOB reads a range of an index, like MariaDB's LIKE.
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     theirs = Notification.event_key.op("GLOB" if is_sqlite else "LIKE")(f"{key}:*" if is_sqlite else f"{key}:%")
     step = update(Notification).where(theirs, Notification.read_on.is_(None)).values(read_on=now)

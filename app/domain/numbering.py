@@ -1,8 +1,8 @@
-"""The numbers of records, such as CRM-LEAD-2026-00001: none is given twice, and few wait for each other (ADR 0007).
+"""Record numbers such as CRM-LEAD-2026-00001: never repeated, and with little waiting for each other (ADR 0007).
 
 A number is taken by an UPDATE in the transaction that inserts the record, whose row lock makes others wait until the
-commit. When several transactions of this process want one at once, one of them takes a block, and its commit leaves the
-rest of the block to the process: those who come next take theirs from there, without the row and its lock.
+commit. If several transactions of this process need one at once, one of them takes a block; when it commits, the rest
+of the block is available to the process without the row and its lock.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from app.domain.base import NUMBER_PREFIXES, NumberSeries
 from app.domain.transaction_state import transaction_state
 from app.ops import fast_statements
 
-#: Numbers that are taken together while several transactions want one.
+#: Numbers that are taken at once while several transactions need one.
 BLOCK = 8
 #: (kind, year)
 Series = tuple[str, int]
@@ -29,11 +29,11 @@ Series = tuple[str, int]
 
 @dataclass
 class _Shared:
-    """What this process holds of one series."""
+    """The state of one series in this process."""
 
-    #: Numbers that are committed as given out, and that no record has yet.
+    #: Numbers that are committed as taken, and that no record has yet.
     spare: list[int] = field(default_factory=list)
-    #: Transactions of this process that have taken a number from the row and have not ended.
+    #: Transactions of this process in progress that have taken a number from the row.
     takers: int = 0
     #: Whether one of them takes a block.
     block_is_coming: bool = False
@@ -41,10 +41,10 @@ class _Shared:
 
 @dataclass
 class AllottedNumbers:
-    """What one transaction has taken of one series."""
+    """The numbers of one series taken by one transaction."""
 
     shared: _Shared
-    #: The rest of its block; others get it with the commit.
+    #: The rest of its block, shared when it commits.
     rest: list[int] = field(default_factory=list)
     #: Whether it counts among the takers, and whether it takes their block.
     is_taker: bool = False
@@ -94,19 +94,19 @@ def _taken(session: Session, series: Series) -> AllottedNumbers:
 
 
 def _from_process(session: Session, series: Series) -> int | None:
-    """A number of the transaction's own block, or one that the process has; None if there is none."""
+    """A number of the transaction's own block, or one available to the process; None if there is none."""
     with _lock:
         taken = _taken(session, series)
         if taken.rest:
             return taken.rest.pop(0)
         if not taken.shared.spare:
             return None
-        # It never comes back: after a commit without an answer nobody knows whether a record has it.
+        # It is never returned: if a commit gets no answer, nobody knows whether a record has it.
         return taken.shared.spare.pop(0)
 
 
 def _from_row(session: Session, series: Series) -> int:
-    """A number from the row, whose lock is held until the end; a block if others of this process want one."""
+    """A number from the row, whose lock is held until the end; a block if others of this process need one."""
     with _lock:
         taken = _taken(session, series)
         shared = taken.shared
@@ -128,7 +128,7 @@ _INCREMENT = "UPDATE number_series SET last = LAST_INSERT_ID(last + %(size)s) WH
 
 
 def _take(session: Session, series: Series, size: int) -> int:
-    """Raise the series by `size`. Returns its last number now."""
+    """Increase the series by `size`. Returns its new last number."""
     kind, year = series
     if session.get_bind().dialect.name == "sqlite":
         rule = (NumberSeries.kind == kind, NumberSeries.year == year)
@@ -147,7 +147,7 @@ def _take(session: Session, series: Series, size: int) -> int:
 def _create_series(session: Session, kind: str, year: int) -> None:
     """Create the row of a new year; a concurrent request may have created it already."""
     if session.get_bind().dialect.name != "sqlite":
-        # A refused INSERT would keep a shared lock, and concurrent requests would deadlock over the UPDATE.
+        # A refused INSERT would keep a shared lock, and concurrent requests would deadlock on the UPDATE.
         row = mysql.insert(NumberSeries).values(kind=kind, year=year, last=0)
         session.execute(row.on_duplicate_key_update(last=NumberSeries.last))
         return
@@ -159,7 +159,7 @@ def _create_series(session: Session, kind: str, year: int) -> None:
 
 
 def raise_to(session: Session, kind: str, year: int, last: int) -> int:
-    """Set all numbers of a series up to this one aside. Returns the last one that may have been given out before."""
+    """Skip all numbers of a series up to this one. Returns the last one that may have been given out before."""
     rule = (NumberSeries.kind == kind, NumberSeries.year == year)
     query = select(NumberSeries.last).where(*rule).with_for_update()
     before = session.execute(query).scalar()
@@ -178,7 +178,7 @@ _UNSYNCHRONIZED = {"synchronize_session": False}
 
 
 def return_unused(session: Session) -> None:
-    """Session hook, after a commit: what is left of a block is the process's."""
+    """Session hook, after a commit: make the rest of a block available to the process."""
     numbers = transaction_state(session).numbers
     if not numbers or session.in_nested_transaction():
         return
@@ -189,13 +189,13 @@ def return_unused(session: Session) -> None:
 
 
 def discard_unused(session: Session, _transaction: SessionTransaction) -> None:
-    """Session hook, after a rollback, also to a savepoint: a block that may have been undone is not given out."""
+    """Session hook, after a rollback, also to a savepoint: discard a block that may have been undone."""
     for taken in transaction_state(session).numbers.values():
         taken.rest = []
 
 
 def end_transaction(session: Session, transaction: SessionTransaction) -> None:
-    """Session hook: others can take the next block."""
+    """Session hook: let others take the next block."""
     numbers = transaction_state(session).numbers
     if not numbers or transaction.parent is not None:
         return

@@ -15,11 +15,11 @@ from app.lib.iso_time import read_time
 DAY = timedelta(days=1)
 WEEK = timedelta(days=7)
 NO_TIME = timedelta(0)
-#: An office that is closed for longer than this counts as one that never opens.
+#: An office that is closed for longer than this counts as never opening.
 DAYS_TO_LOOK_AHEAD = 2 * 366
 WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
 
-#: What an end looks like where it is typed.
+#: Pattern of a time in input fields.
 START_PATTERN = "([01]?[0-9]|2[0-3]):[0-5][0-9]"
 END_PATTERN = f"{START_PATTERN}|24:00"
 #: An end of 23:59:59, the last second that a time field offers, means midnight.
@@ -30,7 +30,7 @@ Window = tuple[timedelta, timedelta]
 #: Start and end in UTC; the end is exclusive.
 Interval = tuple[datetime, datetime]
 
-#: Earlier than any due time; databases store no earlier moment.
+#: Earlier than any due time; databases store nothing earlier.
 _LONG_AGO = datetime(1000, 1, 1, tzinfo=UTC)
 
 Point = TypeVar("Point", timedelta, datetime)
@@ -68,12 +68,12 @@ class OfficeSchedule:
 
     @cached_property
     def is_always_open(self) -> bool:
-        """Whether no usable hours are set. Then the office counts as open, so that the jobs run."""
+        """Whether there are no usable hours. Then the office counts as open, so that jobs run."""
         return not any(self.week)
 
     @cached_property
     def week(self) -> tuple[tuple[Window, ...], ...]:
-        """The windows of Monday to Sunday, merged and in order."""
+        """The windows of Monday to Sunday, merged and ordered."""
         days = ([each for each in self.ranges if each.weekday == day] for day in range(len(WEEKDAYS)))
         return tuple(_merged((each.starts, each.ends) for each in day) for day in days)
 
@@ -99,12 +99,15 @@ class OfficeSchedule:
         return tuple(sorted(self.exceptions))
 
     def windows(self, day: date) -> tuple[Window, ...]:
-        """When it is open on a local date, by the wall clock; empty if closed. Not for an always open office."""
+        """When it is open on a local date, by the wall clock; empty if closed.
+
+        Not for an office that is always open.
+        """
         found = self.exceptions.get(day)
         return self.week[day.weekday()] if found is None else found
 
 
-# --- Questions
+# --- queries
 
 
 def is_open(office: OfficeSchedule, now: datetime) -> bool:
@@ -119,7 +122,7 @@ def is_open(office: OfficeSchedule, now: datetime) -> bool:
 
 
 def open_time_between(office: OfficeSchedule, start: datetime, end: datetime) -> timedelta:
-    """The exact open time from start to end; 0 when the end comes first. Clock changes count as elapsed time."""
+    """The exact open time from start to end; 0 if the end comes first. Clock changes count as elapsed time."""
     start, end = _utc(start), _utc(end)
     if end <= start:
         return NO_TIME
@@ -131,7 +134,7 @@ def open_time_between(office: OfficeSchedule, start: datetime, end: datetime) ->
 
 
 def add_open_time(office: OfficeSchedule, start: datetime, span: timedelta) -> datetime:
-    """The earliest UTC moment at which `span` of open time has passed since start; for no span, the next opening.
+    """The earliest time (UTC) at which `span` of open time has passed since start; for no span, the next opening.
 
     Raises ValueError for a negative span, and NeverOpens.
     """
@@ -143,16 +146,16 @@ def add_open_time(office: OfficeSchedule, start: datetime, span: timedelta) -> d
     if office.is_always_open:
         return start + span
     day = _local_date(office, start)
-    # Counted from the first moment of the day, which avoids a special case for the day of the start.
+    # Counted from the beginning of the day, which avoids a special case for the first day.
     span += _length((opens, min(shuts, start)) for opens, shuts in _intervals(office, day) if opens < start)
     return _nth_moment(office, *_weeks_skipped(office, day, span))
 
 
 def subtract_open_time(office: OfficeSchedule, end: datetime, span: timedelta) -> datetime:
-    """The earliest UTC moment from which at most `span` of open time passes until end.
+    """The earliest time (UTC) from which at most `span` of open time passes until end.
 
-    Exactly what was due before it has waited longer than `span`, which SQL can check by one comparison.
-    The year 1000 if the office was never open for so long. Raises ValueError for a negative span.
+    Exactly the due times before it are overdue by more than `span`, which SQL can check by one comparison. The year
+    1000 if the office was never open for that long. Raises ValueError for a negative span.
     """
     if span < NO_TIME:
         raise ValueError("Office time is counted: the span cannot be negative.")
@@ -166,7 +169,7 @@ def subtract_open_time(office: OfficeSchedule, end: datetime, span: timedelta) -
 
 
 def next_opening(office: OfficeSchedule, now: datetime) -> datetime:
-    """The first UTC moment from now on at which the office is open, which may be now. Raises NeverOpens."""
+    """The first time (UTC) from now on at which the office is open, possibly now. Raises NeverOpens."""
     now = _utc(now)
     if is_open(office, now):
         return now
@@ -174,10 +177,10 @@ def next_opening(office: OfficeSchedule, now: datetime) -> datetime:
 
 
 def add_working_days(office: OfficeSchedule, start: datetime, days: int) -> datetime:
-    """The UTC moment `days` working days later at the same local time, or the next opening after it.
+    """The time (UTC) `days` working days later at the same local time, or the next opening after it.
 
-    A working day is a local date on which the office opens at all; the day of the start does not count.
-    Raises ValueError for negative days, and NeverOpens.
+    A working day is a local date on which the office opens at all; the day of the start does not count. Raises
+    ValueError for negative days, and NeverOpens.
     """
     if days < 0:
         raise ValueError("Working days are counted forward: their number cannot be negative.")
@@ -198,7 +201,7 @@ def refuse_bad_ranges(ranges: Iterable[OpeningRange]) -> None:
             raise ValueError(f"{WEEKDAYS[one.weekday]}: {_text(one)} and {_text(other)} overlap; make them one range.")
 
 
-# --- What is typed and shown
+# --- input and display
 
 
 def parse_end(text: str) -> time:
@@ -212,22 +215,22 @@ def end_text(ends: time) -> str:
 
 
 def span_text(window: timedelta) -> str:
-    """A moment of a day, as time since midnight, with seconds: 9:00:00, or 24:00:00 at its end."""
+    """A time of day, given as time since midnight, with seconds: 9:00:00, or 24:00:00 at its end."""
     minutes, seconds = divmod(int(window.total_seconds()), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{seconds:02}"
 
 
 def is_empty(starts: time, ends: time) -> bool:
-    """Whether a range ends before it starts, or when it starts."""
+    """Whether a range ends before or at its start."""
     return _end_of_day_time(ends) <= _since_midnight(starts)
 
 
 def ends_a_minute_early(ends: time) -> bool:
-    """Whether the office shuts for the last minute of the day, which is hardly ever meant."""
+    """Whether the office is closed in the last minute of the day, which is hardly ever intended."""
     return DAY - timedelta(minutes=1) <= _end_of_day_time(ends) < DAY
 
 
-# --- The wall clock
+# --- the wall clock
 
 
 def _refuse_bad_range(each: OpeningRange) -> None:
@@ -264,7 +267,7 @@ def _length(spans: Iterable[tuple[Point, Point]]) -> timedelta:
     return sum((ends - starts for starts, ends in spans), NO_TIME)
 
 
-# --- Single days and many days
+# --- single days and many days
 
 
 def _utc(moment: datetime) -> datetime:
@@ -321,11 +324,11 @@ def _deviation(office: OfficeSchedule, day: date) -> timedelta:
     return actual - office.hours[day.weekday()]
 
 
-# --- Searching backward and forward
+# --- searching backward and forward
 
 
 def _long_before(office: OfficeSchedule, end: datetime, span: timedelta) -> datetime:
-    """A moment from which more than `span` of open time passes until end, but not much earlier than necessary."""
+    """A time from which more than `span` of open time passes until end, but not much earlier than necessary."""
     back = span + DAY
     while back < end - _LONG_AGO and open_time_between(office, end - back, end) <= span:
         back *= 2
@@ -354,7 +357,7 @@ def _nth_moment(office: OfficeSchedule, day: date, span: timedelta) -> datetime:
 
 
 def _weeks_skipped(office: OfficeSchedule, day: date, span: timedelta) -> tuple[date, timedelta]:
-    """Skip whole weeks: a later date, and what is left of the span then, which is at most a few weeks and never 0."""
+    """Skip whole weeks. Returns a later date, and the rest of the span, which is at most a few weeks and never 0."""
     weeks = span // office.hours_a_week
     while weeks:
         skipped = _open_time_of_days(office, day, day + weeks * WEEK)

@@ -1,4 +1,4 @@
-"""Sending an email: subject, HTML and copies beside the text. The message itself goes through `outgoing.send`."""
+"""Sending an email: subject, HTML and copies besides the text. `message_sending.send` sends the message itself."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ MAX_HTML = 200_000
 
 @dataclass(frozen=True)
 class MailParts:
-    """What an email has beside its text."""
+    """The parts of an email besides its text."""
 
-    #: As the composer gives it; it is cleaned. Without a text, the text is made of it.
+    #: HTML from the composer, cleaned here. If there is no text, it is derived from this.
     html: str = ""
     cc: tuple[str, ...] = ()
-    #: The mail that it answers or forwards, below what is written; cleaned HTML, and its text.
+    #: The email that it replies to or forwards, shown below; cleaned HTML, and its text.
     quote_html: str = ""
     quote_text: str = ""
-    #: Whom it is for beside the recipient of the message.
+    #: Recipients besides that of the message.
     to: tuple[str, ...] = ()
 
 
@@ -64,7 +64,7 @@ def send(session: Session, request: OutgoingRequest, parts: MailParts, stamp: St
 def _refuse_unwanted_copies(
     session: Session, request: OutgoingRequest, copies: dict[str, tuple[str, ...]], now: datetime
 ) -> None:
-    """Raise RuleBroken for a promotional copy to who wants none; the address isn't named, for it may be masked."""
+    """Raise RuleBroken for a promotional copy to someone who opted out; without the address, which may be masked."""
     purpose = request.template.purpose if request.template else request.purpose or "promotional"
     for field, addresses in copies.items():
         if number := _unwanted(session, addresses, purpose, now):
@@ -92,7 +92,7 @@ def copy_refusal(session: Session, message: Message, now: datetime) -> str | Non
 
 
 def _unwanted(session: Session, cc: tuple[str, ...], purpose: str, now: datetime) -> int:
-    """Which cc address, counted from 1, is of a person who wants no message of this purpose; 0 = none."""
+    """The position, from 1, of the cc address of someone who opted out of this purpose; 0 = none."""
     numbered = enumerate((consents.MessageAddress("email", each, purpose) for each in cc), 1)
     return next((number for number, each in numbered if consents.refusal(session, each, now)), 0)
 
@@ -119,6 +119,9 @@ def clean_copies(typed: tuple[str, ...], others: tuple[str, ...], field: str) ->
 
 
 def references_of(session: Session, answered: Message) -> tuple[str, ...]:
-    """The Message-IDs that a reply names: of the mail that it answers. Ours is added by who knows the seal."""
+    """The Message-IDs of a reply's References: those of the email it answers.
+
+    Our own is added by the caller, who has the key.
+    """
     row = of_message(session, answered.id)
     return message_ids(f"<{row.header_id}>") if row is not None and row.header_id else ()

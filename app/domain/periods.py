@@ -1,4 +1,4 @@
-"""Periods of figures: whole local days of a time zone, both ends included; a week has seven days."""
+"""Periods of figures: whole local days in a time zone, both ends included; a week has seven days."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from app.domain.base import RuleBroken, translatable
 from app.domain.sql_times import epoch_seconds
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
-#: Longest period; most points of a series.
+#: The longest period; the most points of a series.
 MAX_DAYS, MAX_POINTS = 366, 31
-#: Names of periods that need no dates.
+#: Named periods.
 TODAY, WEEK, MONTH, CUSTOM = "today", "week", "month", "custom"
 NAMES = (TODAY, WEEK, MONTH, CUSTOM)
 #: 1 January 1970 was a Thursday; weeks begin on Monday.
@@ -62,7 +62,7 @@ class Period:
         return and_(column >= self.start, column < self.end)
 
     def previous(self) -> Period:
-        """The period of as many days before this one."""
+        """The period of the same length before this one."""
         return Period(self.first_day - timedelta(days=self.days), self.first_day - DAY, self.zone)
 
     def points(self) -> list[SeriesPoint]:
@@ -74,14 +74,14 @@ class Period:
         return [SeriesPoint(day, min(day + timedelta(days=step - 1), self.last_day)) for day in firsts]
 
     def point_of(self, local_hour: int) -> int:
-        """The index of the point of an hour as `local_hours` counts them."""
+        """The index of the point for an hour from `local_hours`."""
         if self.days == 1:
             return local_hour % 24
         day = date(1970, 1, 1) + timedelta(days=local_hour // 24)
         return (day - self.first_day).days // -(-self.days // MAX_POINTS)
 
     def local_hours(self, column: Any) -> ColumnElement[int]:
-        """SQL: hours of a time column since 1970 on the clocks of the zone, summer time included."""
+        """SQL: hours of a time column since 1970 in the zone, daylight saving time included."""
         changes = self._offset_changes()
         offset: Any = literal(changes[0][1])
         if len(changes) > 1:
@@ -97,7 +97,7 @@ class Period:
         return (self.local_hours(column) + _THURSDAY * 24) % 168
 
     def _offset_changes(self) -> list[tuple[datetime, int]]:
-        """(moment UTC, seconds ahead of UTC from then on); the first holds from the start."""
+        """(time UTC, offset from UTC in seconds from then on); the first also applies before it."""
         found = [(self.start, self._offset(self.start))]
         moment = self.start
         while moment < self.end:
@@ -115,7 +115,7 @@ class Period:
 
 
 def named_period(name: str, now: datetime, zone: ZoneInfo) -> Period:
-    """Today, the last seven days, or this month until today, by the clocks of the zone. Raises RuleBroken."""
+    """Today, the last seven days, or this month until today, in the zone. Raises RuleBroken."""
     today = now.astimezone(zone).date()
     first = today.replace(day=1)
     ends = {

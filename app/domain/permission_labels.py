@@ -1,4 +1,4 @@
-"""How people call the modules, verbs, levels, masks and masked fields of the permission matrix."""
+"""Labels of the modules, verbs, levels, masks and masked fields of the permission matrix."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ FIELD_LABELS = {
 
 
 def module_labels() -> dict[str, TranslatableText]:
-    """Module → label, for the modules of the product and those of add-ons, which are called by their name."""
+    """Module → label, for the product's modules and those of add-ons, whose label is their name."""
     return MODULE_LABELS | {name: translatable(name) for name in all_modules() if name not in MODULE_LABELS}

@@ -1,4 +1,4 @@
-"""What roles may do: the permission matrix and the field masks; and the version by which caches expire."""
+"""What roles may do: the permission matrix, the field masks, and the version that invalidates caches."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ VERBS = ("read", "create", "write", "delete", "assign", "bulk", "recordings", "r
 #: Lowest first.
 LEVELS = ("none", "own", "team", "all")
 MASKED = ("mobile", "alternative_mobile", "email", "pan", "aadhaar", "address")
-#: Column that holds a masked value in another form -> the name of its mask.
+#: Column with another form of a masked value -> the name of its mask.
 _MASKED_AS = {"mobile_e164": "mobile", "alternative_e164": "alternative_mobile"}
 #: Most restrictive first.
 MASKS = ("hidden", "last4", "full")
 LEVEL_RANK = {level: rank for rank, level in enumerate(LEVELS)}
 MASK_RANK = {mask: rank for rank, mask in enumerate(MASKS)}
 _ROWS = ("read", "create", "write", "delete", "assign", "bulk", "export", "import")
-#: Module -> the verbs that some code asks for; every other cell of the matrix is not offered and means nothing.
+#: Module -> the verbs that code checks. All other cells of the matrix are not offered and have no effect.
 VERBS_OF: dict[str, tuple[str, ...]] = {
     "Dashboard": ("read",),
-    # "read": those that are shared with the person; "create": to build, save and send reports.
+    # "read": those shared with the person; "create": to build, save and send reports.
     "Reports": ("read", "create"),
-    # "reveal": to see masked values of single records in full, with a reason.
-    # "merge": to make two records one; both must be within reach of writing, too.
+    # "reveal": to see masked values of single records in full, with a reason. "merge": to merge records that the person
+    # may also write.
     "Leads": (*_ROWS, "reveal", "merge"),
     "Tickets": (*_ROWS, "reveal", "merge"),
     "Customers": (*_ROWS, "reveal", "merge"),
@@ -53,7 +53,7 @@ VERBS_OF: dict[str, tuple[str, ...]] = {
     "Requests": ("read", "create", "write", "bulk", "export"),
     # "import": of users.
     "Settings": ("read", "create", "write", "delete", "import"),
-    # Of others: everybody sees and ends their own.
+    # Those of others; everybody sees and ends their own.
     "Sign-ins": ("read", "delete"),
     "Audit Log": ("read",),
     # "create": to put records under a hold; "write": to release it.
@@ -64,7 +64,7 @@ WITHOUT_OWNER = ("Reports", "Support Pages", "Settings", "Sign-ins", "Audit Log"
 
 
 def is_masked(name: str) -> bool:
-    """Whether roles say how much is seen of a field of this name: x_ and a number is a custom one that is limited."""
+    """Whether roles decide how much of this field is visible; x_ and a number is a restricted custom field."""
     return name in MASKED or (name.startswith("x_") and name[2:].isdigit())
 
 
@@ -73,14 +73,14 @@ def mask_of(column: str) -> str | None:
     return column if column in MASKED else _MASKED_AS.get(column)
 
 
-#: Modules of records that no module of the product covers, by add_module; kept for the process.
+#: Modules of records that no module of the product covers, by add_module; shared by the process.
 _ADDED: dict[str, bool] = {}
 
 
 def add_module(name: str, has_owner: bool = False) -> None:
-    """Give the matrix a module for a record of its own. Raises ValueError for a name that cannot be stored.
+    """Add a module for a record of its own to the matrix. Raises ValueError for a name that can't be stored.
 
-    `has_owner`: whether the levels own and team mean something for its record.
+    `has_owner`: whether the levels own and team apply to its record.
     """
     if not 0 < len(name) <= 32:
         raise ValueError(f"the module {name!r} must have between 1 and 32 characters")
@@ -101,12 +101,12 @@ def all_modules() -> tuple[str, ...]:
 
 
 def has_owner(module: str) -> bool:
-    """Whether the module's records belong to people, so that the levels own and team apply beside none and all."""
+    """Whether the module's records belong to people, so that the levels own and team apply besides none and all."""
     return _ADDED.get(module, module not in WITHOUT_OWNER)
 
 
 class ModulePermission(Model):  # type: ignore[misc]
-    """One cell of the matrix; a cell without a row is "none"."""
+    """One cell of the matrix; a missing row means "none"."""
 
     __tablename__ = "module_permission"
     __table_args__ = (UniqueConstraint("role_id", "module", "verb"),)
@@ -118,7 +118,7 @@ class ModulePermission(Model):  # type: ignore[misc]
 
 
 class FieldMask(Model):  # type: ignore[misc]
-    """How a role sees a field; a field without a row is hidden."""
+    """How a role sees a field; a missing row means hidden."""
 
     __tablename__ = "field_mask"
     __table_args__ = (UniqueConstraint("role_id", "field"),)
@@ -129,12 +129,12 @@ class FieldMask(Model):  # type: ignore[misc]
 
 
 class AccessVersion(Model):  # type: ignore[misc]
-    """The version of access: one row, counted up with each change of users, roles, permissions and masters."""
+    """The version of access: one row, incremented by each change of users, roles, permissions and masters."""
 
     __tablename__ = "access_version"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     n: Mapped[int] = mapped_column(Integer, nullable=False, default=1)
-    #: Counts changes of saved views and of what people chose for their lists; only these are then read again.
+    #: Counts changes of saved views and list choices, which need nothing else to be read again.
     lists: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
 
 

@@ -1,6 +1,6 @@
-"""What records were called in the predecessor, and which of its people are still to be matched with users.
+"""The names of records in the predecessor, and its people who are not matched with users yet.
 
-A row of the predecessor is taken over once: its name is unique here, whatever is run again or killed on its way.
+A row of the predecessor is imported only once: its name is unique here, even if an import is repeated or killed.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from app.lib.batches import batched
 
 _BIG = BigInteger().with_variant(Integer, "sqlite")
 _EXACT = String(140).with_variant(mysql.VARCHAR(140, collation="utf8mb4_bin"), "mysql", "mariadb")
-#: Tables whose records people look for by their former name; of all others only a fingerprint of it is kept, for
-#: names of calls hold phone numbers.
+#: Tables whose records people search by their former name. For others only a fingerprint is stored, because names of
+#: calls contain phone numbers.
 NAMED = ("leads", "ticket", "customer", "task", "ab_user")
-#: Records that are called so, at most.
+#: The most records returned for one former name.
 _MOST = 500
 
 
 class PredecessorName(Model):  # type: ignore[misc]
-    """A row of the predecessor, and the record that it is now."""
+    """A row of the predecessor, and the record that it became."""
 
     __tablename__ = "former_name"
     __table_args__ = (
@@ -35,17 +35,17 @@ class PredecessorName(Model):  # type: ignore[misc]
         Index("ix_former_name_name", "name"),
     )
     id: Mapped[int] = mapped_column(_BIG, primary_key=True)
-    #: What kind of record it was there, such as CRM Lead.
+    #: Its DocType there, such as CRM Lead.
     doctype: Mapped[str] = mapped_column(String(60), nullable=False)
-    #: The name there, or a fingerprint of it, see NAMED.
+    #: Its name there, or a fingerprint of it, see NAMED.
     name: Mapped[str] = mapped_column(_EXACT, nullable=False)
-    #: The table and the id of the record here; null for what left no record of its own.
+    #: The table and id of the record here; null if it became no record of its own.
     kind: Mapped[str | None] = mapped_column(String(24))
     record_id: Mapped[int | None] = mapped_column(_BIG)
 
 
 class PredecessorPerson(Model):  # type: ignore[misc]
-    """A column of a record that waits for a user: nobody here has the address that stood there."""
+    """A column of a record that waits for a user: nobody here has its email address yet."""
 
     __tablename__ = "former_person"
     __table_args__ = (
@@ -62,7 +62,7 @@ class PredecessorPerson(Model):  # type: ignore[misc]
 
 
 def stored_form(kind: str, name: str) -> str:
-    """The name as it is stored: unchanged, or as a fingerprint."""
+    """The name in its stored form: unchanged, or as a fingerprint."""
     return name[:140] if kind in NAMED else hashlib.sha256(name.encode()).hexdigest()[:40]
 
 
@@ -76,7 +76,7 @@ def find_moved(session: Session, doctype: str, names: Iterable[str]) -> dict[str
 
 
 def ids_of(session: Session, kind: str, typed: str) -> list[int]:
-    """The ids of the records of this table that were called so, in any case."""
+    """The ids of records of this table with this former name, ignoring case."""
     is_called = PredecessorName.name.in_({typed, typed.upper()})
     query = select(PredecessorName.record_id).where(
         is_called, PredecessorName.kind == kind, PredecessorName.record_id.is_not(None)
@@ -88,7 +88,7 @@ def ids_of(session: Session, kind: str, typed: str) -> list[int]:
 
 
 def waiting(session: Session) -> list[tuple[str, int]]:
-    """(address, in how many places it stands) of people who are no user yet, the most frequent first."""
+    """(address, number of places) of people who aren't users yet, the most frequent first."""
     count = func.count(PredecessorPerson.id)
     query = (
         select(PredecessorPerson.email, count)
@@ -99,7 +99,7 @@ def waiting(session: Session) -> list[tuple[str, int]]:
 
 
 def is_waiting(session: Session, email: str) -> bool:
-    """Whether the address stands in an imported record and belongs to no user yet."""
+    """Whether the address occurs in an imported record and belongs to no user yet."""
     return (
         session.execute(select(PredecessorPerson.id).where(PredecessorPerson.email == email).limit(1)).first()
         is not None
@@ -107,9 +107,9 @@ def is_waiting(session: Session, email: str) -> bool:
 
 
 def assign_user(session: Session, email: str, user_id: int, limit: int = 1000) -> int:
-    """Enter the user where the address waits, up to so many places. Returns how many were dealt with.
+    """Set the user where the address waits, in up to `limit` places. Returns how many were processed.
 
-    A column that somebody has filled in meanwhile is left alone.
+    A column that somebody has filled in meanwhile stays unchanged.
     """
     query = (
         select(PredecessorPerson).where(PredecessorPerson.email == email).order_by(PredecessorPerson.id).limit(limit)

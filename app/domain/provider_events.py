@@ -1,4 +1,4 @@
-"""What providers bring: messages of customers, reactions, and what became of our own messages."""
+"""Processes providers' events: messages from customers, reactions, and states of our own messages."""
 
 from __future__ import annotations
 
@@ -38,21 +38,21 @@ MAX_NAME_LENGTH, MAX_PEER_LENGTH = 140, 254
 
 
 class MessageUnknown(Exception):
-    """The message that an event is about isn't known (yet): its own request may still be on its way."""
+    """The message that an event is about is unknown (yet): its own request may still be on its way."""
 
 
 def process(session: Session, account: ChannelAccount, event: Event, now: datetime) -> str:
-    """Apply a provider's event; twice changes nothing. Returns what it was. Raises MessageUnknown."""
+    """Apply a provider's event. Idempotent. Returns what it was. Raises MessageUnknown."""
     if isinstance(event, CallUpdate):
         return call_updates.apply_event(session, account, event, now)
     if isinstance(event, StatusUpdate):
         return _take_status(session, account, event, now)
-    if event.reaction or event.native.get("type") == "reaction":  # an empty one takes it back
+    if event.reaction or event.native.get("type") == "reaction":  # an empty one withdraws it
         return _take_reaction(session, account, event, now)
     return _take_message(session, account, event, now)
 
 
-# --- what became of ours
+# --- states of our messages
 
 
 def _take_status(session: Session, account: ChannelAccount, event: StatusUpdate, now: datetime) -> str:
@@ -76,12 +76,12 @@ def _ours(session: Session, account: ChannelAccount, event: StatusUpdate) -> Mes
         return row
     found = _KEY.fullmatch(event.key)
     row = session.scalars(mine.where(Message.id == int(found[1]))).first() if found else None
-    # A key under another id of the provider is that of an earlier attempt: what it says of the message is still true.
+    # A key with another provider id belongs to an earlier attempt: what it says of the message is still true.
     return row
 
 
 def refuse_from_now_on(session: Session, message: Any, words: str, stamp: Stamp) -> None:
-    """The provider says that the recipient wants no promotional messages on this channel."""
+    """Record that the recipient wants no promotional messages on this channel, according to the provider."""
     said = consents.latest(session, message.channel, message.peer)
     if said is not None and said.action == "withdrawn":
         return
@@ -91,7 +91,7 @@ def refuse_from_now_on(session: Session, message: Any, words: str, stamp: Stamp)
     consents.record(session, entry | {"lead_id": message.lead_id}, stamp)
 
 
-# --- what customers write
+# --- messages from customers
 
 
 def _take_reaction(session: Session, account: ChannelAccount, event: IncomingMessage, now: datetime) -> str:
@@ -118,7 +118,7 @@ def _take_message(session: Session, account: ChannelAccount, event: IncomingMess
         with session.begin_nested():
             message = messages.receive(session, _values(session, account, conversation, event, at), stamp)
     except IntegrityError:
-        return "message"  # the same message, taken by another worker at this moment
+        return "message"  # another worker has just stored the same message
     conversations.note_message(session, conversation, message, now)
     _apply_consent_change(session, message, stamp)
     _notify(session, conversation, message, target, now)
@@ -152,7 +152,7 @@ def _values(
 
 
 def _attach(session: Session, conversation: Conversation, at: datetime, stamp: Stamp) -> CallTarget:
-    """Let it belong to the open record of its number, unless it belongs to one already."""
+    """Link it to the open record of its number, unless it is linked already."""
     if conversation.channel == "email" or _has_open_record(session, conversation):
         return CallTarget()
     target = call_matching.match_number(session, conversation.peer, at)
@@ -164,7 +164,7 @@ def _attach(session: Session, conversation: Conversation, at: datetime, stamp: S
         and owner is None
         and conversation.claimed_by_id not in target.responsible
     ):
-        return CallTarget()  # who answers it decides: its people would read all that was said so far
+        return CallTarget()  # whoever answers it decides: its people would read everything said so far
     if target.is_matched:
         responsible = next(iter(target.responsible), None)
         conversations.attach(conversation, target.as_columns(), responsible, stamp)
@@ -172,9 +172,9 @@ def _attach(session: Session, conversation: Conversation, at: datetime, stamp: S
 
 
 def is_of_customer(session: Session, ids: Mapping[str, int | None], customer_id: int) -> bool:
-    """Whether these records (lead_id, ticket_id) are this customer's for good.
+    """Whether these records (lead_id, ticket_id) are permanently linked to this customer.
 
-    One whose link waits has only the number in common: with it, what the customer has said would be open to its people.
+    A record with a pending link only shares the number: its people must not see what the customer has said.
     """
     ways: tuple[tuple[Any, int | None, Any], ...] = (
         (Ticket, ids.get("ticket_id"), Ticket.opens_customer.is_(True)),
@@ -188,7 +188,7 @@ def is_of_customer(session: Session, ids: Mapping[str, int | None], customer_id:
 
 
 def _has_open_record(session: Session, conversation: Conversation) -> bool:
-    """Whether its lead or ticket has not ended."""
+    """Whether its lead or ticket is open."""
     ways: tuple[tuple[Any, Any, int | None, Any], ...] = (
         (Lead, LeadStatus, conversation.lead_id, leads.TERMINAL),
         (Ticket, TicketStatus, conversation.ticket_id, tickets.ENDED),
@@ -201,7 +201,7 @@ def _has_open_record(session: Session, conversation: Conversation) -> bool:
 
 
 def _apply_consent_change(session: Session, message: Message, stamp: Stamp) -> None:
-    """STOP and START, in any of our languages, go into the ledger."""
+    """Record STOP and START, in any of our languages, in the ledger."""
     if change := opt_out_words.consent_change(message.body):
         entry: dict[str, Any] = {
             "channel": message.channel,
@@ -214,7 +214,7 @@ def _apply_consent_change(session: Session, message: Message, stamp: Stamp) -> N
 
 
 def _notify(session: Session, conversation: Conversation, message: Message, target: CallTarget, now: datetime) -> None:
-    """Who answers the conversation learns of its first unread message; the next ones stand beside it."""
+    """Notify whoever answers the conversation of its first unread message; later ones are shown next to it."""
     if conversation.unread > 1:
         return
     person = conversation.claimed_by_id or next(iter(target.responsible), None)
@@ -225,7 +225,7 @@ def _notify(session: Session, conversation: Conversation, message: Message, targ
 
 
 def notice_record(ids: dict[str, int | None]) -> dict[str, int | None]:
-    """The most specific record, as notices refer to it."""
+    """The most specific record, in the form used by notices."""
     names = ("ticket_id", "lead_id", "customer_id")
     name = next((each for each in names if ids.get(each) is not None), None)
     return dict.fromkeys((*names, "task_id")) | ({name: ids[name]} if name else {})

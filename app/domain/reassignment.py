@@ -19,12 +19,12 @@ from app.domain.settings import LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
 
-#: kind -> (record, its statuses, role that works on it unless the record names one, meanings of ended statuses).
+#: kind -> (record, its statuses, default role, meanings of closed statuses).
 KINDS: dict[str, tuple[Any, Any, str, tuple[str, ...]]] = {
     "lead": (Lead, LeadStatus, "Sales User", leads.TERMINAL),
     "ticket": (Ticket, TicketStatus, "Support User", tickets.ENDED),
 }
-#: Columns that are loaded of a record and of a task.
+#: Columns that are loaded from a record and a task.
 _OF_RECORD = (
     "number",
     "status_id",
@@ -60,7 +60,7 @@ class ReassignmentTerms:
 
 @dataclass(frozen=True)
 class ReassignmentPass:
-    """The moments of one run, UTC."""
+    """The times of one run, UTC."""
 
     now: datetime
     #: Tasks due before this have been overdue for longer than the grace time.
@@ -75,14 +75,14 @@ def load_terms(session: Session) -> ReassignmentTerms:
 
 
 def pass_at(now: datetime, office: office_hours.OfficeSchedule, terms: ReassignmentTerms) -> ReassignmentPass:
-    """The moments of a run at `now`. Raises office_hours.NeverOpens."""
+    """The times of a run at `now`. Raises office_hours.NeverOpens."""
     grace, retry = timedelta(minutes=terms.grace_minutes), timedelta(minutes=terms.retry_minutes)
     return ReassignmentPass(
         now, office_hours.subtract_open_time(office, now, grace), office_hours.add_open_time(office, now, retry)
     )
 
 
-# --- Finding
+# --- finding
 
 
 def due_records(
@@ -120,15 +120,15 @@ def _record_of(task: Any) -> tuple[str, int]:
     return ("lead", task.lead_id) if task.lead_id is not None else ("ticket", task.ticket_id)
 
 
-# --- Reassigning
+# --- reassigning
 
 
 def reassign(session: Session, records: Sequence[tuple[str, int]], run: ReassignmentPass) -> list[str]:
     """Reassign the overdue tasks of these records (kind, id), those of each record to the next in turn.
 
-    Returns in order: reassigned, exhausted (no one is left), or skipped (locked by another transaction, gone, ended,
-    or not overdue any more). The caller commits: one transaction. It waits only for the round-robin pointers, which
-    are locked first; other rows that are locked are left to the next run, so that there is no deadlock.
+    Returns in order: reassigned, exhausted (nobody is left), or skipped (locked by another transaction, gone, closed,
+    or no longer overdue). The caller commits: one transaction. It waits only for the round-robin pointers, which are
+    locked first; other locked rows are left to the next run, so that there is no deadlock.
     """
     roles = _roles(session, records)
     turns = {role: _lock_turns(session, role) for role in sorted(set(roles.values()))}
@@ -143,7 +143,7 @@ def reassign(session: Session, records: Sequence[tuple[str, int]], run: Reassign
 
 
 def _roles(session: Session, records: Sequence[tuple[str, int]]) -> dict[tuple[str, int], str]:
-    """(kind, id) -> the role that works on the record."""
+    """(kind, id) -> the role responsible for the record."""
     roles: dict[tuple[str, int], str] = {}
     for kind, (record, _, usual, _) in KINDS.items():
         if ids := _ids(records, kind):
@@ -157,7 +157,7 @@ def _ids(keys: Iterable[tuple[str, int]], kind: str) -> list[int]:
 
 
 def _lock_turns(session: Session, role: str) -> team.LockedTurns | None:
-    """The locked round robin of the role; None where there is no such role."""
+    """The locked round robin of the role; None if there is no such role."""
     try:
         return team.lock_turns(session, role)
     except RuleBroken:
@@ -165,12 +165,12 @@ def _lock_turns(session: Session, role: str) -> team.LockedTurns | None:
 
 
 def _next(turns: team.LockedTurns | None, item: RecordToReassign, now: datetime) -> team.Decision:
-    """Whose turn it is among those who had none of these tasks."""
+    """The next in turn among those who have not had any of these tasks."""
     tried = {user for task in item.overdue for user in (*task.tried, task.assignee_id) if user is not None}
     return turns.next(now, frozenset(tried)) if turns else team.Decision(None, item.role)
 
 
-# --- Locking
+# --- locking
 
 
 def _lock_items(
@@ -202,7 +202,7 @@ def _locked_records(session: Session, kind: str, ids: list[int]) -> list[LockedR
 def _locked_tasks(
     session: Session, records: dict[tuple[str, int], Any], run: ReassignmentPass
 ) -> dict[tuple[str, int], list[LockedRow]]:
-    """The overdue tasks of each record, oldest first; none of a record of which another transaction locks one."""
+    """The overdue tasks of each record, oldest first; none if another transaction has locked one of them."""
     record_by_task = _overdue_tasks(session, records, run)
     if not record_by_task:
         return {}
@@ -235,6 +235,6 @@ def _is_overdue(task: LockedRow, run: ReassignmentPass) -> bool:
 
 
 def _locked(session: Session, record: Any, ids: list[int], columns: Sequence[Any]) -> list[LockedRow]:
-    """Lock the rows and read them as they are now; without those that another transaction locks."""
+    """Lock the rows and read them as they are now; skips those that another transaction has locked."""
     query = select(record.id, *columns).where(record.id.in_(ids)).order_by(record.id)
     return [LockedRow.of(record, row) for row in session.execute(query.with_for_update(skip_locked=True))]

@@ -1,4 +1,4 @@
-"""The decisions of one reassignment run, written with one statement for each kind of row."""
+"""Collects the decisions of one reassignment run, and writes them with one statement for each kind of row."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ class RecordToReassign:
 
     #: lead or ticket, and its id.
     key: tuple[str, int]
-    #: The role in whose round robin its tasks move.
+    #: The role whose round robin its tasks follow.
     role: str
     record: LockedRow
     overdue: list[LockedRow]
 
     def has_role(self, default: str) -> bool:
-        """Whether the locked record still has this role, named or by default."""
+        """Whether the locked record still has this role, explicitly or by default."""
         return bool((self.record.assigned_role or default) == self.role)
 
 
@@ -53,12 +53,12 @@ class ReassignmentBatch:
         self._reassigned.append((item, decision))
 
     def mark_exhausted(self, item: RecordToReassign, decision: team.Decision) -> None:
-        """Note that no one is left to take its tasks."""
+        """Record that nobody is left to take its tasks."""
         self.results[item.key] = "exhausted"
         self._exhausted.append((item, decision))
 
     def write(self, session: Session) -> None:
-        """Write everything, and expire the session: its objects are read again."""
+        """Write everything, and expire the session, so that its objects are read again."""
         offsets = _reminder_offsets(session, [decision.user_id for _, decision in self._reassigned])
         bulk.update_rows(
             session,
@@ -80,7 +80,7 @@ class ReassignmentBatch:
         session.expire_all()
 
     def _note_events(self, session: Session) -> None:
-        """Note the changes for webhooks, because the rows are written around the session."""
+        """Record change events for webhooks, because the rows are written without the session."""
         for item, _decision in self._reassigned:
             change_events.record_event(session, *item.key, "assigned")
         for task, _decision in self._tasks():
@@ -94,7 +94,7 @@ class ReassignmentBatch:
     def _reassigned_task(
         self, task: LockedRow, decision: team.Decision, offsets: dict[int, tuple[int, ...]]
     ) -> dict[str, Any]:
-        """The round continues: `tried` grows, while a due time set by hand would empty it."""
+        """The round continues: `tried` grows, whereas setting a due time by hand clears it."""
         tried = [task.assignee_id] if task.assignee_id is not None and task.assignee_id not in task.tried else []
         assignee = int(decision.user_id or 0)
         remind_on = tasks.first_reminder_check(self.due_on, offsets[assignee], self.now)

@@ -1,4 +1,4 @@
-"""Merging records into one: its fields, everything that refers to them, its keys, in the caller's transaction."""
+"""Merging records into one: its fields, everything that refers to them, its keys; in the caller's transaction."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ RECORDS: dict[str, Any] = {"leads": Lead, "ticket": Ticket, "customer": Customer
 
 @dataclass(frozen=True)
 class MergeRequest:
-    """What is to be merged."""
+    """The records to merge, and the choices."""
 
     record: Any
-    #: Ids; the record that is kept comes first.
+    #: Ids; the remaining record comes first.
     ids: tuple[int, ...]
-    #: Field -> whose value; for the others the proposed choice.
+    #: Field -> whose value; the proposed choice for the others.
     chosen: Mapping[str, Choice] = field(default_factory=dict)
     #: id -> the version that the person saw.
     versions: Mapping[int, int] = field(default_factory=dict)
 
 
 def lock(session: Session, record: Any, ids: Sequence[int]) -> list[Any]:
-    """The rows of these ids, in this order, locked for this transaction. Raises NotFound, RuleBroken."""
+    """The rows with these ids, in this order, locked for this transaction. Raises NotFound, RuleBroken."""
     if len(set(ids)) < 2:
         raise RuleBroken("Please choose at least two different records to merge.")
     if len(set(ids)) > MOST:
@@ -79,7 +79,7 @@ def merge(session: Session, request: MergeRequest, context: ChangeContext) -> Re
 
 
 def _refuse_different_customers(rows: Sequence[Any]) -> None:
-    """Raise RuleBroken for records of different customers: what their customers have in common is to be said first."""
+    """Raise RuleBroken for records of different customers, which have to be merged first."""
     if len({key for row in rows if (key := getattr(row, "customer_id", None)) is not None}) > 1:
         raise RuleBroken("These records belong to different customers. If it is one person, merge the customers first.")
 
@@ -96,7 +96,7 @@ class _Merge:
         self.before = {row.id: _columns(row) for row in rows}
 
     def run(self, request: MergeRequest) -> RecordMerge:
-        """Do it."""
+        """Merge them."""
         chosen = merge_fields.checked(request.record, self.rows, request.chosen)
         new = merge_fields.values(request.record, self.rows, chosen)
         differences = self._differences()
@@ -121,7 +121,7 @@ class _Merge:
             merge_rows.move_all(self.session, self.kind, row.id, self.kept.id, self.context.now, self.changes_made)
 
     def _join_assignments(self) -> None:
-        """A lead has one assignee: the others' open assignments end."""
+        """End the others' open assignments, because a lead has one assignee."""
         if not isinstance(self.kept, Lead):
             return
         table = Assignment.__table__
@@ -135,7 +135,7 @@ class _Merge:
             self.changes_made.changed(table, "open_key", open_key, None, [key])
 
     def _delete_gone(self) -> None:
-        """Nothing refers to them any more, so nothing else goes with them."""
+        """Delete the merged records. Nothing refers to them any more, so nothing else is deleted."""
         for row in self.gone:
             self.session.expire(row)
             self.session.delete(row)
@@ -144,7 +144,7 @@ class _Merge:
             self.session.flush()
         duplicate_pairs.forget(self.session, self.kind, [key for key in self.before if key != self.kept.id])
 
-    # --- the kept record
+    # --- the remaining record
 
     def _set(self, new: Mapping[str, tuple[Any, int]]) -> None:
         for column, (value, _source) in new.items():
@@ -160,7 +160,7 @@ class _Merge:
             self.kept.title = ", ".join(self.session.scalars(mine))[:500]
 
     def _differences(self) -> list[list[Any]]:
-        """What the records without a customer would change in the customer of the others."""
+        """What records without a customer would change in the customer of the others."""
         customer = self._customer()
         if customer is None:
             return []
@@ -179,7 +179,7 @@ class _Merge:
         return self.session.get(Customer, keys[0]) if keys else None
 
     def _link(self, differences: list[list[Any]]) -> None:
-        """One customer of the records is the customer of the kept one, who has the contact data."""
+        """Link the remaining record to a customer of one of the records; the customer has the contact data."""
         customer = self._customer()
         if customer is None:
             return
@@ -202,21 +202,21 @@ class _Merge:
         return found
 
     def _note_holders(self, keys: dict[tuple[str, str], str]) -> None:
-        """For the undo: who of them held which value."""
+        """Record for the undo which of them held which value."""
         for kind, value in keys:
             who = customer_keys.holder(self.session, kind, value)
             if who in self.before:
                 self.before[who].setdefault("_keys", []).append([kind, value])
 
     def _hold_keys(self, before: dict[tuple[str, str], str]) -> None:
-        """The kept customer holds what it has now; the rest is free again. The database has the last word."""
+        """Make the remaining customer the holder of its values; release the rest. The database has the last word."""
         if not isinstance(self.kept, Customer):
             return
         values = customer_keys.values_of(self.kept)
         gone = [key for key in before if key not in values]
         customer_keys.release_values(self.session, self.kept.id, gone)
 
-    # --- what is remembered
+    # --- what is recorded
 
     def _store(self, new: Mapping[str, tuple[Any, int]]) -> RecordMerge:
         session, context = self.session, self.context
@@ -258,7 +258,7 @@ class _Merge:
         return found
 
     def _lost(self) -> list[list[Any]]:
-        """What the other records said differently, and what stands there now: [[column, theirs, kept]]."""
+        """The differing values of the other records, and the remaining ones: [[column, theirs, kept]]."""
         own = [getattr(self.kept, name) for name in _NUMBERS if hasattr(self.kept, name)]
         found = []
         for key, columns in self.before.items():
@@ -274,37 +274,39 @@ class _Merge:
         theirs = columns.get("custom") or {}
         return [[name, old, new] for name, new, old in custom_values.changes(self.kept, theirs) if new is not None]
 
-    def _write_lines(self, made: RecordMerge) -> None:
+    def _write_lines(self, merge: RecordMerge) -> None:
         session, context = self.session, self.context
         numbers = [self.before[row_id]["number"] for row_id in self.before if row_id != self.kept.id]
         old = self.before[self.kept.id]
         changes = [
             [name, timeline.as_json(old[name]), timeline.as_json(getattr(self.kept, name))]
-            for name in made.fields
+            for name in merge.fields
             if name not in SECRET_COLUMNS and name in _TOLD and old[name] != getattr(self.kept, name)
         ]
         changes += custom_values.changes(self.kept, old.get("custom")) if "custom" in old else []
-        changes += [[name, None, None] for name in SECRET_FIELDS if f"{name}_blind" in made.fields]
+        changes += [[name, None, None] for name in SECRET_FIELDS if f"{name}_blind" in merge.fields]
         if changes:
             timeline.write(session, self.kept, "field_change", context, changes=changes)
-        if "status_id" in made.fields:
+        if "status_id" in merge.fields:
             then = {"from": old["status_id"], "to": self.kept.status_id}
             timeline.write(session, self.kept, "status_change", context, **then)
-        if "assignee_id" in made.fields:
+        if "assignee_id" in merge.fields:
             then = {"to": self.kept.assignee_id, "old": old["assignee_id"], "reason": "direct"}
             timeline.write(session, self.kept, "assignment", context, **then)
         text = f"Merged from {', '.join(numbers)}"
-        timeline.write(session, self.kept, "system", context, text=text, merge=made.id, changes=self._lost())
+        timeline.write(session, self.kept, "system", context, text=text, merge=merge.id, changes=self._lost())
         about = f"{', '.join(numbers)} → {self.kept.number}"
-        audit.write(session, "merge", context.by, context.now, about, state="merged", merge=made.id, moved=made.counts)
+        audit.write(
+            session, "merge", context.by, context.now, about, state="merged", merge=merge.id, moved=merge.counts
+        )
         change_events.record_event(session, change_events.KINDS[self.kind], self.kept.id, "merged")
 
 
 _NUMBERS = ("mobile", "alternative_mobile")
 _COLUMN = {"leads": "lead_id", "ticket": "ticket_id", "customer": "customer_id"}
-#: Columns of which nobody is told: stamps, and what other columns say already.
+#: Columns that are not reported: stamps, and columns that only repeat others.
 _STAMPS = ("version", "changed_on", "changed_by_id")
-#: Columns whose change is a line of the timeline.
+#: Columns whose change is an entry on the timeline.
 _TOLD = frozenset(
     each.columns[0]
     for fields in merge_fields.FIELDS.values()
@@ -314,12 +316,12 @@ _TOLD = frozenset(
 
 
 def _columns(row: Any) -> dict[str, Any]:
-    """The stored columns of a row by name; not those that the database computes."""
+    """The stored columns of a row by name, without computed ones."""
     return {column.name: getattr(row, column.key) for column in row.__mapper__.columns if column.computed is None}
 
 
 def _refuse_incomplete(session: Session, kept: Any) -> None:
-    """Raise RuleBroken where the status that was chosen needs a field that another record has."""
+    """Raise RuleBroken if the chosen status needs a field that only another record has."""
     if not isinstance(kept, Lead):
         return
     status = session.get(LeadStatus, kept.status_id)

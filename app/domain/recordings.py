@@ -1,4 +1,4 @@
-"""Recordings of calls: fetched from the provider by the queue, kept in our storage, played under a right of its own."""
+"""Recordings of calls: fetched from the provider by the queue, stored by us, played under a permission of its own."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MAX_ADDRESS = 4000
 
 
 class CallRecording(Record):
-    """One recording of a call, and how far it has come into our storage."""
+    """One recording of a call, and the state of fetching it."""
 
     __tablename__ = "call_recording"
     __table_args__ = (
@@ -30,24 +30,24 @@ class CallRecording(Record):
         Index("ix_call_recording_due", "state", "due_on"),
     )
     call_id: Mapped[int] = mapped_column(ForeignKey("call_log.id", ondelete="CASCADE"), nullable=False)
-    #: Where the provider has it, and the SHA-256 of that address.
+    #: Its address at the provider, and the SHA-256 of that.
     address: Mapped[str] = mapped_column(Text, nullable=False)
     address_hash: Mapped[str] = mapped_column(String(64), nullable=False)
-    #: One of STATES; "sent" = it is in our storage.
+    #: One of STATES; "sent" = it is stored.
     state: Mapped[str] = mapped_column(String(12), nullable=False)
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     began_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Why it could not be fetched, as a sentence.
     error: Mapped[str | None] = mapped_column(String(300))
-    #: The stored file, its kind by its content, and its size in bytes.
+    #: The stored file, its type by content, and its size in bytes.
     digest: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
     mime_type: Mapped[str | None] = mapped_column(String(60))
     size: Mapped[int | None] = mapped_column(Integer)
 
 
 def report_recording(session: Session, call: CallLog, address: str, now: datetime) -> None:
-    """A provider reports a recording: it is fetched soon, once however often it is reported."""
+    """Record that a provider reports a recording. It is fetched once, however often it is reported."""
     digest = hashlib.sha256(address.encode("utf-8", "replace")).hexdigest()
     known = list(session.scalars(select(CallRecording.address_hash).where(CallRecording.call_id == call.id)))
     if digest in known or len(known) >= MAX_PER_CALL or len(address) > MAX_ADDRESS:
@@ -60,7 +60,7 @@ def report_recording(session: Session, call: CallLog, address: str, now: datetim
 
 
 def fetch_again(session: Session, recording: CallRecording, stamp: Stamp) -> None:
-    """Queue a recording for another attempt. Raises Conflict when it is being fetched or was stored."""
+    """Queue a recording for another attempt. Raises Conflict if it is being fetched or was stored."""
     values = {"state": "queued", "tries": 0, "due_on": stamp.now, "error": None, "changed_on": stamp.now}
     step = update(CallRecording).where(CallRecording.id == recording.id, CallRecording.state == "failed")
     done = session.execute(step.values(values), execution_options={"synchronize_session": False})
@@ -83,12 +83,12 @@ def listed() -> Any:
 
 
 def parse_list(text: str | None) -> list[tuple[int, str]]:
-    """(id, state) of each recording in what `listed` has read, the oldest first."""
+    """(id, state) of each recording in a value of `listed`, oldest first."""
     pairs = [each.partition(":") for each in (text or "").split(",") if each]
     return sorted((int(key), state) for key, _colon, state in pairs)
 
 
 def write_audit(session: Session, recording: CallRecording, stamp: Stamp, address: str | None) -> None:
-    """Audit that somebody listens to the recording."""
+    """Record in the audit that somebody plays the recording."""
     payload = {"call": recording.call_id}
     audit.write(session, "recording", stamp.by, stamp.now, f"recording {recording.id}", address, **payload)

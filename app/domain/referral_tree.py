@@ -1,4 +1,4 @@
-"""Who was referred by whom: by the client IDs of a customer's accounts, as far down as there are any."""
+"""Who was referred by whom, through the client IDs of a customer's accounts, over several generations."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from app.domain.customers import Customer, CustomerAccount
 from app.domain.leads import Lead
 from app.lib.batches import batched
 
-#: Generations and people of one tree; a larger one says that there are more.
+#: Generations and people in one tree; a larger one says that there are more.
 MOST_DEEP, MOST = 8, 300
 
 
 @dataclass
 class ReferredPerson:
-    """One person of the tree: a customer, or a lead who is none yet."""
+    """One person of the tree: a customer, or a lead who isn't one yet."""
 
     #: customer or lead, and its id.
     kind: str
@@ -38,7 +38,7 @@ class ReferralTree:
 
 
 def tree_of(session: Session, customer_id: int) -> ReferralTree:
-    """The tree below a customer; everybody stands in it once, so a circle of referrals ends.
+    """The tree below a customer. Everybody occurs in it once, so a cycle of referrals ends.
 
     Reads what the session may see: the caller decides for whom.
     """
@@ -67,7 +67,7 @@ def tree_of(session: Session, customer_id: int) -> ReferralTree:
 
 
 def _referred_by(session: Session, parents: Iterable[int]) -> list[tuple[int, str, int]]:
-    """(parent, kind, id) of those whom these customers have referred; a lead with a customer is that customer."""
+    """(parent, kind, id) of people referred by these customers; a lead with a customer counts as that customer."""
     codes = _codes(session, list(parents))
     if not codes:
         return []
@@ -83,7 +83,7 @@ def _referred_by(session: Session, parents: Iterable[int]) -> list[tuple[int, st
 
 
 def _codes(session: Session, customers: list[int]) -> dict[str, int]:
-    """Client id -> the customer whose it is; at most so many customers at once."""
+    """Client id -> its customer, for a limited number of customers at once."""
     found: dict[str, int] = defaultdict(int)
     for some in batched(customers):
         accounts = select(CustomerAccount.client_id, CustomerAccount.customer_id)

@@ -11,12 +11,12 @@ from app.ops import sqlalchemy_internals as internals
 
 
 def set_keys(row: Any) -> bool:
-    """Set the foreign keys of the related objects that were set. False if a flush has to write rows of other tables."""
+    """Set the foreign keys of related objects that were set. False if a flush has to write rows of other tables."""
     state: Any = inspect(row)
     relations = state.mapper.relationships
     for name in [each for each in internals.set_attributes(row) if each in relations]:
         if not state.attrs[name].history.has_changes():
-            continue  # set to what it was: the key counts, which may have been set by itself
+            continue  # set to its former value: the key applies, which may have been set itself
         if not _set_key(row, relations[name], state.dict.get(name)):
             return False
     return True

@@ -1,4 +1,4 @@
-"""Reminder offsets of a user: minutes before due, and what a change does to the reminders of their open tasks."""
+"""Reminder offsets of a user, in minutes before due, and how changing them affects their open tasks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.lib.batches import batched
 #: The earliest reminder, a week before due.
 MAX_MINUTES = 7 * 24 * 60
 MAX_OFFSETS = 5
-#: Tasks of one UPDATE.
+#: Tasks per UPDATE.
 _BATCH = 200
 
 
@@ -36,8 +36,8 @@ def parse_offsets(text: str) -> list[int] | None:
 def reschedule(session: Session, user_id: int, offsets: tuple[int, ...], now: datetime) -> int:
     """Set the next reminder of the user's open tasks by new offsets (minutes before due). Returns how many tasks.
 
-    Needs a session of the system. Overdue tasks keep their next morning, and reminders that are due now are left to
-    the job, which uses the new offsets itself. Versions do not change.
+    Needs a session of the system. Overdue tasks keep their next morning, and reminders that are due now are left to the
+    job, which uses the new offsets itself. Versions do not change.
     """
     upcoming = (Task.assignee_id == user_id, Task.status.in_(tasks.OPEN), Task.remind_on > now)
     query = select(Task.id, Task.due_on).where(*upcoming, Task.due_on > now - reminders.OVERDUE)

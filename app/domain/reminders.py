@@ -30,22 +30,22 @@ def reminder_offsets(user: Any) -> tuple[int, ...]:
 
 
 def due_tasks(session: Session, now: datetime, limit: int) -> list[int]:
-    """Ids of the open tasks of which a reminder may be due, longest waiting first."""
+    """Ids of the open tasks for which a reminder may be due, longest waiting first."""
     waiting = (Task.remind_on <= now, Task.status.in_(tasks.OPEN), Task.assignee_id.is_not(None))
     return list(session.scalars(select(Task.id).where(*waiting).order_by(Task.remind_on, Task.id).limit(limit)))
 
 
 def remind(session: Session, task_id: int, now: datetime, zone: str) -> str:
-    """remind_many() for one task."""
+    """Call `remind_many` for one task."""
     return remind_many(session, [task_id], now, zone)[0]
 
 
 def remind_many(session: Session, task_ids: Sequence[int], now: datetime, zone: str) -> list[str]:
-    """Send the reminders of these tasks that are due, and set when to check them next. The caller commits.
+    """Send the due reminders of these tasks, and set when to check them next. The caller commits.
 
     Returns for each id task_due, task_overdue, or skipped: nothing to send, or another transaction holds the task and
-    the next run retries. `zone`: the office's, for users without their own. Calling it again sends nothing twice: the
-    event key names task, offset and due time, or task and local date.
+    the next run retries. `zone`: the office's, for users without their own. Idempotent: the event key names task,
+    offset and due time, or task and local date.
     """
     checks = _checks(session, task_ids, now, zone)
     events = {check.task.id: event for check in checks if (event := check.event(now))}
@@ -57,7 +57,7 @@ def remind_many(session: Session, task_ids: Sequence[int], now: datetime, zone: 
 
 @dataclass(frozen=True)
 class _TaskCheck:
-    """A locked task, and who is reminded: its assignee or their substitute."""
+    """A locked task, and the recipient of its reminders: its assignee or their substitute."""
 
     task: LockedRow
     user: Any
@@ -79,7 +79,7 @@ class _TaskCheck:
         if now >= due_on + OVERDUE:
             return "task_overdue", f"overdue:{self.task.id}:{now.astimezone(self.zone).date()}"
         missed = [minutes for minutes in reminder_offsets(self.user) if due_on - minutes * MINUTE <= now]
-        # Only the nearest one: after a delay nobody needs the reminder of an hour that has passed.
+        # Only the nearest one: after a delay nobody needs the reminder for an hour that has passed.
         return ("task_due", f"due:{self.task.id}:{min(missed)}:{due_on.isoformat()}") if missed else None
 
     def next_on(self, now: datetime) -> datetime | None:
@@ -99,7 +99,7 @@ def _checks(session: Session, task_ids: Sequence[int], now: datetime, zone: str)
 
 
 def _recipients(session: Session, assignees: set[int], now: datetime) -> dict[int, Any]:
-    """Assignee -> who is reminded: during a leave the delegate, if the delegate is available."""
+    """Assignee -> recipient: during a leave the delegate, if available."""
     if not assignees:
         return {}
     delegate = aliased(User)
@@ -132,9 +132,9 @@ def minutes_left(due_on: datetime, now: datetime) -> int:
 
 
 def _schedule(session: Session, moments: Sequence[tuple[LockedRow, datetime | None]]) -> None:
-    """Set remind_on alone: no new version, so that saves run into no conflict.
+    """Set remind_on alone, without a new version, so that it can't make saves conflict.
 
-    The UPDATE names the due time that was read: whoever changes it meanwhile sets remind_on too.
+    The UPDATE compares the due time that was read, because changing it also sets remind_on.
     """
     new = [{"id": task.id, "due_on": task.due_on, "remind_on": moment} for task, moment in moments]
     bulk.update_rows(session, Task, new, where=["due_on"], bump_version=False)

@@ -1,7 +1,7 @@
-"""Reports by email: when each is due, to whom, and what became of every single one.
+"""Reports by email: when each is due, its readers, and the state of every delivery.
 
-A time of a schedule is claimed by its rows: UNIQUE (schedule, slot, reader) lets each reader get it once, whatever
-process is killed, and however many look for what is due.
+A slot of a schedule is claimed by its rows: UNIQUE (schedule, slot, reader) ensures that each reader gets it once,
+whatever process is killed, and however many look for due reports.
 """
 
 from __future__ import annotations
@@ -24,34 +24,34 @@ from app.domain.reports import Report
 
 RHYTHMS = ("daily", "weekly", "monthly")
 FORMATS = ("xlsx", "csv", "pdf")
-#: making: a worker writes the file. queued, sending, sent, failed, unknown, dropped: as the engine of deliveries.
+#: making: a worker writes the file. queued, sending, sent, failed, unknown, dropped: as in the delivery engine.
 STATES = ("waiting", "making", "queued", "sending", "sent", "failed", "unknown", "dropped")
 #: Readers of one schedule; schedules of one report.
 MAX_READERS, MAX_SCHEDULES = 50, 10
-#: A schedule is paused when so many of its reports have failed one after the other.
+#: A schedule is paused after this many consecutive failures.
 MAX_FAILURES = 5
-#: How often a file is tried to be made, and after how long a worker without an end is taken for dead.
+#: Attempts to make a file, and the time after which a worker is considered dead.
 MAX_TRIES, LOST_AFTER = 3, timedelta(minutes=5)
-#: For how long a file that is made can wait for a storage of files that is away; then the run has failed.
+#: How long a finished file can wait for unavailable file storage before the run fails.
 STORAGE_WAIT = timedelta(hours=1)
-#: How slots begin that somebody has asked for, and how often they may within which time.
+#: Prefix of manually requested slots, and how many are allowed within which time.
 MANUAL_PREFIX = "by hand "
 MAX_BY_HAND, BY_HAND_WITHIN = 3, timedelta(hours=1)
-#: The text of a run that was made twice because its worker was killed, and of one that is given up.
+#: The error of a run that was made twice because its worker was killed, and of one that has failed for good.
 GIVEN_UP = "The report could not be made: its process ended several times. Please tell your administrator."
 
 
 class ReportSchedule(Record):
-    """A report that is sent again and again."""
+    """A report that is sent repeatedly."""
 
     __tablename__ = "report_schedule"
     __table_args__ = (Index("ix_report_schedule_due", "paused_on", "next_on"),)
     report_id: Mapped[int] = mapped_column(ForeignKey("report.id", ondelete="CASCADE"), nullable=False, index=True)
     #: One of RHYTHMS.
     rhythm: Mapped[str] = mapped_column(String(8), nullable=False)
-    #: On the clock of the office, as 09:30.
+    #: In the office's time zone, such as 09:30.
     at: Mapped[str] = mapped_column(String(5), nullable=False)
-    #: 0 = Monday, for weekly; 1 to 31 for monthly, where a shorter month ends sooner; else 0.
+    #: 0 = Monday, for weekly; 1 to 31 for monthly, limited to the length of the month; else 0.
     day: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: One of FORMATS.
     format: Mapped[str] = mapped_column(String(8), nullable=False)
@@ -61,9 +61,9 @@ class ReportSchedule(Record):
     next_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     #: Since when it is paused, UTC; null = it runs.
     paused_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: Why, as a sentence; null = somebody has paused it.
+    #: Why, as a sentence; null if somebody has paused it.
     paused_why: Mapped[str | None] = mapped_column(String(300))
-    #: Reports that have failed since the last one that arrived.
+    #: Failed reports since the last success.
     failures: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
 
 
@@ -77,26 +77,26 @@ class ReportRun(Model):  # type: ignore[misc]
     )
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     schedule_id: Mapped[int] = mapped_column(ForeignKey("report_schedule.id", ondelete="CASCADE"), nullable=False)
-    #: The time for which it is, on the clock of the office: 2026-11-30 09:30.
+    #: Its slot in the office's time zone: 2026-11-30 09:30.
     slot: Mapped[str] = mapped_column(String(40), nullable=False)
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False, index=True)
     #: One of STATES.
     state: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: Times of the schedule before this one that nothing could be sent at.
+    #: Earlier slots of the schedule at which nothing could be sent.
     missed: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    #: Rows of the report, bytes of the file, milliseconds that it took.
+    #: Rows of the report, bytes of the file, milliseconds to make it.
     rows: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     size: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     took_ms: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    #: The file in the file store; null before it is made, and once it has been sent.
+    #: The file in the file store; null before it is made, and after it was sent.
     digest: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
-    #: Under which rights it was made, see access.rights_snapshots; null before it is made.
+    #: The rights under which it was made, see access.rights_snapshots; null before it is made.
     rights: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     #: Attempts to make the file, and to send it.
     made: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     created_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
-    #: When its worker began, and when it came into its state, UTC.
+    #: When its worker began, and when it entered its state, UTC.
     began_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     next_try_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -109,7 +109,7 @@ class ReportRun(Model):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class ScheduleTimes:
-    """The rhythm and times at which a schedule is due."""
+    """The frequency and times of a schedule."""
 
     rhythm: str
     at: time
@@ -129,27 +129,27 @@ class ScheduleTimes:
         return day.day == min(self.day, last)
 
     def _from(self, day: date, step: int, zone: ZoneInfo) -> Iterable[datetime]:
-        """The times from this day on, backwards if the step is negative."""
+        """The times from this day on; backwards if the step is negative."""
         while True:
             if self._falls_on(day):
                 yield datetime.combine(day, self.at, tzinfo=zone)
             day += timedelta(days=step)
 
     def after(self, now: datetime, zone: str) -> datetime:
-        """The next time it is due after `now`, UTC; correct on days when the clock changes."""
+        """The next due time after `now`, UTC; correct on days when the clock changes."""
         office = ZoneInfo(zone)
         days = self._from(now.astimezone(office).date(), 1, office)
         return next(each.astimezone(UTC) for each in days if each.astimezone(UTC) > now)
 
     def newest(self, now: datetime, zone: str) -> tuple[str, datetime]:
-        """The name and moment (UTC) of the last time that it was due."""
+        """The name and time (UTC) of the last slot."""
         office = ZoneInfo(zone)
         days = self._from(now.astimezone(office).date(), -1, office)
         found = next(each for each in days if each.astimezone(UTC) <= now)
         return f"{found:%Y-%m-%d %H:%M}", found.astimezone(UTC)
 
     def missed(self, since: datetime, until: datetime, zone: str) -> int:
-        """How many times lie between the two, the last one not counted; at most 1,000 are counted."""
+        """How many slots lie between the two, excluding the last one; at most 1,000."""
         count, moment = 0, since
         while moment < until and count < 1000:
             count, moment = count + 1, self.after(moment, zone)
@@ -157,7 +157,7 @@ class ScheduleTimes:
 
 
 def read_times(rhythm: str, at: str, day: str) -> ScheduleTimes:
-    """The times that somebody has typed. Raises RuleBroken."""
+    """The times as typed. Raises RuleBroken."""
     if rhythm not in RHYTHMS:
         raise RuleBroken("Please choose daily, weekly or monthly.", "rhythm")
     try:
@@ -180,7 +180,7 @@ def read_times(rhythm: str, at: str, day: str) -> ScheduleTimes:
 
 @dataclass(frozen=True)
 class ScheduleInput:
-    """What somebody has chosen for a schedule."""
+    """The input for a schedule."""
 
     times: ScheduleTimes
     format: str
@@ -226,19 +226,19 @@ def resume(row: ReportSchedule, stamp: Stamp, zone: str) -> None:
     row.stamp(stamp)
 
 
-# --- what is due
+# --- due schedules
 
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
-    """Schedules whose time has come."""
+    """Schedules that are due."""
     due = (ReportSchedule.paused_on.is_(None), ReportSchedule.next_on <= now)
     return list(session.scalars(select(ReportSchedule.id).where(*due).order_by(ReportSchedule.next_on).limit(limit)))
 
 
 def open_slot(session: Session, key: int, now: datetime, zone: str) -> list[int]:
-    """Write a row for each reader of the newest time that is due, once; times before it are missed, and said so.
+    """Add a row for each reader of the newest due slot, once; earlier slots are recorded as missed.
 
-    Returns the ids of the rows that were written.
+    Returns the ids of the new rows.
     """
     row = session.get(ReportSchedule, key, with_for_update=True)
     if row is None or row.paused_on is not None or row.next_on > now:
@@ -251,11 +251,11 @@ def open_slot(session: Session, key: int, now: datetime, zone: str) -> list[int]
 
 
 def send_now(session: Session, row: ReportSchedule, stamp: Stamp) -> list[int]:
-    """Write a row for each reader, out of turn. Returns their ids.
+    """Add a row for each reader, outside of the schedule. Returns their ids.
 
-    Raises RuleBroken while the last is under way, and above MAX_BY_HAND within BY_HAND_WITHIN.
+    Raises RuleBroken while the last is in progress, and above MAX_BY_HAND within BY_HAND_WITHIN.
     """
-    session.refresh(row, with_for_update=True)  # of two at once the second one waits and is told
+    session.refresh(row, with_for_update=True)  # of two concurrent calls, the second one waits and is refused
     under_way = (ReportRun.schedule_id == row.id, ReportRun.state.in_(("waiting", "making", "queued", "sending")))
     if session.execute(select(ReportRun.id).where(*under_way).limit(1)).first():
         raise RuleBroken("This report is being sent at this moment. Please wait until it has arrived.")
@@ -290,7 +290,7 @@ def find_stalled(session: Session, now: datetime, limit: int) -> list[int]:
 
 
 def claim(session: Session, key: int, now: datetime) -> ReportRun | None:
-    """Claim a run for one worker; None when another has it or its file exists. Too many attempts fail it."""
+    """Claim a run for one worker; None if another has it or its file exists. Too many attempts fail it."""
     lost = (ReportRun.state == "making") & (ReportRun.began_on < now - LOST_AFTER)
     free = (ReportRun.id == key, or_(ReportRun.state == "waiting", lost))
     values = {"state": "making", "began_on": now, "at": now, "made": ReportRun.made + 1}
@@ -304,27 +304,27 @@ def claim(session: Session, key: int, now: datetime) -> ReportRun | None:
 
 
 def postpone(session: Session, run: ReportRun, now: datetime) -> bool:
-    """Let it be made again later, because the storage of files can't be used; False after STORAGE_WAIT."""
+    """Retry later, because file storage is unavailable; False after STORAGE_WAIT."""
     age = now - run.created_on
     if age > STORAGE_WAIT:
         return False
     mine = (ReportRun.id == run.id, ReportRun.state == "making", ReportRun.made == run.made)
     later = now + max(timedelta(minutes=1), age / 2)
-    # It is no attempt that ended its worker.
+    # Does not count as an attempt.
     values = {"state": "waiting", "at": now, "next_try_on": later, "made": run.made - 1}
     _change(session, update(ReportRun).where(*mine).values(**values))
     return True
 
 
 def mark_file_written(session: Session, run: ReportRun, values: dict[str, Any], now: datetime) -> bool:
-    """The file is there: it is to be sent. False when another worker has taken the run over."""
+    """Record that the file was written and is to be sent. False if another worker has taken over the run."""
     mine = (ReportRun.id == run.id, ReportRun.state == "making", ReportRun.made == run.made)
     values = values | {"state": "queued", "at": now, "next_try_on": now}
     return bool(_change(session, update(ReportRun).where(*mine).values(**values)))
 
 
 def settle(session: Session, run: ReportRun, result: tuple[str, str | None], now: datetime) -> None:
-    """End a run that is not sent: failed, or dropped. Counts for its schedule; the author is notified."""
+    """End a run without sending it: failed or dropped. Counts for its schedule; the author is notified."""
     state, error = result
     mine = (ReportRun.id == run.id, ReportRun.state == "making", ReportRun.made == run.made)
     text = error[:300] if error else None

@@ -1,4 +1,4 @@
-"""Reports: what a person has built and saved, who sees it, and who has pinned it."""
+"""Reports: saved definitions, who sees them, and who has pinned them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from app.domain.base import NotFound, Record, RuleBroken, Stamp, translatable
 
 #: Characters of a report's name; reports of one person.
 MAX_LABEL, MAX_REPORTS = 80, 100
-#: Who sees a report: its owner alone, who reports to them, the people of one role, everybody with the right to reports.
+#: Who sees a report: only its owner, those who report to them, the people of one role, or everybody who may use
+#: reports.
 AUDIENCES = ("me", "team", "role", "all")
 
 
@@ -24,17 +25,17 @@ class Report(Record):
     __table_args__ = (Index("ix_report_owner", "owner_id", "label"),)
     owner_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
     label: Mapped[str] = mapped_column(String(MAX_LABEL), nullable=False)
-    #: The records, by the name of their REST resource, such as lead; or a ready report, such as call_summary.
+    #: The records, by the name of their REST resource, such as lead; or a built-in report, such as call_summary.
     kind: Mapped[str] = mapped_column(String(24), nullable=False)
     #: Columns, conditions, groups, figures, order, limit and chart: see app/web/reports/definition.py.
     definition: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
-    #: One of AUDIENCES. A report of a role that was deleted is its owner's alone.
+    #: One of AUDIENCES. If the role is deleted, only the owner sees the report.
     audience: Mapped[str] = mapped_column(String(8), nullable=False, default="me")
     role_id: Mapped[int | None] = mapped_column(ForeignKey("ab_role.id", ondelete="SET NULL"), index=True)
 
 
 class ReportPin(Model):  # type: ignore[misc]
-    """A report that a person has put into their sidebar."""
+    """A report that a person has pinned to their sidebar."""
 
     __tablename__ = "report_pin"
     __table_args__ = (UniqueConstraint("user_id", "report_id", name="uq_report_pin"),)
@@ -96,7 +97,7 @@ def free_label(session: Session, owner: int, label: str) -> str:
 
 
 def remove(session: Session, report: Report) -> None:
-    """Delete a report with everybody's pins of it, its schedules and their history."""
+    """Delete a report with all its pins, its schedules and their history."""
     pins = delete(ReportPin).where(ReportPin.report_id == report.id)
     session.execute(pins, execution_options={"synchronize_session": False})
     session.delete(report)
@@ -105,7 +106,7 @@ def remove(session: Session, report: Report) -> None:
 
 
 def pin(session: Session, user_id: int, report_id: int, pinned: bool) -> None:
-    """Put a report into the person's sidebar, or take it out. Idempotent."""
+    """Pin a report to the person's sidebar, or unpin it. Idempotent."""
     mine = (ReportPin.user_id == user_id, ReportPin.report_id == report_id)
     found = session.scalars(select(ReportPin).where(*mine)).first()
     if pinned and found is None:
@@ -117,7 +118,7 @@ def pin(session: Session, user_id: int, report_id: int, pinned: bool) -> None:
 
 
 def refuse_foreign(report: Report | None, user_id: int) -> Report:
-    """The report, if it is this person's. Raises NotFound for none, RuleBroken for somebody else's."""
+    """The report, if it is this person's. Raises NotFound for None, RuleBroken for somebody else's."""
     if report is None:
         raise NotFound("This report doesn't exist, or it is no longer shared with you.")
     if report.owner_id != user_id:

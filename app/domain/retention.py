@@ -1,8 +1,8 @@
-"""Forget what is too old: finds the rows along their primary key, deletes them in chunks, and says what was deleted.
+"""Retention: finds old rows along their primary key, deletes them in chunks, and records what was deleted.
 
-Nothing here needs an index of times. Rows are made in the order of their keys, so the end of the old ones is found by
-halving, and where other rows of a table stay it is noted how far it was looked through: a night reads what has become
-old since the last one, however large the table is.
+No index on times is needed. Rows are created in the order of their keys, so the end of the old ones is found by binary
+search; for tables in which other rows stay, it records how far the table was scanned. A night reads only what has
+become old since the last one, however large the table is.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from app.domain.legal_holds import HeldIds
 from app.domain.retention_kinds import BY_NAME, KINDS, MAX_DAYS, RetentionKind, RetentionTable
 from app.domain.retention_runs import RetentionRule, RetentionRun
 
-#: Keys of which one statement looks through the rows.
+#: Keys whose rows one statement scans.
 _WINDOW = 100_000
 _RULES, _RUNS = RetentionRule.__table__, RetentionRun.__table__
 _BULK = {"synchronize_session": False}
 
 
 class ExpiredRow(NamedTuple):
-    """One row that is too old: kind, which of its tables, key."""
+    """One row that is too old: kind, index of its table, key."""
 
     kind: str
     place: int
@@ -41,21 +41,21 @@ class ExpiredRows:
     """Rows that are too old."""
 
     rows: list[ExpiredRow] = field(default_factory=list)
-    #: Kind -> the last key that is old enough, of the kinds whose other rows stay.
+    #: Kind -> the last key that is old enough, for kinds whose other rows stay.
     ends: dict[str, int] = field(default_factory=dict)
 
 
-# --- the settings
+# --- settings
 
 
 def days_of(session: Session) -> dict[str, int]:
-    """Kind -> for how many days its rows are kept. What was set below the minimum of a newer version counts as it."""
+    """Kind -> days that its rows are kept. A setting below the minimum of a newer version is raised to it."""
     stored = {name: days for name, days in session.execute(select(_RULES.c.kind, _RULES.c.days))}  # noqa: C416
     return {kind.name: max(kind.least, stored.get(kind.name) or kind.days) for kind in KINDS}
 
 
 def set_days(session: Session, wanted: Mapping[str, int], stamp: Stamp) -> list[str]:
-    """Set the days of these kinds, which is audited. Returns the kinds that changed. Raises RuleBroken."""
+    """Set the days of these kinds, with an audit entry. Returns the kinds that changed. Raises RuleBroken."""
     before = days_of(session)
     errors = {name: [_refusal(BY_NAME[name], days)] for name, days in wanted.items() if _refusal(BY_NAME[name], days)}
     if errors:
@@ -88,14 +88,14 @@ def _change_rule(session: Session, name: str, values: dict[str, Any]) -> None:
 
 
 def find(session: Session, now: datetime, limit: int) -> ExpiredRows:
-    """The rows that are too old and under no legal hold, at most so many."""
+    """Rows that are too old and under no legal hold, at most `limit`."""
     found, days, reached = ExpiredRows(), days_of(session), _reached(session)
     held = legal_holds.ids_on_hold(session, now)
     for kind in _open_kinds(held):
         before = now - timedelta(days=days[kind.name])
         for place, store in enumerate(kind.stores):
             end = _last_old_key(session, store, store.as_stored(before)) if store.in_order else None
-            # Rows that are held now are looked at again when they are free.
+            # Rows under a hold now are checked again when they are released.
             if kind.remembers and end is not None and not held:
                 found.ends[kind.name] = end
             after = reached.get(kind.name, 0) if kind.remembers else None
@@ -108,7 +108,7 @@ def find(session: Session, now: datetime, limit: int) -> ExpiredRows:
 
 
 def count(session: Session, now: datetime, with_held: bool = False) -> dict[str, int]:
-    """Kind -> how many rows are too old now and under no legal hold, or also those that are; nothing is deleted."""
+    """Kind -> number of rows too old now, without (or with) those under a legal hold; nothing is deleted."""
     days, reached = days_of(session), _reached(session)
     held = HeldIds() if with_held else legal_holds.ids_on_hold(session, now)
     counts: dict[str, int] = dict.fromkeys(BY_NAME, 0)
@@ -129,13 +129,12 @@ def count(session: Session, now: datetime, with_held: bool = False) -> dict[str,
 
 
 def _open_kinds(held: HeldIds) -> list[RetentionKind]:
-    """The kinds of which rows can be deleted: of what tells of everybody in one row after the other, none is while
-    anybody is under a hold."""
+    """The kinds whose rows can be deleted: a kind that covers everybody in sequence is kept while any hold exists."""
     return [kind for kind in KINDS if not (held and kind.is_one_whole)]
 
 
 def oldest(session: Session) -> dict[str, datetime]:
-    """Kind -> when its oldest row was made, of the kinds that forget whole tables in order."""
+    """Kind -> when its oldest row was created, for kinds that delete whole tables in order."""
     moments = {}
     for kind in KINDS:
         store = kind.stores[0]
@@ -153,7 +152,7 @@ def _reached(session: Session) -> dict[str, int]:
 
 
 def _last_old_key(session: Session, store: RetentionTable, before: Any) -> int | None:
-    """The last key of the old rows, found by halving, since larger keys are newer; None where no row is old."""
+    """The last key of the old rows, by binary search, since larger keys are newer; None if no row is old."""
     key, time = store.table.c[store.key], store.table.c[store.time]
     first, last = session.execute(select(func.min(key), func.max(key))).one()
     if first is None:
@@ -171,15 +170,15 @@ def _last_old_key(session: Session, store: RetentionTable, before: Any) -> int |
 
 @dataclass(frozen=True)
 class _Span:
-    """A part of a table: the rows after a key up to another one that are old, and of the kind."""
+    """A part of a table: the old rows of the kind between two keys."""
 
     store: RetentionTable
     before: Any
     #: None = from the first row on.
     after: int | None
-    #: None = to the last row; of tables in order, there is no old row.
+    #: None = to the last row; for tables in order: there is no old row.
     end: int | None
-    #: What is under a legal hold, and stays.
+    #: Everything under a legal hold, which stays.
     held: HeldIds
 
     def keys(self, session: Session, limit: int) -> list[Any]:
@@ -207,7 +206,7 @@ class _Span:
         )
 
     def _parts(self, session: Session) -> Iterator[ColumnElement[bool]]:
-        """Conditions that cut the span into windows of keys."""
+        """Conditions that split the span into windows of keys."""
         key = self.store.table.c[self.store.key]
         if not self.store.in_order:
             yield true()
@@ -222,7 +221,7 @@ class _Span:
 
 
 def _is_old(store: RetentionTable, before: Any, held: HeldIds) -> ColumnElement[bool]:
-    """The rows of a table that go: old, of the kind, and not held."""
+    """The condition for rows to delete: old, of the kind, and not held."""
     parts = (store.table.c[store.time] < before, store.only, held.spares(store.table))
     return and_(*(part for part in parts if part is not None))
 
@@ -231,7 +230,7 @@ def _is_old(store: RetentionTable, before: Any, held: HeldIds) -> ColumnElement[
 
 
 def forget(session: Session, rows: Sequence[ExpiredRow], now: datetime) -> int:
-    """Delete these rows if they still are too old, and count them in the run. Returns how many were there."""
+    """Delete these rows if they still are too old, and count them in the run. Returns how many were deleted."""
     days, total, held = days_of(session), 0, legal_holds.ids_on_hold(session, now)
     for (name, place), group in groupby(rows, key=lambda row: row[:2]):
         kind, keys = BY_NAME[name], [row.key for row in group]
@@ -269,7 +268,7 @@ def _count_in_run(session: Session, name: str, counted: tuple[int, int], now: da
 
 
 def close(session: Session, ends: Mapping[str, int], now: datetime) -> int:
-    """End the run: note how far tables were looked through, and audit what was deleted. Returns how many rows."""
+    """End the run: record how far tables were scanned, and audit what was deleted. Returns how many rows."""
     for name, end in ends.items():
         if end > _reached(session).get(name, 0):
             _change_rule(session, name, {"reached": end})
@@ -282,12 +281,12 @@ def close(session: Session, ends: Mapping[str, int], now: datetime) -> int:
     return sum(counts.values())
 
 
-def recent(session: Session, most: int) -> Iterable[RetentionRun]:
+def recent(session: Session, maximum: int) -> Iterable[RetentionRun]:
     """The last runs that deleted something, newest first."""
-    return session.scalars(select(RetentionRun).order_by(RetentionRun.id.desc()).limit(most)).all()
+    return session.scalars(select(RetentionRun).order_by(RetentionRun.id.desc()).limit(maximum)).all()
 
 
 def deleted_in_all(session: Session) -> dict[str, int]:
-    """Kind -> how many rows the runs that are still noted have deleted."""
+    """Kind -> number of rows deleted by all recorded runs."""
     query = select(_RUNS.c.kind, func.sum(_RUNS.c.deleted)).group_by(_RUNS.c.kind)
     return {name: int(number) for name, number in session.execute(query)}

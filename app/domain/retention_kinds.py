@@ -1,7 +1,7 @@
-"""CONTENTS: what grows with every day of work, how long it is kept, and at least has to be.
+"""CONTENTS: data that grows every day, how long it is kept, and the minimum.
 
-Records themselves (leads, customers, tickets, tasks, calls, messages) are not in here: they end by a person's decision.
-Files of records end with them, and where an installation sets it by their age.
+Records themselves (leads, customers, tickets, tasks, calls, messages) are not listed: people decide when to delete
+them. Files of records are deleted with them and, if configured, for their age.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ from app.domain.telephones import QuarantinedCall
 from app.domain.timeline import Activity
 from app.domain.webhooks import WebhookDelivery
 
-#: No kind can be kept for longer; it is a typing error, or forever.
+#: No kind can be kept longer; more is a typing error.
 MAX_DAYS = 36_500
 _FIVE_YEARS, _EIGHT_YEARS = 1826, 2922
-#: Lines of a timeline that the system writes beside what people do.
+#: Kinds of timeline entries that the system adds to what people do.
 TECHNICAL = ("field_change", "assignment", "system")
 
 
@@ -45,24 +45,24 @@ def _same(moment: datetime) -> Any:
 
 @dataclass(frozen=True)
 class RetentionTable:
-    """The rows of one table that are forgotten."""
+    """The rows of one table that are deleted."""
 
     #: The model.
     record: Any
-    #: The column that says how old a row is.
+    #: The column with the age of a row.
     time: str
-    #: Which of the old rows.
+    #: Which of the old rows are deleted.
     only: ColumnElement[bool] | None = None
-    #: The primary key, or another unique column of whole numbers that grows with time.
+    #: The primary key, or another unique integer column that grows with time.
     key: str = "id"
-    #: Whether rows with a larger key are newer; the end of the old ones is then found without an index of the time.
+    #: Whether rows with a larger key are newer; the end of the old ones is then found without an index on the time.
     in_order: bool = True
-    #: A moment as the column has it.
+    #: Converts a time to the form of the column.
     as_stored: Callable[[datetime], Any] = _same
 
     @property
     def table(self) -> Table:
-        """The bare table: age is the same for everybody, whatever rows the acting person may see."""
+        """The bare table: age is the same for everybody, whatever rows the current person may see."""
         return self.record.__table__  # type: ignore[no-any-return]
 
 
@@ -71,17 +71,17 @@ class RetentionKind:
     """One line of the settings."""
 
     name: str
-    #: Kept for so many days unless the settings say otherwise, and at least.
+    #: Default number of days, and the minimum.
     days: int
     least: int
     stores: tuple[RetentionTable, ...]
-    #: Why not less, as a sentence for who tries.
+    #: Why not less, as a sentence for people who try.
     why: TranslatableText
-    #: Whether other rows of the table stay, so that it is noted how far the table was looked through.
+    #: Whether other rows of the table stay, so that the progress of scanning is recorded.
     remembers: bool = False
-    #: Deletes rows instead of a plain DELETE: (session, keys, oldest moment that stays) -> how many.
+    #: Deletes rows instead of a plain DELETE: (session, keys, oldest time that stays) -> how many.
     delete: Callable[[Session, Sequence[int], datetime], int] | None = None
-    #: Whether its rows tell of everybody and only go from the beginning, so that a legal hold on one keeps all.
+    #: Whether its rows cover everybody and are only deleted from the beginning, so that one legal hold keeps all.
     is_one_whole: bool = False
 
     @property
@@ -97,13 +97,13 @@ _LOGS = translatable("CERT-In's directions of 28 Apr 2022 ask for 180 days. As s
 _LOOK_BACK = translatable("People look back for so long to see what happened.")
 _WORKS = translatable("The CRM itself needs them for so long.")
 
-# Bare columns: with mapped ones the statements would be under the access rules.
+# Bare columns: with mapped ones the access rules would apply to the statements.
 _line, _call, _card = Activity.__table__.c, FailedCall.__table__.c, CallCard.__table__.c
 _delivery, _request, _backup = Delivery.__table__.c, InboundEvent.__table__.c, BackupRun.__table__.c
 _report = ReportRun.__table__.c
 _of_records = or_(_line.customer_id.is_not(None), _line.ticket_id.is_not(None))
 _technical = _line.kind.in_(TECHNICAL)
-#: In the order in which they are worked off: what belongs to something goes before it.
+#: In processing order: dependent rows before what they belong to.
 KINDS = (
     RetentionKind("answers", 1, 1, (RetentionTable(StoredResponse, "at"),), _WORKS),
     RetentionKind("failed sign-ins", 1, 1, (RetentionTable(FailedLogin, "last_on", in_order=False),), _WORKS),
@@ -140,7 +140,7 @@ KINDS = (
         "call cards",
         90,
         2,
-        # A note that was begun and not taken over stays.
+        # A note that was begun and not copied to an outcome stays.
         (RetentionTable(CallCard, "created_on", or_(_card.note.is_(None), _card.note == "")),),
         _WORKS,
         remembers=True,
@@ -165,7 +165,7 @@ KINDS = (
         "backup runs",
         400,
         30,
-        # Of a backup that is still there, its row stays.
+        # The row of an existing backup stays.
         (RetentionTable(BackupRun, "created_on", or_(_backup.kind != "backup", _backup.deleted_on.is_not(None))),),
         _LOOK_BACK,
     ),

@@ -1,4 +1,4 @@
-"""The tables of retention: the days that were set, how far tables were looked through, and what was deleted."""
+"""The tables of retention: the configured days, how far tables were scanned, and what was deleted."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from app.domain.base import UtcDateTime
 
 
 class RetentionRule(Model):  # type: ignore[misc]
-    """What is known of one kind of `retention_kinds.KINDS`; a kind without a row has its defaults."""
+    """The state of one kind of `retention_kinds.KINDS`; a kind without a row has its defaults."""
 
     __tablename__ = "retention_rule"
     kind: Mapped[str] = mapped_column(String(40), primary_key=True)
     #: Null = the default.
     days: Mapped[int | None] = mapped_column(Integer)
     changed_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: Of every row up to this key it was decided whether it stays.
+    #: Every row up to this key was checked.
     reached: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0, server_default="0")
 
 
@@ -30,7 +30,7 @@ class RetentionRun(Model):  # type: ignore[misc]
     __table_args__ = (Index("ix_retention_run_kind", "kind", "id"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     kind: Mapped[str] = mapped_column(String(40), nullable=False)
-    #: The kind while the run goes on, then null: unique, so that there is one at a time.
+    #: The kind while the run is in progress, then null: unique, so that there is one at a time.
     open_key: Mapped[str | None] = mapped_column(String(40), unique=True)
     began_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,4 +1,4 @@
-"""Effects of a saved row: what is checked before it is written, and what follows from it afterwards.
+"""Effects of saved rows: checks before a row is written, and consequences afterwards.
 
 `app/session_hooks.py` has the table of effects and registers it here. A flush of the session applies them, and so do
 `fast_insert` and `row_updates`, which write a row without a flush.
@@ -20,13 +20,13 @@ Moment = Literal["before_flush", "after_flush"]
 
 @dataclass(slots=True)
 class Rows:
-    """Objects that are written together. After a flush, their attributes still know the values before."""
+    """Objects that are written together. After a flush, their attributes still have their history."""
 
     new: Sequence[Any] = ()
-    #: Objects of which an attribute was set, perhaps to the value that it had.
+    #: Objects with an attribute that was set, possibly to its former value.
     changed: Sequence[Any] = ()
     deleted: Sequence[Any] = ()
-    #: Id of an object -> its `changed_columns`, as far as they are known.
+    #: Id of an object -> its `changed_columns`, if known.
     _columns: dict[int, Collection[str]] = field(default_factory=dict)
 
     def only(self, concerns: Callable[[type], bool]) -> Rows | None:
@@ -42,7 +42,7 @@ class Rows:
         return Rows(new, changed, deleted, self._columns)
 
     def changed_columns(self, row: Any) -> Collection[str]:
-        """The columns of one of the rows whose values differ from those that were read. Only after a flush."""
+        """The columns of one of the rows whose values differ from those read. Only after a flush."""
         found = self._columns.get(id(row))
         if found is None:
             found = self._columns[id(row)] = changed_columns(row)
@@ -50,19 +50,19 @@ class Rows:
 
 
 class Effect(NamedTuple):
-    """One effect of saved rows; those of a moment are applied in the order in which they are registered.
+    """One effect of saved rows; those of the same moment are applied in the order of registration.
 
     Before a flush, `apply` may refuse rows by an exception, and may set other values. It can be called more than once
-    for the same change. After a flush it changes no objects: neither way would write them.
+    for the same change. After a flush it changes no objects, because they would not be written.
     """
 
     moment: Moment
     #: Called with the rows that it concerns, if there are any. Its queries don't flush the session.
     apply: Callable[[Session, Rows], None]
-    #: Whether it concerns the rows of a class.
+    #: Whether it concerns rows of a class.
     concerns: Callable[[type], bool]
     why: str
-    #: Whether it needs all that the session is about to write. Rows that it concerns are always flushed.
+    #: Whether it needs everything that the session is about to write. Rows that it concerns are always flushed.
     needs_flush: bool = False
 
 
@@ -77,12 +77,12 @@ def register(effects: Iterable[Effect]) -> None:
 
 
 def every_class(_record: type) -> bool:
-    """Use as an effect's `concerns`: rows of every class."""
+    """For `concerns`: rows of every class."""
     return True
 
 
 def classes(*records: type) -> Callable[[type], bool]:
-    """An effect's `concerns`: rows of these classes and their subclasses."""
+    """For `concerns`: rows of these classes and their subclasses."""
     return lambda record: issubclass(record, records)
 
 
@@ -115,7 +115,7 @@ def _apply(moment: Moment, session: Session) -> None:
 
 # --- without a flush
 
-#: Event of a flush -> who may listen to it where a row is written without one.
+#: Event of a flush -> listeners that are expected if a row is written without one.
 _LISTENERS: dict[str, list[Callable[..., Any]]] = {
     "before_flush": [before_flush],
     "after_flush": [after_flush],
@@ -126,7 +126,7 @@ _LISTENERS: dict[str, list[Callable[..., Any]]] = {
 
 
 def can_write_without_flush(session: Session, record: type, operation: Literal["insert", "update"]) -> bool:
-    """Whether `apply` does all that a flush would set off for a row of this class.
+    """Whether `apply` does everything that a flush would for a row of this class.
 
     False if anybody else listens to the session's flushes or to the rows, or if one of the effects needs a flush.
     """
@@ -139,12 +139,12 @@ def can_write_without_flush(session: Session, record: type, operation: Literal["
 
 
 def _listeners_of(session: Session, name: str) -> list[Callable[..., Any]]:
-    """Who listens to this event of the session, without those who have nothing to do."""
+    """The listeners for this event of the session, without idle ones."""
     return [each for each in internals.listeners(session, name) if not _is_idle(each)]
 
 
 def _is_idle(listener: Callable[..., Any]) -> bool:
-    """Whether it is that of SQLAlchemy-Utils, which FAB imports: it has nothing to do unless a class has aggregates."""
+    """Whether it belongs to SQLAlchemy-Utils, which FAB imports: it does nothing unless a class has aggregates."""
     manager: Any = getattr(listener, "__self__", None)
     return type(manager).__module__ == "sqlalchemy_utils.aggregates" and not manager.generator_registry
 
@@ -158,7 +158,7 @@ def apply(moment: Moment, session: Session, rows: Rows, record: type) -> None:
 
 
 def changed_columns(row: Any) -> Collection[str]:
-    """The columns of an object whose values differ from those that were read."""
+    """The columns of an object whose values differ from those read."""
     state: Any = inspect(row)
     columns, attributes = state.mapper.columns, state.attrs
     given = internals.set_attributes(row)

@@ -1,6 +1,6 @@
 """Updates one changed object by a statement of our own; afterwards the session has it as after a flush.
 
-For the changes that people make most: one record at a time. `fast_insert` says why not by a flush.
+For the most frequent changes by people: one record at a time. `fast_insert` explains why not by a flush.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from app.ops import sqlalchemy_internals
 
 
 def flush(session: Session) -> None:
-    """Write what the session has changed: a single lead, ticket, customer or task by one UPDATE, all else by a flush.
+    """Write the session's changes: a single lead, ticket, customer or task by one UPDATE, everything else by a flush.
 
     Raises StaleDataError if the record was changed or deleted meanwhile.
     """
@@ -44,14 +44,14 @@ def flush(session: Session) -> None:
 
 
 def _only_changed(session: Session) -> Any:
-    """The one object that the session has changed; None if there are more, and within a savepoint."""
+    """The only object that the session has changed; None if there are more, and within a savepoint."""
     changed = [] if session.new or session.deleted else [*session.dirty]
     # A savepoint that is rolled back restores only what a flush has written.
     return changed[0] if len(changed) == 1 and not session.in_nested_transaction() else None
 
 
 def _is_written_alone(session: Session, row: Any) -> bool:
-    """Whether an UPDATE of the object's own row is all that is to be written."""
+    """Whether an UPDATE of the object's own row is everything to write."""
     record = type(row)
     return (
         record.__tablename__ in RECORD_COLUMNS
@@ -65,12 +65,12 @@ def _is_written_alone(session: Session, row: Any) -> bool:
 class _Change:
     #: New values by column.
     values: dict[str, Any]
-    #: What the row in the database must have: its id, and the version that was read.
+    #: Values that the row in the database must have: its id, and the version that was read.
     identity: dict[str, Any]
 
 
 def _change_of(row: Any) -> _Change | None:
-    """What has changed in an object; None if nothing, or if only a flush can write it."""
+    """The changes of an object; None if there are none, or if only a flush can write them."""
     mapper, state = inspect(type(row)), inspect(row)
     columns, held = mapper.columns, state.dict
     values = {name: held.get(name) for name in row_effects.changed_columns(row)}
@@ -87,7 +87,7 @@ def _change_of(row: Any) -> _Change | None:
 
 
 def _is_plain_value(column: Any, value: Any) -> bool:
-    """Whether the value stands for itself: no SQL, and not the null of a JSON column, of which there are two."""
+    """Whether the value is plain: not SQL, and not the null of a JSON column, of which there are two."""
     return not isinstance(value, ClauseElement) and not (value is None and isinstance(column.type, JSON))
 
 

@@ -1,4 +1,4 @@
-"""Saved views of lists: whose they are, who sees them, which of them a person has pinned or made their default."""
+"""Saved views of lists: their owners, who sees them, and which of them a person has pinned or made their default."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.domain.permissions import AccessVersion
 
 #: Characters of a view's name and of its address; views of one person.
 MAX_LABEL, MAX_QUERY, MAX_VIEWS = 80, 2000, 100
-#: Who sees a view: its owner alone, the people of one role, everybody who may open the list.
+#: Who sees a view: only its owner, the people of one role, or everybody who may open the list.
 AUDIENCES = ("me", "role", "all")
 
 
@@ -23,18 +23,18 @@ class SavedView(Record):
     __tablename__ = "saved_view"
     __table_args__ = (Index("ix_saved_view_owner", "owner_id", "module"),)
     owner_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
-    #: The list: its address without slashes, such as "leads".
+    #: The list: its path without slashes, such as "leads".
     module: Mapped[str] = mapped_column(String(32), nullable=False)
     label: Mapped[str] = mapped_column(String(MAX_LABEL), nullable=False)
-    #: The query string of the list's address.
+    #: The query string of the list's URL.
     query: Mapped[str] = mapped_column(String(MAX_QUERY), nullable=False, default="")
-    #: One of AUDIENCES. A view of a role that was deleted is its owner's alone.
+    #: One of AUDIENCES. If the role is deleted, only the owner sees the view.
     audience: Mapped[str] = mapped_column(String(8), nullable=False, default="me")
     role_id: Mapped[int | None] = mapped_column(ForeignKey("ab_role.id", ondelete="SET NULL"), index=True)
 
 
 class ViewPin(Model):  # type: ignore[misc]
-    """A view that a person has put into their sidebar."""
+    """A view that a person has pinned to their sidebar."""
 
     __tablename__ = "view_pin"
     __table_args__ = (UniqueConstraint("user_id", "view_id", name="uq_view_pin"),)
@@ -44,7 +44,7 @@ class ViewPin(Model):  # type: ignore[misc]
 
 
 class ListChoice(Model):  # type: ignore[misc]
-    """What a person has chosen for one list: the view that it opens with, and its columns."""
+    """A person's choices for one list: the view that it opens with, and its columns."""
 
     __tablename__ = "list_choice"
     __table_args__ = (UniqueConstraint("user_id", "module", name="uq_list_choice"),)
@@ -53,20 +53,20 @@ class ListChoice(Model):  # type: ignore[misc]
     #: The list, as in SavedView.
     module: Mapped[str] = mapped_column(String(32), nullable=False)
     view_id: Mapped[int | None] = mapped_column(ForeignKey("saved_view.id", ondelete="SET NULL"), index=True)
-    #: As in an address: names with commas between them, each with its width in pixels if that was changed; "" = all
-    #: as the list declares them.
+    #: As in a URL: names separated by commas, each with its width in pixels if that was changed; "" = the list's own
+    #: columns.
     columns: Mapped[str] = mapped_column(String(1000), nullable=False, default="")
 
 
 class ListSetup(Model):  # type: ignore[misc]
-    """What an admin has chosen for one list, for everybody; null = as the list declares it."""
+    """An admin's choices for one list, for everybody; null = the list's own."""
 
     __tablename__ = "list_setup"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     module: Mapped[str] = mapped_column(String(32), nullable=False, unique=True)
     #: Names of the columns above the list.
     quick_filters: Mapped[list[str] | None] = mapped_column(JSON)
-    #: Names of the fields of the quick form of a new record.
+    #: Names of the fields in the quick form for a new record.
     create_fields: Mapped[list[str] | None] = mapped_column(JSON)
 
 
@@ -120,7 +120,7 @@ def _refuse_many(session: Session, owner: int) -> None:
 
 
 def remove(session: Session, view: SavedView) -> None:
-    """Delete a view with everybody's pins of it; lists that opened with it open without one."""
+    """Delete a view with all its pins; lists that opened with it open without one."""
     chosen = update(ListChoice).where(ListChoice.view_id == view.id).values(view_id=None)
     session.execute(chosen, execution_options={"synchronize_session": False})
     pins = delete(ViewPin).where(ViewPin.view_id == view.id)
@@ -131,7 +131,7 @@ def remove(session: Session, view: SavedView) -> None:
 
 
 def pin(session: Session, user_id: int, view: SavedView, pinned: bool) -> None:
-    """Put a view into the person's sidebar, or take it out. Idempotent."""
+    """Pin a view to the person's sidebar, or unpin it. Idempotent."""
     found = session.scalars(select(ViewPin).where(ViewPin.user_id == user_id, ViewPin.view_id == view.id)).first()
     if pinned and found is None:
         session.add(ViewPin(user_id=user_id, view_id=view.id))
@@ -141,11 +141,11 @@ def pin(session: Session, user_id: int, view: SavedView, pinned: bool) -> None:
     touch(session)
 
 
-# --- what a person has chosen for a list
+# --- a person's choices for a list
 
 
 def choose(session: Session, user_id: int, module: str, **values: Any) -> None:
-    """Remember the person's choice for a list: `view_id` (None = no view) or `columns`."""
+    """Store the person's choice for a list: `view_id` (None = no view) or `columns`."""
     row = session.scalars(select(ListChoice).where(ListChoice.user_id == user_id, ListChoice.module == module)).first()
     if row is None:
         row = ListChoice(user_id=user_id, module=module, columns="")
@@ -157,7 +157,7 @@ def choose(session: Session, user_id: int, module: str, **values: Any) -> None:
 
 
 def refuse_foreign(view: SavedView | None, user_id: int) -> SavedView:
-    """The view, if it is this person's. Raises NotFound for none, RuleBroken for somebody else's."""
+    """The view, if it is this person's. Raises NotFound for None, RuleBroken for somebody else's."""
     if view is None:
         raise NotFound("This view doesn't exist, or it is no longer shared with you.")
     if view.owner_id != user_id:

@@ -1,7 +1,7 @@
-"""Columns that only searches use: texts written backwards, so that the last characters are a range of an index.
+"""Reversed columns that only searches use, so that a search for the last characters is a range of an index.
 
-The database computes them (no path can forget them, and existing rows have them at once), and no class has them as
-attributes: a record's INSERT and SELECT stay as they are.
+The database computes them, so they are never outdated and exist for old rows. No class has them as attributes: a
+record's INSERT and SELECT stay as they are.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from sqlalchemy import Column, Computed, Index, String, Table
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import ColumnElement
 
-#: Column -> the one with its text backwards.
+#: Column -> its reversed column.
 REVERSED = {
     "mobile_e164": "mobile_reversed",
     "alternative_e164": "alternative_reversed",
@@ -22,12 +22,12 @@ REVERSED = {
     "other_e164": "other_reversed",
     "peer": "peer_reversed",
 }
-#: Characters of a text that are written backwards; MariaDB has a function and needs no limit.
+#: Characters of a text that are reversed on SQLite; MariaDB has a function and needs no limit.
 MOST = 40
 
 
 class ReversedText(ColumnElement[str]):
-    """The first MOST characters of a column backwards."""
+    """The first MOST characters of a column, reversed."""
 
     inherit_cache = False
     type = String()

@@ -1,4 +1,4 @@
-"""For whom a session works: the acting person, their address and time zone, and how users want to be notified."""
+"""The context of a session: the acting person, their address and time zone, and everybody's notice preferences."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ class SessionContext:
 
     #: access.Person, access.SYSTEM, or None for nobody, who sees no rows. Only app/access reads and writes it.
     acting: object = None
-    #: The person for whom the session acted before it began to act for the system, if it did. Also of app/access only.
+    #: The person for whom the session acted before acting for the system, if any. Also for app/access only.
     asked_by: object = None
     #: The IP address of the request, for the audit; None outside requests.
     address: str | None = None
-    #: The zone of moments in refusals; requests set the person's.
+    #: The zone of times in refusals; requests set the person's.
     zone: tzinfo = UTC
-    #: Everybody's choices; None = not loaded yet. Requests and jobs set those that they have at hand.
+    #: Everybody's choices; None = not loaded yet. Requests and jobs set those that they have.
     notice_choices: NoticeChoices | None = None
-    #: Gathers the notices of a bulk action; None = each is written at once.
+    #: Collects the notices of a bulk action; None = each is written at once.
     notice_batch: NoticeBatch | None = None
-    #: Gathers a change's rows of history by class, see history_rows; None = each is written by itself.
+    #: Collects a change's history rows by class, see history_rows; None = each is written by itself.
     history_rows: dict[Any, list[dict[str, Any]]] | None = None
-    #: Whether records leave their tables because a merge has moved all that they had.
+    #: Whether records are deleted because a merge has moved everything that belonged to them.
     is_merging: bool = False
 
 
 def session_context(session: Session) -> SessionContext:
-    """The context of this session; of a new session: nobody, in UTC."""
+    """The context of this session; for a new session: nobody, in UTC."""
     found = session.info.get(_KEY)
     if not isinstance(found, SessionContext):
         found = session.info[_KEY] = SessionContext()

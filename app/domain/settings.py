@@ -39,9 +39,9 @@ class Master(Model):  # type: ignore[misc]
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     #: The displayed name; can be renamed, unique within its list.
     label: Mapped[str] = mapped_column(String(140), nullable=False, unique=True)
-    #: Order in pick-lists, smallest first.
+    #: Order in picklists, smallest first.
     position: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
-    #: False hides it from pick-lists; old records keep it.
+    #: False hides it from picklists; old records keep it.
     is_active: Mapped[bool] = mapped_column(Boolean, nullable=False, default=True)
 
     def __str__(self) -> str:
@@ -54,7 +54,7 @@ class LeadStatus(Master):
     __tablename__ = "lead_status"
     #: One of COLOURS.
     color: Mapped[str] = mapped_column(String(16), nullable=False, default="gray")
-    #: What it means to the code (see leads.STATUSES); "working" for statuses that a manager adds.
+    #: Its meaning in code (see leads.STATUSES); "working" for statuses added by a manager.
     meaning: Mapped[str] = mapped_column(String(40), nullable=False, default="working")
 
 
@@ -68,14 +68,14 @@ class TicketStatus(Master):
 
 
 class TicketSubject(Master):
-    """What a ticket is about."""
+    """A subject of tickets."""
 
     __tablename__ = "ticket_subject"
     description: Mapped[str | None] = mapped_column(String(500))
 
 
 class AccountType(Master):
-    """Kind of brokerage account."""
+    """A kind of brokerage account."""
 
     __tablename__ = "account_type"
 
@@ -116,7 +116,7 @@ class Holiday(Model):  # type: ignore[misc]
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     day: Mapped[date] = mapped_column(Date, nullable=False, unique=True)
     label: Mapped[str] = mapped_column(String(140), nullable=False)
-    #: Both null = closed all day; else the office is open in this range only.
+    #: Both null = closed all day; else the office is open only in this range.
     starts: Mapped[time | None] = mapped_column(Time)
     ends: Mapped[time | None] = mapped_column(Time)
 
@@ -148,7 +148,7 @@ class SlaTarget(Model):  # type: ignore[misc]
 
 
 class BusinessSetting(Model):  # type: ignore[misc]
-    """One business setting that was changed; DEFINITIONS lists all."""
+    """A changed business setting; DEFINITIONS lists all settings."""
 
     __tablename__ = "business_setting"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
@@ -184,11 +184,11 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "phone_app_url": ("", "Download address of the phone app; leave empty for none"),
     "phone_app_force": (False, "Require users to update older versions"),
     "file_person_mb": (5_000, "MB of files that one person may attach to records"),
-    "file_house_mb": (200_000, "MB of files of records in all"),
+    "file_total_mb": (200_000, "MB of files of records in all"),
     "file_scan_rule": ("refuse", "While the virus scanner is away"),
 }
-#: Business settings of the page of files, not of that of business settings.
-OF_FILES = ("file_person_mb", "file_house_mb", "file_scan_rule")
+#: Business settings on the page of files instead of that of business settings.
+OF_FILES = ("file_person_mb", "file_total_mb", "file_scan_rule")
 
 
 def value_of(session: Session, key: str) -> Any:

@@ -1,4 +1,4 @@
-"""The SLA clock of a lead or ticket: when replies and resolutions are due, when the clock is paused, what was late."""
+"""The SLA clock of a lead or ticket: due times of reply and resolution, pauses, and missed deadlines."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from app.domain import office_hours, settings
 from app.domain.base import UtcDateTime
 from app.domain.settings import BusinessSetting, SlaPolicy, SlaTarget
 
-#: What a status means for the clock.
+#: The state of the clock in a status.
 RUNNING, PAUSED, ENDED = "runs", "waits", "ended"
-#: The two deadlines, as the columns name them: first reply and resolution.
+#: The two deadlines, by their column prefixes: first reply and resolution.
 DEADLINES = ("reply", "resolve")
 ZERO = timedelta(0)
 
 
 class SlaRecord:
-    """A record with an SLA: a first reply and a resolution within so much office time."""
+    """A record with an SLA: deadlines for a first reply and a resolution, in office time."""
 
-    #: Whose policies apply to it: lead or ticket.
+    #: The policies that apply to it: lead or ticket.
     applies_to: ClassVar[str]
     #: Status meanings in which the clock is paused, and in which it has ended.
     paused_in: ClassVar[tuple[str, ...]]
     ended_in: ClassVar[tuple[str, ...]]
 
-    #: When the first reply is due, UTC; null once it was given, or without a policy. A pause does not change it until
-    #: the clock runs again; then it moves by the office time of the pause.
+    #: When the first reply is due, UTC; null once it was given, or without a policy. After a pause it moves by the
+    #: office time of the pause.
     reply_due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     replied_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: When the ticket must be resolved or the lead ended, UTC; null once it is, or without a policy.
+    #: When the ticket must be resolved or the lead closed, UTC; null once it is, or without a policy.
     resolve_due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: When the clock started, UTC; a reopened record starts again.
     sla_started_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: Since when the clock is paused (the customer has to act), UTC; null = it runs.
+    #: Since when the clock is paused (it is the customer's turn), UTC; null = it is running.
     paused_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: Seconds of office time of the pauses before.
+    #: Seconds of office time of earlier pauses.
     paused_seconds: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     #: When the job must check this record next, UTC; null = never.
     sla_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: When the deadline of the first reply, or of the resolution, was missed, UTC; null = it was not.
-    #: Set by the job, or by the late reply itself; kept for reports.
+    #: When the deadline of the first reply, or of the resolution, was missed, UTC; null = it was not. Set by the job,
+    #: or by the late reply itself; kept for reports.
     reply_late_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     resolve_late_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
@@ -61,10 +61,10 @@ class SlaRecord:
 
 @dataclass(frozen=True)
 class SlaTerms:
-    """Office hours, targets and settings by which all clocks run."""
+    """Office hours, targets and settings of all clocks."""
 
     office: office_hours.OfficeSchedule
-    #: (lead or ticket, priority; "" = any) -> office minutes for the first reply and for the resolution.
+    #: (lead or ticket, priority; "" = any) -> office minutes for the first reply and the resolution.
     targets: Mapping[tuple[str, str], tuple[int, int | None]] = field(default_factory=dict, hash=False)
     #: Percent of the allowed time after which the assignees are warned.
     warning_percent: int = settings.DEFINITIONS["sla_warning_percent"][0]
@@ -76,7 +76,7 @@ class SlaTerms:
         return self.targets.get((kind, priority)) or self.targets.get((kind, "")) or (None, None)
 
     def after(self, start: datetime, span: timedelta) -> datetime | None:
-        """The moment so much office time later; None for an office that never opens: it has no deadlines."""
+        """The time so much office time later; None for an office that never opens: it has no deadlines."""
         try:
             return office_hours.add_open_time(self.office, start, span) if span else start
         except office_hours.NeverOpens:
@@ -88,7 +88,7 @@ NO_TERMS = SlaTerms(office_hours.OfficeSchedule(ZoneInfo("UTC")))
 
 
 def load_terms(session: Session, zone: str) -> SlaTerms:
-    """The current office hours, policies and settings; of several active policies the first in order wins."""
+    """The current office hours, policies and settings; of several active policies the first in order applies."""
     keys = ("sla_warning_percent", "sla_escalation_minutes")
     stored = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(keys))
     figures = {key.removeprefix("sla_"): value for key, value in session.execute(stored)}
@@ -99,12 +99,12 @@ def load_terms(session: Session, zone: str) -> SlaTerms:
     return SlaTerms(settings.load_office(session, zone), targets, **figures)
 
 
-# --- The clock follows the status
+# --- the clock follows the status
 
 
 @dataclass(frozen=True)
 class StatusTransition:
-    """A status change: from one meaning to another, by a user id (None = the system), at a moment."""
+    """A status change: from one meaning to another, by a user id (None = the system), at a time."""
 
     old: str
     new: str
@@ -113,7 +113,7 @@ class StatusTransition:
 
 
 def start_clock(record: Any, terms: SlaTerms, now: datetime) -> None:
-    """Start the clock of a new record as its status says: it may be paused already, or not start at all."""
+    """Start the clock of a new record according to its status: it may be paused already, or not start at all."""
     state = record.clock_state(record.status.meaning)
     if state == ENDED:
         return
@@ -146,7 +146,7 @@ def apply_priority(record: Any, terms: SlaTerms) -> None:
 
 
 def schedule_check(record: Any, terms: SlaTerms) -> None:
-    """Set when the job checks the record: at the first warning, or at once if that is past."""
+    """Set when the job checks the record: at the first warning, or at once if that has passed."""
     moments = [] if record.paused_on else [each.warn_on for each in deadlines(record, terms)]
     record.sla_on = min(moments, default=None)
 
@@ -184,7 +184,7 @@ def _resume_clock(record: Any, terms: SlaTerms, now: datetime) -> None:
 
 
 def _close_deadline(record: Any, name: str, now: datetime) -> None:
-    """Nothing is due any more; the deadline was missed if its time had passed."""
+    """Clear the due time; the deadline was missed if it had passed."""
     due = getattr(record, f"{name}_due_on")
     if due is not None and due < now:
         setattr(record, f"{name}_late_on", due)
@@ -192,9 +192,9 @@ def _close_deadline(record: Any, name: str, now: datetime) -> None:
 
 
 def record_first_reply(session: Session, record: Any, key: int | None, now: datetime) -> None:
-    """Count a user's call or message as the first reply to the lead or ticket (`record` is the class) of this id.
+    """Count a user's call or message as the first reply to the lead or ticket (`record` is the class) with this id.
 
-    One UPDATE that changes no version, so that no open form runs into a conflict. Does nothing without an id.
+    One UPDATE that doesn't change the version, so that it can't make saves conflict. Does nothing without an id.
     """
     if key is None:
         return
@@ -205,15 +205,15 @@ def record_first_reply(session: Session, record: Any, key: int | None, now: date
         "reply_due_on": None,
     }
     step = update(record).where(record.id == key, record.replied_on.is_(None))
-    # MariaDB reads what the statement itself has set before: the order of the values matters.
+    # MariaDB reads values that the same statement has set before, so their order matters.
     step = step.ordered_values(*((getattr(record, name), value) for name, value in values.items()))
     session.execute(step, execution_options={"synchronize_session": False})
 
 
 def record_first_replies(session: Session, record: Any, moments: Mapping[int, datetime]) -> None:
-    """Count first replies of many records of one class, {id: when a user first spoke}; one statement.
+    """Count first replies of many records of one class, {id: when a user first talked to them}; one statement.
 
-    Calls may be synced late: a deadline that was met by the call is not missed, even if it was marked so meanwhile.
+    Calls may be synced late: a deadline met by the call is not missed, even if it was marked so meanwhile.
     """
     if not moments:
         return
@@ -229,7 +229,7 @@ def record_first_replies(session: Session, record: Any, moments: Mapping[int, da
     session.execute(step, execution_options={"synchronize_session": False})
 
 
-# --- Deadlines
+# --- deadlines
 
 
 @dataclass(frozen=True)
@@ -241,12 +241,12 @@ class SlaDeadline:
     due_on: datetime
     #: When the assignees are warned.
     warn_on: datetime
-    #: Identifies it, whatever the pauses: its start and the office time it allows.
+    #: Identifies it regardless of pauses: its start and the office time it allows.
     key: str
 
 
 def deadlines(record: Any, terms: SlaTerms) -> list[SlaDeadline]:
-    """The open deadlines of a record, by its own columns: a changed policy does not affect them."""
+    """The open deadlines of a record, from its own columns: a changed policy does not affect them."""
     return [_deadline(record, name, terms) for name in DEADLINES if getattr(record, f"{name}_due_on") is not None]
 
 
@@ -258,14 +258,14 @@ def _deadline(record: Any, name: str, terms: SlaTerms) -> SlaDeadline:
 
 
 def warning_time(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> datetime:
-    """The moment at which people are warned: when that share of the office time is over; at most `due`."""
+    """When people are warned: after this share of the office time; at most `due`."""
     span = _allowed_time(started, due, paused_seconds, terms) * terms.warning_percent / 100
     moment = terms.after(started or due, span + timedelta(seconds=paused_seconds or 0))
     return min(moment or due, due)
 
 
 def _allowed_time(started: datetime | None, due: datetime, paused_seconds: int | None, terms: SlaTerms) -> timedelta:
-    """How much office time the deadline allows."""
+    """The office time that the deadline allows."""
     whole = office_hours.open_time_between(terms.office, started or due, due) - timedelta(seconds=paused_seconds or 0)
     return max(whole, ZERO)
 

@@ -1,4 +1,4 @@
-"""What an SMS in India has to be: a text as registered on DLT, with links only to hosts on the white list."""
+"""Rules for SMS in India: a text as registered on DLT, with links only to allowed hosts."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from app.lib import dlt
 
 #: A link, with or without its scheme; its host is the first group.
 _LINK = re.compile(r"(?:https?://|www\.|\b(?=[a-z0-9-]+\.[a-z]{2,}/))([^\s/?#:]+)", re.IGNORECASE)
-#: Numbers to which DLT applies begin so.
+#: Prefix of numbers to which DLT applies.
 INDIA = "+91"
 
 
 def refuse_foreign_links(session: Session, text: str) -> None:
-    """Raise RuleBroken for a link to a host that isn't on the white list; an empty list allows any."""
+    """Raise RuleBroken for a link to a host that isn't allowed; an empty list allows any."""
     hosts = links_in(text)
     allowed = allowed_hosts(settings.value_of(session, "sms_link_hosts")) if hosts else ()
     for host in hosts if allowed else ():
@@ -30,24 +30,24 @@ def refuse_foreign_links(session: Session, text: str) -> None:
 
 
 def links_in(text: str) -> tuple[str, ...]:
-    """The hosts of the links of a text, in lower case."""
+    """The hosts of the links in a text, in lower case."""
     return tuple(found.lower().removeprefix("www.").rstrip(".,;)") for found in _LINK.findall(text))
 
 
 def allowed_hosts(text: str) -> tuple[str, ...]:
-    """The hosts of the setting."""
+    """The hosts in the setting."""
     return tuple(each.strip().lower().removeprefix("www.") for each in text.split(",") if each.strip())
 
 
 def needs_registration(account: Any, number: str) -> bool:
-    """Whether SMS of this account to this number must follow a registered template."""
+    """Whether this account's SMS to this number must match a registered template."""
     return bool(account.settings.get("dlt_entity_id")) and number.startswith(INDIA)
 
 
 def registered(
     session: Session, account: Any, number: str, text: str, template: MessageTemplate | None
 ) -> MessageTemplate | None:
-    """The registered template that the text follows, where one is needed; else the given one. Raises RuleBroken."""
+    """The registered template that the text matches, if one is needed; else the given one. Raises RuleBroken."""
     if not needs_registration(account, number):
         return template
     if template is not None:
@@ -74,5 +74,5 @@ def _templates(session: Session, account: Any) -> list[MessageTemplate]:
 
 
 def follows(text: str, template: MessageTemplate) -> bool:
-    """Whether the operators would take the text for this template."""
+    """Whether operators would accept the text for this template."""
     return dlt.matches(text, message_templates.as_registered(template))

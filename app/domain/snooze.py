@@ -1,4 +1,4 @@
-"""For how long a notification or a task can be snoozed."""
+"""How long a notification or task can be snoozed."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ from datetime import datetime, time, timedelta, tzinfo
 
 from app.domain.base import RuleBroken
 
-#: Choice -> how much later; the other choice is "tomorrow".
+#: Choice -> duration; the other choice is "tomorrow".
 SPANS = {"15m": timedelta(minutes=15), "1h": timedelta(hours=1)}
 #: Local time of "tomorrow", and of reminders of overdue tasks.
 MORNING = time(9)
 
 
 def snoozed_until(choice: str, start: datetime, zone: tzinfo) -> datetime:
-    """The moment 15m or 1h after `start`, or of the next morning in this zone. Raises RuleBroken for other choices."""
+    """The time 15m or 1h after `start`, or the next morning in this zone. Raises RuleBroken for other choices."""
     if choice in SPANS:
         return start + SPANS[choice]
     if choice == "tomorrow":

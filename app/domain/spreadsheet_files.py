@@ -1,4 +1,4 @@
-"""Tables in files (CSV, XLSX, JSON), read row by row in bounded memory; what is no table is refused with a sentence."""
+"""Tables in files (CSV, XLSX, JSON), read row by row in bounded memory; other files are refused with a sentence."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from app.domain.base import RuleBroken, translatable
 from app.lib.digit_grouping import grouped
 from app.lib.spreadsheet_text import is_formula
 
-#: Bytes of a file, of an unpacked one, rows, columns, and characters of a cell.
+#: Limits: bytes of a file, of an unpacked one, rows, columns, and characters of a cell.
 MAX_BYTES, MAX_UNPACKED, MAX_ROWS, MAX_COLUMNS, MAX_CELL = 25_000_000, 200_000_000, 200_000, 150, 32_767
-#: JSON is read whole, and takes ten times as much memory.
+#: JSON is parsed as a whole, which takes ten times its size in memory.
 MAX_JSON = 10_000_000
 #: Bytes of a text that are decoded at a time.
 _CHUNK = 1_000_000
-#: An archive that unpacks to more than so many times its size is a bomb; small ones do no harm.
+#: An archive that unpacks to more than this multiple of its size is a bomb; small ones do no harm.
 _MAX_RATIO, _HARMLESS = 150, 5_000_000
 _OLD_EXCEL, _ZIP = b"\xd0\xcf\x11\xe0", b"PK\x03\x04"
-#: How files begin that are no table.
+#: First bytes of files that are not tables.
 _OTHERS = (b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"\x1f\x8b", b"{\\rtf", b"MZ", b"\x7fELF", b"<!DOC", b"<html")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _ZEROS = re.compile("0+")
-#: Digits that a number of a spreadsheet keeps.
+#: Integers that a spreadsheet stores exactly are below this.
 _EXACT = 10**15
 
 _NO_TABLE = "This file is neither CSV nor XLSX. Please save the table as one of these and upload that."
@@ -41,7 +41,7 @@ _BROKEN_XLSX = "This XLSX file is damaged. Please open it in your spreadsheet, s
 
 @dataclass(frozen=True)
 class Dialect:
-    """How a file is read."""
+    """How to read a file."""
 
     #: csv, xlsx or json.
     kind: str
@@ -54,7 +54,7 @@ class Dialect:
 
 
 class Cell(str):
-    """A cell as text that is more than text: a number, a date, a formula, an error of the spreadsheet."""
+    """The text of a cell that isn't just text: a number, a date, a formula, an error of the spreadsheet."""
 
     kind = "text"
 
@@ -71,7 +71,7 @@ def kind_of(cell: str) -> str:
 
 
 def recognise(file: BinaryIO) -> Dialect:
-    """How the file is read. Raises RuleBroken for what is no table, or could harm."""
+    """How to read the file. Raises RuleBroken if it isn't a table, or could do harm."""
     file.seek(0)
     content = file.read(MAX_BYTES + 1)
     if not content.strip():
@@ -103,13 +103,13 @@ def _recognise_text(content: bytes, encoding: str) -> Dialect:
     return Dialect("csv", encoding, separator_of(head))
 
 
-def _too_big(most: int) -> RuleBroken:
+def _too_big(maximum: int) -> RuleBroken:
     text = "This file is too large: at most %(most)s MB are read. Please split it."
-    return RuleBroken(translatable(text, most=most // 1_000_000), "file")
+    return RuleBroken(translatable(text, most=maximum // 1_000_000), "file")
 
 
 def _decoded(content: bytes, encoding: str) -> Iterator[str]:
-    """The text, some of it at a time: the whole of it takes up to four times the memory. Raises UnicodeDecodeError."""
+    """The text in pieces: the whole of it takes up to four times the memory. Raises UnicodeDecodeError."""
     decoder = codecs.getincrementaldecoder(encoding)()
     for start in range(0, len(content), _CHUNK):
         yield decoder.decode(content[start : start + _CHUNK], final=start + _CHUNK >= len(content))
@@ -154,7 +154,7 @@ def _decodable(content: bytes, name: str) -> str:
 
 
 def separator_of(text: str) -> str:
-    """What stands between the cells of the first line, outside quotation marks."""
+    """The separator of the cells in the first line, outside quotation marks."""
     plain = "".join(part for n, part in enumerate(text[:20_000].lstrip("\ufeff\r\n").split('"')) if n % 2 == 0)
     first = plain.lstrip("\r\n").splitlines()[:1] or [""]
     return max((",", ";", "\t", "|"), key=first[0].count)
@@ -184,7 +184,7 @@ def headers(file: BinaryIO, dialect: Dialect) -> list[str]:
 
 
 def rows(file: BinaryIO, dialect: Dialect, skip: int = 0) -> Iterator[list[str]]:
-    """The rows below the heading, empty ones too, but the first `skip`. Raises RuleBroken for more than MAX_ROWS."""
+    """The rows below the heading, including empty ones, except the first `skip`. Raises RuleBroken above MAX_ROWS."""
     every = raw_rows(file, dialect)
     next(every, None)
     for number, row in enumerate(every, 1):
@@ -201,7 +201,7 @@ def too_many() -> RuleBroken:
 
 
 def count_rows(file: BinaryIO, dialect: Dialect) -> int:
-    """How many rows there are below the heading, empty ones at the end left out. Raises RuleBroken."""
+    """The number of rows below the heading, without empty ones at the end. Raises RuleBroken."""
     last = 0
     for number, row in enumerate(rows(file, dialect), 1):
         if any(row):
@@ -210,7 +210,7 @@ def count_rows(file: BinaryIO, dialect: Dialect) -> int:
 
 
 def raw_rows(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
-    """All rows, the heading too. Raises RuleBroken."""
+    """All rows including the heading. Raises RuleBroken."""
     file.seek(0)
     if dialect.kind == "xlsx":
         return _sheet_rows(file)
@@ -234,19 +234,19 @@ def _csv_rows(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
             "file",
         ) from error
     finally:
-        with suppress(ValueError):  # whoever gave the file has closed it
+        with suppress(ValueError):  # the caller has closed the file
             text.detach()
 
 
 def _csv_cell(cell: str) -> str:
     clean = cell.strip()
     if clean[:1] == "'" and is_formula(clean[1:]):
-        return clean[1:][:MAX_CELL]  # the apostrophe of an export
+        return clean[1:][:MAX_CELL]  # the apostrophe added by an export
     return Cell(clean[:MAX_CELL], "formula") if clean.startswith("=") else clean[:MAX_CELL]
 
 
 def _json_rows(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
-    """A list of objects, or the answer of the predecessor's API: {"data": [...]} or {"message": [...]}."""
+    """A list of objects, or a response of the predecessor's API: {"data": [...]} or {"message": [...]}."""
     try:
         found = json.loads(file.read().decode(dialect.encoding))
     except (ValueError, RecursionError) as error:
@@ -273,7 +273,7 @@ def _json_cell(value: Any) -> str:
 
 
 def _refuse_harmful(file: BinaryIO) -> None:
-    """Raise RuleBroken for an archive that is no workbook, unpacks to too much, or has entities in its XML."""
+    """Raise RuleBroken for an archive that isn't a workbook, unpacks to too much, or has entities in its XML."""
     try:
         with zipfile.ZipFile(file) as archive:
             parts = archive.infolist()
@@ -287,19 +287,19 @@ def _refuse_harmful(file: BinaryIO) -> None:
                     "file",
                 )
             counts = []
-            for each in parts:  # whatever they are called: a sheet can have any name
+            for each in parts:  # whatever their names: a sheet can have any
                 if not each.filename.endswith(".svg"):
                     with archive.open(each) as part:
                         found = _checked_rows(part)
                     counts += [found] if each.filename.startswith("xl/worksheets/sheet") else []
-            if counts and min(counts) > MAX_ROWS + 1:  # which of several sheets is read shows itself later
+            if counts and min(counts) > MAX_ROWS + 1:  # which of several sheets is read is decided later
                 raise too_many()
     except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
         raise RuleBroken(_BROKEN_XLSX, "file") from error
 
 
 def _checked_rows(part: Any) -> int:
-    """How many rows a sheet has. Raises RuleBroken for a document type: its entities could grow without end."""
+    """The number of rows in a sheet. Raises RuleBroken for a document type: its entities could expand without end."""
     before, rows = b"", 0
     while block := part.read(1 << 18):
         is_wide = not before and block[:2] in (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
@@ -321,13 +321,13 @@ def _sheet_rows(file: BinaryIO) -> Iterator[list[str]]:
     book = None
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of features that it doesn't keep: only values are read
+            warnings.simplefilter("ignore")  # about unsupported features: only values are read
             book = open_book(file)
         sheet = next((each for each in book.worksheets if each.sheet_state == "visible"), book.worksheets[0])
         sheet.reset_dimensions()
         gap: Any = None
         for row in sheet.iter_rows(max_col=MAX_COLUMNS + 60):
-            if row is gap:  # a file can name a far row, and openpyxl gives the same blank one for all before it
+            if row is gap:  # a file can name a distant row, and openpyxl returns the same blank one for all before it
                 yield []
                 continue
             cells = [_sheet_cell(cell) for cell in row]
@@ -361,11 +361,11 @@ def _sheet_cell(cell: Any) -> str:
         return Cell(value.isoformat(), "date")
     if isinstance(value, int | float):
         return _number(value, cell)
-    return Cell(str(value)[:200], "formula")  # an array formula, a data table
+    return Cell(str(value)[:200], "formula")  # an array formula or data table
 
 
 def _number(value: float, cell: Any) -> str:
-    """A number without a fraction as its digits, with the zeros that its format puts before them."""
+    """A number without a fraction as digits, with the leading zeros of its format."""
     if isinstance(value, float) and not value.is_integer():
         return Cell(repr(value), "number")
     if abs(value) >= _EXACT:

@@ -1,4 +1,4 @@
-"""Changing the status of a lead or ticket, with all that follows from it."""
+"""Changing the status of a lead or ticket, with all consequences."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from app.domain.change_context import ChangeContext
 
 
 def set_status(session: Session, record: Any, new: Any, context: ChangeContext, note: str | None = None) -> None:
-    """Give a lead or ticket another status: SLA clock, history, timeline and notices. The caller has checked the rules.
+    """Set another status of a lead or ticket: SLA clock, history, timeline and notices. The caller has checked the
+    rules.
 
-    `new`: a status row of the record's own master. `note`: what the status demanded, for the timeline.
+    `new`: a status row of the record's own master. `note`: what the status required, for the timeline.
     """
     old, since = record.status, record.status_on
     record.status, record.status_id, record.status_on = new, new.id, context.now
@@ -34,7 +35,7 @@ def set_status(session: Session, record: Any, new: Any, context: ChangeContext, 
 
 
 def start_history(session: Session, record: Any, stamp: Stamp) -> None:
-    """Write the first status of a stored record into its history."""
+    """Write the first status of a stored record to its history."""
     _add(session, record, stamp)
 
 

@@ -1,6 +1,6 @@
-"""Texts in the database are in Unicode's composed form (NFC) and have no control characters, whoever writes them.
+"""Ensures that stored texts are in Unicode's composed form (NFC) without control characters, whoever writes them.
 
-Forms and endpoints check what they parse, and name the field in the user's words. This is checked for every row again.
+Forms and endpoints check what they parse, and name the field for the user. This checks every row again.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from app.domain.base import RuleBroken, translatable
 from app.domain.row_effects import Rows
 from app.lib import text_normalization
 
-#: Columns that a person fills in with several lines, although they are no TEXT.
+#: Columns that people fill in with several lines, although they aren't TEXT.
 _WITH_LINES = frozenset({"address", "reason", "decision_note", "outcome", "rejection_reason", "description"})
-#: Columns that the CRM itself writes: exceptions, answers of other servers, addresses and secrets.
+#: Columns that the CRM itself writes: exceptions, responses of other servers, addresses and secrets.
 _BY_MACHINE = frozenset({"agent", "answer", "error", "hash", "password", "query", "result", "sentence"})
 
 
@@ -54,7 +54,7 @@ def _normalise(row: Any, name: str, value: str, has_lines: bool) -> None:
 
 @lru_cache(maxsize=500)
 def _text_columns(model: Any) -> tuple[tuple[str, bool], ...]:
-    """(attribute, whether it may have lines) of the text columns of a model."""
+    """(attribute, whether it may have several lines) of the text columns of a model."""
     return tuple(
         (name, isinstance(column.type, Text) or name in _WITH_LINES)
         for name, column in inspect(model).columns.items()

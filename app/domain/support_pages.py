@@ -1,4 +1,4 @@
-"""Support pages: which are offered, and the message that brings some of them to a customer."""
+"""Support pages: the pages on offer, and the message that sends some of them to a customer."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from sqlalchemy import Select, select
 from app.domain.base import RuleBroken
 from app.domain.settings import SupportPage
 
-#: Support pages of one message.
+#: Support pages per message.
 MAX_PAGES = 20
-#: As the predecessor wrote it.
+#: The predecessor's wording.
 GREETING = "Hi! Here are some helpful support pages:"
 
 
@@ -34,5 +34,5 @@ def text_of(pages: Iterable[SupportPage]) -> str:
 
 
 def new_key() -> str:
-    """Names one form, so that it is sent once."""
+    """A key for one form, so that it is sent once."""
     return secrets.token_hex(16)

@@ -1,7 +1,8 @@
-"""Statements of the system whose text is made once: what stays open is single values, and lists of any length.
+"""Statements of the system that are compiled once; only single values, and lists of any length, are filled in.
 
-Building and compiling a statement costs more than sending it, and SQLAlchemy writes a list anew into each. What is sent
-here passes no session hook and knows no access rules, so a session that acts for a person raises PermissionError.
+Building and compiling a statement costs more than sending it, and SQLAlchemy renders lists anew each time. These
+statements trigger no session hooks and have no access rules, so a session that acts for a person raises
+PermissionError.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ class _CompiledText:
     """The text of a statement for MariaDB's driver."""
 
     text: str
-    #: The values that stand in the statement itself.
+    #: Values that are part of the statement itself.
     fixed: dict[str, Any]
-    #: Name of an open value -> what makes the driver's value; None = nothing.
+    #: Name of an open value -> converter for the driver; None = none needed.
     processors: dict[str, Convert | None]
     #: The names of the lists.
     lists: tuple[str, ...]
-    #: (column, what makes its Python value); none for columns that are taken as they come.
+    #: (column, converter to its Python value); columns that need none are left out.
     converters: tuple[tuple[int, Convert], ...]
 
     def filled(self, values: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -50,16 +51,16 @@ class _CompiledText:
         return text, parameters
 
 
-#: MariaDB looks into an index for each value of a list, to estimate how many rows it has.
+#: MariaDB looks into an index for each value of a list, to estimate its rows.
 _WITHOUT_ESTIMATES = "SET STATEMENT eq_range_index_dive_limit = 1 FOR "
 
 
 def rows(
     session: Session, statement: Any, values: Mapping[str, Any], *, names_indexes: bool = False
 ) -> list[tuple[Any, ...]]:
-    """The rows of a SELECT that is made once and kept by its module; no list may be empty.
+    """The rows of a SELECT that its module builds once; no list may be empty.
 
-    `names_indexes`: it says itself by which indexes it is answered, so that there is nothing to estimate.
+    `names_indexes`: it names the indexes to use, so that nothing needs to be estimated.
     """
     _refuse_person(session)
     dialect = session.get_bind().dialect
@@ -73,7 +74,7 @@ def rows(
 
 
 def run(session: Session, statement: Any, values: Mapping[str, Any]) -> None:
-    """Send an UPDATE that is made once and kept by its module. No object of the session may hold its rows."""
+    """Execute an UPDATE that its module builds once. No object of the session may represent its rows."""
     _refuse_person(session)
     dialect = session.get_bind().dialect
     if dialect.name == "sqlite":

@@ -1,4 +1,4 @@
-"""What users do with a task during the day: postpone it, or finish it and plan the next step."""
+"""Actions on a task during the day: postpone it, or finish it and plan the next step."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from app.domain.tasks import Task
 def snoozed_due_on(task: Task, choice: str, now: datetime, zone: ZoneInfo) -> datetime:
     """The new due time for "15m", "1h" or "tomorrow" (at nine in the user's zone), in UTC or in that zone.
 
-    Counted from now, or from the due time if it lies ahead, so that a task is never moved to an earlier time.
+    Counted from now, or from the due time if it is in the future, so that a task is never moved to an earlier time.
     Raises RuleBroken for another choice.
     """
     return snoozed_until(choice, max(now, task.due_on or now), zone)
 
 
 def refuse_closed(task: Task) -> None:
-    """Raise Conflict when the task is already finished or canceled."""
+    """Raise Conflict if the task is already finished or canceled."""
     if task.status not in tasks.OPEN:
         raise Conflict(
             translatable("“%(title)s” is already finished. Someone else may have finished it.", title=task.title)

@@ -1,4 +1,4 @@
-"""Tasks that another step makes superfluous: closed with a new status, or replaced by the next follow-up."""
+"""Tasks that become superfluous: closed with a new status, or replaced by the next follow-up."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.domain.base import RECORD_COLUMNS, RuleBroken, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.tasks import Task
 
-#: How the title of a ticket's first task begins, unless another one was asked for.
+#: Prefix of the title of a ticket's first task, unless another title was given.
 HANDLE_TICKET = "Handle ticket: "
 
 
@@ -24,9 +24,9 @@ def is_handling(task: Task) -> bool:
 
 
 def close_chosen(session: Session, record: Any, ids: Sequence[int], context: ChangeContext) -> None:
-    """Mark these tasks of the lead or ticket as done; one that is closed already stays as it is.
+    """Mark these tasks of the lead or ticket as done; closed ones stay unchanged.
 
-    Raises RuleBroken for an id that is not a task of the record.
+    Raises RuleBroken for an id that isn't a task of the record.
     """
     if not ids:
         return
@@ -52,7 +52,7 @@ def close_handling(session: Session, ticket_id: int, context: ChangeContext) -> 
 
 
 def replaced_by_follow_up(session: Session, parent: Any, users: Sequence[int | None], until: datetime) -> list[Task]:
-    """The users' open tasks of a lead or ticket that are due by `until`, UTC: the next follow-up takes their place.
+    """The users' open tasks of a lead or ticket that are due by `until`, UTC, and replaced by the next follow-up.
 
     `parent`: anything with a ticket_id and a lead_id.
     """

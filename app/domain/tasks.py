@@ -15,13 +15,13 @@ from app.domain.custom_values import HasCustomFields
 
 STATUSES = ("Backlog", "Todo", "In Progress", "Done", "Canceled")
 OPEN = ("Backlog", "Todo", "In Progress")
-#: Open tasks that become overdue and are then reassigned.
+#: Open statuses in which a task can become overdue and is then reassigned.
 ACTIVE = ("Todo", "In Progress")
 PRIORITIES = ("Low", "Medium", "High")
 
 
 class Task(HasCustomFields, Versioned, Record):
-    """One thing to do."""
+    """A task."""
 
     __tablename__ = "task"
     __table_args__ = (
@@ -51,7 +51,7 @@ class Task(HasCustomFields, Versioned, Record):
     owner_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
-    #: Stayed overdue with every colleague in turn; cleared by a new due time, assignee or status.
+    #: Whether it stayed overdue with every colleague in turn; cleared by a new due time, assignee or status.
     exhausted: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
     #: Ids of the users who had this task in the current round of reassignment.
     tried: Mapped[list[int]] = mapped_column(JSON, nullable=False, default=list)
@@ -139,7 +139,7 @@ def _log_changes(session: Session, task: Task, changes: list[list[Any]], stamp: 
 def _clear_exhausted_task(session: Session, task: Task) -> None:
     """Clear the exhausted task of the lead or ticket, or name another of its tasks that is still exhausted.
 
-    The update uses the bare table, around the access rules: a user who may change the task need not see its lead.
+    The update uses the bare table, without access rules: a user who may change the task need not see its lead.
     """
     same = Task.lead_id == task.lead_id if task.lead_id is not None else Task.ticket_id == task.ticket_id
     other = select(func.min(Task.id)).where(same, Task.exhausted.is_(True), Task.id != task.id).scalar_subquery()

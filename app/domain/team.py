@@ -39,9 +39,9 @@ REMINDER_MINUTES = (60, 5)
 #: Mobile as typed and in E.164.
 User.mobile = mapped_column(String(40))
 User.mobile_e164 = mapped_column(String(20), index=True)
-#: To whom this person reports; decides who is in whose team.
+#: The person's manager; determines who is in whose team.
 User.manager_id = mapped_column(ForeignKey("ab_user.id"), index=True)
-#: Whether the person takes new work: false keeps them out of round robin until it is true again.
+#: Whether the person accepts new work: False keeps them out of round robin.
 User.available = mapped_column(Boolean, nullable=False, default=True, server_default="1")
 #: Not available before this moment, UTC.
 User.away_until = mapped_column(UtcDateTime)
@@ -59,22 +59,22 @@ User.reminder_minutes = mapped_column(JSON)
 User.notice_choices = mapped_column(JSON)
 #: Their picture, a square, in the file store; null = initials.
 User.picture = mapped_column(String(64), index=True, info=STORED_FILE)
-#: Twilio/Exotel number of this person, E.164.
+#: The person's number at Twilio or Exotel, E.164.
 User.telephony_number = mapped_column(String(20))
-#: Whether the person is shown the incoming calls of numbers that belong to no record.
+#: Whether the person is shown incoming calls from numbers that belong to no record.
 User.takes_calls = mapped_column(Boolean, nullable=False, default=False, server_default="0")
 
 
 class RoundRobin(Model):  # type: ignore[misc]
-    """The round robin of a role; its row lock makes parallel assignments spread evenly."""
+    """The round robin of a role; its row lock distributes concurrent assignments evenly."""
 
     __tablename__ = "round_robin"
     __table_args__ = (UniqueConstraint("role_id"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     role_id: Mapped[int] = mapped_column(ForeignKey("ab_role.id", ondelete="CASCADE"), nullable=False)
-    #: The user who had the last turn; the next one in order of id follows.
+    #: The user who had the last turn; the next higher id follows.
     last_user_id: Mapped[int | None] = mapped_column(ForeignKey("ab_user.id"))
-    #: How many turns were given.
+    #: The number of turns given.
     turns: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: When the last turn was given or the pointer was reset, UTC.
     changed_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -90,11 +90,11 @@ class Decision:
     skipped: dict[int, str] = field(default_factory=dict)
     #: The user on leave whose turn it was, when their delegate takes it.
     substitute_for: int | None = None
-    #: Until when skipped users are absent, where that is known, UTC.
+    #: Until when skipped users are absent, if known, UTC.
     absent_until: dict[int, datetime] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
-        """The shape kept on the Assignment row."""
+        """The form stored in the Assignment row."""
         skipped = [{"user": user, "why": why} | self._until(user) for user, why in self.skipped.items()]
         return {"role": self.role, "candidates": self.candidates, "skipped": skipped}
 
@@ -104,14 +104,14 @@ class Decision:
 
 @dataclass(frozen=True)
 class Absence:
-    """Why a user takes no new work now, and until when if that is known (UTC)."""
+    """Why a user accepts no new work now, and until when if that is known (UTC)."""
 
     why: str
     until: datetime | None = None
 
 
 def absence(user: Any, now: datetime) -> Absence | None:
-    """The reason why this user takes no new work at `now`, or None."""
+    """The reason why this user accepts no new work at `now`, or None."""
     if not user.active:
         return Absence("deactivated")
     if not user.available:
@@ -135,13 +135,13 @@ def on_leave(now: datetime) -> ColumnElement[bool]:
 
 
 def why_absent(user: Any, now: datetime) -> str | None:
-    """The reason in a word or two; None for who takes work."""
+    """The reason in a word or two; None if the user accepts work."""
     found = absence(user, now)
     return found.why if found else None
 
 
 def available(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    """`absence` in SQL: the users who take work at `now`."""
+    """`absence` in SQL: the users who accept work at `now`."""
     not_away = or_(User.away_until.is_(None), User.away_until <= now)
     return User.active.is_(True), User.available.is_(True), not_away, not_(on_leave(now))
 
@@ -240,15 +240,15 @@ def preview_turns(line: RoundRobinLine, now: datetime, count: int) -> list[Decis
 def take_turn(session: Session, role_name: str, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
     """Take the next turn in the role and move the pointer, under its row lock.
 
-    `without`: user ids that already had this work. The decision's user_id is None when no one is left.
-    The turn of a user on leave goes to their delegate, of whatever role, if the delegate is available.
+    `without`: ids of users who already had this work. The decision's user_id is None if nobody is left. The turn of a
+    user on leave goes to their delegate, of whatever role, if the delegate is available.
     """
     return lock_turns(session, role_name).next(now, without)
 
 
 @dataclass
 class LockedTurns:
-    """The line of a role under the lock of its pointer: no one else takes a turn until the transaction ends."""
+    """The line of a role under the lock of its pointer: nobody else takes a turn until the transaction ends."""
 
     pointer: RoundRobin
     line: RoundRobinLine
@@ -264,14 +264,14 @@ class LockedTurns:
 
 
 def lock_turns(session: Session, role_name: str) -> LockedTurns:
-    """Lock the pointer of the role, for one turn or many. Raises RuleBroken when there is no such role."""
+    """Lock the pointer of the role, for one turn or many. Raises RuleBroken if there is no such role."""
     role = get_role(session, role_name)
     pointer = _locked_pointer(session, role.id)
     return LockedTurns(pointer, load_line(session, role, pointer.last_user_id))
 
 
 def roles_in_use(session: Session) -> list[tuple[Any, RoundRobin | None]]:
-    """The roles with a round robin, by name, with their pointers: they have one, or may edit leads or tickets."""
+    """The roles with a round robin, by name, with their pointers: those that have one, or may edit leads or tickets."""
     works = (ModulePermission.module.in_(("Leads", "Tickets")), ModulePermission.verb == "write")
     workers = select(ModulePermission.role_id).where(*works, ModulePermission.level != "none")
     wanted = or_(RoundRobin.id.is_not(None), Role.id.in_(workers))
@@ -280,7 +280,7 @@ def roles_in_use(session: Session) -> list[tuple[Any, RoundRobin | None]]:
 
 
 def set_next(session: Session, role_name: str, user_id: int | None, now: datetime) -> None:
-    """Give the next turn to this user (None = the first). Raises RuleBroken when they do not have the role."""
+    """Give the next turn to this user (None = the first). Raises RuleBroken if they do not have the role."""
     role = get_role(session, role_name)
     ids = [user.id for user in members(session, role.id)]
     if user_id is not None and user_id not in ids:
@@ -304,7 +304,7 @@ def _locked_pointer(session: Session, role_id: int) -> RoundRobin:
 
 
 def _open_pointer(session: Session, role_id: int) -> Any:
-    """INSERT the pointer of a role at its first turn; where another transaction was faster, lock its row."""
+    """Insert the pointer of a role at its first turn; if another transaction was faster, lock its row."""
     values = {"role_id": role_id, "turns": 0}
     if session.get_bind().dialect.name == "sqlite":
         return sqlite.insert(RoundRobin).values(values).on_conflict_do_nothing(index_elements=["role_id"])
@@ -312,7 +312,7 @@ def _open_pointer(session: Session, role_id: int) -> Any:
 
 
 def _decide(line: RoundRobinLine, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
-    """Whose turn it is in this line; changes nothing."""
+    """Decide whose turn it is in this line; changes nothing."""
     decision = Decision(None, line.role, list(line.ids))
     for position in line.in_turn():
         taker = _user_or_substitute(position, now, without, decision)
@@ -325,7 +325,7 @@ def _decide(line: RoundRobinLine, now: datetime, without: frozenset[int] = froze
 def _user_or_substitute(
     position: TurnPosition, now: datetime, without: frozenset[int], decision: Decision
 ) -> int | None:
-    """Who takes this turn: the user, their delegate during a leave, or no one; notes the reason in `decision`."""
+    """Who takes this turn: the user, their delegate during a leave, or nobody; the reason is added to `decision`."""
     user = position.user
     if user.id in without:
         decision.skipped[user.id] = "already had it"
@@ -365,7 +365,7 @@ def managers_above(session: Session, user_id: int) -> list[int]:
 
 
 def refuse_cycle(session: Session, user_id: int, manager_id: int | None) -> None:
-    """Raise RuleBroken when the manager reports to this user, directly or through others."""
+    """Raise RuleBroken if the manager reports to this user, directly or through others."""
     if manager_id is not None and manager_id in reporting_tree(session, user_id):
         raise RuleBroken(
             "A person can't report to themselves, directly or through others. Choose another manager.", "manager"

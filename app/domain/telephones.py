@@ -1,4 +1,4 @@
-"""Employees' telephones: when each synced last, and the call records that were rejected."""
+"""Employees' telephones: when each last synced, and the call records that were rejected."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ from app.domain import bulk, system_statements
 from app.domain.base import UtcDateTime
 from app.domain.call_parsing import PLACEHOLDERS, storable_text
 
-#: One of the apps sends at most its newest fifty calls; older ones stay in the telephone.
+#: One of the apps sends at most its newest fifty calls; older ones stay on the telephone.
 NEWEST_ONLY = 50
-#: Rejected records kept per employee; the oldest are deleted at once, those that are too old by `retention`.
+#: Rejected records stored per employee; surplus ones are deleted at once, old ones by `retention`.
 MAX_KEPT = 500
-#: The fields that parsing reads; no other field of a rejected record is kept.
+#: The fields that parsing reads; a rejected record is stored without any others.
 _PARSED_FIELDS = (
     "from",
     "to",
@@ -57,13 +57,13 @@ _MAX_TEXT = 200
 
 
 class PhoneSync(Model):  # type: ignore[misc]
-    """One employee's telephone; its row lock makes batches of the same employee wait for each other."""
+    """One employee's telephone; its row lock serialises batches of the same employee."""
 
     __tablename__ = "phone_sync"
     __table_args__ = (UniqueConstraint("employee_id"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     employee_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id", ondelete="CASCADE"), nullable=False)
-    #: When the latest batch arrived, UTC, whatever was in it.
+    #: When the latest batch arrived, UTC, whatever its contents.
     synced_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: When the newest call started, UTC.
     newest_call_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -72,7 +72,7 @@ class PhoneSync(Model):  # type: ignore[misc]
     updated: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     duplicates: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     refused: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
-    #: How many batches were stored, also by hand; each is counted under the row's lock.
+    #: Number of batches stored, including manual retries; each is counted under the row's lock.
     batches: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     #: The app's User-Agent.
     agent: Mapped[str | None] = mapped_column(String(200))
@@ -82,7 +82,7 @@ class PhoneSync(Model):  # type: ignore[misc]
 
 
 class QuarantinedCall(Model):  # type: ignore[misc]
-    """A record that cannot be parsed. It is kept for its employee, and the telephone need not send it again."""
+    """A record that can't be parsed. It is stored, so the telephone need not send it again."""
 
     __tablename__ = "quarantined_call"
     __table_args__ = (
@@ -96,7 +96,7 @@ class QuarantinedCall(Model):  # type: ignore[misc]
     #: What is wrong: a code, and a text for users.
     code: Mapped[str] = mapped_column(String(32), nullable=False)
     sentence: Mapped[str] = mapped_column(String(300), nullable=False)
-    #: The fields that parsing reads, as they came; texts that are too long to be valid are cut.
+    #: The fields that parsing reads, as received; texts too long to be valid are cut.
     raw: Mapped[Any] = mapped_column(JSON, nullable=False)
     first_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     last_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
@@ -104,16 +104,16 @@ class QuarantinedCall(Model):  # type: ignore[misc]
     times: Mapped[int] = mapped_column(Integer, nullable=False, default=1, server_default="1")
 
 
-# --- The telephone
+# --- the telephone
 
 
 @dataclass(frozen=True)
 class Profile:
-    """What a batch must know of its employee."""
+    """What a batch needs to know about its employee."""
 
-    #: Their own numbers in E.164, as their profile has them.
+    #: Their own numbers in E.164, from their profile.
     numbers: frozenset[str]
-    #: How many batches were stored; 0 before the first.
+    #: Number of batches stored; 0 before the first.
     batches: int
 
 
@@ -132,14 +132,14 @@ def _profile_query() -> Any:
 
 
 def lock(session: Session, employee_id: int) -> int:
-    """Block other batches of the employee until the commit. Returns how many batches were stored.
+    """Block other batches of the employee until the commit. Returns the number of batches stored.
 
-    One statement, two for the very first batch. What was read before still holds if `profile` returned the same.
+    One statement, two for the very first batch. Data read earlier is still valid if `profile` returned the same number.
     """
     found = system_statements.rows(session, _locking_query(), {"employee": employee_id})
     if not found:
         row = {"employee_id": employee_id} | dict.fromkeys((*_COUNTED, "batches"), 0)
-        key = ("employee_id",)  # of a row that another batch has inserted meanwhile, it is set to what it is
+        key = ("employee_id",)  # an update without effect of a row that another batch has inserted meanwhile
         found = bulk.send_insertion(
             session, bulk.insertion(session, PhoneSync, [row], ("batches",), unique=key, update=key)
         )
@@ -152,7 +152,7 @@ def _locking_query() -> Any:
 
 
 def count_batch(session: Session, employee_id: int) -> None:
-    """Count a batch that is no sync of the telephone, so that another one that was prepared before looks again."""
+    """Count a change that isn't a sync of the telephone, so that a batch prepared before it is prepared again."""
     system_statements.run(session, _counting(), {"employee": employee_id})
 
 
@@ -164,7 +164,7 @@ def _counting() -> Any:
 
 @dataclass(frozen=True)
 class SyncSummary:
-    """A batch, as the telephone's row records it."""
+    """The summary of a batch for the telephone's row."""
 
     agent: str | None
     #: The status of each record: created, updated, duplicate or error.
@@ -179,7 +179,7 @@ _COUNTED = {"created": "created", "updated": "updated", "duplicates": "duplicate
 def record_sync(session: Session, employee_id: int, batch: SyncSummary, now: datetime) -> None:
     """Add a batch to the telephone's row, in one statement.
 
-    There is a gap when the app sent only its newest calls and all of them are newer than the calls known before.
+    There is a gap if the app sent only its newest calls and all of them are newer than the known ones.
     """
     statuses = list(batch.statuses)
     values: dict[str, Any] = {f"more_{name}": statuses.count(status) for name, status in _COUNTED.items()}
@@ -194,13 +194,13 @@ def record_sync(session: Session, employee_id: int, batch: SyncSummary, now: dat
 
 @lru_cache
 def _recording(has_calls: bool, may_have_gap: bool) -> Any:
-    """The UPDATE of the telephone's row; made once."""
+    """The UPDATE of the telephone's row; built once."""
     row = PhoneSync
     values: dict[str, Any] = {name: getattr(row, name) + bindparam(f"more_{name}", type_=Integer) for name in _COUNTED}
     if may_have_gap:
         first = bindparam("first", type_=UtcDateTime)
         is_gap = and_(row.newest_call_on.is_not(None), row.newest_call_on < first)
-        # A gap from before stays a part of the new one.
+        # An earlier gap becomes part of the new one.
         since = case((row.gap_from.is_(None), row.newest_call_on), else_=row.gap_from)
         values |= {
             "gap_from": case((is_gap, since), else_=row.gap_from),
@@ -212,12 +212,12 @@ def _recording(has_calls: bool, may_have_gap: bool) -> Any:
         values["newest_call_on"] = case((is_newer, newest), else_=row.newest_call_on)
     values |= {"synced_on": bindparam("now", type_=UtcDateTime), "agent": bindparam("by_agent", type_=String)}
     values["batches"] = row.batches + 1
-    # MariaDB sees values that the same statement has set already, so the newest call is set after the gap.
+    # MariaDB reads values that the same statement has set already, so the newest call is set after the gap.
     statement = update(row).where(row.employee_id == bindparam("employee"))
     return statement.ordered_values(*((getattr(row, name), value) for name, value in values.items()))
 
 
-# --- Rejected records
+# --- rejected records
 
 
 def quarantine(session: Session, employee_id: int, rejected: list[tuple[Any, str, str]], now: datetime) -> None:

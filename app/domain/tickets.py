@@ -44,7 +44,7 @@ STATUSES = (
     ("resolved", "Resolved", "green"),
     ("closed", "Closed", "gray"),
 )
-#: Meanings of a ticket that is done.
+#: Meanings of a closed ticket.
 ENDED = ("resolved", "closed")
 SUBJECTS = (
     "KYC update",
@@ -94,9 +94,9 @@ ticket_subjects = Table(
 
 
 class Ticket(Contact, SlaRecord, HasCustomFields, Versioned, Record):
-    """A request for help. It holds contact fields only until it is linked to a customer."""
+    """A request for help. It has contact fields only until it is linked to a customer."""
 
-    #: What other records show of it: the number, and behind it what people call it.
+    #: What other records show of it: the number, followed by the name.
     __label_columns__ = ("number",)
     __tablename__ = "ticket"
     applies_to, paused_in, ended_in = "ticket", ("waiting",), ENDED
@@ -138,8 +138,8 @@ class Ticket(Contact, SlaRecord, HasCustomFields, Versioned, Record):
     resolution: Mapped[str | None] = mapped_column(Text)
     resolved_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     customer_id: Mapped[int | None] = mapped_column(ForeignKey("customer.id"), index=True)
-    #: Whether who sees the ticket sees its customer. Not while a customer found by the limited look-up awaits the word
-    #: of their owner or a manager.
+    #: Whether people who see the ticket see its customer. Not while a customer found by the limited look-up awaits
+    #: approval by their owner or a manager.
     opens_customer: Mapped[bool] = mapped_column(Boolean, nullable=False, default=True, server_default=text("1"))
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="SET NULL"), index=True)
     #: The current assignee; the open Assignment rows name all of them.
@@ -159,7 +159,7 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     assignee_id or assign_to_role, task (dict of title, priority, due_on; {} = none). Raises RuleBroken.
 
     The customer is the given one, else the one with the mobile number, else a new one if the person may create
-    customers. Of a customer whom the person doesn't see, the link waits and the ticket keeps what was entered.
+    customers. If the person doesn't see the customer, the link is pending and the ticket keeps what was entered.
     """
     ticket = Ticket(version=1, priority="Medium", source="On Call", opens_customer=True)
     ticket.set_contact({name: values[name] for name in CONTACT_FIELDS if values.get(name)}, context.vault)
@@ -193,7 +193,7 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
 
 
 def _first_task(ticket: Ticket, requested: dict[str, Any] | None, context: ChangeContext) -> dict[str, Any] | None:
-    """The values of the first task; None without one, or without an assignee."""
+    """The values of the first task; None if there is none, or no assignee."""
     if ticket.assignee_id is None or requested == {} or ticket.status.meaning in ENDED:
         return None
     priority = "High" if ticket.priority == "Urgent" else ticket.priority
@@ -214,7 +214,7 @@ def _match(session: Session, ticket: Ticket, customer_id: int | None, context: C
 
 
 def _link(session: Session, ticket: Ticket, match: CustomerMatch | None, context: ChangeContext) -> list[list[Any]]:
-    """Link the ticket to the customer, as far as the person may. Returns what differs, for a proposal."""
+    """Link the ticket to the customer, as far as the person may. Returns the differences, for a proposal."""
     if match is None:
         return []
     if match.how == "new":
@@ -228,7 +228,7 @@ def _link(session: Session, ticket: Ticket, match: CustomerMatch | None, context
 
 
 def _name_customer(ticket: Ticket, customer: Customer) -> None:
-    """Make it a ticket of a customer whom the person knows only by the limited look-up: the name is all it shows."""
+    """Link a customer whom the person knows only by the limited look-up: the ticket shows only the name."""
     ticket.customer, ticket.customer_id, ticket.opens_customer = customer, customer.id, False
     if not ticket.first_name and not ticket.last_name:
         ticket.first_name, ticket.last_name = customer.first_name, customer.last_name
@@ -273,7 +273,7 @@ def _status(session: Session, status_id: int | None, meaning: str = "new") -> Ti
 
 
 def _set_resolution(ticket: Ticket, new: TicketStatus, values: dict[str, Any], now: datetime) -> None:
-    """Require a resolution for a status that ends the ticket; any other status clears `resolved_on`."""
+    """Require a resolution for a status that closes the ticket; any other status clears `resolved_on`."""
     if new.meaning in ENDED:
         text = str(values.get("resolution") or ticket.resolution or "").strip()
         if not text:
@@ -287,10 +287,10 @@ def _set_resolution(ticket: Ticket, new: TicketStatus, values: dict[str, Any], n
 
 
 def change_status(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
-    """Give the ticket the status `values["status_id"]` after checking what that status requires.
+    """Change the status to `values["status_id"]` after checking its requirements.
 
-    `values` may contain resolution, task or close_tasks: without the latter, a status that ends the ticket closes its
-    "Handle ticket" task. Raises RuleBroken.
+    `values` may contain resolution, task or close_tasks: without the latter, a status that closes the ticket also
+    closes its "Handle ticket" task. Raises RuleBroken.
     """
     old, new = ticket.status, _status(session, values["status_id"])
     if old.id == new.id:
@@ -333,7 +333,7 @@ def _change(session: Session, ticket: Ticket, values: dict[str, Any], context: C
 
 
 def _change_customer(session: Session, ticket: Ticket, customer_id: int | None, context: ChangeContext) -> None:
-    """Give the ticket another customer, or none."""
+    """Assign the ticket to another customer, or none."""
     customer_links.withdraw_request(session, ticket, context)
     match = customer_linking.match_chosen(session, customer_id, context) if customer_id is not None else None
     ticket.customer, ticket.customer_id, ticket.opens_customer = None, None, True

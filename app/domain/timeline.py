@@ -34,7 +34,7 @@ _BIG = BigInteger().with_variant(Integer, "sqlite")
 
 
 class Activity(Model):  # type: ignore[misc]
-    """One line of the timeline. It appears on the record it belongs to and on that record's customer."""
+    """One entry of the timeline. It appears on the record it belongs to and on that record's customer."""
 
     __tablename__ = "activity"
     __table_args__ = (
@@ -59,9 +59,9 @@ class Activity(Model):  # type: ignore[misc]
     #: Table and id of a record without a column of its own here.
     record_kind: Mapped[str | None] = mapped_column(String(64))
     record_id: Mapped[int | None] = mapped_column(Integer)
-    #: When the text of a note was changed last, UTC; the earlier texts are in the payload.
+    #: When the text of a note was last changed, UTC; earlier texts are in the payload.
     edited_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: What the kind needs: text, from/to, changes [[field, old, new]] and so on. Never a PAN or Aadhaar number.
+    #: Data of the kind: text, from/to, changes [[field, old, new]] and so on. Never a PAN or Aadhaar number.
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
 
 
@@ -76,7 +76,7 @@ class StatusChange(Model):  # type: ignore[misc]
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
-    #: Status ids of the record's own master; a null `from_id` is the creation.
+    #: Status ids of the record's own master; `from_id` is null for the creation.
     from_id: Mapped[int | None] = mapped_column(Integer)
     to_id: Mapped[int] = mapped_column(Integer, nullable=False)
     at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
@@ -86,7 +86,7 @@ class StatusChange(Model):  # type: ignore[misc]
 
 
 def write(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any) -> None:
-    """Add one line to the timeline of a lead, ticket, customer, task or call.
+    """Add an entry to the timeline of a lead, ticket, customer, task or call.
 
     Raises ValueError for an unknown kind.
     """
@@ -94,14 +94,14 @@ def write(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any
 
 
 def write_line(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any) -> Activity:
-    """`write`, for who goes on with the line: it is in the session, not yet flushed."""
+    """Like `write`, but returns the entry: it is in the session, not yet flushed."""
     line = Activity(**_line(session, record, kind, stamp, payload))
     session.add(line)
     return line
 
 
 def _line(session: Session, record: Any, kind: str, stamp: Stamp, payload: dict[str, Any]) -> dict[str, Any]:
-    """The columns of a new line; open pages that show its timelines update after the commit."""
+    """The columns of a new entry; open pages that show its timelines update after the commit."""
     if kind not in KINDS:
         raise ValueError(f"unknown kind of activity: {kind}")
     ids = _timelines_of(record)
@@ -111,7 +111,7 @@ def _line(session: Session, record: Any, kind: str, stamp: Stamp, payload: dict[
 
 @dataclass(frozen=True)
 class TimelineLine:
-    """A line for `write_many`."""
+    """An entry for `write_many`."""
 
     #: The lead, ticket, customer, task or call.
     record: Any
@@ -121,7 +121,7 @@ class TimelineLine:
 
 
 def write_many(session: Session, lines: Iterable[TimelineLine], stamp: Stamp) -> None:
-    """Add many lines in one statement. Raises ValueError for an unknown kind."""
+    """Add many entries in one statement. Raises ValueError for an unknown kind."""
     rows = []
     for line in lines:
         if line.kind not in KINDS:
@@ -133,7 +133,7 @@ def write_many(session: Session, lines: Iterable[TimelineLine], stamp: Stamp) ->
 
 
 def forget(session: Session, record: Any) -> None:
-    """Delete the timeline that a record without a column of its own in Activity has."""
+    """Delete the timeline of a record that has no column of its own in Activity."""
     lines = delete(Activity).where(Activity.record_kind == record.__tablename__, Activity.record_id == record.id)
     session.execute(lines, execution_options={"synchronize_session": False})
 
@@ -141,7 +141,7 @@ def forget(session: Session, record: Any) -> None:
 def edit_note(session: Session, line: Activity, seen: datetime | None, now: datetime, **payload: Any) -> None:
     """Replace the payload of a note; the previous text joins its history [{at, text}].
 
-    `seen`: the `edited_on` that the author saw. Raises Conflict when the note has changed since, RuleBroken after
+    `seen`: the `edited_on` that the author saw. Raises Conflict if the note has changed since, RuleBroken after
     MAX_EDITS.
     """
     old = dict(line.payload)
@@ -171,7 +171,7 @@ def mark_changed(
 
 
 def field_changes(record: Any, before: Mapping[str, Any]) -> list[list[Any]]:
-    """The fields whose value differs from `before`, as a payload keeps them: [[field, old, new]]."""
+    """The fields whose values differ from `before`, in the form of payloads: [[field, old, new]]."""
     plain = {name: old for name, old in before.items() if name != "custom"}
     pairs = [[name, as_json(old), as_json(getattr(record, name, None))] for name, old in plain.items()]
     found = [change for change in pairs if change[1] != change[2]]
@@ -179,14 +179,14 @@ def field_changes(record: Any, before: Mapping[str, Any]) -> list[list[Any]]:
 
 
 def as_json(value: Any) -> Any:
-    """The value as a payload keeps it: dates and datetimes in ISO 8601, the rest unchanged."""
+    """The value in the form of payloads: dates and datetimes in ISO 8601, others unchanged."""
     return value.isoformat() if isinstance(value, (date, datetime)) else value
 
 
 def _timelines_of(record: Any) -> dict[str, Any]:
-    """The columns that say on which timelines a line of this record appears.
+    """The columns that determine on which timelines an entry of this record appears.
 
-    A record of an add-on has only its own timeline: who sees its lead need not see the record.
+    A record of an add-on has only its own timeline: people who see its lead need not see the record.
     """
     if not type(record).__module__.startswith("app."):
         return {"record_kind": record.__tablename__, "record_id": record.id}

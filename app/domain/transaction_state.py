@@ -1,4 +1,4 @@
-"""What a transaction has gathered in its session, and what must happen with it at the commit."""
+"""What a transaction has collected in its session, to be processed at the commit."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _KEY = "pending"
 
 @dataclass
 class TransactionState:
-    """What one session has gathered since its last commit. `app/session_hooks.py` lists who clears what, and when."""
+    """What one session has collected since its last commit. `app/session_hooks.py` lists who clears what, and when."""
 
     #: (user id, kind) of the notices written; "" = one was read. Their open pages update after the commit.
     notified: list[tuple[int, str]] = field(default_factory=list)
     #: (lead, ticket or customer; id) whose timeline changed. Pages that show them update after the commit.
     changed_timelines: set[tuple[str, int]] = field(default_factory=set)
-    #: Users of whom a sign-in or API key has ended. Their sockets are checked after the commit.
+    #: Users with a sign-in or API key that has ended. Their sockets are checked after the commit.
     ended_sign_ins: set[int] = field(default_factory=set)
-    #: What happened to which record. Becomes webhook deliveries before the commit.
+    #: The changes of each record. Become webhook deliveries before the commit.
     change_events: dict[RecordKey, ChangeEvent] = field(default_factory=dict)
     #: `change_events` as they were when each open savepoint began, the innermost last.
     savepoints: list[dict[RecordKey, ChangeEvent]] = field(default_factory=list)
@@ -44,24 +44,24 @@ class TransactionState:
     #: Ids of the calls to be dialled, and of the recordings to be fetched. Queued after the commit.
     call_requests: list[int] = field(default_factory=list)
     recordings: list[int] = field(default_factory=list)
-    #: Users whose card of a call changed. Their open pages ask for it after the commit.
+    #: Users whose call cards changed. Their open pages update after the commit.
     called: set[int] = field(default_factory=set)
-    #: Ids of the events of hooks to be worked off. Queued after the commit.
+    #: Ids of the hook events to process. Queued after the commit.
     inbound_events: list[int] = field(default_factory=list)
-    #: Ids of the campaigns that a worker is to look at. Queued after the commit.
+    #: Ids of the campaigns that a worker has to check. Queued after the commit.
     campaigns: list[int] = field(default_factory=list)
-    #: New roles and the (module, verb) cells that follow when the flush has given them their ids.
+    #: New roles and their (module, verb) cells, added when the flush has given the roles their ids.
     new_roles: list[tuple[Role, set[tuple[str, str]]]] = field(default_factory=list)
-    #: Audit entries that are sealed and inserted before the commit, and how many there were as each savepoint began.
+    #: Audit entries to be sealed and inserted before the commit, and their number at the start of each savepoint.
     audit_entries: list[AuditEntry] = field(default_factory=list)
     audit_savepoints: list[int] = field(default_factory=list)
-    #: Quarters of an hour in which calls were changed. Become marks of the roll-ups before the commit.
+    #: Quarter hours in which calls were changed. Become marks of the roll-ups before the commit.
     call_moments: set[datetime] = field(default_factory=set)
-    #: What this transaction has taken of the series of record numbers.
+    #: The record numbers taken by this transaction, by series.
     numbers: dict[Series, AllottedNumbers] = field(default_factory=dict)
-    #: What one transaction has read of the custom fields.
+    #: The custom fields read by this transaction.
     custom_fields: FieldCache | None = None
-    #: Whether there was an active admin before this flush; False where nothing could take the last one away.
+    #: Whether there was an active admin before this flush; False if the flush can't remove the last one.
     had_admin: bool = False
 
     def take_notified(self) -> list[tuple[int, str]]:
@@ -70,16 +70,16 @@ class TransactionState:
         return notified
 
     def clear_live(self) -> None:
-        """Drop what open pages and sockets would receive."""
+        """Drop updates for open pages and sockets."""
         self.notified, self.changed_timelines, self.ended_sign_ins, self.called = [], set(), set(), set()
 
     def clear_webhooks(self) -> None:
-        """Drop what webhooks would receive."""
+        """Drop events for webhooks."""
         self.change_events, self.savepoints, self.webhook_deliveries = {}, [], []
 
 
 def transaction_state(session: Session) -> TransactionState:
-    """What this session has gathered so far."""
+    """What this session has collected so far."""
     found = session.info.get(_KEY)
     if not isinstance(found, TransactionState):
         found = session.info[_KEY] = TransactionState()
@@ -87,9 +87,11 @@ def transaction_state(session: Session) -> TransactionState:
 
 
 def pop_committed(session: Session, name: str) -> list[int]:
-    """The ids that the session has gathered under this name; then there are none. For hooks after a commit or rollback.
+    """Return the ids that the session has collected under this name, and empty it. For hooks after a commit or
+    rollback.
 
-    Nothing is taken within a savepoint: its rows may still be rolled back, and the outer transaction's still be stored.
+    Nothing is returned within a savepoint: its rows may still be rolled back, or the outer transaction's still be
+    stored.
     """
     if session.in_nested_transaction():
         return []

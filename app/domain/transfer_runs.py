@@ -1,4 +1,4 @@
-"""Imports and exports: what was asked for, how far it is, the files, and each row that an import has read."""
+"""Imports and exports: what was requested, their progress, their files, and each row that an import has read."""
 
 from __future__ import annotations
 
@@ -35,18 +35,18 @@ IMPORT_STATES = (
     *("mapping", "checking", "checked", "running", "done", "cancelled", "failed"),
     *("reverting", "reverted"),
 )
-#: What a worker does something about.
+#: States in which a worker has something to do.
 OPEN_EXPORTS, OPEN_IMPORTS = ("waiting", "running"), ("checking", "running", "reverting")
 DUPLICATES = ("skip", "update", "create")
-#: Exports of one person that wait or are being written at a time, and of everything.
+#: Exports of one person that may be waiting or running at a time, and exports of everything.
 MAX_OPEN, MAX_OPEN_OF_ALL = 5, 1
-#: A run without a sign of life for so long has lost its worker.
+#: A run without a sign of life for this long has lost its worker.
 LOST_AFTER = timedelta(seconds=60)
-#: How long an export or import waits for the storage of files before its second, third … attempt; then it has failed.
+#: How long an export or import waits for file storage before its second, third … attempt; then it fails.
 STORAGE_WAITS = tuple(timedelta(minutes=each) for each in (1, 1, 2, 5, 10, 20, 30))
-#: How often workers may take an export or import up without coming further: those that are killed by it, too.
+#: Attempts without progress, including those whose worker was killed.
 MAX_TRIES = 10
-#: For how long the file of an export can be downloaded, and an import can be reverted.
+#: How long the file of an export can be downloaded, and an import can be reverted.
 KEPT_FOR, REVERTED_WITHIN = timedelta(hours=24), timedelta(days=30)
 
 
@@ -59,7 +59,7 @@ class ExportRun(Record):
     kind: Mapped[str] = mapped_column(String(24), nullable=False)
     #: One of EXPORT_STATES.
     outcome: Mapped[str] = mapped_column(String(16), nullable=False)
-    #: Rows written so far, and in all (null = not counted yet).
+    #: Rows written so far, and the total (null = not counted yet).
     rows: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     total: Mapped[int | None] = mapped_column(Integer)
     #: columns: names; query: the query string of the list.
@@ -70,17 +70,17 @@ class ExportRun(Record):
     size: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0, server_default="0")
     #: Why it failed, as a sentence.
     error: Mapped[str | None] = mapped_column(String(300))
-    #: The last sign of life of the worker, UTC, and which worker that is.
+    #: The last sign of life of the worker, UTC, and the worker's name.
     seen_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     worker: Mapped[str | None] = mapped_column(String(40))
     finished_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: When the file is deleted, UTC.
     expires_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: Under which rights the rows were read, see access.rights_snapshots; null before, and of everything.
+    #: The rights under which the rows were read, see access.rights_snapshots; null before, and for everything.
     rights: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    #: How often a worker took it up since it last came further.
+    #: Attempts since the last progress.
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
-    #: No worker takes it up before, UTC: the storage of files could not be used. null = at once.
+    #: When the next attempt may begin, UTC, because file storage was unavailable; null = at once.
     next_try_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
@@ -98,14 +98,14 @@ class ImportRun(Record):
     outcome: Mapped[str] = mapped_column(String(16), nullable=False)
     #: mapping, options, dialect, headers, sample, check (the figures of the dry run).
     payload: Mapped[dict[str, Any]] = mapped_column(JSON, nullable=False, default=dict)
-    #: As the file was called; only shown.
+    #: The name of the file; for display only.
     name: Mapped[str] = mapped_column(String(140), nullable=False, default="", server_default="")
     #: The uploaded file in the file store; null once it was deleted.
     digest: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
     size: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
-    #: Hash of the headers: a file of the same shape is offered the same mapping.
+    #: Hash of the headers: for a file with the same headers, the same mapping is suggested.
     shape: Mapped[str] = mapped_column(String(64), nullable=False, default="", server_default="")
-    #: Rows dealt with so far, and in all (null = not counted yet).
+    #: Rows processed so far, and the total (null = not counted yet).
     position: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
     total: Mapped[int | None] = mapped_column(Integer)
     created: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
@@ -115,13 +115,13 @@ class ImportRun(Record):
     error: Mapped[str | None] = mapped_column(String(300))
     seen_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     finished_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: How often a worker took it up since it last came further.
+    #: Attempts since the last progress.
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0, server_default="0")
-    #: No worker takes it up before, UTC: the storage of files could not be used. null = at once.
+    #: When the next attempt may begin, UTC, because file storage was unavailable; null = at once.
     next_try_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
     def begin_step(self, outcome: str) -> None:
-        """Let workers begin this step, or go on with it: one of OPEN_IMPORTS."""
+        """Let workers start or continue this step: one of OPEN_IMPORTS."""
         self.outcome, self.error, self.finished_on = outcome, None, None
         self.seen_on = self.next_try_on = None
         self.tries = 0
@@ -133,7 +133,7 @@ class ImportRun(Record):
 
 
 class ImportRow(Model):  # type: ignore[misc]
-    """What became of one row of a file; unique, so that no row is imported twice."""
+    """The result for one row of a file; unique, so that no row is imported twice."""
 
     __tablename__ = "import_row"
     __table_args__ = (
@@ -150,24 +150,24 @@ class ImportRow(Model):  # type: ignore[misc]
     #: created, updated, skipped, wrong; after a revert: reverted, kept.
     result: Mapped[str] = mapped_column(String(12), nullable=False)
     record_id: Mapped[int | None] = mapped_column(Integer)
-    #: When it was written, UTC: what is younger was changed by somebody since.
+    #: When it was written, UTC: a later change was made by somebody else.
     at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: The values before an update, by the names that the record's service takes; PAN and Aadhaar sealed.
+    #: The values before an update, by the field names of the record's service; PAN and Aadhaar sealed.
     before: Mapped[dict[str, Any] | None] = mapped_column(JSON)
     #: What is wrong with the row, or why it could not be reverted.
     problem: Mapped[str | None] = mapped_column(String(500))
-    #: The cells of a row that is wrong, for the file of these.
+    #: The cells of a wrong row, for the file of wrong rows.
     cells: Mapped[list[str] | None] = mapped_column(JSON)
 
 
 class TransferPart(Model):  # type: ignore[misc]
-    """A piece of the file of an export, in the file store: what is committed is there, whatever ends the worker."""
+    """A piece of the file of an export, in the file store: committed pieces survive the end of a worker."""
 
     __tablename__ = "transfer_part"
     __table_args__ = (UniqueConstraint("export_id", "role", "place", name="uq_transfer_part"),)
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     export_id: Mapped[int] = mapped_column(ForeignKey("export_run.id", ondelete="CASCADE"), nullable=False)
-    #: ids: the rows, as they were when it began; rows: written so far; file: the finished file.
+    #: ids: the rows, as of the start; rows: those written so far; file: the finished file.
     role: Mapped[str] = mapped_column(String(8), nullable=False)
     place: Mapped[int] = mapped_column(Integer, nullable=False)
     digest: Mapped[str] = mapped_column(String(64), nullable=False, info=STORED_FILE)
@@ -178,7 +178,7 @@ class TransferPart(Model):  # type: ignore[misc]
 
 
 def new_export(session: Session, kind: str, format_: str, payload: dict[str, Any], stamp: Stamp) -> ExportRun:
-    """Note an export that a worker is to make. Raises RuleBroken for one too many of the person."""
+    """Add an export for a worker. Raises RuleBroken if the person has too many."""
     open_ = [ExportRun.created_by_id == stamp.by, ExportRun.outcome.in_(OPEN_EXPORTS)]
     most = MAX_OPEN
     if kind == "all":
@@ -199,7 +199,7 @@ def claim_export(session: Session, key: int, worker: str, now: datetime) -> Expo
     is_free = or_(ExportRun.worker.is_(None), ExportRun.worker == worker, ExportRun.seen_on < now - LOST_AFTER)
     mine = (ExportRun.id == key, ExportRun.outcome.in_(OPEN_EXPORTS), is_free, _may_be_tried(ExportRun, now))
     is_same = case((ExportRun.worker == worker, 0), else_=1)
-    # MariaDB works these out one after the other: the worker has to be compared before it is replaced.
+    # MariaDB assigns from left to right: the worker has to be compared before it is replaced.
     step = (
         update(ExportRun)
         .where(*mine)
@@ -227,7 +227,7 @@ def postpone_export(session: Session, run: ExportRun, now: datetime) -> bool:
 
 
 def advance_export(session: Session, run: ExportRun, values: dict[str, Any]) -> bool:
-    """Store how far this worker has come; False if it was cancelled or another worker has taken over."""
+    """Store this worker's progress; False if the export was cancelled or another worker has taken over."""
     mine = (ExportRun.id == run.id, ExportRun.worker == run.worker, ExportRun.outcome == "running")
     step = update(ExportRun).where(*mine, ExportRun.rows == run.rows).values(values)
     done: Any = session.execute(step, execution_options={"synchronize_session": False})
@@ -235,25 +235,25 @@ def advance_export(session: Session, run: ExportRun, values: dict[str, Any]) -> 
 
 
 def parts_of(session: Session, run_id: int, role: str) -> list[TransferPart]:
-    """The pieces of this role in their order."""
+    """The pieces of this role, in order."""
     mine = (TransferPart.export_id == run_id, TransferPart.role == role)
     return list(session.scalars(select(TransferPart).where(*mine).order_by(TransferPart.place)))
 
 
 def drop_parts(session: Session, run_id: int, *roles: str) -> None:
-    """Forget the pieces of these roles; their files are removed by the job that looks for forgotten ones."""
+    """Delete the pieces of these roles; a job removes their unreferenced files."""
     mine = (TransferPart.export_id == run_id, TransferPart.role.in_(roles))
     session.execute(delete(TransferPart).where(*mine), execution_options={"synchronize_session": False})
 
 
 def expired_exports(session: Session, now: datetime, limit: int) -> list[int]:
-    """Exports whose file is to be deleted."""
+    """Exports whose file has to be deleted."""
     query = select(ExportRun.id).where(ExportRun.outcome == "done", ExportRun.expires_on <= now)
     return list(session.scalars(query.limit(limit)))
 
 
 def expire(session: Session, key: int) -> list[str]:
-    """Let an export expire. Returns the digests of its files."""
+    """Expire an export. Returns the digests of its files."""
     query = select(TransferPart.digest).where(TransferPart.export_id == key)
     digests = list(session.scalars(query))
     drop_parts(session, key, "ids", "rows", "file")
@@ -268,7 +268,7 @@ def stalled_exports(session: Session, now: datetime, limit: int) -> list[int]:
 
 
 def _abandoned(session: Session, run: Any, open_: Iterable[str], now: datetime, limit: int) -> list[int]:
-    """Imports or exports that no worker is at, and that are to be tried now."""
+    """Imports or exports without a worker that are due."""
     is_open = (run.outcome.in_(tuple(open_)), _is_lost(run, now), _may_be_tried(run, now))
     return list(session.scalars(select(run.id).where(*is_open).order_by(run.id).limit(limit)))
 
@@ -286,11 +286,14 @@ def lost_imports(session: Session, now: datetime, limit: int) -> list[int]:
 
 
 def take_up_import(session: Session, key: int, now: datetime) -> int | None:
-    """Have a worker begin, or go on: how often one did since it last came further. None = it is over, or waits."""
+    """Claim an import to start or continue it.
+
+    Returns the attempts since its last progress; None if it is over or waiting.
+    """
     mine = (ImportRun.id == key, ImportRun.outcome.in_(OPEN_IMPORTS), _may_be_tried(ImportRun, now))
-    # Another worker that is at it has given a sign of life just now: that is no attempt of its own.
+    # Another worker has just given a sign of life: that is not a new attempt.
     again = case((_is_lost(ImportRun, now), 1), else_=0)
-    # MariaDB works these out one after the other: the sign of life has to be compared before it is replaced.
+    # MariaDB assigns from left to right: the sign of life has to be compared before it is replaced.
     step = (
         update(ImportRun)
         .where(*mine)
@@ -309,14 +312,17 @@ def put_off_import(run: ImportRun, now: datetime) -> bool:
 
 
 def mapping_of_shape(session: Session, kind: str, shape: str, user_id: int | None) -> dict[str, Any] | None:
-    """The payload of the newest import of a file of this shape, the person's own first; None if there was none."""
+    """The payload of the newest import of a file with these headers, preferably the person's own.
+
+    None if there is none.
+    """
     same = (ImportRun.kind == kind, ImportRun.shape == shape, ImportRun.outcome.in_(("done", "running", "reverted")))
     own_first = (ImportRun.created_by_id != user_id, ImportRun.id.desc())
     return session.scalars(select(ImportRun.payload).where(*same).order_by(*own_first).limit(1)).first()
 
 
 def same_file(session: Session, run: ImportRun) -> ImportRun | None:
-    """An earlier import of the same file into the same kind, which wrote something."""
+    """An earlier import of the same file into the same kind that has written something."""
     query = select(ImportRun).where(
         ImportRun.kind == run.kind,
         ImportRun.digest == run.digest,
@@ -328,14 +334,14 @@ def same_file(session: Session, run: ImportRun) -> ImportRun | None:
 
 
 def old_imports(session: Session, now: datetime, limit: int) -> list[int]:
-    """Imports that can't be reverted any more and still hold a file or rows."""
+    """Imports that can no longer be reverted and still have a file or rows."""
     old = ImportRun.changed_on < now - REVERTED_WITHIN
     query = select(ImportRun.id).where(old, ImportRun.digest.is_not(None)).order_by(ImportRun.id)
     return list(session.scalars(query.limit(limit)))
 
 
 def forget_import(session: Session, key: int) -> None:
-    """Delete what an old import holds of persons: its rows, its file, its sample."""
+    """Delete the personal data of an old import: its rows, its file, its sample."""
     run = session.get(ImportRun, key)
     if run is None:
         return

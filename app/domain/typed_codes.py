@@ -12,7 +12,7 @@ CODES = ("referral", "referral_code", "referred_by", "pod_id")
 
 
 def refuse_ambiguous(row: Any, values: dict[str, Any]) -> None:
-    """Raise RuleBroken for a changed code with signs that are invisible, look alike or are markup."""
+    """Raise RuleBroken for a changed code with invisible, look-alike or markup characters."""
     for name in CODES:
         given = (values.get(name) or "").strip()
         if given and given != getattr(row, name) and not is_code(given):

@@ -1,6 +1,6 @@
-"""Emails that are in no conversation: those that could not be read, came back, or were left in the mailbox.
+"""Emails without a conversation: those that could not be read, came back, or were left in the mailbox.
 
-A person has one tried again, puts it into a record, or dismisses it.
+A person retries one, adds it to a record, or dismisses it.
 """
 
 from __future__ import annotations
@@ -22,23 +22,23 @@ from app.ops.file_store import PREFIX, FileStore
 #: States in which an email waits for a person.
 WAITING = ("failed", "refused", "dropped")
 UNREADABLE = "(This email could not be read. The original is attached.)"
-#: The sender of an email that names none.
+#: Shown for an email without a sender.
 NOBODY = "unknown sender"
 
 
 def waiting() -> Select[tuple[Mail]]:
-    """SELECT of the mails that wait for a person, newest first."""
+    """SELECT of the emails that wait for a person, newest first."""
     here = (Mail.message_id.is_(None), Mail.direction == "in", Mail.state.in_(WAITING))
     return select(Mail).where(*here).order_by(Mail.id.desc())
 
 
 def reports() -> Select[tuple[Mail]]:
-    """Reports of failed delivery, newest first: the emails that did not arrive are marked by them."""
+    """SELECT of bounces, newest first; they mark the emails that did not arrive."""
     return select(Mail).where(Mail.message_id.is_(None), Mail.origin == "bounce").order_by(Mail.id.desc())
 
 
 def original_of(store: FileStore, mail: Mail) -> bytes:
-    """The email as it arrived; of one that was left in the mailbox, its headers. Raises RuleBroken."""
+    """The original email; for one that was left in the mailbox, its headers. Raises RuleBroken."""
     try:
         with store.open(mail.original or "") as file:
             content: bytes = file.read()
@@ -49,7 +49,7 @@ def original_of(store: FileStore, mail: Mail) -> bytes:
 
 
 def parsed_mail(raw: bytes) -> ReadMail | None:
-    """The parsed email; None when it can't be read."""
+    """The parsed email; None if it can't be read."""
     try:
         return read(raw, "")
     except UnreadableMail:
@@ -57,14 +57,14 @@ def parsed_mail(raw: bytes) -> ReadMail | None:
 
 
 def dismiss(session: Session, mail: Mail, stamp: Stamp) -> None:
-    """Record a person's decision that nothing is to be done. Raises Conflict."""
+    """Record a person's decision that there is nothing to do. Raises Conflict."""
     _decide(session, mail, "dismissed")
     audit.write(session, "inbound event", stamp.by, stamp.now, f"mail {mail.id}", outcome="dismissed")
 
 
-def attach(session: Session, intake: InboundMailContext, mail: Mail, record: Any, stamp: Stamp) -> Message:
+def attach(session: Session, context: InboundMailContext, mail: Mail, record: Any, stamp: Stamp) -> Message:
     """Move it into the conversation of a lead, ticket or customer. Raises RuleBroken, Conflict."""
-    raw = original_of(intake.store, mail)
+    raw = original_of(context.store, mail)
     said = parsed_mail(raw)
     _decide(session, mail, "kept")
     records = mail_threads.records_of(record)
@@ -74,9 +74,9 @@ def attach(session: Session, intake: InboundMailContext, mail: Mail, record: Any
     else:
         mail.peer, mail.html = said.sender.address, said.html or None
         mail.has_remote_pictures, mail.quoted = said.has_remote_pictures, said.quoted or None
-        mail.is_unverified = True  # it came by a way on which nobody has checked who wrote it
-        conversation = inbound_mail.conversation_of(session, intake, (said, True), records)
-        values = inbound_mail.message_values(intake, said, Thread(), conversation)
+        mail.is_unverified = True  # nobody has verified its sender
+        conversation = inbound_mail.conversation_of(session, context, (said, True), records)
+        values = inbound_mail.message_values(context, said, Thread(), conversation)
         values["native"] |= {"unverified": True}
     values["media"] = [*(values.get("media") or []), _original(mail)]
     message = messages.receive(session, values | {"account_id": mail.account_id} | records, stamp)
@@ -89,7 +89,7 @@ def attach(session: Session, intake: InboundMailContext, mail: Mail, record: Any
 
 
 def _bare(mail: Mail) -> dict[str, Any]:
-    """The message of an email that can't be read: only that it came."""
+    """The message of an unreadable email: it says only that there was one."""
     return {
         "channel": "email",
         "peer": mail.peer or NOBODY,
@@ -106,7 +106,7 @@ def _original(mail: Mail) -> dict[str, str]:
 
 
 def _decide(session: Session, mail: Mail, state: str) -> None:
-    """The database decides who was first. Raises Conflict."""
+    """Set the state; the database decides who was first. Raises Conflict."""
     mine = (Mail.id == mail.id, Mail.state.in_(WAITING), Mail.message_id.is_(None))
     step = update(Mail).where(*mine).values(state=state)
     done: Any = session.execute(step, execution_options={"synchronize_session": False})

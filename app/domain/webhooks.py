@@ -1,4 +1,4 @@
-"""Webhooks: which address receives which events, as which user, and the log of the deliveries."""
+"""Webhooks: which address receives which events, as which user, and the log of deliveries."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from app.lib.vault import Vault
 
 #: on: delivered at once. paused: events are queued. off: events are ignored.
 STATES = ("on", "paused", "off")
-#: The events of webhooks, e.g. lead.created.
 #: The event of a test delivery.
 TEST = "test"
 #: Consecutive failed attempts that pause a webhook.
@@ -53,7 +52,7 @@ class Webhook(Versioned, Record):
     why: Mapped[str | None] = mapped_column(String(16))
     #: The secret that signs deliveries, encrypted by the vault.
     secret_sealed: Mapped[str] = mapped_column(String(200), nullable=False)
-    #: The user as whom records are sent: with their visible rows and their masks.
+    #: The user whose visible rows and masks apply to the records sent.
     user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), nullable=False)
     #: Failed attempts since the last success.
     failures: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
@@ -98,7 +97,7 @@ class WebhookDelivery(Model):  # type: ignore[misc]
 
 @dataclass(frozen=True)
 class WebhookSettings:
-    """A webhook as an admin wants it."""
+    """A webhook as submitted by an admin."""
 
     name: str
     url: str
@@ -107,13 +106,13 @@ class WebhookSettings:
     is_on: bool = True
     #: The version that the admin saw; None skips the check.
     version: int | None = None
-    #: Whether the operator allows http and addresses of the own network.
+    #: Whether the operator allows http and private addresses.
     allow_private: bool = False
 
 
 @dataclass(frozen=True)
 class Subscription:
-    """What a transaction must know of a webhook to write its deliveries."""
+    """What a transaction needs to know about a webhook to write its deliveries."""
 
     id: int
     user_id: int
@@ -124,7 +123,7 @@ class Subscription:
         return frozenset(each.partition(".")[2] for each in self.events if each.partition(".")[0] == kind)
 
 
-# --- by an admin
+# --- for admins
 
 
 def create(session: Session, settings: WebhookSettings, stamp: Stamp, vault: Vault) -> tuple[Webhook, str]:
@@ -266,7 +265,7 @@ def _execute(session: Session, step: Any) -> int:
     return int(session.execute(step, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
 
 
-# --- by the system
+# --- for the system
 
 
 def subscriptions(session: Session) -> tuple[Subscription, ...]:
@@ -293,7 +292,7 @@ def delivery_row(
 
 
 def disable(session: Session, hook_id: int, state: str, why: str, now: datetime) -> None:
-    """Pause it or switch it off (`state`), and notify the admins, once. `why`: failures, gone or user."""
+    """Pause it or switch it off (`state`), and notify the admins once. `why`: failures, gone or user."""
     hook = session.scalars(select(Webhook).where(Webhook.id == hook_id).with_for_update()).first()
     if hook is None or hook.state != "on":
         return

@@ -1,6 +1,6 @@
-"""The workbook of an XLSX file, with its table of texts read by the way.
+"""Opens XLSX workbooks with a memory-saving reader for the table of shared strings.
 
-openpyxl keeps an XML element for each text: a million of them take 10 seconds of the processor and 300 MB more.
+openpyxl creates an XML element for each text: a million of them take 10 seconds of CPU and 300 MB more.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ from xml.etree.ElementTree import XMLParser
 from openpyxl.reader.excel import ExcelReader
 from openpyxl.xml.constants import SHARED_STRINGS, SHEET_MAIN_NS
 
-#: Texts of one workbook; 200,000 rows of 20 different ones each.
+#: Texts in one workbook: 200,000 rows of 20 different ones each.
 MAX_TEXTS = 4_000_000
 _BLOCK = 1 << 16
 _ITEM, _TEXT, _PHONETIC = (f"{{{SHEET_MAIN_NS}}}{name}" for name in ("si", "t", "rPh"))
 
 
 def open_book(file: BinaryIO) -> Any:
-    """The workbook, to be read row by row. Raises ValueError, KeyError, ParseError and others for a damaged one."""
+    """The workbook, for reading row by row. Raises ValueError, KeyError, ParseError and others for a damaged one."""
     reader = _Reader(file, read_only=True, keep_links=False)
     reader.read()
     return reader.wb
@@ -39,7 +39,7 @@ class _Reader(ExcelReader):  # type: ignore[misc]
 
 
 class _Texts:
-    """What the parser calls: collects the text of each item, without how it is pronounced."""
+    """Target of the XML parser: collects the text of each item, without phonetic hints."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
@@ -71,5 +71,5 @@ class _Texts:
             self.is_phonetic = False
 
     def close(self) -> list[str]:
-        """The texts in their order."""
+        """The texts in order."""
         return self.found

@@ -1,12 +1,12 @@
-"""Which files may be attached to an email: judged by content and by the name under which they arrive."""
+"""Which files may be attached to an email, judged by their content and the name under which they arrive."""
 
 from __future__ import annotations
 
-#: How programs begin, whatever their name says: Windows, Linux, macOS, Java.
+#: First bytes of programs, whatever their name: Windows, Linux, macOS, Java.
 _PROGRAMS = (b"MZ", b"\x7fELF", b"\xcf\xfa\xed\xfe", b"\xce\xfa\xed\xfe", b"\xca\xfe\xba\xbe", b"#!")
-#: Bytes at the beginning that are looked at.
+#: Bytes examined at the beginning of a file.
 LOOKED_AT = 4
-#: Endings by which a program of the recipient would run the file; mail servers refuse them.
+#: File name extensions that the recipient's computer would run; mail servers refuse them.
 _RUN = frozenset(
     {
         *("apk", "app", "bat", "cmd", "com", "cpl", "dll", "dmg", "exe", "hta", "jar", "js", "jse", "lnk", "msi"),

@@ -1,13 +1,13 @@
-"""Colours as #rrggbb: how well words can be read on them (WCAG 2.2)."""
+"""Colours as #rrggbb, and how readable text is on them (WCAG 2.2)."""
 
 from __future__ import annotations
 
 import re
 
-#: The contrast that words of ordinary size need.
+#: The contrast that text of ordinary size needs.
 LEAST_CONTRAST = 4.5
 _HEX = re.compile(r"#[0-9a-f]{6}")
-#: Below this part of full light the curve of sRGB is a line.
+#: Below this value the curve of sRGB is linear.
 _KNEE = 0.03928
 
 

@@ -1,6 +1,6 @@
-"""Deadlines for calls to the outside: a look-up, a connection, an exchange on it.
+"""Deadlines for calls to other servers: a look-up, a connection, an exchange on it.
 
-A time-out for each read lets a partner that sends a byte now and then go on for ever; a deadline does not.
+A timeout for each read lets a server that sends a byte now and then go on for ever; a deadline does not.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Self, TypeVar, cast
 
-#: Look-ups that may be under way at once. The system's resolver can't be interrupted: it takes up to half a minute.
+#: Look-ups that may be in progress at once. The system's resolver can't be interrupted: it takes up to half a minute.
 MAX_LOOKUPS = 32
 #: Addresses of one host that are tried.
 MAX_ADDRESSES = 3
-#: No time-out of a socket may be 0, which would mean "do not wait".
+#: A socket's timeout must not be 0, which would make it non-blocking.
 _LEAST_SECONDS = 0.001
 
 #: Like socket.getaddrinfo.
@@ -28,14 +28,14 @@ _lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 
 def look_up(host: str, port: int, seconds: float, resolver: Resolver = socket.getaddrinfo) -> list[Any]:
-    """The addresses of a host, as getaddrinfo returns them. Raises OSError; TimeoutError after so many seconds."""
+    """The addresses of a host, as getaddrinfo returns them. Raises OSError; TimeoutError after `seconds`."""
     return list(call_with_deadline(seconds, _lookups, lambda: resolver(host, port, type=socket.SOCK_STREAM)))
 
 
 def call_with_deadline(seconds: float, slots: threading.Semaphore, call: Callable[[], T]) -> T:
-    """What a call returns or raises that can't be interrupted; TimeoutError after so many seconds in all.
+    """Return or raise what an uninterruptible call does; raises TimeoutError after `seconds` in all.
 
-    It goes on in a thread of its own until it ends by itself, and holds one of the `slots` until then.
+    The call continues in a thread of its own until it ends by itself, and holds one of the `slots` until then.
     """
     ends = time.monotonic() + seconds
     if not slots.acquire(timeout=max(0.0, seconds)):
@@ -61,7 +61,7 @@ def call_with_deadline(seconds: float, slots: threading.Semaphore, call: Callabl
 
 
 def connect(host: str, port: int, seconds: float) -> DeadlineSocket:
-    """A TCP connection to a host, made within so many seconds in all. Raises OSError."""
+    """A TCP connection to a host, made within `seconds` in all. Raises OSError."""
     deadline = time.monotonic() + seconds
     failed: OSError | None = None
     for family, kind, protocol, _name, address in look_up(host, port, seconds)[:MAX_ADDRESSES]:
@@ -81,7 +81,7 @@ def connect(host: str, port: int, seconds: float) -> DeadlineSocket:
 
 
 def connect_unix(path: str, seconds: float) -> DeadlineSocket:
-    """A connection to a Unix socket, made within so many seconds. Raises OSError."""
+    """A connection to a Unix socket, made within `seconds`. Raises OSError."""
     made = DeadlineSocket(socket.AF_UNIX)
     try:
         made.settimeout(seconds)
@@ -94,20 +94,20 @@ def connect_unix(path: str, seconds: float) -> DeadlineSocket:
 
 
 class _Exchanges:
-    """Before a class of sockets: an exchange ends in time: a message that is sent, and all that is read until the next.
+    """Mixin for sockets that limits exchanges. An exchange is a message sent, and all that is read until the next.
 
-    Without `limit`, it is a plain socket. Raises TimeoutError when the time is over or the partner sends too much.
+    Without `limit`, it is a plain socket. Raises TimeoutError at the deadline, or if the other side sends too much.
     """
 
-    #: How many seconds an exchange that begins now may take; None = no deadline.
+    #: Returns the seconds that an exchange beginning now may take; None = no deadline.
     limit: Callable[[], float | None] | None = None
-    #: The most bytes that are read in an exchange; None = any number.
+    #: The most bytes read in an exchange; None = any number.
     max_bytes: int | None = None
     _end: float | None = None
     _read = 0
 
     def begin_exchange(self) -> None:
-        """Start the clock, for a partner that speaks first."""
+        """Start the clock, for a server that sends first."""
         seconds = self.limit() if self.limit is not None else None
         self._end, self._read = None if seconds is None else time.monotonic() + seconds, 0
 
@@ -117,13 +117,13 @@ class _Exchanges:
         self._within_time(lambda: super(_Exchanges, self).sendall(data, flags))  # type: ignore[misc]
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """Read, within the exchange."""
+        """Read within the exchange."""
         data: bytes = self._within_time(lambda: super(_Exchanges, self).recv(size, flags))  # type: ignore[misc]
         self._count(len(data))
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        """Read, within the exchange; what `makefile` uses."""
+        """Read within the exchange, as used by `makefile`."""
         count: int = self._within_time(lambda: super(_Exchanges, self).recv_into(buffer, nbytes, flags))  # type: ignore[misc]
         self._count(count)
         return count
@@ -151,21 +151,21 @@ class _Exchanges:
 
 
 class DeadlineSocket(_Exchanges, socket.socket):
-    """A connection on which an exchange ends in time."""
+    """A connection whose exchanges have a deadline."""
 
 
 class DeadlineTlsSocket(_Exchanges, ssl.SSLSocket):  # type: ignore[misc]  # it takes fewer kinds of buffers
-    """A TLS connection on which an exchange ends in time; made by `over_tls`."""
+    """A TLS connection whose exchanges have a deadline; made by `over_tls`."""
 
     def send(self, data: Any, flags: int = 0) -> int:
-        """Send a part; what `sendall` of TLS does again and again, each time with the whole time-out."""
+        """Send a part. The `sendall` of TLS calls it repeatedly, each time with the whole timeout."""
         return int(self._within_time(lambda: super(_Exchanges, self).send(data, flags)))
 
 
 def over_tls(context: ssl.SSLContext, made: DeadlineSocket, host: str) -> DeadlineTlsSocket:
-    """The connection over TLS, with the limits that it had; the handshake is part of the exchange that is going on.
+    """The connection over TLS, with the same limits; the handshake belongs to the current exchange.
 
-    Raises OSError, also where the certificate is not one that the context accepts for this host.
+    Raises OSError, also if the certificate isn't valid for this host in the context.
     """
     context.sslsocket_class = DeadlineTlsSocket
     kept, own = (made.limit, made.max_bytes, made._end, made._read), made.gettimeout()
@@ -178,7 +178,7 @@ def over_tls(context: ssl.SSLContext, made: DeadlineSocket, host: str) -> Deadli
 
 
 class DeadlineWatchdog:
-    """Cuts connections at a deadline, whatever they wait for, also during a TLS handshake."""
+    """Cuts connections at a deadline, whatever they wait for, even during a TLS handshake."""
 
     def __init__(self, seconds: float) -> None:
         self._end = time.monotonic() + seconds
@@ -195,9 +195,9 @@ class DeadlineWatchdog:
         return max(_LEAST_SECONDS, self._end - time.monotonic())
 
     def guard(self, connection: socket.socket) -> None:
-        """Cut this connection, too, if it is still open then."""
+        """Cut this connection, too, if it is still open at the deadline."""
         with self._lock:
-            # A second handle: TLS takes the first one over, under a new object.
+            # A second handle: TLS takes over the first one under a new object.
             self._handles.append(socket.socket.dup(connection))
         if self.is_late:
             self._cut()

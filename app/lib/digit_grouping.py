@@ -14,12 +14,12 @@ def grouped(number: float) -> str:
 
 
 class GroupedInt(int):
-    """A whole number that is grouped where it stands in a text: for ngettext, which puts the number in by itself."""
+    """A whole number that is formatted grouped, for ngettext, which inserts the number itself."""
 
     def __str__(self) -> str:
         return grouped(int(self))
 
 
-def capped(number: int, most: int) -> str:
-    """A count that stopped at a cap says so: 1,000+."""
-    return f"{grouped(most)}+" if number > most else grouped(number)
+def capped(number: int, maximum: int) -> str:
+    """The count; one that stopped at its cap with a plus: 1,000+."""
+    return f"{grouped(maximum)}+" if number > maximum else grouped(number)

@@ -1,15 +1,15 @@
-"""Templates of text messages as registered on India's DLT platforms (TCCCPR 2018): does a text follow its template?
+"""SMS templates as registered on India's DLT platforms (TCCCPR 2018), and whether a text matches its template.
 
-A template is fixed text with variables, each written {#var#} and filled with at most 30 characters. A text that does
-not match is dropped by the operators, so it is refused before it is sent.
+A template is fixed text with variables, each written {#var#} and filled with at most 30 characters. Operators drop
+texts that don't match, so they are refused before they are sent.
 """
 
 from __future__ import annotations
 
 VARIABLE = "{#var#}"
-#: Characters that may stand for one variable.
+#: The most characters that may replace one variable.
 MAX_VARIABLE = 30
-#: Characters of the longest text that the providers accept.
+#: The most characters of a text that the providers accept.
 MAX_TEXT = 2000
 
 
@@ -29,7 +29,7 @@ def fill(template: str, values: tuple[str, ...]) -> str:
 def matches(text: str, template: str) -> bool:
     """Whether a text is the template with at most 30 characters for each variable.
 
-    Case, punctuation and inner spaces count; the kind of line end and space around the whole do not.
+    Case, punctuation and inner spaces matter; the type of line end and surrounding space don't.
     """
     text, template = _unified(text), _unified(template)
     if len(text) > MAX_TEXT:
@@ -40,8 +40,8 @@ def matches(text: str, template: str) -> bool:
 def _follows(text: str, template: str) -> bool:
     fixed = _fixed_parts(template)
     places = {part: _places(part, text) for part in set(fixed)}
-    # Bit n: the template up to here can end before character n of the text. Nothing is tried twice: each fixed part
-    # and each variable is one operation on all ends at once, however often the text repeats itself.
+    # Bit n: the template up to here can end before character n of the text. Each fixed part and each variable is one
+    # operation on all ends at once, however often the text repeats itself.
     ends = (1 & places[fixed[0]]) << len(fixed[0])
     for part in fixed[1:]:
         ends = (_after_variable(ends) & places[part]) << len(part)
@@ -59,7 +59,7 @@ def _fixed_parts(template: str) -> list[str]:
 
 
 def _after_variable(ends: int) -> int:
-    """Every end, and the 30 characters after it."""
+    """Every end, and the 30 positions after it."""
     reach = 1
     while reach <= MAX_VARIABLE:
         step = min(reach, MAX_VARIABLE + 1 - reach)
@@ -69,7 +69,7 @@ def _after_variable(ends: int) -> int:
 
 
 def _places(part: str, text: str) -> int:
-    """Bit n: the part stands at character n of the text. An empty part stands everywhere."""
+    """Bit n: the part occurs at character n of the text. An empty part occurs everywhere."""
     if not part:
         return (1 << len(text) + 1) - 1
     bits, at = ["0"] * len(text), text.find(part)

@@ -1,4 +1,4 @@
-"""What a file is by its content. Its name and what its sender says about it are not believed."""
+"""The type of a file, by its content. Its name and declared type are not trusted."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import zipfile
 from io import BytesIO
 from typing import BinaryIO
 
-#: For everything that is none of the kinds below: kept and handed out, never shown.
+#: For everything else: stored and handed out, never shown.
 UNKNOWN = "application/octet-stream"
-#: An archive that unpacks to far more than it says, or lists more files than any document has.
+#: An archive that unpacks to far more than it declares, or lists more files than any document has.
 BOMB = "application/x-zip-bomb"
 #: Kinds that a browser may show inside a page.
 SHOWN = frozenset({"image/png", "image/jpeg", "image/gif", "image/webp"})
@@ -22,7 +22,7 @@ PLAYED = frozenset(
 WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 EXCEL = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
 POWERPOINT = "application/vnd.openxmlformats-officedocument.presentationml.presentation"
-#: Begin of the content -> kind.
+#: First bytes -> kind.
 _BEGINS = (
     (b"%PDF-", "application/pdf"),
     (b"\x89PNG\r\n\x1a\n", "image/png"),
@@ -43,23 +43,23 @@ _BEGINS = (
     (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "application/msword"),
     (b"{\\rtf", "application/rtf"),
 )
-#: Of RIFF and ISO media files, what stands at bytes 8 to 12.
+#: Bytes 8 to 12 of RIFF and ISO media files -> kind.
 _RIFF = {b"WEBP": "image/webp", b"WAVE": "audio/wav"}
 _MEDIA = {b"M4A ": "audio/mp4", b"M4V ": "video/mp4", b"qt  ": "video/quicktime"}
 _MEDIA |= dict.fromkeys((b"isom", b"iso2", b"iso4", b"iso5", b"iso6", b"mp41", b"mp42", b"avc1", b"dash"), "video/mp4")
 _MEDIA |= dict.fromkeys((b"heic", b"heix", b"hevc", b"mif1", b"msf1"), "image/heic")
 _MEDIA |= dict.fromkeys((b"3gp4", b"3gp5", b"3gp6", b"3g2a"), "video/3gpp")
 _OFFICE = {"word/": WORD, "xl/": EXCEL, "ppt/": POWERPOINT}
-#: Of a text, so much is looked at.
+#: Bytes of a text that are examined.
 _MOST = 65_536
-#: A document of an office program has fewer parts, and unpacks to less than so many bytes and times its own size.
+#: Office documents have fewer parts than this, and unpack to fewer bytes and a smaller multiple of their size.
 MAX_PARTS, MAX_UNPACKED, MAX_RATIO = 5_000, 250_000_000, 200
-#: With this, each entry of an archive's list begins.
+#: First bytes of each entry in an archive's directory.
 _ENTRY = b"PK\x01\x02"
 
 
 def kind_of(content: bytes) -> str:
-    """The MIME type of a file; UNKNOWN for anything that is not listed here, BOMB for a dangerous archive."""
+    """The MIME type of a file; UNKNOWN for anything not listed here, BOMB for a dangerous archive."""
     return kind_of_file(BytesIO(content))
 
 
@@ -75,7 +75,7 @@ def kind_of_file(file: BinaryIO) -> str:
 
 
 def _kind_of_beginning(beginning: bytes) -> str | None:
-    """None = it takes more than the beginning to say."""
+    """The kind, by the first bytes alone; None if more is needed."""
     for mark, kind in _BEGINS:
         if beginning.startswith(mark):
             return kind
@@ -89,9 +89,9 @@ def _kind_of_beginning(beginning: bytes) -> str | None:
 
 
 def _kind_of_zip(file: BinaryIO) -> str:
-    """A document of an office program, or just an archive: only its list of contents is read, nothing is unpacked."""
+    """An office document, or just an archive: only its directory is read, nothing is unpacked."""
     if _has_many_parts(file):
-        return BOMB  # its list alone would fill the memory
+        return BOMB  # its directory alone would fill the memory
     try:
         with zipfile.ZipFile(file) as archive:
             parts = archive.infolist()
@@ -109,7 +109,7 @@ def _kind_of_zip(file: BinaryIO) -> str:
 
 
 def _has_many_parts(file: BinaryIO) -> bool:
-    """Whether an archive's list has more than MAX_PARTS entries: counted, for what it says of itself may be a lie."""
+    """Whether an archive's directory has more than MAX_PARTS entries, by counting: the declared number may be a lie."""
     file.seek(0)
     count, before = 0, b""
     while chunk := file.read(_MOST):
@@ -117,12 +117,12 @@ def _has_many_parts(file: BinaryIO) -> bool:
         count += window.count(_ENTRY)
         if count > MAX_PARTS:
             return True
-        before = window[-len(_ENTRY) + 1 :]  # too short to hold one that was counted
+        before = window[-len(_ENTRY) + 1 :]  # too short to contain one that was counted
     return False
 
 
 def _is_text(beginning: bytes) -> bool:
-    """UTF-8 without control characters and without the marks of a page or a picture that browsers would run."""
+    """UTF-8 without control characters, and without markup of a page or picture that browsers would run."""
     try:
         text = beginning.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,4 +1,4 @@
-"""A guide of docs/ as HTML: its headings with ids, its links and pictures with the addresses of the product's pages."""
+"""Renders a guide of docs/ as HTML: headings with ids, links and pictures with the product's own addresses."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-#: The address of a link or picture -> the one on the page; None = it leads nowhere there.
+#: The address of a link or picture -> the one on the page; None if it has no target there.
 Places = Callable[[str], "str | None"]
 
 
@@ -23,7 +23,7 @@ class Guide(NamedTuple):
 
 
 def guide(text: str, places: Places) -> Guide:
-    """The guide as HTML; its title is the first heading, which is left out. HTML in the text is shown as text."""
+    """Render the guide as HTML. Its title is the first heading, which is left out. HTML in the text is escaped."""
     parser = MarkdownIt("commonmark", {"html": False}).enable("table")
     tokens = parser.parse(text)
     title, chapters, shown = "", [], list[Token]()
@@ -53,7 +53,7 @@ def _plain(inline: Token) -> str:
 
 
 def _placed(tokens: list[Token], places: Places) -> list[Token]:
-    """Links and pictures with their addresses on the page; of a link that leads nowhere, the words stay."""
+    """Replace the addresses of links and pictures; a link without a target becomes plain text."""
     shown: list[Token] = []
     is_link: list[bool] = []
     for token in tokens:

@@ -1,7 +1,7 @@
-"""HTML that strangers have written, made safe to show: no scripts, no styles, no forms, no remote pictures.
+"""Sanitises HTML from strangers: no scripts, no styles, no forms, no remote pictures.
 
-The work is done by nh3 (Mozilla's ammonia over a browser-grade parser). It needs time quadratic in the depth and in
-the open formatting tags of a document, so one that is deeper or longer than any real mail is reduced to its text.
+nh3 does the work (Mozilla's ammonia over a browser-grade parser). It needs time quadratic in the depth and in the open
+formatting tags of a document, so one that is deeper or longer than any real email is reduced to its text.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from html import escape, unescape
 import nh3
 
 #: Longer, deeper or busier documents are reduced to their text. A newsletter has up to 200,000 characters, 4,000 tags
-#: and a depth of 100; each answer to an answer adds a few levels.
+#: and a depth of 100; each reply to a reply adds a few levels.
 MAX_CHARS, MAX_TAGS, MAX_DEPTH, MAX_AMPERSANDS = 400_000, 10_000, 500, 20_000
-#: Closing tags that close another element than the innermost one, as in <b><i></b>: what parsers repair dearly.
+#: Closing tags that don't close the innermost element, as in <b><i></b>: expensive for parsers to repair.
 MAX_CROSSINGS = 200
 
 _TAGS = frozenset(
@@ -33,24 +33,24 @@ _ATTRIBUTES = {
     "ol": {"start"},
     "*": {"dir", "lang", "title"},
 }
-#: Their content is no text for readers.
+#: Elements whose content isn't text for readers.
 _WITHOUT_CONTENT = frozenset({"script", "style", "title", "template", "noscript", "iframe", "object", "svg", "math"})
 _CLEANER = nh3.Cleaner(
     tags=set(_TAGS),
     clean_content_tags=set(_WITHOUT_CONTENT),
     attributes=_ATTRIBUTES,
     url_schemes={"http", "https", "mailto", "tel", "cid"},
-    # A relative address would lead to a page of ours.
+    # A relative address would lead to one of our own pages.
     url_relative="deny",
     link_rel="noopener noreferrer nofollow",
     set_tag_attribute_values={"a": {"target": "_blank"}},
     strip_comments=True,
 )
 _VOID = frozenset({"area", "base", "br", "col", "embed", "hr", "img", "input", "link", "meta", "source", "wbr"})
-#: Browsers close them when the next one begins.
+#: Elements that browsers close when the next one begins.
 _SELF_CLOSING = frozenset({"p", "li", "td", "th", "tr", "dt", "dd", "option", "tbody", "thead", "tfoot"})
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9:]{0,20})")
-#: In cleaned HTML, where quotes in values are escaped, a picture and the one attribute that names its source.
+#: In cleaned HTML, where quotes in values are escaped: a picture, and the one attribute that names its source.
 _PICTURE = re.compile(r'<img((?: [a-z]+="[^"]*")*?) src="((?:https?|cid):[^"]*)"')
 _BLOCKED = re.compile(r'<img((?: [a-z]+="[^"]*")*?) data-remote="(https?:[^"]*)"')
 _ANY_TAG = re.compile(r"<[^<>]*>")
@@ -61,18 +61,20 @@ _BLANK_LINES = re.compile(r"\n{3,}")
 
 @dataclass(frozen=True)
 class CleanHtml:
-    """HTML that may stand inside a page."""
+    """HTML that is safe to insert into a page."""
 
     html: str
-    #: Whether it names pictures on other servers, which tell their owner who reads, when and where.
+    #: Whether it has pictures on other servers, which tell their owner who reads, when and where.
     has_remote_pictures: bool = False
-    #: Whether it was too long or too deep, and only its text is left.
+    #: Whether it was too long or too deep, and was reduced to its text.
     is_reduced: bool = False
 
 
 def clean(html: str) -> CleanHtml:
-    """What may be shown of an HTML document. Pictures of other servers stand as `data-remote`, those in the same mail
-    (`cid:`) as `data-cid`; neither is loaded by a browser."""
+    """Sanitise an HTML document.
+
+    Pictures on other servers become `data-remote`, those in the same email (`cid:`) `data-cid`; browsers load neither.
+    """
     if is_excessive(html):
         text = stripped(html[: 4 * MAX_CHARS])[:MAX_CHARS]
         return CleanHtml(escape(text).replace("\n", "<br>\n"), is_reduced=True)
@@ -86,12 +88,12 @@ def with_remote_pictures(cleaned: str) -> str:
 
 
 def plain_text(cleaned: str) -> str:
-    """The text of cleaned HTML, with a line for each paragraph."""
+    """The text of cleaned HTML, one line per paragraph."""
     return stripped(cleaned)
 
 
 def stripped(html: str) -> str:
-    """The text of any HTML, in linear time; not exact, and never to be used as HTML again."""
+    """The text of any HTML, in linear time. Not exact; never use it as HTML again."""
     text = _BREAK.sub("\n", _SILENT.sub("", html).replace("\r", "").replace("\n", " "))
     text = unescape(_ANY_TAG.sub("", text)).replace("\xa0", " ")
     kept = "\n".join(" ".join(line.split()) for line in text.split("\n"))
@@ -99,7 +101,7 @@ def stripped(html: str) -> str:
 
 
 def is_excessive(html: str) -> bool:
-    """Whether cleaning would take too long: judged in linear time by length, tags, depth and disorder."""
+    """Whether cleaning would take too long, judged in linear time by length, tags, depth and crossed tags."""
     if len(html) > MAX_CHARS or html.count("&") > MAX_AMPERSANDS or html.count("<") > 4 * MAX_TAGS:
         return True
     opened: list[str] = []

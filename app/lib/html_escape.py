@@ -1,7 +1,7 @@
 """Escaping of text for HTML.
 
-The only module that names the private part of MarkupSafe that does the work: the public `escape` makes a Markup of each
-text, which costs more than to escape it. `tests/test_private_names.py` fails if a new version lacks it.
+The only module that uses the private part of MarkupSafe that does the work: the public `escape` makes a Markup of each
+text, which costs more than the escaping. `tests/test_private_names.py` fails if a new version lacks it.
 """
 
 from __future__ import annotations

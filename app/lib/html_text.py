@@ -1,4 +1,4 @@
-"""The text of formatted text, as the plain half of an email: items with a dash, links with their address."""
+"""Converts formatted text to plain text for emails: list items with a dash, links with their address."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ def text_of(cleaned: str) -> str:
     return _BLANK_LINES.sub("\n\n", "\n".join(_quoted(lines))).strip()
 
 
-#: Around what is quoted; characters that no text has, for they are not printable.
+#: Delimiters of quoted text; no text contains them, because they aren't printable.
 _OPENED, _CLOSED = "\x01", "\x02"
 
 
 def _quoted(lines: list[str]) -> list[str]:
-    """The lines, with a > before those between the marks for each quotation around them."""
+    """The lines, with one > for each quotation around them."""
     found, depth = [], 0
     for line in lines:
         depth += line.count(_OPENED) - line.count(_CLOSED)
@@ -34,18 +34,18 @@ def _quoted(lines: list[str]) -> list[str]:
 
 
 class _Reader(HTMLParser):
-    """Collects text, line ends and marks."""
+    """Collects text, line breaks and markers."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
         self.parts: list[str] = []
-        #: Of open lists, the number of the next item; 0 = with dashes.
+        #: For each open list, the number of the next item; 0 = bulleted.
         self._lists: list[int] = []
-        #: Of open links, their address and where their text begins.
+        #: For each open link, its address and where its text begins.
         self._links: list[tuple[str, int]] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Line ends before blocks, signs before items."""
+        """Add line breaks before blocks and markers before items."""
         if tag in ("br", "hr"):
             self.parts.append("\n")
         elif tag in _BLOCKS or tag == "li":
@@ -55,7 +55,7 @@ class _Reader(HTMLParser):
         elif tag == "li":
             self.parts.append(self._sign())
         elif tag == "blockquote":
-            self.parts.append(f"{_OPENED}\n")  # a line of its own, which is left out
+            self.parts.append(f"{_OPENED}\n")  # a line of its own, left out later
         elif tag == "a":
             self._links.append((dict(attrs).get("href") or "", len(self.parts)))
 
@@ -66,7 +66,7 @@ class _Reader(HTMLParser):
         return f"{number}. " if number else "- "
 
     def handle_endtag(self, tag: str) -> None:
-        """A blank line below paragraphs, the address behind a link."""
+        """Add a blank line after paragraphs and the address after a link."""
         if tag == "a" and self._links:
             address, start = self._links.pop()
             said = "".join(self.parts[start:]).strip()
@@ -83,12 +83,12 @@ class _Reader(HTMLParser):
                 self.parts.append("\n")
 
     def _end_line(self) -> None:
-        """End the line, if it has begun."""
+        """End the line, unless it is empty."""
         if self.parts and not self.parts[-1].endswith("\n"):
             self.parts.append("\n")
 
     def handle_data(self, data: str) -> None:
-        """Text; its own line ends are spaces."""
+        """Add text; its own line breaks become spaces."""
         said = data.replace("\n", " ").replace(_OPENED, "").replace(_CLOSED, "")
         if said.strip() or (self.parts and not self.parts[-1].endswith("\n")):
             self.parts.append(said)

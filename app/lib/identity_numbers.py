@@ -8,7 +8,7 @@ Level = Literal["full", "last4", "hidden"]
 
 #: Replaces the hidden part; always six dots, so that the length is hidden too.
 DOTS = "\u2022" * 6
-#: Of a value with fewer letters and digits, the last four would reveal half or more.
+#: A shorter value isn't shown in part: its last four characters would be half of it or more.
 MIN_LENGTH_SHOWN = 8
 
 _PAN = re.compile(r"[A-Z]{5}[0-9]{4}[A-Z]")
@@ -16,7 +16,7 @@ _AADHAAR = re.compile(r"[2-9][0-9]{11}")
 _CLIENT_ID = re.compile(r"[A-Z0-9]{1,40}")
 _CODE = re.compile(r"[A-Z0-9](?:[A-Z0-9 ._/#-]{0,198}[A-Z0-9.#])?")
 _SEPARATORS = re.compile(r"[\s-]+")
-#: Begins where a word begins: a search would otherwise try every letter of a long one.
+#: Starts at the beginning of a word, or a search would try every letter of a long one.
 _EMAIL = re.compile(r"(?<![^@\s])([^@\s]+)@([^@\s]+)")
 
 # Verhoeff's tables: multiplication in the dihedral group D5, and the permutation by position, repeated after eight.
@@ -45,17 +45,17 @@ _PERMUTATION = (
 
 
 def is_pan(text: str | None) -> bool:
-    """Whether it has the shape of a PAN: five letters, four digits, a letter, in either case."""
+    """Whether it has the form of a PAN: five letters, four digits, a letter, in either case."""
     return _PAN.fullmatch((text or "").strip().upper()) is not None
 
 
 def is_client_id(text: str) -> bool:
-    """Whether it has the shape of a client id: up to 40 letters A to Z and digits, in capitals."""
+    """Whether it has the form of a client id: up to 40 letters A to Z and digits, in capitals."""
     return _CLIENT_ID.fullmatch(text) is not None
 
 
 def is_code(text: str) -> bool:
-    """Whether it can be somebody's code or reference: letters A to Z, digits, and spaces and - . _ / # between them."""
+    """Whether it has the form of a code or reference: letters A to Z, digits, and spaces and - . _ / # between them."""
     return _CODE.fullmatch(text.upper()) is not None and text.isascii()
 
 
@@ -66,7 +66,7 @@ def is_aadhaar(text: str | None) -> bool:
 
 
 def is_email(text: str) -> bool:
-    """Whether it has the shape of an address, name@example.com, as mail servers take it."""
+    """Whether it has the form of an email address, name@example.com, as mail servers accept it."""
     name, _at, domain = text.rpartition("@")
     labels = domain.split(".")
     is_name = 0 < len(name) <= 64 and ".." not in f".{name}." and not any(map(_is_foreign, name))
@@ -75,12 +75,12 @@ def is_email(text: str) -> bool:
 
 
 def _is_foreign(char: str) -> bool:
-    """Whether the character stands in no address, or would end it."""
+    """Whether the character can't occur in an address, or would end it."""
     return char.isspace() or not char.isprintable() or char in '@,;:<>()[]"\\'
 
 
 def _is_label(text: str) -> bool:
-    """Whether it is one part of a domain's name, in any script."""
+    """Whether it is a valid label of a domain name, in any script."""
     letters = (char.isalnum() or char == "-" or unicodedata.category(char).startswith("M") for char in text)
     return 0 < len(text) <= 63 and all(letters) and text[0] != "-" != text[-1]
 
@@ -95,7 +95,7 @@ def masked(text: str | None, level: Level | str) -> str | None:
 
 
 def is_masked(text: str | None) -> bool:
-    """Whether the text is a mask that a form has sent back; such a save must leave the value unchanged."""
+    """Whether the text is a mask returned by a form; such a save must leave the value unchanged."""
     return DOTS in (text or "")
 
 

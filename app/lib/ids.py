@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-#: The largest id that is accepted fits the 32-bit column of every table.
+#: Every id of up to this many digits fits the 32-bit column of every table.
 MAX_DIGITS = 9
 
 

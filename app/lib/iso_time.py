@@ -1,4 +1,4 @@
-"""Dates and times as texts (ISO 8601), read strictly: what can't be read as it was meant is refused, never shortened.
+"""Dates and times as text (ISO 8601), read strictly: ambiguous input is refused, never truncated.
 
 `fromisoformat` alone reads "18.30" as a fraction of the hour (18:00:00.3), and 1764123456789 as the year 1764.
 """
@@ -6,7 +6,7 @@
 import re
 from datetime import datetime, time
 
-#: The longest text that is a moment.
+#: The longest text that can be a time.
 MAX_TYPED = 40
 _CLOCK = r"[0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:\.[0-9]{1,9})?)?"
 _MOMENT = re.compile(rf"[0-9]{{4}}-[0-9]{{2}}-[0-9]{{2}}(?:[T ]{_CLOCK}(?:Z|[+-][0-9]{{2}}(?::?[0-9]{{2}})?)?)?")

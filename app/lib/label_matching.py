@@ -1,4 +1,4 @@
-"""Labels of picklists that were written in another way: "Walk-in" for "Walk In", "follow up" for "Follow-up"."""
+"""Matches labels of picklists that are written differently: "Walk-in" for "Walk In", "follow up" for "Follow-up"."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from functools import lru_cache
 
-#: Longer texts are no labels; comparing them would only cost time.
+#: Longer texts can't be labels; comparing them would only cost time.
 MAX_LENGTH = 200
-#: How alike two labels have to be, 0 to 1, for one to be offered in place of the other.
+#: The similarity, 0 to 1, from which a label is suggested for another.
 ALIKE = 0.7
 _SEPARATORS = re.compile(r"(?<=[^\s_./'’‐-―-])[\s_./'’‐-―-]+(?=[^\s_./'’‐-―-])")
 
 
 @lru_cache(maxsize=4000)
 def folded(label: str) -> str:
-    """The label without what people write in different ways: case, spaces, hyphens, dots, forms of one character.
+    """The label without differences in writing: case, spaces, hyphens, dots, forms of one character.
 
     A separator between two digits stays, so that 1-2 isn't 12; so does one at an end, so that A- isn't A+.
     """
@@ -31,13 +31,13 @@ def _joined(found: re.Match[str]) -> str:
 
 
 def same_labels(typed: str, labels: Iterable[str]) -> list[str]:
-    """Of these labels those that the typed one is when it is folded."""
+    """Those labels that are equal to the typed one after folding."""
     wanted = folded(typed)
     return [each for each in labels if folded(each) == wanted] if wanted else []
 
 
 def nearest_label(typed: str, labels: Iterable[str]) -> str | None:
-    """The label that is most like the typed one; None if none is."""
+    """The label most similar to the typed one; None if none is similar enough."""
     by_folded = {folded(each): each for each in labels}
     found = get_close_matches(folded(typed), list(by_folded), n=1, cutoff=ALIKE)
     return by_folded[found[0]] if found else None

@@ -1,8 +1,8 @@
-"""Names compared as a person reads them: without case, accents, width and blanks, and with look-alike letters as one.
+"""Compares names as a person reads them: ignoring case, accents, width and blanks, and with look-alikes as one.
 
-The look-alikes are those that matter among names that people type: letters of Latin, Cyrillic, Greek and Armenian that
-have the same shape (Unicode's confusables, UTS 39, reduced to these scripts), the digits 0 and 1, and a capital I.
-Names that people tell apart at a glance, such as neil and nell, or karna and kama, stay different.
+The look-alikes are those that matter in names: letters of Latin, Cyrillic, Greek and Armenian of the same shape
+(Unicode's confusables, UTS 39, reduced to these scripts), the digits 0 and 1, and a capital I. Names that people easily
+tell apart, such as neil and nell, or karna and kama, stay different.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _LETTERS = (
     # Armenian
     "աw եt հh ոn սu ցg քp զq օo լl ւu",
 )
-#: Capitals whose shape is that of another Latin letter than their small letter's.
+#: Capitals that look like another Latin letter than their lower-case form does.
 _CAPITALS = "Il Βb Εe Ηh Ιl Κk Μm Νn Ρp Τt Υy Χx Вb Нh Мm Тt Уy Іl Ӏl"
 _WIDE = {"æ": "ae", "œ": "oe", "þ": "p"}
 
@@ -34,12 +34,12 @@ _READ_AS = {key: read for line in _LETTERS for key, read in _pairs(line).items()
     ord(letter): read for letter, read in _WIDE.items()
 }
 _CAPITALS_READ_AS = _pairs(_CAPITALS)
-#: Quotes, dashes and dots that look like those of the keyboard.
+#: Quotes, dashes and dots that look like ASCII ones.
 _PUNCTUATION = str.maketrans(dict.fromkeys("‘’ʼ`´′", "'") | dict.fromkeys("‐‑‒–—−", "-") | dict.fromkeys("․。·", "."))
 
 
 def skeleton(text: str) -> str:
-    """The text as a person reads it; two texts with one skeleton look alike. Empty if nothing in it can be seen."""
+    """The text as a person reads it; two texts with the same skeleton look alike. Empty if nothing in it is visible."""
     folded = unicodedata.normalize("NFKC", text).casefold().translate(_PUNCTUATION)
     letters = unicodedata.normalize("NFD", folded.translate(_READ_AS))
     shown = (letter for letter in letters if not _is_invisible(letter))
@@ -49,7 +49,7 @@ def skeleton(text: str) -> str:
 def _is_invisible(letter: str) -> bool:
     """Blanks, controls, formats, and the accents of Latin, Greek and Cyrillic.
 
-    Marks of other scripts are vowels, without which another name would remain.
+    Marks of other scripts are vowels: without them it would be another name.
     """
     if unicodedata.category(letter) in ("Cc", "Cf", "Cs", "Co", "Cn", "Zs", "Zl", "Zp"):
         return True
@@ -57,9 +57,9 @@ def _is_invisible(letter: str) -> bool:
 
 
 def name_keys(text: str) -> frozenset[str]:
-    """The keys of a name: names that share one look alike. SHA-256 in hex, which every database compares alike.
+    """The keys of a name: look-alike names have one in common. SHA-256 in hex, which every database compares alike.
 
-    A name with capitals can have two, because a capital may look like another letter than its small one (I like l).
+    A name with capitals can have two, because a capital may resemble another letter than its lower-case form (I and l).
     """
     wide = unicodedata.normalize("NFKC", text)
     shapes = {skeleton(wide), skeleton(wide.translate(_CAPITALS_READ_AS))} - {""}

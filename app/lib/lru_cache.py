@@ -1,4 +1,4 @@
-"""A mapping of limited size, which forgets what was not asked for lately."""
+"""A mapping of limited size that drops the least recently used values."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ Value = TypeVar("Value")
 
 
 class LruCache(Generic[Key, Value]):
-    """A cache of at most `size` values that keeps those used often.
+    """A cache of at most `size` values that keeps the recently used ones.
 
-    Half of them are new or were asked for since the last time that this half was full; then it becomes the older half,
-    and what was in that one is forgotten. So asking costs no bookkeeping. Threads may share it: at worst, something is
-    forgotten early.
+    It has a newer and an older half. When the newer half is full, it becomes the older one, and the former older half
+    is dropped; a value that is read moves to the newer half. Reading therefore needs no bookkeeping. Threads may share
+    it: at worst, something is dropped early.
     """
 
     __slots__ = ("_half", "_new", "_older")
@@ -34,7 +34,7 @@ class LruCache(Generic[Key, Value]):
         return found
 
     def keep(self, key: Key, value: Value) -> None:
-        """Remember a value, which must not be None."""
+        """Store a value, which must not be None."""
         if len(self._new) >= self._half and key not in self._new:
             self._older, self._new = self._new, {}
         self._new[key] = value

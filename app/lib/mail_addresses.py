@@ -1,4 +1,4 @@
-"""Addresses in the headers of mails, read in linear time."""
+"""Parses addresses in email headers, in linear time."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from app.lib.identity_numbers import is_email
 from app.lib.mime_parts import decoded_words
 
-#: Of a header, so many addresses are read.
+#: Addresses read from one header.
 MAX_ADDRESSES = 200
 _IDS = re.compile(r"<([^<>\s]{3,250})>")
-#: Indian scripts are written with them; other invisible characters are left out.
+#: Indian scripts need them; other invisible characters are removed.
 _JOINERS = "\u200c\u200d"
 _COMMENT = re.compile(r"\(([^()]*)\)")
 
@@ -22,17 +22,17 @@ class Address:
 
     #: In lower case.
     address: str
-    #: As they give it; "" = none.
+    #: As they write it; "" if there is none.
     name: str = ""
 
 
 def read_addresses(value: str) -> tuple[Address, ...]:
-    """The valid addresses of a header such as To, its encoded words not yet decoded."""
+    """The valid addresses of a header such as To, whose encoded words are not yet decoded."""
     return tuple(each for each in map(_address, _entries(value)) if each is not None)
 
 
 def message_ids(value: str, limit: int = 100) -> tuple[str, ...]:
-    """The message ids of a header, without their angle brackets; of many the first and the last ones."""
+    """The message ids in a header, without angle brackets; of more than `limit`, the first and the last ones."""
     found = list(dict.fromkeys(_IDS.findall(value)))
     return tuple(found if len(found) <= limit else found[: limit // 2] + found[-limit // 2 :])
 
@@ -66,6 +66,6 @@ def _address(entry: str) -> Address | None:
 
 
 def plain(text: str) -> str:
-    """Text on one line without characters that can't be stored or that change the direction of writing."""
+    """Text on one line, without characters that can't be stored or that change the writing direction."""
     kept = "".join(char for char in text if char.isprintable() or char in _JOINERS)
     return " ".join(kept.split())

@@ -1,12 +1,12 @@
-"""What a person has written in a mail, and what of it their program has quoted from earlier ones."""
+"""Separates what a person has written in an email from what their program has quoted."""
 
 from __future__ import annotations
 
 import re
 
-#: Of a mail's beginning, so many lines are looked at.
+#: Lines examined at the beginning of an email.
 MAX_LINES = 20_000
-#: A longer line is no mark of a quotation.
+#: A longer line can't introduce a quotation.
 _MAX_MARK = 400
 
 #: "On Mon, 3 Nov 2025 at 10:00, Asha <asha@example.in> wrote:" as mail programs write it in our users' languages.
@@ -24,11 +24,11 @@ _MORE_HEADERS = re.compile(r"^\*?(?:sent|date|to|subject):\*?\s", re.IGNORECASE)
 
 
 def separate(text: str) -> tuple[str, str]:
-    """(what is new, what is quoted) of a plain text; all is new where nothing else would be left."""
+    """(new text, quoted text) of a plain text; all of it is new if nothing else would be left."""
     lines = text.split("\n", MAX_LINES)
     at = _first_mark(lines)
     new, quoted = lines[:at], lines[at:]
-    if not _has_words(new):  # answered below the quotation, or between its lines
+    if not _has_words(new):  # the reply is below the quotation, or between its lines
         new, quoted = _unquoted(quoted)
     if not _has_words(new):
         return text.strip(), ""
@@ -36,7 +36,7 @@ def separate(text: str) -> tuple[str, str]:
 
 
 def _first_mark(lines: list[str]) -> int:
-    """Index of the line where the quotation begins; the number of lines when there is none."""
+    """Index of the line where the quotation begins; the number of lines if there is none."""
     for at, line in enumerate(lines):
         if _begins_quotation(lines, at, line.strip()):
             return at

@@ -1,4 +1,4 @@
-"""A raw mail -> what it says. Reads whatever arrives, in linear time, and raises nothing but UnreadableMail."""
+"""Parses a raw email. Accepts any input, in linear time, and raises nothing but UnreadableMail."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.lib.mail_quoting import separate
 from app.lib.mail_reports import Bounce
 from app.lib.mime_parts import Part, SplitMail, split
 
-#: Of a mail's text, so many characters are read; of its HTML, what `html_cleaning` allows.
+#: Characters read of an email's text; of its HTML, what `html_cleaning` allows.
 MAX_TEXT = 500_000
 MAX_SUBJECT = 200
 MAX_FILE_NAME = 120
@@ -31,71 +31,71 @@ NO_SENDER = "The email doesn't say who sent it: it has no valid From address."
 
 
 class UnreadableMail(Exception):
-    """The mail can't be read. The text is a sentence for users."""
+    """The email can't be read. The text is a sentence for users."""
 
 
 @dataclass(frozen=True)
 class Attachment:
-    """A file in a mail. Nothing that the sender says about it is to be believed."""
+    """A file in an email. Nothing that the sender says about it is trusted."""
 
     name: str
     mime_type: str
     content: bytes = field(repr=False)
-    #: By which the HTML names it (`data-cid`); "" = it doesn't.
+    #: The id by which the HTML refers to it (`data-cid`); "" if it doesn't.
     content_id: str = ""
 
 
 @dataclass(frozen=True)
 class ReadMail:
-    """What a mail says. Texts can be stored as they are."""
+    """The contents of an email. All texts can be stored as they are."""
 
     sender: Address
     subject: str
     #: What the person has written, and what their program has quoted below it.
     text: str
     quoted: str = ""
-    #: Cleaned; "" = the mail has only text.
+    #: Cleaned; "" if the email has only text.
     html: str = ""
     has_remote_pictures: bool = False
     to: tuple[Address, ...] = ()
     cc: tuple[Address, ...] = ()
     reply_to: tuple[Address, ...] = ()
-    #: Without angle brackets; "" = none.
+    #: Without angle brackets; "" if there is none.
     message_id: str = ""
-    #: Of the mails that this one answers, the nearest first.
+    #: Ids of the emails that it replies to, the nearest first.
     references: tuple[str, ...] = ()
-    #: When it was written as its sender says, UTC; None = they don't say.
+    #: When it was written according to its sender, UTC; None if they don't say.
     written_on: datetime | None = None
     attachments: tuple[Attachment, ...] = ()
     bounce: Bounce | None = None
-    #: A program has sent it.
+    #: Whether a program sent it.
     is_automatic: bool = False
-    #: Addresses whose server has marked it as its own (X-Loop), and whether it runs in a circle.
+    #: Addresses whose server has marked it as its own (X-Loop); also records whether it is in a mail loop.
     loop_marks: tuple[str, ...] = ()
     is_circular: bool = False
     #: Results of the checks that the receiving server made: dmarc, dkim and spf -> pass, fail …
     checks: dict[str, str] = field(default_factory=dict)
-    #: Whether parts of it were left out because it is too large.
+    #: Whether parts were left out because it is too large.
     is_cut: bool = False
-    #: Of its content, without what servers add on the way: 64 hex digits.
+    #: Hash of its content, without what servers add on the way: 64 hex digits.
     digest: str = ""
 
     @property
     def answer_to(self) -> str:
-        """The address for an answer; "" when nobody reads it or a program has sent the mail."""
+        """The address for replies; "" if nobody reads it or a program sent the email."""
         address = (self.reply_to or (self.sender,))[0].address
         return address if mail_reports.takes_answers(address) and not self.is_automatic else ""
 
     @property
     def participants(self) -> frozenset[str]:
-        """All addresses that it names."""
+        """All addresses in its headers."""
         return frozenset(each.address for each in (self.sender, *self.to, *self.cc, *self.reply_to))
 
 
 def read(raw: bytes, authserv_id: str = "") -> ReadMail:
-    """Read a mail. `authserv_id` names the server whose Authentication-Results are believed; "" = none.
+    """Parse an email. `authserv_id` names the server whose Authentication-Results are trusted; "" = none.
 
-    Raises UnreadableMail when it doesn't say who sent it.
+    Raises UnreadableMail if it doesn't say who sent it.
     """
     mail = split(raw)
     senders = read_addresses(_raw(mail, "from")) or read_addresses(_raw(mail, "sender"))
@@ -131,7 +131,7 @@ def read(raw: bytes, authserv_id: str = "") -> ReadMail:
 
 
 def storable(text: str) -> str:
-    """Text of several lines as the database takes it: composed, without control characters and towers of marks."""
+    """Text of several lines that can be stored: composed, without control characters and stacked combining marks."""
     text = _CONTROLS.sub("", _LINE_ENDS.sub("\n", text).replace("\t", "    "))
     if text.isascii():
         return text
@@ -140,7 +140,7 @@ def storable(text: str) -> str:
         marks = marks + 1 if unicodedata.combining(char) else 0
         if marks <= _MOST_MARKS and not "\ud800" <= char <= "\udfff":
             kept.append(char)
-    # Only now: composing takes quadratic time in the number of marks on one letter.
+    # Only now: composing takes time quadratic in the number of marks on one letter.
     return unicodedata.normalize("NFC", "".join(kept))
 
 
@@ -148,7 +148,7 @@ def storable(text: str) -> str:
 
 
 def _bodies(mail: SplitMail) -> tuple[str, str, bool]:
-    """(text, HTML, whether something was left out). Of alternatives, each gives what it has; other parts give both."""
+    """(text, HTML, whether something was left out). Alternatives each give what they have; other parts give both."""
     groups: dict[object, dict[str, str]] = {}
     for number, part in enumerate(mail.parts):
         if _is_body(part):
@@ -173,7 +173,7 @@ def _is_body(part: Part) -> bool:
 
 
 def _attachments(mail: SplitMail) -> list[Attachment]:
-    """Everything that is no body; of an empty mail nothing."""
+    """All parts that aren't a body; none for an empty email."""
     found: list[Attachment] = []
     for part in mail.parts:
         if _is_body(part):
@@ -187,7 +187,7 @@ def _attachments(mail: SplitMail) -> list[Attachment]:
 
 
 def _file_name(part: Part, number: int) -> str:
-    """The sender's name without folders and signs that systems refuse; never used as a path."""
+    """The sender's file name without folders and characters that systems refuse; never used as a path."""
     name = storable(plain(_NO_NAME.sub("_", part.file_name.replace("\\", "/").rpartition("/")[2]))).strip(". ")
     if not name:
         name = f"{part.mime_type.rpartition('/')[0]}-{number}"
@@ -202,7 +202,7 @@ def _file_name(part: Part, number: int) -> str:
 
 
 def _raw(mail: SplitMail, name: str) -> str:
-    """All values of a header as text, their encoded words as they stand: an address is found before it is decoded."""
+    """All values of a header as text, with encoded words as they stand: addresses are found before decoding."""
     return ", ".join(each.decode("utf-8", "replace") for each in mail.headers.get(name, ())[:10])
 
 
@@ -229,7 +229,7 @@ _RESULT = re.compile(r"\b(dmarc|dkim|spf)\s*=\s*([a-z]{1,20})", re.IGNORECASE)
 
 
 def _checks(mail: SplitMail, authserv_id: str) -> dict[str, str]:
-    """What the trusted server found: only its own header counts, and of several the uppermost, as it adds on top."""
+    """The trusted server's results: only its own header counts, and of several the topmost, as servers add on top."""
     for value in mail.headers.get("authentication-results", ())[:10] if authserv_id else ():
         server, _semicolon, results = value.decode("utf-8", "replace").partition(";")
         if server.strip().partition(" ")[0].lower() == authserv_id.lower():
@@ -241,7 +241,7 @@ def _checks(mail: SplitMail, authserv_id: str) -> dict[str, str]:
 
 
 def _digest(mail: SplitMail) -> str:
-    """Of sender, date, subject and content: servers on the way add headers, and leave these alone."""
+    """A hash of sender, date, subject and content, which servers on the way leave unchanged."""
     made = hashlib.sha256()
     for name in ("from", "to", "date", "subject", "message-id"):
         made.update(repr(mail.headers.get(name, ())).encode())

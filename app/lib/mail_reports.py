@@ -1,4 +1,4 @@
-"""Mails that no person has written: reports of failed delivery, automatic replies, mails that run in a circle."""
+"""Recognises emails that no person has written: bounces, automatic replies, mail loops."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from app.lib.identity_numbers import is_email
 from app.lib.mail_addresses import message_ids
 from app.lib.mime_parts import SplitMail, decoded_header, split_headers
 
-#: A mail that passed more servers than this runs in a circle.
+#: An email that passed more servers than this is in a loop.
 MAX_HOPS = 40
 MAX_REPORTED = 50
 _ROBOTS = frozenset({"mailer-daemon", "postmaster", "mail-daemon", "maildaemon"})
@@ -29,32 +29,32 @@ _ADDRESS = re.compile(r"[^\s<>:;,()\"']{1,64}@[^\s<>:;,()\"']{1,190}")
 _ORIGINAL_ID = re.compile(
     r"^[ \t]{0,40}>?[ \t]{0,40}message-id:\s{0,40}(<[^<>\s]{3,250}>)", re.IGNORECASE | re.MULTILINE
 )
-#: A text report is read to this length.
+#: Characters of a plain-text report that are read.
 _MOST_TEXT = 100_000
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A recipient whom a mail did not reach."""
+    """A recipient that an email did not reach."""
 
     address: str
-    #: For good (5.x.x), not only for now.
+    #: Whether the failure is permanent (5.x.x).
     is_permanent: bool
-    #: The enhanced status code, as 5.1.1; "" = none.
+    #: The enhanced status code, such as 5.1.1; "" if there is none.
     code: str = ""
 
 
 @dataclass(frozen=True)
 class Bounce:
-    """What a report of failed delivery says."""
+    """The contents of a delivery failure report."""
 
     failures: tuple[Failure, ...] = ()
-    #: Of the mail that failed; "" = the report does not say.
+    #: Message-ID of the failed email; "" if the report doesn't say.
     message_id: str = ""
 
 
 def bounce_of(mail: SplitMail, sender: str, text: str) -> Bounce | None:
-    """The report of failed delivery that a mail is; None for any other mail."""
+    """The delivery failure report in an email; None for any other email."""
     reports = [part for part in mail.parts if part.mime_type == "message/delivery-status"]
     if not reports and not _is_bounce_in_words(mail, sender):
         return None
@@ -69,7 +69,7 @@ def bounce_of(mail: SplitMail, sender: str, text: str) -> Bounce | None:
 
 
 def is_automatic(mail: SplitMail, sender: str, subject: str) -> bool:
-    """Whether a program has sent it: then it opens nothing, and nothing answers it."""
+    """Whether a program sent it: such an email creates nothing and is never replied to."""
     submitted = mail.header("auto-submitted").lower().partition(";")[0].strip()
     if submitted not in ("", "no") or mail.header("precedence").lower() in ("bulk", "junk", "list", "auto_reply"):
         return True
@@ -80,13 +80,13 @@ def is_automatic(mail: SplitMail, sender: str, subject: str) -> bool:
 
 
 def takes_answers(address: str) -> bool:
-    """Whether somebody reads what is sent to the address."""
+    """Whether somebody reads email sent to the address."""
     name = address.partition("@")[0]
     return name not in _ROBOTS and _NOBODY.match(name) is None
 
 
 def is_circular(mail: SplitMail) -> bool:
-    """Whether it has passed so many servers that they send it in a circle."""
+    """Whether it has passed so many servers that it must be in a loop."""
     return len(mail.headers.get("received", ())) > MAX_HOPS
 
 
@@ -96,7 +96,7 @@ def _is_bounce_in_words(mail: SplitMail, sender: str) -> bool:
 
 
 def _failures(report: bytes) -> list[Failure]:
-    """The failed recipients of a message/delivery-status (RFC 3464): groups of fields, one for each recipient."""
+    """The failed recipients in a message/delivery-status (RFC 3464): groups of fields, one for each recipient."""
     found = []
     for group in report.replace(b"\r\n", b"\n").split(b"\n\n")[: 4 * MAX_REPORTED]:
         fields = {name: decoded_header(values[0]) for name, values in split_headers(group.strip() + b"\n\n")[0].items()}
@@ -111,7 +111,7 @@ def _failures(report: bytes) -> list[Failure]:
 
 
 def _original_id(mail: SplitMail) -> str:
-    """The Message-ID of the mail that a report encloses."""
+    """The Message-ID of the email that a report encloses."""
     for part in mail.parts:
         if part.mime_type in ("message/rfc822", "text/rfc822-headers", "message/rfc822-headers", "message/global"):
             ids = message_ids(decoded_header(split_headers(part.content())[0].get("message-id", [b""])[0]))

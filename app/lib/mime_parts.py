@@ -1,8 +1,8 @@
-"""Splits a raw mail into its parts, in time linear in its length, whatever it contains.
+"""Splits a raw email into its parts, in time linear in its length, whatever it contains.
 
 The parser of the standard library is not used: it takes half a minute for 300 kB of hostile headers, hundreds of
-megabytes for a mail of empty parts, and raises RecursionError for one of nested parts. What goes beyond the limits
-below is kept as a file or counted as cut; nothing raises.
+megabytes for an email of empty parts, and raises RecursionError for nested parts. Whatever exceeds the limits below is
+kept as a file or counted as cut; nothing raises.
 """
 
 from __future__ import annotations
@@ -15,27 +15,27 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote_to_bytes
 
 MAX_DEPTH, MAX_PARTS = 30, 500
-#: Of the header block of a part, so many bytes and lines are read; of a value, so many bytes.
+#: Limits of a part's header block in bytes and lines, and of one value in bytes.
 MAX_HEADER_BYTES, MAX_HEADERS, MAX_VALUE = 256_000, 1_000, 32_000
 #: Values with parameters, such as Content-Type, are cut at this length.
 MAX_STRUCTURED = 4_000
 
-#: Lines that begin like a boundary are looked at up to this number.
+#: Lines examined because they begin like a boundary.
 MAX_MARKS = 100_000
-#: Behind a boundary, spaces may follow on its line.
+#: Spaces that may follow a boundary on its line.
 _MAX_TAIL = 200
 
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\r\n]*)\?=")
 _PARAMETER = re.compile(r';\s*([^\s=;"]{1,60})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s"]*))')
 _NO_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
 _SURROGATES = re.compile("[\ud800-\udfff]")
-#: Codecs of Python that are no character sets of mails, or take quadratic time.
+#: Codecs of Python that are no character sets of emails, or take quadratic time.
 _REFUSED_CODECS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_escape", "undefined", "mbcs", "oem"})
 
 
 @dataclass(frozen=True)
 class Part:
-    """One part of a mail that contains no others."""
+    """One part of an email that contains no others."""
 
     #: Lower-case name -> its values, unfolded, as written.
     headers: dict[str, list[bytes]]
@@ -44,18 +44,18 @@ class Part:
     parameters: dict[str, str]
     #: inline, attachment or "".
     disposition: str
-    #: The name that the sender gave the file, decoded; "" = none.
+    #: The sender's name for the file, decoded; "" if there is none.
     file_name: str
     raw: bytes = field(repr=False)
-    #: Which number the enclosing multipart/alternative has; None outside of one.
+    #: The number of the enclosing multipart/alternative; None outside of one.
     alternative: int | None = None
 
     def header(self, name: str) -> str:
-        """The first value of a header, decoded, on one line; "" when there is none."""
+        """The first value of a header, decoded, on one line; "" if there is none."""
         return decoded_header(self.headers.get(name, [b""])[0])
 
     def content(self) -> bytes:
-        """The content without its transfer encoding; what is broken in it is left out."""
+        """The content without its transfer encoding; broken parts of it are left out."""
         encoding = self.header("content-transfer-encoding").lower()
         if encoding == "base64":
             return decode_base64(self.raw)
@@ -68,7 +68,7 @@ class Part:
 
 @dataclass(frozen=True)
 class SplitMail:
-    """The headers of a mail and its leaves, in their order."""
+    """The headers of an email and its leaf parts, in order."""
 
     headers: dict[str, list[bytes]]
     mime_type: str
@@ -78,12 +78,12 @@ class SplitMail:
     is_cut: bool = False
 
     def header(self, name: str) -> str:
-        """The first value of a header, decoded, on one line; "" when there is none."""
+        """The first value of a header, decoded, on one line; "" if there is none."""
         return decoded_header(self.headers.get(name, [b""])[0])
 
 
 def split(raw: bytes) -> SplitMail:
-    """The parts of a mail."""
+    """Split an email into its parts."""
     headers, body = split_headers(raw)
     mime_type, parameters = content_type(headers)
     walk = _Walk()
@@ -92,7 +92,7 @@ def split(raw: bytes) -> SplitMail:
 
 
 class _Walk:
-    """Gathers the leaves, depth first."""
+    """Collects the leaf parts, depth first."""
 
     def __init__(self) -> None:
         self.parts: list[Part] = []
@@ -100,7 +100,7 @@ class _Walk:
         self._alternatives = 0
 
     def add(self, headers: dict[str, list[bytes]], body: bytes, depth: int, alternative: int | None = None) -> None:
-        """One part with all that it contains."""
+        """Add one part with everything in it."""
         mime_type, parameters = content_type(headers)
         boundary = parameters.get("boundary", "") if mime_type.startswith("multipart/") else ""
         if not boundary or depth >= MAX_DEPTH:
@@ -117,7 +117,7 @@ class _Walk:
 
 
 def _pieces(body: bytes, boundary: bytes) -> Iterator[bytes]:
-    """What stands between the boundary lines; the last one may be missing."""
+    """The parts between the boundary lines; the last boundary may be missing."""
     body, mark, begin, at = b"\n" + body, b"\n--" + boundary, -1, 0
     for _ in range(MAX_MARKS):
         if (found := body.find(mark, at)) < 0:
@@ -172,7 +172,7 @@ def _headers(block: bytes) -> dict[str, list[bytes]]:
 
 
 def content_type(headers: dict[str, list[bytes]]) -> tuple[str, dict[str, str]]:
-    """("text/plain", parameters); the default for a missing or broken value."""
+    """("text/plain", parameters); the default if the value is missing or broken."""
     mime_type, parameters = _with_parameters(headers.get("content-type", [b""])[0])
     return (mime_type if mime_type.count("/") == 1 else "text/plain"), parameters
 
@@ -211,7 +211,7 @@ def decoded_header(value: bytes) -> str:
 
 
 def decoded_words(text: str) -> str:
-    """The text with its encoded words decoded; neighbours of one character set are decoded together."""
+    """The text with its encoded words decoded; adjacent ones of the same character set are decoded together."""
     done, at = "", 0
     charset, gathered = "", b""
     for found in _WORD.finditer(text):
@@ -227,7 +227,7 @@ def decoded_words(text: str) -> str:
 
 
 def decoded_text(raw: bytes, charset: str) -> str:
-    """Bytes in a character set as text; an unknown one is taken for UTF-8, then for Windows-1252."""
+    """Bytes in a character set as text; an unknown one is treated as UTF-8, then as Windows-1252."""
     codec = _codec(charset.strip().partition("*")[0])
     if codec is None:
         return _as_text(raw)
@@ -235,7 +235,7 @@ def decoded_text(raw: bytes, charset: str) -> str:
 
 
 def _codec(charset: str) -> str | None:
-    """Python's name for a character set; None for an unknown one, and for those that are none."""
+    """Python's name for a character set; None for unknown names and codecs that aren't character sets."""
     if not charset.isascii() or len(charset) > 40 or "\0" in charset:
         return None
     try:
@@ -255,7 +255,7 @@ def _as_text(raw: bytes) -> str:
 
 
 def decode_base64(raw: bytes) -> bytes:
-    """What base64 text holds; other characters are skipped, and a broken end is left out."""
+    """The content of base64 text; other characters are skipped, and an incomplete end is left out."""
     letters = raw.translate(None, _NO_BASE64)
     if len(letters) % 4 == 1:
         letters = letters[:-1]

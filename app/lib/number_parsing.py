@@ -1,4 +1,4 @@
-"""Numbers as people type them: with separators of thousands, in Devanagari digits, with a currency sign."""
+"""Parses numbers as people type them: with thousands separators, in Devanagari digits, with a currency sign."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import unicodedata
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-#: Digits before the point and behind it. Together they fit into a float without a loss.
+#: Digits before and after the decimal point. Together they fit into a float without loss.
 MAX_WHOLE, MAX_PLACES = 11, 4
 _GROUPED = re.compile(r"[0-9]{1,3}(?:,[0-9]{2,3}){0,9},[0-9]{3}")
 _PLAIN = re.compile(r"[+-]?[0-9]*(?:\.[0-9]*)?")
@@ -16,7 +16,7 @@ _PLAIN = re.compile(r"[+-]?[0-9]*(?:\.[0-9]*)?")
 def read(raw: Any) -> int | float:
     """The number: 1234.5, "12,34,567.50", "₹ 1,234", "१२", "1.234,50". Raises ValueError.
 
-    A comma separates thousands; behind a point it separates decimals. "1,5" could be either, and is refused.
+    A comma separates thousands; after a point it separates decimals. "1,5" could be either, and is refused.
     """
     if isinstance(raw, bool) or not isinstance(raw, int | float | str | Decimal):
         raise ValueError(raw)
@@ -36,7 +36,7 @@ def _exact(text: str) -> int | float:
 
 
 def _plain(typed: str) -> str:
-    """The text with a point before its decimals, and no other separator. Raises ValueError."""
+    """The text with a point before its decimals, and no other separators. Raises ValueError."""
     text = "".join(_ascii(char) for char in typed[:60] if not char.isspace()).removeprefix("₹")
     sign = text[:1] if text[:1] in "+-" else ""
     text = text.removeprefix(sign).removeprefix("₹")

@@ -1,10 +1,10 @@
-"""The words by which people refuse messages, and ask for them again, in the languages of our customers."""
+"""The words by which people opt out of messages, and in again, in the languages of our customers."""
 
 from __future__ import annotations
 
 import unicodedata
 
-#: A whole message that is one of these refuses further messages.
+#: A message that consists of one of these opts out.
 STOP = frozenset(
     {
         # English, as the carriers know it
@@ -29,7 +29,7 @@ STOP = frozenset(
         *("थांबवा", "थांबा", "बंद करा", "बन्द करा", "नको", "मेसेज बंद करा", "band kara", "thambva"),
     }
 )
-#: A whole message that is one of these asks for messages again.
+#: A message that consists of one of these opts in again.
 START = frozenset(
     {
         *("start", "unstop", "subscribe", "opt in", "optin", "opt-in", "resume"),
@@ -38,12 +38,12 @@ START = frozenset(
         *("सुरू", "सुरू करा", "सुरु", "सुरु करा", "चालू करा", "chalu kara", "suru kara"),
     }
 )
-#: Longer texts are no single word.
+#: Longer texts can't be one of these.
 MAX_LENGTH = 40
 
 
 def _plain(text: str) -> str:
-    """Lower case, composed, with single spaces and no punctuation. Vowel signs stay, though they are no letters."""
+    """Lower case, composed, with single spaces and no punctuation. Vowel signs stay, though they aren't letters."""
     text = unicodedata.normalize("NFC", text).casefold()
     kept = (char if unicodedata.category(char)[0] in "LMN" or char == "-" else " " for char in text)
     return " ".join("".join(kept).split()).strip("-")

@@ -27,13 +27,13 @@ _LABEL = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 #: Characters of a path and query that stay as they are; all others are percent-encoded.
 _SAFE = "/%:@!$&'()*+,;=~-._?"
-#: Not public, though `is_global`: 6to4 relays (v4, v6), Teredo, IPv4-compatible, a network's own NAT64, site-local.
+#: Not public, although `is_global`: 6to4 relays (v4, v6), Teredo, IPv4-compatible, local NAT64, site-local.
 _BLOCKED = tuple(
     ipaddress.ip_network(net)
     for net in ("192.88.99.0/24", "2002::/16", "2001::/32", "::/96", "64:ff9b:1::/48", "fec0::/10")
 )
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-#: Called and returns as socket.getaddrinfo.
+#: Same signature as socket.getaddrinfo.
 Resolver = Callable[..., list[Any]]
 
 
@@ -57,12 +57,13 @@ class Target:
 # --- parse
 
 
-def parse_url(url: str, private: bool = False, most: int = MAX_LENGTH) -> Target:
+def parse_url(url: str, private: bool = False, maximum: int = MAX_LENGTH) -> Target:
     """Parse a URL. Raises BadAddress for everything but a plain https URL.
 
-    `private` allows http and private addresses (development, tests). Only a person's own URL is short: `most`.
+    `private` allows http and private addresses (development, tests). `maximum`: the maximum length of a URL typed by a
+    person.
     """
-    if len(url) > most or not url.isprintable() or " " in url or "\\" in url:
+    if len(url) > maximum or not url.isprintable() or " " in url or "\\" in url:
         raise BadAddress("An address has at most 500 characters, without spaces, line breaks or backslashes.")
     parts = _split(url)
     if parts.scheme != "https" and not (private and parts.scheme == "http"):
@@ -137,9 +138,9 @@ def _path(parts: SplitResult) -> str:
 def resolve(
     target: Target, private: bool = False, resolver: Resolver = socket.getaddrinfo, seconds: float = LOOK_UP_SECONDS
 ) -> list[str]:
-    """The IP addresses of a target, in the resolver's order. Queries the resolver once, for so many seconds at most.
+    """The IP addresses of a target, in the resolver's order. Queries the resolver once, for at most `seconds`.
 
-    Raises BadAddress when the host is unknown, or when any of its addresses is private.
+    Raises BadAddress if the host is unknown, or if any of its addresses is private.
     """
     try:
         found = deadline.look_up(target.host, target.port, seconds, resolver)

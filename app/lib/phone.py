@@ -1,4 +1,4 @@
-"""Telephone numbers: their normal form is E.164, however they were typed."""
+"""Telephone numbers, normalised to E.164 however they were typed."""
 
 import re
 import unicodedata
@@ -7,22 +7,22 @@ from functools import lru_cache
 import phonenumbers
 from phonenumbers import NumberParseException, PhoneNumber, PhoneNumberFormat, PhoneNumberType
 
-#: Longer than any number that a person types, extension included; longer text is no number.
+#: Longer than any typed number, extension included; longer text isn't a number.
 MAX_TYPED = 60
 
-#: Indian mobile numbers as they are nearly always written. The library returns the same (see the tests), but slower.
+#: Indian mobile numbers in their usual formats. The library returns the same (see the tests), but slower.
 _INDIAN_MOBILE = re.compile(r"(?:\+91|0091|91|0)?[ -]?([6-9][0-9]{4})[ -]?([0-9]{5})")
 #: Letters are allowed only before ("tel:") and after (an extension); the library reads others as keys: "982001 HOME".
 _TYPED = re.compile(r"(?:tel:)?[\W\d_]*(?:(?:ext(?:n|ension)?|x)[\W\d_]*)?", re.IGNORECASE)
-#: What stands between two numbers in one field.
+#: Separators between two numbers in one field.
 _SEPARATOR = re.compile(r"[;,/|&+]|(?:\bor\b)|(?:\band\b)", re.IGNORECASE)
-#: A part of a text with so many digits is a number of its own.
+#: A part of a text with this many digits is a number of its own.
 _LEAST_DIGITS = 6
 _MOBILE_TYPES = frozenset({PhoneNumberType.MOBILE, PhoneNumberType.FIXED_LINE_OR_MOBILE})
 
 
 def normalize(typed: str | None, region: str = "IN") -> str | None:
-    """The E.164 form ('+919820012345') of what somebody typed; None when it is not a possible number. Never raises.
+    """The E.164 form ('+919820012345') of what somebody typed; None if it isn't a possible number. Never raises.
 
     A number without a country code belongs to `region` (ISO 3166, two letters). An extension is dropped.
     """
@@ -35,13 +35,13 @@ def display(e164: str | None) -> str:
 
 
 def last_four(e164: str | None) -> str:
-    """The last four digits; '' when there are no more than four, because they would be the whole number."""
+    """The last four digits; '' if there are no more than four, because they would be the whole number."""
     digits = [char for char in e164 or "" if char.isdecimal()]
     return "".join(digits[-4:]) if len(digits) > 4 else ""
 
 
 def is_mobile(e164: str | None) -> bool:
-    """Whether it can be a mobile number. True also where mobile and fixed-line numbers look alike (US)."""
+    """Whether it can be a mobile number. True also where mobile and fixed-line numbers look the same (US)."""
     return e164 is not None and _is_mobile(e164)
 
 
@@ -52,7 +52,8 @@ def _normalize(typed: str, region: str) -> str | None:
     if match:
         return f"+91{match[1]}{match[2]}"
     number = _parse(typed, region) if _is_parseable(typed) else None
-    # "0000000000" has the national_number 0: telephones send it for a withheld number; the library calls it possible.
+    # "0000000000" has the national_number 0: telephones send it for a withheld number; the library considers it
+    # possible.
     if number is None or not number.national_number or not phonenumbers.is_possible_number(number):
         return None
     return phonenumbers.format_number(number, PhoneNumberFormat.E164)
@@ -78,7 +79,7 @@ def _parse(text: str, region: str | None = None) -> PhoneNumber | None:
 
 
 def has_several(typed: str) -> bool:
-    """Whether the text has more than one number: "9820012345; 9820054321". Only one of them could be kept."""
+    """Whether the text contains several numbers: "9820012345; 9820054321". Only one of them could be stored."""
     parts = _SEPARATOR.split(typed[:1000].replace("\n", ";"))
     numbers = [part for part in parts if sum(char.isdecimal() for char in part) >= _LEAST_DIGITS]
     return len(numbers) > 1
@@ -93,6 +94,6 @@ def has_extension(typed: str, region: str = "IN") -> bool:
 def _is_parseable(typed: str) -> bool:
     if has_several(typed):
         return False
-    # The library ignores NULs and broken Unicode at the ends, and the typed form would take them to the database.
+    # The library ignores NULs and broken Unicode at the ends; stored as typed, they would reach the database.
     has_junk = any(unicodedata.category(char) in ("Cc", "Cs") for char in typed)
     return not has_junk and _TYPED.fullmatch(typed) is not None

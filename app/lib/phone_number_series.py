@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import re
 
-#: As the report shows them.
+#: As the report names them.
 SERIES = ("140", "1600", "ten-digit", "other")
-#: Series -> the only purpose for which it may be used.
+#: Series -> the only purpose that it may be used for.
 PURPOSES = {"140": "promotional", "1600": "service"}
 _PATTERNS = (
     ("140", re.compile(r"\+91140[0-9]{7}")),

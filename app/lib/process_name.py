@@ -1,4 +1,4 @@
-"""How a process is called in rows and logs."""
+"""The name of this process in rows and logs."""
 
 from __future__ import annotations
 

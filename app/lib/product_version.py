@@ -1,4 +1,4 @@
-"""The version of the product: it stands in pyproject.toml only."""
+"""The version of the product, which is defined only in pyproject.toml."""
 
 from __future__ import annotations
 

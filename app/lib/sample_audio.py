@@ -1,4 +1,4 @@
-"""A made-up sound recording: the rising and falling tone of a telephone, for installations without a provider."""
+"""An invented recording: the rising and falling tone of a telephone, for installations without a provider."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import io
 import math
 import wave
 
-#: Samples per second, as telephones have them; one byte each.
+#: Samples per second, as in telephony; one byte each.
 RATE = 8000
 #: Longer ones are cut.
 MAX_SECONDS = 600
@@ -14,7 +14,7 @@ _PITCHES = (440, 494, 554, 494)
 
 
 def wav_tone(seconds: int) -> bytes:
-    """A WAV file of so many seconds."""
+    """A WAV file of this length."""
     parts = [_second(pitch) for pitch in _PITCHES]
     made = io.BytesIO()
     with wave.open(made, "wb") as file:
@@ -27,7 +27,7 @@ def wav_tone(seconds: int) -> bytes:
 
 
 def _second(pitch: int) -> bytes:
-    """One second that begins and ends quietly."""
+    """One second of sound that fades in and out."""
     return bytes(
         round(128 + 40 * math.sin(2 * math.pi * pitch * n / RATE) * math.sin(math.pi * n / RATE)) for n in range(RATE)
     )

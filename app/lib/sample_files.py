@@ -1,4 +1,4 @@
-"""Made-up files of customers for the console and the demo data: a PNG and a PDF, written without a library."""
+"""Invented files from customers for the console and the demo data: a PNG and a PDF, written without a library."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import zlib
 #: Width and height of the picture; its colours as red, green, blue.
 WIDTH, HEIGHT = 360, 220
 _PAPER, _INK, _LINE, _GREEN, _RED = (250, 250, 247), (60, 66, 80), (214, 218, 226), (46, 139, 87), (200, 70, 70)
-#: How the value of a portfolio went, from 0 to 1.
+#: The value of a portfolio over time, from 0 to 1.
 _VALUES = (0.3, 0.42, 0.38, 0.55, 0.5, 0.62, 0.58, 0.71, 0.66, 0.8, 0.74, 0.9)
 
 
@@ -59,7 +59,7 @@ def pdf(lines: tuple[str, ...]) -> bytes:
     return made + end % (len(objects) + 1, table, len(objects) + 1, len(made))
 
 
-#: Name -> type and content.
+#: Name -> MIME type and content.
 SAMPLES = {
     "portfolio.png": ("image/png", portfolio),
     "cancelled-cheque.pdf": (

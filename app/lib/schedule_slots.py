@@ -1,4 +1,4 @@
-"""Recurring times. Each slot has a name, which is the same in every process."""
+"""Recurring times. Each slot has a name that is the same in every process."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 @dataclass(frozen=True)
 class Every:
-    """Every n minutes. Missed slots coalesce into the newest."""
+    """Every n minutes. Of several missed slots, only the newest runs."""
 
     minutes: int
 

@@ -1,7 +1,7 @@
-"""How many parts a text message is sent in, and billed as (3GPP TS 23.038 and 23.040).
+"""The number of parts in which an SMS is sent and billed (3GPP TS 23.038 and 23.040).
 
-A text of GSM-7 characters holds 160 of them, or 153 in each of several parts; one with any other character (Hindi, an
-emoji, a curly quote) is sent as UCS-2: 70 units of UTF-16, or 67 in each part.
+A text of GSM-7 characters has up to 160 of them in one part, or 153 in each of several parts. With any other character
+(Hindi, an emoji, a curly quote) it is sent as UCS-2: 70 UTF-16 code units, or 67 in each part.
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-#: The basic character set. Escape (0x1B) is not a character of its own.
+#: The basic character set, without Escape (0x1B), which isn't a character of its own.
 _BASIC = frozenset(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?"
     "¡ABCDEFGHIJKLMNOPQRSTUVWXYZÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
 )
 #: The extension table: each of these is sent as an escape and a character.
 _EXTENDED = frozenset("\f^{}\\[~]|€")
-#: encoding -> units of a text in one part, and in each of several parts (a header links them).
+#: Encoding -> units in a single part, and in each of several parts (a header links them).
 _CAPACITY = {"GSM-7": (160, 153), "UCS-2": (70, 67)}
 _LAST_OF_BMP = "\uffff"
 
@@ -27,11 +27,11 @@ class SmsParts:
 
     #: GSM-7 or UCS-2.
     encoding: str
-    #: Septets, or units of UTF-16.
+    #: Septets, or UTF-16 code units.
     units: int
     #: 0 for an empty text.
     parts: int
-    #: Units that still fit without a further part.
+    #: Units that still fit into the last part.
     left: int
 
 
@@ -57,7 +57,7 @@ def _is_double(char: str, encoding: str) -> bool:
 
 
 def _pack(sizes: Iterable[int], capacity: int) -> tuple[int, int]:
-    """Parts, and units used in the last one. A character of two units is never divided between parts."""
+    """(parts, units used in the last one). A character of two units is never split between parts."""
     parts, used = 1, 0
     for size in sizes:
         if used + size > capacity:

@@ -1,16 +1,16 @@
-"""Texts in files that spreadsheets open: none of them is taken for a formula."""
+"""Protects files for spreadsheets: no text in them is read as a formula."""
 
 from __future__ import annotations
 
-#: Texts that a spreadsheet would take for a formula begin with one of these.
+#: First characters of texts that a spreadsheet would read as a formula.
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 
 
 def is_formula(text: str) -> bool:
-    """Whether a spreadsheet would take this text for a formula."""
+    """Whether a spreadsheet would read this text as a formula."""
     return text.startswith(_FORMULA)
 
 
 def as_text(text: str) -> str:
-    """The text; one that a spreadsheet would take for a formula begins with an apostrophe."""
+    """The text; with an apostrophe before it if a spreadsheet would read it as a formula."""
     return f"'{text}" if is_formula(text) else text

@@ -1,24 +1,24 @@
-"""How text is stored: composed Unicode (NFC) without control characters, and which look-alikes a search folds."""
+"""Normalises text for storage: composed Unicode (NFC) without control characters; folds look-alikes for searches."""
 
 from __future__ import annotations
 
 import unicodedata
 
-#: Apostrophes as keyboards, phones and word processors write them; a search takes all of them for the first.
+#: Apostrophes as keyboards, phones and word processors write them; searches treat all of them as the first.
 APOSTROPHES = "'\u2019\u2018\u02bc\u0060\u00b4\u2032\uff07"
-#: Of control characters, lines of text keep these two, each as one line feed or as spaces.
+#: The control characters that lines of text keep: line feeds, and tabs as four spaces.
 _LINE_FEED, _TAB = "\n", "    "
-#: Unicode's own limit for text that is processed as a stream (UAX #15): more marks on one letter are an attack.
+#: Unicode's own limit for streaming text (UAX #15): more marks on one letter are an attack.
 _MOST_MARKS = 30
 _FOLD = str.maketrans(dict.fromkeys(APOSTROPHES[1:], "'"))
 
 
 class UnstorableText(ValueError):
-    """The text has a character that is never stored."""
+    """The text contains a character that is never stored."""
 
 
 def one_line(text: str) -> str:
-    """Text of one line in NFC, without spaces around it. Raises UnstorableText for line breaks and control characters.
+    """One line of text in NFC, without surrounding spaces. Raises UnstorableText for line breaks and controls.
 
     A tab at either end, as spreadsheets copy it, is dropped.
     """
@@ -29,7 +29,7 @@ def one_line(text: str) -> str:
 
 
 def lines(text: str) -> str:
-    """Text of several lines in NFC: every line ends with LF, tabs are four spaces. Raises UnstorableText."""
+    """Several lines of text in NFC: every line ends with LF, tabs become four spaces. Raises UnstorableText."""
     unified = text.replace("\r\n", _LINE_FEED).replace("\r", _LINE_FEED).replace("\t", _TAB)
     if any(_is_control(char) for char in unified if char != _LINE_FEED):
         raise UnstorableText(text[:20])

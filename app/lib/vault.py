@@ -1,4 +1,4 @@
-"""Secrets at rest: encrypted and authenticated, and found again by a keyed fingerprint."""
+"""Encrypts and authenticates secrets at rest, and finds them by a keyed fingerprint."""
 
 import base64
 import hashlib
@@ -79,18 +79,18 @@ class Vault:
         raise VaultError("The value was sealed with another key, or was altered.") from None
 
     def is_current(self, sealed: str) -> bool:
-        """Whether the value was sealed with the newest key. Raises VaultError for what is no sealed value."""
+        """Whether the value was sealed with the newest key. Raises VaultError if it isn't a sealed value."""
         return _decrypted(self._ciphers[0], _decode(sealed.removeprefix(VERSION))) is not None
 
     def blind(self, text: str, context: str) -> str:
         """The fingerprint by which a sealed value is found: 64 hex digits, equal for 'abcde 1234-f' and 'ABCDE1234F'.
 
-        `context` names the field, so that equal values of two fields have different fingerprints.
+        `context` names the field, so that equal values in two fields have different fingerprints.
         """
         return fingerprint(self._blind_keys[0], text, context)
 
     def blinds(self, text: str, context: str) -> list[str]:
-        """The fingerprints by the newest key and by the older ones, in this order."""
+        """The fingerprints by the newest key and the older ones, in this order."""
         return [fingerprint(key, text, context) for key in self._blind_keys]
 
 
@@ -106,7 +106,7 @@ def blind_key(key: bytes) -> bytes:
 
 
 def _decrypted(cipher: AESGCM, box: bytes) -> bytes | None:
-    """What is in the box; None when it was sealed with another key."""
+    """The content of the box; None if it was sealed with another key."""
     try:
         return cipher.decrypt(box[:_NONCE_BYTES], box[_NONCE_BYTES:], VERSION.encode())
     except (InvalidTag, ValueError):
@@ -123,7 +123,7 @@ def _bytes(text: str) -> bytes:
 
 
 def _decode(text: str) -> bytes:
-    """Decode strictly: Python's urlsafe decoder skips other characters, so altered text would still decode."""
+    """Decode strictly: Python's urlsafe decoder skips invalid characters, so altered text would still decode."""
     try:
         raw = base64.b64decode(_bytes(text), altchars=b"-_", validate=True)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Addresses of pages that people enter, to be shown as links: never a script, never another scheme than http(s)."""
+"""Links to pages that people enter: never a script, and no scheme but http and https."""
 
 from __future__ import annotations
 
@@ -20,5 +20,5 @@ def link_of(typed: str) -> str:
         raise ValueError(typed)
     if "." not in parts.hostname and parts.hostname != "localhost":
         raise ValueError(typed)
-    _port = parts.port  # raises ValueError for one that is no number
+    _port = parts.port  # raises ValueError if it isn't a number
     return text

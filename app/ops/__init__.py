@@ -2,8 +2,8 @@
 
 import os
 
-#: In every key that we use in Redis: a Cluster keeps keys with the same tag on the same server, so that what needs
-#: several of them at once (RQ's scripts and transactions) works there, too.
+#: Part of every Redis key that we use: a Cluster stores keys with the same tag on the same server, so that operations
+#: on several keys (RQ's scripts and transactions) work there, too.
 TAG = "{crm}"
-#: RQ reads it when it is imported, which nobody does but modules of this package.
+#: RQ reads it on import, which only modules of this package do.
 os.environ["RQ_KEY_PREFIX"] = f"{TAG}rq"

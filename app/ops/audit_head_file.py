@@ -1,7 +1,7 @@
-"""The record of the audit log's heads: a file outside the database, so that a cut end of the log is noticed.
+"""The record of the audit log's heads: a file outside the database, so that missing entries at the end are noticed.
 
-Each line is the moment (UTC), the number of entries and the hash of the last one. A server has its own file in its
-instance folder; who can change the database need not be able to change it.
+Each line has the time (UTC), the number of entries and the hash of the last one. Each server has its own file in its
+instance folder; people who can change the database need not be able to change it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 NAME = "audit-heads.log"
-#: The file is shortened to so many lines when it has twice as many: about two months of working hours.
+#: The file is shortened to this many lines when it has twice as many: about two months of working hours.
 MAX_LINES = 5000
 
 Head = tuple[int, str]
@@ -26,7 +26,7 @@ class AuditHeadFile:
         self.path = folder / NAME
 
     def note(self, now: datetime, head: Head) -> bool:
-        """Add a line unless the last one says the same. Returns whether it did; raises OSError."""
+        """Add a line unless the last one is equal. Returns whether it was added. Raises OSError."""
         lines = self._lines()
         line = f"{now:%Y-%m-%dT%H:%M:%SZ} {head[0]} {head[1]}"
         if head[0] == 0 or (lines and lines[-1].split(" ")[1:] == line.split(" ")[1:]):
@@ -38,7 +38,7 @@ class AuditHeadFile:
         return True
 
     def heads(self) -> list[Head]:
-        """All noted heads, oldest first; a line that is not one of ours is passed over."""
+        """All recorded heads, oldest first; lines that aren't ours are skipped."""
         found = []
         for line in self._lines():
             parts = line.split(" ")
@@ -47,7 +47,7 @@ class AuditHeadFile:
         return found
 
     def renew(self) -> Path | None:
-        """Put the file aside and begin a new one, after a backup was restored. Returns where the old one is."""
+        """Archive the file and begin a new one, after a backup was restored. Returns the path of the old one."""
         aside = self.path.with_name(f"audit-heads-{time.strftime('%Y%m%d-%H%M%S')}.log")
         with contextlib.suppress(FileNotFoundError):
             self.path.rename(aside)

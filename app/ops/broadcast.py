@@ -1,4 +1,4 @@
-"""The broadcaster: one thread per process that delivers live events, so that who sends one never waits."""
+"""The broadcaster: one thread per process that delivers live events, so that senders never wait."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from app.ops.event_bus import LiveEvent
 
 log = logging.getLogger("crm.live")
 
-#: More waiting events are dropped: the regular comparison with the database makes up for them.
+#: Further waiting events are dropped: the regular comparison with the database makes up for them.
 MAX_WAITING = 2000
-#: How long a process that ends waits for its last events to be delivered.
+#: How long a stopping process waits for its last events to be delivered.
 FLUSH_SECONDS = 1.0
 
 
@@ -25,14 +25,15 @@ class _QueuedEvent:
     event: LiveEvent
     #: Whether it goes to the other processes too.
     to_others: bool
-    #: Set when it was delivered (flush).
+    #: Set when the event was delivered (flush).
     delivered: threading.Event | None = None
 
 
 class EventBroadcaster:
-    """A queue of events and the thread that empties it. The thread starts with the first event, in each fork anew.
+    """A queue of events and the thread that empties it. The thread starts with the first event, separately in each
+    fork.
 
-    Events that wait together are merged into one.
+    Waiting events are merged into one.
     """
 
     def __init__(self, deliver: Callable[[LiveEvent, LiveEvent], None]) -> None:
@@ -44,11 +45,11 @@ class EventBroadcaster:
         self._queue: queue.Queue[_QueuedEvent] = queue.Queue(MAX_WAITING)
 
     def send(self, event: LiveEvent, to_others: bool) -> None:
-        """Deliver the event soon, with `to_others` to the other processes too. Never waits, never raises."""
+        """Deliver the event soon, with `to_others` also to the other processes. Never waits, never raises."""
         self._put(_QueuedEvent(event, to_others))
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> bool:
-        """Wait until all events sent so far are delivered. False when that takes longer than this."""
+        """Wait until all events sent so far are delivered. Returns False after `seconds`."""
         if self._pid != os.getpid():
             return True
         delivered = threading.Event()
@@ -92,11 +93,11 @@ class EventBroadcaster:
                 queued.delivered.set()
 
     def _try(self, for_others: LiveEvent, for_this: LiveEvent) -> None:
-        """Deliver. Of failures one after the other, the first is logged; pages are compared each second meanwhile."""
+        """Deliver. Only the first of consecutive failures is logged; meanwhile pages are compared every second."""
         try:
             self._deliver(for_others, for_this)
             self._has_failed = False
         except Exception:
             if not self._has_failed:
-                log.exception("live events could not be delivered")  # the database is away
+                log.exception("live events could not be delivered")  # the database is unreachable
             self._has_failed = True

@@ -1,4 +1,4 @@
-"""Database setup: WAL and write locks on SQLite, deadlines on MariaDB, and a record of the statements sent."""
+"""Database setup: WAL and write locks on SQLite, deadlines on MariaDB, and a record of executed statements."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ from app.ops.gtids import COMMITTED, UNKNOWN
 
 log = logging.getLogger("crm.database")
 
-#: True inside a request or job that will write. SQLite then takes its write lock at once, instead of failing with
+#: Whether the current request or job will write. SQLite then takes its write lock at once, instead of failing with
 #: "database is locked" when a reader tries to become a writer while another one writes.
 WRITES: ContextVar[bool] = ContextVar("writes", default=False)
-#: SQL statements sent by this context (a request, a job, a test).
+#: SQL statements executed in this context (a request, a job, a test).
 STATEMENTS: ContextVar[list[str] | None] = ContextVar("statements", default=None)
-#: How long an exchange with MariaDB may take: of a request, and of a job or a queued call in a process that serves.
-#: Commands and migrations have as long as they need.
+#: Limits of one exchange with MariaDB: for requests, and for jobs and queued calls in a process that serves. Commands
+#: and migrations have no limit.
 REQUEST_SECONDS, BACKGROUND_SECONDS = 15.0, 120.0
-#: How long a connection to MariaDB may take.
+#: Limit of connecting to MariaDB.
 CONNECT_SECONDS = 5.0
 #: The largest result of one statement.
 MAX_RESULT_BYTES = 256 * 1024 * 1024
@@ -48,18 +48,18 @@ _addresses: WeakKeyDictionary[Engine, str] = WeakKeyDictionary()
 
 
 def limit_background_waits() -> None:
-    """Give statements outside of requests a deadline, too: this process serves, and must not hang."""
+    """Give statements outside of requests a deadline, too, because this process serves and must not hang."""
     global _background_seconds
     _background_seconds = BACKGROUND_SECONDS
 
 
 def seconds_of_exchange() -> float | None:
-    """How long an exchange with the database that begins now may take; None = as long as it needs."""
+    """The limit of an exchange with the database that begins now; None = no limit."""
     return REQUEST_SECONDS if has_request_context() else _background_seconds
 
 
 def tune(engine: Engine, limit: Callable[[], float | None] = seconds_of_exchange) -> None:
-    """Set up SQLite connections, deadlines on MariaDB and the record of statements on a new engine."""
+    """Set up SQLite connections, MariaDB deadlines and the record of statements on a new engine."""
     event.listen(engine, "before_cursor_execute", _record_statement)
     if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _connect_sqlite)
@@ -69,14 +69,14 @@ def tune(engine: Engine, limit: Callable[[], float | None] = seconds_of_exchange
 
 
 def tune_once(engine: Engine) -> None:
-    """`tune`, unless it was done; drops connections that were made before."""
+    """Call `tune` unless that was done; drops existing connections."""
     if not event.contains(engine, "before_cursor_execute", _record_statement):
         tune(engine)
         engine.dispose()
 
 
 def address_of(session: Session) -> str:
-    """The URL of the session's database without its password, by which caches of the process are told apart."""
+    """The URL of the session's database without its password, used as a key in caches of the process."""
     engine = session.get_bind().engine
     found = _addresses.get(engine)
     if found is None:
@@ -92,7 +92,7 @@ def _connect_sqlite(connection: Any, _record: Any) -> None:
 
 
 def limit_exchanges(engine: Engine, limit: Callable[[], float | None], connect_seconds: float | None = None) -> None:
-    """Connect to MariaDB over sockets on which an exchange takes no longer than `limit` says at its beginning."""
+    """Connect to MariaDB over sockets whose exchanges take no longer than `limit` returns at their beginning."""
 
     def connect(dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]) -> Any:
         place, serial = primary_address.place_of(engine), None
@@ -110,7 +110,7 @@ def limit_exchanges(engine: Engine, limit: Callable[[], float | None], connect_s
 def _connect_mariadb(
     dialect: Any, given: tuple[list[Any], dict[str, Any]], limit: Callable[[], float | None], seconds: float
 ) -> Any:
-    """A time-out for each read would let a slow server go on without end."""
+    """Connect with a deadline: a timeout for each read would let a slow server go on without end."""
     connection = MariaDBConnection(*given[0], **given[1], defer_connect=True)
     try:
         if connection.unix_socket:
@@ -120,15 +120,15 @@ def _connect_mariadb(
     except OSError as error:
         raise dialect.loaded_dbapi.OperationalError(2003, f"Can't connect ({type(error).__name__})") from None
     made.limit = lambda: seconds
-    made.begin_exchange()  # the server speaks first
+    made.begin_exchange()  # the server sends first
     connection.connect(made)
-    line: Any = connection._sock  # another one, if it is over TLS
+    line: Any = connection._sock  # another socket if it uses TLS
     line.limit, line.max_bytes = limit, MAX_RESULT_BYTES
     return connection
 
 
 class _Tls:
-    """What PyMySQL asks of a context of TLS; the deadlines of the connection stay."""
+    """The part of an SSLContext that PyMySQL uses; keeps the deadlines of the connection."""
 
     def __init__(self, context: Any) -> None:
         self._context = context
@@ -144,21 +144,24 @@ def _usual_tls() -> _Tls:
 
 
 class MariaDBConnection(Connection):  # type: ignore[misc]
-    """A connection that sends no ROLLBACK where there is nothing to roll back.
+    """A connection that sends no ROLLBACK if there is nothing to roll back.
 
-    A session rolls back when a request ends, and the pool once more when it takes the connection back, as it must:
-    not everybody uses a session. The server's own word that no transaction is open is not enough, because it says
-    nothing with an error, after which locks may remain. So a ROLLBACK is left out only if nothing was sent since the
-    last ROLLBACK or COMMIT that the server has confirmed.
+    A session rolls back when a request ends, and the pool again when the connection is returned, as it must: not
+    everybody uses a session. The server's status that no transaction is open is not enough, because errors carry no
+    status, and locks may remain after them. So a ROLLBACK is left out only if nothing was sent since the last ROLLBACK
+    or COMMIT that the server has confirmed.
     """
 
     _is_used = True
-    #: Which of the primaries it was made to, if one is followed; see primary_place.
+    #: The serial number of the primary that it is connected to, if one is followed; see primary_address.
     primary: int | None = None
 
     def _create_ssl_ctx(self, sslp: Any) -> Any:
-        """What TLS needs. Without settings of it, the same for all: it reads the certificates of the machine, which
-        takes most of the CPU time of a connection (20 ms), and checks none."""
+        """The TLS context.
+
+        Without TLS settings it is shared, because loading the machine's certificates takes most of the CPU time of a
+        connection (20 ms), and none is checked.
+        """
         return _Tls(super()._create_ssl_ctx(sslp)) if sslp else _usual_tls()
 
     def _execute_command(self, command: int, sql: str | bytes) -> None:
@@ -166,7 +169,7 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
         super()._execute_command(command, sql)
 
     def escape(self, obj: Any, mapping: Any = None) -> str:
-        """The value as it stands in a statement; texts and moments, of which there are most, without further calls."""
+        """The value as an SQL literal; the most frequent types, texts and datetimes, need no further calls."""
         kind = type(obj)
         if kind is str and not self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
             return f"'{escape_string(obj)}'"
@@ -188,14 +191,14 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
         return int(result.affected_rows)
 
     def rollback(self) -> None:
-        """End the transaction and release its locks, if there can be one."""
-        # completion_type=CHAIN begins the next transaction at once
+        """End the transaction and release its locks, if there may be one."""
+        # with completion_type=CHAIN the next transaction begins at once
         if self._is_used or self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
             super().rollback()
             self._is_used = False
 
     def commit(self) -> None:
-        """Commit the transaction; where somebody asks, note where in the database's changes it is."""
+        """Commit the transaction; if requested, record its position in the database's changes."""
         super().commit()
         committed = COMMITTED.get()
         if committed is not None:
@@ -203,7 +206,7 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
         self._is_used = False
 
     def _last_gtid(self) -> str:
-        """Of the last transaction of this connection that changed something; what fails here undoes no commit."""
+        """The GTID of this connection's last change; an error here does not affect the commit."""
         try:
             self.query("SELECT @@last_gtid")
             return str(self._result.rows[0][0] or "")  # type: ignore[union-attr]  # a query has a result
@@ -216,7 +219,7 @@ def _begin_sqlite(connection: Any) -> None:
 
 
 def database_now(session: Session) -> datetime:
-    """The time of the database, UTC. SQLite has none of its own: it is the machine's."""
+    """The database's time, UTC. SQLite has no clock of its own: it is the machine's."""
     if session.get_bind().dialect.name == "sqlite":
         return datetime.now(UTC)
     moment: datetime = session.execute(text("SELECT UTC_TIMESTAMP(6)")).scalar_one()
@@ -224,17 +227,17 @@ def database_now(session: Session) -> datetime:
 
 
 def ping(session: Session) -> None:
-    """Ask the database for the least. Raises what asking for more would."""
+    """Execute the cheapest query. Raises the errors of a query."""
     session.execute(text("SELECT 1"))
 
 
 def stored_revisions(session: Session) -> set[str]:
-    """The revisions of the schema that the database has. Raises SQLAlchemyError where it has none."""
+    """The revisions of the schema in the database. Raises SQLAlchemyError if it has none."""
     return {row[0] for row in session.execute(text("SELECT version_num FROM alembic_version"))}
 
 
 def open_connections(session: Session) -> int | None:
-    """How many connections the database has, of all programs; None on SQLite, which has none to run out of."""
+    """The number of connections to the database by all programs; None on SQLite, which has no limit."""
     if session.get_bind().dialect.name == "sqlite":
         return None
     row = session.execute(text("SHOW GLOBAL STATUS LIKE 'Threads_connected'")).first()
@@ -248,10 +251,10 @@ def _record_statement(_c: Any, _cursor: Any, statement: str, _p: Any, _context: 
 
 
 def end_sessions_quietly(app: Flask, sessions: scoped_session[Any]) -> None:
-    """Let no connection that breaks when its session ends replace the answer of a request.
+    """Keep a connection that breaks at the end of its session from replacing the response of a request.
 
-    What the request did is committed or refused by then, and its answer is made: it would be lost, and the client told
-    that nothing was stored.
+    By then the request was committed or refused, and its response exists; it would be lost, and the client told that
+    nothing was stored.
     """
 
     @app.teardown_appcontext

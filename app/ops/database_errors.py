@@ -1,4 +1,4 @@
-"""The one table of what can be wrong with the database itself, by cause: not a bug, and not a mistake of the person."""
+"""The table of what can be wrong with the database itself, by cause: neither a bug, nor a mistake of the person."""
 
 from __future__ import annotations
 
@@ -12,29 +12,29 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 
 class Cause(Enum):
-    """What is wrong. What people are told about each is in app/web/core/fab_access.py."""
+    """What is wrong. The texts for people are in app/web/core/fab_access.py."""
 
-    #: It can't be reached, or does not answer in time.
+    #: It can't be reached, or does not respond in time.
     AWAY = "away"
     #: A statement took longer than it may.
     SLOW = "slow"
-    #: It takes no more connections, or this process has none left.
+    #: It accepts no more connections, or this process has none left.
     CROWDED = "crowded"
-    #: Somebody else holds a lock for too long.
+    #: Somebody else has held a lock for too long.
     LOCKED = "locked"
-    #: Two transactions were in each other's way, and this one was undone.
+    #: Two transactions deadlocked, and this one was rolled back.
     COLLIDED = "collided"
-    #: There is no room left on its disk.
+    #: Its disk is full.
     FULL = "full"
-    #: It takes no changes.
+    #: It accepts no changes.
     READ_ONLY = "read-only"
     #: Its files are damaged or can't be read.
     DAMAGED = "damaged"
-    #: It does not let the CRM in, or not do this.
+    #: It refuses the CRM's sign-in, or lacks a privilege for this.
     CLOSED = "closed"
 
 
-#: Causes with which reading still works, and only the change was not stored.
+#: Causes with which reading still works; only the change was not stored.
 ONLY_WRITES = frozenset({Cause.LOCKED, Cause.COLLIDED, Cause.FULL, Cause.READ_ONLY})
 
 #: MariaDB's error numbers, and those of its client.
@@ -68,12 +68,12 @@ _SQLITE = {
     sqlite3.SQLITE_PERM: Cause.CLOSED,
     sqlite3.SQLITE_AUTH: Cause.CLOSED,
 }
-#: Of the files beside the database: uploads and large requests.
+#: For files outside the database: uploads and large requests.
 _SYSTEM = {errno.ENOSPC: Cause.FULL, errno.EDQUOT: Cause.FULL, errno.EROFS: Cause.READ_ONLY}
 
 
 def cause_of(error: BaseException) -> Cause | None:
-    """What is wrong with the database; None when the error has another reason."""
+    """What is wrong with the database; None if the error has another reason."""
     if isinstance(error, PoolTimeout):
         return Cause.CROWDED
     if isinstance(error, OSError):
@@ -89,13 +89,13 @@ def cause_of(error: BaseException) -> Cause | None:
 
 
 def _of_storage(error: Any) -> Cause:
-    """MariaDB's "Got error %d from storage engine" carries the system's number in its text."""
+    """The cause in MariaDB's "Got error %d from storage engine", whose text contains the system's error number."""
     text = str(error)
     return Cause.FULL if "error 28 " in text or "error 122 " in text else Cause.DAMAGED
 
 
 def number_of(error: DBAPIError) -> int | None:
-    """The error number of the database: MariaDB's, or SQLite's extended result code."""
+    """The database's error number: MariaDB's, or SQLite's extended result code."""
     code = getattr(error.orig, "sqlite_errorcode", None)
     if code is None:
         code = next(iter(getattr(error.orig, "args", ())), None)
@@ -103,7 +103,7 @@ def number_of(error: DBAPIError) -> int | None:
 
 
 def summary_of(error: BaseException) -> str:
-    """Kind and number, for a log. Never the text: it can hold what somebody has typed."""
+    """Kind and number, for a log. Never the text, which may contain user input."""
     if not isinstance(error, DBAPIError):
         return type(error).__name__
     name = getattr(error.orig, "sqlite_errorname", None) or number_of(error) or ""

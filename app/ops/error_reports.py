@@ -1,7 +1,7 @@
-"""Errors reported to a tracker that speaks Sentry's protocol, where CRM_SENTRY_DSN names one. Off by default.
+"""Reports errors to a tracker with Sentry's protocol, if CRM_SENTRY_DSN names one. Off by default.
 
-An event is made of what is named here, and of nothing else: kind of the error, places in the code, route and id of the
-request. No value of a variable, no text of an error, no address, header or body of a request, no person, no statement.
+An event contains only what is listed here: kind of the error, places in the code, route and id of the request. No
+values of variables, no error texts, no addresses, headers or bodies of requests, no people, no statements.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ from app.lib.product_version import product_version
 from app.ops import error_tracker, request_log
 from app.ops.error_tracker import ErrorTracker, TrackerAddress
 
-#: The same error at the same place is reported once in so many seconds by each process.
+#: Each process reports the same error at the same place only once in this many seconds.
 INTERVAL_SECONDS = 60.0
-#: So many different ones are remembered for that; with more, all are forgotten.
+#: The most different errors remembered for that; above it, all are forgotten.
 MAX_REMEMBERED = 500
-#: Places of one error, those next to it, and errors that led to it.
+#: Limits: frames of one error, its neighbours, and its chain of causes.
 MAX_FRAMES, MAX_CAUSES = 60, 10
 _ROOT = str(Path(__file__).resolve().parents[2])
 _PYTHON = sysconfig.get_path("stdlib")
 _OWN = "crm"
-#: An id of a request as we and nginx make it, or a UUID. A client may have chosen any other by what it is about.
+#: A request id in the format of nginx or ours, or a UUID. Clients may have chosen other ids with a meaning.
 _MADE_ID = re.compile("[0-9a-f]{32}|[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
 def install(dsn: str | None, server: str) -> bool:
-    """Report what this process logs as errors to this address. False where none is given. Idempotent."""
+    """Report errors logged by this process to this address. Returns False if there is none. Idempotent."""
     root = logging.getLogger()
     for former in [each for each in root.handlers if isinstance(each, ErrorReports)]:
         root.removeHandler(former)
@@ -48,7 +48,7 @@ def install(dsn: str | None, server: str) -> bool:
 
 
 class ErrorReports(logging.Handler):
-    """Sends an event for each error that is logged, by whichever library."""
+    """Sends an event for each logged error, whichever library logs it."""
 
     def __init__(self, tracker: ErrorTracker, server: str) -> None:
         super().__init__(logging.ERROR)
@@ -57,7 +57,7 @@ class ErrorReports(logging.Handler):
         self._sent_lock = threading.Lock()
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one error, unless it was sent a moment ago."""
+        """Send one error, unless it was sent recently."""
         try:
             event = event_of(record, self.server)
             if self._is_new(_identity(event)):
@@ -66,7 +66,7 @@ class ErrorReports(logging.Handler):
             return
 
     def close(self) -> None:
-        """Wait a moment for events that are still to be sent, at the end of the process."""
+        """Wait a moment for unsent events, at the end of the process."""
         self.tracker.flush()
         super().close()
 
@@ -82,7 +82,7 @@ class ErrorReports(logging.Handler):
 
 
 def event_of(record: logging.LogRecord, server: str) -> dict[str, Any]:
-    """The event of an error that was logged."""
+    """The event for a logged error."""
     event: dict[str, Any] = {
         "event_id": error_tracker.new_event_id(),
         "timestamp": datetime.fromtimestamp(record.created, UTC).isoformat(),
@@ -108,7 +108,10 @@ def _made_id(request_id: str) -> str:
 
 
 def _message(record: logging.LogRecord) -> str:
-    """The message before its values are filled in. What other loggers write can hold values: only the place."""
+    """The message template without its values.
+
+    For other loggers only the place, because their texts may contain values.
+    """
     is_ours = record.name.partition(".")[0] == _OWN and isinstance(record.msg, str)
     return str(record.msg)[:300] if is_ours else f"{_short(record.pathname)}:{record.lineno}"
 
@@ -122,7 +125,7 @@ def _identity(event: dict[str, Any]) -> tuple[str, ...]:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """The error, what led to it, and so on."""
+    """The error, its cause, the cause's cause, and so on."""
     seen: set[int] = set()
     each: BaseException | None = error
     while each is not None and id(each) not in seen and len(seen) < MAX_CAUSES:
@@ -142,14 +145,14 @@ def _frame(frame: Any, line: int) -> dict[str, Any]:
     return {
         "filename": _short(code.co_filename),
         "function": code.co_name,
-        "module": _short(str(frame.f_globals.get("__name__", ""))),  # that of a template is the path of its file
+        "module": _short(str(frame.f_globals.get("__name__", ""))),  # in a template it is the path of its file
         "lineno": line,
         "in_app": code.co_filename.startswith(_ROOT) and "site-packages" not in code.co_filename,
     }
 
 
 def _short(filename: str) -> str:
-    """The name of a file below our folder, that of the packages or that of Python; of any other only its last part."""
+    """The file name relative to our folder, the packages or Python; for any other file only its last part."""
     if "site-packages/" in filename:
         return filename.rpartition("site-packages/")[2]
     for folder in (_ROOT, _PYTHON):

@@ -1,7 +1,7 @@
-"""The client of an error tracker that speaks Sentry's protocol: one envelope for each event, sent by a thread.
+"""The client of an error tracker with Sentry's protocol: one envelope per event, sent by a thread.
 
-Whoever reports an event never waits. What the tracker does not take in time, or what is too much, is dropped: the log
-has it.
+Reporting never waits. Events that the tracker does not accept in time, and surplus ones, are dropped: they are in the
+log.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from app.lib.product_version import product_version
 
 log = logging.getLogger("crm.tracker")
 
-#: From the look-up of the tracker to its answer.
+#: Seconds from the look-up of the tracker to its response.
 SECONDS = 5.0
-#: Events that may wait to be sent; more are dropped.
+#: The most events waiting to be sent; more are dropped.
 MAX_WAITING = 50
-#: After a failure, or when the tracker asks for a pause without saying how long, nothing is sent for so many seconds.
+#: Seconds without sending after a failure, or if the tracker asks for a pause without a duration.
 PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 60.0, 3600.0
-#: How long the end of a process waits for what is to be sent.
+#: How long a stopping process waits for unsent events.
 FLUSH_SECONDS = 2.0
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
@@ -61,7 +61,7 @@ class TrackerAddress(NamedTuple):
 
 
 class ErrorTracker:
-    """Sends events, one after the other; also after a fork."""
+    """Sends events one after the other, also after a fork."""
 
     def __init__(self, address: TrackerAddress) -> None:
         self.address = address
@@ -78,7 +78,7 @@ class ErrorTracker:
             self._waiting.put_nowait(event)
 
     def flush(self, seconds: float = FLUSH_SECONDS) -> None:
-        """Wait until all is sent, at most so long."""
+        """Wait until everything is sent, for at most `seconds`."""
         end = time.monotonic() + seconds
         while self._process == os.getpid() and self._waiting.unfinished_tasks and time.monotonic() < end:
             time.sleep(0.02)
@@ -93,7 +93,7 @@ class ErrorTracker:
                 waiting.task_done()
 
     def _pause_after(self, event: dict[str, Any]) -> float:
-        """Send an event. Returns how long to be silent afterwards, in seconds."""
+        """Send an event. Returns the seconds to pause afterwards."""
         try:
             status, wait = post(self.address, envelope(event))
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -106,7 +106,7 @@ class ErrorTracker:
 
 
 def envelope(event: Mapping[str, Any]) -> bytes:
-    """An event as the body of a request."""
+    """An event as a request body."""
     item = json.dumps(event).encode()
     head = {"event_id": event["event_id"], "sent_at": datetime.now(UTC).isoformat()}
     kind = {"type": "event", "content_type": "application/json", "length": len(item)}
@@ -114,7 +114,7 @@ def envelope(event: Mapping[str, Any]) -> bytes:
 
 
 def new_event_id() -> str:
-    """An id as the protocol wants it."""
+    """An event id in the protocol's format."""
     return uuid.uuid4().hex
 
 

@@ -1,8 +1,7 @@
-"""The event bus: a Redis channel by which the processes tell each other where something has changed.
+"""The event bus: a Redis channel by which processes tell each other where something has changed.
 
-An event says only *where* to look. The database is authoritative, so an event that is lost, late, doubled or forged
-costs a query and no more. While Redis is unreachable nobody waits for it, and `is_up` tells the process to look more
-often by itself.
+An event says only *where* to look. The database is authoritative, so a lost, late, repeated or forged event costs a
+query and no more. While Redis is unreachable nobody waits for it, and `is_up` tells the process to check more often.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ from app.ops.redis_client import ListenerConnection
 
 log = logging.getLogger("crm.live")
 
-#: Redis counts as unreachable when it does not answer within this time.
+#: Redis counts as unreachable if it does not respond within this time.
 TIMEOUT_SECONDS = 0.5
-#: After a failure nothing is sent for this long; doubled with each failure up to the second value.
+#: Pause after a failure; doubled with each further one, up to the second value.
 MIN_BACKOFF_SECONDS, MAX_BACKOFF_SECONDS = 0.25, 5.0
-#: How often a listener pings Redis, and after how long a silence it takes the connection for dead.
+#: How often a listener pings Redis, and after how long a silence the connection counts as dead.
 PING_SECONDS, SILENCE_SECONDS = 1.0, 3.0
-#: A message with more ids is not one of ours.
+#: A message with more ids can't be ours.
 MAX_IDS = 10_000
 MAX_BYTES = 1024 * 1024
-#: Characters of the name of a field.
+#: Characters of a field name.
 MAX_FIELD = 40
 
 
@@ -62,15 +61,15 @@ class LiveEvent:
     notified: frozenset[int] = frozenset()
     #: (kind, id) of records with a new entry in their timeline.
     changed_timelines: frozenset[tuple[str, int]] = frozenset()
-    #: Users of whom a sign-in or API key has ended.
+    #: Users with a sign-in or API key that has ended.
     ended_sign_ins: frozenset[int] = frozenset()
-    #: (id of the conversation, user id) of who is writing an answer at this moment; nothing is stored of it.
+    #: (id of the conversation, user id) of people who are currently writing a reply; not stored.
     typing: frozenset[tuple[int, int]] = frozenset()
-    #: Users whose card of a call changed.
+    #: Users with a changed call card.
     called: frozenset[int] = frozenset()
-    #: Who is at the pages of records; nothing is stored of it.
+    #: Who has which record open; not stored.
     seats: frozenset[PagePresence] = frozenset()
-    #: Whether to compare everything that is shown with the database.
+    #: Whether to compare everything on display with the database.
     compare_all: bool = False
 
     def __bool__(self) -> bool:
@@ -89,7 +88,7 @@ class LiveEvent:
         )
 
     def to_json(self, origin: str) -> bytes:
-        """The message for the channel; `origin` names the process it comes from."""
+        """The message for the channel; `origin` identifies the sending process."""
         users = {"told": sorted(self.notified), "cut": sorted(self.ended_sign_ins), "called": sorted(self.called)}
         places = {"stirred": sorted(self.changed_timelines), "typing": sorted(self.typing)}
         here = [(each.serial, each.kind, each.key, each.people) for each in self.seats]
@@ -97,13 +96,13 @@ class LiveEvent:
 
 
 def parse(message: bytes) -> tuple[str, LiveEvent] | None:
-    """Origin and event of a message; None when it is not one of ours."""
+    """Origin and event of a message; None if it isn't ours."""
     try:
         if len(message) > MAX_BYTES:
             return None
         parts = orjson.loads(message)
         timelines = frozenset((kind, key) for kind, key in parts["stirred"])
-        # Processes of an older version, during an upgrade, say nothing of who is typing, called or present.
+        # Processes of an older version, during an upgrade, don't send who is typing, called or present.
         typing = frozenset((talk, user) for talk, user in parts.get("typing", ()))
         users = (frozenset(parts["told"]), frozenset(parts["cut"]), frozenset(parts.get("called", ())))
         seats = frozenset(_parse_presence(str(parts.get("from")), *raw) for raw in parts.get("here", ()))
@@ -118,7 +117,7 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
 
 
 def _parse_presence(origin: str, serial: Any, kind: Any, key: Any, people: Any) -> PagePresence:
-    """What a process says of a record. Raises TypeError or ValueError for anything else."""
+    """A process's presence report about a record. Raises TypeError or ValueError for anything else."""
     pairs = tuple((user, field) for user, field in people)
     are_names = all(isinstance(field, str) and len(field) <= MAX_FIELD for _user, field in pairs)
     if type(serial) is not int or not isinstance(kind, str) or not are_names:
@@ -131,15 +130,15 @@ def _are_ids(keys: frozenset[Any]) -> bool:
 
 
 class EventBus:
-    """One Redis channel. A sender waits for TIMEOUT_SECONDS at most, and rarely; listening takes a thread."""
+    """One Redis channel. A sender rarely waits, and at most TIMEOUT_SECONDS; listening takes a thread."""
 
     def __init__(self, url: str, on_event: Callable[[LiveEvent], None]) -> None:
-        """`on_event` gets what other processes send; it must not wait and not raise."""
+        """`on_event` is called with events of other processes; it must neither wait nor raise."""
         self._on_event, self._nonce = on_event, uuid.uuid4().hex
         self._redis = redis_client.connect(url, TIMEOUT_SECONDS)
-        #: The listener pings every PING_SECONDS; what it reads until the next ping is one exchange.
+        #: The listener pings every PING_SECONDS; everything it reads until the next ping is one exchange.
         self._listening = redis_client.connect(url, SILENCE_SECONDS, ListenerConnection)
-        #: Redis' channels ignore its database numbers, so the number is part of the name.
+        #: Redis channels ignore the database number, so it is part of the name.
         self.channel = f"crm-live:{self._redis.get_connection_kwargs().get('db', 0)}"
         self.is_up = False
         self._backoff, self._backoff_until = MIN_BACKOFF_SECONDS, 0.0
@@ -150,13 +149,13 @@ class EventBus:
 
     @property
     def origin(self) -> str:
-        """Names this process; a fork has a name of its own."""
+        """Identifies this process; a fork has its own."""
         return f"{self._nonce}:{os.getpid()}"
 
     # --- send
 
     def publish(self, event: LiveEvent) -> bool:
-        """Send to all processes. False when Redis is unreachable. Never raises; while backing off, never waits."""
+        """Send to all processes. Returns False if Redis is unreachable. Never raises; during a pause, never waits."""
         if time.monotonic() < self._backoff_until:
             return False
         try:
@@ -196,7 +195,7 @@ class EventBus:
             self._closed.wait(backoff)
 
     def _receive(self) -> None:
-        """Receive until closed. Raises RedisError or OSError when the connection breaks or falls silent."""
+        """Receive until closed. Raises RedisError or OSError if the connection breaks or falls silent."""
         connection = self._listening.pubsub()  # type: ignore[no-untyped-call]
         try:
             connection.subscribe(self.channel)
@@ -225,7 +224,7 @@ class EventBus:
                 self._pass_on(parsed[1])
 
     def _pass_on(self, event: LiveEvent) -> None:
-        """Hand on what came from outside; whatever it says must not end the listener."""
+        """Pass on an event from outside; no content may end the listener."""
         try:
             self._on_event(event)
         except Exception:

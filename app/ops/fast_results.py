@@ -1,8 +1,8 @@
-"""Results of MariaDB, read with less work than PyMySQL's own way: a third of a short request's CPU went into it.
+"""Reads MariaDB's results with less work than PyMySQL, which took a third of the CPU of a short request.
 
-For each statement the server describes every column: names, types, lengths. PyMySQL parses that anew each time. Here
-the bytes are compared with those of earlier results, and only what is new is parsed. Rows are read in one loop instead
-of four calls per value. What is read is the same (tests/ops/test_fast_results.py).
+For each statement the server describes every column: names, types, lengths. PyMySQL parses that each time. Here the
+bytes are compared with those of earlier results, and only new ones are parsed. Rows are read in one loop instead of
+four calls per value. The values are the same (tests/ops/test_fast_results.py).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pymysql.connections import MySQLResult
 from pymysql.constants import CR
 from pymysql.protocol import MysqlPacket
 
-#: Descriptions of columns that are kept, and how many of them may begin alike.
+#: Cached column descriptions, and how many of them may have the same first packet.
 MAX_KEPT, MAX_ALIKE = 300, 16
-#: A packet of this size goes on in the next one.
+#: A packet of this size continues in the next one.
 _CONTINUED = 0xFFFFFF
-#: First bytes of packets: an error, the end of what was listed.
+#: First bytes of packets: an error, the end of a list.
 _ERROR, _END, _LONGEST_END = 0xFF, 0xFE, 8
 #: First bytes of values: null, and lengths of so many bytes.
 _NULL, _WIDTHS = 251, {252: 2, 253: 3, 254: 8}
@@ -32,7 +32,7 @@ Reader = Callable[[bytes], Any]
 
 @dataclass(frozen=True)
 class _Columns:
-    """What the server tells about the columns of a result, and how their values are read."""
+    """The server's description of the columns of a result, and how to read their values."""
 
     told: bytes
     fields: list[Any]
@@ -41,7 +41,7 @@ class _Columns:
     readers: list[Reader | None]
 
 
-#: (encoding, number of columns, first packet) -> results that begin so.
+#: (encoding, number of columns, first packet) -> descriptions that begin with it.
 _kept: dict[Any, tuple[_Columns, ...]] = {}
 
 
@@ -58,7 +58,7 @@ class FastResult(MySQLResult):  # type: ignore[misc]
     _readers: list[Reader | None]
 
     def _get_descriptions(self) -> None:
-        """Read what the server tells about the columns."""
+        """Read the server's description of the columns."""
         connection, seen = self.connection, _peek(self.connection)
         first = seen[: 4 + int.from_bytes(seen[:3], "little")]
         key = (connection.encoding, connection.use_unicode, self.field_count, first)
@@ -76,7 +76,7 @@ class FastResult(MySQLResult):  # type: ignore[misc]
         self._readers = found.readers
 
     def _keep(self, key: Any, seen: bytes) -> None:
-        """Keep what was told, if all of it had been received."""
+        """Cache the description, if all of it had been received."""
         end = 0
         for _ in range(self.field_count):
             end += 4 + int.from_bytes(seen[end : end + 3], "little")
@@ -103,7 +103,7 @@ class FastResult(MySQLResult):  # type: ignore[misc]
 
 
 def _peek(connection: Any) -> bytes:
-    """What was received and is not read yet, at least one byte. Raises OperationalError."""
+    """The received bytes that are unread, at least one. Raises OperationalError."""
     try:
         seen: bytes = connection._rfile.peek(1)
     except OSError as error:
@@ -131,7 +131,7 @@ def _packet(connection: Any) -> bytes:
 
 
 def _row(data: bytes, readers: list[Reader | None]) -> tuple[Any, ...]:
-    """The values of a packet: each behind its length."""
+    """The values of a packet, each preceded by its length."""
     row: list[Any] = []
     place = 0
     for read in readers:
@@ -167,7 +167,7 @@ def _date(value: bytes) -> Any:
         return converters.convert_date(value.decode("ascii"))
 
 
-#: PyMySQL's converter of the text -> ours of the bytes.
+#: PyMySQL's text converter -> our bytes converter.
 _QUICK: dict[Any, Reader] = {
     int: int,
     float: float,
@@ -177,7 +177,7 @@ _QUICK: dict[Any, Reader] = {
 
 
 def _reader(encoding: str | None, convert: Callable[[Any], Any] | None) -> Reader | None:
-    """What makes a column's value of its bytes; None = they are the value."""
+    """The converter from bytes to a column's value; None = the bytes are the value."""
     if encoding == "ascii" and convert in _QUICK:
         return _QUICK[convert]
     if convert is None:

@@ -1,7 +1,7 @@
-"""Sends compiled statements directly to MariaDB's driver. SQLAlchemy's own way for a given text costs as much again.
+"""Sends compiled statements directly to MariaDB's driver. SQLAlchemy's own way for a given text costs twice as much.
 
-Listeners (deadlines, the count of statements, metrics) hear of the same, and errors are the same, as with
-`Connection.exec_driver_sql`; a test compares both.
+Listeners (deadlines, the count of statements, metrics) and errors are the same as with `Connection.exec_driver_sql`; a
+test compares both.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from app.ops import sqlalchemy_internals as internals
 class Sent(NamedTuple):
     """The result of a statement."""
 
-    #: As the driver reads them; empty where the statement has no result.
+    #: As read by the driver; empty if the statement has no result.
     rows: Sequence[tuple[Any, ...]]
-    #: How many rows the database says it found or wrote.
+    #: The number of rows that the database reports as found or written.
     total: int
-    #: The id that an INSERT of one row has made.
+    #: The id of the row inserted by an INSERT of one row.
     last_id: int
-    #: How many warnings the database has.
+    #: The number of database warnings.
     warnings: int = 0
 
 
 class _Moment:
-    """The context that listeners get, on which they can set attributes; in place of SQLAlchemy's."""
+    """The context passed to listeners, on which they can set attributes, instead of SQLAlchemy's."""
 
     compiled = None
     executemany = False
 
     def handle_dbapi_exception(self, error: BaseException) -> None:
-        """SQLAlchemy calls this after an error; there is nothing to close."""
+        """Called by SQLAlchemy after an error; there is nothing to close."""
 
 
 def send(session: Session, text: str, values: Any) -> Sent:
-    """Send a compiled statement in the session's transaction. Raises SQLAlchemy's errors.
+    """Execute a compiled statement in the session's transaction. Raises SQLAlchemy's errors.
 
-    `values`: by name, or in order where the driver wants them so. The session's own changes are not written before.
+    `values`: by name, or in order if the driver uses positions. The session's own changes are not flushed first.
     """
     connection = connection_of(session)
     if connection.dialect.name == "sqlite":
@@ -69,7 +69,7 @@ def send(session: Session, text: str, values: Any) -> Sent:
 
 
 def _by_sqlalchemy(connection: Connection, text: str, values: Any) -> Sent:
-    """SQLite reads the rows when they are fetched, and its errors then have to be SQLAlchemy's."""
+    """For SQLite, which reads rows when they are fetched; its errors then have to be SQLAlchemy's."""
     result = connection.exec_driver_sql(text, values)
     rows = [tuple(row) for row in result] if result.returns_rows else []
     sent = Sent(rows, result.rowcount, result.lastrowid if not rows else 0)
@@ -80,7 +80,7 @@ def _by_sqlalchemy(connection: Connection, text: str, values: Any) -> Sent:
 def convert(
     rows: list[tuple[Any, ...]], converters: Sequence[tuple[int, Callable[[Any], Any]]]
 ) -> list[tuple[Any, ...]]:
-    """The rows with Python's values. `converters`: (column, what makes its value) of those not taken as they come."""
+    """The rows with Python values. `converters`: (column, converter) for columns that need one."""
     if not converters:
         return rows
     made = []
@@ -93,5 +93,5 @@ def convert(
 
 
 def connection_of(session: Session | scoped_session[Session]) -> Connection:
-    """`session.connection()`, with less work where the transaction has it already."""
+    """`session.connection()`, with less work if the transaction has it already."""
     return internals.connection_of(session() if isinstance(session, scoped_session) else session)

@@ -1,6 +1,6 @@
-"""Files by their content: attachments, media, recordings. The address of a file is the SHA-256 of what is in it.
+"""Files by content: attachments, media, recordings. The address of a file is the SHA-256 of its content.
 
-Names that people give are never part of a path; they stand in the row that refers to the file.
+Names given by people are never part of a path; they are in the row that refers to the file.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from app.lib.file_kinds import kind_of_file
 
 #: Larger files are refused.
 MAX_BYTES = 25_000_000
-#: How the `address` of a file in a message begins.
+#: Prefix of the `address` of a stored file in a message.
 PREFIX = "file:"
-#: So much of a file is in memory at a time.
+#: Bytes of a file that are in memory at a time.
 CHUNK = 262_144
-#: Nobody writes one file for so long.
+#: Writing one file never takes this long.
 LEFT_AFTER = timedelta(days=1)
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
@@ -35,42 +35,42 @@ class TooLarge(Exception):
 
 
 class StorageUnavailable(OSError):
-    """The storage can't be reached, or refuses the account: nothing was stored or read, later it may work."""
+    """The storage can't be reached, or refuses the account: nothing was stored or read; it may work later."""
 
 
 @dataclass(frozen=True)
 class StoredFile:
-    """A file that is stored."""
+    """A stored file."""
 
     #: 64 hex digits.
     digest: str
     #: In bytes.
     size: int
-    #: By its content.
+    #: Detected from its content.
     mime_type: str
 
     @property
     def address(self) -> str:
-        """How a message refers to it."""
+        """The address by which messages refer to it."""
         return PREFIX + self.digest
 
 
 class FileStore(Protocol):
-    """The interface of a store of files: a folder, or an object storage."""
+    """The interface of a file store: a folder, or object storage."""
 
     def put(self, content: bytes | BinaryIO) -> StoredFile:
-        """Store a file; a second one with the same content is the same file. Raises TooLarge, OSError.
+        """Store a file; the same content is stored only once. Raises TooLarge, OSError.
 
-        One that is there already counts as stored now, so that nobody takes it for forgotten.
+        A file that exists already counts as stored now, so that it isn't considered forgotten.
         """
 
     def open(self, digest: str) -> BinaryIO:
-        """Read a file. Raises FileNotFoundError, also for what is no digest; OSError."""
+        """Open a file. Raises FileNotFoundError, also for an invalid digest; OSError."""
 
     def delete(self, digest: str, before: datetime | None = None) -> bool:
-        """Remove a file that no row refers to any more; whether it was there.
+        """Remove a file to which no row refers any more. Returns whether it existed.
 
-        With `before` (UTC), only one that was last stored before it. Raises OSError.
+        With `before` (UTC), only if it was last stored earlier. Raises OSError.
         """
 
     def list(self) -> Iterator[tuple[str, datetime]]:
@@ -78,7 +78,7 @@ class FileStore(Protocol):
 
 
 def describe_content(content: bytes | BinaryIO) -> tuple[BinaryIO, StoredFile]:
-    """The content as a file at its beginning, and what is known of it; read piece by piece. Raises TooLarge."""
+    """The content as a file at its beginning, and its description; read piece by piece. Raises TooLarge."""
     file = BytesIO(content) if isinstance(content, bytes) else content
     file.seek(0)
     digest, size = hashlib.sha256(), 0
@@ -92,12 +92,12 @@ def describe_content(content: bytes | BinaryIO) -> tuple[BinaryIO, StoredFile]:
 
 
 def is_digest(text: str) -> bool:
-    """Whether this can be the digest of a file."""
+    """Whether this is a valid digest."""
     return _DIGEST.fullmatch(text) is not None
 
 
 def check_digest(digest: str) -> str:
-    """The digest. Raises FileNotFoundError for what is none, so that no path is ever made of it."""
+    """The digest. Raises FileNotFoundError for an invalid one, so that it never becomes part of a path."""
     if not _DIGEST.fullmatch(digest):
         raise FileNotFoundError(digest[:20])
     return digest
@@ -139,7 +139,7 @@ class FolderStore:
         return self._path(digest).open("rb")
 
     def delete(self, digest: str, before: datetime | None = None) -> bool:
-        """Remove a file. It is set aside first: one that somebody stores at this moment is put back."""
+        """Remove a file. It is set aside first: if somebody stores it at the same time, it is put back."""
         path = self._path(digest)
         aside = path.with_name(f"{path.name}.old")
         try:
@@ -168,7 +168,7 @@ class FolderStore:
 
 
 def _remove_left(path: Path) -> None:
-    """Remove what a process has left that was killed while it wrote a file; not what is being written now."""
+    """Remove files left by a process killed while writing; not those being written now."""
     with suppress(FileNotFoundError):
         if datetime.now(UTC) - _stored_on(path) > LEFT_AFTER:
             path.unlink()

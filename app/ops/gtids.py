@@ -1,6 +1,6 @@
-"""GTIDs of MariaDB: positions in the stream of changes, and the last one that this context has committed.
+"""GTIDs of MariaDB: positions in the stream of changes, and those committed by the current context.
 
-A position is {domain: number of the last change}; the server that wrote it does not matter to whoever waits for it.
+A position is {domain: number of the last change}; the server that wrote it is irrelevant for waiting.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 
 Position = dict[int, int]
-#: What the commits of this context were, as @@last_gtid says; "?" for one that can't be told. None = nobody asks.
+#: The commits of this context, as @@last_gtid returns them; "?" for unknown ones. None = not recorded.
 COMMITTED: ContextVar[list[str] | None] = ContextVar("committed", default=None)
 UNKNOWN = "?"
 
@@ -25,22 +25,22 @@ def parsed(text: str | None) -> Position:
 
 
 def covers(position: Mapping[int, int], wanted: Mapping[int, int]) -> bool:
-    """Whether all of what is wanted is in the position."""
+    """Whether the position includes everything in `wanted`."""
     return all(position.get(domain, 0) >= number for domain, number in wanted.items())
 
 
 def union(one: Mapping[int, int], other: Mapping[int, int]) -> Position:
-    """The position that has all of both."""
+    """The position that includes both."""
     return {domain: max(one.get(domain, 0), other.get(domain, 0)) for domain in {*one, *other}}
 
 
 def as_text(position: Mapping[int, int]) -> str:
-    """The position as MASTER_GTID_WAIT takes it; it compares domain and number only."""
+    """The position for MASTER_GTID_WAIT, which compares only domain and number."""
     return ",".join(f"{domain}-1-{number}" for domain, number in sorted(position.items()))
 
 
 def latest(texts: list[str]) -> Position | None:
-    """The position after these commits; None if one of them can't be told."""
+    """The position after these commits; None if one of them is unknown."""
     if UNKNOWN in texts:
         return None
     position: Position = {}

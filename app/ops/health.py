@@ -1,4 +1,4 @@
-"""How this process and the installation are doing: notes for /healthz, and checks that the self-test runs by name."""
+"""The health of this process and the installation: notes for /healthz, and checks for the self-test."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _notes: dict[str, str] = {}
 
 
 def report(topic: str, text: str) -> None:
-    """Say what is wrong; replaces an earlier note on this topic."""
+    """Note what is wrong; replaces an earlier note on this topic."""
     _notes[topic] = text
 
 
 def take_note(topic: str) -> str | None:
-    """Remove the note on a topic. Returns what it said."""
+    """Remove the note on a topic. Returns its text."""
     return _notes.pop(topic, None)
 
 
@@ -28,35 +28,35 @@ def find_note(topic: str) -> str | None:
 
 
 def text() -> str:
-    """The body of /healthz: “ok”, for the process serves, and a line for each note."""
+    """The body of /healthz: “ok”, because the process serves, and a line for each note."""
     return "\n".join(["ok", *(f"{topic}: {said}" for topic, said in sorted(_notes.items()))])
 
 
 # --- checks
 
-#: The states of a check, from good to bad. "off" is for what is not set up, and need not be.
+#: The states of a check, from good to bad. "off" is for what isn't set up, and need not be.
 OK, OFF, DEGRADED, FAILED = STATES = ("ok", "off", "degraded", "failed")
 
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What a check has found."""
+    """The result of a check."""
 
     #: One of STATES.
     state: str
-    #: What is so, as a sentence.
+    #: The situation, as a sentence.
     sentence: str
-    #: What to do about it, as a sentence; "" when there is nothing to do.
+    #: What to do about it, as a sentence; "" if there is nothing to do.
     advice: str = ""
 
 
 Check = Callable[[], CheckResult]
-#: Name -> check, in the order in which they are shown.
+#: Name -> check, in display order.
 _checks: dict[str, Check] = {}
 
 
 def add_check(name: str, check: Check) -> None:
-    """Have the self-test run this check, inside an app context; replaces an earlier one of this name.
+    """Add a check to the self-test, run inside an app context; replaces an earlier one with this name.
 
     It must end within seconds.
     """
@@ -69,7 +69,7 @@ def checks() -> dict[str, Check]:
 
 
 def run(name: str) -> CheckResult:
-    """Run one check. One that breaks down has failed: a self-test must not."""
+    """Run one check. If it raises, it has failed; the self-test must go on."""
     try:
         return _checks[name]()
     except Exception as error:

@@ -1,6 +1,6 @@
-"""Leader election: of several processes at most one is the leader, and it stops being so when it dies or freezes.
+"""Leader election: at most one of several processes is the leader, and it stops being so when it dies or freezes.
 
-The time by which the leader works is the database's; a process whose own clock is wrong does not lead.
+The leader works by the database's time; a process whose own clock is wrong can't be the leader.
 """
 
 from __future__ import annotations
@@ -19,18 +19,21 @@ from sqlalchemy.orm import Session
 from app.ops import primary_address
 from app.ops.database import limit_exchanges
 
-#: How often each process looks whether there is a leader.
+#: How often each process checks whether there is a leader.
 ELECTION_SECONDS = 2
-#: A leader that has not looked for so long is frozen, or cut off: another one takes over, within 10 seconds in all.
+#: A leader without a check for this long is frozen or cut off: another one takes over, within 10 seconds in all.
 FROZEN_SECONDS = 6
 #: How long the database may take to answer an election.
 ANSWER_SECONDS = 4.0
-#: A process whose clock differs more from the database's does not lead.
+#: A process whose clock differs more from the database's can't be the leader.
 MAX_SKEW = timedelta(minutes=1)
 
 
 class Election:
-    """How a process becomes the leader, and what time it is then. This one lets everybody lead, by their own clock."""
+    """How a process becomes the leader, and what time it is then.
+
+    This one lets every process lead, by its own clock.
+    """
 
     #: How far the clock of this process is ahead of the database's, as of the last `acquire`; negative if it is behind.
     skew = timedelta(0)
@@ -55,8 +58,8 @@ class Election:
 class FileLeader(Election):
     """Election on SQLite: a lock on a file beside the database, which the kernel releases with the process.
 
-    The leader writes into the file that it lives; where it has stopped doing so, another process puts a new file into
-    the place of the old one. The database has no clock of its own here: it is the machine's.
+    The leader regularly writes to the file that it is alive; if it stops, another process replaces the file. The
+    database has no clock of its own here: it is the machine's.
     """
 
     def __init__(self, path: Path) -> None:
@@ -82,7 +85,7 @@ class FileLeader(Election):
             self._file = -1
 
     def _lock(self, file: int) -> int:
-        """The file if it could be locked and is the one in place, else -1."""
+        """The file if it was locked and has not been replaced, else -1."""
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
@@ -100,7 +103,7 @@ class FileLeader(Election):
         return False
 
     def _is_frozen(self) -> bool:
-        """Whether the leader has not shown that it lives; the clock runs on from boot, whatever is set."""
+        """Whether the leader has shown no sign of life; by the clock since boot, which can't be set."""
         try:
             seen = float(self._path.read_text() or "nan")
         except (OSError, ValueError):
@@ -108,7 +111,7 @@ class FileLeader(Election):
         return _boot_time() - seen > FROZEN_SECONDS
 
     def _replace(self) -> int:
-        """Put a locked file of ours in the place of the frozen leader's; -1 when another process does so."""
+        """Replace the frozen leader's file by a locked one of ours; -1 if another process does so."""
         with self._path.with_suffix(".takeover").open("w") as guard:
             try:
                 fcntl.flock(guard, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -137,13 +140,13 @@ class DatabaseLeader(Election):
         limit_exchanges(self._engine, lambda: ANSWER_SECONDS)
         self._lock = _lock_of(self._engine.url.database)
         self._connection: Connection | None = None
-        #: A moment of the database, and what `time.monotonic` said then.
+        #: A time of the database, and `time.monotonic` at that moment.
         self._read_on, self._read_at = datetime.now(UTC), time.monotonic()
 
     def acquire(self) -> bool:
         """Become the leader unless another process is. Returns whether this process is the leader now.
 
-        False when the database does not answer, and when the clock of this process is wrong.
+        False if the database does not respond, or if the clock of this process is wrong.
         """
         try:
             connection = self._connected()
@@ -157,12 +160,12 @@ class DatabaseLeader(Election):
             return False
 
     def now(self) -> datetime:
-        """The time of the database, UTC, going on from the last look, whatever is done to the clock of this machine."""
+        """The database's time, UTC, continued from the last check, whatever is done to the clock of this machine."""
         return self._read_on + timedelta(seconds=time.monotonic() - self._read_at)
 
     @staticmethod
     def place(session: Session) -> str | None:
-        """The address of the present leader, as the database sees it; None if nobody leads."""
+        """The address of the current leader, as the database sees it; None if there is none."""
         query = text("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = IS_USED_LOCK(:lock)")
         host = session.execute(query, {"lock": _lock_of(session.get_bind().engine.url.database)}).scalar()
         return None if host is None else str(host).rpartition(":")[0] or str(host)
@@ -201,5 +204,5 @@ def _lock_of(database: str | None) -> str:
 
 
 def election(url: str, folder: Path) -> Election:
-    """How the leader of the processes on this database is chosen. `folder` holds the lock file for SQLite."""
+    """The election for processes on this database. `folder` holds the lock file for SQLite."""
     return FileLeader(folder / "scheduler.lock") if url.startswith("sqlite") else DatabaseLeader(url)

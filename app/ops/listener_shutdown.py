@@ -1,8 +1,8 @@
-"""The end of listening: nobody who has connected is cut off, and nobody else connects.
+"""Stops listening without cutting off clients that have connected, while nobody else connects.
 
 The kernel completes connections by itself and keeps them until they are accepted. If the socket is closed, those are
-reset, with the request that was sent on them. So first the kernel is told to drop whoever begins to connect (they try
-again, and are refused, which a proxy takes as "ask the next server"), then all who are there are accepted.
+reset, with the request that was sent on them. So first the kernel is told to drop new connection attempts (clients
+retry and are refused, which a proxy takes as "ask the next server"), then all existing ones are accepted.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import Any
 
-#: How long a connection that has begun may take to be complete: the way to the proxy and back.
+#: How long a connection attempt may take to complete: a round trip to the proxy.
 HANDSHAKE_SECONDS = 0.05
-#: From Linux' <asm-generic/socket.h>; Python does not name it.
+#: From Linux' <asm-generic/socket.h>; not defined in Python.
 _SO_ATTACH_FILTER = 26
-#: A program for the kernel (<linux/filter.h>; code, jumps, value): drop segments with the flag SYN, keep the others.
+#: A BPF program (<linux/filter.h>; code, jumps, value): drop segments with the flag SYN, keep the others.
 _DROP_SYN = (
     struct.pack("HBBI", 0x30, 0, 0, 13),  # load the byte of the flags
     struct.pack("HBBI", 0x45, 0, 1, 0x02),  # is SYN set?
@@ -31,7 +31,7 @@ _DROP_SYN = (
 
 
 def last_connections(listeners: Sequence[Any]) -> Iterator[tuple[socket.socket, Any, Any]]:
-    """Close the listeners; yields (connection, address of the client, own address) of all who have connected."""
+    """Close the listeners; yields (connection, client address, own address) of every established connection."""
     for listener in listeners:
         _let_nobody_begin(listener)
     end = time.monotonic() + HANDSHAKE_SECONDS
@@ -61,5 +61,5 @@ def _let_nobody_begin(listener: Any) -> None:
         return
     code = ctypes.create_string_buffer(b"".join(_DROP_SYN))
     program = struct.pack("HP", len(_DROP_SYN), ctypes.addressof(code))
-    with suppress(OSError):  # a Unix socket takes no such program
+    with suppress(OSError):  # a Unix socket accepts no such program
         listener.setsockopt(socket.SOL_SOCKET, _SO_ATTACH_FILTER, program)

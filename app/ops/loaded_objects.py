@@ -1,4 +1,4 @@
-"""Objects of rows that were read already, put into a session as a loader would: without its events and cascades."""
+"""Puts objects of rows that were already read into a session, as a loader would: without events and cascades."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.ops import sqlalchemy_internals as internals
 
 
 def hold(session: Session, record: Any, values: Mapping[str, Any]) -> Any:
-    """A new object of the session with these columns, `id` among them; other columns are read when they are asked for.
+    """A new object of the session with these columns, including `id`; other columns are loaded on access.
 
     The session must not have the object yet.
     """

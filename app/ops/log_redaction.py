@@ -1,8 +1,8 @@
-"""Logs without personal data: the text of a database error repeats what somebody typed, so no log gets it.
+"""Logs without personal data: database errors quote user input, so their texts are not logged.
 
-MariaDB writes "Duplicate entry 'asha@example.in' for key …"; SQLAlchemy adds the statement and its parameters. Whoever
-logs an exception, in our code or in a library, gets its kind, number and statement instead, through the factory of log
-records. In other messages, e-mail addresses and long numbers are masked.
+MariaDB writes "Duplicate entry 'asha@example.in' for key …"; SQLAlchemy adds the statement and its parameters. Through
+the log record factory, every logged exception, of our code or a library, is reduced to its kind, number and statement.
+In other messages, email addresses and long numbers are masked.
 """
 
 from __future__ import annotations
@@ -41,19 +41,19 @@ def _safe_record(*args: Any, **kwargs: Any) -> logging.LogRecord:
         record.args = tuple(safe_text(each) if isinstance(each, BaseException) else each for each in record.args)
     error = record.exc_info[1] if record.exc_info else None
     if error is not None:
-        record.exc_text = safe_traceback(error)  # which formatters use as it is
+        record.exc_text = safe_traceback(error)  # which formatters use unchanged
     return record
 
 
 def _log_dead_thread(dead: threading.ExceptHookArgs) -> None:
-    """A thread has ended with an exception: logged like any other."""
+    """Log the exception that ended a thread like any other."""
     if dead.exc_value is not None and not isinstance(dead.exc_value, SystemExit):
         name = dead.thread.name if dead.thread else "unknown"
         log.error("the thread %s has ended", name, exc_info=dead.exc_value)
 
 
 def safe_text(error: BaseException) -> str:
-    """The error in a line, without anything that somebody has typed, as far as that can be told."""
+    """The error in one line, without user input, as far as that can be recognised."""
     if isinstance(error, DBAPIError):
         return summary_of(error)
     if isinstance(error, StatementError):

@@ -1,4 +1,4 @@
-"""How this machine is doing: memory and disk, within the limits of a container where there are any."""
+"""Memory and disk of this machine, within the limits of a container if there are any."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ _MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
 
 @dataclass(frozen=True)
 class Disk:
-    """The disk of a folder."""
+    """The disk space of a folder."""
 
     free_bytes: int
     free_percent: int
 
 
 def memory_percent(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int | None:
-    """How much memory is in use, 0 to 100: of the container's limit if there is one, else of the machine's.
+    """Memory in use, 0 to 100: of the container's limit if there is one, else of the machine's.
 
-    What the kernel gives back at once counts as free. None where Linux does not say.
+    Memory that the kernel can reclaim at once counts as free. None if Linux does not report it.
     """
     with suppress(OSError, ValueError):
         limit = (cgroup / "memory.max").read_text().strip()

@@ -1,7 +1,7 @@
-"""The words of messages on SQLite: a table of FTS5 beside `message`, which triggers keep up to date.
+"""Full-text search of messages on SQLite: an FTS5 table beside `message`, kept up to date by triggers.
 
-MariaDB has a full-text index of its own. The text stands in `message` only; the table holds its words. A migration that
-rebuilds `message` drops its triggers without a word, so they are put back after each step, see migrations/env.py.
+MariaDB has a full-text index of its own. The text is stored only in `message`; the table has its words. A migration
+that rebuilds `message` silently drops its triggers, so they are restored after each step, see migrations/env.py.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 TABLE = "message_words"
-#: Letters, digits and the signs on letters, as in Hindi and Gujarati; é is found by e.
+#: Letters, digits and combining marks, as in Hindi and Gujarati; e finds é.
 _CREATE = f"""CREATE VIRTUAL TABLE {TABLE} USING fts5(body, content='message', content_rowid='id',
   tokenize="unicode61 remove_diacritics 2 categories 'L* N* Co M*'")"""
 _ADD = f"INSERT INTO {TABLE}(rowid, body) VALUES (new.id, new.body);"  # noqa: S608  # no value
@@ -24,7 +24,7 @@ TRIGGERS = {
 
 
 def create(connection: Connection) -> None:
-    """Make the table with the words of all messages, and its triggers. Nothing to do on MariaDB."""
+    """Create the table with the words of all messages, and its triggers. Does nothing on MariaDB."""
     if connection.dialect.name == "sqlite" and not exists(connection):
         connection.exec_driver_sql(_CREATE)
         connection.exec_driver_sql(f"INSERT INTO {TABLE}({TABLE}) VALUES ('rebuild')")  # noqa: S608  # no value
@@ -40,7 +40,7 @@ def remove(connection: Connection) -> None:
 
 
 def ensure(connection: Connection) -> None:
-    """Put back triggers that are missing; after a rebuild of `message`, the words are read again."""
+    """Restore missing triggers; after a rebuild of `message`, the words are indexed again."""
     if connection.dialect.name != "sqlite" or not exists(connection):
         return
     query = "SELECT name FROM sqlite_master WHERE type = 'trigger' AND tbl_name = 'message'"
@@ -51,18 +51,18 @@ def ensure(connection: Connection) -> None:
 
 
 def exists(connection: Connection) -> bool:
-    """Whether there is such a table."""
+    """Whether the table exists."""
     query = "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = ?"
     return connection.exec_driver_sql(query, (TABLE,)).scalar() is not None
 
 
 def is_ours(name: str | None) -> bool:
-    """Whether a table is this one, or one of those that FTS5 keeps beside it."""
+    """Whether a table is this one, or one that FTS5 maintains for it."""
     return name is not None and (name == TABLE or name.startswith(f"{TABLE}_"))
 
 
 def include_object(_object: Any, name: str | None, kind: str, is_reflected: bool, other: Any) -> bool:
-    """Filter for Alembic: the index of words exists on MariaDB only."""
+    """Filter for Alembic: the full-text index exists only on MariaDB."""
     return not (kind == "index" and name == "ix_message_words" and not is_reflected and other is None)
 
 

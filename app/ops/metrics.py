@@ -1,7 +1,7 @@
-"""What Prometheus reads: counters that all processes of this server share through files, and gauges read when asked.
+"""Metrics for Prometheus: counters shared by all processes of this server through files, and gauges read on request.
 
-prometheus_client adds up the files of all processes (its multi-process mode), also of those that have ended. Nothing is
-counted before `prepare`: commands and tests have no metrics.
+prometheus_client adds up the files of all processes (its multi-process mode), including ended ones. Nothing is counted
+before `prepare`: commands and tests have no metrics.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class _State:
 
 @dataclass(frozen=True)
 class Gauge:
-    """One value, read when it is asked for."""
+    """One value, read on request."""
 
     name: str
     description: str
@@ -43,9 +43,9 @@ _state = _State()
 
 
 def prepare(instance: Path, server: str) -> None:
-    """Count from now on, in files in the instance folder. Call it before the fork, which then shares what is loaded.
+    """Start counting, in files in the instance folder. Call it before the fork, which then shares what is loaded.
 
-    The files of processes that have ended are removed: Prometheus takes that for a restart, which it is.
+    Files of ended processes are removed, which looks like a restart to Prometheus, and is one.
     """
     folder = instance / "metrics" / server
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,7 +54,7 @@ def prepare(instance: Path, server: str) -> None:
         if found and not Path(f"/proc/{found[1]}").exists():
             with suppress(OSError):
                 file.unlink()
-    # prometheus_client asks the environment, when it is imported, whether there are many processes.
+    # On import, prometheus_client reads from the environment whether there are several processes.
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
     from prometheus_client import CollectorRegistry, Histogram
 
@@ -70,7 +70,7 @@ def prepare(instance: Path, server: str) -> None:
 
 
 def observe(kind: str, status: int, seconds: float) -> None:
-    """Count a request that was answered. Never raises: a full disk must not end a request."""
+    """Count a completed request. Never raises: a full disk must not fail a request."""
     if _state.folder is None or _state.has_failed:
         return
     try:
@@ -93,7 +93,7 @@ def exposition(gauges: Iterable[Gauge]) -> bytes:
 
 
 class _Gauges:
-    """A collector of values that are known already."""
+    """A collector of known values."""
 
     def __init__(self, gauges: Iterable[Gauge]) -> None:
         self._gauges = list(gauges)

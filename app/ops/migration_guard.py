@@ -1,8 +1,8 @@
-"""Migrations that can be killed at any moment, and of which only one runs at a time.
+"""Migrations that can be killed at any moment; only one runs at a time.
 
-SQLite migrates in one transaction: after a kill the database is as it was. MariaDB commits each change of the schema by
-itself. There a marker table says what was going on: a first start that was cut off is cleared away and begun anew; an
-upgrade that was cut off in the middle of a step is refused, with the way back.
+SQLite migrates in one transaction: after a kill the database is unchanged. MariaDB commits each schema change by
+itself. There a marker table records the progress: an interrupted first start is cleared away and repeated; an upgrade
+interrupted in the middle of a step is refused, with instructions to go back.
 """
 
 from __future__ import annotations
@@ -24,27 +24,27 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("crm.schema")
 
-#: The table that exists while MariaDB is being migrated; its comment says how.
+#: The table that exists while MariaDB is being migrated; its comment has the details.
 MARKER = "crm_schema_change"
 VERSIONS = "alembic_version"
 #: How long a start waits for another one that is migrating.
 WAIT_SECONDS = 900
-#: It asks for the lock again and again, so that a database that falls silent is noticed.
+#: The lock is requested repeatedly, so that an unresponsive database is noticed.
 LOCK_STEP_SECONDS, ANSWER_SECONDS = 10, 30.0
 FIRST, UPGRADE, RESTORE = "first start", "upgrade", "restore"
 
 
 class MigrationRefused(RuntimeError):
-    """The schema cannot be migrated as it is. The message is for the operator: what is wrong, and what to do."""
+    """The schema can't be migrated as it is. The message tells the operator what is wrong, and what to do."""
 
 
 class Marker(NamedTuple):
-    """What was going on when the marker was made or last moved on."""
+    """The progress when the marker was created or last updated."""
 
     kind: str
-    #: The revisions of which all steps are done.
+    #: The revisions whose steps are all complete.
     revisions: str
-    #: Of the schema at that moment.
+    #: Fingerprint of the schema at that moment.
     fingerprint: str
 
     @property
@@ -58,12 +58,12 @@ class Marker(NamedTuple):
 
 @contextmanager
 def exclusive(engine: Engine) -> Iterator[Connection]:
-    """A connection for migrations that one process has at a time. Raises MigrationRefused after a wait."""
+    """A connection for migrations, for one process at a time. Raises MigrationRefused after a wait."""
     if engine.dialect.name == "sqlite":
         yield from _exclusive_sqlite(engine)
         return
     with locked(engine, "crm-schema"), engine.connect() as connection:
-        connection.detach()  # its settings are for migrations only
+        connection.detach()  # its settings are only for migrations
         connection.execute(text("SET SESSION idle_transaction_timeout = 0, innodb_lock_wait_timeout = 50"))
         connection.commit()
         yield connection
@@ -77,7 +77,7 @@ def _exclusive_sqlite(engine: Engine) -> Iterator[Connection]:
         with engine.connect() as connection:
             driver: Any = connection.connection.driver_connection
             driver.execute(f"PRAGMA busy_timeout={WAIT_SECONDS * 1000}")
-            # Tables are rebuilt: with foreign keys on, dropping the old one would delete what refers to its rows.
+            # Tables are rebuilt: with foreign keys on, dropping the old one would delete the rows that refer to it.
             driver.execute("PRAGMA foreign_keys=OFF")
             connection.detach()
             yield connection
@@ -87,7 +87,7 @@ def _exclusive_sqlite(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def locked(engine: Engine, name: str) -> Iterator[None]:
-    """Hold a lock of this MariaDB database on a connection of its own; other databases have no such locks."""
+    """Hold a lock for this MariaDB database on a connection of its own; does nothing on other databases."""
     if engine.dialect.name == "sqlite":
         yield
         return
@@ -107,11 +107,11 @@ def locked(engine: Engine, name: str) -> Iterator[None]:
         yield
 
 
-# --- what was cut off
+# --- interrupted migrations
 
 
 def marker(connection: Connection) -> Marker | None:
-    """What was going on when a process was killed; None if nothing was."""
+    """The progress when a process was killed; None if none was."""
     if connection.dialect.name == "sqlite":
         return None
     query = "SELECT table_comment FROM information_schema.tables WHERE table_schema = DATABASE() AND table_name = :name"
@@ -120,7 +120,7 @@ def marker(connection: Connection) -> Marker | None:
 
 
 def begin(connection: Connection, script: ScriptDirectory, metadata: MetaData) -> None:
-    """Clear away a first start that was cut off, and mark that migrations begin. Raises MigrationRefused."""
+    """Clear away an interrupted first start, and mark the beginning of migrations. Raises MigrationRefused."""
     found = marker(connection)
     ours, current = _our_tables(script, metadata), _revisions(connection)
     tables = set(inspect(connection).get_table_names())
@@ -158,7 +158,7 @@ def end(connection: Connection) -> None:
 
 
 def _mark(connection: Connection, kind: str, current: str) -> None:
-    # One statement, which is there as a whole or not at all.
+    # A single statement, which is executed completely or not at all.
     connection.execute(text(f"DROP TABLE IF EXISTS {MARKER}"))
     comment = _comment(connection, kind)
     connection.execute(text(f"CREATE TABLE {MARKER} (id INTEGER PRIMARY KEY) COMMENT = '{comment}'"))
@@ -169,7 +169,7 @@ def _comment(connection: Connection, kind: str) -> str:
 
 
 def _revisions(connection: Connection) -> str:
-    from alembic.runtime.migration import MigrationContext  # servers take the lock of this module only
+    from alembic.runtime.migration import MigrationContext  # servers use only the lock of this module
 
     return ", ".join(sorted(MigrationContext.configure(connection).get_current_heads()))
 
@@ -179,7 +179,7 @@ def _wanted(script: ScriptDirectory) -> str:
 
 
 def _clear(connection: Connection, tables: set[str]) -> None:
-    """Drop what the first start has made so far. Raises MigrationRefused where somebody works already."""
+    """Drop what the first start has created so far. Raises MigrationRefused if the database is in use already."""
     if "ab_user" in tables and connection.execute(text("SELECT COUNT(*) FROM ab_user")).scalar():
         raise MigrationRefused(
             f"The table {MARKER} says that the first start of this database was cut off, yet it has users. "
@@ -193,7 +193,7 @@ def _clear(connection: Connection, tables: set[str]) -> None:
 
 
 def _refuse_half_step(connection: Connection, found: Marker, current: str) -> None:
-    """Go on after an upgrade that was cut off between two steps; raise MigrationRefused if it was within one."""
+    """Continue after an upgrade interrupted between two steps; raise MigrationRefused if it was within one."""
     if found.fingerprint == _fingerprint(connection) and found.revisions == current:
         log.warning("an upgrade was cut off after schema %s and goes on there", current)
         return
@@ -214,7 +214,7 @@ def _without_version(connection: Connection, tables: list[str]) -> str:
 
 
 def _fingerprint(connection: Connection) -> str:
-    """Of the columns, indexes and constraints of all tables but the marker."""
+    """A fingerprint of the columns, indexes and constraints of all tables except the marker."""
     queries = (
         "SELECT table_name, column_name, column_type, is_nullable, column_default FROM information_schema.columns",
         "SELECT table_name, index_name, column_name, seq_in_index FROM information_schema.statistics",
@@ -228,7 +228,7 @@ def _fingerprint(connection: Connection) -> str:
 
 
 def _our_tables(script: ScriptDirectory, metadata: MetaData) -> set[str]:
-    """The tables of the models, and all that a migration has ever made."""
+    """The tables of the models, and all those that a migration has ever created."""
     made = re.compile(r"create_table\(\s*[\"'](\w+)[\"']")
     sources = (Path(step.path).read_text() for step in script.walk_revisions())
     return {*metadata.tables, VERSIONS, *(name for source in sources for name in made.findall(source))}

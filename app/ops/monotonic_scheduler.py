@@ -1,4 +1,4 @@
-"""APScheduler in this process, which a clock that is set back does not hold up."""
+"""APScheduler in this process, made independent of changes of the clock."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 
 class MonotonicScheduler(BackgroundScheduler):  # type: ignore[misc]
-    """Runs what is added to it, at once or every few seconds, in threads of its own.
+    """Runs functions added to it, at once or every few seconds, in threads of its own.
 
-    APScheduler waits for moments of the machine's clock: set back by an hour, it would sleep for an hour. So it looks
-    at least every `max_wait` seconds, and what is due later than its longest interval is due now.
+    APScheduler waits by the machine's clock: set back by an hour, it would sleep for an hour. So it checks at least
+    every `max_wait` seconds, and a job due later than its longest interval is due now.
     """
 
     def __init__(self, threads: int, max_wait: float) -> None:
-        # Coalesced, and never too late: what could not run in time runs once.
+        # Coalesced, and never too late: whatever could not run in time runs once.
         defaults = {"coalesce": True, "max_instances": 1, "misfire_grace_time": None}
         super().__init__(executors={"default": ThreadPoolExecutor(threads)}, job_defaults=defaults, timezone=UTC)
         self.max_wait = max_wait

@@ -1,7 +1,7 @@
-"""Processes that share the memory of the application: it is loaded once, then forked.
+"""Processes that share the application's memory: it is loaded once, then forked.
 
-A fork copies only the thread that calls it, and shares what is open. So before it there are no threads and no
-connections; after it each process opens its own.
+A fork copies only the calling thread, and shares open files. So before it there are no threads and no connections;
+after it each process opens its own.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from contextlib import suppress
 _PR_SET_PDEATHSIG = 1
 #: From glibc's <malloc.h>.
 _M_ARENA_MAX = -8
-#: Pools of memory from which the threads of a process allocate; only one thread at a time runs Python. glibc makes up
-#: to eight for each core, and each keeps about a MB.
+#: Memory pools for the threads of a process; only one thread at a time runs Python. glibc creates up to eight per core,
+#: each of about a MB.
 MAX_ARENAS = 2
 
 
 def settle_memory() -> None:
-    """Prepare for forks: give back what is free, and keep the garbage collector from writing to what is shared."""
+    """Prepare for forks: release free memory, and keep the garbage collector from writing to shared memory."""
     import encodings.idna  # noqa: F401  # else each process loads it with its first connection
 
     gc.collect()
@@ -37,9 +37,9 @@ def settle_memory() -> None:
 
 
 def end_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> None:
-    """Let the kernel send this signal to the calling process when the one that forked it ends, however that ends.
+    """Let the kernel send this signal to the calling process when its parent ends, however that ends.
 
-    Looks once itself, for the parent can have ended before the kernel was told.
+    Checks once itself, because the parent may have ended before the kernel was told.
     """
     with suppress(OSError, AttributeError):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, number, 0, 0, 0)
@@ -48,9 +48,10 @@ def end_with_parent(parent: int, number: signal.Signals = signal.SIGTERM) -> Non
 
 
 def run_forked(function: Callable[[], str]) -> str:
-    """What the function returns, called in a forked process: what it loads and leaves behind stays out of this one.
+    """Return what the function returns, called in a forked process: what it loads and leaves behind stays out of this
+    one.
 
-    Raises ChildProcessError when it raises or is killed; its traceback is on stderr.
+    Raises ChildProcessError if it raises or is killed; its traceback is on stderr.
     """
     reader, writer = os.pipe()
     parent, pid = os.getpid(), os.fork()
@@ -66,7 +67,7 @@ def run_forked(function: Callable[[], str]) -> str:
 
 
 def _call_apart(function: Callable[[], str], writer: int, parent: int) -> None:
-    """All that the forked process does; does not return."""
+    """Everything that the forked process does; does not return."""
     status = 1
     try:
         end_with_parent(parent, signal.SIGKILL)

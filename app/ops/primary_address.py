@@ -1,8 +1,8 @@
-"""Where the primary of MariaDB is now: as the settings said at the start, or as their file says since.
+"""The current address of MariaDB's primary: from the settings at the start, or from their file since then.
 
-deploy/promote rewrites that file when another server becomes the primary. A running process sees it with its next
-connection, so that nobody has to restart it before people can save again: a start takes seconds. Only the operator's
-file decides; no process looks for a primary by itself, so no two of them can differ in what they find.
+deploy/promote rewrites that file when another server becomes the primary. A running process notices when it makes its
+next connection, so nobody has to restart it before people can save again. Only the operator's file decides; no process
+looks for a primary by itself, so two of them can never disagree.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from server_urls import database_place
 log = logging.getLogger("crm.database")
 
 _LINE = re.compile(r"^CRM_DATABASE_URL=(['\"]?)(.*)\1\s*$", re.MULTILINE)
-#: Key in `info` of a connection: the serial number of the primary to which it was made.
+#: Key in `info` of a connection: the serial number of its primary.
 _KEY = "crm_primary"
 
 
 class PrimaryAddress:
-    """The primary that the settings file names; safe for threads."""
+    """The primary that the settings file names. Thread-safe."""
 
     def __init__(self, url: str, file: Path) -> None:
         self._file, self._url = file, make_url(url)
         self._lock = threading.Lock()
         self._seen: tuple[int, int, int] | None = None
-        #: What is wrong with the file, which is said once.
+        #: What is wrong with the file, reported once.
         self._trouble = ""
-        #: Grows by one when another server is the primary.
+        #: Incremented when another server becomes the primary.
         self.serial = 0
-        #: False if the process was started with another server than the file names: that was on purpose.
+        #: False if the process was deliberately started with another server than the file names.
         self.is_followed = _server(_url_in(file)) == _server(self._url)
         self.look()
 
@@ -48,7 +48,7 @@ class PrimaryAddress:
             return self.serial
         try:
             stat = os.stat(self._file)
-            seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)  # the moment is a coarse one
+            seen = (stat.st_mtime_ns, stat.st_ino, stat.st_size)  # the timestamp is coarse
             if seen != self._seen:
                 with self._lock:
                     self._read()
@@ -71,7 +71,7 @@ class PrimaryAddress:
         self._url, self.serial = url, self.serial + 1
 
     def options(self, given: dict[str, Any]) -> tuple[dict[str, Any], int]:
-        """The arguments of a connection to it, given those of the settings at the start; and its serial number."""
+        """The arguments for a connection to it, given those of the settings at the start; and its serial number."""
         with self._lock:
             url, serial = self._url, self.serial
         if not serial:
@@ -81,7 +81,7 @@ class PrimaryAddress:
 
 
 def _url_in(file: Path) -> URL | None:
-    """The URL of MariaDB in a file of settings; None if it has none. Raises OSError, ValueError, ArgumentError."""
+    """The URL of MariaDB in a settings file; None if it has none. Raises OSError, ValueError, ArgumentError."""
     found = _LINE.findall(file.read_text())
     return make_url(found[-1][1]) if found and found[-1][1].startswith("mysql+pymysql://") else None
 
@@ -90,12 +90,12 @@ def _server(url: URL | None) -> tuple[str | None, int, str | None] | None:
     return None if url is None else (url.host, url.port or 3306, url.database)
 
 
-#: URL at the start -> where that primary is now.
+#: URL at the start -> the current address of that primary.
 _places: dict[str, PrimaryAddress] = {}
 
 
 def follow(url: str, file: Path | None) -> None:
-    """Let all engines of this URL follow what the file says; without a file, or on SQLite, nothing is followed."""
+    """Let all engines with this URL follow the file; without a file, or on SQLite, nothing is followed."""
     if file is not None and url.startswith("mysql+pymysql://"):
         with suppress(OSError, ValueError, ArgumentError):
             _places[_key(make_url(url))] = PrimaryAddress(url, file)
@@ -106,15 +106,15 @@ def _key(url: URL) -> str:
 
 
 def place_of(engine: Engine) -> PrimaryAddress | None:
-    """Where the primary of this engine is; None if it is not that of one, or nothing is followed."""
+    """The primary of this engine; None if it belongs to none, or nothing is followed."""
     return _places.get(_key(engine.url)) if _places else None
 
 
 def drop_stale_connections(engine: Engine) -> None:
-    """Have the pool replace its connections to a server that is not the primary any more."""
+    """Make the pool replace its connections to a server that is no longer the primary."""
 
     def note(connection: Any, record: Any) -> None:
-        record.info[_KEY] = connection.primary  # not the present one: there may be another since it was begun
+        record.info[_KEY] = connection.primary  # the current one may have changed since
 
     def check(_connection: Any, record: Any, _proxy: Any) -> None:
         place = place_of(engine)
@@ -126,6 +126,6 @@ def drop_stale_connections(engine: Engine) -> None:
 
 
 def is_stale(connection: Connection) -> bool:
-    """Whether a connection outside the pool leads to a server that is not the primary any more."""
+    """Whether a connection outside the pool leads to a server that is no longer the primary."""
     place = place_of(connection.engine)
     return place is not None and connection.info.get(_KEY) != place.look()

@@ -1,8 +1,7 @@
-"""What this process counts about itself: response times, errors, slow statements. Once a minute it is stored.
+"""Metrics of this process: response times, errors, slow statements. They are stored once a minute.
 
-Nothing here holds personal data: statements without their values, errors by kind and place. What is not stored yet is
-lost when the process is killed, a minute's worth at most; what cannot be stored is kept, within limits, for the next
-minute.
+They contain no personal data: statements without their values, errors by kind and place. Values not stored yet are lost
+if the process is killed, at most a minute's worth; if storing fails, they are kept, within limits, for the next minute.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ log = logging.getLogger("crm.health")
 
 #: Upper bounds of response times, in milliseconds; slower ones are counted beyond the last.
 BUCKETS_MS = (50, 100, 200, 500, 1000, 5000)
-#: A statement that takes longer is noted.
+#: Statements that take longer are recorded.
 SLOW_MS = 100
-#: So many different statements and errors are noted each minute; more of them are only counted in the log.
+#: Different statements and errors recorded per minute; others are only counted in the log.
 MAX_NOTED = 50
 MAX_STATEMENT, MAX_TRACE = 1000, 4000
-#: Not measured: they answer at once, or stay open.
+#: Not measured: they respond at once, or stay open.
 _UNMEASURED = ("/static/", "/socket.io", "/healthz", "/readyz", "/metrics")
 _LITERAL = re.compile(r"'(?:[^'\\]|\\.|'')*'|\b\d{4,}\b")
 _ROOT = str(Path(__file__).resolve().parents[2])
@@ -42,36 +41,36 @@ _ROOT = str(Path(__file__).resolve().parents[2])
 
 @dataclass
 class NotableEvent:
-    """Something that happened once or more often since the last minute: a slow statement, or an error."""
+    """Something that happened once or repeatedly since the last minute: a slow statement, or an error."""
 
-    #: Statement, or kind of the error.
+    #: The statement, or the kind of the error.
     text: str
-    #: Route, job or logger where it was last.
+    #: The route, job or logger where it last happened.
     place: str
     times: int = 0
     total_ms: int = 0
     max_ms: int = 0
-    #: Of an error: its traceback without values, and the id of the last request that met it.
+    #: For an error: its traceback without values, and the id of the last request in which it happened.
     trace: str = ""
     request_id: str = ""
 
 
 @dataclass
 class MetricsBatch:
-    """What was counted since the last minute."""
+    """The values counted since the last minute."""
 
     requests: int = 0
-    #: Answers of 500 and above.
+    #: Responses with status 500 and above.
     errors: int = 0
     total_ms: int = 0
-    #: How many took at most BUCKETS_MS[i], but longer than the bound before.
+    #: Requests that took at most BUCKETS_MS[i], but longer than the bound before.
     buckets: list[int] = field(default_factory=lambda: [0] * len(BUCKETS_MS))
-    #: Digest -> what was noted.
+    #: Digest -> slow statement.
     slow: dict[str, NotableEvent] = field(default_factory=dict)
     failures: dict[str, NotableEvent] = field(default_factory=dict)
 
     def add(self, other: MetricsBatch) -> None:
-        """Take in another batch, which could not be stored."""
+        """Merge another batch, which could not be stored."""
         self.requests += other.requests
         self.errors += other.errors
         self.total_ms += other.total_ms
@@ -100,7 +99,7 @@ def bind(app: Flask, engine: Engine, store: Callable[[MetricsBatch], None]) -> N
 
 
 def watch(engine: Engine) -> None:
-    """Note its slow statements."""
+    """Record the engine's slow statements."""
     event.listen(engine, "before_cursor_execute", _begin_statement)
     event.listen(engine, "after_cursor_execute", _end_statement)
 
@@ -142,7 +141,7 @@ def _end_statement(_c: Any, _cursor: Any, statement: str, _p: Any, context: Any,
 
 
 def note_slow(statement: str, milliseconds: int) -> None:
-    """Note a slow statement, without its values."""
+    """Record a slow statement, without its values."""
     text = _LITERAL.sub("…", " ".join(statement.split()))[:MAX_STATEMENT]
     with _lock:
         noted = _noted(_batch.slow, text, text)
@@ -152,7 +151,7 @@ def note_slow(statement: str, milliseconds: int) -> None:
 
 
 def _noted(known: dict[str, NotableEvent], key: str, text: str) -> NotableEvent | None:
-    """The entry of this key, counted once more; None when there are too many different ones. Call it with the lock."""
+    """The entry with this key, counted once more; None if there are too many. Call it with the lock held."""
     digest = hashlib.sha256(key.encode(errors="replace")).hexdigest()[:32]
     if digest not in known and len(known) >= MAX_NOTED:
         return None
@@ -170,12 +169,12 @@ def _place() -> str:
 
 
 class _ErrorNotes(logging.Handler):
-    """Notes what our own loggers report as errors: the kind, never the values of the message."""
+    """Records errors logged by our own loggers: the kind, never the values of the message."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Note one error."""
+        """Record one error."""
         error = record.exc_info[1] if record.exc_info else None
-        # Without an exception: the message before its values are filled in.
+        # Without an exception: the message template, without values.
         text = f"{type(error).__name__} at {_our_frame(error)}" if error else str(record.msg)
         with _lock:
             noted = _noted(_batch.failures, f"{record.name} {text}", text[:300])
@@ -185,7 +184,7 @@ class _ErrorNotes(logging.Handler):
 
 
 def _trace_of(error: BaseException) -> str:
-    """Where it came up, with those that led to it: places and kinds, no text of an error."""
+    """Where it was raised, and its causes: places and kinds, no error texts."""
     parts: list[str] = []
     seen: set[int] = set()
     each: BaseException | None = error
@@ -197,7 +196,7 @@ def _trace_of(error: BaseException) -> str:
 
 
 def _our_frame(error: BaseException) -> str:
-    """File and line of the innermost code of ours, else of any."""
+    """File and line of our innermost code, else of any code."""
     frames = traceback.extract_tb(error.__traceback__)
     ours = [each for each in frames if each.filename.startswith(_ROOT) and "site-packages" not in each.filename]
     for last in reversed(ours or frames):
@@ -209,7 +208,7 @@ def _our_frame(error: BaseException) -> str:
 
 
 def collect() -> MetricsBatch:
-    """What was counted; counting begins anew."""
+    """The counted values; counting starts anew."""
     global _batch
     with _lock:
         taken, _batch = _batch, MetricsBatch()
@@ -217,7 +216,7 @@ def collect() -> MetricsBatch:
 
 
 def flush(app: Flask) -> None:
-    """Store what was counted; what the database does not take is kept."""
+    """Store the counted values; keep them if the database fails."""
     taken = collect()
     try:
         app.extensions["crm_store_measures"](taken)
@@ -228,7 +227,7 @@ def flush(app: Flask) -> None:
 
 
 def ticker(app: Flask) -> Callable[[], None]:
-    """A function to be called every second: once a minute, in a thread of its own, what was counted is stored."""
+    """A function to call every second: once a minute, it stores the values in a thread of its own."""
     last = [-1]
     busy = threading.Lock()
 

@@ -1,7 +1,7 @@
 """The queue: function calls that run later, in workers on Redis or in threads of this process.
 
-Only a function's name and row keys are queued, as JSON. The data is in the database; a lost call is queued again from
-there.
+Only a function's name and row keys are queued, as JSON. The data is in the database, from which a lost call is queued
+again.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ log = logging.getLogger("crm.queue")
 
 #: Queue -> seconds that one call may take.
 TIMEOUT_SECONDS = {"short": 60, "default": 300, "long": 3600}
-#: Name -> the function that may be called by it. Filled by `register`; nothing is ever imported by name.
+#: Name -> the function that may be called by it. Filled by `register`; functions are never imported by name.
 _functions: dict[str, Callable[..., Any]] = {}
-#: Functions that have moved: their old path, which queued calls and dead letters of an older version still name.
+#: Moved functions: their old path, which queued calls and dead letters of an older version still use.
 MOVED = {
     "app.delivery:send": "app.outbox.notice_delivery:send",
     "app.postman.sending:send": "app.outbox.webhook_delivery:send",
@@ -45,7 +45,7 @@ MOVED = {
     "app.web.reports.schedule_work:make": "app.web.reports.schedule_worker:make",
     "app.web.reports.schedule_work:send": "app.web.reports.schedule_worker:send",
 }
-#: The share by which a wait is randomly lengthened or shortened, so that not all retries come at once.
+#: The share by which a wait is randomly lengthened or shortened, so that retries don't coincide.
 JITTER = 0.25
 
 
@@ -60,7 +60,7 @@ class Call:
 
 @dataclass(frozen=True)
 class Failure:
-    """A call that failed for good."""
+    """A call that failed permanently."""
 
     call: Call
     tries: int
@@ -73,7 +73,7 @@ class QueueDepth:
     """The state of one queue."""
 
     name: str
-    #: Calls that are ready to run, and calls scheduled for later.
+    #: Calls ready to run, and calls scheduled for later.
     waiting: int
     later: int
     workers: int
@@ -85,22 +85,22 @@ def _ignore(failure: Failure) -> None:
 
 @dataclass
 class QueueSettings:
-    """How calls run: inside which context, how often they are tried, and where failures are stored."""
+    """How calls run: their context, the number of attempts, and where failures are stored."""
 
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
-    #: Seconds before the second, third … try; there is one try more than there are waits.
+    #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
     waits: tuple[int, ...] = (5, 30, 120, 600)
     on_failure: Callable[[Failure], None] = _ignore
-    #: Signs what is queued outside this process; derived from the secret key.
+    #: Signs queued calls outside this process; derived from the secret key.
     signing_key: bytes = b""
-    #: Queue -> workers, or threads where there is no Redis.
+    #: Queue -> workers, or threads without Redis.
     workers: Mapping[str, int] = field(default_factory=lambda: {"short": 2, "default": 2, "long": 1})
-    #: Keys that are being replaced: what they signed is still run.
+    #: Keys being replaced: calls signed by them are still run.
     older_keys: tuple[bytes, ...] = ()
 
     @property
     def tries(self) -> int:
-        """How often a call is tried before it has failed for good."""
+        """The number of attempts before a call has failed permanently."""
         return len(self.waits) + 1
 
 
@@ -111,25 +111,25 @@ class Backend(Protocol):
     kind: str
 
     def enqueue(self, call: Call, after: float = 0.0, is_urgent: bool = False) -> bool:
-        """Queue the call to run after so many seconds, an urgent one before all others. False when it can't be queued.
+        """Queue the call to run after so many seconds; an urgent one before all others. False if it can't be queued.
 
         Never raises, and never blocks for more than half a second.
         """
 
     def depths(self) -> list[QueueDepth] | None:
-        """The state of each queue; None when Redis does not answer."""
+        """The state of each queue; None if Redis does not respond."""
 
     def hosts(self) -> dict[str, int]:
-        """Host -> how many workers run there, other than in this process."""
+        """Host -> number of workers there, not counting this process."""
 
     def try_again(self) -> None:
-        """Try at once what could not be reached a moment ago: it answers again."""
+        """Retry at once what could not be reached a moment ago."""
 
     def stop(self, seconds: float) -> None:
-        """Start no further calls, and wait at most this long for those that run."""
+        """Start no further calls, and wait at most `seconds` for running ones."""
 
 
-#: Whether calls of this context are dropped (dry runs of jobs).
+#: Whether calls of this context are discarded (dry runs of jobs).
 _held_back: ContextVar[bool] = ContextVar("held_back", default=False)
 _settings = QueueSettings()
 _backend: Backend | None = None
@@ -156,17 +156,17 @@ def backend_kind() -> str:
 
 
 def depths() -> list[QueueDepth] | None:
-    """The state of each queue; None when Redis does not answer."""
+    """The state of each queue; None if Redis does not respond."""
     return _backend.depths() if _backend else []
 
 
 def hosts() -> dict[str, int]:
-    """Host -> how many workers run calls there; nothing without Redis, and when it does not answer."""
+    """Host -> number of workers there; empty without Redis, or if it does not respond."""
     return _backend.hosts() if _backend else {}
 
 
 def try_again() -> None:
-    """Try Redis at once, though it could not be reached a moment ago: it answers again."""
+    """Retry Redis at once, although it could not be reached a moment ago."""
     if _backend is not None:
         _backend.try_again()
 
@@ -181,7 +181,7 @@ def stop(seconds: float = 4.0) -> None:
 
 
 def enqueue(queue: str, function: Callable[..., Any], *arguments: int | str) -> bool:
-    """Run a module-level function soon. False when no queue takes the call.
+    """Run a module-level function soon. Returns False if it can't be queued.
 
     Raises TypeError for arguments other than ints and strings, and for a function that is not registered.
     """
@@ -195,7 +195,7 @@ def enqueue_in(seconds: float, queue: str, function: Callable[..., Any], *argume
 
 @contextmanager
 def discard_calls() -> Iterator[None]:
-    """Inside, whatever is queued is dropped, as if it had been taken."""
+    """Inside, queued calls are discarded, as if they had been accepted."""
     token = _held_back.set(True)
     try:
         yield
@@ -204,7 +204,7 @@ def discard_calls() -> Iterator[None]:
 
 
 def enqueue_call(call: Call, seconds: float = 0.0, is_urgent: bool = False) -> bool:
-    """Queue a call that already exists, for example one that failed before; an urgent one goes to the front."""
+    """Queue an existing call, for example one that failed before; an urgent one goes to the front."""
     if _held_back.get():
         return True
     return _backend.enqueue(call, seconds, is_urgent) if _backend else False
@@ -223,7 +223,7 @@ def build_call(queue: str, function: Callable[..., Any], *arguments: int | str) 
 
 
 def add_jitter(seconds: float) -> float:
-    """The seconds, lengthened or shortened at random by up to JITTER."""
+    """The seconds, randomly lengthened or shortened by up to JITTER."""
     return seconds * random.uniform(1 - JITTER, 1 + JITTER)  # noqa: S311  # no secret
 
 
@@ -231,13 +231,13 @@ def add_jitter(seconds: float) -> float:
 
 
 def run_call(call: Call) -> None:
-    """Run the call here and now. Raises what the function raises, and LookupError if it is not registered."""
+    """Run the call now, in this process. Raises what the function raises, and LookupError if it is not registered."""
     with _settings.context():
         function_named(call.function)(*call.arguments)
 
 
 def register(*functions: Callable[..., Any]) -> None:
-    """Allow these functions of modules to be queued and called by name. Raises TypeError for anything else."""
+    """Allow these module-level functions to be queued and called by name. Raises TypeError for anything else."""
     for function in functions:
         if not inspect.isfunction(function) or not function.__qualname__.isidentifier():
             raise TypeError(f"{function!r} is no function of a module.")
@@ -250,7 +250,7 @@ def name_of(function: Callable[..., Any]) -> str:
 
 
 def function_named(name: str) -> Callable[..., Any]:
-    """The function of this name, or of this former name. Raises LookupError for any other."""
+    """The function with this name or former name. Raises LookupError for any other."""
     found = _functions.get(MOVED.get(name, name))
     if found is None:
         raise LookupError(f"There is no function {name} (any more).")
@@ -258,11 +258,11 @@ def function_named(name: str) -> Callable[..., Any]:
 
 
 def record_failure(call: Call, number: int, error: BaseException, traceback: TracebackType | None) -> None:
-    """Log that try `number` of a call failed, and store the last one as a dead letter.
+    """Log that an attempt of a call failed, and store the last one as a dead letter.
 
-    The log has a traceback unless the reason lies outside of the call: trouble of the database meets every call, and
-    a thousand tracebacks a minute help nobody.
-    Raises what storing raises: then the backend must not count the call as finished.
+    The log has a traceback unless the reason lies outside of the call: problems of the database affect every call, and
+    a thousand tracebacks a minute help nobody. Raises what storing raises: then the backend must not count the call as
+    finished.
     """
     is_last = number >= _settings.tries
     log.log(
@@ -281,7 +281,7 @@ def record_failure(call: Call, number: int, error: BaseException, traceback: Tra
 
 
 def error_summary(error: BaseException) -> str:
-    """Kind of the error and where it came up, to be stored; never its text, which can hold what somebody typed."""
+    """Kind of the error and where it was raised, to be stored; never its text, which may contain user input."""
     if isinstance(error, DBAPIError):
         return summary_of(error)
     frames = traceback_module.extract_tb(error.__traceback__)

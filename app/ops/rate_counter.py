@@ -1,4 +1,4 @@
-"""Counters of how often something happened in the current time window: in this process, or shared through Redis."""
+"""Counters of events per time window, in this process or shared through Redis."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from app.ops import TAG, redis_client
 log = logging.getLogger("crm.tally")
 #: How long a request waits for Redis.
 TIMEOUT_SECONDS = 0.05
-#: After a failure Redis is not asked again for this long.
+#: Seconds without trying Redis after a failure.
 BACKOFF_SECONDS = 10
-#: The most names that one process counts; beyond, all are forgotten, so that nobody can fill its memory.
+#: The most names that one process counts; above it, all are forgotten, so that nobody can fill its memory.
 MAX_NAMES = 100_000
 PREFIX = f"{TAG}tally:"
 
 
 @dataclass(frozen=True)
 class Rate:
-    """A limit on how many are allowed in a window of this many seconds."""
+    """A limit on the number of events in a window of this many seconds."""
 
     limit: int
     seconds: int
@@ -30,7 +30,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Count:
-    """How often a name was counted in the current window."""
+    """The count of a name in the current window."""
 
     limit: int
     used: int
@@ -44,7 +44,7 @@ class Count:
 
     @property
     def is_exceeded(self) -> bool:
-        """Whether this one was too many."""
+        """Whether the limit is exceeded."""
         return self.used > self.limit
 
 
@@ -52,7 +52,7 @@ class RateCounter(Protocol):
     """Counts names in time windows that begin at multiples of their length."""
 
     def add(self, name: str, rate: Rate, now: float, by: int = 1) -> Count:
-        """Count this name once more at `now`, Unix time; `by=-1` takes one back."""
+        """Count this name at `now`, Unix time; `by=-1` undoes one."""
         ...
 
 
@@ -65,7 +65,7 @@ class LocalRateCounter:
         self._clean_up_at = 0.0
 
     def add(self, name: str, rate: Rate, now: float, by: int = 1) -> Count:
-        """Count this name once more at `now`."""
+        """Count this name at `now`."""
         ends = window_end(rate, now)
         key = (name, ends)
         with self._lock:
@@ -75,7 +75,7 @@ class LocalRateCounter:
         return Count(rate.limit, used, ends)
 
     def _clean_up(self, now: float) -> None:
-        """Forget windows that have ended, once a minute."""
+        """Remove windows that have ended, once a minute."""
         current = {key: used for key, used in self._counts.items() if key[1] > now}
         self._counts = current if len(current) <= MAX_NAMES else {}
         self._clean_up_at = now + 60
@@ -90,7 +90,7 @@ class RedisRateCounter:
         self._backoff_until = 0.0
 
     def add(self, name: str, rate: Rate, now: float, by: int = 1) -> Count:
-        """Count this name once more at `now`."""
+        """Count this name at `now`."""
         if time.monotonic() < self._backoff_until:
             return self._local.add(name, rate, now, by)
         ends, ours = window_end(rate, now), self._local.add(name, rate, now, by)
@@ -100,7 +100,7 @@ class RedisRateCounter:
             self._backoff_until = time.monotonic() + BACKOFF_SECONDS
             log.warning("Redis does not count for %s s: %s", BACKOFF_SECONDS, type(error).__name__)
             return ours
-        # Whoever can write to Redis cannot lower what this process has counted itself.
+        # Anybody who can write to Redis must not be able to lower what this process has counted itself.
         return Count(rate.limit, max(used, ours.used), ends)
 
     def _increment(self, key: str, seconds: int, by: int) -> int:
@@ -112,5 +112,5 @@ class RedisRateCounter:
 
 
 def window_end(rate: Rate, now: float) -> int:
-    """The end of the time window of `now`, in Unix time."""
+    """The end of the time window that contains `now`, in Unix time."""
     return (int(now) // rate.seconds + 1) * rate.seconds

@@ -1,4 +1,4 @@
-"""Redis with deadlines: no exchange takes longer than its time-out, however slowly Redis sends."""
+"""Redis with deadlines: no exchange takes longer than its timeout, however slowly Redis sends."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from app.ops.redis_tls import OverTls
 from app.ops.redis_topology import FollowsMaster, MasterFinder
 from server_urls import RedisTopology
 
-#: How long connecting may take where no time-out is given.
+#: Limit of connecting if no timeout is given.
 CONNECT_SECONDS = 5.0
-#: The largest answer that is read.
+#: The largest response that is read.
 MAX_ANSWER_BYTES = 64 * 1024 * 1024
-#: Redis is not told which library we use: to find out its version costs each process 2 MB, and telling two exchanges.
+#: Don't tell Redis which library we use: finding out its version costs each process 2 MB, and sending it two exchanges.
 NAMELESS = DriverInfo(name=None, lib_version=None)
-#: What a call can raise when Redis is in trouble: redis-py also meets buffers and sockets that another thread, or a
+#: What a call can raise if Redis is in trouble: redis-py may also use buffers and sockets that another thread, or a
 #: deadline, has closed meanwhile.
 TROUBLE = (RedisError, OSError, ValueError, AttributeError)
 
 
 class BoundedConnection(Connection):
-    """A connection whose exchanges end within its time-out."""
+    """A connection whose exchanges end within its timeout."""
 
     max_bytes = MAX_ANSWER_BYTES
 
@@ -55,11 +55,11 @@ class BoundedUnixConnection(UnixDomainSocketConnection):
 
 
 class MasterConnection(FollowsMaster, BoundedConnection):
-    """A bounded connection to the present master of several servers."""
+    """A bounded connection to the current master of several servers."""
 
 
 class ListenerMasterConnection(FollowsMaster, ListenerConnection):
-    """A listener's connection to the present master of several servers."""
+    """A listener's connection to the current master of several servers."""
 
 
 class BoundedTlsConnection(OverTls, BoundedConnection):
@@ -71,11 +71,11 @@ class ListenerTlsConnection(OverTls, ListenerConnection):
 
 
 class TlsMasterConnection(FollowsMaster, BoundedTlsConnection):
-    """A bounded connection over TLS to the present master of several servers."""
+    """A bounded connection over TLS to the current master of several servers."""
 
 
 class ListenerTlsMasterConnection(FollowsMaster, ListenerTlsConnection):
-    """A listener's connection over TLS to the present master of several servers."""
+    """A listener's connection over TLS to the current master of several servers."""
 
 
 def _limited(made: deadline.DeadlineSocket, seconds: float, max_bytes: int) -> deadline.DeadlineSocket:
@@ -87,7 +87,7 @@ def _limited(made: deadline.DeadlineSocket, seconds: float, max_bytes: int) -> d
 def connect(url: str, seconds: float, bounded: type[BoundedConnection] = BoundedConnection, **options: Any) -> Redis:
     """A client of this Redis.
 
-    It connects at the first call. Nothing is retried: callers go on without Redis.
+    It connects on the first call. Nothing is retried: callers continue without Redis.
     """
     limits = {"socket_timeout": seconds, "socket_connect_timeout": seconds, "retry": Retry(NoBackoff(), 0)}
     limits["driver_info"] = NAMELESS
@@ -105,7 +105,7 @@ def connect(url: str, seconds: float, bounded: type[BoundedConnection] = Bounded
 
 
 def connect_worker(url: str) -> Redis:
-    """A client for a worker of the queue, which waits for calls as long as RQ tells it to."""
+    """A client for a queue worker, which waits for calls as long as RQ tells it to."""
     topology = server_urls.redis_topology(url)
     if topology is None:
         return Redis.from_url(url, driver_info=NAMELESS)

@@ -22,11 +22,11 @@ from app.ops.signed_job import FAILED_TTL_SECONDS, PREFIX, SignedJob, sign, veri
 
 log = logging.getLogger("crm.queue")
 
-#: How long a request waits for Redis before it goes on without it.
+#: How long a request waits for Redis before it continues without it.
 TIMEOUT_SECONDS = 0.25
 #: After a failure this process does not try Redis again for this long.
 BACKOFF_SECONDS = 5.0
-#: An unreachable Redis is logged once in this time.
+#: An unreachable Redis is logged once per this time.
 LOG_INTERVAL_SECONDS = 60.0
 
 
@@ -55,7 +55,7 @@ class RedisQueue:
         return True
 
     def depths(self) -> list[QueueDepth] | None:
-        """The state of each queue; None when Redis does not answer."""
+        """The state of each queue; None if Redis does not respond."""
         if time.monotonic() < self._backoff_until:
             return None
         try:
@@ -65,14 +65,14 @@ class RedisQueue:
             return None
 
     def hosts(self) -> dict[str, int]:
-        """Host -> how many workers run there; nothing when Redis does not answer."""
+        """Host -> number of workers there; empty if Redis does not respond."""
         found: dict[str, int] = {}
         if time.monotonic() < self._backoff_until:
             return found
         try:
             for key in get_keys(connection=self._redis):
                 name: Any = self._redis.hget(key, "hostname")
-                if name is not None:  # else the worker is gone
+                if name is not None:  # otherwise the worker is gone
                     host = bytes(name).decode(errors="replace")[:64]
                     found[host] = found.get(host, 0) + 1
         except redis_client.TROUBLE as error:
@@ -81,7 +81,7 @@ class RedisQueue:
         return found
 
     def try_again(self) -> None:
-        """Don't wait any longer before Redis is tried again."""
+        """Try Redis again without waiting."""
         self._backoff_until = 0.0
 
     def stop(self, seconds: float) -> None:
@@ -124,7 +124,7 @@ class RedisQueue:
 
 
 def open_queue(name: str, redis: Redis) -> Queue:
-    """RQ's queue for one of ours. Nothing is ever pickled, and what is not signed by us is not there."""
+    """RQ's queue for one of ours. Nothing is ever pickled, and jobs not signed by us are ignored."""
     return Queue(PREFIX + name, connection=redis, serializer=JSONSerializer, job_class=SignedJob)
 
 
@@ -138,7 +138,7 @@ def call_by_name(*arguments: int | str) -> None:
 
 
 def handle_exception(job: Job, _kind: Any, error: BaseException, traceback: Any) -> None:
-    """RQ's exception handler: called after each failed try, and for calls whose worker died."""
+    """RQ's exception handler: called after each failed attempt, and for calls whose worker died."""
     try:
         call = verified_call(job.id, job.args)
     except (LookupError, TypeError, ValueError):

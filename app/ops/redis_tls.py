@@ -1,4 +1,4 @@
-"""Redis over TLS: exchanges end in time like those without it, and connections that are alike share one context."""
+"""Redis over TLS, with the same deadlines; equal connections share one context."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from app.lib import deadline
 
 
 class OverTls(SSLConnection):
-    """Mixin before a class of bounded connections: speaks TLS.
+    """Mixin before a class of bounded connections that adds TLS.
 
-    Of the options of TLS, only those of server_urls.TLS_OPTIONS; config.py refuses others.
+    Supports only the options in server_urls.TLS_OPTIONS; config.py refuses others.
     """
 
     def _wrap_socket_with_ssl(self, sock: Any) -> Any:
@@ -27,7 +27,7 @@ class OverTls(SSLConnection):
 def _context(
     authorities: str | None, certificate: str | None, key: str | None, verify: int, has_name: bool
 ) -> ssl.SSLContext:
-    """Reads the files once: reading the machine's certificates takes 20 ms of CPU. Raises OSError."""
+    """The context. Reads the files once: reading the machine's certificates takes 20 ms of CPU. Raises OSError."""
     context = ssl.create_default_context(cafile=authorities)
     context.check_hostname = has_name
     context.verify_mode = ssl.VerifyMode(verify)

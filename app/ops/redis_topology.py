@@ -1,8 +1,8 @@
-"""A Redis that is several servers: behind Sentinels, or a Cluster. Each new connection is made to the present master.
+"""Redis on several servers: with Sentinels, or as a Cluster. Each new connection is made to the current master.
 
 The CRM uses a Cluster for its fail-over, not for its size: all keys have one hash tag (app.ops.TAG), so all are on one
-master, and so are scripts and transactions over several of them. When the master changes, connections to the former one
-break or are refused by it; whoever used one meets the error that a lost connection has, and the next one finds the new
+master, and scripts and transactions over several of them work. When the master changes, connections to the former one
+break or are refused by it; their users get the error of a lost connection, and the next connection finds the new
 master.
 """
 
@@ -24,28 +24,28 @@ from app.ops import TAG
 from app.ops.redis_tls import OverTls
 from server_urls import Address, RedisTopology
 
-#: The slot of all keys.
+#: The hash slot of all keys.
 SLOT = int(key_slot(TAG.encode()))
-#: A server that is asked where the master is gets so long at least, however little time there is.
+#: Minimum time for asking a server where the master is, however little is left.
 LEAST_SECONDS = 0.05
-#: Most nodes of a Cluster that are remembered beside those of the URL.
+#: The most nodes of a Cluster that are remembered besides those of the URL.
 MAX_NODES = 64
-#: How a server refuses that is not, or no longer, the master of our keys, or that may not write alone.
+#: Refusals by a server that is not the master of our keys (any more), or must not write alone.
 _ELSEWHERE = ("MOVED", "ASK", "TRYAGAIN", "CLUSTERDOWN", "MASTERDOWN", "NOREPLICAS", "LOADING", "READONLY")
 
 
 class MasterFinder:
-    """Finds the present master. One for each client; safe for threads."""
+    """Finds the current master. One per client. Thread-safe."""
 
     def __init__(self, topology: RedisTopology, seconds: float, options: dict[str, Any]) -> None:
-        """`options`: of a connection to those that are asked; `seconds` for all of them together."""
+        """`options`: of connections to the servers asked; `seconds` for all of them together."""
         self.topology, self._seconds, self._options = topology, seconds, options
-        #: The one that answered last comes first.
+        #: The last one that responded comes first.
         self._asked: list[Address] = list(topology.addresses)
         self._lock = threading.Lock()
 
     def master(self) -> Address:
-        """host and port of the master. Raises redis' ConnectionError when nobody says where it is."""
+        """host and port of the master. Raises redis' ConnectionError if no server knows it."""
         with self._lock:
             asked = list(self._asked)
         each = max(LEAST_SECONDS, self._seconds / len(asked))
@@ -75,7 +75,7 @@ class MasterFinder:
             connection.disconnect()
 
     def _owner(self, ranges: Sequence[Any], asked: Address) -> Address | None:
-        """The master of our slot in the answer to CLUSTER SLOTS: [first, last, master, replica …] of each range."""
+        """The master of our slot in the response to CLUSTER SLOTS: [first, last, master, replica …] of each range."""
         nodes = [pair for each in ranges for node in each[2:] if (pair := _pair(node, asked)) is not None]
         with self._lock:
             known = set(self._asked)
@@ -92,7 +92,7 @@ class MasterFinder:
 
 
 def _pair(raw: Any, asked: Address) -> Address | None:
-    """(host, port) of [host, port, …]; a node that doesn't know its own address is the one that was asked."""
+    """(host, port) of [host, port, …]; for a node that doesn't know its own address, the address that was asked."""
     if not raw:
         return None
     host = raw[0].decode() if isinstance(raw[0], bytes) else str(raw[0] or "")
@@ -100,7 +100,7 @@ def _pair(raw: Any, asked: Address) -> Address | None:
 
 
 class _DiscoveryConnection(Connection):
-    """To a Sentinel or node, within its time."""
+    """A connection to a Sentinel or node, with a deadline."""
 
     def _connect(self) -> Any:
         seconds = float(self.socket_timeout or LEAST_SECONDS)
@@ -115,7 +115,7 @@ class _AskedOverTls(OverTls, _DiscoveryConnection):
 
 
 class FollowsMaster:
-    """Put before a class of connections: connects to the present master, and is lost when that changes."""
+    """Mixin before a class of connections: connects to the current master, and counts as lost when that changes."""
 
     host: str
     port: int
@@ -129,7 +129,7 @@ class FollowsMaster:
         return super()._connect()  # type: ignore[misc]
 
     def on_connect_check_health(self, check_health: bool = True) -> None:
-        """Sign in, then see that this is a master: a Sentinel's word can be older than what has happened since."""
+        """Sign in, then check that this is a master, because a Sentinel's answer may be outdated."""
         super().on_connect_check_health(check_health)  # type: ignore[misc]
         if self._finder.topology.kind == "sentinel":
             self.send_command("ROLE", check_health=False)  # type: ignore[attr-defined]

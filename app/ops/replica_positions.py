@@ -1,4 +1,4 @@
-"""What each person has last saved, as a position in the database's changes: known to all servers, through Redis."""
+"""The position in the database's changes of each person's last save, shared by all servers through Redis."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from app.ops.gtids import UNKNOWN, Position, covers
 
 log = logging.getLogger("crm.replicas")
 
-#: How long it is remembered: much longer than the replicas that are read from may be behind.
+#: How long it is remembered: much longer than a replica may be behind.
 KEPT_SECONDS = 600
-#: How long a request waits for Redis, and for how long a process does without it after a failure.
+#: How long a request waits for Redis, and how long a process does without it after a failure.
 TIMEOUT_SECONDS, BACKOFF_SECONDS = 0.05, 5.0
 MAX_PEOPLE = 10_000
 PREFIX = f"{TAG}saved:"
 
 
 class SavedPositions:
-    """Remembers positions in Redis, and in this process what it has seen itself."""
+    """Stores positions in Redis, and in this process those that it has seen itself."""
 
     def __init__(self, url: str) -> None:
         self._redis = redis_client.connect(url, TIMEOUT_SECONDS)
-        #: user id -> (until when, monotonic; position or None where it can't be told).
+        #: user id -> (until when, monotonic; position, or None if unknown).
         self._own: dict[int, tuple[float, Position | None]] = {}
-        #: user id -> scores that Redis has not taken.
+        #: user id -> scores that could not be sent to Redis.
         self._untold: dict[int, dict[str, int]] = {}
         self._lock = Lock()
         self._backoff_until = 0.0
 
     def remember(self, user_id: int, position: Position | None) -> None:
-        """This person has saved something, up to this position; None = it can't be told which. Never raises."""
+        """Record that this person has saved up to this position; None = unknown. Never raises."""
         with self._lock:
             if len(self._own) >= MAX_PEOPLE:
                 self._own.clear()
@@ -47,7 +47,7 @@ class SavedPositions:
             self._back_off(error)
 
     def tell_again(self) -> None:
-        """Tell Redis what it has not taken, for those who bring no cookie. Never raises."""
+        """Retry sending to Redis, for clients without a cookie. Never raises."""
         for user_id in list(self._untold):
             try:
                 self._store(f"{PREFIX}{user_id}", self._untold[user_id])
@@ -56,7 +56,7 @@ class SavedPositions:
             self._untold.pop(user_id, None)
 
     def of(self, user_id: int) -> Position | None:
-        """What the person has last saved, {} if nothing of late; None where that is not known. Never raises."""
+        """The position of the person's last save, {} if there is no recent one; None if unknown. Never raises."""
         if time.monotonic() < self._backoff_until:
             return None
         try:
@@ -69,7 +69,7 @@ class SavedPositions:
         until, own = self._own.get(user_id, (0.0, {}))
         if UNKNOWN in found or (own is None and until > time.monotonic()):
             return None
-        # Redis may have lost it when its master changed.
+        # Redis may have lost it in a fail-over.
         return position if own is None or until < time.monotonic() or covers(position, own) else {**position, **own}
 
     def _store(self, key: str, scores: dict[str, int]) -> None:
@@ -80,7 +80,10 @@ class SavedPositions:
 
     @staticmethod
     def _tried_twice(call: Callable[[], Any]) -> Any:
-        """After Redis was restarted or has another master, each idle connection breaks once; both calls may repeat."""
+        """Call twice if needed: after a restart or fail-over, each idle connection breaks once.
+
+        Both calls may be repeated.
+        """
         try:
             return call()
         except redis_client.TROUBLE:

@@ -1,8 +1,8 @@
-"""Replicas of MariaDB from which lists are read: which of them are good enough, and for whom.
+"""MariaDB replicas from which lists are read: which of them are up to date enough, and for whom.
 
-A thread of each process looks at all of them every CHECK_SECONDS, once the first list was asked for. How far one is
-behind is measured by its position in the changes of the primary, not by clocks, nor by its own word: a replica that has
-lost its primary says that it is 0 seconds behind.
+A thread of each process checks all of them every CHECK_SECONDS, once the first list was requested. The lag is measured
+by its position in the primary's changes, not by clocks, nor by its own report: a replica that has lost its primary
+reports a lag of 0 seconds.
 """
 
 from __future__ import annotations
@@ -26,40 +26,40 @@ from app.ops.replica_positions import SavedPositions
 
 log = logging.getLogger("crm.replicas")
 
-#: How often each process looks at the replicas; what it saw counts for so long.
+#: How often each process checks the replicas, and how long a result is valid.
 CHECK_SECONDS, STALE_SECONDS = 1.0, 6.0
-#: How long a list waits until a replica has what the person has saved; then it comes from the primary.
+#: How long a list waits for a replica to catch up with the person's saves before it is read from the primary.
 WAIT_SECONDS = 0.1
-#: So many positions of the primary are remembered, to tell how far a replica is behind.
+#: Positions of the primary that are remembered, to tell how far a replica is behind.
 MAX_HISTORY = 1000
 
-#: What is wrong with a replica. OK is the only one that is read from.
+#: States of a replica. Only OK is read from.
 OK, NEW, AWAY, CLOSED, UNSET, BROKEN, CUT_OFF, BEHIND, OUTDATED = STATES = (
     *("ok", "new", "away", "closed", "unset", "broken", "cut-off", "behind", "outdated"),
 )
-#: The CRM's user may not see how replication is: it lacks REPLICA MONITOR.
+#: The CRM's user may not see the replication status: it lacks REPLICA MONITOR.
 _NO_RIGHT = 1227
 
 
 @dataclass(frozen=True)
 class Seen:
-    """A replica as it was last seen."""
+    """The last known state of a replica."""
 
     #: One of STATES.
     state: str = NEW
     position: Position = field(default_factory=dict)
-    #: How long ago the primary was where this one is now; None = not known.
+    #: How long ago the primary was at this replica's position; None = unknown.
     lag_seconds: float | None = None
-    #: The same of what it has received, taken over or not; None = not known, or it receives nothing.
+    #: The same for what it has received, applied or not; None = unknown, or it receives nothing.
     received_lag: float | None = None
     #: Kind and number of the error, if there was one.
     detail: str = ""
-    #: time.monotonic()
+    #: time.monotonic() of the check
     seen_at: float = float("-inf")
 
 
 class Replica:
-    """One replica: `engine` for reading, `watch` for looking at it without waiting for long."""
+    """One replica: `engine` for reading, `watch` for checking it with short timeouts."""
 
     def __init__(self, name: str, engine: Engine, watch: Engine) -> None:
         self.name, self.engine, self.watch = name, engine, watch
@@ -68,7 +68,7 @@ class Replica:
 
     @property
     def is_usable(self) -> bool:
-        """Whether it may be read from, as far as is known."""
+        """Whether it may be read from, as far as known."""
         return self.seen.state == OK and time.monotonic() - self.seen.seen_at < STALE_SECONDS
 
     def look(self, primary: Primary, limit_seconds: float) -> None:
@@ -81,23 +81,23 @@ class Replica:
             self.leave_out(CLOSED if is_refused else AWAY, error)
 
     def leave_out(self, state: str, error: BaseException | None = None) -> None:
-        """Don't read from it until the next look says otherwise."""
+        """Don't read from it until the next check."""
         detail = summary_of(error) if error is not None else ""
         self.seen = replace(self.seen, state=state, received_lag=None, detail=detail, seen_at=time.monotonic())
 
     def close(self) -> None:
-        """Let go of the connection that looks at it."""
+        """Close the connection used for checks."""
         connection, self._connection = self._connection, None
         if connection is not None and connection[0] == os.getpid():
             connection[1].invalidate()
             connection[1].close()
 
     def wait_for(self, wanted: Position) -> bool:
-        """Whether it has what is wanted, now or very soon."""
+        """Whether it has reached the wanted position, or does so very soon."""
         if gtids.covers(self.seen.position, wanted):
             return True
         if (self.seen.lag_seconds or 0) > 2 * CHECK_SECONDS:
-            return False  # in vain
+            return False  # it did not catch up
         query = text("SELECT MASTER_GTID_WAIT(:position, :seconds)")
         try:
             with self.engine.connect() as connection:
@@ -142,9 +142,9 @@ class Primary:
     def __init__(self, watch: Engine) -> None:
         self.watch = watch
         self.revision: str | None = None
-        #: Whether a commit waits until a replica has it; None where semi-synchronous replication is not there.
+        #: Whether a commit waits until a replica has it; None without semi-synchronous replication.
         self.is_semi_sync: bool | None = None
-        #: (monotonic time at which it was first seen there, position)
+        #: (monotonic time at which it was first seen, position)
         self._history: deque[tuple[float, Position]] = deque(maxlen=MAX_HISTORY)
         self._connection: tuple[int, Connection] | None = None
 
@@ -161,7 +161,7 @@ class Primary:
             self._let_go()
             raise
         status = {str(row[0]).lower().removeprefix("rpl_semi_sync_master_"): str(row[1]) for row in rows}
-        # With nobody who could confirm, it stays on until a commit has waited in vain.
+        # Without a replica to confirm, it stays on until a commit has waited in vain.
         is_on = status.get("status") == "ON" and status.get("clients", "0") != "0"
         self.is_semi_sync = is_on if "status" in status else None
         if not self._history or self._history[-1][1] != position:
@@ -174,7 +174,7 @@ class Primary:
             held[1].close()
 
     def lag_of(self, position: Position, now: float) -> float | None:
-        """How long ago the primary has left this position, in seconds; None if it was never seen anywhere."""
+        """How long ago the primary left this position, in seconds; None if it was never seen there."""
         if not self._history or not self._history[-1][1]:
             return None
         missing = (moment for moment, there in self._history if not gtids.covers(position, there))
@@ -193,15 +193,15 @@ class Replicas:
         self, primary: Primary, replicas: Sequence[Replica], saved: SavedPositions, limit_seconds: float
     ) -> None:
         self.primary, self.all, self.saved, self.limit_seconds = primary, list(replicas), saved, limit_seconds
-        #: How many lists came from where: a replica's name, or why from the primary.
+        #: How many lists came from each source: a replica's name, or the reason for the primary.
         self.served: dict[str, int] = {}
         self._thread: tuple[int, threading.Thread] | None = None
         self._lock, self._looking = threading.Lock(), threading.Lock()
 
     def chosen_for(self, user_id: int, brought: Position | None) -> Replica | None:
-        """A replica that has all that this person has saved; None = read from the primary. Never raises.
+        """A replica that has everything that this person has saved; None = read from the primary. Never raises.
 
-        `brought`: what their browser knows of it; None = that it can't be told.
+        `brought`: the position known to their browser; None = unknown.
         """
         self.watch()
         usable = [each for each in self.all if each.is_usable]
@@ -211,13 +211,13 @@ class Replicas:
         if known is None or brought is None:
             return self._count("not known", None)
         wanted = gtids.union(known, brought)
-        chosen = usable[user_id % len(usable)]  # the same one again, lest time go backwards
+        chosen = usable[user_id % len(usable)]  # always the same one, so that older data never follows newer
         return self._count(chosen.name, chosen) if chosen.wait_for(wanted) else self._count("not there yet", None)
 
     def loss_seconds(self) -> float | None:
-        """What was saved in so many last seconds is lost if the primary is lost now; None = nobody receives anything.
+        """The last seconds of changes that would be lost with the primary; None = no replica receives anything.
 
-        As of the last look, so it may be a second more.
+        As of the last check, so it may be a second more.
         """
         if self.primary.is_semi_sync:
             return 0.0
@@ -229,7 +229,7 @@ class Replicas:
         return replica
 
     def look(self) -> None:
-        """Check all replicas, in one thread at a time because a connection can't be shared. Never raises."""
+        """Check all replicas, in one thread at a time because connections can't be shared. Never raises."""
         with self._looking:
             self._look()
 
@@ -238,7 +238,7 @@ class Replicas:
             self.primary.look()
         except (SQLAlchemyError, ValueError, OSError) as error:
             log.debug("the primary could not be looked at: %s", cause_of(error))
-            return  # what was seen before grows old, and is not used then
+            return  # older results become stale, and are not used then
         for each in self.all:
             before = each.seen.state
             each.look(self.primary, self.limit_seconds)
@@ -246,7 +246,7 @@ class Replicas:
                 log.warning("replica %s: %s, before %s %s", each.name, each.seen.state, before, each.seen.detail)
 
     def watch(self) -> None:
-        """Look at them from now on, in a thread of this process. Idempotent."""
+        """Check them regularly from now on, in a thread of this process. Idempotent."""
         if self._thread is not None and self._thread[0] == os.getpid():
             return
         with self._lock:
@@ -261,12 +261,12 @@ class Replicas:
                 self.look()
                 self.saved.tell_again()
             except Exception:
-                log.exception("the replicas could not be looked at")  # what was seen grows old, and is not used then
+                log.exception("the replicas could not be looked at")  # older results become stale and unused
             time.sleep(CHECK_SECONDS)
 
 
 def connection_options(options: dict[str, Any]) -> dict[str, Any]:
-    """The engine options of a replica, given those of the primary: nothing can be changed through it."""
+    """The engine options for a replica, given those of the primary: it is read-only."""
     arguments = dict(options["connect_args"])
     arguments["init_command"] = f"{arguments['init_command']}, tx_read_only = 1"
     return options | {"connect_args": arguments}

@@ -1,8 +1,8 @@
-"""Intake of the HTTP server: finds the end of a request in the bytes that arrive, and keeps them until all are there.
+"""The HTTP server's input: finds the end of a request in the bytes received, and stores them until it is complete.
 
-Only a request that has arrived completely takes a thread, so clients that send slowly, or not at all, keep nobody
-waiting. Nothing here blocks. The framing only decides *when* a request is complete; gunicorn's parser, which then reads
-the same bytes, says what it means and refuses whatever is malformed.
+Only a complete request occupies a thread, so clients that send slowly, or not at all, keep nobody waiting. Nothing here
+blocks. The framing only decides *when* a request is complete; gunicorn's parser, which then reads the same bytes,
+interprets it and refuses malformed ones.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from dataclasses import dataclass
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
-#: From the first byte of a request to its last.
+#: Limit from the first byte of a request to its last.
 REQUEST_SECONDS = 15.0
-#: And for each so many bytes of a body that says how long it is, a second more: a slow telephone sends as fast.
+#: One more second for this many bytes of a body with a known length, as fast as a slow telephone sends.
 SLOWEST_BYTES = 100_000
 #: How long a client may take to read a response.
 RESPONSE_SECONDS = 60.0
 #: The longest request line and headers.
 MAX_HEAD_BYTES = 65_536
-#: The longest line that gives the size of a chunk, and the longest line of a trailer.
+#: The longest line with the size of a chunk, and the longest trailer line.
 MAX_CHUNK_LINE_BYTES = 4096
-#: Of a request, this much is kept in memory, the rest in a temporary file.
+#: Bytes of a request stored in memory; the rest is in a temporary file.
 MEMORY_BYTES = 65_536
 _COPY_BYTES = 65_536
 
@@ -34,40 +34,40 @@ _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,15}")
 
 @dataclass(frozen=True)
 class BodyLimits:
-    """The longest bodies that the application takes, in bytes."""
+    """The largest bodies that the application accepts, in bytes."""
 
     most: int
-    #: Of requests to paths that begin like this, and their longest body.
+    #: Path prefixes of uploads, and the largest body for them.
     upload_paths: tuple[bytes, ...] = ()
     most_of_upload: int = 0
 
     def of(self, target: bytes) -> int:
-        """The limit of a request line's target."""
+        """The limit for the target of a request line."""
         return self.most_of_upload if target.startswith(self.upload_paths) else self.most
 
 
 class RequestBuffer:
-    """One request as it arrives. `feed` it until `is_complete`, or until `refusal` names a status."""
+    """A request being received. `feed` it until `is_complete`, or until `refusal` is a status."""
 
     def __init__(self, limits: BodyLimits) -> None:
         self.limits = limits
-        #: In bytes; known better when the target is.
+        #: In bytes; set again when the target is known.
         self.max_body = limits.most
         self.is_complete = self.is_too_large = self.is_upgrade = self.wants_continue = False
-        #: The status with which the server refuses the request itself; 0 = none.
+        #: The status by which the server itself refuses the request; 0 = none.
         self.refusal = 0
         #: The target of the request line, such as b"/leads/?page=2"; b"" until the headers are complete.
         self.target = b""
         self._head = bytearray()
         self._has_head = False
         self._kept: IO[bytes] = SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  # `close` closes it
-        #: Bytes of the body that are still to come, where Content-Length says so.
+        #: Remaining bytes of the body if there is a Content-Length.
         self._left = 0
         self._chunks: _Chunks | None = None
 
     @property
     def seconds(self) -> float:
-        """How long the request may take to arrive, from its first byte: a long body is given the time it needs."""
+        """How long the request may take from its first byte; a long body gets more time."""
         return REQUEST_SECONDS + (self._left / SLOWEST_BYTES if not self.is_complete else 0)
 
     @property
@@ -76,7 +76,7 @@ class RequestBuffer:
         return bool(self._head)
 
     def feed(self, data: bytes) -> bytes:
-        """Take more bytes and return those that belong to the next request. Raises OSError if they can't be kept."""
+        """Add bytes; returns those that belong to the next request. Raises OSError if they can't be stored."""
         if self._has_head:
             return self._feed_body(data)
         looked_at = max(0, len(self._head) - 3)
@@ -101,7 +101,7 @@ class RequestBuffer:
         self._kept.close()
 
     def _begin_body(self) -> None:
-        """The headers are complete: keep them, and find out how the body ends."""
+        """After the headers: store them, and determine how the body ends."""
         self._has_head = True
         self._kept.write(self._head)
         line, *fields = bytes(self._head).split(b"\r\n")
@@ -126,7 +126,7 @@ class RequestBuffer:
         return b"" if end < 0 else data[end:]
 
     def _end_in(self, data: bytes) -> int:
-        """Where in these bytes the body ends; -1 when it goes on."""
+        """The index in these bytes at which the body ends; -1 if it goes on."""
         if self._chunks is None:
             end = self._left if self._left <= len(data) else -1
             self._left -= len(data)
@@ -142,17 +142,17 @@ class _Chunks:
     """Finds the end of a chunked body."""
 
     def __init__(self) -> None:
-        #: Bytes of the body, and of the body with all that frames it.
+        #: Bytes of the body, and of the body with its framing.
         self.body_bytes = self.bytes = 0
-        #: Not chunked at all: the parser will refuse it.
+        #: Not valid chunked encoding: the parser will refuse it.
         self.is_malformed = False
-        #: Bytes of the chunk that are to come, with its line end.
+        #: Remaining bytes of the chunk, including its line end.
         self._left = 0
         self._line = b""
         self._in_trailer = False
 
     def find_end(self, data: bytes) -> int:
-        """Where in these bytes the body ends; -1 when it goes on."""
+        """The index in these bytes at which the body ends; -1 if it goes on."""
         self.bytes += len(data)
         at = 0
         while at < len(data) and not self.is_malformed:
@@ -172,7 +172,7 @@ class _Chunks:
         return -1
 
     def _is_last(self, line: bytes) -> bool:
-        """Take a line between two chunks; True for the empty line after the last one."""
+        """Process a line between two chunks; True for the empty line after the last one."""
         if self._in_trailer:
             return not line
         size = line.partition(b";")[0].strip()
@@ -186,12 +186,12 @@ class _Chunks:
 
 
 class ClientSocket(socket.socket):
-    """A client's connection as gunicorn sees it: reads what the intake has kept, and does not wait for slow readers.
+    """A client's connection for gunicorn: reads from the request buffer, and does not wait for slow readers.
 
     A WebSocket reads and sends on the connection itself.
     """
 
-    #: Whether the request's body is longer than the application takes; then only its beginning was kept.
+    #: Whether the body is larger than the application accepts; then only its beginning was stored.
     is_too_large = False
     _taken: IO[bytes] | None = None
     _is_upgrade = False
@@ -203,18 +203,18 @@ class ClientSocket(socket.socket):
         self.is_too_large = intake.is_too_large
 
     def recv(self, size: int, flags: int = 0) -> bytes:
-        """The next bytes of the request; b"" at its end, so that no thread ever waits for a client to send."""
+        """The next bytes of the request; b"" at its end, so that no thread ever waits for a client."""
         data = self._taken.read(size) if self._taken is not None and not self._taken.closed else b""
         if data or not self._is_upgrade:
             return data
         return super().recv(size, flags)
 
     def receive(self, size: int) -> bytes:
-        """What has arrived from the client; b"" when it has closed. Raises BlockingIOError when there is nothing."""
+        """The bytes received from the client; b"" if it has closed. Raises BlockingIOError if there are none."""
         return super().recv(size)
 
     def sendall(self, data: Any, flags: int = 0) -> None:
-        """Send all of it. Raises BrokenPipeError when the client reads the response too slowly."""
+        """Send all of it. Raises BrokenPipeError if the client reads the response too slowly."""
         self._send_by = self._send_by or time.monotonic() + RESPONSE_SECONDS
         self.settimeout(max(0.01, self._send_by - time.monotonic()))
         try:
@@ -223,7 +223,7 @@ class ClientSocket(socket.socket):
             raise BrokenPipeError("the client does not read its response") from None
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
-        """Send a file. The kernel's own call would wait for each piece anew, without end."""
+        """Send a file. The kernel's own call would restart the timeout for each piece, without end."""
         file.seek(offset)
         sent = 0
         while data := file.read(_COPY_BYTES if count is None else min(_COPY_BYTES, count - sent)):

@@ -1,7 +1,7 @@
-"""Logs that programs read: a request id in every line, JSON where the operator wants it, and no personal data.
+"""Machine-readable logs: a request id in every line, JSON if configured, and no personal data.
 
-A request's id comes from the proxy in front (X-Request-ID) or is made here, and goes back with the response. Lines name
-the route of a request (/leads/show/<pk>), never its path or query, which can hold what somebody typed.
+A request's id comes from the proxy in front (X-Request-ID) or is generated here, and is returned with the response.
+Lines contain the route of a request (/leads/show/<pk>), never its path or query, which may contain user input.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from datetime import UTC, datetime
 from flask import Flask, Response, g, has_request_context, request
 
 HEADER = "X-Request-ID"
-#: What a proxy or program may choose as id; anything else is replaced. Too long for a phone number, and no address.
+#: Ids accepted from a proxy or client; others are replaced. Too long for a phone number, and not an address.
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{15,63}")
 log = logging.getLogger("crm.access")
 
 
 def request_id() -> str:
-    """The id of the request that this thread answers; "" outside of one."""
+    """The id of the current request; "" outside of one."""
     return str(g.get("request_id", "")) if has_request_context() else ""
 
 
 def bind(app: Flask) -> None:
-    """Give every request its id, before anything else, and a line in the log when it is answered."""
+    """Assign an id to every request, before anything else, and log a line when it is answered."""
     app.before_request_funcs.setdefault(None, []).insert(0, _begin)
     app.after_request(_end)
 
@@ -61,7 +61,7 @@ def _summary(response: Response) -> dict[str, object]:
 
 
 class JsonLines(logging.Formatter):
-    """One JSON object a line: time (UTC), level, logger, message, and where there is one request_id, request, error."""
+    """One JSON object per line: time (UTC), level, logger, message, and if available request_id, request, error."""
 
     def format(self, record: logging.LogRecord) -> str:
         """The record as one line of JSON."""
@@ -76,7 +76,7 @@ class JsonLines(logging.Formatter):
             line["request_id"] = said
         if hasattr(record, "request"):
             line["request"] = record.request
-        if record.exc_text:  # made safe by log_privacy
+        if record.exc_text:  # made safe by log_redaction
             line["error"] = record.exc_text
         return json.dumps(line, ensure_ascii=False)
 
@@ -85,13 +85,13 @@ class TextLines(logging.Formatter):
     """A line for people: time, level, logger, message, and the request's id in brackets."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """The line, with a traceback below where there is one."""
+        """The line, followed by the traceback if there is one."""
         said = request_id()
         return f"{super().format(record)} [{said}]" if said and not record.exc_text else super().format(record)
 
 
 def install(is_json: bool) -> None:
-    """Write the log of this process to stderr. As JSON it has a line for each request; in text, the proxy's log has."""
+    """Log to stderr. JSON has a line for each request; for text, see the proxy's log."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines() if is_json else TextLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()

@@ -1,7 +1,7 @@
-"""One bucket of a storage of objects that speaks S3, such as Amazon's, MinIO or Ceph: for files and for backups.
+"""One S3 bucket, at Amazon, MinIO, Ceph and so on: for files and for backups.
 
-boto3 is loaded with the first call: it takes a second and 30 MB, which few processes need. Its own limits count each
-attempt and each read; here every call ends in all, whatever the storage does.
+boto3 is imported on the first call: it takes a second and 30 MB, which few processes need. Its own limits apply to each
+attempt and each read; here every call has a total deadline, whatever the storage does.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from app.lib import deadline
 from app.lib.batches import batched
 from app.ops.file_store import CHUNK, StorageUnavailable
 
-#: Seconds for a connection and for each answer; attempts of one request, before each of which boto waits longer.
+#: Seconds for a connection and for each response; attempts per request, with increasing waits by boto.
 CONNECT_SECONDS, ANSWER_SECONDS, ATTEMPTS = 3, 10, 3
-#: Seconds for a whole call, and for one that moves a file; so many bytes of it get a second more.
+#: Seconds for a whole call, and for one that transfers a file; bytes of a file for one more second.
 CALL_SECONDS, FILE_SECONDS, BYTES_A_SECOND = 15.0, 60.0, 500_000
-#: Calls that may be under way at once in a process. One that is given up ends when boto gives it up, too.
+#: Calls that may be in progress at once in a process. An abandoned one ends when boto abandons it, too.
 MAX_CALLS = 64
 KEYS_AT_ONCE = 1000
 _MISSING = {"404", "NoSuchKey", "NoSuchUpload", "NotFound"}
@@ -36,15 +36,15 @@ class S3Place:
     """The endpoint, bucket and prefix of the objects."""
 
     bucket: str
-    #: What all keys begin with, "" or such as "crm/".
+    #: Prefix of all keys, "" or such as "crm/".
     prefix: str = ""
-    #: The address of a storage that is not Amazon's.
+    #: The URL of a storage service other than Amazon's.
     endpoint: str | None = None
     region: str | None = None
 
 
 class Bucket:
-    """The objects of one place; keys are below its prefix. The account's keys are where boto looks for them.
+    """The objects of one place; keys are relative to its prefix. boto finds the account's keys in its usual places.
 
     Methods raise FileNotFoundError for a missing object, else StorageUnavailable with a code and no address.
     """
@@ -59,13 +59,13 @@ class Bucket:
         self._call(lambda client, where: client.put_object(**where, Body=body, ContentLength=size), key, _room(size))
 
     def upload(self, key: str, path: Path) -> None:
-        """Store a file of any size, in pieces where it is large; the storage checks its SHA-256."""
+        """Store a file of any size, in parts if it is large; the storage checks its SHA-256."""
         extra = {"ChecksumAlgorithm": "SHA256"}
         room = _room(path.stat().st_size)
         self._call(lambda client, where: client.upload_file(str(path), *where.values(), ExtraArgs=extra), key, room)
 
-    def read(self, key: str, into: BinaryIO, most: int) -> None:
-        """Fetch an object of at most so many bytes."""
+    def read(self, key: str, into: BinaryIO, maximum: int) -> None:
+        """Fetch an object of at most `maximum` bytes."""
 
         def fetch(client: Any, where: dict[str, str]) -> None:
             body = client.get_object(**where)["Body"]
@@ -75,7 +75,7 @@ class Bucket:
             finally:
                 body.close()
 
-        self._call(fetch, key, _room(most))
+        self._call(fetch, key, _room(maximum))
 
     def download(self, key: str, path: Path) -> None:
         """Fetch an object of any size into a file."""
@@ -105,9 +105,9 @@ class Bucket:
             more["ContinuationToken"] = page["NextContinuationToken"]
 
     def abort_uploads(self, before: datetime) -> int:
-        """End uploads in pieces that began before this moment, UTC, and free their pieces. Returns how many there were.
+        """Abort multipart uploads that began before this time, UTC, and free their parts. Returns how many.
 
-        A process that is killed amid `upload` leaves one: nobody sees its pieces, but they are stored, and paid for.
+        A process killed during `upload` leaves one: its parts are invisible, but stored and paid for.
         """
         more: dict[str, Any] = {"Prefix": self.place.prefix}
         count = 0
@@ -130,7 +130,7 @@ class Bucket:
         return True
 
     def _call(self, do: Callable[..., T], key: str = "", seconds: float | None = None) -> T:
-        """`do`(client, {Bucket, Key}), within so many seconds in all. Raises OSError."""
+        """`do`(client, {Bucket, Key}), within `seconds` in all. Raises OSError."""
         where = {"Bucket": self.place.bucket, "Key": self.place.prefix + key}
         try:
             client = self.client
@@ -150,7 +150,7 @@ class Bucket:
 
     @property
     def client(self) -> Any:
-        """boto's client, made once; it may be used by several threads."""
+        """boto's client, created once; thread-safe."""
         with self._lock:
             if self._made is None:
                 import boto3
@@ -167,12 +167,12 @@ class Bucket:
 
 
 def _room(size: int) -> float:
-    """Seconds in which a file of this size has to be moved."""
+    """Seconds in which a file of this size has to be transferred."""
     return FILE_SECONDS + size / BYTES_A_SECOND
 
 
 def _as_os_error(error: Exception) -> OSError:
-    """What boto raises, as an OSError. Its own texts may hold addresses and signatures, so only its code is kept."""
+    """An exception of boto as an OSError. Its texts may contain addresses and signatures, so only its code is used."""
     response = getattr(error, "response", None)
     code = str(response.get("Error", {}).get("Code", "")) if isinstance(response, dict) else ""
     if code in _MISSING:

@@ -1,4 +1,4 @@
-"""Files in a storage of objects that speaks S3."""
+"""Files in S3 storage."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class S3Store:
         self.bucket = Bucket(place)
 
     def put(self, content: bytes | BinaryIO) -> StoredFile:
-        """Store a file. One that is there is stored again, which says that it is in use."""
+        """Store a file. An existing one is stored again, which marks it as in use."""
         file, stored = describe_content(content)
         self.bucket.put(_key(stored.digest), file, stored.size)
         return stored
 
     def open(self, digest: str) -> BinaryIO:
-        """Read a file: all of it is fetched first, so that no response waits for the storage halfway."""
+        """Open a file: all of it is fetched first, so that no response waits for the storage halfway."""
         kept: Any = tempfile.SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  # the caller closes it
         try:
             self.bucket.read(_key(digest), kept, MAX_BYTES)

@@ -24,23 +24,23 @@ from app.ops.worker_channels import WorkerChannels
 MAX_REQUEST_LINE = 8190
 #: Open files per worker: connections, database, Redis and spooled requests.
 OPEN_FILES = 4 * MAX_CONNECTIONS
-#: How long running requests may go on after SIGTERM; behind a proxy, where others serve meanwhile, for longer than a
-#: statement may take, beginning with what comes at the end of DRAIN_SECONDS.
+#: How long running requests may continue after SIGTERM; behind a proxy, where others serve meanwhile, longer than a
+#: statement may take, counted from the end of DRAIN_SECONDS.
 GRACE_SECONDS, PROXIED_GRACE_SECONDS = 5, 22
-#: How long a stopping server still reads on connections of a proxy. nginx closes those that it does not use after 3
-#: seconds (deploy/nginx/crm.conf); if the server did so first, it could cut off a request that is on its way.
+#: How long a stopping server still reads from connections of a proxy. nginx closes unused ones after 3 seconds
+#: (deploy/nginx/crm.conf); if the server did so first, it could cut off a request that is on its way.
 DRAIN_SECONDS = 4.5
 
 
 @dataclass(frozen=True)
 class Hooks:
-    """What to do in each worker process: after the fork, when it begins to serve, and when it is told to stop."""
+    """Callbacks in each worker process: after the fork, when it begins to serve, and when it is told to stop."""
 
-    #: Gets the worker's slot, a number that no other running worker has.
+    #: Called with the worker's slot, a number that no other running worker has.
     after_fork: Callable[[int], None]
     on_start: Callable[[], None]
     on_stop: Callable[[], None]
-    #: What runs in one process beside the workers, until it is told to stop.
+    #: Runs in one process beside the workers, until it is told to stop.
     beside: Callable[[], None] | None = None
     #: Called every second in each worker; must not wait.
     every_second: Callable[[], None] = lambda: None
@@ -72,7 +72,7 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> None:
     """Serve until SIGTERM or Ctrl+C; does not return."""
-    # Twice as many slots as workers: while one stops, its successor is running.
+    # Twice as many slots as workers, because a stopping worker and its successor run at the same time.
     counts = multiprocessing.RawArray("i", [NO_WORKER] * workers * 2)
     channels = WorkerChannels(len(counts))
     is_proxied = bool(app.config["CRM"].proxies)
@@ -102,7 +102,7 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         "graceful_timeout": PROXIED_GRACE_SECONDS if is_proxied else GRACE_SECONDS,
         "timeout": 120,
         "keepalive": int(KEEP_ALIVE_SECONDS),
-        # Never reached: the worker makes room itself.
+        # Never reached: the worker closes connections itself.
         "worker_connections": 2 * MAX_CONNECTIONS,
         "limit_request_line": MAX_REQUEST_LINE,
         "accesslog": None,
@@ -110,7 +110,7 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         "control_socket_disable": True,
         # CRM_PROXIES says which proxies to trust.
         "forwarded_allow_ips": "",
-        # Its own lines go where all others go, in the same form.
+        # Its own lines go where all others go, in the same format.
         "on_starting": _log_as_everybody,
         "pre_fork": before_fork,
         "post_fork": after_fork,
@@ -136,7 +136,7 @@ def _body_limits(config: Any) -> BodyLimits:
 
 
 def _raise_file_limit() -> None:
-    """Allow as many open files as the connections need, as far as the operator lets us."""
+    """Allow as many open files as the connections need, up to the operator's limit."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
@@ -146,10 +146,10 @@ def _raise_file_limit() -> None:
 def _exit(status: int, stopping: threading.Thread | None = None) -> None:
     """End this process when `stopping` is done.
 
-    Finalising the interpreter would cost seconds on a busy machine and free nothing.
+    Finalising the interpreter would take seconds on a busy machine and free nothing.
     """
     if stopping is not None:
-        stopping.join(GRACE_SECONDS - 0.5)  # after GRACE_SECONDS the parent kills
+        stopping.join(GRACE_SECONDS - 0.5)  # after GRACE_SECONDS the parent kills this process
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()

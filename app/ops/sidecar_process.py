@@ -1,6 +1,6 @@
 """A process beside the HTTP workers, forked from their parent so that all share one loaded application.
 
-The parent starts it again when it ends, and stops it with the workers.
+The parent restarts it when it ends, and stops it with the workers.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from app.ops import prefork
 
 log = logging.getLogger("crm.server")
 
-#: It is started again no sooner after its last start.
+#: Minimum time between two starts.
 RESTART_SECONDS = 1.0
-#: How long it may take to stop; the workers of the queue take 9 seconds at most.
+#: How long it may take to stop; queue workers take at most 9 seconds.
 STOP_SECONDS = 10.0
 
 
@@ -30,12 +30,12 @@ class SidecarProcess:
 
     def __init__(self, function: Callable[[], None]) -> None:
         self._function = function
-        #: Names the process beyond its end: its pid may be another's by then. -1 = none.
+        #: A handle of the process (pidfd), valid beyond its end, when its pid may be reused. -1 = none.
         self._handle = -1
         self._started_at = -RESTART_SECONDS
 
     def keep(self, open_here: Iterable[Any]) -> None:
-        """Start it unless it runs; it closes these sockets of the parent."""
+        """Start it unless it is running; the child closes these sockets of the parent."""
         if self._is_running() or time.monotonic() - self._started_at < RESTART_SECONDS:
             return
         if self._handle >= 0:
@@ -66,7 +66,7 @@ class SidecarProcess:
             signal.pidfd_send_signal(self._handle, number)
 
     def _run(self, parent: int, open_here: Iterable[Any]) -> None:
-        """All that the child does; does not return."""
+        """Everything that the child does; does not return."""
         status = 1
         try:
             for each in open_here:
@@ -90,7 +90,7 @@ def _ended(handle: int, seconds: float) -> bool:
 
 
 class GunicornParent(Arbiter):  # type: ignore[misc]
-    """gunicorn's parent of the workers, which also keeps a sidecar process running."""
+    """gunicorn's parent process, which also keeps a sidecar process running."""
 
     def __init__(self, app: Any, sidecar: SidecarProcess) -> None:
         self._sidecar = sidecar
@@ -102,7 +102,7 @@ class GunicornParent(Arbiter):  # type: ignore[misc]
         self._sidecar.keep(self.LISTENERS)
 
     def stop(self, graceful: bool = True) -> None:
-        """Stop all, within STOP_SECONDS."""
+        """Stop everything, within STOP_SECONDS."""
         self._sidecar.stop()
         super().stop(graceful)
         self._sidecar.wait()

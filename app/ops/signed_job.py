@@ -1,7 +1,7 @@
-"""RQ's jobs as we accept them: one function of ours, JSON, signed; all else that Redis holds of a job is not read.
+"""The RQ jobs that we accept: one function of ours, JSON, signed. Everything else in Redis about a job is ignored.
 
-Who can write to Redis can write jobs. RQ would import whatever function a job names, its callbacks too, call the URLs
-of its webhooks, and repeat it at will. Here a job is a signed call of a registered function, or it is dropped.
+Anybody who can write to Redis can write jobs. RQ would import any function that a job names, including callbacks, call
+its webhook URLs, and repeat it at will. Here a job is a signed call of a registered function, or it is dropped.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ _STATES = {state.value: state for state in JobStatus}
 
 
 def sign(job_id: str, call: Call, key: bytes | None = None) -> str:
-    """The signature of a call in this job, by the secret key that all our processes share."""
+    """The signature of a call in this job, by the secret key shared by all our processes."""
     text = json.dumps([job_id, call.queue, call.function, list(call.arguments)])
     return hmac.new(key or queue.settings().signing_key, text.encode(), hashlib.sha256).hexdigest()
 
 
 def _is_signed(job_id: str, call: Call, signature: str) -> bool:
-    """Whether we have signed the call, with the present key or one that is being replaced."""
+    """Whether we have signed the call, with the current key or one being replaced."""
     keys = (queue.settings().signing_key, *queue.settings().older_keys)
     return any(hmac.compare_digest(signature.encode(), sign(job_id, call, key).encode()) for key in keys)
 
@@ -50,7 +50,7 @@ class SignedJob(Job):
     """A job that can only be one of our calls."""
 
     def restore(self, raw_data: Any) -> None:
-        """Take over what Redis holds of the job. Raises NoSuchJobError for anything that is not one of our calls."""
+        """Load the job from its Redis data. Raises NoSuchJobError for anything that isn't one of our calls."""
         fields = {bytes(name): bytes(value) for name, value in raw_data.items()}
         try:
             call = self._call_in(fields)
@@ -81,7 +81,7 @@ class SignedJob(Job):
         return verified_call(self.id, arguments)
 
     def _retries_left(self, fields: dict[bytes, bytes]) -> int | None:
-        """How often it may still be tried; never more than a new call."""
+        """The remaining attempts; never more than for a new call."""
         text = fields.get(b"retries_left", b"")
         return min(max(0, int(text[:6])), len(queue.settings().waits)) if text else None
 

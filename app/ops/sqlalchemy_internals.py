@@ -1,7 +1,7 @@
-"""The private parts of SQLAlchemy that the CRM uses. No other module names one.
+"""The private parts of SQLAlchemy that the CRM uses. No other module uses any.
 
-Either no documented function does the same, or it does far more work on the paths of nearly every request. SQLAlchemy's
-version is pinned; `tests/ops/test_sqlalchemy_internals.py` says which part a new version lacks or has changed.
+Either no documented function does the same, or it does far more work in nearly every request. SQLAlchemy's version is
+pinned; `tests/ops/test_sqlalchemy_internals.py` reports parts that a new version lacks or has changed.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sqlalchemy.util import LRUCache
 
 
 def set_attributes(row: Any) -> Mapping[str, Any]:
-    """The attributes of an object that were set since it was read or written, with their values before.
+    """The attributes of an object that were set since it was loaded or written, with their former values.
 
     `InstanceState.unmodified` would go through all attributes of the class.
     """
@@ -30,7 +30,7 @@ def set_attributes(row: Any) -> Mapping[str, Any]:
 def add_inserted(session: Session, row: Any) -> None:
     """Make a new object, whose row was inserted and which has its id, an unchanged object of the session.
 
-    If the transaction or savepoint is rolled back, it is a new object without a session again, as after a flush.
+    If the transaction or savepoint is rolled back, it becomes a new object without a session, as after a flush.
     `Session.add` would look at all related objects.
     """
     make_transient_to_detached(row)
@@ -41,7 +41,7 @@ def add_inserted(session: Session, row: Any) -> None:
 
 
 def add_loaded(session: Session, record: Any, values: Mapping[str, Any], missing: Collection[str]) -> Any:
-    """A new object of the session from a row that was read; `missing`: attributes to be read when they are asked for.
+    """A new object of the session from a row that was read; `missing`: attributes to load on access.
 
     SQLAlchemy's loaders can't be given a row. The session must not have the object yet.
     """
@@ -56,7 +56,7 @@ def add_loaded(session: Session, record: Any, values: Mapping[str, Any], missing
 
 
 def set_unchanged(session: Session, row: Any) -> None:
-    """Let the session take an object's values for those of its row. Otherwise only a flush does so."""
+    """Mark an object as unchanged, with its current values. Otherwise only a flush does so."""
     state = inspect(row)
     state._commit_all(state.dict, session.identity_map)
 
@@ -65,9 +65,9 @@ def set_unchanged(session: Session, row: Any) -> None:
 
 
 def listeners(target: Any, name: str) -> Collection[Callable[..., Any]]:
-    """The listeners to this event of a session, mapper, class manager or connection.
+    """The listeners for this event of a session, mapper, class manager or connection.
 
-    `event.contains` has to be told whom to look for.
+    `event.contains` only checks for a known listener.
     """
     found: Collection[Callable[..., Any]] = getattr(target.dispatch, name)
     return found
@@ -77,7 +77,7 @@ def listeners(target: Any, name: str) -> Collection[Callable[..., Any]]:
 
 
 def connection_of(session: Session) -> Connection:
-    """`session.connection()`, with a quarter of the work where the transaction has it already."""
+    """`session.connection()`, with a quarter of the work if the transaction has it already."""
     transaction = session._transaction
     if transaction is not None and transaction._state is SessionTransactionState.ACTIVE:
         found = transaction._connections.get(session.get_bind())
@@ -96,34 +96,34 @@ def raise_driver_error(connection: Connection, error: BaseException, text: str, 
 
 
 def cache_key_of(expression: Any) -> Any:
-    """What SQLAlchemy's own cache compares: `key` and `bindparams`; None for an expression that can't be compared."""
+    """The key of SQLAlchemy's own cache: `key` and `bindparams`; None for an expression without one."""
     return expression._generate_cache_key()
 
 
 def type_key_of(column_type: Any) -> Any:
-    """What tells a column type from another one of its class."""
+    """A key that distinguishes column types of the same class."""
     return column_type._static_cache_key
 
 
 def annotate(expression: Any, values: Mapping[str, Any]) -> Any:
-    """The expression with notes of our own, which change nothing about its text."""
+    """The expression with annotations of our own, which don't change its SQL."""
     return expression._annotate(dict(values))
 
 
 def annotations_of(expression: Any) -> Mapping[str, Any]:
-    """The notes of `annotate`, and SQLAlchemy's; none for what is no expression."""
+    """The annotations of `annotate`, and SQLAlchemy's; empty for anything that isn't an expression."""
     found: Mapping[str, Any] = getattr(expression, "_annotations", {})
     return found
 
 
 def conditions_of(statement: Any) -> Sequence[Any]:
-    """The conditions of an UPDATE or DELETE; `whereclause` would put them together."""
+    """The conditions of an UPDATE or DELETE; `whereclause` would combine them."""
     found: Sequence[Any] = statement._where_criteria
     return found
 
 
 def values_of(statement: Any) -> Mapping[Any, Any]:
-    """Column -> value of an INSERT or UPDATE that was made with `values`; of any other statement none."""
+    """Column -> value of an INSERT or UPDATE made with `values`; empty for any other statement."""
     return getattr(statement, "_values", None) or {}
 
 
@@ -145,17 +145,17 @@ MAX_COMPILED = 300
 _compiled: LRUCache[Any, Any] = LRUCache(MAX_COMPILED)
 
 
-def compile_with_values(statement: Any, dialect: Dialect, late: dict[str, Any]) -> tuple[Any, Any]:
+def compile_with_values(statement: Any, dialect: Dialect, open_values: dict[str, Any]) -> tuple[Any, Any]:
     """(compiled, its text and parameters once lists of values are written out).
 
     As `statement.compile` and `construct_expanded_state`, but a statement that differs from one before only in its
-    values is not compiled again: as when a session sends it. `late`: values by name, instead of the statement's own.
+    values is not compiled again: as when a session sends it. `open_values`: values by name, instead of the statement's own.
     """
     compiled, extracted, own, _hit = statement._compile_w_cache(
         dialect, compiled_cache=_compiled, column_keys=[], linting=dialect.compiler_linting | WARN_LINTING
     )
     parameters = compiled.construct_params(
-        late, extracted_parameters=extracted, _collected_params=own, _no_postcompile=True
+        open_values, extracted_parameters=extracted, _collected_params=own, _no_postcompile=True
     )
     return compiled, compiled._process_parameters_for_postcompile(parameters)
 
@@ -164,5 +164,5 @@ def compile_with_values(statement: Any, dialect: Dialect, late: dict[str, Any]) 
 
 
 def mapped_classes(registry: Any) -> int:
-    """How many names of classes a registry knows; `mappers` would collect all of them."""
+    """The number of class names in a registry; `mappers` would collect all of them."""
     return len(registry._class_registry)

@@ -1,9 +1,9 @@
-"""SQLite: ids are never used again after a deletion (AUTOINCREMENT), as on MariaDB.
+"""SQLite: ids are never reused after a deletion (AUTOINCREMENT), as on MariaDB.
 
-Without it, a new row gets the id of the newest deleted one, and whoever still holds that id - an open form, an
-Idempotency-Key, a bookmark - reaches the next person's record.
+Without it, a new row gets the id of the newest deleted one, and anything that still refers to that id - an open form,
+an Idempotency-Key, a bookmark - reaches somebody else's record.
 
-AUTOINCREMENT changes nothing in how rows are stored, so the table's definition is edited in place
+AUTOINCREMENT does not change how rows are stored, so the table's definition is edited in place
 (https://www.sqlite.org/lang_altertable.html, "making other kinds of table schema changes"): no row is copied, and
 indexes, foreign keys and triggers stay as they are.
 """
@@ -24,8 +24,9 @@ _TEMPORARY = "_alembic_tmp_"
 
 
 class KeepAutoincrement:
-    """Callback for Alembic's `on_version_apply`: a migration that rebuilds a table forgets both its AUTOINCREMENT and
-    the highest id that it ever gave."""
+    """Callback for Alembic's `on_version_apply`: restores AUTOINCREMENT and the highest id after a table was
+    rebuilt.
+    """
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -46,7 +47,7 @@ class KeepAutoincrement:
 
 
 def highest_ids(connection: Connection) -> dict[str, int]:
-    """Table -> the highest id that it ever gave."""
+    """Table -> the highest id ever given."""
     if not _exists(connection, "sqlite_sequence"):
         return {}
     return {name: int(last or 0) for name, last in connection.execute(text("SELECT name, seq FROM sqlite_sequence"))}
@@ -55,7 +56,7 @@ def highest_ids(connection: Connection) -> dict[str, int]:
 def never_reuse(connection: Connection, given: dict[str, int]) -> list[str]:
     """Make every table with one integer key `id` AUTOINCREMENT, in the connection's transaction; returns their names.
 
-    `given`: ids up to these count as used, too.
+    `given`: ids up to these also count as used.
     """
     query = text("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")
     wanted = {name: with_autoincrement(sql) for name, sql in connection.execute(query).all()}
@@ -80,7 +81,7 @@ def never_reuse(connection: Connection, given: dict[str, int]) -> list[str]:
 
 
 def with_autoincrement(sql: str) -> str | None:
-    """A CREATE TABLE with AUTOINCREMENT; None where it has it already or has no integer key `id`."""
+    """A CREATE TABLE with AUTOINCREMENT; None if it has it already or has no integer key `id`."""
     if "AUTOINCREMENT" in sql.upper() or re.search(r"\)\s*WITHOUT\s+ROWID\s*$", sql, re.I):
         return None
     column, key = _COLUMN.search(sql), _KEY.search(sql)

@@ -1,4 +1,4 @@
-"""A limit on how long the statements of a session may run: the database stops one that takes longer."""
+"""Limits how long the statements of a session may run: the database aborts slower ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.ops.database_errors import number_of
 
 #: MariaDB: max_statement_time exceeded. SQLite: interrupted.
 _STOPPED = (1969, 9)
-#: Steps of SQLite's machine between two looks at the clock: some milliseconds.
+#: Virtual machine steps of SQLite between two checks of the clock: some milliseconds.
 _STEPS = 20_000
 #: The session may have a limit already (config.STATEMENT_SECONDS).
 _LIMIT = text("SET @limit_before = @@SESSION.max_statement_time, SESSION max_statement_time = :seconds")
@@ -23,12 +23,12 @@ _RESTORE = text("SET SESSION max_statement_time = COALESCE(@limit_before, 0)")
 
 
 class StatementTooSlow(Exception):
-    """A statement was stopped because it took too long; the transaction goes on."""
+    """A statement was aborted because it took too long; the transaction continues."""
 
 
 @contextmanager
 def limited(session: Session, seconds: float) -> Iterator[None]:
-    """Inside, statements of this session end after so many seconds. Raises StatementTooSlow."""
+    """Inside, statements of this session are aborted after `seconds`. Raises StatementTooSlow."""
     is_sqlite = session.get_bind().dialect.name == "sqlite"
     try:
         _begin(session, seconds, is_sqlite)
@@ -38,7 +38,7 @@ def limited(session: Session, seconds: float) -> Iterator[None]:
             raise StatementTooSlow from error
         raise
     finally:
-        with suppress(DBAPIError):  # a connection that is gone has no limit either
+        with suppress(DBAPIError):  # a lost connection has no limit either
             _end(session, is_sqlite)
 
 

@@ -16,7 +16,7 @@ from app.ops.queue import Call, QueueDepth
 
 log = logging.getLogger("crm.queue")
 
-#: The most calls that one queue holds; further ones are refused, and queued again from the database later.
+#: The most calls in one queue; further ones are refused, and queued from the database later.
 MAX_WAITING = 10_000
 
 
@@ -26,7 +26,7 @@ class _Waiting:
     due: float
     serial: int
     call: Call = field(compare=False)
-    #: The number of the next try.
+    #: The number of the next attempt.
     number: int = field(compare=False, default=1)
 
 
@@ -36,7 +36,7 @@ class ThreadQueue:
     kind = "process"
 
     def __init__(self, threads: dict[str, int]) -> None:
-        """`threads`: queue -> how many. Without any, calls wait for `run_waiting` (tests)."""
+        """`threads`: queue -> number. Without any, calls wait for `run_waiting` (tests)."""
         self.threads = threads
         self._serial = itertools.count()
         self._reset()
@@ -66,14 +66,14 @@ class ThreadQueue:
             ]
 
     def hosts(self) -> dict[str, int]:
-        """Nobody else runs them."""
+        """No other host runs its calls."""
         return {}
 
     def try_again(self) -> None:
         """Do nothing: this backend is always reachable."""
 
     def stop(self, seconds: float) -> None:
-        """Start no further calls, and wait at most this long for those that run."""
+        """Start no further calls, and wait at most `seconds` for running ones."""
         end = time.monotonic() + seconds
         with self._condition:
             self._stopping = True
@@ -139,7 +139,7 @@ class ThreadQueue:
             self._push(_Waiting(due, next(self._serial), waiting.call, number + 1))
 
     def run_waiting(self) -> int:
-        """Run all waiting calls one after the other, whatever their time, and return how many (tests)."""
+        """Run all waiting calls one after the other, whatever their due time. Returns how many (for tests)."""
         calls = [each for waiting in self._waiting.values() for each in sorted(waiting)]
         for waiting in self._waiting.values():
             waiting.clear()

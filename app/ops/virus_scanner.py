@@ -1,4 +1,4 @@
-"""Asks a virus scanner that speaks clamd's protocol (INSTREAM) whether a file is harmless; within a deadline in all."""
+"""The client of a virus scanner with clamd's protocol (INSTREAM); a scan has a total deadline."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import BinaryIO
 
 from app.lib import deadline
 
-#: Seconds for a whole file: connecting, sending, and the answer; and a second more for so many bytes.
+#: Seconds for a whole file: connecting, sending, and the response; and the bytes for one more second.
 SECONDS, BYTES_A_SECOND = 15.0, 2_000_000
-#: Bytes of one piece; an answer is a line.
+#: Bytes of one piece; the longest response, a line.
 CHUNK, MAX_ANSWER = 131_072, 4096
 
 
 class ScannerUnavailable(OSError):
-    """The scanner can't be reached, is too slow, or doesn't look at this file; nothing is known about it."""
+    """The scanner can't be reached, is too slow, or refuses the file; nothing is known about it."""
 
 
 @dataclass(frozen=True)
 class Scanner:
-    """One scanner. `unix` is the path of its socket, else it listens at host and port."""
+    """One scanner. `unix` is the path of its socket; otherwise it listens at host and port."""
 
     host: str = ""
     port: int = 3310
@@ -53,7 +53,7 @@ class Scanner:
 
 
 def _ask(line: deadline.DeadlineSocket, file: BinaryIO, ends: float) -> str:
-    """The scanner's line about the file."""
+    """The scanner's response line for the file."""
     line.settimeout(max(0.01, ends - time.monotonic()))
     line.sendall(b"zINSTREAM\0")
     while chunk := file.read(CHUNK):

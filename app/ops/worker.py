@@ -1,7 +1,7 @@
-"""A worker process of the HTTP server: its main thread receives requests, its pool of threads answers them.
+"""A worker process of the HTTP server: its main thread receives requests, a pool of threads answers them.
 
 gunicorn's own worker reads a request in the thread that answers it, so that as many slow clients as there are threads
-stop it. Here the main thread reads, without blocking: see request_buffer.py.
+block it. Here the main thread reads, without blocking: see request_buffer.py.
 """
 
 from __future__ import annotations
@@ -27,19 +27,19 @@ from app.ops.worker_channels import WorkerChannels, slot_of
 
 #: The connection count in a slot without a worker.
 NO_WORKER = -1
-#: How often a worker leaves a connection to one that has fewer, and how long it waits each time: 10 ms in all.
+#: How often a worker leaves a connection to one with fewer, and how long it waits each time: 10 ms in all.
 MAX_YIELDS, YIELD_SECONDS = 20, 0.0005
-#: Connections of a worker; for a further one the one that has waited longest is closed.
+#: Connections per worker; for a further one, the one that has waited longest is closed.
 MAX_CONNECTIONS = 1000
 #: How long a connection waits for its next request.
 KEEP_ALIVE_SECONDS = 5.0
-#: How long bytes that nobody reads are taken from a client after the last response, so that it can read it; and how
-#: long when its request was refused before all of it had arrived.
+#: How long unread bytes are accepted from a client after the last response, so that it can read that; and how long if
+#: its request was refused before all of it had arrived.
 LINGER_SECONDS, REFUSED_LINGER_SECONDS = 2.0, 15.0
 READ_BYTES = 262_144
-#: Answered by threads of its own, so that it answers when all others wait.
+#: Served by threads of its own, so that it responds when all others are busy.
 HEALTH_TARGET, HEALTH_THREADS = b"/healthz", 2
-#: Statuses with which the server itself refuses a request that never reaches the application.
+#: Statuses by which the server itself refuses a request that never reaches the application.
 REFUSALS = {
     408: ("Request Timeout", "This request took too long to arrive. Please send it again."),
     414: ("URI Too Long", "This address is too long. Please ask for less at once."),
@@ -49,7 +49,7 @@ REFUSALS = {
 
 
 def refusal_response(status: int, target: bytes = b"") -> bytes:
-    """The whole response, in the form of the endpoint that the request was for."""
+    """The whole response, in the format of the requested endpoint."""
     reason, sentence = REFUSALS[status]
     content: dict[str, object] = {"message": sentence, "errors": {}}
     if target.startswith((b"/api/method/", b"/api/resource/")):
@@ -63,32 +63,32 @@ def refusal_response(status: int, target: bytes = b"") -> bytes:
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """A worker that gives a thread to complete requests only, and stops as soon as it is told to."""
+    """A worker that gives threads only to complete requests, and stops promptly."""
 
     hooks: Any
-    #: The number of connections of each worker, in memory that all share; NO_WORKER in a free slot.
+    #: The number of connections of each worker, in shared memory; NO_WORKER in a free slot.
     connection_counts: Any
-    #: Which of the counts is this worker's.
+    #: The index of this worker in the counts.
     slot: int
     channels: WorkerChannels
     body_limits: BodyLimits
     #: How often in a row it left a connection to another worker.
     yields = 0
-    #: Runs `hooks.on_stop`, once that has begun.
+    #: Runs `hooks.on_stop`, once started.
     stopping: threading.Thread | None = None
     stopped_at: float | None = None
-    #: How long connections that wait for a request stay open when it stops.
+    #: How long idle connections stay open when it stops.
     drain_seconds = LINGER_SECONDS
 
     def init_process(self) -> None:
-        """Prepare what belongs to this process, then serve."""
-        #: Connections that no thread has, and until when they may wait (monotonic); the oldest first.
+        """Set up this process, then serve."""
+        #: Connections without a thread, and until when they may wait (monotonic); the oldest first.
         self.waiting: dict[Any, float] = {}
         self.health_pool = ThreadPoolExecutor(HEALTH_THREADS, "crm-health")
         super().init_process()
 
     def run(self) -> None:
-        """Serve, also what other workers hand over."""
+        """Serve, including connections passed on by other workers."""
         self.poller.register(self.channels.receiver(self.slot), selectors.EVENT_READ, self._take_over)
         super().run()
 
@@ -158,10 +158,10 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._close(connection)
 
     def _take_in(self, connection: Any, data: bytes) -> None:
-        """Add bytes to the request; hand it to a thread when it is complete."""
+        """Add bytes to the request; pass it to a thread when it is complete."""
         intake = connection.intake
         if not intake.has_begun:
-            del self.waiting[connection]  # it goes to the end
+            del self.waiting[connection]  # move it to the end
             self.waiting[connection] = time.monotonic() + REQUEST_SECONDS
         try:
             has_target = bool(intake.target)
@@ -181,7 +181,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 connection.sock.send(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _pass_on(self, connection: Any) -> None:
-        """Give the complete request to a thread, of this worker or of the one that has its session."""
+        """Pass the complete request to a thread, of this worker or of the one with its session."""
         intake, slot = connection.intake, slot_of(connection.intake.target)
         if slot not in (None, self.slot):
             data = intake.taken().read() + connection.surplus
@@ -192,7 +192,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self.enqueue_req(connection)
 
     def _take_over(self, _receiver: Any) -> None:
-        """Take a connection that another worker hands over."""
+        """Take over a connection from another worker."""
         given = self.channels.take(self.slot)
         if given is None:
             return
@@ -208,14 +208,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         answered.add_done_callback(lambda each: self.method_queue.defer(self.finish_request, connection, each))
 
     def handle_request(self, req: Any, conn: Any) -> Any:
-        """Answer one request; the connection ends with one that was not read to its end."""
-        req._expected_100_continue = False  # the intake has asked for the body
+        """Answer one request; the connection is closed if the request was not read completely."""
+        req._expected_100_continue = False  # the body has been requested already
         if conn.intake.is_too_large:
             req.force_close()
         return super().handle_request(req, conn)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
-        """Refuse a request line that is too long: it never reaches the application, but gets an answer of its kind."""
+        """Refuse a request line that is too long: it never reaches the application, but gets a suitable response."""
         if not isinstance(exc, LimitRequestLine):
             super().handle_error(req, client, addr, exc)
             return
@@ -240,22 +240,22 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             self._linger(conn, REFUSED_LINGER_SECONDS if conn.intake.is_too_large else LINGER_SECONDS)
 
     def _close_upgraded(self, connection: Any) -> None:
-        """Close a WebSocket; a thread of its own may be closing it at this moment."""
+        """Close a WebSocket; its own thread may be closing it at the same time."""
         with contextlib.suppress(OSError):
             connection.sock.shutdown(socket.SHUT_RDWR)
         self._close(connection)
 
     def _refuse(self, connection: Any, status: int) -> None:
-        """Answer without the application, and close."""
+        """Respond without the application, and close."""
         self._unwatch(connection)
         with contextlib.suppress(OSError):
             connection.sock.send(refusal_response(status, connection.intake.target))
         self._linger(connection, REFUSED_LINGER_SECONDS)
 
     def _linger(self, connection: Any, seconds: float) -> None:
-        """Say that nothing more comes, and drop what still arrives.
+        """Shut down sending, and discard what still arrives.
 
-        Closing at once with bytes unread would reset the connection, and the client could lose the response.
+        Closing at once with unread bytes would reset the connection, and the client could lose the response.
         """
         connection.intake.close()
         connection.is_lingering = True
@@ -278,7 +278,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         connection.close()
 
     def murder_pending(self) -> None:
-        """Refuse requests that did not arrive in time, and close what waited too long; called every second."""
+        """Refuse requests that did not arrive in time, and close expired connections; called every second."""
         self.hooks.every_second()
         now = time.monotonic()
         for connection, until in list(self.waiting.items()):
@@ -292,8 +292,11 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     # --- stopping
 
     def _end_of_wait(self, connection: Any, until: float) -> float:
-        """When it stops, connections wait less long, but for a request that is arriving, and for one that a proxy may
-        send because the last response, begun before, has told it that the connection stays open."""
+        """Until when a connection may wait.
+
+        When stopping it is shorter, except for a request that is arriving, and for one that a proxy may send because
+        the last response has told it that the connection stays open.
+        """
         is_lingering = getattr(connection, "is_lingering", False)
         if self.stopped_at is None or (connection.intake.has_begun and not is_lingering):
             return until
@@ -301,7 +304,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return min(until, since + self.drain_seconds)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """When stopping, take the connections that were made and accept no others: see listener_shutdown.py."""
+        """When stopping, take over established connections and accept no others: see listener_shutdown.py."""
         super().set_accept_enabled(enabled)
         if not enabled and not self.alive:
             for client, address, server in last_connections(self.sockets):
@@ -321,7 +324,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def _received(client: ClientSocket) -> bytes | None:
-    """What has arrived; b"" when the client has closed, None when there is nothing after all."""
+    """The bytes received; b"" if the client has closed, None if there are none after all."""
     try:
         return client.receive(READ_BYTES)
     except (BlockingIOError, InterruptedError):

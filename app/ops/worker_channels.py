@@ -1,7 +1,7 @@
-"""Channels between the worker processes: one hands a client's connection to another.
+"""Channels between worker processes, to pass a client's connection to another worker.
 
-A Socket.IO client that polls sends each request on whatever connection it likes, and the kernel gives that to any
-worker; but its session lives in one of them. A session's id begins with the number of its worker.
+A polling Socket.IO client sends each request on any connection, and the kernel gives that to any worker; but its
+session lives in one of them. A session's id begins with the number of its worker.
 """
 
 from __future__ import annotations
@@ -12,25 +12,25 @@ import socket
 from dataclasses import dataclass
 
 _SESSION = re.compile(rb"/socket\.io/?\?(?:.*&)?sid=w(\d{1,3})-")
-#: A request that is longer is no poll of ours.
+#: A longer request can't be one of our polls.
 MAX_REQUEST_BYTES = 100_000
 
 
 @dataclass(frozen=True)
 class HandedOverConnection:
-    """A connection from another worker, and what it has read from it."""
+    """A connection from another worker, and the bytes that it has read."""
 
     client: socket.socket
     data: bytes
 
 
 def session_prefix(slot: int) -> str:
-    """How the ids of the Socket.IO sessions of a worker begin."""
+    """Prefix of the ids of a worker's Socket.IO sessions."""
     return f"w{slot}-"
 
 
 def slot_of(target: bytes) -> int | None:
-    """The worker to whose session a request belongs; None if it belongs to none."""
+    """The worker with the session of a request; None if it belongs to none."""
     found = _SESSION.match(target)
     return int(found[1]) if found else None
 
@@ -45,11 +45,11 @@ class WorkerChannels:
                 end.setblocking(False)
 
     def receiver(self, slot: int) -> socket.socket:
-        """The end that the worker of this slot watches."""
+        """The end that the worker in this slot watches."""
         return self._pairs[slot][0]
 
     def hand_over(self, slot: int, client: socket.socket, data: bytes) -> bool:
-        """Give a connection, and what was read from it, to the worker of this slot. False when that is not possible."""
+        """Pass a connection, and the bytes read from it, to the worker in this slot. False if that isn't possible."""
         if slot >= len(self._pairs) or len(data) > MAX_REQUEST_BYTES:
             return False
         try:
@@ -59,7 +59,7 @@ class WorkerChannels:
         return True
 
     def take(self, slot: int) -> HandedOverConnection | None:
-        """The next connection for the worker of this slot; None when there is none."""
+        """The next connection for the worker in this slot; None if there is none."""
         with contextlib.suppress(OSError):
             data, [number], _flags, _address = socket.recv_fds(self.receiver(slot), MAX_REQUEST_BYTES, 1)
             return HandedOverConnection(socket.socket(fileno=number), data)

@@ -32,14 +32,14 @@ log = logging.getLogger("crm.queue")
 WARM_SECONDS, COLD_SECONDS = 6, 3
 #: A child that ended sooner is restarted only after this time: Redis or the database is probably unreachable.
 RESTART_SECONDS = 1.0
-#: How often a worker looks for calls whose worker died, and after how many calls it is replaced by a new one.
+#: How often a worker looks for calls whose worker died, and the number of calls after which it is replaced.
 MAINTENANCE_SECONDS, MAX_CALLS = 30, 5000
-#: A worker that has sent no heartbeat for this long (plus a minute) counts as dead.
+#: A worker without a heartbeat for this long (plus a minute) counts as dead.
 HEARTBEAT_SECONDS = 60
-#: How long a worker waits for a call at a time where Redis is several servers.
+#: How long a worker waits for a call at a time if Redis runs on several servers.
 WATCH_SECONDS = 4
 
-#: What RQ waits for to pass.
+#: Errors after which RQ waits and retries.
 _LOST = (ConnectionError, TimeoutError)
 _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 ChildFunction = Callable[[], None]
@@ -48,14 +48,14 @@ ChildFunction = Callable[[], None]
 class Worker(SimpleWorker):
     """Runs calls in its own process, one after the other.
 
-    RQ's other worker forks for each call. Forking this application takes longer than sending a notice (bench: decision
+    RQ's other worker forks for each call. Forking this application takes longer than sending a notice (see decision
     0018), and what it protects from is covered: an alarm interrupts a call that takes too long, and a worker that dies
     is restarted.
     """
 
     #: RQ's default is a minute.
     max_connection_wait_time = 5.0
-    #: Called when Redis answers again after it was away; False = it was of no use yet.
+    #: Called when Redis is reachable again; False = it had no effect yet.
     on_return: Callable[[], bool] = staticmethod(lambda: True)
     _was_away = False
 
@@ -74,7 +74,7 @@ class Worker(SimpleWorker):
             self._was_away = not self.on_return()
 
     def subscribe(self) -> None:
-        """Take no orders from Redis (shutdown, kill, stop): the parent process gives them."""
+        """Don't accept commands from Redis (shutdown, kill, stop): the parent process sends them."""
 
     def unsubscribe(self) -> None:
         """Do nothing, see `subscribe`."""
@@ -83,14 +83,14 @@ class Worker(SimpleWorker):
         """Do nothing: Redis can't suspend this worker."""
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run one call; what is wrong with its job in Redis ends neither this process nor the next call."""
+        """Run one call; an invalid job in Redis ends neither this process nor the next call."""
         try:
             super().execute_job(job, queue)
         except (ValueError, TypeError, LookupError, InvalidJobOperation):
             log.exception("the job of a call was changed in Redis while it ran")
 
     def dequeue_job_and_maintain_ttl(self, *args: Any, **kwargs: Any) -> Any:
-        """The next job; passes over what is no id of a job."""
+        """The next job; skips invalid job ids."""
         while True:
             try:
                 return super().dequeue_job_and_maintain_ttl(*args, **kwargs)
@@ -101,7 +101,7 @@ class Worker(SimpleWorker):
                 log.error("the queue held something that is not the id of a job; it was dropped")
 
     def run_maintenance_tasks(self) -> None:
-        """RQ's tidying up; what it cannot read is left alone."""
+        """RQ's maintenance; unreadable data is left alone."""
         try:
             super().run_maintenance_tasks()  # type: ignore[no-untyped-call]
         except (ValueError, TypeError, LookupError, ResponseError):
@@ -111,7 +111,7 @@ class Worker(SimpleWorker):
 def _noticing_loss(worker: Worker) -> type[Queue]:
     """A class of queues that tells the worker when Redis is lost while it waits for a call.
 
-    RQ waits for its return by itself: where that takes less than its pause, nothing else notices that Redis was away.
+    RQ waits for its return by itself: if that takes less than its pause, nothing else notices that Redis was away.
     """
 
     class NoticingQueue(Queue):
@@ -127,11 +127,11 @@ def _noticing_loss(worker: Worker) -> type[Queue]:
 
 
 class WatchfulWorker(Worker):
-    """A worker that soon notices a silent Redis, where another one can take over."""
+    """A worker that soon notices a silent Redis, for when another server can take over."""
 
     @property
     def dequeue_timeout(self) -> int:
-        """How long it waits for a call at a time, in seconds; RQ's 45 would be as long without a master."""
+        """Seconds that it waits for a call at a time; with RQ's 45 it would stay as long without a master."""
         return WATCH_SECONDS
 
     @property
@@ -141,10 +141,10 @@ class WatchfulWorker(Worker):
 
 
 class DelayedCalls(RQScheduler):
-    """Moves delayed calls that are due into their queues, and drops what is not one of our calls."""
+    """Moves delayed calls that are due into their queues, and drops anything that isn't one of our calls."""
 
     def enqueue_scheduled_jobs(self) -> None:
-        """One look at all queues."""
+        """Check all queues once."""
         for name in self._acquired_locks:
             registry = ScheduledJobRegistry(name, connection=self.connection)  # type: ignore[no-untyped-call]
             for raw_id in self.connection.zrangebyscore(registry.key, 0, time.time()):
@@ -165,7 +165,7 @@ class DelayedCalls(RQScheduler):
 def run_worker(name: str, url: str, on_return: Callable[[str], bool]) -> None:
     """Run calls of one queue until stopped, or until MAX_CALLS were run.
 
-    `on_return` is called with the name when Redis answers again after it was away.
+    `on_return` is called with the name when Redis is reachable again.
     """
     redis = redis_client.connect_worker(url)
     worker = (Worker if server_urls.redis_topology(url) is None else WatchfulWorker)(
@@ -189,9 +189,9 @@ def run_worker(name: str, url: str, on_return: Callable[[str], bool]) -> None:
 
 
 def run_scheduler(names: Iterable[str], url: str, identity: str) -> None:
-    """Move delayed calls that are due into their queues, once a second. One process on all machines holds its lock.
+    """Move delayed calls that are due into their queues, once a second. One process of all machines holds its lock.
 
-    It ends with its connection; the next one has the same `identity`, and so the lock that Redis has kept.
+    It ends with its connection; the next one has the same `identity`, and therefore the lock, which Redis has kept.
     """
     queues = [PREFIX + name for name in names]
     redis = redis_client.connect_worker(url)
@@ -200,7 +200,7 @@ def run_scheduler(names: Iterable[str], url: str, identity: str) -> None:
 
 
 def child_functions(counts: Mapping[str, int], url: str, on_return: Callable[[str], bool]) -> list[ChildFunction]:
-    """What the child processes run: the workers of each queue (`counts`), and the scheduler of delayed calls.
+    """The functions of the child processes: the workers of each queue (`counts`), and the scheduler of delayed calls.
 
     `on_return`: see `run_worker`.
     """
@@ -262,7 +262,7 @@ class WorkerGroup:
             signal.alarm(WARM_SECONDS)
 
     def _force_stop(self, *_signal: Any) -> None:
-        """They took too long: first interrupt them, so that RQ queues them again; then kill."""
+        """After the time limit: first interrupt them, so that RQ queues the calls again; then kill."""
         self._signal_children(signal.SIGTERM)
         signal.signal(signal.SIGALRM, lambda *_signal: self._signal_children(signal.SIGKILL))
         signal.alarm(COLD_SECONDS)
@@ -273,7 +273,7 @@ class WorkerGroup:
 
 
 def _run_child(function: ChildFunction, parent: int, before_exit: Callable[[], None]) -> None:
-    """All that a child process does; does not return."""
+    """Everything that a child process does; does not return."""
     status = 1
     try:
         for number in _STOP_SIGNALS:

@@ -1,1 +1,1 @@
-"""What is sent to the outside: `engine` delivers, `notice_delivery` and `webhook_delivery` declare what."""
+"""Deliveries to the outside: `engine` delivers, `notice_delivery`, `webhook_delivery` and others declare what."""

@@ -1,7 +1,7 @@
-"""What an outage left in the outbox is queued batch by batch, each as soon as the queue has taken the one before.
+"""Queues what an outage left in the outbox, batch by batch, each when the queue has worked off the one before.
 
-A batch is followed by a call of `go_on`, which queues the next one and itself behind it. So the queue stays short, its
-workers never wait for the next minute, and whatever is queued meanwhile gets its turn after one batch.
+A batch is followed by a call of `go_on`, which queues the next one and itself after it. So the queue stays short, its
+workers never wait for the next minute, and anything queued meanwhile gets its turn after one batch.
 """
 
 from __future__ import annotations
@@ -22,25 +22,25 @@ from app.ops import queue
 from app.outbox import engine
 from app.outbox.engine import SKIPPED, DeliveryKind
 
-#: Seconds for which `go_on` waits for its turn in a queue that others keep filled; the next minute begins again.
+#: Seconds for which `go_on` waits for its turn in a busy queue; the next minute starts again.
 PATIENCE_SECONDS = 60
-#: After so many seconds no process holds the queue for unreachable any more, and what it could not queue is overdue.
+#: After this many seconds every process has noticed that the queue is reachable again, and unqueued rows are overdue.
 NOTICED_AFTER_SECONDS = 12.0
-#: It asks again after so many seconds, and is not in the queue meanwhile: several of them would wait for each other.
+#: Seconds between its attempts. It isn't queued meanwhile: several of them would wait for each other.
 ASKS_AGAIN_SECONDS = 1.0
-#: The item of a job of the minute that has more to queue than its share.
+#: The item of a minutely job that has more to queue than its share.
 _MORE = "more"
 
 
 @dataclass(frozen=True)
 class Source:
-    """Rows that wait in the database for a call of a queue."""
+    """Rows in the database that wait for a queued call."""
 
     label: str
     queue: str
-    #: (session, before, limit) -> keys of rows that were due before this moment, the oldest first.
+    #: (session, before, limit) -> keys of rows that were due before this time, oldest first.
     find: Callable[[Session, datetime, int], Sequence[int | str]]
-    #: Queues the call for these keys, at most `together`; False when no queue takes it.
+    #: Queues the call for these keys, at most `together`; False if no queue accepts it.
     enqueue: Callable[[Sequence[int | str]], bool]
     #: Rows that share a call.
     together: int = 1
@@ -53,13 +53,13 @@ def source(kind: DeliveryKind) -> Source:
     return Source(kind.label, kind.queue, partial(engine.overdue, kind), enqueue, together)
 
 
-# --- the job of the minute
+# --- the minutely job
 
 
 def find(kind: DeliveryKind, session: Session, now: datetime, limit: int) -> list[tuple[str, int | str]]:
-    """Interrupted rows as ("sending", key), and the first rows that no queue holds any more as ("queued", key).
+    """Interrupted rows as ("sending", key), and the first rows that are in no queue any more as ("queued", key).
 
-    Behind them comes what has `go_on` called, if there may be more.
+    If there may be more, followed by an item that has `go_on` called.
     """
     found = [("sending", key) for key in engine.find_interrupted(kind, session, now, limit)]
     waiting = engine.waiting_calls(kind.queue)
@@ -80,24 +80,24 @@ def sweep(kind: DeliveryKind, session: Session, item: tuple[str, int | str], now
     return SKIPPED
 
 
-# --- going on
+# --- continuing
 
 
 def begin(name: str) -> bool:
-    """Have everything queued that waits for this queue and is not in it. False when no queue takes the call."""
+    """Queue everything that waits for this queue and is not in it. False if no queue accepts the call."""
     return _call_again(name, _now(), {})
 
 
 def begin_after_outage(name: str) -> bool:
-    """As `begin`, now and again when every process has noticed that the queue is back."""
+    """Like `begin`, now and again when every process has noticed that the queue is back."""
     return begin(name) and _call_again(name, _now(), {}, NOTICED_AFTER_SECONDS)
 
 
 def go_on(name: str, until: int, former: str) -> None:
-    """Queue the next batch and this call behind it; later, if others wait in the queue. Its path is stored in queues.
+    """Queue the next batch and this call after it; later, if others wait in the queue. Its path is stored in queues.
 
     `until`, Unix seconds, is when it gives up waiting for its turn. `former` is JSON: label of a source -> first key of
-    its last batch. A source that begins with the same key again gets nowhere, and is left to the next minute.
+    its last batch. A source that begins with the same key again makes no progress, and is left to the next minute.
     """
     now, firsts = _now(), json.loads(former)
     waiting = engine.waiting_calls(name)
@@ -109,13 +109,13 @@ def go_on(name: str, until: int, former: str) -> None:
     found = {each: keys for each, keys in _found(name, waiting, limit) if str(keys[0]) != firsts.get(each.label)}
     batch = engine.in_turn([[(each, key) for key in keys] for each, keys in found.items()])
     if batch and all(each.enqueue(keys) for each, keys in _calls(batch[:limit])):
-        # After the last batch once more: what was in the call of a worker that was killed is in no queue any more.
+        # Once more after the last batch: calls of killed workers are in no queue any more.
         seconds = 0.0 if len(batch) >= limit else NOTICED_AFTER_SECONDS
         _call_again(name, now, {each.label: str(keys[0]) for each, keys in found.items()}, seconds)
 
 
 def _calls(batch: Sequence[tuple[Source, int | str]]) -> list[tuple[Source, list[int | str]]]:
-    """The keys of each call, the sources in turn."""
+    """The keys of each call, alternating between the sources."""
     keys: dict[Source, list[int | str]] = {}
     for each, key in batch:
         keys.setdefault(each, []).append(key)
@@ -123,7 +123,7 @@ def _calls(batch: Sequence[tuple[Source, int | str]]) -> list[tuple[Source, list
 
 
 def _found(name: str, waiting: int, limit: int) -> list[tuple[Source, Sequence[int | str]]]:
-    """What waits for this queue, by source; sources of which nothing waits are left out."""
+    """The rows that wait for this queue, by source; sources without any are left out."""
     sources: Sequence[Source] = current_app.extensions["crm_backlog"]
     before = engine.lost_before(waiting, _now())
     with Session(db.engine) as session, access.as_system(session):

@@ -1,4 +1,4 @@
-"""The pictures of a brand: its logo made anew from the pixels, and the icons of the installed app."""
+"""The pictures of a brand: its logo re-encoded from the pixels, and the icons of the installed app."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from typing import Any, BinaryIO
 
 from app.outbox import image_previews
 
-#: Width and height of a stored logo in pixels, at most; sides of an uploaded one, at least.
+#: Maximum width and height of a stored logo in pixels; minimum size of an uploaded one.
 LOGO, LEAST = (480, 120), 48
-#: The mark of the product: lines of (start, y, end) in a square of 32 units.
+#: The product's mark: lines of (start, y, end) in a square of 32 units.
 LINES = ((11, 9, 21), (11, 16, 19), (11, 23, 21))
-#: Drawings are made so many times larger, for smooth edges.
+#: Drawings are made this many times larger, for smooth edges.
 _FINE = 4
-#: Column of the brand -> (pixels, part of the icon that is filled); a maskable icon is cut to any shape in the middle.
+#: Column of the brand -> (pixels, part of the icon that is filled); a maskable icon may be cut to any shape.
 ICONS = {"icon_192": (192, 0.86), "icon_512": (512, 0.86), "icon_maskable": (512, 0.62)}
 
 
@@ -22,14 +22,14 @@ class TooSmall(ValueError):
 
 
 def logo(file: BinaryIO) -> tuple[bytes, tuple[int, int]] | None:
-    """The picture as a PNG of at most LOGO, see-through where it was, and its sides; None if it can't be shown.
+    """The picture as a PNG of at most LOGO, with its transparency, and its size; None if it can't be shown.
 
     Raises TooSmall.
     """
     picture = image_previews.opened(file, LOGO)
     if picture is None:
         return None
-    box = picture.getbbox()  # the empty border of a logo would only make it small
+    box = picture.getbbox()  # an empty border would only make the logo small
     cut = picture.crop(box) if box else picture
     if min(cut.size) < 16 or max(cut.size) < LEAST:
         raise TooSmall
@@ -62,7 +62,10 @@ def of_colour(colour: str) -> dict[str, bytes]:
 
 
 def mark_image(size: int, colour: str, part: float) -> Any:
-    """The mark in the middle of a square of `size` pixels, filling this part; around a smaller one, its colour."""
+    """The mark in the middle of a square of `size` pixels, filling this part of it.
+
+    A smaller one is surrounded by its colour.
+    """
     from PIL import ImageDraw
 
     whole = size * _FINE

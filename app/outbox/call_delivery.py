@@ -1,4 +1,7 @@
-"""Calls to be dialled. Each is dialled at most once and within a minute; where nobody knows, its person decides."""
+"""Calls to be dialled.
+
+Each is dialled at most once and within a minute; if the result is unknown, its person decides.
+"""
 
 from __future__ import annotations
 
@@ -35,7 +38,7 @@ log = logging.getLogger("crm.calls")
 
 @dataclass(frozen=True)
 class CallResult(DeliveryResult):
-    """The result of one attempt, as the provider told it."""
+    """The result of one attempt, as reported by the provider."""
 
     provider_id: str | None = None
 
@@ -48,14 +51,17 @@ class _Ready:
 
 
 def send(request_id: int) -> None:
-    """Dial one call that is due. The path of this function is stored in queues."""
+    """Dial one call that is due. The function's path is stored in queues."""
     row = engine.claim(CALLS, request_id, datetime.now(UTC))
     if row is not None:
         engine.settle(CALLS, row, engine.attempt(CALLS, row), datetime.now(UTC))
 
 
 def _prepare(row: CallRequest) -> _Ready:
-    """Raises NotSent: it is too late, the customer wants no calls any more, or the account can't be used."""
+    """The call with its client.
+
+    Raises NotSent: it is too late, the customer has opted out, or the account can't be used.
+    """
     now = datetime.now(UTC)
     if now >= row.expires_on:
         raise _not_dialled(EXPIRED)
@@ -113,7 +119,7 @@ def _dial(row: CallRequest, prepared: _Ready) -> DeliveryResult:
 
 
 def _on_settled(session: Session, row: CallRequest, result: DeliveryResult, now: datetime) -> None:
-    """The call log, the person's line and their card follow."""
+    """Update the call log, the person's line and their card."""
     request = session.get_one(CallRequest, row.id)
     if result.state == "sent":
         call_requests.note_dialled(session, request, getattr(result, "provider_id", None), now)
@@ -145,11 +151,11 @@ CALLS = DeliveryKind(
 
 
 def enqueue_committed(session: Session) -> None:
-    """Session hook, after a commit: have its calls dialled."""
+    """Session hook, after a commit: queue its calls."""
     for key in pop_committed(session, "call_requests"):
         engine.enqueue(CALLS, key)
 
 
 def forget(session: Session) -> None:
-    """Session hook, after a rollback: there is nothing to dial."""
+    """Session hook, after a rollback: forget its calls."""
     pop_committed(session, "call_requests")

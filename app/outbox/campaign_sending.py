@@ -1,6 +1,6 @@
-"""The worker of campaigns: fills in recipients and makes their messages, a few in each transaction.
+"""The worker of campaigns: fills in recipients and creates their messages, a few in each transaction.
 
-Each step locks the campaign, so workers take it up one after the other, and a step that is killed has never happened.
+Each step locks the campaign, so workers take turns, and a killed step has no effect.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from app.outbox import engine
 from app.outbox.engine import SKIPPED
 
 QUEUE = "default"
-#: Seconds from one look at a running campaign to the next.
+#: Seconds between two checks of a running campaign.
 PACE = 2.0
 #: Seconds that one call works at most.
 MAX_SECONDS = 20.0
-#: A running campaign at which nobody has looked for so long has lost its worker.
+#: A running campaign that was not checked for this long has lost its worker.
 LOST_AFTER = timedelta(seconds=30)
 _GONE = translatable("Paused: the user who started it can't sign in any more.")
 
@@ -38,7 +38,7 @@ log = logging.getLogger("crm.campaigns")
 
 
 def advance(campaign_id: int) -> None:
-    """Do what is to be done for a campaign now. The path of this function is stored in queues."""
+    """Do what is due for a campaign now. The function's path is stored in queues."""
     ends = time.monotonic() + MAX_SECONDS
     wait: float | None = 0.0
     while wait == 0.0 and time.monotonic() < ends:
@@ -54,20 +54,23 @@ def advance(campaign_id: int) -> None:
 
 
 def _step(campaign_id: int, now: datetime) -> float | None:
-    """One transaction. Seconds until the next one; None = nothing more to do, or somebody else does it."""
+    """Run one transaction.
+
+    Returns the seconds until the next one; None = nothing more to do, or somebody else does it.
+    """
     with engine.writing() as session:
         campaign = session.scalars(select(Campaign).where(Campaign.id == campaign_id).with_for_update()).first()
         if campaign is None:
             return None
         if not campaign.body:
-            return None  # nobody has said yet what it sends
+            return None  # its message has not been entered yet
         if not campaigns.is_checked(campaign):
             _fill(session, campaign, now)
             return 0.0
         if campaign.state == "scheduled" and campaign.start_on and campaign.start_on <= now:
             campaigns.begin(session, campaign, now)
         if campaign.state != "running" or (campaign.next_on and campaign.next_on > now):
-            return None  # another worker has just looked at it, and will again
+            return None  # another worker has just checked it, and will again
         return _send(session, campaign, now)
 
 
@@ -94,7 +97,7 @@ def _send(session: Session, campaign: Campaign, now: datetime) -> float | None:
 
 
 def _person(session: Session, user_id: int | None, now: datetime) -> Person | None:
-    """Who sends, with their rights of this moment; None = they can't sign in any more."""
+    """The sender with their current rights; None if they can't sign in any more."""
     user = session.get(User, user_id, populate_existing=True) if user_id else None
     return access.load_person(session, user.id, now) if user is not None and user.active else None
 
@@ -114,13 +117,13 @@ def _refusal(person: Person | None) -> str | None:
 
 
 def refuse_unless_allowed(person: Person) -> None:
-    """Raise Denied for who may not send to many."""
+    """Raise Denied if the person may not send to many."""
     person.refuse_unless("Messages", "create")
     person.refuse_unless("Messages", "bulk")
 
 
 def _seen_by(session: Session, person: Person | None) -> campaign_recipients.Sees:
-    """Which of these leads or customers the person sees."""
+    """A function for the leads or customers that the person sees."""
 
     def sees(kind: str, ids: list[int]) -> set[int]:
         if person is None or not ids:
@@ -136,7 +139,7 @@ def _seen_by(session: Session, person: Person | None) -> campaign_recipients.See
 
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
-    """Campaigns whose time has come, and those that no worker looks after."""
+    """Campaigns that are due, and those that have lost their worker."""
     is_lost = or_(Campaign.next_on.is_(None), Campaign.next_on < now - LOST_AFTER)
     running = (Campaign.state == "running") & is_lost
     scheduled = (Campaign.state == "scheduled") & (Campaign.start_on <= now)
@@ -146,16 +149,16 @@ def find_due(session: Session, now: datetime, limit: int) -> list[int]:
 
 
 def enqueue_committed(session: Session) -> None:
-    """Session hook, after a commit: have campaigns that were planned looked at."""
+    """Session hook, after a commit: queue its campaigns."""
     for key in pop_committed(session, "campaigns"):
         enqueue(key)
 
 
 def forget(session: Session) -> None:
-    """Session hook, after a rollback: there is nothing to look at."""
+    """Session hook, after a rollback: forget its campaigns."""
     pop_committed(session, "campaigns")
 
 
 def enqueue(campaign_id: int) -> str:
-    """Have a worker look at a campaign soon."""
+    """Have a worker check a campaign soon."""
     return "queued" if queue.enqueue(QUEUE, advance, campaign_id) else SKIPPED

@@ -1,6 +1,6 @@
-"""Change capture: writes a webhook delivery for each change of a record, in the transaction of the change.
+"""Change capture: adds a webhook delivery for each change of a record, in the transaction of the change.
 
-`change_events.note_saved` notes what was saved. Statements that bypass the session's objects call
+`change_events.note_saved` collects saved rows. Statements that bypass the session's objects call
 `change_events.record_event`.
 """
 
@@ -49,7 +49,7 @@ def _is_ours(session: Session) -> bool:
 
 
 def capture_deletions(session: Session, records: Rows) -> None:
-    """Effect before a flush: note the deleted records, and who sees them, which cannot be queried later."""
+    """Effect before a flush: collect the deleted records, and who sees them, which can't be queried later."""
     for row in records.deleted if _is_ours(session) else ():
         kind = KINDS[row.__tablename__]
         users = [each.user_id for each in _subscriptions(session) if "deleted" in each.wants(kind)]
@@ -62,7 +62,7 @@ def capture_deletions(session: Session, records: Rows) -> None:
 
 
 def write_deliveries(session: Session) -> None:
-    """Session hook, before a commit: write one delivery for each webhook and event."""
+    """Session hook, before a commit: add one delivery for each webhook and event."""
     if session.in_nested_transaction() or not _is_ours(session):
         return
     session.flush()
@@ -116,14 +116,14 @@ def enqueue_committed(session: Session) -> None:
 
 
 def begin_savepoint(session: Session, transaction: SessionTransaction) -> None:
-    """Session hook, when a transaction begins: remember what was noted before a savepoint."""
+    """Session hook, when a transaction begins: remember the events before a savepoint."""
     if transaction.nested:
         gathered = transaction_state(session)
         gathered.savepoints.append(dict(gathered.change_events))
 
 
 def restore_savepoint(session: Session) -> None:
-    """Session hook, after a rollback: forget what was noted inside the savepoint."""
+    """Session hook, after a rollback: drop the events of the savepoint."""
     gathered = transaction_state(session)
     if session.in_nested_transaction() and gathered.savepoints:
         gathered.change_events = dict(gathered.savepoints[-1])

@@ -1,4 +1,4 @@
-"""Reads uploaded do-not-disturb lists, a thousand lines in each transaction; what is cut off goes on where it was."""
+"""Reads uploaded do-not-disturb lists, a thousand lines per transaction; an interrupted one continues where it was."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from app.outbox.engine import SKIPPED
 QUEUE = "long"
 #: Seconds that one call reads; then others have their turn.
 MAX_SECONDS = 120.0
-#: Bytes of an unpacked file, of one line, and of one step of unpacking.
+#: Bytes of an uncompressed file, of one line, and of one step of decompression.
 MAX_BYTES, MAX_LINE, BLOCK = 100_000_000, 1000, 1 << 20
 GZIP = b"\x1f\x8b"
 _GONE = translatable("The file is no longer in the storage. Please upload it again.")
@@ -37,9 +37,9 @@ log = logging.getLogger("crm.files")
 
 
 def store_file(file: BinaryIO) -> tuple[str, int]:
-    """Put an uploaded file into the storage, packed as it came: (digest, bytes of it when it is unpacked).
+    """Store an uploaded file, compressed as it came. Returns (digest, uncompressed bytes).
 
-    Raises RuleBroken for one that is too large or damaged, OSError while the storage can't be reached.
+    Raises RuleBroken for one that is too large or damaged, OSError if the storage can't be reached.
     """
     size = 0
     for block in _blocks(file):
@@ -69,7 +69,7 @@ def _blocks(file: BinaryIO) -> Iterator[bytes]:
 
 
 def _unpacked(file: BinaryIO) -> BinaryIO:
-    """The content of a file that may be packed, from its beginning."""
+    """The content of a file that may be compressed, from its beginning."""
     file.seek(0)
     begins = file.read(2)
     file.seek(0)
@@ -83,7 +83,7 @@ class _Source:
         self._stack, self._open = stack, dict[str, BinaryIO]()
 
     def at(self, upload: DndUpload) -> BinaryIO:
-        """The unpacked file, where it is to be read on. Raises FileNotFoundError, OSError."""
+        """The uncompressed file, at the position to continue. Raises FileNotFoundError, OSError."""
         digest = upload.digest or ""
         if digest not in self._open:
             self._open[digest] = _unpacked(self._stack.enter_context(_store().open(digest)))
@@ -93,7 +93,7 @@ class _Source:
 
 
 def read(upload_id: int) -> None:
-    """Import the next lines of an uploaded list. The path of this function is stored in queues."""
+    """Import the next lines of an uploaded list. The function's path is stored in queues."""
     ends = time.monotonic() + MAX_SECONDS
     with ExitStack() as stack:
         source = _Source(stack)
@@ -101,14 +101,17 @@ def read(upload_id: int) -> None:
             while time.monotonic() < ends:
                 if not _step(upload_id, source, datetime.now(UTC)):
                     return
-        except OSError as error:  # the job of the minute takes it up again
+        except OSError as error:  # the minutely job resumes it
             log.warning("do-not-disturb list %s waits for the storage: %s", upload_id, type(error).__name__)
             return
     queue.enqueue(QUEUE, read, upload_id)
 
 
 def _step(upload_id: int, source: _Source, now: datetime) -> bool:
-    """The next lines, in one transaction. Whether there are more. Raises OSError while the storage is away."""
+    """Read the next lines, in one transaction. Returns whether there are more.
+
+    Raises OSError if the storage is unavailable.
+    """
     with engine.writing() as session:
         query = select(DndUpload).where(DndUpload.id == upload_id, DndUpload.state == "reading")
         upload = session.scalars(query.with_for_update()).first()
@@ -140,7 +143,7 @@ def _read_some(session: Session, upload: DndUpload, file: BinaryIO, now: datetim
     dnd_uploads.note_wrong(session, upload, wrong)
     upload.lines, upload.position, upload.changed_on = upload.lines + len(raw), position, now
     if is_end or upload.lines >= dnd_uploads.MAX_LINES:
-        upload.state, upload.digest = "done", None  # nobody needs the file any more
+        upload.state, upload.digest = "done", None  # the file is no longer needed
         if not is_end:
             upload.error = translatable(
                 "Only the first %(most)s lines were read. Please upload the others as another file.",
@@ -157,7 +160,7 @@ def _cells(line: bytes) -> list[str]:
 
 
 def find_due(session: Session, limit: int) -> list[int]:
-    """The files that are not read to their end."""
+    """The files that are not completely read."""
     return dnd_uploads.unfinished(session, limit)
 
 

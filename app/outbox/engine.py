@@ -26,30 +26,30 @@ from app.ops import queue
 from app.ops.database import WRITES
 from app.ops.database_errors import cause_of, summary_of
 
-#: A queue may deliver a call slightly before its time.
+#: A queue may deliver a call slightly early.
 EARLY = timedelta(seconds=2)
 #: A queued row that is overdue by this much has been lost by the queue, or the queue is long.
 STUCK_AFTER = timedelta(minutes=1)
-#: The same where nearly nothing waits in the queue: what it held would have been attempted.
+#: The same if nearly nothing waits in the queue: otherwise it would have been attempted.
 LOST_AFTER = timedelta(seconds=5)
-#: Up to so many waiting calls, nearly nothing waits in a queue.
+#: Up to this many waiting calls count as nearly nothing.
 FEW_WAITING = 20
 #: A row that has been "sending" for longer was interrupted.
 INTERRUPTED_AFTER = timedelta(minutes=5)
-#: Jobs of the minute add no calls to a queue that already holds this many: what waits there is found due again each
-#: minute, and would multiply. Deliveries of an account at its limit are put off by a write each, so they are few.
+#: Minutely jobs add no calls to a queue that already has this many: waiting rows are found due again each minute, and
+#: would multiply. Deliveries of an account at its limit are postponed by a write each, so they are few.
 MAX_QUEUED = 500
-#: Overdue rows of a kind that its job of the minute queues; a call behind them goes on with the others (backlog.py).
+#: Overdue rows of a kind that its minutely job queues; a call after them continues with the others (backlog.py).
 SHARE = 100
-#: So many of the oldest overdue rows are looked at, so that each lane gets its turn.
+#: The number of oldest overdue rows that are considered, so that each lane gets its turn.
 LOOKED_AT = 2000
-#: What has to wait for longer is left to the sweep.
+#: Longer waits are left to the sweep.
 LATER = timedelta(hours=12)
-#: Seconds before a result is stored for the second, third … time, after a deadlock or while the database is away: for
-#: longer than it takes to start again. A worker can do nothing else meanwhile.
+#: Seconds before the second, third … attempt to store a result, after a deadlock or while the database is unavailable:
+#: longer than it takes to restart. Meanwhile the worker can do nothing else.
 STORE_WAITS = (0.1, 0.5, 2.0, 5.0, 8.0, 8.0)
-#: Deliveries that share a call of the queue where many wait: a call costs as much as one of them. Such a call begins no
-#: more of them after so many seconds, so that a slow one holds up no others.
+#: Deliveries that share a queued call if many wait: a call costs as much as one of them. After so many seconds such a
+#: call begins no more of them, so that a slow one delays no others.
 TOGETHER, TOGETHER_SECONDS = 10, 5.0
 SKIPPED = "skipped"
 Item = TypeVar("Item")
@@ -66,8 +66,8 @@ class DeliveryResult:
     error: str | None = None
     #: False when the attempt ended before anything was sent.
     was_attempted: bool = True
-    #: Seconds that the next attempt has to wait at least; 0 = as long as the kind of delivery says. An attempt that
-    #: ended before anything was sent, and says how long to wait, doesn't count as a try.
+    #: Minimum seconds before the next attempt; 0 = as the kind of delivery defines. An attempt that ended before
+    #: anything was sent, and has a wait, doesn't count.
     wait: float = 0.0
 
 
@@ -91,51 +91,52 @@ def _no_columns(row: Any, result: Any, now: datetime) -> dict[str, Any]:
 
 
 def _nothing_more(session: Session, row: Any, result: Any, now: datetime) -> None:
-    """By default a result is stored on the delivery's row only."""
+    """The default: a result is stored only in the delivery's row."""
 
 
 @dataclass(frozen=True)
 class DeliveryKind:
-    """What one kind of delivery does differently.
+    """What differs between kinds of deliveries.
 
     `model` has the columns state and tries; next_try_on and error too, unless `due_on` and `why` name others.
     """
 
-    #: What a row is called in the log.
+    #: The name of a row in the log.
     label: str
     log: logging.Logger
     model: Any
-    #: The unique column by which queued calls name a row: int or str.
+    #: The unique column by which queued calls identify a row: int or str.
     key: Any
-    #: The column that holds when the last attempt began, UTC.
+    #: The column with the start of the last attempt, UTC.
     began_on: Any
     queue: str
-    #: The function of a module that the queue calls with a key; its path is stored in queues and dead letters.
+    #: The module-level function that the queue calls with a key; its path is stored in queues and dead letters.
     send: Callable[[Any], None]
-    #: row -> seconds before the second, third … attempt. A row is attempted once more than it has waits.
+    #: row -> seconds before the second, third … attempt. There is one attempt more than there are waits.
     waits: Callable[[Any], Sequence[int]]
-    #: row -> what `transmit` needs. Raises NotSent.
+    #: row -> the argument for `transmit`. Raises NotSent.
     prepare: Callable[[Any], Any]
     #: (row, prepared) -> result. Raises ChannelError.
     transmit: Callable[[Any, Any], DeliveryResult]
-    #: What an interrupted delivery becomes: ("queued", …) where a second copy does no harm, else ("unknown", …).
+    #: What an interrupted delivery becomes: ("queued", …) if a second copy does no harm, else ("unknown", …).
     interrupted: DeliveryResult
-    #: The column that holds when a queued row is due, UTC, and the one that says why it failed; None = see above.
+    #: The column with the due time of a queued row, UTC, and the one with the reason of a failure; None = see above.
     due_on: Any = None
     why: Any = None
-    #: The column that holds when the last attempt ended, UTC, where there is one; may be the same.
+    #: The column with the end of the last attempt, UTC, if there is one; may be the same.
     ended_on: Any = None
-    #: (row, result, now) -> more columns of the row that keep the result.
+    #: (row, result, now) -> further columns of the row to store for the result.
     columns: Callable[[Any, Any, datetime], dict[str, Any]] = _no_columns
     #: Called in the transaction that stores a result.
     on_settled: Callable[[Session, Any, Any, datetime], None] = _nothing_more
     #: Whether its calls go to the front of the queue.
     is_urgent: bool = False
-    #: The column by whose values overdue rows take turns (an account, a webhook), so that a slow one holds up no other.
+    #: The column whose values take turns among overdue rows (an account, a webhook), so that a slow one delays no
+    #: others.
     lane: Any = None
-    #: The function that the queue calls with several keys, where many wait (see `TOGETHER`); None = each has its call.
+    #: The function that the queue calls with several keys if many wait (see `TOGETHER`); None = one call each.
     send_several: Callable[..., None] | None = None
-    #: More conditions on a row that may be claimed, and on one that the sweep may queue.
+    #: Further conditions for a row to be claimed, and to be queued by the sweep.
     claimable: Sequence[Any] = ()
     sweepable: Sequence[Any] = ()
 
@@ -146,11 +147,11 @@ class DeliveryKind:
 
     @property
     def due_column(self) -> Any:
-        """The column with the time from which a queued row is due."""
+        """The column with the due time of a queued row."""
         return self.model.next_try_on if self.due_on is None else self.due_on
 
     def waiting(self, error: str | None, due_on: datetime | None) -> dict[str, Any]:
-        """The columns that say why the last attempt failed, and when the next one is due."""
+        """The columns for the reason of a failed attempt, and the due time of the next one."""
         why = self.model.error if self.why is None else self.why
         return {why.key: error, self.due_column.key: due_on}
 
@@ -160,32 +161,33 @@ class DeliveryKind:
         return key
 
     def end(self, now: datetime) -> dict[str, Any]:
-        """The columns that say when an attempt ended."""
+        """The columns with the end of an attempt."""
         return {} if self.ended_on is None else {self.ended_on.key: now}
 
 
 def deliver(kind: DeliveryKind, key: int | str) -> None:
-    """Send one delivery if it is due and nobody else sends it or has sent it."""
+    """Send one delivery if it is due and nobody else sends or has sent it."""
     row = claim(kind, key, datetime.now(UTC))
     if row is not None:
         settle(kind, row, attempt(kind, row), datetime.now(UTC))
 
 
 def enqueue(kind: DeliveryKind, key: int | str) -> bool:
-    """Have a delivery sent soon. False when no queue takes it; the sweep finds it then."""
+    """Send a delivery soon. Returns False if no queue accepts it; then the sweep finds it."""
     return queue.enqueue_call(queue.build_call(kind.queue, kind.send, key), is_urgent=kind.is_urgent)
 
 
 def enqueue_several(kind: DeliveryKind, keys: Sequence[int | str]) -> bool:
-    """Have these sent soon, by one call where the kind allows it. False when no queue takes it."""
+    """Send these deliveries soon, by one call if the kind allows it. Returns False if no queue accepts it."""
     if kind.send_several is None or len(keys) == 1:
         return all(enqueue(kind, key) for key in keys)
     return queue.enqueue_call(queue.build_call(kind.queue, kind.send_several, *keys), is_urgent=kind.is_urgent)
 
 
 def send_in_turn(kind: DeliveryKind, keys: Sequence[int], send: Callable[[int], None]) -> None:
-    """Send one after the other. Those that the time of a call has no room for get calls of their own, and so do those
-    after one for which `send` raises: the call is tried again then, and would stop at the same place.
+    """Send one after the other. Those that don't fit into the time of a call get calls of their own.
+
+    So do those after one for which `send` raises: the call is retried then, and would stop at the same place.
     """
     ends = time.monotonic() + TOGETHER_SECONDS
     for place, key in enumerate(keys):
@@ -208,7 +210,7 @@ def _enqueue_each(kind: DeliveryKind, keys: Sequence[int]) -> None:
 
 
 def claim(kind: DeliveryKind, key: int | str, now: datetime) -> Any | None:
-    """Move a due row from queued to sending, and commit. Returns the row; None when it is not to be sent now."""
+    """Move a due row from queued to sending, and commit. Returns the row; None if it must not be sent now."""
     is_due = or_(kind.due_column.is_(None), kind.due_column <= now + EARLY)
     mine = (kind.key == key, kind.model.state == "queued", is_due, *kind.claimable)
     values = {"state": "sending", kind.began_on.key: now, "tries": kind.model.tries + 1}
@@ -219,14 +221,14 @@ def claim(kind: DeliveryKind, key: int | str, now: datetime) -> Any | None:
 
 
 def attempt(kind: DeliveryKind, row: Any) -> DeliveryResult:
-    """Prepare and transmit once. Whatever goes wrong becomes a result, unless this process is killed."""
+    """Prepare and transmit once. Any error becomes a result, unless this process is killed."""
     key = kind.key_of(row)
     try:
         prepared = kind.prepare(row)
     except NotSent as ended:
         return ended.result
     except Exception as error:
-        if cause_of(error) is not None:  # the database was away, not the delivery wrong
+        if cause_of(error) is not None:  # the database was unavailable; the delivery is fine
             kind.log.warning("%s %s waits for the database (%s)", kind.label, key, summary_of(error))
             return retry(kind, row, A_FAULT)
         kind.log.exception("%s %s could not be written", kind.label, key)
@@ -248,12 +250,12 @@ def _uncertain(kind: DeliveryKind, row: Any, error: str) -> DeliveryResult:
 
 
 def retry(kind: DeliveryKind, row: Any, error: str) -> DeliveryResult:
-    """The result of an attempt that failed for now: queued, or failed when it was the last."""
+    """The result of an attempt that failed temporarily: queued, or failed if it was the last."""
     return DeliveryResult("queued" if row.tries <= len(kind.waits(row)) else "failed", error)
 
 
 def settle(kind: DeliveryKind, row: Any, result: DeliveryResult, now: datetime) -> None:
-    """Store the result of this attempt, and queue the next one. Does nothing when the row has moved on meanwhile."""
+    """Store the result of this attempt, and queue the next one. Does nothing if the row has changed meanwhile."""
     is_queued = result.state == "queued"
     is_retried = is_queued and result.was_attempted
     wait = max(result.wait, queue.add_jitter(kind.waits(row)[row.tries - 1]) if is_retried else 0.0)
@@ -271,7 +273,7 @@ def settle(kind: DeliveryKind, row: Any, result: DeliveryResult, now: datetime) 
 
 
 def _store(kind: DeliveryKind, row: Any, result: DeliveryResult, values: dict[str, Any], now: datetime) -> bool:
-    """Store the result, again if the database could not: a result that is lost is one that nobody knows."""
+    """Store the result, repeatedly if the database fails: otherwise the fate of the delivery would be unknown."""
     for wait in (*STORE_WAITS, None):
         try:
             with writing() as session:
@@ -289,7 +291,9 @@ def _store(kind: DeliveryKind, row: Any, result: DeliveryResult, values: dict[st
 
 
 def _same_attempt(kind: DeliveryKind, row: Any, result: DeliveryResult) -> tuple[Any, ...]:
-    """An attempt that took so long that the row counts as unknown may still store how it ended, but not retry."""
+    """Conditions on the row: after an attempt so long that the row counts as unknown, the result may still be stored,
+    but not retried.
+    """
     states = {"sending"}
     if result.state != "queued" and not kind.resends:
         states.add(kind.interrupted.state)
@@ -300,12 +304,12 @@ def _same_attempt(kind: DeliveryKind, row: Any, result: DeliveryResult) -> tuple
 
 
 def find_interrupted(kind: DeliveryKind, session: Session, now: datetime, limit: int) -> list[int | str]:
-    """The keys of rows whose sending was broken off."""
+    """The keys of rows whose sending was interrupted."""
     return list(session.scalars(select(kind.key).where(*_is_interrupted(kind, now)).limit(limit)))
 
 
 def overdue(kind: DeliveryKind, session: Session, before: datetime, limit: int) -> list[int | str]:
-    """The keys of rows that are queued and were due before this moment: the oldest first, and each lane in turn."""
+    """The keys of queued rows that were due before this time: oldest first, and each lane in turn."""
     mine = (kind.model.state == "queued", kind.due_column < before, *kind.sweepable)
     lane = literal(0) if kind.lane is None else kind.lane
     looked_at = limit if kind.lane is None else max(limit, LOOKED_AT)
@@ -322,7 +326,7 @@ def in_turn(lists: Iterable[Sequence[Item]]) -> list[Item]:
 
 
 def lost_before(waiting: int, now: datetime) -> datetime:
-    """What was due before this moment is in no queue any more, if so many calls wait in it."""
+    """Rows due before this time are in no queue any more, if this many calls wait in it."""
     return now - (LOST_AFTER if waiting <= FEW_WAITING else STUCK_AFTER)
 
 
@@ -331,7 +335,7 @@ def sweep(kind: DeliveryKind, session: Session, item: tuple[str, int | str], now
     state, key = item
     if state == "queued":
         return "queued" if enqueue(kind, key) else SKIPPED
-    # A row that is sent again is queued by the next sweep.
+    # The next sweep queues a row that is sent again.
     due_on = now - STUCK_AFTER if kind.resends else None
     values = {"state": kind.interrupted.state} | kind.waiting(kind.interrupted.error, due_on) | kind.end(now)
     mine = (kind.key == key, *_is_interrupted(kind, now))
@@ -346,18 +350,18 @@ def _is_interrupted(kind: DeliveryKind, now: datetime) -> tuple[Any, ...]:
     return kind.model.state == "sending", kind.began_on < now - INTERRUPTED_AFTER
 
 
-def room(name: str, most: int | None = None) -> int:
-    """How many more calls a job of the minute may add to the queue, up to `most` in it; 0 while Redis is away."""
-    most = MAX_QUEUED if most is None else most
-    return max(0, most - waiting_calls(name, most))
+def room(name: str, maximum: int | None = None) -> int:
+    """How many more calls a minutely job may add to the queue, up to `maximum` in it; 0 if Redis is unavailable."""
+    maximum = MAX_QUEUED if maximum is None else maximum
+    return max(0, maximum - waiting_calls(name, maximum))
 
 
-def waiting_calls(name: str, most: int | None = None) -> int:
-    """How many calls wait in the queue, at most `most`; as many while Redis is away."""
-    most = MAX_QUEUED if most is None else most
+def waiting_calls(name: str, maximum: int | None = None) -> int:
+    """The number of calls waiting in the queue, at most `maximum`; `maximum` if Redis is unavailable."""
+    maximum = MAX_QUEUED if maximum is None else maximum
     depths = queue.depths()
-    waiting = next((each.waiting for each in depths if each.name == name), 0) if depths is not None else most
-    return min(waiting, most)
+    waiting = next((each.waiting for each in depths if each.name == name), 0) if depths is not None else maximum
+    return min(waiting, maximum)
 
 
 # --- database

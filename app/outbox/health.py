@@ -1,4 +1,4 @@
-"""The health of channel accounts: when a provider last took something, and what it last refused."""
+"""The health of channel accounts: when a provider last accepted something, and its last refusal."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sqlalchemy.exc import OperationalError
 from app.domain import channel_accounts
 from app.outbox import engine
 
-#: A success is stored at most once in so many seconds by each process, an error as often.
+#: Each process stores a success at most once in this many seconds, and an error as often.
 INTERVAL_SECONDS = 5.0
 
 log = logging.getLogger("crm.messages")
@@ -21,7 +21,10 @@ _noted: dict[tuple[int, bool], float] = {}
 
 
 def record_result(account_id: int, error: str | None) -> None:
-    """Store that an account's provider took something (None), or what went wrong. Never raises for a busy database."""
+    """Record that an account's provider accepted something (None), or an error.
+
+    Never raises if the database is busy.
+    """
     key, now = (account_id, error is None), time.monotonic()
     with _lock:
         if now - _noted.get(key, -INTERVAL_SECONDS) < INTERVAL_SECONDS:
@@ -38,6 +41,6 @@ def record_result(account_id: int, error: str | None) -> None:
 
 
 def forget() -> None:
-    """Store the next result at once: another database is used."""
+    """Store the next result at once, because another database is used."""
     with _lock:
         _noted.clear()

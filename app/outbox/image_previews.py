@@ -1,4 +1,4 @@
-"""Previews of pictures: small, and made anew from the pixels, so that nothing gets into them but what is seen."""
+"""Previews of pictures: small, and re-encoded from the pixels, so that they contain nothing but what is seen."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from typing import Any, BinaryIO
 
 from app.ops.file_store import FileStore
 
-#: Edges of a preview, in pixels, and its quality as a JPEG.
+#: Maximum width and height of a preview, in pixels, and its JPEG quality.
 EDGE, QUALITY = 640, 80
-#: Edges of the picture of a person, in pixels.
+#: Width and height of a person's picture, in pixels.
 FACE = 192
-#: A picture with more pixels is not unpacked: 4 bytes each.
+#: A picture with more pixels is not decoded: each takes 4 bytes.
 MAX_PIXELS = 40_000_000
-#: A JPEG is unpacked at an eighth of its size where that is enough, so it may have more.
+#: A JPEG may have more, because it can be decoded at an eighth of its size.
 MAX_JPEG_PIXELS = 200_000_000
 _FORMATS = ("JPEG", "PNG", "GIF", "WEBP")
 
 log = logging.getLogger("crm.files")
-#: One at a time in each process: unpacking takes memory.
+#: One at a time in each process, because decoding takes memory.
 _turn = threading.Lock()
 
 
 def preview_of(store: FileStore, digest: str) -> str | None:
-    """Store a preview of a picture and return its digest; None for one that can't be shown small. Raises OSError."""
+    """Store a preview of a picture and return its digest; None if it can't be made. Raises OSError."""
     with store.open(digest) as file, _turn:
         content = shrink(file)
     return store.put(content).digest if content is not None else None
@@ -44,12 +44,12 @@ def square(file: BinaryIO) -> bytes | None:
 
 
 def shrink(file: BinaryIO) -> bytes | None:
-    """The picture as a small JPEG; None when it is damaged, or too large to be unpacked."""
+    """The picture as a small JPEG; None if it is damaged, or too large to be decoded."""
     return _made(file)
 
 
 def opened(file: BinaryIO, edges: tuple[int, int]) -> Any:
-    """The picture, upright and no larger than this, with its see-through parts; None as in `shrink`."""
+    """The picture, upright, at most this large, with its transparency; None as in `shrink`."""
     with _turn:
         return _unpacked(file, edges)
 
@@ -70,9 +70,9 @@ def _made(file: BinaryIO, is_square: bool = False) -> bytes | None:
 
 
 def _unpacked(file: BinaryIO, edges: tuple[int, int]) -> Any:
-    from PIL import Image, ImageOps  # loaded where the first picture is made small: 10 MB
+    from PIL import Image, ImageOps  # imported for the first picture: it takes 10 MB
 
-    Image.MAX_IMAGE_PIXELS = None  # ours are checked below, before anything is unpacked
+    Image.MAX_IMAGE_PIXELS = None  # our limits are checked below, before decoding
     try:
         with Image.open(file, formats=_FORMATS) as picture:
             pixels = picture.width * picture.height

@@ -1,4 +1,4 @@
-"""Requests of providers at our hooks: kept as they arrived, worked off by the queue, and taken up again each minute."""
+"""Requests from providers at our hooks: stored as they arrived, processed by the queue, and retried each minute."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ from app.outbox import engine, health, provider_clients
 from app.outbox.engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal
 
-#: Headers that are not kept: they say nothing about what happened.
+#: Headers that are not stored: they say nothing about what happened.
 _DROPPED = frozenset(("cookie", "authorization", "x-forwarded-for", "x-real-ip", "forwarded"))
 QUEUE = "short"
-#: As engine.MAX_QUEUED, for reports of providers: they are quick, and after an outage many wait at once.
+#: Like engine.MAX_QUEUED, for providers' reports: they are quick, and after an outage many wait at once.
 MAX_QUEUED = 2000
 A_FAULT = "Internal error; see the server log."
 
@@ -40,7 +40,7 @@ log = logging.getLogger("crm.hooks")
 
 
 def store(session: Session, account: ChannelAccount, request: Inbound, now: datetime) -> int | None:
-    """Keep a verified request until it is worked off. Its id, or None when it is here already."""
+    """Store a verified request until it is processed. Returns its id, or None if it is stored already."""
     event_id = inbound_events.store(session, account.id, digest_of(request), _sealed(request), now)
     if event_id is not None:
         transaction_state(session).inbound_events.append(event_id)
@@ -48,7 +48,7 @@ def store(session: Session, account: ChannelAccount, request: Inbound, now: date
 
 
 def digest_of(request: Inbound) -> str:
-    """Equal for a request and its replay: signatures and times of sending don't count, what it says does."""
+    """A digest, equal for a request and its replay: it covers the content, not signatures and times of sending."""
     said = [request.method, sorted(request.query.items()), request.body.hex()]
     return hashlib.sha256(json.dumps(said).encode()).hexdigest()
 
@@ -69,11 +69,11 @@ def _vault() -> Vault:
     return vault
 
 
-# --- working off
+# --- processing
 
 
 def work_off(event_id: int) -> None:
-    """Do what a stored request says, once. The path of this function is stored in queues."""
+    """Process a stored request, once. The function's path is stored in queues."""
     now = datetime.now(UTC)
     with engine.writing() as session:
         session_context(session).zone = ZoneInfo(current_app.config["CRM"].time_zone)  # of the office hours
@@ -87,7 +87,7 @@ def work_off(event_id: int) -> None:
 
 
 def _do(session: Session, event: InboundEvent, now: datetime) -> float | None:
-    """Store what the request says, and what became of the request. Returns the seconds until it is tried again."""
+    """Process the request and store the result. Returns the seconds until the next attempt."""
     account = session.get_one(ChannelAccount, event.account_id)
     try:
         events, problem = _read(provider_clients.provider_of(account), _opened(event))
@@ -112,7 +112,7 @@ def _do(session: Session, event: InboundEvent, now: datetime) -> float | None:
 
 
 def _read(provider: Provider, request: Inbound) -> tuple[list[Event], str]:
-    """What can be read, and what is wrong with the rest."""
+    """The readable events, and what is wrong with the rest."""
     try:
         return provider.parse(request), ""
     except NotUnderstood as error:
@@ -122,7 +122,7 @@ def _read(provider: Provider, request: Inbound) -> tuple[list[Event], str]:
 def _take_all(
     session: Session, account: ChannelAccount, events: list[Event], now: datetime
 ) -> tuple[Counter[str], str, bool]:
-    """Each event for itself: one that can't be taken doesn't hold up the others."""
+    """Process each event separately: a failing one doesn't hold up the others."""
     taken: Counter[str] = Counter()
     late, fault = "", False
     for each in events:
@@ -146,7 +146,7 @@ def _summary(taken: Counter[str], late: str) -> str:
 
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
-    """The requests that no queue holds any more."""
+    """The requests that are in no queue any more."""
     left = min(limit, engine.room(QUEUE, MAX_QUEUED))
     return inbound_events.due(session, now - engine.STUCK_AFTER, left) if left else []
 
@@ -157,7 +157,7 @@ def enqueue(event_id: int) -> str:
 
 
 def enqueue_event(event_id: int | str) -> bool:
-    """Have a request worked off soon. False when no queue takes it."""
+    """Process a request soon. Returns False if no queue accepts it."""
     return queue.enqueue(QUEUE, work_off, event_id)
 
 
@@ -176,7 +176,7 @@ def forget(session: Session) -> None:
 
 
 def answer_of(provider: Provider, request: Inbound) -> tuple[int, str, str]:
-    """What the provider expects: status, content type, body; an empty 200 where its answer can't be made."""
+    """The response that the provider expects: status, content type, body; an empty 200 if it can't be created."""
     try:
         return provider.answer(request)
     except Exception:

@@ -1,4 +1,4 @@
-"""Fetching mail: one process reads a mailbox at a time, and each mail is taken in by a transaction of its own."""
+"""Fetching email: one process reads a mailbox at a time, and each email is processed in a transaction of its own."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ from app.outbox.engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal
 
 QUEUE = "long"
-#: Mails of one pass; the next one goes on behind them.
+#: Emails per pass; the next one continues after them.
 MAX_MAILS = 200
-#: When a server has numbered a mailbox anew, its mails of so many days before the last pass are read again.
+#: If a server has renumbered a mailbox, emails from this long before the last pass are read again.
 OVERLAP = timedelta(days=2)
 A_FAULT = "Internal error; see the server log."
 NO_ROOM = "A file could not be stored on the CRM's server. The email stays in the mailbox until it can."
@@ -40,12 +40,12 @@ def find_due(session: Session) -> list[int]:
 
 
 def enqueue(account_id: int) -> str:
-    """Have a mailbox read soon: the queue waits for the server, no transaction does."""
+    """Have a mailbox read soon, by the queue, so that no transaction waits for the server."""
     return "queued" if queue.enqueue(QUEUE, fetch, account_id) else SKIPPED
 
 
 def fetch(account_id: int) -> None:
-    """Take in the new mails of an account, if nobody else does. The path of this function is stored in queues."""
+    """Process the new emails of an account, unless another process does. The function's path is stored in queues."""
     with engine.writing() as session:
         account = session.get(ChannelAccount, account_id)
         if account is None or account.kind != "imap" or not account.is_active:
@@ -84,7 +84,7 @@ def _client(account: ChannelAccount) -> ImapClient:
 
 
 def _read(client: ImapClient, state: MailboxState, since: date) -> bool:
-    """Whether the end was reached. A mailbox that is read for the first time begins at its end."""
+    """Read the mailbox. Returns whether the end was reached. The first time, it begins at the end."""
     account_id = state.account_id
     if state.uid_validity is None:
         _advance(account_id, client.position())
@@ -106,16 +106,16 @@ def _advance(account_id: int, position: Position) -> None:
 
 
 def _known(account_id: int, uid_validity: int) -> frozenset[int]:
-    """UIDs of mails that are here under this numbering."""
+    """UIDs of known emails under this numbering."""
     mine = (Mail.account_id == account_id, Mail.uid_validity == uid_validity)
     with engine.writing() as session:
         return frozenset(uid for uid in session.scalars(select(Mail.uid).where(*mine)) if uid is not None)
 
 
 def _take(account_id: int, found: FetchedMail, uid_validity: int) -> None:
-    """Take in a mail, and move behind it in the same transaction. One that can't be taken in is kept aside.
+    """Process an email, and move the position past it in the same transaction. A failing one is set aside.
 
-    Raises what says that the database or the disk is in trouble: then the mail is fetched again.
+    Raises errors of the database or the disk: then the email is fetched again.
     """
     arrived = ArrivedMail(found.raw, found.uid_validity, found.uid, found.refusal)
     try:
@@ -140,7 +140,7 @@ def _take_or_keep(account_id: int, arrived: ArrivedMail, uid_validity: int, faul
 
 
 def take_again(session: Session, mail_id: int, now: datetime) -> str:
-    """Take in a mail that was kept aside, from its original. Raises RuleBroken."""
+    """Process an email again that was set aside, from its original. Raises RuleBroken."""
     row = session.get(Mail, mail_id)
     if row is None or row.state != "failed" or row.account_id is None:
         raise RuleBroken("There is no such email that waits to be taken in.")
@@ -152,7 +152,7 @@ def take_again(session: Session, mail_id: int, now: datetime) -> str:
 
 
 def intake_of(session: Session, account_id: int, now: datetime) -> InboundMailContext:
-    """What taking in a mail of this account needs."""
+    """The context for processing an email of this account."""
     account = session.get_one(ChannelAccount, account_id)
     vault = current_app.extensions["vault"]
     values = channel_accounts.values_of(account, vault)

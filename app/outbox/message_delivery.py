@@ -1,4 +1,7 @@
-"""Messages to customers. Each is sent at most once; where nobody knows, the provider is asked, or a person decides."""
+"""Messages to customers.
+
+Each is sent at most once; if its fate is unknown, the provider is asked, or a person decides.
+"""
 
 from __future__ import annotations
 
@@ -39,21 +42,21 @@ from app.outbox.provider_clients import NoProvider, impersonal
 WAITS = (5, 30, 120, 600, 1800, 7200, 14_400)
 #: The longest wait that a provider can ask for, in seconds.
 MAX_RETRY_AFTER = 3600.0
-#: Seconds before a provider is asked again what became of a message, the first time included.
+#: Seconds before a provider is asked (again) what became of a message.
 ASK_WAITS = (20, 60, 300, 900, 3600, 14_400)
-#: A message that the provider doesn't know yet may still be on its way for so long.
+#: How long a message that the provider doesn't know may still be on its way.
 SETTLED_AFTER = timedelta(seconds=60)
-#: Where the questions wait; a slow answer must not hold up what is to be sent.
+#: The queue of questions to providers; slow answers must not hold up sending.
 ASK_QUEUE = "default"
-#: A message that is due within this time is waited for; a later one is left to the sweep.
+#: A message that is due within this time is waited for; later ones are left to the sweep.
 SOON = timedelta(minutes=2)
-#: A message of a paused campaign is looked at again after so many seconds; resuming it is faster.
+#: A message of a paused campaign is checked again after this many seconds; resuming it is faster.
 PAUSED_SECONDS = 300.0
 #: Messages of one commit that are queued at once; the sweep queues the others.
 MAX_AT_ONCE = 500
 NOT_KNOWN = "Unknown whether it arrived: sending was interrupted."
 CANNOT_ASK = "Unknown whether it arrived, and the provider can't say. Please decide whether to send it again."
-#: What the provider says -> our state: whatever it has taken is sent.
+#: The provider's state -> ours: whatever it has accepted is sent.
 _STATES = {"delivered": "delivered", "read": "read", "failed": "failed"}
 
 log = logging.getLogger("crm.messages")
@@ -61,28 +64,31 @@ log = logging.getLogger("crm.messages")
 
 @dataclass(frozen=True)
 class MessageResult(DeliveryResult):
-    """The result of one attempt, as the provider told it."""
+    """The result of one attempt, as reported by the provider."""
 
     provider_id: str | None = None
     code: str | None = None
-    #: The recipient wants no messages: the ledger is told.
+    #: Whether the recipient has opted out, which is recorded in the ledger.
     is_opt_out: bool = False
 
 
 def send(message_id: int) -> None:
-    """Send one message that is due, or put it off when its account has no turn. Its path is stored in queues."""
+    """Send one message that is due, or postpone it if its account is at its limit.
+
+    The function's path is stored in queues.
+    """
     _send(message_id, _accounts_of([message_id]).get(message_id))
 
 
 def send_several(*message_ids: int) -> None:
-    """Send messages that have waited. The path of this function is stored in queues."""
+    """Send messages that have waited. The function's path is stored in queues."""
     accounts = _accounts_of(message_ids)
     engine.send_in_turn(MESSAGES, message_ids, lambda each: _send(each, accounts.get(each)))
 
 
 def _send(message_id: int, found: Any) -> None:
     if found is None or not found.is_active:
-        return  # the sweep queues it when the account is on again
+        return  # the sweep queues it when the account is active again
     if wait := _wait_until_due(found.due_on, datetime.now(UTC)):
         queue.enqueue_in(wait, MESSAGES.queue, send, message_id)
         return
@@ -95,16 +101,18 @@ def _send(message_id: int, found: Any) -> None:
     result = engine.attempt(MESSAGES, row)
     engine.settle(MESSAGES, row, result, datetime.now(UTC))
     if result.was_attempted:
-        # In a transaction of its own: all messages of an account would wait for its row, or for each other.
+        # In a transaction of its own: otherwise all messages of an account would wait for its row, or for each other.
         health.record_result(found.id, None if result.state in messages.SENT else result.error or "")
 
 
-# --- the account's turn
+# --- limits of the account
 
 
 def _accounts_of(message_ids: Sequence[int]) -> dict[int, Any]:
-    """Message -> (id, is_active, per_second, per_minute) of its account, and when it is due; of those that are queued,
-    read without a lock."""
+    """Message -> (id, is_active, per_second, per_minute) of its account, and its due time, for queued messages.
+
+    Read without a lock.
+    """
     columns = (ChannelAccount.id, ChannelAccount.is_active, ChannelAccount.per_second, ChannelAccount.per_minute)
     query = select(*columns, Message.due_on, Message.id.label("key")).join(
         Message, Message.account_id == ChannelAccount.id
@@ -127,7 +135,7 @@ def _wait_for_turn(account: Any, now: datetime) -> float:
 
 
 def _wait(name: str, rate: Rate, now: float) -> float:
-    """Those that are too many in this window are spread over as many later ones as they fill."""
+    """Those above the limit of this window are distributed over as many later windows as they fill."""
     counter: RateCounter = current_app.extensions["crm_channel_rates"]
     count = counter.add(name, rate, now)
     if not count.is_exceeded:
@@ -157,7 +165,10 @@ class ReadyMessage:
 
 
 def _prepare(row: Message) -> ReadyMessage:
-    """Raises NotSent: the customer wants no messages any more, it is not the hour, or the account can't be used."""
+    """The message with its client.
+
+    Raises NotSent: the customer has opted out, it isn't a permitted hour, or the account can't be used.
+    """
     now = datetime.now(UTC)
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         _refuse_for_campaign(session, row)
@@ -182,7 +193,7 @@ def _refuse_for_campaign(session: Session, row: Message) -> None:
 
 
 def ready(session: Session, row: Message) -> ReadyMessage:
-    """The message as its provider takes it. Raises NoProvider."""
+    """The message in the form for its provider. Raises NoProvider."""
     account = session.get(ChannelAccount, row.account_id) if row.account_id else None
     if account is None:
         raise NoProvider("The account by which this message was to be sent no longer exists.")
@@ -223,9 +234,9 @@ def _transmit(row: Message, prepared: ReadyMessage) -> DeliveryResult:
 
 
 def _refused(row: Message, error: ChannelError) -> MessageResult:
-    """It was surely not sent: for good, or until the next attempt."""
+    """The result of a refusal: permanent, or until the next attempt."""
     code = error.code[:40] if isinstance(error, ProviderRefusal) else ""
-    # Not all at the same moment: a little later than the provider says.
+    # Spread out, a little later than the provider says.
     asked = min(error.retry_after, MAX_RETRY_AFTER) if isinstance(error, ProviderRefusal) else 0.0
     wait = asked * random.uniform(1, 1 + queue.JITTER)  # noqa: S311  # no secret
     state = "failed" if error.permanent else engine.retry(MESSAGES, row, "").state
@@ -238,7 +249,7 @@ def _refused(row: Message, error: ChannelError) -> MessageResult:
     )
 
 
-# --- what is stored
+# --- storing results
 
 
 def _columns(row: Message, result: DeliveryResult, now: datetime) -> dict[str, Any]:
@@ -253,7 +264,7 @@ def _columns(row: Message, result: DeliveryResult, now: datetime) -> dict[str, A
 
 
 def _on_settled(session: Session, row: Message, result: DeliveryResult, now: datetime) -> None:
-    """The first response, who wants no messages any more, and who is told. `row` is as it was claimed."""
+    """Record the first response and opt-outs, and notify. `row` is as it was claimed."""
     if result.state in messages.SENT:
         messages.note_first_reply(session, row, now)
     if isinstance(result, MessageResult) and result.is_opt_out:
@@ -289,7 +300,7 @@ MESSAGES = DeliveryKind(
 
 
 def find_unknown(session: Session, now: datetime, limit: int) -> list[int]:
-    """The messages of whose fate the provider is to be asked now."""
+    """The messages of unknown fate for which the provider has to be asked now."""
     is_due = or_(Message.ask_on.is_(None), Message.ask_on <= now)
     waits = (Message.state == "unknown", Message.asks <= len(ASK_WAITS), Message.account_id.is_not(None), is_due)
     left = min(limit, engine.room(ASK_QUEUE))
@@ -297,12 +308,12 @@ def find_unknown(session: Session, now: datetime, limit: int) -> list[int]:
 
 
 def enqueue_question(message_id: int) -> str:
-    """Have the provider asked soon."""
+    """Ask the provider soon."""
     return "queued" if queue.enqueue(ASK_QUEUE, ask, message_id) else engine.SKIPPED
 
 
 def ask(message_id: int) -> None:
-    """Ask the provider what became of a message. The path of this function is stored in queues."""
+    """Ask the provider what became of a message. The function's path is stored in queues."""
     now = datetime.now(UTC)
     is_due = or_(Message.ask_on.is_(None), Message.ask_on <= now + engine.EARLY)
     mine = (Message.id == message_id, Message.state == "unknown", Message.asks <= len(ASK_WAITS), is_due)
@@ -328,7 +339,10 @@ class _Found:
 
 
 def _answer(row: Message, prepared: ReadyMessage) -> _Found | float | str | None:
-    """What the provider knows; None = nothing, seconds = ask again after them, a sentence = it can't say."""
+    """The provider's answer.
+
+    None = it doesn't know the message, seconds = ask again later, a sentence = it can't tell.
+    """
     since = (row.began_on or row.created_on) - timedelta(seconds=5)
     try:
         found = prepared.provider.find(prepared.message, row.provider_id or "", since)
@@ -373,7 +387,7 @@ def _is_anothers(session: Session, row: Message, provider_id: str) -> bool:
 
 
 def _send_again(session: Session, row: Message, now: datetime) -> None:
-    """The provider doesn't know it: it is sent again, if there is an attempt left."""
+    """Send it again, if there is an attempt left, because the provider doesn't know it."""
     if row.tries > len(WAITS):
         messages.advance(session, row, "failed", now, "The provider never received this message.")
         return
@@ -390,7 +404,7 @@ _engine: Engine | None = None
 
 
 def install(app: Flask, counter: RateCounter) -> None:
-    """Send what sessions on the app's database have committed, as fast as this counter allows each account."""
+    """Send the committed messages of the app's database, as fast as this counter allows each account."""
     global _engine
     app.extensions["crm_channel_rates"] = counter
     health.forget()

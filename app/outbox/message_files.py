@@ -1,4 +1,4 @@
-"""Files of messages after the commit: fetched from the provider into our store, and pictures get a preview."""
+"""Files of messages after the commit: fetched from the provider into our store, with previews of pictures."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ log = logging.getLogger("crm.files")
 
 @dataclass(frozen=True)
 class FileResult(DeliveryResult):
-    """What is known of a file afterwards."""
+    """The result for a file."""
 
     stored: StoredFile | None = None
     preview: str | None = None
@@ -53,7 +53,7 @@ class _Source:
 
 
 def work(file_id: int) -> None:
-    """Do what is to be done with a file. The path of this function is stored in queues."""
+    """Process a file. The function's path is stored in queues."""
     engine.deliver(FILES, file_id)
 
 
@@ -72,7 +72,7 @@ def _prepare(row: MessageFile) -> _Source:
 
 
 def _transmit(row: MessageFile, source: _Source) -> DeliveryResult:
-    """Fetch the file unless it is here, then make its preview. Raises ChannelError."""
+    """Fetch the file unless it is stored, then make its preview. Raises ChannelError."""
     try:
         stored = _fetched(source.provider, source) if source.provider is not None else None
         kind = stored.mime_type if stored else source.media.mime_type
@@ -85,7 +85,7 @@ def _transmit(row: MessageFile, source: _Source) -> DeliveryResult:
 
 
 def _fetched(provider: Provider, source: _Source) -> StoredFile:
-    """From the provider into our store. Raises ChannelError."""
+    """Fetch a file from the provider into our store. Raises ChannelError."""
     with provider_clients.repeatable():
         _said, content = provider.fetch(source.media, MAX_BYTES)
     if not content:
@@ -106,7 +106,7 @@ def _columns(row: MessageFile, result: DeliveryResult, now: datetime) -> dict[st
 
 
 def _on_settled(session: Session, row: MessageFile, result: DeliveryResult, now: datetime) -> None:
-    """The message names the file as ours from now on; open pages are told."""
+    """Refer to the stored file in the message from now on; open pages update."""
     query = select(Message).where(Message.id == row.message_id).with_for_update()
     message = session.scalars(query).first()
     if message is None:
@@ -128,7 +128,7 @@ FILES = DeliveryKind(
     waits=lambda _row: WAITS,
     prepare=_prepare,
     transmit=_transmit,
-    # To fetch a file a second time does no harm.
+    # Fetching a file twice does no harm.
     interrupted=DeliveryResult("queued"),
     columns=_columns,
     on_settled=_on_settled,
@@ -139,7 +139,7 @@ FILES = DeliveryKind(
 
 
 def enqueue_committed(session: Session) -> None:
-    """Session hook, after a commit: queue what is to be done with its files."""
+    """Session hook, after a commit: queue its files."""
     committed = pop_committed(session, "message_files")
     for key in committed[:MAX_AT_ONCE]:
         engine.enqueue(FILES, key)
@@ -150,7 +150,7 @@ def forget(session: Session) -> None:
     pop_committed(session, "message_files")
 
 
-# --- files that nobody needs any more
+# --- unused files
 
 
 def forgotten(session: Session, store: FileStore, before: datetime, limit: int) -> list[str]:
@@ -176,12 +176,12 @@ def forgotten(session: Session, store: FileStore, before: datetime, limit: int) 
 
 
 def remove_forgotten(session: Session, store: FileStore, digest: str, before: datetime) -> bool:
-    """Remove a file if still no row refers to it and nobody has stored it again; whether it is gone."""
+    """Remove a file if still no row refers to it and nobody has stored it again. Returns whether it was removed."""
     return not file_references.referenced(session, [digest]) and store.delete(digest, before)
 
 
 def missing(session: Session, store: FileStore, report: Callable[[str, str], None]) -> int:
-    """Tell `report` each (digest, column) of a file in use that is not there. Returns how many are."""
+    """Call `report` with each (digest, column) of a file in use that is missing. Returns how many are."""
     here = {digest for digest, _stored_on in store.list()}
     count = 0
     for digest, column in file_references.used_digests(session):

@@ -1,4 +1,4 @@
-"""Notices that people receive through a channel such as e-mail. Each is sent at most once."""
+"""Notices sent through a channel such as email. Each is sent at most once."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IS_GONE = "The user is no longer active."
 
 
 def send(delivery_id: int) -> None:
-    """Send one notice that is due. The path of this function is stored in queues."""
+    """Send one notice that is due. The function's path is stored in queues."""
     engine.deliver(NOTICES, delivery_id)
 
 
@@ -38,7 +38,7 @@ def send(delivery_id: int) -> None:
 
 
 def _prepare(row: Delivery) -> tuple[Channel, str, Content]:
-    """Channel, address and content. Raises NotToBeSent when the person is gone or does not want it any more."""
+    """Channel, address and content. Raises NotToBeSent if the person is inactive or no longer wants it."""
     with Session(db.engine, expire_on_commit=False) as session:
         with access.as_system(session):
             notice, user = session.execute(_notice_and_user(row)).unique().one()
@@ -106,7 +106,7 @@ _engine: Engine | None = None
 
 
 def install(app: Flask, channels: Mapping[str, Channel]) -> None:
-    """Send by these channels what sessions on the app's database have committed."""
+    """Send the committed deliveries of the app's database through these channels."""
     global _engine
     app.extensions["crm_channels"] = channels
     with app.app_context():
@@ -114,7 +114,7 @@ def install(app: Flask, channels: Mapping[str, Channel]) -> None:
 
 
 def note_delivery(_mapper: Any, connection: Any, row: Delivery) -> None:
-    """Mapper hook, after the INSERT of a delivery: it is to be queued after the commit."""
+    """Mapper hook, after the INSERT of a delivery: queue it after the commit."""
     session = object_session(row)
     if session is not None and row.state == "queued" and connection.engine is _engine:
         transaction_state(session).notice_deliveries.append(row.id)

@@ -1,4 +1,4 @@
-"""Files of WhatsApp messages as their provider takes them: handed over, or at an address of ours for a short time."""
+"""Files of WhatsApp messages in the form for their provider: uploaded, or at a temporary URL of ours."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from app.lib import file_kinds
 from app.models import ChannelAccount, Message
 from app.ops.file_store import FileStore
 
-#: A provider fetches a file within so many seconds after it has taken the message.
+#: How long after accepting the message a provider can fetch a file.
 ADDRESS_SECONDS = 1800
-#: The path at which providers fetch files.
+#: The path from which providers fetch files.
 ADDRESS_PATH = "/hooks/file/{token}"
 
 
 def text_of(row: Message) -> str:
-    """What goes out as text: with a file its caption, for the body of a message without one is the file's name."""
+    """The text to send: with a file its caption, because the body of a message without one is the file's name."""
     if row.media and row.channel != "email" and row.template_id is None:
         return str(row.media[0].get("caption") or "")
     return row.body
@@ -61,17 +61,17 @@ def _content(row: Message, place: int, file: Media) -> tuple[str, str, bytes]:
         raise ChannelError("The storage of files can't be reached. Nothing was sent.") from away
 
 
-# --- an address of ours
+# --- our URLs
 
 
 def address_of(message_id: int, place: int) -> str:
-    """The URL at which the provider fetches a file of a message, valid for ADDRESS_SECONDS."""
+    """The URL from which the provider fetches a file of a message, valid for ADDRESS_SECONDS."""
     token = _serializer().dumps([message_id, place])
     return str(current_app.config["CRM"].public_url) + ADDRESS_PATH.format(token=token)
 
 
 def read_token(token: str) -> tuple[int, int] | None:
-    """(message id, place) of a token that is ours and has not expired."""
+    """(message id, index) of a valid, unexpired token."""
     try:
         message_id, place = _serializer().loads(token, max_age=ADDRESS_SECONDS)
     except (BadSignature, ValueError, TypeError):
@@ -85,6 +85,6 @@ def _serializer() -> URLSafeTimedSerializer:
 
 
 def served_type(mime_type: str) -> str:
-    """The Content-Type of a file: its own if browsers only show or play it, else that of any bytes."""
+    """The Content-Type of a file: its own if browsers only show or play it, else the generic one for bytes."""
     is_harmless = mime_type in file_kinds.SHOWN | file_kinds.PLAYED
     return mime_type if is_harmless else file_kinds.UNKNOWN

@@ -1,4 +1,4 @@
-"""What an email needs beside its text: Message-ID, thread, HTML, copies and files."""
+"""The parts of an email besides its text: Message-ID, thread, HTML, copies and files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from app.lib.vault import Vault
 from app.models import ChannelAccount, Message
 from app.ops.file_store import PREFIX, FileStore
 
-#: Mails that a reply names as its thread.
+#: Emails that a reply lists in its References.
 MAX_REFERENCES = 10
 
 
 def complete(session: Session, row: Message, account: ChannelAccount, message: OutgoingMessage) -> OutgoingMessage:
-    """The message as a mail server takes it; one of another channel stays as it is."""
+    """The message in the form for a mail server; one of another channel stays unchanged."""
     if row.channel != "email":
         return message
     vault: Vault = current_app.extensions["vault"]
@@ -31,7 +31,7 @@ def complete(session: Session, row: Message, account: ChannelAccount, message: O
     if thread:
         headers["References"] = " ".join(f"<{each}>" for each in reversed(thread))
     if row.created_by_id is None:
-        headers["Auto-Submitted"] = "auto-generated"  # nothing is to answer it by itself
+        headers["Auto-Submitted"] = "auto-generated"  # prevents automatic replies
     beside = outgoing_mail.of_message(session, row.id)
     quoted = beside.quoted if beside is not None else ""
     return replace(
@@ -49,13 +49,13 @@ def complete(session: Session, row: Message, account: ChannelAccount, message: O
 
 
 def _domain(account: ChannelAccount) -> str:
-    """Of the sender's address; where the account has none, of the CRM itself."""
+    """The domain of the sender's address; if the account has none, of the CRM itself."""
     address = parseaddr(account.settings.get("from", ""))[1]
     return address.rpartition("@")[2].lower() or urlsplit(current_app.config["CRM"].public_url).hostname or "localhost"
 
 
 def _thread(session: Session, row: Message, vault: Vault, domain: str) -> list[str]:
-    """The Message-IDs of the mails that it answers, the nearest first."""
+    """The Message-IDs of the emails that it replies to, the nearest first."""
     found: list[str] = []
     answered = session.get(Message, row.reply_to_id) if row.reply_to_id else None
     while answered is not None and len(found) < MAX_REFERENCES:
@@ -68,7 +68,7 @@ def _thread(session: Session, row: Message, vault: Vault, domain: str) -> list[s
 
 
 def _subject(session: Session, row: Message) -> str:
-    """Of a reply without a subject, that of the mail that it answers."""
+    """The subject; for a reply without one, that of the email that it answers."""
     answered = session.get(Message, row.reply_to_id) if row.reply_to_id else None
     subject = (answered.subject or "") if answered is not None else ""
     return subject if subject.lower().startswith("re:") or not subject else f"Re: {subject}"

@@ -1,4 +1,4 @@
-"""The clients of the accounts of this process: made from an account's settings, and made anew when it changes."""
+"""The clients of the accounts in this process: created from an account's settings, and again when these change."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from app.domain.channel_accounts import ChannelAccount
 from app.lib.vault import Vault, VaultError
 from app.outbox.engine import DeliveryResult, NotSent
 
-#: Where providers report to, and which accounts exist, is part of the hook's address.
+#: The path to which providers report; the token identifies the account.
 HOOK_PATH = "/hooks/{channel}/{token}"
-#: Numbers and addresses in what a provider says.
+#: Numbers and addresses in providers' texts.
 _PERSONAL = re.compile(r"(?<!\d)\+?\d(?:[ ()-]?\d){6,40}|(?<![^\s@<>\"'])[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
 
 
@@ -37,7 +37,7 @@ class _Made:
 
 
 def kind_of(account: ChannelAccount) -> ProviderKind:
-    """The kind of an account. Raises NoProvider when this version has none of this name."""
+    """The kind of an account. Raises NoProvider if this version doesn't have it."""
     kind = KINDS.get(account.kind)
     if kind is None:
         raise NoProvider("This version of the CRM doesn't know this kind of account.")
@@ -72,7 +72,7 @@ def _values(account: ChannelAccount) -> dict[str, str]:
 
 
 def client_of(session: Session, account_id: int | None, gone: str) -> Provider:
-    """The client of an account. Raises NotSent for good: it no longer exists, or can't be used."""
+    """The client of an account. Raises NotSent permanently: it no longer exists, or can't be used."""
     account = session.get(ChannelAccount, account_id) if account_id else None
     try:
         if account is None:
@@ -84,7 +84,7 @@ def client_of(session: Session, account_id: int | None, gone: str) -> Provider:
 
 @contextmanager
 def repeatable() -> Iterator[None]:
-    """Inside, whatever goes wrong counts as not done, for repeating it changes nothing; without people's numbers."""
+    """Inside, any error means "not done", because a repetition has no effect; its text has no personal numbers."""
     try:
         yield
     except DeliveryUnknown as error:
@@ -105,5 +105,5 @@ def _vault() -> Vault:
 
 
 def impersonal(sentence: Any) -> str:
-    """What a provider says, without the numbers and addresses of people, at most 300 characters."""
+    """A provider's text without numbers and addresses of people, at most 300 characters."""
     return _PERSONAL.sub("…", str(sentence)[:2000])[:300]

@@ -1,4 +1,4 @@
-"""Our reactions on their way to the provider. To tell it a second time changes nothing, so they are tried again."""
+"""Our reactions as sent to the provider. Repeating one has no effect, so they are retried."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class _Ready:
 
 
 def send(reaction_id: int) -> None:
-    """Send one reaction. The path of this function is stored in queues."""
+    """Send one reaction. The function's path is stored in queues."""
     engine.deliver(REACTIONS, reaction_id)
 
 
@@ -51,7 +51,7 @@ def _transmit(row: MessageReaction, prepared: _Ready) -> DeliveryResult:
 
 
 def _on_settled(session: Session, row: MessageReaction, result: DeliveryResult, now: datetime) -> None:
-    """One that failed for good is not shown as if the customer saw it: its message says why."""
+    """Remove our reaction from the message if it failed permanently: the customer doesn't see it."""
     message = session.get(Message, row.message_id)
     if message is None or result.state == "sent":
         return

@@ -1,4 +1,4 @@
-"""Recordings on their way from the provider into our storage: the same engine, the other way round."""
+"""Fetches recordings from the provider into our storage: the same engine, in the other direction."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.outbox.engine import DeliveryKind, DeliveryResult
 
 #: Seconds before the second, third … attempt: providers report a recording before its file can be fetched.
 WAITS = (15, 60, 300, 1800, 7200)
-#: What browsers play, by the content of the file.
+#: MIME types that browsers play, by the content of the file.
 KINDS = ("audio/mpeg", "audio/wav", "audio/ogg", "audio/mp4")
 NO_SOUND = "What the provider sent is no sound recording that can be played."
 TOO_LARGE = "The recording is larger than 25 MB."
@@ -34,7 +34,7 @@ log = logging.getLogger("crm.recordings")
 
 @dataclass(frozen=True)
 class Stored(DeliveryResult):
-    """The recording is in our storage."""
+    """The recording is stored."""
 
     digest: str | None = None
     mime_type: str | None = None
@@ -42,7 +42,7 @@ class Stored(DeliveryResult):
 
 
 def send(recording_id: int) -> None:
-    """Fetch one recording that is due. The path of this function is stored in queues."""
+    """Fetch one recording that is due. The function's path is stored in queues."""
     engine.deliver(RECORDINGS, recording_id)
 
 
@@ -97,7 +97,7 @@ RECORDINGS = DeliveryKind(
 
 
 def enqueue_committed(session: Session) -> None:
-    """Session hook, after a commit: have its recordings fetched."""
+    """Session hook, after a commit: queue its recordings."""
     for key in pop_committed(session, "recordings"):
         engine.enqueue(RECORDINGS, key)
 

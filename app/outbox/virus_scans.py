@@ -1,4 +1,4 @@
-"""Files that were taken while the virus scanner was away are scanned when it is back."""
+"""Scans files that were accepted while the virus scanner was unavailable."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ log = logging.getLogger("crm.files")
 
 
 def enqueue(file_id: int) -> str:
-    """Have a file scanned; for the job."""
+    """Queue the scan of a file; for the job."""
     return "queued" if queue.enqueue(QUEUE, scan, file_id) else SKIPPED
 
 
 def scan(file_id: int) -> None:
-    """Scan one file that waits. The path of this function is stored in queues."""
+    """Scan one waiting file. The function's path is stored in queues."""
     scanner: Scanner | None = current_app.extensions["crm_scanner"]
     store: FileStore = current_app.extensions["crm_files"]
     with Session(db.engine) as session, access.as_system(session):
@@ -53,7 +53,7 @@ def scan(file_id: int) -> None:
 
 
 def _settle(session: Session, file_id: int, threat: str | None, now: datetime) -> None:
-    """Note what was found; an infected file is told on the timeline of its record, and in the audit."""
+    """Store the result; an infected file is reported on the timeline of its record, and in the audit."""
     row = session.get(Attachment, file_id)
     if row is None or row.scan != "waiting":
         return

@@ -1,4 +1,4 @@
-"""Webhook deliveries. A receiver gets each at least once; a second copy has the same key, by which it is recognised."""
+"""Webhook deliveries. A receiver gets each at least once; repetitions have the same key."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent, NotToBeSent
 
 #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
 WAITS = (60, 300, 1800, 7200, 28_800)
-#: Characters of an answer that are kept.
+#: Characters of a response that are stored.
 MAX_ANSWER = 200
 GONE = 410
 NOT_SEEN = "The record was deleted, or the webhook's user can't see it."
 NOT_ACTIVE = "The webhook's user is no longer active."
 BROKEN_OFF = "Sending was interrupted. It may have arrived and will be resent."
 
-#: (session of a person, kind, id, now) -> the record as REST shows it to this person; None if they cannot see it.
+#: (session of a person, kind, id, now) -> the record as REST shows it to this person; None if they can't see it.
 Serializer = Callable[[Session, str, int, datetime], dict[str, Any] | None]
 
 
 @dataclass(frozen=True)
 class WebhookSender:
-    """What this process sends webhooks with."""
+    """What this process needs to send webhooks."""
 
     client: WebhookClient
     serialize: Serializer
@@ -46,22 +46,22 @@ class WebhookSender:
 
 @dataclass(frozen=True)
 class WebhookResult(DeliveryResult):
-    """The result of one attempt, with what it means for the webhook."""
+    """The result of one attempt, and its consequence for the webhook."""
 
     response: Answer | None = None
-    #: (state, why) in which it leaves its webhook; None = unchanged.
+    #: The new (state, why) of its webhook; None = unchanged.
     stop: tuple[str, str] | None = None
 
 
 class _UserInactive(NotSent):
-    """The webhook's user is no longer active: the delivery waits, and the webhook is paused."""
+    """The webhook's user is inactive: the delivery waits, and the webhook is paused."""
 
     def __init__(self) -> None:
         super().__init__(WebhookResult("queued", NOT_ACTIVE, was_attempted=False, stop=("paused", "user")))
 
 
 def send(key: str) -> None:
-    """Send one webhook delivery that is due. The path of this function is stored in queues."""
+    """Send one webhook delivery that is due. The function's path is stored in queues."""
     engine.deliver(WEBHOOKS, key)
 
 
@@ -71,7 +71,7 @@ def _sender() -> WebhookSender:
 
 
 def _waits(row: WebhookDelivery) -> Sequence[int]:
-    """A test is sent once, for somebody waits for it."""
+    """The waits of the webhook; a test is sent only once, because somebody waits for it."""
     return () if row.event == webhooks.TEST else _sender().waits
 
 
@@ -124,7 +124,7 @@ def _payload(row: WebhookDelivery, hook: Webhook) -> dict[str, Any]:
 
 
 def _act_as_user(session: Session, hook: Webhook) -> None:
-    """Make the session see what the webhook's user sees. Raises _UserInactive."""
+    """Let the session act for the webhook's user. Raises _UserInactive."""
     with access.as_system(session):
         query = select(User.active, access.version_query()).where(User.id == hook.user_id)
         is_active, version = session.execute(query).one()
@@ -150,14 +150,14 @@ def _transmit(row: WebhookDelivery, request: _Request) -> WebhookResult:
 
 
 def _columns(row: WebhookDelivery, result: DeliveryResult, now: datetime) -> dict[str, Any]:
-    """The HTTP status and the beginning of the answer."""
+    """The HTTP status and the beginning of the response."""
     response = result.response if isinstance(result, WebhookResult) else None
     text = response.text[:MAX_ANSWER].replace("\x00", "�") if response else ""
     return {"code": response.code if response else None, "answer": text or None}
 
 
 def _on_settled(session: Session, row: WebhookDelivery, result: DeliveryResult, now: datetime) -> None:
-    """Keep the result on the webhook too, and stop it where the result says so."""
+    """Store the result in the webhook too, and stop it if the result says so."""
     if result.was_attempted:
         _count(session, row, result, now)
     if isinstance(result, WebhookResult) and result.stop:
@@ -165,7 +165,7 @@ def _on_settled(session: Session, row: WebhookDelivery, result: DeliveryResult, 
 
 
 def _count(session: Session, row: WebhookDelivery, result: DeliveryResult, now: datetime) -> None:
-    """Count failures in a row; too many pause the webhook."""
+    """Count consecutive failures; too many pause the webhook."""
     code = _columns(row, result, now)["code"]
     failures: Any = 0 if result.state == "sent" else Webhook.failures + 1
     values = {"tried_on": now, "result": f"HTTP {code}" if code else result.error, "failures": failures}
@@ -183,7 +183,7 @@ WEBHOOKS = DeliveryKind(
     model=WebhookDelivery,
     key=WebhookDelivery.key,
     began_on=WebhookDelivery.tried_on,
-    queue="default",  # a receiver that does not answer must not hold up e-mail
+    queue="default",  # a receiver that does not respond must not hold up email
     send=send,
     waits=_waits,
     prepare=_prepare,

@@ -36,7 +36,7 @@ def two(seat: Sit) -> tuple[Seat, Seat]:
     number = new_lead(rohan, "Inlinewali", f"98250{datetime.now():%S%f}"[:10])
     asha.go(f"/leads/{number}")
     for each, name in ((asha, "Rohan"), (rohan, "Asha")):
-        expect(each.page.locator("[data-here]")).to_contain_text(f"Also here: {name}")
+        expect(each.page.locator("[data-presence]")).to_contain_text(f"Also here: {name}")
     return asha, rohan
 
 
@@ -115,7 +115,7 @@ def test_a_status_is_chosen_by_keys_and_asks_for_what_it_needs(two: tuple[Seat, 
 def test_who_leaves_is_gone(two: tuple[Seat, Seat]) -> None:
     asha, rohan = two
     rohan.page.close()
-    expect(asha.page.locator("[data-here]")).to_be_hidden()
+    expect(asha.page.locator("[data-presence]")).to_be_hidden()
 
 
 def test_a_masked_value_is_revealed_for_a_moment(two: tuple[Seat, Seat], seat: Sit) -> None:

@@ -94,9 +94,9 @@ def test_a_lead_is_created(rohan: Seat) -> None:
     keys, page = Keys(rohan), rohan.page
     rohan.go("/leads/")
     keys.press("Shift+N")
-    expect(page.locator("#sheet [name=first_name]")).to_be_focused()
+    expect(page.locator("#dialog-page [name=first_name]")).to_be_focused()
     keys.type("Keyswala")
-    keys.tab_to(page.locator("#sheet [name=mobile]"))
+    keys.tab_to(page.locator("#dialog-page [name=mobile]"))
     keys.type(phone())
     keys.press("Enter")
     page.wait_for_url("**/leads/CRM-LEAD-*")
@@ -203,7 +203,7 @@ def test_a_card_is_moved(rohan: Seat, lead: str) -> None:
     expect(title).to_be_focused()
     keys.press("m")
     keys.has_focus()
-    expect(page.locator("#sheet button", has_text="Nurture")).to_be_visible()
+    expect(page.locator("#dialog-page button", has_text="Nurture")).to_be_visible()
     keys.press("Escape")
     expect(title).to_be_focused()
     assert rohan.complaints == []

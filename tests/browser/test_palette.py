@@ -55,7 +55,7 @@ def test_it_opens_finds_opens_and_gives_the_focus_back(seat: Sit) -> None:
     expect(page.locator("#palette [role=option]").first).to_contain_text(number)
     page.keyboard.type("new lead")
     page.keyboard.press("Enter")
-    expect(page.locator("#sheet [name=first_name]")).to_be_focused()
+    expect(page.locator("#dialog-page [name=first_name]")).to_be_focused()
     page.keyboard.press("Escape")
 
     page.keyboard.press("Control+k")

@@ -41,7 +41,7 @@ SETTINGS += ["/webhooks/", "/webhooks/add", "/audit/", "/settings/message-templa
 DIALOGS: dict[str, Callable[[Any], Any]] = {
     "#shortcuts": lambda page: page.keyboard.press("?"),
     "#palette": lambda page: page.keyboard.press("Control+k"),
-    "#sheet .dialog-foot": lambda page: page.keyboard.press("Shift+N"),
+    "#dialog-page .dialog-foot": lambda page: page.keyboard.press("Shift+N"),
     "dialog[id^=move-]:modal": lambda page: (
         page.locator(".status-button").click(),
         page.locator("[data-dialog^=move-]").first.click(),

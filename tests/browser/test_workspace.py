@@ -58,13 +58,13 @@ def test_a_walk_in_is_saved_by_six_actions_and_known_people_are_told(seat: Sit) 
     page, act = sits.page, Actions(sits.page)
     page.locator("tbody [name=rowid]").first.focus()  # a check box isn't typing
     act.press("Shift+N")
-    expect(page.locator("#sheet [name=first_name]")).to_be_focused()
+    expect(page.locator("#dialog-page [name=first_name]")).to_be_focused()
     page.keyboard.type("Walkin")
     act.press("Tab")
     act.press("Tab")
     page.keyboard.type(known)
     expect(page.locator(".known-list li")).not_to_have_count(0)
-    page.locator("#sheet [name=mobile]").fill("98111 22334")
+    page.locator("#dialog-page [name=mobile]").fill("98111 22334")
     expect(page.locator(".known-list li")).to_have_count(0)
     act.press("Enter")
     page.wait_for_url("**/leads/CRM-LEAD-*")
@@ -104,8 +104,8 @@ def test_a_gate_asks_by_keyboard_and_a_cancelled_move_goes_back(seat: Sit) -> No
     key = card.get_attribute("data-card")
     card.locator(".card-title").focus()
     page.keyboard.press("m")
-    page.locator("#sheet button", has_text="Sent to HO").press("Enter")
-    expect(page.locator("#sheet [name=pod_id]")).to_be_focused()
+    page.locator("#dialog-page button", has_text="Sent to HO").press("Enter")
+    expect(page.locator("#dialog-page [name=pod_id]")).to_be_focused()
     page.keyboard.press("Escape")
     expect(new.locator(f'[data-card="{key}"]')).to_have_count(1)
     assert sits.complaints == []
@@ -164,7 +164,7 @@ def test_boards_fit_the_window(seat: Sit, width: int) -> None:
 #: What is clicked, and what comes then.
 FETCHED = (
     ("tbody tr:nth-child(2) td.col-created_on", ".preview h2"),
-    ("a[data-sheet][data-with-query]", "dialog#sheet[open]"),
+    ("a[data-dialog-page][data-with-query]", "dialog#dialog-page[open]"),
 )
 
 

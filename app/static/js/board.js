@@ -1,6 +1,6 @@
 // A board: a card dragged to another column gets that status at once; if the server refuses, it goes back and says why; if the
 // status asks for something, a dialog does. Without a pointer: arrows go from card to card, Shift with ← and → moves it, M chooses.
-import { ask, lost, open as sheet, say, sentenceOf, send, show } from './dialogs.js';
+import { ask, lost, open as openDialog, say, sentenceOf, send, show } from './dialogs.js';
 
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const board = () => document.querySelector('[data-board]');
@@ -108,7 +108,7 @@ document.addEventListener('keydown', (event) => {
 async function choose(card) {
   const link = card.querySelector('[data-card-move]');
   if (!link) return;
-  const form = await sheet(link.href, null, () => choose(card));
+  const form = await openDialog(link.href, null, () => choose(card));
   form?.addEventListener('click', (event) => {
     const button = event.target.closest('[data-move-form] button[name=status]');
     if (!button) return;

@@ -1,4 +1,4 @@
-// Sheets: a link with data-sheet opens its page as a dialog over this one. Its form is sent from there; what was wrong is shown
+// Dialogs: a link with data-dialog-page opens its page as a dialog over this one. Its form is sent from there; what was wrong is shown
 // in it with what was typed, and when all is well the browser goes where the answer says. Without JavaScript the link leads to the page.
 const token = () => document.querySelector('meta[name="csrf-token"]')?.content || '';
 const sentenceOf = (answer) => { try { return decodeURIComponent(answer.headers.get('X-Sentence') || '') || String(answer.status); } catch { return String(answer.status); } };
@@ -15,10 +15,10 @@ async function ask(url, again) {
 }
 
 function dialog() {
-  let made = document.getElementById('sheet');
+  let made = document.getElementById('dialog-page');
   if (!made) {
-    made = Object.assign(document.createElement('dialog'), { id: 'sheet', className: 'dialog' });
-    made.setAttribute('aria-labelledby', 'sheet-title');
+    made = Object.assign(document.createElement('dialog'), { id: 'dialog-page', className: 'dialog' });
+    made.setAttribute('aria-labelledby', 'dialog-page-title');
     document.body.append(made);
   }
   return made;
@@ -50,7 +50,7 @@ export async function send(url, body) {
 export { ask, lost, say, sentenceOf };
 
 document.addEventListener('click', (event) => {
-  const link = event.target.closest('a[data-sheet]');
+  const link = event.target.closest('a[data-dialog-page]');
   if (link && !event.ctrlKey && !event.metaKey && !event.shiftKey) {
     event.preventDefault();
     link.closest('details[data-menu]')?.removeAttribute('open');
@@ -59,12 +59,12 @@ document.addEventListener('click', (event) => {
     if ('withQuery' in link.dataset) { const now = new URL(url, location.href); now.searchParams.set('query', location.search); const view = new URLSearchParams(location.search).get('view'); if (view) now.searchParams.set('view', view); url = now.pathname + now.search; }
     open(url);
   }
-  const closer = event.target.closest('[data-sheet-close]');
+  const closer = event.target.closest('[data-dialog-page-close]');
   if (closer?.closest('dialog')) { event.preventDefault(); closer.closest('dialog').close(); }
 });
 document.addEventListener('submit', async (event) => {
   const form = event.target;
-  const made = form.closest('dialog#sheet');
+  const made = form.closest('dialog#dialog-page');
   if (!made || form.method !== 'post' || event.submitter?.dataset.confirm) return;
   event.preventDefault();
   event.stopImmediatePropagation();

@@ -110,7 +110,7 @@ async function ask() {
 function down() {
   if (poll) return;
   notice?.removeAttribute('hidden');
-  dispatchEvent(new CustomEvent('crm:here', { detail: { people: [] } })); // nobody knows
+  dispatchEvent(new CustomEvent('crm:presence', { detail: { people: [] } })); // nobody knows
   poll = setInterval(ask, POLL);
 }
 function up() {
@@ -138,7 +138,7 @@ async function start() {
   socket.on('typing', (news) => { if (isOurs(news)) dispatchEvent(new CustomEvent('crm:typing', { detail: news })); });
   addEventListener('crm:writes', () => { if (socket.connected && watchKind === 'conversation' && watchId) socket.emit('typing', { kind: watchKind, id: watchId }); });
   // Who else has the record on this page open; and this page says which of its values is being edited.
-  socket.on('here', (news) => { if (isOurs(news)) dispatchEvent(new CustomEvent('crm:here', { detail: news })); });
+  socket.on('presence', (news) => { if (isOurs(news)) dispatchEvent(new CustomEvent('crm:presence', { detail: news })); });
   addEventListener('crm:edits', (event) => { if (socket.connected && watchId) socket.emit('editing', { kind: watchKind, id: watchId, field: event.detail }); });
   socket.on('call', () => dispatchEvent(new Event('crm:call')));
   // Wait a moment: leaving a page or a server restart is not worth a message.

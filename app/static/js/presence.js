@@ -1,7 +1,7 @@
 // Who else has this record open, beside its name, and who is editing which value of it.
 const GRACE = 1500; // who goes from one page of ours to another is not gone
 let people = [], timer = null;
-const place = () => document.querySelector('[data-here]');
+const place = () => document.querySelector('[data-presence]');
 
 function face({ name, initials, tone, picture }) {
   if (picture) {
@@ -25,7 +25,7 @@ function draw() {
     value?.append(Object.assign(document.createElement('span'), { className: 'here-edits', textContent: box.dataset.edits.replace('%(name)s', each.name) }));
   });
 }
-addEventListener('crm:here', (event) => {
+addEventListener('crm:presence', (event) => {
   const news = event.detail.people;
   const isLess = people.some((each) => !news.some((other) => other.id === each.id));
   clearTimeout(timer);

@@ -69,7 +69,7 @@ function swapHead(fresh) {
   const old = head();
   const stops = (within) => $$('a[href], button, summary', within);
   const at = stops(old).indexOf(document.activeElement);
-  ['[data-here]', '[data-record-nav]'].forEach((part) => { const kept = $(part, old); if (kept) $(part, fresh)?.replaceWith(kept); });
+  ['[data-presence]', '[data-record-nav]'].forEach((part) => { const kept = $(part, old); if (kept) $(part, fresh)?.replaceWith(kept); });
   $$('[data-strip-item]:has([data-revealed])', old).forEach((item) => $(`[data-strip-item="${item.dataset.stripItem}"]`, fresh)?.replaceWith(item));
   old.replaceChildren(...fresh.childNodes);
   window.htmx?.process(old);

@@ -206,7 +206,7 @@ QUERIES: dict[str, Any] = {
 
 
 def body_of(resource: Any, function: str) -> Any:
-    """An example body of the operation, derived from the column types if none is given here."""
+    """An example body of the operation, derived from the column types if none is defined here."""
     known = BODIES.get((resource.resource_name, function))
     if known is not None or function not in ("post", "put") or not hasattr(resource, "record_table"):
         return known
@@ -226,7 +226,7 @@ def query_of(resource: Any) -> Any:
 
 
 def value_of(field: Any) -> Any:
-    """An invented value for a field, by its schema; None for a kind that has none."""
+    """An example value for a field, by its schema; None for a kind without one."""
     schema = field.schema
     if schema.get("enum"):
         return schema["enum"][0]

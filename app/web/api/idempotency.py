@@ -45,9 +45,9 @@ def create_once(make: Callable[[], int], body_of: Callable[[int], Any]) -> Respo
 
 
 def write_response(body: dict[str, Any], status: int, **headers: str) -> Response:
-    """The answer to a write, with the ETag that a GET of the record would have now."""
+    """The response to a write, with the ETag that a GET of the record would have now."""
     answer, row = json_answer(status, body, **headers), body["result"]
-    if row is not None:  # what only this write tells is no part of the record
+    if row is not None:  # what only this write reports is not part of the record
         answer.set_etag(body_hash({"id": body["id"], "result": {k: v for k, v in row.items() if k != "warnings"}}))
     return answer
 
@@ -58,23 +58,23 @@ def _request_hash() -> str:
 
 
 def body_hash(body: Any) -> str:
-    """The ETag of a record: the hash of what a GET of it answers."""
+    """The ETag of a record: the hash of the response to a GET."""
     return hashlib.sha256(json_answer(200, body).get_data()).hexdigest()[:32]
 
 
 def with_etag(answer: Response) -> Response:
-    """The answer with its ETag; 304 without a body if the client has this version (If-None-Match)."""
+    """The response with its ETag; 304 without a body if the client has this version (If-None-Match)."""
     answer.set_etag(hashlib.sha256(answer.get_data()).hexdigest()[:32])
     answer.make_conditional(request)
     return answer
 
 
 def refuse_etag_mismatch(current: Callable[[], Response]) -> None:
-    """Raise ETagMismatch when the ETag of the current record does not match the request's If-Match."""
+    """Raise ETagMismatch if the ETag of the current record does not match the request's If-Match."""
     if "If-Match" not in request.headers or request.if_match.star_tag:
         return
     tag = hashlib.sha256(current().get_data()).hexdigest()[:32]
-    # The ETag of a compressed answer ends with a colon and the encoding. Werkzeug parses a malformed tag as None.
+    # The ETag of a compressed response ends with a colon and the encoding. Werkzeug parses a malformed tag as None.
     etags = {each.partition(":")[0] for each in request.if_match.as_set(include_weak=True) if each}
     if tag not in etags:
         raise ETagMismatch(_("Someone else changed this record. Read it again, then send your change."))

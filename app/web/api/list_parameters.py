@@ -36,19 +36,22 @@ LIST_KEYS = frozenset(
         "count",
     )
 )
-#: Keys when one record is read.
+#: Keys for reading one record.
 RECORD_KEYS = frozenset(("columns", "select_columns", "keys"))
 #: Most characters of q.
 MAX_LENGTH = 8000
-#: What plain parameters are called that filter: filter.<column> or filter.<column>.<operator>.
+#: Prefix of plain filter parameters: filter.<column> or filter.<column>.<operator>.
 PREFIX = "filter."
 _NUMBERS = ("page", "page_size", "cursor")
 _LISTS = ("columns", "select_columns", "keys")
 
 
 def read_parameters(known: Set[str] = LIST_KEYS, table: RecordTable | None = None) -> dict[str, Any]:
-    """All parameters of the request as one object, shaped like q. Raises RuleBroken, naming what is unknown, wrong,
-    given twice or given in both ways; `table` tells the columns by which a list is filtered."""
+    """All parameters of the request as one object, in the form of q.
+
+    Raises RuleBroken for parameters that are unknown, wrong, repeated or given in both ways; `table` defines the
+    columns for filters.
+    """
     asked = dict(_rison(known))
     filters = [*_list_of(asked.get("filters"))]
     for name in request.args:
@@ -107,7 +110,7 @@ def _flat_value(name: str, raw: str) -> Any:
 
 
 def _flat_filters(name: str, given: list[str], table: RecordTable) -> list[dict[str, Any]]:
-    """The filters of one parameter: several values of `in` are one filter, of other operators one each."""
+    """The filters of one parameter: several values of `in` are one filter; of other operators, one each."""
     column, operator = _column_and_operator(name.removeprefix(PREFIX), table)
     values: list[Any] = [given] if operator in ("in", "not_in") and len(given) > 1 else list(given)
     return [{"col": column, "opr": operator, "value": value} for value in values]

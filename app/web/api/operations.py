@@ -15,7 +15,7 @@ from app.web.api.schemas import _PAGE, ID, SHARED, STRING, base_of, list_paramet
 _ALWAYS = (400, 401, 403, 429, 500, 503)
 _ROW = (404, 409, 410, 422)
 _SENT = (413, 422)
-#: Status -> what it means.
+#: Status -> meaning.
 STATUS_MEANINGS = {
     400: "Invalid request",
     401: "Not signed in",
@@ -112,15 +112,15 @@ class OperationSpec:
     #: Error statuses besides `_ALWAYS`.
     statuses: tuple[int, ...] = ()
     parameters: tuple[str, ...] = ()
-    #: The schema of the body; a name beginning with + is relative to the resource (+Create is LeadCreate).
+    #: The schema of the body; + stands for the name of the resource (+Create is LeadCreate).
     body: Any = None
     #: The schema of a successful response; the row by default.
     answer: Any = "row"
     good: tuple[int, ...] = (200,)
     headers: tuple[str, ...] = ()
-    #: The type of a successful response; anything but JSON is bytes.
+    #: The type of a successful response; other types than JSON are bytes.
     mime_type: str = "application/json"
-    #: The body of a 202, which says how far the work is, where that isn't `answer`.
+    #: The body of a 202, which reports the progress, if it isn't `answer`.
     accepted: dict[str, Any] | None = None
     #: The type of the body.
     body_type: str = "application/json"
@@ -133,7 +133,7 @@ _ASSIGN = shape(
     }
 )
 _JOIN = shape({"user": {"anyOf": [ID, STRING], "description": "ID or username of a colleague."}}, "user")
-#: One of many calls. Invalid items are reported one by one in the result, so the schema requires nothing.
+#: One of many calls. Invalid items are reported individually in the result, so the schema requires nothing.
 _ANY_TEXT = {"type": "string", "nullable": True}
 _ANY_TIME = {"anyOf": [{"type": "number", "description": "Seconds or milliseconds since 1970, UTC"}, _ANY_TEXT]}
 _CALL = shape(
@@ -222,7 +222,7 @@ FUNCTIONS = {
 
 
 class DocumentedOperations:
-    """A REST view whose operations are documented as its `documentation` says, with their ids and all statuses."""
+    """A REST view whose operations are documented by its `documentation`, with ids and all statuses."""
 
     def add_apispec_components(self, api_spec: Any) -> None:
         """Add the shared schemas."""
@@ -267,9 +267,9 @@ _QUERY_PARAMETERS = {
 
 
 def _parameters(name: str, resource: Any) -> list[Any]:
-    """The parameter objects; the name of a shared one.
+    """The parameter objects; a name refers to a shared one.
 
-    q is a text to generators: few of them keep a parameter that is described by its content.
+    q is declared as text, because few generators support a parameter described by its content.
     """
     if name == "list_parameters":
         return list_parameters(resource)

@@ -1,4 +1,4 @@
-"""The REST resource of a record: FAB's routes and response shapes, answered from the compiled RecordTable."""
+"""The REST resource of a record: FAB's routes and response formats, answered from the compiled RecordTable."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ from app.web.core.registry import registered
 from app.web.core.relation_fields import label_of
 from app.web.core.replica_lists import from_replica
 
-#: What a list answers besides its rows where its record is a generic one, as in FAB; others are told on request.
+#: Parts of a list response besides the rows for generic records, as in FAB; for others only on request.
 _METADATA = ("list_title", "list_columns", "label_columns", "description_columns", "order_columns")
-#: Filters that ask for one record, or some, by number.
+#: Filters for one or several records by number.
 _BY_NUMBER = (("number", "eq"), ("number", "in"))
 
 
@@ -47,7 +47,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
     allow_browser_login = True
     csrf_exempt = False
     is_documented = True
-    #: The columns of a list, where they are fewer than those of one record; all of them on request.
+    #: The columns of a list, if fewer than those of one record; all are available on request.
     list_select_columns: Any = None
     max_page_size: Any = None
 
@@ -59,7 +59,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
             owner = cls.service if type(cls.service) is RecordService else type(cls.service)
             owner.resource = cls
 
-    # FAB would build marshmallow schemas and related pick-lists here; the compiled table replaces them.
+    # FAB would build marshmallow schemas and related picklists here; the compiled table replaces them.
     def _init_properties(self) -> None:
         declared = self.record_table.declared
         self.list_columns, self.show_columns = [*declared.list], [*declared.show]
@@ -126,7 +126,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         )
 
     @staticmethod
-    def _column(each: Any, which: str) -> dict[str, Any]:
+    def _column(each: Any, mode: str) -> dict[str, Any]:
         column = {
             "name": each.name,
             "label": str(each.label),
@@ -136,7 +136,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
             "type": each.schema.get("type", "object"),
             "description": str(each.help or ""),
         }
-        return column | (_choices(each, which) if hasattr(each, "offered") else {})
+        return column | (_choices(each, mode) if hasattr(each, "offered") else {})
 
     @expose("/", methods=["GET"])
     @protect()
@@ -196,7 +196,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         return ListQuery(conditions, order, size, page, before, exact=query.get("count") == "exact", newest=newest)
 
     def _names(self, query: dict[str, Any], default: tuple[str, ...] | None) -> tuple[str, ...] | None:
-        """The columns that the request asks for. Raises RuleBroken for those that this resource does not show."""
+        """The columns that the request selects. Raises RuleBroken for those that this resource does not show."""
         both = [query[name] for name in ("columns", "select_columns") if query.get(name) is not None]
         if len(both) > 1:
             raise RuleBroken(_("“%(name)s” is given more than once.", name="columns"), "columns")
@@ -286,13 +286,13 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         self.post_update(row)
         return idempotency.write_response(self._saved(row.id, raw, "edit", row), 200)
 
-    def _saved(self, key: int, raw: dict[str, Any], which: str, row: Any = None) -> dict[str, Any]:
-        """The body after a save: the row, and remarks on what was kept or proposed instead of being written.
+    def _saved(self, key: int, raw: dict[str, Any], mode: str, row: Any = None) -> dict[str, Any]:
+        """The response body after a save: the row, and remarks on values that were kept or proposed instead of written.
 
-        `row`: the object that was written, where this request has it.
+        `row`: the object that was written, if this request has it.
         """
         shown = self._held(row) or self._after(key)
-        save_warnings.warn_of_ignored_fields(self.record_table.unwritten(raw, shown or {}, which))
+        save_warnings.warn_of_ignored_fields(self.record_table.unwritten(raw, shown or {}, mode))
         said = save_warnings.pop_all()
         return {"id": key, "result": shown} | ({"remarks": said} if said else {})
 
@@ -300,7 +300,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         idempotency.refuse_etag_mismatch(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
 
     def _held(self, row: Any) -> dict[str, Any] | None:
-        """What `_after` would answer, without reading the row again; None where it has to be read."""
+        """The result of `_after` without reading the row again; None if it has to be read."""
         cls, names = type(self), self.record_table.shown
         if row is None or cls._after is not Resource._after or cls._shown is not Resource._shown:
             return None
@@ -345,15 +345,15 @@ def request_json() -> dict[str, Any]:
 
 
 def _numbers_in(filters: Any) -> list[str]:
-    """The record numbers for which a list was filtered."""
+    """The record numbers by which a list was filtered."""
     asked = [value for name, operator, value in triples(filters) if (name, operator) in _BY_NUMBER]
     values = [each for value in asked for each in (value if isinstance(value, list) else [value])]
     return [each for each in values if isinstance(each, str)]
 
 
-def _choices(each: Any, which: str) -> dict[str, Any]:
-    """The first rows that a relation may name, as FAB lists them."""
-    rows = each.offered(which=which)
+def _choices(each: Any, mode: str) -> dict[str, Any]:
+    """The first rows that a relation may refer to, as FAB lists them."""
+    rows = each.offered(mode=mode)
     return {"count": len(rows), "values": [{"id": row.id, "value": label_of(row)} for row in rows]}
 
 

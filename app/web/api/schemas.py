@@ -161,7 +161,7 @@ def add(resource: Any, api_spec: Any) -> None:
     known = {each.name: output_schema(each) for each in record_table.readable} | dict(
         getattr(resource, "extra_schema", {})
     )
-    # Of the others a list answers with those that were asked for.
+    # The schema of a list requires nothing, because a request may select columns.
     register_schemas(api_spec, {name: shape({"id": {**ID, "readOnly": True}, **known}, "id")})
     register_schemas(api_spec, _queries(resource, name))
     for which, suffix, function in (("add", "Create", "post"), ("edit", "Change", "put")):
@@ -225,13 +225,11 @@ def _one_of(nullable: list[str]) -> dict[str, Any]:
     return {"type": "string", "enum": nullable}
 
 
-def _body(record_table: Any, which: str, example: Any) -> dict[str, Any]:
+def _body(record_table: Any, mode: str, example: Any) -> dict[str, Any]:
     """The request body; read-only fields are left out and ignored when sent."""
-    accepted = {each.name: input_schema(each) for each in record_table.input_fields if getattr(each, which)}
-    needed = (
-        [each.name for each in record_table.input_fields if each.add and each.is_required] if which == "add" else []
-    )
-    if which == "edit" and "version" in record_table.by_name:
+    accepted = {each.name: input_schema(each) for each in record_table.input_fields if getattr(each, mode)}
+    needed = [each.name for each in record_table.input_fields if each.add and each.is_required] if mode == "add" else []
+    if mode == "edit" and "version" in record_table.by_name:
         accepted["version"] = {
             **_WHOLE,
             "maximum": 2**31 - 1,
@@ -292,7 +290,7 @@ def _description(each: Field) -> dict[str, Any]:
 
 
 def _is_of_type(schema: dict[str, Any], example: Any) -> bool:
-    """Not a text for a number: the number of a lead is one that people read, that of a file counts versions."""
+    """Whether the example has the schema's type: the number of a lead is text, that of a file's version an integer."""
     return not isinstance(example, str) or schema.get("type") not in ("integer", "number", "boolean")
 
 
@@ -310,11 +308,11 @@ _SEVERAL = ("in", "not_in")
 
 
 def list_parameters(resource: Any) -> list[dict[str, Any]]:
-    """The plain query parameters of a list, beside q: page, order and one per column and operator."""
+    """The plain query parameters of a list, besides q: page, order and one per column and operator."""
     table, listed = resource.record_table, _queries(resource, base_of(resource))[f"{base_of(resource)}List"]
     made = []
     for name in ("page", "page_size", "order_column", "order_direction", "cursor", "count"):
-        # Without defaults: generated clients would send them, and a list with an order of its own has others.
+        # Without defaults: generated clients would send them, although a list with an order of its own has others.
         left_out = ("nullable", "default")
         schema = {key: value for key, value in listed["properties"][name].items() if key not in left_out}
         if "enum" in schema:

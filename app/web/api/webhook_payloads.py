@@ -16,8 +16,10 @@ from app.web.core.registry import registered
 
 
 def write(session: Session, kind: str, key: int, now: datetime) -> dict[str, Any] | None:
-    """The record as `GET /api/v1/<kind>/<id>` answers it under "result" to the
-    session's person; None if they may not see it."""
+    """The record as `GET /api/v1/<kind>/<id>` returns it under "result" to the session's person.
+
+    None if they may not see it.
+    """
     person = access.acting(session)
     if person is None:
         return None

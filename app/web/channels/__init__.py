@@ -1,1 +1,1 @@
-"""Messages and calls of providers: the hooks at which they report, conversations, accounts, and what failed."""
+"""Messages and calls through providers: their hooks, conversations, accounts, and failures."""

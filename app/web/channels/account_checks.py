@@ -1,4 +1,4 @@
-"""Trying an account with its provider: for the settings page and the command line."""
+"""Tests an account with its provider, for the settings page and the command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.web.security.sessions import own_transaction
 
 
 def try_account(name: str, now: datetime) -> str:
-    """What the account's provider says of it. Raises RuleBroken with the reason when it can't be used."""
+    """The provider's answer about the account. Raises RuleBroken with the reason if it can't be used."""
     with access.as_system(db.session()) as session:
         account = channel_accounts.find(session, name)
     try:

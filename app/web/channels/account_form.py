@@ -1,4 +1,4 @@
-"""The form of a channel account: its fields by kind, and what was posted."""
+"""The form of a channel account: its fields by kind, and parsing the posted form."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.web.records.conversation_list import CHANNEL_WORDS
 #: Prefix of the fields that are settings of the kind.
 PREFIX = "set."
 MAX_VALUE = 4000
-#: What an account must be able to do before so many caller ids are of use.
+#: The most caller IDs of one account.
 MAX_CALLER_IDS = 50
 _BASE: dict[str, Any] = {"value": "", "errors": [], "required": False, "autocomplete": "off", "kind": "text"}
 
@@ -65,13 +65,13 @@ def posted_settings(kind: ProviderKind) -> AccountSettings:
 
 
 def _rate(name: str) -> int | None:
-    """The limit; one that is no number is 0, which the domain refuses."""
+    """The limit; 0 if it isn't a number, which the domain refuses."""
     text = request.form.get(name, "").strip()
     return None if not text else int(text) if text.isascii() and text.isdigit() and len(text) < 8 else 0
 
 
 def _caller_ids(text: str) -> tuple[tuple[str, str], ...]:
-    """One per line: the number, and promotional, service or any behind it; any where nothing stands there."""
+    """Parse one caller ID per line: the number, followed by promotional, service or any (the default)."""
     lines = [line.split() for line in text.splitlines()[:MAX_CALLER_IDS] if line.strip()]
     pairs = [(parts, parts[-1].lower() if parts[-1].isalpha() else "") for parts in lines]
     return tuple((" ".join(parts[:-1] if word else parts), word or "any") for parts, word in pairs)
@@ -80,7 +80,7 @@ def _caller_ids(text: str) -> tuple[tuple[str, str], ...]:
 def form_of(
     account: ChannelAccount | None, kind: ProviderKind, settings: AccountSettings, errors: dict[str, list[str]]
 ) -> dict[str, Any]:
-    """The form as pages/form.html takes it; `errors` by field, under "" those of none."""
+    """The context of pages/form.html; `errors` by field, "" for general ones."""
     own = f"/settings/channels/{account.id}/" if account else "/settings/channels/"
     return {
         "title": _("Edit %(name)s", name=account.name)
@@ -111,7 +111,7 @@ def _general(settings: AccountSettings, errors: dict[str, list[str]]) -> list[di
 
 
 def _setting(each: Any, account: Any, settings: AccountSettings, errors: dict[str, list[str]]) -> dict[str, Any]:
-    """A secret is never shown: an empty field keeps the stored one."""
+    """The field of a setting. A secret is never shown: an empty field keeps the stored one."""
     is_kept = each.is_secret and account is not None and account.secrets_sealed is not None
     more = _("Leave empty to keep the stored value.") if is_kept else ""
     field = {"name": PREFIX + each.key, "label": translate_text(each.label), "errors": errors.get(each.key)}
@@ -124,7 +124,7 @@ def _setting(each: Any, account: Any, settings: AccountSettings, errors: dict[st
 
 
 def _options(each: Any, current: str) -> list[tuple[str, str]]:
-    """(value, label) of what a setting can be, with what it is; empty where it is typed."""
+    """(value, label) of a setting's options, including the current value; empty if it is free text."""
     if each.options:
         return [(value, translate_text(value)) for value in each.options]
     if each.key not in _NAMED:
@@ -138,7 +138,7 @@ def _smtp_accounts() -> Any:
     return select(ChannelAccount.name).where(ChannelAccount.kind == "smtp").order_by(ChannelAccount.name)
 
 
-#: Settings that name a row -> the names that can be chosen.
+#: Settings that refer to a row -> the names to choose from.
 _NAMED: dict[str, Any] = {
     "owner": lambda: select(User.username).where(User.active.is_(True)).order_by(User.username),
     "assign_to_role": lambda: select(Role.name).order_by(Role.name),

@@ -1,4 +1,4 @@
-"""The settings page of channels: accounts, their health, a test message, and the address of their hooks."""
+"""The settings page of channels: accounts, their health, test messages, and hook addresses."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class ChannelsView(SettingsPage):
 
     @page_route("/<int:key>/")
     def show(self, key: int) -> Any:
-        """One account: where its provider reports, its health, and the actions of an admin."""
+        """One account: its hook addresses, its health, and the actions of an admin."""
         viewer, account = current_viewer(), find_account(key)
         is_admin = viewer.person.is_admin
         words = [(each, word) for each, word in channel_words().items() if each in account.channels]
@@ -144,7 +144,7 @@ class ChannelsView(SettingsPage):
 
     @page_route("/<int:key>/test", methods=["POST"])
     def send_test(self, key: int) -> Any:
-        """Send a test message by this account; what becomes of it appears in its conversation."""
+        """Send a test message through this account; the result appears in its conversation."""
         refuse_non_admin()
         account, viewer, form = find_account(key), current_viewer(), request.form
         text = _("This is a test of %(name)s.", name=account.name)
@@ -230,7 +230,7 @@ def _read_templates(account: ChannelAccount, by: int) -> str:
 _ACTIONS = {"check": _check, "on": _turn_on, "off": _turn_off, "token": _rotate, "templates": _read_templates}
 
 
-# --- what is shown
+# --- display
 
 
 def account_card(account: ChannelAccount, failures: int, viewer: Viewer) -> dict[str, Any]:
@@ -258,7 +258,7 @@ def account_card(account: ChannelAccount, failures: int, viewer: Viewer) -> dict
 
 
 def _failures(now: datetime) -> dict[int, int]:
-    """Account -> messages and requests that failed within the last hour."""
+    """Account -> number of messages and requests that failed within the last hour."""
     since, found = now - timedelta(hours=1), dict[int, int]()
     with access.as_system(db.session()) as session:
         dead = (Message.state.in_(("failed", "unknown")), Message.changed_on > since)

@@ -1,4 +1,4 @@
-"""Campaigns over REST: make one, see its check and its result, and start, pause, resume and stop it."""
+"""Campaigns over REST: create one, read its check and its result, and start, pause, resume and stop it."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from app.web.records.messages import PURPOSE_WORDS
 
 
 class SourcesField(Field):
-    """What each variable is filled with: {name: {"from": …, "text": …}}."""
+    """The source of each variable: {name: {"from": …, "text": …}}."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -151,7 +151,7 @@ _LABELS = {
 
 
 class CampaignService(RecordService):
-    """Campaigns: made as drafts; their steps have addresses of their own."""
+    """Campaigns: created as drafts; their steps have endpoints of their own."""
 
     record = Campaign
     module = "Messages"
@@ -159,7 +159,7 @@ class CampaignService(RecordService):
     label_columns = _LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Campaign:
-        """A draft whose recipients are checked next. Raises RuleBroken, Denied."""
+        """Create a draft, whose recipients are checked next. Raises RuleBroken, Denied."""
         campaign_sending.refuse_unless_allowed(viewer.person)
         given = [(kind, values[kind]) for kind in KINDS if values.get(kind) is not None]
         if len(given) != 1:
@@ -185,7 +185,7 @@ class CampaignService(RecordService):
         return made
 
     def change(self, session: Session, row: Campaign, values: dict[str, Any], viewer: Viewer) -> None:
-        """Refused: there are steps of their own."""
+        """Refuse changes: the steps have endpoints of their own."""
         raise RuleBroken(_("A campaign is changed by starting, pausing or stopping it."))
 
 
@@ -243,7 +243,7 @@ class CampaignResource(Resource):
     @refuse_as_json
     @permission_name("counts")
     def counts(self, pk: Any) -> Any:
-        """The numbers of recipients by state, and of those left out by reason."""
+        """The numbers of recipients by state, and of excluded ones by reason."""
         row = self._row(pk, "read")
         by_state: dict[str, int] = {}
         left_out: dict[str, int] = {}
@@ -260,7 +260,7 @@ class CampaignResource(Resource):
     @refuse_as_json
     @permission_name("recipients")
     def recipients(self, pk: Any) -> Any:
-        """One page of recipients, in their order."""
+        """One page of recipients, in order."""
         row, viewer = self._row(pk, "read"), current_viewer()
         page, size = page_of(read_parameters(frozenset(("page", "page_size"))), 50)
         query = (
@@ -280,7 +280,7 @@ class CampaignResource(Resource):
     @refuse_as_json
     @permission_name("start")
     def start(self, pk: Any) -> Any:
-        """Now, or at {start_on}."""
+        """Start now, or at {start_on}."""
         raw = request_json()
         if unknown := sorted(set(raw) - {"start_on"}):
             raise RuleBroken(_("There is no such field."), unknown[0])
@@ -308,7 +308,7 @@ class CampaignResource(Resource):
     @refuse_as_json
     @permission_name("stop")
     def stop(self, pk: Any) -> Any:
-        """Stop the campaign for good."""
+        """Stop the campaign permanently."""
         return self._moved(pk, campaigns.stop)
 
     def _moved(self, pk: Any, step: Callable[[Session, Campaign, Stamp], None]) -> Any:

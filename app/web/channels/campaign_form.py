@@ -1,4 +1,4 @@
-"""The form of a campaign: what is sent, by which account, and how fast."""
+"""The form of a campaign: the message, the account, and the speed."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _BASE: dict[str, Any] = {
 
 
 def posted_values(session: Session, form: Any) -> CampaignInput:
-    """What was entered. Raises RuleBroken for a value that is none."""
+    """The posted values. Raises RuleBroken for an invalid one."""
     template_id = parse_id(form.get("template") or "")
     template = session.get(MessageTemplate, template_id) if template_id else None
     if form.get("template") and template is None:
@@ -62,7 +62,7 @@ def posted_values(session: Session, form: Any) -> CampaignInput:
 
 
 def _posted_variables(form: Any) -> dict[str, dict[str, str]]:
-    """What each variable is filled with; a text alone is the same for everybody."""
+    """The source of each variable; fixed text is the same for everybody."""
     made = {}
     for name in [key.removeprefix("var.") for key in form if key.startswith("var.")][:50]:
         text = clean_text(form.get(f"else.{name}"), "variables", 300) or ""
@@ -136,7 +136,7 @@ def _what(session: Session, typed: Any, errors: dict[str, list[str]]) -> list[di
 
 
 def _below_text() -> Markup:
-    """How many SMS the text is, counted by sms_counter.js, and a button that shows its variables."""
+    """The number of SMS parts, counted by sms_counter.js, and a button that shows the variables."""
     counted = _("{parts} SMS ({encoding}), {left} characters left")
     count = Markup(
         '<span class="sms-count" id="f-length" data-sms-for="f-body" data-sms-channel="f-channel" '
@@ -183,7 +183,7 @@ def _how(session: Session, typed: Any, errors: dict[str, list[str]]) -> list[dic
 def _variable_fields(
     session: Session, campaign: Campaign, typed: Any, errors: dict[str, list[str]]
 ) -> list[dict[str, Any]]:
-    """For each variable of the text: what it is filled with, and what stands in where there is nothing."""
+    """For each variable of the text: its source, and the fallback for empty values."""
     template_id = parse_id(typed.get("template") or "")
     template = session.get(MessageTemplate, template_id) if template_id else None
     text = template.body if template is not None else typed.get("body") or ""
@@ -223,7 +223,7 @@ def _sources(campaign: Campaign) -> list[tuple[str, str]]:
 
 
 class _Text:
-    """A text as `message_templates.variables` reads it."""
+    """A text in the form that `message_templates.variables` reads."""
 
     def __init__(self, body: str) -> None:
         self.body = body
@@ -235,7 +235,7 @@ def accounts_named(session: Session) -> dict[int, str]:
 
 
 def first_account(session: Session, campaign: Campaign) -> ChannelAccount | None:
-    """The account by which the campaign will probably be sent."""
+    """The account that will probably send the campaign."""
     fitting = channel_accounts.active(session, campaign.channel, campaign.purpose)
     wanted = next((each for each in fitting if each.id == campaign.account_id), None)
     return wanted or (fitting[0] if fitting else None)

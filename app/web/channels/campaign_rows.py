@@ -40,7 +40,7 @@ CAMPAIGN_WORDS = {
     "stopped": (_l("Stopped"), "red"),
     "done": (_l("Done"), "green"),
 }
-#: State of a recipient -> (word, color), in the order in which they are shown.
+#: State of a recipient -> (word, color), in display order.
 RECIPIENT_WORDS: dict[str, tuple[Any, str]] = {
     "waiting": (_l("Not sent yet"), "gray"),
     **{name: (STATE_WORDS[name], COLORS[name]) for name in ("queued", "sending", "sent", "delivered", "read")},
@@ -93,7 +93,7 @@ def campaign_context(session: Session, campaign: Campaign, viewer: Viewer, state
 
 
 def progress(session: Session, campaign: Campaign, viewer: Viewer) -> dict[str, Any]:
-    """What changes by itself: the context of campaigns/_live.html."""
+    """The part that updates itself: the context of campaigns/_live.html."""
     found = campaign_recipients.counts(session, campaign)
     by_state: dict[str, int] = {}
     reasons: dict[str, int] = {}
@@ -125,7 +125,7 @@ def progress(session: Session, campaign: Campaign, viewer: Viewer) -> dict[str, 
 
 
 def _hours(session: Session, campaign: Campaign, viewer: Viewer) -> str:
-    """That messages wait for the permitted hours, while they do."""
+    """A sentence while messages wait for the permitted hours, else ""."""
     if not campaign.body:
         return ""
     like = SimpleNamespace(purpose=campaign.purpose, created_by_id=None, cause=None)
@@ -195,7 +195,7 @@ def _recipients(session: Session, campaign: Campaign, viewer: Viewer, state: str
     )
     if state:
         query = query.where(state == SHOWN_STATE)
-    with access.as_system(session):  # the campaign is visible, and with it its recipients and what became of them
+    with access.as_system(session):  # the campaign is visible, and so are its recipients and their states
         found = session.execute(query.limit(PAGE + 1).offset(page * PAGE)).all()
     names = _names(session, [row for row, _state, _reason in found])
     rows = []

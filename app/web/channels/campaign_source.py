@@ -1,4 +1,6 @@
-"""To whom a campaign goes: selected records, all records of a filtered list, or the numbers of an uploaded file."""
+"""The recipients of a campaign: selected records, all records of a filtered list, or the numbers of an uploaded
+file.
+"""
 
 from __future__ import annotations
 
@@ -33,7 +35,7 @@ def selected(kind: str, keys: Iterable[Any]) -> RecipientSource:
 
 
 def of_list(kind: str, address: str, viewer: Viewer) -> RecipientSource:
-    """All records that the person sees in the list of this address, newest first. Raises RuleBroken."""
+    """All records that the person sees in the list at this URL, newest first. Raises RuleBroken."""
     screen = registered("screens")[MODELS[kind]]
     try:
         query_part = urlsplit(address).query
@@ -46,12 +48,12 @@ def of_list(kind: str, address: str, viewer: Viewer) -> RecipientSource:
 
 
 def count_of_list(kind: str, address: str, viewer: Viewer) -> int:
-    """How many records the list has, up to one more than a campaign takes."""
+    """The number of records in the list, up to one more than a campaign accepts."""
     return len(of_list(kind, address, viewer).items)
 
 
 def refuse_masked(viewer: Viewer) -> None:
-    """Raise Denied for who sees numbers masked: the answer to an uploaded number would confirm a guess."""
+    """Raise Denied if the person sees numbers masked: the response to an uploaded number would confirm a guess."""
     if viewer.person.mask("mobile") != "full" or viewer.person.mask("email") != "full":
         text = _("You see numbers and addresses masked, so you can't upload a list of them. Select records instead.")
         raise access.Denied(text)
@@ -83,7 +85,7 @@ def _rows(text: str) -> list[list[str]]:
 
 
 def of_rows(rows: list[list[str]]) -> RecipientSource:
-    """The same for rows whose first one names the columns, or is a number itself. Raises RuleBroken."""
+    """The same for rows; the first one names the columns, or is a recipient itself. Raises RuleBroken."""
     if not rows:
         raise RuleBroken(_("This file is empty."), "file")
     has_heading = not any(char.isdigit() for char in rows[0][0]) and "@" not in rows[0][0]

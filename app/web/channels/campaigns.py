@@ -1,4 +1,4 @@
-"""The pages of campaigns: choosing recipients, what is sent, the check before, and what becomes of it."""
+"""The pages of campaigns: recipients, message, check before sending, and results."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class CampaignsView(ModulePermissions, BaseView):
 
     @staticmethod
     def in_menu(person: Person) -> bool:
-        """Whether the sidebar offers campaigns: to who may send them."""
+        """Whether the sidebar offers campaigns: to people who may send them."""
         return person.may("Messages", "bulk") and person.may("Messages", "create")
 
     @page_route("/")
@@ -66,7 +66,7 @@ class CampaignsView(ModulePermissions, BaseView):
             may_send=self.in_menu(viewer.person),
         )
 
-    # --- to whom
+    # --- recipients
 
     @page_route("/new")
     def new(self) -> Any:
@@ -102,7 +102,7 @@ class CampaignsView(ModulePermissions, BaseView):
 
     @page_route("/create/<any(leads, customers, numbers):kind>", methods=["POST"])
     def create(self, kind: str) -> Any:
-        """Keep the recipients as a draft; what is sent is entered next."""
+        """Store the recipients as a draft; the message is entered next."""
         viewer = current_viewer()
         campaign_sending.refuse_unless_allowed(viewer.person)
         try:
@@ -118,11 +118,11 @@ class CampaignsView(ModulePermissions, BaseView):
             return self._new(sentence, status)
         return redirect(f"{BASE}{campaign.id}/edit")
 
-    # --- what
+    # --- message
 
     @page_route("/<int:key>/edit", methods=["GET", "POST"])
     def edit(self, key: int) -> Any:
-        """The form of a draft; saving it has its recipients checked."""
+        """The form of a draft; saving it starts the check of its recipients."""
         viewer, campaign = current_viewer(), self._found(key, "bulk")
         campaign_sending.refuse_unless_allowed(viewer.person)
         if campaign.state != "draft":
@@ -148,11 +148,11 @@ class CampaignsView(ModulePermissions, BaseView):
             form = form_of(db.session(), campaign, typed, errors, error)
         return self.render_template("campaigns/form.html", title=form["title"], form=form)
 
-    # --- looking, starting, stopping
+    # --- showing, starting, stopping
 
     @page_route("/<int:key>")
     def show(self, key: int) -> Any:
-        """The check before, or the result, with each recipient. `state` filters, `page` from 0."""
+        """The check before sending, or the result, with each recipient. `state` filters, `page` from 0."""
         viewer, campaign = current_viewer(), self._found(key, "read")
         state = request.args.get("state", "")
         if state and state not in campaign_rows.RECIPIENT_WORDS:
@@ -163,12 +163,12 @@ class CampaignsView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>/live")
     def live(self, key: int) -> Any:
-        """The part of the page that changes by itself, as a fragment."""
+        """The part of the page that updates itself, as a fragment."""
         campaign = self._found(key, "read")
         context = campaign_rows.progress(db.session(), campaign, current_viewer())
         answer = make_response(render_template("campaigns/_live.html", page_of=context))
         if request.args.get("checking") and context["is_checked"]:
-            answer.headers["HX-Refresh"] = "true"  # the recipients stand outside of this part
+            answer.headers["HX-Refresh"] = "true"  # the recipients are outside of this part
         return answer
 
     @page_route("/<int:key>/<any(start, schedule, unschedule, pause, resume, stop, delete):what>", methods=["POST"])
@@ -217,7 +217,7 @@ def _default_name(viewer: Viewer) -> str:
 
 
 def _step(what: str, viewer: Viewer) -> Step:
-    """What a button does. Raises RuleBroken for a time that is none."""
+    """The action of a button. Raises RuleBroken for an invalid time."""
     if what == "schedule":
         try:
             moment = read_moment(request.form.get("start_on") or "")

@@ -1,4 +1,4 @@
-"""What the form to answer has beside its text: files, the message that is answered, and what the account can't do."""
+"""Parts of the reply form besides the text: files, the quoted message, and limits of the account."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from app.web.core.fields import Viewer
 from app.web.records import message_files
 from app.web.records.uploads import MAX_FILES, Upload
 
-#: Characters of an answered message that are shown.
+#: Characters of a quoted message that are shown.
 MAX_QUOTE = 120
 
 
 def file_part(ability: Abilities, url: str, files: Iterable[Upload], viewer: Viewer) -> dict[str, Any] | None:
-    """The context of the part of inbox/_message_form.html about files; None where none can be sent."""
+    """The context of the files part of inbox/_message_form.html; None if no files can be sent."""
     kept = [each.as_field(viewer) for each in files]
     if not ability.files and not kept:
         return None
@@ -40,7 +40,7 @@ def file_part(ability: Abilities, url: str, files: Iterable[Upload], viewer: Vie
 
 
 def reply_part(session: Session, conversation: Any, given: Any, ability: Abilities) -> dict[str, Any] | None:
-    """The message that is answered, as the form quotes it; None for none, or one of another conversation."""
+    """The message being replied to, as the form quotes it; None if there is none, or it is of another conversation."""
     key = parse_id(given)
     if key is None or not ability.replies:
         return None
@@ -50,19 +50,19 @@ def reply_part(session: Session, conversation: Any, given: Any, ability: Abiliti
 
 
 def quote_of(message: Any) -> str:
-    """The beginning of a message in one line."""
+    """The beginning of a message on one line."""
     text = " ".join(message_files.text_beside(message).split())[:MAX_QUOTE]
     names = [str(each.get("name") or "") for each in message.media or ()]
     return text or ", ".join(each for each in names if each)[:MAX_QUOTE] or _("File")
 
 
 def author_of(message: Any) -> str:
-    """The author of a message, as a quotation names them."""
+    """The author of a message, as named in a quotation."""
     return _("Customer") if message.direction == "in" else _("We")
 
 
 def limits_sentence(ability: Abilities, channel: str) -> str:
-    """What people would look for in vain."""
+    """A sentence about missing abilities of the account."""
     if channel != "whatsapp" or (ability.replies and ability.reactions):
         return ""
     if not ability.replies and not ability.reactions:

@@ -1,4 +1,4 @@
-"""The consent ledger: its list, one person's part of it with exports, noting an entry; pages and REST resource."""
+"""The consent ledger: its list, one person's part of it with exports, and adding an entry; pages and REST resource."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ class ConsentService(RecordService):
     label_columns = _LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Consent:
-        """Note what a person said. Raises RuleBroken."""
+        """Record what a person said. Raises RuleBroken."""
         channel = values.get("channel") or ""
         if values.get("address"):
             contact_guesses.refuse(channel, "address", viewer)
@@ -110,7 +110,7 @@ class ConsentService(RecordService):
             return consents.record_input(session, noted, viewer.stamp)
 
     def change(self, session: Session, row: Consent, values: dict[str, Any], viewer: Viewer) -> None:
-        """Refuse the change: entries are never changed."""
+        """Refuse changes: entries are never changed."""
         raise RuleBroken(_("The consent ledger is append-only. Add a new entry instead."))
 
 
@@ -121,7 +121,7 @@ _OF_NOTED = (
 
 
 def _addresses_of(session: Session, people: dict[str, int | None]) -> set[str]:
-    """The numbers and addresses of these people: nobody speaks for another one."""
+    """The numbers and addresses of these people, because nobody can consent for somebody else."""
     with access.as_system(session):
         rows = [session.get(model, people[name]) for model, name in _PEOPLE if people.get(name)]
         return {each for row in rows if row is not None for each in _addresses(row)}
@@ -131,10 +131,10 @@ _PEOPLE: tuple[tuple[Any, str], ...] = ((Lead, "lead_id"), (Customer, "customer_
 
 
 def _address(session: Session, channel: str, values: dict[str, Any]) -> str:
-    """The address in its normal form; of a record where none is given. Raises RuleBroken."""
+    """The address in its normal form; the record's if none is given. Raises RuleBroken."""
     typed = str(values.get("address") or "")
     if not typed:
-        with access.as_system(session):  # who sees it masked may note a consent, too
+        with access.as_system(session):  # people who see it masked may record a consent, too
             for model, name in _PEOPLE:
                 row: Any = session.get(model, values[name]) if values.get(name) else None
                 typed = typed or (getattr(row, "email" if channel == "email" else "mobile_e164", None) or "")
@@ -145,7 +145,7 @@ def _address(session: Session, channel: str, values: dict[str, Any]) -> str:
 
 
 def _people(session: Session, channel: str, address: str, values: dict[str, Any]) -> dict[str, int | None]:
-    """The lead and customer whom it is about: the given ones, or those that the person sees and whose address it is."""
+    """The lead and customer that it is about: the given ones, or visible ones with this address."""
     found = {"lead_id": values.get("lead_id"), "customer_id": values.get("customer_id")}
     if not any(found.values()):
         for model, name in _PEOPLE:
@@ -209,7 +209,7 @@ class ConsentScreen(Screen):
 
     @page_route("/of/<any(lead, customer):kind>/<int:key>")
     def of_person(self, kind: str, key: int) -> Any:
-        """The ledger of one person: what holds now on each channel, and every entry."""
+        """The ledger of one person: the current state of each channel, and every entry."""
         viewer, row = current_viewer(), _person(kind, key)
         return self.render_template(
             "campaigns/consents.html",
@@ -250,13 +250,13 @@ def _addresses(row: Any) -> list[str]:
 def _entries(kind: str, row: Any) -> list[Consent]:
     """Every entry about the person or one of their addresses, oldest first."""
     column = Consent.lead_id if kind == "lead" else Consent.customer_id
-    with access.as_system(db.session()) as session:  # the record is visible, and with it what its person has said
+    with access.as_system(db.session()) as session:  # the record is visible, and so is what its person has said
         mine = or_(column == row.id, Consent.address.in_(_addresses(row)))
         return list(session.scalars(select(Consent).where(mine).order_by(Consent.id)))
 
 
 def _standing(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """What holds now on each channel."""
+    """The current state of each channel."""
     made = []
     with access.as_system(db.session()) as session:
         rules = settings.values_of(session, "consent_ask_again_days", "dnd_valid_days")
@@ -336,7 +336,7 @@ def _csv(rows: list[dict[str, Any]], name: str) -> Response:
 
 
 def _plain(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula; a phone number is left as it is."""
+    """A cell that no spreadsheet reads as a formula; phone numbers stay unchanged."""
     is_phone = isinstance(value, str) and value[:1] == "+" and value[1:].isdigit()
     return as_text(value) if isinstance(value, str) and not is_phone else value
 

@@ -1,4 +1,4 @@
-"""The page of a console account: what would have been sent, and a person who plays the customer."""
+"""The page of a console account: what would have been sent, and a form to play the customer."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ConsoleView(SettingsPage):
 
     @page_route("/<int:key>/")
     def show(self, key: int) -> Any:
-        """The newest messages of the account, both ways."""
+        """The newest messages of the account, in both directions."""
         refuse_non_admin()
         viewer, account = current_viewer(), _console(key)
         query = select(Message).where(Message.account_id == account.id).order_by(Message.id.desc()).limit(MOST)
@@ -60,7 +60,7 @@ class ConsoleView(SettingsPage):
 
     @page_route("/<int:key>/<int:message>/<any(delivered, read, failed):state>", methods=["POST"])
     def play(self, key: int, message: int, state: str) -> Any:
-        """What becomes of a message at the customer's side."""
+        """Set the state of a message on the customer's side."""
         refuse_non_admin()
         account, row = _console(key), access.get_visible(db.session(), Message, message)
         if row is None or row.account_id != account.id or not row.provider_id:
@@ -72,7 +72,7 @@ class ConsoleView(SettingsPage):
 
     @page_route("/<int:key>/<int:message>/react", methods=["POST"])
     def react(self, key: int, message: int) -> Any:
-        """The customer reacts to a message; without an emoji they take it back."""
+        """React to a message as the customer; without an emoji, withdraw the reaction."""
         refuse_non_admin()
         account, row = _console(key), access.get_visible(db.session(), Message, message)
         if row is None or row.account_id != account.id or not row.provider_id:
@@ -106,7 +106,7 @@ class ConsoleView(SettingsPage):
 
     @page_route("/<int:key>/call/<int:call>/<any(ring, answer, hangup, busy, ignore, record):step>", methods=["POST"])
     def play_call(self, key: int, call: int, step: str) -> Any:
-        """How a call goes on at the customer's side, or its recording."""
+        """Continue a call on the customer's side, or add its recording."""
         refuse_non_admin()
         account = _console(key)
         _report(account, console_calls.event_of(account, call, step, current_viewer().now))
@@ -115,7 +115,7 @@ class ConsoleView(SettingsPage):
 
     @page_route("/<int:key>/ring", methods=["POST"])
     def ring(self, key: int) -> Any:
-        """A customer calls in."""
+        """Play an incoming call from a customer."""
         refuse_non_admin()
         account, form = _console(key), request.form
         if "voice" not in account.channels:
@@ -133,7 +133,10 @@ def _console(key: int) -> ChannelAccount:
 
 
 def _media_of(file: FileStorage) -> list[dict[str, str]]:
-    """A file of the customer, kept by us until the queue fetches it as from a provider. Any kind, as customers do."""
+    """A file from the customer, stored until the queue fetches it as from a provider.
+
+    Any type is accepted, as from customers.
+    """
     try:
         kept = store_of_app().put(file.stream)  # type: ignore[arg-type]
     except TooLarge as error:
@@ -143,9 +146,9 @@ def _media_of(file: FileStorage) -> list[dict[str, str]]:
 
 
 def _report(account: ChannelAccount, event: dict[str, Any]) -> None:
-    """As a provider does at the hook: stored, then worked off by the queue."""
+    """Report as a provider does at the hook: the event is stored, then processed by the queue."""
     viewer = current_viewer()
-    # What differs for each report keeps two equal ones apart: a person has pressed the button twice.
+    # A different key for each report distinguishes equal ones: a person has pressed the button twice.
     body = console_provider.body_of([event | {"happened_on": viewer.now.isoformat(), "nonce": secrets.token_hex(8)}])
     with own_transaction() as session:
         inbound_processing.store(session, account, Inbound("POST", "", {}, body), viewer.now)

@@ -20,9 +20,9 @@ from app.web.records.call_fields import COLORS
 
 #: Calls that are shown.
 MOST = 20
-#: Longest recording that is made up, in seconds.
+#: The longest invented recording, in seconds.
 MAX_TONE_SECONDS = 120
-#: Step on the page -> state that is reported.
+#: Step on the page -> reported state.
 STEPS = {"ring": "ringing", "answer": "answered", "hangup": "completed", "busy": "busy", "ignore": "no-answer"}
 
 
@@ -52,7 +52,7 @@ def _steps(call: CallLog) -> list[str]:
 
 
 def event_of(account: ChannelAccount, key: int, step: str, now: datetime) -> dict[str, Any]:
-    """What the provider reports for a step of a call, or for a recording. Raises NotFound, RuleBroken."""
+    """The provider's report of a step of a call, or of a recording. Raises NotFound, RuleBroken."""
     call = db.session.scalars(select(CallLog).where(CallLog.id == key, CallLog.account_id == account.id)).first()
     if call is None:
         raise NotFound("This call wasn't made by this account.")
@@ -80,7 +80,7 @@ def event_of(account: ChannelAccount, key: int, step: str, now: datetime) -> dic
 
 
 def incoming_event(raw: str, own: str) -> dict[str, Any]:
-    """What the provider reports when somebody calls in; an empty number is withheld. Raises RuleBroken."""
+    """The provider's report of an incoming call; an empty number is withheld. Raises RuleBroken."""
     peer = phone.normalize(raw) if raw.strip() else ""
     if peer is None:
         raise RuleBroken("Please enter the caller's number, or leave it empty for a withheld one.", "peer")

@@ -1,4 +1,4 @@
-"""A lead or ticket of the person who wrote a conversation, under the rules of its own resource."""
+"""Creates a lead or ticket for the person of a conversation, under the rules of its own resource."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ RESOURCES: dict[str, Any] = {"lead": LeadResource, "ticket": TicketResource}
 
 
 def contact_of(conversation: Conversation) -> dict[str, str]:
-    """The field of a record that its number or address goes into."""
+    """The field of a record for its number or address."""
     return {"email" if conversation.channel == "email" else "mobile": conversation.peer}
 
 
 def create(session: Session, conversation: Conversation, kind: str, values: dict[str, Any], viewer: Viewer) -> Any:
-    """Create the record, and let the conversation belong to it. Raises RuleBroken, Denied.
+    """Create the record, and link the conversation to it. Raises RuleBroken, Denied.
 
-    `values` are fields of the record; the number or address of the conversation fills its own where it isn't given.
+    `values` are fields of the record; the conversation's number or address is used if it isn't among them.
     """
     resource = RESOURCES[kind]
     viewer.person.refuse_unless(resource.module, "create")

@@ -1,4 +1,4 @@
-"""Conversations over REST: list and show them, and claim, hand over, close, read, link and answer them."""
+"""Conversations over REST: list and read them; claim, hand over, close, mark as read, link and reply."""
 
 from __future__ import annotations
 
@@ -38,23 +38,23 @@ MAX_MESSAGES = 100
 
 
 class WindowField(DateTimeField):
-    """The end of the window for free texts: 24 hours after the peer's last WhatsApp message."""
+    """The end of the window for free text: 24 hours after the peer's last WhatsApp message."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.columns = (Conversation.last_inbound_on, Conversation.channel)
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The end of the window; None where there is none, or none is known."""
+        """The end of the window; None if there is none, or it is unknown."""
         heard, channel = values
         return heard + conversations.WINDOW if heard and channel in conversations.WINDOWED else None
 
 
 class PeerNameField(Field):
-    """The name that the peer gives themselves, which may hold the number or address."""
+    """The name that the peer gives themselves, which may contain the number or address."""
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The name; None where it could give away what a mask hides."""
+        """The name; None if it could reveal what a mask hides."""
         return conversation_list.shown_name(values[0], viewer) or None
 
 
@@ -89,7 +89,7 @@ LABELS = {
 
 
 class ConversationService(RecordService):
-    """Conversations begin with a message."""
+    """Conversations, which begin with a message."""
 
     record = Conversation
     module = "Messages"
@@ -97,11 +97,11 @@ class ConversationService(RecordService):
     label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Conversation:
-        """Refused: a message begins a conversation."""
+        """Refuse to create one: a message begins a conversation."""
         raise RuleBroken(_("A conversation begins with its first message."))
 
     def change(self, session: Session, row: Conversation, values: dict[str, Any], viewer: Viewer) -> None:
-        """Refused: there are steps of their own."""
+        """Refuse changes: the steps have endpoints of their own."""
         raise RuleBroken(_("A conversation is changed by claiming, handing over or closing it."))
 
 
@@ -174,7 +174,7 @@ class ConversationResource(Resource):
     @refuse_as_json
     @permission_name("thread")
     def thread(self, pk: Any) -> Any:
-        """The newest messages of the conversation, oldest first, in the shape of the message resource."""
+        """The newest messages of the conversation, oldest first, in the format of the message resource."""
         row, viewer = self._row(pk, "read"), current_viewer()
         table = MessageResource.service.record_table
         newest = select(Message.id).where(Message.conversation_id == row.id).order_by(Message.id.desc())
@@ -197,7 +197,7 @@ class ConversationResource(Resource):
     @refuse_as_json
     @permission_name("hand_over")
     def hand_over(self, pk: Any) -> Any:
-        """Give it to {user}; null = to nobody."""
+        """Hand it over to {user}; null = release it."""
         given = request_json().get("user")
         user = current_viewer().lookups.find_person(given) if given is not None else None
         if given is not None and user is None:
@@ -233,7 +233,7 @@ class ConversationResource(Resource):
     @refuse_as_json
     @permission_name("link")
     def link(self, pk: Any) -> Any:
-        """Let it belong to {lead}, {ticket} or {customer}."""
+        """Link it to {lead}, {ticket} or {customer}."""
         self._row(pk, "write")
         record = self._record(request_json())
         return self._moved(pk, "write", lambda session, row, stamp: conversations.link(session, row, record, stamp))
@@ -243,7 +243,7 @@ class ConversationResource(Resource):
     @refuse_as_json
     @permission_name("send")
     def send(self, pk: Any) -> Any:
-        """Answer by the conversation's own account."""
+        """Reply through the conversation's own account."""
         row, viewer, raw = self._row(pk, "read"), current_viewer(), request_json()
         values = MessageResource.service.record_table.parse(_only(raw, _REPLY), "add", viewer)
         with access.as_system(db.session()):
@@ -259,7 +259,7 @@ class ConversationResource(Resource):
     @refuse_as_json
     @permission_name("lead")
     def lead(self, pk: Any) -> Any:
-        """Make a lead with its number; the body may hold any field of a lead."""
+        """Create a lead with its number; the body may contain any field of a lead."""
         return self._made_from(pk, "lead")
 
     @expose("/<int:pk>/ticket", methods=["POST"])
@@ -267,7 +267,7 @@ class ConversationResource(Resource):
     @refuse_as_json
     @permission_name("ticket")
     def ticket(self, pk: Any) -> Any:
-        """Make a ticket with its number; the body may hold any field of a ticket."""
+        """Create a ticket with its number; the body may contain any field of a ticket."""
         return self._made_from(pk, "ticket")
 
     def _moved(self, pk: Any, verb: str, step: Callable[[Session, Conversation, Stamp], None]) -> Any:
@@ -278,7 +278,7 @@ class ConversationResource(Resource):
         return json_answer(200, {"id": row.id, "result": self._after(row.id)})
 
     def _record(self, raw: dict[str, Any]) -> Any:
-        """The one record that is named, if the person sees it."""
+        """The one record named in the request, if the person sees it."""
         models = {"lead": Lead, "ticket": Ticket, "customer": Customer}
         named = [(name, raw[name]) for name in models if raw.get(name) is not None]
         if len(named) != 1:
@@ -290,7 +290,7 @@ class ConversationResource(Resource):
         return row
 
     def _made_from(self, pk: Any, kind: str) -> Any:
-        """Create a lead or ticket; who writes gives it a name, where the request gives none."""
+        """Create a lead or ticket; its default name is that of the sender."""
         row, viewer, raw = self._row(pk, "write"), current_viewer(), request_json()
         name = conversation_list.own_name(row, viewer)
         named = {}

@@ -1,4 +1,4 @@
-"""Do-not-disturb lists: uploading a scrub file, how far it is read, and the lines that were wrong."""
+"""Do-not-disturb lists: uploading a scrub file, its progress, and the wrong lines."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class DndListsView(SettingsPage):
 
     @page_route("/", methods=["POST"])
     def upload(self) -> Any:
-        """Keep a file; a worker reads it."""
+        """Store a file; a worker reads it."""
         viewer, typed = current_viewer(), (request.form.get("checked_on") or "")[:40]
         try:
             key = _keep(typed, viewer)
@@ -93,7 +93,7 @@ class DndListsView(SettingsPage):
 
 
 def _keep(typed: str, viewer: Viewer) -> int:
-    """Store the file and note it. Raises RuleBroken."""
+    """Store the file and add its row. Raises RuleBroken."""
     file = request.files.get("file")
     if file is None or not file.filename:
         raise RuleBroken(_("Please choose a file."), "file")

@@ -1,4 +1,4 @@
-"""The inbox's files and reactions: uploading, opening, fetching again, reacting. Routes of `InboxView`."""
+"""The inbox's files and reactions: uploading, opening, retrying, reacting. Routes of `InboxView`."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class FileRoutes:
     @refuse_as_json
     @permission_name("upload")
     def upload(self) -> Any:
-        """Keep one file before its message is sent; `channel` and `conversation` say by which rules."""
+        """Store one file before its message is sent; `channel` and `conversation` determine the rules."""
         viewer, session = current_viewer(), db.session()
         sent = [each for each in request.files.getlist("files") if each.filename]
         if len(sent) != 1:
@@ -47,19 +47,19 @@ class FileRoutes:
 
     @page_route("/message/<pk>/file/<place>")
     def file(self, pk: str, place: str) -> Any:
-        """A file, to be saved or played."""
+        """A file, to be downloaded or played."""
         row, number = visible_message(pk), _place(place)
         content = file_views.open_file(row.media, number)
         return file_views.attachment_response(content, (row.media or [])[number])
 
     @page_route("/message/<pk>/file/<place>/preview")
     def preview(self, pk: str, place: str) -> Any:
-        """The small picture of a file."""
+        """The preview of a file."""
         return file_views.preview(db.session(), visible_message(pk), _place(place))
 
     @page_route("/message/<pk>/file/<place>/fetch", methods=["POST"])
     def fetch(self, pk: str, place: str) -> Any:
-        """Have a file fetched again that could not be."""
+        """Retry fetching a file that failed."""
         row, viewer = visible_message(pk), current_viewer()
         if not access.reaches_row(db.session(), viewer.person, row, "write"):
             raise access.Denied(_("You can read this message but not change it. Ask who sent it, or a manager."))
@@ -71,7 +71,7 @@ class FileRoutes:
 
     @page_route("/message/<pk>/react", methods=["POST"])
     def react(self, pk: str) -> Any:
-        """React with `emoji`; the same one again takes it back."""
+        """React with `emoji`; the same one again withdraws it."""
         row, viewer = visible_message(pk), current_viewer()
         emoji = request.form.get("emoji", "").strip()
         if (row.reactions or {}).get(str(viewer.person.id)) == emoji:
@@ -101,7 +101,7 @@ def _place_of(row: Message) -> str:
 
 
 def _ability(session: Session, channel: str, conversation: str | None) -> Abilities:
-    """Of the conversation's account; for a new one, of the first that sends on the channel."""
+    """The abilities of the conversation's account; for a new one, of the first account for the channel."""
     if channel not in messages.CHANNELS:
         raise RuleBroken(_("There is no such channel. Choose WhatsApp, SMS or Email."), "channel")
     if conversation and (row := threads.find(session, conversation)).channel == channel:

@@ -1,4 +1,4 @@
-"""The inbox: all conversations with customers, whichever record they belong to; answering, taking, handing over."""
+"""The inbox: all conversations with customers, whichever record they belong to; replying, claiming, handing over."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.web.records import conversation_list, uploads
 from app.web.records.mentions import unnotified_people
 from app.web.security.sessions import own_transaction
 
-#: A message that is sent again from the timeline of a record leads back to it.
+#: Resending a message from a record's timeline returns to that page.
 _PAGES_OF_RECORDS = ("/leads/", "/tickets/", "/customers/")
 
 
@@ -50,7 +50,7 @@ class InboxView(
         **record_composer.VERBS,
     }
 
-    # --- looking ---
+    # --- showing ---
 
     @page_route("/")
     def index(self) -> Any:
@@ -65,12 +65,12 @@ class InboxView(
 
     @page_route("/<pk>")
     def show(self, pk: str) -> Any:
-        """A conversation, which its own answerer has then read."""
+        """A conversation; it counts as read if its own assignee opens it."""
         return self._page(_opened(pk))
 
     @page_route("/<pk>/messages")
     def messages(self, pk: str) -> Any:
-        """What was said alone, as an HTML fragment, for a page that learns of a change."""
+        """The messages alone, as an HTML fragment, for a page that is notified of a change."""
         part = threads.messages_part(db.session(), _opened(pk), current_viewer())
         return render_template("inbox/_messages.html", thread=part)
 
@@ -86,11 +86,11 @@ class InboxView(
         context["actions"] = [each | {"url": each["url"] + "?" + inbox["query"]} for each in context["actions"]]
         return self.render_template("inbox/inbox.html", inbox=inbox, thread=context), status
 
-    # --- saying something ---
+    # --- sending ---
 
     @page_route("/<pk>/send", methods=["POST"])
     def send(self, pk: str) -> Any:
-        """Put an answer into the outbox; on an error the form keeps what was typed."""
+        """Put a reply into the outbox; on an error the form keeps the input."""
         row, viewer = threads.find(db.session(), pk), current_viewer()
         ability = threads.ability_of_account(db.session(), row.account_id, row.channel)
         files = uploads.posted_files(viewer, row.channel, ability)
@@ -113,7 +113,7 @@ class InboxView(
 
     @page_route("/to/<kind>/<pk>")
     def to(self, kind: str, pk: str) -> Any:
-        """Write to the person of a lead, ticket, customer or call: their conversation, or the form that begins one."""
+        """Write to the person of a lead, ticket, customer or call: their conversation, or the form to start one."""
         channel = request.args.get("channel") or "whatsapp"
         if channel == "email":
             return redirect(f"/mail/compose?record={kind}:{parse_id(pk)}")
@@ -124,7 +124,7 @@ class InboxView(
 
     @page_route("/start", methods=["POST"])
     def start(self) -> Any:
-        """Send the first message of a conversation; on an error the form keeps what was typed."""
+        """Send the first message of a conversation; on an error the form keeps the input."""
         kind, channel = request.form.get("kind", ""), request.form.get("channel", "")
         row, viewer = record_composer.record(kind, request.form.get("record", "")), current_viewer()
         target = {
@@ -153,16 +153,16 @@ class InboxView(
         context = threads.empty_thread(db.session(), kind, row, channel, current_viewer(), **more)
         return self.render_template("inbox/inbox.html", inbox=_list(None), thread=context), status
 
-    # --- whose it is ---
+    # --- claiming ---
 
     @page_route("/<pk>/claim", methods=["POST"])
     def claim(self, pk: str) -> Any:
-        """Take a conversation that is nobody's."""
+        """Claim an unclaimed conversation."""
         return self._changed(pk, conversations.claim, _("You answer this conversation now."))
 
     @page_route("/<pk>/release", methods=["POST"])
     def release(self, pk: str) -> Any:
-        """Give a conversation back to all."""
+        """Release a conversation for everybody."""
         row, viewer = self._writable(pk), current_viewer()
         conversations.hand_over(db.session(), row, None, viewer.stamp)
         db.session.commit()
@@ -171,7 +171,7 @@ class InboxView(
 
     @page_route("/<pk>/hand", methods=["POST"])
     def hand(self, pk: str) -> Any:
-        """Give a conversation to a colleague."""
+        """Hand a conversation over to a colleague."""
         row, viewer = self._writable(pk), current_viewer()
         key = parse_integer(request.form.get("user"), 0, 0, 2**31)
         if key not in viewer.lookups.active:
@@ -184,12 +184,12 @@ class InboxView(
 
     @page_route("/<pk>/close", methods=["POST"])
     def close(self, pk: str) -> Any:
-        """Put a conversation away until the customer writes again."""
+        """Close a conversation until the customer writes again."""
         return self._changed(pk, conversations.close, _("Closed. It opens again when the customer writes."))
 
     @page_route("/<pk>/reopen", methods=["POST"])
     def reopen(self, pk: str) -> Any:
-        """Open a closed conversation."""
+        """Reopen a closed conversation."""
         return self._changed(pk, conversations.reopen, _("Open again."))
 
     def _changed(self, pk: str, step: Any, sentence: str) -> Any:
@@ -206,11 +206,11 @@ class InboxView(
             raise access.Denied(_("You can read this conversation but not change it. Please ask a manager."))
         return row
 
-    # --- a record from it ---
+    # --- creating a record ---
 
     @page_route("/<pk>/make", methods=["POST"])
     def make(self, pk: str) -> Any:
-        """Make a lead or ticket of the person who wrote; on an error the form keeps what was typed."""
+        """Create a lead or ticket for the person who wrote; on an error the form keeps the input."""
         row, viewer, kind = self._writable(pk), current_viewer(), request.form.get("make", "")
         if kind not in ("lead", "ticket"):
             raise RuleBroken(_("A conversation can become a lead or a ticket."))
@@ -232,12 +232,12 @@ class InboxView(
 
     @page_route("/message/<pk>/cancel", methods=["POST"])
     def cancel(self, pk: str) -> Any:
-        """Take a message back that still waits."""
+        """Cancel a message that is still waiting."""
         return self._message_changed(pk, messages.cancel, _("Canceled: the message will not be sent."))
 
     @page_route("/message/<pk>/again", methods=["POST"])
     def again(self, pk: str) -> Any:
-        """Send a message again that failed or may have been lost."""
+        """Resend a message that failed or may have been lost."""
         return self._message_changed(pk, messages.send_again, _("The message waits to be sent again."))
 
     def _message_changed(self, pk: str, step: Any, sentence: str) -> Any:
@@ -261,7 +261,7 @@ class InboxView(
 
 
 def _opened(pk: str) -> Any:
-    """The conversation, read if it is opened by who answers it."""
+    """The conversation, marked as read if its assignee opens it."""
     row, viewer = threads.find(db.session(), pk), current_viewer()
     if row.unread and row.claimed_by_id == viewer.person.id:
         # On SQLite, a page that began by reading can't always write: while the outbox sends, it would be refused.
@@ -294,7 +294,7 @@ def _make_form(row: Any, kind: str, typed: Any, error: str) -> dict[str, Any]:
 
 
 def _values_of(kind: str, viewer: Viewer) -> dict[str, Any]:
-    """What the form says of the lead or ticket to be made."""
+    """The posted values of the lead or ticket to be created."""
     form = request.form
     names = {each: clean_text(form.get(each), each, 80) for each in ("first_name", "last_name")}
     values: dict[str, Any] = {name: text for name, text in names.items() if text}

@@ -1,4 +1,4 @@
-"""The form of an email: recipients, text, signature, files, quotation; and sending what it says."""
+"""The form of an email: recipients, text, signature, files, quotation; and sending it."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.web.core import contact_guesses
 from app.web.core.fields import Viewer, clean_text
 from app.web.records.messages import seen_by
 
-#: An email leaves after this time, so that its author can take it back; it is offered a little shorter.
+#: An email is sent after this delay, so that its author can undo it; the button is offered slightly shorter.
 UNDO = timedelta(seconds=10)
 UNDO_SHOWN_SECONDS = 8
 MAX_SUBJECT = 200
@@ -33,15 +33,15 @@ MAX_SUBJECT = 200
 
 @dataclass(frozen=True)
 class ComposerInput:
-    """What a form holds. It is shown again as it was when sending is refused."""
+    """The contents of a form. It is shown again unchanged if sending is refused."""
 
-    #: A key of MailContext.recipients, or addresses with commas between them; the first names the conversation.
+    #: A key of MailContext.recipients, or addresses separated by commas; the first determines the conversation.
     to: str = ""
     to_other: str = ""
     cc: tuple[str, ...] = ()
     cc_other: str = ""
     subject: str = ""
-    #: As the editor gives it, or as it was typed where there is no editor.
+    #: From the editor, or as typed if there is no editor.
     html: str = ""
     body: str = ""
     with_quote: bool = False
@@ -59,24 +59,24 @@ class ComposerRefusal:
     errors: dict[str, list[str]] = field(default_factory=dict)
 
 
-def begin(session: Session, about: MailContext, viewer: Viewer) -> ComposerInput:
-    """The form before anything was typed."""
-    text, html = _first_text(session, about, viewer)
-    files = mail_files.of_message(about.message, viewer) if about.how == "forward" else []
+def begin(session: Session, mail_context: MailContext, viewer: Viewer) -> ComposerInput:
+    """The initial form."""
+    text, html = _first_text(session, mail_context, viewer)
+    files = mail_files.of_message(mail_context.message, viewer) if mail_context.how == "forward" else []
     return ComposerInput(
-        to=about.to,
-        cc=about.cc,
-        subject=mail_quotes.subject_of(about),
+        to=mail_context.to,
+        cc=mail_context.cc,
+        subject=mail_quotes.subject_of(mail_context),
         html=html,
         body=text,
-        with_quote=about.message is not None,
+        with_quote=mail_context.message is not None,
         files=files,
     )
 
 
-def _first_text(session: Session, about: MailContext, viewer: Viewer) -> tuple[str, str]:
-    """(text, HTML) with the signature, below room to write."""
-    offered = signatures.offered(session, _account_id(session, about), viewer)
+def _first_text(session: Session, mail_context: MailContext, viewer: Viewer) -> tuple[str, str]:
+    """(text, HTML) with the signature, below empty lines."""
+    offered = signatures.offered(session, _account_id(session, mail_context), viewer)
     if not offered:
         return "", ""
     first = offered[0]
@@ -84,7 +84,7 @@ def _first_text(session: Session, about: MailContext, viewer: Viewer) -> tuple[s
 
 
 def of_conversation(session: Session, conversation: Any, viewer: Viewer) -> Any:
-    """The form to answer in a conversation by email; None in any other, and for who may not send."""
+    """The form to reply in a conversation by email; None in any other, and for people who may not send."""
     if conversation.channel != "email" or not viewer.person.may("Messages", "create"):
         return None
     about = mail_context.find(session, {"conversation": str(conversation.id)})
@@ -92,15 +92,15 @@ def of_conversation(session: Session, conversation: Any, viewer: Viewer) -> Any:
 
 
 def posted(form: Any, uploads: list[Any], viewer: Viewer) -> ComposerInput:
-    """What the posted form says, with its files stored. Raises RuleBroken for a file that can't be sent."""
+    """The posted form, with its files stored. Raises RuleBroken for a file that can't be sent."""
     files = mail_files.files_of(form.getlist("file")[:100], viewer)
-    # One more than an email takes, so that too many are refused and none is left out in silence
+    # One more than an email accepts, so that too many are refused and none is dropped silently.
     files += [mail_files.store(each, viewer) for each in uploads[: message_sending.MAX_MEDIA + 1] if each.filename]
     return from_form(form, files)
 
 
 def from_form(form: Any, files: list[File]) -> ComposerInput:
-    """What the posted form says."""
+    """The posted form."""
     return ComposerInput(
         to=form.get("to", "")[:300],
         to_other=form.get("to_other", "")[:10_000],
@@ -120,17 +120,17 @@ def from_form(form: Any, files: list[File]) -> ComposerInput:
 # --- sending
 
 
-def send(session: Session, about: MailContext, typed: ComposerInput, viewer: Viewer) -> Any:
-    """Put the email into the outbox, and set the ticket's status if it was chosen. Raises RuleBroken."""
+def send(session: Session, mail_context: MailContext, typed: ComposerInput, viewer: Viewer) -> Any:
+    """Put the email into the outbox, and set the ticket's status if one was chosen. Raises RuleBroken."""
     mail_files.refuse_too_many(typed.files)
-    to, *also_to = _to(about, typed, viewer)
+    to, *also_to = _to(mail_context, typed, viewer)
     subject = clean_text(typed.subject, "subject", MAX_SUBJECT)
     if not subject:
         raise RuleBroken(_("Please enter a subject, so that the recipient knows what it is about."), "subject")
     html, body = _said(typed)
     _refuse_placeholder(html)
-    quote = mail_quotes.quote_of(about, viewer) if typed.with_quote else ("", "")
-    account_id = _chosen_account(typed) or _account_id(session, about)
+    quote = mail_quotes.quote_of(mail_context, viewer) if typed.with_quote else ("", "")
+    account_id = _chosen_account(typed) or _account_id(session, mail_context)
     with access.as_system(session):  # an opt-out counts whoever may see the customer
         outgoing = OutgoingRequest(
             channel="email",
@@ -138,28 +138,31 @@ def send(session: Session, about: MailContext, typed: ComposerInput, viewer: Vie
             body=body,
             account_id=account_id,
             media=mail_files.media_of(typed.files),
-            reply_to_id=_answered(about, to, account_id),
+            reply_to_id=_answered(mail_context, to, account_id),
             subject=subject,
             purpose="service",
             cause=f"form:{viewer.person.id}:{typed.key}" if typed.key else None,
-            records=about.records,
+            records=mail_context.records,
             due_on=viewer.now + UNDO,
             sees=seen_by(session, viewer),
         )
         message = outgoing_mail.send(
-            session, outgoing, MailParts(html, _cc(about, typed, viewer), *quote, to=tuple(also_to)), viewer.stamp
+            session,
+            outgoing,
+            MailParts(html, _cc(mail_context, typed, viewer), *quote, to=tuple(also_to)),
+            viewer.stamp,
         )
     if typed.status:
         text = body or html_cleaning.stripped(html)
-        reply_status.set_status(session, about.ticket_id, typed.status, text, viewer)
-    is_nobodys = about.conversation is not None and about.conversation.claimed_by_id is None
+        reply_status.set_status(session, mail_context.ticket_id, typed.status, text, viewer)
+    is_nobodys = mail_context.conversation is not None and mail_context.conversation.claimed_by_id is None
     if is_nobodys and viewer.person.may("Messages", "write"):
-        conversations.claim(session, about.conversation, viewer.stamp)
+        conversations.claim(session, mail_context.conversation, viewer.stamp)
     return message
 
 
 def _said(typed: ComposerInput) -> tuple[str, str]:
-    """(HTML, text): of the editor, and without one the text alone; both are empty when nothing was written."""
+    """(HTML, text): of the editor, or only the text without one; both are empty if nothing was written."""
     if html_cleaning.stripped(typed.html[:MAX_HTML]):
         return typed.html, ""
     body = clean_text(typed.body, "body", message_sending.MAX_LENGTH["email"], has_lines=True) or ""
@@ -167,105 +170,109 @@ def _said(typed: ComposerInput) -> tuple[str, str]:
 
 
 def _refuse_placeholder(html: str) -> None:
-    """Raise RuleBroken for a template's variable that nobody has filled in."""
+    """Raise RuleBroken for a template variable that was not filled in."""
     if left := message_templates.placeholders(html_cleaning.stripped(html)):
         text = _("The text still has {{%(name)s}} in it. Please write there what it stands for.", name=left[0])
         raise RuleBroken(text, "body")
 
 
-def _to(about: MailContext, typed: ComposerInput, viewer: Viewer) -> tuple[str, ...]:
-    """Who the email is for. The first is the key of the conversation."""
+def _to(mail_context: MailContext, typed: ComposerInput, viewer: Viewer) -> tuple[str, ...]:
+    """The recipients. The first determines the conversation."""
     is_key = typed.to.startswith("@")
-    chosen = (about.address_of(typed.to),) if is_key else ()
+    chosen = (mail_context.address_of(typed.to),) if is_key else ()
     found = chosen + _typed(typed.to_other if is_key else typed.to_other or typed.to, "to", viewer)
     if not found:
         raise RuleBroken(_("Please choose or enter who gets the email."), "to")
     return found
 
 
-def _cc(about: MailContext, typed: ComposerInput, viewer: Viewer) -> tuple[str, ...]:
-    return (*(about.address_of(key) for key in typed.cc), *_typed(typed.cc_other, "cc", viewer))
+def _cc(mail_context: MailContext, typed: ComposerInput, viewer: Viewer) -> tuple[str, ...]:
+    return (*(mail_context.address_of(key) for key in typed.cc), *_typed(typed.cc_other, "cc", viewer))
 
 
 def _typed(text: str, field: str, viewer: Viewer) -> tuple[str, ...]:
-    """The addresses of a text with commas between them. Raises RuleBroken for who sees addresses masked."""
+    """The addresses in a comma-separated text. Raises RuleBroken if the person sees addresses masked."""
     found = tuple(each.strip() for each in text.replace(";", ",").replace("\n", ",").split(",") if each.strip())
     if found and not contact_guesses.sees_unmasked("email", viewer):
         raise RuleBroken(_("You see addresses masked, so please choose one of those that are offered."), field)
     return found
 
 
-def _answered(about: MailContext, to: str, account_id: int | None) -> int | None:
-    """The mail that it answers; an email to somebody else, or by another account, belongs to another conversation."""
-    if about.message is None or about.conversation is None or about.how == "forward":
+def _answered(mail_context: MailContext, to: str, account_id: int | None) -> int | None:
+    """The email that it replies to; with another recipient or account it belongs to another conversation."""
+    if mail_context.message is None or mail_context.conversation is None or mail_context.how == "forward":
         return None
-    is_same = to.strip().lower() == about.message.peer and account_id == about.conversation.account_id
-    return int(about.message.id) if is_same else None
+    is_same = to.strip().lower() == mail_context.message.peer and account_id == mail_context.conversation.account_id
+    return int(mail_context.message.id) if is_same else None
 
 
 def _chosen_account(typed: ComposerInput) -> int | None:
-    """The account that was chosen; None for none. Raises RuleBroken for what is no account."""
+    """The chosen account; None if none was chosen. Raises RuleBroken for an invalid one."""
     account_id = parse_id(typed.account)
     if typed.account.strip() and account_id is None:
         raise RuleBroken(_("This account can't send on this channel. Please choose another one."), "account")
     return account_id
 
 
-def _account_id(session: Session, about: MailContext) -> int | None:
+def _account_id(session: Session, mail_context: MailContext) -> int | None:
     """The account of the conversation, if it can send."""
-    if about.conversation is None:
+    if mail_context.conversation is None:
         return None
     with access.as_system(session):
         sending = [each.id for each in channel_accounts.active(session, "email", "service")]
-    return about.conversation.account_id if about.conversation.account_id in sending else None
+    return mail_context.conversation.account_id if mail_context.conversation.account_id in sending else None
 
 
 # --- the form
 
 
 def context(
-    session: Session, about: MailContext, typed: ComposerInput, viewer: Viewer, refused: ComposerRefusal | None = None
+    session: Session,
+    mail_context: MailContext,
+    typed: ComposerInput,
+    viewer: Viewer,
+    refused: ComposerRefusal | None = None,
 ) -> Any:
     """The context of mail/_composer.html."""
     with access.as_system(session):
         accounts = [(each.id, each.name) for each in channel_accounts.active(session, "email", "service")]
-    quote = mail_quotes.quote_of(about, viewer)
+    quote = mail_quotes.quote_of(mail_context, viewer)
     return {
-        "title": _title(about),
-        "about": list(about.fields.items()),
-        # Another person who signs in in the same tab has drafts of their own.
-        "draft": f"{viewer.person.id}:{about.draft or ':'.join(about.fields.values())}",
+        "title": _title(mail_context),
+        "about": list(mail_context.fields.items()),
+        # Another person who signs in in the same tab has separate drafts.
+        "draft": f"{viewer.person.id}:{mail_context.draft or ':'.join(mail_context.fields.values())}",
         "key": typed.key or uuid.uuid4().hex,
-        "recipients": [(each.key, each.label(viewer)) for each in about.recipients],
+        "recipients": [(each.key, each.label(viewer)) for each in mail_context.recipients],
         "may_type": contact_guesses.sees_unmasked("email", viewer),
         "typed": typed,
-        # What was posted is anybody's HTML; what a form begins with is ours.
+        # Posted HTML can come from anybody; the initial HTML of a form is ours.
         "html": html_cleaning.clean(typed.html).html if refused else typed.html,
         "quote": {"html": quote[0], "text": quote[1]} if quote[1] else None,
-        "signatures": signatures.offered(session, _account_id(session, about), viewer),
+        "signatures": signatures.offered(session, _account_id(session, mail_context), viewer),
         "accounts": accounts if len(accounts) > 1 else [],
-        "account": typed.account or str(_account_id(session, about) or ""),
+        "account": typed.account or str(_account_id(session, mail_context) or ""),
         "has_account": bool(accounts),
-        "statuses": reply_status.offered(session, about.ticket_id, viewer),
-        "templates": {"about": _template_about(about), "name": "email"},
+        "statuses": reply_status.offered(session, mail_context.ticket_id, viewer),
+        "templates": {"about": _template_about(mail_context), "name": "email"},
         "most": {
             "file": mail_files.MAX_TOTAL,
             "total": mail_files.MAX_TOTAL,
             "body": message_sending.MAX_LENGTH["email"],
         },
-        "back_url": about.url,
+        "back_url": mail_context.url,
         "error": refused.sentence if refused else "",
         "errors": refused.errors if refused else {},
     }
 
 
-def _title(about: MailContext) -> str:
+def _title(mail_context: MailContext) -> str:
     titles = {"new": _("New email"), "reply": _("Reply"), "all": _("Reply to all"), "forward": _("Forward")}
-    return titles[about.how]
+    return titles[mail_context.how]
 
 
-def _template_about(about: MailContext) -> str:
-    """For whom templates are filled in: a record, else the conversation."""
-    if about.kind:
-        return f"{about.kind}:{about.record.id}"
-    return f"conversation:{about.conversation.id}" if about.conversation is not None else ""
+def _template_about(mail_context: MailContext) -> str:
+    """What templates are filled in for: a record, else the conversation."""
+    if mail_context.kind:
+        return f"{mail_context.kind}:{mail_context.record.id}"
+    return f"conversation:{mail_context.conversation.id}" if mail_context.conversation is not None else ""

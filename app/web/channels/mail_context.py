@@ -1,6 +1,6 @@
-"""What a new email is about: the mail that it answers or forwards, a conversation, or a record; and who may get it.
+"""The context of a new email: the email that it answers or forwards, a conversation, or a record; and its recipients.
 
-Forms name recipients by keys such as "@peer": whoever sees addresses masked chooses them without learning them.
+Forms identify recipients by keys such as "@peer", so that people who see addresses masked can choose them.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ from app.models import ChannelAccount, Conversation, Customer, Mail, Message
 from app.web.core.fields import Viewer
 from app.web.core.record_references import PAGES, RECORDS, links_of, named_record
 
-#: How a mail is used.
+#: The ways to answer an email.
 HOWS = ("reply", "all", "forward")
 
 
 @dataclass(frozen=True)
 class Recipient:
-    """Somebody who is offered as a recipient."""
+    """A suggested recipient."""
 
     #: In the form.
     key: str
     address: str
-    #: Their name, or what they are; never their address.
+    #: Their name, or role; never their address.
     name: str
 
     def label(self, viewer: Viewer) -> str:
@@ -45,9 +45,9 @@ class Recipient:
 
 @dataclass
 class MailContext:
-    """What a new email is about."""
+    """The context of a new email."""
 
-    #: The hidden fields of the form by which it is found again.
+    #: The hidden fields of the form that identify it.
     fields: dict[str, str]
     #: One of HOWS for a mail, else "new".
     how: str = "new"
@@ -63,23 +63,23 @@ class MailContext:
     #: Keys of `recipients` that are chosen at first.
     to: str = ""
     cc: tuple[str, ...] = ()
-    #: By which the browser keeps its draft, where that isn't `fields`.
+    #: The key under which the browser stores its draft, if not `fields`.
     draft: str = ""
 
     @property
     def url(self) -> str:
-        """The page to go back to."""
+        """The page to return to."""
         if self.conversation is not None:
             return f"/inbox/{self.conversation.id}"
         return f"{PAGES[self.kind]}{self.record.id}" if self.kind else "/inbox/"
 
     @property
     def ticket_id(self) -> int | None:
-        """The ticket whose status can be set with the answer."""
+        """The ticket whose status can be set with the reply."""
         return self.records.get("ticket_id") if self.how != "forward" else None
 
     def address_of(self, key: str) -> str:
-        """The address of a key. Raises RuleBroken for one that isn't offered."""
+        """The address of a key. Raises RuleBroken for one that wasn't suggested."""
         found = next((each.address for each in self.recipients if each.key == key), None)
         if found is None:
             raise RuleBroken(_("This recipient isn't offered any more. Please choose another one."), "to")
@@ -87,9 +87,9 @@ class MailContext:
 
 
 def find(session: Session, given: Mapping[str, str]) -> MailContext:
-    """What the form or the address names: `message` and `how`, `conversation`, or `record` as lead:5.
+    """The context named by the form or URL: `message` and `how`, `conversation`, or `record` as lead:5.
 
-    Raises NotFound for what the viewer doesn't see.
+    Raises NotFound for anything that the viewer doesn't see.
     """
     if given.get("message"):
         return _of_message(session, given["message"], given.get("how") or "reply")
@@ -98,7 +98,7 @@ def find(session: Session, given: Mapping[str, str]) -> MailContext:
     return _of_record(session, given.get("record") or "")
 
 
-# --- a mail
+# --- an email
 
 
 def _of_message(session: Session, key: str, how: str) -> MailContext:
@@ -118,22 +118,22 @@ def _of_message(session: Session, key: str, how: str) -> MailContext:
     return about
 
 
-def _answered(about: MailContext) -> str:
-    """Who gets the answer: the sender, unless nobody reads what is sent to them."""
-    has_other = any(each.key == "@answer" for each in about.recipients)
-    return "@answer" if has_other and not takes_answers(about.message.peer) else "@peer"
+def _answered(mail_context: MailContext) -> str:
+    """The recipient of a reply: the sender, unless nobody reads their mailbox."""
+    has_other = any(each.key == "@answer" for each in mail_context.recipients)
+    return "@answer" if has_other and not takes_answers(mail_context.message.peer) else "@peer"
 
 
-def _of_mail(session: Session, about: MailContext) -> list[Recipient]:
-    """The other party, where they want answers, and all others who took part."""
-    message, own = about.message, _own_addresses(session)
-    name = (about.conversation.peer_name or "") if about.conversation is not None else ""
+def _of_mail(session: Session, mail_context: MailContext) -> list[Recipient]:
+    """The other party, at their reply address, and all other participants."""
+    message, own = mail_context.message, _own_addresses(session)
+    name = (mail_context.conversation.peer_name or "") if mail_context.conversation is not None else ""
     found = [Recipient("@peer", message.peer, name)]
     answer_to = (message.native or {}).get("reply_to")
     if answer_to and answer_to != message.peer:
         found.append(Recipient("@answer", answer_to, _("Where answers go")))
-    if about.mail is not None:
-        others = dict.fromkeys([*about.mail.cc, *about.mail.participants])
+    if mail_context.mail is not None:
+        others = dict.fromkeys([*mail_context.mail.cc, *mail_context.mail.participants])
         known = {each.address for each in found} | own
         found += [Recipient(f"@m{n}", each, "") for n, each in enumerate(others) if each not in known]
     return found
@@ -151,7 +151,7 @@ def _own_addresses(session: Session) -> set[str]:
 
 
 def _of_conversation(session: Session, key: str) -> MailContext:
-    """The newest mail of the other party is answered; else our own newest one is followed up."""
+    """Reply to the newest email of the other party; else follow up on our own newest one."""
     conversation = access.get_visible(session, Conversation, parse_id(key))
     if conversation is None or conversation.channel != "email":
         raise NotFound(_("This conversation doesn't exist, or you don't have access to it."))
@@ -159,7 +159,7 @@ def _of_conversation(session: Session, key: str) -> MailContext:
     newest = session.scalar(mine.where(Message.direction == "in")) or session.scalar(mine)
     if newest is not None:
         about = _of_message(session, str(newest), "reply")
-        about.draft = f"conversation:{conversation.id}"  # an email that arrives meanwhile doesn't take it away
+        about.draft = f"conversation:{conversation.id}"  # an email that arrives meanwhile doesn't discard it
         return about
     about = MailContext({"conversation": str(conversation.id)}, conversation=conversation, to="@peer")
     about.records = {name: getattr(conversation, name) for name in conversations.RECORDS}
@@ -179,7 +179,7 @@ def _of_record(session: Session, named: str) -> MailContext:
 
 
 def _of_people(session: Session, row: Any) -> Iterator[Recipient]:
-    """The customer of a record, and whom it names itself."""
+    """The customer of a record, and the contact in the record itself."""
     with access.as_system(session):
         customer: Any = session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
     seen = set()

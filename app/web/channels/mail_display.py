@@ -1,4 +1,4 @@
-"""An email as pages show it: who, when, its formatted text in a frame, its files, and what can be done with it."""
+"""An email on pages: sender, time, its formatted text in a frame, its files, and its actions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.records import conversation_list
 
-#: In cleaned HTML, a picture that came with the mail.
+#: A picture that came with the email, in cleaned HTML.
 _OWN_PICTURE = re.compile(r'<img((?: [a-z]+="[^"]*")*?) data-cid="([^"]*)"')
 
 
@@ -49,7 +49,7 @@ def context(message: Any, mail: Any, conversation: Any, viewer: Viewer) -> dict[
 
 
 def actions(message: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """Reply, reply to all, forward; and to read it with its formatting. For an email in a conversation, too."""
+    """Reply, reply to all, forward, and read it with its formatting; also for an email in a conversation."""
     if message.channel != "email":
         return []
     made = [{"url": f"/mail/{message.id}", "label": _("Open email"), "icon": "mail"}]
@@ -73,7 +73,7 @@ def _file(message: Any, number: int, file: dict[str, str]) -> dict[str, Any]:
 
 
 def with_own_pictures(html: str, message: Any) -> str:
-    """Pictures that came with the mail, from our own store; others stay away."""
+    """The HTML with pictures of the email itself, from our own store; others stay out."""
     inline = (message.native or {}).get("inline", {})
     shown = {
         content_id: number

@@ -1,4 +1,4 @@
-"""Files of an email that is being written: what email asks of them beyond `web/records/uploads.py`."""
+"""Files of an email that is being written: rules for emails beyond `web/records/uploads.py`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.web.records import uploads
 from app.web.records.message_files import store_of_app
 from app.web.records.uploads import Upload
 
-#: Bytes of all files of an email: in base64 they are a third larger, and mail servers refuse more than 25 MB.
+#: Bytes of all files of an email: base64 makes them a third larger, and mail servers refuse more than 25 MB.
 MAX_TOTAL = 18_000_000
 #: A file in the form: {token, name, size, mime_type, address}.
 File = dict[str, Any]
@@ -39,7 +39,7 @@ def store(file: FileStorage, viewer: Viewer) -> File:
 
 
 def _as_field(upload: Upload, viewer: Viewer) -> File:
-    """A stored file as the form has it. Only who was given the token can send the file."""
+    """A stored file in the form's format. The file can be sent only by the person who got the token."""
     return upload.as_media() | {"token": uploads.token_of(upload, viewer)}
 
 
@@ -49,7 +49,7 @@ def files_of(tokens: Iterable[str], viewer: Viewer) -> list[File]:
 
 
 def refuse_too_many(files: list[File]) -> None:
-    """Raise RuleBroken for more files than an email takes."""
+    """Raise RuleBroken for more files than an email accepts."""
     if len(files) > MAX_MEDIA:
         raise RuleBroken(_("An email can have up to %(most)s files. Please remove some.", most=MAX_MEDIA), "files")
     if sum(each["size"] for each in files) > MAX_TOTAL:
@@ -58,7 +58,7 @@ def refuse_too_many(files: list[File]) -> None:
 
 
 def of_message(message: Any, viewer: Viewer) -> list[File]:
-    """The files of a mail that is forwarded; those that are gone are left out."""
+    """The files of a forwarded email, without missing ones."""
     found = []
     for each in message.media or ():
         if not str(each.get("address") or "").startswith(PREFIX):
@@ -75,7 +75,7 @@ def of_message(message: Any, viewer: Viewer) -> list[File]:
 
 
 def media_of(files: list[File]) -> tuple[dict[str, str], ...]:
-    """The files as a message keeps them."""
+    """The files in the format of a message."""
     return tuple(
         {"address": f["address"], "mime_type": f["mime_type"], "name": f["name"], "caption": ""} for f in files
     )

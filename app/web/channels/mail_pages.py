@@ -1,4 +1,4 @@
-"""Pages of emails: writing one, taking it back, and reading one with its formatting and pictures."""
+"""Pages of emails: writing one, undoing it, and reading one with its formatting and pictures."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class MailView(ModulePermissions, BaseView):
 
     @page_route("/compose")
     def compose(self) -> Any:
-        """The form of an email: a page, or the form alone for a page that shows it in its place."""
+        """The form of an email: a page, or just the form for a page that embeds it."""
         session, viewer = db.session(), current_viewer()
         about = mail_context.find(session, request.args)
         made = mail_composer.context(session, about, mail_composer.begin(session, about, viewer), viewer)
@@ -47,7 +47,7 @@ class MailView(ModulePermissions, BaseView):
 
     @page_route("/send", methods=["POST"])
     def send(self) -> Any:
-        """Put the email into the outbox; on an error nothing of what was typed is lost."""
+        """Put the email into the outbox; on an error all input is kept."""
         session, viewer = db.session(), current_viewer()
         about = mail_context.find(session, request.form)
         typed = mail_composer.from_form(request.form, [])
@@ -73,7 +73,7 @@ class MailView(ModulePermissions, BaseView):
 
     @page_route("/file", methods=["POST"])
     def file(self) -> Any:
-        """Store a file of an email that is being written; answers with the token that names it in the form."""
+        """Store a file of an email that is being written; returns the token that identifies it in the form."""
         try:
             uploads = request.files.getlist("files")
             stored = [mail_files.store(each, current_viewer()) for each in uploads[:1]]
@@ -86,7 +86,7 @@ class MailView(ModulePermissions, BaseView):
 
     @page_route("/<int:pk>/undo", methods=["POST"])
     def undo(self, pk: int) -> Any:
-        """Take back one's own email before it has left."""
+        """Undo the person's own email before it is sent."""
         session, viewer = db.session(), current_viewer()
         row = access.get_visible(session, Message, pk)
         if row is None or row.created_by_id != viewer.person.id:
@@ -122,7 +122,7 @@ class MailView(ModulePermissions, BaseView):
 
     @page_route("/<int:pk>/frame")
     def frame(self, pk: int) -> Any:
-        """The formatted text alone, as a document of its own that runs nothing; `pictures=1` loads remote ones."""
+        """The formatted text as a document of its own that runs no scripts; `pictures=1` loads remote ones."""
         message, mail = _email(pk)
         html = mail.html if mail is not None else ""
         wanted = request.args.get("pictures") == "1"
@@ -132,7 +132,7 @@ class MailView(ModulePermissions, BaseView):
 
 
 def _email(pk: int) -> tuple[Any, Any]:
-    """The message and its mail. Raises NotFound."""
+    """The message and its email. Raises NotFound."""
     session = db.session()
     message = access.get_visible(session, Message, pk)
     if message is None or message.channel != "email":
@@ -141,7 +141,7 @@ def _email(pk: int) -> tuple[Any, Any]:
 
 
 def _as_frame(response: Response, with_pictures: bool) -> Response:
-    """For a frame in a page of ours only: no scripts, no forms, no requests but for pictures."""
+    """Headers for a frame in our own pages: no scripts, no forms, no requests except for pictures."""
     pictures = "'self' https: http:" if with_pictures else "'self'"
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; img-src {pictures}; style-src 'self'; font-src 'self'; frame-ancestors 'self'; "
@@ -163,7 +163,7 @@ def _sent(message: Any, back: str) -> Any:
 
 
 def _sent_before(viewer: Any, key: str) -> Any:
-    """The same form was sent twice: the answer is that of the first time."""
+    """The response for a form that was sent twice: that of the first time."""
     mine = select(Message).where(Message.cause == f"form:{viewer.person.id}:{key}")
     message = db.session.scalars(mine).first()
     if message is None:

@@ -1,4 +1,4 @@
-"""The endpoint to which providers report: /hooks/<channel>/<account token>. Checked, kept and answered at once."""
+"""The endpoint for providers' reports: /hooks/<channel>/<account token>. Verified, stored and answered at once."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from app.web.security.sessions import own_transaction
 
 #: The largest request, in bytes: Meta's batches have up to 3 MB.
 MAX_BYTES = 3 * 1024 * 1024
-#: Requests of one account, and refused ones of one address.
+#: Limits: requests of one account, and refused ones from one address.
 PER_ACCOUNT, REFUSALS = Rate(6000, 60), Rate(60, 60)
-#: Tokens are shorter.
+#: Longer tokens are invalid.
 MAX_TOKEN = 100
 
 log = logging.getLogger("crm.hooks")
@@ -36,7 +36,7 @@ def install(app: Flask) -> None:
 
 @hooks.route("/hooks/<channel>/<token>", methods=["GET", "POST"], strict_slashes=False)
 def receive(channel: str, token: str) -> Response:
-    """Keep a request that is from the provider. Nothing in a refusal says why, or what exists."""
+    """Store a request that comes from the provider. A refusal reveals neither the reason nor what exists."""
     if _count(f"hook-refused {request.remote_addr}", REFUSALS, 0):
         return _answer(429)
     account = _account(token) if len(token) <= MAX_TOKEN else None
@@ -56,7 +56,7 @@ def _account(token: str) -> ChannelAccount | None:
 
 
 def _given() -> Inbound:
-    """The request as the provider knows it: its address is the public one, whatever proxies make of it."""
+    """The request as the provider sees it: with the public URL, whatever proxies change."""
     body = request.get_data(cache=True)
     query = request.query_string.decode("latin-1")
     url = current_app.config["CRM"].public_url + request.path + (f"?{query}" if query else "")
@@ -99,6 +99,6 @@ def _answer(status: int) -> Response:
 
 
 def _count(name: str, rate: Rate, by: int = 1) -> bool:
-    """Count, and say whether that is too many."""
+    """Count it. Returns whether that exceeds the rate."""
     counter: RateCounter = current_app.extensions["crm_channel_rates"]
     return counter.add(name, rate, time.time(), by).is_exceeded

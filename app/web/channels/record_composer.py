@@ -1,4 +1,4 @@
-"""Writing to the person of a record: to whom a message goes, sending what a form says, the form on a record's page."""
+"""Writing to the person of a record: the recipient, sending, and the form on a record's page."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.web.pages.routes import page_route
 from app.web.records import conversation_list, uploads
 from app.web.records.messages import peer_of_record, seen_by
 
-#: Kind of record in an address -> model.
+#: Kind of record in a URL -> model.
 RECORDS: dict[str, Any] = {**record_references.RECORDS, "call": CallLog}
 PAGES = {**record_references.PAGES, "call": "/calls/show/"}
 
@@ -35,7 +35,7 @@ class WriteRoutes:
 
     @page_route("/write/<kind>/<pk>")
     def write(self, kind: str, pk: str) -> Any:
-        """The form to write to the person of a record, for its page; a page of its own without scripts."""
+        """The form to write to the person of a record, for its page; without scripts a page of its own."""
         row, channel = record(kind, pk), _channel()
         if not request.headers.get("HX-Request"):
             return redirect(f"/inbox/to/{kind}/{row.id}?channel={channel}")
@@ -43,7 +43,7 @@ class WriteRoutes:
 
     @page_route("/write/<kind>/<pk>", methods=["POST"])
     def write_now(self, kind: str, pk: str) -> Any:
-        """Send it, and return to the record's page; on an error the form keeps what was typed."""
+        """Send it, and return to the record's page; on an error the form keeps the input."""
         row, viewer, session = record(kind, pk), current_viewer(), db.session()
         channel = _channel()
         peer = peer_of(row, channel)
@@ -74,7 +74,7 @@ VERBS = {"write": "create", "write_now": "create"}
 
 
 def _channel() -> str:
-    """The channel in the address. Emails have a form of their own."""
+    """The channel in the URL. Emails have a form of their own."""
     channel = request.args.get("channel") or "whatsapp"
     if channel not in messages.CHANNELS or channel == "email":
         raise RuleBroken(_("There is no such channel. Choose WhatsApp, SMS or Email."), "channel")
@@ -88,13 +88,13 @@ def _ability(found: Any, channel: str) -> Any:
 
 
 def _target(kind: str, row: Any, to: tuple[str, str], found: Any) -> dict[str, Any]:
-    """Channel, peer, account and records of an Outgoing; `found`: the conversation that goes on."""
+    """Channel, peer, account and records of an OutgoingRequest; `found`: the conversation to continue."""
     made: dict[str, Any] = {"channel": to[0], "peer": to[1], "records": records_of(kind, row)}
     return made if found is None else made | {"account_id": found.account_id}
 
 
 def _form(kind: str, row: Any, channel: str, more: dict[str, Any]) -> str:
-    """The form as the record's page shows it."""
+    """The form on the record's page."""
     session, viewer = db.session(), current_viewer()
     found = conversation_with(kind, row, channel, peer_of(row, channel), viewer)
     if found is None:
@@ -113,11 +113,11 @@ def _form(kind: str, row: Any, channel: str, more: dict[str, Any]) -> str:
     return render_template("inbox/_message_form.html", thread={"composer": made})
 
 
-# --- to whom, and sending
+# --- recipient, and sending
 
 
 def send(target: dict[str, Any], files: uploads.UploadedFiles, viewer: Viewer) -> Any:
-    """Put what the form says into the outbox. `target`: channel, peer, account, records of an Outgoing.
+    """Put the form's message into the outbox. `target`: channel, peer, account, records of an OutgoingRequest.
 
     Raises RuleBroken; IntegrityError for a form that was sent before.
     """
@@ -135,7 +135,7 @@ def send(target: dict[str, Any], files: uploads.UploadedFiles, viewer: Viewer) -
 
 
 def was_sent(broken: BaseException) -> bool:
-    """Whether the same form was sent before: a double click, or a page that was sent again."""
+    """Whether the same form was sent before: a double click, or a reloaded page."""
     return isinstance(broken, IntegrityError) and "cause" in str(broken.orig)
 
 
@@ -145,20 +145,20 @@ def record(kind: str, pk: str) -> Any:
 
 
 def of_record(kind: str, row: Any) -> Any:
-    """The conversations of a record or of its customer."""
+    """The condition for conversations of a record or its customer."""
     held = [(getattr(Conversation, name), key) for name, key in records_of(kind, row).items() if key is not None]
     return or_(*(column == key for column, key in held)) if held else false()
 
 
 def records_of(kind: str, row: Any) -> dict[str, int | None]:
-    """lead_id, ticket_id and customer_id of what is sent to the person of a record."""
+    """lead_id, ticket_id and customer_id of messages to the person of a record."""
     if kind == "call":
         return {name: getattr(row, name) for name in conversations.RECORDS}
     return record_references.links_of(kind, row)
 
 
 def peer_of(row: Any, channel: str) -> str:
-    """The number or address of a record's person, also where the viewer sees it masked. Raises RuleBroken."""
+    """The number or address of a record's person, even if the viewer sees it masked. Raises RuleBroken."""
     if channel not in messages.CHANNELS:
         raise RuleBroken(_("There is no such channel. Choose WhatsApp, SMS or Email."), "channel")
     is_call = isinstance(row, CallLog)
@@ -170,8 +170,8 @@ def peer_of(row: Any, channel: str) -> str:
 
 
 def conversation_with(kind: str, row: Any, channel: str, peer: str, viewer: Viewer) -> Any:
-    """The viewer's conversation with the person of a record, the latest one; None before the first message."""
+    """The viewer's latest conversation with the person of a record; None before the first message."""
     mine = [Conversation.channel == channel, Conversation.peer == peer]
     if viewer.person.mask("email" if channel == "email" else "mobile") != "full":
-        mine.append(of_record(kind, row))  # another one would confirm a number that was guessed
+        mine.append(of_record(kind, row))  # others would confirm a guessed number
     return db.session.query(Conversation).filter(*mine).order_by(Conversation.last_message_on.desc()).first()

@@ -1,4 +1,4 @@
-"""The status that a ticket gets together with an answer to its customer."""
+"""Sets the status of a ticket together with a reply to its customer."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.web.records.tickets import TicketResource
 
 
 def offered(session: Session, ticket_id: int | None, viewer: Viewer) -> list[tuple[int, str]]:
-    """The statuses that can be set with the answer; none for who may not change the ticket."""
+    """The statuses that can be set with the reply; none if the person may not change the ticket."""
     row = access.get_visible(session, Ticket, ticket_id) if ticket_id else None
     if row is None or not access.reaches_row(session, viewer.person, row, "write"):
         return []
@@ -25,14 +25,14 @@ def offered(session: Session, ticket_id: int | None, viewer: Viewer) -> list[tup
     return [
         (key, shown_label(cards[key]["label"]))
         for key in viewer.lookups.offered["ticket_status"]
-        if key != row.status_id and meanings.get(key) != "scheduled"  # which asks for a task
+        if key != row.status_id and meanings.get(key) != "scheduled"  # which requires a task
     ]
 
 
 def set_status(session: Session, ticket_id: int | None, status: str, text: str, viewer: Viewer) -> None:
-    """Give the ticket the status. The text of an answer that ends it is its resolution, if it has none.
+    """Set the status of the ticket. The text of a closing reply becomes its resolution, if it has none.
 
-    Raises RuleBroken, and Denied for who may answer but not change it.
+    Raises RuleBroken, and Denied for people who may reply but not change it.
     """
     row = access.get_visible(session, Ticket, ticket_id) if ticket_id else None
     key = parse_id(status)

@@ -1,4 +1,4 @@
-"""Signatures of emails: one's own, and those of accounts."""
+"""Signatures of emails: people's own, and those of accounts."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.web.pages.routes import page_route
 
 
 def offered(session: Session, account_id: int | None, viewer: Viewer) -> list[dict[str, str]]:
-    """{key, label, html, text} of the signatures for an email of this account; that to begin with is the first."""
+    """{key, label, html, text} of the signatures for an email of this account; the default one comes first."""
     mine = mail_signatures.of_user(session, viewer.person.id)
     account_id = account_id or _first_account(session)
     of_account = mail_signatures.of_account(session, account_id) if account_id else None
@@ -44,7 +44,7 @@ def _first_account(session: Session) -> int | None:
 
 
 def variables(session: Session, mine: MailSignature | None, viewer: Viewer) -> dict[str, Any]:
-    """What a signature can say of the person who sends the email."""
+    """The signature variables of the person who sends the email."""
     user = session.get_one(User, viewer.person.id)
     return {
         "name": viewer.person.full_name,
@@ -71,7 +71,7 @@ class SignatureView(ModulePermissions, BaseView):
 
     @page_route("/", methods=["POST"])
     def save_mine(self) -> Any:
-        """Save the person's own signature."""
+        """The signature of an account, for people without one of their own."""
         return self._save({"user_id": current_viewer().person.id}, None)
 
     @page_route("/account/<int:key>")
@@ -107,7 +107,7 @@ class SignatureView(ModulePermissions, BaseView):
         mine = mail_signatures.of_user(db.session(), viewer.person.id)
         values = variables(db.session(), mine, viewer)
         shown = mail_signatures.fill_variables(row.html, values) if row is not None else ""
-        # What was posted is anybody's HTML.
+        # Posted HTML can come from anybody.
         html = html_cleaning.with_remote_pictures(html_cleaning.clean(typed["html"]).html)
         return self.render_template(
             "mail/signature.html",
@@ -134,5 +134,5 @@ def _account(key: int) -> ChannelAccount:
 
 
 def _as_html(text: str) -> str:
-    """A text that was typed without the editor."""
+    """The HTML of text typed without the editor."""
     return "<br>".join(escape(line) for line in text.strip().splitlines())

@@ -1,4 +1,4 @@
-"""The address at which a provider fetches a file of a message: signed, for half an hour, for this file only."""
+"""The URL from which a provider fetches a file of a message: signed, valid for half an hour, for this file only."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ file_address = Blueprint("file_address", __name__)
 
 
 def install(app: Flask) -> None:
-    """Register the address."""
+    """Register the route."""
     app.register_blueprint(file_address)
 
 
 @file_address.route("/hooks/file/<token>", methods=["GET"])
 def send(token: str) -> Response:
-    """The file. Nothing in a refusal says why."""
+    """Send the file. A refusal does not reveal the reason."""
     named = outbound_files.read_token(token) if len(token) < 200 else None
     with access.as_system(db.session()) as session:
         row = session.get(Message, named[0]) if named else None
@@ -29,5 +29,5 @@ def send(token: str) -> Response:
         content = message_files.open_file(row.media, named[1])
         file = (row.media or [])[named[1]]
     response = message_files.attachment_response(content, file)
-    response.mimetype = file["mime_type"]  # a provider goes by it, and no browser of ours comes here
+    response.mimetype = file["mime_type"]  # providers rely on it, and our browsers never come here
     return response

@@ -1,4 +1,4 @@
-"""Support pages by WhatsApp from a ticket, lead or customer, in two clicks. Routes of `InboxView`."""
+"""Sending support pages by WhatsApp from a ticket, lead or customer, in two clicks. Routes of `InboxView`."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class SupportPageRoutes:
 
     @page_route("/pages/<kind>/<pk>", methods=["POST"])
     def send_pages(self, kind: str, pk: str) -> Any:
-        """Send the page of the button, or those that are ticked."""
+        """Send the page of the button, or the selected ones."""
         row, viewer, form = named_record(kind, pk), current_viewer(), request.form
         key = clean_text(form.get("key"), "key", 64)
         try:
@@ -78,7 +78,7 @@ class SupportPageRoutes:
 
 
 def _chosen(given: list[str]) -> list[SupportPage]:
-    """The pages of these ids that are offered, in the order of the list. Raises RuleBroken."""
+    """The offered pages with these ids, in the order of the list. Raises RuleBroken."""
     keys = {parse_id(each) for each in given}
     rows = db.session.scalars(support_pages.offered().where(SupportPage.id.in_(sorted(keys - {None})))).all()
     if not keys or len(rows) < len(keys):

@@ -1,6 +1,6 @@
-"""Message templates offered after “/”: of a channel, those in the person's language first, filled in for a record.
+"""Message templates offered after “/”: for a channel, those in the person's language first, filled in for a record.
 
-The server fills them in, so that nobody learns by a template what they see masked: such a value counts as missing.
+The server fills them in, so that a template never reveals a masked value: it counts as missing.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from app.web.core.fields import Viewer
 from app.web.core.record_references import RECORDS, named_record
 
 MOST = 12
-#: Of notes and of the channels by which messages are sent.
+#: Notes, and the channels for sending messages.
 OFFERED = (*CHANNELS, "note")
-#: What the picker fills in: variable -> field of the person, which may be masked.
+#: Variables that the picker fills in -> field of the person, which may be masked.
 _OF_PERSON = {
     "first_name": "first_name",
     "last_name": "last_name",
@@ -41,7 +41,7 @@ _OF_PERSON = {
 }
 _WORD_ENDS = re.compile(r"[.,!?;:।]")
 _GUJARATI, _DEVANAGARI = re.compile(r"[\u0a80-\u0aff]"), re.compile(r"[\u0900-\u097f]")
-#: Marathi and Hindi share a script; these words tell Marathi.
+#: Marathi and Hindi share a script; these words identify Marathi.
 _MARATHI = frozenset({"आहे", "आहेत", "नाही", "मला", "माझे", "माझा", "तुम्ही", "हवे", "हवी", "पाहिजे"})
 
 
@@ -81,7 +81,10 @@ def _about(named: str) -> Any:
 
 
 def _person(session: Session, row: Any) -> Any:
-    """Whose contact data the templates name: the customer, else the lead or ticket itself; only where seen."""
+    """The person whose contact data the templates use: the customer, else the lead or ticket itself.
+
+    Only if visible.
+    """
     if row is None or isinstance(row, Customer):
         return row
     if isinstance(row, Conversation):
@@ -96,7 +99,7 @@ def _person(session: Session, row: Any) -> Any:
 
 
 def values_for(session: Session, row: Any, person: Any, viewer: Viewer) -> dict[str, str]:
-    """Variable -> value, as far as the viewer sees it unmasked."""
+    """Variable -> value, if the viewer sees it unmasked."""
     found = {name: _seen(person, field, viewer) for name, field in _OF_PERSON.items()}
     if not found["name"] and isinstance(row, Conversation):
         found["name"] = found["first_name"] = row.peer_name or ""
@@ -117,13 +120,13 @@ def _seen(row: Any, field: str, viewer: Viewer) -> str:
     if row is None or viewer.person.mask(field) != "full":
         return ""
     if field == "name":
-        # Without a name, that of the model is the number.
+        # Without a name, the model's name is the number.
         return " ".join(filter(None, (row.first_name, row.last_name)))
     return str(getattr(row, field, "") or "")
 
 
 def language_of(session: Session, row: Any, person: Any) -> str:
-    """The person's language: that of their consent, else that in which they last wrote, else English."""
+    """The person's language: that of their consent, else of their last message, else English."""
     if row is None:
         return "en"
     mine = {kind: person.id for kind in ("customer", "lead") if isinstance(person, RECORDS[kind])}

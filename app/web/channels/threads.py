@@ -1,4 +1,4 @@
-"""One conversation as the inbox shows it: who, what was said day by day, and the form to answer."""
+"""One conversation in the inbox: the peer, the messages by day, and the reply form."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from app.web.core.reference_fields import person_card
 from app.web.records import conversation_list, dial_targets, message_entries, message_files
 from app.web.records.uploads import Upload
 
-#: Messages that a page shows; older ones are asked for.
+#: Messages that a page shows at first; older ones are loaded on request.
 PAGE = 60
 
 
@@ -72,12 +72,12 @@ def thread(session: Session, conversation: Any, viewer: Viewer, **more: Any) -> 
 
 
 def account_name(session: Session, account_id: int) -> str:
-    """The name of an account, which whoever sees one of its conversations may know."""
+    """The name of an account; everybody who sees one of its conversations may know it."""
     with access.as_system(session):
         return session.execute(select(ChannelAccount.name).where(ChannelAccount.id == account_id)).scalar() or ""
 
 
-# --- what may be done
+# --- actions
 
 
 def _may_write(viewer: Viewer) -> bool:
@@ -128,11 +128,11 @@ def _why_silent(viewer: Viewer) -> str:
     return _("Your role doesn't let you send messages. Ask your manager if you need it.")
 
 
-# --- what was said
+# --- messages
 
 
 def messages_part(session: Session, conversation: Any, viewer: Viewer, before: Any = None) -> dict[str, Any]:
-    """The part of the context about the messages; the newest page, or that before a message."""
+    """The messages part of the context; the newest page, or the one before a message."""
     query = select(Message).where(Message.conversation_id == conversation.id)
     if before:
         if (place := parse_id(before)) is None:
@@ -151,13 +151,13 @@ def messages_part(session: Session, conversation: Any, viewer: Viewer, before: A
 
 @dataclass(frozen=True)
 class _Page:
-    """What the bubbles of a page need beside their messages."""
+    """Data for the bubbles of a page besides their messages."""
 
-    #: Id -> {id, text, who} of the messages that these answer.
+    #: Id -> {id, text, who} of the messages that these reply to.
     replies: dict[int, dict[str, Any]]
     #: Id of a message -> its files.
     files: dict[int, list[dict[str, Any]]]
-    #: What the viewer can do by the conversation's account.
+    #: The viewer's abilities through the conversation's account.
     ability: Abilities
 
 
@@ -169,7 +169,7 @@ def _page_of(session: Session, conversation: Any, rows: list[Any], viewer: Viewe
 
 
 def ability_of_account(session: Session, account_id: int | None, channel: str) -> Abilities:
-    """What an account can do; whoever sees one of its conversations may know."""
+    """The abilities of an account; everybody who sees one of its conversations may know them."""
     with access.as_system(session):
         query = select(ChannelAccount.kind).where(ChannelAccount.id == account_id)
         kind = KINDS.get(session.execute(query).scalar() or "")
@@ -177,14 +177,14 @@ def ability_of_account(session: Session, account_id: int | None, channel: str) -
 
 
 def ability_of_channel(session: Session, channel: str) -> Abilities:
-    """What the first account can do that sends on the channel, for who has no conversation yet."""
+    """The abilities of the first account for the channel, for people without a conversation yet."""
     with access.as_system(session):
         fitting = channel_accounts.active(session, channel, "service")
         return message_sending.ability_of(fitting[0], channel) if fitting else Abilities()
 
 
 def _replies(session: Session, rows: list[Any]) -> dict[int, dict[str, Any]]:
-    """Id -> {id, text, who} of the messages that these answer."""
+    """Id -> {id, text, who} of the messages that these reply to."""
     keys = {each.reply_to_id for each in rows} - {None}
     if not keys:
         return {}
@@ -239,7 +239,7 @@ def _bubble(message: Any, page: _Page, viewer: Viewer) -> dict[str, Any]:
 
 
 def _tools(message: Any, ability: Abilities, viewer: Viewer) -> dict[str, Any]:
-    """What can be done with a message that has arrived: answer it, react to it."""
+    """The actions on an incoming message: reply, react."""
     base, has_arrived = f"/inbox/{message.conversation_id}", bool(message.provider_id)
     react = reactions_of(message, f"/inbox/message/{message.id}/react", viewer) if ability.reactions else None
     return {
@@ -256,11 +256,14 @@ def _reactions(message: Any, viewer: Viewer) -> list[dict[str, str]]:
     return made
 
 
-# --- the form to answer
+# --- the reply form
 
 
 def composer(session: Session, conversation: Any, viewer: Viewer, given: dict[str, Any]) -> dict[str, Any] | None:
-    """The context of inbox/_message_form.html; None for who may not send. `given`: typed, files, error, reply_to."""
+    """The context of inbox/_message_form.html; None for people who may not send.
+
+    `given`: typed, files, error, reply_to.
+    """
     if not viewer.person.may("Messages", "create"):
         return None
     channel, typed = conversation.channel, given["typed"]
@@ -280,14 +283,14 @@ def composer(session: Session, conversation: Any, viewer: Viewer, given: dict[st
 
 
 def _form_key(typed: dict[str, str]) -> tuple[str, str]:
-    """The hidden field by which a form that is sent twice sends one message."""
+    """The hidden field that makes a form sent twice send only one message."""
     return "key", typed.get("key") or uuid.uuid4().hex
 
 
 def _content(session: Session, sender: tuple[str, int | None], given: Mapping[str, Any], about: str) -> dict[str, Any]:
-    """The part of a form about what is said: as it was typed, with the template that was chosen.
+    """The content part of a form: the input, with the chosen template.
 
-    `sender`: channel and account; `given`: typed, error; `about`: what the templates speak of, "lead:7".
+    `sender`: channel and account; `given`: typed, error; `about`: what templates are filled in for, "lead:7".
     """
     (channel, account_id), typed = sender, given.get("typed") or {}
     templates = templates_of(session, channel, account_id)
@@ -337,7 +340,7 @@ def _not_written_yet() -> dict[str, str]:
 
 
 def templates_of(session: Session, channel: str, account_id: int | None) -> list[dict[str, Any]]:
-    """The templates that may be sent on a channel by an account, by label."""
+    """The templates that an account may send on a channel, by label."""
     usable = (MessageTemplate.is_active.is_(True), MessageTemplate.approval.in_(message_templates.USABLE))
     query = select(MessageTemplate).where(MessageTemplate.channel == channel, *usable).order_by(MessageTemplate.label)
     return [
@@ -355,12 +358,12 @@ def find(session: Session, pk: Any) -> Any:
     return row
 
 
-def message_from(session: Session, form: Any, most: int) -> dict[str, Any]:
-    """What the form of a message says: body, subject, template, variables of an Outgoing. Raises RuleBroken."""
+def message_from(session: Session, form: Any, maximum: int) -> dict[str, Any]:
+    """The message in a form: body, subject, template, variables of an OutgoingRequest. Raises RuleBroken."""
     subject = clean_text(form.get("subject"), "subject", 200) or None
     chosen = form.get("template") or ""
     if not chosen:
-        return {"body": clean_text(form.get("body"), "body", most, has_lines=True) or "", "subject": subject}
+        return {"body": clean_text(form.get("body"), "body", maximum, has_lines=True) or "", "subject": subject}
     template = session.get(MessageTemplate, parse_id(chosen)) if parse_id(chosen) else None
     if template is None:
         raise RuleBroken(_("Please choose one of the templates."), "template")
@@ -369,7 +372,7 @@ def message_from(session: Session, form: Any, most: int) -> dict[str, Any]:
     return {"template": template, "variables": variables, "subject": subject}
 
 
-# --- a conversation that has not begun
+# --- a new conversation
 
 
 def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Viewer, **more: Any) -> dict[str, Any]:
@@ -403,5 +406,5 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
 
 
 def _new_files(session: Session, channel: str, files: Iterable[Upload], viewer: Viewer) -> dict[str, Any] | None:
-    """The part of the form about files, by the first account that sends on the channel."""
+    """The files part of the form, for the first account for the channel."""
     return file_part(ability_of_channel(session, channel), f"/inbox/files?channel={channel}", files, viewer)

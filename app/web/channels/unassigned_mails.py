@@ -1,4 +1,4 @@
-"""The page of emails that wait for a person: why, what they say, and what can be done with each."""
+"""The page of emails that wait for a person: the reason, the content, and the actions for each."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class UnassignedMailsView(ModulePermissions, BaseView):
 
     @page_route("/")
     def index(self) -> Any:
-        """The mails that wait; with `show=reports` the reports of failed delivery."""
+        """The waiting emails; with `show=reports` the bounces."""
         viewer, session = current_viewer(), db.session()
         shown = request.args.get("show") or "waiting"
         if shown not in _LISTS:
@@ -61,7 +61,7 @@ class UnassignedMailsView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>")
     def show(self, key: int) -> Any:
-        """What one says, as plain text: nothing of it is run or loaded."""
+        """One email as plain text: nothing in it is run or loaded."""
         return self._page(_mail(key))
 
     def _page(self, row: Any, typed: str = "", error: str = "", status: int = 200) -> Any:
@@ -84,7 +84,7 @@ class UnassignedMailsView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>/original")
     def original(self, key: int) -> Any:
-        """The email as it arrived, to be saved; for who sees addresses unmasked."""
+        """The original email, to be downloaded; for people who see addresses unmasked."""
         row = _mail(key)
         if current_viewer().person.mask("email") != "full":
             raise access.Denied(_("Your role sees email addresses masked, and the original has them. Ask an admin."))
@@ -96,7 +96,7 @@ class UnassignedMailsView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>/<any(again, dismiss):what>", methods=["POST"])
     def decide(self, key: int, what: str) -> Any:
-        """Try to take it in once more, or dismiss it."""
+        """Process it again, or dismiss it."""
         row, viewer = _mail(key), current_viewer()
         with own_transaction() as session:
             if what == "again":
@@ -110,7 +110,7 @@ class UnassignedMailsView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>/attach", methods=["POST"])
     def attach(self, key: int) -> Any:
-        """Put it into the record whose number was entered."""
+        """Add it to the record whose number was entered."""
         row, viewer, typed = _mail(key), current_viewer(), request.form.get("number", "").strip()[:40]
         try:
             viewer.person.refuse_unless("Messages", "create")

@@ -1,4 +1,4 @@
-"""The page of what failed for good: messages to send again, and requests of providers that nobody understood."""
+"""The page of permanent failures: messages to resend, and providers' requests that could not be understood."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ BASE = "/undelivered/"
 
 
 class UndeliveredView(BaseView):
-    """/undelivered/: those messages that the person sees; requests of providers for who reads settings."""
+    """/undelivered/: messages that the person sees; providers' requests for readers of the settings."""
 
     route_base = "/undelivered"
     default_view = "index"
@@ -77,9 +77,9 @@ class UndeliveredView(BaseView):
 
     @page_route("/again", methods=["POST"])
     def send_many(self) -> Any:
-        """Send the selected messages again, or (`all`) every one that the filters leave, in steps of 500.
+        """Resend the selected messages, or (`all`) all that match the filters, in steps of 500.
 
-        Those of unknown fate only if they are selected or filtered by: they may have arrived.
+        Those of unknown fate only if they are selected or filtered for: they may have arrived.
         """
         viewer, form = current_viewer(), request.form
         viewer.person.refuse_unless("Messages", "bulk")
@@ -98,7 +98,7 @@ class UndeliveredView(BaseView):
 
     @page_route("/<int:key>/<any(again, give_up):what>", methods=["POST"])
     def decide(self, key: int, what: str) -> Any:
-        """Send a message again, or decide that it has failed."""
+        """Resend a message, or decide that it has failed."""
         viewer = current_viewer()
         row = access.get_visible(db.session(), Message, key)
         if row is None:
@@ -115,7 +115,7 @@ class UndeliveredView(BaseView):
 
     @page_route("/event/<int:key>/<any(again, dismiss):what>", methods=["POST"])
     def decide_event(self, key: int, what: str) -> Any:
-        """Try a provider's request again, or dismiss it."""
+        """Process a provider's request again, or dismiss it."""
         refuse_non_admin()
         row, viewer = access.get_visible(db.session(), InboundEvent, key), current_viewer()
         if row is None:
@@ -129,12 +129,12 @@ class UndeliveredView(BaseView):
         return redirect(BASE)
 
 
-#: Messages that one request sends again, and in one transaction; reasons that the filter offers.
+#: Messages resent by one request, and in one transaction; reasons offered as filters.
 MAX_AGAIN, CHUNK, MAX_REASONS = 10_000, 500, 30
 
 
 def _send_again(rules: list[Any], viewer: Viewer) -> int:
-    """In transactions of their own, so that no lock is held for long. Returns how many."""
+    """Resend in transactions of their own, so that no lock is held for long. Returns how many."""
     done = last = 0
     while done < MAX_AGAIN:
         with own_transaction() as session, access.as_system(session):
@@ -147,7 +147,7 @@ def _send_again(rules: list[Any], viewer: Viewer) -> int:
 
 
 def _chosen(given: Any) -> dict[str, str]:
-    """The filters of the address: account, state, reason. Raises RuleBroken for a state or account that is none."""
+    """The filters in the URL: account, state, reason. Raises RuleBroken for an invalid state or account."""
     chosen = {name: given.get(name, "")[:300] for name in ("account", "state", "reason") if given.get(name)}
     if chosen.get("state", "failed") not in messages.DEAD:
         raise RuleBroken(_("There is no such state. Please choose one of the list."), "state")
@@ -166,7 +166,7 @@ def _rules(chosen: dict[str, str]) -> list[Any]:
 
 
 def _reasons(session: Session, chosen: dict[str, str]) -> tuple[list[tuple[str, int]], int]:
-    """The commonest reasons with their counts, and how many messages the filters leave."""
+    """The most frequent reasons with their counts, and the number of messages that match the filters."""
     others = {name: value for name, value in chosen.items() if name != "reason"}
     query = select(Message.reason, func.count()).where(*_rules(others)).group_by(Message.reason)
     found = [(reason or "", n) for reason, n in session.execute(query.order_by(func.count().desc(), Message.reason))]

@@ -1,1 +1,1 @@
-"""The predecessor's API: its methods, DocTypes and envelopes, so that clients written for it work unchanged."""
+"""The predecessor's API: its methods, DocTypes and response formats, so that existing clients work unchanged."""

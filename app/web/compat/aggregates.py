@@ -1,4 +1,4 @@
-"""Lists with sums: `group_by`, `distinct`, and fields such as "count(name) as total"."""
+"""Lists with aggregates: `group_by`, `distinct`, and fields such as "count(name) as total"."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _FUNCTIONS: dict[str, Any] = {"sum": func.sum, "avg": func.avg, "min": func.min,
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a list with sums."""
+    """One column of a list with aggregates."""
 
     #: Its key in the result.
     name: str
-    #: The field whose values the column holds; None for a number.
+    #: The field whose values the column contains; None for a number.
     field: Field | None
     sql: tuple[Any, ...]
     is_group: bool
@@ -82,7 +82,7 @@ def _columns(options: ListOptions, doctype: DocType, viewer: Viewer) -> list[Col
     if options.group_by and not set(plain) <= set(groups):
         text = _("“%(name)s” must be in “group_by”, or in a function.", name=next(n for n in plain if n not in groups))
         raise CompatError(417, text)
-    # A field that is grouped by and not shown still makes groups.
+    # A field that is grouped by but not shown still forms groups.
     hidden = [_column(each, doctype, viewer) for each in groups if each not in plain]
     return columns + [Column("", each.field, each.sql, True) for each in hidden]
 
@@ -134,7 +134,7 @@ def _count(name: str, distinct: bool, doctype: DocType, viewer: Viewer) -> Any:
 
 
 def _field(name: str, doctype: DocType, viewer: Viewer) -> Field:
-    """A field whose values may make groups. Raises CompatError (417) for one that is masked for the person."""
+    """A field that may be grouped by. Raises CompatError (417) if it is masked for the person."""
     found = doctype.name_field if name == "name" else doctype.fields.get(name)
     field = doctype.record_table.by_name.get(found or "")
     if field is None or not field.columns:
@@ -166,7 +166,7 @@ def _document(columns: list[Column], row: tuple[Any, ...], viewer: Viewer) -> di
 
 
 def _number(value: Any) -> Any:
-    """A sum as JSON can write it."""
+    """A sum in a form that JSON can represent."""
     if isinstance(value, Decimal):
         return int(value) if value == int(value) else float(value)
     return value

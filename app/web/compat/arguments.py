@@ -1,7 +1,7 @@
-"""The arguments of a method call: query string, form and JSON body in one; values may be JSON text.
+"""The arguments of a method call, merged from query string, form and JSON body; values may be JSON text.
 
-A body is read for what it is, not for what its Content-Type says: old scripts send JSON as text/plain, as a form or
-without any type. What cannot be read is refused, because a change that nobody read looks like success.
+A body is parsed by its content, not by its Content-Type: old scripts send JSON as text/plain, as a form or without any
+type. Unreadable ones are refused, because ignoring a change would look like success.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from app.web.compat.responses import CompatError
 
 #: Characters; longer JSON text is refused.
 MAX_JSON_LENGTH = 4_000_000
-#: Records of one bulk method.
+#: Records per bulk call.
 MAX_NAMES = 200
 _INTEGER = re.compile(r"[+-]?[0-9]{1,18}")
 _FORM = "application/x-www-form-urlencoded"
@@ -77,21 +77,21 @@ class Arguments:
             raise CompatError(417, _("“%(name)s” must be an object.", name=name))
         return found
 
-    def integer(self, name: str, default: int, least: int, most: int) -> int:
-        """A whole number within the bounds. Raises CompatError (417) for anything else: cut, it would mislead."""
+    def integer(self, name: str, default: int, least: int, maximum: int) -> int:
+        """An integer within the bounds. Raises CompatError (417) for anything else: limiting it would be misleading."""
         value = self.values.get(name)
         if value in (None, ""):
             return default
         text = str(value)[:40].strip()
         if isinstance(value, bool | float | list | dict) or _INTEGER.fullmatch(text) is None:
             raise CompatError(417, _("“%(name)s” must be a whole number.", name=name))
-        if not least <= int(text) <= most:
-            text = _("“%(name)s” must be a number from %(least)s to %(most)s.", name=name, least=least, most=most)
+        if not least <= int(text) <= maximum:
+            text = _("“%(name)s” must be a number from %(least)s to %(most)s.", name=name, least=least, most=maximum)
             raise CompatError(417, text)
         return int(text)
 
     def flag(self, name: str) -> bool:
-        """Whether a flag is set; it is not for 0, false, none, "" and when missing."""
+        """Whether a flag is set; not for 0, false, none, "" and if missing."""
         return str(self.values.get(name, "0")).lower() not in ("0", "false", "none", "")
 
     def json_value(self, name: str, default: Any = None) -> Any:
@@ -110,7 +110,7 @@ class Arguments:
 
 
 def _parse_json(text: str | bytes) -> Any:
-    """JSON; text with half of a surrogate pair is allowed, as the telephone apps cut contact names within emojis."""
+    """JSON; lone surrogates are allowed, because the telephone apps cut contact names within emojis."""
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError:
@@ -119,7 +119,7 @@ def _parse_json(text: str | bytes) -> Any:
 
 def _body_values() -> dict[str, Any]:
     """The arguments in the body of the request."""
-    body = request.get_data(cache=True)  # before Flask reads it as a form, which would use it up
+    body = request.get_data(cache=True)  # before Flask reads it as a form, which would consume it
     start = body.lstrip(_BLANKS)[:1]
     if not start:
         return {}
@@ -144,7 +144,7 @@ def _form_values(body: bytes) -> dict[str, Any]:
 
 
 def _single(sent: MultiDict[str, str]) -> dict[str, Any]:
-    """The values by name. Raises CompatError (417) for a name with two values: one of them would be ignored."""
+    """The values by name. Raises CompatError (417) for a name with two values, because one of them would be ignored."""
     for name, values in sent.lists():
         if any(value != values[0] for value in values):
             raise CompatError(417, _("“%(name)s” was sent twice with different values.", name=name[:60]))

@@ -1,4 +1,4 @@
-"""Authentication of this API: an API key, or the session id in the cookie `sid` that the method login sets."""
+"""Authentication of this API: an API key, or the session id in the cookie `sid` set by the method login."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ GUEST = "Guest"
 
 
 def authenticate() -> access.Person | None:
-    """Authenticate the request. The cookie of our own pages does not count here: it requires a CSRF token."""
+    """Authenticate the request. The cookie of our own pages is ignored here, because it requires a CSRF token."""
     g.person = None
     g.pop("viewer", None)
     access.act_as(db.session(), None)
@@ -47,18 +47,21 @@ def _authenticate_by_cookie(token: str) -> None:
 
 
 def has_dead_session() -> bool:
-    """Whether the request names a session that has ended, rather than none; asked when nobody is signed in."""
+    """Whether the request has the id of an ended session, rather than none; only called if nobody is signed in."""
     is_named = request.cookies.get(COOKIE, "") not in ("", GUEST)
     return is_named and "Authorization" not in request.headers and _is_allowed_origin()
 
 
 def _is_allowed_origin() -> bool:
-    """Telephone apps and scripts send no CSRF token; a browser always says when a page of another site sends it."""
+    """Whether the origin may use the cookie: apps and scripts send no CSRF token.
+
+    Browsers identify requests of other sites.
+    """
     return request.method in ("GET", "HEAD") or _comes_from_us()
 
 
 def _comes_from_us() -> bool:
-    """Whether no browser sent the request for a page of another site, nor for a link that somebody followed."""
+    """Whether no browser sent the request for a page of another site, or for a link that somebody followed."""
     origin, site = request.headers.get("Origin"), request.headers.get("Sec-Fetch-Site")
     own = (request.host_url.rstrip("/"), current_app.config["CRM"].public_url)
     if site not in (None, "same-origin", "none"):
@@ -67,9 +70,9 @@ def _comes_from_us() -> bool:
 
 
 def _refuse_other_sites() -> None:
-    """Raise CompatError (403) where a page of another site would sign its visitor in or out.
+    """Raise CompatError (403) if a page of another site would sign its visitor in or out.
 
-    Old browsers do not send Sec-Fetch-Site, but the page from which a request came.
+    Old browsers send no Sec-Fetch-Site, but the page from which a request came.
     """
     referrer = request.headers.get("Referer")
     if not _comes_from_us() or (referrer and local_path(referrer) is None):
@@ -111,12 +114,12 @@ def login(arguments: Arguments) -> Response:
     return response
 
 
-#: Cookies beside the session, which pages and clients of the predecessor read; none of them grants anything.
+#: Cookies besides the session, read by the predecessor's pages and clients; they grant nothing.
 _NAME_COOKIES = ("full_name", "user_id", "system_user", "user_image")
 
 
 def _set_name_cookies(response: Response, user: Any, secure: bool) -> None:
-    """Who signed in, as the predecessor says it in cookies; percent-encoded."""
+    """Set the predecessor's cookies about who signed in; percent-encoded."""
     values = (user.get_full_name(), users.name_in_cookies(user), "yes", "")
     seconds = current_app.config["CRM"].session_days * 86_400
     for name, value in zip(_NAME_COOKIES, values, strict=True):
@@ -138,7 +141,7 @@ def _with_full_name(response: Response, full_name: str) -> bytes:
 def logout(arguments: Arguments) -> Response:
     """End the session of the cookie; always 200, idempotent.
 
-    Apps may use GET, as they always could; a link or an image of a page may not, and a browser says that it is one.
+    Apps may use GET, as they always could; links and images of pages may not, which browsers identify.
     """
     _refuse_other_sites()
     if request.method == "GET" and request.headers.get("Sec-Fetch-Mode", "cors") not in ("cors", "same-origin"):
@@ -154,7 +157,7 @@ def logout(arguments: Arguments) -> Response:
 
 
 def logged_user(arguments: Arguments) -> str:
-    """The user's name here, which is their e-mail address. Raises CompatError (401) without a session."""
+    """The user's name in this API, their email address. Raises CompatError (401) without a session."""
     if g.get("person") is None:
         raise CompatError(401, _("Please sign in first."))
     return str(users.name_of(g.person.id, current_viewer()))

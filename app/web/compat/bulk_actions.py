@@ -16,7 +16,7 @@ from app.web.core.fields import Viewer
 
 
 class ModuleAccess:
-    """A record's module, as the assignment actions expect it of a screen."""
+    """A record's module, in the form in which assignment actions expect a screen."""
 
     def __init__(self, doctype: DocType) -> None:
         self.module = doctype.module

@@ -75,7 +75,7 @@ def link_call(arguments: Arguments) -> dict[str, Any]:
         arguments.first_text("reference_doctype", "doctype", "link_doctype"), LEAD.name, TICKET.name, CUSTOMER.name
     )
     names = ["reference_docname", "reference_name", "docname", "link_name"]
-    if "call_log" in arguments:  # else the argument name is the call's
+    if "call_log" in arguments:  # otherwise the argument name is the call's
         names.append("name")
     link_to_record(call, client.get_record(doctype, arguments.first_text(*names), "read"))
     return {"success": True, "message": _("The call is linked."), "name": str(call.id)}

@@ -1,6 +1,6 @@
 """Child rows of a document: a customer's accounts, a ticket's subjects, the status change log.
 
-The log is read as the system, for a document that the access rules let the person read: who sees one sees the other.
+The log is read as the system, for documents that the access rules let the person read: whoever sees one sees the other.
 """
 
 from __future__ import annotations

@@ -164,7 +164,7 @@ def _read_fields(doctype: DocType | MemoryDocType, filters: Any, names: tuple[st
 def _newest_one(doctype: DocType, filters: Any, viewer: Viewer) -> ListQuery:
     order = [doctype.record_table.record.id.desc()]
     if doctype is CALL_LOG and isinstance(filters, dict) and isinstance(filters.get("name"), str):
-        # The sender's own id of a call may be a number, too: it goes before the number of another call.
+        # A sender's own id of a call may be a number, too: it takes precedence over the number of another call.
         order.insert(0, func.coalesce(CallLog.device_call_id == filters["name"][:120], false()).desc())
     return ListQuery(parse_filters(filters, doctype, viewer), order, 1)
 
@@ -283,9 +283,9 @@ def _require_document(doc: Any) -> dict[str, Any]:
 
 
 def find_records(doctype: DocType, names: list[str], verb: str) -> dict[str, Any]:
-    """Name -> record, of those visible to the person; one statement, or two when the verb reaches fewer of them.
+    """Name -> record, of those visible to the person; one statement, or two if the verb reaches fewer of them.
 
-    Raises Denied for the first record that is visible but not open to the verb.
+    Raises Denied for the first record that is visible but not within reach of the verb.
     """
     viewer = current_viewer()
     conditions = parse_filters({"name": ["in", names]}, doctype, viewer)
@@ -312,7 +312,7 @@ def document_name(doctype: DocType, row: Any) -> str:
 
 
 def refuse_stale(stored: dict[str, Any], expected_modified: Any, viewer: Viewer) -> None:
-    """Raise Conflict unless the document was last modified at this moment; CompatError (417) if it is none."""
+    """Raise Conflict unless the document was last modified at this time; CompatError (417) for an invalid time."""
     if expected_modified in (None, "") or not stored.get("modified"):
         return
     if not isinstance(expected_modified, str) or (

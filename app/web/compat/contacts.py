@@ -145,7 +145,7 @@ def update_ticket_customer(arguments: Arguments) -> dict[str, Any]:
         raise client.not_found(TICKET.name, name)
     if ticket["customer_id"] is None:
         raise RuleBroken(_("This ticket has no customer. Please choose one on the ticket first."), "customer")
-    if doc.get("modified") == ticket["modified"]:  # of the ticket, with which the customer was read
+    if doc.get("modified") == ticket["modified"]:  # the ticket's, with which the customer was read
         doc.pop("modified")
     stored = client.update_document(CUSTOMER, ticket["customer_id"], doc)
     return stored | {"success": True, "customer_id": ticket["customer_id"]}

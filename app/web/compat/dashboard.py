@@ -144,7 +144,7 @@ def _target_user(arguments: Arguments, viewer: Viewer) -> int:
 
 
 def _recent_documents(viewer: Viewer) -> list[dict[str, Any]]:
-    """The three newest leads, tickets and tasks, the last changed first."""
+    """The three newest leads, tickets and tasks, last changed first."""
     doctypes = [doctype for doctype in (LEAD, TICKET, TASK) if viewer.person.may(doctype.module, "read")]
     documents = [doc | {"doctype": doctype.name} for doctype in doctypes for doc in search_documents(doctype, "", 3)]
     return sorted(documents, key=lambda doc: str(doc["modified"]), reverse=True)[:10]

@@ -1,4 +1,4 @@
-"""Times in filters and documents: the span that a text means, spans by name, and days from texts with a zone."""
+"""Times in filters and documents: the span that a text covers, named spans, and dates from texts with a zone."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _MOMENT = re.compile(
     r"(?:[T ](?P<minute>[0-9]{2}:[0-9]{2})(?:(?P<second>:[0-9]{2})(?P<fraction>[.][0-9]{1,6})?)?)?"
     r"(?P<zone> ?(?:Z|[+-][0-9]{2}:?[0-9]{2}))?"
 )
-#: Seconds and milliseconds since 1970, as programs write them; fewer or more digits are not a time.
+#: Seconds and milliseconds since 1970, as programs write them; numbers of other lengths are not times.
 _EPOCH = re.compile(r"[0-9]{9,10}|[0-9]{12,13}")
 _DAY = timedelta(days=1)
 _MONTHS_OF = {"month": 1, "quarter": 3, "6 months": 6, "year": 12}
@@ -30,7 +30,7 @@ def is_day(value: Any) -> bool:
 
 
 def parse_span(value: Any, viewer: Viewer) -> tuple[datetime, datetime]:
-    """From a moment until the end of what its text names: a day, a minute, a second, or less. Raises CompatError."""
+    """From a time to the end of what its text names: a day, a minute, a second, or less. Raises CompatError."""
     text = str(value).strip()[:40]
     found = _MOMENT.fullmatch(text)
     try:
@@ -88,7 +88,7 @@ def _first_day(month: int) -> date:
 
 
 def bounds(first: date, last: date, viewer: Viewer) -> tuple[datetime, datetime]:
-    """The moments from the first day until the end of the last one."""
+    """The times from the first day to the end of the last one."""
     start, end = (datetime.combine(day, time(0), tzinfo=viewer.zone) for day in (first, last + _DAY))
     return start.astimezone(UTC), end.astimezone(UTC)
 
@@ -97,7 +97,7 @@ def bounds(first: date, last: date, viewer: Viewer) -> tuple[datetime, datetime]
 
 
 def local_day(value: Any, viewer: Viewer) -> Any:
-    """The day of a text with a time: with a zone, the day on which it is there for the person; else as it came."""
+    """The person's local date for a text with a time and zone; other texts unchanged."""
     found = _MOMENT.fullmatch(value.strip()) if isinstance(value, str) and len(value) < 40 else None
     if found is None or found["minute"] is None:
         return value
@@ -108,7 +108,7 @@ def local_day(value: Any, viewer: Viewer) -> Any:
 
 
 def from_epoch(value: Any) -> Any:
-    """A moment for seconds or milliseconds since 1970, as a number or as digits; anything else as it came."""
+    """The time for seconds or milliseconds since 1970, as a number or digits; anything else unchanged."""
     text = str(value).strip()[:20] if isinstance(value, str | int) and not isinstance(value, bool) else ""
     if _EPOCH.fullmatch(text) is None:
         return value

@@ -1,4 +1,4 @@
-"""frappe.client.* and frappe.desk.* beside reading and writing: rights, links, settings, and lists in columns."""
+"""Other methods of frappe.client and frappe.desk: permissions, links, settings, and lists in columns."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def has_permission(arguments: Arguments) -> dict[str, bool]:
 
 
 def validate_link(arguments: Arguments) -> dict[str, Any]:
-    """doctype, docname, fields -> {name, …} of a document that the person may name; {} if there is none."""
+    """doctype, docname, fields -> {name, …} of a document that the person may refer to; {} if there is none."""
     doctype = client.requested_doctype(arguments)
     names = field_names(arguments.json_value("fields", []), doctype.name)
     try:
@@ -72,7 +72,7 @@ def get_single_value(arguments: Arguments) -> Any:
 
 
 def rename_doc(arguments: Arguments) -> None:
-    """Refuse: numbers are given once. Raises CompatError (417)."""
+    """Refuse: numbers never change. Raises CompatError (417)."""
     client.requested_doctype(arguments)
     text = _("A document keeps its number, so it can't be renamed. Please change its fields instead.")
     raise CompatError(417, text)

@@ -83,7 +83,7 @@ class _RowReader:
 
 
 def document_value(field: Field, values: tuple[Any, ...], viewer: Viewer) -> Any:
-    """A value as the predecessor writes it: labels, user names, numbers of records, local times, 0 and 1."""
+    """A value in the predecessor's format: labels, user names, record numbers, local times, 0 and 1."""
     if isinstance(field, DateTimeField):
         return local_timestamp(values[0], viewer)
     value = field.serialize(values, viewer)

@@ -1,4 +1,4 @@
-"""The predecessor's documents as values for our record services, and which of the fields sent are not kept."""
+"""Converts the predecessor's documents to values for our record services, and finds fields that were not stored."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.web.core.fields import Field, Viewer
 from app.web.core.personal_fields import PhoneField
 from app.web.core.reference_fields import MasterField
 
-#: Fields that describe the document itself; what a client sends in them is not read.
+#: Fields that describe the document itself; sent values are ignored.
 _METADATA_FIELDS = frozenset(
     {
         *FIXED_FIELDS,
@@ -42,12 +42,12 @@ _METADATA_FIELDS = frozenset(
     }
 )
 _REFERENCE_FIELDS = ("reference_doctype", "reference_docname", "reference_name")
-#: Child tables that cannot be written; ticket_subjects can.
+#: Read-only child tables; ticket_subjects is writable.
 _READ_ONLY_CHILDREN = frozenset({"accounts", "status_change_log"})
 _NOT_PARSED = _METADATA_FIELDS | _READ_ONLY_CHILDREN | {*_REFERENCE_FIELDS}
 
 
-#: Between two telephone numbers in one field.
+#: Separators between telephone numbers in one field.
 _SEPARATOR = re.compile(r"[;,/|\n]| or | and ", re.IGNORECASE)
 
 
@@ -66,7 +66,7 @@ def record_values(doctype: DocType, doc: dict[str, Any], stored: dict[str, Any] 
             text = _("%(kind)s has no field “%(name)s”.", kind=doctype.name, name=str(name)[:60])
             raise CompatError(417, text)
         value = _converted(doctype.record_table.by_name.get(field), name, value, viewer)
-        if raw.get(field) in (None, ""):  # two of the predecessor's fields may be one of ours
+        if raw.get(field) in (None, ""):  # two of the predecessor's fields may map to one of ours
             raw[field] = _subject_labels(value) if field == "subjects" else value
     if doctype is CALL_LOG and stored is None and raw.get("direction") != "Outgoing" and raw.get("to_number"):
         raw["from_number"] = caller(str(raw.get("from_number") or ""))
@@ -75,7 +75,7 @@ def record_values(doctype: DocType, doc: dict[str, Any], stored: dict[str, Any] 
 
 
 def _record_field(doctype: DocType, name: str, is_new: bool) -> str | None:
-    """Our field; some fields of a new document go elsewhere."""
+    """Our field; some fields of a new document map to others."""
     found = doctype.insert_fields.get(name) if is_new or name == "ticket_subjects" else None
     return found or doctype.fields.get(name)
 
@@ -92,7 +92,7 @@ def _reference_value(doctype: DocType, doc: dict[str, Any]) -> dict[str, Any]:
 
 
 def _note_text(raw: dict[str, Any], stored: dict[str, Any]) -> dict[str, Any]:
-    """Title and content are one text here; the part that was not sent stays."""
+    """Title and content are one text here; the part that was not sent is kept."""
     if "title" not in raw and "content" not in raw:
         return {}
     parts = {name: raw.pop(name, stored.get(name)) or "" for name in ("title", "content")}
@@ -109,9 +109,9 @@ def _subject_labels(value: Any) -> Any:
 
 
 def _converted(field: Field | None, name: str, value: Any, viewer: Viewer) -> Any:
-    """A value as our field reads it. Raises CompatError (417) for two telephone numbers in one field.
+    """A value in the format of our field. Raises CompatError (417) for two telephone numbers in one field.
 
-    Programs send a date as the moment at which it begins somewhere, and a moment as seconds or milliseconds.
+    Programs send a date as the time at which it begins somewhere, and a time as seconds or milliseconds.
     """
     if isinstance(field, DateTimeField):
         return date_ranges.from_epoch(value)
@@ -129,7 +129,7 @@ def _numbers_in(text: str) -> list[str]:
     return [part for part in _SEPARATOR.split(text[:200]) if phone.normalize(part) is not None]
 
 
-# --- fields that are not kept
+# --- fields that are not stored
 
 
 def is_same_value(sent: Any, stored: Any) -> bool:
@@ -144,7 +144,7 @@ def is_same_value(sent: Any, stored: Any) -> bool:
 
 
 def ignored_fields(doctype: DocType, doc: dict[str, Any], stored: dict[str, Any], mode: str) -> list[str]:
-    """The names of fields that were sent, differ from the stored document and were not kept. `mode`: add or edit."""
+    """The names of fields that were sent, differ from the stored document and were not stored. `mode`: add or edit."""
     return [
         str(name)[:60]
         for name, value in doc.items()
@@ -162,6 +162,6 @@ def _is_ignored(doctype: DocType, name: str, value: Any, mode: str) -> bool:
     if name in _REFERENCE_FIELDS:
         return mode == "edit"
     field = doctype.record_table.by_name.get(_record_field(doctype, name, mode == "add") or "")
-    if isinstance(field, MasterField):  # of two fields for one picklist, the second was not read
+    if isinstance(field, MasterField):  # of two fields for one picklist, the second was ignored
         return True
     return field is None or not getattr(field, mode)

@@ -1,6 +1,6 @@
-"""Figures of the dashboards in the predecessor's shapes; each function is one grouped statement.
+"""Figures of the dashboards in the predecessor's format; each function is one grouped statement.
 
-What counts as what is decided in `app/domain/figures.py`.
+`app/domain/figures.py` defines what counts.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Scope:
 
 
 def _sum_each(record: Any, parts: dict[str, ColumnElement[bool]], *conditions: ColumnElement[bool]) -> dict[str, int]:
-    """How many of the rows match each part."""
+    """The number of rows that match each part."""
     return sum_each(db.session(), record, {name: when(part) for name, part in parts.items()}, *conditions)
 
 
@@ -74,13 +74,13 @@ def compare_periods(scope: Scope, user_id: int, viewer: Viewer) -> dict[str, Any
     }
     counts = _sum_each(record, parts, *scope.conditions, or_(is_current, is_previous))
     changed = change(counts["total"], counts["previous"])
-    if changed is None:  # the predecessor's answer where there was nothing before
+    if changed is None:  # the predecessor's result if there was nothing before
         changed = 100.0 if counts["total"] else 0.0
     return {**counts, "assigned": counts["total"] - counts["created"], "change": changed}
 
 
 def _is_successful(record: Any, viewer: Viewer) -> ColumnElement[bool]:
-    """Converted, resolved or completed."""
+    """Whether it is converted, resolved or completed."""
     if record is Task:
         return Task.status == "Done"
     master, successful = ("lead_status", CONVERTED) if record is Lead else ("ticket_status", ENDED)

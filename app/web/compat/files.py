@@ -1,4 +1,4 @@
-"""Files as the predecessor's clients upload them: kept until the message is sent that names them."""
+"""Uploads of the predecessor's clients: files are stored until a message that refers to them is sent."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ from app.web.core.fields import Viewer
 from app.web.records import record_files, uploads
 from app.web.records.uploads import Upload
 
-#: How the addresses of uploaded files begin.
+#: Prefix of the URLs of uploaded files.
 BASE = "/private/files/"
-#: DocType -> what we call it.
+#: DocType -> our name of it.
 _KINDS = {"CRM Lead": "lead", "CRM Ticket": "ticket", "CRM Customer": "customer", "CRM Task": "task"}
 
 
 def upload(arguments: Arguments) -> dict[str, Any]:
     """One file -> {name, file_name, file_url, file_size}; `attach` of a message takes the file_url.
 
-    It comes as `file` of a form (multipart/form-data), or as `filedata` in base64 with its `filename`. With `doctype`
+    It is sent as `file` of a form (multipart/form-data), or as `filedata` in base64 with its `filename`. With `doctype`
     and `docname` it is attached to that lead, ticket, customer or task.
     """
     viewer = current_viewer()
@@ -45,7 +45,7 @@ def upload(arguments: Arguments) -> dict[str, Any]:
 
 
 def _attached(arguments: Arguments) -> dict[str, Any]:
-    """The file on a record, whose file_url stays."""
+    """The file attached to a record; its file_url is permanent."""
     viewer, doctype, name = current_viewer(), arguments.text("doctype", ""), arguments.text("docname", "")
     kind = _KINDS.get(doctype)
     if kind is None:
@@ -57,7 +57,7 @@ def _attached(arguments: Arguments) -> dict[str, Any]:
 
 
 def attachment_document(row: Attachment, viewer: Viewer) -> dict[str, Any]:
-    """A file of a record as the predecessor's clients know it."""
+    """A file of a record in the predecessor's format."""
     return {
         "name": str(row.id),
         "file_name": row.name,
@@ -84,7 +84,7 @@ def _sent(arguments: Arguments) -> FileStorage:
 
 
 def uploaded(url: str) -> Upload:
-    """The file of such an address. Raises RuleBroken."""
+    """The file with this URL. Raises RuleBroken."""
     if not url.startswith(BASE):
         raise RuleBroken(_("“attach” must be the file_url that upload_file has returned."), "attach")
     return uploads.of_token(url.removeprefix(BASE), current_viewer())

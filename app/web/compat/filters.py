@@ -1,6 +1,6 @@
-"""Filters: the predecessor's forms and operators as SQL conditions. Masks and access rules apply.
+"""Filters: the predecessor's formats and operators as SQL conditions. Masks and access rules apply.
 
-A refusal names the field as the client wrote it.
+Error messages name the field as the client wrote it.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ from app.web.records.call_fields import CallNumberField
 MAX_FILTERS = 30
 #: Predecessor's operator -> our operator.
 _OPERATORS = {"=": "eq", ">": "gt", "<": "lt", ">=": "ge", "<=": "le", "in": "in"}
-#: Operator -> the one that it negates; a missing value counts as "not".
+#: Operator -> the one that it negates; a missing value matches "not".
 _NEGATED = {"!=": "=", "<>": "=", "not in": "in", "not like": "like"}
 _KNOWN_OPERATORS = frozenset({*_OPERATORS, *_NEGATED, "like", "between", "is", "timespan"})
-#: Operators of the predecessor for trees and documents in versions, of which there are none here.
+#: The predecessor's operators for trees and versioned documents, which don't exist here.
 _TREE_OPERATORS = frozenset(
     [*(f"{no}{side} of" for no in ("", "not ") for side in ("ancestors", "descendants")), "descendants of (inclusive)"]
 )
-#: Fields of every document that no column of ours holds.
+#: Fields of every document without a column of ours.
 FIXED_FIELDS = ("name", "doctype", "docstatus", "idx")
 
 
@@ -61,12 +61,12 @@ def bare_name(name: str, doctype: str) -> str:
 
 
 def not_permitted(name: str) -> CompatError:
-    """The error for a field that a query cannot name."""
+    """The error for a field that a query must not use."""
     return CompatError(417, _("Field not permitted in query: %(name)s", name=name[:60]))
 
 
 def parse_filters(filters: Any, doctype: DocType, viewer: Viewer, or_filters: Any = None) -> list[Any]:
-    """SQL conditions: all of the filters, and any of `or_filters`. Both in any form that `split_filters` reads.
+    """SQL conditions: all of the filters, and any of `or_filters`, both in any format that `split_filters` reads.
 
     Raises CompatError (417).
     """
@@ -80,7 +80,7 @@ def parse_filters(filters: Any, doctype: DocType, viewer: Viewer, or_filters: An
 
 
 def _by_index(doctype: DocType, each: Filter, rule: Any) -> Any:
-    """A value that a record or its customer may hold, looked up; any other condition as it is."""
+    """A value of a record or its customer, looked up by index; any other condition unchanged."""
     if each.operator not in ("=", "in"):
         return rule
     return access.looked_up(db.session(), doctype.record_table.record, rule, COUNT_CAP)
@@ -228,7 +228,7 @@ def _compared(field: Field, each: Filter, viewer: Viewer) -> ColumnElement[bool]
 
 
 def _has_own_text(field: Field) -> bool:
-    """Whether what documents show is made of several columns, of a part of one, or stored as it was typed."""
+    """Whether the displayed text is made of several columns, of a part of one, or stored as typed."""
     is_as_typed = isinstance(field, CallNumberField) and field.name != "other_number"
     return is_as_typed or isinstance(field, NameField | TitleField | ContentField)
 
@@ -248,7 +248,10 @@ def _text_is(field: Field, each: Filter, viewer: Viewer) -> ColumnElement[bool]:
 
 
 def _moment_condition(field: Field, each: Filter, viewer: Viewer) -> ColumnElement[bool]:
-    """A time compares with the day, minute or second that the text names; "between" includes both ends whole."""
+    """A time is compared with the day, minute or second that the text names.
+
+    "between" includes both ends completely.
+    """
     column, operator = field.filter_columns()[0], each.operator
     if operator in ("timespan", "like", "between"):
         start, end = _span(each, viewer)
@@ -268,7 +271,7 @@ def _moment_condition(field: Field, each: Filter, viewer: Viewer) -> ColumnEleme
         return and_(column >= start, column < end)
     last = (
         start if date_ranges.is_day(each.value) else None
-    )  # up to a date is up to its midnight, as in the predecessor
+    )  # up to a date means up to its midnight, as in the predecessor
     comparisons = {">": column > start, ">=": column >= start, "<": column < start}
     comparisons["<="] = column <= last if last is not None else column < end
     found: ColumnElement[bool] = comparisons[operator]
@@ -291,7 +294,7 @@ def _span(each: Filter, viewer: Viewer) -> tuple[Any, Any]:
 
 
 def _name_condition(doctype: DocType, each: Filter, viewer: Viewer) -> ColumnElement[bool]:
-    """By number, or by id where the id is the document's name."""
+    """By number, or by id if that is the document's name."""
     record, operator = doctype.record_table.record, each.operator
     column = record.number if doctype.name_field is not None else record.id
     if operator == "is":
@@ -325,7 +328,7 @@ def _named(doctype: DocType, names: list[str], viewer: Viewer) -> ColumnElement[
 
 
 def _sent_as(names: list[str], viewer: Viewer) -> ColumnElement[bool]:
-    """Calls under the id that their sender gave them, which is unique per employee: the person's own come first."""
+    """Calls by their sender's id, which is unique per employee: the person's own take precedence."""
     own = select(CallLog.device_call_id).where(
         CallLog.employee_id == viewer.person.id, CallLog.device_call_id.in_(names)
     )
@@ -333,7 +336,7 @@ def _sent_as(names: list[str], viewer: Viewer) -> ColumnElement[bool]:
     return and_(CallLog.device_call_id.in_(names), is_first)
 
 
-#: DocType name -> our field of its assignee.
+#: DocType name -> our field with its assignee.
 _ASSIGNEES = {"CRM Lead": "assignee", "CRM Ticket": "assignee", "CRM Task": "assignee"}
 
 
@@ -356,7 +359,7 @@ def _assigned(doctype: DocType, each: Filter, viewer: Viewer) -> ColumnElement[b
 
 @contextmanager
 def _refusing(each: Filter) -> Iterator[None]:
-    """A value that one of our fields refuses is a bad request (417), as old clients expect, in their field's name."""
+    """Turn a value refused by one of our fields into a bad request (417) that names the client's field."""
     try:
         yield
     except CompatError:

@@ -1,4 +1,4 @@
-"""Text of the HTML from the predecessor's editor. The time that takes grows with the length, and that is bounded."""
+"""Extracts text from the HTML of the predecessor's editor, in time proportional to the length, which is limited."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from flask_babel import gettext as _
 
 from app.web.compat.responses import CompatError
 
-#: Characters; markup takes more than the text in it. Refused before anything reads it.
+#: Characters, including markup. Longer ones are refused before parsing.
 MAX_HTML = 100_000
-#: Possessive: what one part has taken is not tried again for the next, or "<aaaa…" would take the square of its length.
+#: Possessive: otherwise "<aaaa…" would take quadratic time.
 _TAG = re.compile(r"<(/?)([a-zA-Z][a-zA-Z0-9]*+)[^<>]*+>")
 _BLOCK_TAGS = ("p", "div", "li", "tr", "h1", "h2", "h3", "blockquote")
 _BLANK_LINES = re.compile(r"\n{3,}+")
-#: A reference to a character beyond all that exist; Python refuses to read a number of thousands of digits.
+#: A reference to a character beyond Unicode; Python refuses to convert a number of thousands of digits.
 _HUGE_REFERENCE = re.compile(r"&#(?:[0-9]{8,}+|[xX][0-9a-fA-F]{8,}+);?")
 
 
 def html_to_text(text: str) -> str:
-    """The text of HTML; text without tags stays as it is. Raises CompatError (413) if it is too long."""
+    """The text of HTML; text without tags stays unchanged. Raises CompatError (413) if it is too long."""
     if len(text) > MAX_HTML:
         raise CompatError(413, _("This text is too long: at most %(most)s characters.", most=MAX_HTML))
     if not _TAG.search(text):

@@ -1,4 +1,4 @@
-"""Lists of documents that are known in memory: picklists, colleagues, roles. The same parameters as other lists."""
+"""Lists of documents in memory: picklists, colleagues, roles. The same parameters as other lists."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _NEGATED = {"!=": "=", "<>": "=", "not in": "in", "not like": "like"}
 
 
 class MemoryDocType:
-    """A DocType whose documents are known in memory, and that nobody writes here."""
+    """A read-only DocType whose documents are in memory."""
 
     name: str
 
@@ -36,11 +36,11 @@ class MemoryDocType:
 
 
 def select_page(documents: list[Document], options: ListOptions, doctype: str) -> list[Document]:
-    """The documents of a list request. Raises CompatError (417) for what can't be done with them."""
+    """The documents of a list request. Raises CompatError (417) for unsupported parameters."""
     found = matching(documents, options.filters, doctype, options.or_filters)
     for name, direction in reversed(order_parts(options.order_by, doctype)):
         if documents and name not in documents[0]:
-            if name in ("creation", "modified"):  # these documents have no times: they stay in their own order
+            if name in ("creation", "modified"):  # these documents have no times: they keep their own order
                 continue
             raise unsortable(name)
         found = sorted(found, key=lambda each: _sortable(each[name]), reverse=direction == "desc")

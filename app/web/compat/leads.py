@@ -35,7 +35,7 @@ def get_lead(arguments: Arguments) -> dict[str, Any]:
 
 
 def customer_fields(number: str | None) -> dict[str, Any]:
-    """Fields that only the customer has; null without one, and if it is not visible to the person."""
+    """Fields that only the customer has; null without one, or if it is not visible to the person."""
     fields = {
         "customer_name": "customer_name",
         "accounts": "accounts",
@@ -54,7 +54,7 @@ def customer_fields(number: str | None) -> dict[str, Any]:
 
 
 def save_client_id(arguments: Arguments) -> dict[str, Any]:
-    """lead_name, client_id: kept on the lead until the account is opened; one in use elsewhere is refused with 409."""
+    """lead_name, client_id: stored in the lead until the account is opened; refused with 409 if in use elsewhere."""
     return _save_field(arguments, "client_id")
 
 

@@ -1,4 +1,4 @@
-"""The parameters of a list request. Each one that changes a result either does so or is refused; none is ignored."""
+"""The parameters of a list request. Every one that changes a result is applied or refused; none is ignored."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.responses import CompatError
 from app.web.core.record_table import MAX_PAGE
 
-#: Documents in one response. 0 asks for all of them; more than this are refused, never cut.
+#: Documents in one response. 0 requests all; more than this are refused, never truncated.
 MAX_PAGE_SIZE = 5000
 DEFAULT_PAGE_SIZE = 20
 #: Names of one parameter, in different methods and versions.
 SIZE_NAMES = ("limit_page_length", "page_length", "limit")
 START_NAMES = ("limit_start", "start")
-#: Parameters that would change the result of a list and that are not supported. Their default values are harmless.
+#: Unsupported parameters that would change the result of a list. Their default values are harmless.
 UNSUPPORTED = {
     "list": (
         *("parent", "parent_doctype", "expand", "expand_links", "ignore_permissions", "ignore_ifnull", "join", "user"),
@@ -30,12 +30,12 @@ _NOTHING = ("", "0", "false", "none", "null", "[]", "{}")
 
 
 def is_set(value: Any) -> bool:
-    """Whether a parameter has another value than nothing, no or empty."""
+    """Whether a parameter has a value other than none, no or empty."""
     return not (value is None or value is False or value == 0 or str(value)[:10].strip().lower() in _NOTHING)
 
 
 def refuse_unknown_options(arguments: Arguments, kind: str) -> None:
-    """Raise CompatError (417) for a parameter that would change the result, and is not supported."""
+    """Raise CompatError (417) for an unsupported parameter that would change the result."""
     for name in UNSUPPORTED[kind]:
         if is_set(arguments.raw(name)):
             raise CompatError(417, _("“%(name)s” isn't supported here. Please leave it out.", name=name))
@@ -52,7 +52,7 @@ class ListOptions:
     group_by: Any
     size: int
     start: int
-    #: All documents were asked for.
+    #: Whether all documents were requested.
     is_whole: bool = False
     distinct: bool = False
     #: The field whose values are the result.
@@ -86,11 +86,11 @@ class ListOptions:
 
     @property
     def fetched(self) -> int:
-        """How many documents to read: one more than allowed when all are asked for."""
+        """How many documents to read: one more than allowed if all are requested."""
         return self.size + 1 if self.is_whole else self.size
 
     def shaped(self, rows: list[dict[str, Any]]) -> list[Any]:
-        """The rows in the form that was asked for. Raises CompatError (417) when all are too many."""
+        """The rows in the requested format. Raises CompatError (417) if all were requested and there are too many."""
         if self.is_whole and len(rows) > self.size:
             text = _("There are more than %(most)s documents. Please ask for them page by page.", most=self.size)
             raise CompatError(417, text)
@@ -105,9 +105,9 @@ def _plucked(name: str, row: dict[str, Any]) -> str:
     return name
 
 
-def _one_of(arguments: Arguments, names: tuple[str, ...], default: int, most: int) -> int:
+def _one_of(arguments: Arguments, names: tuple[str, ...], default: int, maximum: int) -> int:
     """The number under one of these names. Raises CompatError (417) if two of them differ."""
-    values = {arguments.integer(name, default, 0, most) for name in names if name in arguments}
+    values = {arguments.integer(name, default, 0, maximum) for name in names if name in arguments}
     if len(values) > 1:
         raise CompatError(417, _("Please send only one of: %(names)s.", names=", ".join(names)))
     return values.pop() if values else default

@@ -20,7 +20,7 @@ from app.web.core.fields import ChoiceField, NumberField, Viewer
 from app.web.core.record_table import ListQuery
 
 _ORDER_PATTERN = re.compile(r"([\w` .]{1,140}?)(?:\s(asc|desc))?", re.IGNORECASE)
-#: Fields that are the same in all documents; lists of the predecessor name them in every order.
+#: Fields that are the same in all documents; the predecessor's lists include them in every order.
 _CONSTANT_FIELDS = ("idx", "docstatus")
 MAX_ORDERS = 5
 
@@ -70,7 +70,7 @@ def requested_fields(requested: Any, doctype: DocType) -> tuple[str, ...]:
 
 
 def order_parts(order_by: str, doctype: str) -> list[tuple[str, str]]:
-    """[(field, asc or desc)] of every part that can make a difference. Raises CompatError (417)."""
+    """[(field, asc or desc)] of every part that affects the order. Raises CompatError (417)."""
     parts = []
     for text in order_by.split(",") if order_by.strip() else []:
         found = _ORDER_PATTERN.fullmatch(text.strip())
@@ -109,7 +109,7 @@ def _is_key(name: str) -> bool:
 
 
 def _sorted_by(name: str, direction: str, doctype: DocType, viewer: Viewer) -> list[Any]:
-    """ORDER BY of one field, without the id that decides between equal values."""
+    """The ORDER BY of one field, without the id that orders equal values."""
     field = doctype.record_table.by_name.get(doctype.fields.get(name, ""))
     if field is None or not field.columns or field.is_hidden(viewer):
         raise unsortable(name)

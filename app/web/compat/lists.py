@@ -88,12 +88,12 @@ def _parse_page_request(arguments: Arguments, doctype: DocType, viewer: Viewer) 
     return parse_list_request(ListOptions.of_resource(Arguments(values)), doctype, viewer)
 
 
-#: Parameters of the predecessor's kanban and grouped views, which its pages drew from the rows by themselves.
+#: Parameters of the predecessor's kanban and grouped views, which its pages built from the rows themselves.
 _OTHER_VIEWS = ("group_by", "distinct", "pluck", "as_list", "kanban_columns", "column_field", "group_by_field")
 
 
 def _refuse_other_views(arguments: Arguments) -> None:
-    """Raise CompatError (417) for a view other than a list, which this method does not draw."""
+    """Raise CompatError (417) for a view other than a list, which this method doesn't support."""
     view = arguments.json_object("view") if "view" in arguments else {}
     kind = str(view.get("view_type") or "list")[:20]
     named = next((name for name in _OTHER_VIEWS if is_set(arguments.raw(name))), None)

@@ -113,9 +113,9 @@ def mark_read_by_document(arguments: Arguments) -> dict[str, Any]:
 
 
 def list_comment_notifications(arguments: Arguments) -> list[dict[str, Any]]:
-    """limit (20), cursor (the last name of the page before), filter_type (mentions) -> comment notifications.
+    """limit (20), cursor (the last name of the previous page), filter_type (mentions) -> comment notifications.
 
-    The newest first, like the other lists of notifications. A snoozed one is away until it comes back.
+    Newest first, like the other lists of notifications. A snoozed one is left out until its time.
     """
     size, cursor = arguments.integer("limit", 20, 1, 100), arguments.integer("cursor", 0, 0, 2**31 - 1)
     kinds, viewer = _comment_kinds(arguments), current_viewer()
@@ -127,7 +127,7 @@ def list_comment_notifications(arguments: Arguments) -> list[dict[str, Any]]:
 
 
 def _comment_kinds(arguments: Arguments) -> tuple[str, ...]:
-    """mentions are both kinds, as the predecessor's panel showed them. Raises CompatError (417) for another filter."""
+    """mentions means both kinds, as in the predecessor's panel. Raises CompatError (417) for another filter."""
     chosen = {"mentions": COMMENT_KINDS, "all": COMMENT_KINDS, "unread": COMMENT_KINDS, "mention": COMMENT_KINDS[:1]}
     word = arguments.text("filter_type", "mentions")
     if word not in chosen:

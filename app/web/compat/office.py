@@ -39,7 +39,7 @@ def list_users(arguments: Arguments) -> list[list[dict[str, Any]]]:
 
 
 def _role_by_name(viewer: Viewer) -> dict[str | None, str]:
-    """The name of each active user -> one of their roles, the mightiest first; one statement."""
+    """The name of each active user -> one of their roles, the most powerful first; one statement."""
     members = role_members()
     query = select(members.c.user_id, Role.name).join(Role, Role.id == members.c.role_id)
     rows = [(user_id, role) for user_id, role in db.session.execute(query) if user_id in viewer.lookups.active]

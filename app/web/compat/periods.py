@@ -1,4 +1,4 @@
-"""Periods of the dashboards as the predecessor names them, in the person's time zone; a week has seven days."""
+"""Periods of the dashboards by the predecessor's names, in the person's time zone; a week has seven days."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def parse_period(arguments: Arguments, viewer: Viewer) -> Period:
     view, today = arguments.text("view", "daily").lower(), viewer.now.astimezone(viewer.zone).date()
     if view == "custom":
         return _custom_period(arguments, viewer)
-    if view == "monthly":  # the whole month, as the predecessor answers
+    if view == "monthly":  # the whole month, as in the predecessor
         first = today.replace(day=1)
         return Period(first, (first + 31 * DAY).replace(day=1) - DAY, viewer.zone)
     names = {"daily": periods.TODAY, "weekly": periods.WEEK}

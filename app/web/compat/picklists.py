@@ -1,4 +1,4 @@
-"""Picklists, colleagues and roles as DocTypes: read from the lookups in memory, changed on the settings pages only."""
+"""Picklists, colleagues and roles as DocTypes: read from the lookups in memory, changed only on the settings pages."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ class Picklist(MemoryDocType):
 
 
 def _with_support_links(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The lookups do not hold the link and description of a support page."""
+    """Add the link and description of support pages, which the lookups do not have."""
     query = select(SupportPage.label, SupportPage.url, SupportPage.description)
     links = {label: {"support_link": url, "description": text} for label, url, text in db.session.execute(query)}
     return [doc | links.get(doc["name"], {}) for doc in documents]
 
 
 class Colleagues(MemoryDocType):
-    """DocType User: the public fields of active colleagues, so that a client learns whom it may name."""
+    """DocType User: the public fields of active colleagues, so that clients know whom they may refer to."""
 
     name = "User"
 
@@ -84,6 +84,6 @@ _ALL = (
     Picklist("Ticket Subject", "ticket_subject", "subject_name"),
     Picklist("Support Page", "support_page", "page_name", "Support Pages"),
 )
-#: DocType name -> DocType in memory; the predecessor gave some of them a name with and without "CRM".
+#: DocType name -> DocType in memory; some had a name with and without "CRM" in the predecessor.
 PICKLISTS: dict[str, MemoryDocType] = {each.name: each for each in (*_ALL, Colleagues(), Roles())}
 PICKLISTS |= {f"CRM {each.name}": each for each in _ALL if not each.name.startswith("CRM ")}

@@ -1,4 +1,4 @@
-"""References: the fields reference_doctype and reference_docname, which say what record another row is about."""
+"""References: the fields reference_doctype and reference_docname, which name the record that another row is about."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _BY_NUMBER = {target.number_kind: target for target in _ALL}
 
 
 def target_of_number(number: str) -> ReferenceTarget | None:
-    """The kind of record that has this number."""
+    """The kind of record with this number."""
     return _BY_NUMBER.get(kind_of_number(number) or "")
 
 
 class _ReferenceField(Field):
-    """Selects the numbers of the records that a row may be about, nearest first; null for those not visible."""
+    """Selects the numbers of the records that a row may be about, most specific first; null if not visible."""
 
     def __init__(self, name: str, row: Any, targets: tuple[ReferenceTarget, ...], **flags: Any) -> None:
         super().__init__(name, name, tuple(target.record.number for target in targets), filter=True, **flags)

@@ -37,11 +37,12 @@ class Method:
     """A whitelisted method."""
 
     function: Callable[[Arguments], Any]
-    #: Changes data: GET is refused, and the transaction is committed.
+    #: Whether it changes data: GET is refused, and the transaction is committed.
     writes: bool = False
-    #: May be called without authentication.
+    #: Whether it may be called without authentication.
     allow_guest: bool = False
-    #: A broken business rule is answered with 200 {"success": false, "error": …}, which the predecessor's clients read.
+    #: Whether a broken business rule is returned as 200 {"success": false, "error": …}, which the predecessor's clients
+    #: expect.
     errors_in_body: bool = False
 
 

@@ -1,6 +1,6 @@
-"""The predecessor's response envelopes: {"message": …} for success, exc_type and _server_messages for errors.
+"""The predecessor's response formats: {"message": …} for success, exc_type and _server_messages for errors.
 
-An error has no key "message": its telephone app takes any answer with one for success, whatever the status.
+An error has no key "message": the telephone app treats any response with one as success, whatever the status.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.web.core import save_warnings
 from app.web.core.fab_access import json_answer, refusal
 from app.web.core.languages import translate_text
 
-#: Status -> exc_type, which the predecessor's clients look at.
+#: Status -> exc_type, which the predecessor's clients check.
 EXC_TYPES = {
     400: "ValidationError",
     401: "AuthenticationError",
@@ -42,7 +42,7 @@ class CompatError(RuleBroken):
 
 
 class SessionExpired(CompatError):
-    """The session of the cookie has ended (403, session_expired): what clients of the predecessor wait for."""
+    """The session of the cookie has ended (403, session_expired), which the predecessor's clients expect."""
 
     def __init__(self, text: str) -> None:
         super().__init__(403, text, "PermissionError")
@@ -60,7 +60,7 @@ class Envelope:
 
 
 def success_response(result: Any) -> Response:
-    """200 with the method's result, and a warning that names the fields that were sent but not kept."""
+    """200 with the method's result, and a warning that names the fields that were sent but not stored."""
     envelope = result if isinstance(result, Envelope) else Envelope("data" if is_version_2() else "message", result)
     body: dict[str, Any] = {envelope.key: envelope.result, **envelope.more}
     texts = save_warnings.pop_all()
@@ -72,7 +72,7 @@ def success_response(result: Any) -> Response:
 
 
 def _json_response(status: int, body: dict[str, Any]) -> Response:
-    """JSON, also when the body repeats text with half of a surrogate pair, which orjson refuses."""
+    """A JSON response, even if the body contains a lone surrogate, which orjson refuses."""
     try:
         return json_answer(status, body)
     except TypeError:
@@ -85,7 +85,7 @@ def _server_message(text: str, colour: str) -> str:
 
 
 def error_response(status: int, text: str, exc_type: str | None = None, expired: bool = False) -> Response:
-    """The error envelope; clients read the text from different keys, so it is in several of them. None is "message"."""
+    """The error response; clients read the text from different keys, so several contain it. None is "message"."""
     text = text.encode("utf-8", "replace").decode()
     exc_type = exc_type or EXC_TYPES.get(status, "ValidationError")
     body: dict[str, Any] = {
@@ -102,7 +102,7 @@ def error_response(status: int, text: str, exc_type: str | None = None, expired:
 
 
 def exception_response(broken: BaseException) -> Response:
-    """The error envelope for a refused request. Re-raises any other exception, which is a bug."""
+    """The error response for a refused request. Re-raises any other exception, which is a bug."""
     if isinstance(broken, CompatError):
         expired = isinstance(broken, SessionExpired)
         return error_response(broken.status, translate_text(broken.message), broken.exc_type, expired)
@@ -124,7 +124,7 @@ def _is_duplicate(broken: BaseException) -> bool:
 
 
 def rule_failure_response(broken: RuleBroken) -> Response:
-    """A broken business rule as 200 with success false, which the predecessor's own clients look at."""
+    """A broken business rule as 200 with success false, which the predecessor's own clients check."""
     text = translate_text(broken.message)
     return _json_response(200, {"message": {"success": False, "error": text, "message": text}})
 
@@ -136,7 +136,7 @@ def is_rule_failure(broken: BaseException) -> bool:
 
 
 def to_compat_envelope(response: Response) -> Response:
-    """An error response of shared code (too many wrong API keys) as the error envelope."""
+    """Convert an error response of shared code (too many wrong API keys) to this API's format."""
     body = response.get_json(silent=True) or {}
     converted = error_response(response.status_code, str(body.get("message") or response.status))
     if "Retry-After" in response.headers:
@@ -144,23 +144,23 @@ def to_compat_envelope(response: Response) -> Response:
     return converted
 
 
-#: The predecessor's newer addresses; the first version is also reached without a number.
+#: The predecessor's newer URLs; version 1 also works without a number.
 VERSION_1 = ("/api/method/", "/api/resource/", "/api/v1/method/", "/api/v1/resource/")
 VERSION_2 = ("/api/v2/",)
 
 
 def is_version_2() -> bool:
-    """Whether the request is for the predecessor's API version 2, which answers under "data"."""
+    """Whether the request is for the predecessor's API version 2, which responds under "data"."""
     return request.path.startswith(VERSION_2)
 
 
 def is_compat_request() -> bool:
-    """Whether the request is for this API, so that Flask's own errors need its envelope too."""
+    """Whether the request is for this API, so that Flask's own errors need its format too."""
     if request.path.startswith(VERSION_1 + VERSION_2):
         return True
     return request.path == "/" and (request.method == "POST" or "cmd" in request.args)
 
 
 def render_error(status: int, text: str) -> Response | None:
-    """The error envelope for a request to this API; None for any other request."""
+    """The error response for a request to this API; None for any other request."""
     return error_response(status, text) if is_compat_request() else None

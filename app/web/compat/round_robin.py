@@ -70,7 +70,7 @@ def all_assigned_by_role(arguments: Arguments) -> dict[str, Any]:
 
 
 def _assignees_by_role(row: Any, roles: list[str], viewer: Viewer) -> dict[str, Any]:
-    """By role: its users who are assigned and those who are not. Raises RuleBroken for a role without a round robin."""
+    """For each role, its assigned and unassigned users. Raises RuleBroken for a role without a round robin."""
     users_by_role, assignees = active_users_by_role(viewer), set(assignment.current_assignees(db.session(), row))
     result = {}
     for role in roles:

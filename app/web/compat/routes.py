@@ -118,14 +118,14 @@ def call_by_cmd() -> Response:
 
 
 def answer_cmd_query() -> Response | None:
-    """GET /?cmd=…: call a method that only reads; any other GET of the root is the start page."""
+    """GET /?cmd=…: call a read-only method; any other GET of the root is the start page."""
     if request.path != "/" or request.method != "GET" or "cmd" not in request.args:
         return None
     return _respond(lambda: _run_by_name(request.args["cmd"]))
 
 
 def _run_by_name(name: str) -> Any:
-    """Raises CompatError (404, 403) for an unknown method, and for a GET of one that writes."""
+    """Call a method by name. Raises CompatError (404, 403) for an unknown one, and for a GET of one that writes."""
     method = METHODS.get(name)
     if method is None:
         raise CompatError(404, _("There is no method “%(name)s” here.", name=name[:80]))
@@ -146,7 +146,7 @@ def _run(method: Method) -> Any:
         raise access.Denied(_("Your role doesn't allow this. Ask your manager if you need it."))
     try:
         result = method.function(Arguments.from_request())
-        db.session.flush()  # so that an error of the database is caught here and becomes an envelope
+        db.session.flush()  # so that a database error is caught here and gets the right format
     except RuleBroken as broken:
         if not method.errors_in_body or not is_rule_failure(broken):
             raise
@@ -158,7 +158,7 @@ def _run(method: Method) -> Any:
 
 
 def _respond(call: Callable[[], Any]) -> Response:
-    """The envelope of a result or of a refused request, which is rolled back; a bug is re-raised."""
+    """The response for a result or a refused request, which is rolled back; bugs are re-raised."""
     try:
         result = call()
     except REFUSABLE as broken:
@@ -172,7 +172,7 @@ def _respond(call: Callable[[], Any]) -> Response:
 
 
 def install(app: Flask) -> None:
-    """Register the endpoints, and the envelope for errors that Flask itself raises."""
+    """Register the endpoints, and the format of errors raised by Flask itself."""
     app.register_blueprint(compat)
     app.before_request(answer_cmd_query)
     errors.register_renderer(app, render_error)

@@ -52,7 +52,7 @@ def _call_records(arguments: Arguments) -> list[Any]:
 
 
 def _retry_later(text: str) -> Response:
-    """Fail the whole batch on a temporary error: the apps do not send a single failed record again."""
+    """Fail the whole batch on a temporary error, because the apps don't resend a single failed record."""
     response = error_response(503, text)
     response.headers["Retry-After"] = "30"
     return response
@@ -100,7 +100,7 @@ def list_user_calls(arguments: Arguments) -> dict[str, Any]:
 
 
 def _date_conditions(arguments: Arguments, viewer: Viewer) -> list[Any]:
-    """From the start of from_date to the end of to_date, whole days or moments. Raises CompatError (417)."""
+    """From the start of from_date to the end of to_date, both dates or times. Raises CompatError (417)."""
     conditions = []
     for name in ("from_date", "to_date"):
         if name in arguments:

@@ -1,4 +1,4 @@
-"""Calling as the predecessor's clients ask for it: which provider there is, and make_a_call."""
+"""Calling through the predecessor's API: the available provider, and make_a_call."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _RECORDS: tuple[tuple[str, Any], ...] = (("lead", Lead), ("ticket", Ticket), ("c
 
 
 def integration_status(_arguments: Arguments) -> dict[str, Any]:
-    """Which of its providers makes the calls: {twilio_enabled, exotel_enabled, default_calling_medium}."""
+    """Which of its providers is used for calls: {twilio_enabled, exotel_enabled, default_calling_medium}."""
     kinds = _kinds()
     media = [each.capitalize() for each in kinds if each in ("twilio", "exotel")]
     status = {f"{each}_enabled": int(each in kinds) for each in ("twilio", "exotel")}
@@ -42,7 +42,7 @@ def is_exotel_enabled(_arguments: Arguments) -> bool:
 
 
 def _kinds() -> list[str]:
-    """The kinds of the accounts that can make calls, the first chosen first."""
+    """The kinds of the accounts that can make calls, in order of preference."""
     with access.as_system(db.session()):
         return [each.kind for each in channel_accounts.active(db.session(), "voice")]
 
@@ -58,7 +58,7 @@ def set_medium(arguments: Arguments) -> dict[str, Any]:
 
 
 def refuse_browser(_arguments: Arguments) -> Any:
-    """Twilio's token for a telephone in the browser. Raises RuleBroken: there is none any more."""
+    """Twilio's token for a telephone in the browser. Raises RuleBroken: that no longer exists."""
     raise RuleBroken(_("Calls ring your own phone now. Please use make_a_call instead of a phone in the browser."))
 
 
@@ -73,7 +73,7 @@ def make_call(arguments: Arguments) -> dict[str, Any]:
 
 
 def _refuse_choices(arguments: Arguments, viewer: Any) -> None:
-    """Raise RuleBroken for a number of one's own, or one that customers see, other than the CRM takes."""
+    """Raise RuleBroken for an own number or caller ID other than those that the CRM uses."""
     own = call_requests.own_number(db.session(), viewer.person.id)
     if "from_number" in arguments and phone.normalize(arguments.text("from_number")) not in (None, own):
         raise RuleBroken(
@@ -85,7 +85,7 @@ def _refuse_choices(arguments: Arguments, viewer: Any) -> None:
 
 
 def _target(arguments: Arguments, viewer: Any) -> dial_targets.DialTarget:
-    """Whom to call. Raises RuleBroken for a number that belongs to nobody whom the person sees."""
+    """Whom to call. Raises RuleBroken for a number that belongs to nobody visible to the person."""
     if "reference_name" in arguments or "reference_docname" in arguments:
         named = arguments.first_text("reference_doctype", "doctype")
         doctype = client.record_doctype(named, LEAD.name, TICKET.name, CUSTOMER.name)
@@ -93,7 +93,7 @@ def _target(arguments: Arguments, viewer: Any) -> dial_targets.DialTarget:
         kind = next(name for name, model in _RECORDS if isinstance(row, model))
         return dial_targets.find(kind, row.id)
     typed = arguments.first_text("to_number", "number", "mobile_no")
-    contact_guesses.refuse("voice", "to_number", viewer)  # an answer would tell whose number it is
+    contact_guesses.refuse("voice", "to_number", viewer)  # an answer would reveal whose number it is
     number = phone.normalize(typed)
     for kind, model in _RECORDS:
         for name, column in dial_targets.NUMBERS.items():

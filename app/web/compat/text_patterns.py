@@ -1,4 +1,4 @@
-"""LIKE patterns of the predecessor as SQL: on texts, names, numbers of telephones, and labels known in memory."""
+"""The predecessor's LIKE patterns as SQL: on texts, names, telephone numbers, and labels in memory."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ from app.web.core.reference_fields import MasterField, PersonField, RecordField
 MAX_PATTERN, MAX_WILDCARDS = 200, 6
 _ESCAPE = "/"
 _SEPARATORS = re.compile(r"[\s()-]")
-#: One sign of a pattern, or an escaped one.
+#: One character of a pattern, or an escaped one.
 _PARTS = re.compile(r"\\[%_\\]|.", re.DOTALL)
 _WILDCARDS = {"%": "*", "_": "?"}
 
 
 def checked(pattern: Any, name: str) -> str:
-    """The pattern as text. Raises CompatError (417) for another type, for what cannot be stored, and if it is long."""
+    """The pattern as text. Raises CompatError (417) for another type, invalid characters, and excess length."""
     is_text = isinstance(pattern, str | int | float) and not isinstance(pattern, bool)
     text = str(pattern) if is_text else ""
     if not is_text or len(text) > MAX_PATTERN or text.count("%") > MAX_WILDCARDS:
@@ -40,7 +40,7 @@ def checked(pattern: Any, name: str) -> str:
 
 
 def like(column: Any, pattern: str) -> ColumnElement[bool]:
-    """`column LIKE pattern`: % stands for any text, _ for one character, a backslash makes either a plain one."""
+    """`column LIKE pattern`: % matches any text, _ one character; a backslash escapes either."""
     parts = _PARTS.findall(pattern)
     escaped = "".join(_ESCAPE + each[-1] if len(each) > 1 or each == _ESCAPE else each for each in parts)
     found: ColumnElement[bool] = column.like(escaped, escape=_ESCAPE)
@@ -48,13 +48,13 @@ def like(column: Any, pattern: str) -> ColumnElement[bool]:
 
 
 def _matches(pattern: str, label: str) -> bool:
-    """The same in memory, whatever the case."""
+    """The same in memory, ignoring case."""
     parts = _PARTS.findall(pattern.casefold())
     return fnmatchcase(label.casefold(), "".join(_WILDCARDS.get(each) or escape(each[-1]) for each in parts))
 
 
 def labels_like(pattern: str, labels: Iterable[tuple[Any, str]]) -> list[Any]:
-    """The keys of the labels that fit the pattern."""
+    """The keys of the labels that match the pattern."""
     return [key for key, label in labels if _matches(pattern, label)]
 
 
@@ -79,7 +79,7 @@ def text_of(field: Field) -> Any:
 
 
 def _full_name(columns: tuple[Any, ...]) -> Any:
-    """First and last name; the customer's where the record has none."""
+    """First and last name; the customer's if the record has none."""
     pairs = list(zip(columns[::2], columns[1::2], strict=True))
     full = [func.trim(func.coalesce(first, "").concat(" ").concat(func.coalesce(last, ""))) for first, last in pairs]
     if len(full) == 1:
@@ -89,7 +89,7 @@ def _full_name(columns: tuple[Any, ...]) -> Any:
 
 
 def field_like(field: Field, pattern: str, viewer: Viewer) -> ColumnElement[bool] | None:
-    """SQL: the field fits the pattern; None for a field that no pattern can fit."""
+    """SQL: the field matches the pattern; None for a field without text."""
     if isinstance(field, PhoneField):
         return _number_like(field, pattern)
     if isinstance(field, RecordField):
@@ -103,7 +103,7 @@ def field_like(field: Field, pattern: str, viewer: Viewer) -> ColumnElement[bool
 
 
 def _custom_like(field: CustomColumn, pattern: str) -> ColumnElement[bool] | None:
-    """By the table of values: texts by themselves, choices by what they are called."""
+    """By the table of values: texts themselves, choices by their labels."""
     if isinstance(field, TextField):
         return field.with_value(like(field.stored, pattern))
     if not isinstance(field, ChoiceField):
@@ -127,12 +127,12 @@ def _labels(field: Field, viewer: Viewer) -> list[tuple[Any, str]]:
 
 
 def number_is(field: PhoneField, value: str) -> ColumnElement[bool]:
-    """SQL: a column that holds numbers as they were typed has this one, in whatever spelling."""
+    """SQL: a column with numbers as typed contains this one, in any spelling."""
     return _number_like(field, phone.normalize(value) or value.replace("%", "").replace("_", ""))
 
 
 def _number_like(field: PhoneField, pattern: str) -> ColumnElement[bool]:
-    """A pattern of digits means the number without its country code, as people write it, and with it."""
+    """A pattern of digits matches the number with or without its country code."""
     text = _SEPARATORS.sub("", pattern)
     spellings = {text}
     if text[:1].isdigit() or text[:1] == "+":

@@ -55,7 +55,7 @@ def create_ticket(arguments: Arguments) -> dict[str, Any]:
 def update_status(arguments: Arguments) -> dict[str, Any]:
     """ticket, status, comment: the comment is the resolution if the status closes the ticket, else a note.
 
-    close_tasks: ids of the tasks to close with it; without it, the "Handle ticket" task of a ticket that ends.
+    close_tasks: ids of the tasks to close with it; without it, the "Handle ticket" task of a closed ticket.
     """
     viewer, name = current_viewer(), arguments.first_text("ticket", "ticket_name", "name")
     row = client.get_record(TICKET, name, "write")
@@ -77,7 +77,7 @@ def update_status(arguments: Arguments) -> dict[str, Any]:
 
 
 def _resolution(text: str, viewer: Viewer) -> dict[str, Any]:
-    """The parsed resolution; {} without a text, so that a stored one stays."""
+    """The parsed resolution; {} without a text, so that a stored one is kept."""
     return TICKET.record_table.parse({"resolution": text}, "edit", viewer) if text else {}
 
 

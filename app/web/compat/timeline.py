@@ -102,7 +102,7 @@ def _note_document(activity: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def _related_documents(doctype: DocType, column: str, record_id: int, size: int) -> list[dict[str, Any]]:
-    """The newest calls or tasks of the record; none without read access, or if such a record has none."""
+    """The newest calls or tasks of the record; empty without read access, or if such a record has none."""
     parent, viewer = getattr(doctype.record_table.record, column, None), current_viewer()
     if parent is None or not viewer.person.may(doctype.module, "read"):
         return []

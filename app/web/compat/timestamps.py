@@ -1,4 +1,4 @@
-"""Times as the predecessor writes them: local, without an offset."""
+"""Times in the predecessor's format: local, without an offset."""
 
 from __future__ import annotations
 

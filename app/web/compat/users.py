@@ -1,4 +1,4 @@
-"""Users as clients of the predecessor know them: the e-mail address goes out, it or the user name comes in."""
+"""User names in the predecessor's API: responses contain email addresses; requests may contain these or user names."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from app.web.core.fields import Viewer
 
 
 def name_of(user_id: int | None, viewer: Viewer) -> str | None:
-    """The name of a user here: the e-mail address, or the user name of a user without one; None for nobody.
+    """The name of a user in this API: the email address, or the user name of a user without one; None for no user.
 
-    Whatever goes out comes back as the same user: an address that is the user name of another is not given.
+    A returned name always identifies the same user: an address that is another user's user name is not used.
     """
     card = viewer.lookups.person(user_id)
     if card is None:
@@ -22,7 +22,7 @@ def name_of(user_id: int | None, viewer: Viewer) -> str | None:
 
 
 def refuse_limited_key(person: access.Person) -> None:
-    """Raise Denied for a key that is limited to other modules than that of colleagues; people are not limited so."""
+    """Raise Denied for a key that is limited to modules other than that of colleagues; people are not limited so."""
     if person.scope is not None:
         person.refuse_unless("Dashboard", "read")
 

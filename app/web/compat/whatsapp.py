@@ -1,4 +1,4 @@
-"""WhatsApp as the predecessor's clients call it: sending, support pages, a record's messages, the state of the line."""
+"""WhatsApp through the predecessor's API: sending, support pages, a record's messages, and the status."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from app.web.core import contact_guesses
 from app.web.core.fab_access import current_viewer
 from app.web.records.messages import peer_of, seen_by
 
-#: Messages of a record in one answer.
+#: Messages of a record in one response.
 MOST = 100
 _STATES = {"unknown": "Pending", "queued": "Pending", "sending": "Pending", "noted": "Sent", "canceled": "Failed"}
 
@@ -43,7 +43,7 @@ def is_enabled(_arguments: Arguments) -> bool:
 
 
 def status(arguments: Arguments) -> dict[str, Any]:
-    """The line, in the words of the predecessor's local service; there is no QR code to scan any more."""
+    """The status, in the format of the predecessor's local service; there is no QR code to scan any more."""
     state = "connected" if is_enabled(arguments) else "disconnected"
     return {"status": state, "service": "crm", "timestamp": _time(current_viewer().now), "success": True}
 
@@ -99,7 +99,7 @@ def create_message(arguments: Arguments) -> str:
 
 
 def react(arguments: Arguments) -> str:
-    """emoji, reply_to_name -> the name of the message, to which we react now; "" takes it back."""
+    """emoji, reply_to_name -> the name of the message that we react to; "" withdraws the reaction."""
     viewer, key = current_viewer(), arguments.integer("reply_to_name", 0, 0, 2**31 - 1)
     viewer.person.refuse_unless("Messages", "create")
     row = access.get_visible(db.session(), Message, key) if key else None
@@ -123,7 +123,7 @@ def send_template(arguments: Arguments) -> str:
 
 
 def send_local_message(arguments: Arguments) -> dict[str, Any]:
-    """phone, message -> {success, messageId, timestamp}, as the predecessor's local service answers."""
+    """phone, message -> {success, messageId, timestamp}, in the format of the predecessor's local service."""
     message = _send(None, "", arguments, body=arguments.text("message"))
     return {"success": True, "messageId": str(message.id), "timestamp": _time(current_viewer().now)}
 
@@ -147,7 +147,7 @@ def _pages(arguments: Arguments) -> list[SupportPage]:
 
 
 def log_support_activity(arguments: Arguments) -> dict[str, Any]:
-    """doctype, docname, support_pages, status, error -> {success}; a note, as the predecessor wrote."""
+    """doctype, docname, support_pages, status, error -> {success}; adds a note, as the predecessor did."""
     row, _column = _record(arguments)
     error, count = arguments.text("error", ""), len(arguments.record_names("support_pages"))
     text = _("📱 WhatsApp Support: Sent %(count)s support page(s)", count=count)
@@ -170,7 +170,7 @@ def _names_record(arguments: Arguments) -> bool:
 
 
 def _record(arguments: Arguments) -> tuple[Any, str]:
-    """The lead, ticket or customer that is named, and its column. Raises as `client.get_record` does."""
+    """The lead, ticket or customer named in the request, and its column. Raises as `client.get_record` does."""
     doctype = next((LEAD for name in ("lead_name",) if name in arguments), TICKET)
     if "reference_doctype" in arguments or "doctype" in arguments:
         named = arguments.first_text("reference_doctype", "doctype")

@@ -1,4 +1,4 @@
-"""Columns that are properties or methods of a model, or columns of a related row: read only."""
+"""Read-only columns: properties or methods of a model, or columns of a related row."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ class AttributeField(Field):
         load_objects(viewer, self.model, [row[0] for row in rows])
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """What the property holds or the method returns."""
+        """The property's value or the method's result."""
         item = found_object(viewer, self.model, values[0])
         found = getattr(item, self.name, None) if item is not None else None
         found = found() if callable(found) else found
         return viewer.person.mask_value(self.mask_name, found) if self.mask else found
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Numbers, texts and flags as they are, everything else as text."""
+        """Numbers, texts and flags unchanged, everything else as text."""
         found = self.value(values, viewer)
         return found if found is None or isinstance(found, bool | int | float | str) else str(found)
 
@@ -61,7 +61,7 @@ class DottedField(AttributeField):
         load_objects(viewer, self.model, [row[0] for row in rows], [self.relation])
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The column of the related row, masked for the person; of several rows a list."""
+        """The column of the related row, masked for the person; a list for several rows."""
         item = found_object(viewer, self.model, values[0])
         related = getattr(item, self.relation, None) if item is not None else None
         if isinstance(related, list):
@@ -96,7 +96,7 @@ class DottedField(AttributeField):
         return (self._expression(),)
 
     def empty_columns(self) -> tuple[Any, ...]:
-        """The columns that are null when it is empty: the related column."""
+        """The columns that are null if it is empty: the related column."""
         return self.filter_columns()
 
     def order(self) -> Any:

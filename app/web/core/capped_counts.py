@@ -1,7 +1,7 @@
 """Remembers for half a minute that a list has more rows than are counted, so that its next page need not count again.
 
-Only counts that have stopped at the cap are kept: they say “1,000+” whatever happens to a few rows. They are kept with
-the person, who is loaded anew when anything about their access changes.
+Only counts that stopped at the cap are cached: they show “1,000+” even if a few rows change. They are stored with the
+person, who is loaded anew when anything about their access changes.
 """
 
 from __future__ import annotations
@@ -30,6 +30,6 @@ def is_capped(person: Person, key: Any) -> bool:
 
 
 def remember(person: Person, key: Any) -> None:
-    """The list has more rows than the cap."""
+    """Remember that the list has more rows than the cap."""
     if key is not None:
         person.capped_counts.keep(key, time.monotonic() + KEEP_SECONDS)

@@ -1,7 +1,7 @@
-"""Compiles what a view declares into the fields of its RecordTable.
+"""Compiles a view's declaration into the fields of its RecordTable.
 
-A column's type, nullability, length, foreign key and enum give the field, and with it the widget, the filter operators
-and the REST schema. Anything else is declared as a field object in the service's (or view's) `fields`.
+A column's type, nullability, length, foreign key and enum determine the field, and thereby the widget, the filter
+operators and the REST schema. Anything else is declared as a field object in the service's (or view's) `fields`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ from app.web.core.scalar_fields import DecimalField, EnumField
 def compile_table(view: type) -> RecordTable:
     """The RecordTable of a Screen or Resource class.
 
-    Raises TypeError with one sentence that names the view, the attribute and the column for whatever cannot be shown.
+    Raises TypeError with one sentence that names the view, the attribute and the column for anything that can't be
+    shown.
     """
     declared = read_declaration(view)
     fields = [_flagged(_field(declared, name), declared) for name in declared.names]
@@ -55,9 +56,9 @@ def compile_table(view: type) -> RecordTable:
     return table
 
 
-def _flagged(found: Field, declared: Declaration) -> Field:
+def _flagged(field: Field, declared: Declaration) -> Field:
     """A copy of the field with this view's label, help and purposes."""
-    made = copy.copy(found)
+    made = copy.copy(field)
     name = made.name
     made.label = declared.labels.get(name) or made.label or declared.label(name)
     made.help = declared.descriptions.get(name) or made.help
@@ -77,18 +78,18 @@ def _flagged(found: Field, declared: Declaration) -> Field:
 
 
 def _with_not_null(operators: tuple[str, ...]) -> tuple[str, ...]:
-    """What can be empty can be asked for either way."""
+    """The operators, with "not null" for fields that can be null."""
     both = (op for each in operators for op in (("null", "not_null") if each == "null" else (each,)))
     return tuple(dict.fromkeys(both))
 
 
-def _is_masked(found: Field) -> bool:
+def _is_masked(field: Field) -> bool:
     """Whether a mask of the roles applies by name; never to a relation, which shows the label of another row."""
-    return permissions.mask_of(found.name) is not None and not isinstance(found, RelatedRows)
+    return permissions.mask_of(field.name) is not None and not isinstance(field, RelatedRows)
 
 
 def _related_filters(view: Any, name: str) -> dict[str, Any]:
-    """Which rows of the related model a form or REST body may name: {"add": [...], "edit": [...]}."""
+    """Which rows of the related model a form or REST body may refer to: {"add": [...], "edit": [...]}."""
     attributes = {
         "add": ("add_form_query_rel_fields", "add_query_rel_fields"),
         "edit": ("edit_form_query_rel_fields", "edit_query_rel_fields"),
@@ -260,7 +261,7 @@ def _text(name: str, label: Any, columns: Any, column: Any, shared: dict[str, An
     return TextField(name, label, columns, **shared, **({"max_length": length} if length else {}))
 
 
-#: (SQLAlchemy types, how the field is made); the first that fits.
+#: (SQLAlchemy types, how to create the field); the first match is used.
 _BY_TYPE: tuple[tuple[Any, Any], ...] = (
     (Boolean, lambda name, label, columns, _column, _shared: BooleanField(name, label, columns)),
     (UtcDateTime, lambda name, label, columns, _column, shared: DateTimeField(name, label, columns, **shared)),
@@ -280,7 +281,7 @@ def _refuse_binary(name: str, columns: Any) -> Field:
 
 
 def _joins(model: Any, fields: list[Field]) -> tuple[tuple[Any, Any], ...]:
-    """Outer joins for the columns of other tables: (model, on), by the one foreign key between them."""
+    """Outer joins for the columns of other tables: (model, on), by the only foreign key between them."""
     others = dict.fromkeys(
         column.class_
         for each in fields

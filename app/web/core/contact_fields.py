@@ -11,7 +11,7 @@ from app.web.core.personal_fields import EmailField, NameField, PhoneField, Secr
 
 
 def contact_fields(record: Any, through: Any = None, **avatar: Any) -> list[Field]:
-    """Name, phone numbers, e-mail, address, PAN, Aadhaar; read through the customer when `through` is given.
+    """Name, phone numbers, email, address, PAN, Aadhaar; read through the customer if `through` is given.
 
     `face`: see NameField.
     """

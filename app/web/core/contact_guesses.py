@@ -1,4 +1,4 @@
-"""Numbers and addresses that a person types, where the answer would tell who sees them masked that a guess is right."""
+"""Prevents people who see numbers and addresses masked from confirming a guess by typing one."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ def sees_unmasked(channel: str, viewer: Viewer) -> bool:
 
 
 def refuse(channel: str, field: str, viewer: Viewer) -> None:
-    """Raise RuleBroken for what was typed into `field` by who sees the numbers or addresses of the channel masked.
+    """Raise RuleBroken for input in `field` by a person who sees the channel's numbers or addresses masked.
 
-    What is sent to it would show up in the conversation, and what is noted of it beside the record, of whose it is.
+    A message to it would appear in the conversation, and a note beside the record, of its owner.
     """
     if not sees_unmasked(channel, viewer):
         text = _(

@@ -1,7 +1,7 @@
 """Custom fields as columns of the views of leads, customers, tickets and tasks.
 
-They are read from the record's own row, all from one column. Filters and sorting go by the table of values, whose
-indexes answer them (see app/domain/custom_values.py).
+They are read from the record's own row, all from one column. Filters and sorting use the indexed table of values (see
+app/domain/custom_values.py).
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ MAX_TEXT, MAX_LINK = 255, 500
 
 
 class CustomColumn(Field):
-    """What the columns of custom fields share; a kind is mixed with the field type whose values it has."""
+    """Mixin for the columns of custom fields; a kind combines it with the field type of its values."""
 
     shares_column = True
     definition: Definition
@@ -57,7 +57,7 @@ class CustomColumn(Field):
 
     @property
     def stored(self) -> Any:
-        """The column of the table of values that holds this kind."""
+        """The column of the table of values for this kind."""
         return custom_sql.value_column(self.definition.kind)
 
     # reading
@@ -73,15 +73,15 @@ class CustomColumn(Field):
         return kept
 
     def keep(self, value: Any) -> Any:
-        """The value as the record keeps it."""
+        """The value in the record's stored form."""
         return value
 
-    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer, which: str = "add") -> None:
+    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer, mode: str = "add") -> None:
         """Parse the input; a masked value that is sent back changes nothing. Raises RuleBroken."""
         if self.mask and isinstance(raw, str) and is_masked(raw):
             return
-        value = validated(self, self.parse_for(which, raw, viewer))
-        if value is None and self.required and which == "edit":
+        value = validated(self, self.parse_for(mode, raw, viewer))
+        if value is None and self.required and mode == "edit":
             raise RuleBroken(_("“%(name)s” needs a value; it can't be emptied.", name=str(self.label)), self.name)
         values.setdefault("custom", {})[self.name] = None if value is None else self.keep(value)
 
@@ -105,11 +105,11 @@ class CustomColumn(Field):
         return self.with_value(compare(self.stored, op, value))
 
     def with_value(self, *rules: Any) -> ColumnElement[bool]:
-        """SQL: whether the record has a value for which these rules on `stored` hold."""
+        """SQL: whether the record has a value that matches these conditions on `stored`."""
         return custom_sql.has_value(self.record, self.definition.id, *rules)
 
     def order(self) -> Any:
-        """The value in the table; the annotation tells lists that its index has the order."""
+        """The value in the table; the annotation tells lists that its index has this order."""
         found = custom_sql.value_lookup(self.record, self.definition.id, self.definition.kind)
         return annotate(found, {SORTED_BY: self})
 
@@ -136,7 +136,7 @@ class CustomNumber(CustomColumn, DecimalField):
     """A number with up to four decimal places."""
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """int or float; 12,34,567.50 and १२ are read too. Raises RuleBroken."""
+        """int or float; 12,34,567.50 and १२ are accepted too. Raises RuleBroken."""
         if raw is None or raw == "":
             return None
         try:
@@ -148,7 +148,7 @@ class CustomNumber(CustomColumn, DecimalField):
     parse_filter = parse
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """A line of text: browsers let nobody type ₹, a comma or a Devanagari digit into a number."""
+        """A text input: number inputs of browsers don't accept ₹, commas or Devanagari digits."""
         return super().form_input(raw, errors, viewer) | {"kind": "text", "inputmode": "decimal"}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -184,7 +184,7 @@ class CustomChoice(CustomColumn, ChoiceField):
     """One of the choices that an admin has entered."""
 
     def bind(self, definition: Definition, record: Any) -> CustomColumn:
-        """With the choices that are offered."""
+        """Bind it, with the choices on offer."""
         super().bind(definition, record)
         self.options = tuple(value for value, _label, _labels, is_offered in definition.choices if is_offered)
         self.words = {value: _lazy(label, labels) for value, label, labels, _offered in definition.choices}
@@ -203,7 +203,7 @@ class CustomChoice(CustomColumn, ChoiceField):
         raise RuleBroken(_("“%(name)s” must be one of: %(options)s.", name=self.name, options=listed), self.name)
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
-        """The value of a choice; of one that isn't offered any more as well."""
+        """The value of a choice, also of one that isn't offered any more."""
         found = self.parse(raw, viewer)
         return None if found is None else str(found)
 
@@ -213,7 +213,7 @@ class CustomChoice(CustomColumn, ChoiceField):
         return _text_cell(None if shown is None else str(self.words.get(shown, shown)))
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """A select; what the record has is among the choices, whether offered or not."""
+        """A select; the record's choice is included even if it isn't offered any more."""
         made = Field.form_input(self, raw, errors, viewer)
         if self.is_hidden(viewer) and isinstance(raw, str) and is_masked(raw):
             return made | {"kind": "text"}
@@ -236,7 +236,7 @@ class CustomLink(CustomColumn, TextField):
             raise RuleBroken(text, self.name) from None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Show a link, if it is seen in full."""
+        """Show a link, unless it is masked."""
         shown = self.value(values, viewer)
         if shown is None or self.is_hidden(viewer):
             return _text_cell(shown)
@@ -248,7 +248,7 @@ def _text_cell(shown: Any) -> dict[str, Any]:
 
 
 def _lazy(label: str, labels: Any) -> Any:
-    """The label in the language of whoever reads it."""
+    """The label in the reader's language."""
     return LazyString(lambda: labels.get(_language()) or label) if labels else label
 
 
@@ -275,12 +275,12 @@ def column_of(definition: Definition, record: Any) -> CustomColumn:
 
 
 def label_of(definition: Definition) -> str:
-    """What a field is called in the language of the request."""
+    """The label of a field in the language of the request."""
     return definition.label_in(_language())
 
 
 def in_words(definition: Definition, kept: Any, viewer: Viewer) -> str | None:
-    """A value as a timeline shows it, masked for the person; None for none."""
+    """A value in the form for a timeline, masked for the person; None if there is none."""
     if kept is None:
         return None
     if definition.is_restricted and viewer.person.mask(mask_name(definition.id)) != "full":
@@ -308,14 +308,14 @@ def with_custom_fields(view: Any, table: Any) -> Any:
 
 
 def _declared(base: Any, names: tuple[str, ...]) -> Any:
-    """Over REST they are in the list too; a page's list has them where somebody chooses them."""
+    """Over REST lists contain them too; on pages only if somebody chooses them."""
     is_page = hasattr(base.view, "list_template")
     parts = {part: (*getattr(base, part), *names) for part in ("show", "add", "edit", "search", "order")}
     return replace(base, list=base.list if is_page else (*base.list, *names), custom=names, **parts)
 
 
 def refuse_missing(fields: Iterable[Field], values: dict[str, Any]) -> None:
-    """Raise RuleBroken, naming all of them, for a new record without a value of a required custom field."""
+    """Raise RuleBroken, naming all of them, for a new record without values of required custom fields."""
     given = values.get("custom") or {}
     missing = [each for each in fields if each.shares_column and each.required and given.get(each.name) is None]
     if missing:
@@ -325,6 +325,6 @@ def refuse_missing(fields: Iterable[Field], values: dict[str, Any]) -> None:
 
 
 def quick_names(table: Any) -> list[str]:
-    """The custom fields for which the quick form of a new record asks."""
+    """The custom fields in the quick form of a new record."""
     named = [table.by_name[name] for name in table.declared.custom]
     return [each.name for each in named if each.definition.is_quick or each.required]

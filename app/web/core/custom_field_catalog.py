@@ -1,7 +1,7 @@
 """The custom fields as of a request: each process reads them again when the version of access changes.
 
-That version is read with the signed-in user, so a field that an admin adds is there in the next request of every server
-that sees the admin's commit.
+That version is read with the signed-in user, so a field that an admin adds is available in the next request of every
+server that sees the admin's commit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from app.web.core.flask_internals import app_context
 
 @dataclass(eq=False)
 class Catalog:
-    """All custom fields, in their order; and the tables of columns that were compiled with them."""
+    """All custom fields, in order; and the compiled tables that contain them."""
 
     fields: tuple[Definition, ...] = ()
     #: View class -> its RecordTable with these fields.
@@ -41,12 +41,12 @@ class Catalog:
         return self._by_table.get(table, ())
 
     def named(self, name: str) -> Definition | None:
-        """The field of “leads.x_risk”, a removed one too."""
+        """The field of “leads.x_risk”, including removed ones."""
         return self._by_name.get(name)
 
     @cached_property
     def restricted(self) -> tuple[Definition, ...]:
-        """The fields for which the role matrix says who sees them."""
+        """The fields whose visibility is decided by the role matrix."""
         return tuple(each for each in self.fields if each.is_restricted and not each.is_removed)
 
 
@@ -54,17 +54,17 @@ _NONE = Catalog()
 
 
 def use(catalog: Catalog) -> None:
-    """Take these fields for the rest of this request or piece of work."""
+    """Use these fields for the rest of this request or task."""
     if has_app_context():
         g.custom_catalog = catalog
 
 
 def current() -> Catalog:
-    """The fields of this request; none before it is known who asks."""
+    """The fields of this request; none before the person is known."""
     context = app_context()
     if context is None:
         return _NONE
-    held = vars(context.g)  # a proxy would be asked four times, and this is asked for each table of columns
+    held = vars(context.g)  # a proxy would be resolved four times, and this is called for each table
     found: Catalog | None = held.get("custom_catalog")
     if found is None and held.get("person") is not None:
         from app.web.core.fab_access import current_viewer

@@ -1,6 +1,6 @@
-"""Searches in the values of custom fields: texts and addresses by their beginning, numbers as a whole.
+"""Searches in the values of custom fields: texts and URLs by their beginning, numbers as a whole.
 
-The values of all records are looked up in one statement, in the index of each field. A value that more records have
+The values of all records are looked up in one statement, in the index of each field. A value shared by more records
 than are looked up is common: it is then compared row by row, by the primary key of the values.
 """
 
@@ -25,12 +25,12 @@ from app.web.core.filter_operators import begins
 _VALUES: Any = CustomValue.__table__
 
 
-def rules(record: Any, text: str, viewer: Viewer, most: int) -> list[Any]:
-    """The conditions of which any finds a row of this record by a custom field that the viewer sees in full."""
+def rules(record: Any, text: str, viewer: Viewer, maximum: int) -> list[Any]:
+    """Alternative conditions that find a row of this record by a custom field that the viewer sees in full."""
     fields = list(_searched(viewer, record.__tablename__))
     if not fields:
         return []
-    found = _looked_up(text, viewer, most)
+    found = _looked_up(text, viewer, maximum)
     ids = {key for each in fields for key in found.get(each.id, ()) or ()}
     common = [_by_itself(record, each, text) for each in fields if found.get(each.id, ()) is None]
     return ([record.id.in_(sorted(ids))] if ids else []) + common
@@ -43,31 +43,31 @@ def _searched(viewer: Viewer, *tables: str) -> Iterator[Definition]:
             yield each
 
 
-def _looked_up(text: str, viewer: Viewer, most: int) -> dict[int, list[int] | None]:
-    """Id of a field -> the ids of the records whose value fits; None where these are too many. Once in a request."""
-    key = (text, most)
+def _looked_up(text: str, viewer: Viewer, maximum: int) -> dict[int, list[int] | None]:
+    """Id of a field -> ids of the records with a matching value; None if there are too many. Cached for the request."""
+    key = (text, maximum)
     if key not in viewer.searched:
-        branches = [_branch(each, text, most) for each in _searched(viewer)]
+        branches = [_branch(each, text, maximum) for each in _searched(viewer)]
         found: dict[int, list[int] | None] = {}
         if statements := [each for each in branches if each is not None]:
-            with access.as_system(db.session()) as session:  # ids only: the list's own rule decides which are seen
+            with access.as_system(db.session()) as session:  # ids only: the list's own rule decides which are visible
                 for field_id, record_id in session.execute(_together(statements)):
                     found.setdefault(field_id, []).append(record_id)  # type: ignore[union-attr]
-        viewer.searched[key] = {field_id: ids if len(ids or ()) <= most else None for field_id, ids in found.items()}
+        viewer.searched[key] = {field_id: ids if len(ids or ()) <= maximum else None for field_id, ids in found.items()}
     return viewer.searched[key]
 
 
 def _together(statements: Sequence[Select[Any]]) -> Any:
-    """SQLite wants each limited branch within a SELECT."""
+    """The statements as one. SQLite needs each limited branch in a SELECT of its own."""
     return union_all(*[select(*each.subquery().c) for each in statements])
 
 
-def _branch(each: Definition, text: str, most: int) -> Select[Any] | None:
+def _branch(each: Definition, text: str, maximum: int) -> Select[Any] | None:
     condition = _CONDITIONS[each.kind](each, text)
     if condition is None:
         return None
     found = select(_VALUES.c.field_id, _VALUES.c.record_id).where(_VALUES.c.field_id == each.id, condition)
-    return found.limit(most + 1)
+    return found.limit(maximum + 1)
 
 
 def _by_itself(record: Any, each: Definition, text: str) -> ColumnElement[bool]:
@@ -77,7 +77,7 @@ def _by_itself(record: Any, each: Definition, text: str) -> ColumnElement[bool]:
     return annotate(found, {ALONE: record.__tablename__})
 
 
-# --- how a value fits
+# --- matching
 
 
 def _text(each: Definition, text: str) -> Any:

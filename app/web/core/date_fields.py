@@ -31,7 +31,7 @@ class DateField(Field):
         return converted(self.value(values, viewer), lambda found: found.isoformat())
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """A date between 1900 and 2199; of a moment with an offset the day in the person's zone. Raises RuleBroken."""
+        """A date between 1900 and 2199; for a time with an offset, the date in the person's zone. Raises RuleBroken."""
         if raw is None or raw == "":
             return None
         typed = str(raw).strip()
@@ -55,13 +55,13 @@ class DateField(Field):
 
 @dataclass(frozen=True)
 class Span:
-    """The time from `start` to `end` (UTC), without the end."""
+    """The time from `start` to `end` (UTC, exclusive)."""
 
     start: datetime
     end: datetime
 
 
-#: How precisely a moment was typed: the pattern, and how long it lasts.
+#: The precision of a typed time: the pattern, and its length.
 _SPANS = (
     (re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}"), timedelta(days=1)),
     (re.compile(r".{10}[T ][0-9]{2}:[0-9]{2}(?:Z|[+-][0-9]{2}:?[0-9]{2})?"), timedelta(minutes=1)),
@@ -70,7 +70,7 @@ _SPANS = (
 
 
 def _end_of(moment: datetime, raw: Any, viewer: Viewer) -> datetime:
-    """When the typed day, minute or second ends; a day in the person's time zone, where it can have 23 or 25 hours."""
+    """When the typed day, minute or second ends; a day in the person's zone, where it can have 23 or 25 hours."""
     typed = str(raw).strip() if not isinstance(raw, datetime) else ""
     length = next((span for pattern, span in _SPANS if pattern.fullmatch(typed)), timedelta(microseconds=1))
     if length.days and moment.tzinfo is not None:
@@ -109,7 +109,7 @@ class DateTimeField(Field):
         return converted(self.value(values, viewer), lambda found: found.isoformat())
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """A moment in UTC; input without an offset is in the person's time zone. Raises RuleBroken."""
+        """A time in UTC; input without an offset is in the person's zone. Raises RuleBroken."""
         if raw is None or raw == "":
             return None
         try:
@@ -126,7 +126,7 @@ class DateTimeField(Field):
     parse_filter = parse
 
     def _any(self, op: str, value: Any) -> ColumnElement[bool]:
-        """A typed moment means its whole day, minute or second: nobody knows the microseconds of a row."""
+        """A typed time means its whole day, minute or second, because nobody knows the microseconds of a row."""
         if op == "neq":
             return not_(func.coalesce(self._any("eq", value), false()))
         if not isinstance(value, Span):
@@ -135,14 +135,14 @@ class DateTimeField(Field):
         return or_(*parts)
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
-        """Filter as any field; equality matches the whole span that was typed, such as a day."""
+        """Like other fields, except that equality matches the whole span that was typed, such as a day."""
         if op not in ("eq", "neq") or op not in self.operators:
             return super().where(op, raw, viewer)
         moment = self.parse_filter(raw, viewer)
         return self._any(op, Span(moment, _end_of(moment, raw, viewer)) if moment is not None else None)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Relative, the exact moment in the tooltip."""
+        """Relative, with the exact time in the tooltip."""
         return super().cell(values, viewer) if self.is_hidden(viewer) else moment_cell(values[0], viewer, self.due)
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -202,7 +202,7 @@ class TimeField(Field):
 
 
 def moment_cell(moment: datetime | None, viewer: Viewer, due: bool = False) -> dict[str, Any]:
-    """A moment for the cell macro: {iso, text, title, tone}."""
+    """A time for the cell macro: {iso, text, title, tone}."""
     if moment is None:
         return {"kind": "missing"}
     local = moment.astimezone(viewer.zone)
@@ -219,7 +219,7 @@ def moment_cell(moment: datetime | None, viewer: Viewer, due: bool = False) -> d
     }
 
 
-#: Below so many seconds: the seconds of one unit, and the words for past and future.
+#: Below so many seconds: the seconds of one unit, and the texts for past and future.
 _STEPS = (
     (3600, 60, _("%(n)s min ago"), _("in %(n)s min")),
     (86_400, 3600, _("%(n)s h ago"), _("in %(n)s h")),

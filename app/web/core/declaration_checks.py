@@ -1,4 +1,4 @@
-"""Checks of a view's declaration at start: each mistake is one sentence that names the view."""
+"""Checks of a view's declaration at start; each error is one sentence that names the view."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def refuse_unknown_names(view: type, record_table: Any) -> None:
 
 
 def refuse_taken_module(view: type, module: str) -> None:
-    """Raise TypeError where a view gets, by the name of its model alone, a module that stands for other records."""
+    """Raise TypeError if a view's default module, from its model's name, belongs to other records."""
     model: Any = view.datamodel.obj  # type: ignore[attr-defined]
     if getattr(view, "class_permission_name", None) or model.__module__.startswith("app."):
         return

@@ -15,15 +15,15 @@ from typing import Any
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from sqlalchemy import inspect
 
-#: Columns that the product fills in; no form offers them unless a view names them.
+#: Columns that the CRM fills in; forms offer them only if a view names them.
 STAMPS = ("created_on", "changed_on", "created_by", "changed_by", "created_by_id", "changed_by_id", "version")
-#: Columns shown in a list where a view does not say which.
+#: The default number of columns in a list.
 DEFAULT_LIST_COLUMNS = 6
 
 
 @dataclass(frozen=True)
 class Declaration:
-    """The columns that one Screen or Resource names, by what they are for."""
+    """The columns of one Screen or Resource, by purpose."""
 
     view: Any
     model: Any
@@ -37,7 +37,7 @@ class Declaration:
     #: Columns that the record page reads besides those of its fieldsets.
     read: tuple[str, ...] = ()
     labels: dict[str, Any] = field(default_factory=dict)
-    #: Whether rows are made by setting columns, so that a column that needs a value is a required field.
+    #: Whether rows are created by setting columns, so that a column that needs a value is a required field.
     is_generic: bool = True
     descriptions: dict[str, Any] = field(default_factory=dict)
     #: The custom fields among them.
@@ -45,7 +45,7 @@ class Declaration:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Every column that is named anywhere, in the order of the record page first."""
+        """Every declared column, in the order of the record page first."""
         parts = (self.show, self.list, self.add, self.edit, self.search, self.order, self.read)
         return tuple(dict.fromkeys(name for part in parts for name in part))
 
@@ -66,8 +66,8 @@ def read_declaration(view: type) -> Declaration:
     own = [
         name
         for name in interface.get_user_columns_list()
-        # Rows that carry a foreign key to this one only where a view names them: there can be any number, and choosing
-        # them writes their foreign keys.
+        # Rows that refer to this one are included only if a view names them: there can be any number, and choosing them
+        # writes their foreign keys.
         if name not in ("id", *STAMPS) and not interface.is_relation_one_to_many(name)
     ]
     show = _named(view, "show", default=[*own, *_stamps(model)])
@@ -94,7 +94,7 @@ def _stamps(model: Any) -> list[str]:
 
 
 def _read(view: Any, model: Any) -> tuple[str, ...]:
-    """With fieldsets, `show_columns` and the version are read too: the buttons and stale saves need them."""
+    """With fieldsets, `show_columns` and the version are read too: buttons and the check for stale saves need them."""
     if not getattr(view, "show_fieldsets", None):
         return ()
     version = ["version"] if "version" in inspect(model).columns else []
@@ -118,7 +118,7 @@ def _in_fieldsets(fieldsets: Iterable[Any]) -> tuple[str, ...]:
 
 
 def _listed(view: Any, own: list[str], show: tuple[str, ...]) -> tuple[str, ...]:
-    """A list's columns; over REST everything that one record shows."""
+    """A list's columns; over REST all columns of one record."""
     declared = getattr(view, "list_columns", None)
     if declared is not None:
         return tuple(declared)
@@ -129,7 +129,7 @@ def _listed(view: Any, own: list[str], show: tuple[str, ...]) -> tuple[str, ...]
 
 
 def _searched(view: Any, show: tuple[str, ...]) -> tuple[str, ...]:
-    """Columns to filter by; where none are named, all that are shown."""
+    """Columns to filter by; by default all that are shown."""
     declared = getattr(view, "search_columns", None)
     left_out = getattr(view, "search_exclude_columns", None) or ()
     names = declared if declared is not None else [name for name in show if name != "version"]
@@ -137,7 +137,7 @@ def _searched(view: Any, show: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _ordered(view: Any, show: tuple[str, ...]) -> tuple[str, ...]:
-    """Columns to sort by; where none are named, all plain columns of the table that are shown."""
+    """Columns to sort by; by default all plain columns of the table that are shown."""
     declared = getattr(view, "order_columns", None)
     if declared is not None:
         return tuple(declared)
@@ -146,7 +146,7 @@ def _ordered(view: Any, show: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _merged(view: Any, name: str) -> dict[str, Any]:
-    """A dictionary attribute, over the one of the record's service."""
+    """A dictionary attribute, merged over the one of the record's service."""
     shared = getattr(getattr(view, "service", None), name, None) or {}
     return {**shared, **(getattr(view, name, None) or {})}
 

@@ -1,4 +1,4 @@
-"""Labels of masters and options in the language of the page; what an admin has named is shown as they named it."""
+"""Labels of masters and options in the language of the page; labels changed by an admin are shown unchanged."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from app.web.core.languages import ENGLISH, language_key
 
 
 def shown_label(label: str) -> str:
-    """A label that the product ships, translated; any other as it is. The REST API never translates labels."""
+    """A shipped label, translated; any other unchanged. The REST API never translates labels."""
     return label if language_key()[0] in ("", ENGLISH) else pgettext("label", label)
 
 
-#: The labels of the first installation and of options, so that they get into the catalogues.
+#: The shipped labels and options, so that they get into the catalogues.
 SHIPPED = (
     lazy_pgettext("label", "Account Activated"),
     lazy_pgettext("label", "Account Opened"),

@@ -58,7 +58,7 @@ def zone() -> ZoneInfo:
 
 
 def current_viewer() -> Viewer:
-    """The viewer of this request: the person, their zone, the lookups and the moment."""
+    """The viewer of this request: the person, their zone, the lookups and the time."""
     made: Viewer | None = g.get("viewer")
     if made is None:
         person = current_person()
@@ -71,18 +71,18 @@ def current_viewer() -> Viewer:
 
 
 def json_answer(code: int, body: Any, **headers: str) -> Response:
-    """A JSON answer, written by orjson."""
+    """A JSON response, written by orjson."""
     return Response(orjson.dumps(body, default=str), code, headers, mimetype="application/json")
 
 
 def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
     """(status, message, errors by field) of a refusal; re-raises any other exception.
 
-    Also re-raises when the database can't even be read: no form could be shown again.
+    Also re-raises if the database can't even be read: the form could not be shown again.
     """
     cause = cause_of(broken)
     if cause in ONLY_WRITES:
-        WRITES.set(False)  # only reading follows, which SQLite does without its write lock
+        WRITES.set(False)  # only reading follows, for which SQLite needs no write lock
         return 503, database_sentence(cause), {}
     if cause is not None:
         raise broken
@@ -102,7 +102,7 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
 
 
 def _of_other_rows(broken: IntegrityError) -> tuple[int, str, dict[str, list[str]]]:
-    """The refusal of what contradicts other rows: they belong to a deleted one, or have the same value."""
+    """The refusal of values that conflict with other rows: these were deleted, or have the same value."""
     if str(broken.statement).startswith("DELETE"):
         text = _("Other records still belong to this one, so it can't be deleted. Move or delete them first.")
         return 422, text, {}
@@ -110,18 +110,19 @@ def _of_other_rows(broken: IntegrityError) -> tuple[int, str, dict[str, list[str
 
 
 def refusal_of_one(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
-    """The refusal of one of many records; re-raises when the others would fail, too, each after a wait."""
+    """The refusal of one of many records; re-raises if the others would fail, too, each after a wait."""
     if cause_of(broken) not in (None, Cause.COLLIDED):
         raise broken
     return refusal(broken)
 
 
 def database_sentence(cause: Cause) -> str:
-    """What people are told when the database itself is in trouble: what is wrong, and what to do."""
+    """The message for people if the database itself is in trouble: what is wrong, and what to do."""
     return {
         Cause.AWAY: _("The database isn't responding. Your changes may not have been saved. Please try again soon."),
         Cause.SLOW: _(
-            "This took too long, so it was stopped and nothing was saved. Please narrow it with a filter, or choose fewer records."
+            "This took too long, so it was stopped and nothing was saved. "
+            "Please narrow it with a filter, or choose fewer records."
         ),
         Cause.CROWDED: _("Too many people are using the CRM at this moment. Nothing was saved. Please try again soon."),
         Cause.LOCKED: _("Another save is taking long. Nothing was saved. Please try again in a moment."),
@@ -167,7 +168,7 @@ REFUSABLE = (
 
 
 def refuse_as_json(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Answer a refusal as {"message": text, "errors": {field: [text]}} and roll back."""
+    """Return a refusal as {"message": text, "errors": {field: [text]}} and roll back."""
 
     @functools.wraps(function)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -187,7 +188,7 @@ def refuse_as_json(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Decorator of pages for everybody who is signed in; others are redirected to the login form."""
+    """Decorator of pages for every signed-in person; others are redirected to the login form."""
 
     @functools.wraps(function)
     def guarded(*args: Any, **kwargs: Any) -> Any:
@@ -201,15 +202,15 @@ def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 class JsonErrorResponses:
-    """A REST view that answers FAB's own refusals in the same JSON shape as ours."""
+    """A REST view that returns FAB's own refusals in our JSON format."""
 
     def response_401(self, **_kwargs: Any) -> Response:
-        """The answer of FAB's `protect` to a key that it does not know."""
+        """FAB's response to an unknown key."""
         text = _("Please sign in. The token is missing, invalid, revoked or expired.")
         return json_answer(401, {"message": text, "errors": {}})
 
     def response_403(self, **_kwargs: Any) -> Response:
-        """The answer of FAB's `protect`."""
+        """FAB's response to a missing permission."""
         text = _("Your role doesn't allow this. Ask your manager if you need it.")
         return json_answer(403, {"message": text, "errors": {}})
 
@@ -227,17 +228,17 @@ class ModulePermissions:
             raise ValueError(f"{type(self).__name__} names no module of the matrix")
         self.class_permission_name = self.module
         self.method_permission_name = dict(self.VERBS)
-        # All verbs of the module: FAB deletes pairs that a view does not name.
+        # All verbs of the module: FAB deletes permissions that no view names.
         self.base_permissions = ["can_" + verb for verb in permissions.VERBS]
         super().__init__()
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
-        """Raise Denied when the person sees the row but may not do this to it."""
+        """Raise Denied if the person sees the row but may not do this to it."""
         refuse_unreached(self.module, row, verb)
 
 
 def refuse_unreached(module: str, row: Any, verb: str) -> None:
-    """Raise Denied when the person sees the row of this module but may not do this to it."""
+    """Raise Denied if the person sees the row of this module but may not do this to it."""
     person = current_person()
     person.refuse_unless(module, verb)
     if not access.reaches_row(db.session(), person, row, verb):
@@ -245,11 +246,11 @@ def refuse_unreached(module: str, row: Any, verb: str) -> None:
 
 
 def content_hash(shown: Any) -> str:
-    """A hash of what a page showed, to detect that it changed before the person saved."""
+    """A hash of a page's content, to detect changes before the person saves."""
     return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()[:32]
 
 
-def parse_integer(raw: Any, default: int, least: int, most: int) -> int:
+def parse_integer(raw: Any, default: int, least: int, maximum: int) -> int:
     """A whole number within bounds, from a query string. Raises RuleBroken."""
     if raw is None or raw == "":
         return default
@@ -257,34 +258,34 @@ def parse_integer(raw: Any, default: int, least: int, most: int) -> int:
         number = int(str(raw)[:12])
     except ValueError:
         number = least - 1
-    if not least <= number <= most:
-        raise _no_number(raw, least, most)
+    if not least <= number <= maximum:
+        raise _no_number(raw, least, maximum)
     return number
 
 
-def parse_json_integer(raw: Any, default: int, least: int, most: int) -> int:
+def parse_json_integer(raw: Any, default: int, least: int, maximum: int) -> int:
     """Like `parse_integer`, from JSON, where strings are refused. Raises RuleBroken."""
     if raw is None:
         return default
-    if type(raw) is not int or not least <= raw <= most:
-        raise _no_number(raw, least, most)
+    if type(raw) is not int or not least <= raw <= maximum:
+        raise _no_number(raw, least, maximum)
     return raw
 
 
-def _no_number(raw: Any, least: int, most: int) -> RuleBroken:
+def _no_number(raw: Any, least: int, maximum: int) -> RuleBroken:
     shown = str(raw)[:20]
-    return RuleBroken(_("%(value)s isn't a number from %(least)s to %(most)s.", value=shown, least=least, most=most))
+    return RuleBroken(_("%(value)s isn't a number from %(least)s to %(most)s.", value=shown, least=least, most=maximum))
 
 
-#: Characters of a sentence that its header carries; encoded, a Hindi one has nine bytes.
+#: Characters of a sentence in its header; a Hindi character takes nine encoded bytes.
 MAX_HEADER_SENTENCE = 250
 _PLAIN_IN_HEADER = " !\"'(),./:;=?@-"
 
 
 def sentence_header(sentence: str) -> dict[str, str]:
-    """The header from which a page's script (shell.js) shows the sentence of a refused fragment.
+    """The header with the sentence of a refused fragment, which a page's script (shell.js) shows.
 
-    Percent-encoded UTF-8, because a header holds ASCII only: Hindi would be lost. Most English stays readable.
+    Percent-encoded UTF-8, because a header is ASCII only. Most English stays readable.
     """
     return {"X-Sentence": quote(sentence[:MAX_HEADER_SENTENCE], safe=_PLAIN_IN_HEADER)}
 

@@ -1,4 +1,4 @@
-"""Field types: what each selects, serializes, shows in a cell, parses and filters by.
+"""Field types: how each is selected, serialized, shown in a cell, parsed and filtered.
 
 The base class and the plain types; the others are in `personal_fields`, `reference_fields`, `relation_fields`,
 `date_fields` and `typed_fields`.
@@ -43,9 +43,9 @@ class Viewer:
     now: datetime
     #: (model, id) -> object, or None if not visible; for columns that are relations, properties or methods.
     objects: dict[tuple[Any, int], Any] = field(default_factory=dict)
-    #: What a search has made or found once for several records, see text_search and custom_search.
+    #: Search results and statements shared by several records, see text_search and custom_search.
     searched: dict[Any, Any] = field(default_factory=dict)
-    #: Whether they take a bulk action of their own back, which may reopen what it has ended.
+    #: Whether they undo their own bulk action, which may reopen what it has closed.
     is_undoing: bool = False
 
     @property
@@ -62,10 +62,10 @@ class Viewer:
 class Field:
     """One column of a record as screens and REST show and accept it; subclasses implement one type each.
 
-    `columns`: ORM attributes to select; with two, the second is the customer's and used where the first is null. A
-    field that is declared without columns gets the model's column of its name, if there is one.
-    `key`: the name under which the service gets the value. The flags (`add`, `edit`, `filter`, `sort`) say where a view
-    offers the field; the compiler sets them from `add_columns`, `edit_columns`, `search_columns` and `order_columns`.
+    `columns`: ORM attributes to select; with two, the second is the customer's and used if the first is null. A field
+    declared without columns gets the model's column of its name, if there is one. `key`: the name under which the
+    service gets the value. The flags (`add`, `edit`, `filter`, `sort`) say where a view offers the field; the compiler
+    sets them from `add_columns`, `edit_columns`, `search_columns` and `order_columns`.
     """
 
     name: str
@@ -87,9 +87,9 @@ class Field:
     kind = "text"
     #: Whether a value may have several lines.
     has_lines: ClassVar[bool] = False
-    #: Whether its one column is that of other fields, too.
+    #: Whether its only column is also that of other fields.
     shares_column: ClassVar[bool] = False
-    #: The model whose object the field needs beside the selected columns; None = the columns are enough.
+    #: The model whose object the field needs besides the selected columns; None = the columns are enough.
     needs: ClassVar[Any] = None
     #: WTForms or marshmallow validators of the view, run on the parsed value.
     validators: tuple[Any, ...] = ()
@@ -105,7 +105,7 @@ class Field:
 
     @property
     def is_required(self) -> bool:
-        """Whether a record needs a value. Contact fields are not: a phone number or e-mail is enough."""
+        """Whether a record needs a value. Contact fields are not required: a phone number or email is enough."""
         return self.required and self.section != "person"
 
     def is_hidden(self, viewer: Viewer) -> bool:
@@ -119,7 +119,7 @@ class Field:
 
     # reading
     def is_passthrough(self, viewer: Viewer) -> bool:
-        """Whether the value of the one column goes into JSON unchanged."""
+        """Whether the value of the only column is written to JSON unchanged."""
         return type(self) in _PLAIN and len(self.columns) == 1 and not self.mask
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -139,7 +139,7 @@ class Field:
         return {"kind": "missing"} if shown in (None, "") else {"kind": "text", "text": str(shown)}
 
     def shown_cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The cell, by the view's own formatter where it declares one."""
+        """The cell, by the view's own formatter if it declares one."""
         if self.formatter is None or self.is_hidden(viewer):
             return self.cell(values, viewer)
         shown = self.formatter(self.value(values, viewer))
@@ -150,15 +150,15 @@ class Field:
         """The domain value of form or JSON input. Raises RuleBroken."""
         return clean_text(raw, self.name, self.max_length, self.has_lines)
 
-    def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
+    def parse_for(self, mode: str, raw: Any, viewer: Viewer) -> Any:
         """The domain value of input to add or edit a record. Raises RuleBroken."""
         return self.parse(raw, viewer)
 
-    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer, which: str = "add") -> None:
+    def parse_into(self, values: dict[str, Any], raw: Any, viewer: Viewer, mode: str = "add") -> None:
         """Parse the input into `values`; a masked value that is sent back changes nothing."""
         if self.mask and isinstance(raw, str) and is_masked(raw):
             return
-        values[self.key] = validated(self, self.parse_for(which, raw, viewer))
+        values[self.key] = validated(self, self.parse_for(mode, raw, viewer))
 
     # filtering
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
@@ -196,11 +196,11 @@ class Field:
         return self.columns
 
     def empty_columns(self) -> tuple[Any, ...]:
-        """The columns that are all empty where the field has no value."""
+        """The columns that are all empty if the field has no value."""
         return self.columns
 
     def operator_label(self, op: str) -> str:
-        """An operator in words."""
+        """The label of an operator."""
         custom = (self.custom_filters or {}).get(op)
         return str(custom.name if custom is not None else OPERATOR_LABELS[op])
 
@@ -211,7 +211,7 @@ class Field:
     # forms
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """Arguments of the form macro; `raw` is the typed or stored value."""
-        # Controls for numbers and dates would drop a mask, and saving would then erase the value.
+        # Number and date inputs would drop a mask, and saving would then erase the value.
         is_text = self.mask and self.kind not in _TEXT_KINDS and isinstance(raw, str) and is_masked(raw)
         return {
             "name": self.name,
@@ -257,20 +257,23 @@ def limit_values(values: list[Any], name: str) -> list[Any]:
     return values
 
 
-def clean_text(raw: Any, name: str, most: int, has_lines: bool = False) -> str | None:
-    """The text as it is stored, or None if empty. Raises RuleBroken for other types, excess length, and characters
-    that are never stored: control characters and, unless it `has_lines`, line breaks.
+def clean_text(raw: Any, name: str, maximum: int, has_lines: bool = False) -> str | None:
+    """The normalised text, or None if empty.
 
-    The length is checked before anything else, and again after normalising, which can lengthen the text.
+    Raises RuleBroken for other types, excess length, and characters that are never stored: control characters and,
+    unless it `has_lines`, line breaks. The length is checked before anything else, and again after normalising, which
+    can lengthen the text.
     """
     if raw is None:
         return None
     if isinstance(raw, bool) or not isinstance(raw, str | int | float):
         raise RuleBroken(_("“%(name)s” must be text.", name=name), name)
     typed = str(raw)
-    cleaned = _stored(typed, name, has_lines) if len(typed) <= (2 * most if has_lines else most) else typed
-    if len(cleaned) > most:
-        raise RuleBroken(_("“%(name)s” is too long: at most %(most)s characters.", name=name, most=grouped(most)), name)
+    cleaned = _stored(typed, name, has_lines) if len(typed) <= (2 * maximum if has_lines else maximum) else typed
+    if len(cleaned) > maximum:
+        raise RuleBroken(
+            _("“%(name)s” is too long: at most %(most)s characters.", name=name, most=grouped(maximum)), name
+        )
     return cleaned or None
 
 
@@ -316,13 +319,13 @@ class ChoiceField(Field):
         **flags: Any,
     ) -> None:
         super().__init__(*args, **flags)
-        #: Option -> what pages call it; programs and stored rows keep the option.
+        #: Option -> its label on pages; programs and stored rows use the option.
         self.words = words or {}
         self.options, self.colors = options, colors or {}
         self.operators, self.schema = ("eq", "neq", "in", "null"), {"type": "string", "nullable": True}
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """One of the options, any case."""
+        """One of the options, ignoring case."""
         text = clean_text(raw, self.name, 60)
         if text is None:
             return None
@@ -404,7 +407,7 @@ class BooleanField(Field):
         self.operators, self.schema = ("eq", "neq"), {"type": "boolean"}
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """True or False; None where it is masked."""
+        """True or False; None if it is masked."""
         return None if self.is_hidden(viewer) else bool(values[0])
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
@@ -438,7 +441,7 @@ class BooleanField(Field):
         return {"kind": "flag", "text": str(self.label), "on": True} if shown else {"kind": "missing"}
 
 
-#: Kinds of controls that can hold any text.
+#: Kinds of inputs that accept any text.
 _TEXT_KINDS = ("text", "textarea", "email", "phone", "html")
 #: Types that serialize one unmasked column unchanged.
 _PLAIN = (TextField, LongTextField, ChoiceField, NumberField, DurationField)

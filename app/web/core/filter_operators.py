@@ -1,4 +1,4 @@
-"""The operators of filters: their names in words, and the SQL that they make."""
+"""The operators of filters: their labels, and their SQL."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, String, Text, and_, cast, false, func, or_
 
 from app.lib.text_normalization import APOSTROPHES, fold_apostrophes
 
-#: Operators in words.
+#: Labels of operators.
 OPERATOR_LABELS = {
     "eq": _("is"),
     "neq": _("is not"),
@@ -29,15 +29,15 @@ OPERATOR_LABELS = {
     "not_null": _("is not empty"),
     "rel_m_m": _("includes"),
 }
-#: Operator -> the one it negates; a missing value counts as "not".
+#: Operator -> the one that it negates; a missing value matches "not".
 NEGATED = {"neq": "eq", "nct": "ct", "nsw": "sw", "new": "ew", "not_in": "in"}
-#: Operators that need no value; a value of false turns them round.
+#: Operators without a value; a value of false inverts them.
 WITHOUT_VALUE = ("null", "not_null")
 _YES, _NO = ("", "1", "true", "yes", "on", "y", "none"), ("0", "false", "no", "off", "n")
 
 
 def wants_empty(op: str, raw: Any) -> bool | None:
-    """Whether the filter asks for rows without a value; None for a value that is neither yes nor no."""
+    """Whether the filter asks for rows without a value; None if its own value is neither yes nor no."""
     word = str(raw).strip().lower()
     if word not in (*_YES, *_NO):
         return None
@@ -51,7 +51,7 @@ def is_empty(column: Any) -> ColumnElement[bool]:
 
 
 def begins(column: Any, text: str) -> Any:
-    """The column begins with the text; the pattern is one value, so that SQLite can use an index of the names, too."""
+    """The column begins with the text. The pattern is a single value, so that SQLite can use an index."""
     if "'" in fold_apostrophes(text):
         return compare(column, "sw", text)
     escaped = text.replace("/", "//").replace("%", "/%").replace("_", "/_")
@@ -59,7 +59,7 @@ def begins(column: Any, text: str) -> Any:
 
 
 def compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
-    """The column compared with a value; parts of other columns than texts as text."""
+    """The column compared with a value; non-text columns are matched as text."""
     is_text = isinstance(getattr(column, "type", String()), String)
     if op in ("ct", "sw", "ew") and not is_text:
         column = cast(column, Text)
@@ -75,9 +75,9 @@ def compare(column: Any, op: str, value: Any) -> ColumnElement[bool]:
 
 
 def _with_apostrophes(column: Any, op: str, value: str) -> ColumnElement[bool]:
-    """By a text with an apostrophe, whichever of its look-alikes is stored.
+    """Compare with a text that contains an apostrophe, whichever look-alike of it is stored.
 
-    The wildcard finds the rows on the index; the folded column then tells D’Souza from DXSouza.
+    The wildcard finds the rows by index; the folded column then distinguishes D’Souza from DXSouza.
     """
     pattern = value.replace("/", "//").replace("%", "/%").replace("_", "/_")
     before, after = ("%" if op in ("ct", "ew") else ""), ("%" if op in ("ct", "sw") else "")

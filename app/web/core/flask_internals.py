@@ -1,7 +1,7 @@
-"""The private names of Flask that the CRM uses: its context variables, read without a proxy. No other module names one.
+"""The private names of Flask that the CRM uses: its context variables, without a proxy. No other module uses one.
 
-`current_app` and `request` look their object up anew for each attribute, which paths of nearly every request can't
-afford. `tests/test_private_names.py` fails if a new version of Flask lacks them.
+`current_app` and `request` resolve their object for each attribute, which is too slow for nearly every request.
+`tests/test_private_names.py` fails if a new version of Flask lacks them.
 """
 
 from __future__ import annotations

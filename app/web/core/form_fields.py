@@ -1,4 +1,4 @@
-"""WTForms support: the extra fields and the validators that a view declares as FAB documents them."""
+"""WTForms support: the extra fields and validators that a view declares as documented by FAB."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.domain.base import RuleBroken, gettext_noop, join_texts
 from app.web.core.fields import Field, Viewer
 from app.web.core.languages import FORM_TEXTS
 
-#: What marshmallow's validators say; they fill in the values themselves.
+#: Messages of marshmallow's validators, which fill in values themselves.
 _SCHEMA_TEXTS = (
     gettext_noop("Shorter than minimum length {min}."),
     gettext_noop("Longer than maximum length {max}."),
@@ -35,7 +35,7 @@ _SCHEMA_TEXTS = (
     gettext_noop("Not a valid email address."),
     gettext_noop("Invalid input."),
 )
-#: The attributes in which marshmallow's validators keep them.
+#: The attributes with these messages.
 _SCHEMA_ATTRIBUTES = ("error", "message_min", "message_max", "message_all", "message_equal")
 
 
@@ -43,7 +43,7 @@ class _TranslatedForm(Form):
     """A form that speaks the language of the response."""
 
     class Meta:
-        """As WTForms reads it."""
+        """Read by WTForms."""
 
         def get_translations(self, form: Any) -> Any:
             """The catalogue of this application."""
@@ -151,7 +151,7 @@ def run_validators(field: Field, value: Any) -> None:
 
 
 def _translated(validator: Any) -> Any:
-    """A validator of marshmallow, with its texts in the language of this response; any other as it is."""
+    """A marshmallow validator with its messages in the language of this response; any other unchanged."""
     if not isinstance(validator, Validator):
         return validator
     made = copy(validator)
@@ -163,7 +163,7 @@ def _translated(validator: Any) -> Any:
 
 
 def _takes_form(validator: Any) -> bool:
-    """Whether the validator is one of WTForms, which take the form and the field."""
+    """Whether the validator is one of WTForms, called with the form and the field."""
     called = validator if hasattr(validator, "__code__") else type(validator).__call__
     code = getattr(called, "__code__", None)
     count = code.co_argcount if code is not None else 1

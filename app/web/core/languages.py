@@ -1,7 +1,7 @@
 """The language of a response: the session's for pages, Accept-Language for API clients.
 
-Decision: messages of refusals have their own catalogue (errors.po), compiled when it is read, so that the API supports
-a language before all pages are translated. fab.po rewords texts of Flask-AppBuilder, also in English.
+Messages of refusals have their own catalogue (errors.po), compiled when it is read, so that the API supports a language
+before all pages are translated. fab.po rewords texts of Flask-AppBuilder, also in English.
 """
 
 from __future__ import annotations
@@ -27,14 +27,16 @@ ENGLISH = "en"
 
 
 def is_machine() -> bool:
-    """Whether an API client makes the request: under /api/, or with "cmd" at the root as in the predecessor's API."""
+    """Whether the request comes from an API client: under /api/, or with "cmd" at the root as in the predecessor's
+    API.
+    """
     if request.path == "/":
         return request.method == "POST" or "cmd" in request.args
     return request.path.startswith("/api/")
 
 
 def translate_text(sentence: str) -> str:
-    """A message in the language of this response; text that is translated already is unchanged."""
+    """A message in the language of this response; translated text is unchanged."""
     if not isinstance(sentence, TranslatableText):
         return gettext(str(sentence)) if sentence else ""
     translated: str = gettext(sentence.msgid)
@@ -66,7 +68,7 @@ def _accepted_languages() -> list[str]:
 
 
 def language_key() -> tuple[str, str | None]:
-    """Identifies the language of this response, for what is made once per language: (language, territory)."""
+    """A key of the language of this response, for things cached per language: (language, territory)."""
     context = _context()
     locale = getattr(context, "babel_locale", None) or get_locale()
     if context is None or locale is None:
@@ -78,14 +80,14 @@ def language_key() -> tuple[str, str | None]:
     return kept[1]
 
 
-#: (id of a lazy text, language) -> the text itself, so that its id stays its own, and what it says.
+#: (id of a lazy text, language) -> the text itself, which keeps its id unique, and its translation.
 _said: dict[tuple[int, Any], tuple[Any, str]] = {}
-#: Lazy texts that are remembered; our declarations have about 1,500, in four languages.
+#: Cached lazy texts; our declarations have about 1,500, in four languages.
 MAX_SAID = 10_000
 
 
 def in_page_language(text: Any) -> str:
-    """What a lazy text of a declaration, such as a label, says in the language of this response."""
+    """A lazy text of a declaration, such as a label, in the language of this response."""
     if isinstance(text, str):
         return text
     key = (id(text), language_key())
@@ -98,7 +100,7 @@ def in_page_language(text: Any) -> str:
 
 
 def translate_in_template(text: str, **values: Any) -> Markup:
-    """`_` of the templates: the catalogue's text, in which values are escaped."""
+    """`_` in templates: the translation, with escaped values."""
     return Markup(gettext(text)) % values  # noqa: S704  (as Jinja's own: the catalogue is ours)
 
 
@@ -149,9 +151,9 @@ def catalogue(folder: Path, code: str, name: str) -> Translations | None:
 
 
 def _context() -> SimpleNamespace | None:
-    """Where Flask-Babel keeps the language of a request, found without going through a proxy four times.
+    """Flask-Babel's storage for the language of a request, found without resolving a proxy four times.
 
-    A page asks two hundred times, once for each of its words.
+    A page needs it two hundred times, once for each of its texts.
     """
     context = app_context()
     if context is None:
@@ -164,7 +166,7 @@ def _context() -> SimpleNamespace | None:
 
 
 class FormTexts:
-    """Translates the messages of WTForms, which has no Hindi, Gujarati or Marathi. It fills in the values itself."""
+    """Translates the messages of WTForms, which has no Hindi, Gujarati or Marathi. It fills in values itself."""
 
     def gettext(self, text: str) -> str:
         """The text in the language of this response."""
@@ -179,13 +181,13 @@ FORM_TEXTS = FormTexts()
 
 
 class RequestLanguage(Babel):
-    """Flask-Babel with catalogues that outlive the request."""
+    """Flask-Babel with catalogues that are cached beyond the request."""
 
     catalogues: Catalogues
 
     @property
     def domain_instance(self) -> Catalogues:
-        """The one domain of this application; Flask-Babel's own makes one, and reads its files, in every request."""
+        """The domain of this application; Flask-Babel creates one, and reads its files, in every request."""
         return self.catalogues
 
 

@@ -1,4 +1,4 @@
-"""URL rules that prepare the building of addresses only when one is built."""
+"""URL rules that compile their URL builders only when needed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ _ATTEMPTS = 5
 
 
 def _undisturbed(compiled: Callable[[], Any]) -> Any:
-    """The result; CPython 3.11 raises SystemError when two threads build syntax trees at once (tracebacks do, too)."""
+    """Call it, and retry: CPython 3.11 raises SystemError if two threads build syntax trees at once (as tracebacks
+    do).
+    """
     for attempt in range(_ATTEMPTS):
         try:
             return compiled()
@@ -23,9 +25,10 @@ def _undisturbed(compiled: Callable[[], Any]) -> Any:
 
 
 class LazyRule(Rule):
-    """A rule whose two functions that build its address are compiled at their first call.
+    """A rule whose two URL builders are compiled on first use.
 
-    Most rules never build one in a process, and compiling those of all 400 took a third of the application's creation.
+    Most rules never build a URL in a process, and compiling those of all 400 took a third of the application's
+    creation.
     """
 
     def _compile_builder(self, append_unknown: bool = True) -> Callable[..., tuple[str, str]]:

@@ -1,4 +1,4 @@
-"""What a person sees and has chosen of lists: views, pins, defaults, columns. Kept until any of them changes."""
+"""A person's views of lists, pins, defaults and columns. Cached until any of them changes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.models import ListChoice, Report, ReportPin, SavedView, ViewPin
 from app.web.core.fields import Viewer
 from app.web.core.person_cache import PersonCache
 
-#: What tells a pinned report from the choice for a list.
+#: Distinguishes a pinned report from the choice for a list.
 _REPORT = "/report"
 
 
@@ -32,7 +32,7 @@ class ListView:
 
 @dataclass(frozen=True)
 class ListPreferences:
-    """The views that a person sees, by id; which they have pinned; by module the default view and the columns."""
+    """The views that a person sees, by id; their pins; and by module the default view and the columns."""
 
     views: dict[int, ListView] = field(default_factory=dict)
     pins: frozenset[int] = frozenset()
@@ -46,12 +46,12 @@ class ListPreferences:
         return [view for view in self.views.values() if view.module == module]
 
     def default(self, module: str) -> ListView | None:
-        """The view with which the list opens."""
+        """The view that the list opens with."""
         return self.views.get(self.defaults.get(module, 0))
 
 
 def preferences_of(viewer: Viewer) -> ListPreferences:
-    """The choices of this person; two statements where something has changed since they were asked last."""
+    """The person's choices; two statements if something has changed since the last call."""
     if "list_choices" not in g:
         g.list_choices = _cache.of(viewer)
     choices: ListPreferences = g.list_choices
@@ -59,7 +59,7 @@ def preferences_of(viewer: Viewer) -> ListPreferences:
 
 
 def forget() -> None:
-    """Ask again in this request; other requests see the new version by themselves."""
+    """Read them again in this request; other requests see the new version by themselves."""
     g.pop("list_choices", None)
     g.lists_version = None
 

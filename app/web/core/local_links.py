@@ -10,12 +10,12 @@ from flask import current_app, request
 
 #: Longer URLs are not followed.
 MAX_LENGTH = 2000
-#: A number that leads to its record; other routes of a screen are in lower case.
+#: A number that can be part of the URL of its record; other routes of a screen are in lower case.
 _CLEAN_NUMBER = re.compile(r"[A-Z0-9][A-Z0-9_-]{0,39}")
 
 
 def local_path(url: str | None) -> str | None:
-    """Path and query of a URL of this site; None for any other, and for what a browser could take for another.
+    """Path and query of a URL of this site; None for any other, and for URLs that browsers could interpret differently.
 
     A browser reads "//host", "/\\host" and "http:host" as another site, and skips tabs and line breaks within a URL.
     """
@@ -50,6 +50,6 @@ def is_local(location: str) -> bool:
 
 
 def row_url(base: str, key: int, number: Any) -> str:
-    """The address of a row's page: by its number, or by its id if the number cannot stand in an address."""
+    """The URL of a row's page: by its number, or by its id if the number can't be part of a URL."""
     is_clean = number is not None and _CLEAN_NUMBER.fullmatch(str(number))
     return f"{base}/{number}" if is_clean else f"{base}/show/{key}"

@@ -56,25 +56,25 @@ class Lookups:
     offered: dict[str, list[int]] = field(default_factory=dict)
     #: user id -> {id, username, full_name}.
     people: dict[int, dict[str, Any]] = field(default_factory=dict)
-    #: user id -> digest of their picture, where they have one; not on the card either.
+    #: user id -> digest of their picture, if they have one; not on the card either.
     pictures: dict[int, str] = field(default_factory=dict)
-    #: user id -> e-mail address; not on the card, which everybody sees.
+    #: user id -> email address; not on the card, which everybody sees.
     addresses: dict[int, str] = field(default_factory=dict)
     active: set[int] = field(default_factory=set)
     roles: list[str] = field(default_factory=list)
-    #: user id -> notice preferences, where the user set any (NoticeChoices).
+    #: user id -> notice preferences, if the user set any (NoticeChoices).
     choices: dict[int, Any] = field(default_factory=dict)
-    #: user id -> minutes before the due time of a task, where the user chose any.
+    #: user id -> minutes before the due time of a task, if the user chose any.
     reminders: dict[int, tuple[int, ...]] = field(default_factory=dict)
     #: Users to whom somebody reports.
     managers: frozenset[int] = frozenset()
     #: Current business settings.
     business: dict[str, Any] = field(default_factory=dict)
-    #: List -> what an admin has chosen for it: {quick_filters, create_fields}, each None for what is declared.
+    #: List -> an admin's choices for it: {quick_filters, create_fields}, each None for the declared ones.
     list_setups: dict[str, dict[str, Any]] = field(default_factory=dict)
-    #: What the CRM is called and looks like.
+    #: The brand of the CRM.
     brand: ShownBrand = field(default_factory=lambda: ShownBrand(""))
-    #: Whether an account is on by which calls can be made.
+    #: Whether an account for calls is active.
     has_voice: bool = False
     #: The custom fields.
     custom: custom_field_catalog.Catalog = field(default_factory=custom_field_catalog.Catalog)
@@ -95,9 +95,9 @@ class Lookups:
         return next((key for key, each in self.meanings[master].items() if each == meaning), None)
 
     def introduce(self, session: Session, master: str, *keys: int | None) -> dict[tuple[Any, int], Any]:
-        """Rows of a master as objects of the session, which then need not read them: (model, id) -> object.
+        """Rows of a master as objects of the session, which then need not load them: (model, id) -> object.
 
-        Sessions forget objects that nobody holds: the caller keeps them.
+        Sessions drop objects without references: the caller keeps them.
         """
         model = MASTERS[master]
         found = {}
@@ -117,14 +117,14 @@ class Lookups:
         return self.terms.office
 
     def find(self, master: str, typed: Any) -> int | None:
-        """The id for an id, a label (any case) or a card; None when there is no such row."""
+        """The id for an id, a label (ignoring case) or a card; None if there is no such row."""
         typed = typed.get("id", typed.get("label")) if isinstance(typed, dict) else typed
         return _found(typed, self.cards[master], self._labels[master])
 
     def find_person(self, typed: Any) -> int | None:
-        """The user id for an id, a user name or e-mail address (any case) or a card; None when there is no such user.
+        """The user id for an id, a user name or email address (ignoring case) or a card; None if there is no such user.
 
-        Where the user name of one is the address of another, it is the user name.
+        User names take precedence over email addresses.
         """
         typed = typed.get("id", typed.get("username")) if isinstance(typed, dict) else typed
         return _found(typed, self.people, self._labels["user"])
@@ -152,7 +152,7 @@ def load_lookups(session: Session, version: int, zone: str) -> Lookups:
     if lookups is None or lookups.version != version:
         former, lookups = lookups, _load(session, version, zone)
         if former is not None and former.custom.fields == lookups.custom.fields:
-            lookups.custom = former.custom  # with the tables that were made for it
+            lookups.custom = former.custom  # with the tables compiled for it
         _cache[key] = lookups
     custom_field_catalog.use(lookups.custom)
     return lookups

@@ -1,4 +1,4 @@
-"""Records that were merged into another one: their old address leads to it, for who sees it."""
+"""Redirects from merged records to the remaining one, for people who see it."""
 
 from __future__ import annotations
 
@@ -20,13 +20,16 @@ _KINDS = {"leads": "LEAD", "ticket": "TICKET", "customer": "CUST"}
 
 
 def is_number_of(record: Any, typed: str) -> bool:
-    """Whether the text is a whole number of such records, of which one may have been merged."""
+    """Whether the text is a complete number of such records, which may have been merged."""
     table = getattr(record, "__tablename__", "")
     return RECORDS.get(table) is record and kind_of_number(typed) == _KINDS[table]
 
 
 def surviving_id(record: Any, typed: str) -> int | None:
-    """The id of the record that the one of this whole number was merged into; None if it was not, or is no number."""
+    """The id of the record that the one with this number was merged into.
+
+    None if it was not, or the number is incomplete.
+    """
     if not is_number_of(record, typed):
         return None
     session = db.session()
@@ -36,7 +39,7 @@ def surviving_id(record: Any, typed: str) -> int | None:
 
 
 def merged_numbers(record: Any, numbers: Iterable[str]) -> list[dict[str, Any]]:
-    """{number, merged_into: {id, number}} of those numbers whose surviving record the person sees."""
+    """{number, merged_into: {id, number}} of those numbers whose remaining record the person sees."""
     kept = {number: key for number in numbers if (key := surviving_id(record, number)) is not None}
     if not kept:
         return []

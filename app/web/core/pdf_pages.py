@@ -1,6 +1,6 @@
-"""Pages of a PDF, with the fonts of the pages: Latin, Devanagari and Gujarati, shaped by HarfBuzz.
+"""Pages of a PDF in the fonts of the website: Latin, Devanagari and Gujarati, shaped by HarfBuzz.
 
-The fonts are shipped for browsers (WOFF2); what a PDF needs of them is unpacked once in a process.
+The fonts are shipped for browsers (WOFF2); they are converted for PDFs once per process.
 """
 
 from __future__ import annotations
@@ -13,16 +13,16 @@ from typing import Any
 
 from flask import current_app
 
-#: Name in the PDF -> file among the browser libraries. The first one is asked first, the others for what it lacks.
+#: Name in the PDF -> file among the browser libraries. The first one is preferred; the others have further characters.
 FONTS = {
     "Latin": "inter.woff2",
     "LatinMore": "inter-ext.woff2",
     "Devanagari": "devanagari.woff2",
     "Gujarati": "gujarati.woff2",
 }
-#: What makes a font variable: without it, it has its usual weight.
+#: Tables of a variable font; without them, it has its default weight.
 _VARIATIONS = ("fvar", "gvar", "avar", "HVAR", "MVAR", "STAT")
-#: Points of text; millimetres of a line, of the margin of a page and of a cell.
+#: Font sizes in points; heights and widths in millimetres of a line, a page's margin and a cell's padding.
 TITLE, SIZE, LINE, MARGIN, PAD = 14, 8, 4.2, 12.0, 1.2
 #: Text up to here needs no shaping.
 _LATIN = "\u02ff"
@@ -30,7 +30,7 @@ _LATIN = "\u02ff"
 
 @lru_cache(maxsize=4)
 def _unpacked(folder: str) -> dict[str, Path]:
-    """Name -> an ordinary font file of the usual weight, in a folder of this process."""
+    """Name -> a static font file of the default weight, in a folder of this process."""
     from fontTools.ttLib import TTFont
 
     place = Path(tempfile.mkdtemp(prefix="crm-fonts-"))
@@ -80,7 +80,7 @@ class PdfPages:
         return float(self.pdf.h) - MARGIN
 
     def shape(self, text: str) -> None:
-        """Let HarfBuzz join the letters of scripts that need it; Latin ones are only slower by it."""
+        """Enable HarfBuzz for scripts that need it; it would only slow down Latin text."""
         self.pdf.set_text_shaping(any(char > _LATIN for char in text))
 
     def width(self, text: str, size: int) -> float:
@@ -91,7 +91,7 @@ class PdfPages:
             self.widths[text, size] = float(self.pdf.get_string_width(text))
         return self.widths[text, size]
 
-    def wrapped(self, text: str, size: int, room: float, most: int) -> list[str]:
+    def wrapped(self, text: str, size: int, room: float, maximum: int) -> list[str]:
         """The text in lines of at most this width; what doesn't fit into the last one ends with “…”."""
         space, lines, used = self.width("n", size), [""], 0.0
         for word in _clean(text).split():
@@ -101,13 +101,13 @@ class PdfPages:
                 used = 0.0
             lines[-1] = f"{lines[-1]} {word}".strip()
             used += wide + (space if used else 0.0)
-        kept = lines[:most]
-        if len(lines) > most:
+        kept = lines[:maximum]
+        if len(lines) > maximum:
             kept[-1] += " …"
         return [self._cut(line, size, room) for line in kept]
 
     def _cut(self, line: str, size: int, room: float) -> str:
-        """A line of a word that is too long, shortened."""
+        """A line with a word that is too long, shortened."""
         while len(line) > 1 and self.width(line, size) > room:
             line = line[: max(1, int(len(line) * room / self.width(line, size)) - 1)].rstrip(" …") + "…"
             if len(line) < 4:
@@ -125,7 +125,7 @@ class PdfPages:
         x, y, wide = place
         self.shape(line)
         self.pdf.set_font_size(size)
-        # A line that begins in one font and goes on in another leaves fpdf2 with a wrong idea of the size on the page.
+        # A line that starts in one font and continues in another leaves fpdf2 with a wrong size on the page.
         self.pdf.current_font_is_set_on_page = False
         self.pdf.set_xy(x, y)
         self.pdf.cell(wide, LINE, line, align="R" if to_end else "L")
@@ -133,5 +133,5 @@ class PdfPages:
 
 
 def _clean(text: str) -> str:
-    """Without what no font has: control characters and the like become spaces."""
+    """The text with spaces instead of characters that no font has, such as control characters."""
     return "".join(char if char.isprintable() or char in "\u200c\u200d" else " " for char in text)[:500]

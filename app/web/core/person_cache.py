@@ -1,7 +1,7 @@
-"""What a person sees and has chosen of lists and boards, kept by each process until any of it changes.
+"""A person's choices for lists and boards, cached by each process until any of them changes.
 
-The version of these is read with the signed-in user (access.lists_version_query), so a page that finds its person in
-the cache asks nothing.
+Their version is read with the signed-in user (access.lists_version_query), so a page that finds its person in the cache
+needs no query.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from app.extensions import db
 from app.ops.database import address_of
 from app.web.core.fields import Viewer
 
-#: People whom a process remembers.
+#: People cached by a process.
 MAX_PEOPLE = 5000
 Kept = TypeVar("Kept")
 
 
 class PersonCache(Generic[Kept]):
-    """One value a person; `load` makes it when it is asked for the first time, and after a change."""
+    """One value per person; `load` creates it on first use, and after a change."""
 
     def __init__(self, load: Callable[[Viewer], Kept]) -> None:
         self._load = load
@@ -31,7 +31,7 @@ class PersonCache(Generic[Kept]):
         self._kept: dict[tuple[str, int], tuple[Any, Kept]] = {}
 
     def of(self, viewer: Viewer) -> Kept:
-        """The value of this person. Under the scope of an API key they may see less, so that isn't kept for them."""
+        """The value for this person. Not cached under the scope of an API key, which may see less."""
         if viewer.person.scope is not None:
             return self._load(viewer)
         version = (viewer.person.version, g.get("lists_version"))

@@ -29,7 +29,7 @@ class NameField(TextField):
         return self.columns[: len(self.columns) - len(self.avatar)]
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """First and last name; the customer's where the record has none."""
+        """First and last name; the customer's if the record has none."""
         named = values[: len(values) - len(self.avatar)]
         for first, last in zip(named[::2], named[1::2], strict=True):
             if first or last:
@@ -37,7 +37,7 @@ class NameField(TextField):
         return None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Name with initials or, where there is one, the picture."""
+        """The name with initials or, if there is one, the picture."""
         shown = self.value(values, viewer)
         if not shown:
             return {"kind": "missing"}
@@ -49,18 +49,18 @@ class NameField(TextField):
         return self.names
 
     def empty_columns(self) -> tuple[Any, ...]:
-        """The columns that are null when it is empty: the names."""
+        """The columns that are null if it is empty: the names."""
         return self.names
 
     def order(self) -> Any:
-        """Sort by the last one of the names that is there."""
+        """Sort by the last name, else by the first."""
         return func.coalesce(*reversed(self.names))
 
 
 class PhoneField(Field):
     """A telephone number: selects (typed, e164[, customer's typed, customer's e164]).
 
-    `others`: normalised columns of the person's other number, by which a caller is found too, unless it is masked.
+    `others`: normalised columns of the person's other number, which also finds a caller, unless it is masked.
     """
 
     kind = "phone"
@@ -74,7 +74,7 @@ class PhoneField(Field):
         self.operators, self.max_length, self.mask = ("eq", "null", "sw"), 40, True
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """E.164 where it is known, else as typed; masked."""
+        """E.164 if known, else as typed; masked."""
         for typed, e164 in zip(values[::2], values[1::2], strict=True):
             if typed or e164:
                 return viewer.person.mask_value(self.name, e164 or typed)
@@ -95,7 +95,7 @@ class PhoneField(Field):
         return phone.normalize(text) or text
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
-        """Filter by the number; "is" also finds who has it as their other number."""
+        """Filter by the number; "is" also matches other numbers of the person."""
         rule = super().where(op, raw, viewer)
         value = self.parse_filter(raw, viewer) if op == "eq" else None
         if not value or not self.others or viewer.person.mask("alternative_mobile") != "full":
@@ -107,7 +107,7 @@ class PhoneField(Field):
         return self.columns[1::2]
 
     def searched_columns(self) -> tuple[Any, ...]:
-        """The normalised columns in which a search looks; each has an index of its end."""
+        """The normalised columns that a search looks in; each has an index for its last digits."""
         return self.filter_columns()
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -137,7 +137,7 @@ class EmailField(Field):
 
 
 class SecretField(Field):
-    """PAN or Aadhaar: selects the encrypted value(s) and blind index(es); decrypted only for those who may see it."""
+    """PAN or Aadhaar: selects the encrypted value(s) and blind index(es); decrypted only for people who may see it."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

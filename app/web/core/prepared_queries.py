@@ -1,4 +1,4 @@
-"""Statements that a page asks again and again, built once and compiled once per person.
+"""Frequent statements of pages, built once and compiled once per person.
 
 See app/access/compiled_statements.py.
 """
@@ -23,27 +23,27 @@ class PreparedQuery:
     """A SELECT that is kept for the life of the process; the access rules are added for each person."""
 
     query: Select[Any]
-    #: Every table that it names, so that its access rules are known.
+    #: All its tables, whose access rules apply.
     tables: frozenset[str]
     #: The type of its rows.
     row: Any
 
     @classmethod
     def of(cls, query: Any, *records: Any) -> PreparedQuery:
-        """`records`: those whose tables the statement names."""
+        """Prepare a query. `records`: those whose tables it contains."""
         tables = frozenset(each.__tablename__ for each in records)
         return cls(query, tables, namedtuple("Row", query.selected_columns.keys()))
 
-    def ask(self, session: Session, fixed: dict[str, Any], late: dict[str, Any]) -> list[Any]:
-        """The rows. Parameters that are lists or limits are `fixed`: another value is another statement."""
+    def ask(self, session: Session, fixed: dict[str, Any], open_values: dict[str, Any]) -> list[Any]:
+        """The rows. Lists and limits are `fixed`: another value makes another statement."""
         make = partial(self.query.params, **fixed)
         question = access.CachedStatement((self, repr(sorted(fixed.items()))), make, self.tables)
-        return [self.row(*values) for values in access.answer(session, question, late)]
+        return [self.row(*values) for values in access.answer(session, question, open_values)]
 
     def where(self, session: Session, rules: Sequence[Any], parent: str | None = None) -> list[Any]:
-        """The rows for which these conditions hold; their values may differ each time.
+        """The rows that match these conditions, whose values may differ each time.
 
-        `parent`: "lead" or "ticket", if by these conditions they all belong to one that the person is known to see.
+        `parent`: "lead" or "ticket", if by these conditions they all belong to one that the person sees.
         """
         shape = access.shape_of(rules)
         key = None if shape.key is None else (self, shape.key, parent)
@@ -55,8 +55,8 @@ class PreparedQuery:
     def by_id(self, session: Session, record: Any, ids: Sequence[int], parent: tuple[str, int] | None) -> list[Any]:
         """The rows of this record with these ids, which the statement selects.
 
-        `parent`: (kind, id) of a lead or ticket that the person is known to see and that most of the rows belong to;
-        the others are asked for by a second statement.
+        `parent`: (kind, id) of a lead or ticket that the person sees and that most of the rows belong to; a second
+        statement reads the others.
         """
         if parent is None:
             return self.where(session, [record.id.in_(listed(ids))])

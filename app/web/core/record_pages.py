@@ -1,6 +1,6 @@
 """Pages, single rows and counts of a RecordTable, as statements that are compiled once per person and shape.
 
-See app/access/compiled_statements.py for what may be kept, and how it can never show a row to who may not see it.
+app/access/compiled_statements.py explains what may be cached, and why it can never show a row to somebody else.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ if TYPE_CHECKING:
 
 #: From this offset on, the page of ids is selected on the index before rows are fetched.
 DEEP_OFFSET = 400
-#: Annotation of an expression to sort by: the custom column whose values stand in a table of their own.
+#: Annotation of a sort expression: the custom column whose values are in a table of their own.
 SORTED_BY = "sorted_by"
 Names = tuple[str, ...] | None
 
 
 def tables_in(parts: Any, walk: Any = iterate) -> set[str]:
-    """The tables named in these expressions; with `access.outer_nodes` without those that are read by themselves."""
+    """The tables in these expressions; with `access.outer_nodes`, without those of sub-queries."""
     nodes: list[Any] = [node for part in parts for node in walk(part)]
     plain = {node.name for node in nodes if isinstance(node, Table)}
     return plain | {node.table.name for node in nodes if _is_column(node)}
@@ -54,7 +54,7 @@ def sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
 
 @dataclass(frozen=True)
 class _PageStatement:
-    """One page: what is asked for, and what tells it apart from other questions of the person."""
+    """One page: the query, and its key among the person's other statements."""
 
     table: RecordTable
     query: ListQuery
@@ -67,12 +67,12 @@ class _PageStatement:
 
     @cached_property
     def rules(self) -> list[Any]:
-        """The conditions, cursor included, with parameters in place of their values."""
+        """The conditions, including the cursor, with parameters in place of values."""
         return self.shape.opened([*self.query.conditions, *self.before])
 
     @cached_property
     def order(self) -> list[Any]:
-        """The order, in the same way."""
+        """The order, likewise."""
         return self.query.order if self.query.newest else self.shape.opened(self.query.order)
 
     @property
@@ -92,7 +92,7 @@ class _PageStatement:
 
     @property
     def wanted(self) -> access.PageQuery | None:
-        """The page as the faster shapes of the access rules take it; None if they don't serve it."""
+        """The page as a query for the fast forms of the access rules; None if they can't be used."""
         sort = sort_of(self.query.order, self.table.record)
         if (
             self.offset >= DEEP_OFFSET
@@ -123,7 +123,7 @@ class _PageStatement:
 def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None) -> list[Any]:
     """One page of raw rows.
 
-    Where rows without a value come last, those with one are read first: that is the order of an index.
+    If rows without a value come last, those with one are read first, in the order of an index.
     """
     if query.counted_to is not None and access.is_scanned(table.record):
         query.ways = _ways(table, session, query, query.counted_to)
@@ -137,7 +137,7 @@ def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None
     found = _rows(table, session, with_value, names)
     if len(found) == query.size:
         return found
-    if not found and query.offset:  # how many rows have a value is not known
+    if not found and query.offset:  # the number of rows with a value is unknown
         return _rows(table, session, query, names)
     rest = [*query.conditions, is_empty(column)]
     size = query.size - len(found)
@@ -145,7 +145,7 @@ def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None
 
 
 def _sorted_apart(query: ListQuery) -> tuple[Any, bool] | None:
-    """(custom column, whether descending) of a list that is sorted by one."""
+    """(custom column, whether descending) of a list sorted by one."""
     for each in query.order if query.before is None else ():
         column = annotations_of(getattr(each, "element", None)).get(SORTED_BY)
         if column is not None:
@@ -166,7 +166,7 @@ def _rows_by_value(table: RecordTable, session: Any, query: ListQuery, names: Na
     found = access.answer(session, access.CachedStatement(None, statement, _guarded(table, query)), {})
     if len(found) == query.size:
         return found
-    if not found and query.offset:  # how many rows have a value is not known
+    if not found and query.offset:  # the number of rows with a value is unknown
         return _rows(table, session, query, names)
     rest = replace(
         query, conditions=[*query.conditions, not_(column.present())], order=_turned([key], turned), page=0, start=0
@@ -179,7 +179,7 @@ def _turned(columns: list[Any], is_down: bool) -> list[Any]:
 
 
 def _ids_by_value(table: RecordTable, query: ListQuery, column: Any, turned: bool) -> Select[Any]:
-    """The ids of the page: the index of values first, in its order; MariaDB would sort all records instead."""
+    """The ids of the page, starting with the index of values, in its order; MariaDB would sort all records instead."""
     values = column.stored.table
     found = select(values.c.record_id.label("id"), column.stored.label("value")).select_from(values)
     found = found.join(table.record, table.record.id == values.c.record_id)
@@ -191,7 +191,7 @@ def _ids_by_value(table: RecordTable, query: ListQuery, column: Any, turned: boo
 
 
 def _empty_last(table: RecordTable, query: ListQuery) -> Any:
-    """The record's own column by which a list is sorted upwards, its rows without a value last; else None."""
+    """The record's own column of a list sorted ascending with empty values last; else None."""
     order = query.order
     if query.before is not None or query.offset >= DEEP_OFFSET or len(order) != 3:
         return None
@@ -212,7 +212,7 @@ def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> l
 
 
 def _rows_of(asked: _PageStatement, session: Any, ids: list[int]) -> list[Any]:
-    """The rows of these ids in the order of the list, under the access rules."""
+    """The rows with these ids in the order of the list, under the access rules."""
     if not ids:
         return []
     late = {f"row_{place}": key for place, key in enumerate(ids)}
@@ -242,9 +242,11 @@ def visible_row(table: RecordTable, session: Any, key: int, names: Names = None)
 
 
 def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple[int, int | None] | None:
-    """What is counted before the page is read, where that tells how to read it: of who reaches no rows through others,
-    the page are the first of their own. None where it doesn't, or where the count stops at its cap. The second number
-    is None for who holds very many leads or tickets, on each of which others could have rows.
+    """Counts made before the page is read, if they tell how to read it.
+
+    If the person reaches no rows through others, the page consists of their own. None if the counts don't help, or stop
+    at the cap. The second number is None for people with very many leads or tickets, each of which could have rows of
+    others.
     """
     person = access.acting(session)
     if person is None or capped_counts.is_capped(person, capped_counts.key_of(table.record, query.conditions)):
@@ -271,7 +273,7 @@ def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple
 
 
 def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
-    """How many rows match, up to the cap."""
+    """The number of matching rows, up to the cap."""
     if query.ways is not None and query.ways[1] is not None and cap == query.counted_to:
         return min(cap, query.ways[0] + query.ways[1])
     shape, person = access.shape_of(query.conditions), access.acting(session)
@@ -293,6 +295,6 @@ def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
 
 
 def _guarded(table: RecordTable, query: ListQuery | None = None) -> frozenset[str]:
-    """The tables of the statement, so that the access rules need not search for them."""
+    """The tables of the statement, so that it need not be searched for them."""
     named = {table.name, *(joined.__tablename__ for joined, _on in table.joins)}
     return frozenset(named | (tables_in((*query.conditions, *query.order)) if query else set()))

@@ -1,4 +1,4 @@
-"""Leads, tickets and customers that an address or a form names by kind and id."""
+"""Leads, tickets and customers identified in a URL or form by kind and id."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.models import Customer, Lead, Ticket
 
 #: Kind -> record.
 RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket, "customer": Customer}
-#: Kind -> the address of a record's page, without its id.
+#: Kind -> the URL of a record's page, without its id.
 PAGES = {"lead": "/leads/show/", "ticket": "/tickets/show/", "customer": "/customers/show/"}
 
 
@@ -29,5 +29,5 @@ def named_record(kind: str, pk: str, records: Mapping[str, Any] = RECORDS) -> An
 
 
 def links_of(kind: str, row: Any) -> dict[str, int | None]:
-    """The record itself and its customer, as columns of what is made for it: lead_id, ticket_id, customer_id."""
+    """The record itself and its customer, as columns of rows that belong to it: lead_id, ticket_id, customer_id."""
     return {"customer_id": getattr(row, "customer_id", None), f"{kind}_id": row.id}

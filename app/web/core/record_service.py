@@ -31,7 +31,7 @@ class RecordService:
 
     record: Any
     module = ""
-    #: Field objects for what cannot be derived from the model's columns.
+    #: Field objects for fields that can't be derived from the model's columns.
     fields: tuple[Any, ...] = ()
     label_columns: ClassVar[dict[str, Any]] = {}
     #: (session, ids, viewer) → {id: extra REST keys}; one statement for a whole page.
@@ -48,7 +48,7 @@ class RecordService:
 
     @property
     def is_generic(self) -> bool:
-        """Whether the record is made by setting its columns."""
+        """Whether the record is created by setting its columns."""
         return type(self).create is RecordService.create
 
     @property
@@ -110,7 +110,7 @@ class RecordService:
             timeline.write(session, row, "field_change", Stamp(viewer.person.id, viewer.now), changes=changes)
 
     def remove(self, session: Session, row: Any, viewer: Viewer) -> None:
-        """Delete it, with an audit entry; a generic record's timeline goes too, for a new row may get its id."""
+        """Delete it, with an audit entry; a generic record's timeline goes too, because a new row may get its id."""
         about = f"{self.record.__tablename__} {getattr(row, 'number', row.id)}"
         with access.as_system(session):  # an audit entry is chained to the last one, which the person may not see
             audit.write(session, "deletion", viewer.person.id, viewer.now, about=about)
@@ -127,10 +127,10 @@ class RecordService:
         viewer: Viewer,
         before_flush: Callable[[], None] | None = None,
     ) -> None:
-        """Change the row after checking the version. Raises Conflict for a version that is not the row's."""
+        """Change the row after checking the version. Raises Conflict for another version."""
         if hasattr(row, "version"):
             refuse_stale(row, version)
-        with history_rows.written_together(session):  # at its end the row is flushed
+        with history_rows.written_together(session):  # the row is flushed at its end
             self.change(session, row, values, viewer)
             if before_flush is not None:
                 before_flush()
@@ -165,9 +165,9 @@ def pop_assignment(values: dict[str, Any]) -> None:
 
 
 def refuse_recipient(chosen: int | None, module: str, viewer: Viewer, field: str = "assignee") -> None:
-    """The one rule for giving a record to somebody, as assignee or owner, on every path.
+    """The rule for assigning a record to somebody, as assignee or owner, on every path.
 
-    Raises RuleBroken for an inactive person, Denied for somebody else without the right to assign or out of its reach.
+    Raises RuleBroken for an inactive person, Denied for somebody else without the right to assign or outside its reach.
     """
     if chosen is None:
         return
@@ -214,7 +214,7 @@ def _changes(row: Any) -> list[list[Any]]:
 
 
 def _shown_by_all_views(model: Any) -> set[str]:
-    """The columns that every view of the model shows: the timeline appears on all of its pages."""
+    """The columns that every view of the model shows, because the timeline appears on all of its pages."""
     shown = [
         {view.record_table.by_name[name].key for name in view.record_table.declared.show} for view in views_of(model)
     ]

@@ -1,4 +1,4 @@
-"""The columns of a record, compiled once: what is selected, filtered, sorted, parsed and serialized."""
+"""The columns of a record, compiled once: how they are selected, filtered, sorted, parsed and serialized."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ def _serialize(row: Any, readers: list[tuple[str, int | None, Field, slice]], vi
 
 
 def _empty_last(column: Any) -> list[Any]:
-    """The ORDER BY that puts rows without a value last; nothing for a column that always has one."""
+    """The ORDER BY that puts rows without a value last; empty for a column that always has one."""
     is_text = isinstance(getattr(column, "type", None), String)
     always = getattr(column, "nullable", True) is False
     return [] if always and not is_text else [is_empty(column).asc()]
 
 
 def _is_shown(given: Any, shown: Any) -> bool:
-    """Whether the value that was sent is the one that is shown: the same, or a card's id, name or number."""
+    """Whether the value sent is the displayed one: the same, or a card's id, name or number."""
     if isinstance(shown, dict) and not isinstance(given, dict):
         return str(given) in {str(value) for value in shown.values()}
     if isinstance(shown, dict):
@@ -69,21 +69,21 @@ class ListQuery:
     exact: bool = False
     #: The default order, newest first.
     newest: bool = False
-    #: The offset, where it is not a multiple of the size.
+    #: The offset, if it is not a multiple of the size.
     start: int | None = None
-    #: The cap to which the rows will be counted, too: then that may come first, see `ways`.
+    #: The cap to which rows will be counted, too: the count may then come first, see `ways`.
     counted_to: int | None = None
-    #: What was counted before the page was read: (rows that people in reach hold, rows through others only or None).
+    #: The count made before the page was read: (rows that people in reach hold, rows through others only or None).
     ways: tuple[int, int | None] | None = None
 
     @property
     def offset(self) -> int:
-        """How many rows precede the page."""
+        """The number of rows before the page."""
         return self.page * self.size if self.start is None else self.start
 
     @property
     def least(self) -> int | None:
-        """How many rows there are at least, where only those were counted that people in reach hold."""
+        """The minimum number of rows, if only those were counted that people in reach hold."""
         return self.ways[0] if self.ways is not None and self.ways[1] is None else None
 
 
@@ -97,13 +97,13 @@ class RecordTable:
         self.record, self.joins, self.many = record, joins, many
         self.by_name = {f.name: f for f in fields}
         self._prepares = any(hasattr(each, "prepare") for each in fields)
-        #: Texts searched by substring; none for records with search indexes of their own.
+        #: Texts searched by substring; none for records with their own search indexes.
         self.plain_texts: list[Field] = []
-        #: The names that REST answers for one record; None = all fields.
+        #: The names in REST responses for one record; None = all fields.
         self.shown: tuple[str, ...] | None = None
-        #: The fields that REST may answer with.
+        #: The fields that REST may return.
         self.readable: list[Field] = self.fields
-        #: What the view declared; None for a table that no view declared.
+        #: The view's declaration; None for a table without one.
         self.declared: Any = None
         #: FAB's `base_filters` of the view, and its `base_order` as (name, "asc" or "desc").
         self.base_filters: Any = None
@@ -123,7 +123,7 @@ class RecordTable:
     def _make(self, names: tuple[str, ...] | None) -> tuple[Select[Any], list[tuple[Field, slice]]]:
         chosen = self.fields if names is None else [self.by_name[name] for name in names]
         columns, slices = self.placed(chosen)
-        # The same column may serve two fields (name and first name): labels keep them apart.
+        # The same column may be used by two fields (name and first name): labels distinguish them.
         labelled = [column.label(f"c{n}") for n, column in enumerate(columns)]
         query = select(*labelled).select_from(self.record)
         for table, on in self.joins_for(columns):
@@ -131,7 +131,7 @@ class RecordTable:
         return query, slices
 
     def placed(self, chosen: list[Field]) -> tuple[list[Any], list[tuple[Field, slice]]]:
-        """The columns to select for these fields, the id first, and where each finds its own."""
+        """The columns to select for these fields, the id first, and the slice of each field."""
         columns: list[Any] = [self.record.id]
         slices, shared = [], dict[Any, int]()
         for each in chosen:
@@ -143,7 +143,7 @@ class RecordTable:
         return columns, slices
 
     def extended(self, more: list[Field], declared: Any) -> RecordTable:
-        """This table with more fields behind its own."""
+        """This table with additional fields."""
         made = RecordTable(self.record, [*self.input_fields, *more], joins=self.joins, many=self.many)
         made.declared, made.base_filters, made.base_order = declared, self.base_filters, self.base_order
         made.plain_texts = self.plain_texts
@@ -211,7 +211,7 @@ class RecordTable:
         return (COUNT_CAP, True) if found > COUNT_CAP and not list_query.exact else (found, False)
 
     def prepare(self, rows: list[Any], names: tuple[str, ...] | None, viewer: Viewer) -> None:
-        """Load the objects that relations, properties and methods of these columns need, once for the whole page."""
+        """Load the objects for relations, properties and methods among these columns, once for the whole page."""
         if not self._prepares or not rows:
             return
         for each, cut in self.selection(names)[1]:
@@ -220,7 +220,7 @@ class RecordTable:
                 load([tuple(row)[cut] for row in rows], viewer)
 
     def base_conditions(self) -> list[ColumnElement[bool]]:
-        """The view's `base_filters` as SQL; computed for each request, for their values may be functions of it."""
+        """The view's `base_filters` as SQL; computed for each request, because their values may be functions."""
         if not self.base_filters:
             return []
         interface, filters = self.base_filters
@@ -297,10 +297,10 @@ class RecordTable:
 
     # --- parsing ---
 
-    def parse(self, raw: dict[str, Any], which: str, viewer: Viewer) -> dict[str, Any]:
+    def parse(self, raw: dict[str, Any], mode: str, viewer: Viewer) -> dict[str, Any]:
         """The domain values of the input. Raises RuleBroken with all errors at once.
 
-        `which`: add or edit. Read-only fields are ignored; unknown ones are errors.
+        `mode`: add or edit. Read-only fields are ignored; unknown ones are errors.
         """
         values: dict[str, Any] = {}
         errors: dict[str, list[str]] = {}
@@ -308,22 +308,22 @@ class RecordTable:
             each = self.by_name.get(name)
             if each is None:
                 errors[str(name)[:60]] = [str(_("There is no such field."))]
-            elif getattr(each, which):
-                self._parse_one(each, values, given, errors, viewer, which)
+            elif getattr(each, mode):
+                self._parse_one(each, values, given, errors, viewer, mode)
         if errors:
             raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
         return values
 
-    def unwritten(self, raw: dict[str, Any], shown: dict[str, Any], which: str) -> list[str]:
-        """Fields that were sent with another value than is shown, and that a person writes, but not this way.
+    def unwritten(self, raw: dict[str, Any], shown: dict[str, Any], mode: str) -> list[str]:
+        """Fields that were sent with another value than is shown, and that can be written, but not this way.
 
-        Numbers, stamps and the like, which nobody writes, are left out: clients send back what they have read.
+        Numbers, stamps and so on, which nobody writes, are left out: clients send back what they have read.
         """
         return [
             name
             for name, given in raw.items()
             if (each := self.by_name.get(name)) is not None
-            and not getattr(each, which)
+            and not getattr(each, mode)
             and (each.add or each.edit or each.kind == "person")
             and given not in (None, "", [], {})
             and not _is_shown(given, shown.get(name))
@@ -331,13 +331,13 @@ class RecordTable:
 
     @staticmethod
     def _parse_one(
-        each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer, which: str
+        each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer, mode: str
     ) -> None:
         try:
-            each.parse_into(values, given, viewer, which)
+            each.parse_into(values, given, viewer, mode)
         except RuleBroken as broken:
             if getattr(broken, "http_status", 422) == 429:
-                raise  # not the value is wrong: there were too many
+                raise  # not a wrong value: there were too many
             errors.setdefault(each.name, []).append(broken.message)
 
     def filterable(self, viewer: Viewer) -> list[Field]:

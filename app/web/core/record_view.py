@@ -31,8 +31,8 @@ log = logging.getLogger("crm.views")
 
 
 class CompiledTable:
-    """The view's RecordTable, compiled from its declaration when it is first asked for; with the custom fields that the
-    record has as of this request.
+    """The view's RecordTable, compiled from its declaration on first use, with the record's custom fields as of this
+    request.
     """
 
     def __get__(self, view: Any, owner: type) -> RecordTable:
@@ -44,11 +44,14 @@ class CompiledTable:
 
 
 class RecordView(ModulePermissions):
-    """A view with a `datamodel`. Subclasses are declared as FAB documents it, and may name a `service` of their own."""
+    """A view with a `datamodel`.
+
+    Subclasses are declared as documented by FAB, and may name a `service` of their own.
+    """
 
     service: RecordService
     record_table = CompiledTable()
-    #: Field objects for what cannot be derived from the model's columns; they take precedence over the service's.
+    #: Field objects for fields that can't be derived from the model's columns; they take precedence over the service's.
     fields: tuple[Any, ...] = ()
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -89,7 +92,7 @@ class RecordView(ModulePermissions):
     # --- rows
 
     def find(self, pk: Any) -> Any:
-        """The row of this id that the person sees within the view's base filters. Raises NotFound."""
+        """The row with this id that the person sees within the view's base filters. Raises NotFound."""
         key = parse_id(pk)
         row = self.service.find(db.session(), key)
         if row is not None and self.record_table.base_filters and self.record_table.one(db.session(), row.id) is None:
@@ -142,7 +145,7 @@ class RecordView(ModulePermissions):
 
 
 def module_name(model: Any) -> str:
-    """The module of the role matrix for a model that names none: "ContactGroup" → "Contact group"."""
+    """The default module of the role matrix for a model: "ContactGroup" → "Contact group"."""
     return str(getattr(model, "__module_name__", None) or pretty(model.__name__))[:32]
 
 

@@ -114,7 +114,7 @@ class PersonField(Field):
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A type-ahead over colleagues."""
         card = viewer.lookups.person(raw) if isinstance(raw, int) else None
-        # What was typed and names nobody comes back, so that it can be corrected.
+        # Input that matches nobody is shown again, so that it can be corrected.
         chosen = [(raw, card["full_name"] if card else str(raw))] if raw else []
         return super().form_input(raw, errors, viewer) | {"lookup_url": "/people/lookup", "selected": chosen}
 
@@ -164,7 +164,7 @@ class RecordField(Field):
         return found if found is not None else self._found_by_text(str(raw).strip(), viewer)
 
     def _found_by_text(self, text: str, viewer: Viewer) -> int:
-        """The id of the one visible record that was typed by its telephone number or client id. Raises RuleBroken."""
+        """The id of the only visible record with this telephone number or client id. Raises RuleBroken."""
         ways = _identifiers(self.record, text, viewer)
         found = list(db.session.scalars(select(self.record.id).where(or_(*ways)).limit(2))) if ways else []
         if len(found) > 1:
@@ -175,7 +175,7 @@ class RecordField(Field):
         return int(found[0])
 
     def _why_not(self, text: str) -> str:
-        """The sentence for a text that names no record that the person sees."""
+        """The sentence for a text that matches no record visible to the person."""
         for gone in merged_numbers(self.record, [text]):
             kept = gone["merged_into"]["number"]
             return _("%(number)s was merged into %(kept)s. Please enter that one.", number=gone["number"], kept=kept)
@@ -186,7 +186,7 @@ class RecordField(Field):
         return find_record(self.record, raw) or -1
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """By the foreign key; "empty" by what the person sees, so that nobody learns of a record beyond their reach."""
+        """By the foreign key; "empty" by what the person sees, so that records beyond their reach stay secret."""
         if op != "null":
             return super().where(op, raw, viewer)
         missing = self.columns[1].is_(None)
@@ -203,7 +203,7 @@ class RecordField(Field):
         return super().form_input(value, errors, viewer) | {"lookup_url": f"{self.url}lookup", "selected": chosen}
 
     def _label(self, value: Any) -> str:
-        """What a chosen id is called; anything else is what was typed, which the form keeps."""
+        """The label of a chosen id; other input is kept as typed."""
         key = parse_id(value)
         columns = [each for each in self.columns[1:] if each.class_ is self.record]
         row = db.session.execute(select(*columns).where(self.record.id == key)).first() if key and columns else None
@@ -216,7 +216,7 @@ class RecordField(Field):
 
 
 def _identifiers(record: Any, text: str, viewer: Viewer) -> list[Any]:
-    """The rules by which a text names one record: its telephone number, unless masked, or its client id."""
+    """Conditions by which a text identifies a record: its telephone number, unless masked, or its client id."""
     e164, rules = phone.normalize(text), []
     if e164:
         numbers = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
@@ -245,19 +245,19 @@ def find_record(record: Any, raw: Any) -> int | None:
 
 
 def person_card(card: dict[str, Any]) -> dict[str, Any]:
-    """A user's card with initials and, where they have one, the address of their picture, for avatars."""
+    """A user's card with initials and, if they have one, the URL of their picture, for avatars."""
     names = {"full_name": card["full_name"], "username": card["username"], "initials": initials(card["full_name"])}
     picture = picture_of(card.get("id"))
     return names | {"picture": picture} if picture else names
 
 
 def picture_of(user: int | None) -> str | None:
-    """The address of a user's picture, which changes with it; None for those without."""
+    """The URL of a user's picture, which changes with it; None if they have none."""
     viewer = g.get("viewer") if has_app_context() else None
     digest = viewer.lookups.pictures.get(user) if viewer is not None else None
     return picture_url(user, digest)
 
 
 def picture_url(user: int | None, digest: str | None) -> str | None:
-    """The address of the picture of this digest of a user."""
+    """The URL of a user's picture with this digest."""
     return f"/pictures/user/{user}/{digest}" if digest else None

@@ -1,4 +1,4 @@
-"""The views that are registered in this application, by their model."""
+"""The registered views of this application, by model."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def screen_of(model: Any) -> Any:
 
 
 def kind_of(screen: Any) -> str:
-    """The name of a screen's records for programs: that of their REST resource, else of their table."""
+    """The API name of a screen's records: that of their REST resource, else of their table."""
     resource = screen.service.resource
     return str(resource.resource_name if resource is not None else screen.service.record.__tablename__)
 

@@ -1,4 +1,4 @@
-"""Columns that are relations, properties or methods of a model: read from objects that are loaded once per page."""
+"""Columns that are relations, properties or methods of a model: read from objects loaded once per page."""
 
 from __future__ import annotations
 
@@ -18,36 +18,36 @@ from app.models import CORE_TABLES
 from app.web.core.fields import Field, Viewer, limit_values
 from app.web.core.registry import registered, screen_of
 
-#: Rows that a pick-list offers at once.
+#: Rows that a picklist offers at once.
 OFFERED = 20
 #: Columns that name a row.
 _LABELS = ("number", "name", "title", "label", "first_name", "last_name", "full_name")
-#: Columns of related rows whose names contain one of these are never shown.
+#: Columns of related rows are never shown if their names contain one of these.
 _SECRET = ("password", "secret", "token", "sealed", "blind", "hash")
-#: What may be shown of a colleague.
+#: Columns of a colleague that may be shown.
 _USER_COLUMNS = ("id", "username", "first_name", "last_name", "full_name", "active")
 
 
 def load_objects(viewer: Viewer, model: Any, ids: Iterable[Any], relations: Iterable[str] = ()) -> None:
-    """Load the objects of these ids, with these relations, into the viewer: one statement for each."""
+    """Load the objects with these ids and relations into the viewer: one statement each."""
     missing = [key for key in dict.fromkeys(ids) if key is not None and _lacks(viewer, (model, key), relations)]
     if not missing:
         return
     options = [selectinload(getattr(model, name)) for name in relations]
     rows = db.session.scalars(select(model).where(model.id.in_(missing)).options(*options)).unique()
-    # None for rows that the person does not see, so that they are asked for once.
+    # None for rows that the person does not see, so that they are queried only once.
     viewer.objects.update(dict.fromkeys((model, key) for key in missing) | {(model, row.id): row for row in rows})
 
 
 def _lacks(viewer: Viewer, key: tuple[Any, Any], relations: Iterable[str]) -> bool:
-    """Whether this object, or one of its relations, is still to be loaded."""
+    """Whether this object, or one of its relations, has to be loaded."""
     if key not in viewer.objects:
         return True
     return viewer.objects[key] is not None and any(name in inspect(viewer.objects[key]).unloaded for name in relations)
 
 
 def found_object(viewer: Viewer, model: Any, key: Any) -> Any:
-    """The object of this id that the viewer sees, else None."""
+    """The object with this id that the viewer sees, else None."""
     if key is None:
         return None
     load_objects(viewer, model, [key])
@@ -63,7 +63,7 @@ def label_of(item: Any) -> str:
 
 
 def summary_of(item: Any) -> dict[str, Any]:
-    """A related row over REST: id and label; for models of add-ons also the plain columns that their views show."""
+    """A related row over REST: id and label; for add-ons' models also the plain columns that their views show."""
     made = {"id": item.id, "label": label_of(item)}
     if type(item).__tablename__ in CORE_TABLES:
         return made
@@ -88,22 +88,22 @@ def refuse_secret(target: Any, column: str) -> None:
 
 
 class RelatedRows:
-    """What fields with a relation share: which rows may be chosen, and their labels."""
+    """Mixin for fields with a relation: which rows may be chosen, and their labels."""
 
     target: Any
     related_filters: Any
     name: str
 
-    def offered(self, typed: str = "", which: str = "add", limit: int = OFFERED) -> list[Any]:
-        """The visible rows whose text contains what was typed, within the view's own filters."""
-        query = self._filtered(select(self.target), which).order_by(self.target.id)
+    def offered(self, typed: str = "", mode: str = "add", limit: int = OFFERED) -> list[Any]:
+        """The visible rows whose text contains the input, within the view's own filters."""
+        query = self._filtered(select(self.target), mode).order_by(self.target.id)
         if typed:
             query = query.where(_any_contains(_searched_columns(self.target), typed))
         return list(db.session.scalars(query.limit(limit)).unique())
 
-    def chosen(self, raw: Any, which: str = "add") -> Any:
-        """The row of this id that the person may choose. Raises RuleBroken."""
-        query = self._filtered(select(self.target).where(self.target.id == (_key_of(raw) or 0)), which)
+    def chosen(self, raw: Any, mode: str = "add") -> Any:
+        """The row with this id that the person may choose. Raises RuleBroken."""
+        query = self._filtered(select(self.target).where(self.target.id == (_key_of(raw) or 0)), mode)
         row = db.session.scalars(query).unique().first()
         if row is None:
             shown = raw.get("id") if isinstance(raw, dict) else raw
@@ -115,8 +115,8 @@ class RelatedRows:
         found = found_object(viewer, self.target, _key_of(raw))
         return found.id if found is not None else -1
 
-    def _filtered(self, query: Any, which: str) -> Any:
-        filters = (self.related_filters or {}).get(which)
+    def _filtered(self, query: Any, mode: str) -> Any:
+        filters = (self.related_filters or {}).get(mode)
         if not filters:
             return query
         return SQLAInterface(self.target, db.session).get_filters().add_filter_list(filters).apply_all(query)
@@ -130,7 +130,7 @@ def _key_of(raw: Any) -> int | None:
 
 
 def _searched_columns(target: Any) -> list[Any]:
-    """The text columns by which rows of a relation are looked up: those of their labels, never a masked one."""
+    """The text columns that look-ups of related rows search: those of their labels, never a masked one."""
     texts = [
         name
         for name, column in inspect(target).columns.items()
@@ -161,7 +161,7 @@ def _any_contains(columns: list[Any], typed: str) -> Any:
 
 
 class RelationField(RelatedRows, Field):
-    """Another row by its foreign key; shown by the label that its model gives it."""
+    """Another row, by its foreign key; shown by its model's label."""
 
     kind = "record"
 
@@ -185,7 +185,7 @@ class RelationField(RelatedRows, Field):
         return summary_of(item) if item is not None else None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The label, as a link where the related model has a screen."""
+        """The label, as a link if the related model has a screen."""
         item = self.value(values, viewer)
         if item is None:
             return {"kind": "missing"}
@@ -196,14 +196,14 @@ class RelationField(RelatedRows, Field):
         """The id of a visible row."""
         return self.parse_for("add", raw, viewer)
 
-    def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
+    def parse_for(self, mode: str, raw: Any, viewer: Viewer) -> Any:
         """The id of a visible row within the view's own filters."""
         if raw is None or raw == "" or raw == {}:
             return None
-        return self.chosen(raw, which).id
+        return self.chosen(raw, mode).id
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
-        """The id of a row that the person sees; -1, which finds nothing, for anything else."""
+        """The id of a row that the person sees; -1, which matches nothing, for anything else."""
         return self.visible_id(raw, viewer)
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
@@ -211,7 +211,7 @@ class RelationField(RelatedRows, Field):
         typed = getattr(raw, "id", raw)
         key = _key_of(typed)
         item = found_object(viewer, self.target, key)
-        # What was typed and names no row comes back, so that it can be corrected.
+        # Input that matches no row is shown again, so that it can be corrected.
         chosen = [(key, label_of(item))] if item is not None else [(typed, str(typed))] if typed else []
         made = super().form_input(typed, errors, viewer)
         return made | {"selected": chosen, "lookup_url": lookup_url(self.model, self.name)}
@@ -221,12 +221,14 @@ class RelationField(RelatedRows, Field):
         return values[0]
 
     def order(self) -> Any:
-        """By what names the related row, under the access rules: the order tells nothing of rows that nobody shows."""
+        """By the label of the related row, under the access rules, so that the order reveals nothing about invisible
+        rows.
+        """
         return related_order(self.model, self.target, self.columns[0])
 
 
 def related_order(model: Any, target: Any, key: Any) -> Any:
-    """The SQL to sort by a related row: by its first column that names it, else by its id; None within one table."""
+    """The SQL to sort by a related row: by its first label column, else by its id; None within one table."""
     if target is model:
         return None
     columns = inspect(target).columns
@@ -293,13 +295,13 @@ class ManyRelationField(RelatedRows, Field):
         """The chosen objects. Raises RuleBroken for one that the person does not see."""
         return self.parse_for("add", raw, viewer)
 
-    def parse_for(self, which: str, raw: Any, viewer: Viewer) -> Any:
+    def parse_for(self, mode: str, raw: Any, viewer: Viewer) -> Any:
         """The chosen objects, within the view's own filters. Raises RuleBroken for one that may not be chosen."""
         parts = raw if isinstance(raw, list) else [] if raw in (None, "") else [raw]
-        return [self.chosen(part, which) for part in limit_values(parts, self.name)]
+        return [self.chosen(part, mode) for part in limit_values(parts, self.name)]
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """Rows that have the related row of this id; of a list of ids, as in FAB, all of them."""
+        """Rows related to the row with this id; with a list of ids, as in FAB, to all of them."""
         if op not in self.operators:
             raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
         parts = limit_values(raw, self.name) if isinstance(raw, list) and raw else [raw]
@@ -307,7 +309,7 @@ class ManyRelationField(RelatedRows, Field):
         return and_(*[self._related_to(self.visible_id(part, viewer)) for part in parts])
 
     def _related_to(self, key: int) -> Any:
-        """By a subquery of its own: a correlated one reads a link table without an index once for each row."""
+        """By an uncorrelated subquery: a correlated one would read a link table without an index once for each row."""
         one, other = aliased(self.model), aliased(self.target)
         query = select(one.id).join(getattr(one, self.name).of_type(other)).where(other.id == key)
         return self.model.id.in_(query)
@@ -327,12 +329,12 @@ class ManyRelationField(RelatedRows, Field):
 
 
 def record_url(model: Any, item: Any) -> str | None:
-    """The page of a row, where its model has a screen."""
+    """The URL of a row's page, if its model has a screen."""
     screen = screen_of(model)
     return screen.url_of(item) if screen is not None else None
 
 
 def lookup_url(model: Any, name: str) -> str:
-    """The URL at which rows of a relation are searched while somebody types."""
+    """The URL of the type-ahead for a relation."""
     screen = screen_of(model)
     return f"{screen.route_base}/related/{name}" if screen is not None else ""

@@ -1,7 +1,7 @@
-"""Lists, searches and overviews that may come from a replica of the database, but never older than what their reader
-has saved.
+"""Lists, searches and overviews that may come from a database replica, but never older than what their reader has
+saved.
 
-A view says so with `@from_replica`, below what turns refusals into answers. Without replicas it is called as it is.
+A view opts in with `@from_replica`, below the decorator for refusals. Without replicas it has no effect.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ from app.ops.replicas import Primary, Replica, Replicas
 from app.web.core.fab_access import current_viewer
 from server_urls import database_place
 
-#: A replica that doesn't answer within this time is not waited for; the primary is asked instead.
+#: A replica that doesn't respond within this time is skipped; the primary is used instead.
 READ_SECONDS, LOOK_SECONDS = 5.0, 1.0
 _KEY = "crm_replicas"
-#: What its browser has last saved, as a signed position; only where there are replicas.
+#: The position of the browser's last save, signed; only if there are replicas.
 COOKIE = "crm_saved"
-#: No such table or column: the replica has not taken a change of the schema yet.
+#: No such table or column: the replica has not applied a schema change yet.
 _OLD_SCHEMA = (1054, 1146)
 _TROUBLE = frozenset({Cause.AWAY, Cause.CROWDED, Cause.DAMAGED, Cause.CLOSED, Cause.READ_ONLY, Cause.COLLIDED})
 
 
 def install(app: Flask, settings: config.Settings) -> None:
-    """Read from the replicas that the settings name; nothing happens if they name none."""
+    """Read from the configured replicas; does nothing if there are none."""
     app.extensions[_KEY] = None
     if not settings.replica_urls or not settings.redis_url:
         return
@@ -73,8 +73,10 @@ def _begin() -> None:
 
 
 def _remember(response: Response) -> Response:
-    """Before a person learns that something was saved, all servers know up to where: through Redis, and a browser
-    brings it along, should Redis not have taken it in time."""
+    """Publish the position of a save before the person is told that it succeeded.
+
+    All servers get it through Redis, and the browser sends it in a cookie, in case Redis has not got it in time.
+    """
     committed, found = COMMITTED.get(), replicas_of_app()
     COMMITTED.set(None)
     person = g.get("person")
@@ -88,7 +90,9 @@ def _remember(response: Response) -> Response:
 
 
 def _hand_over(response: Response, user_id: int, position: Position | None) -> None:
-    """Give the browser the position, signed, in a cookie of its own: the session's would be written by two at once."""
+    """Give the browser the signed position in a cookie of its own, because two requests could overwrite the
+    session's.
+    """
     value = _serializer().dumps([user_id, gtids.UNKNOWN if position is None else gtids.as_text(position)])
     is_https = current_app.config["CRM"].is_https
     text = value.decode() if isinstance(value, bytes) else value
@@ -96,7 +100,7 @@ def _hand_over(response: Response, user_id: int, position: Position | None) -> N
 
 
 def _brought(user_id: int) -> Position | None:
-    """What the browser brings of this person's; {} for nothing, None for a position that can't be told."""
+    """The position in the browser's cookie for this person; {} without one, None for an unreadable one."""
     value = request.cookies.get(COOKIE)
     if not value:
         return {}
@@ -115,7 +119,7 @@ def _serializer() -> URLSafeTimedSerializer:
 
 
 def from_replica(view: Callable[..., Any]) -> Callable[..., Any]:
-    """Let this view read from a replica when it is asked for by GET; from the primary if none will do."""
+    """Let this view read from a replica for GET requests; from the primary if none is suitable."""
 
     @functools.wraps(view)
     def routed(*arguments: Any, **options: Any) -> Any:
@@ -139,5 +143,5 @@ def _chosen() -> Replica | None:
     found = replicas_of_app()
     if found is None or request.method not in ("GET", "HEAD") or g.get("person") is None:
         return None
-    viewer = current_viewer()  # the masters are read from the primary, before anything else
+    viewer = current_viewer()  # the masters are read from the primary, first of all
     return found.chosen_for(viewer.person.id, _brought(viewer.person.id))

@@ -1,4 +1,4 @@
-"""Warnings about a saved record: what was kept or proposed instead of being written, as sentences for the person."""
+"""Warnings about a saved record, for the person: values that were kept or proposed instead of written."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from flask_babel import gettext as _
 
 
 def add(sentence: str) -> None:
-    """Remember a remark on what this request saves; the same one only once."""
+    """Add a warning about what this request saves; duplicates are ignored."""
     if sentence not in g.setdefault("save_remarks", []):
         g.save_remarks.append(sentence)
 
 
 def pop_all() -> list[str]:
-    """The warnings of this request, which are then forgotten."""
+    """Return the warnings of this request, and clear them."""
     return list(g.pop("save_remarks", []))
 
 
 def warn_of_proposal() -> None:
-    """Remark that contact fields became a proposal."""
+    """Warn that contact fields became a proposal."""
     add(_("You can't change this customer. The new contact details are a proposal in the timeline."))
 
 
@@ -29,7 +29,7 @@ def warn_of_ignored_fields(names: list[str]) -> None:
 
 
 def warn_of_unlinked_number(row: object, values: dict[str, object]) -> None:
-    """Remark over REST that a number opens no customer; the same whether the number is known or not.
+    """Warn over REST that a number was not linked to a customer; the same whether the number is known or not.
 
     Not on pages and in the predecessor's API, which would show it with nearly every new lead.
     """

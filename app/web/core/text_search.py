@@ -1,7 +1,7 @@
-"""Text search by number, name, phone in any format, e-mail, title, client id or PAN.
+"""Text search by number, name, phone in any format, email, title, client id or PAN.
 
-Only what the person may see in full is searched, so that a search is no way to guess what a mask hides. Each rule is on
-the columns of one table and a range of an index, so that `access.look_up` can ask for each by itself.
+Only fields that the person sees in full are searched, so that a search can't be used to guess masked values. Each
+condition uses the columns of one table and a range of an index, so that `access.look_up` can query them separately.
 """
 
 from __future__ import annotations
@@ -27,53 +27,53 @@ from app.web.core.merged_redirects import surviving_id
 from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
 from app.web.core.record_table import COUNT_CAP, RecordTable
 
-#: Rows that the palette and pick-lists look up for each way in which a text can be found; with more it is common.
+#: Rows that the palette and picklists look up per condition; a text with more is common.
 MAX_LOOKED_UP = 100
-#: Codes that match in full, and from so many characters on also by their beginning or end.
+#: Codes that match in full; and the length from which their beginning or end is enough.
 _CODES = ("client_id", "pod_id", "referral_code")
 _LEAST_OF_CODE = 3
-#: Digits with which a phone number ends, at least: five, as people read them out.
+#: The minimum and maximum number of last digits of a phone number: five, as people read them out.
 _LEAST_OF_NUMBER, _MOST_OF_NUMBER = 5, 15
-#: Characters of an e-mail address, at least; a word of letters alone is a name, for every other address begins so.
+#: Minimum characters of an email address; only letters are a name, because every address would begin so.
 _LEAST_OF_EMAIL = 3
-#: Words of a name that are split into first and last name in every way.
+#: Words of a name for which all splits into first and last name are tried.
 _MOST_WORDS = 8
-#: Records whose numbers have a year, and the first year that one can have.
+#: Records whose numbers contain a year, and the first possible year.
 _KINDS, _FIRST_YEAR = {Lead: "LEAD", Customer: "CUST", Ticket: "TICKET"}, 2000
-#: Digits of a number's serial, at most.
+#: Maximum digits of a number's serial part.
 _MOST_OF_SERIAL = 8
 
 
-def matching(record_table: RecordTable, typed: str, viewer: Viewer, most: int = COUNT_CAP) -> Any:
-    """The SQL rule for rows in which the text is found; hidden fields are not searched. Raises RuleBroken.
+def matching(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int = COUNT_CAP) -> Any:
+    """The SQL condition for rows that contain the text; hidden fields are not searched. Raises RuleBroken.
 
-    The rows are looked up at once, up to `most` for each way in which they are found.
+    The rows are looked up at once, up to `maximum` for each condition.
     """
-    (found,) = matching_all([record_table], typed, viewer, most)
+    (found,) = matching_all([record_table], typed, viewer, maximum)
     rule = found.rule()
-    if found.is_many and most >= COUNT_CAP and access.reads_all(viewer.person, record_table.record):
+    if found.is_many and maximum >= COUNT_CAP and access.reads_all(viewer.person, record_table.record):
         capped_counts.remember(viewer.person, capped_counts.key_of(record_table.record, [rule]))
     return rule
 
 
 def matching_all(
-    record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, most: int, enough: int | None = None
+    record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, maximum: int, enough: int | None = None
 ) -> list[access.IndexLookup]:
-    """What was found of several records, in two statements together; see `access.look_up`."""
-    asked = [access.IndexLookup(table.record, parts(table, typed, viewer, most)) for table in record_tables]
+    """The look-ups of several records, in two statements together; see `access.look_up`."""
+    asked = [access.IndexLookup(table.record, parts(table, typed, viewer, maximum)) for table in record_tables]
     searched = [each for each in asked if each.parts]
-    access.look_up(db.session(), searched, most, enough)
+    access.look_up(db.session(), searched, maximum, enough)
     return asked
 
 
-def parts(record_table: RecordTable, typed: str, viewer: Viewer, most: int = MAX_LOOKED_UP) -> list[Any]:
-    """The rules of which any makes a hit, each on one table where the record is one of the product's."""
+def parts(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int = MAX_LOOKED_UP) -> list[Any]:
+    """Alternative conditions for a hit, each on one table if the record is one of the product's."""
     text = clean_text(typed, "q", 100) or ""
     shown = [each for each in record_table.fields if not each.is_hidden(viewer)] if text else []
     fit = [rule for each in shown for rule in _rules(each, text, viewer)]
     plain = [each for each in record_table.plain_texts if each in shown]
     if text:
-        fit += custom_search.rules(record_table.record, text, viewer, most)
+        fit += custom_search.rules(record_table.record, text, viewer, maximum)
     return fit + [compare(column, "ct", text) for each in plain for column in each.columns]
 
 
@@ -112,14 +112,14 @@ def _is_text_of_message(each: Field) -> bool:
 
 
 def _titled(column: Any, text: str) -> Any:
-    """The text in a title; by words where the table has an index of them."""
+    """The text in a title; by full text if the table has such an index."""
     table: Any = inspect(column.class_).local_table
     has_words = any(index.name == f"ix_{table.name}_words" for index in table.indexes)
     return access.TitlePart(column.property.columns[0], text) if has_words else compare(column, "ct", text)
 
 
 def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
-    """By the whole number, also of a record that was merged into another one, or by the serial, of any year."""
+    """By the complete number, also of a merged record, or by the serial part, of any year."""
     column = each.columns[0]
     former = _by_predecessor_name(column.class_, text)
     is_serial = text.isascii() and text.isdigit() and len(text) <= _MOST_OF_SERIAL
@@ -137,16 +137,16 @@ def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
 
 
 def _by_predecessor_name(record: Any, text: str) -> list[Any]:
-    """By what the record was called in the predecessor, where its number here is another one."""
+    """By the record's name in the predecessor, if its number here is different."""
     if record not in _KINDS or kind_of_number(text) != _KINDS[record]:
         return []
-    with access.as_system(db.session()) as session:  # which of them the person sees is the list's own rule
+    with access.as_system(db.session()) as session:  # the list's own rule decides which of them are visible
         ids = predecessor_names.ids_of(session, record.__tablename__, text)
     return [record.id.in_(ids)] if ids else []
 
 
 def _once(viewer: Viewer, make: Callable[..., Any], *given: Any) -> Any:
-    """What this makes, made once in a request: leads and tickets are both found by columns of their customers."""
+    """The result of `make`, called once per request: leads and tickets are both found by columns of their customers."""
     key = (make, *given)
     if key not in viewer.searched:
         viewer.searched[key] = make(*given)
@@ -154,7 +154,7 @@ def _once(viewer: Viewer, make: Callable[..., Any], *given: Any) -> Any:
 
 
 def _numbered(column: Any, text: str) -> list[Any]:
-    """By the whole number in any spelling, or by its last digits."""
+    """By the complete number in any spelling, or by its last digits."""
     normal = phone.normalize(text)
     rules = [column == normal] if normal else []
     digits = text.replace(" ", "")
@@ -164,7 +164,7 @@ def _numbered(column: Any, text: str) -> list[Any]:
 
 
 def _coded(each: TextField, code: str) -> list[Any]:
-    """By the whole code, or by a part at its beginning or end that has a digit: words are no codes."""
+    """By the complete code, or by a part at its beginning or end that has a digit: words are no codes."""
     is_part = len(code) >= _LEAST_OF_CODE and code.isascii() and any(char.isdigit() for char in code)
     if not is_part:
         return [column == code for column in each.columns]
@@ -174,7 +174,7 @@ def _coded(each: TextField, code: str) -> list[Any]:
 
 
 def _named(each: NameField, words: list[str], viewer: Viewer) -> Iterator[Any]:
-    """By the beginning of first or last name; several words are split into both in every way, in either order."""
+    """By the beginning of first or last name; several words are split between both in every way, in either order."""
     for column in each.names:
         yield _once(viewer, begins, column, " ".join(words))
     for first, last in zip(each.names[::2], each.names[1::2], strict=True):
@@ -185,14 +185,17 @@ def _named(each: NameField, words: list[str], viewer: Viewer) -> Iterator[Any]:
 
 
 def _pair(one: Any, head: str, other: Any, tail: str) -> list[Any]:
-    """Both parts of the name begin so. On MariaDB apart for who is called exactly so: then both are in the range."""
+    """Both parts of the name begin so.
+
+    On MariaDB exact matches are a separate condition, which narrows the index range.
+    """
     if db.engine.dialect.name == "sqlite" or "'" in fold_apostrophes(head):
         return [and_(begins(one, head), begins(other, tail))]
     return [and_(one == head, begins(other, tail)), and_(one > head, begins(one, head), begins(other, tail))]
 
 
 def best_first(record_table: RecordTable, typed: str) -> list[Any]:
-    """The ORDER BY of hits: who is called exactly so, then the newest."""
+    """The ORDER BY of hits: exact names first, then the newest."""
     newest = record_table.record.id.desc()
     names = [column for each in record_table.of_kind(NameField) for column in each.filter_columns()]
     return [case((or_(*[column == typed for column in names]), 0), else_=1), newest] if names else [newest]

@@ -1,4 +1,4 @@
-"""The refusal of a value that another record has: it names the field, on both databases."""
+"""The refusal of a duplicate value: it names the field, on both databases."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from sqlalchemy.exc import IntegrityError
 from app.web.core.declarations import pretty
 from app.web.core.registry import registered
 
-#: SQLite: "UNIQUE constraint failed: lead_source.label"; of an index on an expression only the index.
+#: SQLite: "UNIQUE constraint failed: lead_source.label"; for an index on an expression only the index.
 _SQLITE = re.compile(r"(?:UNIQUE|NOT NULL) constraint failed: (?P<columns>[\w.]+(?:, [\w.]+)*)")
 #: MariaDB: "Duplicate entry 'Fair' for key 'label'"; "Column 'label' cannot be null"; "… FOREIGN KEY (`status_id`) …".
 _MARIADB = re.compile(r"for key '(?:\w+\.)?(?P<key>\w+)'|Column '(?P<column>\w+)'|FOREIGN KEY \(`(?P<foreign>\w+)`\)")
@@ -21,7 +21,7 @@ _TABLE = re.compile(r"^\s*(?:INSERT(?:\s+IGNORE)?\s+INTO|UPDATE)\s+[`\"]?(?P<tab
 
 
 def describe_conflict(broken: IntegrityError) -> tuple[int, str, dict[str, list[str]]]:
-    """(422, sentence, errors by field) of a statement that the database refused for another row's sake."""
+    """(422, sentence, errors by field) of a statement refused because of another row."""
     names, is_duplicate = _columns(broken)
     fields = [_field(_table(broken), name) for name in names]
     labels = ", ".join(label for _name, label in fields)
@@ -35,7 +35,7 @@ def describe_conflict(broken: IntegrityError) -> tuple[int, str, dict[str, list[
 
 
 def _columns(broken: IntegrityError) -> tuple[list[str], bool]:
-    """The columns in question, and whether another row has their values."""
+    """The columns concerned, and whether another row has their values."""
     message = str(broken.orig)
     sqlite, mariadb = _SQLITE.search(message), _MARIADB.search(message)
     if sqlite is not None:
@@ -49,7 +49,7 @@ def _columns(broken: IntegrityError) -> tuple[list[str], bool]:
 
 
 def _typed(table: Table | None, names: list[str]) -> list[str]:
-    """Of a key over several columns those that a person typed: an employee's call ID, not the employee."""
+    """Those columns of a composite key that a person typed: an employee's call ID, not the employee."""
     own = [name for name in names if table is not None and not table.columns[name].foreign_keys]
     return own or names
 
@@ -60,7 +60,7 @@ def _table(broken: IntegrityError) -> Table | None:
 
 
 def _of_key(table: Table | None, key: str) -> list[str]:
-    """The columns of a unique key. MariaDB calls a nameless one by its first column, and a second such one `name_2`."""
+    """The columns of a unique key. MariaDB names an unnamed one after its first column, and a second one `name_2`."""
     if table is None:
         return []
     if key == "PRIMARY":
@@ -76,7 +76,7 @@ def _of_key(table: Table | None, key: str) -> list[str]:
 
 
 def _field(table: Table | None, name: str) -> tuple[str, str]:
-    """The name and label of the field that shows a column; of a column that no view shows its own name in words."""
+    """The name and label of the field that shows a column; for other columns their own name in words."""
     for kind in ("screens", "resources"):
         for model, view in registered(kind).items():
             if table is not None and getattr(model, "__table__", None) is table:

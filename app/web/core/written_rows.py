@@ -1,7 +1,7 @@
-"""The raw row of an object that was just written, as a SELECT would read it, so that the answer need not read it again.
+"""The raw row of an object that was just written, as a SELECT would read it, so that the response needs no query.
 
-Only where the object itself tells that the person sees it, and has all values: what stands in other tables, and whether
-the person sees that, only the database knows.
+Only if the object itself tells that the person sees it, and has all values: other tables, and whether the person sees
+their rows, need a query.
 """
 
 from __future__ import annotations
@@ -25,17 +25,17 @@ Names = tuple[str, ...] | None
 
 @dataclass(frozen=True)
 class _Reader:
-    """How one selected column is read from the object."""
+    """How to read one selected column from the object."""
 
-    #: The attribute with its value; of a column of another table, the one that refers to that.
+    #: The attribute with its value; for a column of another table, the attribute that refers to it.
     name: str
     is_of_another: bool
-    #: What the driver makes of a value that is stored, and of one that is read; None = nothing.
+    #: The driver's conversions for storing and for reading; None = none.
     store: Callable[[Any], Any] | None = None
     load: Callable[[Any], Any] | None = None
 
     def value(self, held: dict[str, Any]) -> Any:
-        """The value as it is read. Raises LookupError where the object doesn't have it."""
+        """The value as a SELECT would return it. Raises LookupError if the object doesn't have it."""
         found = held[self.name]
         if self.is_of_another:
             if found is not None:
@@ -46,7 +46,7 @@ class _Reader:
 
 
 def raw_row(table: RecordTable, session: Session, row: Any, names: Names) -> tuple[Any, ...] | None:
-    """The columns of `table.selection(names)` of an object that is flushed; None where they have to be read."""
+    """The columns of `table.selection(names)` of a flushed object; None if they have to be read."""
     person = access.acting(session)
     if person is None or table.base_filters or type(row) is not table.record or not access.sees_as_holder(person, row):
         return None
@@ -60,7 +60,7 @@ def raw_row(table: RecordTable, session: Session, row: Any, names: Names) -> tup
 
 @lru_cache(maxsize=200)
 def _readers(table: RecordTable, names: Names, dialect: Dialect) -> tuple[_Reader, ...] | None:
-    """How each column is read; None where one is no plain column."""
+    """The readers of the columns; None if one is not a plain column."""
     chosen = table.fields if names is None else [table.by_name[name] for name in names]
     columns = table.placed(chosen)[0]
     keys = {other: _own_key(on, table) for other, on in table.joins}
@@ -78,6 +78,6 @@ def _reader(column: Any, table: RecordTable, keys: dict[Any, str | None], dialec
 
 
 def _own_key(on: Any, table: RecordTable) -> str | None:
-    """The record's attribute by which the joined table is found."""
+    """The record's attribute that refers to the joined table."""
     names = [node.key for node in iterate(on) if isinstance(node, Column) and node.table is table.record.__table__]
     return names[0] if len(names) == 1 else None

@@ -1,1 +1,1 @@
-"""Dashboards: figures as numbers, charts and tables, each of which opens the list behind it."""
+"""Dashboards: figures as numbers, charts and tables, each linked to the list behind it."""

@@ -1,4 +1,4 @@
-"""The form by which a board is arranged: what was typed and moved, and who of its readers sees which card."""
+"""The form for arranging a board: its input, and which readers see which card."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ from app.web.dashboards.widget_kinds import (
 )
 from app.web.dashboards.widgets import CATALOG, PAGES
 
-#: What a kind of widget is called.
+#: Labels of the kinds of widgets.
 KINDS: dict[Any, Any] = {
     **dict.fromkeys((NumberWidget, RateWidget, MeanWidget), _l("Figure")),
     **dict.fromkeys((StepsWidget, Breakdown, PeopleBars), _l("Bars")),
@@ -47,29 +47,29 @@ KINDS: dict[Any, Any] = {
     TrendWidget: _l("Line chart"),
     HeatMap: _l("Heat map"),
 }
-#: Size -> its short name and its name.
+#: Size -> its short and full name.
 SIZE_LABELS = {3: ("S", _l("Small")), 6: ("M", _l("Medium-sized")), 8: ("L", _l("Large")), 12: ("↔", _l("Full width"))}
 Cards = list[tuple[str, int]]
 
 
 @dataclass(frozen=True)
 class BoardInput:
-    """A board as the form shows it, saved or not."""
+    """A board in the form, saved or not."""
 
     label: str = ""
     #: me, role-ID or team-ID.
     audience: str = "me"
     is_home: bool = False
-    #: The page that it began with.
+    #: The page that it was copied from.
     origin: str = ""
     version: int | None = None
     cards: Cards = field(default_factory=list)
-    #: The place of the card that has just been moved, whose button gets the focus; and which button.
+    #: The position of the card that was just moved, and the button that gets the focus.
     focus: tuple[int, str] = (-1, "")
 
 
 def of_page(name: str, viewer: Viewer) -> BoardInput:
-    """A draft with the cards of a page of the product; of an unknown one without any."""
+    """A draft with the cards of a standard page; empty for an unknown one."""
     page = next((each for each in PAGES if each.name == name), None)
     if page is None:
         return BoardInput()
@@ -82,7 +82,7 @@ def _cards_of(names: Iterable[str], viewer: Viewer) -> Cards:
 
 
 def of_board(board: Board, is_home: bool) -> BoardInput:
-    """A board as it is stored."""
+    """A stored board."""
     given = {"role": board.role_id, "team": board.manager_id}.get(board.audience)
     audience = f"{board.audience}-{given}" if given else "me"
     cards = [(name, size) for name, size in board.layout]
@@ -90,7 +90,7 @@ def of_board(board: Board, is_home: bool) -> BoardInput:
 
 
 def of_form(form: MultiDict[str, str]) -> BoardInput:
-    """What was sent. Raises RuleBroken for cards without a size."""
+    """The posted form. Raises RuleBroken for cards without a size."""
     names, sizes = form.getlist("card"), form.getlist("size")
     if len(names) != len(sizes) or len(names) > 2 * boards.MAX_CARDS:
         raise RuleBroken(_("The cards of this board did not arrive whole. Please open it again."), "cards")
@@ -138,7 +138,7 @@ def _with_card(draft: BoardInput, name: str, viewer: Viewer) -> BoardInput:
 
 
 def values_of(draft: BoardInput, viewer: Viewer) -> dict[str, Any]:
-    """What `boards.save` takes. Raises RuleBroken, and Denied for an audience to which the person may not give it."""
+    """The values for `boards.save`. Raises RuleBroken, and Denied for an audience that the person may not choose."""
     kind, _dash, number = draft.audience.partition("-")
     key = parse_id(number)
     if kind in ("role", "team"):
@@ -158,7 +158,7 @@ def values_of(draft: BoardInput, viewer: Viewer) -> dict[str, Any]:
 
 
 def offered_cards(draft: BoardInput, viewer: Viewer) -> list[tuple[str, list[tuple[str, str]]]]:
-    """[(page, [(name, label)])] of the cards that can be added; each under the first page that has it."""
+    """[(page, [(name, label)])] of the cards that can be added; each under the first page that contains it."""
     taken, found = set(dict(draft.cards)), []
     for page in PAGES:
         names = [name for name in widget_data.visible_widgets(CATALOG, page.widgets, viewer) if name not in taken]
@@ -169,15 +169,15 @@ def offered_cards(draft: BoardInput, viewer: Viewer) -> list[tuple[str, list[tup
 
 
 def kind_of(name: str) -> str:
-    """What the kind of a widget is called."""
+    """The label of a widget's kind."""
     return str(KINDS[type(CATALOG[name])])
 
 
-# --- who doesn't see a card
+# --- cards hidden from readers
 
 
 def hidden_cards(draft: BoardInput, viewer: Viewer) -> dict[str, list[str]]:
-    """Card -> the roles of readers to whom it isn't shown, because they don't see what it counts."""
+    """Card -> the roles of readers who don't see it, because they don't see what it counts."""
     kind, _dash, number = draft.audience.partition("-")
     key, names = parse_id(number), [name for name, _size in draft.cards if name in CATALOG]
     if kind not in ("role", "team") or key is None:
@@ -199,7 +199,7 @@ def _role_sets(session: Session, manager: int) -> set[frozenset[int]]:
 
 
 def _readers(session: Session, holders: set[frozenset[int]]) -> list[tuple[str, Person]]:
-    """(their roles in words, a person with these roles), for each set of roles."""
+    """(the roles as text, a person with these roles), for each set of roles among the readers."""
     keys = frozenset().union(*holders)
     names = {role.id: role.name for role in session.scalars(select(Role).where(Role.id.in_(keys)))}
     cells = session.scalars(select(ModulePermission).where(ModulePermission.role_id.in_(keys))).all()

@@ -24,28 +24,30 @@ class BoardTab:
 
     id: int
     label: str
-    #: The role of the person whose home it is; None = of none.
+    #: The person's role that has it as its home; None = none.
     home_of: int | None
 
 
 def sees_others(person: access.Person) -> bool:
-    """Whether the person sees figures of others."""
+    """Whether the person sees other people's figures."""
     return person.level("Dashboard", "read") in ("team", "all")
 
 
 def may_arrange(viewer: Viewer) -> bool:
-    """Whether the person may make boards: they see figures of others, and don't view the CRM as somebody else."""
+    """Whether the person may create boards: they see other people's figures, and don't view the CRM as somebody
+    else.
+    """
     person = viewer.person
     return not person.read_only and (sees_others(person) or person.may("Settings", "write"))
 
 
 def may_share(viewer: Viewer) -> bool:
-    """Whether the person may give boards to others: who manages people or settings."""
+    """Whether the person may share boards: those who manage people or settings."""
     return may_arrange(viewer) and (viewer.person.is_manager or viewer.person.may("Settings", "write"))
 
 
 def may_change(board: Any, viewer: Viewer) -> bool:
-    """Whether the person may change this board: its owner, and for given ones who writes the settings."""
+    """Whether the person may change this board: its owner, and for shared ones writers of the settings."""
     if not may_arrange(viewer):
         return False
     is_own = board.owner_id == viewer.person.id
@@ -53,7 +55,7 @@ def may_change(board: Any, viewer: Viewer) -> bool:
 
 
 def boards_of(viewer: Viewer) -> list[BoardTab]:
-    """The boards for the person's tabs, by name: their own, and those given to them. Cached as saved views are."""
+    """The boards in the person's tabs, by name: their own, and those shared with them. Cached like saved views."""
     return _cache.of(viewer)
 
 
@@ -68,13 +70,13 @@ _cache = PersonCache(_load)
 
 
 def home_of(viewer: Viewer) -> int | None:
-    """The board that is the home of a role of theirs; of several roles, the one made the home of the first."""
+    """The board that is the home of one of their roles; with several roles, that of the first one."""
     homes = [(each.home_of, each.id) for each in boards_of(viewer) if each.home_of is not None]
     return min(homes)[1] if homes else None
 
 
 def tabs(shown: int | None, filters: Filters, viewer: Viewer) -> list[dict[str, Any]]:
-    """The tabs of boards; `shown`: the one that is open."""
+    """The tabs of boards; `shown`: the open one."""
     return [
         {"label": each.label, "url": filters.address(f"{BASE}{each.id}"), "active": each.id == shown, "is_board": True}
         for each in boards_of(viewer)
@@ -82,9 +84,10 @@ def tabs(shown: int | None, filters: Filters, viewer: Viewer) -> list[dict[str, 
 
 
 def offered_audiences(viewer: Viewer) -> tuple[list[tuple[int, str]], list[tuple[int, str]]]:
-    """([(role id, name)], [(user id of a manager, name)]) to whom the person may give a board.
+    """([(role id, name)], [(user id of a manager, name)]) with which the person may share a board.
 
-    Who writes the settings: all roles and teams; else the roles that somebody of their team has, and their own teams.
+    Writers of the settings: all roles and teams; others: the roles that somebody in their team has, and their own
+    teams.
     """
     if not may_share(viewer):
         return [], []

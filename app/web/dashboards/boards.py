@@ -1,4 +1,4 @@
-"""The pages of boards: read one, arrange one, delete one."""
+"""The pages of boards: show, arrange and delete one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class BoardsView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>")
     def show(self, key: int) -> Any:
-        """A board, as far as the reader sees its cards."""
+        """A board, with the cards that the reader may see."""
         viewer = current_viewer()
         context = page_parts.board_page(_found(key), url_filters.parse(viewer), viewer)
         return self.render_template("dashboards/board.html", **context)
@@ -48,7 +48,7 @@ class BoardsView(ModulePermissions, BaseView):
 
     @page_route("/new", methods=["GET", "POST"])
     def new(self) -> Any:
-        """Make a board; `from`: the page of the product whose cards it begins with."""
+        """Create a board; `from`: the standard page whose cards it begins with."""
         viewer = current_viewer()
         if not board_list.may_arrange(viewer):
             raise access.Denied(_("Boards are made by those who see figures of others. Ask your manager for one."))
@@ -58,7 +58,7 @@ class BoardsView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>/edit", methods=["GET", "POST"])
     def edit(self, key: int) -> Any:
-        """Arrange a board: every button but Save changes the form alone."""
+        """Arrange a board: every button except Save changes only the form."""
         viewer = current_viewer()
         board = _changeable(key, viewer)
         if request.method == "GET":
@@ -90,7 +90,7 @@ class BoardsView(ModulePermissions, BaseView):
             status, sentence, errors = refusal(broken)
             board = None if board is None or key is None else db.session.get(Board, key)
             if isinstance(broken, Conflict) and board is not None:
-                draft = replace(draft, version=board.version)  # the next save replaces what the other has saved
+                draft = replace(draft, version=board.version)  # the next save replaces what the other person has saved
             return self._form(board, draft, viewer, sentence, errors), status
         flash(_saved_message(draft, viewer), "success")
         return redirect(f"{BASE}{key}")
@@ -151,7 +151,7 @@ def _is_home(board: Board) -> bool:
 
 
 def _saved_message(draft: BoardInput, viewer: Viewer) -> str:
-    """That it was saved, and which cards some readers don't see."""
+    """The message after saving, with the cards that some readers don't see."""
     unseen = board_form.hidden_cards(draft, viewer)
     text = str(_("Board “%(name)s” saved.", name=" ".join(draft.label.split())))
     if not unseen:

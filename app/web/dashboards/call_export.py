@@ -28,7 +28,7 @@ def may_export(viewer: Viewer) -> bool:
 
 
 def summary_file(kind: str, filters: Filters, viewer: Viewer) -> Response:
-    """The file, noted in the audit. Raises Denied, RuleBroken without calls."""
+    """The file, recorded in the audit. Raises Denied; RuleBroken if there are no calls."""
     if not may_export(viewer):
         viewer.person.refuse_unless("Call Logs", "export")
     session = db.session()
@@ -46,7 +46,7 @@ def summary_file(kind: str, filters: Filters, viewer: Viewer) -> Response:
 
 
 def as_csv(rows: list[Row]) -> bytes:
-    """UTF-8 with a mark, by which Excel knows it; lines end with CR LF."""
+    """UTF-8 with a byte order mark for Excel; lines end with CR LF."""
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue().encode("utf-8-sig")

@@ -1,4 +1,4 @@
-"""The filters of a dashboard, which stand in its address: period, people, and on the page of referrals the leads."""
+"""The filters of a dashboard, in its URL: period, people, and on the page of referrals the leads."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.web.core.default_labels import shown_label
 from app.web.core.fields import Viewer
 from app.web.records.figure_filter import REACH, TEAM, people_of
 
-#: Record -> its list.
+#: Record -> the URL of its list.
 LISTS = {
     Lead: "/leads/",
     Ticket: "/tickets/",
@@ -33,27 +33,27 @@ LISTS = {
 ARGUMENTS = ("period", "from", "to", "who")
 #: Arguments of the page of referrals -> the column of leads.
 OF_LEADS = {"account_type": "account_type_id", "category": "category"}
-#: The page that has them, and its PDF.
+#: The page with these filters, and its PDF.
 REFERRALS = "/dashboard/referrals"
-#: Most people in the list to choose from.
+#: The most people in the picklist.
 MAX_PEOPLE = 500
 
 
 @dataclass(frozen=True)
 class Filters:
-    """What an address asks for."""
+    """The filters in a URL."""
 
     #: One of periods.NAMES.
     name: str
     period: Period
-    #: "" = everybody, REACH = all within the viewer's reach; else a user id, or team- and the id of a manager.
+    #: "" = everybody, REACH = everybody within the viewer's reach; else a user id, or team- and a manager's id.
     who: str
     people: frozenset[int] | None
-    #: (argument of OF_LEADS, column, value) that leads must have.
+    #: (argument of OF_LEADS, column, value) filters on leads.
     leads: tuple[tuple[str, str, Any], ...] = ()
 
     def address(self, path: str, **changes: str) -> str:
-        """A dashboard's address with these filters."""
+        """A dashboard's URL with these filters."""
         given = {"period": self.name, "who": "" if self.who == REACH else self.who}
         if path.removesuffix(".pdf") == REFERRALS:
             given |= {name: str(value) for name, _column, value in self.leads}
@@ -64,7 +64,7 @@ class Filters:
         return f"{path}?{query}" if query else path
 
     def list_of(self, name: str, **more: Any) -> str:
-        """The address of the list of a figure's rows; `more`: further arguments, or others in their place."""
+        """The URL of the list of a figure's rows; `more`: additional or replaced arguments."""
         record = FIGURES[name].record
         given = {
             **({"tab": "all"} if record is Task else {}),
@@ -104,7 +104,7 @@ def parse(viewer: Viewer, default_who: str = "", page: str = "") -> Filters:
 
 
 def _of_leads(given: Mapping[str, str], viewer: Viewer) -> Iterator[tuple[str, str, Any]]:
-    """What the leads must have. Raises RuleBroken."""
+    """The filters on leads. Raises RuleBroken."""
     for name, column in OF_LEADS.items():
         if value := given.get(name):
             known = {key: typed for key, _label, typed in lead_choices(name, viewer)}
@@ -115,7 +115,7 @@ def _of_leads(given: Mapping[str, str], viewer: Viewer) -> Iterator[tuple[str, s
 
 
 def lead_choices(name: str, viewer: Viewer) -> list[tuple[str, str, Any]]:
-    """(value in the address, label, value of the column) of one of OF_LEADS."""
+    """(value in the URL, label, value of the column) of one of OF_LEADS."""
     if name == "category":
         return [(each, str(shown_label(each)), each) for each in CATEGORIES]
     cards = viewer.lookups.cards["account_type"]
@@ -123,14 +123,14 @@ def lead_choices(name: str, viewer: Viewer) -> list[tuple[str, str, Any]]:
 
 
 def refuse_beyond_reach(people: frozenset[int] | None, viewer: Viewer) -> None:
-    """Raise Denied where one of the people is not within the viewer's reach of dashboards."""
+    """Raise Denied if one of the people is not within the viewer's reach of dashboards."""
     reach = viewer.person.reach("Dashboard")
     if people is not None and reach is not None and not people <= reach:
         raise access.Denied(_("You can only see figures for yourself and your own team."))
 
 
 def offered(viewer: Viewer) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """([(who, name)] of the people to choose from, of the teams); none for who sees only their own figures."""
+    """([(who, name)] of people to choose from, of teams); empty for viewers who see only their own figures."""
     reach, people = viewer.person.reach("Dashboard"), viewer.lookups.people
     keys = [key for key in people if key in viewer.lookups.active and (reach is None or key in reach)]
     if len(keys) < 2:

@@ -1,4 +1,4 @@
-"""What the pages of dashboards and boards have in common: tabs, filters, and their widgets, measured and drawn."""
+"""Shared parts of the pages of dashboards and boards: tabs, filters, and their widgets, computed and drawn."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def widgets(names: Sequence[str], filters: Filters, viewer: Viewer) -> dict[str,
 
 
 def standard_page(page: Page, filters: Filters, viewer: Viewer) -> dict[str, Any]:
-    """The context of a page of the product: numbers first, then what is larger."""
+    """The context of a standard page: numbers first, then larger widgets."""
     found = widgets(page.widgets, filters, viewer)
     cards: list[Drawn] = found.pop("cards")
     numbers = [each for each in cards if each["kind"] == "number"]
@@ -74,12 +74,12 @@ def standard_page(page: Page, filters: Filters, viewer: Viewer) -> dict[str, Any
 
 
 def columns_of(count: int) -> int:
-    """The number of columns in which so many tiles leave at most one place empty, if any number does."""
+    """The number of columns in which this many tiles leave at most one place empty, if possible."""
     return next((columns for columns in (5, 4) if -count % columns <= 1), 3)
 
 
 def stretch_rows(parts: list[Drawn]) -> list[Drawn]:
-    """The parts, the last one of each row as wide as the row has room."""
+    """The parts, with the last one of each row stretched to fill it."""
     made: list[Drawn] = []
     used = 0
     for part in parts:
@@ -94,7 +94,7 @@ def stretch_rows(parts: list[Drawn]) -> list[Drawn]:
 
 
 def board_page(board: Any, filters: Filters, viewer: Viewer) -> dict[str, Any]:
-    """The context of a board: its cards in order, as large as they were made."""
+    """The context of a board: its cards in order, in their chosen sizes."""
     sizes = {name: size for name, size in board.layout}  # noqa: C416  # JSON has lists for pairs
     found = widgets(list(sizes), filters, viewer)
     cards: list[Drawn] = found.pop("cards")
@@ -110,7 +110,7 @@ def board_page(board: Any, filters: Filters, viewer: Viewer) -> dict[str, Any]:
 
 
 def tabs(page: str, board: int | None, filters: Filters, viewer: Viewer) -> list[dict[str, Any]]:
-    """The pages that the viewer may open, then their boards; period and people stay chosen."""
+    """The pages that the viewer may open, then their boards; period and people are kept."""
     is_own = page == "mine" and filters.who == str(viewer.person.id)
     who = "" if is_own else filters.who
     shown = [
@@ -122,7 +122,7 @@ def tabs(page: str, board: int | None, filters: Filters, viewer: Viewer) -> list
 
 
 def _about(filters: Filters, viewer: Viewer) -> list[str]:
-    """Whose figures they are, and of which leads, in words."""
+    """The people and leads of the figures, as text."""
     chosen = {name: value for name, _column, value in filters.leads}
     labels = [
         label
@@ -134,7 +134,7 @@ def _about(filters: Filters, viewer: Viewer) -> list[str]:
 
 
 def _lead_filters(filters: Filters, viewer: Viewer) -> list[dict[str, Any]]:
-    """{name, label, value, choices: [(value, label)]} of what the leads of a page can be chosen by."""
+    """{name, label, value, choices: [(value, label)]} of the filters on leads."""
     chosen = {name: str(value) for name, _column, value in filters.leads}
     labels = {"account_type": _("Account type"), "category": _("Category")}
     return [
@@ -149,7 +149,7 @@ def _lead_filters(filters: Filters, viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def filter_bar(name: str, filters: Filters, viewer: Viewer) -> dict[str, Any]:
-    """What the filter bar and the heading show."""
+    """The context of the filter bar and the heading."""
     path, previous = BASE + name, filters.period.previous()
     people, teams = url_filters.offered(viewer)
     return {

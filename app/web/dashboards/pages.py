@@ -30,7 +30,7 @@ class DashboardView(ModulePermissions, BaseView):
 
     @page_route("/")
     def index(self) -> Any:
-        """The home of a role of the person; without one analytics for who sees others' figures, else their own."""
+        """The home of the person's role; without one, analytics if they see other people's figures, else their own."""
         viewer = current_viewer()
         home = board_list.home_of(viewer)
         board = None if home is None else db.session.scalars(select(Board).where(Board.id == home)).first()
@@ -52,7 +52,7 @@ class DashboardView(ModulePermissions, BaseView):
 
     @page_route("/calls/monthly.<any(xlsx, csv):kind>")
     def monthly(self, kind: str) -> Any:
-        """The monthly summary of calls as a file; by default of everybody whose calls the person sees."""
+        """The monthly summary of calls as a file; by default for everybody whose calls the person sees."""
         viewer = current_viewer()
         return call_export.summary_file(kind, url_filters.parse(viewer), viewer)
 
@@ -62,7 +62,7 @@ class DashboardView(ModulePermissions, BaseView):
 
 
 def _context(name: str, viewer: Viewer) -> dict[str, Any]:
-    """What a page shows. Raises NotFound where it has nothing for the viewer."""
+    """The context of a page. Raises NotFound if it has nothing for the viewer."""
     page = next(each for each in PAGES if each.name == name)
     if not page_parts.may_open(page, viewer):
         raise NotFound(_("This dashboard shows records that your role doesn't see."))
@@ -71,7 +71,7 @@ def _context(name: str, viewer: Viewer) -> dict[str, Any]:
 
 
 def _files(name: str, filters: Filters, viewer: Viewer) -> list[tuple[str, str]]:
-    """(label, address) of the files of a page."""
+    """(label, URL) of the files of a page."""
     if name != "calls" or not call_export.may_export(viewer):
         return []
     return [(kind.upper(), filters.address(f"{page_parts.BASE}calls/monthly.{kind}")) for kind in ("xlsx", "csv")]

@@ -1,4 +1,4 @@
-"""A dashboard or board as PDF: its numbers, and each chart with its table, told apart without colour."""
+"""A dashboard or board as PDF: its numbers, and each chart with its table, distinguishable without colour."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from app.web.records import pdf_letterhead
 _HEADING, _ACROSS, _GAP, _CHART = 10, 4, 5.0, 38.0
 #: Most lines of a cell.
 _MOST_LINES = 3
-#: Lines and bars differ by dashes and by shade: (length of a dash, of a gap, grey from 0 to 255).
+#: Lines and bars differ by dashes and shade: (length of a dash, of a gap, grey from 0 to 255).
 _FORMS = ((0.0, 0.0, 40), (2.0, 1.2, 110), (0.6, 1.0, 170))
-#: Grey of the shades of a heat map; on the last two, letters are white.
+#: Grey levels of a heat map; on the last two, text is white.
 _SHADES = (255, 232, 206, 178, 110, 60)
 
 
 def answer(context: dict[str, Any], name: str, viewer: Viewer) -> Response:
-    """The file of what a page shows, noted in the audit; `name`: that of the page, for the name of the file."""
+    """The file of a page, recorded in the audit; `name`: the page's, for the file name."""
     made, session = document(context, viewer), db.session()
     shown = {"what": context["dates"], "who": context["who"], "format": "pdf"}
     shown |= {each["name"]: each["value"] for each in context["lead_filters"] if each["value"]}
@@ -40,7 +40,7 @@ def answer(context: dict[str, Any], name: str, viewer: Viewer) -> Response:
 
 
 def document(context: dict[str, Any], viewer: Viewer) -> bytes:
-    """The PDF of what the page shows; `context`: that of shown.standard_page or shown.board_page."""
+    """The PDF of a page; `context`: from page_parts.standard_page or page_parts.board_page."""
     cards: list[Drawn] = context.get("cards") or [*context["numbers"], *context["parts"]]
     parts = [each for each in cards if each["kind"] != "number"]
     sheet = _Sheet(PdfPages(new_pdf(any(len(each["columns"]) > 12 for each in parts))))
@@ -64,7 +64,7 @@ class _Sheet:
         self.canvas, self.pdf = canvas, canvas.pdf
 
     def need(self, height: float) -> bool:
-        """Go to a new page unless there is so much room; whether it did."""
+        """Start a new page unless this much room is left. Returns whether it did."""
         if self.pdf.get_y() + height <= self.canvas.bottom:
             return False
         self.pdf.add_page()
@@ -123,7 +123,7 @@ class _Sheet:
                 self._bars([cell["value"] / most for cell in row["cells"]], sum(widths), (top, high))
 
     def _widths(self, part: Drawn) -> list[float]:
-        """Of the columns: names need most; of bars, half of the page is for them."""
+        """The widths of the columns: names need most; bars take half of the page."""
         room, count = self.canvas.room * (0.55 if part["kind"] == "bar" else 1), len(part["columns"])
         first = max(room / (count + 1), min(room * (0.6 if count < 4 else 0.4), 34.0))
         return [first, *[(room - first) / (count - 1)] * (count - 1)]
@@ -161,7 +161,7 @@ class _Sheet:
             left += wide
 
     def _bars(self, shares: list[float], used: float, place: tuple[float, float]) -> None:
-        """A bar for each cell, in the room behind the table."""
+        """Draw a bar for each cell, in the room next to the table."""
         top, high = place
         thick = (high - PAD) / len(shares)
         for number, share in enumerate(shares):

@@ -22,13 +22,13 @@ from app.web.dashboards.widget_kinds import MAX_BARS
 
 @dataclass(frozen=True)
 class _Column:
-    """A figure of each person; `over`: it is divided by this count, as a mean of seconds."""
+    """A figure of each person; `over`: the count by which it is divided, for a mean in seconds."""
 
     label: Any
     name: str
     over: str = ""
     is_time: bool = False
-    #: Whether the list is that of the assignee, not of whoever the record belongs to.
+    #: Whether the list is filtered by the assignee, not by the record's owner.
     by_assignee: bool = False
 
 
@@ -57,9 +57,9 @@ _COLUMNS: dict[Any, tuple[_Column, ...]] = {
 
 
 def people_table(people: ByPerson, filters: Filters, viewer: Viewer) -> dict[str, Any]:
-    """{kind, columns, rows, is_empty}: who took or converted most comes first.
+    """{kind, columns, rows, is_empty}: people who took or converted most come first.
 
-    Who did nothing stands at the end if a person or team is chosen, and is left out of everybody.
+    People without any work are listed last if a person or team is chosen, and left out for everybody.
     """
     columns = [column for record in kinds_of_people(viewer) for column in _COLUMNS[record]]
     cards = viewer.lookups.people
@@ -118,12 +118,12 @@ def _cell(column: _Column, key: int, values: dict[str, int], filters: Filters) -
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words, without the seconds once there are hours."""
+    """Seconds as text, without the seconds from one hour on."""
     whole_seconds = round(seconds)
     return span(whole_seconds if whole_seconds < 3600 else whole_seconds // 60 * 60)
 
 
 def waiting_time(seconds: float) -> str:
-    """Seconds as `duration`, in days from two days on."""
+    """Seconds as in `duration`, in days from two days on."""
     hours = round(seconds) // 3600
     return duration(seconds) if hours < 48 else days_and_hours(hours)

@@ -1,4 +1,4 @@
-"""The table of referral codes: whose each is, and the leads that it brought."""
+"""The table of referral codes: their customers, and the leads that they brought."""
 
 from __future__ import annotations
 

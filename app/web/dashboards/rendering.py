@@ -1,4 +1,4 @@
-"""What was measured, as the page draws it: numbers with their change, charts with their tables, links to the lists."""
+"""Draws computed widgets: numbers with their change, charts with their tables, links to the lists."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from app.web.dashboards.widget_kinds import (
 from app.web.records.figure_filter import weekdays
 from app.web.records.figure_labels import LABELS
 
-#: Shades of a heat map, besides none.
+#: Shades of a heat map, not counting none.
 SHADES = 5
-#: Figures of which more is worse, and of which it says nothing.
+#: Figures for which more is worse, and figures for which it is neutral.
 _BAD = (
     *("leads_lost", "calls_missed", "calls_not_picked", "tasks_overdue", "tasks_done_late", "messages_failed"),
     *("lead_replies_late", "ticket_replies_late", "ticket_resolutions_late"),
@@ -107,7 +107,7 @@ def _change(percent: float | None, counted: FigureCount, is_bad: bool) -> Drawn:
 
 
 def _changed(amount: float, unit: str, is_bad: bool) -> Drawn:
-    """More or less than before, told by sign, arrow and tone."""
+    """The change since the previous period, shown by sign, arrow and tone."""
     if amount == 0:
         return {"change": {"text": _("as before"), "icon": "", "tone": "gray"}}
     icon, tone = ("arrow-up", "green") if amount > 0 else ("arrow-down", "red")
@@ -132,7 +132,7 @@ def chart(kind: str, columns: list[str], rows: list[Drawn]) -> Drawn:
 
 
 def counted_cell(number: int, url: str) -> Drawn:
-    """A count that opens its list; none is no link."""
+    """A count linked to its list; not linked if it is 0."""
     return {"text": grouped(number), "value": number, "url": url if number else ""}
 
 
@@ -203,12 +203,12 @@ def _heat_map(name: str, widget: HeatMap, canvas: RenderContext) -> Drawn:
         {"label": day, "cells": [_heat_cell(widget, slots, place * 24 + hour, most, canvas) for hour in shown]}
         for place, day in enumerate(weekdays())
     ]
-    # On a phone it begins where the office opens.
+    # On a phone it begins when the office opens.
     return chart("heat", ["", *[str(hour) for hour in shown]], rows) | {"begin": min(opens) - shown[0] + 1}
 
 
 def _office_hours(viewer: Viewer) -> set[int]:
-    """The hours from when the office first opens in a week until it last closes; all hours of one that never closes."""
+    """The hours from the week's first opening to its last closing; all hours if the office never closes."""
     midnight = time(0)
     ranges = [each for each in viewer.lookups.office.ranges if each.ends > each.starts or each.ends == midnight]
     if not ranges:
@@ -217,9 +217,9 @@ def _office_hours(viewer: Viewer) -> set[int]:
     return set(range(min(each.starts.hour for each in ranges), last + 1))
 
 
-def _heat_cell(widget: HeatMap, slots: dict[int, int], slot: int, most: int, canvas: RenderContext) -> Drawn:
+def _heat_cell(widget: HeatMap, slots: dict[int, int], slot: int, maximum: int, canvas: RenderContext) -> Drawn:
     number = slots.get(slot, 0)
-    shade = -(-number * SHADES // most) if most else 0
+    shade = -(-number * SHADES // maximum) if maximum else 0
     return counted_cell(number, canvas.filters.list_of(widget.name, slot=slot)) | {"shade": shade}
 
 

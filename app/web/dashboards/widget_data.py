@@ -1,4 +1,4 @@
-"""Measures what the widgets of a dashboard need, in few grouped statements, and keeps it for a minute."""
+"""Computes the data of a dashboard's widgets, in few grouped statements, and caches it for a minute."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from app.web.dashboards.widget_kinds import (
     Widget,
 )
 
-#: For how long figures are kept, and how many dashboards.
+#: Seconds for which figures are cached, and the number of cached dashboards.
 KEEP_SECONDS, MAX_KEPT = 60.0, 500
 
 
 @dataclass
 class WidgetData:
-    """What was measured; people with the same reach share it, so it holds nothing that a mask hides."""
+    """The computed data; shared by people with the same reach, so it contains nothing that a mask hides."""
 
     counts: dict[str, FigureCount] = field(default_factory=dict)
     groups: dict[str, list[tuple[Any, int]]] = field(default_factory=dict)
@@ -44,7 +44,7 @@ class WidgetData:
     referrals: list[dict[str, Any]] = field(default_factory=list)
 
 
-#: Records that figures are made from.
+#: Records on which figures are based.
 RECORDS = (Lead, Ticket, Task, CallLog, Message, Customer)
 Widgets = dict[str, Widget]
 
@@ -55,7 +55,7 @@ def may_see(record: Any, viewer: Viewer) -> bool:
 
 
 def visible_widgets(catalog: Widgets, names: Iterable[str], viewer: Viewer) -> Widgets:
-    """Those that the viewer may see: they read the records, and see numbers where numbers are compared."""
+    """Those that the viewer may see: they read the records, and see numbers unmasked if numbers are compared."""
     chosen = {name: catalog[name] for name in names}
     return {
         name: each
@@ -65,7 +65,7 @@ def visible_widgets(catalog: Widgets, names: Iterable[str], viewer: Viewer) -> W
 
 
 def is_masked(widget: Widget, viewer: Viewer) -> bool:
-    """Whether it is made from numbers that the viewer sees masked."""
+    """Whether it is based on numbers that the viewer sees masked."""
     return viewer.person.mask("mobile") != "full" and any(name in BY_NUMBER for name in widget.figures)
 
 
@@ -75,7 +75,7 @@ def trend_names(widget: TrendWidget, viewer: Viewer) -> list[str]:
 
 
 def measure(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> WidgetData:
-    """All that these widgets show: one statement per record, and one per breakdown, trend and table."""
+    """Everything that these widgets show: one statement per record, and one per breakdown, trend and table."""
     found = WidgetData()
     scope = _with_rollups(session, widgets, scope, viewer)
     found.counts = figure_counts.count_all(session, _counted(widgets), scope)
@@ -98,7 +98,7 @@ def measure(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) ->
 
 
 def _kinds_counted(widgets: Widgets, viewer: Viewer) -> list[Any]:
-    """The records that are counted by person: those of the table, or of the bars."""
+    """The records counted by person: those of the table, or of the bars."""
     kinds = kinds_of_people(viewer)
     if any(isinstance(each, PeopleTable) for each in widgets.values()):
         return kinds
@@ -106,7 +106,7 @@ def _kinds_counted(widgets: Widgets, viewer: Viewer) -> list[Any]:
 
 
 def _with_rollups(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> Scope:
-    """The scope with the daily roll-ups of calls, where they hold exactly the calls that the viewer sees.
+    """The scope with the daily roll-ups of calls, if they contain exactly the calls that the viewer sees.
 
     That is so for all calls, if the viewer sees all, and for the calls of people within the viewer's reach of calls.
     """
@@ -126,7 +126,7 @@ def _counted(widgets: Widgets) -> list[str]:
 
 
 def _within_reach(scope: Scope, viewer: Viewer) -> Scope:
-    """A table of people shows only those within the viewer's reach of dashboards."""
+    """The scope for a table of people, limited to the viewer's reach of dashboards."""
     reach = viewer.person.reach("Dashboard")
     return scope if scope.people is not None or reach is None else replace(scope, people=reach)
 
@@ -136,14 +136,14 @@ def kinds_of_people(viewer: Viewer) -> list[Any]:
     return [record for record in (Lead, Ticket, Task, CallLog) if may_see(record, viewer)]
 
 
-# --- kept for a minute
+# --- the cache
 
 _kept: dict[Any, tuple[float, WidgetData]] = {}
 _lock = threading.Lock()
 
 
 def cached(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> WidgetData:
-    """As `measure`; what was measured within the last minute for the same reach, widgets and filters is used again."""
+    """Like `measure`, but uses data computed within the last minute for the same reach, widgets and filters."""
     key = (address_of(session), tuple(widgets), _filters_of(scope), _reach_of(viewer))
     found = _kept.get(key)
     if found is not None and found[0] > time.monotonic():
@@ -157,7 +157,7 @@ def cached(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> 
 
 
 def forget() -> None:
-    """Empty the cache, so that everything is measured anew."""
+    """Empty the cache."""
     with _lock:
         _kept.clear()
 
@@ -167,9 +167,9 @@ def _filters_of(scope: Scope) -> Any:
 
 
 def _reach_of(viewer: Viewer) -> Any:
-    """What decides which rows a person sees: two with the same see the same figures, whoever they are.
+    """The key of what a person sees: people with the same key see the same figures.
 
-    The version counts changes of rights, people and masters. A rule of an add-on may look at more than the reach.
+    The version counts changes of rights, people and masters. A rule of an add-on may depend on more than the reach.
     """
     person = viewer.person
     modules = sorted({*access.MODULE_OF.values(), "Dashboard"})

@@ -1,4 +1,4 @@
-"""The kinds of what a dashboard can show: numbers, charts and tables."""
+"""The kinds of widgets on dashboards: numbers, charts and tables."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ from app.models import CallLog, Customer, Lead, Task, Ticket
 
 @dataclass(frozen=True, kw_only=True)
 class Widget:
-    """One thing on a dashboard."""
+    """One widget of a dashboard."""
 
-    #: The fields that name the figures counted for it in the period.
+    #: The fields with the names of figures that are counted for it in the period.
     FIGURES: ClassVar[tuple[str, ...]] = ()
     label: Any = None
-    #: What its figure says, in a sentence; the guide has the whole formula.
+    #: The meaning of its figure, in a sentence; the guide has the complete formula.
     help: Any = None
     size: int = 6
 
     @property
     def figures(self) -> tuple[str, ...]:
-        """The figures that are counted in the period for it."""
+        """The figures that are counted for it in the period."""
         return tuple(getattr(self, name) for name in self.FIGURES)
 
     @property
     def shown(self) -> tuple[str, ...]:
-        """All figures that it shows; those beyond `figures` are measured in statements of its own."""
+        """All figures that it shows; those beyond `figures` are computed by statements of its own."""
         return self.figures
 
     @property
@@ -43,7 +43,7 @@ class Widget:
 
 @dataclass(frozen=True, kw_only=True)
 class SingleFigureWidget(Widget):
-    """What shows a single figure."""
+    """A widget that shows a single figure."""
 
     name: str
 
@@ -63,7 +63,7 @@ class NumberWidget(SingleFigureWidget):
 
 @dataclass(frozen=True, kw_only=True)
 class RateWidget(Widget):
-    """How many percent of the whole are the part."""
+    """A part as a percentage of a whole."""
 
     FIGURES: ClassVar[tuple[str, ...]] = ("part", "whole")
     part: str
@@ -73,7 +73,7 @@ class RateWidget(Widget):
 
 @dataclass(frozen=True, kw_only=True)
 class MeanWidget(Widget):
-    """Seconds by how many rows they were summed over."""
+    """Seconds divided by the number of rows."""
 
     FIGURES: ClassVar[tuple[str, ...]] = ("seconds", "count")
     seconds: str
@@ -97,10 +97,10 @@ class StepsWidget(Widget):
 
 @dataclass(frozen=True, kw_only=True)
 class Breakdown(SingleFigureWidget):
-    """The rows of a figure by a column."""
+    """The rows of a figure by the values of a column."""
 
     column: Any
-    #: The filter of the list, and where its words come from: a master, words, or the value itself.
+    #: The filter of the list, and the source of its labels: a master, words, or the value itself.
     filter: str
     master: str = ""
     words: Any = None
@@ -121,7 +121,7 @@ class TrendWidget(Widget):
 
     @property
     def records(self) -> set[Any]:
-        """None: it shows as many of its figures as the person may read."""
+        """None, because it shows only those of its figures that the person may read."""
         return set()
 
 
@@ -145,7 +145,7 @@ class PeopleTable(Widget):
 
     @property
     def records(self) -> set[Any]:
-        """None: it shows as many of its columns as the person may read."""
+        """None, because it shows only those of its columns that the person may read."""
         return set()
 
 
@@ -170,7 +170,7 @@ class ReferralTable(Widget):
 
     @property
     def counted(self) -> set[Any]:
-        """Leads name the code, customers whose it is."""
+        """Leads, which have the code, and customers, to whom it belongs."""
         return {Lead, Customer}
 
 

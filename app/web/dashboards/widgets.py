@@ -1,4 +1,4 @@
-"""What dashboards show: each number, chart and table by the figures that it needs; and the pages."""
+"""The catalogue of dashboards: each number, chart and table with its figures; and the pages."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _breach(late: str, whole: str) -> RateWidget:
 
 
 _MOST = _("At most %(most)s people: those with the most.", most=MAX_BARS)
-#: Name -> widget. The names stand in saved boards.
+#: Name -> widget. Saved boards contain the names.
 CATALOG: dict[str, Widget] = {
     # leads
     "leads": _number("leads"),
@@ -228,9 +228,9 @@ class Page:
     name: str
     label: Any
     widgets: tuple[str, ...]
-    #: Modules of which the person must read one.
+    #: Modules of which the person must be able to read one.
     modules: tuple[str, ...] = ()
-    #: Whether it needs more than one's own figures.
+    #: Whether it needs other people's figures.
     is_of_team: bool = False
 
 

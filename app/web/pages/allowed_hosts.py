@@ -1,6 +1,6 @@
-"""Only requests for our own host are answered: the one of CRM_PUBLIC_URL. Sockets and static files included.
+"""Only requests for our own host, that of CRM_PUBLIC_URL, are answered; including sockets and static files.
 
-A request may name any host, and whatever builds a link from it would lead there.
+A request may name any host, and links built from it would lead there.
 """
 
 from __future__ import annotations
@@ -15,13 +15,16 @@ import orjson
 if TYPE_CHECKING:
     from config import Settings
 
-#: Probes name the address of the process, not the host of the site.
+#: Probes use the address of the process, not the host of the site.
 HEALTH = ("/healthz", "/readyz", "/metrics")
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class AllowedHosts:
-    """WSGI middleware: 400 for a request whose Host is not ours. ProxyFix, around it, takes the Host from a proxy."""
+    """WSGI middleware: 400 for a request whose Host is not ours.
+
+    ProxyFix, outside of it, takes the Host from a proxy.
+    """
 
     def __init__(self, app: Any, settings: Settings) -> None:
         self.app = app
@@ -59,7 +62,7 @@ class AllowedHosts:
 
 
 def split_host(host: str) -> tuple[str | None, int | None]:
-    """(name, port) of a Host header; (None, None) for one that is malformed or missing."""
+    """(name, port) of a Host header; (None, None) if it is malformed or missing."""
     if not host.isascii() or not host.isprintable() or any(each in host for each in " /\\@?#,"):
         return None, None
     try:
@@ -70,7 +73,7 @@ def split_host(host: str) -> tuple[str | None, int | None]:
 
 
 def normalized(name: str) -> str:
-    """A host name in lower case without the dot of the root."""
+    """A host name in lower case without the trailing dot."""
     return name.lower().removesuffix(".")
 
 

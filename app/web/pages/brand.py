@@ -1,4 +1,4 @@
-"""The brand on pages: name, colour, logo and icons, also for who has not signed in."""
+"""The brand on pages: name, colour, logo and icons, also for people who have not signed in."""
 
 from __future__ import annotations
 
@@ -13,42 +13,42 @@ from app.extensions import db
 from app.ops.file_store import is_digest
 from app.web.pages.static_files import static_url
 
-#: They load no person.
+#: Endpoints that load no person.
 ENDPOINTS = ("brand_file",)
-#: Column of the brand -> what is shown where there is none.
+#: Column of the brand -> the product's own picture.
 _OWN_ICONS = {
     "icon_192": "img/icon-192.png",
     "icon_512": "img/icon-512.png",
     "icon_maskable": "img/icon-maskable-512.png",
 }
 YEAR_SECONDS = 31_536_000
-#: A picture that is not known may be of a brand that another process has just stored: then it is read again, but no
-#: sooner than after so many seconds, however often somebody asks for what isn't there.
+#: An unknown picture may belong to a brand that another process has just stored: then the brand is read again, at most
+#: once in this many seconds, however often unknown pictures are requested.
 AGAIN_AFTER_SECONDS = 1.0
-#: Digest -> content, of the pictures of the brand.
+#: Digest -> content of the brand's pictures.
 _KEPT = "crm_brand_pictures"
 
 
 class PictureUnavailable(RuleBroken):
-    """The storage of files can't be reached now (503)."""
+    """The file storage is currently unavailable (503)."""
 
     http_status = 503
 
 
 def install(app: Flask) -> None:
-    """Add the address of the pictures."""
+    """Register the route of the pictures."""
     app.add_url_rule("/brand/<digest>.png", "brand_file", picture)
 
 
 def current_brand() -> ShownBrand:
-    """The brand of this page; no statement: the lookups of who is signed in have it, and else what was read last."""
+    """The brand for this page, without a query: from the lookups if somebody is signed in, else the last one read."""
     viewer = g.get("viewer")
     found: ShownBrand | None = viewer.lookups.brand if viewer is not None else None
     return found or branding.last_loaded(current_app)
 
 
 def refreshed() -> ShownBrand:
-    """As `for_pages`, at most half a minute old, for pages without a sign-in."""
+    """Like `for_pages`, at most half a minute old, for pages without a sign-in."""
     return branding.current(current_app, db.session())
 
 
@@ -67,19 +67,19 @@ def for_pages() -> dict[str, Any]:
 
 
 def file_url(digest: str) -> str:
-    """The address of a picture of the brand, which changes with it."""
+    """The URL of a picture of the brand, which changes with its content."""
     return f"/brand/{digest}.png"
 
 
 def icon_url(found: ShownBrand, name: str) -> str:
-    """The address of an icon: the brand's, else the product's."""
+    """The URL of an icon: the brand's, else the product's."""
     return file_url(found.icons[name]) if name in found.icons else static_url(_OWN_ICONS[name])
 
 
 def picture(digest: str) -> Response:
-    """A picture of the brand of now; of no other file, for anybody may ask.
+    """A picture of the current brand, and no other file, because anybody may request it.
 
-    Whatever strangers ask for, the database is asked once a second, and the store once for each picture.
+    Whatever is requested, the database is read at most once a second, and the store once per picture.
     """
     if not is_digest(digest) or not _is_shown(digest):
         raise NotFound("This picture no longer exists.")
@@ -96,7 +96,7 @@ def _is_shown(digest: str) -> bool:
 
 
 def _content(digest: str) -> bytes:
-    """The picture, read once as long as it is the brand's. Raises NotFound, PictureUnavailable."""
+    """The picture, cached while it is the brand's. Raises NotFound, PictureUnavailable."""
     kept: dict[str, bytes] = current_app.extensions.get(_KEPT, {})
     if digest not in kept:
         try:

@@ -1,7 +1,8 @@
-"""Parts of pages that are drawn once for all who see the same, such as the sidebar and the box to write in.
+"""Parts of pages that are rendered once for everybody who sees the same, such as the sidebar and the composer.
 
-A part is kept under all that it shows, so that nobody is shown what was made for somebody else unless it is the same.
-What differs from page to page, an id or the CSRF token, is put into places of the part. See docs/decisions/0093.
+The cache key of a part contains everything that it shows, so that nobody gets a part that differs from their own.
+Values that differ from page to page, such as an id or the CSRF token, are inserted at placeholders. See
+docs/decisions/0093.
 """
 
 from __future__ import annotations
@@ -19,24 +20,25 @@ from app.lib.html_escape import escape
 from app.lib.lru_cache import LruCache
 from app.web.core.languages import language_key
 
-#: Parts that an application keeps, of 1 to 7 kB each.
+#: Cached parts of an application, of 1 to 7 kB each.
 MAX_PARTS = 400
 _KEY = "crm_cached_fragments"
-#: Stands in a part where a value goes. Nobody knows it, so no text of a person can hold it.
+#: Marks a placeholder. It is secret and random, so no text of a person can contain it.
 _MARK = secrets.token_hex(12)
 _PLACES = re.compile(f"{_MARK}_([a-z]+)_")
 _CSRF = "token"
 
 
 def placeholder(name: str) -> str:
-    """What a template is given where the value of this name, of small letters, goes; no character of it is escaped."""
+    """The placeholder passed to a template for the value of this name, in lower-case letters; it needs no escaping."""
     return f"{_MARK}_{name}_"
 
 
 def render_cached(template: str, key: Hashable, values: Callable[[], Mapping[str, Any]], /, **places: Any) -> Markup:
-    """The template with these values, as it was drawn before if it was drawn for this `key`, which tells them apart.
+    """The template rendered with these values, cached by `key`, which must identify them.
 
-    `places`: the values of `place(name)`; they are escaped. The CSRF token of the request has a place of its own.
+    `places`: the values for `placeholder(name)`; they are escaped. The CSRF token of the request has a placeholder of
+    its own.
     """
     kept: LruCache[Hashable, tuple[str, ...]] = current_app.extensions.setdefault(_KEY, LruCache(MAX_PARTS))
     whole = (template, key, language_key())

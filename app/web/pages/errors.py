@@ -22,11 +22,11 @@ from app.web.core.fab_access import REFUSABLE, database_sentence, json_answer, r
 
 log = logging.getLogger("crm.errors")
 _PAGES = (400, 403, 404, 409, 413, 429, 500, 503)
-#: A longer form is not offered to be sent again.
+#: For a longer form, resubmitting is not offered.
 MAX_FORM_AGAIN = 200_000
 #: Retry-After of every 503.
 RETRY_SECONDS = 10
-#: Trouble of the database is logged once in this time for each cause.
+#: Database problems are logged once per cause in this time.
 LOG_INTERVAL_SECONDS = 10.0
 _last_logged: dict[Cause, float] = {}
 
@@ -49,12 +49,12 @@ def _sentences() -> dict[int, str]:
 
 
 def register_renderer(app: Flask, render: Callable[[int, str], Response | None]) -> None:
-    """Let an API answer errors in its own format: `render(status, text)` returns None for other requests."""
+    """Let an API return errors in its own format: `render(status, text)` returns None for other requests."""
     app.extensions.setdefault("error_renderers", []).append(render)
 
 
 def install(app: Flask) -> None:
-    """Answer every error as JSON on /api and as a page elsewhere."""
+    """Return every error as JSON on /api and as a page elsewhere."""
     app.before_request_funcs.setdefault(None, []).insert(0, _refuse_too_large)
     app.register_error_handler(CSRFError, lambda error: answer(400, _stale_form()))
     app.register_error_handler(HTTPException, _known)
@@ -66,7 +66,7 @@ def install(app: Flask) -> None:
 
 
 def _add_retry_after(response: Response) -> Response:
-    """Every 503 says when to try again, whatever has written it."""
+    """Add Retry-After to every 503, whatever its origin."""
     if response.status_code == 503:
         response.headers.setdefault("Retry-After", str(RETRY_SECONDS))
     return response
@@ -81,7 +81,7 @@ def _stale_form() -> str:
 
 
 def _refuse_too_large() -> None:
-    """Before anything else, so that every path answers the same; the server drops the body meanwhile."""
+    """Refuse a body that is too large before anything else, so that every path responds alike."""
     is_cut = getattr(request.environ.get("gunicorn.socket"), "is_too_large", False)
     config = current_app.config
     takes_files = request.path.startswith(config["UPLOAD_PATHS"])
@@ -116,7 +116,9 @@ def _refused(error: Exception) -> Any:
 
 
 def database_trouble(cause: Cause, error: Exception) -> Any:
-    """The database is in trouble: temporary or for the operator, and not a bug. One line in the log, no traceback."""
+    """The response to a database problem, which is temporary or for the operator, not a bug: one log line, no
+    traceback.
+    """
     db.session.rollback()
     WRITES.set(False)
     log_trouble(cause, error, f"{request.method} {request.path}")
@@ -126,7 +128,7 @@ def database_trouble(cause: Cause, error: Exception) -> Any:
 
 
 def log_trouble(cause: Cause, error: BaseException, what: str) -> None:
-    """One line for each cause and LOG_INTERVAL_SECONDS, however many people meet it."""
+    """Log one line per cause and LOG_INTERVAL_SECONDS, however many people are affected."""
     now = time.monotonic()
     if now - _last_logged.get(cause, -LOG_INTERVAL_SECONDS) >= LOG_INTERVAL_SECONDS:
         _last_logged[cause] = now
@@ -134,13 +136,13 @@ def log_trouble(cause: Cause, error: BaseException, what: str) -> None:
 
 
 def _forget_person() -> None:
-    """Render as for a stranger: the menu and the bell would ask the database again."""
+    """Render without the person: the menu and the bell would query the database again."""
     g.person = None
     g._login_user = current_app.login_manager.anonymous_user()  # type: ignore[attr-defined]
 
 
 def _unknown(error: Exception) -> Any:
-    """A bug: logged under a reference that the person can quote."""
+    """The response to a bug: logged under a reference that the person can quote."""
     db.session.rollback()
     reference = (request_log.request_id() or uuid.uuid4().hex)[:10]
     log.exception("unexpected error %s at %s %s", reference, request.method, request.path, exc_info=error)
@@ -166,13 +168,13 @@ def answer(
 
 
 def rendered_by_api(status: int, text: str) -> Response | None:
-    """The error in the format of the API that was asked; None for an API without one of its own, and for pages."""
+    """The error in the format of the requested API; None for APIs without one of their own, and for pages."""
     rendered = (render(status, text) for render in current_app.extensions.get("error_renderers", ()))
     return next((response for response in rendered if response is not None), None)
 
 
 def _sent_form() -> list[tuple[str, str]]:
-    """The fields of a form that could not be saved, to send them again; none of a form with a password."""
+    """The fields of a form that could not be saved, for resubmitting; empty for a form with a password."""
     if request.method != "POST" or request.files:
         return []
     fields = list(request.form.items(multi=True))

@@ -1,4 +1,4 @@
-"""Labels and values beside a record as HTML; written without a template, for a record's page has dozens of them."""
+"""Labels and values beside a record as HTML, without a template, because a record's page has dozens of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from app.web.pages.widgets import cell_html, icon
 
 
 def value_pairs(fields: Iterable[Mapping[str, Any]], edit_url: str | None) -> Markup:
-    """The label and value of each field {name, label, cell, help, is_editable}, with the ways to change and reveal it.
+    """The label and value of each field {name, label, cell, help, is_editable}, with links to edit and reveal it.
 
-    `edit_url`: the record's form; None for who may not change it. The pencil is drawn by record_panel.css.
+    `edit_url`: the record's form; None for people who may not change it. The pencil is drawn by record_panel.css.
     """
     edit, reveal = escape(_("Edit")), escape(_("Reveal"))
     made = []

@@ -1,4 +1,4 @@
-"""What stands around the content of a page: the sidebar, the top bar and their counts."""
+"""The frame around the content of a page: the sidebar, the top bar and their counts."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Menu = Callable[[Person, str], tuple[list[Entry], list[Entry]]]
 
 
 class Frame:
-    """The frame of this person's page. Each part is made when a template asks for it: most fragments ask for none."""
+    """The frame of this person's page. Each part is rendered when a template needs it: most fragments need none."""
 
     def __init__(self, menu: Menu, person: Person) -> None:
         self._menu, self._person = menu, person
@@ -50,7 +50,7 @@ class Frame:
 
     @property
     def is_in_settings(self) -> bool:
-        """Whether the page is one of the settings, to which the menu has an entry."""
+        """Whether the page belongs to the settings, to which the menu has an entry."""
         return any(entry["group"] == "settings" and entry["active"] for entry in self.menu)
 
     @property
@@ -61,7 +61,7 @@ class Frame:
 
     @property
     def has_calls(self) -> bool:
-        """Whether a call is on."""
+        """Whether a call is in progress."""
         self._count()
         return bool(g.has_calls)
 
@@ -76,7 +76,7 @@ class Frame:
 
     @property
     def topbar_end(self) -> Markup:
-        """The end of the top bar: search, the "New" menu, the bell, the person's own menu."""
+        """The end of the top bar: search, the "New" menu, the bell, the user menu."""
         person = self.person
         has_calls_page = any(entry["name"] == "calls" for entry in self.menu)
         new = tuple(tuple(entry.items()) for entry in self.new_items)
@@ -85,7 +85,7 @@ class Frame:
 
     @cached_property
     def person(self) -> dict[str, Any]:
-        """The person, as templates know them."""
+        """The person, for templates."""
         who = self._person
         return {
             "id": who.id,
@@ -114,7 +114,7 @@ class Frame:
         }
 
     def _count(self) -> None:
-        """Count unread notices, once per request; none for a part of a page, which has no badge."""
+        """Count unread notices, once per request; not for fragments, which have no badge."""
         if "unread" not in g and not request.headers.get("HX-Request"):
             _ = self._menus  # its statement counts them, too
         if "unread" in g:
@@ -131,7 +131,7 @@ def languages() -> list[tuple[str, str]]:
 
 
 def _categories(entries: list[Entry]) -> list[tuple[str, list[Entry]]]:
-    """The entries of add-ons by their category: (its name, its entries)."""
+    """The entries of add-ons by category: (its name, its entries)."""
     found: dict[str, list[Entry]] = {}
     for entry in entries:
         if entry["group"] == "category":
@@ -140,13 +140,15 @@ def _categories(entries: list[Entry]) -> list[tuple[str, list[Entry]]]:
 
 
 def count_unread(user_id: int) -> int:
-    """The number of unread notices, for the badge of the page too; the same statement says whether a call is on."""
+    """The number of unread notices, for the badge; the same statement reads whether a call is in progress."""
     g.unread, g.has_calls = _unread_query().ask(db.session(), {}, unread_values(user_id))[0]
     return int(g.unread)
 
 
 def unread_columns() -> tuple[Any, Any]:
-    """The number of unread notices, and whether a call is on, as columns; their parameters are `unread_values`."""
+    """The number of unread notices, and whether a call is in progress, as columns with the parameters
+    `unread_values`.
+    """
     unread = notices.unread_query(bindparam("user"), bindparam("now")).scalar_subquery()
     is_shown = call_cards.open_query(bindparam("user"), bindparam("since")).exists()
     return unread.label("unread"), is_shown.label("has_calls")

@@ -91,9 +91,9 @@ class PerRequest:
 # --- URL arguments ---------------------------------------------------------------------------------------------
 
 
-def _between(raw: str, least: int, most: int) -> bool:
+def _between(raw: str, least: int, maximum: int) -> bool:
     number = parse_id(raw)
-    return number is not None and least <= number <= most
+    return number is not None and least <= number <= maximum
 
 
 #: Argument of a list -> whether its value is valid for the screen.
@@ -138,7 +138,7 @@ def _value_fits(view: Any, column: str, raw: str) -> bool:
 
 
 def _is_a_date(raw: str) -> bool:
-    """Whether it is a date or date-time as our fields send it; FAB treats anything else as no value."""
+    """Whether it is a date or date-time in our fields' format; FAB treats anything else as no value."""
     try:
         return bool(_MOMENT.fullmatch(raw) and datetime.fromisoformat(raw))
     except ValueError:
@@ -146,7 +146,7 @@ def _is_a_date(raw: str) -> bool:
 
 
 def _let_untick(field: Any) -> None:
-    """A tick box may be left empty: FAB requires a value for a column that is not null, and "no" is one."""
+    """Let a checkbox be unchecked: FAB requires a value for a column that is not null, and "no" is one."""
     if getattr(field, "field_class", None) is not None and issubclass(field.field_class, BooleanField):
         validators = field.kwargs.get("validators") or ()
         field.kwargs["validators"] = [each for each in validators if not isinstance(each, DataRequired | InputRequired)]
@@ -175,7 +175,7 @@ class HardenedView(ModelView):
     def __init__(self, **kwargs: Any) -> None:
         if type(self.datamodel) is SQLAInterface:
             self.datamodel = self.interface(self.datamodel.obj)
-        # FAB writes into both; without copies all instances of the class would share them.
+        # FAB writes to both; without copies all instances of the class would share them.
         self.label_columns = dict(self.label_columns or {})
         self.validators_columns = {key: list(each) for key, each in (self.validators_columns or {}).items()}
         super().__init__(**kwargs)

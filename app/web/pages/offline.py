@@ -1,7 +1,7 @@
-"""The product as an app: manifest, service worker, which pages a browser may keep, and the page for all others.
+"""The progressive web app: manifest, service worker, which pages a browser may store, and the offline page.
 
-Kept are lists and records that the person has opened; never settings, exports, keys or anything that was revealed.
-See docs/decisions/0082.
+Lists and records that the person has opened are stored; never settings, exports, keys or revealed values. See
+docs/decisions/0082.
 """
 
 from __future__ import annotations
@@ -20,15 +20,15 @@ from app.web.core.fab_access import json_answer
 from app.web.pages import brand, offline_posts
 from app.web.pages.static_files import SPRITE, static_url
 
-#: They load no person.
+#: Endpoints that load no person.
 ENDPOINTS = ("manifest", "worker")
-#: Of a page that is shown to somebody: the id of the user.
+#: Response header: the id of the user for whom the page is.
 PERSON = "X-Crm-Person"
-#: Of a page that the browser may keep: "list" or "record".
+#: Response header of pages that the browser may store: "list" or "record".
 KEEP = "X-Crm-Keep"
 _RECORDS = re.compile(r"/(?:leads|tickets|customers|tasks|calls)/(?:show/\d+|[A-Z]+(?:-[A-Z0-9]+)+)")
 _LISTS = re.compile(r"/|/dashboard/[a-z]*|/(?:leads|tickets|customers|tasks|calls|messages|requests)/")
-#: Files that every page needs, also one that was not kept.
+#: Files that every page needs, even if it was not stored.
 _SHELL = (
     *("vendor/base.css", "css/crm.css", SPRITE, "vendor/inter.woff2", "img/mark.svg"),
     *("js/theme.js", "js/offline_store.js", "js/offline_page.js"),
@@ -39,7 +39,7 @@ _BACKGROUND = "#ffffff"
 
 
 def install(app: Flask) -> None:
-    """Add the addresses, and the headers that the service worker goes by."""
+    """Register the routes, and the headers for the service worker."""
     app.add_url_rule("/manifest.webmanifest", "manifest", manifest)
     app.add_url_rule("/worker.js", "worker", worker)
     app.add_url_rule("/offline/", "offline", page)
@@ -49,7 +49,7 @@ def install(app: Flask) -> None:
 
 
 def manifest() -> Response:
-    """What the app is called and looks like, from the brand."""
+    """The manifest with the app's name and icons, from the brand."""
     found = brand.refreshed()
     icons = [
         {"src": brand.icon_url(found, name), "sizes": size, "type": "image/png", "purpose": purpose}
@@ -72,10 +72,10 @@ def manifest() -> Response:
 
 
 def worker() -> Response:
-    """The service worker, which is new whenever a static file is."""
+    """The service worker, which changes whenever a static file does."""
     config = current_app.config["CRM"]
     given = {
-        # The page for what was not kept shows the brand, too.
+        # The offline page shows the brand, too.
         "version": f"{_version(current_app.static_folder or '')}-{_mark_of(brand.refreshed())}",
         "store": static_url("js/offline_store.js"),
         "shell": [*map(static_url, _SHELL)],
@@ -90,7 +90,7 @@ def worker() -> Response:
 
 
 def page() -> str:
-    """What is shown where no page was kept: which ones are. Kept by the worker, so it names no person."""
+    """The offline page, which lists the stored pages. The worker stores it, so it names no person."""
     brand.refreshed()
     return render_template("shell/offline_page.html")
 
@@ -103,7 +103,7 @@ def state() -> Response:
 
 
 def _mark(response: Response) -> Response:
-    """Say whose page this is, and whether it may be kept."""
+    """Add the headers with the page's user, and whether it may be stored."""
     person = g.get("person")
     if request.method != "GET" or person is None or response.mimetype != "text/html":
         return response

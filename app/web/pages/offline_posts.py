@@ -1,8 +1,7 @@
-"""Forms that a page may keep while there is no connection: done once, and only for the person who typed them.
+"""Forms that a page may queue while offline: processed once, and only for the person who filled them in.
 
-A page gives such a form a key while it is filled in, and sends it again under the same key when nobody answered. The
-key is claimed in the transaction of the form itself, so that what was done is known exactly if it was committed.
-See docs/decisions/0082.
+A page assigns a key to such a form, and resends it under the same key if there was no response. The key is claimed in
+the form's own transaction, so that a committed form is never processed twice. See docs/decisions/0082.
 """
 
 from __future__ import annotations
@@ -29,22 +28,22 @@ _PATHS = re.compile(
     r"|^/calls/(?:outcome|log/\w+)/[\w-]+$"
 )
 PATHS = _PATHS.pattern
-#: The field that holds the key where a form can send no header.
+#: The field with the key, if a form can't send a header.
 FIELD = "once"
-#: Whose page sends it; the id of a user.
+#: The user id of the page that sends it.
 MEANT_FOR = "X-Crm-Meant-For"
-#: Says that it is done: a redirect could also lead to the sign-in page.
+#: Marks a processed form: a redirect could also lead to the sign-in page.
 DONE = "X-Crm-Done"
 
 
 def install(app: Flask) -> None:
-    """Check offline submissions in a before_request function, after the person is known."""
+    """Check queued forms in a before_request function, after the person is known."""
     app.before_request(_claim)
     app.after_request(_say_done)
 
 
 def _claim() -> Any:
-    """Claim the key of the form; the answer, if it was done before or was typed by somebody else."""
+    """Claim the key of the form; the response, if it was processed before or filled in by somebody else."""
     if request.method != "POST" or not _PATHS.match(request.path):
         return None
     if _is_of_another():
@@ -56,7 +55,7 @@ def _claim() -> Any:
     claimed = IdempotentRequest(current_viewer().person.id, key, _fingerprint())
     if idempotency.claim(db.session(), claimed, request_time()) is not None:
         return _done_before()
-    # In the transaction of the form: a refused or unfinished one leaves nothing behind.
+    # In the form's transaction, so that a refused or unfinished one leaves nothing behind.
     idempotency.store_response(db.session(), claimed, 200, None)
     return None
 
@@ -67,15 +66,15 @@ def _is_of_another() -> bool:
 
 
 def _fingerprint() -> str:
-    """A hash of address and fields: the same however the form is sent, without what differs between two attempts."""
+    """A hash of URL and fields: the same however the form is sent, without values that differ between attempts."""
     sent = sorted(pair for pair in request.form.items(multi=True) if pair[0] not in (FIELD, "csrf_token"))
     return hashlib.sha256(repr((request.full_path, sent)).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _done_before() -> Any:
-    """The answer to a form that was sent twice."""
+    """The response to a form that was sent twice."""
     if MEANT_FOR in request.headers:
-        return Response(status=204)  # _say_done adds its word
+        return Response(status=204)  # _say_done adds the header
     flash(_("This was saved already."), "success")
     if request.headers.get("HX-Request"):
         return Response(status=204, headers={"HX-Redirect": previous_page()})
@@ -83,7 +82,7 @@ def _done_before() -> Any:
 
 
 def _say_done(response: Response) -> Response:
-    """A page that sends what it kept needs no page in return."""
+    """Mark the response as processed; a page that sends a queued form needs no page in return."""
     if MEANT_FOR not in request.headers or response.status_code >= 400 or not _PATHS.match(request.path):
         return response
     response.set_data(b"")

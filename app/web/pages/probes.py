@@ -1,4 +1,4 @@
-"""What machines ask: /healthz (is it alive), /readyz (can it work), /metrics (Prometheus)."""
+"""Endpoints for machines: /healthz (is it alive), /readyz (can it work), /metrics (Prometheus)."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from app.ops.database_errors import cause_of
 from app.ops.metrics import Gauge
 from app.web.core import replica_lists
 
-#: They load no person.
+#: Endpoints that load no person.
 ENDPOINTS = ("healthz", "readyz", "metrics")
 
 
 def install(app: Flask) -> None:
-    """Add the three addresses."""
+    """Register the three routes."""
     app.add_url_rule("/healthz", "healthz", lambda: Response(health.text(), mimetype="text/plain"))
     app.add_url_rule("/readyz", "readyz", readyz)
     app.add_url_rule("/metrics", "metrics", show_metrics)
@@ -37,10 +37,11 @@ def install(app: Flask) -> None:
 
 
 def readyz() -> Response:
-    """Whether a load balancer should send people here: 200, or 503 with what is wrong. With ?strict=1 also in 503.
+    """Whether a load balancer should send people here: 200, or 503 with the reason. With ?strict=1 also 503 if
+    degraded.
 
-    Without the database nobody can work. Without Redis or the schedule pages still do, so these only degrade: if all
-    servers said that they were not ready, there would be none left.
+    Without the database nobody can work. Without Redis or the scheduler pages still do, so these only degrade: if all
+    servers reported that they weren't ready, none would be left.
     """
     found = {"database": database_state(), "redis": redis_state(), "scheduler": "unknown"}
     found["schema"] = schema_state() if found["database"] == "ok" else "unknown"
@@ -57,7 +58,7 @@ def readyz() -> Response:
 
 
 def database_state() -> str:
-    """ok, or the kind of trouble: away, crowded, full, …"""
+    """ok, or the kind of problem: away, crowded, full, …"""
     try:
         database.ping(db.session())
     except (SQLAlchemyError, OSError) as error:
@@ -68,7 +69,7 @@ def database_state() -> str:
 
 
 def schema_state() -> str:
-    """Whether the tables are those of this version: ok, or outdated."""
+    """Whether the tables match this version: ok, or outdated."""
     try:
         stored = database.stored_revisions(db.session())
     except SQLAlchemyError:
@@ -85,13 +86,13 @@ def redis_state() -> str:
 
 
 def scheduler_state() -> str:
-    """ok, late, or new where no job has run yet."""
+    """ok, late, or new if no job has run yet."""
     lag = scheduler_lag()
     return "new" if lag is None else "ok" if lag <= job_health.LATE_AFTER.total_seconds() else "late"
 
 
 def scheduler_lag() -> float | None:
-    """Seconds since any minute job started, wherever; None if none ever has."""
+    """Seconds since any minutely job started on any server; None if none ever has."""
     runs = _minute_runs()
     newest = max((run.started_on for run in runs), default=None)
     return None if newest is None else max(0.0, (datetime.now(UTC) - newest).total_seconds())
@@ -107,7 +108,7 @@ def _minute_runs() -> list[Any]:
 
 
 def show_metrics() -> Response:
-    """All metrics of this server, for whom the settings allow it; anybody else meets a page that is not there."""
+    """All metrics of this server, for allowed clients; others get 404."""
     if not _may_read():
         return Response(orjson.dumps({"message": "Not found.", "errors": {}}), 404, mimetype="application/json")
     return Response(metrics.exposition(gauges()), content_type="text/plain; version=0.0.4; charset=utf-8")
@@ -128,14 +129,16 @@ def _may_read() -> bool:
 
 
 def _is_from_further_away() -> bool:
-    """Whether more proxies stand in front than CRM_PROXIES says: the address is then that of one of them, not of who
-    asks. A proxy on this server would open the metrics to everybody."""
+    """Whether there are more proxies in front than CRM_PROXIES says: the address would be that of a proxy.
+
+    Otherwise a proxy on this server would open the metrics to everybody.
+    """
     named = [each for each in ",".join(request.headers.getlist("X-Forwarded-For")).split(",") if each.strip()]
     return len(named) > current_app.config["CRM"].proxies or (not named and "Forwarded" in request.headers)
 
 
 def gauges() -> list[Gauge]:
-    """What is read when asked. Without the database: that it is away, and what needs none."""
+    """Gauges read on request. Without the database: that it is unavailable, and gauges that don't need it."""
     version = {"version": product_version()}
     found = [Gauge("crm_database_up", "Whether the database answers.", database_state() == "ok")]
     found.append(Gauge("crm_info", "Always 1; the label is the version.", 1, version))
@@ -157,7 +160,7 @@ def _queue_gauges() -> list[Gauge]:
 
 
 def _replica_gauges() -> list[Gauge]:
-    """How this process sees the replicas. Nothing without any."""
+    """The state of the replicas as this process sees it; empty without replicas."""
     replicas = replica_lists.replicas_of_app()
     if replicas is None:
         return []

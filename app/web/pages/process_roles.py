@@ -1,6 +1,6 @@
-"""A process answers only what its role says: one for sockets serves no pages, one for pages takes no sockets.
+"""A process only serves its own role: one for sockets serves no pages, one for pages no sockets.
 
-A proxy that sends a request to the wrong process would otherwise go unnoticed until its threads are used up.
+Otherwise a misconfigured proxy would go unnoticed until the threads of a process are used up.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ SOCKETS = "/socket.io"
 
 
 class ProcessRoutesOnly:
-    """WSGI middleware: 404 for what another process answers."""
+    """WSGI middleware: 404 for requests that another process serves."""
 
     def __init__(self, app: Any, roles: Sequence[str]) -> None:
         self.app = app

@@ -1,6 +1,6 @@
-"""The head and the side of a record's page as HTML; written without a template, for a page has hundreds of pieces.
+"""The head and the side of a record's page as HTML, without a template, because a page has hundreds of pieces.
 
-Every text is escaped. `record` is what app/web/records/record_page.py makes; keys that it lacks count as empty.
+Every text is escaped. `record` comes from app/web/records/record_page.py; missing keys count as empty.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from app.web.pages.cached_fragments import placeholder, render_cached
 from app.web.pages.widgets import cell_html, csrf, icon
 
 Record = Mapping[str, Any]
-#: Columns whose number leads to WhatsApp.
+#: Columns with numbers that are linked to WhatsApp.
 _NUMBERS = ("mobile", "other_number")
 _FEED_BAR = "records/_timeline_bar.html"
 
 
 class _Words:
-    """The words of these parts in one language, escaped."""
+    """The texts of these parts in one language, escaped."""
 
     def __init__(self) -> None:
         self.reveal, self.call, self.whatsapp = escape(_("Reveal")), escape(_("Call")), escape(_("WhatsApp"))
@@ -42,7 +42,7 @@ def _said() -> _Words:
 
 
 def status_menu(record: Record) -> Markup:
-    """The status of a record: a menu of the others for who may change it."""
+    """The status of a record: a menu of the others for people who may change it."""
     status, moves = record.get("status"), record.get("moves")
     if not status:
         return Markup()
@@ -61,7 +61,7 @@ def status_menu(record: Record) -> Markup:
 
 
 def _move(status: Mapping[str, Any], url: str, version: str) -> str:
-    """One of the other statuses: a button, or a link to the dialog of one that asks for something."""
+    """One of the other statuses: a button, or a link to the dialog of one with requirements."""
     key, look = escape(status["id"]), f"state tone-{escape(status.get('color') or 'gray')}"
     state = f'<span class="{look}"><i class="dot"></i>{escape(status["label"])}</span>'
     if not status.get("needs"):
@@ -74,7 +74,7 @@ def _move(status: Mapping[str, Any], url: str, version: str) -> str:
 
 
 def summary_strip(record: Record) -> Markup:
-    """The values that stay visible below the head, with the ways to call, to write and to reveal."""
+    """The values that stay visible below the head, with buttons to call, write and reveal."""
     items = record.get("strip")
     if not items:
         return Markup()
@@ -91,7 +91,7 @@ def _strip_item(item: Mapping[str, Any], record: Record, words: _Words) -> str:
 
 
 def _strip_tools(item: Mapping[str, Any], shown: Mapping[str, Any], record: Record, words: _Words) -> Iterable[str]:
-    """The buttons behind a value; of a value without any, nothing."""
+    """The buttons after a value; none for an empty one."""
     text, is_number = escape(shown.get("text") or ""), item["name"] in _NUMBERS and shown.get("kind") != "missing"
     if url := shown.get("reveal_url"):
         yield _tool(url, "eye", words.reveal, f"{words.reveal}: {escape(item['label'])}", " data-reveal")
@@ -114,7 +114,7 @@ def _strip_tools(item: Mapping[str, Any], shown: Mapping[str, Any], record: Reco
 
 
 def _tool(url: Any, sign: str, title: str, label: str, more: str = "") -> str:
-    """A small button behind a value; title and label are escaped already."""
+    """A small button after a value; title and label are escaped already."""
     return (
         f'<a class="btn-bare btn-tiny"{more} href="{escape(url)}" title="{title}" aria-label="{label}">{icon(sign)}</a>'
     )
@@ -137,7 +137,7 @@ def _tab(tab: Mapping[str, Any]) -> str:
 
 
 def feed_bar(record: Record) -> Markup:
-    """What stands above a tab of the timeline: its parts and filters. Without a filter it is the same for all."""
+    """The bar above a tab of the timeline: its parts and filters. Without a filter it is the same for all."""
     shown, parts = record.get("filters"), record.get("parts")
     if not shown and not parts:
         return Markup()
@@ -176,7 +176,7 @@ def related_list(part: Mapping[str, Any]) -> Markup:
 
 
 def _related_row(row: Mapping[str, Any]) -> str:
-    """A row is one link, so its cells have none of their own; one without an address is no link."""
+    """A row is a single link, so its cells have none of their own; one without a URL is not a link."""
     first, *others = (
         cell_html({**each, "url": None, "tel": None} if each else None) for each in row["cells"] or [None]
     )
@@ -188,7 +188,7 @@ def _related_row(row: Mapping[str, Any]) -> str:
 
 
 def record_facts(record: Record) -> dict[str, Any]:
-    """What the page asks about its record: the name of the open tab, a number to dial from here, a tab of files."""
+    """What the page needs to know about its record: the open tab, a number to dial, whether there is a tab of files."""
     tabs, strip = record.get("tabs") or (), record.get("strip") or ()
     cells = (item.get("cell") or {} for item in strip)
     number = next((each for each in cells if each.get("kind") == "phone" and each.get("tel")), None)

@@ -32,7 +32,7 @@ def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def show_survivor(view: Any, broken: MergedAway, sentence: str) -> Any:
-    """Lead a reader to the record that was kept; show a writer the way there, and what they have typed."""
+    """Redirect a reader to the remaining record of a merge; show people who submit a form the link, and their input."""
     url = f"{getattr(view, 'route_base', '')}/{broken.kept_number}"
     if request.headers.get("HX-Request"):
         return refused(410, sentence)
@@ -53,14 +53,14 @@ def show_survivor(view: Any, broken: MergedAway, sentence: str) -> Any:
 
 #: Fields of a form that nobody typed.
 _UNTOLD = ("csrf_token", "version", "before", "overwrite")
-#: Kinds of fields of which a form sends an id.
+#: Kinds of fields for which a form sends an id.
 _CHOSEN = ("master", "person", "record", "many", "choice")
 
 
 def refused(status: int, sentence: str) -> Any:
     """The message as an error page, as an htmx response, or flashed on the page the person came from."""
     if status == 422 and request.method == "GET":
-        status = 400  # an invalid address, not a record that breaks a rule
+        status = 400  # an invalid URL, not a record that breaks a rule
     if request.headers.get("HX-Request"):
         return (
             render_template("errors/400.html", sentence=sentence),

@@ -15,10 +15,10 @@ _Method = Callable[..., Any]
 
 
 def page_route(url: str, methods: Sequence[str] = ("GET",), permission: str = "") -> Callable[[_Method], _Method]:
-    """A page at `url` below the view's `route_base`, for those who have FAB's permission on the view.
+    """A page at `url` below the view's `route_base`, for people with FAB's permission on the view.
 
-    `permission`: the name in the view's `VERBS`; by default that of the method. What the method refuses
-    (`fab_access.REFUSABLE`) becomes an error page, or a message on the page that a form was sent from.
+    `permission`: its name in the view's `VERBS`; by default the method's. What the method refuses
+    (`fab_access.REFUSABLE`) becomes an error page, or a message on the page with the form.
     """
 
     def decorate(method: _Method) -> _Method:

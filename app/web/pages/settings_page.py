@@ -1,4 +1,6 @@
-"""The base of settings pages: who may read the module "Settings" opens them, who may write it changes them."""
+"""The base of settings pages: people who may read the module "Settings" can open them, those who may write it can
+change them.
+"""
 
 from __future__ import annotations
 
@@ -27,15 +29,15 @@ def refuse_all_but_admins(sentence: str) -> None:
 
 
 def refuse_stale(stored: Any) -> None:
-    """Raise Conflict if the stored settings are not those that the posted form has shown."""
+    """Raise Conflict if the stored settings differ from those that the posted form was based on."""
     if request.form.get("version") != content_hash(stored):
         raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
 
 
 def settings_form(title: str, action: str, sections: list[dict[str, Any]], version: Any, error: str) -> dict[str, Any]:
-    """The context of a form of settings, which begins and ends at one URL.
+    """The context of a form of settings, shown and posted at the same URL.
 
-    `version`: what tells whether somebody else has saved meanwhile. `error`: why it was refused, or "".
+    `version`: identifies the stored state, to detect concurrent saves. `error`: why it was refused, or "".
     """
     return {
         "title": title,

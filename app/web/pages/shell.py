@@ -30,14 +30,14 @@ from app.web.pages import (
 from app.web.pages.frame import Frame, Menu, languages
 from app.web.pages.static_files import static_url
 
-#: {socket}: where pages may open their socket, which is the site itself.
+#: {socket}: the origin of sockets, which is the site itself.
 CSP = (
     "default-src 'self'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; font-src 'self'; "
     "connect-src 'self' {socket}; frame-ancestors 'none'; base-uri 'self'; form-action 'self'; object-src 'none'"
 )
 YEAR_SECONDS = 31_536_000
 _SAFE = ("GET", "HEAD", "OPTIONS")
-#: Answers of static files that are what their URL says, whole or in part; not an error.
+#: Responses with a static file's content or part of it; no errors.
 _STATIC = (200, 206, 304)
 #: Paths with authentication or CSRF checks of their own.
 _CSRF_EXEMPT = (
@@ -47,7 +47,7 @@ _CSRF_EXEMPT = (
 
 
 def install(app: Flask, menu: Menu) -> None:
-    """Bind globals, context and headers. `menu`: makes the entries of the sidebar and of the "New" menu."""
+    """Register globals, context and headers. `menu`: returns the entries of the sidebar and of the "New" menu."""
     pages: Any = app.jinja_env
     pages.globals.update(widgets.GLOBALS | timeline_html.GLOBALS | field_values_html.GLOBALS | record_html.GLOBALS)
     pages.globals.update(

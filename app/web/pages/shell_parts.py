@@ -1,7 +1,7 @@
-"""Dialogs and words of every page that only its scripts need, as one script per language.
+"""Dialogs and texts of every page that only its scripts need, as one script per language.
 
-They are the same for everybody, so a browser keeps them by the hash of their content instead of getting them with each
-page. The script runs before all others of the page. See docs/decisions/0100.
+They are the same for everybody, so browsers cache them by content hash instead of getting them with each page. The
+script runs before all others of the page. See docs/decisions/0100.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from app.web.core.languages import language_key
 from app.web.pages import offline_posts
 from app.web.pages.static_files import static_url
 
-#: They load no person.
+#: Endpoints that load no person.
 ENDPOINTS = ("shell_parts",)
 _KEY = "crm_shell_parts"
 _TEMPLATES = ("shell/parts.html", "shell/looks.html")
-#: A process of another version has other parts: its answer is used, but kept by nobody.
+#: A process of another version has other parts: its response is used, but not cached.
 _NOT_THAT_VERSION = 203
 _SCRIPT = """{
   const { html, looks, words } = %s;
@@ -38,7 +38,7 @@ _SCRIPT = """{
 
 
 def install(app: Flask) -> None:
-    """Add the address of the scripts."""
+    """Register the route of the scripts."""
     app.add_url_rule("/static/parts/<language>.js", "shell_parts", _script)
 
 
@@ -94,7 +94,7 @@ def _words() -> dict[str, dict[str, str]]:
 
 
 def _offline_words() -> dict[str, str]:
-    """Those of offline.js."""
+    """The texts of offline.js."""
     return {
         "forms": offline_posts.PATHS,
         "field": offline_posts.FIELD,
@@ -112,7 +112,7 @@ def _offline_words() -> dict[str, str]:
 
 
 def _clock_words() -> dict[str, str]:
-    """Those of SLA clocks, as sla_fields.WORDS says them."""
+    """The texts of SLA clocks, see sla_fields.WORDS."""
     late = _("%(time)s overdue", time="{time}")
     return {
         "min": _("%(n)s min", n=0),

@@ -1,6 +1,6 @@
-"""Addresses of static files, with a hash of their content, so that browsers keep them for a year.
+"""URLs of static files, with a content hash, so that browsers cache them for a year.
 
-Pages name the sprite of the icons sixty times, so it has a short address of its own, too.
+Pages use the icon sprite sixty times, so it has an additional short URL.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from flask import Flask, Response, current_app, url_for
 
 from app.web.core.flask_internals import app_context, request_context
 
-#: The sprite of the icons, and its short address; by its own one it is answered as well.
+#: The icon sprite, and its short URL; its normal one works as well.
 SPRITE, _SHORT = "vendor/icons.svg", "i.svg"
 #: (static folder, root of the URLs, file) -> its URL.
 _urls: dict[tuple[str, str, str], str] = {}
 
 
 def static_url(name: str) -> str:
-    """The URL of a static file. It is made once per process; in debug mode a changed file is noticed at once."""
-    context, requested = app_context(), request_context()  # not through proxies: a page has a hundred of these URLs
+    """The URL of a static file, cached per process; in debug mode a changed file is noticed at once."""
+    context, requested = app_context(), request_context()  # without proxies: a page has a hundred of these URLs
     if context is None:
         raise RuntimeError("A static URL needs an application context.")
     app = context.app
@@ -32,7 +32,7 @@ def static_url(name: str) -> str:
 
 
 def install(app: Flask) -> None:
-    """Add the short address of the sprite."""
+    """Register the short URL of the sprite."""
     app.add_url_rule(f"/static/{_SHORT}", "static_sprite", _sprite)
 
 

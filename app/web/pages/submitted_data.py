@@ -1,4 +1,4 @@
-"""What FAB's forms read of a request: texts, and files only for fields that take one."""
+"""Restricts what FAB's forms read from a request: texts, and files only for file fields."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ _TAKES_FILES = (FileField, FileUploadField)
 
 
 class SubmittedData(FlaskForm.Meta):
-    """Flask-WTF would give fields of text a file that has their name, and values of JSON that are no texts."""
+    """Filters the input, because Flask-WTF would give text fields files of their name, and JSON values that aren't
+    texts.
+    """
 
     def wrap_formdata(self, form: Any, formdata: Any) -> Any:
         """The texts of the form, with the files of fields that take them; None without a form."""
@@ -33,12 +35,12 @@ class SubmittedData(FlaskForm.Meta):
 
 
 def install() -> None:
-    """Let all forms of FAB, and ours that are made of them, read requests in this way."""
+    """Let all forms of FAB, and ours based on them, read requests in this way."""
     DynamicForm.Meta = SubmittedData
 
 
 def trim(form: Any) -> None:
-    """Strip text fields; a text of only spaces becomes empty."""
+    """Strip text fields; whitespace alone becomes empty."""
     for field in form:
         if isinstance(field.data, str) and not isinstance(field, PasswordField) and field.raw_data:
             field.data = field.data.strip()
@@ -46,7 +48,7 @@ def trim(form: Any) -> None:
 
 
 def drop_unstorable(form: Any) -> list[Any]:
-    """The fields that were sent with a NUL, which their texts lose, so that the form can be shown again."""
+    """Remove NULs from the fields' texts, so that the form can be shown again. Returns the fields that had any."""
     found = [field for field in form if any("\0" in raw for raw in field.raw_data or () if isinstance(raw, str))]
     for field in found:
         if isinstance(field.data, str):

@@ -1,8 +1,8 @@
-"""Jinja as the pages use it: a template is compiled once per language, with its words, icons and addresses filled in.
+"""Jinja for the pages: a template is compiled once per language, with its texts, icons and URLs filled in.
 
 `{{ _('Save') }}`, `{{ icon('plus') }}` and `{{ static_url('css/crm.css') }}` are the same in every response of a
-language, so the compiled template holds their text. Only calls whose arguments are known at compile time are filled in;
-all else is as in any Jinja template. See docs/decisions/0043.
+language, so the compiled template contains their text. Only calls whose arguments are known at compile time are filled
+in; everything else works as in any Jinja template. See docs/decisions/0043.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ CACHE_SIZE = 400
 _HANDED_ON = re.compile(r"^( *)yield from (.+)$", re.MULTILINE)
 _RUNTIME = re.compile(r"^from jinja2\.runtime import .+$", re.MULTILINE)
 _INDENT = re.compile(r"\n\s+")
-#: What `{{ x.items }}` and the like mean in Jinja is kept, also for a dictionary with such a key.
+#: In Jinja `{{ x.items }}` and so on mean the method, even if the dictionary has such a key.
 _DICT_METHODS = frozenset(dir(dict))
 
 
 class PageEnvironment(Environment):
     """Flask's environment, with a cache of compiled templates for each language."""
 
-    #: Name of a global function -> what its calls with constant arguments are replaced by.
+    #: Name of a global function -> the function whose result replaces calls with constant arguments.
     constants: dict[str, Callable[..., Any]]
 
     def __init__(self, app: Any, **options: Any) -> None:
@@ -51,7 +51,7 @@ class PageEnvironment(Environment):
         self._caches = {}
 
     def getattr(self, obj: Any, attribute: str) -> Any:
-        """`obj.attribute`; the key of a dictionary without trying an attribute first, which most templates ask for."""
+        """`obj.attribute`; for dictionaries the key is tried first, because most templates want it."""
         if type(obj) is dict and attribute not in _DICT_METHODS:
             try:
                 return obj[attribute]
@@ -60,16 +60,16 @@ class PageEnvironment(Environment):
         return super().getattr(obj, attribute)
 
     def preprocess(self, source: str, name: str | None = None, filename: str | None = None) -> str:
-        """The source of a page without its indentation; a line break stays one."""
+        """The source of a page without its indentation; line breaks stay."""
         text = super().preprocess(source, name, filename)
         return _INDENT.sub("\n", text) if (name or "").endswith(".html") else text
 
     def _generate(
         self, source: nodes.Template, name: str | None, filename: str | None, defer_init: bool = False
     ) -> str:
-        """The Python of a template. What blocks, parents and includes make is handed on in one piece.
+        """The Python code of a template, which passes on blocks, parents and includes in one piece.
 
-        Otherwise each of a page's 800 pieces would come up through all the templates that extend each other. Values are
+        Otherwise each of a page's 800 pieces would pass through all the templates that extend each other. Values are
         escaped into plain strings: all pieces are joined at once.
         """
         made = _HANDED_ON.sub(r"\1yield concat(\2)", super()._generate(source, name, filename, defer_init))

@@ -1,7 +1,6 @@
-"""The lines of a timeline as HTML; written without a template, because a record's page consists of them.
+"""The entries of a timeline as HTML, without a template, because a record's page consists mostly of them.
 
-Every text is escaped. An entry is a dictionary as app/web/records/timeline.py makes it; keys that it lacks count as
-empty.
+Every text is escaped. An entry is a dictionary from app/web/records/timeline.py; missing keys count as empty.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from app.lib.html_escape import escape
 from app.web.pages.widgets import avatar_html, csrf, icon, moment
 
 Entry = Mapping[str, Any]
-#: Kind of an entry -> its icon, unless it names one.
+#: Kind of an entry -> its default icon.
 _SIGNS = {
     "note": "note",
     "comment": "message-2",
@@ -37,12 +36,12 @@ _MOST_FORMER = 200
 
 
 def timeline_lines(entries: Iterable[Entry]) -> Markup:
-    """The <li> elements of these entries; changes of several fields are one line that opens."""
+    """The <li> elements of these entries; changes of several fields are one expandable entry."""
     return Markup("".join(_folded(each) if _is_folded(each) else _line(each) for each in entries))
 
 
 def timeline_line(entry: Entry) -> Markup:
-    """One thing that happened: who did what and when, and its texts, files and actions."""
+    """One event: who did what and when, and its texts, files and actions."""
     return Markup(_line(entry))
 
 
@@ -92,7 +91,7 @@ def _actor(entry: Entry) -> str:
 
 
 def _owner(entry: Entry) -> str:
-    """The link to the record that it belongs to, where that isn't the page's own."""
+    """The link to the record that it belongs to, unless that is the page's own."""
     owner = entry.get("owner")
     return f'<a class="entry-of" href="{escape(owner["url"])}">{escape(owner["number"])}</a>' if owner else ""
 
@@ -113,7 +112,7 @@ def _text(entry: Entry) -> str:
 
 
 def _part(part: Mapping[str, Any]) -> str:
-    """A piece of a note; a mention with the name of who is meant."""
+    """A part of a note; a mention with the name of the mentioned person."""
     text = escape(part["text"])
     person = part.get("person")
     return f'<span class="mention" title="{escape(person)}">{text}</span>' if person else text
@@ -171,7 +170,7 @@ def _value(value: Any) -> str:
 
 
 def _player(entry: Entry) -> str:
-    """The recordings of a call: those that can be heard, on their way, or not fetched."""
+    """The recordings of a call: playable ones, those being fetched, and those that failed."""
     made = [_sound(url) for url in entry.get("audio") or ()]
     if entry.get("audio_note"):
         made.append(f'<p class="quiet small">{icon("microphone")} {escape(entry["audio_note"])}</p>')
@@ -207,7 +206,7 @@ def _actions(entry: Entry) -> str:
     return f'<div class="entry-acts">{"".join(macros.act(each, "btn btn-small") for each in entry["actions"])}</div>'
 
 
-#: Keys of an entry that ask for a part -> what draws it, in the order of the line.
+#: Keys of an entry that require a part -> the function that draws it, in display order.
 _PARTS: tuple[tuple[tuple[str, ...], Callable[[Entry], str]], ...] = (
     (("rest",), _rest),
     (("reason",), _reason),

@@ -1,8 +1,8 @@
-"""The small pieces of which pages consist: icons, avatars, and one value drawn by its kind. Global in all templates.
+"""The small pieces of pages: icons, avatars, and values by kind. Global in all templates.
 
-They are functions instead of Jinja macros because a list draws hundreds of them. Every text that they are given is
-escaped; words of ours come from the catalogue. `avatar_html` and `cell_html` are `avatar` and `cell` as plain strings,
-for what is written without a template.
+They are functions instead of Jinja macros because a list draws hundreds of them. All texts passed to them are escaped;
+our own texts come from the catalogue. `avatar_html` and `cell_html` return `avatar` and `cell` as plain strings, for
+HTML that is built without a template.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from app.web.pages.static_files import SPRITE, static_url
 Cell = Mapping[str, Any]
 _TONES = ("slate", "blue", "teal", "violet", "orange", "pink", "green", "indigo")
 _LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-#: Faces of a stack, tags of a cell.
+#: Faces in a stack, tags in a cell.
 _MOST_FACES, _MOST_TAGS = 3, 3
-#: Icons that are kept ready; we have 238 names.
+#: Cached icons; we have 238 names.
 MAX_ICONS = 1000
 
 
-#: (address of the sprite, name, more classes) -> an icon.
+#: (URL of the sprite, name, more classes) -> an icon.
 _icons: dict[tuple[str, str, str], Markup] = {}
 
 
 def icon(name: str, extra: str = "") -> Markup:
-    """An icon out of the sprite: decorative, so hidden from screen readers. `extra`: more classes."""
+    """An icon from the sprite: decorative, so hidden from screen readers. `extra`: more classes."""
     key = (static_url(SPRITE), name, extra)
     found = _icons.get(key)
     if found is None:
@@ -44,14 +44,14 @@ def icon(name: str, extra: str = "") -> Markup:
 
 
 def csrf() -> Markup:
-    """The hidden field that every form which changes something needs."""
+    """The hidden CSRF field of every form that changes something."""
     return Markup(f'<input type="hidden" name="csrf_token" value="{generate_csrf()}">')
 
 
 def avatar(initials: str | None, size: str = "", picture: str | None = None) -> Markup:
-    """A picture, else initials, in a circle; the tone follows from the first letter, so a person keeps their colour.
+    """A picture, else initials, in a circle; the tone follows from the initials, so a person keeps their colour.
 
-    Where a picture can't be loaded, shell.js puts the initials in its place.
+    If a picture can't be loaded, shell.js shows the initials instead.
     """
     return Markup(avatar_html(initials, size, picture))
 
@@ -71,11 +71,11 @@ def tone_of(initials: str | None) -> str:
     return _TONES[(_LETTERS.find((initials or "?")[:1].upper()) + 1) % len(_TONES)]
 
 
-def avatar_stack(people: Sequence[Cell], most: int = _MOST_FACES) -> Markup:
-    """The avatars of several people, their names for the pointer and for screen readers."""
+def avatar_stack(people: Sequence[Cell], maximum: int = _MOST_FACES) -> Markup:
+    """The avatars of several people, with their names as tooltip and for screen readers."""
     names = escape(", ".join(str(each["full_name"]) for each in people))
-    faces = "".join(avatar_html(each["initials"], "", each.get("picture")) for each in people[:most])
-    rest = f'<span class="avatar-round tone-slate">+{len(people) - most}</span>' if len(people) > most else ""
+    faces = "".join(avatar_html(each["initials"], "", each.get("picture")) for each in people[:maximum])
+    rest = f'<span class="avatar-round tone-slate">+{len(people) - maximum}</span>' if len(people) > maximum else ""
     return Markup(
         f'<span class="avatar-stack" title="{names}">{faces}{rest}<span class="visually-hidden">{names}</span></span>'
     )
@@ -93,12 +93,12 @@ def empty_value() -> Markup:
 
 
 def status(value: Cell) -> Markup:
-    """A status: dot and word."""
+    """A status: dot and label."""
     return Markup(_status(value))
 
 
 def moment(value: Cell) -> Markup:
-    """A moment, the exact time in its tooltip."""
+    """A time, with the exact time in its tooltip."""
     return Markup(_time(value))
 
 
@@ -128,7 +128,7 @@ def _tone(value: Cell) -> Any:
 
 
 def _clip(text: Any, look: str = "clip") -> str:
-    """A text that a narrow column may cut off; shell.js gives it a tooltip where it does."""
+    """A text that a narrow column may cut off; shell.js adds a tooltip if it does."""
     return f'<span class="{look}">{escape(text)}</span>'
 
 
@@ -178,7 +178,7 @@ def _email(value: Cell) -> str:
     text = value.get("text")
     if not text:
         return empty_value()
-    shown = str(escape(text)).replace("@", "@<wbr>")  # where there is no room, it breaks there and not within a word
+    shown = str(escape(text)).replace("@", "@<wbr>")  # if there is no room, it breaks there and not within a word
     return f'<a class="clip" href="mailto:{escape(text)}">{shown}</a>'
 
 
@@ -187,7 +187,7 @@ def _moment(value: Cell) -> str:
 
 
 def _clock(value: Cell) -> str:
-    """An SLA clock: sla_clock.js counts on, in the words that shell_parts.py gives to the page."""
+    """An SLA clock: sla_clock.js continues counting, with the texts from shell_parts.py."""
     runs = ""
     if value.get("due"):
         words = f' data-words="{escape(value["words"])}"' if value.get("words") else ""
@@ -237,7 +237,7 @@ def _call(value: Cell) -> str:
 
 
 def _picture(value: Cell) -> str:
-    """A picture with a link to the page where it is changed."""
+    """A picture with a link to the page for changing it."""
     head = avatar_html(None, "lg", value["url"]) if value.get("url") else ""
     change = value.get("change_url")
     link = f'<a class="cell-link" href="{escape(change)}">{escape(value["text"])}</a>' if change else ""

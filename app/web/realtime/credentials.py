@@ -1,7 +1,7 @@
-"""Who connects to a socket: by the cookie of our pages, the old API's `sid`, or a key or token (header or `auth:`).
+"""The credentials of a socket: the cookie of our pages, the old API's `sid`, or a key or token (header or `auth:`).
 
-The credentials stay in the environment of the connection, and are checked again with each event, so that an ended
-sign-in or key counts at once.
+The credentials stay in the environment of the connection, and are checked again for each event, so that an ended
+sign-in or key takes effect at once.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from app.web.security import sessions
 
 #: The cookie of the old API's sign-in, and its value for nobody.
 COMPAT_COOKIE, GUEST = "sid", "Guest"
-#: Where `auth:` was put: the token of the old API's sign-in.
+#: The key under which `auth:` is stored: the token of the old API's sign-in.
 AUTH_SID = "crm.auth_sid"
 _TOKEN = re.compile(r"[\w-]{20,200}", re.ASCII)
 
 
 def take_auth(auth: Any) -> None:
-    """Let the credentials in `auth:` count from now on, if the connection came without any."""
+    """Use the credentials in `auth:` from now on, if the connection has none."""
     if not isinstance(auth, dict) or has_credentials():
         return
     header, sid = _header_of(auth), auth.get("sid")
@@ -54,7 +54,7 @@ def _header_of(auth: dict[str, Any]) -> str | None:
 
 
 def has_credentials() -> bool:
-    """Whether the connection carries any credentials, valid or not: the cookie of an ended sign-in counts."""
+    """Whether the connection has any credentials, valid or not: the cookie of an ended sign-in counts."""
     if "Authorization" in request.headers or current_user.is_authenticated or flask_session.get("sid"):
         return True
     return compat_token() != ""

@@ -1,4 +1,4 @@
-"""Current values of what open pages show live: unread counts, newest notices, newest activities."""
+"""Current values for live pages: unread counts, newest notices, newest activities."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from app.models import Activity, Delivery, Message, Notification, User
 
 #: A notice this recent is still shown as a toast on the first page that its user opens.
 FRESH_SECONDS = 60
-#: How many of the newest notices are searched for one that the user wants on the screen.
+#: How many of the newest notices are searched for one that the user wants as a toast.
 MAX_NOTICES = 20
-#: Kind of record -> the table of what happens on it, and the column that names the record.
+#: Kind of record -> the table with its activity, and the column that refers to the record.
 _COLUMNS: dict[str, tuple[Any, Any]] = {
     "lead": (Activity, Activity.lead_id),
     "ticket": (Activity, Activity.ticket_id),
@@ -47,7 +47,7 @@ def load_bells(session: Session, users: Iterable[int], now: datetime) -> dict[in
 
 
 def newest_activities(session: Session, records: Iterable[tuple[str, int]]) -> dict[tuple[str, int], int]:
-    """(kind, id) of records -> id of the newest activity on each, of a conversation's newest message; one statement."""
+    """(kind, id) of records -> id of the newest activity, or of a conversation's newest message; one statement."""
     ids_by_kind: dict[str, list[int]] = {}
     for kind, key in sorted(records):
         ids_by_kind.setdefault(kind, []).append(key)
@@ -60,30 +60,33 @@ def _newest(kind: str, table: Any, column: Any, keys: list[int]) -> Any:
     return select(literal(kind), column, func.max(table.id)).where(column.in_(keys)).group_by(column)
 
 
-def toast(session: Session, who: access.Person, after: int | None, now: datetime) -> dict[str, Any]:
-    """The newest notice since `after` that the person wants on the screen: {id, text, url, kind}; {} = none.
+def toast(session: Session, person: access.Person, after: int | None, now: datetime) -> dict[str, Any]:
+    """The newest notice since `after` that the person wants as a toast: {id, text, url, kind}; {} = none.
 
     `after` None = their first page here: then one of the last minute that no page has shown. The session must act for
     them.
     """
-    mine = (Notification.user_id == who.id, Notification.id > (after or 0))
+    mine = (Notification.user_id == person.id, Notification.id > (after or 0))
     rows = session.scalars(select(Notification).where(*mine).order_by(Notification.id.desc()).limit(MAX_NOTICES)).all()
     if after is None:
         rows = [row for row in rows if row.at > now - timedelta(seconds=FRESH_SECONDS)]
     if not rows:
         return {}
-    chosen = {who.id: session.execute(select(User.notice_choices).where(User.id == who.id)).scalar() or {}}
+    chosen = {person.id: session.execute(select(User.notice_choices).where(User.id == person.id)).scalar() or {}}
     wanted = next((row for row in rows if _is_wanted(row, chosen, now)), None)
     if wanted is None or (after is None and _was_shown(session, wanted.id)):
         return {}
     cards = notice_links.record_cards(session, [wanted])
-    with force_locale(who.locale or "en"):
+    with force_locale(person.locale or "en"):
         text = wording.text_of(wanted, **notice_links.names_of(wanted, cards))
         return {"id": wanted.id, "text": text, "url": notice_links.link_of(wanted, cards), "kind": wanted.kind}
 
 
 def _is_wanted(row: Any, chosen: Mapping[int, Any], now: datetime) -> bool:
-    """A kind wanted on the screen but not in the bell is stored as read; any other read notice has been read."""
+    """Whether to show it: a kind wanted as a toast but not in the bell is stored as read.
+
+    Other read notices are not shown.
+    """
     if not notices.wants(chosen, row.user_id, row.kind, "screen"):
         return False
     is_open = row.read_on is None or not notices.wants(chosen, row.user_id, row.kind, "bell")

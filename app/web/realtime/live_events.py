@@ -1,7 +1,7 @@
-"""Live updates: after a commit, open pages learn whose bell, which records and whose sign-ins have changed.
+"""Live updates: after a commit, open pages are told whose bell, which records and whose sign-ins have changed.
 
-Each process looks at its own connections only, under the access rules of that moment, and pushes no more than
-{kind, id}; the page fetches the rest through its own endpoint.
+Each process handles only its own connections, under the current access rules, and pushes no more than {kind, id}; the
+page fetches the rest through its own endpoint.
 """
 
 from __future__ import annotations
@@ -48,14 +48,14 @@ log = logging.getLogger("crm.live")
 
 #: A socket whose sign-in or key has ended is closed within this time, whichever process ended it.
 SWEEP_SECONDS = 1.0
-#: While the bus works, what pages show is compared with the database every so many sweeps; without it, at each one.
+#: While the bus works, pages are compared with the database every so many sweeps; without it, on each one.
 SWEEPS_PER_COMPARISON = 10
-#: Each socket holds a thread of its process; this many are left for pages.
+#: Each socket occupies a thread of its process; this many are left for pages.
 THREADS_FOR_PAGES = 8
 
 
 class LiveUpdates:
-    """Carries events from a commit to open pages, in this process and in the others."""
+    """Delivers events from a commit to open pages, in this process and the others."""
 
     def __init__(self, app: Flask, max_connections: int, redis_url: str | None) -> None:
         self.app, self.sockets = app, Sockets(app, max_connections)
@@ -65,7 +65,7 @@ class LiveUpdates:
         self.broadcaster = EventBroadcaster(self._deliver)
         self.presence = Presence(self.sockets, self.send, lambda: self.bus.origin if self.bus else "")
         self.sockets.on_seats = self.presence.tell
-        #: What was last sent: user id -> bell, record -> id of its newest activity.
+        #: The last values sent: user id -> bell, record -> id of its newest activity.
         self.sent_bells: dict[int, current_state.Bell] = {}
         self.newest_activity: dict[RecordKey, int] = {}
         self._lock = threading.Lock()
@@ -109,10 +109,10 @@ class LiveUpdates:
                 self.presence.hear_typing(session, conversation, user)
             self.presence.hear(session, event.seats)
 
-    # --- boards
+    # --- boards of records
 
     def _send_boards(self, event: LiveEvent) -> None:
-        """Tell boards that some record of their kind has changed, and not which: each asks again under its rules."""
+        """Tell boards that a record of their kind has changed, but not which: each reloads under its own rules."""
         kinds = {kind for kind, _key in event.changed_timelines}
         if kinds & {"lead", "ticket"}:
             kinds.add("task")
@@ -136,7 +136,7 @@ class LiveUpdates:
             self.sent_bells[user] = bell
 
     def _notice_connections(self, session: Session, user: int) -> dict[str, SocketConnection]:
-        """The user's connections, except for those of keys that may not read notices."""
+        """The user's connections, except those of keys that may not read notices."""
         return {
             sid: each
             for sid, each in self.sockets.of_user(user).items()
@@ -149,14 +149,14 @@ class LiveUpdates:
             return current_state.toast(session, who, after, now)
 
     def _connected(self, user_id: int) -> None:
-        """A new connection: the bell may have changed since its page was rendered."""
+        """Update a new connection: the bell may have changed since its page was rendered."""
         if self.bus is not None:
             self.bus.listen()
         self._start_sweeper()
         self.broadcaster.send(LiveEvent(notified=frozenset([user_id])), to_others=False)
 
     def _send_calls(self, users: Set[int]) -> None:
-        """The pages of these users ask for the cards of their calls. Keys of programs have no pages."""
+        """Let the pages of these users reload their call cards. API keys have no pages."""
         for user in users:
             for sid, connection in self.sockets.of_user(user).items():
                 if connection.scope is None:
@@ -187,7 +187,7 @@ class LiveUpdates:
                     self.presence.tell([record])
 
     def _watched(self, record: RecordKey) -> None:
-        """Remember the newest activity; what happened before is on the page already."""
+        """Remember the newest activity; earlier ones are on the page already."""
         if record not in self.newest_activity:
             with access.as_system(db.session()) as session:
                 newest = current_state.newest_activities(session, [record]).get(record, 0)
@@ -214,13 +214,13 @@ class LiveUpdates:
                 has_failed = False
             except Exception:
                 if not has_failed:
-                    log.exception("the sweep of sockets failed")  # the database is away: the next second tries again
+                    log.exception("the sweep of sockets failed")  # the database is unreachable: retried within a second
                 has_failed = True
             if count % SWEEPS_PER_COMPARISON == 0 or self.bus is None or not self.bus.is_up:
                 self.broadcaster.send(LiveEvent(compare_all=True), to_others=False)
 
     def sweep(self) -> None:
-        """Close connections whose credentials have ended, and forget what nobody watches; at most two statements."""
+        """Close connections whose credentials have ended, and forget unwatched records; at most two statements."""
         self.sockets.close_pending()
         self.presence.beat(self.bus is not None)
         with self.app.app_context(), access.as_system(db.session()) as session:
@@ -230,7 +230,7 @@ class LiveUpdates:
         self.newest_activity = {record: last for record, last in self.newest_activity.items() if record in records}
 
     def compare_all(self) -> None:
-        """Compare what pages show with the database and push what differs; two statements when nothing does."""
+        """Compare pages with the database and push differences; two statements if there are none."""
         self._deliver(LiveEvent(), LiveEvent(compare_all=True))
 
     def close(self) -> None:
@@ -240,9 +240,9 @@ class LiveUpdates:
         self.sockets.close()
 
 
-def _with_scope(who: access.Person, scope: frozenset[str] | None) -> access.Person:
+def _with_scope(person: access.Person, scope: frozenset[str] | None) -> access.Person:
     """The person, limited to the scope of an API key."""
-    return replace(who, scope=scope) if scope else who
+    return replace(person, scope=scope) if scope else person
 
 
 # --- after a commit, never before ----------------------------------------------------------------------------------
@@ -281,7 +281,7 @@ def install(app: Flask) -> LiveUpdates:
 
 
 def _on_event_error(error: Exception) -> None:
-    """An event met an error: trouble of the database is told to the client and logged in one line."""
+    """Handle an error in an event: database problems are reported to the client and logged in one line."""
     cause = cause_of(error)
     if cause is None:
         raise error
@@ -295,13 +295,13 @@ def _origin(url: str) -> str:
 
 
 def _is_ours(public: str, origin: str, environ: dict[str, Any] | None = None) -> bool:
-    """Whether the origin is ours: the public URL, or the address of this request."""
+    """Whether the origin is ours: the public URL, or the host of this request."""
     requested = f"{environ.get('wsgi.url_scheme')}://{environ.get('HTTP_HOST')}" if environ else public
     return origin in (public, requested)
 
 
 def _check_before_upgrade(app: Flask, live: LiveUpdates) -> None:
-    """Check in Engine.IO's "connect", before the upgrade; Socket.IO's own comes only after a thread is taken."""
+    """Check in Engine.IO's "connect", before the upgrade; Socket.IO's own comes only after a thread is occupied."""
     eio, limits = socketio.server.eio, SocketLimits(app.wsgi_app)
     app.wsgi_app = limits  # type: ignore[method-assign]
     on_connect, on_disconnect, on_message = (eio.handlers[name] for name in ("connect", "disconnect", "message"))
@@ -342,7 +342,7 @@ def _admit(live: LiveUpdates, eio_sid: str) -> SocketRefused | None:
 
 
 def name_sessions(slot: int) -> None:
-    """Begin the ids of this process's sessions with its worker slot, so that other workers hand over their requests."""
+    """Prefix the ids of this process's sessions with its worker slot, so that other workers pass on their requests."""
     eio = socketio.server.eio
     make, prefix = type(eio).generate_id, session_prefix(slot)
     eio.generate_id = lambda: prefix + make(eio)
@@ -355,7 +355,7 @@ def announce(notified: list[tuple[int, str]]) -> None:
 
 
 def flush(seconds: float = 1.0) -> None:
-    """Wait until events sent so far are delivered; for processes that end without running exit handlers."""
+    """Wait until the events sent so far are delivered; for processes that end without running exit handlers."""
     if _live is not None:
         _live.broadcaster.flush(seconds)
 
@@ -384,6 +384,6 @@ def publish(session: Session) -> None:
 
 
 def forget(session: Session) -> None:
-    """Session hook, after a rollback: drop what was gathered."""
+    """Session hook, after a rollback: drop what was collected."""
     if not session.in_nested_transaction():
         transaction_state(session).clear_live()

@@ -1,8 +1,8 @@
-"""Who has the page of a record open, who edits which of its values, and who is writing in a conversation.
+"""Who has the page of a record open, who edits which of its values, and who is typing in a conversation.
 
-Nothing is stored. Each process tells the others who is at its own pages, when that changes and every BEAT_SECONDS;
-what it says of a record replaces what it said before, and lapses by itself, so that a server that is killed leaves
-nobody behind. Without Redis there is one process, which knows all of its pages.
+Nothing is stored. Each process tells the others who is at its own pages, when that changes and every BEAT_SECONDS; each
+report about a record replaces the previous one, and expires, so that a killed server leaves nobody behind. Without
+Redis there is one process, which knows all of its pages.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from app.web.pages.widgets import tone_of
 from app.web.realtime.credentials import load_person
 from app.web.realtime.sockets import PRESENCE_KINDS, RecordKey, SocketConnection, Sockets, can_see
 
-#: How often a process says again who is at its pages, and after how long a silence nobody is there.
+#: How often a process repeats its report, and after how long a silence it expires.
 BEAT_SECONDS, LAPSE_SECONDS = 2.0, 6.0
 
 #: User id -> the field that they edit, "" = none.
@@ -36,7 +36,7 @@ People = dict[int, str]
 
 @dataclass(frozen=True)
 class _RemotePresence:
-    """What another process has said of a record."""
+    """Another process's report about a record."""
 
     presence: PagePresence
     #: Monotonic seconds.
@@ -44,27 +44,27 @@ class _RemotePresence:
 
 
 class Presence:
-    """The people at the pages of records, of this process and as the others have told."""
+    """The people at the pages of records, in this process and according to the others."""
 
     def __init__(self, sockets: Sockets, send: Callable[[LiveEvent], None], origin: Callable[[], str]) -> None:
-        """`send` takes an event to all processes, this one included; `origin` names this process."""
+        """`send` sends an event to all processes, including this one; `origin` identifies this process."""
         self._sockets, self._send, self._origin = sockets, send, origin
-        #: Record -> other process -> what it said last.
+        #: Record -> other process -> its last report.
         self._remote: dict[RecordKey, dict[str, _RemotePresence]] = {}
         self._serial = itertools.count(1)
         self._lock = threading.Lock()
         self._beat_at = 0.0
 
-    # --- telling
+    # --- sending
 
     def tell(self, records: Iterable[RecordKey]) -> None:
-        """Send to all processes who is at these records now."""
+        """Send to all processes who has these records open now."""
         announced = frozenset(self._presence_of(record) for record in records if record[0] in PRESENCE_KINDS)
         if announced:
             self._send(LiveEvent(seats=announced))
 
     def _presence_of(self, record: RecordKey) -> PagePresence:
-        with self._lock:  # a later number goes with a later look
+        with self._lock:  # a higher number belongs to a later report
             here = self._here(record)
             return PagePresence(self._origin(), next(self._serial), *record, tuple(sorted(here.items())))
 
@@ -77,7 +77,7 @@ class Presence:
         return {sid: each for sid, each in self._sockets.watching(record).items() if each.is_page}
 
     def beat(self, has_others: bool) -> None:
-        """Once a second: say again who is here, and forget who has fallen silent. `has_others`: there is a bus."""
+        """Once a second: repeat the reports, and drop expired ones. `has_others`: whether there is a bus."""
         now = time.monotonic()
         watched = {record for record in self._sockets.watched_records() if record[0] in PRESENCE_KINDS}
         lapsed = self._forget(watched, now - LAPSE_SECONDS)
@@ -97,10 +97,10 @@ class Presence:
                     lost.add(record)
         return lost
 
-    # --- hearing
+    # --- receiving
 
     def hear(self, session: Session, seats: Iterable[PagePresence]) -> None:
-        """Take in what processes say, and push to the pages here what has changed. A process new to us gets an answer.
+        """Process the reports, and push changes to the pages here. A new process gets an answer.
 
         `session` must act for the system.
         """
@@ -116,7 +116,7 @@ class Presence:
         self.tell(unanswered)
 
     def _take(self, presence: PagePresence) -> bool:
-        """Remember what another process says. Whether it has people there and was not known."""
+        """Store another process's report. Returns whether it has people there and was unknown."""
         with self._lock:
             found = self._remote.setdefault(presence.record, {})
             before = found.get(presence.origin)
@@ -129,7 +129,7 @@ class Presence:
             return before is None
 
     def _push(self, session: Session, record: RecordKey) -> None:
-        """Push "here" to the pages for which it has changed, if their person still may see the record."""
+        """Push "presence" to the pages for which it has changed, if their person still may see the record."""
         pages = self._pages(record)
         with self._lock:
             announced = [pair for each in self._remote.get(record, {}).values() for pair in each.presence.people]
@@ -148,12 +148,12 @@ class Presence:
             for sid, others in due.items():
                 if pages[sid].user_id == user:
                     cards = [_card(session, other, pictures) for other in others]
-                    socketio.emit("here", {"kind": record[0], "id": record[1], "people": cards}, to=sid)
+                    socketio.emit("presence", {"kind": record[0], "id": record[1], "people": cards}, to=sid)
 
-    # --- who is writing
+    # --- typing
 
     def hear_typing(self, session: Session, conversation: int, user: int) -> None:
-        """Push "typing" to the others who have the conversation open and still may see it."""
+        """Push "typing" to the others who have the conversation open and may still see it."""
         record = ("conversation", conversation)
         others = {sid: each for sid, each in self._sockets.watching(record).items() if each.user_id != user}
         if not others:
@@ -168,7 +168,7 @@ class Presence:
 
 
 def _merged(pairs: Iterable[tuple[int, str]]) -> People:
-    """One entry for each person, with a field that they edit on one of their pages."""
+    """One entry per person, with a field that they edit on one of their pages."""
     found: People = {}
     for user, field in pairs:
         found[user] = field or found.get(user, "")
@@ -176,7 +176,7 @@ def _merged(pairs: Iterable[tuple[int, str]]) -> People:
 
 
 def _card(session: Session, other: tuple[int, str], pictures: Mapping[int, str]) -> dict[str, Any]:
-    """A colleague as the page shows them: the public card, as in any list of people."""
+    """A colleague for the page: the public card, as in any list of people."""
     user, field = other
     who: access.Person = load_person(session, user)
     letters, picture = initials(who.full_name), picture_url(user, pictures.get(user))

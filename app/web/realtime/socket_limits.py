@@ -1,4 +1,4 @@
-"""The HTTP endpoint of the sockets: refusals in our own shape, and limits for clients that poll."""
+"""The HTTP endpoint of the sockets: refusals in our own format, and limits for polling clients."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.web.realtime.sockets import SocketRefused, close_session
 from app.web.realtime.transport import MESSAGE_BURST, MESSAGES_PER_SECOND, TokenBucket, is_expected_message
 
 PATH = "/socket.io"
-#: The key of the environment under which a refusal is left for this endpoint.
+#: The environment key with a refusal for this endpoint.
 REFUSAL = "crm.socket_refusal"
 RETRY_SECONDS = 10
 
@@ -25,9 +25,9 @@ class SocketLimits:
 
     def __init__(self, app: Any) -> None:
         self.app = app
-        #: Sessions whose poll waits: each holds a thread, so there is one of a session at a time.
+        #: Sessions with a waiting poll: each occupies a thread, so only one per session is allowed.
         self._polling: set[str] = set()
-        #: Engine.IO's id of a session that polls -> how much more it may send.
+        #: Engine.IO's id of a polling session -> what it may still send.
         self._allowances: dict[str, TokenBucket] = {}
         self._lock = threading.Lock()
 
@@ -48,7 +48,7 @@ class SocketLimits:
         return self._poll(session, environ, start_response)
 
     def take(self, session: str) -> bool:
-        """Count a request or message of a session that polls; False when there are too many."""
+        """Count a request or message of a polling session; False if there are too many."""
         if session not in socketio.server.eio.sockets:
             return True  # Engine.IO refuses it
         with self._lock:
@@ -59,7 +59,7 @@ class SocketLimits:
             return allowance.take()
 
     def accepts_message(self, session: str, message: Any) -> bool:
-        """Whether a message of a session is expected. One that polls too much is closed."""
+        """Whether a message of a session is expected. A session that polls too much is closed."""
         if not is_expected_message(f"4{message}" if isinstance(message, str) else message):
             return False
         socket = socketio.server.eio.sockets.get(session)
@@ -82,7 +82,7 @@ class SocketLimits:
                 self._polling.discard(session)
 
     def _passed_on(self, environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
-        """Socket.IO's response, or our refusal in its place: Engine.IO answers every refusal with 401."""
+        """Socket.IO's response, or our refusal instead: Engine.IO responds to every refusal with 401."""
         left: dict[str, SocketRefused] = {}
         environ[REFUSAL] = left
         started: list[Any] = []

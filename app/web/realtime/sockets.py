@@ -1,4 +1,4 @@
-"""Sockets: who may open one, what its events do, and how connections are closed."""
+"""Sockets: who may open one, the handlers of its events, and how connections are closed."""
 
 from __future__ import annotations
 
@@ -37,14 +37,14 @@ WATCHABLE: dict[str, Any] = {
 }
 #: Records whose pages show who else has them open.
 PRESENCE_KINDS = ("lead", "ticket", "customer", "task")
-#: Table -> the kind of records by which events name them; a board of tasks changes with its leads and tickets.
+#: Table -> the kind of its records in events; a board of tasks changes with its leads and tickets.
 BOARDS = {"leads": "lead", "ticket": "ticket", "task": "task"}
-#: Who types says so once in this time, whatever their page does.
+#: A "typing" event of a person is passed on once in this time.
 TYPING_SECONDS = 2.0
-#: A client that holds a thread must complete the Socket.IO handshake within this time.
+#: A client that occupies a thread must complete the Socket.IO handshake within this time.
 HANDSHAKE_SECONDS = 10.0
-#: The same for one that has shown no credentials yet, because it sends them with the handshake; and how many of them
-#: there may be, and from one address.
+#: The same for a client without credentials so far, because it sends them with the handshake; and how many of them are
+#: allowed, in total and per address.
 STRANGER_SECONDS, MAX_STRANGERS, MAX_STRANGERS_OF_ADDRESS = 5.0, 8, 4
 
 
@@ -53,7 +53,7 @@ STRANGER_SECONDS, MAX_STRANGERS, MAX_STRANGERS_OF_ADDRESS = 5.0, 8, 4
 
 @dataclass(frozen=True)
 class SocketRefused:
-    """Why a session may not begin."""
+    """The reason why a session may not begin."""
 
     #: 401 or 503.
     status: int
@@ -62,10 +62,10 @@ class SocketRefused:
 
 @dataclass
 class SocketConnection:
-    """One socket of this process, and the credentials under which it is open."""
+    """One socket of this process, with its credentials."""
 
     user_id: int
-    #: Hash of the sign-in's token, of a browser or a bearer.
+    #: Hash of the sign-in's token, from a cookie or bearer token.
     token_hash: str | None = None
     #: API key, and the modules and verbs it is limited to.
     key_id: int | None = None
@@ -74,9 +74,9 @@ class SocketConnection:
     ends_on: datetime | None = None
     #: (kind, id) of the record that its page shows.
     watched: RecordKey | None = None
-    #: The kind of records of which its page shows a board.
+    #: The kind of records whose board its page shows.
     board: str | None = None
-    #: When it last said that its person is writing, in monotonic seconds.
+    #: When it last reported that its person is typing, in monotonic seconds.
     typed_at: float = 0.0
     #: Whether the unread count was sent.
     bell_sent: bool = False
@@ -87,7 +87,7 @@ class SocketConnection:
 
     @property
     def is_page(self) -> bool:
-        """Whether a person looks at one of our pages through it, and not a program."""
+        """Whether it belongs to one of our pages, not to a program."""
         return self.key_id is None and self.ends_on is None and self.scope is None
 
 
@@ -95,7 +95,7 @@ class SocketConnection:
 class PendingConnection:
     """A socket before its Socket.IO handshake, or one that stays open after it has left Socket.IO."""
 
-    #: None = a stranger, who may send credentials with the handshake.
+    #: None = unknown: credentials may come with the handshake.
     user_id: int | None
     address: str = ""
     #: Monotonic seconds.
@@ -107,27 +107,27 @@ class Sockets:
 
     def __init__(self, app: Flask, max_connections: int) -> None:
         self.app, self.max_connections = app, max_connections
-        #: So that many tabs, or a broken program, of one user leave room for others.
+        #: So that many tabs, or a faulty program, of one user leave room for others.
         self.max_per_user = max(4, max_connections // 2)
         self.connections: dict[str, SocketConnection] = {}
         #: By Engine.IO's id; removed when the connection is made.
         self.pending: dict[str, PendingConnection] = {}
-        #: The process is about to end; nobody is let in.
+        #: Whether the process is about to end; nobody is admitted.
         self.is_closing = False
-        #: Called for (conversation id, user id) when somebody writes an answer.
+        #: Called with (conversation id, user id) when somebody types a reply.
         self.on_typing: Callable[[int, int], None] = lambda conversation, user: None
         #: Called for a new connection, and for a record that is watched.
         self.on_connect: Callable[[int], None] = lambda user: None
         self.on_watch: Callable[[RecordKey], None] = lambda record: None
-        #: Called for records to which somebody came, or which somebody left or edits.
+        #: Called with the records whose presence or edited field has changed.
         self.on_seats: Callable[[Iterable[RecordKey]], None] = lambda records: None
 
     # --- connecting and disconnecting
 
     def admit(self, eio_sid: str) -> SocketRefused | None:
-        """Let a session begin, or say why not, before it takes a thread.
+        """Let a session begin, or return why not, before it occupies a thread.
 
-        Who shows no credentials may send them with the handshake, soon.
+        Clients without credentials may send them with the handshake, soon.
         """
         address = str(request.remote_addr)
         is_known = has_credentials()
@@ -140,7 +140,7 @@ class Sockets:
         return None
 
     def _is_full(self) -> bool:
-        """Whether there is no thread for another session; the one that asks is counted already."""
+        """Whether there is no thread for another session; the requesting one is counted already."""
         open_now = sum(not each.closed for each in list(socketio.server.eio.sockets.values()))
         return self.is_closing or open_now > self.max_connections or len(self.connections) >= self.max_connections
 
@@ -165,7 +165,7 @@ class Sockets:
         self.on_connect(who.id)
 
     def disconnect(self, *_reason: Any) -> None:
-        """Handle Socket.IO's "disconnect". A socket that stays open has HANDSHAKE_SECONDS to connect again."""
+        """Handle Socket.IO's "disconnect". A socket that stays open has HANDSHAKE_SECONDS to reconnect."""
         eio_sid = socketio.server.manager.eio_sid_from_sid(_sid(), "/")
         connection = self.connections.pop(_sid(), None)
         if eio_sid is not None:
@@ -176,7 +176,7 @@ class Sockets:
     # --- events of a page
 
     def watch(self, *args: Any) -> None:
-        """Handle "watch": the page shows the record {kind, id}. Answers "gone" when the person cannot see it."""
+        """Handle "watch": the page shows the record {kind, id}. Returns "gone" if the person can't see it."""
         connection, who = self._sender()
         if connection is None or who is None:
             return
@@ -215,7 +215,7 @@ class Sockets:
         ]
 
     def typing(self, *args: Any) -> None:
-        """Handle "typing": the person writes in the conversation {kind, id} on their page. Nothing is stored."""
+        """Handle "typing": the person types in the conversation {kind, id} on their page. Nothing is stored."""
         connection, record = self.connections.get(_sid()), parse_record_key(args[0] if args else None)
         if connection is None or record is None or record[0] != "conversation" or connection.watched != record:
             return
@@ -274,7 +274,7 @@ class Sockets:
         self.on_seats({each.watched for each in closed.values() if each.watched is not None})
 
     def close_invalid(self, session: Session, now: datetime, users: Iterable[int] | None = None) -> None:
-        """Close connections (of these users) whose sign-in, key or user is no longer valid; two statements at most."""
+        """Close connections (of these users) whose sign-in, key or user is no longer valid; at most two statements."""
         chosen = set(users) if users is not None else None
         connections = {
             sid: connection
@@ -332,7 +332,7 @@ def _valid_keys(session: Session, keys: set[Any], now: datetime) -> set[tuple[in
 
 
 def close_session(eio_sid: str | None) -> None:
-    """End a session of Engine.IO now: its WebSocket, or the poll that waits."""
+    """Close a session of Engine.IO now: its WebSocket, or the waiting poll."""
     transport = SocketTransport.open.get(eio_sid or "")
     if transport is not None:
         close_tcp(transport.ws.sock)
@@ -350,31 +350,31 @@ def _sid() -> str:
 # --- the person behind a connection ------------------------------------------------------------------------------
 
 
-def _connection_of(who: access.Person) -> SocketConnection:
+def _connection_of(person: access.Person) -> SocketConnection:
     """A connection with the credentials of this request."""
     if "Authorization" not in request.headers:
         token = compat_token() if g.get("by_compat") else str(flask_session.get("sid"))
-        return SocketConnection(who.id, token_hash=hash_token(token))
+        return SocketConnection(person.id, token_hash=hash_token(token))
     if g.get("api_key_id") is not None:
-        return SocketConnection(who.id, key_id=g.api_key_id, scope=who.scope)
+        return SocketConnection(person.id, key_id=g.api_key_id, scope=person.scope)
     claims = get_jwt()
     return SocketConnection(
-        who.id, token_hash=hash_token(str(claims["sid"])), ends_on=datetime.fromtimestamp(claims["exp"], UTC)
+        person.id, token_hash=hash_token(str(claims["sid"])), ends_on=datetime.fromtimestamp(claims["exp"], UTC)
     )
 
 
-def can_see(session: Session, who: access.Person, kind: str, key: int) -> bool:
+def can_see(session: Session, person: access.Person, kind: str, key: int) -> bool:
     """Whether the person can see the record now."""
-    with access.acting_as(session, who):
+    with access.acting_as(session, person):
         try:
             return access.get_visible(session, WATCHABLE[kind], key) is not None
         finally:
             session.rollback()
 
 
-def may_receive_notices(who: access.Person) -> bool:
+def may_receive_notices(person: access.Person) -> bool:
     """Whether notices are pushed to the person; for a limited key, only if it may read the Dashboard, as in REST."""
-    return who.scope is None or who.may("Dashboard", "read")
+    return person.scope is None or person.may("Dashboard", "read")
 
 
 def parse_record_key(raw: Any) -> RecordKey | None:

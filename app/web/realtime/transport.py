@@ -1,4 +1,4 @@
-"""What a Socket.IO client may send: expected messages only, and not too many messages and frames."""
+"""Limits what a Socket.IO client may send: only expected messages, and not too many messages and frames."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ CLIENT_EVENTS = ("watch", "shown", "typing", "editing", "board")
 MAX_MESSAGE_BYTES = 4096
 #: Token bucket for the messages of one client; a client that exceeds it is disconnected.
 MESSAGE_BURST, MESSAGES_PER_SECOND = 60.0, 20.0
-#: The same for all frames of its WebSocket, also pings, and for the pieces in which they arrive.
+#: The same for all frames of its WebSocket, including pings, and for the pieces in which they arrive.
 FRAME_BURST, FRAMES_PER_SECOND = 240.0, 80.0
 #: How long a thread waits for a message before it checks that its connection is alive.
 RECEIVE_TIMEOUT_SECONDS = 2.0
@@ -42,7 +42,7 @@ class TokenBucket:
 
 
 class FrameServer(simple_websocket.Server):
-    """A WebSocket that counts everything that arrives. Pings, pongs and empty pieces never become a message."""
+    """A WebSocket that counts everything received. Pings, pongs and empty pieces never become a message."""
 
     def __init__(self, environ: dict[str, Any], **options: Any) -> None:
         self.allowance = TokenBucket(FRAME_BURST, FRAMES_PER_SECOND)
@@ -64,14 +64,14 @@ class FrameServer(simple_websocket.Server):
             yield event
 
     def _count(self) -> None:
-        """Raise OSError, which ends the connection, when there is too much."""
+        """Raise OSError, which ends the connection, if there is too much."""
         if not self.allowance.take():
             close_tcp(self.sock)
             raise OSError("too many frames")
 
 
 class SocketTransport(SimpleWebSocketWSGI):
-    """The WebSocket of a client. Passes on expected messages only, and frees its thread when the connection breaks."""
+    """The WebSocket of a client. Passes on only expected messages, and frees its thread when the connection breaks."""
 
     #: Engine.IO's id of a session -> its WebSocket.
     open: dict[str, SocketTransport] = {}

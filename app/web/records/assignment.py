@@ -26,7 +26,7 @@ from app.web.records.screen import Screen
 
 
 def _chosen_person(viewer: Viewer) -> str | None:
-    """“Assigned to Ana Shah”, for the colleague whom the submitted form names."""
+    """“Assigned to Ana Shah”, for the colleague named in the submitted form."""
     card = viewer.lookups.person(viewer.lookups.find_person(request.form.get("assignee", "")))
     return _("Assigned to %(name)s", name=card["full_name"]) if card else None
 
@@ -223,7 +223,7 @@ class AssignableResource(Resource):
     def assign(self, pk: Any) -> Any:
         """Assign the record to a user {assign_to}, or by round robin to a role {assign_to_role}.
 
-        Whoever has it already keeps it, and that is no mistake.
+        Assigning it to its current assignee has no effect, and is no error.
         """
         row, viewer, raw = self._row(pk, "assign"), current_viewer(), request_json()
         if raw.get("assign_to_role"):

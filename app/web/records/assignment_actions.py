@@ -43,7 +43,10 @@ _PRESENCE = ("available", "away_until", "leave_from", "leave_to", "delegate_id")
 
 
 def _refuse_absent(chosen: int, viewer: Viewer, field: str = "assignee") -> None:
-    """Raise RuleBroken for a person who is absent. The viewer's own row is half loaded: load the rest in one query."""
+    """Raise RuleBroken for a person who is absent.
+
+    The viewer's own row is partly loaded: load the rest in one query.
+    """
     user = db.session.get(User, chosen)
     missing = inspect(user).unloaded.intersection(_PRESENCE) if user is not None else ()
     if missing:
@@ -54,7 +57,7 @@ def _refuse_absent(chosen: int, viewer: Viewer, field: str = "assignee") -> None
 def assign_by_round_robin(screen: Any, row: Any, role: str, viewer: Viewer) -> int:
     """Assign by round robin, never to the current assignee. Returns the new assignee's id. Raises RuleBroken.
 
-    Whose turn it is, is the office's to say: the person may be of another team than who assigns.
+    The round robin covers the whole office: the person may be of another team than who assigns.
     """
     screen.refuse_unless_reached(row, "assign")
     if not role:

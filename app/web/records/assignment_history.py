@@ -15,7 +15,7 @@ from app.web.core.fields import Viewer
 from app.web.core.local_dates import format_local_date
 from app.web.core.reference_fields import person_card
 
-#: team.Absence.why, and the reason of those skipped because they had the record before -> text.
+#: team.Absence.why, and the reason of people skipped because they had the record before -> text.
 ABSENT = {
     "deactivated": _l("deactivated"),
     "not available": _l("not available"),
@@ -62,7 +62,7 @@ def name_of(key: Any, viewer: Viewer) -> str:
 
 
 def in_words(stretch: Any, viewer: Viewer) -> str:
-    """Why this person: whose turn or decision it was, and who was skipped."""
+    """Why this person was chosen: by turn or by decision, and who was skipped."""
     line = [_reason_text(stretch, viewer), skipped_in_words(stretch.decision, viewer)]
     return " ".join(part for part in line if part)
 

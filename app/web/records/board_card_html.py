@@ -1,4 +1,4 @@
-"""The cards of a board as HTML; written without a template, because a board has hundreds of them."""
+"""The cards of a board as HTML, without a template, because a board has hundreds of them."""
 
 from __future__ import annotations
 
@@ -15,13 +15,16 @@ Card = Mapping[str, Any]
 
 
 def cards_html(cards: Iterable[Card], base: str, may_move: bool) -> Markup:
-    """The <li> elements of the cards of board_page.card; `base`: where the board is, such as "/leads/"."""
+    """The <li> elements of the cards from board_page.card; `base`: the board's URL, such as "/leads/"."""
     words = escape(_("Move")) if may_move else None
     return Markup("\n".join(_card(each, base, words) for each in cards))
 
 
 def _card(card: Card, base: str, move: str | None) -> str:
-    """One card; `move`: the word for moving it, for who may. Without JavaScript it leads to a page of the statuses."""
+    """One card; `move`: the label for moving it, if the person may.
+
+    Without JavaScript it links to a page of statuses.
+    """
     title, url, key = escape(str(card["title"])), escape(card["url"]), escape(card["id"])
     link = f'<a class="card-title" href="{url}">{title}</a>'
     if move is not None:

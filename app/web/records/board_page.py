@@ -24,7 +24,7 @@ from app.web.records.list_columns import ChosenColumns
 from app.web.records.list_page import list_page, url
 from app.web.records.next_steps import OVER
 
-#: Kinds that say on a card what they are, for their value alone does not.
+#: Kinds that need a label on a card, because their value alone is not clear.
 _TITLED = ("moment", "date", "number")
 #: The highest page of a column: 20,000 cards.
 MAX_PAGE = 2500
@@ -38,7 +38,7 @@ def card_names(screen: Any) -> tuple[str, ...]:
 
 
 def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
-    """The board, or the part of it that htmx asked for."""
+    """The board, or the part of it requested by htmx."""
     names = card_names(screen)
     found = grouped_rows.load(screen, "status", replace(list_query, size=grouped_rows.SIZE), names, viewer)
     shown = list_page(screen, replace(list_query, page=0), [], columns, viewer) | list_views.switcher(screen, viewer)
@@ -60,7 +60,7 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
 
 
 def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer: Viewer) -> Any:
-    """Further cards of one column: a fragment. Raises NotFound for a status that there is not."""
+    """Further cards of one column: a fragment. Raises NotFound for an unknown status."""
     names = card_names(screen)
     group = _group(screen, key, viewer)
     query = replace(list_query, size=grouped_rows.SIZE, page=min(number, MAX_PAGE))
@@ -91,7 +91,7 @@ def _column(screen: Any, group: ListGroup, drawn: Markup, number: int = 0) -> di
 
 
 def _add_url(screen: Any, status: Any, viewer: Viewer) -> str | None:
-    """The form of a new record with this status; None for a status that ends a record or asks for something first."""
+    """The form of a new record with this status; None for a status that closes a record or has requirements."""
     table = screen.record_table
     if "status" not in table.declared.add or not viewer.person.may(screen.module, "create"):
         return None
@@ -115,7 +115,7 @@ def _query(**changes: Any) -> str:
 
 
 def card(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[str, Any]:
-    """One card: title, what stands below it, and who works on it."""
+    """One card: title, the values below it, and the assignee."""
     values = tuple(row)
     cells = {
         each.name: each.shown_cell(values[cut], viewer) | {"caption": in_page_language(each.label), "column": each.kind}

@@ -1,4 +1,4 @@
-"""Bulk actions: actions on many rows of a list, each row in its own right."""
+"""Bulk actions: actions on many rows of a list, each checked individually."""
 
 from __future__ import annotations
 
@@ -42,19 +42,19 @@ class BulkAction:
     #: The verb of the role matrix that is required on each row.
     verb: str = "write"
     confirm: str | None = None
-    #: Inputs that the action asks for, as the form macro draws them.
+    #: Inputs of the action, for the form macro.
     fields: tuple[dict[str, Any], ...] = ()
-    #: The address to which the selection is handed instead: a page that asks for more.
+    #: The URL of a page that takes over the selection instead: it needs more input.
     opens: str | None = None
-    #: What was done, e.g. “Deleted”; None = the action's label with the chosen value, e.g. “Status: Contacted”.
+    #: The message, e.g. “Deleted”; None = the action's label with the chosen value, e.g. “Status: Contacted”.
     done: str | None = None
-    #: The columns that it changes, whose former values are kept so that it can be undone; none = it can't be.
+    #: The changed columns, whose former values are stored for an undo; empty = no undo.
     undo: tuple[str, ...] = ()
-    #: Whether it can be tried on a row and rolled back; not what a programmer declares in FAB's way.
+    #: Whether it can be tried on a row and rolled back; not for actions declared in FAB's way.
     can_be_tried: bool = True
 
     def shown(self) -> dict[str, Any]:
-        """The context of the templates."""
+        """The context for the templates."""
         return {
             "name": self.name,
             "label": self.label,
@@ -84,12 +84,12 @@ def shared_actions(screen: Any, viewer: Viewer) -> list[BulkAction]:
     return [*_send_to_many(screen, viewer), *made]
 
 
-#: Screens from which one message can be sent to many: their part of the address.
+#: Screens whose records can be sent a campaign -> their part of its URL.
 SENT_FROM = {"Leads": "leads", "Customers": "customers"}
 
 
 def _send_to_many(screen: Any, viewer: Viewer) -> list[BulkAction]:
-    """The campaign of the selected records, for who may send to many."""
+    """The campaign for the selected records, for people who may send to many."""
     person, kind = viewer.person, SENT_FROM.get(screen.module)
     if kind is None or not (person.may("Messages", "bulk") and person.may("Messages", "create")):
         return []
@@ -119,7 +119,7 @@ def _column_setter(screen: Any, name: str, value: Any = None) -> Callable[[Any, 
 
 
 def _editor(screen: Any, viewer: Viewer) -> BulkAction:
-    """Change several columns at once; those that are left empty stay as they are."""
+    """Change several columns at once; empty inputs leave them unchanged."""
     named = screen.record_table.by_name
     names = (*screen.bulk_edit_columns, *screen.record_table.declared.custom)
     fields = [named[name] for name in names if not named[name].is_hidden(viewer)]
@@ -145,13 +145,13 @@ def _remover(screen: Any) -> Callable[[Any, Any, Viewer], None]:
 
 
 def set_column(screen: Any, name: str, value: str) -> Callable[[Any, Any, Viewer], None]:
-    """The action that gives a column this value."""
+    """The action that sets a column to this value."""
     return _column_setter(screen, name, value)
 
 
 @dataclass
 class _BulkResult:
-    """What came of a bulk action."""
+    """The result of a bulk action."""
 
     #: Names of the rows that were changed.
     done: list[str] = field(default_factory=list)
@@ -159,7 +159,7 @@ class _BulkResult:
     failed: list[tuple[str, str]] = field(default_factory=list)
     #: User id -> number of records they got.
     takers: Counter[int] = field(default_factory=Counter)
-    #: What was replaced, as BulkChange.rows.
+    #: The replaced values, as BulkChange.rows.
     replaced: list[dict[str, Any]] = field(default_factory=list)
 
     def messages(self, screen: Any, action: BulkAction, viewer: Viewer) -> list[tuple[str, str]]:
@@ -176,7 +176,7 @@ class _BulkResult:
         return made + [(text, "warning") for text in self._refusals()]
 
     def _refusals(self) -> list[str]:
-        """One sentence per reason, with the rows that it kept back."""
+        """One sentence per reason, with the rows refused for it."""
         reasons: dict[str, list[str]] = {}
         for name, why in self.failed:
             reasons.setdefault(why, []).append(name)
@@ -192,7 +192,7 @@ class _BulkResult:
 
 
 def chosen_value(action: BulkAction, form: Any) -> str:
-    """“Status: Contacted”: the action with what its pick-list offered for the submitted value."""
+    """“Status: Contacted”: the action with the label of the submitted value."""
     for asked in action.fields:
         labels = {str(value): str(label) for value, label in asked.get("options") or ()}
         if form.get(asked["name"]) in labels:
@@ -216,7 +216,7 @@ class BulkActions(BulkPreview):
 
     @page_route("/action_post", methods=["POST"])
     def action_post(self) -> Any:
-        """An action on the selected records; those out of reach are refused by number, the others are done."""
+        """Run an action on the selected records; those out of reach are refused by number, the others are changed."""
         keys = request.form.getlist("rowid")
         if len(keys) > MAX_ROWS:
             raise RuleBroken(_("Please select at most %(most)s rows at once.", most=MAX_ROWS))
@@ -272,7 +272,9 @@ class BulkActions(BulkPreview):
                 result.replaced.append({"id": row.id, "version": getattr(row, "version", None), "before": before})
 
     def _run_declared(self, declared: ActionItem, keys: Iterable[str]) -> Any:
-        """FAB's @action: the method gets the rows that the person can change, or one row, and returns the response."""
+        """Run FAB's @action: the method gets the rows that the person can change, or one row, and returns the
+        response.
+        """
         current_viewer().person.refuse_unless(self.module, "bulk")
         rows = [self.row_for(key, "write") for key in dict.fromkeys(keys)]
         if not rows:

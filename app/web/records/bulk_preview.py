@@ -1,4 +1,4 @@
-"""Before a bulk action: which of the chosen rows it would change, and why not the others. And after it: undo."""
+"""Before a bulk action: a preview of which rows would change, and why not the others. And after it: undo."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.web.pages.routes import page_route
 from app.web.records import bulk_undo_actions
 from app.web.records.bulk_text import list_url, name_some, row_name
 
-#: Rows that a preview tries; for more it says so.
+#: Rows that a preview tries; it says if there are more.
 MAX_TRIED = 100
 
 
@@ -34,13 +34,13 @@ class BulkPreview:
 
     @page_route("/bulk/forms", methods=["GET"], permission="action_post")
     def bulk_forms(self) -> Any:
-        """What the viewer's bulk actions ask for: a fragment, fetched when the first row is chosen."""
+        """The inputs of the viewer's bulk actions: a fragment, fetched when the first row is selected."""
         asking = [action for action in self.bulk_actions(current_viewer()) if action.fields]
         return render_template("records/_bulk_forms.html", page={"actions": asking})
 
     @page_route("/bulk/preview", methods=["POST"], permission="action_post")
     def bulk_preview(self) -> Any:
-        """Try the action on each row and roll it back: how many it would change, and why not the others. A fragment."""
+        """Try the action on each row and roll it back: how many would change, and why not the others. A fragment."""
         viewer, name = current_viewer(), request.form.get("action", "")
         action = next((each for each in self.bulk_actions(viewer) if each.name == name), None)
         if action is None:
@@ -61,7 +61,7 @@ class BulkPreview:
         return render_template("records/_bulk_preview.html", page=page)
 
     def _try(self, key: str, action: Any, viewer: Viewer) -> tuple[str, str] | None:
-        """None if the row would be changed, else (its name, why not); nothing of it stays."""
+        """None if the row would be changed, else (its name, why not); everything is rolled back."""
         name = ""
         try:
             name = row_name(self, self.row_for(key, "read"))
@@ -78,7 +78,7 @@ class BulkPreview:
 
     @page_route("/undo", methods=["POST"], permission="action_post")
     def undo(self) -> Any:
-        """Take a bulk action of one's own back; rows that were changed since stay as they are."""
+        """Undo the person's own bulk action; rows that were changed since stay unchanged."""
         viewer, session = current_viewer(), db.session()
         change = bulk_undo.claim(session, parse_id(request.form.get("change")) or 0, viewer.person.id, viewer.now)
         rows, module = change.rows, change.module
@@ -105,7 +105,7 @@ class BulkPreview:
         return redirect(list_url(self.route_base))
 
     def _undo_one(self, kept: dict[str, Any], notices: Any, viewer: Viewer) -> Any:
-        """The row's name, or (its name, why it stays as it is)."""
+        """The row's name, or (its name, why it stays unchanged)."""
         name = ""
         try:
             row = self.row_for(str(kept["id"]), "write")
@@ -120,7 +120,7 @@ class BulkPreview:
 
 
 def _grouped(refused: list[tuple[str, str]]) -> list[str]:
-    """One sentence per reason, with the rows that it keeps back."""
+    """One sentence per reason, with the rows refused for it."""
     reasons: dict[str, list[str]] = {}
     for name, why in refused:
         reasons.setdefault(why, []).append(name)

@@ -10,7 +10,7 @@ from flask import request
 from app.web.pages.refusals import previous_page
 from app.wording import numbers_text
 
-#: Rows that one message names.
+#: Rows named in one message.
 MAX_NAMED = 5
 
 

@@ -1,4 +1,4 @@
-"""Takes a bulk action back: each row gets its former values again, through the service by which they were changed."""
+"""Undoes a bulk action: each row gets its former values, through the service that changed them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from app.web.records import assignment_actions
 
 
 def previous_values(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
-    """The values that the action is about to replace, as JSON keeps them."""
+    """The values that the action is about to replace, in their JSON form."""
     kept = {name: _as_json(value) for name, value in bulk_undo.values_of(row, names).items()}
-    if "custom" in kept:  # those without a value as well, so that one which gets a value loses it again
+    if "custom" in kept:  # including those without a value, so that a value given by the action is removed again
         fields = custom_field_catalog.current().of(row.__tablename__)
         kept["custom"] = {"json": {each.name: (row.custom or {}).get(each.name) for each in fields}}
     return kept
@@ -38,14 +38,14 @@ def _from_json(value: Any) -> Any:
 
 
 def remember(screen: Any, replaced: list[dict[str, Any]], label: str, viewer: Viewer) -> dict[str, Any]:
-    """Store what was replaced. Returns the button of the message: {url, fields}."""
+    """Store the replaced values. Returns the button of the message: {url, fields}."""
     made = BulkChange(user_id=viewer.person.id, module=screen.list_key, label=label[:200], at=viewer.now, rows=replaced)
     change = bulk_undo.remember(db.session(), made)
     return {"url": f"{screen.route_base}/undo", "fields": {"change": change.id}}
 
 
 def restore(screen: Any, row: Any, kept: dict[str, Any], viewer: Viewer) -> None:
-    """Give one row its former values. Raises Conflict if it was changed since."""
+    """Restore the former values of one row. Raises Conflict if it was changed since."""
     if kept["version"] is not None and row.version != kept["version"]:
         raise Conflict(_("It was changed since."))
     values = {name: _from_json(value) for name, value in kept["before"].items()}

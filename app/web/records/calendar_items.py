@@ -1,4 +1,4 @@
-"""What stands in a calendar: tasks by due time, and next follow-ups of leads that have no task of that day in it."""
+"""The items of a calendar: tasks by due time, and next follow-ups of leads that have no task on that day in it."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.records.list_page import filters_of
 
-#: The columns that items read.
+#: The columns that items need.
 NAMES = ("title", "about", "status", "priority", "due_on", "assignee", "version")
 _LEAD_NAMES = ("name", "number", "next_follow_up_on")
-#: Tasks, and follow-ups, of one calendar.
+#: The most tasks, and follow-ups, in one calendar.
 MOST = {"day": 300, "week": 300, "month": 1000}
-#: What a range can ask for at all, as every moment that is typed.
+#: The range of dates that can be requested, as for every typed time.
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
 
 
 @dataclass
 class Items:
-    """The items of a range, by day and by half hour, each in their order."""
+    """The items of a range, by day and by half hour, each in order."""
 
     most: int
     count: int = 0
-    #: Whether there are more tasks, after `until`; more follow-ups; filters that follow-ups can't follow.
+    #: Whether there are more tasks, after `until`; more follow-ups; filters that don't apply to follow-ups.
     is_cut: bool = False
     until: datetime | None = None
     leads_cut: bool = False
@@ -45,16 +45,18 @@ class Items:
     by_slot: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
-def load(screen: Any, list_query: ListQuery, wanted: CalendarRange, viewer: Viewer) -> Items:
+def load(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer) -> Items:
     """The items of the range under the access rules: one statement for tasks, one for follow-ups, those for names."""
-    found = Items(MOST[wanted.span])
-    rows = _tasks(screen, list_query, wanted, viewer, found.most + 1)
+    found = Items(MOST[calendar_range.span])
+    rows = _tasks(screen, list_query, calendar_range, viewer, found.most + 1)
     if len(rows) > found.most:
         rows, found.is_cut = rows[: found.most], True
         found.until = _value(screen, NAMES, rows[-1], "due_on")
     screen.record_table.prepare(rows, NAMES, viewer)
     items = [task_item(screen, row, viewer) for row in rows]
-    items += _follow_ups(screen, wanted, viewer, found, {(each["lead"], each["day"]) for each in items if each["lead"]})
+    items += _follow_ups(
+        screen, calendar_range, viewer, found, {(each["lead"], each["day"]) for each in items if each["lead"]}
+    )
     for each in sorted(items, key=lambda item: (item["moment"], item["kind"], item["id"])):
         found.by_day.setdefault(each["day"], []).append(each)
         found.by_slot.setdefault(each["slot"], []).append(each)
@@ -63,24 +65,24 @@ def load(screen: Any, list_query: ListQuery, wanted: CalendarRange, viewer: View
 
 
 def _within(table: Any, name: str, wanted: tuple[datetime, datetime], viewer: Viewer) -> list[Any]:
-    """The conditions of the range. Raises RuleBroken for a column that is hidden from the person."""
+    """The conditions of the range. Raises RuleBroken for a column hidden from the person."""
     start, end = (min(max(each, _EARLIEST), _LATEST) for each in wanted)
     return [table.filter_clause(name, "ge", start, viewer), table.filter_clause(name, "lt", end, viewer)]
 
 
 def _order(table: Any, name: str, viewer: Viewer) -> list[Any]:
-    """By time, then id; no rows without a value are asked for, so nothing puts them last."""
+    """By time, then id; rows without a value are not selected, so there is nothing to put last."""
     return list(table.order_by(name, "asc", viewer)[-2:])
 
 
-def _tasks(screen: Any, list_query: ListQuery, wanted: CalendarRange, viewer: Viewer, size: int) -> list[Any]:
+def _tasks(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer, size: int) -> list[Any]:
     table = screen.record_table
-    conditions = [*list_query.conditions, *_within(table, "due_on", (wanted.start, wanted.end), viewer)]
+    conditions = [*list_query.conditions, *_within(table, "due_on", (calendar_range.start, calendar_range.end), viewer)]
     return list(table.rows(db.session(), ListQuery(conditions, _order(table, "due_on", viewer), size), NAMES))
 
 
 def _value(screen: Any, names: tuple[str, ...], row: Any, name: str, place: int = 0) -> Any:
-    """What a row stores in a column."""
+    """The stored value of a row's column."""
     slices = screen.record_table.selection(names)[1]
     return next(tuple(row)[cut][place] for each, cut in slices if each.name == name)
 
@@ -91,7 +93,7 @@ def _cells(screen: Any, names: tuple[str, ...], row: Any, viewer: Viewer) -> dic
 
 
 def _placed(moment: datetime, viewer: Viewer) -> dict[str, Any]:
-    """Where a moment stands on the person's clock."""
+    """The position of a time on the person's clock."""
     local = moment.astimezone(viewer.zone)
     day = local.date().isoformat()
     slot = f"{day}T{calendar_range.slot_of(local)}"
@@ -122,9 +124,9 @@ def task_item(screen: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def _follow_ups(
-    screen: Any, wanted: CalendarRange, viewer: Viewer, found: Items, taken: set[tuple[int, str]]
+    screen: Any, calendar_range: CalendarRange, viewer: Viewer, found: Items, taken: set[tuple[int, str]]
 ) -> list[dict[str, Any]]:
-    """Next follow-ups of open leads, unless the lead has a task of that day here."""
+    """Next follow-ups of open leads, unless the lead has a task on that day here."""
     leads = registered("screens").get(Lead)
     if leads is None or not viewer.person.may("Leads", "read"):
         return []
@@ -137,8 +139,8 @@ def _follow_ups(
         return []
     meanings = viewer.lookups.meanings["lead_status"]
     is_open = Lead.status_id.in_([key for key, meaning in meanings.items() if meaning not in Lead.ended_in])
-    # After the last task that is shown nobody knows which leads have one.
-    within = _within(table, "next_follow_up_on", (wanted.start, found.until or wanted.end), viewer)
+    # After the last task shown it is unknown which leads have one.
+    within = _within(table, "next_follow_up_on", (calendar_range.start, found.until or calendar_range.end), viewer)
     order = _order(table, "next_follow_up_on", viewer)
     query = ListQuery([*table.base_conditions(), *rules, is_open, *within], order, found.most + 1)
     rows = list(table.rows(db.session(), query, _LEAD_NAMES))
@@ -149,7 +151,7 @@ def _follow_ups(
 
 
 def _assignee_rules(screen: Any, table: Any, viewer: Viewer) -> list[Any] | None:
-    """The list's filters by assignee, for leads; None if it is filtered by anything else."""
+    """The list's filters by assignee, applied to leads; None if it is filtered by anything else."""
     given = filters_of(screen, request.args)
     if any(request.args.get(key) for key in ("q", "where")) or any(name != "assignee" for _key, _op, name, _v in given):
         return None

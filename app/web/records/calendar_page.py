@@ -1,4 +1,4 @@
-"""The list of tasks as a calendar: a day or a week by half hours, a month by days. All state is in the address."""
+"""The list of tasks as a calendar: a day or week by half hours, a month by days. All state is in the URL."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from app.web.records.calendar_items import Items
 from app.web.records.list_columns import ChosenColumns
 from app.web.records.list_page import list_page, url
 
-#: Items of a day in a month; the hours of a day's table, if nothing is earlier or later.
+#: Items of a day in the month view; the default hours of the day view.
 CELL, HOURS = 4, range(8, 20)
-#: The argument by which a list shows one's own tasks only.
+#: The argument for one's own tasks only.
 MINE = "_flt_eq_assignee"
 
 
 def read(args: Any, viewer: Viewer) -> CalendarRange:
-    """The range of an address: `from` and `span`; this week without them. Raises RuleBroken."""
+    """The range in a URL: `from` and `span`; this week by default. Raises RuleBroken."""
     span = args.get("span") or "week"
     if span not in SPANS:
         text = _("A calendar shows a day, a week or a month, not “%(name)s”. Choose one above it.", name=span[:60])
@@ -43,7 +43,7 @@ def today(viewer: Viewer) -> date:
 
 
 def is_default_view(args: Any) -> bool:
-    """Whether the address says nothing but “calendar”: then it opens with one's own tasks."""
+    """Whether the URL says nothing but “calendar”: then it opens with one's own tasks."""
     return set(args) <= {"layout", "span"}
 
 
@@ -53,7 +53,7 @@ def own_url(viewer: Viewer) -> str:
 
 
 def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
-    """The calendar, or the part of it that htmx asked for."""
+    """The calendar, or the part of it requested by htmx."""
     wanted = read(request.args, viewer)
     found = calendar_items.load(screen, list_query, wanted, viewer)
     shown = list_page(screen, ListQuery(list_query.conditions, [], 1), [], columns, viewer)
@@ -67,10 +67,10 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
     )
 
 
-def _head(wanted: CalendarRange, viewer: Viewer) -> dict[str, Any]:
-    """Title, the ways to other days, and whose tasks."""
+def _head(calendar_range: CalendarRange, viewer: Viewer) -> dict[str, Any]:
+    """Title, links to other days, and whose tasks."""
     reach, mine = viewer.person.reach("Tasks"), request.args.get(MINE)
-    here = wanted.day.isoformat()
+    here = calendar_range.day.isoformat()
     labels = {"day": _("Day"), "week": _("Week"), "month": _("Month")}
     is_mine = mine in ("@me", str(viewer.person.id))
     whose = [
@@ -78,28 +78,32 @@ def _head(wanted: CalendarRange, viewer: Viewer) -> dict[str, Any]:
         {"label": _("Team"), "url": url(**{MINE: None, "from": here}), "on": not mine},
     ]
     return {
-        "span": wanted.span,
-        "title": _title(wanted),
-        "spans": [(label, url(**{"span": key, "from": here}), key == wanted.span) for key, label in labels.items()],
-        "earlier_url": url(**{"from": wanted.earlier.isoformat()}),
-        "later_url": url(**{"from": wanted.later.isoformat()}),
+        "span": calendar_range.span,
+        "title": _title(calendar_range),
+        "spans": [
+            (label, url(**{"span": key, "from": here}), key == calendar_range.span) for key, label in labels.items()
+        ],
+        "earlier_url": url(**{"from": calendar_range.earlier.isoformat()}),
+        "later_url": url(**{"from": calendar_range.later.isoformat()}),
         "today_url": url(**{"from": today(viewer).isoformat()}),
         "whose": whose if reach is None or len(reach) > 1 else [],
     }
 
 
-def _title(wanted: CalendarRange) -> str:
-    if wanted.span == "day":
-        return format_local_date(wanted.day, "%A, %-d %B %Y")
-    if wanted.span == "month":
-        return format_local_date(wanted.day, "%B %Y")
-    return f"{format_local_date(wanted.first, '%-d %b')} – {format_local_date(wanted.last, '%-d %b %Y')}"
+def _title(calendar_range: CalendarRange) -> str:
+    if calendar_range.span == "day":
+        return format_local_date(calendar_range.day, "%A, %-d %B %Y")
+    if calendar_range.span == "month":
+        return format_local_date(calendar_range.day, "%B %Y")
+    return (
+        f"{format_local_date(calendar_range.first, '%-d %b')} – {format_local_date(calendar_range.last, '%-d %b %Y')}"
+    )
 
 
-def _body(wanted: CalendarRange, found: Items, viewer: Viewer) -> dict[str, Any]:
-    days = [_day(each, wanted, viewer) for each in wanted.days]
-    if wanted.span == "month":
-        cut = found.until.astimezone(wanted.zone).date().isoformat() if found.until else None
+def _body(calendar_range: CalendarRange, found: Items, viewer: Viewer) -> dict[str, Any]:
+    days = [_day(each, calendar_range, viewer) for each in calendar_range.days]
+    if calendar_range.span == "month":
+        cut = found.until.astimezone(calendar_range.zone).date().isoformat() if found.until else None
         for each in days:
             items = found.by_day.get(each["day"], [])
             more = len(items) - CELL
@@ -108,7 +112,7 @@ def _body(wanted: CalendarRange, found: Items, viewer: Viewer) -> dict[str, Any]
             if cut and each["day"] >= cut:
                 each["more"] = _("Open the day")
         return {"days": days[:7], "weeks": [days[start : start + 7] for start in range(0, len(days), 7)]}
-    return {"days": days, "rows": _rows(wanted, found, viewer)}
+    return {"days": days, "rows": _rows(calendar_range, found, viewer)}
 
 
 def _day(day: date, wanted: CalendarRange, viewer: Viewer) -> dict[str, Any]:
@@ -127,45 +131,45 @@ def _day(day: date, wanted: CalendarRange, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _rows(wanted: CalendarRange, found: Items, viewer: Viewer) -> list[dict[str, Any]]:
+def _rows(wanted: CalendarRange, items: Items, viewer: Viewer) -> list[dict[str, Any]]:
     """The half hours of the days: {label, cells: [{key, is_closed, items}], is_empty}."""
-    hours, office = _hours(found), viewer.lookups.office
+    hours, office = _hours(items), viewer.lookups.office
     columns = [list(calendar_range.slots(day, viewer.zone, hours)) for day in wanted.days]
     rows = []
     for parts in zip(*columns, strict=True):
-        cells = [_cell(day, part, found, office) for day, part in zip(wanted.days, parts, strict=True)]
+        cells = [_cell(day, part, items, office) for day, part in zip(wanted.days, parts, strict=True)]
         rows.append({"label": parts[0][0], "cells": cells, "is_empty": not any(each["items"] for each in cells)})
     return rows
 
 
-def _cell(day: date, part: tuple[str, datetime, datetime], found: Items, office: Any) -> dict[str, Any]:
+def _cell(day: date, part: tuple[str, datetime, datetime], items: Items, office: Any) -> dict[str, Any]:
     label, start, end = part
     key = f"{day.isoformat()}T{label}"
     is_closed = not office_hours.open_time_between(office, start, end)
-    return {"key": key, "is_closed": is_closed, "items": found.by_slot.get(key, [])}
+    return {"key": key, "is_closed": is_closed, "items": items.by_slot.get(key, [])}
 
 
-def _hours(found: Items) -> range:
-    """The usual hours, and those of what is earlier or later."""
-    used = [int(key[11:13]) for key in found.by_slot]
+def _hours(items: Items) -> range:
+    """The default hours, extended to those of earlier or later items."""
+    used = [int(key[11:13]) for key in items.by_slot]
     return range(min([HOURS.start, *used]), max([HOURS.stop, *(hour + 1 for hour in used)]))
 
 
-def _notes(wanted: CalendarRange, found: Items) -> list[str]:
-    """What the calendar leaves out, in sentences."""
+def _notes(calendar_range: CalendarRange, items: Items) -> list[str]:
+    """What the calendar leaves out, as sentences."""
     notes = []
-    if found.is_cut:
-        until = format_local_date(found.until.astimezone(wanted.zone), "%-d %b, %H:%M") if found.until else ""
+    if items.is_cut:
+        until = format_local_date(items.until.astimezone(calendar_range.zone), "%-d %b, %H:%M") if items.until else ""
         notes.append(
             _(
                 "These are the first %(count)s tasks, up to %(day)s. "
                 "Choose a shorter time or filter by assignee to see all.",
-                count=grouped(found.most),
+                count=grouped(items.most),
                 day=until,
             )
         )
-    if found.is_filtered:
+    if items.is_filtered:
         notes.append(_("Follow-ups of leads are left out while tasks are filtered by anything but their assignee."))
-    if found.leads_cut:
-        notes.append(_("Only the first %(count)s follow-ups are shown.", count=grouped(found.most)))
+    if items.leads_cut:
+        notes.append(_("Only the first %(count)s follow-ups are shown.", count=grouped(items.most)))
     return notes

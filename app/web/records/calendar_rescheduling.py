@@ -1,4 +1,4 @@
-"""Moving a task in the calendar: another day or time is a change of its due time, through the service of the form."""
+"""Moving a task in the calendar: changes its due time through the form's service."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class CalendarMoves(TaskActions):
 
     @page_route("/calendar/move/<pk>", methods=["POST"], permission="edit")
     def calendar_move(self, pk: str) -> Any:
-        """Change the due time: `to` is a day or a local time, `days` and `minutes` are steps. Answers with the item."""
+        """Change the due time: `to` is a day or a local time, `days` and `minutes` are steps. Returns the item."""
         row, viewer = self.row_for(pk, "write"), current_viewer()
         key, version = row.id, parse_integer(request.form.get("version"), 0, 0, 2**31) or None
         values = self.record_table.parse({"due_on": requested_due(row, request.form, viewer)}, "edit", viewer)
@@ -51,7 +51,7 @@ class CalendarMoves(TaskActions):
 
 
 def requested_due(row: Task, form: Any, viewer: Viewer) -> Any:
-    """The due time that was asked for, as the form field takes it. Raises RuleBroken."""
+    """The requested due time in the form field's format. Raises RuleBroken."""
     to = form.get("to", "").strip()
     if to and len(to) > len("2026-11-30"):
         return to

@@ -22,7 +22,7 @@ from app.web.core.fields import Viewer
 
 log = logging.getLogger("crm.telephones")
 
-#: Attempts and seconds, both at most, before the phone is asked to retry later.
+#: Attempts and seconds before the phone is asked to retry later.
 MAX_ATTEMPTS, MAX_RETRY_SECONDS = 4, 5.0
 
 

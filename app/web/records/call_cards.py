@@ -1,4 +1,4 @@
-"""Calling, and the card of a call on every page: who, how far, for how long, a note; and what one can do about it."""
+"""Calling, and the card of a call on every page: who, its state, its duration, a note; and its actions."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from app.web.records import dial_targets
 
 #: Cards on a page.
 MAX_CARDS = 3
-#: A request that has been under way for longer is not believed to end by itself.
+#: A request in progress for longer is not expected to end by itself.
 DIALLING = timedelta(seconds=60)
 #: No telephone rings for longer.
 RINGS_FOR = timedelta(minutes=5)
@@ -63,7 +63,7 @@ class CallCardRoutes:
 
     @page_route("/card/<int:key>/note", methods=["POST"])
     def card_note(self, key: int) -> Any:
-        """Keep the note as far as it is written."""
+        """Store the note written so far."""
         note = clean_text(request.form.get("note"), "note", call_cards.MAX_NOTE_LENGTH, has_lines=True)
         call_cards.write_note(db.session(), _card(key)[0], note or "", current_viewer().stamp)
         db.session.commit()
@@ -71,7 +71,7 @@ class CallCardRoutes:
 
     @page_route("/card/<int:key>/<any(close, rang, silent, take):step>", methods=["POST"])
     def card_step(self, key: int, step: str) -> Any:
-        """Close the card; say whether a call of unknown fate has rung; take an incoming call."""
+        """Close the card; report whether a call of unknown fate has rung; take an incoming call."""
         viewer, session = current_viewer(), db.session()
         with access.as_system(session):  # the card is the viewer's own, its call need not be theirs yet
             call = _card(key)[1]
@@ -87,7 +87,9 @@ class CallCardRoutes:
 
     @page_route("/card/<int:key>/lead", methods=["POST"])
     def card_lead(self, key: int) -> Any:
-        """Take an incoming call of an unknown number and create a lead with that number, seen by the viewer or not."""
+        """Take an incoming call of an unknown number and create a lead with that number, whether the viewer sees it or
+        not.
+        """
         viewer, session = current_viewer(), db.session()
         with access.as_system(session):
             call = _card(key)[1]
@@ -110,7 +112,7 @@ CARD_VERBS = {
 
 
 def start(target: dial_targets.DialTarget, viewer: Viewer) -> QueuedCall:
-    """Have the target called, and commit. Raises RuleBroken."""
+    """Queue a call to the target, and commit. Raises RuleBroken."""
     session = db.session()
     with access.as_system(session):  # an opt-out counts whoever may see the customer
         started = call_requests.start(session, target.wanted, viewer.stamp, current_app.config["CRM"].time_zone)
@@ -119,7 +121,7 @@ def start(target: dial_targets.DialTarget, viewer: Viewer) -> QueuedCall:
 
 
 def warnings(started: QueuedCall) -> list[str]:
-    """What is wrong with the number that the customer sees."""
+    """What is wrong with the caller ID."""
     request_ = started.request
     text = caller_ids.warning_of(request_.fits_purpose, request_.purpose)
     return [translate_text(text)] if text else []
@@ -157,7 +159,7 @@ def _card(key: int) -> tuple[CallCard, CallLog]:
 
 
 def _take(call: CallLog, viewer: Viewer) -> None:
-    """Raises Conflict when a colleague was faster."""
+    """Take the call. Raises Conflict if a colleague was faster."""
     session = db.session()
     locked = session.scalars(select(CallLog).where(CallLog.id == call.id).with_for_update()).one()
     is_free = locked.employee_id is None or locked.employee_id == viewer.person.id
@@ -169,7 +171,7 @@ def _take(call: CallLog, viewer: Viewer) -> None:
     call_cards.accept(session, locked, viewer.person.id, viewer.now)
 
 
-# --- what is shown
+# --- display
 
 
 def _shown(viewer: Viewer) -> str:
@@ -269,7 +271,7 @@ def _words(state: str, status: str) -> str:
 
 
 def _elapsed(state: str, call: Any, viewer: Viewer) -> int | None:
-    """Seconds to count on from: of the talk, or of the ringing; None where nothing is counted."""
+    """Seconds to count up from: of the talk, or of the ringing; None if nothing is counted."""
     if state not in ("ringing", "talking", "incoming"):
         return None
     begin = (call.answered_on if state == "talking" else None) or call.started_on

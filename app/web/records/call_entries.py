@@ -59,7 +59,7 @@ def name_of(side: Any) -> str:
 
 
 def number_of(side: Any, viewer: Viewer) -> str | None:
-    """The number as the viewer can see it; a withheld one as the phone sent it; None if there is none."""
+    """The number as the viewer can see it; for a withheld one the phone's text; None if there is none."""
     e164, direction, _status, from_number, to_number = side[4:9]
     raw = e164 or (to_number if direction == "Outgoing" else from_number)
     if not raw:
@@ -89,14 +89,14 @@ def tabs(chosen: str) -> list[dict[str, Any]]:
 
 
 def can_log_outcome(employee_id: int | None, viewer: Viewer) -> bool:
-    """Whether the viewer can log the outcome: their own call, or that of a person they stand in for."""
+    """Whether the viewer can log the outcome: of their own call, or that of a person they substitute."""
     return employee_id in viewer.person.own_ids and viewer.person.may("Call Logs", "write")
 
 
 def entries_of(keys: Iterable[Any], viewer: Viewer, parent: tuple[str, int] | None = None) -> dict[int, dict[str, Any]]:
     """Call id -> its entry, for the calls that the viewer sees; one statement, none without calls.
 
-    `parent`: the record that they are known to belong to, see `PreparedQuery.by_id`.
+    `parent`: the record that they belong to, see `PreparedQuery.by_id`.
     """
     chosen = sorted({key for key in keys if isinstance(key, int)})
     if not chosen:
@@ -106,12 +106,12 @@ def entries_of(keys: Iterable[Any], viewer: Viewer, parent: tuple[str, int] | No
 
 
 def newest_calls(rules: list[Any], limit: int) -> list[Any]:
-    """The latest calls for which these conditions hold and that the viewer sees, for `entries`; one statement."""
+    """The latest calls that match these conditions and that the viewer sees, for `entries`; one statement."""
     return _newest(limit).where(db.session(), rules)
 
 
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """The entries of calls, without those of the timeline that tell of them."""
+    """The entries of calls, replacing their timeline entries."""
     return [_entry(row, viewer) | {"open_url": f"/calls/show/{row.id}"} for row in rows]
 
 
@@ -138,7 +138,7 @@ def _lines() -> PreparedQuery:
 
 @lru_cache
 def _newest(limit: int) -> PreparedQuery:
-    # No index has this order: of a record with few calls, MariaDB might read all calls by their time.
+    # No index has this order: for a record with few calls, MariaDB might read all calls by their time.
     began = func.coalesce(CallLog.started_on, CallLog.created_on)
     return _kept(_select_lines().order_by(began.desc(), CallLog.id.desc()).limit(limit))
 

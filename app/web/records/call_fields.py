@@ -33,7 +33,7 @@ _MEDIUM_WORDS |= {"twilio": "Twilio", "exotel": "Exotel"}
 
 
 def status_word(status: str) -> str:
-    """A status as pages name it."""
+    """The label of a status."""
     return str(STATUS_WORDS.get(status) or shown_label(status))
 
 
@@ -92,7 +92,7 @@ class CallNumberField(PhoneField):
         return self.columns[-1:]
 
     def searched_columns(self) -> tuple[Any, ...]:
-        """The other party's number; both numbers as they were sent have no index."""
+        """The other party's number; the numbers as sent have no index."""
         return tuple(each for each in self.filter_columns() if reversed_column(each) is not None)
 
 
@@ -150,7 +150,7 @@ class OutcomeField(TextField):
         return self.columns[:1]
 
     def empty_columns(self) -> tuple[Any, ...]:
-        """The columns that are null when it is empty: the outcome."""
+        """The columns that are null if it is empty: the outcome."""
         return self.columns[:1]
 
     def order(self) -> Any:

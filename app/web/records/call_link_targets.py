@@ -1,4 +1,4 @@
-"""Records that a call can be linked to: one pick-list of the leads, tickets and customers that a person sees."""
+"""Records that a call can be linked to: one picklist of the leads, tickets and customers that a person sees."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def chosen(number: str | None) -> Any:
 
 
 def field(number: str | None, errors: list[str], label: str, viewer: Viewer) -> dict[str, Any]:
-    """The pick-list as a form field; keeps the current choice."""
+    """The picklist as a form field; keeps the current choice."""
     known = [hit for hit in offered(number, viewer) if hit["value"] == number.strip().upper()] if number else []
     return {
         "name": "place",
@@ -55,7 +55,7 @@ def field(number: str | None, errors: list[str], label: str, viewer: Viewer) -> 
         "kind": "record",
         "lookup_url": "/calls/places",
         "value": number,
-        # What was typed and names no record comes back, so that it can be corrected.
+        # Input that matches no record is shown again, so that it can be corrected.
         "selected": [(hit["value"], hit["label"]) for hit in known] or ([(number, number)] if number else []),
         "errors": errors,
         "placeholder": _("Name, number or phone"),

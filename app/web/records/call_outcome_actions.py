@@ -18,7 +18,7 @@ from app.web.records.task_inputs import chosen_tasks
 from app.web.records.tasks import reminder_offsets
 
 DUE = DateTimeField("follow_up_on", "", ())
-#: What REST takes.
+#: Keys accepted by REST.
 _KEYS = {"outcome", "note", "follow_up_on", "title", "cold", "close_tasks"}
 
 
@@ -33,7 +33,7 @@ def log_outcome(call: CallLog, outcome: CallOutcome, viewer: Viewer) -> None:
 
 
 def outcome_from_json(raw: dict[str, Any], viewer: Viewer) -> CallOutcome:
-    """The outcome that REST sends. Raises RuleBroken, also for an unknown key."""
+    """The outcome sent over REST. Raises RuleBroken, also for an unknown key."""
     unknown = sorted(set(raw) - _KEYS)
     if unknown:
         raise RuleBroken(_("There is no field “%(name)s” here.", name=unknown[0][:60]), unknown[0][:60])

@@ -46,7 +46,7 @@ class CallOutcomeScreen(Screen):
 
     @page_route("/outcome/<pk>", methods=["GET", "POST"])
     def outcome(self, pk: str) -> Any:
-        """Say what came of the call, and when it goes on; what was typed stays on any error."""
+        """Log the outcome of the call, and the next follow-up; the input is kept on any error."""
         call, viewer = self.row_for(pk, "write"), current_viewer()
         if request.method == "GET":
             return self._dialog(call, _stored(call) | {"note": _taken_note(call, viewer)}, {}, "")
@@ -118,7 +118,7 @@ class CallOutcomeScreen(Screen):
 
     @page_route("/lead/<pk>", methods=["POST"])
     def begin_lead(self, pk: str) -> Any:
-        """Create a lead with the caller's number and name, even where the viewer sees them masked."""
+        """Create a lead with the caller's number and name, even if the viewer sees them masked."""
         return _redirect_to_new(self._create_record(self.row_for(pk, "write"), "lead", current_viewer()), "/leads/")
 
     @page_route("/ticket/<pk>", methods=["POST"])
@@ -227,7 +227,7 @@ def choices(viewer: Viewer) -> list[dict[str, str]]:
 
 
 def moment_of(choice: str, viewer: Viewer) -> datetime:
-    """The moment of a quick choice, UTC. Raises RuleBroken for an unknown choice."""
+    """The time of a quick choice, UTC. Raises RuleBroken for an unknown choice."""
     days = {"1h": 0, "tomorrow": 1, "3d": 3}.get(choice)
     if days is None:
         raise RuleBroken(_("Please choose one of the suggested times."), "follow_up_on")
@@ -237,7 +237,7 @@ def moment_of(choice: str, viewer: Viewer) -> datetime:
     moment = datetime.combine(day, MORNING, tzinfo=viewer.zone)
     try:
         opens = office_hours.next_opening(viewer.lookups.office, moment)
-        # The office opens on a later day: not at its first minute, but at MORNING.
+        # The office opens on a later day: use MORNING instead of its first minute.
         later = datetime.combine(opens.astimezone(viewer.zone).date(), MORNING, tzinfo=viewer.zone)
         return office_hours.next_opening(viewer.lookups.office, max(opens, later))
     except office_hours.NeverOpens:
@@ -289,7 +289,7 @@ def _stored(call: CallLog) -> dict[str, Any]:
 
 
 def _taken_note(call: CallLog, viewer: Viewer) -> str:
-    """What the viewer wrote down during the call, until its outcome is logged."""
+    """The note that the viewer wrote during the call, until its outcome is logged."""
     return "" if call.outcome else call_cards.note_of(db.session(), call.id, viewer.person.id)
 
 

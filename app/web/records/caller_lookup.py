@@ -1,6 +1,6 @@
 """The limited look-up of any customer by number, client id or name, for people who raise tickets.
 
-It answers name, client ids, last four digits and account state, nothing else; each look-up is counted and audited.
+It returns name, client ids, last four digits and account state, nothing else; each look-up is counted and audited.
 """
 
 from __future__ import annotations
@@ -50,14 +50,14 @@ OPERATION = OperationSpec(
     shape({"text": _TEXT}, "text"),
     shape({"result": {"type": "array", "items": _CARD}}, "result"),
 )
-#: Look-ups of one person.
+#: Look-ups per person.
 RATES = (Rate(60, 60), Rate(600, 3600))
-#: The most customers in one answer, and the fewest letters of a name.
+#: The most customers in one response, and the fewest letters of a name.
 MAX_FOUND, MIN_LETTERS = 10, 3
 
 
 def may_look_up(viewer: Viewer) -> bool:
-    """Whether the person may look up customers whom they don't see: those who raise tickets."""
+    """Whether the person may look up customers that they don't see: people who raise tickets."""
     return viewer.person.may("Tickets", "create")
 
 
@@ -80,7 +80,7 @@ def look_up(typed: Any, viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def hits(typed: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """The same for a pick-list: {value, label, hint}; nothing while the text is too short."""
+    """The same for a picklist: {value, label, hint}; empty while the text is too short."""
     if not _rules(typed, viewer):
         return []
     return [{"value": card["id"], "label": card["name"], "hint": _hint(card)} for card in look_up(typed, viewer)]
@@ -93,7 +93,7 @@ def _hint(card: dict[str, Any]) -> str:
 
 
 def _rules(text: str, viewer: Viewer) -> list[Any]:
-    """One rule for each way in which the text may name a customer; a masked number isn't compared."""
+    """One condition for each way in which the text may identify a customer; a masked number isn't compared."""
     if not text:
         return []
     if kind_of_number(text):
@@ -111,7 +111,7 @@ def _rules(text: str, viewer: Viewer) -> list[Any]:
 
 
 def _named(text: str) -> list[Any]:
-    """By the beginning of first or last name; several words are a first and a last name, at any space."""
+    """By the beginning of first or last name; several words are a first and a last name, split at any space."""
     words = text.split()
     begins = lambda column, part: column.startswith(part, autoescape=True)  # noqa: E731
     found = [begins(Customer.first_name, text), begins(Customer.last_name, text)]
@@ -153,7 +153,7 @@ def _count(viewer: Viewer) -> None:
 
 
 def _audit_afterwards(numbers: list[str], viewer: Viewer) -> None:
-    """Write whom the person found, in a transaction of its own: also when the request itself is refused."""
+    """Audit the found customers, in a transaction of its own: also if the request itself is refused."""
 
     @after_this_request
     def write(response: Response) -> Response:
@@ -196,7 +196,7 @@ class CallerField(RecordField):
         return int(cards[0]["id"])
 
     def empty_columns(self) -> tuple[Any, ...]:
-        """Those of the customer, without whether the ticket opens them."""
+        """Those of the customer, ignoring whether the ticket gives access to them."""
         return super().empty_columns()[:4]
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -204,7 +204,7 @@ class CallerField(RecordField):
         return super().serialize(values[:4], viewer)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A link; for a customer who was only looked up, on whose word it waits."""
+        """A link; for a customer who was only looked up, who has to approve."""
         made = super().cell(values, viewer)
         if values[0] is None or values[4] is not False:
             return made
@@ -218,7 +218,7 @@ class CallerField(RecordField):
 
 
 def _decider_name(customer_id: int, viewer: Viewer) -> str:
-    """Who has the word about a customer whom the person may not see: the owner, or who stands in for them."""
+    """Who decides about a customer that the person may not see: the owner, or their substitute."""
     with access.as_system(db.session()):
         owner = db.session.execute(select(Customer.owner_id).where(Customer.id == customer_id)).scalar()
     person = viewer.lookups.person(owner) if owner in viewer.lookups.active else None

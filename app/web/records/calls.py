@@ -171,7 +171,7 @@ class CallResource(Resource):
     @refuse_as_json
     @permission_name("outcome")
     def outcome(self, pk: Any) -> Response:
-        """Log what came of a call, with a note and the next follow-up, as the form after a call does."""
+        """Log the outcome of a call, with a note and the next follow-up, like the form after a call."""
         row, viewer = self._row(pk, "write"), current_viewer()
         call_outcome_actions.log_outcome(row, call_outcome_actions.outcome_from_json(request_json(), viewer), viewer)
         db.session.commit()
@@ -200,7 +200,7 @@ class BatchTooLarge(RuleBroken):
     http_status = 413
 
 
-#: REST name of a field -> the phones' name, as the sync reads it.
+#: REST name of a field -> the phones' name, for the sync.
 _PHONE_NAMES = {
     "direction": "type",
     "status": "status",
@@ -298,19 +298,19 @@ class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeS
 
     # --- by hand
 
-    def _inputs(self, which: str) -> list[Field]:
-        return list(self.by_hand) if which == "add" else super()._inputs(which)
+    def _inputs(self, mode: str) -> list[Field]:
+        return list(self.by_hand) if mode == "add" else super()._inputs(mode)
 
-    def _typed(self, which: str) -> dict[str, Any]:
-        typed = super()._typed(which)
-        if which == "add" and typed.get("direction") == "Incoming" and "to_number" in typed:
+    def _typed(self, mode: str) -> dict[str, Any]:
+        typed = super()._typed(mode)
+        if mode == "add" and typed.get("direction") == "Incoming" and "to_number" in typed:
             typed["from_number"] = typed.pop("to_number")
         return typed
 
     def _form(
-        self, which: str, raw: dict[str, Any], errors: dict[str, Any], viewer: Viewer, *rest: Any, **named: Any
+        self, mode: str, raw: dict[str, Any], errors: dict[str, Any], viewer: Viewer, *rest: Any, **named: Any
     ) -> Any:
-        if which == "add":
+        if mode == "add":
             fresh = (
                 {}
                 if request.method == "POST"
@@ -322,7 +322,7 @@ class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeS
             )
             raw = fresh | {"to_number": raw.get("from_number")} | raw
             errors = {"to_number" if name == "from_number" else name: messages for name, messages in errors.items()}
-        return super()._form(which, raw, errors, viewer, *rest, **named)
+        return super()._form(mode, raw, errors, viewer, *rest, **named)
 
     def url_of(self, row: Any) -> str:
         """The page of a call; for one just logged by hand, its outcome form."""

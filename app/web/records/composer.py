@@ -1,7 +1,7 @@
-"""What can be written on a record's page: a note, the outcome of a call, a task, a message. One box with tabs.
+"""The composer on a record's page: a note, the outcome of a call, a task, a message. One box with tabs.
 
-Each part is a form of its own. Without JavaScript, Note and Task stand below each other and the other tabs are links to
-pages; with it, a part is fetched into the box when it is opened, and stays there with what was typed.
+Each part is a form of its own. Without JavaScript, Note and Task are below each other and the other tabs are links to
+pages; with it, a part is fetched into the box when it is opened, and keeps its input.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from app.web.core.fields import Viewer
 from app.web.core.record_references import RECORDS
 from app.web.pages.cached_fragments import placeholder, render_cached
 
-#: Records whose pages have a composer, by the name that addresses give them.
+#: Records whose pages have a composer -> their name in URLs.
 KINDS = {record: kind for kind, record in RECORDS.items()}
 
 
@@ -26,7 +26,7 @@ class _Offer:
     """What a person may write on the records of a kind."""
 
     kind: str
-    #: The root of the addresses of the record's pages.
+    #: The root of the URLs of the record's pages.
     base: str
     notes: bool
     tasks: bool
@@ -67,7 +67,7 @@ class _Offer:
 
 
 def context(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-    """What can be written on a record; None for records without notes, and for who may write nothing at all."""
+    """What can be written on a record; None for records without notes, and for people who may write nothing."""
     kind = KINDS.get(screen.service.record)
     if kind is None:
         return None
@@ -76,7 +76,7 @@ def context(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any]
 
 
 def composer_box(record: dict[str, Any]) -> Markup:
-    """The box on a record's page, drawn once for all who may write the same on records of this kind."""
+    """The box on a record's page, rendered once for all who may write the same on records of this kind."""
     made, composes = record["composer"], record.get("composes")
     offer: _Offer = made["offer"]
     ((person, name),) = made["me"]
@@ -93,7 +93,7 @@ GLOBALS: dict[str, Callable[..., Markup]] = {"composer_box": composer_box}
 
 
 def _call_part(kind: str, key: Any) -> list[dict[str, Any]]:
-    """A call that was made elsewhere, with its outcome and the next step."""
+    """The part for a call that was made elsewhere, with its outcome and the next step."""
     start = _("What came of a call, and what comes next …")
     url = f"/calls/log/{kind}/{key}"
     return [{"name": "call", "label": _("Call"), "icon": "phone", "key": "c", "url": url, "start": start}]

@@ -10,7 +10,7 @@ from app.web.core.fields import Viewer
 
 
 def consents_action(kind: str, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """The entry of the record page's menu, for who reads messages. `kind`: lead or customer."""
+    """The entry in the record page's menu, for people who read messages. `kind`: lead or customer."""
     if not viewer.person.may("Messages", "read"):
         return []
     url = f"/consents/of/{kind}/{row['id']}"

@@ -1,4 +1,4 @@
-"""The list of conversations beside the inbox: folders, rows, and the names of those who write."""
+"""The list of conversations beside the inbox: folders, rows, and the names of the peers."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from app.web.core.personal_fields import initials
 from app.web.core.reference_fields import person_card
 
 PAGE = 40
-#: A folder's count goes no further.
+#: The highest count of a folder.
 MAX_COUNTED = 100
 #: Characters of the newest message that a row shows.
 MAX_SNIPPET = 90
-#: Channel -> what people call it.
+#: Channel -> its label.
 CHANNEL_WORDS = {"whatsapp": "WhatsApp", "sms": "SMS", "email": _l("Email")}
 ICONS = {"whatsapp": "brand-whatsapp", "sms": "message-2", "email": "mail"}
-#: State of a message -> what people call it, on every page and over REST.
+#: State of a message -> its label, on every page and over REST.
 STATE_WORDS = {
     "noted": _l("Noted by hand"),
     "queued": _l("Waiting to be sent"),
@@ -45,7 +45,7 @@ STATE_WORDS = {
     "failed": _l("Not sent"),
     "canceled": _l("Canceled"),
 }
-#: State of an outgoing message -> (icon, tone) of the sign before its text.
+#: State of an outgoing message -> (icon, tone) before its text.
 SIGNS = {
     "noted": ("pencil", "teal"),
     "queued": ("clock", "gray"),
@@ -60,12 +60,12 @@ SIGNS = {
 
 
 def channel_label(channel: str) -> str:
-    """What people call the channel."""
+    """The label of the channel."""
     return str(CHANNEL_WORDS.get(channel, channel))
 
 
 def state_label(state: str) -> str:
-    """What people call the state of a message."""
+    """The label of a message's state."""
     return str(STATE_WORDS.get(state, state))
 
 
@@ -73,7 +73,7 @@ def state_label(state: str) -> str:
 
 
 def _folders(viewer: Viewer) -> dict[str, tuple[str, ColumnElement[bool]]]:
-    """Name -> (label, which conversations). Access rules narrow each of them further."""
+    """Name -> (label, condition). Access rules apply in addition."""
     is_open = Conversation.state == "open"
     return {
         "mine": (_("Mine"), and_(is_open, Conversation.claimed_by_id == viewer.person.id)),
@@ -150,7 +150,7 @@ def own_unread(person: access.Person) -> Any:
 
 
 def _rows(session: Session, conditions: list[Any], before: str) -> list[Any]:
-    """(conversation, its newest message) of a page and one more, the newest first."""
+    """(conversation, its newest message) of a page and one more, newest first."""
     if before:
         at, key = _parse_place(before)
         later = Conversation.last_message_on < at
@@ -210,12 +210,12 @@ def _name(conversation: Any, known: dict[tuple[str, int], str], viewer: Viewer) 
 
 
 def own_name(conversation: Any, viewer: Viewer) -> str:
-    """The name that the peer gives themselves; "" where it could give away a masked number or address."""
+    """The name that the peer gives themselves; "" if it could reveal a masked number or address."""
     return shown_name(conversation.peer_name, viewer)
 
 
 def shown_name(name: str | None, viewer: Viewer) -> str:
-    """A name of somebody's own choice; "" where it could give away a masked number or address."""
+    """A self-chosen name; "" if it could reveal a masked number or address."""
     has_number = viewer.person.mask("mobile") != "full" and any(sign.isdigit() for sign in name or "")
     has_address = viewer.person.mask("email") != "full" and "@" in (name or "")
     return "" if has_number or has_address else name or ""
@@ -276,7 +276,7 @@ def _snippet(message: Any) -> str:
 
 
 def sign_of(message: Any) -> dict[str, str] | None:
-    """Icon, tone and label of what became of an outgoing message."""
+    """Icon, tone and label of an outgoing message's state."""
     if message is None or message.direction != "out":
         return None
     icon, tone = SIGNS.get(message.state, ("circle", "gray"))

@@ -1,4 +1,4 @@
-"""Links to a customer that wait: shown to those who have the word about the customer, who confirm or refuse them."""
+"""Pending links to a customer: shown to the people who decide about the customer, who confirm or refuse them."""
 
 from __future__ import annotations
 
@@ -57,16 +57,16 @@ DOCUMENTATION = {
 
 
 def may_decide(owner_id: int | None, viewer: Viewer) -> bool:
-    """Whether the person has the word about a customer of this owner: the owner, their managers, and who may all.
+    """Whether the person decides about a customer of this owner: the owner, their managers, and people with level all.
 
-    Not where the number is masked for them: a waiting link would confirm a guess.
+    Not if the number is masked for them: a pending link would confirm a guess.
     """
     reach = viewer.person.reach("Customers", "write")
     return viewer.person.mask("mobile") == "full" and (reach is None or owner_id in reach)
 
 
 def waiting(viewer: Viewer, customer_id: int | None = None) -> list[dict[str, Any]]:
-    """The links that wait for this person's word: both records, who asks, and when.
+    """The links that this person has to decide about: both records, who asks, and when.
 
     {id, customer, customer_number, customer_name, record (its number), name and mobile (as typed there, "" = none),
     requested_by, requested_on}.
@@ -111,7 +111,7 @@ def decide(customer: Any, link_id: Any, is_confirmed: Any, viewer: Viewer) -> No
 
 @contextmanager
 def asking_before(row: Any, viewer: Viewer) -> Iterator[None]:
-    """Ask for the link that a refused change of this lead waits for, in a transaction of its own after the request."""
+    """Request the link that a refused change of this lead needs, in a transaction of its own after the request."""
     record, key = type(row), row.id
     try:
         yield

@@ -36,9 +36,9 @@ from app.web.core.local_links import row_url
 from app.web.core.registry import screen_of
 from app.web.pages.routes import signed_in_route
 
-#: Entries of the audit that are listed, and how far back those are looked for that only mention the person.
+#: Entries of the audit that are listed, and how far back entries that only mention the person are searched.
 LISTED, LOOK_BACK = 50, timedelta(days=90)
-#: Event of the audit -> what it means for the person.
+#: Event of the audit -> its text for people.
 SEEN = {
     "reveal": _l("Revealed a masked value"),
     "recording": _l("Listened to a recording"),
@@ -81,7 +81,7 @@ class CustomerOverview(BaseView):
 
 
 def figures(key: int, viewer: Viewer) -> list[dict[str, Any]]:
-    """Calls, talk time, tickets, last contact: of the rows that the person sees."""
+    """Calls, talk time, tickets, last contact, from the rows that the person sees."""
     session, made = db.session(), []
     if viewer.person.may("Call Logs", "read"):
         call = _of_customer(CallLog, key)

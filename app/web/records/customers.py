@@ -61,7 +61,7 @@ LABELS = {
     "created_on": _("Created"),
     "changed_on": _("Updated"),
 }
-#: Leads and tickets whose timelines stand on the customer's page.
+#: Leads and tickets whose timelines appear on the customer's page.
 MOST_RECORDS = 100
 _KYC = ["status", "source", "referral_code", "referred_by", "kyc_status", "rekyc_on"]
 _CONSENT = ["no_calls", "no_whatsapp", "no_sms", "no_email"]
@@ -97,7 +97,7 @@ class CustomerService(RecordService):
         """Create a customer owned by its creator."""
         refuse_foreign_assignee(values, "Customers", viewer)
         identity_guesses.count(values, viewer)
-        with access.as_system(session):  # duplicates are looked for among all customers
+        with access.as_system(session):  # duplicates are searched among all customers
             return customers.create(session, values, viewer.change_context(vault=self.vault()))
 
     def change(self, session: Session, row: Customer, values: dict[str, Any], viewer: Viewer) -> None:
@@ -111,7 +111,7 @@ class CustomerService(RecordService):
             customers.change(session, row, values, viewer.change_context(vault=self.vault()))
 
     def remove(self, session: Session, row: Customer, viewer: Viewer) -> None:
-        """Delete a customer; a number shared since older times goes to the one who shares it."""
+        """Delete a customer; a number shared since before the rule passes to the customer who shares it."""
         with access.as_system(session):
             customer_keys.release(session, row)
         super().remove(session, row, viewer)
@@ -139,7 +139,7 @@ class CustomerResource(RevealApi, MergeableResource, Resource):
     @refuse_as_json
     @permission_name("links")
     def links(self) -> Any:
-        """The leads and tickets that wait for this person's word about their link to a customer."""
+        """The leads and tickets with links that this person has to decide about."""
         return json_answer(200, {"result": customer_link_actions.waiting(current_viewer())})
 
     @expose("/<int:pk>/links", methods=["POST"])
@@ -192,7 +192,7 @@ class CustomerScreen(RevealActions, Screen):
     more_actions_verb = "read"
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """Confirm or refuse the links that wait, for those who have the word; consents; who has seen the data."""
+        """Confirm or refuse pending links, for people who decide; consents; who has seen the data."""
         offered = []
         for each in customer_link_actions.waiting(viewer, row["id"]):
             who = (each["requested_by"] or {}).get("full_name", "")
@@ -230,7 +230,7 @@ class CustomerScreen(RevealActions, Screen):
 
     @page_route("/links/<pk>/<link>", methods=["POST"])
     def decide_link(self, pk: str, link: str) -> Any:
-        """Confirm or refuse a link that waits."""
+        """Confirm or refuse a pending link."""
         row, is_confirmed = self.row_for(pk, "write"), request.args.get("confirm") == "1"
         customer_link_actions.decide(row, link, is_confirmed, current_viewer())
         db.session.commit()
@@ -246,7 +246,7 @@ class CustomerScreen(RevealActions, Screen):
             for kind, record in (("lead", Lead), ("ticket", Ticket))
         ]
         both = union_all(*parts)
-        with access.as_system(db.session()):  # the rules are in the statement, which is one for both
+        with access.as_system(db.session()):  # the rules are in the statement, which is shared by both
             found = db.session().execute(both.order_by(both.selected_columns.row.desc()).limit(MOST_RECORDS)).all()
         return {("customer", key): None} | {(kind, row): number for kind, row, number in found}
 

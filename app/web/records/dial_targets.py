@@ -1,5 +1,6 @@
-"""Whom a click on Call reaches: the person of a record, of an earlier call or of a conversation, by a number that the
-server looks up. Who sees the number masked calls without learning it.
+"""Whom a click on Call reaches: the person of a record, of an earlier call or of a conversation.
+
+The server looks up the number, so that people who see it masked can call without learning it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from app.web.core.reference_fields import find_record
 
 #: Records' numbers are shorter.
 MAX_NUMBER_LENGTH = 40
-#: Kind in an address, or name of a REST field -> record.
+#: Kind in a URL, or name of a REST field -> record.
 KINDS: dict[str, Any] = {
     "lead": Lead,
     "ticket": Ticket,
@@ -33,7 +34,7 @@ KINDS: dict[str, Any] = {
 }
 
 
-#: Field of a record that holds a number -> the number's normalised column.
+#: Field of a record with a number -> the number's normalised column.
 NUMBERS = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
 
 
@@ -52,16 +53,13 @@ def may_call(viewer: Viewer) -> bool:
 
 
 def url_of(kind: str, key: int | str, viewer: Viewer, number: str = "mobile") -> str | None:
-    """The URL that starts a call; None where the CRM can't call. `number` is one of NUMBERS."""
+    """The URL that starts a call; None if the CRM can't call. `number` is one of NUMBERS."""
     which = "" if number == "mobile" else f"?number={number}"
     return f"/calls/dial/{kind}/{key}{which}" if may_call(viewer) else None
 
 
 def linker(record: Any, viewer: Viewer) -> Callable[[dict[str, dict[str, Any]], int], None] | None:
-    """A function that adds call links to a row's cells with numbers; None where the CRM can't call.
-
-    None where the CRM can make none.
-    """
+    """A function that adds call links to a row's cells with numbers; None if the CRM can't call."""
     kind = next((name for name, model in KINDS.items() if model is record and hasattr(model, "mobile_e164")), None)
     if kind is None or not may_call(viewer):
         return None
@@ -101,7 +99,7 @@ def _number_of(row: Any, column: str) -> str | None:
         return row.other_e164
     if isinstance(row, Conversation) and row.channel != "email":
         return phone.normalize(row.peer)
-    with access.as_system(db.session()):  # the number is looked up by the server and shown to nobody
+    with access.as_system(db.session()):  # the server looks up the number and shows it to nobody
         customer = db.session.get(Customer, row.customer_id) if getattr(row, "customer_id", None) else None
         lead = db.session.get(Lead, row.lead_id) if isinstance(row, Conversation) and row.lead_id else None
     found = (getattr(each, column, None) for each in (customer, lead, row) if each is not None)

@@ -20,7 +20,7 @@ from app.web.core.reference_fields import person_card
 
 
 def may_see(viewer: Viewer) -> bool:
-    """Whether the person may see who has looked: who may look themselves, and who reads the audit."""
+    """Whether the person may see this page: people who may reveal values themselves, and readers of the audit."""
     return viewer.person.may("Audit Log", "read") or viewer.person.may("Customers", "reveal")
 
 
@@ -36,7 +36,7 @@ def disclosure_page(row: Customer, viewer: Viewer) -> str:
     """The page, newest first. Raises Denied."""
     if not viewer.person.may("Audit Log", "read"):
         viewer.person.refuse_unless("Customers", "reveal")
-    with access.as_system(db.session()) as session:  # the customer is visible, and with them who has looked
+    with access.as_system(db.session()) as session:  # the customer is visible, and so is who has looked
         entries = disclosures.of_customer(session, row)
     return render_template(
         "records/disclosures.html",

@@ -1,4 +1,4 @@
-"""Pairs that look like duplicates, as one person may see them: both records within reach, no reason behind a mask."""
+"""Pairs that look like duplicates, for one person: both records within reach, no reason based on a masked field."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from app.web.core.registry import kind_of
 from app.web.records import merge_actions, merge_form
 
 PAGE = 25
-#: Pairs that are counted; more are “1,000+”.
+#: Pairs that are counted; more are shown as “1,000+”.
 MOST_COUNTED = 1000
-#: Records of one group.
+#: Records per group.
 _MOST_TOGETHER = 3
 LABELS = {
     "mobile": _l("Same phone number"),
@@ -29,7 +29,7 @@ LABELS = {
     "birth": _l("Similar name, same date of birth"),
     "aadhaar": _l("Same Aadhaar"),
 }
-#: Reason -> the fields whose masks decide whether it is told.
+#: Reason -> the fields whose masks decide whether it is shown.
 _FIELDS = {
     "mobile": ("mobile", "alternative_mobile"),
     "pan": ("pan",),
@@ -44,11 +44,11 @@ class DuplicateQuery:
 
     screen: Any
     reason: str = ""
-    #: A colleague who owns one of the records, or has it.
+    #: A colleague who owns one of the records, or is assigned to it.
     owner_id: int | None = None
-    #: Those that somebody has set aside.
+    #: Whether to list dismissed pairs.
     is_dismissed: bool = False
-    #: (score, id) of the last pair of the page before.
+    #: (score, id) of the last pair of the previous page.
     after: tuple[int, int] | None = None
 
 
@@ -62,42 +62,52 @@ class DuplicateGroup:
 
 
 def is_scanned(screen: Any) -> bool:
-    """Whether duplicates are looked for among the records of this screen."""
+    """Whether this screen's records are scanned for duplicates."""
     return duplicates.SCANNED.get(screen.service.record.__tablename__) is screen.service.record
 
 
 def screens(viewer: Viewer) -> list[Any]:
-    """The screens whose duplicates this person works on."""
+    """The screens whose duplicates this person may merge."""
     return [each for each in merge_actions.screens(viewer) if is_scanned(each)]
 
 
 def visible_reasons(viewer: Viewer) -> int:
-    """The reasons that this person may be told: not those of fields that are hidden from them."""
+    """The reasons shown to this person: not those of fields hidden from them."""
     names = (name for name in REASONS if all(viewer.person.mask(each) != "hidden" for each in _FIELDS.get(name, ())))
     return bits_of(names)
 
 
-def _pairs(want: DuplicateQuery, viewer: Viewer) -> Select[Any] | None:
-    bits = REASONS[want.reason][0] & visible_reasons(viewer) if want.reason else visible_reasons(viewer)
-    return access.visible_pairs(viewer.person, want.screen.service.record, bits, want.is_dismissed, want.owner_id)
+def _pairs(duplicate_query: DuplicateQuery, viewer: Viewer) -> Select[Any] | None:
+    bits = (
+        REASONS[duplicate_query.reason][0] & visible_reasons(viewer)
+        if duplicate_query.reason
+        else visible_reasons(viewer)
+    )
+    return access.visible_pairs(
+        viewer.person,
+        duplicate_query.screen.service.record,
+        bits,
+        duplicate_query.is_dismissed,
+        duplicate_query.owner_id,
+    )
 
 
-def rows_of(want: DuplicateQuery, viewer: Viewer) -> list[Any]:
-    """One page of pairs, the surest first, and one more if there is a next page."""
-    pair, query = DuplicatePair, _pairs(want, viewer)
+def rows_of(duplicate_query: DuplicateQuery, viewer: Viewer) -> list[Any]:
+    """One page of pairs, highest score first, and one more if there is a next page."""
+    pair, query = DuplicatePair, _pairs(duplicate_query, viewer)
     if query is None:
         return []
-    if want.after is not None:
-        score, key = want.after
+    if duplicate_query.after is not None:
+        score, key = duplicate_query.after
         query = query.where(or_(pair.score < score, and_(pair.score == score, pair.id < key)))
     session = db.session()
     with access.as_system(session):
         return list(session.execute(query.order_by(pair.score.desc(), pair.id.desc()).limit(PAGE + 1)))
 
 
-def count(want: DuplicateQuery, viewer: Viewer) -> int:
-    """How many pairs there are, at most one more than MOST_COUNTED."""
-    query = _pairs(want, viewer)
+def count(duplicate_query: DuplicateQuery, viewer: Viewer) -> int:
+    """The number of pairs, at most one more than MOST_COUNTED."""
+    query = _pairs(duplicate_query, viewer)
     if query is None:
         return 0
     some = query.limit(MOST_COUNTED + 1).subquery()
@@ -119,7 +129,7 @@ def reached_pairs(screen: Any, keys: Sequence[int], viewer: Viewer) -> list[int]
 
 
 def groups(rows: Iterable[Any]) -> list[DuplicateGroup]:
-    """Pairs that share a record make one group, as long as it can be merged at once."""
+    """Pairs that share a record form one group, if it can be merged at once."""
     made: list[DuplicateGroup] = []
     for row in rows:
         both = {row.first_id, row.second_id}
@@ -133,12 +143,12 @@ def groups(rows: Iterable[Any]) -> list[DuplicateGroup]:
     return made
 
 
-def page_groups(screen: Any, found: Sequence[DuplicateGroup], viewer: Viewer) -> list[dict[str, Any]]:
+def page_groups(screen: Any, groups: Sequence[DuplicateGroup], viewer: Viewer) -> list[dict[str, Any]]:
     """The groups for the page: {records, reasons, score, ids, pairs, merge_url}."""
-    ids = sorted({key for group in found for key in group.ids})
+    ids = sorted({key for group in groups for key in group.ids})
     columns = merge_form.columns_of(screen, ids, viewer) if ids else {}
     made = []
-    for group in found:
+    for group in groups:
         bits, keys = group.bits & visible_reasons(viewer), sorted(key for key in group.ids if key in columns)
         if len(keys) < 2:
             continue
@@ -155,7 +165,7 @@ def page_groups(screen: Any, found: Sequence[DuplicateGroup], viewer: Viewer) ->
 
 
 def of_record(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]:
-    """Records that look like this one, as they are now: {id, title, number, url, reasons, score, merge_url}."""
+    """Records that look like this one now: {id, title, number, url, reasons, score, merge_url}."""
     table, session = screen.service.record.__tablename__, db.session()
     if not is_scanned(screen):
         return []

@@ -1,4 +1,4 @@
-"""/duplicates/: records that look like one person twice, to be merged or set aside."""
+"""/duplicates/: records that look like the same person, to be merged or dismissed."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from app.web.records.duplicate_list import PAGE, DuplicateQuery
 from app.web.security.sessions import own_transaction
 
 BASE = "/duplicates/"
-#: Seconds that a look on demand may take; the job does the rest.
+#: Seconds that a scan on demand may take; the job does the rest.
 _LOOK_SECONDS = 4.0
 _MODULES = ("Leads", "Customers")
 
@@ -44,12 +44,12 @@ class DuplicatesView(BaseView):
 
     @staticmethod
     def opens_for(person: Person) -> bool:
-        """Whether the sidebar offers the list: to who may merge."""
+        """Whether the sidebar offers the list: to people who may merge."""
         return any(person.may(each, "merge") and person.may(each, "write") for each in _MODULES)
 
     @signed_in_route("/")
     def index(self) -> Any:
-        """The pairs of one kind, the surest first."""
+        """The pairs of one kind, highest score first."""
         viewer = current_viewer()
         want = _wanted(viewer)
         rows = duplicate_list.rows_of(want, viewer)
@@ -78,7 +78,7 @@ class DuplicatesView(BaseView):
 
     @signed_in_route("/decide", methods=["POST"])
     def decide(self) -> Any:
-        """Set pairs aside, or put them back on the list."""
+        """Dismiss pairs, or put them back on the list."""
         viewer = current_viewer()
         screen = _screen(viewer)
         keys = [key for raw in request.form.getlist("pair")[:50] if (key := parse_id(raw))]
@@ -96,7 +96,7 @@ class DuplicatesView(BaseView):
 
     @signed_in_route("/look", methods=["POST"])
     def look(self) -> Any:
-        """Look through what is new now, for a few seconds; the background goes on."""
+        """Scan new records now, for a few seconds; the job continues."""
         viewer = current_viewer()
         screen = _screen(viewer)
         kind, ends, looked = screen.service.record.__tablename__, time.monotonic() + _LOOK_SECONDS, 0
@@ -142,14 +142,14 @@ def _wanted(viewer: Viewer) -> DuplicateQuery:
     )
 
 
-def _offered_reasons(want: DuplicateQuery, viewer: Viewer) -> list[str]:
+def _offered_reasons(duplicate_query: DuplicateQuery, viewer: Viewer) -> list[str]:
     named = duplicate_pairs.reasons_of(duplicate_list.visible_reasons(viewer))
-    has_birth = hasattr(want.screen.service.record, "date_of_birth")
+    has_birth = hasattr(duplicate_query.screen.service.record, "date_of_birth")
     return [name for name in named if name != "birth" or has_birth]
 
 
 def _owners(viewer: Viewer) -> list[tuple[int, str]]:
-    """The colleagues by whom the list can be filtered: those whose records the person reaches."""
+    """The colleagues for the filter: those whose records the person reaches."""
     reaches = [viewer.person.reach(each) for each in _MODULES]
     within = None if None in reaches else frozenset().union(*(each for each in reaches if each is not None))
     cards = [(key, viewer.lookups.person(key)) for key in viewer.lookups.active if within is None or key in within]
@@ -157,7 +157,7 @@ def _owners(viewer: Viewer) -> list[tuple[int, str]]:
 
 
 def _scan(screen: Any, viewer: Viewer) -> dict[str, Any]:
-    """Whether all records have been looked through, and when that was finished."""
+    """Whether all records have been scanned, and when that was finished."""
     session = db.session()
     with access.as_system(session):
         state = session.get(duplicate_pairs.DuplicateScan, screen.service.record.__tablename__)

@@ -1,4 +1,4 @@
-"""The rows behind a figure: the part of a list's address that a dashboard's link adds.
+"""The rows behind a figure: the arguments that a dashboard's link adds to a list's URL.
 
 /calls/?figure=calls_missed&from=2026-11-01&to=2026-11-30&who=team-4
 """
@@ -24,16 +24,16 @@ from app.web.core.fields import Viewer
 from app.web.core.local_dates import format_local_date
 from app.web.records.figure_labels import LABELS
 
-#: Arguments of a list's address that belong to a figure.
+#: Arguments of a list's URL that belong to a figure.
 ARGUMENTS = ("figure", "from", "to", "who", "slot")
-#: How `who` begins that names a manager's team, not one person.
+#: Prefix of `who` for a manager's team instead of one person.
 TEAM = "team-"
 #: `who` of everybody within the viewer's reach of dashboards.
 REACH = "reach"
 
 
 def rules_of(record: Any, given: Mapping[str, str], viewer: Viewer) -> list[ColumnElement[bool]]:
-    """The conditions of a list that shows the rows of a figure; none without one. Raises RuleBroken."""
+    """The conditions of a list that shows the rows of a figure; empty without one. Raises RuleBroken."""
     if "figure" not in given:
         return []
     each = figures.figure(given["figure"])
@@ -72,12 +72,12 @@ def people_of(who: str, viewer: Viewer) -> frozenset[int] | None:
 
 
 def is_hidden(name: str, viewer: Viewer) -> bool:
-    """Whether a figure says something about numbers that the viewer sees masked."""
+    """Whether a figure is based on numbers that the viewer sees masked."""
     return name in figures.BY_NUMBER and viewer.person.mask("mobile") != "full"
 
 
 def figure_chip(given: Mapping[str, str], viewer: Viewer) -> str:
-    """The figure, its period and whose it is, in words."""
+    """The figure, its period and its people, as text."""
     period = periods.between(given.get("from", ""), given.get("to", ""), viewer.zone)
     parts = [str(LABELS[given["figure"]])]
     if figures.figure(given["figure"]).is_of_period:
@@ -98,7 +98,7 @@ def person_label(who: str, viewer: Viewer) -> str:
 
 
 def dates(period: Period) -> str:
-    """The days of a period, as 1 Nov – 30 Nov 2026."""
+    """The days of a period, such as 1 Nov – 30 Nov 2026."""
     first, last = period.first_day, period.last_day
     if first == last:
         return format_local_date(last, "%-d %b %Y")
@@ -112,5 +112,5 @@ def weekdays() -> list[str]:
 
 
 def slot_words(slot: int) -> str:
-    """An hour of the week, as "Monday 10:00"."""
+    """An hour of the week, such as "Monday 10:00"."""
     return f"{weekdays()[slot // 24]} {slot % 24}:00"

@@ -1,4 +1,4 @@
-"""What the figures are called, on dashboards and above the lists that they open."""
+"""The labels of figures, on dashboards and above the lists that they open."""
 
 from __future__ import annotations
 

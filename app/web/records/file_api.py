@@ -1,4 +1,4 @@
-"""Files of records over REST: listed by record, attached (multipart), read, deleted and restored."""
+"""Files of records over REST: listed by record, attached (multipart), downloaded, deleted and restored."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from app.web.core.reference_fields import PersonField
 from app.web.records import files, message_files, record_files
 from app.web.records.record_files import PLACES, FileOwner
 
-#: Of a file, whatever is in it: generators of clients know no type of pictures.
+#: The documented type of all files, because client generators don't support picture types.
 _MIME = "application/octet-stream"
 _BINARY = {"type": "string", "format": "binary"}
 _FORM = shape(
@@ -57,11 +57,11 @@ class PlaceField(Field):
         self.schema = shape({"kind": kinds, "id": ID}, "kind", "id", nullable=True)
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The first of lead, ticket, customer and task; a file of a converted lead is one of the lead."""
+        """The first of lead, ticket, customer and task; a file of a converted lead belongs to the lead."""
         return next(({"kind": kind, "id": key} for kind, key in zip(PLACES, values, strict=True) if key), None)
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
-        """The files of one record. Raises RuleBroken for what names none."""
+        """The files of one record. Raises RuleBroken for anything else."""
         if op != "eq":
             raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=self.name, op=op), self.name)
         kind, key = parse_place(raw)
@@ -102,11 +102,11 @@ class AttachmentService(RecordService):
     }
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Attachment:
-        """Refused: a file has a content."""
+        """Refuse: a file has content."""
         raise RuleBroken(_("Please send the file as a form (multipart/form-data)."), "file")
 
     def change(self, session: Session, row: Attachment, values: dict[str, Any], viewer: Viewer) -> None:
-        """Refused: there are new versions."""
+        """Refuse: there are new versions instead."""
         raise RuleBroken(_("A file isn't changed: attach a new version."))
 
 
@@ -161,7 +161,7 @@ class FileResource(Resource):
 
     @staticmethod
     def _place(viewer: Viewer) -> tuple[FileOwner, Attachment | None]:
-        """To what it is attached, and what it replaces. Raises RuleBroken, NotFound."""
+        """The record that it is attached to, and the file that it replaces. Raises RuleBroken, NotFound."""
         if request.form.get("replaces"):
             row = record_files.find(request.form["replaces"], viewer)
             return record_files.place_of_file(row, viewer), row
@@ -169,7 +169,7 @@ class FileResource(Resource):
         return record_files.place_of(kind, key, viewer), None
 
     def _list_query(self, query: dict[str, Any], viewer: Any) -> Any:
-        """Without the trash."""
+        """The list query, without the trash."""
         asked = super()._list_query(query, viewer)
         asked.conditions.append(Attachment.deleted_on.is_(None))
         return asked
@@ -185,7 +185,7 @@ class FileResource(Resource):
     @refuse_as_json
     @permission_name("delete")
     def delete(self, pk: Any, **kwargs: Any) -> Response:
-        """Put a file with its versions into the trash."""
+        """Move a file with its versions to the trash."""
         viewer = current_viewer()
         row = record_files.find(pk, viewer)
         if row.deleted_on is not None:
@@ -198,7 +198,7 @@ class FileResource(Resource):
     @refuse_as_json
     @permission_name("restore")
     def restore(self, pk: Any) -> Response:
-        """Take a file out of the trash."""
+        """Restore a file from the trash."""
         viewer = current_viewer()
         row = record_files.find(pk, viewer)
         record_files.refuse_unreached(row, viewer)
@@ -211,7 +211,7 @@ class FileResource(Resource):
     @refuse_as_json
     @permission_name("content")
     def content(self, pk: Any) -> Response:
-        """The content, always to be saved."""
+        """The content, always as a download."""
         read_parameters(frozenset())
         row = files.openable(pk)
         return _as_file(message_files.attachment_response(message_files.open_digest(row.digest), {"name": row.name}))
@@ -221,12 +221,12 @@ class FileResource(Resource):
     @refuse_as_json
     @permission_name("preview")
     def preview(self, pk: Any) -> Response:
-        """The small picture."""
+        """The preview."""
         read_parameters(frozenset())
         return _as_file(files.preview_of(files.openable(pk)))
 
 
 def _as_file(response: Response) -> Response:
-    """With the type that the API documents."""
+    """The response with the type documented in the API."""
     response.headers["Content-Type"] = _MIME
     return response

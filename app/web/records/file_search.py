@@ -1,4 +1,4 @@
-"""Files of records by their names, for the search: of visible records only, without the trash."""
+"""Search of records' files by name: only of visible records, without the trash."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from app.web.records import record_files, uploads
 
 
 def file_lookup(text: str, viewer: Viewer) -> access.IndexLookup:
-    """The question for the files with this text in their names; no parts for who may read none."""
+    """The look-up of files with this text in their names; without conditions for people who may read none."""
     may = viewer.person.may("Notes", "read")
     return access.IndexLookup(Attachment, [access.TitlePart(inspect(Attachment).columns["name"], text)] if may else [])
 
 
-def hits(found: access.IndexLookup, most: int, viewer: Viewer) -> list[dict[str, Any]]:
-    """The newest files that were found, one row for all versions of each; at most one statement."""
+def hits(found: access.IndexLookup, maximum: int, viewer: Viewer) -> list[dict[str, Any]]:
+    """The newest matching files, one row for all versions of each; at most one statement."""
     if not found.parts or found.ids == set():
         return []
     columns = [getattr(Attachment, name) for name in ("id", "name", "mime_type", "size", "series", "created_on")]
     rules = (found.rule(), Attachment.deleted_on.is_(None))
-    newest = select(*columns).where(*rules).order_by(Attachment.id.desc()).limit(4 * most)
+    newest = select(*columns).where(*rules).order_by(Attachment.id.desc()).limit(4 * maximum)
     rows: dict[str, dict[str, Any]] = {}
     for key, name, mime_type, size, series, created_on in db.session.execute(newest):
         kind = f"{record_files.kind_word(mime_type, name)} · {uploads.shown_size(size)}"
         cells = [{"kind": "text", "text": name}, {"kind": "text", "text": kind}, moment_cell(created_on, viewer)]
         rows.setdefault(series, {"url": f"/files/{key}/place", "title": name, "cells": cells, "note": ""})
-    return list(rows.values())[:most]
+    return list(rows.values())[:maximum]

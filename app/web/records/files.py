@@ -49,7 +49,7 @@ class FilesView(ModulePermissions, BaseView):
 
     @page_route("/of/<kind>/<pk>", methods=["POST"])
     def upload(self, kind: str, pk: str) -> Any:
-        """Attach the files of a form, each by itself: what can't be taken is said, the others are kept."""
+        """Attach the files of a form, each by itself: failures are reported, the others are stored."""
         viewer = current_viewer()
         place = record_files.place_of(kind, pk, viewer)
         return _taken(place, viewer, None)
@@ -73,19 +73,19 @@ class FilesView(ModulePermissions, BaseView):
 
     @page_route("/<int:pk>", methods=["GET"])
     def file(self, pk: int) -> Any:
-        """The content, always to be saved and never to be run."""
+        """The content, always as a download, never executed."""
         row = openable(pk)
         return message_files.attachment_response(message_files.open_digest(row.digest), _as_media(row))
 
     @page_route("/<int:pk>/place", methods=["GET"])
     def place(self, pk: int) -> Any:
-        """Lead to the files of the first of its records that the viewer sees."""
+        """Redirect to the files of the first of its records that the viewer sees."""
         viewer = current_viewer()
         return redirect(record_files.place_of_file(record_files.find(pk, viewer), viewer).url)
 
     @page_route("/<int:pk>/preview", methods=["GET"])
     def preview(self, pk: int) -> Any:
-        """The small picture of a picture: made by us from its pixels, so it may be shown."""
+        """The preview of a picture: made by us from its pixels, so it is safe to show."""
         return preview_of(openable(pk))
 
     @page_route("/<int:pk>/view", methods=["GET"])
@@ -108,7 +108,7 @@ class FilesView(ModulePermissions, BaseView):
 
     @page_route("/<int:pk>/delete", methods=["POST"])
     def delete(self, pk: int) -> Any:
-        """Put a file with its versions into the trash."""
+        """Move a file with its versions to the trash."""
         viewer = current_viewer()
         row = record_files.find(pk, viewer)
         place = remove(row, viewer)
@@ -116,7 +116,7 @@ class FilesView(ModulePermissions, BaseView):
 
     @page_route("/<int:pk>/restore", methods=["POST"])
     def restore(self, pk: int) -> Any:
-        """Take a file out of the trash."""
+        """Restore a file from the trash."""
         viewer = current_viewer()
         row = record_files.find(pk, viewer)
         record_files.refuse_unreached(row, viewer)
@@ -127,7 +127,7 @@ class FilesView(ModulePermissions, BaseView):
 
 
 def remove(row: Attachment, viewer: Viewer) -> FileOwner:
-    """Put a file into the trash and commit, with an audit entry. Raises Denied."""
+    """Move a file to the trash and commit, with an audit entry. Raises Denied."""
     record_files.refuse_unreached(row, viewer)
     place, session = record_files.place_of_file(row, viewer), db.session()
     if attachments.put_in_trash(session, row, place.about, viewer.stamp):
@@ -138,7 +138,7 @@ def remove(row: Attachment, viewer: Viewer) -> FileOwner:
 
 
 def openable(pk: int) -> Attachment:
-    """The file, if it may be opened: one of the trash is only for who may restore it. Raises NotFound, Denied."""
+    """The file, if it may be opened; one in the trash only by people who may restore it. Raises NotFound, Denied."""
     viewer = current_viewer()
     row = record_files.find(pk, viewer)
     if row.deleted_on is not None and not access.reaches_row(db.session(), viewer.person, row, "delete"):
@@ -150,7 +150,7 @@ def openable(pk: int) -> Attachment:
 
 
 def preview_of(row: Attachment) -> Response:
-    """The small picture of a file. Raises NotFound, FilesUnavailable."""
+    """The preview of a file. Raises NotFound, FilesUnavailable."""
     if not row.preview:
         raise NotFound(_("This file has no preview."))
     media = {"name": "preview.jpg", "mime_type": "image/jpeg"}
@@ -163,26 +163,26 @@ def _as_media(row: Attachment) -> dict[str, Any]:
     return {"name": row.name, "mime_type": row.mime_type}
 
 
-def _taken(place: FileOwner, viewer: Viewer, replaces: Attachment | None) -> Any:
-    """The answer to files that were sent: JSON for one from a script, else the list with what happened."""
+def _taken(owner: FileOwner, viewer: Viewer, replaces: Attachment | None) -> Any:
+    """The response to uploaded files: JSON for a script, else the list with the results."""
     sent = [each for each in request.files.getlist("files") if each.filename]
     if wants_json() and len(sent) == 1:
-        return _answered(place, sent[0], viewer, replaces)
+        return _answered(owner, sent[0], viewer, replaces)
     if not sent:
         raise RuleBroken(_("Please choose a file."), "files")
-    attach_sent(place, viewer, replaces)
-    return redirect(place.url)
+    attach_sent(owner, viewer, replaces)
+    return redirect(owner.url)
 
 
-def attach_sent(place: FileOwner, viewer: Viewer, replaces: Attachment | None = None) -> None:
-    """Attach the files of this request's form, each in a transaction of its own; what happened to each is flashed."""
+def attach_sent(owner: FileOwner, viewer: Viewer, replaces: Attachment | None = None) -> None:
+    """Attach the files of this request's form, each in a transaction of its own; the results are flashed."""
     sent = [each for each in request.files.getlist("files") if each.filename]
     most = 1 if replaces is not None else uploads.MAX_FILES
     if len(sent) > most:
         flash(_("Only the first %(most)s files were taken: please send at most so many at once.", most=most), "warning")
     for each in sent[:most]:
         try:
-            row, is_new = record_files.attach(place, each, viewer, replaces)
+            row, is_new = record_files.attach(owner, each, viewer, replaces)
             said = _("“%(name)s” was attached.") if is_new else _("“%(name)s” is here already, with the same content.")
             flash(said % {"name": row.name}, "success" if is_new else "info")
         except REFUSABLE as broken:
@@ -190,9 +190,9 @@ def attach_sent(place: FileOwner, viewer: Viewer, replaces: Attachment | None = 
             flash(refusal(broken)[1], "danger")
 
 
-def _answered(place: FileOwner, sent: FileStorage, viewer: Viewer, replaces: Attachment | None) -> Any:
+def _answered(owner: FileOwner, sent: FileStorage, viewer: Viewer, replaces: Attachment | None) -> Any:
     try:
-        row, is_new = record_files.attach(place, sent, viewer, replaces)
+        row, is_new = record_files.attach(owner, sent, viewer, replaces)
     except REFUSABLE as broken:
         db.session.rollback()
         status, sentence, errors = refusal(broken)
@@ -201,16 +201,16 @@ def _answered(place: FileOwner, sent: FileStorage, viewer: Viewer, replaces: Att
     return json_answer(201 if is_new else 200, {name: shown[name] for name in ("id", "name", "size", "icon", "url")})
 
 
-def _listed(place: FileOwner, viewer: Viewer, **more: Any) -> Any:
+def _listed(owner: FileOwner, viewer: Viewer, **more: Any) -> Any:
     before = parse_integer(request.args.get("before"), 0, 1, 2**31 - 1) if request.args.get("before") else None
-    files = record_files.page_of(db.session(), place, before, viewer) | more
+    files = record_files.page_of(db.session(), owner, before, viewer) | more
     template = "files/_files.html" if request.headers.get("HX-Request") else "files/page.html"
     return make_response(render_template(template, files=files))
 
 
-def _done(place: FileOwner, viewer: Viewer, said: str, undo: int | None) -> Any:
-    """The list again, with what was done and, for a deleted file, the way back."""
+def _done(owner: FileOwner, viewer: Viewer, said: str, undo: int | None) -> Any:
+    """The list again, with what was done and, for a deleted file, the undo."""
     if request.headers.get("HX-Request"):
-        return _listed(place, viewer, said=said, undo_url=f"/files/{undo}/restore" if undo else None)
+        return _listed(owner, viewer, said=said, undo_url=f"/files/{undo}/restore" if undo else None)
     flash(said, "success")
-    return redirect(place.url)
+    return redirect(owner.url)

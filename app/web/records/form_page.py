@@ -17,14 +17,17 @@ from app.web.core.fields import Field, Viewer
 
 
 def reference_sent(name: str) -> str:
-    """The submitted value of a field; of a pick-list, what was typed into it, without JavaScript also beside it."""
+    """The submitted value of a field.
+
+    For a picklist the typed text, which without JavaScript is in a field beside it.
+    """
     return request.form.get(f"{name}--typed", "").strip()[:200] or request.form.get(name, "")
 
 
 def form_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:
     """The stored values as the form shows them."""
     record_table, names = screen.record_table, None
-    if screen.service.is_generic:  # no rows of relations that only the record page shows
+    if screen.service.is_generic:  # without rows of relations that only the record page shows
         names = tuple(name for name in screen.edit_columns if record_table.by_name[name].columns)
     row = tuple(record_table.one(db.session(), key, names))
     typed = {each.name: each.form_value(row[cut], viewer) for each, cut in record_table.selection(names)[1]}
@@ -36,7 +39,7 @@ def form_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:
 
 def form_page(
     screen: Any,
-    which: str,
+    mode: str,
     fields: list[Field],
     raw: dict[str, Any],
     errors: dict[str, Any],
@@ -44,30 +47,28 @@ def form_page(
     row: Any = None,
     sentence: str | None = None,
 ) -> dict[str, Any]:
-    """The context of pages/form.html; a new record shows the values that it gets if nothing else is chosen."""
+    """The context of pages/form.html; a new record shows its default values."""
     base = screen.route_base
-    if which == "add":
+    if mode == "add":
         raw = default_values(screen, fields, viewer) | raw
     inputs = {
         each.name: each.form_input(number_of(each, raw.get(each.name)), errors.get(each.name, []), viewer)
         for each in fields
     }
     for made in inputs.values():
-        if which == "edit" and "/related/" in (made["lookup_url"] or ""):
+        if mode == "edit" and "/related/" in (made["lookup_url"] or ""):
             made["lookup_url"] += "?for=edit"  # the filters of edit forms
     _offer_roles(inputs, screen.module, viewer)
-    for name in screen.hidden_unless_needed if which == "add" else ():
+    for name in screen.hidden_unless_needed if mode == "add" else ():
         if name in inputs and not raw.get(name) and name not in errors:
             del inputs[name]
-    fieldsets = getattr(screen, f"{which}_fieldsets", None) or [(_("Details"), {"fields": [f.name for f in fields]})]
+    fieldsets = getattr(screen, f"{mode}_fieldsets", None) or [(_("Details"), {"fields": [f.name for f in fields]})]
     fieldsets = with_custom_part(screen, fieldsets)
     parts = [
         {"title": title, "fields": [inputs[name] for name in options["fields"] if name in inputs]}
         for title, options in fieldsets
     ]
-    title = (
-        _("New %(what)s", what=screen.record_name) if which == "add" else _("Edit %(what)s", what=screen.record_name)
-    )
+    title = _("New %(what)s", what=screen.record_name) if mode == "add" else _("Edit %(what)s", what=screen.record_name)
     here = f"{base}/edit/{row.id}" if row is not None else f"{base}/add"
     left = {name: text for name, text in errors.items() if name not in inputs}
     return {
@@ -83,12 +84,12 @@ def form_page(
     }
 
 
-#: The fieldsets before the one of the custom fields: who it is about, and what.
+#: The fieldsets before the custom fields: the person, and the subject.
 _BEFORE_CUSTOM = 2
 
 
 def with_custom_part(screen: Any, fieldsets: Sequence[Any]) -> list[Any]:
-    """The fieldsets with the one of the custom fields, where the record has any."""
+    """The fieldsets with one for the custom fields, if the record has any."""
     shown = {name for _title, options in fieldsets for name in options["fields"]}
     names = [name for name in screen.record_table.declared.custom if name not in shown]
     own = [(_("More fields"), {"fields": names})] if names else []
@@ -118,7 +119,7 @@ def _first_status(screen: Any, viewer: Viewer) -> int | None:
 
 
 def number_of(each: Field, raw: Any) -> Any:
-    """An id, which a form sends as text, as a number; other values as they are."""
+    """An id that a form sends as text as a number; other values unchanged."""
     key = parse_id(raw) if each.kind in ("master", "person", "record") else None
     return raw if key is None else key
 

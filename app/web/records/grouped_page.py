@@ -1,4 +1,4 @@
-"""A list in groups: a table with a heading and the first rows of each status or person."""
+"""A list in groups: a table with a heading and the first rows for each status or person."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.web.records.list_rows import rows_html, tools_class
 
 
 def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
-    """The page, or the part of it that htmx asked for."""
+    """The page, or the part of it requested by htmx."""
     found = grouped_rows.load(screen, name, replace(list_query, size=grouped_rows.ROWS), columns.names, viewer)
     shown = list_page(screen, list_query, [], columns, viewer) | list_views.switcher(screen, viewer)
     shown["rows"] = list_rows(screen, [row for group in found for row in group.rows], columns.names, viewer)
@@ -37,10 +37,10 @@ def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, 
     )
 
 
-def _drawn(found: list[ListGroup], name: str, shown: dict[str, Any]) -> list[dict[str, Any]]:
-    """The groups with their rows as HTML, and where all rows of one are."""
+def _drawn(groups: list[ListGroup], name: str, shown: dict[str, Any]) -> list[dict[str, Any]]:
+    """The groups with their rows as HTML, and the URL of all rows of each."""
     drawn, start = [], 0
-    for group in found:
+    for group in groups:
         rows = shown["rows"][start : start + len(group.rows)]
         start += len(group.rows)
         rest = {f"_flt_eq_{name}": group.value} if group.value != grouped_rows.NOBODY else {f"_flt_null_{name}": "1"}
@@ -54,4 +54,4 @@ def _drawn(found: list[ListGroup], name: str, shown: dict[str, Any]) -> list[dic
                 "all_url": url(group=None, page=None, **rest) if group.count > len(rows) or group.is_capped else None,
             }
         )
-    return [each for each, group in zip(drawn, found, strict=True) if group.count]
+    return [each for each, group in zip(drawn, groups, strict=True) if group.count]

@@ -1,6 +1,6 @@
-"""A list in groups, by status or by person: the first rows and the number of each, by two statements in all.
+"""A list in groups, by status or person: the first rows and the count of each, by two statements in all.
 
-Serves boards and grouped lists. Each group is a range of an index, so that it costs the same whatever the others hold.
+Used by boards and grouped lists. Each group is a range of an index, so that its cost doesn't depend on the others.
 """
 
 from __future__ import annotations
@@ -24,16 +24,16 @@ from app.web.core.record_pages import sort_of, tables_in
 from app.web.core.record_table import COUNT_CAP, ListQuery, RecordTable
 from app.web.core.reference_fields import person_card
 
-#: Cards of a column that come at once, more than a window shows, and rows of a group at first; people by whom a list
-#: is grouped, the person first.
+#: Cards of a column that are loaded at once, more than a window shows; initial rows of a group; the most people as
+#: groups, the current person first.
 SIZE, ROWS, MAX_PEOPLE = 8, 10, 60
-#: A value that is no id: the rows without one.
+#: A value that isn't an id: the group of rows without one.
 NOBODY = 0
 
 
 @dataclass
 class ListGroup:
-    """One group: its value, what it is called, and how many rows it has."""
+    """One group: its value, its label, and its number of rows."""
 
     value: Any
     label: str
@@ -46,14 +46,14 @@ class ListGroup:
 
     @property
     def count_text(self) -> str:
-        """The number of rows as text: “1,000+” where counting stopped."""
+        """The number of rows as text: “1,000+” if counting stopped."""
         return f"{grouped(COUNT_CAP)}+" if self.is_capped else grouped(self.count)
 
 
-def total_text(found: list[ListGroup]) -> str:
-    """How many records the groups have together: “1,234+” where counting stopped in one of them."""
-    total = sum(group.count for group in found)
-    return grouped(total) + ("+" if any(group.is_capped for group in found) else "")
+def total_text(groups: list[ListGroup]) -> str:
+    """The number of records in all groups: “1,234+” if counting stopped in one of them."""
+    total = sum(group.count for group in groups)
+    return grouped(total) + ("+" if any(group.is_capped for group in groups) else "")
 
 
 def columns_of(screen: Any) -> dict[str, Any]:
@@ -64,13 +64,13 @@ def columns_of(screen: Any) -> dict[str, Any]:
 
 
 def has_statuses(screen: Any) -> bool:
-    """Whether the rows have one of few statuses: of a picklist, or of the code."""
+    """Whether the rows have one of few statuses: from a picklist, or fixed ones."""
     status = screen.record_table.by_name.get("status")
     return bool(screen.status_master) or (status is not None and status.kind == "choice" and bool(status.options))
 
 
 def groups_of(screen: Any, name: str, viewer: Viewer) -> list[ListGroup]:
-    """The groups by this column, empty ones too. Raises RuleBroken for a column that makes none."""
+    """The groups by this column, including empty ones. Raises RuleBroken for a column that can't be grouped by."""
     if name not in columns_of(screen):
         raise RuleBroken(_("This list can't be grouped by “%(name)s”.", name=name[:60]), "group")
     if name == "status":
@@ -90,7 +90,7 @@ def _statuses(screen: Any, viewer: Viewer) -> list[ListGroup]:
 
 
 def people_left_out(screen: Any, name: str, viewer: Viewer) -> int:
-    """How many colleagues a list that is grouped by people leaves out."""
+    """How many colleagues a list grouped by people leaves out."""
     return max(0, len(_within(screen, viewer)) - MAX_PEOPLE) if name != "status" else 0
 
 
@@ -113,7 +113,7 @@ def _people(screen: Any, viewer: Viewer) -> list[ListGroup]:
 
 @dataclass(frozen=True)
 class _GroupStatements:
-    """The question that the groups share; its conditions have parameters in place of their values."""
+    """The query shared by the groups; its conditions have parameters in place of values."""
 
     table: RecordTable
     column: Any
@@ -146,9 +146,9 @@ class _GroupStatements:
 
 
 def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup], names: tuple[str, ...]) -> None:
-    """Fill in how many rows each group has, up to the cap, and its first rows in the order of the list.
+    """Fill in the number of rows of each group, up to the cap, and its first rows in list order.
 
-    `query.size` rows each, from `query.offset` on; one statement for counts and ids, one for the rows.
+    `query.size` rows each, starting at `query.offset`; one statement for counts and ids, one for the rows.
     """
     if not groups:
         return
@@ -169,12 +169,12 @@ def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup],
 
 @dataclass(frozen=True)
 class _Counts:
-    """Which groups have to be counted: those that had more rows than the cap a moment ago still have."""
+    """Which groups have to be counted: those above the cap a moment ago are assumed to be so still."""
 
     groups: list[ListGroup]
-    #: Place of a group -> what its count is remembered by; None = it can't be.
+    #: Index of a group -> the cache key of its count; None = not cached.
     keys: Sequence[Hashable]
-    #: Places of the groups to be counted.
+    #: Indexes of the groups to count.
     wanted: tuple[int, ...]
     person: access.Person | None
 
@@ -182,7 +182,7 @@ class _Counts:
     def of(
         cls, record: Any, name: str, query: ListQuery, groups: list[ListGroup], person: access.Person | None
     ) -> _Counts:
-        """Groups that need no counting say so already."""
+        """Find the groups to count; the others get their cached result."""
         base = None if person is None else capped_counts.key_of(record, query.conditions)
         keys = [None if base is None else (base, name, group.value) for group in groups]
         wanted = []
@@ -194,7 +194,7 @@ class _Counts:
         return cls(groups, keys, tuple(wanted), person)
 
     def take(self, place: int, count: int) -> None:
-        """Set the count of the group at this place, and remember if it stopped at the cap."""
+        """Set the count of the group at this index, and cache it if it stopped at the cap."""
         group = self.groups[place]
         group.is_capped, group.count = count > COUNT_CAP, min(count, COUNT_CAP)
         if group.is_capped and self.person is not None:
@@ -202,45 +202,45 @@ class _Counts:
 
 
 def _counts_and_ids(
-    asked: _GroupStatements,
+    statements: _GroupStatements,
     query: ListQuery,
     groups: list[ListGroup],
     counted: Sequence[int],
     person: access.Person | None,
 ) -> Any:
-    """(place of the group, id) of the rows in their order; (-1 - place, count) of each group to be counted."""
+    """(index of the group, id) of the rows in order; (-1 - index, count) of each counted group."""
     parts = []
     for place, group in enumerate(groups):
-        page = _page_of(asked, query, group, person).subquery()
+        page = _page_of(statements, query, group, person).subquery()
         parts.append(select(literal(place).label("place"), page.c.id))
     for place in counted:
-        parts.append(select(literal(-1 - place), _count_of(asked, query, groups[place], person)))
+        parts.append(select(literal(-1 - place), _count_of(statements, query, groups[place], person)))
     return union_all(*parts)
 
 
-def _is_own(asked: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
-    """Whether the faster shapes of the access rules serve these groups: they name the record's own columns only."""
-    named = tables_in((*query.conditions, *query.order, asked.column), access.outer_nodes)
-    return person is not None and named <= {asked.table.name}
+def _is_own(statements: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
+    """Whether the fast forms of the access rules can be used: the groups use only the record's own columns."""
+    named = tables_in((*query.conditions, *query.order, statements.column), access.outer_nodes)
+    return person is not None and named <= {statements.table.name}
 
 
-def _page_of(asked: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
-    sort = sort_of(query.order, asked.table.record)
-    if person is not None and sort is not None and _is_own(asked, query, person):
-        wanted = access.PageQuery([*asked.rules, asked.where(group)], query.size, query.offset, *sort)
-        found = access.page_of_union(person, asked.table.record, wanted)
+def _page_of(statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
+    sort = sort_of(query.order, statements.table.record)
+    if person is not None and sort is not None and _is_own(statements, query, person):
+        wanted = access.PageQuery([*statements.rules, statements.where(group)], query.size, query.offset, *sort)
+        found = access.page_of_union(person, statements.table.record, wanted)
         if found is not None:
             return found
-    return asked.ids(group).order_by(*asked.order).limit(query.size).offset(query.offset)
+    return statements.ids(group).order_by(*statements.order).limit(query.size).offset(query.offset)
 
 
-def _count_of(asked: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
-    if person is not None and _is_own(asked, query, person):
-        wanted = access.PageQuery([*asked.rules, asked.where(group)], COUNT_CAP + 1)
-        found = access.count_by_person(person, asked.table.record, wanted)
+def _count_of(statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
+    if person is not None and _is_own(statements, query, person):
+        wanted = access.PageQuery([*statements.rules, statements.where(group)], COUNT_CAP + 1)
+        found = access.count_by_person(person, statements.table.record, wanted)
         if found is not None:
             return found.scalar_subquery()
-    few = asked.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
+    few = statements.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
     return select(func.count()).select_from(few.limit(COUNT_CAP + 1).subquery()).scalar_subquery()
 
 
@@ -260,12 +260,12 @@ def _rows(table: RecordTable, session: Any, ids: list[int], names: tuple[str, ..
 
 
 def _filled(ids: list[int]) -> list[int]:
-    """The ids, filled up with the last one to a power of two: lists of similar length are one statement."""
+    """The ids, padded with the last one to a power of two, so that lists of similar length share a statement."""
     return [*ids, *[ids[-1]] * ((1 << (len(ids) - 1).bit_length()) - len(ids))]
 
 
 def load(screen: Any, name: str, query: ListQuery, names: tuple[str, ...], viewer: Viewer) -> list[ListGroup]:
-    """The groups of this list with their counts and first rows; of people, those who have any."""
+    """The groups of this list with their counts and first rows; for people, only groups with rows."""
     groups = groups_of(screen, name, viewer)
     load_rows(screen, name, replace(query, page=0), groups, names)
     if name != "status":

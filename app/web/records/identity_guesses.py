@@ -1,7 +1,7 @@
-"""A PAN or Aadhaar number is refused where another customer has it, so it can be tested by entering it.
+"""Limits guessing of PAN and Aadhaar numbers, which are refused if another customer has them.
 
-Uniqueness can't be hidden, but who doesn't see such numbers in full enters few of them: not enough to find one whose
-last digits they see.
+Uniqueness can't be hidden, but people who don't see such numbers in full may enter only few of them: not enough to find
+one whose last digits they see.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ from app.ops.rate_counter import Rate
 from app.web.core.fields import Viewer
 from app.web.security.rate_limits import TooManyRequests
 
-#: Numbers that one person may enter on customers and leads.
+#: Numbers that one person may enter for customers and leads.
 RATES = (Rate(60, 60), Rate(600, 86400))
 
 
 def count(values: dict[str, Any], viewer: Viewer) -> None:
-    """Count the masked numbers among these changes, before they are tried. Raises TooManyRequests."""
+    """Count the masked numbers among these changes, before they are applied. Raises TooManyRequests."""
     entered = [name for name in SECRET_FIELDS if values.get(name) and viewer.person.mask(name) != "full"]
     counter, now = current_app.extensions["crm_limits"].counter, time.time()
     for name in entered:

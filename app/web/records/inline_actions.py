@@ -1,4 +1,4 @@
-"""What a list and a record's page do in place: edit one value, show a record beside its list, show what changed."""
+"""In-place actions of a list and a record's page: edit one value, preview a record beside its list, show changes."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from app.web.pages.widgets import cell
 from app.web.records import form_page, inline_edit_fields
 from app.web.records import record_page as pages
 
-#: How often a value is tried to be saved while others save other values of the record.
+#: Attempts to save a value while others save other values of the record.
 SAVE_TRIES = 12
-#: Those who collide wait for up to so many seconds each, so that they do not go in step.
+#: Random pause after a collision, in seconds, so that the next attempts don't coincide.
 SAVE_PAUSE_SECONDS = 0.02
-#: Entries of the timeline beside a list.
+#: Entries of the timeline in the preview.
 PREVIEW_ENTRIES = 5
 
 
@@ -40,17 +40,17 @@ class InlineActions:
 
     @page_route("/cell/<pk>/<string:name>", methods=["GET"], permission="edit")
     def cell_form(self, pk: str, name: str) -> Any:
-        """The control of one cell, with the value that is stored now: a fragment."""
+        """The input for one cell, with the currently stored value: a fragment."""
         viewer, each = current_viewer(), self._editable(name)
         row = self.row_for(pk, "write")
         return self._cell_form(row, each, viewer, self._stored(row.id, each, viewer))
 
     @page_route("/cell/<pk>/<string:name>", methods=["POST"], permission="edit")
     def save_cell(self, pk: str, name: str) -> Any:
-        """Save one value. Refused with the reason beside what was typed.
+        """Save one value. A refusal is shown beside the input.
 
-        What somebody else has changed in the other columns stays. Where they changed this one, both values are shown,
-        and the next save compares with theirs.
+        Concurrent changes of other columns are kept. If this one was changed, both values are shown, and the next save
+        is based on the new one.
         """
         viewer, each, typed = current_viewer(), self._editable(name), form_page.reference_sent(name)
         for tries_left in reversed(range(SAVE_TRIES)):
@@ -63,7 +63,7 @@ class InlineActions:
                 break
             except REFUSABLE as broken:
                 db.session.rollback()
-                # Another column was saved at the same moment: once more, over what is stored now.
+                # Another column was saved at the same time: once more, based on the current values.
                 if not tries_left or not _has_collided(broken):
                     status, sentence, _errors = refusal(broken)
                     return self._cell_form(self.row_for(pk, "read"), each, viewer, typed, status, sentence)
@@ -121,7 +121,7 @@ class InlineActions:
 
     @page_route("/panel/<pk>", methods=["GET"], permission="show")
     def panel(self, pk: str) -> Any:
-        """The head and the right third of a record's page as they are now: a fragment for a page that is open."""
+        """The current head and right third of a record's page: a fragment for an open page."""
         row, viewer = self.row_for(pk, "read"), current_viewer()
         shown = self.record_table.one(db.session(), row.id)
         if shown is None:
@@ -130,7 +130,7 @@ class InlineActions:
 
     @page_route("/preview/<pk>", methods=["GET"], permission="show")
     def preview(self, pk: str) -> Any:
-        """The record beside its list: what its page shows first."""
+        """The preview of a record beside its list."""
         row = self.row_for(pk, "read")
         viewer = current_viewer()
         shown = self.record_table.one(db.session(), row.id)
@@ -151,7 +151,7 @@ def _has_collided(broken: BaseException) -> bool:
 
 
 def _text(stored: Any) -> str:
-    """A stored value as a hidden field carries it; forms end lines with CR LF."""
+    """A stored value in the form of a hidden field; forms end lines with CR LF."""
     if isinstance(stored, dict):
         stored = stored.get("id")
     return "" if stored is None or stored is False else str(stored).replace("\r\n", "\n")

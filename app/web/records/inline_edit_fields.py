@@ -1,4 +1,4 @@
-"""Which values a person may edit in place: in the cells of a list, and on the page of a record."""
+"""Which values a person may edit in place, in the cells of a list and on the page of a record."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from app import access
 from app.extensions import db
 from app.web.core.fields import Field, Viewer
 
-#: Kinds of values that one small control can change; a record's page has room for larger ones.
+#: Kinds of values with a small input; a record's page has room for larger ones.
 _SIMPLE = ("text", "phone", "email", "master", "choice", "person", "date", "moment", "number", "flag")
 _ROOMY = (*_SIMPLE, "textarea", "record", "time")
 
 
 def in_list(screen: Any, each: Field, viewer: Viewer) -> bool:
-    """Whether this person may change a column in the list: simple, offered by the form, and not masked for them."""
+    """Whether this person may edit a column in the list: simple, part of the form, and not masked for them."""
     return _is_editable(screen, each, viewer, _SIMPLE)
 
 

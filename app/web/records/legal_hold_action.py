@@ -1,4 +1,4 @@
-"""Legal holds on a record's page: the mark of one that stands, and the entry of the menu that leads to its form."""
+"""Legal holds on a record's page: the mark of an active one, and the menu entry of its form."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ FORM = f"{LIST}new"
 
 
 def action(record: Any, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """The menu entry for those who may put records under a hold; no statement."""
+    """The menu entry for people who may put records under a hold; no statement."""
     if record.__tablename__ not in HELD_COLUMNS or not viewer.person.may("Legal Holds", "create"):
         return []
     url = f"{FORM}?{urlencode({'record': row['number']})}"
@@ -25,7 +25,7 @@ def action(record: Any, row: dict[str, Any], viewer: Viewer) -> list[dict[str, A
 
 
 def mark_url(record: Any, key: int, viewer: Viewer) -> str | None:
-    """The page of holds for a record that is under one, for those who may read that page; else None."""
+    """The page of holds for a record under one, for people who may read that page; else None."""
     may_know = record.__tablename__ in (*HELD_COLUMNS, "task") and viewer.person.may("Legal Holds", "read")
     if not may_know:
         return None

@@ -1,4 +1,4 @@
-"""The columns of a list: which, in what order and how wide, by the address, the person's choice or the declaration."""
+"""The columns of a list, their order and width, from the URL, the person's choice or the declaration."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from app.web.core.list_preferences import preferences_of
 
 #: Pixels of a column; columns of one list.
 MIN_WIDTH, MAX_WIDTH, MAX_COLUMNS = 60, 800, 20
-#: Kinds that say nothing in a row: long texts stay on the record page.
+#: Kinds that are not shown in rows: long texts stay on the record page.
 _TOO_LONG = ("textarea", "html")
 
 
@@ -23,31 +23,31 @@ class ChosenColumns:
     """The columns of one page of a list."""
 
     names: tuple[str, ...]
-    #: Name -> pixels, where they were changed.
+    #: Name -> pixels, if changed.
     widths: dict[str, int]
-    #: Whether they differ from what the list declares.
+    #: Whether they differ from the declared ones.
     is_own: bool
 
     def text(self) -> str:
-        """The columns as an argument of the address: "name:220,status,mobile"."""
+        """The columns as a URL argument: "name:220,status,mobile"."""
         return ",".join(f"{name}:{self.widths[name]}" if name in self.widths else name for name in self.names)
 
 
 def chosen(screen: Any, args: Any, viewer: Viewer) -> ChosenColumns:
-    """The columns by `cols` of the address, the person's choice or the declaration. Raises RuleBroken."""
+    """The columns by `cols` in the URL, the person's choice or the declaration. Raises RuleBroken."""
     if args.get("cols"):
         return read(screen, args["cols"], viewer)
     kept = preferences_of(viewer).columns.get(screen.list_key) if screen.has_views else None
     if kept:
         try:
             return read(screen, kept, viewer)
-        except RuleBroken:  # a column that an upgrade or add-on took away
+        except RuleBroken:  # a column that an upgrade or add-on has removed
             pass
     return ChosenColumns(tuple(screen.list_columns), {}, False)
 
 
 def read(screen: Any, text: str, viewer: Viewer) -> ChosenColumns:
-    """The columns that a text names. The first column names the row and stays. Raises RuleBroken."""
+    """The columns listed in a text. The first column names the row and stays. Raises RuleBroken."""
     offered = {each.name for each in offered_fields(screen, viewer)}
     names: list[str] = []
     widths = {}
@@ -76,7 +76,7 @@ def _width(text: str) -> int:
 
 
 def offered_fields(screen: Any, viewer: Viewer) -> list[Field]:
-    """The columns that a person may choose: what the list and the record page show, but for long texts."""
+    """The columns that a person may choose: those of the list and the record page, except long texts."""
     named, declared = screen.record_table.by_name, screen.record_table.declared
     names: Iterable[str] = dict.fromkeys((*screen.list_columns, *declared.show))
     found = [named[name] for name in names if name != "version" and named[name].columns]
@@ -85,7 +85,7 @@ def offered_fields(screen: Any, viewer: Viewer) -> list[Field]:
 
 
 def chooser(screen: Any, args: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """The column chooser: the chosen ones in their order, then the others: {name, label, on, width, fixed}."""
+    """The column chooser: the chosen ones in order, then the others: {name, label, on, width, fixed}."""
     now = chosen(screen, args, viewer)
     fields = {each.name: each for each in offered_fields(screen, viewer)}
     ordered = [*now.names, *(name for name in fields if name not in now.names)]

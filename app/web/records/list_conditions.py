@@ -1,4 +1,4 @@
-"""Conditions of a list that are nested: “all of these”, “any of these”, as JSON in the address.
+"""Nested conditions of a list: “all of these”, “any of these”, as JSON in the URL.
 
 `where=["any",["status","eq","3"],["all",["source","eq","2"],["created_on","ge","2026-11-01"]]]`
 """
@@ -15,7 +15,7 @@ from app.domain.base import RuleBroken
 from app.web.core.fields import Viewer
 from app.web.core.record_table import MAX_FILTERS
 
-#: Groups within groups; characters of the text.
+#: Depth of nested groups; characters of the text.
 MAX_DEPTH, MAX_LENGTH = 4, 4000
 #: How a group joins its parts.
 _JOINS = {"all": and_, "any": or_}
@@ -23,7 +23,7 @@ Condition = list[Any]
 
 
 def read(screen: Any, text: str) -> Condition | None:
-    """The conditions of an address, checked for their shape and their columns; None for no text. Raises RuleBroken."""
+    """The conditions in a URL, with valid structure and columns; None without any. Raises RuleBroken."""
     if not text:
         return None
     found: Condition | None
@@ -55,7 +55,7 @@ def _is_leaf(part: Any, counted: list[int]) -> bool:
 
 
 def _joins(part: list[Any]) -> bool:
-    """Whether the part begins as a group does; its first member can be anything, a list too."""
+    """Whether the part begins like a group; its first member can be anything, even a list."""
     return isinstance(part[0], str) and part[0] in _JOINS
 
 
@@ -68,7 +68,7 @@ def leaves(group: Condition) -> list[Condition]:
 
 
 def clause(screen: Any, group: Condition, viewer: Viewer) -> ColumnElement[bool] | None:
-    """The SQL of a group; None for one without conditions. Raises RuleBroken for a condition that can't be used."""
+    """The SQL of a group; None for one without conditions. Raises RuleBroken for an invalid condition."""
     parts = []
     for part in group[1:]:
         is_group = part[0] in _JOINS
@@ -79,7 +79,7 @@ def clause(screen: Any, group: Condition, viewer: Viewer) -> ColumnElement[bool]
 
 
 def describe(screen: Any, group: Condition, say: Any, depth: int = 0) -> str:
-    """The group in words: “Status is New or (Source is Web and Created from 1 Nov)”. `say(column, operator, value)`."""
+    """The group as text: “Status is New or (Source is Web and Created from 1 Nov)”. `say(column, operator, value)`."""
     parts = [describe(screen, part, say, depth + 1) if part[0] in _JOINS else say(*part) for part in group[1:]]
     joined = f" {_('and') if group[0] == 'all' else _('or')} ".join(part for part in parts if part)
     return f"({joined})" if depth and len(parts) > 1 else joined

@@ -15,7 +15,7 @@ from app.web.records import board_page, calendar_page, grouped_page
 
 
 def layout(screen: Any, viewer: Viewer) -> Callable[..., Any] | None:
-    """What draws the list, where it is not a plain table: by `layout` or `group`. Raises RuleBroken."""
+    """The function that draws the list, unless it is a plain table: by `layout` or `group`. Raises RuleBroken."""
     wanted, group = request.args.get("layout", ""), request.args.get("group", "")
     if wanted == "calendar" and screen.has_calendar and "figure" not in request.args:
         return _calendar(screen, viewer)
@@ -27,7 +27,7 @@ def layout(screen: Any, viewer: Viewer) -> Callable[..., Any] | None:
 
 
 def _calendar(screen: Any, viewer: Viewer) -> Callable[..., Any]:
-    """The calendar. Without anything else it leads to one's own tasks, so that the address says what is shown."""
+    """The calendar. Without other arguments it redirects to one's own tasks, so that the URL contains the filter."""
     calendar_page.read(request.args, viewer)
     if calendar_page.is_default_view(request.args):
         return lambda *_list: redirect(calendar_page.own_url(viewer))

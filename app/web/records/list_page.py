@@ -78,7 +78,10 @@ def list_page(
 
 
 def quick_names(screen: Any, viewer: Viewer) -> list[str]:
-    """The columns of the quick filters: the admin's choice, else the declared ones; none that this person can't use."""
+    """The columns of the quick filters: the admin's choice, else the declared ones.
+
+    Only those that this person can use.
+    """
     chosen = viewer.lookups.list_setups.get(screen.list_key, {}).get("quick_filters") if screen.has_views else None
     named = screen.record_table.by_name
     wanted = screen.quick_filters if chosen is None else chosen
@@ -86,7 +89,7 @@ def quick_names(screen: Any, viewer: Viewer) -> list[str]:
 
 
 def _more(screen: Any, viewer: Viewer) -> list[dict[str, str]]:
-    """The menu behind the dots: export this list as it is filtered, import into it."""
+    """The overflow menu: export this list as filtered, import into it."""
     made = []
     if viewer.person.may(screen.module, "export"):
         query = request.query_string.decode(errors="replace")
@@ -108,7 +111,7 @@ def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def _filters_url(screen: Any) -> str:
-    """The page with the filter builder, which keeps what the address of this list has chosen."""
+    """The page with the filter builder, which keeps the arguments of this list."""
     query = request.query_string.decode(errors="replace")
     return f"{screen.route_base}/filters" + (f"?{query}" if query else "")
 
@@ -143,7 +146,7 @@ _CALENDAR_ARGUMENTS = ("from", "span")
 
 
 def _refuse_unknown(screen: Any, args: Any) -> None:
-    """Raise RuleBroken for an argument that this list does not know or that is given twice: none is ignored."""
+    """Raise RuleBroken for an argument that this list does not know or that is repeated: none is ignored."""
     known = (*_ARGUMENTS, *(_VIEW_ARGUMENTS if screen.has_views else ()), *(["tab"] if screen.tab_names else []))
     known += figure_filter.ARGUMENTS if "figure" in args else ()
     known += _CALENDAR_ARGUMENTS if screen.has_calendar and args.get("layout") == "calendar" else ()
@@ -168,8 +171,8 @@ def _without_view_name(screen: Any, args: Any) -> Any:
 def filters_of(screen: Any, args: Any) -> list[tuple[str, str, str, str]]:
     """(argument, operator, column, value) of the `_flt_<operator>_<column>=value` arguments.
 
-    An empty value is a control that nobody filled in, except for operators that need none. FAB's own addresses have the
-    filter's place in the column's list instead of the operator: `_flt_0_name`. Raises RuleBroken for too many.
+    An empty value is an unused input, except for operators without a value. FAB's own URLs have the filter's index in
+    the column's list instead of the operator: `_flt_0_name`. Raises RuleBroken for too many.
     """
     found = []
     for key, value in args.items(multi=True):
@@ -204,17 +207,19 @@ def _fab_operator(screen: Any, name: str, place: int) -> str:
     return str(known[place].arg_name)
 
 
-def hits(screen: Any, typed: str, viewer: Viewer, most: int) -> list[dict[str, Any]]:
-    """The newest visible rows that match, for a pick-list; any rows if nothing is typed: {value, label, hint}."""
+def hits(screen: Any, typed: str, viewer: Viewer, maximum: int) -> list[dict[str, Any]]:
+    """The newest visible rows that match, for a picklist; any rows if nothing is typed: {value, label, hint}."""
     record_table = screen.record_table
-    found = matching_all([record_table], typed, viewer, MAX_LOOKED_UP, 2 * most) if typed else []
+    found = matching_all([record_table], typed, viewer, MAX_LOOKED_UP, 2 * maximum) if typed else []
     rules = [*record_table.base_conditions(), *(each.rule() for each in found)]
     named = tuple(
         name
         for name in ("number", screen.title_column)
         if name in record_table.by_name and record_table.by_name[name].columns
     )
-    rows = record_table.rows(db.session(), ListQuery(rules, record_table.order_by(None, "desc", viewer), most), named)
+    rows = record_table.rows(
+        db.session(), ListQuery(rules, record_table.order_by(None, "desc", viewer), maximum), named
+    )
     return [
         {
             "value": row["id"],
@@ -280,8 +285,8 @@ def list_rows(screen: Any, rows: Iterable[Any], names: tuple[str, ...], viewer: 
 def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
     """The active filters as text, each with a URL without it.
 
-    Not those that a quick filter or the search box above the list shows: chips that come and go would move the rows
-    from under the pointer.
+    Not those of a quick filter or the search box above the list: chips that come and go would move the rows under the
+    pointer.
     """
     chips, quick = [], quick_names(screen, viewer)
     if "figure" in request.args:
@@ -301,7 +306,7 @@ def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def in_words(screen: Any, name: str, op: str, value: str, viewer: Viewer) -> str:
-    """One condition in words: “Status is New”."""
+    """One condition as text: “Status is New”."""
     each = screen.record_table.by_name[name]
     return " ".join([str(each.label), _operator_label(each, op), *_value_parts(each, op, value, viewer)])
 
@@ -311,7 +316,7 @@ def _operator_label(each: Field, op: str) -> str:
 
 
 def _value_parts(each: Field, op: str, value: str, viewer: Viewer) -> list[str]:
-    """The value in words; nothing for "is empty"."""
+    """The value as text; empty for "is empty"."""
     if op in WITHOUT_VALUE:
         return [] if wants_empty(op, value) == (op == "null") else [f"({_('No')})"]
     return [_value_text(each, value, viewer)]
@@ -330,7 +335,7 @@ def _value_text(each: Field, value: str, viewer: Viewer) -> str:
 
 
 def filter_field(each: Field, viewer: Viewer) -> dict[str, Any]:
-    """What the filter builder shows of a field: its operators, options and pick-list."""
+    """A field for the filter builder: its operators, options and picklist."""
     made = each.form_input(None, [], viewer)
     ops = [(op, each.operator_label(op)) for op in each.operators]
     return {

@@ -1,4 +1,4 @@
-"""The rows of a list as HTML: the part of a page that is repeated most, so it is written without a template."""
+"""The rows of a list as HTML, without a template, because they are repeated most often."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from app.lib.html_escape import escape
 from app.web.pages.widgets import Cell, cell_html, csrf, icon, tone_of
 
 Row = Mapping[str, Any]
-#: Kinds by which list.css, scripts and tests find the cells of the rows; the heads have them all. On a phone,
-#: list_rows.js puts the name of the column before a moment, a date, a flag and a number.
+#: Kinds by which list.css, scripts and tests find the cells of rows; all heads have them. On a phone, list_rows.js puts
+#: the name of the column before a time, a date, a flag and a number.
 _MARKED = ("moment", "date", "flag", "number", "clock", "phone", "person")
-#: Columns that list.css finds in the rows.
+#: Columns that list.css styles in the rows.
 _NAMED = ("number", "status", "state", "created_on")
 
 
@@ -26,7 +26,7 @@ def rows_html(page: Mapping[str, Any]) -> Markup:
 
 
 def tools_class(page: Mapping[str, Any]) -> str:
-    """The classes of the column of buttons at the end of the rows, by what they need room for; "" = there is none."""
+    """The classes of the buttons column at the end of the rows, by the room it needs; "" = there is none."""
     rows = page["rows"]
     has_buttons = any("buttons" in row for row in rows)
     if not (has_buttons or any(row.get("may_edit") for row in rows)):
@@ -36,7 +36,7 @@ def tools_class(page: Mapping[str, Any]) -> str:
 
 
 class _Rows:
-    """What is the same in all rows of one page."""
+    """What all rows of one page share."""
 
     def __init__(self, page: Mapping[str, Any]) -> None:
         self.has_bulk, self.has_tools = bool(page["actions"]), bool(tools_class(page))
@@ -44,7 +44,7 @@ class _Rows:
         ends = [" to-end" if each["align"] in ("end", "right") else "" for each in page["columns"]]
         self.first = _opened("th", f"first {looks[0]}".rstrip(), ' scope="row"') if looks else ""
         self.full = [_opened("td", f"{look}{end}".lstrip()) for look, end in zip(looks[1:], ends[1:], strict=True)]
-        # The dash is drawn by list.css, so that they need no class of theirs.
+        # The dash is drawn by list.css, so that empty cells need no class.
         self.empty = [_opened("td", end.lstrip()) + "</td>" for end in ends[1:]]
         self.select, self.edit, self.call = escape(_("Select")), escape(_("Edit")), escape(_("Call"))
 
@@ -52,7 +52,7 @@ class _Rows:
         """One <tr>."""
         title, url = escape(str(row["title"])), escape(row["url"] or "")
         cells = row["cells"]
-        # Where the first cell is the link of the row, it says where that leads.
+        # If the first cell is the link of the row, it contains the URL.
         away = f' data-href="{url}"' if url and not (cells and self._is_link(cells[0])) else ""
         head = f'<tr data-id="{row["id"]}"{away}>'
         check = self._check(row, title) if self.has_bulk else ""
@@ -67,26 +67,26 @@ class _Rows:
             f'form="bulk" aria-label="{self.select} {title}"></td>'
         )
 
-    def _first(self, row: Row, shown: Cell, url: str) -> str:
+    def _first(self, row: Row, cell: Cell, url: str) -> str:
         """The cell that names the row: a link to its page, unless it has a link of its own."""
-        kind = shown.get("kind") if shown else "missing"
-        if not url or not self._is_link(shown):
-            return _drawn(shown)
+        kind = cell.get("kind") if cell else "missing"
+        if not url or not self._is_link(cell):
+            return _drawn(cell)
         if kind in ("phone", "email"):  # no link within the link
-            shown = {"kind": "text", "text": shown.get("text")}
+            cell = {"kind": "text", "text": cell.get("text")}
         elif kind == "missing":
-            shown = {"kind": "text", "text": row["title"]}
-        return f'<a class="row-link" href="{url}">{_drawn(shown)}</a>'
+            cell = {"kind": "text", "text": row["title"]}
+        return f'<a class="row-link" href="{url}">{_drawn(cell)}</a>'
 
     @staticmethod
-    def _is_link(shown: Cell) -> bool:
-        """Whether the first cell is the link of the row: not where its value has a link of its own."""
-        return not (shown and shown.get("kind") in ("name", "record") and shown.get("url"))
+    def _is_link(cell: Cell) -> bool:
+        """Whether the first cell is the link of the row: not if its value has a link of its own."""
+        return not (cell and cell.get("kind") in ("name", "record") and cell.get("url"))
 
-    def _cell(self, place: int, shown: Cell) -> str:
-        if not shown or shown.get("kind") == "missing":
+    def _cell(self, place: int, cell: Cell) -> str:
+        if not cell or cell.get("kind") == "missing":
             return self.empty[place]
-        return f"{self.full[place]}{_drawn(shown)}</td>"
+        return f"{self.full[place]}{_drawn(cell)}</td>"
 
     def _tools(self, row: Row, title: str) -> str:
         """The buttons at the end: of the screen, call, edit. The icons of the last two are drawn by list.css."""
@@ -103,65 +103,65 @@ class _Rows:
         return f'<td class="col-tools">{"".join(parts)}</td>'
 
 
-# --- cells that most rows have: list.css finds their parts in the rows, so that these need no classes
+# --- cells of most rows: list.css finds their parts by the row, so that these need no classes
 
 
-def _drawn(shown: Cell) -> str:
-    """The value as `cell_html` draws it elsewhere."""
-    draw = _DRAWN.get(shown.get("kind", "")) if shown else None
-    return draw(shown) if draw is not None else cell_html(shown)
+def _drawn(cell: Cell) -> str:
+    """The value, drawn by `cell_html`."""
+    draw = _DRAWN.get(cell.get("kind", "")) if cell else None
+    return draw(cell) if draw is not None else cell_html(cell)
 
 
-def _text(shown: Cell) -> str:
-    """Cut off by its cell where it is too long."""
-    return escape(shown["text"]) if shown.get("text") else cell_html(shown)
+def _text(cell: Cell) -> str:
+    """The text, which its cell cuts off if it is too long."""
+    return escape(cell["text"]) if cell.get("text") else cell_html(cell)
 
 
-def _status(shown: Cell) -> str:
-    return f'<span class="state tone-{escape(shown.get("color") or "gray")}">{escape(shown["label"])}</span>'
+def _status(cell: Cell) -> str:
+    return f'<span class="state tone-{escape(cell.get("color") or "gray")}">{escape(cell["label"])}</span>'
 
 
-def _face(shown: Cell) -> str:
-    """The initials of somebody without a picture; list.css writes them, so that they are not read out."""
-    initials = shown.get("initials")
+def _face(cell: Cell) -> str:
+    """The initials of a person without a picture; written by list.css, so that they are not read out."""
+    initials = cell.get("initials")
     return f'<i class="tone-{tone_of(initials)}" data-i="{escape(initials or "?")}"></i>'
 
 
-def _person(shown: Cell) -> str:
-    return cell_html(shown) if shown.get("picture") else f"{_face(shown)}{escape(shown['full_name'])}"
+def _person(cell: Cell) -> str:
+    return cell_html(cell) if cell.get("picture") else f"{_face(cell)}{escape(cell['full_name'])}"
 
 
-def _name(shown: Cell) -> str:
-    if shown.get("picture") or shown.get("url"):
-        return cell_html(shown)
-    return f"{_face(shown)}{escape(shown.get('text', ''))}"
+def _name(cell: Cell) -> str:
+    if cell.get("picture") or cell.get("url"):
+        return cell_html(cell)
+    return f"{_face(cell)}{escape(cell.get('text', ''))}"
 
 
-def _phone(shown: Cell) -> str:
-    text, url = shown.get("text"), shown.get("call_url")
-    if not text or not (url or shown.get("tel")):
-        return cell_html(shown)
-    href = f'"{escape(url)}" data-dial' if url else f'"tel:{escape(shown["tel"])}"'
+def _phone(cell: Cell) -> str:
+    text, url = cell.get("text"), cell.get("call_url")
+    if not text or not (url or cell.get("tel")):
+        return cell_html(cell)
+    href = f'"{escape(url)}" data-dial' if url else f'"tel:{escape(cell["tel"])}"'
     return f"<a href={href}>{escape(text)}</a>"
 
 
-def _figure(shown: Cell) -> str:
-    return cell_html(shown) if shown.get("title") or not shown.get("text") else escape(shown["text"])
+def _figure(cell: Cell) -> str:
+    return cell_html(cell) if cell.get("title") or not cell.get("text") else escape(cell["text"])
 
 
-def _call(shown: Cell) -> str:
-    sign = icon(shown["icon"], f"tone-{shown.get('tone')}")
-    hint = f' <span class="quiet">{escape(shown["hint"])}</span>' if shown.get("hint") else ""
-    text = f"<span>{escape(shown['text'])}{hint}</span>"
-    return f'<span class="person" title="{escape(shown.get("title", ""))}">{sign}{text}</span>'
+def _call(cell: Cell) -> str:
+    sign = icon(cell["icon"], f"tone-{cell.get('tone')}")
+    hint = f' <span class="quiet">{escape(cell["hint"])}</span>' if cell.get("hint") else ""
+    text = f"<span>{escape(cell['text'])}{hint}</span>"
+    return f'<span class="person" title="{escape(cell.get("title", ""))}">{sign}{text}</span>'
 
 
-def _moment(shown: Cell) -> str:
-    if not shown.get("text"):
-        return cell_html(shown)
-    look = f' class="is-{shown["tone"]}"' if shown.get("tone") else ""
-    title, text = escape(shown["title"]), escape(shown["text"])
-    return f'<time{look} datetime="{shown["iso"]}" title="{title}">{text}</time>'
+def _moment(cell: Cell) -> str:
+    if not cell.get("text"):
+        return cell_html(cell)
+    look = f' class="is-{cell["tone"]}"' if cell.get("tone") else ""
+    title, text = escape(cell["title"]), escape(cell["text"])
+    return f'<time{look} datetime="{cell["iso"]}" title="{title}">{text}</time>'
 
 
 _DRAWN: dict[str, Callable[[Cell], str]] = {
@@ -188,7 +188,7 @@ def _opened(tag: str, look: str, more: str = "") -> str:
 
 
 def _button(button: Mapping[str, Any]) -> str:
-    """A link, or a form for what changes something."""
+    """A link, or a form if it changes something."""
     url, label = escape(button["url"]), escape(str(button["label"]))
     if button.get("method") == "get":
         return f'<a class="btn btn-small" href="{url}">{label}</a>'

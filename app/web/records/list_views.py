@@ -1,4 +1,4 @@
-"""Views of a list on its page: the switcher, the offer to save what was changed, and layouts other than a table."""
+"""Views of a list on its page: the switcher, saving changes, and layouts other than a table."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from app.web.core.fields import Viewer
 from app.web.core.list_preferences import ListPreferences, ListView, preferences_of
 from app.web.records import grouped_rows
 
-#: Arguments that a view does not keep: the place in the list, and which view it is.
+#: Arguments that a view does not store: the position in the list, and the view itself.
 _PASSING = ("page", "view", "after", "before", "cursor")
 #: Views in the menu of the list; the others are on the page of views.
 MAX_SHOWN = 15
 
 
 def view_url(base: str, view: ListView) -> str:
-    """The address of a view: all that it says, so that the address is the state, and which view it is."""
+    """The URL of a view: with all its arguments, so that the URL is the complete state, and the view's id."""
     query = f"{view.query}&" if view.query else ""
     return f"{base}/?{query}view={view.id}"
 
 
 def default_url(screen: Any, viewer: Viewer) -> str | None:
-    """The URL with which the list opens for this person when nothing else is asked for."""
+    """The URL with which the list opens for this person by default."""
     if request.args or not screen.has_views or request.headers.get("HX-Request"):
         return None
     view = preferences_of(viewer).default(screen.list_key)
@@ -35,7 +35,7 @@ def default_url(screen: Any, viewer: Viewer) -> str | None:
 
 
 def kept_query(query: str) -> str:
-    """What a view keeps of an address: filters, search, order, columns, layout."""
+    """The part of a query string that a view stores: filters, search, order, columns, layout."""
     pairs = pairs_of(query)
     # A view of a calendar opens today.
     passing = (*_PASSING, "from") if ("layout", "calendar") in pairs else _PASSING
@@ -43,7 +43,7 @@ def kept_query(query: str) -> str:
 
 
 def pairs_of(query: str) -> list[tuple[str, str]]:
-    """The arguments of an address that have a value. Raises RuleBroken for too many."""
+    """The arguments with a value. Raises RuleBroken for too many."""
     try:
         return parse_qsl(query.lstrip("?"), max_num_fields=200)
     except ValueError:
@@ -55,7 +55,7 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
-    """The context of records/_list_views.html; nothing for lists without views."""
+    """The context of records/_list_views.html; empty for lists without views."""
     if not screen.has_views:
         return {}
     choices, base = preferences_of(viewer), f"{screen.route_base}/"
@@ -104,7 +104,7 @@ def _item(screen: Any, view: ListView, current: ListView | None, choices: ListPr
 
 
 def _layouts(screen: Any, base: str, here: str) -> dict[str, Any]:
-    """The addresses of the other layouts, which keep filters, search, order and columns."""
+    """The URLs of the other layouts, which keep filters, search, order and columns."""
     is_calendar = request.args.get("layout") == "calendar"
     gone = ("layout", "group", *(("from", "span") if is_calendar else ()))
     kept = [(key, value) for key, value in pairs_of(here) if key not in gone]

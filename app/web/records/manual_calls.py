@@ -1,4 +1,4 @@
-"""A call made elsewhere, written down from a lead, ticket or customer: its outcome and the next step at once."""
+"""A call made elsewhere, logged from a lead, ticket or customer, with its outcome and the next step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from app.web.records import call_outcomes
 from app.web.records.call_outcome_actions import log_outcome
 
 VERBS = {"log": "create"}
-#: The outcome that says that nobody was reached, and the status of such a call by its direction.
+#: The outcome if nobody was reached, and the status of such a call by its direction.
 NO_ANSWER = "No answer"
 _UNANSWERED = {"Outgoing": "No Answer", "Incoming": "Missed Call"}
 _BEGAN = DateTimeField("started_on", "", ())
@@ -33,7 +33,7 @@ class CallByHandRoutes:
 
     @page_route("/log/<kind>/<pk>", methods=["GET", "POST"])
     def log(self, kind: str, pk: str) -> Any:
-        """Write down the call, what came of it and when it goes on; what was typed stays on any error."""
+        """Log the call with its outcome and the next follow-up; the input is kept on any error."""
         row, viewer = named_record(kind, pk), current_viewer()
         if request.method == "GET":
             return _form(kind, row, {"direction": "Outgoing"}, {}, "")
@@ -49,10 +49,10 @@ class CallByHandRoutes:
 
 
 def _save(kind: str, row: Any, viewer: Viewer) -> None:
-    """Raises Denied, RuleBroken."""
+    """Store the call. Raises Denied, RuleBroken."""
     viewer.person.refuse_unless("Call Logs", "write")
     outcome = call_outcomes.parse_form(viewer)
-    if not outcome.text.strip():  # before there is a call
+    if not outcome.text.strip():  # before the call is created
         raise RuleBroken(_("Please choose what came of the call, or write it."), "outcome")
     call = calls.create(db.session(), _values(kind, row, outcome, viewer), viewer.stamp)
     log_outcome(call, outcome, viewer)

@@ -1,4 +1,4 @@
-"""Notes and mentions: “@name” notifies users who can see the record; the author learns who was not notified."""
+"""Notes and mentions: “@name” notifies users who can see the record; the author is told who was not notified."""
 
 from __future__ import annotations
 

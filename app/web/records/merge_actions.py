@@ -1,4 +1,4 @@
-"""Merging and undoing it, for pages and REST: who may, and a retry where two saves were in each other's way."""
+"""Merging and undoing it, for pages and REST: permissions, and retries if two saves collide."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ from app.web.core.personal_fields import vault
 from app.web.core.record_service import refuse_recipient
 from app.web.core.registry import kind_of, screen_of
 
-#: Attempts where another transaction was in the way.
+#: Attempts if another transaction interferes.
 _ATTEMPTS = 4
-#: Field that says whose the record is -> its columns, the person first.
+#: Field with the responsible people -> its columns, the person first.
 _GIVEN = {"owner": ("owner_id",), "assignee": ("assignee_id", "assigned_role")}
 _Made = TypeVar("_Made")
 
 
 def may_merge(screen: Any, viewer: Viewer) -> bool:
-    """Whether this person merges records of the screen at all."""
+    """Whether this person may merge records of the screen at all."""
     return (
         is_mergeable(screen) and viewer.person.may(screen.module, "merge") and viewer.person.may(screen.module, "write")
     )
@@ -65,7 +65,7 @@ def screen_for(kind: str, viewer: Viewer) -> Any:
 
 
 def ids_of(raw: Sequence[Any]) -> tuple[int, ...]:
-    """The ids, each once. Raises RuleBroken for too many, or for something else."""
+    """The ids without duplicates. Raises RuleBroken for too many, or anything else."""
     keys = tuple(dict.fromkeys(parse_id(each) or 0 for each in raw))
     if 0 in keys:
         raise RuleBroken(_("Please choose the records to merge by their IDs."), "with")
@@ -91,7 +91,7 @@ def is_masked(view: Any, name: str, viewer: Viewer) -> bool:
 
 
 def drop_unseen_numbers(view: Any, merge_request: MergeRequest, viewer: Viewer) -> MergeRequest:
-    """The same wish; a main number that the person doesn't see becomes no second one, which they would see."""
+    """The request, without main numbers that the person doesn't see as second numbers, which they would see."""
     rows, kept_apart = stored_rows(merge_request.record, merge_request.ids), dict[str, Choice]()
     for name, main in SECOND.items():
         if rows and is_masked(view, main, viewer) and not is_masked(view, name, viewer):
@@ -100,9 +100,9 @@ def drop_unseen_numbers(view: Any, merge_request: MergeRequest, viewer: Viewer) 
     return replace(merge_request, chosen=kept_apart | dict(merge_request.chosen)) if kept_apart else merge_request
 
 
-def refuse_masked(view: Any, chosen: Mapping[str, Choice], viewer: Viewer) -> None:
+def refuse_masked(view: Any, choices: Mapping[str, Choice], viewer: Viewer) -> None:
     """Raise RuleBroken for a choice between values that the person doesn't see."""
-    for name in (each for field, choice in chosen.items() for each in (field, choice.name)):
+    for name in (each for field, choice in choices.items() for each in (field, choice.name)):
         if is_masked(view, name, viewer):
             raise RuleBroken(
                 _("You can't see “%(name)s”, so you can't choose it. The merge keeps a value by itself.", name=name),
@@ -111,7 +111,7 @@ def refuse_masked(view: Any, chosen: Mapping[str, Choice], viewer: Viewer) -> No
 
 
 def refuse_given(view: Any, merge_request: MergeRequest, viewer: Viewer) -> None:
-    """Raise Denied or RuleBroken for a choice by which the kept record would be given to somebody else."""
+    """Raise Denied or RuleBroken for a choice that would assign the remaining record to somebody else."""
     rows = stored_rows(merge_request.record, merge_request.ids)
     by_id, proposed = {row.id: row for row in rows}, merge_fields.defaults(merge_request.record, rows) if rows else {}
     for name, columns in _GIVEN.items():
@@ -164,15 +164,15 @@ def find(key: int) -> RecordMerge:
     return made
 
 
-def refuse_foreign(made: RecordMerge, viewer: Viewer, view: Any = None) -> Any:
+def refuse_foreign(merge: RecordMerge, viewer: Viewer, view: Any = None) -> Any:
     """The screen of a merge that the person may undo. Raises NotFound, Denied for any other."""
-    screen = screen_of(RECORDS[made.kind])
-    if view is not None and view.service.record is not RECORDS[made.kind]:
+    screen = screen_of(RECORDS[merge.kind])
+    if view is not None and view.service.record is not RECORDS[merge.kind]:
         raise NotFound(_("There is no such merge."))
     viewer.person.refuse_unless(screen.module, "merge")
-    if _exists(RECORDS[made.kind], made.kept_id):
-        rows_for(screen, (made.kept_id,))
-    elif not viewer.person.is_admin and made.by_id != viewer.person.id:
+    if _exists(RECORDS[merge.kind], merge.kept_id):
+        rows_for(screen, (merge.kept_id,))
+    elif not viewer.person.is_admin and merge.by_id != viewer.person.id:
         raise NotFound(_("There is no such merge."))
     return screen
 
@@ -196,7 +196,7 @@ def _retried(step: Callable[[], _Made]) -> _Made:
 
 
 def stored_rows(record: Any, ids: Sequence[int]) -> list[Any]:
-    """The rows as they are stored, in this order: for rules that count what a mask hides."""
+    """The stored rows, in this order: for rules that include what a mask hides."""
     session = db.session()
     with access.as_system(session):
         found = {row.id: row for row in session.scalars(select(record).where(record.id.in_(ids)))}
@@ -206,7 +206,7 @@ def stored_rows(record: Any, ids: Sequence[int]) -> list[Any]:
 def proposal(view: Any, ids: Sequence[int], viewer: Viewer) -> dict[str, Any]:
     """What merging these records would do: {fields: {name: id}, conflicts: [name], moves: {table: count}}.
 
-    Conflicts of fields that the person doesn't see are not told.
+    Conflicts of fields that the person doesn't see are left out.
     """
     record = view.service.record
     rows = stored_rows(record, ids)
@@ -226,14 +226,14 @@ def proposal(view: Any, ids: Sequence[int], viewer: Viewer) -> dict[str, Any]:
 
 
 def action(kind: str, row: dict[str, Any], module: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """The entry of a record page's menu."""
+    """The entry in a record page's menu."""
     if not viewer.person.may(module, "merge"):
         return []
     return [{"label": _("Merge…"), "url": f"/merge/{kind}?ids={row['id']}", "method": "get", "icon": "git-merge"}]
 
 
 def refuse_other_record(key: int, kept: int) -> None:
-    """Raise NotFound if this is no merge into the record of that id."""
+    """Raise NotFound unless this is a merge into the record with that id."""
     if find(key).kept_id != kept:
         raise NotFound(_("There is no such merge."))
 

@@ -19,7 +19,7 @@ from app.web.core.record_table import ListQuery
 from app.web.core.registry import kind_of
 from app.web.records import merge_actions
 
-#: Table -> how its rows are called.
+#: Table -> label of its rows.
 TABLES = {
     "activity": _l("Timeline entries"),
     "assignment_request": _l("Requests"),
@@ -37,7 +37,7 @@ TABLES = {
 
 
 def named_counts(counts: Mapping[str, int]) -> list[dict[str, Any]]:
-    """{label, count} for the tables that people know, by label; what has no name here is “Other”."""
+    """{label, count} for tables with a label; all others are “Other”."""
     made = {str(TABLES[name]): count for name, count in counts.items() if name in TABLES}
     other = sum(count for name, count in counts.items() if name not in TABLES)
     listed = [{"label": label, "count": GroupedInt(count)} for label, count in sorted(made.items())]
@@ -71,7 +71,7 @@ def columns_of(screen: Any, ids: Sequence[int], viewer: Viewer) -> dict[int, dic
 def page(
     screen: Any, rows: Sequence[Any], viewer: Viewer, sent: Mapping[str, Choice], sentence: str | None = None
 ) -> dict[str, Any]:
-    """The context of merge/page.html. `rows`: as stored, the kept one first; `sent`: what was chosen before."""
+    """The context of merge/page.html. `rows`: as stored, the remaining one first; `sent`: earlier choices."""
     record, ids = screen.service.record, [row.id for row in rows]
     shown = columns_of(screen, ids, viewer)
     columns = [shown[key] | {"version": row.version} for key, row in zip(ids, rows, strict=True) if key in shown]
@@ -101,7 +101,7 @@ def _field(
     each: MergeField,
     rows: Sequence[Any],
     shown: dict[int, dict[str, Any]],
-    chosen: Mapping[str, Choice],
+    choices: Mapping[str, Choice],
     viewer: Viewer,
 ) -> dict[str, Any]:
     named = screen.record_table.by_name.get(each.name)
@@ -112,11 +112,11 @@ def _field(
         own = {
             "value": str(row.id),
             "cell": cells.get(each.name),
-            "is_chosen": chosen[each.name] == Choice(row.id, each.name),
+            "is_chosen": choices[each.name] == Choice(row.id, each.name),
         }
         own["is_empty"] = each.value_of(row) is None
         is_apart = is_hidden or merge_actions.is_masked(screen, SECOND.get(each.name, ""), viewer)
-        more = _second(each, row, rows, cells, chosen) if not is_apart else []
+        more = _second(each, row, rows, cells, choices) if not is_apart else []
         options.append([own, *more])
     return {
         "name": each.name,
@@ -129,13 +129,13 @@ def _field(
 
 
 def _second(
-    each: MergeField, row: Any, rows: Sequence[Any], cells: dict[str, Any], chosen: Mapping[str, Choice]
+    each: MergeField, row: Any, rows: Sequence[Any], cells: dict[str, Any], choices: Mapping[str, Choice]
 ) -> list[dict[str, Any]]:
-    """Where a second number may come from the main one of a record: that number."""
+    """If a second number may come from the main one of a record: that number."""
     main = SECOND.get(each.name)
     if main is None or not getattr(row, main) or len({getattr(one, main) for one in rows}) < 2:
         return []
-    is_chosen = chosen[each.name] == Choice(row.id, main)
+    is_chosen = choices[each.name] == Choice(row.id, main)
     return [{"value": f"{row.id}:{main}", "cell": cells.get(main), "is_chosen": is_chosen, "is_empty": False}]
 
 

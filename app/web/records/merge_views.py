@@ -1,4 +1,4 @@
-"""/merge/: choosing the other record, both side by side, what was merged before, and its undo."""
+"""/merge/: choosing the other record, comparing both, earlier merges, and their undo."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from app.web.pages.routes import signed_in_route
 from app.web.records import duplicate_list, merge_actions, merge_form
 from app.web.records.list_page import hits
 
-#: Records that a search for the other one offers; merges of a record that are listed.
+#: Records offered by a search for the other one; listed merges of a record.
 OFFERED, LISTED = 10, 20
 
 
@@ -112,13 +112,13 @@ class MergeView(BaseView):
 
 
 def _ids() -> list[str]:
-    """The ids of the request: `ids` once, with commas, or several times; `rowid` from a list."""
+    """The ids of the request: `ids` once, separated by commas, or several times; `rowid` from a list."""
     raw = [*request.values.getlist("ids"), *request.values.getlist("rowid")]
     return [part for each in raw for part in each.split(",") if part.strip()]
 
 
 def describe_undo(done: UndoResult) -> list[str]:
-    """What an undo has left as it is, in sentences."""
+    """What an undo has left unchanged, as sentences."""
     sentences = []
     if done.kept_fields:
         names = ", ".join(name.removesuffix("_id").replace("_", " ") for name in done.kept_fields)
@@ -142,7 +142,7 @@ def describe_undo(done: UndoResult) -> list[str]:
 
 
 def merges_of(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]:
-    """What was merged into this record, the newest first."""
+    """The merges into this record, newest first."""
     table = screen.service.record.__tablename__
     session, made = db.session(), RecordMerge
     with access.as_system(session):

@@ -1,4 +1,4 @@
-"""Messages on a timeline: the whole text, its files, and what has become of it since."""
+"""Messages on a timeline: the whole text, its files, and their current state."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from app.web.core.prepared_queries import PreparedQuery
 from app.web.core.reference_fields import person_card
 from app.web.records import conversation_list, message_files
 
-#: Characters of a text that are shown at once, and that a click shows; the conversation has all of it.
+#: Characters of a text that are shown at once, and after a click; the conversation has all of it.
 MAX_TEXT, MAX_REST = 1200, 20_000
-#: Of a message that is answered, so many.
+#: Characters of a quoted message.
 MAX_QUOTE = 120
 _COLUMNS = (
     *(Message.id, Message.channel, Message.direction, Message.subject, Message.body, Message.state, Message.reason),
@@ -30,7 +30,7 @@ _COLUMNS = (
     *(Message.created_by_id, Message.created_on, Message.happened_on),
     *(Message.lead_id, Message.ticket_id, Message.customer_id),
 )
-#: What `files_of` wants to know of a file and its message.
+#: The columns of a file and its message for `files_of`.
 _FILE_COLUMNS = (
     *(MessageFile.id, MessageFile.place, MessageFile.state, MessageFile.error, MessageFile.size, MessageFile.preview),
     *(MessageFile.message_id, Message.media, Message.direction, Message.channel, Message.conversation_id),
@@ -39,9 +39,9 @@ _FILE_COLUMNS = (
 
 
 def entries_of(keys: Iterable[Any], viewer: Viewer, parent: tuple[str, int] | None = None) -> dict[int, dict[str, Any]]:
-    """Message id -> what replaces the keys of its timeline entry; those that the viewer sees.
+    """Message id -> the keys that replace those of its timeline entry, for messages that the viewer sees.
 
-    `parent`: the record that they are known to belong to, see `PreparedQuery.by_id`.
+    `parent`: the record that they belong to, see `PreparedQuery.by_id`.
     """
     wanted = sorted({key for key in keys if isinstance(key, int)})
     if not wanted:
@@ -51,7 +51,7 @@ def entries_of(keys: Iterable[Any], viewer: Viewer, parent: tuple[str, int] | No
 
 
 def newest_messages(rules: list[Any], order: Any, limit: int) -> list[Any]:
-    """Messages for which these conditions hold and that the viewer sees, for `entries`; one statement."""
+    """Messages that match these conditions and that the viewer sees, for `entries`; one statement."""
     return list(db.session.execute(select(*_COLUMNS).where(*rules).order_by(order).limit(limit)))
 
 
@@ -66,7 +66,7 @@ def _texts() -> PreparedQuery:
 
 
 def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """The entries of messages, without those of the timeline that tell of them."""
+    """The entries of messages, replacing their timeline entries."""
     made = []
     for row, line in zip(rows, _lines(rows, viewer), strict=True):
         card = viewer.lookups.person(row.created_by_id) if row.direction == "out" else None
@@ -76,14 +76,14 @@ def entries(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def _lines(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """A line for each message; one statement more for those that they answer, and one for files."""
+    """An entry for each message; one more statement for quoted messages, and one for files."""
     quotes = _quotes({row.reply_to_id for row in rows} - {None})
     files = message_files.views_of(db.session(), rows)
     return [_line(row, quotes.get(row.reply_to_id), files.get(row.id, []), viewer) for row in rows]
 
 
 def _quotes(keys: set[int]) -> dict[int, str]:
-    """Id -> beginning of the text of messages that others answer, of those that the viewer sees."""
+    """Id -> beginning of the text of quoted messages that the viewer sees."""
     if not keys:
         return {}
     rows = _texts().where(db.session(), [Message.id.in_(listed(sorted(keys)))])
@@ -112,7 +112,7 @@ def _line(row: Any, quote: str | None, files: list[dict[str, Any]], viewer: View
 
 
 def _cut(text: str) -> tuple[str, str]:
-    """(what is shown at once, the rest), cut between words where there is one."""
+    """(text shown at once, the rest), cut between words if possible."""
     if len(text) <= MAX_TEXT + 200:  # no click for a line or two
         return text, ""
     at = max(text.rfind("\n", MAX_TEXT - 200, MAX_TEXT), text.rfind(" ", MAX_TEXT - 200, MAX_TEXT))
@@ -122,7 +122,7 @@ def _cut(text: str) -> tuple[str, str]:
 
 
 def actions(message: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """Take back an outgoing message that waits; send one again that failed or may have been lost."""
+    """Cancel a waiting outgoing message; resend one that failed or may have been lost."""
     base = f"/inbox/message/{message.id}"
     if message.direction != "out" or not viewer.person.may("Messages", "write"):
         return []
@@ -137,7 +137,7 @@ def actions(message: Any, viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def _mail_actions(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
-    """An email can be read as it was formatted, and answered from the record."""
+    """Actions of an email: read it with its formatting, and reply from the record."""
     if row.channel != "email" or row.state == "noted":
         return []
     made = [{"url": f"/mail/{row.id}", "label": _("Open email"), "icon": "mail"}]
@@ -162,13 +162,13 @@ def _headline(row: Any) -> str:
 
 
 def newest_files(rules: list[Any], order: Any, limit: int) -> list[Any]:
-    """Files of messages for which these conditions hold and that the viewer sees, for `files_of`; one statement."""
+    """Files of messages that match these conditions and that the viewer sees, for `files_of`; one statement."""
     query = select(*_FILE_COLUMNS).join(Message, Message.id == MessageFile.message_id).where(*rules)
     return list(db.session.execute(query.order_by(order, MessageFile.place).limit(limit)))
 
 
 def files_of(rows: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """What the tab of files shows of these rows, see `newest_files`."""
+    """The contents of the files tab for these rows, see `newest_files`."""
     return [_file(row, viewer) for row in rows if row.place < len(row.media or ())]
 
 

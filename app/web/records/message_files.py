@@ -1,4 +1,4 @@
-"""Files of messages on pages and over REST: how they are shown, handed out and taken in."""
+"""Files of messages on pages and over REST: display, download and upload."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from app.lib.file_kinds import PLAYED, SHOWN
 from app.ops.file_store import FileStore
 from app.outbox.outbound_files import served_type
 
-#: Bytes that are read at once while a file is handed out.
+#: Bytes read at a time during a download.
 CHUNK = 65_536
 ICONS = {"image": "photo", "audio": "microphone", "video": "player-play", "text": "file-text"}
 _ICONS_OF = {"application/pdf": "file-text"}
 
 
 class FilesUnavailable(RuleBroken):
-    """The storage of files can't be reached now (503)."""
+    """The file storage is currently unavailable (503)."""
 
     http_status = 503
 
@@ -37,11 +37,11 @@ def store_of_app() -> FileStore:
     return store
 
 
-# --- shown
+# --- display
 
 
 def views_of(session: Session, rows: Iterable[Any]) -> dict[int, list[dict[str, Any]]]:
-    """Message id -> how pages show its files; one statement where there are any. `rows` have id and media."""
+    """Message id -> its files for pages; one statement if there are any. `rows` have id and media."""
     rows = [each for each in rows if each.media]
     kept = message_files.of_messages(session, [each.id for each in rows])
     return {
@@ -51,7 +51,7 @@ def views_of(session: Session, rows: Iterable[Any]) -> dict[int, list[dict[str, 
 
 
 def view(message: Any, place: int, file: Mapping[str, Any], row: Any) -> dict[str, Any]:
-    """One file: what it is, where it can be opened, or why it can't."""
+    """One file: its type, its URL, or why it can't be opened."""
     kind, base = str(file.get("mime_type") or ""), f"/inbox/message/{message.id}/file/{place}"
     is_here = message_files.digest_of(file) is not None
     is_failed = not is_here and (row is None or row.state == "failed")
@@ -81,18 +81,18 @@ def icon_of(kind: str) -> str:
 
 
 def word_of(kind: str) -> str:
-    """What people call a file without a name."""
+    """The label of a file without a name."""
     words = {"image": _("Picture"), "audio": _("Sound"), "video": _("Video")}
     return words.get(kind.partition("/")[0]) or _("File")
 
 
 def text_beside(message: Any) -> str:
-    """The text of a message, without the names of its files that stand for it where there is none."""
+    """The text of a message, without file names that replace a missing text."""
     names = " ".join(str(each.get("name") or "File") for each in message.media or ())
     return "" if message.media and message.body in (names, "File") else message.body or ""
 
 
-# --- handed out
+# --- download
 
 
 def open_file(media: Any, place: int) -> BinaryIO:
@@ -115,7 +115,7 @@ def open_digest(digest: str) -> BinaryIO:
 
 
 def attachment_response(content: BinaryIO, file: Mapping[str, Any]) -> Response:
-    """The content as an attachment that no browser runs; in parts where a player asks for them.
+    """The content as an attachment that no browser runs; in parts if a player requests them.
 
     Only the few kinds of files that are harmless in a page get a type of their own.
     """
@@ -142,7 +142,7 @@ def attachment_response(content: BinaryIO, file: Mapping[str, Any]) -> Response:
 
 
 class _Content(FileWrapper):
-    """A file that is closed when it has been read, whoever reads it."""
+    """A file that is closed after reading, whoever reads it."""
 
     def __next__(self) -> bytes:
         try:
@@ -153,7 +153,7 @@ class _Content(FileWrapper):
 
 
 def preview(session: Session, message: Message, place: int) -> Response:
-    """The small picture of a file: made by us, so it may be shown. Raises NotFound, FilesUnavailable."""
+    """The preview of a file: made by us, so it is safe to show. Raises NotFound, FilesUnavailable."""
     row = message_files.of_messages(session, [message.id]).get((message.id, place))
     if row is None or not row.preview:
         raise NotFound(_("This file has no preview."))

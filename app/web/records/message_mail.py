@@ -1,4 +1,4 @@
-"""What an email has beside its message, over REST: copies and HTML, and the files of any message."""
+"""The parts of an email besides its message, over REST: copies and HTML; and the files of any message."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ DOCUMENTATION = {
 
 
 class CopiesField(Field):
-    """Addresses of further recipients or of copies: a list, or a text with commas."""
+    """Addresses of further recipients or of copies: a list, or a comma-separated text."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -86,14 +86,17 @@ class CopiesField(Field):
 
 
 class UploadsField(Field):
-    """Files of a message that is sent: the tokens that POST /api/v1/message/files has returned."""
+    """Files of a message to be sent: the tokens returned by POST /api/v1/message/files."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.schema = {"type": "array", "items": {"type": "string"}, "nullable": True}
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """The files in the shape of `OutgoingRequest.media`. Raises RuleBroken for all but the viewer's own tokens."""
+        """The files in the format of `OutgoingRequest.media`.
+
+        Raises RuleBroken unless they are the viewer's own tokens.
+        """
         if not isinstance(raw, list | None) or not all(isinstance(each, str) for each in raw or ()):
             raise RuleBroken(_("“files” must be a list of tokens of uploaded files."), "files")
         return tuple(uploads.of_token(each, viewer).as_media() for each in dict.fromkeys(raw or ()))
@@ -108,14 +111,14 @@ FIELDS: tuple[Field, ...] = (
 
 
 class MailRoutes:
-    """/api/v1/message/<id>/mail and /file/<number>: whoever sees the message sees them."""
+    """/api/v1/message/<id>/mail and /file/<number>: for everybody who sees the message."""
 
     @expose("/<int:pk>/mail", methods=["GET"])
     @protect()
     @refuse_as_json
     @permission_name("mail")
     def mail(self, pk: Any) -> Any:
-        """What an email has beside its message."""
+        """The parts of an email besides its message."""
         if request.args.keys() - {"pictures"} or request.args.get("pictures", "0") not in ("0", "1"):
             raise RuleBroken(_("The only parameter is “pictures”, which is 0 or 1."), "pictures")
         row, viewer = self._row(pk, "read"), current_viewer()  # type: ignore[attr-defined]
@@ -129,7 +132,7 @@ class MailRoutes:
     @refuse_as_json
     @permission_name("file")
     def file(self, pk: Any, number: int) -> Any:
-        """A file, always to be saved and never to be run; of the few kinds of pictures also for pages."""
+        """A file, always as a download, never executed; the few kinds of pictures also for pages."""
         row = self._row(pk, "read")  # type: ignore[attr-defined]
         content = message_files.open_file(row.media, number)
         return message_files.attachment_response(content, row.media[number])
@@ -139,7 +142,7 @@ class MailRoutes:
     @refuse_as_json
     @permission_name("upload")
     def upload(self) -> Any:
-        """Keep a file. Its token stands for it in the “files” of a message, for 20 hours and for this person."""
+        """Store a file. Its token stands for it in the “files” of a message, for 20 hours and for this person."""
         viewer = current_viewer()
         given = [each for each in request.files.getlist("files") if each.filename]
         if len(given) != 1:
@@ -151,7 +154,7 @@ class MailRoutes:
     @refuse_as_json
     @permission_name("react")
     def react(self, pk: Any) -> Any:
-        """React for us, in place of any earlier reaction of ours."""
+        """React for us, replacing any earlier reaction of ours."""
         row, viewer = self._row(pk, "read"), current_viewer()  # type: ignore[attr-defined]
         emoji = request_json().get("emoji", "")
         if not isinstance(emoji, str):
@@ -166,7 +169,7 @@ class MailRoutes:
     @refuse_as_json
     @permission_name("fetch")
     def fetch(self, pk: Any, number: int) -> Any:
-        """Have a file fetched again from its provider."""
+        """Retry fetching a file from its provider."""
         row = self._row(pk, "write")  # type: ignore[attr-defined]
         domain_files.fetch_again(db.session(), row, number, current_viewer().now)
         db.session.commit()

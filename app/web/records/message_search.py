@@ -23,7 +23,7 @@ DOCUMENTATION = {
         "Find messages by words of their text, newest first", (422,), ("text", "page", "page_size"), answer="list"
     )
 }
-#: Characters of a text that is searched, at least.
+#: Minimum characters of a searched text.
 LEAST = 2
 
 

@@ -109,13 +109,13 @@ LABELS = {
     "html": _("Text with formatting"),
     "files": _("Files"),
 }
-#: What only a message that is sent has, and of those what only an email has.
+#: Fields of messages that are sent, and of those the ones of emails only.
 _OF_SENT = ("account", "template_id", "variables", "reply_to_id", "files", "to", "cc", "html")
 _OF_EMAIL = ("to", "cc", "html")
 
 
 class ManualMessageService(RecordService):
-    """Messages that are written down by hand; never changed."""
+    """Messages recorded by hand; never changed."""
 
     record = Message
     module = "Messages"
@@ -123,12 +123,12 @@ class ManualMessageService(RecordService):
     label_columns = LABELS
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Message:
-        """Write down a message that was sent or received elsewhere."""
+        """Record a message that was sent or received elsewhere."""
         with access.as_system(session):  # an opt-out counts whoever may see the customer
             return messages.record_elsewhere(session, values, viewer.stamp)
 
     def change(self, session: Session, row: Message, values: dict[str, Any], viewer: Viewer) -> None:
-        """Refused: a message cannot be changed."""
+        """Refuse: a message can't be changed."""
         raise RuleBroken(_("A message can't be edited. Write a new one."))
 
 
@@ -136,7 +136,7 @@ class MessageService(ManualMessageService):
     """Messages over REST: sent, unless they are only to be noted."""
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Message:
-        """Send a message. One that is `noted`, has come in, or says when it happened is only written down."""
+        """Send a message. One that is `noted`, incoming, or has a time is only recorded."""
         given = dict(values)
         is_noted = given.pop("noted", None) or given.get("direction") == "in" or given.get("happened_on") is not None
         if is_noted:
@@ -163,7 +163,7 @@ class MessageService(ManualMessageService):
 
 
 def _outgoing_request(session: Session, values: dict[str, Any]) -> OutgoingRequest:
-    """What is to be sent. Raises RuleBroken, NotFound for an unknown account."""
+    """The message to send. Raises RuleBroken, NotFound for an unknown account."""
     records = {name: values.get(name) for name in ("lead_id", "ticket_id", "customer_id")}
     account = channel_accounts.find(session, values["account"]) if values.get("account") else None
     template = session.get(MessageTemplate, values["template_id"]) if values.get("template_id") else None
@@ -184,12 +184,12 @@ def _outgoing_request(session: Session, values: dict[str, Any]) -> OutgoingReque
 
 
 def seen_by(session: Session, viewer: Viewer) -> Callable[[Conversation], bool]:
-    """Whether the viewer sees a conversation, for `Outgoing.sees`."""
+    """Whether the viewer sees a conversation, for `OutgoingRequest.sees`."""
     return lambda row: access.sees_row(session, viewer.person, row)
 
 
 def peer_of(session: Session, channel: str, records: dict[str, int | None]) -> str:
-    """The number or address of the record, so that who sees it masked can send too; "" when it has none."""
+    """The number or address of the record, so that people who see it masked can send too; "" if it has none."""
     for model, name in ((Ticket, "ticket_id"), (Lead, "lead_id"), (Customer, "customer_id")):
         row: Any = session.get(model, records[name]) if records[name] else None
         if row is not None and (found := peer_of_record(session, channel, row)):
@@ -275,7 +275,7 @@ class MessageResource(message_mail.MailRoutes, message_search.SearchRoutes, Reso
     @refuse_as_json
     @permission_name("cancel")
     def cancel(self, pk: Any) -> Any:
-        """Take it back before it is sent."""
+        """Cancel it before it is sent."""
         return self._moved(pk, messages.cancel)
 
     @expose("/<int:pk>/send_again", methods=["POST"])
@@ -283,7 +283,7 @@ class MessageResource(message_mail.MailRoutes, message_search.SearchRoutes, Reso
     @refuse_as_json
     @permission_name("send_again")
     def send_again(self, pk: Any) -> Any:
-        """Send it again under the same key."""
+        """Resend it under the same key."""
         return self._moved(pk, messages.send_again)
 
     @expose("/<int:pk>/give_up", methods=["POST"])
@@ -349,5 +349,5 @@ class MessageScreen(Screen):
     exclude_route_methods = {"edit", "delete"}
 
     def create_row(self, values: dict[str, Any], viewer: Viewer) -> Any:
-        """The form writes down what was said elsewhere; conversations send."""
+        """The form records messages from elsewhere; conversations send."""
         return super().create_row(values | {"noted": True}, viewer)

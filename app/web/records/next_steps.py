@@ -1,4 +1,4 @@
-"""What comes next for a lead or ticket: its open tasks, which stand above its timeline."""
+"""The next steps of a lead or ticket: its open tasks, shown above its timeline."""
 
 from __future__ import annotations
 

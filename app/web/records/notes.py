@@ -1,4 +1,4 @@
-"""Editing notes: authors edit their note in place or on a page of its own; former texts stay readable."""
+"""Editing notes: authors edit their note in place or on a page of its own; earlier texts stay readable."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from app.web.core.fields import Viewer, clean_text
 from app.web.pages.routes import page_route
 from app.web.records import mentions, timeline
 
-#: Column of Activity that names the record -> URL of the record's page.
+#: Column of Activity that refers to the record -> URL of the record's page.
 _PAGES = {"ticket_id": "/tickets/show/", "lead_id": "/leads/show/", "customer_id": "/customers/show/"}
 _EDITED = DateTimeField("edited_on", _)
 
@@ -41,7 +41,7 @@ class NotesView(ModulePermissions, BaseView):
 
     @page_route("/<pk>", methods=["POST"])
     def save(self, pk: str) -> Any:
-        """Save the text; on an error the form keeps what was typed."""
+        """Save the text; on an error the form keeps the input."""
         line, viewer = _own(pk), current_viewer()
         typed = request.form.get("text", "")
         try:

@@ -1,4 +1,4 @@
-"""Name and logo of the CRM at the head of a PDF."""
+"""The name and logo of the CRM at the head of a PDF."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from app.branding import ShownBrand
 from app.web.core.pdf_pages import SIZE, PdfPages
 from app.web.records import message_files
 
-#: Width and height of the room for the logo, in millimetres.
+#: Maximum width and height of the logo, in millimetres.
 _LOGO = (24.0, 6.0)
 
 
 def draw(canvas: PdfPages, brand: ShownBrand) -> None:
-    """The logo and the name, to the right above the title; the title begins at the same height."""
+    """Draw the logo and the name, right-aligned above the title; the title begins at the same height."""
     pdf, top = canvas.pdf, canvas.pdf.get_y()
     canvas.put(brand.name, (pdf.l_margin, top, canvas.room), SIZE, to_end=True)
     if brand.logo is not None:

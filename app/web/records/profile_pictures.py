@@ -1,6 +1,6 @@
-"""Pictures of people and customers: uploaded, cropped to a square by us, shown where their initials were.
+"""Pictures of people and customers: uploaded, cropped to a square by us, shown instead of initials.
 
-A person sets their own; those to whom they report and administrators set it for them, as the rules of accounts say.
+People set their own; their managers and administrators can set it for them, by the rules of accounts.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from app.web.core.reference_fields import picture_of, picture_url
 from app.web.pages.routes import signed_in_route
 from app.web.records import message_files, upload_limits, virus_checks
 
-#: Their addresses have the name of their content, so what is behind one never changes.
+#: Their URLs contain a content hash, so the content at a URL never changes.
 CACHE = "private, max-age=31536000, immutable"
 
 
@@ -53,21 +53,21 @@ class PicturesView(BaseView):
 
     @signed_in_route("/me", methods=["GET"])
     def mine(self) -> Any:
-        """The page of one's own picture."""
+        """The page of the person's own picture."""
         viewer = current_viewer()
         url = picture_of(viewer.person.id)
         return _page(_("My picture"), viewer.person.full_name, url, ("/pictures/me", "/me/"))
 
     @signed_in_route("/of/<int:pk>", methods=["GET"])
     def of(self, pk: int) -> Any:
-        """The page of a colleague's picture, for who may change it."""
+        """The page of a colleague's picture, for people who may change it."""
         user = _colleague(pk)
         name = user.get_full_name().strip()
         return _page(_("Picture"), name, picture_url(pk, user.picture), (f"/pictures/of/{pk}", f"/users/can/{pk}"))
 
     @signed_in_route("/of/<int:pk>", methods=["POST"])
     def save_of(self, pk: int) -> Any:
-        """Take it, or remove it; the audit log tells, as of every change of somebody else's account."""
+        """Store it, or remove it; audited like every change of somebody else's account."""
         viewer, session = current_viewer(), db.session()
         _colleague(pk)
         digest = _posted(viewer)
@@ -78,7 +78,7 @@ class PicturesView(BaseView):
 
     @signed_in_route("/me", methods=["POST"])
     def save_mine(self) -> Any:
-        """Take it, or remove it."""
+        """Store it, or remove it."""
         viewer, session = current_viewer(), db.session()
         digest = _posted(viewer)
         session.get(User, viewer.person.id).picture = digest
@@ -88,7 +88,7 @@ class PicturesView(BaseView):
 
     @signed_in_route("/customer/<int:pk>", methods=["GET"])
     def customer(self, pk: int) -> Any:
-        """The page of a customer's picture, for who may change the customer."""
+        """The page of a customer's picture, for people who may change the customer."""
         row = _customer(pk)
         refuse_unreached("Customers", row, "write")
         name = f"{row.first_name or ''} {row.last_name or ''}".strip() or row.number
@@ -98,7 +98,7 @@ class PicturesView(BaseView):
 
     @signed_in_route("/customer/<int:pk>", methods=["POST"])
     def save_customer(self, pk: int) -> Any:
-        """Take it, or remove it."""
+        """Store it, or remove it."""
         viewer, session = current_viewer(), db.session()
         refuse_unreached("Customers", _customer(pk), "write")
         digest = _posted(viewer)
@@ -112,7 +112,7 @@ class PicturesView(BaseView):
 
 
 def may_change(user: Any, viewer: Viewer) -> bool:
-    """Whether the viewer may change the picture of this colleague: a flush checks the same."""
+    """Whether the viewer may change the picture of this colleague; the flush checks it again."""
     if viewer.person.is_admin:
         return True
     below = team.reporting_tree(db.session(), viewer.person.id) - {viewer.person.id}
@@ -172,7 +172,7 @@ def _url_of(key: int | None, digest: str | None) -> str | None:
 
 
 def address_of(digest: str | None, key: int | None) -> str | None:
-    """The address of a customer's picture, from the columns of a list."""
+    """The URL of a customer's picture, from the columns of a list."""
     return _url_of(key, digest) if key is not None else None
 
 
@@ -183,7 +183,7 @@ def _page(title: str, name: str, url: str | None, places: tuple[str, str]) -> st
 
 
 class CustomerPictureField(Field):
-    """The address of a customer's picture; on pages the picture, with the way to change it."""
+    """The URL of a customer's picture; on pages the picture, with the link to change it."""
 
     kind = "picture"
 
@@ -203,5 +203,5 @@ class CustomerPictureField(Field):
         return {"kind": "picture", "url": self.value(values, viewer), "change_url": change, "text": text}
 
     def empty_columns(self) -> tuple[Any, ...]:
-        """Whether there is one."""
+        """The column that is null if there is no picture."""
         return self.columns[:1]

@@ -1,4 +1,4 @@
-"""The quick form of a new record: the few fields that matter, and who is known already under what is typed."""
+"""The quick form of a new record: the most important fields, and known people with the typed values."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.web.pages.routes import page_route
 from app.web.pages.widgets import cell
 from app.web.records import form_page
 
-#: Fields of one quick form; people who are shown as known already.
+#: Fields of one quick form; known people that are shown.
 MAX_FIELDS, MAX_KNOWN = 8, 5
 #: Kinds of inputs that fit into it.
 _KINDS = (
@@ -41,12 +41,12 @@ _KINDS = (
     "many",
     "number",
 )
-#: What identifies a person: a field, and what makes its value worth looking up.
+#: Fields that identify a person, and whether their value is worth looking up.
 _IDENTIFYING = ("mobile", "email", "pan")
 
 
 def offered(screen: Any) -> list[str]:
-    """The names of fields that an admin can choose for the quick form; none for other lists."""
+    """The names of fields that an admin can choose for the quick form; empty for other lists."""
     if not screen.quick_fields:
         return []
     named = screen.record_table.by_name
@@ -61,7 +61,7 @@ def names_of(screen: Any, viewer: Viewer) -> list[str]:
 
 
 def refuse_incomplete(screen: Any, names: list[str]) -> None:
-    """Raise RuleBroken for a quick form by which no record could be made."""
+    """Raise RuleBroken for a quick form that lacks a required field."""
     named = screen.record_table.by_name
     missing = [str(named[name].label) for name in screen.add_columns if named[name].is_required and name not in names]
     if missing:
@@ -85,7 +85,7 @@ class QuickCreate:
 
     @page_route("/quick", methods=["GET", "POST"], permission="add")
     def quick(self) -> Any:
-        """The quick form: a dialog over any page, or a page. What was typed stays on any error."""
+        """The quick form: a dialog over any page, or a page. The input is kept on any error."""
         viewer = current_viewer()
         if not names_of(self, viewer):
             return redirect(f"{self.route_base}/add")
@@ -111,11 +111,11 @@ class QuickCreate:
             else:
                 sent[name] = form_page.reference_sent(name) if request.method == "POST" else request.args.get(name, "")
         if "status" not in sent and "status" in self.record_table.declared.add:
-            sent["status"] = request.values.get("status", "")  # of the column of a board
+            sent["status"] = request.values.get("status", "")  # from the column of a board
         return {name: given for name, given in sent.items() if given not in ("", [])}
 
     def _quick_saved(self, row: Any) -> Any:
-        """To the record; or with “Save & new” an empty form again, which says what was saved."""
+        """Redirect to the record; with “Save & new” an empty form again, which says what was saved."""
         for sentence in save_warnings.pop_all():
             flash(sentence, "warning")
         saved = _("%(what)s saved.", what=str(self.record_name))
@@ -162,9 +162,9 @@ class QuickCreate:
 
     @page_route("/known", methods=["POST"], permission="add")
     def known(self) -> Any:
-        """Leads and customers whom the person sees that have the typed number, address or PAN: a fragment.
+        """Visible leads and customers with the typed number, address or PAN: a fragment.
 
-        Of those whom the person doesn't see nothing is told, nor of what a mask hides.
+        Nothing is revealed about records that the person doesn't see, nor about masked values.
         """
         viewer = current_viewer()
         typed = _identifying()
@@ -174,7 +174,7 @@ class QuickCreate:
 
 
 def _identifying() -> dict[str, str]:
-    """What was typed completely: a phone number, an address, a PAN."""
+    """The completely typed identifiers: a phone number, an address, a PAN."""
     given = {name: request.form.get(name, "").strip()[:100] for name in _IDENTIFYING}
     if not phone.normalize(given["mobile"]):
         del given["mobile"]

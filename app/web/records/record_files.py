@@ -1,4 +1,4 @@
-"""Files of records as pages and REST take them in, find them and show them."""
+"""Files of records: uploading, finding and showing them, for pages and REST."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ from app.web.core.fields import Viewer
 from app.web.core.reference_fields import person_card
 from app.web.records import mentions, message_files, uploads
 
-#: What has files: name in a URL -> (record, its column in Attachment, where its page is).
+#: Records with files: name in a URL -> (record, its column in Attachment, its page).
 PLACES: dict[str, tuple[Any, str, str]] = {
     "lead": (Lead, "lead_id", "/leads/show/"),
     "ticket": (Ticket, "ticket_id", "/tickets/show/"),
     "customer": (Customer, "customer_id", "/customers/show/"),
     "task": (Task, "task_id", "/tasks/show/"),
 }
-#: Files of one page; deleted ones that are listed.
+#: Files per page; deleted ones that are listed.
 MOST, MOST_DELETED = 100, 50
-#: What browsers show in a frame of ours; everything else is saved.
+#: The type that browsers show in a frame of ours; all others are downloaded.
 PDF = "application/pdf"
 
 
@@ -45,7 +45,7 @@ class FileOwner:
 
     #: A name in PLACES, or note.
     kind: str
-    #: Of the record or note.
+    #: The id of the record or note.
     key: int
     #: The lead, ticket, customer or task.
     about: Any
@@ -58,7 +58,7 @@ class FileOwner:
 
     @property
     def column(self) -> str:
-        """The column of Attachment that names it."""
+        """The column of Attachment that refers to it."""
         return "activity_id" if self.note is not None else PLACES[self.kind][1]
 
     @property
@@ -91,7 +91,7 @@ def place_of_file(row: Attachment, viewer: Viewer) -> FileOwner:
 
 
 def find(pk: Any, viewer: Viewer) -> Attachment:
-    """The file of this id, if the viewer sees its record. Raises NotFound."""
+    """The file with this id, if the viewer sees its record. Raises NotFound."""
     row: Attachment | None = access.get_visible(db.session(), Attachment, parse_id(pk))
     if row is None:
         raise NotFound(_("This file doesn't exist, or you don't have access to its record."))
@@ -99,7 +99,7 @@ def find(pk: Any, viewer: Viewer) -> Attachment:
 
 
 def refuse_unreached(row: Attachment, viewer: Viewer) -> None:
-    """Raise Denied for a file that the viewer sees and may not delete: all of its versions go with it."""
+    """Raise Denied for a file that the viewer sees but may not delete: all of its versions are deleted with it."""
     viewer.person.refuse_unless("Notes", "delete")
     session, within = db.session(), access.visible(viewer.person, Attachment, "delete")
     versions = select(Attachment.id).where(Attachment.series == row.series)
@@ -108,18 +108,18 @@ def refuse_unreached(row: Attachment, viewer: Viewer) -> None:
 
 
 def quotas_of(viewer: Viewer) -> Quotas:
-    """How much may be attached, as the settings say."""
+    """The quotas in the settings."""
     business = viewer.lookups.business
-    return Quotas(business["file_person_mb"] * 1_000_000, business["file_house_mb"] * 1_000_000)
+    return Quotas(business["file_person_mb"] * 1_000_000, business["file_total_mb"] * 1_000_000)
 
 
-# --- taken in
+# --- upload
 
 
 def attach(
-    place: FileOwner, file: FileStorage, viewer: Viewer, replaces: Attachment | None = None
+    owner: FileOwner, file: FileStorage, viewer: Viewer, replaces: Attachment | None = None
 ) -> tuple[Attachment, bool]:
-    """Attach one file and commit: (the file, whether it is new; not where the record has it already).
+    """Attach one file and commit. Returns (the file, whether it is new, i.e. the record didn't have it already).
 
     Raises RuleBroken with a sentence that names it, TooManyRequests.
     """
@@ -128,14 +128,14 @@ def attach(
     session.commit()  # no transaction waits while the content is scanned and stored
     _refuse_program(file)
     kept = uploads.store_upload(file, viewer)
-    preview = _preview(file)  # after it: while the storage is away, nobody waits for it twice
-    place = place_of(place.kind, place.key, viewer)
+    preview = _preview(file)  # afterwards: while the storage is unavailable, nobody waits for it twice
+    owner = place_of(owner.kind, owner.key, viewer)
     replaces = find(replaced, viewer) if replaced is not None else None
-    new = NewFile(kept.name, kept.mime_type, kept.size, kept.digest, preview, kept.scan, replaces, place.note)
-    same = attachments.same_content(session, place.about, new) if replaces is None else None
+    new = NewFile(kept.name, kept.mime_type, kept.size, kept.digest, preview, kept.scan, replaces, owner.note)
+    same = attachments.same_content(session, owner.about, new) if replaces is None else None
     if same is not None:
         return same, False
-    row = attachments.attach(session, place.about, new, viewer.stamp, quotas_of(viewer))
+    row = attachments.attach(session, owner.about, new, viewer.stamp, quotas_of(viewer))
     session.commit()
     return row, True
 
@@ -149,33 +149,33 @@ def _refuse_program(file: FileStorage) -> None:
 
 
 def _preview(file: FileStorage) -> str | None:
-    """A small picture of a picture, in the store; None for other files, and while the storage is away."""
+    """The preview of a picture, in the store; None for other files, and while the storage is unavailable."""
     if file_kinds.kind_of_file(file.stream) not in file_kinds.SHOWN:  # type: ignore[arg-type]
         return None
     content = image_previews.thumbnail(file.stream)  # type: ignore[arg-type]
     try:
         return message_files.store_of_app().put(content).digest if content is not None else None
     except OSError:
-        return None  # it went away just now; the file itself is kept
+        return None  # it has just become unavailable; the file itself is stored
 
 
-# --- shown
+# --- display
 
 
-def page_of(session: Session, place: FileOwner, before: int | None, viewer: Viewer) -> dict[str, Any]:
+def page_of(session: Session, owner: FileOwner, before: int | None, viewer: Viewer) -> dict[str, Any]:
     """The files of a record for the template; in a fixed number of statements."""
-    rows = attachments.newest(session, place.column, place.key, before, MOST)
+    rows = attachments.newest(session, owner.column, owner.key, before, MOST)
     versions = attachments.versions(session, [row.series for row in rows])
-    deleted = _in_trash(session, place, viewer) if before is None else []
+    deleted = _in_trash(session, owner, viewer) if before is None else []
     names = _first_of_names(rows)
     person = viewer.person
     return {
-        "url": place.url,
-        "title": title_of(place, viewer),
-        "record_url": place.record_url,
+        "url": owner.url,
+        "title": title_of(owner, viewer),
+        "record_url": owner.record_url,
         "files": [_shown(row, versions[row.series], names, viewer) for row in rows],
         "deleted": [_deleted(row, viewer) for row in deleted],
-        "older_url": f"{place.url}?before={rows[-1].id}" if len(rows) == MOST else None,
+        "older_url": f"{owner.url}?before={rows[-1].id}" if len(rows) == MOST else None,
         "may_add": person.may("Notes", "create"),
         "may_delete": person.may("Notes", "delete"),
         "most_mb": 25,
@@ -183,21 +183,21 @@ def page_of(session: Session, place: FileOwner, before: int | None, viewer: View
     }
 
 
-def _in_trash(session: Session, place: FileOwner, viewer: Viewer) -> list[Attachment]:
-    """The deleted files of a record, for who may restore them."""
+def _in_trash(session: Session, owner: FileOwner, viewer: Viewer) -> list[Attachment]:
+    """The deleted files of a record, for people who may restore them."""
     if not viewer.person.may("Notes", "delete"):
         return []
     within = access.visible(viewer.person, Attachment, "delete")
-    return attachments.trash(session, (place.column, place.key), within, MOST_DELETED)
+    return attachments.trash(session, (owner.column, owner.key), within, MOST_DELETED)
 
 
-def title_of(place: FileOwner, viewer: Viewer) -> str:
-    """What the record is called: its number, else its title."""
-    return str(getattr(place.about, "number", None) or getattr(place.about, "title", "") or place.about.id)
+def title_of(owner: FileOwner, viewer: Viewer) -> str:
+    """The name of the record: its number, else its title."""
+    return str(getattr(owner.about, "number", None) or getattr(owner.about, "title", "") or owner.about.id)
 
 
 def _first_of_names(rows: list[Attachment]) -> dict[str, Attachment]:
-    """Name in any case -> the first file of it."""
+    """Name, ignoring case -> the first file with it."""
     found: dict[str, Attachment] = {}
     for row in reversed(rows):
         found.setdefault(row.name.casefold(), row)
@@ -217,7 +217,7 @@ def _shown(row: Attachment, versions: list[Attachment], names: dict[str, Attachm
 
 
 def version_json(row: Attachment, viewer: Viewer) -> dict[str, Any]:
-    """One version of a file: what it is, who attached it and when, and where it can be opened."""
+    """One version of a file: its type, who attached it and when, and its URLs."""
     card, base = viewer.lookups.person(row.created_by_id), f"/files/{row.id}"
     is_infected = row.scan == "infected"
     return {
@@ -263,6 +263,6 @@ _KIND_WORDS = {
 
 
 def kind_word(mime_type: str, name: str) -> str:
-    """What people call a kind of file: PDF, Word, else its ending."""
+    """The label of a kind of file: PDF, Word, else its extension."""
     ending = name.rpartition(".")[2].upper() if "." in name else ""
     return _KIND_WORDS.get(mime_type) or ending[:8] or _("File")

@@ -107,27 +107,30 @@ def _more(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, A
 
 
 def _files_url(record: Any, key: int, viewer: Viewer) -> str | None:
-    """Where the files of a record are, for who may see them."""
+    """The URL of a record's files, for people who may see them."""
     kind = (KINDS | {Task: "task"}).get(record)
     return f"/files/of/{kind}/{key}" if kind and viewer.person.may("Notes", "read") else None
 
 
 def _duplicates_url(screen: Any, key: int, viewer: Viewer) -> str | None:
-    """Where the page asks for the record's duplicates, for who may merge."""
+    """The URL of the record's duplicates, for people who may merge."""
     kind = {Lead: "lead", Customer: "customer"}.get(screen.service.record)
     may = all(viewer.person.may(screen.module, verb) for verb in ("merge", "write"))
     return f"/duplicates/of/{kind}/{key}" if kind and may else None
 
 
 def _call_url(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> str | None:
-    """Where a click on Call leads, where the record has a number, seen by the viewer or not; None = the CRM can't."""
+    """The URL of a click on Call, if the record has a number, visible to the viewer or not.
+
+    None = the CRM can't call.
+    """
     kind = (KINDS | {CallLog: "call"}).get(screen.service.record)
     shown = cells.get("other_number" if kind == "call" else "mobile") or {"kind": "missing"}
     return dial_targets.url_of(kind, wire["id"], viewer) if kind and shown["kind"] != "missing" else None
 
 
 def _assignees(wire: dict[str, Any]) -> list[dict[str, Any]]:
-    """The cards of the people a record is assigned to; an add-on's columns of these names may hold anything."""
+    """The cards of the record's assignees; an add-on's columns of these names may contain anything."""
     people = wire.get("assignees") or [wire.get("assignee")]
     return [person_card(card) for card in people if isinstance(card, dict) and {"full_name", "username"} <= card.keys()]
 
@@ -139,7 +142,7 @@ def _shown_status(card: dict[str, Any] | None) -> dict[str, Any] | None:
 def _other_statuses(
     screen: Any, wire: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
 ) -> list[dict[str, Any]]:
-    """The other statuses; `needs`: whether one asks for something first, see `inputs_for_status`."""
+    """The other statuses; `needs`: whether one has required inputs, see `inputs_for_status`."""
     cards, meanings = viewer.lookups.cards[screen.status_master], viewer.lookups.meanings[screen.status_master]
     now = (wire.get("status") or {}).get("id")
     offered = [key for key in viewer.lookups.offered[screen.status_master] if key != now]
@@ -155,7 +158,7 @@ def _other_statuses(
 
 
 def _has_required_inputs(screen: Any, meaning: str) -> bool:
-    """Whether a status of this meaning always asks for something."""
+    """Whether a status of this meaning always has required inputs."""
     return bool(screen.status_requirements.get(meaning)) or meaning == "scheduled"
 
 
@@ -165,7 +168,7 @@ def _is_closing(screen: Any, meaning: str) -> bool:
 
 
 def inputs_for_status(screen: Any, key: int, status: int | None, viewer: Viewer) -> list[dict[str, Any]]:
-    """The inputs for which this status of a record asks: none for most, and for records without such statuses."""
+    """The inputs of a status change of this record: none for most, and for records without such statuses."""
     if not screen.status_master or status not in viewer.lookups.meanings[screen.status_master]:
         return []
     meaning = viewer.lookups.meanings[screen.status_master][status]
@@ -194,7 +197,10 @@ _CLOSING = {Ticket: (*ENDED, "scheduled"), Lead: ("followed", "scheduled")}
 
 
 def _closing_inputs(screen: Any, meaning: str, tasks: list[Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """Checkboxes for the open tasks. Chosen are those to handle the ticket, and what the next follow-up replaces."""
+    """Checkboxes for the open tasks.
+
+    Checked are those to handle the ticket, and those that the next follow-up replaces.
+    """
     if not tasks or not _is_closing(screen, meaning):
         return []
     if meaning == "scheduled":
@@ -226,7 +232,7 @@ def _task_inputs() -> list[dict[str, Any]]:
 
 
 def _sections(screen: Any, cells: dict[str, Any], editable_names: frozenset[str]) -> list[dict[str, Any]]:
-    """Label and value pairs, grouped by `show_fieldsets`; without any, the columns and then the time stamps."""
+    """Label and value pairs, grouped by `show_fieldsets`; without any, the columns and then the timestamps."""
     fieldsets = form_page.with_custom_part(screen, screen.show_fieldsets or _default_fieldsets(screen))
     named = screen.record_table.by_name
     return [
@@ -249,7 +255,7 @@ def _sections(screen: Any, cells: dict[str, Any], editable_names: frozenset[str]
 
 
 def _take_texts(screen: Any, sections: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The fields that stand whole above the timeline, taken out of the sections; an empty one stays where it is."""
+    """The fields shown in full above the timeline, removed from the sections; empty ones stay there."""
     taken: list[dict[str, Any]] = []
     for part in sections:
         fields, part["fields"] = part["fields"], []

@@ -1,4 +1,4 @@
-"""Recordings of calls: played by who may hear them, each time in the audit log."""
+"""Recordings of calls: played by people with the permission, each time audited."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.web.pages.routes import page_route
 from app.web.security.sessions import own_transaction
 
 RECORDING_VERBS = {"recording": "recordings", "recording_again": "recordings"}
-#: A player asks for a recording in parts: of a person's requests within so many seconds, the first is noted.
+#: A player requests a recording in parts: of a person's requests within so many seconds, only the first is audited.
 ONE_HEARING_SECONDS = 600
 
 
@@ -34,7 +34,7 @@ class RecordingRoutes:
 
     @page_route("/recording/<int:key>", methods=["GET"])
     def recording(self, key: int) -> Any:
-        """The sound, whole or in parts."""
+        """The audio, whole or in parts."""
         row, viewer = _find(key), current_viewer()
         store: FileStore = current_app.extensions["crm_files"]
         try:
@@ -50,7 +50,7 @@ class RecordingRoutes:
 
     @page_route("/recording/<int:key>/again", methods=["POST"])
     def recording_again(self, key: int) -> Any:
-        """Fetch a recording again that could not be fetched."""
+        """Retry fetching a recording that failed."""
         recordings.fetch_again(db.session(), _find(key), current_viewer().stamp)
         db.session.commit()
         flash(_("The recording is being fetched again."), "success")
@@ -78,7 +78,7 @@ def _begins(asked: Any) -> bool:
 
 
 def _was_noted(session: Any, row: CallRecording, viewer: Viewer) -> bool:
-    """Whether the latest thing that the audit says of the viewer is a hearing of this recording, not long ago."""
+    """Whether the newest audit entry of the viewer is a recent playback of this recording."""
     mine = select(AuditEntry).where(AuditEntry.user_id == viewer.person.id).order_by(AuditEntry.id.desc()).limit(1)
     last = session.scalars(mine).first()
     is_same = last is not None and (last.event, last.about) == ("recording", f"recording {row.id}")
@@ -86,7 +86,7 @@ def _was_noted(session: Any, row: CallRecording, viewer: Viewer) -> bool:
 
 
 def _answer(content: BinaryIO, row: CallRecording) -> Response:
-    """The file for a player on our own pages: never kept by a browser or proxy, and never anything but sound."""
+    """The file for a player on our own pages: never stored by a browser or proxy, and never anything but audio."""
     response = Response(FileWrapper(content, 65_536), direct_passthrough=True)
     response.mimetype = row.mime_type if row.mime_type in KINDS else "application/octet-stream"
     response.content_length = row.size or 0
@@ -99,7 +99,7 @@ def _answer(content: BinaryIO, row: CallRecording) -> Response:
 
 
 def entry_keys(listed: str | None, viewer: Viewer) -> dict[str, Any]:
-    """The keys of a call's timeline entry for its recordings, as `recordings.listed` has read them."""
+    """The keys of a call's timeline entry for its recordings, from a value of `recordings.listed`."""
     if not listed or not viewer.person.may("Call Logs", "recordings"):
         return {}
     states = recordings.parse_list(listed)

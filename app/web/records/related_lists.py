@@ -37,7 +37,7 @@ def related_parts(screen: Any, key: int, viewer: Viewer) -> list[dict[str, Any]]
 
 
 def relation_to(child: Any, parent: Any) -> str:
-    """The relation of the child's model that leads to the parent's. Raises TypeError if there is none."""
+    """The relation of the child's model to the parent's. Raises TypeError if there is none."""
     for name, relation in inspect(child).relationships.items():
         if relation.mapper.class_ is parent:
             return str(name)
@@ -79,7 +79,7 @@ def of_customer(wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def leads_and_tickets(customer_id: int, viewer: Viewer, own: str | None = None) -> list[dict[str, Any]]:
-    """The newest leads and tickets of a customer that the viewer may read, without the one whose number is `own`."""
+    """The other leads and tickets of the record's customer."""
     parts = (("Leads", _leads_of), ("Tickets", _tickets_of))
     return [part(customer_id, viewer, own) for module, part in parts if viewer.person.may(module, "read")]
 
@@ -111,11 +111,11 @@ def _open_tasks() -> PreparedQuery:
 @lru_cache
 def _newest(record: Any, *columns: Any) -> PreparedQuery:
     query = select(record.number, record.status_id, record.created_on, *columns).order_by(record.id.desc())
-    return PreparedQuery.of(query.limit(RELATED + 2), record)  # the own one, and whether there are more
+    return PreparedQuery.of(query.limit(RELATED + 2), record)  # the own one, and one to tell whether there are more
 
 
 def _leads_of(customer_id: int, viewer: Viewer, own: str | None) -> dict[str, Any]:
-    """Each under its number, with its source and its day."""
+    """Each under its number, with its source and date."""
     rows = _newest(Lead, Lead.source_id).where(db.session(), [Lead.customer_id == customer_id])
     made = []
     for number, status, created, source in rows:
@@ -125,7 +125,7 @@ def _leads_of(customer_id: int, viewer: Viewer, own: str | None) -> dict[str, An
 
 
 def _tickets_of(customer_id: int, viewer: Viewer, own: str | None) -> dict[str, Any]:
-    """Each under its subjects, with its number and its day."""
+    """Each under its subjects, with its number and date."""
     rows = _newest(Ticket, Ticket.title).where(db.session(), [Ticket.customer_id == customer_id])
     made = []
     for number, status, created, title in rows:
@@ -143,7 +143,7 @@ def _list(title: str, rows: list[dict[str, Any]], own: str | None = None) -> dic
 
 
 def _row(url: str | None, text: str, about: list[str], *cells: dict[str, Any]) -> dict[str, Any]:
-    """`about`: what stands below the text."""
+    """One row; `about`: the line below the text."""
     return {"url": url, "about": " · ".join(filter(None, about)), "cells": [{"kind": "text", "text": text}, *cells]}
 
 

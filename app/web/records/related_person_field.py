@@ -1,4 +1,4 @@
-"""What a task or request is about: the person of its lead or ticket, as a link."""
+"""The person of a task's or request's lead or ticket, as a link."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.web.core.lookups import Lookups
 
 
 class RelatedPersonField(Field):
-    """The lead or ticket of a row, under the name of its person: columns (lead id, number, ticket id, number).
+    """The lead or ticket of a row, shown as the name of its person: columns (lead id, number, ticket id, number).
 
     Loads the names once for a page of rows; a record that the viewer does not see is a dash.
     """
@@ -52,7 +52,7 @@ class RelatedPersonField(Field):
 
 
 class _Ids:
-    """A row as `record_cards` reads it."""
+    """A row in the form that `record_cards` reads."""
 
     customer_id = None
 
@@ -63,7 +63,7 @@ class _Ids:
 class OpenDueField(DateTimeField):
     """A due time that is coloured while its record is open: columns (due time, status).
 
-    `open_in`: the lookups and the status -> whether the record is open.
+    `open_in`: (lookups, status) -> whether the record is open.
     """
 
     def __init__(self, name: str, columns: tuple[Any, Any], open_in: Any, **flags: Any) -> None:
@@ -76,7 +76,7 @@ class OpenDueField(DateTimeField):
         return values[0]
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Late and soon only while it is open."""
+        """Coloured as late or soon only while it is open."""
         return moment_cell(values[0], viewer, due=bool(self.open_in(viewer.lookups, values[1])))
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:

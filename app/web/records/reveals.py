@@ -1,6 +1,6 @@
-"""Revealing a masked value of a record: with a reason, counted, in the audit before it is seen, and shown for a moment.
+"""Revealing a masked value of a record: with a reason, limited, audited before it is shown, and shown briefly.
 
-The value stands in no page that a browser keeps: the answer is not stored, and the page forgets it by itself.
+No browser stores a page with the value: the response is not cached, and the page removes it by itself.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ REVEAL_DOCUMENTATION = {
         shape({"result": shape({"field": STRING, "value": STRING}, "field", "value")}, "result"),
     )
 }
-#: For how long a page shows the value.
+#: Seconds for which a page shows the value.
 SHOWN_SECONDS = 30
 
 
 def link(screen: Any, cells: dict[str, dict[str, Any]], key: int, viewer: Viewer) -> None:
-    """Let the masked values of a record lead to where they are revealed, for those who may."""
+    """Link the masked values of a record to the page that reveals them, for people who may."""
     if not isinstance(screen, RevealActions) or not viewer.person.may(screen.module, "reveal"):
         return
     for each in screen.record_table.fields:
@@ -58,9 +58,9 @@ def link(screen: Any, cells: dict[str, dict[str, Any]], key: int, viewer: Viewer
 
 
 def reveal(screen: Any, row: Any, name: str, reason: Any, viewer: Viewer) -> dict[str, Any]:
-    """The cell with the whole value. It is in the audit, and committed, before it is returned.
+    """The cell with the whole value. It is audited, and committed, before it is returned.
 
-    Raises RuleBroken for a field that is not masked or hidden, an empty one and too short a reason; Denied;
+    Raises RuleBroken for a field that is not masked, is hidden or empty, and for too short a reason; Denied;
     TooManyRequests.
     """
     each = _field(screen, name, viewer)
@@ -73,21 +73,21 @@ def reveal(screen: Any, row: Any, name: str, reason: Any, viewer: Viewer) -> dic
     shown = _whole(screen, row.id, each, viewer)
     if shown["kind"] == "missing":
         raise RuleBroken(_("“%(name)s” is empty.", name=str(each.label)))
-    with access.as_system(db.session()) as session:  # an entry is chained to the last one, which they may not see
+    with access.as_system(db.session()) as session:  # an audit entry is chained to the last one, which they may not see
         disclosures.write_reveal(session, seen, viewer.stamp)
         session.commit()
     return shown
 
 
 def refuse_unreached(screen: Any, row: Any, viewer: Viewer) -> None:
-    """Raise Denied when the person sees the record, but may not reveal its values."""
+    """Raise Denied if the person sees the record, but may not reveal its values."""
     viewer.person.refuse_unless(screen.module, "reveal")
     if not access.reaches_row(db.session(), viewer.person, row, "reveal"):
         raise access.Denied(_("You can see this record but not reveal its values. Ask its assignee or your manager."))
 
 
 def _is_revealable(each: Field, viewer: Viewer) -> bool:
-    """Whether the person sees a part of the field; what is hidden from them altogether stays so."""
+    """Whether the person sees a part of the field; completely hidden fields stay so."""
     return each.mask and bool(each.columns) and viewer.person.mask(each.mask_name) == "last4"
 
 
@@ -101,7 +101,7 @@ def _field(screen: Any, name: str, viewer: Viewer) -> Field:
 
 
 def _whole(screen: Any, key: int, each: Field, viewer: Viewer) -> dict[str, Any]:
-    """The cell as somebody sees it for whom only this field has no mask."""
+    """The cell as if only this field had no mask."""
     person = replace(viewer.person, masks=viewer.person.masks | {each.mask_name: "full"})
     values = tuple(screen.record_table.one(db.session(), key, (each.name,)))
     cut = screen.record_table.selection((each.name,))[1][0][1]
@@ -109,7 +109,7 @@ def _whole(screen: Any, key: int, each: Field, viewer: Viewer) -> dict[str, Any]
 
 
 def _count(viewer: Viewer) -> None:
-    """Count a value of this person. Raises TooManyRequests."""
+    """Count a revealed value of this person. Raises TooManyRequests."""
     counter, now = current_app.extensions["crm_limits"].counter, time.time()
     for rate in RATES:
         counted = counter.add(f"reveal {rate.seconds} {viewer.person.id}", rate, now)
@@ -124,7 +124,7 @@ def _count(viewer: Viewer) -> None:
 
 
 class RevealActions:
-    """The endpoint of a screen that reveals a value: the form that asks why, then the value."""
+    """The endpoint of a screen that reveals a value: the form that asks for a reason, then the value."""
 
     module: Any
     record_table: Any
@@ -134,7 +134,7 @@ class RevealActions:
 
     @page_route("/reveal/<pk>/<string:name>", methods=["GET", "POST"])
     def reveal(self, pk: str, name: str) -> Any:
-        """Ask for the reason; with one, answer the value: a fragment for our pages, else a page that goes back."""
+        """Ask for the reason; with one, return the value: a fragment for our pages, else a page with a link back."""
         row, viewer = self.row_for(pk, "read"), current_viewer()
         refuse_unreached(self, row, viewer)
         each, back = _field(self, name, viewer), self.url_of(row)
@@ -164,7 +164,7 @@ class RevealActions:
 
 
 class RevealApi:
-    """Reveals masked values over REST."""
+    """Revealing masked values over REST."""
 
     _row: Any
 
@@ -182,7 +182,7 @@ class RevealApi:
 
 
 def _answer(template: str, page: dict[str, Any], status: int = 200) -> Response:
-    """A fragment for htmx, else a page; never kept by a browser or proxy."""
+    """A fragment for htmx, else a page; never stored by a browser or proxy."""
     place = "records/_" if request.headers.get("HX-Request") else "records/"
     made = make_response(render_template(f"{place}{template}.html", page=page), status)
     made.headers["Cache-Control"] = "private, no-store"

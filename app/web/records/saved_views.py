@@ -37,7 +37,7 @@ def list_of(key: str) -> Any:
 
 
 def may_share(viewer: Viewer) -> bool:
-    """Whether this person's views can be shared: of those who manage people or settings."""
+    """Whether this person may share views: people who manage people or settings."""
     return viewer.person.is_manager or viewer.person.may("Settings", "write")
 
 
@@ -80,7 +80,7 @@ class SavedViewsView(BaseView):
 
     @signed_in_route("/<int:key>/edit", methods=["GET", "POST"])
     def edit(self, key: int) -> Any:
-        """Rename or share a view of one's own."""
+        """Rename or share the person's own view."""
         view = self._own(key)
         return self._form(list_of(view.module), view)
 
@@ -162,7 +162,7 @@ class SavedViewsView(BaseView):
 
     @signed_in_route("/<int:key>/<any(update,pin,unpin,default,plain,delete):what>", methods=["POST"])
     def change(self, key: int, what: str) -> Any:
-        """Pin or unpin a view, make it the default or not; overwrite or delete one of one's own."""
+        """Pin or unpin a view, make it the default or not; overwrite or delete one's own."""
         viewer, session = current_viewer(), db.session()
         view = session.scalars(select(SavedView).where(SavedView.id == key)).first()
         if view is None:
@@ -174,7 +174,7 @@ class SavedViewsView(BaseView):
         elif what in ("default", "plain"):
             saved_views.choose(session, own, screen.list_key, view_id=view.id if what == "default" else None)
         elif what == "delete":
-            with access.as_system(session):  # others' pins of it go, too
+            with access.as_system(session):  # other people's pins of it are deleted, too
                 saved_views.remove(session, saved_views.refuse_foreign(view, own))
             address = f"{screen.route_base}/?view=all"
         else:
@@ -184,7 +184,7 @@ class SavedViewsView(BaseView):
         return redirect(address if request.form.get("list") else "/views/")
 
     def _overwrite(self, screen: Any, view: SavedView, viewer: Viewer) -> str:
-        """Let one's own view show what its list shows now."""
+        """Replace the person's own view by what its list shows now."""
         saved_views.refuse_foreign(view, viewer.person.id)
         query = list_views.kept_query(request.form.get("query", ""))
         given = MultiDict(list_views.pairs_of(query))
@@ -208,7 +208,7 @@ class SavedViewsView(BaseView):
 
     @signed_in_route("/columns", methods=["GET", "POST"])
     def columns(self) -> Any:
-        """Choose the columns of a list: in its address, and if wanted for every visit."""
+        """Choose the columns of a list: in its URL, and optionally for every visit."""
         screen, viewer = list_of(request.values.get("list", "")), current_viewer()
         query = list_views.kept_query(request.values.get("query", ""))
         pairs = [(key, value) for key, value in list_views.pairs_of(query) if key != "cols"]
@@ -239,7 +239,7 @@ class SavedViewsView(BaseView):
 
     @staticmethod
     def _sent_columns(screen: Any, viewer: Viewer) -> str:
-        """The chosen columns as an address has them."""
+        """The chosen columns in the form for a URL."""
         names = [name for name in request.form.getlist("order") if name in request.form.getlist("column")]
         if not names:
             raise RuleBroken(_("Please choose at least one column."), "column")
@@ -263,7 +263,7 @@ def _done_message(what: str) -> str:
 
 
 def _to(address: str) -> Any:
-    """Lead the browser there, also from a dialog."""
+    """Redirect the browser, also from a dialog."""
     if request.headers.get("HX-Request"):
         made = make_response("", 204)
         made.headers["HX-Redirect"] = address

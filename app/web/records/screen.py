@@ -113,14 +113,14 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
     #: Values of the argument `tab` of the list, besides none.
     tab_names: tuple[str, ...] = ()
     list_title: Any = ""
-    #: What an empty list says: what to do.
+    #: The text of an empty list: what to do.
     empty_text: Any = ""
     #: Name of one row, e.g. "Lead"; by default the model's name as words.
     record_name: Any = ""
     #: Columns offered as quick filters above the list; columns of the summary strip of the record page.
     quick_filters: tuple[str, ...] = ()
     summary_columns: tuple[str, ...] = ()
-    #: Columns whose texts stand whole above the timeline of the record page, unless they are empty.
+    #: Columns whose texts are shown in full above the timeline of the record page, unless they are empty.
     text_columns: tuple[str, ...] = ()
     #: The Activity column of this record's timeline; "" = entries are found by table and id.
     timeline_column = ""
@@ -129,7 +129,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
     status_master = ""
     #: Inputs of a new record that show only with a value or an error of theirs.
     hidden_unless_needed: tuple[str, ...] = ()
-    #: What the form of a new record has chosen, where the column has no default: the value that the domain gives it.
+    #: Defaults in the form of a new record that are not the columns' own: values given by the domain.
     new_values: dict[str, Any] = {}
     #: The column that names a row.
     title_column = ""
@@ -154,10 +154,10 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
 
     @property
     def list_key(self) -> str:  # type: ignore[override]
-        """What saved views and choices know the list by: its address without slashes."""
+        """The key of the list in saved views and choices: its path without slashes."""
         return str(self.route_base).strip("/")[:32]
 
-    # FAB would read every related row for its pick-lists here; the RecordTable replaces its forms.
+    # FAB would read every related row for its picklists here; the RecordTable replaces its forms.
     def _init_properties(self) -> None:
         self._related_views: Any = []
         self.related_views: Any = getattr(type(self), "related_views", None) or []
@@ -270,14 +270,14 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         place = timeline_tabs.TimelineLocation.of(self, row.id, getattr(row, "number", None), viewer)
         context = timeline_tabs.context(replace(place, is_counted=not is_more), request.args, viewer)
         answer = make_response(render_template("records/_timeline.html", record=context, more=is_more))
-        if request.headers.get("HX-Trigger") == "feed-filter":  # the form says what to show; the address keeps it
+        if request.headers.get("HX-Trigger") == "feed-filter":  # the form contains the state; the URL stays
             answer.headers["HX-Push-Url"] = context["page_url"]
         return answer
 
     def timeline_records(self, key: int, viewer: Viewer) -> dict[tuple[str, int], str | None]:
-        """(kind, id) of the records whose timelines the page shows as one, its own first; none = it has no timeline.
+        """(kind, id) of the records whose timelines the page merges, its own first; empty = it has no timeline.
 
-        Each with its number, by which lines of the other records name it; null for its own.
+        Each with its number, which entries of the other records show; None for its own.
         """
         if self.timeline_column:
             return {(self.timeline_column.removesuffix("_id"), key): None}
@@ -307,7 +307,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
 
     @page_route("/add", methods=["GET", "POST"])
     def add(self) -> Any:
-        """The form of a new record; on an error it keeps what was typed."""
+        """The form of a new record; the input is kept on an error."""
         viewer = current_viewer()
         raw: dict[str, Any] = {
             name: request.args.get(name) for name in self.record_table.declared.add if request.args.get(name)
@@ -362,33 +362,33 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         if self.service.is_generic:
             form_page.refuse_missing([each for each in self._inputs("edit") if each.key in values], values)
 
-    def _inputs(self, which: str) -> Fields:
+    def _inputs(self, mode: str) -> Fields:
         named, declared = self.record_table.by_name, self.record_table.declared
-        return [named[name] for name in (declared.add if which == "add" else declared.edit)]
+        return [named[name] for name in (declared.add if mode == "add" else declared.edit)]
 
-    def _typed(self, which: str) -> dict[str, Any]:
+    def _typed(self, mode: str) -> dict[str, Any]:
         """The submitted values by field."""
         sent: dict[str, Any] = {}
-        for each in self._inputs(which):
+        for each in self._inputs(mode):
             if each.kind == "many":
                 sent[each.name] = [part for part in request.form.getlist(each.name) if part]
             elif each.kind == "flag":
                 sent[each.name] = bool(request.form.get(each.name))
             elif each.name in request.form or form_page.reference_sent(each.name):
                 sent[each.name] = form_page.reference_sent(each.name)
-        return sent if which == "edit" else {name: given for name, given in sent.items() if given not in ("", [])}
+        return sent if mode == "edit" else {name: given for name, given in sent.items() if given not in ("", [])}
 
     def _form_with_errors(
-        self, which: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None
+        self, mode: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None
     ) -> Any:
         db.session.rollback()
         status, sentence, errors = refusal(broken)
         row = self.service.find(db.session(), key) if key is not None else None
-        return self._form(which, raw, errors, viewer, row, sentence, status)
+        return self._form(mode, raw, errors, viewer, row, sentence, status)
 
     def _form(
         self,
-        which: str,
+        mode: str,
         raw: dict[str, Any],
         errors: dict[str, Any],
         viewer: Viewer,
@@ -396,7 +396,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         sentence: str | None = None,
         status: int = 200,
     ) -> Any:
-        context = form_page.form_page(self, which, self._inputs(which), raw, errors, viewer, row, sentence)
+        context = form_page.form_page(self, mode, self._inputs(mode), raw, errors, viewer, row, sentence)
         if status == 409 and row is not None:
             context["conflict"] = form_page.conflict(self, row, raw, viewer)
             context["version"] = row.version

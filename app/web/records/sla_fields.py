@@ -118,7 +118,7 @@ def _paused_clock(title: str) -> dict[str, Any]:
     return {"kind": "clock", "tone": "gray", "text": _("paused"), "icon": "player-pause", "title": title}
 
 
-#: Whose clock it is: "" where its label says so -> the text before and after the due time, which sla_clock.js repeats.
+#: Whose clock it is, "" if its label says so -> the text before and after the due time, repeated by sla_clock.js.
 WORDS = {
     "": (_l("in %(time)s"), _l("%(time)s overdue")),
     "reply": (_l("respond in %(time)s"), _l("response %(time)s overdue")),
@@ -157,7 +157,7 @@ def _late(due: datetime, words: str, viewer: Viewer) -> dict[str, Any]:
 def span(due: datetime, now: datetime) -> str:
     """The time until or since the moment; sla_clock.js rounds in the same steps.
 
-    Time since is given in hours, never days: a day of office time has no fixed length.
+    Time since is in hours, never days: a day of office time has no fixed length.
     """
     seconds = (due - now).total_seconds()
     minutes = max(1, int(-(-seconds // 60)) if seconds > 0 else int(-seconds // 60))
@@ -197,7 +197,7 @@ def _moment(moment: datetime, viewer: Viewer) -> str:
     return format_local_date(moment.astimezone(viewer.zone), "%a %-d %b %Y, %H:%M")
 
 
-#: Kinds of timeline entries that the SLA job writes.
+#: Kinds of timeline entries written by the SLA job.
 LINES = ("sla_breach", "sla_escalated")
 
 

@@ -1,4 +1,4 @@
-"""Changing the status of one record: from its page, and from a board, where the status may ask for something first."""
+"""Changing the status of one record: from its page, and from a board; a status may have required inputs."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.web.pages.routes import page_route
 from app.web.records import board_page, grouped_rows
 from app.web.records import record_page as pages
 
-#: What a page or a board sends beside the inputs that a status asks for.
+#: Fields that a page or a board sends besides the inputs of a status.
 _OWN = ("status", "from", "asked", "version", "csrf_token")
 
 
@@ -40,7 +40,7 @@ class StatusMoves:
 
     @page_route("/move/<pk>", methods=["GET", "POST"], permission="edit")
     def move(self, pk: str) -> Any:
-        """Change the status; refused while a required field is missing. GET: what a status asks for, as a form."""
+        """Change the status; refused while a required field is missing. GET: the form with the required inputs."""
         if self.service.resource is None:
             raise NotFound(_("There is no such action."))
         row, viewer = self.row_for(pk, "write"), current_viewer()
@@ -59,7 +59,7 @@ class StatusMoves:
         return redirect(self.url_of(row))
 
     def _asked_again(self, key: int, broken: Exception, viewer: Viewer) -> Any:
-        """The form with what was typed and what was wrong with it; raises again what the form can't change."""
+        """The form with the input and its errors; re-raises errors that the form can't fix."""
         code, _sentence, errors = refusal(broken)
         row, status = self.row_for(key, "write"), parse_id(request.form.get("status"))
         wanted = pages.inputs_for_status(self, key, status, viewer)
@@ -68,7 +68,7 @@ class StatusMoves:
         return self._asking_form(row, status, wanted, viewer), code
 
     def _asking_form(self, row: Any, status: int, wanted: list[dict[str, Any]], viewer: Viewer) -> str:
-        """What the status asks for: a dialog for the record's page, else a page of its own."""
+        """The required inputs of the status: a dialog for the record's page, else a page of its own."""
         url = self.url_of(row)
         card = viewer.lookups.cards[self.status_master][status]
         page = {
@@ -85,7 +85,7 @@ class StatusMoves:
         return render_template(template, page=page)
 
     def _move_to(self, row: Any, version: int | None, viewer: Viewer) -> None:
-        """Give the row the submitted status, with what was submitted for it, and commit."""
+        """Set the submitted status, with the submitted inputs, and commit."""
         raw: dict[str, Any] = {
             name: request.form[name]
             for name in ("status", *set(self.status_requirements.values()))
@@ -111,7 +111,7 @@ class StatusMoves:
 
     @page_route("/board/move/<pk>", methods=["GET", "POST"], permission="edit")
     def board_move(self, pk: str) -> Any:
-        """Move a card: the form with the statuses; then what the status asks for; then the card as it is now."""
+        """Move a card: the form with the statuses; then the status's required inputs; then the updated card."""
         self._refuse_without_board()
         row, viewer = self.row_for(pk, "write"), current_viewer()
         key, now = row.id, self._status_of(row)
@@ -149,7 +149,7 @@ class StatusMoves:
             raise Conflict(text, "status")
 
     def _moved(self, key: int, viewer: Viewer) -> Any:
-        """The card as it is now; nothing for a record that the move has taken out of reach."""
+        """The updated card; empty for a record that the move has taken out of reach."""
         sentences = save_warnings.pop_all()
         if not request.headers.get("HX-Request"):
             for sentence in sentences:
@@ -171,7 +171,7 @@ class StatusMoves:
     def _needs_form(
         self, key: int, now: Any, wanted: list[dict[str, Any]], viewer: Viewer, refused: Any = (200, None, {})
     ) -> Any:
-        """What the chosen status asks for, with what was typed and what was wrong with it."""
+        """The required inputs of the chosen status, with the input and its errors."""
         status, sentence, errors = refused
         shown = _fill(wanted, errors)
         chosen = next(
@@ -207,7 +207,7 @@ class StatusMoves:
 
 
 def _fill(wanted: list[dict[str, Any]], errors: dict[str, list[str]]) -> bool:
-    """Put what was typed, and what was wrong with it, into these inputs. Returns whether an error is one of theirs."""
+    """Fill the input and its errors into these fields. Returns whether an error belongs to one of them."""
     for each in wanted:
         name = each["name"]
         if name in request.form:

@@ -1,4 +1,4 @@
-"""Choosing tasks of a record, over REST and on pages: which of them a step closes."""
+"""Choosing tasks of a record that a step closes, over REST and on pages."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class TaskIdsField(Field):
 
 
 def chosen_tasks(raw: Any) -> list[int]:
-    """Ids of tasks from a list or a text with commas. Raises RuleBroken for anything else."""
+    """Ids of tasks from a list or a comma-separated text. Raises RuleBroken for anything else."""
     parts = raw if isinstance(raw, list) else str(raw or "").split(",")
     ids = [key for part in parts if (key := parse_id(str(part).strip())) is not None]
     if len(ids) != len([part for part in parts if str(part).strip()]):
@@ -35,7 +35,7 @@ def chosen_tasks(raw: Any) -> list[int]:
 
 
 def tasks_input(found: Iterable[tuple[int, str, Any]], chosen: Collection[str], viewer: Viewer) -> dict[str, Any]:
-    """Checkboxes for (id, title, due time) of tasks to close, as the form macro draws them."""
+    """Checkboxes for (id, title, due time) of tasks to close, for the form macro."""
     options = []
     for key, title, due_on in found:
         due = moment_cell(due_on, viewer)

@@ -228,6 +228,6 @@ class TaskScreen(CalendarMoves):
 
 
 def _tab() -> str:
-    """The tab of the task list: open, unless a status is asked for."""
+    """The tab of the task list: open, unless a status filter is set."""
     asks_status = any(key.startswith("_flt_") and key.endswith("_status") for key in request.args)
     return "all" if asks_status or request.args.get("tab") == "all" else "open"

@@ -84,7 +84,7 @@ class SubjectsField(Field):
         }
 
 
-#: Ids of all current assignees, joined by comma: read with the row, so that a list needs no further statement.
+#: Ids of all current assignees, comma-separated: read with the row, so that a list needs no further statement.
 _PRESENT = (
     select(func.group_concat(Assignment.user_id))
     .where(Assignment.ticket_id == Ticket.id, Assignment.ended_on.is_(None))
@@ -391,12 +391,12 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
     @refuse_as_json
     @permission_name("callers")
     def callers(self) -> Any:
-        """Customers for the pick-list of a ticket's form: {results: [{value, label, hint}]}."""
+        """Customers for the picklist of a ticket's form: {results: [{value, label, hint}]}."""
         typed = request.args.get("q", "").strip()
         return json_answer(200, {"results": caller_lookup.hits(typed, current_viewer())})
 
     def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-        """Resolve, by the dialog that asks for the resolution; where there is no JavaScript, by the form."""
+        """Resolve, through the dialog that asks for the resolution; without JavaScript, through the form."""
         meanings, now = viewer.lookups.meanings["ticket_status"], (row.get("status") or {}).get("id", 0)
         target = viewer.lookups.of_meaning("ticket_status", "resolved")
         if meanings.get(now) in ENDED or target is None or not viewer.person.may("Tickets", "write"):

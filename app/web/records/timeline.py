@@ -72,7 +72,7 @@ def master_of(row: Any) -> str:
 
 
 def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """The keys of a note: its text in parts, former texts, and the URL where its author edits it."""
+    """The keys of a note: its text in parts, earlier texts, and the URL where its author edits it."""
     is_own = row.actor_id == viewer.person.id and viewer.person.may("Notes", "write")
     former = [
         {"text": old.get("text"), "at": _moment_text(old.get("at"), viewer)} for old in payload.get("history", [])
@@ -87,7 +87,7 @@ def _of_note(row: Any, payload: dict[str, Any], viewer: Viewer) -> dict[str, Any
 
 
 def name_of(key: Any, viewer: Viewer) -> str:
-    """The full name of the user with this id, or the words for no one."""
+    """The full name of the user with this id, or the text for nobody."""
     card = viewer.lookups.person(key)
     return card["full_name"] if card else str(_("no one"))
 
@@ -118,7 +118,7 @@ _ABOUT = {
 }
 
 
-#: Reason of an assignment -> the text of its line.
+#: Reason of an assignment -> the text of its entry.
 _REASONS = {
     "direct": _l("assigned this to %(name)s"),
     "created": _l("assigned this to %(name)s"),
@@ -149,7 +149,7 @@ def _assigned(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str,
     return {"headline": text}
 
 
-#: Text of a line as the domain writes it -> as it reads behind the name of who did it.
+#: The domain's text of an entry -> its form after the name of the author.
 _CREATED = {
     "Lead created": _l("created this lead"),
     "Ticket created": _l("created this ticket"),
@@ -260,7 +260,7 @@ def _file(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any
 
 
 def _file_name(payload: dict[str, Any], viewer: Viewer) -> str:
-    """What a file is called; of one in the trash the name is for those who may delete it."""
+    """The name of a file; for one in the trash only shown to people who may delete it."""
     reach = viewer.person.reach("Notes", "delete")
     is_visible = "gone" not in payload or reach is None or any(each in reach for each in payload["gone"])
     return str(payload.get("name") or "") if is_visible else _("(a deleted file)")

@@ -1,4 +1,4 @@
-"""Entries of the timeline as pages show them: calls and messages as they are now, fields by name, runs folded."""
+"""Timeline entries for pages: calls and messages in their current state, fields by label, runs folded."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from app.web.records import call_entries, message_entries, timeline, timeline_fo
 
 
 def entries(rows: list[Any], viewer: Viewer, parent: tuple[str, int] | None = None) -> list[dict[str, Any]]:
-    """Entries for the template; calls and messages in their current state, for they change after their entry.
+    """Entries for the template; calls and messages in their current state, because they change after their entry.
 
-    `parent`: the one record that the rows belong to, if the viewer is known to see it.
+    `parent`: the record that the rows belong to, if the viewer is known to see it.
     """
     calls = call_entries.entries_of(_keys(rows, "call"), viewer, parent)
     texts = message_entries.entries_of(_keys(rows, "message"), viewer, parent)
@@ -32,7 +32,7 @@ def entries(rows: list[Any], viewer: Viewer, parent: tuple[str, int] | None = No
 
 
 def changed(row: Any, viewer: Viewer) -> dict[str, Any]:
-    """An entry of the tab of changes: old and new value, also of the status and of who has the record."""
+    """An entry of the changes tab: old and new value, also of the status and the assignee."""
     made, payload = _named(row, viewer), row.payload or {}
     if row.kind == "status_change":
         old, new = (viewer.lookups.card(timeline.master_of(row), payload.get(name)) or {} for name in ("from", "to"))
@@ -46,7 +46,7 @@ def changed(row: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def _named(row: Any, viewer: Viewer) -> dict[str, Any]:
-    """The entry with the names that forms give to its fields, and the record that it belongs to."""
+    """The entry with the labels of its fields, and the record that it belongs to."""
     made = timeline.entry(row, viewer)
     if made["changes"]:
         named = _fields(row)
@@ -62,7 +62,7 @@ def _named(row: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def _in_words(each: Field | None, stored: Any, shown: str | None) -> str | None:
-    """A value of a change as the page shows that field elsewhere."""
+    """A value of a change, formatted like the field elsewhere."""
     if shown is None or each is None:
         return shown
     if isinstance(stored, bool):

@@ -1,4 +1,4 @@
-"""What of a timeline is asked for: of whose records, by whom, of which days and kind. The address holds all of it."""
+"""The filters of a timeline: its records, author, days and kind. All of them are in the URL."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ KINDS: dict[str, tuple[Any, tuple[str, ...]]] = {
 
 @dataclass(frozen=True)
 class TimelineQuery:
-    """One page of a timeline, as its address asks for it."""
+    """One page of a timeline, as requested by its URL."""
 
     records: Records
     #: "lead" or "ticket", if the records are one that the person is known to see.
     seen: str | None = None
-    #: Only what this user did; of tasks, those that are theirs.
+    #: Only what this user did; for tasks, those assigned to them.
     who: int | None = None
     first: date | None = None
     last: date | None = None
@@ -46,17 +46,17 @@ class TimelineQuery:
     kind: str = ""
     #: The part of a tab: "open" or "done" tasks.
     part: str = ""
-    #: Where the page begins, as the page before it said; "" = at the newest.
+    #: The position of the page, from the previous one; "" = the newest.
     before: str = ""
 
     @property
     def parent(self) -> tuple[str, int] | None:
-        """The one record, if it is `seen`."""
+        """The only record, if it is `seen`."""
         return self.records[0] if self.seen else None
 
     @property
     def is_filtered(self) -> bool:
-        """Whether something is left out of the tab."""
+        """Whether something is filtered out."""
         return bool(self.who or self.first or self.last or self.kind)
 
     def query(self, tab: str, **changes: Any) -> str:
@@ -76,11 +76,11 @@ class TimelineQuery:
         return None if self.first is None else _midnight(self.first, viewer)
 
     def until(self, viewer: Viewer) -> datetime | None:
-        """The moment after the last one, UTC."""
+        """The end, UTC (exclusive)."""
         return None if self.last is None else _midnight(self.last + timedelta(days=1), viewer)
 
     def rules(self, who: Any, at: Any, viewer: Viewer) -> list[Any]:
-        """The conditions on who did it and when, by these columns."""
+        """The conditions on the author and time, by these columns."""
         since, until = self.since(viewer), self.until(viewer)
         made = [who == self.who] if self.who else []
         made += [at >= since] if since is not None else []
@@ -88,7 +88,7 @@ class TimelineQuery:
 
 
 def parse(args: Mapping[str, Any], records: Records, viewer: Viewer, seen: str | None = None) -> TimelineQuery:
-    """What the address asks for. Raises RuleBroken for what can't be, so that nothing is left out in silence."""
+    """The filters in the URL. Raises RuleBroken for invalid ones, so that nothing is silently left out."""
     who = parse_integer(args.get("who"), 0, 0, 2**31 - 1) or None
     if args.get("who--typed") or (who is not None and who not in viewer.lookups.people):
         raise RuleBroken(_("Please choose a colleague from the list."), "who")

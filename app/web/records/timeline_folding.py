@@ -1,4 +1,4 @@
-"""One line for one act: what a person did in one save reads as one entry, and a run of their changes as one, too."""
+"""Folds entries: everything that a person did in one save becomes one entry, and so does a run of their changes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Entry = dict[str, Any]
 
 
 def fold(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries, newest first, with those of one act as one; `act`: who did it and when, equal within one save."""
+    """The entries, newest first, with those of one save merged; `act`: author and time, equal within one save."""
     folded: list[Entry] = []
     for _act, group in groupby(entries, key=lambda entry: entry["act"]):
         folded += _fold_act(list(group))
@@ -22,7 +22,7 @@ def fold(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def fold_runs(entries: Iterable[Entry]) -> list[Entry]:
-    """The entries with consecutive field changes of one person as one, which opens to show each: `folded`."""
+    """The entries with consecutive field changes of one person merged into one expandable entry: `folded`."""
     made: list[Entry] = []
     for run, group in groupby(entries, key=_run_of):
         found = list(group)
@@ -31,7 +31,7 @@ def fold_runs(entries: Iterable[Entry]) -> list[Entry]:
 
 
 def _run_of(entry: Entry) -> Any:
-    """Who changed fields of which record; None for what is no such change, which joins nothing."""
+    """The key of a run: author and record of a field change; None for other entries."""
     if entry["kind"] != "field_change":
         return None
     return (entry["act"][1], entry.get("of"))
@@ -50,7 +50,7 @@ def changes_headline(run: list[Entry]) -> str:
 
 
 def _fold_act(group: list[Entry]) -> list[Entry]:
-    """A creation takes in the first assignment and task; a new status takes in the fields and tasks of its form."""
+    """Merge the first assignment and task into a creation, and the fields and tasks of a form into its new status."""
     lead = next((entry for entry in group if entry["kind"] == "system" and entry["what"] == "created"), None)
     kinds = {"assignment", "task"}
     if lead is None:
@@ -64,7 +64,7 @@ def _fold_act(group: list[Entry]) -> list[Entry]:
     return [_join(lead, joined) if entry is lead else entry for entry in group if entry not in joined]
 
 
-#: With which a headline begins in Hindi, Gujarati and Marathi.
+#: The particle at the beginning of a headline in Hindi, Gujarati and Marathi.
 _PARTICLE = re.compile("^(?:ने|એ|यांनी) ")
 
 
@@ -79,7 +79,7 @@ def _join(lead: Entry, joined: list[Entry]) -> Entry:
 
 
 def _sentence(parts: list[str]) -> str:
-    """“a”, “a and b”, “a, b and c”. The particle after the person's name stands once."""
+    """“a”, “a and b”, “a, b and c”. The particle after the person's name appears once."""
     if len(parts) == 1:
         return parts[0]
     parts = [parts[0], *(_PARTICLE.sub("", part) for part in parts[1:])]

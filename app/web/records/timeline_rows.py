@@ -1,7 +1,7 @@
-"""The rows behind the tabs of a timeline: by whom they are found, in which order, and how one page follows another.
+"""The rows behind the tabs of a timeline: conditions, order, and paging.
 
-A timeline is that of one record or of several, such as a customer with their leads and tickets. The session's access
-rules hold for every statement, so a person sees of each record what its own page would show them.
+A timeline belongs to one record or several, such as a customer with their leads and tickets. The session's access rules
+apply to every statement, so a person sees of each record what its own page would show them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from app.web.records import call_entries, message_entries, timeline_entries
 from app.web.records.timeline_filters import KINDS, Records, TimelineQuery
 
 PAGE = 30
-#: Kinds of records that have a column of their own in other tables.
+#: Kinds of records with a column of their own in other tables.
 PARENTS = ("lead", "ticket", "customer", "task")
 NOTES, CHANGES = ("note", "comment"), ("status_change", "field_change", "assignment", "proposal")
 Entry = dict[str, Any]
@@ -41,14 +41,14 @@ Entry = dict[str, Any]
 class Page:
     """One page of a tab."""
 
-    #: As the tab's template draws them.
+    #: In the format of the tab's template.
     entries: list[Entry] = field(default_factory=list)
     #: `before` of the next page; "" = this is the last one.
     older: str = ""
 
 
 def belongs(model: Any, records: Records) -> Any:
-    """The condition for rows of these records; None where the model has no column for any of them."""
+    """The condition for rows of these records; None if the model has no column for any of them."""
     keys: dict[str, list[int]] = {}
     for kind, key in records:
         if kind in PARENTS and hasattr(model, f"{kind}_id"):
@@ -68,17 +68,20 @@ def _of(column: Any, ids: list[int]) -> Any:
 
 
 def newest_first(column: Any, records: Records) -> Any:
-    """The order by a table's id. Of several records it is no index's, or MariaDB might read the table backwards."""
+    """The order by a table's id.
+
+    For several records it must not match an index, or MariaDB might read the table backwards.
+    """
     return column.desc() if len(records) == 1 else (column + 0).desc()
 
 
-def _page(query: PreparedQuery, rules: Iterable[Any], wanted: TimelineQuery) -> list[Any]:
-    return query.where(db.session(), list(rules), wanted.seen)
+def _page(query: PreparedQuery, rules: Iterable[Any], timeline_query: TimelineQuery) -> list[Any]:
+    return query.where(db.session(), list(rules), timeline_query.seen)
 
 
-def _after_id(column: Any, wanted: TimelineQuery) -> list[Any]:
-    """Rows come newest first by id: those before that one."""
-    return [column < parse_integer(wanted.before, 0, 1, 2**62)] if wanted.before else []
+def _after_id(column: Any, timeline_query: TimelineQuery) -> list[Any]:
+    """The condition for rows after this position, newest first by id."""
+    return [column < parse_integer(timeline_query.before, 0, 1, 2**62)] if timeline_query.before else []
 
 
 def _older(rows: list[Any], cursor: Callable[[Any], str]) -> str:
@@ -104,32 +107,36 @@ def _parse_cursor(text: str) -> tuple[datetime | None, int]:
 # --- activity, notes, changes
 
 
-def activity(wanted: TimelineQuery, viewer: Viewer) -> Page:
+def activity(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
     """A page of all events, with consecutive changes folded."""
-    return _lines(wanted, KINDS[wanted.kind][1] if wanted.kind else (), viewer)
+    return _lines(timeline_query, KINDS[timeline_query.kind][1] if timeline_query.kind else (), viewer)
 
 
-def notes(wanted: TimelineQuery, viewer: Viewer) -> Page:
+def notes(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
     """A page of notes and comments."""
-    return _lines(wanted, NOTES, viewer)
+    return _lines(timeline_query, NOTES, viewer)
 
 
-def changes(wanted: TimelineQuery, viewer: Viewer) -> Page:
+def changes(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
     """A page of the old and new values of fields, statuses and assignments, one entry per save."""
-    rows = _activities(wanted, CHANGES, viewer)
+    rows = _activities(timeline_query, CHANGES, viewer)
     return Page([timeline_entries.changed(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
 
 
-def _lines(wanted: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> Page:
-    rows = _activities(wanted, kinds, viewer)
-    return Page(timeline_entries.entries(rows, viewer, wanted.parent), _older(rows, lambda row: str(row.id)))
+def _lines(timeline_query: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> Page:
+    rows = _activities(timeline_query, kinds, viewer)
+    return Page(timeline_entries.entries(rows, viewer, timeline_query.parent), _older(rows, lambda row: str(row.id)))
 
 
-def _activities(wanted: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> list[Any]:
-    rule = belongs(Activity, wanted.records)
-    rules = [rule, *wanted.rules(Activity.actor_id, Activity.at, viewer), *_after_id(Activity.id, wanted)]
-    query = _newest_lines() if len(wanted.records) == 1 else _newest_of_several()
-    return _page(query, [*rules, Activity.kind.in_(kinds)] if kinds else rules, wanted)
+def _activities(timeline_query: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> list[Any]:
+    rule = belongs(Activity, timeline_query.records)
+    rules = [
+        rule,
+        *timeline_query.rules(Activity.actor_id, Activity.at, viewer),
+        *_after_id(Activity.id, timeline_query),
+    ]
+    query = _newest_lines() if len(timeline_query.records) == 1 else _newest_of_several()
+    return _page(query, [*rules, Activity.kind.in_(kinds)] if kinds else rules, timeline_query)
 
 
 @lru_cache
@@ -152,21 +159,23 @@ def _lines_by(order: Any) -> PreparedQuery:
 # --- tasks
 
 
-def tasks(wanted: TimelineQuery, viewer: Viewer) -> Page:
+def tasks(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
     """A page of open tasks, the next first; or of ended ones, the latest first."""
-    rules = [belongs(Task, wanted.records), *wanted.rules(Task.assignee_id, Task.created_on, viewer)]
-    if wanted.part == "done":
-        rows = _page(_tasks(False), [*rules, Task.status.not_in(OPEN), *_after_id(Task.id, wanted)], wanted)
+    rules = [belongs(Task, timeline_query.records), *timeline_query.rules(Task.assignee_id, Task.created_on, viewer)]
+    if timeline_query.part == "done":
+        rows = _page(
+            _tasks(False), [*rules, Task.status.not_in(OPEN), *_after_id(Task.id, timeline_query)], timeline_query
+        )
         return Page([_task(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
-    rows = _page(_tasks(True), [*rules, Task.status.in_(OPEN), *_due_later(wanted)], wanted)
+    rows = _page(_tasks(True), [*rules, Task.status.in_(OPEN), *_due_later(timeline_query)], timeline_query)
     return Page([_task(row, viewer) for row in rows], _older(rows, lambda row: _cursor(row.due_on, row.id)))
 
 
-def _due_later(wanted: TimelineQuery) -> list[Any]:
-    """Open tasks come by due time, those without one at the end."""
-    if not wanted.before:
+def _due_later(timeline_query: TimelineQuery) -> list[Any]:
+    """The condition for open tasks after this position, by due time, those without one at the end."""
+    if not timeline_query.before:
         return []
-    due, key = _parse_cursor(wanted.before)
+    due, key = _parse_cursor(timeline_query.before)
     if due is None:
         return [Task.due_on.is_(None), Task.id > key]
     return [or_(Task.due_on > due, and_(Task.due_on == due, Task.id > key), Task.due_on.is_(None))]
@@ -201,11 +210,14 @@ def _task(row: Any, viewer: Viewer) -> Entry:
 # --- calls
 
 
-def calls(wanted: TimelineQuery, viewer: Viewer) -> Page:
-    """A page of calls in their present state, sorted by their start."""
-    rules = [belongs(CallLog, wanted.records), *wanted.rules(CallLog.employee_id, CallLog.started_on, viewer)]
-    if wanted.before:
-        at, key = _parse_cursor(wanted.before)
+def calls(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
+    """A page of calls in their current state, by their start."""
+    rules = [
+        belongs(CallLog, timeline_query.records),
+        *timeline_query.rules(CallLog.employee_id, CallLog.started_on, viewer),
+    ]
+    if timeline_query.before:
+        at, key = _parse_cursor(timeline_query.before)
         earlier = and_(CallLog.started_on == at, CallLog.id < key)
         rules.append(or_(CallLog.started_on < at, earlier) if at is not None else CallLog.id < key)
     rows = call_entries.newest_calls(rules, PAGE)
@@ -219,11 +231,11 @@ def calls(wanted: TimelineQuery, viewer: Viewer) -> Page:
 def messages(channel: str) -> Callable[[TimelineQuery, Viewer], Page]:
     """The function that loads a page of the messages of one channel."""
 
-    def page(wanted: TimelineQuery, viewer: Viewer) -> Page:
-        rules = [belongs(Message, wanted.records), Message.channel == channel]
-        rules += wanted.rules(Message.created_by_id, Message.created_on, viewer)
-        order = newest_first(Message.id, wanted.records)
-        rows = message_entries.newest_messages([*rules, *_after_id(Message.id, wanted)], order, PAGE)
+    def page(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
+        rules = [belongs(Message, timeline_query.records), Message.channel == channel]
+        rules += timeline_query.rules(Message.created_by_id, Message.created_on, viewer)
+        order = newest_first(Message.id, timeline_query.records)
+        rows = message_entries.newest_messages([*rules, *_after_id(Message.id, timeline_query)], order, PAGE)
         return Page(_owned(message_entries.entries(rows, viewer), rows), _older(rows, lambda row: str(row.id)))
 
     return page
@@ -234,23 +246,28 @@ def _owned(entries: list[Entry], rows: list[Any]) -> list[Entry]:
     return [entry | {"of": of_record(row)} for entry, row in zip(entries, rows, strict=True)]
 
 
-def files(wanted: TimelineQuery, viewer: Viewer) -> Page:
+def files(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
     """A page of the files of messages."""
-    rules = [belongs(Message, wanted.records), *wanted.rules(Message.created_by_id, Message.created_on, viewer)]
-    rows = message_entries.newest_files([*rules, *_after_file(wanted)], newest_first(Message.id, wanted.records), PAGE)
+    rules = [
+        belongs(Message, timeline_query.records),
+        *timeline_query.rules(Message.created_by_id, Message.created_on, viewer),
+    ]
+    rows = message_entries.newest_files(
+        [*rules, *_after_file(timeline_query)], newest_first(Message.id, timeline_query.records), PAGE
+    )
     return Page(message_entries.files_of(rows, viewer), _older(rows, lambda row: f"{row.message_id}.{row.place}"))
 
 
-def _after_file(wanted: TimelineQuery) -> list[Any]:
-    """Files come by their message, the newest first, and by their place in it."""
-    if not wanted.before:
+def _after_file(timeline_query: TimelineQuery) -> list[Any]:
+    """The condition for files after this position: by message, newest first, and by their index in it."""
+    if not timeline_query.before:
         return []
-    message, _dot, place = wanted.before.partition(".")
+    message, _dot, place = timeline_query.before.partition(".")
     key, after = parse_integer(message, 0, 1, 2**31 - 1), parse_integer(place, 0, 0, 1000)
     return [or_(Message.id < key, and_(Message.id == key, MessageFile.place > after))]
 
 
 def of_record(row: Any) -> tuple[str, int] | None:
-    """(kind, id) of the record that a row belongs to, the most specific one."""
+    """(kind, id) of the most specific record that a row belongs to."""
     found = ((kind, getattr(row, f"{kind}_id", None)) for kind in ("ticket", "lead", "customer"))
     return next(((kind, key) for kind, key in found if key is not None), None)

@@ -40,23 +40,23 @@ from app.web.records import timeline_filters, timeline_rows
 from app.web.records.timeline_filters import KINDS, Records, TimelineQuery
 from app.web.records.timeline_rows import CHANGES, NOTES, Page, belongs
 
-#: Record -> its kind, where who sees it sees all that belongs to it (access.visible_parents).
+#: Record -> its kind, if everybody who sees it sees everything that belongs to it (access.visible_parents).
 _SEEN_ALONE = {Lead: "lead", Ticket: "ticket"}
-#: A count goes no further.
+#: The highest count.
 MAX_COUNTED = 100
-#: Records whose timeline has all tabs; the others have their activity.
+#: Records whose timeline has all tabs; the others have only their activity.
 WITH_TABS = ("lead", "ticket", "customer")
 
 
 @dataclass(frozen=True)
 class Tab:
-    """One tab; see the module's text."""
+    """One tab; see the docstring of the module."""
 
     label: Any
     page: Callable[[TimelineQuery, Viewer], Page]
-    #: What stands there while it is empty.
+    #: The text while it is empty.
     empty: Any
-    #: The module whose readers see it; "" = who sees the record.
+    #: The module whose readers see it; "" = everybody who sees the record.
     module: str = ""
     rows: Any = None
     counted: Callable[[Records], Any] | None = None
@@ -64,14 +64,14 @@ class Tab:
     template: str = "records/_entries.html"
     #: The part of the composer that it opens.
     composes: str = "note"
-    #: Its parts, the first one at first: value of `part` in the address -> label.
+    #: Its parts, the first one by default: value of `part` in the URL -> label.
     parts: tuple[tuple[str, Any], ...] = ()
-    #: Whether it shows only while there is something in it.
+    #: Whether it is only shown if it is not empty.
     is_optional: bool = False
 
 
 def _of(model: Any, *rules: Any) -> Callable[[Records], Any]:
-    """The condition for what is counted of a model that names the records itself."""
+    """The condition for counting rows of a model with its own columns for records."""
 
     def rule(records: Records) -> Any:
         of_records = belongs(model, records)
@@ -92,7 +92,7 @@ def _messages_of(channel: str) -> dict[str, Any]:
     }
 
 
-#: Name in the address -> tab, in their order on the page.
+#: Name in the URL -> tab, in their order on the page.
 TABS: dict[str, Tab] = {
     "activity": Tab(_l("Activity"), timeline_rows.activity, _l("No activity yet.")),
     "notes": Tab(
@@ -159,16 +159,16 @@ class TimelineLocation:
     part_url: str
     records: Records
     has_tabs: bool
-    #: Of the other records, the numbers: their lines name them.
+    #: The numbers of the other records, shown in their entries.
     numbers: Mapping[tuple[str, int], str | None] = field(default_factory=dict)
-    #: Whether the counts of the tabs are wanted.
+    #: Whether to count the tabs' entries.
     is_counted: bool = True
-    #: "lead" or "ticket", if that is all whose timeline it is: whoever is shown the page sees the record.
+    #: "lead" or "ticket", if it is the timeline of that record alone: everybody who sees the page sees the record.
     seen: str | None = None
 
     @classmethod
     def of(cls, screen: Any, key: int, number: Any, viewer: Viewer) -> TimelineLocation:
-        """The place of a record's timeline on its own page, for who sees the record."""
+        """The location of a record's timeline on its own page, for people who see the record."""
         numbers = screen.timeline_records(key, viewer)
         records = tuple(numbers)
         page = row_url(screen.route_base, key, number)
@@ -178,15 +178,15 @@ class TimelineLocation:
         return cls(page, f"{screen.route_base}/timeline/{key}", records, has_tabs, numbers, seen=seen)
 
 
-def offered(place: TimelineLocation, viewer: Viewer) -> dict[str, Tab]:
+def offered(location: TimelineLocation, viewer: Viewer) -> dict[str, Tab]:
     """The tabs that the viewer may open and that these records can fill."""
-    if not place.has_tabs:
+    if not location.has_tabs:
         return {"activity": TABS["activity"]}
     return {
         name: tab
         for name, tab in TABS.items()
         if (not tab.module or viewer.person.may(tab.module, "read"))
-        and (tab.counted is None or _has_column(tab, place.records))
+        and (tab.counted is None or _has_column(tab, location.records))
     }
 
 
@@ -204,55 +204,57 @@ def _has_column(tab: Tab, records: Records) -> bool:
     return _columns[key]
 
 
-def context(place: TimelineLocation, args: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
-    """The keys of records/record.html about the timeline, as the address asks for it. Raises RuleBroken."""
-    tabs, name = offered(place, viewer), args.get("tab") or "activity"
+def context(location: TimelineLocation, args: Mapping[str, Any], viewer: Viewer) -> dict[str, Any]:
+    """The timeline keys of records/record.html, as requested by the URL. Raises RuleBroken."""
+    tabs, name = offered(location, viewer), args.get("tab") or "activity"
     if name not in tabs:
         raise RuleBroken(_("This record has no tab “%(name)s”. Please choose one of its tabs.", name=name[:40]), "tab")
-    tab, asked = tabs[name], timeline_filters.parse(args, place.records, viewer, place.seen)
+    tab, asked = tabs[name], timeline_filters.parse(args, location.records, viewer, location.seen)
     _refuse_unused(name, tab, asked)
-    page = tab.page(asked, viewer) if place.records else Page()
-    _name_owners(page, place)
+    page = tab.page(asked, viewer) if location.records else Page()
+    _name_owners(page, location)
     older, here = asked.query(name, before=page.older) if page.older else "", asked.query(name)
-    counts = counts_of(tabs, place.records, place.seen) if place.has_tabs and place.is_counted else {}
+    counts = counts_of(tabs, location.records, location.seen) if location.has_tabs and location.is_counted else {}
     return {
         "timeline": page.entries,
-        "timeline_url": f"{place.part_url}{here}",
-        "page_url": f"{place.page_url}{here}",
-        "older_url": f"{place.page_url}{older}" if older else None,
-        "older_part_url": f"{place.part_url}{older}",
+        "timeline_url": f"{location.part_url}{here}",
+        "page_url": f"{location.page_url}{here}",
+        "older_url": f"{location.page_url}{older}" if older else None,
+        "older_part_url": f"{location.part_url}{older}",
         "tab": name,
         "tab_template": tab.template,
         "composes": tab.composes,
         "counts": {each: counts.get(each, "") for each in tabs},
-        "tabs": _shown(place, tabs, name, counts),
-        "filters": _filters(place, name, asked, page, viewer) if place.has_tabs else None,
-        "parts": _parts(place, name, asked),
+        "tabs": _shown(location, tabs, name, counts),
+        "filters": _filters(location, name, asked, page, viewer) if location.has_tabs else None,
+        "parts": _parts(location, name, asked),
         "empty_text": _("Nothing fits the filters.") if asked.is_filtered else str(tab.empty),
     }
 
 
-#: Kind of a record -> where its pages are.
+#: Kind of a record -> the URL of its pages.
 _BASES = {"lead": "/leads", "ticket": "/tickets", "customer": "/customers"}
 
 
-def _name_owners(page: Page, place: TimelineLocation) -> None:
-    """Say of each line of another record than the page's own which one it belongs to."""
+def _name_owners(page: Page, location: TimelineLocation) -> None:
+    """Add to each entry of another record which one it belongs to."""
     for entry in page.entries:
         owner = entry.get("of")
-        if owner is not None and (number := place.numbers.get(owner)):
+        if owner is not None and (number := location.numbers.get(owner)):
             entry["owner"] = {"number": number, "url": row_url(_BASES[owner[0]], owner[1], number)}
 
 
-def _refuse_unused(name: str, tab: Tab, asked: TimelineQuery) -> None:
-    if asked.kind and name != "activity":
+def _refuse_unused(name: str, tab: Tab, timeline_query: TimelineQuery) -> None:
+    if timeline_query.kind and name != "activity":
         raise RuleBroken(_("Only the tab Activity can be filtered by kind."), "kind")
-    if asked.part and asked.part not in dict(tab.parts):
-        raise RuleBroken(_("This tab has no part “%(part)s”.", part=asked.part), "part")
+    if timeline_query.part and timeline_query.part not in dict(tab.parts):
+        raise RuleBroken(_("This tab has no part “%(part)s”.", part=timeline_query.part), "part")
 
 
-def _shown(place: TimelineLocation, tabs: dict[str, Tab], chosen: str, counts: dict[str, str]) -> list[dict[str, Any]]:
-    bare = TimelineQuery(place.records)
+def _shown(
+    location: TimelineLocation, tabs: dict[str, Tab], chosen: str, counts: dict[str, str]
+) -> list[dict[str, Any]]:
+    bare = TimelineQuery(location.records)
     made = []
     for name, tab in tabs.items():
         query, count = bare.query(name), counts.get(name, "")
@@ -261,8 +263,8 @@ def _shown(place: TimelineLocation, tabs: dict[str, Tab], chosen: str, counts: d
                 "name": name,
                 "label": in_page_language(tab.label),
                 "count": count,
-                "url": f"{place.page_url}{query}",
-                "part_url": f"{place.part_url}{query}",
+                "url": f"{location.page_url}{query}",
+                "part_url": f"{location.part_url}{query}",
                 "active": name == chosen,
                 "composes": tab.composes,
                 "is_hidden": tab.is_optional and name != chosen and not count,
@@ -271,16 +273,16 @@ def _shown(place: TimelineLocation, tabs: dict[str, Tab], chosen: str, counts: d
     return made
 
 
-def _parts(place: TimelineLocation, name: str, asked: TimelineQuery) -> list[dict[str, Any]]:
+def _parts(location: TimelineLocation, name: str, timeline_query: TimelineQuery) -> list[dict[str, Any]]:
     """The links to the parts of a tab, such as open and done tasks."""
     parts = TABS[name].parts
     first = parts[0][0] if parts else ""
     return [
         {
             "label": str(label),
-            "url": f"{place.page_url}{asked.query(name, part='' if value == first else value)}",
-            "part_url": f"{place.part_url}{asked.query(name, part='' if value == first else value)}",
-            "active": value == (asked.part or first),
+            "url": f"{location.page_url}{timeline_query.query(name, part='' if value == first else value)}",
+            "part_url": f"{location.part_url}{timeline_query.query(name, part='' if value == first else value)}",
+            "active": value == (timeline_query.part or first),
         }
         for value, label in parts
     ]
@@ -290,7 +292,7 @@ def _parts(place: TimelineLocation, name: str, asked: TimelineQuery) -> list[dic
 
 
 def counts_of(tabs: Mapping[str, Tab], records: Records, seen: str | None = None) -> dict[str, str]:
-    """How much is in each tab, as text: “7”, “99+”; nothing for an empty one. One statement.
+    """The number of entries in each tab, as text: “7”, “99+”; none for an empty one. One statement.
 
     `seen`: see TimelineLocation.
     """
@@ -311,14 +313,14 @@ class _Counts:
 
     question: access.CachedStatement
     late: dict[str, Any]
-    #: Names of the parameters that are the id of the one record.
+    #: Names of the parameters for the id of the only record.
     ids: tuple[str, ...] = ()
 
     @classmethod
     def of(
         cls, tabs: Mapping[str, Tab], records: Records, seen: str | None = None, id_is: int | None = None
     ) -> _Counts:
-        """`id_is`: the value by which the parameters are found that hold the id of the record."""
+        """The statement; `id_is`: the value that identifies the parameters for the id of the record."""
         rules = [tab.counted(records) for tab in tabs.values() if tab.counted is not None]
         shape = access.shape_of(rules)
         tables = frozenset(model.__tablename__ for tab in tabs.values() for model in tab.tables)
@@ -333,13 +335,13 @@ class _Counts:
         return cls(access.CachedStatement(key, make, tables, seen), shape.late, ids)
 
 
-#: An id that no record has and no condition names.
+#: An id that no record has and no condition contains.
 _ANY_ID = 2**31 - 1
 _known_counts: dict[Any, _Counts] = {}
 
 
 def _counted_before(tabs: Mapping[str, Tab], kind: str, seen: str | None) -> _Counts | None:
-    """The statement for one record of this kind, built once; None where a tab finds its rows in a way of its own."""
+    """The statement for one record of this kind, built once; None if a tab finds its rows differently."""
     conditions = tuple(tab.counted for tab in tabs.values())
     if not all(hasattr(each, "is_by_id") for each in conditions):
         return None
@@ -359,24 +361,26 @@ def _shown_count(n: int) -> str:
 # --- filters
 
 
-def _filters(place: TimelineLocation, name: str, asked: TimelineQuery, page: Page, viewer: Viewer) -> dict[str, Any]:
-    """The form of the filters; the people offered at first are the viewer and those who are on this page."""
-    clear = TimelineQuery(place.records, part=asked.part).query(name)
+def _filters(
+    location: TimelineLocation, name: str, timeline_query: TimelineQuery, page: Page, viewer: Viewer
+) -> dict[str, Any]:
+    """The filter form; the people offered initially are the viewer and those on this page."""
+    clear = TimelineQuery(location.records, part=timeline_query.part).query(name)
     return {
-        "action": place.page_url,
-        "part_url": place.part_url,
-        "hidden": [(key, value) for key, value in (("tab", name), ("part", asked.part)) if value],
+        "action": location.page_url,
+        "part_url": location.part_url,
+        "hidden": [(key, value) for key, value in (("tab", name), ("part", timeline_query.part)) if value],
         "kinds": [(value, in_page_language(label)) for value, (label, _kinds) in KINDS.items()]
         if name == "activity"
         else [],
-        "kind": asked.kind,
-        "options": _options(_people(asked, page, viewer), asked.who),
-        "who": asked.who,
-        "first": asked.first.isoformat() if asked.first else "",
-        "last": asked.last.isoformat() if asked.last else "",
-        "count": sum(map(bool, (asked.kind, asked.who, asked.first or asked.last))),
-        "clear_url": f"{place.page_url}{clear}",
-        "clear_part_url": f"{place.part_url}{clear}",
+        "kind": timeline_query.kind,
+        "options": _options(_people(timeline_query, page, viewer), timeline_query.who),
+        "who": timeline_query.who,
+        "first": timeline_query.first.isoformat() if timeline_query.first else "",
+        "last": timeline_query.last.isoformat() if timeline_query.last else "",
+        "count": sum(map(bool, (timeline_query.kind, timeline_query.who, timeline_query.first or timeline_query.last))),
+        "clear_url": f"{location.page_url}{clear}",
+        "clear_part_url": f"{location.part_url}{clear}",
     }
 
 
@@ -387,9 +391,9 @@ def _options(people: list[tuple[int, str]], chosen: int | None) -> Markup:
     return Markup("".join(made))
 
 
-def _people(asked: TimelineQuery, page: Page, viewer: Viewer) -> list[tuple[int, str]]:
+def _people(timeline_query: TimelineQuery, page: Page, viewer: Viewer) -> list[tuple[int, str]]:
     people = viewer.lookups.people
     cards = [each.get("actor") or each.get("assignee") or {} for each in page.entries]
     names = dict.fromkeys(card["username"] for card in cards if "username" in card)
-    keys = dict.fromkeys([viewer.person.id, asked.who, *map(viewer.lookups.find_person, names)])
+    keys = dict.fromkeys([viewer.person.id, timeline_query.who, *map(viewer.lookups.find_person, names)])
     return [(key, people[key]["full_name"]) for key in keys if key is not None and key in people]

@@ -1,4 +1,4 @@
-"""How much one person may upload: files are kept before their message is sent, and would fill the disk of all."""
+"""Upload limits per person: files are stored before their message is sent, and could fill the disk."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from app.ops.rate_counter import Rate
 from app.web.core.fields import Viewer
 from app.web.security.rate_limits import TooManyRequests
 
-#: Bytes of one person in an hour and in a day; files that are not sent are removed after a day.
+#: Bytes per person in an hour and in a day; files that are not sent are removed after a day.
 RATES = (Rate(500_000_000, 3600), Rate(2_000_000_000, 86_400))
 
 
 def count(size: int, viewer: Viewer) -> None:
-    """Count an upload of so many bytes, before it is kept. Raises TooManyRequests."""
+    """Count an upload of this size before it is stored. Raises TooManyRequests."""
     counter, now = current_app.extensions["crm_limits"].counter, time.time()
     for rate in RATES:
         counted = counter.add(f"upload {rate.seconds} {viewer.person.id}", rate, now, size)

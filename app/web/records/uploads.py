@@ -1,4 +1,4 @@
-"""Files that a person chooses for a message: kept at once, and named by a token until the message is sent."""
+"""Files chosen for a message: stored at once, and identified by a token until the message is sent."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from app.web.core.fields import Viewer
 from app.web.records import upload_limits, virus_checks
 from app.web.records.message_files import FilesUnavailable, icon_of, store_of_app
 
-#: A token is valid for so long; files that were not sent are removed after a day.
+#: Validity of a token; files that were not sent are removed after a day.
 TOKEN_SECONDS = 20 * 3600
 MAX_NAME = 120
 #: Files of one form.
 MAX_FILES = 10
-#: MIME type -> endings that its files may have, the usual one first.
+#: MIME type -> extensions that its files may have, the usual one first.
 _ENDINGS = {
     "image/jpeg": (".jpg", ".jpeg", ".jfif"),
     "image/png": (".png",),
@@ -55,36 +55,36 @@ _ENDINGS = {
 
 @dataclass(frozen=True)
 class Upload:
-    """A file that is kept, and not yet sent."""
+    """A stored file that has not been sent yet."""
 
     digest: str
     name: str
-    #: By its content.
+    #: Detected from its content.
     mime_type: str
     #: In bytes.
     size: int
-    #: What the virus scanner said when it was kept, see virus_checks.
+    #: The virus scanner's result when it was stored, see virus_checks.
     scan: str = "off"
 
     def as_media(self) -> dict[str, Any]:
-        """The file in the shape of `OutgoingRequest.media`."""
+        """The file in the format of `OutgoingRequest.media`."""
         return {"address": PREFIX + self.digest, "mime_type": self.mime_type, "name": self.name, "size": self.size}
 
     def as_field(self, viewer: Viewer) -> dict[str, Any]:
-        """The file in the shape that forms show."""
+        """The file in the format of forms."""
         icon = icon_of(self.mime_type)
         return {"token": token_of(self, viewer), "name": self.name, "size": shown_size(self.size), "icon": icon}
 
 
 @dataclass(frozen=True)
 class UploadedFiles:
-    """What a form brings: the files that are kept, and what is wrong with the first that is not."""
+    """The files of a form: the stored ones, and the error of the first that was not."""
 
     kept: tuple[Upload, ...] = ()
     problem: RuleBroken | None = None
 
     def refuse_problem(self) -> None:
-        """Raise RuleBroken if a file could not be taken."""
+        """Raise RuleBroken if a file could not be stored."""
         if self.problem is not None:
             raise self.problem
 
@@ -92,7 +92,7 @@ class UploadedFiles:
 def posted_files(viewer: Viewer, channel: str, ability: Abilities) -> UploadedFiles:
     """The files of this request's form: tokens in “file”, and contents in “files”.
 
-    Nothing is lost that can be sent; what can't be is left out, so that a second click sends the rest.
+    All acceptable files are kept; the others are dropped, so that a second click sends the rest.
     """
     kept: dict[str, Upload] = {}
     problem: RuleBroken | None = None
@@ -112,7 +112,7 @@ def posted_files(viewer: Viewer, channel: str, ability: Abilities) -> UploadedFi
 
 
 def store_upload(file: FileStorage, viewer: Viewer) -> Upload:
-    """Keep a file. Raises RuleBroken with a sentence that names it, TooManyRequests."""
+    """Store a file. Raises RuleBroken with a sentence that names it, TooManyRequests."""
     name = clean_name(file.filename or "")
     try:
         kind = file_kinds.kind_of_file(file.stream)  # type: ignore[arg-type]
@@ -130,7 +130,7 @@ def store_upload(file: FileStorage, viewer: Viewer) -> Upload:
 
 
 def clean_name(name: str) -> str:
-    """What people call the file: no folder, no control characters, not too long."""
+    """The display name of the file: no folder, no control characters, not too long."""
     last = name.replace("\\", "/").rpartition("/")[2]
     plain = "".join(sign for sign in last if sign.isprintable()).strip(". ") or "file"
     stem, dot, ending = plain.rpartition(".")
@@ -140,7 +140,7 @@ def clean_name(name: str) -> str:
 
 
 def with_ending(name: str, kind: str) -> str:
-    """The name with an ending that fits the content, so that nobody opens a picture as a program."""
+    """The name with an extension that matches the content, so that nobody opens a picture as a program."""
     endings = _ENDINGS.get(kind)
     if endings is None or name.lower().endswith(endings):
         return name
@@ -156,7 +156,7 @@ def shown_size(size: int) -> str:
 
 
 def token_of(upload: Upload, viewer: Viewer) -> str:
-    """Names the file until it is sent, for this person only."""
+    """A token that identifies the file until it is sent, for this person only."""
     return _serializer().dumps([viewer.person.id, upload.digest, upload.name, upload.mime_type, upload.size])
 
 

@@ -1,4 +1,4 @@
-"""Uploads are looked at by the virus scanner, where the installation has one, before anything is kept."""
+"""Scans uploads for viruses before they are stored, if the installation has a scanner."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger("crm.files")
 
 
 class NotScanned(RuleBroken):
-    """The scanner is away, and the installation takes nothing that was not scanned (503)."""
+    """The scanner is unavailable, and the installation accepts nothing that was not scanned (503)."""
 
     http_status = 503
 
@@ -31,7 +31,7 @@ def scanner_of_app() -> Scanner | None:
 
 
 def state_of(file: BinaryIO, name: str, viewer: Viewer) -> str:
-    """off, clean, or waiting: taken without a look while the scanner is away.
+    """off, clean, or waiting: accepted without a scan while the scanner is unavailable.
 
     Raises RuleBroken for an infected file, with an audit entry; NotScanned.
     """

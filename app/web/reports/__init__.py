@@ -1,1 +1,1 @@
-"""Reports: what people build from records, see as tables and charts, download, and get by email."""
+"""Reports that people build from records, see as tables and charts, download, and get by email."""

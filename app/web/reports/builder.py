@@ -1,4 +1,4 @@
-"""The builder: a form of everything that a report can be, and the definition that somebody has chosen in it."""
+"""The report builder: a form with all options of a report, and the definition chosen in it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.web.reports.catalogue import Catalogue, Column, catalogue, kinds
 from app.web.reports.definition import CHARTS, DEFAULT_LIMIT, FIGURES, MAX_LIMIT, SPANS, Definition, read
 from app.web.reports.drill_down_links import joined
 
-#: Rows of figures that the form offers; more come over REST.
+#: Rows of figures in the form; more are possible over REST.
 FIGURE_ROWS = 4
 #: Characters of the conditions of a form.
 MAX_WHERE = 4000
@@ -26,7 +26,7 @@ Raw = dict[str, Any]
 
 
 def from_form(form: Any, viewer: Viewer) -> Definition:
-    """What was chosen in the form. Raises RuleBroken."""
+    """The definition chosen in the form. Raises RuleBroken."""
     kind = str(form.get("kind", ""))[:24]
     column, span = form.get("period_column", ""), form.get("period_span", "")
     raw: Raw = {
@@ -49,7 +49,7 @@ def from_form(form: Any, viewer: Viewer) -> Definition:
 
 
 def _settled(raw: Raw) -> Raw:
-    """Without what the form keeps of another choice: an order of rows in a report of groups, a chart of rows."""
+    """The definition without leftovers of another choice: an order of rows in a grouped report, a chart of rows."""
     if raw["groups"]:
         is_of_groups = raw["sort"] in ("", "group") or raw["sort"].startswith("figure:")
         number = parse_id(raw["sort"].removeprefix("figure:"))
@@ -77,7 +77,7 @@ def _figures(form: Any) -> Iterable[Raw]:
 
 
 def _where(form: Any, kind: str, viewer: Viewer) -> list[Any] | None:
-    """The conditions: JSON of the filter builder, and, without JavaScript, the fields that were filled in."""
+    """The conditions: JSON of the filter builder, and, without JavaScript, the filled-in fields."""
     text = form.get("where", "")
     try:
         found = json.loads(text) if text and len(text) <= MAX_WHERE else None
@@ -91,11 +91,11 @@ def _where(form: Any, kind: str, viewer: Viewer) -> list[Any] | None:
     return joined(found if found and len(found) > 1 else None, flat)
 
 
-# --- what the form shows
+# --- display
 
 
 def start(kind: str, viewer: Viewer) -> Definition:
-    """What a new report begins with: the columns of the list."""
+    """The initial definition of a new report: the columns of the list."""
     if kind in built_in_reports.READY:
         return read({"kind": kind, "period": {"column": "started_on", "span": "last_month"}})
     found = catalogue(kind, viewer)
@@ -104,7 +104,7 @@ def start(kind: str, viewer: Viewer) -> Definition:
 
 
 def offered_kinds(viewer: Viewer) -> list[Raw]:
-    """What a report can be about: {kind, label}."""
+    """The kinds of records for reports: {kind, label}."""
     found = [{"kind": kind, "label": str(screen.list_title)} for kind, screen in kinds(viewer).items()]
     more = [
         {"kind": kind, "label": str(label)}
@@ -145,21 +145,21 @@ def _options(pairs: Iterable[tuple[str, Any]], chosen: str) -> list[tuple[str, s
     return [(value, str(label), value == chosen) for value, label in pairs]
 
 
-def _usable(found: Catalogue) -> Iterable[Column]:
-    return (each for each in found.columns.values() if each.name not in found.hidden)
+def _usable(catalogue: Catalogue) -> Iterable[Column]:
+    return (each for each in catalogue.columns.values() if each.name not in catalogue.hidden)
 
 
 def _used(definition: Definition) -> list[str]:
-    """The columns that a report names."""
+    """The columns used by a report."""
     named = [*definition.columns, *(each.column for each in definition.groups)]
     named += [each.column for each in definition.figures if each.column]
     return list(dict.fromkeys([*named, *([definition.period.column] if definition.period else [])]))
 
 
-def _column_choices(found: Catalogue, definition: Definition) -> list[Raw]:
+def _column_choices(catalogue: Catalogue, definition: Definition) -> list[Raw]:
     """The columns in parts: those of the record, then those of each related one; chosen ones first in their order."""
     parts: dict[str, list[Raw]] = {}
-    known = {each.name: each for each in _usable(found)}
+    known = {each.name: each for each in _usable(catalogue)}
     names = [
         *[name for name in definition.columns if name in known],
         *[n for n in known if n not in definition.columns],
@@ -175,11 +175,11 @@ def _column_choices(found: Catalogue, definition: Definition) -> list[Raw]:
     return made
 
 
-def _group_choice(found: Catalogue, definition: Definition, place: int) -> Raw:
+def _group_choice(catalogue: Catalogue, definition: Definition, place: int) -> Raw:
     now = definition.groups[place] if place < len(definition.groups) else None
-    pairs = [(each.name, each.label) for each in _usable(found) if each.is_group]
+    pairs = [(each.name, each.label) for each in _usable(catalogue) if each.is_group]
     units = [(unit, labels.of_unit(unit)) for unit in UNITS]
-    dates = [each.name for each in _usable(found) if each.is_group and each.is_date]
+    dates = [each.name for each in _usable(catalogue) if each.is_group and each.is_date]
     return {
         "columns": _options(pairs, now.column if now else ""),
         "units": _options(units, (now.by if now else "") or "month"),
@@ -187,27 +187,29 @@ def _group_choice(found: Catalogue, definition: Definition, place: int) -> Raw:
     }
 
 
-def _figure_choice(found: Catalogue, definition: Definition, place: int) -> Raw:
+def _figure_choice(catalogue: Catalogue, definition: Definition, place: int) -> Raw:
     now = definition.figures[place] if place < len(definition.figures) else None
     kinds_ = [(each, labels.of_kind(each)) for each in FIGURES]
-    numbers = [(each.name, each.label) for each in _usable(found) if each.is_number]
-    dates = [(each.name, each.label) for each in _usable(found) if each.is_date and each.is_group]
+    numbers = [(each.name, each.label) for each in _usable(catalogue) if each.is_number]
+    dates = [(each.name, each.label) for each in _usable(catalogue) if each.is_date and each.is_group]
     return {
         "of": _options(kinds_, now.of if now else ""),
         "columns": _options([*numbers, *dates], now.column if now else ""),
     }
 
 
-def _dates(found: Catalogue) -> list[tuple[str, str]]:
+def _dates(catalogue: Catalogue) -> list[tuple[str, str]]:
     return [
-        (each.name, each.label) for each in _usable(found) if each.is_date and each.field.filter and not each.is_related
+        (each.name, each.label)
+        for each in _usable(catalogue)
+        if each.is_date and each.field.filter and not each.is_related
     ]
 
 
-def _sorts(found: Catalogue, definition: Definition) -> list[tuple[str, str, bool]]:
+def _sorts(catalogue: Catalogue, definition: Definition) -> list[tuple[str, str, bool]]:
     pairs = [("", _("As usual")), ("group", _("The groups"))]
     pairs += [(f"figure:{n}", _("Figure %(number)s", number=n + 1)) for n in range(FIGURE_ROWS)]
-    pairs += [(each.name, each.label) for each in _usable(found) if each.field.sort and not each.is_related]
+    pairs += [(each.name, each.label) for each in _usable(catalogue) if each.field.sort and not each.is_related]
     return _options(pairs, definition.sort)
 
 

@@ -1,4 +1,4 @@
-"""Reports that are there without being built: the monthly summary of calls."""
+"""Built-in reports: the monthly summary of calls."""
 
 from __future__ import annotations
 
@@ -20,29 +20,29 @@ from app.web.reports.definition import Definition
 from app.web.reports.table import Table
 
 CALL_SUMMARY = "call_summary"
-#: Kind -> (name, the module whose right decides).
+#: Kind -> (name, the module whose permission decides).
 READY = {CALL_SUMMARY: (_l("Monthly call summary"), "Call Logs")}
 
 
 def label_of(kind: str) -> str:
-    """The name of a ready report."""
+    """The name of a built-in report."""
     return str(READY[kind][0])
 
 
 def check(definition: Definition, viewer: Viewer, verb: str) -> None:
-    """Raise Denied for who may not see it."""
+    """Raise Denied if the person may not see it."""
     viewer.person.refuse_unless(READY[definition.kind][1], verb)
 
 
 def period_of(definition: Definition, viewer: Viewer) -> Period:
-    """The days that it is about; last month unless it says otherwise."""
+    """The days that it covers; last month by default."""
     span = definition.period.span if definition.period else "last_month"
     first, after = relative_dates.ends(span, viewer.now.astimezone(viewer.zone).date())
     return Period(first, after - timedelta(days=1), viewer.zone)
 
 
 def _rows(session: Session, definition: Definition, viewer: Viewer) -> list[Any]:
-    """The rows as the file has them: month, heading, a row per person, total, an empty row."""
+    """The rows of the file: month, heading, a row per person, total, an empty row."""
     scope = scope_of(period_of(definition, viewer), viewer, viewer.person.reach("Dashboard"))
     summary = call_summary.summarize(session, scope)
     people = {key: as_text(card["full_name"]) for key, card in viewer.lookups.people.items()}
@@ -67,7 +67,7 @@ def run(session: Session, definition: Definition, viewer: Viewer, verb: str) -> 
 
 
 def file_of(session: Session, definition: Definition, viewer: Viewer, format_: str) -> tuple[bytes, int]:
-    """The summary as CSV or XLSX, as the dashboard of calls has it, and its rows. Raises Denied."""
+    """The summary as CSV or XLSX, as on the dashboard of calls, and its number of rows. Raises Denied."""
     check(definition, viewer, "export")
     rows = _rows(session, definition, viewer)
     return (as_csv(rows) if format_ == "csv" else as_xlsx(rows)), len(rows)

@@ -1,7 +1,7 @@
-"""The columns that reports of one record can use, its own and those of related records, and what may be done with each.
+"""The columns for reports of one record, its own and those of related records, and how each may be used.
 
-A column that is masked for the person is never grouped, sorted, filtered or worked out, and is left out where rows are
-shown. Related records are joined under the access rules of the session: a row beyond the person's reach is empty.
+A column that is masked for the person is never grouped, sorted, filtered or aggregated, and is left out of lists of
+rows. Related records are joined under the access rules of the session: a row beyond the person's reach is empty.
 """
 
 from __future__ import annotations
@@ -28,15 +28,15 @@ from app.web.core.scalar_fields import DecimalField
 from app.web.records.related_person_field import OpenDueField
 from app.web.transfer import exports
 
-#: Fields whose values are counted apart; of others there would be as many groups as rows.
+#: Fields that can be grouped by; others would give as many groups as rows.
 _GROUPED = (MasterField, PersonField, ChoiceField, BooleanField, DateField, DateTimeField, RecordField)
 _NUMBERS = (NumberField, DurationField, DecimalField)
 _DATES = (DateField, DateTimeField)
-#: Fields that show the customer's value where the record has none: of a related record, only its own value is known.
+#: Fields that show the customer's value if the record has none; for a related record, only its own value is used.
 _WITH_CUSTOMERS = (NameField, PhoneField, EmailField, SecretField, TextField)
-#: Fields of several columns of which the first is the value.
+#: Fields of several columns whose value is the first one.
 _FIRST_COUNTS = (PersonField, OpenDueField)
-#: Numbers that count nothing.
+#: Numbers without meaning for aggregation.
 _NO_NUMBERS = ("version", "id")
 
 
@@ -52,12 +52,12 @@ class Column:
 
     @property
     def is_date(self) -> bool:
-        """Whether its groups are days, weeks, months or quarters."""
+        """Whether it is grouped by days, weeks, months or quarters."""
         return isinstance(self.field, _DATES)
 
     @property
     def has_zone(self) -> bool:
-        """Whether it is a moment, whose day depends on where its reader is."""
+        """Whether it is a time, whose day depends on the reader's zone."""
         return isinstance(self.field, DateTimeField) and not isinstance(self.field, NaiveDateTimeField)
 
     @property
@@ -77,7 +77,7 @@ class Column:
 
     @property
     def value(self) -> Any:
-        """SQL of what is grouped, compared and worked out; an empty text counts as none."""
+        """The SQL to group by, compare and aggregate; an empty text counts as none."""
         each = self.field
         if isinstance(each, CustomColumn):
             return func.nullif(each.sql, "", type_=each.sql.type) if isinstance(each.sql.type, String) else each.sql
@@ -95,7 +95,7 @@ class Column:
         )
 
 
-#: Filters that compare the column that is grouped, and nothing else.
+#: Filters that compare only the grouped column.
 _PLAIN_FILTERS = (Field.where, DateTimeField.where, RecordField.where, OpenDueField.where)
 
 
@@ -109,12 +109,12 @@ def _is_column(each: Field) -> bool:
 
 @dataclass
 class Catalogue:
-    """What reports of one kind of record can use, for one viewer."""
+    """The columns for reports of one kind of record, for one viewer."""
 
     screen: Any
     viewer: Viewer
     columns: dict[str, Column]
-    #: (model, on) of the records whose columns can be shown beside the record's own.
+    #: (model, on) of the related records whose columns can be shown.
     joins: list[tuple[Any, Any]]
     #: Names of columns that are hidden from the viewer, with their labels.
     hidden: dict[str, str] = field(default_factory=dict)
@@ -125,7 +125,7 @@ class Catalogue:
         return self.screen.service.record
 
     def column(self, name: str, use: str) -> Column:
-        """The column of this name for a use that shows something of its value. Raises RuleBroken."""
+        """The column with this name for a use that reveals something about its values. Raises RuleBroken."""
         found = self.columns.get(name)
         if found is None:
             text = _(
@@ -148,9 +148,9 @@ class Catalogue:
 
 
 def catalogue(kind: str, viewer: Viewer, verb: str = "read") -> Catalogue:
-    """The columns of this kind of record. Raises NotFound, and Denied for who may not read it.
+    """The columns of this kind of record. Raises NotFound, and Denied for people who may not read it.
 
-    `verb`: "export" hides related records that the person may read, but not export as far.
+    `verb`: "export" hides related records that the person may read, but not export to the same extent.
     """
     screen = screen_of_kind(kind)
     if screen is None:
@@ -173,7 +173,7 @@ def catalogue(kind: str, viewer: Viewer, verb: str = "read") -> Catalogue:
 
 
 def kinds(viewer: Viewer) -> dict[str, Any]:
-    """Kind of record -> its screen: those that the person may read."""
+    """Kind of record -> its screen, for kinds that the person may read."""
     found = {kind_of(screen): screen for screen in registered("screens").values()}
     return {kind: screen for kind, screen in found.items() if viewer.person.may(screen.module, "read")}
 
@@ -183,7 +183,7 @@ def _label(each: Field) -> str:
 
 
 def _relations(screen: Any, viewer: Viewer) -> Iterable[tuple[str, Any, Any]]:
-    """(name, screen, on) of the records that a row belongs to by one foreign key, and that the person may read."""
+    """(name, screen, on) of the records that a row refers to by one foreign key, and that the person may read."""
     record = screen.service.record
     by_table: dict[str, list[str]] = {}
     for key, column in inspect(record).columns.items():
@@ -205,7 +205,7 @@ def _of_related(relation: str, target: Any) -> Iterable[Column]:
 
 
 def _own_part(each: Field, model: Any) -> Field | None:
-    """The field with only those columns that are the model's own; None where it is nothing without the others."""
+    """The field with only the model's own columns; None if it makes no sense without the others."""
     own = tuple(column for column in each.columns if getattr(column, "class_", None) is model)
     if len(own) == len(each.columns):
         return each
@@ -217,5 +217,5 @@ def _own_part(each: Field, model: Any) -> Field | None:
 
 
 def units_of(column: Column) -> tuple[str, ...]:
-    """How the groups of a column can be made: by day, week …; one way only for all others."""
+    """The units for grouping a column: day, week …; a single one for other columns."""
     return UNITS if column.is_date else ("",)

@@ -22,13 +22,13 @@ from app.lib.digit_grouping import grouped
 
 #: Bytes of a definition; columns, groups and figures of one report.
 MAX_BYTES, MAX_COLUMNS, MAX_GROUPS, MAX_FIGURES = 20_000, 30, 2, 6
-#: Rows of a report, groups of one, and either of one that does not say.
+#: Rows of a report, groups of a report, and the default for both.
 MAX_LIMIT, MAX_GROUP_ROWS, DEFAULT_LIMIT = 1_000_000, 100_000, 200
-#: Rows that are worked out while somebody waits; files with more of them are written in the background.
+#: Rows that are processed while somebody waits; larger files are written in the background.
 AT_ONCE = 10_000
 FIGURES = ("count", "sum", "average", "median", "min", "max")
 CHARTS = ("none", "bar", "line", "pie")
-#: Spans of time that move with the day on which the report is read.
+#: Time spans relative to the day on which the report is read.
 SPANS = {
     "today": _l("Today"),
     "yesterday": _l("Yesterday"),
@@ -47,7 +47,7 @@ _NAMES = ("kind", "columns", "where", "period", "groups", "figures", "sort", "de
 
 @dataclass(frozen=True)
 class Group:
-    """A column by whose values rows are put together; dates by one of UNITS."""
+    """A column to group rows by; dates by one of UNITS."""
 
     column: str
     by: str = ""
@@ -55,7 +55,7 @@ class Group:
 
 @dataclass(frozen=True)
 class Figure:
-    """What is worked out of each group: one of FIGURES, of a column but for the count."""
+    """An aggregation per group: one of FIGURES, of a column except for the count."""
 
     of: str
     column: str = ""
@@ -63,7 +63,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class RelativeSpan:
-    """A span of SPANS that a time column lies in."""
+    """A span of SPANS for a time column."""
 
     column: str
     span: str
@@ -71,23 +71,23 @@ class RelativeSpan:
 
 @dataclass(frozen=True)
 class Definition:
-    """A report, checked for its shape; whether its columns exist and may be used is known by the catalogue."""
+    """A report with a valid structure; the catalogue checks whether its columns exist and may be used."""
 
     kind: str
     columns: tuple[str, ...] = ()
-    #: Nested conditions as an address of a list has them; None = all rows.
+    #: Nested conditions as in a list's URL; None = all rows.
     where: list[Any] | None = field(default=None, hash=False)
     period: RelativeSpan | None = None
     groups: tuple[Group, ...] = ()
     figures: tuple[Figure, ...] = (Figure("count"),)
-    #: "" = as is best for what is shown, "group", "figure:0", or a column.
+    #: "" = the default order, "group", "figure:0", or a column.
     sort: str = ""
     descending: bool = False
     limit: int = DEFAULT_LIMIT
     chart: str = "none"
 
     def as_json(self) -> dict[str, Any]:
-        """The definition as JSON, as it is stored."""
+        """The definition as JSON, in its stored form."""
         return {
             "kind": self.kind,
             "columns": list(self.columns),
@@ -133,11 +133,11 @@ def _size(raw: Mapping[str, Any]) -> int:
         return MAX_BYTES + 1
 
 
-def _text(raw: Mapping[str, Any], name: str, most: int) -> str:
+def _text(raw: Mapping[str, Any], name: str, maximum: int) -> str:
     given = raw.get(name)
     if given is None:
         return ""
-    if not isinstance(given, str) or len(given) > most:
+    if not isinstance(given, str) or len(given) > maximum:
         raise RuleBroken(_("“%(name)s” of the report must be a short text.", name=name), "definition")
     return given
 

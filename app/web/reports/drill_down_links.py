@@ -1,4 +1,4 @@
-"""The lists behind a report: the same conditions as an address, so that a list counts what the report counts."""
+"""The lists behind a report: the same conditions as a URL, so that list and report count the same rows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.web.reports.definition import Definition, Group
 
 
 def all_conditions(definition: Definition, viewer: Viewer) -> Condition | None:
-    """All conditions of a report, the moving span included; None for none."""
+    """All conditions of a report, including the relative span; None if there are none."""
     moving = relative_dates.conditions(definition.period, viewer.now.astimezone(viewer.zone).date())
     return joined(definition.where, moving)
 
@@ -39,12 +39,12 @@ def arguments(found: Condition | None) -> MultiDict[str, str]:
 
 
 def text_of(found: Condition) -> str:
-    """The value of the condition as an address of a list has it."""
+    """The value of the condition in a list's URL."""
     return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 
 
 def address(catalogue: Catalogue, found: Condition | None, more: list[Any] | None = None) -> str:
-    """The address of the list with these conditions; "" where no address can say them."""
+    """The URL of the list with these conditions; "" if no URL can express them."""
     if more is None:
         return ""
     wanted = joined(found, more)
@@ -66,7 +66,7 @@ def _depth(group: Condition) -> int:
 
 
 def conditions(column: Column, group: Group, value: Any) -> list[Any] | None:
-    """The rows of one group of a column, as conditions of the list; None where the list has no such filter."""
+    """The rows of one group of a column, as conditions of the list; None if the list has no such filter."""
     name, operators = column.name, column.field.operators
     if not column.is_countable_in_list:
         return None
@@ -79,5 +79,5 @@ def conditions(column: Column, group: Group, value: Any) -> list[Any] | None:
         return [[name, "eq", "1" if value else "0"]]
     text = str(value)
     is_known = not isinstance(column.field, ChoiceField) or text in column.field.options
-    # A filter with an apostrophe finds all its look-alikes, which are groups of their own.
+    # A filter with an apostrophe also finds its look-alikes, which are groups of their own.
     return [[name, "eq", text]] if is_known and "'" not in fold_apostrophes(text) and len(text) <= 255 else None

@@ -1,4 +1,4 @@
-"""A report as a file: CSV, XLSX or PDF, under the right to export; noted in the audit log."""
+"""A report as a file: CSV, XLSX or PDF, under the export permission; audited."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def all_rows(table: Table) -> list[Row]:
 
 
 def heading(table: Table) -> list[str]:
-    """Durations are numbers in files."""
+    """The column labels. Durations are numbers in files."""
     seconds = _("seconds")
     return [f"{text} ({seconds})" if place in table.seconds else text for place, text in enumerate(table.heading)]
 
@@ -63,16 +63,16 @@ _DATA = {"csv": _csv, "xlsx": _xlsx, "pdf": pdf.document}
 
 
 def name_of(label: str, format_: str, day: date) -> str:
-    """The name of the file: letters and digits of the report's name, and the day."""
+    """The file name: letters and digits of the report's name, and the day."""
     return f"{stem_of(label)}-{day:%Y-%m-%d}.{format_}"
 
 
 def stem_of(label: str) -> str:
-    """How the names of its files begin."""
+    """The beginning of its files' names."""
     return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-").lower()[:60] or "report"
 
 
 def write_audit(session: Session, viewer: Viewer, definition: Definition, **what: Any) -> None:
-    """Note in the audit log who got the file, without values that may name a person."""
+    """Record in the audit who got the file, without values that may identify a person."""
     shown = {"columns": list(definition.columns), "groups": [each.column for each in definition.groups]} | what
     audit.write(session, "export", viewer.person.id, viewer.now, f"report of {definition.kind}", **shown)

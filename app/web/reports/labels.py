@@ -1,4 +1,4 @@
-"""What the groups and figures of a report are called."""
+"""The labels of the groups and figures of a report."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from app.web.reports.definition import SPANS, Figure, Group
 from app.web.reports.statements import CheckedReport, record_columns
 from app.web.transfer.export_cells import Cell
 
-#: Numbers of records that one statement names.
+#: Numbers of records looked up per statement.
 _AT_ONCE = 1000
 
 
 def of_unit(by: str) -> str:
-    """A unit of dates, in words."""
+    """The label of a date unit."""
     return {"day": _("by day"), "week": _("by week"), "month": _("by month"), "quarter": _("by quarter")}[by]
 
 
@@ -41,7 +41,7 @@ def of_group(group: Group, column: Column) -> str:
 
 
 def of_kind(of: str) -> str:
-    """What is worked out, in words."""
+    """The label of an aggregation."""
     words = {"count": _("Count"), "sum": _("Sum"), "average": _("Average"), "median": _("Median")}
     return {**words, "min": _("Smallest"), "max": _("Largest")}[of]
 
@@ -62,7 +62,7 @@ def is_duration(column: Column) -> bool:
 
 
 def formats(columns: Sequence[Column]) -> dict[int, Callable[[Any], str]]:
-    """How pages show the values of these columns, as lists do: phone numbers with spaces, shipped labels translated,
+    """The formats of these columns' values on pages, as in lists: phone numbers with spaces, shipped labels translated,
     durations in hours, minutes and seconds.
     """
     made: dict[int, Callable[[Any], str]] = {}
@@ -80,7 +80,7 @@ def formats(columns: Sequence[Column]) -> dict[int, Callable[[Any], str]]:
 
 
 def load(checked: CheckedReport, rows: Sequence[Any]) -> None:
-    """Look up the names of the records that rows are grouped by, once for all."""
+    """Look up the names of the records that rows are grouped by, in one go."""
     for place, (_group, column) in enumerate(checked.groups):
         columns = record_columns(column)
         if not columns:
@@ -95,12 +95,12 @@ def load(checked: CheckedReport, rows: Sequence[Any]) -> None:
 
 
 def of_groups(checked: CheckedReport, keys: Sequence[Any]) -> list[Cell]:
-    """The names of the groups of a row; days as such."""
+    """The labels of a row's groups; dates stay dates."""
     return [of_value(checked, place, value) for place, value in enumerate(keys)]
 
 
 def of_value(checked: CheckedReport, place: int, value: Any) -> Cell:
-    """What one value of a group is called."""
+    """The label of one value of a group."""
     group, column = checked.groups[place]
     each, viewer = column.field, checked.viewer
     if value is None:
@@ -136,7 +136,7 @@ def _of_date(unit: str, number: int) -> Cell:
 
 
 def in_order(checked: CheckedReport, rows: Sequence[Any]) -> list[Any]:
-    """All groups by their names, where they are sorted by themselves; the database knows only the ids of some."""
+    """All groups by name, if they are sorted by themselves; the database only has the ids of some."""
     if checked.definition.sort != "group":
         return list(rows)
     turned = checked.definition.descending
@@ -154,11 +154,11 @@ def _sortable(checked: CheckedReport, place: int, value: Any) -> tuple[bool, Any
     return value is not None, str(of_value(checked, place, value)).casefold()
 
 
-# --- what it is about
+# --- description
 
 
 def about(checked: CheckedReport) -> str:
-    """The records and conditions of a report, in words."""
+    """The records and conditions of a report, as text."""
     screen, definition, viewer = checked.catalogue.screen, checked.definition, checked.viewer
     parts = []
     if definition.period is not None:

@@ -1,6 +1,6 @@
-"""Files of reports with many rows: written in the background, as exports of lists are, by what the report asks now.
+"""Files of reports with many rows, written in the background like exports of lists, from the definition at the request.
 
-What was asked is kept with the export: a report that is changed meanwhile doesn't change the file in the middle.
+The definition is stored with the export: changing the report meanwhile doesn't change the file halfway.
 """
 
 from __future__ import annotations
@@ -24,13 +24,13 @@ from app.web.reports.statements import CheckedReport
 from app.web.transfer import export_pages, exports
 from app.web.transfer.export_files import Row
 
-#: The kind of such exports.
+#: The kind of these exports.
 KIND = "report"
 
 
 @dataclass(frozen=True, eq=False)
 class ReportSource:
-    """What such a file holds: rows of records by their ids, or groups all at once."""
+    """The contents of such a file: rows of records by id, or all groups at once."""
 
     checked: CheckedReport
     #: Of a report that lists rows.
@@ -61,25 +61,25 @@ class ReportSource:
 
 
 def source(definition: Definition, viewer: Viewer) -> ReportSource:
-    """What the file of a report holds, under the viewer's rights. Raises RuleBroken, NotFound, Denied."""
+    """The contents of a report's file, under the viewer's rights. Raises RuleBroken, NotFound, Denied."""
     checked = replace(running.check(definition, viewer, "export"), limit=definition.limit)
     return ReportSource(checked, [] if checked.groups else row_reports.columns_of(checked)[0])
 
 
 def request_file(report: Report, format_: str, definition: Definition, viewer: Viewer) -> int:
-    """Have the file of a report written. Returns the id of the export. Raises RuleBroken, NotFound, Denied."""
+    """Queue the file of a report. Returns the id of the export. Raises RuleBroken, NotFound, Denied."""
     payload = {"report": report.id, "label": report.label, "definition": definition.as_json(), "query": ""}
     payload["columns"] = _names(source(definition, viewer))
     return export_pages.have_written(KIND, format_, payload, viewer)
 
 
 def _payload_again(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
-    """What was asked, with the columns that the viewer may have now. Raises RuleBroken, NotFound, Denied."""
+    """The same request, with the columns that the viewer may have now. Raises RuleBroken, NotFound, Denied."""
     return run.payload | {"columns": _names(source(read(run.payload["definition"]), viewer))}
 
 
 def _names(found: ReportSource) -> list[str]:
-    """The columns of the file; fixed, so that a changed rule for one does not move the others halfway."""
+    """The columns of the file; fixed, so that a changed rule for one does not shift the others halfway."""
     return [group.column for group, _column in found.checked.groups] + [column.name for column in found.columns]
 
 

@@ -1,4 +1,4 @@
-"""The pages of reports: all that the person sees, one of them, the builder, and files."""
+"""The pages of reports: the list, one report, the builder, and files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class ReportsView(ModulePermissions, BaseView):
 
     @page_route("/")
     def index(self) -> Any:
-        """The person's own reports, those shared with them, and those that need no building."""
+        """The person's own reports, those shared with them, and built-in ones."""
         viewer = current_viewer()
         rows = db.session.scalars(select(Report).order_by(Report.label, Report.id)).all()
         pinned = {key for key, _label in list_preferences.preferences_of(viewer).reports}
@@ -72,7 +72,7 @@ class ReportsView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>/edit", methods=["GET", "POST"])
     def edit(self, key: int) -> Any:
-        """Change a report of one's own."""
+        """Change the person's own report."""
         viewer = current_viewer()
         viewer.person.refuse_unless("Reports", "create")
         report = reports.refuse_foreign(report_of(key), viewer.person.id)
@@ -116,7 +116,7 @@ class ReportsView(ModulePermissions, BaseView):
 
     @page_route("/preview", methods=["POST"])
     def preview(self) -> Any:
-        """What the form asks for, without saving it: a fragment for htmx, else the page of the builder."""
+        """The result of the form, without saving it: a fragment for htmx, else the page of the builder."""
         db.session.rollback()
         WRITES.set(False)  # it only reads: on SQLite nobody else has to wait
         viewer = current_viewer()
@@ -151,7 +151,7 @@ class ReportsView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>/file.<any(csv, xlsx, pdf):format_>", methods=["GET", "POST"])
     def file(self, key: int, format_: str) -> Any:
-        """A report as a file; a long one is written in the background for who asks by POST."""
+        """A report as a file; a POST has a long one written in the background."""
         db.session.rollback()
         WRITES.set(False)  # it reads for a while: on SQLite nobody else has to wait
         viewer, report = current_viewer(), visible_report(key)
@@ -162,7 +162,7 @@ class ReportsView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>/duplicate", methods=["POST"])
     def duplicate(self, key: int) -> Any:
-        """A copy of one's own, for nobody else to see."""
+        """A private copy of a report."""
         viewer, report = current_viewer(), visible_report(key)
         viewer.person.refuse_unless("Reports", "create")
         refuse_unusable(definition_of(report), viewer)
@@ -176,12 +176,12 @@ class ReportsView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>/<any(pin,unpin,delete):what>", methods=["POST"])
     def change(self, key: int, what: str) -> Any:
-        """Put a report into the sidebar or take it out; delete one of one's own."""
+        """Pin or unpin a report; delete one's own."""
         viewer, session = current_viewer(), db.session()
         report = visible_report(key)
         if what == "delete":
             reports.refuse_foreign(report, viewer.person.id)
-            with access.as_system(session):  # others' pins of it go, too
+            with access.as_system(session):  # other people's pins of it are deleted, too
                 reports.remove(session, report)
         else:
             reports.pin(session, viewer.person.id, key, what == "pin")
@@ -196,11 +196,11 @@ class ReportsView(ModulePermissions, BaseView):
         return redirect(BASE if what == "delete" or request.form.get("list") else f"{BASE}{key}/")
 
 
-# --- what several pages need
+# --- shared by several pages
 
 
 def report_of(key: int) -> Report | None:
-    """The report of this id that the person sees."""
+    """The report with this id that the person sees."""
     return db.session.scalars(select(Report).where(Report.id == key)).first() if 0 < key < 2**31 else None
 
 
@@ -213,12 +213,12 @@ def visible_report(key: int) -> Report:
 
 
 def definition_of(report: Report) -> Definition:
-    """What a stored report asks for. Raises RuleBroken where this version can't read it."""
+    """The definition of a stored report. Raises RuleBroken if this version can't read it."""
     return read({**report.definition, "kind": report.kind})
 
 
 def typed_definition(viewer: Viewer, report: Report | None) -> Definition:
-    """What was typed, as far as it can be read; else what the report was."""
+    """The posted definition, as far as it is readable; else the stored one."""
     try:
         return builder.from_form(request.form, viewer)
     except RuleBroken:
@@ -226,7 +226,7 @@ def typed_definition(viewer: Viewer, report: Report | None) -> Definition:
 
 
 def refuse_unusable(definition: Definition, viewer: Viewer) -> None:
-    """Raise RuleBroken for a report that could not be shown: what a page would refuse is not saved."""
+    """Raise RuleBroken for a report that could not be shown: such reports are not saved."""
     if definition.kind in built_in_reports.READY:
         built_in_reports.check(definition, viewer, "read")
         return
@@ -270,7 +270,7 @@ def may_export(definition: Definition, viewer: Viewer) -> bool:
 
 
 def report_file(report: Report, format_: str, viewer: Viewer) -> Response:
-    """The file of a report that isn't long, noted in the audit log. Raises RuleBroken, Denied, NotFound."""
+    """The file of a report that isn't long, audited. Raises RuleBroken, Denied, NotFound."""
     key, label, definition = report.id, report.label, definition_of(report)
     data, rows = files.make(db.session(), label, definition, viewer, format_)
     with own_transaction() as session:
@@ -279,7 +279,7 @@ def report_file(report: Report, format_: str, viewer: Viewer) -> Response:
 
 
 def file_answer(data: bytes, label: str, format_: str, viewer: Viewer) -> Response:
-    """A download: a name, and nothing that a browser runs or keeps."""
+    """A download: with a name, never executed or stored by a browser."""
     day = viewer.now.astimezone(viewer.zone).date()
     headers = {
         "Content-Disposition": f'attachment; filename="{files.name_of(label, format_, day)}"',
@@ -325,7 +325,7 @@ def _shown(row: Report, viewer: Viewer, pinned: set[int], scheduled: set[int]) -
 
 
 def _ready(viewer: Viewer) -> list[dict[str, Any]]:
-    """Reports that need no building: {label, url, files}."""
+    """Built-in reports: {label, url, files}."""
     if not viewer.person.may("Call Logs", "export") or not viewer.person.may("Dashboard", "read"):
         return []
     ends = {"files": [(kind.upper(), f"/dashboard/calls/monthly.{kind}?period=month") for kind in ("xlsx", "csv")]}

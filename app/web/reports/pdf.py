@@ -18,7 +18,7 @@ from app.web.core.pdf_pages import LINE, PAD, SIZE, TITLE, PdfPages, new_pdf
 from app.web.records import pdf_letterhead
 from app.web.reports.table import Table
 
-#: Rows of a PDF: it is for reading, not for working on.
+#: Rows of a PDF, which is for reading, not for further work.
 MAX_ROWS = 1000
 #: Columns of a page; a report with more of them is for a spreadsheet.
 MAX_COLUMNS = 12
@@ -27,7 +27,7 @@ _MOST_LINES = 3
 
 
 def document(table: Table, label: str, viewer: Viewer) -> bytes:
-    """The PDF: name, what it is about, the table with its totals, and what was left out."""
+    """The PDF: name, description, the table with its totals, and what was left out."""
     canvas = PdfPages(new_pdf(len(table.heading) > 4))
     canvas.pdf.set_title(label)
     pdf_letterhead.draw(canvas, viewer.lookups.brand)
@@ -70,7 +70,7 @@ class _Grid:
         return "" if is_empty else self.table.text(place, value)
 
     def _widths(self) -> list[float]:
-        """Of the columns: by their longest texts, none without room for its heading's words."""
+        """The widths of the columns: by their longest texts, at least as wide as the words of the heading."""
         sample = [self.heading, *self.rows[:100], *([self.totals] if self.totals else [])]
         lengths = [min(40, max(6, *[len(row[place]) for row in sample])) for place in range(len(self.heading))]
         return [self.canvas.room * each / sum(lengths) for each in lengths]

@@ -1,4 +1,4 @@
-"""Spans of time that move with the day: this month, last week … as days of the reader's calendar."""
+"""Relative time spans: this month, last week … as dates in the reader's calendar."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _DAY = timedelta(days=1)
 
 
 def _month(day: date, months: int) -> date:
-    """The first day of the month so many months from the day's."""
+    """The first day of the month so many months from the given day."""
     year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
     return date(year, month + 1, 1)
 

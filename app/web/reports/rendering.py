@@ -1,4 +1,4 @@
-"""A report as its page draws it: the table with its links, and the chart with the table that it is drawn from."""
+"""A report for its page: the table with its links, and the chart with the table that it is based on."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _chart(table: Table, notes: list[str]) -> Drawn | None:
         return None
     columns, rows = _pivot(table, notes) if table.names == 2 and table.chart != "pie" else _plain(table)
     if len(rows) > MAX_POINTS:
-        # Of a line, the newest points are worth most.
+        # For a line, the newest points matter most.
         rows = rows[-MAX_POINTS:] if table.chart == "line" else rows[:MAX_POINTS]
         notes.append(_("The chart shows %(most)s of the groups.", most=MAX_POINTS))
     if any(cell["value"] < 0 for row in rows for cell in row["cells"]) and table.chart == "pie":
@@ -83,7 +83,7 @@ def _plain(table: Table) -> tuple[list[str], list[Drawn]]:
 
 
 def _pivot(table: Table, notes: list[str]) -> tuple[list[str], list[Drawn]]:
-    """The figure: a row for each first group, a column for each of the largest second groups."""
+    """The figure as a pivot: a row for each first group, a column for each of the largest second groups."""
     place, sums = table.names + table.drawn, dict[str, float]()
     for row in table.rows:
         name = text_of(row[1])

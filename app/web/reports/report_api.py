@@ -1,4 +1,4 @@
-"""Reports over REST: those that the person sees, and what one of them finds for them."""
+"""Reports over REST: those that the person sees, and their results."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ from app.web.transfer.export_api import BINARY, MIME_TYPE, STATE, as_file, state
 from app.web.transfer.export_cells import Cell
 from app.web.transfer.export_pages import own_export
 
-#: In the place of a value that the person may not see.
+#: Replaces a value that the person may not see.
 HIDDEN = "······"
 _CELL = {"description": "Text, number, ISO date or moment on the person's clock; null = none.", "nullable": True}
 _ROW = {"type": "array", "items": _CELL}
@@ -149,7 +149,7 @@ class ReportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
 
 
 def _format_sent() -> str:
-    """The format that the body asks for. Raises RuleBroken."""
+    """The format in the request body. Raises RuleBroken."""
     raw = request_json()
     for name in raw:
         if name != "format":
@@ -160,7 +160,7 @@ def _format_sent() -> str:
 
 
 def as_json(table: Table) -> dict[str, Any]:
-    """What a report has found, as REST answers it."""
+    """The results of a report in REST's format."""
     return {
         "about": table.about,
         "columns": table.heading,
@@ -188,7 +188,7 @@ def _shown(row: Report, viewer: Viewer) -> dict[str, Any]:
 
 
 def _definition(row: Report, viewer: Viewer) -> dict[str, Any]:
-    """What it asks for, without values of columns that are hidden from the person."""
+    """The definition, without values of columns that are hidden from the person."""
     if row.owner_id == viewer.person.id or not row.definition.get("where"):
         return row.definition
     try:

@@ -1,4 +1,4 @@
-"""Reports that list rows: chosen columns of a record and of those that it belongs to, with totals below."""
+"""Reports that list rows: chosen columns of a record and of related ones, with totals below."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from app.web.transfer.export_files import Row
 
 
 def columns_of(checked: CheckedReport) -> tuple[list[Column], list[str]]:
-    """The columns that are shown, and sentences about those that are not. Raises RuleBroken if none is left."""
+    """The columns to show, and sentences about those that are left out. Raises RuleBroken if none remains."""
     found, left_out = [], []
     for name in checked.definition.columns:
         column = checked.catalogue.columns.get(name)
@@ -83,23 +83,23 @@ def _rows(session: Session, checked: CheckedReport, columns: list[Column], order
 
 
 def _selected(checked: CheckedReport, columns: list[Column], parts: list[Any]) -> Any:
-    """The id and the columns of all rows, joined with what these expressions need, too."""
+    """The id and the columns of all rows, joined with everything that these expressions need."""
     record = checked.catalogue.record
     chosen = [record.id, *(each for column in columns for each in column.field.columns)]
-    # One column may serve two fields: labels keep them apart.
+    # The same column may be used by two fields: labels distinguish them.
     query = select(*[each.label(f"c{place}") for place, each in enumerate(chosen)]).select_from(record)
     return checked.catalogue.joined(query, [*chosen, *parts])
 
 
 def ids(session: Session, checked: CheckedReport) -> list[int]:
-    """The rows of a report in its order, up to the limit that it asks for."""
+    """The rows of a report in order, up to its limit."""
     order, key = _order(checked), checked.catalogue.record.id
     query = checked.catalogue.joined(select(key).select_from(checked.catalogue.record), [key, *checked.rules, *order])
     return list(session.scalars(query.where(*checked.rules).order_by(*order).limit(checked.definition.limit)))
 
 
 def of_ids(session: Session, checked: CheckedReport, columns: list[Column], keys: Sequence[int]) -> Iterator[Row]:
-    """The cells of these rows in this order; those that are gone, or may not be exported by now, are left out."""
+    """The cells of these rows in this order; deleted rows, and those that may no longer be exported, are left out."""
     screen = checked.catalogue.screen
     rules = [*screen.record_table.base_conditions(), *exports.export_reach(screen, checked.viewer)]
     for part in batched(keys):
@@ -125,10 +125,10 @@ def _readers(checked: CheckedReport, columns: list[Column], rows: list[Any]) -> 
 
 
 def _summary(checked: CheckedReport, parts: tuple[Any, ...]) -> list[tuple[str, str]]:
-    """The figures of all rows, in words."""
+    """The figures over all rows, as text."""
     values = figures_of(checked, parts)
     return [
         (labels.of_figure(figure, column), text_of(value, column is not None and labels.is_duration(column)))
         for (figure, column), value in zip(checked.figures, values, strict=True)
-        if column is not None  # the count of the records is said anyway
+        if column is not None  # the count of the records is shown anyway
     ]

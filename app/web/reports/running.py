@@ -1,4 +1,4 @@
-"""Runs a report for a viewer: checks what it uses, asks the database, and gives a table that pages and files show."""
+"""Runs a report for a viewer: checks its columns, queries the database, and returns a table for pages and files."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from app.web.reports.statements import CheckedReport
 from app.web.reports.table import Table, figures_of, heading_of_totals
 from app.web.transfer import exports
 
-#: Seconds that a statement of a report may take on a page, and for a file; an exchange with MariaDB ends after 15.
+#: Seconds for a statement of a report on a page, and for a file; an exchange with MariaDB ends after 15.
 PAGE_SECONDS, FILE_SECONDS = 8.0, 14.0
 
 
 def check(definition: Definition, viewer: Viewer, verb: str = "read") -> CheckedReport:
-    """The report with its columns found. `verb`: "export" for files. Raises RuleBroken, NotFound, Denied."""
+    """The report with its columns resolved. `verb`: "export" for files. Raises RuleBroken, NotFound, Denied."""
     found = catalogue(definition.kind, viewer, verb)
     if verb == "export":
         viewer.person.refuse_unless(found.screen.module, "export")
@@ -42,38 +42,38 @@ def check(definition: Definition, viewer: Viewer, verb: str = "read") -> Checked
     return CheckedReport(found, definition, viewer, rules, groups, figures, min(definition.limit, AT_ONCE))
 
 
-def _rules(found: Catalogue, definition: Definition, viewer: Viewer) -> list[Any]:
+def _rules(catalogue: Catalogue, definition: Definition, viewer: Viewer) -> list[Any]:
     if definition.period is not None:
-        column = found.column(definition.period.column, "period")
+        column = catalogue.column(definition.period.column, "period")
         if not (column.is_date and column.field.filter):
             raise RuleBroken(_("“%(name)s” has no dates to choose a period of.", name=column.label), "period")
     wanted = drill_down_links.all_conditions(definition, viewer)
-    return list(list_query_from(found.screen, drill_down_links.arguments(wanted), viewer).conditions)
+    return list(list_query_from(catalogue.screen, drill_down_links.arguments(wanted), viewer).conditions)
 
 
-def _refuse_order(found: Catalogue, definition: Definition) -> None:
-    """Raise RuleBroken for an order that this report can't have: none is ignored."""
+def _refuse_order(catalogue: Catalogue, definition: Definition) -> None:
+    """Raise RuleBroken for an unsupported order: none is ignored."""
     wanted, is_figure = definition.sort, definition.sort.startswith("figure:")
     is_known = wanted in {f"figure:{place}" for place in range(len(definition.figures))}
     if definition.groups and wanted not in ("", "group") and not (is_figure and is_known):
         raise RuleBroken(_("A report of groups is sorted by “group” or by one of its figures."), "sort")
     if not definition.groups and (wanted == "group" or is_figure):
         raise RuleBroken(_("A report that isn't grouped is sorted by one of its columns."), "sort")
-    if wanted and not definition.groups and found.column(wanted, "sort").is_related:
+    if wanted and not definition.groups and catalogue.column(wanted, "sort").is_related:
         raise RuleBroken(_("A report can't be sorted by a column of a related record."), "sort")
 
 
-def _group(found: Catalogue, group: Group) -> tuple[Group, Column]:
-    column = found.column(group.column, "groups")
+def _group(catalogue: Catalogue, group: Group) -> tuple[Group, Column]:
+    column = catalogue.column(group.column, "groups")
     if not column.is_group:
         raise RuleBroken(_("A report can't be grouped by “%(name)s”.", name=column.label), "groups")
     return group if column.is_date else Group(group.column), column
 
 
-def _figure(found: Catalogue, figure: Figure) -> Column | None:
+def _figure(catalogue: Catalogue, figure: Figure) -> Column | None:
     if figure.of == "count":
         return None
-    column = found.column(figure.column, "figures")
+    column = catalogue.column(figure.column, "figures")
     can_be = column.is_number or (column.is_date and figure.of in ("min", "max") and column.is_group)
     if not can_be:
         raise RuleBroken(_("“%(name)s” can't be worked out: it isn't a number.", name=column.label), "figures")
@@ -81,7 +81,7 @@ def _figure(found: Catalogue, figure: Figure) -> Column | None:
 
 
 def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "read") -> Table:
-    """What the report finds, at most AT_ONCE rows, as the viewer may see it. Raises RuleBroken, also if it is slow."""
+    """The results, at most AT_ONCE rows, as the viewer may see them. Raises RuleBroken, also if it is slow."""
     is_ready = definition.kind in built_in_reports.READY
     checked = None if is_ready else check(definition, viewer, verb)
     with limit_time(session, PAGE_SECONDS if verb == "read" else FILE_SECONDS):
@@ -91,7 +91,7 @@ def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "r
 
 
 def is_long(session: Session, definition: Definition, viewer: Viewer) -> bool:
-    """Whether its file has more rows than are written while somebody waits; counting ends there. Raises RuleBroken."""
+    """Whether its file has more rows than are written while somebody waits; counting stops there. Raises RuleBroken."""
     if definition.limit <= AT_ONCE or definition.kind in built_in_reports.READY:
         return False
     checked, count = check(definition, viewer, "export"), statements.number_of_rows
@@ -102,7 +102,7 @@ def is_long(session: Session, definition: Definition, viewer: Viewer) -> bool:
 
 @contextmanager
 def limit_time(session: Session, seconds: float) -> Iterator[None]:
-    """Inside, each statement may take so long. Raises RuleBroken for one that takes longer."""
+    """Inside, each statement is limited to `seconds`. Raises RuleBroken for one that takes longer."""
     try:
         with limited(session, seconds):
             yield
@@ -115,7 +115,7 @@ def limit_time(session: Session, seconds: float) -> Iterator[None]:
 
 
 def grouped(session: Session, checked: CheckedReport) -> Table:
-    """The groups of a report up to its limit, with their figures, and the totals of all of them."""
+    """The groups of a report up to its limit, with their figures, and the totals over all of them."""
     found = session.execute(statements.grouped(checked)).all()
     limit, made, keyed = checked.limit, new_table(checked), len(checked.groups)
     labels.load(checked, found)
@@ -171,7 +171,7 @@ def _add_totals(checked: CheckedReport, made: Table, whole: tuple[Any, ...]) -> 
 
 
 def _conditions(checked: CheckedReport, keys: tuple[Any, ...]) -> list[Any] | None:
-    """The rows of one group as conditions of the list; None where it can't say them."""
+    """The rows of one group as conditions of the list; None if they can't express it."""
     found: list[Any] = []
     for (group, column), value in zip(checked.groups, keys, strict=True):
         part = drill_down_links.conditions(column, group, value)

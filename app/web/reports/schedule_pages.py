@@ -1,4 +1,4 @@
-"""The page of a report's schedules: when it is sent, to whom, as what, and what became of it."""
+"""The page of a report's schedules: times, readers, format, and past runs."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class ReportSchedulesView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>/schedules", methods=["GET", "POST"])
     def schedules(self, key: int) -> Any:
-        """The schedules of a report of one's own, their history, and a form for a new one."""
+        """The schedules of the person's own report, their history, and a form for a new one."""
         return self._form(key, None)
 
     @page_route("/<int:key>/schedules/<int:schedule>", methods=["GET", "POST"])
@@ -96,7 +96,7 @@ class ReportSchedulesView(ModulePermissions, BaseView):
 
     @page_route("/<int:key>/schedules/<int:schedule>/<any(pause, resume, send, delete):what>", methods=["POST"])
     def act(self, key: int, schedule: int, what: str) -> Any:
-        """Pause a schedule, go on with it, send it now, or delete it."""
+        """Pause, resume or delete a schedule, or send it now."""
         viewer = current_viewer()
         _schedule(own_report(key), schedule)
         made: list[int] = []
@@ -151,16 +151,16 @@ def _done_message(what: str) -> str:
     }[what]
 
 
-# --- what the page shows
+# --- display
 
 
 def rhythm_words() -> dict[str, str]:
-    """The rhythms in words."""
+    """Labels of the frequencies."""
     return {"daily": _("Every day"), "weekly": _("Every week"), "monthly": _("Every month")}
 
 
 def when_of(row: ReportSchedule) -> str:
-    """The rhythm and time of a schedule, in words."""
+    """The frequency and time of a schedule, as text."""
     if row.rhythm == "daily":
         return _("Every day at %(at)s", at=row.at)
     if row.rhythm == "weekly":
@@ -207,7 +207,7 @@ def _shown_run(row: ReportRun, viewer: Viewer) -> dict[str, Any]:
 
 
 def _form_values(row: ReportSchedule | None, viewer: Viewer) -> dict[str, Any]:
-    """What the form shows: what was typed, else the schedule, else every Monday at nine, to oneself."""
+    """The form's values: the input, else the schedule, else every Monday at nine, to oneself."""
     typed = request.form if request.method == "POST" else None
     stored = {"rhythm": row.rhythm, "at": row.at, "day": row.day, "format": row.format} if row is not None else {}
     readers = row.readers if row is not None else [viewer.person.id]

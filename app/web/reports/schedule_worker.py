@@ -1,7 +1,7 @@
 """The worker of scheduled reports: makes each reader's file under their own rights, then sends it, once.
 
-The file is made and stored first, which may be done again; sending is claimed by the engine of deliveries and is never
-done twice. A process that is killed in between leaves a run that another one takes up.
+The file is made and stored first, which may be repeated; sending is claimed by the delivery engine and is never
+repeated. A process killed in between leaves a run that another one resumes.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ log = logging.getLogger("crm.reports")
 
 
 def make(run_id: int) -> None:
-    """Make the file of a run and have it sent. The path of this function is stored in queues."""
+    """Make the file of a run and queue its sending. The function's path is stored in queues."""
     started = time.monotonic()
     with engine.writing() as session:
         run = report_schedules.claim(session, run_id, datetime.now(UTC))
@@ -84,9 +84,9 @@ def _report_of(session: Session, run: ReportRun) -> tuple[Report, str] | None:
 
 
 def _file(run: ReportRun, report: Report, format_: str) -> tuple[bytes, dict[str, Any]]:
-    """The file as the reader may have it, with its rows and their rights.
+    """The file for the reader, with its rows and their rights.
 
-    Raises Denied where they have no right to it, RuleBroken, TooLarge.
+    Raises Denied if they have no right to it, RuleBroken, TooLarge.
     """
     with acting_for(run.user_id, f"/reports/{report.id}/") as viewer:
         viewer.person.refuse_unless("Reports", "read")
@@ -105,7 +105,7 @@ def _note(viewer: Viewer, definition: Any, what: dict[str, Any]) -> None:
 
 
 def _keep(run: ReportRun, data: bytes, values: dict[str, Any]) -> None:
-    """Store the file, and have it sent; later, if the storage can't be used now."""
+    """Store the file, and queue its sending; later, if the storage is unavailable."""
     try:
         _store(run, data, values)
     except OSError as error:
@@ -141,12 +141,15 @@ def enqueue(run_id: int, seconds: float = 0.0) -> str:
 
 
 def send(run_id: int) -> None:
-    """Send the file of a run that is due. The path of this function is stored in queues."""
+    """Send the file of a run that is due. The function's path is stored in queues."""
     engine.deliver(REPORTS, run_id)
 
 
 def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
-    """Channel, address and content. Raises NotToBeSent when the reader is gone, NotSent for a file to be made anew."""
+    """Channel, address and content.
+
+    Raises NotToBeSent if the reader is inactive, NotSent for a file to be made again.
+    """
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         user = session.get_one(User, row.user_id)
         schedule = session.get_one(ReportSchedule, row.schedule_id)
@@ -170,7 +173,7 @@ def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
 
 
 def _data_of(row: ReportRun) -> bytes:
-    """The file. Raises NotSent: it holds more than the reader may see now, or the storage can't be used."""
+    """The file. Raises NotSent: it contains more than the reader may see now, or the storage is unavailable."""
     with acting_for(row.user_id) as viewer:
         if file_rights.are_fewer(row.rights, viewer) or not viewer.person.may("Reports", "read"):
             raise NotSent(DeliveryResult("waiting", None, was_attempted=False))
@@ -184,7 +187,7 @@ def _data_of(row: ReportRun) -> bytes:
 
 
 def _content(row: ReportRun, report: Report, author: str, name: str) -> Content:
-    """`name`: of the brand."""
+    """The email; `name`: of the brand."""
     chosen = current_app.config["CRM"]
     lines = [
         gettext("The report “%(name)s” is attached. It shows what you may see.", name=report.label),
@@ -214,7 +217,7 @@ def _transmit(_row: ReportRun, prepared: tuple[Channel, str, Content]) -> Delive
 
 
 def _on_settled(session: Session, row: ReportRun, result: DeliveryResult, now: datetime) -> None:
-    """Once it is sent, or never will be, the file goes, and the schedule knows; one to be made anew waits for that."""
+    """Delete the file once it was sent or dropped, and update the schedule; one to be made again waits for that."""
     if result.state == "queued":
         return
     stored = session.get_one(ReportRun, row.id, populate_existing=True)

@@ -1,6 +1,6 @@
 """The statements of a report: rows, groups with their figures, and totals. The session adds the access rules.
 
-Groups are made of a subquery of plain columns, so that each expression stands once. A median is the mean of the middle
+Groups are built on a subquery of plain columns, so that each expression occurs once. A median is the mean of the middle
 one or two values, which window functions find on both databases.
 """
 
@@ -21,7 +21,7 @@ from app.web.reports.definition import Definition, Figure, Group
 
 @dataclass(frozen=True, eq=False)
 class CheckedReport:
-    """A report whose columns were found and may be used."""
+    """A report whose columns exist and may be used."""
 
     catalogue: Catalogue
     definition: Definition
@@ -32,12 +32,12 @@ class CheckedReport:
     #: The column is None for the count.
     figures: list[tuple[Figure, Column | None]]
 
-    #: Rows or groups that are worked out.
+    #: Maximum rows or groups.
     limit: int
 
     @property
     def needs_middle(self) -> list[int]:
-        """The places of the medians."""
+        """The indexes of the medians."""
         return [place for place, (figure, _column) in enumerate(self.figures) if figure.of == "median"]
 
 
@@ -48,14 +48,14 @@ def _group_value(group: Group, column: Column, viewer: Viewer) -> Any:
 
 
 def _unindexed(value: Any) -> Any:
-    """The column as an expression: in the order of its index, MariaDB would fetch each row apart, five times slower."""
+    """The column as an expression: in index order, MariaDB would fetch each row separately, five times slower."""
     if getattr(value, "name", "") == "nullif":
         return value
     return func.nullif(value, literal(-1), type_=getattr(value, "type", None))
 
 
 def _plain(checked: CheckedReport, with_groups: bool) -> Any:
-    """The subquery of the rows: g0, g1 by which they are grouped, and v0 … that are worked out."""
+    """The subquery of the rows: g0, g1 to group by, and v0 … to aggregate."""
     record = checked.catalogue.record
     columns = [record.id.label("key")]
     for place, (group, column) in enumerate(checked.groups if with_groups else ()):
@@ -68,13 +68,13 @@ def _plain(checked: CheckedReport, with_groups: bool) -> Any:
 
 
 def _with_middles(checked: CheckedReport, plain: Any, keys: Sequence[Any]) -> Any:
-    """The same with the place of each value among those of its group, and how many there are, for medians."""
+    """The same with the position of each value in its group, and the size of the group, for medians."""
     if not checked.needs_middle:
         return plain
     more = []
     for place in checked.needs_middle:
         value = plain.c[f"v{place}"]
-        # Empty values stand apart: they have no place among the others.
+        # Empty values form a partition of their own, without affecting the positions of others.
         among = (*keys, value.is_(None))
         more.append(func.row_number().over(partition_by=among, order_by=value).label(f"r{place}"))
         more.append(func.count(value).over(partition_by=keys or None).label(f"n{place}"))
@@ -82,7 +82,7 @@ def _with_middles(checked: CheckedReport, plain: Any, keys: Sequence[Any]) -> An
 
 
 def _parts(checked: CheckedReport, rows: Any) -> list[Any]:
-    """What is worked out of each figure: one or two numbers, see `figure_of`."""
+    """The aggregates for each figure: one or two numbers, see `figure_of`."""
     found: list[Any] = []
     for place, (figure, of) in enumerate(checked.figures):
         value = rows.c[f"v{place}"] if of is not None else None
@@ -100,7 +100,7 @@ def _parts(checked: CheckedReport, rows: Any) -> list[Any]:
 
 
 def grouped(checked: CheckedReport) -> Select[Any]:
-    """g0, g1, the rows and the parts of the figures of each group, in order, up to one more than the limit."""
+    """g0, g1, the rows and the aggregates of the figures of each group, in order, up to one more than the limit."""
     plain = _plain(checked, with_groups=True)
     names = [f"g{place}" for place in range(len(checked.groups))]
     rows = _with_middles(checked, plain, [plain.c[name] for name in names])
@@ -129,7 +129,7 @@ def _order_of_figure(checked: CheckedReport, rows: Any, place: int) -> Any:
 
 
 def sorted_figure(checked: CheckedReport) -> int | None:
-    """The figure by which groups are sorted; None = by their own values. Dates are in their order unless told."""
+    """The figure by which groups are sorted; None = by their own values, which is the default for dates."""
     wanted = checked.definition.sort
     if wanted.startswith("figure:"):
         return next((place for place in range(len(checked.figures)) if wanted == f"figure:{place}"), None)
@@ -138,28 +138,28 @@ def sorted_figure(checked: CheckedReport) -> int | None:
     return None if checked.groups and checked.groups[0][1].is_date else 0
 
 
-def number_of_groups(checked: CheckedReport, most: int | None = None) -> Select[Any]:
-    """How many groups there are; counting ends at `most`."""
+def number_of_groups(checked: CheckedReport, maximum: int | None = None) -> Select[Any]:
+    """The number of groups; counting stops at `maximum`."""
     plain = _plain(checked, with_groups=True)
     keys = [plain.c[f"g{place}"] for place in range(len(checked.groups))]
-    return select(func.count()).select_from(select(*keys).distinct().limit(most).subquery())
+    return select(func.count()).select_from(select(*keys).distinct().limit(maximum).subquery())
 
 
-def number_of_rows(checked: CheckedReport, most: int) -> Select[Any]:
-    """How many rows there are; counting ends at `most`."""
+def number_of_rows(checked: CheckedReport, maximum: int) -> Select[Any]:
+    """The number of rows; counting stops at `maximum`."""
     key = checked.catalogue.record.id
     rows = checked.catalogue.joined(select(key).select_from(checked.catalogue.record), [key, *checked.rules])
-    return select(func.count()).select_from(rows.where(*checked.rules).limit(most).subquery())
+    return select(func.count()).select_from(rows.where(*checked.rules).limit(maximum).subquery())
 
 
 def totals(checked: CheckedReport) -> Select[Any]:
-    """The number of rows, then the parts of the figures of all rows together."""
+    """The number of rows, then the aggregates of the figures over all rows."""
     rows = _with_middles(checked, _plain(checked, with_groups=False), [])
     return select(func.count().label("rows"), *_parts(checked, rows)).select_from(rows)
 
 
 def totals_of_groups(checked: CheckedReport, groups: Sequence[Sequence[Any]]) -> list[Any] | None:
-    """What `totals` finds, from the rows and parts of all groups; None where only the database can tell: medians."""
+    """The result of `totals`, computed from all groups; None if only the database can do it: medians."""
     if checked.needs_middle:
         return None
     found: list[Any] = [sum(int(group[0]) for group in groups)]
@@ -179,7 +179,7 @@ def _together(of: str, values: list[Any]) -> Any:
 
 
 def figure_of(figure: Figure, parts: Sequence[Any]) -> Any:
-    """The value of a figure from its parts: int, float, date or datetime; None of nothing."""
+    """The value of a figure from its aggregates: int, float, date or datetime; None if there is none."""
     if figure.of == "average":
         total, count = parts
         return None if not count else round(float(total) / int(count), 2)
@@ -190,7 +190,7 @@ def figure_of(figure: Figure, parts: Sequence[Any]) -> Any:
 
 
 def python_number(value: Any) -> Any:
-    """A number of the database as int where it is whole, else float; other values as they are."""
+    """A database number as int if it is whole, else float; other values unchanged."""
     if value is None or isinstance(value, int) or not hasattr(value, "__float__"):
         return value
     number = float(value)
@@ -198,10 +198,10 @@ def python_number(value: Any) -> Any:
 
 
 def width_of(figure: Figure) -> int:
-    """How many parts a figure has."""
+    """The number of aggregates of a figure."""
     return 2 if figure.of in ("average", "median") else 1
 
 
 def record_columns(column: Column) -> list[Any]:
-    """What names the record of a group: its number and more, for labels."""
+    """The columns that identify the record of a group: its number and more, for labels."""
     return list(column.field.columns) if isinstance(column.field, RecordField) else []

@@ -1,4 +1,4 @@
-"""What a report has found, for one viewer: a table that pages, charts and files show."""
+"""The results of a report, for one viewer: a table for pages, charts and files."""
 
 from __future__ import annotations
 
@@ -20,44 +20,44 @@ from app.web.transfer.export_files import Row
 
 @dataclass
 class Table:
-    """Rows of cells, and what is said about them."""
+    """Rows of cells, with descriptions."""
 
     title: str
     heading: list[str]
     rows: list[Row] = field(default_factory=list)
-    #: The address behind each row: the list of a group, or the page of a record; "" = none.
+    #: The URL of each row: the list of a group, or the page of a record; "" = none.
     urls: list[str] = field(default_factory=list)
-    #: The last row of a grouped table, of everything; None = none.
+    #: The total row of a grouped table; None = none.
     totals: Row | None = None
-    #: The list of everything; "" = no address says it.
+    #: The list of all rows; "" = no URL can express it.
     total_url: str = ""
-    #: (label, text) of the figures of all rows, for a report that lists rows.
+    #: (label, text) of the figures over all rows, for a report that lists rows.
     summary: list[tuple[str, str]] = field(default_factory=list)
-    #: How many of the first columns name the row, and which columns hold seconds.
+    #: How many of the first columns identify the row, and which columns are in seconds.
     names: int = 1
     seconds: frozenset[int] = frozenset()
-    #: Column -> how pages and paper show its values; files have them as they are stored.
+    #: Column -> format of its values on pages and in PDFs; files have the stored values.
     formats: Mapping[int, Callable[[Any], str]] = field(default_factory=dict)
-    #: How many records the report is about.
+    #: The number of records in the report.
     count: int = 0
     #: What is left out, and why, in whole sentences.
     notes: list[str] = field(default_factory=list)
     is_grouped: bool = False
     chart: str = "none"
-    #: Which of the figures the chart draws.
+    #: The index of the figure in the chart.
     drawn: int = 0
-    #: Which records, in words.
+    #: The selection of records, as text.
     about: str = ""
 
     def text(self, place: int, value: Cell) -> str:
-        """A cell of this column as pages and paper show it."""
+        """A cell of this column, formatted for pages and PDFs."""
         if value not in (None, "") and place in self.formats:
             return self.formats[place](value)
         return text_of(value, place in self.seconds)
 
 
 def figures_of(checked: CheckedReport, parts: tuple[Any, ...]) -> Row:
-    """The values of the figures from what the database has worked out."""
+    """The values of the figures from their aggregates."""
     made: Row = []
     start = 0
     for figure, _column in checked.figures:
@@ -68,7 +68,7 @@ def figures_of(checked: CheckedReport, parts: tuple[Any, ...]) -> Row:
 
 
 def text_of(value: Cell, is_seconds: bool = False) -> str:
-    """A cell as pages and PDFs show it."""
+    """A cell, formatted for pages and PDFs."""
     if value is None or value == "":
         return "–"
     if isinstance(value, datetime):
@@ -81,5 +81,5 @@ def text_of(value: Cell, is_seconds: bool = False) -> str:
 
 
 def heading_of_totals() -> str:
-    """What the last row is called."""
+    """The label of the total row."""
     return _("Total")

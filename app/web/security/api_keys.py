@@ -1,4 +1,4 @@
-"""API keys, sent as `Authorization: token KEY:SECRET`: how they are checked, made and revoked, and their page.
+"""API keys, sent as `Authorization: token KEY:SECRET`: their verification, creation and revocation, and their page.
 
 A key belongs to a user, may be limited to a scope, and its secret is shown once.
 """
@@ -50,9 +50,8 @@ MAX_NAME_LENGTH = 120
 MAX_KEYS = 50
 
 
-#: What a key may be limited to: a module with all its verbs, or one verb of it.
 def known_scopes() -> frozenset[str]:
-    """What a key may be limited to: modules, and "module.verb"."""
+    """Possible scopes of a key: modules (all their verbs), and "module.verb"."""
     modules = permissions.all_modules()
     return frozenset(modules) | {f"{module}.{verb}" for module in modules for verb in permissions.VERBS_OF[module]}
 
@@ -63,7 +62,7 @@ class ApiKeyRequest:
 
     #: The program that will use it.
     name: str
-    #: Of known_scopes(); empty = everything its user may.
+    #: Some of known_scopes(); empty = everything its user may do.
     scope: list[str] = field(default_factory=list)
     #: When it expires, UTC; None = never.
     expires_on: datetime | None = None
@@ -196,7 +195,7 @@ def _refuse_bad(key_request: ApiKeyRequest, now: datetime) -> None:
 
 
 def _refuse_too_many(session: Any, user_id: int, now: datetime) -> None:
-    # The lock on the user makes others who add a key of theirs wait, so that all are counted.
+    # The lock on the user makes others who add a key for them wait, so that all are counted.
     session.execute(select(User.id).where(User.id == user_id).with_for_update())
     live = select(ApiKey.id).where(*live_keys(user_id, now)).limit(MAX_KEYS)
     if len(session.scalars(live).all()) >= MAX_KEYS:
@@ -217,7 +216,7 @@ def revoke(row: Any, by: int, now: datetime, address: str | None = None) -> None
 
 
 class KeysView(BaseView):
-    """The own API keys; who may read the sign-ins of others sees those of all users."""
+    """The person's own API keys; people who may read others' sign-ins see those of all users."""
 
     route_base = "/keys"
     default_view = "index"
@@ -231,7 +230,7 @@ class KeysView(BaseView):
     @expose("/", methods=["POST"])
     @signed_in
     def create(self) -> Any:
-        """Create an own key; the response shows the secret and must not be cached."""
+        """Create a key; the response shows the secret and must not be cached."""
         who: access.Person = g.person
         try:
             passwords.refuse_wrong_password(db.session.get(User, who.id), request.form.get("current_password"))
@@ -254,7 +253,7 @@ class KeysView(BaseView):
     @expose("/<int:pk>/revoke", methods=["POST"])
     @signed_in
     def revoke(self, pk: int) -> Any:
-        """Revoke an own key; those of others need the right to end sign-ins."""
+        """Revoke one's own key; for others' keys the permission to end sign-ins is needed."""
         row = access.get_visible(db.session(), ApiKey, pk) or abort(404)
         refuse_foreign_sign_in(row.user_id)
         revoke(row, g.person.id, datetime.now(UTC), request.remote_addr)
@@ -284,10 +283,10 @@ class KeysView(BaseView):
         return self.render_template("security/api_keys.html", title=_("API keys"), **values)
 
 
-def _scope_choices(who: access.Person) -> list[tuple[str, str, list[tuple[str, str]]]]:
-    """(module, its label, [(scope, label of its verb)]): what a key of this person can be limited to."""
+def _scope_choices(person: access.Person) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """(module, its label, [(scope, label of its verb)]): the possible scopes of this person's keys."""
     offered = {
-        module: [verb for verb in verbs if who.may(module, verb)] for module, verbs in permissions.VERBS_OF.items()
+        module: [verb for verb in verbs if person.may(module, verb)] for module, verbs in permissions.VERBS_OF.items()
     }
     return [
         (

@@ -1,7 +1,7 @@
-"""CORS: pages of other origins may call the API only if an operator names the origin in CRM_CORS_ORIGINS.
+"""CORS: pages of other origins may call the API only if the operator lists the origin in CRM_CORS_ORIGINS.
 
-Only calls with an Authorization header are allowed, never cookies, so that a foreign page cannot use the sign-in of its
-visitor.
+Only calls with an Authorization header are allowed, never cookies, so that a foreign page can't use its visitor's
+sign-in.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from app.web.security.sessions import own_transaction
 
 #: Views that need no sign-in.
 PUBLIC_VIEWS = ("AuthDBView", "LocaleView", "UtilView")
-#: What every role gets: the own profile and the pages around it. The index view is added by name.
+#: Permissions of every role: the person's profile and related pages. The index view is added by name.
 BASE_PERMISSIONS = frozenset(
     {
         ("can_userinfo", "UserDBModelView"),
@@ -33,7 +33,7 @@ BASE_PERMISSIONS = frozenset(
         ("can_show", "SwaggerView"),
     }
 )
-#: FAB permissions outside the modules that change nothing: all that a read-only person may use.
+#: FAB permissions outside the modules that change nothing: the only ones for a read-only person.
 READ_ONLY_PERMISSIONS = frozenset(
     {
         "can_get",
@@ -49,12 +49,12 @@ READ_ONLY_PERMISSIONS = frozenset(
 )
 
 
-def is_allowed(who: access.Person, permission_name: str, view_name: str) -> bool:
+def is_allowed(person: access.Person, permission_name: str, view_name: str) -> bool:
     """Whether the person has FAB's permission and, for a module, its cell of the matrix. No SQL."""
-    is_held = who.is_admin or (permission_name, view_name) in who.fab_permissions
+    is_held = person.is_admin or (permission_name, view_name) in person.fab_permissions
     if view_name in permissions.all_modules():
-        return is_held and who.may(view_name, permission_name.removeprefix("can_"))
-    if who.scope is not None or (who.read_only and permission_name not in READ_ONLY_PERMISSIONS):
+        return is_held and person.may(view_name, permission_name.removeprefix("can_"))
+    if person.scope is not None or (person.read_only and permission_name not in READ_ONLY_PERMISSIONS):
         return False
     return is_held
 

@@ -1,4 +1,4 @@
-"""HEAD requests run as GET, and their body is dropped: no view has to handle them or can take them for a write."""
+"""Runs HEAD requests as GET and drops their body: no view has to handle them or can mistake them for a write."""
 
 from __future__ import annotations
 

@@ -86,9 +86,9 @@ class AuthDBView(fab_views.AuthDBView):
 
 
 def _next(person: Person) -> str:
-    """Where to go after sign-in: the path of ?next= on this site, else where the person's day begins.
+    """Where to go after sign-in: the path of ?next= on this site, else the person's start page.
 
-    That is the dashboard for who sees figures of others or whose role has a board as its home, and My day for everybody
+    That is the dashboard for people who see others' figures or whose role has a home board, and My day for everybody
     else.
     """
     level = person.level("Dashboard", "read")
@@ -105,7 +105,7 @@ def _has_home(person: Person) -> bool:
 class SecurityApi(fab_api.SecurityApi):
     """FAB's JWT endpoints, with its request and response format; a token ends with its sign-in.
 
-    Without FAB's `safe`, which answers every error, also a database that is away, with 500 "Fatal error".
+    Without FAB's `safe`, which answers every error, even an unreachable database, with 500 "Fatal error".
     """
 
     @expose("/login", methods=["POST"])
@@ -177,7 +177,7 @@ def refuse_too_many_attempts() -> Response | None:
 
 
 def unauthorized_response() -> Response:
-    """The JSON response to a request with an invalid token, in the format of the API that was asked."""
+    """The JSON response to a request with an invalid token, in the format of the requested API."""
     text = _("Please sign in. The token is missing, invalid, revoked or expired.")
     response = errors.rendered_by_api(401, text) or error_response(401, text)
     response.headers["WWW-Authenticate"] = "Bearer"

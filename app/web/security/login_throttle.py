@@ -24,14 +24,14 @@ from app.web.security.sessions import own_transaction
 FREE_ATTEMPTS = 5
 #: The delay doubles from one minute up to this many.
 MAX_DELAY_MINUTES = 15
-#: How long an attempt that is being checked holds back the next one after FREE_ATTEMPTS, and how long that one waits.
+#: How long an attempt being checked holds back the next one after FREE_ATTEMPTS, and how long that one waits.
 CHECK_TIME, WAIT_SECONDS, LOOK_SECONDS = timedelta(seconds=10), 5.0, 0.1
 
 
 class Locked(RuleBroken):
     """Too many failed attempts (429); `seconds` is how long to wait."""
 
-    #: Whether attempts before it are still being checked: a right one opens the way.
+    #: Whether earlier attempts are still being checked: a correct one lifts the lock.
     is_provisional = False
 
     def __init__(self, until: datetime, now: datetime) -> None:
@@ -41,19 +41,19 @@ class Locked(RuleBroken):
 
 
 def normalize(name: str) -> str:
-    """The name without surrounding blanks and in one case."""
+    """The name without surrounding blanks, lower-cased."""
     return name.strip().casefold()
 
 
 def count_attempt(name: str, now: datetime) -> None:
-    """Count an attempt that has failed, or will be taken for one unless `reset` follows. Raises Locked."""
+    """Count an attempt that has failed, or counts as failed unless `reset` follows. Raises Locked."""
     _count(name, now, is_checked=True)
 
 
 def begin_attempt(name: str, now: datetime) -> None:
     """Count an attempt *before* it is checked, so that a hundred at once do not all pass; `reset` or `fail` follows.
 
-    Waits while others are being checked: right ones do not use up anybody's attempts. Raises Locked.
+    Waits while others are being checked: correct ones do not use up anybody's attempts. Raises Locked.
     """
     give_up_at = time.monotonic() + WAIT_SECONDS
     while True:
@@ -68,7 +68,7 @@ def begin_attempt(name: str, now: datetime) -> None:
 
 
 def fail(session: Session, name: str) -> None:
-    """The attempt was wrong: let the delay begin, if there have been enough."""
+    """Record a wrong password: start the delay, if there were enough attempts."""
     row = session.scalars(select(FailedLogin).where(FailedLogin.name_hash == _key(name)).with_for_update()).first()
     if row is not None and row.count >= FREE_ATTEMPTS:
         row.locked_until = row.last_on + delay(row.count)

@@ -96,17 +96,16 @@ def _names_in_request() -> set[str]:
 def end_sign_ins(session: Session, rows: Rows) -> None:
     """Effect before a flush: a new password or a deactivation ends the sign-ins of its user.
 
-    A deactivation revokes their API keys and removes their picture, too.
-
-    Also notes whether there is an admin, where the flush could take the last one away.
+    A deactivation also revokes their API keys and removes their picture. Also remembers whether there is an admin, if
+    the flush could remove the last one.
     """
     for user in rows.changed:
         if isinstance(user, User) and _ends_sign_ins(user):
             sessions.end_sign_ins(session, datetime.now(UTC), SignIn.user_id == user.id)
             if not user.active:
-                # For good: who is made active again makes new keys. The audit says so in the line of the deactivation.
+                # Permanently: reactivated users create new keys. The audit entry of the deactivation says so.
                 _revoke_keys_unaudited(session, user.id, datetime.now(UTC))
-                user.picture = None  # who has left is no longer shown; the file goes when nobody refers to it
+                user.picture = None  # its file is deleted once nothing refers to it
             note_sign_in_ended(session, user.id)
     if rows.deleted or any(_may_remove_admin(row) for row in rows.changed):
         transaction_state(session).had_admin = has_admin(session)
@@ -119,7 +118,7 @@ def _revoke_keys_unaudited(session: Session, user_id: int, now: datetime) -> Non
 
 
 def refuse_without_admin(session: Session, _rows: Rows) -> None:
-    """Effect after a flush: raise RuleBroken when it took away the last active admin."""
+    """Effect after a flush: raise RuleBroken if it removed the last active admin."""
     gathered = transaction_state(session)
     had_admin, gathered.had_admin = gathered.had_admin, False
     if had_admin and not has_admin(session):
@@ -148,13 +147,13 @@ def has_admin(session: Session, without: int = 0) -> bool:
     return bool(session.execute(query).scalar())
 
 
-# --- the password that the person has now
+# --- the current password
 
 
 def refuse_wrong_password(user: Any, typed: str | None) -> None:
-    """Raise RuleBroken unless it is the user's password; attempts are counted, so that a session cannot guess it.
+    """Raise RuleBroken unless it is the user's password; attempts are counted, so that a session can't guess it.
 
-    Counted apart from sign-ins: who guesses here does not lock the person out.
+    Counted separately from sign-ins: guessing here does not lock the person out.
     """
     now, counted_as = datetime.now(UTC), f"the password of user {user.id}"
     login_throttle.begin_attempt(counted_as, now)
@@ -176,7 +175,7 @@ _CURRENT_PASSWORD = PasswordField(
 
 
 class NewPasswordForm(DynamicForm):
-    """A new password, twice, and what else it should end."""
+    """A new password, twice, and what else it ends."""
 
     password = PasswordField(
         lazy_gettext("New password"),
@@ -210,7 +209,7 @@ class OwnPasswordForm(NewPasswordForm):
 
 
 class ResetMyPasswordView(fab.ResetMyPasswordView):
-    """Change the own password; all sign-ins end, and this browser gets a new one."""
+    """Change one's own password; all sign-ins end, and this browser gets a new one."""
 
     form = OwnPasswordForm
 
@@ -241,7 +240,7 @@ class ResetPasswordView(fab.ResetPasswordView):
 
 
 class ProfileForm(UserInfoEdit):
-    """What people may change of their own account; username, roles and permissions are not included."""
+    """Fields that people may change in their own account; username, roles and permissions are not included."""
 
     last_name = StringField(
         lazy_gettext("Last name"), validators=[Optional(), Length(max=64)], widget=BS3TextFieldWidget()
@@ -264,7 +263,7 @@ class ProfileForm(UserInfoEdit):
 
 
 class UserInfoEditView(fab.UserInfoEditView):
-    """The own profile: name, mobile, time zone and language only."""
+    """The person's own profile: only name, mobile, time zone and language."""
 
     form = ProfileForm
 

@@ -1,7 +1,7 @@
-"""Rate limits of the API: per key or user, else per address; every response carries what is left.
+"""Rate limits of the API: per key or user, else per address; every response has the remaining calls.
 
-Decision: requests are counted after authentication. Counted by an unproved key name, anybody could use up the limit of
-the key's holder.
+Requests are counted after authentication. Counted by an unverified key, anybody could use up the limit of the key's
+holder.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class Limits:
 
 
 def install(app: Flask, settings: config.Settings) -> None:
-    """Count every call of the API. Must be installed before FAB, so that its hook runs first."""
+    """Count every API call. Must be installed before FAB, so that its hook runs first."""
     counter = new_counter(settings)
     rates = [Rate(*each) if each else None for each in (settings.api_limit, settings.api_write_limit)]
     app.extensions["crm_limits"] = Limits(counter, *rates)
@@ -75,7 +75,10 @@ def count_request(name: str) -> None:
 
 
 def count_sign_in_attempt(method: str = "compat") -> int:
-    """Count an attempt of this address to sign in this way, before it is checked. Seconds to wait; 0 within limits."""
+    """Count an attempt of this address to sign in this way, before it is checked.
+
+    Returns the seconds to wait; 0 within limits.
+    """
     count = _change_attempts(1, method)
     return _wait(count) if count.is_exceeded else 0
 

@@ -35,7 +35,7 @@ _PERSONLESS = (*probes.ENDPOINTS, *offline.ENDPOINTS, *brand.ENDPOINTS, *shell_p
 
 __all__ = ["Security", "ensure_admin", "sync_permissions"]
 
-#: Belongs to one request only; an app context may live longer (tests, shells).
+#: Belong to a single request; an app context may live longer (tests, shells).
 _REQUEST_GLOBALS = (
     "person",
     "_api_key_user",
@@ -71,7 +71,7 @@ class Security(SecurityManager):
 
     def create_limiter(self, app: Flask) -> Limiter:
         """FAB's limiter, which limits nothing: it would wait for a Redis that does not answer. See `register_views`."""
-        # Not enabled: looking for limits costs every request what reading a row does.
+        # Disabled: checking for limits costs every request as much as reading a row.
         limiter = Limiter(key_func=get_remote_address, enabled=False)
         limiter.init_app(app)
         return limiter
@@ -86,7 +86,7 @@ class Security(SecurityManager):
         """Flask-JWT-Extended; every error of a token is a 401 with a message."""
         manager = super().create_jwt_manager(app)
         keys = {_name_of(key): key for key in (*app.config["SECRET_KEY_FALLBACKS"], app.config["JWT_SECRET_KEY"])}
-        # The header names the key, so that tokens outlive a change of it.
+        # The header identifies the key, so that tokens survive a key rotation.
         manager.additional_headers_loader(lambda _identity: {"kid": _name_of(app.config["JWT_SECRET_KEY"])})
         manager.decode_key_loader(lambda header, _claims: keys.get(header.get("kid"), app.config["JWT_SECRET_KEY"]))
         manager.invalid_token_loader(lambda _reason: login.unauthorized_response())
@@ -111,7 +111,7 @@ class Security(SecurityManager):
 
         Requests for static files load none, nor do health checks, which answer without the database.
         """
-        held: Any = g._get_current_object()  # a proxy is asked anew each time
+        held: Any = g._get_current_object()  # a proxy would be resolved each time
         for name in _REQUEST_GLOBALS:
             held.pop(name, None)
         held.user = current_user
@@ -187,7 +187,9 @@ class Security(SecurityManager):
         return found.user
 
     def add_permissions_view(self, base_permissions: list[str], view_menu: str) -> None:
-        """Name all permissions of a view: FAB deletes those not named, and the views of a module share one name."""
+        """Declare all permissions of a view: FAB deletes those not declared, and the views of a module share one
+        name.
+        """
         named = self._named_pairs.setdefault(view_menu, set())
         named.update(base_permissions)
         if view_menu in permissions.all_modules():
@@ -256,9 +258,9 @@ class Security(SecurityManager):
         return user if right else None
 
     def _user_named(self, name: str) -> Any:
-        """The user of that name or email address, compared again here, because MariaDB equates é and e.
+        """The user with that name or email address, compared again here, because MariaDB equates é and e.
 
-        Of two users who had one name before names became unique, the one to whom it belongs.
+        If two users had the same name before names became unique, the one to whom it belongs.
         """
         name = login_throttle.normalize(name)
         same = or_(func.lower(User.username) == name, func.lower(User.email) == name)
@@ -309,7 +311,7 @@ class Security(SecurityManager):
         db.session.commit()
 
     def add_user(self, username: str, *args: Any, password: str = "", **kwargs: Any) -> Any:
-        """As FAB's, but a weak password raises PasswordComplexityValidationError."""
+        """Like FAB's, but a weak password raises PasswordComplexityValidationError."""
         if password:
             passwords.refuse_weak_password(password, username, kwargs.get("email"))
         return super().add_user(username, *args, password=password, **kwargs)
@@ -328,7 +330,7 @@ class Security(SecurityManager):
 
 
 def _count_sign_in(session: Session, user_id: int, right: bool, now: datetime) -> None:
-    """FAB's statistics; by a plain UPDATE, so that cached people stay valid."""
+    """Update FAB's statistics; by a plain UPDATE, so that cached people stay valid."""
     count = func.coalesce(User.login_count, 0) + 1
     failed = func.coalesce(User.fail_login_count, 0) + 1
     values = {"login_count": count, "last_login": now, "fail_login_count": 0} if right else {"fail_login_count": failed}
@@ -344,9 +346,9 @@ def _address() -> str | None:
 
 
 def ensure_admin(app: Flask, password: str | None = None) -> str | None:
-    """Create the user admin if there is no user. Returns the random password if one was made, to be shown once.
+    """Create the user admin if there is no user. Returns the random password if one was generated, to be shown once.
 
-    Raises PasswordComplexityValidationError for a password that would be refused on a page, too, if it is needed.
+    Raises PasswordComplexityValidationError for a password that pages would refuse too, if it is needed.
     """
     made = None if password else secrets.token_urlsafe(12)
     with app.app_context():
@@ -357,7 +359,7 @@ def ensure_admin(app: Flask, password: str | None = None) -> str | None:
 
 
 def _name_of(key: str) -> str:
-    """A name for a key, from which it cannot be guessed."""
+    """A name for a key that doesn't reveal it."""
     return hashlib.sha256(b"key id " + key.encode()).hexdigest()[:16]
 
 

@@ -53,7 +53,7 @@ class Credential:
     used_on: datetime | None
     version: int
     scope: frozenset[str] = frozenset()
-    #: The version of saved views and choices for lists; None where no page is shown.
+    #: The version of saved views and choices for lists; None if no page is shown.
     lists: int | None = None
 
     def is_stale(self, now: datetime) -> bool:
@@ -81,7 +81,7 @@ def own_transaction() -> Iterator[Session]:
 
 @contextmanager
 def recording() -> Iterator[Session]:
-    """As `own_transaction`, for notes: a database that takes no changes does not stop readers."""
+    """Like `own_transaction`, for usage records: a read-only database does not stop readers."""
     try:
         with own_transaction() as session:
             yield session
@@ -111,7 +111,7 @@ def known_user(session: Session, values: Sequence[Any]) -> User:
 
 
 def valid_sign_ins(now: Any, settings: Settings) -> tuple[ColumnElement[bool], ...]:
-    """The sign-ins that are valid at `now`: not ended, used lately, and not too old. The same for all kinds."""
+    """The sign-ins that are valid at `now`: not ended, used recently, and not too old. The same for all kinds."""
     idle, oldest = timedelta(hours=settings.session_idle_hours), timedelta(days=settings.session_days)
     return SignIn.ended_on.is_(None), SignIn.seen_on > now - idle, SignIn.started_on > now - oldest
 
@@ -133,7 +133,7 @@ def _valid(*conditions: Any) -> Any:
 
 
 _VALID_SIGN_IN = _valid(User.id == bindparam("user"))
-#: For endpoints whose cookie is only the token.
+#: For endpoints whose cookie contains only the token.
 _VALID_BY_TOKEN = _valid(SignIn.method == "compat")
 
 
@@ -242,7 +242,7 @@ def flash_live_keys(count: int) -> None:
 
 
 def signed_in(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A page for every signed-in person; a write needs the CSRF token and a person who is not read-only."""
+    """Decorator of pages for every signed-in person; a write needs the CSRF token and a person who is not read-only."""
 
     @functools.wraps(function)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -269,7 +269,7 @@ def requested_user_id(verb: str) -> int:
 
 
 def refuse_foreign_sign_in(user_id: int) -> None:
-    """Answer 403 unless it is the person's own, or they may end the sign-ins of others."""
+    """Respond with 403 unless it is the person's own, or they may end the sign-ins of others."""
     if user_id != g.person.id and not g.person.may("Sign-ins", "delete"):
         abort(403)
 

@@ -1,4 +1,4 @@
-"""The audit page, for those who may read the audit: filters, pages, and a check that the log is unaltered."""
+"""The audit page, for people who may read the audit: filters, pages, and a check that the log is unaltered."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ from app.web.pages.hardened import protect
 from app.web.security.sessions import signed_in
 
 PAGE = 50
-#: Lines of a check's result that the page shows; the command shows them all.
+#: Lines of a check's result on the page; the command shows all.
 MAX_LINES = 10
 
 
 def auditors_only(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Answer 403 to anyone whose roles do not allow it."""
+    """Respond with 403 to people without the permission."""
 
     @wraps(function)
     def guarded(self: Any, *args: Any, **kwargs: Any) -> Any:
@@ -78,7 +78,7 @@ class Audit(BaseView):
     @signed_in
     @auditors_only
     def check(self) -> Any:
-        """Check the whole chain, and that it contains the heads that were noted outside the database."""
+        """Check the whole chain, and that it contains the heads recorded outside the database."""
         protect()
         record = AuditHeadFile(current_app.config["CRM"].instance_dir)
         report = audit_chain.verify(db.session(), [audit_chain.ChainHead(*head) for head in record.heads()])
@@ -149,7 +149,7 @@ def _entry_row(people: dict[int, str], entry: AuditEntry, first: str | None, las
 
 
 def _subject(about: str | None, people: dict[int, str]) -> str | None:
-    """What the entry is about; a user, stored as "user 7", by the name as well."""
+    """What the entry is about; for a user, stored as "user 7", with the name."""
     found = re.fullmatch(r"user ([0-9]{1,9})", about or "")
     name = people.get(int(found[1])) if found else None
     return f"{name} ({about})" if name else about

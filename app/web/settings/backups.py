@@ -1,6 +1,6 @@
-"""The backups page: which there are, when the last one was proved, and back up, verify, drill or delete now.
+"""The backups page: existing backups, the last successful drill; and starting a backup, check, drill or deletion.
 
-There is no download: a backup holds everything that masks and access rules hide. It is copied on the server.
+There is no download: a backup contains everything that masks and access rules hide. Copy it on the server.
 """
 
 from __future__ import annotations
@@ -93,7 +93,7 @@ def _refuse_others() -> None:
 
 
 def _ask(kind: str, name: str | None) -> None:
-    """Put a run into the table and the queue. Raises Conflict while the same one waits or runs."""
+    """Add a run to the table and the queue. Raises Conflict while the same one is waiting or running."""
     viewer = current_viewer()
     with own_transaction() as session:
         if backup_runs.is_pending(session, kind, name):
@@ -123,7 +123,7 @@ def _state(session: Any, kind: str, viewer: Viewer) -> dict[str, Any]:
 
 
 def _what(run: BackupRun) -> str:
-    """What a check or drill has found, as it was noted."""
+    """The recorded findings of a check or drill."""
     details = run.details or {}
     return " ".join([*details.get("faults", ()), *details.get("unchecked", ()), *details.get("checked", ())][:3])
 

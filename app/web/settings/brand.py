@@ -33,11 +33,11 @@ MAX_BYTES = 2_000_000
 
 @dataclass(frozen=True)
 class _ChosenLogo:
-    """The logo that the form asks for."""
+    """The logo chosen in the form."""
 
-    #: Null = none.
+    #: None = no logo.
     logo: Logo | None = None
-    #: Where it is new: kept under a token, so that it need not be chosen again when the form is refused.
+    #: A new upload, identified by a token, so that it need not be chosen again if the form is refused.
     upload: Upload | None = None
 
 
@@ -49,7 +49,7 @@ class BrandView(SettingsPage):
 
     @page_route("/")
     def index(self) -> Any:
-        """The form with what is shown now."""
+        """The form with the current brand."""
         _refuse_others()
         return self._page({}, {}, "", None)
 
@@ -130,7 +130,7 @@ def _version() -> int:
 
 
 def _posted(viewer: Viewer) -> tuple[dict[str, Any], dict[str, list[str]]]:
-    """What was sent, checked, the logo stored, by field; and what is wrong, by field. Raises FilesUnavailable."""
+    """The posted values, checked, with the logo stored, by field; and the errors by field. Raises FilesUnavailable."""
     found: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}
     steps = {
@@ -149,7 +149,7 @@ def _posted(viewer: Viewer) -> tuple[dict[str, Any], dict[str, list[str]]]:
 
 
 def _checked(found: dict[str, Any], errors: dict[str, list[str]]) -> BrandInput:
-    """What is to be stored, with the icons. Raises RuleBroken if anything is wrong."""
+    """The values to store, with the icons. Raises RuleBroken if there are errors."""
     if errors:
         raise RuleBroken(_("Not saved yet. Please check these fields:"), errors=errors)
     logo, accent = found["logo"].logo, found["accent"]
@@ -157,12 +157,12 @@ def _checked(found: dict[str, Any], errors: dict[str, list[str]]) -> BrandInput:
 
 
 def _own_name(name: str | None) -> str | None:
-    """None for the name that the server's settings give: it then follows them."""
+    """The name; None if it equals the server's settings, which then continue to apply."""
     return None if name == current_app.config["CRM"].brand else name
 
 
 def _logo(viewer: Viewer) -> _ChosenLogo:
-    """A new logo, the one of now, or none. Raises RuleBroken."""
+    """A new logo, the current one, or none. Raises RuleBroken."""
     sent, token = request.files.get("logo"), request.form.get("kept_logo")
     is_sent = sent is not None and bool(sent.filename)
     if not is_sent and not token:
@@ -177,13 +177,13 @@ def _logo(viewer: Viewer) -> _ChosenLogo:
 
 
 def _kept_before(upload: Upload) -> _ChosenLogo:
-    """A logo that came with a form that was refused. Raises RuleBroken."""
+    """A logo that was uploaded with a refused form. Raises RuleBroken."""
     with message_files.open_digest(upload.digest) as file:
         return _made(file, upload.name)
 
 
 def _taken(sent: FileStorage, viewer: Viewer) -> _ChosenLogo:
-    """An uploaded logo, kept. Raises RuleBroken."""
+    """An uploaded logo, stored. Raises RuleBroken."""
     size = sent.stream.seek(0, 2)
     if size > MAX_BYTES:
         raise RuleBroken(_("A logo can have up to %(most)s MB. Please choose a smaller one.", most=MAX_BYTES // 10**6))
@@ -194,7 +194,7 @@ def _taken(sent: FileStorage, viewer: Viewer) -> _ChosenLogo:
 
 
 def _made(file: BinaryIO, name: str) -> _ChosenLogo:
-    """The logo made of a picture. Raises RuleBroken."""
+    """The logo made from a picture. Raises RuleBroken."""
     try:
         made = brand_icons.logo(file)
     except brand_icons.TooSmall as small:
@@ -207,7 +207,7 @@ def _made(file: BinaryIO, name: str) -> _ChosenLogo:
 
 
 def _icons(logo: Logo | None, accent: str | None) -> dict[str, str]:
-    """Column -> digest of the icons: of the logo, else of the product's mark in the colour, else none of its own."""
+    """Column -> digest of the icons: of the logo, else of the product's mark in the colour, else none."""
     if logo is not None:
         with message_files.open_digest(logo.digest) as file:
             made = brand_icons.of_logo(file.read())

@@ -28,7 +28,7 @@ from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_for
 MAX_MINUTES, MAX_DAYS, MAX_TEXT_LENGTH = 525_600, 3650, 140
 #: A warning must come before the target.
 MAX_PERCENT = 99
-#: Texts that may be empty; a field that every complete form names, so that a missing checkbox means unchecked.
+#: Texts that may be empty; a field that every complete form contains, so that a missing checkbox means unchecked.
 _OPTIONAL, _LAST_FIELD = ("phone_app_url", "sms_link_hosts"), "phone_app_version"
 #: Characters of the list of hosts, and one of them.
 MAX_HOSTS_LENGTH = 1000
@@ -109,7 +109,7 @@ def _parts(key: str, value: Any) -> dict[str, Any]:
     return {f"{key}.{part}": each for part, each in value.items()} if isinstance(value, dict) else {key: value}
 
 
-#: What the settings are about; those of no topic come last.
+#: The topics of the settings; those of no topic come last.
 _TOPICS: tuple[tuple[Any, tuple[str, ...]], ...] = (
     (lazy_gettext("Tasks and assignment"), ("grace_minutes", "retry_minutes", "request_expiry_days")),
     ("", ("first_task_minutes",)),
@@ -166,7 +166,7 @@ def _options(name: str) -> list[tuple[str, str]] | None:
     return [("warn", _("Warn the caller, and call")), ("refuse", _("Refuse the call"))]
 
 
-#: Where a default comes from, in the person's language.
+#: The source of a default, in the person's language.
 _SOURCES = {
     "promotional_hours": lazy_gettext("TCCCPR 2018 (TRAI), Schedule II. As set by your compliance officer."),
     "promotional_needs_consent": lazy_gettext(
@@ -194,7 +194,7 @@ def _kind(value: Any) -> str:
 
 
 def _posted_values(session: Session) -> dict[str, Any]:
-    """The posted settings, parsed; a field that the form does not name keeps its value. Raises RuleBroken."""
+    """The posted settings, parsed; a field that is missing in the form keeps its value. Raises RuleBroken."""
     values, errors = _stored_values(session), {}
     for key, value in values.items():
         for name, old in _parts(key, value).items():

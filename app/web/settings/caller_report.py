@@ -1,4 +1,4 @@
-"""Calls by the number that customers saw: 140 is the series for promotional calls, 1600 that for service calls."""
+"""Calls by caller ID: 140 is the series for promotional calls, 1600 that for service calls."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.web.core.fields import Viewer
 from app.web.core.replica_lists import from_replica
 from app.web.pages.routes import page_route
 
-#: Days of one report, and of the one that is shown first.
+#: Maximum days of one report, and the default.
 MAX_DAYS, DAYS = 92, 30
 #: Numbers in the list.
 MOST = 50
@@ -67,7 +67,7 @@ def _period(viewer: Viewer) -> tuple[date, date]:
 
 
 def _read(first: date, last: date, viewer: Viewer) -> list[Any]:
-    """(number, medium, purpose, calls, answered, seconds, unfitting) of all outgoing calls of the period."""
+    """(number, medium, purpose, calls, answered, seconds, unsuitable) of all outgoing calls of the period."""
     begins, ends = (datetime.combine(day, time(), viewer.zone) for day in (first, last + timedelta(days=1)))
     answered = func.sum(case((CallLog.status == "Completed", 1), else_=0))
     unfitting = func.sum(case((CallRequest.fits_purpose.is_(False), 1), else_=0))
@@ -119,7 +119,7 @@ def _by_series(rows: list[Any]) -> list[dict[str, Any]]:
 
 
 def _by_number(rows: list[Any]) -> list[dict[str, Any]]:
-    """The numbers of the company, the most used first. Those of employees' own phones are one line."""
+    """The company's numbers, the most used first. Employees' own phones are one line."""
     sums: dict[tuple[str, bool], int] = {}
     for row in rows:
         is_own = row.medium in ("mobile", "manual")

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from app.domain.custom_fields import LANGUAGES, MAX_CHOICES, MAX_HELP, MAX_LABEL, MAX_NAME, CustomField
 
-#: The languages of labels, each in its own.
+#: The languages of labels, each in its own name.
 LANGUAGE_NAMES = {"hi": "हिन्दी", "gu": "ગુજરાતી", "mr": "मराठी"}
 #: Empty rows for more choices.
 SPARE = 5
@@ -84,7 +84,7 @@ def _inputs(row: CustomField | None) -> list[dict[str, Any]]:
 
 
 def choice_rows(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The rows of the table of choices: those that there are, and some empty ones."""
+    """The rows of the table of choices: the existing ones, and some empty ones."""
     found = [
         {"value": each.get("value") or "", "label": each.get("label") or "", "is_offered": each.get("is_offered", True)}
         | {f"label_{code}": (each.get("labels") or {}).get(code, "") for code in LANGUAGES}
@@ -95,7 +95,7 @@ def choice_rows(raw: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def typed_choices(form: Mapping[str, str]) -> list[dict[str, Any]]:
-    """The rows as they were typed, without the empty ones; a choice whose name was emptied is meant to go."""
+    """The rows as typed, without empty ones; clearing the name of a choice removes it."""
     rows = []
     for place in range(MAX_CHOICES + SPARE + 1):
         if f"choice_label_{place}" not in form:

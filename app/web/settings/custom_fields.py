@@ -1,4 +1,4 @@
-"""The pages of custom fields: what an admin adds to leads, customers, tickets and tasks."""
+"""The pages of custom fields that an admin adds to leads, customers, tickets and tasks."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class CustomFieldsView(SettingsPage):
 
     @page_route("/")
     def index(self) -> Any:
-        """The fields of one record; below them those that were removed."""
+        """The fields of one record, followed by removed ones."""
         table = _table(request.args.get("record") or "leads")
         with access.as_system(db.session()) as session:
             rows = _fields(session, table)
@@ -65,7 +65,7 @@ class CustomFieldsView(SettingsPage):
 
     @page_route("/add", methods=["GET", "POST"])
     def add(self) -> Any:
-        """The form of a new field; on an error it keeps what was typed."""
+        """The form of a new field; on an error it keeps the input."""
         table = _table(request.args.get("record") or "leads")
         if request.method == "GET":
             return self._form(table, None, {"kind": request.args.get("kind", "text")}, {}, "")
@@ -82,7 +82,7 @@ class CustomFieldsView(SettingsPage):
 
     @page_route("/<int:key>", methods=["GET", "POST"])
     def edit(self, key: int) -> Any:
-        """The form of a field; on an error it keeps what was typed."""
+        """The form of a field; on an error it keeps the input."""
         with access.as_system(db.session()) as session:
             row = _field(session, key)
             table, stored = row.record_table, _stored(row)
@@ -100,7 +100,7 @@ class CustomFieldsView(SettingsPage):
 
     @page_route("/<int:key>/remove", methods=["POST"])
     def remove(self, key: int) -> Any:
-        """Take it off every page; its values stay."""
+        """Remove it from every page; its values stay."""
         with own_transaction() as session:
             row = _field(session, key)
             custom_fields.remove(
@@ -183,9 +183,9 @@ def _fields(session: Session, table: str) -> list[CustomField]:
 
 
 def _field(session: Session, key: int | None, version: int | None = None, locks: bool = False) -> CustomField:
-    """The field of this id; with a version compared. Raises NotFound, Conflict.
+    """The field with this id, after comparing a given version. Raises NotFound, Conflict.
 
-    `locks`: nobody else changes it meanwhile, or stores a choice of it: those who do are waited for, and then seen.
+    `locks`: lock it, so that nobody changes it meanwhile, or stores one of its choices without being noticed.
     """
     row = session.get(CustomField, min(key or 0, 2**31 - 1), with_for_update=locks or None, populate_existing=locks)
     if row is None:

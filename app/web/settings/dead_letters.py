@@ -1,4 +1,4 @@
-"""The queue page: depth and workers, and the calls that failed for good, to be retried or dismissed."""
+"""The queue page: depth and workers, and the calls that failed permanently, to be retried or dismissed."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 
-#: Queue -> what it is for.
+#: Queue -> its purpose.
 QUEUE_LABELS = {
     "short": lazy_gettext("Seconds each: notification emails"),
     "default": lazy_gettext("Up to five minutes each: webhooks"),
@@ -42,7 +42,7 @@ class QueueView(SettingsPage):
 
     @page_route("/")
     def index(self) -> Any:
-        """Backend, depth and workers; the calls that failed for good."""
+        """Backend, depth and workers; the calls that failed permanently."""
         viewer, session, depths = current_viewer(), db.session(), queue.depths()
         rows = dead_letters.unresolved(session)
         count = len(rows) if len(rows) < dead_letters.MAX_AT_ONCE else dead_letters.count_unresolved(session)
@@ -131,7 +131,7 @@ def _failed_row(row: FailedCall, viewer: Viewer) -> dict[str, Any]:
 
 
 def store(failure: Failure) -> None:
-    """Store a call that failed for good; the queue calls this inside an app context."""
+    """Store a call that failed permanently; the queue calls this inside an app context."""
     call = failure.call
     with own_transaction() as session:
         session.add(

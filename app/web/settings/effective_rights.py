@@ -35,13 +35,13 @@ class EffectiveRightsView(BaseView):
     @expose("/")
     @signed_in
     def mine(self) -> Any:
-        """Redirect to the own permissions, or to those of ?who=."""
+        """Redirect to one's own permissions, or to those of ?who=."""
         return redirect(url_for("EffectiveRightsView.of", user_id=request.args.get("who", type=int) or g.person.id))
 
     @expose("/<int:user_id>")
     @signed_in
     def of(self, user_id: int) -> Any:
-        """One person's, visible to themselves, their managers and administrators."""
+        """One person's permissions, visible to themselves, their managers and administrators."""
         other = request.args.get("who", type=int)
         if other and other != user_id:
             return redirect(url_for("EffectiveRightsView.of", user_id=other))
@@ -75,11 +75,11 @@ class EffectiveRightsView(BaseView):
         )
 
 
-def _visible_people(who: access.Person) -> dict[int, str]:
-    """The people whose permissions this person can see, by id: all for an admin, else the own reporting tree."""
+def _visible_people(person: access.Person) -> dict[int, str]:
+    """The people whose permissions this person can see, by id: all for an admin, else their own reporting tree."""
     query = select(User.id, User.first_name, User.last_name).order_by(User.first_name, User.last_name)
-    if not who.is_admin:
-        query = query.where(User.id.in_(sorted(team.reporting_tree(db.session(), who.id))))
+    if not person.is_admin:
+        query = query.where(User.id.in_(sorted(team.reporting_tree(db.session(), person.id))))
     return {key: f"{first} {last}".strip() for key, first, last in db.session.execute(query)}
 
 

@@ -1,4 +1,4 @@
-"""The page of files of records: how much may be attached, what is used, and what happens while the scanner is away."""
+"""The page of files of records: quotas, usage, and what happens while the scanner is unavailable."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
 from app.web.security.sessions import own_transaction
 
-#: People that are listed, those with the most bytes.
+#: People that are listed: those with the most bytes.
 MOST = 50
 #: 100 TB is a typing error.
 MAX_MB = 100_000_000
@@ -40,7 +40,7 @@ class FileSettingsView(SettingsPage):
 
     @page_route("/")
     def index(self) -> Any:
-        """The form with the quotas, and what is used."""
+        """The form with the quotas, and the usage."""
         return self._page({}, {}, "")
 
     @page_route("/", methods=["POST"])
@@ -71,7 +71,7 @@ def _stored(session: Session) -> dict[str, Any]:
 def _fields(stored: dict[str, Any], posted: Mapping[str, str], errors: dict[str, list[str]]) -> list[dict[str, Any]]:
     labels = {
         "file_person_mb": _("MB of files that one person may attach to records"),
-        "file_house_mb": _("MB of files of records in all"),
+        "file_total_mb": _("MB of files of records in all"),
         "file_scan_rule": _("While the virus scanner is away"),
     }
     helps = {
@@ -129,7 +129,7 @@ def _store(session: Session, values: dict[str, Any]) -> None:
 
 
 def _used(stored: dict[str, Any]) -> dict[str, Any]:
-    """What is used, of how much, and by whom most."""
+    """The usage in total and of the people with the most."""
     session, viewer = db.session(), current_viewer()
     with access.as_system(session):
         used = file_quotas.usage(session)
@@ -142,7 +142,7 @@ def _used(stored: dict[str, Any]) -> dict[str, Any]:
     most = sorted(((size, key) for key, size in used.items() if key != INSTALLATION), reverse=True)[:MOST]
     scanner = current_app.extensions["crm_scanner"]
     return {
-        "installation": _share(used.get(INSTALLATION, 0), stored["file_house_mb"]),
+        "installation": _share(used.get(INSTALLATION, 0), stored["file_total_mb"]),
         "files": grouped(files),
         "deleted": grouped(deleted),
         "waiting": grouped(waiting),

@@ -31,7 +31,7 @@ from app.web.security.sessions import own_transaction
 from app.web.settings import health_databases
 from app.web.settings.health_chart import Chart, chart_of
 
-#: ?span= -> (label, how far back, minutes of one point of the charts).
+#: ?span= -> (label, length, minutes per point of the charts).
 SPANS = {
     "hour": (_l("1 hour"), timedelta(hours=1), 1),
     "day": (_l("24 hours"), timedelta(days=1), 15),
@@ -52,7 +52,7 @@ EXPLAINED = {
     "connections": _l("Of all programs that use the database."),
     "memory": _l("Of the fullest server."),
 }
-#: Check of the self-test -> its label; others are shown by their name.
+#: Check of the self-test -> its label; others are shown by name.
 CHECKS = {
     "database": _l("Database"),
     "schema": _l("Database schema"),
@@ -86,7 +86,7 @@ class HealthView(SettingsPage):
 
     @page_route("/")
     def index(self) -> Any:
-        """The five thresholds now, their history, what was crossed, and the servers."""
+        """The five thresholds now, their history, past crossings, and the servers."""
         viewer, session = current_viewer(), db.session()
         span = request.args.get("span", "hour")
         span = span if span in SPANS else "hour"
@@ -111,7 +111,7 @@ class HealthView(SettingsPage):
 
     @page_route("/slow/")
     def slow(self) -> Any:
-        """Statements that took long, those that cost most first."""
+        """Slow statements, the most expensive first."""
         viewer = _admin()
         query = select(SlowStatement).order_by(SlowStatement.total_ms.desc()).limit(MAX_ROWS)
         rows = [
@@ -129,7 +129,7 @@ class HealthView(SettingsPage):
 
     @page_route("/errors/")
     def errors(self) -> Any:
-        """Errors that our code reported, the newest first."""
+        """Errors reported by our code, newest first."""
         viewer = _admin()
         query = select(ErrorReport).order_by(ErrorReport.last_on.desc()).limit(MAX_ROWS)
         rows = [
@@ -148,7 +148,7 @@ class HealthView(SettingsPage):
 
     @page_route("/clear/<any(slow, errors):what>", methods=["POST"])
     def clear(self, what: str) -> Any:
-        """Forget all slow statements, or all errors: what comes after is new."""
+        """Delete all slow statements, or all errors, so that later ones stand out."""
         _admin()
         kind: Any = SlowStatement if what == "slow" else ErrorReport
         with own_transaction() as session:
@@ -165,7 +165,7 @@ class SelfTestView(SettingsPage):
 
     @page_route("/")
     def index(self) -> Any:
-        """Runs all checks and shows what each has found, and what to do."""
+        """Run all checks and show their results, with advice."""
         began = time.perf_counter()
         found = current_app.extensions["crm_self_test"]()
         found["proxy"] = _proxy()
@@ -187,7 +187,7 @@ def _admin() -> Viewer:
 
 
 def _values_now(moment: datetime) -> dict[str, float | None]:
-    """Measure -> its value now: times and errors of the last minutes, the others as read this moment."""
+    """Measure -> its current value: times and errors over the last minutes, the others as read now."""
     session = db.session()
     depths = queue.depths()
     values = health_samples.values(health_samples.window(session, moment))
@@ -266,20 +266,20 @@ def _server(state: health_samples.ServerState, viewer: Viewer) -> dict[str, Any]
 # --- the self-test
 
 
-def _finding(name: str, found: health.CheckResult) -> dict[str, Any]:
-    word, tone = _STATES[found.state]
+def _finding(name: str, result: health.CheckResult) -> dict[str, Any]:
+    word, tone = _STATES[result.state]
     return {
         "label": CHECKS.get(name, name.capitalize()),
         "name": name,
         "word": word,
         "tone": tone,
-        "sentence": found.sentence,
-        "advice": found.advice,
+        "sentence": result.sentence,
+        "advice": result.advice,
     }
 
 
 def _proxy() -> health.CheckResult:
-    """Whether this request came as the settings say that requests come."""
+    """Whether this request arrived through the configured number of proxies."""
     count = current_app.config["CRM"].proxies
     is_forwarded = "X-Forwarded-For" in request.headers
     if is_forwarded and not count:

@@ -48,7 +48,7 @@ def chart_of(values: Iterable[Value], minutes: tuple[int, int], step: int, thres
 
 
 def _runs(values: Sequence[tuple[int, float]], step: int) -> list[list[tuple[int, float]]]:
-    """The values in pieces without gaps; a piece of one value becomes a short line."""
+    """The values in runs without gaps; a run of one value becomes a short line."""
     runs: list[list[tuple[int, float]]] = []
     for minute, value in values:
         if runs and minute - runs[-1][-1][0] <= 2 * step:

@@ -1,4 +1,4 @@
-"""What the health page says of the database servers and of Redis: each one's role, and whether it is used."""
+"""The database servers and Redis on the health page: each one's role, and whether it is used."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _WORDS = {
 
 
 def rows() -> list[dict[str, Any]]:
-    """{server, role, word, tone, note} of each; nothing of what there is only one of anyway."""
+    """{server, role, word, tone, note} of each; single servers are left out."""
     settings, found = current_app.config["CRM"], replica_lists.replicas_of_app()
     made = []
     if found is not None:
@@ -48,7 +48,7 @@ def rows() -> list[dict[str, Any]]:
 
 
 def _background() -> list[dict[str, Any]]:
-    """The servers whose workers run the queue, and the leader of the schedule, where that is one of many."""
+    """The servers whose workers run the queue, and the leader of the scheduler, if there are several."""
     in_use = {"word": _("In use"), "tone": "green"}
     made = [
         {"server": host, "role": _("Queue"), "note": _("Workers: %(count)s", count=count)} | in_use

@@ -1,4 +1,4 @@
-"""The jobs page: who runs them, the last runs of each, run now."""
+"""The jobs page: which process runs them, the last runs of each, and running one now."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _run_url(name: str, viewer: Viewer) -> str | None:
     return f"/jobs/run/{quote(name)}" if viewer.person.is_admin else None
 
 
-# --- who runs them
+# --- the scheduler
 
 
 def _state(last: dict[str, JobRun], viewer: Viewer) -> dict[str, Any]:
@@ -219,7 +219,10 @@ def _cells(run: JobRun | None, viewer: Viewer) -> dict[str, Any]:
 
 
 def _slot_text(name: str, viewer: Viewer) -> str:
-    """The slot as text: names of minutes are UTC, names of days are in office time; “(2)” continues a cut run."""
+    """The slot as text: names of minutes are UTC, names of days are in office time.
+
+    “(2)” continues an interrupted run.
+    """
     name, blank, number = name.partition(" (")
     if not name.endswith("Z"):
         return name + blank + number

@@ -1,4 +1,4 @@
-"""The page of legal holds: which records are under one, why and until when; and placing and releasing them."""
+"""The page of legal holds: records under one, reasons and end dates; placing and releasing them."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction
 
 URL = "/settings/legal-holds/"
-#: Holds that are listed, the newest; those that stand come first.
+#: Holds that are listed, newest first, after those in force.
 SHOWN = 500
 _RECORDS: dict[str, Any] = {"LEAD": Lead, "TICKET": Ticket, "CUST": Customer}
 
@@ -42,7 +42,7 @@ class LegalHoldsView(SettingsPage):
 
     @page_route("/")
     def index(self) -> Any:
-        """All holds, those that stand first."""
+        """All holds, those in force first."""
         viewer = current_viewer()
         may = {verb: viewer.person.may(self.module, verb) for verb in ("create", "write")}
         return self.render_template("settings/legal_holds.html", holds=_rows(viewer), may=may, most=SHOWN)
@@ -105,7 +105,7 @@ def _today(viewer: Viewer) -> date:
 
 
 def _day(text: str) -> date | None:
-    """A day of a form. Raises RuleBroken."""
+    """A date from a form. Raises RuleBroken."""
     try:
         return date.fromisoformat(text.strip()) if text.strip() else None
     except ValueError:

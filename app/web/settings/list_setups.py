@@ -20,7 +20,7 @@ from app.web.records.list_page import quick_names
 
 #: Quick filters of one list; more do not fit above it.
 MAX_QUICK = 6
-#: Kinds of columns for which a quick filter has a control.
+#: Kinds of columns for which quick filters exist.
 _QUICK_KINDS = ("master", "choice", "person", "flag", "date")
 
 
@@ -47,7 +47,7 @@ class ListSetupsView(SettingsPage):
 
     @page_route("/", methods=["POST"])
     def save(self) -> Any:
-        """Store what was chosen for one list, or go back to what it declares."""
+        """Store the choices for one list, or restore its defaults."""
         screen = _screen(request.form.get("list", ""))
         session = db.session()
         row = session.scalars(select(ListSetup).where(ListSetup.module == screen.list_key)).first()
@@ -81,19 +81,19 @@ def _screen(key: str) -> Any:
 
 
 def _quick_choices(screen: Any) -> list[str]:
-    """The columns that can be quick filters: one value of a short or searched list."""
+    """The columns that can be quick filters: single values from a short or searchable list."""
     named = screen.record_table.by_name
     return [name for name, each in named.items() if each.columns and each.filter and each.kind in _QUICK_KINDS]
 
 
-def _sent(part: str, offered: list[str], most: int) -> list[str]:
+def _sent(part: str, offered: list[str], maximum: int) -> list[str]:
     wanted = set(request.form.getlist(part))
     names = [name for name in request.form.getlist(f"{part}_order") if name in wanted]
     unknown = [name for name in names if name not in offered]
     if unknown:
         raise RuleBroken(_("This list has no column “%(name)s”.", name=unknown[0][:60]))
-    if len(names) > most:
-        raise RuleBroken(_("Please choose at most %(most)s fields.", most=most))
+    if len(names) > maximum:
+        raise RuleBroken(_("Please choose at most %(most)s fields.", most=maximum))
     return names
 
 

@@ -1,4 +1,4 @@
-"""The pick-lists over REST, read only: what may be sent as a status, subject, source and so on."""
+"""The picklists over REST, read-only: the possible values for status, subject, source and so on."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SHARED = ["label", "position", "is_active"]
 
 
 class MasterResource(Resource):
-    """A pick-list, in its order; for everybody who reads the records that use it."""
+    """A picklist, in order; for everybody who reads the records that use it."""
 
     exclude_route_methods = {"post", "put", "delete"}
     base_order = ("position", "asc")

@@ -80,7 +80,7 @@ class MasterScreen(HardenedView):
         item.position = item.position or 0
 
 
-#: Meaning -> what a status of it says about a record.
+#: Meaning -> its label.
 _MEANING_LABELS = {
     "new": lazy_gettext("New: nobody has worked on it"),
     "working": lazy_gettext("In progress"),
@@ -103,7 +103,7 @@ _MEANING_LABELS = {
 
 
 def meaning_label(meaning: str) -> str:
-    """What a status of this meaning says about a record."""
+    """The label of this meaning."""
     return str(_MEANING_LABELS.get(meaning) or meaning.replace("_", " ").capitalize())
 
 
@@ -146,7 +146,7 @@ def _meanings(statuses: Any) -> list[tuple[str, Any]]:
     return [(each, _MEANING_LABELS.get(each, each)) for each in dict.fromkeys(row[0] for row in statuses)]
 
 
-#: No lead status waits by default; in one that a manager adds, SLA clocks are paused.
+#: No lead status means waiting by default; in one that a manager adds, SLA clocks are paused.
 _WAITING = ("waiting", _MEANING_LABELS["waiting"])
 
 

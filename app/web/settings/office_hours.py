@@ -41,12 +41,12 @@ Week = list[list[tuple[str, str]]]
 
 
 class EndField(TimeField):
-    """The end of a range, up to 24:00, which browsers' time fields do not know."""
+    """The end of a range, up to 24:00, which browsers' time fields do not support."""
 
     widget = TextInput()
 
     def process_formdata(self, valuelist: list[str]) -> None:
-        """Take over what was typed."""
+        """Take the typed value."""
         texts = [
             office_hours.parse_end(each).isoformat() if each.strip().startswith("24:") else each for each in valuelist
         ]
@@ -138,7 +138,7 @@ def refuse_bad_ranges(rows: Any) -> None:
 
 
 def _hint_at_last_minute(rows: Iterable[Any]) -> None:
-    """Say that an end of 23:59 shuts the office for a minute each night."""
+    """Warn that an end of 23:59 closes the office for a minute each night."""
     if any(row.ends is not None and office_hours.ends_a_minute_early(row.ends) for row in rows):
         flash(_("An end of 23:59 closes the office for one minute each night. For midnight, enter 24:00."), "warning")
 

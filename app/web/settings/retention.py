@@ -1,4 +1,4 @@
-"""The page of retention: how long what grows by itself is kept, and what was deleted for its age."""
+"""The page of retention: how long growing data is kept, and what was deleted for its age."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, ref
 from app.web.security.sessions import own_transaction
 
 MAX_RUNS = 50
-#: Kind -> (its label, what else there is to say).
+#: Kind -> (its label, further explanation).
 LABELS = {
     "answers": (_l("Answers to repeated requests"), _l("Of requests with an Idempotency-Key.")),
     "failed sign-ins": (_l("Counts of failed sign-ins"), ""),
@@ -99,7 +99,7 @@ class RetentionView(SettingsPage):
 
 
 def _counts(session: Session, viewer: Viewer) -> list[dict[str, str]]:
-    """{kind, rows, held} of each kind of which something would go now, or would but for a legal hold."""
+    """{kind, rows, held} of each kind with rows to delete now, or that only a legal hold keeps."""
     open_rows, old = retention.count(session, viewer.now), retention.count(session, viewer.now, with_held=True)
     return [
         {"kind": LABELS[name][0], "rows": grouped(open_rows[name]), "held": grouped(old[name] - open_rows[name])}
@@ -117,7 +117,7 @@ def _field(kind: str) -> str:
 
 
 def _posted() -> dict[str, int]:
-    """The posted days; a kind that the form does not name keeps its own. Raises RuleBroken."""
+    """The posted days; a kind missing in the form keeps its own. Raises RuleBroken."""
     wanted, errors = {}, {}
     for kind in KINDS:
         raw = request.form.get(_field(kind.name))
@@ -165,7 +165,7 @@ def _sections(
 
 
 def _help(kind: RetentionKind, facts: tuple[Any, int], viewer: Viewer) -> str:
-    """What the kind is, the minimum and its source, its oldest row, and how many were deleted."""
+    """The kind, its minimum and the source of that, its oldest row, and how many were deleted."""
     first, deleted = facts
     parts = [
         str(LABELS[kind.name][1]),

@@ -30,7 +30,7 @@ def translated(labels: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def etag_of(matrix: Matrix) -> str:
-    """A hash of the whole matrix; a save must name the one that the form was made from."""
+    """A hash of the whole matrix; a save must contain the one that the form was based on."""
     cells = sorted((*key, level) for key, level in matrix.cells.items())
     return fab_access.content_hash([cells, sorted(matrix.masks.items())])
 
@@ -79,8 +79,8 @@ class RoleMatrix(SettingsPage):
         flash(_("Role saved."), "success")
         return redirect(url_for("RoleMatrix.matrix", role_id=role_id))
 
-    def _page(self, role: Any, shown: Matrix) -> str:
-        """The page with these levels selected; the form carries the hash of what is stored."""
+    def _page(self, role: Any, matrix: Matrix) -> str:
+        """The page with these levels selected; the form contains the hash of the stored ones."""
         stored = load_matrix(db.session(), role)
         return self.render_template(
             "settings/role_matrix.html",
@@ -90,8 +90,8 @@ class RoleMatrix(SettingsPage):
             modules=translated(module_labels()),
             verbs=translated(VERB_LABELS),
             levels=translated(LEVEL_LABELS),
-            cells=_cells(shown),
-            masks=_mask_rows(shown),
+            cells=_cells(matrix),
+            masks=_mask_rows(matrix),
             mask_levels=translated(MASK_LABELS),
             action_url=url_for("RoleMatrix.save", role_id=role.id, seen=etag_of(stored)),
             can_url=url_for("EffectiveRightsView.mine"),
@@ -111,12 +111,12 @@ def _role_card(role: Any) -> dict[str, Any]:
     return {"id": role.id, "name": role.name, "fixed": role.name in FIXED_ROLES, "url": url}
 
 
-def _cells(shown: Matrix) -> dict[tuple[str, str], dict[str, Any]]:
+def _cells(matrix: Matrix) -> dict[tuple[str, str], dict[str, Any]]:
     return {
         (module, verb): {
-            "level": shown.level(module, verb),
+            "level": matrix.level(module, verb),
             "possible": permissions.is_offered(module, verb),
-            "levels": _level_choices(module, shown.level(module, verb)),
+            "levels": _level_choices(module, matrix.level(module, verb)),
         }
         for module in permissions.all_modules()
         for verb in permissions.VERBS
@@ -128,18 +128,18 @@ def _level_choices(module: str, current: str) -> list[tuple[str, str]]:
     return [(key, label) for key, label in translated(LEVEL_LABELS) if has_owner or key in ("none", "all", current)]
 
 
-def _mask_rows(shown: Matrix) -> list[dict[str, str]]:
-    return [{"field": name, "label": label, "level": shown.mask(name)} for name, label in masked_fields()]
+def _mask_rows(matrix: Matrix) -> list[dict[str, str]]:
+    return [{"field": name, "label": label, "level": matrix.mask(name)} for name, label in masked_fields()]
 
 
 def masked_fields() -> list[tuple[str, str]]:
-    """(name of the mask, label) of the fields that roles see in part: those of the product, then custom ones."""
+    """(name of the mask, label) of the fields that roles see in part: the product's, then custom ones."""
     custom = custom_field_catalog.current().restricted
     return [*translated(FIELD_LABELS), *((mask_name(each.id), custom_columns.label_of(each)) for each in custom)]
 
 
 def _posted(stored: Matrix) -> Matrix:
-    """The matrix of the form; a cell that it does not name stays as it is stored."""
+    """The matrix of the form; a missing cell keeps its stored value."""
     form = request.form
     keys = [(m, v) for m in permissions.all_modules() for v in permissions.VERBS_OF[m]]
     cells = {(m, v): form.get(f"level_{m}_{v}", stored.level(m, v)) for m, v in keys}
@@ -162,14 +162,14 @@ def _refuse_invalid(posted: Matrix) -> None:
 
 
 def _inapplicable(form: Any) -> list[str]:
-    """The cells that the form opens although the matrix does not offer them, as the form names them."""
+    """The cells in the form that the matrix does not offer, by their names in the form."""
     offered = {f"level_{m}_{v}" for m in permissions.all_modules() for v in permissions.VERBS_OF[m]}
     named = [name for name in form if name.startswith("level_") and name not in offered]
     return [name.removeprefix("level_").replace("_", ": ") for name in named if form[name] != "none"]
 
 
 def _refuse_stale(stored: Matrix, posted: Matrix) -> None:
-    """Raise Conflict when the role was changed since the page was made; names up to five cells that differ."""
+    """Raise Conflict if the role was changed since the page was loaded; names up to five cells that differ."""
     if request.args.get("seen") == etag_of(stored):
         return
     keys = [key for key, level in posted.cells.items() if stored.level(*key) != level][:5]

@@ -30,7 +30,7 @@ from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, link
 from app.web.security.fab_permissions import BASE_PERMISSIONS
 
-#: Round robin refers to these by name. No right does, except for Admin's, which only an administrator can give.
+#: Round robin refers to these by name. No permission does, except for Admin's, which only an administrator can grant.
 FIXED_NAMES = (*FIXED_ROLES, "Sales User", "Support User")
 
 
@@ -77,11 +77,11 @@ class Roles(HardenedView, RoleModelView):
         return self._to_list()
 
     def pre_add(self, item: Any) -> None:
-        """Every role gets the base permissions."""
+        """Give every role the base permissions."""
         item.permissions = list({*item.permissions, *_base_permissions(db.session())})
 
     def pre_update(self, item: Any) -> None:
-        """Refuse changes of Admin, and new names of roles that rules refer to."""
+        """Refuse changes of Admin, and new names for roles that rules refer to."""
         before = previous_value(item, "name")
         if before == access.ADMIN:
             raise RuleBroken(_("The role Admin can do everything and can't be changed."))
@@ -113,7 +113,7 @@ def _copy(session: Session, role: Any) -> None:
     copy = Role(name=name[:64], permissions=list(role.permissions))
     session.add(copy)
     session.flush()
-    session.flush()  # the cells that follow from the permissions
+    session.flush()  # adds the cells for the permissions
     save_matrix(session, copy, load_matrix(session, role))
 
 

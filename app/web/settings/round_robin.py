@@ -81,7 +81,7 @@ def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:
     session = db.session()
     line = team.load_line(session, role, pointer.last_user_id if pointer else None)
     preview = team.preview_turns(line, viewer.now, PREVIEW_TURNS)
-    with access.as_system(session):  # the number of turns reveals nothing of the records
+    with access.as_system(session):  # the number of turns reveals nothing about the records
         counts = assignment.turn_counts(session, role.name, COUNTED_ASSIGNMENTS)
         turns = assignment.latest_turns(session, role.name, MAX_HISTORY)
     first = (preview[0].substitute_for or preview[0].user_id) if preview else None

@@ -139,7 +139,7 @@ FAB_SCREENS = {
 
 
 def links() -> list[tuple[Any, list[tuple[Any, str, str]]]]:
-    """The settings page: (group, [(label, icon, URL)]); add-ons join a group by naming it as their category."""
+    """The settings page: (group, [(label, icon, URL)]); add-ons join a group by using it as their category."""
     menu = current_app.appbuilder.menu  # type: ignore[attr-defined]
     return [
         (group.label, [(item.label, item.icon, item.get_url()) for item in menu.find(group.name).childs])

@@ -1,4 +1,4 @@
-"""A colour is chosen and shown as a swatch, not as a word."""
+"""A colour picker with swatches instead of names."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ NAMES = {
 
 
 class SwatchWidget:
-    """Radio buttons that look like colours; their names are for the tooltip and for screen readers."""
+    """Radio buttons that look like colours; their names are used in tooltips and by screen readers."""
 
     def __call__(self, field: Field, **kwargs: Any) -> Markup:
-        """The markup; `kwargs` are FAB's, of which the classes are not used."""
+        """The markup; `kwargs` are FAB's, whose classes are not used."""
         chosen = str(field.data or field.default or "")
         parts = [
             Markup(
@@ -52,7 +52,7 @@ class SwatchWidget:
 
 
 def swatch(color: str) -> Markup:
-    """The dot of a colour with its name, for lists."""
+    """A colour dot with its name, for lists."""
     return Markup(
         '<span class="state tone-{color}"><i class="dot"></i><span class="state-label">{name}</span></span>'
     ).format(color=str(color), name=NAMES.get(str(color), color))

@@ -46,7 +46,7 @@ class People(HardenedInterface):
     """Users with derived columns: full name, manager, delegate, link to their permissions."""
 
     def get_values(self, lst: Any, list_columns: Any) -> Iterator[dict[str, Any]]:
-        """FAB's rows; roles and managers are loaded with two statements for the whole page."""
+        """FAB's rows; roles and managers are loaded by two statements for the whole page."""
         people = list(lst)
         keys = [user.id for user in people]
         self.session.scalars(select(User).where(User.id.in_(keys)).options(selectinload(User.roles))).all()
@@ -117,7 +117,7 @@ def _text_field(label: Any, *checks: Any, **more: Any) -> Any:
 
 
 def _email_address(form: Any, field: Any) -> None:
-    """Raise ValidationError unless it is an email address; name@localhost is what commands give without one."""
+    """Raise ValidationError unless it is an email address; name@localhost is the default of commands."""
     local, _at, host = (field.data or "").rpartition("@")
     if host.lower() == "localhost" and local and len(local) <= 64 and not set(local) & set(' @<>(),;:\\"'):
         return
@@ -212,7 +212,7 @@ class Users(HardenedView, UserDBModelView):
     @expose("/userinfo/")
     @signed_in
     def userinfo(self) -> Any:
-        """The own profile."""
+        """The person's own profile."""
         item = db.session.get(User, g.person.id)
         widgets = self._get_show_widget(item.id, item, actions={}, show_fieldsets=self.user_show_fieldsets)
         return self.render_template("settings/my_profile.html", pk=item.id, title=_("My profile"), widgets=widgets)
@@ -236,7 +236,7 @@ class Users(HardenedView, UserDBModelView):
         super().pre_update(item)
 
     def pre_delete(self, item: Any) -> None:
-        """Refuse to delete the own account."""
+        """Refuse to delete one's own account."""
         if item.id == g.person.id:
             raise RuleBroken(_("You can't delete yourself. Ask another administrator."))
 

@@ -1,4 +1,4 @@
-"""The form of a webhook: its fields, the grid of events, and what was posted."""
+"""The form of a webhook: its fields, the grid of events, and parsing the posted form."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ EVENTS = {
 def form_of(
     hook: Webhook | None, settings: WebhookSettings, errors: dict[str, list[str]], error: str
 ) -> dict[str, Any]:
-    """The form as pages/form.html takes it; for a new webhook if there is none."""
+    """The context of pages/form.html; without a webhook, for a new one."""
     return {
         "title": _("Edit webhook") if hook else _("New webhook"),
         "back_label": _("Webhooks"),
@@ -131,5 +131,5 @@ def _allows_private() -> bool:
 
 
 def kind_label(kind: str) -> str:
-    """The label of a kind of record; of add-ons, the name of the resource."""
+    """The label of a kind of record; for add-ons, the name of the resource."""
     return str(KINDS.get(kind) or kind.replace("_", " ").capitalize())

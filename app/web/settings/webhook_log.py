@@ -18,7 +18,7 @@ from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.settings.webhook_form import EVENTS, kind_label
 
-#: A delivery that is due within this time is followed by the page.
+#: The page polls a delivery that is due within this time.
 SOON = timedelta(seconds=20)
 _KIND_LABELS = {
     "lead": _l("Lead"),
@@ -77,7 +77,7 @@ def webhook_card(hook: Webhook, viewer: Viewer) -> dict[str, Any]:
 
 
 def origin_of(url: str) -> str:
-    """The receiver of a webhook without path and query, which often hold its secret."""
+    """The receiver of a webhook without path and query, which often contain its secret."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{host}/…"
@@ -132,7 +132,7 @@ def delivery_row(row: WebhookDelivery, titles: Titles, viewer: Viewer, is_on: bo
 
 
 def _next_try_cell(row: WebhookDelivery, viewer: Viewer, is_on: bool) -> dict[str, Any]:
-    """The next attempt; now for what is overdue, none while the webhook is not on."""
+    """The next attempt; now if overdue, none while the webhook is not on."""
     if row.state != "queued" or row.next_try_on is None:
         return {"kind": "missing"}
     if not is_on:

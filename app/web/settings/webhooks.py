@@ -77,7 +77,7 @@ class WebhooksView(SettingsPage):
 
     @page_route("/add")
     def add(self) -> Any:
-        """The form of a new webhook, which sees records as the admin does by default."""
+        """The form of a new webhook, which by default sees records as the admin does."""
         _refuse_non_admin()
         return self._form(None, WebhookSettings("", "", ("lead.created",), current_viewer().person.id), {})
 
@@ -117,7 +117,7 @@ class WebhooksView(SettingsPage):
 
     @page_route("/<int:key>/<any(pause, resume, test, retry, secret, delete):what>", methods=["POST"])
     def run_action(self, key: int, what: str) -> Any:
-        """Pause, resume, send a test, resend what failed, rotate the secret, or delete."""
+        """Pause, resume, send a test, resend failed deliveries, rotate the secret, or delete."""
         _refuse_non_admin()
         hook, by = _find(Webhook, key), current_viewer().person.id
         if what == "secret":

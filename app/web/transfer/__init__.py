@@ -1,1 +1,1 @@
-"""Data in and out: exports of lists, imports of files, and everything at once."""
+"""Import and export: lists, files, and everything at once."""

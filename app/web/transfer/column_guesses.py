@@ -1,6 +1,6 @@
-"""Which field a column of a file is for, guessed by its name: in English, Hindi, and as the predecessor called it.
+"""Guesses the field for a column of a file by its name: in English, Hindi, and the predecessor's names.
 
-The predecessor's exports (CSV with labels or field names, JSON of /api/resource) need no other mapping than this one.
+The predecessor's exports (CSV with labels or field names, JSON of /api/resource) need no other mapping.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 
 _PLAIN = re.compile(r"[\W_]+")
-#: Field -> what columns for it are called, beside its own name and label.
+#: Field -> possible names of its columns, besides its own name and label.
 WORDS: dict[str, tuple[str, ...]] = {
     "first_name": (
         "name",
@@ -131,19 +131,19 @@ WORDS: dict[str, tuple[str, ...]] = {
 
 
 def normalize_name(name: str) -> str:
-    """A name without what people write differently: case, spaces, punctuation."""
+    """A name without differences in case, spaces and punctuation."""
     return _PLAIN.sub(" ", name.casefold()).strip()
 
 
 def shape_of(headers: Iterable[str]) -> str:
-    """Identifies files with the same columns, in any order."""
+    """A key for files with the same columns, in any order."""
     return hashlib.sha256("\n".join(sorted(normalize_name(each) for each in headers)).encode()).hexdigest()
 
 
 def guess(headers: list[str], fields: list[tuple[str, str]]) -> dict[str, str]:
-    """Header -> field, where the name says it; each field once. `fields`: (name, label).
+    """Header -> field, if the name matches; each field once. `fields`: (name, label).
 
-    A field's own name or label comes first, then the other words in their order.
+    A field's own name or label takes precedence, then the other words in their order.
     """
     taken: dict[str, str] = {}
     names = {header: normalize_name(header) for header in headers if header}

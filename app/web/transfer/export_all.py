@@ -1,7 +1,7 @@
-"""Everything in open formats: every record and the audit log as JSON lines, every file as it is, and a manifest.
+"""Everything in open formats: every record and the audit log as JSON lines, every file, and a manifest.
 
-It is for who leaves, and for programs of one's own: what is encrypted in the database is readable here (PAN, Aadhaar).
-Passwords, keys and sessions are left out; the manifest names them.
+For leaving the product, and for programs of one's own: values encrypted in the database are readable here (PAN,
+Aadhaar). Passwords, keys and sessions are left out; the manifest lists them.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from app.domain import file_references
 from app.models import Record
 from app.ops.file_store import CHUNK, FileStore
 
-#: Rows of one statement.
+#: Rows per statement.
 STEP = 2000
-#: Tables that hold only secrets, or what the CRM notes for itself while it runs.
+#: Tables with only secrets, or with operational data of the CRM itself.
 LEFT_OUT = frozenset(
     {
         *("api_key", "sign_in", "failed_login", "login_name", "kept_key", "stored_response", "idempotency"),
         *("access_version", "alembic_version", "transfer_part", "export_run", "import_row", "health_sample"),
         *("slow_statement", "failed_call", "crm_schema_change"),
-        # Counts of the calls, which are there themselves.
+        # Counts of calls, which are exported themselves.
         *("call_rollup_state", "call_rollup_mark", "call_day_count", "call_hour_count", "call_day_numbers"),
     }
 )
-#: Parts of column names that hold secrets or fingerprints of them.
+#: Parts of the names of columns with secrets or their fingerprints.
 _SECRET = ("password", "secret", "token", "_blind", "_hash", "totp", "credentials")
-#: Encrypted column -> what it is called where it can be read.
+#: Encrypted column -> its name when readable.
 OPENED = {"pan_sealed": "pan", "aadhaar_sealed": "aadhaar"}
 _README = """Everything of the CRM, in open formats.
 
@@ -59,7 +59,7 @@ Tick = Callable[[int], None]
 
 
 class Target(Protocol):
-    """The interface of what parts are written to: a folder or an archive."""
+    """The interface of a target: a folder or an archive."""
 
     def open(self, name: str) -> IO[bytes]:
         """A new part, to be written and closed."""
@@ -72,7 +72,7 @@ class FolderTarget:
     folder: Path
 
     def open(self, name: str) -> IO[bytes]:
-        """A file of the folder, for its owner only."""
+        """A file of the folder that only its owner can read."""
         path = self.folder / name
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         file = path.open("xb")
@@ -107,7 +107,7 @@ class Manifest:
         return sum(each["rows"] for each in self.tables.values())
 
     def as_json(self) -> bytes:
-        """The manifest as it is written."""
+        """The manifest as JSON."""
         shown = {
             "made_on": self.made_on,
             "tables": self.tables,
@@ -118,9 +118,9 @@ class Manifest:
 
 
 def write(session: Session, target: Target, tick: Tick = lambda _rows: None) -> Manifest:
-    """Write everything, as it is at this moment; `tick` is told the number of rows now and then. Raises OSError.
+    """Write everything, as of this moment; `tick` is called with the number of rows now and then. Raises OSError.
 
-    The session is the system's, in one transaction, so that the tables fit each other.
+    The session is the system's, in one transaction, so that the tables are consistent.
     """
     manifest = Manifest(datetime.now(UTC).isoformat(timespec="seconds"))
     with access.as_system(session):
@@ -158,7 +158,7 @@ def _plain(value: Any) -> Any:
 
 
 def _rows(session: Session, table: Table) -> Iterator[dict[str, Any]]:
-    """The rows of a table by their id, without secrets, PAN and Aadhaar readable."""
+    """The rows of a table by id, without secrets, with PAN and Aadhaar readable."""
     columns = [each for each in table.c if each.name in OPENED or not _is_secret(each.name)]
     names = [(each.name, str(OPENED.get(each.name, each.name))) for each in columns]
     key, last = table.c.get("id"), None
@@ -194,7 +194,7 @@ def _write_files(session: Session, target: Target, manifest: Manifest, tick: Tic
             for row in _referring(session, column):
                 index.write(orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE))
                 written.add(row["file"])
-    session.rollback()  # everything was read, and MariaDB ends a transaction that idles
+    session.rollback()  # everything was read, and MariaDB ends idle transactions
     for digest in sorted(written):
         tick(manifest.rows)
         try:

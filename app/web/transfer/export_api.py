@@ -1,4 +1,4 @@
-"""Exports over REST: a short list is the answer, a long one is written in the background and fetched later."""
+"""Exports over REST: a short list is returned at once, a long one is written in the background."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _BODY = shape(
     "kind",
     "format",
 )
-#: How far an export is.
+#: The state of an export.
 STATE = shape(
     {
         "id": ID,
@@ -53,19 +53,19 @@ STATE = shape(
     "state",
 )
 _LIST = shape({"ids": {"type": "array", "items": ID}, "result": {"type": "array", "items": STATE}}, "ids", "result")
-#: Of a file, whatever is in it.
+#: The documented type of any file.
 MIME_TYPE = "application/octet-stream"
 BINARY = {"type": "string", "format": "binary"}
 
 
 def as_file(response: Response) -> Response:
-    """With one type for all kinds of files, as the API documents it; the name of the file tells which it is."""
+    """The response with one type for all kinds of files, as the API documents it; the file name shows which it is."""
     response.headers["Content-Type"] = MIME_TYPE
     return response
 
 
 class ExportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
-    """/api/v1/export/: whoever may read the dashboard may ask; the module's own right to export decides."""
+    """/api/v1/export/: for readers of the dashboard; the module's own export permission decides."""
 
     resource_name = "export"
     class_permission_name = "Dashboard"
@@ -121,7 +121,7 @@ class ExportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
     @refuse_as_json
     @permission_name("get")
     def listed(self) -> Response:
-        """One's own exports, the newest 50 first."""
+        """The person's own exports, the newest 50 first."""
         read_parameters(frozenset())
         mine = ExportRun.created_by_id == current_viewer().person.id
         rows = db.session.scalars(select(ExportRun).where(mine).order_by(ExportRun.id.desc()).limit(50)).all()
@@ -132,7 +132,7 @@ class ExportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
     @refuse_as_json
     @permission_name("get")
     def get(self, pk: int) -> Response:
-        """How far one's own export is."""
+        """The state of the person's own export."""
         read_parameters(frozenset())
         return json_answer(200, state_of(export_pages.own_export(pk, current_viewer())))
 
@@ -151,7 +151,7 @@ class ExportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
     @refuse_as_json
     @permission_name("cancel")
     def cancel(self, pk: int) -> Response:
-        """Stop one's own export; one that is over stays as it is."""
+        """Cancel one's own export; a finished one stays unchanged."""
         read_parameters(frozenset())
         viewer = current_viewer()
         export_pages.stop(export_pages.own_export(pk, viewer), viewer)
@@ -169,7 +169,7 @@ def _list_of(query: str) -> Iterator[None]:
 
 
 def state_of(run: ExportRun) -> dict[str, Any]:
-    """How far an export is, as STATE."""
+    """The state of an export, as STATE."""
     return {
         "id": run.id,
         "state": run.outcome,

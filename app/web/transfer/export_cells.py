@@ -1,4 +1,4 @@
-"""What a cell of an export holds: the value that the person sees, as text, number, day or moment in their time zone."""
+"""The cells of an export: values that the person sees, as text, number, date or time in their time zone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.web.core.personal_fields import PhoneField
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
 from app.web.records.sla_fields import NextTargetField
 
-#: A text is cut here: the most that a cell of a spreadsheet holds.
+#: Longer texts are cut: the most that a spreadsheet cell holds.
 MAX_TEXT = 32_000
 Cell = str | int | float | date | datetime | None
 Reader = Callable[[tuple[Any, ...]], Cell]
@@ -54,7 +54,7 @@ def _due(target: dict[str, Any] | None, viewer: Viewer) -> Cell:
 
 
 def cell_value(value: Any, viewer: Viewer) -> Cell:
-    """A value as a cell holds it: a moment on the clock of the person, numbers and days as they are, text else."""
+    """A value for a cell: a time in the person's zone, numbers and dates unchanged, else text."""
     if isinstance(value, datetime):
         local = value.astimezone(viewer.zone) if value.tzinfo else value
         return local.replace(tzinfo=None, microsecond=0)
@@ -64,7 +64,7 @@ def cell_value(value: Any, viewer: Viewer) -> Cell:
 
 
 def _shown(each: Field, values: tuple[Any, ...], viewer: Viewer) -> Cell:
-    """What the cell of the list shows, without its markup."""
+    """The text of the list's cell, without markup."""
     cell = each.shown_cell(values, viewer)
     kind = cell.get("kind")
     if kind == "missing":

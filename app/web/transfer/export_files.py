@@ -1,7 +1,7 @@
-"""The two forms of an export, CSV and XLSX, written bit by bit.
+"""The two formats of an export, CSV and XLSX, written in pieces.
 
-The rows of a sheet are written as XML by hand: pieces of it can be kept and put together later, so an export that was
-cut off goes on where it was, and 200,000 rows take a few megabytes of memory.
+The rows of a sheet are written as XML by hand: pieces of it can be stored and assembled later, so an interrupted export
+continues where it was, and 200,000 rows take a few megabytes of memory.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MIME = {
     "csv": "text/csv; charset=utf-8",
     "xlsx": "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet",
 }
-#: What XML can't hold.
+#: Characters that XML can't contain.
 _UNSTORABLE = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 #: Styles of the workbook, by their index in styles.xml.
 _TEXT, _DATE, _MOMENT, _HEADING, _QUOTED = 1, 2, 3, 4, 5
@@ -31,7 +31,7 @@ Row = list[Cell]
 
 
 def csv_text(cell: Cell) -> str:
-    """The cell as text; one that a spreadsheet would take for a formula begins with an apostrophe."""
+    """The cell as text; with an apostrophe before it if a spreadsheet would read it as a formula."""
     if cell is None:
         return ""
     if isinstance(cell, datetime):
@@ -42,7 +42,7 @@ def csv_text(cell: Cell) -> str:
 
 
 def csv_rows(rows: Iterable[Row], heading: list[str] | None = None) -> bytes:
-    """Rows as CSV in UTF-8; with the heading they are the beginning of a file, which spreadsheets then recognise."""
+    """Rows as CSV in UTF-8; with the heading also a byte order mark, which spreadsheets recognise."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     if heading is not None:
@@ -69,7 +69,7 @@ def _sheet_cell(cell: Cell, style: int) -> str:
         return "<c/>"
     if isinstance(cell, str):
         clean = escape(_UNSTORABLE.sub("", cell))
-        # "Quoted" keeps the text a text, also when somebody edits the cell.
+        # "Quoted" keeps the text a text, even if somebody edits the cell.
         style = style or (_QUOTED if is_formula(cell) else _TEXT)
         return f'<c s="{style}" t="inlineStr"><is><t xml:space="preserve">{clean}</t></is></c>'
     if isinstance(cell, datetime):
@@ -129,7 +129,7 @@ def write_workbook(target: IO[bytes], heading: list[str], pieces: Iterable[bytes
 
 
 def _head(columns: int) -> str:
-    """The beginning of a sheet: the heading stays in sight, and columns are wide enough for a name."""
+    """The beginning of a sheet: the heading is frozen, and columns are wide enough for a name."""
     pane = '<pane ySplit="1" topLeftCell="A2" activePane="bottomLeft" state="frozen"/>'
     widths = f'<cols><col min="1" max="{max(1, columns)}" width="20" customWidth="1"/></cols>'
     views = f'<sheetViews><sheetView workbookViewId="0">{pane}</sheetView></sheetViews>'
@@ -137,7 +137,7 @@ def _head(columns: int) -> str:
 
 
 def slices(file: IO[bytes], size: int) -> Iterator[bytes]:
-    """The content of a file from its beginning, so many bytes at a time."""
+    """The content of a file from its beginning, in pieces of this many bytes."""
     file.seek(0)
     while piece := file.read(size):
         yield piece

@@ -1,4 +1,4 @@
-"""The pages of exports: choosing form and columns, how far it is, and the download for who asked for it."""
+"""The pages of exports: choosing format and columns, progress, and the download for whoever requested it."""
 
 from __future__ import annotations
 
@@ -64,12 +64,12 @@ class ExportsView(BaseView):
 
     @staticmethod
     def opens_for(person: Person) -> bool:
-        """Whether the sidebar offers imports and exports: to who may do either."""
+        """Whether the sidebar offers imports and exports: to people who may do either."""
         return may_transfer(person, "export") or may_transfer(person, "import")
 
     @signed_in_route("/")
     def index(self) -> Any:
-        """The person's own exports; who may only import is led there."""
+        """The person's own exports; people who may only import are redirected there."""
         viewer = current_viewer()
         if not may_transfer(viewer.person, "export"):
             if may_transfer(viewer.person, "import"):
@@ -87,7 +87,7 @@ class ExportsView(BaseView):
 
     @signed_in_route("/<string:kind>/new")
     def new(self, kind: str) -> Any:
-        """Form and columns of an export of the list with these arguments."""
+        """Format and columns of an export of the list with these arguments."""
         viewer = current_viewer()
         screen = exports.screen_for(kind, viewer)
         want = exports.parse_request(screen, (), "csv", viewer)
@@ -106,7 +106,7 @@ class ExportsView(BaseView):
 
     @signed_in_route("/all", methods=["POST"])
     def everything(self) -> Any:
-        """Have everything written; admins only."""
+        """Request an export of everything; admins only."""
         return redirect(f"{BASE}{start_full_export(current_viewer())}/")
 
     @signed_in_route("/<string:kind>", methods=["POST"])
@@ -121,7 +121,7 @@ class ExportsView(BaseView):
 
     @signed_in_route("/<int:key>/")
     def show(self, key: int) -> Any:
-        """How far an export is, and its file."""
+        """The progress of an export, and its file."""
         viewer = current_viewer()
         run = own_export(key, viewer)
         return self.render_template(
@@ -130,19 +130,19 @@ class ExportsView(BaseView):
 
     @signed_in_route("/<int:key>/file")
     def file(self, key: int) -> Any:
-        """The file, only for who asked for it, and only while they may export this."""
+        """The file, only for whoever requested it, and only while they may export this."""
         return download(key, current_viewer())
 
     @signed_in_route("/<int:key>/cancel", methods=["POST"])
     def cancel(self, key: int) -> Any:
-        """Stop an export that is being written."""
+        """Cancel an export in progress."""
         viewer = current_viewer()
         stop(own_export(key, viewer), viewer)
         return redirect(f"{BASE}{key}/")
 
     @signed_in_route("/<int:key>/again", methods=["POST"])
     def again(self, key: int) -> Any:
-        """Have the same written once more."""
+        """Repeat an export."""
         viewer = current_viewer()
         return redirect(f"{BASE}{make_again(own_export(key, viewer), viewer)}/")
 
@@ -155,26 +155,28 @@ def _with_query(query: str) -> str:
     return f"?{query}" if query else ""
 
 
-def export_response(kind: str, want: ExportQuery, viewer: Viewer) -> Response:
-    """A short export as the answer to this request."""
-    rows = list(want.rows(want.ids()[: exports.AT_ONCE], viewer))
-    is_csv = want.format == "csv"
-    data = csv_rows(rows, want.heading) if is_csv else workbook(want, sheet_rows(rows, 2))
+def export_response(kind: str, export_query: ExportQuery, viewer: Viewer) -> Response:
+    """A short export as the response to this request."""
+    rows = list(export_query.rows(export_query.ids()[: exports.AT_ONCE], viewer))
+    is_csv = export_query.format == "csv"
+    data = csv_rows(rows, export_query.heading) if is_csv else workbook(export_query, sheet_rows(rows, 2))
     query = exports.query_string()
-    exports.write_audit(viewer, kind, len(rows), format=want.format, query=query, columns=list(want.names))
+    exports.write_audit(
+        viewer, kind, len(rows), format=export_query.format, query=query, columns=list(export_query.names)
+    )
     db.session.commit()
-    return Response(data, 200, file_headers(kind, want.format, viewer), content_type=MIME[want.format])
+    return Response(data, 200, file_headers(kind, export_query.format, viewer), content_type=MIME[export_query.format])
 
 
-def workbook(want: ExportQuery, piece: bytes) -> bytes:
+def workbook(export_query: ExportQuery, piece: bytes) -> bytes:
     """A small export as an XLSX workbook."""
     target = BytesIO()
-    write_workbook(target, want.heading, [piece])
+    write_workbook(target, export_query.heading, [piece])
     return target.getvalue()
 
 
 def file_headers(stem: str, format_: str, viewer: Viewer) -> dict[str, str]:
-    """The headers of a download: a name, and nothing that a browser runs or keeps."""
+    """The headers of a download: with a name, never executed or stored by a browser."""
     name = f"{stem}-{viewer.now.astimezone(viewer.zone):%Y-%m-%d}.{format_}"
     return {
         "Content-Disposition": f'attachment; filename="{name}"',
@@ -183,13 +185,15 @@ def file_headers(stem: str, format_: str, viewer: Viewer) -> dict[str, str]:
     }
 
 
-def start_export(kind: str, want: ExportQuery, viewer: Viewer) -> int:
-    """Have the export written by a worker. Returns its id."""
-    return have_written(kind, want.format, {"columns": list(want.names), "query": exports.query_string()}, viewer)
+def start_export(kind: str, export_query: ExportQuery, viewer: Viewer) -> int:
+    """Queue the export. Returns its id."""
+    return have_written(
+        kind, export_query.format, {"columns": list(export_query.names), "query": exports.query_string()}, viewer
+    )
 
 
 def have_written(kind: str, format_: str, payload: dict[str, Any], viewer: Viewer) -> int:
-    """Note an export of this kind and have a worker write it; `payload` has columns and query. Returns its id."""
+    """Add an export of this kind and queue it; `payload` has columns and query. Returns its id."""
     payload = payload | {"scope": sorted(viewer.person.scope or ())}
     with own_transaction() as session:
         key = transfer_runs.new_export(session, kind, format_, payload, viewer.stamp).id
@@ -206,7 +210,7 @@ def own_export(key: int, viewer: Viewer) -> ExportRun:
 
 
 def stop(run: ExportRun, viewer: Viewer) -> None:
-    """Stop an export that is being written; does nothing to one that is over."""
+    """Cancel an export in progress; does nothing to a finished one."""
     with own_transaction() as session:
         mine = (ExportRun.id == run.id, ExportRun.outcome.in_(OPEN_EXPORTS))
         step = update(ExportRun).where(*mine).values(outcome="cancelled", finished_on=viewer.now)
@@ -216,7 +220,7 @@ def stop(run: ExportRun, viewer: Viewer) -> None:
 
 
 def refuse_unallowed(run: ExportRun, viewer: Viewer) -> None:
-    """Raise Denied for who may no longer export this at all."""
+    """Raise Denied if the person may no longer export this at all."""
     if run.kind == "all":
         full_export.refuse_others(viewer)
     elif not exports.kind_of(run).is_allowed(run, viewer):
@@ -224,7 +228,7 @@ def refuse_unallowed(run: ExportRun, viewer: Viewer) -> None:
 
 
 def make_again(run: ExportRun, viewer: Viewer) -> int:
-    """Have the same written once more, by the rights of now. Returns its id. Raises RuleBroken, NotFound, Denied."""
+    """Repeat the export, with the current rights. Returns its id. Raises RuleBroken, NotFound, Denied."""
     refuse_unallowed(run, viewer)
     if run.kind == "all":
         return start_full_export(viewer)
@@ -232,7 +236,7 @@ def make_again(run: ExportRun, viewer: Viewer) -> int:
 
 
 def start_full_export(viewer: Viewer) -> int:
-    """Have everything written for an admin. Returns the id of the export. Raises RuleBroken, Denied."""
+    """Queue an export of everything for an admin. Returns its id. Raises RuleBroken, Denied."""
     full_export.refuse_others(viewer)
     with own_transaction() as session:
         key = full_export.request_export(session, viewer.stamp)
@@ -258,7 +262,7 @@ def download(key: int, viewer: Viewer) -> Response:
 
 
 def export_context(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
-    """What the pages show of an export."""
+    """The context of an export for pages."""
     words = {
         "waiting": _("Waiting"),
         "running": _("Being written"),

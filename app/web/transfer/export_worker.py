@@ -1,7 +1,7 @@
-"""The worker of exports: some thousand rows at a time become a piece of the file, which is stored before it counts.
+"""The worker of exports: some thousand rows at a time become a piece of the file, stored before it is counted.
 
-Only one worker advances an export: the UPDATE that counts a piece names the worker and how far it was. What a killed
-worker has not counted is written again by the next one.
+Only one worker advances an export: the UPDATE that counts a piece compares the worker and the position. Pieces that a
+killed worker has not counted are written again by the next one.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ log = logging.getLogger("crm.exports")
 
 
 def work(run_id: int) -> None:
-    """Write on at an export. The path of this function is stored in queues."""
+    """Continue an export. The function's path is stored in queues."""
     ends, worker = time.monotonic() + MAX_SECONDS, secrets.token_hex(8)
     while time.monotonic() < ends:
         if not step(run_id, worker):
@@ -60,7 +60,7 @@ def work(run_id: int) -> None:
 
 
 def step(run_id: int, worker: str) -> bool:
-    """The next piece, or the end. Whether there is more to do for this worker."""
+    """Write the next piece, or finish. Returns whether there is more to do for this worker."""
     with engine.writing() as session:
         run = transfer_runs.claim_export(session, run_id, worker, datetime.now(UTC))
     if run is None:
@@ -81,46 +81,46 @@ def step(run_id: int, worker: str) -> bool:
     except RuleBroken as broken:
         _fail(run, broken.message)
         return False
-    except OSError as error:  # StorageUnavailable is one
+    except OSError as error:  # includes StorageUnavailable
         _put_off(run, error)
         return False
 
 
-def _advance(run: ExportRun, want: ExportSource, viewer: Viewer) -> bool:
+def _advance(run: ExportRun, source: ExportSource, viewer: Viewer) -> bool:
     store: FileStore = current_app.extensions["crm_files"]
     file_rights.refuse_fewer(run.rights, viewer, file_rights.CHANGED_MEANWHILE)
     run.rights = file_rights.rights_of(viewer)  # as wide as any piece's
     if run.rows and run.rows == run.total:
-        return _finish(run, want, viewer, store)
-    if (whole := want.whole()) is not None:
-        return _write_whole(run, want, whole, store) and _finish(run, want, viewer, store)
+        return _finish(run, source, viewer, store)
+    if (whole := source.whole()) is not None:
+        return _write_whole(run, source, whole, store) and _finish(run, source, viewer, store)
     if run.total is None:
-        return _begin(run, want, store)
+        return _begin(run, source, store)
     ids = _ids(run, store)
     place = run.rows // PIECE
     part = ids[place * PIECE : (place + 1) * PIECE]
     if not len(part) and run.rows:
-        return _finish(run, want, viewer, store)
-    data = _piece(run, want, list(want.rows(part, viewer)), place)
-    # What counts is how far the list was read: rows that are gone by now leave a gap, not a doubled row.
+        return _finish(run, source, viewer, store)
+    data = _piece(run, source, list(source.rows(part, viewer)), place)
+    # The position in the list is counted: deleted rows leave a gap, never a repeated row.
     done = _count_piece(run, (place, data), run.rows + len(part), store)
     if done and run.rows + len(part) >= len(ids):
         run.rows += len(part)
-        return _finish(run, want, viewer, store)
+        return _finish(run, source, viewer, store)
     return done
 
 
-def _piece(run: ExportRun, want: ExportSource, rows: list[Row], place: int) -> bytes:
+def _piece(run: ExportRun, source: ExportSource, rows: list[Row], place: int) -> bytes:
     if run.format == "csv":
-        return csv_rows(rows, want.heading if place == 0 else None)
+        return csv_rows(rows, source.heading if place == 0 else None)
     return sheet_rows(rows, place * PIECE + 2)
 
 
-def _write_whole(run: ExportRun, want: ExportSource, rows: list[Row], store: FileStore) -> bool:
-    """Store all pieces, which count together; a killed worker's are written anew."""
+def _write_whole(run: ExportRun, source: ExportSource, rows: list[Row], store: FileStore) -> bool:
+    """Store all pieces, which are counted together; a killed worker's are rewritten."""
     made = []
     for place in range(max(1, -(-len(rows) // PIECE))):
-        stored = store.put(_piece(run, want, rows[place * PIECE : (place + 1) * PIECE], place))
+        stored = store.put(_piece(run, source, rows[place * PIECE : (place + 1) * PIECE], place))
         made.append(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
     values = {"rows": len(rows), "total": len(rows)} | _further(run)
     with engine.writing() as session:
@@ -132,8 +132,8 @@ def _write_whole(run: ExportRun, want: ExportSource, rows: list[Row], store: Fil
     return True
 
 
-def _begin(run: ExportRun, want: ExportSource, store: FileStore) -> bool:
-    ids = want.ids()
+def _begin(run: ExportRun, source: ExportSource, store: FileStore) -> bool:
+    ids = source.ids()
     if len(ids) > exports.MAX_ROWS:
         raise RuleBroken("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
     stored = store.put(array("i", ids).tobytes())
@@ -164,18 +164,18 @@ def _count_piece(run: ExportRun, piece: tuple[int, bytes], rows: int, store: Fil
 
 
 def _further(run: ExportRun) -> dict[str, Any]:
-    """The columns that say that it has come further, and under which rights."""
+    """The columns for its progress, and its rights."""
     return {"seen_on": datetime.now(UTC), "rights": run.rights, "tries": 0, "next_try_on": None}
 
 
 # --- the end
 
 
-def _finish(run: ExportRun, want: ExportSource, viewer: Viewer, store: FileStore) -> bool:
+def _finish(run: ExportRun, source: ExportSource, viewer: Viewer, store: FileStore) -> bool:
     with engine.writing() as session:
         parts = transfer_runs.parts_of(session, run.id, "rows")
     if run.format == "xlsx":
-        made = _workbook(run, want, (parts, store))
+        made = _workbook(run, source, (parts, store))
     else:
         made = [(part.digest, part.size) for part in parts]
     now = datetime.now(UTC)
@@ -198,7 +198,7 @@ def _workbook(
     """(digest, size) of the pieces of the finished file."""
     parts, store = source
     heading, heartbeat = want.heading, Heartbeat(run)
-    db.session.rollback()  # everything was read, and MariaDB ends a transaction that idles
+    db.session.rollback()  # everything was read, and MariaDB ends idle transactions
     with tempfile.TemporaryFile(dir=current_app.config["CRM"].instance_dir) as file:
         write_workbook(file, heading, (content(store, part) for part in heartbeat.over(parts)))
         found = [store.put(BytesIO(piece)) for piece in heartbeat.over(slices(file, SLICE))]
@@ -212,7 +212,7 @@ def content(store: FileStore, part: TransferPart) -> bytes:
 
 
 def stream(run_id: int) -> Iterator[bytes]:
-    """The finished file, piece by piece; the first one is read at once, so that a storage that is away is said.
+    """The finished file, piece by piece; the first one is read at once, so that unavailable storage is reported.
 
     The others are read after the request. Raises NotFound, StorageUnavailable.
     """
@@ -238,7 +238,7 @@ def _fail(run: ExportRun, why: str) -> None:
 
 
 def _put_off(run: ExportRun, error: OSError) -> None:
-    """The storage of files could not be used: try again later, or give up after the last attempt."""
+    """Retry later, because file storage was unavailable, or give up after the last attempt."""
     log.warning("export %s waits for the storage of files (%s)", run.id, type(error).__name__)
     with engine.writing() as session:
         is_put_off = transfer_runs.postpone_export(session, run, datetime.now(UTC))
@@ -247,7 +247,7 @@ def _put_off(run: ExportRun, error: OSError) -> None:
 
 
 def _leave(run_id: int, worker: str) -> None:
-    """Let any worker go on at once."""
+    """Let any worker continue at once."""
     with engine.writing() as session:
         run = transfer_runs.claim_export(session, run_id, worker, datetime.now(UTC))
         if run is not None:
@@ -258,10 +258,10 @@ def _leave(run_id: int, worker: str) -> None:
 
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
-    """Exports that no worker is at, and whose next attempt is due."""
+    """Exports without a worker whose next attempt is due."""
     return transfer_runs.stalled_exports(session, now, limit)
 
 
 def enqueue(run_id: int) -> str:
-    """Have a worker write on soon."""
+    """Have a worker continue soon."""
     return "queued" if queue.enqueue(QUEUE, work, run_id) else SKIPPED

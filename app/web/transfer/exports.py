@@ -1,6 +1,6 @@
-"""What an export holds: the rows of a list that the person may export, in its order, and the columns that they see.
+"""The contents of an export: the rows of a list that the person may export, in order, and the columns that they see.
 
-Whatever else is exported in the background, such as reports, registers its kind in KINDS.
+Other background exports, such as reports, register their kind in KINDS.
 """
 
 from __future__ import annotations
@@ -28,55 +28,55 @@ from app.web.core.registry import screen_of_kind
 from app.web.transfer.export_cells import reader_of
 from app.web.transfer.export_files import Row
 
-#: Rows that are sent at once; more of them are written in the background.
+#: Rows that are sent at once; larger exports are written in the background.
 AT_ONCE = 1000
 #: Rows of one export.
 MAX_ROWS = 1_000_000
-#: A filter's value that may name a person: digits of a number, an address.
+#: A filter value that may identify a person: digits of a number, an address.
 _PERSONAL = re.compile(r"[0-9]{5}|@")
 
 
 class ExportSource(Protocol):
-    """What a worker writes into the file of an export, under the person's rights of this moment."""
+    """What a worker writes into the file of an export, under the person's current rights."""
 
     @property
     def heading(self) -> list[str]:
         """The names of the columns."""
 
     def whole(self) -> list[Row] | None:
-        """All rows, of what has no rows with ids; None = they are read by `ids` and `rows`."""
+        """All rows, if they have no ids; None = they are read by `ids` and `rows`."""
 
     def ids(self) -> list[int]:
-        """The rows in their order, at most one more than MAX_ROWS."""
+        """The rows in order, at most one more than MAX_ROWS."""
 
     def rows(self, ids: Sequence[int], viewer: Viewer) -> Iterable[Row]:
-        """The cells of these rows in this order; rows that are gone, or out of sight by now, are left out."""
+        """The cells of these rows in this order; deleted rows, and those no longer visible, are left out."""
 
 
 @dataclass(frozen=True)
 class ExportKind:
-    """A kind of export in the background."""
+    """A kind of background export."""
 
-    #: Raises RuleBroken, Denied, NotFound where the person can't have it any more.
+    #: Raises RuleBroken, Denied, NotFound if the person may not have it any more.
     source: Callable[[ExportRun, Viewer], ExportSource]
     #: Whether the person may still have the finished file.
     is_allowed: Callable[[ExportRun, Viewer], bool]
-    #: What it is called on pages.
+    #: Its name on pages.
     title: Callable[[ExportRun], str]
-    #: What it is called in the audit log, and how the name of its file begins.
+    #: Its name in the audit log, and the beginning of its file name.
     about: Callable[[ExportRun], str]
     stem: Callable[[ExportRun], str]
-    #: What is asked for when the same is exported again.
+    #: The request when the export is repeated.
     payload: Callable[[ExportRun, Viewer], dict[str, Any]]
 
 
 @dataclass(frozen=True)
 class ExportQuery:
-    """The list that is exported, its columns and format."""
+    """The list to export, its columns and format."""
 
     screen: Any
     list_query: ListQuery
-    #: The columns, in their order.
+    #: The columns, in order.
     names: tuple[str, ...]
     format: str
 
@@ -91,16 +91,16 @@ class ExportQuery:
         return [str(each.label or each.name) for each in self.fields]
 
     def whole(self) -> None:
-        """A list has rows with ids."""
+        """None: a list has rows with ids."""
         return None
 
     def ids(self) -> list[int]:
-        """The rows of the list in its order, at most one more than MAX_ROWS."""
+        """The rows of the list in order, at most one more than MAX_ROWS."""
         query = self.screen.record_table.ids(self.list_query).order_by(*self.list_query.order)
         return list(db.session.scalars(query.limit(MAX_ROWS + 1)))
 
     def rows(self, ids: Sequence[int], viewer: Viewer) -> Iterator[Row]:
-        """The cells of these rows in this order; those that are gone, or out of sight by now, are left out."""
+        """The cells of these rows in this order; deleted rows, and those no longer visible, are left out."""
         table = self.screen.record_table
         query, cuts = table.selection(self.names)
         readers = [(reader_of(each, viewer), cut) for each, cut in cuts]
@@ -116,7 +116,7 @@ class ExportQuery:
 
 
 def screen_for(kind: str, viewer: Viewer) -> Any:
-    """The screen of this kind of record. Raises NotFound, and Denied for who may not export it."""
+    """The screen of this kind of record. Raises NotFound, and Denied for people who may not export it."""
     screen = screen_of_kind(kind)
     if screen is None:
         raise NotFound(_("There is no such list."))
@@ -145,14 +145,14 @@ def parse_request(screen: Any, names: Sequence[str], format_: str, viewer: Viewe
 
 
 def list_query(screen: Any, viewer: Viewer) -> ListQuery:
-    """The list of this request's arguments, without its page, as far as the right to export reaches."""
+    """The list with this request's arguments, without paging, limited to the export permission."""
     query: ListQuery = screen._list_query(viewer)
     query.conditions.extend(export_reach(screen, viewer))
     return query
 
 
 def export_reach(screen: Any, viewer: Viewer) -> list[Any]:
-    """The rule of the rows that the person may export, where these are fewer than those that they see."""
+    """The condition for rows that the person may export, if these are fewer than those that they see."""
     person = viewer.person
     if person.level(screen.module, "export") == person.level(screen.module, "read"):
         return []
@@ -160,26 +160,26 @@ def export_reach(screen: Any, viewer: Viewer) -> list[Any]:
 
 
 def query_string() -> str:
-    """The arguments of the list in this request, without its page."""
+    """The arguments of the list in this request, without paging."""
     given = parse_qsl(request.query_string.decode(errors="replace"), keep_blank_values=True)
     return urlencode([(name, value) for name, value in given if not name.startswith(("page", "psize"))])
 
 
-def count(want: ExportQuery) -> int:
-    """How many rows the export has now, at most one more than are sent at once."""
-    ids: Any = want.screen.record_table.ids(want.list_query)
+def count(export_query: ExportQuery) -> int:
+    """The current number of rows, at most one more than are sent at once."""
+    ids: Any = export_query.screen.record_table.ids(export_query.list_query)
     return len(db.session.execute(ids.limit(AT_ONCE + 1)).all())
 
 
 def write_audit(viewer: Viewer, kind: str, rows: int, **what: Any) -> None:
-    """Note in the audit log who exported what, by which filter, and how many rows; without what names a person."""
+    """Record in the audit who exported what, by which filter, and how many rows; without personal values."""
     shown = what | ({"query": without_personal_values(what["query"])} if "query" in what else {})
     with access.as_system(db.session()) as session:
         audit.write(session, "export", viewer.person.id, viewer.now, f"list of {kind}", rows=rows, **shown)
 
 
 def without_personal_values(query: str) -> str:
-    """The filters of a list, without values that may name a person: search words, numbers, addresses."""
+    """The filters of a list, without values that may identify a person: search words, numbers, addresses."""
     parts: Iterable[tuple[str, str]] = parse_qsl(query, keep_blank_values=True)
     return urlencode([(name, "…" if name == "q" or _PERSONAL.search(value) else value) for name, value in parts])[:500]
 
@@ -196,13 +196,13 @@ def audit_export(session: Session, run: ExportRun, now: datetime) -> None:
 
 
 def note_download(session: Session, run: ExportRun, viewer: Viewer) -> None:
-    """Note that the file was downloaded."""
+    """Record that the file was downloaded."""
     about = "everything" if run.kind == "all" else kind_of(run).about(run)
     audit.write(session, "export", viewer.person.id, viewer.now, about, what="downloaded", rows=run.rows, export=run.id)
 
 
 def notify(session: Session, run: ExportRun, payload: dict[str, Any], now: datetime) -> None:
-    """Tell the person that the file is ready, or why there is none."""
+    """Notify the person that the file is ready, or why there is none."""
     payload = {"export": run.id, **payload}
     event = notices.NoticeEvent("export", f"export:{run.id}", (run.created_by_id,), payload)
     notices.notify(session, event, now)
@@ -233,10 +233,10 @@ _LISTS = ExportKind(
     stem=lambda run: str(run.kind),
     payload=lambda run, _viewer: dict(run.payload),
 )
-#: What is exported besides lists: the kind of the run -> what it is.
+#: Exports besides lists: the kind of the run -> its ExportKind.
 KINDS: dict[str, ExportKind] = {}
 
 
 def kind_of(run: ExportRun) -> ExportKind:
-    """What kind of export a run is."""
+    """The kind of an export."""
     return KINDS.get(run.kind, _LISTS)

@@ -1,4 +1,4 @@
-"""Everything as one ZIP file, for an admin who asked for it on the page; see `export_all` for what is in it."""
+"""Everything as one ZIP file, requested by an admin on the page; see `export_all` for its contents."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ log = logging.getLogger("crm.exports")
 
 
 def refuse_others(viewer: Viewer) -> None:
-    """Raise Denied but for an admin in their own name: no limited API key, no view as another user."""
+    """Raise Denied except for an admin in their own name: no limited API key, no view as another user."""
     person = viewer.person
     if not person.is_admin or person.read_only or person.scope is not None:
         raise access.Denied(translatable("Only an admin can export everything."))
 
 
 def request_export(session: Session, stamp: Stamp) -> int:
-    """Note an export of everything. Returns its id."""
+    """Add an export of everything. Returns its id."""
     audit.write(session, "export", stamp.by, stamp.now, "everything", what="asked for")
     return transfer_runs.new_export(session, "all", "zip", {"columns": [], "query": ""}, stamp).id
 
 
 def write_archive(run: ExportRun) -> None:
-    """Write the archive, from its beginning: what a killed worker has written is gone with it.
+    """Write the archive, from its beginning: pieces of a killed worker are deleted with it.
 
-    Raises Denied if who asked for it is no admin any more, or can't sign in.
+    Raises Denied if whoever requested it is no longer an admin, or can't sign in.
     """
     with acting_for(run.created_by_id, "/exports/") as viewer:
         refuse_others(viewer)

@@ -1,4 +1,4 @@
-"""Signs of life of who writes an export: after a minute without one, another worker would begin the same anew."""
+"""Signs of life of an export's worker: after a minute without one, another worker would start again."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class Heartbeat:
         self._run, self._last = run, time.monotonic()
 
     def beat(self, rows: int | None = None) -> None:
-        """Say that it is alive, and how many rows there are, if it is time to. Raises ExportStopped."""
+        """Record a sign of life and the number of rows, if it is time to. Raises ExportStopped."""
         if time.monotonic() - self._last < SECONDS:
             return
         self._last = time.monotonic()
@@ -39,7 +39,7 @@ class Heartbeat:
             self._run.rows = rows
 
     def over(self, things: Iterable[_Thing]) -> Iterator[_Thing]:
-        """The things, with a sign of life now and then between them. Raises ExportStopped."""
+        """The items, with a sign of life now and then between them. Raises ExportStopped."""
         for each in things:
             self.beat()
             yield each

@@ -1,4 +1,4 @@
-"""Cells that name an entry of a picklist, in any spelling; for those that name none, the nearest entry is offered."""
+"""Cells that name an entry of a picklist, in any spelling; for unknown names, the nearest entry is suggested."""
 
 from __future__ import annotations
 
@@ -22,16 +22,16 @@ from app.web.records.tickets import SubjectsField
 class Entry:
     """An entry of a picklist."""
 
-    #: What the field takes for it.
+    #: The value for the field.
     value: Any
-    #: What it is called in the language of the person, and every text that means it.
+    #: Its label in the person's language, and all texts that mean it.
     label: str
     texts: tuple[str, ...]
     is_offered: bool = True
 
 
 def read_choice(each: Field, cell: Any, viewer: Viewer) -> Any:
-    """The cell as the field takes it; a cell of any other field as it is. Raises RuleBroken with the nearest entry."""
+    """The cell converted for the field; cells of other fields unchanged. Raises RuleBroken with the nearest entry."""
     if not isinstance(each, MasterField | ChoiceField | SubjectsField) or not isinstance(cell, str):
         return cell
     if not cell.strip() or (each.mask and is_masked(cell)):
@@ -49,7 +49,7 @@ def read_choice(each: Field, cell: Any, viewer: Viewer) -> Any:
 
 
 def _meant(entries: list[Entry], typed: str, name: str, refused: RuleBroken, names_all: bool = False) -> Any:
-    """The value of the one entry that the text means. Raises RuleBroken; `refused` if that `names_all` entries."""
+    """The value of the only entry that the text means. Raises RuleBroken; `refused` if that `names_all` entries."""
     found = [entry for entry in entries if same_labels(typed, entry.texts)]
     if len(found) > 1:
         found = [entry for entry in found if entry.is_offered] or found

@@ -1,4 +1,4 @@
-"""What the pages of imports show: states, mapping, figures, problems."""
+"""The pages of imports: states, mapping, figures, problems."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.web.transfer.import_plan import ImportOptions
 from app.web.transfer.predecessor import display as move_shown
 from app.web.transfer.predecessor.worker import KIND
 
-#: Problems that the page names; the file has all of them.
+#: Problems on the page; the file has all of them.
 MAX_SHOWN = 50
 _CHIPS = {
     "mapping": "amber",
@@ -83,7 +83,7 @@ def _would_write(run: ImportRun) -> int:
 
 
 def _progress(run: ImportRun) -> tuple[int, int | None]:
-    """Rows dealt with, and in all; None = not counted yet."""
+    """Rows processed, and in total; None = not counted yet."""
     if run.outcome == "reverting":
         return int(run.payload.get("undone") or 0), run.created + run.updated
     return run.position, run.total
@@ -118,7 +118,7 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
 
 
 def _remarks(session: Session, run: ImportRun, is_trial: bool) -> list[dict[str, Any]]:
-    """The rows with remarks by their result: a heading, the first rows, and the address of the file with all."""
+    """The rows with remarks by result: a heading, the first rows, and the URL of the file with all of them."""
     whole = (_("Rows with remarks"), _("Download the rows with remarks"))
     words = {
         "wrong": (_("Rows with errors"), _("Download the rows with errors")),
@@ -146,7 +146,7 @@ def _remark(run: ImportRun, row: Any) -> dict[str, str]:
 
 
 def _encoding(run: ImportRun) -> str:
-    """A remark on a file that wasn't in UTF-8."""
+    """A remark on a file that isn't in UTF-8."""
     name = import_runs.dialect_of(run).encoding
     if name == "cp1252":
         return _("The file isn't in UTF-8; it was read as Windows-1252. Please look whether accents are right.")
@@ -200,7 +200,7 @@ def mapping_form(run: ImportRun, chosen: dict[str, Any], viewer: Viewer) -> dict
 
 
 def posted_mapping(run: ImportRun, form: Any) -> dict[str, str]:
-    """Header → field, as the form says by the places of the columns."""
+    """Header → field, by the position of the columns in the form."""
     names = run.payload["headers"]
     chosen = {header: form.get(f"column_{place}") or "" for place, header in enumerate(names) if header}
     return {header: name[:60] for header, name in chosen.items() if name}

@@ -40,18 +40,18 @@ class MatchedRecord:
 
 
 class ImportKind:
-    """What is imported; the base is a record with a REST resource."""
+    """A kind of import; the base class is for a record with a REST resource."""
 
     name = ""
     module = ""
     label: Any = ""
-    #: Fields beside those of the resource's form for a new record.
+    #: Fields besides those of the resource's form for a new record.
     more: ClassVar[tuple[str, ...]] = ()
-    #: Fields by which a row can match a record that is there.
+    #: Fields by which a row can match an existing record.
     keys: ClassVar[tuple[str, ...]] = ()
-    #: The field that says who gets the record; "" = whoever imports.
+    #: The field with the assignee; "" = whoever imports.
     assignee = ""
-    #: The module whose right "import" it needs, where that isn't its own.
+    #: The module whose permission "import" it needs, if not its own.
     right = ""
     _known: tuple[Any, dict[str, Field]] | None = None
 
@@ -71,7 +71,7 @@ class ImportKind:
         return self.service.record
 
     def refuse_others(self, viewer: Viewer) -> None:
-        """Raise Denied for who may not import these records."""
+        """Raise Denied if the person may not import these records."""
         viewer.person.refuse_unless(self.right or self.module, "import")
         viewer.person.refuse_unless(self.module, "create")
 
@@ -83,7 +83,7 @@ class ImportKind:
 
     @property
     def known(self) -> dict[str, Field]:
-        """The same, made once for a set of custom fields."""
+        """Like `fields`, cached for a set of custom fields."""
         catalog = custom_field_catalog.current()
         if self._known is None or self._known[0] is not catalog:
             self._known = (catalog, self.fields())
@@ -95,21 +95,21 @@ class ImportKind:
 
     # --- one row
 
-    def parse(self, raw: dict[str, Any], which: str, viewer: Viewer) -> dict[str, Any]:
-        """The values of a row, as the service takes them. Raises RuleBroken with all that is wrong."""
+    def parse(self, raw: dict[str, Any], mode: str, viewer: Viewer) -> dict[str, Any]:
+        """The values of a row for the service. Raises RuleBroken with all errors."""
         fields, values = self.known, dict[str, Any]()
         errors: dict[str, list[str]] = {}
         for name, given in raw.items():
             each = fields[name]
-            if which == "edit" and not self.is_edited(each):
+            if mode == "edit" and not self.is_edited(each):
                 continue
             try:
-                each.parse_into(values, import_choices.read_choice(each, given, viewer), viewer, which)
+                each.parse_into(values, import_choices.read_choice(each, given, viewer), viewer, mode)
             except RuleBroken as broken:
                 errors[name] = [broken.message]
         if errors:
             raise RuleBroken(join_texts(text for list_ in errors.values() for text in list_), errors=errors)
-        if which == "add":
+        if mode == "add":
             custom_columns.refuse_missing(self.known.values(), values)
         return values
 
@@ -125,16 +125,16 @@ class ImportKind:
         """Change a record."""
         self.service.save(session, row, values, None, viewer)
 
-    # --- records that are there
+    # --- existing records
 
     def find(self, session: Session, rows: dict[int, dict[str, Any]], keys: Iterable[str]) -> dict[int, MatchedRecord]:
-        """Of these rows (line → raw values) those that match records which the person sees, by the first key."""
+        """Those of these rows (line → raw values) that match records visible to the person, by the first key."""
         found: dict[int, MatchedRecord] = {}
         for key in keys:
             wanted = {line: text for line, raw in rows.items() if line not in found and (text := self.text(key, raw))}
             if not wanted:
                 continue
-            with access.as_system(session):  # by the index; then which of them the person sees
+            with access.as_system(session):  # by the index; then limited to visible records
                 there = self.look_up(session, key, sorted(set(wanted.values())))
             seen = self.seen(session, {each for ids in there.values() for each in ids})
             for line, text in wanted.items():
@@ -143,22 +143,22 @@ class ImportKind:
         return found
 
     def seen(self, session: Session, ids: set[int]) -> set[int]:
-        """Of these records those that the person sees."""
+        """Those of these records that the person sees."""
         return set(session.scalars(select(self.model.id).where(self.model.id.in_(ids)))) if ids else set()
 
     def numbers(self, session: Session, ids: set[int]) -> dict[int, str]:
-        """Id → number of these records, as far as the person sees them; none for records without numbers."""
+        """Id → number of these records, if the person sees them; empty for records without numbers."""
         model = self.model
         if not hasattr(model, "number"):
             return {}
         return dict(session.execute(select(model.id, model.number).where(model.id.in_(ids))).all())
 
     def create_many(self, session: Session, many: list[dict[str, Any]], viewer: Viewer) -> list[Any] | None:
-        """Make many records together; None where that isn't faster. Raises for the first that can't be made."""
+        """Create many records together; None if that isn't faster. Raises for the first that can't be created."""
         return None
 
     def text(self, key: str, raw: dict[str, Any]) -> str | None:
-        """What identifies a row by this key, in the form that the database compares."""
+        """The text that identifies a row by this key, in the form that the database compares."""
         given = str(raw.get(key) or "").strip()
         if not given or is_masked(given):
             return None
@@ -186,14 +186,14 @@ class ImportKind:
         return made
 
     def values_before(self, kept: dict[str, Any]) -> dict[str, Any]:
-        """The values to set so that an update is undone."""
+        """The values that undo an update."""
         return {
             name: vault().open(value) if name in SECRET_FIELDS and value else from_json(value)
             for name, value in kept.items()
         }
 
     def is_unchanged(self, row: Any, values: dict[str, Any], viewer: Viewer) -> bool:
-        """Whether the record has these values already; never, if one is masked: the answer would confirm a guess."""
+        """Whether the record has these values already; never, if one is masked: the result would confirm a guess."""
         if any(viewer.person.mask(name) != "full" for name in values):
             return False
         if any(self.known[name].is_hidden(viewer) for name in values.get("custom") or ()):
@@ -212,14 +212,14 @@ class ImportKind:
 
 
 def as_json(value: Any) -> Any:
-    """A value for a JSON column; moments and days can be told apart again."""
+    """A value for a JSON column; times and dates remain distinguishable."""
     if isinstance(value, datetime):
         return {"moment": value.isoformat()}
     return {"day": value.isoformat()} if isinstance(value, date) else value
 
 
 def from_json(value: Any) -> Any:
-    """The value that `as_json` has written."""
+    """The value stored by `as_json`."""
     if isinstance(value, dict) and "moment" in value:
         return datetime.fromisoformat(value["moment"])
     return date.fromisoformat(value["day"]) if isinstance(value, dict) and "day" in value else value
@@ -245,7 +245,7 @@ def by_secret(session: Session, record: Any, key: str, texts: list[str]) -> dict
 
 
 def by_client_id(session: Session, texts: list[str]) -> dict[str, set[int]]:
-    """Client id → ids of the customers whose account it is."""
+    """Client id → ids of the customers with this account."""
     query = select(CustomerAccount.client_id, CustomerAccount.customer_id)
     found: dict[str, set[int]] = {}
     for code, key in session.execute(query.where(CustomerAccount.client_id.in_(texts))):

@@ -1,4 +1,4 @@
-"""Whom an import tells that it is over: the person who began it, and those who got records."""
+"""Notices at the end of an import: to the person who started it, and to the assignees of records."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from app.web.transfer.import_plan import ImportPlan
 
 
 def figures(run: ImportRun) -> dict[str, Any]:
-    """What became of the rows, as counts."""
+    """The results of the rows, as counts."""
     names = ("created", "updated", "skipped", "wrong", "position")
     return {name: getattr(run, name) for name in names}
 
 
 def tell_done(session: Session, run: ImportRun, now: datetime) -> None:
-    """Tell the person, in the transaction that ends the import: whoever is killed after it has told them."""
+    """Notify the person, in the transaction that ends the import, so that a later kill can't lose the notice."""
     payload = {"import": run.id, "name": run.name, **figures(run)}
     notices.notify(session, notices.NoticeEvent("import", f"import:{run.id}", (run.created_by_id,), payload), now)
 
 
 def tell_takers(session: Session, run: ImportRun, plan: ImportPlan, now: datetime) -> None:
-    """One notice for each person who got records, other than who imported them, if the plan says so."""
+    """One notice for each new assignee, other than the importer, if the plan says so."""
     if not plan.options.notifies or not plan.kind.assignee:
         return
     model = plan.kind.model
@@ -45,7 +45,7 @@ def tell_takers(session: Session, run: ImportRun, plan: ImportPlan, now: datetim
 
 
 def tell_failed(session: Session, run: ImportRun, now: datetime) -> None:
-    """Tell the person why it has stopped."""
+    """Notify the person why it has stopped."""
     payload = {"import": run.id, "name": run.name, "error": run.error}
     event = notices.NoticeEvent("import", f"import:{run.id}:failed:{now:%s}", (run.created_by_id,), payload)
     notices.notify(session, event, now)

@@ -57,7 +57,7 @@ class ImportsView(BaseView):
 
     @signed_in_route("/new", methods=["POST"])
     def upload(self) -> Any:
-        """Keep a file; its columns are mapped next."""
+        """Store a file; its columns are mapped next."""
         viewer, kind = _importer(), request.form.get("kind", "")
         try:
             key = _begin(kind, viewer)
@@ -84,7 +84,7 @@ class ImportsView(BaseView):
 
     @signed_in_route("/<int:key>/map", methods=["GET", "POST"])
     def map(self, key: int) -> Any:
-        """The page on which columns are mapped to fields; saving it begins the dry run."""
+        """The page on which columns are mapped to fields; saving it starts the dry run."""
         viewer = _importer()
         run = import_runs.own_run(db.session(), key, viewer)
         if request.method == "GET":
@@ -111,7 +111,7 @@ class ImportsView(BaseView):
 
     @signed_in_route("/<int:key>/")
     def show(self, key: int) -> Any:
-        """How far an import is: the dry run, the import itself, its result."""
+        """The progress of an import: the dry run, the import itself, its result."""
         viewer = _importer()
         session = db.session()
         run = import_runs.own_run(session, key, viewer)
@@ -120,7 +120,7 @@ class ImportsView(BaseView):
 
     @signed_in_route("/<int:key>/problems.csv")
     def problems(self, key: int) -> Any:
-        """The rows with problems, of the dry run (`trial=1`) or of the import; with `only=skipped` just these."""
+        """The rows with problems, of the dry run (`trial=1`) or the import; with `only=skipped` just these."""
         viewer, session = _importer(), db.session()
         run = import_runs.own_run(session, key, viewer)
         is_trial, only = request.args.get("trial") == "1", request.args.get("only", "")
@@ -130,7 +130,7 @@ class ImportsView(BaseView):
 
     @signed_in_route("/<int:key>/<any(start, cancel, revert, again):what>", methods=["POST"])
     def act(self, key: int, what: str) -> Any:
-        """Start, cancel or revert an import, or have a stopped one gone on with."""
+        """Start, cancel or revert an import, or continue a stopped one."""
         viewer = _importer()
         import_runs.own_run(db.session(), key, viewer)
         with own_transaction() as session:
@@ -146,12 +146,12 @@ class ImportsView(BaseView):
         return redirect(f"{BASE}{key}/")
 
 
-#: What begins a step of a worker.
+#: What starts a step of a worker.
 _STEPS = {"start": import_runs.start, "revert": import_runs.revert, "again": import_runs.try_again}
 
 
 def _importer() -> Viewer:
-    """The viewer. Raises Denied for who may import nothing."""
+    """The viewer. Raises Denied for people who may import nothing."""
     viewer = current_viewer()
     if not may_transfer(viewer.person, "import"):
         first = next(iter(import_kinds.kinds().values()))
@@ -160,7 +160,7 @@ def _importer() -> Viewer:
 
 
 def _begin(kind_name: str, viewer: Viewer) -> int:
-    """Store the uploaded file and note its import. Returns its id. Raises RuleBroken."""
+    """Store the uploaded file and add its import. Returns its id. Raises RuleBroken."""
     file = request.files.get("file")
     if file is None or not file.filename:
         raise RuleBroken(_("Please choose a file."), "file")

@@ -1,4 +1,4 @@
-"""How a file is to be imported: which column fills which field, what happens with duplicates, who gets the records."""
+"""How to import a file: the field for each column, the treatment of duplicates, the assignee."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FIRST_ONLY = {"first name", "given name", "पहला नाम", "first_name
 
 @dataclass
 class ImportOptions:
-    """What the person chose beside the mapping."""
+    """The person's choices besides the mapping."""
 
     duplicates: str = "skip"
     #: The fields by which a row matches a record.
@@ -34,7 +34,7 @@ class ImportOptions:
     assign: str = "me"
     assignee_id: int | None = None
     role: str = ""
-    #: Whether those who get records are told so, once each; whether webhooks are called; whether first tasks are made.
+    #: Whether assignees are notified, once each; whether webhooks are called; whether first tasks are created.
     notifies: bool = True
     calls_webhooks: bool = False
     makes_tasks: bool = False
@@ -60,7 +60,7 @@ class ImportPlan:
     #: Header → field.
     mapping: dict[str, str]
     options: ImportOptions
-    #: (place of the column, field), in the order of the columns.
+    #: (position of the column, field), in the order of the columns.
     columns: list[tuple[int, str]] = field(default_factory=list)
     #: The fields of the kind, by name.
     fields: dict[str, Any] = field(default_factory=dict)
@@ -69,7 +69,7 @@ class ImportPlan:
 
     @classmethod
     def of(cls, run: ImportRun) -> ImportPlan:
-        """The plan of an import. Raises RuleBroken for one that no longer fits."""
+        """The plan of an import. Raises RuleBroken if it no longer fits."""
         kind = import_kinds.kinds().get(run.kind)
         if kind is None:
             raise RuleBroken("This kind of record can't be imported any more.")
@@ -116,7 +116,7 @@ class ImportPlan:
         return self._split(made)
 
     def _split(self, made: dict[str, str]) -> dict[str, str]:
-        """A whole name in one column becomes first and last name."""
+        """Split a whole name in one column into first and last name."""
         header = next((name for name, field_ in self.mapping.items() if field_ == "first_name"), "")
         is_whole = "last_name" not in self.mapping.values() and column_guesses.normalize_name(header) not in _FIRST_ONLY
         if is_whole and " " in made.get("first_name", ""):
@@ -135,7 +135,7 @@ def guessed(kind: ImportKind, headers: list[str]) -> dict[str, str]:
 
 
 def default_options(kind: ImportKind, headers: list[str], rows: list[list[str]], viewer: Viewer) -> ImportOptions:
-    """What the page offers at first."""
+    """The initial options on the page."""
     mapping = guessed(kind, headers)
     days = [
         cell

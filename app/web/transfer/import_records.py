@@ -20,7 +20,7 @@ from app.web.transfer.import_kinds import ImportKind, by_client_id, by_column, b
 
 
 class LeadKind(ImportKind):
-    """Leads. Those of known customers are found through the customer, where their number is."""
+    """Leads. Those of known customers are found through the customer, which has their number."""
 
     name, module, label = "lead", "Leads", _("Leads")
     more = ("client_id", "pod_id", "rejection_reason")
@@ -28,7 +28,7 @@ class LeadKind(ImportKind):
     assignee = "assign_to"
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Any:
-        """Make the lead; without a first task unless its status asks for one."""
+        """Create the lead; without a first task unless its status requires one."""
         code = client_ids.normalize_client_id(values.get("client_id"))
         status = viewer.lookups.meanings["lead_status"].get(values.get("status_id") or 0, "")
         if status == "scheduled":
@@ -41,7 +41,7 @@ class LeadKind(ImportKind):
         return lead
 
     def create_many(self, session: Session, many: list[dict[str, Any]], viewer: Viewer) -> list[Any] | None:
-        """Together, unless a client id, or a status with its own demands, needs a second look."""
+        """Together, unless a client id, or a status with requirements, needs a separate check."""
         meanings = viewer.lookups.meanings["lead_status"]
         plain = ("", "new", "working")
         if any(each.get("client_id") or meanings.get(each.get("status_id") or 0, "") not in plain for each in many):
@@ -78,7 +78,7 @@ class CustomerKind(ImportKind):
         }
 
     def create(self, session: Session, values: dict[str, Any], viewer: Viewer) -> Any:
-        """Make the customer and its account."""
+        """Create the customer and its account."""
         account = _taken(values)
         customer = super().create(session, values, viewer)
         _open_account(session, customer, account, viewer)
@@ -92,7 +92,7 @@ class CustomerKind(ImportKind):
         _open_account(session, row, account, viewer)
 
     def before(self, row: Any, values: dict[str, Any]) -> dict[str, Any]:
-        """What is replaced; and which accounts there were."""
+        """The replaced values; and the existing accounts."""
         plain = {name: value for name, value in values.items() if name not in _ACCOUNT}
         return super().before(row, plain) | {"accounts": [each.client_id for each in row.accounts]}
 
@@ -136,38 +136,38 @@ def _open_account(session: Session, customer: Customer, given: dict[str, Any], v
 
 
 class TicketKind(ImportKind):
-    """Tickets. They have nothing that identifies them but the client's own number, so each row is a new one."""
+    """Tickets. They have no identifying field, so each row is a new one."""
 
     name, module, label = "ticket", "Tickets", _("Tickets")
     assignee = "assign_to"
     keys: ClassVar[tuple[str, ...]] = ()
 
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
-        """Tickets have no other key than their number."""
+        """Nothing: tickets have no key besides their number."""
         return {}
 
 
 class TaskKind(ImportKind):
-    """Tasks of leads and tickets, which a column names by their number or phone number."""
+    """Tasks of leads and tickets, which a column identifies by number or phone number."""
 
     name, module, label = "task", "Tasks", _("Tasks")
     assignee = "assignee"
     keys: ClassVar[tuple[str, ...]] = ()
 
-    def parse(self, raw: dict[str, Any], which: str, viewer: Viewer) -> dict[str, Any]:
-        """A column that names leads and tickets alike fills in whichever it is."""
+    def parse(self, raw: dict[str, Any], mode: str, viewer: Viewer) -> dict[str, Any]:
+        """A column that may name a lead or a ticket fills in the right field."""
         lead = str(raw.get("lead") or "")
         if "ticket" not in raw and lead.upper().startswith("CRM-TICKET-"):
             raw = {name: value for name, value in raw.items() if name != "lead"} | {"ticket": lead}
-        return super().parse(raw, which, viewer)
+        return super().parse(raw, mode, viewer)
 
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
-        """Tasks have no other key."""
+        """Nothing: tasks have no key."""
         return {}
 
 
 class CallKind(ImportKind):
-    """Calls. The id that a phone gave a call is unique for its employee."""
+    """Calls. The id that a phone gave a call is unique per employee."""
 
     name, module, label = "call_log", "Call Logs", _("Calls")
     keys: ClassVar[tuple[str, ...]] = ("device_call_id",)
@@ -194,7 +194,7 @@ class CallKind(ImportKind):
 
 
 KINDS: tuple[ImportKind, ...] = (LeadKind(), CustomerKind(), TicketKind(), TaskKind(), CallKind())
-#: Records that know later lines of their timeline: column of Activity.
+#: Records with timeline entries that show later work: column of Activity.
 TIMELINE = {Lead: "lead_id", Ticket: "ticket_id", Customer: "customer_id", Task: "task_id"}
 
 

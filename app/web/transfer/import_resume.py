@@ -1,6 +1,6 @@
-"""Which records the rows of a file have made so far, for a worker that goes on with an import.
+"""The records that the rows of a file have created so far, for a worker that continues an import.
 
-A later row of the same person then finds them, as it does for the worker that made them, also where the person doesn't
+A later row of the same person then finds them, as it does for the worker that created them, even if the person doesn't
 see these records.
 """
 
@@ -18,19 +18,19 @@ from app.domain.transfer_runs import ImportRow, ImportRun
 from app.web.transfer.import_plan import ImportPlan
 from app.web.transfer.import_rows import Line, Seen, is_repeated, note_made
 
-#: Rows that are looked at together.
+#: Rows per step.
 _STEP = 1000
 
 
 def seen_so_far(session: Session, run: ImportRun, lines: Iterable[Line]) -> Seen:
-    """What was noted of these rows, which are all that the import or its dry run has dealt with. Ends transactions."""
+    """The state after these rows, which are all that the import or its dry run has processed. Ends transactions."""
     plan = ImportPlan.of(run)
     seen: Seen = {}
     is_trial = run.outcome == "checking"
     every = iter(lines)
     while part := list(islice(every, _STEP)):
         made = _would_be_made(session, run, plan, part) if is_trial else _made(session, run, part)
-        session.rollback()  # on SQLite nobody else could write meanwhile
+        session.rollback()  # otherwise nobody else could write on SQLite meanwhile
         for line, raw in _raws(plan, [each for each in part if each[0] in made]):
             if not (is_trial and is_repeated(plan, seen, raw)):
                 note_made(plan, seen, raw, (made[line], line))
@@ -46,7 +46,7 @@ def _raws(plan: ImportPlan, lines: list[Line]) -> Iterator[tuple[int, dict[str, 
 
 
 def _made(session: Session, run: ImportRun, lines: list[Line]) -> dict[int, int]:
-    """Row → id of the record that it has made."""
+    """Row → id of the record that it has created."""
     of_run = (ImportRow.run_id == run.id, ImportRow.is_trial.is_(False), ImportRow.result == "created")
     query = select(ImportRow.line, ImportRow.record_id).where(
         *of_run, ImportRow.line.between(lines[0][0], lines[-1][0])

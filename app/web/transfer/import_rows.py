@@ -1,4 +1,4 @@
-"""Importing a few rows in one transaction, each within a savepoint: what is refused leaves nothing behind."""
+"""Imports a few rows in one transaction, each within a savepoint: a refused row leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ from app.web.transfer.import_records import refuse_several
 
 #: Characters of a problem.
 MAX_PROBLEM = 500
-#: Characters of a row that is kept with it, and of each cell of one that has more.
+#: Characters of a stored row, and of each of its cells if it has more.
 MAX_KEPT, MAX_CUT = 40_000, 200
-#: (key, text) → (id of the record that a row of this file has made, 0 in a dry run; the row).
+#: (key, text) → (id of the record that a row of this file has created, 0 in a dry run; the row).
 Seen = dict[tuple[str, str], tuple[int, int]]
 Line = tuple[int, list[str]]
 
 
 @dataclass
 class RowOutcome:
-    """What became of one row."""
+    """The result of one row."""
 
     line: int
     #: created, updated, skipped or wrong.
@@ -49,7 +49,7 @@ class RowOutcome:
 
 @dataclass
 class RowChunk:
-    """Some rows of a file, and what was seen of it before."""
+    """Some rows of a file, and the state from earlier ones."""
 
     plan: ImportPlan
     lines: list[Line]
@@ -57,7 +57,7 @@ class RowChunk:
     #: Whether it is the dry run.
     is_trial: bool = False
     outcomes: list[RowOutcome] = field(default_factory=list)
-    #: Records that rows match, by id: their numbers.
+    #: Numbers of the records that rows match, by id.
     numbers: dict[int, str] = field(default_factory=dict)
 
     @cached_property
@@ -65,19 +65,19 @@ class RowChunk:
         return dict(self.lines)
 
     def note(self, line: int, result: str, problem: str, record_id: int | None = None) -> None:
-        """Note a row of which nothing is made: its cells stay, so that it can be corrected and uploaded again."""
+        """Record a row that creates nothing: its cells are stored, so that it can be corrected and uploaded again."""
         cells = [str(each) for each in self._cells[line]]
         if sum(map(len, cells)) > MAX_KEPT:
             cells = [each[:MAX_CUT] for each in cells]
         self.outcomes.append(RowOutcome(line, result, record_id, problem=problem[:MAX_PROBLEM], cells=cells))
 
     def note_made(self, raw: dict[str, Any], line: int, record_id: int) -> None:
-        """Note the record of a row, so that a later row finds it; the dry run takes it back."""
+        """Remember the record of a row, so that a later row finds it; the dry run undoes it."""
         note_made(self.plan, self.seen, raw, (0 if self.is_trial else record_id, line))
 
 
 def run(session: Session, chunk: RowChunk, viewer: Viewer) -> list[RowOutcome]:
-    """Import the rows; the session acts for the person. Not committed. Raises what concerns all rows."""
+    """Import the rows; the session acts for the person. Not committed. Raises errors that affect all rows."""
     raws: dict[int, dict[str, Any]] = {}
     for line, cells in chunk.lines:
         if not any(cells):
@@ -100,22 +100,22 @@ def run(session: Session, chunk: RowChunk, viewer: Viewer) -> list[RowOutcome]:
 
 @contextmanager
 def _attempt(session: Session) -> Iterator[None]:
-    """A savepoint; what is undone tells nobody."""
+    """A savepoint; if it is rolled back, nobody is notified."""
     batch = session_context(session).notice_batch or NoticeBatch()
     with batch.record(), session.begin_nested():
         yield
 
 
 def _together(session: Session, chunk: RowChunk, raws: dict[int, dict[str, Any]], viewer: Viewer) -> set[int]:
-    """Make the rows that are new in one go, within one savepoint. Returns those that are to be tried one by one.
+    """Create the new rows together, within one savepoint. Returns those to be tried one by one.
 
-    That is much faster; where one of them is refused, all of them are.
+    That is much faster; if one of them is refused, all of them are.
     """
     plan, values, firsts = chunk.plan, dict[int, dict[str, Any]](), dict[tuple[str, str], int]()
     for line, raw in raws.items():
         texts = [(key, text) for key in plan.options.keys if (text := plan.kind.text(key, raw))]
         if plan.options.duplicates != "create" and any(each in chunk.seen or each in firsts for each in texts):
-            continue  # the file has it twice
+            continue  # it occurs twice in the file
         firsts |= dict.fromkeys(texts, line)
         try:
             values[line] = _values(plan, raw, viewer)
@@ -138,7 +138,7 @@ def _together(session: Session, chunk: RowChunk, raws: dict[int, dict[str, Any]]
 
 
 def note_made(plan: ImportPlan, seen: Seen, raw: dict[str, Any], made: tuple[int, int]) -> None:
-    """Note (id of the record, row), so that a later row of the same file finds it."""
+    """Remember (id of the record, row), so that a later row of the same file finds it."""
     for key in plan.kind.keys:
         if text := plan.kind.text(key, raw):
             seen[key, text] = made
@@ -172,7 +172,7 @@ def _run_one(
             session.flush()
     except REFUSABLE as broken:
         if cause_of(broken) is not None:
-            raise  # not the row is wrong: the transaction is gone, and all its rows are tried again
+            raise  # not the row is wrong: the transaction is lost, and all its rows are tried again
         chunk.note(line, "wrong", _said(chunk.plan, broken))
         return
     finally:
@@ -216,7 +216,7 @@ def _values(plan: ImportPlan, raw: dict[str, Any], viewer: Viewer) -> dict[str, 
 
 
 def _why_skipped(chunk: RowChunk, match: MatchedRecord, former: int) -> str:
-    """The sentence for a row whose record is there already; `former`: the row of the file that has it, if one has."""
+    """The sentence for a row whose record exists already; `former`: the row of the file that has it, if any."""
     by = _label(chunk.plan, match.by)
     if former:
         return _("Row %(row)s of this file has the same (%(by)s).", row=former + chunk.plan.heading_rows, by=by)
@@ -227,12 +227,12 @@ def _why_skipped(chunk: RowChunk, match: MatchedRecord, former: int) -> str:
 
 
 def is_repeated(plan: ImportPlan, seen: Seen, raw: dict[str, Any]) -> bool:
-    """Whether an earlier row of the file has made the record of this one."""
+    """Whether an earlier row of the file has created the record of this one."""
     return _in_file(plan, seen, raw)[0] is not None
 
 
 def _in_file(plan: ImportPlan, seen: Seen, raw: dict[str, Any]) -> tuple[MatchedRecord | None, int]:
-    """The record that an earlier row of the same file has made, and that row; (None, 0) if none has."""
+    """The record that an earlier row of the same file has created, and that row; (None, 0) if none has."""
     for key in plan.options.keys:
         text = plan.kind.text(key, raw)
         if text and (key, text) in seen:
@@ -242,7 +242,7 @@ def _in_file(plan: ImportPlan, seen: Seen, raw: dict[str, Any]) -> tuple[Matched
 
 
 def _with_assignee(plan: ImportPlan, raw: dict[str, Any]) -> dict[str, Any]:
-    """The row with who gets the record, where that isn't its own column's word."""
+    """The row with its assignee, unless that comes from a column."""
     name = plan.kind.assignee
     if not name or plan.options.assign == "column":
         return raw
@@ -253,7 +253,7 @@ def _with_assignee(plan: ImportPlan, raw: dict[str, Any]) -> dict[str, Any]:
 def _update(session: Session, kind: ImportKind, row: tuple[int, dict[str, Any], int], viewer: Viewer) -> RowOutcome:
     line, raw, key = row
     given = {name: value for name, value in raw.items() if name != kind.assignee}
-    if not key:  # made by an earlier row of a dry run, and gone again
+    if not key:  # created by an earlier row of a dry run, and gone again
         kind.parse(given, "edit", viewer)
         return RowOutcome(line, "updated")
     record = session.scalars(select(kind.model).where(kind.model.id == key)).unique().first()
@@ -272,7 +272,7 @@ def _update(session: Session, kind: ImportKind, row: tuple[int, dict[str, Any], 
 
 
 def row_values(run_id: int, outcomes: Iterable[RowOutcome], at: datetime, is_trial: bool) -> list[dict[str, Any]]:
-    """Rows of the table import_row; a dry run keeps only what is wrong or would be skipped."""
+    """Rows of the table import_row; a dry run stores only wrong and skipped ones."""
     return [
         {
             "run_id": run_id,

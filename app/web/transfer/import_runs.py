@@ -1,4 +1,4 @@
-"""Beginning an import, its mapping and dry run, starting, cancelling and undoing it: for pages and commands alike."""
+"""Starting an import, its mapping and dry run, cancelling and undoing it: for pages and commands."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ PIECE = 200
 
 
 def kind_named(name: str, viewer: Viewer) -> ImportKind:
-    """The kind of record of this name. Raises NotFound, and Denied for who may not import it."""
+    """The kind of record with this name. Raises NotFound, and Denied for people who may not import it."""
     kind = import_kinds.kinds().get(name)
     if kind is None:
         raise NotFound(_("There is no such kind of record. Please choose one of the list."))
@@ -57,7 +57,7 @@ def allowed_kinds(viewer: Viewer) -> list[ImportKind]:
 
 
 def begin(session: Session, file: BinaryIO, name: str, kind: ImportKind, viewer: Viewer) -> ImportRun:
-    """Keep an uploaded file, with a guessed mapping. Raises RuleBroken for what is no table."""
+    """Store an uploaded file, with a guessed mapping. Raises RuleBroken if it isn't a table."""
     dialect = spreadsheet_files.recognise(file)
     headers = spreadsheet_files.headers(file, dialect)
     rows = sample(file, dialect)
@@ -89,7 +89,7 @@ def begin(session: Session, file: BinaryIO, name: str, kind: ImportKind, viewer:
 def _first_plan(
     session: Session, asked: tuple[ImportRun, ImportKind, list[str]], rows: list[list[str]], viewer: Viewer
 ) -> tuple[dict[str, str], ImportOptions]:
-    """The mapping of an earlier file of this shape, else the guess."""
+    """The mapping of an earlier file with these headers, else the guess."""
     run, kind, headers = asked
     options = default_options(kind, headers, rows, viewer)
     former = transfer_runs.mapping_of_shape(session, kind.name, run.shape, viewer.person.id)
@@ -101,7 +101,7 @@ def _first_plan(
 
 
 def set_plan(session: Session, run: ImportRun, mapping: dict[str, str], options: ImportOptions, viewer: Viewer) -> None:
-    """Store mapping and options, and have the file checked. Raises RuleBroken."""
+    """Store mapping and options, and start the check of the file. Raises RuleBroken."""
     if run.outcome not in ("mapping", "checked"):
         raise Conflict(_("This import has been started, so its mapping can't be changed."))
     kind = kind_named(run.kind, viewer)
@@ -124,14 +124,14 @@ def start(session: Session, run: ImportRun, viewer: Viewer) -> None:
 
 
 def cancel(run: ImportRun, now: datetime) -> None:
-    """Stop an import; what it has done stays, and can be undone. Raises RuleBroken."""
+    """Cancel an import; what it has done stays, and can be undone. Raises RuleBroken."""
     if run.outcome not in (*OPEN_IMPORTS, "mapping", "checked"):
         raise Conflict(_("This import is over already."))
     run.outcome, run.finished_on, run.changed_on = "cancelled", now, now
 
 
 def revert(session: Session, run: ImportRun, viewer: Viewer) -> None:
-    """Have an import undone. Raises RuleBroken."""
+    """Start undoing an import. Raises RuleBroken."""
     kind_named(run.kind, viewer)
     refuse_revert(run, viewer.now)
     run.begin_step("reverting")
@@ -140,7 +140,7 @@ def revert(session: Session, run: ImportRun, viewer: Viewer) -> None:
 
 
 def try_again(session: Session, run: ImportRun, viewer: Viewer) -> None:
-    """Have an import that has stopped gone on with where it was. Raises RuleBroken."""
+    """Continue a stopped import where it was. Raises RuleBroken."""
     kind = kind_named(run.kind, viewer)
     if not can_go_on(run):
         raise Conflict(_("This import can't be gone on with. Please reload the page."))
@@ -153,7 +153,7 @@ def try_again(session: Session, run: ImportRun, viewer: Viewer) -> None:
 
 
 def can_go_on(run: ImportRun) -> bool:
-    """Whether an import has stopped at a step that can be gone on with: the check, the import, or the revert."""
+    """Whether an import has stopped at a step that can be continued: the check, the import, or the revert."""
     return run.outcome == "failed" and run.payload.get("stopped") in OPEN_IMPORTS and run.digest is not None
 
 
@@ -176,9 +176,9 @@ def own_run(session: Session, key: int, viewer: Viewer) -> ImportRun:
 
 
 def problems(session: Session, run: ImportRun, is_trial: bool, after: int = 0, only: str = "") -> list[Any]:
-    """The next rows of which there is something to say: (line, result, problem, cells); `only` those of one result."""
+    """The next rows with remarks: (line, result, problem, cells); `only` those of one result."""
     results: tuple[str, ...] = ("wrong", "skipped") if is_trial else ("wrong", "skipped", "kept")
-    if run.kind == KIND:  # whatever has a remark
+    if run.kind == KIND:  # everything with a remark
         results = ("wrong", "skipped", "created")
     if only:
         results = tuple(each for each in results if each == only)
@@ -191,7 +191,7 @@ def problems(session: Session, run: ImportRun, is_trial: bool, after: int = 0, o
 
 
 def problem_file(session: Session, run: ImportRun, is_trial: bool, only: str = "") -> Iterator[bytes]:
-    """The rows with problems as CSV: line, what is wrong, the cells; to be corrected and uploaded again.
+    """The rows with problems as CSV: line, problem, the cells; to be corrected and uploaded again.
 
     `only`: the result of the rows, such as skipped.
     """
@@ -226,10 +226,10 @@ def options_from(posted: Any, viewer: Viewer) -> ImportOptions:
 
 
 def row_number(run: ImportRun, line: int) -> int:
-    """The number by which people find a row: as a spreadsheet counts, the heading included."""
+    """The row number for people: as a spreadsheet counts, including the heading."""
     return line + heading_rows(run)
 
 
 def dialect_of(run: ImportRun) -> Dialect:
-    """How the file of an import is read."""
+    """How to read the file of an import."""
     return Dialect(**run.payload["dialect"])

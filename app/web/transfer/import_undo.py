@@ -1,6 +1,6 @@
-"""Undoing an import: what it made is deleted, what it changed gets its values back; not what was changed since.
+"""Undoing an import: deletes the records that it created and restores changed values, unless changed since.
 
-A file may have a person in several rows: the last one is undone first, and what that changes is no change by others.
+A file may contain a person in several rows: the last one is undone first, and that doesn't count as a change by others.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from app.web.transfer import import_kinds
 from app.web.transfer.import_kinds import ImportKind, as_json, from_json
 from app.web.transfer.import_records import TIMELINE
 
-#: Rows of one transaction.
+#: Rows per transaction.
 CHUNK = 50
 #: Keys of ImportRow.before: when the record had been changed before this row, and when the row was undone.
 CHANGED_ON, UNDONE_ON = "changed_on", "undone_on"
@@ -32,7 +32,7 @@ _EVER = datetime.max.replace(tzinfo=UTC)
 
 
 def step(session: Session, run: ImportRun, viewer: Viewer) -> bool:
-    """Undo the next rows, the last ones first. Whether there are more. Commits."""
+    """Undo the next rows, the last ones first. Returns whether there are more. Commits."""
     kind = import_kinds.kinds()[run.kind]
     with access.as_system(session):
         open_ = (
@@ -57,7 +57,7 @@ def step(session: Session, run: ImportRun, viewer: Viewer) -> bool:
     return bool(rows)
 
 
-#: A row, and the one of the same record behind it that was undone already.
+#: A row, and the later one of the same record that was undone already.
 _Undoing = tuple[ImportRow, ImportRow | None]
 
 
@@ -100,7 +100,7 @@ def _undo(session: Session, kind: ImportKind, undoing: _Undoing, viewer: Viewer)
         _close_accounts(record, accounts, row.at)
     values = kind.values_before(kept)
     if values:
-        # Of accounts, what the person may not give any more is not given back by this way either.
+        # For accounts, permissions that the person may no longer grant are not restored in this way either.
         who = viewer.person if isinstance(record, User) else access.SYSTEM
         with access.acting_as(session, who):
             kind.update(session, record, values, viewer)
@@ -125,7 +125,7 @@ def _refuse_changed(session: Session, record: Any, row: ImportRow, later: Import
 
 
 def _spans(row: ImportRow, later: ImportRow | None) -> list[tuple[datetime, datetime]]:
-    """The times between which only others write: since the row, but for what the import and this revert did later."""
+    """The periods in which only others wrote: since the row, except for later steps of the import and this revert."""
     at = row.at or datetime.now(UTC)
     if later is None or later.before is None or UNDONE_ON not in later.before:
         return [(at, _EVER)]
@@ -145,7 +145,7 @@ def _changes(record: Any, row: ImportRow, later: ImportRow | None) -> list[tuple
 
 
 def _moment(value: Any) -> datetime | None:
-    """A moment in UTC; None for what is none."""
+    """A time in UTC; None if it isn't one."""
     if not isinstance(value, datetime):
         return None
     return value if value.tzinfo else value.replace(tzinfo=UTC)
@@ -165,7 +165,7 @@ def _delete(session: Session, kind: ImportKind, record: Any, viewer: Viewer) -> 
 
 
 def _delete_unused(session: Session, customer: Customer, viewer: Viewer) -> None:
-    """Delete the customer that a ticket of the import has made, unless another record has it too."""
+    """Delete the customer that a ticket of the import has created, unless another record has it too."""
     others = [
         session.execute(select(each.id).where(each.customer_id == customer.id).limit(1)).first()
         for each in (Lead, Ticket)

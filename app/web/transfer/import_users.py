@@ -1,4 +1,4 @@
-"""Import of users: names, roles, managers. They get a password that nobody knows, until an administrator sets one."""
+"""Import of users: names, roles, managers. They get an unknown password, until an administrator sets one."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _COLUMNS = ("first_name", "last_name", "username", "email", "mobile", "active", 
 
 
 class UserKind(ImportKind):
-    """Users. Nobody gives a role that exceeds their own rights: the session sees to that on every path."""
+    """Users. Nobody can grant a role that exceeds their own permissions: the session ensures that on every path."""
 
     name, module, label = "user", "Settings", _("Users")
     keys: ClassVar[tuple[str, ...]] = ("username", "email")
@@ -93,7 +93,7 @@ class UserKind(ImportKind):
             return dict(session.execute(query).all())
 
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
-        """Look up records by name or address, in any case."""
+        """Look up records by name or address, ignoring case."""
         column = User.username if key == "username" else User.email
         found: dict[str, set[int]] = {}
         with access.as_system(session):

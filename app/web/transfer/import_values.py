@@ -1,4 +1,4 @@
-"""Cells of a file as the forms' fields take them: what a spreadsheet has spoiled is refused with a sentence."""
+"""Converts cells of a file for the forms' fields: values damaged by a spreadsheet are refused with a sentence."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def cleaned(name: str, kind: str, cell: str, order: str) -> Any:
 
 
 def _refuse_no_date(name: str, text: str, found: str) -> None:
-    """Raise RuleBroken for what is no date, or one of no century that records have."""
+    """Raise RuleBroken for an invalid date, or one outside the plausible centuries."""
     try:
         is_date = 1900 <= read_moment(found).year <= 2199
     except ValueError:
@@ -61,7 +61,7 @@ def _refuse_no_date(name: str, text: str, found: str) -> None:
 
 
 def _refuse_lost_zero(text: str, digits: int, name: str) -> None:
-    """Raise RuleBroken for a number with too few digits: spreadsheets drop zeros at the beginning."""
+    """Raise RuleBroken for a number with too few digits: spreadsheets drop leading zeros."""
     if 4 < len(text) < digits:
         sentence = (
             "“%(value)s” has %(count)s digits instead of %(wanted)s. If the spreadsheet has dropped a zero at its "
@@ -71,9 +71,9 @@ def _refuse_lost_zero(text: str, digits: int, name: str) -> None:
 
 
 def iso_date(name: str, text: str, order: str) -> str:
-    """A date as ISO: 30/11/2026, 30-Nov-2026, 2026-11-30, with or without a time. Raises RuleBroken.
+    """A date in ISO format: from 30/11/2026, 30-Nov-2026, 2026-11-30, with or without a time. Raises RuleBroken.
 
-    What is no date in any of these forms is returned unchanged: the field says what it takes.
+    Any other text is returned unchanged: the field says what it accepts.
     """
     named, numeric = _NAMED.fullmatch(text), _NUMERIC.fullmatch(text)
     if named is not None:
@@ -109,7 +109,9 @@ def _iso(name: str, parts: tuple[str, str, str, str | None], text: str, order: s
 
 
 def guessed_order(cells: list[str]) -> str:
-    """The order of day and month in these cells: mdy only where a second number can't be a month and no first is so."""
+    """The order of day and month in these cells: mdy only if a second number can't be a month and no first one is
+    so.
+    """
     firsts, seconds = [], []
     for cell in cells:
         found = _NUMERIC.fullmatch(str(cell).strip())

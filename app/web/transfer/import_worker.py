@@ -1,7 +1,7 @@
-"""The worker of imports: some rows in each transaction, which also counts them; what is killed goes on where it was.
+"""The worker of imports: some rows per transaction, which also counts them, so that an interrupted one continues.
 
-The transaction locks the row of the import, so workers take it up one after the other. A row of the file is unique in
-`import_row`, so none is imported twice.
+The transaction locks the row of the import, so workers take turns. A row of the file is unique in `import_row`, so none
+is imported twice.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ from app.web.transfer.predecessor.source_rows import PredecessorSource
 from app.web.transfer.run_as import acting_for
 
 QUEUE = "long"
-#: Rows of one transaction; users come one by one, so that a manager of the same file is known.
+#: Rows per transaction; users one by one, so that a manager in the same file is known.
 CHUNK, USERS_CHUNK = 200, 1
 #: Seconds that one call works; then others have their turn.
 MAX_SECONDS = 240.0
-#: How often a transaction that collided with another is tried again.
+#: Attempts of a transaction that collides with another.
 TRIES = 5
 
-#: Notices of single records that are left out: who got records is told once.
+#: Notices of single records that are left out: assignees are notified once.
 _TOLD_ONCE = ("assigned", "unassigned", "status", "task_assigned")
 
 STORAGE_AWAY = translatable(
@@ -64,15 +64,15 @@ log = logging.getLogger("crm.imports")
 
 
 class ImportSource:
-    """The file of an import, read on from where it is."""
+    """The file of an import, read on from its position."""
 
     def __init__(self, run_id: int) -> None:
         self.run_id = run_id
         self.position = -1
         self.seen: Seen = {}
-        #: Of a move from the predecessor.
+        #: For an import from the predecessor.
         self.move = PredecessorSource()
-        #: Whether a command works on it: only that has the folder of a move.
+        #: Whether a command works on it: only that has access to the folder.
         self.is_command = False
         self._file: BinaryIO | None = None
         self._rows: Iterator[list[str]] = iter(())
@@ -87,7 +87,7 @@ class ImportSource:
             yield self.position, row
 
     def ready(self, run: ImportRun) -> None:
-        """Find the place of the run in its file before a transaction begins. Raises RuleBroken."""
+        """Find the position of the run in its file before a transaction begins. Raises RuleBroken."""
         if run.kind == moves.KIND:
             if self.is_command or not run.payload.get("folder"):
                 self.move.ready(run, moves.CHUNK)
@@ -113,7 +113,7 @@ class ImportSource:
         self.position = run.position
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self.move.close()
         if self._file is not None:
             self._file.close()
@@ -121,7 +121,7 @@ class ImportSource:
 
 
 def work(run_id: int) -> None:
-    """Go on with an import, its dry run, or its revert. The path of this function is stored in queues."""
+    """Continue an import, its dry run, or its revert. The function's path is stored in queues."""
     with engine.writing() as session:
         tries = transfer_runs.take_up_import(session, run_id, datetime.now(UTC))
     if tries is None:
@@ -140,14 +140,14 @@ def work(run_id: int) -> None:
 
 
 def step(run_id: int, source: ImportSource) -> bool:
-    """One transaction. Whether there is more to do."""
+    """Run one transaction. Returns whether there is more to do."""
     for tried in range(TRIES):
         try:
             return _step(run_id, source)
         except RuleBroken as broken:
             _fail(run_id, str(broken.message))
             return False
-        except OSError as error:  # StorageUnavailable is one
+        except OSError as error:  # includes StorageUnavailable
             _put_off(run_id, error)
             return False
         except OperationalError as error:
@@ -180,7 +180,7 @@ def _step(run_id: int, source: ImportSource) -> bool:
 
 
 def _read_ahead(session: Session, mine: Any, source: ImportSource) -> None:
-    """Read on in the file while nothing is locked: the row of the import, and on SQLite the whole database."""
+    """Read ahead in the file while nothing is locked: the row of the import, and on SQLite the whole database."""
     with access.as_system(session):
         run = session.scalars(mine).first()
     if run is not None:
@@ -202,11 +202,11 @@ def _import_some(session: Session, run: ImportRun, source: ImportSource, viewer:
     plan, is_trial = ImportPlan.of(run), run.outcome == "checking"
     plan.kind.refuse_others(viewer)
     if source.position != run.position:
-        return True  # another worker has gone on meanwhile: the place is found anew, without the lock
+        return True  # another worker has continued meanwhile: the position is found again, without the lock
     lines = source.take(USERS_CHUNK if run.kind == "user" else CHUNK)
     chunk = RowChunk(plan, lines, source.seen, is_trial)
     context, batch = session_context(session), NoticeBatch()
-    context.notice_batch = batch  # whoever gets records is told once, at the end
+    context.notice_batch = batch  # assignees are notified once, at the end
     try:
         outcomes = import_rows.run(session, chunk, viewer) if lines else []
         at = viewer.now
@@ -227,7 +227,7 @@ def _import_some(session: Session, run: ImportRun, source: ImportSource, viewer:
 
 
 def _move_some(session: Session, run: ImportRun, source: ImportSource, viewer: Viewer) -> bool:
-    """Some rows of a move; one of a folder belongs to the command that has it."""
+    """Some rows of a move; one of a folder is left to its command."""
     if run.payload.get("folder") and not source.is_command:
         return False
     import_kinds.kinds()[run.kind].refuse_others(viewer)
@@ -238,7 +238,7 @@ Counted = tuple[list[Line], list[import_rows.RowOutcome], datetime]
 
 
 def _count(session: Session, run: ImportRun, counted: Counted, plan: ImportPlan) -> None:
-    """Store what became of the rows, in their transaction."""
+    """Store the results of the rows, in their transaction."""
     lines, outcomes, at = counted
     with access.as_system(session):
         bulk.insert_rows(session, ImportRow, import_rows.row_values(run.id, outcomes, at, is_trial=False))
@@ -257,7 +257,7 @@ def _count(session: Session, run: ImportRun, counted: Counted, plan: ImportPlan)
 
 
 def _count_trial(session: Session, run_id: int, counted: Counted, source: ImportSource) -> bool:
-    """Store what the dry run has found; what it did is rolled back."""
+    """Store the results of the dry run, whose changes are rolled back."""
     lines, outcomes, at = counted
     with access.as_system(session):
         run = session.get(ImportRun, run_id, with_for_update=True)
@@ -282,7 +282,7 @@ def _count_trial(session: Session, run_id: int, counted: Counted, source: Import
 
 
 def _fail(run_id: int, why: str, is_over: bool = False) -> None:
-    """End it. The mapping of a file can be corrected after its dry run, which leaves nothing behind; not `is_over`."""
+    """End it. After a dry run, which leaves nothing behind, the mapping can be corrected; then not `is_over`."""
     log.warning("import %s stopped", run_id)
     now = datetime.now(UTC)
     with engine.writing() as session:
@@ -298,7 +298,7 @@ def _fail(run_id: int, why: str, is_over: bool = False) -> None:
 
 
 def _put_off(run_id: int, error: OSError) -> None:
-    """The storage of files could not be used: try again later, or give up after the last attempt."""
+    """Retry later, because file storage was unavailable, or give up after the last attempt."""
     log.warning("import %s waits for the storage of files (%s)", run_id, type(error).__name__)
     with engine.writing() as session:
         run = session.get(ImportRun, run_id, with_for_update=True)
@@ -319,12 +319,12 @@ def begin_trial(session: Session, run: ImportRun) -> None:
 
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
-    """Imports that no worker is at."""
+    """Imports without a worker."""
     found = transfer_runs.lost_imports(session, now, limit)
     folders = select(ImportRun.id).where(ImportRun.kind == moves.KIND, ImportRun.digest.is_(None))
     return [key for key in found if key not in set(session.scalars(folders))]
 
 
 def enqueue(run_id: int) -> str:
-    """Have a worker go on soon."""
+    """Have a worker continue soon."""
     return "queued" if queue.enqueue(QUEUE, work, run_id) else SKIPPED

@@ -1,4 +1,4 @@
-"""Work in the name of a person outside of their requests: their rights, language and time zone of this moment."""
+"""Works in the name of a person outside of their requests, with their current rights, language and time zone."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ _KEPT = ("person", "now", "viewer", "save_remarks")
 def acting_for(
     user_id: int | None, address: str = "/", writes: bool = False, scope: Iterable[str] = ()
 ) -> Iterator[Viewer]:
-    """Inside, `db.session` acts for this user as if they had opened the address. Raises Denied if they can't sign in.
+    """Inside, `db.session` acts for this user as if they had opened the URL. Raises Denied if they can't sign in.
 
-    `scope`: of the API key by which they asked for the work; empty = no limit.
-    Sessions of SQLite take the write lock at once if `writes`. What isn't committed is rolled back.
+    `scope`: of the API key that requested the work; empty = no limit. On SQLite, sessions take the write lock at once
+    if `writes`. Uncommitted changes are rolled back.
     """
     token, kept = WRITES.set(writes), {name: g.pop(name) for name in _KEPT if name in g}
     before = session_context(db.session()).acting

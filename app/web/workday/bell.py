@@ -32,14 +32,14 @@ from app.web.workday import delivery_log
 from app.web.workday.notice_preferences import KIND_LABELS
 from app.wording import text_of
 
-#: Notices in the panel, and on a page of all notices.
+#: Notices in the panel, and per page of all notices.
 PANEL_ROWS, PAGE_ROWS = 30, 50
 #: Columns of the records whose notices can be marked read or snoozed together.
 _RECORD_COLUMNS = ("lead_id", "ticket_id", "customer_id")
 
 
 class BellView(BaseView):
-    """The own notices. Access rules show own rows only; each statement also names the person."""
+    """The person's own notices. Access rules show only own rows; each statement also filters by the person."""
 
     route_base = "/bell"
     default_view = "index"
@@ -88,7 +88,7 @@ class BellView(BaseView):
         return self._answer(_execute(step.values(notices.snooze_values(moment))))
 
     def _answer(self, changed: int) -> Any:
-        """The panel for htmx, the count for JSON, else a redirect to the page of all notices."""
+        """The response: the panel for htmx, the count for JSON, else a redirect to the page of all notices."""
         if request.headers.get("HX-Target") == "bell-panel":
             return self.render_template("workday/bell.html", **_panel())
         if request.is_json:
@@ -103,7 +103,7 @@ def snooze_end(choice: str, now: datetime, zone: Any) -> datetime:
     return now if choice == "now" else snoozed_until(choice, now, zone)
 
 
-# --- what is shown -----------------------------------------------------------------------------------------------
+# --- display
 
 
 def _panel() -> dict[str, Any]:
@@ -215,7 +215,7 @@ def _unread(viewer: Viewer) -> int:
     return frame.count_unread(viewer.person.id)
 
 
-# --- what is changed ---------------------------------------------------------------------------------------------
+# --- changes
 
 
 def _payload() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Icons of notices, and the delivery log of a notice by channel."""
+"""Icons of notices, and the deliveries of a notice by channel."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def deliveries_of(session: Session, ids: Iterable[int]) -> dict[int, dict[str, D
 
 
 def delivery_lines(row: Any, deliveries: dict[str, Delivery], viewer: Viewer) -> list[dict[str, str]]:
-    """[{icon, label, text, tone}]: bell, on screen, e-mail."""
+    """[{icon, label, text, tone}]: bell, on screen, email."""
     return [
         {"icon": "bell", "label": _("Bell"), "text": _bell_text(row, viewer), "tone": ""},
         {"icon": "device-desktop", "label": _("On screen")} | _screen_line(deliveries.get("screen"), viewer),

@@ -1,4 +1,4 @@
-"""The first steps of a new installation, for its administrators on their home pages: each is ticked by the data."""
+"""The first steps of a new installation, on its administrators' home pages; each is ticked off by the data."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from app.web.core.fab_access import signed_in
 from app.web.pages import brand
 from app.web.pages.refusals import previous_page
 
-#: Says that this browser does not want to see the card.
+#: Records that this browser does not want to see the card.
 COOKIE, COOKIE_SECONDS = "first_steps", 31_536_000
 #: The pages on which administrators land.
 _HOMES = ("/", "/dashboard/")
 _BACKED_UP = and_(BackupRun.kind == "backup", BackupRun.outcome.in_(("done", "partly")))
-#: One row; each part stops at the first row that it finds.
+#: One row; each part stops at the first row found.
 _STATE: Any = select(
     (select(func.count()).select_from(select(User.id).where(User.active).limit(2).subquery()).scalar_subquery() > 1),
     exists(select(Holiday.id)),
@@ -55,7 +55,7 @@ class Step(NamedTuple):
 
 
 def open_steps() -> list[Step]:
-    """The steps, for an administrator while some are left to do; else none. At most one statement."""
+    """The steps, for an administrator while some are left; else none. At most one statement."""
     person = g.get("person")
     if person is None or not person.is_admin or COOKIE in request.cookies or request.headers.get("HX-Request"):
         return []
@@ -87,7 +87,7 @@ class FirstStepsView(BaseView):
     @expose("/dismiss", methods=["POST"])
     @signed_in
     def dismiss(self) -> Any:
-        """Show the card no more in this browser."""
+        """Hide the card in this browser."""
         response = redirect(previous_page())
         is_https = current_app.config["CRM"].is_https
         response.set_cookie(COOKIE, "no", COOKIE_SECONDS, secure=is_https, httponly=True, samesite="Lax")

@@ -14,7 +14,7 @@ import config
 from app.web.core.fab_access import current_person, signed_in
 
 DOCS = config.ROOT / "docs"
-#: Guide -> its address.
+#: Guide -> its URL.
 GUIDES = {"user": "/help/", "admin": "/help/admin"}
 
 
@@ -33,14 +33,14 @@ class HelpView(BaseView):
     @expose("/admin")
     @signed_in
     def admin(self) -> Any:
-        """The admin guide, for who may see the settings."""
+        """The admin guide, for people who may see the settings."""
         current_person().refuse_unless("Settings", "read")
         return _page("admin")
 
     @expose("/keys")
     @signed_in
     def keys(self) -> Any:
-        """The dialog with the keyboard shortcuts, for a page that is open."""
+        """The dialog with the keyboard shortcuts, for an open page."""
         return render_template("shell/shortcuts.html")
 
     @expose("/pictures/<string:name>")
@@ -65,13 +65,13 @@ def _page(name: str) -> str:
 
 @lru_cache
 def _guide(name: str) -> Any:
-    from app.lib import guide_html  # its library is needed for these pages only
+    from app.lib import guide_html  # its library is needed only for these pages
 
     return guide_html.guide((DOCS / f"{name}.md").read_text(encoding="utf-8"), _place)
 
 
 def _place(address: str) -> str | None:
-    """Where a link of a guide leads on the pages; None for what they do not show."""
+    """The URL of a guide's link on the pages; None if they don't show the target."""
     file, _sep, chapter = address.partition("#")
     if not file or address.startswith("https://"):
         return address

@@ -1,7 +1,7 @@
-"""The rows of My day as HTML; written without a template, because the page consists of them.
+"""The rows of My day as HTML, without a template, because the page consists mostly of them.
 
-Each step is a form of its own, so that it works without JavaScript too; htmx swaps `#day`, whose target and manner of
-swapping the forms inherit from it (workday/_my_day.html).
+Each action is a form of its own, so that it works without JavaScript too; htmx swaps `#day`: the forms inherit target
+and swap style from it (workday/_my_day.html).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def rows_html(rows: Sequence[Row]) -> Markup:
 
 
 class _Rows:
-    """What is the same in all rows."""
+    """What all rows share."""
 
     def __init__(self) -> None:
         self.hidden = f'{csrf()}<input type="hidden" name="came_from" value="day">'
@@ -35,7 +35,7 @@ class _Rows:
         self.times = [(value, escape(label)) for value, label in offered]
 
     def row(self, row: Row) -> str:
-        """One <li>: what it is, for whom, until when; and its steps."""
+        """One <li>: the title, the person, the due time; and its actions."""
         look = "day-row" if row["task"] or row["actions"] else "day-row is-plain"
         return (
             f'<li class="{look}" data-row="{escape(row["key"])}">{self._what(row)}{self._facts(row)}'
@@ -68,7 +68,7 @@ class _Rows:
         return f'<a {look} href="{href}" title="{words}" aria-label="{words}">{icon("phone")}</a>'
 
     def _task_steps(self, row: Row) -> str:
-        """One form for all steps of a task: it finishes the task, and the buttons of its menu put it off instead."""
+        """One form for all actions of a task: it finishes the task; the buttons of its menu snooze it instead."""
         key, title = int(row["task"]), escape(str(row["title"]))
         summary = (
             f'<summary class="btn btn-small btn-square" data-act="snooze" title="{self.snooze}" '

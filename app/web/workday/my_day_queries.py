@@ -1,7 +1,7 @@
-"""The statements of My day that are the same for everybody, built once; the session adds the access rules.
+"""The statements of My day, built once because they are the same for everybody; the session adds the access rules.
 
 `own`: ids of the viewer and of those they cover for; `most`: rows to show. The column `total` is the number of all
-matching rows; what only counts stops at the cap.
+matching rows, up to the cap.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from app.models import Customer, Lead, Ticket
 from app.web.core.prepared_queries import PreparedQuery
 from app.web.core.record_table import COUNT_CAP
 
-#: The person of a record: the customer's data before the lead's own.
+#: The person of a record: the customer's data take precedence over the lead's own.
 PERSON = (
     func.coalesce(Customer.first_name, Lead.first_name).label("first"),
     func.coalesce(Customer.last_name, Lead.last_name).label("last"),
@@ -38,20 +38,23 @@ _CUSTOMER = (
 
 
 def rows_of(query: PreparedQuery, **values: Any) -> list[Any]:
-    """The rows of a statement of this module. Moments differ with each request; all else makes another statement."""
+    """The rows of a statement of this module.
+
+    Times differ with each request; all other values make another statement.
+    """
     moments = {name: value for name, value in values.items() if isinstance(value, datetime)}
     fixed = {name: value for name, value in values.items() if name not in moments}
     return query.ask(db.session(), fixed, moments)
 
 
-#: What a statement of `asked_by` is about -> the type of its rows.
+#: Name of a statement of `compiled_rows` -> the type of its rows.
 _rows: dict[str, Any] = {}
 
 
 def compiled_rows(name: str, fixed: tuple[Any, ...], make: Callable[[], Any], *more: Any) -> list[Any]:
-    """The rows of a statement that holds the rights of this person itself, compiled for them.
+    """The rows of a statement that contains this person's rights, compiled for them.
 
-    `name` and `fixed` tell it apart; `more`: records that it names beside those of PERSON and tasks.
+    `name` and `fixed` identify it; `more`: its records besides those of PERSON and tasks.
     """
     if name not in _rows:
         _rows[name] = namedtuple("Row", make().selected_columns.keys())

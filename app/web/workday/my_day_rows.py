@@ -1,4 +1,4 @@
-"""The rows of My day, as the template draws them: tasks, leads, tickets, requests."""
+"""The rows of My day for the template: tasks, leads, tickets, requests."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from app.web.records import dial_targets
 
 #: Work due within this time is "soon".
 SOON = timedelta(hours=2)
-#: What the template reads of every row.
+#: The keys that the template reads from every row.
 _EMPTY_ROW: dict[str, Any] = {
     "person": "",
     "note": "",
@@ -64,7 +64,7 @@ def _person_name(row: Any) -> str:
 
 
 def _call_cell(row: Any, viewer: Viewer) -> dict[str, str] | None:
-    """Where a click on Call leads, with the number if the viewer sees it; a text if the customer wants no calls."""
+    """The URL of a click on Call, with the number if the viewer sees it; a text if the customer wants no calls."""
     if row.no_calls:
         return {"never": _("Do not call")}
     if not row.phone:
@@ -76,14 +76,14 @@ def _call_cell(row: Any, viewer: Viewer) -> dict[str, str] | None:
 
 
 def _dial_url(row: Any, viewer: Viewer) -> str | None:
-    """Where a click on Call leads, if the CRM can make the call."""
+    """The URL of a click on Call, if the CRM can make the call."""
     number = getattr(row, "lead", None) or getattr(row, "ticket", None) or getattr(row, "number", None) or ""
     kind = {"LEAD": "lead", "TICKET": "ticket"}.get(kind_of_number(number) or "")
     return dial_targets.url_of(kind, number, viewer) if kind else None
 
 
 def _substitute_text(user_id: int | None, viewer: Viewer) -> str:
-    """For whom the viewer covers; empty for their own work."""
+    """Whom the viewer covers for; empty for their own work."""
     card = viewer.lookups.person(user_id)
     if user_id == viewer.person.id or card is None:
         return ""
@@ -115,7 +115,7 @@ def _due_cell(due_on: datetime, viewer: Viewer) -> dict[str, Any]:
 
 
 def exhausted_task_row(row: Any, viewer: Viewer) -> dict[str, Any]:
-    """A task for which no one is available, with a link to assign its record."""
+    """A task for which nobody is available, with a link to assign its record."""
     card = viewer.lookups.person(row.assignee_id)
     assign_url = (
         f"/leads/assign/{row.lead_id}" if row.lead else f"/tickets/assign/{row.ticket_id}" if row.ticket else None

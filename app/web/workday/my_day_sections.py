@@ -1,4 +1,4 @@
-"""The sections of My day: own work, and that of people one covers for, which is late, due, new or to be decided."""
+"""The sections of My day: late, due, new and pending work, of the person and of those they cover for."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from app.web.workday.my_day_rows import SOON, exhausted_task_row, lead_row, requ
 
 #: Rows of a section; its list shows all of them.
 MAX_ROWS = 12
-#: Rows of a section that is shown alone (?only=).
+#: Rows of a section shown on its own (?only=).
 MAX_ROWS_ALONE = 100
 #: Tasks of the rest of the day that are loaded, to divide them into "soon" and "later".
 MAX_DAY_ROWS = 60
@@ -53,12 +53,12 @@ class DaySection:
 
     @property
     def rows_html(self) -> Markup:
-        """The rows as the page shows them."""
+        """The rows as HTML."""
         return rows_html(self.rows)
 
     @property
     def count_text(self) -> str:
-        """The number for the heading; 1,000+ where counting stopped."""
+        """The number for the heading; 1,000+ if counting stopped."""
         return capped(self.count, COUNT_CAP)
 
 
@@ -82,7 +82,7 @@ def tasks_of_today(viewer: Viewer, limit: int) -> list[DaySection]:
     late = _tasks(viewer, True, end, limit)
     ahead = _tasks(viewer, False, end, max(limit, MAX_DAY_ROWS))
     near, later = [row for row in ahead if row.due_on < soon], [row for row in ahead if row.due_on >= soon]
-    # All tasks of the day that are not near are later, including those that were not loaded.
+    # All tasks of the day that are not soon are later, including those that were not loaded.
     rest = max(len(later), (ahead[0].total if ahead else 0) - len(near))
     return [
         DaySection(
@@ -115,9 +115,9 @@ def tasks_of_today(viewer: Viewer, limit: int) -> list[DaySection]:
     ]
 
 
-def _tasks(viewer: Viewer, is_late: bool, end: datetime, most: int) -> list[Any]:
+def _tasks(viewer: Viewer, is_late: bool, end: datetime, maximum: int) -> list[Any]:
     until = {} if is_late else {"end": end}
-    return rows_of(queries.own_tasks(is_late), own=_own_ids(viewer), now=viewer.now, most=most, **until)
+    return rows_of(queries.own_tasks(is_late), own=_own_ids(viewer), now=viewer.now, most=maximum, **until)
 
 
 def _own_ids(viewer: Viewer) -> list[int]:
@@ -214,9 +214,9 @@ def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
     return [_filled(DaySection("sla-tickets", title, "hourglass", "orange", url="/?only=sla-tickets"), found, rows)]
 
 
-def _with_sla_due(record: Any, viewer: Viewer, open_statuses: list[int], most: int) -> list[Any]:
+def _with_sla_due(record: Any, viewer: Viewer, open_statuses: list[int], maximum: int) -> list[Any]:
     until = viewer.now + SLA_AHEAD
-    return rows_of(queries.records_due(record), own=_own_ids(viewer), statuses=open_statuses, until=until, most=most)
+    return rows_of(queries.records_due(record), own=_own_ids(viewer), statuses=open_statuses, until=until, most=maximum)
 
 
 def _sla_cells(row: Any, viewer: Viewer) -> dict[str, Any]:

@@ -110,7 +110,7 @@ SECTIONS = (
     (_("Calls"), ("takes_calls",)),
     (_("Time and language"), ("time_zone", "locale")),
 )
-#: Other own settings: (label, icon, URL, description).
+#: Other personal settings: (label, icon, URL, description).
 LINKS = (
     (_("Notifications"), "bell", "/bell/choices", _("Bell, screen and email, by kind of notification")),
     (_("My profile"), "user-circle", "/users/userinfo/", _("Name, mobile, permissions")),
@@ -167,7 +167,7 @@ class MySettingsView(BaseView):
 
     @signed_in_route("/language", methods=["POST"])
     def language(self) -> Any:
-        """Store the language that was chosen in the menu: of pages, and of the notices that are sent to the person."""
+        """Store the language chosen in the menu: of pages, and of notices to the person."""
         session, viewer = db.session(), current_viewer()
         code = request.form.get("locale", "")
         if code not in dict(languages()):
@@ -235,7 +235,7 @@ def _page(shown: dict[str, Any], viewer: Viewer, refused: Refusal = NOT_REFUSED)
 
 
 def _own_number(user: User) -> str:
-    """At which telephone the person is rung when they call from the CRM."""
+    """The telephone that rings when the person calls from the CRM."""
     try:
         number = phone.display(call_requests.own_number(db.session(), user.id))
     except RuleBroken as missing:
@@ -268,7 +268,7 @@ def _form_values(user: User, viewer: Viewer) -> dict[str, Any]:
 
 
 def _as_text(value: Any) -> str:
-    """A stored value as a form posts it."""
+    """A stored value in the form in which a form posts it."""
     if isinstance(value, bool):
         return "1" if value else ""
     return "" if value is None else str(value)

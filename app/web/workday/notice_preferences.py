@@ -1,4 +1,4 @@
-"""Notification preferences: a table of kinds and channels, stored as the differences from the default."""
+"""Notification preferences: a table of kinds and channels, stored as differences from the defaults."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ KIND_LABELS = {
     "report": _l("A report of mine couldn't be sent to somebody, or was paused"),
     "import": _l("An import of mine is finished, or one gives me records"),
 }
-#: (title, kinds), as the page shows them; kinds in no group come last.
+#: (title, kinds), in display order; kinds in no group come last.
 GROUPS = (
     (
         _l("My work"),
@@ -87,7 +87,7 @@ GROUPS = (
     (_l("Notes"), ("mention", "comment")),
     (_l("System"), ("exhausted", "job_lag", "backup", "audit", "health", "webhook")),
 )
-#: channel -> (label, icon, what it is).
+#: channel -> (label, icon, description).
 CHANNELS = {
     "bell": (_l("Bell"), "bell", _l("counted as unread")),
     "screen": (_l("On screen"), "device-desktop", _l("pops up")),
@@ -97,7 +97,7 @@ Table = dict[str, dict[str, bool]]
 
 
 class NoticePreferencesView(BaseView):
-    """/bell/choices: the own preferences."""
+    """/bell/choices: the person's own preferences."""
 
     route_base = "/bell/choices"
     default_view = "index"
@@ -163,7 +163,7 @@ def _posted() -> Table:
     return {kind: {channel: f"{kind}:{channel}" in ticked for channel in CHANNELS} for kind in notices.KINDS}
 
 
-# --- stored ------------------------------------------------------------------------------------------------------
+# --- storage
 
 
 def own_user(session: Session, lock: bool = False) -> Any:
@@ -183,15 +183,15 @@ def table_of(user: Any) -> Table:
 
 
 def etag_of(user: Any) -> str:
-    """A hash of the stored table; a save must name the one it was made from."""
+    """A hash of the stored table; a save must contain the one that it is based on."""
     return fab_access.content_hash(table_of(user))
 
 
 def save_table(session: Session, table: Table, etag: str | None) -> None:
-    """Store what differs from the default, and commit; kinds that are not in the table get the default.
+    """Store the differences from the defaults, and commit; kinds that are missing in the table get the default.
 
-    Through the ORM, so that the access version counts up and every process reloads the person. `etag`: that of the page
-    or response on which the person decided; None = overwrite. Raises Conflict, RuleBroken.
+    Through the ORM, so that the access version is incremented and every process reloads the person. `etag`: that of the
+    page or response on which the input is based; None = overwrite. Raises Conflict, RuleBroken.
     """
     user = own_user(session, lock=True)
     if etag is not None and etag != etag_of(user):

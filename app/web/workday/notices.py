@@ -1,4 +1,4 @@
-"""The REST resource of own notifications, with their deliveries and preferences."""
+"""The REST resource of the person's own notifications, with their deliveries and preferences."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ LABELS = {
 
 
 def deliveries(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
-    """Id -> {deliveries}: what happened on each channel but the bell; one statement for a whole page."""
+    """Id -> {deliveries}: the delivery on each channel except the bell; one statement for a whole page."""
     found = delivery_log.deliveries_of(session, ids)
     return {
         key: {
@@ -100,7 +100,7 @@ def deliveries(session: Session, ids: list[int], viewer: Viewer) -> dict[int, di
 
 
 class NoticeService(RecordService):
-    """Own notifications: read, mark read, snooze."""
+    """The person's own notifications: read, mark read, snooze."""
 
     record = Notification
     module = "Dashboard"
@@ -192,14 +192,14 @@ class NoticeResource(Resource):
     }
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
-        """Nothing to check: access rules show own rows only."""
+        """Nothing to check: access rules show only own rows."""
 
     @expose("/choices", methods=["GET"])
     @protect()
     @refuse_as_json
     @permission_name("choices")
     def choices(self) -> Response:
-        """kind -> channel -> wanted, for all kinds and channels, and the mark of this version."""
+        """kind -> channel -> wanted, for all kinds and channels, and the ETag of this version."""
         return _chosen()
 
     @expose("/choices", methods=["PUT"])
@@ -207,7 +207,7 @@ class NoticeResource(Resource):
     @refuse_as_json
     @permission_name("choose")
     def choose(self) -> Response:
-        """Replace the preferences; a kind or channel that is not named gets the default."""
+        """Replace the preferences; a missing kind or channel gets the default."""
         body = request_json()
         table, mark = body.get("choices"), body.get("mark")
         if set(body) - {"choices", "mark"} or not _is_table(table) or not isinstance(mark, str | None):

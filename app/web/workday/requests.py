@@ -30,7 +30,7 @@ from app.web.pages.routes import page_route
 from app.web.records.related_person_field import RelatedPersonField
 from app.web.records.screen import Screen
 
-#: The badge counts no further.
+#: The highest count of the badge.
 MAX_COUNTED = 100
 SPECIAL_FIELDS = (
     PersonField(
@@ -93,39 +93,42 @@ class RequestService(RecordService):
         decide(session, row, Verdict(status == "Approved", values.get("decision_note")), viewer)
 
 
-# --- who decides
+# --- decisions
 
 
-def may_decide(who: access.Person, requested: int | None, requester: int | None) -> bool:
+def may_decide(person: access.Person, requested: int | None, requester: int | None) -> bool:
     """Whether the person may decide: managers of the requested person and admins, but never requester or requested."""
-    reach = who.reach("Requests", "write")
-    return who.id not in (requested, requester) and (reach is None or requested in reach)
+    reach = person.reach("Requests", "write")
+    return person.id not in (requested, requester) and (reach is None or requested in reach)
 
 
-def waiting_condition(who: access.Person) -> ColumnElement[bool]:
+def waiting_condition(person: access.Person) -> ColumnElement[bool]:
     """Pending requests that the person may decide, as an SQL condition."""
-    reach = who.reach("Requests", "write")
-    if reach is not None and not reach - {who.id}:
+    reach = person.reach("Requests", "write")
+    if reach is not None and not reach - {person.id}:
         return false()
     rule = and_(
         AssignmentRequest.status == "Pending",
-        AssignmentRequest.requested_user_id != who.id,
-        func.coalesce(AssignmentRequest.created_by_id, 0) != who.id,
+        AssignmentRequest.requested_user_id != person.id,
+        func.coalesce(AssignmentRequest.created_by_id, 0) != person.id,
     )
-    return rule if reach is None else and_(rule, AssignmentRequest.requested_user_id.in_(sorted(reach - {who.id})))
+    return rule if reach is None else and_(rule, AssignmentRequest.requested_user_id.in_(sorted(reach - {person.id})))
 
 
-def waiting(who: access.Person) -> Any:
-    """SELECT of the requests that wait for this person, for the badge of the sidebar."""
-    return select(AssignmentRequest.id).where(waiting_condition(who))
+def waiting(person: access.Person) -> Any:
+    """SELECT of the requests that this person has to decide, for the badge of the sidebar."""
+    return select(AssignmentRequest.id).where(waiting_condition(person))
 
 
-def waiting_count(who: access.Person) -> int:
-    """How many requests wait for this person, up to MAX_COUNTED; the sidebar takes it from `g.waiting`."""
-    if request.headers.get("HX-Request") or not who.may("Requests", "write"):
+def waiting_count(person: access.Person) -> int:
+    """The number of requests that this person has to decide, up to MAX_COUNTED.
+
+    The sidebar uses it from `g.waiting`.
+    """
+    if request.headers.get("HX-Request") or not person.may("Requests", "write"):
         return 0
     if "waiting" not in g:
-        g.waiting = len(db.session.execute(waiting(who).limit(MAX_COUNTED)).all())
+        g.waiting = len(db.session.execute(waiting(person).limit(MAX_COUNTED)).all())
     return int(g.waiting)
 
 
@@ -141,7 +144,7 @@ def decide(session: Session, row: AssignmentRequest, verdict: Verdict, viewer: V
 
 
 def withdraw(session: Session, row: AssignmentRequest, viewer: Viewer) -> None:
-    """Withdraw an own request. Raises Denied, and Conflict if it is decided already."""
+    """Withdraw one's own request. Raises Denied, and Conflict if it is decided already."""
     if row.created_by_id != viewer.person.id:
         raise access.Denied(_("Only the person who sent the request can withdraw it."))
     with access.as_system(session):
@@ -190,7 +193,7 @@ class RequestResource(Resource):
     @refuse_as_json
     @permission_name("withdraw")
     def withdraw(self, pk: Any) -> Any:
-        """Withdraw an own pending request."""
+        """Withdraw one's own pending request."""
         row = self._row(pk, "read")
         withdraw(db.session(), row, current_viewer())
         db.session.commit()
@@ -231,7 +234,7 @@ class RequestScreen(Screen):
     more_actions_verb = "read"
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
-        """The tabs: requests that wait for the viewer, their own, and all."""
+        """The tabs: requests to decide, the viewer's own, and all."""
         chosen = request.args.get("tab", "")
         count = waiting_count(viewer.person)
         tabs: list[tuple[str, str, int | None]] = [("mine", _("Mine"), None), ("", _("All"), None)]
@@ -262,7 +265,7 @@ class RequestScreen(Screen):
         return {key: _primary_first(actions) for key, actions in made.items() if actions}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-        """Approve or reject, for those who decide; withdraw, for who asked."""
+        """Approve or reject, for deciders; withdraw, for the requester."""
         if row.get("status") != "Pending":
             return []
         people = [(row.get(name) or {}).get("id") for name in ("requested_user", "requester")]
@@ -318,7 +321,7 @@ class RequestScreen(Screen):
 
     @page_route("/withdraw/<pk>", methods=["POST"])
     def withdraw(self, pk: str) -> Any:
-        """Withdraw an own request."""
+        """Withdraw one's own request."""
         row = self.row_for(pk, "read")
         withdraw(db.session(), row, current_viewer())
         db.session.commit()

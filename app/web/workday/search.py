@@ -1,5 +1,7 @@
-"""The search page and the palette: find visible records by number, name, phone number in any format, or email address,
-files of records by their names and, in the palette, support pages and settings by words of their names."""
+"""The search page and the palette: visible records by number, name, phone number in any format, or email address.
+
+Files of records by name; and, in the palette, support pages and settings by words of their names.
+"""
 
 from __future__ import annotations
 
@@ -27,11 +29,11 @@ from app.web.records import file_search
 from app.web.settings import settings_menu
 from app.web.workday.sidebar import may_open
 
-#: Hits per group, and characters of the title of one.
+#: Hits per group, and characters of a hit's title.
 MAX_HITS, MAX_TITLE = 8, 100
-#: Characters that are searched, at least.
+#: Minimum characters of a search.
 _LEAST = 2
-#: What a hit shows beside its title; a message shows its text, with whom and when.
+#: Columns of a hit besides its title; a message shows its text, with whom and when.
 _WANTED = ("number", "status", "mobile")
 _OF_MESSAGE = ("peer", "channel", "direction", "created_on")
 _OF_CALL = ("status", "started_on", "employee")
@@ -62,9 +64,9 @@ class SearchView(BaseView):
     @signed_in_route("/hits")
     @from_replica
     def hits(self) -> Any:
-        """What the palette shows: {groups: [{title, url, rows: [{title, hint, url}]}]}.
+        """Hits for the palette: {groups: [{title, url, rows: [{title, hint, url}]}]}.
 
-        An address of its own: a browser would show JSON when going back to a page with the same address.
+        At a URL of its own: a browser would show JSON when going back to a page with the same URL.
         """
         text, viewer = _typed(), current_viewer()
         groups = [group | {"rows": [_line(row) for row in group["rows"]]} for group in _found(text, viewer)]
@@ -95,7 +97,7 @@ def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def _hits(screen: Any, text: str, found: access.IndexLookup, viewer: Viewer) -> dict[str, Any]:
-    """The first hits of one kind: who is called exactly so first, then the newest."""
+    """The first hits of one kind: exact names first, then the newest."""
     record_table = screen.record_table
     group: dict[str, Any] = {
         "title": str(screen.list_title),
@@ -128,13 +130,13 @@ def _hits(screen: Any, text: str, found: access.IndexLookup, viewer: Viewer) -> 
 
 
 def _note(record: Any, text: str, number: str | None) -> str:
-    """Why a record is found by the whole number of another one: that one was merged into it."""
+    """Why a record is found by the complete number of another one: that was merged into it."""
     is_other = number is not None and number != text.upper() and is_number_of(record, text)
     return _("%(number)s was merged into %(kept)s.", number=text.upper(), kept=number) if is_other else ""
 
 
 def _line(row: dict[str, Any]) -> dict[str, str]:
-    """A hit in the palette: what its cells say, in one line."""
+    """A hit for the palette: its cells on one line."""
     said = [row["note"]]
     said += [str(cell.get("label") or cell.get("text") or "") for cell in row["cells"][1:] if cell["kind"] != "missing"]
     return {"title": row["title"], "hint": " · ".join(filter(None, said)), "url": row["url"]}
@@ -147,7 +149,7 @@ def _has_words(label: str, text: str) -> bool:
 
 
 def _support_pages(text: str, viewer: Viewer) -> dict[str, Any]:
-    """The support pages that may be sent, as the lookups hold them: no statement."""
+    """The offered support pages, from the lookups: no statement."""
     lookups, rows = viewer.lookups, []
     if viewer.person.may("Support Pages", "read"):
         offered = [lookups.rows["support_page"][key] for key in lookups.offered["support_page"]]

@@ -39,18 +39,18 @@ class _Offered(NamedTuple):
     #: The name of the menu item.
     item: str
     entry: Entry
-    #: Beginnings of the addresses of its pages.
+    #: Prefixes of the URLs of its pages.
     pages: tuple[str, ...]
 
     def shown(self, path: str, person: access.Person) -> Entry:
-        """The entry on the page of this path."""
+        """The entry, for the page at this path."""
         url = self.entry["url"]
         active = path == url if url == "/" else path.startswith(self.pages)
         return self.entry | {"active": active} | (_badge(self.item, person) if self.item in _COUNTED else {})
 
 
 def menu(person: access.Person, path: str) -> tuple[list[Entry], list[Entry]]:
-    """(sidebar, "New" menu) of this person, as the templates draw them."""
+    """(sidebar, "New" menu) of this person, for the templates."""
     offered, new = _menus(person)
     pinned = list(_pinned(person, path))
     entries = [each.shown(path, person) for each in offered] + pinned
@@ -60,14 +60,14 @@ def menu(person: access.Person, path: str) -> tuple[list[Entry], list[Entry]]:
         shown = {"name": "settings", "label": _("Settings"), "icon": "settings", "url": "/settings/"}
         entries.append(shown | {"badge": None, "group": "settings", "active": _is_settings(path)})
     elif person.may("Legal Holds", "read"):
-        # The only page of the settings for which somebody without them has a right of its own.
+        # The only page of the settings that people without access to settings can have a permission for.
         shown = {"name": "legal-holds", "label": _("Legal holds"), "icon": "lock", "url": _HOLDS}
         entries.append(shown | {"badge": None, "group": "settings", "active": path.startswith(_HOLDS)})
     return entries, new
 
 
 def _menus(person: access.Person) -> tuple[list[_Offered], list[Entry]]:
-    """What the menus offer to this person, made once as long as their rights stay the same."""
+    """The menus of this person, cached while their rights stay the same."""
     items = current_app.appbuilder.menu  # type: ignore[attr-defined]
     has_conditions = any(each.cond is not None for item in items.get_list() for each in (item, *item.childs))
     key = (items, language_key())
@@ -153,25 +153,27 @@ def _entry_of(item: Any, group: str, category: str | None = None) -> _Offered:
 
 
 def _url_of(item: Any) -> str:
-    """The address of a menu entry; FAB builds it from the routes each time, and it is the same for everybody."""
+    """The URL of a menu entry, cached: FAB builds it from the routes each time, although it is the same for
+    everybody.
+    """
     if not hasattr(item, "known_url"):
         item.known_url = item.get_url()
     return str(item.known_url)
 
 
-#: Menu entry -> (module, verb, SELECT of what is counted, where its link leads; None = as always).
+#: Menu entry -> (module, verb, SELECT of what is counted, the URL while there is a count; None = unchanged).
 _COUNTED: dict[str, tuple[str, str, Callable[[access.Person], Any], str | None]] = {
     "Requests": ("Requests", "write", waiting, "/requests/?tab=waiting"),
     "Inbox": ("Messages", "read", own_unread, None),
 }
 
 
-#: The tables of what is counted.
+#: The counted tables.
 _TABLES = frozenset(each.__tablename__ for each in (AssignmentRequest, Conversation, *frame.UNREAD))
 
 
 def _badge(name: str, person: access.Person) -> Entry:
-    """The count beside a menu entry, and where the entry leads while there is one."""
+    """The count beside a menu entry, and its URL while there is one."""
     count = _counts(person).get(name, 0)
     if not count:
         return {}
@@ -180,11 +182,11 @@ def _badge(name: str, person: access.Person) -> Entry:
 
 
 def _counts(person: access.Person) -> dict[str, int]:
-    """All counts of the sidebar, up to MAX_COUNTED; one statement, once per full page, with those of its top."""
+    """All counts of the sidebar, up to MAX_COUNTED; one statement, once per full page, with those of the top bar."""
     if request.headers.get("HX-Request"):
         return {}
     if "sidebar_counts" not in g:
-        known = {"Requests": g.waiting} if "waiting" in g else {}  # the page of requests has counted them
+        known = {"Requests": g.waiting} if "waiting" in g else {}  # the page of requests has counted them already
         shown = [
             name for name, (module, verb, *_) in _COUNTED.items() if person.may(module, verb) and name not in known
         ]
@@ -208,7 +210,7 @@ def _count(shown: list[str], person: access.Person, has_unread: bool) -> Any:
     return select(*(() if has_unread else frame.unread_columns()), *parts)
 
 
-#: Beginnings of the addresses of settings.
+#: Prefixes of the URLs of settings.
 _SETTINGS = (
     *("/settings", "/roles", "/users", "/jobs", "/queue", "/audit", "/groups", "/turns", "/undelivered"),
     *("/health", "/self-test", "/backups", "/mails", "/webhooks"),
@@ -226,7 +228,7 @@ def _new(person: access.Person) -> Iterator[Entry]:
         can_add = "add" not in screen.exclude_route_methods and (screen.is_in_new_menu or screen.is_searched)
         if can_add and person.may(screen.module, "create"):
             yield {
-                "is_in_menu": screen.is_in_new_menu,  # the palette makes all that it finds
+                "is_in_menu": screen.is_in_new_menu,  # the palette offers everything
                 "label": str(screen.record_name),
                 "icon": icon_of(icons.get(screen)),
                 "url": f"{screen.route_base}/{'quick' if screen.quick_fields else 'add'}",

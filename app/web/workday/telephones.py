@@ -55,7 +55,7 @@ class TelephonesView(ModulePermissions, BaseView):
 
     @page_route("/", methods=["GET"])
     def index(self) -> Any:
-        """The own phone; below, those of the team."""
+        """The person's own phone, followed by those of the team."""
         viewer = current_viewer()
         sync = db.session.scalars(select(PhoneSync).where(PhoneSync.employee_id == viewer.person.id)).first()
         return render_template(
@@ -104,7 +104,7 @@ class TelephonesView(ModulePermissions, BaseView):
 
 
 def _own_rejected(pk: str) -> QuarantinedCall:
-    """An own rejected call. Raises NotFound, also for one of the team."""
+    """One's own rejected call. Raises NotFound, also for one of the team."""
     query = select(QuarantinedCall).where(QuarantinedCall.id == (parse_id(pk) or 0))
     row = db.session.scalars(query.where(QuarantinedCall.employee_id == current_viewer().person.id)).first()
     if row is None:
@@ -159,7 +159,7 @@ def _state(synced_on: datetime | None, viewer: Viewer) -> dict[str, Any]:
 
 
 def _rejected_rows(viewer: Viewer) -> list[dict[str, Any]]:
-    """The own rejected calls, newest first."""
+    """The person's own rejected calls, newest first."""
     query = select(QuarantinedCall).where(QuarantinedCall.employee_id == viewer.person.id)
     query = query.order_by(QuarantinedCall.last_on.desc(), QuarantinedCall.id.desc()).limit(MAX_REJECTED)
     return [_rejected_row(row, viewer) for row in db.session.scalars(query)]

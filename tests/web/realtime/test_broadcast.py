@@ -103,7 +103,7 @@ def test_who_has_a_record_open_is_known_on_every_worker(deployment: Deployment) 
     names = [{"id": deployment.crm.id_of(each), "field": ""} for each in (one, other)]
 
     def shown(ear: Ear) -> list[dict[str, Any]]:
-        said = ear.named("here")
+        said = ear.named("presence")
         return [{"id": each["id"], "field": each["field"]} for each in said[-1]["people"]] if said else []
 
     first = [ear.watch("lead", lead.id) for ear in deployment.ears(one, "cookie", each=4)]

@@ -387,7 +387,7 @@ def both_see_it(app: Flask, people: Any) -> None:
 
 def here(app: Flask, client: Any) -> list[list[tuple[str, str]]]:
     """(name, field) of the others, for each time that the page has heard of them."""
-    said = [payload["people"] for name, payload in received(app, client) if name == "here"]
+    said = [payload["people"] for name, payload in received(app, client) if name == "presence"]
     return [[(each["name"].split()[0].lower(), each["field"]) for each in people] for people in said]
 
 

@@ -266,7 +266,7 @@ def test_a_quota_is_decided_by_the_database(maria: Crm) -> None:
     assert maria.rows(select(func.sum(FileUsage.bytes))) == [1_800_000]
     said = by_script(maria.client("ana"), f"/files/of/lead/{lead.id}", "x.txt", pieces[0] + b"!").json["message"]
     assert "1 MB" in said and "delete some" in said
-    setting(maria, "file_house_mb", 1)
+    setting(maria, "file_total_mb", 1)
     said = by_script(maria.client("mia"), f"/files/of/lead/{lead.id}", "y.txt", pieces[7] + b"!").json["message"]
     assert "your company has used its 1 MB" in said
     page = maria.client("root").screen("/settings/files/").text
@@ -281,13 +281,13 @@ def test_a_quota_is_decided_by_the_database(maria: Crm) -> None:
 def test_quotas_are_set_on_the_page_of_files(crm: Crm) -> None:
     root = crm.client("root")
     version = root.screen("/settings/files/").text.partition('name="version" value="')[2].partition('"')[0]
-    good = {"version": version, "file_person_mb": "10", "file_house_mb": "500", "file_scan_rule": "accept"}
+    good = {"version": version, "file_person_mb": "10", "file_total_mb": "500", "file_scan_rule": "accept"}
     bad = root.form("/settings/files/", good | {"file_person_mb": "0"})
     assert bad.status_code == 422 and "whole number from 1" in bad.text
     assert root.form("/settings/files/", good).status_code == 302
     assert root.form("/settings/files/", good).status_code == 409
     stored = {each.key: each.value for each in crm.rows(select(BusinessSetting))}
-    assert stored == {"file_person_mb": 10, "file_house_mb": 500, "file_scan_rule": "accept"}
+    assert stored == {"file_person_mb": 10, "file_total_mb": 500, "file_scan_rule": "accept"}
     assert crm.client("ana").screen("/settings/files/").status_code == 403
 
 

@@ -1,4 +1,4 @@
-"""DocType: a record under the predecessor's name, with its field names; and the fields that several of them share."""
+"""DocType: a record under the predecessor's name, with its field names; and fields shared by several of them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from app.web.core.fields import Field, Viewer
 from app.web.core.record_table import RecordTable
 from app.web.core.reference_fields import PersonField
 
-#: Predecessor's field -> our field, of nearly every document.
+#: Predecessor's field -> our field, for nearly every document.
 STAMPS = {"creation": "created_on", "modified": "changed_on", "modified_by": "changed_by"}
 #: The same for the fields of a person.
 PERSONAL_FIELDS = {
@@ -28,11 +28,11 @@ PERSONAL_FIELDS = {
     "pan_card_number": "pan",
     "aadhaar_card_number": "aadhaar",
 }
-#: How the names of custom fields begin, as in the predecessor.
+#: Prefix of the names of custom fields, as in the predecessor.
 CUSTOM_PREFIX = "custom_"
 #: The same for the record that a document is about.
 REFERENCE = {"reference_doctype": "about_kind", "reference_docname": "about_number"}
-#: Rarely used fields: read as null; a response to a write names them as not kept.
+#: Rarely used fields: read as null; responses to writes report them as not stored.
 IGNORED_FIELDS = frozenset(
     [
         "salutation",
@@ -118,13 +118,13 @@ class DocType:
 
     name: str
     resource: type[Resource]
-    #: Predecessor's field -> our field; custom ones come to it, see `fields`.
+    #: Predecessor's field -> our field; custom ones are added by `fields`.
     own_fields: dict[str, str]
-    #: Our field that holds a document's name; None = the id is the name.
+    #: Our field with a document's name; None = the id is the name.
     name_field: str | None = "number"
     #: Fields that only this API has.
     extra_fields: tuple[Field, ...] = ()
-    #: Predecessor's field -> our field, where an insert writes to another field than `fields` reads.
+    #: Predecessor's field -> our field, if an insert writes to another field than `fields` reads.
     insert_fields: dict[str, str] = field(default_factory=dict)
     #: SQL conditions that select this DocType's rows among the record's.
     conditions: tuple[Any, ...] = ()
@@ -132,17 +132,17 @@ class DocType:
     children: Callable[..., dict[str, Any]] | None = None
     #: Raises Denied when the person may see the row but not change it; None = the module's own check.
     refuse_change: Callable[[Any, Viewer], None] | None = None
-    #: The same for deleting, where only this API deletes such rows; None = as our own REST API.
+    #: The same for deleting, if only this API deletes such rows; None = as our own REST API.
     refuse_delete: Callable[[Any, Viewer], None] | None = None
 
     @cached_property
     def ignored_fields(self) -> frozenset[str]:
-        """Fields that read as null and are not kept."""
+        """Fields that read as null and are not stored."""
         return IGNORED_FIELDS - set(self.own_fields)
 
     @property
     def fields(self) -> dict[str, str]:
-        """Predecessor's field -> our field; custom_risk is the custom field x_risk, as of this request."""
+        """Predecessor's field -> our field, as of this request; custom_risk is the custom field x_risk."""
         return self._current[0]
 
     @property

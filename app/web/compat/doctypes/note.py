@@ -47,7 +47,7 @@ class ContentField(Field):
 
 
 def _refuse_delete(row: Any, viewer: Viewer) -> None:
-    """Raise Denied or RuleBroken for an entry that the person may not delete: their level names whose notes."""
+    """Raise Denied or RuleBroken for an entry that the person may not delete: their level determines whose notes."""
     viewer.person.refuse_unless("Notes", "delete")
     if row.kind != "note":
         raise RuleBroken(_("Only notes can be deleted. Entries written by the system stay."), "text")

@@ -1,4 +1,4 @@
-"""The files of a move: a folder on the server, or a ZIP that was uploaded."""
+"""The files of a move: a folder on the server, or an uploaded ZIP."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from app.domain.base import RuleBroken, translatable
 
-#: Files of one move, bytes of an unpacked ZIP, and how much more than itself it may unpack to.
+#: Files of one move, bytes of an unpacked ZIP, and the highest compression ratio.
 MAX_FILES, MAX_UNPACKED, MAX_RATIO, HARMLESS = 500, 2_000_000_000, 150, 5_000_000
 _ENDINGS = (".csv", ".tsv", ".txt", ".json", ".xlsx")
 _BROKEN = "This ZIP file is damaged. Please make it again, and upload that."
@@ -27,7 +27,7 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, Va
 class Part:
     """One file of an import from the predecessor."""
 
-    #: As people know it, without folders.
+    #: Its name for people, without folders.
     name: str
     #: In bytes.
     size: int
@@ -42,7 +42,7 @@ def of_folder(folder: Path) -> list[Part]:
 
 
 def of_zip(file: BinaryIO) -> list[Part]:
-    """The tables of a ZIP. Raises RuleBroken for what is none, or unpacks to far more than it should."""
+    """The tables of a ZIP. Raises RuleBroken if it isn't one, or unpacks to far more than it should."""
     try:
         archive = zipfile.ZipFile(file)
         members = [each for each in archive.infolist() if not each.is_dir()]
@@ -73,14 +73,14 @@ def _opened(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> BinaryIO:
 
 
 class _Member(io.RawIOBase):
-    """A file in a ZIP, whose damage shows only where it is read. Raises RuleBroken then."""
+    """A file in a ZIP, whose damage shows only when it is read. Raises RuleBroken then."""
 
     def __init__(self, file: Any) -> None:
         super().__init__()
         self._file = file
 
     def readable(self) -> bool:
-        """It is."""
+        """Always True."""
         return True
 
     def readinto(self, buffer: Any) -> int:
@@ -93,7 +93,7 @@ class _Member(io.RawIOBase):
         return len(content)
 
     def close(self) -> None:
-        """Let go of the ZIP."""
+        """Close the ZIP."""
         self._file.close()
         super().close()
 
@@ -108,7 +108,7 @@ def _some(parts: list[Part]) -> list[Part]:
 
 
 def fingerprint(parts: list[Part]) -> str:
-    """Identifies these files by their names and contents."""
+    """A key for these files, from their names and contents."""
     digest = hashlib.sha256()
     for part in parts:
         digest.update(f"{part.name}\0{part.size}\0".encode())

@@ -1,4 +1,4 @@
-"""Call logs: with their links, and found at the customer and the record that they were about."""
+"""Call logs, with their links, and matched to the customer and the record that they were about."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _MEDIUMS = {"mobile": "mobile", "mobile app": "mobile", "twilio": "twilio", "exo
 class Calls:
     """CRM Call Log."""
 
-    def __init__(self, move: ImportContext, drafts: list[RowDraft]) -> None:
-        self.move = move
+    def __init__(self, context: ImportContext, drafts: list[RowDraft]) -> None:
+        self.move = context
         numbers = {number for each in drafts if (number := phone.normalize(other_number(each.row.values)))}
         query = select(Customer.mobile_e164, Customer.id).where(Customer.mobile_e164.in_(numbers))
-        self.customers = {str(number): key for number, key in move.session.execute(query)} if numbers else {}
+        self.customers = {str(number): key for number, key in context.session.execute(query)} if numbers else {}
         self.records = self._records_of(sorted(self.customers.values()))
         self.there = self._there(drafts)
 
     def _records_of(self, ids: list[int]) -> dict[int, list[tuple[datetime, str, int]]]:
-        """Customer -> (created, column, id) of their leads and tickets, the newest first."""
+        """Customer -> (created, column, id) of their leads and tickets, newest first."""
         found: dict[int, list[tuple[datetime, str, int]]] = {}
         for model, column in ((Lead, "lead_id"), (Ticket, "ticket_id")):
             which: Any = model
@@ -46,14 +46,14 @@ class Calls:
         return {key: sorted(records, reverse=True) for key, records in found.items()}
 
     def _there(self, drafts: list[RowDraft]) -> dict[tuple[int | None, str], int]:
-        """(employee, id of the phone) -> a call that a phone has brought here itself."""
+        """(employee, the phone's id) -> a call that a phone has already synced here."""
         names = {name for each in drafts if (name := device_id(each.row.values))}
         query = select(CallLog.employee_id, CallLog.device_call_id, CallLog.id)
         rows = self.move.session.execute(query.where(CallLog.device_call_id.in_(names))) if names else ()
         return {(employee, str(name)): key for employee, name, key in rows}
 
     def draft(self, draft: RowDraft) -> None:
-        """The call. Raises RuleBroken without a moment."""
+        """Convert the call. Raises RuleBroken without a time."""
         given, move = draft.row.values, self.move
         began = values.moment(given.get("start_time") or given.get("creation"), move.zone)
         if began is None:
@@ -97,7 +97,7 @@ class Calls:
         call.native = {name: text for name, text in kept.items() if text}
 
     def _links(self, draft: RowDraft, call: CallLog) -> None:
-        """What a person linked it to, what the predecessor suggested, else what its number says."""
+        """The record that a person linked it to, or the predecessor suggested, else the one found by its number."""
         given, move = draft.row.values, self.move
         named = [(given.get("reference_doctype"), given.get("reference_docname"))]
         named += [

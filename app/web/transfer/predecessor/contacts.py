@@ -17,7 +17,7 @@ from app.models import Customer, CustomerAccount
 from app.web.transfer.predecessor import values
 from app.web.transfer.predecessor.import_context import ImportContext, RowDraft
 
-#: Field of ours -> theirs.
+#: Our field -> theirs.
 CONTACT = {
     "first_name": "first_name",
     "last_name": "last_name",
@@ -28,7 +28,7 @@ CONTACT = {
     "aadhaar": "aadhaar_card_number",
 }
 _ADDRESS = ("address_line_1", "address_line_2", "city", "state", "country", "pincode")
-#: Fields that the record has a place for, and those that say nothing.
+#: Fields that the record has a place for, and meaningless ones.
 _TAKEN = {
     *CONTACT.values(),
     *_ADDRESS,
@@ -82,12 +82,12 @@ def split_name(given: dict[str, Any], field: str) -> tuple[str, str]:
 
 
 def address_of(given: dict[str, Any]) -> str:
-    """The parts of an address in one line."""
+    """The parts of an address on one line."""
     return ", ".join(filter(None, (values.line_of(given.get(name)) for name in _ADDRESS)))[:500]
 
 
 def set_contact(draft: RowDraft, record: Any, wanted: dict[str, str], vault: Any) -> None:
-    """Set the contact fields; one that is no number, address or PAN is left out, with a remark."""
+    """Set the contact fields; an invalid number, address or PAN is left out, with a remark."""
     for name, text in wanted.items():
         if not text:
             continue
@@ -99,7 +99,7 @@ def set_contact(draft: RowDraft, record: Any, wanted: dict[str, str], vault: Any
 
 
 def unmapped_text(given: dict[str, Any], taken: Iterable[str]) -> str:
-    """What the record has no place for, as “Organization: X; Job title: Y”; never PAN or Aadhaar."""
+    """Values that the record has no place for, as “Organization: X; Job title: Y”; never PAN or Aadhaar."""
     known, found = _TAKEN | set(taken), []
     for name, value in given.items():
         if name in known or name.startswith("_") or isinstance(value, dict | list):
@@ -110,21 +110,21 @@ def unmapped_text(given: dict[str, Any], taken: Iterable[str]) -> str:
     return "; ".join(found)[:_MOST_REST]
 
 
-def write_unmapped(move: ImportContext, draft: RowDraft, taken: Iterable[str]) -> None:
-    """Write what has no place into the timeline, so that nothing is lost in silence."""
+def write_unmapped(context: ImportContext, draft: RowDraft, taken: Iterable[str]) -> None:
+    """Write values without a place to the timeline, so that nothing is silently lost."""
     if text := unmapped_text(draft.row.values, taken):
-        move.line(draft, "system", draft.record.created_on, None, text=f"Former system: {text}")
+        context.line(draft, "system", draft.record.created_on, None, text=f"Former system: {text}")
 
 
 class Customers:
     """CRM Customer."""
 
-    def __init__(self, move: ImportContext, drafts: list[RowDraft], taken: dict[tuple[str, str], int]) -> None:
-        self.move, self.taken = move, taken
+    def __init__(self, context: ImportContext, drafts: list[RowDraft], taken: dict[tuple[str, str], int]) -> None:
+        self.move, self.taken = context, taken
         self._look_up(drafts)
 
     def _look_up(self, drafts: list[RowDraft]) -> None:
-        """Who holds the numbers, and the client ids, of these rows."""
+        """Look up the holders of the numbers and client ids in these rows."""
         numbers = {
             number
             for each in drafts
@@ -136,7 +136,7 @@ class Customers:
             self.taken[kind, value] = key
 
     def draft(self, draft: RowDraft) -> None:
-        """The customer, or the one that is there already."""
+        """Convert the customer, or find the existing one."""
         given, move = draft.row.values, self.move
         number = phone.normalize(values.line_of(given.get("mobile_no")))
         if number and (holder := self._here_before(number)):
@@ -163,7 +163,7 @@ class Customers:
         self._accounts(draft)
 
     def _here_before(self, number: str) -> int | None:
-        """The customer with this main number who was here before the move."""
+        """The customer with this main number who existed before the move."""
         holder = self.taken.get(("mobile", number), 0)
         if holder <= 0:
             return None
@@ -174,7 +174,7 @@ class Customers:
         return self.move.session.scalar(has_it)
 
     def _give_up_taken(self, draft: RowDraft, record: Customer) -> None:
-        """Leave out what another customer has: a number or identity has one holder."""
+        """Leave out values of another customer: a number or identity has one holder."""
         clash = {name for key, name in customer_keys.values_of(record).items() if self._holder(key)}
         for name in clash:
             columns = {"pan": ("pan_sealed", "pan_blind"), "aadhaar": ("aadhaar_sealed", "aadhaar_blind")}
@@ -233,12 +233,12 @@ class Customers:
 
 
 def invalid_code_warning(name: str, text: str) -> TranslatableText:
-    """The remark on a client ID that is none."""
+    """The remark on an invalid client ID."""
     return translatable("%(name)s isn't a client ID and was left out: %(value)s", name=name, value=text[:40])
 
 
 def client_id_or_none(text: str) -> str | None:
-    """A client ID, or None for what is none."""
+    """A client ID, or None if it is invalid."""
     try:
         found = client_ids.normalize_client_id(text)
     except RuleBroken:
@@ -246,11 +246,11 @@ def client_id_or_none(text: str) -> str | None:
     return found if found is None or len(found) <= 40 else None
 
 
-def assign_keys(move: ImportContext, made: list[Customer]) -> None:
+def assign_keys(context: ImportContext, made: list[Customer]) -> None:
     """Make the stored customers the holders of their numbers and identities."""
     rows = [
         {"kind": kind, "value": value, "customer_id": each.id}
         for each in made
         for kind, value in customer_keys.values_of(each)
     ]
-    bulk.insert_rows(move.session, CustomerKey, rows)
+    bulk.insert_rows(context.session, CustomerKey, rows)

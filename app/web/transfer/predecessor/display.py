@@ -1,4 +1,4 @@
-"""What the page and the command say of a move: figures per kind, files that were left out, people who are no user."""
+"""A move on its page and in the command: figures per kind, files that were left out, people who aren't users."""
 
 from __future__ import annotations
 

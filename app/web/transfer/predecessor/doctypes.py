@@ -1,4 +1,4 @@
-"""CONTENTS: the DocTypes of the predecessor that come in, in their order; those that are left behind, and why."""
+"""CONTENTS: the predecessor's DocTypes that are imported, in order; those that are not, and why."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flask_babel import lazy_gettext as _
 
 from app.web.transfer.column_guesses import normalize_name
 
-#: DocType -> table; records before their history, and who is referred to first.
+#: DocType -> table; records before their history, and referenced ones first.
 ORDER = {
     "User": "ab_user",
     "CRM Customer": "customer",
@@ -28,7 +28,7 @@ ORDER = {
 }
 #: DocType -> table of the records that history can belong to.
 RECORDS = {name: ORDER[name] for name in ("CRM Customer", "CRM Lead", "CRM Ticket", "CRM Task", "CRM Call Log")}
-#: What history of it is about: table -> column.
+#: The column of history about a record: table -> column.
 COLUMNS = {"leads": "lead_id", "ticket": "ticket_id", "customer": "customer_id", "task": "task_id"}
 _SETTINGS = _("It is a setting. Please set it up under Settings.")
 _PASSED = _("These are old notifications, which nobody needs any more.")
@@ -54,7 +54,7 @@ LEFT = {
     "CRM Role Assignment Tracker": _SETTINGS,
     "Email Template": _SETTINGS,
 }
-#: What files and programs also call them.
+#: Other names used by files and programs.
 _ALIASES = {
     "lead": "CRM Lead",
     "leads": "CRM Lead",
@@ -80,7 +80,7 @@ _ALIASES = {
     "versions": "Version",
     "files": "File",
 }
-#: Labels whose field isn't called like them, by DocType; "" = of all.
+#: Labels that differ from their field's name, by DocType; "" = all.
 _FIELDS = {
     "": {
         "id": "name",
@@ -134,7 +134,7 @@ def doctype_of(name: str) -> str:
 
 
 def doctype_of_file(name: str) -> str:
-    """The DocType that a file is called after: “CRM Lead 2025-11-30.csv”, “crm_call_log (2).json”."""
+    """The DocType in a file name: “CRM Lead 2025-11-30.csv”, “crm_call_log (2).json”."""
     words = [each for each in normalize_name(name.rpartition(".")[0]).split() if not re.fullmatch(r"[0-9]+", each)]
     for count in range(len(words), 0, -1):
         for start in range(len(words) - count + 1):
@@ -161,13 +161,13 @@ _SIGNS = (
 
 
 def doctype_of_fields(headers: Iterable[str]) -> str:
-    """The DocType that has these columns, or ""."""
+    """The DocType with these columns, or ""."""
     there = {normalize_name(each).replace(" ", "_") for each in headers}
     return next((name for name, *signs in _SIGNS if any(sign <= there for sign in signs)), "")
 
 
 def with_field_names(doctype: str, values: dict[str, object]) -> dict[str, object]:
-    """The document with each field by the name that it had in the predecessor."""
+    """The document with each field under its name in the predecessor."""
     own, of_all = _FIELDS.get(doctype, {}), _FIELDS[""]
     made: dict[str, object] = {}
     for name, value in values.items():

@@ -1,4 +1,4 @@
-"""What the rows of a move need from each other: records by their former names, people, masters; and drafts."""
+"""State shared by the rows of a move: records by their former names, people, masters; and drafts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.models import AccountType, Activity, LeadSource, LeadStatus, TicketStat
 from app.web.transfer.predecessor import doctypes, values
 from app.web.transfer.predecessor.row_documents import Row
 
-#: Addresses that were nobody in the predecessor.
+#: Addresses that stand for nobody in the predecessor.
 NOBODY = frozenset({"", "administrator", "guest", "__default"})
 _MASTERS = {
     "lead_status": LeadStatus,
@@ -33,7 +33,7 @@ _RENAMED = {"sent to bangalore": "sent to ho", "account active": "account activa
 
 
 class RowSkipped(Exception):
-    """The row needs nothing: why."""
+    """The row needs nothing; the text says why."""
 
     def __init__(self, sentence: str) -> None:
         super().__init__(sentence)
@@ -42,26 +42,26 @@ class RowSkipped(Exception):
 
 @dataclass
 class RowDraft:
-    """One row, and what is made of it."""
+    """One row, and its conversion."""
 
     row: Row
-    #: As it is kept in former_name.
+    #: As stored by predecessor_names.
     name: str
-    #: The main object; None for history that belongs to an object that is there.
+    #: The main object; None for history of an existing object.
     record: Any = None
-    #: The id of a record that is there already and that the row is about.
+    #: The id of an existing record that the row is about.
     there: int | None = None
-    #: What wasn't taken over as it was, as sentences.
+    #: Remarks on values that were not imported unchanged, as sentences.
     warnings: list[str] = field(default_factory=list)
-    #: Objects of its history, and how they refer to the record: called with the record.
+    #: Objects of its history, with a function that links them to the record.
     lines: list[Any] = field(default_factory=list)
-    #: (object, column, address) of people who are no user here.
+    #: (object, column, address) of people who aren't users here.
     people: list[tuple[Any, str, str]] = field(default_factory=list)
     #: Called with the stored record.
     after: list[Callable[[Any], None]] = field(default_factory=list)
 
     def warn(self, sentence: str) -> None:
-        """Note what was not taken over."""
+        """Add a remark on a value that was not imported."""
         self.warnings.append(sentence)
 
 
@@ -71,15 +71,15 @@ class ImportContext:
 
     session: Session
     now: datetime
-    #: The zone of the office, in which moments of the predecessor are.
+    #: The office's zone, in which the predecessor's times are.
     zone: tzinfo
     vault: Any
     is_trial: bool
-    #: (table, name) of what a dry run has read: it would be there.
+    #: (table, name) of rows that a dry run has read: they would exist.
     seen: set[tuple[str, str]]
-    #: Series of numbers -> the spans [above, up to] that were set aside for moves.
+    #: Number series -> the ranges (above, up to] reserved for moves.
     floors: dict[str, list[list[int]]]
-    #: Addresses without a user -> in how many places.
+    #: Addresses without a user -> number of places.
     strangers: dict[str, int] = field(default_factory=dict)
     users: dict[str, int] = field(default_factory=dict)
     _found: dict[tuple[str, str], int | None] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class ImportContext:
     # --- records by their former names
 
     def prefetch(self, rows: Iterable[Row]) -> None:
-        """Look up at once what these rows refer to."""
+        """Look up everything that these rows refer to, at once."""
         wanted: dict[str, set[str]] = {}
         for row in rows:
             for doctype, name in _references(row):
@@ -106,7 +106,7 @@ class ImportContext:
             self._found |= {(doctype, each): there.get(each) for each in new}
 
     def find(self, doctype: Any, name: Any) -> int | None:
-        """The id of the record that was called so; 0 in a dry run for one that would be there."""
+        """The id of the record with this former name; 0 in a dry run for one that would exist."""
         kind = doctypes.doctype_of(values.line_of(doctype))
         if kind not in doctypes.RECORDS or not values.name_of(name):
             return None
@@ -131,7 +131,7 @@ class ImportContext:
     # --- people
 
     def person(self, draft: RowDraft, owner: Any, column: str, address: Any) -> int | None:
-        """Enter the user of this address in a column of an object of the draft; without one it waits for one."""
+        """Set the user with this address in a column of an object of the draft; without one it waits."""
         email = values.line_of(address).lower()[:140]
         if email in NOBODY:
             return None
@@ -152,7 +152,7 @@ class ImportContext:
         self.person(draft, record, "changed_by_id", given.get("modified_by") or given.get("owner"))
 
     def line(self, draft: RowDraft, kind: str, at: datetime, who: Any, **payload: Any) -> Activity:
-        """A line of the timeline; what it belongs to is entered when that is stored."""
+        """A timeline entry; its record is set when that is stored."""
         made = Activity(kind=kind, at=at, payload=payload)
         self.person(draft, made, "actor_id", who)
         draft.lines.append(made)
@@ -161,7 +161,7 @@ class ImportContext:
     # --- values
 
     def moment(self, draft: RowDraft, name: str) -> datetime | None:
-        """A moment of the row; one that can't be read is left out, with a remark."""
+        """A time in the row; an unreadable one is left out, with a remark."""
         try:
             return values.moment(draft.row.values.get(name), self.zone)
         except RuleBroken as broken:
@@ -179,7 +179,7 @@ class ImportContext:
         setattr(owner, column, text[:most] or None)
 
     def master(self, table: str, label: Any) -> int | None:
-        """The id of a choice by its label; it is added where it is missing. None for an empty label."""
+        """The id of a choice by its label; a missing one is added. None for an empty label."""
         text = values.line_of(label)[:140]
         if not text:
             return None
@@ -205,7 +205,7 @@ class ImportContext:
         return int(row.id)
 
     def meaning(self, table: str, key: int | None) -> str:
-        """What a status means."""
+        """The meaning of a status."""
         model: Any = _MASTERS[table]
         if not hasattr(self, "_meanings"):
             self._meanings: dict[tuple[str, int], str] = {}
@@ -216,7 +216,7 @@ class ImportContext:
 
 
 def _references(row: Row) -> Iterable[tuple[str, str]]:
-    """(DocType, name) of the records that a row names."""
+    """(DocType, name) of the records that a row refers to."""
     given = row.values
     pairs = [
         ("CRM Customer", given.get("customer_id")),

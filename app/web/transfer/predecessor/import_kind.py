@@ -1,4 +1,4 @@
-"""The move as a kind of import: who may, and how it begins."""
+"""The move as a kind of import: permissions, and how it begins."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ HEADERS = ("File", "Row in the file", "Kind", "Name")
 
 
 class PredecessorKind(ImportKind):
-    """A ZIP of exports of the predecessor."""
+    """A ZIP of the predecessor's exports."""
 
     name, module, label = KIND, "Settings", _l("Everything of the former system (ZIP)")
 
     def refuse_others(self, viewer: Viewer) -> None:
-        """Raise Denied for who may not import all of it: what comes in belongs to everybody."""
+        """Raise Denied for people who may not import all of it: the records belong to everybody."""
         for module in _MODULES:
             viewer.person.refuse_unless(module, "import")
             viewer.person.refuse_unless(module, "create")
@@ -42,12 +42,12 @@ class PredecessorKind(ImportKind):
                 raise access.Denied(_("A move brings in the records of everybody. Please ask an administrator."))
 
     def fields(self) -> dict[str, Any]:
-        """None: the mapping is ready."""
+        """None: the mapping is fixed."""
         return {}
 
 
 def begin(session: Session, file: BinaryIO, name: str, viewer: Viewer) -> ImportRun:
-    """Keep an uploaded ZIP, to be checked at once. Raises RuleBroken."""
+    """Store an uploaded ZIP, to be checked at once. Raises RuleBroken."""
     refuse_second(session)
     source_rows.recognised(bundle.of_zip(file))
     file.seek(0)
@@ -65,13 +65,13 @@ def begin(session: Session, file: BinaryIO, name: str, viewer: Viewer) -> Import
 
 
 def begin_folder(session: Session, folder: str, print_: str, viewer: Viewer) -> ImportRun:
-    """Begin the move of a folder of this server, or go on with one that was cut off. Raises RuleBroken."""
+    """Start the move of a folder on this server, or continue an interrupted one. Raises RuleBroken."""
     hold_name(session, KIND)
     mine = (ImportRun.kind == KIND, ImportRun.outcome.in_((*OPEN_IMPORTS, "checked")))
     for run in session.scalars(select(ImportRun).where(*mine).with_for_update()):
         if run.payload.get("folder") == folder and run.payload.get("print") == print_:
             return run
-        if run.payload.get("folder") == folder:  # its files are others by now; what is in stays in, by its names
+        if run.payload.get("folder") == folder:  # its files have changed; imported rows are recognised by name
             run.outcome, run.finished_on = "cancelled", viewer.now
     session.flush()
     refuse_second(session)
@@ -91,7 +91,7 @@ def _run(name: str, viewer: Viewer, more: dict[str, str]) -> ImportRun:
 
 
 def refuse_second(session: Session) -> None:
-    """Raise Conflict while another move is at work: both would want the same numbers."""
+    """Raise Conflict while another move is running: both would need the same numbers."""
     hold_name(session, KIND)
     mine = (ImportRun.kind == KIND, ImportRun.outcome.in_(OPEN_IMPORTS))
     if session.scalar(select(ImportRun.id).where(*mine).limit(1)) is not None:
@@ -99,7 +99,7 @@ def refuse_second(session: Session) -> None:
 
 
 def match_people(session: Session) -> int:
-    """Enter the users who are here by now where their addresses wait. Returns for how many addresses."""
+    """Assign users who exist by now where their addresses wait. Returns the number of addresses."""
     emails = [email for email, _count in predecessor_names.waiting(session)]
     query = select(User.email, User.id).where(User.email.in_(emails))
     found = {str(email).lower(): key for email, key in session.execute(query)} if emails else {}

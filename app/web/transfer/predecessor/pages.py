@@ -1,4 +1,4 @@
-"""/imports/people: addresses of the predecessor that no user here has, and the form that matches them."""
+"""/imports/people: the predecessor's addresses without a user here, and the form that matches them."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class PredecessorPeopleView(BaseView):
 
     @signed_in_route("", methods=["POST"])
     def match(self) -> Any:
-        """Enter the chosen user wherever the address stood."""
+        """Set the chosen user wherever the address occurs."""
         viewer = _mover()
         email = request.form.get("email", "").strip().lower()[:140]
         user_id = viewer.lookups.find_person(request.form.get("user_id", "").strip())
@@ -64,7 +64,7 @@ class PredecessorPeopleView(BaseView):
 
 
 def _settle(email: str, user_id: int, viewer: Viewer) -> int:
-    """In steps, each a transaction: a person may stand in a million places."""
+    """Assign in steps, each a transaction, because a person may occur in a million places. Returns how many."""
     total, done = 0, 1
     while done:
         with own_transaction() as session, access.as_system(session):
@@ -78,7 +78,7 @@ def _settle(email: str, user_id: int, viewer: Viewer) -> int:
 
 
 def _mover() -> Viewer:
-    """The viewer. Raises Denied for who may not move in."""
+    """The viewer. Raises Denied for people who may not run a move."""
     viewer = current_viewer()
     kind_named(KIND, viewer)
     return viewer

@@ -1,4 +1,4 @@
-"""Leads, tickets and tasks, as they were: no clock is started, nobody is told, no rule of a form refuses them."""
+"""Leads, tickets and tasks, unchanged: no clocks start, nobody is notified, no form's rules apply."""
 
 from __future__ import annotations
 
@@ -32,16 +32,16 @@ _TICKET_FIELDS = (
 
 
 def assignees(given: dict[str, Any]) -> list[str]:
-    """The addresses of everybody who had the record, the last one last."""
+    """The addresses of all assignees, the last one last."""
     named = given.get("_assign") or given.get("assign")
     found = values.listed(named) or str(named or "").replace("\n", ",").split(",")
     return [each for each in (values.line_of(name).lower() for name in found) if each]
 
 
-def link_customer(move: ImportContext, draft: RowDraft, record: Any, holders: dict[str, int]) -> bool:
-    """Link the customer whom the record names, else the one with its number. Whether there is one."""
+def link_customer(context: ImportContext, draft: RowDraft, record: Any, holders: dict[str, int]) -> bool:
+    """Link the customer that the record names, else the one with its number. Returns whether there is one."""
     given = draft.row.values
-    key = move.find("CRM Customer", given.get("customer_id"))
+    key = context.find("CRM Customer", given.get("customer_id"))
     if key is None and values.name_of(given.get("customer_id")):
         name = values.name_of(given.get("customer_id"))
         draft.warn(translatable("Its customer %(name)s wasn't taken over, so it stands alone.", name=name[:60]))
@@ -51,24 +51,24 @@ def link_customer(move: ImportContext, draft: RowDraft, record: Any, holders: di
     return key is not None
 
 
-def set_own_contact(move: ImportContext, draft: RowDraft, record: Any, field: str) -> None:
-    """The contact fields of a record without a customer."""
+def set_own_contact(context: ImportContext, draft: RowDraft, record: Any, field: str) -> None:
+    """Set the contact fields of a record without a customer."""
     given = draft.row.values
     wanted = {name: values.line_of(given.get(theirs)) for name, theirs in contacts.CONTACT.items()}
     wanted["first_name"], wanted["last_name"] = contacts.split_name(given, field)
-    contacts.set_contact(draft, record, wanted, move.vault)
+    contacts.set_contact(draft, record, wanted, context.vault)
 
 
-def holders_of(move: ImportContext, drafts: list[RowDraft]) -> dict[str, int]:
+def holders_of(context: ImportContext, drafts: list[RowDraft]) -> dict[str, int]:
     """Number -> the customer with it, for records that name none."""
     loose = [each.row.values for each in drafts if not values.name_of(each.row.values.get("customer_id"))]
     numbers = {number for given in loose if (number := phone.normalize(values.line_of(given.get("mobile_no"))))}
     query = select(Customer.mobile_e164, Customer.id).where(Customer.mobile_e164.in_(numbers))
-    return {str(number): key for number, key in move.session.execute(query)} if numbers else {}
+    return {str(number): key for number, key in context.session.execute(query)} if numbers else {}
 
 
-def open_assignment(move: ImportContext, draft: RowDraft) -> None:
-    """The open assignment of who has the record now."""
+def open_assignment(context: ImportContext, draft: RowDraft) -> None:
+    """The open assignment of the current assignee."""
 
     def add(record: Any) -> None:
         if record.assignee_id is None:
@@ -77,7 +77,7 @@ def open_assignment(move: ImportContext, draft: RowDraft) -> None:
         row = Assignment(**own, user_id=record.assignee_id, started_on=record.created_on, reason="created", decision={})
         row.open_key = record_user_key(record, record.assignee_id)
         row.by_id = record.created_by_id
-        move.session.add(row)
+        context.session.add(row)
 
     draft.after.append(add)
 
@@ -85,11 +85,11 @@ def open_assignment(move: ImportContext, draft: RowDraft) -> None:
 class Leads:
     """CRM Lead."""
 
-    def __init__(self, move: ImportContext, drafts: list[RowDraft]) -> None:
-        self.move, self.holders = move, holders_of(move, drafts)
+    def __init__(self, context: ImportContext, drafts: list[RowDraft]) -> None:
+        self.move, self.holders = context, holders_of(context, drafts)
 
     def draft(self, draft: RowDraft) -> None:
-        """The lead with its status log."""
+        """Convert the lead with its status log."""
         given, move = draft.row.values, self.move
         draft.record = lead = Lead(version=1, paused_seconds=0)
         has_customer = link_customer(move, draft, lead, self.holders)
@@ -139,7 +139,7 @@ class Leads:
         open_assignment(move, draft)
 
     def _open_account(self, lead: Lead) -> None:
-        """Tie the account of the lead's client id to it; an open one that the customer lacks is made."""
+        """Link the account of the lead's client id to it; an open one that the customer lacks is created."""
         if not lead.client_id or not lead.customer_id:
             return
         account = self.move.session.scalars(
@@ -159,11 +159,11 @@ class Leads:
 class Tickets:
     """CRM Ticket."""
 
-    def __init__(self, move: ImportContext, drafts: list[RowDraft]) -> None:
-        self.move, self.holders = move, holders_of(move, drafts)
+    def __init__(self, context: ImportContext, drafts: list[RowDraft]) -> None:
+        self.move, self.holders = context, holders_of(context, drafts)
 
     def draft(self, draft: RowDraft) -> None:
-        """The ticket with its status log."""
+        """Convert the ticket with its status log."""
         given, move = draft.row.values, self.move
         draft.record = ticket = Ticket(version=1, paused_seconds=0, opens_customer=True)
         if not link_customer(move, draft, ticket, self.holders):
@@ -211,13 +211,13 @@ class Tickets:
 
 
 class Tasks:
-    """CRM Task. One that is late keeps its assignee: the day of the move is no reason to hand it on."""
+    """CRM Task. An overdue one keeps its assignee: the move is no reason to reassign it."""
 
-    def __init__(self, move: ImportContext, drafts: list[RowDraft]) -> None:
-        self.move = move
+    def __init__(self, context: ImportContext, drafts: list[RowDraft]) -> None:
+        self.move = context
 
     def draft(self, draft: RowDraft) -> None:
-        """The task. Raises RuleBroken without its lead or ticket."""
+        """Convert the task. Raises RuleBroken without its lead or ticket."""
         given, move = draft.row.values, self.move
         table, key = move.about(given.get("reference_doctype") or "CRM Lead", given.get("reference_docname"))
         if table not in ("leads", "ticket"):

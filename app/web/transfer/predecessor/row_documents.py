@@ -1,7 +1,7 @@
 """The rows of one file of the predecessor as documents: field -> value, with the rows of their child tables.
 
-Four shapes: the list export (CSV or XLSX with labels or field names), the Data Export (a heading of several rows that
-names DocTypes, with child tables to the right), and JSON: of a list, or of single documents.
+Four formats: the list export (CSV or XLSX with labels or field names), the Data Export (a heading of several rows that
+names DocTypes, with child tables to the right), and JSON: a list, or single documents.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_JSON, MAX_SHEET = 200_000_000, spreadsheet_files.MAX_BYTES
 MAX_COLUMNS = 600
 #: Characters of the name of a DocType.
 MAX_DOCTYPE = 140
-#: Rows in which the heading of a Data Export ends.
+#: The maximum number of heading rows in a Data Export.
 _HEADING = 40
 Document = dict[str, Any]
 _COLUMN_NAMES, _DOCTYPE, _DATA_BELOW = "column name", "doctype", "start entering data below this line"
@@ -39,14 +39,14 @@ class Row:
 
     doctype: str
     values: Document
-    #: Counted from 1 as a spreadsheet does; in JSON the documents.
+    #: From 1 as in a spreadsheet; in JSON the index of the document.
     line: int = 0
     file: str = ""
 
 
 @dataclass
 class Layout:
-    """How a file is read, and which documents it says it has."""
+    """How to read a file, and its declared contents."""
 
     #: csv, xlsx or json.
     kind: str
@@ -58,7 +58,7 @@ class Layout:
 
 
 def detect_layout(part: Part) -> Layout:
-    """How the file is read. Raises RuleBroken for what can't be."""
+    """How to read the file. Raises RuleBroken if that isn't possible."""
     with part.open() as file:
         head = file.read(200_000)
     if not head.strip():
@@ -87,7 +87,7 @@ def _look_into_sheet(part: Part) -> Layout:
 
 
 def _heading(part: Part, layout: Layout) -> Layout:
-    """With what the first rows say. Raises RuleBroken."""
+    """The layout with the information of the first rows. Raises RuleBroken."""
     for number, row in enumerate(_cells(part, layout)):
         first = normalize_name(row[0]) if row else ""
         if first == _DOCTYPE and len(row) > 1:
@@ -109,7 +109,7 @@ def _heading(part: Part, layout: Layout) -> Layout:
 
 
 def _encoding(part: Part, head: bytes) -> str:
-    """UTF-8, UTF-16 by its mark, or Windows-1252. Raises RuleBroken."""
+    """UTF-8, UTF-16 by its byte order mark, or Windows-1252. Raises RuleBroken."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
     if b"\0" in head:
@@ -128,7 +128,7 @@ def _encoding(part: Part, head: bytes) -> str:
 
 
 def documents(part: Part, layout: Layout) -> Iterator[tuple[int, Document]]:
-    """(line, document) one after the other. Raises RuleBroken where the file can't be read any further."""
+    """(line, document) one after the other. Raises RuleBroken if the file can't be read any further."""
     if layout.kind == "json":
         return _json(part, layout)
     rows = enumerate(_cells(part, layout), 1)
@@ -162,12 +162,12 @@ def _cells(part: Part, layout: Layout) -> Iterator[list[str]]:
 
 
 def field_name(header: str) -> str:
-    """The field that a label names: “Mobile No.” is mobile_no."""
+    """The field of a label: “Mobile No.” is mobile_no."""
     return normalize_name(header).replace(" ", "_")
 
 
 def _listed(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, Document]]:
-    """A list export; rows without an ID go on with the child tables of the one before."""
+    """A list export; rows without an ID continue the child tables of the previous one."""
     _number, headers = next(rows, (0, []))
     places = [_place(header.strip()) for header in headers]
     has_children = any(table for table, _name in places)
@@ -203,7 +203,7 @@ def _add_children(document: Document, places: list[tuple[str, str]], row: list[s
 
 
 def _exported(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, Document]]:
-    """A Data Export: names in quotation marks, child tables behind columns of ~."""
+    """A Data Export: names in quotation marks, child tables after columns of ~."""
     tables: list[str] = []
     places: list[tuple[str, str]] = []
     held: tuple[int, Document] | None = None
@@ -225,7 +225,7 @@ def _exported(rows: Iterator[tuple[int, list[str]]]) -> Iterator[tuple[int, Docu
 
 
 def _places(names: list[str], tables: list[str]) -> list[tuple[str, str]]:
-    """(child table or "", field) of each column; the field of the parent that holds the table names it."""
+    """(child table or "", field) of each column; the parent's field with the table names it."""
     found: list[tuple[str, str]] = [("", "")]
     table = ""
     for place, name in enumerate(names[1:], 1):
@@ -242,7 +242,7 @@ def _places(names: list[str], tables: list[str]) -> list[tuple[str, str]]:
 
 
 def _json(part: Part, layout: Layout) -> Iterator[tuple[int, Document]]:
-    """The documents of {"data": …}, {"message": …}, {"docs": …}, of a list, or of one document a line."""
+    """The documents of {"data": …}, {"message": …}, {"docs": …}, of a list, or of one document per line."""
     with part.open() as file:
         text = file.read().decode("utf-8-sig" if layout.encoding.startswith("utf-8") else layout.encoding, "replace")
     number = 0
@@ -266,7 +266,7 @@ def _values(text: str) -> Iterator[Any]:
 
 
 def _documents_of(found: Any) -> list[Document]:
-    """Raises RuleBroken."""
+    """The documents in parsed JSON. Raises RuleBroken."""
     if isinstance(found, dict):
         for name in ("data", "message", "docs"):
             if isinstance(found.get(name), dict | list) and "name" not in found:

@@ -1,4 +1,4 @@
-"""All rows of a move, one after the other: file by file in the order in which they need each other."""
+"""All rows of a move, file by file, in the order of their dependencies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from app.web.transfer.predecessor import bundle, doctypes, row_documents
 from app.web.transfer.predecessor.bundle import Part
 from app.web.transfer.predecessor.row_documents import Layout, Row
 
-#: Fields of a row whose file can't be read on.
+#: Fields of a row that stands for the unreadable rest of a file.
 BROKEN = "\0broken"
 
 
@@ -27,13 +27,13 @@ class File:
 
     part: Part
     layout: Layout | None
-    #: "" = it is left out: `why`.
+    #: "" = it is left out; `why` says why.
     doctype: str
     why: str = ""
 
 
 def parts_of(run: ImportRun) -> tuple[list[Part], BinaryIO | None]:
-    """The files of a run, and what is to be closed afterwards. Raises RuleBroken."""
+    """The files of a run, and what has to be closed afterwards. Raises RuleBroken."""
     folder = run.payload.get("folder")
     if folder:
         path = Path(folder)
@@ -52,7 +52,7 @@ def parts_of(run: ImportRun) -> tuple[list[Part], BinaryIO | None]:
 
 
 def recognised(parts: list[Part]) -> list[File]:
-    """What each file has, those that come in first in their order."""
+    """The contents of each file, imported ones first, in order."""
     files = [_recognised(part) for part in parts]
     places = {name: place for place, name in enumerate(doctypes.ORDER)}
     return sorted(files, key=lambda each: places.get(each.doctype, len(places)))
@@ -75,11 +75,11 @@ def _recognised(part: Part) -> File:
 
 
 class PredecessorSource:
-    """The rows of a move, read on from where it is."""
+    """The rows of a move, read on from its position."""
 
     def __init__(self) -> None:
         self.position = -1
-        #: What a dry run has read: (DocType, name), and who would hold a number or identity.
+        #: What a dry run has read: (DocType, name), and holders of numbers and identities.
         self.seen: set[tuple[str, str]] = set()
         self.taken: dict[Any, int] = {}
         self.files: list[File] = []
@@ -93,15 +93,15 @@ class PredecessorSource:
     def ready(self, run: ImportRun, count: int) -> None:
         """Read the next rows before their transaction begins. Raises RuleBroken.
 
-        To find the place again takes as long as the files are large, and MariaDB ends a transaction that idles.
+        Finding the position may take long in large files, and MariaDB ends idle transactions.
         """
         if self.position != run.position:
-            self._open(run, 0 if run.outcome == "checking" else run.position)  # a dry run begins anew
+            self._open(run, 0 if run.outcome == "checking" else run.position)  # a dry run starts from the beginning
         if self._next_rows is None:
             self._next_rows = self._read(count)
 
     def take(self, run: ImportRun, count: int) -> list[Row]:
-        """The next rows behind the run's position. Raises RuleBroken."""
+        """The next rows after the run's position. Raises RuleBroken."""
         if self.position != run.position:
             self._open(run, run.position)
         taken = self._read(count) if self._next_rows is None else self._next_rows
@@ -136,14 +136,14 @@ class PredecessorSource:
                 yield from _rows_of(file, file.layout)
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         if self._held is not None:
             self._held.close()
             self._held = None
 
 
 def _rows_of(file: File, layout: Layout) -> Iterator[Row]:
-    """The rows of a file; where it can't be read on, a last one says so."""
+    """The rows of a file; if it becomes unreadable, a last one says so."""
     line = 0
     try:
         for line, found in row_documents.documents(file.part, layout):

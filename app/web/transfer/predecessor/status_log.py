@@ -1,7 +1,7 @@
-"""The statuses that a record had: by its own log, by a file of logs, and by versions where the log has a gap.
+"""The former statuses of a record: from its own log, from a file of logs, and from versions where the log has a gap.
 
 The predecessor wrote a log row when a status began, and completed it when the next one came; some of its entry points
-changed the status without a row, so that only the version tells.
+changed the status without a row, so that only the version shows it.
 """
 
 from __future__ import annotations
@@ -16,76 +16,78 @@ from app.models import Lead, StatusChange, Ticket
 from app.web.transfer.predecessor import values
 from app.web.transfer.predecessor.import_context import ImportContext, RowDraft
 
-#: Two accounts of one change differ by no more.
+#: Maximum difference between two records of the same change.
 SAME = timedelta(minutes=2)
 MASTERS = {"leads": "lead_status", "ticket": "ticket_status"}
 
 
-def _moment(move: ImportContext, text: Any) -> datetime | None:
+def _moment(context: ImportContext, text: Any) -> datetime | None:
     try:
-        return values.moment(text, move.zone)
+        return values.moment(text, context.zone)
     except RuleBroken:
         return None
 
 
-def apply_log(move: ImportContext, draft: RowDraft, master: str) -> datetime:
-    """Add what the row's own log says to the draft. Returns since when the record has its status."""
+def apply_log(context: ImportContext, draft: RowDraft, master: str) -> datetime:
+    """Add the row's own log to the draft. Returns since when the record has its status."""
     record = draft.record
     log = [each for each in values.listed(draft.row.values.get("status_change_log")) if isinstance(each, dict)]
     log = sorted(log, key=lambda each: values.seconds(each.get("idx")))
-    first = move.master(master, log[0].get("from")) if log else None
+    first = context.master(master, log[0].get("from")) if log else None
     began = StatusChange(from_id=None, to_id=first or record.status_id, at=record.created_on, seconds=None)
-    move.person(draft, began, "by_id", draft.row.values.get("owner"))
+    context.person(draft, began, "by_id", draft.row.values.get("owner"))
     draft.lines.append(began)
     since = record.created_on
     for each in log:
-        at = _moment(move, each.get("to_date"))
+        at = _moment(context, each.get("to_date"))
         if at is None or not values.line_of(each.get("to")):
             continue
         since = at
-        add(move, draft, (move.master(master, each.get("from")), move.master(master, each.get("to"))), at, each)
+        add(
+            context, draft, (context.master(master, each.get("from")), context.master(master, each.get("to"))), at, each
+        )
     return since if log else max(record.created_on, record.changed_on)
 
 
-def add(move: ImportContext, draft: RowDraft, pair: tuple[Any, Any], at: datetime, given: dict[str, Any]) -> None:
-    """One change of a status, with its line of the timeline."""
+def add(context: ImportContext, draft: RowDraft, pair: tuple[Any, Any], at: datetime, given: dict[str, Any]) -> None:
+    """One change of a status, with its timeline entry."""
     who = given.get("log_owner") or given.get("owner")
     change = StatusChange(from_id=pair[0], to_id=pair[1], at=at, seconds=values.seconds(given.get("duration")))
-    move.person(draft, change, "by_id", who)
+    context.person(draft, change, "by_id", who)
     draft.lines.append(change)
-    move.line(draft, "status_change", at, who, **{"from": pair[0], "to": pair[1]})
+    context.line(draft, "status_change", at, who, **{"from": pair[0], "to": pair[1]})
 
 
-def place(move: ImportContext, draft: RowDraft) -> None:
-    """A row of a file of logs. Raises RuleBroken."""
+def place(context: ImportContext, draft: RowDraft) -> None:
+    """Process a row of a file of logs. Raises RuleBroken."""
     given = draft.row.values
-    table, key = move.about(given.get("parenttype") or "CRM Lead", given.get("parent"))
+    table, key = context.about(given.get("parenttype") or "CRM Lead", given.get("parent"))
     if table not in MASTERS:
         raise RuleBroken("It belongs to neither a lead nor a ticket.")
     draft.there = key
     column, master = ("lead_id", "lead_status") if table == "leads" else ("ticket_id", "ticket_status")
-    before, at = move.master(master, given.get("from")), _moment(move, given.get("to_date"))
-    after = move.master(master, given.get("to"))
-    if values.seconds(given.get("idx")) <= 1 and before and not move.is_trial:
+    before, at = context.master(master, given.get("from")), _moment(context, given.get("to_date"))
+    after = context.master(master, given.get("to"))
+    if values.seconds(given.get("idx")) <= 1 and before and not context.is_trial:
         first = (getattr(StatusChange, column) == key, StatusChange.from_id.is_(None))
-        move.session.execute(update(StatusChange).where(*first).values(to_id=before), _QUIET)
-    if at is None or after is None or is_known(move, (column, key), (before, after), at):
+        context.session.execute(update(StatusChange).where(*first).values(to_id=before), _QUIET)
+    if at is None or after is None or is_known(context, (column, key), (before, after), at):
         return
-    add(move, draft, (before, after), at, given)
-    if not move.is_trial:
+    add(context, draft, (before, after), at, given)
+    if not context.is_trial:
         record: Any = Lead if table == "leads" else Ticket
         since = (record.id == key, record.status_id == after, record.status_on < at)
-        move.session.execute(update(record).where(*since).values(status_on=at), _QUIET)
+        context.session.execute(update(record).where(*since).values(status_on=at), _QUIET)
 
 
 _QUIET: Any = {"synchronize_session": False}
 
 
-def is_known(move: ImportContext, about: tuple[str, int], pair: tuple[Any, Any], at: datetime) -> bool:
+def is_known(context: ImportContext, about: tuple[str, int], pair: tuple[Any, Any], at: datetime) -> bool:
     """Whether the history has this change already."""
     column, key = about
-    if move.is_trial or not key:
+    if context.is_trial or not key:
         return False
     mine = (getattr(StatusChange, column) == key, StatusChange.to_id == pair[1])
     near = (StatusChange.at >= at - SAME, StatusChange.at <= at + SAME)
-    return move.session.scalar(select(StatusChange.id).where(*mine, *near).limit(1)) is not None
+    return context.session.scalar(select(StatusChange.id).where(*mine, *near).limit(1)) is not None

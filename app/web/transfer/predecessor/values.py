@@ -1,4 +1,4 @@
-"""Values of the predecessor as ours: moments of its office's zone, durations, HTML, JSON in cells."""
+"""Converts the predecessor's values: times in its office's zone, durations, HTML, JSON in cells."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _EMPTY = ("<p></p>", "<br>", "<div><br></div>", "null", "none")
 
 
 def plain_text(value: Any) -> str:
-    """Text of several lines that can be stored; "" for nothing."""
+    """Text of several lines that can be stored; "" for None."""
     if value is None or isinstance(value, dict | list):
         return ""
     typed = str(value).strip()
@@ -35,12 +35,12 @@ def plain_text(value: Any) -> str:
 
 
 def line_of(value: Any) -> str:
-    """The text of a cell in one line."""
+    """The text of a cell on one line."""
     return " ".join(plain_text(value).split())
 
 
 def from_html(value: Any) -> str:
-    """The text of what an editor has written."""
+    """The text of an editor's HTML."""
     typed = plain_text(value)
     try:
         return plain_text(html_to_text(typed[:MAX_HTML]))
@@ -49,7 +49,7 @@ def from_html(value: Any) -> str:
 
 
 def moment(value: Any, zone: tzinfo) -> datetime | None:
-    """The moment in UTC of a text without a zone, in that of the office. Raises RuleBroken."""
+    """The time in UTC of a text without a zone, in the office's. Raises RuleBroken."""
     typed = _FRACTION.sub(r"\1", line_of(value))
     if not typed or typed.startswith("0000-00-00"):
         return None
@@ -64,13 +64,13 @@ def moment(value: Any, zone: tzinfo) -> datetime | None:
 
 
 def day(value: Any) -> date | None:
-    """A day. Raises RuleBroken."""
+    """A date. Raises RuleBroken."""
     found = moment(value, UTC)
     return found.date() if found else None
 
 
 def seconds(value: Any) -> int:
-    """A number of seconds, also as “1h 2m 3s”; 0 for nothing."""
+    """A number of seconds, also from “1h 2m 3s”; 0 for None."""
     typed = line_of(value).lower()
     try:
         return max(0, min(int(float(typed)), 2_000_000_000)) if typed else 0
@@ -79,12 +79,12 @@ def seconds(value: Any) -> int:
 
 
 def is_yes(value: Any) -> bool:
-    """Whether a tick is set."""
+    """Whether a checkbox is set."""
     return line_of(value).lower() in ("1", "yes", "true", "1.0")
 
 
 def listed(value: Any) -> list[Any]:
-    """A list in JSON, as it is or as text; [] for anything else."""
+    """A JSON list, parsed or as text; [] for anything else."""
     if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
         try:
             value = json.loads(value)
@@ -94,5 +94,5 @@ def listed(value: Any) -> list[Any]:
 
 
 def name_of(value: Any) -> str:
-    """The name of a record: text, or a number of a JSON file."""
+    """The name of a record: text, or a number in a JSON file."""
     return line_of(value).strip('"')[:140]

@@ -1,6 +1,6 @@
-"""The worker of a move: some rows in each transaction, which also counts them; what is killed goes on where it was.
+"""The worker of a move: some rows per transaction, which also counts them, so that an interrupted one continues.
 
-A row is taken over once, by its former name: a second run, or one with a newer export, adds only what is new.
+A row is imported once, by its former name: a second run, or one with a newer export, adds only what is new.
 """
 
 from __future__ import annotations
@@ -37,20 +37,20 @@ from app.web.transfer.predecessor.source_rows import PredecessorSource
 KIND = "predecessor"
 #: Rows of one transaction.
 CHUNK = 400
-#: Problems that are kept of one run: the rest is only counted.
+#: Problems stored for one run: the rest is only counted.
 MAX_PROBLEMS = 100_000
-#: Addresses without a user that the page of a move names.
+#: Addresses without a user on the page of a move.
 MAX_PEOPLE = 500
 _NUMBER = re.compile(r"CRM-(LEAD|CUST|TICKET)-([0-9]{4})-([0-9]{5,8})")
 _SERIES = {"CRM Lead": "LEAD", "CRM Customer": "CUST", "CRM Ticket": "TICKET"}
 _NUMBERED: dict[str, Any] = {"LEAD": Lead, "CUST": Customer, "TICKET": Ticket}
-#: What later rows refer to, so that a dry run remembers it.
+#: DocTypes that later rows refer to, so that a dry run remembers them.
 _SEEN = ("CRM Lead", "CRM Customer", "CRM Ticket", "CRM Task")
 RESULTS = ("created", "skipped", "wrong", "remarks")
 
 
 def step(session: Session, run: ImportRun, reader: PredecessorSource, viewer: Viewer) -> bool:
-    """One transaction of the dry run or of the move. Whether there is more to do. Commits."""
+    """Run one transaction of the dry run or the move. Returns whether there is more to do. Commits."""
     is_trial = run.outcome == "checking"
     if is_trial and reader.position != run.position:
         run.position, run.payload = 0, {**run.payload, "kinds": {}, "highest": {}, "people": {}, "problems": 0}
@@ -79,7 +79,7 @@ def _move(session: Session, run: ImportRun, reader: PredecessorSource, viewer: V
 
 
 def _reserve(session: Session, run: ImportRun) -> None:
-    """Set the numbers of the predecessor aside, so that its records keep theirs, and new ones come after them."""
+    """Reserve the predecessor's numbers, so that its records keep theirs, and new ones follow."""
     floors: dict[str, list[list[int]]] = {}
     mine = (ImportRun.kind == KIND, ImportRun.id != run.id)
     for payload in session.scalars(select(ImportRun.payload).where(*mine)):
@@ -99,14 +99,14 @@ Worked = tuple[PredecessorSource, ImportContext]
 class _Chunk:
     """Some rows of one DocType."""
 
-    def __init__(self, move: ImportContext, rows: list[Row], reader: PredecessorSource) -> None:
-        self.move, self.rows, self.reader = move, rows, reader
+    def __init__(self, context: ImportContext, rows: list[Row], reader: PredecessorSource) -> None:
+        self.move, self.rows, self.reader = context, rows, reader
         self.doctype = rows[0].doctype
         self.table = doctypes.ORDER[self.doctype]
         self.outcomes: list[Outcome] = []
 
     def run(self) -> list[Outcome]:
-        """Take the rows over, or say what would be."""
+        """Import the rows, or say what would happen."""
         drafts = self._new()
         self.move.prefetch([each.row for each in drafts])
         maker = self._maker(drafts)
@@ -130,7 +130,7 @@ class _Chunk:
         return simple.get(self.doctype, history.History)(self.move, drafts)
 
     def _new(self) -> list[RowDraft]:
-        """The rows that have not been taken over yet."""
+        """The rows that have not been imported yet."""
         named = [(row, predecessor_names.stored_form(self.table, _name(row))) for row in self.rows]
         there = predecessor_names.find_moved(self.move.session, self.doctype, (name for _row, name in named))
         found, before = [], set[str]()
@@ -177,10 +177,10 @@ class _Chunk:
         session.add_all([line for each in drafts for line in each.lines])
         session.flush()
         self._remember(drafts)
-        session.expunge_all()  # the run is loaded anew by who counts
+        session.expunge_all()  # the caller loads the run again
 
     def _number(self, drafts: list[RowDraft]) -> None:
-        """Records keep their number where it was set aside and nobody has it; others get the next one."""
+        """Let records keep their number if it was reserved and is free; others get the next one."""
         series = _SERIES.get(self.doctype)
         if series is None:
             return
@@ -206,7 +206,7 @@ class _Chunk:
         return draft.name.upper() if is_ours else None
 
     def _tell_customers(self, drafts: list[RowDraft]) -> None:
-        """History of a lead or ticket stands on its customer's timeline, too."""
+        """Show history of a lead or ticket on its customer's timeline, too."""
         lines = [each for draft in drafts for each in draft.lines if isinstance(each, Activity)]
         lines += [draft.record for draft in drafts if self.table == "message" and draft.record is not None]
         for model, column in ((Lead, "lead_id"), (Ticket, "ticket_id")):
@@ -234,14 +234,14 @@ class _Chunk:
 
 
 def _id_of(draft: RowDraft, table: str) -> int | None:
-    """The id of the record that a row has become; history of other records has none of its own."""
+    """The id of the record that a row became; history of other records has none of its own."""
     if draft.record is not None:
         return int(draft.record.id)
     return draft.there if table in (*predecessor_names.NAMED, "call_log") else None
 
 
 def _belong(draft: RowDraft) -> None:
-    """Enter what the lines of a new record belong to."""
+    """Set the record of a new record's timeline entries."""
     record = draft.record
     own = doctypes.COLUMNS.get(record.__tablename__)
     for line in draft.lines:
@@ -254,7 +254,7 @@ def _belong(draft: RowDraft) -> None:
 
 
 def _name(row: Row) -> str:
-    """The name of a row; of one without, a fingerprint of what it says."""
+    """The name of a row; without one, a fingerprint of its content."""
     if name := values.name_of(row.values.get("name")):
         return name
     said = json.dumps(row.values, sort_keys=True, default=str)
@@ -262,10 +262,10 @@ def _name(row: Row) -> str:
 
 
 class _Users:
-    """User: is matched by address, never made: users are imported as users, with their roles."""
+    """User: matched by address, never created: users are imported as users, with their roles."""
 
-    def __init__(self, move: ImportContext) -> None:
-        self.move = move
+    def __init__(self, context: ImportContext) -> None:
+        self.move = context
 
     def draft(self, draft: RowDraft) -> None:
         """The user with this address. Raises RuleBroken, RowSkipped."""
@@ -282,7 +282,7 @@ class _Users:
 
 
 def _count(session: Session, run: ImportRun, outcomes: list[Outcome], worked: Worked, viewer: Viewer) -> None:
-    """Store what became of the rows, in their transaction."""
+    """Store the results of the rows, in their transaction."""
     run = session.get_one(ImportRun, run.id, populate_existing=True) if run not in session else run
     is_trial = run.outcome == "checking"
     kinds = {name: dict(figures) for name, figures in (run.payload.get("kinds") or {}).items()}
@@ -332,7 +332,7 @@ def _end(session: Session, run: ImportRun, payload: dict[str, Any], viewer: View
 
 
 def people_of(payload: dict[str, Any]) -> dict[str, int]:
-    """Addresses without a user -> in how many places, the most frequent first."""
+    """Addresses without a user -> number of places, the most frequent first."""
     people: dict[str, int] = payload.get("people") or {}
     return dict(sorted(people.items(), key=lambda each: (-each[1], each[0])))
 
@@ -349,7 +349,7 @@ def _files(reader: PredecessorSource) -> list[dict[str, str]]:
 
 
 def _problems(run: ImportRun, outcomes: Iterable[Outcome], at: datetime, position: int) -> list[dict[str, Any]]:
-    """Rows of import_row for what isn't there as it was."""
+    """Rows of import_row for values that were not imported unchanged."""
     return [
         {
             "run_id": run.id,
