@@ -30,6 +30,7 @@ from app.domain.mail_threads import Thread
 from app.domain.mails import Mail
 from app.domain.messages import Message
 from app.lib import opt_out_words
+from app.lib.mail_authentication import vouches_for
 from app.lib.mail_reading import ReadMail, UnreadableMail, read, storable
 from app.lib.mail_reports import Bounce
 from app.lib.vault import Vault
@@ -179,11 +180,8 @@ def _insert(session: Session, row: Mail) -> bool:
 
 def is_unverified(mail: ReadMail, intake: InboundMailContext) -> bool:
     """Whether our mail server, which checks senders, does not vouch for this one."""
-    if not intake.values.get("authserv_id"):
-        return False
-    dmarc = mail.checks.get("dmarc", "none")
-    others = "pass" in (mail.checks.get("spf"), mail.checks.get("dkim"))
-    return dmarc != "pass" and not (dmarc == "none" and others)
+    is_checked = bool(intake.values.get("authserv_id"))
+    return is_checked and not vouches_for(mail.checks, mail.sender.address)
 
 
 def _is_returned(mail: ReadMail, intake: InboundMailContext) -> bool:

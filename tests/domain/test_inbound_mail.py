@@ -203,6 +203,22 @@ def test_a_forged_sender_gets_in_nowhere_when_the_mail_server_checks(
     assert desk.newest().ticket_id == ticket.id  # who knows this reference has got our mail
 
 
+@pytest.mark.parametrize(
+    "results",
+    [
+        "mx.eshin.in; spf=pass smtp.mailfrom=dmarc=pass@evil.in; dmarc=fail header.from=example.in",
+        "mx.eshin.in; dmarc=none; spf=pass smtp.mailfrom=x@evil.in; dkim=pass header.d=evil.in",
+        "mx.eshin.in; dmarc=pass header.from=evil.in",
+    ],
+)
+def test_who_passes_the_checks_for_a_domain_of_their_own_is_nobody_elses_sender(
+    db: Session, tmp_path: Path, ticket: Ticket, results: str
+) -> None:
+    desk = Desk(db, tmp_path, authserv_id="mx.eshin.in")
+    desk.take(raw(subject=ticket.number, body="forged", Authentication_Results=results))
+    assert (desk.newest().ticket_id, desk.newest().native["unverified"]) == (None, True)
+
+
 # --- what opens
 
 
