@@ -69,6 +69,19 @@ def test_who_sees_a_view(crm: Crm, audience: str, seen_by: set[str]) -> None:
         assert "Hot" in page(crm, "ana", "/leads/?view=all")
 
 
+def test_who_may_share_no_more_changes_no_shared_view(crm: Crm) -> None:
+    save(crm, "mia", audience="all", query="q=before")
+    view = crm.rows(select(SavedView))[0]
+    for module in ("Leads", "Tickets"):
+        crm.make.cell("Sales Manager", module, "assign", "none")
+    crm.make.cell("Sales Manager", "Settings", "write", "none")
+    mia = crm.client("mia")
+    assert mia.form(f"/views/{view.id}/update", {"query": "q=after"}).status_code == 403
+    assert crm.rows(select(SavedView.query)) == [view.query]
+    assert mia.form(f"/views/{view.id}/edit", {"label": view.label, "audience": "me"}).status_code == 302
+    assert mia.form(f"/views/{view.id}/update", {"query": "q=after"}).status_code == 302
+
+
 def test_only_managers_share_and_only_owners_change(crm: Crm) -> None:
     assert save(crm, "ana", audience="all").status_code == 403
     save(crm, "mia", audience="all")
