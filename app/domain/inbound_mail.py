@@ -28,7 +28,7 @@ from app.domain.channel_accounts import ChannelAccount
 from app.domain.conversations import Conversation
 from app.domain.mail_threads import Thread
 from app.domain.mails import Mail
-from app.domain.messages import Message
+from app.domain.messages import MAX_BODY, Message
 from app.lib import opt_out_words
 from app.lib.mail_authentication import vouches_for
 from app.lib.mail_reading import ReadMail, UnreadableMail, read, storable
@@ -36,8 +36,6 @@ from app.lib.mail_reports import Bounce
 from app.lib.vault import Vault
 from app.ops.file_store import FileStore
 
-#: Of a mail's text, so much stands in the message; MariaDB's TEXT takes 64 kB. The rest is in the original.
-MAX_BODY = 15_000
 MAX_QUOTED = 200_000
 #: A peer who writes more often within an hour opens nothing more: a program that answers ours would never end.
 MAX_PER_HOUR = 20
@@ -205,7 +203,7 @@ def _keep(session: Session, intake: InboundMailContext, row: Mail, source: tuple
     row.message_id = message.id
     if row.is_unverified:
         message.native = message.native | {"unverified": True}
-    if mail.is_cut or len(mail.text) > MAX_BODY:
+    if mail.is_cut or len(mail.text) > MAX_BODY:  # the rest is in the original
         row.sentence, row.original = row.sentence or IS_CUT, intake.store.put(arrived.raw).digest
     conversations.note_message(session, conversation, message, intake.now)
     _apply_consent_change(session, row, message, intake.stamp)
@@ -258,7 +256,7 @@ def message_values(
         {"address": kept.address, "mime_type": kept.mime_type, "name": each.name, "caption": ""} for each, kept in files
     ]
     inline = {each.content_id: number for number, (each, _kept) in enumerate(files) if each.content_id}
-    text = mail.text if len(mail.text) <= MAX_BODY else mail.text[:MAX_BODY] + " …"
+    text = messages.cut_body(mail.text)
     names = ", ".join(each.name for each in mail.attachments[:5])
     answer_to = mail.answer_to if mail.answer_to != conversation.peer else ""
     native = {"reply_to": answer_to, "inline": inline, "refers_to": thread.hint, "automatic": mail.is_automatic}
