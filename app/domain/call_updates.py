@@ -13,6 +13,7 @@ from app.channels.provider import CallUpdate
 from app.domain import call_cards, call_matching, call_requests, calls, notices, recordings, sla, timeline
 from app.domain.base import Stamp
 from app.domain.call_cards import CallCard
+from app.domain.call_parsing import MAX_SECONDS
 from app.domain.call_requests import CallRequest
 from app.domain.calls import CallLog
 from app.domain.channel_accounts import ChannelAccount
@@ -46,7 +47,7 @@ def apply_event(session: Session, account: ChannelAccount, event: CallUpdate, no
     status = _status(event)
     if calls.progress_of(status) > calls.progress_of(call.status):
         call.status = status
-    if event.talk_seconds is not None and event.talk_seconds > call.duration_seconds:
+    if event.talk_seconds is not None and call.duration_seconds < event.talk_seconds <= MAX_SECONDS:
         call.duration_seconds = event.talk_seconds
     if event.state == "answered" and call.answered_on is None:
         call.answered_on = min(max(event.started_on or now, call.started_on), now)

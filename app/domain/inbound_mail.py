@@ -28,15 +28,14 @@ from app.domain.channel_accounts import ChannelAccount
 from app.domain.conversations import Conversation
 from app.domain.mail_threads import Thread
 from app.domain.mails import Mail
-from app.domain.messages import Message
+from app.domain.messages import MAX_BODY, Message
 from app.lib import opt_out_words
+from app.lib.mail_authentication import vouches_for
 from app.lib.mail_reading import ReadMail, UnreadableMail, read, storable
 from app.lib.mail_reports import Bounce
 from app.lib.vault import Vault
 from app.ops.file_store import FileStore
 
-#: Characters of an email's text stored in the message; MariaDB's TEXT holds 64 kB. The rest is in the original.
-MAX_BODY = 15_000
 MAX_QUOTED = 200_000
 #: Emails per hour and sender that may create records: a program that answers ours would never end.
 MAX_PER_HOUR = 20
@@ -182,11 +181,8 @@ def _insert(session: Session, row: Mail) -> bool:
 
 def is_unverified(mail: ReadMail, context: InboundMailContext) -> bool:
     """Whether our mail server, which checks senders, does not vouch for this one."""
-    if not context.values.get("authserv_id"):
-        return False
-    dmarc = mail.checks.get("dmarc", "none")
-    others = "pass" in (mail.checks.get("spf"), mail.checks.get("dkim"))
-    return dmarc != "pass" and not (dmarc == "none" and others)
+    is_checked = bool(context.values.get("authserv_id"))
+    return is_checked and not vouches_for(mail.checks, mail.sender.address)
 
 
 def _is_returned(mail: ReadMail, context: InboundMailContext) -> bool:
@@ -265,7 +261,7 @@ def message_values(
         {"address": kept.address, "mime_type": kept.mime_type, "name": each.name, "caption": ""} for each, kept in files
     ]
     inline = {each.content_id: number for number, (each, _kept) in enumerate(files) if each.content_id}
-    text = mail.text if len(mail.text) <= MAX_BODY else mail.text[:MAX_BODY] + " …"
+    text = messages.cut_body(mail.text)
     names = ", ".join(each.name for each in mail.attachments[:5])
     answer_to = mail.answer_to if mail.answer_to != conversation.peer else ""
     native = {"reply_to": answer_to, "inline": inline, "refers_to": thread.hint, "automatic": mail.is_automatic}

@@ -31,6 +31,8 @@ OPT_OUTS = {channel: consents.OPT_OUTS[channel] for channel in CHANNELS}
 CAMPAIGN_CAUSE = "campaign:"
 #: Characters of one reaction.
 MAX_REACTION = 16
+#: Characters of a text that came in: MariaDB's TEXT takes 64 kB, and a character has up to four bytes.
+MAX_BODY = 15_000
 
 
 class Message(Record):
@@ -133,6 +135,11 @@ def enqueue(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:
     _store(session, message, stamp)
     transaction_state(session).messages.append(message.id)
     return message
+
+
+def cut_body(text: str) -> str:
+    """As much of a text that came in as a message can hold."""
+    return text if len(text) <= MAX_BODY else text[:MAX_BODY] + " …"
 
 
 def receive(session: Session, values: dict[str, Any], stamp: Stamp) -> Message:

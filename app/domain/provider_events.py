@@ -139,7 +139,7 @@ def _values(
         "channel": event.channel,
         "peer": conversation.peer,
         "subject": event.subject[:200] or None,
-        "body": event.text or captions or ("File" if files else ""),
+        "body": messages.cut_body(event.text or captions or ("File" if files else "")),
         "happened_on": at,
         "provider_id": event.provider_id or None,
         "account_id": account.id,

@@ -54,8 +54,10 @@ def _entries(value: str) -> list[str]:
 
 
 def _address(entry: str) -> Address | None:
-    before, bracket, rest = entry.rpartition("<")
-    written = rest.partition(">")[0] if bracket else _COMMENT.sub("", entry)
+    bare = _COMMENT.sub("", _unquoted(entry))
+    _before, bracket, rest = bare.rpartition("<")
+    before = entry.rpartition("<")[0]
+    written = rest.partition(">")[0] if bracket else bare
     address = written.strip().lower()
     if not bracket and ":" in address:  # a group: "team: asha@example.in"
         address = address.rpartition(":")[2].strip()
@@ -63,6 +65,21 @@ def _address(entry: str) -> Address | None:
     name = before if bracket else (comments[0] if comments else "")
     name = decoded_words(name.strip().strip('"').replace('\\"', '"'))
     return Address(address, plain(name)[:200]) if is_email(address) else None
+
+
+def _unquoted(entry: str) -> str:
+    """The entry without what stands in quotation marks: an address there is part of a name, as for mail servers."""
+    kept, is_quoted, is_escaped = [], False, False
+    for char in entry:
+        if is_quoted and not is_escaped and char == "\\":
+            is_escaped = True
+            continue
+        if char == '"' and not is_escaped:
+            is_quoted = not is_quoted
+        elif not is_quoted:
+            kept.append(char)
+        is_escaped = False
+    return entry if is_quoted else "".join(kept)
 
 
 def plain(text: str) -> str:

@@ -12,6 +12,7 @@ from html import escape
 
 from app.lib import html_cleaning, mail_reports
 from app.lib.mail_addresses import Address, message_ids, plain, read_addresses
+from app.lib.mail_authentication import SenderCheck, sender_checks
 from app.lib.mail_quoting import separate
 from app.lib.mail_reports import Bounce
 from app.lib.mime_parts import Part, SplitMail, split
@@ -73,9 +74,9 @@ class ReadMail:
     #: Addresses whose server has marked it as its own (X-Loop); also records whether it is in a mail loop.
     loop_marks: tuple[str, ...] = ()
     is_circular: bool = False
-    #: Results of the checks that the receiving server made: dmarc, dkim and spf -> pass, fail …
-    checks: dict[str, str] = field(default_factory=dict)
-    #: Whether parts were left out because it is too large.
+    #: What the receiving server has found out about the sender; nothing of a mail with several senders.
+    checks: tuple[SenderCheck, ...] = ()
+    #: Whether parts of it were left out because it is too large.
     is_cut: bool = False
     #: Hash of its content, without what servers add on the way: 64 hex digits.
     digest: str = ""
@@ -124,7 +125,7 @@ def read(raw: bytes, authserv_id: str = "") -> ReadMail:
         is_automatic=mail_reports.is_automatic(mail, senders[0].address, subject),
         loop_marks=_loop_marks(mail),
         is_circular=mail_reports.is_circular(mail),
-        checks=_checks(mail, authserv_id),
+        checks=_checks(mail, authserv_id) if len(senders) == 1 else (),
         is_cut=mail.is_cut or is_cut or cleaned.is_reduced or len(attachments) > MAX_ATTACHMENTS,
         digest=_digest(mail),
     )
@@ -225,19 +226,9 @@ def _date(value: str) -> datetime | None:
     return found if 1990 <= found.year <= 2200 else None
 
 
-_RESULT = re.compile(r"\b(dmarc|dkim|spf)\s*=\s*([a-z]{1,20})", re.IGNORECASE)
-
-
-def _checks(mail: SplitMail, authserv_id: str) -> dict[str, str]:
-    """The trusted server's results: only its own header counts, and of several the topmost, as servers add on top."""
-    for value in mail.headers.get("authentication-results", ())[:10] if authserv_id else ():
-        server, _semicolon, results = value.decode("utf-8", "replace").partition(";")
-        if server.strip().partition(" ")[0].lower() == authserv_id.lower():
-            found: dict[str, str] = {}
-            for method, result in _RESULT.findall(results):
-                found.setdefault(method.lower(), result.lower())
-            return found
-    return {}
+def _checks(mail: SplitMail, authserv_id: str) -> tuple[SenderCheck, ...]:
+    values = mail.headers.get("authentication-results", ())
+    return sender_checks([each.decode("utf-8", "replace") for each in values], authserv_id)
 
 
 def _digest(mail: SplitMail) -> str:

@@ -144,6 +144,32 @@ def test_it_waits_for_who_typed_it(seat: Sit, cookies: Any) -> None:
     expect(page.locator(".entry-note", has_text="Only mine")).to_have_count(1)
 
 
+def test_what_a_person_may_see_no_more_is_kept_no_more(seat: Sit) -> None:
+    rohan, admin = app(seat), seat("admin")
+    made = rohan.create("lead", first_name="Soon gone", mobile="9820077001")
+    page, href, other = rohan.page, f"/leads/{made['number']}", a_lead(rohan)
+    kept = "(href) => caches.match(location.origin + href, { ignoreVary: true }).then(Boolean)"
+    rohan.go(href)
+    page.wait_for_function(kept, arg=href)
+    deleted = admin.page.evaluate(
+        "(url) => fetch(url, { method: 'DELETE', headers: { 'X-CSRFToken':"
+        " document.querySelector('meta[name=csrf-token]').content } }).then((answer) => answer.status)",
+        f"/api/v1/lead/{made['id']}",
+    )
+    assert deleted == 200
+    assert rohan.go(href).status in (404, 410)
+    page.wait_for_function(f"(href) => ({kept})(href).then((is) => !is)", arg=href)
+    assert page.evaluate(kept, other)
+    # What a page was kept under is not what the person may see now.
+    page.evaluate(
+        "async () => { const meta = await caches.open('crm-meta'); const told = await (await meta.match('/')).json();"
+        " await meta.put('/', new Response(JSON.stringify({ ...told, rights: 'other' }))); }"
+    )
+    rohan.go("/tasks/")
+    page.wait_for_function(kept, arg="/tasks/")
+    assert not page.evaluate(kept, other)
+
+
 def test_steps_of_my_day_and_the_sign_out(seat: Sit, cookies: Any) -> None:
     rohan = app(seat)
     page = rohan.page

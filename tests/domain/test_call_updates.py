@@ -11,13 +11,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.channels.console_provider import KIND
-from app.channels.provider import CallUpdate, ListedTemplate
+from app.channels.provider import CallUpdate, IncomingMessage, ListedTemplate
 from app.domain import channel_accounts, leads, message_templates, provider_events
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.channel_accounts import AccountSettings
 from app.lib.vault import Vault
-from app.models import Activity, CallLog, CallRecording, MessageTemplate, Notification
+from app.models import Activity, CallLog, CallRecording, Message, MessageTemplate, Notification
 from tests.factories import MINUTE, NOW, user
 
 PEER, OWN = "+919820012345", "+911600123456"
@@ -52,6 +52,19 @@ def test_a_call_ends_the_same_in_whatever_order_it_is_told(db: Session, account:
     (recording,) = db.scalars(select(CallRecording)).all()
     assert (recording.address, recording.state, recording.call_id) == (ENDS.recording_url, "queued", call.id)
     assert len(db.scalars(select(Activity).where(Activity.kind == "call")).all()) == 1
+
+
+def test_no_call_is_longer_than_a_day(db: Session, account: Any, lead: Any) -> None:
+    for seconds in (86_401, 999_999_999):
+        provider_events.process(db, account, update("completed", talk_seconds=seconds), NOW + MINUTE)
+    assert db.scalars(select(CallLog.duration_seconds)).all() == [0]
+
+
+@pytest.mark.parametrize("text", ["x" * 65_536, "😀" * 30_000, "हिन्दी " * 9_000])
+def test_a_text_of_any_length_can_be_stored(db: Session, account: Any, text: str) -> None:
+    provider_events.process(db, account, IncomingMessage("M1", "sms", PEER, OWN, text), NOW)
+    (stored,) = db.scalars(select(Message.body)).all()
+    assert stored.endswith(" …") and len(stored.encode()) < 65_536  # what MariaDB's TEXT takes
 
 
 def test_who_is_responsible_learns_of_a_missed_call(db: Session, account: Any, lead: Any) -> None:

@@ -17,6 +17,7 @@ from app.domain import (
     customers,
     inbound_mail,
     mails,
+    messages,
     outgoing_mail,
     tickets,
 )
@@ -203,6 +204,22 @@ def test_a_forged_sender_gets_in_nowhere_when_the_mail_server_checks(
     assert desk.newest().ticket_id == ticket.id  # who knows this reference has got our mail
 
 
+@pytest.mark.parametrize(
+    "results",
+    [
+        "mx.eshin.in; spf=pass smtp.mailfrom=dmarc=pass@evil.in; dmarc=fail header.from=example.in",
+        "mx.eshin.in; dmarc=none; spf=pass smtp.mailfrom=x@evil.in; dkim=pass header.d=evil.in",
+        "mx.eshin.in; dmarc=pass header.from=evil.in",
+    ],
+)
+def test_who_passes_the_checks_for_a_domain_of_their_own_is_nobody_elses_sender(
+    db: Session, tmp_path: Path, ticket: Ticket, results: str
+) -> None:
+    desk = Desk(db, tmp_path, authserv_id="mx.eshin.in")
+    desk.take(raw(subject=ticket.number, body="forged", Authentication_Results=results))
+    assert (desk.newest().ticket_id, desk.newest().native["unverified"]) == (None, True)
+
+
 # --- what opens
 
 
@@ -319,7 +336,7 @@ def test_files_are_kept_by_content_and_long_texts_with_their_original(desk: Desk
     )
     desk.take(raw(body=body, Content_Type="multipart/mixed; boundary=b"))
     message, mail = desk.newest(), desk.session.scalars(select(Mail)).one()
-    assert len(message.body) < inbound_mail.MAX_BODY + 10 and mail.original and mail.sentence == inbound_mail.IS_CUT
+    assert len(message.body) < messages.MAX_BODY + 10 and mail.original and mail.sentence == inbound_mail.IS_CUT
     (file,) = message.media or ()
     assert (file["name"], file["mime_type"]) == ("a.jpg", "image/heic")
     with desk.intake.store.open(file["address"].removeprefix("file:")) as stored:

@@ -10,6 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.lib import html_cleaning, text_normalization
+from app.lib.mail_addresses import read_addresses
+from app.lib.mail_authentication import SenderCheck
 from app.lib.mail_quoting import separate
 from app.lib.mail_reading import UnreadableMail, read
 
@@ -137,8 +139,26 @@ def test_automatic_mails_are_recognised(header, automatic):
 
 def test_only_the_check_of_the_trusted_server_counts():
     forged = "Authentication-Results: mx.eshin.in; dmarc=fail\r\nAuthentication-Results: mx.eshin.in; dmarc=pass"
-    assert read(mail(forged), "mx.eshin.in").checks == {"dmarc": "fail"}
-    assert read(mail(forged), "other.in").checks == read(mail(forged)).checks == {}
+    assert read(mail(forged), "mx.eshin.in").checks == (SenderCheck("dmarc", "fail"),)
+    assert read(mail(forged), "other.in").checks == read(mail(forged)).checks == ()
+
+
+def test_nobody_vouches_for_a_mail_of_several_senders():
+    header = "From: x@evil.in\r\nAuthentication-Results: mx.eshin.in; dmarc=pass header.from=evil.in"
+    assert read(mail(header), "mx.eshin.in").checks == ()
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        '"<asha@customer.in>" <x@evil.in>',
+        "x@evil.in (<asha@customer.in>)",
+        '<x@evil.in> "<asha@customer.in>"',
+        '"a \\" <asha@customer.in> b" <x@evil.in>',
+    ],
+)
+def test_an_address_in_a_name_or_comment_is_none(written):
+    assert [each.address for each in read_addresses(written)] == ["x@evil.in"]
 
 
 @pytest.mark.parametrize(

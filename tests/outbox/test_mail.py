@@ -17,7 +17,7 @@ from sqlalchemy import func, select, text
 from app import jobs
 from app.channels import imap_client
 from app.channels.registry import KINDS
-from app.domain import channel_accounts, consents, inbound_mail
+from app.domain import channel_accounts, consents, inbound_mail, messages
 from app.domain.base import Stamp
 from app.domain.channel_accounts import AccountSettings
 from app.domain.inbound_mail import ArrivedMail
@@ -308,7 +308,7 @@ def test_trouble_is_told_on_the_account(crm: Crm, account: Any, mailbox: imap.Do
     fetch(crm)
     crm.session.refresh(row)
     assert "can't be reached" in (row.last_error or "")
-    assert inbound_mail.MAX_BODY * 4 < 65_536  # what MariaDB's TEXT takes
+    assert messages.MAX_BODY * 4 < 65_536  # what MariaDB's TEXT takes
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])

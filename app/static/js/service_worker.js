@@ -1,6 +1,7 @@
 // The service worker (scope /). Static files come from the cache, pages from the network. Without a connection a page that the
 // person has opened is shown as it was, else the page that says what is kept. The server says with each page whose it is and whether
-// it may be kept; all pages of a person are forgotten when they sign out, when their session has ended, and when somebody else signs in.
+// it may be kept; all pages of a person are forgotten when they sign out, when their session has ended, when somebody else signs in, and
+// when what the person may see has changed. A page that the server refuses is no longer kept.
 // GIVEN, which the server puts before this file: {version, store, shell, page, forms, idle}.
 importScripts(GIVEN.store);
 
@@ -10,6 +11,7 @@ const META = 'crm-meta';
 const MOST = { record: 50, list: 20 };
 const FORMS = new RegExp(GIVEN.forms);
 const AWAY = [502, 504]; // of a proxy that reaches no server
+const REFUSED = [403, 404, 410]; // the person may not see it, or it is gone
 const labels = new Map(); // key of a form -> {label, user}, told by its page
 
 // --- who the kept pages belong to
@@ -72,10 +74,13 @@ async function look(url, response, began) {
   const person = response.headers.get('X-Crm-Person');
   if (!person) { if (response.status < 400 || new URL(url).pathname === '/login/') await end(); return; }
   if (began !== ends) return;
-  if ((await meta()).person !== person) await forget();
-  await remember({ person, seen: Date.now() });
+  const known = await meta();
+  const rights = response.headers.get('X-Crm-Rights');
+  if (known.person !== person || known.rights !== rights) await forget();
+  await remember({ person, rights, seen: Date.now() });
   const kind = response.headers.get('X-Crm-Keep');
   if (response.status === 200 && kind) await keep(url, response, person, kind);
+  else if (REFUSED.includes(response.status)) await (await caches.open(PAGES + person)).delete(url, { ignoreVary: true });
 }
 const bare = (url) => url.split('#')[0];
 

@@ -166,6 +166,8 @@ class CampaignService(RecordService):
             raise RuleBroken(_("Please give exactly one of: leads, customers, numbers."), "leads")
         if given[0][0] == "numbers":
             campaign_source.refuse_masked(viewer)
+        else:  # a key may be limited to messages
+            viewer.person.refuse_unless(access.MODULE_OF[campaign_source.MODELS[given[0][0]]], "read")
         per_minute = values.get("per_minute")
         with access.as_system(session):
             account = channel_accounts.find(session, values["account"]) if values.get("account") else None

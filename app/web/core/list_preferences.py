@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import parse_qsl
 
 from flask import g
 from sqlalchemy import literal, select, union_all
@@ -12,9 +14,12 @@ from app.extensions import db
 from app.models import ListChoice, Report, ReportPin, SavedView, ViewPin
 from app.web.core.fields import Viewer
 from app.web.core.person_cache import PersonCache
+from app.web.core.registry import registered
 
 #: Distinguishes a pinned report from the choice for a list.
 _REPORT = "/report"
+#: A search word that may be a number or an address.
+_PERSONAL, _SEARCHED = re.compile(r"[0-9]{5}|@"), frozenset(("mobile", "alternative_mobile", "email"))
 
 
 @dataclass(frozen=True)
@@ -84,6 +89,8 @@ def _load(viewer: Viewer) -> ListPreferences:
     views, pins = {}, set()
     for *values, is_pinned in session.execute(query):
         view = ListView(*values)
+        if view.owner_id != own and _tells_hidden_values(view, viewer):
+            continue
         views[view.id] = view
         if is_pinned:
             pins.add(view.id)
@@ -98,6 +105,22 @@ def _load(viewer: Viewer) -> ListPreferences:
         {module: columns for module, _view, columns in chosen if columns},
         tuple(sorted(reports, key=lambda each: (each[1].casefold(), each[0]))),
     )
+
+
+def _tells_hidden_values(view: ListView, viewer: Viewer) -> bool:
+    """Whether the address of a view has a value of a field that this person sees masked or not at all."""
+    screen = next((each for each in registered("screens").values() if each.list_key == view.module), None)
+    hidden = [each.name for each in screen.record_table.fields if each.is_hidden(viewer)] if screen else []
+    if not hidden:
+        return False
+    for name, value in parse_qsl(view.query):
+        if name.startswith("_flt_") and name.endswith(tuple(f"_{each}" for each in hidden)):
+            return True
+        if name == "where" and any(f'"{each}"' in value for each in hidden):
+            return True
+        if name == "q" and _PERSONAL.search(value) and not _SEARCHED.isdisjoint(hidden):
+            return True
+    return False
 
 
 _cache = PersonCache(_load)

@@ -15,7 +15,10 @@ import orjson
 from flask import Flask, Response, current_app, g, render_template, request
 from flask_wtf.csrf import generate_csrf
 
+from app import access
 from app.branding import ShownBrand
+from app.domain.custom_fields import mask_name
+from app.web.core import custom_field_catalog
 from app.web.core.fab_access import json_answer
 from app.web.pages import brand, offline_posts
 from app.web.pages.static_files import SPRITE, static_url
@@ -24,6 +27,8 @@ from app.web.pages.static_files import SPRITE, static_url
 ENDPOINTS = ("manifest", "worker")
 #: Response header: the id of the user for whom the page is.
 PERSON = "X-Crm-Person"
+#: Response header: a digest of what this person may see; another one means that their rights have changed.
+RIGHTS = "X-Crm-Rights"
 #: Response header of pages that the browser may store: "list" or "record".
 KEEP = "X-Crm-Keep"
 _RECORDS = re.compile(r"/(?:leads|tickets|customers|tasks|calls)/(?:show/\d+|[A-Z]+(?:-[A-Z0-9]+)+)")
@@ -107,12 +112,23 @@ def _mark(response: Response) -> Response:
     person = g.get("person")
     if request.method != "GET" or person is None or response.mimetype != "text/html":
         return response
-    response.headers[PERSON] = str(person.id)
+    response.headers[PERSON], response.headers[RIGHTS] = str(person.id), _rights_mark(person)
     if response.status_code == 200 and not request.headers.get("HX-Request"):
         kind = "record" if _RECORDS.fullmatch(request.path) else "list" if _LISTS.fullmatch(request.path) else None
         if kind is not None:
             response.headers[KEEP] = kind
     return response
+
+
+def _rights_mark(person: access.Person) -> str:
+    """The same as long as the person sees the same kinds of rows and fields; made once of a person's rights."""
+    found: str | None = person.derived.get(RIGHTS)
+    if found is None:
+        restricted = [mask_name(each.id) for each in custom_field_catalog.current().restricted]
+        rights = orjson.dumps(access.rights_snapshot(person, restricted), option=orjson.OPT_SORT_KEYS)
+        found = hashlib.sha256(rights).hexdigest()[:12]
+        person.derived.keep(RIGHTS, found)
+    return found
 
 
 def _mark_of(found: ShownBrand) -> str:

@@ -153,10 +153,7 @@ def preview_of(row: Attachment) -> Response:
     """The preview of a file. Raises NotFound, FilesUnavailable."""
     if not row.preview:
         raise NotFound(_("This file has no preview."))
-    media = {"name": "preview.jpg", "mime_type": "image/jpeg"}
-    response = message_files.attachment_response(message_files.open_digest(row.preview), media)
-    response.headers["Cache-Control"] = "private, max-age=3600"
-    return response
+    return message_files.preview_response(row.preview)
 
 
 def _as_media(row: Attachment) -> dict[str, Any]:

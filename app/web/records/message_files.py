@@ -157,6 +157,18 @@ def preview(session: Session, message: Message, place: int) -> Response:
     row = message_files.of_messages(session, [message.id]).get((message.id, place))
     if row is None or not row.preview:
         raise NotFound(_("This file has no preview."))
-    response = attachment_response(open_digest(row.preview), {"name": "preview.jpg", "mime_type": "image/jpeg"})
-    response.headers["Cache-Control"] = "private, max-age=3600"
+    return preview_response(row.preview)
+
+
+def preview_response(digest: str) -> Response:
+    """A small picture of a file. A browser may keep it, but asks each time whether its reader may still see it.
+
+    Raises NotFound, FilesUnavailable.
+    """
+    if request.if_none_match.contains(digest):
+        response = Response(status=304)
+    else:
+        response = attachment_response(open_digest(digest), {"name": "preview.jpg", "mime_type": "image/jpeg"})
+    response.headers["Cache-Control"] = "private, no-cache"
+    response.set_etag(digest)
     return response

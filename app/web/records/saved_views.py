@@ -186,6 +186,8 @@ class SavedViewsView(BaseView):
     def _overwrite(self, screen: Any, view: SavedView, viewer: Viewer) -> str:
         """Replace the person's own view by what its list shows now."""
         saved_views.refuse_foreign(view, viewer.person.id)
+        if view.audience != "me" and not may_share(viewer):
+            raise access.Denied(_("Only managers can share views."))
         query = list_views.kept_query(request.form.get("query", ""))
         given = MultiDict(list_views.pairs_of(query))
         list_query_from(screen, given, viewer)

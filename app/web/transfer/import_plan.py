@@ -158,14 +158,20 @@ def refuse_options(options: ImportOptions, kind: ImportKind, viewer: Viewer) -> 
     unknown = [key for key in options.keys if key not in kind.keys]
     if unknown:
         raise RuleBroken(_("There is no field “%(name)s” here.", name=str(unknown[0])[:60]), "keys")
-    if options.duplicates != "create":
-        import_kinds.refuse_masked_keys(options.keys, viewer)
-    if options.duplicates == "update":
-        viewer.person.refuse_unless(kind.module, "write")
+    refuse_unallowed(options, kind, viewer)
     if options.assign == "person" and options.assignee_id not in viewer.lookups.active:
         raise RuleBroken(_("Please choose who gets the records."), "assignee_id")
     if options.assign == "role" and options.role not in viewer.lookups.roles:
         raise RuleBroken(_("Please choose the role whose members get the records in turn."), "role")
+
+
+def refuse_unallowed(options: ImportOptions, kind: ImportKind, viewer: Viewer) -> None:
+    """Raise Denied for what the person may not do by now, whatever they might when they chose it."""
+    kind.refuse_others(viewer)
+    if options.duplicates != "create":
+        import_kinds.refuse_masked_keys(options.keys, viewer)
+    if options.duplicates == "update":
+        viewer.person.refuse_unless(kind.module, "write")
 
 
 def fitting(mapping: dict[str, str], headers: Iterable[str], kind: ImportKind) -> dict[str, str]:

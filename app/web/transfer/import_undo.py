@@ -93,6 +93,8 @@ def _undo(session: Session, kind: ImportKind, undoing: _Undoing, viewer: Viewer)
     if row.result == "created":
         _delete(session, kind, record, viewer)
         return
+    if kind.module != "Settings" and not _may_write(session, record, viewer):
+        raise access.Denied("You can see this record but not edit it. Ask its assignee or your manager.")
     kept = dict(row.before or {})
     kept.pop(CHANGED_ON, None)
     accounts = kept.pop("accounts", None)
@@ -105,6 +107,12 @@ def _undo(session: Session, kind: ImportKind, undoing: _Undoing, viewer: Viewer)
         with access.acting_as(session, who):
             kind.update(session, record, values, viewer)
             session.flush()
+
+
+def _may_write(session: Session, record: Any, viewer: Viewer) -> bool:
+    """Whether the person, in whose absence the record was loaded, sees it and may change it."""
+    person = viewer.person
+    return access.sees_row(session, person, record) and access.reaches_row(session, person, record, "write")
 
 
 def _refuse_changed(session: Session, record: Any, row: ImportRow, later: ImportRow | None) -> None:

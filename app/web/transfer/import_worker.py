@@ -35,7 +35,7 @@ from app.outbox.engine import SKIPPED
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.transfer import import_kinds, import_notices, import_resume, import_rows, import_undo
-from app.web.transfer.import_plan import ImportOptions, ImportPlan
+from app.web.transfer.import_plan import ImportOptions, ImportPlan, refuse_unallowed
 from app.web.transfer.import_rows import Line, RowChunk, Seen
 from app.web.transfer.predecessor import worker as moves
 from app.web.transfer.predecessor.source_rows import PredecessorSource
@@ -194,13 +194,14 @@ def _work_on(session: Session, run: ImportRun, source: ImportSource, viewer: Vie
     if run.kind == moves.KIND:
         return _move_some(session, run, source, viewer)
     if run.outcome == "reverting":
+        import_kinds.kinds()[run.kind].refuse_others(viewer)
         return import_undo.step(session, run, viewer)
     return _import_some(session, run, source, viewer)
 
 
 def _import_some(session: Session, run: ImportRun, source: ImportSource, viewer: Viewer) -> bool:
     plan, is_trial = ImportPlan.of(run), run.outcome == "checking"
-    plan.kind.refuse_others(viewer)
+    refuse_unallowed(plan.options, plan.kind, viewer)
     if source.position != run.position:
         return True  # another worker has continued meanwhile: the position is found again, without the lock
     lines = source.take(USERS_CHUNK if run.kind == "user" else CHUNK)

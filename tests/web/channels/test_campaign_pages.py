@@ -13,7 +13,17 @@ from sqlalchemy import delete, select, update
 
 from app.domain import consents, dnd_uploads, file_references, sms_rules
 from app.domain.base import RuleBroken, Stamp
-from app.models import AuditEntry, BusinessSetting, Campaign, Consent, DndUpload, DoNotDisturb, Message, MessageTemplate
+from app.models import (
+    ApiKey,
+    AuditEntry,
+    BusinessSetting,
+    Campaign,
+    Consent,
+    DndUpload,
+    DoNotDisturb,
+    Message,
+    MessageTemplate,
+)
 from app.outbox import dnd_import
 from app.web.channels import campaign_source
 from tests.app_fixtures import Crm
@@ -85,6 +95,16 @@ def test_who_may_not_send_to_many_neither_makes_nor_moves_one(crm: Crm, who: str
         assert client.form("/campaigns/create/leads", {"rowid": lead.id}).status_code == 403
         assert "Send a message…" not in client.screen("/leads/").text
     assert fresh(crm, Campaign)[0].state == "draft"
+
+
+def test_a_key_for_messages_alone_reaches_no_leads(crm: Crm) -> None:
+    lead, client = crm.make.lead("ana"), crm.client("mia")
+    body = {"name": "X", "channel": "sms", "body": "Hi", "purpose": "service"}
+    for scope, code in ((["Messages"], 403), (["Messages", "Leads.read"], 201)):
+        crm.session.execute(update(ApiKey).where(ApiKey.key == "keymia").values(scope=scope))
+        crm.session.commit()
+        assert client.rest("POST", "campaign/", body | {"leads": [lead.id]}).status_code == code, scope
+        assert client.rest("POST", "campaign/", body | {"customers": [1]}).status_code == 403, scope
 
 
 def test_rest_makes_checks_starts_and_tells_of_each_recipient(crm: Crm) -> None:

@@ -91,6 +91,7 @@ def test_a_picture_is_sent_with_its_text_as_caption_and_gets_a_preview(crm: Crm,
     assert f"/inbox/message/{message.id}/file/0/preview" in page and 'bubble-text">Your form' in page
     small = ana.screen(f"/inbox/message/{message.id}/file/0/preview")
     assert small.mimetype == "image/jpeg" and len(small.data) < len(JPEG)
+    assert small.headers["Cache-Control"] == "private, no-cache" and small.headers["ETag"]
     assert out(crm)[0].state == "sent"
 
 

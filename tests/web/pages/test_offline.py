@@ -55,6 +55,24 @@ def test_only_lists_and_records_may_be_kept(crm: Crm, path: str, kind: str | Non
     assert "X-Crm-Keep" not in part.headers
 
 
+def test_pages_tell_when_a_person_sees_something_else(crm: Crm) -> None:
+    def mark(who: str) -> str:
+        return str(crm.client(who).screen("/leads/").headers["X-Crm-Rights"])
+
+    first = mark("ana")
+    crm.make.lead("ana")
+    crm.make.cell("Sales User", "Leads", "create", "none")
+    assert mark("ana") == first != mark("mia")
+    seen = {first}
+    crm.make.mask("Sales User", mobile="hidden")
+    seen.add(mark("ana"))
+    crm.make.cell("Sales User", "Messages", "read", "none")
+    seen.add(mark("ana"))
+    crm.make.cell("Sales User", "Leads", "read", "team")
+    seen.add(mark("ana"))
+    assert len(seen) == 4
+
+
 def test_a_stranger_gets_the_app_but_nobodys_name(crm: Crm) -> None:
     stranger = crm.client(None)
     manifest = stranger.screen("/manifest.webmanifest").get_json(force=True)

@@ -142,6 +142,18 @@ def test_files_follow_the_rules_of_their_record(crm: Crm) -> None:
     assert crm.count(Attachment) == 1 and rows(crm)[0].deleted_on is None
 
 
+def test_a_preview_that_a_browser_keeps_is_asked_for_each_time(crm: Crm) -> None:
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
+    url = f"/files/{by_script(ana, f'/files/of/lead/{lead.id}', 'a.jpg', JPEG).json['id']}/preview"
+    first = ana.screen(url)
+    assert first.headers["Cache-Control"] == "private, no-cache" and first.data
+    known = {"If-None-Match": first.headers["ETag"]}
+    again = ana.screen(url, headers=known)
+    assert (again.status_code, again.data) == (304, b"")
+    crm.make.cell("Sales User", "Notes", "read", "none")
+    assert ana.screen(url, headers=known).status_code in (403, 404)
+
+
 BAD = [
     ("run.pdf", sample_uploads.PROGRAM, "program"),
     ("setup.exe", b"text", "program"),

@@ -69,6 +69,39 @@ def test_who_sees_a_view(crm: Crm, audience: str, seen_by: set[str]) -> None:
         assert "Hot" in page(crm, "ana", "/leads/?view=all")
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "_flt_eq_mobile=9820012345",
+        "where=" + '["any",["mobile","eq","9820012345"]]',
+        "q=98200+12345",
+        "q=asha@x.in",
+    ],
+)
+def test_a_shared_view_tells_nobody_a_masked_value(crm: Crm, query: str) -> None:
+    save(crm, "mia", label="Hot", query=query, audience="all", pinned="1")
+    save(crm, "mia", label="Warm", query="q=asha", audience="all")
+    assert "Hot" in page(crm, "ana", "/leads/?view=all")
+    crm.make.mask("Sales User", mobile="last4", email="hidden")
+    for path in ("/leads/?view=all", "/views/"):
+        shown = page(crm, "ana", path)
+        assert "Warm" in shown and "Hot" not in shown and "12345" not in shown and "asha@" not in shown, path
+        assert "Hot" in page(crm, "mia", path)
+
+
+def test_who_may_share_no_more_changes_no_shared_view(crm: Crm) -> None:
+    save(crm, "mia", audience="all", query="q=before")
+    view = crm.rows(select(SavedView))[0]
+    for module in ("Leads", "Tickets"):
+        crm.make.cell("Sales Manager", module, "assign", "none")
+    crm.make.cell("Sales Manager", "Settings", "write", "none")
+    mia = crm.client("mia")
+    assert mia.form(f"/views/{view.id}/update", {"query": "q=after"}).status_code == 403
+    assert crm.rows(select(SavedView.query)) == [view.query]
+    assert mia.form(f"/views/{view.id}/edit", {"label": view.label, "audience": "me"}).status_code == 302
+    assert mia.form(f"/views/{view.id}/update", {"query": "q=after"}).status_code == 302
+
+
 def test_only_managers_share_and_only_owners_change(crm: Crm) -> None:
     assert save(crm, "ana", audience="all").status_code == 403
     save(crm, "mia", audience="all")

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app.models import SignIn
+from app.web.security import security_manager
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     INVALID_TEXTS,
     PASSWORD,
@@ -44,6 +45,17 @@ def test_after_a_wrong_password_the_form_keeps_the_name(browser, name, password)
     assert response.status_code == 401
     assert f'value="{name}"' in response.text
     assert "wrong" in response.text
+
+
+@pytest.mark.parametrize("name, stored", [("ana", None), ("ana", "pbkdf2:sha256:7$a$b"), ("nobody", None), ("ana", "")])
+def test_a_wrong_password_takes_as_long_for_every_name(app, browser, monkeypatch, name, stored) -> None:
+    usual = app.config["AUTH_DB_FAKE_PASSWORD_HASH_CHECK"].partition("$")[0]
+    if stored is not None:
+        change(app, "ana", password=stored)
+    checked = []
+    monkeypatch.setattr(security_manager, "check_password_hash", lambda hashed, _typed: checked.append(hashed) or False)
+    assert sign_in(browser(), name, "wrong").status_code == 401
+    assert [each.partition("$")[0] for each in checked].count(usual) == 1
 
 
 def test_an_inactive_user_cannot_sign_in(app, browser) -> None:

@@ -11,6 +11,7 @@ import pytest
 from openpyxl import Workbook
 from sqlalchemy import select, update
 
+from app import access
 from app.domain import spreadsheet_files, xlsx_shared_strings
 from app.domain.base import RuleBroken
 from app.domain.transfer_runs import MAX_OPEN, ExportRun
@@ -175,3 +176,52 @@ def test_the_table_of_texts_is_read_without_how_they_are_pronounced(monkeypatch:
     monkeypatch.setattr(xlsx_shared_strings, "MAX_TEXTS", 1)
     with pytest.raises(RuleBroken, match="damaged"):
         list(spreadsheet_files.rows(made, spreadsheet_files.Dialect("xlsx")))
+
+
+def test_a_mask_that_is_switched_on_amid_an_import_ends_its_matching(crm: Crm) -> None:
+    mia = Importer(crm)
+    crm.make.lead("mia", mobile="9820012345")
+    run = mia.checked("Name,Mobile\nAsha,9820012345\n")
+    assert mia.client.form(f"/imports/{run.id}/start").status_code == 302
+    crm.make.mask("Sales Manager", mobile="last4")
+    run = mia.worked(run)
+    assert (run.outcome, figures(run)) == ("failed", (0, 0, 0, 0))
+    assert "masked" in run.error and not mia.problems(run)
+
+
+def test_who_may_write_no_users_by_now_updates_none(crm: Crm) -> None:
+    for verb in ("read", "create", "write", "import"):
+        crm.make.cell("Sales Manager", "Settings", verb, "all")
+    mia = Importer(crm)
+    run = mia.checked("User ID,Full Name\nana,Changed\n", "user", duplicates="update")
+    assert mia.client.form(f"/imports/{run.id}/start").status_code == 302
+    crm.make.cell("Sales Manager", "Settings", "write", "none")
+    run = mia.worked(run)
+    assert (run.outcome, figures(run)) == ("failed", (0, 0, 0, 0))
+    assert crm.rows(select(User.first_name).where(User.username == "ana")) == ["Ana"]
+
+
+@pytest.mark.parametrize("when", ["before", "amid"])
+def test_who_may_import_no_more_reverts_nothing(crm: Crm, when: str) -> None:
+    mia = Importer(crm)
+    run = mia.imported("Name,Mobile\nAsha,9820012345\n")
+    if when == "amid":
+        assert mia.client.form(f"/imports/{run.id}/revert").status_code == 302
+    crm.make.cell("Sales Manager", "Leads", "import", "none")
+    if when == "before":
+        assert mia.client.form(f"/imports/{run.id}/revert").status_code == 403
+    assert mia.worked(run).outcome == ("failed" if when == "amid" else "done")
+    assert crm.count(Lead) == 1
+
+
+def test_a_revert_gives_back_no_values_of_records_out_of_reach(crm: Crm) -> None:
+    mia = Importer(crm)
+    lead = crm.make.lead("ana", mobile="9820012345", first_name="Asha")
+    run = mia.imported("Name,Mobile\nUsha,9820012345\n", duplicates="update")
+    assert figures(run) == (0, 1, 0, 0)
+    crm.session.execute(update(User).where(User.username == "ana").values(manager_id=None))
+    access.bump_version(crm.session)
+    crm.session.commit()
+    run = mia.act(run, "revert")
+    assert (run.outcome, crm.fresh(lead).first_name) == ("reverted", "Usha")
+    assert "edit" in next(iter(mia.problems(run).values()))
