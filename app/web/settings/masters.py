@@ -265,7 +265,8 @@ class MessageTemplates(MasterScreen):
             "The subject of an email; it can have variables such as {{first_name}}, as the text can."
         ),
         "body": lazy_gettext(
-            "These variables are filled in for the lead, ticket or customer: %(names)s. For others, the sender is asked.",
+            "These variables are filled in for the lead, ticket or customer: %(names)s. For others, the sender is "
+            "asked.",
             names=", ".join(f"{{{{{name}}}}}" for name in template_picker.VARIABLES),
         ),
         "provider_id": lazy_gettext("Of an SMS to India: the ID of its template on the DLT platform."),
