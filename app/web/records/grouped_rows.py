@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import Integer, Select, bindparam, func, literal, select, union_all
+from sqlalchemy import Integer, Select, bindparam, func, literal, not_, select, union_all
 
 from app import access
 from app.domain.base import RuleBroken
@@ -20,7 +20,8 @@ from app.lib.digit_grouping import grouped
 from app.web.core import capped_counts
 from app.web.core.default_labels import shown_label
 from app.web.core.fields import Viewer
-from app.web.core.record_pages import sort_of, tables_in
+from app.web.core.filter_operators import is_empty
+from app.web.core.record_pages import empty_last, sort_of, tables_in
 from app.web.core.record_table import COUNT_CAP, ListQuery, RecordTable
 from app.web.core.reference_fields import person_card
 
@@ -231,7 +232,22 @@ def _page_of(asked: _GroupStatements, query: ListQuery, group: ListGroup, person
         found = access.page_of_union(person, asked.table.record, wanted)
         if found is not None:
             return found
+    column = empty_last(asked.table, query)
+    if column is not None:
+        return _page_by_value(asked, query, group, column)
     return asked.ids(group).order_by(*asked.order).limit(query.size).offset(query.offset)
+
+
+def _page_by_value(asked: _GroupStatements, query: ListQuery, group: ListGroup, column: Any) -> Any:
+    """A page whose rows without a value come last; both kinds are read in the order of an index, up to the page."""
+    parts = []
+    for place, rule in enumerate((not_(is_empty(column)), is_empty(column))):
+        part = asked.ids(group).add_columns(column.label("value"), literal(place).label("place")).where(rule)
+        first = part.order_by(*asked.order[1 + place :]).limit(query.offset + query.size).subquery()
+        parts.append(select(first))
+    found = union_all(*parts).subquery()
+    page = select(found.c.id).order_by(found.c.place, found.c.value, found.c.id)
+    return page.limit(query.size).offset(query.offset)
 
 
 def _count_of(asked: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:

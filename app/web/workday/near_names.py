@@ -24,7 +24,7 @@ MAX_NAMES = 3000
 
 
 def corrected(session: Session, text: str) -> str:
-    """The text with names in place of words that nobody is called by; "" if there are none, or it holds more than words."""
+    """The text with names in place of words that nobody is called by; "" if there are none, or it isn't a name."""
     words = text.casefold().split()
     if not words or len(words) > MOST_WORDS or not all(_is_word(each) for each in words):
         return ""
