@@ -203,7 +203,7 @@ def test_a_template_shows_how_it_reads_for_a_ticket(site: Site) -> None:
     sent = {**MASTER_ROW, "channel": "note", "language": "en", "purpose": "service", "body": body}
     assert site.post("root", "/settings/message-templates/add", **sent).status_code == 302
     shown = site.get("root", f"/settings/message-templates/show/{first_id(site, MessageTemplate)}").text
-    assert re.search(r"Dear Asha, CRM-TICKET-\d{4}-00042 is done. &lt;b&gt;{{1}}&lt;/b&gt;", shown)
+    assert re.search(r"Dear Asha, CRM-TICKET-\d{4}-00042 is done\. &lt;b&gt;\{\{1\}\}&lt;/b&gt;", shown)
     assert "{{client_id}}" in site.get("root", "/settings/message-templates/add").text
 
 
