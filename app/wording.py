@@ -8,6 +8,7 @@ from typing import Any
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
+from flask_babel import pgettext as gettext_in
 
 from app.domain import audit_chain
 from app.lib.digit_grouping import GroupedInt, grouped
@@ -22,6 +23,8 @@ def text_of(notification: Any, **names: str) -> str:
     `names_of`, the person whom the record is about.
     """
     payload = dict(notification.payload or {}) | names
+    if payload.get("label"):
+        payload["label"] = gettext_in("label", payload["label"])  # one that the product ships, in the reader's language
     if int(payload.get("count", 1)) > 1:
         return _merged_text(notification.kind, payload)
     return str(TEXTS[notification.kind](payload))

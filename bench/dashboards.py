@@ -43,7 +43,7 @@ def sign_in(session: Session, name: str) -> Colleague:
     user = session.scalars(select(User).where(User.username == name)).one()
     digest, later = hash_token(f"cookie-{name}"), datetime.now(UTC) + timedelta(days=1)
     if session.scalars(select(SignIn).where(SignIn.token_hash == digest)).first() is None:
-        values = {"token_hash": digest, "door": "form", "started_on": datetime.now(UTC), "seen_on": later}
+        values = {"token_hash": digest, "method": "form", "started_on": datetime.now(UTC), "seen_on": later}
         session.add(SignIn(user_id=user.id, **values))
         session.commit()
     return Colleague(user.id, name)

@@ -88,6 +88,12 @@ def test_open_tasks_are_read_no_further_than_the_own_ones_reach(dataset: Dataset
     assert found.total <= 3_000, found.dearest  # of which 1,900 are counted through 500 leads
 
 
+@pytest.mark.parametrize("who", ["sales", "support"])
+def test_a_board_of_tasks_reads_each_column_up_to_its_cards(dataset: Dataset, who: str) -> None:
+    found = dataset.cost(who, "/tasks/?layout=board")
+    assert found.total <= 12_000, found.dearest  # most of them to count up to a thousand in each column
+
+
 def test_who_holds_very_many_leads_has_no_tasks_counted_through_them(
     dataset: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -74,6 +74,12 @@ class NotFound(RuleBroken):
     """The record does not exist, or the user may not see it (404)."""
 
 
+class Gone(RuleBroken):
+    """What the user once had is no longer there, such as a file that has expired (410)."""
+
+    http_status = 410
+
+
 class AlreadyExists(RuleBroken):
     """A value that must be unique (a mobile number, a client id) belongs to another record."""
 

@@ -50,10 +50,12 @@ def waiting(page: Any, count: int) -> None:
 
 def test_pages_stay_readable_and_what_is_typed_is_sent_once(seat: Sit, crm_server: LiveServer) -> None:
     rohan = app(seat)
+    rohan.create("lead", first_name="Mary", last_name="O'Brien & Sons", mobile="9825019471")
     page, href = rohan.page, a_lead(rohan)
     other = page.context.new_page()
     other.goto(rohan.url + "/leads/")
     title = page.locator("h1").inner_text()
+    assert title == "Mary O'Brien & Sons"
     crm_server.stop()
     page.reload()
     expect(page.locator("h1")).to_have_text(title)
@@ -132,6 +134,7 @@ def test_it_waits_for_who_typed_it(seat: Sit, cookies: Any) -> None:
     rohan.go(href)
     expect(page.locator("h1")).to_have_text("You are offline")
     expect(page.locator(".offline-kept")).not_to_contain_text("LEAD")
+    expect(page.locator("[data-kept-none]")).to_be_visible()
     page.context.clear_cookies()
     page.context.set_offline(False)
     sent = []

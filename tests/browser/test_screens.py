@@ -47,6 +47,26 @@ def test_numbers_and_names_of_a_list_are_not_cut(seat: Sit) -> None:
     assert cut == []
 
 
+def test_nothing_is_cut_off_on_a_telephone_in_hindi(seat: Sit) -> None:
+    sits = admin(seat, viewport={"width": 390, "height": 844})
+    sits.go("/leads/")
+    lead, cut = sits.page.locator("[name=rowid]").first.get_attribute("value"), {}
+    sits.go("/lang/hi")
+    for path in (
+        "/leads/quick",
+        f"/mail/compose?record=lead:{lead}",
+        "/imports/new",
+        "/tasks/?layout=calendar&span=month",
+    ):
+        sits.go(path)
+        cut[path] = sits.page.evaluate(
+            "() => [...document.querySelectorAll('main :is(.btn:not(.wide-only), h1, h2, label, select)')]"
+            ".filter((each) => each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 1)"
+            ".map((each) => each.innerText.slice(0, 60))"
+        )
+    assert {path: texts for path, texts in cut.items() if texts} == {}
+
+
 def test_the_filter_panel_is_built_by_keyboard_and_without_javascript(seat: Sit) -> None:
     sits = seat(MANAGER)
     sits.go("/leads/?q=a")
@@ -55,6 +75,7 @@ def test_the_filter_panel_is_built_by_keyboard_and_without_javascript(seat: Sit)
     expect(panel.locator("[data-filter-add]")).to_be_visible()
     assert faults(page) == []
     panel.locator("summary").press("Tab")
+    expect(panel.locator(".filter-foot [type=submit]")).to_be_in_viewport()
     panel.locator("[data-filter-add]").select_option("first_name")
     page.keyboard.press("Tab")
     page.keyboard.type("a")

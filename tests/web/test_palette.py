@@ -59,6 +59,39 @@ def test_each_role_finds_what_it_sees(known: Crm, who: str) -> None:
     assert [row["url"] for row in pages] == ["https://help.example/reset"]
 
 
+@pytest.fixture
+def named(crm: Crm) -> Crm:
+    """Leads of Ana with names in three scripts, and one of Ben's."""
+    for first, last in (("Asha", "Venkataraghavan"), ("रमेश", "कुलकर्णी"), ("હેતલ", "પટેલ")):
+        crm.make.lead("ana", first_name=first, last_name=last)
+    crm.make.lead("ben", first_name="Zubin", last_name="Daruwala")
+    return crm
+
+
+@pytest.mark.parametrize(
+    ("typed", "title"),
+    [
+        *((typed, "Asha Venkataraghavan") for typed in ("venkatarghavan", "vemkataraghavan", "Evnkatara", "venkkat")),
+        *((typed, "Asha Venkataraghavan") for typed in ("asha venkatsr", "ashs venkata", "vankata")),
+        *(("रमैश", "रमेश कुलकर्णी"), ("कुलकरणी", "रमेश कुलकर्णी"), ("हेतल", ""), ("પટેબ", "હેતલ પટેલ")),
+        *((typed, "") for typed in ("vnkatarghavan", "ven1ata", "vsn", "daruwela", "a b c venkatsr")),
+    ],
+)
+def test_a_name_is_found_with_one_letter_mistyped(named: Crm, typed: str, title: str) -> None:
+    found = groups(named, "ana", typed)
+    assert [row["title"] for row in found.get("Leads", [])] == ([title] if title else [])
+    assert title in named.client("ana").screen("/search", query_string={"q": typed}).text
+
+
+def test_a_mistyped_name_costs_few_statements(named: Crm) -> None:
+    named.app.config["COUNT_SQL"] = True
+    client = named.client("ana")
+    for typed in ("venkatarghavan", "asha venkatsr", "xyzzyx"):
+        cost = [int(client.screen("/search/hits", query_string={"q": typed}).headers["X-SQL-Count"]) for _ in range(2)]
+        # The sign-in, two that look up, the names, two that look up again, and one for each of two kinds.
+        assert cost[-1] <= 8, (typed, cost)
+
+
 def test_calls_and_messages_are_found_by_the_last_digits(known: Crm) -> None:
     assert set(groups(known, "ana", "54321")) == SALES and groups(known, "ana", "4321") == {}
     assert groups(known, "ben", "54321") == {}

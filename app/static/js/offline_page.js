@@ -1,6 +1,7 @@
 // The page that is shown where none was kept: links to those that are.
 const list = document.querySelector('[data-kept]');
-const none = document.querySelector('[data-kept-none]');
+const [none, some] = ['none', 'some'].map((each) => document.querySelector(`[data-kept-${each}]`));
+const plain = (html) => new DOMParser().parseFromString(html, 'text/html').body.textContent; // titles are kept as the page wrote them
 
 async function entries() {
   const meta = await (await caches.open('crm-meta')).match('/');
@@ -12,11 +13,15 @@ async function entries() {
 }
 function row({ url, headers }) {
   const made = document.createElement('li');
-  const link = Object.assign(document.createElement('a'), { href: url, textContent: decodeURIComponent(headers.get('X-Crm-Title')).replace(/ · [^·]*$/, '') });
+  const link = Object.assign(document.createElement('a'), { href: url, textContent: plain(decodeURIComponent(headers.get('X-Crm-Title'))).replace(/ · [^·]*$/, '') });
   const when = Object.assign(document.createElement('time'), { className: 'quiet', textContent: new Intl.DateTimeFormat(document.documentElement.lang.replace(/^en$/, 'en-IN'), { dateStyle: 'medium', timeStyle: 'short', hourCycle: 'h23', numberingSystem: 'latn' }).format(new Date(Number(headers.get('X-Crm-On')))) });
   made.append(link, when);
   return made;
 }
-entries().then((found) => { list.replaceChildren(...found.map(row)); none.hidden = found.length > 0; }).catch(() => { none.hidden = false; });
+entries().catch(() => []).then((found) => {
+  list.replaceChildren(...found.map(row));
+  none.hidden = found.length > 0;
+  some.hidden = !none.hidden;
+});
 document.querySelector('[data-again]').addEventListener('click', () => location.reload());
 addEventListener('online', () => location.reload());

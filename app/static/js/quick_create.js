@@ -8,11 +8,13 @@ document.addEventListener('input', (event) => {
   const form = event.target.closest?.('[data-quick][data-known-url]');
   if (!form || !['mobile', 'email', 'pan'].includes(event.target.name)) return;
   clearTimeout(timer);
-  timer = setTimeout(() => look(form), 300);
+  timer = setTimeout(look, 300, form, event.target.closest('.field'));
 });
-async function look(form) {
+// `field`: what was typed in; who is known stands below it.
+async function look(form, field) {
   const mine = mark += 1;
   const place = form.querySelector('[data-known]');
+  if (field && field.nextElementSibling !== place) { place.replaceChildren(); field.after(place); }
   let html = '';
   try { const answer = await send(form.dataset.knownUrl, new FormData(form)); html = answer.ok ? await answer.text() : ''; } catch { /* saving tells */ }
   if (mine === mark && place.isConnected) place.innerHTML = html;

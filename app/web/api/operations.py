@@ -22,7 +22,7 @@ STATUS_MEANINGS = {
     403: "Not allowed",
     404: "Not found, or no access",
     409: "Conflict: the record was changed, or an identical request is still in progress",
-    410: "The record was merged into another one, which `merged_into` names",
+    410: "The record was merged into another one, which `merged_into` names; or the file has expired",
     412: "The record doesn't match If-Match",
     413: "Too large",
     414: "The address is too long; request less at once",

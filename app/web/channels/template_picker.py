@@ -39,6 +39,8 @@ _OF_PERSON = {
     "email": "email",
     "address": "address",
 }
+#: All that is filled in.
+VARIABLES = (*_OF_PERSON, "number", "client_id", "title", "my_name", "my_mobile", "company", "today")
 _WORD_ENDS = re.compile(r"[.,!?;:।]")
 _GUJARATI, _DEVANAGARI = re.compile(r"[\u0a80-\u0aff]"), re.compile(r"[\u0900-\u097f]")
 #: Marathi and Hindi share a script; these words identify Marathi.
@@ -103,17 +105,47 @@ def values_for(session: Session, row: Any, person: Any, viewer: Viewer) -> dict[
     found = {name: _seen(person, field, viewer) for name, field in _OF_PERSON.items()}
     if not found["name"] and isinstance(row, Conversation):
         found["name"] = found["first_name"] = row.peer_name or ""
-    user = session.get_one(User, viewer.person.id)
+    record = _record(session, row)
     found |= {
-        "number": getattr(row, "number", "") or getattr(person, "number", ""),
-        "client_id": _seen(row, "client_id", viewer),
-        "title": getattr(row, "title", "") or "",
+        "number": getattr(record, "number", "") or getattr(person, "number", ""),
+        "client_id": _seen(record, "client_id", viewer),
+        "title": getattr(record, "title", "") or "",
+    } | _of_sender(session, viewer)
+    return {name: " ".join(str(value).split()) for name, value in found.items() if value}
+
+
+def example_values(session: Session, viewer: Viewer) -> dict[str, str]:
+    """Variable -> an example, as a ticket fills it in; the sender is the viewer."""
+    return {
+        "first_name": "Asha",
+        "last_name": "Patel",
+        "name": "Asha Patel",
+        "mobile": "+91 98200 12345",
+        "email": "asha@example.in",
+        "address": "12, MG Road, Mumbai 400001",
+        "number": f"CRM-TICKET-{viewer.now:%Y}-00042",
+        "client_id": "AB1234",
+        "title": _("A payment hasn't arrived"),
+    } | _of_sender(session, viewer)
+
+
+def _of_sender(session: Session, viewer: Viewer) -> dict[str, str]:
+    user = session.get_one(User, viewer.person.id)
+    return {
         "my_name": viewer.person.full_name,
         "my_mobile": user.mobile or "",
         "company": viewer.lookups.brand.name,
         "today": f"{viewer.now.astimezone(viewer.zone):%-d %B %Y}",
     }
-    return {name: " ".join(str(value).split()) for name, value in found.items() if value}
+
+
+def _record(session: Session, row: Any) -> Any:
+    """What the text is about: of a conversation its ticket, else its lead, where seen; otherwise the row itself."""
+    if not isinstance(row, Conversation):
+        return row
+    keys = ((kind, getattr(row, f"{kind}_id")) for kind in ("ticket", "lead", "customer"))
+    rows = (access.get_visible(session, RECORDS[kind], key) for kind, key in keys if key)
+    return next((each for each in rows if each is not None), None)
 
 
 def _seen(row: Any, field: str, viewer: Viewer) -> str:

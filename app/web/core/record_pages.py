@@ -130,7 +130,7 @@ def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None
     apart = _sorted_apart(query)
     if apart is not None:
         return _rows_by_value(table, session, query, names, apart)
-    column = _empty_last(table, query)
+    column = empty_last(table, query)
     if column is None:
         return _rows(table, session, query, names)
     with_value = replace(query, conditions=[*query.conditions, not_(is_empty(column))], order=query.order[1:])
@@ -190,7 +190,7 @@ def _ids_by_value(table: RecordTable, query: ListQuery, column: Any, turned: boo
     return found.with_hint(values, index, "mysql").limit(query.size).offset(query.offset)
 
 
-def _empty_last(table: RecordTable, query: ListQuery) -> Any:
+def empty_last(table: RecordTable, query: ListQuery) -> Any:
     """The record's own column of a list sorted ascending with empty values last; else None."""
     order = query.order
     if query.before is not None or query.offset >= DEEP_OFFSET or len(order) != 3:

@@ -21,7 +21,7 @@ from app.ops.database_errors import ONLY_WRITES, Cause, cause_of, summary_of
 from app.web.core.fab_access import REFUSABLE, database_sentence, json_answer, refusal, sentence_header, wants_json
 
 log = logging.getLogger("crm.errors")
-_PAGES = (400, 403, 404, 409, 413, 429, 500, 503)
+_PAGES = (400, 403, 404, 409, 410, 413, 429, 500, 503)
 #: For a longer form, resubmitting is not offered.
 MAX_FORM_AGAIN = 200_000
 #: Retry-After of every 503.
@@ -39,6 +39,7 @@ def _sentences() -> dict[int, str]:
         404: _("This page or record doesn't exist."),
         405: _("This method isn't allowed here."),
         409: _("Someone else changed this record. Review it and try again."),
+        410: _("What you are looking for is no longer there."),
         413: _("This request is too large. Please send less at once."),
         415: _("Please send JSON."),
         422: _("This isn't allowed. Please check what you entered."),

@@ -47,7 +47,7 @@ def show_survivor(view: Any, broken: MergedAway, sentence: str) -> Any:
         if value and name not in _UNTOLD and (name not in named or named[name].kind not in _CHOSEN)
     ]
     return render_template(
-        "errors/410.html", sentence=sentence, url=url, url_label=broken.kept_number, typed=typed
+        "errors/merged.html", sentence=sentence, url=url, url_label=broken.kept_number, typed=typed
     ), 410
 
 

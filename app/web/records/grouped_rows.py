@@ -11,7 +11,7 @@ from functools import partial
 from typing import Any
 
 from flask_babel import gettext as _
-from sqlalchemy import Integer, Select, bindparam, func, literal, select, union_all
+from sqlalchemy import Integer, Select, bindparam, func, literal, not_, select, union_all
 
 from app import access
 from app.domain.base import RuleBroken
@@ -20,7 +20,8 @@ from app.lib.digit_grouping import grouped
 from app.web.core import capped_counts
 from app.web.core.default_labels import shown_label
 from app.web.core.fields import Viewer
-from app.web.core.record_pages import sort_of, tables_in
+from app.web.core.filter_operators import is_empty
+from app.web.core.record_pages import empty_last, sort_of, tables_in
 from app.web.core.record_table import COUNT_CAP, ListQuery, RecordTable
 from app.web.core.reference_fields import person_card
 
@@ -136,8 +137,8 @@ class _GroupStatements:
         return self.column.is_(None) if group.value == NOBODY else self.column == literal(group.value)
 
     def ids(self, group: ListGroup) -> Select[Any]:
-        asked = ListQuery([*self.rules, self.where(group)], self.order, 0)
-        return self.table.ids(asked)
+        query = ListQuery([*self.rules, self.where(group)], self.order, 0)
+        return self.table.ids(query)
 
     def ask(self, session: Any, what: Hashable, groups: Sequence[ListGroup], make: Any) -> list[tuple[Any, ...]]:
         values = tuple(group.value for group in groups)
@@ -152,12 +153,12 @@ def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup],
     """
     if not groups:
         return
-    asked, session = _GroupStatements.of(screen.record_table, query, name), db.session()
+    statements, session = _GroupStatements.of(screen.record_table, query, name), db.session()
     person = access.acting(session)
     counts = _Counts.of(screen.record_table.record, name, query, groups, person)
     what = (query.size, query.offset, counts.wanted)
-    make = partial(_counts_and_ids, asked, query, groups, counts.wanted, person)
-    for place, found in asked.ask(session, what, groups, make):
+    make = partial(_counts_and_ids, statements, query, groups, counts.wanted, person)
+    for place, found in statements.ask(session, what, groups, make):
         if place >= 0:
             groups[place].ids.append(found)
         else:
@@ -231,7 +232,22 @@ def _page_of(statements: _GroupStatements, query: ListQuery, group: ListGroup, p
         found = access.page_of_union(person, statements.table.record, wanted)
         if found is not None:
             return found
+    column = empty_last(statements.table, query)
+    if column is not None:
+        return _page_by_value(statements, query, group, column)
     return statements.ids(group).order_by(*statements.order).limit(query.size).offset(query.offset)
+
+
+def _page_by_value(statements: _GroupStatements, query: ListQuery, group: ListGroup, column: Any) -> Any:
+    """A page whose rows without a value come last; both kinds are read in the order of an index, up to the page."""
+    parts = []
+    for place, rule in enumerate((not_(is_empty(column)), is_empty(column))):
+        part = statements.ids(group).add_columns(column.label("value"), literal(place).label("place")).where(rule)
+        first = part.order_by(*statements.order[1 + place :]).limit(query.offset + query.size).subquery()
+        parts.append(select(first))
+    found = union_all(*parts).subquery()
+    page = select(found.c.id).order_by(found.c.place, found.c.value, found.c.id)
+    return page.limit(query.size).offset(query.offset)
 
 
 def _count_of(statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:

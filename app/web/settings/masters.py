@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import re
+from types import SimpleNamespace
 from typing import Any
 
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
+from markupsafe import Markup
 from sqlalchemy import select
 
 import config
-from app.domain import leads, settings, tickets
+from app.domain import leads, message_templates, settings, tickets
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
+from app.web.channels import template_picker
+from app.web.core.fab_access import current_viewer
 from app.web.pages.hardened import VERBS, HardenedView, select_field
 from app.web.records.messages import PURPOSE_WORDS
 from app.web.settings.swatches import NAMES, SwatchWidget, swatch
@@ -231,6 +235,17 @@ _CHANNELS = [
 ]
 
 
+def _with_example(body: str) -> str:
+    """A template's text and, if it has variables, how it reads for a ticket."""
+    values = template_picker.example_values(db.session(), current_viewer())
+    filled = message_templates.fill(SimpleNamespace(body=body), values)
+    if filled == body:
+        return body
+    return Markup('<p>{body}</p><p class="quiet small">{label}</p><p>{filled}</p>').format(
+        body=body, label=_("For example, as the answer to a ticket:"), filled=filled
+    )
+
+
 class MessageTemplates(MasterScreen):
     """Templates of messages."""
 
@@ -249,10 +264,16 @@ class MessageTemplates(MasterScreen):
         "header": lazy_gettext(
             "The subject of an email; it can have variables such as {{first_name}}, as the text can."
         ),
+        "body": lazy_gettext(
+            "These variables are filled in for the lead, ticket or customer: %(names)s. For others, the sender is "
+            "asked.",
+            names=", ".join(f"{{{{{name}}}}}" for name in template_picker.VARIABLES),
+        ),
         "provider_id": lazy_gettext("Of an SMS to India: the ID of its template on the DLT platform."),
         "purpose": lazy_gettext("Promotional messages have their hours, and are refused to who wants none."),
     }
     formatters_columns = {
+        "body": _with_example,
         "channel": lambda channel: str(dict(_CHANNELS).get(channel, channel)),
         "purpose": lambda purpose: str(PURPOSE_WORDS.get(purpose, purpose)),
     }

@@ -13,12 +13,12 @@ from sqlalchemy import select, update
 from app import access
 from app.access import Person
 from app.domain import permissions, transfer_runs
-from app.domain.base import NotFound, RuleBroken
+from app.domain.base import Gone, NotFound, RuleBroken
 from app.domain.transfer_runs import FORMATS, OPEN_EXPORTS, ExportRun
 from app.extensions import db
 from app.lib.digit_grouping import capped, grouped
 from app.web.core.date_fields import moment_cell
-from app.web.core.fab_access import current_viewer
+from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.pages.routes import signed_in_route
@@ -130,8 +130,16 @@ class ExportsView(BaseView):
 
     @signed_in_route("/<int:key>/file")
     def file(self, key: int) -> Any:
-        """The file, only for whoever requested it, and only while they may export this."""
-        return download(key, current_viewer())
+        """The file, only for who asked for it, and only while they may export this.
+
+        A file that can't be had any more is refused on a page that leads to the export, where it is made again.
+        """
+        try:
+            return download(key, current_viewer())
+        except (Gone, access.Denied) as broken:
+            status, sentence, _errors = refusal(broken)
+            words = {"sentence": sentence, "url": f"{BASE}{key}/", "url_label": _("Open the export")}
+            return self.render_template(f"errors/{status}.html", **words), status
 
     @signed_in_route("/<int:key>/cancel", methods=["POST"])
     def cancel(self, key: int) -> Any:
@@ -245,11 +253,11 @@ def start_full_export(viewer: Viewer) -> int:
 
 
 def download(key: int, viewer: Viewer) -> Response:
-    """The file of a finished export. Raises NotFound, Denied, RuleBroken, StorageUnavailable."""
+    """The file of a finished export. Raises NotFound, Gone, Denied, RuleBroken, StorageUnavailable."""
     run = own_export(key, viewer)
     refuse_unallowed(run, viewer)
     if run.outcome == "expired" or (run.expires_on is not None and run.expires_on <= viewer.now):
-        raise NotFound(_("This file has expired. Please export the list again."))
+        raise Gone(_("This file has expired. Please export the list again."))
     if run.outcome != "done":
         raise RuleBroken(_("This export isn't finished yet."))
     file_rights.refuse_fewer(run.rights, viewer)

@@ -21,7 +21,7 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app.domain import transfer_runs
-from app.domain.base import NotFound, RuleBroken, translatable
+from app.domain.base import Gone, RuleBroken, translatable
 from app.domain.transfer_runs import ExportRun, TransferPart
 from app.extensions import db
 from app.models import User
@@ -214,7 +214,7 @@ def content(store: FileStore, part: TransferPart) -> bytes:
 def stream(run_id: int) -> Iterator[bytes]:
     """The finished file, piece by piece; the first one is read at once, so that unavailable storage is reported.
 
-    The others are read after the request. Raises NotFound, StorageUnavailable.
+    The others are read after the request. Raises Gone, StorageUnavailable.
     """
     store: FileStore = current_app.extensions["crm_files"]
     with engine.writing() as session:
@@ -222,7 +222,7 @@ def stream(run_id: int) -> Iterator[bytes]:
     try:
         first = [content(store, part) for part in parts[:1]]
     except FileNotFoundError as missing:
-        raise NotFound("This file has expired. Please export the list again.") from missing
+        raise Gone("This file has expired. Please export the list again.") from missing
     return chain(first, (content(store, part) for part in parts[1:]))
 
 

@@ -15,7 +15,7 @@ from flask_babel import gettext as _
 from app import access
 from app.extensions import db
 from app.lib.text_normalization import fold_apostrophes
-from app.models import CallLog, Message
+from app.models import CallLog, Customer, Lead, Message
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
@@ -27,6 +27,7 @@ from app.web.core.text_search import MAX_LOOKED_UP, best_first, parts
 from app.web.pages.routes import signed_in_route
 from app.web.records import file_search
 from app.web.settings import settings_menu
+from app.web.workday import near_names
 from app.web.workday.sidebar import may_open
 
 #: Hits per group, and characters of a hit's title.
@@ -80,20 +81,34 @@ def _typed() -> str:
 
 
 def _found(text: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """The groups that have hits."""
-    return [group for group in _groups(text, viewer) if group["rows"]] if len(text) >= _LEAST else []
+    """The groups that have hits; where none has, those of names that are one typing mistake away."""
+    if len(text) < _LEAST:
+        return []
+    groups = [group for group in _groups(text, viewer) if group["rows"]]
+    other = near_names.corrected(db.session(), text) if not groups else ""
+    return [group for group in _groups_of(_named_screens(), other, viewer) if group["rows"]] if other else groups
 
 
 def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """The first hits of each kind that the person may read."""
-    screens = [screen for screen in searched_screens() if viewer.person.may(screen.module, "read")]
-    asked = [
-        access.IndexLookup(screen.record_table.record, parts(screen.record_table, text, viewer)) for screen in screens
-    ]
+    """The first hits of each kind that the person may read, files last."""
     files = file_search.file_lookup(text, viewer)
-    access.look_up(db.session(), [each for each in (*asked, files) if each.parts], MAX_LOOKED_UP, 2 * MAX_HITS)
-    groups = [_hits(screen, text, each, viewer) for screen, each in zip(screens, asked, strict=True)]
+    groups = _groups_of(searched_screens(), text, viewer, files)
     return [*groups, {"title": _("Files"), "url": "", "rows": file_search.hits(files, MAX_HITS, viewer)}]
+
+
+def _groups_of(screens: list[Any], text: str, viewer: Viewer, *more: access.IndexLookup) -> list[dict[str, Any]]:
+    """The first hits of these screens' records, as far as the person may read them; `more` is looked up with them."""
+    read = [screen for screen in screens if viewer.person.may(screen.module, "read")]
+    asked = [
+        access.IndexLookup(screen.record_table.record, parts(screen.record_table, text, viewer)) for screen in read
+    ]
+    access.look_up(db.session(), [each for each in (*asked, *more) if each.parts], MAX_LOOKED_UP, 2 * MAX_HITS)
+    return [_hits(screen, text, each, viewer) for screen, each in zip(read, asked, strict=True)]
+
+
+def _named_screens() -> list[Any]:
+    """Those of people."""
+    return [screen for screen in searched_screens() if screen.record_table.record in (Customer, Lead)]
 
 
 def _hits(screen: Any, text: str, found: access.IndexLookup, viewer: Viewer) -> dict[str, Any]:

@@ -221,6 +221,18 @@ def test_an_answer_to_all_quotes_the_email_and_sets_the_status(crm: Crm, account
     assert crm.rows(select(Ticket.status_id).where(Ticket.id == ticket.id)) == [pending]
 
 
+def test_an_answer_that_ends_a_ticket_is_its_resolution_without_the_signature(crm: Crm, account: Any) -> None:
+    ticket = crm.make.ticket("cleo", email=ASHA, first_name="Asha")
+    resolved = crm.ticket_status["Resolved"]
+    signed = "<div>A new link is on its way.</div><div data-signature><div>Cleo</div><div>Eshin Broking</div></div>"
+    sent = send(crm, "cleo", {"record": f"ticket:{ticket.id}"}, html=signed, status=resolved)
+    assert sent.status_code == 201, sent.text
+    stored = crm.stored(ticket)
+    assert stored is not None
+    assert (stored["status_id"], stored["resolution"]) == (resolved, "A new link is on its way.")
+    assert "Eshin Broking" in newest(crm).body
+
+
 def test_a_forwarded_email_takes_its_files_along_and_answers_nobody(crm: Crm, account: Any) -> None:
     ticket = crm.make.ticket("cleo", email=ASHA)
     with crm.app.app_context():
@@ -349,6 +361,15 @@ def test_templates_are_filled_in_as_far_as_the_person_sees_it(crm: Crm, account:
     assert hit["missing"] == ["email", "1"] and "example" not in str(hit)
     assert "email, 1" in hit["missing_text"]
     assert offered(crm, "ana", q="nothing like it") == []
+
+
+def test_a_template_in_a_conversation_names_its_ticket(crm: Crm, account: Any) -> None:
+    template(crm, "Done", "{{number}}: {{title}}")
+    ticket = crm.make.ticket("cleo", email=ASHA, customer_id=crm.make.customer("ana").id)
+    records = {"ticket_id": ticket.id, "customer_id": ticket.customer_id}
+    message = received(crm, account, records)
+    (hit,) = offered(crm, "cleo", about=f"conversation:{message.conversation_id}")
+    assert hit["preview"] == f"{ticket.number}: {ticket.title}"
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -195,6 +196,15 @@ def test_labels_are_escaped(site: Site) -> None:
     key = first_id(site, MessageTemplate)
     for page in ("list/", f"show/{key}", f"edit/{key}"):
         assert evil not in site.get("root", f"/settings/message-templates/{page}").text
+
+
+def test_a_template_shows_how_it_reads_for_a_ticket(site: Site) -> None:
+    body = "Dear {{first_name}}, {{number}} is done. <b>{{1}}</b>"
+    sent = {**MASTER_ROW, "channel": "note", "language": "en", "purpose": "service", "body": body}
+    assert site.post("root", "/settings/message-templates/add", **sent).status_code == 302
+    shown = site.get("root", f"/settings/message-templates/show/{first_id(site, MessageTemplate)}").text
+    assert re.search(r"Dear Asha, CRM-TICKET-\d{4}-00042 is done\. &lt;b&gt;\{\{1\}\}&lt;/b&gt;", shown)
+    assert "{{client_id}}" in site.get("root", "/settings/message-templates/add").text
 
 
 def test_a_nul_character_is_refused(site: Site) -> None:

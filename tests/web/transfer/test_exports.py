@@ -134,7 +134,11 @@ def test_a_long_list_is_written_in_the_background_and_goes_on_after_a_crash(
     crm.make.cell("Sales Manager", "Leads", "export", "team")
     crm.session.execute(update(ExportRun).values(expires_on=run.created_on))
     crm.session.commit()
-    assert crm.client("mia").screen(f"/exports/{run.id}/file").status_code == 404
+    expired = crm.client("mia").screen(f"/exports/{run.id}/file")
+    assert expired.status_code == 410 and "This file has expired." in expired.text
+    assert f'href="/exports/{run.id}/"' in expired.text  # where it is exported again
+    assert crm.client("mia").rest("GET", f"export/{run.id}/file").status_code == 410
+    assert crm.client("max").screen(f"/exports/{run.id}/file").status_code == 404
 
 
 def test_who_writes_a_workbook_for_long_keeps_it_and_hears_of_a_cancel(

@@ -217,4 +217,4 @@ def test_a_storage_that_is_away_is_said_at_each_endpoint_of_imports_and_exports(
     (part,) = crm.rows(select(TransferPart).where(TransferPart.place == 0))
     crm.app.extensions["crm_files"].delete(part.digest)
     with raising_server_errors("with a piece that is gone"):
-        assert mia.screen(f"/exports/{run.id}/file").status_code == 404
+        assert mia.screen(f"/exports/{run.id}/file").status_code == 410

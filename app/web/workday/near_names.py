@@ -1,0 +1,75 @@
+"""Names that are one typing mistake away from what was typed: a letter wrong, missing, too many, or two in turn.
+
+Only asked when nothing was found. The names come from all leads and customers, and are not shown: they are searched for
+in place of what was typed, by the same rules of access.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable
+
+from sqlalchemy import or_, select, union
+from sqlalchemy.orm import Session
+
+from app import access
+from app.models import Customer, Lead
+from app.web.core.filter_operators import begins
+
+#: Shorter words have too many neighbours.
+LEAST_LETTERS = 4
+MOST_WORDS = 3
+#: Distinct names that are read of each column for one word.
+MAX_NAMES = 3000
+
+
+def corrected(session: Session, text: str) -> str:
+    """The text with names in place of words that nobody is called by; "" if there are none, or it isn't a name."""
+    words = text.casefold().split()
+    if not words or len(words) > MOST_WORDS or not all(_is_word(each) for each in words):
+        return ""
+    long = [each for each in words if len(each) >= LEAST_LETTERS]
+    known = _names(session, long) if long else set()
+    nearest = {each: _nearest(each, known) for each in long}
+    found = [nearest.get(each) or each for each in words]
+    return " ".join(found) if found != words and all(nearest.values()) else ""
+
+
+def is_near(typed: str, name: str) -> bool:
+    """Whether the name, or its beginning, becomes what was typed by at most one mistake."""
+    same = next((at for at, (one, other) in enumerate(zip(typed, name, strict=False)) if one != other), None)
+    at = min(len(typed), len(name)) if same is None else same
+    rest, own = typed[at:], name[at:]
+    return (
+        own.startswith(rest)
+        or own[1:].startswith(rest[1:])
+        or own[1:].startswith(rest)
+        or own.startswith(rest[1:])
+        or (rest[:2] == own[1::-1] and len(rest) > 1 and own[2:].startswith(rest[2:]))
+    )
+
+
+def _is_word(text: str) -> bool:
+    """Letters and the marks that go with them, of any script."""
+    return all(unicodedata.category(char)[0] in "LM" for char in text)
+
+
+def _names(session: Session, words: Iterable[str]) -> set[str]:
+    """First words of names that begin with the first or the second letter of one of these words."""
+    letters = sorted({letter for word in words for letter in word[:2]})
+    columns = [column for record in (Lead, Customer) for column in (record.first_name, record.last_name)]
+    asked = [
+        select(column.label("name")).where(or_(*[begins(column, each) for each in letters])).distinct().limit(MAX_NAMES)
+        for column in columns
+    ]
+    with access.as_system(session):
+        rows = session.scalars(union(*(select(each.subquery().c.name) for each in asked))).all()
+    return {name.casefold().split()[0] for name in rows if name and name.strip()}
+
+
+def _nearest(word: str, names: set[str]) -> str:
+    """The name that is called so, else the one that is most like it; "" if there is none."""
+    if any(name.startswith(word) for name in names):
+        return word
+    near = [name for name in names if is_near(word, name)]
+    return min(near, key=lambda name: (abs(len(name) - len(word)), name)) if near else ""
