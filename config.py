@@ -38,9 +38,11 @@ IDLE_TRANSACTION_SECONDS = 20
 STATEMENT_SECONDS = 30
 
 
-#: Connections of one process: of a web process; (kept, at most) of the sockets, and of each worker or the schedule.
-#: With two web processes, five workers, sockets and schedule they are 30 at most.
-WEB_CONNECTIONS, SOCKETS_CONNECTIONS, WORKER_CONNECTIONS = 7, (2, 3), (1, 2)
+#: Connections of one process: of a web process; (kept, at most) of the sockets, of each worker, and of a process that
+#: may have the schedule. With two web processes, five workers, sockets and schedule they are 36 at most.
+WEB_CONNECTIONS, SOCKETS_CONNECTIONS, WORKER_CONNECTIONS, SCHEDULE_CONNECTIONS = 7, (2, 3), (1, 2), 3
+#: How many transactions of jobs a process has at once.
+JOB_TRANSACTIONS = 2
 
 
 #: Where files are sent to, and how long such a request may be: longer than a file that is taken (25 MB), so that
@@ -348,18 +350,28 @@ def pool_of(settings: Settings) -> tuple[int, int]:
     """(connections that one process keeps open, the most that it has) of MariaDB.
 
     A web process has one core, which a few statements under way keep busy: more of them only wait in the database
-    instead of in the process. In a process of the queue or the schedule one call or job runs at a time, with a second
-    session now and then; the children of one process share these settings, each has its own pool.
+    instead of in the process. In a process of the queue one call runs at a time, with a second session now and then; in
+    that of the schedule `job_transactions`, and another session. The children of one process share these settings; each
+    has its own pool.
     """
     roles = {*settings.roles}
     kept, most = WEB_CONNECTIONS, WEB_CONNECTIONS
     if "web" not in roles:
         kept, most = SOCKETS_CONNECTIONS if "sockets" in roles else WORKER_CONNECTIONS
+        most = max(most, SCHEDULE_CONNECTIONS) if "scheduler" in roles else most
     elif settings.roles == ROLES:
         most += sum(settings.queue_workers.values())  # threads of this process where there is no Redis
     if settings.database_connections is not None:
         most = settings.database_connections
     return min(kept, most), most
+
+
+def job_transactions(settings: Settings) -> int:
+    """How many transactions of jobs one process has at once, out of all jobs that are due: the others wait.
+
+    One connection is left for everything else; without a limit, jobs that wait for a connection in vain would fail.
+    """
+    return max(1, min(JOB_TRANSACTIONS, pool_of(settings)[1] - 1))
 
 
 def _languages() -> dict[str, dict[str, str]]:

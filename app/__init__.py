@@ -23,6 +23,7 @@ from app.channels.email import Email, server_of
 from app.channels.webhook import WebhookClient
 from app.domain import audit_keys, health_samples
 from app.domain.audit_keys import AuditKeys
+from app.lib.turns import Turns
 from app.lib.vault import Vault, audit_key, read_key
 from app.ops import (
     database,
@@ -168,6 +169,7 @@ def _runner(settings: config.Settings, files: FileStore) -> job_runner.Runner:
     return job_runner.Runner(
         lambda: Session(bound, expire_on_commit=False),
         *(settings.time_zone, live_events.announce),
+        turns=Turns(config.job_transactions(settings)),
         folder=settings.instance_dir,
         files=files,
     )

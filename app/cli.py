@@ -37,6 +37,7 @@ from app.domain import audit, audit_chain, customer_keys, login_names
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db, migrate
 from app.lib.iso_time import read_moment
+from app.lib.operator_command import operator_command
 from app.lib.product_version import product_version
 from app.lib.vault import Vault, read_key
 from app.models import Role, User
@@ -105,7 +106,7 @@ def readable_errors(function: Callable[..., Any]) -> Callable[..., Any]:
             raise click.ClickException(unique_errors.describe_conflict(error)[1]) from error
         except OperationalError as error:
             raise click.ClickException(
-                "The database can't be used. Check that it exists and that `flask db upgrade` has been run."
+                f"The database can't be used. Check that it exists and that `{operator_command('db upgrade')}` was run."
             ) from error
 
     return command
@@ -315,7 +316,7 @@ def _job_commands(jobs: Callable[[], Any]) -> AppGroup:
     def run(name: str, at: str | None, dry_run: bool, yes: bool) -> None:
         """Run a job now."""
         if name not in jobs().names():
-            raise RuleBroken(f"There is no job named “{name}”. Run `flask job list` to see all jobs.")
+            raise RuleBroken(f"There is no job named “{name}”. Run `{operator_command('job list')}` to see all jobs.")
         app, moment = current_app._get_current_object(), parse_time(at)  # type: ignore[attr-defined]
         if dry_run:
             click.echo("\n".join(_dry_run_lines(name, jobs().dry_run(app, name, moment))))
@@ -383,7 +384,7 @@ def _audit_commands() -> AppGroup:
 def _head(text: str) -> audit_chain.ChainHead:
     count, _colon, digest = text.strip().partition(":")
     if not (count.isascii() and count.isdigit() and len(count) < 12 and len(digest) == 64):
-        raise RuleBroken("A head looks like 1234:9f86d0…, as `flask audit verify` prints it.")
+        raise RuleBroken(f"A head looks like 1234:9f86d0…, as `{operator_command('audit verify')}` prints it.")
     return audit_chain.ChainHead(int(count), digest)
 
 

@@ -29,6 +29,7 @@ from app.domain.transaction_state import transaction_state
 from app.job_definition import MAX_ITEMS, SKIPPED, Job, JobPass, JobWork
 from app.lib.process_name import process_name
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
+from app.lib.turns import Turns
 from app.ops.database import WRITES
 from app.ops.database_errors import Cause, cause_of
 from app.ops.file_store import FileStore
@@ -62,6 +63,11 @@ MAX_ATTEMPTS = 3
 CONFLICT_CODES = (1205, 1213, 1062)
 #: How often a slot is taken up again. One that is cut off so often probably ends its process itself.
 MAX_CONTINUATIONS = 10
+#: Why a run is cut off by what is wrong with the database.
+_CUT_BY: dict[Cause | None, str] = {
+    Cause.AWAY: "The database could not be reached.",
+    Cause.CROWDED: "No connection to the database was free.",
+}
 #: How often a run that takes long shows a sign of life.
 SIGN_OF_LIFE_SECONDS = 15.0
 
@@ -87,8 +93,16 @@ class Runner:
     stopping: threading.Event = field(default_factory=threading.Event)
     #: Ids of the runs that this process works on.
     active: set[int] = field(default_factory=set)
+    #: How many transactions of jobs this process has at once: each takes one of its few database connections.
+    turns: Turns = field(default_factory=lambda: Turns(2))
     folder: Path | None = None
     files: FileStore | None = None
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session of the system for one transaction, as soon as it is its turn."""
+        with self.turns, self.sessions() as session, access.as_system(session):
+            yield session
 
     def pass_at(self, now: datetime, is_dry_run: bool = False) -> JobPass:
         """A pass of any job, as of this moment."""
@@ -135,7 +149,7 @@ def run_slot(runner: Runner, job: Job, slot: tuple[str, datetime], now: datetime
 
 def is_settled(runner: Runner, job: Job, slot: tuple[str, datetime]) -> bool:
     """Whether the slot is finished, successfully or not, and need not be looked at again."""
-    with runner.sessions() as session, access.as_system(session):
+    with runner.session() as session:
         newest = _newest_attempt(session, job, slot)
         return newest is not None and newest.outcome in ("done", "failed")
 
@@ -247,7 +261,7 @@ class Execution:
     def _find_chunks(self, job_pass: JobPass) -> list[list[Any]]:
         """The items of each transaction; [] if the job failed to find them."""
         try:
-            with self.runner.sessions() as session, access.as_system(session):
+            with self.runner.session() as session:
                 self.work = self.job.work(session, job_pass)
                 chunks = self.work.chunks()
                 self.choices = notices.load_choices(session) if chunks else {}
@@ -266,8 +280,10 @@ class Execution:
         return bool(self.totals.cut) or (is_late and not self.goes_on)
 
     def _note_lost_database(self, error: Exception) -> None:
-        if cause_of(error) is Cause.AWAY:
-            self.totals.cut = "The database could not be reached."
+        """Where the database is at fault, what is left is taken up again."""
+        cause = cause_of(error)
+        if cause in _CUT_BY:
+            self.totals.cut = _CUT_BY[cause]
 
     def _show_life(self, now: datetime) -> None:
         """Show a sign of life now and then, so that the run isn't taken for interrupted."""
@@ -332,7 +348,7 @@ def writing(runner: Runner) -> Iterator[Session]:
     """A system session for writing. On SQLite, which has no row locks, it takes the write lock at once."""
     token = WRITES.set(True)
     try:
-        with runner.sessions() as session, access.as_system(session):
+        with runner.session() as session:
             yield session
     finally:
         WRITES.reset(token)

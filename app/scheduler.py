@@ -16,11 +16,11 @@ from typing import Any
 from sqlalchemy import not_, update
 from sqlalchemy.orm import Session
 
-from app import access
 from app.domain import job_health
 from app.domain.job_runs import MANUAL_PREFIX, JobRun
 from app.domain.transaction_state import transaction_state
 from app.job_runner import Job, Runner, every_minute, is_settled, process_name, run_slot, writing
+from app.lib.turns import Turns
 from app.ops import health
 from app.ops.leader import ELECTION_SECONDS, Election
 
@@ -40,6 +40,8 @@ class Scheduler:
     def __init__(self, runner: Runner, election: Election, schedule: Sequence[Job]) -> None:
         self.runner, self.election, self.schedule = runner, election, schedule
         self.is_leader = False
+        #: For what the look itself does: it waits for no job, or another process would take the lead.
+        self._aside = replace(runner, turns=Turns(2))
         #: Seconds between two looks.
         self.look_seconds: float = ELECTION_SECONDS
         self._minutely = [job.name for job in schedule if job.when == every_minute]
@@ -123,7 +125,7 @@ class Scheduler:
         ours = JobRun.id.not_in(list(self.runner.active))
         values = {"outcome": "cut", "ended_on": self.election.now(), "error": "The process running it ended."}
         try:
-            with writing(self.runner) as session:
+            with writing(self._aside) as session:
                 step = update(JobRun).where(*begun, ours).values(**values)
                 session.execute(step, execution_options={"synchronize_session": False})
                 session.commit()
@@ -219,7 +221,7 @@ class Scheduler:
 
     def _report(self, now: datetime, find: Callable[[Session, list[str], datetime], list[job_health.JobDelay]]) -> None:
         try:
-            with self.runner.sessions() as session, access.as_system(session):
+            with self._aside.session() as session:
                 found = find(session, self._minutely, now) if self._minutely else []
             notified = self._notify_admins(found, now) if found else []
         except Exception:
@@ -229,7 +231,7 @@ class Scheduler:
             self.runner.announce(notified)
 
     def _notify_admins(self, found: list[job_health.JobDelay], now: datetime) -> list[tuple[int, str]]:
-        with writing(self.runner) as session:
+        with writing(self._aside) as session:
             job_health.notify_admins(session, found, now, self.runner.zone)
             notified = transaction_state(session).take_notified()
             session.commit()

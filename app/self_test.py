@@ -20,6 +20,7 @@ from app.channels.base import ChannelError
 from app.channels.email import Email, server_of
 from app.domain import backup_runs, custom_fields, custom_values, dead_letters, health_samples, job_health, job_runs
 from app.extensions import db
+from app.lib.operator_command import operator_command
 from app.ops import health, machine_resources, queue, redis_client
 from app.ops.database import database_now
 from app.ops.health import DEGRADED, FAILED, OFF, OK, CheckResult
@@ -271,7 +272,8 @@ def _backup() -> CheckResult:
         made, tried = backup_runs.last_good(session, "backup"), backup_runs.last_good(session, "drill")
     ages = {kind: now - run.ended_on for kind, run in (("backup", made), ("drill", tried)) if run and run.ended_on}
     if "backup" not in ages:
-        advice = _("Make one with “flask backup create”, or wait for the next one at 02:00 or 17:25.")
+        command = operator_command("backup create")
+        advice = _("Make one with “%(command)s”, or wait for the next one at 02:00 or 17:25.", command=command)
         return CheckResult(DEGRADED, _("There is no backup yet."), advice)
     if ages["backup"] > backup_runs.MAX_AGE:
         hours = ages["backup"].total_seconds() // 3600
@@ -279,7 +281,9 @@ def _backup() -> CheckResult:
         return CheckResult(FAILED, sentence, _("See why on the Backups page, and make one now."))
     if "drill" not in ages or ages["drill"] > backup_runs.MAX_AGE:
         sentence = _("There is a backup of the last day, but it was not restored for a trial.")
-        return CheckResult(DEGRADED, sentence, _("Run “flask backup drill”, or see on the Backups page why it failed."))
+        command = operator_command("backup drill")
+        advice = _("Run “%(command)s”, or see on the Backups page why it failed.", command=command)
+        return CheckResult(DEGRADED, sentence, advice)
     return CheckResult(OK, _("There is a backup of the last day, and a backup was restored for a trial."))
 
 
@@ -301,7 +305,8 @@ def _custom_fields() -> CheckResult:
             count=run.items,
         )
         advice = _(
-            "Run “flask custom-field rebuild”, then the job “%(job)s” under Settings, Jobs.",
+            "Run “%(command)s”, then the job “%(job)s” under Settings, Jobs.",
+            command=operator_command("custom-field rebuild"),
             job=_(custom_values.COMPARING_JOB),
         )
         return CheckResult(DEGRADED, sentence, advice)

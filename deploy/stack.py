@@ -144,6 +144,7 @@ def _values(folder: Path, paths: dict[str, str]) -> dict[str, str]:
         "MARIADBD": paths["mariadbd"],
         "REDIS_SERVER": paths["redis-server"],
         "NGINX": paths["nginx"],
+        "PYTHON": sys.executable,
         "DB_OPTIONS": CARELESS if os.environ.get("STACK_CARELESS") else "",
     }
 

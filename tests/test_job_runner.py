@@ -7,14 +7,17 @@ import os
 import re
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import QueuePool, create_engine, func, select
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
@@ -22,6 +25,7 @@ from app.domain import notices
 from app.domain.job_runs import JobRun
 from app.domain.settings import LeadSource
 from app.job_runner import SKIPPED, Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
+from app.lib.turns import Turns
 from app.ops.database import STATEMENTS
 from app.ops.leader import DatabaseLeader, Election, FileLeader
 from app.scheduler import Scheduler
@@ -108,6 +112,55 @@ def test_a_job_that_cannot_find_its_items_fails(runner, caplog):
     assert run.outcome == "failed"
     assert re.fullmatch(r"LookupError \(test_job_runner.py:\d+\)", run.error)
     assert "could not look" in caplog.text
+
+
+def test_a_job_that_gets_no_connection_is_taken_up_again(runner):
+    tries: list[int] = []
+
+    def crowded(session: Session, at: job_runner.JobPass) -> JobWork:
+        tries.append(1)
+        if len(tries) == 1:
+            raise PoolTimeout("no connection")
+        return JobWork([1], write_row)
+
+    runs = [run_slot(runner, Job("crowded", every_minute, crowded), SLOT, NOW) for _ in range(3)]
+    assert [run and (run.slot, run.outcome) for run in runs] == [(SLOT[0], "cut"), (f"{SLOT[0]} (2)", "done"), None]
+
+
+def test_jobs_that_are_due_at_once_wait_for_the_few_connections_of_the_process(runner):
+    """Each needs a connection longer than the pool lets anybody wait."""
+    with runner.sessions() as session:
+        url = session.get_bind().engine.url
+    engine = create_engine(url, poolclass=QueuePool, pool_size=2, max_overflow=0, pool_timeout=0.3)
+    few = Runner(sessionmaker(engine, expire_on_commit=False))
+
+    def slow(session: Session, at: job_runner.JobPass) -> JobWork:
+        session.execute(select(1))
+        time.sleep(0.2)
+        return JobWork()
+
+    schedule = [Job(f"slow {n}", every_minute, slow) for n in range(8)]
+    with ThreadPoolExecutor(8) as threads:
+        runs = list(threads.map(lambda each: run_slot(few, each, SLOT, NOW), schedule))
+    assert [run and run.outcome for run in runs] == ["done"] * 8
+    engine.dispose()
+
+
+def test_who_comes_again_waits_behind_all_others():
+    turns, order = Turns(1), list[str]()
+
+    def other() -> None:
+        with turns:
+            order.append("other")
+
+    waiting = threading.Thread(target=other)
+    with turns:
+        waiting.start()
+        eventually(lambda: turns._waiting, "it does not wait")
+    with turns:
+        order.append("again")
+    waiting.join()
+    assert order == ["other", "again"]
 
 
 @pytest.mark.parametrize(("code", "tries"), [(1213, 3), (1205, 3), (1064, 1)])

@@ -38,6 +38,7 @@ from app.backups.installation import Installation
 from app.domain import audit
 from app.domain.backup_runs import BackupRun
 from app.domain.base import Stamp
+from app.lib.operator_command import operator_command
 from app.ops.audit_head_file import AuditHeadFile
 
 #: More status checks than the limit: from here on a person decides.
@@ -105,8 +106,8 @@ def settle_server(installation: Installation, backup: Backup, url: URL) -> list[
             _register(session, installation)
     AuditHeadFile(installation.instance_dir).renew()
     return [
-        "The record of the audit log's ends was begun anew; on other servers run: flask --app run audit verify "
-        f'--renew-record "restored {backup.name}".',
+        "The record of the audit log's ends was begun anew; on other servers run: "
+        + operator_command(f'audit verify --renew-record "restored {backup.name}"'),
         "Start the servers again. Everybody signs in anew.",
     ]
 

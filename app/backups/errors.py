@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from app.lib.operator_command import operator_command
 from app.ops.file_store import StorageUnavailable
 
 
@@ -35,7 +36,7 @@ def _sentence(error: OSError, folder: Path) -> str:
     if isinstance(error, StorageUnavailable):
         return (
             f"The storage of files (CRM_FILES) can't be read: {error}. Nothing was kept of this run, and the earlier "
-            "backups are as they were. Try again when it answers: flask self-test tells."
+            f"backups are as they were. Try again when it answers: {operator_command('self-test')} tells."
         )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         left = _free_megabytes(folder)

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from app.backups.errors import BackupBusy, BackupError
+from app.lib.operator_command import operator_command
 
 MANIFEST = "manifest.json"
 HALF, GONE = ".half", ".gone"
@@ -93,10 +94,10 @@ class BackupFolder:
     def find(self, name: str) -> Backup:
         """The backup of this name. Raises BackupError."""
         if not _NAME.fullmatch(name):
-            raise BackupError(f"“{name[:80]}” isn't the name of a backup. `flask backup list` shows them all.")
+            raise BackupError(f"“{name[:80]}” isn't the name of a backup. {_all_shown()}")
         path = self.path / name
         if not path.is_dir():
-            raise BackupError(f"There is no backup {name} in {self.path}. `flask backup list` shows them all.")
+            raise BackupError(f"There is no backup {name} in {self.path}. {_all_shown()}")
         return Backup(name, path, _read_manifest(path / MANIFEST))
 
     def new_name(self, now: datetime) -> str:
@@ -155,6 +156,10 @@ class BackupFolder:
                     "Another backup, check, restore or drill is going on in this folder. Try again when it has ended."
                 ) from None
             yield
+
+
+def _all_shown() -> str:
+    return f"`{operator_command('backup list')}` shows them all."
 
 
 def _read_manifest(path: Path) -> dict[str, Any]:

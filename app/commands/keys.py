@@ -13,6 +13,7 @@ from flask.cli import AppGroup
 
 from app.domain import key_rotation
 from app.domain.base import RuleBroken, Stamp
+from app.lib.operator_command import operator_command
 from app.lib.vault import Vault, generate_key, read_key
 from app.web.security.sessions import own_transaction
 
@@ -45,8 +46,9 @@ def rotate_field_key(say: Callable[[str], Any]) -> list[str]:
     settings = current_app.config["CRM"]
     if not settings.field_keys_old:
         raise RuleBroken(
-            "There is no key to replace. Put the key used so far into CRM_FIELD_KEYS_OLD and a new one (flask keys new "
-            "field) into CRM_FIELD_KEY, restart all servers and workers, and run this command again."
+            "There is no key to replace. Put the key used so far into CRM_FIELD_KEYS_OLD and a new one "
+            f"({operator_command('keys new field')}) into CRM_FIELD_KEY, restart all servers and workers, and run this "
+            "command again."
         )
     vault: Vault = current_app.extensions["vault"]
     stamp = Stamp(None, datetime.now(UTC))

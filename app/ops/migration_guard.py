@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from sqlalchemy import Connection, Engine, MetaData, inspect, text
 
+from app.lib.operator_command import operator_command
 from app.ops.database import WRITES, tune_once
 
 if TYPE_CHECKING:
@@ -127,7 +128,7 @@ def begin(connection: Connection, script: ScriptDirectory, metadata: MetaData) -
     if found is not None and found.kind == RESTORE:
         raise MigrationRefused(
             "A restore into this database is going on or was cut off, so only a part of it is there. Wait for its end, "
-            "or run it again with --overwrite: flask --app run backup restore NAME --into URL --overwrite"
+            f"or run it again with --overwrite: {operator_command('backup restore NAME --into URL --overwrite')}"
         )
     if current == _wanted(script):
         end(connection)  # a process was killed after its last step

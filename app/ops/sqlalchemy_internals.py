@@ -148,8 +148,8 @@ _compiled: LRUCache[Any, Any] = LRUCache(MAX_COMPILED)
 def compile_with_values(statement: Any, dialect: Dialect, open_values: dict[str, Any]) -> tuple[Any, Any]:
     """(compiled, its text and parameters once lists of values are written out).
 
-    As `statement.compile` and `construct_expanded_state`, but a statement that differs from one before only in its
-    values is not compiled again: as when a session sends it. `open_values`: values by name, instead of the statement's own.
+    Like `statement.compile` and `construct_expanded_state`, but a statement that differs from an earlier one only in
+    its values is not compiled again, as when a session sends it. `open_values`: values by name, in place of its own.
     """
     compiled, extracted, own, _hit = statement._compile_w_cache(
         dialect, compiled_cache=_compiled, column_keys=[], linting=dialect.compiler_linting | WARN_LINTING

@@ -227,9 +227,10 @@ def test_a_request_keeps_its_id_and_no_claim_of_an_address_is_believed(stack: St
 @pytest.mark.parametrize("name", ["crm:web", "crm:sockets", "crm:background", "nginx", "redis", "mariadb"])
 def test_a_process_that_is_killed_is_started_again(stack: Stack, name: str) -> None:
     before = stack.pid_of(name)
-    # nginx with its workers: supervisord does not know them, and they would keep the port for ever
-    (os.killpg if name == "nginx" else os.kill)(before, signal.SIGKILL)
+    left = children(before) if name == "nginx" else []  # its workers go on, and keep the port
+    os.kill(before, signal.SIGKILL)
     eventually(lambda: stack.pid_of(name) not in (0, before), f"{name} is not started again")
+    eventually(lambda: all(map(is_gone, left)), f"workers of the killed {name} are left")
     eventually(stack.is_ready, f"the CRM is not ready after {name} was killed")
     eventually(lambda: get(f"{stack.url}/socket.io/?EIO=1")[0] == 400, f"no sockets after {name} was killed")
 

@@ -133,7 +133,7 @@ def _sample(name: str, value: str) -> str:
     return samples.get(name, re.sub(r"\$\{\w+:\?.*?\}", "x" * 32, filled))
 
 
-@pytest.mark.parametrize("script", ["install.sh", "crm", "crm-role"])
+@pytest.mark.parametrize("script", ["install.sh", "crm", "crm-role", "docker/crm"])
 def test_scripts_are_programs_that_a_shell_can_read(script: str) -> None:
     path = ROOT / "deploy" / script
     assert path.stat().st_mode & 0o111

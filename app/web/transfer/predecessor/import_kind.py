@@ -14,6 +14,7 @@ from app import access
 from app.domain import predecessor_names
 from app.domain.base import Conflict, hold_name
 from app.domain.transfer_runs import OPEN_IMPORTS, ImportRun
+from app.lib.operator_command import operator_command
 from app.models import User
 from app.ops.file_store import FileStore, TooLarge
 from app.web.core.fields import Viewer
@@ -55,7 +56,8 @@ def begin(session: Session, file: BinaryIO, name: str, viewer: Viewer) -> Import
     try:
         stored = store.put(file)
     except TooLarge as error:
-        text = _("This ZIP file is too large for an upload. Please use the command flask import-predecessor.")
+        command = operator_command("import-predecessor")
+        text = _("This ZIP file is too large for an upload. Please use the command %(command)s.", command=command)
         raise Conflict(text, "file") from error
     run = _run(name, viewer, {})
     run.digest, run.size = stored.digest, stored.size
