@@ -82,7 +82,8 @@ def cost_of(client: UserClient, path: str, rounds: int, database: server.Databas
         return None
     body = answers[-1].get_data()
     body = gzip.decompress(body) if body[:2] == b"\x1f\x8b" else body
-    took, sent = [], []
+    took: list[float] = []
+    sent: list[str] = []
     cpu, beside = time.process_time(), server.cpu_seconds(database.pid)
     for _each in range(rounds):
         sent = []
