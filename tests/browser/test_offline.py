@@ -192,3 +192,17 @@ def test_steps_of_my_day_and_the_sign_out(seat: Sit, cookies: Any) -> None:
     page.wait_for_url("**/login/*")
     page.wait_for_function(f"() => ({KEPT})().then((names) => names.length === 0)")
     del cookies[(SELLER, 1)]
+
+
+def test_a_page_out_of_the_browsers_memory_is_shown_to_nobody_else(seat: Sit, cookies: Any) -> None:
+    rohan = seat(SELLER)
+    page, shown = rohan.page, "() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
+    rohan.go("/leads/")
+    page.evaluate("() => { window.isBefore = true; }")
+    page.evaluate(shown)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("() => window.isBefore")
+    cookies.pop((SELLER, 1), None)
+    page.context.clear_cookies()
+    with page.expect_navigation(url="**/login/**"):
+        page.evaluate(shown)
