@@ -149,8 +149,9 @@ def test_it_waits_for_who_typed_it(seat: Sit, cookies: Any) -> None:
 
 def test_what_a_person_may_see_no_more_is_kept_no_more(seat: Sit) -> None:
     rohan, admin = app(seat), seat("admin")
+    other = a_lead(rohan)  # the newest, so before there is another one
     made = rohan.create("lead", first_name="Soon gone", mobile="9820077001")
-    page, href, other = rohan.page, f"/leads/{made['number']}", a_lead(rohan)
+    page, href = rohan.page, f"/leads/{made['number']}"
     kept = "(href) => caches.match(location.origin + href, { ignoreVary: true }).then(Boolean)"
     rohan.go(href)
     page.wait_for_function(kept, arg=href)
@@ -194,3 +195,17 @@ def test_steps_of_my_day_and_the_sign_out(seat: Sit, cookies: Any) -> None:
     page.wait_for_url("**/login/*")
     page.wait_for_function(f"() => ({KEPT})().then((names) => names.length === 0)")
     del cookies[(SELLER, 1)]
+
+
+def test_a_page_out_of_the_browsers_memory_is_shown_to_nobody_else(seat: Sit, cookies: Any) -> None:
+    rohan = seat(SELLER)
+    page, shown = rohan.page, "() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
+    rohan.go("/leads/")
+    page.evaluate("() => { window.isBefore = true; }")
+    page.evaluate(shown)
+    page.wait_for_load_state("networkidle")
+    assert page.evaluate("() => window.isBefore")
+    cookies.pop((SELLER, 1), None)
+    page.context.clear_cookies()
+    with page.expect_navigation(url="**/login/**"):
+        page.evaluate(shown)

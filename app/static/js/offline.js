@@ -234,6 +234,11 @@ if (channel) channel.onmessage = redraw;
 // --- when
 addEventListener('offline', away);
 addEventListener('online', () => flush().then(wake));
+// A page that comes back out of the browser's memory may be that of somebody who has signed out meanwhile.
+addEventListener('pageshow', async ({ persisted }) => {
+  const now = persisted && await ask();
+  if (now && String(now.user) !== String(words.user)) location.reload();
+});
 addEventListener('crm:ended', async () => { const now = await ask(); if (now && now.user === null) tell({ kind: 'ended' }); });
 document.addEventListener('visibilitychange', () => { if (document.visibilityState === 'visible' && (isAway || !opener.hidden)) flush().then(wake); });
 if (root.dataset.asOf || !navigator.onLine) away();
