@@ -188,7 +188,7 @@ def test_a_browser_brings_what_redis_has_not_taken(deployment: Deployment) -> No
             assert "Brought" not in browser.get("/leads/").text, "it did not come from the replica: nothing is proved"
         browser.set_cookie(replica_lists.COOKIE, cookie.value)
         deployment.replicas.saved._untold.update(untold)
-        deployment.replicas.saved.tell_again()  # for those without a browser
+        deployment.replicas.saved.resend()  # for those without a browser
         browser.delete_cookie(replica_lists.COOKIE)
         assert "Brought" in browser.get("/leads/").text
     deployment.replicas.limit_seconds = 2

@@ -73,7 +73,7 @@ class UnassignedMailsView(ModulePermissions, BaseView):
             problem = translate_text(broken.message)
         page = self.render_template(
             "mail/unassigned_mail.html",
-            mail=_row(row, _account_names(), viewer) | _said(said, viewer) | {"problem": problem},
+            mail=_row(row, _account_names(), viewer) | _mail_part(said, viewer) | {"problem": problem},
             is_readable=said is not None,
             acts=viewer.person.may("Settings", "write") and row.state in unassigned_mails.WAITING,
             may_download=viewer.person.mask("email") == "full" and not problem,
@@ -186,7 +186,7 @@ def _row(row: Any, names: dict[int, str], viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _said(said: Any, viewer: Viewer) -> dict[str, Any]:
+def _mail_part(said: Any, viewer: Viewer) -> dict[str, Any]:
     if said is None:
         return {"subject": "", "text": "", "files": [], "from": ""}
     sender = viewer.person.mask_value("email", said.sender.address) or "••••••"

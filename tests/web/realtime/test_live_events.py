@@ -473,7 +473,7 @@ def test_another_process_is_believed_until_it_falls_silent(app, people, monkeypa
     ana.emit("watch", {"kind": "lead", "id": people["lead"]})
 
     def says(serial: int, *there: tuple[int, str]) -> None:
-        sent = LiveEvent(seats=frozenset([PagePresence("other", serial, "lead", people["lead"], there)]))
+        sent = LiveEvent(presences=frozenset([PagePresence("other", serial, "lead", people["lead"], there)]))
         _origin, event = parse(sent.to_json("other"))
         live._receive(event)
 

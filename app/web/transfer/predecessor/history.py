@@ -46,11 +46,11 @@ class History:
     """Rows of these DocTypes; each belongs to an imported record."""
 
     def __init__(self, context: ImportContext, drafts: list[RowDraft]) -> None:
-        self.move = context
+        self.context = context
 
     def draft(self, draft: RowDraft) -> None:
         """Convert a row. Raises RuleBroken, RowSkipped."""
-        _HANDLERS[draft.row.doctype](self.move, draft)
+        _HANDLERS[draft.row.doctype](self.context, draft)
 
 
 def _about(context: ImportContext, draft: RowDraft) -> dict[str, int]:
@@ -235,10 +235,10 @@ def _message(context: ImportContext, draft: RowDraft, way: tuple[str, str, str],
     message.created_on = message.changed_on = at
     _place(message, about)
     draft.record, draft.there = message, None
-    draft.after.append(lambda made: _tell(context, draft, made, about))
+    draft.after.append(lambda made: _add_timeline_entry(context, draft, made, about))
 
 
-def _tell(context: ImportContext, draft: RowDraft, made: Message, about: dict[str, int]) -> None:
+def _add_timeline_entry(context: ImportContext, draft: RowDraft, made: Message, about: dict[str, int]) -> None:
     payload = {"message": made.id, "channel": made.channel, "state": made.state, "direction": made.direction}
     line = context.line(draft, "message", made.created_on, None, **payload)
     line.actor_id = made.created_by_id
