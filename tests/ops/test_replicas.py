@@ -1,5 +1,4 @@
-"""Lists come from a replica: never older than what their reader has saved, under the same access rules, or from the
-primary when the replica won't do."""
+"""Lists from a replica: never older than the reader's own changes, same access rules, else from the primary."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis and MariaDB over TLS, with an authority and client certificates of their own: all deadlines hold there, too."""
+"""Redis and MariaDB over TLS, with their own authority and client certificates: all deadlines apply there, too."""
 
 from __future__ import annotations
 

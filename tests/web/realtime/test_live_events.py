@@ -1,4 +1,4 @@
-"""Live updates: only for signed-in people, only of visible rows, only after the commit, until the sign-in ends."""
+"""Live updates: only to signed-in people, only of visible rows, only after the commit, until the sign-in ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Exports: the list as the person sees it, at once or in the background, and everything for an admin."""
+"""Exports: a list with the person's access, at once or in the background, and everything for admins."""
 
 from __future__ import annotations
 

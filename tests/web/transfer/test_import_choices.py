@@ -1,4 +1,4 @@
-"""Picklists in files are read as people write them, and the check names the rows that would be skipped."""
+"""Picklists in files are recognized as people write them, and the check names rows that would be skipped."""
 
 from __future__ import annotations
 

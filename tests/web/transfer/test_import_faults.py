@@ -1,4 +1,4 @@
-"""Imports that are cut off by a storage that is away, a dead worker, a collision: nothing is lost, nothing is twice."""
+"""Imports interrupted by an unavailable storage, a killed worker or a collision: nothing is lost or duplicated."""
 
 from __future__ import annotations
 
