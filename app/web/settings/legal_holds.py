@@ -206,7 +206,7 @@ def _new_form(posted: Mapping[str, Any], errors: Mapping[str, Any], error: str) 
     reason = _reason_field(posted, errors)
     reason["help"] = _("Such as the number of the dispute or of the authority's letter.")
     until = _field("until", "date", posted, errors) | {"label": _("Last day")}
-    until["help"] = _("Leave it empty if the hold is_in_force until somebody releases it.")
+    until["help"] = _("Leave it empty if the hold stands until somebody releases it.")
     fields = [number, until, reason]
     title, label = _("New legal hold"), _("Put under a legal hold")
     form = {"title": title, "action": f"{URL}new", "sections": [{"title": "", "fields": fields}], "error": error}

@@ -222,8 +222,8 @@ def _why_skipped(chunk: RowChunk, match: MatchedRecord, former: int) -> str:
         return _("Row %(row)s of this file has the same (%(by)s).", row=former + chunk.plan.heading_rows, by=by)
     number = chunk.numbers.get(match.ids[0])
     if number is None:
-        return _("Exists already (%(by)s).", by=by)
-    return _("Exists already: %(number)s (%(by)s).", number=number, by=by)
+        return _("Already exists (%(by)s).", by=by)
+    return _("Already exists: %(number)s (%(by)s).", number=number, by=by)
 
 
 def is_repeated(plan: ImportPlan, seen: Seen, raw: dict[str, Any]) -> bool:

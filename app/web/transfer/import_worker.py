@@ -57,7 +57,7 @@ STORAGE_AWAY = translatable(
     "or ask an admin."
 )
 BROKEN_OFF = translatable(
-    "This was broken off several times. What was imported before stays. Please try again, or ask an admin."
+    "This was interrupted several times. What was imported before stays. Please try again, or ask an admin."
 )
 
 log = logging.getLogger("crm.imports")

@@ -64,7 +64,7 @@ class Calls:
         if name and (call.employee_id, name) in self.there:
             draft.people.clear()
             draft.there = self.there[call.employee_id, name]
-            draft.warn(translatable("A phone has brought this call here already."))
+            draft.warn(translatable("A phone has already sent this call."))
             return
         draft.record = call
         self.there[call.employee_id, name] = 0

@@ -104,7 +104,7 @@ def _comment(context: ImportContext, draft: RowDraft) -> None:
     what = values.line_of(given.get("comment_type")) or "Comment"
     kind = _KINDS_OF_COMMENTS.get(what, "system")
     if not kind:
-        raise RowSkipped(translatable("It is a like, a label, or the trace of a file."))
+        raise RowSkipped(translatable("It is a like, a label, or the entry of a file."))
     about, text = _about(context, draft), values.from_html(given.get("content"))
     if not text:
         raise RowSkipped(translatable("It is empty."))
@@ -196,7 +196,7 @@ def _request(context: ImportContext, draft: RowDraft) -> None:
 def _mail(context: ImportContext, draft: RowDraft) -> None:
     given = draft.row.values
     if values.line_of(given.get("communication_medium")) not in ("", "Email"):
-        raise RowSkipped(translatable("It is no email."))
+        raise RowSkipped(translatable("This isn't an email."))
     is_in = values.line_of(given.get("sent_or_received")) == "Received"
     peer = clean_peer("email", _address(given.get("sender") if is_in else given.get("recipients")))
     texts = (values.line_of(given.get("subject")), values.from_html(given.get("content") or given.get("text_content")))

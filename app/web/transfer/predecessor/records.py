@@ -44,7 +44,7 @@ def link_customer(context: ImportContext, draft: RowDraft, record: Any, holders:
     key = context.find("CRM Customer", given.get("customer_id"))
     if key is None and values.name_of(given.get("customer_id")):
         name = values.name_of(given.get("customer_id"))
-        draft.warn(translatable("Its customer %(name)s wasn't taken over, so it stands alone.", name=name[:60]))
+        draft.warn(translatable("Its customer %(name)s wasn't imported, so it has none.", name=name[:60]))
     if key is None:
         key = holders.get(phone.normalize(values.line_of(given.get("mobile_no"))) or "")
     record.customer_id = key or None

@@ -272,7 +272,7 @@ class _Users:
         given = draft.row.values
         email = values.line_of(given.get("email") or given.get("name")).lower()
         if email in ("administrator", "guest", "admin@example.com") or given.get("user_type") == "Website User":
-            raise RowSkipped(translatable("It is no person who works here."))
+            raise RowSkipped(translatable("This isn't a user of the CRM."))
         draft.name, draft.there = email[:140], self.context.users.get(email)
         if draft.there is None:
             raise RuleBroken("There is no user with this address. Please add them, or match the address by hand.")
