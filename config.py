@@ -22,17 +22,17 @@ from backup_settings import BackupSettings, WrongBackupSetting
 from key_files import BadKeyFile, KeyFile
 
 ROOT = Path(__file__).resolve().parent
-#: What a process can do. Where one process does all, it is not said.
+#: The roles of a process. If one process has all of them, CRM_ROLE is not set.
 ROLES = ("web", "sockets", "worker", "scheduler")
-#: What the CRM is called until somebody gives it a name.
+#: The name of the CRM until it is changed.
 DEFAULT_BRAND = "Eshin CRM"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-#: Code -> name, as speakers of the language call it: of pages (where a catalogue of its texts is there) and of message
-#: templates. All but English need a catalogue in translations/: `make check-translations`.
+#: Code -> the language's own name: for pages (if there is a catalogue of their texts) and for message templates. All
+#: but English need a catalogue in translations/: `make check-translations`.
 LANGUAGE_NAMES = {"en": "English", "hi": "हिन्दी", "gu": "ગુજરાતી", "mr": "मराठी"}
-#: How long a request waits for a database connection of its process, and for a lock of another transaction.
+#: Seconds that a request waits for a database connection of its process, and for a lock of another transaction.
 POOL_SECONDS, LOCK_WAIT_SECONDS = 10, 5
-#: A transaction that does nothing for so long belongs to a frozen process: MariaDB rolls it back and frees its locks.
+#: A transaction that is idle for this long belongs to a frozen process: MariaDB rolls it back and releases its locks.
 IDLE_TRANSACTION_SECONDS = 20
 #: How long MariaDB works on one statement of a process that only answers requests (CRM_ROLE=web): nobody waits longer.
 STATEMENT_SECONDS = 30
@@ -45,8 +45,8 @@ WEB_CONNECTIONS, SOCKETS_CONNECTIONS, WORKER_CONNECTIONS, SCHEDULE_CONNECTIONS =
 JOB_TRANSACTIONS = 2
 
 
-#: Where files are sent to, and how long such a request may be: longer than a file that is taken (25 MB), so that
-#: one that is a little too large is refused in words, beside what was typed with it.
+#: Paths of uploads, and the maximum size of such a request: more than that of an accepted file (25 MB), so that a
+#: slightly larger one is refused with a message beside the submitted values.
 UPLOAD_PATHS = (
     *("/inbox/", "/mail/", "/api/v1/message/files", "/api/method/upload_file", "/settings/channels/console/"),
     *("/files/", "/api/v1/file/", "/pictures/", "/leads/note/", "/tickets/note/", "/customers/note/"),
@@ -56,19 +56,19 @@ MAX_UPLOAD_BYTES = 33 * 1024 * 1024
 
 
 class _Asked(dict[str, str]):
-    """The environment; remembers which names were asked for, so that all others are unknown."""
+    """The environment; remembers the requested names, so that all others are unknown."""
 
     def __init__(self, values: dict[str, str]) -> None:
         super().__init__(values)
         self.names: set[str] = set()
 
     def get(self, name: str, default: object = None) -> str | None:  # type: ignore[override]
-        """As of any dict."""
+        """As in a dict."""
         self.names.add(name)
         return super().get(name)
 
     def unknown(self) -> tuple[tuple[str, str], ...]:
-        """(name, the known name that is closest to it) of each CRM_… variable that nobody asked for."""
+        """(name, most similar known name) of each CRM_… variable that no setting has requested."""
         known = sorted(self.names)
         strange = sorted(name for name in self if name.startswith("CRM_") and name not in self.names)
         return tuple((name, next(iter(difflib.get_close_matches(name, known, 1, 0.8)), "")) for name in strange)
@@ -84,7 +84,7 @@ class Settings:
 
     #: SQLAlchemy URL of the database; SQLite in the instance folder unless given.
     database_url: str
-    #: Redis URL, or None for queue, cache, limits and socket messages inside the process.
+    #: Redis URL, or None for queue, cache, limits and socket messages within the process.
     redis_url: str | None
     #: Address and TCP port to listen on.
     host: str
@@ -115,9 +115,9 @@ class Settings:
     proxies: int
     #: Whether responses have the header X-SQL-Count, the number of SQL statements (for the benchmarks).
     count_sql: bool = False
-    #: Mail server, smtp+starttls://user:password@host:587 (or smtps://, smtp://); None = e-mail is only logged.
+    #: Mail server, smtp+starttls://user:password@host:587 (or smtps://, smtp://); None = email is only logged.
     smtp_url: str | None = None
-    #: The sender of e-mail, "Name <address>".
+    #: The sender of email, "Name <address>".
     smtp_from: str = ""
     #: Seconds that the mail server may take for each reply.
     smtp_seconds: int = 10
@@ -125,16 +125,16 @@ class Settings:
     run_workers: bool = False
     #: Queue -> number of workers that run its calls on Redis; without Redis, threads of this process.
     queue_workers: dict[str, int] = field(default_factory=lambda: {"short": 2, "default": 2, "long": 1})
-    #: Seconds before the second, third … try of a queued call.
+    #: Seconds before the second, third … attempt of a queued call.
     retry_seconds: tuple[int, ...] = (5, 30, 120, 600)
-    #: Keys that are being replaced: what was signed or encrypted with them is still accepted, newest first.
+    #: Former keys, newest first: what was signed or encrypted with them is still accepted.
     secret_keys_old: tuple[str, ...] = ()
     field_keys_old: tuple[str, ...] = ()
     #: Whether webhooks may use http, loopback and private addresses. For development and tests only.
     webhooks_private: bool = False
     #: Seconds before the second, third … attempt of a webhook delivery.
     webhook_seconds: tuple[int, ...] = (60, 300, 1800, 7200, 28_800)
-    #: (calls, seconds): how often one key, person or address may call the API, and how often with a change. None = no
+    #: (calls, seconds): the maximum rate of API calls of a key, person or address, and of those with changes. None = no
     #: limit.
     api_limit: tuple[int, int] | None = (9000, 60)
     api_write_limit: tuple[int, int] | None = (3000, 60)
@@ -142,42 +142,42 @@ class Settings:
     cors_origins: tuple[str, ...] = ()
     #: Dotted paths of FAB add-on managers, package.Manager.
     addons: tuple[str, ...] = ()
-    #: Kind of provider -> the URL at which it is reached instead of its own, such as a double in tests.
+    #: Kind of provider -> a URL instead of its own, such as that of a double in tests.
     provider_urls: dict[str, str] = field(default_factory=dict)
-    #: (bucket, what the keys of all files begin with) of a storage that speaks S3; None = a folder of this server.
+    #: (bucket, prefix of the keys of all files) of an S3-compatible storage; None = a folder of this server.
     files: tuple[str, str] | None = None
     #: (host, port, path of a Unix socket) of a virus scanner that speaks clamd's protocol; None = there is none.
     clamd: tuple[str, int, str] | None = None
-    #: The URL of a storage that is not Amazon's, and the region of the bucket; None = as boto finds them.
+    #: The URL of a storage other than Amazon's, and the region of the bucket; None = boto's defaults.
     s3_endpoint: str | None = None
     s3_region: str | None = None
-    #: A session that is not used for so many hours ends; however it began.
+    #: A session ends after this many hours without use, whatever its kind.
     session_idle_hours: int = 12
-    #: A session ends so many days after its sign-in, however much it is used.
+    #: A session ends this many days after its sign-in, whatever its use.
     session_days: int = 7
     #: Backups; None only in settings that were not loaded.
     backup: BackupSettings | None = None
-    #: What this process does: ROLES, all of them unless the work is divided among processes.
+    #: The roles of this process: some of ROLES; all of them unless the work is divided among processes.
     roles: tuple[str, ...] = ROLES
-    #: What this server is called where several report: in health samples and metrics.
+    #: The name of this server in health samples and metrics.
     server_name: str = "server"
     #: Whether each line of the log is a JSON object.
     log_json: bool = False
-    #: From where /metrics may be read without a token.
+    #: Networks from which /metrics can be read without a token.
     metrics_from: tuple[Network, ...] = ()
-    #: Who has it may read /metrics from anywhere; None = no token opens it.
+    #: The token for reading /metrics from anywhere; None = there is none.
     metrics_token: str | None = None
-    #: Where errors are reported, by Sentry's protocol; None = nowhere.
+    #: The URL for error reports by Sentry's protocol; None = no reports.
     sentry_dsn: str | None = None
-    #: Servers that follow the one of `database_url`, which lists are read from; all with the same database.
+    #: URLs of replicas of `database_url`, from which lists are read; all with the same database.
     replica_urls: tuple[str, ...] = ()
-    #: A replica that is further behind than so many seconds isn't read from.
+    #: A replica that is further behind isn't read from.
     replica_lag_seconds: int = 10
-    #: The most connections to MariaDB that one process holds for its work; None = by what it does.
+    #: The maximum number of a process's connections to MariaDB; None = depends on its role.
     database_connections: int | None = None
-    #: The file from which deploy/crm-role has read these settings; None = they come from elsewhere.
+    #: The file from which deploy/crm-role has read these settings; None = another source.
     settings_file: Path | None = None
-    #: CRM_… variables that mean nothing to this version, with what may have been meant ("" if nothing is close).
+    #: CRM_… variables unknown to this version, with the most similar setting ("" if there is none).
     unknown: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -268,7 +268,7 @@ def flask_config(settings: Settings) -> dict[str, object]:
     """The configuration of Flask, FAB and the extensions for these settings."""
     return {
         "SECRET_KEY": settings.secret_key,
-        # The last one signs; the others are accepted, so that open forms and sessions outlive a change of the key.
+        # The last one signs; the others are accepted, so that open forms and sessions survive a change of the key.
         "SECRET_KEY_FALLBACKS": list(settings.secret_keys_old[::-1]),
         "WTF_CSRF_SECRET_KEY": [*settings.secret_keys_old[::-1], settings.secret_key],
         "JWT_SECRET_KEY": settings.secret_key,
@@ -288,7 +288,7 @@ def flask_config(settings: Settings) -> dict[str, object]:
         "AUTH_TYPE": 1,
         "AUTH_RATE_LIMITED": False,
         "RATELIMIT_ENABLED": False,
-        # FAB's limiter counts nothing: sign-ins are counted by app/web/security/rate_limits.py.
+        # FAB's limiter isn't used: app/web/security/rate_limits.py counts sign-ins.
         "RATELIMIT_STORAGE_URI": "memory://",
         "RATELIMIT_HEADERS_ENABLED": True,
         "SESSION_COOKIE_HTTPONLY": True,
@@ -319,7 +319,7 @@ def flask_config(settings: Settings) -> dict[str, object]:
 
 
 def engine_options(settings: Settings) -> dict[str, object]:
-    """SQLAlchemy engine options: a pool sized for what the process does, and no parameters in errors and logs.
+    """SQLAlchemy engine options: a pool sized for the process's role, and no parameters in errors and logs.
 
     On MariaDB: READ COMMITTED, and a lock is waited for less long than a request may take. A process that only answers
     requests has a limit on each statement; jobs, workers and commands don't.
@@ -331,7 +331,7 @@ def engine_options(settings: Settings) -> dict[str, object]:
     init_command = (
         f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, "
         f"idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}, "
-        # An EXISTS of the access rules is checked row by row; MariaDB would first collect all rows that it allows.
+        # EXISTS in access rules must be checked row by row; by default MariaDB would first collect all visible rows.
         "optimizer_switch = 'exists_to_in=off'"
     )
     if settings.roles == ("web",):
@@ -347,7 +347,7 @@ def engine_options(settings: Settings) -> dict[str, object]:
 
 
 def pool_of(settings: Settings) -> tuple[int, int]:
-    """(connections that one process keeps open, the most that it has) of MariaDB.
+    """(connections kept open, maximum number) of one process's pool for MariaDB.
 
     A web process has one core, which a few statements under way keep busy: more of them only wait in the database
     instead of in the process. In a process of the queue one call runs at a time, with a second session now and then; in
@@ -360,7 +360,7 @@ def pool_of(settings: Settings) -> tuple[int, int]:
         kept, most = SOCKETS_CONNECTIONS if "sockets" in roles else WORKER_CONNECTIONS
         most = max(most, SCHEDULE_CONNECTIONS) if "scheduler" in roles else most
     elif settings.roles == ROLES:
-        most += sum(settings.queue_workers.values())  # threads of this process where there is no Redis
+        most += sum(settings.queue_workers.values())  # threads of this process if there is no Redis
     if settings.database_connections is not None:
         most = settings.database_connections
     return min(kept, most), most
@@ -383,7 +383,7 @@ def _languages() -> dict[str, dict[str, str]]:
 
 
 def _api_languages() -> list[str]:
-    """English, and the languages into which error messages are translated: alone, or with the pages."""
+    """English, and the languages of error messages: those with a catalogue of them, or of the pages."""
     catalogues = [
         *(ROOT / "translations").glob("*/LC_MESSAGES/errors.po"),
         *(ROOT / "translations").glob("*/LC_MESSAGES/messages.po"),
@@ -474,7 +474,7 @@ def _provider_urls(env: _Asked) -> dict[str, str]:
     return found
 
 
-#: As S3 itself limits the names of buckets, and what keys may begin with here.
+#: S3's own rules for names of buckets, and the allowed prefix of keys.
 _BUCKET, _KEY_PART = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]"), re.compile(r"([A-Za-z0-9_.-]+/)*")
 
 
@@ -546,7 +546,7 @@ def _smtp(url: str | None) -> str | None:
 
 
 def _has_port(parts: SplitResult) -> bool:
-    """Whether the port is valid or missing, which means the default port of the scheme."""
+    """Whether the port is valid; without a port the scheme's default is used."""
     try:
         return parts.port is None or parts.port > 0
     except ValueError:
@@ -572,7 +572,7 @@ def _bool(name: str, text: str | None, default: bool) -> bool:
 
 
 def _roles(env: _Asked) -> tuple[str, ...]:
-    """The roles that CRM_ROLE names, in the order of ROLES; () where it is not set."""
+    """The roles in CRM_ROLE, in the order of ROLES; () if it is not set."""
     chosen = {part.strip().lower() for part in (env.get("CRM_ROLE") or "").split(",") if part.strip()}
     if unknown := chosen - {*ROLES}:
         raise WrongSetting(f"CRM_ROLE must list some of {', '.join(ROLES)}, not {sorted(unknown)[0]!r}.")
@@ -585,7 +585,10 @@ def _roles(env: _Asked) -> tuple[str, ...]:
 
 
 def _does(env: _Asked, name: str, role: str, roles: tuple[str, ...]) -> bool:
-    """Whether this process does what an on/off setting and CRM_ROLE both name. Raises WrongSetting if they differ."""
+    """Whether this process does what both an on/off setting and CRM_ROLE control.
+
+    Raises WrongSetting if they differ.
+    """
     said = env.get(name)
     if not roles:
         return _bool(name, said, role == "scheduler")
@@ -685,7 +688,7 @@ def _is_secret_key(key: str) -> bool:
 
 
 def _old_keys(name: str, text: str | None, is_whole: Callable[[str], bool]) -> tuple[str, ...]:
-    """The keys of a list with commas. Raises WrongSetting, which repeats nothing of a key."""
+    """The keys in a comma-separated list. Raises WrongSetting, whose message doesn't contain any part of a key."""
     keys = tuple(each.strip() for each in (text or "").split(",") if each.strip())
     if not all(map(is_whole, keys)):
         raise WrongSetting(f"{name} holds a text that is no key. Give whole keys, with a comma between them.")
@@ -708,7 +711,7 @@ def _is_field_key(key: str) -> bool:
 
 
 def _generated(file: KeyFile, new: str) -> str:
-    """The key in the file, which is made with the new one on first use."""
+    """The key in the file; on first use the file is created with the new key."""
     try:
         return file.read_or_make(new)
     except BadKeyFile as error:

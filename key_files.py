@@ -1,4 +1,4 @@
-"""Files with generated keys: whole or not there, and the same for all processes that start at once."""
+"""Files with generated keys: complete or missing, and the same for processes that start at the same time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _RESTORE = (
 
 
 class BadKeyFile(Exception):
-    """The file cannot be made or holds no key. The message is for the operator, and repeats nothing of the key."""
+    """The file can't be created, or contains no key. The message is for the operator, and doesn't contain the key."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,10 @@ class KeyFile:
     is_whole: Callable[[str], bool]
 
     def read_or_make(self, new: str) -> str:
-        """The key; the new one if there is no file yet, unless another process makes one first. Raises BadKeyFile."""
+        """The key in the file; without a file, write the new one unless another process is faster.
+
+        Raises BadKeyFile.
+        """
         if not self.path.exists():
             try:
                 self._put_in_place(new)

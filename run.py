@@ -1,4 +1,4 @@
-"""The start: serves the app, with the scheduler in the process unless CRM_SCHEDULER is off; or what CRM_ROLE names.
+"""The entry point: serves the app, with the scheduler unless CRM_SCHEDULER is off; or runs the roles in CRM_ROLE.
 
 `python run.py` prepares the database and serves; `flask --app run` uses `create_app`. Importing this module is cheap.
 """
@@ -33,7 +33,7 @@ def create_app() -> Flask:
 
 
 def _load() -> Settings:
-    """The settings; variables that look like settings and are none are named on stderr."""
+    """The settings; prints unknown CRM_… variables on stderr."""
     from config import load, unknown_sentences
 
     settings = load()
@@ -43,7 +43,10 @@ def _load() -> Settings:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Prepare and serve; with the argument “prepare” only the first. 2 when settings or database do not allow it."""
+    """Prepare and serve; with the argument “prepare” only the former.
+
+    Returns 2 for invalid settings or an unusable database.
+    """
     from config import WrongSetting
 
     try:
@@ -64,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _start_trouble(error: Exception) -> str | None:
-    """What the operator can do about a database or folder that can't be used; None for a bug."""
+    """What the operator can do about an unusable database or folder; None for a bug."""
     from app.ops.database_errors import Cause, cause_of, summary_of
 
     what = {
@@ -133,7 +136,7 @@ def _create_first_admin(app: Flask, settings: Settings) -> None:
 
 
 def _load_demo() -> None:
-    """Load the demo data, unless it is there already."""
+    """Load the demo data, unless it is already there."""
     import secrets
 
     from app import demo
@@ -161,7 +164,7 @@ def _refuse_other_key() -> None:
 
 @contextlib.contextmanager
 def _start_lock(settings: Settings) -> Iterator[None]:
-    """Hold the lock by which starts at once prepare one after the other, on one machine or on one database."""
+    """Hold the lock that serializes simultaneous starts, on one machine or on one database."""
     from sqlalchemy import NullPool, create_engine
     from sqlalchemy.engine import make_url
 
@@ -186,7 +189,7 @@ def _start_lock(settings: Settings) -> Iterator[None]:
 
 
 def _fit_apart(settings: Settings) -> str:
-    """JSON of (what the operator can do, else "", and the revisions that this version needs): called apart.
+    """JSON of (what the operator can do, else "", and the revisions that this version needs), from a separate process.
 
     So the process that serves never loads Alembic.
     """
@@ -200,7 +203,7 @@ def _fit_apart(settings: Settings) -> str:
 
 
 def _schema_trouble(settings: Settings) -> str:
-    """Fit the schema; what the operator can do if that isn't possible, else ""."""
+    """Update the schema. Returns what the operator can do if that isn't possible, else ""."""
     from app.addons import BadAddon
 
     try:
@@ -256,7 +259,7 @@ def _schema_app(settings: Settings) -> Any:
 def _revisions() -> tuple[set[str], set[str], str]:
     """The database's schema revisions, those of this version, and its state.
 
-    empty, used, or marked: a migration was cut off, which `app.ops.migration_guard` judges.
+    empty, used, or marked: a migration was interrupted, see `app.ops.migration_guard`.
     """
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
@@ -289,7 +292,7 @@ def _revision_names(revisions: set[str]) -> str:
 
 
 def serve(app: Flask, settings: Settings) -> None:
-    """Do what the roles say until SIGTERM or Ctrl+C. The schedule runs in the workers, never in their parent."""
+    """Run the roles until SIGTERM or Ctrl+C. The scheduler runs in the workers, never in their parent."""
     from app import background, jobs
     from app.ops import metrics, process_metrics, queue, request_log
     from app.ops import server as gunicorn
@@ -298,7 +301,7 @@ def serve(app: Flask, settings: Settings) -> None:
     request_log.install(settings.log_json)
     schedule = jobs.schedule_of(app)
     metrics.prepare(settings.instance_dir, settings.server_name)
-    app.url_map.update()  # else each worker would do so with its first request
+    app.url_map.update()  # otherwise each worker would do so in its first request
     _drop_connections(app)
     if not {"web", "sockets"} & {*settings.roles}:
         print(f"{settings.brand}: {' and '.join(settings.roles)} running", flush=True)
@@ -346,7 +349,7 @@ def _run_queue(app: Flask) -> None:
 
 
 def _drop_connections(app: Flask) -> None:
-    """Close what connections the start has left open: forked processes must not share one."""
+    """Close the connections that the start has left open, because forked processes must not share them."""
     from app.extensions import db
 
     with app.app_context():

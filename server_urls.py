@@ -1,6 +1,6 @@
-"""Addresses of servers that are several: Redis behind Sentinels or as a Cluster, and the replicas of MariaDB.
+"""URLs of several servers: Redis with Sentinels or as a Cluster, and the replicas of MariaDB.
 
-Part of config.py, and read by app/ops. Imports nothing of the product.
+Part of config.py, also used by app/ops. Doesn't import the product.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-#: What a URL of one Redis begins with.
+#: The prefixes of the URL of a single Redis.
 SINGLE = ("redis://", "rediss://", "unix://")
 _KINDS = {
     "redis+sentinel": ("sentinel", False),
@@ -17,9 +17,9 @@ _KINDS = {
     "rediss+cluster": ("cluster", True),
 }
 _PORTS = {"sentinel": 26379, "cluster": 6379}
-#: Options of TLS, as redis-py names them.
+#: TLS options, under redis-py's names.
 TLS_OPTIONS = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile", "ssl_cert_reqs", "ssl_check_hostname")
-#: Those that name a file.
+#: Those with the path of a file.
 _FILES = TLS_OPTIONS[:3]
 _WORDS = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
 _SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
@@ -33,22 +33,22 @@ Address = tuple[str, int]
 
 
 class BadUrl(ValueError):
-    """The message is a sentence that names the setting; it repeats no password."""
+    """The message is a sentence that names the setting, without the password."""
 
 
 @dataclass(frozen=True)
 class RedisTopology:
-    """A Redis that is several servers, of which one at a time is written."""
+    """A Redis of several servers, one of which is the master."""
 
     #: sentinel or cluster.
     kind: str
-    #: Sentinels, or nodes of the Cluster; those that are named, in this order.
+    #: Sentinels, or nodes of the Cluster, in the order of the URL.
     addresses: tuple[Address, ...]
     is_tls: bool
     #: Of the data servers.
     username: str | None
     password: str | None
-    #: The name by which the Sentinels know the master; "" for a Cluster.
+    #: The master's name in the Sentinels; "" for a Cluster.
     name: str = ""
     db: int = 0
     #: Of the Sentinels themselves.
@@ -59,7 +59,7 @@ class RedisTopology:
 
 
 def redis_topology(url: str) -> RedisTopology | None:
-    """The servers that a URL of Sentinels or of a Cluster names; None for the URL of one server. Raises BadUrl."""
+    """The servers in a URL of Sentinels or of a Cluster; None for the URL of a single server. Raises BadUrl."""
     scheme, _colon, rest = url.partition("://")
     if scheme not in _KINDS:
         if url.startswith(SINGLE):
@@ -133,7 +133,7 @@ def _options(kind: str, is_tls: bool, query: str) -> dict[str, str]:
 
 
 def _refuse_tls_options(url: str) -> None:
-    """Raise BadUrl for options of TLS, in the URL of one server, that would not be read."""
+    """Raise BadUrl for TLS options in the URL of a single server, because they would be ignored."""
     known = TLS_OPTIONS if url.startswith("rediss://") else ()
     for name, value in parse_qsl(urlsplit(url).query, keep_blank_values=True):
         if name.startswith("ssl_") and name not in known:
@@ -171,7 +171,7 @@ def refuse_missing_files(url: str) -> None:
 
 
 def replica_urls(text: str | None, primary: str, redis_url: str | None) -> tuple[str, ...]:
-    """The SQLAlchemy URLs of CRM_REPLICA_URLS, beside that of the primary. Raises BadUrl."""
+    """The SQLAlchemy URLs in CRM_REPLICA_URLS; `primary`: that of the primary. Raises BadUrl."""
     urls = tuple(_with_driver(each.strip()) for each in (text or "").split(",") if each.strip())
     if not urls:
         return ()
@@ -205,7 +205,7 @@ def _with_driver(url: str) -> str:
 
 
 def database_place(url: str) -> str:
-    """host:port of a database's URL, as it is called in sentences and metrics; "" if it has none."""
+    """host:port of a database's URL, as used in sentences and metrics; "" if it has none."""
     try:
         parts = urlsplit(url)
         return f"{parts.hostname}:{parts.port or 3306}" if parts.hostname else ""

@@ -1,1 +1,1 @@
-"""How fast it is: the data generator and the benchmarks. See bench/README.md."""
+"""Performance measurements: the data generator and the benchmarks. See bench/README.md."""

@@ -1,9 +1,9 @@
-"""How long a backup, its check, the drill and a restore take, and what they cost those who work meanwhile.
+"""The duration of a backup, its verification, the drill and a restore, and their effect on requests meanwhile.
 
 python -m bench --only backups --leads 100000          # some minutes; bench/results/backups.md
 
-One client writes leads and one loads a list all the time. Afterwards the restored database is asked whether it is of
-one moment: every lead has the timeline entry of its transaction.
+One client creates leads and one loads a list all the time. Afterwards a check of the restored database shows whether it
+is of one moment: every lead has the timeline entry of its transaction.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ from tests.servers import ROOT
 RESULTS = Path(__file__).parent / "results" / "backups.md"
 PREFIX = "backups"
 LIST = "/api/v1/lead/?q=(page_size:20)"
-#: Seconds between two leads of the writer.
+#: Seconds between two new leads.
 PAUSE = 0.1
 RESTORED = "restored"
 
 
 @dataclass
 class Traffic(threading.Thread):
-    """A client that calls again and again, and notes how long each call took."""
+    """A client that sends requests in a loop and records the duration of each."""
 
     product: server.Product
     call: Callable[[keys.Client, int], None]
@@ -51,7 +51,7 @@ class Traffic(threading.Thread):
     __hash__ = threading.Thread.__hash__
 
     def run(self) -> None:
-        """Call until told to end."""
+        """Send requests until told to stop."""
         with contextlib.closing(keys.connect(self.product)) as connection:
             client = keys.Client(connection, key_of("bench_sales") | {"Content-Type": "application/json"})
             while not self.told.wait(self.pause):
@@ -60,7 +60,7 @@ class Traffic(threading.Thread):
                 self.times.append((time.perf_counter() - began) * 1000)
 
     def mark(self) -> list[float]:
-        """The times since the last mark."""
+        """The durations since the last call."""
         seen, self.times = self.times, []
         return seen
 
@@ -74,7 +74,7 @@ def load_list(client: keys.Client, _number: int) -> None:
 
 
 def create_lead(client: keys.Client, number: int) -> None:
-    """A new lead with a number of its own."""
+    """A new lead with a unique number."""
     body = json.dumps(
         {"first_name": f"Backup {number}", "mobile": f"+9170{time.time_ns() // 100_000 % 100_000_000:08d}"}
     )
@@ -104,7 +104,7 @@ class Bed:
     rows: list[tuple[str, str]] = field(default_factory=list)
 
     def command(self, title: str, *words: str) -> str:
-        """Run `flask backup …`, and note its time, memory and what the others felt."""
+        """Run `flask backup …`; record its duration, its memory, and the durations of the requests meanwhile."""
         self.reader.mark(), self.writer.mark()
         began = time.perf_counter()
         line = ["/usr/bin/time", "-f", "peak %M kB, CPU %U + %S s", sys.executable, "-m", "flask", "--app", "run"]

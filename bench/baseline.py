@@ -1,11 +1,10 @@
 """The baseline: how fast Flask, PyMySQL and orjson alone are on this machine for the same two responses.
 
 Two routes with the statements that such a REST endpoint needs (authentication; the rows of the user as assignee or
-owner; the capped count), in the fastest form we know, and responses of the same shape as ours. It has no permissions
-but row access, no masks and no forms, so no product on Flask can be faster.
-`/replay/NAME` executes the recorded statements of one request of the product and returns the recorded response: the
-same SQL and the same bytes without the product.
-Reads FLOOR_PORT, FLOOR_DATABASE and FLOOR_REPLAY; served with the product's gunicorn settings.
+owner; the capped count), in the fastest form we know, and responses of the same structure as ours. It has no
+permissions but row access, no masks and no forms, so no product on Flask can be faster. `/replay/NAME` executes the
+recorded statements of one request of the product and returns the recorded response: the same SQL and the same bytes
+without the product. Reads FLOOR_PORT, FLOOR_DATABASE and FLOOR_REPLAY; served with the product's gunicorn settings.
 """
 
 from __future__ import annotations
@@ -82,7 +81,7 @@ def _query(statement: str, *values: Any) -> tuple[tuple[Any, ...], ...]:
 
 
 def _lookup(kind: str, key: int | None) -> dict[str, Any] | None:
-    """An entry of a list, or a user. They are few, so each process reads them once, as ours does."""
+    """An entry of a picklist, or a user. They are few, so each process reads them once, as the product does."""
     if not _lookups:
         for name in ("lead_status", "lead_source", "account_type"):
             colour = "color" if name == "lead_status" else "NULL"

@@ -1,9 +1,9 @@
-"""python -m bench.channel_fault_run [--seconds S]: the channels under load while everything below them fails.
+"""python -m bench.channel_fault_run [--seconds S]: the channels under load while everything they depend on fails.
 
-Messages, emails, calls and a campaign leave, and 50 requests a second arrive, while web processes and workers are
-killed, Redis and MariaDB go away or fall silent for ten seconds, and the providers refuse, break and stall. Then the
-faults end, waits are cut short, and the books are compared: nothing acknowledged lost, nothing sent twice, every
-outcome on a page.
+Messages, emails, calls and a campaign are sent, and 50 requests a second arrive, while web processes and workers are
+killed, Redis and MariaDB are stopped or frozen for ten seconds, and the providers refuse, fail and stall. When the
+faults have ended, waits are shortened, and the records are compared: nothing acknowledged is lost, nothing is sent
+twice, and every outcome is on a page.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from bench.twilio_double import SENDER, SID, TOKEN, Double
 from tests.servers import ROOT, Redis, free_port
 
 LEADS, PEOPLE = 4000, 1000
-HOOKS, MESSAGES, MAILS = 50.0, 8.0, 2.0  # a second
+HOOKS, MESSAGES, MAILS = 50.0, 8.0, 2.0  # per second
 _MARK = re.compile(r"T[0-9]{6}[a-z]")
 _HOOK = re.compile(r"sms: https?://[^/]+(/hooks/sms/\S+)")
 _NUMBERED = "SELECT l.id, l.mobile_e164 FROM leads l JOIN ab_user u ON u.id = l.assignee_id WHERE u.username = %s"
@@ -47,10 +47,11 @@ _SET_UP = (
 )
 _WAITING = """SELECT (SELECT COUNT(*) FROM inbound_event WHERE state = 'new') + (SELECT COUNT(*) FROM campaign
     WHERE state = 'running') + (SELECT COUNT(*) FROM call_request WHERE state IN ('queued', 'sending'))"""
-#: What is not over yet. After the load, waits are cut short: what is due in hours is due now.
+#: Counts what is not finished. After the load, waits are shortened: what is due in hours becomes due now.
 _OPEN = """SELECT COUNT(*) FROM message WHERE direction = 'out' AND (state IN ('queued', 'sending')
     OR (state = 'unknown' AND asks <= 6))"""
-#: Only an attempt that no living worker makes any more is aged: its patience is 15 s, the queue's 60 s.
+#: Only attempts that no living worker can still be making are aged: a provider call takes at most 15 s, a queued call
+#: 60 s.
 _SOONER = (
     "UPDATE message SET due_on = UTC_TIMESTAMP(6) - INTERVAL 2 MINUTE WHERE state = 'queued'",
     "UPDATE message SET ask_on = UTC_TIMESTAMP(6) WHERE state = 'unknown' AND asks <= 6",
@@ -64,27 +65,27 @@ _SOONER = (
 
 @dataclass
 class Books:
-    """What the load was told, by its own count."""
+    """What the load sent and received, by its own count."""
 
-    #: Mark of a message -> id that was answered with 201.
+    #: Marker of a message -> the id in its 201 response.
     acknowledged: dict[str, int] = field(default_factory=dict)
-    #: Marks of incoming messages that were answered with 2xx.
+    #: Markers of incoming messages that were answered with 2xx.
     taken: set[str] = field(default_factory=set)
     dialled: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
-    #: Marks of emails that the mail server has taken, each time.
+    #: Markers of emails that the mail server has accepted, once for each time.
     mails: Counter[str] = field(default_factory=Counter)
     wrong: list[str] = field(default_factory=list)
 
 
 class Post:
-    """A mail server that refuses for now, breaks off after it has taken a mail, and stalls."""
+    """A mail server that refuses for a time, disconnects after accepting a mail, and stalls."""
 
     def __init__(self, books: Books) -> None:
         self.books, self.dice, self.is_calm = books, random.Random(5), False
 
     async def handle_DATA(self, smtp: Any, _session: Any, envelope: Any) -> str:
-        """The text of a mail."""
+        """Count the mail by the marker in its text, unless a fault is due."""
         thrown = 100.0 if self.is_calm else self.dice.uniform(0, 100)
         if thrown < 10:
             return "451 try again later"
@@ -97,7 +98,7 @@ class Post:
 
 @dataclass
 class Installation:
-    """The product and what it stands on."""
+    """The product and its servers."""
 
     web: server.Product
     database: server.Database
@@ -106,7 +107,7 @@ class Installation:
     hook: str = ""
 
     def rows(self, statement: str, *values: Any) -> list[Any]:
-        """Query the database, as root; again where a deadlock with the product ended the statement."""
+        """Query the database as root; repeated if a deadlock with the product ended the statement."""
         while True:
             try:
                 return self._rows_once(statement, *values)
@@ -123,7 +124,7 @@ class Installation:
 
 @contextlib.contextmanager
 def installation(post: Post) -> Iterator[Installation]:
-    """All of it, running, with an account of Twilio and one for email."""
+    """Everything running, with an account of Twilio and one for email."""
     folder = server.scratch()
     data, _took = server.filled_data_folder(data_sizes.Sizes.of(LEADS))
     server.copy_data(data, folder / "db")
@@ -161,7 +162,7 @@ def _add_account(web: server.Product, kind: str, *settings: str) -> str:
 
 
 class Load:
-    """People and providers that send requests, each at a fixed pace whatever the responses take."""
+    """People and providers that send requests, each at a fixed rate, however long the responses take."""
 
     def __init__(self, held: Installation, books: Books, pace: float) -> None:
         self.installation, self.books, self.pace = held, books, pace
@@ -169,7 +170,7 @@ class Load:
         self.lock = threading.Lock()
 
     def run(self, seconds: float) -> None:
-        """Everything at once."""
+        """Run all kinds of load at once."""
         with ThreadPoolExecutor(140) as pool:
             ends = time.monotonic() + seconds
             acts = ((self.hook, HOOKS), (self.message, MESSAGES), (self.mail, MAILS))
@@ -198,7 +199,7 @@ class Load:
             self.books.wrong.append(f"{act.__name__}: {error!r}")
 
     def hook(self, n: int) -> None:
-        """A customer's SMS, signed as Twilio does it; one in ten comes twice at once."""
+        """An SMS from a customer, signed like Twilio's; one in ten arrives twice at once."""
         mark = f"T{n:06d}i"
         url = f"http://127.0.0.1:{self.installation.web.port}{self.installation.hook}"
         said = {"AccountSid": SID, "MessageSid": f"SMi{n:030d}", "SmsStatus": "received", "To": SENDER}
@@ -210,7 +211,7 @@ class Load:
                 self.books.taken.add(mark)
 
     def message(self, n: int) -> None:
-        """An SMS of a person."""
+        """An SMS sent by a person."""
         lead, number = self.leads[n % len(self.leads)]
         mark = f"T{n:06d}s"
         self._create(
@@ -218,7 +219,7 @@ class Load:
         )
 
     def mail(self, n: int) -> None:
-        """An email of a person."""
+        """An email sent by a person."""
         lead, mark = self.leads[n % len(self.leads)][0], f"T{n:06d}e"
         said = {
             "channel": "email",
@@ -230,7 +231,7 @@ class Load:
         self._create(mark, said | {"purpose": "service"})
 
     def _create(self, mark: str, body: dict[str, Any]) -> None:
-        """As a client does it: with a key, again until there is an answer."""
+        """Send it like an API client: with a key, and again until there is a response."""
         headers = key_of(data_sizes.SALES) | {"Content-Type": "application/json", "Idempotency-Key": mark}
         ends = time.monotonic() + 90
         while time.monotonic() < ends:
@@ -271,7 +272,7 @@ class Load:
             time.sleep(1.5)
 
     def _reads(self, ends: float) -> None:
-        """Pages of a signed-in person; what is no page is counted."""
+        """Pages of a signed-in person; responses that aren't pages are counted."""
         browser = None
         while time.monotonic() < ends:
             for path in ("/inbox/", "/messages/", "/undelivered/", "/leads/"):
@@ -287,7 +288,7 @@ class Load:
 
 
 def start_campaign(held: Installation, people: int) -> int:
-    """So many people, 600 a minute. Returns its id."""
+    """Start a campaign to this many people, 600 a minute. Returns its id."""
     found = held.rows("SELECT id FROM leads WHERE mobile_e164 IS NOT NULL ORDER BY id DESC LIMIT %s", people)
     browser, headers = Browser(held.web.port), key_of(data_sizes.MANAGER) | {"Content-Type": "application/json"}
     plan = {"name": "Trial", "channel": "sms", "body": "Hello {{first_name}}", "per_minute": 600}
@@ -304,7 +305,7 @@ def start_campaign(held: Installation, people: int) -> int:
 
 
 def workers_of(pid: int) -> list[int]:
-    """The queue's workers: children of that child of the server which has children of its own."""
+    """The queue's workers: the children of the server's child that has children of its own."""
     groups = [server.family(each)[1:] for each in server.family(pid)[1:]]
     return max(groups, key=len, default=[])
 
@@ -316,23 +317,23 @@ def _kill(pids: list[int]) -> None:
 
 
 def kill_worker(held: Installation) -> None:
-    """One worker of the queue."""
+    """Kill one worker of the queue."""
     _kill(random.sample(workers_of(held.web.pid), 1))
 
 
 def kill_workers(held: Installation) -> None:
-    """All workers of the queue, and the schedule of delayed calls."""
+    """Kill all workers of the queue and the scheduler of delayed calls."""
     _kill(workers_of(held.web.pid))
 
 
 def kill_web(held: Installation) -> None:
-    """A process that answers requests."""
+    """Kill a process that answers requests."""
     group = workers_of(held.web.pid)
     _kill(random.sample([each for each in server.family(held.web.pid)[1:] if each not in group], 1))
 
 
 def kill_all(held: Installation) -> None:
-    """The whole product, which is started again."""
+    """Kill the whole product and start it again."""
     everyone = server.family(held.web.pid)
     _kill(everyone[1:])
     held.web.kill()
@@ -340,14 +341,14 @@ def kill_all(held: Installation) -> None:
 
 
 def redis_away(held: Installation) -> None:
-    """Redis is gone for 10 s, and empty then."""
+    """Stop Redis for 10 s; it is empty afterwards."""
     held.redis.kill()
     time.sleep(10)
     held.redis.start()
 
 
 def database_away(held: Installation) -> None:
-    """MariaDB is gone for 10 s."""
+    """Stop MariaDB for 10 s."""
     held.database.kill()
     time.sleep(10)
     held.database.start()
@@ -360,12 +361,12 @@ def _silent(pid: int) -> None:
 
 
 def redis_silent(held: Installation) -> None:
-    """Redis answers nothing for 10 s."""
+    """Freeze Redis for 10 s."""
     _silent(held.redis.pid)
 
 
 def database_silent(held: Installation) -> None:
-    """MariaDB answers nothing for 10 s."""
+    """Freeze MariaDB for 10 s."""
     _silent(held.database.pid)
 
 
@@ -399,7 +400,7 @@ def main() -> int:
 
 
 def _harm(held: Installation, seconds: float) -> None:
-    """The faults, spread over the time. Servers start from the main thread."""
+    """Cause the faults one after the other, spread over the time. Servers start from the main thread."""
     pause = max(1.0, (seconds - 70) / len(FAULTS))
     for fault in FAULTS:
         time.sleep(pause)
@@ -408,9 +409,9 @@ def _harm(held: Installation, seconds: float) -> None:
 
 
 def _drain(held: Installation, seconds: float) -> float:
-    """Wait until nothing is open; returns how long that took."""
+    """Wait until nothing is unfinished; returns how long that took."""
     began = time.monotonic()
-    time.sleep(25)  # what was under way when the faults ended has its answer, or none
+    time.sleep(25)  # until requests that were under way when the faults ended have a response, or none
     while time.monotonic() - began < seconds and held.rows(_OPEN)[0][0] + held.rows(_WAITING)[0][0]:
         for statement in _SOONER:
             held.rows(statement)

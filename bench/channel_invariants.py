@@ -1,4 +1,4 @@
-"""The books of a trial compared: what we say, what the providers say, and what the load was told."""
+"""Compare the records of a trial: the product's, the providers', and the load's own."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from bench.measured_versions import sign_in
 if TYPE_CHECKING:
     from bench.channel_fault_run import Books, Installation
 
-#: States in which nothing is left to be done by us, and those that only a person can end.
+#: States in which the product has nothing left to do, including those that only a person can resolve.
 OVER = {"sent", "delivered", "read", "failed", "canceled", "unknown"}
 
 
 def report(held: Installation, books: Books, campaign: int) -> int:
-    """Print the books; 1 when something is wrong."""
+    """Print the comparison. Returns 1 if something is wrong."""
     faults = [*books.wrong[:20], *_outgoing(held, books), *_incoming(held, books), *_campaign(held, campaign)]
     faults += [*_calls(held), *_pages(held), *_leftovers(held)]
     print(f"answers to people: {dict(sorted(books.statuses.items()))}")
@@ -97,7 +97,7 @@ def _calls(held: Installation) -> list[str]:
 
 
 def _pages(held: Installation) -> list[str]:
-    """What failed or is unknown stands on the page of a person."""
+    """Check that a page shows every failed or unknown message."""
     browser = sign_in(Browser(held.web.port, "127.0.0.8"), data_sizes.MANAGER)
     status, _headers, text = browser.send(Request("GET", "/undelivered/"))
     dead = held.rows("SELECT COUNT(*) FROM message WHERE state IN ('failed', 'unknown')")[0][0]

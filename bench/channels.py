@@ -1,8 +1,8 @@
 """python -m bench.channels hooks|outbox|campaign [--leads N] [--seconds S]: the channels under load.
 
-hooks: requests of a provider, 50 a second for a minute, at a fixed pace whatever the answers take; p99 beside that of
-/healthz, asked in turn with them. outbox: pages of lists before and while 100,000 messages wait and are being sent.
-campaign: 1,000 people by a campaign, with the provider's own count.
+hooks: webhook requests of a provider, 50 a second for a minute, at a fixed rate however long the responses take; p99 is
+compared with that of /healthz, requested in turn. outbox: list pages before and while 100,000 messages wait and are
+being sent. campaign: 1,000 people by a campaign, compared with the provider's own count.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ from bench.measured_versions import key_of, sign_in
 from tests.servers import ROOT, Redis
 
 RATE, WAITING, KEY = 50, 100_000, "bench-key"
-#: Pages that are asked while messages wait.
+#: Pages that are requested while messages wait.
 PAGES = ("/leads/", "/messages/", "/inbox/", "/api/v1/lead/", "/api/v1/message/")
 _INSERT = f"""INSERT INTO message (channel, direction, peer, body, state, purpose, tries, asks, native, account_id,
     due_on, created_on, changed_on)
     SELECT 'sms', 'out', CONCAT('+9197', LPAD(seq, 8, '0')), 'Bench', 'queued', 'service', 0, 0, '{{}}', %s,
     UTC_TIMESTAMP(6), UTC_TIMESTAMP(6), UTC_TIMESTAMP(6) FROM seq_1_to_{WAITING}"""  # noqa: S608  # no value
-#: So that messages are sent at any hour.
+#: Allows messages to be sent at any hour.
 _ANY_HOUR = """INSERT INTO business_setting (`key`, value)
     VALUES ('promotional_hours', '"00:00-00:00"'), ('quiet_hours', '"00:00-00:00"')"""
 _HOOK = re.compile(r"https?://[^/]+(/hooks/sms/\S+)")
@@ -42,7 +42,7 @@ _HOOK = re.compile(r"https?://[^/]+(/hooks/sms/\S+)")
 
 @contextmanager
 def product(leads: int) -> Iterator[tuple[server.Product, server.Database, str]]:
-    """The product with two processes, queue workers and the minute jobs; and the address of its hook."""
+    """The product with two processes, queue workers and the minute jobs, and the URL path of its webhook."""
     folder = server.scratch()
     data, _took = server.filled_data_folder(data_sizes.Sizes.of(leads))
     server.copy_data(data, folder / "db")
@@ -57,7 +57,7 @@ def product(leads: int) -> Iterator[tuple[server.Product, server.Database, str]]
 
 
 def _add_account(web: server.Product) -> str:
-    """An account of the console provider; returns the path of its hook."""
+    """Create an account of the console provider; returns the path of its webhook."""
     command = [
         sys.executable,
         "-m",
@@ -90,7 +90,7 @@ def _quantiles(times: list[float]) -> str:
 
 
 def _paced(act: Callable[[int], None], seconds: float) -> None:
-    """Call act(n) RATE times a second, each at its own time, in threads: a slow answer holds up no other request."""
+    """Call act(n) RATE times a second at fixed times, in threads, so that a slow response delays no other request."""
     began = time.monotonic()
     with ThreadPoolExecutor(64) as pool:
         for n in range(int(RATE * seconds)):
@@ -102,7 +102,7 @@ def _paced(act: Callable[[int], None], seconds: float) -> None:
 
 
 def hooks(leads: int, seconds: float) -> int:
-    """Returns 1 when p99 is 100 ms or more, or an answer was no success."""
+    """Returns 1 if p99 is 100 ms or more, or a response was an error."""
     with product(leads) as (web, database, path):
         times, beside, wrong = list[float](), list[float](), list[int]()
         local = threading.local()
@@ -154,7 +154,7 @@ def _rows(database: server.Database, statement: str, *values: Any) -> list[Any]:
 
 
 def outbox(leads: int, seconds: float) -> int:
-    """Returns 1 when the median of a page is more than 20 % slower while messages wait."""
+    """Returns 1 if the median of a page is more than 20 % slower while messages wait."""
     with product(leads) as (web, database, _path):
         users = (data_sizes.SALES, data_sizes.MANAGER)
         signed = {who: sign_in(Browser(web.port, f"127.0.0.{n}"), who) for n, who in enumerate(users, 2)}
@@ -162,9 +162,9 @@ def outbox(leads: int, seconds: float) -> int:
         account = _rows(database, "SELECT id FROM channel_account WHERE name = 'Bench'")[0][0]
         _rows(database, "UPDATE channel_account SET per_second = 5 WHERE id = %s", account)
         _rows(database, _INSERT, account)
-        time.sleep(65)  # the job of the minute has found them, and workers send
+        time.sleep(65)  # the minute job has found them, and workers send
         for each in signed.values():
-            each.connection.close()  # the server has, after so long; the next request opens another
+            each.connection.close()  # the server has closed it by now; the next request opens another
         after = _measure(web, signed, seconds)
         waiting = _rows(database, "SELECT state, COUNT(*) FROM message WHERE body = 'Bench' GROUP BY state")
         print(f"outbox, load {os.getloadavg()[0]:.1f}, messages then: {dict(waiting)}")
@@ -177,7 +177,7 @@ def outbox(leads: int, seconds: float) -> int:
 
 
 def _measure(web: server.Product, signed: dict[str, Browser], seconds: float) -> dict[tuple[str, str], float]:
-    """(user, page) -> median seconds; the pages are asked in turn, so that all have the same neighbours."""
+    """(user, page) -> median seconds. The pages are requested in turn, so that all are measured under the same load."""
     times: dict[tuple[str, str], list[float]] = {(who, page): [] for who in signed for page in PAGES}
     ends = time.monotonic() + seconds
     while time.monotonic() < ends:
@@ -195,7 +195,7 @@ def _measure(web: server.Product, signed: dict[str, Browser], seconds: float) ->
 
 
 def campaign(leads: int, seconds: float) -> int:
-    """1,000 leads by one campaign of 600 a minute: how long it takes, and whether anybody got two."""
+    """1,000 leads by one campaign of 600 a minute: how long it takes, and whether anybody got a message twice."""
     with product(leads) as (web, database, _path):
         _rows(database, _ANY_HOUR)
         ids = [

@@ -1,4 +1,4 @@
-"""The predecessor's API against our own REST API: the same twenty leads, the same one lead, in turn.
+"""The predecessor's API compared with our own REST API: the same twenty leads and the same one lead, in turn.
 
 python -m bench --only compat [--leads 20000]     # a few minutes; bench/results/compat.md
 """
@@ -23,7 +23,7 @@ from bench.report import CONNECTIONS
 
 RESULTS = Path(__file__).parent / "results" / "compat.md"
 PREFIX = "compat"
-#: What the predecessor's API may cost, as a multiple of our own.
+#: The allowed time of the predecessor's API, as a multiple of our own.
 MAX_RATIO = 1.3
 #: The fields of a lead that both APIs return in a list.
 OURS = (
@@ -126,8 +126,8 @@ def _line(pair: Pair, bed: Target, options: Options) -> tuple[str, bool]:
                 figures = load.send_load(bed.web.port, wanted, connections, options.seconds)
                 found.setdefault((side, connections), []).append(figures)
     errors = sum(each.errors for all_ in found.values() for each in all_)
-    # With one client the time of a call counts; with eight on few cores, which wait for each other, the number of
-    # calls per second.
+    # With one client the time of a call counts; with eight on few cores, which wait for each other, the calls per
+    # second.
     p50 = {side: statistics.median(each.p50 for each in found[side, 1]) for side in requests}
     rate = {side: statistics.median(each.rate for each in found[side, 8]) for side in requests}
     ratios = [p50["theirs"] / p50["ours"], rate["ours"] / rate["theirs"]]

@@ -1,10 +1,10 @@
-"""How long dashboards take with a million calls, measured anew each time; with and without the daily roll-ups.
+"""The response times of dashboards with a million calls, computed anew each time; with and without the daily roll-ups.
 
     python -m bench.dashboards [CALLS] [ROUNDS]
 
-starts a private MariaDB, fills it (once: the folder is kept in the cache), and prints one line per page and person:
-median and 95th percentile of whole requests in milliseconds, processor time of the request and of MariaDB beside it
-(what a busy machine leaves right), statements, the same while the figures are kept, and without the roll-ups.
+starts a private MariaDB, fills it (once: the folder stays in the cache), and prints one line per page and person:
+median and 95th percentile of whole requests in milliseconds; processor time of the request and of MariaDB, which
+doesn't depend on the load of the machine; statements; the same with cached figures; and without the roll-ups.
 """
 
 from __future__ import annotations
@@ -51,22 +51,22 @@ def sign_in(session: Session, name: str) -> Colleague:
 
 @dataclass(frozen=True)
 class Cost:
-    """What a page costs; times in milliseconds."""
+    """The cost of a page; times in milliseconds."""
 
     half: float
     most: float
     cpu: float
     database_cpu: float
     statements: int
-    #: Of the same page within the minute that its figures are kept.
+    #: Of the same page with cached figures, within a minute.
     kept_half: float
     kept_cpu: float
     kept_statements: int
 
 
 def timed(client: UserClient, path: str, rounds: int, database: server.Database) -> Cost | None:
-    """What this page costs, measured anew each time; None if there is none."""
-    if client.screen(path).status_code != 200:  # which fills all other caches
+    """The cost of this page, computed anew each time; None if there is no such page."""
+    if client.screen(path).status_code != 200:  # fills all other caches
         return None
     anew = [_round(client, path, database, anew=True) for _each in range(rounds)]
     kept = [_round(client, path, database, anew=False) for _each in range(rounds)]
@@ -84,7 +84,7 @@ def timed(client: UserClient, path: str, rounds: int, database: server.Database)
 
 
 def _round(client: UserClient, path: str, database: server.Database, anew: bool) -> tuple[float, float, float, int]:
-    """Milliseconds of one request, of its CPU and of MariaDB's, and its statements; `anew`: no figure is kept."""
+    """Milliseconds of one request, of its CPU and of MariaDB's, and its statements; `anew`: without cached figures."""
     if anew:
         widget_data.forget()
     sent: list[Any] = []
@@ -98,7 +98,7 @@ def _round(client: UserClient, path: str, database: server.Database, anew: bool)
 
 
 def rebuild(session: Session, zone: ZoneInfo) -> float:
-    """Fill all roll-ups anew; the seconds that it took."""
+    """Rebuild all roll-ups. Returns the seconds that it took."""
     now, start = datetime.now(UTC), time.perf_counter()
     call_rollup_fill.begin_rebuild(session, zone, now)
     session.commit()
@@ -111,7 +111,7 @@ def rebuild(session: Session, zone: ZoneInfo) -> float:
 def measured(
     app: Any, people: list[Colleague], rounds: int, database: server.Database
 ) -> dict[tuple[str, str, str], Cost]:
-    """(person, page, period) -> what it costs."""
+    """(person, page, period) -> its cost."""
     found = {}
     for who in people:
         client = UserClient(app, who)

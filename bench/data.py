@@ -1,9 +1,9 @@
-"""What it costs to bring data in and out at size, on MariaDB: lists, files, everything at once; and kill -9 in each.
+"""The cost of large imports and exports on MariaDB: lists, files, everything at once; and kill -9 during each.
 
 python -m bench.data --leads 200000 --rows 100000      # some minutes; bench/results/data.md
 
-Each command is a process of its own with a peak of memory of its own. What was killed is gone on with by the same
-command or by a server; then the rows are counted: none is missing, none is there twice.
+Each command is a process with its own memory peak. A killed one is continued by the same command or by a server; then
+the rows are counted: none is missing or duplicated.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _TAKEN = "SELECT COUNT(*) FROM former_name WHERE doctype = "
 
 @dataclass
 class Bed:
-    """The database, and the rows of the page."""
+    """The database, and the rows of the result page."""
 
     database: server.Database
     folder: Path
@@ -50,7 +50,7 @@ class Bed:
     rows: list[tuple[str, str]] = field(default_factory=list)
 
     def command(self, *words: str) -> list[str]:
-        """The line of a command of the product."""
+        """The command line of a command of the product."""
         return [sys.executable, "-m", "flask", "--app", "run", *words]
 
     def env(self) -> dict[str, str]:
@@ -58,7 +58,7 @@ class Bed:
         return dict(self.product.environment()) | {"CRM_SCHEDULER": "off"}
 
     def measured(self, title: str, *words: str) -> str:
-        """Run it; note how long it took, its processor time and its peak of memory. Returns what it said."""
+        """Run it; record its duration, processor time and peak memory. Returns its output."""
         before = self.database_cpu()
         line = [_TIME, "-f", "%e %U %S %M", *self.command(*words)]
         done = subprocess.run(line, cwd=ROOT, env=self.env(), capture_output=True, text=True)
@@ -72,16 +72,16 @@ class Bed:
         return done.stdout
 
     def database_cpu(self) -> float:
-        """Seconds of processor time of MariaDB."""
+        """The processor time of MariaDB, in seconds."""
         return server.cpu_seconds(self.database.pid)
 
     def note(self, title: str, figure: str) -> None:
-        """A row of the page."""
+        """Add a row to the result page."""
         self.rows.append((title, figure))
         print(f"  {title}: {figure}", flush=True)
 
     def killed(self, when: Callable[[], bool], *words: str) -> None:
-        """Run it and kill it with -9 as soon as this is so."""
+        """Run it and kill it with SIGKILL as soon as `when` returns true."""
         running = subprocess.Popen(
             self.command(*words), cwd=ROOT, env=self.env(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
@@ -93,7 +93,7 @@ class Bed:
             running.wait()
 
     def one(self, query: str) -> Any:
-        """The only value of a query."""
+        """The only value of a query's result."""
         return self.database._ask(query.replace("FROM ", f"FROM {server.DATABASE}.", 1))[0][0]
 
 
@@ -101,7 +101,7 @@ class Bed:
 
 
 def leads_file(path: Path, count: int, first: int) -> None:
-    """Leads of strangers as CSV, or XLSX."""
+    """Write leads that don't exist yet, as CSV or XLSX."""
     rng = random.Random(first)  # invented people
     heading = ["Full Name", "Mobile No", "Email", "Status", "Source", "Remarks"]
 
@@ -127,7 +127,7 @@ def leads_file(path: Path, count: int, first: int) -> None:
 def write_predecessor_exports(folder: Path, leads: int) -> None:
     """Exports of the predecessor: customers, leads with their logs, tasks, calls, comments."""
     folder.mkdir()
-    rng, start = random.Random(7), datetime(2025, 1, 1)  # as the predecessor writes it
+    rng, start = random.Random(7), datetime(2025, 1, 1)  # in the predecessor's format
 
     def stamps(number: int) -> dict[str, str]:
         at = start + timedelta(minutes=3 * number)
@@ -188,7 +188,7 @@ def _comment(number: int, stamp: dict[str, str], leads: int) -> dict[str, str]:
 
 
 def exports(bed: Bed) -> None:
-    """The list of all leads, to both kinds of file."""
+    """Export the list of all leads to both formats."""
     count = bed.one("SELECT COUNT(*) FROM leads")
     for kind in ("csv", "xlsx"):
         out = bed.folder / f"leads.{kind}"
@@ -207,7 +207,7 @@ def exports(bed: Bed) -> None:
 
 
 def imports(bed: Bed, count: int) -> None:
-    """Files of leads: checked, then imported; the last one is killed on its way, and gone on with by a server."""
+    """Check and import files of leads; the last import is killed and continued by a server."""
     for place, kind in enumerate(("csv", "xlsx")):
         path = bed.folder / f"leads.{kind}"
         leads_file(path, count, place * count)
@@ -247,7 +247,7 @@ def imports(bed: Bed, count: int) -> None:
 
 
 def move(bed: Bed, leads: int) -> None:
-    """A full import, killed on its way, continued by the same command, and run once more."""
+    """A full import from the predecessor, killed, continued by the same command, and repeated."""
     folder = bed.folder / "former"
     write_predecessor_exports(folder, leads)
     words = ("import-predecessor", str(folder), "--as", USER)
@@ -264,7 +264,7 @@ def move(bed: Bed, leads: int) -> None:
 
 
 def everything(bed: Bed) -> None:
-    """All of it with its files, one of them big; killed, then whole; each checksum of the manifest is right."""
+    """Export everything with files, one of them large: killed, then complete; verify the manifest's checksums."""
     store = Path(bed.env()["CRM_INSTANCE_DIR"]) / "files"
     digest = _big_file(store)
     with contextlib.closing(bed.database.connect(server.DATABASE)) as connection, connection.cursor() as cursor:
@@ -324,7 +324,7 @@ def main() -> int:
 
 
 def _prepare(bed: Bed) -> None:
-    """A user who may do it all, and what a process costs that does nothing."""
+    """Create a user who may do everything, and measure a process that does nothing."""
     words = bed.command("user", "add", USER, "--role", "Admin")
     asked = f"{generate.PASSWORD}\n{generate.PASSWORD}\n"
     done = subprocess.run(words, cwd=ROOT, env=bed.env(), input=asked, capture_output=True, text=True)

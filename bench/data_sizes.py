@@ -1,4 +1,4 @@
-"""How many rows of the benchmark data there are, and in which shares."""
+"""The numbers of rows of the benchmark data, and their shares."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEED = 7
 SALES, MANAGER, SUPPORT = "bench_sales", "bench_manager", "bench_support"
 #: One lead in this many is assigned to bench_sales: 5,000 of 200,000.
 SHARE = 40
-#: The share of tasks that are overdue; the other open tasks are due in the future.
+#: The share of open tasks that are overdue; the others are due in the future.
 OVERDUE_SHARE = 1 / 30
 DAYS = 360
 
@@ -32,7 +32,7 @@ class Sizes:
 
     @classmethod
     def of(cls, leads: int) -> Self:
-        """The sizes in the same proportions for another number of leads."""
+        """The sizes for another number of leads, in the same proportions."""
         full = cls()
         scaled = {name: max(1, getattr(full, name) * leads // full.leads) for name in cls.__annotations__}
         return cls(**scaled | {"users": full.users})
@@ -46,14 +46,14 @@ class Sizes:
 
     @property
     def disk(self) -> int:
-        """The bytes that a filled data folder takes, indexes and logs included; measured, see bench/README.md."""
+        """The bytes of a filled data folder, with indexes and logs; measured, see bench/README.md."""
         rows = sum(int(getattr(self, name)) * size for name, size in BYTES_OF_A_ROW.items())
         return _EMPTY_FOLDER + rows
 
 
 #: --scale NAME -> the share of an installation with years of data.
 SCALES = {"full": 1.0, "tenth": 0.1}
-#: Bytes of a row with what belongs to it (assignments, status changes, subjects) and the indexes.
+#: Bytes of a row with its dependent rows (assignments, status changes, subjects) and index entries.
 BYTES_OF_A_ROW = {"leads": 1400, "customers": 900, "tickets": 1300, "tasks": 550, "calls": 900, "activities": 330}
 _EMPTY_FOLDER = 750_000_000
 

@@ -1,12 +1,12 @@
-"""Exports as people ask for them, on MariaDB and Redis: asked for on the page, written by a worker, and kill -9 amid.
+"""Exports through the pages, on MariaDB and Redis: requested on a page, written by a worker, with kill -9 in between.
 
     python -m bench.export_runs                    # 20,000 leads and everything in proportion
     python -m bench.export_runs --leads 40000
     python -m bench.export_runs --s3               # the files in a double of S3
 
 The list of calls as CSV and as XLSX, and everything. Each is written once undisturbed and once by a worker that is
-killed: what another one finishes has to be the same, row for row, and while it is written nobody gets a file. On S3 no
-pieces of unfinished uploads may stay, and only objects that the nightly job removes.
+killed: the file that another worker finishes must be identical row for row, and can't be downloaded before. On S3 no
+parts of unfinished uploads may remain, and only objects that the nightly job removes.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ from bench.import_runs import Installation
 from tests.servers import ROOT, Redis, Server
 
 _RUN = "SELECT outcome, `rows`, total, worker, tries FROM crm.export_run WHERE id = "
-#: Seconds between two looks while the moment to kill is awaited, and while another worker is.
+#: Seconds between two checks while waiting for the moment to kill, and for another worker.
 _SHORT, _LONG = 0.2, 5.0
-#: Seconds that the writing of everything has gone on when its worker is killed.
+#: Seconds after the start of the export of everything when its worker is killed.
 _AMID = 3.0
 _Kill = Callable[[tuple[Any, ...], float], bool]
 
@@ -67,19 +67,19 @@ class Storage(Server):
         return client
 
     def settings(self) -> dict[str, str]:
-        """What tells the product to keep its files here."""
+        """The settings with which the product stores its files here."""
         url = f"http://127.0.0.1:{self.port}"
         return {"CRM_FILES": "s3://crm", "CRM_S3_ENDPOINT": url, "CRM_S3_REGION": "ap-south-1"}
 
 
 class Exports:
-    """What is asked of the pages of exports."""
+    """Requests to the export pages."""
 
     def __init__(self, installation: Installation) -> None:
         self.installation = installation
 
     def row(self, key: int) -> tuple[Any, ...]:
-        """_RUN of this export."""
+        """The row _RUN of this export."""
         found: tuple[Any, ...] = self.installation.database._ask(f"{_RUN}{key}")[0]
         return found
 
@@ -87,13 +87,13 @@ class Exports:
         """Status and body of the download."""
         browser = self.installation.browser
         cookies = "; ".join(f"{name}={value}" for name, value in browser.cookies.items())
-        browser.connection.close()  # the server closes one that idles
+        browser.connection.close()  # the server closes idle connections
         browser.connection.request("GET", f"/exports/{key}/file", None, {"Cookie": cookies})
         answer = browser.connection.getresponse()
         return answer.status, answer.read()
 
     def made(self, path: str, page: str, values: dict[str, Any], kill: _Kill | None = None) -> bytes:
-        """Ask for an export, kill its worker as soon as `kill` says so of its row and age. Returns its file."""
+        """Request an export; kill its worker as soon as `kill` returns true for its row and age. Returns its file."""
         key = int(re.search(r"/exports/(\d+)/", self.installation.post(path, values, page))[1])  # type: ignore[index]
         if kill is not None:
             self._killed(key, kill)
@@ -140,7 +140,7 @@ class Exports:
 
 
 def lists(exports: Exports) -> None:
-    """The list of all calls, twice killed for each kind of file."""
+    """The list of all calls, its worker killed twice for each format."""
     count = exports.installation.one("SELECT COUNT(*) FROM crm.call_log")
     for kind in ("csv", "xlsx"):
         print(f"  {count} calls, {kind.upper()}", flush=True)
@@ -158,12 +158,12 @@ def _lines(kind: str, data: bytes) -> list[bytes]:
         return data.splitlines()
     with zipfile.ZipFile(io.BytesIO(data)) as book:
         assert book.testzip() is None
-        # Each row names its own number; what is equal must be so in the same place.
+        # Each row names its own number, so equal rows are equal in position, too.
         return re.findall(rb"<row.*?</row>", book.read("xl/worksheets/sheet1.xml"), re.S)
 
 
 def everything(exports: Exports) -> None:
-    """All of it as an archive: whole after the kill, each checksum of the manifest is right."""
+    """Everything as an archive: complete after the kill, with every checksum of the manifest correct."""
     print("  everything", flush=True)
     data = exports.made("/exports/all", "/exports/", {}, kill=lambda _row, age: age >= _AMID)
     with zipfile.ZipFile(io.BytesIO(data)) as archive:

@@ -27,7 +27,7 @@ from bench.rows import RowGenerator
 
 __all__ = ["MANAGER", "PASSWORD", "SALES", "SEED", "SHARE", "SUPPORT", "Sizes", "fill", "key_of", "mobile", "secret_of"]
 
-#: The password of all bench users.
+#: The password of all benchmark users.
 PASSWORD = "Bench-is-fast-2026"
 
 

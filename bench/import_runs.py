@@ -1,12 +1,12 @@
-"""An import as people do it, on MariaDB and Redis: uploaded to the web process, worked off by a worker, and kill -9.
+"""Imports through the pages, on MariaDB and Redis: uploaded to the web process, run by a worker, with kill -9.
 
     python -m bench.import_runs --rows 100000                                     # one import, nobody is killed
     python -m bench.import_runs --rows 20000 --kill worker:check:40 worker:run:50 # step and share in percent
     python -m bench.import_runs --rows 20000 --kill web:upload:50 web:run:50
     python -m bench.import_runs --rows 20000 --policy update --revert --kill stack:run:50 worker:revert:50
 
-Who can be killed: `worker` (the process that works on it), `web`, `stack` (all but the databases). In the end the rows
-are counted: none is missing, none is there twice, and the figures of the page add up.
+Possible targets: `worker` (the process that works on it), `web`, `stack` (all but the databases). At the end the rows
+are counted: none is missing or duplicated, and the figures of the page are consistent.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from bench import data, generate, server
 from bench.load import Browser
 from tests.servers import LiveServer, Redis, Server
 
-#: Seconds between two looks.
+#: Seconds between two checks.
 PAUSE = 5.0
 _FORM = "application/x-www-form-urlencoded"
 _STEPS = {"check": "checking", "run": "running", "revert": "reverting"}
@@ -38,7 +38,7 @@ _RUN = "SELECT outcome, position, total, created, updated, skipped, wrong, error
 
 
 class Background(Server):
-    """Workers and scheduler, which answer nobody."""
+    """Workers and scheduler, which serve no requests."""
 
     def __init__(self, folder: Path, settings: Mapping[str, str]) -> None:
         super().__init__(folder)
@@ -56,7 +56,7 @@ class Background(Server):
 
 
 def kill_all(program: Server) -> None:
-    """End the parent and its children at once: a child would answer for a moment more, on the port of the next."""
+    """End the parent and its children at once: a child could answer for a moment longer, on the port of the next."""
     for pid in server.family(program.pid):
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
@@ -65,13 +65,13 @@ def kill_all(program: Server) -> None:
 
 @dataclass
 class Use:
-    """Processor time and memory of the processes that have worked."""
+    """The processor time and memory of the worker processes."""
 
     cpu: dict[int, float] = field(default_factory=dict)
     peak: dict[int, int] = field(default_factory=dict)
 
     def look(self, pid: int) -> None:
-        """Note what this process and its descendants have used so far."""
+        """Record the usage of this process and its descendants so far."""
         for each in server.family(pid):
             with suppress(OSError, IndexError, StopIteration):
                 stat = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
@@ -80,13 +80,13 @@ class Use:
                 self.peak[each] = int(next(line for line in lines if line.startswith("VmHWM:")).split()[1]) // 1024
 
     def busiest(self, pid: int, before: Mapping[int, float]) -> int:
-        """The descendant that has used most since `before`."""
+        """The descendant with the highest usage since `before`."""
         children = [each for each in server.family(pid)[1:] if each in self.cpu]
         return max(children, key=lambda each: self.cpu[each] - before.get(each, 0.0))
 
 
 class Installation:
-    """The product on its servers."""
+    """The product and its servers."""
 
     def __init__(
         self, folder: Path, database: server.Database, redis: Redis, more: Mapping[str, str] | None = None
@@ -102,7 +102,7 @@ class Installation:
         self.use, self.web_use = Use(), Use()
 
     def start(self) -> None:
-        """Start what isn't running, and sign in."""
+        """Start whatever isn't running, and sign in."""
         for each in (self.web, self.back):
             if each.process is None:
                 each.start()
@@ -110,17 +110,17 @@ class Installation:
         self.post("/login/", {"username": self.user, "password": generate.PASSWORD}, "/login/")
 
     def stop(self) -> None:
-        """Stop all of it."""
+        """Stop everything."""
         self.back.stop()
         self.web.stop()
 
     # --- requests
 
     def send(self, method: str, path: str, body: bytes = b"", kind: str = "") -> tuple[int, dict[str, str], str]:
-        """Status, headers and body of an answer."""
+        """Status, headers and body of a response."""
         headers = {"Cookie": "; ".join(f"{name}={value}" for name, value in self.browser.cookies.items())}
         headers |= {"Content-Type": kind, "Referer": f"{self.web.url}/"} if kind else {}
-        self.browser.connection.close()  # the server closes one that idles
+        self.browser.connection.close()  # the server closes idle connections
         self.browser.connection.request(method, path, body or None, headers)
         answer = self.browser.connection.getresponse()
         text = answer.read().decode("utf-8", "replace")
@@ -130,13 +130,13 @@ class Installation:
         return answer.status, {name.lower(): value for name, value in answer.getheaders()}, text
 
     def form(self, page: str) -> tuple[str, str]:
-        """The token of the forms on a page, and the page."""
+        """The CSRF token of the forms on a page, and the page."""
         text = self.send("GET", page)[2]
         found = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', text)
         return html.unescape(found[1]) if found else "", text
 
     def post(self, path: str, values: Mapping[str, Any], page: str) -> str:
-        """Send a form of this page; returns where it leads."""
+        """Submit a form of this page; returns the redirect's target."""
         from urllib.parse import urlencode
 
         pairs = urlencode({"csrf_token": self.form(page)[0], **values}, doseq=True).encode()
@@ -145,7 +145,7 @@ class Installation:
         return headers.get("location", "")
 
     def cut_upload(self, path: Path) -> None:
-        """Kill the web process when half of a file was sent; nothing is begun, and the next upload works."""
+        """Kill the web process when half of a file was sent: nothing has started, and the next upload works."""
         token, data_ = self.form("/imports/new")[0], path.read_bytes()
         connection, before = self.browser.connection, self.one("SELECT COUNT(*) FROM crm.import_run")
         connection.putrequest("POST", "/imports/new")
@@ -168,7 +168,7 @@ class Installation:
         print("  kill -9 of the web process amid an upload: nothing was begun")
 
     def upload(self, path: Path, kind: str = "lead") -> str:
-        """Upload a file; returns where it leads."""
+        """Upload a file; returns the redirect's target."""
         mark, token = uuid.uuid4().hex, self.form("/imports/new")[0]
         parts = [("csrf_token", "", token.encode()), ("kind", "", kind.encode())]
         parts.append(("file", f'; filename="{path.name}"', path.read_bytes()))
@@ -185,16 +185,16 @@ class Installation:
     # --- the import
 
     def row(self, key: int) -> tuple[Any, ...]:
-        """_RUN of this import."""
+        """The row _RUN of this import."""
         found: tuple[Any, ...] = self.database._ask(_RUN + f"{key}")[0]
         return found
 
     def one(self, query: str) -> Any:
-        """The only value of a query."""
+        """The only value of a query's result."""
         return self.database._ask(query)[0][0]
 
     def wait(self, key: int, step: str, ends: Sequence[str], kills: list[tuple[str, str, int]]) -> None:
-        """Look on until the import has one of these states; kill on the way whom `kills` names."""
+        """Wait until the import has one of these states, and kill the processes in `kills` on the way."""
         mine, before, shown = [each for each in kills if each[1] == step], dict(self.use.cpu), -1
         while True:
             time.sleep(PAUSE)
@@ -231,7 +231,7 @@ class Installation:
         return (found[1] or "–") if found else "–"
 
     def kill_worker(self, before: Mapping[int, float]) -> None:
-        """Kill the worker that has used most processor time since `before`, as `use` last saw it."""
+        """Kill the worker with the highest processor time since `before`, according to `use`."""
         os.kill(self.use.busiest(self.back.pid, before), signal.SIGKILL)
 
     def _kill(self, whom: str, before: Mapping[int, float], position: int) -> None:
@@ -280,7 +280,7 @@ def _cpu(installation: Installation) -> dict[str, float]:
 
 
 def verify(installation: Installation, key: int, rows: int, before: int, policy: str) -> None:
-    """Raise AssertionError if a row is missing or there twice."""
+    """Raise AssertionError if a row is missing or duplicated."""
     made = installation.one("SELECT COUNT(*) FROM crm.leads") - before
     lines = f"FROM crm.import_row WHERE run_id = {key} AND is_trial = 0"
     counted = [installation.one(f"SELECT COUNT({what}) {lines}") for what in ("*", "DISTINCT line")]
@@ -296,7 +296,7 @@ def verify(installation: Installation, key: int, rows: int, before: int, policy:
 
 
 def update_file(path: Path, source: Path) -> None:
-    """The same people with another remark, each tenth one twice."""
+    """The same people with another remark, every tenth one twice."""
     with source.open(encoding="utf-8", newline="") as old, path.open("w", encoding="utf-8", newline="") as new:
         for number, line in enumerate(old):
             new.write(line.replace("asked for a call", "asked again"))
@@ -343,7 +343,7 @@ def _measure(
     first = [] if options.policy == "update" else kills
     key = imported(installation, path, argparse.Namespace(**vars(options) | {"policy": "skip"}), first)
     verify(installation, key, rows, before, "skip")
-    # Of these leads only: the jobs reassign others meanwhile.
+    # Only of these leads: the jobs reassign others meanwhile.
     of_run = "SELECT record_id FROM crm.import_row WHERE is_trial = 0 AND run_id = "
     state = "SELECT BIT_XOR(CRC32(CONCAT_WS('|', id, description, status_id, assignee_id))) FROM crm.leads WHERE id IN "
     state += f"({of_run}{key})"

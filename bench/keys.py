@@ -1,4 +1,4 @@
-"""What authentication costs: an API key and a token against a cookie, taking turns over one connection each.
+"""The cost of authentication: an API key and a token compared with a cookie, in turn over one connection each.
 
 python -m bench --only keys                # a minute; bench/results/keys.md
 """
@@ -27,7 +27,7 @@ from tests.servers import ROOT, LiveServer, MariaDB
 
 RESULTS = Path(__file__).parent / "results" / "keys.md"
 PREFIX = "keys"
-#: Reads next to nothing, so that nearly all of its time is authentication.
+#: A cheap request, so that nearly all of its time is authentication.
 PATH = "/api/v1/user/1"
 #: Calls before the measurement and during it.
 WARM_UP, CALLS = 200, 2000
@@ -94,7 +94,7 @@ def connect(product: LiveServer) -> http.client.HTTPConnection:
 
 
 def figures(product: LiveServer) -> Iterator[tuple[str, str]]:
-    """(way, its times and its cost above the cookie)."""
+    """(method, its times and its cost above the cookie)."""
     ways = {"cookie": cookie_header(product), "key": api_key_header(product), "token (JWT)": token_header(product)}
     clients = {way: Client(connect(product), headers) for way, headers in ways.items()}
     for _ in range(WARM_UP + CALLS):

@@ -40,7 +40,7 @@ class SqliteLoader:
 
 
 class MariaLoader:
-    """One LOAD DATA per table, in a thread of its own, while the caller makes the rows of the next table."""
+    """One LOAD DATA per table, in its own thread, while the caller makes the rows of the next table."""
 
     def __init__(self, engine: Engine) -> None:
         url = engine.url

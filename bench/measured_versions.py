@@ -1,4 +1,4 @@
-"""What is measured against: the product, an earlier version of it, and the baseline; each with its database."""
+"""The targets of the measurement: the product, an earlier version of it, and the baseline; each with its database."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Options:
     workers: int = 2
     threads: int = 4
     only: str = ""
-    #: A commit whose product is measured in turn with this one.
+    #: A commit whose product is measured in turn with the current one.
     against: str = ""
     keep: bool = False
     results: Path = RESULTS
@@ -43,13 +43,13 @@ class Options:
 
     @property
     def sizes(self) -> generate.Sizes:
-        """How many rows there are."""
+        """The number of rows."""
         return generate.Sizes.large(SCALES[self.scale]) if self.scale else generate.Sizes.of(self.leads)
 
 
 @dataclass
 class Target:
-    """A running server with its database, and what requests to it need."""
+    """A running server with its database, and the data for requests to it."""
 
     name: str
     database: server.Database
@@ -69,7 +69,7 @@ class Target:
             return list(cursor.fetchall())
 
     def load_ids(self) -> None:
-        """Read the ids, numbers and statuses to ask for; the same rows in each target."""
+        """Read the ids, numbers and statuses to request; the same rows for each target."""
         self.mine = [row[0] for row in self.query(_MINE, generate.SALES)]
         self.any = [row[0] for row in self.query("SELECT id FROM leads WHERE id % 97 = 0 LIMIT 2000")]
         random.Random(generate.SEED).shuffle(self.mine)
@@ -77,7 +77,7 @@ class Target:
         self.status = dict(self.query("SELECT label, id FROM lead_status"))
 
     def sign_in_all(self) -> None:
-        """Keep the cookies of a real sign-in of each user; prints who cannot sign in."""
+        """Sign in each user and keep the cookies; prints who can't sign in."""
         for who in USERS:
             try:
                 found = sign_in(Browser(self.web.port), who).cookies
@@ -87,7 +87,7 @@ class Target:
             self.cookies[who] = "; ".join(f"{name}={value}" for name, value in found.items())
 
     def next_serial(self) -> int:
-        """A number that was not used in this run."""
+        """A number that wasn't used in this run."""
         self.serial += 1
         return self.serial
 
@@ -121,7 +121,7 @@ def sign_in(browser: Browser, who: str) -> Browser:
 
 
 def restart_ended(targets: Sequence[Target]) -> str:
-    """Restart the servers that have ended, and return which they were."""
+    """Restart the servers that have ended. Returns their names."""
     ended = [each for each in targets if each.web.process is None or each.web.process.poll() is not None]
     texts = [f"{each.name} ended with {each.web.process and each.web.process.returncode}" for each in ended]
     for each in ended:
@@ -131,5 +131,5 @@ def restart_ended(targets: Sequence[Target]) -> str:
 
 
 def is_product(target: Target) -> bool:
-    """Whether it serves the product's addresses (the baseline doesn't)."""
+    """Whether it serves the product's URLs (the baseline doesn't)."""
     return isinstance(target.web, LiveServer)

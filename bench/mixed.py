@@ -1,9 +1,9 @@
 """python -m bench.mixed [--minutes 5] [--rate 60] [--people 50] [--leads 200000]: an office at work, through nginx.
 
-Fifty people, each with a session of their own: of ten requests seven read (lists, records, My day, REST), one searches
-and two write (a lead, a task, a status). Each thinks between two requests, so that together they send `--rate` a
-second, whatever the answers take. It runs on `make stack` (nginx, two web processes, sockets, workers,
-scheduler, MariaDB, Redis) on the data of the benchmarks. Goal: 60 requests a second, no 5xx, p99 below 500 ms.
+Fifty people, each with their own session: of ten requests seven read (lists, records, My day, REST), one searches and
+two write (a lead, a task, a status). Each person pauses between two requests, so that together they send `--rate` a
+second, however long the responses take. It runs on `make stack` (nginx, two web processes, sockets, workers, scheduler,
+MariaDB, Redis) with the benchmark data. Goal: 60 requests a second, no 5xx, p99 below 500 ms.
 """
 
 from __future__ import annotations
@@ -37,29 +37,29 @@ from bench.measured_versions import JSON, key_of, sign_in
 from tests.servers import ROOT, ServerFailed
 
 GOAL_RATE, GOAL_P99_MS, GOAL_CONNECTIONS, GOAL_GROWTH = 60.0, 500.0, 30, 5.0
-#: Caches fill and processes part from their parent's memory meanwhile; growth is what comes after.
+#: Time for caches to fill and for processes to stop sharing their parent's memory; only later growth counts.
 WARM_SECONDS = 60.0
-#: The jobs have caught up when none of them has run for this long; it isn't waited for longer than the second figure.
+#: The jobs have caught up when none has run for the first time; the wait ends after the second at the latest.
 QUIET_SECONDS, CATCH_UP_SECONDS = 20.0, 900.0
 #: Of a hundred requests.
 SHARES = {"read": 70, "search": 10, "write": 20}
 PAGES = ("/", "/leads/", "/leads/?page=2", "/customers/", "/tasks/", "/calls/")
-#: No trusted proxy: it starts with 127., so nginx sees another address of each person, as in an office.
+#: Not a trusted proxy, because nginx must see a different address for each person, as in an office.
 _ADDRESS = "127.0.8.{}"
-#: Who works on leads; all others would be refused half of what is asked here.
+#: Users who work on leads; half of the requests here would be refused for others.
 _SELLERS = """SELECT u.id, u.username FROM ab_user u
     JOIN ab_user_role m ON m.user_id = u.id JOIN ab_role r ON r.id = m.role_id
     WHERE u.email LIKE '%@bench.example' AND r.name LIKE 'Sales%' ORDER BY u.id"""
-#: Runs of jobs that have taken longer than a pass does in an office at work.
+#: Runs of jobs that took longer than in an office at work.
 _LONG_RUNS = """SELECT COUNT(*) FROM job_run
     WHERE outcome = 'running' AND started_on < UTC_TIMESTAMP() - INTERVAL 12 SECOND"""
-#: A number for each request, so that new leads have numbers of their own.
+#: A number for each request, so that new leads have unique numbers.
 _SERIALS = itertools.count(int(time.time()) % 10**6 * 100)
 
 
 @dataclass
 class Person:
-    """Somebody who works: a session, an API key, and leads that they may see."""
+    """A working person: a session, an API key, and visible leads."""
 
     name: str
     browser: Browser
@@ -67,7 +67,7 @@ class Person:
     rng: random.Random
 
     def next_request(self, serial: int) -> tuple[str, Request]:
-        """What they do next: its kind and the request."""
+        """The person's next action: its kind and the request."""
         kind = self.rng.choices(list(SHARES), list(SHARES.values()))[0]
         return kind, getattr(self, f"_{kind}")(serial)
 
@@ -102,7 +102,7 @@ class Person:
 
 @dataclass
 class Log:
-    """What was measured."""
+    """The measurements."""
 
     times: dict[str, list[float]] = field(default_factory=lambda: {kind: [] for kind in SHARES})
     statuses: Counter[int] = field(default_factory=Counter)
@@ -110,12 +110,12 @@ class Log:
     connections: list[int] = field(default_factory=list)
     #: (seconds since the beginning, MB of the CRM's own processes, of all)
     memory: list[tuple[float, float, float]] = field(default_factory=list)
-    #: (milliseconds, request) of those that took longest.
+    #: (milliseconds, request) of the slowest requests.
     slowest: list[tuple[float, str]] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def add(self, kind: str, request: Request, status: int, seconds: float) -> None:
-        """One answer; 0 where there was none."""
+        """Record one response; status 0 if there was none."""
         with self.lock:
             self.times[kind].append(seconds * 1000)
             self.slowest.append((seconds * 1000, f"{request.method} {_route(request.path)}"))
@@ -133,14 +133,14 @@ def _route(path: str) -> str:
 
 @contextlib.contextmanager
 def installation(leads: int) -> Iterator[tuple[Path, dict[str, str]]]:
-    """`make stack` on the data of the benchmarks: its folder and its values."""
+    """`make stack` with the benchmark data: its folder and its values."""
     data, _took = server.filled_data_folder(Sizes.of(leads))
     folder = server.scratch()
     server.copy_data(data, folder / "mariadb")
     command = [sys.executable, str(ROOT / "deploy" / "stack.py")]
     environment = os.environ | {"STACK_BUFFER_POOL": "1G"}
     try:
-        # The data is sealed with a key of its own; the stack keeps the values that it finds.
+        # The data is encrypted with its own key; the stack uses existing values.
         subprocess.run([*command, "prepare", str(folder)], check=True, env=environment)
         kept = folder / "stack.json"
         values = json.loads(kept.read_text()) | {"FIELD_KEY": server.FIELD_KEY}
@@ -164,7 +164,7 @@ def _connection(values: dict[str, str]) -> pymysql.Connection:
 
 
 def people(values: dict[str, str], count: int) -> list[Person]:
-    """The people, signed in; where there are fewer users, some have two sessions."""
+    """The people, signed in; if there are fewer users, some have two sessions."""
     with contextlib.closing(_connection(values)) as connection, connection.cursor() as cursor:
         cursor.execute(_SELLERS)
         users = list(cursor.fetchall())
@@ -179,9 +179,9 @@ def people(values: dict[str, str], count: int) -> list[Person]:
 
 
 def wait_for_jobs(values: dict[str, str]) -> float:
-    """Wait until the daily jobs have caught up with the generated data; returns the seconds that it took.
+    """Wait until the daily jobs have caught up with the generated data. Returns the seconds that it took.
 
-    The data has thousands of leads that expire in the first pass. An office has caught up long ago.
+    The data has thousands of leads that expire in the first pass; in an office that was long ago.
     """
     began = time.monotonic()
     quiet_since = began
@@ -200,7 +200,7 @@ def wait_for_jobs(values: dict[str, str]) -> float:
 
 
 def work(person: Person, log: Log, ends: float, pause: float) -> None:
-    """Send requests until the end, with pauses of this many seconds on average."""
+    """Send requests until the end, with random pauses of this many seconds on average."""
     due = time.monotonic() + pause * person.rng.random()
     while due < ends:
         time.sleep(max(0.0, due - time.monotonic()))
@@ -230,7 +230,7 @@ _OTHERS = ("nginx", "mariadbd", "redis-server", "supervisord")
 
 
 def _memory(pid: int) -> tuple[float, float]:
-    """(MB of the CRM's own processes, MB with nginx, MariaDB and Redis), shared pages divided."""
+    """(MB of the CRM's own processes, MB with nginx, MariaDB and Redis), with shared pages divided."""
     own = whole = 0.0
     for each in server.family(pid):
         with contextlib.suppress(OSError):
@@ -248,7 +248,7 @@ def _at(times: list[float], share: float) -> float:
 
 
 def report(log: Log, seconds: float) -> tuple[list[str], bool]:
-    """Lines of figures, and whether the goals were met."""
+    """The figures as text, and whether the goals were met."""
     every = [each for times in log.times.values() for each in times]
     rate, p99, errors = (
         len(every) / seconds,
@@ -275,7 +275,7 @@ def report(log: Log, seconds: float) -> tuple[list[str], bool]:
 
 
 def _growth(log: Log) -> tuple[str, float]:
-    """(a line, per cent) of how the CRM's own processes grew after the first minute: medians of ten looks each."""
+    """(text, percent): the growth of the CRM's own processes after the first minute; medians of ten samples each."""
     looks = [each for each in log.memory if each[0] >= WARM_SECONDS] or log.memory
     if not looks:
         return "  memory: not looked at", 0.0

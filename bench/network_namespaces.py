@@ -1,8 +1,8 @@
-"""python -m bench.network_namespaces: two servers of the CRM, MariaDB and Redis, each in a network of its own.
+"""python -m bench.network_namespaces: two servers of the CRM, MariaDB and Redis, each in its own network namespace.
 
-Needs root and `ip netns`. Each part has its own address behind a bridge, so cables can be pulled that a killed process
-doesn't have: nobody answers, nobody refuses. Prints what was seen, and ends with 1 if something was lost or didn't
-come back. docs/benchmarks.md has a result.
+Needs root and `ip netns`. Each part has its own address behind a bridge, so a cable can be pulled, unlike with a killed
+process: nothing answers and nothing refuses. Prints the observations, and exits with 1 if something was lost or didn't
+recover. docs/benchmarks.md has a result.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tests.servers import ROOT, _as_root, _pristine_data, program
 
 PARTS = {"db": "10.77.0.10", "redis": "10.77.0.20", "crm1": "10.77.0.31", "crm2": "10.77.0.32"}
 BRIDGE, OUTSIDE, PASSWORD = "crmtrial", "10.77.0.1", "Trial-of-cables-2026"
-#: How long a part may take to start, and to come back.
+#: The time for a part to start, and to recover.
 PATIENCE_SECONDS = 400.0
 
 
@@ -35,7 +35,7 @@ def run(*command: str) -> None:
 
 @contextlib.contextmanager
 def networks() -> Iterator[None]:
-    """A bridge with an address of ours, and a namespace for each part."""
+    """A bridge with our own address, and a namespace for each part."""
     try:
         run("ip", "link", "add", BRIDGE, "type", "bridge")
         run("ip", "addr", "add", f"{OUTSIDE}/24", "dev", BRIDGE)
@@ -61,7 +61,7 @@ def cable(name: str, is_plugged: bool) -> None:
 
 
 def start(name: str, command: list[str], folder: Path, **environment: str) -> subprocess.Popen[bytes]:
-    """Start a program in the network of a part."""
+    """Start a program in the namespace of a part."""
     inside = ["setpriv", "--pdeathsig", "KILL", "ip", "netns", "exec", f"crm-{name}", *command]
     kept = {key: value for key, value in os.environ.items() if not key.startswith("CRM_")}
     with (folder / f"{name}.log").open("ab") as log:
@@ -69,7 +69,7 @@ def start(name: str, command: list[str], folder: Path, **environment: str) -> su
 
 
 def ask(name: str, path: str, body: object = None, key: str = "") -> tuple[int, str]:
-    """(status, text) of a server of the CRM; 0 where none answered within 30 seconds."""
+    """(status, text) of a response of a CRM server; 0 if there is none within 30 seconds."""
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(f"http://{PARTS[name]}:8000{path}", data, headers)
@@ -83,7 +83,7 @@ def ask(name: str, path: str, body: object = None, key: str = "") -> tuple[int, 
 
 
 def until(what: str, name: str, path: str, status: int, **more: object) -> float:
-    """Seconds until the server answers so; raises TimeoutError."""
+    """Wait for this status of the server. Returns the seconds. Raises TimeoutError."""
     began = time.monotonic()
     while ask(name, path, **more)[0] != status:  # type: ignore[arg-type]
         if time.monotonic() - began > PATIENCE_SECONDS:
@@ -93,7 +93,7 @@ def until(what: str, name: str, path: str, status: int, **more: object) -> float
 
 
 class Trial:
-    """The servers, and the leads that were answered with 201."""
+    """The servers, and the leads whose creation was answered with 201."""
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.saved, self.serial, self.key = folder, list[int](), 0, ""
@@ -103,7 +103,7 @@ class Trial:
         shutil.copytree(_pristine_data(Path("~/.cache/eshin-crm-bench/empty").expanduser()), self.folder / "data")
         made = ("DATABASE crm CHARACTER SET utf8mb4", "USER crm@'10.77.0.%' IDENTIFIED BY 'trial'")
         lines = [*(f"CREATE {each};" for each in made), "GRANT ALL ON crm.* TO crm@'10.77.0.%';", ""]
-        (self.folder / "init.sql").write_text("\n".join(lines))  # a statement a line
+        (self.folder / "init.sql").write_text("\n".join(lines))  # one statement per line
         options = [f"--datadir={self.folder / 'data'}", f"--socket={self.folder / 's'}", "--bind-address=0.0.0.0"]
         options += [
             "--innodb-flush-log-at-trx-commit=2",
@@ -135,7 +135,7 @@ class Trial:
         self.key = json.loads(ask("crm1", "/api/v1/security/login", body)[1])["access_token"]
 
     def save(self, name: str) -> int:
-        """Save a lead on this server; the status."""
+        """Create a lead on this server. Returns the status."""
         self.serial += 1
         body = {"first_name": "Cable", "mobile": f"98{self.serial:08d}"}
         status, text = ask(name, "/api/v1/lead/", body, self.key)
@@ -144,7 +144,7 @@ class Trial:
         return status
 
     def until_saved(self, name: str) -> float:
-        """Seconds until a lead can be saved there."""
+        """The seconds until a lead can be saved there."""
         began = time.monotonic()
         while self.save(name) != 201:
             if time.monotonic() - began > PATIENCE_SECONDS:
@@ -152,7 +152,7 @@ class Trial:
         return time.monotonic() - began
 
     def run(self) -> list[str]:
-        """Pull one cable after the other; lines of what was seen."""
+        """Pull one cable after the other. Returns the observations."""
         said = [f"both servers save: {self.save('crm1')}, {self.save('crm2')}"]
         cable("crm1", False)
         said.append(f"crm1 cut off: crm2 saves after {self.until_saved('crm2'):.1f} s")
@@ -176,7 +176,7 @@ class Trial:
 
 
 def main() -> int:
-    """Returns 1 if something was lost or didn't come back."""
+    """Returns 1 if something was lost or didn't recover."""
     folder = Path(tempfile.mkdtemp(prefix="crm-cables-"))
     trial = Trial(folder)
     try:

@@ -15,11 +15,11 @@ from bench.measured_versions import JSON, Target, key_of
 
 LIST = "/api/v1/lead/?q="
 SYNC = "/api/method/crm.api.mobile_sync.sync_call_logs"
-#: Enough for any measurement: each request that writes is sent once.
+#: Enough for any measurement: each write request is sent once.
 WRITES = 12_000
 #: Calls in one batch, and batches in one measurement.
 BATCH, BATCHES = 100, 200
-#: Names that nobody has.
+#: Names that no record has.
 UNKNOWN_NAMES = ("Quennell", "Zworykin", "Xanthopoulos", "Yhdessa", "Wolstenholme")
 
 Requests = Callable[[Target], list[Request]]
@@ -27,7 +27,10 @@ Requests = Callable[[Target], list[Request]]
 
 @dataclass(frozen=True)
 class Operation:
-    """What is measured. `baseline` makes the requests to bench/baseline.py; without it, that replays the operation."""
+    """One measured operation.
+
+    `baseline` makes the requests to bench/baseline.py; without it, that replays the operation.
+    """
 
     name: str
     who: str
@@ -60,7 +63,7 @@ def page(name: str, who: str, path: str, **headers: str) -> Operation:
 
 
 def _search(name: str, who: str, texts: Callable[[Target], list[str]]) -> Operation:
-    """The palette's question."""
+    """A search of the palette."""
 
     def requests(target: Target) -> list[Request]:
         headers = {"Cookie": target.cookies[who], "Accept": "application/json"}
@@ -92,7 +95,7 @@ def _create_leads(target: Target) -> list[Request]:
 
 
 def _change_statuses(target: Target) -> list[Request]:
-    """The user's leads, to and fro between two statuses without required fields; each request is a real change."""
+    """The user's leads, alternating between two statuses without required fields; each request is a real change."""
     pair = [target.status["Contacted"], target.status["Nurture"]]
     rows = target.query("SELECT id, status_id FROM leads WHERE id IN %s", target.mine)
     now = {key: status for key, status in rows if status in pair}

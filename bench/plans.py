@@ -1,9 +1,9 @@
-"""The plan of every statement of every operation, and what in them would grow with the data.
+"""The plan of every statement of every operation, and the parts of them that would grow with the data.
 
 python -m bench --leads 1000000 --only plans      # a few minutes; bench/results/plans.md
 
-A SELECT is run by `ANALYZE`, so that rows are those that were read, not those that were expected; everything else by
-`EXPLAIN`. Flagged are full scans of growing tables and sorts of more than MAX_SORTED rows.
+SELECTs are run by `ANALYZE`, so that the rows are those actually read, not estimates; all others by `EXPLAIN`. Flagged
+are full scans of growing tables and sorts of more than MAX_SORTED rows.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from bench.run import Data, running
 
 RESULTS = Path(__file__).parent / "results" / "plans.md"
 PREFIX = "plans"
-#: More rows than this are neither sorted nor scanned; a count reads one more, to stop there.
+#: More rows than this must neither be sorted nor scanned; a count reads one more to stop.
 MAX_SORTED = 1001
-#: Tables with fewer rows than this are picklists and the like (statuses, users, roles), which don't grow with its work.
+#: Smaller tables are picklists and the like (statuses, users, roles), which don't grow with daily work.
 GROWING = 2000
 _SELECT = re.compile(r"\s*\(*\s*SELECT\b", re.IGNORECASE)
 _LOCKS = re.compile(r"\bFOR UPDATE\b|\bLOCK IN SHARE MODE\b", re.IGNORECASE)
@@ -40,9 +40,9 @@ class Step:
     table: str
     access: str
     index: str
-    #: How many rows were read, of all loops together; of a statement that was only explained, the estimate.
+    #: The number of rows read in all loops; for a statement that was only explained, the estimate.
     rows: float
-    #: How many rows were sorted after it.
+    #: The number of rows sorted afterwards.
     sorted: float = 0.0
 
     def __str__(self) -> str:
@@ -58,18 +58,18 @@ class Plan:
     steps: list[Step] = field(default_factory=list)
 
     def faults(self, growing: set[str]) -> list[str]:
-        """What would grow with the data."""
+        """The parts that would grow with the data."""
         found = [f"full scan: {each}" for each in self.steps if _is_scan(each, growing)]
         return found + [f"sort: {each}" for each in self.steps if each.sorted > MAX_SORTED]
 
 
 def _is_scan(step: Step, growing: set[str]) -> bool:
-    """Whether it reads a growing table from end to end; an index that is left after a few rows is no scan."""
+    """Whether it reads a whole growing table; an index scan that stops after a few rows is none."""
     return step.access in ("ALL", "index") and step.table in growing and step.rows > MAX_SORTED
 
 
 def plan_of(target: Target, statement: str) -> Plan:
-    """The plan of a statement as MariaDB made it; without steps for one that has none, such as an INSERT of values."""
+    """The plan of a statement by MariaDB; without steps if it has none, such as an INSERT of values."""
     if not _PLANNED.match(statement):
         return Plan(statement)
     is_run = bool(_SELECT.match(statement)) and not _LOCKS.search(statement)
@@ -79,7 +79,7 @@ def plan_of(target: Target, statement: str) -> Plan:
 
 
 def _in_order(document: Any) -> list[Step]:
-    """The steps of a plan; a sort belongs to the table beneath it that it reads first."""
+    """The steps of a plan; a sort belongs to the first table beneath it."""
     steps: list[Step] = []
     for table, rows_sorted in _tables(document, 0.0):
         name = table.get("table_name", "")
@@ -89,7 +89,7 @@ def _in_order(document: Any) -> list[Step]:
 
 
 def _plain(table: str) -> str:
-    """The table of an alias that SQLAlchemy has made: leads_1 is leads."""
+    """The table of SQLAlchemy's alias: leads_1 is leads."""
     return re.sub(r"_\d+$", "", table)
 
 
@@ -115,12 +115,12 @@ def _tables(node: Any, rows_sorted: float) -> Iterator[tuple[dict[str, Any], flo
 
 
 def _sorted_rows(node: Any) -> float:
-    """How many rows a filesort took in."""
+    """The number of input rows of a filesort."""
     if not isinstance(node, dict):
         return 0.0
     own = node.get("r_output_rows", 0) or 0
     taken = node.get("r_used_priority_queue")
-    if taken:  # a priority queue puts out only what it keeps: what it took in are the rows beneath it
+    if taken:  # a priority queue outputs only the rows that it keeps; its input are the rows beneath it
         own = max((_read(table) for table, _ in _tables(node, 0.0)), default=0.0)
     return float(own) * float(node.get("r_loops", 1) or 1)
 
@@ -154,7 +154,7 @@ def measure(options: Options) -> int:
 
 
 def _of_support() -> list[Operation]:
-    """The lists of who works on tickets, which several people can share."""
+    """The lists of people who work on tickets, which can have several assignees."""
     pages = [
         page(f"page: {name}", generate.SUPPORT, f"/{name}/") for name in ("tickets", "tasks", "customers", "calls")
     ]
@@ -168,7 +168,7 @@ def _growing(target: Target) -> set[str]:
 
 
 def _plans(target: Target, operation: Operation) -> list[Plan]:
-    """The plans of one request, when the caches of the processes are filled."""
+    """The plans of one request, after the caches of the processes are filled."""
     print(f"  {operation.name} ({operation.who})", flush=True)
     requests = operation.requests(target)[: statement_recording.TRIES + 3]
     statement_recording.send_all(target, requests if len(requests) > 1 else requests * 4)
@@ -177,7 +177,7 @@ def _plans(target: Target, operation: Operation) -> list[Plan]:
 
 
 def _page(found: list[tuple[Operation, list[Plan]]], growing: set[str], options: Options) -> tuple[str, int]:
-    """The page, and how many faults it names."""
+    """The page, and its number of faults."""
     faults, lines = [], []
     for operation, plans in found:
         lines += [f"### {operation.name} ({operation.who})", ""]

@@ -22,7 +22,7 @@ CONNECTIONS = (1, 8)
 
 @dataclass
 class Result:
-    """The measurements of one operation by (target, connections), and what a single request showed."""
+    """The measurements of one operation by (target, connections), and those of a single request."""
 
     operation: Operation
     figures: dict[tuple[str, int], list[Measurement]] = field(default_factory=dict)
@@ -30,7 +30,7 @@ class Result:
     cpu: dict[tuple[str, int], list[float]] = field(default_factory=dict)
     statements: str = "?"
     size: int = 0
-    #: Rows that MariaDB read for one request; of the earlier version alike.
+    #: Rows that MariaDB reads for one request; the same for the earlier version.
     rows: int | None = None
     rows_earlier: int | None = None
     #: Statements that scan or sort many rows.

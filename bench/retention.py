@@ -1,8 +1,8 @@
-"""python -m bench.retention [ROWS]: a night in which most of a million rows are too old, and people who write.
+"""python -m bench.retention [ROWS]: a night in which most of a million rows are too old, while people write.
 
-Fills the tables that retention shortens with about ROWS rows (1,000,000), four of five of which are too old, runs the
-nightly job on a private MariaDB that writes every commit to disk, and prints how long the longest transaction was, how
-many rows one has locked, and what writers met before and during the run.
+Fills the tables of retention with about ROWS rows (1,000,000), four of five of which are too old, runs the nightly job
+on a private MariaDB that writes every commit to disk, and prints the duration of the longest transaction, the most rows
+locked by one, and the delays of writers before and during the run.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from tests.servers import MariaDB
 
 JOB = "forget what is too old"
 SIZES = generate.Sizes(20_000, 5_000, 5_000, 20_000, 5_000, 20_000)
-#: Kind -> (share of the rows, SQL by column where a blank value would stay or be refused; `seq` is the row's number).
+#: Kind -> (share of the rows, SQL by column if a blank value would be kept or refused; `seq` is the row's number).
 FILLING: dict[str, tuple[float, Mapping[str, str]]] = {
     "answers": (0.05, {}),
     "job runs": (0.10, {"outcome": "'done'"}),
@@ -55,14 +55,14 @@ FILLING: dict[str, tuple[float, Mapping[str, str]]] = {
         },
     ),
 }
-#: The share of entries of the audit log, which are written as the product writes them.
+#: The share of audit entries, which are written as the product writes them.
 AUDIT_SHARE, AUDIT_AT_ONCE = 0.05, 500
-#: The ages of a table's rows go from so many times what is allowed down to nothing: four of five are too old.
+#: The ages of a table's rows range from this multiple of the retention time down to zero: four of five are too old.
 OLDEST = 5
 
 
 def fill(engine: Engine, rows: int, now: datetime) -> int:
-    """Fill the tables. Returns how many rows were made."""
+    """Fill the tables. Returns the number of rows."""
     made = 0
     for name, (share, values) in FILLING.items():
         kind = BY_NAME[name]
@@ -88,7 +88,7 @@ def _filling(store: RetentionTable, count: int, days: int, values: dict[str, str
 
 
 def _blank(column: Any, at: str) -> str:
-    """Something for a column that can't be empty."""
+    """A value for a column that can't be empty."""
     if column.foreign_keys:
         return "(SELECT MIN(id) FROM ab_user)" if column.name == "user_id" else "1"
     if isinstance(column.type, JSON):
@@ -115,10 +115,10 @@ def _fill_audit(engine: Engine, count: int, now: datetime) -> int:
 
 @dataclass
 class Watch:
-    """What the transactions of the run did."""
+    """Observations of the run's transactions."""
 
     engine: Engine
-    #: Seconds of the longest transaction that changed something, and of the longest that only read.
+    #: Seconds of the longest transaction with changes, and of the longest that only read.
     longest: float = 0.0
     longest_look: float = 0.0
     transactions: int = 0
@@ -163,7 +163,7 @@ class Watch:
 
 @dataclass
 class Writers:
-    """Two who write into the tables that are shortened, every 20 ms, and what it took them."""
+    """Two writers into the tables of retention, every 20 ms, and their times."""
 
     url: str
     times: list[float] = field(default_factory=list)

@@ -34,7 +34,7 @@ from bench.loader import Row
 
 
 class RowGenerator:
-    """Makes the rows of one table after the other, and keeps only what later tables refer to."""
+    """Generates one table after the other, and keeps only the values that later tables refer to."""
 
     def __init__(self, sizes: Sizes, now: datetime, masters: Masters) -> None:
         self.sizes, self.now, self.masters = sizes, now, masters
@@ -53,7 +53,7 @@ class RowGenerator:
         self.lead_customer = self._assign_customers()
         self.ticket_assignee = [self._any(self.support_users) for _ in range(sizes.tickets)]
         self.ticket_customer = [self.rng.randrange(sizes.customers) + 1 for _ in range(sizes.tickets)]
-        #: Four of five tasks belong to a lead, the fifth to a ticket; its index.
+        #: Four of five tasks belong to a lead, the fifth to a ticket; this is its index.
         self.task_place = [self.rng.randrange(sizes.leads if n % 5 else sizes.tickets) for n in range(sizes.tasks)]
         self.years: dict[tuple[str, int], int] = {}
 

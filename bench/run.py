@@ -33,7 +33,7 @@ class TestBed:
 
     @property
     def targets(self) -> list[Target]:
-        """All of them, in the order in which they take turns."""
+        """All targets, in the order of their turns."""
         return [self.product, self.baseline, *([self.earlier] if self.earlier else [])]
 
 
@@ -134,7 +134,7 @@ def _baseline_requests(operation: Operation) -> Requests | None:
 
 
 def compare_with_baseline(bed: TestBed) -> str:
-    """Compare the responses of the baseline with the product's: "" or what differs."""
+    """Compare the responses of the baseline with the product's. Returns "" or the differences."""
     found = []
     one = bed.product.mine[0]
     for ours, below in ((f"{LIST}(page:0,page_size:20)", "/list/20"), (f"/api/v1/lead/{one}", f"/get/{one}")):

@@ -157,7 +157,7 @@ def _shape(sizes: generate.Sizes) -> str:
 
 
 def refuse_full_disk(sizes: generate.Sizes) -> None:
-    """Say how much disk the data needs: what is kept, and the copy that a run changes. Raises ServerFailed."""
+    """State the disk space for the data: the cached folder, and the copy that a run changes. Raises ServerFailed."""
     CACHE.mkdir(parents=True, exist_ok=True)
     kept, copied = shutil.disk_usage(CACHE).free, shutil.disk_usage(tempfile.gettempdir()).free
     need = sizes.disk
@@ -202,7 +202,7 @@ def family(pid: int) -> list[int]:
             try:
                 fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
-                continue  # it ended just now
+                continue  # it has just ended
             parents.setdefault(int(fields[1]), []).append(int(entry.name))
     found, waiting = [], [pid]
     while waiting:

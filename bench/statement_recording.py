@@ -1,4 +1,4 @@
-"""What one request costs the database: its statements, and the rows that they read."""
+"""The cost of one request for the database: its statements, and the rows that they read."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from bench.measured_versions import Target
 _READS = "SHOW GLOBAL STATUS LIKE 'Handler_read%%'"
 _INSERT = re.compile(r"^INSERT(?: IGNORE)? INTO `?(\w+)`?", re.IGNORECASE)
 _RETURNING = re.compile(r"\bRETURNING (`?)(\w+)\1\.")
-#: Without what is sent once per connection.
+#: Without the statements of a new connection.
 _LOGGED = """SELECT argument FROM mysql.general_log WHERE command_type = 'Query'
     AND argument NOT LIKE '%%general_log%%' AND argument NOT LIKE 'SET %%'"""
-#: So often a request is recorded: some of them fill a cache of the process that serves them.
+#: The number of recordings of a request: some of them fill a cache of the process that serves them.
 TRIES = 5
 
 
 @dataclass(frozen=True)
 class Recording:
-    """One request: its statements in full, and what was returned."""
+    """One request: its complete statements, and its response."""
 
     statements: list[str]
     body: str

@@ -1,4 +1,4 @@
-"""Telephone sync: one long batch into a big database, and eight telephones that sync every second.
+"""Sync of phones: one large batch into a large database, and eight phones that sync every second.
 
 python -m bench --only sync                # a few minutes; bench/results/sync.md
 """
@@ -26,17 +26,17 @@ from bench.measured_versions import Options, Target
 RESULTS = Path(__file__).parent / "results" / "sync.md"
 PREFIX = "sync"
 SYNC = "/api/method/crm.api.mobile_sync.sync_call_logs"
-#: The length of the long batch; then the number of telephones, their logs per second, and for how long.
+#: The size of the large batch; then the number of phones, their calls per second, and the duration.
 LONG, PHONES, LOGS, SECONDS = 1000, 8, 50, 60
-#: The local time of the telephones, without a zone.
+#: The local time of the phones, without a zone.
 NOW = datetime.now().replace(microsecond=0)
-#: Until a telephone gives up.
+#: The timeout of a phone.
 PATIENCE_SECONDS = 30
 
 
 @dataclass
 class Telephone:
-    """One employee's telephone, and the responses it got."""
+    """One employee's phone, and the responses to it."""
 
     port: int
     name: str
@@ -103,7 +103,7 @@ def peers(bed: Target) -> list[str]:
 
 def long_batch(bed: Target, names: list[str], numbers: list[str]) -> Iterator[tuple[str, str]]:
     """A thousand new calls, the same again, and the same a minute longer."""
-    # The first one runs on a database that has just started: its cache is empty.
+    # The first one runs on a database that has just started and has an empty cache.
     for name, state in zip(names, ("cold", "warm"), strict=False):
         phone = Telephone(bed.web.port, name)
         for _ in range(4):
@@ -115,7 +115,7 @@ def long_batch(bed: Target, names: list[str], numbers: list[str]) -> Iterator[tu
 
 
 def many_phones(bed: Target, names: list[str], numbers: list[str]) -> Iterator[tuple[str, str]]:
-    """Each telephone sends new calls and sometimes the same again; then the stored calls are counted."""
+    """Each phone sends new calls and sometimes repeats them; then the stored calls are counted."""
     began, phones = time.monotonic(), [Telephone(bed.web.port, name) for name in names]
     wanted = [set[str]() for _ in phones]
     threads = [
@@ -155,7 +155,7 @@ def _second_by_second(phone: Telephone, numbers: list[str], began: float, sent: 
 
 
 def _reference_milliseconds() -> float:
-    """Milliseconds of a fixed computation, because shared machines are not always equally fast."""
+    """Milliseconds of a fixed computation, because shared machines aren't always equally fast."""
     began = time.perf_counter()
     sum(n * n for n in range(1_000_000))
     return (time.perf_counter() - began) * 1000

@@ -1,4 +1,4 @@
-"""A double of Twilio with faults: it refuses, breaks, stalls, reports twice and in any order, and keeps count."""
+"""A double of Twilio with faults: it refuses, fails, stalls, repeats reports in any order, and keeps count."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from twilio.request_validator import RequestValidator
 
 SID, TOKEN, SENDER = "AC" + "0" * 32, "bench-token", "+14155550100"
-#: What happens to a request, in percent; the rest is taken and answered as it should be.
+#: The response to a request, with its probability in percent; all others are accepted and answered correctly.
 SHARES = {
     "busy": 10,  # 429 with Retry-After
-    "broken": 8,  # a bare 500: taken or not, nobody knows
-    "broken, told": 2,  # 500 with a code of Twilio
+    "broken": 8,  # a bare 500: nobody knows whether it was accepted
+    "broken, told": 2,  # 500 with an error code of Twilio
     "away": 3,  # 503
-    "slow": 4,  # taken, answered after 3 s
-    "late": 1,  # taken, answered after our patience
-    "dropped": 3,  # taken, the connection ends
-    "half": 2,  # taken, half an answer
-    "garbled": 1,  # taken, 200 with a page of somebody's proxy
+    "slow": 4,  # accepted, answered after 3 s
+    "late": 1,  # accepted, answered after the client's timeout
+    "dropped": 3,  # accepted, then disconnected
+    "half": 2,  # accepted, half a response
+    "garbled": 1,  # accepted, 200 with the page of a proxy
     "refused": 2,  # 400: no such number
 }
 _TAKEN = {"slow", "late", "dropped", "half", "garbled", ""}
-#: A report is repeated for so long until somebody takes it.
+#: Seconds for which a report is repeated until it is accepted.
 REPORT_SECONDS = 120.0
 _NUMBER = re.compile(r'statusCallback="([^"]+)"[^>]*>([^<]+)<')
 _ACTION = re.compile(r'action="([^"]+)"')
@@ -44,19 +44,19 @@ _ACTION = re.compile(r'action="([^"]+)"')
 
 @dataclass
 class Double:
-    """What it was asked, what it took, and what it has reported."""
+    """The requests it received, the messages it accepted, and the reports it sent."""
 
     port: int = 0
-    #: Without faults from now on.
+    #: No faults from now on.
     is_calm: bool = False
     dice: random.Random = field(default_factory=lambda: random.Random(12))
     lock: threading.Lock = field(default_factory=threading.Lock)
     faults: Counter[str] = field(default_factory=Counter)
-    #: sid -> what was taken: sid, to, body, created, status.
+    #: sid -> the accepted message: sid, to, body, created, status.
     messages: dict[str, dict[str, Any]] = field(default_factory=dict)
-    #: Key of the call -> how often it was dialled.
+    #: Key of the call -> how often it was dialed.
     calls: Counter[str] = field(default_factory=Counter)
-    #: sid -> the last state, once the report of it was taken with 2xx.
+    #: sid -> the latest reported state, once its report was accepted with 2xx.
     reported: dict[str, str] = field(default_factory=dict)
     #: Status of each answer to a report; 0 = none.
     answers: Counter[int] = field(default_factory=Counter)
@@ -69,7 +69,7 @@ class Double:
         return f"http://127.0.0.1:{self.port}"
 
     def fate(self) -> str:
-        """What happens to the next request."""
+        """The response to the next request, a key of SHARES."""
         with self.lock:
             thrown, sum_ = self.dice.uniform(0, 100), 0
             for name, share in SHARES.items():
@@ -81,7 +81,7 @@ class Double:
             return ""
 
     def take_message(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """A message that is now ours, and on its way to the customer."""
+        """Accept a message and start its way to the customer."""
         with self.lock:
             sid = f"SM{len(self.messages) + 1:032x}"
             made = self.messages[sid] = {"sid": sid, "to": form["To"], "body": form.get("Body", ""), "status": "queued"}
@@ -91,7 +91,7 @@ class Double:
             if self.dice.random() < 0.3:
                 order.reverse()
             order += [order[0]] if self.dice.random() < 0.2 else []
-        answer, made["status"] = {**made}, end  # told as queued, whatever becomes of it
+        answer, made["status"] = {**made}, end  # reported as queued, whatever its later state
         if url := form.get("StatusCallback"):
             for n, status in enumerate(order):
                 said = {"MessageSid": sid, "MessageStatus": status, "To": form["To"], "From": SENDER}
@@ -100,7 +100,7 @@ class Double:
         return answer
 
     def take_call(self, form: Mapping[str, str]) -> dict[str, Any]:
-        """A call that rings the person, then the customer, and ends."""
+        """Accept a call that rings the person, then the customer, and ends."""
         url, twiml = form["StatusCallback"], form["Twiml"].replace("&amp;", "&")
         key = parse_qs(urlsplit(url).query)["key"][0]
         with self.lock:
@@ -127,7 +127,7 @@ class Double:
             self.reported[known[0]] = known[1]
 
     def post(self, url: str, form: dict[str, str]) -> bool:
-        """Tell the product something until it takes it; whether it has."""
+        """Send a report until the product accepts it. Returns whether it has."""
         parts, ends = urlsplit(url), time.monotonic() + REPORT_SECONDS
         signature = RequestValidator(TOKEN).compute_signature(url, form)
         headers = {"X-Twilio-Signature": signature, "Content-Type": "application/x-www-form-urlencoded"}
@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
     double: Double
 
     def do_POST(self) -> None:
-        """A message or a call."""
+        """Accept a message or a call."""
         raw = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
         form = {name: values[0] for name, values in parse_qs(raw).items()}
         fate, is_call = self.double.fate(), self.path.endswith("/Calls.json")
@@ -212,7 +212,7 @@ def _shown(message: dict[str, Any]) -> dict[str, Any]:
 
 @contextmanager
 def running() -> Iterator[Double]:
-    """A double that answers."""
+    """A running double."""
     made = Double()
 
     class Handler(_Handler):

@@ -1,4 +1,4 @@
-"""MariaDB servers as deploy/promote sees them: what each is, and how it is told to follow another."""
+"""MariaDB servers for deploy/promote: their state, and the statements that make one follow another."""
 
 from __future__ import annotations
 
@@ -11,30 +11,30 @@ from typing import Any
 import pymysql
 from pymysql.cursors import DictCursor
 
-#: How long a server may take to let us in, and to answer.
+#: Timeouts for connecting to a server, and for its responses.
 CONNECT_SECONDS, ANSWER_SECONDS = 3, 60
-#: How long a replica may take to begin to follow.
+#: The time for a replica to start replicating.
 FOLLOW_SECONDS = 15.0
-#: "The replica has diverged": it holds changes that the primary does not.
+#: MariaDB's error "the replica has diverged": it has changes that the primary doesn't have.
 DIVERGED = 1236
 MYSQL_ERRORS = (pymysql.MySQLError, OSError)
 Position = dict[int, int]
 
 
 class Refused(Exception):
-    """What is wrong, and what to do, in whole sentences."""
+    """What is wrong and what to do, in complete sentences."""
 
 
 @dataclass(frozen=True)
 class Logins:
-    """Who may change the servers, and as whom replicas fetch changes."""
+    """The users for changing the servers, and for replication."""
 
     admin: tuple[str, str]
     replication: tuple[str, str]
-    #: ca, cert, key: files by which the servers are reached over TLS, and check_hostname; {} = as they offer it, and
-    #: unchecked.
+    #: ca, cert, key: files for TLS connections to the servers, and check_hostname; {} = TLS if the server offers it,
+    #: unverified.
     tls: dict[str, str | bool] = field(default_factory=dict)
-    #: ca, cert, key: files on the database servers, by which one reaches the other; {} = those it was told before.
+    #: ca, cert, key: files on the database servers for TLS between them; {} = those already configured.
     replication_tls: dict[str, str] = field(default_factory=dict)
 
 
@@ -49,25 +49,25 @@ def position_of(text: str | None) -> Position:
 
 
 def covers(position: Position, wanted: Position) -> bool:
-    """Whether all of what is wanted is in the position."""
+    """Whether the position includes all of `wanted`."""
     return all(position.get(domain, 0) >= number for domain, number in wanted.items())
 
 
 @dataclass
 class Server:
-    """One server; `look` sees what it is."""
+    """One server; `look` reads its state."""
 
     name: str
     logins: Logins
     is_there: bool = False
     takes_changes: bool = False
-    #: What it says as a replica; None = it follows nobody.
+    #: Its state as a replica; None = it isn't one.
     following: dict[str, Any] | None = None
     variables: dict[str, str] = field(default_factory=dict)
     _connection: Any = None
 
     def look(self) -> Server:
-        """See what it is; `is_there` tells whether it answers. Raises Refused when it answers, but not to us."""
+        """Read its state; `is_there` tells whether it responds. Raises Refused if it responds but refuses the login."""
         try:
             shown = self.rows("SHOW GLOBAL VARIABLES")
             self.variables = {row["Variable_name"]: row["Value"] for row in shown}
@@ -120,23 +120,23 @@ class Server:
 
     @property
     def applied(self) -> Position:
-        """What it has taken over."""
+        """The position of the changes that it has applied."""
         return position_of(self.value("SELECT @@global.gtid_current_pos"))
 
     @property
     def received(self) -> Position:
-        """What it has received from its primary, taken over or not."""
+        """The position of the changes that it has received, applied or not."""
         row = next(iter(self.rows("SHOW SLAVE STATUS")), None)
         fetched, applied = position_of(row["Gtid_IO_Pos"]) if row else {}, self.applied
         return {each: max(fetched.get(each, 0), applied.get(each, 0)) for each in {*fetched, *applied}}
 
     @property
     def is_semi_sync(self) -> bool:
-        """Whether its primary waits until it has a change."""
+        """Whether its primary waits until it has received a change."""
         return self.variables.get("rpl_semi_sync_slave_enabled") == "ON"
 
     def waits_for_replicas(self) -> bool:
-        """Whether a commit here waits until a replica has it, and there is one."""
+        """Whether commits here wait for a replica, and there is one."""
         status = {row["Variable_name"]: row["Value"] for row in self.rows("SHOW GLOBAL STATUS LIKE 'Rpl_semi_sync%'")}
         is_on = status.get("Rpl_semi_sync_master_status") == "ON"
         return is_on and int(status.get("Rpl_semi_sync_master_clients", 0)) > 0
@@ -149,16 +149,16 @@ class Server:
             self.rows(f"SET GLOBAL {name} = {int(value)}")
 
     def follows(self, primary: str) -> bool:
-        """Whether it follows this server, and nothing is wrong with that."""
+        """Whether it replicates from this server without an error."""
         row = next(iter(self.rows("SHOW SLAVE STATUS")), None)
         if row is None or f"{row['Master_Host']}:{row['Master_Port']}" != primary:
             return False
         return bool(row["Slave_IO_Running"] == "Yes" and row["Slave_SQL_Running"] == "Yes")
 
     def follow(self, primary: str, from_own_changes: bool = False) -> None:
-        """Follow this server from now on, and take no changes but its own. Raises Refused.
+        """Replicate from this server from now on, read-only for everybody else. Raises Refused.
 
-        `from_own_changes`: it was a primary itself; it goes on from what it has written.
+        `from_own_changes`: it was a primary itself; it continues from its own last change.
         """
         host, _colon, port = primary.rpartition(":")
         user, password = self.logins.replication
@@ -195,7 +195,7 @@ class Server:
 
 
 def waited_for(is_so: Callable[[], bool], seconds: float) -> bool:
-    """Whether it becomes so within this time."""
+    """Wait until the condition holds. Returns False after this many seconds."""
     end = time.monotonic() + seconds
     while not is_so():
         if time.monotonic() > end:

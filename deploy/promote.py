@@ -1,13 +1,13 @@
 """Make a replica of MariaDB the primary.
 
     deploy/promote HOST:PORT             the primary is lost
-    deploy/promote HOST:PORT --switch    the primary lives, and becomes a replica
+    deploy/promote HOST:PORT --switch    the primary is running, and becomes a replica
     deploy/promote HOST:PORT --rejoin    a server that was away follows the primary again
 
-HOST:PORT is written as in CRM_REPLICA_URLS. The settings (--env, by default /etc/crm/env) say which servers there are,
-and are rewritten. Run it on each server of the CRM: what is done already is found done. Running processes see the file
-with their next connection, and people can save again; restart the CRM when there is time, for replicas and backups.
---admin names a file (by default /etc/crm/promote, mode 0600):
+HOST:PORT is written as in CRM_REPLICA_URLS. The settings (--env, by default /etc/crm/env) name the servers, and are
+rewritten. Run it on each server of the CRM; steps that are already done are skipped. Running processes read the file at
+their next connection, and people can save again; restart the CRM later, for replicas and backups. --admin names a file
+(by default /etc/crm/promote, mode 0600):
 
     [admin]
     user = …          may: SUPER, RELOAD, REPLICATION SLAVE ADMIN, REPLICATION MASTER ADMIN, REPLICA MONITOR,
@@ -15,11 +15,11 @@ with their next connection, and people can save again; restart the CRM when ther
     [replication]
     user = …          may: REPLICATION SLAVE
     password = …
-    ssl_ca = …        where replication goes over TLS: files on the database servers, the same path on each; ssl_cert
-    ssl_cert = …      and ssl_key where that user must have a certificate. Without them, a server uses those that it
-    ssl_key = …       was told when it began to follow, and a former primary was told none.
+    ssl_ca = …        if replication uses TLS: files on the database servers, the same path on each; ssl_cert
+    ssl_cert = …      and ssl_key if that user needs a certificate. Without them, a server keeps those of its
+    ssl_key = …       replication configuration, and a former primary has none.
 
---accept-loss goes on where changes may be lost that people were told are saved. It ends with 0, or with 1 and a
+--accept-loss continues even if changes may be lost that people were told are saved. It exits with 0, or with 1 and a
 sentence.
 """
 
@@ -38,14 +38,14 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from database_servers import MYSQL_ERRORS, Logins, Refused, Server, covers, waited_for  # noqa: E402
 
-#: How long a replica may take to take over what it has received.
+#: The time for a replica to apply what it has received.
 CATCH_UP_SECONDS = 60.0
 _TLS = ("ca", "cert", "key")
 _LINE = re.compile(r"^(CRM_DATABASE_URL|CRM_REPLICA_URLS)=(['\"]?)(.*)\2\s*$", re.MULTILINE)
 
 
 def say(text: str) -> None:
-    """Tell the operator."""
+    """Print a message for the operator."""
     print(f"== {text}", flush=True)
 
 
@@ -72,7 +72,7 @@ class EnvFile:
         return found["CRM_DATABASE_URL"], replicas
 
     def write(self, primary: str, replicas: list[str]) -> bool:
-        """Rewrite the two lines, the rest stays as it is. Whether anything changed. Raises Refused."""
+        """Rewrite the two lines; the rest is unchanged. Returns whether anything changed. Raises Refused."""
         if (primary, replicas) == self.urls():
             return False
         text, wanted = self.path.read_text(), {"CRM_DATABASE_URL": primary, "CRM_REPLICA_URLS": ",".join(replicas)}
@@ -104,7 +104,7 @@ def place_of(url: str) -> str:
 
 
 def tls_of(url: str) -> dict[str, str | bool]:
-    """The files of TLS that a database's URL names, as PyMySQL calls them; the same for all servers."""
+    """The TLS files in a database's URL, under PyMySQL's names; the same for all servers."""
     given = dict(parse_qsl(urlsplit(url).query))
     found: dict[str, str | bool] = {name: given[f"ssl_{name}"] for name in _TLS if given.get(f"ssl_{name}")}
     return found | ({"check_hostname": False} if given.get("ssl_check_hostname", "").lower() == "false" else {})
@@ -138,7 +138,7 @@ def logins_in(path: Path) -> Logins:
 
 @dataclass
 class Promotion:
-    """One run: the server that is to be the primary, the one that was, and all others."""
+    """One run: the future primary, the previous one, and all other servers."""
 
     target: Server
     former: Server
@@ -147,7 +147,7 @@ class Promotion:
     accepts_loss: bool
 
     def run(self) -> None:
-        """Do it, or raise Refused before anything is changed that matters."""
+        """Promote the server; raise Refused before anything important has changed."""
         for each in {id(server): server for server in (self.target, self.former, *self.others)}.values():
             each.look()
         self._refuse_dangers()
@@ -185,7 +185,7 @@ class Promotion:
         self._refuse_loss()
 
     def _refuse_read_only(self) -> None:
-        """Raise Refused if the primary of the settings takes no changes."""
+        """Raise Refused if the primary of the settings is read-only."""
         if self._is_promoted():
             return
         if self.target.following is not None or any(each.takes_changes for each in self.others):
@@ -214,7 +214,7 @@ class Promotion:
             )
 
     def _refuse_loss(self) -> None:
-        """Raise Refused if another replica has more, or may have; say what may be lost for good."""
+        """Raise Refused if another replica has more changes, or may have; names the possible loss."""
         silent = [each.name for each in self.others if not each.is_there]
         ours = self.target.received
         ahead = [each.name for each in self.others if each.is_there and not covers(ours, each.received)]
@@ -265,7 +265,10 @@ class Promotion:
             )
 
     def _promote(self) -> None:
-        """The order matters if this is cut off: what follows nobody and takes no changes is taken up again."""
+        """Make the target the primary, in an order that allows an interrupted run to be repeated.
+
+        A read-only server without a primary is continued.
+        """
         self.target.rows("STOP SLAVE")
         self.target.rows("RESET SLAVE ALL")
         self.target.rows("SET GLOBAL read_only = 0")
@@ -277,7 +280,7 @@ class Promotion:
         if self.former.is_there and self.former is not self.target:
             followers.append(self.former)
         if followers:
-            # Before they come: commits would wait in vain for those that came before.
+            # Before replicas connect: otherwise commits would wait for those that connected earlier.
             self.target.set_quietly("rpl_semi_sync_master_enabled", 1)
         for each in followers:
             if not each.follows(self.target.name):
@@ -318,7 +321,7 @@ def promote(arguments: argparse.Namespace, env: EnvFile, logins: Logins) -> None
 
 
 def rejoin(arguments: argparse.Namespace, env: EnvFile, logins: Logins) -> None:
-    """Let a server follow the primary again. Raises Refused."""
+    """Make a server follow the primary again. Raises Refused."""
     primary, replicas = env.urls()
     logins = replace(logins, tls=tls_of(primary))
     if arguments.server == place_of(primary):
@@ -338,7 +341,7 @@ def rejoin(arguments: argparse.Namespace, env: EnvFile, logins: Logins) -> None:
 
 
 def write_settings(env: EnvFile, primary: str, replicas: list[str]) -> None:
-    """Rewrite the settings, and say what is left to do."""
+    """Rewrite the settings, and print the remaining steps."""
     if env.write(primary, replicas):
         say(
             f"{env.path} names {place_of(primary)} as the primary, and the CRM on this server follows. "
@@ -349,7 +352,7 @@ def write_settings(env: EnvFile, primary: str, replicas: list[str]) -> None:
 
 
 def main(given: list[str]) -> int:
-    """See above."""
+    """Run the command; see the module's docstring. Returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("server", metavar="HOST:PORT")
     parser.add_argument("--switch", action="store_true")

@@ -1,7 +1,7 @@
 """Fill in the files of deploy/: `render.py TARGET [TEMPLATE …] NAME=VALUE …` writes them under TARGET.
 
-Every value that a file names as @NAME@ must be given. Values may not hold quotes or line ends: they stand in files of
-many languages, and those that are made here need none.
+Every value that a file names as @NAME@ is required. Values must not contain quotes or line breaks, because they become
+part of files in many languages.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-#: Template -> where it is written.
+#: Template -> path of the result.
 FILES = {
     "nginx/crm.conf": "nginx/crm.conf",
     "supervisor/crm.conf": "supervisor/crm.conf",
@@ -31,7 +31,7 @@ _BAD = re.compile(r"""['"\\\n\r\0]""")
 
 
 class Missing(Exception):
-    """A file names a value that was not given, or a value can't stand in a file."""
+    """A value is missing, or contains characters that a file can't contain."""
 
 
 def filled(text: str, values: dict[str, str]) -> str:
@@ -46,7 +46,7 @@ def filled(text: str, values: dict[str, str]) -> str:
 
 
 def complete(values: dict[str, str]) -> dict[str, str]:
-    """The values, with the parts of nginx' site that depend on others. Raises Missing."""
+    """The values, and the parts of nginx's site that depend on them. Raises Missing."""
     for name, value in values.items():
         if _BAD.search(value):
             raise Missing(f"{name} holds a quote, a backslash or a line end, which no file could take.")
@@ -57,7 +57,7 @@ def complete(values: dict[str, str]) -> dict[str, str]:
         "WEB_SERVERS": _servers(addresses["WEB_ADDRESS"]),
         "SOCKETS_SERVERS": _servers(addresses["SOCKETS_ADDRESS"]),
     }
-    # Polling clients keep to one server: their session is there.
+    # Polling clients stay on one server, because their session is there.
     parts["SOCKETS_STICKY"] = "    ip_hash;\n" if "," in addresses["SOCKETS_ADDRESS"] else ""
     parts |= {"ROOT": str(HERE.parent)} | dict.fromkeys(("BROTLI", "HSTS", "REDIRECT", "LISTEN", "BACKUP_DIR"), "")
     parts |= values
@@ -74,14 +74,14 @@ def complete(values: dict[str, str]) -> dict[str, str]:
 
 
 def _servers(addresses: str) -> str:
-    """The servers of an upstream: one, or several with commas, of which one that fails is left out for a while."""
+    """The servers of an upstream: one, or several with commas, of which a failing one is skipped for a while."""
     every = [each.strip() for each in addresses.split(",") if each.strip()]
     options = " max_fails=2 fail_timeout=5s" if len(every) > 1 else ""
     return "\n".join(f"    server {each}{options};" for each in every)
 
 
 def render(target: Path, values: dict[str, str], names: list[str] | None = None) -> list[Path]:
-    """Write the files (by default all) under the target, and return their paths. Raises Missing."""
+    """Write the files (by default all) under the target. Returns their paths. Raises Missing."""
     parts, written = complete(values), []
     for template in names or list(FILES):
         path = target / FILES[template]
@@ -94,7 +94,10 @@ def render(target: Path, values: dict[str, str], names: list[str] | None = None)
 
 
 def main(arguments: list[str]) -> int:
-    """See above. A value of "-" is read from stdin, one a line, in order: passwords in arguments could be seen."""
+    """Run the command; see the module's docstring.
+
+    Values "-" are read from stdin, one per line, because passwords in arguments would be visible.
+    """
     if not arguments:
         print(__doc__, file=sys.stderr)
         return 64

@@ -1,10 +1,9 @@
-"""The whole single-server installation in one folder, for a look or a test: `stack.py start|run|stop|status [FOLDER]`.
+"""The whole single-server installation in one folder, for trials and tests: `stack.py start|run|stop|status [FOLDER]`.
 
 nginx, gunicorn, the Socket.IO process, the workers and the scheduler, MariaDB and Redis, all under one supervisord, on
 free ports of 127.0.0.1. The site, the programs and the settings are those of an installation: rendered from the same
-files. What is in the folder stays when the stack is stopped; start it again and the data is there.
-
-`start` leaves the stack running; with `run` it ends when this program does, however that ends.
+files. The folder stays when the stack is stopped, and the next start uses its data. `start` leaves the stack running;
+with `run` it ends with this program, however that ends.
 """
 
 from __future__ import annotations
@@ -33,17 +32,17 @@ import render
 HERE = Path(__file__).resolve().parent
 DEFAULT_FOLDER = HERE.parent / "instance" / "stack"
 START_SECONDS, STOP_SECONDS = 180.0, 60.0
-#: Options without durability, for tests that cut nobody's power: a start takes a third of the time.
+#: Options without durability, for tests that don't cut the power: a start takes a third of the time.
 CARELESS = "--innodb-flush-method=nosync --skip-innodb-doublewrite --skip-sync-frm"
 PROGRAMS = ("nginx", "supervisord", "supervisorctl", "mariadbd", "mariadb-install-db", "mariadb", "redis-server")
 
 
 class StackFailed(Exception):
-    """A sentence: what is wrong, and what helps."""
+    """The message is a sentence: what is wrong, and what to do."""
 
 
 def program(name: str) -> str:
-    """The path of a program; supervisord is the one of our pinned packages. Raises StackFailed."""
+    """The path of a program; supervisord is that of the pinned packages. Raises StackFailed."""
     found = shutil.which(name, path=f"{Path(sys.executable).parent}:{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
     if found is None:
         packages = "nginx mariadb-server redis-server"
@@ -52,7 +51,7 @@ def program(name: str) -> str:
 
 
 def free_ports(count: int) -> list[int]:
-    """TCP ports of 127.0.0.1 that nobody listens on."""
+    """TCP ports of 127.0.0.1 without a listener."""
     probes = [socket.socket() for _ in range(count)]
     try:
         for probe in probes:
@@ -67,7 +66,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def start(folder: Path, begin: Callable[[Sequence[str]], object]) -> str:
-    """Start the stack and return its address; `begin` runs the command of supervisord. Raises StackFailed."""
+    """Start the stack and return its URL; `begin` runs supervisord's command. Raises StackFailed."""
     paths = {name: program(name) for name in PROGRAMS}
     if pid := running(folder):
         raise StackFailed(f"This stack is running already (pid {pid}). Stop it: {stop_command(folder)}")
@@ -89,19 +88,19 @@ def start(folder: Path, begin: Callable[[Sequence[str]], object]) -> str:
 
 
 def in_background(command: Sequence[str]) -> None:
-    """It makes itself a daemon."""
+    """Run a command that daemonizes itself."""
     subprocess.run(command, check=True)
 
 
 def in_foreground(command: Sequence[str]) -> None:
-    """When this program ends, the kernel tells it to stop."""
+    """Run a command; the kernel terminates it when this program ends."""
     bound = ["setpriv", "--pdeathsig", "TERM", *command, "--nodaemon"]
     no = subprocess.DEVNULL
     subprocess.Popen(bound, stdin=no, stdout=no, stderr=no, start_new_session=True)
 
 
 def _values(folder: Path, paths: dict[str, str]) -> dict[str, str]:
-    """What the files name; ports and passwords are made once, and kept in the folder."""
+    """The values for the files; ports and passwords are generated once and stored in the folder."""
     kept = folder / "stack.json"
     if kept.exists():
         made = json.loads(kept.read_text())
@@ -157,7 +156,7 @@ def _write(folder: Path, values: dict[str, str]) -> None:
     for name, place in (("supervisord.conf", "supervisord.conf"), ("nginx.conf", "nginx/nginx.conf")):
         text = (HERE / "stack" / name).read_text()
         (folder / place).write_text(render.filled(text, render.complete(values)))
-    # Settings of whoever starts it, such as CRM_ADMIN_PASSWORD and CRM_DEMO.
+    # CRM_ settings of the environment, such as CRM_ADMIN_PASSWORD and CRM_DEMO.
     own = [f"{name}='{value}'" for name, value in os.environ.items() if name in ("CRM_ADMIN_PASSWORD", "CRM_DEMO")]
     with (folder / "env").open("a") as file:
         file.write("".join(f"{line}\n" for line in own))
@@ -178,7 +177,7 @@ def _install_database(folder: Path, paths: dict[str, str]) -> None:
 
 
 def _make_database(folder: Path, values: dict[str, str], paths: dict[str, str]) -> None:
-    """The database and its user, as deploy/install.sh makes them."""
+    """Create the database and its user, like deploy/install.sh."""
     client = [paths["mariadb"], "--no-defaults", f"--socket={values['SOCKET_DIR']}/mariadb.sock", "--user=root"]
     statements = render.filled((HERE / "mariadb" / "database.sql").read_text(), values)
 
@@ -214,7 +213,7 @@ def _end_of(log: Path) -> str:
 
 
 def running(folder: Path) -> int | None:
-    """The pid of the stack's supervisord; None when it does not run."""
+    """The pid of the stack's supervisord; None if it isn't running."""
     try:
         pid = int((folder / "supervisord.pid").read_text())
         command = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -224,7 +223,7 @@ def running(folder: Path) -> int | None:
 
 
 def stop(folder: Path) -> None:
-    """Stop everything, by pids; nothing is left behind but the files. Raises StackFailed."""
+    """Stop everything, by pids; only the files remain. Raises StackFailed."""
     pid = running(folder)
     if pid is None:
         return
@@ -253,12 +252,12 @@ def descendants(pid: int) -> list[int]:
 
 
 def _is_alive(handle: int) -> bool:
-    """Whether it has not ended, waited for or not."""
+    """Whether it is running; a zombie has ended."""
     return not select.select([handle], [], [], 0)[0]
 
 
 def status(folder: Path) -> str:
-    """What supervisorctl says."""
+    """The output of supervisorctl."""
     if running(folder) is None:
         return "The stack is not running."
     command = [program("supervisorctl"), "-c", str(folder / "supervisord.conf"), "status"]
@@ -266,7 +265,7 @@ def status(folder: Path) -> str:
 
 
 def stop_command(folder: Path) -> str:
-    """What the operator types to stop the stack of this folder."""
+    """The command with which the operator stops the stack of this folder."""
     command = "make stack-stop"
     return command if folder == DEFAULT_FOLDER.resolve() else f"{command} FOLDER={shlex.quote(str(folder))}"
 
@@ -280,7 +279,7 @@ def _report(address: str, folder: Path) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """Returns 1 with a sentence on stderr when it fails."""
+    """Returns 1, with a sentence on stderr, if it fails."""
     action = arguments[0] if arguments else ""
     folder = Path(arguments[1] if len(arguments) > 1 else DEFAULT_FOLDER).resolve()
     try:

@@ -12,7 +12,7 @@ from app.ops.sqlite_ids import KeepAutoincrement
 
 
 def run() -> None:
-    """Run the migrations on the application's engine, alone: SQLite in one transaction, MariaDB step by step."""
+    """Run the migrations on the application's engine: SQLite in one transaction, MariaDB step by step."""
     metadata, is_sqlite = db.metadatas[None], db.engine.dialect.name == "sqlite"
     with migration_guard.exclusive(db.engine) as connection:
         migration_guard.begin(connection, context.script, metadata)
@@ -43,7 +43,7 @@ def run() -> None:
 
 
 def _explain(error: OperationalError) -> None:
-    """Raise CommandError for a table, column or index that exists already: MariaDB can't undo half of a migration."""
+    """Raise CommandError if a table, column or index already exists: MariaDB can't roll back half a migration."""
     text = str(error.orig.args[-1]) if error.orig is not None else ""
     if any(sign in text for sign in ("already exists", "Duplicate column", "Duplicate key name")):
         raise CommandError(

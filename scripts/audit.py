@@ -1,7 +1,7 @@
 """Known vulnerabilities of the pinned packages, Python's and npm's: `scripts/audit.py`, part of `make check`.
 
-Exits with 1 if there is one that `audit-exceptions.toml` doesn't excuse. Where a service can't be reached, one line
-says so, and nothing fails: a check must also run without a network.
+Exits with 1 if there is one without an exception in `audit-exceptions.toml`. If a service can't be reached, it prints a
+line and doesn't fail, because the check must also run offline.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SECONDS = 120
 
 @dataclass(frozen=True)
 class Finding:
-    """One vulnerability of one package; `names` are all that it is known by."""
+    """One vulnerability of one package; `names` are all its identifiers."""
 
     package: str
     version: str
@@ -51,11 +51,11 @@ class Excuse:
 
 
 class NotRun(Exception):
-    """A service could not be reached; the message says why."""
+    """A service could not be reached; the message is the reason."""
 
 
 def excuses(text: str) -> list[Excuse]:
-    """The exceptions. Raises ValueError for one without a reason or a day."""
+    """The exceptions. Raises ValueError for one without a reason or an expiry day."""
     found = []
     for entry in tomllib.loads(text).get("exception", []):
         if not (entry.get("reason") or "").strip() or not isinstance(entry.get("until"), date):
@@ -65,7 +65,7 @@ def excuses(text: str) -> list[Excuse]:
 
 
 def judge(findings: list[Finding], excused: list[Excuse], today: date) -> list[str]:
-    """What fails the check, as sentences: findings without excuse, and excuses that are too old."""
+    """The failures as sentences: findings without an exception, and expired exceptions."""
     faults = []
     for each in findings:
         excuse = next((e for e in excused if e.id in each.names and e.package == each.package.lower()), None)
@@ -77,7 +77,7 @@ def judge(findings: list[Finding], excused: list[Excuse], today: date) -> list[s
 
 
 def needless(findings: list[Finding], excused: list[Excuse], packages: set[str]) -> list[str]:
-    """Exceptions for these packages that no report needs any more, as sentences."""
+    """Exceptions for these packages that no finding needs any more, as sentences."""
     known = {(name, each.package.lower()) for each in findings for name in each.names}
     return [
         f"{EXCEPTIONS.name}: nothing reports {each.id} of {each.package} any more. Remove the entry."
@@ -90,14 +90,14 @@ def needless(findings: list[Finding], excused: list[Excuse], packages: set[str])
 
 
 def of_python() -> tuple[list[Finding], set[str]]:
-    """The findings of pip-audit, and the packages that it looked at. Raises NotRun."""
+    """The findings of pip-audit, and the packages that it checked. Raises NotRun."""
     try:
         program = tools.program("pip-audit")
     except tools.Missing as missing:
         raise NotRun(str(missing)) from missing
     report: list[dict[str, Any]] = []
     for group in PINS:
-        # A list of our own: pip-audit follows no included files, and takes no package twice.
+        # A merged list, because pip-audit doesn't follow included files and accepts each package once.
         pins = dict.fromkeys(pin for name in group for pin in pins_of((ROOT / name).read_text()))
         with tempfile.NamedTemporaryFile("w", suffix=".txt") as file:
             file.write("".join(f"{pin}\n" for pin in pins))
@@ -112,7 +112,7 @@ def of_python() -> tuple[list[Finding], set[str]]:
 
 
 def asked_about(report: list[dict[str, Any]]) -> set[str]:
-    """The packages of which pip-audit learned something; it passes over others. Raises NotRun if there are some."""
+    """The packages that pip-audit has checked. Raises NotRun if it has skipped any."""
     skipped = [each for each in report if "skip_reason" in each]
     if skipped:
         raise NotRun(f"of {len(skipped)} of {len(report)} packages nothing is known: {skipped[0]['skip_reason'][:120]}")
@@ -120,7 +120,7 @@ def asked_about(report: list[dict[str, Any]]) -> set[str]:
 
 
 def python_findings(report: list[dict[str, Any]]) -> list[Finding]:
-    """What pip-audit's report says."""
+    """The findings in pip-audit's report."""
     return [
         Finding(each["name"], each.get("version", "?"), frozenset([v["id"], *v["aliases"]]), v.get("description", ""))
         for each in report
@@ -129,7 +129,7 @@ def python_findings(report: list[dict[str, Any]]) -> list[Finding]:
 
 
 def of_npm() -> tuple[list[Finding], set[str]]:
-    """The findings of npm audit, and the packages that it looked at. Raises NotRun."""
+    """The findings of npm audit, and the packages that it checked. Raises NotRun."""
     done = _run(["npm", "audit", "--json", "--package-lock-only"])
     try:
         report = json.loads(done.stdout)
@@ -143,7 +143,7 @@ def of_npm() -> tuple[list[Finding], set[str]]:
 
 
 def npm_findings(report: dict[str, Any]) -> list[Finding]:
-    """What npm's report says; a package that only depends on a vulnerable one is not named again."""
+    """The findings in npm's report, without packages that only depend on a vulnerable one."""
     return [
         Finding(name, each.get("range", "?"), frozenset([str(via["url"]).rpartition("/")[2]]), via.get("title", ""))
         for name, each in report.items()
@@ -160,7 +160,7 @@ def _run(command: list[str]) -> subprocess.CompletedProcess[str]:
 
 
 def main() -> int:
-    """Returns 1 if something has to be done."""
+    """Returns 1 if anything has to be done."""
     excused, faults = excuses(EXCEPTIONS.read_text()), []
     for name, ask in (("pip-audit", of_python), ("npm audit", of_npm)):
         try:

@@ -1,8 +1,8 @@
-"""Checks that what docstrings and comments of app/ name exists: exceptions after "Raises", and `module.name`.
+"""Check that names in docstrings and comments of app/ exist: exceptions after "Raises", and `module.name`.
 
     python scripts/check_names_in_text.py
 
-Prints file, line and name of each that doesn't, and exits with 1 then.
+Prints file, line and name of each that doesn't exist, and then exits with 1.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-#: Look like a module and a name in it, but are keys of fields, columns and events.
+#: Not modules, although they look like `module.name`: keys of fields, columns and events.
 OTHER = {
     *("lead.status", "lead.status_id", "lead.created", "leads.x_risk", "customer.city", "table.selection"),
     *("api.exotel", "SMTPServerDisconnected"),
@@ -54,7 +54,7 @@ class Module:
 
 
 def unknown_names(modules: list[Module]) -> Iterator[str]:
-    """`file:line name` of each name in a text that nothing has."""
+    """`file:line name` of each unknown name in a text."""
     known = set[str]().union(*(each.names for each in modules))
     by_name: dict[str, list[Module]] = defaultdict(list)
     for module in modules:
@@ -84,7 +84,7 @@ def _unknown_in_modules(text: str, by_name: dict[str, list[Module]]) -> list[str
 
 
 def main() -> int:
-    """Print what is unknown. Returns the exit code."""
+    """Print the unknown names. Returns the exit code."""
     found = list(unknown_names([Module(path) for path in sorted((ROOT / "app").rglob("*.py"))]))
     print("\n".join(found))
     return 1 if found else 0

@@ -49,7 +49,7 @@ Text = tuple[str, str | None]
 
 
 def texts(folder: Path) -> dict[Text, str]:
-    """The texts in a folder's Python files and templates -> where each is used first."""
+    """The texts in a folder's Python files and templates -> the first place of each."""
     found: dict[Text, str] = {}
     for name, line, words, _comments, context in extract_from_dir(folder, METHODS, OPTIONS, KEYWORDS):
         singular = words[0] if isinstance(words, tuple) else words
@@ -59,7 +59,7 @@ def texts(folder: Path) -> dict[Text, str]:
 
 
 def problems(catalogue: Catalog, wanted: dict[Text, str]) -> Iterator[str]:
-    """One line for each text that the catalogue does not translate."""
+    """One line for each text without a complete translation in the catalogue."""
     for (words, context), place in sorted(wanted.items(), key=lambda item: item[1]):
         message = catalogue.get(words, context)
         if problem := problem_of(message):
@@ -67,7 +67,7 @@ def problems(catalogue: Catalog, wanted: dict[Text, str]) -> Iterator[str]:
 
 
 def problem_of(message: Message | None) -> str | None:
-    """What is wrong with a translation; None when it is right."""
+    """What is wrong with a translation; None if it is right."""
     if message is None:
         return "missing"
     if message.fuzzy:
@@ -85,7 +85,7 @@ def problem_of(message: Message | None) -> str | None:
 
 
 def catalogue(path: Path, language: str) -> Catalog:
-    """The words of the pages, and of the refusals that stand in a file of their own."""
+    """The texts of the pages, and of the error messages, which have their own file."""
     with path.open("rb") as file:
         words = read_po(file, locale=language)
     refusals = path.with_name("errors.po")

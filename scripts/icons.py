@@ -1,4 +1,4 @@
-"""Draw the icons of the installed app, as app/static/img/mark.svg looks. Run again when the mark changes."""
+"""Draw the icons of the installed app from app/static/img/mark.svg. Run it again when that changes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from app.domain.brand import ACCENT  # noqa: E402  (the product's own drawing)
 from app.outbox.brand_icons import mark_image  # noqa: E402
 
 FOLDER = ROOT / "app" / "static" / "img"
-#: (file, pixels, part of the icon that the mark fills). A maskable icon is cut to any shape within its middle 80 %.
+#: (file, pixels, part of the icon that the mark fills). A maskable icon can be cut to any shape outside its middle 80
+#: %.
 ICONS = (("icon-192.png", 192, 1.0), ("icon-512.png", 512, 1.0), ("icon-maskable-512.png", 512, 0.75))
 
 

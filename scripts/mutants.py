@@ -19,14 +19,14 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("app/domain", "app/access")
-#: mutmut's exit codes of tests that noticed the mutant: failed, ended with an error, or ran out of time. A process that
-#: was killed is none of them: it may have been interrupted.
+#: mutmut's exit codes of tests that detected the mutant: failed, ended with an error, or timed out. A killed process
+#: isn't one of them, because it may have been interrupted.
 KILLED = {1, 3, 24, -24, 36, 152, 255}
 MUTMUT = str(Path(sys.executable).with_name("mutmut"))
 
 
 def main() -> int:
-    """Run the chosen mutants. Returns 1 when some survive."""
+    """Run the chosen mutants. Returns 1 if some survive."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("paths", nargs="*", default=PACKAGES, help="files or folders of app/domain and app/access")
     parser.add_argument("--sample", type=int, metavar="N", help="so many random mutants of each file")
@@ -55,7 +55,7 @@ def files(paths: Iterable[str]) -> Iterator[Path]:
 
 
 def names_in(path: Path) -> list[str]:
-    """The names of the mutants of this file, as mutmut numbers them; without those of texts for people."""
+    """The names of the mutants of this file, as mutmut numbers them, without those of user-visible texts."""
     from mutmut.mutation.file_mutation import create_mutations, mutate_file_contents
     from mutmut.utils.format_utils import get_mutant_name
 
@@ -71,13 +71,13 @@ def _is_in_function(mutation: Any) -> bool:
 
 
 def is_text(node: Any) -> bool:
-    """Whether the node is a string that people read: four words or more."""
+    """Whether the node is a user-visible string: four words or more."""
     value = getattr(node, "value", "")
     return isinstance(value, str) and value[:1] in ("'", '"') and len(value.split()) >= 4
 
 
 def sample(names: list[str], size: int, seed: int) -> list[str]:
-    """`size` of these names, or all when there are fewer; the same ones for the same seed."""
+    """`size` of these names, or all if there are fewer; the same ones for the same seed."""
     return names if size >= len(names) else random.Random(seed).sample(names, size)  # noqa: S311
 
 

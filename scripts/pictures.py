@@ -2,7 +2,7 @@
 
 `.venv/bin/python scripts/pictures.py` renews docs/pictures. `--all FOLDER` takes every page of PAGES at 1440×900 and
 390×844, light and dark, in English and Hindi (`--only leads,inbox`: these pages; `--theme dark --language gu mr`: these
-looks; `--plain`: light and English only). Needs what `make setup-test` installs.
+themes and languages; `--plain`: light and English only). Needs what `make setup-test` installs.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ SELLER, MANAGER, ADMIN = "rohan.parikh", "asha.deshmukh", LiveServer.ADMIN[0]
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 SIZES = {"wide": WIDE, "phone": PHONE}
 COLOURS = 128
-#: What leads from a list to a record: a row, a conversation, or a link in the first cell.
+#: Links from a list to a record: a row, a conversation, or a link in the first cell.
 FIRST = "main tbody .row-link, main tbody tr[data-href], main a:has(.inbox-what), main tbody th a[href]"
 #: Every page of the menu and of the settings, and records; `first:` opens the first record of a list.
 _ADDRESSES = """
@@ -49,7 +49,7 @@ first:/tasks/?tab=all /tasks/add /calls/ first:/calls/ /calls/add /messages/ /re
 /settings/caller-ids/ /health/ /self-test/ /jobs/ /queue/ /backups/ /settings/retention/ /webhooks/ /audit/
 /reports/new first:/reports/ /settings/legal-holds/new /webhooks/add /campaigns/new /duplicates/
 """
-#: Name -> address.
+#: Name -> URL path.
 PAGES = {re.sub(r"\W+", "-", address).strip("-") or "day": address for address in _ADDRESSES.split()}
 
 
@@ -59,7 +59,7 @@ class Shot(NamedTuple):
     path: str
     who: str = MANAGER
     size: dict[str, int] = WIDE
-    #: What is done on the page before.
+    #: Actions on the page before the picture is taken.
     act: Callable[[Any], None] | None = None
 
 
@@ -113,7 +113,7 @@ class DemoSite:
         self.cookies: dict[str, Any] = {}
 
     def seat(self, who: str, size: dict[str, int], theme: str = "light", language: str = "en") -> Any:
-        """A page of this person."""
+        """A page for this person."""
         options = {"viewport": size, "color_scheme": theme, "is_mobile": size is PHONE, "service_workers": "block"}
         page = self.browser.new_context(**options).new_page()
         if who not in self.cookies:
@@ -128,7 +128,7 @@ class DemoSite:
         return page
 
     def open(self, page: Any, path: str) -> int:
-        """Open an address of PAGES and wait until nothing moves. Returns its status."""
+        """Open a path of PAGES and wait until nothing moves. Returns the status."""
         answer = page.goto(self.server.url + path.removeprefix("first:"))
         if path.startswith("first:"):
             first = page.locator(FIRST).first
@@ -136,12 +136,12 @@ class DemoSite:
             answer = page.goto(self.server.url + str(href))
         page.wait_for_load_state("load")
         page.evaluate("() => document.fonts.ready")
-        page.wait_for_timeout(400)  # charts are drawn after the page is there
+        page.wait_for_timeout(400)  # charts are drawn after the page has loaded
         return int(answer.status)
 
 
 def small(picture: bytes) -> bytes:
-    """The same picture in few colours."""
+    """The same picture in fewer colors."""
     from PIL import Image
 
     made = io.BytesIO()
@@ -163,7 +163,7 @@ def take(site: DemoSite, names: list[str]) -> None:
 
 
 def take_all(site: DemoSite, folder: Path, names: list[str], options: Any) -> Iterator[str]:
-    """Every page in every look; yields a line about each that is wrong."""
+    """Take every page in every theme, size and language; yields a line about each error."""
     looks = [("light", "en")] if options.plain else list(itertools.product(options.theme, options.language))
     sizes = [(word, size) for word, size in SIZES.items() if options.size in (None, word)]
     for (theme, language), (word, size) in itertools.product(looks, sizes):
@@ -178,7 +178,7 @@ def take_all(site: DemoSite, folder: Path, names: list[str], options: Any) -> It
 
 
 def main() -> int:
-    """Take the pictures. Returns 1 when a page is wrong."""
+    """Take the pictures. Returns 1 if a page has an error."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--all", metavar="FOLDER", type=Path, help="every page in every look")
     parser.add_argument("--only", metavar="NAMES", default="", help="these pages or pictures, comma-separated")

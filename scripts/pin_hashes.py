@@ -1,7 +1,7 @@
 """`make pins`: the hashes of every pinned package, for every Python and machine that the product runs on.
 
-uv asks the registry that it is set up with for all files of the pinned versions, and installs nothing. The lines of
-our files keep their order and their reasons; only the hashes are made anew. Files for other systems are left out.
+uv asks the configured registry for all files of the pinned versions, and installs nothing. The lines of the pin files
+keep their order and comments; only the hashes are replaced. Files for other systems are left out.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _HASH = re.compile(r"\s--hash=\S+")
 
 
 def main() -> int:
-    """Rewrite the files. Returns 1 when uv could not be asked."""
+    """Rewrite the files. Returns 1 if uv could not be run."""
     pins = {name: pins_of((ROOT / name).read_text()) for name in FILES}
     try:
-        found = {name: _ask(listed) for name, listed in pins.items()}  # the tools have versions of their own
+        found = {name: _ask(listed) for name, listed in pins.items()}  # the tools have their own versions
     except tools.Missing as missing:
         print(missing, file=sys.stderr)
         return 1
@@ -46,18 +46,18 @@ def pins_of(text: str) -> list[str]:
 
 
 def _joined(text: str) -> list[str]:
-    """The lines, with those that go on in the next one put together."""
+    """The lines, with continuation lines joined."""
     return re.sub(r"\s*\\\n\s*", " ", text).splitlines()
 
 
 def key_of(pin: str) -> str:
-    """name==version with the name as registries compare it."""
+    """name==version with the name normalized as registries do."""
     name, _, version = pin.partition("==")
     return f"{re.sub(r'[-_.]+', '-', name).lower()}=={version}"
 
 
 def _ask(pins: list[str]) -> dict[str, list[str]]:
-    """Pin -> hashes of the files that any of our targets may take. Raises tools.Missing."""
+    """Pin -> hashes of the files that any of our targets may install. Raises tools.Missing."""
     with tempfile.TemporaryDirectory() as folder:
         wanted, answer = Path(folder) / "wanted.in", Path(folder) / "pylock.toml"
         wanted.write_text("".join(f"{pin}\n" for pin in dict.fromkeys(pins)))
@@ -71,7 +71,7 @@ def _ask(pins: list[str]) -> dict[str, list[str]]:
 
 
 def hashes_of(package: dict[str, Any]) -> list[str]:
-    """The hashes of the wheels that our targets may take; of the source, too, where one of them has no wheel."""
+    """The hashes of the wheels that our targets may install; also of the source, if one of them has no wheel."""
     wheels = {Wheel.of(each["url"]): each["hashes"]["sha256"] for each in package.get("wheels", ())}
     found = {digest for wheel, digest in wheels.items() if any(wheel.fits(*target) for target in _targets())}
     if any(not any(wheel.fits(*target) for wheel in wheels) for target in _targets()) and "sdist" in package:
@@ -85,7 +85,7 @@ def _targets() -> list[tuple[int, str]]:
 
 @dataclass(frozen=True)
 class Wheel:
-    """What the name of a wheel says: for which Pythons, by which ABI, on which machines."""
+    """The parts of a wheel's name: Pythons, ABI, machines."""
 
     pythons: str
     abi: str
@@ -93,12 +93,12 @@ class Wheel:
 
     @classmethod
     def of(cls, url: str) -> Wheel:
-        """From its address."""
+        """Parse a wheel's URL."""
         _name, pythons, abi, platforms = url.rpartition("/")[2].removesuffix(".whl").rsplit("-", 3)
         return cls(pythons, abi, platforms)
 
     def fits(self, python: int, machine: str) -> bool:
-        """Whether pip may take it for CPython 3.`python` on Linux with glibc."""
+        """Whether pip may install it for CPython 3.`python` on Linux with glibc."""
         if self.platforms != "any" and not re.search(rf"(manylinux\w*|linux)_{machine}(\.|$)", self.platforms):
             return False
         tags = self.pythons.split(".")
@@ -112,7 +112,7 @@ class Wheel:
 
 
 def with_hashes(text: str, hashes: dict[str, list[str]]) -> str:
-    """The file with these hashes; a reason stands in the line above its package."""
+    """The file with these hashes; a reason is on the line above its package."""
     out: list[str] = []
     for line in _joined(text):
         match = _PIN.match(_HASH.sub("", line))

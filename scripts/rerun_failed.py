@@ -1,11 +1,11 @@
-"""Runs tests, and runs those that failed once more, alone: one that then passes was disturbed by what ran beside it.
+"""Run tests, and run failed ones once more, alone: one that then passes was disturbed by what ran beside it.
 
-    python scripts/rerun_failed.py first FILE [arguments of pytest]   runs pytest and notes in FILE what failed
-    python scripts/rerun_failed.py again FILE [arguments of pytest]   gives these tests a second try
+    python scripts/rerun_failed.py first FILE [arguments of pytest]   runs pytest and writes the failed tests to FILE
+    python scripts/rerun_failed.py again FILE [arguments of pytest]   runs these tests once more
 
-Only a few tests get one (MAX_FAILED), and only if nothing else was wrong: a worker of xdist that died, a file that
-could not be imported and a skipped test fail the run. Both end with pytest's exit status; `again` with 0 if all that
-failed has passed, which it then lists.
+Only a few failures are retried (MAX_FAILED), and only if nothing else went wrong: a crashed worker of xdist, a file
+that could not be imported or a skipped test fail the run. Both end with pytest's exit status; `again` with 0 if all
+failed tests have passed, which it then lists.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from typing import Any
 
 import pytest
 
-#: More failures than these are no bad luck.
+#: More failures than these are not chance.
 MAX_FAILED = 8
 
 
 @dataclass
 class Outcome:
-    """What became of a run."""
+    """The outcome of a run."""
 
-    #: Pytest's exit status; 1 at least if `wrong` says anything.
+    #: Pytest's exit status; at least 1 if `wrong` isn't empty.
     status: int = 0
-    #: Ids of the tests of which something failed, also while they were set up or torn down.
+    #: Ids of the failed tests, including failures during setup and teardown.
     failed: list[str] = field(default_factory=list)
-    #: What else was wrong, as clauses.
+    #: Other errors, as clauses.
     wrong: list[str] = field(default_factory=list)
 
     def refusal(self) -> str:
-        """Why the tests that failed get no second try; "" if they get one."""
+        """Why failed tests aren't retried; "" if they are."""
         if self.wrong:
             return "; ".join(self.wrong)
         if self.status != pytest.ExitCode.TESTS_FAILED or not self.failed:
@@ -44,26 +44,26 @@ class Outcome:
 
 
 class Recorder:
-    """A plugin that notes what becomes of the run; with xdist, in the process that leads it."""
+    """A plugin that records the outcome of the run; with xdist, in the controlling process."""
 
     def __init__(self) -> None:
         self.outcome = Outcome()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a failure."""
+        """Record a failure."""
         if report.failed and report.nodeid not in self.outcome.failed:
             self.outcome.failed.append(report.nodeid)
         if report.skipped and not hasattr(report, "wasxfail"):
             self._add(f"{report.nodeid} was skipped")
 
     def pytest_collectreport(self, report: pytest.CollectReport) -> None:
-        """Note a file that could not be read, or was skipped."""
+        """Record a file that could not be imported, or was skipped."""
         if not report.passed:
             self._add(f"{report.nodeid} was not collected")
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any, error: object | None) -> None:
-        """Note a worker that died, also if it did so between two tests."""
+        """Record a crashed worker, also if it crashed between two tests."""
         if error:
             self._add(f"the worker {node.gateway.id} died")
 
@@ -82,14 +82,14 @@ def run(arguments: list[str]) -> Outcome:
 
 
 def first(kept: Path, arguments: list[str]) -> int:
-    """Run the tests and keep the outcome."""
+    """Run the tests and store the outcome."""
     outcome = run(arguments)
     kept.write_text(json.dumps(asdict(outcome)))
     return outcome.status
 
 
 def again(kept: Path, arguments: list[str]) -> int:
-    """Run what failed once more, if it may be; what passes now is listed and fails nothing."""
+    """Run failed tests once more, if allowed; tests that now pass are listed and don't fail the run."""
     if not kept.exists():
         print("\nNo second try: pytest was ended before its end.")
         return 1
@@ -113,6 +113,6 @@ def again(kept: Path, arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.path[0] = os.getcwd()  # as `python -m pytest` has it
+    sys.path[0] = os.getcwd()  # as with `python -m pytest`
     how, file, *rest = sys.argv[1:]
     sys.exit({"first": first, "again": again}[how](Path(file), rest))

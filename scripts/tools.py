@@ -1,6 +1,7 @@
-"""The programs that check and renew pins (pip-audit, uv), in a virtual environment of their own: `.venv/tools`.
+"""The programs that check and renew pins (pip-audit, uv), in their own virtual environment: `.venv/tools`.
 
-Their packages are neither the product's nor its tests'; they are installed, by hashes, when they are first needed.
+Their packages belong neither to the product nor to its tests; they are installed, with hashes, when they are first
+needed.
 """
 
 from __future__ import annotations
@@ -15,11 +16,11 @@ SECONDS = 180
 
 
 class Missing(Exception):
-    """A program can't be had, or its service can't be reached; the message says why."""
+    """A program isn't available, or its service can't be reached; the message is the reason."""
 
 
 def program(name: str) -> Path:
-    """The path of a program, installed if it is not yet. Raises Missing."""
+    """The path of a program; it is installed first if necessary. Raises Missing."""
     found, stamp, wanted = FOLDER / "bin" / name, FOLDER / "stamp", PINS.read_text()
     if found.exists() and stamp.exists() and stamp.read_text() == wanted:
         return found
@@ -37,6 +38,6 @@ def program(name: str) -> Path:
 
 
 def last_words(done: subprocess.CompletedProcess[str]) -> str:
-    """The last line that a program has said."""
+    """The last line of a program's output."""
     lines = (done.stderr or done.stdout).strip().splitlines()
     return lines[-1].strip()[:160] if lines else f"it ended with {done.returncode} and no words"

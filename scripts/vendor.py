@@ -20,7 +20,7 @@ NODE = ROOT / "node_modules"
 STATIC = ROOT / "app" / "static"
 VENDOR = STATIC / "vendor"
 
-#: Served name ← file in node_modules.
+#: Served name -> file in node_modules.
 COPIES = {
     "htmx.js": "htmx.org/dist/htmx.min.js",
     "echarts.js": "echarts/dist/echarts.common.min.js",
@@ -35,8 +35,8 @@ COPIES = {
     "gujarati.woff2": "@fontsource-variable/noto-sans-gujarati/files/noto-sans-gujarati-gujarati-wght-normal.woff2",
 }
 
-#: The Unicode ranges of the files. Those of Noto Sans have the same family name: a browser fetches them for pages that
-#: show these scripts, and no rule needs to name them.
+#: The Unicode ranges of the files. Those of Noto Sans share a family name: a browser fetches them for pages with these
+#: scripts, without any rule that names them.
 FONTS = """
 @font-face{font-family:"Inter";font-style:normal;font-display:swap;font-weight:100 900;
 src:url(inter-ext.woff2?v=%(ext)s) format("woff2");
@@ -52,7 +52,7 @@ src:url(gujarati.woff2?v=%(gujarati)s) format("woff2");
 unicode-range:U+0A80-0AFF}
 """
 
-#: Where purgecss looks for the class names that are in use.
+#: Where purgecss looks for used class names.
 CONTENT = ["app/templates/**/*.html", "app/static/js/**/*.js", "app/web/**/*.py"]
 
 #: Kept although no template names them: set by scripts or by FAB's widgets.
@@ -67,7 +67,7 @@ def digest(path: Path) -> str:
 
 
 def copy_files() -> None:
-    """Copy the files that are served unchanged, but for references to source maps, which are not served."""
+    """Copy the files that are served unchanged, without references to source maps, which aren't served."""
     for name, source in COPIES.items():
         target = VENDOR / name
         shutil.copyfile(NODE / source, target)
@@ -77,7 +77,7 @@ def copy_files() -> None:
 
 
 def purge(source: Path) -> str:
-    """``source`` without the rules that no template, script or screen names."""
+    """``source`` without the rules that no template, script or screen uses."""
     config = {
         "css": [str(source)],
         "content": [str(ROOT / pattern) for pattern in CONTENT],
@@ -104,7 +104,7 @@ def purge(source: Path) -> str:
 
 
 def build_base_css() -> None:
-    """Inter and the part of Tabler that is in use, in one file: ``base.css``."""
+    """Inter and the used part of Tabler, in one file: ``base.css``."""
     files = {"ext": "inter-ext", "latin": "inter", "devanagari": "devanagari", "gujarati": "gujarati"}
     fonts = FONTS % {name: digest(VENDOR / f"{file}.woff2") for name, file in files.items()}
     tabler = purge(NODE / "@tabler/core/dist/css/tabler.min.css")
@@ -116,7 +116,7 @@ def build_base_css() -> None:
 
 
 def build_icons() -> None:
-    """One sprite of the icons named in app/static/icons.txt. An unknown name ends the run."""
+    """One sprite of the icons named in app/static/icons.txt. Exits for an unknown name."""
     names = [line.strip() for line in (STATIC / "icons.txt").read_text(encoding="utf-8").splitlines()]
     symbols = []
     for name in sorted({name for name in names if name and not name.startswith("#")}):
@@ -134,7 +134,7 @@ def build_icons() -> None:
 
 
 def main() -> int:
-    """Rebuild app/static/vendor. Returns 1 when ``npm ci`` has not been run."""
+    """Rebuild app/static/vendor. Returns 1 if ``npm ci`` has not been run."""
     if not NODE.is_dir():
         sys.stderr.write("node_modules is missing: run `npm ci --ignore-scripts` first\n")
         return 1

@@ -1,4 +1,4 @@
-"""The product in a test: a migrated database, users of every role, makers for records, and clients for requests.
+"""The product in a test: a migrated database, users of every role, factories for records, and clients for requests.
 
     def test_ben_does_not_see_anas_lead(people, make, client):
         lead = make.lead("ana")

@@ -1,6 +1,6 @@
 """Applications created once per process and reused by one test after another, reset each time.
 
-Making an application and drawing its first page take half a second of CPU; putting one back takes milliseconds.
+Creating an application and rendering its first page takes half a second of CPU; a reset takes milliseconds.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Fixtures for all tests: private servers, a browser, and a guard that blocks the network.
 
-The application's own fixtures (people, makers, sessions) stand in `app_fixtures.py`.
+The application's own fixtures (people, factories, sessions) are in `app_fixtures.py`.
 """
 
 from __future__ import annotations

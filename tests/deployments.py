@@ -1,6 +1,6 @@
-"""A deployment: users on one database, servers that serve it, and the sockets of their pages.
+"""A deployment: users on one database, servers for it, and the sockets of their pages.
 
-The test's own process is a further one: what a person does at its endpoints happens elsewhere for the servers.
+The test's own process is a further one: for the servers, a request to its endpoints happens elsewhere.
 """
 
 from __future__ import annotations

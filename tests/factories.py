@@ -1,4 +1,4 @@
-"""Makers: databases and records with defaults, for tests without the web."""
+"""Factories: databases and records with defaults, for tests without the web."""
 
 from __future__ import annotations
 

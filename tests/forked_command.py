@@ -2,8 +2,8 @@
 
     python -IS tests/forked_command.py SOCKET ARGUMENT …
 
-runs `python ARGUMENT …` with its own environment and output, and ends as it does. It imports next to nothing. What
-listens at the socket: tests/forked_programs.py.
+runs `python ARGUMENT …` with its own environment and output, and ends with its exit status. It imports almost nothing.
+The listener at the socket: tests/forked_programs.py.
 """
 
 from __future__ import annotations

@@ -2,10 +2,10 @@
 
     python -m tests.forked_programs SOCKET
 
-imports the product and waits at the socket for what to run. `start(…)` is what tests use, in place of
-subprocess.Popen([sys.executable, …]); shell scripts of ours run in a `checkout(…)`. A program begins as
-`python run.py`, `python -m …` or `python -c …` would: with its own arguments, environment, folder, session and files,
-and it ends like one. It only doesn't import anew.
+imports the product and waits at the socket for programs to run. Tests use `start(…)` in place of
+subprocess.Popen([sys.executable, …]); our shell scripts run in a `checkout(…)`. A program starts like `python run.py`,
+`python -m …` or `python -c …`: with its own arguments, environment, folder, session and files, and it ends likewise.
+Only the imports are shared.
 """
 
 from __future__ import annotations

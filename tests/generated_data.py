@@ -1,11 +1,11 @@
-"""A large dataset on MariaDB, made by the generator of the benchmarks, in which a scan is plainly visible.
+"""A large dataset on MariaDB, made by the generator of the benchmarks, in which a scan is clearly visible.
 
     def test_a_list_reads_little(dataset):
         assert dataset.rows_read("sales", "/leads/") < 3000
 
 20,000 leads (of which the Sales User has one in forty: 500), 5,000 customers, 5,000 tickets, 30,000 tasks, 50,000
-calls, 100,000 timeline entries and 40 users; the manager sees all of them. The users of `app_fixtures.PEOPLE` are there
-too, without rows. `dataset` lives as long as the tests of a module and is only read.
+calls, 100,000 timeline entries and 40 users; the manager sees all of them. The users of `app_fixtures.PEOPLE` exist
+too, without rows. `dataset` is shared by the tests of a module and only read.
 """
 
 from __future__ import annotations

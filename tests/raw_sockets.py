@@ -1,4 +1,4 @@
-"""A Socket.IO client written by hand, so that tests can also send invalid packets."""
+"""A hand-written Socket.IO client, which can also send invalid packets."""
 
 from __future__ import annotations
 

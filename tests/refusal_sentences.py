@@ -1,4 +1,4 @@
-"""The messages of all refusals, collected from the product's source code."""
+"""All messages of refusals, collected from the product's source code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A way to the double of S3 that fails as told: away, silent, refusing, broken, or cut amid a body."""
+"""A proxy to the S3 double with faults: unavailable, silent, refusing, broken, or interrupted within a body."""
 
 from __future__ import annotations
 

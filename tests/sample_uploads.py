@@ -1,4 +1,4 @@
-"""Files for tests: pictures and documents made here, and such as should be refused."""
+"""Files for tests: generated pictures and documents, and some that must be refused."""
 
 from __future__ import annotations
 

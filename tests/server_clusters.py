@@ -1,4 +1,4 @@
-"""Houses of several servers for tests: MariaDB with replicas, Redis behind Sentinels, a Redis Cluster.
+"""Several servers for tests: MariaDB with replicas, Redis behind Sentinels, a Redis Cluster.
 
 All listen on 127.0.0.1, and end with the test.
 """

@@ -1,8 +1,8 @@
-"""The servers that tests talk to: each is private, listens on loopback, and ends with the test run.
+"""The servers of tests: each is private, listens on loopback, and ends with the test run.
 
     python -m tests.servers keep FOLDER OWNER_PID CACHE
 
-keeps one MariaDB for all workers of a test run until it is told to end or its owner is gone.
+runs one MariaDB for all workers of a test run until it is told to end or its owner has ended.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The examples of docs/api.md, Python and curl, do what the guide says."""
+"""The examples of docs/api.md, in Python and curl, work as described."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""`job run`: a dry run shows what would change and changes nothing; a time in the future asks first."""
+"""`job run`: a dry run shows the changes without making them; a time in the future needs confirmation."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Following docs/extend.md word for word in a copy of the product adds a record with everything the page promises."""
+"""Following docs/extend.md literally in a copy of the product adds a record with everything the page promises."""
 
 from __future__ import annotations
 

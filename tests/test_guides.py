@@ -1,4 +1,4 @@
-"""The guides against the product: jobs, shortcuts, folders."""
+"""The guides compared with the product: jobs, shortcuts, folders."""
 
 from __future__ import annotations
 

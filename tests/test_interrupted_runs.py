@@ -1,4 +1,4 @@
-"""A run that was cut off ends as “cut”, and whoever leads takes its slot up again: nothing is lost or done twice."""
+"""An interrupted run ends as “cut”, and the leader repeats its slot: nothing is lost or done twice."""
 
 from __future__ import annotations
 

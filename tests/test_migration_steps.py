@@ -1,7 +1,7 @@
-"""Migrations, step by step: one database grows from nothing to head, and at each revision gets rows as they were then.
+"""Migrations, step by step: one database from empty to head, with rows added at each revision.
 
-A migration of MariaDB takes seconds, so all tests look at the same two databases. What a test needs is laid out by a
-function with `@at(revision)`, which runs when the database has arrived there; the test looks at what has become of it.
+A migration of MariaDB takes seconds, so all tests share two databases. A function with `@at(revision)` creates the rows
+of a test when the database is at that revision; the test checks them at head.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""The wall: whatever the product calls outside, the call ends in time and reads little, however the partner behaves.
+"""Outgoing connections: every one ends in time and reads little, whatever the other side does.
 
-A module that opens connections must stand in CALLS (with a call to try) or in NO_CALLS (with the reason).
+A module that opens connections must be listed in CALLS (with a call to try) or in NO_CALLS (with the reason).
 """
 
 from __future__ import annotations

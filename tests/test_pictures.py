@@ -1,4 +1,4 @@
-"""The pictures of docs/: those that are named are there and small; the script knows every page."""
+"""The pictures of docs/: all that are named exist and are small; the script knows every page."""
 
 from __future__ import annotations
 

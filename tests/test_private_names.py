@@ -1,4 +1,4 @@
-"""Private names of packages stand in a few modules only, and do what the CRM relies on."""
+"""Private names of packages are used in a few modules only, and behave as the CRM expects."""
 
 from __future__ import annotations
 

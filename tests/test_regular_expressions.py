@@ -1,7 +1,8 @@
-"""No regular expression of the product takes more than linear time, whatever text it gets.
+"""No regular expression of the product takes more than linear time, whatever the text.
 
 Every compiled pattern is collected: from the modules, from their classes, and from calls such as `re.sub("…")` in the
-source. For each, hostile texts are made of its own parts: a beginning that fits, a part repeated, an end that does not.
+source. For each, hostile texts are built from its own parts: a matching beginning, a repeated part, an end that doesn't
+match.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""scripts/rerun_failed.py: what fails beside others and passes alone is listed, and nothing else is forgiven."""
+"""scripts/rerun_failed.py: a test that only fails beside others is listed, and all other failures count."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""Limits on the rows that MariaDB reads for a request, in a database where a scan would be plainly visible, and on the
-HTML of its lists.
+"""Limits on the rows that MariaDB reads for a request, in a database of many rows, and on the HTML of lists.
 
-A list may read ten rows for each that it shows, and three for each row up to the cap of its count, which are read, put
-aside and read again; twice as many where rows are the person's own or those of their leads.
+A list may read ten rows for each that it shows, and three for each row up to the cap of its count (read, stored
+temporarily and read again); twice as many for the person's own rows or those of their leads.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Settings of the environment: what stops the start, and what is only warned of."""
+"""Environment settings: errors that prevent the start, and warnings."""
 
 from __future__ import annotations
 

@@ -229,7 +229,9 @@ def answer_as_system(session: Session, statement: Select[Any], values: dict[str,
 _unruled: LruCache[Hashable, CompiledStatement] = LruCache(MAX_UNRULED)
 
 
-def answer_unruled(session: Session, cached: CachedStatement, open_values: dict[str, Any]) -> list[tuple[Any, ...]]:
+def answer_without_rules(
+    session: Session, cached: CachedStatement, open_values: dict[str, Any]
+) -> list[tuple[Any, ...]]:
     """The rows of a statement without access rules, such as a look-up of ids; compiled once for everybody."""
     if cached.key is None:
         return [tuple(row) for row in session.execute(cached.make(), open_values)]

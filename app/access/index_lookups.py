@@ -23,7 +23,7 @@ from app.access.compiled_statements import (
     CachedStatement,
     StatementShape,
     answer,
-    answer_unruled,
+    answer_without_rules,
     identity_of,
     listed,
     shape_of,
@@ -182,7 +182,7 @@ class _FirstLookup:
         key = None if shape.key is None else ("first look", self.most, kinds, shape.key)
         question = CachedStatement(key, partial(self._statement, session, shape))
         with as_system(session):  # ids only, see above
-            for n, found, _other in answer_unruled(session, question, shape.late | titles):
+            for n, found, _other in answer_without_rules(session, question, shape.late | titles):
                 self.ids.setdefault(n, set()).add(found)
 
     def _statement(self, session: Session, shape: StatementShape) -> Any:

@@ -116,7 +116,7 @@ def _add_verify(group: AppGroup) -> None:
         """Read all of a backup and compare it with its manifest; exits with 1 if it isn't whole."""
         installation = _installation(identity)
         installation.folder.find(name)
-        _tell(runs.record(installation, "verify", lambda own: runs.outcome_of(verify(own, name))).report)
+        _print_report(runs.record(installation, "verify", lambda own: runs.outcome_of(verify(own, name))).report)
 
 
 def _add_drill(group: AppGroup) -> None:
@@ -129,10 +129,10 @@ def _add_drill(group: AppGroup) -> None:
         installation = _installation(identity)
         if name:
             installation.folder.find(name)
-        _tell(runs.record(installation, "drill", lambda own: runs.outcome_of(drill(own, name))).report)
+        _print_report(runs.record(installation, "drill", lambda own: runs.outcome_of(drill(own, name))).report)
 
 
-def _tell(report: VerificationReport | None) -> None:
+def _print_report(report: VerificationReport | None) -> None:
     if report is None:
         return
     for sentence in report.checked:

@@ -117,7 +117,7 @@ def attach(session: Session, record: Any, file: NewFile, stamp: Stamp, quotas: Q
         _list_in_note(session, file.note)
         timeline.mark_changed(session, row.lead_id, row.ticket_id, row.customer_id)
     else:
-        _tell(session, record, row, "attached" if row.number == 1 else "version", stamp)
+        _add_timeline_entry(session, record, row, "attached" if row.number == 1 else "version", stamp)
     file_quotas.reserve(session, stamp.by, file.size, quotas)
     return row
 
@@ -149,7 +149,7 @@ def _last_number(session: Session, series: str) -> int:
     return session.execute(select(func.max(Attachment.number)).where(Attachment.series == series)).scalar() or 0
 
 
-def _tell(session: Session, record: Any, row: Attachment, what: str, stamp: Stamp) -> None:
+def _add_timeline_entry(session: Session, record: Any, row: Attachment, what: str, stamp: Stamp) -> None:
     """Add an entry to the record's timeline; files of notes have none of their own."""
     timeline.write(session, record, "file", stamp, file=row.id, name=row.name, what=what, number=row.number)
 
@@ -232,7 +232,7 @@ def append_versions(session: Session, row: Attachment, into: Attachment, record:
         raise Conflict("Someone else changed this file. Please reload the page.")
     session.expire(row)
     _after_change(session, row, record)
-    _tell(session, record, row, "version", stamp)
+    _add_timeline_entry(session, record, row, "version", stamp)
 
 
 def put_in_trash(session: Session, row: Attachment, record: Any, stamp: Stamp) -> bool:
@@ -243,7 +243,7 @@ def put_in_trash(session: Session, row: Attachment, record: Any, stamp: Stamp) -
     session.expire(row)
     if done.rowcount:
         _after_change(session, row, record)
-        _tell(session, record, row, "deleted", stamp)
+        _add_timeline_entry(session, record, row, "deleted", stamp)
         _name_in_timeline(session, row, record, is_gone=True)
     return bool(done.rowcount)
 
@@ -256,7 +256,7 @@ def restore(session: Session, row: Attachment, record: Any, stamp: Stamp) -> boo
     if done.rowcount:
         _after_change(session, row, record)
         _name_in_timeline(session, row, record, is_gone=False)
-        _tell(session, record, row, "restored", stamp)
+        _add_timeline_entry(session, record, row, "restored", stamp)
     return bool(done.rowcount)
 
 

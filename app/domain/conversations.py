@@ -132,17 +132,17 @@ def mark_changed(session: Session, conversation: Conversation) -> None:
 
 def claim(session: Session, conversation: Conversation, stamp: Stamp) -> None:
     """Claim an unclaimed conversation. Raises Conflict if somebody else has it."""
-    _hand(session, conversation, stamp.by, stamp, Conversation.claimed_by_id.is_(None))
+    _set_claim(session, conversation, stamp.by, stamp, Conversation.claimed_by_id.is_(None))
 
 
 def hand_over(session: Session, conversation: Conversation, user_id: int | None, stamp: Stamp) -> None:
     """Give it to a colleague, or release it (None). Raises Conflict if somebody else has claimed it meanwhile."""
     held = conversation.claimed_by_id
     unchanged = Conversation.claimed_by_id.is_(None) if held is None else Conversation.claimed_by_id == held
-    _hand(session, conversation, user_id, stamp, unchanged)
+    _set_claim(session, conversation, user_id, stamp, unchanged)
 
 
-def _hand(session: Session, conversation: Conversation, user_id: int | None, stamp: Stamp, unchanged: Any) -> None:
+def _set_claim(session: Session, conversation: Conversation, user_id: int | None, stamp: Stamp, unchanged: Any) -> None:
     if conversation.claimed_by_id == user_id and user_id is not None:
         return
     values = {"claimed_by_id": user_id, "claimed_on": stamp.now if user_id else None}

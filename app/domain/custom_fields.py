@@ -193,7 +193,7 @@ def restore(session: Session, row: CustomField, version: int | None, stamp: Stam
     if any(each.label.casefold() == row.label.casefold() for each in others if each.removed_on is None):
         raise RuleBroken(
             translatable(
-                "There is another field “%(label)s” by now. Please rename or remove that one first.", label=row.label
+                "There is another field “%(label)s” now. Please rename or remove that one first.", label=row.label
             )
         )
     row.removed_on = None

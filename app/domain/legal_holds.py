@@ -75,7 +75,7 @@ class LegalHold(Model):  # type: ignore[misc]
 _HOLD: Any = LegalHold.__table__
 
 
-def stands(row: Any, today: date) -> bool:
+def is_in_force(row: Any, today: date) -> bool:
     """Whether a hold is in force on this day of the office."""
     return row.released_on is None and (row.until is None or row.until >= today)
 

@@ -350,7 +350,7 @@ def count_result(session: Session, run: Any, now: datetime) -> None:
                 times=schedule.failures,
                 why=run.error or "",
             )[:300]
-            _tell(session, (report, schedule), "paused", {"reason": run.error or "", "key": f"{run.id}"}, now)
+            _notify_owner(session, (report, schedule), "paused", {"reason": run.error or "", "key": f"{run.id}"}, now)
     elif run.state == "dropped":
         schedule.readers = [each for each in schedule.readers if each != run.user_id]
         if not schedule.readers:
@@ -358,11 +358,13 @@ def count_result(session: Session, run: Any, now: datetime) -> None:
             schedule.paused_why = "Nobody is left who gets this report."
         reader = session.execute(select(User.first_name, User.last_name).where(User.id == run.user_id)).one()
         who = " ".join(part for part in reader if part)
-        _tell(session, (report, schedule), "dropped", {"reader": who, "reason": run.error, "key": f"{run.id}"}, now)
+        _notify_owner(
+            session, (report, schedule), "dropped", {"reader": who, "reason": run.error, "key": f"{run.id}"}, now
+        )
     session.flush()
 
 
-def _tell(
+def _notify_owner(
     session: Session, about: tuple[Report, ReportSchedule], why: str, more: dict[str, Any], now: datetime
 ) -> None:
     report, schedule = about

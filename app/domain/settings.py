@@ -174,7 +174,7 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "caller_id_rule": ("warn", "When no caller ID fits the purpose of a call"),
     "quiet_hours": ("21:00-09:00", "Hours in which nothing is sent that no person has written"),
     "promotional_needs_consent": (False, "Send promotional messages only to people whose consent is on record"),
-    "consent_transaction_days": (7, "Days until a consent that was given for a going transaction lapses"),
+    "consent_transaction_days": (7, "Days until a consent that was given for an ongoing transaction lapses"),
     "consent_ask_again_days": (90, "Days after an opt-out in which a person isn't asked for consent again"),
     "dnd_valid_days": (30, "Days for which a do-not-disturb check of a number is valid"),
     "sms_link_hosts": ("", "Hosts that links in SMS may lead to, comma-separated; leave empty to allow any"),
@@ -185,7 +185,7 @@ DEFINITIONS: dict[str, tuple[Any, str]] = {
     "phone_app_force": (False, "Require users to update older versions"),
     "file_person_mb": (5_000, "MB of files that one person may attach to records"),
     "file_total_mb": (200_000, "MB of files of records in all"),
-    "file_scan_rule": ("refuse", "While the virus scanner is away"),
+    "file_scan_rule": ("refuse", "While the virus scanner is unavailable"),
 }
 #: Business settings on the page of files instead of that of business settings.
 OF_FILES = ("file_person_mb", "file_total_mb", "file_scan_rule")

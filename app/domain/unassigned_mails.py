@@ -70,7 +70,7 @@ def attach(session: Session, context: InboundMailContext, mail: Mail, record: An
     records = mail_threads.records_of(record)
     conversation = None
     if said is None:
-        values = _bare(mail)
+        values = _placeholder(mail)
     else:
         mail.peer, mail.html = said.sender.address, said.html or None
         mail.has_remote_pictures, mail.quoted = said.has_remote_pictures, said.quoted or None
@@ -88,7 +88,7 @@ def attach(session: Session, context: InboundMailContext, mail: Mail, record: An
     return message
 
 
-def _bare(mail: Mail) -> dict[str, Any]:
+def _placeholder(mail: Mail) -> dict[str, Any]:
     """The message of an unreadable email: it says only that there was one."""
     return {
         "channel": "email",

@@ -68,13 +68,13 @@ class LiveEvent:
     #: Users with a changed call card.
     called: frozenset[int] = frozenset()
     #: Who has which record open; not stored.
-    seats: frozenset[PagePresence] = frozenset()
+    presences: frozenset[PagePresence] = frozenset()
     #: Whether to compare everything on display with the database.
     compare_all: bool = False
 
     def __bool__(self) -> bool:
         shown = self.notified or self.changed_timelines or self.typing or self.called
-        return bool(shown or self.ended_sign_ins or self.seats or self.compare_all)
+        return bool(shown or self.ended_sign_ins or self.presences or self.compare_all)
 
     def __or__(self, other: LiveEvent) -> LiveEvent:
         return LiveEvent(
@@ -83,7 +83,7 @@ class LiveEvent:
             self.ended_sign_ins | other.ended_sign_ins,
             self.typing | other.typing,
             self.called | other.called,
-            self.seats | other.seats,
+            self.presences | other.presences,
             self.compare_all or other.compare_all,
         )
 
@@ -91,7 +91,7 @@ class LiveEvent:
         """The message for the channel; `origin` identifies the sending process."""
         users = {"told": sorted(self.notified), "cut": sorted(self.ended_sign_ins), "called": sorted(self.called)}
         places = {"stirred": sorted(self.changed_timelines), "typing": sorted(self.typing)}
-        here = [(each.serial, each.kind, each.key, each.people) for each in self.seats]
+        here = [(each.serial, each.kind, each.key, each.people) for each in self.presences]
         return orjson.dumps({"from": origin, **places, **users, "here": here})
 
 
@@ -105,10 +105,10 @@ def parse(message: bytes) -> tuple[str, LiveEvent] | None:
         # Processes of an older version, during an upgrade, don't send who is typing, called or present.
         typing = frozenset((talk, user) for talk, user in parts.get("typing", ()))
         users = (frozenset(parts["told"]), frozenset(parts["cut"]), frozenset(parts.get("called", ())))
-        seats = frozenset(_parse_presence(str(parts.get("from")), *raw) for raw in parts.get("here", ()))
-        event = LiveEvent(users[0], timelines, users[1], typing, users[2], seats)
+        presences = frozenset(_parse_presence(str(parts.get("from")), *raw) for raw in parts.get("here", ()))
+        event = LiveEvent(users[0], timelines, users[1], typing, users[2], presences)
         ids = users[0] | users[1] | users[2] | {key for _kind, key in timelines}
-        ids |= {key for each in seats for key in (each.key, *(user for user, _field in each.people))}
+        ids |= {key for each in presences for key in (each.key, *(user for user, _field in each.people))}
         are_ids = _are_ids(ids | {each for pair in typing for each in pair})
     except (ValueError, TypeError, KeyError, AttributeError):
         return None

@@ -46,7 +46,7 @@ class SavedPositions:
             self._untold[user_id] = scores
             self._back_off(error)
 
-    def tell_again(self) -> None:
+    def resend(self) -> None:
         """Retry sending to Redis, for clients without a cookie. Never raises."""
         for user_id in list(self._untold):
             try:

@@ -259,7 +259,7 @@ class Replicas:
         while True:
             try:
                 self.look()
-                self.saved.tell_again()
+                self.saved.resend()
             except Exception:
                 log.exception("the replicas could not be looked at")  # older results become stale and unused
             time.sleep(CHECK_SECONDS)

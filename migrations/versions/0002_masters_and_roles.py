@@ -1,4 +1,4 @@
-"""Masters, roles, the module matrix and the masks as shipped."""
+"""The shipped picklists, roles, module matrix and masks."""
 
 from datetime import time
 

@@ -1,4 +1,4 @@
-"""What the engine keeps: SLA clocks, notice choices, deliveries that are tried again, calls that failed."""
+"""SLA clocks, notification preferences, deliveries with retries, failed queue calls."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -70,7 +70,7 @@ def _assignments() -> None:
 
 
 def _name_open_assignments() -> None:
-    """Each open stretch gets its key; where a person has several of one record, the older ones end."""
+    """Each open assignment gets its key; if a person has several of one record, the older ones end."""
     names = ("id", "lead_id", "ticket_id", "user_id", "started_on", "ended_on", "open_key")
     rows = sa.table("assignment", *(sa.column(each) for each in names)).c
     newest = sa.select(sa.func.max(rows.id).label("id")).where(rows.ended_on.is_(None))

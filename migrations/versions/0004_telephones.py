@@ -1,4 +1,4 @@
-"""Telephones in the field: when each synced last, what of it could not be taken, which links are a person's own."""
+"""Phones in use: the last sync of each, refused calls, and links to a person's own number."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -68,7 +68,7 @@ def upgrade() -> None:
 
 
 def _add_webhooks() -> None:
-    """Who outside is told of which events, and what became of each telling."""
+    """Create the tables of webhooks and their deliveries."""
     op.create_table(
         "webhook",
         sa.Column("id", sa.Integer(), primary_key=True),

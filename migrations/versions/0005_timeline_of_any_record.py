@@ -1,4 +1,4 @@
-"""A timeline for every record: lines of records without a column of their own name table and id."""
+"""A timeline for every record: entries of records without their own column store table and id."""
 
 import sqlalchemy as sa
 from alembic import op

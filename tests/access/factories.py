@@ -1,4 +1,4 @@
-"""Makers for tests of access rules: a person of given rights, and a row of any record."""
+"""Factories for tests of access rules: a person with given rights, and a row of any record."""
 
 from __future__ import annotations
 

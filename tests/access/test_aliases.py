@@ -1,4 +1,4 @@
-"""The aliases of records that statements share: one of each, whichever threads ask first."""
+"""Shared aliases of records: one of each, whichever thread requests it first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The fast shapes find exactly the rows and counts of the access rules, in the list's order."""
+"""Fast statements find exactly the rows and counts of the access rules, in the list's order."""
 
 from __future__ import annotations
 

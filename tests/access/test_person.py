@@ -1,4 +1,4 @@
-"""A person's rights: levels, reach, masks, and what a key's scope or a view as another user takes away."""
+"""A person's rights: levels, reach, masks, and the restrictions by an API key's scope or by viewing as another user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a file remembers of the rights under which it was made, and when its maker sees less."""
+"""The rights stored with a file, and the detection that its owner sees less by now."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which rows each verb reaches: by owner and assignee, through parents, and for records of a person's own."""
+"""Which rows each verb reaches: by owner and assignee, through parents, and for add-on records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who of several people sees a row: the same answer as the access rules give each of them."""
+"""Which of several people see a row: the same result as each person's access rules."""
 
 from __future__ import annotations
 

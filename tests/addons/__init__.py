@@ -1,1 +1,1 @@
-"""Records that a house adds beside ours: what they are declared with, and that all of it works."""
+"""Add-ons: their records beside the CRM's own, their declarations, and tests that all of it works."""

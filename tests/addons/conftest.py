@@ -1,4 +1,4 @@
-"""An application with an add-on, on SQLite and on MariaDB; what the add-on registers is forgotten afterwards."""
+"""An application with an add-on, on SQLite and on MariaDB; the add-on's registrations are removed afterwards."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""An add-on in Flask-AppBuilder's own vocabulary: contacts in groups, staff in departments, over pages and REST.
+"""An add-on in Flask-AppBuilder's own vocabulary: contacts in groups, staff in departments, with pages and REST.
 
-The declarations are those that FAB's documentation and examples teach; only the base classes are ours.
+The declarations are those of FAB's documentation and examples; only the base classes are the CRM's.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Starts of the product with add-ons, each in a process of its own, forked from one that has imported the product.
+"""Starts of the product with add-ons, each in its own process, forked from one that has imported the product.
 
     python -m tests.addons.start_processes FOLDER ADDONS ADDONS …
 
 prepares the database of the folder for each list of add-ons, one after the other, and prints for each one line of JSON:
-what the operator reads, or "starts".
+the message for the operator, or "starts".
 """
 
 from __future__ import annotations

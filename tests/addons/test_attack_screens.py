@@ -1,4 +1,4 @@
-"""Screens and resources of an add-on against requests and declarations that should be refused."""
+"""Screens and resources of an add-on: requests and declarations that must be refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an add-on's declarations must not give away, and must not let people change."""
+"""What an add-on's declarations must not reveal, and must not let people change."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Backups: made while others write, checked, restored, drilled."""
+"""Backups: created during writes, verified, restored, drilled."""

@@ -1,4 +1,4 @@
-"""Backups of a small database: consistent, whole or not there, and told apart when they are damaged."""
+"""Backups of a small database: consistent, complete or missing, and recognized when damaged."""
 
 from __future__ import annotations
 

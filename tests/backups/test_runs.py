@@ -1,4 +1,4 @@
-"""Backups of the whole product: rows, jobs, alarms, commands, and what a restored database needs."""
+"""Backups of the whole product: rows, jobs, alarms, commands, and the work after a restore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What axe, and a few questions of our own, find wrong with the page that a browser shows."""
+"""Errors on the current page of a browser, found by axe and by a few checks of our own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A server with demo people, each with a browser of their own that hears every complaint of the page."""
+"""A server with demo data, and browsers for people that collect every error of their pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The calendar of tasks in Chromium: a drag gives another due time, a colleague sees it, a refusal takes it back."""
+"""The calendar of tasks in Chromium: dragging changes a due time, colleagues see it, and a refused change is undone."""
 
 from __future__ import annotations
 

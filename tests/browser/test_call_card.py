@@ -1,4 +1,4 @@
-"""A call with its card across pages and its outcome by itself; an incoming call that becomes a lead."""
+"""The call card stays across pages and asks for the outcome; an incoming call becomes a lead."""
 
 from __future__ import annotations
 

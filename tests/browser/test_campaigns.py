@@ -1,4 +1,4 @@
-"""A campaign in a real browser: from selected leads by way of the check to a result that counts by itself."""
+"""A campaign in a real browser: from selected leads through the check to results that update themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dashboards in a browser: charts from tables, figures that open their lists, both without scripts; on paper."""
+"""Dashboards in a browser: charts from tables, figures with links to their lists, both without scripts; and printed."""
 
 from __future__ import annotations
 

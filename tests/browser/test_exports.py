@@ -1,4 +1,4 @@
-"""Everything as one file in a real browser, on demo data: asked for, confirmed, watched, downloaded, read."""
+"""Export of everything as one file in a real browser: requested, confirmed, followed, downloaded, read."""
 
 from __future__ import annotations
 

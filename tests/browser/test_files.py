@@ -1,4 +1,4 @@
-"""Files of a record in a real browser: dropped, pasted, canceled, shown large, seen live by a second person, undone."""
+"""Files of a record in a real browser: dropped, pasted, canceled, enlarged, seen live by a second person, undone."""
 
 from __future__ import annotations
 

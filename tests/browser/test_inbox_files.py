@@ -1,4 +1,4 @@
-"""Files, reactions and typing in a real browser: two people at one conversation, and a third who plays the customer."""
+"""Files, reactions and typing in a real browser: two people at one conversation, and a third as the customer."""
 
 from __future__ import annotations
 

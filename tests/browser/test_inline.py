@@ -1,4 +1,4 @@
-"""A record's page with two people at it: values edited in place, who else is here, a masked value for a moment."""
+"""A record's page with two people: inline edits, presence, a masked value shown for a moment."""
 
 from __future__ import annotations
 

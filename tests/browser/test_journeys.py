@@ -1,4 +1,4 @@
-"""What people do all day, in a real browser."""
+"""Daily work in a real browser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jobs of a day by the keyboard alone: no pointer is used, and after every swap something visible has the focus."""
+"""Daily tasks by keyboard alone, without a pointer; after every swap something visible has the focus."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Live pages in a real browser: badges agree, one toast an item, a lost record says so, and a lost socket too."""
+"""Live pages in a real browser: badges agree, one toast per item, messages for a deleted record and a lost socket."""
 
 from __future__ import annotations
 

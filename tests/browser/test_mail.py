@@ -1,4 +1,4 @@
-"""An email thread in a real browser: written with formatting, signature and file, answered through a real mailbox."""
+"""An email thread in a real browser: formatted, with signature and file, with replies through a real mailbox."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""My day without a mouse: steps by key, undo, the next step in a dialog; and what others do appears by itself."""
+"""My day without a mouse: tasks by key, undo, the next step in a dialog; and others' changes appear by themselves."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notes and notices in a real browser: named by keyboard, changed in place, hidden for an hour."""
+"""Notes and notices in a real browser: mentions by keyboard, inline edits, snoozed for an hour."""
 
 from __future__ import annotations
 

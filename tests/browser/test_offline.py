@@ -1,4 +1,4 @@
-"""Without a connection: what was open stays readable, what is typed is sent once, never as somebody else."""
+"""Offline: open pages stay readable, and input is sent once, never as another user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a first visit transfers: scripts and styles compressed, and the HTML of lists."""
+"""The transfer of a first visit: compressed scripts and styles, and the HTML of lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The main pages in a real browser: no side-scrolling on a phone, no complaint of the browser."""
+"""The main pages in a real browser: no horizontal scrolling on a phone, no error in the console."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The palette in Chromium: at the first press on every page, by keyboard alone, and nothing left behind."""
+"""The palette in Chromium: opens at the first press on every page, works by keyboard, and leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Forms without JavaScript: leads, tickets, tasks, notes are made and changed; bad input keeps what was typed."""
+"""Forms without JavaScript: leads, tickets, tasks and notes are created and changed; invalid input keeps the values."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The record page in a real browser: tabs of the timeline, a composer that keeps what was typed, a phone, no script."""
+"""The record page in a real browser: timeline tabs, a composer that keeps its text, on a phone, without scripts."""
 
 from __future__ import annotations
 

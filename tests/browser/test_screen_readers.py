@@ -1,4 +1,4 @@
-"""Every page as a person with a screen reader meets it, in both themes: axe, and names for all that can be used."""
+"""Every page for people with a screen reader, in both themes: axe, and names for all controls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages as a person meets them: nothing cut off or jumping, every step by keyboard, readable by everybody."""
+"""The pages for people: nothing is cut off or jumps, everything works by keyboard and is readable."""
 
 from __future__ import annotations
 

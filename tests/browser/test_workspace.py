@@ -1,4 +1,4 @@
-"""The workspace in Chromium: how many actions its jobs take, boards of two people, cells, and no JavaScript."""
+"""The workspace in Chromium: the number of actions for common tasks, shared boards, cells, and no JavaScript."""
 
 from __future__ import annotations
 

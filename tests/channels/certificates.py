@@ -1,4 +1,4 @@
-"""Certificates of servers in tests."""
+"""Certificates for servers in tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Doubles of providers: Prism, which checks our requests against a description, and a server with faults."""
+"""Doubles of providers: Prism, which validates requests against a description, and a server with faults."""
 
 from __future__ import annotations
 

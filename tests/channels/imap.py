@@ -1,4 +1,4 @@
-"""A real mail server (Dovecot) that a test fills, as an unprivileged process on loopback."""
+"""A real mail server (Dovecot) with mail from tests, as an unprivileged process on loopback."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A receiver of webhooks: a local HTTP server that answers as a test wants."""
+"""A webhook receiver: a local HTTP server with configurable responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A local mail server that answers as a test wants."""
+"""A local mail server with configurable responses."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""E-mail: the reply code decides about a retry, headers cannot be injected, and a late break is no refusal."""
+"""SMTP: the reply code decides about a retry, headers can't be injected, and a late disconnect isn't a refusal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading a real mailbox: by position, within limits, encrypted, and in words where it can't be read."""
+"""Reading a real mailbox: by position, within limits, encrypted, with messages for what can't be read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What providers send in: signatures by the vendors' own vectors and validators, contents, and hostile requests."""
+"""Provider webhooks: signatures checked with the vendors' own vectors and validators, contents, hostile requests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a provider's answer, or its silence, says about a message: sent, refused for now or for good, or unknown."""
+"""The state of a message after each response of a provider: sent, refused for now or for good, or unknown."""
 
 from __future__ import annotations
 

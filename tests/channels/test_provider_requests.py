@@ -1,4 +1,4 @@
-"""Every request to a provider fits the provider's own description, as Prism reads it."""
+"""Every request to a provider conforms to the provider's own description, validated by Prism."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Email out by an account: what stands in the mail, who refuses it, and that no value adds a header."""
+"""Outgoing email of an account: its contents, refusals, and no header injection."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The webhook client: calls the checked address, keeps its deadline, follows no redirect, explains its errors."""
+"""The webhook client: connects to the validated address, keeps its deadline, follows no redirect, explains errors."""
 
 from __future__ import annotations
 

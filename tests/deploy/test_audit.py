@@ -1,4 +1,4 @@
-"""The check for known vulnerabilities: what fails it, what excuses, and that no network is said and no failure."""
+"""The check for known vulnerabilities: failures, exceptions, and no failure without a network."""
 
 from __future__ import annotations
 

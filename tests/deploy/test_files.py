@@ -1,4 +1,4 @@
-"""The files of deploy/: they can be filled in, nginx and supervisord take them, and they name settings that exist."""
+"""The files of deploy/: they can be filled in, nginx and supervisord accept them, and their settings exist."""
 
 from __future__ import annotations
 

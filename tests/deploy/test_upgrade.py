@@ -1,4 +1,4 @@
-"""`make upgrade` on a MariaDB of an older schema with data: all of it, a backup that fails, a migration that fails."""
+"""`make upgrade` on a MariaDB with an older schema and data: complete, and with a failing backup or migration."""
 
 from __future__ import annotations
 

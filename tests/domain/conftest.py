@@ -1,4 +1,4 @@
-"""A database in memory for tests that know no web: `db` is its session, people come from tests.factories."""
+"""A database in memory for tests without the web: `db` is its session, people come from tests.factories."""
 
 from __future__ import annotations
 

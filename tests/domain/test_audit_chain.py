@@ -1,4 +1,4 @@
-"""The chain of the audit log: every way to alter it is found, and many writers do not break it."""
+"""The chain of the audit log: every alteration is detected, and simultaneous writers don't break it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statements for many rows: what they write on SQLite and on MariaDB, and what they refuse."""
+"""Statements for many rows: their effect on SQLite and on MariaDB, and refused ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The days and moments of a calendar, in India and where the clock changes."""
+"""The days and times of a calendar, in India and in zones with clock changes."""
 
 from __future__ import annotations
 

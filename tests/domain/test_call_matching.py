@@ -1,4 +1,4 @@
-"""Matching calls to records by number: which were open at that moment, and who is responsible for them."""
+"""Matching calls to records by number: records open at that time, and their assignees."""
 
 from __future__ import annotations
 

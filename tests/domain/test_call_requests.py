@@ -1,4 +1,4 @@
-"""Calls made from the CRM: by which number, to whom not, one at a time; and who is shown an incoming one."""
+"""Calls from the CRM: caller IDs, refused numbers, one at a time; and who sees an incoming call."""
 
 from __future__ import annotations
 

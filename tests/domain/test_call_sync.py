@@ -1,4 +1,4 @@
-"""Telephones send their calls again and again: none is lost, and none is stored twice."""
+"""Phones send their calls repeatedly: none is lost, and none is stored twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What providers say of calls, in any order; and the templates that they list."""
+"""Providers' reports of calls, in any order; and the templates that they list."""
 
 from __future__ import annotations
 

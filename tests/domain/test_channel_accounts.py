@@ -1,4 +1,4 @@
-"""Accounts with providers: what is refused, what is sealed, and what the hook's address opens."""
+"""Provider accounts: refused values, encrypted secrets, and webhook URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Figures, on a small week worked out by hand: Monday 16 to Sunday 22 November 2026 in India, against the week before.
+"""Figures of a small week, computed by hand: Monday 16 to Sunday 22 November 2026 in India, and the week before.
 
 Leads (of ana, L3 of ben)      created (IST)         status     answered  account
   L1 referred by R1            16 Nov 00:00:00       activated  +10 min   opened 18, activated 20 Nov

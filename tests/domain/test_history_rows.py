@@ -1,4 +1,4 @@
-"""Rows of history that are gathered, and new objects that are inserted without a flush."""
+"""Timeline rows that are collected, and new objects that are inserted without a flush."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Idempotency keys: a repeated request is answered by what was stored for the first one."""
+"""Idempotency keys: a repeated request gets the response stored for the first one."""
 
 from __future__ import annotations
 

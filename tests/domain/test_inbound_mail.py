@@ -1,4 +1,4 @@
-"""Incoming mails: taken once, into the right thread or into none, and nobody writes into the record of another."""
+"""Incoming emails: stored once, in the right thread or none, and never on another's record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Return from leave: users get back what their delegate took for them, and nothing else."""
+"""Return from leave: users get back what their delegate received for them, and nothing else."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Legal holds: of what is held nothing goes, by hand, by age, from the trash or after a merge, until the hold ends."""
+"""Legal holds: held data is never deleted, by hand, by retention, from the trash or by a merge, until the hold ends."""
 
 from __future__ import annotations
 

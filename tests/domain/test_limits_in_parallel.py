@@ -1,4 +1,4 @@
-"""Limits that count first hold when several transactions count at once."""
+"""Limits that count first also hold when several transactions count at once."""
 
 from __future__ import annotations
 

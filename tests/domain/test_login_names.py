@@ -1,4 +1,4 @@
-"""One namespace of names and addresses, decided by a unique column."""
+"""Names and addresses are unique among all users, ensured by a unique column."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages: noted or queued, what counts as a first response, and customers who want none."""
+"""Messages: noted or queued, first responses, and customers who want none."""
 
 from __future__ import annotations
 

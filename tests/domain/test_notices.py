@@ -1,4 +1,4 @@
-"""Notice choices of users: only what differs from the default is stored."""
+"""Notification preferences of users: only differences from the default are stored."""
 
 from __future__ import annotations
 

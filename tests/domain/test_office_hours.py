@@ -1,4 +1,4 @@
-"""Office hours: ranges, holidays, clock changes, and open time against a count of single minutes."""
+"""Office hours: ranges, holidays, clock changes; open time compared with a count of single minutes."""
 
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta

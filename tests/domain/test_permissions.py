@@ -1,4 +1,4 @@
-"""Modules of the permission matrix, those of add-ons among them."""
+"""Modules of the permission matrix, including those of add-ons."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merging: everything that referred to a record refers to the one that was kept; the undo puts each row back."""
+"""Merging: references to the merged records point to the remaining one; undo restores each row."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When a report is due, and that each of its times is opened once, however many processes look for it."""
+"""Due times of reports: each is processed once, however many processes check."""
 
 from __future__ import annotations
 

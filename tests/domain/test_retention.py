@@ -1,4 +1,7 @@
-"""Retention: what is too old goes, and nothing else, whatever cuts a run off; the audit stays provable."""
+"""Retention: everything too old is deleted, and nothing else, even if a run is interrupted.
+
+The audit stays verifiable.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each effect is applied to each saved row, be it written by a flush or without one."""
+"""Each effect is applied to each saved row, written by a flush or without one."""
 
 from __future__ import annotations
 

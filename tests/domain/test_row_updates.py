@@ -1,4 +1,4 @@
-"""A changed record that is written by a text of ours is as after a flush, for the session, webhooks and lists."""
+"""A changed record written by a prepared statement equals one after a flush, for the session, webhooks and lists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For how long something can be snoozed."""
+"""How long something can be snoozed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files that come in as tables: what is read, and what is refused, each with its sentence."""
+"""Tables in uploaded files: accepted ones, and refused ones, each with its message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Syncing telephones: first replies by calls, and quarantined records."""
+"""Sync of phones: first replies by calls, and quarantined records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Batches of long lists."""
+"""Splitting long lists into batches."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Numbers as they are shown: grouped as in India, everywhere by one function."""
+"""Formatted numbers: grouped as in India, everywhere by one function."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""DLT templates: which texts follow them, and that hostile ones take no time."""
+"""DLT templates: which texts match them, and that matching hostile ones is fast."""
 
 from __future__ import annotations
 

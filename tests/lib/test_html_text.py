@@ -1,4 +1,4 @@
-"""The plain half of a formatted email, and which files may go with it."""
+"""The plain text of a formatted email, and the allowed attachments."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ids from untrusted input: which ones are accepted."""
+"""Ids in untrusted input: accepted and refused ones."""
 
 from __future__ import annotations
 

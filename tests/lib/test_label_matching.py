@@ -1,4 +1,4 @@
-"""Labels that were written in another way are recognised, different ones are not."""
+"""Labels in a different spelling are recognized as the same, different ones aren't."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Names as a person reads them."""
+"""Readable names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is asked for again and again stays; the rest is forgotten, and the size is never exceeded."""
+"""Frequently used entries stay cached, others are dropped, and the size is never exceeded."""
 
 from __future__ import annotations
 

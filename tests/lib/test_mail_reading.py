@@ -1,4 +1,4 @@
-"""Mails as they arrive: what they say, who or what sent them, and that no hostile one stops the reader."""
+"""Incoming emails: their contents and senders, bounces, and hostile ones that must not stop the parser."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which URLs may be called, and to which IP addresses a host may resolve."""
+"""Allowed URLs, and the IP addresses that a host may resolve to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Telephone numbers: one normal form for everything that people and telephones send."""
+"""Phone numbers: one normal form for all inputs by people and phones."""
 
 import time
 

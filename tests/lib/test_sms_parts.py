@@ -1,4 +1,4 @@
-"""Parts of text messages: both encodings, the extension table, and characters that no part may divide."""
+"""Parts of text messages: both encodings, the extension table, and characters that must not be split."""
 
 from __future__ import annotations
 

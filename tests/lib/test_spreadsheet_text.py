@@ -1,4 +1,4 @@
-"""No text of a file is a formula, and every file that spreadsheets open asks the one function that knows."""
+"""No exported text becomes a formula; every spreadsheet file is made with the one function for it."""
 
 import re
 from pathlib import Path

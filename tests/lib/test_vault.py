@@ -1,4 +1,4 @@
-"""The vault: PAN and Aadhaar cannot be read from the database, and can be found in it."""
+"""The vault: PAN and Aadhaar can't be read in the database, but can be searched."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Fixtures for tests that start houses of several servers."""
+"""Fixtures for tests with several servers."""
 
 from __future__ import annotations
 

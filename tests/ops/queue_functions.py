@@ -1,4 +1,4 @@
-"""Functions that write files, for workers in own processes: `flask --app tests.ops.queue_functions worker`."""
+"""Functions that write files, for workers in their own processes: `flask --app tests.ops.queue_functions worker`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A connection that breaks at an odd moment neither replaces an answer nor loses a delivery."""
+"""A connection that breaks at an unusual moment neither changes a response nor loses a delivery."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trouble of the database: sorted by cause, and answered with 503 and a sentence in the shape of each endpoint."""
+"""Database errors: classified by cause, and answered with 503 and a message in the format of each endpoint."""
 
 from __future__ import annotations
 

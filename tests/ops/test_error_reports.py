@@ -1,4 +1,4 @@
-"""An error tracker that speaks Sentry's protocol gets kind and place of each error, and nothing that anybody typed."""
+"""An error tracker with Sentry's protocol gets type and location of each error, and no user input."""
 
 from __future__ import annotations
 

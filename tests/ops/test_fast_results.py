@@ -1,4 +1,4 @@
-"""Results of MariaDB read by us are those that PyMySQL reads, whatever the types, sizes and number of columns."""
+"""Our parser of MariaDB's results returns the same as PyMySQL's, for all types, sizes and numbers of columns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Texts that we hand to the driver come to the same as with SQLAlchemy's own way: rows, counts, listeners, errors."""
+"""Statements sent to the driver have the same results as through SQLAlchemy: rows, counts, listeners, errors."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where files are kept: a folder, and a storage that speaks S3 (moto's server); both under the same rules."""
+"""File storage: a folder, and an S3-compatible storage (moto's server), with the same rules."""
 
 from __future__ import annotations
 

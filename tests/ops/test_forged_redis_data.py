@@ -1,4 +1,4 @@
-"""Whoever can write to Redis can run, grant and crash nothing: what is read back from it is checked."""
+"""Write access to Redis lets nobody run code, gain rights or crash a process: data read from it is validated."""
 
 # ruff: noqa: F811
 

@@ -1,6 +1,6 @@
-"""Two servers of the CRM behind nginx: one after the other is restarted, and nobody meets an error; one leads.
+"""Two servers of the CRM behind nginx: they are restarted in turn without any failed request; one leads.
 
-Both have their files in one folder.
+Both store their files in one folder.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Following a promoted primary: by a file that is written, missing or half there, and while a connection is made."""
+"""Following a promoted primary: with a complete, missing or partial file, and while a connection is being made."""
 
 from __future__ import annotations
 

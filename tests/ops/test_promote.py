@@ -1,4 +1,4 @@
-"""deploy/promote with real servers: no acknowledged change is lost, and what is dangerous is refused in words."""
+"""deploy/promote with real servers: no acknowledged change is lost, and dangerous steps are refused with a message."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Redis behind Sentinels, and as a Cluster: all that uses Redis works there, and goes on when the master is killed."""
+"""Redis behind Sentinels, and as a Cluster: everything that uses Redis works, also after the master is killed."""
 
 from __future__ import annotations
 

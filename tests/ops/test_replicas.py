@@ -1,5 +1,4 @@
-"""Lists come from a replica: never older than what their reader has saved, under the same access rules, or from the
-primary when the replica won't do."""
+"""Lists from a replica: never older than the reader's own changes, same access rules, else from the primary."""
 
 from __future__ import annotations
 
@@ -188,7 +187,7 @@ def test_a_browser_brings_what_redis_has_not_taken(deployment: Deployment) -> No
             assert "Brought" not in browser.get("/leads/").text, "it did not come from the replica: nothing is proved"
         browser.set_cookie(replica_lists.COOKIE, cookie.value)
         deployment.replicas.saved._untold.update(untold)
-        deployment.replicas.saved.tell_again()  # for those without a browser
+        deployment.replicas.saved.resend()  # for those without a browser
         browser.delete_cookie(replica_lists.COOKIE)
         assert "Brought" in browser.get("/leads/").text
     deployment.replicas.limit_seconds = 2

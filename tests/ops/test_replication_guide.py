@@ -1,4 +1,4 @@
-"""Replication and promotion by docs/operate.md: its blocks are run, with addresses and passwords put in."""
+"""Replication and promotion by docs/operate.md: its code blocks are run, with addresses and passwords filled in."""
 
 from __future__ import annotations
 

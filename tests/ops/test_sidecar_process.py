@@ -1,4 +1,4 @@
-"""The queue's workers beside the HTTP workers: one loaded application, kept running, and gone with the server."""
+"""The queue's workers beside the HTTP workers: one shared application, restarted if killed, ended with it."""
 
 from __future__ import annotations
 

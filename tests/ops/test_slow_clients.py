@@ -1,4 +1,4 @@
-"""Clients that send or read slowly, or too much, keep nobody else waiting."""
+"""Clients that send or read slowly, or too much, don't delay others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""SQLAlchemy has the private parts that the CRM uses, they do what a flush does, and only one module names them."""
+"""SQLAlchemy's private parts that the CRM uses exist, behave as in a flush, and are named in one module only."""
 
 from __future__ import annotations
 

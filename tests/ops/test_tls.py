@@ -1,4 +1,4 @@
-"""Redis and MariaDB over TLS, with an authority and client certificates of their own: all deadlines hold there, too."""
+"""Redis and MariaDB over TLS, with their own authority and client certificates: all deadlines apply there, too."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def test_redis_over_tls(make: object, certificates: Certificates, tmp_path: Path
         eventually(lambda: bus.publish(LiveEvent(notified=frozenset({7}))), "nobody takes the event")
         eventually(lambda: bool(heard), "the event does not arrive")
         saved.remember(7, {0: 42})
-        saved.tell_again()
+        saved.resend()
         with closing(redis_client.connect_worker(redis_servers.url)) as worker:
             assert worker.zscore("{crm}saved:7", "0") == 42
         bus.close()

@@ -1,4 +1,4 @@
-"""A provider for tests: answers as it is told, counts by its own list what it has accepted, and knows nothing of us."""
+"""A provider for tests with configurable responses, which keeps its own list of accepted messages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an outage left in the outbox: queued batch by batch, each kind and each account in turn, nothing twice."""
+"""The backlog of the outbox after an outage: queued in batches, each kind and account in turn, nothing twice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Calls are dialled once and within a minute; recordings are fetched once, and only sound is kept."""
+"""Calls are dialed once and within a minute; recordings are fetched once, and only audio is stored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Campaigns: who is left out and why, each addressed once whatever is killed, rights, pausing, stopping, the rate."""
+"""Campaigns: left-out recipients, each addressed once even if processes are killed, rights, pauses, the rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mail in and out through the whole product: a real mailbox, a real mail server, the job, the queue and the outbox."""
+"""Incoming and outgoing email through the whole product: a real mailbox, a real mail server, job, queue and outbox."""
 
 from __future__ import annotations
 

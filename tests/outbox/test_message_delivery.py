@@ -1,4 +1,4 @@
-"""Messages of the outbox: sent once, tried again, given up, asked for; hours and limits; what providers report."""
+"""Messages of the outbox: sent once, retried, given up, queried; hours and limits; providers' reports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notices by e-mail: sent at most once, retried where that is safe, and marked unknown where it is not."""
+"""Notices by email: sent at most once, retried where that is safe, otherwise marked as unknown."""
 
 from __future__ import annotations
 

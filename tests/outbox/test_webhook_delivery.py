@@ -1,4 +1,4 @@
-"""Webhooks: captured with the change, delivered at least once, as their user sees the record, and paused on failure."""
+"""Webhooks: stored with the change, delivered at least once, as their user sees the record, paused after failures."""
 
 from __future__ import annotations
 

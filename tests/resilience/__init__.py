@@ -1,1 +1,1 @@
-"""Proofs of the promises that only real servers and real deaths can show."""
+"""Tests of guarantees that need real servers and killed processes."""

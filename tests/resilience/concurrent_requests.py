@@ -1,4 +1,4 @@
-"""A crowd at the doors of a real server: many requests at the same moment, by API key."""
+"""Load on a real server: many requests at the same moment, by API key."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ground on which the proofs stand, and a hall with people at its doors."""
+"""Fixtures of the resilience tests: databases, process groups and simultaneous clients."""
 
 from __future__ import annotations
 

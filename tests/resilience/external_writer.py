@@ -1,6 +1,6 @@
-"""A process that serves nobody and commits: it hands leads to people, as a command or a worker of the queue would.
+"""A process without clients that assigns leads to people, like a command or a queue worker.
 
-python -m tests.resilience.external_writer   each line of its input is "lead user"; it answers the moment of the commit
+python -m tests.resilience.external_writer   each line of input is "lead user"; it prints the time of the commit
 """
 
 from __future__ import annotations

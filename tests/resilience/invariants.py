@@ -1,4 +1,4 @@
-"""The verdict: what went wrong, in words; an empty list is the proof."""
+"""The result of a trial: errors as sentences; none if the guarantees hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A trial: work is laid out, a pack goes at it, a hunter kills among them, and the verdict is spoken at the end."""
+"""A trial: tasks are created, a process group works on them while processes are killed, and the result is checked."""
 
 from __future__ import annotations
 

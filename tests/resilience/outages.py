@@ -1,4 +1,4 @@
-"""Outages: a server under the product dies or forgets while people and jobs are at work."""
+"""Outages: a server of the product is killed or loses its data while people and jobs are at work."""
 
 from __future__ import annotations
 

@@ -1,9 +1,9 @@
-"""A pack of real processes that compete for the lead and run the real schedule; who is killed is replaced at once.
+"""A group of real processes that compete for leadership and run the real schedule; killed ones are replaced at once.
 
     python -m tests.resilience.process_group '{"count": 4}'
 
-What differs from `python run.py`: a minute of the schedule lasts as many seconds as PackSettings say, and the processes
-are forked from one parent, which forks another one whenever one has ended.
+Differences from `python run.py`: a minute of the schedule takes the seconds in PackSettings, and the processes are
+forked from one parent, which forks another one whenever one has ended.
 """
 
 from __future__ import annotations

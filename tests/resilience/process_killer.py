@@ -1,4 +1,4 @@
-"""Who kills: a random process or the leader, at a random moment, and keeps account of what it was at."""
+"""Kills a random process or the leader, at a random moment, and records what it was doing."""
 
 from __future__ import annotations
 

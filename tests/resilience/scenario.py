@@ -1,4 +1,4 @@
-"""The ground of the proofs: a settled MariaDB with ana and seven sellers, and many tasks laid out at once."""
+"""The data of the resilience tests: a MariaDB with ana and seven salespeople, and many tasks created at once."""
 
 from __future__ import annotations
 

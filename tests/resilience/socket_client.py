@@ -1,4 +1,4 @@
-"""A browser's socket, spoken by hand: Engine.IO 4 and Socket.IO 5 over one WebSocket."""
+"""A browser's socket, written by hand: Engine.IO 4 and Socket.IO 5 over one WebSocket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The processes of this machine and their TCP connections, as the kernel tells of them."""
+"""The processes of this machine and their TCP connections, from /proc."""
 
 from __future__ import annotations
 

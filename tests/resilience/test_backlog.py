@@ -1,6 +1,6 @@
-"""Redis is away while messages are written: when it is back they leave by themselves, each once, whoever is killed.
+"""Redis is unavailable while messages are created: later they are sent without help, each once, whoever is killed.
 
-`PROOF_BACKLOG=5000` gives the figure of docs/operate.md; the suite takes fewer.
+`PROOF_BACKLOG=5000` gives the figure of docs/operate.md; the suite uses fewer.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Clocks and frozen processes: who has the wrong time does not lead, and who is frozen lets go."""
+"""Wrong clocks and frozen processes: a process with the wrong time doesn't lead, and a frozen one loses leadership."""
 
 from __future__ import annotations
 

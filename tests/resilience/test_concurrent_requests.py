@@ -1,4 +1,4 @@
-"""Many people at the same endpoint at the same moment: turns stay even, one decider wins, no save is lost."""
+"""Many people at the same endpoint at the same moment: turns stay even, one decision wins, no save is lost."""
 
 from __future__ import annotations
 

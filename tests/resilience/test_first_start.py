@@ -1,4 +1,4 @@
-"""The first start and the upgrade: killed at any moment they start again, and many at once all come up."""
+"""The first start and the upgrade: processes killed at any moment start again, and many simultaneous starts succeed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whoever is killed, whenever: each overdue task moves exactly once, each person hears of it exactly once."""
+"""Whoever is killed, at any moment: each overdue task is reassigned once, and each person is notified once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One process leads; when it is killed another one leads and works, without anybody's help."""
+"""One process leads; when it is killed another one takes over without help."""
 
 from __future__ import annotations
 

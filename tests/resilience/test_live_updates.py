@@ -1,4 +1,4 @@
-"""A commit in any process rings the bell and moves the page in browsers that other processes serve."""
+"""A commit in any process updates bells and pages in browsers connected to other processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the product stands on goes away for a while: nothing is lost, nothing twice, nobody meets a traceback."""
+"""MariaDB or Redis is unavailable for a while: nothing is lost or done twice, and nobody sees a traceback."""
 
 from __future__ import annotations
 

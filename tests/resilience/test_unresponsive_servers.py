@@ -1,4 +1,4 @@
-"""What the product stands on falls silent without closing: nobody hangs, and everybody is told."""
+"""MariaDB or Redis stops responding without closing connections: no request hangs, and everybody gets a message."""
 
 from __future__ import annotations
 

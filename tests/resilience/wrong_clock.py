@@ -1,8 +1,8 @@
-"""`run.py` in a process whose wall clock is wrong by as many seconds as a file says, and can be set while it runs.
+"""`run.py` in a process whose wall clock is wrong by the seconds in a file, which can change while it runs.
 
     python -m tests.resilience.wrong_clock FILE
 
-Every module of the product sees the wrong time; the monotonic clock runs on, as it does when somebody sets a clock.
+Every module of the product sees the wrong time; the monotonic clock is unaffected, as when a clock is set.
 """
 
 from __future__ import annotations

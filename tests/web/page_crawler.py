@@ -1,4 +1,4 @@
-"""Follows the links of pages as one person, so that a test meets pages that nobody has listed for it."""
+"""A crawler that follows the links of pages as one person, so that tests reach pages that no list names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statements that are compiled once and sent again show what new ones would: other values and people, lost rights."""
+"""Compiled statements return the same as new ones when sent again: other values and people, lost rights."""
 
 from __future__ import annotations
 

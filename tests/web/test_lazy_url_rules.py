@@ -1,4 +1,4 @@
-"""Rules that compile late build the addresses that werkzeug's own build."""
+"""URL rules that are compiled on first use build the same URLs as werkzeug's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A mask or a right that an admin changes holds with the next request, on whatever page or endpoint it was open."""
+"""A changed mask or right takes effect with the next request, on any page or endpoint."""
 
 from __future__ import annotations
 

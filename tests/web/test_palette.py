@@ -1,4 +1,4 @@
-"""What the palette is told: hits of each kind by role, nothing that a mask hides, few statements, no faults."""
+"""The palette's results: hits of each kind by role, nothing that a mask hides, few statements, no errors."""
 
 from __future__ import annotations
 

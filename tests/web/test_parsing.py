@@ -1,4 +1,4 @@
-"""What people and programs send to our endpoints: dates, moments, numbers, addresses; refused rather than guessed."""
+"""Input of people and programs to endpoints: dates, times, numbers, URLs; refused rather than guessed."""
 
 from __future__ import annotations
 

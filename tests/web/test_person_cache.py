@@ -1,4 +1,4 @@
-"""What is kept of a person is what they see themselves, not what one of their limited API keys sees."""
+"""Cached data of a person is what they see themselves, not what one of their limited API keys sees."""
 
 from __future__ import annotations
 

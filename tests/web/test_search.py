@@ -1,4 +1,4 @@
-"""What a search finds: names as rows show them, ends of numbers, parts of client ids, fronts of addresses, PANs."""
+"""Search results: names as shown in rows, ends of numbers, parts of client ids, beginnings of addresses, PANs."""
 
 from __future__ import annotations
 

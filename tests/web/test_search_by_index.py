@@ -1,4 +1,4 @@
-"""Searches by index find what a plain rule finds row by row, on random data, however common a text is."""
+"""Searches by index find the same as a row-by-row condition, on random data, however common a text is."""
 
 from __future__ import annotations
 

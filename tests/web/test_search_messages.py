@@ -1,4 +1,4 @@
-"""Messages by their text: on both databases, only those that the person sees, newest first, however common a word."""
+"""Search in messages: on both databases, only visible ones, newest first, however common a word is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules for rows of a record that a person sees give the same rows as the whole rules, whatever their rights."""
+"""The visible rows by a record's fast rules equal those by its complete rules, whatever a person's rights."""
 
 from __future__ import annotations
 

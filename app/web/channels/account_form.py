@@ -106,7 +106,7 @@ def form_of(
 def _general(settings: AccountSettings, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
     name = {"name": "name", "label": _("Name"), "value": settings.name, "required": True, "errors": errors.get("name")}
     active = {"name": "is_active", "label": _("On"), "kind": "flag", "value": settings.is_active}
-    active["help"] = _("While off, nothing is sent by this account. What customers send is still taken.")
+    active["help"] = _("While off, nothing is sent by this account. What customers send is still received.")
     return [_BASE | name | {"maxlength": channel_accounts.MAX_NAME_LENGTH}, _BASE | active]
 
 

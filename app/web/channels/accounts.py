@@ -158,7 +158,7 @@ class ChannelsView(SettingsPage):
         except RuleBroken as broken:
             flash(translate_text(broken.message), "danger")
             return redirect(f"{BASE}{key}/")
-        flash(_("Test message queued. Its page shows what becomes of it."), "success")
+        flash(_("Test message queued. Its page shows the result."), "success")
         return redirect(f"/messages/show/{number}")
 
     def _form(self, account: Any, kind: ProviderKind, settings: AccountSettings, errors: dict[str, list[str]]) -> Any:

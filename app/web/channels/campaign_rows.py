@@ -57,7 +57,7 @@ REASON_WORDS = {
     "no_consent": _l("No consent on record"),
     "duplicate": _l("In the list already"),
     "no_value": _l("No value for a variable"),
-    "refused": _l("Refused when it was to be sent"),
+    "refused": _l("Refused at the time of sending"),
 }
 
 

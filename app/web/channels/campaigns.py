@@ -238,10 +238,10 @@ def _step(what: str, viewer: Viewer) -> Step:
 def _done(what: str) -> str:
     return {
         "start": _("The campaign is running."),
-        "schedule": _("The campaign starts by itself at that time."),
+        "schedule": _("The campaign starts automatically at that time."),
         "unschedule": _("The campaign is a draft again."),
         "pause": _("Paused. Nothing more is sent until you resume it."),
-        "resume": _("The campaign goes on."),
+        "resume": _("The campaign continues."),
         "stop": _("Stopped. Whatever was not sent yet is canceled."),
         "delete": _("The draft is deleted."),
     }[what]

@@ -121,7 +121,7 @@ class ConsoleView(SettingsPage):
         if "voice" not in account.channels:
             raise RuleBroken(_("This account has no telephone."))
         _report(account, console_calls.incoming_event(form.get("peer", "")[:60], form.get("own", "")[:60]))
-        flash(_("It rings. Whoever takes the call sees it on their pages."), "success")
+        flash(_("Ringing. Whoever answers the call sees it on their pages."), "success")
         return redirect(f"/settings/channels/console/{key}/#calls")
 
 

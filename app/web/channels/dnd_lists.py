@@ -57,7 +57,7 @@ class DndListsView(SettingsPage):
             status, sentence, _errors = refusal(broken)
             return self._page(sentence, typed), status
         dnd_import.enqueue(key)
-        flash(_("The file is being read. This page shows how far it is."), "success")
+        flash(_("The file is being read. This page shows the progress."), "success")
         return redirect(BASE)
 
     @page_route("/<int:key>/wrong.csv")

@@ -166,7 +166,7 @@ class InboxView(
         row, viewer = self._writable(pk), current_viewer()
         conversations.hand_over(db.session(), row, None, viewer.stamp)
         db.session.commit()
-        flash(_("This conversation is nobody's now. Any colleague can take it."), "success")
+        flash(_("Nobody is answering this conversation now. Any colleague can take it."), "success")
         return redirect("/inbox/?folder=unassigned")
 
     @page_route("/<pk>/hand", methods=["POST"])

@@ -127,7 +127,7 @@ def send(session: Session, mail_context: MailContext, typed: ComposerInput, view
     subject = clean_text(typed.subject, "subject", MAX_SUBJECT)
     if not subject:
         raise RuleBroken(_("Please enter a subject, so that the recipient knows what it is about."), "subject")
-    html, body = _said(typed)
+    html, body = _content(typed)
     _refuse_placeholder(html)
     quote = mail_quotes.quote_of(mail_context, viewer) if typed.with_quote else ("", "")
     account_id = _chosen_account(typed) or _account_id(session, mail_context)
@@ -161,7 +161,7 @@ def send(session: Session, mail_context: MailContext, typed: ComposerInput, view
     return message
 
 
-def _said(typed: ComposerInput) -> tuple[str, str]:
+def _content(typed: ComposerInput) -> tuple[str, str]:
     """(HTML, text): of the editor, or only the text without one; both are empty if nothing was written."""
     if html_cleaning.stripped(typed.html[:MAX_HTML]):
         return typed.html, ""

@@ -64,7 +64,7 @@ def thread(session: Session, conversation: Any, viewer: Viewer, **more: Any) -> 
         "claimed": person_card(card) if card else None,
         "actions": _actions(conversation, is_mine, viewer),
         "more": _more(conversation, is_mine, viewer),
-        "hand": _hand(conversation, viewer) if more.get("is_handed") else None,
+        "hand": _hand_over_form(conversation, viewer) if more.get("is_handed") else None,
         "composer": composer(session, conversation, viewer, more | {"typed": typed}),
         "why_silent": _why_silent(viewer),
         "mail": mail_composer.of_conversation(session, conversation, viewer),
@@ -116,7 +116,7 @@ def _more(conversation: Any, is_mine: bool, viewer: Viewer) -> list[dict[str, An
     return made
 
 
-def _hand(conversation: Any, viewer: Viewer) -> dict[str, Any]:
+def _hand_over_form(conversation: Any, viewer: Viewer) -> dict[str, Any]:
     people = viewer.lookups.people
     offered = [(key, people[key]["full_name"]) for key in viewer.lookups.active if key != conversation.claimed_by_id]
     return {"url": f"/inbox/{conversation.id}/hand", "people": sorted(offered, key=lambda each: each[1].casefold())}

@@ -73,7 +73,7 @@ class UnassignedMailsView(ModulePermissions, BaseView):
             problem = translate_text(broken.message)
         page = self.render_template(
             "mail/unassigned_mail.html",
-            mail=_row(row, _account_names(), viewer) | _said(said, viewer) | {"problem": problem},
+            mail=_row(row, _account_names(), viewer) | _mail_part(said, viewer) | {"problem": problem},
             is_readable=said is not None,
             acts=viewer.person.may("Settings", "write") and row.state in unassigned_mails.WAITING,
             may_download=viewer.person.mask("email") == "full" and not problem,
@@ -101,7 +101,7 @@ class UnassignedMailsView(ModulePermissions, BaseView):
         with own_transaction() as session:
             if what == "again":
                 state = mail_fetch.take_again(session, row.id, viewer.now)
-                text = _AGAIN.get(state, lambda: _("It can't be taken in yet; the reason is in the list."))()
+                text = _AGAIN.get(state, lambda: _("It can't be put into a conversation yet; see the list."))()
             else:
                 unassigned_mails.dismiss(session, session.get_one(Mail, key), viewer.stamp)
                 text = _("Dismissed.")
@@ -128,9 +128,9 @@ class UnassignedMailsView(ModulePermissions, BaseView):
 
 
 _AGAIN = {
-    "kept": lambda: _("The email was taken in: it is in its conversation."),
-    "known": lambda: _("This email is here already; the copy was removed."),
-    "dropped": lambda: _("This email came back from one of our own addresses, and was not taken in."),
+    "kept": lambda: _("The email is in its conversation now."),
+    "known": lambda: _("This email is already here; the copy was removed."),
+    "dropped": lambda: _("This email came from one of our own addresses, and was not put into a conversation."),
 }
 
 
@@ -186,7 +186,7 @@ def _row(row: Any, names: dict[int, str], viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _said(said: Any, viewer: Viewer) -> dict[str, Any]:
+def _mail_part(said: Any, viewer: Viewer) -> dict[str, Any]:
     if said is None:
         return {"subject": "", "text": "", "files": [], "from": ""}
     sender = viewer.person.mask_value("email", said.sender.address) or "••••••"

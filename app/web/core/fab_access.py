@@ -104,7 +104,7 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
 def _of_other_rows(broken: IntegrityError) -> tuple[int, str, dict[str, list[str]]]:
     """The refusal of values that conflict with other rows: these were deleted, or have the same value."""
     if str(broken.statement).startswith("DELETE"):
-        text = _("Other records still belong to this one, so it can't be deleted. Move or delete them first.")
+        text = _("This can't be deleted because other records belong to it. Move or delete them first.")
         return 422, text, {}
     return unique_errors.describe_conflict(broken)
 

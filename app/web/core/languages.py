@@ -81,9 +81,9 @@ def language_key() -> tuple[str, str | None]:
 
 
 #: (id of a lazy text, language) -> the text itself, which keeps its id unique, and its translation.
-_said: dict[tuple[int, Any], tuple[Any, str]] = {}
+_translated: dict[tuple[int, Any], tuple[Any, str]] = {}
 #: Cached lazy texts; our declarations have about 1,500, in four languages.
-MAX_SAID = 10_000
+MAX_TRANSLATED = 10_000
 
 
 def in_page_language(text: Any) -> str:
@@ -91,11 +91,11 @@ def in_page_language(text: Any) -> str:
     if isinstance(text, str):
         return text
     key = (id(text), language_key())
-    found = _said.get(key)
+    found = _translated.get(key)
     if found is None:
-        if len(_said) >= MAX_SAID:
-            _said.clear()
-        found = _said[key] = (text, str(text))
+        if len(_translated) >= MAX_TRANSLATED:
+            _translated.clear()
+        found = _translated[key] = (text, str(text))
     return found[1]
 
 

@@ -47,7 +47,7 @@ def _claim() -> Any:
     if request.method != "POST" or not _PATHS.match(request.path):
         return None
     if _is_of_another():
-        text = _("This was typed by another person, who has to sign in to send it.")
+        text = _("This was entered by another person, who has to sign in to send it.")
         return json_answer(401, {"message": text, "errors": {}})
     key = request.headers.get(HEADER) or request.form.get(FIELD)
     if not key or g.get("person") is None:

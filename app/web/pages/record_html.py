@@ -34,7 +34,7 @@ class _Words:
 _words: dict[Any, _Words] = {}
 
 
-def _said() -> _Words:
+def _page_words() -> _Words:
     language = language_key()
     if language not in _words:
         _words[language] = _Words()
@@ -78,7 +78,7 @@ def summary_strip(record: Record) -> Markup:
     items = record.get("strip")
     if not items:
         return Markup()
-    words = _said()
+    words = _page_words()
     return Markup(f'<dl class="strip" data-strip>{"".join(_strip_item(each, record, words) for each in items)}</dl>')
 
 
@@ -122,7 +122,7 @@ def _tool(url: Any, sign: str, title: str, label: str, more: str = "") -> str:
 
 def record_tabs(tabs: Iterable[Mapping[str, Any]]) -> Markup:
     """The tabs of a record: on a phone its details first, then those of the timeline."""
-    first = f'<button type="button" class="tab narrow-only" data-pane-open="details">{_said().details}</button>'
+    first = f'<button type="button" class="tab narrow-only" data-pane-open="details">{_page_words().details}</button>'
     return Markup(first + "".join(map(_tab, tabs or ())))
 
 
@@ -161,7 +161,7 @@ def related_list(part: Mapping[str, Any]) -> Markup:
     """A list beside a record: rows of other records that belong to it."""
     title, url, add = escape(part["title"]), part.get("url"), part.get("add_url")
     head = f'<a href="{escape(url)}">{title}</a>' if url else title
-    new = _said().new
+    new = _page_words().new
     more = (
         f'<a class="btn-bare" href="{escape(add)}" aria-label="{new}: {title}" title="{new}">{icon("plus")}</a>'
         if add

@@ -103,9 +103,9 @@ def _offline_words() -> dict[str, str]:
         "keeps": _("No connection. This is kept here and sent when you are online again."),
         "waiting": _("Waiting to be sent (%(count)s)", count="{}"),
         "sent": _("Sent: %(count)s", count="{}"),
-        "refused": _("This could not be saved. Please look at the record, then edit or discard it."),
+        "refused": _("This could not be saved. Please check the record, then edit or discard it."),
         "unsure": _(
-            "The connection broke while this was being sent. Look whether it has arrived before you send it again."
+            "The connection was lost while this was being sent. Check whether it has arrived before you send it again."
         ),
         "files": _("Its files are not kept. Please attach them again on the record."),
     }

@@ -64,7 +64,7 @@ class LiveUpdates:
         self.bus = EventBus(redis_url, self._receive) if redis_url else None
         self.broadcaster = EventBroadcaster(self._deliver)
         self.presence = Presence(self.sockets, self.send, lambda: self.bus.origin if self.bus else "")
-        self.sockets.on_seats = self.presence.tell
+        self.sockets.on_presence_change = self.presence.announce
         #: The last values sent: user id -> bell, record -> id of its newest activity.
         self.sent_bells: dict[int, current_state.Bell] = {}
         self.newest_activity: dict[RecordKey, int] = {}
@@ -106,8 +106,8 @@ class LiveUpdates:
             self._send_activity(session, shown, event.changed_timelines)
             self._send_boards(event)
             for conversation, user in event.typing:
-                self.presence.hear_typing(session, conversation, user)
-            self.presence.hear(session, event.seats)
+                self.presence.receive_typing(session, conversation, user)
+            self.presence.receive(session, event.presences)
 
     # --- boards of records
 
@@ -184,7 +184,7 @@ class LiveUpdates:
                 connection.watched = record if is_visible else None
                 socketio.emit("activity" if is_visible else "gone", {"kind": kind, "id": key}, to=sid)
                 if not is_visible:
-                    self.presence.tell([record])
+                    self.presence.announce([record])
 
     def _watched(self, record: RecordKey) -> None:
         """Remember the newest activity; earlier ones are on the page already."""
@@ -222,7 +222,7 @@ class LiveUpdates:
     def sweep(self) -> None:
         """Close connections whose credentials have ended, and forget unwatched records; at most two statements."""
         self.sockets.close_pending()
-        self.presence.beat(self.bus is not None)
+        self.presence.tick(self.bus is not None)
         with self.app.app_context(), access.as_system(db.session()) as session:
             self.sockets.close_invalid(session, datetime.now(UTC))
         here, records = self.sockets.user_ids(), self.sockets.watched_records()

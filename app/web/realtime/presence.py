@@ -57,11 +57,11 @@ class Presence:
 
     # --- sending
 
-    def tell(self, records: Iterable[RecordKey]) -> None:
+    def announce(self, records: Iterable[RecordKey]) -> None:
         """Send to all processes who has these records open now."""
         announced = frozenset(self._presence_of(record) for record in records if record[0] in PRESENCE_KINDS)
         if announced:
-            self._send(LiveEvent(seats=announced))
+            self._send(LiveEvent(presences=announced))
 
     def _presence_of(self, record: RecordKey) -> PagePresence:
         with self._lock:  # a higher number belongs to a later report
@@ -76,7 +76,7 @@ class Presence:
         """The connections of people's pages that show the record; programs are not present."""
         return {sid: each for sid, each in self._sockets.watching(record).items() if each.is_page}
 
-    def beat(self, has_others: bool) -> None:
+    def tick(self, has_others: bool) -> None:
         """Once a second: repeat the reports, and drop expired ones. `has_others`: whether there is a bus."""
         now = time.monotonic()
         watched = {record for record in self._sockets.watched_records() if record[0] in PRESENCE_KINDS}
@@ -84,7 +84,7 @@ class Presence:
         if has_others and now - self._beat_at >= BEAT_SECONDS:
             self._beat_at = now
             lapsed = watched
-        self.tell(lapsed)
+        self.announce(lapsed)
 
     def _forget(self, watched: set[RecordKey], before: float) -> set[RecordKey]:
         """Drop records that no page here shows, and processes silent since then. Returns the records that lost some."""
@@ -99,13 +99,13 @@ class Presence:
 
     # --- receiving
 
-    def hear(self, session: Session, seats: Iterable[PagePresence]) -> None:
+    def receive(self, session: Session, presences: Iterable[PagePresence]) -> None:
         """Process the reports, and push changes to the pages here. A new process gets an answer.
 
         `session` must act for the system.
         """
         changed, unanswered = set(), set()
-        for presence in sorted(seats, key=lambda each: each.serial):
+        for presence in sorted(presences, key=lambda each: each.serial):
             if not self._pages(presence.record):
                 continue
             changed.add(presence.record)
@@ -113,7 +113,7 @@ class Presence:
                 unanswered.add(presence.record)
         for record in changed:
             self._push(session, record)
-        self.tell(unanswered)
+        self.announce(unanswered)
 
     def _take(self, presence: PagePresence) -> bool:
         """Store another process's report. Returns whether it has people there and was unknown."""
@@ -152,7 +152,7 @@ class Presence:
 
     # --- typing
 
-    def hear_typing(self, session: Session, conversation: int, user: int) -> None:
+    def receive_typing(self, session: Session, conversation: int, user: int) -> None:
         """Push "typing" to the others who have the conversation open and may still see it."""
         record = ("conversation", conversation)
         others = {sid: each for sid, each in self._sockets.watching(record).items() if each.user_id != user}

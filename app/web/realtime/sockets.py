@@ -120,7 +120,7 @@ class Sockets:
         self.on_connect: Callable[[int], None] = lambda user: None
         self.on_watch: Callable[[RecordKey], None] = lambda record: None
         #: Called with the records whose presence or edited field has changed.
-        self.on_seats: Callable[[Iterable[RecordKey]], None] = lambda records: None
+        self.on_presence_change: Callable[[Iterable[RecordKey]], None] = lambda records: None
 
     # --- connecting and disconnecting
 
@@ -171,7 +171,7 @@ class Sockets:
         if eio_sid is not None:
             self.pending[eio_sid] = PendingConnection(connection.user_id if connection else None)
         if connection is not None and connection.watched is not None:
-            self.on_seats([connection.watched])
+            self.on_presence_change([connection.watched])
 
     # --- events of a page
 
@@ -187,7 +187,7 @@ class Sockets:
             self.on_watch(record)
         elif record is not None:
             emit("gone", {"kind": record[0], "id": record[1]})
-        self.on_seats({each for each in (before, connection.watched) if each is not None})
+        self.on_presence_change({each for each in (before, connection.watched) if each is not None})
 
     def editing(self, *args: Any) -> None:
         """Handle "editing": the person edits the {field} of the record {kind, id} on their page; "" = no longer."""
@@ -198,7 +198,7 @@ class Sockets:
         is_name = not field or (len(field) <= MAX_FIELD and field.isascii() and field.isidentifier())
         if is_name and field != connection.editing and self._sender()[0] is connection:
             connection.editing = field
-            self.on_seats([record])
+            self.on_presence_change([record])
 
     def watch_board(self, *args: Any) -> None:
         """Handle "board": the page shows a board of records of this {kind}."""
@@ -271,7 +271,7 @@ class Sockets:
             eio_sid = socketio.server.manager.eio_sid_from_sid(sid, "/")
             socketio.server.disconnect(sid, ignore_queue=True)
             close_session(eio_sid)
-        self.on_seats({each.watched for each in closed.values() if each.watched is not None})
+        self.on_presence_change({each.watched for each in closed.values() if each.watched is not None})
 
     def close_invalid(self, session: Session, now: datetime, users: Iterable[int] | None = None) -> None:
         """Close connections (of these users) whose sign-in, key or user is no longer valid; at most two statements."""

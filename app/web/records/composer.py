@@ -94,7 +94,7 @@ GLOBALS: dict[str, Callable[..., Markup]] = {"composer_box": composer_box}
 
 def _call_part(kind: str, key: Any) -> list[dict[str, Any]]:
     """The part for a call that was made elsewhere, with its outcome and the next step."""
-    start = _("What came of a call, and what comes next …")
+    start = _("The outcome of a call, and the next step …")
     url = f"/calls/log/{kind}/{key}"
     return [{"name": "call", "label": _("Call"), "icon": "phone", "key": "c", "url": url, "start": start}]
 

@@ -105,9 +105,7 @@ class DuplicatesView(BaseView):
             with own_transaction() as session:
                 done = duplicates.scan_next(session, kind, viewer.now)
             looked += done
-        flash(
-            _("The search goes on in the background.") if done else _("Everything has been looked through."), "success"
-        )
+        flash(_("The search continues in the background.") if done else _("All records have been compared."), "success")
         return redirect(_url(viewer, kind=kind_of(screen)))
 
     @signed_in_route("/of/<string:kind>/<int:key>")

@@ -180,7 +180,7 @@ def attach_sent(owner: FileOwner, viewer: Viewer, replaces: Attachment | None = 
     for each in sent[:most]:
         try:
             row, is_new = record_files.attach(owner, each, viewer, replaces)
-            said = _("“%(name)s” was attached.") if is_new else _("“%(name)s” is here already, with the same content.")
+            said = _("“%(name)s” was attached.") if is_new else _("“%(name)s” is already here, with the same content.")
             flash(said % {"name": row.name}, "success" if is_new else "info")
         except REFUSABLE as broken:
             db.session.rollback()

@@ -150,7 +150,7 @@ def _mail_actions(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
 def _headline(row: Any) -> str:
     channel = conversation_list.channel_label(row.channel)
     if row.direction == "in" and (row.native or {}).get("automatic"):
-        return _("%(channel)s received: an automatic answer", channel=channel)
+        return _("%(channel)s received: an automatic reply", channel=channel)
     if row.direction == "in":
         return _("%(channel)s received", channel=channel)
     if row.state == "noted":

@@ -68,7 +68,7 @@ class BackupsView(SettingsPage):
         """Back up now."""
         _refuse_others()
         _ask("backup", None)
-        flash(_("The backup begins within a minute. Reload this page to see how it went."), "success")
+        flash(_("The backup starts within a minute. Reload this page to see the result."), "success")
         return redirect("/backups/")
 
     @page_route("/<any(verify, drill, delete):kind>/<int:key>", methods=["POST"])
@@ -80,8 +80,8 @@ class BackupsView(SettingsPage):
             raise NotFound(_("There is no such backup."))
         _ask(kind, row.name)
         texts = {
-            "verify": _("The check begins within a minute. Its result appears below."),
-            "drill": _("The restore drill begins within a minute. Its result appears below."),
+            "verify": _("The check starts within a minute. Its result appears below."),
+            "drill": _("The restore drill starts within a minute. Its result appears below."),
             "delete": _("The backup will be deleted within a minute."),
         }
         flash(texts[kind], "success")

@@ -70,7 +70,7 @@ class BrandView(SettingsPage):
             upload = found["logo"].upload if "logo" in found else None
             page = self._page(request.form, broken.errors, translate_text(broken.message), upload)
             return page, fab_access.refusal(broken)[0]
-        flash(_("The brand is saved. Everybody sees it with the next page that they open."), "success")
+        flash(_("The brand is saved. Everybody sees it on the next page that they open."), "success")
         return redirect("/settings/brand/")
 
     def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str, upload: Upload | None) -> str:
@@ -110,7 +110,7 @@ def _fields(row: Any, posted: Mapping[str, str], errors: dict[str, list[str]]) -
         },
         {
             "name": "accent",
-            "label": _("Colour"),
+            "label": _("Color"),
             "kind": "color",
             "value": posted.get("accent", accent or ACCENT),
             "help": _("Of buttons and links. White words must be readable on it."),

@@ -48,7 +48,7 @@ _LABELS = {
     "caller_id_rule": lazy_gettext("When no caller ID fits the purpose of a call"),
     "quiet_hours": lazy_gettext("Hours in which nothing is sent that no person has written"),
     "promotional_needs_consent": lazy_gettext("Send promotional messages only to people whose consent is on record"),
-    "consent_transaction_days": lazy_gettext("Days until a consent that was given for a going transaction lapses"),
+    "consent_transaction_days": lazy_gettext("Days until a consent that was given for an ongoing transaction lapses"),
     "consent_ask_again_days": lazy_gettext("Days after an opt-out in which a person isn't asked for consent again"),
     "dnd_valid_days": lazy_gettext("Days for which a do-not-disturb check of a number is valid"),
     "sms_link_hosts": lazy_gettext("Hosts that links in SMS may lead to, comma-separated; leave empty to allow any"),
@@ -178,7 +178,7 @@ _SOURCES = {
     "consent_ask_again_days": lazy_gettext(
         "TCCCPR as amended on 12 Feb 2025 (TRAI). As set by your compliance officer."
     ),
-    "dnd_valid_days": lazy_gettext("No period is laid down; 30 days is common. As set by your compliance officer."),
+    "dnd_valid_days": lazy_gettext("No period is prescribed; 30 days is common. As set by your compliance officer."),
     "sms_link_hosts": lazy_gettext(
         "TRAI's direction of 20 Aug 2024 on whitelisted links. As registered on your DLT platform."
     ),

@@ -160,9 +160,9 @@ class CustomFieldsView(SettingsPage):
 
 def _added(label: str, is_limited: bool) -> str:
     if not is_limited:
-        return _("“%(label)s” is there now, for everybody.", label=label)
+        return _("“%(label)s” is available to everybody now.", label=label)
     return _(
-        "“%(label)s” is there now. Only administrators see it, until you choose who else does on the page of roles.",
+        "“%(label)s” is available now. Only administrators see it until you choose who else does on the Roles page.",
         label=label,
     )
 

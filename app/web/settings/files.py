@@ -72,7 +72,7 @@ def _fields(stored: dict[str, Any], posted: Mapping[str, str], errors: dict[str,
     labels = {
         "file_person_mb": _("MB of files that one person may attach to records"),
         "file_total_mb": _("MB of files of records in all"),
-        "file_scan_rule": _("While the virus scanner is away"),
+        "file_scan_rule": _("While the virus scanner is unavailable"),
     }
     helps = {
         "file_person_mb": _("All versions count, and deleted files until they are gone for good."),

@@ -47,7 +47,7 @@ LABELS = {
 }
 EXPLAINED = {
     "response": _l("95 of 100 requests were answered within this time."),
-    "errors": _l("Share of requests that met an error of ours."),
+    "errors": _l("Share of requests that ended with a server error."),
     "queue": _l("Calls that are ready to run."),
     "connections": _l("Of all programs that use the database."),
     "memory": _l("Of the fullest server."),
@@ -283,7 +283,7 @@ def _proxy() -> health.CheckResult:
     count = current_app.config["CRM"].proxies
     is_forwarded = "X-Forwarded-For" in request.headers
     if is_forwarded and not count:
-        sentence = _("A proxy is in front, but its word about addresses is ignored: all people seem to be one.")
+        sentence = _("There is a proxy, but its addresses are ignored: everybody seems to have the same one.")
         return health.CheckResult(health.DEGRADED, sentence, _("Set CRM_PROXIES=1, and start the servers again."))
     if count and not is_forwarded:
         sentence = _("CRM_PROXIES is set, but this request came without a proxy: anybody could claim any address.")

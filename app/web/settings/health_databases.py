@@ -57,7 +57,7 @@ def _background() -> list[dict[str, Any]]:
     if db.engine.dialect.name == "sqlite" or not made:
         return made
     leader = DatabaseLeader.place(db.session())
-    note = _("It leads; another process takes over within ten seconds if it is lost.")
+    note = _("This process runs the jobs; another one takes over within ten seconds if it is lost.")
     role = {"role": _("Scheduler")}
     if leader is None:
         return [*made, {"server": "–", "word": _("Nobody leads"), "tone": "amber", "note": ""} | role]

@@ -161,7 +161,7 @@ def _rows(viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def _row(hold: LegalHold, number: str, viewer: Viewer) -> dict[str, Any]:
-    is_standing = legal_holds.stands(hold, _today(viewer))
+    is_standing = legal_holds.is_in_force(hold, _today(viewer))
     word = _("Released") if hold.released_on else _("In force") if is_standing else _("Over")
     return {
         "number": number,

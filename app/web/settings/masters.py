@@ -26,13 +26,13 @@ from app.web.settings.swatches import NAMES, SwatchWidget, swatch
 _DLT_ID = re.compile(r"[0-9]{10,30}")
 _URL = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
 _COLOUR = select_field(
-    lazy_gettext("Colour"), [(each, NAMES[each]) for each in settings.COLOURS], widget=SwatchWidget(), default="gray"
+    lazy_gettext("Color"), [(each, NAMES[each]) for each in settings.COLOURS], widget=SwatchWidget(), default="gray"
 )
 MASTER_LABELS = {
     "label": lazy_gettext("Label"),
     "position": lazy_gettext("Order"),
     "is_active": lazy_gettext("Active"),
-    "color": lazy_gettext("Colour"),
+    "color": lazy_gettext("Color"),
     "meaning": lazy_gettext("Meaning"),
     "description": lazy_gettext("Description"),
     "url": lazy_gettext("Address"),
@@ -270,7 +270,7 @@ class MessageTemplates(MasterScreen):
             names=", ".join(f"{{{{{name}}}}}" for name in template_picker.VARIABLES),
         ),
         "provider_id": lazy_gettext("Of an SMS to India: the ID of its template on the DLT platform."),
-        "purpose": lazy_gettext("Promotional messages have their hours, and are refused to who wants none."),
+        "purpose": lazy_gettext("Promotional messages have certain hours, and are never sent to people who want none."),
     }
     formatters_columns = {
         "body": _with_example,

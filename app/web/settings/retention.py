@@ -31,7 +31,7 @@ LABELS = {
     "answers": (_l("Answers to repeated requests"), _l("Of requests with an Idempotency-Key.")),
     "failed sign-ins": (_l("Counts of failed sign-ins"), ""),
     "job runs": (_l("Runs of jobs"), ""),
-    "health": (_l("Health"), _l("Samples by the minute, crossed limits, slow statements and errors.")),
+    "health": (_l("Health"), _l("Measurements by the minute, exceeded limits, slow statements and errors.")),
     "webhook deliveries": (_l("Deliveries of webhooks"), _l("Also those that still wait for a paused webhook.")),
     "provider requests": (
         _l("Requests of providers"),
@@ -41,7 +41,7 @@ LABELS = {
     "failed queue calls": (_l("Failed calls of the queue"), _l("Those that were tried again or dismissed.")),
     "call cards": (_l("Cards of calls"), _l("Cards with a note that was not taken over stay.")),
     "sent emails of notifications": (_l("Log of notifications by channel"), ""),
-    "emails of reports": (_l("History of reports by email"), _l("Of those that were sent, or never will be.")),
+    "emails of reports": (_l("History of reports by email"), _l("Those that were sent, or never will be.")),
     "notifications": (_l("Notifications"), _l("Read or not.")),
     "sign-ins": (_l("Sign-ins"), _l("When and from where somebody signed in.")),
     "backup runs": (_l("Runs of backups"), _l("Checks, drills and deleted backups; not the backups themselves.")),

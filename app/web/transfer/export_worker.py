@@ -44,7 +44,7 @@ MAX_SECONDS = 240.0
 STORE_AWAY = translatable(
     "The storage of files could not be used for more than an hour. Please try again, or ask an admin."
 )
-BROKEN_OFF = translatable("Writing this file was broken off several times. Please try again, or ask an admin.")
+BROKEN_OFF = translatable("Writing this file was interrupted several times. Please try again, or ask an admin.")
 
 log = logging.getLogger("crm.exports")
 

@@ -149,7 +149,7 @@ def _encoding(run: ImportRun) -> str:
     """A remark on a file that isn't in UTF-8."""
     name = import_runs.dialect_of(run).encoding
     if name == "cp1252":
-        return _("The file isn't in UTF-8; it was read as Windows-1252. Please look whether accents are right.")
+        return _("The file isn't in UTF-8; it was read as Windows-1252. Please check whether accents are right.")
     return _("The file was read as UTF-16.") if name.startswith("utf-16") else ""
 
 

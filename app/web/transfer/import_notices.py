@@ -20,13 +20,13 @@ def figures(run: ImportRun) -> dict[str, Any]:
     return {name: getattr(run, name) for name in names}
 
 
-def tell_done(session: Session, run: ImportRun, now: datetime) -> None:
+def notify_done(session: Session, run: ImportRun, now: datetime) -> None:
     """Notify the person, in the transaction that ends the import, so that a later kill can't lose the notice."""
     payload = {"import": run.id, "name": run.name, **figures(run)}
     notices.notify(session, notices.NoticeEvent("import", f"import:{run.id}", (run.created_by_id,), payload), now)
 
 
-def tell_takers(session: Session, run: ImportRun, plan: ImportPlan, now: datetime) -> None:
+def notify_assignees(session: Session, run: ImportRun, plan: ImportPlan, now: datetime) -> None:
     """One notice for each new assignee, other than the importer, if the plan says so."""
     if not plan.options.notifies or not plan.kind.assignee:
         return
@@ -44,7 +44,7 @@ def tell_takers(session: Session, run: ImportRun, plan: ImportPlan, now: datetim
         notices.notify(session, event, now)
 
 
-def tell_failed(session: Session, run: ImportRun, now: datetime) -> None:
+def notify_failed(session: Session, run: ImportRun, now: datetime) -> None:
     """Notify the person why it has stopped."""
     payload = {"import": run.id, "name": run.name, "error": run.error}
     event = notices.NoticeEvent("import", f"import:{run.id}:failed:{now:%s}", (run.created_by_id,), payload)

@@ -85,7 +85,7 @@ def run(session: Session, chunk: RowChunk, viewer: Viewer) -> list[RowOutcome]:
         try:
             raws[line] = chunk.plan.raw(cells)
         except RuleBroken as broken:
-            chunk.note(line, "wrong", _said(chunk.plan, broken))
+            chunk.note(line, "wrong", _refusal_text(chunk.plan, broken))
     options = chunk.plan.options
     is_matched = options.duplicates != "create" and options.keys
     found = chunk.plan.kind.find(session, raws, options.keys) if is_matched else {}
@@ -149,7 +149,7 @@ def _label(plan: ImportPlan, name: str) -> str:
     return str(found.label or name) if found is not None else name
 
 
-def _said(plan: ImportPlan, broken: BaseException) -> str:
+def _refusal_text(plan: ImportPlan, broken: BaseException) -> str:
     """The refusal of a row; its sentences name fields as the page does, and each says which field it is about."""
     _status, text, errors = refusal(broken)
     if not errors.keys() & plan.kind.known.keys():
@@ -173,7 +173,7 @@ def _run_one(
     except REFUSABLE as broken:
         if cause_of(broken) is not None:
             raise  # not the row is wrong: the transaction is lost, and all its rows are tried again
-        chunk.note(line, "wrong", _said(chunk.plan, broken))
+        chunk.note(line, "wrong", _refusal_text(chunk.plan, broken))
         return
     finally:
         save_warnings.pop_all()
@@ -222,8 +222,8 @@ def _why_skipped(chunk: RowChunk, match: MatchedRecord, former: int) -> str:
         return _("Row %(row)s of this file has the same (%(by)s).", row=former + chunk.plan.heading_rows, by=by)
     number = chunk.numbers.get(match.ids[0])
     if number is None:
-        return _("Exists already (%(by)s).", by=by)
-    return _("Exists already: %(number)s (%(by)s).", number=number, by=by)
+        return _("Already exists (%(by)s).", by=by)
+    return _("Already exists: %(number)s (%(by)s).", number=number, by=by)
 
 
 def is_repeated(plan: ImportPlan, seen: Seen, raw: dict[str, Any]) -> bool:

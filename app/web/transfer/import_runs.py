@@ -143,7 +143,7 @@ def try_again(session: Session, run: ImportRun, viewer: Viewer) -> None:
     """Continue a stopped import where it was. Raises RuleBroken."""
     kind = kind_named(run.kind, viewer)
     if not can_go_on(run):
-        raise Conflict(_("This import can't be gone on with. Please reload the page."))
+        raise Conflict(_("This import can't be continued. Please reload the page."))
     if run.kind == KIND:
         refuse_second(session)
     else:

@@ -57,7 +57,7 @@ STORAGE_AWAY = translatable(
     "or ask an admin."
 )
 BROKEN_OFF = translatable(
-    "This was broken off several times. What was imported before stays. Please try again, or ask an admin."
+    "This was interrupted several times. What was imported before stays. Please try again, or ask an admin."
 )
 
 log = logging.getLogger("crm.imports")
@@ -219,8 +219,8 @@ def _import_some(session: Session, run: ImportRun, source: ImportSource, viewer:
         with access.as_system(session):
             notices.notify_many(session, [each for each in batch.merged() if each.kind not in _TOLD_ONCE], at)
             if not lines:
-                import_notices.tell_done(session, run, at)
-                import_notices.tell_takers(session, run, plan, at)
+                import_notices.notify_done(session, run, at)
+                import_notices.notify_assignees(session, run, plan, at)
         session.commit()
     finally:
         context.notice_batch = None
@@ -295,7 +295,7 @@ def _fail(run_id: int, why: str, is_over: bool = False) -> None:
         run.outcome = "mapping" if has_mapping and not is_over else "failed"
         run.error = str(why)[:300]
         run.finished_on = run.changed_on = now
-        import_notices.tell_failed(session, run, now)
+        import_notices.notify_failed(session, run, now)
 
 
 def _put_off(run_id: int, error: OSError) -> None:

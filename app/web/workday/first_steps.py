@@ -34,12 +34,12 @@ _STATE: Any = select(
     exists(select(BackupRun.id).where(_BACKED_UP)),
 )
 _STEPS = (
-    ("brand", _("Give the CRM your company's name, logo and colour"), "palette", "/settings/brand/"),
+    ("brand", _("Give the CRM your company's name, logo and color"), "palette", "/settings/brand/"),
     ("people", _("Add your people and their roles"), "users", "/users/list/"),
     ("hours", _("Set the office hours and enter the holidays"), "clock", "/settings/hours/"),
     ("channels", _("Connect WhatsApp, SMS, email or a telephone line"), "plug", "/settings/channels/"),
     ("import", _("Bring in your leads and customers"), "file-import", "/imports/new"),
-    ("telephones", _("Let the telephones send their calls"), "device-mobile", "/phone/"),
+    ("telephones", _("Let the phones send their calls"), "device-mobile", "/phone/"),
     ("backups", _("Make the first backup"), "database", "/backups/"),
 )
 

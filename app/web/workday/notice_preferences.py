@@ -46,7 +46,7 @@ KIND_LABELS = {
     "job_lag": _l("Background jobs are delayed"),
     "audit": _l("The audit log was altered"),
     "backup": _l("A backup or a restore drill failed or is late"),
-    "health": _l("A health threshold is crossed, or kept again"),
+    "health": _l("A health limit is exceeded, or met again"),
     "webhook": _l("A webhook was paused or turned off"),
     "export": _l("An export of mine is ready, or failed"),
     "report": _l("A report of mine couldn't be sent to somebody, or was paused"),

@@ -208,7 +208,7 @@ class RequestScreen(Screen):
     module = "Requests"
     service = RequestService()
     list_title, record_name = _l("Requests"), _l("Request")
-    empty_text = _l("No requests yet. Who may not assign a record can ask for it with “Assign” on the record.")
+    empty_text = _l("No requests yet. People who may not assign a record can request it with “Assign” on the record.")
     list_columns = [
         "number",
         "about",

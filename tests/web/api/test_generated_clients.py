@@ -1,4 +1,4 @@
-"""Two generators make clients from the API's description; the clients work against a live server, with types.
+"""Clients generated from the API's description by two generators work against a live server, with types.
 
 openapi-python-client (Python) and openapi-typescript with openapi-fetch (TypeScript, checked by tsc).
 """

@@ -1,4 +1,4 @@
-"""Careful clients: a repeated POST makes one record, reads know their ETag, writes say what they saw."""
+"""Careful clients: a repeated POST creates one record, reads return an ETag, and writes send it."""
 
 from __future__ import annotations
 

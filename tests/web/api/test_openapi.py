@@ -1,4 +1,4 @@
-"""The description of the API tells the truth: about addresses, statuses and shapes."""
+"""The description of the API is correct: URLs, statuses and schemas."""
 
 from __future__ import annotations
 

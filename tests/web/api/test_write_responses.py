@@ -1,4 +1,4 @@
-"""What a write answers without reading the record again is what a GET reads, its ETag included."""
+"""The response to a write, made without reading the record again, equals that of a GET, its ETag included."""
 
 from __future__ import annotations
 

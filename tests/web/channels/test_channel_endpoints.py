@@ -1,4 +1,4 @@
-"""Messages and conversations over REST, the hooks of providers, and the command line."""
+"""Messages and conversations over REST, webhooks of providers, and the command line."""
 
 from __future__ import annotations
 

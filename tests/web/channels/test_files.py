@@ -1,4 +1,7 @@
-"""Files in conversations, both ways, under the rules of their message; reactions, replies, support pages."""
+"""Files in conversations, in both directions, with the access rules of their message.
+
+Reactions, replies, support pages.
+"""
 
 from __future__ import annotations
 

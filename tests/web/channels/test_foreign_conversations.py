@@ -1,4 +1,4 @@
-"""A conversation of somebody else: whoever knows its number neither reads it, moves it nor learns more from it."""
+"""A conversation of somebody else: with its number nobody can read it, change it or learn anything about it."""
 
 from __future__ import annotations
 

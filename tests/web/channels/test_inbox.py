@@ -1,4 +1,4 @@
-"""The inbox: who sees which conversation, taking and handing over, answering once, and what a mask hides."""
+"""The inbox: visibility of conversations, claiming and handing over, replying once, and masks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Emails on pages: writing, answering and forwarding them, files, signatures, templates, and what nobody may reach."""
+"""Emails on pages: writing, replying and forwarding, files, signatures, templates, and refused access."""
 
 from __future__ import annotations
 

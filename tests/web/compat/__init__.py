@@ -1,1 +1,1 @@
-"""Tests of the predecessor's API, as its telephone apps and scripts use it."""
+"""Tests of the predecessor's API, as its phone apps and scripts use it."""

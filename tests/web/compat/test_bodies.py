@@ -1,4 +1,4 @@
-"""A body is read for what it is, whatever its Content-Type says; what cannot be read is 417, never success."""
+"""Bodies are parsed by content, whatever the Content-Type; an unreadable one gets 417, never success."""
 
 from __future__ import annotations
 

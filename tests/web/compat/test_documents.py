@@ -1,4 +1,4 @@
-"""Documents: child rows, references, fields that are not kept, notes, notifications and picklists."""
+"""Documents: child rows, references, fields that aren't stored, notes, notifications and picklists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every parameter that is known to change the result of a list changes it, or is refused; none is ignored."""
+"""Every list parameter that the predecessor knows changes the result or is refused; none is ignored."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Behaviour of the predecessor's own methods: statuses, assignment, requests, calls, notices, figures."""
+"""Behavior of the predecessor's own methods: statuses, assignment, requests, calls, notices, figures."""
 
 from __future__ import annotations
 

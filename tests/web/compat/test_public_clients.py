@@ -1,4 +1,4 @@
-"""Public clients of the predecessor's API against the running product: JavaScript, Python, and the telephone app."""
+"""Public clients of the predecessor's API with the running product: JavaScript, Python, and the phone app."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Every refusal of every method and document: the predecessor's envelope and status, and nothing that reads as success.
 
-A telephone app takes any answer below 500 with a `message` for success, so no refusal has that key.
+A phone app treats any response below 500 with a `message` as success, so no refusal has that key.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Sync of call batches: few statements, concurrency, and a database that is busy or unavailable."""
+"""Sync of call batches: few statements, concurrency, and a busy or unavailable database."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The telephone apps: login, sync, own calls and statistics."""
+"""The phone apps: sign-in, sync, own calls and statistics."""
 
 from __future__ import annotations
 

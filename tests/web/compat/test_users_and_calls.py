@@ -1,4 +1,4 @@
-"""Users by email address or username in and by address out; a call under the id of its sender; conversions."""
+"""Users by email address or username in requests, by address in responses; calls by the sender's id; conversions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Boards: arranged by managers, given to roles and teams, read under each reader's own rights."""
+"""Boards: arranged by managers, assigned to roles and teams, read with each reader's own rights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dashboards: each figure opens a list with the same count, for every role; what an address may ask for; the files."""
+"""Dashboards: each figure opens a list with the same count, for every role; allowed URL parameters; files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How cards are laid out, and what they say."""
+"""The layout and texts of cards."""
 
 from __future__ import annotations
 

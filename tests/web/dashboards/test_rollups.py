@@ -1,4 +1,4 @@
-"""Figures of calls from the daily roll-ups are those of the calls themselves: for five roles, at every moment."""
+"""Figures of calls from the daily roll-ups equal those of the calls themselves: for five roles, at every moment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Hosts, redirects, headers and tokens: what a request says about itself is not believed."""
+"""Hosts, redirects, headers and tokens: a request's own statements aren't trusted."""
 
 # ruff: noqa: F811  (pytest's fixtures are imported, and then named by the tests)
 

@@ -1,4 +1,4 @@
-"""Parts of pages that are drawn once: under all that they show, with a token of each request, and gone with a right."""
+"""Cached parts of pages: keyed by everything they show, with each request's token, and dropped with a lost right."""
 
 from __future__ import annotations
 

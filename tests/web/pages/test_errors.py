@@ -1,4 +1,4 @@
-"""What people and machines are told when something goes wrong: a sentence and a way back, never a stack."""
+"""Error messages for people and programs: a sentence and a way back, never a stack trace."""
 
 from __future__ import annotations
 

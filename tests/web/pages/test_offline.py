@@ -1,4 +1,4 @@
-"""The product as an app: what a browser may keep, and forms that are sent once however often they arrive."""
+"""The product as an app: browser caching, and forms that take effect once however often they are sent."""
 
 from __future__ import annotations
 

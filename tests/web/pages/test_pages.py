@@ -1,4 +1,4 @@
-"""Pages beside the records: search, jobs, settings, deciding requests, assigning, My day."""
+"""Pages other than records: search, jobs, settings, deciding requests, assigning, My day."""
 
 from __future__ import annotations
 

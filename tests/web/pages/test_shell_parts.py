@@ -1,4 +1,4 @@
-"""Dialogs and words that pages leave to a script: whole, in each language, the same for everybody, kept by its hash."""
+"""Dialogs and texts that pages load by script: complete, in each language, the same for everybody, cached by hash."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A form of FAB reads texts: no file that is sent in their place, and no JSON, ends in a server error."""
+"""FAB's forms with a file or JSON in place of a text don't cause a server error."""
 
 from __future__ import annotations
 

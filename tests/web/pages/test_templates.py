@@ -1,4 +1,4 @@
-"""Templates are compiled per language; widgets and rows escape every text; the filter panel is fetched alone."""
+"""Templates are compiled per language; widgets and rows escape every text; the filter panel is loaded separately."""
 
 from __future__ import annotations
 

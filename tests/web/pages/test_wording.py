@@ -1,4 +1,4 @@
-"""No page speaks like a generated one: Flask-AppBuilder's texts are reworded, values have names and units."""
+"""No page reads as if it were generated: Flask-AppBuilder's texts are reworded, values have names and units."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Connects with python-socketio. Each line of the input is JSON: the arguments of `connected`.
+"""A python-socketio client. Each line of input is JSON: the arguments of `connected`.
 
-For each it prints a line of JSON: the transport once the server has answered, or the error.
+For each it prints a line of JSON: the transport once the server has responded, or the error.
 """
 
 import asyncio

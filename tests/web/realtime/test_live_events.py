@@ -1,4 +1,4 @@
-"""Live updates: only for signed-in people, only of visible rows, only after the commit, until the sign-in ends."""
+"""Live updates: only to signed-in people, only of visible rows, only after the commit, until the sign-in ends."""
 
 from __future__ import annotations
 
@@ -473,7 +473,7 @@ def test_another_process_is_believed_until_it_falls_silent(app, people, monkeypa
     ana.emit("watch", {"kind": "lead", "id": people["lead"]})
 
     def says(serial: int, *there: tuple[int, str]) -> None:
-        sent = LiveEvent(seats=frozenset([PagePresence("other", serial, "lead", people["lead"], there)]))
+        sent = LiveEvent(presences=frozenset([PagePresence("other", serial, "lead", people["lead"], there)]))
         _origin, event = parse(sent.to_json("other"))
         live._receive(event)
 

@@ -1,4 +1,4 @@
-"""Sockets and unexpected messages: they are ignored, hold no thread, and disturb nobody."""
+"""Sockets with unexpected messages: they are ignored, occupy no thread, and affect nobody."""
 
 from __future__ import annotations
 

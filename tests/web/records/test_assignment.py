@@ -1,4 +1,4 @@
-"""Assigning through the endpoints: to a person, by turn, several on one ticket; and every refusal changes nothing."""
+"""Assigning through the endpoints: to a person, by turn, several to one ticket; refusals change nothing."""
 
 from __future__ import annotations
 

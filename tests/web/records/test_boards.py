@@ -1,4 +1,4 @@
-"""Boards: what the person sees, moves through the endpoint of the form, gates that ask; cells; the quick form."""
+"""Boards: visibility, moves through the form's endpoint, statuses with required fields; cells; the quick form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bulk actions: they return to the list as it was, say what was done to which rows, and ring once."""
+"""Bulk actions: they return to the same list, report the result for each row, and send one notification."""
 
 from __future__ import annotations
 

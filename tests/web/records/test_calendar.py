@@ -1,4 +1,4 @@
-"""The calendar of tasks: who sees what, moves by the endpoint of the form, what it leaves out, and bad addresses."""
+"""The calendar of tasks: visibility, moves through the form's endpoint, left-out tasks, and invalid URLs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The limited look-up: who may find which customer by what, what it shows, and the ticket that follows."""
+"""The limited look-up: who may find which customer by what, the result, and the ticket made from it."""
 
 from __future__ import annotations
 

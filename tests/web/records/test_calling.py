@@ -1,4 +1,4 @@
-"""Calling from pages and over REST: without ever seeing a masked number; cards, incoming calls and recordings."""
+"""Calling from pages and over REST without seeing a masked number; call cards, incoming calls and recordings."""
 
 from __future__ import annotations
 

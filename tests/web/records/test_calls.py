@@ -1,4 +1,4 @@
-"""Calls on the screen: who was called, what came of it, what is next, and to whom a call belongs."""
+"""Calls on pages: the other party, the outcome, the next step, and linked records."""
 
 from __future__ import annotations
 

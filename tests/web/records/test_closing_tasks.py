@@ -1,4 +1,4 @@
-"""A resolved ticket closes its "Handle ticket" task everywhere unless one chooses otherwise; so does a follow-up."""
+"""A resolved ticket closes its "Handle ticket" task everywhere unless the person declines; so does a follow-up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Custom fields: what an admin adds is at once in forms, lists, filters, REST, imports, exports and reports."""
+"""Custom fields: a new one is immediately in forms, lists, filters, REST, imports, exports and reports."""
 
 from __future__ import annotations
 

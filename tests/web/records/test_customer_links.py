@@ -1,4 +1,4 @@
-"""A number opens nothing: what a lead or ticket with a stranger's number shows, changes and tells its author."""
+"""Entering another customer's number on a lead or ticket doesn't reveal or change anything of that customer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows without a value come last in a list sorted upwards, on whatever page that is; they are read by themselves."""
+"""Rows without a value are last in an ascending list, on whatever page; they are read separately."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of records: attached, shown, versions, trash, quotas and scans, under the rules of the record."""
+"""Files of records: attached, shown, versions, trash, quotas and scans, with the access rules of the record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files of records on a storage that speaks S3 and fails in every way: said clearly, nothing lost, soon over."""
+"""Files of records on an S3-compatible storage with every fault: a clear message, nothing lost, no long waits."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values edited in place on a record's page: which may be, what merges, what conflicts, what an open page asks for."""
+"""Inline edits on a record's page: editable fields, merges, conflicts, and the updates of an open page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lifecycles through the endpoints: each status has its gate, and REST and screen go through the same one."""
+"""Lifecycles through the endpoints: each status has its conditions, the same for REST and pages."""
 
 from __future__ import annotations
 

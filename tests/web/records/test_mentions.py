@@ -1,4 +1,4 @@
-"""“@name” in a note tells those who may see the record, and nobody else; a note is changed by its author only."""
+"""“@name” in a note notifies people who may see the record, and nobody else; only the author can change a note."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merging through its pages and REST: rights, masks, what was typed, the old address, duplicates, the overview."""
+"""Merging by pages and REST: rights, masks, submitted values, the old URL, duplicates, the overview."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Merges beside merges, edits and call syncs on MariaDB: nothing is lost, nothing is moved twice, nobody gets a 500."""
+"""Merges beside merges, edits and call syncs on MariaDB: nothing is lost or moved twice, nobody gets a 500."""
 
 from __future__ import annotations
 

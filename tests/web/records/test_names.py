@@ -1,4 +1,4 @@
-"""People stand where numbers stood: in tasks, requests, notices and on timelines; one line for one act."""
+"""Names in place of user ids: in tasks, requests, notices and on timelines; one entry per action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a new record may not be given."""
+"""Values that a new record must not have."""
 
 from __future__ import annotations
 

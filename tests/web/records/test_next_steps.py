@@ -1,4 +1,4 @@
-"""What stands first on the page of a record: its open tasks, its texts, what else its customer has."""
+"""The main part of a record's page: open tasks, long texts, and the customer's other records."""
 
 from __future__ import annotations
 

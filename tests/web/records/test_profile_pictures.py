@@ -1,4 +1,4 @@
-"""Pictures of people and customers: who sets them, where they are shown, and when they go."""
+"""Pictures of people and customers: who sets them, where they are shown, and when they are deleted."""
 
 from __future__ import annotations
 

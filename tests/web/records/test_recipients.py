@@ -1,4 +1,4 @@
-"""One rule for giving a record to somebody: within the reach of the right to assign, never to who is inactive."""
+"""One rule for assigning records: within the reach of the right to assign, never to inactive users."""
 
 from __future__ import annotations
 

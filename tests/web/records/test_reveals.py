@@ -1,4 +1,4 @@
-"""Revealing masked values: who may, with which reason, how often, and who reads afterwards that they did."""
+"""Revealing masked values: who may, with which reason, how often, and who can see it afterwards."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The SLA clock at the endpoints: every one of them starts, stops and sets it, and the pages say how it stands."""
+"""The SLA clock at the endpoints: each of them starts, stops and sets it, and pages show its state."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The tabs of a record's timeline: what is in them, how they are counted, filtered and paged, and for whom."""
+"""The tabs of a record's timeline: contents, counts, filters, pages, and who sees them."""
 
 from __future__ import annotations
 

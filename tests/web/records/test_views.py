@@ -1,4 +1,4 @@
-"""Saved views: whose they are, who sees them; the address is the state; columns, nested conditions, groups."""
+"""Saved views: owner and audience; the state in the URL; columns, nested conditions, groups."""
 
 from __future__ import annotations
 

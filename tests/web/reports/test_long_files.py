@@ -1,4 +1,4 @@
-"""Reports with many rows: their files are written in the background, go on after a crash, and keep to the rights."""
+"""Long reports: their files are written in the background, resumed after a crash, with the reader's rights."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports: figures worked out by hand on both databases, under the rights of who reads them; pages, files, emails."""
+"""Reports: figures computed by hand on both databases, with the rights of the reader; pages, files, emails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The last administrator, the own profile, and the first start."""
+"""The last administrator, one's own profile, and the first start."""
 
 # ruff: noqa: F811  (pytest's fixtures are imported, and then named by the tests)
 

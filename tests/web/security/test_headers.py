@@ -1,4 +1,4 @@
-"""What every answer carries, whatever the endpoint and however it ends: security headers, flags of cookies; and TLS."""
+"""Headers of every response, whatever the endpoint and outcome: security headers, cookie flags; and TLS."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replacing the keys: everything stays readable, unique and signed in, and the former key is not needed afterwards."""
+"""Replacing the keys: everything stays readable, unique and signed in, and the former key isn't needed afterwards."""
 
 from __future__ import annotations
 

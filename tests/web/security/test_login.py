@@ -1,4 +1,4 @@
-"""Sign-in by the form, and where it leads."""
+"""The sign-in form and its redirect."""
 
 # ruff: noqa: F811  (pytest's fixtures are imported, and then named by the tests)
 

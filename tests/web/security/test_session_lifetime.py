@@ -1,4 +1,4 @@
-"""How long sessions last: unused and in all, at every endpoint that makes one."""
+"""The duration of sessions: idle and in total, at every endpoint that creates one."""
 
 # ruff: noqa: F811  (pytest's fixtures are imported, and then named by the tests)
 

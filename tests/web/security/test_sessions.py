@@ -1,4 +1,4 @@
-"""What ends a browser's session, and the page that lists sessions."""
+"""The ways to end a browser's session, and the page of sessions."""
 
 # ruff: noqa: F811  (pytest's fixtures are imported, and then named by the tests)
 

@@ -1,4 +1,4 @@
-"""JWTs of FAB's resource: which are accepted, and what ends them."""
+"""JWTs of FAB's resource: accepted ones, and the ways to end them."""
 
 # ruff: noqa: F811  (pytest's fixtures are imported, and then named by the tests)
 

@@ -1,4 +1,4 @@
-"""The wall around accounts: every column that one person may write about another, and who may do so."""
+"""Protection of accounts: every column that one person may write for another, and who may do so."""
 
 from __future__ import annotations
 

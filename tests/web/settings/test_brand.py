@@ -1,4 +1,4 @@
-"""The brand: an admin sets name, colour and logo; everybody sees them, also who has not signed in."""
+"""The brand: an admin sets name, color and logo; everybody sees them, even before signing in."""
 
 from __future__ import annotations
 

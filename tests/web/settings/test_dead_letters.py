@@ -1,4 +1,4 @@
-"""The queue's page: what failed for good is shown to who reads the settings, and decided by an admin, once."""
+"""The queue's page: visible to readers of the settings; admins decide about each failed call once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Health: thresholds are told of once, pages show what was measured, probes answer, and nothing holds personal data."""
+"""Health: one notification per threshold, pages with measurements, probes, and no personal data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The jobs page: who runs the jobs, what each did last, and what went wrong."""
+"""The jobs page: which server runs the jobs, the last run of each, and errors."""
 
 from __future__ import annotations
 

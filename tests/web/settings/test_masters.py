@@ -1,4 +1,4 @@
-"""Who may open the settings; picklists and SLA policies."""
+"""Access to the settings; picklists and SLA policies."""
 
 from __future__ import annotations
 

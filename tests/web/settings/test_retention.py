@@ -1,4 +1,4 @@
-"""The page of retention: admins see and change the days; less than the minimum is refused and nothing typed is lost."""
+"""The page of retention: admins change the days; less than the minimum is refused, and the input is kept."""
 
 from __future__ import annotations
 

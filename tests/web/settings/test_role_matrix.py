@@ -1,4 +1,4 @@
-"""The permission matrix: who may change it, what it changes, and that it agrees with FAB's permissions."""
+"""The permission matrix: who may change it, its effect, and its consistency with FAB's permissions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose turn: the page of a role's line, who may look, who may begin anew; and what it keeps to itself."""
+"""Round robin: the page of a role's queue, who may see it, who may reset it, and what it doesn't reveal."""
 
 from __future__ import annotations
 

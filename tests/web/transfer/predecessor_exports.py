@@ -1,4 +1,4 @@
-"""A made house of the predecessor: its exports in the shapes in which it writes them."""
+"""A made-up installation of the predecessor: its exports in their original formats."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways round the rules of imports and exports: guesses, limited keys, far rows, hostile workbooks."""
+"""Attacks on the rules of imports and exports: guesses, limited keys, rows out of reach, hostile workbooks."""
 
 from __future__ import annotations
 

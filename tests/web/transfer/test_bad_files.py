@@ -1,4 +1,4 @@
-"""Files that are no table, or a spoiled one: page and command say so in a sentence, and nothing is half done."""
+"""Files that aren't tables, or are damaged: page and command show a sentence, and nothing is done by half."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Files with custom fields: what a role doesn't see stands in none of them."""
+"""Files with custom fields: none contains a field that the role doesn't see."""
 
 from __future__ import annotations
 

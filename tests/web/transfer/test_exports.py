@@ -1,4 +1,4 @@
-"""Exports: the list as the person sees it, at once or in the background, and everything for an admin."""
+"""Exports: a list with the person's access, at once or in the background, and everything for admins."""
 
 from __future__ import annotations
 
@@ -304,7 +304,7 @@ def test_a_file_that_ends_its_worker_again_and_again_fails(crm: Crm, in_pieces: 
     crm.session.commit()
     written(crm, run)
     assert (crm.fresh(run).outcome, crm.count(TransferPart)) == ("failed", 0)
-    assert "broken off several times" in crm.client("mia").screen(f"/exports/{run.id}/").text
+    assert "interrupted several times" in crm.client("mia").screen(f"/exports/{run.id}/").text
 
 
 def test_nobody_exports_again_what_is_another_persons(crm: Crm, in_pieces: None) -> None:

@@ -1,4 +1,4 @@
-"""Exports on a storage that speaks S3: kill -9 and outages amid an upload leave a whole file once, nothing else."""
+"""Exports on an S3-compatible storage: kill -9 and outages during an upload leave one complete file, nothing else."""
 
 from __future__ import annotations
 

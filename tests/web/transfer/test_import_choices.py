@@ -1,4 +1,4 @@
-"""Picklists in files are read as people write them, and the check names the rows that would be skipped."""
+"""Picklists in files are recognized as people write them, and the check names rows that would be skipped."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ def test_the_check_names_the_rows_that_would_be_skipped_before_anything_is_writt
     skipped = table(mia, run, "?trial=1&only=skipped")
     assert [row[0] for row in skipped] == ["2", "4"]
     assert [row[1] for row in skipped] == [
-        f"Exists already: {number} (Mobile).",
+        f"Already exists: {number} (Mobile).",
         "Row 3 of this file has the same (Mobile).",
     ]
     assert [row[2] for row in skipped] == ["Asha Rao", "Ravi S"]
@@ -143,6 +143,6 @@ def test_the_command_prints_the_rows_that_would_be_skipped(crm: Crm, tmp_path: P
     runner = crm.app.test_cli_runner()
     done = runner.invoke(args=["import", str(path), "--kind", "lead", "--as", "mia", "--dry-run"])
     assert done.exit_code == 0, done.output
-    assert f"row 2: Exists already: {number} (Mobile)." in done.output
+    assert f"row 2: Already exists: {number} (Mobile)." in done.output
     assert "1 would be created" in done.output and "1 would be skipped" in done.output
     assert crm.count(Lead) == 1

@@ -1,4 +1,4 @@
-"""Imports that are cut off by a storage that is away, a dead worker, a collision: nothing is lost, nothing is twice."""
+"""Imports interrupted by an unavailable storage, a killed worker or a collision: nothing is lost or duplicated."""
 
 from __future__ import annotations
 
@@ -131,7 +131,7 @@ def test_a_file_that_ends_its_worker_again_and_again_fails(crm: Crm) -> None:
     crm.session.execute(update(ImportRun).values(seen_on=now - timedelta(minutes=2)))
     crm.session.commit()
     run = mia.worked(run)
-    assert run.outcome == "failed" and "broken off several times" in mia.client.screen(f"/imports/{run.id}/").text
+    assert run.outcome == "failed" and "interrupted several times" in mia.client.screen(f"/imports/{run.id}/").text
     assert figures(mia.act(run, "again")) == (1, 0, 0, 0)
 
 

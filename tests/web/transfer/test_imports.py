@@ -1,4 +1,4 @@
-"""Imports by the pages: a file is checked, imported in the background, and undone; nothing is half done."""
+"""Imports through the pages: a file is checked, imported in the background, and undone; nothing is done by half."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The move from the predecessor: its exports come in with their history, once."""
+"""The import from the predecessor: its exports are imported with their history, once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bell speaks whole sentences of every kind, and a snoozed notice comes back when it was told to."""
+"""The bell has whole sentences for every kind, and a snoozed notice returns on time."""
 
 from __future__ import annotations
 

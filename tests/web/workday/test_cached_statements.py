@@ -1,4 +1,4 @@
-"""Pages with statements that are finished once: rights taken away are gone with the next request."""
+"""Pages with prepared statements: a removed right takes effect with the next request."""
 
 from __future__ import annotations
 

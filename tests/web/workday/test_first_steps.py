@@ -1,4 +1,4 @@
-"""The card of a new house: ticked by the data, for administrators only; and the guides as pages."""
+"""The first steps of a new installation: checked off by the data, for administrators only; and the guides as pages."""
 
 from __future__ import annotations
 

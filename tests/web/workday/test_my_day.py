@@ -1,4 +1,4 @@
-"""My day: what waits for whom, and the steps that one click takes."""
+"""My day: whose work it lists, and the steps of one click."""
 
 from __future__ import annotations
 

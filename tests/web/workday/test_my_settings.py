@@ -1,4 +1,4 @@
-"""My settings: when I take work, who stands in, how early I am reminded; wrong input keeps what was typed."""
+"""My settings: working times, delegate, reminders; invalid input is kept."""
 
 from __future__ import annotations
 

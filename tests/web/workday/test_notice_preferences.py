@@ -1,4 +1,4 @@
-"""Everybody chooses how to be told of what; nothing is lost, and nobody chooses for another."""
+"""Notification preferences: nothing is lost, and nobody changes another's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Requests through the endpoints: who asks, who decides, who hears of it; one pending one a record and person."""
+"""Requests through the endpoints: who requests, who decides, who is notified.
+
+One pending request per record and person.
+"""
 
 from __future__ import annotations
 

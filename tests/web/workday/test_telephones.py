@@ -1,4 +1,4 @@
-"""My phone: what its person sees of it, and who else."""
+"""My phone: what its owner and others see."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Badge, notifications panel and REST agree about what is unread: not read and not snoozed."""
+"""Badge, notifications panel and REST agree on what is unread: not read and not snoozed."""
 
 from __future__ import annotations
 

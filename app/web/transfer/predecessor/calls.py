@@ -28,7 +28,7 @@ class Calls:
     """CRM Call Log."""
 
     def __init__(self, context: ImportContext, drafts: list[RowDraft]) -> None:
-        self.move = context
+        self.context = context
         numbers = {number for each in drafts if (number := phone.normalize(other_number(each.row.values)))}
         query = select(Customer.mobile_e164, Customer.id).where(Customer.mobile_e164.in_(numbers))
         self.customers = {str(number): key for number, key in context.session.execute(query)} if numbers else {}
@@ -41,7 +41,7 @@ class Calls:
         for model, column in ((Lead, "lead_id"), (Ticket, "ticket_id")):
             which: Any = model
             query = select(which.customer_id, which.created_on, which.id).where(which.customer_id.in_(ids))
-            for customer_id, created_on, key in self.move.session.execute(query) if ids else ():
+            for customer_id, created_on, key in self.context.session.execute(query) if ids else ():
                 found.setdefault(customer_id, []).append((created_on, column, key))
         return {key: sorted(records, reverse=True) for key, records in found.items()}
 
@@ -49,12 +49,12 @@ class Calls:
         """(employee, the phone's id) -> a call that a phone has already synced here."""
         names = {name for each in drafts if (name := device_id(each.row.values))}
         query = select(CallLog.employee_id, CallLog.device_call_id, CallLog.id)
-        rows = self.move.session.execute(query.where(CallLog.device_call_id.in_(names))) if names else ()
+        rows = self.context.session.execute(query.where(CallLog.device_call_id.in_(names))) if names else ()
         return {(employee, str(name)): key for employee, name, key in rows}
 
     def draft(self, draft: RowDraft) -> None:
         """Convert the call. Raises RuleBroken without a time."""
-        given, move = draft.row.values, self.move
+        given, move = draft.row.values, self.context
         began = values.moment(given.get("start_time") or given.get("creation"), move.zone)
         if began is None:
             raise RuleBroken("It says neither when the call began nor when it was noted.")
@@ -64,7 +64,7 @@ class Calls:
         if name and (call.employee_id, name) in self.there:
             draft.people.clear()
             draft.there = self.there[call.employee_id, name]
-            draft.warn(translatable("A phone has brought this call here already."))
+            draft.warn(translatable("A phone has already sent this call."))
             return
         draft.record = call
         self.there[call.employee_id, name] = 0
@@ -72,7 +72,7 @@ class Calls:
         self._facts(draft, call)
         move.stamp(draft, call, began)
         self._links(draft, call)
-        draft.after.append(lambda made: self._tell(draft, made))
+        draft.after.append(lambda made: self._add_timeline_entry(draft, made))
 
     def _facts(self, draft: RowDraft, call: CallLog) -> None:
         given = draft.row.values
@@ -87,7 +87,7 @@ class Calls:
         call.to_number = values.line_of(given.get("to"))[:40] or None
         call.other_e164 = phone.normalize(other_number(given))
         call.duration_seconds = values.seconds(given.get("duration"))
-        call.ended_on = self.move.moment(draft, "end_time")
+        call.ended_on = self.context.moment(draft, "end_time")
         call.cold = values.is_yes(given.get("is_cold_call"))
         medium = values.line_of(given.get("method")) or values.line_of(given.get("telephony_medium"))
         call.medium = _MEDIUMS.get(medium.lower(), "manual")
@@ -98,7 +98,7 @@ class Calls:
 
     def _links(self, draft: RowDraft, call: CallLog) -> None:
         """The record that a person linked it to, or the predecessor suggested, else the one found by its number."""
-        given, move = draft.row.values, self.move
+        given, move = draft.row.values, self.context
         named = [(given.get("reference_doctype"), given.get("reference_docname"))]
         named += [
             (each.get("link_doctype"), each.get("link_name"))
@@ -119,9 +119,9 @@ class Calls:
             if (latest := next(before, None)) is not None:
                 setattr(call, latest[1], latest[2])
 
-    def _tell(self, draft: RowDraft, call: CallLog) -> None:
+    def _add_timeline_entry(self, draft: RowDraft, call: CallLog) -> None:
         if call.lead_id or call.ticket_id or call.customer_id:
-            line = self.move.line(draft, "call", call.started_on, None, **timeline_payload(call, call.id))
+            line = self.context.line(draft, "call", call.started_on, None, **timeline_payload(call, call.id))
             line.actor_id = call.employee_id
             line.lead_id, line.ticket_id, line.customer_id = call.lead_id, call.ticket_id, call.customer_id
 

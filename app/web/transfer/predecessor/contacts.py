@@ -120,7 +120,7 @@ class Customers:
     """CRM Customer."""
 
     def __init__(self, context: ImportContext, drafts: list[RowDraft], taken: dict[tuple[str, str], int]) -> None:
-        self.move, self.taken = context, taken
+        self.context, self.taken = context, taken
         self._look_up(drafts)
 
     def _look_up(self, drafts: list[RowDraft]) -> None:
@@ -132,12 +132,12 @@ class Customers:
             if (number := phone.normalize(values.line_of(each.row.values.get(name))))
         }
         query = select(CustomerKey.kind, CustomerKey.value, CustomerKey.customer_id)
-        for kind, value, key in self.move.session.execute(query.where(CustomerKey.value.in_(numbers))):
+        for kind, value, key in self.context.session.execute(query.where(CustomerKey.value.in_(numbers))):
             self.taken[kind, value] = key
 
     def draft(self, draft: RowDraft) -> None:
         """Convert the customer, or find the existing one."""
-        given, move = draft.row.values, self.move
+        given, move = draft.row.values, self.context
         number = phone.normalize(values.line_of(given.get("mobile_no")))
         if number and (holder := self._here_before(number)):
             draft.there = holder
@@ -150,7 +150,7 @@ class Customers:
         set_contact(draft, record, wanted, move.vault)
         if not record.name:
             raise RuleBroken("It has neither a name nor a mobile number.")
-        self._give_up_taken(draft, record)
+        self._leave_out_taken_values(draft, record)
         status, source = values.line_of(given.get("status")), values.line_of(given.get("customer_source"))
         record.status = status if status in ("Active", "Inactive") else "Active"
         record.source = source if source in ("Lead", "Ticket", "Direct", "Other") else "Other"
@@ -171,9 +171,9 @@ class Customers:
             PredecessorName.kind == "customer", PredecessorName.record_id == holder
         )
         has_it = select(Customer.id).where(Customer.id == holder, Customer.mobile_e164 == number, ~moved.exists())
-        return self.move.session.scalar(has_it)
+        return self.context.session.scalar(has_it)
 
-    def _give_up_taken(self, draft: RowDraft, record: Customer) -> None:
+    def _leave_out_taken_values(self, draft: RowDraft, record: Customer) -> None:
         """Leave out values of another customer: a number or identity has one holder."""
         clash = {name for key, name in customer_keys.values_of(record).items() if self._holder(key)}
         for name in clash:
@@ -187,7 +187,7 @@ class Customers:
 
     def _holder(self, key: tuple[str, str]) -> int | None:
         if key not in self.taken and key[0] != "mobile":
-            found = customer_keys.holder(self.move.session, *key)
+            found = customer_keys.holder(self.context.session, *key)
             if found:
                 self.taken[key] = found
         return self.taken.get(key)
@@ -203,7 +203,7 @@ class Customers:
 
     def _accounts(self, draft: RowDraft) -> None:
         """The accounts, which the predecessor kept in a JSON list."""
-        move = self.move
+        move = self.context
         for given in values.listed(draft.row.values.get("accounts")):
             if (
                 not isinstance(given, dict)
@@ -229,7 +229,7 @@ class Customers:
 
     def _has_account(self, client: str) -> bool:
         query = select(CustomerAccount.id).where(CustomerAccount.client_id == client)
-        return self.move.session.scalar(query) is not None
+        return self.context.session.scalar(query) is not None
 
 
 def invalid_code_warning(name: str, text: str) -> TranslatableText:

@@ -46,11 +46,11 @@ class History:
     """Rows of these DocTypes; each belongs to an imported record."""
 
     def __init__(self, context: ImportContext, drafts: list[RowDraft]) -> None:
-        self.move = context
+        self.context = context
 
     def draft(self, draft: RowDraft) -> None:
         """Convert a row. Raises RuleBroken, RowSkipped."""
-        _HANDLERS[draft.row.doctype](self.move, draft)
+        _HANDLERS[draft.row.doctype](self.context, draft)
 
 
 def _about(context: ImportContext, draft: RowDraft) -> dict[str, int]:
@@ -104,7 +104,7 @@ def _comment(context: ImportContext, draft: RowDraft) -> None:
     what = values.line_of(given.get("comment_type")) or "Comment"
     kind = _KINDS_OF_COMMENTS.get(what, "system")
     if not kind:
-        raise RowSkipped(translatable("It is a like, a label, or the trace of a file."))
+        raise RowSkipped(translatable("It is a like, a label, or the entry of a file."))
     about, text = _about(context, draft), values.from_html(given.get("content"))
     if not text:
         raise RowSkipped(translatable("It is empty."))
@@ -196,7 +196,7 @@ def _request(context: ImportContext, draft: RowDraft) -> None:
 def _mail(context: ImportContext, draft: RowDraft) -> None:
     given = draft.row.values
     if values.line_of(given.get("communication_medium")) not in ("", "Email"):
-        raise RowSkipped(translatable("It is no email."))
+        raise RowSkipped(translatable("This isn't an email."))
     is_in = values.line_of(given.get("sent_or_received")) == "Received"
     peer = clean_peer("email", _address(given.get("sender") if is_in else given.get("recipients")))
     texts = (values.line_of(given.get("subject")), values.from_html(given.get("content") or given.get("text_content")))
@@ -235,10 +235,10 @@ def _message(context: ImportContext, draft: RowDraft, way: tuple[str, str, str],
     message.created_on = message.changed_on = at
     _place(message, about)
     draft.record, draft.there = message, None
-    draft.after.append(lambda made: _tell(context, draft, made, about))
+    draft.after.append(lambda made: _add_timeline_entry(context, draft, made, about))
 
 
-def _tell(context: ImportContext, draft: RowDraft, made: Message, about: dict[str, int]) -> None:
+def _add_timeline_entry(context: ImportContext, draft: RowDraft, made: Message, about: dict[str, int]) -> None:
     payload = {"message": made.id, "channel": made.channel, "state": made.state, "direction": made.direction}
     line = context.line(draft, "message", made.created_on, None, **payload)
     line.actor_id = made.created_by_id

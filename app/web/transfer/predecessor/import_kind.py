@@ -40,7 +40,7 @@ class PredecessorKind(ImportKind):
             viewer.person.refuse_unless(module, "import")
             viewer.person.refuse_unless(module, "create")
             if viewer.person.reach(module, "create") is not None:
-                raise access.Denied(_("A move brings in the records of everybody. Please ask an administrator."))
+                raise access.Denied(_("A move contains everybody's records. Please ask an administrator."))
 
     def fields(self) -> dict[str, Any]:
         """None: the mapping is fixed."""
@@ -97,7 +97,7 @@ def refuse_second(session: Session) -> None:
     hold_name(session, KIND)
     mine = (ImportRun.kind == KIND, ImportRun.outcome.in_(OPEN_IMPORTS))
     if session.scalar(select(ImportRun.id).where(*mine).limit(1)) is not None:
-        raise Conflict(_("Another move from the former system is at work. Please wait until it is over, or cancel it."))
+        raise Conflict(_("Another move from the former system is running. Please wait until it ends, or cancel it."))
 
 
 def match_people(session: Session) -> int:

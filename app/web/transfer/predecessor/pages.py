@@ -56,7 +56,7 @@ class PredecessorPeopleView(BaseView):
             raise RuleBroken(_("Please choose who this is."), "user_id")
         with access.as_system(db.session()) as session:
             if not predecessor_names.is_waiting(session, email):
-                text = _("“%(email)s” doesn't wait to be matched. Please choose an address of the list.", email=email)
+                text = _("“%(email)s” isn't waiting to be matched. Please choose an address in the list.", email=email)
                 raise NotFound(text)
         count = _settle(email, user_id, viewer)
         flash(_("%(email)s was matched in %(count)s places.", email=email, count=grouped(count)), "success")

@@ -44,7 +44,7 @@ def link_customer(context: ImportContext, draft: RowDraft, record: Any, holders:
     key = context.find("CRM Customer", given.get("customer_id"))
     if key is None and values.name_of(given.get("customer_id")):
         name = values.name_of(given.get("customer_id"))
-        draft.warn(translatable("Its customer %(name)s wasn't taken over, so it stands alone.", name=name[:60]))
+        draft.warn(translatable("Its customer %(name)s wasn't imported, so it has none.", name=name[:60]))
     if key is None:
         key = holders.get(phone.normalize(values.line_of(given.get("mobile_no"))) or "")
     record.customer_id = key or None
@@ -86,11 +86,11 @@ class Leads:
     """CRM Lead."""
 
     def __init__(self, context: ImportContext, drafts: list[RowDraft]) -> None:
-        self.move, self.holders = context, holders_of(context, drafts)
+        self.context, self.holders = context, holders_of(context, drafts)
 
     def draft(self, draft: RowDraft) -> None:
         """Convert the lead with its status log."""
-        given, move = draft.row.values, self.move
+        given, move = draft.row.values, self.context
         draft.record = lead = Lead(version=1, paused_seconds=0)
         has_customer = link_customer(move, draft, lead, self.holders)
         if not has_customer:
@@ -130,7 +130,7 @@ class Leads:
                 draft.warn(contacts.invalid_code_warning(name, text))
 
     def _people(self, draft: RowDraft, lead: Lead) -> None:
-        given, move = draft.row.values, self.move
+        given, move = draft.row.values, self.context
         owner = given.get("lead_owner") or given.get("owner")
         move.person(draft, lead, "owner_id", owner)
         move.person(draft, lead, "assignee_id", given.get("assign_to") or next(reversed(assignees(given)), owner))
@@ -142,7 +142,7 @@ class Leads:
         """Link the account of the lead's client id to it; an open one that the customer lacks is created."""
         if not lead.client_id or not lead.customer_id:
             return
-        account = self.move.session.scalars(
+        account = self.context.session.scalars(
             select(CustomerAccount).where(CustomerAccount.client_id == lead.client_id)
         ).first()
         if account is None and (lead.opened_on or lead.activated_on):
@@ -150,8 +150,8 @@ class Leads:
             account.account_type_id, account.opened_on = lead.account_type_id, lead.opened_on
             account.activated_on, account.created_on = lead.activated_on, lead.created_on
             account.changed_on = lead.changed_on
-            self.move.session.add(account)
-            self.move.session.flush()
+            self.context.session.add(account)
+            self.context.session.flush()
         if account is not None and account.customer_id == lead.customer_id and account.lead_id is None:
             account.lead_id = lead.id
 
@@ -160,11 +160,11 @@ class Tickets:
     """CRM Ticket."""
 
     def __init__(self, context: ImportContext, drafts: list[RowDraft]) -> None:
-        self.move, self.holders = context, holders_of(context, drafts)
+        self.context, self.holders = context, holders_of(context, drafts)
 
     def draft(self, draft: RowDraft) -> None:
         """Convert the ticket with its status log."""
-        given, move = draft.row.values, self.move
+        given, move = draft.row.values, self.context
         draft.record = ticket = Ticket(version=1, paused_seconds=0, opens_customer=True)
         if not link_customer(move, draft, ticket, self.holders):
             set_own_contact(move, draft, ticket, "customer_name")
@@ -203,10 +203,10 @@ class Tickets:
         labels = labels or [
             values.line_of(given.get("ticket_subject") or given.get("subject"))[:140] or "General query"
         ]
-        keys = list(dict.fromkeys(self.move.master("ticket_subject", label) for label in labels))
-        self.move.put(draft, ticket, "title", ", ".join(dict.fromkeys(labels)))
-        if not self.move.is_trial:
-            found = self.move.session.scalars(select(TicketSubject).where(TicketSubject.id.in_(keys))).all()
+        keys = list(dict.fromkeys(self.context.master("ticket_subject", label) for label in labels))
+        self.context.put(draft, ticket, "title", ", ".join(dict.fromkeys(labels)))
+        if not self.context.is_trial:
+            found = self.context.session.scalars(select(TicketSubject).where(TicketSubject.id.in_(keys))).all()
             ticket.subjects = list(found)
 
 
@@ -214,11 +214,11 @@ class Tasks:
     """CRM Task. An overdue one keeps its assignee: the move is no reason to reassign it."""
 
     def __init__(self, context: ImportContext, drafts: list[RowDraft]) -> None:
-        self.move = context
+        self.context = context
 
     def draft(self, draft: RowDraft) -> None:
         """Convert the task. Raises RuleBroken without its lead or ticket."""
-        given, move = draft.row.values, self.move
+        given, move = draft.row.values, self.context
         table, key = move.about(given.get("reference_doctype") or "CRM Lead", given.get("reference_docname"))
         if table not in ("leads", "ticket"):
             raise RuleBroken("A task belongs to a lead or a ticket, and this one to neither.")

@@ -64,7 +64,7 @@ def detect_layout(part: Part) -> Layout:
     if not head.strip():
         raise RuleBroken("This file is empty.")
     if head.startswith((b"PK\x03\x04", b"\xd0\xcf\x11\xe0")):
-        return _look_into_sheet(part)
+        return _detect_xlsx_layout(part)
     encoding = _encoding(part, head)
     text = head.decode(encoding, "ignore").lstrip("\ufeff")
     if text.lstrip()[:1] in ("{", "["):
@@ -77,7 +77,7 @@ def detect_layout(part: Part) -> Layout:
     return _heading(part, Layout("csv", encoding, spreadsheet_files.separator_of(text)))
 
 
-def _look_into_sheet(part: Part) -> Layout:
+def _detect_xlsx_layout(part: Part) -> Layout:
     if part.size > MAX_SHEET:
         most = MAX_SHEET // 1_000_000
         raise RuleBroken(translatable("An XLSX file may have %(most)s MB. Please use CSV.", most=most))

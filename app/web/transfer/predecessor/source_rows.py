@@ -70,7 +70,7 @@ def _recognised(part: Part) -> File:
     if doctype:
         why = doctypes.LEFT.get(doctype) or _("There is no such kind of record here.")
         return File(part, layout, "", f"{doctype}: {why}")
-    why = _("Nothing tells which records it has. Name it after its DocType, such as “CRM Lead.csv”.")
+    why = _("Its kind of records can't be detected. Name it after its DocType, such as “CRM Lead.csv”.")
     return File(part, layout, "", str(why))
 
 

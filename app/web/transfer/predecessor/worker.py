@@ -67,7 +67,7 @@ def step(session: Session, run: ImportRun, reader: PredecessorSource, viewer: Vi
         gathered.clear_webhooks()
         gathered.clear_live()
         if not rows and not is_trial:
-            import_notices.tell_done(session, run, viewer.now)
+            import_notices.notify_done(session, run, viewer.now)
         session.commit()
     return bool(rows)
 
@@ -100,7 +100,7 @@ class _Chunk:
     """Some rows of one DocType."""
 
     def __init__(self, context: ImportContext, rows: list[Row], reader: PredecessorSource) -> None:
-        self.move, self.rows, self.reader = context, rows, reader
+        self.context, self.rows, self.reader = context, rows, reader
         self.doctype = rows[0].doctype
         self.table = doctypes.ORDER[self.doctype]
         self.outcomes: list[Outcome] = []
@@ -108,31 +108,31 @@ class _Chunk:
     def run(self) -> list[Outcome]:
         """Import the rows, or say what would happen."""
         drafts = self._new()
-        self.move.prefetch([each.row for each in drafts])
+        self.context.prefetch([each.row for each in drafts])
         maker = self._maker(drafts)
         made = [each for each in drafts if self._drafted(maker, each)]
-        if not self.move.is_trial:
+        if not self.context.is_trial:
             self._store(made)
         for each in made:
             self.outcomes.append((each.row, "created", each.warnings))
-            if self.move.is_trial and self.doctype in _SEEN:
+            if self.context.is_trial and self.doctype in _SEEN:
                 self.reader.seen.add((self.doctype, each.name))
         return self.outcomes
 
     def _maker(self, drafts: list[RowDraft]) -> Any:
         simple = {"CRM Lead": records.Leads, "CRM Ticket": records.Tickets, "CRM Task": records.Tasks}
         if self.doctype == "CRM Customer":
-            return contacts.Customers(self.move, drafts, self.reader.taken if self.move.is_trial else {})
+            return contacts.Customers(self.context, drafts, self.reader.taken if self.context.is_trial else {})
         if self.doctype == "CRM Call Log":
-            return calls.Calls(self.move, drafts)
+            return calls.Calls(self.context, drafts)
         if self.doctype == "User":
-            return _Users(self.move)
-        return simple.get(self.doctype, history.History)(self.move, drafts)
+            return _Users(self.context)
+        return simple.get(self.doctype, history.History)(self.context, drafts)
 
     def _new(self) -> list[RowDraft]:
         """The rows that have not been imported yet."""
         named = [(row, predecessor_names.stored_form(self.table, _name(row))) for row in self.rows]
-        there = predecessor_names.find_moved(self.move.session, self.doctype, (name for _row, name in named))
+        there = predecessor_names.find_moved(self.context.session, self.doctype, (name for _row, name in named))
         found, before = [], set[str]()
         for row, name in named:
             if source_rows.BROKEN in row.values:
@@ -148,7 +148,7 @@ class _Chunk:
 
     def _drafted(self, maker: Any, draft: RowDraft) -> bool:
         try:
-            with self.move.session.no_autoflush:
+            with self.context.session.no_autoflush:
                 maker.draft(draft)
         except RuleBroken as broken:
             self.outcomes.append((draft.row, "wrong", [broken.message]))
@@ -161,19 +161,19 @@ class _Chunk:
     # --- storing
 
     def _store(self, drafts: list[RowDraft]) -> None:
-        session = self.move.session
+        session = self.context.session
         new = [each.record for each in drafts if each.record is not None]
         self._number(drafts)
         session.add_all(new)
         session.flush()
         if self.doctype == "CRM Customer":
-            contacts.assign_keys(self.move, new)
+            contacts.assign_keys(self.context, new)
         for each in drafts:
             for act in each.after:
                 act(each.record)
             if each.record is not None:
                 _belong(each)
-        self._tell_customers(drafts)
+        self._set_customers(drafts)
         session.add_all([line for each in drafts for line in each.lines])
         session.flush()
         self._remember(drafts)
@@ -186,12 +186,12 @@ class _Chunk:
             return
         wanted = {number: each for each in drafts if (number := self._own_number(each)) and each.record is not None}
         column = _NUMBERED[series].number
-        taken = set(self.move.session.scalars(select(column).where(column.in_(wanted)))) if wanted else set()
+        taken = set(self.context.session.scalars(select(column).where(column.in_(wanted)))) if wanted else set()
         kept = {id(each): number for number, each in wanted.items() if number not in taken}
         for each in drafts:
             if each.record is not None:
-                year = each.record.created_on.astimezone(self.move.zone).year
-                each.record.number = kept.get(id(each)) or numbering.next_number(self.move.session, series, year)
+                year = each.record.created_on.astimezone(self.context.zone).year
+                each.record.number = kept.get(id(each)) or numbering.next_number(self.context.session, series, year)
 
     def _own_number(self, draft: RowDraft) -> str | None:
         found = _NUMBER.fullmatch(draft.name.upper())
@@ -201,11 +201,11 @@ class _Chunk:
             or f"{NUMBER_PREFIXES[found[1]]}-" not in draft.name.upper()
         ):
             return None
-        spans = self.move.floors.get(f"{found[1]}-{found[2]}") or []
+        spans = self.context.floors.get(f"{found[1]}-{found[2]}") or []
         is_ours = any(low < int(found[3]) <= high for low, high in spans)
         return draft.name.upper() if is_ours else None
 
-    def _tell_customers(self, drafts: list[RowDraft]) -> None:
+    def _set_customers(self, drafts: list[RowDraft]) -> None:
         """Show history of a lead or ticket on its customer's timeline, too."""
         lines = [each for draft in drafts for each in draft.lines if isinstance(each, Activity)]
         lines += [draft.record for draft in drafts if self.table == "message" and draft.record is not None]
@@ -214,7 +214,7 @@ class _Chunk:
             loose = [each for each in lines if getattr(each, column) and each.customer_id is None]
             ids = {getattr(each, column) for each in loose}
             query = select(which.id, which.customer_id).where(which.id.in_(ids), which.customer_id.is_not(None))
-            customers = {each.id: each.customer_id for each in self.move.session.execute(query)} if ids else {}
+            customers = {each.id: each.customer_id for each in self.context.session.execute(query)} if ids else {}
             for each in loose:
                 each.customer_id = customers.get(getattr(each, column))
 
@@ -223,14 +223,14 @@ class _Chunk:
             {"doctype": self.doctype, "name": each.name, "kind": self.table, "record_id": _id_of(each, self.table)}
             for each in drafts
         ]
-        bulk.insert_rows(self.move.session, PredecessorName, rows)
+        bulk.insert_rows(self.context.session, PredecessorName, rows)
         waiting = [
             {"email": email, "kind": owner.__tablename__, "record_id": owner.id, "column_name": column}
             for each in drafts
             for owner, column, email in each.people
             if owner.id is not None
         ]
-        bulk.insert_rows(self.move.session, PredecessorPerson, waiting)
+        bulk.insert_rows(self.context.session, PredecessorPerson, waiting)
 
 
 def _id_of(draft: RowDraft, table: str) -> int | None:
@@ -265,15 +265,15 @@ class _Users:
     """User: matched by address, never created: users are imported as users, with their roles."""
 
     def __init__(self, context: ImportContext) -> None:
-        self.move = context
+        self.context = context
 
     def draft(self, draft: RowDraft) -> None:
         """The user with this address. Raises RuleBroken, RowSkipped."""
         given = draft.row.values
         email = values.line_of(given.get("email") or given.get("name")).lower()
         if email in ("administrator", "guest", "admin@example.com") or given.get("user_type") == "Website User":
-            raise RowSkipped(translatable("It is no person who works here."))
-        draft.name, draft.there = email[:140], self.move.users.get(email)
+            raise RowSkipped(translatable("This isn't a user of the CRM."))
+        draft.name, draft.there = email[:140], self.context.users.get(email)
         if draft.there is None:
             raise RuleBroken("There is no user with this address. Please add them, or match the address by hand.")
 
