@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
     from config import Settings
 
-UPGRADE = "make upgrade"
 
 
 class CannotStart(Exception):
@@ -222,6 +221,7 @@ def fit_schema(settings: Settings) -> None:
     from alembic import command
 
     from app.extensions import migrate
+    from app.lib.operator_command import upgrade_command
     from app.ops import migration_guard
 
     app = _schema_app(settings)
@@ -232,7 +232,7 @@ def fit_schema(settings: Settings) -> None:
         if state == "used" and not settings.database_url.startswith("sqlite"):
             raise CannotStart(
                 f"The database has schema {_revision_names(current)}, this version needs {_revision_names(wanted)}. "
-                f"Stop all servers, then run: {UPGRADE}"
+                f"Stop all servers, then run: {upgrade_command()}"
             )
         try:
             command.upgrade(migrate.get_config(), "heads")

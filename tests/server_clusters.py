@@ -1,15 +1,17 @@
 """Several servers for tests: MariaDB with replicas, Redis behind Sentinels, a Redis Cluster.
-
+"""Several servers for tests: MariaDB with replicas, nginx, Redis behind Sentinels, a Redis Cluster.
 All listen on 127.0.0.1, and end with the test.
 """
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import logging
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +23,10 @@ from redis.crc import key_slot
 from redis.exceptions import RedisError
 
 from app.ops import TAG
-from tests.servers import MariaDB, Redis, Server, eventually, free_port, program
+from tests.servers import ROOT, LiveServer, MariaDB, Redis, Server, eventually, free_port, program
+
+sys.path.insert(0, str(ROOT / "deploy"))
+import render  # a program of its own, not part of the product
 
 #: How often the tests kill what they kill: CRM_TEST_ROUNDS=20 for the long form, whose figures are logged.
 ROUNDS = range(int(os.environ.get("CRM_TEST_ROUNDS", "1")))
@@ -100,6 +105,43 @@ def replicated(
         for each in followers:
             eventually(lambda server=each: server.status()["Slave_IO_Running"] == "Yes", "a replica doesn't follow")
         yield [primary, *followers]
+
+
+# --- nginx
+
+
+class Nginx(Server):
+    """nginx with the site of an installation, in front of several servers."""
+
+    def __init__(self, folder: Path, webs: Sequence[LiveServer]) -> None:
+        super().__init__(folder)
+        values = {
+            "WEB_ADDRESS": ",".join(f"127.0.0.1:{each.port}" for each in webs),
+            "SOCKETS_ADDRESS": ",".join(f"127.0.0.1:{each.port}" for each in webs),
+            "LISTEN": f"    listen 127.0.0.1:{self.port};",
+            "SERVER_NAME": "127.0.0.1",
+            "LOG_DIR": str(folder),
+            "FOLDER": str(folder),
+            "NGINX_USER": "user root;" if os.geteuid() == 0 else "",
+            "NGINX_MODULES": "",
+        }
+        (site,) = render.render(folder, values, ["nginx/crm.conf"])
+        # The pause until a server is asked again, shorter; `--settle` is as much shorter.
+        site.write_text(site.read_text().replace("fail_timeout=5s", "fail_timeout=1s"))
+        whole = (ROOT / "deploy" / "stack" / "nginx.conf").read_text()
+        (folder / "nginx" / "nginx.conf").write_text(render.filled(whole, render.complete(values)))
+
+    def command(self) -> Sequence[str]:
+        return (program("nginx"), "-c", str(self.folder / "nginx" / "nginx.conf"), "-e", "stderr", "-g", "daemon off;")
+
+    def answers(self) -> bool:
+        with contextlib.suppress(OSError, http.client.HTTPException):
+            line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+            line.request("GET", "/healthz")
+            status = line.getresponse().status
+            line.close()
+            return status == 200
+        return False
 
 
 # --- TLS

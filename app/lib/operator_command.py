@@ -20,3 +20,10 @@ def operator_command(words: str) -> str:
     if INSTALLED.resolve().is_relative_to(ROOT):
         return f"crm {words}"
     return f".venv/bin/flask --app run {words}"
+
+
+def upgrade_command() -> str:
+    """What fits the database to a new version: `make upgrade`, which a container has not."""
+    if INSTALLED.resolve() == ROOT / "deploy" / "docker" / "crm":
+        return "crm backup create --before-upgrade, then crm db upgrade"
+    return "make upgrade"

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from app.lib import operator_command as module
-from app.lib.operator_command import operator_command
+from app.lib.operator_command import operator_command, upgrade_command
 from tests.servers import ROOT
 
 
@@ -35,6 +35,7 @@ def test_a_command_is_named_as_it_is_typed_here(
     if file:
         monkeypatch.setenv("CRM_SETTINGS_FILE", file)
     assert operator_command("backup list") == said
+    assert (upgrade_command() == "make upgrade") is (place != "deploy/docker/crm")
 
 
 def test_no_text_names_flask_as_the_program() -> None:

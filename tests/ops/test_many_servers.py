@@ -13,7 +13,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,11 +26,8 @@ from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 from tests.resilience.scenario import Ground, settled
-from tests.server_clusters import ROUNDS, figures
-from tests.servers import ROOT, Databases, LiveServer, Redis, Server, eventually, program
-
-sys.path.insert(0, str(ROOT / "deploy"))
-import render
+from tests.server_clusters import ROUNDS, Nginx, figures
+from tests.servers import ROOT, Databases, LiveServer, Redis, eventually
 
 #: Between two requests of a person. Sixty a second are enough to meet a server that is away for a moment.
 PAUSE_SECONDS = 0.1
@@ -39,40 +36,6 @@ FILE_BYTES, PIECES = 8_000_000, 40
 #: How long that takes: through nginx, which keeps what is under way, and straight from or to a server, which stops
 #: meanwhile (behind a balancer that passes on each piece as it comes).
 THROUGH_NGINX_SECONDS, STRAIGHT_SECONDS = 12.0, 4.0
-
-
-class Nginx(Server):
-    """nginx with the site of an installation, in front of several servers."""
-
-    def __init__(self, folder: Path, webs: Sequence[LiveServer]) -> None:
-        super().__init__(folder)
-        values = {
-            "WEB_ADDRESS": ",".join(f"127.0.0.1:{each.port}" for each in webs),
-            "SOCKETS_ADDRESS": ",".join(f"127.0.0.1:{each.port}" for each in webs),
-            "LISTEN": f"    listen 127.0.0.1:{self.port};",
-            "SERVER_NAME": "127.0.0.1",
-            "LOG_DIR": str(folder),
-            "FOLDER": str(folder),
-            "NGINX_USER": "user root;" if os.geteuid() == 0 else "",
-            "NGINX_MODULES": "",
-        }
-        (site,) = render.render(folder, values, ["nginx/crm.conf"])
-        # The pause until a server is asked again, shorter; `--settle` is as much shorter.
-        site.write_text(site.read_text().replace("fail_timeout=5s", "fail_timeout=1s"))
-        whole = (ROOT / "deploy" / "stack" / "nginx.conf").read_text()
-        (folder / "nginx" / "nginx.conf").write_text(render.filled(whole, render.complete(values)))
-
-    def command(self) -> Sequence[str]:
-        return (program("nginx"), "-c", str(self.folder / "nginx" / "nginx.conf"), "-e", "stderr", "-g", "daemon off;")
-
-    def answers(self) -> bool:
-        with suppress(OSError, http.client.HTTPException):
-            line = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
-            line.request("GET", "/healthz")
-            status = line.getresponse().status
-            line.close()
-            return status == 200
-        return False
 
 
 @dataclass

@@ -1,0 +1,149 @@
+"""python -m bench.app_servers [--share 25] [--seconds 20] [--rounds 3]: what do two app servers carry, and one?
+
+As root. Each server of the CRM (one web process) gets the same share of a core by a control group of the kernel; nginx,
+MariaDB, Redis and the client have what is left of the machine. So the servers are the narrow place, whatever else the
+machine does, as they are where each has a machine of its own. Goal: two carry 1.7 times what one does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import shutil
+import statistics
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from bench import generate, server
+from bench.data_sizes import Sizes
+from bench.load import Measurement, send_load
+from bench.measured_versions import Target
+from bench.operations import Operation, operations
+from tests.server_clusters import Nginx
+from tests.servers import LiveServer, Redis, ServerFailed
+
+GOAL_RATIO = 1.7
+CONNECTIONS, DEFAULT_LEADS = 16, 20_000
+WANTED = ("REST list 20 newest", "page: a lead", "create a lead")
+#: The usual 100 ms would stop a process for most of them, with the row locks for which others wait.
+_PERIOD_US = 10_000
+#: Before the servers are limited, for each operation: caches fill, processes part from their parents' memory.
+WARM_SECONDS = 3.0
+_V1, _V2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+
+
+@contextlib.contextmanager
+def limited(name: str, pid: int, percent: int) -> Iterator[Path]:
+    """A control group with this process and its descendants, which have so much of one core together.
+
+    Raises ServerFailed where this machine lets nobody make one.
+    """
+    quota = _PERIOD_US * percent // 100
+    root, file, text = (
+        (_V1, "cpu.cfs_quota_us", str(quota)) if _V1.is_dir() else (_V2, "cpu.max", f"{quota} {_PERIOD_US}")
+    )
+    group = root / f"crm-bench-{os.getpid()}-{name}"
+    try:
+        group.mkdir()
+        (group / file).write_text(text)
+        for each in server.family(pid):
+            (group / "cgroup.procs").write_text(str(each))
+    except OSError as error:
+        raise ServerFailed(f"{group} can't be made ({error.strerror}): be root, with the cpu controller on.") from None
+    try:
+        yield group
+    finally:
+        for each in (group / "cgroup.procs").read_text().split():
+            with contextlib.suppress(OSError):
+                (root / "cgroup.procs").write_text(each)
+        group.rmdir()
+
+
+@contextlib.contextmanager
+def house(folder: Path, leads: int, share: int) -> Iterator[tuple[Target, Target]]:
+    """Behind one nginx one server, behind another one the same and a second; warmed up, then limited."""
+    data, _took = server.filled_data_folder(Sizes.of(leads))
+    server.copy_data(data, folder / "mariadb")
+    with contextlib.ExitStack() as stack:
+        database = stack.enter_context(server.Database(folder / "mariadb", server.CACHE / "empty", *server.MEASURING))
+        redis = stack.enter_context(Redis(folder / "redis"))
+        webs: list[LiveServer] = [_web(folder / name, database.address, redis.url) for name in ("crm1", "crm2")]
+        for web in webs:
+            stack.enter_context(web)
+        fronts = [stack.enter_context(Nginx(folder / f"nginx{n}", webs[:n])) for n in (1, 2)]
+        made = [Target(f"{n} behind nginx", database, front) for n, front in zip((1, 2), fronts, strict=True)]
+        for each in made:
+            each.load_ids()
+            each.sign_in_all()
+        made[1].serial += 5_000_000  # leads with numbers of their own
+        for operation in wanted(made[1]):
+            measured(made[1], operation, WARM_SECONDS)
+        for web in webs:
+            stack.enter_context(limited(web.folder.name, web.pid, share))
+        yield made[0], made[1]
+
+
+def wanted(target: Target) -> list[Operation]:
+    """What is measured: a list, a page, and a change."""
+    known = {each.name: each for each in operations(target, Sizes.of(DEFAULT_LEADS)) if each.who == generate.SALES}
+    return [known[name] for name in WANTED]
+
+
+def _web(folder: Path, database: str, redis: str) -> LiveServer:
+    made = server.Product(folder, database, workers=1, threads=8)
+    own = {"CRM_REDIS_URL": redis, "CRM_ROLE": "web", "CRM_PROXIES": "1", "CRM_SERVER_NAME": folder.name}
+    made.settings = made.settings | own | {"CRM_SECRET_KEY": "s" * 40, "PYTHONNODEBUGRANGES": "1"}
+    return made
+
+
+def measured(target: Target, operation: Operation, seconds: float) -> Measurement:
+    """What it carries. Raises ServerFailed if something was not answered well."""
+    found = send_load(target.web.port, operation.requests(target), CONNECTIONS, seconds)
+    if found.errors:
+        raise ServerFailed(f"{operation.name}, {target.name}: {found.errors} of {found.requests} requests failed.")
+    return found
+
+
+def compare(one: Target, two: Target, operation: Operation, seconds: float, rounds: int) -> float:
+    """Print the rates, in turn, and return the ratio of their medians."""
+    pairs = [(measured(one, operation, seconds), measured(two, operation, seconds)) for _ in range(rounds)]
+    single, double = (statistics.median(pair[n].rate for pair in pairs) for n in (0, 1))
+    late = [statistics.median(pair[n].p95 for pair in pairs) for n in (0, 1)]
+    rounds_said = ", ".join(f"{pair[0].rate:.1f}/{pair[1].rate:.1f}" for pair in pairs)
+    print(
+        f"| {operation.name} | {single:.1f} | {double:.1f} | {double / single:.2f} | {late[0]:.0f} / {late[1]:.0f} ms "
+        f"| {rounds_said} | {os.getloadavg()[0]:.1f} |",
+        flush=True,
+    )
+    return double / single
+
+
+def main() -> int:
+    """Returns 1 if the goal was not met."""
+    parser = argparse.ArgumentParser(prog="python -m bench.app_servers", description=__doc__)
+    parser.add_argument("--share", type=int, default=25, help="per cent of a core that each server has")
+    parser.add_argument("--seconds", type=float, default=20.0)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--leads", type=int, default=DEFAULT_LEADS)
+    options = parser.parse_args()
+    folder = server.scratch()
+    try:
+        with house(folder, options.leads, options.share) as (one, two):
+            print(f"{options.share} % of a core for each server, {CONNECTIONS} connections")
+            print("| Operation | one, requests/s | two | ratio | p95, one / two | rounds | load |")
+            print("|---|---|---|---|---|---|---|")
+            ratios = [compare(one, two, each, options.seconds, options.rounds) for each in wanted(one)]
+    except ServerFailed as failed:
+        print(failed, file=sys.stderr)
+        return 1
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    good = min(ratios) >= GOAL_RATIO
+    print(f"goal (two carry {GOAL_RATIO} times one): {'met' if good else 'not met'}")
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
