@@ -1,5 +1,5 @@
-"""Several servers for tests: MariaDB with replicas, Redis behind Sentinels, a Redis Cluster.
 """Several servers for tests: MariaDB with replicas, nginx, Redis behind Sentinels, a Redis Cluster.
+
 All listen on 127.0.0.1, and end with the test.
 """
 
