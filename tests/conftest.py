@@ -53,6 +53,9 @@ def keep_bytecode() -> None:
 
 
 keep_bytecode()
+# While tests are collected, the garbage collector takes a third of the time and finds next to nothing: see
+# pytest_collection_finish.
+gc.disable()
 if (Path(__file__).parent / "app_fixtures.py").exists():
     pytest_plugins = ["tests.app_fixtures"]
 
@@ -220,6 +223,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
 
 #: After this many tests, living objects are frozen, so that garbage collection skips them.
 TESTS_A_SWEEP = 500
+#: Most objects that outlive a few tests are compiled statements and templates, which stay: the collector looks at
+#: new ones, and at all of them every TESTS_A_SWEEP tests.
+GC_THRESHOLDS = 10_000, 1000, 1000
 _run = itertools.count(1)
 
 
@@ -239,10 +245,11 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Freeze all modules and tests, which live to the end, and collect garbage less often."""
+    """Freeze all modules and tests, which live to the end, and collect garbage again, less often."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(10_000, 20, 20)
+    gc.set_threshold(*GC_THRESHOLDS)
+    gc.enable()
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import date, datetime, time
 from pathlib import Path
@@ -15,7 +16,8 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from flask import Flask
-from sqlalchemy import JSON, MetaData, String, Table, func, inspect, select, text
+from sqlalchemy import JSON, ForeignKey, MetaData, String, Table, func, inspect, literal, select, text, union_all
+from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
 from sqlalchemy.engine import Engine
 from sqlalchemy.exc import DBAPIError
@@ -111,8 +113,19 @@ def fill(connection: Any, n: int = 1) -> dict[str, Any]:
     return {"ab_user": user, "customer": person, "leads": lead, "ticket": ticket, "task": task}
 
 
+#: (kind of database, name, definition) -> a table that was reflected: most steps change few tables.
+_reflected: dict[tuple[str, str, str], Table] = {}
+
+
 def table(connection: Any, name: str) -> Table:
-    return Table(name, MetaData(), autoload_with=connection, resolve_fks=False)  # the tables around it take most time
+    """The table as it is now."""
+    kind = connection.dialect.name
+    ask = "SELECT name, sql FROM sqlite_master WHERE name = '{}'" if kind == "sqlite" else "SHOW CREATE TABLE {}"
+    definition = str(connection.exec_driver_sql(ask.format(name)).one()[1])
+    key = kind, name, re.sub(r" AUTO_INCREMENT=\d+", "", definition)  # MariaDB's next id
+    if key not in _reflected:  # without the tables around it, which would take most of the time
+        _reflected[key] = Table(name, MetaData(), autoload_with=connection, resolve_fks=False)
+    return _reflected[key]
 
 
 def add(connection: Any, name: str, **values: Any) -> Any:
@@ -130,11 +143,25 @@ def add(connection: Any, name: str, **values: Any) -> Any:
 
 def fill_empty(connection: Any, names: Iterable[str]) -> None:
     """Insert a row into each of these tables that has none, with a value in each column."""
-    wanted, found = set(names), MetaData()
-    found.reflect(connection, only=sorted(wanted))
-    for own in found.sorted_tables:
-        if own.name in wanted and connection.execute(select(func.count()).select_from(own)).scalar() == 0:
+    found = {name: table(connection, name) for name in sorted(names)}
+    for own in _parents_first(found):
+        if connection.execute(select(func.count()).select_from(own)).scalar() == 0:
             _insert_filled(connection, own)
+
+
+def _parents_first(tables: dict[str, Table]) -> Iterator[Table]:
+    """The tables, each after those that it refers to; where they refer to each other, in the order given."""
+    left = dict(tables)
+    while left:
+        parents = {name: {_referenced(key)[0] for key in own.foreign_keys} - {name} for name, own in left.items()}
+        first = next((name for name in left if not parents[name] & left.keys()), next(iter(left)))
+        yield left.pop(first)
+
+
+def _referenced(key: ForeignKey) -> tuple[str, str]:
+    """The names of the table and the column that a foreign key refers to."""
+    name, _, column_name = key.target_fullname.rpartition(".")
+    return name, column_name
 
 
 def _insert_filled(connection: Any, own: Table) -> None:
@@ -155,7 +182,8 @@ def _whole_row(connection: Any, own: Table) -> dict[str, Any]:
         if column.computed is not None:
             continue
         if column.foreign_keys:
-            other = next(iter(column.foreign_keys)).column
+            name, column_name = _referenced(next(iter(column.foreign_keys)))
+            other = sql_table(name, sql_column(column_name)).c[column_name]
             values[column.name] = connection.execute(select(other).order_by(other).limit(1)).scalar()
         elif not (column.primary_key and column.autoincrement is True):
             values[column.name] = _filled(column)
@@ -179,7 +207,8 @@ def counts(engine: Engine, tables: Sequence[str] = ()) -> dict[str, int]:
     """Table -> number of its rows; without names, of every table."""
     with engine.connect() as connection:
         names = tables or inspect(connection).get_table_names()
-        return {n: connection.execute(select(func.count()).select_from(sql_table(n))).scalar() or 0 for n in names}
+        counted = (select(literal(name), func.count()).select_from(sql_table(name)) for name in names)
+        return {row[0]: row[1] for row in connection.execute(union_all(*counted))}
 
 
 def before(revision: str) -> str:

@@ -121,25 +121,25 @@ def _grant():
         return
     cells = [{"role_id": key, "module": MODULE, "verb": verb, "level": "all"} for key, verb in held]
     op.bulk_insert(_table("module_permission"), cells)
-    pairs = {verb: _pair(verb) for _role, verb in held}
+    tables = {name: _table(name) for name in ("ab_permission", "ab_view_menu", "ab_permission_view")}
+    pairs = {verb: _pair(verb, tables) for verb in dict.fromkeys(verb for _role, verb in held)}
     links = [{"role_id": key, "permission_view_id": pairs[verb]} for key, verb in held]
     op.bulk_insert(_table("ab_permission_view_role"), links)
 
 
-def _pair(verb):
+def _pair(verb, tables):
     """The id of FAB's permission for this cell, which is made if need be."""
-    bind, pair = op.get_bind(), _table("ab_permission_view")
-    right, view = _named("ab_permission", f"can_{verb}"), _named("ab_view_menu", MODULE)
+    bind, pair = op.get_bind(), tables["ab_permission_view"]
+    right, view = _named(tables["ab_permission"], f"can_{verb}"), _named(tables["ab_view_menu"], MODULE)
     query = sa.select(pair.c.id).where(pair.c.permission_id == right, pair.c.view_menu_id == view)
     if bind.execute(query).scalar() is None:
         bind.execute(pair.insert().values(permission_id=right, view_menu_id=view))
     return bind.execute(query).scalar()
 
 
-def _named(name, value):
+def _named(table, value):
     """The id of the row of this name, which is made if need be."""
-    bind, table = op.get_bind(), _table(name)
-    query = sa.select(table.c.id).where(table.c.name == value)
+    bind, query = op.get_bind(), sa.select(table.c.id).where(table.c.name == value)
     if bind.execute(query).scalar() is None:
         bind.execute(table.insert().values(name=value))
     return bind.execute(query).scalar()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,19 +16,35 @@ from app import access, addons, create_app, models
 from app.access import row_rules
 from app.domain import permissions
 from app.extensions import db
-from tests.app_fixtures import Colleague, UserClient, settings_for, settle
+from app.web.security import security_manager
+from tests.app_fixtures import Colleague, UserClient, settings_for
+from tests.app_pool import copy_folder
 
 
 @pytest.fixture(scope="module", params=["sqlite", "mariadb"])
-def app(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+def app(request: pytest.FixtureRequest, settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The CRM with the add-on of tests/addons/contacts.py."""
-    environ = {"CRM_ADDONS": "tests.addons.contacts.Manager", "CRM_COUNT_SQL": "on"}
+    environ, folder = {"CRM_ADDONS": "tests.addons.contacts.Manager", "CRM_COUNT_SQL": "on"}, settled
     if request.param == "mariadb":
-        server = request.getfixturevalue("mariadb_server")
-        environ["CRM_DATABASE_URL"] = server.url(server.create_database())
+        server, folder = request.getfixturevalue("mariadb_server"), None
+        name = server.create_database()
+        server.copy_database(request.getfixturevalue("settled_mariadb"), name)
+        environ["CRM_DATABASE_URL"] = server.url(name)
+    with with_addon(tmp_path_factory.mktemp("addon") / "instance", folder, **environ) as made:
+        yield made
+
+
+@contextmanager
+def with_addon(instance: Path, settled: Path | None, **environ: str) -> Iterator[Flask]:
+    """The CRM with these settings, and the tables and permissions of its add-on, on a copy of the settled database.
+
+    Without `settled`, CRM_DATABASE_URL names the copy.
+    """
+    if settled is not None:
+        copy_folder(settled, instance)
     with forgetting():
-        made = create_app(settings_for(tmp_path_factory.mktemp("addon"), **environ), TESTING=True)
-        settle(made)
+        made = create_app(settings_for(instance, **environ), TESTING=True)
+        security_manager.sync_permissions(made)
         addons.create_tables(made)
         yield made
         with made.app_context():

@@ -11,27 +11,21 @@ from flask import Flask
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from sqlalchemy import MetaData, false, literal, orm, true
 
-from app import access, addons, create_app
+from app import access, addons
 from app.access.row_rules import RULES, OwnedRows, visible
-from app.extensions import db
 from app.models import Lead, User
 from app.web import Screen
 from tests.addons import attackable_addon
-from tests.addons.conftest import forgetting
-from tests.app_fixtures import Crm, settings_for, settle
+from tests.addons.conftest import forgetting, with_addon
+from tests.app_fixtures import Crm
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+def app(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The CRM with the add-on of tests/addons/attackable_addon.py."""
-    with forgetting():
-        folder = tmp_path_factory.mktemp("attacked")
-        made = create_app(settings_for(folder, CRM_ADDONS="tests.addons.attackable_addon.Manager"), TESTING=True)
-        settle(made)
-        addons.create_tables(made)
+    instance = tmp_path_factory.mktemp("attacked") / "instance"
+    with with_addon(instance, settled, CRM_ADDONS="tests.addons.attackable_addon.Manager") as made:
         yield made
-        with made.app_context():
-            db.engine.dispose()
 
 
 @pytest.fixture(scope="module")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable, Iterator
 from datetime import date
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,15 +19,15 @@ from sqlalchemy import Column, Date, Enum, ForeignKey, Integer, Numeric, String,
 from sqlalchemy.orm import Session, backref, relationship
 from wtforms import StringField
 
-from app import access, addons, create_app
+from app import access
 from app.access.row_rules import RULES, OwnedRows
 from app.extensions import db
 from app.models import Lead, User
 from app.web import Resource, Screen
 from app.web.api import webhook_payloads
 from app.web.core import relation_fields
-from tests.addons.conftest import forgetting
-from tests.app_fixtures import NOW, Crm, UserClient, settings_for, settle
+from tests.addons.conftest import forgetting, with_addon
+from tests.app_fixtures import NOW, Crm, UserClient
 
 
 class Kind(enum.Enum):
@@ -116,18 +117,13 @@ class Manager(BaseManager):  # type: ignore[misc]
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
+def app(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The CRM with the add-on of this file."""
     with forgetting():
         RULES[Vault] = OwnedRows(Vault, "Vault")
-        made = create_app(
-            settings_for(tmp_path_factory.mktemp("vault"), CRM_ADDONS=f"{__name__}.Manager"), TESTING=True
-        )
-        settle(made)
-        addons.create_tables(made)
-        yield made
-        with made.app_context():
-            db.engine.dispose()
+        instance = tmp_path_factory.mktemp("vault") / "instance"
+        with with_addon(instance, settled, CRM_ADDONS=f"{__name__}.Manager") as made:
+            yield made
 
 
 @pytest.fixture(scope="module")

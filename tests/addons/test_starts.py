@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from app import access
 from app.web.core.declaration_checks import refuse_taken_module
 from tests import forked_programs
 from tests.addons import attackable_addon
+from tests.app_pool import copy_folder
+from tests.servers import Databases
 
 SHOP = """
 from flask_appbuilder import Model
@@ -55,7 +58,8 @@ def starts(folder: Path, *lists: str, url: str = "") -> list[str]:
     return [json.loads(line) for line in done.stdout.splitlines() if line.startswith('"')]
 
 
-def test_clashes_are_named(tmp_path: Path) -> None:
+def test_clashes_are_named(tmp_path: Path, migrated_folder: Path) -> None:
+    copy_folder(migrated_folder, tmp_path / "instance")
     shop(tmp_path, "first")
     shop(tmp_path, "same_table", model="Stall", entry="Stalls")
     shop(tmp_path, "of_ours", model="Stall", table="leads", entry="Stalls")
@@ -79,9 +83,17 @@ def test_clashes_are_named(tmp_path: Path) -> None:
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
-def url(request: pytest.FixtureRequest) -> str:
-    """The database of the start."""
-    return str(request.getfixturevalue("mariadb_url")) if request.param == "mariadb" else ""
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The database of the start, as the CRM alone has migrated it; "" is that of the instance folder."""
+    if request.param == "sqlite":
+        copy_folder(request.getfixturevalue("migrated_folder"), tmp_path / "instance")
+        yield ""
+        return
+    server: Databases = request.getfixturevalue("mariadb_server")
+    name = server.create_database()
+    server.copy_database(request.getfixturevalue("migrated_mariadb"), name)
+    yield server.url(name)
+    server.drop_database(name)
 
 
 def test_a_model_that_has_grown_past_its_table_is_named(tmp_path: Path, url: str) -> None:

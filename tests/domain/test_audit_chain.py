@@ -194,7 +194,7 @@ def test_the_alarm_comes_once_a_day(session: Session) -> None:
     assert session.scalars(select(Notification.payload)).first() == {"broken": 1, "seq": 1, "key": True}
 
 
-WRITERS, EACH = 16, 200
+WRITERS, EACH = 16, 50
 
 
 @pytest.mark.parametrize("database", ["sqlite", "mariadb"])
