@@ -13,7 +13,7 @@ IMPACTS = ["serious", "critical"]
 OF_COLOURS = ["color-contrast", "link-in-text-block"]
 #: All rules that are not in trial, then those of colours in the other theme. A rule has one impact: those of others are
 #: not run at all.
-RUN = """async ([impacts, colours]) => {
+RUN = """async ([impacts, colours, stays]) => {
   const root = document.documentElement, now = root.dataset.bsTheme;
   const usual = (rule) => rule.enabled && !rule.tags.includes('experimental') && !rule.tags.includes('deprecated');
   const told = axe._audit.rules.filter((rule) => usual(rule) && (!rule.impact || impacts.includes(rule.impact)));
@@ -32,8 +32,10 @@ RUN = """async ([impacts, colours]) => {
   root.dataset.bsTheme = now === 'dark' ? 'light' : 'dark';
   await settled();
   await run(colours);
-  root.dataset.bsTheme = now;
-  await settled();
+  if (stays) {
+    root.dataset.bsTheme = now;
+    await settled();
+  }
   return faults;
 }"""
 #: Sentences about what a person with a screen reader would miss.
@@ -57,9 +59,9 @@ FAULTS = """() => {
 }"""
 
 
-def faults(page: Any) -> list[str]:
-    """What axe calls serious or critical, of the colours in both themes."""
+def faults(page: Any, stays: bool = True) -> list[str]:
+    """What axe calls serious or critical, of the colours in both themes; the page stays in its own only if asked to."""
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE.read_text())
-    found: list[str] = page.evaluate(RUN, [IMPACTS, OF_COLOURS])
+    found: list[str] = page.evaluate(RUN, [IMPACTS, OF_COLOURS, stays])
     return found

@@ -42,10 +42,18 @@ class Seat:
     _token: str = ""
 
     def __post_init__(self) -> None:
-        self.tab.on("websocket", lambda socket: socket.on("framereceived", self._hear))
-        self.tab.on("console", lambda said: self.complaints.append(said.text) if said.type == "error" else None)
-        self.tab.on("pageerror", lambda error: self.complaints.append(str(error)))
+        for event, listen in self._listeners.items():
+            self.tab.on(event, listen)
         self.tab.set_default_timeout(PATIENCE)
+
+    @property
+    def _listeners(self) -> dict[str, Callable[[Any], None]]:
+        return {"websocket": self._meet, "console": self._read, "pageerror": self._note}
+
+    def leave(self) -> None:
+        """Hear the page no longer: another test gets it."""
+        for event, listen in self._listeners.items():
+            self.tab.remove_listener(event, listen)
 
     @property
     def page(self) -> Any:
@@ -53,6 +61,16 @@ class Seat:
         if self.home:
             self.go(self.home)
         return self.tab
+
+    def _read(self, said: Any) -> None:
+        if said.type == "error":
+            self.complaints.append(said.text)
+
+    def _note(self, error: Any) -> None:
+        self.complaints.append(str(error))
+
+    def _meet(self, socket: Any) -> None:
+        socket.on("framereceived", self._hear)
 
     def _hear(self, frame: Any) -> None:
         self.is_live = self.is_live or str(frame).startswith('42["bell"')
@@ -66,7 +84,7 @@ class Seat:
         end = time.monotonic() + PATIENCE / 1000
         while not is_so():
             assert time.monotonic() < end, what
-            self.page.wait_for_timeout(20)
+            self.page.wait_for_timeout(50)
 
     def go(self, path: str) -> Any:
         """Open the page and wait until its scripts are at rest."""
@@ -119,11 +137,18 @@ def cookies(crm_server: LiveServer) -> Cookies:
     return {}
 
 
-class Contexts:
-    """The browser's contexts, which keep for the tests after what they have cached and compiled, and nothing else.
+#: Methods of a page whose effect outlives the document that it shows.
+ALTERING = (
+    *("add_init_script", "emulate_media", "expose_binding", "expose_function", "route", "route_web_socket"),
+    "set_viewport_size",
+)
 
-    The first page of a new context takes three times the CPU of a page. A page without scripts stays open in each: the
-    process that draws its pages then outlives a test, which saves a quarter.
+
+class Contexts:
+    """The browser's contexts with a page each, which keep what they have cached and compiled, and nothing else.
+
+    The first document of a new page takes twice the CPU of the next one, and three times that of it in a new context. A
+    page rests without scripts between two tests. One that a test has closed or altered is not used again.
     """
 
     #: What a page can store, in the words of Chromium's protocol.
@@ -131,37 +156,67 @@ class Contexts:
 
     def __init__(self, browser: Any, url: str) -> None:
         self._browser, self.url = browser, url
-        self._free: dict[str, list[Any]] = defaultdict(list)
-        self._lent: list[tuple[str, Any]] = []
-        self._first: dict[Any, Any] = {}
+        #: Options -> contexts that nobody uses, each with its page if that can be used again.
+        self._free: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
+        self._lent: list[tuple[str, Any, Any]] = []
+        #: Contexts and pages that are not as they were made.
+        self._altered: set[Any] = set()
 
     def new_page(self, options: dict[str, Any]) -> Any:
         """A page of a context with these options, where nobody is signed in and nothing is stored."""
         key = repr(sorted(options.items()))
-        free = self._free[key]
-        context = free.pop() if free else self._browser.new_context(**options)
-        self._lent.append((key, context))
-        if context not in self._first and is_kept(key):
-            self._first[context] = context.new_page()
-            self._first[context].goto(f"{self.url}/healthz")
-        page = context.new_page()
+        context, page = self._free[key].pop() if self._free[key] else (self._new_context(options), None)
+        page = page or self._new_page(context)
+        self._lent.append((key, context, page))
         context.clear_cookies()
         session = context.new_cdp_session(page)
         session.send("Storage.clearDataForOrigin", {"origin": self.url, "storageTypes": self.STORES})
         session.detach()
         return page
 
+    def _new_context(self, options: dict[str, Any]) -> Any:
+        made = self._browser.new_context(**options)
+        made.clock.install = self._noting(made.clock.install, made)
+        return made
+
+    def _new_page(self, context: Any) -> Any:
+        made = context.new_page()
+        for name in ALTERING:
+            setattr(made, name, self._noting(getattr(made, name), made))
+        return made
+
+    def _noting(self, method: Callable[..., Any], altered: Any) -> Callable[..., Any]:
+        """The method of a context or page, which notes that it was called."""
+
+        def call(*args: Any, **options: Any) -> Any:
+            self._altered.add(altered)
+            return method(*args, **options)
+
+        return call
+
     def take_back(self) -> None:
-        """Close the pages of the test, and the contexts that are not used again."""
-        for key, context in self._lent:
-            if not is_kept(key):
+        """Close what is not used again, and let the pages rest that are."""
+        for key, context, page in self._lent:
+            if not is_kept(key) or context in self._altered:
                 context.close()
                 continue
-            for page in context.pages:
-                if page is not self._first[context]:
-                    page.close()
-            self._free[key].append(context)
+            kept = page if self._rests(page) else None
+            for each in context.pages:
+                if each is not kept:
+                    each.close()
+            self._free[key].append((context, kept))
         self._lent.clear()
+
+    def _rests(self, page: Any) -> bool:
+        """Whether the page can be used again; it then shows a document without scripts."""
+        if page.is_closed() or page in self._altered:
+            return False
+        try:
+            page.goto(f"{self.url}/healthz")
+            page.evaluate("() => sessionStorage.clear()")
+        except Error:  # such as where the test has stopped the server
+            return False
+        return True
 
 
 def is_kept(key: str) -> bool:
@@ -178,13 +233,14 @@ def contexts(chromium: Any, crm_server: LiveServer) -> Contexts:
 @pytest.fixture
 def seat(contexts: Contexts, cookies: Cookies) -> Iterator[Callable[..., Seat]]:
     """seat("rohan.parikh") is his signed-in browser; seat(None) a stranger's. Further arguments: playwright's."""
-    names = Counter[str]()
+    names, seats = Counter[str](), list[Seat]()
     expect.set_options(timeout=PATIENCE)
 
     def sit(name: str | None, **options: Any) -> Seat:
         # Requests that a service worker answers can't be intercepted: where it is at work, a test says so.
         usual = {"viewport": {"width": 1440, "height": 900}, "service_workers": "block"}
         made = Seat(contexts.new_page(usual | options), contexts.url)
+        seats.append(made)
         if name is None:
             return made
         names[name] += 1
@@ -198,4 +254,6 @@ def seat(contexts: Contexts, cookies: Cookies) -> Iterator[Callable[..., Seat]]:
         return made
 
     yield sit
+    for each in seats:
+        each.leave()
     contexts.take_back()

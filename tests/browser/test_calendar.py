@@ -20,7 +20,7 @@ MAKE = """async ([lead, due]) => { const answer = await fetch('/api/v1/task/', {
 
 def test_a_drag_gives_another_due_time_and_a_colleague_sees_it(seat: Callable[..., Seat]) -> None:
     mover, watcher = seat(SELLER), seat(MANAGER)
-    page = mover.page
+    page = mover.tab
     due = (datetime.now(UTC) + timedelta(days=40)).replace(day=10, hour=6, minute=0, second=0, microsecond=0)
     status, made = page.evaluate(MAKE, [new_lead(mover, "Kalenderwala", "9825100017"), due.isoformat()])
     assert status == 201, made

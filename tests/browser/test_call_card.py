@@ -51,7 +51,7 @@ def card(who: Seat, state: str) -> Any:
 
 def test_a_call_is_on_every_page_and_asks_for_its_outcome(seat: Sit, desk: Seat) -> None:
     rohan = seat(SELLER)
-    page: Any = rohan.page
+    page: Any = rohan.tab
     lead = new_lead(rohan, "Phonewala", f"98271{datetime.now():%S%f}"[:10])
     rohan.go(f"/leads/{lead}")
     rohan.await_socket()
@@ -81,7 +81,7 @@ def test_a_call_is_on_every_page_and_asks_for_its_outcome(seat: Sit, desk: Seat)
 
 def test_an_incoming_call_pops_up_and_becomes_a_lead(seat: Sit, desk: Seat) -> None:
     rohan = seat(COLLEAGUE)
-    page: Any = rohan.page
+    page: Any = rohan.tab
     rohan.go("/me/")
     page.check("[name=takes_calls]")
     page.click(".form-foot .btn-primary")

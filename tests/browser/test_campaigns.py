@@ -14,7 +14,7 @@ Sit = Callable[..., Seat]
 
 def test_a_message_to_selected_leads(seat: Sit) -> None:
     asha = seat(MANAGER)
-    page: Any = asha.page
+    page: Any = asha.tab
     asha.go("/leads/")
     for n in range(3):
         page.locator("[name=rowid]").nth(n).check()

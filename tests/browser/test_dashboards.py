@@ -14,7 +14,7 @@ Sit = Callable[..., Seat]
 
 def test_charts_are_drawn_from_their_tables_in_both_themes(seat: Sit) -> None:
     asha = seat(MANAGER)
-    page = asha.page
+    page = asha.tab
     asha.go("/dashboard/analytics")
     part = page.locator("[data-widget=leads_by_status]")
     expect(part.locator("canvas")).to_be_visible()
@@ -40,8 +40,9 @@ def test_charts_are_drawn_from_their_tables_in_both_themes(seat: Sit) -> None:
 
 
 def test_a_dashboard_works_without_scripts(seat: Sit) -> None:
-    page = seat(MANAGER, java_script_enabled=False).page
-    page.goto(page.url.rstrip("/") + "/dashboard/analytics")
+    asha = seat(MANAGER, java_script_enabled=False)
+    asha.go("/dashboard/analytics")
+    page = asha.page
     expect(page.locator("[data-widget=leads_by_status] table")).to_be_visible()
     page.locator("select[name=who]").select_option(label="Rohan Parikh")
     page.locator("form:has(select[name=who]) button").click()
@@ -55,7 +56,7 @@ def test_a_dashboard_works_without_scripts(seat: Sit) -> None:
 
 def test_a_board_is_arranged_with_pointer_and_keys_and_printed_on_a4(seat: Sit) -> None:
     asha = seat(MANAGER)
-    page = asha.page
+    page = asha.tab
     asha.go("/dashboard/calls")
     page.locator(".dash-arrange").click()
     page.locator("#board-label").fill("Mornings")
@@ -98,7 +99,7 @@ def test_a_board_is_arranged_with_pointer_and_keys_and_printed_on_a4(seat: Sit) 
 
 def test_a_heat_map_on_a_phone_begins_where_the_office_opens(seat: Sit) -> None:
     asha = seat(MANAGER)
-    asha.page.set_viewport_size({"width": 390, "height": 844})
+    asha.tab.set_viewport_size({"width": 390, "height": 844})
     asha.go("/dashboard/calls?period=month")
     place = asha.page.locator("[data-widget=calls_heat_map] .dash-scroll")
     hour = place.evaluate(

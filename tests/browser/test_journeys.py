@@ -88,7 +88,7 @@ def test_a_wrong_password_keeps_the_name(seat: Sit) -> None:
 
 def test_a_lead_goes_through_the_gate(seat: Sit) -> None:
     rohan = seat(SELLER)
-    page = rohan.page
+    page = rohan.tab
     lead_by_form(rohan, "Gatewali", "9825012301")
     page.click(".status-button")
     page.click(".menu-item:has-text('Sent to HO')")
@@ -150,7 +150,7 @@ def test_a_note_of_another_appears_on_the_open_page(seat: Sit) -> None:
 
 def test_wrong_input_keeps_what_was_typed(seat: Sit) -> None:
     rohan = seat(SELLER)
-    page = rohan.page
+    page = rohan.tab
     rohan.go("/leads/add")
     page.fill("[name=first_name]", "Typedonce")
     page.fill("[name=mobile]", "12")

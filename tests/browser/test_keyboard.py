@@ -80,7 +80,7 @@ def test_one_signs_in(seat: Sit) -> None:
 
 
 def test_a_record_is_found_and_opened(rohan: Seat, lead: str) -> None:
-    keys, page = Keys(rohan), rohan.page
+    keys, page = Keys(rohan), rohan.tab
     rohan.go("/tasks/")
     keys.press("Control+k")
     keys.type(lead)
@@ -91,7 +91,7 @@ def test_a_record_is_found_and_opened(rohan: Seat, lead: str) -> None:
 
 
 def test_a_lead_is_created(rohan: Seat) -> None:
-    keys, page = Keys(rohan), rohan.page
+    keys, page = Keys(rohan), rohan.tab
     rohan.go("/leads/")
     keys.press("Shift+N")
     expect(page.locator("#dialog-page [name=first_name]")).to_be_focused()
@@ -105,7 +105,7 @@ def test_a_lead_is_created(rohan: Seat) -> None:
 
 
 def test_a_note_names_a_colleague(rohan: Seat, lead: str) -> None:
-    keys, page = Keys(rohan), rohan.page
+    keys, page = Keys(rohan), rohan.tab
     rohan.go(f"/leads/{lead}")
     keys.press("n")
     area = page.locator("[data-compose-part=note] textarea")
@@ -122,7 +122,7 @@ def test_a_note_names_a_colleague(rohan: Seat, lead: str) -> None:
 
 
 def test_a_status_asks_for_what_it_needs(rohan: Seat, lead: str) -> None:
-    keys, page = Keys(rohan), rohan.page
+    keys, page = Keys(rohan), rohan.tab
     rohan.go(f"/leads/{lead}")
     keys.press("s")
     menu = page.locator("details[data-key=s]")
@@ -143,7 +143,7 @@ def test_a_status_asks_for_what_it_needs(rohan: Seat, lead: str) -> None:
 
 
 def test_a_call_is_logged_with_its_follow_up(rohan: Seat, lead: str) -> None:
-    keys, page = Keys(rohan), rohan.page
+    keys, page = Keys(rohan), rohan.tab
     rohan.go(f"/leads/{lead}")
     keys.tab_to(page.locator(".composer [data-compose=call]"))
     keys.press("Enter")
@@ -159,7 +159,7 @@ def test_a_call_is_logged_with_its_follow_up(rohan: Seat, lead: str) -> None:
 
 
 def test_a_value_is_edited_in_its_place(rohan: Seat, lead: str) -> None:
-    keys, page = Keys(rohan), rohan.page
+    keys, page = Keys(rohan), rohan.tab
     rohan.go(f"/leads/{lead}")
     pencil = page.locator("[data-pair=email] .inline-edit")
     keys.tab_to(pencil, 120)
@@ -176,7 +176,7 @@ def test_tasks_are_done_from_their_list_and_from_their_record(rohan: Seat, lead:
     due = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     task = rohan.create("task", title="Finished by keys", lead=lead, due_on=due)
     rohan.create("task", title="Finished at the lead", lead=lead, due_on=due)
-    keys, page = Keys(rohan), rohan.page
+    keys, page = Keys(rohan), rohan.tab
     rohan.go("/tasks/?q=Finished+by+keys")
     keys.press("j", "Enter")
     page.wait_for_url(f"**/{task['id']}*")
@@ -192,7 +192,7 @@ def test_tasks_are_done_from_their_list_and_from_their_record(rohan: Seat, lead:
 
 
 def test_a_card_is_moved(rohan: Seat, lead: str) -> None:
-    keys, page = Keys(rohan), rohan.page
+    keys, page = Keys(rohan), rohan.tab
     rohan.go(f"/leads/?layout=board&q={lead}")
     card = page.locator("[data-card]")
     title = card.locator(".card-title")
@@ -213,7 +213,7 @@ def test_rows_are_chosen_and_changed_together(rohan: Seat) -> None:
     mark = f"Buendel{phone()}"
     for _ in range(3):
         rohan.create("lead", first_name=mark, mobile=phone())
-    keys, page = Keys(rohan), rohan.page
+    keys, page = Keys(rohan), rohan.tab
     rohan.go(f"/leads/?q={mark}")
     keys.press("j", "x", "j", "x", "k", "j", "j", "x")
     expect(page.locator("[data-bulk-count]")).to_have_text("3")
@@ -233,7 +233,7 @@ def test_rows_are_chosen_and_changed_together(rohan: Seat) -> None:
 
 
 def test_a_filter_is_built(rohan: Seat, lead: str) -> None:
-    keys, page = Keys(rohan), rohan.page
+    keys, page = Keys(rohan), rohan.tab
     rohan.go("/leads/")
     keys.tab_to(page.locator("[data-filter-menu] > summary"))
     keys.press("Enter")
@@ -254,7 +254,7 @@ def test_a_filter_is_built(rohan: Seat, lead: str) -> None:
 def test_a_task_gets_another_day(rohan: Seat, lead: str) -> None:
     due = (datetime.now(UTC) + timedelta(days=40)).replace(day=12, hour=6, minute=0, second=0, microsecond=0)
     task = rohan.create("task", title="Moved by keys", lead=lead, due_on=due.isoformat())
-    keys, page = Keys(rohan), rohan.page
+    keys, page = Keys(rohan), rohan.tab
     rohan.go(f"/tasks/?layout=calendar&span=month&from={due:%Y-%m-%d}&_flt_eq_assignee=%40me")
     item = page.locator(f'[data-item="task-{task["id"]}"]')
     keys.tab_to(item.locator(".cal-link"), 150)
@@ -267,7 +267,7 @@ def test_a_task_gets_another_day(rohan: Seat, lead: str) -> None:
 
 def test_a_request_is_decided(seat: Sit) -> None:
     asha = seat(MANAGER)
-    keys, page = Keys(asha), asha.page
+    keys, page = Keys(asha), asha.tab
     asha.go("/requests/?tab=waiting")
     waiting = page.locator("main tbody tr")
     before = waiting.count()
@@ -281,7 +281,7 @@ def test_a_request_is_decided(seat: Sit) -> None:
 
 def test_a_saved_reply_is_sent(seat: Sit) -> None:
     asha = seat(MANAGER)
-    keys, page = Keys(asha), asha.page
+    keys, page = Keys(asha), asha.tab
     asha.go("/inbox/?folder=unassigned&channel=whatsapp")
     keys.tab_to(page.locator(".inbox-row a").first, 120)
     keys.press("Enter")
@@ -306,7 +306,7 @@ def test_a_saved_reply_is_sent(seat: Sit) -> None:
 def test_two_records_are_merged(seat: Sit) -> None:
     asha = seat(MANAGER)
     kept, gone = (asha.create("lead", first_name="Doppelwala", mobile=phone()) for _ in range(2))
-    keys, page = Keys(asha), asha.page
+    keys, page = Keys(asha), asha.tab
     asha.go(f"/merge/lead?ids={kept['id']},{gone['id']}")
     keys.tab_to(page.get_by_role("button", name="Merge", exact=True))
     keys.press("Enter")

@@ -92,7 +92,7 @@ def test_quick_refreshes_leave_one_timeline_and_the_tab_that_was_opened(seat: Si
 
 def test_one_toast_an_item_and_the_same_badge_everywhere(seat: Sit) -> None:
     asha, desk, telephone = seat(MANAGER), seat(COLLEAGUE), seat(COLLEAGUE)
-    tab = Seat(desk.page.context.new_page(), desk.url)
+    tab = Seat(desk.tab.context.new_page(), desk.url)
     for each in (tab, telephone, desk):
         each.go("/")
     for each in (tab, telephone, desk):
@@ -122,8 +122,8 @@ def _passes_until_it_is_down(page: Any) -> None:
 
 def test_a_page_without_a_socket_says_so_and_asks_every_minute(seat: Sit) -> None:
     asha, manoj = seat(MANAGER), seat(COLLEAGUE)
-    manoj.page.clock.install()
-    plug = Plug(manoj.page)
+    manoj.tab.clock.install()
+    plug = Plug(manoj.tab)
     manoj.go("/")
     expect(manoj.page.locator(DOWN)).to_be_hidden()
     plug.pull()
@@ -164,7 +164,7 @@ def test_a_server_that_dies_and_comes_again_is_found_again(seat: Sit, crm_server
 def test_signing_out_in_one_tab_ends_the_sockets_of_the_others(seat: Sit) -> None:
     rohan = seat(SELLER)
     heard: list[int] = []
-    rohan.page.on("websocket", lambda socket: socket.on("close", lambda _closed: heard.append(1)))
+    rohan.tab.on("websocket", lambda socket: socket.on("close", lambda _closed: heard.append(1)))
     rohan.go("/leads/")
     tab = Seat(rohan.page.context.new_page(), rohan.url)
     tab.go("/logout/")

@@ -84,7 +84,7 @@ def test_an_email_thread(seat: Sit, crm_server: LiveServer, mail_server: MailSer
     secret = {"user": imap.USER, "password": imap.PASSWORD, "address": "support@eshin.test"}
     connect(admin, "imap", port=str(mailbox.port), **secret)
     fetch(admin)
-    page = asha.page
+    page = asha.tab
     # A signature
     asha.go("/signature/")
     page.locator("[data-mail-editor]").click()

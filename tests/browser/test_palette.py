@@ -25,7 +25,7 @@ def press_at_once(page: Any, url: str) -> Any:
 
 def test_it_opens_finds_opens_and_gives_the_focus_back(seat: Sit) -> None:
     sits = seat(SELLER)
-    page = sits.page
+    page = sits.tab
     for path in PAGES:
         expect(press_at_once(page, sits.url + path)).to_be_focused()
         page.wait_for_load_state("load")

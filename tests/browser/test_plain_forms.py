@@ -36,7 +36,7 @@ def error(page: Any, name: str) -> Any:
 
 
 def test_a_lead(rohan: Seat) -> None:
-    page = rohan.page
+    page = rohan.tab
     rohan.go("/leads/add")
     typed = {"first_name": "Sadiwali", "last_name": "Iyer", "description": "Two\nlines", "mobile": "12"}
     for name, text in typed.items():
@@ -65,7 +65,7 @@ def test_a_lead(rohan: Seat) -> None:
 
 def test_a_ticket(seat: Sit) -> None:
     admin = seat(LiveServer.ADMIN[0], java_script_enabled=False)
-    page = admin.page
+    page = admin.tab
     admin.go("/tickets/add")
     number = phone()
     typed = {"first_name": "Sadi", "mobile": number, "description": "The app\ndoes not open"}
@@ -96,7 +96,7 @@ def test_a_ticket(seat: Sit) -> None:
 def test_a_task(seat: Sit) -> None:
     asha = seat(MANAGER, java_script_enabled=False)
     lead = asha.create("lead", first_name="Aufgabwali", mobile=phone())
-    page = asha.page
+    page = asha.tab
     asha.go("/tasks/add")
     page.fill("[name=title]", "Call without scripts")
     page.fill("[name=due_on]", f"{datetime.now().year + 1}-01-15T10:30")
@@ -114,7 +114,7 @@ def test_a_task(seat: Sit) -> None:
 
 def test_a_note_and_the_status(rohan: Seat, seat: Sit) -> None:
     made = seat(SELLER).create("lead", first_name="Notwali", mobile=phone())
-    page = rohan.page
+    page = rohan.tab
     rohan.go(f"/leads/{made['number']}")
     page.fill("[data-compose-part=note] textarea", "Written\nplainly")
     with page.expect_navigation():
