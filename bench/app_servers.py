@@ -25,40 +25,44 @@ from tests.server_clusters import Nginx
 from tests.servers import LiveServer, Redis, ServerFailed
 
 GOAL_RATIO = 1.7
-CONNECTIONS, DEFAULT_LEADS = 16, 20_000
+#: Connections of the client for each server, so that each has the same load.
+CONNECTIONS, DEFAULT_LEADS = 8, 20_000
 WANTED = ("REST list 20 newest", "page: a lead", "create a lead")
-#: The usual 100 ms would stop a process for most of them, with the row locks for which others wait.
-_PERIOD_US = 10_000
+_PERIOD_US = 100_000
 #: Before the servers are limited, for each operation: caches fill, processes part from their parents' memory.
 WARM_SECONDS = 3.0
 _V1, _V2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
 
 
 @contextlib.contextmanager
-def limited(name: str, pid: int, percent: int) -> Iterator[Path]:
-    """A control group with this process and its descendants, which have so much of one core together.
+def group(name: str, pids: list[int], percent: int | None = None) -> Iterator[None]:
+    """A control group with these processes: before all others, and with so much of one core at most, if `percent`.
 
     Raises ServerFailed where this machine lets nobody make one.
     """
-    quota = _PERIOD_US * percent // 100
-    root, file, text = (
-        (_V1, "cpu.cfs_quota_us", str(quota)) if _V1.is_dir() else (_V2, "cpu.max", f"{quota} {_PERIOD_US}")
-    )
-    group = root / f"crm-bench-{os.getpid()}-{name}"
+    is_v1 = _V1.is_dir()
+    root = _V1 if is_v1 else _V2
+    made = root / f"crm-bench-{os.getpid()}-{name}"
+    values = {"cpu.shares": "100000"} if is_v1 else {"cpu.weight": "10000"}
+    if percent:
+        quota = _PERIOD_US * percent // 100
+        values |= {"cpu.cfs_quota_us": str(quota)} if is_v1 else {"cpu.max": f"{quota} {_PERIOD_US}"}
     try:
-        group.mkdir()
-        (group / file).write_text(text)
-        for each in server.family(pid):
-            (group / "cgroup.procs").write_text(str(each))
+        made.mkdir()
+        for file, value in values.items():
+            (made / file).write_text(value)
+        for pid in pids:
+            for each in server.family(pid):
+                (made / "cgroup.procs").write_text(str(each))
     except OSError as error:
-        raise ServerFailed(f"{group} can't be made ({error.strerror}): be root, with the cpu controller on.") from None
+        raise ServerFailed(f"{made} can't be made ({error.strerror}): be root, with the cpu controller on.") from None
     try:
-        yield group
+        yield
     finally:
-        for each in (group / "cgroup.procs").read_text().split():
+        for each in (made / "cgroup.procs").read_text().split():
             with contextlib.suppress(OSError):
                 (root / "cgroup.procs").write_text(each)
-        group.rmdir()
+        made.rmdir()
 
 
 @contextlib.contextmanager
@@ -79,9 +83,10 @@ def house(folder: Path, leads: int, share: int) -> Iterator[tuple[Target, Target
             each.sign_in_all()
         made[1].serial += 5_000_000  # leads with numbers of their own
         for operation in wanted(made[1]):
-            measured(made[1], operation, WARM_SECONDS)
+            measured(made[1], 2, operation, WARM_SECONDS)
         for web in webs:
-            stack.enter_context(limited(web.folder.name, web.pid, share))
+            stack.enter_context(group(web.folder.name, [web.pid], share))
+        stack.enter_context(group("others", [database.pid, redis.pid, *(each.pid for each in fronts)]))
         yield made[0], made[1]
 
 
@@ -98,9 +103,9 @@ def _web(folder: Path, database: str, redis: str) -> LiveServer:
     return made
 
 
-def measured(target: Target, operation: Operation, seconds: float) -> Measurement:
+def measured(target: Target, servers: int, operation: Operation, seconds: float) -> Measurement:
     """What it carries. Raises ServerFailed if something was not answered well."""
-    found = send_load(target.web.port, operation.requests(target), CONNECTIONS, seconds)
+    found = send_load(target.web.port, operation.requests(target), servers * CONNECTIONS, seconds)
     if found.errors:
         raise ServerFailed(f"{operation.name}, {target.name}: {found.errors} of {found.requests} requests failed.")
     return found
@@ -108,7 +113,7 @@ def measured(target: Target, operation: Operation, seconds: float) -> Measuremen
 
 def compare(one: Target, two: Target, operation: Operation, seconds: float, rounds: int) -> float:
     """Print the rates, in turn, and return the ratio of their medians."""
-    pairs = [(measured(one, operation, seconds), measured(two, operation, seconds)) for _ in range(rounds)]
+    pairs = [(measured(one, 1, operation, seconds), measured(two, 2, operation, seconds)) for _ in range(rounds)]
     single, double = (statistics.median(pair[n].rate for pair in pairs) for n in (0, 1))
     late = [statistics.median(pair[n].p95 for pair in pairs) for n in (0, 1)]
     rounds_said = ", ".join(f"{pair[0].rate:.1f}/{pair[1].rate:.1f}" for pair in pairs)
@@ -131,7 +136,7 @@ def main() -> int:
     folder = server.scratch()
     try:
         with house(folder, options.leads, options.share) as (one, two):
-            print(f"{options.share} % of a core for each server, {CONNECTIONS} connections")
+            print(f"{options.share} % of a core for each server, {CONNECTIONS} connections for each")
             print("| Operation | one, requests/s | two | ratio | p95, one / two | rounds | load |")
             print("|---|---|---|---|---|---|---|")
             ratios = [compare(one, two, each, options.seconds, options.rounds) for each in wanted(one)]

@@ -201,6 +201,10 @@ fi
 if [ $nginx = yes ]; then
     say "nginx"
     changed $made/nginx/crm.conf /etc/nginx/sites-available/crm.conf -m 0644 || true
+    if [ $manager = systemd ]; then
+        install -d -m 0755 /etc/systemd/system/nginx.service.d
+        if changed deploy/systemd/nginx.conf /etc/systemd/system/nginx.service.d/crm.conf -m 0644; then systemctl daemon-reload; fi
+    fi
     ln -sfn ../sites-available/crm.conf /etc/nginx/sites-enabled/crm.conf
     if [ "$(readlink -f /etc/nginx/sites-enabled/default 2>/dev/null)" = /etc/nginx/sites-available/default ]; then
         rm /etc/nginx/sites-enabled/default

@@ -126,6 +126,15 @@ def test_units_may_write_where_backups_are(tmp_path: Path) -> None:
         assert re.search(r"^ReadWritePaths=.* /srv/backups$", unit, re.M), name
 
 
+def test_all_that_a_server_runs_is_started_again_when_it_was_killed() -> None:
+    """MariaDB and Redis are by their packages; nginx isn't."""
+    for name in ("crm-web.service", "crm-sockets.service", "crm-background.service", "nginx.conf"):
+        assert "\nRestart=always\n" in (ROOT / "deploy" / "systemd" / name).read_text()
+    assert (
+        "deploy/systemd/nginx.conf /etc/systemd/system/nginx.service.d/" in (ROOT / "deploy" / "install.sh").read_text()
+    )
+
+
 def _sample(name: str, value: str) -> str:
     """A value of compose as it could be: ${NAME:-default} or ${NAME:?word} filled in."""
     samples = {"CRM_SECRET_KEY": "s" * 40, "CRM_FIELD_KEY": VALUES["FIELD_KEY"], "CRM_PUBLIC_URL": "http://localhost"}
