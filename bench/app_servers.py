@@ -59,9 +59,9 @@ def group(name: str, pids: list[int], percent: int | None = None) -> Iterator[No
     try:
         yield
     finally:
-        for each in (made / "cgroup.procs").read_text().split():
+        for pid_left in (made / "cgroup.procs").read_text().split():
             with contextlib.suppress(OSError):
-                (root / "cgroup.procs").write_text(each)
+                (root / "cgroup.procs").write_text(pid_left)
         made.rmdir()
 
 
