@@ -59,6 +59,7 @@ def fill(engine: Engine, sizes: Sizes, now: datetime | None = None) -> dict[str,
         session.commit()
     _set_number_series(engine, generator.years)
     _grant_all(engine, generator.masters.roles["Sales Manager"])
+    _let_none_expire(engine)
     return counts
 
 
@@ -78,6 +79,13 @@ def _grant_all(engine: Engine, role: int) -> None:
         connection.execute(delete(table).where(table.c.role_id == role))
         connection.execute(insert(table), cells)
         connection.execute(text("UPDATE access_version SET n = n + 1"))
+
+
+def _let_none_expire(engine: Engine) -> None:
+    """Keep leads from expiring: of years of generated leads, two thirds would do so in the first minutes of a run."""
+    rows = [{"key": key, "value": 3650} for key in ("lead_expiry_days", "opened_expiry_days")]
+    with engine.begin() as connection:
+        connection.execute(insert(models.BusinessSetting.__table__), rows)
 
 
 def _masters(engine: Engine) -> Masters:
