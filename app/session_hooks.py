@@ -4,8 +4,8 @@ An effect applies to every row that is written through objects, by a flush or, w
 `row_updates`. Code that reacts to saved rows is therefore an effect, never a listener of a flush. Statements that
 bypass the session's objects trigger no effects.
 
-Listeners and effects pass data to each other through `domain.pending` and `domain.session_context`, both kept in
-`Session.info`.
+Listeners and effects pass data to each other through `domain.transaction_state` and `domain.session_context`, both kept
+in `Session.info`.
 """
 
 from __future__ import annotations

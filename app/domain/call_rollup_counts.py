@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import and_, case, false, func, literal, or_, select, true, union_all
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.visitors import replacement_traverse
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
 from app.domain.call_rollup_fill import unpack_numbers
 from app.domain.call_rollups import (
@@ -28,9 +28,11 @@ from app.domain.call_rollups import (
     start_of,
 )
 from app.domain.calls import CallLog
-from app.domain.figures import BY_NUMBER, FIGURES, Scope
+from app.domain.figures import BY_NUMBER, FIGURES, Figure, Scope
 from app.domain.periods import Period
 
+#: Columns of calls by which the roll-ups count apart.
+_COMPARED = frozenset({"direction", "status", "cold"})
 #: With more ranges of days than this to count from the calls, all days are.
 MAX_STRETCHES = 20
 #: 1 January 1970 was a Thursday; weeks begin on Monday.
@@ -89,7 +91,17 @@ def can_count(scope: Scope, names: Iterable[str]) -> bool:
         and scope.slot is None
         and all(each.record is CallLog and each.at == "started_on" for each in some)
         and not any(name in BY_NUMBER for name in names)
+        and all(_has_columns_of(each, scope) for each in some)
     )
+
+
+def _has_columns_of(figure: Figure, scope: Scope) -> bool:
+    """Whether the roll-ups have each column that the figure's rule compares; of the duration they have sums only."""
+    if figure.rule is None:
+        return True
+    parts: Iterable[Any] = iterate(figure.rule(scope))
+    of_calls = [each for each in parts if getattr(getattr(each, "table", None), "name", "") == CallLog.__tablename__]
+    return {each.key for each in of_calls} <= _COMPARED
 
 
 # --- rows to count

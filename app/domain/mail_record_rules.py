@@ -27,22 +27,24 @@ MAX_DESCRIPTION = 5_000
 ROLES = {"ticket": "Support User", "lead": "Sales User"}
 
 
-def open_for(session: Session, intake: InboundMailContext, mail: ReadMail, is_unverified: bool) -> Ticket | Lead | None:
+def open_for(
+    session: Session, context: InboundMailContext, mail: ReadMail, is_unverified: bool
+) -> Ticket | Lead | None:
     """Create what the account creates. An open lead with this sender is continued, not created twice."""
-    context = ChangeContext(
+    change = ChangeContext(
         None,
-        intake.now,
-        vault=intake.vault,
-        sla_terms=sla.load_terms(session, intake.zone),
+        context.now,
+        vault=context.vault,
+        sla_terms=sla.load_terms(session, context.zone),
         first_task_minutes=settings.value_of(session, "first_task_minutes"),
     )
-    if intake.values.get("opens") == "lead":
+    if context.values.get("opens") == "lead":
         known = None if is_unverified else mail_threads.open_lead(session, mail.sender.address)
-        return known or _create(session, leads.create, _values(session, intake, mail) | _contact(mail), context)
+        return known or _create(session, leads.create, _values(session, context, mail) | _contact(mail), change)
     customer = None if is_unverified else mail_threads.customer_of(session, mail.sender.address)
-    values = _values(session, intake, mail) | {"source": "E-mail", "subject_ids": [_subject(session, intake)]}
+    values = _values(session, context, mail) | {"source": "E-mail", "subject_ids": [_subject(session, context)]}
     values |= {"customer_id": customer.id} if customer is not None else _contact(mail)
-    ticket: Ticket = _create(session, tickets.create, values, context)
+    ticket: Ticket = _create(session, tickets.create, values, change)
     return ticket
 
 

@@ -16,7 +16,7 @@ from app.web.core.fields import Field, TextField, Viewer, clean_text
 class NameField(TextField):
     """First and last name as one cell that opens the record: selects pairs of (first, last).
 
-    `face`: two columns that identify the person's picture; `face_url` makes its URL from their values.
+    `avatar`: two columns that identify the person's picture; `avatar_url` makes its URL from their values.
     """
 
     def __init__(self, *args: Any, avatar: tuple[Any, ...] = (), avatar_url: Any = None, **flags: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -197,6 +198,18 @@ def test_all_figures_of_calls_that_add_up_are_served(crm: Crm) -> None:
         names = [name for name, each in FIGURES.items() if each.record is CallLog and name not in BY_NUMBER]
         assert call_rollup_counts.can_count(scope, names)
         assert len(call_rollup_counts.by_period(session, names, scope, True)) == len(names) >= 8
+
+
+def test_a_rule_on_the_duration_of_each_call_is_not_counted_on_sums(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A roll-up has the seconds of a day together; a rule would compare those."""
+    long_calls = replace(FIGURES["calls"], rule=lambda _scope: CallLog.duration_seconds >= 600)
+    monkeypatch.setitem(FIGURES, "long_calls", long_calls)
+    filled(crm.session)
+    with crm.as_person("root") as session:
+        viewer = viewer_of(crm, session, "root", ROLLED)
+        scope = widget_data._with_rollups(session, WIDGETS, scope_of(Period(FIRST, LAST, ROLLED), viewer, None), viewer)
+        assert call_rollup_counts.can_count(scope, ["calls"])
+        assert not call_rollup_counts.can_count(scope, ["calls", "long_calls"])
 
 
 def test_a_change_marks_its_day_in_its_own_transaction(crm: Crm) -> None:
