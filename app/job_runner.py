@@ -62,7 +62,7 @@ MAX_ATTEMPTS = 3
 CONFLICT_CODES = (1205, 1213, 1062)
 #: How often a slot is taken up again. One that is cut off so often probably ends its process itself.
 MAX_CONTINUATIONS = 10
-#: How often a run that takes long shows a sign of life.
+#: How often a run that takes long sends a heartbeat.
 SIGN_OF_LIFE_SECONDS = 15.0
 
 
@@ -270,7 +270,7 @@ class Execution:
             self.totals.cut = "The database could not be reached."
 
     def _show_life(self, now: datetime) -> None:
-        """Show a sign of life now and then, so that the run isn't taken for interrupted."""
+        """Show a heartbeat now and then, so that the run isn't taken for interrupted."""
         if self.run_id and stopwatch.monotonic() - self.seen_at >= SIGN_OF_LIFE_SECONDS:
             self.seen_at = stopwatch.monotonic()
             _update_run(self.runner, self.run_id, seen_on=now + timedelta(seconds=self.seen_at - self.started_at))
