@@ -34,7 +34,7 @@ class ShownBrand:
 
     @property
     def colour(self) -> str:
-        """The brand's colour, or the product's own."""
+        """The brand's color, or the product's own."""
         return self.accent or ACCENT
 
     @property

@@ -68,7 +68,7 @@ _CUT_BY: dict[Cause | None, str] = {
     Cause.AWAY: "The database could not be reached.",
     Cause.CROWDED: "No connection to the database was free.",
 }
-#: How often a run that takes long shows a sign of life.
+#: How often a run that takes long sends a heartbeat.
 SIGN_OF_LIFE_SECONDS = 15.0
 
 
@@ -286,7 +286,7 @@ class Execution:
             self.totals.cut = _CUT_BY[cause]
 
     def _show_life(self, now: datetime) -> None:
-        """Show a sign of life now and then, so that the run isn't taken for interrupted."""
+        """Show a heartbeat now and then, so that the run isn't taken for interrupted."""
         if self.run_id and stopwatch.monotonic() - self.seen_at >= SIGN_OF_LIFE_SECONDS:
             self.seen_at = stopwatch.monotonic()
             _update_run(self.runner, self.run_id, seen_on=now + timedelta(seconds=self.seen_at - self.started_at))

@@ -107,7 +107,7 @@ BACKLOG = (
 )
 
 log = logging.getLogger("crm.jobs")
-#: A run that has shown no sign of life for longer belongs to a process that was killed.
+#: A run that has shown no heartbeat for longer belongs to a process that was killed.
 INTERRUPTED_AFTER = timedelta(minutes=5)
 #: Records or tasks per transaction of reassignment and reminders: it holds their locks for a tenth of a second.
 _AT_ONCE = 200
@@ -172,7 +172,7 @@ def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], JobWork]:
 
 
 def _ask_providers(session: Session, job_pass: JobPass) -> JobWork:
-    """Queue questions to the providers about messages whose fate is unknown."""
+    """Queue questions to the providers about messages whose outcome is unknown."""
     found = message_delivery.find_unknown(session, job_pass.now, job_pass.limit)
     return JobWork(found, lambda _session, key: message_delivery.enqueue_question(key))
 

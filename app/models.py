@@ -13,7 +13,7 @@ from app.domain.boards import Board, BoardHome  # dashboards that people arrange
 from app.domain.brand import Brand  # what the CRM is called and looks like
 from app.domain.bulk_undo import BulkChange  # the values that a bulk action has replaced
 from app.domain.call_cards import CallCard  # one call on the pages of one user
-from app.domain.call_requests import CallRequest  # a call to be dialled by a provider
+from app.domain.call_requests import CallRequest  # a call to be dialed by a provider
 from app.domain.call_rollups import DayCount, DayNumbers, HourCount, RollupMark, RollupState  # calls counted by day
 from app.domain.calls import CallLog  # one call
 from app.domain.campaigns import Campaign, CampaignRecipient  # one message to many; one of them
@@ -46,7 +46,7 @@ from app.domain.merged_records import MergeChange, MergedRecord, RecordMerge  # 
 from app.domain.message_files import MessageFile  # a file of a message
 from app.domain.message_reactions import MessageReaction  # a reaction of ours, on its way
 from app.domain.message_templates import MessageTemplate  # a text of messages
-from app.domain.messages import Message  # one WhatsApp, SMS or e-mail, out or in
+from app.domain.messages import Message  # one WhatsApp, SMS or email, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
 from app.domain.predecessor_names import (  # what records were called in the predecessor

@@ -74,6 +74,7 @@ def test_rows_of_an_older_schema_are_migrated_to_head_in_one_go(empty: Flask) ->
         own = {"created_on": MOMENT, "changed_on": MOMENT, "owner_id": fill(connection)["ab_user"], "module": "leads"}
         for label, shared, pinned in (("Mine", False, True), ("Ours", True, False)):
             add(connection, "saved_view", label=label, shared=shared, pinned=pinned, **own)
+        add(connection, "business_setting", key="file_house_mb", value=[500])
     before = counts(engine)
     flask_migrate.upgrade()
     after = counts(engine)
@@ -81,6 +82,8 @@ def test_rows_of_an_older_schema_are_migrated_to_head_in_one_go(empty: Flask) ->
     with engine.connect() as connection:
         views = connection.exec_driver_sql("SELECT label, audience FROM saved_view ORDER BY id").all()
         pins = connection.exec_driver_sql("SELECT label FROM saved_view v JOIN view_pin p ON p.view_id = v.id").all()
+        quotas = dict(connection.exec_driver_sql("SELECT `key`, value FROM business_setting").all())
+    assert json.loads(quotas["file_total_mb"]) == json.loads(quotas["file_house_mb"]) == [500]
     assert ([tuple(row) for row in views], [tuple(row) for row in pins]) == (
         [("Mine", "me"), ("Ours", "all")],
         [("Mine",)],

@@ -67,7 +67,7 @@ class DatabaseContents:
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a database before it is dumped."""
+    """The properties of a database before its dump."""
 
     #: Such as MariaDB 10.11.19, and the program that dumps it.
     server: str

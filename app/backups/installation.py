@@ -1,4 +1,4 @@
-"""What a run needs to know about this installation: settings, keys, files, and how to show a sign of life."""
+"""What a run needs to know about this installation: settings, keys, files, and its heartbeat."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from app.ops.file_store import FileStore
 
 
 def _ignore() -> None:
-    """The default if nobody waits for a sign of life."""
+    """The default if nobody waits for a heartbeat."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ class Installation:
         return self.folder.pool
 
     def beating(self, chunks: Iterable[bytes]) -> Iterator[bytes]:
-        """The chunks, with a sign of life for each."""
+        """Yield the chunks, and send a heartbeat for each."""
         for chunk in chunks:
             self.beat()
             yield chunk

@@ -53,7 +53,7 @@ class MariaDBDatabase:
     # --- before a dump
 
     def facts(self) -> Facts:
-        """The facts before a dump. Raises BackupError."""
+        """The server, schema and size of the database before a dump. Raises BackupError."""
         with self._connected() as connection:
             server = str(connection.execute(text("SELECT VERSION()")).scalar())
             program = _program_version("mariadb-dump")

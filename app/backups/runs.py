@@ -34,7 +34,7 @@ from app.ops.database_errors import summary_of
 
 log = logging.getLogger("crm.backups")
 
-#: How often a run shows a sign of life.
+#: How often a run sends a heartbeat.
 BEAT_SECONDS = 20.0
 
 
@@ -112,7 +112,7 @@ def record(
 
 @dataclass
 class _Heartbeat:
-    """Shows a sign of life now and then."""
+    """Sends a heartbeat now and then."""
 
     key: int | None
     at: float = field(default_factory=time.monotonic)

@@ -23,7 +23,7 @@ class Content:
 
     #: For logs, without personal data: "user 3: notice 12".
     about: str
-    #: Identifies the message, so that the receiver can recognise a second copy.
+    #: Identifies the message, so that the receiver can recognize a second copy.
     key: str
     subject: str
     text: str

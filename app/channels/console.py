@@ -13,7 +13,7 @@ class Console:
     """Stands in for a provider; every message counts as sent."""
 
     def __init__(self, medium: str) -> None:
-        """`medium` names what would be sent, such as "e-mail"."""
+        """`medium` names what would be sent, such as "email"."""
         self.medium = medium
 
     def send(self, to: str, content: Content) -> str:

@@ -179,7 +179,7 @@ def _is_final(state: str) -> bool:
 
 
 def _flow_state(fields: Mapping[str, Any]) -> str:
-    """The state of the second telephone if it was dialled, else of the flow, else of the call.
+    """The state of the second telephone if it was dialed, else of the flow, else of the call.
 
     "" = nothing new: one of several telephones has stopped ringing.
     """

@@ -1,6 +1,6 @@
 """Incoming email, from the mailbox of an account (kind "imap").
 
-Emails are read and left in place, unread: the mailbox may have other readers. New ones are recognised by their UID,
+Emails are read and left in place, unread: the mailbox may have other readers. New ones are recognized by their UID,
 which only grows as long as UIDVALIDITY stays the same (RFC 3501, 2.3.1.1).
 """
 
@@ -111,7 +111,7 @@ class ImapClient:
         """The emails after a position, oldest first, interleaved with new positions. Raises ChannelError.
 
         If the server has renumbered the mailbox, emails since the day `since` are read again, except the UIDs that are
-        `known` under the new UIDVALIDITY: whoever stores them recognises duplicates. Each email is fetched when the
+        `known` under the new UIDVALIDITY: whoever stores them recognizes duplicates. Each email is fetched when the
         caller asks for it, within TOTAL_SECONDS for all.
         """
         with self._selected() as (connection, uid_validity, next_uid):

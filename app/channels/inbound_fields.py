@@ -58,7 +58,7 @@ def identifier(value: Any, what: str) -> str:
 
 
 def number(value: Any) -> str:
-    """A telephone number in E.164; anything else, such as a sender's name, unchanged."""
+    """A phone number in E.164; anything else, such as a sender's name, unchanged."""
     text = one_line(value, 64).removeprefix("whatsapp:")
     return phone.normalize(text) or text
 

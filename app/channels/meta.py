@@ -91,7 +91,7 @@ SETTINGS = (
 
 
 class Meta(MetaInbound):
-    """One telephone number of a WhatsApp Business account."""
+    """One phone number of a WhatsApp Business account."""
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         """`settings` as in SETTINGS. Raises ValueError."""

@@ -245,7 +245,7 @@ class Provider(Protocol):
         """
 
     def find(self, message: OutgoingMessage, provider_id: str, since: datetime) -> StatusUpdate | None:
-        """The status of a message whose fate is unknown; None if the provider doesn't know the message.
+        """The status of a message whose outcome is unknown; None if the provider doesn't know the message.
 
         `provider_id` is "" if we never got one: the message is then sought by recipient and text since that time.
         Raises StatusUnavailable, ChannelError.

@@ -17,7 +17,7 @@ def secret_problem(value: str) -> str | None:
 
 
 def number_problem(value: str) -> str | None:
-    """What is wrong with a telephone number."""
+    """What is wrong with a phone number."""
     return None if phone.normalize(value) else "Please enter a telephone number with its country code: +91…"
 
 

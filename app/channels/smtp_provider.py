@@ -76,7 +76,7 @@ class SmtpProvider(MailAccount):
         for name, value in self._threading(message).items():
             del mail[name]
             mail[name] = value
-        # Marks our emails, so that a forwarded copy is recognised and never answered.
+        # Marks our emails, so that a forwarded copy is recognized and never answered.
         mail["X-Loop"] = self.address
         mail.set_content(message.text)
         if message.html:

@@ -244,7 +244,7 @@ def _connected_leg(fields: Mapping[str, list[str]], key: str, state: str, is_inc
 
 
 def _dialed(fields: Mapping[str, list[str]], key: str, is_incoming: bool) -> CallUpdate:
-    """How the second telephone was reached, reported on the first one's call, even if it could not be dialled."""
+    """How the second telephone was reached, reported on the first one's call, even if it could not be dialed."""
     state = _CALL_STATES.get(first_value(fields, "DialCallStatus"))
     if state is None:
         raise NotUnderstood("The status of the call isn't known.")

@@ -42,7 +42,7 @@ from app.channels.twilio_inbound import MESSAGE_STATES, SETTINGS, TwilioInbound,
 BASE_URL = "https://api.twilio.com"
 #: Where Twilio stores files besides its own host; its media addresses redirect there.
 FILE_HOSTS = ("*.twilio.com", "*.twiliocdn.com", "s3-external-1.amazonaws.com")
-#: Messages to one number that are searched for one whose fate is unknown.
+#: Messages to one number that are searched for one whose outcome is unknown.
 MOST_LISTED = 50
 #: Tolerance in seconds: Twilio gives full seconds, and its clock isn't ours.
 CLOCK_SECONDS = 2

@@ -28,7 +28,7 @@ KINDS = ("backup", "verify", "drill", "delete")
 #: partly: nothing was wrong, but not everything could be checked. cut: the process that ran it died.
 OUTCOMES = ("waiting", "running", "done", "partly", "failed", "cut")
 GOOD = ("done", "partly")
-#: A run without a sign of life for this long was cut off; and how often such a run is restarted.
+#: A run without a heartbeat for this long was cut off; and how often such a run is restarted.
 SILENT_AFTER = timedelta(minutes=5)
 MAX_TRIES = 3
 #: Admins are notified if the last good backup or drill is older.

@@ -1,4 +1,4 @@
-"""The name, colour and logo of the CRM. One row; without it, the server's settings apply."""
+"""The name, color and logo of the CRM. One row; without it, the server's settings apply."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from app.lib import colours
 
 #: Characters of the name, as in CRM_BRAND.
 MAX_NAME = 60
-#: The product's colour, used if none is chosen.
+#: The product's color, used if none is chosen.
 ACCENT = "#1f5fd0"
 #: The only row.
 _ID = 1
@@ -27,7 +27,7 @@ class Brand(Versioned, Record):
     name: Mapped[str | None] = mapped_column(String(MAX_NAME))
     #: #rrggbb, on which white text is readable.
     accent: Mapped[str | None] = mapped_column(String(7))
-    #: A PNG of any shape, and the icons made from it, or from the product's mark in this colour: names in the file
+    #: A PNG of any shape, and the icons made from it, or from the product's mark in this color: names in the file
     #: store.
     logo: Mapped[str | None] = mapped_column(String(64), info=STORED_FILE)
     #: In pixels.
@@ -83,7 +83,7 @@ def checked_name(typed: str) -> str | None:
 
 
 def checked_accent(typed: str) -> str | None:
-    """The colour in lower case; None if empty or the product's own. Raises RuleBroken."""
+    """The color in lower case; None if empty or the product's own. Raises RuleBroken."""
     accent = typed.strip().lower()
     if accent in ("", ACCENT):
         return None

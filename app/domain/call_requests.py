@@ -1,6 +1,6 @@
 """Calls made from the CRM: a request rings the person's own telephone first, then connects the customer.
 
-A request is dialled once or not at all. It reserves its person's line until the call is over, so that a second click,
+A request is dialed once or not at all. It reserves its person's line until the call is over, so that a second click,
 or a second window, rings nobody again: the database decides by a unique key.
 """
 
@@ -25,7 +25,7 @@ from app.domain.consents import MessageAddress
 from app.domain.transaction_state import transaction_state
 from app.lib import phone
 
-#: A call that could not be dialled within this time is dropped, because nobody expects it any more.
+#: A call that could not be dialed within this time is dropped, because nobody expects it any more.
 LASTS = timedelta(seconds=60)
 #: A call without any report for this long no longer reserves its person's line.
 LINE_HELD_FOR = timedelta(hours=4)
@@ -35,7 +35,7 @@ STATES = ("queued", "sending", "sent", "failed", "dropped", "unknown")
 
 
 class CallRequest(Record):
-    """One call to be dialled by a provider, and its state."""
+    """One call to be dialed by a provider, and its state."""
 
     __tablename__ = "call_request"
     __table_args__ = (Index("ix_call_request_due", "state", "due_on"),)
@@ -53,10 +53,10 @@ class CallRequest(Record):
     state: Mapped[str] = mapped_column(String(12), nullable=False)
     tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: It is not dialled after this moment.
+    #: It is not dialed after this moment.
     expires_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
     began_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    #: Why it was not dialled, as a sentence.
+    #: Why it was not dialed, as a sentence.
     error: Mapped[str | None] = mapped_column(String(300))
     #: The user whose line this call reserves; null once it is over. Unique: one call at a time.
     line_of: Mapped[int | None] = mapped_column(Integer, unique=True)
@@ -83,7 +83,7 @@ class QueuedCall:
 
 
 def start(session: Session, call_request: NewCallRequest, stamp: Stamp, zone: str) -> QueuedCall:
-    """Queue the call, to be dialled within LASTS or not at all. Returns the running call for a second click.
+    """Queue the call, to be dialed within LASTS or not at all. Returns the running call for a second click.
 
     `zone`: that of the hours for promotional calls. Raises RuleBroken.
     """
@@ -216,7 +216,7 @@ def note_dialled(session: Session, request: CallRequest, provider_id: str | None
 
 
 def note_failed(session: Session, request: CallRequest, now: datetime) -> None:
-    """Record that the call was surely not dialled: it has failed, and the person's line is free."""
+    """Record that the call was surely not dialed: it has failed, and the person's line is free."""
     call = session.scalars(select(CallLog).where(CallLog.id == request.call_id).with_for_update()).one()
     release(session, call.id)
     if calls.has_ended(call):
@@ -228,12 +228,12 @@ def note_failed(session: Session, request: CallRequest, now: datetime) -> None:
 
 
 def note_unknown(session: Session, request: CallRequest, now: datetime) -> None:
-    """Record that it is unknown whether the call was dialled; its person is asked."""
+    """Record that it is unknown whether the call was dialed; its person is asked."""
     _mark(session, session.get_one(CallLog, request.call_id), now)
 
 
 def decide(session: Session, call: CallLog, has_rung: bool, stamp: Stamp) -> None:
-    """Record a person's answer whether a call of unknown fate has rung. Raises Conflict if that is known by now."""
+    """Record whether a call with an unknown outcome has rung. Raises Conflict if that is known by now."""
     values = {"state": "sent", "error": None} if has_rung else {"state": "failed", "line_of": None}
     step = update(CallRequest).where(CallRequest.call_id == call.id, CallRequest.state == "unknown")
     done: Any = session.execute(step.values(values), execution_options={"synchronize_session": False})
@@ -249,7 +249,7 @@ def decide(session: Session, call: CallLog, has_rung: bool, stamp: Stamp) -> Non
 
 
 def confirm(session: Session, call_id: int) -> None:
-    """Record that a call of unknown fate was dialled: the provider has reported on it."""
+    """Record that a call with an unknown outcome was dialed: the provider has reported on it."""
     step = update(CallRequest).where(CallRequest.call_id == call_id, CallRequest.state == "unknown")
     session.execute(step.values(state="sent", error=None), execution_options={"synchronize_session": False})
 

@@ -63,7 +63,7 @@ def pack_numbers(numbers: Iterable[str]) -> bytes:
 
 
 def unpack_numbers(stored: bytes) -> list[str]:
-    """The telephone numbers stored by `pack_numbers`."""
+    """The phone numbers stored by `pack_numbers`."""
     text = zlib.decompress(stored).decode()
     return text.split("\n") if text else []
 

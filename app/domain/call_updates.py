@@ -91,7 +91,7 @@ def _end(event: CallUpdate, now: datetime) -> datetime | None:
 
 
 def _known(session: Session, account: ChannelAccount, event: CallUpdate) -> CallLog | None:
-    """The call, locked after its request, in the order in which dialling locks them. Never one of another account."""
+    """The call, locked after its request, in the order in which dialing locks them. Never one of another account."""
     mine = select(CallLog.id).where(CallLog.account_id == account.id)
     key = session.scalar(mine.where(CallLog.provider_id == event.provider_id))
     found = _KEY.fullmatch(event.key)
@@ -156,7 +156,7 @@ def _finish(session: Session, call: CallLog, now: datetime) -> None:
 
 
 def _number_of(session: Session, call: CallLog) -> str | None:
-    """The number of its lead or ticket, for a notice: never a telephone number."""
+    """The number of its lead or ticket, for a notice: never a phone number."""
     if call.ticket_id is not None:
         return session.scalar(select(Ticket.number).where(Ticket.id == call.ticket_id))
     return session.scalar(select(Lead.number).where(Lead.id == call.lead_id)) if call.lead_id else None

@@ -65,7 +65,7 @@ class ChannelAccount(Versioned, Record):
     #: The most messages that it may send per second and per minute; null = no limit.
     per_second: Mapped[int | None] = mapped_column(Integer)
     per_minute: Mapped[int | None] = mapped_column(Integer)
-    #: Telephone numbers that customers see: [{"number": E.164, "purpose": one of CALLER_ID_PURPOSES}].
+    #: Phone numbers that customers see: [{"number": E.164, "purpose": one of CALLER_ID_PURPOSES}].
     caller_ids: Mapped[list[dict[str, str]]] = mapped_column(JSON, nullable=False, default=list)
     #: When the provider last accepted something, UTC; and its last refusal, as a sentence.
     last_success_on: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -1,4 +1,4 @@
-"""Numbers and identities that only one customer may have: telephone numbers, PAN, Aadhaar.
+"""Numbers and identities that only one customer may have: phone numbers, PAN, Aadhaar.
 
 The database decides: the row of a value has a unique key, so if several people create the same customer at once, one
 wins. Customers that shared a value before this table existed keep it; the oldest of them is its holder.

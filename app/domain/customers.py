@@ -1,4 +1,4 @@
-"""Customers and their brokerage accounts. A person's contact data is stored here once, found by normalised number."""
+"""Customers and their brokerage accounts. A person's contact data is stored here once, found by normalized number."""
 
 from __future__ import annotations
 

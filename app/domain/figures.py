@@ -323,7 +323,7 @@ FIGURES: dict[str, Figure] = {
     "messages_answered_soon": Figure(Message, "created_on", _answered_within(SOON)),
     "messages_answered_same_day": Figure(Message, "created_on", _answered_within(SAME_DAY)),
 }
-#: Figures that compare telephone numbers; not available to people who see them masked.
+#: Figures that compare phone numbers; not available to people who see them masked.
 BY_NUMBER = ("numbers", "numbers_new", "calls_missed_returned")
 
 

@@ -37,7 +37,7 @@ from app.domain.settings import LeadStatus
 from app.domain.sla import SlaRecord
 
 CATEGORIES = ("Direct", "Indirect")
-#: (meaning, label, colour) as shipped. Code uses meanings; managers may rename labels.
+#: (meaning, label, color) as shipped. Code uses meanings; managers may rename labels.
 STATUSES = (
     ("new", "New", "gray"),
     ("working", "Contacted", "orange"),

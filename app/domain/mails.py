@@ -37,7 +37,7 @@ from app.lib.vault import Vault, fingerprint
 STATES = ("kept", "dropped", "failed", "refused", "dismissed", "sent")
 #: What sent it.
 ORIGINS = ("person", "automatic", "bounce", "loop")
-#: A process that reads a mailbox without a sign of life for this long is considered dead.
+#: A process that reads a mailbox without a heartbeat for this long is considered dead.
 LEASE = timedelta(minutes=3)
 _LONG_TEXT = Text().with_variant(mysql.MEDIUMTEXT(), "mysql", "mariadb")
 _BIG = BigInteger().with_variant(Integer, "sqlite")

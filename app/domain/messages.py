@@ -228,7 +228,7 @@ def cancel(session: Session, message: Message, stamp: Stamp) -> None:
 
 
 def send_again(session: Session, message: Message, stamp: Stamp) -> None:
-    """Resend a message that failed, or whose fate is unknown. Raises Conflict, RuleBroken.
+    """Resend a message that failed, or whose outcome is unknown. Raises Conflict, RuleBroken.
 
     The outbox sends it under the same key.
     """

@@ -22,7 +22,7 @@ _BY_MACHINE = frozenset({"agent", "answer", "error", "hash", "password", "query"
 
 
 def keep_storable(_session: Session, rows: Rows) -> None:
-    """Effect before a flush: normalise the new values of text columns. Raises RuleBroken, naming the column."""
+    """Effect before a flush: normalize the new values of text columns. Raises RuleBroken, naming the column."""
     for row in (*rows.new, *rows.changed):
         _normalise_texts(row)
 

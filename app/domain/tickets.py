@@ -33,7 +33,7 @@ from app.domain.sla import SlaRecord
 
 PRIORITIES = ("Low", "Medium", "High", "Urgent")
 SOURCES = ("On Call", "Office Visit", "E-mail", "WhatsApp", "Web")
-#: (meaning, label, colour) as shipped.
+#: (meaning, label, color) as shipped.
 STATUSES = (
     ("new", "New", "blue"),
     ("open", "Open", "orange"),

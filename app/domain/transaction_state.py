@@ -41,7 +41,7 @@ class TransactionState:
     #: Ids of files to be fetched or to get a preview, and of reactions to be sent. Queued after the commit.
     message_files: list[int] = field(default_factory=list)
     message_reactions: list[int] = field(default_factory=list)
-    #: Ids of the calls to be dialled, and of the recordings to be fetched. Queued after the commit.
+    #: Ids of the calls to be dialed, and of the recordings to be fetched. Queued after the commit.
     call_requests: list[int] = field(default_factory=list)
     recordings: list[int] = field(default_factory=list)
     #: Users whose call cards changed. Their open pages update after the commit.

@@ -40,7 +40,7 @@ OPEN_EXPORTS, OPEN_IMPORTS = ("waiting", "running"), ("checking", "running", "re
 DUPLICATES = ("skip", "update", "create")
 #: Exports of one person that may be waiting or running at a time, and exports of everything.
 MAX_OPEN, MAX_OPEN_OF_ALL = 5, 1
-#: A run without a sign of life for this long has lost its worker.
+#: A run without a heartbeat for this long has lost its worker.
 LOST_AFTER = timedelta(seconds=60)
 #: How long an export or import waits for file storage before its second, third … attempt; then it fails.
 STORAGE_WAITS = tuple(timedelta(minutes=each) for each in (1, 1, 2, 5, 10, 20, 30))
@@ -291,7 +291,7 @@ def take_up_import(session: Session, key: int, now: datetime) -> int | None:
     Returns the attempts since its last progress; None if it is over or waiting.
     """
     mine = (ImportRun.id == key, ImportRun.outcome.in_(OPEN_IMPORTS), _may_be_tried(ImportRun, now))
-    # Another worker has just given a sign of life: that is not a new attempt.
+    # Another worker has just given a heartbeat: that is not a new attempt.
     again = case((_is_lost(ImportRun, now), 1), else_=0)
     # MariaDB assigns from left to right: the sign of life has to be compared before it is replaced.
     step = (

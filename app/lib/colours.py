@@ -1,4 +1,4 @@
-"""Colours as #rrggbb, and how readable text is on them (WCAG 2.2)."""
+"""Colors as #rrggbb, and how readable text is on them (WCAG 2.2)."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ def luminance(colour: str) -> float:
 
 
 def contrast(one: str, other: str) -> float:
-    """The contrast of two colours, 1 to 21."""
+    """The contrast of two colors, 1 to 21."""
     low, high = sorted((luminance(one), luminance(other)))
     return (high + 0.05) / (low + 0.05)
 
 
 def darker_until_readable(colour: str) -> str:
-    """The colour, darkened as little as is needed so that white words can be read on it."""
+    """The color, darkened as little as is needed so that white words can be read on it."""
     for step in range(100, -1, -1):
         shade = "#" + "".join(f"{part * step // 100:02x}" for part in _parts(colour))
         if contrast(shade, "#ffffff") >= LEAST_CONTRAST:

@@ -1,4 +1,4 @@
-"""Recognises emails that no person has written: bounces, automatic replies, mail loops."""
+"""Recognizes emails that no person has written: bounces, automatic replies, mail loops."""
 
 from __future__ import annotations
 

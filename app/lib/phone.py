@@ -1,4 +1,4 @@
-"""Telephone numbers, normalised to E.164 however they were typed."""
+"""Phone numbers, normalized to E.164 however they were typed."""
 
 import re
 import unicodedata

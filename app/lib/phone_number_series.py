@@ -1,4 +1,4 @@
-"""Series of Indian telephone numbers: 140 for promotional calls, 1600 for service calls, and ordinary numbers.
+"""Series of Indian phone numbers: 140 for promotional calls, 1600 for service calls, and ordinary numbers.
 
 Sources: TCCCPR as amended on 12 Feb 2025, TRAI's direction of 19 Nov 2025.
 """

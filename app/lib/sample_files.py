@@ -5,7 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
-#: Width and height of the picture; its colours as red, green, blue.
+#: Width and height of the picture; its colors as red, green, blue.
 WIDTH, HEIGHT = 360, 220
 _PAPER, _INK, _LINE, _GREEN, _RED = (250, 250, 247), (60, 66, 80), (214, 218, 226), (46, 139, 87), (200, 70, 70)
 #: The value of a portfolio over time, from 0 to 1.

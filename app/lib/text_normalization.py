@@ -1,4 +1,4 @@
-"""Normalises text for storage: composed Unicode (NFC) without control characters; folds look-alikes for searches."""
+"""Normalizes text for storage: composed Unicode (NFC) without control characters; folds look-alikes for searches."""
 
 from __future__ import annotations
 

@@ -103,7 +103,7 @@ class FileLeader(Election):
         return False
 
     def _is_frozen(self) -> bool:
-        """Whether the leader has shown no sign of life; by the clock since boot, which can't be set."""
+        """Whether the leader has shown no heartbeat; by the clock since boot, which can't be set."""
         try:
             seen = float(self._path.read_text() or "nan")
         except (OSError, ValueError):

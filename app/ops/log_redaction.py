@@ -53,7 +53,7 @@ def _log_dead_thread(dead: threading.ExceptHookArgs) -> None:
 
 
 def safe_text(error: BaseException) -> str:
-    """The error in one line, without user input, as far as that can be recognised."""
+    """The error in one line, without user input, as far as that can be recognized."""
     if isinstance(error, DBAPIError):
         return summary_of(error)
     if isinstance(error, StatementError):

@@ -54,7 +54,7 @@ def of_logo(content: bytes) -> dict[str, bytes]:
 
 
 def of_colour(colour: str) -> dict[str, bytes]:
-    """{column: PNG} of icons with the product's mark on a colour."""
+    """{column: PNG} of icons with the product's mark on a color."""
     return {
         name: _png(mark_image(size, colour, 0.75 if name == "icon_maskable" else 1.0))
         for name, (size, _part) in ICONS.items()
@@ -64,7 +64,7 @@ def of_colour(colour: str) -> dict[str, bytes]:
 def mark_image(size: int, colour: str, part: float) -> Any:
     """The mark in the middle of a square of `size` pixels, filling this part of it.
 
-    A smaller one is surrounded by its colour.
+    A smaller one is surrounded by its color.
     """
     from PIL import ImageDraw
 

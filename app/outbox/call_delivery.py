@@ -1,6 +1,6 @@
-"""Calls to be dialled.
+"""Calls to be dialed.
 
-Each is dialled at most once and within a minute; if the result is unknown, its person decides.
+Each is dialed at most once and within a minute; if the result is unknown, its person decides.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from app.outbox import engine, health, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.provider_clients import NoProvider, impersonal
 
-#: Seconds before the second, third … attempt of a call that was surely not dialled; it expires within a minute.
+#: Seconds before the second, third … attempt of a call that was surely not dialed; it expires within a minute.
 WAITS = (2, 5, 10)
 EXPIRED = "It took longer than a minute to reach the telephone provider, so nobody was called. Please call again."
 NOT_KNOWN = "Unknown whether your phone rings: dialling was interrupted."

@@ -300,7 +300,7 @@ MESSAGES = DeliveryKind(
 
 
 def find_unknown(session: Session, now: datetime, limit: int) -> list[int]:
-    """The messages of unknown fate for which the provider has to be asked now."""
+    """The messages with an unknown outcome for which the provider has to be asked now."""
     is_due = or_(Message.ask_on.is_(None), Message.ask_on <= now)
     waits = (Message.state == "unknown", Message.asks <= len(ASK_WAITS), Message.account_id.is_not(None), is_due)
     left = min(limit, engine.room(ASK_QUEUE))

@@ -69,7 +69,7 @@ def _moment(message: Any, viewer: Viewer) -> str:
 
 
 def _wrote(mail_context: MailContext, viewer: Viewer) -> str:
-    """The line above a quotation, in English, by which recipients' programs recognise it."""
+    """The line above a quotation, in English, by which recipients' programs recognize it."""
     return f"On {_moment(mail_context.message, viewer)}, {_who(mail_context, viewer) or 'somebody'} wrote:"
 
 

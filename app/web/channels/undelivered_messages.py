@@ -46,7 +46,7 @@ class UndeliveredView(BaseView):
 
     @page_route("/")
     def index(self) -> Any:
-        """Failed messages, those of unknown fate, and requests that could not be read."""
+        """Failed messages, those with an unknown outcome, and requests that could not be read."""
         viewer, session = current_viewer(), db.session()
         before = parse_integer(request.args.get("before"), 0, 1, 2**31 - 1)
         chosen = _chosen(request.args)
@@ -79,7 +79,7 @@ class UndeliveredView(BaseView):
     def send_many(self) -> Any:
         """Resend the selected messages, or (`all`) all that match the filters, in steps of 500.
 
-        Those of unknown fate only if they are selected or filtered for: they may have arrived.
+        Those with an unknown outcome only if they are selected or filtered for: they may have arrived.
         """
         viewer, form = current_viewer(), request.form
         viewer.person.refuse_unless("Messages", "bulk")

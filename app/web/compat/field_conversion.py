@@ -47,7 +47,7 @@ _READ_ONLY_CHILDREN = frozenset({"accounts", "status_change_log"})
 _NOT_PARSED = _METADATA_FIELDS | _READ_ONLY_CHILDREN | {*_REFERENCE_FIELDS}
 
 
-#: Separators between telephone numbers in one field.
+#: Separators between phone numbers in one field.
 _SEPARATOR = re.compile(r"[;,/|\n]| or | and ", re.IGNORECASE)
 
 
@@ -109,7 +109,7 @@ def _subject_labels(value: Any) -> Any:
 
 
 def _converted(field: Field | None, name: str, value: Any, viewer: Viewer) -> Any:
-    """A value in the format of our field. Raises CompatError (417) for two telephone numbers in one field.
+    """A value in the format of our field. Raises CompatError (417) for two phone numbers in one field.
 
     Programs send a date as the time at which it begins somewhere, and a time as seconds or milliseconds.
     """
@@ -125,7 +125,7 @@ def _converted(field: Field | None, name: str, value: Any, viewer: Viewer) -> An
 
 
 def _numbers_in(text: str) -> list[str]:
-    """The telephone numbers in a text that separates several."""
+    """The phone numbers in a text that separates several."""
     return [part for part in _SEPARATOR.split(text[:200]) if phone.normalize(part) is not None]
 
 

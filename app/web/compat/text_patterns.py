@@ -1,4 +1,4 @@
-"""The predecessor's LIKE patterns as SQL: on texts, names, telephone numbers, and labels in memory."""
+"""The predecessor's LIKE patterns as SQL: on texts, names, phone numbers, and labels in memory."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _labels(field: Field, viewer: Viewer) -> list[tuple[Any, str]]:
     return people + list(lookups.addresses.items())
 
 
-# --- telephone numbers
+# --- phone numbers
 
 
 def number_is(field: PhoneField, value: str) -> ColumnElement[bool]:

@@ -99,7 +99,7 @@ class DateTimeField(Field):
 
     def __init__(self, *args: Any, due: bool = False, **flags: Any) -> None:
         super().__init__(*args, **flags)
-        #: Whether it is a due time, coloured when near or past.
+        #: Whether it is a due time, colored when near or past.
         self.due = due
         self.operators = ("eq", "neq", "gt", "lt", "ge", "le", "null")
         self.schema = {"type": "string", "format": "date-time", "nullable": True}

@@ -258,10 +258,10 @@ def limit_values(values: list[Any], name: str) -> list[Any]:
 
 
 def clean_text(raw: Any, name: str, maximum: int, has_lines: bool = False) -> str | None:
-    """The normalised text, or None if empty.
+    """The normalized text, or None if empty.
 
     Raises RuleBroken for other types, excess length, and characters that are never stored: control characters and,
-    unless it `has_lines`, line breaks. The length is checked before anything else, and again after normalising, which
+    unless it `has_lines`, line breaks. The length is checked before anything else, and again after normalizing, which
     can lengthen the text.
     """
     if raw is None:
@@ -338,7 +338,7 @@ class ChoiceField(Field):
     parse_filter = parse
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """The option, with a dot if it has a colour."""
+        """The option, with a dot if it has a color."""
         shown = self.value(values, viewer)
         if shown is None:
             return {"kind": "missing"}

@@ -1,4 +1,4 @@
-"""Contact fields: name, phone number, e-mail address, PAN and Aadhaar, with masks."""
+"""Contact fields: name, phone number, email address, PAN and Aadhaar, with masks."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class NameField(TextField):
 
 
 class PhoneField(Field):
-    """A telephone number: selects (typed, e164[, customer's typed, customer's e164]).
+    """A phone number: selects (typed, e164[, customer's typed, customer's e164]).
 
-    `others`: normalised columns of the person's other number, which also finds a caller, unless it is masked.
+    `others`: normalized columns of the person's other number, which also finds a caller, unless it is masked.
     """
 
     kind = "phone"
@@ -90,7 +90,7 @@ class PhoneField(Field):
         return {"kind": "phone", "text": phone.display(shown), "tel": shown}
 
     def parse_filter(self, raw: Any, viewer: Viewer) -> Any:
-        """Any spelling of the number, normalised."""
+        """Any spelling of the number, normalized."""
         text = clean_text(raw, self.name, 40) or ""
         return phone.normalize(text) or text
 
@@ -103,11 +103,11 @@ class PhoneField(Field):
         return or_(rule, *[column == value for column in self.others])
 
     def filter_columns(self) -> tuple[Any, ...]:
-        """The columns that filters compare: the normalised columns."""
+        """The columns that filters compare: the normalized columns."""
         return self.columns[1::2]
 
     def searched_columns(self) -> tuple[Any, ...]:
-        """The normalised columns that a search looks in; each has an index for its last digits."""
+        """The normalized columns that a search looks in; each has an index for its last digits."""
         return self.filter_columns()
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
@@ -117,7 +117,7 @@ class PhoneField(Field):
 
 
 class EmailField(Field):
-    """A field of e-mail addresses."""
+    """A field of email addresses."""
 
     kind = "email"
 

@@ -37,7 +37,7 @@ class MasterField(Field):
         return viewer.lookups.card(self.master, values[0])
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Show a status with its colour, else the label."""
+        """Show a status with its color, else the label."""
         card = self.serialize(values, viewer)
         if card is None:
             return {"kind": "missing"}
@@ -164,7 +164,7 @@ class RecordField(Field):
         return found if found is not None else self._found_by_text(str(raw).strip(), viewer)
 
     def _found_by_text(self, text: str, viewer: Viewer) -> int:
-        """The id of the only visible record with this telephone number or client id. Raises RuleBroken."""
+        """The id of the only visible record with this phone number or client id. Raises RuleBroken."""
         ways = _identifiers(self.record, text, viewer)
         found = list(db.session.scalars(select(self.record.id).where(or_(*ways)).limit(2))) if ways else []
         if len(found) > 1:
@@ -216,7 +216,7 @@ class RecordField(Field):
 
 
 def _identifiers(record: Any, text: str, viewer: Viewer) -> list[Any]:
-    """Conditions by which a text identifies a record: its telephone number, unless masked, or its client id."""
+    """Conditions by which a text identifies a record: its phone number, unless masked, or its client id."""
     e164, rules = phone.normalize(text), []
     if e164:
         numbers = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}

@@ -1,4 +1,4 @@
-"""A dashboard or board as PDF: its numbers, and each chart with its table, distinguishable without colour."""
+"""A dashboard or board as PDF: its numbers, and each chart with its table, distinguishable without color."""
 
 from __future__ import annotations
 

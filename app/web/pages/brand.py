@@ -1,4 +1,4 @@
-"""The brand on pages: name, colour, logo and icons, also for people who have not signed in."""
+"""The brand on pages: name, color, logo and icons, also for people who have not signed in."""
 
 from __future__ import annotations
 

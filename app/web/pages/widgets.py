@@ -49,7 +49,7 @@ def csrf() -> Markup:
 
 
 def avatar(initials: str | None, size: str = "", picture: str | None = None) -> Markup:
-    """A picture, else initials, in a circle; the tone follows from the initials, so a person keeps their colour.
+    """A picture, else initials, in a circle; the tone follows from the initials, so a person keeps their color.
 
     If a picture can't be loaded, shell.js shows the initials instead.
     """

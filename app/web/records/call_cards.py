@@ -71,7 +71,7 @@ class CallCardRoutes:
 
     @page_route("/card/<int:key>/<any(close, rang, silent, take):step>", methods=["POST"])
     def card_step(self, key: int, step: str) -> Any:
-        """Close the card; report whether a call of unknown fate has rung; take an incoming call."""
+        """Close the card; report whether a call with an unknown outcome has rung; take an incoming call."""
         viewer, session = current_viewer(), db.session()
         with access.as_system(session):  # the card is the viewer's own, its call need not be theirs yet
             call = _card(key)[1]
@@ -239,7 +239,7 @@ _TONES = {
 
 
 def state_of(call: Any, request_: Any, now: Any) -> tuple[str, str]:
-    """(state, why) of a card: dialling, unknown, failed, ringing, incoming, talking or ended."""
+    """(state, why) of a card: dialing, unknown, failed, ringing, incoming, talking or ended."""
     if calls.has_ended(call):
         why = request_.error if request_ is not None and request_.state in ("failed", "dropped") else None
         return ("failed", translate_text(why)) if why else ("ended", "")

@@ -34,7 +34,7 @@ KINDS: dict[str, Any] = {
 }
 
 
-#: Field of a record with a number -> the number's normalised column.
+#: Field of a record with a number -> the number's normalized column.
 NUMBERS = {"mobile": "mobile_e164", "alternative_mobile": "alternative_e164"}
 
 
@@ -43,7 +43,7 @@ class DialTarget:
     """A person that can be called from a page, and the links to do so."""
 
     wanted: NewCallRequest
-    #: A name or the number of a record; never a telephone number.
+    #: A name or the number of a record; never a phone number.
     label: str
 
 

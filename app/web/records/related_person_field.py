@@ -61,7 +61,7 @@ class _Ids:
 
 
 class OpenDueField(DateTimeField):
-    """A due time that is coloured while its record is open: columns (due time, status).
+    """A due time that is colored while its record is open: columns (due time, status).
 
     `open_in`: (lookups, status) -> whether the record is open.
     """
@@ -76,7 +76,7 @@ class OpenDueField(DateTimeField):
         return values[0]
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Coloured as late or soon only while it is open."""
+        """Colored as late or soon only while it is open."""
         return moment_cell(values[0], viewer, due=bool(self.open_in(viewer.lookups, values[1])))
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> Any:

@@ -1,4 +1,4 @@
-"""The page of the brand: name, logo and colour, for everybody, set by admins."""
+"""The page of the brand: name, logo and color, for everybody, set by admins."""
 
 from __future__ import annotations
 
@@ -207,7 +207,7 @@ def _made(file: BinaryIO, name: str) -> _ChosenLogo:
 
 
 def _icons(logo: Logo | None, accent: str | None) -> dict[str, str]:
-    """Column -> digest of the icons: of the logo, else of the product's mark in the colour, else none."""
+    """Column -> digest of the icons: of the logo, else of the product's mark in the color, else none."""
     if logo is not None:
         with message_files.open_digest(logo.digest) as file:
             made = brand_icons.of_logo(file.read())

@@ -1,4 +1,4 @@
-"""A colour picker with swatches instead of names."""
+"""A color picker with swatches instead of names."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from flask_babel import lazy_gettext
 from markupsafe import Markup
 from wtforms import Field
 
-#: Colour -> its name.
+#: Color -> its name.
 NAMES = {
     "black": lazy_gettext("Black"),
     "gray": lazy_gettext("Gray"),
@@ -29,7 +29,7 @@ NAMES = {
 
 
 class SwatchWidget:
-    """Radio buttons that look like colours; their names are used in tooltips and by screen readers."""
+    """Radio buttons that look like colors; their names are used in tooltips and by screen readers."""
 
     def __call__(self, field: Field, **kwargs: Any) -> Markup:
         """The markup; `kwargs` are FAB's, whose classes are not used."""
@@ -52,7 +52,7 @@ class SwatchWidget:
 
 
 def swatch(color: str) -> Markup:
-    """A colour dot with its name, for lists."""
+    """A color dot with its name, for lists."""
     return Markup(
         '<span class="state tone-{color}"><i class="dot"></i><span class="state-label">{name}</span></span>'
     ).format(color=str(color), name=NAMES.get(str(color), color))

@@ -42,7 +42,7 @@ def csv_text(cell: Cell) -> str:
 
 
 def csv_rows(rows: Iterable[Row], heading: list[str] | None = None) -> bytes:
-    """Rows as CSV in UTF-8; with the heading also a byte order mark, which spreadsheets recognise."""
+    """Rows as CSV in UTF-8; with the heading also a byte order mark, which spreadsheets recognize."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\r\n")
     if heading is not None:

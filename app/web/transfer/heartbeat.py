@@ -1,4 +1,4 @@
-"""Signs of life of an export's worker: after a minute without one, another worker would start again."""
+"""Heartbeats of an export's worker: after a minute without one, another worker would start again."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from app.domain import transfer_runs
 from app.domain.transfer_runs import ExportRun
 from app.outbox import engine
 
-#: Seconds between two signs of life.
+#: Seconds between two heartbeats.
 SECONDS = 10.0
 _Thing = TypeVar("_Thing")
 
@@ -21,13 +21,13 @@ class ExportStopped(Exception):
 
 
 class Heartbeat:
-    """The signs of life of one worker."""
+    """The heartbeats of one worker."""
 
     def __init__(self, run: ExportRun) -> None:
         self._run, self._last = run, time.monotonic()
 
     def beat(self, rows: int | None = None) -> None:
-        """Record a sign of life and the number of rows, if it is time to. Raises ExportStopped."""
+        """Record a heartbeat and the number of rows, if it is time to. Raises ExportStopped."""
         if time.monotonic() - self._last < SECONDS:
             return
         self._last = time.monotonic()
@@ -39,7 +39,7 @@ class Heartbeat:
             self._run.rows = rows
 
     def over(self, things: Iterable[_Thing]) -> Iterator[_Thing]:
-        """The items, with a sign of life now and then between them. Raises ExportStopped."""
+        """The items, with a heartbeat now and then between them. Raises ExportStopped."""
         for each in things:
             self.beat()
             yield each

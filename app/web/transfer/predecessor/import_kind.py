@@ -73,7 +73,7 @@ def begin_folder(session: Session, folder: str, print_: str, viewer: Viewer) -> 
     for run in session.scalars(select(ImportRun).where(*mine).with_for_update()):
         if run.payload.get("folder") == folder and run.payload.get("print") == print_:
             return run
-        if run.payload.get("folder") == folder:  # its files have changed; imported rows are recognised by name
+        if run.payload.get("folder") == folder:  # its files have changed; imported rows are recognized by name
             run.outcome, run.finished_on = "cancelled", viewer.now
     session.flush()
     refuse_second(session)
