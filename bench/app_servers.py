@@ -14,6 +14,7 @@ import shutil
 import statistics
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench import generate, server
@@ -32,6 +33,17 @@ _PERIOD_US = 100_000
 #: Before the servers are limited, for each operation: caches fill, processes part from their parents' memory.
 WARM_SECONDS = 3.0
 _V1, _V2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
+
+
+@dataclass
+class Behind(Target):
+    """nginx as a target, with the servers behind it."""
+
+    webs: list[LiveServer] = field(default_factory=list)
+
+    def cpu_seconds(self) -> float:
+        """What the servers have used so far."""
+        return sum(server.cpu_seconds(each.pid) for each in self.webs)
 
 
 @contextlib.contextmanager
@@ -66,7 +78,7 @@ def group(name: str, pids: list[int], percent: int | None = None) -> Iterator[No
 
 
 @contextlib.contextmanager
-def house(folder: Path, leads: int, share: int) -> Iterator[tuple[Target, Target]]:
+def house(folder: Path, leads: int, share: int) -> Iterator[tuple[Behind, Behind]]:
     """Behind one nginx one server, behind another one the same and a second; warmed up, then limited."""
     data, _took = server.filled_data_folder(Sizes.of(leads))
     server.copy_data(data, folder / "mariadb")
@@ -77,20 +89,22 @@ def house(folder: Path, leads: int, share: int) -> Iterator[tuple[Target, Target
         for web in webs:
             stack.enter_context(web)
         fronts = [stack.enter_context(Nginx(folder / f"nginx{n}", webs[:n])) for n in (1, 2)]
-        made = [Target(f"{n} behind nginx", database, front) for n, front in zip((1, 2), fronts, strict=True)]
+        made = [
+            Behind(f"{n} behind nginx", database, front, webs=webs[:n]) for n, front in zip((1, 2), fronts, strict=True)
+        ]
         for each in made:
             each.load_ids()
             each.sign_in_all()
         made[1].serial += 5_000_000  # leads with numbers of their own
         for operation in wanted(made[1]):
-            measured(made[1], 2, operation, WARM_SECONDS)
+            measured(made[1], operation, WARM_SECONDS)
         for web in webs:
             stack.enter_context(group(web.folder.name, [web.pid], share))
         stack.enter_context(group("others", [database.pid, redis.pid, *(each.pid for each in fronts)]))
         yield made[0], made[1]
 
 
-def wanted(target: Target) -> list[Operation]:
+def wanted(target: Behind) -> list[Operation]:
     """What is measured: a list, a page, and a change."""
     known = {each.name: each for each in operations(target, Sizes.of(DEFAULT_LEADS)) if each.who == generate.SALES}
     return [known[name] for name in WANTED]
@@ -103,26 +117,28 @@ def _web(folder: Path, database: str, redis: str) -> LiveServer:
     return made
 
 
-def measured(target: Target, servers: int, operation: Operation, seconds: float) -> Measurement:
-    """What it carries. Raises ServerFailed if something was not answered well."""
-    found = send_load(target.web.port, operation.requests(target), servers * CONNECTIONS, seconds)
+def measured(target: Behind, operation: Operation, seconds: float) -> tuple[Measurement, float]:
+    """What it carries, and milliseconds of CPU for each request. Raises ServerFailed if a request failed."""
+    before = target.cpu_seconds()
+    found = send_load(target.web.port, operation.requests(target), len(target.webs) * CONNECTIONS, seconds)
     if found.errors:
         raise ServerFailed(f"{operation.name}, {target.name}: {found.errors} of {found.requests} requests failed.")
-    return found
+    return found, (target.cpu_seconds() - before) * 1000 / max(1, found.requests)
 
 
-def compare(one: Target, two: Target, operation: Operation, seconds: float, rounds: int) -> float:
+def compare(one: Behind, two: Behind, operation: Operation, seconds: float, rounds: int) -> float:
     """Print the rates, in turn, and return the ratio of their medians."""
-    pairs = [(measured(one, 1, operation, seconds), measured(two, 2, operation, seconds)) for _ in range(rounds)]
-    single, double = (statistics.median(pair[n].rate for pair in pairs) for n in (0, 1))
-    late = [statistics.median(pair[n].p95 for pair in pairs) for n in (0, 1)]
-    rounds_said = ", ".join(f"{pair[0].rate:.1f}/{pair[1].rate:.1f}" for pair in pairs)
+    pairs = [(measured(one, operation, seconds), measured(two, operation, seconds)) for _ in range(rounds)]
+    rates = [statistics.median(pair[n][0].rate for pair in pairs) for n in (0, 1)]
+    late = [statistics.median(pair[n][0].p95 for pair in pairs) for n in (0, 1)]
+    cpu = [statistics.median(pair[n][1] for pair in pairs) for n in (0, 1)]
+    said = ", ".join(f"{pair[0][0].rate:.1f}/{pair[1][0].rate:.1f}" for pair in pairs)
     print(
-        f"| {operation.name} | {single:.1f} | {double:.1f} | {double / single:.2f} | {late[0]:.0f} / {late[1]:.0f} ms "
-        f"| {rounds_said} | {os.getloadavg()[0]:.1f} |",
+        f"| {operation.name} | {rates[0]:.1f} | {rates[1]:.1f} | {rates[1] / rates[0]:.2f} "
+        f"| {late[0]:.0f} / {late[1]:.0f} ms | {cpu[0]:.1f} / {cpu[1]:.1f} ms | {said} | {os.getloadavg()[0]:.1f} |",
         flush=True,
     )
-    return double / single
+    return rates[1] / rates[0]
 
 
 def main() -> int:
@@ -137,8 +153,8 @@ def main() -> int:
     try:
         with house(folder, options.leads, options.share) as (one, two):
             print(f"{options.share} % of a core for each server, {CONNECTIONS} connections for each")
-            print("| Operation | one, requests/s | two | ratio | p95, one / two | rounds | load |")
-            print("|---|---|---|---|---|---|---|")
+            print("| Operation | one, requests/s | two | ratio | p95, one / two | CPU a request | rounds | load |")
+            print("|---|---|---|---|---|---|---|---|")
             ratios = [compare(one, two, each, options.seconds, options.rounds) for each in wanted(one)]
     except ServerFailed as failed:
         print(failed, file=sys.stderr)
