@@ -16,9 +16,11 @@ import shutil
 import signal
 import socket
 import sys
+import sysconfig
 import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +52,23 @@ def keep_bytecode() -> None:
         sys.dont_write_bytecode, sys.pycache_prefix = False, str(BYTECODE)
         os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
         os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix
+        if "PYTEST_XDIST_WORKER" not in os.environ:
+            _take_over_bytecode()
+
+
+def _take_over_bytecode() -> None:
+    """Link what was compiled when Python and the packages were installed: with a prefix it isn't looked for there."""
+    paths = sysconfig.get_paths()
+    for root in (Path(paths["stdlib"]), Path(paths["purelib"])):
+        taken = BYTECODE / str(root).lstrip("/")
+        if taken.exists():
+            continue
+        for cache in root.rglob("__pycache__"):
+            folder = BYTECODE / str(cache.parent).lstrip("/")
+            folder.mkdir(parents=True, exist_ok=True)
+            for compiled in cache.glob(f"*.{sys.implementation.cache_tag}.pyc"):
+                with suppress(OSError):  # there already, or on another disk
+                    os.link(compiled, folder / compiled.name)
 
 
 keep_bytecode()
