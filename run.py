@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from config import Settings
 
 
-
 class CannotStart(Exception):
     """The message is one sentence for the operator: what is wrong, and which command helps."""
 
