@@ -26,6 +26,7 @@ from app.domain.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role, User
+from app.web.core.languages import ENGLISH
 from app.web.pages import brand, offline, probes, shell_parts
 from app.web.security import api_keys, fab_permissions, login, login_throttle, passwords, rate_limits, sessions
 from app.web.security.fab_permissions import sync_permissions
@@ -281,6 +282,9 @@ class Security(SecurityManager):
         flask_session.permanent, flask_session["sid"] = True, token
         if locale:
             flask_session["locale"] = locale
+        if user.locale is None and locale not in (None, ENGLISH):  # messages and files follow the login page, too
+            user.locale = locale
+            db.session.commit()
         login_user(user)
 
     def sign_out_browser(self) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import pytest
 from sqlalchemy import select
 
-from app.models import SignIn
+from app.models import SignIn, User
 from app.web.security import security_manager
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     INVALID_TEXTS,
@@ -56,6 +56,16 @@ def test_a_wrong_password_takes_as_long_for_every_name(app, browser, monkeypatch
     monkeypatch.setattr(security_manager, "check_password_hash", lambda hashed, _typed: checked.append(hashed) or False)
     assert sign_in(browser(), name, "wrong").status_code == 401
     assert [each.partition("$")[0] for each in checked].count(usual) == 1
+
+
+@pytest.mark.parametrize("own, chosen, stored", [(None, "hi", "hi"), (None, "en", None), ("gu", "hi", "gu")])
+def test_a_language_chosen_on_the_login_page_is_stored_where_the_user_has_none(app, browser, own, chosen, stored):
+    """Messages and files are in the stored one."""
+    change(app, "ana", locale=own)
+    client = browser()
+    client.get(f"/lang/{chosen}")
+    assert sign_in(client, "ana").status_code == 302
+    assert rows(app, select(User.locale).where(User.username == "ana")) == [(stored,)]
 
 
 def test_an_inactive_user_cannot_sign_in(app, browser) -> None:
