@@ -90,6 +90,24 @@ def test_quick_refreshes_leave_one_timeline_and_the_tab_that_was_opened(seat: Si
     assert rohan.complaints == []
 
 
+def test_a_menu_stays_open_and_what_was_typed_in_it_stays_while_others_write(seat: Sit) -> None:
+    asha, rohan = seat(MANAGER), seat(SELLER)
+    number = new_lead(rohan, "Menuwali", "9825012407")
+    watches(rohan, asha, number)
+    page = rohan.page
+    page.wait_for_timeout(1000)  # what the page heard before is shown
+    page.locator(".feed-filter summary").click()
+    page.fill("#feed-from", "2026-11-01")
+    with page.expect_response("**/timeline/**"):
+        write_note(asha, "While the menu is open")
+    page.wait_for_timeout(500)
+    expect(page.locator("details.feed-filter[open]")).to_have_count(1)
+    expect(page.locator("#feed-from")).to_have_value("2026-11-01")
+    page.keyboard.press("Escape")
+    expect(page.locator(".entry-note", has_text="While the menu is open")).to_have_count(1)
+    assert rohan.complaints == []
+
+
 def test_one_toast_an_item_and_the_same_badge_everywhere(seat: Sit) -> None:
     asha, desk, telephone = seat(MANAGER), seat(COLLEAGUE), seat(COLLEAGUE)
     tab = Seat(desk.tab.context.new_page(), desk.url)

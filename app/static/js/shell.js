@@ -162,16 +162,32 @@ document.addEventListener('htmx:sendError', ({ detail: { requestConfig: { verb, 
   toast({ text: document.querySelector('[data-toasts]').dataset.unreached, again: elt.isConnected ? again : null });
 });
 
-// --- what refreshes itself waits while the pointer is down in it: a click counts only if it begins and ends on the same element
+// --- what refreshes itself waits while somebody uses what it would replace: a click counts only if it begins and ends on the same
+// element; a menu would close, and a field lose what was typed
 let held = null;
+const waiting = new WeakSet(); // elements whose refresh waits
+const release = () => setTimeout(() => dispatchEvent(new Event('crm:released')));
 addEventListener('pointerdown', ({ target }) => { held = target; }, true);
 for (const name of ['pointerup', 'pointercancel']) addEventListener(name, () => setTimeout(() => { held = null; dispatchEvent(new Event('crm:released')); }), true);
+document.addEventListener('toggle', release, true);
+addEventListener('focusout', release);
+function isUsed(target, isAsked) {
+  if (target.contains(held)) return true;
+  if (isAsked) return false; // by the person themselves
+  const active = document.activeElement;
+  return target.querySelector('details[data-menu][open]') || (target.contains(active) && active.matches('textarea, select, input:not([type=checkbox], [type=radio])'));
+}
 document.addEventListener('htmx:beforeSwap', ({ detail }) => {
-  const { target, requestConfig: { elt, verb, path }, swapOverride } = detail;
-  if (!held || verb !== 'get' || !target.contains(held)) return;
+  const { target, requestConfig: { elt, verb, path, triggeringEvent }, select, swapOverride } = detail;
+  if (verb !== 'get' || !isUsed(target, Boolean(triggeringEvent))) return;
   detail.shouldSwap = false;
-  const again = { target, swap: swapOverride, ...(elt !== document.body && { source: elt }) };
-  addEventListener('crm:released', () => target.isConnected && window.htmx.ajax('GET', path, again), { once: true });
+  if (waiting.has(target)) return;
+  waiting.add(target);
+  const again = { target, swap: swapOverride, ...(select && { select }), ...(elt !== document.body && { source: elt }) };
+  addEventListener('crm:released', () => {
+    waiting.delete(target);
+    if (target.isConnected) window.htmx.ajax('GET', path, again);
+  }, { once: true });
 });
 
 // --- toasts: dispatchEvent(new CustomEvent('crm:toast', {detail: {text, url, again}})); `again`: what “Try again” does
