@@ -126,8 +126,14 @@ function up() {
   met = true;
 }
 
+// The other modules of the page listen by then; what comes earlier, such as who else is here, would be lost.
+const ready = new Promise((done) => {
+  if (document.readyState === 'complete') done();
+  for (const name of ['DOMContentLoaded', 'load']) addEventListener(name, done, { once: true });
+});
 async function start() {
   const { io } = await import(root.dataset.socketJs);
+  await ready;
   socket = io({ path: '/socket.io', transports: ['websocket'], reconnectionDelay: 1000, reconnectionDelayMax: 30_000 });
   socket.on('connect', up);
   socket.on('bell', bell);

@@ -138,7 +138,7 @@ class Presence:
         for sid, page in pages.items():
             others = tuple(sorted((user, field) for user, field in people.items() if user != page.user_id))
             if others != page.others:
-                due[sid], page.others = others, others
+                due[sid] = others
         shown = {user for others in due.values() for user, _field in others}
         stored = select(User.id, User.picture).where(User.id.in_(shown), User.picture.is_not(None))
         pictures = {row[0]: row[1] for row in session.execute(stored)} if shown else {}
@@ -149,6 +149,7 @@ class Presence:
                 if pages[sid].user_id == user:
                     cards = [_card(session, other, pictures) for other in others]
                     socketio.emit("presence", {"kind": record[0], "id": record[1], "people": cards}, to=sid)
+                    pages[sid].others = others  # told: not before, for who can't see it yet may do so later
 
     # --- typing
 
