@@ -175,7 +175,7 @@ function isUsed(target, isAsked) {
   if (target.contains(held)) return true;
   if (isAsked) return false; // by the person themselves
   const active = document.activeElement;
-  return target.querySelector('details[data-menu][open]') || (target.contains(active) && active.matches('textarea, select, input:not([type=checkbox], [type=radio])'));
+  return target.querySelector('details[data-menu][open]') || (target.contains(active) && active.matches('textarea, select, input:not([type=checkbox], [type=radio], [type=file])'));
 }
 document.addEventListener('htmx:beforeSwap', ({ detail }) => {
   const { target, requestConfig: { elt, verb, path, triggeringEvent }, select, swapOverride } = detail;
