@@ -166,11 +166,11 @@ document.addEventListener('htmx:sendError', ({ detail: { requestConfig: { verb, 
 // element; a menu would close, and a field lose what was typed
 let held = null;
 const waiting = new WeakSet(); // elements whose refresh waits
-const release = () => setTimeout(() => dispatchEvent(new Event('crm:released')));
+const release = () => dispatchEvent(new Event('crm:released'));
 addEventListener('pointerdown', ({ target }) => { held = target; }, true);
-for (const name of ['pointerup', 'pointercancel']) addEventListener(name, () => setTimeout(() => { held = null; dispatchEvent(new Event('crm:released')); }), true);
-document.addEventListener('toggle', release, true);
-addEventListener('focusout', release);
+for (const name of ['pointerup', 'pointercancel']) addEventListener(name, () => setTimeout(() => { held = null; release(); }), true);
+document.addEventListener('toggle', () => setTimeout(release), true);
+addEventListener('focusout', () => setTimeout(release));
 function isUsed(target, isAsked) {
   if (target.contains(held)) return true;
   if (isAsked) return false; // by the person themselves
