@@ -78,7 +78,7 @@ def group(name: str, pids: list[int], percent: int | None = None) -> Iterator[No
 
 
 @contextlib.contextmanager
-def house(folder: Path, leads: int, share: int) -> Iterator[tuple[Behind, Behind]]:
+def limited_servers(folder: Path, leads: int, share: int) -> Iterator[tuple[Behind, Behind]]:
     """Behind one nginx one server, behind another one the same and a second; warmed up, then limited."""
     data, _took = server.filled_data_folder(Sizes.of(leads))
     server.copy_data(data, folder / "mariadb")
@@ -151,7 +151,7 @@ def main() -> int:
     options = parser.parse_args()
     folder = server.scratch()
     try:
-        with house(folder, options.leads, options.share) as (one, two):
+        with limited_servers(folder, options.leads, options.share) as (one, two):
             print(f"{options.share} % of a core for each server, {CONNECTIONS} connections for each")
             print("| Operation | one, requests/s | two | ratio | p95, one / two | CPU a request | rounds | load |")
             print("|---|---|---|---|---|---|---|---|")

@@ -50,9 +50,6 @@ _ADDRESS = "127.0.8.{}"
 _SELLERS = """SELECT u.id, u.username FROM ab_user u
     JOIN ab_user_role m ON m.user_id = u.id JOIN ab_role r ON r.id = m.role_id
     WHERE u.email LIKE '%@bench.example' AND r.name LIKE 'Sales%' ORDER BY u.id"""
-#: Runs of jobs that took longer than in an office at work.
-_LONG_RUNS = """SELECT COUNT(*) FROM job_run
-    WHERE outcome = 'running' AND started_on < UTC_TIMESTAMP() - INTERVAL 12 SECOND"""
 #: A number for each request, so that new leads have unique numbers.
 _SERIALS = itertools.count(int(time.time()) % 10**6 * 100)
 
