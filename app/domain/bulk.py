@@ -195,8 +195,8 @@ def _insert_text(
     columns = ", ".join(values.columns[name] for name in names)
     cells = [values.texts(name, [row[name] for row in rows]) for name in names]
     made = ", ".join(f"({', '.join(each)})" for each in zip(*cells, strict=True))
-    asked = f" RETURNING {', '.join(values.columns[name] for name in returning)}" if returning else ""
-    return f"{verb} INTO {values.table_name} ({columns}) VALUES {made}{end}{asked}", values.parameters
+    returned = f" RETURNING {', '.join(values.columns[name] for name in returning)}" if returning else ""
+    return f"{verb} INTO {values.table_name} ({columns}) VALUES {made}{end}{returned}", values.parameters
 
 
 def _on_existing(dialect: str, values: _Values, unique: Sequence[str], update: Sequence[str]) -> tuple[str, str]:

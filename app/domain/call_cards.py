@@ -59,7 +59,7 @@ def show(session: Session, call: CallLog, users: Iterable[int], stamp: Stamp) ->
         card = CallCard(call_id=call.id, user_id=user_id)
         card.stamp(stamp)
         session.add(card)
-        transaction_state(session).called.add(user_id)
+        transaction_state(session).call_card_users.add(user_id)
     session.flush()
 
 
@@ -79,13 +79,13 @@ def close(session: Session, call_id: int, now: datetime, *who: Any) -> None:
     if users:
         step = update(CallCard).where(*mine).values(closed_on=now)
         session.execute(step, execution_options={"synchronize_session": False})
-        transaction_state(session).called.update(users)
+        transaction_state(session).call_card_users.update(users)
 
 
 def mark_changed(session: Session, call_id: int) -> None:
     """Update the pages that show the call after the commit."""
     mine = (CallCard.call_id == call_id, CallCard.closed_on.is_(None))
-    transaction_state(session).called.update(session.scalars(select(CallCard.user_id).where(*mine)))
+    transaction_state(session).call_card_users.update(session.scalars(select(CallCard.user_id).where(*mine)))
 
 
 def write_note(session: Session, card: CallCard, note: str, stamp: Stamp) -> None:

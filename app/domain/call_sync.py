@@ -77,7 +77,8 @@ def sync(
     A record that can't be parsed is quarantined, with an error as its result. Any other failure raises, and nothing of
     the batch is stored. Raises ValueError for a batch that is too long.
 
-    `is_retry`: it failed before, perhaps because a lead was merged meanwhile; so nothing is prepared before the lock.
+    `is_retry`: the batch failed before, perhaps because a lead was merged while it was prepared. So it is prepared after
+    the telephone is locked.
     """
     if len(records) > MAX_BATCH:
         raise ValueError(f"more than {MAX_BATCH} calls in one batch")

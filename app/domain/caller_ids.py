@@ -46,8 +46,8 @@ def purpose_of(session: Session, peer: str, records: Mapping[str, int | None], n
         return "service"
     if session.scalar(select(Lead.customer_id).where(Lead.id == lead_id)):
         return "service"
-    said = consents.latest(session, "voice", peer)
-    is_given = said is not None and said.action == "given" and (said.ends_on is None or said.ends_on > now)
+    latest = consents.latest(session, "voice", peer)
+    is_given = latest is not None and latest.action == "given" and (latest.ends_on is None or latest.ends_on > now)
     return "service" if is_given else "promotional"
 
 

@@ -94,8 +94,8 @@ def record(session: Session, values: dict[str, Any], stamp: Stamp) -> Consent:
     entry.stamp(stamp)
     session.add(entry)
     session.flush()
-    said = {"channel": entry.channel, "purpose": entry.purpose, "action": entry.action, "how": entry.how}
-    audit.write(session, "consent", stamp.by, stamp.now, f"consent {entry.id}", **said)
+    values = {"channel": entry.channel, "purpose": entry.purpose, "action": entry.action, "how": entry.how}
+    audit.write(session, "consent", stamp.by, stamp.now, f"consent {entry.id}", **values)
     if entry.purpose == "promotional":
         _keep_on_customers(session, entry, stamp)
     return entry
@@ -161,8 +161,8 @@ def _refuse_incomplete(noted: ConsentInput, happened_on: datetime, now: datetime
 
 def asked_again_on(session: Session, channel: str, address: str, days: int) -> datetime | None:
     """When the person may be asked for consent again, UTC; None = now."""
-    said = latest(session, channel, address)
-    return said.happened_on + timedelta(days=days) if said is not None and said.action == "withdrawn" else None
+    newest = latest(session, channel, address)
+    return newest.happened_on + timedelta(days=days) if newest is not None and newest.action == "withdrawn" else None
 
 
 def refuse_change(session: Session, consents: Rows) -> None:
@@ -225,10 +225,10 @@ def refusal(session: Session, message: Any, now: datetime) -> str | None:
     """
     if message.purpose == "service":
         return None
-    said = latest(session, message.channel, message.peer)
-    if (said is not None and said.action == "withdrawn") or has_opted_out(session, message):
+    newest = latest(session, message.channel, message.peer)
+    if (newest is not None and newest.action == "withdrawn") or has_opted_out(session, message):
         return UNWANTED
-    if said is not None and (said.ends_on is None or said.ends_on > now):
+    if newest is not None and (newest.ends_on is None or newest.ends_on > now):
         return None
     rules = settings.values_of(session, "dnd_valid_days", "promotional_needs_consent")
     if message.channel != "email" and is_blocked(session, message.peer, now, rules["dnd_valid_days"]):
@@ -244,13 +244,13 @@ def refusals(
     Address -> (opted_out, dnd or no_consent; the sentence). Same result as `refusal`, except for tagged email
     addresses.
     """
-    said = _latest_of(session, channel, addresses)
+    newest = _latest_of(session, channel, addresses)
     rules = settings.values_of(session, "dnd_valid_days", "promotional_needs_consent")
     out = _opted_out_of(session, channel, addresses)
     blocked = _blocked_of(session, addresses, now, rules["dnd_valid_days"]) if channel != "email" else set()
     made: dict[str, tuple[str, str]] = {}
     for address in addresses:
-        action, ends_on = said.get(address, ("", None))
+        action, ends_on = newest.get(address, ("", None))
         if action == "withdrawn" or address in out:
             made[address] = ("opted_out", UNWANTED)
         elif action == "given" and (ends_on is None or ends_on > now):

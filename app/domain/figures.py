@@ -78,13 +78,13 @@ class Figure:
     rule: Rule | None = None
     #: What is summed; None = the rows are counted.
     value: Any = None
-    #: Whether the rule itself uses the period and the people.
-    has_people: bool = False
+    #: Whether the rule itself applies the period and the people of the scope.
+    rule_applies_scope: bool = False
 
     @property
     def is_of_period(self) -> bool:
         """Whether the figure also exists for earlier periods; otherwise it is a count as of now."""
-        return bool(self.at) or self.has_people
+        return bool(self.at) or self.rule_applies_scope
 
     def when(self, scope: Scope) -> ColumnElement[bool]:
         """SQL: whether a row is in the period."""
@@ -108,7 +108,7 @@ class Figure:
     def within(self, scope: Scope) -> ColumnElement[bool]:
         """SQL: whether a row belongs to the people of the scope, and, for leads, matches its filters."""
         rules = [getattr(Lead, name) == value for name, value in scope.leads] if self.record is Lead else []
-        if scope.people is not None and not self.has_people:
+        if scope.people is not None and not self.rule_applies_scope:
             rules.append(OF_PEOPLE[self.record](sorted(scope.people)))
         return and_(true(), *rules)
 
@@ -273,9 +273,9 @@ FIGURES: dict[str, Figure] = {
     "lead_reply_seconds": Figure(Lead, "created_on", _lead_answered, LEAD_REPLY),
     "accounts_opened": Figure(Lead, "opened_on"),
     "accounts_activated": Figure(Lead, "activated_on"),
-    "leads_taken": Figure(Lead, "", _taken, has_people=True),
-    "leads_taken_contacted": Figure(Lead, "", _all(_taken, _lead_answered), has_people=True),
-    "leads_taken_converted": Figure(Lead, "", _all(_taken, _converted), has_people=True),
+    "leads_taken": Figure(Lead, "", _taken, rule_applies_scope=True),
+    "leads_taken_contacted": Figure(Lead, "", _all(_taken, _lead_answered), rule_applies_scope=True),
+    "leads_taken_converted": Figure(Lead, "", _all(_taken, _converted), rule_applies_scope=True),
     "leads_with_sla": Figure(Lead, "created_on", lambda _scope: _has_sla(Lead)),
     "lead_replies_in_time": Figure(Lead, "created_on", _in_time(Lead)),
     "lead_replies_late": Figure(Lead, "created_on", _late(Lead, "reply_late_on")),

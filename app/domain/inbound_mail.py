@@ -98,7 +98,7 @@ def process(session: Session, context: InboundMailContext, arrived: ArrivedMail)
     elif mail.bounce is not None and _note_failures(session, mail.bounce, context):
         row.origin, row.sentence = "bounce", IS_REPORT
     else:
-        _keep(session, context, row, (mail, arrived))
+        _keep(session, context, row, mail, arrived.raw)
     session.flush()
     channel_accounts.record_success(session, context.account.id, context.now)
     return row.state
@@ -190,9 +190,8 @@ def _is_returned(mail: ReadMail, context: InboundMailContext) -> bool:
     return is_ours or mail.is_circular
 
 
-def _keep(session: Session, context: InboundMailContext, row: Mail, source: tuple[ReadMail, ArrivedMail]) -> None:
+def _keep(session: Session, context: InboundMailContext, row: Mail, mail: ReadMail, raw: bytes) -> None:
     """Add it to the conversation with its sender, and to the record that it belongs to."""
-    mail, arrived = source
     thread = mail_threads.thread_of(session, mail, context.vault, row.is_unverified)
     record = None
     if not thread.is_found and _may_open(session, context, mail):
@@ -201,13 +200,13 @@ def _keep(session: Session, context: InboundMailContext, row: Mail, source: tupl
         except RuleBroken as refused:
             row.sentence = f"Nothing could be opened for it: {refused.message}"[:300]
     records = mail_threads.records_of(record) if record is not None else thread.records
-    conversation = conversation_of(session, context, (mail, row.is_unverified), records)
+    conversation = conversation_of(session, context, mail, records, row.is_unverified)
     message = messages.receive(session, message_values(context, mail, thread, conversation) | records, context.stamp)
     row.message_id = message.id
     if row.is_unverified:
         message.native = message.native | {"unverified": True}
     if mail.is_cut or len(mail.text) > MAX_BODY:
-        row.sentence, row.original = row.sentence or IS_CUT, context.store.put(arrived.raw).digest
+        row.sentence, row.original = row.sentence or IS_CUT, context.store.put(raw).digest
     conversations.note_message(session, conversation, message, context.now)
     _apply_consent_change(session, row, message, context.stamp)
     if not mail.is_automatic and record is None:
@@ -223,10 +222,13 @@ def _may_open(session: Session, context: InboundMailContext, mail: ReadMail) -> 
 
 
 def conversation_of(
-    session: Session, context: InboundMailContext, source: tuple[ReadMail, bool], records: Mapping[str, int | None]
+    session: Session,
+    context: InboundMailContext,
+    mail: ReadMail,
+    records: Mapping[str, int | None],
+    is_unverified: bool,
 ) -> Conversation:
     """The conversation with the sender. Not by Reply-To: anybody could write into somebody else's conversation."""
-    mail, is_unverified = source
     peer = mail.sender.address
     conversation = conversations.find_or_create(session, context.answering, "email", peer, context.stamp)
     if mail.sender.name and not (is_unverified and conversation.peer_name):

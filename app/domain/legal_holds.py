@@ -93,8 +93,8 @@ def place(session: Session, record: Any, reason: str, until: date | None, stamp:
     session.add(hold)
     session.flush()
     about = f"{record.__tablename__} {record.number}"
-    said = until.isoformat() if until else None
-    audit.write(session, "legal hold", stamp.by, stamp.now, about=about, hold=hold.id, what="placed", until=said)
+    last_day = until.isoformat() if until else None
+    audit.write(session, "legal hold", stamp.by, stamp.now, about=about, hold=hold.id, what="placed", until=last_day)
     return hold
 
 

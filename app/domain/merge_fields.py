@@ -199,6 +199,6 @@ def values(record: Any, rows: Sequence[Any], choices: Mapping[str, Choice]) -> d
     found["custom"] = custom_values.merged(newest), newest[0].id
     if record is Customer:
         for column in OPT_OUTS:
-            asked = next((row for row in rows if getattr(row, column)), rows[0])
-            found[column] = getattr(asked, column), asked.id
+            opted_out = next((row for row in rows if getattr(row, column)), rows[0])
+            found[column] = getattr(opted_out, column), opted_out.id
     return found

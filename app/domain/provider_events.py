@@ -82,8 +82,8 @@ def _ours(session: Session, account: ChannelAccount, event: StatusUpdate) -> Mes
 
 def refuse_from_now_on(session: Session, message: Any, words: str, stamp: Stamp) -> None:
     """Record that the recipient wants no promotional messages on this channel, according to the provider."""
-    said = consents.latest(session, message.channel, message.peer)
-    if said is not None and said.action == "withdrawn":
+    newest = consents.latest(session, message.channel, message.peer)
+    if newest is not None and newest.action == "withdrawn":
         return
     entry: dict[str, Any] = {"channel": message.channel, "address": message.peer, "action": "withdrawn"}
     entry["how"] = "provider"

@@ -45,7 +45,7 @@ class TransactionState:
     call_requests: list[int] = field(default_factory=list)
     recordings: list[int] = field(default_factory=list)
     #: Users whose call cards changed. Their open pages update after the commit.
-    called: set[int] = field(default_factory=set)
+    call_card_users: set[int] = field(default_factory=set)
     #: Ids of the hook events to process. Queued after the commit.
     inbound_events: list[int] = field(default_factory=list)
     #: Ids of the campaigns that a worker has to check. Queued after the commit.
@@ -71,7 +71,7 @@ class TransactionState:
 
     def clear_live(self) -> None:
         """Drop updates for open pages and sockets."""
-        self.notified, self.changed_timelines, self.ended_sign_ins, self.called = [], set(), set(), set()
+        self.notified, self.changed_timelines, self.ended_sign_ins, self.call_card_users = [], set(), set(), set()
 
     def clear_webhooks(self) -> None:
         """Drop events for webhooks."""

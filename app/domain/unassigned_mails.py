@@ -65,18 +65,18 @@ def dismiss(session: Session, mail: Mail, stamp: Stamp) -> None:
 def attach(session: Session, context: InboundMailContext, mail: Mail, record: Any, stamp: Stamp) -> Message:
     """Move it into the conversation of a lead, ticket or customer. Raises RuleBroken, Conflict."""
     raw = original_of(context.store, mail)
-    said = parsed_mail(raw)
+    parsed = parsed_mail(raw)
     _decide(session, mail, "kept")
     records = mail_threads.records_of(record)
     conversation = None
-    if said is None:
+    if parsed is None:
         values = _placeholder(mail)
     else:
-        mail.peer, mail.html = said.sender.address, said.html or None
-        mail.has_remote_pictures, mail.quoted = said.has_remote_pictures, said.quoted or None
+        mail.peer, mail.html = parsed.sender.address, parsed.html or None
+        mail.has_remote_pictures, mail.quoted = parsed.has_remote_pictures, parsed.quoted or None
         mail.is_unverified = True  # nobody has verified its sender
-        conversation = inbound_mail.conversation_of(session, context, (said, True), records)
-        values = inbound_mail.message_values(context, said, Thread(), conversation)
+        conversation = inbound_mail.conversation_of(session, context, parsed, records, is_unverified=True)
+        values = inbound_mail.message_values(context, parsed, Thread(), conversation)
         values["native"] |= {"unverified": True}
     values["media"] = [*(values.get("media") or []), _original(mail)]
     message = messages.receive(session, values | {"account_id": mail.account_id} | records, stamp)

@@ -113,8 +113,8 @@ def _dial(row: CallRequest, prepared: _Ready) -> DeliveryResult:
         return DeliveryResult("unknown", impersonal(error))
     except ChannelError as error:
         state = "failed" if error.permanent else engine.retry(CALLS, row, "").state
-        asked = error.retry_after if isinstance(error, ProviderRefusal) and state == "queued" else 0.0
-        return DeliveryResult(state, impersonal(error), wait=asked)
+        retry_after = error.retry_after if isinstance(error, ProviderRefusal) and state == "queued" else 0.0
+        return DeliveryResult(state, impersonal(error), wait=retry_after)
     return CallResult("sent", provider_id=accepted.provider_id or None)
 
 

@@ -49,19 +49,19 @@ def store(session: Session, account: ChannelAccount, request: Inbound, now: date
 
 def digest_of(request: Inbound) -> str:
     """A digest, equal for a request and its replay: it covers the content, not signatures and times of sending."""
-    said = [request.method, sorted(request.query.items()), request.body.hex()]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    content = [request.method, sorted(request.query.items()), request.body.hex()]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _sealed(request: Inbound) -> str:
     kept = {name: value for name, value in request.headers.items() if name.lower() not in _DROPPED}
-    said = asdict(request) | {"headers": kept, "body": base64.b64encode(request.body).decode()}
-    return _vault().seal(json.dumps(said))
+    stored = asdict(request) | {"headers": kept, "body": base64.b64encode(request.body).decode()}
+    return _vault().seal(json.dumps(stored))
 
 
 def _opened(event: InboundEvent) -> Inbound:
-    said = json.loads(_vault().open(event.request_sealed))
-    return Inbound(**said | {"body": base64.b64decode(said["body"])})
+    stored = json.loads(_vault().open(event.request_sealed))
+    return Inbound(**stored | {"body": base64.b64decode(stored["body"])})
 
 
 def _vault() -> Vault:

@@ -237,8 +237,8 @@ def _refused(row: Message, error: ChannelError) -> MessageResult:
     """The result of a refusal: permanent, or until the next attempt."""
     code = error.code[:40] if isinstance(error, ProviderRefusal) else ""
     # Spread out, a little later than the provider says.
-    asked = min(error.retry_after, MAX_RETRY_AFTER) if isinstance(error, ProviderRefusal) else 0.0
-    wait = asked * random.uniform(1, 1 + queue.JITTER)  # noqa: S311  # no secret
+    retry_after = min(error.retry_after, MAX_RETRY_AFTER) if isinstance(error, ProviderRefusal) else 0.0
+    wait = retry_after * random.uniform(1, 1 + queue.JITTER)  # noqa: S311  # no secret
     state = "failed" if error.permanent else engine.retry(MESSAGES, row, "").state
     return MessageResult(
         state,

@@ -122,15 +122,17 @@ def send(target: dict[str, Any], files: uploads.UploadedFiles, viewer: Viewer) -
     Raises RuleBroken; IntegrityError for a form that was sent before.
     """
     files.refuse_problem()
-    said = threads.message_from(db.session(), request.form, message_sending.MAX_LENGTH[target["channel"]])
-    said |= {
+    message = threads.message_from(db.session(), request.form, message_sending.MAX_LENGTH[target["channel"]])
+    message |= {
         "media": tuple(each.as_media() for each in files.kept),
         "reply_to_id": parse_id(request.form.get("reply_to")),
     }
     key = clean_text(request.form.get("key"), "key", 64)
     cause = f"form:{viewer.person.id}:{key}" if key else None
     with access.as_system(db.session()):  # an opt-out counts whoever may see the customer
-        outgoing = OutgoingRequest(**target, **said, purpose="service", cause=cause, sees=seen_by(db.session(), viewer))
+        outgoing = OutgoingRequest(
+            **target, **message, purpose="service", cause=cause, sees=seen_by(db.session(), viewer)
+        )
         return message_sending.send_all(db.session(), outgoing, viewer.stamp)
 
 

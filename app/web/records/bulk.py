@@ -72,9 +72,9 @@ def shared_actions(screen: Any, viewer: Viewer) -> list[BulkAction]:
     may_write = viewer.person.may(screen.module, "write")
     made = [_declared(action) for action in screen.actions.values() if action.multiple and may_write]
     if screen.status_master and may_write:
-        asked = screen.record_table.by_name["status"].form_input(None, [], viewer) | {"required": True}
+        status = screen.record_table.by_name["status"].form_input(None, [], viewer) | {"required": True}
         change, kept = _column_setter(screen, "status"), (screen.record_table.by_name["status"].key,)
-        made.append(BulkAction("status", _("Status"), "arrow-right", change, fields=(asked,), undo=kept))
+        made.append(BulkAction("status", _("Status"), "arrow-right", change, fields=(status,), undo=kept))
     if screen.bulk_edit_columns and may_write:
         made.append(_editor(screen, viewer))
     if viewer.person.may(screen.module, "delete") and "delete" not in screen.exclude_route_methods:
@@ -193,10 +193,10 @@ class _BulkResult:
 
 def chosen_value(action: BulkAction, form: Any) -> str:
     """“Status: Contacted”: the action with the label of the submitted value."""
-    for asked in action.fields:
-        labels = {str(value): str(label) for value, label in asked.get("options") or ()}
-        if form.get(asked["name"]) in labels:
-            return f"{action.label}: {labels[form[asked['name']]]}"
+    for field in action.fields:
+        labels = {str(value): str(label) for value, label in field.get("options") or ()}
+        if form.get(field["name"]) in labels:
+            return f"{action.label}: {labels[form[field['name']]]}"
     return ""
 
 

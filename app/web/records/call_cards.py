@@ -87,8 +87,8 @@ class CallCardRoutes:
 
     @page_route("/card/<int:key>/lead", methods=["POST"])
     def card_lead(self, key: int) -> Any:
-        """Take an incoming call of an unknown number and create a lead with that number, whether the viewer sees it or
-        not.
+        """Take an incoming call of an unknown number, and create a lead with that number even if it is masked for the
+        viewer.
         """
         viewer, session = current_viewer(), db.session()
         with access.as_system(session):

@@ -314,9 +314,9 @@ def _referrer() -> str:
     return "" if is_form else path
 
 
-def return_to(asked: str | None, otherwise: str) -> Any:
+def return_to(requested: str | None, otherwise: str) -> Any:
     """Redirect to where the dialog was opened if it is a path of this site, else to `otherwise`."""
-    target = local_path(asked) or otherwise
+    target = local_path(requested) or otherwise
     if request.headers.get("HX-Request"):
         return Response(status=204, headers={"HX-Redirect": target})
     return redirect(target)

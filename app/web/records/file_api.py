@@ -170,9 +170,9 @@ class FileResource(Resource):
 
     def _list_query(self, query: dict[str, Any], viewer: Any) -> Any:
         """The list query, without the trash."""
-        asked = super()._list_query(query, viewer)
-        asked.conditions.append(Attachment.deleted_on.is_(None))
-        return asked
+        list_query = super()._list_query(query, viewer)
+        list_query.conditions.append(Attachment.deleted_on.is_(None))
+        return list_query
 
     def _shown(self, pk: int, names: tuple[str, ...] | None = None) -> dict[str, Any]:
         row = access.get_visible(db.session(), Attachment, pk)

@@ -180,8 +180,8 @@ def attach_sent(owner: FileOwner, viewer: Viewer, replaces: Attachment | None = 
     for each in sent[:most]:
         try:
             row, is_new = record_files.attach(owner, each, viewer, replaces)
-            said = _("“%(name)s” was attached.") if is_new else _("“%(name)s” is already here, with the same content.")
-            flash(said % {"name": row.name}, "success" if is_new else "info")
+            text = _("“%(name)s” was attached.") if is_new else _("“%(name)s” is already here, with the same content.")
+            flash(text % {"name": row.name}, "success" if is_new else "info")
         except REFUSABLE as broken:
             db.session.rollback()
             flash(refusal(broken)[1], "danger")
@@ -205,9 +205,9 @@ def _listed(owner: FileOwner, viewer: Viewer, **more: Any) -> Any:
     return make_response(render_template(template, files=files))
 
 
-def _done(owner: FileOwner, viewer: Viewer, said: str, undo: int | None) -> Any:
+def _done(owner: FileOwner, viewer: Viewer, text: str, undo: int | None) -> Any:
     """The list again, with what was done and, for a deleted file, the undo."""
     if request.headers.get("HX-Request"):
-        return _listed(owner, viewer, said=said, undo_url=f"/files/{undo}/restore" if undo else None)
-    flash(said, "success")
+        return _listed(owner, viewer, said=text, undo_url=f"/files/{undo}/restore" if undo else None)
+    flash(text, "success")
     return redirect(owner.url)

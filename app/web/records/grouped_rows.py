@@ -120,7 +120,7 @@ class _GroupStatements:
     column: Any
     rules: list[Any]
     order: list[Any]
-    late: dict[str, Any]
+    open_values: dict[str, Any]
     key: Hashable
     tables: frozenset[str]
 
@@ -131,7 +131,7 @@ class _GroupStatements:
         named = {table.name, *(joined.__tablename__ for joined, _on in table.joins)}
         tables = frozenset(named | tables_in((*query.conditions, *query.order)))
         column = table.by_name[name].columns[0]
-        return cls(table, column, opened[:cut], opened[cut:], shape.late, shape.key, tables)
+        return cls(table, column, opened[:cut], opened[cut:], shape.open_values, shape.key, tables)
 
     def where(self, group: ListGroup) -> Any:
         return self.column.is_(None) if group.value == NOBODY else self.column == literal(group.value)
@@ -143,7 +143,7 @@ class _GroupStatements:
     def ask(self, session: Any, what: Hashable, groups: Sequence[ListGroup], make: Any) -> list[tuple[Any, ...]]:
         values = tuple(group.value for group in groups)
         key = None if self.key is None else (self.table, "groups", what, self.column.key, values, self.key)
-        return access.answer(session, access.CachedStatement(key, make, self.tables), self.late)
+        return access.answer(session, access.CachedStatement(key, make, self.tables), self.open_values)
 
 
 def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup], names: tuple[str, ...]) -> None:
@@ -264,15 +264,15 @@ def _rows(table: RecordTable, session: Any, ids: list[int], names: tuple[str, ..
     """The rows of these ids under the access rules, by id."""
     if not ids:
         return {}
-    late = {f"row_{place}": key for place, key in enumerate(_filled(ids))}
+    open_values = {f"row_{place}": key for place, key in enumerate(_filled(ids))}
 
     def make() -> Select[Any]:
-        parameters = [bindparam(name, 0, type_=Integer) for name in late]
+        parameters = [bindparam(name, 0, type_=Integer) for name in open_values]
         return table.selection(names)[0].where(table.record.id.in_(parameters))
 
     tables = frozenset({table.name, *(joined.__tablename__ for joined, _on in table.joins)})
-    question = access.CachedStatement((table, "rows of groups", names, len(late)), make, tables)
-    return {row[0]: row for row in access.answer(session, question, late)}
+    question = access.CachedStatement((table, "rows of groups", names, len(open_values)), make, tables)
+    return {row[0]: row for row in access.answer(session, question, open_values)}
 
 
 def _filled(ids: list[int]) -> list[int]:

@@ -72,9 +72,9 @@ def _note_hearing(row: CallRecording, viewer: Viewer) -> None:
         recordings.write_audit(session, row, viewer.stamp, request.remote_addr)
 
 
-def _begins(asked: Any) -> bool:
+def _begins(byte_range: Any) -> bool:
     """Whether a range begins at the first byte."""
-    return any(begin == 0 for begin, _end in asked.ranges)
+    return any(begin == 0 for begin, _end in byte_range.ranges)
 
 
 def _was_noted(session: Any, row: CallRecording, viewer: Viewer) -> bool:

@@ -70,12 +70,14 @@ _PARTICLE = re.compile("^(?:ने|એ|यांनी) ")
 
 def _join(lead: Entry, joined: list[Entry]) -> Entry:
     """The leading entry with the headlines of the others, and their changes below."""
-    said = [str(lead["headline"])]
-    said += [str(entry["headline"]) for entry in joined if entry["kind"] != "field_change" and not entry["is_silent"]]
+    headlines = [str(lead["headline"])]
+    headlines += [
+        str(entry["headline"]) for entry in joined if entry["kind"] != "field_change" and not entry["is_silent"]
+    ]
     changes = [change for entry in joined for change in entry["changes"]] if lead["kind"] == "status_change" else []
     texts = {str(lead["body"] or "")}
     kept = [change for change in changes if str(change.get("new")) not in texts]
-    return lead | {"headline": _sentence(said), "changes": [*lead["changes"], *kept]}
+    return lead | {"headline": _sentence(headlines), "changes": [*lead["changes"], *kept]}
 
 
 def _sentence(parts: list[str]) -> str:

@@ -209,11 +209,11 @@ def context(location: TimelineLocation, args: Mapping[str, Any], viewer: Viewer)
     tabs, name = offered(location, viewer), args.get("tab") or "activity"
     if name not in tabs:
         raise RuleBroken(_("This record has no tab “%(name)s”. Please choose one of its tabs.", name=name[:40]), "tab")
-    tab, asked = tabs[name], timeline_filters.parse(args, location.records, viewer, location.seen)
-    _refuse_unused(name, tab, asked)
-    page = tab.page(asked, viewer) if location.records else Page()
+    tab, timeline_query = tabs[name], timeline_filters.parse(args, location.records, viewer, location.seen)
+    _refuse_unused(name, tab, timeline_query)
+    page = tab.page(timeline_query, viewer) if location.records else Page()
     _name_owners(page, location)
-    older, here = asked.query(name, before=page.older) if page.older else "", asked.query(name)
+    older, here = timeline_query.query(name, before=page.older) if page.older else "", timeline_query.query(name)
     counts = counts_of(tabs, location.records, location.seen) if location.has_tabs and location.is_counted else {}
     return {
         "timeline": page.entries,
@@ -226,9 +226,9 @@ def context(location: TimelineLocation, args: Mapping[str, Any], viewer: Viewer)
         "composes": tab.composes,
         "counts": {each: counts.get(each, "") for each in tabs},
         "tabs": _shown(location, tabs, name, counts),
-        "filters": _filters(location, name, asked, page, viewer) if location.has_tabs else None,
-        "parts": _parts(location, name, asked),
-        "empty_text": _("Nothing fits the filters.") if asked.is_filtered else str(tab.empty),
+        "filters": _filters(location, name, timeline_query, page, viewer) if location.has_tabs else None,
+        "parts": _parts(location, name, timeline_query),
+        "empty_text": _("Nothing fits the filters.") if timeline_query.is_filtered else str(tab.empty),
     }
 
 
@@ -299,11 +299,11 @@ def counts_of(tabs: Mapping[str, Tab], records: Records, seen: str | None = None
     counted = {name: tab for name, tab in tabs.items() if tab.counted is not None}
     if not counted:
         return {}
-    asked = _counted_before(counted, records[0][0], seen) if len(records) == 1 else None
-    if asked is None:
-        asked = _Counts.of(counted, records)
-    late = asked.late | dict.fromkeys(asked.ids, records[0][1])
-    (row,) = access.answer(db.session(), asked.question, late)
+    counts = _counted_before(counted, records[0][0], seen) if len(records) == 1 else None
+    if counts is None:
+        counts = _Counts.of(counted, records)
+    open_values = counts.open_values | dict.fromkeys(counts.ids, records[0][1])
+    (row,) = access.answer(db.session(), counts.question, open_values)
     return {name: _shown_count(n) for name, n in zip(counted, row, strict=True) if n}
 
 
@@ -312,7 +312,7 @@ class _Counts:
     """The statement of the counts of these tabs."""
 
     question: access.CachedStatement
-    late: dict[str, Any]
+    open_values: dict[str, Any]
     #: Names of the parameters for the id of the only record.
     ids: tuple[str, ...] = ()
 
@@ -331,8 +331,8 @@ class _Counts:
             return select(*[select(func.count()).select_from(each).scalar_subquery() for each in some])
 
         key = None if shape.key is None else ("timeline counts", tuple(tabs), seen, shape.key)
-        ids = tuple(name for name, value in shape.late.items() if value == id_is)
-        return cls(access.CachedStatement(key, make, tables, seen), shape.late, ids)
+        ids = tuple(name for name, value in shape.open_values.items() if value == id_is)
+        return cls(access.CachedStatement(key, make, tables, seen), shape.open_values, ids)
 
 
 #: An id that no record has and no condition contains.

@@ -81,10 +81,10 @@ class RetentionView(SettingsPage):
                 refuse_stale(retention.days_of(session))
                 changed = retention.set_days(session, _posted(), current_viewer().stamp)
         except RuleBroken as broken:
-            errors = {_field(name): said for name, said in broken.errors.items()}
+            errors = {_field(name): text for name, text in broken.errors.items()}
             return self._page(request.form, errors, translate_text(broken.message)), fab_access.refusal(broken)[0]
-        said = _("Settings saved. They apply from the next night on.") if changed else _("Nothing was changed.")
-        flash(said, "success")
+        text = _("Settings saved. They apply from the next night on.") if changed else _("Nothing was changed.")
+        flash(text, "success")
         return redirect("/settings/retention/")
 
     def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str) -> str:

@@ -257,8 +257,8 @@ def _name(row: Row) -> str:
     """The name of a row; without one, a fingerprint of its content."""
     if name := values.name_of(row.values.get("name")):
         return name
-    said = json.dumps(row.values, sort_keys=True, default=str)
-    return hashlib.sha256(said.encode()).hexdigest()
+    content = json.dumps(row.values, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 class _Users:
