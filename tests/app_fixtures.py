@@ -30,11 +30,14 @@ from werkzeug.security import generate_password_hash
 
 import config
 from app import access, create_app, models
-from app.domain import assignment, assignment_requests, calls, customers, leads, messages, numbering, tasks, tickets
+from app.domain import assignment, assignment_requests, customers, leads, tasks, tickets
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
+from app.domain.messaging import messages
+from app.domain.persistence import numbering
 from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
+from app.domain.telephony import calls
 from app.extensions import db
 from app.web.security import security_manager
 from app.web.security.sessions import hash_token

@@ -10,8 +10,8 @@ from pathlib import Path
 from app import create_app  # noqa: F401  (imports every subclass of RuleBroken)
 from app.channels import failure_reasons, http_client, imap_client
 from app.channels.registry import KINDS
-from app.domain import inbound_mail
 from app.domain.base import RuleBroken
+from app.domain.inbound import inbound_mail
 from app.lib import mail_reading
 from app.outbox import mail_fetch
 

@@ -32,9 +32,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import LoaderCallableStatus, Mapped, RelationshipDirection, Session, mapped_column
 
-from app.domain import audit, system_statements
+from app.domain import audit
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime, translatable
-from app.domain.session_context import session_context
+from app.domain.persistence import system_statements
+from app.domain.persistence.session_context import session_context
 from app.ops import sqlalchemy_internals as internals
 
 #: Characters of a reason.

@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import OutgoingCall, Provider, ProviderRefusal, StatusUnavailable
-from app.domain import call_requests
 from app.domain.base import RuleBroken
-from app.domain.call_requests import NewCallRequest
-from app.domain.transaction_state import pop_committed
+from app.domain.persistence.transaction_state import pop_committed
+from app.domain.telephony import call_requests
+from app.domain.telephony.call_requests import NewCallRequest
 from app.extensions import db
 from app.models import CallLog, CallRequest, ChannelAccount
 from app.outbox import engine, health, provider_clients

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import OperationalError
 
-from app.domain import channel_accounts
+from app.domain.messaging import channel_accounts
 from app.outbox import engine
 
 #: Each process stores a success at most once in this many seconds, and an error as often.

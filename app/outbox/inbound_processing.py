@@ -15,10 +15,10 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app.channels.provider import Event, Inbound, NotUnderstood, Provider
-from app.domain import inbound_events, provider_events
-from app.domain.provider_events import MessageUnknown
-from app.domain.session_context import session_context
-from app.domain.transaction_state import pop_committed, transaction_state
+from app.domain.inbound import inbound_events, provider_events
+from app.domain.inbound.provider_events import MessageUnknown
+from app.domain.persistence.session_context import session_context
+from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.lib.vault import Vault, VaultError
 from app.models import ChannelAccount, InboundEvent
 from app.ops import queue

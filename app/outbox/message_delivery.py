@@ -27,9 +27,10 @@ from app.channels.provider import (
     StatusUnavailable,
     Template,
 )
-from app.domain import campaigns, consents, message_sending, message_templates, messages, outgoing_mail, provider_events
 from app.domain.base import Stamp
-from app.domain.transaction_state import pop_committed, transaction_state
+from app.domain.inbound import provider_events
+from app.domain.messaging import campaigns, consents, message_sending, message_templates, messages, outgoing_mail
+from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops import queue

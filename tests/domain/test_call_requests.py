@@ -12,12 +12,15 @@ from sqlalchemy.orm import Session
 
 from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate
-from app.domain import call_cards, call_requests, channel_accounts, consents, customers, leads, provider_events
+from app.domain import customers, leads
 from app.domain.base import Conflict, RuleBroken, Stamp
-from app.domain.call_requests import NewCallRequest
 from app.domain.change_context import ChangeContext
-from app.domain.channel_accounts import AccountSettings
-from app.domain.session_context import session_context
+from app.domain.inbound import provider_events
+from app.domain.messaging import channel_accounts, consents
+from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.persistence.session_context import session_context
+from app.domain.telephony import call_cards, call_requests
+from app.domain.telephony.call_requests import NewCallRequest
 from app.lib.phone_number_series import phone_series
 from app.lib.vault import Vault
 from app.models import BusinessSetting, CallCard, CallLog, CallRequest, ModulePermission, Role

@@ -11,8 +11,8 @@ from flask_appbuilder.api import ModelRestApi, expose, protect
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 
-from app.domain import change_events
 from app.domain.base import NotFound, RuleBroken
+from app.domain.persistence import change_events
 from app.domain.settings import Master
 from app.extensions import db
 from app.lib.ids import parse_id

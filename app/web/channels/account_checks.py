@@ -6,8 +6,8 @@ from datetime import datetime
 
 from app import access
 from app.channels.base import ChannelError
-from app.domain import channel_accounts
 from app.domain.base import RuleBroken
+from app.domain.messaging import channel_accounts
 from app.extensions import db
 from app.outbox import provider_clients
 from app.outbox.provider_clients import NoProvider

@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access import Person
-from app.domain import audit, consents, messages, settings
+from app.domain import audit, settings
 from app.domain.base import NotFound, RuleBroken
-from app.domain.consents import ACTIONS, OPT_OUTS, PURPOSES, WAYS, Consent, ConsentInput, DoNotDisturb
+from app.domain.messaging import consents, messages
+from app.domain.messaging.consents import ACTIONS, OPT_OUTS, PURPOSES, WAYS, Consent, ConsentInput, DoNotDisturb
 from app.extensions import db
 from app.lib.spreadsheet_text import as_text
 from app.models import Customer, Lead

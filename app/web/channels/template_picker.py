@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 
 import config
 from app import access
-from app.domain import message_templates
 from app.domain.base import RuleBroken
-from app.domain.messages import CHANNELS
+from app.domain.messaging import message_templates
+from app.domain.messaging.messages import CHANNELS
 from app.extensions import db
 from app.models import Consent, Conversation, Customer, Message, MessageTemplate, User
 from app.web.core.fab_access import ModulePermissions, current_viewer, json_answer, refuse_as_json

@@ -11,8 +11,8 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import unassigned_mails
 from app.domain.base import NotFound, RuleBroken, kind_of_number
+from app.domain.inbound import unassigned_mails
 from app.extensions import db
 from app.models import ChannelAccount, Customer, Lead, Mail, Ticket
 from app.outbox import mail_fetch

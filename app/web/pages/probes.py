@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import access
-from app.domain import job_health, job_runs
+from app.domain.maintenance import job_health, job_runs
 from app.extensions import db, migrate
 from app.lib.product_version import product_version
 from app.models import FailedCall

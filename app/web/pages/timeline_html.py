@@ -1,6 +1,6 @@
 """The entries of a timeline as HTML, without a template, because a record's page consists mostly of them.
 
-Every text is escaped. An entry is a dictionary from app/web/records/timeline.py; missing keys count as empty.
+Every text is escaped. An entry is a dictionary from app/web/records/timelines/timeline.py; missing keys count as empty.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence.transaction_state import transaction_state
 from app.extensions import db, socketio
 from app.ops.broadcast import EventBroadcaster
 from app.ops.database_errors import cause_of

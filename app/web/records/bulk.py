@@ -193,10 +193,10 @@ class _BulkResult:
 
 def chosen_value(action: BulkAction, form: Any) -> str:
     """“Status: Contacted”: the action with the label of the submitted value."""
-    for field in action.fields:
-        labels = {str(value): str(label) for value, label in field.get("options") or ()}
-        if form.get(field["name"]) in labels:
-            return f"{action.label}: {labels[form[field['name']]]}"
+    for each in action.fields:
+        labels = {str(value): str(label) for value, label in each.get("options") or ()}
+        if form.get(each["name"]) in labels:
+            return f"{action.label}: {labels[form[each['name']]]}"
     return ""
 
 

@@ -17,7 +17,6 @@ from app.web.core.fields import TextField, Viewer
 from app.web.core.languages import in_page_language
 from app.web.core.reference_fields import person_card
 from app.web.records import (
-    composer,
     dial_targets,
     form_page,
     inline_edit_fields,
@@ -25,9 +24,9 @@ from app.web.records import (
     next_steps,
     related_lists,
     reveals,
-    timeline_tabs,
 )
 from app.web.records.task_inputs import tasks_input
+from app.web.records.timelines import composer, timeline_tabs
 
 #: Names of records in live events.
 KINDS = composer.KINDS

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from werkzeug.wsgi import FileWrapper
 
 from app import access
-from app.domain import recordings
 from app.domain.audit import AuditEntry
 from app.domain.base import NotFound
+from app.domain.telephony import recordings
 from app.extensions import db
 from app.models import CallRecording
 from app.ops.file_store import FileStore

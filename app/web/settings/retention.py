@@ -10,10 +10,10 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
-from app.domain import retention
 from app.domain.base import RuleBroken, translatable
-from app.domain.retention_kinds import BY_NAME, KINDS, MAX_DAYS, RetentionKind
-from app.domain.retention_runs import RetentionRun
+from app.domain.maintenance import retention
+from app.domain.maintenance.retention_kinds import BY_NAME, KINDS, MAX_DAYS, RetentionKind
+from app.domain.maintenance.retention_runs import RetentionRun
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core import fab_access

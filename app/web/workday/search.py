@@ -25,7 +25,7 @@ from app.web.core.registry import registered
 from app.web.core.replica_lists import from_replica
 from app.web.core.text_search import MAX_LOOKED_UP, best_first, parts
 from app.web.pages.routes import signed_in_route
-from app.web.records import file_search
+from app.web.records.attachments import file_search
 from app.web.settings import settings_menu
 from app.web.workday import near_names
 from app.web.workday.sidebar import may_open

@@ -10,9 +10,10 @@ from flask_appbuilder import Model
 from sqlalchemy import select, text
 
 from app.channels.registry import KINDS
-from app.domain import assignment, channel_accounts, messages, notices
+from app.domain import assignment, notices
 from app.domain.base import Stamp
-from app.domain.channel_accounts import AccountSettings
+from app.domain.messaging import channel_accounts, messages
+from app.domain.messaging.channel_accounts import AccountSettings
 from app.models import BusinessSetting, CustomerAccount, MessageTemplate, Notification, SupportPage, User
 from app.ops.database import STATEMENTS
 from tests.app_fixtures import Crm

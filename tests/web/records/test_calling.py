@@ -11,9 +11,10 @@ from sqlalchemy import delete, select, update
 
 from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate
-from app.domain import channel_accounts, consents, provider_events
 from app.domain.base import Stamp
-from app.domain.channel_accounts import AccountSettings
+from app.domain.inbound import provider_events
+from app.domain.messaging import channel_accounts, consents
+from app.domain.messaging.channel_accounts import AccountSettings
 from app.lib import sample_audio
 from app.models import AuditEntry, BusinessSetting, CallCard, CallLog, CallRecording, Lead, OfficeRange, User
 from app.ops import queue

@@ -9,7 +9,7 @@ from typing import Any
 
 from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken, translatable
-from app.domain.messages import clean_peer
+from app.domain.messaging.messages import clean_peer
 from app.lib.digit_grouping import grouped
 from app.models import Message
 from app.web.transfer.predecessor import doctypes, status_log, values

@@ -18,10 +18,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, bulk, numbering, predecessor_names
+from app.domain import audit, predecessor_names
 from app.domain.base import NUMBER_PREFIXES, RuleBroken, translatable
+from app.domain.persistence import bulk, numbering
+from app.domain.persistence.transaction_state import transaction_state
 from app.domain.predecessor_names import PredecessorName, PredecessorPerson
-from app.domain.transaction_state import transaction_state
 from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import Activity, Customer, Lead, Ticket
 from app.web.core.fields import Viewer
