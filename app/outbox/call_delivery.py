@@ -21,7 +21,7 @@ from app.domain.telephony import call_requests
 from app.domain.telephony.call_requests import NewCallRequest
 from app.extensions import db
 from app.models import CallLog, CallRequest, ChannelAccount
-from app.outbox import engine, health, provider_clients
+from app.outbox import account_health, engine, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -100,7 +100,7 @@ def _outgoing(row: CallRequest, call: CallLog, account: ChannelAccount) -> Outgo
 
 def _transmit(row: CallRequest, prepared: _Ready) -> DeliveryResult:
     result = _dial(row, prepared)
-    health.record_result(prepared.account_id, None if result.state == "sent" else result.error or "")
+    account_health.record_result(prepared.account_id, None if result.state == "sent" else result.error or "")
     return result
 
 

@@ -22,7 +22,7 @@ from app.domain.persistence.transaction_state import pop_committed, transaction_
 from app.lib.vault import Vault, VaultError
 from app.models import ChannelAccount, InboundEvent
 from app.ops import queue
-from app.outbox import engine, health, provider_clients
+from app.outbox import account_health, engine, provider_clients
 from app.outbox.engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -81,7 +81,7 @@ def work_off(event_id: int) -> None:
         if event is None:
             return
         wait, account_id = _do(session, event, now), event.account_id
-    health.record_result(account_id, None)
+    account_health.record_result(account_id, None)
     if wait is not None:
         queue.enqueue_in(wait, QUEUE, work_off, event_id)
 

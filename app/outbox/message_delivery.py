@@ -35,7 +35,7 @@ from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops import queue
 from app.ops.rate_counter import Rate, RateCounter
-from app.outbox import engine, health, outbound_files, outbound_mail, provider_clients
+from app.outbox import account_health, engine, outbound_files, outbound_mail, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -103,7 +103,7 @@ def _send(message_id: int, found: Any) -> None:
     engine.settle(MESSAGES, row, result, datetime.now(UTC))
     if result.was_attempted:
         # In a transaction of its own: otherwise all messages of an account would wait for its row, or for each other.
-        health.record_result(found.id, None if result.state in messages.SENT else result.error or "")
+        account_health.record_result(found.id, None if result.state in messages.SENT else result.error or "")
 
 
 # --- limits of the account
@@ -408,7 +408,7 @@ def install(app: Flask, counter: RateCounter) -> None:
     """Send the committed messages of the app's database, as fast as this counter allows each account."""
     global _engine
     app.extensions["crm_channel_rates"] = counter
-    health.forget()
+    account_health.forget()
     with app.app_context():
         _engine = db.engine
 

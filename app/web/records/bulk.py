@@ -22,7 +22,7 @@ from app.web.core.fields import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import bulk_undo_actions
 from app.web.records.bulk_preview import BulkPreview
-from app.web.records.bulk_text import MAX_NAMED, list_url, name_some, row_name
+from app.web.records.row_names import MAX_NAMED, list_url, name_some, row_name
 
 log = logging.getLogger("crm.views")
 #: Rows of one bulk action.

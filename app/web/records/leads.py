@@ -26,13 +26,13 @@ from app.web.core.reference_fields import PersonField
 from app.web.pages.routes import page_route
 from app.web.records import customer_link_actions, identity_guesses, related_lists
 from app.web.records.assignment import AssignableResource, AssignableScreen
+from app.web.records.close_tasks_field import TaskIdsField
 from app.web.records.consent_ledger_link import consents_action
 from app.web.records.merging import merge_actions
 from app.web.records.merging.merge_rest import MergeableResource
 from app.web.records.related_person_field import OpenDueField, is_open_lead
 from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealActions, RevealApi
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
-from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import FirstTaskField
 
 #: Fields that cannot be derived from the model's columns alone.

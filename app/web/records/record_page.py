@@ -25,7 +25,7 @@ from app.web.records import (
     related_lists,
     reveals,
 )
-from app.web.records.task_inputs import tasks_input
+from app.web.records.close_tasks_field import tasks_input
 from app.web.records.timelines import composer, timeline_tabs
 
 #: Names of records in live events.

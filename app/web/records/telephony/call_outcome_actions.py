@@ -14,7 +14,7 @@ from app.domain.telephony.calls import CallLog
 from app.extensions import db
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Viewer, clean_text
-from app.web.records.task_inputs import chosen_tasks
+from app.web.records.close_tasks_field import chosen_tasks
 from app.web.records.tasks import reminder_offsets
 
 DUE = DateTimeField("follow_up_on", "", ())

@@ -23,8 +23,8 @@ from app.web.core.local_links import local_path
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import form_page
+from app.web.records.close_tasks_field import chosen_tasks, tasks_input
 from app.web.records.screen import Screen
-from app.web.records.task_inputs import chosen_tasks, tasks_input
 from app.web.records.telephony import call_link_targets
 from app.web.records.telephony.call_outcome_actions import DUE, day_end, log_outcome
 from app.web.records.timelines import call_entries

@@ -1,4 +1,4 @@
-"""How bulk actions name rows, and the list to which they return."""
+"""How rows are named in messages of bulk actions, and the list to which an action returns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Choosing tasks of a record that a step closes, over REST and on pages."""
+"""The field `close_tasks`: tasks of a record that are marked as done with a status change or a call outcome."""
 
 from __future__ import annotations
 
