@@ -51,9 +51,9 @@ TRANSLATING_FUNCTIONS = {"_", "_g", "gettext", "translatable"}
 
 
 @cache
-def exception_names(kind: type = RuleBroken) -> set[str]:
+def exception_names(kind: type[Exception] = RuleBroken) -> set[str]:
     """The names of an exception class and of all its subclasses."""
-    return {kind.__name__} | {name for each in kind.__subclasses__() for name in exception_names(each)}
+    return {kind.__name__} | {name for each in kind.__subclasses__() for name in exception_names(each)}  # type: ignore[arg-type]
 
 
 @cache

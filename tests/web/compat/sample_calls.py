@@ -57,7 +57,12 @@ class SampleRecords:
         session.add(BusinessSetting(key="promotional_hours", value="00:00-00:00"))
         session.get_one(User, self.crm.people["ana"].id).telephony_number = "+919811100001"
         account = channel_accounts.create(session, KINDS["console"], settings, Stamp(None, NOW), self.crm.vault)
-        said = {"channel": "whatsapp", "peer": "+919820054321", "body": "Thank you", "provider_id": "in-1"}
+        said: dict[str, Any] = {
+            "channel": "whatsapp",
+            "peer": "+919820054321",
+            "body": "Thank you",
+            "provider_id": "in-1",
+        }
         said |= {"account_id": account.id, "lead_id": self.lead.id}
         self.message = messages.receive(session, said, Stamp(None, NOW))
         session.add(MessageTemplate(channel="whatsapp", label="Hello", body="Hello {{name}}", approval="local"))
