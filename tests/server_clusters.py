@@ -27,7 +27,7 @@ from app.ops import TAG
 from tests.servers import ROOT, LiveServer, MariaDB, Redis, Server, eventually, free_port, program
 
 sys.path.insert(0, str(ROOT / "deploy"))
-import render  # type: ignore[import-not-found]  # a program of its own, not part of the product
+import render  # a program of its own, not part of the product
 
 #: How often the tests kill what they kill: CRM_TEST_ROUNDS=20 for the long form, whose figures are logged.
 ROUNDS = range(int(os.environ.get("CRM_TEST_ROUNDS", "1")))
