@@ -30,7 +30,7 @@ from app.web.records.call_fields import (
     OutcomeField,
 )
 from app.web.records.recordings import RECORDING_VERBS, RecordingRoutes
-from app.web.records.telephony import call_batches, call_outcome_actions, call_rest, manual_calls
+from app.web.records.telephony import call_batches, call_outcome_actions, calling_rest, manual_calls
 from app.web.records.telephony.call_cards import CARD_VERBS, CallCardRoutes
 from app.web.records.telephony.call_outcomes import CallOutcomeScreen
 from app.web.records.telephony.manual_calls import CallByHandRoutes
@@ -156,7 +156,7 @@ class CallResource(Resource):
     ]
     order_columns = ["started_on", "duration_seconds", "created_on"]
     VERBS = Resource.VERBS | {"bulk": "create", "outcome": "write", "dial": "create"}
-    documentation = call_rest.DOCUMENTATION
+    documentation = calling_rest.DOCUMENTATION
 
     @expose("/dial", methods=["POST"])
     @protect()
@@ -164,7 +164,7 @@ class CallResource(Resource):
     @permission_name("dial")
     def dial(self, **kwargs: Any) -> Response:
         """Call the person of a lead, ticket, customer, earlier call or conversation."""
-        answer, code = call_rest.dial(request_json(), current_viewer())
+        answer, code = calling_rest.dial(request_json(), current_viewer())
         return json_answer(code, answer | {"result": self._after(answer["id"])})
 
     @expose("/<int:pk>/outcome", methods=["POST"])

@@ -1,4 +1,4 @@
-"""Calling over REST."""
+"""Making a call over REST: `POST /api/v1/call_log/dial`."""
 
 from __future__ import annotations
 
