@@ -34,16 +34,12 @@ def list_page(
     record_table, names = screen.record_table, columns.names
     count, capped = record_table.count_for_page(db.session(), list_query, rows)
     record_table.prepare(rows, names, viewer)
-    all_text = f"{grouped(count)}+" if capped else grouped(count)
-    last = list_query.offset + len(rows)
-    more = len(rows) == list_query.size and (capped or last < count)
-    return {
+    return _paging(list_query, len(rows), count, capped) | {
         "title": screen.list_title,
         "singular": screen.record_name,
         "module": screen.route_base.strip("/"),
         "base_url": f"{screen.route_base}/",
         "search": request.args.get("q", ""),
-        "count_text": all_text,
         "columns": [
             column_head(record_table.by_name[name], columns)
             | {"editable": inline_edit_fields.in_list(screen, record_table.by_name[name], viewer)}
@@ -55,18 +51,6 @@ def list_page(
         "filters_path": f"{screen.route_base}/filters",
         "filters_url": _filters_url(screen) if record_table.filterable(viewer) else None,
         "quick": [_quick_filter(record_table.by_name[name], viewer) for name in quick_names(screen, viewer)],
-        "page_sizes": [(n, url(psize=n, page=None), n == list_query.size) for n in (20, 50, 100)],
-        "next_url": url(page=list_query.page + 1) if more else None,
-        "prev_url": url(page=list_query.page - 1 or None) if list_query.page else None,
-        "first_url": url(page=None),
-        "range_text": _(
-            "%(first)s–%(last)s of %(all)s",
-            first=grouped(list_query.offset + 1),
-            last=grouped(last),
-            all=all_text,
-        )
-        if rows
-        else "",
         "add_url": f"{screen.route_base}/add"
         if viewer.person.may(screen.module, "create") and "add" not in screen.exclude_route_methods
         else None,
@@ -75,6 +59,22 @@ def list_page(
         "more": _more(screen, viewer),
         "empty_text": None,
         "empty_hint": screen.empty_text,
+    }
+
+
+def _paging(list_query: ListQuery, shown: int, count: int, capped: bool) -> dict[str, Any]:
+    """The count and range as text, and the links to other pages. `capped`: there may be more than `count` rows."""
+    all_text = f"{grouped(count)}+" if capped else grouped(count)
+    first, last = list_query.offset + 1, list_query.offset + shown
+    has_more = shown == list_query.size and (capped or last < count)
+    range_text = _("%(first)s–%(last)s of %(all)s", first=grouped(first), last=grouped(last), all=all_text)
+    return {
+        "count_text": all_text,
+        "page_sizes": [(n, url(psize=n, page=None), n == list_query.size) for n in (20, 50, 100)],
+        "next_url": url(page=list_query.page + 1) if has_more else None,
+        "prev_url": url(page=list_query.page - 1 or None) if list_query.page else None,
+        "first_url": url(page=None),
+        "range_text": range_text if shown else "",
     }
 
 
