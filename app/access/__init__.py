@@ -36,7 +36,15 @@ from app.access.replica_reads import reading_from
 from app.access.rights_snapshots import rights_snapshot, sees_less_now
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
 from app.access.session_filter import reaches_id, reaches_row, sees_row
-from app.access.system_session import SYSTEM, act_as, acting, acting_as, as_system, known_version
+from app.access.system_session import (
+    SYSTEM,
+    act_as,
+    acting,
+    acting_as,
+    as_system,
+    known_version,
+    system_transaction,
+)
 from app.access.visibility import sees_as_holder, users_who_see, visible_id
 from app.access.visible_duplicate_pairs import visible_pairs
 from app.access.visible_rows import get_visible, sees_id
@@ -96,6 +104,7 @@ __all__ = [
     "sees_less_now",
     "sees_row",
     "shape_of",
+    "system_transaction",
     "users_who_see",
     "version_query",
     "visible",

@@ -9,6 +9,8 @@ from sqlalchemy.orm import Session
 
 from app.access.person import Person
 from app.domain.persistence.session_context import session_context
+from app.extensions import db
+from app.ops.database import WRITES
 
 
 class System:
@@ -41,6 +43,18 @@ def as_system(session: Session) -> Iterator[Session]:
     """Inside, the session sees everything."""
     with acting_as(session, SYSTEM):
         yield session
+
+
+@contextmanager
+def system_transaction() -> Iterator[Session]:
+    """A new session of the system, which may write; commits at the end."""
+    token = WRITES.set(True)
+    try:
+        with Session(db.engine, expire_on_commit=False) as session, as_system(session):
+            yield session
+            session.commit()
+    finally:
+        WRITES.reset(token)
 
 
 def acting(session: Session) -> Person | None:

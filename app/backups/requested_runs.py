@@ -13,6 +13,7 @@ from flask import current_app
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
+from app import access
 from app.backups import retention, runs, s3_copy
 from app.backups.create import one_at_a_time
 from app.backups.drill import drill
@@ -53,7 +54,7 @@ def _claim(run_id: int) -> BackupRun | None:
     now = datetime.now(UTC)
     values = {"outcome": "running", "started_on": now, "seen_on": now, "ended_on": None, "ran_by": process_name()}
     step = update(BackupRun).where(BackupRun.id == run_id, BackupRun.outcome == "waiting")
-    with runs.writing() as session:
+    with access.system_transaction() as session:
         done = session.execute(
             step.values(values | {"tries": BackupRun.tries + 1}), execution_options={"synchronize_session": False}
         )

@@ -28,9 +28,7 @@ from app.domain import audit
 from app.domain.base import Stamp
 from app.domain.maintenance import backup_runs
 from app.domain.maintenance.backup_runs import BackupRun
-from app.extensions import db
 from app.lib.process_name import process_name
-from app.ops.database import WRITES
 from app.ops.database_errors import summary_of
 
 log = logging.getLogger("crm.backups")
@@ -122,13 +120,13 @@ class _Heartbeat:
         if self.key is None or time.monotonic() - self.at < BEAT_SECONDS:
             return
         self.at = time.monotonic()
-        with _tolerant(), writing() as session:
+        with _tolerant(), access.system_transaction() as session:
             session.execute(update(BackupRun).where(BackupRun.id == self.key).values(seen_on=datetime.now(UTC)))
 
 
 def _begin(kind: str) -> int | None:
     now = datetime.now(UTC)
-    with _tolerant(), writing() as session:
+    with _tolerant(), access.system_transaction() as session:
         run = backup_runs.request_run(session, kind, Stamp(None, now))
         run.outcome, run.started_on, run.seen_on, run.ran_by, run.tries = "running", now, now, process_name(), 1
         session.flush()
@@ -140,7 +138,7 @@ def _wait(key: int | None, is_asked: bool) -> None:
     """Another run is in progress: a requested run waits for its turn, a command is refused."""
     values: dict[str, Any] = {"error": "Another run goes on.", "tries": BackupRun.tries - 1}
     values |= {"outcome": "waiting"} if is_asked else {"outcome": "cut", "ended_on": datetime.now(UTC)}
-    with _tolerant(), writing() as session:
+    with _tolerant(), access.system_transaction() as session:
         session.execute(update(BackupRun).where(BackupRun.id == key).values(values))
 
 
@@ -152,7 +150,7 @@ def _end(key: int | None, kind: str, outcome: RunOutcome | None, error: str) -> 
         values |= {"outcome": outcome.outcome, "name": outcome.name, "size_bytes": outcome.size}
         values |= {"sha256": outcome.sha256, "details": outcome.details}
         values |= {"copied_on": now} if outcome.is_copied else {}
-    with _tolerant(), writing() as session:
+    with _tolerant(), access.system_transaction() as session:
         if key is not None:
             session.execute(update(BackupRun).where(BackupRun.id == key).values(values))
         if outcome is not None and outcome.deleted:
@@ -168,18 +166,6 @@ def _note_deleted(session: Session, names: list[str], stamp: Stamp) -> None:
     for name in names:
         why = {} if stamp.by else {"reason": "no longer kept"}
         audit.write(session, "deletion", stamp.by, stamp.now, f"backup {name}", **why)
-
-
-@contextmanager
-def writing() -> Iterator[Session]:
-    """A session of the system; commits at the end."""
-    token = WRITES.set(True)
-    try:
-        with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
-            yield session
-            session.commit()
-    finally:
-        WRITES.reset(token)
 
 
 @contextmanager

@@ -9,8 +9,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy.exc import OperationalError
 
+from app import access
 from app.domain.messaging import channel_accounts
-from app.outbox import engine
 
 #: Each process stores a success at most once in this many seconds, and an error as often.
 INTERVAL_SECONDS = 5.0
@@ -31,7 +31,7 @@ def record_result(account_id: int, error: str | None) -> None:
             return
         _noted[key] = now
     try:
-        with engine.writing() as session:
+        with access.system_transaction() as session:
             if error is None:
                 channel_accounts.record_success(session, account_id, datetime.now(UTC))
             else:

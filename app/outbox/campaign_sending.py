@@ -22,7 +22,6 @@ from app.domain.persistence.transaction_state import pop_committed
 from app.models import Customer, Lead, User
 from app.ops import queue
 from app.ops.database_errors import Cause, cause_of
-from app.outbox import engine
 from app.outbox.engine import SKIPPED
 
 QUEUE = "default"
@@ -58,7 +57,7 @@ def _step(campaign_id: int, now: datetime) -> float | None:
 
     Returns the seconds until the next one; None = nothing more to do, or somebody else does it.
     """
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         campaign = session.scalars(select(Campaign).where(Campaign.id == campaign_id).with_for_update()).first()
         if campaign is None:
             return None

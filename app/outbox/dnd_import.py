@@ -16,13 +16,13 @@ from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from app import access
 from app.domain.base import RuleBroken, translatable
 from app.domain.messaging import dnd_uploads
 from app.domain.messaging.dnd_uploads import DndUpload
 from app.lib.digit_grouping import grouped
 from app.ops import queue
 from app.ops.file_store import FileStore, TooLarge
-from app.outbox import engine
 from app.outbox.engine import SKIPPED
 
 QUEUE = "long"
@@ -112,7 +112,7 @@ def _step(upload_id: int, source: _Source, now: datetime) -> bool:
 
     Raises OSError if the storage is unavailable.
     """
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         query = select(DndUpload).where(DndUpload.id == upload_id, DndUpload.state == "reading")
         upload = session.scalars(query.with_for_update()).first()
         if upload is None:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import zip_longest
@@ -21,9 +20,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.extensions import db
 from app.ops import queue
-from app.ops.database import WRITES
 from app.ops.database_errors import cause_of, summary_of
 
 #: A queue may deliver a call slightly early.
@@ -214,7 +211,7 @@ def claim(kind: DeliveryKind, key: int | str, now: datetime) -> Any | None:
     is_due = or_(kind.due_column.is_(None), kind.due_column <= now + EARLY)
     mine = (kind.key == key, kind.model.state == "queued", is_due, *kind.claimable)
     values = {"state": "sending", kind.began_on.key: now, "tries": kind.model.tries + 1}
-    with writing() as session:
+    with access.system_transaction() as session:
         if not update_rows(session, update(kind.model).where(*mine).values(values)):
             return None
         return session.scalars(select(kind.model).where(kind.key == key)).one()
@@ -276,7 +273,7 @@ def _store(kind: DeliveryKind, row: Any, result: DeliveryResult, values: dict[st
     """Store the result, repeatedly if the database fails: otherwise the fate of the delivery would be unknown."""
     for wait in (*STORE_WAITS, None):
         try:
-            with writing() as session:
+            with access.system_transaction() as session:
                 mine = _same_attempt(kind, row, result)
                 is_mine = bool(update_rows(session, update(kind.model).where(*mine).values(values)))
                 if is_mine:
@@ -365,18 +362,6 @@ def waiting_calls(name: str, maximum: int | None = None) -> int:
 
 
 # --- database
-
-
-@contextmanager
-def writing() -> Iterator[Session]:
-    """A session of the system; commits at the end."""
-    token = WRITES.set(True)
-    try:
-        with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
-            yield session
-            session.commit()
-    finally:
-        WRITES.reset(token)
 
 
 def update_rows(session: Session, statement: Any) -> int:

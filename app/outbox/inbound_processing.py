@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from flask import current_app
 from sqlalchemy.orm import Session
 
+from app import access
 from app.channels.provider import Event, Inbound, NotUnderstood, Provider
 from app.domain.inbound import inbound_events, provider_events
 from app.domain.inbound.provider_events import MessageUnknown
@@ -75,7 +76,7 @@ def _vault() -> Vault:
 def work_off(event_id: int) -> None:
     """Process a stored request, once. The function's path is stored in queues."""
     now = datetime.now(UTC)
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         session_context(session).zone = ZoneInfo(current_app.config["CRM"].time_zone)  # of the office hours
         event = inbound_events.lock(session, event_id, now + engine.EARLY)
         if event is None:

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.orm import Session
 
+from app import access
 from app.channels.base import ChannelError
 from app.channels.imap_client import FetchedMail, ImapClient, ImapProvider, Position
 from app.domain.base import RuleBroken
@@ -19,7 +20,7 @@ from app.domain.inbound.inbound_mail import ArrivedMail, InboundMailContext
 from app.domain.messaging import channel_accounts, mails
 from app.models import ChannelAccount, Mail, MailboxState
 from app.ops import queue
-from app.outbox import engine, provider_clients
+from app.outbox import provider_clients
 from app.outbox.engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -47,7 +48,7 @@ def enqueue(account_id: int) -> str:
 
 def fetch(account_id: int) -> None:
     """Process the new emails of an account, unless another process does. The function's path is stored in queues."""
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         account = session.get(ChannelAccount, account_id)
         if account is None or account.kind != "imap" or not account.is_active:
             return
@@ -70,7 +71,7 @@ def fetch(account_id: int) -> None:
         log.error("mail of account %s could not be stored: %s", account_id, trouble)
         error = NO_ROOM
     finally:
-        with engine.writing() as session:
+        with access.system_transaction() as session:
             now = datetime.now(UTC)
             mails.release(session, account_id, now, is_read)
             if error:
@@ -102,14 +103,14 @@ def _read(client: ImapClient, state: MailboxState, since: date) -> bool:
 
 
 def _advance(account_id: int, position: Position) -> None:
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         mails.save_position(session, account_id, (position.uid_validity, position.last_uid), datetime.now(UTC))
 
 
 def _known(account_id: int, uid_validity: int) -> frozenset[int]:
     """UIDs of known emails under this numbering."""
     mine = (Mail.account_id == account_id, Mail.uid_validity == uid_validity)
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         return frozenset(uid for uid in session.scalars(select(Mail.uid).where(*mine)) if uid is not None)
 
 
@@ -130,7 +131,7 @@ def _take(account_id: int, found: FetchedMail, uid_validity: int) -> None:
 
 def _take_or_keep(account_id: int, arrived: ArrivedMail, uid_validity: int, fault: str | None) -> None:
     now = datetime.now(UTC)
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         intake = intake_of(session, account_id, now)
         if fault:
             inbound_mail.store_unreadable(session, intake, arrived, "failed", fault)

@@ -148,7 +148,7 @@ def _wait(name: str, rate: Rate, now: float) -> float:
 def _put_off(message_id: int, wait: float) -> None:
     due_on = datetime.now(UTC) + timedelta(seconds=wait)
     step = update(Message).where(Message.id == message_id, Message.state == "queued").values(due_on=due_on)
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         if not engine.update_rows(session, step):
             return
     queue.enqueue_in(wait, MESSAGES.queue, send, message_id)
@@ -319,7 +319,7 @@ def ask(message_id: int) -> None:
     is_due = or_(Message.ask_on.is_(None), Message.ask_on <= now + engine.EARLY)
     mine = (Message.id == message_id, Message.state == "unknown", Message.asks <= len(ASK_WAITS), is_due)
     values = {"asks": Message.asks + 1, "ask_on": now + timedelta(minutes=5)}
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         if not engine.update_rows(session, update(Message).where(*mine).values(values)):
             return
         row = session.get_one(Message, message_id)
@@ -328,7 +328,7 @@ def ask(message_id: int) -> None:
         except NoProvider as error:
             prepared = str(error)
     decision = prepared if isinstance(prepared, str) else _answer(row, prepared)
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         _settle_answer(session, message_id, decision, datetime.now(UTC))
 
 

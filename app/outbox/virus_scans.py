@@ -16,7 +16,6 @@ from app.models import Attachment, Customer, Lead, Task, Ticket
 from app.ops import queue
 from app.ops.file_store import FileStore
 from app.ops.virus_scanner import Scanner, ScannerUnavailable
-from app.outbox import engine
 from app.outbox.engine import SKIPPED
 
 QUEUE = "default"
@@ -48,7 +47,7 @@ def scan(file_id: int) -> None:
     except OSError as away:
         log.warning("file %s waits for the storage: %s", file_id, type(away).__name__)
         return
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         _settle(session, file_id, threat, datetime.now(UTC))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, text
 
-from app import jobs
+from app import access, jobs
 from app.channels import imap_client
 from app.channels.registry import KINDS
 from app.domain.base import Stamp
@@ -25,7 +25,7 @@ from app.domain.messaging.channel_accounts import AccountSettings
 from app.job_runner import run_slot
 from app.models import ChannelAccount, Mail, MailboxState, Message, Ticket
 from app.ops import queue
-from app.outbox import engine, mail_fetch, message_delivery
+from app.outbox import mail_fetch, message_delivery
 from tests.app_fixtures import Crm
 from tests.channels import imap
 from tests.channels.smtp import MailServer, serving
@@ -330,7 +330,7 @@ def test_the_database_takes_a_long_mail_once_whoever_brings_it(crm_on_both: Crm)
     def bring(_number: int) -> str:
         with crm_on_both.app.app_context():
             barrier.wait()
-            with engine.writing() as session:
+            with access.system_transaction() as session:
                 return inbound_mail.process(
                     session, mail_fetch.intake_of(session, account_id, now()), ArrivedMail(mail)
                 )

@@ -58,7 +58,7 @@ log = logging.getLogger("crm.reports")
 def make(run_id: int) -> None:
     """Make the file of a run and queue its sending. The function's path is stored in queues."""
     started = time.monotonic()
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         run = report_schedules.claim(session, run_id, datetime.now(UTC))
         found = _report_of(session, run) if run is not None else None
     if run is None or found is None:
@@ -100,7 +100,7 @@ def _file(run: ReportRun, report: Report, format_: str) -> tuple[bytes, dict[str
 
 
 def _note(viewer: Viewer, definition: Any, what: dict[str, Any]) -> None:
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         files.write_audit(session, viewer, definition, via="email", **what)
 
 
@@ -110,7 +110,7 @@ def _keep(run: ReportRun, data: bytes, values: dict[str, Any]) -> None:
         _store(run, data, values)
     except OSError as error:
         log.warning("report run %s waits for the storage of files (%s)", run.id, type(error).__name__)
-        with engine.writing() as session:
+        with access.system_transaction() as session:
             is_postponed = report_schedules.postpone(session, run, datetime.now(UTC))
         if not is_postponed:
             _end(run, "failed", STORE_AWAY)
@@ -119,7 +119,7 @@ def _keep(run: ReportRun, data: bytes, values: dict[str, Any]) -> None:
 def _store(run: ReportRun, data: bytes, values: dict[str, Any]) -> None:
     store: FileStore = current_app.extensions["crm_files"]
     stored = store.put(data)
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         values |= {"digest": stored.digest, "size": stored.size}
         if not report_schedules.mark_file_written(session, run, values, datetime.now(UTC)):
             return
@@ -128,7 +128,7 @@ def _store(run: ReportRun, data: bytes, values: dict[str, Any]) -> None:
 
 def _end(run: ReportRun, state: str, why: str) -> None:
     log.warning("report run %s %s: %s", run.id, state, getattr(why, "msgid", why))
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         report_schedules.settle(session, run, (state, str(why)), datetime.now(UTC))
 
 

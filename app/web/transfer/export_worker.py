@@ -20,6 +20,7 @@ from typing import Any
 from flask import current_app
 from sqlalchemy.orm import Session
 
+from app import access
 from app.domain import transfer_runs
 from app.domain.base import Gone, RuleBroken, translatable
 from app.domain.transfer_runs import ExportRun, TransferPart
@@ -27,7 +28,6 @@ from app.extensions import db
 from app.models import User
 from app.ops import queue
 from app.ops.file_store import FileStore
-from app.outbox import engine
 from app.outbox.engine import SKIPPED
 from app.web.core.fields import Viewer
 from app.web.transfer import exports, file_rights, full_export
@@ -61,7 +61,7 @@ def work(run_id: int) -> None:
 
 def step(run_id: int, worker: str) -> bool:
     """Write the next piece, or finish. Returns whether there is more to do for this worker."""
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         run = transfer_runs.claim_export(session, run_id, worker, datetime.now(UTC))
     if run is None:
         return False
@@ -123,7 +123,7 @@ def _write_whole(run: ExportRun, source: ExportSource, rows: list[Row], store: F
         stored = store.put(_piece(run, source, rows[place * PIECE : (place + 1) * PIECE], place))
         made.append(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
     values = {"rows": len(rows), "total": len(rows)} | _further(run)
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         if not transfer_runs.advance_export(session, run, values):
             return False
         transfer_runs.drop_parts(session, run.id, "rows")
@@ -137,7 +137,7 @@ def _begin(run: ExportRun, source: ExportSource, store: FileStore) -> bool:
     if len(ids) > exports.MAX_ROWS:
         raise RuleBroken("This list has more than 1,000,000 rows. Please filter it and export it in parts.")
     stored = store.put(array("i", ids).tobytes())
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         if transfer_runs.advance_export(session, run, {"total": len(ids)} | _further(run)):
             session.add(TransferPart(export_id=run.id, role="ids", place=0, digest=stored.digest, size=stored.size))
             return True
@@ -145,7 +145,7 @@ def _begin(run: ExportRun, source: ExportSource, store: FileStore) -> bool:
 
 
 def _ids(run: ExportRun, store: FileStore) -> array[int]:
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         part = transfer_runs.parts_of(session, run.id, "ids")[0]
     ids = array("i")
     with store.open(part.digest) as file:
@@ -156,7 +156,7 @@ def _ids(run: ExportRun, store: FileStore) -> array[int]:
 def _count_piece(run: ExportRun, piece: tuple[int, bytes], rows: int, store: FileStore) -> bool:
     place, data = piece
     stored = store.put(data)
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         if not transfer_runs.advance_export(session, run, {"rows": rows} | _further(run)):
             return False
         session.add(TransferPart(export_id=run.id, role="rows", place=place, digest=stored.digest, size=stored.size))
@@ -172,7 +172,7 @@ def _further(run: ExportRun) -> dict[str, Any]:
 
 
 def _finish(run: ExportRun, source: ExportSource, viewer: Viewer, store: FileStore) -> bool:
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         parts = transfer_runs.parts_of(session, run.id, "rows")
     if run.format == "xlsx":
         made = _workbook(run, source, (parts, store))
@@ -181,7 +181,7 @@ def _finish(run: ExportRun, source: ExportSource, viewer: Viewer, store: FileSto
     now = datetime.now(UTC)
     size = sum(bytes_ for _digest, bytes_ in made)
     values = {"outcome": "done", "size": size, "finished_on": now, "expires_on": now + transfer_runs.KEPT_FOR}
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         if not transfer_runs.advance_export(session, run, values):
             return False
         transfer_runs.drop_parts(session, run.id, "ids", "rows")
@@ -217,7 +217,7 @@ def stream(run_id: int) -> Iterator[bytes]:
     The others are read after the request. Raises Gone, StorageUnavailable.
     """
     store: FileStore = current_app.extensions["crm_files"]
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         parts = transfer_runs.parts_of(session, run_id, "file")
     try:
         first = [content(store, part) for part in parts[:1]]
@@ -229,7 +229,7 @@ def stream(run_id: int) -> Iterator[bytes]:
 def _fail(run: ExportRun, why: str) -> None:
     log.warning("export %s ended: %s", run.id, getattr(why, "msgid", why))
     now = datetime.now(UTC)
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         text = str(why)[:300]
         if transfer_runs.advance_export(session, run, {"outcome": "failed", "error": text, "finished_on": now}):
             transfer_runs.drop_parts(session, run.id, "ids", "rows")
@@ -240,7 +240,7 @@ def _fail(run: ExportRun, why: str) -> None:
 def _put_off(run: ExportRun, error: OSError) -> None:
     """Retry later, because file storage was unavailable, or give up after the last attempt."""
     log.warning("export %s waits for the storage of files (%s)", run.id, type(error).__name__)
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         is_put_off = transfer_runs.postpone_export(session, run, datetime.now(UTC))
     if not is_put_off:
         _fail(run, STORE_AWAY)
@@ -248,7 +248,7 @@ def _put_off(run: ExportRun, error: OSError) -> None:
 
 def _leave(run_id: int, worker: str) -> None:
     """Let any worker continue at once."""
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         run = transfer_runs.claim_export(session, run_id, worker, datetime.now(UTC))
         if run is not None:
             transfer_runs.advance_export(session, run, {"worker": None})

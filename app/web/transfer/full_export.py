@@ -17,7 +17,6 @@ from app.domain.base import Stamp, translatable
 from app.domain.transfer_runs import ExportRun, TransferPart
 from app.extensions import db
 from app.ops.file_store import FileStore
-from app.outbox import engine
 from app.web.core.fields import Viewer
 from app.web.transfer import export_all, exports
 from app.web.transfer.export_files import slices
@@ -63,7 +62,7 @@ def write_archive(run: ExportRun) -> None:
     now = datetime.now(UTC)
     values = {"outcome": "done", "size": sum(each.size for each in made), "rows": manifest.rows, "finished_on": now}
     values |= {"expires_on": now + transfer_runs.KEPT_FOR, "total": manifest.rows}
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         if not transfer_runs.advance_export(session, run, values):
             return
         for place, each in enumerate(made):

@@ -7,9 +7,9 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from app import access
 from app.domain import transfer_runs
 from app.domain.transfer_runs import ExportRun
-from app.outbox import engine
 
 #: Seconds between two heartbeats.
 SECONDS = 10.0
@@ -32,7 +32,7 @@ class Heartbeat:
             return
         self._last = time.monotonic()
         values: dict[str, Any] = {"seen_on": datetime.now(UTC)} | ({} if rows is None else {"rows": rows})
-        with engine.writing() as session:
+        with access.system_transaction() as session:
             if not transfer_runs.advance_export(session, self._run, values):
                 raise ExportStopped
         if rows is not None:

@@ -31,7 +31,6 @@ from app.extensions import db
 from app.ops import queue
 from app.ops.database_errors import Cause, cause_of
 from app.ops.file_store import FileStore
-from app.outbox import engine
 from app.outbox.engine import SKIPPED
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
@@ -123,7 +122,7 @@ class ImportSource:
 
 def work(run_id: int) -> None:
     """Continue an import, its dry run, or its revert. The function's path is stored in queues."""
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         tries = transfer_runs.take_up_import(session, run_id, datetime.now(UTC))
     if tries is None:
         return
@@ -287,7 +286,7 @@ def _fail(run_id: int, why: str, is_over: bool = False) -> None:
     """End it. After a dry run, which leaves nothing behind, the mapping can be corrected; then not `is_over`."""
     log.warning("import %s stopped", run_id)
     now = datetime.now(UTC)
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         run = session.get(ImportRun, run_id, with_for_update=True)
         if run is None or run.outcome not in OPEN_IMPORTS:
             return
@@ -302,7 +301,7 @@ def _fail(run_id: int, why: str, is_over: bool = False) -> None:
 def _put_off(run_id: int, error: OSError) -> None:
     """Retry later, because file storage was unavailable, or give up after the last attempt."""
     log.warning("import %s waits for the storage of files (%s)", run_id, type(error).__name__)
-    with engine.writing() as session:
+    with access.system_transaction() as session:
         run = session.get(ImportRun, run_id, with_for_update=True)
         is_put_off = run is None or transfer_runs.put_off_import(run, datetime.now(UTC))
     if not is_put_off:
