@@ -12,11 +12,21 @@ from sqlalchemy.orm import Session
 
 from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate
-from app.domain import call_cards, call_requests, channel_accounts, consents, customers, leads, provider_events
+from app.domain import (
+    call_cards,
+    call_requests,
+    channel_accounts,
+    consents,
+    customers,
+    dnd_uploads,
+    leads,
+    provider_events,
+)
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.call_requests import NewCallRequest
 from app.domain.change_context import ChangeContext
 from app.domain.channel_accounts import AccountSettings
+from app.domain.dnd_uploads import DndLine
 from app.domain.session_context import session_context
 from app.lib.phone_number_series import phone_series
 from app.lib.vault import Vault
@@ -118,7 +128,7 @@ def forbid(db: Session, what: str, asha: Any) -> None:
             db, {"channel": "voice", "address": PEER, "action": "withdrawn", "how": "call"}, Stamp(None, NOON)
         )
     elif what == "dnd":
-        consents.note_dnd(db, PEER, "blocked", "scrub file", NOON)
+        dnd_uploads.store(db, [DndLine(PEER, "blocked", NOON)], "scrub file", NOON)
     elif what == "off":
         for each in channel_accounts.active(db, "voice"):
             each.is_active = False
