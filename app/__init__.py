@@ -21,8 +21,9 @@ from app.channels.base import Channel
 from app.channels.console import Console
 from app.channels.email import Email, server_of
 from app.channels.webhook import WebhookClient
-from app.domain import audit_keys, health_samples
+from app.domain import audit_keys
 from app.domain.audit_keys import AuditKeys
+from app.domain.maintenance import health_samples
 from app.lib.turns import Turns
 from app.lib.vault import Vault, audit_key, read_key
 from app.ops import (
@@ -50,7 +51,7 @@ from app.web.core import languages, lazy_url_rules, replica_lists
 from app.web.pages import allowed_hosts, errors, offline, process_roles, shell, submitted_data
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
-from app.web.records import composer
+from app.web.records.timelines import composer
 from app.web.security import cors, head_requests, rate_limits, security_manager
 from app.web.settings import dead_letters, settings_menu
 from app.web.workday import first_steps, sidebar

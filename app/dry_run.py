@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import event
 
-from app.domain.session_context import session_context
+from app.domain.persistence.session_context import session_context
 from app.job_runner import SKIPPED, Execution, Job, Runner, writing
 from app.ops import queue
 

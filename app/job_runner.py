@@ -23,9 +23,9 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from app import access
 from app.domain import notices
-from app.domain.job_runs import JobRun
-from app.domain.session_context import NoticeChoices, session_context
-from app.domain.transaction_state import transaction_state
+from app.domain.maintenance.job_runs import JobRun
+from app.domain.persistence.session_context import NoticeChoices, session_context
+from app.domain.persistence.transaction_state import transaction_state
 from app.job_definition import MAX_ITEMS, SKIPPED, Job, JobPass, JobWork
 from app.lib.process_name import process_name
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute

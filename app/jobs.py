@@ -15,30 +15,22 @@ from app.backups import requested_runs as backup_work
 from app.domain import (
     attachments,
     audit_chain,
-    backup_runs,
-    call_rollup_fill,
     custom_fields,
     custom_values,
-    duplicates,
-    escalation,
-    expiry,
     file_quotas,
-    health_samples,
-    health_watch,
-    inbound_events,
-    leave_return,
-    merged_records,
     office_hours,
-    reassignment,
-    reminders,
     report_schedules,
-    retention,
     settings,
     sla,
     transfer_runs,
 )
+from app.domain.automation import escalation, expiry, leave_return, reassignment, reminders
 from app.domain.base import gettext_noop
-from app.domain.job_runs import MANUAL_PREFIX, JobRun
+from app.domain.inbound import inbound_events
+from app.domain.maintenance import backup_runs, health_samples, health_watch, retention
+from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
+from app.domain.merging import duplicates, merged_records
+from app.domain.telephony import call_rollup_fill
 from app.dry_run import DryRun, try_out
 from app.job_runner import SKIPPED, Daily, Every, Job, JobPass, JobWork, Runner, daily_at, every_minute, run_slot
 from app.ops import database, queue

@@ -7,56 +7,64 @@ from app.domain.assignment_requests import AssignmentRequest  # a user's request
 from app.domain.attachments import Attachment  # a file of a record
 from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
-from app.domain.backup_runs import BackupRun  # one backup, check or drill
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
 from app.domain.boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
 from app.domain.brand import Brand  # what the CRM is called and looks like
 from app.domain.bulk_undo import BulkChange  # the values that a bulk action has replaced
-from app.domain.call_cards import CallCard  # one call on the pages of one user
-from app.domain.call_requests import CallRequest  # a call to be dialed by a provider
-from app.domain.call_rollups import DayCount, DayNumbers, HourCount, RollupMark, RollupState  # calls counted by day
-from app.domain.calls import CallLog  # one call
-from app.domain.campaigns import Campaign, CampaignRecipient  # one message to many; one of them
-from app.domain.channel_accounts import ChannelAccount  # an account with a provider of messages or calls
-from app.domain.consents import Consent, DoNotDisturb  # who wants which messages; numbers on a do-not-disturb list
-from app.domain.conversations import Conversation  # all that was said with one number or address
 from app.domain.custom_fields import CustomField  # a field that an admin has added
 from app.domain.custom_values import CustomValue  # a value of such a field, for filters and sorting
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
-from app.domain.dnd_uploads import DndUpload, DndWrongLine  # an uploaded do-not-disturb list; a line that is wrong
-from app.domain.duplicate_pairs import DuplicatePair, DuplicateScan  # records that look like duplicates
 from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
-from app.domain.health_samples import (
+from app.domain.idempotency import StoredResponse  # responses to repeated requests
+from app.domain.inbound.inbound_events import InboundEvent  # a request of a provider, as it arrived
+from app.domain.leads import Lead  # a person who may become a customer
+from app.domain.legal_holds import LegalHold  # a record of which nothing is deleted
+from app.domain.login_names import LoginName  # the names and addresses by which people sign in
+from app.domain.maintenance.backup_runs import BackupRun  # one backup, check or drill
+from app.domain.maintenance.health_samples import (
     ErrorReport,
     HealthCrossing,
     HealthSample,
     SlowStatement,
 )  # samples of the installation's health
-from app.domain.idempotency import StoredResponse  # responses to repeated requests
-from app.domain.inbound_events import InboundEvent  # a request of a provider, as it arrived
-from app.domain.job_runs import FailedCall, JobRun
-from app.domain.leads import Lead  # a person who may become a customer
-from app.domain.legal_holds import LegalHold  # a record of which nothing is deleted
-from app.domain.login_names import LoginName  # the names and addresses by which people sign in
-from app.domain.mail_signatures import MailSignature  # the signature of a person or an account
-from app.domain.mails import Mail, MailboxState  # an email beside its message; up to where a mailbox was read
-from app.domain.merged_records import MergeChange, MergedRecord, RecordMerge  # records that were merged, and what moved
-from app.domain.message_files import MessageFile  # a file of a message
-from app.domain.message_reactions import MessageReaction  # a reaction of ours, on its way
-from app.domain.message_templates import MessageTemplate  # a text of messages
-from app.domain.messages import Message  # one WhatsApp, SMS or email, out or in
+from app.domain.maintenance.job_runs import FailedCall, JobRun
+from app.domain.maintenance.retention_runs import (  # how long rows are kept; what was deleted
+    RetentionRule,
+    RetentionRun,
+)
+from app.domain.merging.duplicate_pairs import DuplicatePair, DuplicateScan  # records that look like duplicates
+from app.domain.merging.merged_records import (  # records that were merged, and what moved
+    MergeChange,
+    MergedRecord,
+    RecordMerge,
+)
+from app.domain.messaging.campaigns import Campaign, CampaignRecipient  # one message to many; one of them
+from app.domain.messaging.channel_accounts import ChannelAccount  # an account with a provider of messages or calls
+from app.domain.messaging.consents import (  # who wants which messages; numbers on a do-not-disturb list
+    Consent,
+    DoNotDisturb,
+)
+from app.domain.messaging.conversations import Conversation  # all that was said with one number or address
+from app.domain.messaging.dnd_uploads import (  # an uploaded do-not-disturb list; a line that is wrong
+    DndUpload,
+    DndWrongLine,
+)
+from app.domain.messaging.mail_signatures import MailSignature  # the signature of a person or an account
+from app.domain.messaging.mails import Mail, MailboxState  # an email beside its message; up to where a mailbox was read
+from app.domain.messaging.message_files import MessageFile  # a file of a message
+from app.domain.messaging.message_reactions import MessageReaction  # a reaction of ours, on its way
+from app.domain.messaging.message_templates import MessageTemplate  # a text of messages
+from app.domain.messaging.messages import Message  # one WhatsApp, SMS or email, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
 from app.domain.predecessor_names import (  # what records were called in the predecessor
     PredecessorName,
     PredecessorPerson,
 )
-from app.domain.recordings import CallRecording  # a recording of a call
 from app.domain.report_schedules import ReportRun, ReportSchedule  # a report by email; one for one reader
 from app.domain.reports import Report, ReportPin  # reports that people build, and their pins
-from app.domain.retention_runs import RetentionRule, RetentionRun  # how long rows are kept; what was deleted
 from app.domain.retired_keys import RetiredKey  # a key of an earlier part of the audit log, or of sent emails
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
 from app.domain.search_columns import add_reversed
@@ -75,7 +83,18 @@ from app.domain.settings import (  # masters and business settings
 )
 from app.domain.tasks import Task  # one thing to do
 from app.domain.team import RoundRobin  # round robin of a role
-from app.domain.telephones import (  # call sync of a telephone; calls it sent that were invalid
+from app.domain.telephony.call_cards import CallCard  # one call on the pages of one user
+from app.domain.telephony.call_requests import CallRequest  # a call to be dialed by a provider
+from app.domain.telephony.call_rollups import (  # calls counted by day
+    DayCount,
+    DayNumbers,
+    HourCount,
+    RollupMark,
+    RollupState,
+)
+from app.domain.telephony.calls import CallLog  # one call
+from app.domain.telephony.recordings import CallRecording  # a recording of a call
+from app.domain.telephony.telephones import (  # call sync of a telephone; calls it sent that were invalid
     PhoneSync,
     QuarantinedCall,
 )

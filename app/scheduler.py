@@ -16,9 +16,9 @@ from typing import Any
 from sqlalchemy import not_, update
 from sqlalchemy.orm import Session
 
-from app.domain import job_health
-from app.domain.job_runs import MANUAL_PREFIX, JobRun
-from app.domain.transaction_state import transaction_state
+from app.domain.maintenance import job_health
+from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
+from app.domain.persistence.transaction_state import transaction_state
 from app.job_runner import Job, Runner, every_minute, is_settled, process_name, run_slot, writing
 from app.lib.turns import Turns
 from app.ops import health

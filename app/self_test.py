@@ -18,7 +18,8 @@ from sqlalchemy import select
 from app import access
 from app.channels.base import ChannelError
 from app.channels.email import Email, server_of
-from app.domain import backup_runs, custom_fields, custom_values, dead_letters, health_samples, job_health, job_runs
+from app.domain import custom_fields, custom_values
+from app.domain.maintenance import backup_runs, dead_letters, health_samples, job_health, job_runs
 from app.extensions import db
 from app.lib.operator_command import operator_command
 from app.ops import health, machine_resources, queue, redis_client

@@ -4,8 +4,8 @@ An effect applies to every row that is written through objects, by a flush or, w
 `row_updates`. Code that reacts to saved rows is therefore an effect, never a listener of a flush. Statements that
 bypass the session's objects trigger no effects.
 
-Listeners and effects pass data to each other through `domain.transaction_state` and `domain.session_context`, both kept
-in `Session.info`.
+Listeners and effects pass data to each other through `transaction_state` and `session_context` (both in
+`app.domain.persistence`), which are kept in `Session.info`.
 """
 
 from __future__ import annotations
@@ -17,19 +17,11 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.access import account_rules, legal_hold_guard, people, role_rules, session_filter
-from app.domain import (
-    audit_chain,
-    call_rollups,
-    change_events,
-    consents,
-    custom_values,
-    legal_holds,
-    login_names,
-    numbering,
-    row_effects,
-    stored_text,
-)
-from app.domain.row_effects import Effect, classes, every_class
+from app.domain import audit_chain, custom_values, legal_holds, login_names
+from app.domain.messaging import consents
+from app.domain.persistence import change_events, numbering, row_effects, stored_text
+from app.domain.persistence.row_effects import Effect, classes, every_class
+from app.domain.telephony import call_rollups
 from app.models import CallLog, Consent, CustomField, Delivery, FieldMask, Group, ModulePermission, Role, User
 from app.outbox import (
     call_delivery,

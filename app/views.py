@@ -18,21 +18,21 @@ from app.web.channels.signatures import SignatureView
 from app.web.channels.template_picker import TemplatesView
 from app.web.dashboards.boards import BoardsView
 from app.web.dashboards.pages import DashboardView
-from app.web.records.calls import CallResource, CallScreen
+from app.web.records.attachments.file_api import FileResource
+from app.web.records.attachments.files import FilesView
+from app.web.records.attachments.profile_pictures import PicturesView
 from app.web.records.customer_overview import CustomerOverview
 from app.web.records.customers import CustomerResource, CustomerScreen
-from app.web.records.duplicates import DuplicatesView
-from app.web.records.file_api import FileResource
-from app.web.records.files import FilesView
 from app.web.records.leads import LeadResource, LeadScreen
-from app.web.records.merge_views import MergeView
+from app.web.records.lists.saved_views import SavedViewsView
+from app.web.records.merging.duplicates import DuplicatesView
+from app.web.records.merging.merge_views import MergeView
 from app.web.records.messages import MessageResource, MessageScreen
 from app.web.records.notes import NotesView
-from app.web.records.profile_pictures import PicturesView
-from app.web.records.saved_views import SavedViewsView
 from app.web.records.tasks import TaskResource, TaskScreen
+from app.web.records.telephony.calls import CallResource, CallScreen
 from app.web.records.tickets import TicketResource, TicketScreen
-from app.web.records.timeline import ActivityResource
+from app.web.records.timelines.timeline import ActivityResource
 from app.web.reports.pages import ReportsView
 from app.web.reports.report_api import ReportResource
 from app.web.reports.schedule_pages import ReportSchedulesView

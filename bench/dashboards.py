@@ -23,7 +23,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access, create_app
-from app.domain import call_rollup_fill, call_rollups
+from app.domain.telephony import call_rollup_fill, call_rollups
 from app.extensions import db
 from app.models import SignIn, User
 from app.ops.database import STATEMENTS

@@ -23,10 +23,11 @@ from sqlalchemy import JSON, Engine, event, insert, text
 from sqlalchemy.orm import Session
 
 from app import access, models, session_hooks
-from app.domain import audit, audit_keys, retention
+from app.domain import audit, audit_keys
 from app.domain.audit_keys import AuditKeys
 from app.domain.base import UtcDateTime
-from app.domain.retention_kinds import BY_NAME, RetentionTable
+from app.domain.maintenance import retention
+from app.domain.maintenance.retention_kinds import BY_NAME, RetentionTable
 from app.lib.vault import audit_key, read_key
 from app.ops.database_errors import summary_of
 from bench import generate, server

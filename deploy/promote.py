@@ -124,13 +124,13 @@ def logins_in(path: Path) -> Logins:
         if path.stat().st_mode & 0o077:
             raise Refused(f"Others may read {path}, which holds passwords. Run: chmod 600 {path}")
         parser.read_string(path.read_text())
-        users = [(parser[part]["user"], parser[part]["password"]) for part in ("admin", "replication")]
+        admin, replication = ((parser[part]["user"], parser[part]["password"]) for part in ("admin", "replication"))
         tls = {name: parser["replication"][f"ssl_{name}"] for name in _TLS if f"ssl_{name}" in parser["replication"]}
     except OSError as error:
         raise Refused(f"{path} can't be read: {error.strerror}. deploy/promote --help says what it holds.") from None
     except (configparser.Error, KeyError):
         raise Refused(f"{path} isn't complete. deploy/promote --help says what it holds.") from None
-    return Logins(*users, replication_tls=tls)
+    return Logins(admin, replication, replication_tls=tls)
 
 
 # --- promoting

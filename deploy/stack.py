@@ -103,7 +103,7 @@ def _values(folder: Path, paths: dict[str, str]) -> dict[str, str]:
     """The values for the files; ports and passwords are generated once and stored in the folder."""
     kept = folder / "stack.json"
     if kept.exists():
-        made = json.loads(kept.read_text())
+        made: dict[str, str] = json.loads(kept.read_text())
     else:
         ports = dict(
             zip(("HTTP_PORT", "WEB_PORT", "SOCKETS_PORT", "DB_PORT", "REDIS_PORT"), free_ports(5), strict=True)

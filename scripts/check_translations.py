@@ -72,8 +72,9 @@ def problem_of(message: Message | None) -> str | None:
         return "missing"
     if message.fuzzy:
         return "fuzzy"
-    translated = message.string if isinstance(message.string, (tuple, list)) else (message.string,)
-    if not all(translated):
+    strings = message.string if isinstance(message.string, (tuple, list)) else (message.string,)
+    translated = [form for form in strings if form]
+    if len(translated) < len(strings):
         return "empty"
     original = message.id if isinstance(message.id, (tuple, list)) else (message.id,)
     allowed = {name for form in original for name in PLACEHOLDER.findall(form)}

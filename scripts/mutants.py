@@ -51,7 +51,7 @@ def main() -> int:
 def files(paths: Iterable[str]) -> Iterator[Path]:
     """The Python files of these paths, relative to the checkout."""
     for path in map(Path, paths):
-        yield from sorted(path.glob("*.py")) if path.is_dir() else [path]
+        yield from sorted(path.rglob("*.py")) if path.is_dir() else [path]
 
 
 def names_in(path: Path) -> list[str]:

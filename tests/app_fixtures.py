@@ -17,12 +17,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import flask_migrate
 import prison
 import pytest
 from flask import Flask
+from flask.sessions import SecureCookieSessionInterface
 from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import Session
@@ -30,11 +31,14 @@ from werkzeug.security import generate_password_hash
 
 import config
 from app import access, create_app, models
-from app.domain import assignment, assignment_requests, calls, customers, leads, messages, numbering, tasks, tickets
+from app.domain import assignment, assignment_requests, customers, leads, tasks, tickets
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
+from app.domain.messaging import messages
+from app.domain.persistence import numbering
 from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
+from app.domain.telephony import calls
 from app.extensions import db
 from app.web.security import security_manager
 from app.web.security.sessions import hash_token
@@ -148,7 +152,9 @@ class UserClient:
     def __init__(self, app: Flask, who: Colleague | None) -> None:
         self.app, self.who = app, who
         self.browser, self.machine = app.test_client(), app.test_client()
-        signed = app.session_interface.get_signing_serializer(app)
+        interface = cast(SecureCookieSessionInterface, app.session_interface)
+        signed = interface.get_signing_serializer(app)
+        assert signed is not None
         held: dict[str, Any] = {"csrf_token": _CSRF}
         if who is not None:
             held |= {"sid": f"cookie-{who.username}", "_user_id": str(who.id), "_fresh": True, "_permanent": True}
@@ -175,6 +181,12 @@ class UserClient:
         if json is not None:
             more["json"] = json
         return self.machine.open(url, method=method, **more)
+
+    def cookie(self, name: str) -> str:
+        """The value of a cookie in the browser."""
+        cookie = self.browser.get_cookie(name)
+        assert cookie is not None, name
+        return cookie.value
 
     def screen(self, path: str, **more: Any) -> Any:
         """Request a page."""
@@ -281,7 +293,7 @@ class Make:
     def request(self, about: Any, wanted: Any, who: Any = "ana", at: datetime = NOW, reason: str = "I know him") -> Any:
         """`who` requests that the record be assigned to `wanted`."""
         row = self.crm.session.merge(about)
-        ids = self.crm.id_of(wanted), self.crm.id_of(who)
+        ids = self.crm.user_id(wanted), self.crm.id_of(who)
         return self._committed(assignment_requests.create(self.crm.session, row, ids[0], reason, Stamp(ids[1], at)))
 
     def give(self, about: Any, who: Any, by: Any = "root", at: datetime = NOW) -> Any:
@@ -290,7 +302,7 @@ class Make:
         assignment.assign(
             self.crm.session,
             row,
-            assignment.NewAssignee(self.crm.id_of(who), "direct"),
+            assignment.NewAssignee(self.crm.user_id(who), "direct"),
             Stamp(self.crm.id_of(by), at),
         )
         return self._committed(row)
@@ -406,6 +418,12 @@ class Crm:
         if isinstance(who, str):
             return self.people[who].id
         return who if who is None or isinstance(who, int) else int(who.id)
+
+    def user_id(self, who: Any) -> int:
+        """`id_of` of a user."""
+        key = self.id_of(who)
+        assert key is not None
+        return key
 
     def client(self, who: str | Colleague | None) -> UserClient:
         """A client for the user; None: not signed in."""

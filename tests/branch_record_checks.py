@@ -12,7 +12,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access, create_app, models
-from app.domain import audit_chain, change_events
+from app.domain import audit_chain
+from app.domain.persistence import change_events
 from app.extensions import db
 from tests.app_fixtures import Colleague, UserClient, settings_for, settle
 
@@ -22,7 +23,7 @@ def main() -> None:
     app = create_app(settings_for(Path(tempfile.mkdtemp())), TESTING=True)
     settle(app)
     with app.app_context(), Session(db.engine) as session, access.as_system(session):
-        ids = dict(session.execute(select(models.User.username, models.User.id)).all())
+        ids: dict[str, int] = dict(session.execute(select(models.User.username, models.User.id)).tuples().all())
         role = session.scalars(select(models.Role).where(models.Role.name == "Sales User")).one()
         for verb in ("read", "create", "write", "delete", "bulk"):
             session.add(models.ModulePermission(role_id=role.id, module="Branch", verb=verb, level="own"))

@@ -253,7 +253,7 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
     """The first worker compiles the tests, the others then find the bytecode."""
     if not hasattr(session.config, "workerinput"):
         return (yield)
-    folder = shared_folder(session.config, session.config._tmp_path_factory)
+    folder = shared_folder(session.config, session.config._tmp_path_factory)  # type: ignore[attr-defined]  # of pytest
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "collect.lock").open("w") as lock:
         try:
@@ -406,7 +406,7 @@ def seconds_by_file(reporter: pytest.TerminalReporter) -> Counter[str]:
     spent = Counter[str]()
     for report in {id(each): each for group in reporter.stats.values() for each in group}.values():
         if isinstance(report, pytest.TestReport):
-            spent[report.nodeid.partition("::")[0]] += report.duration
+            spent[report.nodeid.partition("::")[0]] += report.duration  # type: ignore[assignment]  # seconds are counted, too
     return spent
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class Deployment:
         client = self.crm.client(name)
         if by == "key":
             return client.headers
-        return {"Cookie": f"crm={client.browser.get_cookie('crm').value}"}
+        return {"Cookie": f"crm={client.cookie('crm')}"}
 
     def note(self, lead: Any, who: str = "root") -> None:
         """Write a note, in another process."""
@@ -90,19 +91,35 @@ def open_deployment(app: Flask, folder: Path, servers: int, **settings: str) -> 
     crm.close()
 
 
+def _has_heard(ear: Ear, name: str, fits: Callable[[Any], bool]) -> bool:
+    return any(fits(value) for value in ear.named(name))
+
+
+def _is_closed(ear: Ear) -> bool:
+    return not ear.is_open
+
+
+def _hears_a_note(ear: Ear, deployment: Deployment, lead: Any) -> bool:
+    """Whether the socket has heard of one; writes another if not."""
+    if not ear.named("activity"):
+        deployment.note(lead)
+        return False
+    return True
+
+
 def all_hear(ears: list[Ear], name: str, fits: Callable[[Any], bool] = lambda value: True) -> None:
     for ear in ears:
-        eventually(lambda ear=ear: any(fits(value) for value in ear.named(name)), f"no {name}", SOON)
+        eventually(partial(_has_heard, ear, name, fits), f"no {name}", SOON)
 
 
 def all_end(ears: list[Ear]) -> None:
     for ear in ears:
-        eventually(lambda ear=ear: not ear.is_open, "the socket stays open", SOON)
+        eventually(partial(_is_closed, ear), "the socket stays open", SOON)
 
 
 def watched(deployment: Deployment, name: str, lead: Any, each: int = 3) -> list[Ear]:
     """Sockets that watch the lead; a first note proves that they do."""
     ears = [ear.watch("lead", lead.id) for ear in deployment.ears(name, each=each)]
     for ear in ears:
-        eventually(lambda ear=ear: bool(ear.named("activity")) or bool(deployment.note(lead)), "nobody watches", SOON)
+        eventually(partial(_hears_a_note, ear, deployment, lead), "nobody watches", SOON)
     return ears

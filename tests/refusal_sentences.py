@@ -10,8 +10,8 @@ from pathlib import Path
 from app import create_app  # noqa: F401  (imports every subclass of RuleBroken)
 from app.channels import failure_reasons, http_client, imap_client
 from app.channels.registry import KINDS
-from app.domain import inbound_mail
 from app.domain.base import RuleBroken
+from app.domain.inbound import inbound_mail
 from app.lib import mail_reading
 from app.outbox import mail_fetch
 
@@ -51,9 +51,9 @@ TRANSLATING_FUNCTIONS = {"_", "_g", "gettext", "translatable"}
 
 
 @cache
-def exception_names(kind: type = RuleBroken) -> set[str]:
+def exception_names(kind: type[Exception] = RuleBroken) -> set[str]:
     """The names of an exception class and of all its subclasses."""
-    return {kind.__name__} | {name for each in kind.__subclasses__() for name in exception_names(each)}
+    return {kind.__name__} | {name for each in kind.__subclasses__() for name in exception_names(each)}  # type: ignore[arg-type]
 
 
 @cache

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -103,7 +104,7 @@ def replicated(
             made.follow(primary, tls)
             followers.append(made)
         for each in followers:
-            eventually(lambda server=each: server.status()["Slave_IO_Running"] == "Yes", "a replica doesn't follow")
+            eventually(partial(_follows, each), "a replica doesn't follow")
         yield [primary, *followers]
 
 
@@ -342,17 +343,26 @@ def cluster(folder: Path, tls: Certificates | None = None) -> Iterator[SeveralRe
         for other in nodes[1:]:
             clients[0].execute_command("CLUSTER MEET", "127.0.0.1", other.port)
         for client in clients:
-            eventually(lambda c=client: _info(c)["cluster_known_nodes"] == "4", "the nodes don't meet")
+            eventually(partial(_says, client, "cluster_known_nodes", "4"), "the nodes don't meet")
         slot = key_slot(TAG.encode())
         owner = clients[next(n for n, (first, last) in enumerate(bounds) if first <= slot <= last)]
         name = owner.execute_command("CLUSTER MYID")
         clients[3].execute_command("CLUSTER REPLICATE", name)
         for client in clients:
-            eventually(lambda c=client: _info(c)["cluster_state"] == "ok", "the Cluster isn't complete")
+            eventually(partial(_says, client, "cluster_state", "ok"), "the Cluster isn't complete")
         eventually(lambda: nodes[3].follows(), "the replica doesn't follow")
         hosts = ",".join(f"127.0.0.1:{each.port}" for each in nodes[:2])
         url = f"redis+cluster://:{PASSWORD}@{hosts}"
         yield SeveralRedis(f"{url.replace('redis+', 'rediss+')}?{tls.query}" if tls else url, list(nodes))
+
+
+def _follows(server: Any) -> bool:
+    return bool(server.status()["Slave_IO_Running"] == "Yes")
+
+
+def _says(client: Client, key: str, value: str) -> bool:
+    """Whether CLUSTER INFO of this node has this value."""
+    return _info(client)[key] == value
 
 
 def _info(client: Client) -> dict[str, str]:

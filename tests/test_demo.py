@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app import access, demo, models
 from app.domain import leads, login_names, tickets
 from app.domain.base import RuleBroken
-from app.domain.numbering import next_number
+from app.domain.persistence.numbering import next_number
 from app.domain.sla import ENDED, PAUSED, RUNNING
 from app.lib.identity_numbers import is_pan
 from app.lib.vault import Vault

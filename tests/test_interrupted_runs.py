@@ -14,7 +14,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
-from app.domain.job_runs import MANUAL_PREFIX, JobRun
+from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
 from app.domain.settings import LeadSource
 from app.job_runner import Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
 from app.ops.leader import Election

@@ -12,9 +12,9 @@ from sqlalchemy import event, text
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain import row_effects
 from app.domain.authentication import note_sign_in_ended
-from app.domain.transaction_state import TransactionState, transaction_state
+from app.domain.persistence import row_effects
+from app.domain.persistence.transaction_state import TransactionState, transaction_state
 from tests import factories
 
 APP = Path(session_hooks.__file__).parent
@@ -26,7 +26,7 @@ LISTENS_TOO = {
     "dry_run.py": "a connection, for one transaction",
 }
 #: The two accessors of Session.info.
-KEEPS_IN_SESSION = {"domain/transaction_state.py", "domain/session_context.py"}
+KEEPS_IN_SESSION = {"domain/persistence/transaction_state.py", "domain/persistence/session_context.py"}
 
 
 def files_with(pattern: str) -> set[str]:

@@ -55,7 +55,7 @@ class StatementText:
     #: The order of the names if the driver wants positions, else None.
     order: tuple[str, ...] | None
     #: Name of a parameter that gets its value on execution -> converter to the driver's value.
-    late: dict[str, Convert | None]
+    open_parameters: dict[str, Convert | None]
     #: (column, converter to its Python value); columns that need none are left out.
     converters: tuple[tuple[int, Convert], ...]
 
@@ -88,7 +88,7 @@ class CompiledStatement:
         text = self.text
         values: Any = dict(zip(text.names, self.values, strict=True))
         for name, value in open_values.items():
-            values[name] = _applied(text.late[name], value)
+            values[name] = _applied(text.open_parameters[name], value)
         if text.order is not None:
             values = tuple(values[name] for name in text.order)
         sent = fast_statements.send(session, text.sql, values)
@@ -126,7 +126,7 @@ def compile_statement(
             sql=expanded.statement,
             names=tuple(values),
             order=tuple(expanded.positiontup) if expanded.positiontup is not None else None,
-            late={key: processors.get(key) for key in open_values},
+            open_parameters={key: processors.get(key) for key in open_values},
             converters=_converters(types, dialect),
         )
         if name is not None:
@@ -267,7 +267,7 @@ class StatementShape:
     #: None = they have no key.
     key: Hashable
     #: Name -> value of each parameter.
-    late: dict[str, Any]
+    open_values: dict[str, Any]
     #: id of a value's parameter in the conditions -> its name.
     _names: dict[int, str]
 
@@ -293,7 +293,7 @@ def shape_of(conditions: Sequence[Any]) -> StatementShape:
     if any(key is None for key in keys):
         return StatementShape(None, {}, {})
     has_query = any(_has_query(each) for each in conditions)
-    late: dict[str, Any] = {}
+    open_values: dict[str, Any] = {}
     names: dict[int, str] = {}
     fixed: list[Any] = []
     for parameter in (each for key in keys for each in key.bindparams):
@@ -304,14 +304,14 @@ def shape_of(conditions: Sequence[Any]) -> StatementShape:
             fixed.append(value)
         elif id(parameter) not in names:
             names[id(parameter)] = name = f"value_{len(names)}"
-            late[name] = value
-    return StatementShape((tuple(key.key for key in keys), tuple(names.values()), repr(fixed)), late, names)
+            open_values[name] = value
+    return StatementShape((tuple(key.key for key in keys), tuple(names.values()), repr(fixed)), open_values, names)
 
 
 def key_of(*expressions: Any) -> Hashable:
     """A key for these expressions, values included; None if they have none."""
     shape = shape_of(expressions)
-    return None if shape.key is None else (shape.key, repr(shape.late))
+    return None if shape.key is None else (shape.key, repr(shape.open_values))
 
 
 def _has_query(condition: Any) -> bool:

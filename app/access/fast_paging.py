@@ -96,12 +96,12 @@ def page_by_person(
         return page_of_union(person, record, page_query)
     if is_own_only:
         question = _question("own", record, page_query, partial(_page_of_own, person, record, page_query))
-        return [row[0] for row in answer_for(session, person, question, page_query.late)[0]]
+        return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
     found = _scan(session, person, record, page_query)
     if found is not None:
         return found
     question = _question("union", record, page_query, partial(_page_of_all, person, record, page_query))
-    return [row[0] for row in answer_for(session, person, question, page_query.late)[0]]
+    return [row[0] for row in answer_for(session, person, question, page_query.open_values)[0]]
 
 
 def is_scanned(record: Any) -> bool:
@@ -416,7 +416,7 @@ def _up_to_own(session: Session, person: Person, record: Any, page_query: PageQu
     if value_index(record, page_query) is None or value_index(record, page_query, holder) is None:
         return page_query
     question = _question("own end", record, page_query, partial(_own_end, person, record, page_query))
-    rows, _warnings = answer_for(session, person, question, page_query.late)
+    rows, _warnings = answer_for(session, person, question, page_query.open_values)
     if not rows:
         return page_query
     key = getattr(page_query.key, "expression", page_query.key)
@@ -424,7 +424,10 @@ def _up_to_own(session: Session, person: Person, record: Any, page_query: PageQu
     rule = key >= end if page_query.descending else key <= end
     name = None if page_query.name is None else (page_query.name, "own end")
     return replace(
-        page_query, conditions=[*page_query.conditions, rule], name=name, late=page_query.late | {"own_end": rows[0][0]}
+        page_query,
+        conditions=[*page_query.conditions, rule],
+        name=name,
+        open_values=page_query.open_values | {"own_end": rows[0][0]},
     )
 
 
@@ -443,7 +446,7 @@ def _unless_too_many(
 ) -> list[Any] | None:
     """The rows; None if more than the allowed number had to be examined."""
     try:
-        rows, warnings = answer_for(session, person, question, page_query.late)
+        rows, warnings = answer_for(session, person, question, page_query.open_values)
     except OperationalError as broken:
         if number_of(broken) != SORT_ABORTED:
             raise

@@ -29,7 +29,7 @@ class PageQuery:
     #: The key of the statement for access.compiled_statements; None = it isn't cached.
     name: Hashable = None
     #: The values of named parameters in the conditions.
-    late: dict[str, Any] = field(default_factory=dict)
+    open_values: dict[str, Any] = field(default_factory=dict)
 
     @property
     def limit(self) -> int:

@@ -182,7 +182,7 @@ class _FirstLookup:
         key = None if shape.key is None else ("first look", self.most, kinds, shape.key)
         question = CachedStatement(key, partial(self._statement, session, shape))
         with as_system(session):  # ids only, see above
-            for n, found, _other in answer_without_rules(session, question, shape.late | titles):
+            for n, found, _other in answer_without_rules(session, question, shape.open_values | titles):
                 self.ids.setdefault(n, set()).add(found)
 
     def _statement(self, session: Session, shape: StatementShape) -> Any:
@@ -248,7 +248,7 @@ class _SecondLookup:
         self.answers: list[tuple[IndexLookup | None, IndexLookup | None]] = []
         #: The key of the statement and its values; None if it has no key.
         self._key: list[Any] | None = []
-        self._late: dict[str, Any] = {}
+        self._open_values: dict[str, Any] = {}
         #: (record, number of the part, number of the way) -> branch that reads the customers of one's own rows.
         self._shared: dict[tuple[Any, int, int], int] = {}
 
@@ -265,7 +265,7 @@ class _SecondLookup:
             lambda: _together(self.session, [make() for make in self.branches]),
             frozenset({Customer.__tablename__}),
         )
-        for n, row_id, other in answer(self.session, question, self._late):
+        for n, row_id, other in answer(self.session, question, self._open_values):
             found[n].append((row_id, other))
         for rows, answers in zip(found, self.answers, strict=True):
             for lookup, ids in zip(answers, zip(*rows, strict=True) if rows else ((), ()), strict=True):
@@ -322,7 +322,7 @@ class _SecondLookup:
         """
         row, _adapter = alias_of(lookup.record)
         ids = listed(sorted(customers), f"customer_{len(self.branches)}")
-        self._late |= {each.key: each.value for each in ids}
+        self._open_values |= {each.key: each.value for each in ids}
         if self._key is not None:
             self._key.append((lookup.record, len(ids)))
 
@@ -340,7 +340,7 @@ class _SecondLookup:
         is_indexed = has_words(part, is_sqlite)
         if is_indexed and not words.value:
             return
-        self._late |= {pattern.key: pattern.value} | ({words.key: words.value} if is_indexed else {})
+        self._open_values |= {pattern.key: pattern.value} | ({words.key: words.value} if is_indexed else {})
         if self._key is not None:
             self._key.append((lookup.record, part.column.key))
 

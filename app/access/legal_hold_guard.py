@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from app.domain import legal_holds
-from app.domain.row_effects import Rows
+from app.domain.persistence.row_effects import Rows
 
 
 def refuse_losses(session: Session, rows: Rows) -> None:

@@ -17,7 +17,7 @@ from app.access.person import Person
 from app.access.system_session import as_system
 from app.domain import permissions, team
 from app.domain.base import RuleBroken
-from app.domain.row_effects import Rows
+from app.domain.persistence.row_effects import Rows
 from app.models import AccessVersion, FieldMask, ModulePermission, Role, User
 from app.ops.database import address_of
 
@@ -143,8 +143,8 @@ def _cached_records() -> tuple[Any, ...]:
     from flask_appbuilder.security.sqla.models import Group, PermissionView
 
     from app.domain.brand import Brand
-    from app.domain.channel_accounts import ChannelAccount
     from app.domain.custom_fields import CustomField
+    from app.domain.messaging.channel_accounts import ChannelAccount
     from app.domain.saved_views import ListSetup
     from app.domain.settings import BusinessSetting, Holiday, Master, OfficeRange, SlaTarget
     from app.domain.webhooks import Webhook

@@ -60,7 +60,7 @@ class Person:
     many_held: LruCache[Any, tuple[float, bool]] = field(init=False, default_factory=lambda: LruCache(MAX_LISTS))
     #: What pages derive from these rights alone, such as the entries of the menu; not shared.
     derived: LruCache[Any, Any] = field(init=False, default_factory=lambda: LruCache(MAX_DERIVED))
-    #: The same person under the scope of an API key, with statements of their own.
+    #: Scope of an API key -> the same person limited by it, with compiled statements of its own.
     scoped: dict[frozenset[str], Person] = field(init=False, default_factory=dict)
 
     def within(self, scope: frozenset[str]) -> Person:
@@ -73,7 +73,7 @@ class Person:
 
     @property
     def is_admin(self) -> bool:
-        """Holds the Admin role."""
+        """Whether they hold the Admin role."""
         return ADMIN in self.roles
 
     @property

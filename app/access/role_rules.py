@@ -20,8 +20,8 @@ from app.access.system_session import acting
 from app.domain import permissions
 from app.domain.base import translatable
 from app.domain.permission_labels import FIELD_LABELS, MASK_LABELS, VERB_LABELS, module_labels
-from app.domain.row_effects import Rows
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence.row_effects import Rows
+from app.domain.persistence.transaction_state import transaction_state
 from app.models import CustomField, FieldMask, Group, ModulePermission, Role, User
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from sqlalchemy.orm import Session
 
 from app.access.person import Person
-from app.domain.session_context import session_context
+from app.domain.persistence.session_context import session_context
 
 
 class System:

@@ -36,8 +36,8 @@ from app.backups.description import details_of
 from app.backups.folder import Backup
 from app.backups.installation import Installation
 from app.domain import audit
-from app.domain.backup_runs import BackupRun
 from app.domain.base import Stamp
+from app.domain.maintenance.backup_runs import BackupRun
 from app.lib.operator_command import operator_command
 from app.ops.audit_head_file import AuditHeadFile
 

@@ -20,9 +20,9 @@ from app.backups.errors import BackupBusy, BackupError
 from app.backups.installation import Installation, installation_of
 from app.backups.runs import RunOutcome, outcome_of
 from app.backups.verify import verify
-from app.domain import backup_runs
-from app.domain.backup_runs import BackupRun
 from app.domain.base import Stamp
+from app.domain.maintenance import backup_runs
+from app.domain.maintenance.backup_runs import BackupRun
 from app.lib.process_name import process_name
 from app.ops import queue
 

@@ -24,9 +24,10 @@ from app.backups.errors import BackupBusy, BackupError
 from app.backups.folder import Backup
 from app.backups.installation import Installation
 from app.backups.verify import VerificationReport
-from app.domain import audit, backup_runs
-from app.domain.backup_runs import BackupRun
+from app.domain import audit
 from app.domain.base import Stamp
+from app.domain.maintenance import backup_runs
+from app.domain.maintenance.backup_runs import BackupRun
 from app.extensions import db
 from app.lib.process_name import process_name
 from app.ops.database import WRITES

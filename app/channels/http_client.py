@@ -65,8 +65,8 @@ class HttpClient:
         url, headers = request.url, dict(request.headers)
         for _ in range(MAX_REDIRECTS + 1):
             is_own = self._check_host(url, hosts)
-            asked = HttpRequest("GET", url, headers, max_bytes=request.max_bytes)
-            response = self._get(asked, end - time.monotonic(), is_own)
+            hop = HttpRequest("GET", url, headers, max_bytes=request.max_bytes)
+            response = self._get(hop, end - time.monotonic(), is_own)
             if response.status not in _REDIRECTS:
                 return _whole(response)
             target = urljoin(url, response.headers.get("location", ""))

@@ -59,6 +59,6 @@ class TwilioHttp(LibraryHttpClient):  # type: ignore[misc]
 
 def _address(base_url: str, url: str, params: Any) -> str:
     """The address at the configured host. The library can't be configured to use another host than Twilio's."""
-    asked, base = urlsplit(url), urlsplit(base_url)
-    query = asked.query or urlencode(params or {}, doseq=True)
-    return urlunsplit((base.scheme, base.netloc, base.path + asked.path, query, ""))
+    requested, base = urlsplit(url), urlsplit(base_url)
+    query = requested.query or urlencode(params or {}, doseq=True)
+    return urlunsplit((base.scheme, base.netloc, base.path + requested.path, query, ""))

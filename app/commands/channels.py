@@ -13,9 +13,9 @@ from sqlalchemy import select
 
 from app import access
 from app.channels.registry import KINDS
-from app.domain import channel_accounts
 from app.domain.base import RuleBroken, Stamp, translatable
-from app.domain.channel_accounts import AccountSettings
+from app.domain.messaging import channel_accounts
+from app.domain.messaging.channel_accounts import AccountSettings
 from app.extensions import db
 from app.models import ChannelAccount
 from app.outbox import provider_clients

@@ -11,8 +11,8 @@ import click
 from flask import current_app
 from flask.cli import AppGroup
 
-from app.domain import key_rotation
 from app.domain.base import RuleBroken, Stamp
+from app.domain.maintenance import key_rotation
 from app.lib.operator_command import operator_command
 from app.lib.vault import Vault, generate_key, read_key
 from app.web.security.sessions import own_transaction

@@ -10,8 +10,8 @@ import click
 from flask.cli import AppGroup
 
 from app import access
-from app.domain import retention
-from app.domain.retention_kinds import KINDS
+from app.domain.maintenance import retention
+from app.domain.maintenance.retention_kinds import KINDS
 from app.extensions import db
 
 

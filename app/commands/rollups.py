@@ -12,7 +12,7 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from app import access
-from app.domain import call_rollup_fill, call_rollups
+from app.domain.telephony import call_rollup_fill, call_rollups
 from app.extensions import db
 
 #: Days per transaction.

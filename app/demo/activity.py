@@ -7,7 +7,7 @@ from datetime import UTC, datetime, time, timedelta
 from app import models
 from app.demo.builder import DAYS, ZONE, DemoBuilder, Row, stamps
 from app.demo.sample_text import LOST_OUTCOMES, MESSAGES, NOTES, OUTCOMES, TASKS, TEMPLATES
-from app.domain import messages
+from app.domain.messaging import messages
 
 ENDED = (
     "Account Opened",

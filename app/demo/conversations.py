@@ -10,7 +10,7 @@ from app import models
 from app.channels import console_provider
 from app.demo.builder import DemoBuilder, Row, stamps
 from app.demo.sample_text import CONVERSATIONS, FIRST, STRANGERS
-from app.domain import channel_accounts
+from app.domain.messaging import channel_accounts
 from app.lib.sample_files import SAMPLES
 
 #: Number of the most recently changed leads that have a conversation.

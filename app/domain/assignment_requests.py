@@ -14,7 +14,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain import assignment, notices, team, timeline
 from app.domain.assignment import NewAssignee
 from app.domain.base import Code, Conflict, Record, RuleBroken, Stamp, UtcDateTime
-from app.domain.numbering import next_number
+from app.domain.persistence.numbering import next_number
 
 #: States of a request; all but Pending are final.
 STATES = ("Pending", "Approved", "Rejected", "Withdrawn", "Expired")

@@ -10,7 +10,7 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstrain
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence.transaction_state import transaction_state
 
 EVENTS = (
     "sign-in",

@@ -10,7 +10,7 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain.base import UtcDateTime
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence.transaction_state import transaction_state
 
 #: How long after the last failure a count is valid; longer than any lock. Then `retention` deletes it.
 FAILED_LOGINS_KEPT_FOR = timedelta(hours=24)

@@ -9,8 +9,8 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, ForeignKey, Index, String, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import bulk
 from app.domain.base import NotFound, Record, RuleBroken, Stamp, Versioned, refuse_stale, translatable
+from app.domain.persistence import bulk
 from app.domain.saved_views import touch
 
 #: The most characters of a name, cards of a board, and boards of one person.

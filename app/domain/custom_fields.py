@@ -215,8 +215,8 @@ def _refuse_too_many(others: Sequence[CustomField]) -> None:
 
 
 def _note(session: Session, row: CustomField, stamp: Stamp, state: str) -> None:
-    said: dict[str, Any] = {"state": state, "label": row.label, "kind": row.kind, "restricted": row.is_restricted}
-    audit.write(session, "custom field", stamp.by, stamp.now, f"{row.record_table} {row.name}", **said)
+    values: dict[str, Any] = {"state": state, "label": row.label, "kind": row.kind, "restricted": row.is_restricted}
+    audit.write(session, "custom field", stamp.by, stamp.now, f"{row.record_table} {row.name}", **values)
 
 
 def _apply(row: CustomField, field_input: FieldInput, existing: Existing, others: Sequence[CustomField]) -> None:

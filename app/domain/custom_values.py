@@ -18,11 +18,11 @@ from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, Session, mapped_column
 from sqlalchemy.types import TypeDecorator
 
-from app.domain import bulk
 from app.domain.base import RuleBroken, gettext_noop, translatable
 from app.domain.custom_fields import RECORDS, CustomField
-from app.domain.row_effects import Rows
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence import bulk
+from app.domain.persistence.row_effects import Rows
+from app.domain.persistence.transaction_state import transaction_state
 from app.lib.batches import batched
 from app.ops import sqlalchemy_internals as internals
 

@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import Boolean, Date, ForeignKey, Index, String, or_, select
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
-from app.domain import bulk, custom_values, customer_keys, timeline, typed_codes
+from app.domain import custom_values, customer_keys, timeline, typed_codes
 from app.domain.base import (
     AlreadyExists,
     Code,
@@ -25,7 +25,8 @@ from app.domain.base import (
 from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
 from app.domain.file_references import STORED_FILE
-from app.domain.numbering import next_number
+from app.domain.persistence import bulk
+from app.domain.persistence.numbering import next_number
 from app.domain.settings import AccountType
 from app.lib import phone
 from app.lib.identity_numbers import is_aadhaar, is_email, is_pan

@@ -10,13 +10,14 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import audit, merged_records
+from app.domain import audit
 from app.domain.audit import AuditEntry
 from app.domain.base import Stamp
-from app.domain.calls import CallLog
 from app.domain.customers import Customer
 from app.domain.leads import Lead
-from app.domain.recordings import CallRecording
+from app.domain.merging import merged_records
+from app.domain.telephony.calls import CallLog
+from app.domain.telephony.recordings import CallRecording
 from app.domain.tickets import Ticket
 
 #: Audit events that name the record whose data somebody has seen.

@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 from app.domain import leads, timeline
 from app.domain.attachments import Attachment
 from app.domain.base import RuleBroken, Stamp, translatable
-from app.domain.calls import CallLog
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
-from app.domain.messages import Message
+from app.domain.messaging.messages import Message
+from app.domain.telephony.calls import CallLog
 
 UNDO_HOURS = 24
 

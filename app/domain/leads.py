@@ -17,8 +17,6 @@ from app.domain import (
     customer_linking,
     customer_links,
     customers,
-    fast_insert,
-    history_rows,
     sla,
     status_changes,
     task_closing,
@@ -32,7 +30,8 @@ from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
 from app.domain.customer_linking import CustomerMatch
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Contact, Customer
-from app.domain.numbering import next_number
+from app.domain.persistence import fast_insert, history_rows
+from app.domain.persistence.numbering import next_number
 from app.domain.settings import LeadStatus
 from app.domain.sla import SlaRecord
 

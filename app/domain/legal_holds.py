@@ -32,9 +32,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import LoaderCallableStatus, Mapped, RelationshipDirection, Session, mapped_column
 
-from app.domain import audit, system_statements
+from app.domain import audit
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime, translatable
-from app.domain.session_context import session_context
+from app.domain.persistence import system_statements
+from app.domain.persistence.session_context import session_context
 from app.ops import sqlalchemy_internals as internals
 
 #: Characters of a reason.
@@ -93,8 +94,8 @@ def place(session: Session, record: Any, reason: str, until: date | None, stamp:
     session.add(hold)
     session.flush()
     about = f"{record.__tablename__} {record.number}"
-    said = until.isoformat() if until else None
-    audit.write(session, "legal hold", stamp.by, stamp.now, about=about, hold=hold.id, what="placed", until=said)
+    last_day = until.isoformat() if until else None
+    audit.write(session, "legal hold", stamp.by, stamp.now, about=about, hold=hold.id, what="placed", until=last_day)
     return hold
 
 

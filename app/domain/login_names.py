@@ -16,7 +16,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import AlreadyExists
-from app.domain.row_effects import Rows
+from app.domain.persistence.row_effects import Rows
 from app.lib.lookalikes import name_keys
 
 #: The columns of a user by which they sign in.

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.domain import notices
 from app.domain.base import RECORD_COLUMNS
 from app.domain.notices import NoticeEvent
-from app.domain.session_context import session_context
+from app.domain.persistence.session_context import session_context
 
 #: Kinds that are merged; each event of another kind stays a notice of its own.
 MERGED = ("assigned", "unassigned", "status")

@@ -27,10 +27,10 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import bulk
 from app.domain.base import RuleBroken, UtcDateTime, translatable
-from app.domain.session_context import NoticeChoices, session_context
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence import bulk
+from app.domain.persistence.session_context import NoticeChoices, session_context
+from app.domain.persistence.transaction_state import transaction_state
 
 #: All kinds; an unknown one is an error.
 KINDS = (

@@ -17,9 +17,10 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstraint, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import bulk, notices
+from app.domain import notices
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.file_references import STORED_FILE
+from app.domain.persistence import bulk
 from app.domain.reports import Report
 
 RHYTHMS = ("daily", "weekly", "monthly")

@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, String, Text, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import custom_values, fast_insert, history_rows, settings, timeline
+from app.domain import custom_values, settings, timeline
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
+from app.domain.persistence import fast_insert, history_rows
 
 STATUSES = ("Backlog", "Todo", "In Progress", "Done", "Canceled")
 OPEN = ("Backlog", "Todo", "In Progress")

@@ -14,7 +14,6 @@ from app.domain import (
     custom_values,
     customer_linking,
     customer_links,
-    history_rows,
     sla,
     status_changes,
     task_closing,
@@ -27,7 +26,8 @@ from app.domain.custom_values import HasCustomFields
 from app.domain.customer_linking import CustomerMatch
 from app.domain.customers import CONTACT_FIELDS, Contact, Customer
 from app.domain.leads import Lead
-from app.domain.numbering import next_number
+from app.domain.persistence import history_rows
+from app.domain.persistence.numbering import next_number
 from app.domain.settings import TicketStatus, TicketSubject
 from app.domain.sla import SlaRecord
 

@@ -11,9 +11,10 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, delete, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import bulk, custom_values, history_rows
+from app.domain import custom_values
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence import bulk, history_rows
+from app.domain.persistence.transaction_state import transaction_state
 
 KINDS = (
     "note",

@@ -69,8 +69,8 @@ class _Reader(HTMLParser):
         """Add a blank line after paragraphs and the address after a link."""
         if tag == "a" and self._links:
             address, start = self._links.pop()
-            said = "".join(self.parts[start:]).strip()
-            if address and address.removeprefix("mailto:").removeprefix("tel:") != said:
+            label = "".join(self.parts[start:]).strip()
+            if address and address.removeprefix("mailto:").removeprefix("tel:") != label:
                 self.parts.append(f" ({address})")
         elif tag == "blockquote":
             self._end_line()
@@ -89,6 +89,6 @@ class _Reader(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         """Add text; its own line breaks become spaces."""
-        said = data.replace("\n", " ").replace(_OPENED, "").replace(_CLOSED, "")
-        if said.strip() or (self.parts and not self.parts[-1].endswith("\n")):
-            self.parts.append(said)
+        text = data.replace("\n", " ").replace(_OPENED, "").replace(_CLOSED, "")
+        if text.strip() or (self.parts and not self.parts[-1].endswith("\n")):
+            self.parts.append(text)

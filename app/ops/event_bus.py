@@ -66,14 +66,14 @@ class LiveEvent:
     #: (id of the conversation, user id) of people who are currently writing a reply; not stored.
     typing: frozenset[tuple[int, int]] = frozenset()
     #: Users with a changed call card.
-    called: frozenset[int] = frozenset()
+    call_card_users: frozenset[int] = frozenset()
     #: Who has which record open; not stored.
     presences: frozenset[PagePresence] = frozenset()
     #: Whether to compare everything on display with the database.
     compare_all: bool = False
 
     def __bool__(self) -> bool:
-        shown = self.notified or self.changed_timelines or self.typing or self.called
+        shown = self.notified or self.changed_timelines or self.typing or self.call_card_users
         return bool(shown or self.ended_sign_ins or self.presences or self.compare_all)
 
     def __or__(self, other: LiveEvent) -> LiveEvent:
@@ -82,14 +82,18 @@ class LiveEvent:
             self.changed_timelines | other.changed_timelines,
             self.ended_sign_ins | other.ended_sign_ins,
             self.typing | other.typing,
-            self.called | other.called,
+            self.call_card_users | other.call_card_users,
             self.presences | other.presences,
             self.compare_all or other.compare_all,
         )
 
     def to_json(self, origin: str) -> bytes:
         """The message for the channel; `origin` identifies the sending process."""
-        users = {"told": sorted(self.notified), "cut": sorted(self.ended_sign_ins), "called": sorted(self.called)}
+        users = {
+            "told": sorted(self.notified),
+            "cut": sorted(self.ended_sign_ins),
+            "called": sorted(self.call_card_users),
+        }
         places = {"stirred": sorted(self.changed_timelines), "typing": sorted(self.typing)}
         here = [(each.serial, each.kind, each.key, each.people) for each in self.presences]
         return orjson.dumps({"from": origin, **places, **users, "here": here})

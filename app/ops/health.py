@@ -29,7 +29,7 @@ def find_note(topic: str) -> str | None:
 
 def text() -> str:
     """The body of /healthz: “ok”, because the process serves, and a line for each note."""
-    return "\n".join(["ok", *(f"{topic}: {said}" for topic, said in sorted(_notes.items()))])
+    return "\n".join(["ok", *(f"{topic}: {state}" for topic, state in sorted(_notes.items()))])
 
 
 # --- checks

@@ -47,10 +47,10 @@ class MasterFinder:
     def master(self) -> Address:
         """host and port of the master. Raises redis' ConnectionError if no server knows it."""
         with self._lock:
-            asked = list(self._asked)
-        each = max(LEAST_SECONDS, self._seconds / len(asked))
+            servers = list(self._asked)
+        each = max(LEAST_SECONDS, self._seconds / len(servers))
         end = time.monotonic() + max(self._seconds, LEAST_SECONDS * len(self.topology.addresses))
-        for address in asked:
+        for address in servers:
             with suppress(RedisError, OSError, ValueError, TypeError, AttributeError):
                 found = self._ask(address, each)
                 if found is not None:
@@ -74,14 +74,14 @@ class MasterFinder:
         finally:
             connection.disconnect()
 
-    def _owner(self, ranges: Sequence[Any], asked: Address) -> Address | None:
+    def _owner(self, ranges: Sequence[Any], source: Address) -> Address | None:
         """The master of our slot in the response to CLUSTER SLOTS: [first, last, master, replica …] of each range."""
-        nodes = [pair for each in ranges for node in each[2:] if (pair := _pair(node, asked)) is not None]
+        nodes = [pair for each in ranges for node in each[2:] if (pair := _pair(node, source)) is not None]
         with self._lock:
             known = set(self._asked)
             room = len(self.topology.addresses) + MAX_NODES - len(known)
             self._asked += list(dict.fromkeys(node for node in nodes if node not in known))[: max(0, room)]
-        owners = (_pair(each[2], asked) for each in ranges if int(each[0]) <= SLOT <= int(each[1]))
+        owners = (_pair(each[2], source) for each in ranges if int(each[0]) <= SLOT <= int(each[1]))
         return next(owners, None)
 
     def _move_back(self, address: Address) -> None:
@@ -91,12 +91,12 @@ class MasterFinder:
                 self._asked.append(address)
 
 
-def _pair(raw: Any, asked: Address) -> Address | None:
+def _pair(raw: Any, source: Address) -> Address | None:
     """(host, port) of [host, port, …]; for a node that doesn't know its own address, the address that was asked."""
     if not raw:
         return None
     host = raw[0].decode() if isinstance(raw[0], bytes) else str(raw[0] or "")
-    return host or asked[0], int(raw[1])
+    return host or source[0], int(raw[1])
 
 
 class _DiscoveryConnection(Connection):

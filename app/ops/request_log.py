@@ -72,8 +72,8 @@ class JsonLines(logging.Formatter):
             "process": record.process,
             "message": record.getMessage(),
         }
-        if said := request_id():
-            line["request_id"] = said
+        if key := request_id():
+            line["request_id"] = key
         if hasattr(record, "request"):
             line["request"] = record.request
         if record.exc_text:  # made safe by log_redaction
@@ -86,8 +86,8 @@ class TextLines(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, followed by the traceback if there is one."""
-        said = request_id()
-        return f"{super().format(record)} [{said}]" if said and not record.exc_text else super().format(record)
+        key = request_id()
+        return f"{super().format(record)} [{key}]" if key and not record.exc_text else super().format(record)
 
 
 def install(is_json: bool) -> None:

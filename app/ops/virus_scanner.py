@@ -71,9 +71,9 @@ def _ask(line: deadline.DeadlineSocket, file: BinaryIO, ends: float) -> str:
 
 
 def _threat(answer: str) -> str | None:
-    said = answer.removeprefix("stream: ")
-    if said == "OK":
+    verdict = answer.removeprefix("stream: ")
+    if verdict == "OK":
         return None
-    if said.endswith(" FOUND"):
-        return said.removesuffix(" FOUND")[:120] or "unknown"
+    if verdict.endswith(" FOUND"):
+        return verdict.removesuffix(" FOUND")[:120] or "unknown"
     raise ScannerUnavailable("the scanner doesn't look at this file")

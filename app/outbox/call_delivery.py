@@ -15,13 +15,13 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import OutgoingCall, Provider, ProviderRefusal, StatusUnavailable
-from app.domain import call_requests
 from app.domain.base import RuleBroken
-from app.domain.call_requests import NewCallRequest
-from app.domain.transaction_state import pop_committed
+from app.domain.persistence.transaction_state import pop_committed
+from app.domain.telephony import call_requests
+from app.domain.telephony.call_requests import NewCallRequest
 from app.extensions import db
 from app.models import CallLog, CallRequest, ChannelAccount
-from app.outbox import engine, health, provider_clients
+from app.outbox import account_health, engine, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -100,7 +100,7 @@ def _outgoing(row: CallRequest, call: CallLog, account: ChannelAccount) -> Outgo
 
 def _transmit(row: CallRequest, prepared: _Ready) -> DeliveryResult:
     result = _dial(row, prepared)
-    health.record_result(prepared.account_id, None if result.state == "sent" else result.error or "")
+    account_health.record_result(prepared.account_id, None if result.state == "sent" else result.error or "")
     return result
 
 
@@ -113,8 +113,8 @@ def _dial(row: CallRequest, prepared: _Ready) -> DeliveryResult:
         return DeliveryResult("unknown", impersonal(error))
     except ChannelError as error:
         state = "failed" if error.permanent else engine.retry(CALLS, row, "").state
-        asked = error.retry_after if isinstance(error, ProviderRefusal) and state == "queued" else 0.0
-        return DeliveryResult(state, impersonal(error), wait=asked)
+        retry_after = error.retry_after if isinstance(error, ProviderRefusal) and state == "queued" else 0.0
+        return DeliveryResult(state, impersonal(error), wait=retry_after)
     return CallResult("sent", provider_id=accepted.provider_id or None)
 
 

@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access import Person
-from app.domain import campaign_recipients, campaigns
 from app.domain.base import Stamp, translatable
-from app.domain.campaigns import Campaign
-from app.domain.transaction_state import pop_committed
+from app.domain.messaging import campaign_recipients, campaigns
+from app.domain.messaging.campaigns import Campaign
+from app.domain.persistence.transaction_state import pop_committed
 from app.models import Customer, Lead, User
 from app.ops import queue
 from app.ops.database_errors import Cause, cause_of

@@ -15,10 +15,11 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session, SessionTransaction
 
 from app import access
-from app.domain import bulk, change_events, webhooks
-from app.domain.change_events import KINDS, ChangeEvent, RecordKey
-from app.domain.row_effects import Rows
-from app.domain.transaction_state import transaction_state
+from app.domain import webhooks
+from app.domain.persistence import bulk, change_events
+from app.domain.persistence.change_events import KINDS, ChangeEvent, RecordKey
+from app.domain.persistence.row_effects import Rows
+from app.domain.persistence.transaction_state import transaction_state
 from app.domain.webhooks import Subscription
 from app.extensions import db
 from app.models import WebhookDelivery

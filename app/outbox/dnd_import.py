@@ -16,9 +16,9 @@ from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import dnd_uploads
 from app.domain.base import RuleBroken, translatable
-from app.domain.dnd_uploads import DndUpload
+from app.domain.messaging import dnd_uploads
+from app.domain.messaging.dnd_uploads import DndUpload
 from app.lib.digit_grouping import grouped
 from app.ops import queue
 from app.ops.file_store import FileStore, TooLarge

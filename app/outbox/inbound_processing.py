@@ -15,14 +15,14 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app.channels.provider import Event, Inbound, NotUnderstood, Provider
-from app.domain import inbound_events, provider_events
-from app.domain.provider_events import MessageUnknown
-from app.domain.session_context import session_context
-from app.domain.transaction_state import pop_committed, transaction_state
+from app.domain.inbound import inbound_events, provider_events
+from app.domain.inbound.provider_events import MessageUnknown
+from app.domain.persistence.session_context import session_context
+from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.lib.vault import Vault, VaultError
 from app.models import ChannelAccount, InboundEvent
 from app.ops import queue
-from app.outbox import engine, health, provider_clients
+from app.outbox import account_health, engine, provider_clients
 from app.outbox.engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -49,19 +49,19 @@ def store(session: Session, account: ChannelAccount, request: Inbound, now: date
 
 def digest_of(request: Inbound) -> str:
     """A digest, equal for a request and its replay: it covers the content, not signatures and times of sending."""
-    said = [request.method, sorted(request.query.items()), request.body.hex()]
-    return hashlib.sha256(json.dumps(said).encode()).hexdigest()
+    content = [request.method, sorted(request.query.items()), request.body.hex()]
+    return hashlib.sha256(json.dumps(content).encode()).hexdigest()
 
 
 def _sealed(request: Inbound) -> str:
     kept = {name: value for name, value in request.headers.items() if name.lower() not in _DROPPED}
-    said = asdict(request) | {"headers": kept, "body": base64.b64encode(request.body).decode()}
-    return _vault().seal(json.dumps(said))
+    stored = asdict(request) | {"headers": kept, "body": base64.b64encode(request.body).decode()}
+    return _vault().seal(json.dumps(stored))
 
 
 def _opened(event: InboundEvent) -> Inbound:
-    said = json.loads(_vault().open(event.request_sealed))
-    return Inbound(**said | {"body": base64.b64decode(said["body"])})
+    stored = json.loads(_vault().open(event.request_sealed))
+    return Inbound(**stored | {"body": base64.b64decode(stored["body"])})
 
 
 def _vault() -> Vault:
@@ -81,7 +81,7 @@ def work_off(event_id: int) -> None:
         if event is None:
             return
         wait, account_id = _do(session, event, now), event.account_id
-    health.record_result(account_id, None)
+    account_health.record_result(account_id, None)
     if wait is not None:
         queue.enqueue_in(wait, QUEUE, work_off, event_id)
 

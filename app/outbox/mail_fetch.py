@@ -13,9 +13,10 @@ from sqlalchemy.orm import Session
 
 from app.channels.base import ChannelError
 from app.channels.imap_client import FetchedMail, ImapClient, ImapProvider, Position
-from app.domain import channel_accounts, inbound_mail, mails
 from app.domain.base import RuleBroken
-from app.domain.inbound_mail import ArrivedMail, InboundMailContext
+from app.domain.inbound import inbound_mail
+from app.domain.inbound.inbound_mail import ArrivedMail, InboundMailContext
+from app.domain.messaging import channel_accounts, mails
 from app.models import ChannelAccount, Mail, MailboxState
 from app.ops import queue
 from app.outbox import engine, provider_clients

@@ -26,14 +26,15 @@ from app.channels.provider import (
     StatusUnavailable,
     Template,
 )
-from app.domain import campaigns, consents, message_sending, message_templates, messages, outgoing_mail, provider_events
 from app.domain.base import Stamp
-from app.domain.transaction_state import pop_committed, transaction_state
+from app.domain.inbound import provider_events
+from app.domain.messaging import campaigns, consents, message_sending, message_templates, messages, outgoing_mail
+from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops import queue
 from app.ops.rate_counter import Rate, RateCounter
-from app.outbox import engine, health, outbound_files, outbound_mail, provider_clients
+from app.outbox import account_health, engine, outbound_files, outbound_mail, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -101,7 +102,7 @@ def _send(message_id: int, found: Any) -> None:
     engine.settle(MESSAGES, row, result, datetime.now(UTC))
     if result.was_attempted:
         # In a transaction of its own: otherwise all messages of an account would wait for its row, or for each other.
-        health.record_result(found.id, None if result.state in messages.SENT else result.error or "")
+        account_health.record_result(found.id, None if result.state in messages.SENT else result.error or "")
 
 
 # --- limits of the account
@@ -236,8 +237,8 @@ def _refused(row: Message, error: ChannelError) -> MessageResult:
     """The result of a refusal: permanent, or until the next attempt."""
     code = error.code[:40] if isinstance(error, ProviderRefusal) else ""
     # Spread out, a little later than the provider says.
-    asked = min(error.retry_after, MAX_RETRY_AFTER) if isinstance(error, ProviderRefusal) else 0.0
-    wait = asked * random.uniform(1, 1 + queue.JITTER)  # noqa: S311  # no secret
+    retry_after = min(error.retry_after, MAX_RETRY_AFTER) if isinstance(error, ProviderRefusal) else 0.0
+    wait = retry_after * random.uniform(1, 1 + queue.JITTER)  # noqa: S311  # no secret
     state = "failed" if error.permanent else engine.retry(MESSAGES, row, "").state
     return MessageResult(
         state,
@@ -406,7 +407,7 @@ def install(app: Flask, counter: RateCounter) -> None:
     """Send the committed messages of the app's database, as fast as this counter allows each account."""
     global _engine
     app.extensions["crm_channel_rates"] = counter
-    health.forget()
+    account_health.forget()
     with app.app_context():
         _engine = db.engine
 

@@ -15,8 +15,9 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.base import ChannelError
 from app.channels.provider import Media, Provider
-from app.domain import file_references, message_files, messages
-from app.domain.transaction_state import pop_committed
+from app.domain import file_references
+from app.domain.messaging import message_files, messages
+from app.domain.persistence.transaction_state import pop_committed
 from app.extensions import db
 from app.lib.file_kinds import BOMB, SHOWN, kind_of
 from app.models import Message, MessageFile

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session, object_session
 from app import access, branding
 from app.channels.base import Channel, Content
 from app.domain import notices
-from app.domain.transaction_state import pop_committed, transaction_state
+from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.extensions import db
 from app.models import Delivery, Notification, User
 from app.notice_links import link_of, names_of, record_cards

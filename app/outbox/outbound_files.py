@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.channels.base import ChannelError
 from app.channels.provider import Media, OutgoingMessage
-from app.domain import message_files, message_sending
+from app.domain.messaging import message_files, message_sending
 from app.lib import file_kinds
 from app.models import ChannelAccount, Message
 from app.ops.file_store import FileStore

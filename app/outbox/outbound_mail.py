@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.channels.base import ChannelError
 from app.channels.provider import OutgoingMessage
-from app.domain import mails, outgoing_mail
+from app.domain.messaging import mails, outgoing_mail
 from app.lib.vault import Vault
 from app.models import ChannelAccount, Message
 from app.ops.file_store import PREFIX, FileStore

@@ -15,8 +15,8 @@ from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.console_provider import ConsoleProvider
 from app.channels.provider import Provider, ProviderKind
 from app.channels.registry import KINDS
-from app.domain import channel_accounts
-from app.domain.channel_accounts import ChannelAccount
+from app.domain.messaging import channel_accounts
+from app.domain.messaging.channel_accounts import ChannelAccount
 from app.lib.vault import Vault, VaultError
 from app.outbox.engine import DeliveryResult, NotSent
 

@@ -10,8 +10,8 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.provider import OutgoingReaction, ReactionProvider
-from app.domain import messages
-from app.domain.transaction_state import pop_committed
+from app.domain.messaging import messages
+from app.domain.persistence.transaction_state import pop_committed
 from app.extensions import db
 from app.models import Message, MessageReaction
 from app.outbox import engine, provider_clients

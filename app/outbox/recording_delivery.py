@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.provider import Media, Provider
-from app.domain import recordings
-from app.domain.transaction_state import pop_committed
+from app.domain.persistence.transaction_state import pop_committed
+from app.domain.telephony import recordings
 from app.extensions import db
 from app.lib.file_kinds import kind_of
 from app.models import CallLog, CallRecording

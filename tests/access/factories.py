@@ -19,10 +19,16 @@ _serial = count(1)
 
 def person(user_id: int = 1, levels: dict[str, str] | None = None, team: tuple[int, ...] = (), **more: Any) -> Person:
     """A person who holds these levels, written "Module.verb"; `team`: who reports to them."""
-    values: dict[str, Any] = {"username": "ana", "full_name": "Ana Shah", "roles": frozenset({"Sales User"})}
+    values: dict[str, Any] = {
+        "id": user_id,
+        "team_ids": frozenset({user_id, *team}),
+        "username": "ana",
+        "full_name": "Ana Shah",
+        "roles": frozenset({"Sales User"}),
+    }
     values |= {"masks": {}, "own_ids": frozenset({user_id}), "fab_permissions": frozenset()}
     values["levels"] = {tuple(key.rsplit(".", 1)): level for key, level in (levels or {}).items()}
-    return Person(**({"id": user_id, "team_ids": frozenset({user_id, *team})} | values | more))
+    return Person(**(values | more))
 
 
 def row(session: Session, record: Any, **values: Any) -> Any:

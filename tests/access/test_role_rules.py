@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access import ADMIN, Denied, role_rules
-from app.domain.row_effects import Rows
+from app.domain.persistence.row_effects import Rows
 from app.models import FieldMask, Group, ModulePermission, Role, User
 from tests.access.factories import person
 from tests.factories import user

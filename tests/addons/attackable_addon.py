@@ -59,7 +59,7 @@ class Paper(Model, Versioned):
     assignees = relationship(User, secondary=readers)
 
 
-class JoinFilter(BaseFilter):  # type: ignore[misc]
+class JoinFilter(BaseFilter):
     name = "On a shelf"
     arg_name = "join"
 
@@ -67,7 +67,7 @@ class JoinFilter(BaseFilter):  # type: ignore[misc]
         return query.join(Shelf, Shelf.id == Book.shelf_id)
 
 
-class BrokenFilter(BaseFilter):  # type: ignore[misc]
+class BrokenFilter(BaseFilter):
     name = "More than"
     arg_name = "more"
 
@@ -137,7 +137,7 @@ class PaperScreen(Screen):
     show_columns = ["name", "number", "assignee", "assignees"]
 
 
-class Manager(BaseManager):  # type: ignore[misc]
+class Manager(BaseManager):
     def register_views(self) -> None:
         for view in (VisitScreen, BookScreen, QBookScreen, ShelvedScreen, ShelfScreen, PaperScreen):
             self.appbuilder.add_view(view, view.__name__, category="Attacked")

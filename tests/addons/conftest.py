@@ -24,7 +24,8 @@ from tests.app_pool import copy_folder
 @pytest.fixture(scope="module", params=["sqlite", "mariadb"])
 def app(request: pytest.FixtureRequest, settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Flask]:
     """The CRM with the add-on of tests/addons/contacts.py."""
-    environ, folder = {"CRM_ADDONS": "tests.addons.contacts.Manager", "CRM_COUNT_SQL": "on"}, settled
+    environ = {"CRM_ADDONS": "tests.addons.contacts.Manager", "CRM_COUNT_SQL": "on"}
+    folder: Path | None = settled
     if request.param == "mariadb":
         server, folder = request.getfixturevalue("mariadb_server"), None
         name = server.create_database()
@@ -76,7 +77,7 @@ def forgetting() -> Iterator[None]:
 def client(app: Flask) -> Callable[[str], UserClient]:
     """Somebody of tests.app_fixtures.PEOPLE at the application."""
     with app.app_context(), Session(db.engine) as session, access.as_system(session):
-        ids = dict(session.execute(select(models.User.username, models.User.id)).all())
+        ids: dict[str, int] = dict(session.execute(select(models.User.username, models.User.id)).tuples().all())
     return lambda name: UserClient(app, Colleague(ids[name], name))
 
 

@@ -16,8 +16,9 @@ import backup_settings
 from app import jobs
 from app.backups import requested_runs
 from app.backups.folder import BackupFolder
-from app.domain import audit_chain, backup_runs
+from app.domain import audit_chain
 from app.domain.base import Stamp
+from app.domain.maintenance import backup_runs
 from app.extensions import db
 from app.models import (
     AccessVersion,

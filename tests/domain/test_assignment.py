@@ -17,7 +17,7 @@ from sqlalchemy.orm.exc import StaleDataError
 from app.domain import assignment, leads, team
 from app.domain.base import Conflict, NotFound, RuleBroken, Stamp, refuse_stale
 from app.domain.change_context import ChangeContext
-from app.domain.session_context import session_context
+from app.domain.persistence.session_context import session_context
 from app.models import Activity, Assignment, Lead, Notification, Ticket
 from tests.app_fixtures import Crm
 from tests.factories import DAY, HOUR, NOW, lead, ticket, user

@@ -12,10 +12,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import bulk
-from app.domain.calls import CallLog
 from app.domain.notices import Notification
+from app.domain.persistence import bulk
 from app.domain.tasks import Task
+from app.domain.telephony.calls import CallLog
 from app.domain.timeline import Activity
 from tests import factories
 from tests.factories import DAY, HOUR, NOW

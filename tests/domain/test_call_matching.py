@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.domain import call_matching, customers
-from app.domain.call_matching import CallTarget
-from app.domain.call_parsing import ParsedCall
+from app.domain import customers
 from app.domain.change_context import ChangeContext
+from app.domain.telephony import call_matching
+from app.domain.telephony.call_matching import CallTarget
+from app.domain.telephony.call_parsing import ParsedCall
 from app.models import Customer
 from tests.factories import DAY, HOUR, MINUTE, NOW, double, lead, ticket, user
 

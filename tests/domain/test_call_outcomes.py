@@ -8,15 +8,16 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import call_outcomes, calls, customers
+from app.domain import customers
 from app.domain.base import RuleBroken, Stamp
-from app.domain.call_outcomes import CallOutcome
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.leads import Lead
+from app.domain.persistence.transaction_state import transaction_state
 from app.domain.tasks import Task
+from app.domain.telephony import call_outcomes, calls
+from app.domain.telephony.call_outcomes import CallOutcome
 from app.domain.timeline import Activity
-from app.domain.transaction_state import transaction_state
 from tests import factories
 from tests.factories import HOUR, MINUTE, NOW
 

@@ -12,22 +12,16 @@ from sqlalchemy.orm import Session
 
 from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate
-from app.domain import (
-    call_cards,
-    call_requests,
-    channel_accounts,
-    consents,
-    customers,
-    dnd_uploads,
-    leads,
-    provider_events,
-)
+from app.domain import customers, leads
 from app.domain.base import Conflict, RuleBroken, Stamp
-from app.domain.call_requests import NewCallRequest
 from app.domain.change_context import ChangeContext
-from app.domain.channel_accounts import AccountSettings
-from app.domain.dnd_uploads import DndLine
-from app.domain.session_context import session_context
+from app.domain.inbound import provider_events
+from app.domain.messaging import channel_accounts, consents, dnd_uploads
+from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.messaging.dnd_uploads import DndLine
+from app.domain.persistence.session_context import session_context
+from app.domain.telephony import call_cards, call_requests
+from app.domain.telephony.call_requests import NewCallRequest
 from app.lib.phone_number_series import phone_series
 from app.lib.vault import Vault
 from app.models import BusinessSetting, CallCard, CallLog, CallRequest, ModulePermission, Role

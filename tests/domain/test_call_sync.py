@@ -15,18 +15,19 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Session
 
-from app.domain import call_matching, call_sync, customers, telephones
-from app.domain.call_parsing import Telephone, UnreadableCall, parse_call
-from app.domain.call_sync import CallResult, sync
-from app.domain.calls import CallLog
+from app.domain import customers
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.notices import Notification
-from app.domain.telephones import PhoneSync, QuarantinedCall
+from app.domain.persistence.transaction_state import transaction_state
+from app.domain.telephony import call_matching, call_sync, telephones
+from app.domain.telephony.call_parsing import Telephone, UnreadableCall, parse_call
+from app.domain.telephony.call_sync import CallResult, sync
+from app.domain.telephony.calls import CallLog
+from app.domain.telephony.telephones import PhoneSync, QuarantinedCall
 from app.domain.tickets import Ticket
 from app.domain.timeline import Activity
-from app.domain.transaction_state import transaction_state
 from app.ops.database import STATEMENTS
 from tests import factories
 from tests.factories import NOW

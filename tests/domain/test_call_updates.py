@@ -12,10 +12,12 @@ from sqlalchemy.orm import Session
 
 from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate, IncomingMessage, ListedTemplate
-from app.domain import channel_accounts, leads, message_templates, provider_events
+from app.domain import leads
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.channel_accounts import AccountSettings
+from app.domain.inbound import provider_events
+from app.domain.messaging import channel_accounts, message_templates
+from app.domain.messaging.channel_accounts import AccountSettings
 from app.lib.vault import Vault
 from app.models import Activity, CallLog, CallRecording, Message, MessageTemplate, Notification
 from tests.factories import MINUTE, NOW, user

@@ -8,9 +8,9 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.channels.provider import AccountSetting, ProviderKind
-from app.domain import channel_accounts
 from app.domain.base import AlreadyExists, Conflict, NotFound, RuleBroken, Stamp
-from app.domain.channel_accounts import AccountSettings
+from app.domain.messaging import channel_accounts
+from app.domain.messaging.channel_accounts import AccountSettings
 from app.lib.vault import Vault
 from tests.factories import NOW
 

@@ -8,21 +8,21 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app.channels.console_provider import KIND as CONSOLE
-from app.domain import (
+from app.domain import customers
+from app.domain.base import Conflict, RuleBroken, Stamp
+from app.domain.change_context import ChangeContext
+from app.domain.messaging import (
     channel_accounts,
     consents,
     conversations,
-    customers,
     dnd_uploads,
     message_sending,
     message_templates,
     messages,
 )
-from app.domain.base import Conflict, RuleBroken, Stamp
-from app.domain.change_context import ChangeContext
-from app.domain.channel_accounts import AccountSettings
-from app.domain.dnd_uploads import DndLine
-from app.domain.message_templates import MessageTemplate
+from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.messaging.dnd_uploads import DndLine
+from app.domain.messaging.message_templates import MessageTemplate
 from app.lib import opt_out_words
 from app.lib.vault import Vault
 from tests.factories import DAY, HOUR, MINUTE, NOW, user

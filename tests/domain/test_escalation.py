@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
 from app.domain import assignment, sla, tickets
+from app.domain.automation.escalation import check_record, due_records
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.escalation import check_record, due_records
 from app.domain.notices import Notification
 from app.domain.settings import SlaPolicy, SlaTarget, TicketStatus
 from app.domain.sla import SlaTerms

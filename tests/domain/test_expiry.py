@@ -10,8 +10,8 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from app.domain import assignment_requests
+from app.domain.automation.expiry import due_leads, due_requests, expire_leads, expire_request
 from app.domain.base import Stamp
-from app.domain.expiry import due_leads, due_requests, expire_leads, expire_request
 from app.domain.leads import Lead
 from app.domain.notices import Notification
 from app.domain.settings import BusinessSetting

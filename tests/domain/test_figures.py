@@ -18,10 +18,11 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import call_summary, figure_counts, figure_tables, figures, periods
+from app.domain import periods
+from app.domain.analytics import call_summary, figure_counts, figure_tables, figures
+from app.domain.analytics.figures import FIGURES, Scope
 from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken, Stamp
-from app.domain.figures import FIGURES, Scope
 from app.domain.periods import Period
 from app.models import CallLog, ChannelAccount, Conversation, Customer, CustomerAccount, Lead, Message, Task, Ticket
 from tests import factories

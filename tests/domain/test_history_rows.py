@@ -7,9 +7,10 @@ from sqlalchemy import event, inspect, select
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain import fast_insert, history_rows, timeline
+from app.domain import timeline
 from app.domain.base import Stamp
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence import fast_insert, history_rows
+from app.domain.persistence.transaction_state import transaction_state
 from app.models import Activity, Lead, StatusChange, Task
 from tests.factories import NOW, lead, user
 

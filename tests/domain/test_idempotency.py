@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.domain import authentication, idempotency
 from app.domain.base import Conflict, RuleBroken
 from app.domain.idempotency import IdempotentRequest, StoredResponse
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence.transaction_state import transaction_state
 from tests.factories import HOUR, NOW, user
 
 

@@ -11,22 +11,15 @@ from sqlalchemy.orm import Session
 
 from app.channels.imap_client import KIND
 from app.channels.smtp_provider import KIND as SMTP
-from app.domain import (
-    channel_accounts,
-    consents,
-    customers,
-    inbound_mail,
-    mails,
-    messages,
-    outgoing_mail,
-    tickets,
-)
+from app.domain import customers, tickets
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.channel_accounts import AccountSettings
-from app.domain.inbound_mail import ArrivedMail, InboundMailContext
-from app.domain.message_sending import OutgoingRequest
-from app.domain.outgoing_mail import MailParts
+from app.domain.inbound import inbound_mail
+from app.domain.inbound.inbound_mail import ArrivedMail, InboundMailContext
+from app.domain.messaging import channel_accounts, consents, mails, messages, outgoing_mail
+from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.messaging.message_sending import OutgoingRequest
+from app.domain.messaging.outgoing_mail import MailParts
 from app.lib.vault import Vault
 from app.models import Conversation, Lead, Mail, Message, Ticket
 from app.ops.file_store import FolderStore

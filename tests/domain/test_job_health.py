@@ -9,8 +9,8 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import job_health
-from app.domain.job_runs import JobRun, newest_runs
+from app.domain.maintenance import job_health
+from app.domain.maintenance.job_runs import JobRun, newest_runs
 from app.domain.notices import Notification
 from tests import factories
 from tests.factories import MINUTE, NOW, ZONE

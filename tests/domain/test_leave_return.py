@@ -8,7 +8,8 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, leave_return, team
+from app.domain import assignment, team
+from app.domain.automation import leave_return
 from app.domain.base import Stamp
 from app.models import Activity, Assignment, Lead, Notification, Task, Ticket, User
 from tests.app_fixtures import Crm

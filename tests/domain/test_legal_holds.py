@@ -12,20 +12,13 @@ from sqlalchemy import bindparam, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from app import session_hooks
-from app.domain import (
-    audit_keys,
-    history_rows,
-    lead_conversion,
-    legal_holds,
-    merge_undo,
-    merged_records,
-    record_merge,
-    retention,
-    timeline,
-)
+from app.domain import audit_keys, lead_conversion, legal_holds, timeline
 from app.domain.audit_keys import AuditKeys
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
+from app.domain.maintenance import retention
+from app.domain.merging import merge_undo, merged_records, record_merge
+from app.domain.persistence import history_rows
 from app.models import Activity, Attachment, AuditEntry, CallLog, Customer, Lead, LeadStatus, LegalHold, MergedRecord
 from tests import factories
 from tests.factories import NOW

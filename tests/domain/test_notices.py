@@ -7,7 +7,7 @@ from sqlalchemy import select
 
 from app.domain import notices
 from app.domain.base import RuleBroken
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence.transaction_state import transaction_state
 from app.models import AuditEntry, Customer, Delivery, Notification
 from tests.factories import MINUTE, NOW, lead, task, ticket, user
 

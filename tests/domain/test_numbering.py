@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain.numbering import BLOCK, next_number
+from app.domain.persistence.numbering import BLOCK, next_number
 from app.models import NumberSeries
 from tests.app_fixtures import Crm
 from tests.domain.test_assignment import run_in_parallel

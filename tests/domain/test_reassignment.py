@@ -22,23 +22,23 @@ from sqlalchemy.orm import Session, sessionmaker
 from app import job_runner, jobs
 from app.domain import tasks
 from app.domain.assignment import Assignment, NewAssignee, open_assignment
-from app.domain.base import Stamp
-from app.domain.change_context import ChangeContext
-from app.domain.leads import Lead
-from app.domain.notices import Notification
-from app.domain.reassignment import (
+from app.domain.automation.reassignment import (
     ReassignmentPass,
     ReassignmentTerms,
     due_records,
     load_terms,
     pass_at,
 )
-from app.domain.reassignment import reassign as reassign_many
+from app.domain.automation.reassignment import reassign as reassign_many
+from app.domain.base import Stamp
+from app.domain.change_context import ChangeContext
+from app.domain.leads import Lead
+from app.domain.notices import Notification
+from app.domain.persistence.transaction_state import transaction_state
 from app.domain.settings import BusinessSetting, Holiday
 from app.domain.tasks import Task
 from app.domain.team import RoundRobin
 from app.domain.timeline import Activity
-from app.domain.transaction_state import transaction_state
 from app.ops.database import STATEMENTS
 from tests import factories, forked_programs
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE

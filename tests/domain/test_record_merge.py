@@ -12,22 +12,13 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, Boolean, Date, DateTime, Integer, Time, func, inspect, select
 from sqlalchemy.orm import Session
 
-from app.domain import (
-    audit,
-    customers,
-    leads,
-    merge_fields,
-    merge_rows,
-    merge_undo,
-    merged_records,
-    record_merge,
-    tickets,
-)
+from app.domain import audit, customers, leads, tickets
 from app.domain.base import NotFound, RuleBroken, UtcDateTime
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
-from app.domain.merge_fields import Choice
-from app.domain.record_merge import RECORDS, MergeRequest
+from app.domain.merging import merge_fields, merge_rows, merge_undo, merged_records, record_merge
+from app.domain.merging.merge_fields import Choice
+from app.domain.merging.record_merge import RECORDS, MergeRequest
 from app.lib.vault import Vault
 from app.models import Activity, Assignment, Customer, CustomerKey, Lead, Task, Ticket, TicketSubject
 from tests.domain.test_leads import status_id

@@ -9,10 +9,11 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import reminders, tasks
+from app.domain import tasks
+from app.domain.automation import reminders
+from app.domain.automation.reminders import due_tasks, minutes_left, next_check, remind, remind_many
 from app.domain.change_context import ChangeContext
 from app.domain.notices import Notification
-from app.domain.reminders import due_tasks, minutes_left, next_check, remind, remind_many
 from app.domain.tasks import Task
 from app.ops.database import STATEMENTS
 from tests import factories

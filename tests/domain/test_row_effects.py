@@ -13,9 +13,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy_utils import aggregates
 
 from app import models, session_hooks
-from app.domain import fast_insert, row_effects, row_updates
 from app.domain.base import RuleBroken, Stamp
-from app.domain.row_effects import Effect, Rows, can_write_without_flush, classes
+from app.domain.persistence import fast_insert, row_effects, row_updates
+from app.domain.persistence.row_effects import Effect, Rows, can_write_without_flush, classes
 from app.extensions import RoutedSession
 from app.models import Customer, Lead, Task, Ticket
 from tests.factories import NOW, lead
@@ -202,19 +202,19 @@ _EVENTS, _CALLS, _VALUES = "change_events.note_saved", "call_rollups.note_saved"
 #: (module, record) of statements that write rows without objects -> the effects after a flush that concern these rows.
 #: The module does itself what they would do, or writes only columns that they don't look at.
 WITHOUT_OBJECTS = {
-    ("domain/call_sync.py", "CallLog"): {_EVENTS, _CALLS},
-    ("domain/reassignment_batch.py", "Task"): {_EVENTS, _VALUES},
-    ("domain/reassignment_batch.py", "record"): {_EVENTS, _VALUES},
+    ("domain/telephony/call_sync.py", "CallLog"): {_EVENTS, _CALLS},
+    ("domain/automation/reassignment_batch.py", "Task"): {_EVENTS, _VALUES},
+    ("domain/automation/reassignment_batch.py", "record"): {_EVENTS, _VALUES},
     # Only the time of the next reminder, which is neither an event nor a custom value.
-    ("domain/reminders.py", "Task"): {_EVENTS, _VALUES},
+    ("domain/automation/reminders.py", "Task"): {_EVENTS, _VALUES},
 }
 #: What a module means where it names no class.
 CLASSES = {
-    ("domain/history_rows.py", "record"): (models.Activity, models.StatusChange, models.Assignment),
-    ("domain/reassignment_batch.py", "record"): (Lead, Ticket),
+    ("domain/persistence/history_rows.py", "record"): (models.Activity, models.StatusChange, models.Assignment),
+    ("domain/automation/reassignment_batch.py", "record"): (Lead, Ticket),
 }
 #: The modules that apply the effects.
-APPLY = ("domain/fast_insert.py", "domain/row_updates.py")
+APPLY = ("domain/persistence/fast_insert.py", "domain/persistence/row_updates.py")
 WRITES = ("insertion", "insert_row", "insert_rows", "update_row", "update_rows")
 
 

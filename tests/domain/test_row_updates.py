@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
 from app import session_hooks
-from app.domain import row_updates
-from app.domain.change_events import ChangeEvent
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence import row_updates
+from app.domain.persistence.change_events import ChangeEvent
+from app.domain.persistence.transaction_state import transaction_state
 from app.models import Lead, LeadStatus
 from tests.factories import NOW, lead
 

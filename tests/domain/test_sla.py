@@ -11,12 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlalchemy.orm import Session
 
-from app.domain import calls, messages, office_hours, sla, tickets
+from app.domain import office_hours, sla, tickets
 from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
+from app.domain.messaging import messages
 from app.domain.settings import BusinessSetting, Holiday, SlaPolicy, SlaTarget, TicketStatus
 from app.domain.sla import SlaTerms, StatusTransition
+from app.domain.telephony import calls
 from app.domain.tickets import Ticket
 from tests import factories
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE

@@ -8,12 +8,13 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import call_outcomes, calls, leads, tickets
+from app.domain import leads, tickets
 from app.domain.base import RuleBroken, Stamp
-from app.domain.call_outcomes import CallOutcome
 from app.domain.change_context import ChangeContext
 from app.domain.settings import LeadStatus, TicketStatus
 from app.domain.tasks import Task
+from app.domain.telephony import call_outcomes, calls
+from app.domain.telephony.call_outcomes import CallOutcome
 from tests import factories
 from tests.factories import DAY, HOUR, NOW
 

@@ -9,10 +9,10 @@ import pytest
 from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import telephones
-from app.domain.call_sync import sync
 from app.domain.leads import Lead
-from app.domain.telephones import QuarantinedCall
+from app.domain.telephony import telephones
+from app.domain.telephony.call_sync import sync
+from app.domain.telephony.telephones import QuarantinedCall
 from tests import factories
 from tests.domain.test_call_sync import call, telephone
 from tests.factories import NOW

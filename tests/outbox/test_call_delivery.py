@@ -15,9 +15,11 @@ from app.channels import registry
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.http_client import HttpClient, HttpRequest
 from app.channels.provider import CallUpdate, Media, OutgoingCall, ProviderAcceptance, ProviderKind, ProviderRefusal
-from app.domain import channel_accounts, provider_events, recordings
 from app.domain.base import Stamp
-from app.domain.channel_accounts import AccountSettings
+from app.domain.inbound import provider_events
+from app.domain.messaging import channel_accounts
+from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.telephony import recordings
 from app.job_runner import run_slot
 from app.lib import sample_audio
 from app.models import Activity, CallCard, CallLog, CallRecording, CallRequest, User

@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select, update
 
-from app.domain import campaign_recipients, campaigns, consents, dnd_uploads
 from app.domain.base import RuleBroken, Stamp
-from app.domain.campaigns import CampaignInput, RecipientSource
-from app.domain.dnd_uploads import DndLine
+from app.domain.messaging import campaign_recipients, campaigns, consents, dnd_uploads
+from app.domain.messaging.campaigns import CampaignInput, RecipientSource
+from app.domain.messaging.dnd_uploads import DndLine
 from app.extensions import db
 from app.models import BusinessSetting, Campaign, CampaignRecipient, Conversation, Message, MessageTemplate
 from app.outbox import campaign_sending, message_delivery

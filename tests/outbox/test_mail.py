@@ -17,10 +17,11 @@ from sqlalchemy import func, select, text
 from app import jobs
 from app.channels import imap_client
 from app.channels.registry import KINDS
-from app.domain import channel_accounts, consents, inbound_mail, messages
 from app.domain.base import Stamp
-from app.domain.channel_accounts import AccountSettings
-from app.domain.inbound_mail import ArrivedMail
+from app.domain.inbound import inbound_mail
+from app.domain.inbound.inbound_mail import ArrivedMail
+from app.domain.messaging import channel_accounts, consents, messages
+from app.domain.messaging.channel_accounts import AccountSettings
 from app.job_runner import run_slot
 from app.models import ChannelAccount, Mail, MailboxState, Message, Ticket
 from app.ops import queue

@@ -18,10 +18,11 @@ from app import jobs
 from app.channels import registry
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import Inbound, OnDoNotDisturb, OptedOut, OutgoingMessage, ProviderRefusal
-from app.domain import channel_accounts, consents, inbound_events, message_sending, messages
 from app.domain.base import RuleBroken, Stamp
-from app.domain.channel_accounts import AccountSettings
-from app.domain.message_sending import OutgoingRequest
+from app.domain.inbound import inbound_events
+from app.domain.messaging import channel_accounts, consents, message_sending, messages
+from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.messaging.message_sending import OutgoingRequest
 from app.extensions import db
 from app.job_runner import run_slot
 from app.models import (

@@ -17,7 +17,7 @@ from sqlalchemy import select, update
 from app import jobs
 from app.channels.email import Email
 from app.domain import notices
-from app.domain.session_context import session_context
+from app.domain.persistence.session_context import session_context
 from app.job_runner import run_slot
 from app.models import Delivery, User
 from app.ops import queue

@@ -18,9 +18,11 @@ from sqlalchemy import select, update
 
 from app import jobs
 from app.channels.webhook import WebhookClient, signature
-from app.domain import call_sync, reassignment_batch, team, webhooks
+from app.domain import team, webhooks
+from app.domain.automation import reassignment_batch
 from app.domain.base import Stamp
-from app.domain.call_parsing import Telephone
+from app.domain.telephony import call_sync
+from app.domain.telephony.call_parsing import Telephone
 from app.domain.webhooks import WebhookSettings
 from app.job_runner import run_slot
 from app.models import Lead, Notification, Task, User, Webhook, WebhookDelivery

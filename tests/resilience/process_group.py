@@ -21,7 +21,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from tests.resilience.tcp_connections import children
 from tests.servers import Server
@@ -132,7 +132,9 @@ def _work(app: Any, terms: PackSettings) -> None:
     runner.limit = terms.limit
     lead = Election() if terms.crowded else election(chosen.database_url, chosen.instance_dir)
     schedule = [
-        replace(job, when=Hurried(terms.minute)) for job in jobs.SCHEDULE if job.when == job_runner.every_minute
+        replace(job, when=cast(Any, Hurried(terms.minute)))
+        for job in jobs.SCHEDULE
+        if job.when == job_runner.every_minute
     ]
     scheduler = Scheduler(runner, lead, schedule)
     scheduler.look_seconds = terms.minute

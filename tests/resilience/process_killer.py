@@ -9,6 +9,8 @@ import signal
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from tests.resilience.process_group import Pack
 from tests.resilience.tcp_connections import ports_of
@@ -49,10 +51,14 @@ class Hunter:
     lot: random.Random = field(default_factory=lambda: random.Random(7))
     toll: Toll = field(default_factory=Toll)
 
+    @staticmethod
+    def _has_done(done: Callable[[], int], share: int) -> bool:
+        return done() >= share
+
     def hunt(self, kills: int, done: Callable[[], int], work: int) -> Toll:
         """So many kills, spread over the work; the leader half of the time, in the midst of writing if it can be."""
         for n in range(kills):
-            eventually(lambda share=work * n // (kills + 1): done() >= share, "the work does not go on")
+            eventually(partial(self._has_done, done, work * n // (kills + 1)), "the work does not go on")
             time.sleep(self.lot.uniform(0, PAUSE_SECONDS))
             if self.lot.random() < 0.5 and (leader := self.leader()):
                 self.kill(leader, GLANCES if self.lot.random() < 0.5 else 1)
@@ -102,7 +108,7 @@ class Hunter:
         time.sleep(STALE_SECONDS)
         return [int(changed) for host, changed in self.ask(query) if port_of(host) in mine]
 
-    def ask(self, query: str, *values: object) -> list[tuple[object, ...]]:
+    def ask(self, query: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows, seen by root."""
         with contextlib.closing(self.server.connect(self.database)) as connection, connection.cursor() as cursor:
             cursor.execute(query, values or None)

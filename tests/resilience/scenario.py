@@ -51,8 +51,8 @@ class Ground:
 
     def cookie(self, name: str | None) -> str:
         """The header of somebody's signed-in browser; None = a stranger's."""
-        browser, key = self.crm.client(name).browser, str(self.crm.app.config["SESSION_COOKIE_NAME"])
-        return f"{key}={browser.get_cookie(key).value}"
+        key = str(self.crm.app.config["SESSION_COOKIE_NAME"])
+        return f"{key}={self.crm.client(name).cookie(key)}"
 
     def lay(self, count: int, due: timedelta, owners: list[int] | None = None) -> list[int]:
         """So many leads with one task each, due at now + `due`, of ana or of these in turn; answers the tasks' ids."""
@@ -62,7 +62,7 @@ class Ground:
         rows = [_lead(first + n, people[n % len(people)], status, now) for n in range(count)]
         held.execute(insert(Lead.__table__), rows)
         query = select(Lead.id, Lead.assignee_id).where(Lead.number >= rows[0]["number"], Lead.number.like("PROOF-%"))
-        leads = held.execute(query.order_by(Lead.id)).all()
+        leads = [(lead, int(user or 0)) for lead, user in held.execute(query.order_by(Lead.id))]
         held.execute(insert(Assignment.__table__), [_stretch(lead, user, now) for lead, user in leads])
         held.execute(insert(Task.__table__), [_task(lead, user, now, now + due) for lead, user in leads])
         held.commit()

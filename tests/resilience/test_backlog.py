@@ -15,9 +15,9 @@ from pathlib import Path
 from sqlalchemy import func, insert, select
 
 from app.channels import registry
-from app.domain import channel_accounts
 from app.domain.base import Stamp
-from app.domain.channel_accounts import AccountSettings
+from app.domain.messaging import channel_accounts
+from app.domain.messaging.channel_accounts import AccountSettings
 from app.models import BusinessSetting, Message
 from tests.resilience.scenario import Ground
 from tests.resilience.tcp_connections import children

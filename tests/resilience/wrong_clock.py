@@ -11,11 +11,12 @@ import datetime as clock
 import importlib
 import sys
 import time
+from datetime import datetime as TrueDatetime
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-TRUE_DATETIME, true_time = clock.datetime, time.time
+true_time = time.time
 
 
 def offset() -> float:
@@ -25,16 +26,16 @@ def offset() -> float:
 
 class _LikeTheTrueOne(type):
     def __instancecheck__(cls, instance: Any) -> bool:
-        return isinstance(instance, TRUE_DATETIME)
+        return isinstance(instance, TrueDatetime)
 
 
-class WrongDatetime(TRUE_DATETIME, metaclass=_LikeTheTrueOne):
+class WrongDatetime(TrueDatetime, metaclass=_LikeTheTrueOne):
     """datetime, of a machine with the wrong time."""
 
     @classmethod
     def now(cls, tz: clock.tzinfo | None = None) -> Any:
         """The wrong time."""
-        return TRUE_DATETIME.now(tz) + clock.timedelta(seconds=offset())
+        return TrueDatetime.now(tz) + clock.timedelta(seconds=offset())
 
 
 def lead_astray() -> None:
@@ -42,7 +43,7 @@ def lead_astray() -> None:
     time.time = lambda: true_time() + offset()
     ours = [module for name, module in list(sys.modules.items()) if name.split(".")[0] in ("app", "config", "run")]
     for module in filter(lambda each: isinstance(each, ModuleType), ours):
-        if getattr(module, "datetime", None) is TRUE_DATETIME:
+        if getattr(module, "datetime", None) is TrueDatetime:
             module.datetime = WrongDatetime  # type: ignore[attr-defined]
 
 

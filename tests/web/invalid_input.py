@@ -252,7 +252,7 @@ class Hostile:
         if query not in self._seen:
             with self.crm.engine.connect() as connection:
                 self._seen[query] = list(map(tuple, connection.execute(text(query))))
-        return self._seen[query]  # type: ignore[no-any-return]
+        return self._seen[query]
 
 
 class CommitWatch:

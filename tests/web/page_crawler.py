@@ -30,8 +30,8 @@ class _Links(HTMLParser):
 def crawl(crm: Crm, who: str, most: int) -> list[str]:
     """Up to so many addresses that the person can open, beginning with all that take no arguments."""
     client, adapter = crm.client(who), crm.app.url_map.bind("localhost")
-    rules = [rule for rule in crm.app.url_map.iter_rules() if "GET" in rule.methods and not rule.arguments]
-    todo, seen, opened, per_rule = sorted(rule.rule for rule in rules), set[str](), [], Counter[str]()
+    rules = [rule for rule in crm.app.url_map.iter_rules() if "GET" in (rule.methods or ()) and not rule.arguments]
+    todo, seen, opened, per_rule = sorted(rule.rule for rule in rules), set[str](), list[str](), Counter[str]()
     while todo and len(opened) < most:
         address = todo.pop(0).partition("#")[0]
         rule = _rule_of(adapter, address)

@@ -6,7 +6,7 @@ import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from flask import Flask, current_app
@@ -117,7 +117,7 @@ def make_app(folder: Path) -> Flask:
 
 def _sign_in(name: str) -> str:
     user = db.session.scalars(select(User).where(User.username == name)).one()
-    current_app.appbuilder.sm.sign_in_browser(user)
+    cast(Any, current_app).appbuilder.sm.sign_in_browser(user)
     return "ok"
 
 

@@ -146,7 +146,7 @@ def test_a_shape_tells_apart_what_is_written_differently() -> None:
     ]
     assert len(set(shapes)) == len(shapes)
     assert shape_of([Lead.id == 1]).key == shape_of([Lead.id == 2]).key
-    assert shape_of([Lead.id == 2]).late == {"value_0": 2}
+    assert shape_of([Lead.id == 2]).open_values == {"value_0": 2}
     assert shape_of([Lead.description == object()]).key is None
 
 
@@ -205,8 +205,8 @@ def test_people_share_a_text_but_never_its_values(crm: Crm) -> None:
 def test_equal_texts_of_other_types_are_told_apart() -> None:
     """The text of a masked column may be that of the column itself; what reads it is not."""
 
-    def made(statement: Any, name: str = "one", **late: Any) -> StatementText:
-        return compile_statement(statement, sqlite.dialect(), late, names[name]).text
+    def made(statement: Any, name: str = "one", **open_values: Any) -> StatementText:
+        return compile_statement(statement, sqlite.dialect(), open_values, names[name]).text
 
     names = {name: name_of(name) for name in ("one", "other")}
     number, text = (select(literal(1, kind).label("n")) for kind in (Integer(), String()))

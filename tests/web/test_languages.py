@@ -22,7 +22,7 @@ from app.web.core.durations import days_and_hours, milliseconds, span
 from app.web.core.fields import TextField
 from app.web.core.form_fields import run_validators
 from app.web.core.languages import translate_text
-from app.web.records.timeline_folding import _sentence
+from app.web.records.timelines.timeline_folding import _sentence
 from tests.app_fixtures import Crm
 from tests.refusal_sentences import ROOT, all_messages, message_args, name_of, refusals_in, sources
 

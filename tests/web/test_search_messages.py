@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import pytest
 
-from app.domain import messages
 from app.domain.base import Stamp
+from app.domain.messaging import messages
 from app.models import Message
 from tests.app_fixtures import Crm
 from tests.factories import NOW

@@ -52,8 +52,8 @@ def read_parameters(known: Set[str] = LIST_KEYS, table: RecordTable | None = Non
     Raises RuleBroken for parameters that are unknown, wrong, repeated or given in both ways; `table` defines the
     columns for filters.
     """
-    asked = dict(_rison(known))
-    filters = [*_list_of(asked.get("filters"))]
+    parameters = dict(_rison(known))
+    filters = [*_list_of(parameters.get("filters"))]
     for name in request.args:
         if name == "q":
             continue
@@ -62,9 +62,9 @@ def read_parameters(known: Set[str] = LIST_KEYS, table: RecordTable | None = Non
             continue
         if name not in known - {"filters"}:
             raise RuleBroken(_("There is no parameter “%(name)s” here.", name=name[:60]), name[:60])
-        _refuse_twice(name, is_also_in_q=asked.get(name) is not None)
-        asked[name] = _flat_value(name, request.args[name])
-    return asked | ({"filters": filters} if filters or "filters" in asked else {})
+        _refuse_twice(name, is_also_in_q=parameters.get(name) is not None)
+        parameters[name] = _flat_value(name, request.args[name])
+    return parameters | ({"filters": filters} if filters or "filters" in parameters else {})
 
 
 def _rison(known: Set[str]) -> dict[str, Any]:
@@ -150,7 +150,7 @@ def triples(filters: Any) -> list[tuple[str, str, Any]]:
     return [(str(each["col"]), str(each["opr"]), each["value"]) for each in given]
 
 
-def page_of(asked: dict[str, Any], page_size: int) -> tuple[int, int]:
+def page_of(parameters: dict[str, Any], page_size: int) -> tuple[int, int]:
     """(page, size). Raises RuleBroken."""
-    size = parse_json_integer(asked.get("page_size"), page_size, 1, MAX_PAGE_SIZE)
-    return parse_json_integer(asked.get("page"), 0, 0, MAX_PAGE), size
+    size = parse_json_integer(parameters.get("page_size"), page_size, 1, MAX_PAGE_SIZE)
+    return parse_json_integer(parameters.get("page"), 0, 0, MAX_PAGE), size

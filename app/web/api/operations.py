@@ -285,8 +285,8 @@ def _parameters(name: str, resource: Any) -> list[Any]:
 
 
 def _question(resource: Any, suffix: str) -> Any:
-    asked = examples.query_of(resource)
-    return asked if suffix == "List" else {"columns": asked["columns"]}
+    query = examples.query_of(resource)
+    return query if suffix == "List" else {"columns": query["columns"]}
 
 
 def _named(given: Any, resource: Any) -> dict[str, Any]:
@@ -323,8 +323,12 @@ _MERGED_ABOUT = "In an empty list that was filtered by number: where records of 
 def _answer(which: Any, base: str) -> dict[str, Any]:
     if which == "row":
         row = {"allOf": [ref(base)], "nullable": True, "description": "null if you can no longer see the record."}
-        said = {"type": "array", "items": STRING, "description": "What was kept or proposed instead of being written."}
-        return shape({"id": ID, "result": row, "remarks": said}, "id", "result")
+        remarks = {
+            "type": "array",
+            "items": STRING,
+            "description": "What was kept or proposed instead of being written.",
+        }
+        return shape({"id": ID, "result": row, "remarks": remarks}, "id", "result")
     if which == "list":
         return shape(
             {

@@ -11,8 +11,8 @@ from flask_appbuilder.api import ModelRestApi, expose, protect
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 
-from app.domain import change_events
 from app.domain.base import NotFound, RuleBroken
+from app.domain.persistence import change_events
 from app.domain.settings import Master
 from app.extensions import db
 from app.lib.ids import parse_id
@@ -168,14 +168,14 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
             return {}
         shown = names if names is not None else self.record_table.declared.show
         named = self.record_table.by_name
-        told = {
+        declared = {
             "list_title": self.list_title,
             "list_columns": list(shown),
             "label_columns": {name: str(named[name].label) for name in shown},
             "description_columns": {name: str(named[name].help) for name in shown if named[name].help},
             "order_columns": list(self.order_columns),
         }
-        return {name: value for name, value in told.items() if name in wanted}
+        return {name: value for name, value in declared.items() if name in wanted}
 
     def _list_query(self, query: dict[str, Any], viewer: Any) -> ListQuery:
         record_table = self.record_table
@@ -293,8 +293,8 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         """
         shown = self._held(row) or self._after(key)
         save_warnings.warn_of_ignored_fields(self.record_table.unwritten(raw, shown or {}, mode))
-        said = save_warnings.pop_all()
-        return {"id": key, "result": shown} | ({"remarks": said} if said else {})
+        remarks = save_warnings.pop_all()
+        return {"id": key, "result": shown} | ({"remarks": remarks} if remarks else {})
 
     def _refuse_etag_mismatch(self, row: Any) -> None:
         idempotency.refuse_etag_mismatch(lambda: json_answer(200, {"id": row.id, "result": self._shown(row.id)}))
@@ -346,8 +346,8 @@ def request_json() -> dict[str, Any]:
 
 def _numbers_in(filters: Any) -> list[str]:
     """The record numbers by which a list was filtered."""
-    asked = [value for name, operator, value in triples(filters) if (name, operator) in _BY_NUMBER]
-    values = [each for value in asked for each in (value if isinstance(value, list) else [value])]
+    filtered = [value for name, operator, value in triples(filters) if (name, operator) in _BY_NUMBER]
+    values = [each for value in filtered for each in (value if isinstance(value, list) else [value])]
     return [each for each in values if isinstance(each, str)]
 
 

@@ -6,8 +6,8 @@ from datetime import datetime
 
 from app import access
 from app.channels.base import ChannelError
-from app.domain import channel_accounts
 from app.domain.base import RuleBroken
+from app.domain.messaging import channel_accounts
 from app.extensions import db
 from app.outbox import provider_clients
 from app.outbox.provider_clients import NoProvider
@@ -21,10 +21,10 @@ def try_account(name: str, now: datetime) -> str:
     try:
         sentence = provider_clients.provider_of(account).check()
     except (NoProvider, ChannelError) as error:
-        said = provider_clients.impersonal(error)
+        sentence = provider_clients.impersonal(error)
         with own_transaction() as session:
-            channel_accounts.record_error(session, account.id, said, now)
-        raise RuleBroken(said) from error
+            channel_accounts.record_error(session, account.id, sentence, now)
+        raise RuleBroken(sentence) from error
     with own_transaction() as session:
         channel_accounts.record_success(session, account.id, now)
     return sentence

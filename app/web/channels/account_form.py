@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from app import access
 from app.channels.provider import ProviderKind
-from app.domain import channel_accounts
-from app.domain.channel_accounts import AccountSettings
+from app.domain.messaging import channel_accounts
+from app.domain.messaging.channel_accounts import AccountSettings
 from app.extensions import db
 from app.models import ChannelAccount, Role, TicketSubject, User
 from app.web.core.fab_access import parse_integer

@@ -14,10 +14,10 @@ from app import access
 from app.channels.base import ChannelError
 from app.channels.provider import ProviderKind, StatusUnavailable
 from app.channels.registry import KINDS
-from app.domain import channel_accounts, message_sending, message_templates
 from app.domain.base import NotFound, RuleBroken, Stamp
-from app.domain.channel_accounts import AccountSettings
-from app.domain.message_sending import OutgoingRequest
+from app.domain.messaging import channel_accounts, message_sending, message_templates
+from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.messaging.message_sending import OutgoingRequest
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.models import ChannelAccount, InboundEvent, Message

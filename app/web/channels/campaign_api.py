@@ -13,11 +13,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import campaign_recipients, campaigns, channel_accounts
 from app.domain.base import RuleBroken, Stamp
-from app.domain.campaign_recipients import SHOWN_STATE
-from app.domain.campaigns import KINDS, STATES, Campaign, CampaignInput, CampaignRecipient, RecipientSource
-from app.domain.messages import CHANNELS, PURPOSES
+from app.domain.messaging import campaign_recipients, campaigns, channel_accounts
+from app.domain.messaging.campaign_recipients import SHOWN_STATE
+from app.domain.messaging.campaigns import KINDS, STATES, Campaign, CampaignInput, CampaignRecipient, RecipientSource
+from app.domain.messaging.messages import CHANNELS, PURPOSES
 from app.extensions import db
 from app.models import Message
 from app.outbox import campaign_sending

@@ -10,9 +10,9 @@ from markupsafe import Markup
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import campaigns, channel_accounts, message_templates
 from app.domain.base import RuleBroken
-from app.domain.campaigns import FIELDS, MAX_PER_MINUTE, Campaign, CampaignInput
+from app.domain.messaging import campaigns, channel_accounts, message_templates
+from app.domain.messaging.campaigns import FIELDS, MAX_PER_MINUTE, Campaign, CampaignInput
 from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, MessageTemplate

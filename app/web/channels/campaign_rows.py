@@ -14,10 +14,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import campaign_recipients, campaigns, message_sending
 from app.domain.base import RuleBroken
-from app.domain.campaign_recipients import SHOWN_STATE
-from app.domain.campaigns import Campaign, CampaignRecipient
+from app.domain.messaging import campaign_recipients, campaigns, message_sending
+from app.domain.messaging.campaign_recipients import SHOWN_STATE
+from app.domain.messaging.campaigns import Campaign, CampaignRecipient
 from app.lib import phone
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.sms_parts import count_parts

@@ -15,14 +15,14 @@ from werkzeug.datastructures import MultiDict
 
 from app import access
 from app.domain.base import RuleBroken
-from app.domain.campaigns import MAX_RECIPIENTS, RecipientSource
+from app.domain.messaging.campaigns import MAX_RECIPIENTS, RecipientSource
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.models import Customer, Lead
 from app.web.core.fields import Viewer
 from app.web.core.registry import registered
-from app.web.records.list_page import list_query_from
+from app.web.records.lists.list_page import list_query_from
 
 MODELS: dict[str, Any] = {"leads": Lead, "customers": Customer}
 #: Bytes of an uploaded file, columns of it, and characters of a name or value.

@@ -15,9 +15,9 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access import Person
-from app.domain import campaigns
 from app.domain.base import NotFound, RuleBroken, Stamp
-from app.domain.campaigns import MAX_RECIPIENTS, Campaign, RecipientSource
+from app.domain.messaging import campaigns
+from app.domain.messaging.campaigns import MAX_RECIPIENTS, Campaign, RecipientSource
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.iso_time import read_moment

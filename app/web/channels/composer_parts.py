@@ -10,13 +10,13 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.channels.provider import Abilities
-from app.domain import message_reactions
+from app.domain.messaging import message_reactions
 from app.lib.ids import parse_id
 from app.models import Message
 from app.ops.file_store import MAX_BYTES
 from app.web.core.fields import Viewer
 from app.web.records import message_files
-from app.web.records.uploads import MAX_FILES, Upload
+from app.web.records.attachments.uploads import MAX_FILES, Upload
 
 #: Characters of a quoted message that are shown.
 MAX_QUOTE = 120

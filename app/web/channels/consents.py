@@ -16,9 +16,10 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access import Person
-from app.domain import audit, consents, messages, settings
+from app.domain import audit, settings
 from app.domain.base import NotFound, RuleBroken
-from app.domain.consents import ACTIONS, OPT_OUTS, PURPOSES, WAYS, Consent, ConsentInput, DoNotDisturb
+from app.domain.messaging import consents, messages
+from app.domain.messaging.consents import ACTIONS, OPT_OUTS, PURPOSES, WAYS, Consent, ConsentInput, DoNotDisturb
 from app.extensions import db
 from app.lib.spreadsheet_text import as_text
 from app.models import Customer, Lead
@@ -264,13 +265,13 @@ def _standing(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
             for address in _addresses(row):
                 if ("@" in address) is not (channel == "email"):
                     continue
-                said = consents.latest(session, channel, address)
+                newest = consents.latest(session, channel, address)
                 free_on = consents.asked_again_on(session, channel, address, rules["consent_ask_again_days"])
                 made.append(
                     {
                         "channel": str(word),
                         "address": shown_peer(channel, address, viewer),
-                        "state": _state(said, viewer.now),
+                        "state": _state(newest, viewer.now),
                         "ask_on": moment_cell(free_on, viewer) if free_on and free_on > viewer.now else None,
                         "dnd": "" if channel == "email" else _dnd(session, address),
                     }
@@ -278,13 +279,13 @@ def _standing(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
     return made
 
 
-def _state(said: Consent | None, now: datetime) -> dict[str, Any]:
-    if said is None:
+def _state(consent: Consent | None, now: datetime) -> dict[str, Any]:
+    if consent is None:
         return {"kind": "status", "label": _("Nothing on record"), "color": "gray"}
-    if said.action == "given" and said.ends_on is not None and said.ends_on <= now:
+    if consent.action == "given" and consent.ends_on is not None and consent.ends_on <= now:
         return {"kind": "status", "label": _("Lapsed"), "color": "amber"}
-    color = "green" if said.action == "given" else "red"
-    return {"kind": "status", "label": str(ACTION_WORDS[said.action]), "color": color}
+    color = "green" if consent.action == "given" else "red"
+    return {"kind": "status", "label": str(ACTION_WORDS[consent.action]), "color": color}
 
 
 def _dnd(session: Session, number: str) -> str:

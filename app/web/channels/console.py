@@ -13,8 +13,8 @@ from werkzeug.datastructures import FileStorage
 from app import access
 from app.channels import console_provider
 from app.channels.provider import Inbound
-from app.domain import file_checks, messages
 from app.domain.base import NotFound, RuleBroken
+from app.domain.messaging import file_checks, messages
 from app.extensions import db
 from app.models import ChannelAccount, Message
 from app.ops.file_store import TooLarge
@@ -26,10 +26,10 @@ from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
+from app.web.records.attachments.uploads import clean_name
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
 from app.web.records.message_files import store_of_app
 from app.web.records.messages import COLORS
-from app.web.records.uploads import clean_name
 from app.web.security.sessions import own_transaction
 
 #: Messages that are shown.

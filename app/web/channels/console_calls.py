@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from app.channels.console_provider import tone_address
 from app.domain.base import NotFound, RuleBroken
-from app.domain.calls import has_ended
+from app.domain.telephony.calls import has_ended
 from app.extensions import db
 from app.lib import phone
 from app.models import CallLog, ChannelAccount

@@ -7,8 +7,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import conversations
-from app.domain.conversations import Conversation
+from app.domain.messaging import conversations
+from app.domain.messaging.conversations import Conversation
 from app.web.core.fields import Viewer
 from app.web.records.leads import LeadResource
 from app.web.records.tickets import TicketResource

@@ -13,10 +13,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import conversations, message_sending
 from app.domain.base import RuleBroken, Stamp
-from app.domain.conversations import STATES, Conversation
-from app.domain.message_sending import OutgoingRequest
+from app.domain.messaging import conversations, message_sending
+from app.domain.messaging.conversations import STATES, Conversation
+from app.domain.messaging.message_sending import OutgoingRequest
 from app.extensions import db
 from app.models import Customer, Lead, Message, MessageTemplate, Ticket
 from app.web.api.operations import OperationSpec

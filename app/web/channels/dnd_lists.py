@@ -12,9 +12,10 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from app import access
-from app.domain import dnd_uploads, settings
+from app.domain import settings
 from app.domain.base import NotFound, RuleBroken, Stamp
-from app.domain.dnd_uploads import DndUpload
+from app.domain.messaging import dnd_uploads
+from app.domain.messaging.dnd_uploads import DndUpload
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.iso_time import read_moment

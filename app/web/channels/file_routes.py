@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.provider import Abilities
-from app.domain import file_checks, message_files, message_reactions, messages
 from app.domain.base import NotFound, RuleBroken
+from app.domain.messaging import file_checks, message_files, message_reactions, messages
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Message
@@ -21,7 +21,7 @@ from app.web.channels import threads
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.pages.routes import page_route
 from app.web.records import message_files as file_views
-from app.web.records import uploads
+from app.web.records.attachments import uploads
 
 #: Route -> verb of the module Messages.
 VERBS = {"upload": "create", "file": "read", "preview": "read", "fetch": "write", "react": "create"}

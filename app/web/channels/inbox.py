@@ -9,8 +9,8 @@ from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 
 from app import access
-from app.domain import conversations, messages
 from app.domain.base import NotFound, RuleBroken
+from app.domain.messaging import conversations, messages
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Conversation, Message
@@ -21,7 +21,8 @@ from app.web.core.fields import Viewer, clean_text
 from app.web.core.record_references import PAGES
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
-from app.web.records import conversation_list, uploads
+from app.web.records import conversation_list
+from app.web.records.attachments import uploads
 from app.web.records.mentions import unnotified_people
 from app.web.security.sessions import own_transaction
 

@@ -12,10 +12,10 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import channel_accounts, conversations, message_sending, message_templates, outgoing_mail
 from app.domain.base import RuleBroken
-from app.domain.message_sending import OutgoingRequest
-from app.domain.outgoing_mail import MAX_CC, MAX_HTML, MailParts
+from app.domain.messaging import channel_accounts, conversations, message_sending, message_templates, outgoing_mail
+from app.domain.messaging.message_sending import OutgoingRequest
+from app.domain.messaging.outgoing_mail import MAX_CC, MAX_HTML, MailParts
 from app.lib import html_cleaning, mail_answers
 from app.lib.ids import parse_id
 from app.web.channels import mail_context, mail_files, mail_quotes, reply_status, signatures

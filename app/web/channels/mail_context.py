@@ -15,8 +15,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import conversations
 from app.domain.base import NotFound, RuleBroken
+from app.domain.messaging import conversations
 from app.lib.ids import parse_id
 from app.lib.mail_reports import takes_answers
 from app.models import ChannelAccount, Conversation, Customer, Mail, Message

@@ -1,4 +1,4 @@
-"""Files of an email that is being written: rules for emails beyond `web/records/uploads.py`."""
+"""Files of an email that is being written: rules for emails beyond `web/records/attachments/uploads.py`."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from flask_babel import gettext as _
 from werkzeug.datastructures import FileStorage
 
 from app.domain.base import RuleBroken
-from app.domain.message_sending import MAX_MEDIA
+from app.domain.messaging.message_sending import MAX_MEDIA
 from app.lib import attachment_rules
 from app.ops.file_store import PREFIX
 from app.web.core.fields import Viewer
-from app.web.records import uploads
+from app.web.records.attachments import uploads
+from app.web.records.attachments.uploads import Upload
 from app.web.records.message_files import store_of_app
-from app.web.records.uploads import Upload
 
 #: Bytes of all files of an email: base64 makes them a third larger, and mail servers refuse more than 25 MB.
 MAX_TOTAL = 18_000_000

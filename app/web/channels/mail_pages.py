@@ -11,8 +11,8 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from app import access
-from app.domain import messages
 from app.domain.base import NotFound
+from app.domain.messaging import messages
 from app.extensions import db
 from app.lib import html_cleaning
 from app.models import Conversation, Mail, Message

@@ -10,7 +10,7 @@ from flask import Blueprint, Flask, Response, current_app, request
 
 from app import access
 from app.channels.provider import BadSignature, Inbound
-from app.domain import channel_accounts
+from app.domain.messaging import channel_accounts
 from app.extensions import db
 from app.models import ChannelAccount
 from app.ops.rate_counter import Rate, RateCounter

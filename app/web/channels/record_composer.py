@@ -10,9 +10,9 @@ from sqlalchemy import false, or_
 from sqlalchemy.exc import IntegrityError
 
 from app import access
-from app.domain import conversations, message_sending, messages
 from app.domain.base import RuleBroken
-from app.domain.message_sending import OutgoingRequest
+from app.domain.messaging import conversations, message_sending, messages
+from app.domain.messaging.message_sending import OutgoingRequest
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CallLog, Conversation
@@ -22,7 +22,8 @@ from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields import Viewer, clean_text
 from app.web.core.local_links import local_path
 from app.web.pages.routes import page_route
-from app.web.records import conversation_list, uploads
+from app.web.records import conversation_list
+from app.web.records.attachments import uploads
 from app.web.records.messages import peer_of_record, seen_by
 
 #: Kind of record in a URL -> model.
@@ -122,15 +123,17 @@ def send(target: dict[str, Any], files: uploads.UploadedFiles, viewer: Viewer) -
     Raises RuleBroken; IntegrityError for a form that was sent before.
     """
     files.refuse_problem()
-    said = threads.message_from(db.session(), request.form, message_sending.MAX_LENGTH[target["channel"]])
-    said |= {
+    message = threads.message_from(db.session(), request.form, message_sending.MAX_LENGTH[target["channel"]])
+    message |= {
         "media": tuple(each.as_media() for each in files.kept),
         "reply_to_id": parse_id(request.form.get("reply_to")),
     }
     key = clean_text(request.form.get("key"), "key", 64)
     cause = f"form:{viewer.person.id}:{key}" if key else None
     with access.as_system(db.session()):  # an opt-out counts whoever may see the customer
-        outgoing = OutgoingRequest(**target, **said, purpose="service", cause=cause, sees=seen_by(db.session(), viewer))
+        outgoing = OutgoingRequest(
+            **target, **message, purpose="service", cause=cause, sees=seen_by(db.session(), viewer)
+        )
         return message_sending.send_all(db.session(), outgoing, viewer.stamp)
 
 

@@ -11,9 +11,9 @@ from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import channel_accounts, mail_signatures
 from app.domain.base import NotFound
-from app.domain.mail_signatures import MailSignature, SignatureInput
+from app.domain.messaging import channel_accounts, mail_signatures
+from app.domain.messaging.mail_signatures import MailSignature, SignatureInput
 from app.extensions import db
 from app.lib import html_cleaning, html_text
 from app.models import ChannelAccount, User

@@ -9,9 +9,10 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 
 from app import access
-from app.domain import message_sending, support_pages
+from app.domain import support_pages
 from app.domain.base import RuleBroken
-from app.domain.message_sending import OutgoingRequest
+from app.domain.messaging import message_sending
+from app.domain.messaging.message_sending import OutgoingRequest
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import SupportPage

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session
 
 import config
 from app import access
-from app.domain import message_templates
 from app.domain.base import RuleBroken
-from app.domain.messages import CHANNELS
+from app.domain.messaging import message_templates
+from app.domain.messaging.messages import CHANNELS
 from app.extensions import db
 from app.models import Consent, Conversation, Customer, Message, MessageTemplate, User
 from app.web.core.fab_access import ModulePermissions, current_viewer, json_answer, refuse_as_json
@@ -163,8 +163,8 @@ def language_of(session: Session, row: Any, person: Any) -> str:
         return "en"
     mine = {kind: person.id for kind in ("customer", "lead") if isinstance(person, RECORDS[kind])}
     for kind, key in mine.items():
-        said = select(Consent.language).where(getattr(Consent, f"{kind}_id") == key, Consent.language.is_not(None))
-        if language := session.scalar(said.order_by(Consent.id.desc()).limit(1)):
+        languages = select(Consent.language).where(getattr(Consent, f"{kind}_id") == key, Consent.language.is_not(None))
+        if language := session.scalar(languages.order_by(Consent.id.desc()).limit(1)):
             return str(language).partition("-")[0]
     column = "conversation_id" if isinstance(row, Conversation) else f"{_kind(row)}_id"
     last = select(Message.body).where(getattr(Message, column) == row.id, Message.direction == "in")

@@ -17,10 +17,10 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.provider import Abilities
 from app.channels.registry import KINDS
-from app.domain import channel_accounts, conversations, message_sending, message_templates
 from app.domain.base import NotFound, RuleBroken
-from app.domain.message_sending import MAX_LENGTH
-from app.domain.messages import DEAD
+from app.domain.messaging import channel_accounts, conversations, message_sending, message_templates
+from app.domain.messaging.message_sending import MAX_LENGTH
+from app.domain.messaging.messages import DEAD
 from app.lib.ids import parse_id
 from app.models import CallLog, ChannelAccount, Conversation, Message, MessageTemplate
 from app.web.channels import mail_composer, mail_display
@@ -36,8 +36,9 @@ from app.web.core.fields import Viewer, clean_text
 from app.web.core.languages import ENGLISH, language_key
 from app.web.core.local_dates import format_local_date
 from app.web.core.reference_fields import person_card
-from app.web.records import conversation_list, dial_targets, message_entries, message_files
-from app.web.records.uploads import Upload
+from app.web.records import conversation_list, dial_targets, message_files
+from app.web.records.attachments.uploads import Upload
+from app.web.records.timelines import message_entries
 
 #: Messages that a page shows at first; older ones are loaded on request.
 PAGE = 60

@@ -11,8 +11,8 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import unassigned_mails
 from app.domain.base import NotFound, RuleBroken, kind_of_number
+from app.domain.inbound import unassigned_mails
 from app.extensions import db
 from app.models import ChannelAccount, Customer, Lead, Mail, Ticket
 from app.outbox import mail_fetch
@@ -66,15 +66,15 @@ class UnassignedMailsView(ModulePermissions, BaseView):
 
     def _page(self, row: Any, typed: str = "", error: str = "", status: int = 200) -> Any:
         viewer = current_viewer()
-        said, problem = None, ""
+        parsed, problem = None, ""
         try:
-            said = unassigned_mails.parsed_mail(unassigned_mails.original_of(_store(), row))
+            parsed = unassigned_mails.parsed_mail(unassigned_mails.original_of(_store(), row))
         except RuleBroken as broken:
             problem = translate_text(broken.message)
         page = self.render_template(
             "mail/unassigned_mail.html",
-            mail=_row(row, _account_names(), viewer) | _mail_part(said, viewer) | {"problem": problem},
-            is_readable=said is not None,
+            mail=_row(row, _account_names(), viewer) | _mail_part(parsed, viewer) | {"problem": problem},
+            is_readable=parsed is not None,
             acts=viewer.person.may("Settings", "write") and row.state in unassigned_mails.WAITING,
             may_download=viewer.person.mask("email") == "full" and not problem,
             typed=typed,
@@ -186,13 +186,13 @@ def _row(row: Any, names: dict[int, str], viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _mail_part(said: Any, viewer: Viewer) -> dict[str, Any]:
-    if said is None:
+def _mail_part(mail: Any, viewer: Viewer) -> dict[str, Any]:
+    if mail is None:
         return {"subject": "", "text": "", "files": [], "from": ""}
-    sender = viewer.person.mask_value("email", said.sender.address) or "••••••"
+    sender = viewer.person.mask_value("email", mail.sender.address) or "••••••"
     return {
-        "subject": said.subject or _("(no subject)"),
-        "text": said.text[:20_000],
-        "files": [each.name for each in said.attachments[:50]],
-        "from": f"{said.sender.name} · {sender}" if said.sender.name else sender,
+        "subject": mail.subject or _("(no subject)"),
+        "text": mail.text[:20_000],
+        "files": [each.name for each in mail.attachments[:50]],
+        "from": f"{mail.sender.name} · {sender}" if mail.sender.name else sender,
     }

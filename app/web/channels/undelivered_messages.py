@@ -13,8 +13,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import inbound_events, messages, permissions
+from app.domain import permissions
 from app.domain.base import NotFound, RuleBroken
+from app.domain.inbound import inbound_events
+from app.domain.messaging import messages
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.ids import parse_id

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app import access
-from app.domain import call_outcomes
+from app.domain.telephony import call_outcomes
 from app.extensions import db
 from app.web.core.fab_access import current_viewer
 

@@ -7,9 +7,9 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app import access
-from app.domain import call_outcomes
 from app.domain.base import RuleBroken
 from app.domain.tasks import OPEN
+from app.domain.telephony import call_outcomes
 from app.domain.timeline import Activity
 from app.extensions import db
 from app.models import Customer, Lead, Task, Ticket

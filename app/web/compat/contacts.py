@@ -20,7 +20,7 @@ from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.records import timeline
+from app.web.records.timelines import timeline
 
 #: Arguments that can name a ticket; likewise a customer.
 TICKET_ARGUMENTS = ("ticket_name", "ticket", "name", "docname")

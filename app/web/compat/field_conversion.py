@@ -8,7 +8,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.domain.call_parsing import caller
+from app.domain.telephony.call_parsing import caller
 from app.lib import phone
 from app.web.compat import date_ranges
 from app.web.compat.doctypes import CALL_LOG, NOTE, DocType

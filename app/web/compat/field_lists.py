@@ -11,10 +11,10 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Field, Viewer
-from app.web.records.calls import CallScreen
 from app.web.records.customers import CustomerScreen
 from app.web.records.leads import LeadScreen
 from app.web.records.tasks import TaskScreen
+from app.web.records.telephony.calls import CallScreen
 from app.web.records.tickets import TicketScreen
 
 #: Kind of our field -> fieldtype.

@@ -1,6 +1,6 @@
 """Figures of the dashboards in the predecessor's format; each function is one grouped statement.
 
-`app/domain/figures.py` defines what counts.
+`app/domain/analytics/figures.py` defines what counts.
 """
 
 from __future__ import annotations
@@ -10,8 +10,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
 
-from app.domain.figure_counts import change, group_count, mean, rate, series_of, sum_each, when
-from app.domain.figures import CONVERTED, MISSED, NOT_PICKED, TICKET_REPLY
+from app.domain.analytics.figure_counts import change, group_count, mean, rate, series_of, sum_each, when
+from app.domain.analytics.figures import CONVERTED, MISSED, NOT_PICKED, TICKET_REPLY
 from app.domain.periods import Period
 from app.domain.tasks import OPEN, PRIORITIES
 from app.domain.tickets import ENDED

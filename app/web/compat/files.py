@@ -20,8 +20,8 @@ from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
-from app.web.records import record_files, uploads
-from app.web.records.uploads import Upload
+from app.web.records.attachments import record_files, uploads
+from app.web.records.attachments.uploads import Upload
 
 #: Prefix of the URLs of uploaded files.
 BASE = "/private/files/"

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import case, func, select
 
 from app.domain import settings
-from app.domain.call_sync import MAX_BATCH, CallResult
+from app.domain.telephony.call_sync import MAX_BATCH, CallResult
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, PhoneSync, Ticket, User
 from app.web.compat import date_ranges
@@ -20,7 +20,7 @@ from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer, json_answer
 from app.web.core.fields import Viewer
-from app.web.records import call_batches
+from app.web.records.telephony import call_batches
 
 MAX_CALLS = 500
 #: Masks the number of one side of a call, which may be an email address.

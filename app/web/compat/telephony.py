@@ -8,8 +8,9 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import call_requests, channel_accounts
 from app.domain.base import RuleBroken
+from app.domain.messaging import channel_accounts
+from app.domain.telephony import call_requests
 from app.extensions import db
 from app.lib import phone
 from app.models import CallLog, Customer, Lead, Ticket
@@ -18,7 +19,8 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CALL_LOG, CUSTOMER, LEAD, TICKET
 from app.web.core import contact_guesses
 from app.web.core.fab_access import current_viewer
-from app.web.records import call_cards, dial_targets
+from app.web.records import dial_targets
+from app.web.records.telephony import call_cards
 
 _RECORDS: tuple[tuple[str, Any], ...] = (("lead", Lead), ("ticket", Ticket), ("customer", Customer))
 

@@ -29,7 +29,7 @@ from app.web.compat.timestamps import local_timestamp
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.record_table import ListQuery
-from app.web.records.task_inputs import chosen_tasks
+from app.web.records.close_tasks_field import chosen_tasks
 
 
 def get_ticket(arguments: Arguments) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.record_table import ListQuery
-from app.web.records import timeline
+from app.web.records.timelines import timeline
 
 MAX_ROWS = 100
 #: Our kind of activity -> the predecessor's type; "added" for others.

@@ -9,17 +9,17 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import (
+from app.domain import support_pages
+from app.domain.base import NotFound, RuleBroken
+from app.domain.messaging import (
     channel_accounts,
     conversations,
     message_files,
     message_reactions,
     message_sending,
     messages,
-    support_pages,
 )
-from app.domain.base import NotFound, RuleBroken
-from app.domain.message_sending import OutgoingRequest
+from app.domain.messaging.message_sending import OutgoingRequest
 from app.extensions import db
 from app.models import Message, MessageTemplate, SupportPage
 from app.web.compat import client, files

@@ -21,8 +21,8 @@ from sqlalchemy.orm.exc import StaleDataError
 from app import access
 from app.domain import permissions
 from app.domain.base import Conflict, NotFound, RuleBroken
-from app.domain.merged_records import MergedAway
-from app.domain.session_context import session_context
+from app.domain.merging.merged_records import MergedAway
+from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.ops.database import WRITES
 from app.ops.database_errors import ONLY_WRITES, Cause, cause_of

@@ -13,7 +13,8 @@ from sqlalchemy.orm.util import identity_key
 
 from app import access, branding
 from app.branding import ShownBrand
-from app.domain import brand, channel_accounts, custom_fields, office_hours, settings, sla
+from app.domain import brand, custom_fields, office_hours, settings, sla
+from app.domain.messaging import channel_accounts
 from app.lib.ids import parse_id
 from app.models import (
     AccountType,

@@ -9,10 +9,10 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import merged_records
 from app.domain.base import kind_of_number
-from app.domain.merged_records import MergedAway
-from app.domain.record_merge import RECORDS
+from app.domain.merging import merged_records
+from app.domain.merging.merged_records import MergedAway
+from app.domain.merging.record_merge import RECORDS
 from app.extensions import db
 
 #: Table -> the kind in the numbers of its records.

@@ -50,7 +50,7 @@ class PreparedQuery:
         question = access.CachedStatement(
             key, lambda: self.query.where(*shape.opened(list(rules))), self.tables, parent
         )
-        return [self.row(*values) for values in access.answer(session, question, shape.late)]
+        return [self.row(*values) for values in access.answer(session, question, shape.open_values)]
 
     def by_id(self, session: Session, record: Any, ids: Sequence[int], parent: tuple[str, int] | None) -> list[Any]:
         """The rows of this record with these ids, which the statement selects.

@@ -76,9 +76,9 @@ class _PageStatement:
         return self.query.order if self.query.newest else self.shape.opened(self.query.order)
 
     @property
-    def late(self) -> dict[str, Any]:
+    def open_values(self) -> dict[str, Any]:
         """The values of the parameters."""
-        return self.shape.late
+        return self.shape.open_values
 
     @classmethod
     def of(cls, table: RecordTable, query: ListQuery, names: Names) -> _PageStatement:
@@ -100,7 +100,9 @@ class _PageStatement:
             or not tables_in(self.rules, access.outer_nodes) <= {self.table.name}
         ):
             return None
-        return access.PageQuery(self.rules, self.query.size, self.offset, *sort, name=self.key, late=self.late)
+        return access.PageQuery(
+            self.rules, self.query.size, self.offset, *sort, name=self.key, open_values=self.open_values
+        )
 
     def statement(self, person: access.Person | None) -> Select[Any]:
         """The SELECT of the page; at a deep offset the ids are paged on the index first."""
@@ -110,14 +112,14 @@ class _PageStatement:
         if page is not None:
             ids = page.subquery("page")
             return query.join(ids, ids.c.id == self.table.record.id).order_by(*self.order)
-        asked = replace(self.query, conditions=self.rules, order=self.order)
+        bound = replace(self.query, conditions=self.rules, order=self.order)
         if self.offset < DEEP_OFFSET:
-            query = self.table.joined(query, asked, self.names).where(*self.rules).order_by(*self.order)
+            query = self.table.joined(query, bound, self.names).where(*self.rules).order_by(*self.order)
             return query.limit(self.query.size).offset(self.offset)
-        deep = self.table.ids(asked).order_by(*self.order).limit(self.query.size).offset(self.offset)
+        deep = self.table.ids(bound).order_by(*self.order).limit(self.query.size).offset(self.offset)
         ids = deep.subquery("page")
         query = query.join(ids, ids.c.id == self.table.record.id).order_by(*self.order)
-        return self.table.joined(query, asked, self.names)
+        return self.table.joined(query, bound, self.names)
 
 
 def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None) -> list[Any]:
@@ -200,31 +202,31 @@ def empty_last(table: RecordTable, query: ListQuery) -> Any:
 
 
 def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> list[Any]:
-    person, asked = access.acting(session), _PageStatement.of(table, query, names)
+    person, page = access.acting(session), _PageStatement.of(table, query, names)
     if person is not None and access.is_scanned(table.record):
-        wanted = asked.wanted
+        wanted = page.wanted
         is_own_only = query.ways is not None and query.ways[1] == 0
         ids = None if wanted is None else access.page_by_person(session, person, table.record, wanted, is_own_only)
         if isinstance(ids, list):
-            return _rows_of(asked, session, ids)
-    question = access.CachedStatement(asked.key, partial(asked.statement, person), _guarded(table, query))
-    return access.answer(session, question, asked.late)
+            return _rows_of(page, session, ids)
+    question = access.CachedStatement(page.key, partial(page.statement, person), _guarded(table, query))
+    return access.answer(session, question, page.open_values)
 
 
-def _rows_of(asked: _PageStatement, session: Any, ids: list[int]) -> list[Any]:
+def _rows_of(page: _PageStatement, session: Any, ids: list[int]) -> list[Any]:
     """The rows with these ids in the order of the list, under the access rules."""
     if not ids:
         return []
-    late = {f"row_{place}": key for place, key in enumerate(ids)}
+    open_values = {f"row_{place}": key for place, key in enumerate(ids)}
 
     def statement() -> Select[Any]:
-        parameters = [bindparam(name, 0, type_=Integer) for name in late]
-        query, _slices = asked.table.selection(asked.names)
-        return query.where(asked.table.record.id.in_(parameters)).order_by(*asked.query.order)
+        parameters = [bindparam(name, 0, type_=Integer) for name in open_values]
+        query, _slices = page.table.selection(page.names)
+        return query.where(page.table.record.id.in_(parameters)).order_by(*page.query.order)
 
-    order = "newest" if asked.query.newest else access.key_of(*asked.query.order)
-    key = None if order is None else (asked.table, "ids", asked.names, len(ids), order)
-    return access.answer(session, access.CachedStatement(key, statement, _guarded(asked.table, asked.query)), late)
+    order = "newest" if page.query.newest else access.key_of(*page.query.order)
+    key = None if order is None else (page.table, "ids", page.names, len(ids), order)
+    return access.answer(session, access.CachedStatement(key, statement, _guarded(page.table, page.query)), open_values)
 
 
 def visible_row(table: RecordTable, session: Any, key: int, names: Names = None) -> Any:
@@ -237,7 +239,9 @@ def visible_row(table: RecordTable, session: Any, key: int, names: Names = None)
         return query.where(table.record.id == bindparam("row", 0, type_=Integer), *shape.opened(conditions))
 
     name = None if shape.key is None else (table, "one", names, shape.key)
-    found = access.answer(session, access.CachedStatement(name, statement, _guarded(table)), {"row": key, **shape.late})
+    found = access.answer(
+        session, access.CachedStatement(name, statement, _guarded(table)), {"row": key, **shape.open_values}
+    )
     return found[0] if found else None
 
 
@@ -266,7 +270,7 @@ def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple
     name = None if shape.key is None else (table, "ways", cap, end, others, shape.key)
     make = partial(access.count_by_path, person, table.record, wanted, end, others)
     question = access.CachedStatement(name, make, _guarded(table, query))
-    ((own, others),) = access.answer(session, question, shape.late)
+    ((own, others),) = access.answer(session, question, shape.open_values)
     if others is None:
         return None
     return int(own), None if others == access.NOT_COUNTED else int(others)
@@ -291,7 +295,7 @@ def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
 
     name = None if shape.key is None else (table, "count", cap, shape.key)
     question = access.CachedStatement(name, statement, _guarded(table, query))
-    return int(access.answer(session, question, shape.late)[0][0] or 0)
+    return int(access.answer(session, question, shape.open_values)[0][0] or 0)
 
 
 def _guarded(table: RecordTable, query: ListQuery | None = None) -> frozenset[str]:

@@ -11,9 +11,10 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import RelationshipDirection, Session
 
 from app import access
-from app.domain import audit, history_rows, settings, timeline
+from app.domain import audit, settings, timeline
 from app.domain.base import RuleBroken, Stamp, refuse_stale, translatable
 from app.domain.permissions import mask_of
+from app.domain.persistence import history_rows
 from app.extensions import db
 from app.web.core.fields import Viewer
 from app.web.core.personal_fields import vault

@@ -60,10 +60,10 @@ def matching_all(
     record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, maximum: int, enough: int | None = None
 ) -> list[access.IndexLookup]:
     """The look-ups of several records, in two statements together; see `access.look_up`."""
-    asked = [access.IndexLookup(table.record, parts(table, typed, viewer, maximum)) for table in record_tables]
-    searched = [each for each in asked if each.parts]
+    lookups = [access.IndexLookup(table.record, parts(table, typed, viewer, maximum)) for table in record_tables]
+    searched = [each for each in lookups if each.parts]
     access.look_up(db.session(), searched, maximum, enough)
-    return asked
+    return lookups
 
 
 def parts(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int = MAX_LOOKED_UP) -> list[Any]:

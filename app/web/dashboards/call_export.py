@@ -9,14 +9,15 @@ from typing import Any
 from flask import Response
 from flask_babel import gettext as _
 
-from app.domain import audit, call_summary
+from app.domain import audit
+from app.domain.analytics import call_summary
+from app.domain.analytics.call_summary import Row
 from app.domain.base import RuleBroken
-from app.domain.call_summary import Row
 from app.extensions import db
 from app.lib.spreadsheet_text import as_text
 from app.web.core.fields import Viewer
 from app.web.dashboards.filters import Filters
-from app.web.records.figure_filter import scope_of
+from app.web.records.lists.figure_filter import scope_of
 
 NAME = "Call_Log_Monthly_Summary"
 XLSX = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"

@@ -12,14 +12,14 @@ from flask_babel import gettext as _
 
 from app import access
 from app.domain import periods
+from app.domain.analytics.figures import FIGURES
 from app.domain.base import RuleBroken
-from app.domain.figures import FIGURES
 from app.domain.leads import CATEGORIES
 from app.domain.periods import Period
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
 from app.web.core.default_labels import shown_label
 from app.web.core.fields import Viewer
-from app.web.records.figure_filter import REACH, TEAM, people_of
+from app.web.records.lists.figure_filter import REACH, TEAM, people_of
 
 #: Record -> the URL of its list.
 LISTS = {

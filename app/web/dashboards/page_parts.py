@@ -18,7 +18,7 @@ from app.web.dashboards.board_list import sees_others
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.rendering import Drawn, RenderContext, draw
 from app.web.dashboards.widgets import CATALOG, PAGES, Page
-from app.web.records.figure_filter import REACH, dates, person_label, scope_of
+from app.web.records.lists.figure_filter import REACH, dates, person_label, scope_of
 
 BASE = "/dashboard/"
 #: The width of a page, in twelfths.

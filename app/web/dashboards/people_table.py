@@ -8,8 +8,8 @@ from typing import Any
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from app.domain.figure_counts import mean
-from app.domain.figure_tables import ByPerson
+from app.domain.analytics.figure_counts import mean
+from app.domain.analytics.figure_tables import ByPerson
 from app.lib.digit_grouping import grouped
 from app.models import CallLog, Lead, Task, Ticket
 from app.web.core.durations import days_and_hours, span

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.domain.figure_counts import rate
+from app.domain.analytics.figure_counts import rate
 from app.lib.digit_grouping import grouped
 from app.web.dashboards.filters import Filters
 

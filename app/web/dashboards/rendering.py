@@ -9,8 +9,8 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.domain.figure_counts import FigureCount, mean, rate
-from app.domain.figures import FIGURES
+from app.domain.analytics.figure_counts import FigureCount, mean, rate
+from app.domain.analytics.figures import FIGURES
 from app.domain.periods import SeriesPoint
 from app.lib.digit_grouping import grouped
 from app.web.core.default_labels import shown_label
@@ -33,8 +33,8 @@ from app.web.dashboards.widget_kinds import (
     TrendWidget,
     Widget,
 )
-from app.web.records.figure_filter import weekdays
-from app.web.records.figure_labels import LABELS
+from app.web.records.lists.figure_filter import weekdays
+from app.web.records.lists.figure_labels import LABELS
 
 #: Shades of a heat map, not counting none.
 SHADES = 5

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access.row_rules import has_own_rule
-from app.domain import call_rollup_counts, figure_counts, figure_tables
-from app.domain.figure_counts import FigureCount
-from app.domain.figures import BY_NUMBER, FIGURES, Scope
+from app.domain.analytics import call_rollup_counts, figure_counts, figure_tables
+from app.domain.analytics.figure_counts import FigureCount
+from app.domain.analytics.figures import BY_NUMBER, FIGURES, Scope
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
 from app.ops.database import address_of
 from app.web.core.fields import Viewer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from app.domain import figures
+from app.domain.analytics import figures
 from app.models import CallLog, Customer, Lead, Task, Ticket
 
 

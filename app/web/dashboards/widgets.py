@@ -7,8 +7,8 @@ from typing import Any
 
 from flask_babel import lazy_gettext as _
 
-from app.domain.calls import STATUSES as CALL_STATUSES
-from app.domain.messages import CHANNELS
+from app.domain.messaging.messages import CHANNELS
+from app.domain.telephony.calls import STATUSES as CALL_STATUSES
 from app.models import CallLog, Lead, Message, Task, Ticket
 from app.web.dashboards.widget_kinds import (
     MAX_BARS,
@@ -26,7 +26,7 @@ from app.web.dashboards.widget_kinds import (
 )
 from app.web.records.call_fields import STATUS_WORDS
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
-from app.web.records.figure_labels import LABELS
+from app.web.records.lists.figure_labels import LABELS
 
 
 def _number(name: str, help_: Any = None) -> NumberWidget:

@@ -11,7 +11,8 @@ from markupsafe import Markup
 from sqlalchemy import bindparam, select
 
 from app.access import Person
-from app.domain import call_cards, notices
+from app.domain import notices
+from app.domain.telephony import call_cards
 from app.extensions import db
 from app.models import CallCard, Notification
 from app.web.core.fab_access import request_time

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from sqlalchemy.exc import SQLAlchemyError
 
 from app import access
-from app.domain import job_health, job_runs
+from app.domain.maintenance import job_health, job_runs
 from app.extensions import db, migrate
 from app.lib.product_version import product_version
 from app.models import FailedCall
@@ -172,11 +172,11 @@ def _replica_gauges() -> list[Gauge]:
         if each.seen.lag_seconds is not None:
             found.append(Gauge("crm_replica_lag_seconds", "How far it is behind.", each.seen.lag_seconds, label))
     if replicas.primary.is_semi_sync is not None:
-        said = "Whether a commit waits until a replica has it."
-        found.append(Gauge("crm_database_semi_sync", said, replicas.primary.is_semi_sync))
+        help_text = "Whether a commit waits until a replica has it."
+        found.append(Gauge("crm_database_semi_sync", help_text, replicas.primary.is_semi_sync))
     if (seconds := replicas.loss_seconds()) is not None:
-        said = "What was saved in so many last seconds is lost if the primary is lost now."
-        found.append(Gauge("crm_database_loss_seconds", said, seconds))
+        help_text = "What was saved in so many last seconds is lost if the primary is lost now."
+        found.append(Gauge("crm_database_loss_seconds", help_text, seconds))
     return found
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from flask import abort, flash, g, redirect, render_template, request
 
-from app.domain.merged_records import MergedAway
+from app.domain.merging.merged_records import MergedAway
 from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, refusal, sentence_header
 from app.web.core.local_links import local_path

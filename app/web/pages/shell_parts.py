@@ -29,8 +29,8 @@ _SCRIPT = """{
   document.body.insertAdjacentHTML('beforeend', html);
   const place = document.querySelector('[data-looks]');
   if (place) place.outerHTML = looks;
-  for (const [selector, said] of Object.entries(words)) {
-    for (const each of document.querySelectorAll(selector)) Object.assign(each.dataset, said);
+  for (const [selector, attributes] of Object.entries(words)) {
+    for (const each of document.querySelectorAll(selector)) Object.assign(each.dataset, attributes);
   }
   document.getElementById('palette').dataset.user = document.querySelector('.offline').dataset.user;
 }

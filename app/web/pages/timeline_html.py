@@ -1,6 +1,6 @@
 """The entries of a timeline as HTML, without a template, because a record's page consists mostly of them.
 
-Every text is escaped. An entry is a dictionary from app/web/records/timeline.py; missing keys count as empty.
+Every text is escaped. An entry is a dictionary from app/web/records/timelines/timeline.py; missing keys count as empty.
 """
 
 from __future__ import annotations
@@ -76,10 +76,10 @@ def _is_folded(entry: Entry) -> bool:
 
 def _head(entry: Entry) -> str:
     actor = "" if entry.get("is_sentence") else _actor(entry)
-    said = escape(entry["headline"])
+    headline = escape(entry["headline"])
     if entry.get("open_url"):
-        said = f'<a class="entry-link" href="{escape(entry["open_url"])}">{said}</a>'
-    return f'<p class="entry-head"><span>{actor}{said}</span>{_owner(entry)}{_at(entry)}</p>'
+        headline = f'<a class="entry-link" href="{escape(entry["open_url"])}">{headline}</a>'
+    return f'<p class="entry-head"><span>{actor}{headline}</span>{_owner(entry)}{_at(entry)}</p>'
 
 
 def _actor(entry: Entry) -> str:

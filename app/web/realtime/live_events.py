@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence.transaction_state import transaction_state
 from app.extensions import db, socketio
 from app.ops.broadcast import EventBroadcaster
 from app.ops.database_errors import cause_of
@@ -101,7 +101,7 @@ class LiveUpdates:
             if ended := event.ended_sign_ins & here:
                 self.sockets.close_invalid(session, now, ended)
             self._send_bells(session, here if event.compare_all else event.notified & here, now)
-            self._send_calls(event.called & here)
+            self._send_calls(event.call_card_users & here)
             shown = records if event.compare_all else event.changed_timelines & records
             self._send_activity(session, shown, event.changed_timelines)
             self._send_boards(event)
@@ -376,7 +376,7 @@ def publish(session: Session) -> None:
         users,
         frozenset(gathered.changed_timelines),
         frozenset(gathered.ended_sign_ins),
-        called=frozenset(gathered.called),
+        call_card_users=frozenset(gathered.call_card_users),
     )
     gathered.clear_live()
     if _live is not None:

@@ -22,7 +22,7 @@ from app.web.core.fields import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import bulk_undo_actions
 from app.web.records.bulk_preview import BulkPreview
-from app.web.records.bulk_text import MAX_NAMED, list_url, name_some, row_name
+from app.web.records.row_names import MAX_NAMED, list_url, name_some, row_name
 
 log = logging.getLogger("crm.views")
 #: Rows of one bulk action.
@@ -72,9 +72,9 @@ def shared_actions(screen: Any, viewer: Viewer) -> list[BulkAction]:
     may_write = viewer.person.may(screen.module, "write")
     made = [_declared(action) for action in screen.actions.values() if action.multiple and may_write]
     if screen.status_master and may_write:
-        asked = screen.record_table.by_name["status"].form_input(None, [], viewer) | {"required": True}
+        status = screen.record_table.by_name["status"].form_input(None, [], viewer) | {"required": True}
         change, kept = _column_setter(screen, "status"), (screen.record_table.by_name["status"].key,)
-        made.append(BulkAction("status", _("Status"), "arrow-right", change, fields=(asked,), undo=kept))
+        made.append(BulkAction("status", _("Status"), "arrow-right", change, fields=(status,), undo=kept))
     if screen.bulk_edit_columns and may_write:
         made.append(_editor(screen, viewer))
     if viewer.person.may(screen.module, "delete") and "delete" not in screen.exclude_route_methods:
@@ -193,10 +193,10 @@ class _BulkResult:
 
 def chosen_value(action: BulkAction, form: Any) -> str:
     """“Status: Contacted”: the action with the label of the submitted value."""
-    for asked in action.fields:
-        labels = {str(value): str(label) for value, label in asked.get("options") or ()}
-        if form.get(asked["name"]) in labels:
-            return f"{action.label}: {labels[form[asked['name']]]}"
+    for each in action.fields:
+        labels = {str(value): str(label) for value, label in each.get("options") or ()}
+        if form.get(each["name"]) in labels:
+            return f"{action.label}: {labels[form[each['name']]]}"
     return ""
 
 

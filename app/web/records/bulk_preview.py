@@ -18,7 +18,7 @@ from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
 from app.web.core.fields import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import bulk_undo_actions
-from app.web.records.bulk_text import list_url, name_some, row_name
+from app.web.records.row_names import list_url, name_some, row_name
 
 #: Rows that a preview tries; it says if there are more.
 MAX_TRIED = 100

@@ -18,7 +18,7 @@ from app.web.core.fab_access import current_viewer, parse_integer, sentence_head
 from app.web.core.fields import Viewer
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
-from app.web.records import calendar_items
+from app.web.records.lists import calendar_items
 from app.web.records.task_actions import TaskActions
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain.base import RuleBroken
-from app.domain.messages import CHANNELS
+from app.domain.messaging.messages import CHANNELS
 from app.lib import phone
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id

@@ -26,10 +26,12 @@ from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import ChoiceField, Field, Viewer
 from app.web.core.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
 from app.web.pages.routes import page_route
-from app.web.records import customer_link_actions, identity_guesses, merge_actions, profile_pictures, related_lists
+from app.web.records import customer_link_actions, identity_guesses, related_lists
+from app.web.records.attachments import profile_pictures
 from app.web.records.consent_ledger_link import consents_action
 from app.web.records.disclosure_page import disclosure_page, disclosures_action
-from app.web.records.merge_rest import MergeableResource
+from app.web.records.merging import merge_actions
+from app.web.records.merging.merge_rest import MergeableResource
 from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealActions, RevealApi
 from app.web.records.screen import Screen
 

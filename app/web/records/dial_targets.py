@@ -13,8 +13,8 @@ from flask_babel import gettext as _
 
 from app import access
 from app.domain.base import NotFound, RuleBroken
-from app.domain.call_requests import NewCallRequest
-from app.domain.conversations import RECORDS as RECORD_IDS
+from app.domain.messaging.conversations import RECORDS as RECORD_IDS
+from app.domain.telephony.call_requests import NewCallRequest
 from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id

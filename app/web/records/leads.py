@@ -11,8 +11,9 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import customers, lead_conversion, leads, numbering
+from app.domain import customers, lead_conversion, leads
 from app.domain.leads import CATEGORIES, Lead
+from app.domain.persistence import numbering
 from app.extensions import db
 from app.models import Customer
 from app.web.core import save_warnings
@@ -23,14 +24,15 @@ from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField
 from app.web.pages.routes import page_route
-from app.web.records import customer_link_actions, identity_guesses, merge_actions, related_lists
+from app.web.records import customer_link_actions, identity_guesses, related_lists
 from app.web.records.assignment import AssignableResource, AssignableScreen
+from app.web.records.close_tasks_field import TaskIdsField
 from app.web.records.consent_ledger_link import consents_action
-from app.web.records.merge_rest import MergeableResource
+from app.web.records.merging import merge_actions
+from app.web.records.merging.merge_rest import MergeableResource
 from app.web.records.related_person_field import OpenDueField, is_open_lead
 from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealActions, RevealApi
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
-from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import FirstTaskField
 
 #: Fields that cannot be derived from the model's columns alone.

@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
 from werkzeug.wsgi import FileWrapper
 
-from app.domain import message_files
 from app.domain.base import NotFound, RuleBroken
-from app.domain.messages import Message
+from app.domain.messaging import message_files
+from app.domain.messaging.messages import Message
 from app.lib.file_kinds import PLAYED, SHOWN
 from app.ops.file_store import FileStore
 from app.outbox.outbound_files import served_type

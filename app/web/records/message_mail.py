@@ -11,9 +11,9 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import message_files as domain_files
-from app.domain import message_reactions
 from app.domain.base import NotFound, RuleBroken
+from app.domain.messaging import message_files as domain_files
+from app.domain.messaging import message_reactions
 from app.extensions import db
 from app.lib import html_cleaning
 from app.models import Mail, Message
@@ -22,7 +22,8 @@ from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import Field, LongTextField, Viewer
-from app.web.records import message_files, uploads
+from app.web.records import message_files
+from app.web.records.attachments import uploads
 
 MAX_HTML = 200_000
 _FILE = shape({"name": STRING, "mime_type": STRING, "number": {"type": "integer"}, "content_id": STRING})

@@ -13,12 +13,12 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import channel_accounts, message_sending, messages, outgoing_mail
 from app.domain.base import RuleBroken, Stamp
-from app.domain.conversations import Conversation
-from app.domain.message_sending import OutgoingRequest
-from app.domain.messages import CHANNELS, PURPOSES, STATES, Message
-from app.domain.outgoing_mail import MailParts
+from app.domain.messaging import channel_accounts, message_sending, messages, outgoing_mail
+from app.domain.messaging.conversations import Conversation
+from app.domain.messaging.message_sending import OutgoingRequest
+from app.domain.messaging.messages import CHANNELS, PURPOSES, STATES, Message
+from app.domain.messaging.outgoing_mail import MailParts
 from app.extensions import db
 from app.models import Customer, Lead, MessageTemplate, Ticket
 from app.web.api.operations import OperationSpec

@@ -18,7 +18,8 @@ from app.web.core.date_fields import DateTimeField
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields import Viewer, clean_text
 from app.web.pages.routes import page_route
-from app.web.records import mentions, timeline
+from app.web.records import mentions
+from app.web.records.timelines import timeline
 
 #: Column of Activity that refers to the record -> URL of the record's page.
 _PAGES = {"ticket_id": "/tickets/show/", "lead_id": "/leads/show/", "customer_id": "/customers/show/"}

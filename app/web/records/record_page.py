@@ -17,7 +17,6 @@ from app.web.core.fields import TextField, Viewer
 from app.web.core.languages import in_page_language
 from app.web.core.reference_fields import person_card
 from app.web.records import (
-    composer,
     dial_targets,
     form_page,
     inline_edit_fields,
@@ -25,9 +24,9 @@ from app.web.records import (
     next_steps,
     related_lists,
     reveals,
-    timeline_tabs,
 )
-from app.web.records.task_inputs import tasks_input
+from app.web.records.close_tasks_field import tasks_input
+from app.web.records.timelines import composer, timeline_tabs
 
 #: Names of records in live events.
 KINDS = composer.KINDS
@@ -35,68 +34,100 @@ KINDS = composer.KINDS
 
 def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, Any]:
     """The context of records/record.html for a row of the screen's RecordTable."""
-    record_table, base = screen.record_table, screen.route_base
-    slices = record_table.selection(None)[1]
-    values = tuple(row)
+    wire = screen.record_table.serialize_rows(db.session(), [row], None, viewer)[0]
+    cells = _cells(screen, row, wire["id"], viewer)
+    related = screen.related_parts(wire, viewer)
+    location = timeline_tabs.TimelineLocation.of(screen, wire["id"], wire.get("number"), viewer)
+    return (
+        _head(screen, wire, cells, viewer)
+        | _body(screen, wire, cells, related, viewer)
+        | _addresses(screen, wire, cells, viewer)
+        | {
+            "moves": _other_statuses(screen, wire, related, viewer)
+            if _may_edit(screen, viewer) and screen.status_master
+            else [],
+            "conflict": None,
+        }
+        | timeline_tabs.context(location, args, viewer)
+        | screen.context_overrides(wire, viewer)
+    )
+
+
+def _may_edit(screen: Any, viewer: Viewer) -> bool:
+    return viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
+
+
+def _cells(screen: Any, row: Any, key: int, viewer: Viewer) -> dict[str, dict[str, Any]]:
+    """Field -> its cell, with what its value links to: a call, or the page that reveals it."""
+    slices, values = screen.record_table.selection(None)[1], tuple(row)
     for each, cut in slices:
         if each.name in screen.summary_columns and hasattr(each, "prepare"):
             each.prepare([values[cut]], viewer)
     cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
-    wire = record_table.serialize_rows(db.session(), [row], None, viewer)[0]
     if (link := dial_targets.linker(screen.service.record, viewer)) is not None:
-        link(cells, wire["id"])
-    reveals.link(screen, cells, wire["id"], viewer)
-    may_write = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
-    related = screen.related_parts(wire, viewer)
+        link(cells, key)
+    reveals.link(screen, cells, key, viewer)
+    return cells
+
+
+def _head(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> dict[str, Any]:
+    """What names the record, its status, and the buttons."""
+    record, named = screen.record_table.record, cells.get(screen.title_column, {})
+    return {
+        "id": wire["id"],
+        "title": named.get("text") or wire.get("number") or str(screen.record_name),
+        "face": named.get("picture"),
+        "face_initials": named.get("initials"),
+        "number": wire.get("number"),
+        "module": KINDS.get(record, record.__tablename__),
+        "list_label": screen.list_title,
+        "version": wire.get("version"),
+        "status": _shown_status(wire["status"]) if screen.status_master else None,
+        "assignees": _assignees(wire),
+        "primary": screen.main_action(wire, viewer),
+        "more": _more(screen, wire, viewer),
+    }
+
+
+def _body(
+    screen: Any, wire: dict[str, Any], cells: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
+) -> dict[str, Any]:
+    """The values, the next steps, the related rows and the composer."""
+    by_name = screen.record_table.by_name
     steps = next_steps.context(screen, wire, related, viewer)
     sections = _sections(screen, cells, inline_edit_fields.names_on_page(screen, wire["id"], viewer))
-    title = cells.get(screen.title_column, {}).get("text") or wire.get("number") or str(screen.record_name)
-    return (
-        {
-            "id": wire["id"],
-            "title": title,
-            "face": cells.get(screen.title_column, {}).get("picture"),
-            "face_initials": cells.get(screen.title_column, {}).get("initials"),
-            "number": wire.get("number"),
-            "hold_url": legal_hold_action.mark_url(record_table.record, wire["id"], viewer),
-            "module": KINDS.get(record_table.record, record_table.record.__tablename__),
-            "base_url": f"{base}/",
-            "list_label": screen.list_title,
-            "version": wire.get("version"),
-            "status": _shown_status(wire["status"]) if screen.status_master else None,
-            "moves": _other_statuses(screen, wire, related, viewer) if may_write and screen.status_master else [],
-            "assignees": _assignees(wire),
-            "primary": screen.main_action(wire, viewer),
-            "more": _more(screen, wire, viewer),
-            "strip": [
-                {"name": name, "label": in_page_language(record_table.by_name[name].label), "cell": cells[name]}
-                for name in screen.summary_columns
-                if name in cells
-            ],
-            "texts": _take_texts(screen, sections),
-            "sections": sections,
-            "next_steps": steps,
-            "move_url": f"{base}/move/{wire['id']}",
-            "related": [part for part in related if steps is None or "open_tasks" not in part],
-            "composer": composer.context(screen, wire, viewer),
-            "conflict": None,
-            "whatsapp_url": f"/inbox/to/{KINDS[record_table.record]}/{wire['id']}?channel=whatsapp"
-            if record_table.record in KINDS and viewer.person.may("Messages", "create") and wire.get("mobile")
-            else None,
-            "call_url": _call_url(screen, wire, cells, viewer),
-            "edit_url": f"{base}/edit/{wire['id']}" if may_write else None,
-            "delete_url": f"{base}/delete/{wire['id']}" if viewer.person.may(screen.module, "delete") else None,
-            "duplicates_url": _duplicates_url(screen, wire["id"], viewer),
-            "overview_url": f"/customer-overview/{wire['id']}" if screen.service.record is Customer else None,
-            "assign_url": f"{base}/assign/{wire['id']}" if hasattr(screen, "assign") else None,
-            "files_url": _files_url(record_table.record, wire["id"], viewer),
-            "why_url": f"{base}/why/{wire['id']}" if hasattr(screen, "why") else None,
-        }
-        | timeline_tabs.context(
-            timeline_tabs.TimelineLocation.of(screen, wire["id"], wire.get("number"), viewer), args, viewer
-        )
-        | screen.context_overrides(wire, viewer)
-    )
+    return {
+        "strip": [
+            {"name": name, "label": in_page_language(by_name[name].label), "cell": cells[name]}
+            for name in screen.summary_columns
+            if name in cells
+        ],
+        "texts": _take_texts(screen, sections),
+        "sections": sections,
+        "next_steps": steps,
+        "related": [part for part in related if steps is None or "open_tasks" not in part],
+        "composer": composer.context(screen, wire, viewer),
+    }
+
+
+def _addresses(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: Viewer) -> dict[str, str | None]:
+    """Where the buttons and links of the page lead; None for what the viewer isn't offered."""
+    record, base, key = screen.record_table.record, screen.route_base, wire["id"]
+    may_write_to = record in KINDS and viewer.person.may("Messages", "create") and wire.get("mobile")
+    return {
+        "base_url": f"{base}/",
+        "hold_url": legal_hold_action.mark_url(record, key, viewer),
+        "move_url": f"{base}/move/{key}",
+        "whatsapp_url": f"/inbox/to/{KINDS[record]}/{key}?channel=whatsapp" if may_write_to else None,
+        "call_url": _call_url(screen, wire, cells, viewer),
+        "edit_url": f"{base}/edit/{key}" if _may_edit(screen, viewer) else None,
+        "delete_url": f"{base}/delete/{key}" if viewer.person.may(screen.module, "delete") else None,
+        "duplicates_url": _duplicates_url(screen, key, viewer),
+        "overview_url": f"/customer-overview/{key}" if screen.service.record is Customer else None,
+        "assign_url": f"{base}/assign/{key}" if hasattr(screen, "assign") else None,
+        "files_url": _files_url(record, key, viewer),
+        "why_url": f"{base}/why/{key}" if hasattr(screen, "why") else None,
+    }
 
 
 def _more(screen: Any, wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:

@@ -11,9 +11,9 @@ from sqlalchemy import select
 from werkzeug.wsgi import FileWrapper
 
 from app import access
-from app.domain import recordings
 from app.domain.audit import AuditEntry
 from app.domain.base import NotFound
+from app.domain.telephony import recordings
 from app.extensions import db
 from app.models import CallRecording
 from app.ops.file_store import FileStore
@@ -72,9 +72,9 @@ def _note_hearing(row: CallRecording, viewer: Viewer) -> None:
         recordings.write_audit(session, row, viewer.stamp, request.remote_addr)
 
 
-def _begins(asked: Any) -> bool:
+def _begins(byte_range: Any) -> bool:
     """Whether a range begins at the first byte."""
-    return any(begin == 0 for begin, _end in asked.ranges)
+    return any(begin == 0 for begin, _end in byte_range.ranges)
 
 
 def _was_noted(session: Any, row: CallRecording, viewer: Viewer) -> bool:

@@ -27,24 +27,17 @@ from app.web.core.relation_fields import OFFERED, label_of
 from app.web.core.replica_lists import from_replica
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
-from app.web.records import (
-    files,
-    form_page,
-    list_columns,
-    list_layouts,
-    list_views,
-    mentions,
-    record_files,
-    related_lists,
-    timeline_tabs,
-)
+from app.web.records import form_page, mentions, related_lists
 from app.web.records import record_page as pages
+from app.web.records.attachments import files, record_files
 from app.web.records.bulk import BulkActions
 from app.web.records.inline_actions import InlineActions
-from app.web.records.list_page import filters_page, hits, list_page, list_query_from
-from app.web.records.list_rows import rows_html, tools_class
+from app.web.records.lists import list_columns, list_layouts, list_views
+from app.web.records.lists.list_page import filters_page, hits, list_page, list_query_from
+from app.web.records.lists.list_rows import rows_html, tools_class
 from app.web.records.quick_create import QuickCreate
 from app.web.records.status_changes import StatusMoves
+from app.web.records.timelines import timeline_tabs
 
 log = logging.getLogger("crm.views")
 

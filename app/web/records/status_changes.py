@@ -15,8 +15,8 @@ from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal, sentence_header
 from app.web.core.fields import Viewer
 from app.web.pages.routes import page_route
-from app.web.records import board_page, grouped_rows
 from app.web.records import record_page as pages
+from app.web.records.lists import board_page, grouped_rows
 
 #: Fields that a page or a board sends besides the inputs of a status.
 _OWN = ("status", "from", "asked", "version", "csrf_token")

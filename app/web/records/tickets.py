@@ -29,13 +29,14 @@ from app.web.core.fields import ChoiceField, Field, TextField, Viewer
 from app.web.core.personal_fields import NameField, PhoneField
 from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.core.reference_fields import PersonField, person_card
-from app.web.records import caller_lookup, merge_actions, related_lists
+from app.web.records import caller_lookup, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.caller_lookup import CallerField
-from app.web.records.merge_rest import MergeableResource
+from app.web.records.close_tasks_field import TaskIdsField
+from app.web.records.merging import merge_actions
+from app.web.records.merging.merge_rest import MergeableResource
 from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealActions, RevealApi
 from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
-from app.web.records.task_inputs import TaskIdsField
 from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField
 
 #: Subjects of one ticket.

@@ -12,7 +12,7 @@ from app.domain.base import RuleBroken
 from app.domain.date_buckets import UNITS
 from app.lib.ids import parse_id
 from app.web.core.fields import Viewer
-from app.web.records.list_page import filter_field, filters_of
+from app.web.records.lists.list_page import filter_field, filters_of
 from app.web.reports import built_in_reports, labels
 from app.web.reports.catalogue import Catalogue, Column, catalogue, kinds
 from app.web.reports.definition import CHARTS, DEFAULT_LIMIT, FIGURES, MAX_LIMIT, SPANS, Definition, read

@@ -18,8 +18,8 @@ from app.web.core.fields import BooleanField, ChoiceField, DurationField
 from app.web.core.local_dates import format_local_date
 from app.web.core.personal_fields import PhoneField
 from app.web.core.reference_fields import MasterField, PersonField, RecordField
-from app.web.records import list_conditions
-from app.web.records.list_page import in_words
+from app.web.records.lists import list_conditions
+from app.web.records.lists.list_page import in_words
 from app.web.reports import relative_dates
 from app.web.reports.catalogue import Column
 from app.web.reports.definition import SPANS, Figure, Group

@@ -24,7 +24,7 @@ from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.registry import screen_of_kind
 from app.web.pages.routes import page_route
-from app.web.records.saved_views import may_share
+from app.web.records.lists.saved_views import may_share
 from app.web.reports import builder, built_in_reports, files, long_files, rendering, running
 from app.web.reports.definition import AT_ONCE, Definition, read
 from app.web.security.sessions import own_transaction

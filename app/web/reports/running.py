@@ -14,7 +14,7 @@ from app.domain.base import RuleBroken
 from app.lib import digit_grouping
 from app.ops.statement_limit import StatementTooSlow, limited
 from app.web.core.fields import Viewer
-from app.web.records.list_page import list_query_from
+from app.web.records.lists.list_page import list_query_from
 from app.web.reports import built_in_reports, drill_down_links, labels, row_reports, statements
 from app.web.reports.catalogue import Catalogue, Column, catalogue
 from app.web.reports.definition import AT_ONCE, Definition, Figure, Group

@@ -21,7 +21,7 @@ from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text
 from app.web.pages.routes import page_route
-from app.web.records.figure_filter import weekdays
+from app.web.records.lists.figure_filter import weekdays
 from app.web.reports import schedule_worker
 from app.web.reports.pages import BASE, visible_report
 from app.web.security.sessions import own_transaction

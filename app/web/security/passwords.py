@@ -25,8 +25,8 @@ from wtforms.validators import DataRequired, EqualTo, Length, Optional
 from app import access
 from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
-from app.domain.row_effects import Rows
-from app.domain.transaction_state import transaction_state
+from app.domain.persistence.row_effects import Rows
+from app.domain.persistence.transaction_state import transaction_state
 from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id

@@ -22,7 +22,7 @@ from werkzeug.security import check_password_hash, generate_password_hash
 from app import access
 from app.domain import audit, login_names, permissions
 from app.domain.base import AlreadyExists
-from app.domain.session_context import session_context
+from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role, User

@@ -14,9 +14,9 @@ from flask_babel import lazy_gettext as _l
 
 from app import access
 from app.backups import requested_runs
-from app.domain import backup_runs
-from app.domain.backup_runs import BackupRun
 from app.domain.base import Conflict, NotFound, Stamp
+from app.domain.maintenance import backup_runs
+from app.domain.maintenance.backup_runs import BackupRun
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core.date_fields import moment_cell, relative

@@ -23,8 +23,9 @@ from app.web.core.languages import translate_text
 from app.web.pages.brand import file_url
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, settings_form
-from app.web.records import message_files, upload_limits, uploads, virus_checks
-from app.web.records.uploads import Upload
+from app.web.records import message_files
+from app.web.records.attachments import upload_limits, uploads, virus_checks
+from app.web.records.attachments.uploads import Upload
 from app.web.security.sessions import own_transaction
 
 #: Bytes of an uploaded logo.

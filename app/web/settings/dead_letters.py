@@ -12,8 +12,8 @@ from flask_babel import lazy_gettext, ngettext
 
 from app import access
 from app.access import get_visible
-from app.domain import dead_letters
 from app.domain.base import NotFound, RuleBroken, Stamp
+from app.domain.maintenance import dead_letters
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.models import FailedCall

@@ -13,9 +13,9 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import delete, select
 
 from app import access
-from app.domain import health_samples
-from app.domain.health_samples import INSTALLATION, MEASURES, SamplePoint, Threshold
-from app.domain.health_watch import with_unit
+from app.domain.maintenance import health_samples
+from app.domain.maintenance.health_samples import INSTALLATION, MEASURES, SamplePoint, Threshold
+from app.domain.maintenance.health_watch import with_unit
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.product_version import product_version

@@ -11,9 +11,9 @@ from flask_babel import gettext as _
 from sqlalchemy import or_, select
 
 from app import access
-from app.domain import job_health
 from app.domain.base import NotFound
-from app.domain.job_runs import newest_runs
+from app.domain.maintenance import job_health
+from app.domain.maintenance.job_runs import newest_runs
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.models import JobRun

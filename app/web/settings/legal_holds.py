@@ -191,8 +191,8 @@ def _person(key: int | None, viewer: Viewer) -> dict[str, Any] | None:
 
 
 def _field(name: str, kind: str, posted: Mapping[str, Any], errors: Mapping[str, Any]) -> dict[str, Any]:
-    said = [translate_text(each) for each in errors.get(name, ())]
-    return {"name": name, "kind": kind, "value": posted.get(name, ""), "errors": said}
+    texts = [translate_text(each) for each in errors.get(name, ())]
+    return {"name": name, "kind": kind, "value": posted.get(name, ""), "errors": texts}
 
 
 def _reason_field(posted: Mapping[str, Any], errors: Mapping[str, Any]) -> dict[str, Any]:

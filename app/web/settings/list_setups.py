@@ -16,7 +16,7 @@ from app.web.core.registry import registered
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.records import quick_create
-from app.web.records.list_page import quick_names
+from app.web.records.lists.list_page import quick_names
 
 #: Quick filters of one list; more do not fit above it.
 MAX_QUICK = 6

@@ -13,8 +13,9 @@ from markupsafe import Markup
 from sqlalchemy import select
 
 import config
-from app.domain import leads, message_templates, settings, tickets
+from app.domain import leads, settings, tickets
 from app.domain.base import RuleBroken
+from app.domain.messaging import message_templates
 from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
 from app.web.channels import template_picker

@@ -10,10 +10,10 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from sqlalchemy.orm import Session
 
-from app.domain import retention
 from app.domain.base import RuleBroken, translatable
-from app.domain.retention_kinds import BY_NAME, KINDS, MAX_DAYS, RetentionKind
-from app.domain.retention_runs import RetentionRun
+from app.domain.maintenance import retention
+from app.domain.maintenance.retention_kinds import BY_NAME, KINDS, MAX_DAYS, RetentionKind
+from app.domain.maintenance.retention_runs import RetentionRun
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core import fab_access
@@ -81,10 +81,10 @@ class RetentionView(SettingsPage):
                 refuse_stale(retention.days_of(session))
                 changed = retention.set_days(session, _posted(), current_viewer().stamp)
         except RuleBroken as broken:
-            errors = {_field(name): said for name, said in broken.errors.items()}
+            errors = {_field(name): text for name, text in broken.errors.items()}
             return self._page(request.form, errors, translate_text(broken.message)), fab_access.refusal(broken)[0]
-        said = _("Settings saved. They apply from the next night on.") if changed else _("Nothing was changed.")
-        flash(said, "success")
+        text = _("Settings saved. They apply from the next night on.") if changed else _("Nothing was changed.")
+        flash(text, "success")
         return redirect("/settings/retention/")
 
     def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str) -> str:

@@ -21,7 +21,8 @@ from wtforms import BooleanField, StringField
 from wtforms.validators import Email, Length, Optional, ValidationError
 
 from app import access
-from app.domain import absence, reminder_preferences, reminders, team
+from app.domain import absence, team
+from app.domain.automation import reminder_preferences, reminders
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib import phone

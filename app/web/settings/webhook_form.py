@@ -8,7 +8,8 @@ from flask import current_app, request
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
-from app.domain import change_events, webhooks
+from app.domain import webhooks
+from app.domain.persistence import change_events
 from app.domain.webhooks import WebhookSettings
 from app.lib.ids import parse_id
 from app.models import Webhook

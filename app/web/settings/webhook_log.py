@@ -12,7 +12,7 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import change_events
+from app.domain.persistence import change_events
 from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer

@@ -72,8 +72,8 @@ def step(run_id: int, worker: str) -> bool:
         if run.kind == "all":
             full_export.write_archive(run)
             return False
-        asked = run.payload
-        with acting_for(run.created_by_id, f"/?{asked['query']}", scope=asked.get("scope", ())) as viewer:
+        payload = run.payload
+        with acting_for(run.created_by_id, f"/?{payload['query']}", scope=payload.get("scope", ())) as viewer:
             return _advance(run, exports.kind_of(run).source(run, viewer), viewer)
     except ExportStopped:
         log.info("the export %s was stopped", run.id)

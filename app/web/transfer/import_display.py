@@ -132,9 +132,9 @@ def _remarks(session: Session, run: ImportRun, is_trial: bool) -> list[dict[str,
     made = []
     for result, (title, action) in {"": whole}.items() if run.kind == KIND else words.items():
         found = import_runs.problems(session, run, is_trial, only=result)[:MAX_SHOWN]
-        asked = "&".join((["trial=1"] if is_trial else []) + ([f"only={result}"] if result else []))
+        query = "&".join((["trial=1"] if is_trial else []) + ([f"only={result}"] if result else []))
         if found:
-            url = f"/imports/{run.id}/problems.csv" + (f"?{asked}" if asked else "")
+            url = f"/imports/{run.id}/problems.csv" + (f"?{query}" if query else "")
             made.append({"title": title, "action": action, "url": url, "rows": [_remark(run, row) for row in found]})
     return made
 

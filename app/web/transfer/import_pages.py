@@ -18,7 +18,7 @@ from app.ops.file_store import StorageUnavailable
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields import Viewer
 from app.web.pages.routes import signed_in_route
-from app.web.records import upload_limits
+from app.web.records.attachments import upload_limits
 from app.web.security.sessions import own_transaction
 from app.web.transfer import import_display, import_kinds, import_runs, import_worker
 from app.web.transfer.export_files import MIME

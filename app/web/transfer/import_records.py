@@ -128,9 +128,9 @@ def _open_account(session: Session, customer: Customer, given: dict[str, Any], v
     if code is None:
         return
     with access.as_system(session):  # a client id is unique among all
-        asked = Lead(customer_id=customer.id, client_id=code, account_type_id=given.get("account_type"))
-        client_ids.refuse_taken(session, asked, code)
-        account = customers.open_account(session, customer, asked, viewer.stamp)
+        opened = Lead(customer_id=customer.id, client_id=code, account_type_id=given.get("account_type"))
+        client_ids.refuse_taken(session, opened, code)
+        account = customers.open_account(session, customer, opened, viewer.stamp)
         account.opened_on = given.get("opened_on") or account.opened_on
         session.flush()
 

@@ -94,9 +94,9 @@ def _iso(name: str, parts: tuple[str, str, str, str | None], text: str, order: s
     try:
         found = datetime(full, int(month), int(day))  # in the person's zone, as typed
     except ValueError as error:
-        asked = translatable("day/month/year") if order == "dmy" else translatable("month/day/year")
+        expected = translatable("day/month/year") if order == "dmy" else translatable("month/day/year")
         sentence = "“%(value)s” isn't a date in the order %(order)s. Please correct it, or choose the other order."
-        raise RuleBroken(translatable(sentence, value=text[:40], order=asked), name) from error
+        raise RuleBroken(translatable(sentence, value=text[:40], order=expected), name) from error
     if not clock:
         return found.date().isoformat()
     for pattern in _TIMES:

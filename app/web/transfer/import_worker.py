@@ -19,12 +19,13 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, bulk, notices, spreadsheet_files, transfer_runs
+from app.domain import audit, notices, spreadsheet_files, transfer_runs
 from app.domain.base import RuleBroken, translatable
 from app.domain.notice_batches import NoticeBatch
-from app.domain.session_context import session_context
+from app.domain.persistence import bulk
+from app.domain.persistence.session_context import session_context
+from app.domain.persistence.transaction_state import transaction_state
 from app.domain.spreadsheet_files import Dialect
-from app.domain.transaction_state import transaction_state
 from app.domain.transfer_runs import OPEN_IMPORTS, ImportRow, ImportRun
 from app.extensions import db
 from app.ops import queue

@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from app import access
 from app.domain.base import translatable
-from app.domain.session_context import session_context
+from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.models import User
 from app.ops.database import WRITES

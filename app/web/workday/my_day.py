@@ -59,9 +59,9 @@ def _summary(sections: list[my_day_sections.DaySection]) -> str:
     """The numbers overdue and due today; empty if both are zero."""
     count = {section.name: section.count for section in sections}
     late, today = count.get("overdue", 0), count.get("soon", 0) + count.get("later", 0)
-    said = []
+    parts = []
     if late:
-        said.append(ngettext("%(num)s overdue", "%(num)s overdue", GroupedInt(late)))
+        parts.append(ngettext("%(num)s overdue", "%(num)s overdue", GroupedInt(late)))
     if today:
-        said.append(ngettext("%(num)s today", "%(num)s today", GroupedInt(today)))
-    return ", ".join(said)
+        parts.append(ngettext("%(num)s today", "%(num)s today", GroupedInt(today)))
+    return ", ".join(parts)

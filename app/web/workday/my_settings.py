@@ -13,8 +13,10 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import absence, call_requests, reminder_preferences, reminders
+from app.domain import absence
+from app.domain.automation import reminder_preferences, reminders
 from app.domain.base import Conflict, RuleBroken
+from app.domain.telephony import call_requests
 from app.extensions import db
 from app.lib import phone
 from app.models import User

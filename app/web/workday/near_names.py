@@ -58,12 +58,12 @@ def _names(session: Session, words: Iterable[str]) -> set[str]:
     """First words of names that begin with the first or the second letter of one of these words."""
     letters = sorted({letter for word in words for letter in word[:2]})
     columns = [column for record in (Lead, Customer) for column in (record.first_name, record.last_name)]
-    asked = [
+    searches = [
         select(column.label("name")).where(or_(*[begins(column, each) for each in letters])).distinct().limit(MAX_NAMES)
         for column in columns
     ]
     with access.as_system(session):
-        rows = session.scalars(union(*(select(each.subquery().c.name) for each in asked))).all()
+        rows = session.scalars(union(*(select(each.subquery().c.name) for each in searches))).all()
     return {name.casefold().split()[0] for name in rows if name and name.strip()}
 
 

@@ -25,7 +25,7 @@ from app.web.core.registry import registered
 from app.web.core.replica_lists import from_replica
 from app.web.core.text_search import MAX_LOOKED_UP, best_first, parts
 from app.web.pages.routes import signed_in_route
-from app.web.records import file_search
+from app.web.records.attachments import file_search
 from app.web.settings import settings_menu
 from app.web.workday import near_names
 from app.web.workday.sidebar import may_open
@@ -99,11 +99,11 @@ def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
 def _groups_of(screens: list[Any], text: str, viewer: Viewer, *more: access.IndexLookup) -> list[dict[str, Any]]:
     """The first hits of these screens' records, as far as the person may read them; `more` is looked up with them."""
     read = [screen for screen in screens if viewer.person.may(screen.module, "read")]
-    asked = [
+    lookups = [
         access.IndexLookup(screen.record_table.record, parts(screen.record_table, text, viewer)) for screen in read
     ]
-    access.look_up(db.session(), [each for each in (*asked, *more) if each.parts], MAX_LOOKED_UP, 2 * MAX_HITS)
-    return [_hits(screen, text, each, viewer) for screen, each in zip(read, asked, strict=True)]
+    access.look_up(db.session(), [each for each in (*lookups, *more) if each.parts], MAX_LOOKED_UP, 2 * MAX_HITS)
+    return [_hits(screen, text, each, viewer) for screen, each in zip(read, lookups, strict=True)]
 
 
 def _named_screens() -> list[Any]:
@@ -152,9 +152,11 @@ def _note(record: Any, text: str, number: str | None) -> str:
 
 def _line(row: dict[str, Any]) -> dict[str, str]:
     """A hit for the palette: its cells on one line."""
-    said = [row["note"]]
-    said += [str(cell.get("label") or cell.get("text") or "") for cell in row["cells"][1:] if cell["kind"] != "missing"]
-    return {"title": row["title"], "hint": " · ".join(filter(None, said)), "url": row["url"]}
+    parts = [row["note"]]
+    parts += [
+        str(cell.get("label") or cell.get("text") or "") for cell in row["cells"][1:] if cell["kind"] != "missing"
+    ]
+    return {"title": row["title"], "hint": " · ".join(filter(None, parts)), "url": row["url"]}
 
 
 def _has_words(label: str, text: str) -> bool:

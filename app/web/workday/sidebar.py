@@ -20,7 +20,7 @@ from app.web.core.list_preferences import preferences_of
 from app.web.core.registry import registered
 from app.web.pages import frame
 from app.web.records.conversation_list import own_unread
-from app.web.records.list_views import view_url
+from app.web.records.lists.list_views import view_url
 from app.web.security.fab_permissions import is_allowed
 from app.web.settings import settings_menu
 from app.web.workday.requests import MAX_COUNTED, waiting

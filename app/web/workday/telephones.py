@@ -25,7 +25,8 @@ from app.web.core.fields import Viewer
 from app.web.core.local_dates import format_local_date
 from app.web.core.reference_fields import person_card
 from app.web.pages.routes import page_route
-from app.web.records import call_batches, call_entries
+from app.web.records.telephony import call_batches
+from app.web.records.timelines import call_entries
 from app.web.workday.absence_text import moment
 
 #: Why a call was rejected: code -> text for the user of the phone.

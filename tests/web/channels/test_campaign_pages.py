@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, select, update
 
-from app.domain import consents, dnd_uploads, file_references, sms_rules
+from app.domain import file_references
 from app.domain.base import RuleBroken, Stamp
+from app.domain.messaging import consents, dnd_uploads, sms_rules
 from app.models import (
     ApiKey,
     AuditEntry,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.domain import channel_accounts
+from app.domain.messaging import channel_accounts
 from app.models import AuditEntry, ChannelAccount, Conversation, InboundEvent, Message, SupportPage
 from app.ops import queue
 from tests.app_fixtures import Crm

@@ -19,14 +19,15 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import encode_multipart
 
 from app import jobs
-from app.domain import file_references, message_files
+from app.domain import file_references
+from app.domain.messaging import message_files
 from app.job_runner import run_slot
 from app.models import Conversation, Message, MessageFile, MessageReaction, SupportPage
 from app.ops import queue
 from app.ops.file_store import PREFIX
 from app.outbox import outbound_files
-from app.web.records import uploads
-from app.web.records.upload_limits import RATES
+from app.web.records.attachments import uploads
+from app.web.records.attachments.upload_limits import RATES
 from tests import sample_uploads
 from tests.app_fixtures import Crm
 from tests.web.channels.test_inbox import account, heard, out  # noqa: F401

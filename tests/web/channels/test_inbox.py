@@ -10,9 +10,9 @@ import pytest
 from sqlalchemy import select
 
 from app.channels.registry import KINDS
-from app.domain import channel_accounts, conversations, messages
 from app.domain.base import Stamp
-from app.domain.channel_accounts import AccountSettings
+from app.domain.messaging import channel_accounts, conversations, messages
+from app.domain.messaging.channel_accounts import AccountSettings
 from app.models import AuditEntry, Conversation, Customer, Lead, Message, MessageTemplate, Ticket, TicketSubject
 from tests.app_fixtures import Crm
 from tests.factories import NOW

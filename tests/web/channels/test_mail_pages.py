@@ -11,10 +11,10 @@ import pytest
 from sqlalchemy import select
 
 from app.channels.registry import KINDS
-from app.domain import channel_accounts, conversations, mail_signatures, messages
 from app.domain.base import RuleBroken, Stamp
-from app.domain.channel_accounts import AccountSettings
-from app.domain.mail_signatures import SignatureInput
+from app.domain.messaging import channel_accounts, conversations, mail_signatures, messages
+from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.messaging.mail_signatures import SignatureInput
 from app.models import AuditEntry, ChannelAccount, Mail, Message, MessageTemplate, Ticket, TicketStatus
 from tests.app_fixtures import Crm
 from tests.factories import NOW

@@ -10,9 +10,10 @@ from flask_appbuilder import Model
 from sqlalchemy import select, text
 
 from app.channels.registry import KINDS
-from app.domain import assignment, channel_accounts, messages, notices
+from app.domain import assignment, notices
 from app.domain.base import Stamp
-from app.domain.channel_accounts import AccountSettings
+from app.domain.messaging import channel_accounts, messages
+from app.domain.messaging.channel_accounts import AccountSettings
 from app.models import BusinessSetting, CustomerAccount, MessageTemplate, Notification, SupportPage, User
 from app.ops.database import STATEMENTS
 from tests.app_fixtures import Crm
@@ -56,7 +57,12 @@ class SampleRecords:
         session.add(BusinessSetting(key="promotional_hours", value="00:00-00:00"))
         session.get_one(User, self.crm.people["ana"].id).telephony_number = "+919811100001"
         account = channel_accounts.create(session, KINDS["console"], settings, Stamp(None, NOW), self.crm.vault)
-        said = {"channel": "whatsapp", "peer": "+919820054321", "body": "Thank you", "provider_id": "in-1"}
+        said: dict[str, Any] = {
+            "channel": "whatsapp",
+            "peer": "+919820054321",
+            "body": "Thank you",
+            "provider_id": "in-1",
+        }
         said |= {"account_id": account.id, "lead_id": self.lead.id}
         self.message = messages.receive(session, said, Stamp(None, NOW))
         session.add(MessageTemplate(channel="whatsapp", label="Hello", body="Hello {{name}}", approval="local"))

@@ -19,7 +19,7 @@ from sqlalchemy import event, func, select, text
 
 from app.extensions import socketio
 from app.models import CallLog, Lead, PhoneSync
-from app.web.records import call_batches
+from app.web.records.telephony import call_batches
 from tests.app_fixtures import Crm
 from tests.domain.test_call_sync import ANYTHING, NAMES
 from tests.factories import NOW

@@ -12,11 +12,11 @@ import pytest
 from openpyxl import load_workbook
 from sqlalchemy import select
 
-from app.domain.figures import FIGURES
+from app.domain.analytics.figures import FIGURES
 from app.models import AccountType, AuditEntry, Board, User
 from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import CATALOG, PAGES
-from app.web.records.figure_labels import LABELS
+from app.web.records.lists.figure_labels import LABELS
 from tests.app_fixtures import Crm
 
 #: Five roles.

@@ -14,17 +14,18 @@ from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import call_rollup_counts, call_rollup_fill, call_rollups, call_sync, calls
+from app.domain.analytics import call_rollup_counts
+from app.domain.analytics.figures import BY_NUMBER, FIGURES
 from app.domain.base import Stamp
-from app.domain.call_parsing import Telephone
-from app.domain.figures import BY_NUMBER, FIGURES
 from app.domain.periods import Period
+from app.domain.telephony import call_rollup_fill, call_rollups, call_sync, calls
+from app.domain.telephony.call_parsing import Telephone
 from app.models import CallLog, DayCount, RollupMark, RollupState
 from app.web.core.fields import Viewer
 from app.web.core.lookups import load_lookups
 from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import CATALOG
-from app.web.records.figure_filter import scope_of
+from app.web.records.lists.figure_filter import scope_of
 from tests.app_fixtures import Crm
 
 ROLES = ("root", "rhea", "mia", "ana", "cleo")

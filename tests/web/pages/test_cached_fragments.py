@@ -9,7 +9,7 @@ from flask_babel import force_locale
 from jinja2 import DictLoader
 
 from app.web.pages.cached_fragments import placeholder, render_cached
-from app.web.records import composer
+from app.web.records.timelines import composer
 from tests.app_fixtures import Crm
 
 BAD = '"><script>alert(1)</script>'

@@ -13,8 +13,8 @@ from app.models import LeadStatus
 from app.web.pages.field_values_html import value_pairs
 from app.web.pages.timeline_html import timeline_lines
 from app.web.pages.widgets import avatar, avatar_stack, cell
-from app.web.records.board_card_html import cards_html
-from app.web.records.list_rows import rows_html
+from app.web.records.lists.board_card_html import cards_html
+from app.web.records.lists.list_rows import rows_html
 from tests.app_fixtures import Crm
 
 BAD = '"><script>alert(1)</script>'

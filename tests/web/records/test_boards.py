@@ -11,8 +11,8 @@ from sqlalchemy import update
 
 from app.models import Lead, Task
 from app.web.core import capped_counts
-from app.web.records import grouped_rows
-from app.web.records.grouped_rows import SIZE
+from app.web.records.lists import grouped_rows
+from app.web.records.lists.grouped_rows import SIZE
 from tests.app_fixtures import Crm
 
 HX = {"HX-Request": "true"}

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from app.models import User
-from app.web.records import calendar_items
+from app.web.records.lists import calendar_items
 from tests.app_fixtures import Crm
 
 HX = {"HX-Request": "true"}

@@ -11,10 +11,11 @@ from sqlalchemy import delete, select, update
 
 from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate
-from app.domain import channel_accounts, dnd_uploads, provider_events
 from app.domain.base import Stamp
-from app.domain.channel_accounts import AccountSettings
-from app.domain.dnd_uploads import DndLine
+from app.domain.inbound import provider_events
+from app.domain.messaging import channel_accounts, dnd_uploads
+from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.messaging.dnd_uploads import DndLine
 from app.lib import sample_audio
 from app.models import AuditEntry, BusinessSetting, CallCard, CallLog, CallRecording, Lead, OfficeRange, User
 from app.ops import queue

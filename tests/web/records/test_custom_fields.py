@@ -12,11 +12,12 @@ from sqlalchemy import delete, event, insert, select, update
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import custom_fields, merge_undo, record_merge
+from app.domain import custom_fields
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.custom_fields import CustomField, Existing, FieldInput, name_from
 from app.domain.custom_values import CustomValue
+from app.domain.merging import merge_undo, record_merge
 from app.lib import number_parsing
 from app.lib.web_links import link_of
 from app.models import Activity, AuditEntry, BulkChange, FieldMask, Lead, RecordMerge, Report, Role

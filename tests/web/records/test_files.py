@@ -17,8 +17,9 @@ from werkzeug.datastructures import FileStorage, MultiDict
 from werkzeug.test import encode_multipart
 
 from app import jobs
-from app.domain import attachments, file_quotas, retention
+from app.domain import attachments, file_quotas
 from app.domain.audit import AuditEntry
+from app.domain.maintenance import retention
 from app.domain.timeline import Activity
 from app.models import Attachment, BusinessSetting, FileUsage, Lead
 from app.ops import queue

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.domain import duplicates
-from app.domain.duplicate_pairs import DuplicatePair
+from app.domain.merging import duplicates
+from app.domain.merging.duplicate_pairs import DuplicatePair
 from app.models import Activity, AuditEntry, Customer, Lead, RecordMerge, Task, WebhookDelivery
 from tests.app_fixtures import Crm, UserClient
 

@@ -13,9 +13,9 @@ from sqlalchemy import create_engine, func, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import record_merge
 from app.domain.change_context import ChangeContext
-from app.domain.record_merge import MergeRequest
+from app.domain.merging import record_merge
+from app.domain.merging.record_merge import MergeRequest
 from app.models import CallLog, Customer, CustomerKey, Lead, MergedRecord, RecordMerge, Task
 from tests.app_fixtures import Crm
 from tests.factories import DAY, NOW

@@ -12,13 +12,14 @@ from sqlalchemy import select
 
 from app import access
 from app.channels.registry import KINDS
-from app.domain import channel_accounts, timeline
+from app.domain import timeline
 from app.domain.base import Stamp
-from app.domain.channel_accounts import AccountSettings
+from app.domain.messaging import channel_accounts
+from app.domain.messaging.channel_accounts import AccountSettings
 from app.extensions import db
 from app.models import Activity, CallLog, Message, MessageFile, Task
 from app.web.core.fab_access import current_viewer
-from app.web.records import timeline_tabs
+from app.web.records.timelines import timeline_tabs
 from tests.app_fixtures import Crm, UserClient
 from tests.factories import NOW
 

@@ -15,10 +15,12 @@ from sqlalchemy import select, text
 
 import run
 from app.commands.keys import rotate_field_key
-from app.domain import audit_chain, customers, key_rotation, mails
+from app.domain import audit_chain, customers
 from app.domain.base import AlreadyExists, RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
+from app.domain.maintenance import key_rotation
+from app.domain.messaging import mails
 from app.extensions import db
 from app.lib.vault import generate_key
 from app.models import Customer, CustomerKey, Lead, LeadStatus

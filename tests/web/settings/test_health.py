@@ -16,12 +16,13 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import access, jobs, self_test
-from app.domain import custom_fields, custom_values, health_samples, health_watch
+from app.domain import custom_fields, custom_values
 from app.domain.base import Stamp
 from app.domain.custom_fields import Existing, FieldInput
 from app.domain.custom_values import CustomValue
-from app.domain.health_samples import HealthCrossing, HealthSample, SampleSource, minute_of, percentile_ms
-from app.domain.health_watch import Readings
+from app.domain.maintenance import health_samples, health_watch
+from app.domain.maintenance.health_samples import HealthCrossing, HealthSample, SampleSource, minute_of, percentile_ms
+from app.domain.maintenance.health_watch import Readings
 from app.job_runner import run_slot
 from app.models import ErrorReport, Notification, SlowStatement
 from app.ops import health, machine_resources, metrics, process_metrics, request_log

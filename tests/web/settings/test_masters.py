@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.domain import message_templates
+from app.domain.messaging import message_templates
 from app.extensions import db
 from app.models import (
     BusinessSetting,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.domain.retention_kinds import KINDS
+from app.domain.maintenance.retention_kinds import KINDS
 from app.models import RetentionRule
 from app.web.settings.retention import LABELS
 from tests.web.settings_app import Site

@@ -9,7 +9,7 @@ from app.web.compat.references import (
     TICKET_TARGET,
 )
 from app.web.core.personal_fields import NameField
-from app.web.records.calls import CallResource
+from app.web.records.telephony.calls import CallResource
 
 CALL_LOG = DocType(
     "CRM Call Log",

@@ -15,7 +15,7 @@ from app.web.compat.references import CUSTOMER_TARGET, LEAD_TARGET, TICKET_TARGE
 from app.web.core.date_fields import DateTimeField
 from app.web.core.fields import Field, Viewer
 from app.web.records import mentions
-from app.web.records.timeline import ActivityResource
+from app.web.records.timelines.timeline import ActivityResource
 
 
 def split_note(payload: dict[str, Any] | None) -> tuple[str, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from app.domain.base import RuleBroken, translatable
-from app.domain.calls import STATUSES, timeline_payload
+from app.domain.telephony.calls import STATUSES, timeline_payload
 from app.lib import phone
 from app.models import CallLog, Customer, Lead, Ticket
 from app.web.transfer.predecessor import doctypes, values

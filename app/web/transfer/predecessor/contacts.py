@@ -8,9 +8,10 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.domain import bulk, client_ids, customer_keys
+from app.domain import client_ids, customer_keys
 from app.domain.base import RuleBroken, TranslatableText, translatable
 from app.domain.customer_keys import CustomerKey
+from app.domain.persistence import bulk
 from app.domain.predecessor_names import PredecessorName
 from app.lib import phone
 from app.models import Customer, CustomerAccount

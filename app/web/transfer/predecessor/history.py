@@ -9,7 +9,7 @@ from typing import Any
 
 from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken, translatable
-from app.domain.messages import clean_peer
+from app.domain.messaging.messages import clean_peer
 from app.lib.digit_grouping import grouped
 from app.models import Message
 from app.web.transfer.predecessor import doctypes, status_log, values
@@ -179,14 +179,14 @@ def _todo(context: ImportContext, draft: RowDraft) -> None:
 def _request(context: ImportContext, draft: RowDraft) -> None:
     """An assignment request; its result is in its record's history."""
     given, about = draft.row.values, _about(context, draft)
-    asked = context.users.get(values.line_of(given.get("requested_user")).lower())
+    requested = context.users.get(values.line_of(given.get("requested_user")).lower())
     status = values.line_of(given.get("status")) or "Pending"
     text = ". ".join(
         filter(None, (status, values.line_of(given.get("reason")), values.line_of(given.get("rejection_reason"))))
     )
     who = given.get("requested_by") or given.get("owner")
     line = context.line(
-        draft, "assignment", _at(context, draft, "creation"), who, what="requested", to=asked, text=text[:1000]
+        draft, "assignment", _at(context, draft, "creation"), who, what="requested", to=requested, text=text[:1000]
     )
     _place(line, about)
     if status == "Pending":

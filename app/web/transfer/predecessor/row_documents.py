@@ -154,8 +154,8 @@ def _cells(part: Part, layout: Layout) -> Iterator[list[str]]:
                 number += 1
                 yield row
         except csv.Error as error:
-            said = "After row %(n)s this file can't be read. Please check its quotation marks."
-            raise RuleBroken(translatable(said, n=grouped(number))) from error
+            sentence = "After row %(n)s this file can't be read. Please check its quotation marks."
+            raise RuleBroken(translatable(sentence, n=grouped(number))) from error
         finally:
             with suppress(ValueError):
                 text.detach()

@@ -18,10 +18,11 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import audit, bulk, numbering, predecessor_names
+from app.domain import audit, predecessor_names
 from app.domain.base import NUMBER_PREFIXES, RuleBroken, translatable
+from app.domain.persistence import bulk, numbering
+from app.domain.persistence.transaction_state import transaction_state
 from app.domain.predecessor_names import PredecessorName, PredecessorPerson
-from app.domain.transaction_state import transaction_state
 from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import Activity, Customer, Lead, Ticket
 from app.web.core.fields import Viewer
@@ -257,8 +258,8 @@ def _name(row: Row) -> str:
     """The name of a row; without one, a fingerprint of its content."""
     if name := values.name_of(row.values.get("name")):
         return name
-    said = json.dumps(row.values, sort_keys=True, default=str)
-    return hashlib.sha256(said.encode()).hexdigest()
+    content = json.dumps(row.values, sort_keys=True, default=str)
+    return hashlib.sha256(content.encode()).hexdigest()
 
 
 class _Users:

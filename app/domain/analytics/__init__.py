@@ -1,0 +1,1 @@
+"""Figures: what they count, and how they are counted by person and by day."""

@@ -1,0 +1,248 @@
+"""Counts call figures from the daily roll-ups: filled days from there, the others from the calls themselves.
+
+The rule of a figure is that of `figures`, with the columns of the roll-up in place of those of the calls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from sqlalchemy import and_, case, false, func, literal, or_, select, true, union_all
+from sqlalchemy.orm import Session
+from sqlalchemy.sql.visitors import iterate, replacement_traverse
+
+from app.domain.analytics.figures import BY_NUMBER, FIGURES, Figure, Scope
+from app.domain.periods import Period
+from app.domain.telephony.call_rollup_fill import unpack_numbers
+from app.domain.telephony.call_rollups import (
+    EVERYBODY,
+    NOBODY,
+    DayCount,
+    DayNumbers,
+    HourCount,
+    RollupMark,
+    RollupState,
+    date_of,
+    day_of,
+    number_of,
+    start_of,
+)
+from app.domain.telephony.calls import CallLog
+
+#: Columns of calls by which the roll-ups count apart.
+_COMPARED = frozenset({"direction", "status", "cold"})
+#: With more ranges of days than this to count from the calls, all days are.
+MAX_STRETCHES = 20
+#: 1 January 1970 was a Thursday; weeks begin on Monday.
+_THURSDAY = 3
+
+
+@dataclass(frozen=True)
+class RollupCoverage:
+    """The days whose roll-ups currently agree with the calls, and whose calls are counted."""
+
+    #: User ids; None = everybody's, including calls without a person.
+    people: frozenset[int] | None
+    filled_until: int
+    #: Days that have changed since they were filled.
+    marked: frozenset[int]
+
+    def is_clean(self, day: int) -> bool:
+        """Whether the roll-up of this day is valid."""
+        return day <= self.filled_until and day not in self.marked
+
+    def stretches(self, period: Period) -> list[tuple[int, int]]:
+        """[(first day, last day)] of the period to count from the calls."""
+        found: list[tuple[int, int]] = []
+        for day in range(number_of(period.first_day), number_of(period.last_day) + 1):
+            if self.is_clean(day):
+                continue
+            if found and found[-1][1] == day - 1:
+                found[-1] = (found[-1][0], day)
+            else:
+                found.append((day, day))
+        return found
+
+
+def coverage_of(session: Session, scope: Scope, people: frozenset[int] | None) -> RollupCoverage | None:
+    """The coverage of the roll-ups, in one statement; None if they can't be used. `people`: as in RollupCoverage.
+
+    Usable only if the person sees all calls of these people, or, for None, all calls.
+    """
+    state, mark = RollupState.__table__.c, RollupMark.__table__.c
+    query = select(state.zone, state.filled_until, mark.moment).select_from(RollupState.__table__)
+    rows = session.execute(query.outerjoin(RollupMark.__table__, true()).distinct()).all()
+    zone = scope.period.zone
+    if not rows or rows[0].filled_until is None or rows[0].zone != zone.key:
+        return None
+    marked = frozenset(day_of(row.moment, zone) for row in rows if row.moment is not None)
+    found = RollupCoverage(people, rows[0].filled_until, marked)
+    both = replace(scope.period, first_day=scope.period.previous().first_day)
+    return found if len(found.stretches(both)) <= MAX_STRETCHES else None
+
+
+def can_count(scope: Scope, names: Iterable[str]) -> bool:
+    """Whether these figures can be counted on the roll-ups."""
+    some = [FIGURES[name] for name in names]
+    return (
+        scope.rolled is not None
+        and scope.slot is None
+        and all(each.record is CallLog and each.at == "started_on" for each in some)
+        and not any(name in BY_NUMBER for name in names)
+        and all(_has_columns_of(each, scope) for each in some)
+    )
+
+
+def _has_columns_of(figure: Figure, scope: Scope) -> bool:
+    """Whether the roll-ups have each column that the figure's rule compares; of the duration they have sums only."""
+    if figure.rule is None:
+        return True
+    parts: Iterable[Any] = iterate(figure.rule(scope))
+    of_calls = [each for each in parts if getattr(getattr(each, "table", None), "name", "") == CallLog.__tablename__]
+    return {each.key for each in of_calls} <= _COMPARED
+
+
+# --- rows to count
+
+
+def _of_people(roll: RollupCoverage, column: Any, is_by_person: bool = False) -> Any:
+    """The rows of a roll-up for the people of the scope."""
+    if roll.people is not None:
+        return column.in_(sorted(roll.people)) if roll.people else false()
+    return column > NOBODY if is_by_person else column == EVERYBODY
+
+
+def _clean(roll: RollupCoverage, column: Any, period: Period) -> Any:
+    """The valid days of the period."""
+    first, last = number_of(period.first_day), min(number_of(period.last_day), roll.filled_until)
+    within = [day for day in sorted(roll.marked) if first <= day <= last]
+    return and_(column.between(first, last), column.not_in(within) if within else true())
+
+
+def _raw(roll: RollupCoverage, period: Period) -> Any:
+    """The calls to be counted themselves."""
+    ranges = [
+        and_(CallLog.started_on >= start_of(first, period.zone), CallLog.started_on < start_of(last + 1, period.zone))
+        for first, last in roll.stretches(period)
+    ]
+    people = true() if roll.people is None else CallLog.employee_id.in_(sorted(roll.people)) if roll.people else false()
+    return and_(or_(*ranges), people) if ranges else None
+
+
+def _rows(roll: RollupCoverage, period: Period, is_by_person: bool = False) -> Any:
+    """A sub-select of counts: person_id, day, direction, status, cold, calls, seconds."""
+    table = DayCount.__table__.c
+    columns = (table.person_id, table.day, table.direction, table.status, table.cold, table.calls, table.seconds)
+    parts = [select(*columns).where(_of_people(roll, table.person_id, is_by_person), _clean(roll, table.day, period))]
+    raw = _raw(roll, period)
+    if raw is not None:
+        day = (period.local_hours(CallLog.started_on) // 24).label("day")
+        who = func.coalesce(CallLog.employee_id, NOBODY).label("person_id")
+        kinds = (CallLog.direction, CallLog.status, CallLog.cold)
+        one = (literal(1).label("calls"), CallLog.duration_seconds.label("seconds"))
+        parts.append(select(who, day, *kinds, *one).where(raw))
+    return union_all(*parts).subquery("counted")
+
+
+def _on(expression: Any, rows: Any) -> Any:
+    """The expression over calls, rewritten for these rows."""
+
+    def other(element: Any, **_options: Any) -> Any:
+        table = getattr(element, "table", None)
+        if getattr(table, "name", "") != CallLog.__tablename__ or not hasattr(element, "key"):
+            return None
+        return rows.c.seconds if element.key == "duration_seconds" else rows.c[element.key]
+
+    clause = expression.__clause_element__() if hasattr(expression, "__clause_element__") else expression
+    return replacement_traverse(clause, {}, other)
+
+
+def _sum_of(name: str, scope: Scope, rows: Any) -> Any:
+    """SQL: the figure over these rows."""
+    figure = FIGURES[name]
+    value = rows.c.calls if figure.value is None else _on(figure.value, rows)
+    if figure.rule is None:
+        return func.sum(value)
+    return func.sum(case((_on(figure.rule(scope), rows), value), else_=0))
+
+
+# --- figures
+
+
+def by_period(session: Session, names: list[str], scope: Scope, compare: bool) -> dict[str, tuple[int, int]]:
+    """Figure -> (in the period, in the previous one)."""
+    both = replace(scope.period, first_day=scope.period.previous().first_day) if compare else scope.period
+    rows = _rows(scope.rolled, both)
+    is_now = case((rows.c.day >= number_of(scope.period.first_day), 1), else_=0).label("is_now")
+    query = select(is_now, *[_sum_of(name, scope, rows) for name in names]).group_by(is_now)
+    by_flag = {int(flag): sums for flag, *sums in session.execute(query)}
+    now, before = (by_flag.get(flag, [0] * len(names)) for flag in (1, 0))
+    return {name: (int(now[n] or 0), int(before[n] or 0)) for n, name in enumerate(names)}
+
+
+def count_by(session: Session, name: str, column: Any, scope: Scope) -> list[tuple[Any, int]]:
+    """[(value of the column, rows of the figure)], the most first."""
+    rows = _rows(scope.rolled, scope.period)
+    value, count = _on(column, rows), _sum_of(name, scope, rows)
+    found = session.execute(select(value, count).group_by(value).order_by(count.desc(), value))
+    return [(each, int(number)) for each, number in found if number]
+
+
+def by_day(session: Session, names: list[str], scope: Scope) -> dict[int, list[int]]:
+    """Day -> the value of each figure."""
+    rows = _rows(scope.rolled, scope.period)
+    query = select(rows.c.day, *[_sum_of(name, scope, rows) for name in names]).group_by(rows.c.day)
+    return {int(day): [int(each or 0) for each in sums] for day, *sums in session.execute(query)}
+
+
+def by_person(session: Session, names: tuple[str, ...], scope: Scope) -> list[tuple[Any, ...]]:
+    """[(user id, value of each figure)]."""
+    rows = _rows(scope.rolled, scope.period, is_by_person=True)
+    query = select(rows.c.person_id, *[_sum_of(name, scope, rows) for name in names]).group_by(rows.c.person_id)
+    return [tuple(row) for row in session.execute(query) if row[0] > NOBODY]
+
+
+def by_slot(session: Session, scope: Scope) -> dict[int, int]:
+    """Hour of the week -> calls."""
+    roll, period, table = scope.rolled, scope.period, HourCount.__table__.c
+    slot = ((table.day + _THURSDAY) % 7 * 24 + table.hour).label("slot")
+    query = select(slot, func.sum(table.calls)).where(
+        _of_people(roll, table.person_id), _clean(roll, table.day, period)
+    )
+    found = {int(hour): int(count) for hour, count in session.execute(query.group_by(slot))}
+    raw = _raw(roll, period)
+    if raw is not None:
+        hour = period.local_slot(CallLog.started_on).label("slot")
+        for key, count in session.execute(select(hour, func.count()).where(raw).group_by(hour)):
+            found[int(key)] = found.get(int(key), 0) + int(count)
+    return found
+
+
+def count_numbers(session: Session, scope: Scope) -> int:
+    """The number of different numbers."""
+    roll, period, table = scope.rolled, scope.period, DayNumbers.__table__.c
+    stored = select(table.numbers).where(_of_people(roll, table.person_id), _clean(roll, table.day, period))
+    numbers: set[str] = set()
+    for each in session.scalars(stored):
+        numbers.update(unpack_numbers(each))
+    raw = _raw(roll, period)
+    if raw is not None:
+        numbers.update(
+            session.scalars(select(CallLog.other_e164).where(raw, CallLog.other_e164.is_not(None)).distinct())
+        )
+    return len(numbers)
+
+
+def count_new_numbers(session: Session, scope: Scope) -> tuple[int, Period | None]:
+    """How many numbers of everybody are new in the period, up to the first changed day; and the rest of the period.
+
+    Whether a number is new depends on all days before, so nothing is valid from the first changed day on.
+    """
+    roll, period, table = scope.rolled, scope.period, DayNumbers.__table__.c
+    first, last = number_of(period.first_day), number_of(period.last_day)
+    until = min([last, roll.filled_until, *[day - 1 for day in roll.marked]])
+    query = select(func.sum(table.fresh)).where(table.person_id == EVERYBODY, table.day.between(first, until))
+    found = int(session.execute(query).scalar() or 0)
+    return found, None if until == last else replace(period, first_day=max(period.first_day, date_of(until + 1)))

@@ -1,0 +1,1 @@
+"""What jobs do with records by themselves: reassign, remind, escalate, expire, hand back after a leave."""

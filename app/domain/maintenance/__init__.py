@@ -1,0 +1,1 @@
+"""What operators watch: job runs, failed calls of the queue, health, backups, retention, replacing the field key."""

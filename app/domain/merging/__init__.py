@@ -1,0 +1,1 @@
+"""Duplicates of leads and customers, and merging records into one."""

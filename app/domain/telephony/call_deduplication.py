@@ -1,0 +1,140 @@
+"""Finds the calls in a telephone's batch that were stored before, or that occur earlier in the batch."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import lru_cache
+from typing import Any, cast
+
+from sqlalchemy import ColumnElement, Text, and_, bindparam, not_, select, type_coerce, union_all
+from sqlalchemy.orm import Session
+
+from app.domain.persistence import system_statements
+from app.domain.telephony.call_parsing import ParsedCall, Telephone, call_status, other_number, other_party
+from app.domain.telephony.calls import CallLog
+
+
+@dataclass
+class KnownCall:
+    """A call that is stored already, or comes earlier in this batch."""
+
+    #: None = not stored yet.
+    id: int | None
+    device_call_id: str
+    direction: str
+    duration_seconds: int
+    ended_on: datetime | None
+    #: Parsed, or JSON that isn't parsed yet.
+    native: dict[str, Any] | str
+    #: When it began, as stored.
+    started_on: datetime
+
+    @classmethod
+    def of(cls, call: ParsedCall) -> KnownCall:
+        """A call that is in no other record yet."""
+        return cls(
+            None,
+            call.device_call_id,
+            call.direction,
+            call.duration_seconds,
+            call.ended_on,
+            call.native,
+            call.started_on,
+        )
+
+    def merge(self, call: ParsedCall) -> bool:
+        """Merge the record into this call. Returns whether it adds anything.
+
+        Telephones record a call while it is in progress, and each app knows different details. The longest talk, the
+        latest end and a known direction win, in whatever order the records come.
+        """
+        before = (self.direction, self.duration_seconds, self.ended_on)
+        self.direction = call.direction if self.direction == "Unknown" else self.direction
+        self.duration_seconds = max(call.duration_seconds, self.duration_seconds)
+        self.ended_on = max(call.ended_on, self.ended_on or call.ended_on)
+        known = json.loads(self.native) if isinstance(self.native, str) else self.native
+        self.native = call.native | known | {"duration": call.native["duration"]}
+        return before != (self.direction, self.duration_seconds, self.ended_on)
+
+    def copy_to(self, call: ParsedCall) -> None:
+        """Copy everything known about the call to the record that will be written."""
+        call.direction, call.duration_seconds = self.direction, self.duration_seconds
+        call.ended_on, call.native = self.ended_on or call.ended_on, cast(dict[str, Any], self.native)
+        call.status = call_status(self.direction, bool(self.duration_seconds))
+
+
+#: A stored call, as read by `read`.
+Row = tuple[Any, ...]
+
+
+def read(session: Session, employee_id: int, calls: list[ParsedCall]) -> list[Row]:
+    """The employee's stored calls that may be among these, in one statement; a row may occur twice."""
+    if not calls:
+        return []
+    seconds = [call.started_on.replace(microsecond=0) for call in calls]
+    first, end = min(seconds), max(seconds) + timedelta(seconds=1)
+    values: dict[str, Any] = {
+        "employee": employee_id,
+        "names": sorted({call.device_call_id for call in calls}),
+        "first": first,
+        "end": end,
+    }
+    if end - first <= _SHORT:
+        query = _query()
+    else:
+        numbers = {call.other_e164 for call in calls}
+        values |= {"numbers": sorted(filter(None, numbers))} if numbers != {None} else {}
+        query = _query(numbers != {None}, None in numbers)
+    return system_statements.rows(session, query, values)
+
+
+def by_keys(rows: Iterable[Row], telephone: Telephone) -> tuple[dict[str, KnownCall], dict[Any, KnownCall]]:
+    """The calls by the telephone's id and by natural key; one object per call, however many rows it came in."""
+    by_id: dict[str, KnownCall] = {}
+    by_natural_key: dict[Any, KnownCall] = {}
+    for *columns, from_number, to_number, other_e164 in rows:
+        found = KnownCall(*columns)
+        known = by_id.setdefault(found.device_call_id, found)
+        party = other_e164 or other_party(other_number(found.direction, from_number or "", to_number or "", telephone))
+        by_natural_key[party, found.started_on.replace(microsecond=0)] = known
+    return by_id, by_natural_key
+
+
+#: A person has so few calls in this time that reading all of them costs less than looking up each number.
+_SHORT = timedelta(hours=12)
+
+
+@lru_cache
+def _query(has_numbers: bool | None = None, has_unknown: bool = False) -> Any:
+    """SELECT of the `employee`'s calls with these `names`, and of those between `first` and `end`.
+
+    `has_numbers`: of the latter, only those with the `numbers`; `has_unknown`: also those without a number. Cached:
+    building it costs more than sending it.
+    """
+    columns = (
+        CallLog.id,
+        CallLog.device_call_id,
+        CallLog.direction,
+        CallLog.duration_seconds,
+        CallLog.ended_on,
+        type_coerce(CallLog.native, Text),
+        CallLog.started_on,
+        CallLog.from_number,
+        CallLog.to_number,
+        CallLog.other_e164,
+    )
+    within = and_(CallLog.started_on >= bindparam("first"), CallLog.started_on < bindparam("end"))
+    named = CallLog.device_call_id.in_(bindparam("names", expanding=True))
+    rules: list[ColumnElement[bool]] = [named]
+    if has_numbers is None:
+        rules = [and_(named, not_(within)), within]  # most are repeated, and each is read once
+    if has_numbers:
+        rules.append(and_(CallLog.other_e164.in_(bindparam("numbers", expanding=True)), within))
+    if has_unknown:
+        rules.append(and_(CallLog.other_e164.is_(None), within))
+    is_own = CallLog.employee_id == bindparam("employee")
+    # One statement with one index per branch: an OR would read all calls of the employee.
+    return union_all(*(select(*columns).where(is_own, CallLog.device_call_id.is_not(None), each) for each in rules))

@@ -1,0 +1,268 @@
+"""Calls made from the CRM: a request rings the person's own telephone first, then connects the customer.
+
+A request is dialed once or not at all. It reserves its person's line until the call is over, so that a second click,
+or a second window, rings nobody again: the database decides by a unique key.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask_appbuilder.security.sqla.models import User
+from sqlalchemy import Boolean, ForeignKey, Index, Integer, String, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Mapped, Session, mapped_column
+
+from app.domain import audit, timeline
+from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, hold_name, translatable
+from app.domain.messaging import consents, message_sending
+from app.domain.messaging.consents import MessageAddress
+from app.domain.persistence.transaction_state import transaction_state
+from app.domain.telephony import call_cards, caller_ids, calls
+from app.domain.telephony.caller_ids import CallerLine
+from app.domain.telephony.calls import CallLog
+from app.lib import phone
+
+#: A call that could not be dialed within this time is dropped, because nobody expects it any more.
+LASTS = timedelta(seconds=60)
+#: A call without any report for this long no longer reserves its person's line.
+LINE_HELD_FOR = timedelta(hours=4)
+#: Neither does a call that was not reported as ringing for this long.
+SILENT_FOR = timedelta(minutes=10)
+STATES = ("queued", "sending", "sent", "failed", "dropped", "unknown")
+
+
+class CallRequest(Record):
+    """One call to be dialed by a provider, and its state."""
+
+    __tablename__ = "call_request"
+    __table_args__ = (Index("ix_call_request_due", "state", "due_on"),)
+    call_id: Mapped[int] = mapped_column(ForeignKey("call_log.id", ondelete="CASCADE"), nullable=False, unique=True)
+    #: Whose telephone rings first, and its number in E.164.
+    user_id: Mapped[int] = mapped_column(ForeignKey("ab_user.id"), nullable=False)
+    person_number: Mapped[str] = mapped_column(String(20), nullable=False)
+    #: The number that the customer sees, E.164; null = the provider chooses.
+    caller_id: Mapped[str | None] = mapped_column(String(20))
+    #: promotional or service.
+    purpose: Mapped[str] = mapped_column(String(16), nullable=False)
+    #: Whether the caller ID is suitable for this purpose.
+    fits_purpose: Mapped[bool] = mapped_column(Boolean, nullable=False, default=True)
+    #: One of STATES. "sending" is committed before the provider is called.
+    state: Mapped[str] = mapped_column(String(12), nullable=False)
+    tries: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    due_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: It is not dialed after this moment.
+    expires_on: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+    began_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Why it was not dialed, as a sentence.
+    error: Mapped[str | None] = mapped_column(String(300))
+    #: The user whose line this call reserves; null once it is over. Unique: one call at a time.
+    line_of: Mapped[int | None] = mapped_column(Integer, unique=True)
+
+
+@dataclass(frozen=True)
+class NewCallRequest:
+    """A call requested by a person."""
+
+    #: Whom to call, E.164.
+    peer: str
+    #: lead_id, ticket_id and customer_id of the records that it belongs to.
+    records: Mapping[str, int | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class QueuedCall:
+    """A call that was put into the outbox."""
+
+    request: CallRequest
+    call: CallLog
+    #: Whether it existed before: a second click.
+    is_repeated: bool = False
+
+
+def start(session: Session, call_request: NewCallRequest, stamp: Stamp, zone: str) -> QueuedCall:
+    """Queue the call, to be dialed within LASTS or not at all. Returns the running call for a second click.
+
+    `zone`: that of the hours for promotional calls. Raises RuleBroken.
+    """
+    assert stamp.by is not None  # noqa: S101  # a person calls
+    number = own_number(session, stamp.by)
+    if number == call_request.peer:
+        raise RuleBroken("This is your own number: your phone would call itself.", "peer")
+    hold_name(session, f"line {stamp.by}")  # concurrent clicks wait here; otherwise they would violate the unique key
+    if running := _running(session, stamp.by, stamp.now):
+        return _repeated(session, running, call_request)
+    purpose = caller_ids.purpose_of(session, call_request.peer, call_request.records, stamp.now)
+    line = caller_ids.choose(session, purpose)
+    refuse_unwanted(session, call_request, purpose, stamp.now, zone)
+    try:
+        with session.begin_nested():
+            return _store(session, call_request, (number, purpose, line), stamp)
+    except IntegrityError:  # another click was faster
+        other = _running(session, stamp.by, stamp.now)
+        if other is None:
+            raise
+        return _repeated(session, other, call_request)
+
+
+def own_number(session: Session, user_id: int) -> str:
+    """The number that rings the person: telephony number, else mobile; E.164. Raises RuleBroken."""
+    user: Any = session.get_one(User, user_id)
+    number = phone.normalize(user.telephony_number) or user.mobile_e164 or phone.normalize(user.mobile)
+    if not number:
+        text = (
+            "To call from the CRM, your own phone has to ring first, and your number is missing. Please add your "
+            "mobile number in My profile."
+        )
+        raise RuleBroken(text, "person")
+    return str(number)
+
+
+def refuse_unwanted(session: Session, call_request: NewCallRequest, purpose: str, now: datetime, zone: str) -> None:
+    """Raise RuleBroken for a promotional call to someone who opted out, or outside the permitted hours."""
+    records = {name: call_request.records.get(name) for name in ("customer_id", "lead_id", "ticket_id")}
+    if reason := consents.refusal(session, MessageAddress("voice", call_request.peer, purpose, **records), now):
+        raise RuleBroken(reason, "peer")
+    if purpose == "promotional" and (until := message_sending.promotional_opening(session, now, zone)):
+        text = "Promotional calls aren't allowed at this hour. You can call from %(time)s on."
+        raise RuleBroken(translatable(text, time=f"{until.astimezone(ZoneInfo(zone)):%H:%M}"), "peer")
+
+
+def _running(session: Session, user_id: int, now: datetime) -> QueuedCall | None:
+    """The call that reserves the person's line, locked. One that is over, or long silent, is released."""
+    mine = select(CallRequest).where(CallRequest.line_of == user_id).with_for_update()
+    # As stored now, not as in this transaction's snapshot.
+    request = session.scalars(mine, execution_options={"populate_existing": True}).first()
+    if request is None:
+        return None
+    call = session.get_one(CallLog, request.call_id)
+    if not calls.has_ended(call) and not _is_forgotten(request, call, now):
+        return QueuedCall(request, call, is_repeated=True)
+    request.line_of = None
+    session.flush()
+    return None
+
+
+def _is_forgotten(request: CallRequest, call: CallLog, now: datetime) -> bool:
+    is_silent = calls.progress_of(call.status) == 0 and call.changed_on < now - SILENT_FOR
+    return is_silent or call.changed_on < now - LINE_HELD_FOR
+
+
+def _repeated(session: Session, running: QueuedCall, call_request: NewCallRequest) -> QueuedCall:
+    if running.call.other_e164 != call_request.peer:
+        raise Conflict("You are in another call. Please end it, or close its card, and call again.")
+    return running
+
+
+def _store(
+    session: Session, call_request: NewCallRequest, chosen: tuple[str, str, CallerLine], stamp: Stamp
+) -> QueuedCall:
+    number, purpose, line = chosen
+    account = line.account
+    call = CallLog(
+        direction="Outgoing",
+        status="Queued",
+        from_number=line.number or None,
+        to_number=call_request.peer,
+        other_e164=call_request.peer,
+        started_on=stamp.now,
+        duration_seconds=0,
+        native={},
+        employee_id=stamp.by,
+        cold=False,
+        medium=account.kind if account.kind in calls.MEDIUMS else "manual",
+        account_id=account.id,
+        **{name: call_request.records.get(name) for name in ("lead_id", "ticket_id", "customer_id")},
+    )
+    call.stamp(stamp)
+    session.add(call)
+    session.flush()
+    request = CallRequest(
+        call_id=call.id,
+        user_id=stamp.by,
+        person_number=number,
+        caller_id=line.number or None,
+        purpose=purpose,
+        fits_purpose=line.fits,
+        state="queued",
+        tries=0,
+        due_on=stamp.now,
+        expires_on=stamp.now + LASTS,
+        line_of=stamp.by,
+    )
+    request.stamp(stamp)
+    session.add(request)
+    session.flush()
+    call_cards.show(session, call, [request.user_id], stamp)
+    transaction_state(session).call_requests.append(request.id)
+    payload: dict[str, Any] = {"account": account.name, "purpose": purpose, "series": line.series}
+    audit.write(session, "call", stamp.by, stamp.now, f"call {call.id}", **payload)
+    return QueuedCall(request, call)
+
+
+# --- results
+
+
+def note_dialled(session: Session, request: CallRequest, provider_id: str | None, now: datetime) -> None:
+    """Record that the provider has accepted the call."""
+    call = session.scalars(select(CallLog).where(CallLog.id == request.call_id).with_for_update()).one()
+    if provider_id and call.provider_id is None:
+        call.provider_id = provider_id
+    if call.status == "Queued":
+        call.status = "Initiated"
+    _mark(session, call, now)
+
+
+def note_failed(session: Session, request: CallRequest, now: datetime) -> None:
+    """Record that the call was surely not dialed: it has failed, and the person's line is free."""
+    call = session.scalars(select(CallLog).where(CallLog.id == request.call_id).with_for_update()).one()
+    release(session, call.id)
+    if calls.has_ended(call):
+        return
+    call.status, call.ended_on = "Failed", now
+    if (call.lead_id or call.ticket_id or call.customer_id) and calls.timeline_line(session, call) is None:
+        timeline.write(session, call, "call", Stamp(request.user_id, now), **calls.timeline_payload(call, call.id))
+    _mark(session, call, now)
+
+
+def note_unknown(session: Session, request: CallRequest, now: datetime) -> None:
+    """Record that it is unknown whether the call was dialed; its person is asked."""
+    _mark(session, session.get_one(CallLog, request.call_id), now)
+
+
+def decide(session: Session, call: CallLog, has_rung: bool, stamp: Stamp) -> None:
+    """Record whether a call with an unknown outcome has rung. Raises Conflict if that is known by now."""
+    values = {"state": "sent", "error": None} if has_rung else {"state": "failed", "line_of": None}
+    step = update(CallRequest).where(CallRequest.call_id == call.id, CallRequest.state == "unknown")
+    done: Any = session.execute(step.values(values), execution_options={"synchronize_session": False})
+    if not done.rowcount:
+        raise Conflict("What became of this call is known by now. Its card shows it.")
+    request = session.scalars(
+        select(CallRequest).where(CallRequest.call_id == call.id), execution_options={"populate_existing": True}
+    ).one()
+    if has_rung:
+        note_dialled(session, request, None, stamp.now)
+    else:
+        note_failed(session, request, stamp.now)
+
+
+def confirm(session: Session, call_id: int) -> None:
+    """Record that a call with an unknown outcome was dialed: the provider has reported on it."""
+    step = update(CallRequest).where(CallRequest.call_id == call_id, CallRequest.state == "unknown")
+    session.execute(step.values(state="sent", error=None), execution_options={"synchronize_session": False})
+
+
+def release(session: Session, call_id: int) -> None:
+    """Free the person's line: the call is over."""
+    step = update(CallRequest).where(CallRequest.call_id == call_id, CallRequest.line_of.is_not(None))
+    session.execute(step.values(line_of=None), execution_options={"synchronize_session": False})
+
+
+def _mark(session: Session, call: CallLog, now: datetime) -> None:
+    call.stamp(Stamp(None, now))
+    timeline.mark_changed(session, call.lead_id, call.ticket_id, call.customer_id)
+    call_cards.mark_changed(session, call.id)

@@ -1,0 +1,256 @@
+"""Fills the daily roll-ups of calls, day by day, and compares them with the calls.
+
+Filling holds the lock of the state, and reads the marks of a day before its calls: a call stored meanwhile leaves a
+mark that stays. Whether a number is new depends on earlier days, so a change of a day's numbers also marks the days
+that it affects.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import delete, exists, func, insert, select
+from sqlalchemy.orm import Session
+
+from app.domain.telephony.call_rollups import (
+    COUNTS,
+    EVERYBODY,
+    NOBODY,
+    DayCount,
+    DayNumbers,
+    HourCount,
+    RollupMark,
+    RollupState,
+    day_of,
+    lock,
+    mark,
+    start_of,
+)
+from app.domain.telephony.calls import CallLog
+from app.lib.batches import batched
+
+#: Numbers that one statement looks up.
+_AT_ONCE = 1000
+_BULK = {"synchronize_session": False}
+_CALL: Any = CallLog.__table__
+#: The columns of a key of DayFigures.counts.
+_KIND = ("person_id", "direction", "status", "cold")
+
+
+@dataclass
+class DayFigures:
+    """The stored figures of one day."""
+
+    #: (person, direction, status, cold) -> (calls, seconds).
+    counts: dict[tuple[int, str, str, bool], tuple[int, int]] = field(default_factory=dict)
+    #: (person, hour) -> calls.
+    hours: dict[tuple[int, int], int] = field(default_factory=dict)
+    #: Person -> their numbers.
+    numbers: dict[int, frozenset[str]] = field(default_factory=dict)
+    #: The number of everybody's numbers that have no call on an earlier day.
+    fresh: int = 0
+
+
+def pack_numbers(numbers: Iterable[str]) -> bytes:
+    """Numbers in their stored form."""
+    return zlib.compress("\n".join(sorted(numbers)).encode())
+
+
+def unpack_numbers(stored: bytes) -> list[str]:
+    """The phone numbers stored by `pack_numbers`."""
+    text = zlib.decompress(stored).decode()
+    return text.split("\n") if text else []
+
+
+# --- one day
+
+
+def count_day(session: Session, day: int, zone: ZoneInfo) -> DayFigures:
+    """The figures of a day, from its calls."""
+    start, end = start_of(day, zone), start_of(day + 1, zone)
+    columns = [_CALL.c[name] for name in ("employee_id", "direction", "status", "cold", "duration_seconds")]
+    query = select(*columns, _CALL.c.other_e164, _CALL.c.started_on)
+    found, calls, seconds = DayFigures(), Counter[Any](), Counter[Any]()
+    hours, numbers = Counter[Any](), dict[int, set[str]]()
+    for row in session.execute(query.where(_CALL.c.started_on >= start, _CALL.c.started_on < end)):
+        hour = row.started_on.astimezone(zone).hour
+        for person in (EVERYBODY, row.employee_id or NOBODY):
+            key = (person, row.direction, row.status, bool(row.cold))
+            calls[key] += 1
+            seconds[key] += row.duration_seconds
+            hours[person, hour] += 1
+            if row.other_e164 is not None:
+                numbers.setdefault(person, set()).add(row.other_e164)
+    found.counts = {key: (count, seconds[key]) for key, count in calls.items()}
+    found.hours = dict(hours)
+    found.numbers = {person: frozenset(some) for person, some in numbers.items()}
+    found.fresh = _count_fresh(session, start, end) if numbers else 0
+    return found
+
+
+def _count_fresh(session: Session, start: datetime, end: datetime) -> int:
+    """How many numbers in the period have no call before it."""
+    earlier: Any = _CALL.alias("earlier")
+    within = (_CALL.c.started_on >= start, _CALL.c.started_on < end, _CALL.c.other_e164.is_not(None))
+    numbers = select(_CALL.c.other_e164).where(*within).distinct().subquery()
+    before = exists().where(earlier.c.other_e164 == numbers.c.other_e164, earlier.c.started_on < start)
+    query = select(func.count()).select_from(numbers).where(~before.correlate(numbers))
+    return int(session.execute(query).scalar() or 0)
+
+
+def stored_day(session: Session, day: int) -> DayFigures:
+    """The stored figures of a day."""
+    found = DayFigures()
+    for row in session.execute(select(DayCount.__table__).where(DayCount.day == day)):
+        key = (row.person_id, row.direction, row.status, bool(row.cold))
+        found.counts[key] = (row.calls, row.seconds)
+    for row in session.execute(select(HourCount.__table__).where(HourCount.day == day)):
+        found.hours[row.person_id, row.hour] = row.calls
+    for row in session.execute(select(DayNumbers.__table__).where(DayNumbers.day == day)):
+        found.numbers[row.person_id] = frozenset(unpack_numbers(row.numbers))
+        if row.person_id == EVERYBODY:
+            found.fresh = row.fresh or 0
+    return found
+
+
+def _fill(session: Session, day: int, zone: ZoneInfo, filled_until: int | None) -> None:
+    """Replace the stored figures of a day, in the caller's transaction and under the lock."""
+    start, end = start_of(day, zone), start_of(day + 1, zone)
+    of_day = select(RollupMark.id).where(RollupMark.moment >= start, RollupMark.moment < end)
+    marks = list(session.scalars(of_day))  # before the calls
+    former = session.scalars(
+        select(DayNumbers.numbers).where(DayNumbers.day == day, DayNumbers.person_id == EVERYBODY)
+    ).first()
+    found = count_day(session, day, zone)
+    for table in COUNTS:
+        session.execute(delete(table).where(table.day == day), execution_options=_BULK)
+    _insert(session, day, found)
+    if filled_until is not None and day <= filled_until:
+        before = frozenset(unpack_numbers(former)) if former is not None else frozenset()
+        _mark_followers(session, before ^ found.numbers.get(EVERYBODY, frozenset()), end)
+    for some in batched(marks, _AT_ONCE):
+        session.execute(delete(RollupMark).where(RollupMark.id.in_(some)), execution_options=_BULK)
+
+
+def _insert(session: Session, day: int, found: DayFigures) -> None:
+    counts = [
+        {"day": day, **dict(zip(_KIND, key, strict=True)), "calls": calls, "seconds": seconds}
+        for key, (calls, seconds) in found.counts.items()
+    ]
+    hours = [{"person_id": who, "day": day, "hour": hour, "calls": n} for (who, hour), n in found.hours.items()]
+    numbers = [
+        {
+            "person_id": who,
+            "day": day,
+            "numbers": pack_numbers(some),
+            "fresh": found.fresh if who == EVERYBODY else None,
+        }
+        for who, some in found.numbers.items()
+    ]
+    made: list[tuple[Any, list[dict[str, Any]]]] = [(DayCount, counts), (HourCount, hours), (DayNumbers, numbers)]
+    for table, rows in made:
+        if rows:
+            session.execute(insert(table.__table__), rows)
+
+
+def _mark_followers(session: Session, numbers: frozenset[str], end: datetime) -> None:
+    """Mark the next day of each of these numbers: whether it is new there may have changed."""
+    ordered, moments = sorted(numbers), set()
+    for some in batched(ordered, _AT_ONCE):
+        rules = (_CALL.c.other_e164.in_(some), _CALL.c.started_on >= end)
+        query = select(func.min(_CALL.c.started_on)).where(*rules).group_by(_CALL.c.other_e164)
+        moments |= set(session.scalars(query))
+    mark(session, sorted(moments))
+
+
+# --- many days
+
+
+def days_to_fill(session: Session, zone: ZoneInfo, now: datetime, limit: int) -> list[int]:
+    """Days to fill, the earliest first: marked ones, and those after the last filled one until yesterday.
+
+    Today if there are only marks without meaning, which `fill` removes.
+    """
+    state, today = session.get(RollupState, 1, populate_existing=True), day_of(now, zone)
+    done = None if state is None or state.zone != zone.key else state.filled_until
+    moments = session.scalars(select(RollupMark.moment).distinct())
+    marked = {day_of(each, zone) for each in moments}
+    days = {day for day in marked if done is not None and day <= done}
+    following = _with_calls(session, zone, -1 if done is None else done, today)
+    while len(days) < limit and (day := next(following, None)) is not None:
+        days.add(day)
+    return sorted(days)[:limit] or ([today] if marked else [])
+
+
+def _with_calls(session: Session, zone: ZoneInfo, after: int, today: int) -> Iterator[int]:
+    """The days with calls after this one and before today, in order; always ends with yesterday."""
+    day = after
+    while day + 1 < today:
+        first = session.execute(
+            select(func.min(_CALL.c.started_on)).where(
+                _CALL.c.started_on >= start_of(day + 1, zone), _CALL.c.started_on < start_of(today, zone)
+            )
+        ).scalar()
+        day = today - 1 if first is None else day_of(first, zone)
+        yield day
+
+
+def fill(session: Session, days: Iterable[int], zone: ZoneInfo, now: datetime) -> list[int]:
+    """Fill these days, in order; returns those that were filled. The days between them have no calls, or are filled.
+
+    Marks of days that aren't filled yet have no meaning and are removed.
+    """
+    state, today, done = lock(session), day_of(now, zone), []
+    if state.zone != zone.key:
+        state.zone, state.filled_until = zone.key, None
+    for day in sorted(each for each in days if each < today):
+        last = -1 if state.filled_until is None else state.filled_until
+        if day > last:
+            if next(_with_calls(session, zone, last, today), None) != day:
+                break  # an earlier day got its first call meanwhile: it comes first, the next time
+            for table in COUNTS:
+                gap = delete(table).where(table.day > last, table.day < day)
+                session.execute(gap, execution_options=_BULK)
+        _fill(session, day, zone, state.filled_until)
+        state.filled_until = max(day, last)
+        session.flush()
+        done.append(day)
+    if state.filled_until is not None:
+        ahead = delete(RollupMark).where(RollupMark.moment >= start_of(state.filled_until + 1, zone))
+        session.execute(ahead, execution_options=_BULK)
+        if state.rebuild_until is not None and state.filled_until >= state.rebuild_until:
+            state.rebuild_until = None
+    return done
+
+
+def begin_rebuild(session: Session, zone: ZoneInfo, now: datetime) -> bool:
+    """Start a rebuild, unless one is in progress, which continues. Returns whether it was started now."""
+    state = lock(session)
+    if state.rebuild_until is not None and state.zone == zone.key:
+        return False
+    state.zone, state.filled_until, state.rebuild_until = zone.key, None, day_of(now, zone) - 1
+    return True
+
+
+def differing(session: Session, day: int, zone: ZoneInfo) -> bool | None:
+    """Whether the stored figures of a day differ from its calls; None for a day that has to be filled anyway."""
+    start, end = start_of(day, zone), start_of(day + 1, zone)
+    is_marked = select(RollupMark.id).where(RollupMark.moment >= start, RollupMark.moment < end).limit(1)
+    if session.execute(is_marked).first() is not None:
+        return None
+    return stored_day(session, day) != count_day(session, day, zone)
+
+
+def filled_days(session: Session, zone: ZoneInfo) -> list[int]:
+    """The days that are filled and have calls, or counts of calls."""
+    state = session.get(RollupState, 1)
+    if state is None or state.zone != zone.key or state.filled_until is None:
+        return []
+    days = set(session.scalars(select(DayCount.day).where(DayCount.day <= state.filled_until).distinct()))
+    return sorted(days | set(_with_calls(session, zone, -1, state.filled_until + 1)))

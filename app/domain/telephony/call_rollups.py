@@ -1,0 +1,218 @@
+"""Daily roll-ups of calls: their tables, and the marks for days to count again.
+
+A day is a local day in the office's time zone, as the number of days since 1 January 1970. All days up to
+`RollupState.filled_until` are filled; a marked one is counted from the calls until the job has filled it again. Marks
+are written in the transaction that changes the calls, so that outdated counts are never used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from flask_appbuilder import Model
+from sqlalchemy import Boolean, Index, Integer, LargeBinary, String, insert, inspect, select, update
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
+
+from app.domain.base import UtcDateTime
+from app.domain.persistence import bulk
+from app.domain.persistence.row_effects import Rows
+from app.domain.persistence.transaction_state import transaction_state
+from app.domain.telephony.calls import CASE_SENSITIVE_ID, CallLog
+from app.ops import sqlalchemy_internals as internals
+
+EPOCH = date(1970, 1, 1)
+#: person_id of the counts of all calls, and of calls without a person.
+EVERYBODY, NOBODY = -1, 0
+#: Columns of a call that affect its roll-up.
+COUNTED = ("started_on", "employee_id", "direction", "status", "cold", "duration_seconds", "other_e164")
+#: Offsets of time zones are multiples of this, so a mark lies within one day in any zone.
+QUARTER = timedelta(minutes=15)
+_BLOB = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
+_BULK = {"synchronize_session": False}
+
+
+class RollupState(Model):  # type: ignore[misc]
+    """One row: the day until which the roll-ups are filled. It is locked while days are filled."""
+
+    __tablename__ = "call_rollup_state"
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    #: The time zone of the days.
+    zone: Mapped[str] = mapped_column(String(64), nullable=False, default="")
+    #: The last day that is filled; null = none.
+    filled_until: Mapped[int | None] = mapped_column(Integer)
+    #: The last day of a rebuild in progress; null = none.
+    rebuild_until: Mapped[int | None] = mapped_column(Integer)
+
+
+class RollupMark(Model):  # type: ignore[misc]
+    """A quarter of an hour in which calls were added, changed or removed."""
+
+    __tablename__ = "call_rollup_mark"
+    __table_args__ = (Index("ix_call_rollup_mark", "moment"),)
+    id: Mapped[int] = mapped_column(Integer, primary_key=True)
+    moment: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)
+
+
+class DayCount(Model):  # type: ignore[misc]
+    """The calls of one kind, day and person."""
+
+    __tablename__ = "call_day_count"
+    __table_args__ = (Index("ix_call_day_count_day", "day"),)
+    #: A user id, EVERYBODY or NOBODY.
+    person_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    direction: Mapped[str] = mapped_column(CASE_SENSITIVE_ID, primary_key=True)
+    status: Mapped[str] = mapped_column(CASE_SENSITIVE_ID, primary_key=True)
+    cold: Mapped[bool] = mapped_column(Boolean, primary_key=True)
+    calls: Mapped[int] = mapped_column(Integer, nullable=False)
+    seconds: Mapped[int] = mapped_column(Integer, nullable=False)
+
+
+class HourCount(Model):  # type: ignore[misc]
+    """The calls of one local hour and person."""
+
+    __tablename__ = "call_hour_count"
+    __table_args__ = (Index("ix_call_hour_count_day", "day"),)
+    person_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    #: 0 to 23.
+    hour: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    calls: Mapped[int] = mapped_column(Integer, nullable=False)
+
+
+class DayNumbers(Model):  # type: ignore[misc]
+    """The different numbers of one day and person. Numbers of several days don't add up: the sets are joined."""
+
+    __tablename__ = "call_day_numbers"
+    __table_args__ = (Index("ix_call_day_numbers_day", "day"),)
+    person_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    #: The numbers in order, with line feeds between them, compressed by zlib.
+    numbers: Mapped[bytes] = mapped_column(_BLOB, nullable=False)
+    #: For EVERYBODY: how many of them have no call on an earlier day.
+    fresh: Mapped[int | None] = mapped_column(Integer)
+
+
+COUNTS: tuple[Any, ...] = (DayCount, HourCount, DayNumbers)
+
+
+# --- days
+
+
+def day_of(moment: datetime, zone: ZoneInfo) -> int:
+    """The local date of a moment."""
+    return number_of(moment.astimezone(zone).date())
+
+
+def number_of(day: date) -> int:
+    """The stored number of a date."""
+    return (day - EPOCH).days
+
+
+def date_of(day: int) -> date:
+    """The date of a stored number."""
+    return EPOCH + timedelta(days=day)
+
+
+def start_of(day: int, zone: ZoneInfo) -> datetime:
+    """When a local day begins, UTC."""
+    return datetime.combine(date_of(day), time(0), tzinfo=zone).astimezone(UTC)
+
+
+# --- marks
+
+
+def mark_changed(session: Session, moments: Iterable[datetime | None]) -> None:
+    """Note that calls at these times change in this transaction; `write_marks` stores it before the commit."""
+    transaction_state(session).call_moments |= {_quarter(each) for each in moments if each is not None}
+
+
+def _quarter(moment: datetime) -> datetime:
+    aware = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    return aware.replace(minute=aware.minute // 15 * 15, second=0, microsecond=0)
+
+
+def note_saved(session: Session, calls: Rows) -> None:
+    """Effect after a flush: note the calls that were added, changed or deleted."""
+    for call in calls.new:
+        mark_changed(session, [call.started_on])
+    changed = [call for call in calls.changed if any(name in COUNTED for name in calls.changed_columns(call))]
+    for call in (*calls.deleted, *changed):
+        mark_changed(session, [call.started_on, *_former(call)])
+
+
+def _former(call: CallLog) -> list[Any]:
+    state: Any = inspect(call)
+    return list(state.attrs.started_on.history.deleted or ())
+
+
+def note_statement(state: ORMExecuteState) -> None:
+    """Session hook: note the calls that an INSERT, UPDATE or DELETE without objects changes."""
+    if not (state.is_insert or state.is_update or state.is_delete):
+        return
+    table: Any = getattr(state.statement, "table", None)  # a copy with annotations
+    if getattr(table, "name", "") != CallLog.__tablename__:
+        return
+    has_many = isinstance(state.parameters, list | tuple)
+    if state.is_insert:
+        given: Any = state.parameters if has_many else [state.parameters or {}]
+        moments = [each.get("started_on") for each in given]
+        mark_changed(state.session, moments) if all(moments) else start_over(state.session)
+    elif has_many or "started_on" in _columns_set(state.statement):
+        start_over(state.session)  # the affected days are unknown
+    else:
+        rules = internals.conditions_of(state.statement)
+        found = state.session.execute(select(CallLog.started_on).where(*rules).with_for_update(), state.parameters)
+        mark_changed(state.session, found.scalars())
+
+
+def _columns_set(statement: Any) -> set[str]:
+    """The names of the columns that an UPDATE sets; none for a DELETE."""
+    return {str(getattr(each, "key", each)) for each in internals.values_of(statement)}
+
+
+def write_marks(session: Session) -> None:
+    """Session hook, before a commit: store the noted marks, in one INSERT."""
+    if session.in_nested_transaction():
+        return
+    session.flush()
+    gathered = transaction_state(session)
+    moments, gathered.call_moments = gathered.call_moments, set()
+    if moments:
+        bulk.insert_rows(session, RollupMark, [{"moment": each} for each in sorted(moments)])
+
+
+def forget(session: Session) -> None:
+    """Session hook, after a rollback: drop the notes. Those of a savepoint stay, which only counts a day once more."""
+    if not session.in_nested_transaction():
+        transaction_state(session).call_moments = set()
+
+
+# --- the state
+
+
+def lock(session: Session) -> RollupState:
+    """The state, locked until the end of the transaction, so that only one process fills days."""
+    query = select(RollupState).where(RollupState.id == 1).with_for_update().execution_options(populate_existing=True)
+    found = session.scalars(query).first()
+    if found is None:
+        bulk.insert_if_missing(session, RollupState, "id", {"id": 1, "zone": ""})
+        found = session.scalars(query).one()
+    return found
+
+
+def start_over(session: Session) -> None:
+    """Count all figures from the calls until all days are filled again."""
+    step = update(RollupState).values(filled_until=None, rebuild_until=None)
+    session.execute(step, execution_options=_BULK)
+
+
+def mark(session: Session, moments: Iterable[datetime]) -> None:
+    """Mark these quarter hours immediately."""
+    rows = [{"moment": _quarter(each)} for each in moments]
+    if rows:
+        session.execute(insert(RollupMark), rows)

@@ -1,0 +1,1 @@
+"""Files of records: pages, REST, uploads, the search by name, and pictures of people."""

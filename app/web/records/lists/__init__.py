@@ -1,0 +1,1 @@
+"""Lists of records: columns, conditions, saved views, and the layouts board, calendar and groups."""

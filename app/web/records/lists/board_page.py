@@ -1,0 +1,139 @@
+"""A list as a board: a column for each status, with its first cards; more on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+from urllib.parse import quote
+
+from flask import render_template, request
+from flask_babel import gettext as _
+from markupsafe import Markup
+
+from app.domain.base import NotFound
+from app.domain.tasks import OPEN
+from app.web.core.fields import Viewer
+from app.web.core.languages import in_page_language
+from app.web.core.local_links import row_url
+from app.web.core.record_table import ListQuery
+from app.web.records.lists import grouped_rows, list_views
+from app.web.records.lists.board_card_html import cards_html
+from app.web.records.lists.grouped_rows import ListGroup
+from app.web.records.lists.list_columns import ChosenColumns
+from app.web.records.lists.list_page import list_page, url
+from app.web.records.next_steps import OVER
+
+#: Kinds that need a label on a card, because their value alone is not clear.
+_TITLED = ("moment", "date", "number")
+#: The highest page of a column: 20,000 cards.
+MAX_PAGE = 2500
+
+
+def card_names(screen: Any) -> tuple[str, ...]:
+    """The columns that the cards read."""
+    named = screen.record_table.by_name
+    wanted = (screen.title_column, *screen.card_columns, "number", "status")
+    return tuple(dict.fromkeys(name for name in wanted if name in named and named[name].columns))
+
+
+def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
+    """The board, or the part of it requested by htmx."""
+    names = card_names(screen)
+    found = grouped_rows.load(screen, "status", replace(list_query, size=grouped_rows.SIZE), names, viewer)
+    shown = list_page(screen, replace(list_query, page=0), [], columns, viewer) | list_views.switcher(screen, viewer)
+    shown |= {
+        "tabs": [],
+        "count_text": grouped_rows.total_text(found),
+        "may_move": viewer.person.may(screen.module, "write"),
+        "columns": [
+            _column(screen, group, cards(screen, group.rows, names, viewer))
+            | {"add_url": _add_url(screen, group.value, viewer)}
+            for group in found
+        ],
+        "kind": screen.record_table.name,
+        "here": url(page=None),
+    }
+    return render_template(
+        "records/_board.html" if request.headers.get("HX-Request") else "records/board.html", page=shown
+    )
+
+
+def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer: Viewer) -> Any:
+    """Further cards of one column: a fragment. Raises NotFound for an unknown status."""
+    names = card_names(screen)
+    group = _group(screen, key, viewer)
+    query = replace(list_query, size=grouped_rows.SIZE, page=min(number, MAX_PAGE))
+    grouped_rows.load_rows(screen, "status", query, [group], names)
+    screen.record_table.prepare(group.rows, names, viewer)
+    shown = _column(screen, group, cards(screen, group.rows, names, viewer), query.page)
+    return render_template("records/_board_cards.html", column=shown)
+
+
+def _group(screen: Any, key: str, viewer: Viewer) -> ListGroup:
+    found = [each for each in grouped_rows.groups_of(screen, "status", viewer) if str(each.value) == key]
+    if not found:
+        raise NotFound(_("There is no such status."))
+    return found[0]
+
+
+def _column(screen: Any, group: ListGroup, drawn: Markup, number: int = 0) -> dict[str, Any]:
+    seen = number * grouped_rows.SIZE + len(group.rows)
+    has_more = bool(group.rows) and (group.count > seen or group.is_capped)
+    return {
+        "key": group.value,
+        "label": group.label,
+        "color": group.color,
+        "count": group.count_text,
+        "cards_html": drawn,
+        "more_url": f"{screen.route_base}/board/{group.value}?{_query(page=number + 1)}" if has_more else None,
+    }
+
+
+def _add_url(screen: Any, status: Any, viewer: Viewer) -> str | None:
+    """The form of a new record with this status; None for a status that closes a record or has requirements."""
+    table = screen.record_table
+    if "status" not in table.declared.add or not viewer.person.may(screen.module, "create"):
+        return None
+    if screen.status_master:
+        meaning = viewer.lookups.meanings[screen.status_master].get(status, "")
+        is_plain = meaning not in (*screen.status_requirements, "scheduled", *OVER.get(screen.service.record, ()))
+    else:
+        is_plain = status in OPEN
+    form = "quick" if screen.quick_fields else "add"
+    return f"{screen.route_base}/{form}?status={quote(str(status))}" if is_plain else None
+
+
+def cards(screen: Any, rows: Sequence[Any], names: tuple[str, ...], viewer: Viewer) -> Markup:
+    """The cards of these rows as HTML."""
+    shown = [card(screen, row, names, viewer) for row in rows]
+    return cards_html(shown, f"{screen.route_base}/", viewer.person.may(screen.module, "write"))
+
+
+def _query(**changes: Any) -> str:
+    return url(**changes).partition("?")[2]
+
+
+def card(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[str, Any]:
+    """One card: title, the values below it, and the assignee."""
+    values = tuple(row)
+    cells = {
+        each.name: each.shown_cell(values[cut], viewer) | {"caption": in_page_language(each.label), "column": each.kind}
+        for each, cut in screen.record_table.selection(names)[1]
+    }
+    title = cells[screen.title_column].get("text") or cells.get("number", {}).get("text") or str(values[0])
+    number = cells.get("number", {}).get("text")
+    lines = [
+        cells[name] | {"titled": cells[name]["column"] in _TITLED}
+        for name in screen.card_columns
+        if name in cells and cells[name]["kind"] not in ("missing", "person", "people")
+    ]
+    people = [cells[name] for name in screen.card_columns if cells[name]["kind"] in ("person", "people")]
+    return {
+        "id": values[0],
+        "title": title,
+        "number": number if number != title else None,
+        "url": row_url(screen.route_base, values[0], number),
+        "lines": lines,
+        "people": people,
+    }

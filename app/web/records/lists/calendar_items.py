@@ -1,0 +1,179 @@
+"""The items of a calendar: tasks by due time, and next follow-ups of leads that have no task on that day in it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import request
+from flask_babel import gettext as _
+
+from app.domain import calendar_range
+from app.domain.calendar_range import CalendarRange
+from app.domain.tasks import OPEN
+from app.extensions import db
+from app.models import Lead
+from app.web.core.fields import Viewer
+from app.web.core.local_dates import format_local_date
+from app.web.core.local_links import row_url
+from app.web.core.record_table import ListQuery
+from app.web.core.registry import registered
+from app.web.records.lists.list_page import filters_of
+
+#: The columns that items need.
+NAMES = ("title", "about", "status", "priority", "due_on", "assignee", "version")
+_LEAD_NAMES = ("name", "number", "next_follow_up_on")
+#: The most tasks, and follow-ups, in one calendar.
+MOST = {"day": 300, "week": 300, "month": 1000}
+#: The range of dates that can be requested, as for every typed time.
+_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tzinfo=UTC)
+
+
+@dataclass
+class Items:
+    """The items of a range, by day and by half hour, each in order."""
+
+    most: int
+    count: int = 0
+    #: Whether there are more tasks, after `until`; more follow-ups; filters that don't apply to follow-ups.
+    is_cut: bool = False
+    until: datetime | None = None
+    leads_cut: bool = False
+    is_filtered: bool = False
+    by_day: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    by_slot: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+def load(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer) -> Items:
+    """The items of the range under the access rules: one statement for tasks, one for follow-ups, those for names."""
+    found = Items(MOST[calendar_range.span])
+    rows = _tasks(screen, list_query, calendar_range, viewer, found.most + 1)
+    if len(rows) > found.most:
+        rows, found.is_cut = rows[: found.most], True
+        found.until = _value(screen, NAMES, rows[-1], "due_on")
+    screen.record_table.prepare(rows, NAMES, viewer)
+    items = [task_item(screen, row, viewer) for row in rows]
+    items += _follow_ups(
+        screen, calendar_range, viewer, found, {(each["lead"], each["day"]) for each in items if each["lead"]}
+    )
+    for each in sorted(items, key=lambda item: (item["moment"], item["kind"], item["id"])):
+        found.by_day.setdefault(each["day"], []).append(each)
+        found.by_slot.setdefault(each["slot"], []).append(each)
+    found.count = len(items)
+    return found
+
+
+def _within(table: Any, name: str, wanted: tuple[datetime, datetime], viewer: Viewer) -> list[Any]:
+    """The conditions of the range. Raises RuleBroken for a column hidden from the person."""
+    start, end = (min(max(each, _EARLIEST), _LATEST) for each in wanted)
+    return [table.filter_clause(name, "ge", start, viewer), table.filter_clause(name, "lt", end, viewer)]
+
+
+def _order(table: Any, name: str, viewer: Viewer) -> list[Any]:
+    """By time, then id; rows without a value are not selected, so there is nothing to put last."""
+    return list(table.order_by(name, "asc", viewer)[-2:])
+
+
+def _tasks(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer, size: int) -> list[Any]:
+    table = screen.record_table
+    conditions = [*list_query.conditions, *_within(table, "due_on", (calendar_range.start, calendar_range.end), viewer)]
+    return list(table.rows(db.session(), ListQuery(conditions, _order(table, "due_on", viewer), size), NAMES))
+
+
+def _value(screen: Any, names: tuple[str, ...], row: Any, name: str, place: int = 0) -> Any:
+    """The stored value of a row's column."""
+    slices = screen.record_table.selection(names)[1]
+    return next(tuple(row)[cut][place] for each, cut in slices if each.name == name)
+
+
+def _cells(screen: Any, names: tuple[str, ...], row: Any, viewer: Viewer) -> dict[str, Any]:
+    slices = screen.record_table.selection(names)[1]
+    return {each.name: each.shown_cell(tuple(row)[cut], viewer) for each, cut in slices}
+
+
+def _placed(moment: datetime, viewer: Viewer) -> dict[str, Any]:
+    """The position of a time on the person's clock."""
+    local = moment.astimezone(viewer.zone)
+    day = local.date().isoformat()
+    slot = f"{day}T{calendar_range.slot_of(local)}"
+    when = format_local_date(local, "%A, %-d %B, %H:%M")
+    return {"moment": moment, "time": f"{local:%H:%M}", "when": when, "day": day, "slot": slot}
+
+
+def task_item(screen: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
+    """A task as an item."""
+    cells, key = _cells(screen, NAMES, row, viewer), row[0]
+    status = _value(screen, NAMES, row, "status")
+    may_move = viewer.person.may(screen.module, "write")
+    is_open = status in OPEN
+    return _placed(_value(screen, NAMES, row, "due_on"), viewer) | {
+        "kind": "task",
+        "id": key,
+        "base": f"{screen.route_base}/",
+        "url": f"{screen.route_base}/edit/{key}" if may_move else f"{screen.route_base}/show/{key}",
+        "href": f"{screen.route_base}/show/{key}",
+        "title": cells["title"].get("text") or str(key),
+        "about": cells["about"].get("number"),
+        "tone": cells["due_on"].get("tone", "") if is_open else "done",
+        "mark": cells["priority"].get("text") if is_open and _value(screen, NAMES, row, "priority") == "High" else None,
+        "person": cells["assignee"] if cells["assignee"]["kind"] == "person" else None,
+        "version": _value(screen, NAMES, row, "version"),
+        "lead": _value(screen, NAMES, row, "about") if is_open else None,
+    }
+
+
+def _follow_ups(
+    screen: Any, calendar_range: CalendarRange, viewer: Viewer, found: Items, taken: set[tuple[int, str]]
+) -> list[dict[str, Any]]:
+    """Next follow-ups of open leads, unless the lead has a task on that day here."""
+    leads = registered("screens").get(Lead)
+    if leads is None or not viewer.person.may("Leads", "read"):
+        return []
+    table = leads.record_table
+    if table.by_name["next_follow_up_on"].is_hidden(viewer):
+        return []
+    rules = _assignee_rules(screen, table, viewer)
+    found.is_filtered = rules is None
+    if rules is None:
+        return []
+    meanings = viewer.lookups.meanings["lead_status"]
+    is_open = Lead.status_id.in_([key for key, meaning in meanings.items() if meaning not in Lead.ended_in])
+    # After the last task shown it is unknown which leads have one.
+    within = _within(table, "next_follow_up_on", (calendar_range.start, found.until or calendar_range.end), viewer)
+    order = _order(table, "next_follow_up_on", viewer)
+    query = ListQuery([*table.base_conditions(), *rules, is_open, *within], order, found.most + 1)
+    rows = list(table.rows(db.session(), query, _LEAD_NAMES))
+    found.leads_cut = len(rows) > found.most
+    table.prepare(rows[: found.most], _LEAD_NAMES, viewer)
+    items = [_lead_item(leads, row, viewer) for row in rows[: found.most]]
+    return [each for each in items if (each["id"], each["day"]) not in taken]
+
+
+def _assignee_rules(screen: Any, table: Any, viewer: Viewer) -> list[Any] | None:
+    """The list's filters by assignee, applied to leads; None if it is filtered by anything else."""
+    given = filters_of(screen, request.args)
+    if any(request.args.get(key) for key in ("q", "where")) or any(name != "assignee" for _key, _op, name, _v in given):
+        return None
+    return [table.filter_clause(name, op, value, viewer) for _key, op, name, value in given]
+
+
+def _lead_item(leads: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
+    cells, key = _cells(leads, _LEAD_NAMES, row, viewer), row[0]
+    moment = _value(leads, _LEAD_NAMES, row, "next_follow_up_on")
+    number = cells["number"].get("text")
+    address = row_url(leads.route_base, key, number)
+    return _placed(moment, viewer) | {
+        "kind": "lead",
+        "id": key,
+        "base": f"{leads.route_base}/",
+        "url": address,
+        "href": address,
+        "title": _("Follow up: %(name)s", name=cells["name"].get("text") or number or key),
+        "about": number,
+        "tone": "late" if moment < viewer.now else "",
+        "mark": None,
+        "person": None,
+        "version": None,
+        "lead": key,
+    }

@@ -1,0 +1,57 @@
+"""A list in groups: a table with a heading and the first rows for each status or person."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from flask import render_template, request
+from flask_babel import gettext as _
+
+from app.web.core.fields import Viewer
+from app.web.core.record_table import ListQuery
+from app.web.records.lists import grouped_rows, list_views
+from app.web.records.lists.grouped_rows import ListGroup
+from app.web.records.lists.list_columns import ChosenColumns
+from app.web.records.lists.list_page import list_page, list_rows, url
+from app.web.records.lists.list_rows import rows_html, tools_class
+
+
+def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
+    """The page, or the part of it requested by htmx."""
+    found = grouped_rows.load(screen, name, replace(list_query, size=grouped_rows.ROWS), columns.names, viewer)
+    shown = list_page(screen, list_query, [], columns, viewer) | list_views.switcher(screen, viewer)
+    shown["rows"] = list_rows(screen, [row for group in found for row in group.rows], columns.names, viewer)
+    shown |= {
+        "tabs": screen.tabs(viewer),
+        "count_text": grouped_rows.total_text(found),
+        "page_sizes": [],
+        "next_url": None,
+    }
+    left_out = grouped_rows.people_left_out(screen, name, viewer)
+    if left_out:
+        shown["groups_note"] = _("%(count)s more colleagues are not shown. Filter by assignee.", count=left_out)
+    shown |= {"tools": tools_class(shown), "groups": _drawn(found, name, shown)}
+    return render_template(
+        "records/_list_rows.html" if request.headers.get("HX-Request") else "records/list.html", page=shown
+    )
+
+
+def _drawn(groups: list[ListGroup], name: str, shown: dict[str, Any]) -> list[dict[str, Any]]:
+    """The groups with their rows as HTML, and the URL of all rows of each."""
+    drawn, start = [], 0
+    for group in groups:
+        rows = shown["rows"][start : start + len(group.rows)]
+        start += len(group.rows)
+        rest = {f"_flt_eq_{name}": group.value} if group.value != grouped_rows.NOBODY else {f"_flt_null_{name}": "1"}
+        drawn.append(
+            {
+                "label": group.label,
+                "color": group.color,
+                "person": group.person,
+                "count": group.count_text,
+                "rows_html": rows_html(shown | {"rows": rows}),
+                "all_url": url(group=None, page=None, **rest) if group.count > len(rows) or group.is_capped else None,
+            }
+        )
+    return [each for each, group in zip(drawn, groups, strict=True) if group.count]

@@ -1,0 +1,290 @@
+"""A list in groups, by status or person: the first rows and the count of each, by two statements in all.
+
+Used by boards and grouped lists. Each group is a range of an index, so that its cost doesn't depend on the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any
+
+from flask_babel import gettext as _
+from sqlalchemy import Integer, Select, bindparam, func, literal, not_, select, union_all
+
+from app import access
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.lib.digit_grouping import grouped
+from app.web.core import capped_counts
+from app.web.core.default_labels import shown_label
+from app.web.core.fields import Viewer
+from app.web.core.filter_operators import is_empty
+from app.web.core.record_pages import empty_last, sort_of, tables_in
+from app.web.core.record_table import COUNT_CAP, ListQuery, RecordTable
+from app.web.core.reference_fields import person_card
+
+#: Cards of a column that are loaded at once, more than a window shows; initial rows of a group; the most people as
+#: groups, the current person first.
+SIZE, ROWS, MAX_PEOPLE = 8, 10, 60
+#: A value that isn't an id: the group of rows without one.
+NOBODY = 0
+
+
+@dataclass
+class ListGroup:
+    """One group: its value, its label, and its number of rows."""
+
+    value: Any
+    label: str
+    color: str = "gray"
+    person: dict[str, Any] | None = None
+    count: int = 0
+    is_capped: bool = False
+    ids: list[int] = field(default_factory=list)
+    rows: list[Any] = field(default_factory=list)
+
+    @property
+    def count_text(self) -> str:
+        """The number of rows as text: “1,000+” if counting stopped."""
+        return f"{grouped(COUNT_CAP)}+" if self.is_capped else grouped(self.count)
+
+
+def total_text(groups: list[ListGroup]) -> str:
+    """The number of records in all groups: “1,234+” if counting stopped in one of them."""
+    total = sum(group.count for group in groups)
+    return grouped(total) + ("+" if any(group.is_capped for group in groups) else "")
+
+
+def columns_of(screen: Any) -> dict[str, Any]:
+    """The columns by which the list can be grouped, with their labels."""
+    named = screen.record_table.by_name
+    names = [name for name in ("status", "assignee") if name in named and len(named[name].columns)]
+    return {name: named[name].label for name in names if name != "status" or has_statuses(screen)}
+
+
+def has_statuses(screen: Any) -> bool:
+    """Whether the rows have one of few statuses: from a picklist, or fixed ones."""
+    status = screen.record_table.by_name.get("status")
+    return bool(screen.status_master) or (status is not None and status.kind == "choice" and bool(status.options))
+
+
+def groups_of(screen: Any, name: str, viewer: Viewer) -> list[ListGroup]:
+    """The groups by this column, including empty ones. Raises RuleBroken for a column that can't be grouped by."""
+    if name not in columns_of(screen):
+        raise RuleBroken(_("This list can't be grouped by “%(name)s”.", name=name[:60]), "group")
+    if name == "status":
+        return _statuses(screen, viewer)
+    return _people(screen, viewer)
+
+
+def _statuses(screen: Any, viewer: Viewer) -> list[ListGroup]:
+    if screen.status_master:
+        cards, offered = viewer.lookups.cards[screen.status_master], viewer.lookups.offered[screen.status_master]
+        return [ListGroup(key, shown_label(cards[key]["label"]), cards[key].get("color") or "gray") for key in offered]
+    status = screen.record_table.by_name["status"]
+    words, colors = status.words, status.colors
+    return [
+        ListGroup(each, str(words.get(each) or shown_label(each)), colors.get(each, "gray")) for each in status.options
+    ]
+
+
+def people_left_out(screen: Any, name: str, viewer: Viewer) -> int:
+    """How many colleagues a list grouped by people leaves out."""
+    return max(0, len(_within(screen, viewer)) - MAX_PEOPLE) if name != "status" else 0
+
+
+def _within(screen: Any, viewer: Viewer) -> list[int]:
+    """The active colleagues in the person's reach, the person first."""
+    reach, people = viewer.person.reach(screen.module), viewer.lookups.people
+    within = [key for key in people if (reach is None or key in reach) and key in viewer.lookups.active]
+    return sorted(within, key=lambda key: (key != viewer.person.id, people[key]["full_name"].casefold()))
+
+
+def _people(screen: Any, viewer: Viewer) -> list[ListGroup]:
+    """The colleagues in the person's reach, and nobody."""
+    people, within = viewer.lookups.people, _within(screen, viewer)
+    made = [ListGroup(key, people[key]["full_name"], person=person_card(people[key])) for key in within[:MAX_PEOPLE]]
+    return [*made, ListGroup(NOBODY, _("No one"))]
+
+
+# --- the statements
+
+
+@dataclass(frozen=True)
+class _GroupStatements:
+    """The query shared by the groups; its conditions have parameters in place of values."""
+
+    table: RecordTable
+    column: Any
+    rules: list[Any]
+    order: list[Any]
+    open_values: dict[str, Any]
+    key: Hashable
+    tables: frozenset[str]
+
+    @classmethod
+    def of(cls, table: RecordTable, query: ListQuery, name: str) -> _GroupStatements:
+        shape = access.shape_of([*query.conditions, *query.order])
+        opened, cut = shape.opened([*query.conditions, *query.order]), len(query.conditions)
+        named = {table.name, *(joined.__tablename__ for joined, _on in table.joins)}
+        tables = frozenset(named | tables_in((*query.conditions, *query.order)))
+        column = table.by_name[name].columns[0]
+        return cls(table, column, opened[:cut], opened[cut:], shape.open_values, shape.key, tables)
+
+    def where(self, group: ListGroup) -> Any:
+        return self.column.is_(None) if group.value == NOBODY else self.column == literal(group.value)
+
+    def ids(self, group: ListGroup) -> Select[Any]:
+        query = ListQuery([*self.rules, self.where(group)], self.order, 0)
+        return self.table.ids(query)
+
+    def ask(self, session: Any, what: Hashable, groups: Sequence[ListGroup], make: Any) -> list[tuple[Any, ...]]:
+        values = tuple(group.value for group in groups)
+        key = None if self.key is None else (self.table, "groups", what, self.column.key, values, self.key)
+        return access.answer(session, access.CachedStatement(key, make, self.tables), self.open_values)
+
+
+def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup], names: tuple[str, ...]) -> None:
+    """Fill in the number of rows of each group, up to the cap, and its first rows in list order.
+
+    `query.size` rows each, starting at `query.offset`; one statement for counts and ids, one for the rows.
+    """
+    if not groups:
+        return
+    statements, session = _GroupStatements.of(screen.record_table, query, name), db.session()
+    person = access.acting(session)
+    counts = _Counts.of(screen.record_table.record, name, query, groups, person)
+    what = (query.size, query.offset, counts.wanted)
+    make = partial(_counts_and_ids, statements, query, groups, counts.wanted, person)
+    for place, found in statements.ask(session, what, groups, make):
+        if place >= 0:
+            groups[place].ids.append(found)
+        else:
+            counts.take(-1 - place, found)
+    rows = _rows(screen.record_table, session, [key for group in groups for key in group.ids], names)
+    for group in groups:
+        group.rows = [rows[key] for key in group.ids if key in rows]
+
+
+@dataclass(frozen=True)
+class _Counts:
+    """Which groups have to be counted: those above the cap a moment ago are assumed to be so still."""
+
+    groups: list[ListGroup]
+    #: Index of a group -> the cache key of its count; None = not cached.
+    keys: Sequence[Hashable]
+    #: Indexes of the groups to count.
+    wanted: tuple[int, ...]
+    person: access.Person | None
+
+    @classmethod
+    def of(
+        cls, record: Any, name: str, query: ListQuery, groups: list[ListGroup], person: access.Person | None
+    ) -> _Counts:
+        """Find the groups to count; the others get their cached result."""
+        base = None if person is None else capped_counts.key_of(record, query.conditions)
+        keys = [None if base is None else (base, name, group.value) for group in groups]
+        wanted = []
+        for place, (group, key) in enumerate(zip(groups, keys, strict=True)):
+            if person is not None and capped_counts.is_capped(person, key):
+                group.is_capped, group.count = True, COUNT_CAP
+            else:
+                wanted.append(place)
+        return cls(groups, keys, tuple(wanted), person)
+
+    def take(self, place: int, count: int) -> None:
+        """Set the count of the group at this index, and cache it if it stopped at the cap."""
+        group = self.groups[place]
+        group.is_capped, group.count = count > COUNT_CAP, min(count, COUNT_CAP)
+        if group.is_capped and self.person is not None:
+            capped_counts.remember(self.person, self.keys[place])
+
+
+def _counts_and_ids(
+    statements: _GroupStatements,
+    query: ListQuery,
+    groups: list[ListGroup],
+    counted: Sequence[int],
+    person: access.Person | None,
+) -> Any:
+    """(index of the group, id) of the rows in order; (-1 - index, count) of each counted group."""
+    parts = []
+    for place, group in enumerate(groups):
+        page = _page_of(statements, query, group, person).subquery()
+        parts.append(select(literal(place).label("place"), page.c.id))
+    for place in counted:
+        parts.append(select(literal(-1 - place), _count_of(statements, query, groups[place], person)))
+    return union_all(*parts)
+
+
+def _is_own(statements: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
+    """Whether the fast forms of the access rules can be used: the groups use only the record's own columns."""
+    named = tables_in((*query.conditions, *query.order, statements.column), access.outer_nodes)
+    return person is not None and named <= {statements.table.name}
+
+
+def _page_of(statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
+    sort = sort_of(query.order, statements.table.record)
+    if person is not None and sort is not None and _is_own(statements, query, person):
+        wanted = access.PageQuery([*statements.rules, statements.where(group)], query.size, query.offset, *sort)
+        found = access.page_of_union(person, statements.table.record, wanted)
+        if found is not None:
+            return found
+    column = empty_last(statements.table, query)
+    if column is not None:
+        return _page_by_value(statements, query, group, column)
+    return statements.ids(group).order_by(*statements.order).limit(query.size).offset(query.offset)
+
+
+def _page_by_value(statements: _GroupStatements, query: ListQuery, group: ListGroup, column: Any) -> Any:
+    """A page whose rows without a value come last; both kinds are read in the order of an index, up to the page."""
+    parts = []
+    for place, rule in enumerate((not_(is_empty(column)), is_empty(column))):
+        part = statements.ids(group).add_columns(column.label("value"), literal(place).label("place")).where(rule)
+        first = part.order_by(*statements.order[1 + place :]).limit(query.offset + query.size).subquery()
+        parts.append(select(first))
+    found = union_all(*parts).subquery()
+    page = select(found.c.id).order_by(found.c.place, found.c.value, found.c.id)
+    return page.limit(query.size).offset(query.offset)
+
+
+def _count_of(statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
+    if person is not None and _is_own(statements, query, person):
+        wanted = access.PageQuery([*statements.rules, statements.where(group)], COUNT_CAP + 1)
+        found = access.count_by_person(person, statements.table.record, wanted)
+        if found is not None:
+            return found.scalar_subquery()
+    few = statements.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
+    return select(func.count()).select_from(few.limit(COUNT_CAP + 1).subquery()).scalar_subquery()
+
+
+def _rows(table: RecordTable, session: Any, ids: list[int], names: tuple[str, ...]) -> dict[int, Any]:
+    """The rows of these ids under the access rules, by id."""
+    if not ids:
+        return {}
+    open_values = {f"row_{place}": key for place, key in enumerate(_filled(ids))}
+
+    def make() -> Select[Any]:
+        parameters = [bindparam(name, 0, type_=Integer) for name in open_values]
+        return table.selection(names)[0].where(table.record.id.in_(parameters))
+
+    tables = frozenset({table.name, *(joined.__tablename__ for joined, _on in table.joins)})
+    question = access.CachedStatement((table, "rows of groups", names, len(open_values)), make, tables)
+    return {row[0]: row for row in access.answer(session, question, open_values)}
+
+
+def _filled(ids: list[int]) -> list[int]:
+    """The ids, padded with the last one to a power of two, so that lists of similar length share a statement."""
+    return [*ids, *[ids[-1]] * ((1 << (len(ids) - 1).bit_length()) - len(ids))]
+
+
+def load(screen: Any, name: str, query: ListQuery, names: tuple[str, ...], viewer: Viewer) -> list[ListGroup]:
+    """The groups of this list with their counts and first rows; for people, only groups with rows."""
+    groups = groups_of(screen, name, viewer)
+    load_rows(screen, name, replace(query, page=0), groups, names)
+    if name != "status":
+        groups = [group for group in groups if group.count]
+    screen.record_table.prepare([row for group in groups for row in group.rows], names, viewer)
+    return groups

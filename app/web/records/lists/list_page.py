@@ -1,0 +1,362 @@
+"""The context of a list page: columns, cells, filters, pages. All state is in the URL."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import request
+from flask_babel import gettext as _
+from werkzeug.datastructures import MultiDict
+
+from app.domain.base import RuleBroken
+from app.extensions import db
+from app.lib.digit_grouping import grouped
+from app.web.core.default_labels import shown_label
+from app.web.core.fab_access import parse_integer
+from app.web.core.fields import Field, Viewer
+from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
+from app.web.core.languages import in_page_language
+from app.web.core.local_links import row_url
+from app.web.core.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
+from app.web.core.registry import kind_of
+from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
+from app.web.records import dial_targets, inline_edit_fields
+from app.web.records.lists import figure_filter, list_conditions
+from app.web.records.lists.list_columns import ChosenColumns
+
+
+def list_page(
+    screen: Any, list_query: ListQuery, rows: list[Any], columns: ChosenColumns, viewer: Viewer
+) -> dict[str, Any]:
+    """The context of records/list.html."""
+    record_table, names = screen.record_table, columns.names
+    count, capped = record_table.count_for_page(db.session(), list_query, rows)
+    record_table.prepare(rows, names, viewer)
+    return _paging(list_query, len(rows), count, capped) | {
+        "title": screen.list_title,
+        "singular": screen.record_name,
+        "module": screen.route_base.strip("/"),
+        "base_url": f"{screen.route_base}/",
+        "search": request.args.get("q", ""),
+        "columns": [
+            column_head(record_table.by_name[name], columns)
+            | {"editable": inline_edit_fields.in_list(screen, record_table.by_name[name], viewer)}
+            for name in names
+        ],
+        "rows": list_rows(screen, rows, names, viewer),
+        "filters": _chips(screen, viewer),
+        "is_filtered": any(key.startswith("_flt_") or key in ("q", "where", "figure") for key in request.args),
+        "filters_path": f"{screen.route_base}/filters",
+        "filters_url": _filters_url(screen) if record_table.filterable(viewer) else None,
+        "quick": [_quick_filter(record_table.by_name[name], viewer) for name in quick_names(screen, viewer)],
+        "add_url": f"{screen.route_base}/add"
+        if viewer.person.may(screen.module, "create") and "add" not in screen.exclude_route_methods
+        else None,
+        "quick_url": f"{screen.route_base}/quick" if screen.quick_fields else None,
+        "actions": [action.shown() for action in screen.bulk_actions(viewer)],
+        "more": _more(screen, viewer),
+        "empty_text": None,
+        "empty_hint": screen.empty_text,
+    }
+
+
+def _paging(list_query: ListQuery, shown: int, count: int, capped: bool) -> dict[str, Any]:
+    """The count and range as text, and the links to other pages. `capped`: there may be more than `count` rows."""
+    all_text = f"{grouped(count)}+" if capped else grouped(count)
+    first, last = list_query.offset + 1, list_query.offset + shown
+    has_more = shown == list_query.size and (capped or last < count)
+    range_text = _("%(first)s–%(last)s of %(all)s", first=grouped(first), last=grouped(last), all=all_text)
+    return {
+        "count_text": all_text,
+        "page_sizes": [(n, url(psize=n, page=None), n == list_query.size) for n in (20, 50, 100)],
+        "next_url": url(page=list_query.page + 1) if has_more else None,
+        "prev_url": url(page=list_query.page - 1 or None) if list_query.page else None,
+        "first_url": url(page=None),
+        "range_text": range_text if shown else "",
+    }
+
+
+def quick_names(screen: Any, viewer: Viewer) -> list[str]:
+    """The columns of the quick filters: the admin's choice, else the declared ones.
+
+    Only those that this person can use.
+    """
+    chosen = viewer.lookups.list_setups.get(screen.list_key, {}).get("quick_filters") if screen.has_views else None
+    named = screen.record_table.by_name
+    wanted = screen.quick_filters if chosen is None else chosen
+    return [name for name in wanted if name in named and named[name].filter and not named[name].is_hidden(viewer)]
+
+
+def _more(screen: Any, viewer: Viewer) -> list[dict[str, str]]:
+    """The overflow menu: export this list as filtered, import into it."""
+    made = []
+    if viewer.person.may(screen.module, "export"):
+        query = request.query_string.decode(errors="replace")
+        address = f"/exports/{kind_of(screen)}/new" + (f"?{query}" if query else "")
+        made.append({"label": _("Export…"), "url": address, "icon": "file-export"})
+    if viewer.person.may(screen.module, "import"):
+        address = f"/imports/new?kind={kind_of(screen)}"
+        made.append({"label": _("Import…"), "url": address, "icon": "file-import"})
+    return made
+
+
+def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:
+    """The context of records/_filters.html: the fields this person may filter by, with their operators and options."""
+    return {
+        "title": screen.list_title,
+        "base_url": f"{screen.route_base}/",
+        "filter_fields": [filter_field(f, viewer) for f in screen.record_table.filterable(viewer)],
+    }
+
+
+def _filters_url(screen: Any) -> str:
+    """The page with the filter builder, which keeps the arguments of this list."""
+    query = request.query_string.decode(errors="replace")
+    return f"{screen.route_base}/filters" + (f"?{query}" if query else "")
+
+
+def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
+    """Filters, search, order and page of a list URL, with our argument names or FAB's. Raises RuleBroken."""
+    table, given = screen.record_table, _without_view_name(screen, args)
+    _refuse_unknown(screen, given)
+    rules = [table.filter_clause(name, op, value, viewer) for _key, op, name, value in filters_of(screen, given)]
+    rules += figure_filter.rules_of(screen.service.record, given, viewer)
+    nested = list_conditions.read(screen, given.get("where", ""))
+    clause = list_conditions.clause(screen, nested, viewer) if nested else None
+    if clause is not None:
+        rules.append(clause)
+    typed = given.get("q", "").strip()
+    if typed:
+        rules.append(matching(table, typed, viewer))
+    column, direction = given.get("_oc") or None, given.get("_od") or None
+    order = table.order_by(column, direction or ("desc" if column else None), viewer)
+    size = parse_integer(given.get("psize"), screen.page_size, 1, MAX_PAGE_SIZE)
+    newest = not column and direction in (None, "desc") and table.base_order is None
+    conditions = [*table.base_conditions(), *rules]
+    return ListQuery(conditions, order, size, parse_integer(given.get("page"), 0, 0, MAX_PAGE), newest=newest)
+
+
+#: Arguments of every list.
+_ARGUMENTS = ("q", "_oc", "_od", "psize", "page", "where")
+#: Arguments of lists that have views.
+_VIEW_ARGUMENTS = ("cols", "view", "layout", "group")
+#: Arguments of a calendar.
+_CALENDAR_ARGUMENTS = ("from", "span")
+
+
+def _refuse_unknown(screen: Any, args: Any) -> None:
+    """Raise RuleBroken for an argument that this list does not know or that is repeated: none is ignored."""
+    known = (*_ARGUMENTS, *(_VIEW_ARGUMENTS if screen.has_views else ()), *(["tab"] if screen.tab_names else []))
+    known += figure_filter.ARGUMENTS if "figure" in args else ()
+    known += _CALENDAR_ARGUMENTS if screen.has_calendar and args.get("layout") == "calendar" else ()
+    for key in args:
+        is_filter = key.startswith("_flt_")
+        if not is_filter and key not in known:
+            raise RuleBroken(_("This list has no parameter “%(name)s”.", name=key[:60]), key[:60])
+        if not is_filter and len(args.getlist(key)) > 1:
+            raise RuleBroken(_("“%(name)s” is given more than once.", name=key), key)
+    if args.get("tab", "") not in ("", *screen.tab_names):
+        raise RuleBroken(_("This list has no tab “%(name)s”.", name=args["tab"][:60]), "tab")
+
+
+def _without_view_name(screen: Any, args: Any) -> Any:
+    """The arguments without the view's name, which FAB appends (`_oc_LeadScreen`, `page_LeadScreen`)."""
+    suffix = f"_{type(screen).__name__}"
+    if not any(key.endswith(suffix) for key in args):
+        return args
+    return MultiDict((key.removesuffix(suffix), value) for key, value in args.items(multi=True))
+
+
+def filters_of(screen: Any, args: Any) -> list[tuple[str, str, str, str]]:
+    """(argument, operator, column, value) of the `_flt_<operator>_<column>=value` arguments.
+
+    An empty value is an unused input, except for operators without a value. FAB's own URLs have the filter's index in
+    the column's list instead of the operator: `_flt_0_name`. Raises RuleBroken for too many.
+    """
+    found = []
+    for key, value in args.items(multi=True):
+        if key.startswith("_flt_"):
+            op, name = _split_filter(key[5:])
+            screen.record_table.column_field(name)
+            is_place = op.isascii() and op.isdigit() and len(op) < 3
+            op = _fab_operator(screen, name, int(op)) if is_place else op
+            if value != "" or op in WITHOUT_VALUE:
+                found.append((key, op, name, value))
+    if len(found) > MAX_FILTERS:
+        raise RuleBroken(_("A list takes at most %(most)s filters.", most=MAX_FILTERS), "filters")
+    return found
+
+
+def _split_filter(text: str) -> tuple[str, str]:
+    """(operator, column): "eq_status", or "not_in_status" for an operator with an underscore."""
+    for op in (each for each in OPERATOR_LABELS if "_" in each):
+        if text.startswith(f"{op}_"):
+            return op, text.removeprefix(f"{op}_")
+    op, _sep, name = text.partition("_")
+    return op, name
+
+
+def _fab_operator(screen: Any, name: str, place: int) -> str:
+    """The operator at this index of FAB's filters of the column. Raises RuleBroken for an invalid index."""
+    own = {key: each for key, each in (getattr(screen, "search_filters", None) or {}).items() if key == name}
+    filters = screen.datamodel.get_filters([name], own).get_search_filters()
+    known = filters.get(name, [])
+    if place >= len(known):
+        raise RuleBroken(_("“%(name)s” has no such filter.", name=name), "filters")
+    return str(known[place].arg_name)
+
+
+def hits(screen: Any, typed: str, viewer: Viewer, maximum: int) -> list[dict[str, Any]]:
+    """The newest visible rows that match, for a picklist; any rows if nothing is typed: {value, label, hint}."""
+    record_table = screen.record_table
+    found = matching_all([record_table], typed, viewer, MAX_LOOKED_UP, 2 * maximum) if typed else []
+    rules = [*record_table.base_conditions(), *(each.rule() for each in found)]
+    named = tuple(
+        name
+        for name in ("number", screen.title_column)
+        if name in record_table.by_name and record_table.by_name[name].columns
+    )
+    rows = record_table.rows(
+        db.session(), ListQuery(rules, record_table.order_by(None, "desc", viewer), maximum), named
+    )
+    return [
+        {
+            "value": row["id"],
+            "label": str(row.get(screen.title_column) or row.get("number") or row["id"]),
+            "hint": row.get("number", ""),
+        }
+        for row in record_table.serialize_rows(db.session(), rows, named, viewer)
+    ]
+
+
+def url(**changes: Any) -> str:
+    """This list's URL with some arguments changed; None removes one."""
+    args = request.args.to_dict(flat=False)
+    for key, value in changes.items():
+        args.pop(key, None)
+        if value is not None:
+            args[key] = [str(value)]
+    query = urlencode(args, doseq=True)
+    return f"{request.path}?{query}" if query else request.path
+
+
+def column_head(each: Field, columns: ChosenColumns) -> dict[str, Any]:
+    """The head of a column."""
+    sorted_by = (request.args.get("_od") or "desc") if request.args.get("_oc") == each.name else None
+    turned = "asc" if sorted_by == "desc" else "desc"
+    return {
+        "name": each.name,
+        "kind": each.kind,
+        "label": in_page_language(each.label),
+        "sortable": each.sort,
+        "sorted": sorted_by,
+        "sort_url": url(_oc=each.name, _od=turned, page=None) if each.sort else None,
+        "align": "end" if each.kind == "number" else None,
+        "width": columns.widths.get(each.name),
+    }
+
+
+def list_rows(screen: Any, rows: Iterable[Any], names: tuple[str, ...], viewer: Viewer) -> list[dict[str, Any]]:
+    """The rows: their cells in the order of the columns."""
+    slices, base = screen.record_table.selection(names)[1], screen.route_base
+    may_edit = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
+    link = dial_targets.linker(screen.service.record, viewer)
+    made = []
+    for row in rows:
+        values = tuple(row)
+        key, cells = values[0], {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
+        if link is not None:
+            link(cells, key)
+        made.append(
+            {
+                "id": key,
+                "url": row_url(base, key, cells.get("number", {}).get("text")),
+                "title": next((cell.get("text") for cell in cells.values() if cell.get("text")), str(key)),
+                "cells": list(cells.values()),
+                "may_edit": may_edit,
+                "may_delete": False,
+                "edit_url": f"{base}/edit/{key}",
+            }
+        )
+    return made
+
+
+def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
+    """The active filters as text, each with a URL without it.
+
+    Not those of a quick filter or the search box above the list: chips that come and go would move the rows under the
+    pointer.
+    """
+    chips, quick = [], quick_names(screen, viewer)
+    if "figure" in request.args:
+        gone = dict.fromkeys(figure_filter.ARGUMENTS)
+        chips.append({"label": figure_filter.figure_chip(request.args, viewer), "remove_url": url(**gone, page=None)})
+    for key, op, name, value in filters_of(screen, _without_view_name(screen, request.args)):
+        if op == "eq" and name in quick:
+            continue
+        chips.append({"label": in_words(screen, name, op, value, viewer), "remove_url": url(**{key: None}, page=None)})
+    nested = list_conditions.read(screen, request.args.get("where", ""))
+    if nested:
+        text = list_conditions.describe(
+            screen, nested, lambda name, op, value: in_words(screen, name, op, value, viewer)
+        )
+        chips.append({"label": text, "remove_url": url(where=None, page=None)})
+    return chips
+
+
+def in_words(screen: Any, name: str, op: str, value: str, viewer: Viewer) -> str:
+    """One condition as text: “Status is New”."""
+    each = screen.record_table.by_name[name]
+    return " ".join([str(each.label), _operator_label(each, op), *_value_parts(each, op, value, viewer)])
+
+
+def _operator_label(each: Field, op: str) -> str:
+    return each.operator_label(op) if op in each.operators else op
+
+
+def _value_parts(each: Field, op: str, value: str, viewer: Viewer) -> list[str]:
+    """The value as text; empty for "is empty"."""
+    if op in WITHOUT_VALUE:
+        return [] if wants_empty(op, value) == (op == "null") else [f"({_('No')})"]
+    return [_value_text(each, value, viewer)]
+
+
+def _value_text(each: Field, value: str, viewer: Viewer) -> str:
+    if each.kind == "master":
+        card = viewer.lookups.card(each.master, viewer.lookups.find(each.master, value))  # type: ignore[attr-defined]
+        return shown_label(card["label"]) if card else value[:60]
+    if each.kind == "person":
+        card = viewer.lookups.person(viewer.person.id if value == "@me" else viewer.lookups.find_person(value))
+        return card["full_name"] if card else value[:60]
+    if each.kind == "choice":
+        return str(dict(each.form_input(None, [], viewer)["options"] or ()).get(value, value[:60]))
+    return value[:60]
+
+
+def filter_field(each: Field, viewer: Viewer) -> dict[str, Any]:
+    """A field for the filter builder: its operators, options and picklist."""
+    made = each.form_input(None, [], viewer)
+    ops = [(op, each.operator_label(op)) for op in each.operators]
+    return {
+        "name": each.name,
+        "label": each.label,
+        "kind": each.kind,
+        "ops": ops,
+        "options": made["options"],
+        "lookup_url": made["lookup_url"],
+        "value": "",
+    }
+
+
+def _quick_filter(each: Field, viewer: Viewer) -> dict[str, Any]:
+    value = request.args.get(f"_flt_eq_{each.name}", "")
+    shown = filter_field(each, viewer) | {"value": value}
+    shown["ops"] = [("eq", _("is"))]
+    if each.kind == "person" and value:
+        shown["selected"] = [(value, _value_text(each, value, viewer))]
+    if each.kind == "master":
+        found = viewer.lookups.find(each.master, value) if value else None  # type: ignore[attr-defined]
+        shown["value"] = found if found is not None else ""
+    return shown

@@ -1,0 +1,1 @@
+"""Pages and REST for duplicates and for merging records."""

@@ -1,0 +1,1 @@
+"""Calls: pages, REST, cards, outcomes, and calls that were logged by hand."""
