@@ -10,12 +10,12 @@ from typing import Any
 import click
 import pytest
 from flask_appbuilder import Model
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, update
 
 from app import cli
 from app.domain import client_ids
 from app.domain.base import RuleBroken
-from app.models import CallLog, CustomerLink, Lead, LeadSource, Ticket, User
+from app.models import CallLog, CustomerLink, Lead, LeadSource, Role, Ticket, User
 from app.ops.rate_counter import Rate
 from app.web.core import unique_errors
 from app.web.records import identity_guesses
@@ -107,6 +107,25 @@ def test_a_link_is_confirmed_or_refused_but_not_both(maria: Crm) -> None:
         assert told == {200: 1, 409: WRITERS - 1}, [each.text for each in answers]
         lead, link = maria.rows(select(Lead).where(Lead.id == key))[0], maria.rows(select(CustomerLink.status))[-1]
         assert (lead.customer_id, link) in ((customer.id, "Confirmed"), (None, "Refused"))
+
+
+def test_four_people_who_get_each_other_as_managers_make_no_circle(maria: Crm) -> None:
+    names = ["ana", "ben", "mia", "max"]
+    maria.session.execute(update(User).values(manager_id=None))
+    maria.session.commit()
+    roles = {name: maria.rows(select(Role.id).join(User.roles).where(User.username == name))[0] for name in names}
+    clients = [maria.client("root") for _ in names]
+
+    def give(n: int) -> Any:
+        name, boss = names[n], maria.people[names[(n + 1) % len(names)]].id
+        form = {"first_name": "A", "last_name": "B", "username": name, "email": f"{name}@example.in", "active": "y"}
+        return clients[n].form(
+            f"/users/edit/{maria.people[name].id}", form | {"roles": str(roles[name]), "manager_id": str(boss)}
+        )
+
+    answers = at_once(give, len(names))
+    assert Counter(each.status_code for each in answers) == {302: 3, 422: 1}
+    assert len(maria.rows(select(User.id).where(User.manager_id.is_not(None)))) == 3
 
 
 # --- the sentence
