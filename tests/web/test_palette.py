@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app.models import SupportPage
+from app.web.workday import near_names
 from tests.app_fixtures import Crm
 from tests.factories import NOW
 
@@ -73,6 +74,8 @@ def named(crm: Crm) -> Crm:
     [
         *((typed, "Asha Venkataraghavan") for typed in ("venkatarghavan", "vemkataraghavan", "Evnkatara", "venkkat")),
         *((typed, "Asha Venkataraghavan") for typed in ("asha venkatsr", "ashs venkata", "vankata")),
+        *((typed, "Asha Venkataraghavan") for typed in ("penkatarag", "asha benkata", "usha venkata")),
+        *(("मुलकर्णी", "रमेश कुलकर्णी"), ("બટેલ", "હેતલ પટેલ")),
         *(("रमैश", "रमेश कुलकर्णी"), ("कुलकरणी", "रमेश कुलकर्णी"), ("हेतल", ""), ("પટેબ", "હેતલ પટેલ")),
         *((typed, "") for typed in ("vnkatarghavan", "ven1ata", "vsn", "daruwela", "a b c venkatsr")),
     ],
@@ -81,6 +84,12 @@ def test_a_name_is_found_with_one_letter_mistyped(named: Crm, typed: str, title:
     found = groups(named, "ana", typed)
     assert [row["title"] for row in found.get("Leads", [])] == ([title] if title else [])
     assert title in named.client("ana").screen("/search", query_string={"q": typed}).text
+
+
+def test_a_name_is_known_without_its_first_letter(named: Crm) -> None:
+    with named.app.app_context():
+        assert near_names.corrected(named.session, "enkataragh") == "venkataraghavan"
+        assert near_names.corrected(named.session, "ुलकर्णी") == near_names.corrected(named.session, "xyzzyx") == ""
 
 
 def test_a_mistyped_name_costs_few_statements(named: Crm) -> None:
