@@ -97,8 +97,8 @@ def test_a_mistyped_name_costs_few_statements(named: Crm) -> None:
     client = named.client("ana")
     for typed in ("venkatarghavan", "asha venkatsr", "xyzzyx"):
         cost = [int(client.screen("/search/hits", query_string={"q": typed}).headers["X-SQL-Count"]) for _ in range(2)]
-        # The sign-in, two that look up, the names, two that look up again, and one for each of two kinds.
-        assert cost[-1] <= 8, (typed, cost)
+        # The sign-in, two that look up, the names, one that looks up among one's own, and one for all hits.
+        assert cost[-1] <= 6, (typed, cost)
 
 
 def test_calls_and_messages_are_found_by_the_last_digits(known: Crm) -> None:
@@ -144,8 +144,8 @@ def test_it_costs_no_more_than_the_search_page(known: Crm) -> None:
         for path in ("/search", "/search/hits") * 2:
             cost[path] = int(client.screen(path, query_string={"q": typed}).headers["X-SQL-Count"])
         assert cost["/search/hits"] <= cost["/search"], (typed, cost)
-        # The sign-in, two that look up, and one for each of five kinds.
-        assert cost["/search/hits"] <= 8, (typed, cost)
+        # The sign-in, two that look up, and one for all hits.
+        assert cost["/search/hits"] <= 4, (typed, cost)
 
 
 def test_a_page_that_is_switched_off_is_not_found(known: Crm) -> None:

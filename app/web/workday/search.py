@@ -88,23 +88,29 @@ def _found(text: str, viewer: Viewer) -> list[dict[str, Any]]:
         return []
     groups = [group for group in _groups(text, viewer) if group["rows"]]
     other = near_names.corrected(db.session(), text) if not groups else ""
-    return [group for group in _groups_of(_named_screens(), other, viewer) if group["rows"]] if other else groups
+    return [group for group in _groups_of(_named_screens(), other, viewer, True) if group["rows"]] if other else groups
 
 
 def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The first hits of each kind that the person may read, files last."""
     files = file_search.file_lookup(text, viewer)
-    groups = _groups_of(searched_screens(), text, viewer, files)
+    groups = _groups_of(searched_screens(), text, viewer, False, files)
     return [*groups, {"title": _("Files"), "url": "", "rows": file_search.hits(files, MAX_HITS, viewer)}]
 
 
-def _groups_of(screens: list[Any], text: str, viewer: Viewer, *more: access.IndexLookup) -> list[dict[str, Any]]:
-    """The first hits of these screens' records, as far as the person may read them; `more` is looked up with them."""
+def _groups_of(
+    screens: list[Any], text: str, viewer: Viewer, is_common: bool, *more: access.IndexLookup
+) -> list[dict[str, Any]]:
+    """The first hits of these screens' records, as far as the person may read them; `more` is looked up with them.
+
+    `is_common`: whether many people are probably called so.
+    """
     read = [screen for screen in screens if viewer.person.may(screen.module, "read")]
     asked = [
         access.IndexLookup(screen.record_table.record, parts(screen.record_table, text, viewer)) for screen in read
     ]
-    access.look_up(db.session(), [each for each in (*asked, *more) if each.parts], MAX_LOOKED_UP, 2 * MAX_HITS)
+    searched = [each for each in (*asked, *more) if each.parts]
+    access.look_up(db.session(), searched, MAX_LOOKED_UP, 2 * MAX_HITS, is_common)
     wanted = [_wanted(screen, text, each, viewer) for screen, each in zip(read, asked, strict=True)]
     rows = _rows(asked, wanted, viewer)
     return [_group(*each, text, viewer) for each in zip(read, wanted, rows, strict=True)]
