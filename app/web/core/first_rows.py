@@ -48,7 +48,7 @@ def load(session: Any, asked: Sequence[FirstRows]) -> list[list[tuple[Any, ...]]
         partial(_statement, asked, shape, size, access.acting(session)),
         frozenset().union(*[guarded(each.table, each.query) for each in asked]),
     )
-    late = shape.late | {
+    late = shape.open_values | {
         name: key
         for place, each in enumerate(asked)
         if each.ids is not None
