@@ -48,7 +48,7 @@ def load(session: Any, asked: Sequence[FirstRows]) -> list[list[tuple[Any, ...]]
         partial(_statement, asked, shape, size, access.acting(session)),
         frozenset().union(*[guarded(each.table, each.query) for each in asked]),
     )
-    late = shape.open_values | {
+    open_values = shape.open_values | {
         name: key
         for place, each in enumerate(asked)
         if each.ids is not None
@@ -56,7 +56,7 @@ def load(session: Any, asked: Sequence[FirstRows]) -> list[list[tuple[Any, ...]]
     }
     found: list[list[tuple[Any, ...]]] = [[] for _each in asked]
     starts = _starts(asked)
-    for place, _at, *row in sorted(access.answer(session, question, late), key=lambda row: row[:2]):
+    for place, _at, *row in sorted(access.answer(session, question, open_values), key=lambda row: row[:2]):
         found[place].append(tuple(row[starts[place] : starts[place] + asked[place].width]))
     return found
 
