@@ -24,9 +24,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import hypothesis
 import pytest
-from hypothesis import HealthCheck
 from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
 
@@ -100,13 +98,22 @@ def pytest_configure(config: pytest.Config) -> None:
     """If the test run is killed, the kernel ends its workers, and with them their servers. Temporary folders in memory
     halve the time of each change of a schema: no test needs a disk, since none cuts off the power."""
     only_pytest_parses()
-    # On a busy machine everything is slow: that must not decide
-    hypothesis.settings.register_profile("crm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-    hypothesis.settings.load_profile("crm")
+    _be_patient()
     if hasattr(config, "workerinput"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     elif has_room(MEMORY, NEEDED_BYTES):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def _be_patient() -> None:
+    """Let no deadline of Hypothesis decide: on a busy machine everything is slow.
+
+    It is imported now, when bytecode is kept: pytest compiles it anew with its assertions rewritten.
+    """
+    from hypothesis import HealthCheck, settings
+
+    settings.register_profile("crm", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    settings.load_profile("crm")
 
 
 def only_pytest_parses() -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
-from itertools import count
 from typing import Any
 
 import pytest
@@ -28,7 +28,7 @@ NOTED, MENTIONING, TICKET_STATUS = 10, 12, 12
 #: So deep that pages are cut by index first.
 ROWS = 1300
 DEEP = 30
-_serial = count(1)
+_serial = itertools.count(1)
 
 
 @pytest.fixture(scope="module")
@@ -165,11 +165,19 @@ def client(full: Crm, request: pytest.FixtureRequest) -> UserClient:
     return full.client(people[getattr(view, "module", "") == "Tickets"])
 
 
+def seen_by_two(views_: Iterable[Any]) -> list[Any]:
+    """Each view with a user who sees own rows, and one who sees those of a team or all, in turn: how the rule of a
+    record is asked for doesn't depend on the view."""
+    others = itertools.cycle(("team", "all"))
+    pairs = [(view, level) for view in views_ for level in ("own", next(others))]
+    return [pytest.param(view, level, id=f"{level}-{name_of(view)}") for view, level in pairs]
+
+
 #: Not those without pages: one's newest fifty exports, and the reports that one sees.
 PAGED = [each for each in views.RESOURCES if each.resource_name not in ("export", "report")]
 
 
-@pytest.mark.parametrize("resource", PAGED, ids=name_of)
+@pytest.mark.parametrize(("resource", "client"), seen_by_two(PAGED), indirect=["client"])
 def test_a_rest_list_costs_the_same_at_any_size_and_depth(client: UserClient, resource: Any) -> None:
     path = f"{resource.resource_name}/"
     asked = ({}, {"page_size": 100}, {"page_size": 100, "page": 10}, {"page": DEEP})
@@ -177,7 +185,7 @@ def test_a_rest_list_costs_the_same_at_any_size_and_depth(client: UserClient, re
     assert max(costs) <= LIST + (resource.record_table.many is not None if issubclass(resource, Resource) else 0), costs
 
 
-@pytest.mark.parametrize("resource", views.RESOURCES, ids=name_of)
+@pytest.mark.parametrize(("resource", "client"), seen_by_two(views.RESOURCES), indirect=["client"])
 def test_one_record_over_rest(client: UserClient, resource: Any) -> None:
     ids = client.rest("GET", f"{resource.resource_name}/").get_json()["ids"]
     if ids:  # one's own notices: only Ana has some
@@ -185,7 +193,7 @@ def test_one_record_over_rest(client: UserClient, resource: Any) -> None:
         assert cost(lambda: client.rest("GET", f"{resource.resource_name}/{ids[0]}")) <= GET + many
 
 
-@pytest.mark.parametrize("screen", views.SCREENS, ids=name_of)
+@pytest.mark.parametrize(("screen", "client"), seen_by_two(views.SCREENS), indirect=["client"])
 def test_a_list_on_the_screen_costs_the_same_at_any_size_and_depth(client: UserClient, screen: Any) -> None:
     asked = ("", "?psize=100", f"?page={DEEP}", "?psize=100&page=10", "?q=nothing", "?_oc=created_on&_od=asc")
     if screen.card_columns:
@@ -199,7 +207,11 @@ def test_a_list_on_the_screen_costs_the_same_at_any_size_and_depth(client: UserC
     assert max(costs.values()) <= SCREEN, costs
 
 
-@pytest.mark.parametrize("screen", [view for view in views.SCREENS if issubclass(view, Screen)], ids=name_of)
+@pytest.mark.parametrize(
+    ("screen", "client"),
+    seen_by_two(view for view in views.SCREENS if issubclass(view, Screen)),
+    indirect=["client"],
+)
 def test_the_page_of_a_record_costs_the_same_however_much_belongs_to_it(client: UserClient, screen: Any) -> None:
     first, last = 1, ROWS
     costs = [cost(lambda key=key: client.screen(f"{screen.route_base}/show/{key}")) for key in (first, last)]
@@ -208,7 +220,9 @@ def test_the_page_of_a_record_costs_the_same_however_much_belongs_to_it(client: 
 
 
 @pytest.mark.parametrize(
-    "screen", [view for view in views.SCREENS if "edit" not in view.exclude_route_methods], ids=name_of
+    ("screen", "client"),
+    seen_by_two(view for view in views.SCREENS if "edit" not in view.exclude_route_methods),
+    indirect=["client"],
 )
 def test_a_form_costs_little(client: UserClient, screen: Any) -> None:
     assert cost(lambda: client.screen(f"{screen.route_base}/edit/1")) <= SCREEN

@@ -19,7 +19,7 @@ from flask import Flask
 from sqlalchemy import JSON, ForeignKey, MetaData, String, Table, func, inspect, literal, select, text, union_all
 from sqlalchemy import column as sql_column
 from sqlalchemy import table as sql_table
-from sqlalchemy.engine import Engine
+from sqlalchemy.engine import Engine, make_url
 from sqlalchemy.exc import DBAPIError
 
 import config
@@ -27,6 +27,8 @@ from app import create_app
 from app.extensions import db
 from app.ops import message_full_text
 from tests.app_fixtures import settings_for
+from tests.app_pool import copy_folder
+from tests.servers import Databases
 
 MOMENT = datetime(2026, 1, 5, 10)
 REVISIONS = [step.revision for step in ScriptDirectory(str(config.ROOT / "migrations")).walk_revisions()][::-1]
@@ -36,7 +38,11 @@ REVISIONS = [step.revision for step in ScriptDirectory(str(config.ROOT / "migrat
 def empty(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
     """The application on an empty database."""
     url = request.getfixturevalue("mariadb_url") if request.param == "mariadb" else ""
-    app = create_app(settings_for(tmp_path, CRM_DATABASE_URL=url), TESTING=True)
+    yield from _served(url, tmp_path)
+
+
+def _served(url: str, folder: Path) -> Iterator[Flask]:
+    app = create_app(settings_for(folder, CRM_DATABASE_URL=url), TESTING=True)
     with app.app_context():
         yield app
         db.session.remove()
@@ -57,8 +63,20 @@ def differences(engine: Engine) -> list[Any]:
         return list(compare_metadata(context, db.metadatas[None]))
 
 
-def test_head_matches_the_models_and_a_second_upgrade_changes_nothing(empty: Flask) -> None:
-    flask_migrate.upgrade()
+@pytest.fixture(params=["sqlite", "mariadb"])
+def migrated(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Flask]:
+    """The application on a database that was migrated in one go when it was empty, as those of all tests."""
+    url = ""
+    if request.param == "mariadb":
+        url = request.getfixturevalue("mariadb_url")
+        server: Databases = request.getfixturevalue("mariadb_server")
+        server.copy_database(request.getfixturevalue("migrated_mariadb"), str(make_url(url).database))
+    else:
+        copy_folder(request.getfixturevalue("migrated_folder"), tmp_path)
+    yield from _served(url, tmp_path)
+
+
+def test_head_matches_the_models_and_a_second_upgrade_changes_nothing(migrated: Flask) -> None:
     assert differences(db.engine) == []
     flask_migrate.check()
     before = counts(db.engine)

@@ -19,6 +19,7 @@ from app.web.api.resource import Resource
 from app.web.core.fab_access import ModulePermissions
 from app.web.records.screen import Screen
 from tests.app_fixtures import Crm
+from tests.web.invalid_input import assert_no_leak
 
 ROOT = Path(__file__).resolve().parent.parent
 #: View -> why it needs no permission check.
@@ -191,7 +192,8 @@ def test_every_url_refuses_anonymous_requests(app: Flask) -> None:
     client = app.test_client()
     for rule in app.url_map.iter_rules():
         for method, answer in requests_to(client, rule):
-            assert answer.status_code < 500, (rule, method)
+            assert_no_leak(answer, f"{method} {rule}")
+            assert answer.is_json or not str(rule).startswith("/api/"), (rule, method)
             if str(rule) not in OPEN_RULES:
                 assert is_refused(str(rule), answer), (rule, method, answer.status_code)
 

@@ -20,6 +20,7 @@ from app.access.fast_paging import (
     page_by_person,
     page_of_union,
 )
+from app.access.grouped_paging import is_shared, pages_of_groups
 from app.access.held_records import asks_for_own, holds_many
 from app.access.index_branches import PageQuery
 from app.access.index_lookups import IndexLookup, look_up, looked_up, outer_nodes, parts_of
@@ -83,6 +84,7 @@ __all__ = [
     "holds_many",
     "is_counted_by_path",
     "is_scanned",
+    "is_shared",
     "key_of",
     "known_version",
     "lists_version_query",
@@ -92,6 +94,7 @@ __all__ = [
     "outer_nodes",
     "page_by_person",
     "page_of_union",
+    "pages_of_groups",
     "parts_of",
     "person",
     "reaches_id",

@@ -90,7 +90,7 @@ def page_by_person(
     None if the access rule has no such form: the person reaches all rows, none, or those of many people. `is_own_only`:
     `count_by_path` has found no rows that the person reaches through others.
     """
-    if not _has_shape(person, record) or _is_of_few(record, page_query):
+    if not _has_shape(person, record) or is_of_few(record, page_query):
         return None
     if not is_scanned(record):
         return page_of_union(person, record, page_query)
@@ -114,7 +114,7 @@ def page_of_union(person: Person, record: Any, page_query: PageQuery) -> Select[
     if reads_all(person, record):
         parts = by_value(record, page_query)
         return page_of(parts, page_query) if parts else None
-    if is_scanned(record) or not _has_shape(person, record) or _is_of_few(record, page_query):
+    if is_scanned(record) or not _has_shape(person, record) or is_of_few(record, page_query):
         return None
     return page_of([newest(branch, record, page_query) for branch in own_branches(person, record)], page_query)
 
@@ -137,14 +137,15 @@ def _page_of_own(person: Person, record: Any, page_query: PageQuery) -> Select[A
     return page_of(parts or [newest(branch, record, page_query) for branch in own_branches(person, record)], page_query)
 
 
-def count_by_person(person: Person, record: Any, page_query: PageQuery) -> Select[Any] | None:
+def count_by_person(person: Person, record: Any, page_query: PageQuery, with_shared: bool = True) -> Select[Any] | None:
     """How many rows match, up to `size`; None if the access rule has no such form.
 
-    If the first branch alone reaches the cap, the database never reads the others.
+    If the first branch alone reaches the cap, the database never reads the others. `with_shared`: also the tickets that
+    people in reach hold only as one of several assignees.
     """
-    if not _has_shape(person, record) or _is_of_few(record, page_query):
+    if not _has_shape(person, record) or is_of_few(record, page_query):
         return None
-    is_enough, own, through = _counted(person, record, page_query)
+    is_enough, own, through = _counted(person, record, page_query, with_shared)
     capped = literal(page_query.size)
     total = own if through is None else own + through
     counted = select(case((is_enough, capped), else_=total).label("n")).subquery("counted")
@@ -158,7 +159,7 @@ def is_counted_by_path(person: Person, record: Any, page_query: PageQuery) -> bo
     """
     if not is_scanned(record) or record is Customer:
         return False
-    return _has_shape(person, record) and not _is_of_few(record, page_query)
+    return _has_shape(person, record) and not is_of_few(record, page_query)
 
 
 def count_by_path(
@@ -177,10 +178,10 @@ def count_by_path(
     return select(counted.c.own, case((is_asked, through), else_=null()).label("others"))
 
 
-def _counted(person: Person, record: Any, page_query: PageQuery) -> tuple[Any, Any, Any]:
+def _counted(person: Person, record: Any, page_query: PageQuery, with_shared: bool = True) -> tuple[Any, Any, Any]:
     """(whether the first way of holding rows reaches `size`, rows by all such ways, rows through others or None)."""
     plain = PageQuery(page_query.conditions, page_query.size)
-    first, *others = _apart(person, record, plain)
+    first, *others = _apart(person, record, plain, with_shared)
     is_enough = first.with_only_columns(literal(1)).limit(1).offset(page_query.size - 1).scalar_subquery().is_not(None)
     own: Any = first.with_only_columns(func.count()).scalar_subquery()
     for part in others:
@@ -215,10 +216,10 @@ def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> I
         yield select(union_all(*parts).subquery().c.id).distinct().limit(plain.size)
 
 
-def _apart(person: Person, record: Any, page_query: PageQuery) -> list[Select[Any]]:
+def _apart(person: Person, record: Any, page_query: PageQuery, with_shared: bool) -> list[Select[Any]]:
     """The rows of each way that are in none of the earlier ways, so that they need no comparison."""
     row, _adapter = alias_of(record)
-    paths = _access_paths(person, record)
+    paths = [path for path in _access_paths(person, record) if with_shared or shared_by(path) is None]
     conditions, _key = for_alias(record, page_query)
     return [
         select(row.id).where(path, *[not_(func.coalesce(other, false())) for other in paths[:place]], *conditions)
@@ -244,7 +245,7 @@ def _has_shape(person: Person, record: Any) -> bool:
     return all(_is_few(person.reach(MODULE_OF[each])) for each in {record, *sources(person, record)})
 
 
-def _is_of_few(record: Any, page_query: PageQuery) -> bool:
+def is_of_few(record: Any, page_query: PageQuery) -> bool:
     """Whether a condition names ids of the rows, as a search does, or of their lead, ticket or customer: few match."""
     if any(names_ids(record, condition) for condition in page_query.conditions):
         return True

@@ -141,18 +141,30 @@ def outer_nodes(rule: Any) -> Iterator[Any]:
             yield from outer_nodes(child)
 
 
-def look_up(session: Session, lookups: Sequence[IndexLookup], maximum: int, enough: int | None = None) -> None:
+def look_up(
+    session: Session,
+    lookups: Sequence[IndexLookup],
+    maximum: int,
+    enough: int | None = None,
+    is_common: bool = False,
+) -> None:
     """Fill in the ids of each look-up; None if a part alone has more than `maximum`. At most two statements.
 
     `enough`: how many of a person's customers with a common name suffice (the newest ones), for each way of holding
-    one.
+    one. `is_common`: whether all parts probably have more than `maximum`; who reaches only rows of a few people then
+    has theirs searched at once, by one statement.
     """
     possible = [each for each in lookups if each.can_be_looked_up]
     for each in lookups:
         each.ids = set() if each in possible else None
     look = _FirstLookup(maximum, enough)
-    look.ask(session, possible)
-    _SecondLookup(session, look, possible).ask()
+    second = _SecondLookup(session, look, possible)
+    if is_common and all(map(second.is_own_known, possible)):
+        look.number(possible)
+        look.are_common = True
+    else:
+        look.ask(session, possible)
+    second.ask()
 
 
 # --- the first statement: the matches in each index
@@ -168,12 +180,18 @@ class _FirstLookup:
         #: (record, what tells the part apart) -> its number, and id of each part -> the same.
         self._known: dict[Any, int] = {}
         self._places: dict[int, int] = {}
+        #: Whether all parts are taken to be common, without asking.
+        self.are_common = False
 
-    def ask(self, session: Session, lookups: list[IndexLookup]) -> None:
-        """Look up all parts at once."""
+    def number(self, lookups: list[IndexLookup]) -> None:
+        """Number the parts of these look-ups."""
         for each in lookups:
             for part in (*each.own, *each.of_customer):
                 self._place(each.owner_of(part), part)
+
+    def ask(self, session: Session, lookups: list[IndexLookup]) -> None:
+        """Look up all parts at once."""
+        self.number(lookups)
         if not self.parts:
             return
         shape = shape_of([part for _, part in self.parts if not isinstance(part, TitlePart)])
@@ -195,6 +213,8 @@ class _FirstLookup:
 
     def found(self, lookup: IndexLookup, part: Any) -> set[int] | None:
         """The rows that match this part, of the record or its customer; None if there are too many."""
+        if self.are_common:
+            return None
         ids = self.ids.get(self.place(part), set())
         if isinstance(part, TitlePart):
             return None if is_probed_common(ids) else set()
@@ -277,7 +297,7 @@ class _SecondLookup:
         known = {id(part): self.look.found(lookup, part) for part in lookup.parts}
         common = [part for part in lookup.parts if known[id(part)] is None]
         lookup.is_many = any(self._is_own_column(lookup, part) for part in common)
-        if common and (not self._is_own_known(lookup) or any(isinstance(part, TitlePart) for part in common)):
+        if common and (not self.is_own_known(lookup) or any(isinstance(part, TitlePart) for part in common)):
             lookup.ids = None
             return
         lookup.ids = set().union(*[known[id(part)] or set() for part in lookup.own])
@@ -294,7 +314,7 @@ class _SecondLookup:
     def _is_own_column(lookup: IndexLookup, part: Any) -> bool:
         return not isinstance(part, TitlePart) and lookup.is_own(part)
 
-    def _is_own_known(self, lookup: IndexLookup) -> bool:
+    def is_own_known(self, lookup: IndexLookup) -> bool:
         """Whether the person reaches few people's rows, and their customers with them."""
         if self.person is None or not has_few(self.person, lookup.record):
             return False

@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from app.channels.failure_reasons import SENTENCES, is_unwanted
+from app.channels.failure_reasons import SENTENCES, unwanted_kind
 from app.channels.http_client import is_allowed, is_of_host
 from app.channels.inbound_fields import (
     MAX_ADDRESS,
@@ -227,7 +227,7 @@ def sms_status(sid: str, status: str, fields: Mapping[str, Any], key: str) -> St
     reason, code = failure_of(status, fields.get("DetailedStatusCode"))
     if state != "failed":
         return StatusUpdate(sid, "sent" if code == _AT_OPERATOR else state, when, key)
-    return StatusUpdate(sid, state, when, key, SENTENCES[reason], code, is_unwanted(reason))
+    return StatusUpdate(sid, state, when, key, SENTENCES[reason], code, unwanted_kind(reason))
 
 
 def failure_of(status: str, detail: Any) -> tuple[str, str]:

@@ -6,7 +6,7 @@ A provider's own text is never shown, because it may contain the number that a m
 from __future__ import annotations
 
 from app.channels.http_client import HttpResponse
-from app.channels.provider import OptedOut, ProviderRefusal
+from app.channels.provider import OnDoNotDisturb, OptedOut, ProviderRefusal
 
 #: Reason -> text for people. Each provider's codes map to these.
 SENTENCES = {
@@ -61,18 +61,19 @@ LASTING = frozenset(
         *("bad_variables", "no_dlt_template", "dlt", "wrong_channel", "refused"),
     }
 )
-_UNWANTED = frozenset({"opted_out", "do_not_disturb"})
+#: Reason -> the error that tells it: the recipient must get no more promotional messages.
+_UNWANTED: dict[str, type[ProviderRefusal]] = {"opted_out": OptedOut, "do_not_disturb": OnDoNotDisturb}
 
 
 def refusal(reason: str, code: str = "", retry_after: float = 0.0) -> ProviderRefusal:
     """The error for a reason."""
-    kind = OptedOut if reason in _UNWANTED else ProviderRefusal
+    kind = _UNWANTED.get(reason, ProviderRefusal)
     return kind(SENTENCES[reason], permanent=reason in LASTING, code=code, retry_after=retry_after)
 
 
-def is_unwanted(reason: str) -> bool:
-    """Whether the recipient does not want our messages."""
-    return reason in _UNWANTED
+def unwanted_kind(reason: str) -> str:
+    """The reason if the recipient must get no more promotional messages: opted_out or do_not_disturb; else ""."""
+    return reason if reason in _UNWANTED else ""
 
 
 def reason_of_status(response: HttpResponse) -> str:

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Mapping
 from datetime import datetime
 from email.utils import parseaddr
+from pathlib import Path
 
 from app.channels.base import ChannelError
 from app.channels.provider import (
@@ -62,9 +63,12 @@ def security_of(values: Mapping[str, str]) -> str:
 
 def trusted(values: Mapping[str, str]) -> ssl.SSLContext:
     """A TLS context that trusts the system's certificates, or those of the file `ca_file`. Raises ValueError."""
+    path = values.get("ca_file") or None
     try:
-        return ssl.create_default_context(cafile=values.get("ca_file") or None)
-    except OSError as error:
+        if path is not None and not Path(path).is_file():  # reading a pipe would never end
+            raise FileNotFoundError(path)
+        return ssl.create_default_context(cafile=path)
+    except (OSError, ValueError) as error:
         raise ValueError("The file of trusted certificates can't be read.") from error
 
 

@@ -9,7 +9,7 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from app.channels.failure_reasons import SENTENCES, is_unwanted
+from app.channels.failure_reasons import SENTENCES, unwanted_kind
 from app.channels.inbound_fields import (
     clean,
     clean_json,
@@ -127,7 +127,7 @@ def _statuses(status: dict[str, Any]) -> list[Event]:
     errors = objects(status.get("errors"))
     code = one_line(str(errors[0].get("code", "")), 20) if errors else ""
     reason = REASONS.get(code, "not_delivered")
-    return [StatusUpdate(sid, state, when, key, SENTENCES[reason], code, is_unwanted(reason))]
+    return [StatusUpdate(sid, state, when, key, SENTENCES[reason], code, unwanted_kind(reason))]
 
 
 # --- messages

@@ -20,6 +20,9 @@ STATES = ("queued", "sent", "delivered", "read", "failed")
 class ProviderRefusal(ChannelError):
     """The provider refused a message."""
 
+    #: Why the recipient must get no more promotional messages: opted_out, do_not_disturb, or "".
+    unwanted = ""
+
     def __init__(self, sentence: str, *, permanent: bool = False, code: str = "", retry_after: float = 0.0) -> None:
         """`code` is the provider's own; `retry_after` is the seconds that it asks to wait, 0 if it doesn't say."""
         super().__init__(sentence, permanent)
@@ -27,7 +30,15 @@ class ProviderRefusal(ChannelError):
 
 
 class OptedOut(ProviderRefusal):
-    """The recipient does not want our messages: they replied STOP, or are on a do-not-disturb list."""
+    """The recipient does not want our messages: they replied STOP."""
+
+    unwanted = "opted_out"
+
+
+class OnDoNotDisturb(ProviderRefusal):
+    """The recipient's number is on a do-not-disturb list."""
+
+    unwanted = "do_not_disturb"
 
 
 class BadSignature(Exception):
@@ -205,8 +216,8 @@ class StatusUpdate:
     #: Why it failed, as a sentence for users, and the provider's code.
     reason: str = ""
     code: str = ""
-    #: Whether the peer does not want our messages: a STOP, or a do-not-disturb list.
-    is_opt_out: bool = False
+    #: Why the recipient must get no more promotional messages: opted_out (a STOP), do_not_disturb (a list), or "".
+    unwanted: str = ""
 
 
 @dataclass(frozen=True)

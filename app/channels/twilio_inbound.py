@@ -13,7 +13,7 @@ from twilio.request_validator import RequestValidator
 from twilio.twiml.messaging_response import MessagingResponse
 from twilio.twiml.voice_response import Dial, VoiceResponse
 
-from app.channels.failure_reasons import SENTENCES, is_unwanted
+from app.channels.failure_reasons import SENTENCES, unwanted_kind
 from app.channels.inbound_fields import (
     MAX_ADDRESS,
     clean,
@@ -328,7 +328,7 @@ def _status(sid: str, status: str, code: str, key: str = "") -> StatusUpdate:
     if state != "failed":
         return StatusUpdate(sid, state, key=key)
     reason = REASONS.get(code, "not_delivered")
-    return StatusUpdate(sid, state, None, key, SENTENCES[reason], code, is_unwanted(reason))
+    return StatusUpdate(sid, state, None, key, SENTENCES[reason], code, unwanted_kind(reason))
 
 
 def status_of(message: Any) -> StatusUpdate:

@@ -9,7 +9,7 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, ForeignKey, Index, String, delete, func, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import NotFound, Record, RuleBroken, Stamp, Versioned, refuse_stale, translatable
+from app.domain.base import NotFound, Record, RuleBroken, Stamp, Versioned, hold_name, refuse_stale, translatable
 from app.domain.persistence import bulk
 from app.domain.saved_views import touch
 
@@ -83,6 +83,7 @@ def save(session: Session, board: Board | None, values: dict[str, Any], stamp: S
     too many; Conflict if somebody else has changed the board.
     """
     owner = int(stamp.by or 0) if board is None else board.owner_id
+    hold_name(session, f"boards of {owner}")
     label = " ".join(str(values.get("label") or "").split())
     audience = values.get("audience")
     _refuse_label(session, owner, label, board)

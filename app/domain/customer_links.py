@@ -96,6 +96,7 @@ def waiting(
 
 def decide(session: Session, link: CustomerLink, record: Any, is_confirmed: bool, context: ChangeContext) -> None:
     """Link the record, or refuse to. Raises Conflict if it is decided already. The caller checks who may decide."""
+    session.refresh(link, ["status"], with_for_update=True)  # of two concurrent decisions, the second one is refused
     if link.status != "Waiting":
         raise Conflict("Someone has already decided this link.")
     _close(session, link, "Confirmed" if is_confirmed else "Refused", context)

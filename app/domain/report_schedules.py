@@ -18,7 +18,7 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstrain
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import notices
-from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, translatable
+from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, hold_name, translatable
 from app.domain.file_references import STORED_FILE
 from app.domain.persistence import bulk
 from app.domain.reports import Report
@@ -200,6 +200,7 @@ def save(
     if len(chosen.readers) > MAX_READERS:
         raise RuleBroken(translatable("A report goes to at most %(most)s people.", most=MAX_READERS), "readers")
     if row is None:
+        hold_name(session, f"schedules of report {report.id}")
         count = session.scalar(select(func.count(ReportSchedule.id)).where(ReportSchedule.report_id == report.id)) or 0
         if count >= MAX_SCHEDULES:
             text = "This report has %(most)s schedules already. Please delete one first."

@@ -9,7 +9,7 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstrain
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import saved_views
-from app.domain.base import NotFound, Record, RuleBroken, Stamp, translatable
+from app.domain.base import NotFound, Record, RuleBroken, Stamp, hold_name, translatable
 
 #: Characters of a report's name; reports of one person.
 MAX_LABEL, MAX_REPORTS = 80, 100
@@ -50,6 +50,7 @@ def save(session: Session, report: Report | None, values: dict[str, Any], stamp:
     Raises RuleBroken for an empty, long or taken name, an unknown audience, and one report too many.
     """
     owner = int(stamp.by or 0)
+    hold_name(session, f"reports of {owner}")
     label = " ".join(str(values.get("label") or "").split())
     _refuse_label(session, owner, label, report)
     audience = values.get("audience", "me")

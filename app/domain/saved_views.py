@@ -8,7 +8,7 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstraint, delete, func, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import NotFound, Record, RuleBroken, Stamp, translatable
+from app.domain.base import NotFound, Record, RuleBroken, Stamp, hold_name, translatable
 from app.domain.permissions import AccessVersion
 
 #: Characters of a view's name and of its address; views of one person.
@@ -79,6 +79,7 @@ def save(session: Session, view: SavedView | None, values: dict[str, Any], stamp
     Raises RuleBroken for an empty, long or taken name, an unknown audience, and one view too many.
     """
     owner = int(stamp.by or 0)
+    hold_name(session, f"views of {owner}")
     label = " ".join(str(values.get("label") or "").split())
     _refuse_label(session, owner, values["module"], label, view)
     audience = values.get("audience", "me")

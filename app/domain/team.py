@@ -27,7 +27,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, aliased, mapped_column
 
-from app.domain.base import RuleBroken, UtcDateTime, translatable
+from app.domain.base import RuleBroken, UtcDateTime, hold_name, translatable
 from app.domain.file_references import STORED_FILE
 from app.domain.permissions import ModulePermission
 
@@ -365,7 +365,12 @@ def managers_above(session: Session, user_id: int) -> list[int]:
 
 
 def refuse_cycle(session: Session, user_id: int, manager_id: int | None) -> None:
-    """Raise RuleBroken if the manager reports to this user, directly or through others."""
+    """Raise RuleBroken if the manager reports to this user, directly or through others.
+
+    Until the transaction ends, others who name a manager wait: two changes together could make a circle.
+    """
+    if manager_id is not None:
+        hold_name(session, "managers")
     if manager_id is not None and manager_id in reporting_tree(session, user_id):
         raise RuleBroken(
             "A person can't report to themselves, directly or through others. Choose another manager.", "manager"

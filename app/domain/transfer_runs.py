@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
+from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, hold_name
 from app.domain.file_references import STORED_FILE
 
 FORMATS = ("csv", "xlsx")
@@ -179,6 +179,7 @@ class TransferPart(Model):  # type: ignore[misc]
 
 def new_export(session: Session, kind: str, format_: str, payload: dict[str, Any], stamp: Stamp) -> ExportRun:
     """Add an export for a worker. Raises RuleBroken if the person has too many."""
+    hold_name(session, f"exports of {stamp.by}")
     open_ = [ExportRun.created_by_id == stamp.by, ExportRun.outcome.in_(OPEN_EXPORTS)]
     most = MAX_OPEN
     if kind == "all":

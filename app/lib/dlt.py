@@ -13,11 +13,6 @@ MAX_VARIABLE = 30
 MAX_TEXT = 2000
 
 
-def count_variables(template: str) -> int:
-    """The number of {#var#} in a template."""
-    return len(_fixed_parts(template)) - 1
-
-
 def fill(template: str, values: tuple[str, ...]) -> str:
     """The template with its variables filled in order. Raises ValueError for another number of values."""
     fixed = _fixed_parts(template)

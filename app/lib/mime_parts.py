@@ -25,6 +25,8 @@ MAX_MARKS = 100_000
 #: Spaces that may follow a boundary on its line.
 _MAX_TAIL = 200
 
+#: The end of the last header with the empty line after it, and the length of both.
+_EMPTY_LINES = ((b"\n\r\n", 3), (b"\n\n", 2))
 _WORD = re.compile(r"=\?([^?\s]{1,60})\?([bBqQ])\?([^?\r\n]*)\?=")
 _PARAMETER = re.compile(r';\s*([^\s=;"]{1,60})\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^;\s"]*))')
 _NO_BASE64 = bytes(set(range(256)) - set(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"))
@@ -84,57 +86,72 @@ class SplitMail:
 
 def split(raw: bytes) -> SplitMail:
     """Split an email into its parts."""
-    headers, body = split_headers(raw)
+    headers, _body = split_headers(raw)
     mime_type, parameters = content_type(headers)
-    walk = _Walk()
-    walk.add(headers, body, depth=0)
+    walk = _Walk(raw)
+    walk.add((0, len(raw)), depth=0)
     return SplitMail(headers, mime_type, parameters, walk.parts, walk.is_cut)
+
+
+#: Where a part begins and ends in the raw email. Only leaf parts are copied out of it: a part in a part in a part would
+#: be copied at every level.
+_Span = tuple[int, int]
 
 
 class _Walk:
     """Collects the leaf parts, depth first."""
 
-    def __init__(self) -> None:
+    def __init__(self, raw: bytes) -> None:
+        self.raw = raw
         self.parts: list[Part] = []
         self.is_cut = False
         self._alternatives = 0
 
-    def add(self, headers: dict[str, list[bytes]], body: bytes, depth: int, alternative: int | None = None) -> None:
+    def add(self, span: _Span, depth: int, alternative: int | None = None) -> None:
         """Add one part with everything in it."""
+        block_end, begin = _end_of_headers(self.raw, span)
+        headers, end = _headers(self.raw[span[0] : block_end]), span[1]
         mime_type, parameters = content_type(headers)
         boundary = parameters.get("boundary", "") if mime_type.startswith("multipart/") else ""
         if not boundary or depth >= MAX_DEPTH:
-            self.parts.append(_leaf(headers, body, alternative))
+            self.parts.append(_leaf(headers, self.raw[begin:end], alternative))
             return
         if mime_type == "multipart/alternative" and alternative is None:
             self._alternatives += 1
             alternative = self._alternatives
-        for piece in _pieces(body, boundary.encode("utf-8", "surrogateescape")):
+        for piece in _pieces(self.raw, (begin, end), boundary.encode("utf-8", "surrogateescape")):
             if len(self.parts) >= MAX_PARTS:
                 self.is_cut = True
                 return
-            self.add(*split_headers(piece), depth + 1, alternative)
+            self.add(piece, depth + 1, alternative)
 
 
-def _pieces(body: bytes, boundary: bytes) -> Iterator[bytes]:
+def _pieces(raw: bytes, within: _Span, boundary: bytes) -> Iterator[_Span]:
     """The parts between the boundary lines; the last boundary may be missing."""
-    body, mark, begin, at = b"\n" + body, b"\n--" + boundary, -1, 0
+    mark, begin, (at, end) = b"\n--" + boundary, -1, within
+    # No line end comes before the first line.
+    found = at - 1 if raw.startswith(mark[1:], at, end) else _found(raw, mark, within)
     for _ in range(MAX_MARKS):
-        if (found := body.find(mark, at)) < 0:
+        if found is None:
             break
         at = found + len(mark)
-        line_end = body.find(b"\n", at)
-        line_end = len(body) if line_end < 0 else line_end
-        tail = body[at : min(line_end, at + _MAX_TAIL)].strip()
-        if tail not in (b"", b"--"):
-            continue  # it only begins like a boundary line
-        if begin >= 0:
-            yield body[begin:found].removesuffix(b"\r")
-        if tail == b"--":
-            return
-        begin, at = line_end + 1, line_end
+        line_end = raw.find(b"\n", at, end)
+        line_end = end if line_end < 0 else line_end
+        tail = raw[at : min(line_end, at + _MAX_TAIL)].strip()
+        if tail in (b"", b"--"):  # else it only begins like a boundary line
+            if begin >= 0:
+                yield begin, max(begin, found - 1 if raw[max(0, found - 1) : found] == b"\r" else found)
+            if tail == b"--":
+                return
+            begin, at = min(line_end + 1, end), line_end
+        found = _found(raw, mark, (at, end))
     if begin >= 0:
-        yield body[begin:]
+        yield begin, end
+
+
+def _found(raw: bytes, mark: bytes, within: _Span) -> int | None:
+    at = raw.find(mark, *within)
+    return at if at >= 0 else None
 
 
 def _leaf(headers: dict[str, list[bytes]], body: bytes, alternative: int | None) -> Part:
@@ -146,11 +163,25 @@ def _leaf(headers: dict[str, list[bytes]], body: bytes, alternative: int | None)
 
 def split_headers(raw: bytes) -> tuple[dict[str, list[bytes]], bytes]:
     """(headers, body) of a mail or part. A part that begins with an empty line has no headers."""
-    if raw[:1] == b"\n" or raw[:2] == b"\r\n":
-        return {}, raw[1 if raw[:1] == b"\n" else 2 :]
-    ends = [(at, length) for mark, length in ((b"\n\r\n", 3), (b"\n\n", 2)) if (at := raw.find(mark)) >= 0]
-    at, length = min(ends, default=(len(raw), 0))
-    return _headers(raw[: min(at, MAX_HEADER_BYTES)]), raw[at + length :]
+    block_end, begin = _end_of_headers(raw, (0, len(raw)))
+    return _headers(raw[:block_end]), raw[begin:]
+
+
+def header_block(raw: bytes) -> bytes:
+    """The headers of an email as they stand, without its body."""
+    return raw[: _end_of_headers(raw, (0, len(raw)))[0]] + b"\r\n\r\n"
+
+
+def _end_of_headers(raw: bytes, span: _Span) -> _Span:
+    """Where the headers of a part end, as far as they are read, and where its body begins."""
+    begin, end = span
+    if raw[begin : min(begin + 2, end)] == b"\r\n":
+        return begin, begin + 2
+    if raw[begin : min(begin + 1, end)] == b"\n":
+        return begin, begin + 1
+    ends = [(at, length) for mark, length in _EMPTY_LINES if (at := raw.find(mark, begin, end)) >= 0]
+    at, length = min(ends, default=(end, 0))
+    return min(at, begin + MAX_HEADER_BYTES), at + length
 
 
 def _headers(block: bytes) -> dict[str, list[bytes]]:

@@ -139,7 +139,7 @@ def _read_some(session: Session, upload: DndUpload, file: BinaryIO, now: datetim
             wrong.append((n, line.decode("utf-8", "replace").strip()[: dnd_uploads.MAX_TEXT], found))
         else:
             good.append(found)
-    upload.stored += dnd_uploads.store(session, good, now)
+    upload.stored += dnd_uploads.store(session, good, "scrub file", now)
     dnd_uploads.note_wrong(session, upload, wrong)
     upload.lines, upload.position, upload.changed_on = upload.lines + len(raw), position, now
     if is_end or upload.lines >= dnd_uploads.MAX_LINES:

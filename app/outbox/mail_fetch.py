@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parseaddr
 
@@ -18,9 +19,11 @@ from app.domain.base import RuleBroken
 from app.domain.inbound import inbound_mail
 from app.domain.inbound.inbound_mail import ArrivedMail, InboundMailContext
 from app.domain.messaging import channel_accounts, mails
+from app.lib import mime_parts
 from app.models import ChannelAccount, Mail, MailboxState
 from app.ops import queue
-from app.outbox import provider_clients
+from app.ops.virus_scanner import ScannerUnavailable
+from app.outbox import arrival_scans, provider_clients
 from app.outbox.engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -30,6 +33,8 @@ MAX_MAILS = 200
 #: If a server has renumbered a mailbox, emails from this long before the last pass are read again.
 OVERLAP = timedelta(days=2)
 A_FAULT = "Internal error; see the server log."
+NOT_SCANNED = "The virus scanner can't be reached. The emails stay in the mailbox until it can."
+INFECTED = "The virus scanner found something in this email. It was left in the mailbox; nothing of it was stored."
 NO_ROOM = "A file could not be stored on the CRM's server. The email stays in the mailbox until it can."
 
 log = logging.getLogger("crm.mail")
@@ -64,12 +69,7 @@ def fetch(account_id: int) -> None:
     is_read = False
     try:
         if not error:
-            is_read = _read(client, state, since)
-    except ChannelError as trouble:
-        error = impersonal(trouble)
-    except OSError as trouble:
-        log.error("mail of account %s could not be stored: %s", account_id, trouble)
-        error = NO_ROOM
+            is_read, error = _try_to_read(client, state, since)
     finally:
         with access.system_transaction() as session:
             now = datetime.now(UTC)
@@ -83,6 +83,19 @@ def _client(account: ChannelAccount) -> ImapClient:
     if not isinstance(provider, ImapProvider):
         raise NoProvider("This account receives no email.")
     return provider.client
+
+
+def _try_to_read(client: ImapClient, state: MailboxState, since: date) -> tuple[bool, str]:
+    """Read the mailbox. Returns whether the end was reached, and what went wrong; "" = nothing."""
+    try:
+        return _read(client, state, since), ""
+    except ChannelError as trouble:
+        return False, impersonal(trouble)
+    except ScannerUnavailable:
+        return False, NOT_SCANNED
+    except OSError as trouble:
+        log.error("mail of account %s could not be stored: %s", state.account_id, trouble)
+        return False, NO_ROOM
 
 
 def _read(client: ImapClient, state: MailboxState, since: date) -> bool:
@@ -119,7 +132,7 @@ def _take(account_id: int, found: FetchedMail, uid_validity: int) -> None:
 
     Raises errors of the database or the disk: then the email is fetched again.
     """
-    arrived = ArrivedMail(found.raw, found.uid_validity, found.uid, found.refusal)
+    arrived = _scanned(ArrivedMail(found.raw, found.uid_validity, found.uid, found.refusal), account_id)
     try:
         _take_or_keep(account_id, arrived, uid_validity, None)
     except (OperationalError, InterfaceError, OSError):
@@ -127,6 +140,17 @@ def _take(account_id: int, found: FetchedMail, uid_validity: int) -> None:
     except Exception:
         log.exception("mail %s of account %s could not be taken in", found.uid, account_id)
         _take_or_keep(account_id, arrived, uid_validity, A_FAULT)
+
+
+def _scanned(arrived: ArrivedMail, account_id: int) -> ArrivedMail:
+    """The email; of an infected one only the headers, with the reason. Scanners read emails with their files.
+
+    Raises ScannerUnavailable.
+    """
+    threat = arrival_scans.threat_in(arrived.raw, f"email {arrived.uid} of account {account_id}")
+    if threat is None:
+        return arrived
+    return replace(arrived, raw=mime_parts.header_block(arrived.raw), refusal=INFECTED)
 
 
 def _take_or_keep(account_id: int, arrived: ArrivedMail, uid_validity: int, fault: str | None) -> None:

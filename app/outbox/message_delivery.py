@@ -20,7 +20,6 @@ from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import (
     Media,
-    OptedOut,
     OutgoingMessage,
     Provider,
     ProviderRefusal,
@@ -69,8 +68,8 @@ class MessageResult(DeliveryResult):
 
     provider_id: str | None = None
     code: str | None = None
-    #: Whether the recipient has opted out, which is recorded in the ledger.
-    is_opt_out: bool = False
+    #: Why the recipient must get no more promotional messages: opted_out, do_not_disturb, or "".
+    unwanted: str = ""
 
 
 def send(message_id: int) -> None:
@@ -246,7 +245,7 @@ def _refused(row: Message, error: ChannelError) -> MessageResult:
         impersonal(error),
         wait=wait if state == "queued" else 0.0,
         code=code or None,
-        is_opt_out=isinstance(error, OptedOut),
+        unwanted=error.unwanted if isinstance(error, ProviderRefusal) else "",
     )
 
 
@@ -265,11 +264,11 @@ def _columns(row: Message, result: DeliveryResult, now: datetime) -> dict[str, A
 
 
 def _on_settled(session: Session, row: Message, result: DeliveryResult, now: datetime) -> None:
-    """Record the first response and opt-outs, and notify. `row` is as it was claimed."""
+    """Record the first response and who wants no more messages, and notify. `row` is as it was claimed."""
     if result.state in messages.SENT:
         messages.note_first_reply(session, row, now)
-    if isinstance(result, MessageResult) and result.is_opt_out:
-        provider_events.refuse_from_now_on(session, row, result.error or "", Stamp(None, now))
+    if isinstance(result, MessageResult) and result.unwanted:
+        provider_events.note_unwanted(session, row, result.unwanted, result.error or "", Stamp(None, now))
     messages.mark_changed(session, row)
 
 

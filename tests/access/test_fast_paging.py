@@ -25,7 +25,9 @@ from app.access import (
     held_records,
     holds_many,
     is_counted_by_path,
+    is_shared,
     page_by_person,
+    pages_of_groups,
 )
 from app.access.row_rules import RULES, OwnedRows, visible
 from app.domain.assignment import Assignment
@@ -288,3 +290,25 @@ def test_a_team_is_looked_up_person_by_person_up_to_a_size(dataset: Dataset, siz
 def test_a_rule_of_an_add_on_has_no_such_shape(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RULES, Lead, OwnedRows(Lead, "Leads"))
     assert count_by_person(person(1, ALL_OWN), Lead, PageQuery([], 5)) is None
+
+
+@pytest.mark.parametrize("by_change", [True, False])
+def test_pages_of_groups_are_those_of_the_access_rule(dataset: Dataset, by_change: bool) -> None:
+    key = key_of(Ticket) if by_change else None
+    rest, size = [Ticket.id % 7 != 0], 4
+    for n, who in enumerate(viewers(dataset)):
+        rows = law(dataset, n, who, Ticket)
+        for offset, descending in ((0, True), (3, False)):
+            wanted = PageQuery(rest, size, offset, key, descending)
+            if not is_shared(who, Ticket, wanted):
+                continue
+            groups = [Ticket.id % 3 == rem for rem in (0, 1)]
+            answer = dataset.session.execute(pages_of_groups(who, groups, wanted)).all()
+            for place in (0, 1):
+                mine = [row for row in rows if row[0] % 7 and row[0] % 3 == place]
+                made = sorted((each for each in answer if each[0] == place), key=lambda each: each[2])
+                assert [each[1] for each in made] == expected(mine, wanted, lambda _: True)
+                own = count_by_person(who, Ticket, PageQuery([*rest, groups[place]], 500), with_shared=False)
+                assert own is not None
+                counted = dataset.session.scalar(own) or 0
+                assert {counted + each[3] for each in made} <= {len(mine)}

@@ -142,6 +142,8 @@ def test_templates_are_offered_by_a_slash(seat: Sit) -> None:
     box.press_sequentially("/docu")
     option = asha.page.locator(".pick-option", has_text="Documents received")
     expect(option).to_be_visible()
+    asha.page.locator("[data-thread]").dispatch_event("scroll")  # as when a picture or a message comes
+    expect(option).to_be_visible()
     asha.page.keyboard.press("Enter")
     expect(asha.page.locator("#template option:checked")).to_have_text("Documents received")
     expect(asha.page.get_by_label("Value of first_name")).to_be_visible()

@@ -93,6 +93,17 @@ def test_news_do_not_take_the_page_from_under_a_step_on_its_way(rohan: Seat, fir
     expect(row(page, "First of the day")).to_have_count(1)
 
 
+def test_a_key_counts_while_news_settle(rohan: Seat) -> None:
+    page = rohan.page
+    page.evaluate("() => { htmx.config.defaultSettleDelay = 600_000 }")
+    focus(page, "Second of the day")
+    row(page, "Second of the day").evaluate("row => { row.dataset.leaves = '' }")
+    page.evaluate(NEWS)
+    expect(page.locator(".day-row:not([data-leaves])", has_text="Second of the day")).to_have_count(1)
+    page.keyboard.press("s")
+    expect(page.locator("details[open] .menu-item:focus")).to_have_text("15 minutes")
+
+
 def test_a_step_is_undone_on_another_page_too(rohan: Seat) -> None:
     page = rohan.page
     row(page, "First of the day").locator("[data-act=done]").evaluate(

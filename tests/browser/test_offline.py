@@ -208,3 +208,22 @@ def test_a_page_out_of_the_browsers_memory_is_shown_to_nobody_else(seat: Sit, co
     page.context.clear_cookies()
     with page.expect_navigation(url="**/login/**"):
         page.evaluate(shown)
+
+
+def test_nor_is_it_shown_without_a_connection(seat: Sit) -> None:
+    rohan = app(seat)
+    page = rohan.page
+    a_lead(rohan)
+    name = page.locator("h1").inner_text()
+    shown = "() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
+    page.context.set_offline(True)
+    page.evaluate("() => { window.isBefore = true; }")
+    page.evaluate(shown)
+    expect(page.locator("h1")).to_have_text(name)  # their own page, and nobody has signed out
+    page.evaluate("() => navigator.serviceWorker.controller.postMessage({ kind: 'ended' })")
+    page.wait_for_function(f"() => ({KEPT})().then((names) => names.length === 0)")
+    page.evaluate(shown)
+    page.wait_for_function("() => !window.isBefore")
+    expect(page.locator("[data-kept-none]")).to_be_visible()
+    assert name not in page.content()
+    page.context.set_offline(False)

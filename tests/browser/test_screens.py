@@ -137,6 +137,13 @@ def test_a_click_into_an_open_pick_list_keeps_what_was_typed(seat: Sit) -> None:
     expect(opened).to_have_count(0)
 
 
+def replaces_the_list(page: Any, step: Callable[[], Any]) -> None:
+    """Take the step and wait until another list has come: the one that goes has the focus until then."""
+    page.locator("#list").evaluate("list => { list.dataset.leaves = '' }")
+    step()
+    expect(page.locator("#list:not([data-leaves])")).to_have_count(1)
+
+
 def test_the_focus_never_falls_to_the_body(seat: Sit) -> None:
     sits = admin(seat)
     sits.go("/leads/?psize=20")
@@ -147,12 +154,10 @@ def test_the_focus_never_falls_to_the_body(seat: Sit) -> None:
         lambda: page.locator("a[rel=prev]").first.press("Enter"),
         lambda: page.locator(".page-sizes a").nth(1).press("Enter"),
     ):
-        with page.expect_response(lambda answer: "/leads/" in answer.url):
-            step()
+        replaces_the_list(page, step)
         expect(page.locator("main *:focus")).to_have_count(1)
     sits.go("/leads/?_flt_eq_category=Direct&_flt_neq_category=Indirect")
-    with page.expect_response(lambda answer: "/leads/" in answer.url):
-        page.locator(".filter-chip a").first.press("Enter")
+    replaces_the_list(page, lambda: page.locator(".filter-chip a").first.press("Enter"))
     expect(page.locator("main *:focus, main:focus")).to_have_count(1)
 
 
@@ -255,3 +260,34 @@ def test_requests_are_decided_in_their_list(seat: Sit) -> None:
     page.fill("[name=note]", "Not now")
     page.click("main form[data-form] button[type=submit]")
     expect(page.locator(".notes")).to_contain_text("Rejected.")
+
+
+def test_a_list_on_a_phone_is_sorted_by_keyboard(seat: Sit) -> None:
+    sits = admin(seat, **PHONE)
+    sits.go("/leads/")
+    page = sits.page
+    page.locator("#list-sort-button").press("Enter")
+    menu = page.locator("#list-sort nav")
+    expect(menu).to_be_visible()
+    box = menu.bounding_box()
+    assert box["x"] == 0 and box["width"] == 390 and round(box["y"] + box["height"]) == 844
+    assert faults(page) == []
+    menu.get_by_role("link", name="Created", exact=True).press("Enter")
+    page.wait_for_url("**/leads/?_oc=created_on&_od=desc")
+    expect(page.locator("#list-sort nav")).to_be_hidden()
+    expect(page.locator("#list-sort-button")).to_be_focused()
+    page.locator("#list-sort-button").press("Enter")
+    page.locator("#list-sort nav").get_by_role("link", name="Earliest first").press("Enter")
+    page.wait_for_url("**/leads/?_oc=created_on&_od=asc")
+    page.locator("#list-sort-button").press("Enter")
+    page.locator("#list-sort nav").get_by_role("link", name="Default order").press("Enter")
+    page.wait_for_url("**/leads/")
+    assert "data-sorted" not in page.locator("#list-sort").inner_html()
+
+
+def test_a_list_is_sorted_without_javascript(seat: Sit) -> None:
+    sits = admin(seat, **PHONE, java_script_enabled=False)
+    sits.go("/leads/")
+    sits.page.locator("#list-sort-button").click()
+    sits.page.locator("#list-sort nav").get_by_role("link", name="Created", exact=True).click()
+    sits.page.wait_for_url("**/leads/?_oc=created_on&_od=desc")

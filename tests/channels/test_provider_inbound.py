@@ -173,7 +173,7 @@ def test_a_whatsapp_message_to_twilio() -> None:
 def test_the_state_of_a_message_at_twilio(status: str, code: str, state: str, reason: str) -> None:
     event = told({"MessageSid": SID, "MessageStatus": status, "ErrorCode": code}, key="m7")
     sentence = SENTENCES.get(reason, "")
-    assert event == StatusUpdate(SID, state, None, "m7", sentence, code, reason == "opted_out")
+    assert event == StatusUpdate(SID, state, None, "m7", sentence, code, reason if reason == "opted_out" else "")
 
 
 PERSON, CUSTOMER, OURS = "+919820012345", "+919820054321", "+14155550100"
@@ -468,7 +468,7 @@ def test_a_batch_of_states_in_any_order() -> None:
         StatusUpdate("wamid.1", "read", when),
         StatusUpdate("wamid.1", "delivered", when),
         StatusUpdate("wamid.1", "failed", when, "", SENTENCES["window_closed"], "131047"),
-        StatusUpdate("wamid.1", "failed", when, "m7", SENTENCES["opted_out"], "131050", True),
+        StatusUpdate("wamid.1", "failed", when, "m7", SENTENCES["opted_out"], "131050", "opted_out"),
     ]
 
 
@@ -599,7 +599,8 @@ def test_the_state_of_an_sms_at_exotel(told_status: str, detail: str, state: str
     (event,) = exotel().parse(form({**fields, "DateSent": "2026-11-26 13:30:00"}))
     assert isinstance(event, StatusUpdate)
     assert (event.provider_id, event.state, event.key, event.happened_on) == ("s1", state, "m7", WHEN)
-    assert (event.reason, event.is_opt_out) == (SENTENCES.get(reason, ""), reason == "do_not_disturb")
+    unwanted = reason if reason == "do_not_disturb" else ""
+    assert (event.reason, event.unwanted) == (SENTENCES.get(reason, ""), unwanted)
 
 
 def test_an_sms_to_exotel() -> None:

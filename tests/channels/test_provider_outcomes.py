@@ -17,7 +17,15 @@ import pytest
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.failure_reasons import LASTING, SENTENCES
 from app.channels.http_client import NO_TLS, HttpClient, HttpRequest
-from app.channels.provider import ListedTemplate, Media, OptedOut, ProviderRefusal, StatusUnavailable, Template
+from app.channels.provider import (
+    ListedTemplate,
+    Media,
+    OnDoNotDisturb,
+    OptedOut,
+    ProviderRefusal,
+    StatusUnavailable,
+    Template,
+)
 from app.channels.twilio_library import TwilioHttp
 from tests.channels.accounts import DLT, META, TWILIO, a_call, exotel, meta, outgoing, twilio, whatsapp
 from tests.channels.certificates import make_certificate
@@ -133,7 +141,8 @@ def test_an_answer_says_what_became_of_it(
         assert isinstance(error, ProviderRefusal)
         assert (str(error), error.code, error.retry_after) == (SENTENCES[reason], code, wait)
         assert error.permanent is (reason in LASTING)
-        assert isinstance(error, OptedOut) is (reason in ("opted_out", "do_not_disturb"))
+        assert isinstance(error, OptedOut) is (reason == "opted_out")
+        assert isinstance(error, OnDoNotDisturb) is (reason == "do_not_disturb")
 
 
 @pytest.mark.parametrize("fault", ["cut", "cut-body", "hang", "drip", "endless"])

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from email import message_from_string
 from email.policy import default
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,3 +119,10 @@ def test_settings_are_checked(provider: SmtpProvider) -> None:
     assert "sent as support@eshin.in" in provider.check()
     with pytest.raises(ValueError, match="could be read on the way"):
         SmtpProvider({"host": "mail.x.in", "security": "none", "user": "u", "password": "p", "from": "a@b.in"})
+
+
+def test_a_pipe_is_no_file_of_certificates(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "ca.pem")
+    settings = {"host": "mail.example.in", "from": "a@x.in", "ca_file": str(tmp_path / "ca.pem")}
+    with pytest.raises(ValueError, match="can't be read"):
+        SmtpProvider(settings)

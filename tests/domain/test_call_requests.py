@@ -16,8 +16,9 @@ from app.domain import customers, leads
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.inbound import provider_events
-from app.domain.messaging import channel_accounts, consents
+from app.domain.messaging import channel_accounts, consents, dnd_uploads
 from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.messaging.dnd_uploads import DndLine
 from app.domain.persistence.session_context import session_context
 from app.domain.telephony import call_cards, call_requests
 from app.domain.telephony.call_requests import NewCallRequest
@@ -121,7 +122,7 @@ def forbid(db: Session, what: str, asha: Any) -> None:
             db, {"channel": "voice", "address": PEER, "action": "withdrawn", "how": "call"}, Stamp(None, NOON)
         )
     elif what == "dnd":
-        consents.note_dnd(db, PEER, "blocked", "scrub file", NOON)
+        dnd_uploads.store(db, [DndLine(PEER, "blocked", NOON)], "scrub file", NOON)
     elif what == "off":
         for each in channel_accounts.active(db, "voice"):
             each.is_active = False

@@ -11,8 +11,17 @@ from app.channels.console_provider import KIND as CONSOLE
 from app.domain import customers
 from app.domain.base import Conflict, RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.messaging import channel_accounts, consents, conversations, message_sending, message_templates, messages
+from app.domain.messaging import (
+    channel_accounts,
+    consents,
+    conversations,
+    dnd_uploads,
+    message_sending,
+    message_templates,
+    messages,
+)
 from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.messaging.dnd_uploads import DndLine
 from app.domain.messaging.message_templates import MessageTemplate
 from app.lib import opt_out_words
 from app.lib.vault import Vault
@@ -164,8 +173,8 @@ def test_the_ledger_decides_by_its_last_entry(db: Session) -> None:
 
 
 def test_a_blocked_number_needs_consent_that_holds(db: Session) -> None:
-    consents.note_dnd(db, PEER, "none", "scrub file", NOW)
-    consents.note_dnd(db, PEER, "blocked", "provider", NOW)
+    dnd_uploads.store(db, [DndLine(PEER, "none", NOW)], "scrub file", NOW)
+    dnd_uploads.store(db, [DndLine(PEER, "blocked", NOW)], "provider", NOW)
     assert "do-not-disturb" in str(consents.refusal(db, promotional(), NOW))
     given = {"channel": "sms", "address": PEER, "how": "form", "action": "given", "ends_on": NOW + DAY}
     consents.record(db, given, STAMP)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import io
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -336,6 +339,19 @@ def test_files_are_kept_by_content_and_long_texts_with_their_original(desk: Desk
         assert stored.read().endswith(b"ftypheic")
     with pytest.raises(FileNotFoundError):
         desk.intake.store.open("../../etc/passwd")
+
+
+def test_a_file_that_unpacks_without_end_is_not_kept(desk: Desk) -> None:
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("zeros", bytes(3_000_000))
+    zipped = base64.b64encode(made.getvalue()).decode()
+    headers = 'Content-Type: application/zip; name="a.zip"\r\nContent-Transfer-Encoding: base64'
+    body = f"--b\r\n{headers}\r\n\r\n{zipped}\r\n--b--"
+    desk.take(raw(body=body, Content_Type="multipart/mixed; boundary=b"))
+    message, mail = desk.newest(), desk.session.scalars(select(Mail)).one()
+    assert (message.media, message.body, mail.sentence) == (None, inbound_mail.NO_TEXT, inbound_mail.HAS_BOMB)
+    assert mail.original is None
 
 
 def test_a_mail_that_cannot_be_read_waits_with_its_original(desk: Desk) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.lib.dlt import MAX_VARIABLE, count_variables, fill, matches
+from app.lib.dlt import MAX_VARIABLE, fill, matches
 
 OTP = "Dear {#var#}, {#var#} is your code. - Eshin"
 #: (template, text, does it match).
@@ -58,7 +58,6 @@ VALUES = st.lists(st.text("ab ,", max_size=MAX_VARIABLE), min_size=1, max_size=6
 @given(VALUES, st.text("ab ,", max_size=5))
 def test_a_filled_template_matches(values: list[str], fixed: str) -> None:
     template = fixed.join(["{#var#}"] * len(values))
-    assert count_variables(template) == len(values)
     assert matches(fill(template, tuple(values)), template)
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
+import tracemalloc
 from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.lib import html_cleaning, text_normalization
+from app.lib import html_cleaning, mime_parts, text_normalization
 from app.lib.mail_addresses import read_addresses
 from app.lib.mail_authentication import SenderCheck
 from app.lib.mail_quoting import separate
@@ -216,6 +217,18 @@ HOSTILE = {
         "--b\nContent-Type: message/delivery-status\n\n" + "Action: failed\nFinal-Recipient: rfc822;a@b.in\n\n" * 6000,
     ),
 }
+
+
+def test_parts_in_parts_need_no_more_memory_than_the_mail():
+    nested = "".join(f"Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n" for i in range(1000))
+    raw = mail(
+        "Content-Type: multipart/mixed; boundary=b", f"--b\n{nested}" + "Content-Type: text/plain\n\n" + "x\n" * N
+    )
+    tracemalloc.start()
+    mime_parts.split(raw)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 4 * len(raw)
 
 
 @pytest.mark.parametrize("name", HOSTILE)

@@ -14,8 +14,9 @@ import pytest
 from sqlalchemy import func, select, update
 
 from app.domain.base import RuleBroken, Stamp
-from app.domain.messaging import campaign_recipients, campaigns, consents
+from app.domain.messaging import campaign_recipients, campaigns, consents, dnd_uploads
 from app.domain.messaging.campaigns import CampaignInput, RecipientSource
+from app.domain.messaging.dnd_uploads import DndLine
 from app.extensions import db
 from app.models import BusinessSetting, Campaign, CampaignRecipient, Conversation, Message, MessageTemplate
 from app.outbox import campaign_sending, message_delivery
@@ -86,7 +87,7 @@ def test_each_recipient_is_addressed_or_left_out_with_a_reason(crm: Crm, carrier
     allowed = make.lead("ana", mobile=NUMBERS[6], first_name="Ravi")
     moment = now()
     for number in (NUMBERS[4], NUMBERS[6]):
-        consents.note_dnd(crm.session, number, "blocked", "scrub file", moment)
+        dnd_uploads.store(crm.session, [DndLine(number, "blocked", moment)], "scrub file", moment)
     for number, action in ((NUMBERS[5], "withdrawn"), (NUMBERS[6], "given")):
         said = {"channel": "sms", "address": number, "action": action, "how": "form"}
         consents.record(crm.session, said, Stamp(None, moment))

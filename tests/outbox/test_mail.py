@@ -23,8 +23,9 @@ from app.domain.inbound.inbound_mail import ArrivedMail
 from app.domain.messaging import channel_accounts, consents, messages
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.job_runner import run_slot
-from app.models import ChannelAccount, Mail, MailboxState, Message, Ticket
+from app.models import AuditEntry, BusinessSetting, ChannelAccount, Mail, MailboxState, Message, Ticket
 from app.ops import queue
+from app.ops.virus_scanner import ScannerUnavailable
 from app.outbox import mail_fetch, message_delivery
 from tests.app_fixtures import Crm
 from tests.channels import imap
@@ -342,3 +343,55 @@ def test_the_database_takes_a_long_mail_once_whoever_brings_it(crm_on_both: Crm)
     (row,) = crm_on_both.rows(select(Mail).where(Mail.account_id == account_id))
     assert message.lead_id is not None and message.body.startswith("𝕬" * 15_000)
     assert row.quoted is not None and row.quoted.endswith("𝕬" * 30_000) and row.original is not None
+
+
+class FakeScanner:
+    """Finds EICAR; None = it is away."""
+
+    def __init__(self, word: bytes | None) -> None:
+        self.word = word
+
+    def threat_in(self, file: Any) -> str | None:
+        if self.word is None:
+            raise ScannerUnavailable("away")
+        return "Eicar-Signature" if self.word in file.read() else None
+
+
+@pytest.fixture
+def scanner(crm: Crm) -> Iterator[FakeScanner]:
+    crm.app.extensions["crm_scanner"] = made = FakeScanner(b"EICAR")
+    yield made
+    crm.app.extensions["crm_scanner"] = None
+
+
+def test_nothing_of_an_infected_email_is_stored(
+    crm: Crm, account: Any, mailbox: imap.Dovecot, scanner: FakeScanner
+) -> None:
+    mailbox.put(raw("v1", "EICAR"))
+    mailbox.put(raw("v2", "harmless"))
+    fetch(crm)
+    assert bodies(crm) == ["harmless"]
+    row = crm.session.scalars(select(Mail).where(Mail.state == "refused")).one()
+    assert row.sentence == mail_fetch.INFECTED
+    with crm.app.extensions["crm_files"].open(row.original) as kept:
+        assert b"Message-ID: <v1@example.in>" in (headers := kept.read()) and b"EICAR" not in headers
+    (entry,) = crm.session.scalars(select(AuditEntry).where(AuditEntry.event == "infected file"))
+    assert entry.payload["threat"] == "Eicar-Signature"
+
+
+@pytest.mark.parametrize("rule", ["refuse", "accept"])
+def test_while_the_scanner_is_away_emails_wait_in_the_mailbox(
+    crm: Crm, account: Any, mailbox: imap.Dovecot, scanner: FakeScanner, rule: str
+) -> None:
+    crm.session.merge(BusinessSetting(key="file_scan_rule", value=rule))
+    crm.session.commit()
+    scanner.word = None
+    mailbox.put(raw(f"w-{rule}", rule))
+    fetch(crm)
+    assert bodies(crm) == (["accept"] if rule == "accept" else [])
+    if rule == "refuse":
+        error = crm.session.scalar(select(ChannelAccount.last_error).where(ChannelAccount.kind == "imap"))
+        assert error == mail_fetch.NOT_SCANNED
+    scanner.word = b"EICAR"
+    fetch(crm)
+    assert bodies(crm) == [rule]

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from app import jobs
 from app.channels import registry
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.channels.provider import Inbound, OptedOut, OutgoingMessage, ProviderRefusal
+from app.channels.provider import Inbound, OnDoNotDisturb, OptedOut, OutgoingMessage, ProviderRefusal
 from app.domain.base import RuleBroken, Stamp
 from app.domain.inbound import inbound_events
 from app.domain.messaging import channel_accounts, consents, message_sending, messages
@@ -30,6 +30,7 @@ from app.models import (
     BusinessSetting,
     Consent,
     Conversation,
+    DoNotDisturb,
     InboundEvent,
     Message,
     MessageTemplate,
@@ -196,6 +197,17 @@ def test_an_opt_out_at_the_provider_goes_into_the_ledger(crm: Crm, account: Any,
     run_calls()
     (entry,) = crm.rows(select(Consent))
     assert (entry.action, entry.how, entry.address) == ("withdrawn", "provider", PEER)
+
+
+def test_a_do_not_disturb_answer_of_the_provider_is_a_check_of_the_list(crm: Crm, account: Any, carrier: Any) -> None:
+    carrier.fault = raiser(OnDoNotDisturb("The number is on the list.", permanent=True, code="23005"))
+    for _twice in range(2):
+        send(crm)
+        run_calls()
+    assert crm.count(Consent) == 0  # the person has withdrawn nothing
+    (entry,) = crm.rows(select(DoNotDisturb))
+    assert (entry.number, entry.preference, entry.how) == (PEER, "blocked", "provider")
+    assert consents.is_blocked(crm.session, PEER, now(), days=7)
 
 
 def test_a_message_is_canceled_before_it_is_sent(crm: Crm, account: Any, carrier: Any) -> None:

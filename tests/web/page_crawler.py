@@ -39,6 +39,7 @@ def crawl(crm: Crm, who: str, most: int) -> list[str]:
             continue
         seen.add(address)
         answer = client.screen(address)
+        assert answer.status_code < 500, address
         if answer.status_code != 200 or answer.mimetype != "text/html":
             continue
         opened.append(address)

@@ -57,6 +57,11 @@ def spread(firsts: Sequence[Any], count: int) -> list[tuple[Any, str]]:
     return list(itertools.islice(pairs, count))
 
 
+def tries(resource: str, count: int) -> int:
+    """So many for leads, half of them for each other resource: values are read by the kind of their field."""
+    return count if resource == "lead" else count // 2
+
+
 @pytest.fixture(scope="module")
 def hostile(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hostile]:
     """One CRM shared by all tests here; none depends on what another leaves."""
@@ -86,7 +91,7 @@ def write(hostile: Hostile, resource: str, verb: str, body: bytes) -> None:
 
 @pytest.mark.parametrize("resource, verb", WRITTEN)
 def test_a_wrong_value_in_a_good_body(hostile: Hostile, resource: str, verb: str) -> None:
-    for field, raw in spread(fields_of(resource, verb), 60):
+    for field, raw in spread(fields_of(resource, verb), tries(resource, 60)):
         write(hostile, resource, verb, body_with(resource, verb, field, raw))
 
 
@@ -103,7 +108,7 @@ def test_wrong_values_everywhere(hostile: Hostile, resource: str, verb: str) -> 
         [*fields_of(resource, verb), "version", "id", "number", "owner_id", "created_by_id", "", "😀"]
     )
 
-    @sampled(25)
+    @sampled(tries(resource, 24))
     @given(st.dictionaries(names, st.sampled_from(RAW_VALUES), min_size=1, max_size=8))
     def send(values: dict[str, str]) -> None:
         inside = ",".join(f"{json.dumps(name)}:{raw}" for name, raw in values.items())
@@ -140,8 +145,8 @@ BODIES = (
 def test_a_body_that_is_not_a_record(hostile: Hostile, resource: str, verb: str) -> None:
     key, before = hostile.records[resource], hostile.counts()
     paths = {"post": [f"{resource}/", f"{resource}/{key}/assign"], "put": [f"{resource}/{key}"]}[verb]
-    for path in paths:
-        for body in BODIES:
+    for n, path in enumerate(paths):
+        for body in part(BODIES, resource, n):
             assert hostile.ask(verb.upper(), path, body).status_code in (404, 422), (path, body)
         for kind in ("text/plain", "", "multipart/form-data", "application/json; charset=utf-16"):
             assert hostile.ask(verb.upper(), path, b'{"nope":1}', content_type=kind).status_code in (404, 422)
@@ -248,7 +253,7 @@ def test_a_filter_with_a_wrong_value(hostile: Hostile, resource: str) -> None:
     fields = RESOURCES[resource].service.record_table.fields
     pairs = [(each.name, op) for each in fields for op in (*each.operators, "nope", "rel_o_m", "between")]
 
-    for (name, op), raw in spread(pairs, 70):
+    for (name, op), raw in spread(pairs, tries(resource, 70)):
         filters = f'{{"filters":[{{"col":"{name}","opr":"{op}","value":{raw}}}]}}'
         assert hostile.ask("GET", f"{resource}/?q={quote(filters)}").status_code in (200, 400)
 
@@ -436,7 +441,7 @@ def filled(rule: Any, key: str) -> str:
 def test_no_url_causes_a_server_error(hostile: Hostile) -> None:
     """Includes FAB's own pages: users, roles, groups, permissions, sign-in."""
     rules = [rule for rule in hostile.crm.app.url_map.iter_rules() if "static" not in rule.endpoint]
-    queries = ("page_X=abc&psize_X=-5&_oc_X=nope&_od_X=up&_flt_0_nope=1", "page=-1&psize=abc", "")
+    queries = ("page_X=abc&psize_X=-5&_oc_X=nope&_od_X=up&_flt_0_nope=1", "page=-1&psize=abc")
     in_turn = itertools.cycle(queries)
     form = {"action": "nope", "rowid": ["0", "abc", "9" * 20], "name": "\0", "username": "x" * 999}
     for rule in (rule for rule in rules if "logout" not in rule.rule):
@@ -448,18 +453,6 @@ def test_no_url_causes_a_server_error(hostile: Hostile) -> None:
             hostile.page(url)
         for path in dict.fromkeys(paths) if "POST" in rule.methods else ():
             hostile.page(path, form)
-
-
-def test_no_url_causes_a_server_error_for_anonymous_users(hostile: Hostile) -> None:
-    stranger = hostile.crm.client(None)
-    for rule in hostile.crm.app.url_map.iter_rules():
-        if "static" in rule.endpoint:
-            continue
-        for method in sorted(rule.methods - {"OPTIONS", "HEAD"}):
-            answer = stranger.browser.open(filled(rule, "1"), method=method)
-            assert_no_leak(answer, f"{method} {rule.rule}")
-            if rule.rule.startswith("/api/"):
-                assert answer.mimetype == "application/json", (method, rule.rule)
 
 
 @pytest.mark.parametrize("path", ["", "nope", "nope/1", "lead/1/2/3", "nope%00", "../etc/passwd", "%ff", "a" * 4000])
@@ -477,7 +470,7 @@ def test_mariadb_refuses_without_a_server_error(maria: Crm) -> None:
     hostile = Hostile(maria)
 
     written = [(resource, verb, field) for resource, verb in WRITTEN for field in fields_of(resource, verb)]
-    for (resource, verb, field), raw in spread(written, 180):
+    for (resource, verb, field), raw in spread(written, 120):
         write(hostile, resource, verb, body_with(resource, verb, field, raw))
 
 

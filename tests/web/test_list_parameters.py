@@ -5,6 +5,7 @@ The tests walk what is registered, so a new record is covered by declaring it.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -45,28 +46,33 @@ def shown(page: Any) -> list[int]:
 # --- unknown, twice, both ways
 
 
+#: What no list over REST takes -> a part of the answer that names it.
+UNKNOWN = (
+    ("nope=1", "nope"),
+    ("page_sise=5", "page_sise"),
+    ("filter.nope=1", "nope"),
+    ("filter.number.zz=1", "zz"),
+    ("filters=x", "filters"),
+    ("page=1&page=2", "page"),
+    ("page=1&q=(page:1)", "page"),
+    ("q=(page:1)&q=(page:2)", "q"),
+    ("q=(nope:1)", "nope"),
+    ("keys=nope", "keys"),
+    ("columns=nope", "nope"),
+    ("order_column=nope", "nope"),
+    ("order_direction=up", "order"),
+    ("count=many", "count"),
+    ("page=-1", "-1"),
+    ("page_size=0", "0"),
+    ("page_size=101", "101"),
+    ("page=x", "x"),
+)
+
+
 @pytest.mark.parametrize("name", sorted(RESOURCES))
 def test_rest_refuses_what_it_does_not_know(hostile: Hostile, name: str) -> None:
-    for query, told in (
-        ("nope=1", "nope"),
-        ("page_sise=5", "page_sise"),
-        ("filter.nope=1", "nope"),
-        ("filter.number.zz=1", "zz"),
-        ("filters=x", "filters"),
-        ("page=1&page=2", "page"),
-        ("page=1&q=(page:1)", "page"),
-        ("q=(page:1)&q=(page:2)", "q"),
-        ("q=(nope:1)", "nope"),
-        ("keys=nope", "keys"),
-        ("columns=nope", "nope"),
-        ("order_column=nope", "nope"),
-        ("order_direction=up", "order"),
-        ("count=many", "count"),
-        ("page=-1", "-1"),
-        ("page_size=0", "0"),
-        ("page_size=101", "101"),
-        ("page=x", "x"),
-    ):
+    """All of it for leads, a third for each of the others, which are read by the same code."""
+    for query, told in UNKNOWN if name == "lead" else UNKNOWN[sorted(RESOURCES).index(name) % 3 :: 3]:
         answer = hostile.client.rest("GET", f"{name}/?{query}")
         assert answer.status_code == 400 and told in answer.text, (query, answer.text)
     key = hostile.records[name]
@@ -130,16 +136,31 @@ def sample(table: Any, each: Any, op: str) -> Any:
 
 #: (kind of field, operator) that were asked in both ways.
 asked_both_ways: set[tuple[type, str]] = set()
+#: Operators of which one finds what the other leaves.
+OPPOSITES = (("eq", "neq"), ("null", "not_null"))
+_turns = itertools.count()
+
+
+def tried_operators(each: Any) -> list[str]:
+    """All operators of the first field of a kind; of another, which is compared in the same way, two opposite ones and
+    a third, in turn others."""
+    if any((type(each), op) not in asked_both_ways for op in each.operators):
+        return [*each.operators]
+    turn = next(_turns)
+    chosen = [op for op in OPPOSITES[turn % 2] if op in each.operators]
+    others = [op for op in each.operators if op not in chosen]
+    return [*chosen, others[turn % len(others)]] if others else chosen
 
 
 @pytest.mark.parametrize("name", sorted(RESOURCES))
 def test_every_filter_answers_alike_in_q_and_as_a_parameter(hostile: Hostile, name: str) -> None:
-    """Every filter of every list as a parameter; each operator of each kind of field in both ways."""
+    """Every filter of every list as a parameter; each operator of each kind of field, and of all of leads, in both
+    ways."""
     table = RESOURCES[name].record_table
     total = hostile.client.rest("GET", f"{name}/").json["count"]
     for each in (each for each in table.fields if each.filter):
         counts = {}
-        for op in each.operators:
+        for op in each.operators if name == "lead" else tried_operators(each):
             value = sample(table, each, op)
             flat = value[0] if isinstance(value, list) else str(value).lower() if value is True else value
             plain = hostile.client.rest("GET", f"{name}/?{urlencode({f'filter.{each.name}.{op}': flat})}")
@@ -151,7 +172,7 @@ def test_every_filter_answers_alike_in_q_and_as_a_parameter(hostile: Hostile, na
                 asked = hostile.client.rest("GET", f"{name}/", q={"filters": [rule]})
                 assert asked.status_code == 200, (each.name, op, asked.text)
                 assert asked.json["ids"] == plain.json["ids"], (each.name, op)
-        if "null" in counts:
+        if {"null", "not_null"} <= counts.keys():
             assert counts["null"] + counts["not_null"] == total, each.name
         if {"eq", "neq"} <= counts.keys():
             assert counts["eq"] + counts["neq"] == total, each.name

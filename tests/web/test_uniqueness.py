@@ -10,12 +10,12 @@ from typing import Any
 import click
 import pytest
 from flask_appbuilder import Model
-from sqlalchemy import inspect, select
+from sqlalchemy import inspect, select, update
 
 from app import cli
 from app.domain import client_ids
 from app.domain.base import RuleBroken
-from app.models import CallLog, Lead, LeadSource, User
+from app.models import CallLog, CustomerLink, Lead, LeadSource, Role, Ticket, User
 from app.ops.rate_counter import Rate
 from app.web.core import unique_errors
 from app.web.records import identity_guesses
@@ -75,6 +75,57 @@ def test_eight_posts_with_one_idempotency_key(maria: Crm) -> None:
     assert {each.status_code for each in answers} <= {201, 409}
     assert len({each.json["id"] for each in answers if each.status_code == 201}) == 1
     assert maria.count(Lead, Lead.first_name == "Once") == 1
+
+
+@pytest.mark.parametrize("kind, model", [("lead", Lead), ("ticket", Ticket)])
+def test_eight_clicks_make_one_record_of_a_call(maria: Crm, kind: str, model: Any) -> None:
+    who = {"lead": "ana", "ticket": "cleo"}[kind]
+    call = maria.make.call(who, from_number="9820012345", direction="Incoming")
+    before = maria.count(model)
+    clients = [maria.client(who) for _ in range(WRITERS)]
+    answers = at_once(lambda n: clients[n].form(f"/calls/{kind}/{call.id}"))
+    assert maria.count(model) == before + 1, [(each.status_code, each.location) for each in answers]
+    stored = maria.fresh(call)
+    assert (stored.lead_id or stored.ticket_id) == maria.rows(select(model.id).order_by(model.id.desc()))[0]
+    assert all(each.status_code < 500 for each in answers)
+
+
+def test_a_link_is_confirmed_or_refused_but_not_both(maria: Crm) -> None:
+    for _round in range(3):
+        mobile = maria.make.mobile()
+        customer = maria.make.customer("ana", mobile=mobile)
+        key = maria.client("ben").rest("POST", "lead/", {"first_name": "Typed", "mobile": mobile}).json["id"]
+        waiting = select(CustomerLink.id).where(CustomerLink.lead_id == key)
+        body = {"link": maria.rows(waiting)[0]}
+        clients = [maria.client("ana") for _ in range(WRITERS)]
+        answers = at_once(
+            lambda n, client=clients, body=body, to=customer.id: client[n].rest(
+                "POST", f"customer/{to}/links", body | {"confirm": n % 2 == 0}
+            )
+        )
+        told = Counter(each.status_code for each in answers)
+        assert told == {200: 1, 409: WRITERS - 1}, [each.text for each in answers]
+        lead, link = maria.rows(select(Lead).where(Lead.id == key))[0], maria.rows(select(CustomerLink.status))[-1]
+        assert (lead.customer_id, link) in ((customer.id, "Confirmed"), (None, "Refused"))
+
+
+def test_four_people_who_get_each_other_as_managers_make_no_circle(maria: Crm) -> None:
+    names = ["ana", "ben", "mia", "max"]
+    maria.session.execute(update(User).values(manager_id=None))
+    maria.session.commit()
+    roles = {name: maria.rows(select(Role.id).join(User.roles).where(User.username == name))[0] for name in names}
+    clients = [maria.client("root") for _ in names]
+
+    def give(n: int) -> Any:
+        name, boss = names[n], maria.people[names[(n + 1) % len(names)]].id
+        form = {"first_name": "A", "last_name": "B", "username": name, "email": f"{name}@example.in", "active": "y"}
+        return clients[n].form(
+            f"/users/edit/{maria.people[name].id}", form | {"roles": str(roles[name]), "manager_id": str(boss)}
+        )
+
+    answers = at_once(give, len(names))
+    assert Counter(each.status_code for each in answers) == {302: 3, 422: 1}
+    assert len(maria.rows(select(User.id).where(User.manager_id.is_not(None)))) == 3
 
 
 # --- the sentence

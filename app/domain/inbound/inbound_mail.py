@@ -22,8 +22,9 @@ from app.domain.messaging.conversations import Conversation
 from app.domain.messaging.mails import Mail
 from app.domain.messaging.messages import MAX_BODY, Message
 from app.lib import opt_out_words
+from app.lib.file_kinds import BOMB, kind_of
 from app.lib.mail_authentication import vouches_for
-from app.lib.mail_reading import ReadMail, UnreadableMail, read, storable
+from app.lib.mail_reading import Attachment, ReadMail, UnreadableMail, read, storable
 from app.lib.mail_reports import Bounce
 from app.lib.vault import Vault
 from app.ops.file_store import FileStore
@@ -34,6 +35,7 @@ MAX_PER_HOUR = 20
 NO_TEXT = "(no text)"
 CAME_BACK = "This email was sent by one of our own addresses and came back. It was not taken in."
 IS_REPORT = "A report of failed delivery. The email that did not arrive is marked."
+HAS_BOMB = "A file in this email unpacks to far more than it says, which can harm computers. It was not kept."
 IS_CUT = "This email is too long or has too many parts; the original has all of it."
 
 
@@ -197,6 +199,8 @@ def _keep(session: Session, context: InboundMailContext, row: Mail, mail: ReadMa
     row.message_id = message.id
     if row.is_unverified:
         message.native = message.native | {"unverified": True}
+    if any(map(_is_bomb, mail.attachments)):
+        row.sentence = row.sentence or HAS_BOMB
     if mail.is_cut or len(mail.text) > MAX_BODY:
         row.sentence, row.original = row.sentence or IS_CUT, context.store.put(raw).digest
     conversations.note_message(session, conversation, message, context.now)
@@ -250,13 +254,14 @@ def message_values(
     context: InboundMailContext, mail: ReadMail, thread: Thread, conversation: Conversation
 ) -> dict[str, Any]:
     """The columns of the message."""
-    files = [(each, context.store.put(each.content)) for each in mail.attachments]
+    attachments = [each for each in mail.attachments if not _is_bomb(each)]
+    files = [(each, context.store.put(each.content)) for each in attachments]
     media = [
         {"address": kept.address, "mime_type": kept.mime_type, "name": each.name, "caption": ""} for each, kept in files
     ]
     inline = {each.content_id: number for number, (each, _kept) in enumerate(files) if each.content_id}
     text = messages.cut_body(mail.text)
-    names = ", ".join(each.name for each in mail.attachments[:5])
+    names = ", ".join(each.name for each in attachments[:5])
     answer_to = mail.answer_to if mail.answer_to != conversation.peer else ""
     native = {"reply_to": answer_to, "inline": inline, "refers_to": thread.hint, "automatic": mail.is_automatic}
     return {
@@ -273,6 +278,11 @@ def message_values(
         "reply_to_id": thread.reply_to_id,
         "native": {name: value for name, value in native.items() if value},
     }
+
+
+def _is_bomb(attachment: Attachment) -> bool:
+    """Whether it is an archive that would fill the computer of whoever opens it."""
+    return kind_of(attachment.content) == BOMB
 
 
 def _plausible(written_on: datetime, now: datetime) -> datetime:

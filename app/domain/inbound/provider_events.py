@@ -15,9 +15,10 @@ from app.channels.provider import CallUpdate, Event, IncomingMessage, StatusUpda
 from app.domain import leads, notices, tickets
 from app.domain.base import Stamp
 from app.domain.leads import Lead
-from app.domain.messaging import consents, conversations, messages
+from app.domain.messaging import consents, conversations, dnd_uploads, messages
 from app.domain.messaging.channel_accounts import ChannelAccount
 from app.domain.messaging.conversations import Conversation
+from app.domain.messaging.dnd_uploads import DndLine
 from app.domain.messaging.messages import Message
 from app.domain.settings import LeadStatus, TicketStatus
 from app.domain.telephony import call_matching, call_updates
@@ -57,8 +58,8 @@ def _take_status(session: Session, account: ChannelAccount, event: StatusUpdate,
     at = min(event.happened_on or now, now)
     if event.state != "queued" and messages.advance(session, message, event.state, at, event.reason[:300] or None):
         message.code = event.code[:40] or None
-    if event.is_opt_out:
-        refuse_from_now_on(session, message, event.reason, Stamp(None, now))
+    if event.unwanted:
+        note_unwanted(session, message, event.unwanted, event.reason, Stamp(None, now))
     return "state"
 
 
@@ -73,8 +74,15 @@ def _ours(session: Session, account: ChannelAccount, event: StatusUpdate) -> Mes
     return row
 
 
-def refuse_from_now_on(session: Session, message: Any, words: str, stamp: Stamp) -> None:
-    """Record that the recipient wants no promotional messages on this channel, according to the provider."""
+def note_unwanted(session: Session, message: Any, kind: str, words: str, stamp: Stamp) -> None:
+    """Record that the recipient must get no promotional messages, according to the provider.
+
+    opted_out goes into the consent ledger, for the message's channel; do_not_disturb says nothing about what the person
+    agreed to, so it is stored as a check of the do-not-disturb list.
+    """
+    if kind == "do_not_disturb":
+        dnd_uploads.store(session, [DndLine(message.peer, "blocked", stamp.now)], "provider", stamp.now)
+        return
     newest = consents.latest(session, message.channel, message.peer)
     if newest is not None and newest.action == "withdrawn":
         return

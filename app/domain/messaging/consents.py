@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ForeignKey, Index, String, Text, select, union, update
+from sqlalchemy import ForeignKey, Index, String, Text, select, union
 from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
 
 from app.domain import audit, settings
@@ -188,18 +188,6 @@ def _keep_on_customers(session: Session, entry: Consent, stamp: Stamp) -> None:
             setattr(customer, column.key, wants_none)
             customer.stamp(stamp)
     session.flush()
-
-
-def note_dnd(session: Session, number: str, preference: str, how: str, now: datetime) -> None:
-    """Store what a do-not-disturb list says about a number in E.164."""
-    stamp, values = Stamp(None, now), {"preference": preference, "checked_on": now, "how": how}
-    step = update(DoNotDisturb).where(DoNotDisturb.number == number).values(values | {"changed_on": now})
-    done: Any = session.execute(step, execution_options={"synchronize_session": False})
-    if not done.rowcount:
-        row = DoNotDisturb(number=number, **values)
-        row.stamp(stamp)
-        session.add(row)
-        session.flush()
 
 
 # --- permission to send

@@ -159,8 +159,11 @@ def _day(text: str) -> datetime | None:
     return datetime(found.year, found.month, found.day, tzinfo=UTC) if found.year >= 2000 else None
 
 
-def store(session: Session, lines: Iterable[DndLine], now: datetime) -> int:
-    """Store these lines in one statement; an older check doesn't replace a newer one. Returns how many."""
+def store(session: Session, lines: Iterable[DndLine], how: str, now: datetime) -> int:
+    """Store these checks in one statement; an older check doesn't replace a newer one. Returns how many.
+
+    `how`: "scrub file" or "provider".
+    """
     newest: dict[str, DndLine] = {}
     for each in lines:
         held = newest.get(each.number)
@@ -173,7 +176,7 @@ def store(session: Session, lines: Iterable[DndLine], now: datetime) -> int:
             "number": each.number,
             "preference": each.preference,
             "checked_on": each.checked_on,
-            "how": "scrub file",
+            "how": how,
             "created_on": now,
             "changed_on": now,
         }

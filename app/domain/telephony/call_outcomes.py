@@ -164,6 +164,7 @@ def create_lead(session: Session, call: CallLog, context: ChangeContext, task: A
     """
     if call.other_e164 is None:
         raise RuleBroken("The number of this call is withheld, so no lead can be created from it.")
+    _lock(session, call)
     if call.lead_id is not None:
         raise RuleBroken("This call is already linked to a lead.")
     values = {"mobile": phone.display(call.other_e164), "first_name": _name_of(call), "assignee_id": context.by}
@@ -177,6 +178,7 @@ def create_ticket(session: Session, call: CallLog, context: ChangeContext, task:
 
     An unknown number becomes a customer. Raises RuleBroken if the call has a ticket already.
     """
+    _lock(session, call)
     if call.ticket_id is not None:
         raise RuleBroken("This call is already linked to a ticket.")
     query = select(TicketSubject.id).where(TicketSubject.is_active.is_(True)).order_by(TicketSubject.position.desc())
@@ -195,6 +197,12 @@ def create_ticket(session: Session, call: CallLog, context: ChangeContext, task:
     ticket = tickets.create(session, values, context)
     link(session, call, ticket, context)
     return ticket
+
+
+def _lock(session: Session, call: CallLog) -> None:
+    """Read the call's links again and lock it: a second click waits here, and finds the record of the first one."""
+    session.flush()
+    session.refresh(call, ["customer_id", "lead_id", "ticket_id"], with_for_update=True)
 
 
 def _seen_customer(session: Session, call: CallLog, context: ChangeContext) -> int | None:

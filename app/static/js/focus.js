@@ -4,13 +4,16 @@ const name = (control) => `${control.tagName} ${control.getAttribute('aria-label
 let left = null;
 
 // The target is asked for what it holds before it goes.
-document.addEventListener('htmx:beforeSwap', ({ detail }) => {
+function note({ detail }) {
   const control = document.activeElement;
   if (!detail.target?.contains(control) || control === document.body) return;
   const scope = detail.target.id ? `#${CSS.escape(detail.target.id)}` : null;
   const place = [...detail.target.querySelectorAll(FOCUSABLE)].indexOf(control);
   left = { id: control.id, name: name(control), href: control.getAttribute('href'), scope, place };
-});
+}
+document.addEventListener('htmx:beforeSwap', note);
+// Parts that are swapped beside the target: by then the focus is still in the old one.
+document.addEventListener('htmx:oobBeforeSwap', note);
 function find(within) {
   const every = [...within.querySelectorAll(FOCUSABLE)].filter((each) => each.checkVisibility());
   return (left.id && document.getElementById(left.id))

@@ -41,6 +41,7 @@ document.addEventListener('htmx:beforeSwap', ({ detail }) => {
   }
 });
 document.addEventListener('htmx:afterSwap', ({ detail }) => {
+  if (detail.target.id === 'day-parts') restore(); // at once: a key that is pressed before it has settled counts, too
   if (detail.target.id === 'day-form') {
     if (!dialog.open) dialog.showModal();
     (dialog.querySelector('[aria-invalid=true]') || dialog.querySelector('textarea, input:not([type=hidden])'))?.focus();

@@ -234,10 +234,21 @@ if (channel) channel.onmessage = redraw;
 // --- when
 addEventListener('offline', away);
 addEventListener('online', () => flush().then(wake));
-// A page that comes back out of the browser's memory may be that of somebody who has signed out meanwhile.
+// A page that comes back out of the browser's memory may be that of somebody who has signed out meanwhile. Nothing of it is seen before
+// the worker has said whose pages it keeps: it knows that without a connection, too.
+async function keptFor() {
+  try {
+    const kept = await (await caches.open('crm-meta')).match('/');
+    return kept ? String((await kept.json()).person) : words.user;
+  } catch { return words.user; } // without a worker
+}
 addEventListener('pageshow', async ({ persisted }) => {
-  const now = persisted && await ask();
-  if (now && String(now.user) !== String(words.user)) location.reload();
+  if (!persisted) return;
+  root.style.visibility = 'hidden';
+  if (await keptFor() !== words.user) { location.reload(); return; }
+  root.style.visibility = '';
+  const now = await ask();
+  if (now && String(now.user) !== words.user) location.reload();
 });
 addEventListener('crm:ended', async () => { const now = await ask(); if (now && now.user === null) tell({ kind: 'ended' }); });
 document.addEventListener('visibilitychange', () => { if (document.visibilityState === 'visible' && (isAway || !opener.hidden)) flush().then(wake); });

@@ -203,12 +203,17 @@ function placeOf(home) {
   }
   return place;
 }
+// The number of a record stays on one line (widgets.py: whole).
+function whole(text) {
+  const pieces = String(text).split(/\b([A-Z]+(?:-[A-Z]+)?-\d{4}-\d{4,})\b/);
+  return pieces.map((piece, at) => (at % 2 ? Object.assign(document.createElement('span'), { className: 'whole', textContent: piece }) : piece));
+}
 function toast({ text, url, again }) {
   const home = document.querySelector('[data-toasts]');
   if (!home || !text) return;
   const note = document.createElement(url ? 'a' : 'div');
   note.className = 'toast-note';
-  note.textContent = text;
+  note.append(...whole(text));
   if (url) note.href = url;
   if (again) {
     const button = Object.assign(document.createElement('button'), { type: 'button', className: 'btn btn-small', textContent: home.dataset.again });

@@ -91,5 +91,6 @@ export function offerList(kind) {
     if (option && list?.contains(option)) { event.preventDefault(); choose(option); } else if (list && !list.contains(event.target) && !isIn(event.target)) close();
   });
   document.addEventListener('focusout', (event) => { if (field && event.target === field) close(); });
-  addEventListener('scroll', (event) => { if (kind.placed && list && !list.contains(event.target)) close(); }, true);
+  // The list would be left behind; what scrolls elsewhere, such as a conversation to a new message, doesn't move it.
+  addEventListener('scroll', ({ target }) => { if (kind.placed && list && target.contains(field)) close(); }, true);
 }

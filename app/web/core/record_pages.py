@@ -53,7 +53,7 @@ def sort_of(order: list[Any], record: Any) -> tuple[Any, bool] | None:
 
 
 @dataclass(frozen=True)
-class _PageStatement:
+class PageStatement:
     """One page: the query, and its key among the person's other statements."""
 
     table: RecordTable
@@ -81,7 +81,7 @@ class _PageStatement:
         return self.shape.open_values
 
     @classmethod
-    def of(cls, table: RecordTable, query: ListQuery, names: Names) -> _PageStatement:
+    def of(cls, table: RecordTable, query: ListQuery, names: Names) -> PageStatement:
         before = [] if query.before is None else [table.record.id < query.before]
         conditions, offset = [*query.conditions, *before], 0 if before else query.offset
         order = [] if query.newest else query.order
@@ -165,7 +165,7 @@ def _rows_by_value(table: RecordTable, session: Any, query: ListQuery, names: Na
         found = table.selection(names)[0].join(ids, ids.c.id == key)
         return found.order_by(*_turned([ids.c.value, ids.c.id], turned))
 
-    found = access.answer(session, access.CachedStatement(None, statement, _guarded(table, query)), {})
+    found = access.answer(session, access.CachedStatement(None, statement, guarded(table, query)), {})
     if len(found) == query.size:
         return found
     if not found and query.offset:  # the number of rows with a value is unknown
@@ -202,18 +202,18 @@ def empty_last(table: RecordTable, query: ListQuery) -> Any:
 
 
 def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> list[Any]:
-    person, page = access.acting(session), _PageStatement.of(table, query, names)
+    person, page = access.acting(session), PageStatement.of(table, query, names)
     if person is not None and access.is_scanned(table.record):
         wanted = page.wanted
         is_own_only = query.ways is not None and query.ways[1] == 0
         ids = None if wanted is None else access.page_by_person(session, person, table.record, wanted, is_own_only)
         if isinstance(ids, list):
             return _rows_of(page, session, ids)
-    question = access.CachedStatement(page.key, partial(page.statement, person), _guarded(table, query))
+    question = access.CachedStatement(page.key, partial(page.statement, person), guarded(table, query))
     return access.answer(session, question, page.open_values)
 
 
-def _rows_of(page: _PageStatement, session: Any, ids: list[int]) -> list[Any]:
+def _rows_of(page: PageStatement, session: Any, ids: list[int]) -> list[Any]:
     """The rows with these ids in the order of the list, under the access rules."""
     if not ids:
         return []
@@ -226,7 +226,7 @@ def _rows_of(page: _PageStatement, session: Any, ids: list[int]) -> list[Any]:
 
     order = "newest" if page.query.newest else access.key_of(*page.query.order)
     key = None if order is None else (page.table, "ids", page.names, len(ids), order)
-    return access.answer(session, access.CachedStatement(key, statement, _guarded(page.table, page.query)), open_values)
+    return access.answer(session, access.CachedStatement(key, statement, guarded(page.table, page.query)), open_values)
 
 
 def visible_row(table: RecordTable, session: Any, key: int, names: Names = None) -> Any:
@@ -240,7 +240,7 @@ def visible_row(table: RecordTable, session: Any, key: int, names: Names = None)
 
     name = None if shape.key is None else (table, "one", names, shape.key)
     found = access.answer(
-        session, access.CachedStatement(name, statement, _guarded(table)), {"row": key, **shape.open_values}
+        session, access.CachedStatement(name, statement, guarded(table)), {"row": key, **shape.open_values}
     )
     return found[0] if found else None
 
@@ -269,7 +269,7 @@ def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple
         others = access.NOT_COUNTED
     name = None if shape.key is None else (table, "ways", cap, end, others, shape.key)
     make = partial(access.count_by_path, person, table.record, wanted, end, others)
-    question = access.CachedStatement(name, make, _guarded(table, query))
+    question = access.CachedStatement(name, make, guarded(table, query))
     ((own, others),) = access.answer(session, question, shape.open_values)
     if others is None:
         return None
@@ -294,11 +294,11 @@ def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
         return select(func.count()).select_from(few)
 
     name = None if shape.key is None else (table, "count", cap, shape.key)
-    question = access.CachedStatement(name, statement, _guarded(table, query))
+    question = access.CachedStatement(name, statement, guarded(table, query))
     return int(access.answer(session, question, shape.open_values)[0][0] or 0)
 
 
-def _guarded(table: RecordTable, query: ListQuery | None = None) -> frozenset[str]:
+def guarded(table: RecordTable, query: ListQuery | None = None) -> frozenset[str]:
     """The tables of the statement, so that it need not be searched for them."""
     named = {table.name, *(joined.__tablename__ for joined, _on in table.joins)}
     return frozenset(named | (tables_in((*query.conditions, *query.order)) if query else set()))

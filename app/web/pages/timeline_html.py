@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
-from app.web.pages.widgets import avatar_html, csrf, icon, moment
+from app.web.pages.widgets import avatar_html, csrf, icon, moment, whole_html
 
 Entry = Mapping[str, Any]
 #: Kind of an entry -> its default icon.
@@ -62,7 +62,7 @@ def _folded(entry: Entry) -> str:
     changes = "".join(
         f'<p class="fold-when quiet small">{_at(each)}</p>{_changes(each)}' for each in folded
     ) or _changes(entry)
-    summary = f"<span>{_actor(entry)}{escape(entry['headline'])} {icon('chevron-right')}</span>"
+    summary = f"<span>{_actor(entry)}{whole_html(entry['headline'])} {icon('chevron-right')}</span>"
     return (
         f'<li class="entry entry-field_change"><span class="entry-sign">{icon("pencil")}</span>'
         f'<details class="entry-body entry-fold"><summary class="entry-head">{summary}{_owner(entry)}{_at(entry)}'
@@ -76,7 +76,7 @@ def _is_folded(entry: Entry) -> bool:
 
 def _head(entry: Entry) -> str:
     actor = "" if entry.get("is_sentence") else _actor(entry)
-    headline = escape(entry["headline"])
+    headline = whole_html(entry["headline"])
     if entry.get("open_url"):
         headline = f'<a class="entry-link" href="{escape(entry["open_url"])}">{headline}</a>'
     return f'<p class="entry-head"><span>{actor}{headline}</span>{_owner(entry)}{_at(entry)}</p>'

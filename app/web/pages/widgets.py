@@ -7,6 +7,7 @@ HTML that is built without a template.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -27,6 +28,9 @@ _MOST_FACES, _MOST_TAGS = 3, 3
 MAX_ICONS = 1000
 
 
+#: The number of a record in a text; shell.js has the same for toasts.
+_NUMBER = re.compile(r"\b[A-Z]+(?:-[A-Z]+)?-\d{4}-\d{4,}\b")
+
 #: (URL of the sprite, name, more classes) -> an icon.
 _icons: dict[tuple[str, str, str], Markup] = {}
 
@@ -41,6 +45,19 @@ def icon(name: str, extra: str = "") -> Markup:
         if len(_icons) < MAX_ICONS:
             _icons[key] = found
     return found
+
+
+def whole_html(text: Any) -> str:
+    """The text, escaped, with the numbers of records in it kept on one line each: they would break at their hyphens."""
+    escaped = escape(text)
+    if "-" not in escaped or isinstance(text, Markup):
+        return escaped
+    return _NUMBER.sub(r'<span class="whole">\g<0></span>', escaped)
+
+
+def whole(text: Any) -> Markup:
+    """`whole_html` for templates."""
+    return Markup(whole_html(text))
 
 
 def csrf() -> Markup:
@@ -271,5 +288,5 @@ _KINDS: dict[str, Callable[[Cell], str]] = {
 }
 #: Global in all templates.
 GLOBALS: dict[str, Callable[..., Markup]] = {
-    each.__name__: each for each in (icon, csrf, avatar, avatar_stack, empty_value, status, moment, cell)
+    each.__name__: each for each in (icon, csrf, whole, avatar, avatar_stack, empty_value, status, moment, cell)
 }

@@ -38,6 +38,7 @@ MASTER_LABELS = {
     "description": lazy_gettext("Description"),
     "url": lazy_gettext("Address"),
     "channel": lazy_gettext("Channel"),
+    "language": lazy_gettext("Language"),
     "body": lazy_gettext("Text"),
     "header": lazy_gettext("Subject"),
     "provider_id": lazy_gettext("Template ID"),
@@ -88,6 +89,7 @@ class MasterScreen(HardenedView):
 #: Meaning -> its label.
 _MEANING_LABELS = {
     "new": lazy_gettext("New: nobody has worked on it"),
+    "open": lazy_gettext("Open: seen, not in progress yet"),
     "working": lazy_gettext("In progress"),
     "scheduled": lazy_gettext("Follow-up scheduled: needs an open task"),
     "followed": lazy_gettext("Follow-up done"),
@@ -276,6 +278,7 @@ class MessageTemplates(MasterScreen):
     formatters_columns = {
         "body": _with_example,
         "channel": lambda channel: str(dict(_CHANNELS).get(channel, channel)),
+        "language": lambda language: str(config.LANGUAGE_NAMES.get(language, language)),
         "purpose": lambda purpose: str(PURPOSE_WORDS.get(purpose, purpose)),
     }
 

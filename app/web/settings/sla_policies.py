@@ -7,7 +7,7 @@ from typing import Any
 from flask import request
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import gettext as _
-from flask_babel import lazy_gettext
+from flask_babel import lazy_gettext, lazy_pgettext
 from wtforms import IntegerField
 from wtforms.validators import NumberRange, Optional
 
@@ -15,12 +15,17 @@ from app.domain import tickets
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import SlaPolicy, SlaTarget
+from app.web.core.default_labels import shown_label
+from app.web.core.durations import span
 from app.web.pages.hardened import HardenedInterface, select_field
 from app.web.settings.business_settings import MAX_MINUTES
 from app.web.settings.masters import MasterScreen
 
 #: Form key -> (stored priority, label).
-_PRIORITIES = {"any": ("", lazy_gettext("Any")), **{each.lower(): (each, each) for each in tickets.PRIORITIES}}
+_PRIORITIES = {
+    "any": ("", lazy_gettext("Any")),
+    **{each.lower(): (each, lazy_pgettext("label", each)) for each in tickets.PRIORITIES},
+}
 _KINDS = [("lead", lazy_gettext("Leads")), ("ticket", lazy_gettext("Tickets"))]
 
 
@@ -53,20 +58,15 @@ class Policies(HardenedInterface):
 
 
 def _target_text(target: SlaTarget) -> str:
-    """“High: response in 1 h, resolution in 9 h”, in office time."""
+    """“High: response in 1h, resolution in 9h”, in office time."""
     text = _(
-        "%(priority)s: response in %(time)s", priority=target.priority or _("Any"), time=_span(target, "first_response")
+        "%(priority)s: response in %(time)s",
+        priority=shown_label(target.priority) if target.priority else _("Any"),
+        time=span(60 * target.first_response_minutes),
     )
     if target.resolution_minutes is None:
         return str(text)
-    return str(_("%(response)s, resolution in %(time)s", response=text, time=_span(target, "resolution")))
-
-
-def _span(target: SlaTarget, which: str) -> str:
-    """“90 min” or “9 h”."""
-    minutes = int(getattr(target, f"{which}_minutes"))
-    hours, rest = divmod(minutes, 60)
-    return f"{minutes} {_('min')}" if rest or not hours else f"{hours} {_('h')}"
+    return str(_("%(response)s, resolution in %(time)s", response=text, time=span(60 * target.resolution_minutes)))
 
 
 class SlaPolicies(MasterScreen):

@@ -1,5 +1,7 @@
 """Undoing an import: deletes the records that it created and restores changed values, unless changed since.
 
+It does no more than the person could do by hand: records that they may not delete or edit by now stay.
+
 A file may contain a person in several rows: the last one is undone first, and that doesn't count as a change by others.
 """
 
@@ -91,9 +93,11 @@ def _undo(session: Session, kind: ImportKind, undoing: _Undoing, viewer: Viewer)
         raise RuleBroken("This record was deleted meanwhile.")
     _refuse_changed(session, record, row, later)
     if row.result == "created":
+        if not _may(session, kind, record, viewer, "delete"):
+            raise access.Denied("You may not delete this record, so it stays. Ask your manager or an admin.")
         _delete(session, kind, record, viewer)
         return
-    if kind.module != "Settings" and not _may_write(session, record, viewer):
+    if kind.module != "Settings" and not _may(session, kind, record, viewer, "write"):
         raise access.Denied("You can see this record but not edit it. Ask its assignee or your manager.")
     kept = dict(row.before or {})
     kept.pop(CHANGED_ON, None)
@@ -109,10 +113,12 @@ def _undo(session: Session, kind: ImportKind, undoing: _Undoing, viewer: Viewer)
             session.flush()
 
 
-def _may_write(session: Session, record: Any, viewer: Viewer) -> bool:
-    """Whether the person, in whose absence the record was loaded, sees it and may change it."""
+def _may(session: Session, kind: ImportKind, record: Any, viewer: Viewer, verb: str) -> bool:
+    """Whether the person, in whose absence the record was loaded, sees it, and the verb reaches it."""
     person = viewer.person
-    return access.sees_row(session, person, record) and access.reaches_row(session, person, record, "write")
+    if kind.module == "Settings":
+        return bool(person.may(kind.module, verb))
+    return access.sees_row(session, person, record) and access.reaches_row(session, person, record, verb)
 
 
 def _refuse_changed(session: Session, record: Any, row: ImportRow, later: ImportRow | None) -> None:
@@ -178,8 +184,10 @@ def _delete_unused(session: Session, customer: Customer, viewer: Viewer) -> None
         session.execute(select(each.id).where(each.customer_id == customer.id).limit(1)).first()
         for each in (Lead, Ticket)
     ]
-    if not any(others) and customer.changed_on == customer.created_on:
-        import_kinds.kinds()["customer"].service.remove(session, customer, viewer)
+    kind = import_kinds.kinds()["customer"]
+    is_unused = not any(others) and customer.changed_on == customer.created_on
+    if is_unused and _may(session, kind, customer, viewer, "delete"):
+        kind.service.remove(session, customer, viewer)
 
 
 def _close_accounts(customer: Customer, before: list[str], at: datetime | None) -> None:

@@ -2,14 +2,18 @@
 
 Only asked when nothing was found. The names come from all leads and customers, and are not shown: they are searched for
 in place of what was typed, by the same rules of access.
+
+Names are read by ranges of an index: those with the first or second letter that was typed, and, in case the first
+letter is wrong or missing, those that go on as typed behind any letter of the same script.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import or_, select, union
+from sqlalchemy import Select, or_, select, union
 from sqlalchemy.orm import Session
 
 from app import access
@@ -21,6 +25,12 @@ LEAST_LETTERS = 4
 MOST_WORDS = 3
 #: Distinct names that are read of each column for one word.
 MAX_NAMES = 3000
+#: First letters of names by script: Latin; Devanagari; Gujarati.
+ALPHABETS = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "अआइईउऊऋएऐओऔकखगघचछजझटठडढणतथदधनपफबभमयरलळवशषसह",
+    "અઆઇઈઉઊઋએઐઓઔકખગઘચછજઝટઠડઢણતથદધનપફબભમયરલવશષસહળ",
+)
 
 
 def corrected(session: Session, text: str) -> str:
@@ -55,16 +65,26 @@ def _is_word(text: str) -> bool:
 
 
 def _names(session: Session, words: Iterable[str]) -> set[str]:
-    """First words of names that begin with the first or the second letter of one of these words."""
+    """First words of names that may be one of these words with a mistake."""
+    words = list(words)
     letters = sorted({letter for word in words for letter in word[:2]})
+    others = sorted({begun for word in words for begun in _with_other_first_letter(word)})
     columns = [column for record in (Lead, Customer) for column in (record.first_name, record.last_name)]
-    searches = [
-        select(column.label("name")).where(or_(*[begins(column, each) for each in letters])).distinct().limit(MAX_NAMES)
-        for column in columns
-    ]
+    searches = [_beginning(column, each) for column in columns for each in (letters, others) if each]
     with access.as_system(session):
         rows = session.scalars(union(*(select(each.subquery().c.name) for each in searches))).all()
     return {name.casefold().split()[0] for name in rows if name and name.strip()}
+
+
+def _with_other_first_letter(word: str) -> list[str]:
+    """The word with each other letter of its script in place of its first one, and before it."""
+    alphabet = next((each for each in ALPHABETS if word[0] in each), "")
+    return [letter + rest for letter in alphabet for rest in (word[1:], word)]
+
+
+def _beginning(column: Any, texts: list[str]) -> Select[Any]:
+    rules = or_(*[begins(column, each) for each in texts])
+    return select(column.label("name")).where(rules).distinct().limit(MAX_NAMES)
 
 
 def _nearest(word: str, names: set[str]) -> str:
@@ -72,4 +92,5 @@ def _nearest(word: str, names: set[str]) -> str:
     if any(name.startswith(word) for name in names):
         return word
     near = [name for name in names if is_near(word, name)]
-    return min(near, key=lambda name: (abs(len(name) - len(word)), name)) if near else ""
+    # Few people mistype the first letter.
+    return min(near, key=lambda name: (name[0] != word[0], abs(len(name) - len(word)), name)) if near else ""

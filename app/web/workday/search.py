@@ -16,8 +16,10 @@ from app import access
 from app.extensions import db
 from app.lib.text_normalization import fold_apostrophes
 from app.models import CallLog, Customer, Lead, Message
+from app.web.core import first_rows
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
+from app.web.core.first_rows import FirstRows
 from app.web.core.local_links import row_url
 from app.web.core.merged_redirects import is_number_of
 from app.web.core.record_table import ListQuery
@@ -86,24 +88,64 @@ def _found(text: str, viewer: Viewer) -> list[dict[str, Any]]:
         return []
     groups = [group for group in _groups(text, viewer) if group["rows"]]
     other = near_names.corrected(db.session(), text) if not groups else ""
-    return [group for group in _groups_of(_named_screens(), other, viewer) if group["rows"]] if other else groups
+    return [group for group in _groups_of(_named_screens(), other, viewer, True) if group["rows"]] if other else groups
 
 
 def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The first hits of each kind that the person may read, files last."""
     files = file_search.file_lookup(text, viewer)
-    groups = _groups_of(searched_screens(), text, viewer, files)
+    groups = _groups_of(searched_screens(), text, viewer, False, files)
     return [*groups, {"title": _("Files"), "url": "", "rows": file_search.hits(files, MAX_HITS, viewer)}]
 
 
-def _groups_of(screens: list[Any], text: str, viewer: Viewer, *more: access.IndexLookup) -> list[dict[str, Any]]:
-    """The first hits of these screens' records, as far as the person may read them; `more` is looked up with them."""
+def _groups_of(
+    screens: list[Any], text: str, viewer: Viewer, is_common: bool, *more: access.IndexLookup
+) -> list[dict[str, Any]]:
+    """The first hits of these screens' records, as far as the person may read them; `more` is looked up with them.
+
+    `is_common`: whether many people are probably called so.
+    """
     read = [screen for screen in screens if viewer.person.may(screen.module, "read")]
     lookups = [
         access.IndexLookup(screen.record_table.record, parts(screen.record_table, text, viewer)) for screen in read
     ]
-    access.look_up(db.session(), [each for each in (*lookups, *more) if each.parts], MAX_LOOKED_UP, 2 * MAX_HITS)
-    return [_hits(screen, text, each, viewer) for screen, each in zip(read, lookups, strict=True)]
+    searched = [each for each in (*lookups, *more) if each.parts]
+    access.look_up(db.session(), searched, MAX_LOOKED_UP, 2 * MAX_HITS, is_common)
+    wanted = [_wanted(screen, text, each, viewer) for screen, each in zip(read, lookups, strict=True)]
+    rows = _rows(lookups, wanted, viewer)
+    return [_group(*each, text, viewer) for each in zip(read, wanted, rows, strict=True)]
+
+
+def _wanted(screen: Any, text: str, found: access.IndexLookup, viewer: Viewer) -> FirstRows:
+    """The first hits of one kind: exact names first, then the newest."""
+    record_table = screen.record_table
+    title = _title(screen)
+    wanted = (title, *{Message: _OF_MESSAGE, CallLog: _OF_CALL}.get(record_table.record, _WANTED))
+    names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
+    rules = [*record_table.base_conditions(), *([found.rule()] if found.ids is None else [])]
+    order = record_table.order_by(None, "desc", viewer) if found.ids is None else best_first(record_table, text)
+    return FirstRows(record_table, ListQuery(rules, order, MAX_HITS), names, found.ids)
+
+
+def _title(screen: Any) -> str:
+    return "body" if screen.record_table.record is Message else str(screen.title_column)
+
+
+def _rows(asked: list[access.IndexLookup], wanted: list[FirstRows], viewer: Viewer) -> list[list[Any]]:
+    """The rows of each kind: in one statement, except for a common text in records whose pages need several.
+
+    Kinds without hits are part of the statement, so that few statements have to be compiled.
+    """
+    session, rows = db.session(), [list[Any]() for _each in asked]
+    alone = [each.ids is None and _is_scanned(each.record, viewer) for each in asked]
+    together = [at for at, is_alone in enumerate(alone) if not is_alone]
+    if any(asked[at].ids != set() for at in together):
+        for at, found in zip(together, first_rows.load(session, [wanted[at] for at in together]), strict=True):
+            rows[at] = found
+    for at, is_alone in enumerate(alone):
+        if is_alone:
+            rows[at] = wanted[at].table.rows(session, wanted[at].query, wanted[at].names)
+    return rows
 
 
 def _named_screens() -> list[Any]:
@@ -111,32 +153,26 @@ def _named_screens() -> list[Any]:
     return [screen for screen in searched_screens() if screen.record_table.record in (Customer, Lead)]
 
 
-def _hits(screen: Any, text: str, found: access.IndexLookup, viewer: Viewer) -> dict[str, Any]:
-    """The first hits of one kind: exact names first, then the newest."""
-    record_table = screen.record_table
+def _is_scanned(record: Any, viewer: Viewer) -> bool:
+    return access.is_scanned(record) and not access.reads_all(viewer.person, record)
+
+
+def _group(screen: Any, wanted: FirstRows, rows: list[Any], text: str, viewer: Viewer) -> dict[str, Any]:
+    """The hits of one kind with their cells, for both pages."""
     group: dict[str, Any] = {
         "title": str(screen.list_title),
         "url": f"{screen.route_base}/?{urlencode({'q': text})}",
         "rows": [],
     }
-    if found.ids == set():
-        return group
-    record = record_table.record
-    title = "body" if record is Message else screen.title_column
-    wanted = (title, *{Message: _OF_MESSAGE, CallLog: _OF_CALL}.get(record, _WANTED))
-    names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
-    rules = [*record_table.base_conditions(), found.rule()]
-    order = record_table.order_by(None, "desc", viewer) if found.ids is None else best_first(record_table, text)
-    query = ListQuery(rules, order, MAX_HITS)
-    slices = record_table.selection(names)[1]
-    for row in record_table.rows(db.session(), query, names):
+    title, slices = _title(screen), screen.record_table.selection(wanted.names)[1]
+    for row in rows:
         values = tuple(row)
         cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
         number = cells.get("number", {}).get("text")
         group["rows"].append(
             {
                 "url": row_url(screen.route_base, values[0], number),
-                "note": _note(record, text, number),
+                "note": _note(screen.record_table.record, text, number),
                 "cells": list(cells.values()),
                 "title": (cells[title].get("text") or number or str(values[0]))[:MAX_TITLE],
             }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import FailureGroup
 
 from app import create_app
+from app.web.settings.master_resources import MASTER_RESOURCES
 from tests.app_fixtures import PASSWORD, Crm, settings_for
 from tests.web.invalid_input import VALID_BODIES, Hostile, spare_world
 
@@ -30,7 +31,9 @@ RULES = ["2xx", "304", "400", "401", "403", "404", "409", "412", "413", "422"]
 #: What a body of a wrong shape may be answered.
 REFUSED = ["400", "401", "403", "404", "405", "409", "412", "413", "422"]
 #: Tries an operation and way of making bodies; by hand, more: python -m tests.web.api.test_openapi 500 ana
-TRIES = 3
+TRIES = 2
+#: Picklists whose operations the test leaves out: they are declared as those of the others, without code of their own.
+ALIKE = {each.resource_name for each in MASTER_RESOURCES} - {"lead_status", "message_template"}
 SPEC = "/api/v1/_openapi"
 #: Addresses that take no body although something is changed by them.
 BARE = (
@@ -284,7 +287,7 @@ def test_no_operation_is_open_to_a_stranger(worn: Hostile, spec: Any, header: di
 @pytest.mark.filterwarnings("ignore")
 def test_a_fuzzer_finds_no_lie(worn: Hostile) -> None:
     """As Ana, who sells: a fuzzer with an admin's rights destroys its own premises."""
-    assert fuzz(worn, "ana", TRIES) == []
+    assert fuzz(worn, "ana", TRIES, ALIKE) == []
 
 
 def prober(operation: Any, headers: dict[str, str], tries: int, mode: GenerationMode) -> Any:
@@ -306,14 +309,19 @@ def takes_anything(operation: Any) -> bool:
     return bool(operation.body) or any(operation.path_parameters) or any(operation.query)
 
 
-def fuzz(worn: Hostile, who: str, tries: int) -> list[str]:
-    """The lies and bugs that schemathesis finds with so many tries an operation, with right and with wrong bodies."""
+def fuzz(worn: Hostile, who: str, tries: int, left_out: Collection[str] = ()) -> list[str]:
+    """The lies and bugs that schemathesis finds with so many tries an operation, with right and with wrong bodies.
+
+    Nothing is tried of the resources that are left out.
+    """
     headers = worn.crm.client(who).headers | {"Accept-Encoding": "identity"}
     schema = schemathesis.openapi.from_wsgi(SPEC, worn.crm.app, headers=headers)
     schema.config.checks.positive_data_acceptance.expected_statuses = RULES
     schema.config.checks.negative_data_rejection.expected_statuses = REFUSED
     found = []
     for operation in (result.ok() for result in schema.get_all_operations()):
+        if operation.path.split("/")[3] in left_out:
+            continue
         for mode in GenerationMode:
             if operation.path.endswith("/bulk") and mode is GenerationMode.NEGATIVE:
                 continue  # answers 200, and for each record whether it could be read

@@ -13,8 +13,9 @@ from app.channels.console_provider import KIND
 from app.channels.provider import CallUpdate
 from app.domain.base import Stamp
 from app.domain.inbound import provider_events
-from app.domain.messaging import channel_accounts, consents
+from app.domain.messaging import channel_accounts, dnd_uploads
 from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.messaging.dnd_uploads import DndLine
 from app.lib import sample_audio
 from app.models import AuditEntry, BusinessSetting, CallCard, CallLog, CallRecording, Lead, OfficeRange, User
 from app.ops import queue
@@ -100,7 +101,7 @@ def test_the_other_number_is_called_when_it_is_clicked(crm: Crm, make: Any, acco
 
 def test_an_error_does_not_show_the_number_either(crm: Crm, make: Any, account: Any, lead: Any) -> None:
     make.mask("Sales User", mobile="hidden")
-    consents.note_dnd(crm.session, PEER, "blocked", "scrub file", now())
+    dnd_uploads.store(crm.session, [DndLine(PEER, "blocked", now())], "scrub file", now())
     crm.session.commit()
     answers = [
         crm.client("ana").rest("POST", "call_log/dial", {"lead": lead.id}),

@@ -232,7 +232,7 @@ def test_a_policy_is_saved_with_its_targets(site: Site) -> None:
     assert 'value="15"' in site.get("root", f"/settings/sla/edit/{key}").text
     site.post("root", f"/settings/sla/edit/{key}", **sent, reply_any="", solve_any="", reply_high="20", solve_high="90")
     assert targets(site, key) == {"High": (20, 90)}
-    assert "High: response in 20 min, resolution in 90 min" in site.get("root", "/settings/sla/list/").text
+    assert "High: response in 20m, resolution in 1h 30m" in site.get("root", "/settings/sla/list/").text
 
 
 @pytest.mark.parametrize(

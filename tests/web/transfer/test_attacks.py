@@ -14,8 +14,8 @@ from sqlalchemy import select, update
 from app import access
 from app.domain import spreadsheet_files, xlsx_shared_strings
 from app.domain.base import RuleBroken
-from app.domain.transfer_runs import MAX_OPEN, ExportRun
-from app.models import ApiKey, Lead, Role, User
+from app.domain.transfer_runs import MAX_OPEN, ExportRun, ImportRow
+from app.models import ApiKey, Lead, Role, Ticket, User
 from app.web.transfer import export_worker, exports
 from tests.app_fixtures import Crm
 from tests.web.transfer.test_imports import Importer, figures
@@ -225,3 +225,39 @@ def test_a_revert_gives_back_no_values_of_records_out_of_reach(crm: Crm) -> None
     run = mia.act(run, "revert")
     assert (run.outcome, crm.fresh(lead).first_name) == ("reverted", "Usha")
     assert "edit" in next(iter(mia.problems(run).values()))
+
+
+def test_a_revert_deletes_nothing_that_the_person_may_not_delete(crm: Crm) -> None:
+    mia = Importer(crm)
+    run = mia.imported("Name,Mobile\nAsha,9820012345\nRavi,9820012346\n")
+    crm.session.execute(
+        update(Lead).where(Lead.first_name == "Ravi").values(owner_id=crm.people["sam"].id, assignee_id=None)
+    )
+    crm.session.commit()
+    run = mia.act(run, "revert")
+    assert (run.outcome, crm.rows(select(Lead.first_name))) == ("reverted", ["Ravi"])
+    assert "may not delete" in mia.problems(run)[2]
+
+
+@pytest.mark.parametrize(("kind", "module"), [("lead", "Leads"), ("ticket", "Tickets"), ("user", "Settings")])
+def test_who_may_delete_nothing_gets_nothing_deleted_by_a_revert(crm: Crm, kind: str, module: str) -> None:
+    role = "Sales Manager"
+    for verb in ("read", "create", "write", "import", "assign"):
+        crm.make.cell(role, module, verb, "all")
+    crm.make.cell(role, module, "delete", "none")
+    crm.make.cell(role, "Customers", "delete", "none")
+    mia = Importer(crm)
+    file = {
+        "lead": "Name,Mobile\nAsha,9820012345\n",
+        "ticket": "Name,Mobile,Subject\nAsha,9820012345,KYC update\n",
+        "user": "User ID,Full Name,Role\nneha,Neha Shah,Sales User\n",
+    }[kind]
+    run = mia.imported(file, kind)
+    assert figures(run) == (1, 0, 0, 0), mia.problems(run)
+    run = mia.act(run, "revert")
+    model = {"lead": Lead, "ticket": Ticket, "user": User}[kind]
+    assert run.outcome == "reverted"
+    assert (
+        crm.count(model, model.id == crm.rows(select(ImportRow.record_id).where(ImportRow.run_id == run.id))[-1]) == 1
+    )
+    assert "may not delete" in mia.problems(run)[1]

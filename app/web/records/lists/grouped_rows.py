@@ -158,11 +158,16 @@ def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup],
     counts = _Counts.of(screen.record_table.record, name, query, groups, person)
     what = (query.size, query.offset, counts.wanted)
     make = partial(_counts_and_ids, statements, query, groups, counts.wanted, person)
-    for place, found in statements.ask(session, what, groups, make):
+    shared, counted = dict[int, int](), dict[int, int]()
+    found_rows = statements.ask(session, what, groups, make)
+    for place, found, _at, count in sorted(found_rows, key=lambda row: (row[0], row[2])):
         if place >= 0:
             groups[place].ids.append(found)
+            shared[place] = count
         else:
-            counts.take(-1 - place, found)
+            counted[-1 - place] = found
+    for place, count in counted.items():
+        counts.take(place, count + shared.get(place, 0))
     rows = _rows(screen.record_table, session, [key for group in groups for key in group.ids], names)
     for group in groups:
         group.rows = [rows[key] for key in group.ids if key in rows]
@@ -209,14 +214,34 @@ def _counts_and_ids(
     counted: Sequence[int],
     person: access.Person | None,
 ) -> Any:
-    """(index of the group, id) of the rows in order; (-1 - index, count) of each counted group."""
-    parts = []
-    for place, group in enumerate(groups):
+    """(index of the group, id, index in the group if pages are not in order, number of rows that aren't counted below).
+
+    (-1 - index, count, 0, 0) of each counted group.
+    """
+    together = _pages_together(statements, query, groups, person)
+    parts = [] if together is None else [together]
+    for place, group in enumerate(groups if together is None else ()):
         page = _page_of(statements, query, group, person).subquery()
-        parts.append(select(literal(place).label("place"), page.c.id))
+        parts.append(
+            select(literal(place).label("place"), page.c.id, literal(0).label("at"), literal(0).label("shared"))
+        )
     for place in counted:
-        parts.append(select(literal(-1 - place), _count_of(statements, query, groups[place], person)))
+        number = _count_of(statements, query, groups[place], person, together is None)
+        parts.append(select(literal(-1 - place), number, literal(0), literal(0)))
     return union_all(*parts)
+
+
+def _pages_together(
+    statements: _GroupStatements, query: ListQuery, groups: Sequence[ListGroup], person: access.Person | None
+) -> Any:
+    """The pages of all groups in one SELECT, for records that several people hold; None for others."""
+    sort = sort_of(query.order, statements.table.record)
+    if person is None or sort is None or not _is_own(statements, query, person):
+        return None
+    wanted = access.PageQuery(statements.rules, query.size, query.offset, *sort)
+    if not access.is_shared(person, statements.table.record, wanted):
+        return None
+    return access.pages_of_groups(person, [statements.where(group) for group in groups], wanted)
 
 
 def _is_own(statements: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
@@ -250,10 +275,12 @@ def _page_by_value(statements: _GroupStatements, query: ListQuery, group: ListGr
     return page.limit(query.size).offset(query.offset)
 
 
-def _count_of(statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
+def _count_of(
+    statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None, with_shared: bool
+) -> Any:
     if person is not None and _is_own(statements, query, person):
         wanted = access.PageQuery([*statements.rules, statements.where(group)], COUNT_CAP + 1)
-        found = access.count_by_person(person, statements.table.record, wanted)
+        found = access.count_by_person(person, statements.table.record, wanted, with_shared)
         if found is not None:
             return found.scalar_subquery()
     few = statements.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)

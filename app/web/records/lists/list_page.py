@@ -19,7 +19,7 @@ from app.web.core.fields import Field, Viewer
 from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
 from app.web.core.languages import in_page_language
 from app.web.core.local_links import row_url
-from app.web.core.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery
+from app.web.core.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery, RecordTable
 from app.web.core.registry import kind_of
 from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.records import dial_targets, inline_edit_fields
@@ -51,6 +51,7 @@ def list_page(
         "filters_path": f"{screen.route_base}/filters",
         "filters_url": _filters_url(screen) if record_table.filterable(viewer) else None,
         "quick": [_quick_filter(record_table.by_name[name], viewer) for name in quick_names(screen, viewer)],
+        "sort": sort_menu(record_table, names, viewer),
         "add_url": f"{screen.route_base}/add"
         if viewer.person.may(screen.module, "create") and "add" not in screen.exclude_route_methods
         else None,
@@ -256,6 +257,48 @@ def column_head(each: Field, columns: ChosenColumns) -> dict[str, Any]:
         "align": "end" if each.kind == "number" else None,
         "width": columns.widths.get(each.name),
     }
+
+
+def sort_menu(table: RecordTable, names: tuple[str, ...], viewer: Viewer) -> dict[str, Any] | None:
+    """The context of records/_list_sort.html: the columns to sort by, shown ones first; None if there is none."""
+    offered = [each for each in table.fields if each.sort and not each.is_hidden(viewer)]
+    if not offered:
+        return None
+    offered.sort(key=lambda each: names.index(each.name) if each.name in names else len(names))
+    column, direction = table.base_order or ("", "desc")
+    if request.args.get("_oc"):
+        column, direction = request.args["_oc"], "desc"
+    direction = request.args.get("_od") or direction
+    active = next((each for each in offered if each.name == column), None)
+    return {
+        "label": in_page_language(active.label) if active else "",
+        "is_default": not request.args.get("_oc") and not request.args.get("_od"),
+        "default_url": url(_oc=None, _od=None, page=None),
+        "columns": [
+            {
+                "label": in_page_language(each.label),
+                "url": url(_oc=each.name, _od=direction if each is active else _first_direction(each), page=None),
+                "active": each is active,
+            }
+            for each in offered
+        ],
+        "directions": [
+            {"label": label, "url": url(_od=each, page=None), "active": each == direction, "direction": each}
+            for each, label in _directions(active)
+        ],
+    }
+
+
+def _first_direction(each: Field) -> str:
+    """Latest and largest first; texts from A to Z."""
+    return "desc" if each.kind in ("moment", "date", "number", "duration", "flag") else "asc"
+
+
+def _directions(active: Field | None) -> list[tuple[str, str]]:
+    """The directions with their names; a list without a chosen column is sorted by time."""
+    if active is None or active.kind in ("moment", "date"):
+        return [("asc", _("Earliest first")), ("desc", _("Latest first"))]
+    return [("asc", _("Ascending")), ("desc", _("Descending"))]
 
 
 def list_rows(screen: Any, rows: Iterable[Any], names: tuple[str, ...], viewer: Viewer) -> list[dict[str, Any]]:
