@@ -36,7 +36,7 @@ _V1, _V2 = Path("/sys/fs/cgroup/cpu"), Path("/sys/fs/cgroup")
 
 
 @dataclass
-class Behind(Target):
+class NginxTarget(Target):
     """nginx as a target, with the servers behind it."""
 
     webs: list[LiveServer] = field(default_factory=list)
@@ -78,8 +78,8 @@ def group(name: str, pids: list[int], percent: int | None = None) -> Iterator[No
 
 
 @contextlib.contextmanager
-def limited_servers(folder: Path, leads: int, share: int) -> Iterator[tuple[Behind, Behind]]:
-    """Behind one nginx one server, behind another one the same and a second; warmed up, then limited."""
+def limited_servers(folder: Path, leads: int, share: int) -> Iterator[tuple[NginxTarget, NginxTarget]]:
+    """NginxTarget one nginx one server, behind another one the same and a second; warmed up, then limited."""
     data, _took = server.filled_data_folder(Sizes.of(leads))
     server.copy_data(data, folder / "mariadb")
     with contextlib.ExitStack() as stack:
@@ -90,7 +90,8 @@ def limited_servers(folder: Path, leads: int, share: int) -> Iterator[tuple[Behi
             stack.enter_context(web)
         fronts = [stack.enter_context(Nginx(folder / f"nginx{n}", webs[:n])) for n in (1, 2)]
         made = [
-            Behind(f"{n} behind nginx", database, front, webs=webs[:n]) for n, front in zip((1, 2), fronts, strict=True)
+            NginxTarget(f"{n} behind nginx", database, front, webs=webs[:n])
+            for n, front in zip((1, 2), fronts, strict=True)
         ]
         for each in made:
             each.load_ids()
@@ -104,7 +105,7 @@ def limited_servers(folder: Path, leads: int, share: int) -> Iterator[tuple[Behi
         yield made[0], made[1]
 
 
-def wanted(target: Behind) -> list[Operation]:
+def wanted(target: NginxTarget) -> list[Operation]:
     """What is measured: a list, a page, and a change."""
     known = {each.name: each for each in operations(target, Sizes.of(DEFAULT_LEADS)) if each.who == generate.SALES}
     return [known[name] for name in WANTED]
@@ -117,7 +118,7 @@ def _web(folder: Path, database: str, redis: str) -> LiveServer:
     return made
 
 
-def measured(target: Behind, operation: Operation, seconds: float) -> tuple[Measurement, float]:
+def measured(target: NginxTarget, operation: Operation, seconds: float) -> tuple[Measurement, float]:
     """What it carries, and milliseconds of CPU for each request. Raises ServerFailed if a request failed."""
     before = target.cpu_seconds()
     found = send_load(target.web.port, operation.requests(target), len(target.webs) * CONNECTIONS, seconds)
@@ -126,7 +127,7 @@ def measured(target: Behind, operation: Operation, seconds: float) -> tuple[Meas
     return found, (target.cpu_seconds() - before) * 1000 / max(1, found.requests)
 
 
-def compare(one: Behind, two: Behind, operation: Operation, seconds: float, rounds: int) -> float:
+def compare(one: NginxTarget, two: NginxTarget, operation: Operation, seconds: float, rounds: int) -> float:
     """Print the rates, in turn, and return the ratio of their medians."""
     pairs = [(measured(one, operation, seconds), measured(two, operation, seconds)) for _ in range(rounds)]
     rates = [statistics.median(pair[n][0].rate for pair in pairs) for n in (0, 1)]

@@ -64,7 +64,7 @@ _SOONER = (
 
 
 @dataclass
-class Books:
+class MessageCounts:
     """What the load sent and received, by its own count."""
 
     #: Marker of a message -> the id in its 201 response.
@@ -81,7 +81,7 @@ class Books:
 class Post:
     """A mail server that refuses for a time, disconnects after accepting a mail, and stalls."""
 
-    def __init__(self, books: Books) -> None:
+    def __init__(self, books: MessageCounts) -> None:
         self.books, self.dice, self.is_calm = books, random.Random(5), False
 
     async def handle_DATA(self, smtp: Any, _session: Any, envelope: Any) -> str:
@@ -164,7 +164,7 @@ def _add_account(web: server.Product, kind: str, *settings: str) -> str:
 class Load:
     """People and providers that send requests, each at a fixed rate, however long the responses take."""
 
-    def __init__(self, held: Installation, books: Books, pace: float) -> None:
+    def __init__(self, held: Installation, books: MessageCounts, pace: float) -> None:
         self.installation, self.books, self.pace = held, books, pace
         self.leads = held.rows(_NUMBERED + " AND l.mobile_e164 IS NOT NULL LIMIT 400", data_sizes.SALES)
         self.lock = threading.Lock()
@@ -385,7 +385,7 @@ def main() -> int:
     options = parser.parse_args()
     from bench import channel_invariants
 
-    books = Books()
+    books = MessageCounts()
     post = Post(books)
     with installation(post) as held:
         campaign, load = start_campaign(held, round(PEOPLE * min(1, 2 * options.pace))), Load(held, books, options.pace)

@@ -10,13 +10,13 @@ from bench.load import Browser, Request
 from bench.measured_versions import sign_in
 
 if TYPE_CHECKING:
-    from bench.channel_fault_run import Books, Installation
+    from bench.channel_fault_run import Installation, MessageCounts
 
 #: States in which the product has nothing left to do, including those that only a person can resolve.
 OVER = {"sent", "delivered", "read", "failed", "canceled", "unknown"}
 
 
-def report(held: Installation, books: Books, campaign: int) -> int:
+def report(held: Installation, books: MessageCounts, campaign: int) -> int:
     """Print the comparison. Returns 1 if something is wrong."""
     faults = [*books.wrong[:20], *_outgoing(held, books), *_incoming(held, books), *_campaign(held, campaign)]
     faults += [*_calls(held), *_pages(held), *_leftovers(held)]
@@ -26,7 +26,7 @@ def report(held: Installation, books: Books, campaign: int) -> int:
     return int(bool(faults))
 
 
-def _outgoing(held: Installation, books: Books) -> list[str]:
+def _outgoing(held: Installation, books: MessageCounts) -> list[str]:
     rows = held.rows(
         "SELECT id, channel, peer, body, state, reason FROM message WHERE direction = 'out' AND account_id IS NOT NULL"
     )
@@ -58,7 +58,7 @@ def _outgoing(held: Installation, books: Books) -> list[str]:
     return faults
 
 
-def _incoming(held: Installation, books: Books) -> list[str]:
+def _incoming(held: Installation, books: MessageCounts) -> list[str]:
     rows = held.rows("SELECT body FROM message WHERE direction = 'in'")
     found = Counter(row[0].split()[0] for row in rows if row[0])
     events = dict(held.rows("SELECT state, COUNT(*) FROM inbound_event GROUP BY state"))

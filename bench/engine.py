@@ -29,9 +29,9 @@ from tests.resilience import kill_run, outages, scenario
 from tests.resilience.concurrent_requests import ask
 from tests.resilience.external_writer import outsider
 from tests.resilience.kill_run import Outcome, Trial
-from tests.resilience.process_group import PackSettings
-from tests.resilience.process_killer import Hunter
-from tests.resilience.scenario import Ground
+from tests.resilience.process_group import GroupSettings
+from tests.resilience.process_killer import ProcessKiller
+from tests.resilience.scenario import Scenario
 from tests.resilience.socket_client import wires
 from tests.resilience.tcp_connections import children, ports_of
 from tests.servers import LiveServer, Redis, ServerFailed, eventually
@@ -56,14 +56,17 @@ class Experiment:
 # --- kills
 
 
-def kills(prove: Callable[[Any, Ground, Trial], Outcome], experiment: Experiment) -> Rows:
+def kills(prove: Callable[[Any, Scenario, Trial], Outcome], experiment: Experiment) -> Rows:
     """10,000 tasks, 60 kills, by four and by two processes."""
     rows = []
     for count in (4, 2):
         with _empty_database(experiment.folder / str(count)) as (database, field):
-            done = prove(database, field, Trial(TASKS, KILLS, PackSettings(count=count, limit=200), 1200.0))
+            done = prove(database, field, Trial(TASKS, KILLS, GroupSettings(count=count, limit=200), 1200.0))
         what = f"{TASKS:,} tasks, {count} processes"
-        rows += [(what, f"{done.seconds:.0f} s; {done.toll}"), ("lost, doubled or uneven", _verdict(done.faults))]
+        rows += [
+            (what, f"{done.seconds:.0f} s; {done.kill_counts}"),
+            ("lost, doubled or uneven", _verdict(done.faults)),
+        ]
     return rows
 
 
@@ -97,9 +100,9 @@ def leader_takeover(experiment: Experiment) -> Rows:
     ]
 
 
-def _leader(database: server.Database, field: Ground, webs: Sequence[LiveServer]) -> LiveServer:
+def _leader(database: server.Database, field: Scenario, webs: Sequence[LiveServer]) -> LiveServer:
     found: list[LiveServer] = []
-    hunter = Hunter(database, field.name)
+    hunter = ProcessKiller(database, field.name)
 
     def is_found() -> bool:
         ports = hunter.leading_ports()
@@ -116,7 +119,7 @@ def _kill(web: LiveServer) -> None:
     web.kill()
 
 
-def _lag(field: Ground, slot: int) -> float:
+def _lag(field: Scenario, slot: int) -> float:
     from app.models import JobRun
 
     name = f"{datetime.fromtimestamp(slot, UTC):%Y-%m-%dT%H:%MZ}"
@@ -310,13 +313,13 @@ EXPERIMENTS: dict[str, Callable[[Experiment], Rows]] = {
 
 
 @contextmanager
-def _empty_database(folder: Path) -> Iterator[tuple[server.Database, Ground]]:
+def _empty_database(folder: Path) -> Iterator[tuple[server.Database, Scenario]]:
     """A private MariaDB that writes every commit to disk, with the data of tests.resilience.scenario."""
     with ExitStack() as opened:
         made = server.Database(folder / "database", server.CACHE / "empty", *server.MEASURING)
         database = opened.enter_context(made)
         url = database.url(database.create_database())
-        yield database, opened.enter_context(scenario.settled(url, folder / "ground"))
+        yield database, opened.enter_context(scenario.settled(url, folder / "scenario"))
 
 
 def _distribution(times: Sequence[float], unit: str) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 from flask import Flask
 
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY, Crm
-from tests.raw_sockets import Ear
+from tests.raw_sockets import EventListener
 from tests.servers import LiveServer, Redis, eventually
 
 _serial = itertools.count(1)
@@ -29,7 +29,7 @@ class Deployment:
     def __init__(self, crm: Crm, servers: list[LiveServer]) -> None:
         self.crm, self.servers = crm, servers
         self.redis: Redis | None = None
-        self._ears: list[Ear] = []
+        self._ears: list[EventListener] = []
 
     def somebody(self, role: str = "Sales User") -> str:
         """Add a user and return their name."""
@@ -39,18 +39,18 @@ class Deployment:
         """A lead created by root and assigned to this user."""
         return self.crm.make.give(self.crm.make.lead("root"), who)
 
-    def ears(self, name: str, by: str = "key", each: int = 3) -> list[Ear]:
+    def listeners(self, name: str, by: str = "key", each: int = 3) -> list[EventListener]:
         """This many sockets of the user on each server, spread over its workers."""
         headers = self.headers(name, by)
         first = len(self._ears)
         for server in self.servers:
             for _ in range(each):
-                self._ears.append(Ear(server.url, headers))
+                self._ears.append(EventListener(server.url, headers))
         return self._ears[first:]
 
-    def silent(self, name: str, count: int) -> list[Ear]:
+    def silent(self, name: str, count: int) -> list[EventListener]:
         """This many sockets on the first server that do not send the Socket.IO greeting."""
-        made = [Ear(self.servers[0].url, self.headers(name), greet=False) for _ in range(count)]
+        made = [EventListener(self.servers[0].url, self.headers(name), greet=False) for _ in range(count)]
         self._ears += made
         return made
 
@@ -73,8 +73,8 @@ class Deployment:
 
     def close(self) -> None:
         """Close all sockets."""
-        for ear in self._ears:
-            ear.close()
+        for listener in self._ears:
+            listener.close()
         self._ears.clear()
 
 
@@ -91,35 +91,35 @@ def open_deployment(app: Flask, folder: Path, servers: int, **settings: str) -> 
     crm.close()
 
 
-def _has_heard(ear: Ear, name: str, fits: Callable[[Any], bool]) -> bool:
-    return any(fits(value) for value in ear.named(name))
+def _has_heard(listener: EventListener, name: str, fits: Callable[[Any], bool]) -> bool:
+    return any(fits(value) for value in listener.named(name))
 
 
-def _is_closed(ear: Ear) -> bool:
-    return not ear.is_open
+def _is_closed(listener: EventListener) -> bool:
+    return not listener.is_open
 
 
-def _hears_a_note(ear: Ear, deployment: Deployment, lead: Any) -> bool:
+def _hears_a_note(listener: EventListener, deployment: Deployment, lead: Any) -> bool:
     """Whether the socket has heard of one; writes another if not."""
-    if not ear.named("activity"):
+    if not listener.named("activity"):
         deployment.note(lead)
         return False
     return True
 
 
-def all_hear(ears: list[Ear], name: str, fits: Callable[[Any], bool] = lambda value: True) -> None:
-    for ear in ears:
-        eventually(partial(_has_heard, ear, name, fits), f"no {name}", SOON)
+def expect_event(listeners: list[EventListener], name: str, fits: Callable[[Any], bool] = lambda value: True) -> None:
+    for listener in listeners:
+        eventually(partial(_has_heard, listener, name, fits), f"no {name}", SOON)
 
 
-def all_end(ears: list[Ear]) -> None:
-    for ear in ears:
-        eventually(partial(_is_closed, ear), "the socket stays open", SOON)
+def expect_closed(listeners: list[EventListener]) -> None:
+    for listener in listeners:
+        eventually(partial(_is_closed, listener), "the socket stays open", SOON)
 
 
-def watched(deployment: Deployment, name: str, lead: Any, each: int = 3) -> list[Ear]:
+def watched(deployment: Deployment, name: str, lead: Any, each: int = 3) -> list[EventListener]:
     """Sockets that watch the lead; a first note proves that they do."""
-    ears = [ear.watch("lead", lead.id) for ear in deployment.ears(name, each=each)]
-    for ear in ears:
-        eventually(partial(_hears_a_note, ear, deployment, lead), "nobody watches", SOON)
-    return ears
+    listeners = [listener.watch("lead", lead.id) for listener in deployment.listeners(name, each=each)]
+    for listener in listeners:
+        eventually(partial(_hears_a_note, listener, deployment, lead), "nobody watches", SOON)
+    return listeners

@@ -24,7 +24,7 @@ class Wire(simple_websocket.Client):
             raise
 
 
-class Ear:
+class EventListener:
     """One open socket of a user, with the events received so far."""
 
     def __init__(self, url: str, headers: dict[str, str], greet: bool = True) -> None:

@@ -25,7 +25,7 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-from tests.resilience.scenario import Ground, settled
+from tests.resilience.scenario import Scenario, settled
 from tests.server_clusters import ROUNDS, Nginx, figures
 from tests.servers import ROOT, Databases, LiveServer, Redis, eventually
 
@@ -42,15 +42,15 @@ THROUGH_NGINX_SECONDS, STRAIGHT_SECONDS = 12.0, 4.0
 class Deployment:
     """Two servers, and nginx in front of them."""
 
-    ground: Ground
+    scenario: Scenario
     webs: list[LiveServer]
     nginx: Nginx
 
     def leader(self) -> int | None:
         """Which of them leads the schedule."""
-        with Session(self.ground.crm.engine) as session:
+        with Session(self.scenario.crm.engine) as session:
             query = text("SELECT HOST FROM information_schema.PROCESSLIST WHERE ID = IS_USED_LOCK(:lock)")
-            host = session.execute(query, {"lock": f"crm-scheduler:{self.ground.name}"}).scalar()
+            host = session.execute(query, {"lock": f"crm-scheduler:{self.scenario.name}"}).scalar()
         port = int(str(host).rpartition(":")[2]) if host else 0
         return next((n for n, each in enumerate(self.webs) if port in _ports_of(each)), None)
 
@@ -62,8 +62,8 @@ def deployment(
     folder = tmp_path_factory.mktemp("many")
     name = mariadb_server.create_database()
     mariadb_server.copy_database(settled_mariadb, name)
-    with settled(mariadb_server.url(name), folder, empty=False) as ground, Redis(folder / "redis") as redis:
-        settings = ground.settings | {
+    with settled(mariadb_server.url(name), folder, empty=False) as scenario, Redis(folder / "redis") as redis:
+        settings = scenario.settings | {
             "CRM_REDIS_URL": redis.url,
             "CRM_PROXIES": "1",
             "CRM_WORKERS": "2",
@@ -77,7 +77,7 @@ def deployment(
             (each.folder / "instance").mkdir()
             (each.folder / "instance" / "files").symlink_to(folder / "files")
         with webs[0], webs[1], Nginx(folder / "nginx", webs) as nginx:
-            yield Deployment(ground, webs, nginx)
+            yield Deployment(scenario, webs, nginx)
     mariadb_server.drop_database(name)
 
 
@@ -153,7 +153,7 @@ def test_a_rolling_restart_is_not_noticed(_round: int, deployment: Deployment, t
         lines.append(f"{web.url}/readyz sh -c 'echo > {asked} && cat {done} > /dev/null'")
     (tmp_path / "servers").write_text("# two\n" + "\n".join(lines) + "\n")
     slow = SlowClients(
-        deployment.ground.crm.client("ana").headers, deployment.ground.crm.make.lead().id, deployment.nginx.port
+        deployment.scenario.crm.client("ana").headers, deployment.scenario.crm.make.lead().id, deployment.nginx.port
     )
     with Load(deployment.nginx.port, slow.headers).running() as load:
         eventually(lambda: load.answered > 50, "nobody is answered")
@@ -183,8 +183,8 @@ def test_a_connection_that_was_said_to_stay_open_is_read_while_a_server_stops(de
     """As nginx uses it: the response began before the server was told to stop, the next request comes 3 s after it."""
     web, ana, lead = (
         deployment.webs[0],
-        deployment.ground.crm.client("ana").headers,
-        deployment.ground.crm.make.lead().id,
+        deployment.scenario.crm.client("ana").headers,
+        deployment.scenario.crm.make.lead().id,
     )
     line = http.client.HTTPConnection("127.0.0.1", web.port, timeout=60)
     with _held(deployment, "task", 3.0):
@@ -295,7 +295,7 @@ def _held(deployment: Deployment, table: str, seconds: float) -> Iterator[None]:
 
 
 def _address_of(deployment: Deployment) -> dict[str, Any]:
-    url = deployment.ground.crm.engine.url
+    url = deployment.scenario.crm.engine.url
     return {"host": url.host, "port": url.port, "user": url.username, "database": url.database}
 
 
@@ -319,12 +319,12 @@ def test_the_servers_lead_in_turn(deployment: Deployment) -> None:
         took = time.monotonic() - began
         figures.info("server %s leads after %.1f s", 1 - leader, took)
         deployment.webs[leader].start()
-    page = deployment.ground.crm.client("root").screen("/health/").text
+    page = deployment.scenario.crm.client("root").screen("/health/").text
     assert page.count("crm1") and page.count("crm2")
 
 
 def _named(deployment: Deployment) -> list[Any]:
-    with Session(deployment.ground.crm.engine) as session:
+    with Session(deployment.scenario.crm.engine) as session:
         return list(session.execute(text("SELECT first_name FROM leads WHERE first_name LIKE 'L%'")))
 
 

@@ -9,32 +9,32 @@ from pathlib import Path
 
 import pytest
 
-from tests.resilience import scenario
-from tests.resilience.scenario import Ground
+from tests.resilience import scenario as scenarios
+from tests.resilience.scenario import Scenario
 from tests.servers import Databases, LiveServer, Redis
 
 
 @pytest.fixture
-def field(mariadb_server: Databases, settled_mariadb: str, tmp_path: Path) -> Iterator[Ground]:
+def scenario(mariadb_server: Databases, settled_mariadb: str, tmp_path: Path) -> Iterator[Scenario]:
     """A settled database with its sellers."""
     with _copied(mariadb_server, settled_mariadb, tmp_path) as made:
         yield made
 
 
 @contextmanager
-def _copied(server: Databases, settled: str, folder: Path) -> Iterator[Ground]:
+def _copied(server: Databases, settled: str, folder: Path) -> Iterator[Scenario]:
     name = server.create_database()
     server.copy_database(settled, name)
-    with scenario.settled(server.url(name), folder, empty=False) as made:
+    with scenarios.settled(server.url(name), folder, empty=False) as made:
         yield made
     server.drop_database(name)
 
 
 @dataclass
-class Hall:
+class RunningProduct:
     """The product on MariaDB and Redis, served by two processes with threads."""
 
-    field: Ground
+    scenario: Scenario
     web: LiveServer
     redis: Redis
 
@@ -45,10 +45,12 @@ class Hall:
 
 
 @pytest.fixture(scope="package")
-def hall(mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Hall]:
+def hall(
+    mariadb_server: Databases, settled_mariadb: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningProduct]:
     """One for all tests here that leave it as they found it, but for more records."""
     folder = tmp_path_factory.mktemp("hall")
     with _copied(mariadb_server, settled_mariadb, folder) as made, Redis(folder / "redis") as redis:
         settings = made.settings | {"CRM_REDIS_URL": redis.url, "CRM_WORKERS": "2"}
         with LiveServer(folder / "web", **settings) as web:
-            yield Hall(made, web, redis)
+            yield RunningProduct(made, web, redis)

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from app.domain.base import Stamp
-from tests.resilience.scenario import Ground
+from tests.resilience.scenario import Scenario
 from tests.servers import ROOT, ServerFailed
 
 
-class Outsider:
+class ExternalWriter:
     """The process, seen from the tests."""
 
     def __init__(self, process: subprocess.Popen[str]) -> None:
@@ -34,9 +34,11 @@ class Outsider:
 
 
 @contextmanager
-def outsider(ground: Ground, **settings: str) -> Iterator[Outsider]:
-    """Such a process on the ground."""
-    environ = {"PATH": "/usr/bin:/bin", "CRM_INSTANCE_DIR": str(ground.folder / "outside")} | ground.settings | settings
+def outsider(scenario: Scenario, **settings: str) -> Iterator[ExternalWriter]:
+    """Such a process on the scenario."""
+    environ = (
+        {"PATH": "/usr/bin:/bin", "CRM_INSTANCE_DIR": str(scenario.folder / "outside")} | scenario.settings | settings
+    )
     process = subprocess.Popen(
         [sys.executable, "-m", "tests.resilience.external_writer"],
         cwd=ROOT,
@@ -46,7 +48,7 @@ def outsider(ground: Ground, **settings: str) -> Iterator[Outsider]:
         stdout=subprocess.PIPE,
     )
     with process:
-        yield Outsider(process)
+        yield ExternalWriter(process)
         assert process.stdin
         process.stdin.close()
 

@@ -9,40 +9,40 @@ from typing import Any
 from sqlalchemy import func, select
 
 from app.models import Assignment, JobRun, Lead, Notification, RoundRobin, Task
-from tests.resilience.scenario import Ground
+from tests.resilience.scenario import Scenario
 
 
-def of_reassignment(ground: Ground, tasks: list[int], giver: int, sellers: list[int]) -> list[str]:
+def of_reassignment(scenario: Scenario, tasks: list[int], giver: int, sellers: list[int]) -> list[str]:
     """Each task moved exactly once, evenly, and each person heard of it exactly once."""
-    rows = ground.rows(select(Task.id, Task.lead_id, Task.assignee_id, Task.tried).where(Task.id.in_(tasks)))
+    rows = scenario.rows(select(Task.id, Task.lead_id, Task.assignee_id, Task.tried).where(Task.id.in_(tasks)))
     taker = {task: user for task, _, user, _ in rows}
     faults = [f"task {task} was tried by {tried}" for task, _, _, tried in rows if tried != [giver]]
-    faults += _once("reassignment of lead", [row[1] for row in rows], _leads_of(ground, "overdue"))
+    faults += _once("reassignment of lead", [row[1] for row in rows], _leads_of(scenario, "overdue"))
     faults += _even(Counter(taker.values()), sellers)
-    faults += _of_one_mind(ground, {lead: user for _, lead, user, _ in rows})
-    faults += _once("task_taken", [(task, giver) for task in tasks], _told(ground, "task_taken"))
-    faults += _once("task_assigned", taker.items(), _told(ground, "task_assigned"))
-    turns = ground.rows(select(RoundRobin.turns))
+    faults += _of_one_mind(scenario, {lead: user for _, lead, user, _ in rows})
+    faults += _once("task_taken", [(task, giver) for task in tasks], _told(scenario, "task_taken"))
+    faults += _once("task_assigned", taker.items(), _told(scenario, "task_assigned"))
+    turns = scenario.rows(select(RoundRobin.turns))
     return faults + ([] if turns == [len(tasks)] else [f"{turns} turns were given for {len(tasks)} tasks"])
 
 
-def of_reminders(ground: Ground, people: dict[int, int]) -> list[str]:
+def of_reminders(scenario: Scenario, people: dict[int, int]) -> list[str]:
     """Each person heard of each of his due tasks exactly once; `people`: task -> user."""
-    return _once("task_due", people.items(), _told(ground, "task_due"))
+    return _once("task_due", people.items(), _told(scenario, "task_due"))
 
 
-def of_slots(ground: Ground) -> list[str]:
+def of_slots(scenario: Scenario) -> list[str]:
     """No slot of a job was run twice."""
     query = select(JobRun.job, JobRun.slot).group_by(JobRun.job, JobRun.slot).having(func.count(JobRun.id) > 1)
-    return [f"{job} ran twice for {slot}" for job, slot in ground.rows(query)]
+    return [f"{job} ran twice for {slot}" for job, slot in scenario.rows(query)]
 
 
-def _leads_of(ground: Ground, reason: str) -> list[int]:
-    return ground.rows(select(Assignment.lead_id).where(Assignment.reason == reason))
+def _leads_of(scenario: Scenario, reason: str) -> list[int]:
+    return scenario.rows(select(Assignment.lead_id).where(Assignment.reason == reason))
 
 
-def _told(ground: Ground, kind: str) -> list[tuple[int, int]]:
-    return ground.rows(select(Notification.task_id, Notification.user_id).where(Notification.kind == kind))
+def _told(scenario: Scenario, kind: str) -> list[tuple[int, int]]:
+    return scenario.rows(select(Notification.task_id, Notification.user_id).where(Notification.kind == kind))
 
 
 def _once(what: str, wanted: Iterable[Any], found: Iterable[Any]) -> list[str]:
@@ -58,12 +58,12 @@ def _even(shares: Counter[int], sellers: list[int]) -> list[str]:
     return [] if fair else [f"the shares are {dict(shares)}"]
 
 
-def _of_one_mind(ground: Ground, holders: dict[int, int]) -> list[str]:
+def _of_one_mind(scenario: Scenario, holders: dict[int, int]) -> list[str]:
     """Lead, task and the one open stretch name the same person."""
-    leads = dict(ground.rows(select(Lead.id, Lead.assignee_id).where(Lead.id.in_(holders))))
+    leads = dict(scenario.rows(select(Lead.id, Lead.assignee_id).where(Lead.id.in_(holders))))
     faults = [
         f"lead {lead} is {leads[lead]}'s, its task {user}'s" for lead, user in holders.items() if leads[lead] != user
     ]
     still = (Assignment.ended_on.is_(None), Assignment.lead_id.in_(holders))
-    open_ones = ground.rows(select(Assignment.lead_id, Assignment.user_id).where(*still))
+    open_ones = scenario.rows(select(Assignment.lead_id, Assignment.user_id).where(*still))
     return faults + _once("open stretch", holders.items(), open_ones)

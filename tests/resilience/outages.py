@@ -16,8 +16,8 @@ from app.models import Assignment, Lead
 from tests.resilience import invariants
 from tests.resilience.concurrent_requests import Reply, ask
 from tests.resilience.kill_run import OVERDUE
-from tests.resilience.process_group import Pack, PackSettings
-from tests.resilience.scenario import Ground
+from tests.resilience.process_group import GroupSettings, ProcessGroup
+from tests.resilience.scenario import Scenario
 from tests.resilience.socket_client import Wire, wires
 from tests.servers import LiveServer, MariaDB, Redis, eventually
 
@@ -39,60 +39,65 @@ class Seen:
     job_seconds: float = 0.0
 
 
-def of_mariadb(server: MariaDB, ground: Ground, tasks: int) -> Seen:
+def of_mariadb(server: MariaDB, scenario: Scenario, tasks: int) -> Seen:
     """Kill -9 of mariadbd amid a pass, with people at the endpoints, and start it again."""
-    seen, laid = Seen(), ground.lay(tasks, OVERDUE)
+    seen, laid = Seen(), scenario.add_leads(tasks, OVERDUE)
     with (
-        LiveServer(ground.folder / "web", **ground.settings) as web,
-        clerk(ground, web.port) as written,
-        Pack(ground.folder / "pack", PackSettings(count=2, limit=50), ground.settings),
+        LiveServer(scenario.folder / "web", **scenario.settings) as web,
+        clerk(scenario, web.port) as written,
+        ProcessGroup(scenario.folder / "pack", GroupSettings(count=2, limit=50), scenario.settings),
     ):
-        eventually(lambda: moved(ground) > tasks // 5, "nothing moves", 60)
-        _break(server, ground, web, seen)
-        eventually(lambda: moved(ground) >= tasks, "not all is done", 300)
-    seen.faults = invariants.of_reassignment(ground, laid, ground.ana, ground.sellers) + invariants.of_slots(ground)
-    seen.faults += lost(ground, written)
+        eventually(lambda: moved(scenario) > tasks // 5, "nothing moves", 60)
+        _break(server, scenario, web, seen)
+        eventually(lambda: moved(scenario) >= tasks, "not all is done", 300)
+    seen.faults = invariants.of_reassignment(scenario, laid, scenario.ana, scenario.sellers) + invariants.of_slots(
+        scenario
+    )
+    seen.faults += lost(scenario, written)
     return seen
 
 
-def _break(server: MariaDB, ground: Ground, web: LiveServer, seen: Seen) -> None:
-    everywhere, before = knocks(ground, web.port), moved(ground)
+def _break(server: MariaDB, scenario: Scenario, web: LiveServer, seen: Seen) -> None:
+    everywhere, before = knocks(scenario, web.port), moved(scenario)
     server.kill()
     seen.meanwhile = [knock() for knock in everywhere]
     server.start()
-    ground.crm.engine.dispose()
+    scenario.crm.engine.dispose()
     back = time.monotonic()
     eventually(lambda: everywhere[0]().status == 200, "the web does not come back")
     seen.web_seconds = time.monotonic() - back
-    eventually(lambda: moved(ground) > before, "no pass goes on")
+    eventually(lambda: moved(scenario) > before, "no pass goes on")
     seen.job_seconds = time.monotonic() - back
 
 
-def of_redis(server: Redis, ground: Ground, tasks: int, seconds: float) -> Seen:
+def of_redis(server: Redis, scenario: Scenario, tasks: int, seconds: float) -> Seen:
     """Redis away for so many seconds, back, and emptied; people, jobs and sockets are at work all the time."""
-    seen, laid = Seen(), ground.lay(tasks, OVERDUE)
-    settings = ground.settings | {"CRM_REDIS_URL": server.url}
-    with LiveServer(ground.folder / "web", CRM_WORKERS="2", **settings) as web, wires(web, "ben") as bens:
-        with clerk(ground, web.port) as written, Pack(ground.folder / "pack", PackSettings(2, limit=25), settings):
-            seen.around += visit(ground, web.port)
+    seen, laid = Seen(), scenario.add_leads(tasks, OVERDUE)
+    settings = scenario.settings | {"CRM_REDIS_URL": server.url}
+    with LiveServer(scenario.folder / "web", CRM_WORKERS="2", **settings) as web, wires(web, "ben") as bens:
+        with (
+            clerk(scenario, web.port) as written,
+            ProcessGroup(scenario.folder / "pack", GroupSettings(2, limit=25), settings),
+        ):
+            seen.around += visit(scenario, web.port)
             server.stop()
             end = time.monotonic() + seconds
             while time.monotonic() < end:
-                seen.meanwhile += visit(ground, web.port)
+                seen.meanwhile += visit(scenario, web.port)
             server.start()
-            seen.around += visit(ground, web.port)
+            seen.around += visit(scenario, web.port)
             server.empty()
-            seen.around += visit(ground, web.port)
-            eventually(lambda: moved(ground) >= tasks, "not all is done", 300)
-        _hear(ground, web, bens)
-    seen.faults = invariants.of_reassignment(ground, laid, ground.ana, ground.sellers) + lost(ground, written)
+            seen.around += visit(scenario, web.port)
+            eventually(lambda: moved(scenario) >= tasks, "not all is done", 300)
+        _hear(scenario, web, bens)
+    seen.faults = invariants.of_reassignment(scenario, laid, scenario.ana, scenario.sellers) + lost(scenario, written)
     seen.faults += _left_hanging(seen)
     return seen
 
 
-def _hear(ground: Ground, web: LiveServer, sockets: list[Wire]) -> None:
+def _hear(scenario: Scenario, web: LiveServer, sockets: list[Wire]) -> None:
     since = time.monotonic()
-    give(ground, web.port, "ben")
+    give(scenario, web.port, "ben")
     for each in sockets:
         each.await_event("bell", since)
 
@@ -105,17 +110,17 @@ def _left_hanging(seen: Seen) -> list[str]:
 # --- people at the endpoints
 
 
-def moved(ground: Ground) -> int:
+def moved(scenario: Scenario) -> int:
     """How many leads were handed on because a task was overdue."""
-    return int(ground.rows(select(func.count(Assignment.id)).where(Assignment.reason == "overdue"))[0])
+    return int(scenario.rows(select(func.count(Assignment.id)).where(Assignment.reason == "overdue"))[0])
 
 
-def knocks(ground: Ground, port: int) -> list[Callable[[], Reply]]:
+def knocks(scenario: Scenario, port: int) -> list[Callable[[], Reply]]:
     """A list over REST, a save, two pages, and the form of the sign-in."""
-    cookie = {"Cookie": ground.cookie("ana")}
-    stranger = ground.crm.client(None)
-    lead, nobody = ground.rows(select(func.min(Lead.id)))[0], f"csrf_token={stranger.token}&username=x&password=y"
-    form = {"Content_Type": "application/x-www-form-urlencoded", "Cookie": ground.cookie(None)}
+    cookie = {"Cookie": scenario.cookie("ana")}
+    stranger = scenario.crm.client(None)
+    lead, nobody = scenario.rows(select(func.min(Lead.id)))[0], f"csrf_token={stranger.token}&username=x&password=y"
+    form = {"Content_Type": "application/x-www-form-urlencoded", "Cookie": scenario.cookie(None)}
     return [
         partial(ask, port, "root", "GET", "/api/v1/lead/?q=(page_size:5)"),
         partial(ask, port, "root", "PUT", f"/api/v1/lead/{lead}", {"description": str(time.monotonic())}),
@@ -125,13 +130,13 @@ def knocks(ground: Ground, port: int) -> list[Callable[[], Reply]]:
     ]
 
 
-def visit(ground: Ground, port: int) -> list[Reply]:
+def visit(scenario: Scenario, port: int) -> list[Reply]:
     """Knock everywhere once."""
-    return [knock() for knock in knocks(ground, port)]
+    return [knock() for knock in knocks(scenario, port)]
 
 
 @contextmanager
-def clerk(ground: Ground, port: int) -> Iterator[list[int]]:
+def clerk(scenario: Scenario, port: int) -> Iterator[list[int]]:
     """Somebody who takes lead after lead all the time; the ids that he was told are saved."""
     told: list[int] = []
     gone_home = threading.Event()
@@ -154,18 +159,18 @@ def clerk(ground: Ground, port: int) -> Iterator[list[int]]:
         thread.join()
 
 
-def lost(ground: Ground, told: list[int]) -> list[str]:
+def lost(scenario: Scenario, told: list[int]) -> list[str]:
     """What was said to be saved and is not there."""
-    there = set(ground.rows(select(Lead.id).where(Lead.id.in_(told))))
+    there = set(scenario.rows(select(Lead.id).where(Lead.id.in_(told))))
     return [f"lead {key} is lost" for key in told if key not in there] + ([] if told else ["no lead was taken"])
 
 
 # --- sockets
 
 
-def give(ground: Ground, port: int, who: str) -> float:
+def give(scenario: Scenario, port: int, who: str) -> float:
     """A lead is handed to this person over REST; answers the moment of the answer."""
-    lead = ground.crm.make.lead("ana").id
+    lead = scenario.crm.make.lead("ana").id
     reply = ask(port, "root", "POST", f"/api/v1/lead/{lead}/assign", {"assign_to": who})
     assert reply.status == 200, reply
     return time.monotonic()

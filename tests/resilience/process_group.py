@@ -2,7 +2,7 @@
 
     python -m tests.resilience.process_group '{"count": 4}'
 
-Differences from `python run.py`: a minute of the schedule takes the seconds in PackSettings, and the processes are
+Differences from `python run.py`: a minute of the schedule takes the seconds in GroupSettings, and the processes are
 forked from one parent, which forks another one whenever one has ended.
 """
 
@@ -31,7 +31,7 @@ PR_SET_PDEATHSIG = 1
 
 
 @dataclass(frozen=True)
-class PackSettings:
+class GroupSettings:
     """How the pack works."""
 
     count: int = 4
@@ -43,12 +43,12 @@ class PackSettings:
     crowded: bool = False
 
 
-class Pack(Server):
+class ProcessGroup(Server):
     """The parent and its children; they end together."""
 
     is_preloaded = True
 
-    def __init__(self, folder: Path, terms: PackSettings, settings: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, terms: GroupSettings, settings: Mapping[str, str]) -> None:
         """`settings` are environment variables (CRM_DATABASE_URL=…)."""
         super().__init__(folder)
         self.terms, self.settings = terms, settings
@@ -79,7 +79,7 @@ class Pack(Server):
 
 
 @dataclass(frozen=True)
-class Hurried:
+class ShortMinute:
     """A minute of the schedule, shorter."""
 
     seconds: float
@@ -94,7 +94,7 @@ class Hurried:
         return self.slot(now, zone)[1] + timedelta(seconds=self.seconds)
 
 
-def main(terms: PackSettings) -> None:
+def main(terms: GroupSettings) -> None:
     """Keep so many children at work until SIGTERM."""
     import config
     import run
@@ -109,7 +109,7 @@ def main(terms: PackSettings) -> None:
         _bear(app, terms)
 
 
-def _bear(app: Any, terms: PackSettings) -> None:
+def _bear(app: Any, terms: GroupSettings) -> None:
     if os.fork():
         return
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -120,7 +120,7 @@ def _bear(app: Any, terms: PackSettings) -> None:
         os._exit(1)
 
 
-def _work(app: Any, terms: PackSettings) -> None:
+def _work(app: Any, terms: GroupSettings) -> None:
     """As run.py does it in each of its processes, but for the length of a minute."""
     import run
     from app import job_runner, jobs
@@ -132,7 +132,7 @@ def _work(app: Any, terms: PackSettings) -> None:
     runner.limit = terms.limit
     lead = Election() if terms.crowded else election(chosen.database_url, chosen.instance_dir)
     schedule = [
-        replace(job, when=cast(Any, Hurried(terms.minute)))
+        replace(job, when=cast(Any, ShortMinute(terms.minute)))
         for job in jobs.SCHEDULE
         if job.when == job_runner.every_minute
     ]
@@ -143,4 +143,4 @@ def _work(app: Any, terms: PackSettings) -> None:
 
 
 if __name__ == "__main__":
-    main(PackSettings(**json.loads(sys.argv[1])))
+    main(GroupSettings(**json.loads(sys.argv[1])))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from tests.resilience.process_group import Pack
+from tests.resilience.process_group import ProcessGroup
 from tests.resilience.tcp_connections import ports_of
 from tests.servers import Databases, eventually
 
@@ -21,11 +21,11 @@ STALE_SECONDS = 0.11
 #: A kill comes so long after its turn, at most.
 PAUSE_SECONDS = 0.2
 #: How often it is looked whether a victim is in the middle of a write.
-GLANCES = 20
+LOOKS = 20
 
 
 @dataclass
-class Toll:
+class KillCounts:
     """The dead, and what they were at."""
 
     kills: int = 0
@@ -42,49 +42,49 @@ class Toll:
 
 
 @dataclass
-class Hunter:
+class ProcessKiller:
     """Kills members of a pack; looks into the database as root."""
 
     server: Databases
     database: str
-    pack: Pack | None = None
-    lot: random.Random = field(default_factory=lambda: random.Random(7))
-    toll: Toll = field(default_factory=Toll)
+    pack: ProcessGroup | None = None
+    rng: random.Random = field(default_factory=lambda: random.Random(7))
+    kill_counts: KillCounts = field(default_factory=KillCounts)
 
     @staticmethod
     def _has_done(done: Callable[[], int], share: int) -> bool:
         return done() >= share
 
-    def hunt(self, kills: int, done: Callable[[], int], work: int) -> Toll:
+    def kill_several(self, kills: int, done: Callable[[], int], work: int) -> KillCounts:
         """So many kills, spread over the work; the leader half of the time, in the midst of writing if it can be."""
         for n in range(kills):
             eventually(partial(self._has_done, done, work * n // (kills + 1)), "the work does not go on")
-            time.sleep(self.lot.uniform(0, PAUSE_SECONDS))
-            if self.lot.random() < 0.5 and (leader := self.leader()):
-                self.kill(leader, GLANCES if self.lot.random() < 0.5 else 1)
+            time.sleep(self.rng.uniform(0, PAUSE_SECONDS))
+            if self.rng.random() < 0.5 and (leader := self.leader()):
+                self.kill(leader, LOOKS if self.rng.random() < 0.5 else 1)
             else:
-                self.kill(self.lot.choice(self.members()))
-        return self.toll
+                self.kill(self.rng.choice(self.members()))
+        return self.kill_counts
 
-    def kill(self, victim: int, glances: int = 1) -> None:
+    def kill(self, victim: int, looks: int = 1) -> None:
         """Kill -9 that member: at the latest at the last glance, before when it is seen in the midst of writing."""
-        for n in range(glances):
+        for n in range(looks):
             os.kill(victim, signal.SIGSTOP)  # from here on it does nothing more; we look at what it left open
             open_ones = self.transactions_of(victim)
-            if any(open_ones) or n == glances - 1:
+            if any(open_ones) or n == looks - 1:
                 break
             os.kill(victim, signal.SIGCONT)
-            time.sleep(self.lot.uniform(0, 0.02))
+            time.sleep(self.rng.uniform(0, 0.02))
         self._count(victim, open_ones)
         os.kill(victim, signal.SIGKILL)
         # On a busy machine it takes a while to go, and must not be chosen again meanwhile
         eventually(lambda: victim not in self.members(), "a killed process stays")
 
     def _count(self, victim: int, open_ones: list[int]) -> None:
-        self.toll.kills += 1
-        self.toll.leaders += victim == self.leader()
-        self.toll.in_transaction += bool(open_ones)
-        self.toll.having_written += any(open_ones)
+        self.kill_counts.kills += 1
+        self.kill_counts.leaders += victim == self.leader()
+        self.kill_counts.in_transaction += bool(open_ones)
+        self.kill_counts.having_written += any(open_ones)
 
     def leader(self) -> int | None:
         """The pid of the member whose connection holds the lock of the lead."""

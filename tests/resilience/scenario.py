@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 
 
 @dataclass
-class Ground:
+class Scenario:
     """One database with its people, on the real clock; the office never closes."""
 
     url: str
@@ -54,7 +54,7 @@ class Ground:
         key = str(self.crm.app.config["SESSION_COOKIE_NAME"])
         return f"{key}={self.crm.client(name).cookie(key)}"
 
-    def lay(self, count: int, due: timedelta, owners: list[int] | None = None) -> list[int]:
+    def add_leads(self, count: int, due: timedelta, owners: list[int] | None = None) -> list[int]:
         """So many leads with one task each, due at now + `due`, of ana or of these in turn; answers the tasks' ids."""
         now, people, held = datetime.now(UTC), owners or [self.ana], self.crm.session
         status = held.scalars(select(LeadStatus.id).where(LeadStatus.meaning == "working")).first()
@@ -125,15 +125,15 @@ def _task(lead: int, user: int, now: datetime, due_on: datetime) -> dict[str, ob
 
 
 @contextmanager
-def settled(url: str, folder: Path, empty: bool = True) -> Iterator[Ground]:
-    """The ground on a database that is empty or a copy of the settled one."""
+def settled(url: str, folder: Path, empty: bool = True) -> Iterator[Scenario]:
+    """The scenario on a database that is empty or a copy of the settled one."""
     access.clear_cache()
     app = create_app(settings_for(folder / "instance", CRM_DATABASE_URL=url), TESTING=True)
     if empty:
         settle(app)
-    ground = Ground(url, folder, Crm(app))
-    ground.crm.session.execute(delete(OfficeRange))
+    scenario = Scenario(url, folder, Crm(app))
+    scenario.crm.session.execute(delete(OfficeRange))
     for name in MORE:
-        ground.crm.make.user(name, "Sales User", "mia")
-    yield ground
-    ground.close()
+        scenario.crm.make.user(name, "Sales User", "mia")
+    yield scenario
+    scenario.close()

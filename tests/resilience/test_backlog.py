@@ -19,7 +19,7 @@ from app.domain.base import Stamp
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.models import BusinessSetting, Message
-from tests.resilience.scenario import Ground
+from tests.resilience.scenario import Scenario
 from tests.resilience.tcp_connections import children
 from tests.servers import LiveServer, Redis, eventually
 
@@ -28,48 +28,48 @@ WAITING = int(os.environ.get("PROOF_BACKLOG", "60"))
 SECONDS = int(os.environ.get("PROOF_SECONDS", "60"))
 
 
-def test_the_outbox_is_drained_when_redis_is_back(redis_server: Redis, field: Ground) -> None:
-    settings = field.settings | {"CRM_REDIS_URL": redis_server.url, "CRM_RUN_WORKERS": "on", "CRM_WORKERS": "1"}
-    account = _account(field)
-    with LiveServer(field.folder / "web", **settings) as web:  # without a scheduler: no job of the minute helps
+def test_the_outbox_is_drained_when_redis_is_back(redis_server: Redis, scenario: Scenario) -> None:
+    settings = scenario.settings | {"CRM_REDIS_URL": redis_server.url, "CRM_RUN_WORKERS": "on", "CRM_WORKERS": "1"}
+    account = _account(scenario)
+    with LiveServer(scenario.folder / "web", **settings) as web:  # without a scheduler: no job of the minute helps
         eventually(lambda: len(_workers(web)) > 4, "no workers")
         redis_server.stop()
-        _write(field, account)
+        _write(scenario, account)
         redis_server.start()
         back, cpu = time.monotonic(), _cpu_of_workers(web)
-        eventually(lambda: _left(field) < WAITING // 2, "too few leave", max(SECONDS, 120))
+        eventually(lambda: _left(scenario) < WAITING // 2, "too few leave", max(SECONDS, 120))
         for pid in _workers(web)[:2]:  # of the queue `short`
             os.kill(pid, signal.SIGKILL)
-        eventually(lambda: _left(field) == 0, "not all left", SECONDS)
+        eventually(lambda: _left(scenario) == 0, "not all left", SECONDS)
         seconds, cpu = time.monotonic() - back, (_cpu_of_workers(web) - cpu) / WAITING * 1000
     print(f"{WAITING} messages left {seconds:.1f} s after Redis was back; {cpu:.1f} ms of CPU of the workers each")  # noqa: T201
-    states = dict(field.rows(select(Message.state, func.count()).group_by(Message.state)))
+    states = dict(scenario.rows(select(Message.state, func.count()).group_by(Message.state)))
     assert seconds < SECONDS and states["sent"] + states.pop("sending", 0) == WAITING, states
     assert states["sent"] >= WAITING - 2  # those that were killed amid it wait for a person or the provider
-    assert field.rows(select(func.max(Message.tries))) == [1]
+    assert scenario.rows(select(func.max(Message.tries))) == [1]
 
 
-def _account(field: Ground) -> int:
+def _account(scenario: Scenario) -> int:
     wanted = AccountSettings("Line", {})
-    kind, session = registry.KINDS["console"], field.crm.session
-    made = channel_accounts.create(session, kind, wanted, Stamp(None, datetime.now(UTC)), field.crm.vault)
+    kind, session = registry.KINDS["console"], scenario.crm.session
+    made = channel_accounts.create(session, kind, wanted, Stamp(None, datetime.now(UTC)), scenario.crm.vault)
     session.add(BusinessSetting(key="quiet_hours", value="00:00-00:00"))
     session.commit()
     return int(made.id)
 
 
-def _write(field: Ground, account: int) -> None:
+def _write(scenario: Scenario, account: int) -> None:
     """Messages of the last moments, as a commit writes them that no queue took."""
     now = datetime.now(UTC)
     row = {"channel": "sms", "direction": "out", "body": "Namaste", "state": "queued", "purpose": "service"}
     row |= {"tries": 0, "asks": 0, "native": {}, "account_id": account, "due_on": now, "created_on": now}
     rows = [row | {"changed_on": now, "peer": f"+9197{n:07d}5"} for n in range(WAITING)]
-    field.crm.session.execute(insert(Message.__table__), rows)
-    field.crm.session.commit()
+    scenario.crm.session.execute(insert(Message.__table__), rows)
+    scenario.crm.session.commit()
 
 
-def _left(field: Ground) -> int:
-    return int(field.rows(select(func.count(Message.id)).where(Message.state == "queued"))[0])
+def _left(scenario: Scenario) -> int:
+    return int(scenario.rows(select(func.count(Message.id)).where(Message.state == "queued"))[0])
 
 
 def _cpu_of_workers(web: LiveServer) -> float:

@@ -19,20 +19,20 @@ import config
 from app.models import JobRun
 from app.ops import leader
 from app.ops.leader import DatabaseLeader, FileLeader
-from tests.resilience.process_group import Pack, PackSettings
-from tests.resilience.process_killer import Hunter
-from tests.resilience.scenario import Ground
+from tests.resilience.process_group import GroupSettings, ProcessGroup
+from tests.resilience.process_killer import ProcessKiller
+from tests.resilience.scenario import Scenario
 from tests.servers import Databases, LiveServer, eventually
 
 
 class Astray(LiveServer):
     """A served product whose wall clock is set by a file; its monotonic clock runs on."""
 
-    def __init__(self, field: Ground, seconds: float) -> None:
+    def __init__(self, scenario: Scenario, seconds: float) -> None:
         """`seconds`: how far it is ahead."""
-        self.file = field.folder / "offset"
+        self.file = scenario.folder / "offset"
         self.set(seconds)
-        super().__init__(field.folder / "astray", **field.settings | {"CRM_SCHEDULER": "on"})
+        super().__init__(scenario.folder / "astray", **scenario.settings | {"CRM_SCHEDULER": "on"})
 
     def command(self) -> Sequence[str]:
         return (sys.executable, "-m", "tests.resilience.wrong_clock", str(self.file))
@@ -49,27 +49,29 @@ class Astray(LiveServer):
             return str(answer.read().decode())
 
 
-def run_count(field: Ground) -> int:
-    return int(field.rows(select(func.count(JobRun.id)))[0])
+def run_count(scenario: Scenario) -> int:
+    return int(scenario.rows(select(func.count(JobRun.id)))[0])
 
 
 @pytest.mark.parametrize(("offset", "said"), [(3600, "ahead of"), (-3600, "behind"), (90, "1 min 30 s ahead of")])
-def test_a_server_whose_clock_is_wrong_runs_no_jobs_until_it_is_right(field: Ground, offset: int, said: str) -> None:
-    with Astray(field, offset) as astray:
+def test_a_server_whose_clock_is_wrong_runs_no_jobs_until_it_is_right(
+    scenario: Scenario, offset: int, said: str
+) -> None:
+    with Astray(scenario, offset) as astray:
         eventually(lambda: said in astray.health() and "the database's" in astray.health(), "it does not say so")
-        assert run_count(field) == 0
+        assert run_count(scenario) == 0
         assert "this process" in astray.last_words()
         astray.set(0)
-        eventually(lambda: run_count(field) > 0, "it does not lead after its clock was set right")
+        eventually(lambda: run_count(scenario) > 0, "it does not lead after its clock was set right")
         assert astray.health() == "ok"
 
 
-def test_a_leader_whose_clock_is_set_back_lets_another_one_lead(field: Ground) -> None:
-    with Astray(field, 0) as astray:
-        eventually(lambda: run_count(field) > 0, "it does not lead")
+def test_a_leader_whose_clock_is_set_back_lets_another_one_lead(scenario: Scenario) -> None:
+    with Astray(scenario, 0) as astray:
+        eventually(lambda: run_count(scenario) > 0, "it does not lead")
         astray.set(-3600)
         eventually(lambda: "behind the database's" in astray.health(), "it does not notice")
-        other = DatabaseLeader(field.settings["CRM_DATABASE_URL"])
+        other = DatabaseLeader(scenario.settings["CRM_DATABASE_URL"])
         eventually(other.acquire, "it does not let go")
         other.release()
 
@@ -98,18 +100,18 @@ def test_passes_take_their_time_from_the_database(mariadb_url: str, monkeypatch:
 # --- frozen processes
 
 
-def test_a_frozen_leader_is_replaced(mariadb_server: Databases, field: Ground) -> None:
-    with Pack(field.folder / "pack", PackSettings(count=2), field.settings) as pack:
-        hunter = Hunter(mariadb_server, field.name, pack)
-        eventually(lambda: hunter.leader() is not None, "nobody leads")
-        frozen = hunter.leader()
+def test_a_frozen_leader_is_replaced(mariadb_server: Databases, scenario: Scenario) -> None:
+    with ProcessGroup(scenario.folder / "pack", GroupSettings(count=2), scenario.settings) as pack:
+        killer = ProcessKiller(mariadb_server, scenario.name, pack)
+        eventually(lambda: killer.leader() is not None, "nobody leads")
+        frozen = killer.leader()
         assert frozen is not None
         os.kill(frozen, signal.SIGSTOP)
         try:
-            eventually(lambda: hunter.leader() not in (None, frozen), "nobody takes over")
-            last = field.rows(select(func.max(JobRun.id)))[0] or 0
+            eventually(lambda: killer.leader() not in (None, frozen), "nobody takes over")
+            last = scenario.rows(select(func.max(JobRun.id)))[0] or 0
             later = select(func.count(JobRun.id)).where(JobRun.id > last, JobRun.outcome == "done")
-            eventually(lambda: field.rows(later)[0] > 0, "the new leader does not work")
+            eventually(lambda: scenario.rows(later)[0] > 0, "the new leader does not work")
         finally:
             os.kill(frozen, signal.SIGCONT)
 

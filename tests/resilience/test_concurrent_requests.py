@@ -11,34 +11,34 @@ from sqlalchemy import select, update
 
 from app.models import Activity, Assignment, Customer, Lead, RoundRobin, Ticket, User
 from tests.resilience.concurrent_requests import Reply, ask, at_once
-from tests.resilience.conftest import Hall
-from tests.resilience.scenario import MORE, Ground
+from tests.resilience.conftest import RunningProduct
+from tests.resilience.scenario import MORE, Scenario
 
 THREADS, SAVES = 20, 10
 
 
-def test_fifty_assignments_at_once_spread_evenly_over_seven(hall: Hall) -> None:
-    field, before = hall.field, hall.field.rows(select(RoundRobin.turns))
-    leads = [field.crm.make.lead("mia").id for _ in range(50)]
-    field.crm.session.execute(update(User).where(User.id == field.ana).values(available=False))
-    field.crm.session.commit()
+def test_fifty_assignments_at_once_spread_evenly_over_seven(hall: RunningProduct) -> None:
+    scenario, before = hall.scenario, hall.scenario.rows(select(RoundRobin.turns))
+    leads = [scenario.crm.make.lead("mia").id for _ in range(50)]
+    scenario.crm.session.execute(update(User).where(User.id == scenario.ana).values(available=False))
+    scenario.crm.session.commit()
     wish = {"assign_to_role": "Sales User"}
     replies = at_once([partial(ask, hall.port, "root", "POST", f"/api/v1/lead/{key}/assign", wish) for key in leads])
     assert {reply.status for reply in replies} == {200}, [reply for reply in replies if reply.status != 200]
-    shares = Counter(field.rows(select(Lead.assignee_id).where(Lead.id.in_(leads))))
-    assert sorted(shares) == sorted(field.sellers)
+    shares = Counter(scenario.rows(select(Lead.assignee_id).where(Lead.id.in_(leads))))
+    assert sorted(shares) == sorted(scenario.sellers)
     assert max(shares.values()) - min(shares.values()) <= 1
-    assert field.rows(select(RoundRobin.turns)) == [sum(before) + 50]
+    assert scenario.rows(select(RoundRobin.turns)) == [sum(before) + 50]
     by_turn = (Assignment.reason == "round robin", Assignment.lead_id.in_(leads))
-    assert sorted(field.rows(select(Assignment.lead_id).where(*by_turn))) == sorted(leads)
+    assert sorted(scenario.rows(select(Assignment.lead_id).where(*by_turn))) == sorted(leads)
 
 
 @pytest.mark.parametrize("second", ["Approved", "Rejected"])
-def test_of_two_who_decide_at_the_same_moment_exactly_one_wins(hall: Hall, second: str) -> None:
-    field = hall.field
+def test_of_two_who_decide_at_the_same_moment_exactly_one_wins(hall: RunningProduct, second: str) -> None:
+    scenario = hall.scenario
     for _ in range(10):
-        lead = field.crm.make.lead("ana")
-        request = field.crm.make.request(lead, "ben")
+        lead = scenario.crm.make.lead("ana")
+        request = scenario.crm.make.request(lead, "ben")
         first, other = at_once(
             [
                 partial(decide, hall.port, "max", request.id, "Approved"),
@@ -49,7 +49,7 @@ def test_of_two_who_decide_at_the_same_moment_exactly_one_wins(hall: Hall, secon
         assert "already decided this request" in (first if first.status == 409 else other).sentence
         by_request = select(Assignment.user_id).where(Assignment.lead_id == lead.id, Assignment.reason == "request")
         approved = first.status == 200 or second == "Approved"
-        assert field.rows(by_request) == ([field.crm.people["ben"].id] if approved else [])
+        assert scenario.rows(by_request) == ([scenario.crm.people["ben"].id] if approved else [])
 
 
 def decide(port: int, who: str, key: int, status: str) -> Reply:
@@ -57,8 +57,8 @@ def decide(port: int, who: str, key: int, status: str) -> Reply:
     return ask(port, who, "PUT", f"/api/v1/assignment_request/{key}", wish)
 
 
-def test_of_two_hundred_saves_at_once_none_is_lost_and_none_is_overwritten(hall: Hall) -> None:
-    field, lead = hall.field, hall.field.crm.make.lead("ana")
+def test_of_two_hundred_saves_at_once_none_is_lost_and_none_is_overwritten(hall: RunningProduct) -> None:
+    scenario, lead = hall.scenario, hall.scenario.crm.make.lead("ana")
     before = lead.version
     tries = at_once([partial(save_often, hall.port, lead.id, n) for n in range(THREADS)])
     replies = [reply for several in tries for reply in several]
@@ -66,8 +66,8 @@ def test_of_two_hundred_saves_at_once_none_is_lost_and_none_is_overwritten(hall:
     # 503: two transactions were in each other's way; the same request can be sent again.
     assert {200, 409} <= {reply.status for _, reply in replies} <= {200, 409, 503}
     assert all(reply.sentence.startswith("Someone ") for _, reply in replies if reply.status == 409)
-    assert field.rows(select(Lead.version).where(Lead.id == lead.id)) == [before + len(saved)]
-    assert sorted(told(field, lead.id)) == sorted(saved)
+    assert scenario.rows(select(Lead.version).where(Lead.id == lead.id)) == [before + len(saved)]
+    assert sorted(told(scenario, lead.id)) == sorted(saved)
 
 
 def save_often(port: int, key: int, thread: int) -> list[tuple[str, Reply]]:
@@ -81,9 +81,9 @@ def save_often(port: int, key: int, thread: int) -> list[tuple[str, Reply]]:
     return tries
 
 
-def told(field: Ground, key: int) -> list[Any]:
+def told(scenario: Scenario, key: int) -> list[Any]:
     """Every description that the timeline tells of."""
-    lines = field.rows(select(Activity.payload).where(Activity.lead_id == key, Activity.kind == "field_change"))
+    lines = scenario.rows(select(Activity.payload).where(Activity.lead_id == key, Activity.kind == "field_change"))
     return [change[2] for line in lines for change in line["changes"] if change[0] == "description"]
 
 
@@ -117,24 +117,26 @@ def spelled(mobile: str, n: int) -> str:
         (new_ticket, "root", WRITERS),
     ],
 )
-def test_of_many_who_create_a_customer_with_one_number_one_wins(hall: Hall, client: Any, who: str, good: int) -> None:
-    field = hall.field
+def test_of_many_who_create_a_customer_with_one_number_one_wins(
+    hall: RunningProduct, client: Any, who: str, good: int
+) -> None:
+    scenario = hall.scenario
     for _ in range(3):
-        mobile = field.crm.make.mobile()
+        mobile = scenario.crm.make.mobile()
         replies = at_once([partial(client, hall.port, who, n, mobile=spelled(mobile, n)) for n in range(WRITERS)])
-        made = field.rows(select(Customer.id).where(Customer.mobile_e164 == f"+91{mobile}"))
+        made = scenario.rows(select(Customer.id).where(Customer.mobile_e164 == f"+91{mobile}"))
         assert len(made) == 1, replies
         assert sorted({reply.status for reply in replies}) in ([200, 409], [200, 417], [201], [201, 422]), replies
         assert sum(reply.status in (200, 201) for reply in replies) == good, replies
         if good == WRITERS:  # the others join
-            found = field.rows(select(Ticket.customer_id).where(Ticket.customer_id == made[0]))
+            found = scenario.rows(select(Ticket.customer_id).where(Ticket.customer_id == made[0]))
             assert len(found) == WRITERS
         elif client is new_customer:
             assert {reply.sentence.split()[0] for reply in replies if reply.status == 422} == {"Customer"}
 
 
-def test_an_alternative_number_a_pan_and_an_aadhaar_have_one_holder_too(hall: Hall) -> None:
-    field, make = hall.field, hall.field.crm.make
+def test_an_alternative_number_a_pan_and_an_aadhaar_have_one_holder_too(hall: RunningProduct) -> None:
+    scenario, make = hall.scenario, hall.scenario.crm.make
     for n, (name, value) in enumerate((("pan", "QWERT1234Z"), ("aadhaar", "234123412346"), ("alternative_mobile", ""))):
         given = {name: value or make.mobile()}
         acts = [
@@ -149,13 +151,13 @@ def test_an_alternative_number_a_pan_and_an_aadhaar_have_one_holder_too(hall: Ha
         for n in range(WRITERS)
     ]
     assert Counter(reply.status for reply in at_once(acts)) == {201: 1, 422: WRITERS - 1}
-    assert field.crm.count(Customer, Customer.first_name == "Writer 0") >= 0
+    assert scenario.crm.count(Customer, Customer.first_name == "Writer 0") >= 0
 
 
-def test_of_many_accounts_opened_at_once_for_one_number_all_join_one_customer(hall: Hall) -> None:
-    field = hall.field
-    mobile = field.crm.make.mobile()
-    leads = [field.crm.make.lead(who, mobile=mobile) for who in ("ana", "ben", *MORE)]
+def test_of_many_accounts_opened_at_once_for_one_number_all_join_one_customer(hall: RunningProduct) -> None:
+    scenario = hall.scenario
+    mobile = scenario.crm.make.mobile()
+    leads = [scenario.crm.make.lead(who, mobile=mobile) for who in ("ana", "ben", *MORE)]
 
     def open_account(n: int, lead: Any) -> Reply:
         wish = {"status": "Account Opened", "client_id": f"PAR{mobile[-4:]}{n}"}
@@ -163,13 +165,13 @@ def test_of_many_accounts_opened_at_once_for_one_number_all_join_one_customer(ha
 
     replies = at_once([partial(open_account, n, lead) for n, lead in enumerate(leads)])
     assert {reply.status for reply in replies} == {200}, replies
-    made = field.rows(select(Customer.id).where(Customer.mobile_e164 == f"+91{mobile}"))
+    made = scenario.rows(select(Customer.id).where(Customer.mobile_e164 == f"+91{mobile}"))
     assert len(made) == 1
-    assert field.rows(select(Lead.customer_id).where(Lead.id.in_([lead.id for lead in leads]))) == made * len(leads)
+    assert scenario.rows(select(Lead.customer_id).where(Lead.id.in_([lead.id for lead in leads]))) == made * len(leads)
 
 
-def test_changes_to_one_number_at_once_leave_one_holder(hall: Hall) -> None:
-    make, number = hall.field.crm.make, hall.field.crm.make.mobile()
+def test_changes_to_one_number_at_once_leave_one_holder(hall: RunningProduct) -> None:
+    make, number = hall.scenario.crm.make, hall.scenario.crm.make.mobile()
     people = [make.customer("ana") for _ in range(WRITERS)]
     acts = [partial(ask, hall.port, "root", "PUT", f"/api/v1/customer/{row.id}", {"mobile": number}) for row in people]
     replies = at_once(acts)

@@ -38,7 +38,7 @@ class Program:
         return self.process.wait(), self.said.read_text()
 
 
-class Ground:
+class Scenario:
     """An empty database, and processes that prepare it, each with an instance folder of its own."""
 
     def __init__(self, url: str, folder: Path) -> None:
@@ -82,24 +82,24 @@ class Ground:
 
 
 @pytest.fixture
-def mariadb(mariadb_server: Databases, tmp_path: Path) -> Iterator[Ground]:
+def mariadb(mariadb_server: Databases, tmp_path: Path) -> Iterator[Scenario]:
     name = mariadb_server.create_database()
-    yield Ground(mariadb_server.url(name), tmp_path)
+    yield Scenario(mariadb_server.url(name), tmp_path)
     mariadb_server.drop_database(name)
 
 
 @pytest.fixture
-def sqlite(tmp_path: Path) -> Ground:
-    return Ground(f"sqlite:///{tmp_path / 'crm.sqlite3'}", tmp_path)
+def sqlite(tmp_path: Path) -> Scenario:
+    return Scenario(f"sqlite:///{tmp_path / 'crm.sqlite3'}", tmp_path)
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
-def ground(request: pytest.FixtureRequest) -> Ground:
-    made: Ground = request.getfixturevalue(request.param)
+def scenario(request: pytest.FixtureRequest) -> Scenario:
+    made: Scenario = request.getfixturevalue(request.param)
     return made
 
 
-def test_a_first_start_on_mariadb_that_was_killed_starts_again(mariadb: Ground) -> None:
+def test_a_first_start_on_mariadb_that_was_killed_starts_again(mariadb: Scenario) -> None:
     """Killed at five moments, one after the other; somebody else's table beside ours stays."""
     for count in (1, 2, 20, 55):
         assert mariadb.kill_when(lambda least=count: len(mariadb.tables()) >= least)  # type: ignore[misc]
@@ -121,7 +121,7 @@ def test_a_first_start_on_mariadb_that_was_killed_starts_again(mariadb: Ground) 
 
 
 @pytest.mark.parametrize("size", [1, 100_000, 700_000])
-def test_a_first_start_on_sqlite_that_was_killed_starts_again(sqlite: Ground, size: int) -> None:
+def test_a_first_start_on_sqlite_that_was_killed_starts_again(sqlite: Scenario, size: int) -> None:
     """Killed when so much was written."""
 
     def written() -> bool:
@@ -134,30 +134,30 @@ def test_a_first_start_on_sqlite_that_was_killed_starts_again(sqlite: Ground, si
     sqlite.refuse_unless_ready()
 
 
-def test_first_starts_at_once_all_come_up(ground: Ground) -> None:
-    ended = [program.end() for program in [ground.start() for _ in range(3)]]
+def test_first_starts_at_once_all_come_up(scenario: Scenario) -> None:
+    ended = [program.end() for program in [scenario.start() for _ in range(3)]]
     assert [status for status, _said in ended] == [0] * 3, ended
-    ground.refuse_unless_ready()
+    scenario.refuse_unless_ready()
 
 
-def test_tables_of_another_program_are_never_cleared(ground: Ground) -> None:
-    with ground.engine.begin() as connection:
+def test_tables_of_another_program_are_never_cleared(scenario: Scenario) -> None:
+    with scenario.engine.begin() as connection:
         connection.execute(text("CREATE TABLE task (id INTEGER)"))
         connection.execute(text("INSERT INTO task VALUES (7)"))
-    status, said = ground.run("import sys, run; sys.exit(run.main())")
+    status, said = scenario.run("import sys, run; sys.exit(run.main())")
     assert status == 2
     assert "Traceback" not in said
     assert "schema" in said
-    status, said = ground.run(UPGRADE.format("heads"))
+    status, said = scenario.run(UPGRADE.format("heads"))
     assert status == 1
     assert "tables with names of ours (task)" in said
-    assert (ground.tables() - {"alembic_version"}, ground.value("SELECT id FROM task")) == ({"task"}, 7)
+    assert (scenario.tables() - {"alembic_version"}, scenario.value("SELECT id FROM task")) == ({"task"}, 7)
 
 
-def with_old_rows(ground: Ground, count: int) -> None:
+def with_old_rows(scenario: Scenario, count: int) -> None:
     """The schema before 0008, with so many audit entries, so that the step takes a while."""
-    assert ground.run(UPGRADE.format(OLD))[0] == 0
-    with ground.engine.begin() as connection:
+    assert scenario.run(UPGRADE.format(OLD))[0] == 0
+    with scenario.engine.begin() as connection:
         add(connection, "audit_entry", at=MOMENT, event="reveal", payload={}, hash="0" * 64)
         while (rows := connection.execute(text("SELECT COUNT(*) FROM audit_entry")).scalar() or 0) < count:
             columns = "at, event, payload, hash"
@@ -165,7 +165,7 @@ def with_old_rows(ground: Ground, count: int) -> None:
             connection.execute(text(copy))
 
 
-def test_an_upgrade_on_sqlite_that_was_killed_is_as_if_it_never_began(sqlite: Ground) -> None:
+def test_an_upgrade_on_sqlite_that_was_killed_is_as_if_it_never_began(sqlite: Scenario) -> None:
     with_old_rows(sqlite, 8000)
     wal = Path(f"{sqlite.engine.url.database}-wal")
     assert sqlite.kill_when(lambda: wal.exists() and wal.stat().st_size > 100_000, UPGRADE.format("heads"))
@@ -174,7 +174,7 @@ def test_an_upgrade_on_sqlite_that_was_killed_is_as_if_it_never_began(sqlite: Gr
     assert sqlite.value("SELECT count FROM audit_head") == 8001
 
 
-def test_an_upgrade_on_mariadb_that_was_killed_within_a_step_is_refused_in_words(mariadb: Ground) -> None:
+def test_an_upgrade_on_mariadb_that_was_killed_within_a_step_is_refused_in_words(mariadb: Scenario) -> None:
     with_old_rows(mariadb, 8000)
     assert mariadb.kill_when(lambda: "audit_head" in mariadb.tables(), UPGRADE.format("heads"))
     for code in (UPGRADE.format("heads"), "import sys, run; sys.exit(run.main())"):
@@ -186,7 +186,7 @@ def test_an_upgrade_on_mariadb_that_was_killed_within_a_step_is_refused_in_words
     assert mariadb.value("SELECT COUNT(*) FROM audit_entry") == 8000
 
 
-def test_an_upgrade_on_mariadb_that_was_killed_between_two_steps_goes_on(mariadb: Ground) -> None:
+def test_an_upgrade_on_mariadb_that_was_killed_between_two_steps_goes_on(mariadb: Scenario) -> None:
     from app.ops import migration_guard
 
     with_old_rows(mariadb, 3)
@@ -199,9 +199,9 @@ def test_an_upgrade_on_mariadb_that_was_killed_between_two_steps_goes_on(mariadb
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
-def settled_ground(request: pytest.FixtureRequest) -> Ground:
-    """A database that was made with our field key."""
-    made: Ground = request.getfixturevalue(request.param)
+def settled_ground(request: pytest.FixtureRequest) -> Scenario:
+    """A database that was made with our scenario key."""
+    made: Scenario = request.getfixturevalue(request.param)
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("migrated_folder") / "crm.sqlite3", str(made.engine.url.database))
     else:
@@ -210,7 +210,7 @@ def settled_ground(request: pytest.FixtureRequest) -> Ground:
     return made
 
 
-def test_a_start_with_another_field_key_is_refused(settled_ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_start_with_another_field_key_is_refused(settled_ground: Scenario, monkeypatch: pytest.MonkeyPatch) -> None:
     assert settled_ground.run()[0] == 0
     monkeypatch.setattr(sys.modules[__name__], "FIELD_KEY", "eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHh4eHg=")
     status, said = settled_ground.run("import sys, run; sys.exit(run.main())")

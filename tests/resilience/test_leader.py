@@ -5,20 +5,20 @@ from __future__ import annotations
 from sqlalchemy import func, select
 
 from app.models import JobRun
-from tests.resilience.process_group import Pack, PackSettings
-from tests.resilience.process_killer import Hunter
-from tests.resilience.scenario import Ground
+from tests.resilience.process_group import GroupSettings, ProcessGroup
+from tests.resilience.process_killer import ProcessKiller
+from tests.resilience.scenario import Scenario
 from tests.servers import Databases, eventually
 
 
-def test_when_the_leader_is_killed_another_one_takes_over(mariadb_server: Databases, field: Ground) -> None:
-    with Pack(field.folder / "pack", PackSettings(count=3), field.settings) as pack:
-        hunter = Hunter(mariadb_server, field.name, pack)
+def test_when_the_leader_is_killed_another_one_takes_over(mariadb_server: Databases, scenario: Scenario) -> None:
+    with ProcessGroup(scenario.folder / "pack", GroupSettings(count=3), scenario.settings) as pack:
+        killer = ProcessKiller(mariadb_server, scenario.name, pack)
         for _ in range(3):
-            eventually(lambda: hunter.leader() is not None, "nobody leads")
-            leader = hunter.leader()
-            hunter.kill(leader)
-            eventually(lambda dead=leader: hunter.leader() not in (None, dead), "nobody takes over")
-            last = field.rows(select(func.max(JobRun.id)))[0] or 0
+            eventually(lambda: killer.leader() is not None, "nobody leads")
+            leader = killer.leader()
+            killer.kill(leader)
+            eventually(lambda dead=leader: killer.leader() not in (None, dead), "nobody takes over")
+            last = scenario.rows(select(func.max(JobRun.id)))[0] or 0
             later = select(func.count(JobRun.id)).where(JobRun.id > last, JobRun.outcome == "done")
-            eventually(lambda query=later: field.rows(query)[0] > 0, "the new leader does not work")
+            eventually(lambda query=later: scenario.rows(query)[0] > 0, "the new leader does not work")

@@ -16,8 +16,7 @@ from typing import Any
 import requests
 
 from app.ops.rate_counter import LocalRateCounter, Rate, RedisRateCounter
-from tests.resilience import scenario
-from tests.resilience.scenario import Ground
+from tests.resilience.scenario import Scenario, settled
 from tests.servers import LiveServer, MariaDB, Redis, Server
 
 #: A request that waits for the database is answered within this time: 15 s for the statement, 5 s to connect again,
@@ -56,8 +55,8 @@ def knocks(url: str) -> list[Any]:
 def test_a_silent_database_hangs_nobody(lone_mariadb: MariaDB, tmp_path: Path) -> None:
     url = lone_mariadb.url(lone_mariadb.create_database())
     with (
-        scenario.settled(url, tmp_path) as ground,
-        LiveServer(tmp_path / "web", **ground.settings) as web,
+        settled(url, tmp_path) as scenario,
+        LiveServer(tmp_path / "web", **scenario.settings) as web,
         ThreadPoolExecutor(60) as crowd,
     ):
         assert {timed(knock)[0] for knock in knocks(web.url)[:3]} == {401, 200}
@@ -75,9 +74,9 @@ def test_a_silent_database_hangs_nobody(lone_mariadb: MariaDB, tmp_path: Path) -
         assert "Traceback" not in web.last_words(2000)
 
 
-def test_sign_in_goes_on_while_redis_is_silent(redis_server: Redis, field: Ground) -> None:
-    settings = field.settings | {"CRM_REDIS_URL": redis_server.url}
-    with LiveServer(field.folder / "web", **settings) as web:
+def test_sign_in_goes_on_while_redis_is_silent(redis_server: Redis, scenario: Scenario) -> None:
+    settings = scenario.settings | {"CRM_REDIS_URL": redis_server.url}
+    with LiveServer(scenario.folder / "web", **settings) as web:
         for knock in knocks(web.url)[:4]:
             knock()
         with silent(redis_server):

@@ -278,16 +278,16 @@ def raising_server_errors(asked: str) -> Iterator[None]:
     """Raise AssertionError from the logged exception of a server error, rather than report a bare 500."""
     bugs: list[BaseException] = []
 
-    class Ear(logging.Handler):
+    class EventListener(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
             bugs.extend([record.exc_info[1]] if record.exc_info and record.exc_info[1] else [])
 
-    ear, log = Ear(), logging.getLogger("crm.errors")
-    log.addHandler(ear)
+    listener, log = EventListener(), logging.getLogger("crm.errors")
+    log.addHandler(listener)
     try:
         yield
     finally:
-        log.removeHandler(ear)
+        log.removeHandler(listener)
     if bugs:
         raise AssertionError(asked) from bugs[0]
 

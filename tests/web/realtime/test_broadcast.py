@@ -15,8 +15,8 @@ from app import access, create_app
 from app.extensions import db
 from app.models import ApiKey, Delivery, Lead, Notification, User
 from tests.app_fixtures import settings_for
-from tests.deployments import SOON, Deployment, all_end, all_hear, open_deployment, watched
-from tests.raw_sockets import Ear
+from tests.deployments import SOON, Deployment, expect_closed, expect_event, open_deployment, watched
+from tests.raw_sockets import EventListener
 from tests.servers import Databases, Redis, eventually
 
 
@@ -71,7 +71,7 @@ def test_losing_a_record_is_pushed_once_and_nothing_after_it(deployment: Deploym
     lead = deployment.lead(loser)
     lost, kept = watched(deployment, loser, lead), watched(deployment, "root", lead)
     deployment.give(lead, winner)
-    all_hear(lost, "gone", lambda value: value == {"kind": "lead", "id": lead.id})
+    expect_event(lost, "gone", lambda value: value == {"kind": "lead", "id": lead.id})
     before = [
         (len(client.named("activity")), len(other.named("activity"))) for client, other in zip(lost, kept, strict=True)
     ]
@@ -83,9 +83,9 @@ def test_losing_a_record_is_pushed_once_and_nothing_after_it(deployment: Deploym
 
 def test_a_notice_and_its_reading_reach_all_devices(deployment: Deployment) -> None:
     name, lead = deployment.somebody(), deployment.crm.make.lead("root")
-    clients, other_clients = deployment.ears(name, "cookie"), deployment.ears(deployment.somebody())
+    clients, other_clients = deployment.listeners(name, "cookie"), deployment.listeners(deployment.somebody())
     deployment.give(lead, name)
-    all_hear(clients, "bell", lambda bell: bell["unread"] == 1 and lead.number in bell.get("text", ""))
+    expect_event(clients, "bell", lambda bell: bell["unread"] == 1 and lead.number in bell.get("text", ""))
     assert clients[0].named("bell")[-1]["kind"] == "assigned"
     deployment.crm.client(name).form("/bell/read")
     for client in clients:
@@ -102,20 +102,20 @@ def test_who_has_a_record_open_is_known_on_every_worker(deployment: Deployment) 
     access_of_both(deployment, lead, other)
     names = [{"id": deployment.crm.id_of(each), "field": ""} for each in (one, other)]
 
-    def shown(ear: Ear) -> list[dict[str, Any]]:
-        said = ear.named("presence")
+    def shown(listener: EventListener) -> list[dict[str, Any]]:
+        said = listener.named("presence")
         return [{"id": each["id"], "field": each["field"]} for each in said[-1]["people"]] if said else []
 
-    first = [ear.watch("lead", lead.id) for ear in deployment.ears(one, "cookie", each=4)]
-    second = [ear.watch("lead", lead.id) for ear in deployment.ears(other, "cookie", each=4)]
-    for ear in first:
-        eventually(lambda ear=ear: shown(ear) == names[1:], "the other isn't shown", SOON)
-    for ear in second:
-        eventually(lambda ear=ear: shown(ear) == names[:1], "the first isn't shown", SOON)
-    for ear in second:
-        ear.close()
-    for ear in first:
-        eventually(lambda ear=ear: shown(ear) == [], "who has left is still shown", SOON)
+    first = [listener.watch("lead", lead.id) for listener in deployment.listeners(one, "cookie", each=4)]
+    second = [listener.watch("lead", lead.id) for listener in deployment.listeners(other, "cookie", each=4)]
+    for listener in first:
+        eventually(lambda listener=listener: shown(listener) == names[1:], "the other isn't shown", SOON)
+    for listener in second:
+        eventually(lambda listener=listener: shown(listener) == names[:1], "the first isn't shown", SOON)
+    for listener in second:
+        listener.close()
+    for listener in first:
+        eventually(lambda listener=listener: shown(listener) == [], "who has left is still shown", SOON)
 
 
 def access_of_both(deployment: Deployment, lead: Any, owner: str) -> None:
@@ -128,22 +128,24 @@ def test_without_toasts_only_the_count_is_pushed(deployment: Deployment) -> None
     name, session = deployment.somebody(), deployment.crm.session
     session.get(User, deployment.crm.id_of(name)).notice_choices = {"assigned": {"screen": False}}
     session.commit()
-    clients = deployment.ears(name)
+    clients = deployment.listeners(name)
     deployment.give(deployment.crm.make.lead("root"), name)
-    all_hear(clients, "bell", lambda bell: bell["unread"] == 1)
+    expect_event(clients, "bell", lambda bell: bell["unread"] == 1)
     assert not any("text" in bell for client in clients for bell in client.named("bell"))
 
 
 def test_a_shown_toast_is_recorded_once_and_only_for_its_user(deployment: Deployment) -> None:
     name, other = deployment.somebody(), deployment.somebody()
-    clients, other_clients = deployment.ears(name), deployment.ears(other, each=1)
+    clients, other_clients = deployment.listeners(name), deployment.listeners(other, each=1)
     deployment.give(deployment.crm.make.lead("root"), name)
-    all_hear(clients, "bell", lambda bell: "text" in bell)
+    expect_event(clients, "bell", lambda bell: "text" in bell)
     key = clients[0].named("bell")[-1]["id"]
     for senders, rows in ((other_clients, []), (clients, [(key, "screen", "shown")])):
         for client in senders:
             client.emit("shown", {"id": key})
-        all_hear([client.watch("lead", 10**6) for client in senders], "gone")  # earlier messages are handled by then
+        expect_event(
+            [client.watch("lead", 10**6) for client in senders], "gone"
+        )  # earlier messages are handled by then
         states = select(Delivery.notification_id, Delivery.channel, Delivery.state)
         assert deployment.crm.rows(states.where(Delivery.notification_id == key)) == rows
 
@@ -151,16 +153,16 @@ def test_a_shown_toast_is_recorded_once_and_only_for_its_user(deployment: Deploy
 def test_a_limited_key_gets_notices_only_if_it_may_read_them(deployment: Deployment) -> None:
     without_dashboard = user_with_limited_key(deployment, "Leads", "Tickets.read")
     with_dashboard = user_with_limited_key(deployment, "Leads", "Dashboard.read")
-    [client], other_clients = deployment.silent(without_dashboard, 1), deployment.ears(with_dashboard, each=1)
+    [client], other_clients = deployment.silent(without_dashboard, 1), deployment.listeners(with_dashboard, each=1)
     client.say("40")
     eventually(lambda: client.is_in, "the key has no connection", SOON)
     for name in (without_dashboard, with_dashboard):
         deployment.give(deployment.crm.make.lead("root"), name)
-    all_hear(other_clients, "bell", lambda bell: bell["unread"] == 1 and "text" in bell)
+    expect_event(other_clients, "bell", lambda bell: bell["unread"] == 1 and "text" in bell)
     user_id = deployment.crm.id_of(without_dashboard)
     [key] = deployment.crm.rows(select(Notification.id).where(Notification.user_id == user_id))
     client.emit("shown", {"id": key})
-    all_hear([client.watch("lead", 10**6)], "gone")  # earlier messages are handled by then
+    expect_event([client.watch("lead", 10**6)], "gone")  # earlier messages are handled by then
     assert client.named("bell") == []
     assert deployment.crm.count(Delivery, Delivery.notification_id == key) == 0
 
@@ -196,20 +198,20 @@ def test_sockets_end_in_all_processes(
     deployment: Deployment, end: Any, closed: list[str], open_still: list[str]
 ) -> None:
     name = deployment.somebody()
-    clients = {by: deployment.ears(name, by) for by in ("key", "cookie")}
+    clients = {by: deployment.listeners(name, by) for by in ("key", "cookie")}
     end(deployment, name)
     for by in closed:
-        all_end(clients[by])
+        expect_closed(clients[by])
         with pytest.raises(simple_websocket.ConnectionError):
-            Ear(deployment.servers[0].url, deployment.headers(name, by))
+            EventListener(deployment.servers[0].url, deployment.headers(name, by))
     assert all(client.is_open for by in open_still for client in clients[by])
 
 
 def test_pushes_continue_while_redis_stops_and_starts(deployment: Deployment) -> None:
     name = deployment.somebody()
-    clients, redis = deployment.ears(name), deployment.redis
+    clients, redis = deployment.listeners(name), deployment.redis
     for act in (lambda: None, redis.stop, redis.start) if redis else (lambda: None,):
         act()
         lead = deployment.crm.make.lead("root")
         deployment.give(lead, name)
-        all_hear(clients, "bell", lambda bell, lead=lead: lead.number in bell.get("text", ""))
+        expect_event(clients, "bell", lambda bell, lead=lead: lead.number in bell.get("text", ""))

@@ -15,7 +15,7 @@ from wsproto.events import Ping, Pong, TextMessage
 from app import access, create_app
 from app.extensions import db
 from tests.app_fixtures import settings_for
-from tests.deployments import SOON, Deployment, all_end, open_deployment, watched
+from tests.deployments import SOON, Deployment, expect_closed, open_deployment, watched
 from tests.servers import eventually
 
 UNEXPECTED_MESSAGES = (
@@ -108,7 +108,7 @@ def has_room_for(deployment: Deployment, count: int) -> bool:
 
 def test_an_unexpected_message_is_ignored_and_holds_no_thread(deployment: Deployment) -> None:
     for message in UNEXPECTED_MESSAGES:
-        [client] = deployment.ears("ben", each=1)
+        [client] = deployment.listeners("ben", each=1)
         client.say(message)
         client.emit("watch", {"kind": "lead", "id": 10**6})
         eventually(lambda c=client: bool(c.named("gone")) or not c.is_open, f"{message[:40]!r} stops it", SOON)
@@ -139,16 +139,16 @@ def frames(client: Any, frame: Any) -> None:
 def test_a_client_that_exceeds_the_rate_is_disconnected(deployment: Deployment, send: Any) -> None:
     """Twelve of them: if every second one held a thread, there would be no room for twenty others."""
     for _ in range(3):
-        clients = deployment.ears(deployment.somebody(), each=4)
+        clients = deployment.listeners(deployment.somebody(), each=4)
         for client in clients:
             send(client)
-        all_end(clients)
+        expect_closed(clients)
 
 
 def test_a_client_without_a_handshake_is_disconnected(deployment: Deployment) -> None:
-    [leaver] = deployment.ears("ben", each=1)
+    [leaver] = deployment.listeners("ben", each=1)
     leaver.say("41")
-    all_end([*deployment.silent("ben", 3), leaver])
+    expect_closed([*deployment.silent("ben", 3), leaver])
 
 
 def test_more_sockets_than_threads_are_refused_and_pages_are_served(deployment: Deployment) -> None:
@@ -159,7 +159,7 @@ def test_more_sockets_than_threads_are_refused_and_pages_are_served(deployment: 
 
 def test_one_user_takes_at_most_half_of_the_sockets(deployment: Deployment) -> None:
     eventually(lambda: open_counts(deployment, "ben") == [12], "not half of 24", SOON)
-    [client] = deployment.ears("ana", each=1)
+    [client] = deployment.listeners("ana", each=1)
     assert client.is_open
     deployment.close()
     eventually(lambda: open_counts(deployment, "ben") == [12], "closed sockets are still counted", SOON)
