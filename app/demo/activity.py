@@ -87,12 +87,18 @@ def _task(builder: DemoBuilder, record: Row, is_first: bool, is_open: bool, late
         **own,
         **stamps(by, made, done, by),
     )
-    place = {"task_id": task["id"], "customer_id": record["customer_id"], **own}
+    record_ids = {"task_id": task["id"], "customer_id": record["customer_id"], **own}
     payload = {"text": text, "what": "created", "due": due.isoformat(), "assignee": task["assignee_id"]}
-    builder.add_activity("task", made, by, place, **payload)
+    builder.add_activity("task", made, by, record_ids, **payload)
     if done:
         builder.add_activity(
-            "task", done, record["assignee_id"], place, text=text, what="done", changes=[["status", "Todo", "Done"]]
+            "task",
+            done,
+            record["assignee_id"],
+            record_ids,
+            text=text,
+            what="done",
+            changes=[["status", "Todo", "Done"]],
         )
     if is_lead and is_open:
         record["next_follow_up_on"] = due
@@ -166,7 +172,7 @@ def _call(builder: DemoBuilder, at: datetime, n: int, lead: Row | None, customer
     seconds = min(3600, int(builder.rng.expovariate(1 / 140)) + 4) if status == "Completed" else 0
     own = builder.rows_of(models.User)[employee - builder.rows_of(models.User)[0]["id"]]["mobile_e164"]
     medium = builder.rng.choices(("mobile", "manual"), (88, 12))[0]
-    place = {"lead_id": lead["id"] if lead else None, "customer_id": customer["id"] if customer else None}
+    record_ids = {"lead_id": lead["id"] if lead else None, "customer_id": customer["id"] if customer else None}
     call = builder.add(
         models.CallLog,
         device_call_id=f"demo-{n}" if medium == "mobile" else None,
@@ -180,16 +186,18 @@ def _call(builder: DemoBuilder, at: datetime, n: int, lead: Row | None, customer
         duration_seconds=seconds,
         native={"type": direction.upper(), "duration": seconds} if medium == "mobile" else {},
         employee_id=employee,
-        cold=not any(place.values()) and direction == "Outgoing",
+        cold=not any(record_ids.values()) and direction == "Outgoing",
         medium=medium,
         outcome=_outcome(builder, lead, direction, status),
         ticket_id=None,
-        **place,
+        **record_ids,
         **stamps(employee, at + timedelta(seconds=seconds + 60)),
     )
-    if any(place.values()):
+    if any(record_ids.values()):
         text = f"{direction} call, {status}"
-        builder.add_activity("call", call["created_on"], employee, place, text=text, call=call["id"], seconds=seconds)
+        builder.add_activity(
+            "call", call["created_on"], employee, record_ids, text=text, call=call["id"], seconds=seconds
+        )
 
 
 #: No provider is connected: messages sent or received by hand are noted, and nothing was delivered.
@@ -214,10 +222,10 @@ def make_messages(builder: DemoBuilder) -> None:
         _message(builder, at, n, lead, customer)
     for _ in range(builder.count("notes")):
         lead = builder.choose(builder.rows_of(models.Lead))
-        place = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
+        record_ids = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
         kind = builder.choose(("note", "note", "comment"))
         at = builder.office_time(lead["created_on"], _last_work(builder, lead))
-        builder.add_activity(kind, at, lead["assignee_id"], place, text=builder.choose(NOTES))
+        builder.add_activity(kind, at, lead["assignee_id"], record_ids, text=builder.choose(NOTES))
 
 
 def _message(builder: DemoBuilder, at: datetime, n: int, lead: Row, customer: Row | None) -> None:
@@ -226,7 +234,7 @@ def _message(builder: DemoBuilder, at: datetime, n: int, lead: Row, customer: Ro
     channel = "whatsapp" if channel == "email" and not person["email"] else channel
     direction = "in" if channel == "whatsapp" and builder.chance(0.35) else "out"
     by = lead["assignee_id"] if direction == "out" else None
-    place = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
+    record_ids = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
     message = builder.add(
         models.Message,
         channel=channel,
@@ -244,11 +252,11 @@ def _message(builder: DemoBuilder, at: datetime, n: int, lead: Row, customer: Ro
         happened_on=at,
         purpose="service",
         provider_id=None,
-        **place,
+        **record_ids,
         **stamps(by, at),
     )
     payload = {"message": message["id"], "channel": channel, "direction": direction, "state": message["state"]}
-    builder.add_activity("message", at, by, place, **payload)
+    builder.add_activity("message", at, by, record_ids, **payload)
 
 
 def make_notices(builder: DemoBuilder) -> None:

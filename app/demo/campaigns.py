@@ -109,9 +109,9 @@ def _message(builder: DemoBuilder, campaign: Row, lead: Row, owner: Row, n: int)
         variables={"first_name": name},
         **stamps(campaign["sender_id"], at),
     )
-    place = {key: lead["id"] if key == "lead_id" else lead["customer_id"] for key in ("lead_id", "customer_id")}
+    record_ids = {key: lead["id"] if key == "lead_id" else lead["customer_id"] for key in ("lead_id", "customer_id")}
     payload = {"channel": "sms", "direction": "out", "state": state, "message": message["id"]}
-    builder.add_activity("message", at, campaign["sender_id"], {k: v for k, v in place.items() if v}, **payload)
+    builder.add_activity("message", at, campaign["sender_id"], {k: v for k, v in record_ids.items() if v}, **payload)
     return message
 
 

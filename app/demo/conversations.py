@@ -33,9 +33,9 @@ def make_conversations(builder: DemoBuilder) -> None:
         person = customers.get(lead["customer_id"]) or lead
         channel, turns = CONVERSATIONS[n % len(CONVERSATIONS)]
         began = builder.now - timedelta(minutes=14 + n * n * 7)
-        place = {"lead_id": lead["id"], "customer_id": lead["customer_id"], "ticket_id": None}
+        record_ids = {"lead_id": lead["id"], "customer_id": lead["customer_id"], "ticket_id": None}
         talk = _conversation(builder, account, channel, person["mobile_e164"], began)
-        talk |= {**place, "claimed_by_id": lead["assignee_id"], "claimed_on": began}
+        talk |= {**record_ids, "claimed_by_id": lead["assignee_id"], "claimed_on": began}
         _say(builder, talk, turns, lead["assignee_id"])
     _record_calls(builder, account)
     for n, (channel, text) in enumerate(STRANGERS):
@@ -114,9 +114,9 @@ def _say(builder: DemoBuilder, talk: Row, turns: Any, by: int | None) -> None:
         message |= stamps(by if direction == "out" else None, at)
         message["state"] = "delivered" if direction == "in" or is_last else "read"
         payload = {name: message[name] for name in ("channel", "direction", "state")} | {"message": message["id"]}
-        place = {name: talk[name] for name in ("lead_id", "customer_id") if talk.get(name)}
-        if place:
-            builder.add_activity("message", at, message["created_by_id"], place, **payload)
+        record_ids = {name: talk[name] for name in ("lead_id", "customer_id") if talk.get(name)}
+        if record_ids:
+            builder.add_activity("message", at, message["created_by_id"], record_ids, **payload)
         talk |= {"last_message_id": message["id"], "last_message_on": at, "changed_on": at}
         if direction == "in":
             talk |= {"last_inbound_on": at, "unread": talk["unread"] + 1}

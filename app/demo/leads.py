@@ -98,10 +98,10 @@ def _lead(builder: DemoBuilder, at: datetime, n: int, statuses: dict[str, int], 
         date_of_birth=date(builder.rng.randint(1955, 2004), builder.rng.randint(1, 12), 1 + n % 28),
         called=_name(person),
     )
-    place = {"lead_id": lead["id"]}
-    builder.add_activity("system", at, by, place, text="Lead created")
-    builder.add(models.StatusChange, **place, from_id=None, to_id=lead["status_id"], at=at, by_id=by, seconds=None)
-    assign(builder, place, Change(assignee, None, reason, by, at, decision if reason == "round robin" else {}))
+    record_ids = {"lead_id": lead["id"]}
+    builder.add_activity("system", at, by, record_ids, text="Lead created")
+    builder.add(models.StatusChange, **record_ids, from_id=None, to_id=lead["status_id"], at=at, by_id=by, seconds=None)
+    assign(builder, record_ids, Change(assignee, None, reason, by, at, decision if reason == "round robin" else {}))
     return lead
 
 
@@ -134,8 +134,8 @@ def _follow_path(builder: DemoBuilder, lead: Row, path: tuple[str, ...], statuse
             by_id=by,
             seconds=seconds,
         )
-        place = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
-        builder.add_activity("status_change", at, by, place, **change, note=note)
+        record_ids = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
+        builder.add_activity("status_change", at, by, record_ids, **change, note=note)
         lead |= {"status_id": change["to"], "status_on": at, "changed_on": at, "changed_by_id": by}
         lead["replied_on"] = lead["replied_on"] or at
     lead["label"] = path[-1] if path[-1] in statuses else "New"
@@ -186,5 +186,7 @@ def _open(builder: DemoBuilder, lead: Row, by: int | None, at: datetime) -> None
 def _convert(builder: DemoBuilder, lead: Row, by: int | None, at: datetime) -> None:
     lead["converted_on"] = min(at + timedelta(minutes=30), builder.now)
     number = next(row["number"] for row in builder.rows_of(models.Customer) if row["id"] == lead["customer_id"])
-    place = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
-    builder.add_activity("system", lead["converted_on"], by, place, text=f"Converted to {number}", what="converted")
+    record_ids = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
+    builder.add_activity(
+        "system", lead["converted_on"], by, record_ids, text=f"Converted to {number}", what="converted"
+    )

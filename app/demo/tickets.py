@@ -58,8 +58,8 @@ def _ticket(builder: DemoBuilder, at: datetime, customer: Row, subjects: list[st
         **sla.NO_CLOCK,
         **stamps(by, at),
     )
-    place = {"ticket_id": ticket["id"], "customer_id": customer["id"]}
-    builder.add_activity("system", at, by, place, text="Ticket created")
+    record_ids = {"ticket_id": ticket["id"], "customer_id": customer["id"]}
+    builder.add_activity("system", at, by, record_ids, text="Ticket created")
     builder.add(
         models.StatusChange,
         ticket_id=ticket["id"],
@@ -110,9 +110,9 @@ def _move_ticket(builder: DemoBuilder, ticket: Row, label: str, status: int, at:
         by_id=by,
         seconds=int((at - ticket["status_on"]).total_seconds()),
     )
-    place = {"ticket_id": ticket["id"], "customer_id": ticket["customer_id"]}
+    record_ids = {"ticket_id": ticket["id"], "customer_id": ticket["customer_id"]}
     builder.add_activity(
-        "status_change", at, by, place, **{"from": ticket["status_id"], "to": status}, note=ticket["resolution"]
+        "status_change", at, by, record_ids, **{"from": ticket["status_id"], "to": status}, note=ticket["resolution"]
     )
     ticket |= {"status_id": status, "status_on": at, "changed_on": at, "changed_by_id": by}
     ticket["replied_on"] = ticket["replied_on"] or at
