@@ -18,6 +18,7 @@ from app.web.core.languages import in_page_language
 from app.web.core.local_links import row_url
 from app.web.core.record_table import ListQuery
 from app.web.records import grouped_rows, list_views
+from app.web.records import record_page as pages
 from app.web.records.board_card_html import cards_html
 from app.web.records.grouped_rows import ListGroup
 from app.web.records.list_columns import ChosenColumns
@@ -121,7 +122,7 @@ def card(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
         each.name: each.shown_cell(values[cut], viewer) | {"caption": in_page_language(each.label), "column": each.kind}
         for each, cut in screen.record_table.selection(names)[1]
     }
-    title = cells[screen.title_column].get("text") or cells.get("number", {}).get("text") or str(values[0])
+    title = pages.title_of(screen.title_column, cells) or cells.get("number", {}).get("text") or str(values[0])
     number = cells.get("number", {}).get("text")
     lines = [
         cells[name] | {"titled": cells[name]["column"] in _TITLED}

@@ -50,7 +50,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
     related = screen.related_parts(wire, viewer)
     steps = next_steps.context(screen, wire, related, viewer)
     sections = _sections(screen, cells, inline_edit_fields.names_on_page(screen, wire["id"], viewer))
-    title = cells.get(screen.title_column, {}).get("text") or wire.get("number") or str(screen.record_name)
+    title = title_of(screen.title_column, cells) or wire.get("number") or str(screen.record_name)
     return (
         {
             "id": wire["id"],
@@ -272,6 +272,12 @@ def _default_fieldsets(screen: Any) -> list[Any]:
     stamps = [name for name in named if name in STAMPS]
     parts = [(_("Details"), [name for name in named if name not in stamps]), (_("Record"), stamps)]
     return [(title, {"fields": names}) for title, names in parts if names]
+
+
+def title_of(column: str, cells: dict[str, dict[str, Any]]) -> str | None:
+    """What a record is called: its title, or the phone number of a person without a name, as lists show it."""
+    number = cells.get("mobile", {})
+    return cells.get(column, {}).get("text") or (number.get("text") if number.get("kind") == "phone" else None)
 
 
 def title_column(record_table: Any) -> str:
