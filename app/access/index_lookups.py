@@ -30,6 +30,7 @@ from app.access.compiled_statements import (
 )
 from app.access.fast_paging import has_few, reach_conditions, shared_by
 from app.access.index_branches import alias_of
+from app.access.index_ranges import IndexRange
 from app.access.system_session import acting, as_system
 from app.access.word_search import (
     TitlePart,
@@ -114,7 +115,13 @@ class IndexLookup:
 
 
 def _plain(parts: Iterable[Any]) -> list[Any]:
-    return [part.contains if isinstance(part, TitlePart) else part for part in parts]
+    return [_expression(part) for part in parts]
+
+
+def _expression(part: Any) -> Any:
+    if isinstance(part, TitlePart):
+        return part.contains
+    return part.condition if isinstance(part, IndexRange) else part
 
 
 def parts_of(rule: Any) -> list[Any]:
@@ -194,21 +201,36 @@ class _FirstLookup:
         self.number(lookups)
         if not self.parts:
             return
-        shape = shape_of([part for _, part in self.parts if not isinstance(part, TitlePart)])
-        titles = {f"title_{n}": part.pattern for n, (_, part) in enumerate(self.parts) if isinstance(part, TitlePart)}
-        kinds = tuple((record, isinstance(part, TitlePart)) for record, part in self.parts)
-        key = None if shape.key is None else ("first look", self.most, kinds, shape.key)
+        shape = shape_of(self._others)
+        open_values, kinds = dict(shape.open_values), []
+        for n, (record, part) in enumerate(self.parts):
+            kind: Any = TitlePart if isinstance(part, TitlePart) else None
+            if isinstance(part, IndexRange):
+                kind = (part.form, len(part.values))
+                open_values |= part.open_values(f"part_{n}")
+            elif kind is TitlePart:
+                open_values[f"title_{n}"] = part.pattern
+            kinds.append((record, kind))
+        key = None if shape.key is None else ("first look", self.most, tuple(kinds), shape.key)
         question = CachedStatement(key, partial(self._statement, session, shape))
         with as_system(session):  # ids only, see above
-            for n, found, _other in answer_without_rules(session, question, shape.open_values | titles):
+            for n, found, _other in answer_without_rules(session, question, open_values):
                 self.ids.setdefault(n, set()).add(found)
 
+    @property
+    def _others(self) -> list[Any]:
+        """The parts that are expressions."""
+        return [part for _, part in self.parts if not isinstance(part, TitlePart | IndexRange)]
+
     def _statement(self, session: Session, shape: StatementShape) -> Any:
-        opened = iter(shape.opened([part for _, part in self.parts if not isinstance(part, TitlePart)]))
-        branches = [
-            self._branch(n, record, part if isinstance(part, TitlePart) else next(opened))
-            for n, (record, part) in enumerate(self.parts)
-        ]
+        others = iter(shape.opened(self._others))
+        branches = []
+        for n, (record, part) in enumerate(self.parts):
+            if isinstance(part, IndexRange):
+                part = part.opened(f"part_{n}")
+            elif not isinstance(part, TitlePart):
+                part = next(others)
+            branches.append(self._branch(n, record, part))
         return _together(session, branches)
 
     def found(self, lookup: IndexLookup, part: Any) -> set[int] | None:
@@ -228,7 +250,10 @@ class _FirstLookup:
         """Number a part; the same part may be asked for several records."""
         if id(part) in self._places:
             return
-        identity = None if isinstance(part, TitlePart) else identity_of(part)
+        if isinstance(part, IndexRange):
+            identity = part.identity
+        else:
+            identity = None if isinstance(part, TitlePart) else identity_of(part)
         same = id(part) if identity is None else identity
         if (record, same) not in self._known:
             self._known[record, same] = len(self.parts)
@@ -279,7 +304,7 @@ class _SecondLookup:
         if not self.branches:
             return
         found: list[list[tuple[int, int | None]]] = [[] for _ in self.branches]
-        key = None if self._key is None else ("second look", self.look.most, tuple(self._key))
+        key = None if self._key is None else ("second look", self.look.most, self.look.enough, tuple(self._key))
         question = CachedStatement(
             key,
             lambda: _together(self.session, [make() for make in self.branches]),
@@ -371,13 +396,15 @@ class _SecondLookup:
         self._add(make, lookup)
 
     def _among_own(self, lookup: IndexLookup, part: Any) -> None:
-        """Find a common part among the rows that the person reaches, for each way of reaching them."""
-        self._key = None
+        """Find a common part among the rows that the person reaches, for each way of reaching them.
+
+        The ways follow from the person's rights, with which the statement is kept.
+        """
         row, adapter = alias_of(lookup.record)
         if lookup.is_own(part):
-            rule = adapter.traverse(part)
+            rule = self._opened(lookup.record, part)
             for way in self._ways(lookup.record):
-                self._add(partial(select(row.id.label("id")).where, way, rule), lookup)
+                self._add(lambda way=way: select(row.id.label("id")).where(way, adapter.traverse(rule())), lookup)
         else:
             self._customers_of_own(lookup.record, part, lookup, None)
         if lookup.record is Customer:
@@ -391,15 +418,32 @@ class _SecondLookup:
 
         They start from the person's rows: a common name has many customers, but each person few of them.
         """
+        most = self.look.enough or self.look.most + 1
         for place, way in enumerate(self._ways(source)):
             key = (source, self.look.place(part), place)
             if key not in self._shared:
-                self._shared[key] = len(self.branches)
-                held = _held_customers(source, way, part, len(self.branches))
-                self.branches.append(partial(held.limit, self.look.enough or self.look.most + 1))
+                self._shared[key] = n = len(self.branches)
+                rule = self._opened((source, place), part)
+                self.branches.append(
+                    lambda way=way, rule=rule, n=n: _held_customers(source, way, rule(), n).limit(most)
+                )
                 self.answers.append((None, None))
             old = self.answers[self._shared[key]]
             self.answers[self._shared[key]] = (rows or old[0], customers or old[1])
+
+    def _opened(self, about: Any, part: Any) -> Callable[[], Any]:
+        """Returns the part as an expression whose values are parameters, if it can be; `about` tells its branch apart.
+
+        It stands in all branches that are added until the next call.
+        """
+        if not isinstance(part, IndexRange):
+            self._key = None
+            return lambda: part
+        name = f"own_{len(self.branches)}"
+        self._open_values |= part.open_values(name)
+        if self._key is not None:
+            self._key.append((about, part.form, len(part.values)))
+        return lambda: part.opened(name)
 
 
 def _held_customers(source: Any, way: Any, part: Any, n: int) -> Select[Any]:
@@ -426,6 +470,8 @@ def _held_customers(source: Any, way: Any, part: Any, n: int) -> Select[Any]:
 
 def _table_of(part: Any) -> str:
     """The one table whose columns a part names; an empty text for several."""
+    if isinstance(part, IndexRange):
+        return part.table
     if isinstance(part, TitlePart):
         return str(part.column.table.name)
     if ALONE in annotations_of(part):

@@ -56,6 +56,13 @@ class SlaRecord:
         return ENDED if meaning in cls.ended_in else PAUSED if meaning in cls.paused_in else RUNNING
 
 
+#: All columns of the clock.
+CLOCK_COLUMNS = (
+    *("reply_due_on", "replied_on", "resolve_due_on", "sla_started_on", "paused_on", "paused_seconds", "sla_on"),
+    *("reply_late_on", "resolve_late_on"),
+)
+
+
 # --- Policies and settings
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -46,12 +47,14 @@ def refuse_invalid_follow_up(values: dict[str, Any], now: datetime) -> None:
         raise RuleBroken(join_texts(text for texts in errors.values() for text in texts), errors=errors)
 
 
-def set_follow_up(session: Session, lead_id: int, due_on: datetime, before: datetime) -> None:
+def set_follow_up(
+    session: Session, lead_id: int, due_on: datetime, before: datetime, replaced: Sequence[datetime] = ()
+) -> None:
     """Set the lead's next follow-up, unless it already has one between `before` and `due_on`.
 
-    A lead that the session's user may not see stays unchanged.
+    `replaced`: due times, UTC, of the tasks that the new one replaces; a follow-up at one of them doesn't count. A lead that the session's user may not see stays unchanged.
     """
     stored = Lead.next_follow_up_on
-    is_outdated = or_(stored.is_(None), stored <= before, stored > due_on)
+    is_outdated = or_(stored.is_(None), stored <= before, stored > due_on, stored.in_(replaced))
     statement = update(Lead).where(Lead.id == lead_id, is_outdated).values(next_follow_up_on=due_on)
     session.execute(statement, execution_options={"synchronize_session": False})

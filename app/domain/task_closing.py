@@ -23,13 +23,13 @@ def is_handling(task: Task) -> bool:
     return task.title.startswith(HANDLE_TICKET)
 
 
-def close_chosen(session: Session, record: Any, ids: Sequence[int], context: ChangeContext) -> None:
-    """Mark these tasks of the lead or ticket as done; closed ones stay unchanged.
+def close_chosen(session: Session, record: Any, ids: Sequence[int], context: ChangeContext) -> list[Task]:
+    """Mark these tasks of the lead or ticket as done; closed ones stay unchanged. Returns all of them.
 
     Raises RuleBroken for an id that isn't a task of the record.
     """
     if not ids:
-        return
+        return []
     parent = getattr(Task, RECORD_COLUMNS[record.__tablename__]) == record.id
     found = {task.id: task for task in session.scalars(select(Task).where(parent, Task.id.in_(ids)))}
     foreign = next((key for key in ids if key not in found), None)
@@ -43,6 +43,7 @@ def close_chosen(session: Session, record: Any, ids: Sequence[int], context: Cha
             "close_tasks",
         )
     _close(session, list(found.values()), context)
+    return list(found.values())
 
 
 def close_handling(session: Session, ticket_id: int, context: ChangeContext) -> None:

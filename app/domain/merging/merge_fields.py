@@ -7,16 +7,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from app.domain import custom_values
+from app.domain import sla
 from app.domain.base import RuleBroken, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.tickets import Ticket
 
 #: Columns of the SLA clock and of what follows from a status: they are merged together with the status.
-_CLOCK = (
-    *("reply_due_on", "replied_on", "resolve_due_on", "sla_started_on", "paused_on", "paused_seconds", "sla_on"),
-    *("reply_late_on", "resolve_late_on"),
-)
+_CLOCK = sla.CLOCK_COLUMNS
 
 
 @dataclass(frozen=True)

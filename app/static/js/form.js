@@ -119,6 +119,12 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Enter' && (event.ctrlKey || event.metaKey) && event.target.matches('textarea')) event.target.form?.requestSubmit();
 });
 
+// --- whoever chooses a person or role beside a radio button means that button
+document.addEventListener('change', (event) => {
+  const radio = event.target.matches('select') && event.target.value ? event.target.closest('.choice-with')?.querySelector('input[type=radio]') : null;
+  if (radio) radio.checked = true;
+});
+
 // --- prevent double submits; enable the button again when the page is restored from the cache
 document.addEventListener('submit', (event) => {
   const form = event.target;

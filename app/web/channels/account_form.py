@@ -141,7 +141,7 @@ def _smtp_accounts() -> Any:
 #: Settings that refer to a row -> the names to choose from.
 _NAMED: dict[str, Any] = {
     "owner": lambda: select(User.username).where(User.active.is_(True)).order_by(User.username),
-    "assign_to_role": lambda: select(Role.name).order_by(Role.name),
+    "assign_to_role": lambda: select(Role.name).where(Role.name != "Public").order_by(Role.name),
     "ticket_subject": lambda: select(TicketSubject.label).order_by(TicketSubject.position),
     "answer_account": _smtp_accounts,
 }

@@ -170,7 +170,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
                 *(User.email, User.reminder_minutes, User.picture, User.manager_id),
             )
         ).all()
-        fresh.roles = list(session.scalars(select(Role.name).order_by(Role.name)))
+        fresh.roles = list(session.scalars(select(Role.name).where(Role.name != "Public").order_by(Role.name)))
         fresh.terms = sla.load_terms(session, zone)
         fresh.has_voice = bool(channel_accounts.active(session, "voice"))
         for setup in session.scalars(select(ListSetup)):

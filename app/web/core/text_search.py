@@ -6,12 +6,14 @@ condition uses the columns of one table and a range of an index, so that `access
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import and_, case, inspect, or_
 
 from app import access
+from app.access import index_ranges
 from app.domain import predecessor_names
 from app.domain.base import NUMBER_PREFIXES, kind_of_number
 from app.domain.search_columns import reversed_column
@@ -27,6 +29,8 @@ from app.web.core.merged_redirects import surviving_id
 from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
 from app.web.core.record_table import COUNT_CAP, RecordTable
 
+#: Makes the conditions of one field.
+_Rules = Callable[[Field, str, Viewer], Iterable[Any]]
 #: Rows that the palette and picklists look up per condition; a text with more is common.
 MAX_LOOKED_UP = 100
 #: Codes that match in full; and the length from which their beginning or end is enough.
@@ -69,32 +73,56 @@ def matching_all(
 def parts(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int = MAX_LOOKED_UP) -> list[Any]:
     """Alternative conditions for a hit, each on one table if the record is one of the product's."""
     text = clean_text(typed, "q", 100) or ""
-    shown = [each for each in record_table.fields if not each.is_hidden(viewer)] if text else []
-    fit = [rule for each in shown for rule in _rules(each, text, viewer)]
-    plain = [each for each in record_table.plain_texts if each in shown]
-    if text:
-        fit += custom_search.rules(record_table.record, text, viewer, maximum)
+    if not text:
+        return []
+    fit = [
+        rule
+        for each, rules in _searched_fields(record_table)
+        if not each.is_hidden(viewer)
+        for rule in rules(each, text, viewer)
+    ]
+    plain = [each for each in record_table.plain_texts if not each.is_hidden(viewer)]
+    fit += custom_search.rules(record_table.record, text, viewer, maximum)
     return fit + [compare(column, "ct", text) for each in plain for column in each.columns]
 
 
-def _rules(each: Field, text: str, viewer: Viewer) -> list[Any]:
+@lru_cache(maxsize=100)
+def _searched_fields(record_table: RecordTable) -> tuple[tuple[Field, _Rules], ...]:
+    """The fields in which a text is searched, each with the function that makes its conditions."""
+    found = [(each, _rules_of(each)) for each in record_table.fields]
+    return tuple((each, rules) for each, rules in found if rules is not None)
+
+
+def _rules_of(each: Field) -> _Rules | None:
     if each.name == "number":
-        return _by_number(each, text, viewer)
-    if isinstance(each, NameField):
-        return list(_named(each, text.split(), viewer))
-    if isinstance(each, PhoneField):
-        return [rule for column in each.searched_columns() for rule in _once(viewer, _numbered, column, text)]
-    if isinstance(each, EmailField):
-        is_address = " " not in text and len(text) >= _LEAST_OF_EMAIL and not text.isalpha()
-        return [begins(column, text.lower()) for column in each.columns] if is_address else []
-    if isinstance(each, SecretField):
-        is_whole = is_pan(text) if each.name == "pan" else is_aadhaar(text)
-        return access.parts_of(each.where("eq", text, viewer)) if is_whole else []
+        return _by_number
+    kinds: dict[type[Field], _Rules] = {
+        NameField: _named,
+        PhoneField: _numbered,
+        EmailField: _addressed,
+        SecretField: _identified,
+    }
+    known = next((rules for kind, rules in kinds.items() if isinstance(each, kind)), None)
+    if known is not None:
+        return known
     if (isinstance(each, TextField) and each.name == "title") or _is_text_of_message(each):
-        return [_titled(column, text) for column in each.columns]
-    if isinstance(each, TextField) and each.name in _CODES:
-        return _coded(each, text.upper())
-    return []
+        return _titled
+    return _coded if isinstance(each, TextField) and each.name in _CODES else None
+
+
+def _addressed(each: Field, text: str, _viewer: Viewer) -> list[Any]:
+    is_address = " " not in text and len(text) >= _LEAST_OF_EMAIL and not text.isalpha()
+    return [_begins(column, text.lower()) for column in each.columns] if is_address else []
+
+
+def _identified(each: Field, text: str, viewer: Viewer) -> list[Any]:
+    is_whole = is_pan(text) if each.name == "pan" else is_aadhaar(text)
+    return access.parts_of(each.where("eq", text, viewer)) if is_whole else []
+
+
+def _begins(column: Any, text: str) -> Any:
+    """The column begins with the text."""
+    return begins(column, text) if "'" in fold_apostrophes(text) else index_ranges.begins(column, text)
 
 
 def _ends(column: Any, digits: str) -> Any:
@@ -104,18 +132,25 @@ def _ends(column: Any, digits: str) -> Any:
         return column.endswith(digits, autoescape=True)
     kept = first.rstrip("9")
     after = kept[:-1] + str(int(kept[-1]) + 1) if kept else "A"  # the first text that no longer begins so
-    return and_(backwards >= first, backwards < after)
+    return index_ranges.between(backwards, first, after)
 
 
 def _is_text_of_message(each: Field) -> bool:
     return each.name == "body" and bool(each.columns) and each.columns[0].class_ is Message
 
 
-def _titled(column: Any, text: str) -> Any:
+def _titled(each: Field, text: str, _viewer: Viewer) -> list[Any]:
     """The text in a title; by full text if the table has such an index."""
+    return [
+        access.TitlePart(column.property.columns[0], text) if _has_words(column) else compare(column, "ct", text)
+        for column in each.columns
+    ]
+
+
+@lru_cache(maxsize=100)
+def _has_words(column: Any) -> bool:
     table: Any = inspect(column.class_).local_table
-    has_words = any(index.name == f"ix_{table.name}_words" for index in table.indexes)
-    return access.TitlePart(column.property.columns[0], text) if has_words else compare(column, "ct", text)
+    return any(index.name == f"ix_{table.name}_words" for index in table.indexes)
 
 
 def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
@@ -125,15 +160,14 @@ def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
     is_serial = text.isascii() and text.isdigit() and len(text) <= _MOST_OF_SERIAL
     kind = _KINDS.get(column.class_)
     if is_serial and kind is None:
-        return [*former, column == text.upper(), column.endswith(f"-{int(text):05d}")]
+        return [*former, index_ranges.equals(column, text.upper()), column.endswith(f"-{int(text):05d}")]
     years = range(_FIRST_YEAR, viewer.now.year + 2) if is_serial and kind else ()
     if not years:
         kept = surviving_id(column.class_, text)
-        return [*former, column == text.upper()] + ([column.class_.id == kept] if kept is not None else [])
-    return [
-        *former,
-        column.in_([text.upper(), *(f"{NUMBER_PREFIXES[kind or '']}-{year}-{int(text):05d}" for year in years)]),
-    ]
+        whole = index_ranges.equals(column, text.upper())
+        return [*former, whole] + ([column.class_.id == kept] if kept is not None else [])
+    numbers = [f"{NUMBER_PREFIXES[kind or '']}-{year}-{int(text):05d}" for year in years]
+    return [*former, index_ranges.one_of(column, (text.upper(), *numbers))]
 
 
 def _by_predecessor_name(record: Any, text: str) -> list[Any]:
@@ -145,43 +179,36 @@ def _by_predecessor_name(record: Any, text: str) -> list[Any]:
     return [record.id.in_(ids)] if ids else []
 
 
-def _once(viewer: Viewer, make: Callable[..., Any], *given: Any) -> Any:
-    """The result of `make`, called once per request: leads and tickets are both found by columns of their customers."""
-    key = (make, *given)
-    if key not in viewer.searched:
-        viewer.searched[key] = make(*given)
-    return viewer.searched[key]
-
-
-def _numbered(column: Any, text: str) -> list[Any]:
+def _numbered(each: Field, text: str, _viewer: Viewer) -> list[Any]:
     """By the complete number in any spelling, or by its last digits."""
-    normal = phone.normalize(text)
-    rules = [column == normal] if normal else []
-    digits = text.replace(" ", "")
-    if digits.isascii() and digits.isdigit() and _LEAST_OF_NUMBER <= len(digits) <= _MOST_OF_NUMBER:
-        rules.append(_ends(column, digits))
-    return rules
+    columns = each.searched_columns()  # type: ignore[attr-defined]
+    normal, digits = phone.normalize(text), text.replace(" ", "")
+    is_end = digits.isascii() and digits.isdigit() and _LEAST_OF_NUMBER <= len(digits) <= _MOST_OF_NUMBER
+    whole = [index_ranges.equals(column, normal) for column in columns] if normal else []
+    return whole + ([_ends(column, digits) for column in columns] if is_end else [])
 
 
-def _coded(each: TextField, code: str) -> list[Any]:
+def _coded(each: Field, text: str, _viewer: Viewer) -> list[Any]:
     """By the complete code, or by a part at its beginning or end that has a digit: words are no codes."""
+    code = text.upper()
     is_part = len(code) >= _LEAST_OF_CODE and code.isascii() and any(char.isdigit() for char in code)
     if not is_part:
-        return [column == code for column in each.columns]
+        return [index_ranges.equals(column, code) for column in each.columns]
     ends = [reversed_column(column) for column in each.columns]
-    found = [begins(column, code) for column in each.columns]
-    return found + [begins(column, code[::-1]) for column in ends if column is not None]
+    found = [_begins(column, code) for column in each.columns]
+    return found + [_begins(column, code[::-1]) for column in ends if column is not None]
 
 
-def _named(each: NameField, words: list[str], viewer: Viewer) -> Iterator[Any]:
+def _named(each: Field, text: str, _viewer: Viewer) -> Iterator[Any]:
     """By the beginning of first or last name; several words are split between both in every way, in either order."""
-    for column in each.names:
-        yield _once(viewer, begins, column, " ".join(words))
-    for first, last in zip(each.names[::2], each.names[1::2], strict=True):
+    words, names = text.split(), each.names  # type: ignore[attr-defined]
+    for column in names:
+        yield _begins(column, " ".join(words))
+    for first, last in zip(names[::2], names[1::2], strict=True):
         for cut in range(1, min(len(words), _MOST_WORDS)):
             head, tail = " ".join(words[:cut]), " ".join(words[cut:])
             for one, other in ((first, last), (last, first)):
-                yield from _once(viewer, _pair, one, head, other, tail)
+                yield from _pair(one, head, other, tail)
 
 
 def _pair(one: Any, head: str, other: Any, tail: str) -> list[Any]:
@@ -191,7 +218,9 @@ def _pair(one: Any, head: str, other: Any, tail: str) -> list[Any]:
     """
     if db.engine.dialect.name == "sqlite" or "'" in fold_apostrophes(head):
         return [and_(begins(one, head), begins(other, tail))]
-    return [and_(one == head, begins(other, tail)), and_(one > head, begins(one, head), begins(other, tail))]
+    if "'" in fold_apostrophes(tail):
+        return [and_(one == head, begins(other, tail)), and_(one > head, begins(one, head), begins(other, tail))]
+    return list(index_ranges.both_begin(one, head, other, tail))
 
 
 def best_first(record_table: RecordTable, typed: str) -> list[Any]:

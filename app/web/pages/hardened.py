@@ -213,7 +213,12 @@ class HardenedView(ModelView):
         form = self.add_form.refresh()
         if request.method == "POST" and self._saved(form, None):
             return None
+        if request.method == "GET":
+            self.start_form(form)
         return self._get_add_widget(form=form)
+
+    def start_form(self, form: Any) -> None:
+        """Fill in what a new row begins with; nothing unless a subclass does."""
 
     def _edit(self, pk: Any) -> Any:
         item = self.datamodel.get(pk, self._base_filters) or abort(404)

@@ -10,10 +10,14 @@ from flask_babel import gettext as _
 from app.domain import bulk_undo
 from app.domain.base import Conflict, RuleBroken
 from app.domain.bulk_undo import BulkChange
+from app.domain.sla import CLOCK_COLUMNS, SlaRecord
 from app.extensions import db
 from app.web.core import custom_field_catalog
 from app.web.core.fields import Viewer
 from app.web.records import assignment_actions
+
+#: Where the SLA clock is kept among the previous values of a change of status.
+_CLOCK = "clock"
 
 
 def previous_values(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
@@ -22,6 +26,9 @@ def previous_values(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
     if "custom" in kept:  # including those without a value, so that a value given by the action is removed again
         fields = custom_field_catalog.current().of(row.__tablename__)
         kept["custom"] = {"json": {each.name: (row.custom or {}).get(each.name) for each in fields}}
+    if "status_id" in names and isinstance(row, SlaRecord):
+        clock = bulk_undo.values_of(row, CLOCK_COLUMNS)
+        kept[_CLOCK] = {name: _as_json(value) for name, value in clock.items()}
     return kept
 
 
@@ -48,7 +55,7 @@ def restore(screen: Any, row: Any, kept: dict[str, Any], viewer: Viewer) -> None
     """Restore the former values of one row. Raises Conflict if it was changed since."""
     if kept["version"] is not None and row.version != kept["version"]:
         raise Conflict(_("It was changed since."))
-    values = {name: _from_json(value) for name, value in kept["before"].items()}
+    values = {name: _from_json(value) for name, value in kept["before"].items() if name != _CLOCK}
     if "assignee_id" in values and hasattr(screen, "assign"):
         chosen = values.pop("assignee_id")
         if chosen is None:
@@ -61,3 +68,7 @@ def restore(screen: Any, row: Any, kept: dict[str, Any], viewer: Viewer) -> None
             screen.change_row(row, values, None, viewer)
         finally:
             viewer.is_undoing = False
+    for name, value in (
+        kept["before"].get(_CLOCK, {}).items()
+    ):  # a first response or an end by the action counts no more
+        setattr(row, name, _from_json(value))

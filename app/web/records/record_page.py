@@ -26,6 +26,7 @@ from app.web.records import (
     reveals,
 )
 from app.web.records.close_tasks_field import tasks_input
+from app.web.records.lists.list_page import title_of
 from app.web.records.timelines import composer, timeline_tabs
 
 #: Names of records in live events.
@@ -75,7 +76,7 @@ def _head(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: View
     record, named = screen.record_table.record, cells.get(screen.title_column, {})
     return {
         "id": wire["id"],
-        "title": named.get("text") or wire.get("number") or str(screen.record_name),
+        "title": title_of(screen.title_column, cells) or wire.get("number") or str(screen.record_name),
         "face": named.get("picture"),
         "face_initials": named.get("initials"),
         "number": wire.get("number"),

@@ -10,7 +10,7 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from markupsafe import Markup
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 import config
 from app.domain import leads, settings, tickets
@@ -51,6 +51,8 @@ MASTER_LABELS = {
     "promises": lazy_gettext("Targets"),
 }
 
+_MAX_POSITION = 9999
+
 
 class MasterScreen(HardenedView):
     """Base of the screens of a picklist."""
@@ -71,6 +73,12 @@ class MasterScreen(HardenedView):
         self.label_columns = MASTER_LABELS
         super().__init__(**kwargs)
 
+    def start_form(self, form: Any) -> None:
+        """A new entry comes after all others."""
+        if "position" in form:
+            last = db.session.scalar(select(func.max(self.datamodel.obj.position)))
+            form["position"].data = min((last or 0) + 1, _MAX_POSITION)
+
     def pre_add(self, item: Any) -> None:
         """Check a new row. Raises RuleBroken."""
         self.refuse_invalid(item)
@@ -81,7 +89,7 @@ class MasterScreen(HardenedView):
 
     def refuse_invalid(self, item: Any) -> None:
         """Raise RuleBroken for an invalid row."""
-        if not -9999 <= (item.position or 0) <= 9999:
+        if not -_MAX_POSITION <= (item.position or 0) <= _MAX_POSITION:
             raise RuleBroken(_("Please enter an order between -9999 and 9999."), "position")
         item.position = item.position or 0
 

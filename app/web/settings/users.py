@@ -215,7 +215,8 @@ class Users(HardenedView, UserDBModelView):
     def userinfo(self) -> Any:
         """The person's own profile."""
         item = db.session.get(User, g.person.id)
-        widgets = self._get_show_widget(item.id, item, actions={}, show_fieldsets=self.user_show_fieldsets)
+        widgets = self._get_show_widget(item.id, item, show_fieldsets=self.user_show_fieldsets)
+        widgets["show"].template_args["actions"] = {}  # the page has its own; FAB takes all for none
         return self.render_template("settings/my_profile.html", pk=item.id, title=_("My profile"), widgets=widgets)
 
     @action("abilities", lazy_gettext("Permissions of this user"), "", "fa-user", multiple=False)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable
 
 _PLAIN = re.compile(r"[\W_]+")
+_POSSESSIVE = re.compile(r"['’]s\b", re.IGNORECASE)
 #: Field -> possible names of its columns, besides its own name and label.
 WORDS: dict[str, tuple[str, ...]] = {
     "first_name": (
@@ -18,6 +19,12 @@ WORDS: dict[str, tuple[str, ...]] = {
         "lead name",
         "customer name",
         "client name",
+        "name of client",
+        "name of customer",
+        "name of the client",
+        "applicant name",
+        "investor name",
+        "party name",
         "contact name",
         "given name",
         "नाम",
@@ -29,6 +36,8 @@ WORDS: dict[str, tuple[str, ...]] = {
     "mobile": (
         "mobile no",
         "mobile number",
+        "mob no",
+        "mob",
         "phone",
         "phone no",
         "phone number",
@@ -36,6 +45,10 @@ WORDS: dict[str, tuple[str, ...]] = {
         "contact no",
         "contact number",
         "cell",
+        "cell no",
+        "ph no",
+        "tel no",
+        "telephone",
         "whatsapp",
         "whatsapp number",
         "मोबाइल",
@@ -49,6 +62,9 @@ WORDS: dict[str, tuple[str, ...]] = {
         "alternative mobile no",
         "alternate mobile",
         "alternate number",
+        "alternate no",
+        "alternate mobile no",
+        "alt mobile",
         "alternative mobile",
         "other mobile",
         "second mobile",
@@ -57,7 +73,10 @@ WORDS: dict[str, tuple[str, ...]] = {
         "दूसरा मोबाइल",
         "वैकल्पिक मोबाइल",
     ),
-    "email": ("e mail", "email id", "email address", "mail", "mail id", "ईमेल", "ई मेल", "ईमेल पता"),
+    "email": (
+        *("e mail", "email id", "e mail id", "email address", "e mail address", "mail", "mail id"),
+        *("ईमेल", "ई मेल", "ईमेल पता"),
+    ),
     "pan": ("pan no", "pan number", "pan card", "pan card number", "पैन", "पैन नंबर", "पैन कार्ड"),
     "aadhaar": (
         "aadhar",
@@ -69,19 +88,22 @@ WORDS: dict[str, tuple[str, ...]] = {
         "आधार",
         "आधार नंबर",
     ),
-    "address": ("address line 1", "full address", "residence", "पता"),
+    "address": ("address line 1", "full address", "residence", "पता", "city", "location", "शहर"),
     "date_of_birth": ("dob", "birth date", "birthday", "birthdate", "जन्म तिथि", "जन्मतिथि"),
     "status": ("lead status", "ticket status", "call status", "stage", "state of lead", "स्थिति", "स्टेटस"),
-    "source": ("lead source", "ticket source", "customer source", "origin", "स्रोत"),
+    "source": ("lead source", "ticket source", "customer source", "source of lead", "origin", "स्रोत"),
     "category": ("lead category", "श्रेणी"),
     "account_type": ("type of account", "खाता प्रकार", "खाते का प्रकार"),
-    "referral": ("referral through", "referred by", "reference", "referral code", "रेफरल"),
-    "referred_by": ("referral through", "reference", "introducer", "रेफरल"),
+    "referral": ("referral through", "referred by", "ref by", "reference", "referral code", "ref code", "रेफरल"),
+    "referred_by": ("referral through", "ref by", "reference", "introducer", "रेफरल"),
     "client_id": ("client code", "ucc", "client", "customer code", "referral code", "क्लाइंट आईडी", "ग्राहक कोड"),
     "pod_id": ("pod", "pod no", "courier no", "docket"),
     "rejection_reason": ("reason", "reject reason", "अस्वीकृति का कारण"),
     "description": ("remarks", "remark", "notes", "note", "comment", "comments", "details", "टिप्पणी", "विवरण"),
-    "next_follow_up_on": ("follow up date", "next follow up", "follow up", "callback", "call back on", "अगला फॉलोअप"),
+    "next_follow_up_on": (
+        *("follow up date", "next follow up", "next follow up date", "follow up", "follow up on", "followup date"),
+        *("next followup", "followup", "callback", "call back on", "next call", "अगला फॉलोअप"),
+    ),
     "assign_to": (
         "assignee",
         "assigned to",
@@ -90,7 +112,10 @@ WORDS: dict[str, tuple[str, ...]] = {
         "ticket owner",
         "owner",
         "rm",
+        "rm name",
+        "relationship manager",
         "dealer",
+        "dealer name",
         "sales person",
         "executive",
         "agent",
@@ -146,7 +171,7 @@ def guess(headers: list[str], fields: list[tuple[str, str]]) -> dict[str, str]:
     A field's own name or label takes precedence, then the other words in their order.
     """
     taken: dict[str, str] = {}
-    names = {header: normalize_name(header) for header in headers if header}
+    names = {header: normalize_name(_POSSESSIVE.sub("", header)) for header in headers if header}
     for rank in range(1 + max(len(each) for each in WORDS.values())):
         for field, label in fields:
             if field in taken.values():

@@ -114,7 +114,22 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         and is_young,
         "former": former.name if former is not None else "",
         "encoding": _encoding(run),
+        "recipients": _recipients(run, viewer) if run.outcome == "checked" and run.kind != KIND else "",
     }
+
+
+def _recipients(run: ImportRun, viewer: Viewer) -> str:
+    """A sentence on who gets the records, to be read before they are written; "" if they have no assignee."""
+    options, kind = ImportOptions.from_json(run.payload["options"]), import_kinds.kinds().get(run.kind)
+    if kind is None or not kind.assignee:
+        return ""
+    if options.assign == "person":
+        return _("%(name)s gets the records.", name=(viewer.lookups.person(options.assignee_id) or {}).get("full_name", "–"))
+    if options.assign == "role":
+        return _("The members of “%(role)s” get the records in turn.", role=options.role)
+    if options.assign == "column":
+        return _("Each record goes to the person in its row, otherwise to whoever imports it.")
+    return _("Whoever imports the records gets them.")
 
 
 def _remarks(session: Session, run: ImportRun, is_trial: bool) -> list[dict[str, Any]]:

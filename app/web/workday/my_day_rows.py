@@ -38,12 +38,12 @@ def _record_row(row: Any, viewer: Viewer) -> dict[str, Any]:
 
 def lead_row(row: Any, viewer: Viewer) -> dict[str, Any]:
     """A lead, titled by its person."""
-    title = _person_name(row) or row.number
+    title = _person_name(row) or _shown_phone(row, viewer) or row.number
     return _record_row(row, viewer) | {
         "key": row.number,
         "url": f"/leads/{row.number}",
         "title": title,
-        "number": row.number,
+        "number": row.number if row.number != title else None,
         "person": "",
     }
 
@@ -61,6 +61,11 @@ def ticket_row(row: Any, viewer: Viewer) -> dict[str, Any]:
 
 def _person_name(row: Any) -> str:
     return " ".join(part for part in (row.first, row.last) if part)
+
+
+def _shown_phone(row: Any, viewer: Viewer) -> str:
+    """The phone number of somebody without a name, if the viewer sees it in full."""
+    return phone.display(row.phone) if row.phone and viewer.person.mask("mobile") == "full" else ""
 
 
 def _call_cell(row: Any, viewer: Viewer) -> dict[str, str] | None:
@@ -94,6 +99,7 @@ def task_row(row: Any, viewer: Viewer) -> dict[str, Any]:
     """A task, with the link to its record."""
     url = f"/leads/{row.lead}" if row.lead else f"/tickets/{row.ticket}" if row.ticket else f"/tasks/show/{row.id}"
     may_write = viewer.person.may("Tasks", "write")
+    name = _person_name(row) or _shown_phone(row, viewer)
     return _record_row(row, viewer) | {
         "key": f"task-{row.id}",
         "url": url,
@@ -102,7 +108,7 @@ def task_row(row: Any, viewer: Viewer) -> dict[str, Any]:
         "due": _due_cell(row.due_on, viewer),
         "task": row.id if may_write else None,
         "next": may_write and viewer.person.may("Tasks", "create"),
-        "person": "" if _person_name(row) in row.title else _person_name(row),
+        "person": "" if name and name in row.title else name,
     }
 
 

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
-from app.models import LeadStatus, Notification
+from app.domain.bulk_undo import BulkChange
+from app.models import Lead, LeadStatus, Notification
 from tests.app_fixtures import Crm
 
 
@@ -121,3 +122,20 @@ def test_many_records_of_the_old_api_ring_once(crm: Crm) -> None:
     answer = crm.client("mia").rest("POST", path, body)
     assert answer.status_code == 200, answer.text
     assert [each.payload.get("count") for each in notices_of(crm, "ana") if each.kind == "assigned"] == [3]
+
+
+#: What an undone change of status leaves as it was.
+CLOCK = ("replied_on", "reply_due_on", "resolve_due_on", "sla_started_on", "paused_on", "reply_late_on")
+
+
+@pytest.mark.parametrize("status", ["Contacted", "Junk"])
+def test_undoing_a_status_takes_back_the_first_response_that_it_counted_as(crm: Crm, status: str) -> None:
+    made = crm.client("ana").rest("POST", "lead/", {"first_name": "Zara", "mobile": "98200 12345"})
+    lead = crm.session.get_one(Lead, made.get_json()["id"])
+    before = {name: crm.stored(lead)[name] for name in CLOCK}
+    assert before["replied_on"] is None and before["reply_due_on"] is not None
+    told(crm, "mia", [lead], action="status", status=str(status_of(crm, status)))
+    assert crm.stored(lead)["replied_on"] is not None
+    change = crm.rows(select(BulkChange.id))[0]
+    crm.client("mia").form("/leads/undo", {"change": change})
+    assert {name: crm.stored(lead)[name] for name in CLOCK} == before

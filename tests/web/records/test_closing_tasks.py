@@ -131,6 +131,20 @@ def test_the_next_follow_up_replaces_that_of_today(crm: Crm, log: Any, good: int
     assert crm.count(Task) == 2
 
 
+@pytest.mark.parametrize("log, good", [(log_by_form, 302), (log_by_rest, 200)])
+@pytest.mark.parametrize("is_replaced", [True, False])
+def test_the_next_follow_up_of_a_lead_moves_with_the_task_that_it_was(
+    crm: Crm, log: Any, good: int, is_replaced: bool
+) -> None:
+    due = datetime.now(UTC) + timedelta(minutes=5)
+    lead = crm.make.lead("ana", task={}, next_follow_up_on=due)
+    call = crm.make.call("ana", lead_id=lead.id)
+    task = crm.make.task(lead, due_on=due)
+    assert log(crm, call, [task.id] if is_replaced else []) == good
+    newest = crm.rows(select(Task.due_on).order_by(Task.id.desc()))[0]
+    assert crm.stored(lead)["next_follow_up_on"] == (newest if is_replaced else due)
+
+
 def test_the_dialog_offers_what_it_replaces(crm: Crm) -> None:
     call, task = called(crm)
     page = unescape(crm.client("ana").screen(f"/calls/outcome/{call.id}").text)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from html import unescape
+from types import SimpleNamespace as Namespace
 from typing import Any
 
 import pytest
 
+from app.web.core import date_fields
 from tests.app_fixtures import Crm
 
 NOW = datetime.now(UTC)
@@ -130,3 +133,27 @@ def test_reasons_are_sentences(crm: Crm) -> None:
     lead = crm.make.lead("mia", task={})
     crm.make.give(lead, "ana", "mia", at=NOW)
     assert entries(crm, "mia", lead)[0] == "Mia Shah assigned this to Ana Shah"
+
+
+def test_a_lead_without_a_name_is_called_by_its_number_everywhere(crm: Crm) -> None:
+    lead = crm.make.lead("ana", task={}, first_name="", last_name="", mobile="9820012345")
+    for path in ("/leads/", "/leads/?layout=board", f"/leads/show/{lead.id}", "/"):
+        page = page_of(crm, "ana", path)
+        assert re.search(r"<(h1|a|span)[^>]*>(<span[^>]*>)?\+91 98200 12345", page), path
+
+
+@pytest.mark.parametrize(
+    "ahead, text",
+    [
+        (timedelta(seconds=50), "now"),
+        (timedelta(minutes=59, seconds=30), "in 60 min"),
+        (timedelta(minutes=115), "in 115 min"),
+        (timedelta(minutes=121), "in 2 h"),
+        (timedelta(hours=47), "in 47 h"),
+        (timedelta(hours=49), "in 2 d"),
+        (-timedelta(minutes=115), "1 h ago"),
+    ],
+)
+def test_what_is_ahead_is_not_told_shorter_than_it_is(crm: Crm, ahead: timedelta, text: str) -> None:
+    with crm.app.test_request_context():
+        assert date_fields.relative(NOW + ahead, Namespace(now=NOW, zone=UTC)) == text

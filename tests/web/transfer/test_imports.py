@@ -271,9 +271,14 @@ def test_the_order_of_dates_is_guessed_from_what_can_be_no_month() -> None:
     assert import_values.guessed_order(["04/05/2026", "30/11/2026"]) == "dmy"
 
 
-def test_columns_are_guessed_in_hindi_and_as_the_former_system_called_them() -> None:
+def test_columns_are_guessed_as_people_the_former_system_and_hindi_call_them() -> None:
     fields = [(name, name) for name in ("first_name", "last_name", "mobile", "email", "status", "source", "assign_to")]
     assert column_guesses.guess(["नाम", "मोबाइल नंबर"], fields) == {"नाम": "first_name", "मोबाइल नंबर": "mobile"}
+    typed = ["Client's Name", "Mob. No.", "E-mail ID", "City", "Follow up on", "Ref By"]
+    wanted = ["first_name", "mobile", "email", "address", "next_follow_up_on", "referral"]
+    assert column_guesses.guess(typed, [(name, name) for name in wanted]) == dict(zip(typed, wanted, strict=True))
+    both = column_guesses.guess(["City", "Address"], [("address", "Address")])
+    assert both == {"Address": "address"}
     former = ["name", "first_name", "last_name", "mobile_no", "lead_owner", "status", "lead_source", "source"]
     assert column_guesses.guess(former, fields) == {
         "first_name": "first_name",

@@ -21,7 +21,7 @@ from app.web.records.lists import grouped_rows, list_views
 from app.web.records.lists.board_card_html import cards_html
 from app.web.records.lists.grouped_rows import ListGroup
 from app.web.records.lists.list_columns import ChosenColumns
-from app.web.records.lists.list_page import list_page, url
+from app.web.records.lists.list_page import list_page, title_of, url
 from app.web.records.next_steps import OVER
 
 #: Kinds that need a label on a card, because their value alone is not clear.
@@ -121,7 +121,7 @@ def card(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
         each.name: each.shown_cell(values[cut], viewer) | {"caption": in_page_language(each.label), "column": each.kind}
         for each, cut in screen.record_table.selection(names)[1]
     }
-    title = cells[screen.title_column].get("text") or cells.get("number", {}).get("text") or str(values[0])
+    title = title_of(screen.title_column, cells) or cells.get("number", {}).get("text") or str(values[0])
     number = cells.get("number", {}).get("text")
     lines = [
         cells[name] | {"titled": cells[name]["column"] in _TITLED}

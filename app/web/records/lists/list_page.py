@@ -403,3 +403,9 @@ def _quick_filter(each: Field, viewer: Viewer) -> dict[str, Any]:
         found = viewer.lookups.find(each.master, value) if value else None  # type: ignore[attr-defined]
         shown["value"] = found if found is not None else ""
     return shown
+
+
+def title_of(column: str, cells: dict[str, dict[str, Any]]) -> str | None:
+    """What a record is called: its title, or the phone number of a person without a name, as lists show it."""
+    number = cells.get("mobile", {})
+    return cells.get(column, {}).get("text") or (number.get("text") if number.get("kind") == "phone" else None)

@@ -250,7 +250,8 @@ class SavedViewsView(BaseView):
 
 
 def _roles() -> list[tuple[int, str]]:
-    return [(key, name) for key, name in db.session.execute(select(Role.id, Role.name).order_by(Role.name))]
+    chosen = select(Role.id, Role.name).where(Role.name != "Public").order_by(Role.name)
+    return [(key, name) for key, name in db.session.execute(chosen)]
 
 
 def _done_message(what: str) -> str:

@@ -1,0 +1,123 @@
+"""Conditions of a search that keep their values apart, so that one compiled statement serves all values.
+
+Building such a condition as an expression, and finding out its key, costs more than sending the statement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, bindparam
+
+Make = Callable[..., ColumnElement[bool]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Form:
+    """A condition without its values."""
+
+    make: Make
+    columns: tuple[Any, ...]
+    #: The table of all the columns.
+    table: str
+
+
+@lru_cache(maxsize=500)
+def _form_of(make: Make, *columns: Any) -> _Form:
+    """The form: the same object for the same function and columns."""
+    (table,) = {
+        str(column.class_.__tablename__ if hasattr(column, "class_") else column.table.name) for column in columns
+    }
+    return _Form(make, columns, table)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class IndexRange:
+    """A range of an index, as a condition on columns of one table."""
+
+    form: _Form
+    values: tuple[Any, ...]
+
+    @property
+    def table(self) -> str:
+        """The table of its columns."""
+        return self.form.table
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for equal conditions."""
+        return self.form, self.values
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """The condition as an expression."""
+        return self.form.make(*self.form.columns, *self.values)
+
+    def open_values(self, name: str) -> dict[str, Any]:
+        """The values of the parameters of `opened`, by name."""
+        return {f"{name}_{place}": value for place, value in enumerate(self.values)}
+
+    def opened(self, name: str) -> ColumnElement[bool]:
+        """The condition with parameters in place of its values."""
+        return self.form.make(*self.form.columns, *[bindparam(each) for each in self.open_values(name)])
+
+
+def equals(column: Any, value: str) -> IndexRange:
+    """The column has this value."""
+    return IndexRange(_form_of(_equals, column), (value,))
+
+
+def one_of(column: Any, values: tuple[str, ...]) -> IndexRange:
+    """The column has one of these values."""
+    return IndexRange(_form_of(_one_of, column), values)
+
+
+def between(column: Any, first: str, after: str) -> IndexRange:
+    """The column is at least the first text, and before the other."""
+    return IndexRange(_form_of(_between, column), (first, after))
+
+
+def begins(column: Any, text: str) -> IndexRange:
+    """The column begins with the text."""
+    return IndexRange(_form_of(_like, column), (_pattern(text),))
+
+
+def both_begin(one: Any, head: str, other: Any, tail: str) -> list[IndexRange]:
+    """Both columns begin so, as two ranges: those where the first column is no longer than its text, and the others."""
+    patterns = _pattern(head), _pattern(tail)
+    exact = IndexRange(_form_of(_equals_and_like, one, other), (head, patterns[1]))
+    return [exact, IndexRange(_form_of(_after_and_like, one, other), (head, *patterns))]
+
+
+def _pattern(text: str) -> str:
+    escaped = text.replace("/", "//").replace("%", "/%").replace("_", "/_")
+    return f"{escaped}%"
+
+
+def _equals(column: Any, value: Any) -> Any:
+    return column == value
+
+
+def _one_of(column: Any, *values: Any) -> Any:
+    return column.in_(
+        [bindparam(each.key, type_=column.type) if not isinstance(each, str) else each for each in values]
+    )
+
+
+def _between(column: Any, first: Any, after: Any) -> Any:
+    return and_(column >= first, column < after)
+
+
+def _like(column: Any, pattern: Any) -> Any:
+    return column.like(pattern, escape="/")
+
+
+def _equals_and_like(one: Any, other: Any, value: Any, pattern: Any) -> Any:
+    return and_(one == value, _like(other, pattern))
+
+
+def _after_and_like(one: Any, other: Any, value: Any, pattern: Any, other_pattern: Any) -> Any:
+    return and_(one > value, _like(one, pattern), _like(other, other_pattern))
