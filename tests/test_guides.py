@@ -41,6 +41,28 @@ def test_the_map_of_the_readme_has_every_folder() -> None:
     assert folders - told == set()
 
 
+def missing_files(row: str) -> list[str]:
+    """The files that a row of the README's map names and that don't exist.
+
+    A name without folders stands for a file in the folder of the one before it.
+    """
+    missing, folder = [], ROOT
+    for name in re.findall(r"`([\w./-]+\.(?:py|html|js|css|md|sh|toml|conf|json|txt|svg|po))`", row):
+        path = next((base / name for base in (ROOT, folder, folder.parent) if (base / name).exists()), None)
+        if path is None and "CODE" not in name:
+            missing.append(name)
+        elif path is not None and "/" in name:
+            folder = path.parent
+    return missing
+
+
+def test_every_file_of_the_readmes_map_exists() -> None:
+    table = (ROOT / "README.md").read_text().partition("## Where do I change")[2].partition("\n## ")[0]
+    rows = [line for line in table.splitlines() if line.startswith("| ")]
+    assert len(rows) > 200
+    assert {row[:60]: names for row in rows if (names := missing_files(row))} == {}
+
+
 def test_the_keys_of_the_guide_are_those_of_the_dialog() -> None:
     guide = (ROOT / "docs" / "user.md").read_text().partition("## Keyboard shortcuts")[2]
     dialog = (ROOT / "app" / "templates" / "shell" / "shortcuts.html").read_text()
