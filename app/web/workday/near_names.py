@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import or_, select, union
+from sqlalchemy import bindparam, or_, select, union
 from sqlalchemy.orm import Session
 
 from app import access
 from app.models import Customer, Lead
-from app.web.core.filter_operators import begins
 
 #: Shorter words have too many neighbours.
 LEAST_LETTERS = 4
@@ -57,14 +57,21 @@ def _is_word(text: str) -> bool:
 def _names(session: Session, words: Iterable[str]) -> set[str]:
     """First words of names that begin with the first or the second letter of one of these words."""
     letters = sorted({letter for word in words for letter in word[:2]})
+    patterns = {f"begin_{place}": f"{letter}%" for place, letter in enumerate(letters)}
+    question = access.CachedStatement(("names that begin with", len(letters)), lambda: _beginning(patterns))
+    with access.as_system(session):
+        rows = access.answer_without_rules(session, question, patterns)
+    return {name.casefold().split()[0] for (name,) in rows if name and name.strip()}
+
+
+def _beginning(patterns: Iterable[str]) -> Any:
+    """SELECT of the distinct names that are like one of the parameters."""
     columns = [column for record in (Lead, Customer) for column in (record.first_name, record.last_name)]
     asked = [
-        select(column.label("name")).where(or_(*[begins(column, each) for each in letters])).distinct().limit(MAX_NAMES)
+        select(column.label("name")).where(or_(*[column.like(bindparam(each)) for each in patterns])).distinct()
         for column in columns
     ]
-    with access.as_system(session):
-        rows = session.scalars(union(*(select(each.subquery().c.name) for each in asked))).all()
-    return {name.casefold().split()[0] for name in rows if name and name.strip()}
+    return union(*(select(each.limit(MAX_NAMES).subquery().c.name) for each in asked))
 
 
 def _nearest(word: str, names: set[str]) -> str:

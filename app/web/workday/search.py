@@ -20,6 +20,7 @@ from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer
 from app.web.core.local_links import row_url
 from app.web.core.merged_redirects import is_number_of
+from app.web.core.record_pages import FoundRows, rows_found
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.core.replica_lists import from_replica
@@ -125,11 +126,8 @@ def _hits(screen: Any, text: str, found: access.IndexLookup, viewer: Viewer) -> 
     title = "body" if record is Message else screen.title_column
     wanted = (title, *{Message: _OF_MESSAGE, CallLog: _OF_CALL}.get(record, _WANTED))
     names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
-    rules = [*record_table.base_conditions(), found.rule()]
-    order = record_table.order_by(None, "desc", viewer) if found.ids is None else best_first(record_table, text)
-    query = ListQuery(rules, order, MAX_HITS)
     slices = record_table.selection(names)[1]
-    for row in record_table.rows(db.session(), query, names):
+    for row in _rows(record_table, text, found, names, viewer):
         values = tuple(row)
         cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
         number = cells.get("number", {}).get("text")
@@ -142,6 +140,20 @@ def _hits(screen: Any, text: str, found: access.IndexLookup, viewer: Viewer) -> 
             }
         )
     return group
+
+
+def _rows(record_table: Any, text: str, found: access.IndexLookup, names: tuple[str, ...], viewer: Viewer) -> list[Any]:
+    """The first rows that were found; of a common text the newest."""
+    base, kept, is_common = record_table.base_conditions(), found.kept_rule(), found.ids is None
+
+    def order(typed: Any) -> list[Any]:
+        return record_table.order_by(None, "desc", viewer) if is_common else best_first(record_table, typed)
+
+    if kept is not None and not base and (not is_common or access.reads_all(viewer.person, record_table.record)):
+        return rows_found(record_table, db.session(), FoundRows(kept, text, order), MAX_HITS, names)
+    query = ListQuery([*base, found.rule()], order(text), MAX_HITS)
+    rows: list[Any] = record_table.rows(db.session(), query, names)
+    return rows
 
 
 def _note(record: Any, text: str, number: str | None) -> str:
