@@ -246,3 +246,16 @@ def test_back_after_a_sign_out_shows_no_page_of_before(seat: Sit, cookies: Any, 
     page.wait_for_timeout(500)
     expect(page.get_by_text(name)).to_have_count(0)
     page.context.set_offline(False)
+
+
+def test_other_tabs_show_nothing_after_a_sign_out(seat: Sit, cookies: Any) -> None:
+    rohan = app(seat)
+    page, other = rohan.page, rohan.page.context.new_page()
+    a_lead(rohan)
+    name = page.locator("h1").inner_text()
+    other.goto(rohan.url + "/tasks/")
+    other.evaluate("() => document.querySelector('form[action=\"/logout/\"]').submit()")
+    other.wait_for_url("**/login/*")
+    cookies.pop((SELLER, 1), None)
+    page.wait_for_url("**/login/**")
+    expect(page.get_by_text(name)).to_have_count(0)
