@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from playwright.sync_api import expect
+import pytest
+from playwright.sync_api import Error, expect
 
 from tests.browser.conftest import COLLEAGUE, SELLER, Seat
 from tests.servers import LiveServer
@@ -227,3 +229,33 @@ def test_nor_is_it_shown_without_a_connection(seat: Sit) -> None:
     expect(page.locator("[data-kept-none]")).to_be_visible()
     assert name not in page.content()
     page.context.set_offline(False)
+
+
+@pytest.mark.parametrize(("workers", "is_away"), [("block", False), ("allow", True)])
+def test_back_after_a_sign_out_shows_no_page_of_before(seat: Sit, cookies: Any, workers: str, is_away: bool) -> None:
+    rohan = seat(SELLER, service_workers=workers)
+    page = rohan.page
+    rohan.go("/leads/")
+    name = page.locator("main tbody .row-link").first.inner_text()
+    page.evaluate("() => document.querySelector('form[action=\"/logout/\"]').submit()")
+    page.wait_for_url("**/login/*")
+    cookies.pop((SELLER, 1), None)
+    page.context.set_offline(is_away)
+    with suppress(Error):  # the browser's own page says that there is no connection
+        page.go_back(timeout=5000)
+    page.wait_for_timeout(500)
+    expect(page.get_by_text(name)).to_have_count(0)
+    page.context.set_offline(False)
+
+
+def test_other_tabs_show_nothing_after_a_sign_out(seat: Sit, cookies: Any) -> None:
+    rohan = app(seat)
+    page, other = rohan.page, rohan.page.context.new_page()
+    a_lead(rohan)
+    name = page.locator("h1").inner_text()
+    other.goto(rohan.url + "/tasks/")
+    other.evaluate("() => document.querySelector('form[action=\"/logout/\"]').submit()")
+    other.wait_for_url("**/login/*")
+    cookies.pop((SELLER, 1), None)
+    page.wait_for_url("**/login/**")
+    expect(page.get_by_text(name)).to_have_count(0)

@@ -250,6 +250,12 @@ addEventListener('pageshow', async ({ persisted }) => {
   const now = await ask();
   if (now && String(now.user) !== words.user) location.reload();
 });
+// Signed out in another tab: whoever comes next sees nothing of this one. What is being typed stays until it is left.
+worker?.addEventListener('message', async ({ data }) => {
+  if (data?.kind !== 'signed-out') return;
+  const now = await ask();
+  if (now && String(now.user) !== words.user && !isTyped() && !document.querySelector('dialog[open]')) location.reload();
+});
 addEventListener('crm:ended', async () => { const now = await ask(); if (now && now.user === null) tell({ kind: 'ended' }); });
 document.addEventListener('visibilitychange', () => { if (document.visibilityState === 'visible' && (isAway || !opener.hidden)) flush().then(wake); });
 if (root.dataset.asOf || !navigator.onLine) away();

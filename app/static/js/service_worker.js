@@ -72,7 +72,13 @@ async function keep(url, response, person, kind) {
 async function look(url, response, began) {
   if (response.type !== 'basic' || !(response.headers.get('Content-Type') || '').startsWith('text/html')) return;
   const person = response.headers.get('X-Crm-Person');
-  if (!person) { if (response.status < 400 || new URL(url).pathname === '/login/') await end(); return; }
+  if (!person) {
+    if (response.status < 400 || new URL(url).pathname === '/login/') {
+      await end();
+      for (const open of await self.clients.matchAll({ type: 'window' })) open.postMessage({ kind: 'signed-out' });
+    }
+    return;
+  }
   if (began !== ends) return;
   const known = await meta();
   const rights = response.headers.get('X-Crm-Rights');

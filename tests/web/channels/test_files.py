@@ -10,6 +10,7 @@ import io
 import re
 import time
 import warnings
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,10 +23,20 @@ from app import jobs
 from app.domain import file_references
 from app.domain.messaging import message_files
 from app.job_runner import run_slot
-from app.models import Conversation, Message, MessageFile, MessageReaction, SupportPage
+from app.models import (
+    AuditEntry,
+    BusinessSetting,
+    Conversation,
+    Message,
+    MessageFile,
+    MessageReaction,
+    SupportPage,
+)
 from app.ops import queue
 from app.ops.file_store import PREFIX
+from app.ops.virus_scanner import ScannerUnavailable
 from app.outbox import outbound_files
+from app.outbox.message_files import INFECTED
 from app.web.records.attachments import uploads
 from app.web.records.attachments.upload_limits import RATES
 from tests import sample_uploads
@@ -283,6 +294,51 @@ def test_a_bomb_and_a_picture_of_too_many_pixels_harm_nobody(crm: Crm, account: 
     message = played(crm, account, files=sent_file(sample_uploads.bomb(), "letter.docx"))
     (row,) = crm.rows(select(MessageFile).where(MessageFile.message_id == message.id))
     assert row.state == "failed" and "harm computers" in row.error and row.digest is None
+
+
+class Scanner:
+    """Finds EICAR, unless it is away."""
+
+    is_away = False
+
+    def threat_in(self, file: Any) -> str | None:
+        if self.is_away:
+            raise ScannerUnavailable("away")
+        return "Eicar-Signature" if b"EICAR" in file.read() else None
+
+
+@pytest.fixture
+def scanner(crm: Crm) -> Iterator[Scanner]:
+    yield Scanner()
+    crm.app.extensions["crm_scanner"] = None
+
+
+@pytest.mark.parametrize("rule", ["refuse", "accept"])
+def test_a_file_of_a_customer_is_scanned_before_it_is_kept(
+    crm: Crm,
+    account: Any,  # noqa: F811
+    scanner: Scanner,
+    rule: str,
+) -> None:
+    crm.session.merge(BusinessSetting(key="file_scan_rule", value=rule))
+    crm.session.commit()
+
+    def sent(content: bytes) -> Any:
+        crm.app.extensions["crm_scanner"] = None  # the file that is played isn't an upload
+        data = {"channel": "whatsapp", "peer": "+919820054321", "name": "Asha", "text": ""}
+        url = f"/settings/channels/console/{account.id}/write"
+        post(crm.client("root"), url, **data, files=sent_file(content, "letter.txt"))
+        crm.app.extensions["crm_scanner"] = scanner
+        run_calls(crm)
+        return crm.rows(select(MessageFile).order_by(MessageFile.id.desc()))[0]
+
+    row = sent(b"EICAR is a test")
+    assert (row.state, row.error, row.digest) == ("failed", INFECTED, None)
+    (entry,) = crm.rows(select(AuditEntry).where(AuditEntry.event == "infected file"))
+    assert entry.payload["threat"] == "Eicar-Signature"
+    scanner.is_away = True
+    row = sent(b"a harmless letter")
+    assert (row.state, bool(row.digest)) == (("sent", True) if rule == "accept" else ("queued", False))
 
 
 # --- reactions and replies
