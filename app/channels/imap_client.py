@@ -357,6 +357,7 @@ KIND = ProviderKind(
     label="Email in (IMAP)",
     # Nothing is sent through it.
     channels=(),
+    has_hooks=False,
     settings=(
         *server_settings(PORTS),
         AccountSetting(
@@ -395,7 +396,7 @@ KIND = ProviderKind(
         AccountSetting(
             "authserv_id",
             "Trusted mail check",
-            "The name by which your mail server signs Authentication-Results. Forged senders are recognised by it.",
+            "The name by which your mail server signs Authentication-Results. Forged senders are recognized by it.",
             is_required=False,
             check=check_line,
         ),

@@ -340,6 +340,8 @@ class ProviderKind:
     make: Callable[[Mapping[str, str]], Provider]
     #: By channel.
     abilities: Mapping[str, Abilities] = field(default_factory=dict)
+    #: Whether the provider reports at addresses of the CRM, which have to be entered there.
+    has_hooks: bool = True
 
     def ability(self, channel: str) -> Abilities:
         """What it can do on a channel."""

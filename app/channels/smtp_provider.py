@@ -134,6 +134,7 @@ KIND = ProviderKind(
     name="smtp",
     label="Email out (SMTP)",
     channels=("email",),
+    has_hooks=False,
     settings=(
         *server_settings(PORTS),
         AccountSetting("from", "Sender", "Name and address: Support <support@example.in>.", check=check_address),

@@ -45,7 +45,8 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
         with own_transaction() as session:
             stamp = Stamp(None, datetime.now(UTC))
             account = channel_accounts.create(session, KINDS[kind], wanted, stamp, current_app.extensions["vault"])
-            urls = [(channel, provider_clients.hook_url(account, channel)) for channel in account.channels]
+            told = account.channels if KINDS[kind].has_hooks else ()
+            urls = [(channel, provider_clients.hook_url(account, channel)) for channel in told]
             click.echo(f"Added account {account.name} with ID {account.id}.")
         for channel, url in urls:
             click.echo(f"{channel}: {url}")

@@ -88,10 +88,10 @@ def checked_accent(typed: str) -> str | None:
     if accent in ("", ACCENT):
         return None
     if not colours.is_colour(accent):
-        raise RuleBroken("Please enter a colour such as #1f5fd0: # and six digits or letters from a to f.", "accent")
+        raise RuleBroken("Please enter a color such as #1f5fd0: # and six digits or letters from a to f.", "accent")
     found = colours.contrast(accent, "#ffffff")
     if found < colours.LEAST_CONTRAST:
-        text = "White words can't be read on this colour: its contrast is %(found)s, not 4.5. %(other)s would do."
+        text = "White words can't be read on this color: its contrast is %(found)s, not 4.5. %(other)s would do."
         other = colours.darker_until_readable(accent)
         raise RuleBroken(translatable(text, found=f"{int(found * 10) / 10:.1f}", other=other), "accent")
     return accent

@@ -52,7 +52,8 @@ def set_follow_up(
 ) -> None:
     """Set the lead's next follow-up, unless it already has one between `before` and `due_on`.
 
-    `replaced`: due times, UTC, of the tasks that the new one replaces; a follow-up at one of them doesn't count. A lead that the session's user may not see stays unchanged.
+    `replaced`: due times, UTC, of the tasks that the new one replaces; a follow-up at one of them doesn't
+    count. A lead that the session's user may not see stays unchanged.
     """
     stored = Lead.next_follow_up_on
     is_outdated = or_(stored.is_(None), stored <= before, stored > due_on, stored.in_(replaced))

@@ -43,7 +43,7 @@ def test_a_template_is_filled_in_before_the_eyes(seat: Sit) -> None:
     open_unassigned(asha, 0)
     asha.page.select_option("#template", label="Documents received")
     expect(asha.page.locator("[data-text]")).to_be_hidden()
-    asha.page.get_by_label("Value of first_name").fill("Kavita")
+    asha.page.get_by_label("Value of first name").fill("Kavita")
     expect(asha.page.locator("[data-preview]")).to_have_text(
         "Namaste Kavita, your documents have reached our head office."
     )

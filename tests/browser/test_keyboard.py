@@ -290,7 +290,7 @@ def test_a_saved_reply_is_sent(seat: Sit) -> None:
     keys.type("/docu")
     expect(page.locator(".pick-option", has_text="Documents received")).to_be_visible()
     keys.press("Enter")
-    value = page.get_by_label("Value of first_name")
+    value = page.get_by_label("Value of first name")
     expect(value).to_be_focused()
     keys.press("Control+a")
     keys.type("Kavita")

@@ -146,5 +146,5 @@ def test_templates_are_offered_by_a_slash(seat: Sit) -> None:
     expect(option).to_be_visible()
     asha.page.keyboard.press("Enter")
     expect(asha.page.locator("#template option:checked")).to_have_text("Documents received")
-    expect(asha.page.get_by_label("Value of first_name")).to_be_visible()
+    expect(asha.page.get_by_label("Value of first name")).to_be_visible()
     assert asha.complaints == []

@@ -24,7 +24,7 @@ function fields(write) {
   const names = (chosen?.dataset.names || '').split(' ').filter(Boolean);
   box.replaceChildren(...names.map((name) => {
     const label = Object.assign(document.createElement('label'), { className: 'write-value' });
-    const word = Object.assign(document.createElement('span'), { className: 'form-label', textContent: box.dataset.label.replace('{}', name) });
+    const word = Object.assign(document.createElement('span'), { className: 'form-label', textContent: box.dataset.label.replace('{}', name.replaceAll('_', ' ')) });
     const field = Object.assign(document.createElement('input'), { className: 'form-control', name: `var.${name}`, maxLength: 300, required: true });
     label.append(word, field);
     return label;

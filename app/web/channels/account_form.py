@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from app import access
 from app.channels.provider import ProviderKind
+from app.channels.setting_checks import yes_no_problem
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.extensions import db
@@ -93,20 +94,24 @@ def form_of(
         "conflict": None,
         "submit_label": _("Save") if account else _("Add account"),
         "sections": [
-            {"title": "", "fields": _general(settings, errors)},
+            {"title": "", "fields": _general(kind, settings, errors)},
             {
                 "title": translate_text(kind.label),
                 "fields": [_setting(each, account, settings, errors) for each in kind.settings],
             },
-            {"title": _("Used for"), "fields": _uses(kind, settings, errors)},
+            *([{"title": _("Used for"), "fields": _uses(kind, settings, errors)}] if kind.channels else []),
         ],
     }
 
 
-def _general(settings: AccountSettings, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
+def _general(kind: ProviderKind, settings: AccountSettings, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
     name = {"name": "name", "label": _("Name"), "value": settings.name, "required": True, "errors": errors.get("name")}
     active = {"name": "is_active", "label": _("On"), "kind": "flag", "value": settings.is_active}
-    active["help"] = _("While off, nothing is sent by this account. What customers send is still received.")
+    active["help"] = (
+        _("While off, nothing is sent by this account. What customers send is still received.")
+        if kind.channels
+        else _("While off, no emails are fetched; they wait in the mailbox.")
+    )
     return [_BASE | name | {"maxlength": channel_accounts.MAX_NAME_LENGTH}, _BASE | active]
 
 
@@ -127,6 +132,8 @@ def _options(each: Any, current: str) -> list[tuple[str, str]]:
     """(value, label) of a setting's options, including the current value; empty if it is free text."""
     if each.options:
         return [(value, translate_text(value)) for value in each.options]
+    if each.check is yes_no_problem:
+        return [("yes", _("Yes")), ("no", _("No"))]
     if each.key not in _NAMED:
         return []
     with access.as_system(db.session()) as session:

@@ -81,7 +81,9 @@ class ChannelsView(SettingsPage):
             ]
             if kind
             else [],
-            hooks=[(word, provider_clients.hook_url(account, each)) for each, word in words] if is_admin else [],
+            hooks=[(word, provider_clients.hook_url(account, each)) for each, word in words]
+            if is_admin and kind is not None and kind.has_hooks
+            else [],
             channels=[(each, word) for each, word in words if each != "voice"],
             is_console=account.kind == "console",
             acts=is_admin,
@@ -106,7 +108,7 @@ class ChannelsView(SettingsPage):
                 key = account.id
         except RuleBroken as broken:
             return self._refused(None, kind, settings, broken)
-        flash(_("Account added. Enter the addresses below at the provider, then send a test."), "success")
+        flash(_added(kind), "success")
         return redirect(f"{BASE}{key}/")
 
     @page_route("/<int:key>/edit")
@@ -184,6 +186,15 @@ def find_account(key: int) -> ChannelAccount:
     if row is None:
         raise NotFound(_("There is no such channel account."))
     return row
+
+
+def _added(kind: ProviderKind) -> str:
+    """What to do next with a new account."""
+    if kind.has_hooks:
+        return _("Account added. Enter the addresses below at the provider, then send a test.")
+    if kind.channels:
+        return _("Account added. Check the connection, then send a test.")
+    return _("Account added. Check the connection.")
 
 
 def _kind(name: str) -> ProviderKind:

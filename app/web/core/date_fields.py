@@ -219,8 +219,8 @@ def moment_cell(moment: datetime | None, viewer: Viewer, due: bool = False) -> d
     }
 
 
-#: Below so many seconds: the seconds of one unit, and the texts for past and future. What is ahead keeps the smaller unit
-#: up to two of the next one, as SLA clocks do: an hour and fifty minutes are not “in 1 h”.
+#: Below so many seconds: the seconds of one unit, and the texts for past and future. What is ahead keeps the smaller
+#: unit up to two of the next one, as SLA clocks do: an hour and fifty minutes are not “in 1 h”.
 _STEPS = (
     (3600, 60, _("%(n)s min ago"), _("in %(n)s min")),
     (86_400, 3600, _("%(n)s h ago"), _("in %(n)s h")),
@@ -236,9 +236,8 @@ def relative(moment: datetime, viewer: Viewer) -> str:
         return str(_("now"))
     for most, unit, past, future in _STEPS:
         if size < most * (2 if ahead and unit < 86_400 else 1):
-            return str(future if ahead else past) % {
-                "n": int(-(-size // unit) if ahead and unit == 60 else size // unit)
-            }
+            count = -(-size // unit) if ahead and unit == 60 else size // unit
+            return str(future if ahead else past) % {"n": int(count)}
     local = moment.astimezone(viewer.zone)
     is_this_year = local.year == viewer.now.astimezone(viewer.zone).year
     return format_local_date(local, "%-d %b" if is_this_year else "%-d %b %Y")

@@ -153,7 +153,7 @@ def _queue_gauges() -> list[Gauge]:
     found = [Gauge("crm_queue_up", "Whether the queue answers.", depths is not None)]
     for each in depths or ():
         label = {"queue": each.name}
-        found.append(Gauge("crm_queue_waiting", "Calls that are ready to run.", each.waiting, label))
+        found.append(Gauge("crm_queue_waiting", "Work that is ready to run.", each.waiting, label))
         found.append(Gauge("crm_queue_later", "Calls that are scheduled for later.", each.later, label))
         found.append(Gauge("crm_queue_workers", "Workers that are alive.", each.workers, label))
     return found

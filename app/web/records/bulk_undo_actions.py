@@ -68,7 +68,5 @@ def restore(screen: Any, row: Any, kept: dict[str, Any], viewer: Viewer) -> None
             screen.change_row(row, values, None, viewer)
         finally:
             viewer.is_undoing = False
-    for name, value in (
-        kept["before"].get(_CLOCK, {}).items()
-    ):  # a first response or an end by the action counts no more
+    for name, value in kept["before"].get(_CLOCK, {}).items():  # what the action counted as, it doesn't any more
         setattr(row, name, _from_json(value))

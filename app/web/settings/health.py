@@ -48,7 +48,7 @@ LABELS = {
 EXPLAINED = {
     "response": _l("95 of 100 requests were answered within this time."),
     "errors": _l("Share of requests that ended with a server error."),
-    "queue": _l("Calls that are ready to run."),
+    "queue": _l("Work that is ready to run."),
     "connections": _l("Of all programs that use the database."),
     "memory": _l("Of the fullest server."),
 }

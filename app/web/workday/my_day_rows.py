@@ -109,6 +109,7 @@ def task_row(row: Any, viewer: Viewer) -> dict[str, Any]:
         "task": row.id if may_write else None,
         "next": may_write and viewer.person.may("Tasks", "create"),
         "person": "" if name and name in row.title else name,
+        "note": "" if row.lead or row.ticket else _("Its lead or ticket is with somebody else now."),
     }
 
 

@@ -226,6 +226,17 @@ def test_accounts_from_the_command_line(crm: Crm, account: Any) -> None:
 # --- pages
 
 
+def test_a_mail_account_asks_for_nothing_that_it_lacks(crm: Crm) -> None:
+    root = crm.client("root")
+    form = root.screen("/settings/channels/add/imap").text
+    assert "no emails are fetched" in form and "Messages per second" not in form and "Public" not in form
+    settings = {"name": "Out", "is_active": "1", "set.host": "mail.example.in", "set.from": "Desk <desk@example.in>"}
+    made = root.form("/settings/channels/add/smtp", settings | {"channel.email": "1"}, follow_redirects=True)
+    assert "Account added. Check the connection, then send a test." in made.text and "/hooks/" not in made.text
+    switch = root.screen("/settings/channels/add/console").text.partition('name="set.record_outgoing"')
+    assert switch[0].rpartition("<")[2].startswith("select") and '<option value="yes"' in switch[2]
+
+
 def test_an_account_is_added_changed_and_tested_on_pages(crm: Crm) -> None:
     root = crm.client("root")
     assert root.form("/settings/channels/add/console", {"name": "", "is_active": "1"}).status_code == 422

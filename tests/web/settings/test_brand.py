@@ -102,8 +102,8 @@ def test_a_picture_that_the_store_has_lost_or_cannot_give(
 
 
 WRONG: tuple[tuple[dict[str, Any], str], ...] = (
-    ({"accent": "#ffcc00"}, "can&#39;t be read on this colour: its contrast is 1.5"),
-    ({"accent": "red"}, "Please enter a colour such as #1f5fd0"),
+    ({"accent": "#ffcc00"}, "can&#39;t be read on this color: its contrast is 1.5"),
+    ({"accent": "red"}, "Please enter a color such as #1f5fd0"),
     ({"name": "x" * 61}, "at most 60 characters"),
     ({"logo": (logo((20, 20)), "tiny.png")}, "too small"),
     ({"logo": (io.BytesIO(b"<svg onload=alert(1)>"), "x.svg")}, "no picture that can be shown"),

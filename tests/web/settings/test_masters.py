@@ -50,6 +50,14 @@ def test_who_may_open_the_settings(site: Site, url: str) -> None:
     assert site.get("ana", url).status_code == expected
 
 
+def test_a_new_entry_comes_after_all_others(site: Site) -> None:
+    last = max(site.rows(select(LeadSource.position)))
+    form = site.get("root", "/settings/lead-sources/add").text
+    assert re.search(
+        rf'<input[^>]*(name="position"[^>]*value="{last + 1}"|value="{last + 1}"[^>]*name="position")', form
+    )
+
+
 def test_support_pages_have_their_own_module(site: Site) -> None:
     sent = {"label": "KYC", "url": "https://example.in/kyc", "description": "", "position": "1", "is_active": "y"}
     assert site.post("ana", "/settings/support-pages/add", **sent).status_code == 403

@@ -167,6 +167,16 @@ def test_the_own_profile(site: Site) -> None:
     page = site.get("ana", "/users/userinfo/")
     assert page.status_code == 200 and "ana@example.in" in page.text
     assert "/login" in site.app.test_client().get("/users/userinfo/").location
+    for who in ("ana", "root"):  # admins see no second button for the same
+        shown = site.get(who, "/users/userinfo/").text.partition("<main")[2]
+        assert shown.count("Change password") == 1 and "Reset password" not in shown
+
+
+def test_a_refused_form_names_its_fields_on_top(site: Site) -> None:
+    refused = site.post("root", "/users/add", first_name="Zara", username="zara", email="z@example.in", password="x")
+    top = refused.text.partition("data-error-summary")[2].partition("<form")[0]
+    assert refused.status_code == 422 and "Password" in top and "at least 10 characters" in top
+    assert "data-error-summary" not in site.get("root", "/users/add").text
 
 
 # --- users made by commands, and the first admin

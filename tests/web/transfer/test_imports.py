@@ -271,6 +271,23 @@ def test_the_order_of_dates_is_guessed_from_what_can_be_no_month() -> None:
     assert import_values.guessed_order(["04/05/2026", "30/11/2026"]) == "dmy"
 
 
+@pytest.mark.parametrize(
+    "options, said",
+    [
+        ({}, "Whoever imports the records gets them."),
+        ({"assign": "role", "role": "Sales User"}, "The members of “Sales User” get the records in turn."),
+        ({"assign": "person"}, "gets the records."),
+    ],
+)
+def test_who_gets_the_records_is_said_before_the_start(
+    crm: Crm, mia: Importer, options: dict[str, Any], said: str
+) -> None:
+    person = {"assignee_id": crm.people["ana"].id} if options.get("assign") == "person" else {}
+    run = mia.checked(LEADS, **options, **person)
+    page = crm.client("mia").screen(f"/imports/{run.id}/").text
+    assert said in page and "Public" not in crm.client("mia").screen(f"/imports/{run.id}/map").text
+
+
 def test_columns_are_guessed_as_people_the_former_system_and_hindi_call_them() -> None:
     fields = [(name, name) for name in ("first_name", "last_name", "mobile", "email", "status", "source", "assign_to")]
     assert column_guesses.guess(["नाम", "मोबाइल नंबर"], fields) == {"नाम": "first_name", "मोबाइल नंबर": "mobile"}

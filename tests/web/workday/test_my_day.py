@@ -71,6 +71,16 @@ def test_tasks_of_others_are_not_shown(crm: Crm, who: str) -> None:
     assert "Bring the form" not in crm.client(who).screen("/").text
 
 
+def test_a_task_whose_lead_was_given_away_says_so(crm: Crm) -> None:
+    lead = crm.make.lead("ben", task={})
+    for title, about in (("Collect the cheque", lead), ("Bring the form", crm.make.lead("ana", task={}))):
+        crm.make.task(about, "ana", at=NOW - DAY, due_on=NOW - HOUR, title=title)
+    rows = {title: parts(crm, "ana")["overdue"].partition(f">{title}<")[2].partition("</div>")[0]
+            for title in ("Collect the cheque", "Bring the form")}  # fmt: skip
+    told = "Its lead or ticket is with somebody else now."
+    assert told in rows["Collect the cheque"] and told not in rows["Bring the form"]
+
+
 def test_closed_tasks_are_not_shown(crm: Crm) -> None:
     done = task(crm, -HOUR, "Bring the form")
     crm.session.get(Task, done.id).status = "Done"

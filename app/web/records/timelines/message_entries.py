@@ -155,7 +155,8 @@ def _headline(row: Any) -> str:
         return _("%(channel)s received", channel=channel)
     if row.state == "noted":
         return _("noted a sent message (%(channel)s)", channel=channel)
-    return _("wrote by %(channel)s · %(state)s", channel=channel, state=conversation_list.state_label(row.state))
+    by = channel.lower() if row.channel == "email" else channel
+    return _("wrote by %(channel)s · %(state)s", channel=by, state=conversation_list.state_label(row.state))
 
 
 # --- files
