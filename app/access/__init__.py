@@ -5,6 +5,7 @@ from app.access.compiled_statements import (
     StatementShape,
     answer,
     answer_as_system,
+    answer_without_rules,
     change,
     key_of,
     shape_of,
@@ -20,10 +21,11 @@ from app.access.fast_paging import (
     page_by_person,
     page_of_union,
 )
+from app.access.found_rows import IndexLookup, KeptRule
 from app.access.grouped_paging import is_shared, pages_of_groups
 from app.access.held_records import asks_for_own, holds_many
 from app.access.index_branches import PageQuery
-from app.access.index_lookups import IndexLookup, look_up, looked_up, outer_nodes, parts_of
+from app.access.index_lookups import look_up, looked_up, outer_nodes, parts_of
 from app.access.people import (
     bump_version,
     clear_cache,
@@ -61,6 +63,7 @@ __all__ = [
     "CachedStatement",
     "Denied",
     "IndexLookup",
+    "KeptRule",
     "PageQuery",
     "Person",
     "PersonsCustomers",
@@ -72,6 +75,7 @@ __all__ = [
     "add_model",
     "answer",
     "answer_as_system",
+    "answer_without_rules",
     "as_system",
     "asks_for_own",
     "bump_version",

@@ -244,16 +244,16 @@ def answer_without_rules(
     return found.send(session, open_values)[0]
 
 
-def listed(values: Sequence[int], name: str | None = None) -> list[Any]:
-    """The values as parameters of an IN, padded with the last one, so that lists of similar length share one statement.
+def padded(values: Sequence[int]) -> list[int]:
+    """The values, the last one repeated up to a power of two, so that lists of similar length share one statement."""
+    return [*values, *[values[-1]] * ((1 << (len(values) - 1).bit_length()) - len(values))]
 
-    With a `name` the parameters are name_0, name_1 …
-    """
-    size = 1 << (len(values) - 1).bit_length()
-    full = [*values, *[values[-1]] * (size - len(values))]
+
+def listed(values: Sequence[int], name: str | None = None) -> list[Any]:
+    """The padded values as parameters of an IN; with a `name` they are name_0, name_1 …"""
     return [
         bindparam(None if name is None else f"{name}_{place}", key, type_=Integer, unique=name is None)
-        for place, key in enumerate(full)
+        for place, key in enumerate(padded(values))
     ]
 
 

@@ -8,16 +8,14 @@ the access rules. Whether a person may find a row by what its customer's record 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
-from functools import cached_property, partial
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, Table, bindparam, literal, null, or_, select, true, union_all
+from sqlalchemy import Select, bindparam, literal, null, select, union_all
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import operators
-from sqlalchemy.sql.elements import BinaryExpression, BindParameter, BooleanClauseList
-from sqlalchemy.sql.visitors import iterate
+from sqlalchemy.sql.elements import BooleanClauseList
 
 from app.access.compiled_statements import (
     CachedStatement,
@@ -29,6 +27,7 @@ from app.access.compiled_statements import (
     shape_of,
 )
 from app.access.fast_paging import has_few, reach_conditions, shared_by
+from app.access.found_rows import ALONE, WITH_CUSTOMER, IndexLookup
 from app.access.index_branches import alias_of
 from app.access.index_ranges import IndexRange
 from app.access.system_session import acting, as_system
@@ -41,87 +40,8 @@ from app.access.word_search import (
     newest_matches,
     wanted_words,
 )
-from app.models import Customer, Lead, Ticket
-from app.ops.sqlalchemy_internals import annotate, annotations_of
-
-#: Records that show their customer's name and numbers, and are found by them.
-_WITH_CUSTOMER = (Lead, Ticket)
-#: Annotation of a condition that itself reads other tables, for each row, by their primary keys. As a part of a search
-#: its value is the table of the rows.
-ALONE = "reads_by_itself"
-#: Up to this number, ids are parameters of a statement; more of them are part of its text.
-_MOST_LISTED = 64
-
-
-@dataclass
-class IndexLookup:
-    """One record and the alternatives, each on columns of its own table or of its customer's."""
-
-    record: Any
-    parts: list[Any]
-    #: The ids of the rows found; None while they are too many.
-    ids: set[int] | None = field(default_factory=set)
-    #: Whether one part on the record's own table alone has more rows than were looked up.
-    is_many: bool = False
-
-    @cached_property
-    def _tables(self) -> dict[int, str]:
-        """id of a part -> the table that it is on."""
-        return {id(part): _table_of(part) for part in self.parts}
-
-    def is_own(self, part: Any) -> bool:
-        """Whether the part is on the record's own table."""
-        return bool(self._tables[id(part)] == self.record.__tablename__)
-
-    def owner_of(self, part: Any) -> Any:
-        """The record on whose table the part is."""
-        return self.record if self.is_own(part) else Customer
-
-    @cached_property
-    def own(self) -> list[Any]:
-        """The parts on the record's own table."""
-        return [part for part in self.parts if self.is_own(part)]
-
-    @cached_property
-    def of_customer(self) -> list[Any]:
-        """The parts on the table of its customer."""
-        return [part for part in self.parts if not self.is_own(part)]
-
-    @property
-    def can_be_looked_up(self) -> bool:
-        """Whether each part is on one table, and that the record's or its customer's, and read from an index."""
-        if any(ALONE in annotations_of(part) for part in self.parts):
-            return False
-        known = {self.record.__tablename__}
-        if self.record in _WITH_CUSTOMER:
-            known.add(Customer.__tablename__)
-        return all(table in known for table in self._tables.values())
-
-    def rule(self) -> ColumnElement[bool]:
-        """The rows that were found; if they are too many, the parts themselves."""
-        if self.ids is not None:
-            ids = sorted(self.ids)
-            found: ColumnElement[bool] = self.record.id == -1
-            return self.record.id.in_(listed(ids) if len(ids) <= _MOST_LISTED else ids) if ids else found
-        # IS TRUE keeps the optimizer from collecting all matches of each part: they are many, and read newest first.
-        return or_(*_plain(self.own), *self._through_customer()).self_group().is_(true())
-
-    def _through_customer(self) -> Iterator[Any]:
-        """The parts on the customer's table as one condition on the row; the session adds the rule for customers."""
-        if self.of_customer:
-            same = Customer.id == self.record.customer_id
-            one = select(literal(1)).where(same, or_(*_plain(self.of_customer))).correlate_except(Customer)
-            yield annotate(one.scalar_subquery() == 1, {ALONE: True})  # EXISTS would be materialized first
-
-
-def _plain(parts: Iterable[Any]) -> list[Any]:
-    return [_expression(part) for part in parts]
-
-
-def _expression(part: Any) -> Any:
-    if isinstance(part, TitlePart):
-        return part.contains
-    return part.condition if isinstance(part, IndexRange) else part
+from app.models import Customer, Ticket
+from app.ops.sqlalchemy_internals import annotations_of
 
 
 def parts_of(rule: Any) -> list[Any]:
@@ -400,15 +320,14 @@ class _SecondLookup:
 
         The ways follow from the person's rights, with which the statement is kept.
         """
-        row, adapter = alias_of(lookup.record)
         if lookup.is_own(part):
             rule = self._opened(lookup.record, part)
             for way in self._ways(lookup.record):
-                self._add(lambda way=way: select(row.id.label("id")).where(way, adapter.traverse(rule())), lookup)
+                self._add(partial(_held_rows, lookup.record, way, rule), lookup)
         else:
             self._customers_of_own(lookup.record, part, lookup, None)
         if lookup.record is Customer:
-            for source in _WITH_CUSTOMER:
+            for source in WITH_CUSTOMER:
                 self._customers_of_own(source, part, None, lookup)
 
     def _customers_of_own(
@@ -424,9 +343,7 @@ class _SecondLookup:
             if key not in self._shared:
                 self._shared[key] = n = len(self.branches)
                 rule = self._opened((source, place), part)
-                self.branches.append(
-                    lambda way=way, rule=rule, n=n: _held_customers(source, way, rule(), n).limit(most)
-                )
+                self.branches.append(partial(_held_customers, (source, way), rule, n, most))
                 self.answers.append((None, None))
             old = self.answers[self._shared[key]]
             self.answers[self._shared[key]] = (rows or old[0], customers or old[1])
@@ -446,8 +363,15 @@ class _SecondLookup:
         return lambda: part.opened(name)
 
 
-def _held_customers(source: Any, way: Any, part: Any, n: int) -> Select[Any]:
-    """(n, id, customer's id) of the rows that somebody holds in this way and whose customer has the part."""
+def _held_rows(record: Any, way: Any, rule: Callable[[], Any]) -> Select[Any]:
+    """The ids of the rows that somebody holds in this way and that match."""
+    row, adapter = alias_of(record)
+    return select(row.id.label("id")).where(way, adapter.traverse(rule()))
+
+
+def _held_customers(holding: tuple[Any, Any], rule: Callable[[], Any], n: int, most: int) -> Select[Any]:
+    """(n, id, customer's id) of the rows of this record that somebody holds in this way and whose customer matches."""
+    source, way = holding
     held, (customer, adapter) = alias_of(source)[0], alias_of(Customer)
     columns = [literal(n).label("n"), held.id.label("id"), held.customer_id.label("other")]
     shared = shared_by(way)
@@ -462,29 +386,5 @@ def _held_customers(source: Any, way: Any, part: Any, n: int) -> Select[Any]:
     if any(each.name == index for each in source.__table__.indexes):
         query = query.with_hint(held, f"FORCE INDEX ({index})", "mysql")
     opens = [held.opens_customer.is_(True)] if source is Ticket else []
-    return query.where(held.customer_id > 0, *opens, adapter.traverse(part)).order_by(held.customer_id.desc())
-
-
-# --- helpers
-
-
-def _table_of(part: Any) -> str:
-    """The one table whose columns a part names; an empty text for several."""
-    if isinstance(part, IndexRange):
-        return part.table
-    if isinstance(part, TitlePart):
-        return str(part.column.table.name)
-    if ALONE in annotations_of(part):
-        return str(annotations_of(part)[ALONE])
-    if isinstance(part, BinaryExpression) and isinstance(part.right, BindParameter) and _is_column(part.left):
-        return str(part.left.table.name)
-    if isinstance(part, BooleanClauseList):
-        found = {_table_of(each) for each in part.clauses}
-        return found.pop() if len(found) == 1 else ""
-    nodes: list[Any] = [node for node in iterate(part) if _is_column(node)]
-    names = {str(node.table.name) for node in nodes}
-    return names.pop() if len(names) == 1 else ""
-
-
-def _is_column(node: Any) -> bool:
-    return isinstance(getattr(node, "table", None), Table)
+    found = query.where(held.customer_id > 0, *opens, adapter.traverse(rule())).order_by(held.customer_id.desc())
+    return found.limit(most)

@@ -6,7 +6,7 @@ import unicodedata
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, column, literal, null, select, table
+from sqlalchemy import ColumnElement, Select, and_, bindparam, column, literal, null, select, table
 from sqlalchemy.dialects import mysql
 
 from app.ops import message_full_text
@@ -70,6 +70,25 @@ class TitlePart:
     def contains(self) -> ColumnElement[bool]:
         """The condition without an index: the text anywhere in the title."""
         found: ColumnElement[bool] = self.column.contains(self.text, autoescape=True)
+        return found
+
+    @property
+    def form(self) -> Any:
+        """The condition without its text."""
+        return TitlePart, self.column
+
+    @property
+    def values(self) -> tuple[str]:
+        """The value of the parameter of `opened`."""
+        return (self.pattern,)
+
+    def open_values(self, name: str) -> dict[str, Any]:
+        """The same by the name of the parameter."""
+        return {name: self.pattern}
+
+    def opened(self, name: str) -> ColumnElement[bool]:
+        """`contains`, with a parameter for its text."""
+        found: ColumnElement[bool] = self.column.like(bindparam(name), escape="/")
         return found
 
     @property

@@ -90,11 +90,12 @@ class FastResult(MySQLResult):  # type: ignore[misc]
     def _read_rowdata_packet(self) -> None:
         """Read all rows."""
         connection, readers, rows = self.connection, self._readers, []
-        while True:
-            data = _packet(connection)
-            if data[0] == _ERROR or (data[0] == _END and len(data) <= _LONGEST_END):
-                break
-            rows.append(_row(data, readers))
+        found = _packets(connection)
+        while not _ends(found[-1]):
+            rows += [_row(data, readers) for data in found]
+            found = _packets(connection)
+        rows += [_row(data, readers) for data in found[:-1]]
+        data = found[-1]
         packet = MysqlPacket(data, connection.encoding)
         packet.check_error()
         self._check_packet_is_eof(packet)
@@ -110,6 +111,32 @@ def _peek(connection: Any) -> bytes:
         connection._force_close()
         raise err.OperationalError(CR.CR_SERVER_LOST, f"Lost connection to MySQL server ({error})") from error
     return seen
+
+
+def _ends(data: bytes) -> bool:
+    """Whether no row follows this packet."""
+    return data[0] == _ERROR or (data[0] == _END and len(data) <= _LONGEST_END)
+
+
+def _packets(connection: Any) -> list[bytes]:
+    """The contents of the next packets, as many as were received, up to the last one of the result; at least one."""
+    seen, number = _peek(connection), connection._next_seq_id
+    found: list[bytes] = []
+    end = 0
+    while True:
+        begin = end + 4
+        size = int.from_bytes(seen[end : end + 3], "little")
+        if not 0 < size < _CONTINUED or begin + size > len(seen) or seen[begin - 1] != number:
+            break
+        end, number = begin + size, (number + 1) % 256
+        found.append(seen[begin:end])
+        if _ends(found[-1]):
+            break
+    if not found:
+        return [_packet(connection)]
+    connection._read_bytes(end)
+    connection._next_seq_id = number
+    return found
 
 
 def _packet(connection: Any) -> bytes:

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select
 
+from app.access import compiled_statements
 from app.models import SupportPage
 from app.web.workday import near_names
 from tests.app_fixtures import Crm
@@ -153,3 +154,25 @@ def test_a_page_that_is_switched_off_is_not_found(known: Crm) -> None:
     page.is_active = False
     known.session.commit()
     assert groups(known, "root", "reset") == {}
+
+
+@pytest.mark.parametrize("who", ["ana", "root"])
+def test_another_text_of_the_same_kind_compiles_no_statement(
+    known: Crm, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    compiled = []
+    whole = compiled_statements.compile_statement
+
+    def counted(*given: Any, **options: Any) -> Any:
+        compiled.append(given)
+        return whole(*given, **options)
+
+    texts = ((MOBILE, "98200 54399"), ("54321", "54322"), ("Ravi", "Mira"), ("Ravi Kum", "Mira Sha"))
+    for first, other in texts:
+        groups(known, who, first)
+        monkeypatch.setattr(compiled_statements, "compile_statement", counted)
+        groups(known, who, other)
+        monkeypatch.undo()
+        assert len(compiled) <= 1, other  # the nearest names, where nothing is found
+        compiled.clear()
+        assert "Leads" in groups(known, who, first)

@@ -236,7 +236,9 @@ def relative(moment: datetime, viewer: Viewer) -> str:
         return str(_("now"))
     for most, unit, past, future in _STEPS:
         if size < most * (2 if ahead and unit < 86_400 else 1):
-            return str(future if ahead else past) % {"n": int(-(-size // unit) if ahead and unit == 60 else size // unit)}
+            return str(future if ahead else past) % {
+                "n": int(-(-size // unit) if ahead and unit == 60 else size // unit)
+            }
     local = moment.astimezone(viewer.zone)
     is_this_year = local.year == viewer.now.astimezone(viewer.zone).year
     return format_local_date(local, "%-d %b" if is_this_year else "%-d %b %Y")

@@ -5,12 +5,12 @@ app/access/compiled_statements.py explains what may be cached, and why it can ne
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Integer, Select, Table, UnaryExpression, bindparam, func, literal, not_, select
+from sqlalchemy import Column, Integer, Select, String, Table, UnaryExpression, bindparam, func, literal, not_, select
 from sqlalchemy.sql.operators import asc_op, desc_op
 from sqlalchemy.sql.visitors import iterate
 
@@ -227,6 +227,28 @@ def _rows_of(page: PageStatement, session: Any, ids: list[int]) -> list[Any]:
     order = "newest" if page.query.newest else access.key_of(*page.query.order)
     key = None if order is None else (page.table, "ids", page.names, len(ids), order)
     return access.answer(session, access.CachedStatement(key, statement, guarded(page.table, page.query)), open_values)
+
+
+@dataclass(frozen=True)
+class FoundRows:
+    """What a search has found."""
+
+    rule: access.KeptRule
+    typed: str
+    #: Returns the ORDER BY for what was typed; follows from the kind of rule.
+    order: Callable[[Any], list[Any]]
+
+
+def rows_found(table: RecordTable, session: Any, found: FoundRows, size: int, names: Names) -> list[Any]:
+    """The first of these rows, of those that the person sees."""
+
+    def statement() -> Select[Any]:
+        order = found.order(bindparam("typed", type_=String))
+        return table.first_rows(found.rule.make(), order, size, names)
+
+    key = (table, "found", names, size, found.rule.key)
+    question = access.CachedStatement(key, statement, guarded(table) | found.rule.tables)
+    return access.answer(session, question, found.rule.open_values | {"typed": found.typed})
 
 
 def visible_row(table: RecordTable, session: Any, key: int, names: Names = None) -> Any:

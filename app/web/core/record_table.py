@@ -164,6 +164,11 @@ class RecordTable:
         """One page of raw rows; at a deep offset the ids are paged on the index first."""
         return record_pages.rows(self, session, list_query, names)
 
+    def first_rows(self, rule: Any, order: list[Any], size: int, names: tuple[str, ...] | None) -> Select[Any]:
+        """SELECT of the first rows that match the rule, in this order."""
+        query = self.joined(self.selection(names)[0], ListQuery([rule], order, size), names)
+        return query.where(rule).order_by(*order).limit(size)
+
     def joined(self, query: Select[Any], list_query: ListQuery, names: tuple[str, ...] | None) -> Select[Any]:
         """Join the tables that only the filters or the order need."""
         columns = self.columns if names is None else [c for name in names for c in self.by_name[name].columns]

@@ -124,7 +124,9 @@ def _recipients(run: ImportRun, viewer: Viewer) -> str:
     if kind is None or not kind.assignee:
         return ""
     if options.assign == "person":
-        return _("%(name)s gets the records.", name=(viewer.lookups.person(options.assignee_id) or {}).get("full_name", "–"))
+        return _(
+            "%(name)s gets the records.", name=(viewer.lookups.person(options.assignee_id) or {}).get("full_name", "–")
+        )
     if options.assign == "role":
         return _("The members of “%(role)s” get the records in turn.", role=options.role)
     if options.assign == "column":

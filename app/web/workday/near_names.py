@@ -13,12 +13,11 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import Select, or_, select, union
+from sqlalchemy import bindparam, or_, select, union
 from sqlalchemy.orm import Session
 
 from app import access
 from app.models import Customer, Lead
-from app.web.core.filter_operators import begins
 
 #: Shorter words have too many neighbours.
 LEAST_LETTERS = 4
@@ -69,22 +68,33 @@ def _names(session: Session, words: Iterable[str]) -> set[str]:
     words = list(words)
     letters = sorted({letter for word in words for letter in word[:2]})
     others = sorted({begun for word in words for begun in _with_other_first_letter(word)})
-    columns = [column for record in (Lead, Customer) for column in (record.first_name, record.last_name)]
-    searches = [_beginning(column, each) for column in columns for each in (letters, others) if each]
+    groups = {"letter": letters, "other": others}
+    patterns = {f"{name}_{n}": f"{text}%" for name, texts in groups.items() for n, text in enumerate(texts)}
+    lengths = {name: len(texts) for name, texts in groups.items() if texts}
+    question = access.CachedStatement(("near names", *lengths.items()), lambda: _statement(lengths))
     with access.as_system(session):
-        rows = session.scalars(union(*(select(each.subquery().c.name) for each in searches))).all()
-    return {name.casefold().split()[0] for name in rows if name and name.strip()}
+        rows = access.answer_without_rules(session, question, patterns)
+    return {name.casefold().split()[0] for (name,) in rows if name and name.strip()}
+
+
+def _statement(lengths: dict[str, int]) -> Any:
+    """SELECT of the distinct names that begin with one of the parameters, of each group its share."""
+    columns = [column for record in (Lead, Customer) for column in (record.first_name, record.last_name)]
+    searches = [
+        select(column.label("name"))
+        .where(or_(*[column.like(bindparam(f"{name}_{n}")) for n in range(length)]))
+        .distinct()
+        .limit(MAX_NAMES)
+        for column in columns
+        for name, length in lengths.items()
+    ]
+    return union(*(select(each.subquery().c.name) for each in searches))
 
 
 def _with_other_first_letter(word: str) -> list[str]:
     """The word with each other letter of its script in place of its first one, and before it."""
     alphabet = next((each for each in ALPHABETS if word[0] in each), "")
     return [letter + rest for letter in alphabet for rest in (word[1:], word)]
-
-
-def _beginning(column: Any, texts: list[str]) -> Select[Any]:
-    rules = or_(*[begins(column, each) for each in texts])
-    return select(column.label("name")).where(rules).distinct().limit(MAX_NAMES)
 
 
 def _nearest(word: str, names: set[str]) -> str:

@@ -5,6 +5,7 @@ Files of records by name; and, in the palette, support pages and settings by wor
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -22,6 +23,7 @@ from app.web.core.fields import Viewer
 from app.web.core.first_rows import FirstRows
 from app.web.core.local_links import row_url
 from app.web.core.merged_redirects import is_number_of
+from app.web.core.record_pages import FoundRows, rows_found
 from app.web.core.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.core.replica_lists import from_replica
@@ -111,40 +113,79 @@ def _groups_of(
     ]
     searched = [each for each in (*lookups, *more) if each.parts]
     access.look_up(db.session(), searched, MAX_LOOKED_UP, 2 * MAX_HITS, is_common)
-    wanted = [_wanted(screen, text, each, viewer) for screen, each in zip(read, lookups, strict=True)]
-    rows = _rows(lookups, wanted, viewer)
-    return [_group(*each, text, viewer) for each in zip(read, wanted, rows, strict=True)]
+    rows = _rows([_Kind(screen, each, text, viewer) for screen, each in zip(read, lookups, strict=True)])
+    return [_group(screen, found, text, viewer) for screen, found in zip(read, rows, strict=True)]
 
 
-def _wanted(screen: Any, text: str, found: access.IndexLookup, viewer: Viewer) -> FirstRows:
-    """The first hits of one kind: exact names first, then the newest."""
-    record_table = screen.record_table
-    title = _title(screen)
-    wanted = (title, *{Message: _OF_MESSAGE, CallLog: _OF_CALL}.get(record_table.record, _WANTED))
-    names = tuple(name for name in wanted if name in record_table.by_name and record_table.by_name[name].columns)
-    rules = [*record_table.base_conditions(), *([found.rule()] if found.ids is None else [])]
-    order = record_table.order_by(None, "desc", viewer) if found.ids is None else best_first(record_table, text)
-    return FirstRows(record_table, ListQuery(rules, order, MAX_HITS), names, found.ids)
+@dataclass(frozen=True)
+class _Kind:
+    """The hits of one record."""
+
+    screen: Any
+    lookup: access.IndexLookup
+    text: str
+    viewer: Viewer
+
+    @property
+    def is_common(self) -> bool:
+        """Whether there are too many hits to list their ids."""
+        return self.lookup.ids is None
+
+    @property
+    def is_scanned(self) -> bool:
+        """Whether its rows are found by several statements."""
+        record = self.lookup.record
+        return self.is_common and access.is_scanned(record) and not access.reads_all(self.viewer.person, record)
+
+    def order(self, typed: Any) -> list[Any]:
+        """Exact names first, then the newest; of a common text the newest."""
+        table = self.screen.record_table
+        return table.order_by(None, "desc", self.viewer) if self.is_common else best_first(table, typed)
+
+    def first_rows(self) -> FirstRows:
+        """The first hits as part of a statement for several kinds."""
+        table, common = self.screen.record_table, [self.lookup.rule()] if self.is_common else []
+        query = ListQuery([*table.base_conditions(), *common], self.order(self.text), MAX_HITS)
+        return FirstRows(table, query, _names(self.screen), self.lookup.ids)
+
+    def rows(self) -> list[Any]:
+        """The first hits by a statement of their own."""
+        table, kept = self.screen.record_table, self.lookup.kept_rule()
+        base, session, names = table.base_conditions(), db.session(), _names(self.screen)
+        is_plain = not self.is_common or access.reads_all(self.viewer.person, table.record)
+        if kept is not None and not base and is_plain:
+            return rows_found(table, session, FoundRows(kept, self.text, self.order), MAX_HITS, names)
+        query = ListQuery([*base, self.lookup.rule()], self.order(self.text), MAX_HITS)
+        rows: list[Any] = table.rows(session, query, names)
+        return rows
+
+
+def _names(screen: Any) -> tuple[str, ...]:
+    """The columns of a hit."""
+    table = screen.record_table
+    wanted = (_title(screen), *{Message: _OF_MESSAGE, CallLog: _OF_CALL}.get(table.record, _WANTED))
+    return tuple(name for name in wanted if name in table.by_name and table.by_name[name].columns)
 
 
 def _title(screen: Any) -> str:
     return "body" if screen.record_table.record is Message else str(screen.title_column)
 
 
-def _rows(asked: list[access.IndexLookup], wanted: list[FirstRows], viewer: Viewer) -> list[list[Any]]:
-    """The rows of each kind: in one statement, except for a common text in records whose pages need several.
+def _rows(kinds: list[_Kind]) -> list[list[Any]]:
+    """The rows of each kind: of several kinds in one statement, except where they are scanned.
 
-    Kinds without hits are part of the statement, so that few statements have to be compiled.
+    Kinds without hits are part of that statement, so that few statements have to be compiled.
     """
-    session, rows = db.session(), [list[Any]() for _each in asked]
-    alone = [each.ids is None and _is_scanned(each.record, viewer) for each in asked]
-    together = [at for at, is_alone in enumerate(alone) if not is_alone]
-    if any(asked[at].ids != set() for at in together):
-        for at, found in zip(together, first_rows.load(session, [wanted[at] for at in together]), strict=True):
-            rows[at] = found
-    for at, is_alone in enumerate(alone):
-        if is_alone:
-            rows[at] = wanted[at].table.rows(session, wanted[at].query, wanted[at].names)
+    rows: list[list[Any]] = [[] for _each in kinds]
+    with_hits = [at for at, each in enumerate(kinds) if each.lookup.ids != set()]
+    alone = [at for at in with_hits if len(with_hits) == 1 or kinds[at].is_scanned]
+    for at in alone:
+        rows[at] = kinds[at].rows()
+    if len(with_hits) > len(alone):
+        together = [at for at in range(len(kinds)) if at not in alone]
+        found = first_rows.load(db.session(), [kinds[at].first_rows() for at in together])
+        for at, several in zip(together, found, strict=True):
+            rows[at] = several
     return rows
 
 
@@ -153,18 +194,14 @@ def _named_screens() -> list[Any]:
     return [screen for screen in searched_screens() if screen.record_table.record in (Customer, Lead)]
 
 
-def _is_scanned(record: Any, viewer: Viewer) -> bool:
-    return access.is_scanned(record) and not access.reads_all(viewer.person, record)
-
-
-def _group(screen: Any, wanted: FirstRows, rows: list[Any], text: str, viewer: Viewer) -> dict[str, Any]:
+def _group(screen: Any, rows: list[Any], text: str, viewer: Viewer) -> dict[str, Any]:
     """The hits of one kind with their cells, for both pages."""
     group: dict[str, Any] = {
         "title": str(screen.list_title),
         "url": f"{screen.route_base}/?{urlencode({'q': text})}",
         "rows": [],
     }
-    title, slices = _title(screen), screen.record_table.selection(wanted.names)[1]
+    title, slices = _title(screen), screen.record_table.selection(_names(screen))[1]
     for row in rows:
         values = tuple(row)
         cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
@@ -178,6 +215,20 @@ def _group(screen: Any, wanted: FirstRows, rows: list[Any], text: str, viewer: V
             }
         )
     return group
+
+
+def _rows(record_table: Any, text: str, found: access.IndexLookup, names: tuple[str, ...], viewer: Viewer) -> list[Any]:
+    """The first rows that were found; of a common text the newest."""
+    base, kept, is_common = record_table.base_conditions(), found.kept_rule(), found.ids is None
+
+    def order(typed: Any) -> list[Any]:
+        return record_table.order_by(None, "desc", viewer) if is_common else best_first(record_table, typed)
+
+    if kept is not None and not base and (not is_common or access.reads_all(viewer.person, record_table.record)):
+        return rows_found(record_table, db.session(), FoundRows(kept, text, order), MAX_HITS, names)
+    query = ListQuery([*base, found.rule()], order(text), MAX_HITS)
+    rows: list[Any] = record_table.rows(db.session(), query, names)
+    return rows
 
 
 def _note(record: Any, text: str, number: str | None) -> str:
