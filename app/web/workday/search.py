@@ -217,20 +217,6 @@ def _group(screen: Any, rows: list[Any], text: str, viewer: Viewer) -> dict[str,
     return group
 
 
-def _rows(record_table: Any, text: str, found: access.IndexLookup, names: tuple[str, ...], viewer: Viewer) -> list[Any]:
-    """The first rows that were found; of a common text the newest."""
-    base, kept, is_common = record_table.base_conditions(), found.kept_rule(), found.ids is None
-
-    def order(typed: Any) -> list[Any]:
-        return record_table.order_by(None, "desc", viewer) if is_common else best_first(record_table, typed)
-
-    if kept is not None and not base and (not is_common or access.reads_all(viewer.person, record_table.record)):
-        return rows_found(record_table, db.session(), FoundRows(kept, text, order), MAX_HITS, names)
-    query = ListQuery([*base, found.rule()], order(text), MAX_HITS)
-    rows: list[Any] = record_table.rows(db.session(), query, names)
-    return rows
-
-
 def _note(record: Any, text: str, number: str | None) -> str:
     """Why a record is found by the complete number of another one: that was merged into it."""
     is_other = number is not None and number != text.upper() and is_number_of(record, text)
