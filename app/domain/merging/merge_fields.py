@@ -6,8 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from app.domain import custom_values
-from app.domain import sla
+from app.domain import custom_values, sla
 from app.domain.base import RuleBroken, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead

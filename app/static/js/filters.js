@@ -4,20 +4,6 @@ const $$ = (selector, within = document) => [...within.querySelectorAll(selector
 const CURSORS = ['page', 'after', 'before', 'cursor'];
 const MOST = 4; // groups within groups
 
-// --- the panel is fetched when its menu is pointed at or opened
-const menu = document.querySelector('[data-filter-menu]');
-function fetchFilters() {
-  const body = menu.querySelector('[data-filter-body]');
-  if (!window.htmx || 'asked' in body.dataset) return;
-  body.dataset.asked = '';
-  window.htmx.ajax('GET', menu.dataset.filtersUrl + location.search, { target: body, swap: 'innerHTML' })
-    .then(() => { if (!body.querySelector('form')) delete body.dataset.asked; });
-}
-menu?.addEventListener('toggle', () => { if (menu.open) fetchFilters(); });
-menu?.querySelector('summary').addEventListener('pointerenter', fetchFilters);
-// What htmx has changed since is asked for anew.
-document.addEventListener('htmx:pushedIntoHistory', () => { const body = menu?.querySelector('[data-filter-body]'); if (body && !menu.open) delete body.dataset.asked; });
-
 // --- one condition
 const valueOf = (row) => row.querySelector('.filter-value select, .filter-value input, [data-filter-value]');
 const isBare = (row) => ['null', 'not_null'].includes(row.querySelector('[data-filter-op]').value); // needs no value

@@ -33,6 +33,22 @@ document.addEventListener('keydown', (event) => {
   if (event.key === 'Escape' && !document.querySelector('dialog[open], details[data-menu][open]')) { boxes().forEach((each) => { each.checked = false; }); count(); }
 });
 
+// --- the filter builder and its script are fetched when its menu is pointed at or opened; else its link leads to a page
+const menu = document.querySelector('[data-filter-menu]');
+async function fetchFilters() {
+  const body = menu.querySelector('[data-filter-body]');
+  if (!window.htmx || 'asked' in body.dataset) return;
+  body.dataset.asked = '';
+  try {
+    await import(menu.dataset.filtersJs);
+    await window.htmx.ajax('GET', menu.dataset.filtersUrl + location.search, { target: body, swap: 'innerHTML' });
+  } finally { if (!body.querySelector('form')) delete body.dataset.asked; }
+}
+menu?.addEventListener('toggle', () => { if (menu.open) fetchFilters(); });
+menu?.querySelector('summary').addEventListener('pointerenter', fetchFilters);
+// What htmx has changed since is asked for anew.
+document.addEventListener('htmx:pushedIntoHistory', () => { const body = menu?.querySelector('[data-filter-body]'); if (body && !menu.open) delete body.dataset.asked; });
+
 // --- quick filters and the search box change only their own part of the address
 document.addEventListener('htmx:configRequest', (event) => {
   const form = event.target.closest?.('[data-list-form]');

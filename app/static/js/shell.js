@@ -213,7 +213,9 @@ function toast({ text, url, again }) {
   if (!home || !text) return;
   const note = document.createElement(url ? 'a' : 'div');
   note.className = 'toast-note';
-  note.append(...whole(text));
+  const words = document.createElement('span');
+  words.append(...whole(text));
+  note.append(words);
   if (url) note.href = url;
   if (again) {
     const button = Object.assign(document.createElement('button'), { type: 'button', className: 'btn btn-small', textContent: home.dataset.again });

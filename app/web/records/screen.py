@@ -13,6 +13,7 @@ from sqlalchemy import select
 
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
+from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.web.core import save_warnings
 from app.web.core.declarations import pretty
@@ -72,6 +73,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
     VERBS = {
         "list": "read",
         "filters": "read",
+        "exact_count": "read",
         "show": "read",
         "numbered": "read",
         "timeline": "read",
@@ -215,6 +217,17 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         page = filters_page(self, viewer)
         template = "records/_filters.html" if request.headers.get("HX-Request") else "records/filters.html"
         return render_template(template, page=page)
+
+    @page_route("/count", methods=["GET"])
+    @from_replica
+    def exact_count(self) -> Any:
+        """The exact number of rows of the list with these arguments: a fragment for htmx, else a note on the list."""
+        list_query = replace(self._list_query(current_viewer()), exact=True)
+        number = grouped(self.record_table.count(db.session(), list_query)[0])
+        if request.headers.get("HX-Request"):
+            return render_template("records/_list_count.html", page={"count_text": number})
+        flash(_("Exact number: %(count)s", count=number), "info")
+        return redirect(f"{self.route_base}/?{request.query_string.decode(errors='replace')}")
 
     def tabs(self, viewer: Viewer) -> Rows:
         """Tabs of the list: {label, url, count, active}."""

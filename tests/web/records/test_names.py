@@ -95,7 +95,7 @@ def test_notices_name_the_person(crm: Crm) -> None:
     lead = crm.make.lead("mia", task={})
     crm.make.give(lead, "ana", "mia")
     text = page_of(crm, "ana", "/bell/")
-    assert "assigned Ravi Kumar (" in text and f"<b>{lead.number}</b>) to you." in text
+    assert "assigned Ravi Kumar (" in text and f'<span class="whole">{lead.number}</span>) to you.' in text
 
 
 def entries(crm: Crm, who: str, row: Any) -> list[str]:

@@ -1,4 +1,4 @@
-"""The Sort menu of lists: what it offers, what it marks, and its links."""
+"""The head of lists: the Sort menu with what it offers and marks, and the exact number of rows."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from app.web.core import record_table
 from tests.app_fixtures import Crm
 
 HX = {"HX-Request": "true"}
@@ -63,3 +64,17 @@ def test_a_calendar_has_none(crm: Crm) -> None:
 def test_the_answer_to_htmx_brings_the_menu_anew(crm: Crm) -> None:
     page = crm.client("root").screen("/leads/?_oc=status&_od=asc", headers=HX).text
     assert 'id="list-sort" hx-swap-oob="true"' in page and "data-sorted" in menu(page)
+
+
+def test_a_number_where_counting_stopped_is_counted_on_demand(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    for who in ("ana", "ana", "ana", "ben"):
+        crm.make.lead(who)
+    monkeypatch.setattr(record_table, "COUNT_CAP", 2)
+    client = crm.client("ana")
+    page = unescape(client.screen("/leads/?psize=1&_oc=status").text)
+    link = re.search(r'id="list-count" href="([^"]+)"[^>]*>2\+<', page)
+    assert link is not None and link[1] == "/leads/count?psize=1&_oc=status"
+    assert re.search(r'<span class="list-count"[^>]*>3</span>', client.screen(link[1], headers=HX).text)
+    plain = client.screen(link[1], follow_redirects=True)
+    assert plain.request.query_string == b"psize=1&_oc=status" and "Exact number: 3" in plain.text
+    assert client.screen("/leads/count?nothing=1").status_code == 400

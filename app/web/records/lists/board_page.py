@@ -21,7 +21,7 @@ from app.web.records.lists import grouped_rows, list_views
 from app.web.records.lists.board_card_html import cards_html
 from app.web.records.lists.grouped_rows import ListGroup
 from app.web.records.lists.list_columns import ChosenColumns
-from app.web.records.lists.list_page import list_page, title_of, url
+from app.web.records.lists.list_page import count_url, list_page, title_of, url
 from app.web.records.next_steps import OVER
 
 #: Kinds that need a label on a card, because their value alone is not clear.
@@ -45,6 +45,7 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
     shown |= {
         "tabs": [],
         "count_text": grouped_rows.total_text(found),
+        "count_url": count_url(screen) if any(group.is_capped for group in found) else None,
         "may_move": viewer.person.may(screen.module, "write"),
         "columns": [
             _column(screen, group, cards(screen, group.rows, names, viewer))

@@ -13,7 +13,7 @@ from app.web.core.record_table import ListQuery
 from app.web.records.lists import grouped_rows, list_views
 from app.web.records.lists.grouped_rows import ListGroup
 from app.web.records.lists.list_columns import ChosenColumns
-from app.web.records.lists.list_page import list_page, list_rows, url
+from app.web.records.lists.list_page import count_url, list_page, list_rows, url
 from app.web.records.lists.list_rows import rows_html, tools_class
 
 
@@ -25,6 +25,7 @@ def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, 
     shown |= {
         "tabs": screen.tabs(viewer),
         "count_text": grouped_rows.total_text(found),
+        "count_url": count_url(screen) if any(group.is_capped for group in found) else None,
         "page_sizes": [],
         "next_url": None,
     }

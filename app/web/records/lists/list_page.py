@@ -40,6 +40,7 @@ def list_page(
         "module": screen.route_base.strip("/"),
         "base_url": f"{screen.route_base}/",
         "search": request.args.get("q", ""),
+        "count_url": count_url(screen) if capped else None,
         "columns": [
             column_head(record_table.by_name[name], columns)
             | {"editable": inline_edit_fields.in_list(screen, record_table.by_name[name], viewer)}
@@ -116,6 +117,12 @@ def _filters_url(screen: Any) -> str:
     """The page with the filter builder, which keeps the arguments of this list."""
     query = request.query_string.decode(errors="replace")
     return f"{screen.route_base}/filters" + (f"?{query}" if query else "")
+
+
+def count_url(screen: Any) -> str:
+    """The address of the exact number of rows of this list."""
+    query = request.query_string.decode(errors="replace")
+    return f"{screen.route_base}/count" + (f"?{query}" if query else "")
 
 
 def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
