@@ -50,7 +50,7 @@ from app.access.system_session import (
 )
 from app.access.visibility import sees_as_holder, users_who_see, visible_id
 from app.access.visible_duplicate_pairs import visible_pairs
-from app.access.visible_rows import get_visible, sees_id
+from app.access.visible_rows import get_visible, seen_number, sees_id
 from app.access.word_search import TitlePart
 
 __all__ = [
@@ -106,6 +106,7 @@ __all__ = [
     "reading_from",
     "reads_all",
     "rights_snapshot",
+    "seen_number",
     "sees_as_holder",
     "sees_id",
     "sees_less_now",

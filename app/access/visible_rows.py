@@ -15,6 +15,7 @@ from sqlalchemy.orm.util import identity_key
 
 from app.access.compiled_statements import CachedStatement, answer
 from app.access.system_session import acting
+from app.domain.session_context import session_context
 from app.ops import loaded_objects, sqlalchemy_internals
 
 
@@ -38,14 +39,23 @@ def get_visible(session: Session | scoped_session[Session], record: Any, key: An
 
 
 def sees_id(session: Session, record: Any, key: int) -> bool:
-    """Whether the person sees the row of this id."""
+    """Whether the person sees the row of this id. Its number is then known to `seen_number`."""
+    has_number = hasattr(record, "number")
 
     def statement() -> Any:
-        return select(record.id).where(record.id == bindparam("row", 0, type_=Integer))
+        columns = [record.id, record.number] if has_number else [record.id]
+        return select(*columns).where(record.id == bindparam("row", 0, type_=Integer))
 
-    return bool(
-        answer(session, CachedStatement(("id", record), statement, frozenset([record.__tablename__])), {"row": key})
-    )
+    question = CachedStatement(("id", record), statement, frozenset([record.__tablename__]))
+    rows = answer(session, question, {"row": key})
+    if rows and has_number and acting(session) is not None:
+        session_context(session).seen_numbers[acting(session), record, key] = rows[0][1]
+    return bool(rows)
+
+
+def seen_number(session: Session, record: Any, key: int) -> str | None:
+    """The number of a row that the person was found to see in this request; None if that was not looked up."""
+    return session_context(session).seen_numbers.get((acting(session), record, key))
 
 
 def _object(session: Session, record: Any, key: int, values: dict[str, Any]) -> Any:

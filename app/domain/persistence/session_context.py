@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, tzinfo
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +35,8 @@ class SessionContext:
     notice_batch: NoticeBatch | None = None
     #: Collects a change's history rows by class, see history_rows; None = each is written by itself.
     history_rows: dict[Any, list[dict[str, Any]]] | None = None
+    #: (acting person, class of a record, id) -> number of records that the person was just found to see.
+    seen_numbers: dict[tuple[object, Any, int], str] = field(default_factory=dict)
     #: Whether records are deleted because a merge has moved everything that belonged to them.
     is_merging: bool = False
 

@@ -1,7 +1,7 @@
 """The raw row of an object that was just written, as a SELECT would read it, so that the response needs no query.
 
 Only if the object itself tells that the person sees it, and has all values: other tables, and whether the person sees
-their rows, need a query.
+their rows, need a query. Known are the numbers of records that the person was found to see in this request.
 """
 
 from __future__ import annotations
@@ -29,18 +29,21 @@ class _Reader:
 
     #: The attribute with its value; for a column of another table, the attribute that refers to it.
     name: str
-    is_of_another: bool
+    #: The record of another table, and whether the column is its number.
+    other: Any = None
+    is_number: bool = False
     #: The driver's conversions for storing and for reading; None = none.
     store: Callable[[Any], Any] | None = None
     load: Callable[[Any], Any] | None = None
 
-    def value(self, held: dict[str, Any]) -> Any:
+    def value(self, held: dict[str, Any], session: Session) -> Any:
         """The value as a SELECT would return it. Raises LookupError if the object doesn't have it."""
         found = held[self.name]
-        if self.is_of_another:
-            if found is not None:
+        if self.other is not None:
+            number = access.seen_number(session, self.other, found) if found is not None and self.is_number else None
+            if found is not None and number is None:
                 raise LookupError(self.name)
-            return None
+            return number
         stored = found if self.store is None else self.store(found)
         return stored if self.load is None else self.load(stored)
 
@@ -53,7 +56,7 @@ def raw_row(table: RecordTable, session: Session, row: Any, names: Names) -> tup
     readers = _readers(table, names, session.get_bind().dialect)
     held = inspect(row).dict
     try:
-        return None if readers is None else tuple([each.value(held) for each in readers])
+        return None if readers is None else tuple([each.value(held, session) for each in readers])
     except LookupError:  # of another table, or set by the database
         return None
 
@@ -72,9 +75,9 @@ def _reader(column: Any, table: RecordTable, keys: dict[Any, str | None], dialec
     owner, kind = getattr(column, "class_", None), getattr(column, "type", None)
     if owner is table.record and column.key in inspect(owner).columns and kind is not None:
         own: Any = kind.dialect_impl(dialect)
-        return _Reader(column.key, False, own.bind_processor(dialect), own.result_processor(dialect, None))
+        return _Reader(column.key, None, False, own.bind_processor(dialect), own.result_processor(dialect, None))
     key = keys.get(owner)
-    return None if key is None else _Reader(key, True)
+    return None if key is None else _Reader(key, owner, column.key == "number")
 
 
 def _own_key(on: Any, table: RecordTable) -> str | None:
