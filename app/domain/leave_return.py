@@ -20,7 +20,9 @@ from app.domain.tickets import Ticket
 
 def due_assignments(session: Session, now: datetime, limit: int) -> list[int]:
     """Ids of the open assignments to a delegate whose delegator takes work again, oldest first."""
-    return list(session.scalars(_returnable(now).order_by(Assignment.id).limit(limit)))
+    # For the order and the limit, MariaDB would read all assignments by id: few of them are a delegate's.
+    query = _returnable(now).with_hint(Assignment, "FORCE INDEX (ix_assignment_stead)", "mysql")
+    return list(session.scalars(query.order_by(Assignment.id).limit(limit)))
 
 
 def _returnable(now: datetime) -> Select[Any]:

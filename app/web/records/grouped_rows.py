@@ -47,8 +47,8 @@ class ListGroup:
 
     @property
     def count_text(self) -> str:
-        """The number of rows as text: “1,000+” if counting stopped."""
-        return f"{grouped(COUNT_CAP)}+" if self.is_capped else grouped(self.count)
+        """The number of rows as text: “1,000+” if there are at least so many."""
+        return grouped(self.count) + ("+" if self.is_capped else "")
 
 
 def total_text(groups: list[ListGroup]) -> str:
@@ -156,16 +156,38 @@ def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup],
     statements, session = _GroupStatements.of(screen.record_table, query, name), db.session()
     person = access.acting(session)
     counts = _Counts.of(screen.record_table.record, name, query, groups, person)
-    what = (query.size, query.offset, counts.wanted)
-    make = partial(_counts_and_ids, statements, query, groups, counts.wanted, person)
+    is_own_only = _counts_own_only(statements, query, person)
+    what = (query.size, query.offset, counts.wanted, is_own_only)
+    make = partial(_counts_and_ids, statements, query, groups, counts.wanted, person, is_own_only)
     for place, found in statements.ask(session, what, groups, make):
         if place >= 0:
             groups[place].ids.append(found)
         else:
             counts.take(-1 - place, found)
+    if is_own_only:
+        _add_others(groups, query)
     rows = _rows(screen.record_table, session, [key for group in groups for key in group.ids], names)
     for group in groups:
         group.rows = [rows[key] for key in group.ids if key in rows]
+
+
+def _counts_own_only(statements: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
+    """Whether only rows that people in reach hold themselves are counted, as in a list of who holds very many leads."""
+    record = statements.table.record
+    if person is None or not _is_own(statements, query, person):
+        return False
+    wanted = access.PageQuery([*statements.rules, statements.column.is_(None)], COUNT_CAP + 1)
+    return access.is_counted_by_path(person, record, wanted) and access.holds_many(db.session(), person, record)
+
+
+def _add_others(groups: Sequence[ListGroup], query: ListQuery) -> None:
+    """Complete counts of own rows: a full page says that there are at least so many, any other how many there are."""
+    for group in groups:
+        shown = query.offset + len(group.ids)
+        if len(group.ids) < query.size and (group.ids or not query.offset):
+            group.count, group.is_capped = shown, False
+        else:
+            group.count, group.is_capped = max(group.count, shown), True
 
 
 @dataclass(frozen=True)
@@ -208,6 +230,7 @@ def _counts_and_ids(
     groups: list[ListGroup],
     counted: Sequence[int],
     person: access.Person | None,
+    is_own_only: bool,
 ) -> Any:
     """(index of the group, id) of the rows in order; (-1 - index, count) of each counted group."""
     parts = []
@@ -215,7 +238,8 @@ def _counts_and_ids(
         page = _page_of(statements, query, group, person).subquery()
         parts.append(select(literal(place).label("place"), page.c.id))
     for place in counted:
-        parts.append(select(literal(-1 - place), _count_of(statements, query, groups[place], person)))
+        count = _count_of(statements, query, groups[place], person, is_own_only)
+        parts.append(select(literal(-1 - place), count))
     return union_all(*parts)
 
 
@@ -250,10 +274,12 @@ def _page_by_value(statements: _GroupStatements, query: ListQuery, group: ListGr
     return page.limit(query.size).offset(query.offset)
 
 
-def _count_of(statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
+def _count_of(
+    statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None, is_own_only: bool
+) -> Any:
     if person is not None and _is_own(statements, query, person):
         wanted = access.PageQuery([*statements.rules, statements.where(group)], COUNT_CAP + 1)
-        found = access.count_by_person(person, statements.table.record, wanted)
+        found = access.count_by_person(person, statements.table.record, wanted, is_own_only)
         if found is not None:
             return found.scalar_subquery()
     few = statements.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
