@@ -21,6 +21,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bench import generate, server
 from bench.data_sizes import SCALES
@@ -67,21 +68,26 @@ def _database(sizes: generate.Sizes, kept: Path | None) -> Iterator[tuple[server
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _measure_apart(name: str, options: argparse.Namespace) -> dict[str, list[Cost]]:
+def _measure_apart(name: str, options: argparse.Namespace) -> dict[str, Any]:
     """Measure one size in a process of its own, so that one doesn't fill caches for the other."""
     into = server.scratch() / "figures.json"
     words = [sys.executable, "-m", "bench.growth", "--one", name, "--into", str(into), "--only", options.only]
     words += ["--rounds", str(options.rounds), "--parts", *options.parts]
     subprocess.run(words, cwd=ROOT, check=True)
-    read = json.loads(into.read_text())
+    found = _read(into)
     shutil.rmtree(into.parent)
+    return found
+
+
+def _read(file: Path) -> dict[str, Any]:
+    read = json.loads(file.read_text())
     return {part: [Cost(**each) for each in read[part]] for part in PARTS} | {"memory": read["memory"]}
 
 
 # --- the page of results
 
 
-def page(names: tuple[str, str], small: dict[str, list[Cost]], large: dict[str, list[Cost]], busy: float) -> str:
+def page(names: tuple[str, str], small: dict[str, Any], large: dict[str, Any], busy: float) -> str:
     """The two sizes beside each other."""
     lines = [
         "# What grows with the data",
@@ -152,12 +158,13 @@ def main() -> int:
     parser.add_argument("--one", help="measure one size, and write its figures to --into")
     parser.add_argument("--into", type=Path)
     parser.add_argument("--folder", type=Path, help="with --one: keep the copy of the data here, for the next run")
+    parser.add_argument("--figures", type=Path, nargs=2, help="compare what --one has written, of the two sizes")
     options = parser.parse_args()
     if options.one:
         measure_here(options.one, options)
         return 0
     busy, names = os.getloadavg()[1], (options.leads, options.scale)
-    small, large = (_measure_apart(name, options) for name in names)
+    small, large = map(_read, options.figures) if options.figures else [_measure_apart(name, options) for name in names]
     text = page(names, small, large, busy)
     options.results.write_text(text, encoding="utf-8")
     print(text)

@@ -1,4 +1,4 @@
-"""What bench.growth measures beside the operations of the benchmark: other pages, and a customer with very many entries."""
+"""What bench.growth measures beside the operations of the benchmark: other pages, a customer with very many entries."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def _alter(cursor: pymysql.cursors.Cursor, table: str, changes: list[str]) -> No
 class MariaLoader:
     """One LOAD DATA per table, each through a pipe, in a thread and a connection of its own.
 
-    Nothing is written to disk in between. The indexes of one table are built while the caller makes the rows of the next.
+    Nothing is written to disk in between. The indexes of one table are built while the caller makes the next rows.
     """
 
     def __init__(self, engine: Engine) -> None:

@@ -106,6 +106,17 @@ def test_who_holds_very_many_leads_has_no_tasks_counted_through_them(
     assert found.total <= 3_000, found.dearest
 
 
+@pytest.mark.parametrize("who", ["sales", "support"])
+def test_a_board_of_who_holds_very_many_counts_own_tasks_only(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    monkeypatch.setattr(access, "holds_many", lambda *_: True)
+    found = dataset.cost(who, "/tasks/?layout=board")
+    page = dataset.client(who).screen("/tasks/?layout=board").text
+    assert re.search(r'id="list-count">\d+\+<', page)
+    assert found.total <= 4_000, found.dearest
+
+
 def test_a_scan_that_must_sort_is_given_up(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     """MariaDB then gives an error instead of a warning."""
     monkeypatch.setattr(fast_paging, "index_in_order", lambda *_: "ix_call_figures")
