@@ -45,7 +45,7 @@ def measure_here(name: str, options: argparse.Namespace) -> None:
     """Measure one size in this process, and write its figures as JSON."""
     sizes = sizes_of(name)
     with _database(sizes, options.folder) as (database, folder), opened(database, folder) as bed:
-        found = {part: [] for part in PARTS}
+        found: dict[str, list[Cost]] = {part: [] for part in PARTS}
         if "operations" in options.parts:
             found["operations"] = measure_operations(bed, sizes, options.only, options.rounds)
         if "jobs" in options.parts:
