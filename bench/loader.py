@@ -39,6 +39,11 @@ class SqliteLoader:
         return self.counts
 
 
+#: With both checks off, an empty table is loaded in bulk (MariaDB 10.6+), and indexes of foreign keys may be dropped. Who
+#: adds indexes waits until tables that refer to this one are loaded.
+_SESSION = (
+    "SET SESSION unique_checks = 0, foreign_key_checks = 0, time_zone = '+00:00', innodb_lock_wait_timeout = 86400"
+)
 #: The definition and name of each secondary index, as SHOW CREATE TABLE lists them.
 _INDEX = re.compile(r"^  ((?:UNIQUE |FULLTEXT )?KEY `(\w+)` .*?),?$", re.MULTILINE)
 #: Tables that are loaded at the same time: while the indexes of one are built, the next ones are written.
@@ -111,8 +116,7 @@ class MariaLoader:
             charset="utf8mb4",
             local_infile=True,
             autocommit=True,
-            # With both checks off, an empty table is loaded in bulk (MariaDB 10.6+), and indexes of keys may go.
-            init_command="SET SESSION unique_checks = 0, foreign_key_checks = 0, time_zone = '+00:00'",
+            init_command=_SESSION,
         )
 
     def finish(self) -> dict[str, int]:
