@@ -39,7 +39,7 @@ class SqliteLoader:
         return self.counts
 
 
-#: With both checks off, an empty table is loaded in bulk (MariaDB 10.6+), and indexes of foreign keys may be dropped. Who
+#: With both checks off, an empty table is loaded in bulk (MariaDB 10.6+), and indexes of foreign keys may go. Who
 #: adds indexes waits until tables that refer to this one are loaded.
 _SESSION = (
     "SET SESSION unique_checks = 0, foreign_key_checks = 0, time_zone = '+00:00', innodb_lock_wait_timeout = 86400"
@@ -74,6 +74,9 @@ class MariaLoader:
         self._threads.shutdown(cancel_futures=True)
 
     def table(self, name: str, columns: Sequence[str], rows: Iterable[Row]) -> None:
+        for earlier in self._waiting:
+            if earlier.done():
+                earlier.result()  # raises what went wrong, now and not after all tables
         reading, writing = os.pipe()
         loading = self._threads.submit(self._load, name, columns, reading)
         self._waiting.append(loading)

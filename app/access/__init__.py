@@ -21,7 +21,7 @@ from app.access.fast_paging import (
     page_of_union,
 )
 from app.access.held_records import asks_for_own, holds_many
-from app.access.index_branches import PageQuery
+from app.access.index_branches import PageQuery, index_of
 from app.access.index_lookups import IndexLookup, look_up, looked_up, outer_nodes, parts_of
 from app.access.people import (
     bump_version,
@@ -73,6 +73,7 @@ __all__ = [
     "get_visible",
     "guarded_tables",
     "holds_many",
+    "index_of",
     "is_counted_by_path",
     "is_scanned",
     "key_of",
