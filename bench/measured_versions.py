@@ -14,7 +14,6 @@ from typing import Any
 from urllib.parse import urlencode
 
 from bench import generate, server
-from bench.data_sizes import SCALES
 from bench.load import Browser, Request
 from tests.servers import LiveServer, Server, ServerFailed
 
@@ -44,7 +43,7 @@ class Options:
     @property
     def sizes(self) -> generate.Sizes:
         """The number of rows."""
-        return generate.Sizes.large(SCALES[self.scale]) if self.scale else generate.Sizes.of(self.leads)
+        return generate.Sizes.named(self.scale) if self.scale else generate.Sizes.of(self.leads)
 
 
 @dataclass

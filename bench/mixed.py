@@ -50,6 +50,9 @@ _ADDRESS = "127.0.8.{}"
 _SELLERS = """SELECT u.id, u.username FROM ab_user u
     JOIN ab_user_role m ON m.user_id = u.id JOIN ab_role r ON r.id = m.role_id
     WHERE u.email LIKE '%@bench.example' AND r.name LIKE 'Sales%' ORDER BY u.id"""
+#: Jobs that have run for more than five seconds.
+_LONG_RUNS = """SELECT COUNT(*) FROM job_run
+    WHERE outcome = 'running' AND started_on < UTC_TIMESTAMP() - INTERVAL 5 SECOND"""
 #: A number for each request, so that new leads have unique numbers.
 _SERIALS = itertools.count(int(time.time()) % 10**6 * 100)
 
@@ -184,9 +187,7 @@ def wait_for_jobs(values: dict[str, str]) -> float:
     quiet_since = began
     with contextlib.closing(_connection(values)) as connection, connection.cursor() as cursor:
         while time.monotonic() - quiet_since < QUIET_SECONDS and time.monotonic() - began < CATCH_UP_SECONDS:
-            cursor.execute(
-                "SELECT COUNT(*) FROM job_run WHERE outcome = 'running' AND started_on < UTC_TIMESTAMP() - 5"
-            )
+            cursor.execute(_LONG_RUNS)
             if cursor.fetchall()[0][0]:
                 quiet_since = time.monotonic()
             time.sleep(2)

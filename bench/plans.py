@@ -74,7 +74,7 @@ def plan_of(target: Target, statement: str) -> Plan:
         return Plan(statement)
     is_run = bool(_SELECT.match(statement)) and not _LOCKS.search(statement)
     verb = "ANALYZE" if is_run else "EXPLAIN"
-    found = target.query(f"{verb} FORMAT=JSON {statement.replace('%', '%%')}")
+    found = target.query(f"{verb} FORMAT=JSON {statement}")
     return Plan(statement, _in_order(json.loads(found[0][0])))
 
 
@@ -140,7 +140,7 @@ def measure(options: Options) -> int:
     folder = server.scratch()
     try:
         with running(Data(data), folder, options, counting=True) as bed:
-            growing = _growing(bed.product)
+            growing = growing_tables(bed.product)
             wanted = [*operations(bed.product, sizes), *_of_support()]
             found = [(each, _plans(bed.product, each)) for each in wanted]
     finally:
@@ -162,7 +162,8 @@ def _of_support() -> list[Operation]:
     return [*pages, *rest, page("page: My day", generate.SUPPORT, "/")]
 
 
-def _growing(target: Target) -> set[str]:
+def growing_tables(target: Target) -> set[str]:
+    """The tables that are larger than a list of choices."""
     counted = """SELECT table_name, table_rows FROM information_schema.tables WHERE table_schema = DATABASE()"""
     return {name for name, rows in target.query(counted) if (rows or 0) > GROWING}
 

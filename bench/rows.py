@@ -32,6 +32,10 @@ from bench.data_sizes import (
 )
 from bench.loader import Row
 
+#: The time over which records were created.
+_SPAN = timedelta(days=DAYS - 0.05)
+_NOTES = [json.dumps({"text": note}, ensure_ascii=False) for note in NOTES]
+
 
 class RowGenerator:
     """Generates one table after the other, and keeps only the values that later tables refer to."""
@@ -56,6 +60,7 @@ class RowGenerator:
         #: Four of five tasks belong to a lead, the fifth to a ticket; this is its index.
         self.task_place = [self.rng.randrange(sizes.leads if n % 5 else sizes.tickets) for n in range(sizes.tasks)]
         self.years: dict[tuple[str, int], int] = {}
+        self._first_day = now - timedelta(days=DAYS)
 
     def _make_people(self) -> list[tuple[int, str, str]]:
         """(id, user name, role): two managers, a third of the rest in support."""
@@ -90,7 +95,7 @@ class RowGenerator:
     # times: increasing with the id, spread over a year
 
     def _created_on(self, n: int, of: int) -> datetime:
-        return self.now - timedelta(days=DAYS) + timedelta(days=DAYS - 0.05) * ((n + self.rng.random()) / of)
+        return self._first_day + _SPAN * ((n + self.rng.random()) / of)
 
     def _later(self, at: datetime, days: float) -> datetime:
         return min(at + timedelta(days=days * self.rng.random()), self.now)
@@ -358,7 +363,7 @@ class RowGenerator:
 
     def _random_entry(self, n: int) -> tuple[str, str]:
         if n % 3 == 0:
-            return "note", json.dumps({"text": NOTES[n % len(NOTES)]}, ensure_ascii=False)
+            return "note", _NOTES[n % len(_NOTES)]
         if n % 3 == 1:
             return "call", f'{{"text": "Outgoing call, Completed", "call": {n + 1}, "seconds": 120}}'
         return "status_change", f'{{"from": 1, "to": {self.masters.lead_status["Contacted"]}, "note": null}}'

@@ -7,6 +7,7 @@ temporarily and read again); twice as many for the person's own rows or those of
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from urllib.parse import quote
@@ -14,8 +15,9 @@ from urllib.parse import quote
 import pytest
 from sqlalchemy import func, select
 
-from app import access
+from app import access, jobs
 from app.access import fast_paging
+from app.job_runner import Every, every_minute
 from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.record_table import COUNT_CAP
 from tests.generated_data import PEOPLE, Dataset, dataset
@@ -107,6 +109,17 @@ def test_who_holds_very_many_leads_has_no_tasks_counted_through_them(
     page = dataset.client("sales").screen("/tasks/").text
     assert re.search(r'id="list-count"[^>]*>\d+\+<', page)
     assert found.total <= 3_000, found.dearest
+
+
+@pytest.mark.parametrize("who", ["sales", "support"])
+def test_a_board_of_who_holds_very_many_counts_own_tasks_only(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, who: str
+) -> None:
+    monkeypatch.setattr(access, "holds_many", lambda *_: True)
+    found = dataset.cost(who, "/tasks/?layout=board")
+    page = dataset.client(who).screen("/tasks/?layout=board").text
+    assert re.search(r'id="list-count">\d+\+<', page)
+    assert found.total <= 4_000, found.dearest
 
 
 def test_a_scan_that_must_sort_is_given_up(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -230,3 +243,22 @@ def test_the_last_digits_of_a_number_in_the_list_of_calls(dataset: Dataset, who:
 def test_a_pick_list_while_a_common_name_is_typed(dataset: Dataset, who: str) -> None:
     found = dataset.cost(who, "/leads/lookup?q=Aa")
     assert found.total <= 2000, found.dearest
+
+
+# --- jobs
+
+
+#: Jobs of every minute or every few minutes. Those of once a day may read more.
+FREQUENT = [job.name for job in jobs.SCHEDULE if job.when == every_minute or isinstance(job.when, Every)]
+#: They have a backlog in new data: days of calls to count, records to compare.
+CATCHING_UP = {"count the calls of each day", "look for duplicates"}
+
+
+@pytest.mark.parametrize("name", [each for each in FREQUENT if each not in CATCHING_UP])
+def test_a_frequent_job_with_nothing_to_do_reads_a_handful_of_rows(dataset: Dataset, name: str) -> None:
+    sunday_night = datetime(2026, 11, 22, 18, 0, tzinfo=UTC)  # the office is closed, so that no task is reassigned
+    jobs.run_now(dataset.crm.app, name, at=sunday_night)  # opens its tables
+    with dataset.counting() as found:
+        run = jobs.run_now(dataset.crm.app, name, at=sunday_night)
+    assert run.outcome == "done"
+    assert found.total <= 150, found.dearest

@@ -24,7 +24,7 @@ from app.access.fast_paging import (
 from app.access.found_rows import IndexLookup, KeptRule
 from app.access.grouped_paging import is_shared, pages_of_groups
 from app.access.held_records import asks_for_own, holds_many
-from app.access.index_branches import PageQuery
+from app.access.index_branches import PageQuery, index_of
 from app.access.index_lookups import look_up, looked_up, outer_nodes, parts_of
 from app.access.people import (
     bump_version,
@@ -86,6 +86,7 @@ __all__ = [
     "get_visible",
     "guarded_tables",
     "holds_many",
+    "index_of",
     "is_counted_by_path",
     "is_scanned",
     "is_shared",

@@ -137,17 +137,20 @@ def _page_of_own(person: Person, record: Any, page_query: PageQuery) -> Select[A
     return page_of(parts or [newest(branch, record, page_query) for branch in own_branches(person, record)], page_query)
 
 
-def count_by_person(person: Person, record: Any, page_query: PageQuery, with_shared: bool = True) -> Select[Any] | None:
+def count_by_person(
+    person: Person, record: Any, page_query: PageQuery, with_shared: bool = True, is_own_only: bool = False
+) -> Select[Any] | None:
     """How many rows match, up to `size`; None if the access rule has no such form.
 
     If the first branch alone reaches the cap, the database never reads the others. `with_shared`: also the tickets that
-    people in reach hold only as one of several assignees.
+    people in reach hold only as one of several assignees. `is_own_only`: without rows that the person reaches only
+    through others.
     """
     if not _has_shape(person, record) or is_of_few(record, page_query):
         return None
     is_enough, own, through = _counted(person, record, page_query, with_shared)
     capped = literal(page_query.size)
-    total = own if through is None else own + through
+    total = own if through is None or is_own_only else own + through
     counted = select(case((is_enough, capped), else_=total).label("n")).subquery("counted")
     return select(case((counted.c.n > capped, capped), else_=counted.c.n))
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 from typing import Any
 from weakref import WeakKeyDictionary
 
-from sqlalchemy import ColumnElement, and_, exists, false, or_, select, true
+from sqlalchemy import ColumnElement, and_, exists, false, literal_column, or_, select, true
 from sqlalchemy.orm import aliased
 
 from app.access.person import Person
@@ -188,15 +188,22 @@ def _with_parents(
     lead, ticket, customer = (_inside(row, each) for each in (Lead, Ticket, Customer))
     rules = list(others)
     if hasattr(row, "lead_id") and person.may("Leads", "read"):
-        rules.append(exists().where(lead.id == row.lead_id, _leads(person, lead), _reaches(lead, within)))
+        rules.append(_is_there(lead.id == row.lead_id, _leads(person, lead), _reaches(lead, within)))
     if hasattr(row, "ticket_id") and person.may("Tickets", "read"):
-        rules.append(
-            exists().where(ticket.id == row.ticket_id, _tickets(person, ticket), _reaches_ticket(ticket, within))
-        )
+        rules.append(_is_there(ticket.id == row.ticket_id, _tickets(person, ticket), _reaches_ticket(ticket, within)))
     if hasattr(row, "customer_id") and person.may("Customers", "read"):
         is_within = true() if within is None else _customers_within(person, customer, within, within)
-        rules.append(exists().where(customer.id == row.customer_id, _customers(person, customer), is_within))
+        rules.append(_is_there(customer.id == row.customer_id, _customers(person, customer), is_within))
     return or_(*rules) if rules else false()
+
+
+def _is_there(*conditions: ColumnElement[bool]) -> ColumnElement[bool]:
+    """Whether there is the one row, named by its id, that meets the conditions.
+
+    For an EXISTS, MariaDB first collects all rows of the person, thousands of leads for a page of eight tasks; this it
+    looks up by the id.
+    """
+    return select(literal_column("1")).where(*conditions).scalar_subquery().is_not(None)
 
 
 def _reads_all_parents(person: Person) -> bool:

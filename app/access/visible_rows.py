@@ -15,7 +15,7 @@ from sqlalchemy.orm.util import identity_key
 
 from app.access.compiled_statements import CachedStatement, answer
 from app.access.system_session import acting
-from app.domain.session_context import session_context
+from app.domain.persistence.session_context import session_context
 from app.ops import loaded_objects, sqlalchemy_internals
 
 

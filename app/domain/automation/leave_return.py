@@ -21,7 +21,10 @@ from app.domain.tickets import Ticket
 
 def due_assignments(session: Session, now: datetime, limit: int) -> list[int]:
     """Ids of the open assignments to a delegate whose delegator takes work again, oldest first."""
-    return list(session.scalars(_returnable(now).order_by(Assignment.id).limit(limit)))
+    # For the order and the limit, MariaDB would read all assignments by id: few of them are a delegate's.
+    query = _returnable(now).with_hint(Assignment, "FORCE INDEX (ix_assignment_stead)", "mysql")
+    query = query.where(Assignment.stead_of_id.is_not(None)).order_by(Assignment.id).limit(limit)
+    return list(session.scalars(query))
 
 
 def _returnable(now: datetime) -> Select[Any]:

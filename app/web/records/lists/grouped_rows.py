@@ -47,8 +47,8 @@ class ListGroup:
 
     @property
     def count_text(self) -> str:
-        """The number of rows as text: “1,000+” if counting stopped."""
-        return f"{grouped(COUNT_CAP)}+" if self.is_capped else grouped(self.count)
+        """The number of rows as text: “1,000+” if there are at least so many."""
+        return grouped(self.count) + ("+" if self.is_capped else "")
 
 
 def total_text(groups: list[ListGroup]) -> str:
@@ -156,8 +156,9 @@ def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup],
     statements, session = _GroupStatements.of(screen.record_table, query, name), db.session()
     person = access.acting(session)
     counts = _Counts.of(screen.record_table.record, name, query, groups, person)
-    what = (query.size, query.offset, counts.wanted)
-    make = partial(_counts_and_ids, statements, query, groups, counts.wanted, person)
+    is_own_only = _counts_own_only(statements, query, person)
+    what = (query.size, query.offset, counts.wanted, is_own_only)
+    make = partial(_counts_and_ids, statements, query, groups, counts.wanted, person, is_own_only)
     shared, counted = dict[int, int](), dict[int, int]()
     found_rows = statements.ask(session, what, groups, make)
     for place, found, _at, count in sorted(found_rows, key=lambda row: (row[0], row[2])):
@@ -168,9 +169,30 @@ def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup],
             counted[-1 - place] = found
     for place, count in counted.items():
         counts.take(place, count + shared.get(place, 0))
+    if is_own_only:
+        _add_others(groups, query)
     rows = _rows(screen.record_table, session, [key for group in groups for key in group.ids], names)
     for group in groups:
         group.rows = [rows[key] for key in group.ids if key in rows]
+
+
+def _counts_own_only(statements: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
+    """Whether only rows that people in reach hold themselves are counted, as in a list of who holds very many leads."""
+    record = statements.table.record
+    if person is None or not _is_own(statements, query, person):
+        return False
+    wanted = access.PageQuery([*statements.rules, statements.column.is_(None)], COUNT_CAP + 1)
+    return access.is_counted_by_path(person, record, wanted) and access.holds_many(db.session(), person, record)
+
+
+def _add_others(groups: Sequence[ListGroup], query: ListQuery) -> None:
+    """Complete counts of own rows: a full page says that there are at least so many, any other how many there are."""
+    for group in groups:
+        shown = query.offset + len(group.ids)
+        if len(group.ids) < query.size and (group.ids or not query.offset):
+            group.count, group.is_capped = shown, False
+        else:
+            group.count, group.is_capped = max(group.count, shown), True
 
 
 @dataclass(frozen=True)
@@ -213,6 +235,7 @@ def _counts_and_ids(
     groups: list[ListGroup],
     counted: Sequence[int],
     person: access.Person | None,
+    is_own_only: bool,
 ) -> Any:
     """(index of the group, id, index in the group if pages are not in order, number of rows that aren't counted below).
 
@@ -226,7 +249,7 @@ def _counts_and_ids(
             select(literal(place).label("place"), page.c.id, literal(0).label("at"), literal(0).label("shared"))
         )
     for place in counted:
-        number = _count_of(statements, query, groups[place], person, together is None)
+        number = _count_of(statements, query, groups[place], person, (together is None, is_own_only))
         parts.append(select(literal(-1 - place), number, literal(0), literal(0)))
     return union_all(*parts)
 
@@ -266,8 +289,12 @@ def _page_of(statements: _GroupStatements, query: ListQuery, group: ListGroup, p
 def _page_by_value(statements: _GroupStatements, query: ListQuery, group: ListGroup, column: Any) -> Any:
     """A page whose rows without a value come last; both kinds are read in the order of an index, up to the page."""
     parts = []
+    record = statements.table.record
+    index = access.index_of(record, statements.column.key, column.key)
     for place, rule in enumerate((not_(is_empty(column)), is_empty(column))):
         part = statements.ids(group).add_columns(column.label("value"), literal(place).label("place")).where(rule)
+        if index is not None:  # MariaDB would rather read all due times, in order, for a status that few have
+            part = part.with_hint(record, f"FORCE INDEX ({index})", "mysql")
         first = part.order_by(*statements.order[1 + place :]).limit(query.offset + query.size).subquery()
         parts.append(select(first))
     found = union_all(*parts).subquery()
@@ -276,11 +303,16 @@ def _page_by_value(statements: _GroupStatements, query: ListQuery, group: ListGr
 
 
 def _count_of(
-    statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None, with_shared: bool
+    statements: _GroupStatements,
+    query: ListQuery,
+    group: ListGroup,
+    person: access.Person | None,
+    kinds: tuple[bool, bool],
 ) -> Any:
+    """`kinds`: whether to count what people hold only as one of several, and only what people in reach hold."""
     if person is not None and _is_own(statements, query, person):
         wanted = access.PageQuery([*statements.rules, statements.where(group)], COUNT_CAP + 1)
-        found = access.count_by_person(person, statements.table.record, wanted, with_shared)
+        found = access.count_by_person(person, statements.table.record, wanted, *kinds)
         if found is not None:
             return found.scalar_subquery()
     few = statements.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
