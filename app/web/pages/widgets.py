@@ -40,8 +40,9 @@ def icon(name: str, extra: str = "") -> Markup:
     key = (static_url(SPRITE), name, extra)
     found = _icons.get(key)
     if found is None:
-        look = f"icon {escape(extra)}" if extra else "icon"
-        found = Markup(f'<svg class="{look}" aria-hidden="true"><use href="{key[0]}#{escape(name)}"/></svg>')
+        look = f'"icon {escape(extra)}"' if extra else "icon"
+        # Without the quotes that HTML doesn't need: a page has a hundred icons.
+        found = Markup(f'<svg class={look} aria-hidden=true><use href="{key[0]}#{escape(name)}"/></svg>')
         if len(_icons) < MAX_ICONS:
             _icons[key] = found
     return found

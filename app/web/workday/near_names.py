@@ -3,8 +3,8 @@
 Only asked when nothing was found. The names come from all leads and customers, and are not shown: they are searched for
 in place of what was typed, by the same rules of access.
 
-Names are read by ranges of an index: those with the first or second letter that was typed, and, in case the first
-letter is wrong or missing, those that go on as typed behind any letter of the same script.
+Names are read by ranges of an index: those with the first or second letter that was typed, and those that go on as
+typed behind a letter that is taken for the first one.
 """
 
 from __future__ import annotations
@@ -22,13 +22,17 @@ from app.models import Customer, Lead
 #: Shorter words have too many neighbours.
 LEAST_LETTERS = 4
 MOST_WORDS = 3
+#: Beginnings are filled up to a multiple of this, so that few statements have to be compiled.
+LENGTH_STEP = 8
 #: Distinct names that are read of each column for one word.
 MAX_NAMES = 3000
-#: First letters of names by script: Latin; Devanagari; Gujarati.
-ALPHABETS = (
-    "abcdefghijklmnopqrstuvwxyz",
-    "अआइईउऊऋएऐओऔकखगघचछजझटठडढणतथदधनपफबभमयरलळवशषसह",
-    "અઆઇઈઉઊઋએઐઓઔકખગઘચછજઝટઠડઢણતથદધનપફબભમયરલવશષસહળ",
+#: Letters that are taken for each other: they sound alike, or lie side by side on a keyboard.
+ALIKE = (
+    *("bvpwf", "ckqg", "sczx", "jzg", "iey", "oua", "td", "mn", "rl"),
+    *("qw", "we", "er", "rt", "ty", "yu", "ui", "io", "op", "as", "sd", "df", "fg", "gh", "hj", "jk", "kl"),
+    *("zx", "xc", "cv", "vb", "bn", "nm"),
+    *("अआ", "इई", "उऊ", "एऐ", "ओऔ", "कखगघ", "चछजझसशष", "टठडढण", "तथदधन", "टत", "डद", "णन", "पफबभमव", "यरलळव"),
+    *("અઆ", "ઇઈ", "ઉઊ", "એઐ", "ઓઔ", "કખગઘ", "ચછજઝસશષ", "ટઠડઢણ", "તથદધન", "ટત", "ડદ", "ણન", "પફબભમવ", "યરલળવ"),
 )
 
 
@@ -68,6 +72,7 @@ def _names(session: Session, words: Iterable[str]) -> set[str]:
     words = list(words)
     letters = sorted({letter for word in words for letter in word[:2]})
     others = sorted({begun for word in words for begun in _with_other_first_letter(word)})
+    others += others[-1:] * (-len(others) % LENGTH_STEP)
     groups = {"letter": letters, "other": others}
     patterns = {f"{name}_{n}": f"{text}%" for name, texts in groups.items() for n, text in enumerate(texts)}
     lengths = {name: len(texts) for name, texts in groups.items() if texts}
@@ -92,9 +97,9 @@ def _statement(lengths: dict[str, int]) -> Any:
 
 
 def _with_other_first_letter(word: str) -> list[str]:
-    """The word with each other letter of its script in place of its first one, and before it."""
-    alphabet = next((each for each in ALPHABETS if word[0] in each), "")
-    return [letter + rest for letter in alphabet for rest in (word[1:], word)]
+    """The word with each letter that is taken for its first one in place of it."""
+    letters = {letter for group in ALIKE if word[0] in group for letter in group} - {word[0]}
+    return [letter + word[1:] for letter in sorted(letters)]
 
 
 def _nearest(word: str, names: set[str]) -> str:

@@ -267,15 +267,16 @@ def column_head(each: Field, columns: ChosenColumns) -> dict[str, Any]:
 
 
 def sort_menu(table: RecordTable, names: tuple[str, ...], viewer: Viewer) -> dict[str, Any] | None:
-    """The context of records/_list_sort.html: the columns to sort by, shown ones first; None if there is none."""
-    offered = [each for each in table.fields if each.sort and not each.is_hidden(viewer)]
-    if not offered:
-        return None
-    offered.sort(key=lambda each: names.index(each.name) if each.name in names else len(names))
+    """The context of records/_list_sort.html: the shown columns and the one of the order; None if there is none."""
     column, direction = table.base_order or ("", "desc")
     if request.args.get("_oc"):
         column, direction = request.args["_oc"], "desc"
     direction = request.args.get("_od") or direction
+    offered = [each for each in table.fields if each.sort and not each.is_hidden(viewer)]
+    offered = [each for each in offered if each.name in (*names, column)]
+    if not offered:
+        return None
+    offered.sort(key=lambda each: names.index(each.name) if each.name in names else len(names))
     active = next((each for each in offered if each.name == column), None)
     return {
         "label": in_page_language(active.label) if active else "",

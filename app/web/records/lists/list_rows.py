@@ -42,7 +42,7 @@ class _Rows:
         self.has_bulk, self.has_tools = bool(page["actions"]), bool(tools_class(page))
         looks = [_look(each) for each in page["columns"]]
         ends = [" to-end" if each["align"] in ("end", "right") else "" for each in page["columns"]]
-        self.first = _opened("th", f"first {looks[0]}".rstrip(), ' scope="row"') if looks else ""
+        self.first = _opened("th", f"first {looks[0]}".rstrip(), " scope=row") if looks else ""
         self.full = [_opened("td", f"{look}{end}".lstrip()) for look, end in zip(looks[1:], ends[1:], strict=True)]
         # The dash is drawn by list.css, so that empty cells need no class.
         self.empty = [_opened("td", end.lstrip()) + "</td>" for end in ends[1:]]
@@ -63,8 +63,8 @@ class _Rows:
 
     def _check(self, row: Row, title: str) -> str:
         return (
-            f'<td class="col-check"><input type="checkbox" class="form-check-input" name="rowid" value="{row["id"]}" '
-            f'form="bulk" aria-label="{self.select} {title}"></td>'
+            f'<td class=col-check><input type=checkbox class=form-check-input name="rowid" value="{row["id"]}" '
+            f'form=bulk aria-label="{self.select} {title}"></td>'
         )
 
     def _first(self, row: Row, cell: Cell, url: str) -> str:
