@@ -147,7 +147,7 @@ def last_good(session: Session, kind: str) -> BackupRun | None:
 
 def _first_job(session: Session) -> datetime | None:
     """When this installation first ran its schedule, as far as is known."""
-    return session.scalars(select(func.min(JobRun.started_on))).first()
+    return session.scalars(select(JobRun.started_on).order_by(JobRun.id).limit(1)).first()
 
 
 # --- for the page
