@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import notices, team, timeline
+from app.domain import notices, task_handover, team, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
 from app.domain.persistence import bulk, history_rows
 from app.domain.persistence.session_context import session_context
@@ -100,14 +100,17 @@ def choose_assignee(session: Session, values: dict[str, Any], stamp: Stamp) -> t
 def assign(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -> bool:
     """Make a user the current assignee of a lead or ticket, with timeline and notices.
 
-    Ends the assignment of the former one, and the user's own if they were an additional assignee. Returns False if the
-    user is the current assignee already. The caller has checked that the user may be assigned.
+    Ends the assignment of the former one, whose open tasks of the record go to the user, and the user's own if they
+    were an additional assignee. Returns False if the user is the current assignee already. The caller has checked that
+    the user may be assigned.
     """
     previous_id = record.assignee_id
     if previous_id == assignee.user_id:
         return False
     if record.id is not None:
         _end_assignments(session, record, (previous_id, assignee.user_id), stamp.now)
+        if previous_id is not None:
+            task_handover.hand_over(session, record, previous_id, assignee.user_id, stamp)
     record.assignee_id = assignee.user_id
     open_assignment(session, record, replace(assignee, previous_id=previous_id), stamp)
     return True
@@ -301,7 +304,8 @@ def add_assignee(session: Session, ticket: Any, user_id: int, stamp: Stamp) -> b
 def remove_assignee(session: Session, record: Any, user_id: int, stamp: Stamp) -> int:
     """End a user's assignment. Returns the id of the current assignee afterwards.
 
-    The current assignee is succeeded by the longest-assigned other one, absent users last.
+    The current assignee is succeeded by the longest-assigned other one, absent users last. The user's open tasks of the
+    record go to the current assignee.
     Raises NotFound when the user is not assigned, RuleBroken when nobody else is.
     """
     lock(session, record)
@@ -315,6 +319,7 @@ def remove_assignee(session: Session, record: Any, user_id: int, stamp: Stamp) -
     _end_assignments(session, record, (user_id,), stamp.now)
     if is_current:
         record.assignee_id = _successor(session, others, stamp.now)
+    task_handover.hand_over(session, record, user_id, record.assignee_id, stamp)
     record.stamp(stamp)
     successor_id = record.assignee_id if is_current else None
     timeline.write(session, record, "assignment", stamp, what="released", old=user_id, to=successor_id)

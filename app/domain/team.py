@@ -110,6 +110,12 @@ class Absence:
     until: datetime | None = None
 
 
+def reminder_offsets(user: Any) -> tuple[int, ...]:
+    """Minutes before due at which this user is reminded; () = never."""
+    chosen = getattr(user, "reminder_minutes", None)
+    return tuple(REMINDER_MINUTES if chosen is None else chosen)
+
+
 def absence(user: Any, now: datetime) -> Absence | None:
     """The reason why this user accepts no new work at `now`, or None."""
     if not user.active:

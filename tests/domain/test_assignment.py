@@ -20,7 +20,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.persistence.session_context import session_context
 from app.models import Activity, Assignment, Lead, Notification, Ticket
 from tests.app_fixtures import Crm
-from tests.factories import DAY, HOUR, NOW, lead, ticket, user
+from tests.factories import DAY, HOUR, NOW, lead, task, ticket, user
 
 
 def notices_of(session: Session) -> set[tuple[int, str]]:
@@ -41,6 +41,36 @@ def test_reassigning_ends_one_assignment_and_opens_another(db: Session) -> None:
     ]
     assert notices_of(db) == {(ana.id, "assigned"), (ana.id, "unassigned"), (ben.id, "assigned")}
     assert about.assignee_id == ben.id and [r.user_id for r in assignment.history(db, about)] == [ben.id, ana.id]
+
+
+def test_the_open_tasks_of_the_former_assignee_go_with_the_record(db: Session) -> None:
+    ana, ben, cy = (user(db, name) for name in ("ana", "ben", "cy"))
+    ben.reminder_minutes = [30]
+    about, other = lead(db, ana), lead(db, ana)
+    open_ones = [
+        task(db, about, ana, due_on=NOW + DAY),
+        task(db, about, ana, status="In Progress", tried=[ben.id, cy.id]),
+    ]
+    kept = [task(db, about, cy), task(db, about, ana, status="Done"), task(db, other, ana)]
+    assignment.assign(db, about, assignment.NewAssignee(ben.id, "direct"), Stamp(cy.id, NOW))
+    db.flush()
+    assert [each.assignee_id for each in open_ones] == [ben.id, ben.id]
+    assert [each.assignee_id for each in kept] == [cy.id, ana.id, ana.id]
+    first, second = open_ones
+    assert (first.due_on, first.remind_on, first.changed_by_id) == (NOW + DAY, NOW + DAY - HOUR / 2, cy.id)
+    assert (first.tried, second.tried) == ([], [cy.id, ana.id])
+
+
+def test_the_open_tasks_of_a_removed_assignee_go_to_the_current_one(db: Session) -> None:
+    cleo, dev = user(db, "cleo"), user(db, "dev")
+    about = ticket(db, cleo)
+    assignment.add_assignee(db, about, dev.id, Stamp(None, NOW))
+    theirs, own = task(db, about, dev), task(db, about, cleo)
+    assignment.remove_assignee(db, about, dev.id, Stamp(None, NOW + HOUR))
+    assert (theirs.assignee_id, own.assignee_id) == (cleo.id, cleo.id)
+    assignment.add_assignee(db, about, dev.id, Stamp(None, NOW + HOUR))
+    assignment.remove_assignee(db, about, cleo.id, Stamp(None, NOW + DAY))
+    assert (theirs.assignee_id, own.assignee_id) == (dev.id, dev.id)
 
 
 def test_assigning_the_current_assignee_changes_nothing(db: Session) -> None:

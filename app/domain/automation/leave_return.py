@@ -9,13 +9,11 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, leads, notices, tasks, team, tickets
+from app.domain import assignment, leads, notices, task_handover, team, tickets
 from app.domain.assignment import Assignment
-from app.domain.automation import reminders
 from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.settings import LeadStatus, TicketStatus
-from app.domain.tasks import Task
 from app.domain.tickets import Ticket
 
 
@@ -51,8 +49,7 @@ def return_record(session: Session, assignment_id: int, now: datetime) -> str:
     if delegated is None or record is None or not _still_due(session, assignment_id, now):
         return "skipped"
     person = session.get_one(User, delegated.stead_of_id)
-    for task in _open_tasks(session, record, delegated.user_id):
-        _return_task(task, person, now)
+    task_handover.read_again(session, record, delegated.user_id)
     assignment.assign(session, record, assignment.NewAssignee(person.id, "delegate", notify=False), Stamp(None, now))
     record.stamp(Stamp(None, now))
     _notify_both(session, record, delegated, now)
@@ -69,25 +66,6 @@ def _locked(session: Session, delegated: Assignment) -> Any:
 
 def _still_due(session: Session, assignment_id: int, now: datetime) -> bool:
     return session.execute(_returnable(now).where(Assignment.id == assignment_id)).first() is not None
-
-
-def _open_tasks(session: Session, record: Any, delegate_id: int) -> list[Task]:
-    parent = Task.lead_id == record.id if isinstance(record, Lead) else Task.ticket_id == record.id
-    query = select(Task).where(parent, Task.assignee_id == delegate_id, Task.status.in_(tasks.OPEN))
-    return list(session.scalars(query.order_by(Task.id), execution_options={"populate_existing": True}))
-
-
-def _return_task(task: Task, person: Any, now: datetime) -> None:
-    """Assign the task, with the same due time and the user's own reminders.
-
-    A reassignment round in progress continues: the delegate counts as tried, the new assignee no longer does.
-    """
-    if task.tried:
-        tried = [*task.tried, task.assignee_id]
-        task.tried = [user for user in dict.fromkeys(tried) if user is not None and user != person.id]
-    task.assignee_id = person.id
-    task.schedule_reminder(reminders.reminder_offsets(person), now)
-    task.stamp(Stamp(None, now))
 
 
 def _notify_both(session: Session, record: Any, delegated: Assignment, now: datetime) -> None:

@@ -12,7 +12,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app.domain import assignment, notices, tasks, team, timeline
-from app.domain.automation import reminders
 from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.persistence import bulk, change_events
@@ -168,7 +167,7 @@ def _event(
 
 def _reminder_offsets(session: Session, takers: Iterable[int | None]) -> dict[int, tuple[int, ...]]:
     """User id -> minutes before due of their reminders; the session has loaded these users already."""
-    return {user: reminders.reminder_offsets(session.get_one(User, user)) for user in {*takers} if user is not None}
+    return {user: team.reminder_offsets(session.get_one(User, user)) for user in {*takers} if user is not None}
 
 
 class _Managers:

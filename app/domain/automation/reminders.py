@@ -24,12 +24,6 @@ MINUTE = timedelta(minutes=1)
 _COLUMNS = (Task.id, Task.title, Task.status, Task.due_on, Task.assignee_id, Task.lead_id, Task.ticket_id)
 
 
-def reminder_offsets(user: Any) -> tuple[int, ...]:
-    """Minutes before due at which this user is reminded; () = never."""
-    chosen = getattr(user, "reminder_minutes", None)
-    return tuple(team.REMINDER_MINUTES if chosen is None else chosen)
-
-
 def due_tasks(session: Session, now: datetime, limit: int) -> list[int]:
     """Ids of the open tasks for which a reminder may be due, longest waiting first."""
     waiting = (Task.remind_on <= now, Task.status.in_(tasks.OPEN), Task.assignee_id.is_not(None))
@@ -79,14 +73,14 @@ class _TaskCheck:
         """Kind and event key of the reminder that is due now, or None."""
         if now >= due_on + OVERDUE:
             return "task_overdue", f"overdue:{self.task.id}:{now.astimezone(self.zone).date()}"
-        missed = [minutes for minutes in reminder_offsets(self.user) if due_on - minutes * MINUTE <= now]
+        missed = [minutes for minutes in team.reminder_offsets(self.user) if due_on - minutes * MINUTE <= now]
         # Only the nearest one: after a delay nobody needs the reminder for an hour that has passed.
         return ("task_due", f"due:{self.task.id}:{min(missed)}:{due_on.isoformat()}") if missed else None
 
     def next_on(self, now: datetime) -> datetime | None:
         """When to check the task next."""
         due_on = self.task.due_on
-        return next_check(due_on, reminder_offsets(self.user), now, self.zone) if due_on else None
+        return next_check(due_on, team.reminder_offsets(self.user), now, self.zone) if due_on else None
 
 
 def _checks(session: Session, task_ids: Sequence[int], now: datetime, zone: str) -> list[_TaskCheck]:

@@ -22,7 +22,7 @@ from wtforms.validators import Email, Length, Optional, ValidationError
 
 from app import access
 from app.domain import absence, team
-from app.domain.automation import reminder_preferences, reminders
+from app.domain.automation import reminder_preferences
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib import phone
@@ -234,7 +234,7 @@ class Users(HardenedView, UserDBModelView):
         _refuse_invalid(item)
         if inspect(item).attrs.reminder_minutes.history.has_changes():
             with access.as_system(db.session()):
-                reminder_preferences.reschedule(db.session(), item.id, reminders.reminder_offsets(item), request_time())
+                reminder_preferences.reschedule(db.session(), item.id, team.reminder_offsets(item), request_time())
         super().pre_update(item)
 
     def pre_delete(self, item: Any) -> None:

@@ -13,8 +13,8 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import absence
-from app.domain.automation import reminder_preferences, reminders
+from app.domain import absence, team
+from app.domain.automation import reminder_preferences
 from app.domain.base import Conflict, RuleBroken
 from app.domain.telephony import call_requests
 from app.extensions import db
@@ -197,7 +197,7 @@ def _save(raw: dict[str, Any], mark: str, viewer: Viewer) -> User:
         setattr(user, name, value)
     if user.reminder_minutes != old:
         with access.as_system(session):
-            reminder_preferences.reschedule(session, user.id, reminders.reminder_offsets(user), viewer.now)
+            reminder_preferences.reschedule(session, user.id, team.reminder_offsets(user), viewer.now)
     return user
 
 
@@ -251,7 +251,7 @@ def _input(each: Field, shown: dict[str, Any], errors: dict[str, list[str]], vie
         raw = viewer.lookups.find_person(raw)
     made = each.form_input(raw, errors.get(each.name, []), viewer)
     if each.name == "reminder_minutes":
-        default = ", ".join(str(minutes) for minutes in reminders.reminder_offsets(None))
+        default = ", ".join(str(minutes) for minutes in team.reminder_offsets(None))
         made |= {
             "placeholder": default,
             "help": _g("Up to five numbers. Empty: the office's, %(minutes)s.", minutes=default),

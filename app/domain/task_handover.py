@@ -1,0 +1,42 @@
+"""The open tasks of a lead or ticket go to its new assignee along with it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask_appbuilder.security.sqla.models import User
+from sqlalchemy import Select, select
+from sqlalchemy.orm import Session
+
+from app.domain import tasks, team
+from app.domain.base import Stamp
+from app.domain.tasks import Task
+
+
+def read_again(session: Session, record: Any, user_id: int) -> None:
+    """Read the open tasks of a user for the record as they are now, for a session that may have older ones."""
+    session.scalars(_open_tasks(record, user_id), execution_options={"populate_existing": True}).all()
+
+
+def _open_tasks(record: Any, user_id: int) -> Select[tuple[Task]]:
+    parent = Task.lead_id if record.__tablename__ == "leads" else Task.ticket_id
+    theirs = (parent == record.id, Task.assignee_id == user_id, Task.status.in_(tasks.OPEN))
+    return select(Task).where(*theirs).order_by(Task.id)
+
+
+def hand_over(session: Session, record: Any, from_id: int, to_id: int, stamp: Stamp) -> int:
+    """Assign the open tasks that one user has for the record to another. Returns how many.
+
+    They keep their due times, and get the new user's reminders. The notice about the record stands for them too. A
+    reassignment round in progress continues: the former assignee counts as tried, the new one no longer does.
+    """
+    found = list(session.scalars(_open_tasks(record, from_id)))
+    offsets = team.reminder_offsets(session.get_one(User, to_id)) if found else ()
+    for task in found:
+        if task.tried:
+            tried = dict.fromkeys([*task.tried, from_id])
+            task.tried = [user for user in tried if user is not None and user != to_id]
+        task.assignee_id = to_id
+        task.schedule_reminder(offsets, stamp.now)
+        task.stamp(stamp)
+    return len(found)
