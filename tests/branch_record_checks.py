@@ -23,7 +23,7 @@ def main() -> None:
     app = create_app(settings_for(Path(tempfile.mkdtemp())), TESTING=True)
     settle(app)
     with app.app_context(), Session(db.engine) as session, access.as_system(session):
-        ids: dict[str, int] = dict(session.execute(select(models.User.username, models.User.id)).tuples().all())
+        ids: dict[str, int] = dict(session.execute(select(models.User.username, models.User.id)).all())
         role = session.scalars(select(models.Role).where(models.Role.name == "Sales User")).one()
         for verb in ("read", "create", "write", "delete", "bulk"):
             session.add(models.ModulePermission(role_id=role.id, module="Branch", verb=verb, level="own"))

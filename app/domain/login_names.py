@@ -122,4 +122,4 @@ def clashes(users: Iterable[tuple[int, str, str]]) -> Iterator[tuple[str, int, i
 
 def stored_clashes(session: Session) -> list[tuple[str, int, int]]:
     """`clashes` among the stored users, older ones first."""
-    return list(clashes(session.execute(select(User.id, User.username, User.email).order_by(User.id)).tuples()))
+    return list(clashes(session.execute(select(User.id, User.username, User.email).order_by(User.id))))

@@ -77,7 +77,7 @@ def forgetting() -> Iterator[None]:
 def client(app: Flask) -> Callable[[str], UserClient]:
     """Somebody of tests.app_fixtures.PEOPLE at the application."""
     with app.app_context(), Session(db.engine) as session, access.as_system(session):
-        ids: dict[str, int] = dict(session.execute(select(models.User.username, models.User.id)).tuples().all())
+        ids: dict[str, int] = dict(session.execute(select(models.User.username, models.User.id)).all())
     return lambda name: UserClient(app, Colleague(ids[name], name))
 
 
