@@ -18,7 +18,7 @@ def read_again(session: Session, record: Any, user_id: int) -> None:
     session.scalars(_open_tasks(record, user_id), execution_options={"populate_existing": True}).all()
 
 
-def _open_tasks(record: Any, user_id: int) -> Select[tuple[Task]]:
+def _open_tasks(record: Any, user_id: int) -> Select[Task]:
     parent = Task.lead_id if record.__tablename__ == "leads" else Task.ticket_id
     theirs = (parent == record.id, Task.assignee_id == user_id, Task.status.in_(tasks.OPEN))
     return select(Task).where(*theirs).order_by(Task.id)
