@@ -8,6 +8,7 @@ from app.access.compiled_statements import (
     answer_without_rules,
     change,
     key_of,
+    padded,
     shape_of,
 )
 from app.access.customer_rights import PersonsCustomers
@@ -97,6 +98,7 @@ __all__ = [
     "look_up",
     "looked_up",
     "outer_nodes",
+    "padded",
     "page_by_person",
     "page_of_union",
     "pages_of_groups",

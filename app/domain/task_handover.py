@@ -24,8 +24,8 @@ def _open_tasks(record: Any, user_id: int) -> Select[Task]:
     return select(Task).where(*theirs).order_by(Task.id)
 
 
-def hand_over(session: Session, record: Any, from_id: int, to_id: int, stamp: Stamp) -> int:
-    """Assign the open tasks that one user has for the record to another. Returns how many.
+def hand_over(session: Session, record: Any, from_id: int, to_id: int, stamp: Stamp) -> None:
+    """Assign the open tasks that one user has for the record to another.
 
     They keep their due times, and get the new user's reminders. The notice about the record stands for them too. A
     reassignment round in progress continues: the former assignee counts as tried, the new one no longer does.
@@ -39,4 +39,3 @@ def hand_over(session: Session, record: Any, from_id: int, to_id: int, stamp: St
         task.assignee_id = to_id
         task.schedule_reminder(offsets, stamp.now)
         task.stamp(stamp)
-    return len(found)

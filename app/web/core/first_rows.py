@@ -34,36 +34,36 @@ class FirstRows:
         return len(self.table.selection(self.names)[0].selected_columns)
 
 
-def load(session: Any, asked: Sequence[FirstRows]) -> list[list[tuple[Any, ...]]]:
+def load(session: Any, pages: Sequence[FirstRows]) -> list[list[tuple[Any, ...]]]:
     """The raw rows of each page, in its order, under the access rules."""
-    if not asked:
+    if not pages:
         return []
-    shape = access.shape_of([part for each in asked for part in (*each.query.conditions, *each.query.order)])
-    size = _size(asked)
+    shape = access.shape_of([part for each in pages for part in (*each.query.conditions, *each.query.order)])
+    size = _size(pages)
     sizes = tuple(
-        (each.table, each.names, each.query.size, len(each.query.conditions), each.ids is None) for each in asked
+        (each.table, each.names, each.query.size, len(each.query.conditions), each.ids is None) for each in pages
     )
     question = access.CachedStatement(
         None if shape.key is None else ("first rows", sizes, size, shape.key),
-        partial(_statement, asked, shape, size, access.acting(session)),
-        frozenset().union(*[guarded(each.table, each.query) for each in asked]),
+        partial(_statement, pages, shape, size, access.acting(session)),
+        frozenset().union(*[guarded(each.table, each.query) for each in pages]),
     )
     open_values = shape.open_values | {
         name: key
-        for place, each in enumerate(asked)
+        for place, each in enumerate(pages)
         if each.ids is not None
         for name, key in zip(_names(place, size), _filled(each.ids, size), strict=True)
     }
-    found: list[list[tuple[Any, ...]]] = [[] for _each in asked]
-    starts = _starts(asked)
+    found: list[list[tuple[Any, ...]]] = [[] for _each in pages]
+    starts = _starts(pages)
     for place, _at, *row in sorted(access.answer(session, question, open_values), key=lambda row: row[:2]):
-        found[place].append(tuple(row[starts[place] : starts[place] + asked[place].width]))
+        found[place].append(tuple(row[starts[place] : starts[place] + pages[place].width]))
     return found
 
 
-def _size(asked: Sequence[FirstRows]) -> int:
+def _size(pages: Sequence[FirstRows]) -> int:
     """The length of all lists of ids, which are filled up to one of few lengths: few statements have to be compiled."""
-    size, most = SIZE, max((len(each.ids or ()) for each in asked), default=0)
+    size, most = SIZE, max((len(each.ids or ()) for each in pages), default=0)
     while size < most:
         size *= 4
     return size
@@ -78,16 +78,16 @@ def _filled(ids: set[int], size: int) -> list[int]:
     return [*full, *full[-1:] * (size - len(full))]
 
 
-def _starts(asked: Sequence[FirstRows]) -> list[int]:
+def _starts(pages: Sequence[FirstRows]) -> list[int]:
     """The index of the first column of each page."""
     starts = [0]
-    for each in asked:
+    for each in pages:
         starts.append(starts[-1] + each.width)
     return starts
 
 
 def _statement(
-    asked: Sequence[FirstRows], shape: access.StatementShape, size: int, person: access.Person | None
+    pages: Sequence[FirstRows], shape: access.StatementShape, size: int, person: access.Person | None
 ) -> Any:
     """(index of the page, index of the row, columns of all pages): a row has only the columns of its own page.
 
@@ -95,10 +95,10 @@ def _statement(
     """
     empty = [
         [type_coerce(null(), column.type) for column in each.table.selection(each.names)[0].selected_columns]
-        for each in asked
+        for each in pages
     ]
     branches = []
-    for place, each in enumerate(asked):
+    for place, each in enumerate(pages):
         ids = [bindparam(name, 0, type_=Integer) for name in _names(place, size)] if each.ids is not None else []
         rules = [each.table.record.id.in_(ids)] if ids else []
         page = PageStatement(each.table, each.query, each.names, 0, rules, shape, None)

@@ -5,7 +5,7 @@ Used by boards and grouped lists. Each group is a range of an index, so that its
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
@@ -248,8 +248,9 @@ def _counts_and_ids(
         parts.append(
             select(literal(place).label("place"), page.c.id, literal(0).label("at"), literal(0).label("shared"))
         )
+    count = partial(access.count_by_person, with_shared=together is None, is_own_only=is_own_only)
     for place in counted:
-        number = _count_of(statements, query, groups[place], person, (together is None, is_own_only))
+        number = _count_of(statements, query, groups[place], person, count)
         parts.append(select(literal(-1 - place), number, literal(0), literal(0)))
     return union_all(*parts)
 
@@ -307,12 +308,12 @@ def _count_of(
     query: ListQuery,
     group: ListGroup,
     person: access.Person | None,
-    kinds: tuple[bool, bool],
+    count: Callable[..., Select[Any] | None],
 ) -> Any:
-    """`kinds`: whether to count what people hold only as one of several, and only what people in reach hold."""
+    """`count`: `access.count_by_person` with what it is to count."""
     if person is not None and _is_own(statements, query, person):
         wanted = access.PageQuery([*statements.rules, statements.where(group)], COUNT_CAP + 1)
-        found = access.count_by_person(person, statements.table.record, wanted, *kinds)
+        found = count(person, statements.table.record, wanted)
         if found is not None:
             return found.scalar_subquery()
     few = statements.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
@@ -323,7 +324,7 @@ def _rows(table: RecordTable, session: Any, ids: list[int], names: tuple[str, ..
     """The rows of these ids under the access rules, by id."""
     if not ids:
         return {}
-    open_values = {f"row_{place}": key for place, key in enumerate(_filled(ids))}
+    open_values = {f"row_{place}": key for place, key in enumerate(access.padded(ids))}
 
     def make() -> Select[Any]:
         parameters = [bindparam(name, 0, type_=Integer) for name in open_values]
@@ -332,11 +333,6 @@ def _rows(table: RecordTable, session: Any, ids: list[int], names: tuple[str, ..
     tables = frozenset({table.name, *(joined.__tablename__ for joined, _on in table.joins)})
     question = access.CachedStatement((table, "rows of groups", names, len(open_values)), make, tables)
     return {row[0]: row for row in access.answer(session, question, open_values)}
-
-
-def _filled(ids: list[int]) -> list[int]:
-    """The ids, padded with the last one to a power of two, so that lists of similar length share a statement."""
-    return [*ids, *[ids[-1]] * ((1 << (len(ids) - 1).bit_length()) - len(ids))]
 
 
 def load(screen: Any, name: str, query: ListQuery, names: tuple[str, ...], viewer: Viewer) -> list[ListGroup]:
