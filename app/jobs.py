@@ -33,10 +33,11 @@ from app.domain.merging import duplicates, merged_records
 from app.domain.telephony import call_rollup_fill
 from app.dry_run import DryRun, try_out
 from app.job_runner import SKIPPED, Daily, Every, Job, JobPass, JobWork, Runner, daily_at, every_minute, run_slot
-from app.ops import database, queue
-from app.ops.audit_head_file import AuditHeadFile
-from app.ops.database import database_now
-from app.ops.leader import election
+from app.ops.database import connections
+from app.ops.database.connections import database_now
+from app.ops.processes.leader import election
+from app.ops.queues import queue
+from app.ops.storage.audit_head_file import AuditHeadFile
 from app.outbox import (
     backlog,
     call_delivery,
@@ -347,7 +348,7 @@ def _watch_health(session: Session, job_pass: JobPass) -> JobWork:
     """Record the health of the whole installation; notify admins of thresholds that were crossed or are met again."""
     queued = queue.depths()
     depth = None if queued is None else sum(each.waiting for each in queued)
-    readings = health_watch.Readings(depth, database.open_connections(session))
+    readings = health_watch.Readings(depth, connections.open_connections(session))
     return JobWork(("thresholds",), lambda session, _: health_watch.watch(session, readings, job_pass.now) or SKIPPED)
 
 
@@ -519,6 +520,6 @@ def schedule_of(app: Any) -> Scheduler | None:
     chosen = app.config["CRM"]
     if not chosen.scheduler:
         return None
-    from app.ops import monotonic_scheduler  # noqa: F401  # what it will need
+    from app.ops.processes import monotonic_scheduler  # noqa: F401  # what it will need
 
     return Scheduler(_runner_of(app), election(chosen.database_url, chosen.instance_dir), SCHEDULE)

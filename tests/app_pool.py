@@ -25,8 +25,8 @@ from app import access, branding, create_app
 from app.domain import brand
 from app.extensions import db, socketio
 from app.models import User
-from app.ops.database import address_of
-from app.ops.rate_counter import LocalRateCounter
+from app.ops.database.connections import address_of
+from app.ops.redis.rate_counter import LocalRateCounter
 from app.web.core import lookups
 from app.web.realtime import live_events
 

@@ -17,7 +17,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import file_checks, messages
 from app.extensions import db
 from app.models import ChannelAccount, Message
-from app.ops.file_store import TooLarge
+from app.ops.storage.file_store import TooLarge
 from app.outbox import inbound_processing
 from app.web.channels import console_calls
 from app.web.channels.accounts import find_account, refuse_non_admin

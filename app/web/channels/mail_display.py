@@ -8,7 +8,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.lib.file_kinds import SHOWN
-from app.ops.file_store import PREFIX
+from app.ops.storage.file_store import PREFIX
 from app.web.core.date_fields import moment_cell
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text

@@ -10,7 +10,7 @@ import time
 from typing import Any
 
 from app.access import Person
-from app.ops.sqlalchemy_internals import cache_key_of
+from app.ops.statements.sqlalchemy_internals import cache_key_of
 
 KEEP_SECONDS = 30.0
 

@@ -23,7 +23,7 @@ from app.domain.custom_values import HasCustomFields, RetiredChoice, SelectedCho
 from app.lib import number_parsing
 from app.lib.identity_numbers import is_masked
 from app.lib.web_links import link_of
-from app.ops.sqlalchemy_internals import annotate
+from app.ops.statements.sqlalchemy_internals import annotate
 from app.web.core import custom_field_catalog
 from app.web.core.date_fields import DateField
 from app.web.core.fields import ChoiceField, Field, TextField, Viewer, clean_text, validated

@@ -18,7 +18,7 @@ from app.domain.custom_fields import Definition, mask_name
 from app.domain.custom_values import CustomValue
 from app.extensions import db
 from app.lib import number_parsing
-from app.ops.sqlalchemy_internals import annotate
+from app.ops.statements.sqlalchemy_internals import annotate
 from app.web.core.fields import Viewer
 from app.web.core.filter_operators import begins
 

@@ -24,9 +24,9 @@ from app.domain.base import Conflict, NotFound, RuleBroken
 from app.domain.merging.merged_records import MergedAway
 from app.domain.persistence.session_context import session_context
 from app.extensions import db
-from app.ops.database import WRITES
-from app.ops.database_errors import ONLY_WRITES, Cause, cause_of
-from app.ops.file_store import StorageUnavailable
+from app.ops.database.connections import WRITES
+from app.ops.database.database_errors import ONLY_WRITES, Cause, cause_of
+from app.ops.storage.file_store import StorageUnavailable
 from app.web.core import unique_errors
 from app.web.core.fields import Viewer
 from app.web.core.languages import translate_text

@@ -28,8 +28,8 @@ from app.models import (
     TicketSubject,
     User,
 )
-from app.ops import loaded_objects
-from app.ops.database import address_of
+from app.ops.database.connections import address_of
+from app.ops.statements import loaded_objects
 from app.web.core import custom_field_catalog
 
 MASTERS = {

@@ -13,7 +13,7 @@ from typing import Any, Generic, TypeVar
 from flask import g
 
 from app.extensions import db
-from app.ops.database import address_of
+from app.ops.database.connections import address_of
 from app.web.core.fields import Viewer
 
 #: People cached by a process.

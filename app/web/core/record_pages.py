@@ -15,7 +15,7 @@ from sqlalchemy.sql.operators import asc_op, desc_op
 from sqlalchemy.sql.visitors import iterate
 
 from app import access
-from app.ops.sqlalchemy_internals import annotations_of
+from app.ops.statements.sqlalchemy_internals import annotations_of
 from app.web.core import capped_counts
 from app.web.core.filter_operators import is_empty
 

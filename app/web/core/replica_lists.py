@@ -18,11 +18,12 @@ from sqlalchemy.exc import DBAPIError
 import config
 from app import access
 from app.extensions import db
-from app.ops import database, gtids, process_metrics, replicas
-from app.ops.database_errors import Cause, cause_of, number_of
-from app.ops.gtids import COMMITTED, Position
-from app.ops.replica_positions import KEPT_SECONDS, SavedPositions
-from app.ops.replicas import Primary, Replica, Replicas
+from app.ops.database import connections, gtids, replicas
+from app.ops.database.database_errors import Cause, cause_of, number_of
+from app.ops.database.gtids import COMMITTED, Position
+from app.ops.database.replica_positions import KEPT_SECONDS, SavedPositions
+from app.ops.database.replicas import Primary, Replica, Replicas
+from app.ops.monitoring import process_metrics
 from app.web.core.fab_access import current_viewer
 from server_urls import database_place
 
@@ -51,14 +52,14 @@ def install(app: Flask, settings: config.Settings) -> None:
 
 def _replica(url: str, settings: config.Settings) -> Replica:
     engine = create_engine(url, **replicas.connection_options(config.engine_options(settings)))
-    database.tune(engine, lambda: READ_SECONDS)
+    connections.tune(engine, lambda: READ_SECONDS)
     process_metrics.watch(engine)
     return Replica(database_place(url), engine, _watching(url))
 
 
 def _watching(url: str) -> Any:
     engine = create_engine(url, poolclass=NullPool, isolation_level="AUTOCOMMIT", hide_parameters=True)
-    database.limit_exchanges(engine, lambda: LOOK_SECONDS, LOOK_SECONDS)
+    connections.limit_exchanges(engine, lambda: LOOK_SECONDS, LOOK_SECONDS)
     return engine
 
 

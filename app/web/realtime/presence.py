@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.extensions import socketio
 from app.models import User
-from app.ops.event_bus import LiveEvent, PagePresence
+from app.ops.redis.event_bus import LiveEvent, PagePresence
 from app.web.core.personal_fields import initials
 from app.web.core.reference_fields import picture_url
 from app.web.pages.widgets import tone_of

@@ -20,7 +20,7 @@ from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id
 from app.models import Customer, CustomerAccount
-from app.ops.rate_counter import Rate
+from app.ops.redis.rate_counter import Rate
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fields import Viewer, clean_text

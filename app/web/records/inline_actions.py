@@ -12,7 +12,7 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
-from app.ops.database_errors import Cause, cause_of
+from app.ops.database.database_errors import Cause, cause_of
 from app.web.core import save_warnings
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal, sentence_header
 from app.web.core.fields import Field, Viewer

@@ -16,7 +16,7 @@ from app.domain.base import NotFound
 from app.domain.telephony import recordings
 from app.extensions import db
 from app.models import CallRecording
-from app.ops.file_store import FileStore
+from app.ops.storage.file_store import FileStore
 from app.outbox.recording_delivery import KINDS
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields import Viewer

@@ -19,7 +19,7 @@ from app import access
 from app.domain import disclosures
 from app.domain.base import NotFound, RuleBroken, translatable
 from app.extensions import db
-from app.ops.rate_counter import Rate
+from app.ops.redis.rate_counter import Rate
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import request_json
 from app.web.api.schemas import STRING, shape

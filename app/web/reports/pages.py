@@ -17,7 +17,7 @@ from app.domain.reports import Report
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import ReportSchedule, Role
-from app.ops.database import WRITES
+from app.ops.database.connections import WRITES
 from app.web.core import list_preferences
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal

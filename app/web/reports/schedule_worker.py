@@ -27,8 +27,8 @@ from app.domain.reports import Report
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.models import User
-from app.ops import queue
-from app.ops.file_store import FileStore, TooLarge
+from app.ops.queues import queue
+from app.ops.storage.file_store import FileStore, TooLarge
 from app.outbox import engine
 from app.outbox.engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent
 from app.web.core.fields import Viewer

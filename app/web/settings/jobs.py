@@ -17,7 +17,7 @@ from app.domain.maintenance.job_runs import newest_runs
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.models import JobRun
-from app.ops import health
+from app.ops.monitoring import health
 from app.web.core.date_fields import moment_cell, relative
 from app.web.core.durations import milliseconds, span
 from app.web.core.fab_access import current_viewer

@@ -17,7 +17,7 @@ from app.domain.base import RuleBroken
 from app.domain.permissions import VERBS
 from app.domain.transfer_runs import EXPORT_STATES, FORMATS, ExportRun
 from app.extensions import db
-from app.ops.database import WRITES
+from app.ops.database.connections import WRITES
 from app.web.api.list_parameters import read_parameters
 from app.web.api.operations import DocumentedOperations, OperationSpec
 from app.web.api.resource import request_json

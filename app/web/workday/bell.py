@@ -19,7 +19,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Notification
 from app.notice_links import RecordCards, link_of, names_of, record_cards, record_link
-from app.ops.database import WRITES
+from app.ops.database.connections import WRITES
 from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer, json_answer, parse_integer, refuse_as_json
 from app.web.core.fields import Viewer

@@ -7,7 +7,7 @@ import time
 from flask import current_app
 
 from app.domain.base import translatable
-from app.ops.rate_counter import Rate
+from app.ops.redis.rate_counter import Rate
 from app.web.core.fields import Viewer
 from app.web.security.rate_limits import TooManyRequests
 
