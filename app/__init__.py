@@ -40,7 +40,9 @@ from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
 from app.web.channels import provider_webhooks, signed_file_urls
 from app.web.compat import routes
-from app.web.core import languages, lazy_url_rules, replica_lists
+from app.web.core.localization import languages
+from app.web.core.queries import replica_lists
+from app.web.core.urls import lazy_url_rules
 from app.web.pages import allowed_hosts, errors, offline, process_roles, shell, submitted_data
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events

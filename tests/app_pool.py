@@ -27,7 +27,7 @@ from app.extensions import db, socketio
 from app.models import User
 from app.ops.database.connections import address_of
 from app.ops.redis.rate_counter import LocalRateCounter
-from app.web.core import lookups
+from app.web.core.fields import lookups
 from app.web.realtime import live_events
 
 #: (settings as environment variables) -> the product with them.

@@ -36,7 +36,7 @@ from app.ops.redis import redis_client
 from app.ops.redis.event_bus import EventBus, LiveEvent
 from app.ops.redis.rate_counter import Rate, RedisRateCounter
 from app.ops.storage import s3_bucket
-from app.web.core import replica_lists
+from app.web.core.queries import replica_lists
 from tests.servers import ROOT
 
 #: Packages and functions by which a program reaches out.
@@ -192,7 +192,7 @@ CALLS: dict[str, list[Callable[[int], None]]] = {
     "app/ops/database/connections.py": [query],
     "app/ops/processes/leader.py": [lead],
     "app/ops/redis/redis_topology.py": [ask_sentinel, ask_node],
-    "app/web/core/replica_lists.py": [look_at_replica],
+    "app/web/core/queries/replica_lists.py": [look_at_replica],
 }
 #: No call takes longer than this; most have much less.
 MOST_SECONDS = 30.0

@@ -22,7 +22,7 @@ from app.ops.database.database_errors import cause_of
 from app.ops.monitoring import health, machine_resources, metrics
 from app.ops.monitoring.metrics import Gauge
 from app.ops.queues import queue
-from app.web.core import replica_lists
+from app.web.core.queries import replica_lists
 
 #: Endpoints that load no person.
 ENDPOINTS = ("healthz", "readyz", "metrics")

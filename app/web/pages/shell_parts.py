@@ -14,7 +14,7 @@ from flask import Flask, Response, abort, current_app, request
 from flask_babel import force_locale, get_locale
 from flask_babel import gettext as _
 
-from app.web.core.languages import language_key
+from app.web.core.localization.languages import language_key
 from app.web.pages import offline_posts
 from app.web.pages.static_files import static_url
 

@@ -22,13 +22,13 @@ from app.domain.tickets import ENDED, PRIORITIES, SOURCES, Ticket, ticket_subjec
 from app.lib.ids import parse_id
 from app.models import Customer, TicketSubject
 from app.web.api.resource import request_json
-from app.web.core import save_warnings
-from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields import ChoiceField, Field, TextField, Viewer
-from app.web.core.personal_fields import NameField, PhoneField
-from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
-from app.web.core.reference_fields import PersonField, person_card
+from app.web.core.fields.base import ChoiceField, Field, TextField, Viewer
+from app.web.core.fields.personal_fields import NameField, PhoneField
+from app.web.core.fields.reference_fields import PersonField, person_card
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.views import save_warnings
+from app.web.core.views.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.records import caller_lookup, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.caller_lookup import CallerField

@@ -31,7 +31,7 @@ from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore, TooLarge
 from app.outbox import engine
 from app.outbox.engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.reports import files
 from app.web.reports.pages import definition_of
 from app.web.transfer import file_rights

@@ -15,7 +15,7 @@ from app.ops.database import replicas
 from app.ops.monitoring import health
 from app.ops.processes.leader import DatabaseLeader
 from app.ops.queues import queue
-from app.web.core import replica_lists
+from app.web.core.queries import replica_lists
 from app.web.pages import probes
 
 _WORDS = {

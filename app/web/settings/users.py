@@ -28,9 +28,9 @@ from app.extensions import db
 from app.lib import phone
 from app.models import User
 from app.web.core.fab_access import request_time
-from app.web.core.languages import translate_text
-from app.web.core.personal_fields import initials
-from app.web.core.reference_fields import picture_url
+from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.reference_fields import picture_url
+from app.web.core.localization.languages import translate_text
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, select_field
 from app.web.pages.widgets import avatar

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from app.web.core import date_fields
+from app.web.core.fields import date_fields
 from tests.app_fixtures import Crm
 
 NOW = datetime.now(UTC)

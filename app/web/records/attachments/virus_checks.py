@@ -12,7 +12,7 @@ from app.domain import audit
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.ops.storage.virus_scanner import Scanner, ScannerUnavailable
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.security.sessions import own_transaction
 
 log = logging.getLogger("crm.files")

@@ -13,15 +13,15 @@ from werkzeug.datastructures import MultiDict
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped
-from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import parse_integer
-from app.web.core.fields import Field, Viewer
-from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
-from app.web.core.languages import in_page_language
-from app.web.core.local_links import row_url
-from app.web.core.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery, RecordTable
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.localization.languages import in_page_language
+from app.web.core.queries.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery, RecordTable
+from app.web.core.queries.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.core.registry import kind_of
-from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
+from app.web.core.urls.local_links import row_url
 from app.web.records import dial_targets, inline_edit_fields
 from app.web.records.lists import figure_filter, list_conditions
 from app.web.records.lists.list_columns import ChosenColumns

@@ -18,7 +18,7 @@ from sqlalchemy.sql.visitors import iterate
 from app import access
 
 if TYPE_CHECKING:
-    from app.web.core.record_table import RecordTable
+    from app.web.core.queries.record_table import RecordTable
 
 Names = tuple[str, ...] | None
 

@@ -16,11 +16,11 @@ from sqlalchemy.sql.visitors import iterate
 
 from app import access
 from app.ops.statements.sqlalchemy_internals import annotations_of
-from app.web.core import capped_counts
-from app.web.core.filter_operators import is_empty
+from app.web.core.fields.filter_operators import is_empty
+from app.web.core.queries import capped_counts
 
 if TYPE_CHECKING:
-    from app.web.core.record_table import ListQuery, RecordTable
+    from app.web.core.queries.record_table import ListQuery, RecordTable
 
 #: From this offset on, the page of ids is selected on the index before rows are fetched.
 DEEP_OFFSET = 400

@@ -16,10 +16,9 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 from app.domain import permissions
 from app.domain.base import UtcDateTime
 from app.domain.settings import Master
-from app.web.core.attribute_fields import AttributeField, DottedField
-from app.web.core.date_fields import DateField, DateTimeField, NaiveDateTimeField, TimeField
 from app.web.core.declarations import STAMPS, Declaration, read_declaration
-from app.web.core.fields import (
+from app.web.core.fields.attribute_fields import AttributeField, DottedField
+from app.web.core.fields.base import (
     BooleanField,
     ChoiceField,
     Field,
@@ -27,11 +26,12 @@ from app.web.core.fields import (
     NumberField,
     TextField,
 )
-from app.web.core.form_fields import FormField
-from app.web.core.record_table import RecordTable
-from app.web.core.reference_fields import MasterField, PersonField, RecordField
-from app.web.core.relation_fields import KeyField, ManyRelationField, RelatedRows, RelationField
-from app.web.core.scalar_fields import DecimalField, EnumField
+from app.web.core.fields.date_fields import DateField, DateTimeField, NaiveDateTimeField, TimeField
+from app.web.core.fields.form_fields import FormField
+from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.fields.relation_fields import KeyField, ManyRelationField, RelatedRows, RelationField
+from app.web.core.fields.scalar_fields import DecimalField, EnumField
+from app.web.core.queries.record_table import RecordTable
 
 
 def compile_table(view: type) -> RecordTable:

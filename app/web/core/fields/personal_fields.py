@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, func, or_
 
 from app.domain.base import RuleBroken
 from app.lib import phone
-from app.web.core.fields import Field, TextField, Viewer, clean_text
+from app.web.core.fields.base import Field, TextField, Viewer, clean_text
 
 
 class NameField(TextField):

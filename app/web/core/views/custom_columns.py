@@ -24,13 +24,13 @@ from app.lib import number_parsing
 from app.lib.identity_numbers import is_masked
 from app.lib.web_links import link_of
 from app.ops.statements.sqlalchemy_internals import annotate
-from app.web.core import custom_field_catalog
-from app.web.core.date_fields import DateField
-from app.web.core.fields import ChoiceField, Field, TextField, Viewer, clean_text, validated
-from app.web.core.filter_operators import NEGATED, compare, wants_empty
-from app.web.core.local_dates import format_local_date
-from app.web.core.record_pages import SORTED_BY
-from app.web.core.scalar_fields import DecimalField
+from app.web.core.fields import custom_field_catalog
+from app.web.core.fields.base import ChoiceField, Field, TextField, Viewer, clean_text, validated
+from app.web.core.fields.date_fields import DateField
+from app.web.core.fields.filter_operators import NEGATED, compare, wants_empty
+from app.web.core.fields.scalar_fields import DecimalField
+from app.web.core.localization.local_dates import format_local_date
+from app.web.core.queries.record_pages import SORTED_BY
 
 MAX_TEXT, MAX_LINK = 255, 500
 

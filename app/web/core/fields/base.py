@@ -22,10 +22,10 @@ from app.domain.permissions import mask_of
 from app.lib import text_normalization
 from app.lib.digit_grouping import grouped
 from app.lib.identity_numbers import is_masked
-from app.web.core.default_labels import shown_label
-from app.web.core.durations import span
-from app.web.core.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
-from app.web.core.lookups import Lookups
+from app.web.core.fields.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
+from app.web.core.fields.lookups import Lookups
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.localization.durations import span
 
 #: Most values of one filter.
 MAX_FILTER_VALUES = 1000
@@ -238,7 +238,7 @@ class Field:
 
 def validated(field: Field, value: Any) -> Any:
     """The value, after the view's own validators. Raises RuleBroken with their sentence."""
-    from app.web.core.form_fields import run_validators
+    from app.web.core.fields.form_fields import run_validators
 
     if field.validators:
         run_validators(field, value)

@@ -30,7 +30,7 @@ from app.models import (
 )
 from app.ops.database.connections import address_of
 from app.ops.statements import loaded_objects
-from app.web.core import custom_field_catalog
+from app.web.core.fields import custom_field_catalog
 
 MASTERS = {
     "lead_status": LeadStatus,

@@ -11,8 +11,8 @@ from sqlalchemy import Integer, Select, UnaryExpression, bindparam, func, litera
 from sqlalchemy.sql.operators import desc_op
 
 from app import access
-from app.web.core.record_pages import PageStatement, guarded
-from app.web.core.record_table import ListQuery, RecordTable
+from app.web.core.queries.record_pages import PageStatement, guarded
+from app.web.core.queries.record_table import ListQuery, RecordTable
 
 #: The shortest list of ids in the statement; longer ones are four times as long, and so on.
 SIZE = 8

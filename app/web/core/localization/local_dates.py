@@ -8,7 +8,7 @@ from datetime import date
 
 from babel import Locale
 
-from app.web.core.languages import ENGLISH, language_key
+from app.web.core.localization.languages import ENGLISH, language_key
 
 #: The directives of strftime that are words: (of days or months, width in Babel's terms).
 _WORDS = {

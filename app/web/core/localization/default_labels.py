@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask_babel import lazy_pgettext, pgettext
 
-from app.web.core.languages import ENGLISH, language_key
+from app.web.core.localization.languages import ENGLISH, language_key
 
 
 def shown_label(label: str) -> str:
