@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import leads, notices, office_hours, settings, timeline
@@ -22,7 +22,7 @@ _ASSIGNEES_AT_ONCE = 10
 
 
 def due_leads(session: Session, now: datetime, limit: int) -> list[int]:
-    """Ids of leads to expire now, at most `limit`.
+    """Ids of the leads to expire now, longest unchanged first.
 
     Those in work are looked up for each assignee and status by their last change, as most of them aren't due.
     """
@@ -32,14 +32,20 @@ def due_leads(session: Session, now: datetime, limit: int) -> list[int]:
     in_work = [row.id for row in statuses if row.meaning not in (*leads.TERMINAL, leads.OPENED)]
     due = [Lead.status_id.in_(in_work), Lead.changed_on <= unchanged_since]
     assignees = batched(_assignees(session), _ASSIGNEES_AT_ONCE)
-    # Without an order: for few rows in an order MariaDB might read all leads by their last change.
-    queries = [
-        select(Lead.id).where(Lead.status_id.in_(opened), Lead.status_on <= opened_before),
-        select(Lead.id).where(Lead.assignee_id.is_(None), *due),
-        *(select(Lead.id).where(Lead.assignee_id.in_(part), *due) for part in assignees),
+    rules = [
+        [Lead.status_id.in_(opened), Lead.status_on <= opened_before],
+        [Lead.assignee_id.is_(None), *due],
+        *([Lead.assignee_id.in_(part), *due] for part in assignees),
     ]
-    found = [key for query in queries for key in session.scalars(query.limit(limit))]
-    return sorted(found)[:limit]
+    found = [row for each in rules for row in _oldest(session, each, limit)]
+    return [key for _changed_on, key in sorted(found)[:limit]]
+
+
+def _oldest(session: Session, rules: Sequence[ColumnElement[bool]], limit: int) -> list[tuple[datetime, int]]:
+    """(last change, id). No index has this order, in which MariaDB might read all leads for the few that are due."""
+    changed_on = func.coalesce(Lead.changed_on, Lead.status_on)
+    query = select(Lead.changed_on, Lead.id).where(*rules).order_by(changed_on, Lead.id).limit(limit)
+    return [(row.changed_on, row.id) for row in session.execute(query)]
 
 
 def _assignees(session: Session) -> list[int]:
