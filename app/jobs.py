@@ -234,13 +234,16 @@ def _forget_imports(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
-    """Look for duplicates of new and changed records; the first run looks at all records."""
+    """Look for duplicates of new and changed records; the first runs look at all records."""
+    done: set[str] = set()
 
     def look(session: Session, kind: str) -> str:
-        return "looked at" if duplicates.scan_next(session, kind, job_pass.now) else SKIPPED
+        if kind not in done and duplicates.scan_next(session, kind, job_pass.now):
+            return "looked at"
+        done.add(kind)
+        return SKIPPED
 
-    chunks = {kind: duplicates.chunks_left(session, kind) for kind in duplicates.SCANNED}
-    return JobWork([kind for kind, count in chunks.items() for _ in range(count)][: job_pass.limit], look)
+    return JobWork(duplicates.kinds_to_scan(session)[: job_pass.limit], look)
 
 
 def _forget_merges(session: Session, job_pass: JobPass) -> JobWork:
