@@ -98,7 +98,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         "panel": "read",
         "bulk_forms": "bulk",
         "bulk_preview": "bulk",
-        "undo": "bulk",
+        "undo": "write",
         "quick": "create",
         "known": "create",
     }

@@ -58,6 +58,7 @@ def list_page(
         else None,
         "quick_url": f"{screen.route_base}/quick" if screen.quick_fields else None,
         "actions": [action.shown() for action in screen.bulk_actions(viewer)],
+        "export_url": _export_url(screen, viewer),
         "more": _more(screen, viewer),
         "empty_text": None,
         "empty_hint": screen.empty_text,
@@ -94,14 +95,20 @@ def quick_names(screen: Any, viewer: Viewer) -> list[str]:
 def _more(screen: Any, viewer: Viewer) -> list[dict[str, str]]:
     """The overflow menu: export this list as filtered, import into it."""
     made = []
-    if viewer.person.may(screen.module, "export"):
-        query = request.query_string.decode(errors="replace")
-        address = f"/exports/{kind_of(screen)}/new" + (f"?{query}" if query else "")
+    if address := _export_url(screen, viewer):
         made.append({"label": _("Export…"), "url": address, "icon": "file-export"})
     if viewer.person.may(screen.module, "import"):
         address = f"/imports/new?kind={kind_of(screen)}"
         made.append({"label": _("Import…"), "url": address, "icon": "file-import"})
     return made
+
+
+def _export_url(screen: Any, viewer: Viewer) -> str | None:
+    """The page that exports this list, or the rows that are posted to it; None for people who may not export."""
+    if not viewer.person.may(screen.module, "export"):
+        return None
+    query = request.query_string.decode(errors="replace")
+    return f"/exports/{kind_of(screen)}/new" + (f"?{query}" if query else "")
 
 
 def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class _Rows:
     """What all rows of one page share."""
 
     def __init__(self, page: Mapping[str, Any]) -> None:
-        self.has_bulk, self.has_tools = bool(page["actions"]), bool(tools_class(page))
+        self.has_bulk, self.has_tools = bool(page["actions"] or page["export_url"]), bool(tools_class(page))
         looks = [_look(each) for each in page["columns"]]
         ends = [" to-end" if each["align"] in ("end", "right") else "" for each in page["columns"]]
         self.first = _opened("th", f"first {looks[0]}".rstrip(), " scope=row") if looks else ""
