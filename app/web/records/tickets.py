@@ -378,7 +378,10 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
     status_requirements = {"resolved": "resolution", "closed": "resolution"}
     status_master = "ticket_status"
     title_column = "title"
-    quick_fields = ("subjects", "priority", "customer", "mobile", "first_name", "last_name", "description")
+    quick_fields = (
+        *("subjects", "priority", "customer", "mobile"),
+        *("first_name", "last_name", "assign_to", "description"),
+    )
     card_columns = ("caller", "priority", "sla", "assignee")
     bulk_edit_columns = ("priority", "source")
     default_role = "Support User"

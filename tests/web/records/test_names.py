@@ -81,10 +81,10 @@ def test_a_hidden_lead_gives_no_name_away(crm: Crm) -> None:
 def test_requests_are_decided_in_their_list(crm: Crm) -> None:
     lead = crm.make.lead("ana")
     pending = crm.make.request(lead, "ben", "ana")
-    row = rows_of(page_of(crm, "root", "/requests/"))[0]
+    row = rows_of(page_of(crm, "root", "/requests/?tab=waiting"))[0]
     assert f'action="/requests/decide/{pending.id}?approve=1"' in row and ">Ravi Kumar</a>" in row
     assert f'href="/requests/reject/{pending.id}"' in row
-    own = rows_of(page_of(crm, "ana", "/requests/"))[0]
+    own = rows_of(page_of(crm, "ana", "/requests/?tab=mine"))[0]
     assert "/requests/decide/" not in own and f"/requests/withdraw/{pending.id}" in own
 
 
