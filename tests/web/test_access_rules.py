@@ -330,7 +330,7 @@ def test_a_reference_to_an_invisible_record_shows_nothing_of_it(crm: Crm) -> Non
     asked = crm.make.request(lead, "ana", who="ben")
     ana = crm.client("ana")
     assert ana.rest("GET", f"assignment_request/{asked.id}").get_json()["result"]["lead"] is None
-    for page in (f"/requests/show/{asked.id}", "/requests/", "/requests/lookup"):
+    for page in (f"/requests/show/{asked.id}", "/requests/?tab=all", "/requests/lookup"):
         assert lead.number not in ana.screen(page).text
 
 

@@ -55,7 +55,7 @@ class BulkPreview:
             refused += [why] if why else []
         page = {
             "allowed": ngettext("%(num)s record will change.", "%(num)s records will change.", GroupedInt(allowed)),
-            "is_none": not allowed,
+            "is_none": not allowed and len(keys) <= MAX_TRIED,
             "refused": _grouped(refused),
             "untried": GroupedInt(max(0, len(keys) - MAX_TRIED)),
             "can_undo": bool(action.undo),
@@ -68,9 +68,11 @@ class BulkPreview:
         try:
             name = row_name(self, self.row_for(key, "read"))
             row = self.row_for(key, action.verb)
+            before = bulk_undo_actions.previous_values(row, action.undo)
             with one_notice_each(db.session(), viewer.now) as notices, notices.record():
                 action.run(row, request.form, viewer)
                 db.session.flush()
+            bulk_undo_actions.refuse_unchanged(row, action.undo, before)
             return None
         except REFUSABLE as broken:
             db.session.rollback()

@@ -190,7 +190,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
     def list(self) -> Any:
         """One page of the rows that the viewer sees."""
         viewer = current_viewer()
-        default = list_views.default_url(self, viewer)
+        default = list_views.default_url(self, viewer) or list_views.opening_url(self, viewer)
         if default is not None:
             return redirect(default)
         list_query = self._list_query(viewer)
@@ -232,6 +232,10 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
     def tabs(self, viewer: Viewer) -> Rows:
         """Tabs of the list: {label, url, count, active}."""
         return []
+
+    def opening_tab(self, viewer: Viewer) -> str | None:
+        """The tab with which the list opens if its URL has no arguments; None for the first."""
+        return None
 
     def row_buttons(self, rows: Rows, names: tuple[str, ...], viewer: Viewer) -> dict[int, Rows]:
         """Buttons in the rows of the list: row id → [{label, url, method, primary, confirm}]."""

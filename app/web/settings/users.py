@@ -11,6 +11,7 @@ from flask import abort, current_app, g, redirect, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.actions import action
 from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+from flask_appbuilder.models.sqla.filters import FilterNotEqual
 from flask_appbuilder.security.decorators import has_access
 from flask_appbuilder.security.views import UserDBModelView
 from flask_appbuilder.validators import PasswordComplexityValidator
@@ -23,6 +24,7 @@ from wtforms import BooleanField, PasswordField, StringField
 from wtforms.validators import Email, EqualTo, Length, Optional, ValidationError
 
 from app import access
+from app.access.role_matrix import PUBLIC
 from app.domain import absence, invitations, team
 from app.domain.automation import reminder_preferences
 from app.domain.base import RuleBroken
@@ -212,6 +214,8 @@ class Users(HardenedView, UserDBModelView):
         **{name: each.args[0] if each.args else name for name, each in _CRM_FIELDS.items()},
     }
     validators_columns = UserDBModelView.validators_columns | {"email": [_email_address]}
+    #: FAB's role of people who aren't signed in is not offered.
+    add_form_query_rel_fields = edit_form_query_rel_fields = {"roles": [["name", FilterNotEqual, PUBLIC]]}
     add_form_extra_fields = _PASSWORD_FIELDS | _CRM_FIELDS
     edit_form_extra_fields = _CRM_FIELDS
     add_fieldsets = [*_SECTIONS, _PASSWORD]
