@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app import access, self_test, wording
+from app.access.role_matrix import PUBLIC
 from app.commands import (
     backups,
     channels,
@@ -200,7 +201,7 @@ def find_user(name: str) -> Any:
 def _role(name: str) -> Any:
     role = db.session.scalars(select(Role).where(Role.name == name)).first()
     if role is None:
-        known = ", ".join(db.session.scalars(select(Role.name).order_by(Role.name)))
+        known = ", ".join(db.session.scalars(select(Role.name).where(Role.name != PUBLIC).order_by(Role.name)))
         raise RuleBroken(f"There is no role named “{name}”. Existing roles: {known}.")
     return role
 

@@ -194,7 +194,7 @@ def test_the_alarm_comes_once_a_day(session: Session) -> None:
     assert session.scalars(select(Notification.payload)).first() == {"broken": 1, "seq": 1, "key": True}
 
 
-WRITERS, EACH = 16, 16
+WRITERS, EACH = 16, 8
 
 
 @pytest.mark.parametrize("database", ["sqlite", "mariadb"])
@@ -203,7 +203,7 @@ def test_parallel_writers_keep_one_unbroken_chain(
 ) -> None:
     # 16 writers queue, perhaps on a busy machine.
     monkeypatch.setattr("app.ops.database.connections.SQLITE_LOCK_SECONDS", 300)
-    each = EACH if database == "mariadb" else 6  # SQLite writes one at a time anyway
+    each = EACH if database == "mariadb" else 3  # SQLite writes one at a time anyway
     session_hooks.install()
     if database == "mariadb":
         engine = factories.connected(request.getfixturevalue("masters_url"))

@@ -303,5 +303,5 @@ def _values_of(kind: str, viewer: Viewer) -> dict[str, Any]:
         subject = parse_id(form.get("subject"))
         if subject not in viewer.lookups.offered["ticket_subject"]:
             raise RuleBroken(_("Please choose a subject."), "subject")
-        values |= {"subject_ids": [subject], "title": clean_text(form.get("title"), "title", 140) or None}
+        values |= {"subject_ids": [subject], "summary": clean_text(form.get("title"), "title", 140) or None}
     return values

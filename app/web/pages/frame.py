@@ -126,6 +126,15 @@ class Frame:
             count_unread(self._person.id)
 
 
+#: The extension of the application with the function of its menu.
+MENU = "crm_menu"
+
+
+def frame_of(person: Person) -> Frame:
+    """The frame of this person's page."""
+    return Frame(current_app.extensions[MENU], person)
+
+
 def languages() -> list[tuple[str, str]]:
     """(code, name) of the languages of pages."""
     return [(code, row["name"]) for code, row in current_app.config["LANGUAGES"].items()]

@@ -117,6 +117,7 @@ def _clock_words() -> dict[str, str]:
     return {
         "min": _("%(n)s min", n=0),
         "h": _("%(n)s h", n=0),
+        "hm": _("%(h)s h %(m)s min", h=1, m=0),
         "d": _("%(n)s d", n=0),
         "ahead": _("in %(time)s", time="{time}"),
         "late": late,

@@ -261,6 +261,7 @@ class BulkActions(BulkPreview):
             before = bulk_undo_actions.previous_values(row, action.undo)
             with notices.record():
                 taker = action.run(row, request.form, current_viewer())
+                bulk_undo_actions.refuse_unchanged(row, action.undo, before)
                 db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()

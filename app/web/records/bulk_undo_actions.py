@@ -32,6 +32,12 @@ def previous_values(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
     return kept
 
 
+def refuse_unchanged(row: Any, names: tuple[str, ...], before: dict[str, Any]) -> None:
+    """Raise RuleBroken if an action that sets these columns left all of them as they were."""
+    if names and previous_values(row, names) == before:
+        raise RuleBroken(_("Has these values already."))
+
+
 def _as_json(value: Any) -> Any:
     return {"moment" if isinstance(value, datetime) else "day": value.isoformat()} if isinstance(value, date) else value
 

@@ -206,16 +206,22 @@ def _shown_run(row: ReportRun, viewer: Viewer) -> dict[str, Any]:
     }
 
 
+#: Rhythm -> the value of the form with its day.
+_DAY_INPUTS = {"weekly": "weekday", "monthly": "monthday"}
+
+
 def _form_values(row: ReportSchedule | None, viewer: Viewer) -> dict[str, Any]:
     """The form's values: the input, else the schedule, else every Monday at nine, to oneself."""
     typed = request.form if request.method == "POST" else None
-    stored = {"rhythm": row.rhythm, "at": row.at, "day": row.day, "format": row.format} if row is not None else {}
+    stored: dict[str, Any] = {"rhythm": row.rhythm, "at": row.at, "format": row.format} if row is not None else {}
+    if row is not None and row.rhythm in _DAY_INPUTS:
+        stored[_DAY_INPUTS[row.rhythm]] = row.day
     readers = row.readers if row is not None else [viewer.person.id]
     if typed is not None:
-        stored = {"rhythm": typed.get("rhythm"), "at": typed.get("at"), "format": typed.get("format")}
-        stored["day"] = typed.get("weekday" if stored["rhythm"] == "weekly" else "day", "")
+        stored = {name: typed[name] for name in ("rhythm", "at", "format", "weekday") if name in typed}
+        stored |= {"monthday": typed["day"]} if "day" in typed else {}
         readers = [key for each in typed.getlist("readers") if (key := parse_id(each)) is not None]
-    shown = {"rhythm": "weekly", "at": "09:00", "day": 0, "format": "xlsx"} | stored
+    shown = {"rhythm": "weekly", "at": "09:00", "weekday": 0, "monthday": 1, "format": "xlsx"} | stored
     people = viewer.lookups.people
     chosen = [(key, people[key]["full_name"]) for key in readers if key in people]
     return shown | {

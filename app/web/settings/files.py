@@ -76,7 +76,7 @@ def _fields(stored: dict[str, Any], posted: Mapping[str, str], errors: dict[str,
     }
     helps = {
         "file_person_mb": _("All versions count, and deleted files until they are gone for good."),
-        "file_scan_rule": _("Applies to files of records and of messages."),
+        "file_scan_rule": _("Applies to files of records and of messages, and to emails with their attachments."),
     }
     return [
         {

@@ -15,7 +15,7 @@ from app.web.core.fields.base import ChoiceField, Field, Viewer
 from app.web.core.fields.reference_fields import MasterField
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.views.custom_columns import CustomChoice
-from app.web.records.tickets import SubjectsField
+from app.web.records.ticket_fields import SubjectsField
 
 
 @dataclass(frozen=True)

@@ -11,11 +11,20 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import Select, Subquery, select, union
 from sqlalchemy.orm import Session
 
 from app import access
 from app.access.compiled_statements import listed
+
+
+def ids_of_any(ids: Select[Any], alternatives: Sequence[Any], rules: Sequence[Any], limit: int) -> Subquery:
+    """A subquery of the ids that match one of the alternatives and all rules: at most `limit` of each alternative.
+
+    `ids`: a SELECT of a column `id`.
+    """
+    parts = [ids.where(each, *rules).limit(limit).subquery() for each in alternatives]
+    return union(*[select(part.c.id) for part in parts]).subquery()
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,6 +59,26 @@ class PreparedQuery:
         question = access.CachedStatement(
             key, lambda: self.query.where(*shape.opened(list(rules))), self.tables, parent
         )
+        return [self.row(*values) for values in access.answer(session, question, shape.open_values)]
+
+    def newest_of_any(
+        self, session: Session, key: Any, alternatives: Sequence[Any], rules: Sequence[Any], limit: int
+    ) -> list[Any]:
+        """The newest rows by `key`, an id, that match one of the alternatives, and all rules.
+
+        Each alternative is looked up by its own index, as an OR would read all rows of each. The query has the order,
+        and this limit.
+        """
+        shape = access.shape_of([*alternatives, *rules])
+
+        def make() -> Any:
+            opened = shape.opened([*alternatives, *rules])
+            first, rest = opened[: len(alternatives)], opened[len(alternatives) :]
+            ids = ids_of_any(select(key).order_by(key.desc()), first, rest, limit)
+            return self.query.join(ids, ids.c.id == key)
+
+        name = None if shape.key is None else (self, "newest of any", len(alternatives), shape.key)
+        question = access.CachedStatement(name, make, self.tables)
         return [self.row(*values) for values in access.answer(session, question, shape.open_values)]
 
     def by_id(self, session: Session, record: Any, ids: Sequence[int], parent: tuple[str, int] | None) -> list[Any]:

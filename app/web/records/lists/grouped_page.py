@@ -32,7 +32,7 @@ def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, 
     left_out = grouped_rows.people_left_out(screen, name, viewer)
     if left_out:
         shown["groups_note"] = _("%(count)s more colleagues are not shown. Filter by assignee.", count=left_out)
-    shown |= {"tools": tools_class(shown), "groups": _drawn(found, name, shown)}
+    shown |= {"tools": tools_class(shown["rows"]), "groups": _drawn(found, name, shown)}
     return render_template(
         "records/_list_rows.html" if request.headers.get("HX-Request") else "records/list.html", page=shown
     )

@@ -34,6 +34,12 @@ def default_url(screen: Any, viewer: Viewer) -> str | None:
     return view_url(screen.route_base, view) if view else None
 
 
+def opening_url(screen: Any, viewer: Viewer) -> str | None:
+    """The URL with the tab that opens first, for a URL without arguments."""
+    tab = None if request.args or request.headers.get("HX-Request") else screen.opening_tab(viewer)
+    return f"{screen.route_base}/?{urlencode({'tab': tab})}" if tab else None
+
+
 def kept_query(query: str) -> str:
     """The part of a query string that a view stores: filters, search, order, columns, layout."""
     pairs = pairs_of(query)
@@ -64,6 +70,8 @@ def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
         current = None
     here = kept_query(request.query_string.decode(errors="replace"))
     views = choices.of(screen.list_key)
+    # A list with tabs has one of its own that shows all rows.
+    plain = _("Standard view") if screen.tab_names else _("All")
     return {
         # Without arguments the list would open with the default view, and its filters.
         "clear_url": f"{base}?view=all" if choices.default(screen.list_key) else None,
@@ -71,7 +79,8 @@ def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
             "list": screen.list_key,
             "base": base,
             "query": here,
-            "label": current.label if current else _("All"),
+            "label": current.label if current else plain,
+            "plain": plain,
             "current": _current(current, choices, viewer) if current else None,
             "items": [_item(screen, view, current, choices) for view in views[:MAX_SHOWN]],
             "all_url": f"{base}?view=all",
