@@ -26,9 +26,18 @@ from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role, User
-from app.web.core.languages import ENGLISH
+from app.web.core.localization.languages import ENGLISH
 from app.web.pages import brand, offline, probes, shell_parts
-from app.web.security import api_keys, fab_permissions, login, login_throttle, passwords, rate_limits, sessions
+from app.web.security import (
+    api_keys,
+    fab_permissions,
+    invitation_page,
+    login,
+    login_throttle,
+    passwords,
+    rate_limits,
+    sessions,
+)
 from app.web.security.fab_permissions import sync_permissions
 from app.web.security.sessions import Credential, own_transaction
 
@@ -101,6 +110,7 @@ class Security(SecurityManager):
         super().register_views()
         self.appbuilder.add_view_no_menu(sessions.SessionsView)
         self.appbuilder.add_view_no_menu(api_keys.KeysView)
+        self.appbuilder.add_view_no_menu(invitation_page.InvitationView)
         for name in ("AuthDBView", "SecurityApi"):
             current_app.before_request_funcs.setdefault(name, []).append(login.refuse_too_many_attempts)
 
