@@ -110,10 +110,10 @@ def state() -> Response:
 def _mark(response: Response) -> Response:
     """Add the headers with the page's user, and whether it may be stored."""
     person = g.get("person")
-    if request.method != "GET" or person is None or person.read_only or response.mimetype != "text/html":
+    if request.method != "GET" or person is None or response.mimetype != "text/html":
         return response
     response.headers[PERSON], response.headers[RIGHTS] = str(person.id), _rights_mark(person)
-    if response.status_code == 200 and not request.headers.get("HX-Request"):
+    if response.status_code == 200 and not request.headers.get("HX-Request") and not person.read_only:
         kind = "record" if _RECORDS.fullmatch(request.path) else "list" if _LISTS.fullmatch(request.path) else None
         if kind is not None:
             response.headers[KEEP] = kind
