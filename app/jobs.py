@@ -33,10 +33,11 @@ from app.domain.merging import duplicates, merged_records
 from app.domain.telephony import call_rollup_fill
 from app.dry_run import DryRun, try_out
 from app.job_runner import SKIPPED, Daily, Every, Job, JobPass, JobWork, Runner, daily_at, every_minute, run_slot
-from app.ops import database, queue
-from app.ops.audit_head_file import AuditHeadFile
-from app.ops.database import database_now
-from app.ops.leader import election
+from app.ops.database import connections
+from app.ops.database.connections import database_now
+from app.ops.processes.leader import election
+from app.ops.queues import queue
+from app.ops.storage.audit_head_file import AuditHeadFile
 from app.outbox import (
     backlog,
     call_delivery,
@@ -236,13 +237,16 @@ def _forget_imports(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
-    """Look for duplicates of new and changed records; the first run looks at all records."""
+    """Look for duplicates of new and changed records; the first runs look at all records."""
+    done: set[str] = set()
 
     def look(session: Session, kind: str) -> str:
-        return "looked at" if duplicates.scan_next(session, kind, job_pass.now) else SKIPPED
+        if kind not in done and duplicates.scan_next(session, kind, job_pass.now):
+            return "looked at"
+        done.add(kind)
+        return SKIPPED
 
-    chunks = {kind: duplicates.chunks_left(session, kind) for kind in duplicates.SCANNED}
-    return JobWork([kind for kind, count in chunks.items() for _ in range(count)][: job_pass.limit], look)
+    return JobWork(duplicates.kinds_to_scan(session)[: job_pass.limit], look)
 
 
 def _forget_merges(session: Session, job_pass: JobPass) -> JobWork:
@@ -350,7 +354,7 @@ def _watch_health(session: Session, job_pass: JobPass) -> JobWork:
     """Record the health of the whole installation; notify admins of thresholds that were crossed or are met again."""
     queued = queue.depths()
     depth = None if queued is None else sum(each.waiting for each in queued)
-    readings = health_watch.Readings(depth, database.open_connections(session))
+    readings = health_watch.Readings(depth, connections.open_connections(session))
     return JobWork(("thresholds",), lambda session, _: health_watch.watch(session, readings, job_pass.now) or SKIPPED)
 
 
@@ -523,6 +527,6 @@ def schedule_of(app: Any) -> Scheduler | None:
     chosen = app.config["CRM"]
     if not chosen.scheduler:
         return None
-    from app.ops import monotonic_scheduler  # noqa: F401  # what it will need
+    from app.ops.processes import monotonic_scheduler  # noqa: F401  # what it will need
 
     return Scheduler(_runner_of(app), election(chosen.database_url, chosen.instance_dir), SCHEDULE)

@@ -53,7 +53,7 @@ from app.access.index_branches import (
 from app.access.person import Person
 from app.access.row_rules import MODULE_OF, has_own_rule, reads_all, visible_alias
 from app.models import Assignment, CallLog, Customer, Lead, Message, Task, Ticket
-from app.ops.database_errors import number_of
+from app.ops.database.database_errors import number_of
 
 #: With more people in reach than this, one scan of the newest rows beats a look-up for each of them.
 MAX_BRANCHES = 8

@@ -97,7 +97,7 @@ from app.models import (
     Webhook,
     WebhookDelivery,
 )
-from app.ops.sqlalchemy_internals import mapped_classes
+from app.ops.statements.sqlalchemy_internals import mapped_classes
 
 #: What the rows of an EXISTS belong to -> record -> its alias there.
 _aliases: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()

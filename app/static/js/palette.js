@@ -39,7 +39,8 @@ document.addEventListener('submit', ({ target }) => {
 // --- what the page itself offers
 const pageItem = (link) => ({ text: words.go.replace('{}', textOf(link)), url: link.getAttribute('href'), icon: iconOf(link) });
 function commands() {
-  const made = $$('a[data-new]').map((link) => ({ text: words.newWord.replace('{}', textOf(link)), url: link.getAttribute('href'), icon: iconOf(link), isQuick: 'quickOpen' in link.dataset }));
+  const withinSentence = (name) => (/^.\p{Lu}/u.test(name) ? name : name.charAt(0).toLowerCase() + name.slice(1));
+  const made = $$('a[data-new]').map((link) => ({ text: words.newWord.replace('{}', withinSentence(textOf(link))), url: link.getAttribute('href'), icon: iconOf(link), isQuick: 'quickOpen' in link.dataset }));
   const own = $$('.person-menu > a.menu-item:not([lang])').map((link) => ({ text: textOf(link), url: link.getAttribute('href'), icon: iconOf(link) }));
   const theme = document.querySelector('[data-theme-choice] legend')?.textContent;
   const looks = $$('[data-theme-choice] button').map((button) => ({ text: `${theme}: ${button.title}`, act: () => button.click(), icon: iconOf(button) }));

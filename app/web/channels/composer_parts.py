@@ -13,8 +13,8 @@ from app.channels.provider import Abilities
 from app.domain.messaging import message_reactions
 from app.lib.ids import parse_id
 from app.models import Message
-from app.ops.file_store import MAX_BYTES
-from app.web.core.fields import Viewer
+from app.ops.storage.file_store import MAX_BYTES
+from app.web.core.fields.base import Viewer
 from app.web.records import message_files
 from app.web.records.attachments.uploads import MAX_FILES, Upload
 

@@ -24,8 +24,8 @@ from app.domain.messaging.messages import CHANNELS
 from app.extensions import db
 from app.models import Consent, Conversation, Customer, Message, MessageTemplate, User
 from app.web.core.fab_access import ModulePermissions, current_viewer, json_answer, refuse_as_json
-from app.web.core.fields import Viewer
-from app.web.core.record_references import RECORDS, named_record
+from app.web.core.fields.base import Viewer
+from app.web.core.urls.record_references import RECORDS, named_record
 
 MOST = 12
 #: Notes, and the channels for sending messages.

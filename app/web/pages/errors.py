@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from app.extensions import db
-from app.ops import request_log
-from app.ops.database import WRITES
-from app.ops.database_errors import ONLY_WRITES, Cause, cause_of, summary_of
+from app.ops.database.connections import WRITES
+from app.ops.database.database_errors import ONLY_WRITES, Cause, cause_of, summary_of
+from app.ops.monitoring import request_log
 from app.web.core.fab_access import REFUSABLE, database_sentence, json_answer, refusal, sentence_header, wants_json
 
 log = logging.getLogger("crm.errors")

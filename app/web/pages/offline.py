@@ -18,8 +18,8 @@ from flask_wtf.csrf import generate_csrf
 from app import access
 from app.branding import ShownBrand
 from app.domain.custom_fields import mask_name
-from app.web.core import custom_field_catalog
 from app.web.core.fab_access import json_answer
+from app.web.core.fields import custom_field_catalog
 from app.web.pages import brand, offline_posts
 from app.web.pages.static_files import SPRITE, static_url
 

@@ -12,11 +12,11 @@ from flask_wtf.csrf import generate_csrf
 from app.csrf import mask_response
 from app.extensions import csrf
 from app.lib.digit_grouping import grouped
-from app.ops.database import STATEMENTS, WRITES
+from app.ops.database.connections import STATEMENTS, WRITES
 from app.web.core.fab_access import request_time
-from app.web.core.languages import is_machine, translate_in_template
-from app.web.core.local_dates import format_local_date
-from app.web.core.local_links import is_local
+from app.web.core.localization.languages import is_machine, translate_in_template
+from app.web.core.localization.local_dates import format_local_date
+from app.web.core.urls.local_links import is_local
 from app.web.pages import (
     brand,
     field_values_html,
@@ -27,7 +27,7 @@ from app.web.pages import (
     timeline_html,
     widgets,
 )
-from app.web.pages.frame import Frame, Menu, languages
+from app.web.pages.frame import MENU, Menu, frame_of, languages
 from app.web.pages.static_files import static_url
 
 #: {socket}: the origin of sockets, which is the site itself.
@@ -55,7 +55,8 @@ def install(app: Flask, menu: Menu) -> None:
     )
     pages.globals.update(grouped=grouped, written=format_local_date)
     pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": widgets.icon}
-    app.context_processor(lambda: _context(menu))
+    app.extensions[MENU] = menu
+    app.context_processor(_context)
     app.before_request(_before)
     app.after_request(_after)
     app.teardown_request(_teardown)
@@ -107,13 +108,13 @@ def _after(response: Response) -> Response:
     return response
 
 
-def _context(menu: Menu) -> dict[str, Any]:
+def _context() -> dict[str, Any]:
     """Variables of every template."""
     person = g.get("person")
     base: dict[str, Any] = {"brand": brand.for_pages(), "languages": languages(), "person": None}
     if person is None:
         return base
-    frame = Frame(menu, person)
+    frame = frame_of(person)
     return base | {
         "rendered_at": request_time().isoformat(timespec="seconds"),
         "frame": frame,

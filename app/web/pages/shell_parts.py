@@ -14,7 +14,7 @@ from flask import Flask, Response, abort, current_app, request
 from flask_babel import force_locale, get_locale
 from flask_babel import gettext as _
 
-from app.web.core.languages import language_key
+from app.web.core.localization.languages import language_key
 from app.web.pages import offline_posts
 from app.web.pages.static_files import static_url
 
@@ -117,6 +117,7 @@ def _clock_words() -> dict[str, str]:
     return {
         "min": _("%(n)s min", n=0),
         "h": _("%(n)s h", n=0),
+        "hm": _("%(h)s h %(m)s min", h=1, m=0),
         "d": _("%(n)s d", n=0),
         "ahead": _("in %(time)s", time="{time}"),
         "late": late,

@@ -16,7 +16,7 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import bulk_undo_actions
 from app.web.records.row_names import list_url, name_some, row_name
@@ -55,7 +55,7 @@ class BulkPreview:
             refused += [why] if why else []
         page = {
             "allowed": ngettext("%(num)s record will change.", "%(num)s records will change.", GroupedInt(allowed)),
-            "is_none": not allowed,
+            "is_none": not allowed and len(keys) <= MAX_TRIED,
             "refused": _grouped(refused),
             "untried": GroupedInt(max(0, len(keys) - MAX_TRIED)),
             "can_undo": bool(action.undo),
@@ -68,9 +68,11 @@ class BulkPreview:
         try:
             name = row_name(self, self.row_for(key, "read"))
             row = self.row_for(key, action.verb)
+            before = bulk_undo_actions.previous_values(row, action.undo)
             with one_notice_each(db.session(), viewer.now) as notices, notices.record():
                 action.run(row, request.form, viewer)
                 db.session.flush()
+            bulk_undo_actions.refuse_unchanged(row, action.undo, before)
             return None
         except REFUSABLE as broken:
             db.session.rollback()

@@ -12,10 +12,10 @@ from app.domain.tickets import ENDED
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.declarations import STAMPS
-from app.web.core.default_labels import shown_label
-from app.web.core.fields import TextField, Viewer
-from app.web.core.languages import in_page_language
-from app.web.core.reference_fields import person_card
+from app.web.core.fields.base import TextField, Viewer
+from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.localization.languages import in_page_language
 from app.web.records import (
     dial_targets,
     form_page,

@@ -19,7 +19,7 @@ from app.domain.base import RuleBroken, translatable
 from app.domain.invitations import Invitation
 from app.extensions import csrf, db
 from app.outbox import invitation_delivery
-from app.web.core.languages import translate_text
+from app.web.core.localization.languages import translate_text
 from app.web.pages import brand, errors
 from app.web.security import passwords, rate_limits
 from app.web.security.sessions import own_transaction

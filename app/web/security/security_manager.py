@@ -26,7 +26,7 @@ from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role, User
-from app.web.core.languages import ENGLISH
+from app.web.core.localization.languages import ENGLISH
 from app.web.pages import brand, offline, probes, shell_parts
 from app.web.security import (
     api_keys,

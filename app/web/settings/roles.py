@@ -6,6 +6,7 @@ from typing import Any
 
 from flask import current_app, flash, redirect, url_for
 from flask_appbuilder.actions import action
+from flask_appbuilder.models.sqla.filters import FilterNotEqual
 from flask_appbuilder.security.sqla.models import PermissionView, ViewMenu
 from flask_appbuilder.security.views import (
     PermissionModelView,
@@ -21,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access.changed_rows import previous_value
-from app.access.role_matrix import FIXED_ROLES, load_matrix, refuse_fixed_role, save_matrix
+from app.access.role_matrix import FIXED_ROLES, PUBLIC, load_matrix, refuse_fixed_role, save_matrix
 from app.domain import team
 from app.domain.base import RuleBroken
 from app.extensions import db
@@ -122,6 +123,7 @@ class Groups(HardenedView, UserGroupModelView):
 
     class_permission_name = "Settings"
     method_permission_name = SCREEN_VERBS
+    add_form_query_rel_fields = edit_form_query_rel_fields = {"roles": [["name", FilterNotEqual, PUBLIC]]}
     list_title, show_title = lazy_gettext("Groups"), lazy_gettext("Group")
     add_title, edit_title = lazy_gettext("New group"), lazy_gettext("Edit group")
     search_columns = ["name", "label", "roles"]

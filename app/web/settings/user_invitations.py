@@ -13,9 +13,9 @@ from app.domain.base import RuleBroken
 from app.domain.invitations import Invitation
 from app.extensions import db
 from app.outbox import invitation_delivery
-from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer, request_time
-from app.web.core.languages import translate_text
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.languages import translate_text
 from app.web.security import invitation_page
 
 

@@ -11,6 +11,7 @@ from flask import abort, current_app, g, redirect, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.actions import action
 from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+from flask_appbuilder.models.sqla.filters import FilterNotEqual
 from flask_appbuilder.security.decorators import has_access
 from flask_appbuilder.security.views import UserDBModelView
 from flask_appbuilder.validators import PasswordComplexityValidator
@@ -23,6 +24,7 @@ from wtforms import BooleanField, PasswordField, StringField
 from wtforms.validators import Email, EqualTo, Length, Optional, ValidationError
 
 from app import access
+from app.access.role_matrix import PUBLIC
 from app.domain import absence, invitations, team
 from app.domain.automation import reminder_preferences
 from app.domain.base import RuleBroken
@@ -30,9 +32,9 @@ from app.extensions import db
 from app.lib import phone
 from app.models import User
 from app.web.core.fab_access import request_time
-from app.web.core.languages import translate_text
-from app.web.core.personal_fields import initials
-from app.web.core.reference_fields import picture_url
+from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.reference_fields import picture_url
+from app.web.core.localization.languages import translate_text
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, select_field
 from app.web.pages.widgets import avatar
@@ -213,6 +215,8 @@ class Users(HardenedView, UserDBModelView):
         **{name: each.args[0] if each.args else name for name, each in _CRM_FIELDS.items()},
     }
     validators_columns = UserDBModelView.validators_columns | {"email": [_email_address]}
+    #: FAB's role of people who aren't signed in is not offered.
+    add_form_query_rel_fields = edit_form_query_rel_fields = {"roles": [["name", FilterNotEqual, PUBLIC]]}
     add_form_extra_fields = _PASSWORD_FIELDS | _CRM_FIELDS
     edit_form_extra_fields = _CRM_FIELDS
     add_fieldsets = [*_SECTIONS, _PASSWORD]

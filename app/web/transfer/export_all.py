@@ -25,7 +25,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import file_references
 from app.models import Record
-from app.ops.file_store import CHUNK, FileStore
+from app.ops.storage.file_store import CHUNK, FileStore
 
 #: Rows per statement.
 STEP = 2000

@@ -32,9 +32,9 @@ from app.models import (
     MessageReaction,
     SupportPage,
 )
-from app.ops import queue
-from app.ops.file_store import PREFIX
-from app.ops.virus_scanner import ScannerUnavailable
+from app.ops.queues import queue
+from app.ops.storage.file_store import PREFIX
+from app.ops.storage.virus_scanner import ScannerUnavailable
 from app.outbox import outbound_files
 from app.outbox.message_files import INFECTED
 from app.web.records.attachments import uploads

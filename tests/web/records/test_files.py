@@ -22,8 +22,8 @@ from app.domain.audit import AuditEntry
 from app.domain.maintenance import retention
 from app.domain.timeline import Activity
 from app.models import Attachment, BusinessSetting, FileUsage, Lead
-from app.ops import queue
-from app.ops.virus_scanner import Scanner, ScannerUnavailable
+from app.ops.queues import queue
+from app.ops.storage.virus_scanner import Scanner, ScannerUnavailable
 from app.outbox import message_files
 from tests import sample_uploads
 from tests.app_fixtures import Crm
@@ -380,7 +380,7 @@ def test_while_the_scanner_is_away_the_setting_decides(crm: Crm, clamd: Clamd) -
 
 
 def test_a_scanner_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.ops.virus_scanner.SECONDS", 0.3)
+    monkeypatch.setattr("app.ops.storage.virus_scanner.SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ScannerUnavailable):
         Scanner("127.0.0.1", silent.getsockname()[1]).threat_in(io.BytesIO(b"x"))
 

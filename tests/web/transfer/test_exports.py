@@ -18,7 +18,7 @@ from app import access
 from app.commands import transfers as commands
 from app.domain.transfer_runs import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
 from app.models import AuditEntry, Lead, Notification, User
-from app.ops.file_store import StorageUnavailable
+from app.ops.storage.file_store import StorageUnavailable
 from app.web.transfer import export_worker, exports, heartbeat
 from app.web.transfer.export_files import csv_text
 from tests.app_fixtures import Crm
