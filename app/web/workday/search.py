@@ -16,7 +16,7 @@ from flask_babel import gettext as _
 from app import access
 from app.extensions import db
 from app.lib.text_normalization import fold_apostrophes
-from app.models import CallLog, Customer, Lead, Message
+from app.models import CallLog, Customer, Lead, Message, Ticket
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.queries import first_rows
@@ -41,6 +41,7 @@ _LEAST = 2
 #: Columns of a hit besides its title; a message shows its text, with whom and when.
 _WANTED = ("number", "status", "mobile")
 _OF_MESSAGE = ("peer", "channel", "direction", "created_on")
+_OF_TICKET = ("caller", *_WANTED)
 _OF_CALL = ("status", "started_on", "employee")
 
 
@@ -163,7 +164,7 @@ class _Kind:
 def _names(screen: Any) -> tuple[str, ...]:
     """The columns of a hit."""
     table = screen.record_table
-    wanted = (_title(screen), *{Message: _OF_MESSAGE, CallLog: _OF_CALL}.get(table.record, _WANTED))
+    wanted = (_title(screen), *{Message: _OF_MESSAGE, CallLog: _OF_CALL, Ticket: _OF_TICKET}.get(table.record, _WANTED))
     return tuple(name for name in wanted if name in table.by_name and table.by_name[name].columns)
 
 
