@@ -81,7 +81,7 @@ def test_the_page_around_a_list_is_kept_with_the_rights_and_shows_what_was_typed
     assert "/leads/quick" in again and lead.number not in other.screen("/leads/").text
     fragment = client.screen("/leads/", headers={"HX-Request": "true"}).text
     assert fragment.lstrip().startswith("<section") and lead.number in fragment
-    client.form("/leads/action_post", {"action": "delete", "rowid": "999999", "back": "/leads/"})
+    assert client.screen("/leads/count").status_code == 302  # its answer is a note on the list
     assert 'class="notes"' in client.screen("/leads/").text and 'class="notes"' not in client.screen("/leads/").text
     crm.make.cell("Sales User", "Leads", "create", "none")
     assert "/leads/quick" not in client.screen("/leads/").text
