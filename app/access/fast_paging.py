@@ -166,15 +166,17 @@ def is_counted_by_path(person: Person, record: Any, page_query: PageQuery) -> bo
 
 
 def count_by_path(
-    person: Person, record: Any, page_query: PageQuery, least: int, others: int | None = None
+    person: Person, record: Any, page_query: PageQuery, least: int, others: int | None = None, few: bool = False
 ) -> Select[Any]:
     """(rows that people in reach hold, rows that the person reaches only through others), each up to `size` or more.
 
     The second is null if the first way alone reaches `size`, or if all own rows are fewer than `least`. Otherwise it is
-    `others` if given: 0 for none, or NOT_COUNTED.
+    `others` if given: 0 for none, or NOT_COUNTED. `few`: the rows of the first way are probably fewer than `size`, so
+    they are counted at once, instead of after a look whether they reach it, which reads them, too.
     """
     is_enough, own, through = _counted(person, record, page_query)
-    counted = select(case((is_enough, literal(page_query.size)), else_=own).label("own")).subquery("counted")
+    number = own if few else case((is_enough, literal(page_query.size)), else_=own)
+    counted = select(number.label("own")).subquery("counted")
     if others is not None or through is None:
         through = literal(others or 0)
     is_asked = and_(counted.c.own < page_query.size, counted.c.own >= least)
