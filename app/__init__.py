@@ -43,7 +43,7 @@ from app.web.compat import routes
 from app.web.core.localization import languages
 from app.web.core.queries import replica_lists
 from app.web.core.urls import lazy_url_rules
-from app.web.pages import allowed_hosts, errors, offline, process_roles, shell, submitted_data
+from app.web.pages import allowed_hosts, errors, expired_forms, offline, process_roles, shell, submitted_data
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
 from app.web.records.timelines import composer
@@ -95,6 +95,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         app.extensions["crm_self_test"] = self_test.run
         app.extensions["crm_settings_menu"] = settings_menu.links
     errors.install(app)
+    expired_forms.install(app)
     offline.install(app)
     request_log.bind(app)
     routes.install(app)

@@ -25,7 +25,12 @@ document.addEventListener('click', (event) => {
   if (tab.dataset.tab && window.htmx) event.preventDefault();
   pane(tab.dataset.paneOpen);
 });
-if (record) pane(location.search.includes('tab=') || location.hash.startsWith('#entry-') ? 'timeline' : 'details');
+// What was written from the timeline is seen there when the page is back
+const WRITTEN = 'crm-written';
+const hasWritten = sessionStorage.getItem(WRITTEN) === location.pathname;
+sessionStorage.removeItem(WRITTEN);
+record?.addEventListener('submit', () => { if (record.dataset.pane === 'timeline') sessionStorage.setItem(WRITTEN, location.pathname); });
+if (record) pane(hasWritten || location.search.includes('tab=') || location.hash.startsWith('#entry-') ? 'timeline' : 'details');
 addEventListener('crm:pane', ({ detail }) => { if (record) pane(detail); });
 
 // A new window gets the page of the tab, not the part that htmx would fetch.

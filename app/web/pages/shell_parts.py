@@ -81,6 +81,11 @@ def _words() -> dict[str, dict[str, str]]:
         "[data-toasts]": {
             "offline": _("No connection. Nothing was saved."),
             "unreached": _("The CRM could not be reached. Please check your connection and try again."),
+            "cut": _(
+                "%(num)s characters didn't fit and were left out: at most %(most)s are possible here.",
+                num="{}",
+                most="{most}",
+            ),
             "again": _("Try again"),
         },
         "[data-calls]": {

@@ -180,6 +180,9 @@ class AssignableScreen(Screen):
     def _to_person(self, row: Any, viewer: Viewer) -> str:
         chosen = self.record_table.by_name["assignee"].parse(request.form.get("assignee"), viewer)
         _refuse_reassigned(row, request.form.get("was"), viewer)
+        reach = viewer.person.reach(self.module, "assign")
+        if chosen not in viewer.person.own_ids and reach and chosen not in reach:  # the page has the form of a request
+            raise RuleBroken(_("You can only assign work within your own team. Send a request instead."), "assignee")
         if not assignment_actions.assign_directly(self, row, chosen, viewer, "direct"):
             return assignment_actions.already_assigned_text(chosen, viewer)
         return _("Assigned to %(name)s.", name=assignment_history.name_of(chosen, viewer))

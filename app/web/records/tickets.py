@@ -276,12 +276,12 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
         return json_answer(200, {"results": caller_lookup.hits(typed, current_viewer())})
 
     def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-        """Resolve, through the dialog that asks for the resolution; without JavaScript, through the form."""
+        """Resolve, through the dialog that asks for the resolution; without JavaScript, it is a page."""
         meanings, now = viewer.lookups.meanings["ticket_status"], (row.get("status") or {}).get("id", 0)
         target = viewer.lookups.of_meaning("ticket_status", "resolved")
         if meanings.get(now) in ENDED or target is None or not viewer.person.may("Tickets", "write"):
             return None
-        url = f"/tickets/edit/{row['id']}"
+        url = f"/tickets/move/{row['id']}?status={target}&version={row['version']}"
         return {"label": _g("Resolve"), "icon": "circle-check", "url": url, "dialog": f"move-{target}"}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ from flask import session as flask_session
 from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
+from flask_babel import refresh
 from sqlalchemy import select
 
 from app import access
@@ -162,6 +163,7 @@ class MySettingsView(BaseView):
             return _refused(raw, broken, viewer)
         if locale:
             flask_session["locale"] = locale
+            refresh()  # what is said now is in the new language
         flash(_g("Your settings are saved."), "success")
         for sentence in warnings:
             flash(sentence, "warning")

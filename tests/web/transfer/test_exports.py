@@ -64,6 +64,7 @@ def test_a_short_list_is_sent_at_once_as_it_is_filtered_and_masked(crm: Crm) -> 
     assert rows[0][1].endswith("2345")
     assert "9820012345" not in answer.text
     entry = crm.rows(select(AuditEntry).where(AuditEntry.event == "export"))[0]
+    assert entry.address == "127.0.0.1"
     assert (entry.user_id, entry.payload["rows"], entry.payload["query"]) == (
         crm.people["mia"].id,
         1,

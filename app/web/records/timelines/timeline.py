@@ -126,7 +126,7 @@ _REASONS = {
     "round robin": _l("assigned this to %(name)s by round robin"),
     "request": _l("assigned this to %(name)s as requested"),
     "overdue": _l("assigned this to %(name)s because a task was overdue"),
-    "delegate": _l("assigned this to %(name)s for the time of the leave"),
+    "delegate": _l("assigned this back to %(name)s after the leave"),
     "returned": _l("assigned this back to %(name)s"),
 }
 
