@@ -14,7 +14,7 @@ from werkzeug.datastructures import MultiDict
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped
-from app.lib.identity_numbers import is_masked
+from app.lib.identity_numbers import DOTS
 from app.web.core.fab_access import parse_integer
 from app.web.core.fields.base import Field, Viewer
 from app.web.core.fields.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
@@ -359,7 +359,9 @@ def _directions(active: Field | None) -> list[tuple[str, str]]:
 def _row_title(cells: dict[str, dict[str, Any]], key: int) -> str:
     """What a row is called: its first text, unless that is masked; else its number."""
     first = next((cell["text"] for cell in cells.values() if cell.get("text")), None)
-    return cells.get("number", {}).get("text") or str(key) if first is None or is_masked(first) else first
+    if first is None or first.startswith(DOTS):
+        return cells.get("number", {}).get("text") or str(key)
+    return first
 
 
 def list_rows(screen: Any, rows: Iterable[Any], names: tuple[str, ...], viewer: Viewer) -> list[dict[str, Any]]:
