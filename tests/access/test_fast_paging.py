@@ -202,7 +202,9 @@ def test_own_rows_and_those_through_others_are_told_apart(dataset: Dataset, reco
         if own:
             assert dataset.session.execute(count_by_path(who, record, PageQuery([], own), 0)).one().others is None
         for others in (0, NOT_COUNTED):
-            assert list(dataset.session.execute(count_by_path(who, record, wanted, 0, others)).one()) == [own, others]
+            for few in (False, True):
+                count = count_by_path(who, record, wanted, 0, others, few)
+                assert list(dataset.session.execute(count).one()) == [own, others]
             assert dataset.session.execute(count_by_path(who, record, wanted, own + 1, others)).one().others is None
         if len(rows) == own:  # then a page is that of the own rows
             for asked in (PageQuery([], 5), PageQuery([], 7, 3, key_of(record), descending=False)):

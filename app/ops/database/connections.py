@@ -169,8 +169,10 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
         super()._execute_command(command, sql)
 
     def escape(self, obj: Any, mapping: Any = None) -> str:
-        """The value as an SQL literal; the most frequent types, texts and datetimes, need no further calls."""
+        """The value as an SQL literal; the most frequent types need no further calls."""
         kind = type(obj)
+        if kind is int:
+            return str(obj)
         if kind is str and not self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES:
             return f"'{escape_string(obj)}'"
         if kind is datetime and obj.tzinfo is None:

@@ -62,7 +62,7 @@ document.addEventListener('htmx:beforeSwap', (event) => {
   if (target.querySelector('.feed-filter[open], .entry-fold[open], .entry-rest[open]')) event.detail.shouldSwap = false;
 });
 
-// --- keys: S status, A assign, E edit where no email can be written, C call; those of the composer: composer.js
+// --- keys: each opens or clicks the element with this data-key (S status, A assign, E edit where no email can be written, C call, W WhatsApp); those of the composer: composer.js
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (event.target.closest('input, textarea, select, [contenteditable], dialog, .ts-wrapper, .outcome-form')) return;

@@ -264,7 +264,7 @@ class InboxView(
 def _opened(pk: str) -> Any:
     """The conversation, marked as read if its assignee opens it."""
     row, viewer = threads.find(db.session(), pk), current_viewer()
-    if row.unread and row.claimed_by_id == viewer.person.id:
+    if row.unread and row.claimed_by_id == viewer.person.id and not viewer.person.read_only:
         # On SQLite, a page that began by reading can't always write: while the outbox sends, it would be refused.
         with own_transaction() as session:
             conversations.mark_read(session, row, viewer.stamp)

@@ -113,7 +113,7 @@ def _mark(response: Response) -> Response:
     if request.method != "GET" or person is None or response.mimetype != "text/html":
         return response
     response.headers[PERSON], response.headers[RIGHTS] = str(person.id), _rights_mark(person)
-    if response.status_code == 200 and not request.headers.get("HX-Request"):
+    if response.status_code == 200 and not request.headers.get("HX-Request") and not person.read_only:
         kind = "record" if _RECORDS.fullmatch(request.path) else "list" if _LISTS.fullmatch(request.path) else None
         if kind is not None:
             response.headers[KEEP] = kind

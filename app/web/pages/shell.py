@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
@@ -39,6 +40,10 @@ YEAR_SECONDS = 31_536_000
 _SAFE = ("GET", "HEAD", "OPTIONS")
 #: Responses with a static file's content or part of it; no errors.
 _STATIC = (200, 206, 304)
+#: Headers of responses that have none of their own.
+_DEFAULTS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"}
+#: Headers, in lower case, with addresses of ours.
+_LINKS = frozenset(("location", "hx-redirect"))
 #: Paths with authentication or CSRF checks of their own.
 _CSRF_EXEMPT = (
     *("/login/", "/api/v1/security/", "/hooks/", "/socket.io"),
@@ -82,30 +87,42 @@ def _teardown(_error: BaseException | None) -> None:
     WRITES.set(False)
 
 
+@lru_cache(maxsize=32)
+def _policy(host: str, is_https: bool) -> str:
+    return CSP.format(socket=f"{'wss' if is_https else 'ws'}://{host}")
+
+
 def _after(response: Response) -> Response:
     """Set headers on every response; static files with a hash in the URL are cached for a year."""
-    settings = current_app.config["CRM"]
-    # The host of the request is one of ours: see pages.allowed_hosts.
-    socket = f"{'wss' if settings.is_https else 'ws'}://{request.host}"
-    response.headers.setdefault("Content-Security-Policy", CSP.format(socket=socket))
-    if settings.is_https:
-        response.headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
-    for name in ("Location", "HX-Redirect"):
-        if name in response.headers and not is_local(response.headers[name]):
-            response.headers[name] = "/"
+    settings, headers = current_app.config["CRM"], response.headers
+    # Each look-up in headers compares all names in lower case.
+    present = {name.lower() for name, _value in headers}
+    for name in _LINKS & present:
+        if not is_local(headers[name]):
+            headers[name] = "/"
     mask_response(response)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Referrer-Policy", "same-origin")
-    response.headers.setdefault("X-Frame-Options", "DENY")
-    if request.path.startswith("/static/") and response.status_code in _STATIC:
-        if "v" in request.args:
-            response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
-    elif "Cache-Control" not in response.headers:
-        response.headers["Cache-Control"] = "no-store" if request.path.startswith("/api/") else "private, no-cache"
+    # The host of the request is one of ours: see pages.allowed_hosts.
+    missing = {"Content-Security-Policy": _policy(request.host, settings.is_https)} | _DEFAULTS
+    if settings.is_https:
+        headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
+    for name, value in missing.items():
+        if name.lower() not in present:
+            headers.add(name, value)
+    _set_caching(response, "cache-control" in present)
     statements = STATEMENTS.get()
     if current_app.config.get("COUNT_SQL") and statements is not None:
-        response.headers["X-SQL-Count"] = str(len(statements))
+        headers["X-SQL-Count"] = str(len(statements))
     return response
+
+
+def _set_caching(response: Response, is_set: bool) -> None:
+    """Set Cache-Control. `is_set`: the response has its own."""
+    path, headers = request.path, response.headers
+    if path.startswith("/static/") and response.status_code in _STATIC:
+        if "v" in request.args:
+            headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
+    elif not is_set:
+        headers.add("Cache-Control", "no-store" if path.startswith("/api/") else "private, no-cache")
 
 
 def _context() -> dict[str, Any]:

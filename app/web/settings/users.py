@@ -38,6 +38,7 @@ from app.web.core.localization.languages import translate_text
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, select_field
 from app.web.pages.widgets import avatar
+from app.web.security import view_as
 from app.web.security.sessions import signed_in
 from app.web.settings import user_invitations
 
@@ -237,10 +238,9 @@ class Users(HardenedView, UserDBModelView):
     def show(self, pk: Any) -> Any:
         """One user."""
         item = self.datamodel.get(pk, self._base_filters) or abort(404)
-        actions = {
-            name: self.actions[name]
-            for name in ("abilities", "resetpasswords", *user_invitations.offered_actions(item))
-        }
+        viewing = ["view_as"] if view_as.is_offered(item) else []
+        names = ("abilities", *viewing, "resetpasswords", *user_invitations.offered_actions(item))
+        actions = {name: self.actions[name] for name in names}
         widgets = self._get_show_widget(pk, item, actions=actions)
         return self.render_template(self.show_template, pk=pk, title=self.show_title, widgets=widgets)
 
@@ -257,6 +257,12 @@ class Users(HardenedView, UserDBModelView):
     def abilities(self, item: Any) -> Any:
         """Redirect to the user's permissions."""
         return redirect(url_for("EffectiveRightsView.of", user_id=item.id))
+
+    @action("view_as", lazy_gettext("View as this user"), "", "fa-eye", multiple=False)
+    def view_as(self, item: Any) -> Any:
+        """See the CRM as this user sees it, without changing anything."""
+        view_as.begin(item, request_time())
+        return redirect("/")
 
     @action("invite", lazy_gettext("Invite by email"), "", "fa-send", multiple=False)
     def invite(self, item: Any) -> Any:

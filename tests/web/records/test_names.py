@@ -173,7 +173,7 @@ def test_tickets_by_email_are_told_apart_by_subject_and_sender(crm: Crm) -> None
     assert "neha@example.in" not in rows and "e.in" in rows
     board = crm.client("cleo").screen("/tickets/?layout=board").text
     assert "Cannot sign in" in board and "Neha" in board
-    found = crm.client("cleo").screen("/search?q=cannot+sign", headers={"HX-Request": "true"}).text
+    found = crm.client("cleo").screen("/search/hits?q=cannot+sign").text
     assert "Cannot sign in" in found and "Neha" in found
     card = record_cards(crm.session, [Namespace(lead_id=None, ticket_id=named.id, customer_id=None)])
     assert list(card.values()) == [RecordCard(named.number, "Neha", "Cannot sign in")]
@@ -181,4 +181,4 @@ def test_tickets_by_email_are_told_apart_by_subject_and_sender(crm: Crm) -> None
     assert crm.client("cleo").form(f"/tickets/edit/{named.id}", typed).status_code == 302
     assert crm.fresh(named).title == "Locked out"
     shown = unescape(crm.client("cleo").screen(f"/tickets/{named.number}").text)
-    assert "Subjects: KYC update → Re-KYC" in re.sub(r"<[^>]+>", "", shown) and "Locked out" in shown
+    assert "KYC update" in shown and "Re-KYC" in shown and "Locked out" in shown

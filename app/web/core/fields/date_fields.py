@@ -13,6 +13,7 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 from app.domain.base import RuleBroken
 from app.lib.iso_time import read_moment, read_time
 from app.web.core.fields.base import Field, Viewer, converted
+from app.web.core.localization.languages import in_page_language
 from app.web.core.localization.local_dates import format_local_date
 
 
@@ -226,6 +227,7 @@ _STEPS = (
     (86_400, 3600, _("%(n)s h ago"), _("in %(n)s h")),
     (7 * 86_400, 86_400, _("%(n)s d ago"), _("in %(n)s d")),
 )
+_NOW = _("now")
 
 
 def relative(moment: datetime, viewer: Viewer) -> str:
@@ -233,11 +235,11 @@ def relative(moment: datetime, viewer: Viewer) -> str:
     seconds = (viewer.now - moment).total_seconds()
     ahead, size = seconds < 0, abs(seconds)
     if size < 60:
-        return str(_("now"))
+        return in_page_language(_NOW)
     for most, unit, past, future in _STEPS:
         if size < most * (2 if ahead and unit < 86_400 else 1):
             count = -(-size // unit) if ahead and unit == 60 else size // unit
-            return str(future if ahead else past) % {"n": int(count)}
+            return in_page_language(future if ahead else past) % {"n": int(count)}
     local = moment.astimezone(viewer.zone)
     is_this_year = local.year == viewer.now.astimezone(viewer.zone).year
     return format_local_date(local, "%-d %b" if is_this_year else "%-d %b %Y")

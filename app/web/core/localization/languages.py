@@ -112,9 +112,15 @@ class Catalogues(Domain):
         self.folder = folder
         self.loaded: dict[tuple[str, str | None], Translations | NullTranslations] = {}
 
+    def gettext(self, string: str, **variables: Any) -> str:
+        """The text in the language of this response, with these values."""
+        said: str = self.get_translations().ugettext(string)
+        return said % variables if variables else said
+
     def get_translations(self) -> Translations | NullTranslations:
         """The translations for this request's language; those of the pages take precedence."""
-        context, locale = _context(), get_locale()
+        context = _context()
+        locale = getattr(context, "babel_locale", None) or get_locale()
         kept = getattr(context, "words", None)
         if kept is not None and kept[0] is locale:
             found: Translations | NullTranslations = kept[1]
@@ -158,10 +164,10 @@ def _context() -> SimpleNamespace | None:
     context = app_context()
     if context is None:
         return None
-    try:
-        found: SimpleNamespace = context.g._flask_babel
-    except AttributeError:
-        found = context.g._flask_babel = SimpleNamespace()
+    held = vars(context.g)
+    found: SimpleNamespace | None = held.get("_flask_babel")
+    if found is None:
+        found = held["_flask_babel"] = SimpleNamespace()
     return found
 
 

@@ -13,6 +13,9 @@ from app.access import Person
 from app.ops.statements.sqlalchemy_internals import cache_key_of
 
 KEEP_SECONDS = 30.0
+#: For how long it is remembered that a person had fewer rows of their own: they are then counted without a look
+#: whether they are too many.
+KEEP_FEW_SECONDS = 300.0
 
 
 def key_of(record: Any, conditions: list[Any]) -> Any:
@@ -33,3 +36,14 @@ def remember(person: Person, key: Any) -> None:
     """Remember that the list has more rows than the cap."""
     if key is not None:
         person.capped_counts.keep(key, time.monotonic() + KEEP_SECONDS)
+
+
+def were_few(person: Person, key: Any) -> bool:
+    """Whether the person's own rows of the list were fewer than the cap a few minutes ago."""
+    return key is not None and (person.capped_counts.get(("few", key)) or 0.0) > time.monotonic()
+
+
+def remember_few(person: Person, key: Any) -> None:
+    """Remember that the person's own rows of the list are fewer than the cap."""
+    if key is not None:
+        person.capped_counts.keep(("few", key), time.monotonic() + KEEP_FEW_SECONDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 from sqlalchemy import Integer, Select, UnaryExpression, bindparam, func, literal, null, select, type_coerce, union_all
@@ -27,6 +27,15 @@ class FirstRows:
     names: tuple[str, ...]
     #: The ids of the rows, in addition to the conditions; None = any.
     ids: set[int] | None = None
+    #: The value of the parameter "typed" in the order, which then follows from the table; None = it has none.
+    typed: str | None = None
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """The tables with access rules."""
+        if self.typed is None or self.query.conditions:
+            return guarded(self.table, self.query)
+        return _tables(self.table, tuple(self.query.order))
 
     @property
     def width(self) -> int:
@@ -34,19 +43,28 @@ class FirstRows:
         return len(self.table.selection(self.names)[0].selected_columns)
 
 
+@lru_cache(maxsize=100)
+def _tables(table: RecordTable, order: tuple[Any, ...]) -> frozenset[str]:
+    return guarded(table, ListQuery([], [*order], 0))
+
+
 def load(session: Any, pages: Sequence[FirstRows]) -> list[list[tuple[Any, ...]]]:
     """The raw rows of each page, in its order, under the access rules."""
     if not pages:
         return []
-    shape = access.shape_of([part for each in pages for part in (*each.query.conditions, *each.query.order)])
+    orders = [() if each.typed is not None else each.query.order for each in pages]
+    shape = access.shape_of(
+        [part for each, order in zip(pages, orders, strict=True) for part in (*each.query.conditions, *order)]
+    )
     size = _size(pages)
     sizes = tuple(
-        (each.table, each.names, each.query.size, len(each.query.conditions), each.ids is None) for each in pages
+        (each.table, each.names, each.query.size, len(each.query.conditions), each.ids is None, each.typed is None)
+        for each in pages
     )
     question = access.CachedStatement(
         None if shape.key is None else ("first rows", sizes, size, shape.key),
         partial(_statement, pages, shape, size, access.acting(session)),
-        frozenset().union(*[guarded(each.table, each.query) for each in pages]),
+        frozenset().union(*[each.tables for each in pages]),
     )
     open_values = shape.open_values | {
         name: key
@@ -54,6 +72,9 @@ def load(session: Any, pages: Sequence[FirstRows]) -> list[list[tuple[Any, ...]]
         if each.ids is not None
         for name, key in zip(_names(place, size), _filled(each.ids, size), strict=True)
     }
+    typed = next((each.typed for each in pages if each.typed is not None), None)
+    if typed is not None:
+        open_values["typed"] = typed
     found: list[list[tuple[Any, ...]]] = [[] for _each in pages]
     starts = _starts(pages)
     for place, _at, *row in sorted(access.answer(session, question, open_values), key=lambda row: row[:2]):

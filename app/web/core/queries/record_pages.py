@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import Column, Integer, Select, String, Table, UnaryExpression, bindparam, func, literal, not_, select
+from sqlalchemy import Column, Integer, Select, Table, UnaryExpression, bindparam, func, literal, not_, select
 from sqlalchemy.sql.operators import asc_op, desc_op
 from sqlalchemy.sql.visitors import iterate
 
@@ -235,16 +235,15 @@ class FoundRows:
 
     rule: access.KeptRule
     typed: str
-    #: Returns the ORDER BY for what was typed; follows from the kind of rule.
-    order: Callable[[Any], list[Any]]
+    #: Returns the ORDER BY, in which the parameter "typed" is what was typed; follows from the kind of rule.
+    order: Callable[[], list[Any]]
 
 
 def rows_found(table: RecordTable, session: Any, found: FoundRows, size: int, names: Names) -> list[Any]:
     """The first of these rows, of those that the person sees."""
 
     def statement() -> Select[Any]:
-        order = found.order(bindparam("typed", type_=String))
-        return table.first_rows(found.rule.make(), order, size, names)
+        return table.first_rows(found.rule.make(), found.order(), size, names)
 
     key = (table, "found", names, size, found.rule.key)
     question = access.CachedStatement(key, statement, guarded(table) | found.rule.tables)
@@ -275,7 +274,8 @@ def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple
     others.
     """
     person = access.acting(session)
-    if person is None or capped_counts.is_capped(person, capped_counts.key_of(table.record, query.conditions)):
+    known = capped_counts.key_of(table.record, query.conditions)
+    if person is None or capped_counts.is_capped(person, known):
         return None
     shape = access.shape_of(query.conditions)
     rules, end = shape.opened(query.conditions), query.offset + query.size
@@ -289,10 +289,13 @@ def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple
         others = 0
     elif access.holds_many(session, person, table.record):
         others = access.NOT_COUNTED
-    name = None if shape.key is None else (table, "ways", cap, end, others, shape.key)
-    make = partial(access.count_by_path, person, table.record, wanted, end, others)
+    few = capped_counts.were_few(person, known)
+    name = None if shape.key is None else (table, "ways", cap, end, others, few, shape.key)
+    make = partial(access.count_by_path, person, table.record, wanted, end, others, few)
     question = access.CachedStatement(name, make, guarded(table, query))
     ((own, others),) = access.answer(session, question, shape.open_values)
+    if own < cap:
+        capped_counts.remember_few(person, known)
     if others is None:
         return None
     return int(own), None if others == access.NOT_COUNTED else int(others)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import and_, case, inspect, or_
+from sqlalchemy import String, and_, bindparam, case, inspect, or_
 
 from app import access
 from app.access import index_ranges
@@ -223,8 +223,14 @@ def _pair(one: Any, head: str, other: Any, tail: str) -> list[Any]:
     return list(index_ranges.both_begin(one, head, other, tail))
 
 
-def best_first(record_table: RecordTable, typed: str) -> list[Any]:
-    """The ORDER BY of hits: exact names first, then the newest."""
+def exact_first(record_table: RecordTable, typed: Any) -> list[Any]:
+    """The ORDER BY of hits: names that are equal to what was typed first, then the newest."""
     newest = record_table.record.id.desc()
     names = [column for each in record_table.of_kind(NameField) for column in each.filter_columns()]
     return [case((or_(*[column == typed for column in names]), 0), else_=1), newest] if names else [newest]
+
+
+@lru_cache(maxsize=100)
+def best_first(record_table: RecordTable) -> tuple[Any, ...]:
+    """`exact_first` for the parameter "typed"."""
+    return tuple(exact_first(record_table, bindparam("typed", type_=String)))
