@@ -108,7 +108,7 @@ def _at(entry: Entry) -> str:
 def _text(entry: Entry) -> str:
     if entry.get("parts"):
         shown, rest = _shown_and_rest(entry["parts"])
-        return _paragraph(shown) + (_folded(_paragraph(rest)) if rest else "")
+        return _paragraph(shown) + (_behind_show_all(_paragraph(rest)) if rest else "")
     subject, body = entry.get("subject"), entry.get("body")
     if not (subject or body):
         return ""
@@ -144,10 +144,10 @@ def _part(part: Mapping[str, Any]) -> str:
 
 
 def _rest(entry: Entry) -> str:
-    return _folded(f'<p class="entry-text">{escape(entry["rest"])}</p>')
+    return _behind_show_all(f'<p class="entry-text">{escape(entry["rest"])}</p>')
 
 
-def _folded(text: str) -> str:
+def _behind_show_all(text: str) -> str:
     return (
         f'<details class="entry-rest"><summary class="btn btn-quiet btn-small">{icon("chevron-down")}'
         f"{escape(_('Show all'))}</summary>{text}</details>"
