@@ -14,6 +14,7 @@ from werkzeug.datastructures import MultiDict
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped
+from app.lib.identity_numbers import DOTS
 from app.web.core.fab_access import parse_integer
 from app.web.core.fields.base import Field, Viewer
 from app.web.core.fields.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
@@ -355,6 +356,14 @@ def _directions(active: Field | None) -> list[tuple[str, str]]:
     return [("asc", _("Ascending")), ("desc", _("Descending"))]
 
 
+def _row_title(cells: dict[str, dict[str, Any]], key: int) -> str:
+    """What a row is called: its first text, unless that is masked; else its number."""
+    first = next((cell["text"] for cell in cells.values() if cell.get("text")), None)
+    if first is None or first.startswith(DOTS):
+        return cells.get("number", {}).get("text") or str(key)
+    return first
+
+
 def list_rows(screen: Any, rows: Iterable[Any], names: tuple[str, ...], viewer: Viewer) -> list[dict[str, Any]]:
     """The rows: their cells in the order of the columns."""
     slices, base = screen.record_table.selection(names)[1], screen.route_base
@@ -370,7 +379,7 @@ def list_rows(screen: Any, rows: Iterable[Any], names: tuple[str, ...], viewer: 
             {
                 "id": key,
                 "url": row_url(base, key, cells.get("number", {}).get("text")),
-                "title": next((cell.get("text") for cell in cells.values() if cell.get("text")), str(key)),
+                "title": _row_title(cells, key),
                 "cells": list(cells.values()),
                 "may_edit": may_edit,
                 "may_delete": False,
