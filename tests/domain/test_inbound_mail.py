@@ -25,7 +25,7 @@ from app.domain.messaging.message_sending import OutgoingRequest
 from app.domain.messaging.outgoing_mail import MailParts
 from app.lib.vault import Vault
 from app.models import Conversation, Lead, Mail, Message, Ticket
-from app.ops.file_store import FolderStore
+from app.ops.storage.file_store import FolderStore
 from tests.factories import NOW, user
 from tests.factories import lead as lead_of
 

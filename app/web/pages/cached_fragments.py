@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from app.lib.html_escape import escape
 from app.lib.lru_cache import LruCache
-from app.web.core.languages import language_key
+from app.web.core.localization.languages import language_key
 
 #: Cached parts of an application, of 1 to 7 kB each.
 MAX_PARTS = 400
@@ -34,6 +34,11 @@ def placeholder(name: str) -> str:
     return f"{_MARK}_{name}_"
 
 
+def html_placeholder(name: str) -> Markup:
+    """The placeholder for a value that is HTML."""
+    return Markup(placeholder(name))
+
+
 def render_cached(template: str, key: Hashable, values: Callable[[], Mapping[str, Any]], /, **places: Any) -> Markup:
     """The template rendered with these values, cached by `key`, which must identify them.
 
@@ -45,13 +50,28 @@ def render_cached(template: str, key: Hashable, values: Callable[[], Mapping[str
     parts = kept.get(whole)
     if parts is None or current_app.debug:
         made = current_app.jinja_env.get_template(template).render(csrf=_csrf, **values())
-        parts = tuple(_PLACES.split(made))
+        parts = split(made)
         kept.keep(whole, parts)
     if len(parts) == 1:
         return Markup(parts[0])
-    filled = list(parts)
-    filled[1::2] = [generate_csrf() if name == _CSRF else escape(places[name]) for name in parts[1::2]]
-    return Markup("".join(filled))
+    return Markup(filled(parts, {name: escape(value) for name, value in places.items()}))
+
+
+def split(text: str) -> tuple[str, ...]:
+    """A rendered text at its placeholders: text, name, text, name, … text."""
+    return tuple(_PLACES.split(text))
+
+
+def filled(parts: tuple[str, ...], places: Mapping[str, str]) -> str:
+    """The text of `split` with this HTML at its placeholders, and the CSRF token of the request at its own."""
+    made = list(parts)
+    made[1::2] = [generate_csrf() if name == _CSRF else places[name] for name in parts[1::2]]
+    return "".join(made)
+
+
+def csrf_placeholders() -> dict[str, Any]:
+    """The functions `csrf` and `csrf_token` of templates, which write the placeholder of the token."""
+    return {"csrf": _csrf, "csrf_token": lambda: placeholder(_CSRF)}
 
 
 def _csrf() -> Markup:

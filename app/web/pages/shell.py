@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import lru_cache
 from typing import Any
 
 from flask import Flask, Response, current_app, g, request
@@ -12,11 +13,11 @@ from flask_wtf.csrf import generate_csrf
 from app.csrf import mask_response
 from app.extensions import csrf
 from app.lib.digit_grouping import grouped
-from app.ops.database import STATEMENTS, WRITES
+from app.ops.database.connections import STATEMENTS, WRITES
 from app.web.core.fab_access import request_time
-from app.web.core.languages import is_machine, translate_in_template
-from app.web.core.local_dates import format_local_date
-from app.web.core.local_links import is_local
+from app.web.core.localization.languages import is_machine, translate_in_template
+from app.web.core.localization.local_dates import format_local_date
+from app.web.core.urls.local_links import is_local
 from app.web.pages import (
     brand,
     field_values_html,
@@ -27,7 +28,7 @@ from app.web.pages import (
     timeline_html,
     widgets,
 )
-from app.web.pages.frame import Frame, Menu, languages
+from app.web.pages.frame import MENU, Menu, frame_of, languages
 from app.web.pages.static_files import static_url
 
 #: {socket}: the origin of sockets, which is the site itself.
@@ -39,6 +40,10 @@ YEAR_SECONDS = 31_536_000
 _SAFE = ("GET", "HEAD", "OPTIONS")
 #: Responses with a static file's content or part of it; no errors.
 _STATIC = (200, 206, 304)
+#: Headers of responses that have none of their own.
+_DEFAULTS = {"X-Content-Type-Options": "nosniff", "Referrer-Policy": "same-origin", "X-Frame-Options": "DENY"}
+#: Headers, in lower case, with addresses of ours.
+_LINKS = frozenset(("location", "hx-redirect"))
 #: Paths with authentication or CSRF checks of their own.
 _CSRF_EXEMPT = (
     *("/login/", "/api/v1/security/", "/hooks/", "/socket.io"),
@@ -55,7 +60,8 @@ def install(app: Flask, menu: Menu) -> None:
     )
     pages.globals.update(grouped=grouped, written=format_local_date)
     pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": widgets.icon}
-    app.context_processor(lambda: _context(menu))
+    app.extensions[MENU] = menu
+    app.context_processor(_context)
     app.before_request(_before)
     app.after_request(_after)
     app.teardown_request(_teardown)
@@ -81,39 +87,51 @@ def _teardown(_error: BaseException | None) -> None:
     WRITES.set(False)
 
 
+@lru_cache(maxsize=32)
+def _policy(host: str, is_https: bool) -> str:
+    return CSP.format(socket=f"{'wss' if is_https else 'ws'}://{host}")
+
+
 def _after(response: Response) -> Response:
     """Set headers on every response; static files with a hash in the URL are cached for a year."""
-    settings = current_app.config["CRM"]
-    # The host of the request is one of ours: see pages.allowed_hosts.
-    socket = f"{'wss' if settings.is_https else 'ws'}://{request.host}"
-    response.headers.setdefault("Content-Security-Policy", CSP.format(socket=socket))
-    if settings.is_https:
-        response.headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
-    for name in ("Location", "HX-Redirect"):
-        if name in response.headers and not is_local(response.headers[name]):
-            response.headers[name] = "/"
+    settings, headers = current_app.config["CRM"], response.headers
+    # Each look-up in headers compares all names in lower case.
+    present = {name.lower() for name, _value in headers}
+    for name in _LINKS & present:
+        if not is_local(headers[name]):
+            headers[name] = "/"
     mask_response(response)
-    response.headers["X-Content-Type-Options"] = "nosniff"
-    response.headers.setdefault("Referrer-Policy", "same-origin")
-    response.headers.setdefault("X-Frame-Options", "DENY")
-    if request.path.startswith("/static/") and response.status_code in _STATIC:
-        if "v" in request.args:
-            response.headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
-    elif "Cache-Control" not in response.headers:
-        response.headers["Cache-Control"] = "no-store" if request.path.startswith("/api/") else "private, no-cache"
+    # The host of the request is one of ours: see pages.allowed_hosts.
+    missing = {"Content-Security-Policy": _policy(request.host, settings.is_https)} | _DEFAULTS
+    if settings.is_https:
+        headers["Strict-Transport-Security"] = f"max-age={YEAR_SECONDS}"
+    for name, value in missing.items():
+        if name.lower() not in present:
+            headers.add(name, value)
+    _set_caching(response, "cache-control" in present)
     statements = STATEMENTS.get()
     if current_app.config.get("COUNT_SQL") and statements is not None:
-        response.headers["X-SQL-Count"] = str(len(statements))
+        headers["X-SQL-Count"] = str(len(statements))
     return response
 
 
-def _context(menu: Menu) -> dict[str, Any]:
+def _set_caching(response: Response, is_set: bool) -> None:
+    """Set Cache-Control. `is_set`: the response has its own."""
+    path, headers = request.path, response.headers
+    if path.startswith("/static/") and response.status_code in _STATIC:
+        if "v" in request.args:
+            headers["Cache-Control"] = f"public, max-age={YEAR_SECONDS}, immutable"
+    elif not is_set:
+        headers.add("Cache-Control", "no-store" if path.startswith("/api/") else "private, no-cache")
+
+
+def _context() -> dict[str, Any]:
     """Variables of every template."""
     person = g.get("person")
     base: dict[str, Any] = {"brand": brand.for_pages(), "languages": languages(), "person": None}
     if person is None:
         return base
-    frame = Frame(menu, person)
+    frame = frame_of(person)
     return base | {
         "rendered_at": request_time().isoformat(timespec="seconds"),
         "frame": frame,

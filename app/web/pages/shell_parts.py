@@ -14,7 +14,7 @@ from flask import Flask, Response, abort, current_app, request
 from flask_babel import force_locale, get_locale
 from flask_babel import gettext as _
 
-from app.web.core.languages import language_key
+from app.web.core.localization.languages import language_key
 from app.web.pages import offline_posts
 from app.web.pages.static_files import static_url
 
@@ -81,6 +81,11 @@ def _words() -> dict[str, dict[str, str]]:
         "[data-toasts]": {
             "offline": _("No connection. Nothing was saved."),
             "unreached": _("The CRM could not be reached. Please check your connection and try again."),
+            "cut": _(
+                "%(num)s characters didn't fit and were left out: at most %(most)s are possible here.",
+                num="{}",
+                most="{most}",
+            ),
             "again": _("Try again"),
         },
         "[data-calls]": {

@@ -12,8 +12,8 @@ from app.domain.base import Conflict, RuleBroken
 from app.domain.bulk_undo import BulkChange
 from app.domain.sla import CLOCK_COLUMNS, SlaRecord
 from app.extensions import db
-from app.web.core import custom_field_catalog
-from app.web.core.fields import Viewer
+from app.web.core.fields import custom_field_catalog
+from app.web.core.fields.base import Viewer
 from app.web.records import assignment_actions
 
 #: Where the SLA clock is kept among the previous values of a change of status.

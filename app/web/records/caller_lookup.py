@@ -20,11 +20,11 @@ from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id
 from app.models import Customer, CustomerAccount
-from app.ops.rate_counter import Rate
+from app.ops.redis.rate_counter import Rate
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, shape
-from app.web.core.fields import Viewer, clean_text
-from app.web.core.reference_fields import RecordField, find_record
+from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.fields.reference_fields import RecordField, find_record
 from app.web.security.rate_limits import TooManyRequests
 from app.web.security.sessions import own_transaction
 

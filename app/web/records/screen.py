@@ -15,17 +15,17 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
-from app.web.core import save_warnings
 from app.web.core.declarations import pretty
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
-from app.web.core.fields import Field, Viewer, clean_text
-from app.web.core.local_links import row_url
-from app.web.core.merged_redirects import refuse_merged
-from app.web.core.record_table import COUNT_CAP
-from app.web.core.record_view import RecordView
+from app.web.core.fields.base import Field, Viewer, clean_text
+from app.web.core.fields.relation_fields import OFFERED, label_of
+from app.web.core.queries.record_table import COUNT_CAP
+from app.web.core.queries.replica_lists import from_replica
 from app.web.core.registry import registered
-from app.web.core.relation_fields import OFFERED, label_of
-from app.web.core.replica_lists import from_replica
+from app.web.core.urls.local_links import row_url
+from app.web.core.urls.merged_redirects import refuse_merged
+from app.web.core.views import save_warnings
+from app.web.core.views.record_view import RecordView
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import form_page, mentions, related_lists
@@ -33,9 +33,8 @@ from app.web.records import record_page as pages
 from app.web.records.attachments import files, record_files
 from app.web.records.bulk import BulkActions
 from app.web.records.inline_actions import InlineActions
-from app.web.records.lists import list_columns, list_layouts, list_views
-from app.web.records.lists.list_page import filters_page, hits, list_page, list_query_from
-from app.web.records.lists.list_rows import rows_html, tools_class
+from app.web.records.lists import list_columns, list_layouts, list_views, table_page
+from app.web.records.lists.list_page import filters_page, hits, list_query_from
 from app.web.records.quick_create import QuickCreate
 from app.web.records.status_changes import StatusMoves
 from app.web.records.timelines import timeline_tabs
@@ -98,7 +97,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         "panel": "read",
         "bulk_forms": "bulk",
         "bulk_preview": "bulk",
-        "undo": "bulk",
+        "undo": "write",
         "quick": "create",
         "known": "create",
     }
@@ -198,16 +197,9 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         layout = list_layouts.layout(self, viewer)
         if layout is not None:
             return layout(list_query, columns, viewer)
-        names, list_query.counted_to = columns.names, COUNT_CAP + 1
-        rows = self.record_table.rows(db.session(), list_query, names)
-        page = list_page(self, list_query, rows, columns, viewer) | list_views.switcher(self, viewer)
-        page["tabs"] = self.tabs(viewer)
-        buttons = self.row_buttons(rows, names, viewer)
-        page["rows"] = [row | ({"buttons": buttons[row["id"]]} if row["id"] in buttons else {}) for row in page["rows"]]
-        page |= {"tools": tools_class(page), "rows_html": rows_html(page)}
-        return render_template(
-            "records/_list_rows.html" if request.headers.get("HX-Request") else "records/list.html", page=page
-        )
+        list_query.counted_to = COUNT_CAP + 1
+        rows = self.record_table.rows(db.session(), list_query, columns.names)
+        return table_page.render(self, list_query, rows, columns, viewer)
 
     @page_route("/filters", methods=["GET"], permission="list")
     def filters(self) -> Any:

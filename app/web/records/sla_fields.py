@@ -11,9 +11,9 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import and_, case, or_
 
 from app.domain import office_hours, sla
-from app.web.core.date_fields import DateTimeField, relative
-from app.web.core.fields import Field, Viewer
-from app.web.core.local_dates import format_local_date
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.date_fields import DateTimeField, relative
+from app.web.core.localization.local_dates import format_local_date
 from app.wording import office_time
 
 

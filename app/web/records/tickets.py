@@ -20,10 +20,10 @@ from app.domain.assignment import Assignment
 from app.domain.tickets import ENDED, Ticket, ticket_subjects
 from app.models import TicketSubject
 from app.web.api.resource import request_json
-from app.web.core import save_warnings
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields import Viewer
-from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
+from app.web.core.fields.base import Viewer
+from app.web.core.views import save_warnings
+from app.web.core.views.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.records import caller_lookup, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
 from app.web.records.merging import merge_actions
@@ -276,12 +276,12 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
         return json_answer(200, {"results": caller_lookup.hits(typed, current_viewer())})
 
     def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-        """Resolve, through the dialog that asks for the resolution; without JavaScript, through the form."""
+        """Resolve, through the dialog that asks for the resolution; without JavaScript, it is a page."""
         meanings, now = viewer.lookups.meanings["ticket_status"], (row.get("status") or {}).get("id", 0)
         target = viewer.lookups.of_meaning("ticket_status", "resolved")
         if meanings.get(now) in ENDED or target is None or not viewer.person.may("Tickets", "write"):
             return None
-        url = f"/tickets/edit/{row['id']}"
+        url = f"/tickets/move/{row['id']}?status={target}&version={row['version']}"
         return {"label": _g("Resolve"), "icon": "circle-check", "url": url, "dialog": f"move-{target}"}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app, flash, redirect, url_for
+from flask import current_app, flash, g, redirect, url_for
 from flask_appbuilder.actions import action
 from flask_appbuilder.models.sqla.filters import FilterNotEqual
 from flask_appbuilder.security.sqla.models import PermissionView, ViewMenu
@@ -62,6 +62,15 @@ class Roles(HardenedView, RoleModelView):
         "matrix": lazy_gettext("Permissions"),
     }
     base_order = ("name", "asc")
+
+    def post_add(self, item: Any) -> None:
+        """Remember the new role for the redirect."""
+        super().post_add(item)
+        g.new_role_id = item.id
+
+    def post_add_redirect(self) -> Any:
+        """To the matrix of the new role, which can do nothing yet."""
+        return redirect(url_for("RoleMatrix.matrix", role_id=g.new_role_id))
 
     @action("matrix", lazy_gettext("Permissions"), "", "fa-table", multiple=False)
     def to_matrix(self, item: Any) -> Any:

@@ -20,10 +20,11 @@ from app.lib import phone
 from app.lib.batches import batched
 from app.lib.identity_numbers import is_masked
 from app.models import CustomerAccount
-from app.web.core import custom_columns, custom_field_catalog
-from app.web.core.fields import Field, Viewer
-from app.web.core.personal_fields import vault
+from app.web.core.fields import custom_field_catalog
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.personal_fields import vault
 from app.web.core.registry import registered
+from app.web.core.views import custom_columns
 from app.web.transfer import import_choices
 
 #: Fields that a column can't fill.

@@ -10,11 +10,11 @@ from app.domain.base import RuleBroken
 from app.domain.notice_batches import NoticeBatch
 from app.domain.persistence.session_context import session_context
 from app.extensions import db
-from app.ops.database_errors import cause_of
-from app.web.core import save_warnings
+from app.ops.database.database_errors import cause_of
 from app.web.core.fab_access import REFUSABLE, refusal
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
+from app.web.core.fields.base import Viewer
+from app.web.core.localization.languages import translate_text
+from app.web.core.views import save_warnings
 from app.web.transfer.import_plan import ImportPlan
 
 #: Sentences of one row; further ones are only counted.

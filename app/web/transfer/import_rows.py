@@ -17,10 +17,10 @@ from app import access
 from app.domain.base import RuleBroken, translatable
 from app.domain.notice_batches import NoticeBatch
 from app.domain.persistence.session_context import session_context
-from app.ops.database_errors import cause_of
-from app.web.core import save_warnings
+from app.ops.database.database_errors import cause_of
 from app.web.core.fab_access import REFUSABLE
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
+from app.web.core.views import save_warnings
 from app.web.transfer import import_problems
 from app.web.transfer.import_kinds import ImportKind, MatchedRecord, as_json
 from app.web.transfer.import_plan import ImportPlan

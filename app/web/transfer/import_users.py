@@ -18,8 +18,8 @@ from app.lib import phone
 from app.lib.identity_numbers import is_email
 from app.lib.label_matching import nearest_label
 from app.models import Role, User
-from app.web.core.fields import BooleanField, Field, TextField, Viewer
-from app.web.core.reference_fields import PersonField
+from app.web.core.fields.base import BooleanField, Field, TextField, Viewer
+from app.web.core.fields.reference_fields import PersonField
 from app.web.transfer.import_kinds import ImportKind
 
 _COLUMNS = ("first_name", "last_name", "username", "email", "mobile", "active", "manager_id")

@@ -19,8 +19,8 @@ from app import access
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
-from app.web.core.prepared_queries import PreparedQuery
-from app.web.core.record_table import COUNT_CAP
+from app.web.core.queries.prepared_queries import PreparedQuery
+from app.web.core.queries.record_table import COUNT_CAP
 
 #: The person of a record: the customer's data take precedence over the lead's own.
 PERSON = (

@@ -6,6 +6,7 @@ Files of records by name; and, in the palette, support pages and settings by wor
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -17,17 +18,17 @@ from app import access
 from app.extensions import db
 from app.lib.text_normalization import fold_apostrophes
 from app.models import CallLog, Customer, Lead, Message, Ticket
-from app.web.core import first_rows
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer
-from app.web.core.first_rows import FirstRows
-from app.web.core.local_links import row_url
-from app.web.core.merged_redirects import is_number_of
-from app.web.core.record_pages import FoundRows, rows_found
-from app.web.core.record_table import ListQuery
+from app.web.core.fields.base import Viewer
+from app.web.core.queries import first_rows
+from app.web.core.queries.first_rows import FirstRows
+from app.web.core.queries.record_pages import FoundRows, rows_found
+from app.web.core.queries.record_table import ListQuery, RecordTable
+from app.web.core.queries.replica_lists import from_replica
+from app.web.core.queries.text_search import MAX_LOOKED_UP, best_first, exact_first, parts
 from app.web.core.registry import registered
-from app.web.core.replica_lists import from_replica
-from app.web.core.text_search import MAX_LOOKED_UP, best_first, parts
+from app.web.core.urls.local_links import row_url
+from app.web.core.urls.merged_redirects import is_number_of
 from app.web.pages.routes import signed_in_route
 from app.web.records.attachments import file_search
 from app.web.settings import settings_menu
@@ -109,12 +110,12 @@ def _groups_of(
     `is_common`: whether many people are probably called so.
     """
     read = [screen for screen in screens if viewer.person.may(screen.module, "read")]
-    lookups = [
-        access.IndexLookup(screen.record_table.record, parts(screen.record_table, text, viewer)) for screen in read
-    ]
+    tables = [screen.record_table for screen in read]
+    lookups = [access.IndexLookup(table.record, parts(table, text, viewer)) for table in tables]
     searched = [each for each in (*lookups, *more) if each.parts]
     access.look_up(db.session(), searched, MAX_LOOKED_UP, 2 * MAX_HITS, is_common)
-    rows = _rows([_Kind(screen, each, text, viewer) for screen, each in zip(read, lookups, strict=True)])
+    kinds = [_Kind(*each, text, viewer) for each in zip(read, tables, lookups, strict=True)]
+    rows = _rows(kinds)
     return [_group(screen, found, text, viewer) for screen, found in zip(read, rows, strict=True)]
 
 
@@ -123,6 +124,7 @@ class _Kind:
     """The hits of one record."""
 
     screen: Any
+    table: RecordTable
     lookup: access.IndexLookup
     text: str
     viewer: Viewer
@@ -138,38 +140,39 @@ class _Kind:
         record = self.lookup.record
         return self.is_common and access.is_scanned(record) and not access.reads_all(self.viewer.person, record)
 
-    def order(self, typed: Any) -> list[Any]:
+    def order(self) -> list[Any]:
         """Exact names first, then the newest; of a common text the newest."""
-        table = self.screen.record_table
-        return table.order_by(None, "desc", self.viewer) if self.is_common else best_first(table, typed)
+        return self.table.order_by(None, "desc", self.viewer) if self.is_common else [*best_first(self.table)]
 
     def first_rows(self) -> FirstRows:
         """The first hits as part of a statement for several kinds."""
-        table, common = self.screen.record_table, [self.lookup.rule()] if self.is_common else []
-        query = ListQuery([*table.base_conditions(), *common], self.order(self.text), MAX_HITS)
-        return FirstRows(table, query, _names(self.screen), self.lookup.ids)
+        table, common = self.table, [self.lookup.rule()] if self.is_common else []
+        query = ListQuery([*table.base_conditions(), *common], self.order(), MAX_HITS)
+        typed = None if self.is_common else self.text
+        return FirstRows(table, query, _names(table, _title(self.screen)), self.lookup.ids, typed)
 
     def rows(self) -> list[Any]:
         """The first hits by a statement of their own."""
-        table, kept = self.screen.record_table, self.lookup.kept_rule()
-        base, session, names = table.base_conditions(), db.session(), _names(self.screen)
+        table, kept = self.table, self.lookup.kept_rule()
+        base, session, names = table.base_conditions(), db.session(), _names(table, _title(self.screen))
         is_plain = not self.is_common or access.reads_all(self.viewer.person, table.record)
         if kept is not None and not base and is_plain:
             return rows_found(table, session, FoundRows(kept, self.text, self.order), MAX_HITS, names)
-        query = ListQuery([*base, self.lookup.rule()], self.order(self.text), MAX_HITS)
+        order = self.order() if self.is_common else exact_first(table, self.text)
+        query = ListQuery([*base, self.lookup.rule()], order, MAX_HITS)
         rows: list[Any] = table.rows(session, query, names)
         return rows
 
 
-def _names(screen: Any) -> tuple[str, ...]:
+@lru_cache(maxsize=100)
+def _names(table: RecordTable, title: str) -> tuple[str, ...]:
     """The columns of a hit."""
-    table = screen.record_table
-    wanted = (_title(screen), *{Message: _OF_MESSAGE, CallLog: _OF_CALL, Ticket: _OF_TICKET}.get(table.record, _WANTED))
+    wanted = (title, *{Message: _OF_MESSAGE, CallLog: _OF_CALL, Ticket: _OF_TICKET}.get(table.record, _WANTED))
     return tuple(name for name in wanted if name in table.by_name and table.by_name[name].columns)
 
 
 def _title(screen: Any) -> str:
-    return "body" if screen.record_table.record is Message else str(screen.title_column)
+    return "body" if screen.service.record is Message else str(screen.title_column)
 
 
 def _rows(kinds: list[_Kind]) -> list[list[Any]]:
@@ -202,7 +205,10 @@ def _group(screen: Any, rows: list[Any], text: str, viewer: Viewer) -> dict[str,
         "url": f"{screen.route_base}/?{urlencode({'q': text})}",
         "rows": [],
     }
-    title, slices = _title(screen), screen.record_table.selection(_names(screen))[1]
+    if not rows:
+        return group
+    table, title = screen.record_table, _title(screen)
+    slices = table.selection(_names(table, title))[1]
     for row in rows:
         values = tuple(row)
         cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
@@ -210,7 +216,7 @@ def _group(screen: Any, rows: list[Any], text: str, viewer: Viewer) -> dict[str,
         group["rows"].append(
             {
                 "url": row_url(screen.route_base, values[0], number),
-                "note": _note(screen.record_table.record, text, number),
+                "note": _note(table.record, text, number),
                 "cells": list(cells.values()),
                 "title": (cells[title].get("text") or number or str(values[0]))[:MAX_TITLE],
             }

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import quote_plus
 
 from flask_babel import force_locale
 from jinja2 import DictLoader
+from markupsafe import escape
 
 from app.web.pages.cached_fragments import placeholder, render_cached
 from app.web.records.timelines import composer
@@ -65,6 +67,24 @@ def test_what_a_role_loses_is_gone_from_the_menus_with_the_next_request(crm: Crm
     assert 'href="/calls/"' not in client.screen("/tasks/").text
     record = client.screen(f"/leads/{lead.number}").text
     assert "/leads/note/" not in record and f"/tasks/add?lead={lead.id}" in record
+
+
+def test_the_page_around_a_list_is_kept_with_the_rights_and_shows_what_was_typed(crm: Crm) -> None:
+    client, other = crm.client("ana"), crm.client("ben")
+    lead = crm.make.lead("ana", mobile="+919876500001")
+    for typed in ("500001", "00001", "500001", "Zz", "a&b=<i>"):
+        page = client.screen("/leads/", query_string={"q": typed}).text
+        assert f'name="q" value="{escape(typed)}"' in page and f"{quote_plus(typed)}&amp;_oc=" in page
+        assert (lead.number in page) is typed.isdigit() and "_typed_" not in page
+    once, again = client.screen("/leads/").text, client.screen("/leads/").text
+    assert _without_tokens(once) == _without_tokens(again) and lead.number in again
+    assert "/leads/quick" in again and lead.number not in other.screen("/leads/").text
+    fragment = client.screen("/leads/", headers={"HX-Request": "true"}).text
+    assert fragment.lstrip().startswith("<section") and lead.number in fragment
+    assert client.screen("/leads/count").status_code == 302  # its answer is a note on the list
+    assert 'class="notes"' in client.screen("/leads/").text and 'class="notes"' not in client.screen("/leads/").text
+    crm.make.cell("Sales User", "Leads", "create", "none")
+    assert "/leads/quick" not in client.screen("/leads/").text
 
 
 def test_the_box_of_two_records_differs_only_in_their_addresses(crm: Crm) -> None:

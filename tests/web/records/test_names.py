@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from app.notice_links import RecordCard, record_cards
-from app.web.core import date_fields
+from app.web.core.fields import date_fields
 from tests.app_fixtures import Crm
 
 NOW = datetime.now(UTC)

@@ -8,8 +8,8 @@ from typing import Any
 from flask import render_template, request
 from flask_babel import gettext as _
 
-from app.web.core.fields import Viewer
-from app.web.core.record_table import ListQuery
+from app.web.core.fields.base import Viewer
+from app.web.core.queries.record_table import ListQuery
 from app.web.records.lists import grouped_rows, list_views
 from app.web.records.lists.grouped_rows import ListGroup
 from app.web.records.lists.list_columns import ChosenColumns
@@ -32,7 +32,7 @@ def page(screen: Any, name: str, list_query: ListQuery, columns: ChosenColumns, 
     left_out = grouped_rows.people_left_out(screen, name, viewer)
     if left_out:
         shown["groups_note"] = _("%(count)s more colleagues are not shown. Filter by assignee.", count=left_out)
-    shown |= {"tools": tools_class(shown), "groups": _drawn(found, name, shown)}
+    shown |= {"tools": tools_class(shown["rows"]), "groups": _drawn(found, name, shown)}
     return render_template(
         "records/_list_rows.html" if request.headers.get("HX-Request") else "records/list.html", page=shown
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
 
@@ -13,40 +14,82 @@ from werkzeug.datastructures import MultiDict
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped
-from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import parse_integer
-from app.web.core.fields import Field, Viewer
-from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
-from app.web.core.languages import in_page_language
-from app.web.core.local_links import row_url
-from app.web.core.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery, RecordTable
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.localization.languages import in_page_language
+from app.web.core.queries.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery, RecordTable
+from app.web.core.queries.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.core.registry import kind_of
-from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
+from app.web.core.urls.local_links import row_url
 from app.web.records import dial_targets, inline_edit_fields
 from app.web.records.lists import figure_filter, list_conditions
 from app.web.records.lists.list_columns import ChosenColumns
+
+
+@dataclass(frozen=True)
+class Extent:
+    """Which rows of a list a page shows, of how many."""
+
+    list_query: ListQuery
+    #: The number of rows on the page.
+    shown: int
+    count: int
+    #: Whether there may be more than `count` rows.
+    is_capped: bool
+
+    @property
+    def has_more(self) -> bool:
+        """Whether there is a next page."""
+        last = self.list_query.offset + self.shown
+        return self.shown == self.list_query.size and (self.is_capped or last < self.count)
+
+    @property
+    def count_text(self) -> str:
+        """The number of rows of the list: "1,000+"."""
+        return f"{grouped(self.count)}+" if self.is_capped else grouped(self.count)
+
+    @property
+    def range_text(self) -> str:
+        """The range of the page: "1–20 of 1,000+"; empty without rows."""
+        if not self.shown:
+            return ""
+        first, last = self.list_query.offset + 1, self.list_query.offset + self.shown
+        return _("%(first)s–%(last)s of %(all)s", first=grouped(first), last=grouped(last), all=self.count_text)
+
+
+def extent_of(screen: Any, list_query: ListQuery, rows: list[Any]) -> Extent:
+    """Count the rows of the list, of which these are on the page."""
+    return Extent(list_query, len(rows), *screen.record_table.count_for_page(db.session(), list_query, rows))
 
 
 def list_page(
     screen: Any, list_query: ListQuery, rows: list[Any], columns: ChosenColumns, viewer: Viewer
 ) -> dict[str, Any]:
     """The context of records/list.html."""
+    extent = extent_of(screen, list_query, rows)
+    screen.record_table.prepare(rows, columns.names, viewer)
+    actions = [action.shown() for action in screen.bulk_actions(viewer)]
+    shown = {"rows": list_rows(screen, rows, columns.names, viewer), "actions": actions}
+    return around_rows(screen, extent, columns, viewer) | shown
+
+
+def around_rows(screen: Any, extent: Extent, columns: ChosenColumns, viewer: Viewer) -> dict[str, Any]:
+    """The context of records/list.html without the rows, and without what can be done with them."""
     record_table, names = screen.record_table, columns.names
-    count, capped = record_table.count_for_page(db.session(), list_query, rows)
-    record_table.prepare(rows, names, viewer)
-    return _paging(list_query, len(rows), count, capped) | {
+    return _paging(extent) | {
         "title": screen.list_title,
         "singular": screen.record_name,
         "module": screen.route_base.strip("/"),
         "base_url": f"{screen.route_base}/",
         "search": request.args.get("q", ""),
-        "count_url": count_url(screen) if capped else None,
+        "count_url": count_url(screen) if extent.is_capped else None,
         "columns": [
             column_head(record_table.by_name[name], columns)
             | {"editable": inline_edit_fields.in_list(screen, record_table.by_name[name], viewer)}
             for name in names
         ],
-        "rows": list_rows(screen, rows, names, viewer),
         "filters": _chips(screen, viewer),
         "is_filtered": any(key.startswith("_flt_") or key in ("q", "where", "figure") for key in request.args),
         "filters_path": f"{screen.route_base}/filters",
@@ -57,26 +100,23 @@ def list_page(
         if viewer.person.may(screen.module, "create") and "add" not in screen.exclude_route_methods
         else None,
         "quick_url": f"{screen.route_base}/quick" if screen.quick_fields else None,
-        "actions": [action.shown() for action in screen.bulk_actions(viewer)],
+        "export_url": _export_url(screen, viewer),
         "more": _more(screen, viewer),
         "empty_text": None,
         "empty_hint": screen.empty_text,
     }
 
 
-def _paging(list_query: ListQuery, shown: int, count: int, capped: bool) -> dict[str, Any]:
-    """The count and range as text, and the links to other pages. `capped`: there may be more than `count` rows."""
-    all_text = f"{grouped(count)}+" if capped else grouped(count)
-    first, last = list_query.offset + 1, list_query.offset + shown
-    has_more = shown == list_query.size and (capped or last < count)
-    range_text = _("%(first)s–%(last)s of %(all)s", first=grouped(first), last=grouped(last), all=all_text)
+def _paging(extent: Extent) -> dict[str, Any]:
+    """The count and range as text, and the links to other pages."""
+    list_query = extent.list_query
     return {
-        "count_text": all_text,
+        "count_text": extent.count_text,
         "page_sizes": [(n, url(psize=n, page=None), n == list_query.size) for n in (20, 50, 100)],
-        "next_url": url(page=list_query.page + 1) if has_more else None,
+        "next_url": url(page=list_query.page + 1) if extent.has_more else None,
         "prev_url": url(page=list_query.page - 1 or None) if list_query.page else None,
         "first_url": url(page=None),
-        "range_text": range_text if shown else "",
+        "range_text": extent.range_text,
     }
 
 
@@ -94,14 +134,20 @@ def quick_names(screen: Any, viewer: Viewer) -> list[str]:
 def _more(screen: Any, viewer: Viewer) -> list[dict[str, str]]:
     """The overflow menu: export this list as filtered, import into it."""
     made = []
-    if viewer.person.may(screen.module, "export"):
-        query = request.query_string.decode(errors="replace")
-        address = f"/exports/{kind_of(screen)}/new" + (f"?{query}" if query else "")
+    if address := _export_url(screen, viewer):
         made.append({"label": _("Export…"), "url": address, "icon": "file-export"})
     if viewer.person.may(screen.module, "import"):
         address = f"/imports/new?kind={kind_of(screen)}"
         made.append({"label": _("Import…"), "url": address, "icon": "file-import"})
     return made
+
+
+def _export_url(screen: Any, viewer: Viewer) -> str | None:
+    """The page that exports this list, or the rows that are posted to it; None for people who may not export."""
+    if not viewer.person.may(screen.module, "export"):
+        return None
+    query = request.query_string.decode(errors="replace")
+    return f"/exports/{kind_of(screen)}/new" + (f"?{query}" if query else "")
 
 
 def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:

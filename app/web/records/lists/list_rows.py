@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask_babel import gettext as _
@@ -21,13 +21,11 @@ _NAMED = ("number", "status", "state", "created_on")
 
 def rows_html(page: Mapping[str, Any]) -> Markup:
     """The <tr> elements of the page's rows."""
-    drawn = _Rows(page)
-    return Markup("\n".join(drawn.row(row) for row in page["rows"]))
+    return RowDrawing(page).html(page["rows"])
 
 
-def tools_class(page: Mapping[str, Any]) -> str:
+def tools_class(rows: Sequence[Row]) -> str:
     """The classes of the buttons column at the end of the rows, by the room it needs; "" = there is none."""
-    rows = page["rows"]
     has_buttons = any("buttons" in row for row in rows)
     if not (has_buttons or any(row.get("may_edit") for row in rows)):
         return ""
@@ -35,11 +33,12 @@ def tools_class(page: Mapping[str, Any]) -> str:
     return f"col-tools{' has-buttons' if has_buttons else ''}{' has-call' if has_call else ''}"
 
 
-class _Rows:
-    """What all rows of one page share."""
+class RowDrawing:
+    """What all rows of one page share: `page` has its actions, columns and rows."""
 
     def __init__(self, page: Mapping[str, Any]) -> None:
-        self.has_bulk, self.has_tools = bool(page["actions"]), bool(tools_class(page))
+        self.has_bulk = bool(page["actions"] or page["export_url"])
+        self.has_tools = bool(tools_class(page["rows"]))
         looks = [_look(each) for each in page["columns"]]
         ends = [" to-end" if each["align"] in ("end", "right") else "" for each in page["columns"]]
         self.first = _opened("th", f"first {looks[0]}".rstrip(), " scope=row") if looks else ""
@@ -47,6 +46,10 @@ class _Rows:
         # The dash is drawn by list.css, so that empty cells need no class.
         self.empty = [_opened("td", end.lstrip()) + "</td>" for end in ends[1:]]
         self.select, self.edit, self.call = escape(_("Select")), escape(_("Edit")), escape(_("Call"))
+
+    def html(self, rows: Sequence[Row]) -> Markup:
+        """The <tr> elements of these rows."""
+        return Markup("\n".join(map(self.row, rows)))
 
     def row(self, row: Row) -> str:
         """One <tr>."""

@@ -10,8 +10,8 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.lib.ids import parse_id
-from app.web.core.fields import Viewer
-from app.web.core.list_preferences import ListPreferences, ListView, preferences_of
+from app.web.core.fields.base import Viewer
+from app.web.core.views.list_preferences import ListPreferences, ListView, preferences_of
 from app.web.records.lists import grouped_rows
 
 #: Arguments that a view does not store: the position in the list, and the view itself.
