@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.models import Lead, Task, Ticket
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.core.registry import screen_of
 
 #: Input of the form -> field of the task.
