@@ -179,7 +179,7 @@ def views_and_a_quota(connection: Connection, laid: Laid) -> None:
 def test_views_get_an_audience_and_pins_and_the_quota_its_new_name(passage: Passage, connection: Connection) -> None:
     views = connection.exec_driver_sql("SELECT label, audience FROM saved_view ORDER BY id").all()
     pins = connection.exec_driver_sql("SELECT label FROM saved_view v JOIN view_pin p ON p.view_id = v.id").all()
-    quotas = dict(connection.exec_driver_sql("SELECT `key`, value FROM business_setting").all())
+    quotas: dict[str, Any] = dict(connection.exec_driver_sql("SELECT `key`, value FROM business_setting").all())
     assert json.loads(quotas["file_total_mb"]) == json.loads(quotas["file_house_mb"]) == [500]
     assert [tuple(row) for row in views] == [("Mine", "me"), ("Ours", "all")]
     assert [tuple(row) for row in pins] == [("Mine",)]
