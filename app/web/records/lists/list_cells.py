@@ -1,0 +1,60 @@
+"""The rows of a list with their cells, not drawn yet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from app.web.core.fields import Viewer
+from app.web.core.local_links import row_url
+from app.web.records import dial_targets
+
+#: Kinds of fields whose few values are repeated from row to row.
+_REPEATED = ("choice", "master", "person")
+
+
+def list_rows(screen: Any, rows: Iterable[Any], names: tuple[str, ...], viewer: Viewer) -> list[dict[str, Any]]:
+    """The rows: their cells in the order of the columns."""
+    slices, base = screen.record_table.selection(names)[1], screen.route_base
+    may_edit = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
+    link = dial_targets.linker(screen.service.record, viewer)
+    made = []
+    cells_of = _cell_maker(slices, viewer)
+    for row in rows:
+        values = tuple(row)
+        key, cells = values[0], cells_of(values)
+        if link is not None:
+            link(cells, key)
+        made.append(
+            {
+                "id": key,
+                "url": row_url(base, key, cells.get("number", {}).get("text")),
+                "title": next((cell.get("text") for cell in cells.values() if cell.get("text")), str(key)),
+                "cells": list(cells.values()),
+                "may_edit": may_edit,
+                "may_delete": False,
+                "edit_url": f"{base}/edit/{key}",
+            }
+        )
+    return made
+
+
+def _cell_maker(slices: list[Any], viewer: Viewer) -> Callable[[tuple[Any, ...]], dict[str, dict[str, Any]]]:
+    """A function that returns the cells of a row; cells of equal values of a choice or person are the same object."""
+    known: dict[Any, dict[str, Any]] = {}
+    columns = [(each, cut, each.kind in _REPEATED and each.formatter is None) for each, cut in slices]
+
+    def cells_of(values: tuple[Any, ...]) -> dict[str, dict[str, Any]]:
+        cells = {}
+        for each, cut, is_repeated in columns:
+            given = values[cut]
+            if not is_repeated:
+                cells[each.name] = each.shown_cell(given, viewer)
+                continue
+            cell = known.get((each.name, given))
+            if cell is None:
+                cell = known[each.name, given] = each.shown_cell(given, viewer)
+            cells[each.name] = cell
+        return cells
+
+    return cells_of
