@@ -44,17 +44,19 @@ def _cell_maker(slices: list[Any], viewer: Viewer) -> Callable[[tuple[Any, ...]]
     known: dict[Any, dict[str, Any]] = {}
     columns = [(each, cut, each.kind in _REPEATED and each.formatter is None) for each, cut in slices]
 
-    def cells_of(values: tuple[Any, ...]) -> dict[str, dict[str, Any]]:
-        cells = {}
-        for each, cut, is_repeated in columns:
-            given = values[cut]
-            if not is_repeated:
-                cells[each.name] = each.shown_cell(given, viewer)
-                continue
+    def repeated(each: Any, given: tuple[Any, ...]) -> dict[str, Any]:
+        try:
             cell = known.get((each.name, given))
-            if cell is None:
-                cell = known[each.name, given] = each.shown_cell(given, viewer)
-            cells[each.name] = cell
-        return cells
+        except TypeError:  # values such as those of custom fields, which come as one dictionary
+            return each.shown_cell(given, viewer)
+        if cell is None:
+            cell = known[each.name, given] = each.shown_cell(given, viewer)
+        return cell
+
+    def cells_of(values: tuple[Any, ...]) -> dict[str, dict[str, Any]]:
+        return {
+            each.name: repeated(each, values[cut]) if is_repeated else each.shown_cell(values[cut], viewer)
+            for each, cut, is_repeated in columns
+        }
 
     return cells_of
