@@ -85,7 +85,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _start_trouble(error: Exception) -> str | None:
     """What the operator can do about an unusable database or folder; None for a bug."""
-    from app.ops.database_errors import Cause, cause_of, summary_of
+    from app.ops.database.database_errors import Cause, cause_of, summary_of
 
     what = {
         Cause.AWAY: "can't be reached or opened. Check CRM_DATABASE_URL, and that the server runs or the folder exists",
@@ -121,7 +121,7 @@ def prepare(settings: Settings) -> Flask:
         from app import addons
         from app import create_app as create
         from app.extensions import db, migrate
-        from app.ops import prefork
+        from app.ops.processes import prefork
 
     with _start_lock(settings):
         trouble, heads = json.loads(prefork.run_forked(lambda: _fit_apart(settings)))
@@ -187,7 +187,7 @@ def _start_lock(settings: Settings) -> Iterator[None]:
     from sqlalchemy import NullPool, create_engine
     from sqlalchemy.engine import make_url
 
-    from app.ops import database, migration_guard
+    from app.ops.database import connections, migration_guard
 
     url = make_url(settings.database_url)
     name = f"{url.database}.start" if url.get_backend_name() == "sqlite" and url.database else None
@@ -196,7 +196,7 @@ def _start_lock(settings: Settings) -> Iterator[None]:
             fcntl.flock(held.enter_context(open(path, "w")), fcntl.LOCK_EX)
         engine = create_engine(settings.database_url, poolclass=NullPool)
         if url.get_backend_name() != "sqlite":
-            database.limit_exchanges(engine, lambda: migration_guard.ANSWER_SECONDS)
+            connections.limit_exchanges(engine, lambda: migration_guard.ANSWER_SECONDS)
         try:
             held.enter_context(migration_guard.locked(engine, "crm-start"))
         except migration_guard.MigrationRefused as trouble:
@@ -242,7 +242,7 @@ def fit_schema(settings: Settings) -> None:
 
     from app.extensions import migrate
     from app.lib.operator_command import upgrade_command
-    from app.ops import migration_guard
+    from app.ops.database import migration_guard
 
     app = _schema_app(settings)
     with app.app_context():
@@ -279,14 +279,14 @@ def _schema_app(settings: Settings) -> Any:
 def _revisions() -> tuple[set[str], set[str], str]:
     """The database's schema revisions, those of this version, and its state.
 
-    empty, used, or marked: a migration was interrupted, see `app.ops.migration_guard`.
+    empty, used, or marked: a migration was interrupted, see `app.ops.database.migration_guard`.
     """
     from alembic.runtime.migration import MigrationContext
     from alembic.script import ScriptDirectory
     from sqlalchemy import inspect
 
     from app.extensions import db, migrate
-    from app.ops import migration_guard
+    from app.ops.database import migration_guard
 
     script = ScriptDirectory.from_config(migrate.get_config())
     with db.engine.connect() as connection:
@@ -314,8 +314,9 @@ def _revision_names(revisions: set[str]) -> str:
 def serve(app: Flask, settings: Settings) -> None:
     """Run the roles until SIGTERM or Ctrl+C. The scheduler runs in the workers, never in their parent."""
     from app import background, jobs
-    from app.ops import metrics, process_metrics, queue, request_log
-    from app.ops import server as gunicorn
+    from app.ops.http_server import server as gunicorn
+    from app.ops.monitoring import metrics, process_metrics, request_log
+    from app.ops.queues import queue
     from app.web.realtime import live_events
 
     request_log.install(settings.log_json)
@@ -353,10 +354,10 @@ def serve(app: Flask, settings: Settings) -> None:
 
 
 def _begin_worker(app: Flask, slot: int) -> None:
-    from app.ops import database
+    from app.ops.database import connections
     from app.web.realtime import live_events
 
-    database.limit_background_waits()
+    connections.limit_background_waits()
     live_events.name_sessions(slot)
 
 

@@ -26,29 +26,24 @@ from app.domain.audit_keys import AuditKeys
 from app.domain.maintenance import health_samples
 from app.lib.turns import Turns
 from app.lib.vault import Vault, audit_key, read_key
-from app.ops import (
-    database,
-    error_reports,
-    log_redaction,
-    machine_resources,
-    primary_address,
-    process_metrics,
-    queue,
-    request_log,
-)
-from app.ops.file_store import FileStore, FolderStore
-from app.ops.redis_queue import RedisQueue
-from app.ops.s3_bucket import S3Place
-from app.ops.s3_store import S3Store
-from app.ops.thread_queue import ThreadQueue
-from app.ops.virus_scanner import Scanner
+from app.ops.database import connections, primary_address
+from app.ops.monitoring import error_reports, log_redaction, machine_resources, process_metrics, request_log
+from app.ops.queues import queue
+from app.ops.queues.redis_queue import RedisQueue
+from app.ops.queues.thread_queue import ThreadQueue
+from app.ops.storage.file_store import FileStore, FolderStore
+from app.ops.storage.s3_bucket import S3Place
+from app.ops.storage.s3_store import S3Store
+from app.ops.storage.virus_scanner import Scanner
 from app.outbox import change_capture, message_delivery, notice_delivery
 from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
 from app.web.channels import provider_webhooks, signed_file_urls
 from app.web.compat import routes
-from app.web.core import languages, lazy_url_rules, replica_lists
-from app.web.pages import allowed_hosts, errors, offline, process_roles, shell, submitted_data
+from app.web.core.localization import languages
+from app.web.core.queries import replica_lists
+from app.web.core.urls import lazy_url_rules
+from app.web.pages import allowed_hosts, errors, expired_forms, offline, process_roles, shell, submitted_data
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
 from app.web.records.timelines import composer
@@ -77,14 +72,14 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     csrf.init_app(app)
     compress.init_app(app)
     db.init_app(app)
-    database.end_sessions_quietly(app, db.session)
+    connections.end_sessions_quietly(app, db.session)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
     addons.add_revisions(migrate)
     session_hooks.install()
     with app.app_context():
         _use_keys(app, settings)
         primary_address.follow(settings.database_url, settings.settings_file)
-        database.tune(db.engine)
+        connections.tune(db.engine)
         process_metrics.bind(app, db.engine, _measures_store(settings))
         replica_lists.install(app, settings)
         shell.install(app, sidebar.menu)
@@ -100,6 +95,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         app.extensions["crm_self_test"] = self_test.run
         app.extensions["crm_settings_menu"] = settings_menu.links
     errors.install(app)
+    expired_forms.install(app)
     offline.install(app)
     request_log.bind(app)
     routes.install(app)
@@ -136,13 +132,13 @@ def _measures_store(settings: config.Settings) -> Callable[[process_metrics.Metr
 
     def store(batch: process_metrics.MetricsBatch) -> None:
         source = health_samples.SampleSource(settings.server_name, role, machine_resources.memory_percent())
-        token = database.WRITES.set(True)
+        token = connections.WRITES.set(True)
         try:
             with Session(bound) as session, access.as_system(session):
                 health_samples.store(session, batch, source, datetime.now(UTC))
                 session.commit()
         finally:
-            database.WRITES.reset(token)
+            connections.WRITES.reset(token)
 
     return store
 

@@ -8,8 +8,8 @@ import threading
 from flask import Flask
 
 from app.cli import worker_group
-from app.ops import database
-from app.ops.workers import ChildFunction, WorkerGroup
+from app.ops.database import connections
+from app.ops.queues.workers import ChildFunction, WorkerGroup
 from app.scheduler import Scheduler
 from app.web.realtime import live_events
 
@@ -19,7 +19,7 @@ def process_group(app: Flask, schedule: Scheduler | None) -> WorkerGroup:
 
     All are forked from one application, so that they share its memory.
     """
-    database.limit_background_waits()
+    connections.limit_background_waits()
     functions: list[ChildFunction] = [lambda: _run_schedule(schedule)] if schedule is not None else []
     if app.config["CRM"].run_workers:
         functions += worker_group(app, ()).functions

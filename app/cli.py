@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app import access, self_test, wording
+from app.access.role_matrix import PUBLIC
 from app.commands import (
     backups,
     channels,
@@ -41,8 +42,10 @@ from app.lib.operator_command import operator_command
 from app.lib.product_version import product_version
 from app.lib.vault import Vault, read_key
 from app.models import Role, User
-from app.ops import database, health, queue, workers
-from app.ops.audit_head_file import AuditHeadFile
+from app.ops.database import connections
+from app.ops.monitoring import health
+from app.ops.queues import queue, workers
+from app.ops.storage.audit_head_file import AuditHeadFile
 from app.outbox import backlog
 from app.web.core import unique_errors
 from app.web.core.registry import registered
@@ -198,7 +201,7 @@ def find_user(name: str) -> Any:
 def _role(name: str) -> Any:
     role = db.session.scalars(select(Role).where(Role.name == name)).first()
     if role is None:
-        known = ", ".join(db.session.scalars(select(Role.name).order_by(Role.name)))
+        known = ", ".join(db.session.scalars(select(Role.name).where(Role.name != PUBLIC).order_by(Role.name)))
         raise RuleBroken(f"There is no role named “{name}”. Existing roles: {known}.")
     return role
 
@@ -434,7 +437,7 @@ def worker_group(app: Flask, queues: tuple[str, ...]) -> workers.WorkerGroup:
     """The workers of these queues (default: all) and the scheduler of delayed calls. Needs an app context."""
     counts = queue.settings().workers
     worker_counts = {name: counts[name] for name in queues or queue.TIMEOUT_SECONDS}
-    database.limit_background_waits()
+    connections.limit_background_waits()
     functions = workers.child_functions(worker_counts, app.config["CRM"].redis_url, backlog.begin_after_outage)
     return workers.WorkerGroup(functions, live_events.flush)
 

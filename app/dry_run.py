@@ -11,7 +11,7 @@ from sqlalchemy import event
 
 from app.domain.persistence.session_context import session_context
 from app.job_runner import SKIPPED, Execution, Job, Runner, writing
-from app.ops import queue
+from app.ops.queues import queue
 
 
 @dataclass

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.lib.batches import batched
 from app.lib.schedule_slots import Daily, Every
-from app.ops.file_store import FileStore
+from app.ops.storage.file_store import FileStore
 
 #: The most items of one pass; the next pass does the rest.
 MAX_ITEMS = 20_000

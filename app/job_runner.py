@@ -30,10 +30,10 @@ from app.job_definition import MAX_ITEMS, SKIPPED, Job, JobPass, JobWork
 from app.lib.process_name import process_name
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
 from app.lib.turns import Turns
-from app.ops.database import WRITES
-from app.ops.database_errors import Cause, cause_of
-from app.ops.file_store import FileStore
-from app.ops.queue import error_summary
+from app.ops.database.connections import WRITES
+from app.ops.database.database_errors import Cause, cause_of
+from app.ops.queues.queue import error_summary
+from app.ops.storage.file_store import FileStore
 
 __all__ = [
     "SKIPPED",

@@ -33,16 +33,18 @@ from app.domain.merging import duplicates, merged_records
 from app.domain.telephony import call_rollup_fill
 from app.dry_run import DryRun, try_out
 from app.job_runner import SKIPPED, Daily, Every, Job, JobPass, JobWork, Runner, daily_at, every_minute, run_slot
-from app.ops import database, queue
-from app.ops.audit_head_file import AuditHeadFile
-from app.ops.database import database_now
-from app.ops.leader import election
+from app.ops.database import connections
+from app.ops.database.connections import database_now
+from app.ops.processes.leader import election
+from app.ops.queues import queue
+from app.ops.storage.audit_head_file import AuditHeadFile
 from app.outbox import (
     backlog,
     call_delivery,
     campaign_sending,
     dnd_import,
     inbound_processing,
+    invitation_delivery,
     mail_fetch,
     message_delivery,
     message_files,
@@ -55,6 +57,7 @@ from app.outbox import (
 from app.outbox.backlog import Source
 from app.outbox.call_delivery import CALLS
 from app.outbox.engine import DeliveryKind
+from app.outbox.invitation_delivery import INVITATIONS
 from app.outbox.message_delivery import MESSAGES
 from app.outbox.message_files import FILES
 from app.outbox.notice_delivery import NOTICES
@@ -78,6 +81,7 @@ QUEUED = (
     mail_fetch.fetch,
     message_files.work,
     reaction_delivery.send,
+    invitation_delivery.send,
     inbound_processing.work_off,
     backup_work.run,
     campaign_sending.advance,
@@ -92,7 +96,7 @@ QUEUED = (
 
 #: Outbox rows that an outage can leave behind; they are queued again when the queue is back.
 BACKLOG = (
-    *map(backlog.source, (NOTICES, WEBHOOKS, MESSAGES, FILES, REACTIONS, CALLS, RECORDINGS, REPORTS)),
+    *map(backlog.source, (NOTICES, WEBHOOKS, MESSAGES, FILES, REACTIONS, CALLS, RECORDINGS, REPORTS, INVITATIONS)),
     Source(
         "event", inbound_processing.QUEUE, inbound_events.due, lambda keys: inbound_processing.enqueue_event(keys[0])
     ),
@@ -233,13 +237,16 @@ def _forget_imports(session: Session, job_pass: JobPass) -> JobWork:
 
 
 def _look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
-    """Look for duplicates of new and changed records; the first run looks at all records."""
+    """Look for duplicates of new and changed records; the first runs look at all records."""
+    done: set[str] = set()
 
     def look(session: Session, kind: str) -> str:
-        return "looked at" if duplicates.scan_next(session, kind, job_pass.now) else SKIPPED
+        if kind not in done and duplicates.scan_next(session, kind, job_pass.now):
+            return "looked at"
+        done.add(kind)
+        return SKIPPED
 
-    chunks = {kind: duplicates.chunks_left(session, kind) for kind in duplicates.SCANNED}
-    return JobWork([kind for kind, count in chunks.items() for _ in range(count)][: job_pass.limit], look)
+    return JobWork(duplicates.kinds_to_scan(session)[: job_pass.limit], look)
 
 
 def _forget_merges(session: Session, job_pass: JobPass) -> JobWork:
@@ -347,7 +354,7 @@ def _watch_health(session: Session, job_pass: JobPass) -> JobWork:
     """Record the health of the whole installation; notify admins of thresholds that were crossed or are met again."""
     queued = queue.depths()
     depth = None if queued is None else sum(each.waiting for each in queued)
-    readings = health_watch.Readings(depth, database.open_connections(session))
+    readings = health_watch.Readings(depth, connections.open_connections(session))
     return JobWork(("thresholds",), lambda session, _: health_watch.watch(session, readings, job_pass.now) or SKIPPED)
 
 
@@ -433,6 +440,7 @@ SCHEDULE = (
     Job(gettext_noop("send messages that wait"), every_minute, _sweep(MESSAGES)),
     Job(gettext_noop("fetch files that wait"), every_minute, _sweep(FILES)),
     Job(gettext_noop("send reactions that wait"), every_minute, _sweep(REACTIONS)),
+    Job(gettext_noop("send invitations that wait"), every_minute, _sweep(INVITATIONS)),
     Job(gettext_noop("settle calls that wait"), every_minute, _sweep(CALLS)),
     Job(gettext_noop("fetch recordings that wait"), every_minute, _sweep(RECORDINGS)),
     Job(gettext_noop("ask what became of messages"), every_minute, _ask_providers),
@@ -519,6 +527,6 @@ def schedule_of(app: Any) -> Scheduler | None:
     chosen = app.config["CRM"]
     if not chosen.scheduler:
         return None
-    from app.ops import monotonic_scheduler  # noqa: F401  # what it will need
+    from app.ops.processes import monotonic_scheduler  # noqa: F401  # what it will need
 
     return Scheduler(_runner_of(app), election(chosen.database_url, chosen.instance_dir), SCHEDULE)

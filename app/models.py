@@ -19,6 +19,7 @@ from app.domain.customers import Customer, CustomerAccount  # a customer; a brok
 from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound.inbound_events import InboundEvent  # a request of a provider, as it arrived
+from app.domain.invitations import Invitation  # the link by which a new user chooses their password
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.legal_holds import LegalHold  # a record of which nothing is deleted
 from app.domain.login_names import LoginName  # the names and addresses by which people sign in
@@ -167,6 +168,7 @@ __all__ = [
     "ImportRow",
     "ImportRun",
     "InboundEvent",
+    "Invitation",
     "JobRun",
     "Lead",
     "LeadSource",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from sqlalchemy import select
+from sqlalchemy import null, select
 from sqlalchemy.orm import Session
 
 from app import access
@@ -26,6 +26,8 @@ class RecordCard(NamedTuple):
     number: str
     #: First and last name of the person whom it is about; "" = unknown.
     name: str
+    #: The summary of a ticket; "" = none.
+    summary: str = ""
 
 
 #: (column of the notification, id) -> card.
@@ -39,8 +41,8 @@ def record_cards(session: Session, rows: Iterable[Any]) -> RecordCards:
     for column, (record, _root) in _RECORDS.items():
         ids = {getattr(row, column) for row in rows if getattr(row, column) is not None}
         if ids:
-            for key, number, *names in _read(session, record, sorted(ids)):
-                found[column, key] = RecordCard(str(number), _name(names))
+            for key, number, summary, *names in _read(session, record, sorted(ids)):
+                found[column, key] = RecordCard(str(number), _name(names), summary or "")
     return found
 
 
@@ -55,11 +57,12 @@ def _read(session: Session, record: Any, ids: list[int]) -> list[tuple[Any, ...]
 
 
 def _named(record: Any) -> Any:
-    """SELECT id, number, and pairs of first and last name, the customer's first."""
-    own = (record.first_name, record.last_name) if record is not Ticket else ()
+    """SELECT id, number, the summary of a ticket, and pairs of first and last name, the customer's first."""
+    own = (record.first_name, record.last_name)
+    summary = Ticket.summary if record is Ticket else null().label("summary")
     if record is Customer:
-        return select(Customer.id, Customer.number, *own)
-    columns = (record.id, record.number, Customer.first_name, Customer.last_name, *own)
+        return select(Customer.id, Customer.number, summary, *own)
+    columns = (record.id, record.number, summary, Customer.first_name, Customer.last_name, *own)
     return select(*columns).outerjoin(Customer, Customer.id == record.customer_id)
 
 
@@ -84,9 +87,13 @@ def record_link(row: Any, cards: RecordCards) -> tuple[str, str] | None:
 
 
 def names_of(row: Any, cards: RecordCards) -> dict[str, str]:
-    """{who}: the person whom the notice's record is about, for `text_of`; {} if unknown or not visible."""
+    """{who, summary} for `text_of`: the person whom the notice's record is about, and what they ask in a ticket.
+
+    Without those that are unknown; {} if the record is not visible.
+    """
     found = _card_of(row, cards)
-    return {"who": found[1].name} if found and found[1].name else {}
+    named = {"who": found[1].name, "summary": found[1].summary} if found else {}
+    return {key: text for key, text in named.items() if text}
 
 
 #: Record of a merged notice -> the list of its pages.

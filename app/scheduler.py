@@ -21,8 +21,8 @@ from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
 from app.domain.persistence.transaction_state import transaction_state
 from app.job_runner import Job, Runner, every_minute, is_settled, process_name, run_slot, writing
 from app.lib.turns import Turns
-from app.ops import health
-from app.ops.leader import ELECTION_SECONDS, Election
+from app.ops.monitoring import health
+from app.ops.processes.leader import ELECTION_SECONDS, Election
 
 log = logging.getLogger("crm.jobs")
 
@@ -81,7 +81,8 @@ class Scheduler:
     def _running_timers(self) -> Any:
         """APScheduler, started on first use, because threads that begin before a fork are lost."""
         if self._timers is None:
-            from app.ops.monotonic_scheduler import MonotonicScheduler  # imported only in the process that runs jobs
+            # Imported only in the process that runs jobs.
+            from app.ops.processes.monotonic_scheduler import MonotonicScheduler
 
             # A thread for each job, the check for leadership, the start of jobs and the check of delays: none can block
             # another.

@@ -1,6 +1,7 @@
 """The self-test: checks that everything the installation needs is there, and says what to do if not.
 
-`flask self-test` and a page show it. Each check is an entry of `app.ops.health`, where other parts add theirs too.
+`flask self-test` and a page show it. Each check is an entry of `app.ops.monitoring.health`, where other parts add
+theirs too.
 """
 
 from __future__ import annotations
@@ -22,10 +23,12 @@ from app.domain import custom_fields, custom_values
 from app.domain.maintenance import backup_runs, dead_letters, health_samples, job_health, job_runs
 from app.extensions import db
 from app.lib.operator_command import operator_command
-from app.ops import health, machine_resources, queue, redis_client
-from app.ops.database import database_now
-from app.ops.health import DEGRADED, FAILED, OFF, OK, CheckResult
-from app.ops.leader import MAX_SKEW
+from app.ops.database.connections import database_now
+from app.ops.monitoring import health, machine_resources
+from app.ops.monitoring.health import DEGRADED, FAILED, OFF, OK, CheckResult
+from app.ops.processes.leader import MAX_SKEW
+from app.ops.queues import queue
+from app.ops.redis import redis_client
 from app.web.pages import probes
 from app.web.settings import health_databases
 

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.access import account_rules, legal_hold_guard, people, role_rules, session_filter
+from app.access import account_rules, legal_hold_guard, people, read_only_sessions, role_rules, session_filter
 from app.domain import audit_chain, custom_values, legal_holds, login_names
 from app.domain.messaging import consents
 from app.domain.persistence import change_events, numbering, row_effects, stored_text
@@ -132,6 +132,7 @@ HOOKS = (
         session_filter.filter_statement,
         "Queries reach only rows that the person may see.",
     ),
+    Hook("do_orm_execute", read_only_sessions.refuse_statement, "A view as another user changes nothing."),
     Hook("do_orm_execute", account_rules.refuse_bulk, "Accounts and roles are changed row by row, under their rules."),
     Hook("do_orm_execute", consents.refuse_bulk, "The consent ledger is append-only, also for admins and jobs."),
     Hook(
@@ -140,6 +141,7 @@ HOOKS = (
         "Statements without objects spare what is under a legal hold, too.",
     ),
     Hook("do_orm_execute", call_rollups.note_statement, "Calls changed without objects are counted anew, too."),
+    Hook("before_flush", read_only_sessions.refuse_flush, "A view as another user changes nothing."),
     Hook("before_flush", row_effects.before_flush, "The effects of that moment are applied."),
     Hook("after_insert", notice_delivery.note_delivery, "A notice to be e-mailed is queued once.", Delivery),
     Hook("after_flush", row_effects.after_flush, "The effects of that moment are applied."),

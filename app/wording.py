@@ -20,7 +20,7 @@ def text_of(notification: Any, **names: str) -> str:
     """What happened, as one translated sentence. Raises KeyError for an unknown kind.
 
     `names` are those that the caller knows: actor, taker (the new assignee), label (of the new status), and, from
-    `names_of`, the person whom the record is about.
+    `names_of`, the person whom the record is about, and the summary of a ticket.
     """
     payload = dict(notification.payload or {}) | names
     if payload.get("label"):
@@ -31,9 +31,15 @@ def text_of(notification: Any, **names: str) -> str:
 
 
 def _number(payload: dict[str, Any]) -> str:
-    """The record as people call it: “Asha Rao (CRM-LEAD-2026-00012)”, or its number alone."""
+    """The record as people call it, or its number alone.
+
+    “Asha Rao (CRM-LEAD-2026-00012)”; a ticket with its summary: “Asha Rao – Cannot sign in (CRM-TICKET-2026-00012)”.
+    """
     number = str(payload.get("number") or _("A record"))
-    return f"{payload['who']} ({number})" if payload.get("who") and number != payload["who"] else number
+    who = payload.get("who") if payload.get("who") != number else None
+    summary = payload.get("summary") if str(payload.get("summary")) not in str(payload.get("title")) else None
+    about = " – ".join(filter(None, (who, summary)))
+    return f"{about} ({number})" if about else number
 
 
 def _title(payload: dict[str, Any]) -> str:

@@ -26,7 +26,7 @@ from app import access, create_app
 from app.domain.telephony import call_rollup_fill, call_rollups
 from app.extensions import db
 from app.models import SignIn, User
-from app.ops.database import STATEMENTS
+from app.ops.database.connections import STATEMENTS
 from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import PAGES
 from app.web.security.sessions import hash_token

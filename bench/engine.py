@@ -286,7 +286,7 @@ def _idle(app: Any) -> Rows:
 
 def _job_cost(app: Any, name: str) -> str:
     from app import jobs
-    from app.ops.database import STATEMENTS
+    from app.ops.database.connections import STATEMENTS
 
     times, counts, items = [], [], 0
     for _ in range(9):

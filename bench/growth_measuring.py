@@ -13,7 +13,7 @@ from sqlalchemy import event, text
 
 from app import access, create_app, jobs
 from app.extensions import db
-from app.ops.database import STATEMENTS
+from app.ops.database.connections import STATEMENTS
 from app.web.dashboards import widget_data
 from bench import generate, plans, server
 from bench.dashboards import sign_in

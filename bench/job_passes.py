@@ -19,7 +19,7 @@ from sqlalchemy.orm import sessionmaker
 from app import jobs, models
 from app.domain import leads
 from app.job_runner import Runner, run_slot
-from app.ops.database import STATEMENTS, tune
+from app.ops.database.connections import STATEMENTS, tune
 from bench import generate, server
 from tests.servers import MariaDB
 

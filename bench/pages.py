@@ -27,7 +27,7 @@ from sqlalchemy import select
 from app import access, create_app
 from app.extensions import db
 from app.models import Lead, Ticket
-from app.ops.database import STATEMENTS
+from app.ops.database.connections import STATEMENTS
 from bench import generate, server
 from bench.dashboards import sign_in
 from tests.app_fixtures import Colleague, UserClient, settings_for

@@ -7,8 +7,8 @@ from sqlalchemy.exc import OperationalError
 
 import app.models  # noqa: F401  (all tables must be known)
 from app.extensions import db
-from app.ops import message_full_text, migration_guard
-from app.ops.sqlite_ids import KeepAutoincrement
+from app.ops.database import message_full_text, migration_guard
+from app.ops.database.sqlite_ids import KeepAutoincrement
 
 
 def run() -> None:

@@ -6,6 +6,7 @@ Creating an application and rendering its first page takes half a second of CPU;
 from __future__ import annotations
 
 import importlib
+import os
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -25,9 +26,9 @@ from app import access, branding, create_app
 from app.domain import brand
 from app.extensions import db, socketio
 from app.models import User
-from app.ops.database import address_of
-from app.ops.rate_counter import LocalRateCounter
-from app.web.core import lookups
+from app.ops.database.connections import address_of
+from app.ops.redis.rate_counter import LocalRateCounter
+from app.web.core.fields import lookups
 from app.web.realtime import live_events
 
 #: (settings as environment variables) -> the product with them.
@@ -164,6 +165,8 @@ class AppPool:
         """`restore` puts the database back; `settings` reads environment variables (CRM_…)."""
         self._restore, self._settings = restore, settings
         self._apps: dict[str, ReusedApp] = {}
+        #: Environment variables -> the settings, and what tells apart applications of different settings.
+        self._read: dict[frozenset[tuple[str, str]], tuple[config.Settings, str]] = {}
         #: Those of the last test: the others have no connections.
         self._used: list[ReusedApp] = []
         self._settled, self._is_untouched = Settled(), False
@@ -171,16 +174,21 @@ class AppPool:
     @contextmanager
     def fresh(self) -> Iterator[AppMaker]:
         """Restore the database; yields the maker of applications on it."""
-        self._disconnect()
-        self._used.clear()
         self._restore()
         self._is_untouched = True
-        yield self._app
-        self._disconnect()
+        try:
+            yield self._app
+        finally:
+            self._disconnect()
+            self._used.clear()
 
     def _app(self, **environ: str) -> Flask:
-        settings = self._settings(**environ)
-        key = repr([value for name, value in vars(settings).items() if name not in LATE_SETTINGS])
+        known = frozenset(environ.items())
+        if known not in self._read:
+            settings = self._settings(**environ)
+            key = repr([value for name, value in vars(settings).items() if name not in LATE_SETTINGS])
+            self._read[known] = settings, key
+        settings, key = self._read[known]
         if key not in self._apps:
             options = config.engine_options(settings) | {"query_cache_size": STATEMENTS}
             self._apps[key] = ReusedApp(
@@ -199,5 +207,11 @@ class AppPool:
 
 def copy_folder(source: Path, target: Path) -> None:
     """Replace the target with a copy of the instance folder."""
-    shutil.rmtree(target, ignore_errors=True)
-    shutil.copytree(source, target)
+    if not target.exists() or any(each.is_dir() for each in (*os.scandir(source), *os.scandir(target))):
+        shutil.rmtree(target, ignore_errors=True)
+        shutil.copytree(source, target)
+        return
+    for each in os.scandir(target):  # not overwritten: what still reads the former file goes on with that
+        os.unlink(each)
+    for each in os.scandir(source):
+        shutil.copy(each, target / each.name)

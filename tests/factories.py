@@ -21,7 +21,7 @@ from app.domain.leads import Lead
 from app.domain.settings import LeadStatus, OfficeRange, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
-from app.ops.database import tune
+from app.ops.database.connections import tune
 
 ZONE = "Asia/Kolkata"
 #: Monday, 23 November 2026, 10:00 in the office.

@@ -176,7 +176,7 @@ def main(path: str) -> None:
     gc.disable()  # it would look through all modules again and again while they are imported, a fifth of the time
     for name in ("run", "app.jobs", "app.cli", "flask.cli", "flask_migrate.cli", "alembic.command", "encodings.idna"):
         importlib.import_module(name)
-    from app.ops.prefork import end_with_parent
+    from app.ops.processes.prefork import end_with_parent
 
     end_with_parent(os.getppid(), signal.SIGKILL)
     gc.collect()
@@ -204,7 +204,7 @@ def _bury() -> None:
 
 def _keep(client: socket.socket) -> None:
     """Fork once more: the parent reports the end of the program, the child runs it."""
-    from app.ops.prefork import end_with_parent
+    from app.ops.processes.prefork import end_with_parent
 
     end_with_parent(os.getppid(), signal.SIGKILL)
     length, files, _flags, _address = socket.recv_fds(client, 8, 3)

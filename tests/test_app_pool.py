@@ -9,7 +9,7 @@ from flask import Flask
 
 from app.extensions import socketio
 from app.models import Lead
-from app.ops import queue
+from app.ops.queues import queue
 from app.outbox import notice_delivery
 from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker

@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, text, update
 from app import jobs
 from app.extensions import db
 from app.models import Delivery, JobRun, Lead, Notification
-from app.ops import queue
+from app.ops.queues import queue
 from tests.app_fixtures import Crm
 
 DAYS = timedelta(days=1)

@@ -26,8 +26,8 @@ from app.domain.maintenance.job_runs import JobRun
 from app.domain.settings import LeadSource
 from app.job_runner import SKIPPED, Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
 from app.lib.turns import Turns
-from app.ops.database import STATEMENTS
-from app.ops.leader import DatabaseLeader, Election, FileLeader
+from app.ops.database.connections import STATEMENTS
+from app.ops.processes.leader import DatabaseLeader, Election, FileLeader
 from app.scheduler import Scheduler
 from tests import factories
 from tests.factories import HOUR, MINUTE, NOW

@@ -25,7 +25,7 @@ from sqlalchemy.exc import DBAPIError
 import config
 from app import create_app
 from app.extensions import db
-from app.ops import message_full_text
+from app.ops.database import message_full_text
 from tests.app_fixtures import settings_for
 from tests.app_pool import copy_folder
 from tests.servers import Databases
@@ -325,7 +325,7 @@ def _next_id(connection: Any, name: str) -> int:
 def test_a_later_rebuild_of_a_table_keeps_its_ids(old: Engine) -> None:
     from alembic.operations import Operations
 
-    from app.ops.sqlite_ids import KeepAutoincrement, highest_ids
+    from app.ops.database.sqlite_ids import KeepAutoincrement, highest_ids
 
     flask_migrate.upgrade(revision="0009")
     with old.begin() as connection:

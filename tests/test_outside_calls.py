@@ -25,14 +25,18 @@ from app.channels.http_client import HttpClient, HttpRequest
 from app.channels.provider import Media, OutgoingCall, OutgoingMessage, Template
 from app.channels.registry import KINDS
 from app.lib import deadline, outbound_url
-from app.ops import database, error_tracker, leader, redis_client, s3_bucket
-from app.ops.error_tracker import TrackerAddress
-from app.ops.event_bus import EventBus, LiveEvent
-from app.ops.queue import Call
-from app.ops.rate_counter import Rate, RedisRateCounter
-from app.ops.redis_queue import RedisQueue
-from app.ops.replicas import Primary, Replica
-from app.web.core import replica_lists
+from app.ops.database import connections
+from app.ops.database.replicas import Primary, Replica
+from app.ops.monitoring import error_tracker
+from app.ops.monitoring.error_tracker import TrackerAddress
+from app.ops.processes import leader
+from app.ops.queues.queue import Call
+from app.ops.queues.redis_queue import RedisQueue
+from app.ops.redis import redis_client
+from app.ops.redis.event_bus import EventBus, LiveEvent
+from app.ops.redis.rate_counter import Rate, RedisRateCounter
+from app.ops.storage import s3_bucket
+from app.web.core.queries import replica_lists
 from tests.servers import ROOT
 
 #: Packages and functions by which a program reaches out.
@@ -46,24 +50,24 @@ NO_CALLS = {
     "app/channels/twilio_library.py": "goes out through the client of app/channels/http_client.py",
     "config.py": "asks for the name of this machine",
     "run.py": "waits at the start for other starts, before it serves anybody",
-    "app/ops/request_buffer.py": "serves",
-    "app/ops/listener_shutdown.py": "serves",
-    "app/ops/worker.py": "serves",
-    "app/ops/worker_channels.py": "talks to the other workers of this server",
-    "app/ops/database_errors.py": "names errors",
-    "app/ops/fast_results.py": "reads results of a connection that app/ops/database.py has made",
-    "app/ops/log_redaction.py": "names errors",
+    "app/ops/http_server/request_buffer.py": "serves",
+    "app/ops/http_server/listener_shutdown.py": "serves",
+    "app/ops/http_server/worker.py": "serves",
+    "app/ops/http_server/worker_channels.py": "talks to the other workers of this server",
+    "app/ops/database/database_errors.py": "names errors",
+    "app/ops/statements/fast_results.py": "reads results of a connection that app/ops/database/connections.py has made",
+    "app/ops/monitoring/log_redaction.py": "names errors",
     "app/web/realtime/socket_limits.py": "names statuses",
     "app/web/realtime/transport.py": "serves",
     "app/lib/process_name.py": "asks for the name of this machine",
     "app/backups/after_restore.py": "an operator's command, on the database that it was given",
     "app/backups/encryption.py": "runs age and gpg on this machine",
     "app/backups/mariadb.py": "runs mariadb-dump; it shows a sign of life, and a silent run is begun again",
-    "app/self_test.py": "asks through app/ops/redis_client.py",
+    "app/self_test.py": "asks through app/ops/redis/redis_client.py",
     "app/lib/deadline.py": "is what the others call through; tried below",
-    "app/ops/redis_client.py": "is what the others call through",
-    "app/ops/redis_tls.py": "is how redis_client connects over TLS; tried by tests/ops/test_tls.py",
-    "app/ops/workers.py": "a worker waits for Redis all its life; RQ sets its time-outs",
+    "app/ops/redis/redis_client.py": "is what the others call through",
+    "app/ops/redis/redis_tls.py": "is how redis_client connects over TLS; tried by tests/ops/test_tls.py",
+    "app/ops/queues/workers.py": "a worker waits for Redis all its life; RQ sets its time-outs",
 }
 SECONDS = 0.5
 CONTENT = Content("user 1: notice 1", "key", "Subject", "Text")
@@ -131,7 +135,7 @@ def listen(port: int) -> None:
 
 def query(port: int) -> None:
     engine = create_engine(f"mysql+pymysql://root@127.0.0.1:{port}/crm")
-    database.tune(engine)
+    connections.tune(engine)
     try:
         engine.connect().close()
     finally:
@@ -180,15 +184,15 @@ CALLS: dict[str, list[Callable[[int], None]]] = {
         lambda port: account("exotel", port).call(OutgoingCall("c1", "+919820012345", "+919820054321", ""))
     ],
     "app/lib/outbound_url.py": [post],
-    "app/ops/error_tracker.py": [report_error, lambda port: report_error(port, "https")],
-    "app/ops/rate_counter.py": [count],
-    "app/ops/s3_bucket.py": [list_bucket],
-    "app/ops/redis_queue.py": [enqueue],
-    "app/ops/event_bus.py": [publish, listen],
-    "app/ops/database.py": [query],
-    "app/ops/leader.py": [lead],
-    "app/ops/redis_topology.py": [ask_sentinel, ask_node],
-    "app/web/core/replica_lists.py": [look_at_replica],
+    "app/ops/monitoring/error_tracker.py": [report_error, lambda port: report_error(port, "https")],
+    "app/ops/redis/rate_counter.py": [count],
+    "app/ops/storage/s3_bucket.py": [list_bucket],
+    "app/ops/queues/redis_queue.py": [enqueue],
+    "app/ops/redis/event_bus.py": [publish, listen],
+    "app/ops/database/connections.py": [query],
+    "app/ops/processes/leader.py": [lead],
+    "app/ops/redis/redis_topology.py": [ask_sentinel, ask_node],
+    "app/web/core/queries/replica_lists.py": [look_at_replica],
 }
 #: No call takes longer than this; most have much less.
 MOST_SECONDS = 30.0
@@ -270,7 +274,7 @@ def test_every_call_ends_in_time_and_reads_little(
 ) -> None:
     monkeypatch.setattr(email, "TOTAL_SECONDS", 1.0)
     monkeypatch.setattr(imap_client, "TOTAL_SECONDS", 1.0)
-    monkeypatch.setattr(database, "CONNECT_SECONDS", 1.0)
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", 1.0)
     monkeypatch.setattr(s3_bucket, "CALL_SECONDS", 0.3)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")

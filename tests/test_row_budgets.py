@@ -19,7 +19,7 @@ from app import access, jobs
 from app.access import fast_paging
 from app.job_runner import Every, every_minute
 from app.models import CallLog, Customer, Lead, Task, Ticket
-from app.web.core.record_table import COUNT_CAP
+from app.web.core.queries.record_table import COUNT_CAP
 from tests.generated_data import PEOPLE, Dataset, dataset
 
 __all__ = ["dataset"]

@@ -20,9 +20,9 @@ from tests import factories
 APP = Path(session_hooks.__file__).parent
 #: file -> why it listens outside the table.
 LISTENS_TOO = {
-    "ops/database.py": "engines, not sessions",
-    "ops/process_metrics.py": "engines, not sessions",
-    "ops/primary_address.py": "engines, not sessions",
+    "ops/database/connections.py": "engines, not sessions",
+    "ops/monitoring/process_metrics.py": "engines, not sessions",
+    "ops/database/primary_address.py": "engines, not sessions",
     "dry_run.py": "a connection, for one transaction",
 }
 #: The two accessors of Session.info.

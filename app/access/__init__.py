@@ -36,6 +36,7 @@ from app.access.people import (
     version_query,
 )
 from app.access.person import ADMIN, Denied, Person
+from app.access.read_only_sessions import set_read_only
 from app.access.replica_reads import reading_from
 from app.access.rights_snapshots import rights_snapshot, sees_less_now
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
@@ -114,6 +115,7 @@ __all__ = [
     "sees_id",
     "sees_less_now",
     "sees_row",
+    "set_read_only",
     "shape_of",
     "system_transaction",
     "users_who_see",

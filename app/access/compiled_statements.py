@@ -26,8 +26,8 @@ from app.access.person import Person
 from app.access.session_filter import under_rules
 from app.access.system_session import acting
 from app.lib.lru_cache import LruCache
-from app.ops import fast_statements
-from app.ops.sqlalchemy_internals import cache_key_of, compile_with_values, type_key_of
+from app.ops.statements import fast_statements
+from app.ops.statements.sqlalchemy_internals import cache_key_of, compile_with_values, type_key_of
 
 #: Statements without access rules, which are compiled once for everybody.
 MAX_UNRULED = 100

@@ -15,7 +15,7 @@ from app.access.compiled_statements import listed, padded
 from app.access.index_ranges import IndexRange
 from app.access.word_search import TitlePart
 from app.models import Customer, Lead, Ticket
-from app.ops.sqlalchemy_internals import annotate, annotations_of
+from app.ops.statements.sqlalchemy_internals import annotate, annotations_of
 
 #: Records that show their customer's name and numbers, and are found by them.
 WITH_CUSTOMER = (Lead, Ticket)

@@ -41,7 +41,7 @@ from app.access.word_search import (
     wanted_words,
 )
 from app.models import Customer, Ticket
-from app.ops.sqlalchemy_internals import annotations_of
+from app.ops.statements.sqlalchemy_internals import annotations_of
 
 
 def parts_of(rule: Any) -> list[Any]:

@@ -19,7 +19,7 @@ from app.domain import permissions, team
 from app.domain.base import RuleBroken
 from app.domain.persistence.row_effects import Rows
 from app.models import AccessVersion, FieldMask, ModulePermission, Role, User
-from app.ops.database import address_of
+from app.ops.database.connections import address_of
 
 #: Seconds after which a cached person is read again even if no version changed (leave begins and ends with time).
 CACHE_SECONDS = 30

@@ -62,6 +62,8 @@ class Person:
     derived: LruCache[Any, Any] = field(init=False, default_factory=lambda: LruCache(MAX_DERIVED))
     #: Scope of an API key -> the same person limited by it, with compiled statements of its own.
     scoped: dict[frozenset[str], Person] = field(init=False, default_factory=dict)
+    #: The same person as others view them, in a list of at most one.
+    _viewed: list[Person] = field(init=False, default_factory=list)
 
     def within(self, scope: frozenset[str]) -> Person:
         """The person as limited by an API key of this scope; an empty scope limits nothing."""
@@ -70,6 +72,12 @@ class Person:
         if scope not in self.scoped:
             self.scoped[scope] = replace(self, scope=scope)
         return self.scoped[scope]
+
+    def viewed(self) -> Person:
+        """The person as an administrator views them: reads only, with compiled statements of its own."""
+        if not self._viewed:
+            self._viewed.append(replace(self, read_only=True))
+        return self._viewed[0]
 
     @property
     def is_admin(self) -> bool:

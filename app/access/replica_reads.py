@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from app.access.system_session import acting
 from app.extensions import RoutedSession
-from app.ops.sqlalchemy_internals import locks_rows
+from app.ops.statements.sqlalchemy_internals import locks_rows
 
 
 @contextmanager

@@ -13,8 +13,10 @@ from app.domain import permissions
 from app.domain.base import translatable
 from app.models import FieldMask, ModulePermission
 
+#: FAB's role of people who aren't signed in; no user gets it.
+PUBLIC = "Public"
 #: FAB's own roles: Admin may do everything, Public is for visitors who have not signed in.
-FIXED_ROLES = (ADMIN, "Public")
+FIXED_ROLES = (ADMIN, PUBLIC)
 
 
 @dataclass

@@ -15,10 +15,10 @@ from sqlalchemy.orm import Session
 from app.access import account_rules, role_audit
 from app.access.changed_rows import changed_rows, history_of, previous_value
 from app.access.person import ADMIN, Denied, Person
-from app.access.role_matrix import FIXED_ROLES, load_matrix
+from app.access.role_matrix import FIXED_ROLES, PUBLIC, load_matrix
 from app.access.system_session import acting
 from app.domain import permissions
-from app.domain.base import translatable
+from app.domain.base import RuleBroken, translatable
 from app.domain.permission_labels import FIELD_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
@@ -28,7 +28,7 @@ from app.models import CustomField, FieldMask, Group, ModulePermission, Role, Us
 def enforce(session: Session, _rows: Rows) -> None:
     """Effect before a flush: sync matrix cells and FAB's permissions, refuse excess, write the audit.
 
-    Raises Denied if the acting person would grant more than they have.
+    Raises Denied if the acting person would grant more than they have, RuleBroken if somebody gets the role Public.
     """
     if not changed_rows(session, ModulePermission, FieldMask, Role, Group, User):
         return
@@ -36,9 +36,11 @@ def enforce(session: Session, _rows: Rows) -> None:
         _sync_permission(session, cell)
     for role in changed_rows(session, Role):
         _sync_cells(session, role)
+    granted = list(_granted_roles(session))
+    _refuse_public(granted)
     actor = acting(session)
     if actor is not None and not actor.is_admin:
-        _refuse_excess(session, actor)
+        _refuse_excess(session, actor, granted)
     role_audit.write(session, actor)
 
 
@@ -109,7 +111,13 @@ def _cells_with_new(session: Session, role: Any) -> Iterator[Any]:
 # --- nobody grants more than they have --------------------------------------------------------------------------
 
 
-def _refuse_excess(session: Session, actor: Person) -> None:
+def _refuse_public(granted: Iterable[Any]) -> None:
+    """Raise RuleBroken if somebody gets the role of people who aren't signed in."""
+    if any(role.name == PUBLIC for role in granted):
+        raise RuleBroken("The role “Public” is for people who aren't signed in. Please choose another role.", "roles")
+
+
+def _refuse_excess(session: Session, actor: Person, granted: Iterable[Any]) -> None:
     """Raise Denied if the actor would grant anyone more than they have themselves."""
     for cell in changed_rows(session, ModulePermission):
         if cell not in session.deleted and _exceeds(actor, cell.module, cell.verb, cell.level):
@@ -119,7 +127,7 @@ def _refuse_excess(session: Session, actor: Person) -> None:
             _deny(FIELD_LABELS.get(mask.field) or _custom_label(session, mask.field), MASK_LABELS[mask.level])
     for role in changed_rows(session, Role):
         _refuse_role_change(actor, role)
-    for role in _granted_roles(session):
+    for role in granted:
         _refuse_role_grant(session, actor, role)
     account_rules.refuse_foreign_changes(session, actor)
 

@@ -55,6 +55,7 @@ from app.models import (
     ImportRow,
     ImportRun,
     InboundEvent,
+    Invitation,
     JobRun,
     Lead,
     LegalHold,
@@ -96,7 +97,7 @@ from app.models import (
     Webhook,
     WebhookDelivery,
 )
-from app.ops.sqlalchemy_internals import mapped_classes
+from app.ops.statements.sqlalchemy_internals import mapped_classes
 
 #: What the rows of an EXISTS belong to -> record -> its alias there.
 _aliases: WeakKeyDictionary[Any, dict[Any, Any]] = WeakKeyDictionary()
@@ -530,6 +531,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     ListChoice: lambda person: ListChoice.user_id == person.id,
     BulkChange: lambda person: BulkChange.user_id == person.id,
     ApiKey: lambda person: _own_or_reader_of_sign_ins(ApiKey.user_id, person),
+    Invitation: lambda person: true() if person.may("Settings", "read") else false(),
     SignIn: lambda person: _own_or_reader_of_sign_ins(SignIn.user_id, person),
     AuditEntry: _auditors,
     AuditHead: _auditors,

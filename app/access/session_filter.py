@@ -14,7 +14,7 @@ from app.access.row_rules import MODULE_OF, guarded_tables, reaches_all_visible,
 from app.access.system_session import SYSTEM, acting, as_system
 from app.access.visible_parents import visible_under_parent
 from app.domain.persistence.session_context import session_context
-from app.ops.sqlalchemy_internals import options_of
+from app.ops.statements.sqlalchemy_internals import options_of
 
 
 def filter_statement(state: ORMExecuteState) -> None:

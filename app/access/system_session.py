@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 from app.access.person import Person
 from app.domain.persistence.session_context import session_context
 from app.extensions import db
-from app.ops.database import WRITES
+from app.ops.database.connections import WRITES
 
 
 class System:

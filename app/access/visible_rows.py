@@ -16,7 +16,7 @@ from sqlalchemy.orm.util import identity_key
 from app.access.compiled_statements import CachedStatement, answer
 from app.access.system_session import acting
 from app.domain.persistence.session_context import session_context
-from app.ops import loaded_objects, sqlalchemy_internals
+from app.ops.statements import loaded_objects, sqlalchemy_internals
 
 
 def get_visible(session: Session | scoped_session[Session], record: Any, key: Any, *options: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, and_, bindparam, column, literal, null, select, table
 from sqlalchemy.dialects import mysql
 
-from app.ops import message_full_text
+from app.ops.database import message_full_text
 
 #: The number of newest titles that are read first. If PROBED of them match, the text is common: full text would collect
 #: every such row, and reading on finds the newest ones faster.

@@ -39,7 +39,7 @@ from app.domain import audit
 from app.domain.base import Stamp
 from app.domain.maintenance.backup_runs import BackupRun
 from app.lib.operator_command import operator_command
-from app.ops.audit_head_file import AuditHeadFile
+from app.ops.storage.audit_head_file import AuditHeadFile
 
 #: More status checks than the limit: from here on a person decides.
 _NO_MORE_QUESTIONS = 1000

@@ -16,7 +16,7 @@ from app.backups.errors import BackupError
 
 #: Tables that exist only during a restore or upgrade.
 PASSING_TABLES = ("crm_schema_change",)
-#: A row's reference to a file (app/ops/file_store.py: PREFIX).
+#: A row's reference to a file (app/ops/storage/file_store.py: PREFIX).
 _REFERENCE = re.compile(rb"file:([0-9a-f]{64})")
 
 

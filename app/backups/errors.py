@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from app.lib.operator_command import operator_command
-from app.ops.file_store import StorageUnavailable
+from app.ops.storage.file_store import StorageUnavailable
 
 
 class BackupError(Exception):

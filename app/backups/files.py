@@ -20,7 +20,7 @@ from app.backups.encryption import Encryption, decrypting, encrypting
 from app.backups.errors import BackupError
 from app.backups.folder import Backup, sync
 from app.backups.streams import CHUNK, PartWriter, reading_part, sha256_of
-from app.ops.file_store import FileStore
+from app.ops.storage.file_store import FileStore
 
 LIST = "files.txt"
 #: The name of an encrypted file also contains the hash of the stored bytes, so that it can be checked without the key,

@@ -15,7 +15,7 @@ from app.backups.folder import BackupFolder
 from app.extensions import migrate
 from app.lib.product_version import product_version
 from app.lib.vault import read_key
-from app.ops.file_store import FileStore
+from app.ops.storage.file_store import FileStore
 
 
 def _ignore() -> None:

@@ -22,7 +22,7 @@ from app.backups.database import PASSING_TABLES, DatabaseContents, Facts
 from app.backups.dump_reader import DumpReader
 from app.backups.encryption import find_program, running, stream_of
 from app.backups.errors import BackupBusy, BackupError
-from app.ops.database_errors import Cause, cause_of, summary_of
+from app.ops.database.database_errors import Cause, cause_of, summary_of
 
 #: A replica that is further behind is refused as a source.
 MAX_SECONDS_BEHIND = 300

@@ -25,7 +25,7 @@ from app.domain.base import Stamp
 from app.domain.maintenance import backup_runs
 from app.domain.maintenance.backup_runs import BackupRun
 from app.lib.process_name import process_name
-from app.ops import queue
+from app.ops.queues import queue
 
 log = logging.getLogger("crm.backups")
 QUEUE = "long"

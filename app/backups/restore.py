@@ -17,8 +17,8 @@ from app.backups.folder import Backup
 from app.backups.installation import Installation
 from app.backups.streams import reading_part
 from app.backups.verify import VerificationReport, check_content, check_files, check_parts, check_seal
-from app.ops.file_store import FolderStore
-from app.ops.leader import election
+from app.ops.processes.leader import election
+from app.ops.storage.file_store import FolderStore
 
 
 @dataclass(frozen=True)

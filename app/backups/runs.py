@@ -29,7 +29,7 @@ from app.domain.base import Stamp
 from app.domain.maintenance import backup_runs
 from app.domain.maintenance.backup_runs import BackupRun
 from app.lib.process_name import process_name
-from app.ops.database_errors import summary_of
+from app.ops.database.database_errors import summary_of
 
 log = logging.getLogger("crm.backups")
 

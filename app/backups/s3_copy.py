@@ -12,8 +12,8 @@ from app.backups.errors import BackupError
 from app.backups.files import PoolFile, files_of
 from app.backups.folder import MANIFEST, POOL, Backup
 from app.backups.installation import Installation
-from app.ops.file_store import LEFT_AFTER, StorageUnavailable
-from app.ops.s3_bucket import Bucket, S3Place
+from app.ops.storage.file_store import LEFT_AFTER, StorageUnavailable
+from app.ops.storage.s3_bucket import Bucket, S3Place
 
 log = logging.getLogger("crm.backups")
 

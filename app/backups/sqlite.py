@@ -17,7 +17,7 @@ from app.backups.database import PASSING_TABLES, DatabaseContents, Facts, TableC
 from app.backups.errors import BackupError
 from app.backups.streams import CHUNK, create
 from app.domain import file_references
-from app.ops.file_store import is_digest
+from app.ops.storage.file_store import is_digest
 
 #: Seconds that a restore waits for other processes' locks.
 LOCK_SECONDS = 30

@@ -12,7 +12,7 @@ from flask.cli import AppGroup
 
 from app import access
 from app.extensions import db
-from app.ops.file_store import FileStore, FolderStore
+from app.ops.storage.file_store import FileStore, FolderStore
 from app.outbox import message_files
 
 _Command = Callable[..., Any]

@@ -19,7 +19,7 @@ from app import access
 from app.commands.transfers import start_import, user_named, work_until
 from app.domain.transfer_runs import ImportRun
 from app.extensions import db
-from app.ops.database_errors import Cause, cause_of
+from app.ops.database.database_errors import Cause, cause_of
 from app.web.transfer import import_runs, import_worker
 from app.web.transfer.predecessor import bundle, display, import_kind
 from app.web.transfer.predecessor.worker import KIND

@@ -18,7 +18,7 @@ from app.domain import audit
 from app.domain.transfer_runs import DUPLICATES, FORMATS, OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.models import User
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.security.sessions import own_transaction
 from app.web.transfer import export_all, exports, import_runs, import_worker
 from app.web.transfer.export_files import csv_rows, sheet_rows, write_workbook

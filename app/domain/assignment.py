@@ -38,7 +38,8 @@ class Assignment(Model):  # type: ignore[misc]
     __table_args__ = (
         Index("ix_assignment_lead", "lead_id", "ended_on"),
         Index("ix_assignment_ticket", "ticket_id", "ended_on"),
-        Index("ix_assignment_user", "user_id", "ended_on"),
+        # The tickets that somebody shares, in the order of their list.
+        Index("ix_assignment_user_ticket", "user_id", "ended_on", "ticket_id"),
         Index("ix_assignment_role", "role", "id"),
         Index("ix_assignment_started", "started_on"),
         Index("ix_assignment_stead", "stead_of_id", "ended_on"),

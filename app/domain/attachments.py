@@ -1,7 +1,7 @@
 """Files of leads, tickets, customers, tasks and notes, with their versions, and the trash.
 
-The content is in the file store (`app/ops/file_store.py`). A file with several versions is a series of rows. Deleted
-files can be restored for some time (`retention_kinds`).
+The content is in the file store (`app/ops/storage/file_store.py`). A file with several versions is a series of rows.
+Deleted files can be restored for some time (`retention_kinds`).
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ from sqlalchemy import JSON, ForeignKey, Index, Integer, String, UniqueConstrain
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
+from app.domain.persistence.session_context import session_context
 from app.domain.persistence.transaction_state import transaction_state
 
 EVENTS = (
@@ -106,11 +107,14 @@ def write(
 ) -> AuditEntry:
     """Append an entry when this transaction commits; a rollback drops it. Raises ValueError for an unknown event.
 
+    `address`: the IP address, that of the session's request if none is given.
+
     It is inserted last of all, so that the lock on the chain's end is held only briefly and can't cause deadlocks.
     """
     if event not in EVENTS:
         raise ValueError(f"unknown audit event: {event}")
     session.connection()  # begins the transaction to which the entry belongs
+    address = address or session_context(session).address
     entry = AuditEntry(at=now, event=event, user_id=user_id, about=about, address=address, payload=payload)
     transaction_state(session).audit_entries.append(entry)
     return entry

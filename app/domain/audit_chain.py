@@ -1,8 +1,9 @@
 """The chain of the audit log: the hash of each entry includes the one before, and the end is a locked row.
 
 Without the key, which is derived from CRM_FIELD_KEY, no entry can be changed, removed, inserted or moved unnoticed.
-Entries missing at the end would leave a valid chain; heads recorded outside the database (`app/ops/audit_head_file.py`)
-reveal that. Entries that are too old are deleted from the beginning; the new beginning is sealed with the same key.
+Entries missing at the end would leave a valid chain; heads recorded outside the database reveal that
+(`app/ops/storage/audit_head_file.py`). Entries that are too old are deleted from the beginning; the new beginning is
+sealed with the same key.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ from app.domain.persistence import bulk
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
 from app.lib.batches import batched
-from app.ops import sqlalchemy_internals as internals
+from app.ops.statements import sqlalchemy_internals as internals
 
 #: Kind of a field -> the column for its values in the table.
 COLUMNS = {

@@ -1,4 +1,4 @@
-"""Finds the columns that refer to stored files (`app/ops/file_store.py`), so that none is missed by backups.
+"""Finds the columns that refer to stored files (`app/ops/storage/file_store.py`), so that none is missed by backups.
 
 A column with the digest of a stored file is declared with `info=STORED_FILE`, in add-ons too.
 """

@@ -36,7 +36,7 @@ from app.domain import audit
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.persistence import system_statements
 from app.domain.persistence.session_context import session_context
-from app.ops import sqlalchemy_internals as internals
+from app.ops.statements import sqlalchemy_internals as internals
 
 #: Characters of a reason.
 MAX_REASON = 500

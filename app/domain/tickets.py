@@ -44,6 +44,8 @@ STATUSES = (
     ("resolved", "Resolved", "green"),
     ("closed", "Closed", "gray"),
 )
+#: Characters of a summary.
+MAX_SUMMARY = 200
 #: Meanings of a closed ticket.
 ENDED = ("resolved", "closed")
 SUBJECTS = (
@@ -127,8 +129,10 @@ class Ticket(Contact, SlaRecord, HasCustomFields, Versioned, Record):
         Index("ix_ticket_words", "title", mysql_prefix="FULLTEXT"),
     )
     number: Mapped[str] = mapped_column(Code(24), nullable=False, unique=True)
-    #: Labels of the subjects joined by comma, for lists and search.
+    #: What lists call it and search finds: its summary, else its subjects.
     title: Mapped[str] = mapped_column(String(500), nullable=False, default="")
+    #: What the customer asks, in one line: the subject of the email that opened it, or as typed.
+    summary: Mapped[str | None] = mapped_column(String(200))
     subjects: Mapped[list[TicketSubject]] = relationship(secondary=ticket_subjects, order_by=TicketSubject.position)
     priority: Mapped[str] = mapped_column(String(16), nullable=False, default="Medium")
     status_id: Mapped[int] = mapped_column(ForeignKey("ticket_status.id"), nullable=False)
@@ -151,12 +155,17 @@ class Ticket(Contact, SlaRecord, HasCustomFields, Versioned, Record):
     customer: Mapped[Customer | None] = relationship()
     lead: Mapped[Lead | None] = relationship()
 
+    @property
+    def subject_labels(self) -> str:
+        """The labels of its subjects, joined by comma."""
+        return ", ".join(subject.label for subject in self.subjects)[:500]
+
 
 def create(session: Session, values: dict[str, Any], context: ChangeContext) -> Ticket:
     """Create a ticket with its assignment, first task and SLA clock, in the caller's transaction.
 
-    `values`: subject_ids, priority, source, description, customer_id, contact fields, lead_id, status_id, resolution,
-    assignee_id or assign_to_role, task (dict of title, priority, due_on; {} = none). Raises RuleBroken.
+    `values`: subject_ids, summary, priority, source, description, customer_id, contact fields, lead_id, status_id,
+    resolution, assignee_id or assign_to_role, task (dict of title, priority, due_on; {} = none). Raises RuleBroken.
 
     The customer is the given one, else the one with the mobile number, else a new one if the person may create
     customers. If the person doesn't see the customer, the link is pending and the ticket keeps what was entered.
@@ -250,6 +259,10 @@ def _set_fields(session: Session, ticket: Ticket, values: dict[str, Any]) -> Non
         )
     if "subject_ids" in values:
         _set_subjects(session, ticket, values["subject_ids"] or [])
+    if "summary" in values:
+        ticket.summary = " ".join((values["summary"] or "").split())[:MAX_SUMMARY] or None
+    if "subject_ids" in values or "summary" in values:
+        ticket.title = ticket.summary or ticket.subject_labels
 
 
 def _set_subjects(session: Session, ticket: Ticket, subject_ids: list[int]) -> None:
@@ -258,7 +271,6 @@ def _set_subjects(session: Session, ticket: Ticket, subject_ids: list[int]) -> N
     if not found:
         raise RuleBroken("Please choose at least one subject.", "subjects")
     ticket.subjects = sorted(found, key=lambda subject: subject.position)
-    ticket.title = ", ".join(subject.label for subject in ticket.subjects)[:500]
 
 
 def _status(session: Session, status_id: int | None, meaning: str = "new") -> TicketStatus:
@@ -316,6 +328,7 @@ def change(session: Session, ticket: Ticket, values: dict[str, Any], context: Ch
 
 def _change(session: Session, ticket: Ticket, values: dict[str, Any], context: ChangeContext) -> None:
     before = {name: getattr(ticket, name) for name in (*_FIELDS, "custom", "customer_id", "title", "owner_id")}
+    before |= {"subject_labels": ticket.subject_labels} if ticket.summary and "subject_ids" in values else {}
     _set_fields(session, ticket, values)
     if "customer_id" in values and values["customer_id"] != ticket.customer_id:
         _change_customer(session, ticket, values["customer_id"], context)

@@ -1,4 +1,4 @@
-"""Operations: queue and workers, live events, leader election, rate counters, database setup, the server."""
+"""Infrastructure: the HTTP server, queues, processes, monitoring, the database, Redis and stored files."""
 
 import os
 

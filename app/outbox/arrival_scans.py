@@ -10,7 +10,7 @@ from flask import current_app
 
 from app import access
 from app.domain import audit, settings
-from app.ops.virus_scanner import Scanner, ScannerUnavailable
+from app.ops.storage.virus_scanner import Scanner, ScannerUnavailable
 
 log = logging.getLogger("crm.files")
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.extensions import db
 from app.lib.batches import batched
-from app.ops import queue
+from app.ops.queues import queue
 from app.outbox import engine
 from app.outbox.engine import SKIPPED, DeliveryKind
 

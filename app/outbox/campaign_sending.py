@@ -20,8 +20,8 @@ from app.domain.messaging import campaign_recipients, campaigns
 from app.domain.messaging.campaigns import Campaign
 from app.domain.persistence.transaction_state import pop_committed
 from app.models import Customer, Lead, User
-from app.ops import queue
-from app.ops.database_errors import Cause, cause_of
+from app.ops.database.database_errors import Cause, cause_of
+from app.ops.queues import queue
 from app.outbox.engine import SKIPPED
 
 QUEUE = "default"

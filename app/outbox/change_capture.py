@@ -23,7 +23,7 @@ from app.domain.persistence.transaction_state import transaction_state
 from app.domain.webhooks import Subscription
 from app.extensions import db
 from app.models import WebhookDelivery
-from app.ops.database import address_of
+from app.ops.database.connections import address_of
 from app.outbox import engine
 from app.outbox.webhook_delivery import WEBHOOKS, WebhookSender
 

@@ -21,8 +21,8 @@ from app.domain.base import RuleBroken, translatable
 from app.domain.messaging import dnd_uploads
 from app.domain.messaging.dnd_uploads import DndUpload
 from app.lib.digit_grouping import grouped
-from app.ops import queue
-from app.ops.file_store import FileStore, TooLarge
+from app.ops.queues import queue
+from app.ops.storage.file_store import FileStore, TooLarge
 from app.outbox.engine import SKIPPED
 
 QUEUE = "long"

@@ -20,8 +20,8 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.base import ChannelError, DeliveryUnknown
-from app.ops import queue
-from app.ops.database_errors import cause_of, summary_of
+from app.ops.database.database_errors import cause_of, summary_of
+from app.ops.queues import queue
 
 #: A queue may deliver a call slightly early.
 EARLY = timedelta(seconds=2)

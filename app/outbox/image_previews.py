@@ -7,7 +7,7 @@ import threading
 from io import BytesIO
 from typing import Any, BinaryIO
 
-from app.ops.file_store import FileStore
+from app.ops.storage.file_store import FileStore
 
 #: Maximum width and height of a preview, in pixels, and its JPEG quality.
 EDGE, QUALITY = 640, 80

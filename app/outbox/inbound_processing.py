@@ -22,7 +22,7 @@ from app.domain.persistence.session_context import session_context
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.lib.vault import Vault, VaultError
 from app.models import ChannelAccount, InboundEvent
-from app.ops import queue
+from app.ops.queues import queue
 from app.outbox import account_health, engine, provider_clients
 from app.outbox.engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal

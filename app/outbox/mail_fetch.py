@@ -21,8 +21,8 @@ from app.domain.inbound.inbound_mail import ArrivedMail, InboundMailContext
 from app.domain.messaging import channel_accounts, mails
 from app.lib import mime_parts
 from app.models import ChannelAccount, Mail, MailboxState
-from app.ops import queue
-from app.ops.virus_scanner import ScannerUnavailable
+from app.ops.queues import queue
+from app.ops.storage.virus_scanner import ScannerUnavailable
 from app.outbox import arrival_scans, provider_clients
 from app.outbox.engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal

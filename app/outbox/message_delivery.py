@@ -32,8 +32,8 @@ from app.domain.messaging import campaigns, consents, message_sending, message_t
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
-from app.ops import queue
-from app.ops.rate_counter import Rate, RateCounter
+from app.ops.queues import queue
+from app.ops.redis.rate_counter import Rate, RateCounter
 from app.outbox import account_health, engine, outbound_files, outbound_mail, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.provider_clients import NoProvider, impersonal

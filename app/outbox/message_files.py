@@ -21,8 +21,8 @@ from app.domain.persistence.transaction_state import pop_committed
 from app.extensions import db
 from app.lib.file_kinds import BOMB, SHOWN, kind_of
 from app.models import Message, MessageFile
-from app.ops.file_store import MAX_BYTES, PREFIX, FileStore, StoredFile, TooLarge
-from app.ops.virus_scanner import ScannerUnavailable
+from app.ops.storage.file_store import MAX_BYTES, PREFIX, FileStore, StoredFile, TooLarge
+from app.ops.storage.virus_scanner import ScannerUnavailable
 from app.outbox import arrival_scans, engine, image_previews, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 

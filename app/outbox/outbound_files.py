@@ -13,7 +13,7 @@ from app.channels.provider import Media, OutgoingMessage
 from app.domain.messaging import message_files, message_sending
 from app.lib import file_kinds
 from app.models import ChannelAccount, Message
-from app.ops.file_store import FileStore
+from app.ops.storage.file_store import FileStore
 
 #: How long after accepting the message a provider can fetch a file.
 ADDRESS_SECONDS = 1800

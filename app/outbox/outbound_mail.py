@@ -14,7 +14,7 @@ from app.channels.provider import OutgoingMessage
 from app.domain.messaging import mails, outgoing_mail
 from app.lib.vault import Vault
 from app.models import ChannelAccount, Message
-from app.ops.file_store import PREFIX, FileStore
+from app.ops.storage.file_store import PREFIX, FileStore
 
 #: Emails that a reply lists in its References.
 MAX_REFERENCES = 10

@@ -17,7 +17,7 @@ from app.domain.telephony import recordings
 from app.extensions import db
 from app.lib.file_kinds import kind_of
 from app.models import CallLog, CallRecording
-from app.ops.file_store import MAX_BYTES, FileStore, TooLarge
+from app.ops.storage.file_store import MAX_BYTES, FileStore, TooLarge
 from app.outbox import engine, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult
 

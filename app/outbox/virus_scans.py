@@ -13,9 +13,9 @@ from app.domain import attachments, audit, timeline
 from app.domain.base import Stamp
 from app.extensions import db
 from app.models import Attachment, Customer, Lead, Task, Ticket
-from app.ops import queue
-from app.ops.file_store import FileStore
-from app.ops.virus_scanner import Scanner, ScannerUnavailable
+from app.ops.queues import queue
+from app.ops.storage.file_store import FileStore
+from app.ops.storage.virus_scanner import Scanner, ScannerUnavailable
 from app.outbox.engine import SKIPPED
 
 QUEUE = "default"

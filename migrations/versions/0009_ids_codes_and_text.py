@@ -1,7 +1,7 @@
 """Ids that are never reused, codes compared exactly, and text in one Unicode form.
 
-- SQLite: every table becomes AUTOINCREMENT, by `migrations/env.py` after each step (app/ops/sqlite_ids.py). Here the
-  ids that are still remembered - by Idempotency-Keys and by timelines of deleted records - count as used.
+- SQLite: every table becomes AUTOINCREMENT, by `migrations/env.py` after each step (app/ops/database/sqlite_ids.py).
+  Here the ids that are still remembered - by Idempotency-Keys and by timelines of deleted records - count as used.
 - MariaDB: numbers and client ids get a binary collation; referral codes are stored in capitals on both databases.
 - Text that people typed is composed (NFC), and control characters in it become spaces. Client ids that are not A-Z and
   0-9 are listed in the log, for only a person can say what is right.
@@ -104,7 +104,7 @@ def _compare_exactly() -> None:
 
 def _skip_remembered_ids(bind: sa.Connection) -> None:
     """Count ids as used that a kept answer or a timeline still names, although their rows are gone."""
-    from app.ops.sqlite_ids import never_reuse
+    from app.ops.database.sqlite_ids import never_reuse
 
     top = bind.exec_driver_sql(
         "SELECT max(coalesce((SELECT max(record_id) FROM kept_answer), 0),"

@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-from app.ops import message_full_text
+from app.ops.database import message_full_text
 
 revision = "0019"
 down_revision = "0018"

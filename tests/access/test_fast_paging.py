@@ -169,8 +169,9 @@ def test_pages_are_those_of_the_access_rule(dataset: Dataset, way: str, record: 
         if not who.may(MODULE_OF[record], "read"):
             continue
         rows = law(dataset, n, who, record)
-        # Three questions to each viewer, so that each question is asked by three or four of them
-        for wanted, holds in (asked[(n + step) % len(asked)] for step in (0, 2, 3)):
+        # Two questions to each viewer, in each way and on each database others: each question is asked by all of them
+        first = n + 2 * (way == "scan") + 4 * (dataset.session.get_bind().dialect.name == "sqlite")
+        for wanted, holds in (asked[(first + step) % len(asked)] for step in (0, 1)):
             assert found(dataset, who, record, wanted) == set(expected(rows, wanted, holds)), (who.levels, wanted)
 
 
@@ -180,7 +181,7 @@ def test_counts_are_those_of_the_access_rule_up_to_the_cap(dataset: Dataset, rec
         if not who.may(MODULE_OF[record], "read"):
             continue
         total = len(law(dataset, n, who, record))
-        for cap in {1, max(1, total - 1), max(1, total), total + 1}:
+        for cap in {max(1, total - 1), total + 1, *((1, max(1, total)) if n % 2 else ())}:
             count = count_by_person(who, record, PageQuery([], cap))
             assert count is not None
             assert dataset.session.scalar(count) == min(cap, total), (who.levels, cap)

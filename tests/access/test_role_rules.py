@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access import ADMIN, Denied, role_rules
+from app.domain.base import RuleBroken
 from app.domain.persistence.row_effects import Rows
 from app.models import FieldMask, Group, ModulePermission, Role, User
 from tests.access.factories import person
@@ -166,6 +167,18 @@ HOLDINGS: dict[str, Callable[[Session, Any], Any]] = {
     "a mask": lambda session, role: FieldMask(role_id=role.id, field="aadhaar", level="last4"),
     "no more": lambda session, role: cell(role, "team"),
 }
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_the_role_of_people_who_are_not_signed_in_is_given_to_nobody_by_anybody(db: Session, way: str) -> None:
+    role, someone, group = Role(name="Public"), user(db, "dev", manager_id=1), Group(name="Desk", label="Desk")
+    db.add_all([role, group])
+    if way in ("a user's group", "a group's user"):
+        group.roles.append(role)
+    db.flush()
+    with db.no_autoflush, pytest.raises(RuleBroken, match="aren't signed in"):
+        WAYS[way](role, someone, group)
+        role_rules.enforce(db, Rows())
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -25,7 +25,7 @@ from app.extensions import db
 from app.models import Lead, User
 from app.web import Resource, Screen
 from app.web.api import webhook_payloads
-from app.web.core import relation_fields
+from app.web.core.fields import relation_fields
 from tests.addons.conftest import forgetting, with_addon
 from tests.app_fixtures import NOW, Crm, UserClient
 

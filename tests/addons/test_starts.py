@@ -13,7 +13,7 @@ import pytest
 from flask_appbuilder.models.sqla.interface import SQLAInterface
 
 from app import access
-from app.web.core.declaration_checks import refuse_taken_module
+from app.web.core.views.declaration_checks import refuse_taken_module
 from tests import forked_programs
 from tests.addons import attackable_addon
 from tests.app_pool import copy_folder

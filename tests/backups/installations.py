@@ -14,7 +14,7 @@ from sqlalchemy import NullPool, create_engine, select, text
 from app.backups.encryption import Encryption
 from app.backups.folder import BackupFolder
 from app.backups.installation import Installation
-from app.ops.file_store import FolderStore
+from app.ops.storage.file_store import FolderStore
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY
 
 #: A value with all that a dump must escape.

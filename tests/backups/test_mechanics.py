@@ -27,9 +27,9 @@ from app.backups.folder import Backup
 from app.backups.installation import Installation
 from app.backups.restore import RestoreRequest, restore
 from app.backups.verify import verify
-from app.ops import migration_guard
-from app.ops.file_store import FolderStore
-from app.ops.leader import election
+from app.ops.database import migration_guard
+from app.ops.processes.leader import election
+from app.ops.storage.file_store import FolderStore
 from tests.backups import installations
 from tests.servers import ROOT, Databases, eventually
 
@@ -252,7 +252,7 @@ from pathlib import Path
 sys.path.insert(0, {root!r})
 from tests.backups import installations
 from app.backups.create import make
-from app.ops.file_store import FolderStore
+from app.ops.storage.file_store import FolderStore
 
 class Slow(FolderStore):
     calls = 0

@@ -6,12 +6,15 @@ import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import pytest
 from playwright.sync_api import Error, expect
 
 from tests import forked_programs
+from tests.app_fixtures import made_once
+from tests.app_pool import copy_folder
 from tests.servers import LiveServer
 
 #: Of all demo people and of the admin.
@@ -117,13 +120,30 @@ class Seat:
         self.page.wait_for_url(lambda url: url in (self.url + "/", self.url + "/dashboard/"))  # My day, or a manager's
 
 
+PREPARE = ("-c", "import config, run; run.prepare(config.load())")
+LOAD_DEMO = ("-m", "flask", "--app", "run", "demo", "load", "--leads", "40", "--password", PASSWORD)
+
+
 @pytest.fixture(scope="session")
-def crm_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def demo_office(shared: Path) -> Path:
+    """The folder of a server that isn't running, with demo data on SQLite; for all workers, to be copied."""
+    folder = shared / "demo-office"
+    with made_once(shared, folder.name) as is_first:
+        if is_first:
+            folder.mkdir()
+            environment = LiveServer(folder).environment()
+            for command in (PREPARE, LOAD_DEMO):
+                done = forked_programs.run(command, environment)
+                assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture(scope="session")
+def crm_server(demo_office: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """The product with demo data, on SQLite."""
-    with LiveServer(tmp_path_factory.mktemp("office")) as server:
-        command = ("-m", "flask", "--app", "run", "demo", "load", "--leads", "40", "--password", PASSWORD)
-        loaded = forked_programs.run(command, server.environment())
-        assert loaded.returncode == 0, loaded.stderr
+    folder = tmp_path_factory.mktemp("office")
+    copy_folder(demo_office, folder)
+    with LiveServer(folder) as server:
         yield server
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from playwright.sync_api import expect
 
 from tests.browser.axe import faults
-from tests.browser.conftest import SELLER, Seat
+from tests.browser.conftest import MANAGER, SELLER, Seat
 
 Sit = Callable[..., Seat]
 PAGES = ("/", "/leads/", "/tasks/?layout=board", "/dashboard/", "/me/")
@@ -89,3 +89,31 @@ def test_it_fits_a_phone_and_is_the_search_page_without_scripts(seat: Sit) -> No
     plain.fill("[data-search]", "mehta")
     plain.press("[data-search]", "Enter")
     expect(plain.locator("h1")).to_have_text("Search: mehta")
+
+
+def test_it_assigns_selected_rows_and_the_record_of_a_page(seat: Sit) -> None:
+    sits = seat(MANAGER)
+    page = sits.tab
+    sits.go("/leads/?_oc=created_on&_od=asc")
+    page.locator("[name=rowid]").first.focus()
+    page.keyboard.press("Space")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("assign")
+    page.keyboard.press("Enter")  # "Assign the selected records (1) to …" waits for a name
+    page.keyboard.type("to neha")
+    page.keyboard.press("Enter")  # before the answer has come: there is one Neha
+    expect(page.locator("[data-undo]")).to_be_visible()
+    page.locator(".row-link").first.click()
+    holder = page.locator("[data-assign]")
+    expect(holder).to_contain_text("Neha")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("assign nobody-at-all")
+    expect(page.locator(".palette-note")).to_contain_text("no colleague")
+    page.keyboard.press("Control+a")
+    page.keyboard.type("assign manoj")
+    expect(page.locator("#palette [role=option]")).to_contain_text("to Manoj")
+    page.keyboard.press("Enter")
+    expect(holder).to_contain_text("Manoj")
+    page.locator("[data-undo] button").click()
+    expect(holder).to_contain_text("Neha")
+    assert sits.complaints == []

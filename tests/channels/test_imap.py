@@ -16,7 +16,7 @@ import pytest
 from app.channels import imap_client
 from app.channels.base import ChannelError
 from app.channels.imap_client import FetchedMail, ImapClient, Mailbox, Position
-from app.ops import file_store
+from app.ops.storage import file_store
 from tests.channels import imap
 from tests.channels.certificates import make_certificate
 

@@ -28,7 +28,7 @@ from app.domain.telephony.calls import CallLog
 from app.domain.telephony.telephones import PhoneSync, QuarantinedCall
 from app.domain.tickets import Ticket
 from app.domain.timeline import Activity
-from app.ops.database import STATEMENTS
+from app.ops.database.connections import STATEMENTS
 from tests import factories
 from tests.factories import NOW
 

@@ -16,7 +16,7 @@ from app.domain.leads import Lead
 from app.domain.notices import Notification
 from app.domain.settings import BusinessSetting
 from app.domain.timeline import Activity, StatusChange
-from app.ops.database import STATEMENTS
+from app.ops.database.connections import STATEMENTS
 from tests import factories
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 

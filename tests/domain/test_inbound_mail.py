@@ -25,7 +25,7 @@ from app.domain.messaging.message_sending import OutgoingRequest
 from app.domain.messaging.outgoing_mail import MailParts
 from app.lib.vault import Vault
 from app.models import Conversation, Lead, Mail, Message, Ticket
-from app.ops.file_store import FolderStore
+from app.ops.storage.file_store import FolderStore
 from tests.factories import NOW, user
 from tests.factories import lead as lead_of
 
@@ -221,10 +221,11 @@ def test_who_passes_the_checks_for_a_domain_of_their_own_is_nobody_elses_sender(
 
 def test_a_new_mail_opens_a_ticket_by_the_rule_of_the_account(db: Session, tmp_path: Path, cleo: Any) -> None:
     desk = Desk(db, tmp_path, opens="ticket", owner="cleo")
-    desk.take(raw("Asha Rao <asha@example.in>", Message_ID="<1@example.in>"))
+    desk.take(raw("Asha Rao <asha@example.in>", subject="RE: Fwd: Pay-in", Message_ID="<1@example.in>"))
     made = desk.session.scalars(select(Ticket)).one()
+    assert (made.title, made.summary, made.subject_labels) == ("Pay-in", "Pay-in", "DP charges")
     assert (made.email, made.first_name, made.last_name, made.source) == (ASHA, "Asha", "Rao", "E-mail")
-    assert (made.owner_id, made.assignee_id, made.description) == (cleo.id, cleo.id, "Pay-in\n\nIt failed.")
+    assert (made.owner_id, made.assignee_id, made.description) == (cleo.id, cleo.id, "RE: Fwd: Pay-in\n\nIt failed.")
     assert desk.newest().ticket_id == made.id
     desk.take(raw(In_Reply_To="<1@example.in>"))
     assert desk.count(Ticket) == 1 and desk.newest().ticket_id == made.id

@@ -39,7 +39,7 @@ from app.domain.settings import BusinessSetting, Holiday
 from app.domain.tasks import Task
 from app.domain.team import RoundRobin
 from app.domain.timeline import Activity
-from app.ops.database import STATEMENTS
+from app.ops.database.connections import STATEMENTS
 from tests import factories, forked_programs
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 from tests.servers import eventually

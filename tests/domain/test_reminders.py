@@ -15,7 +15,7 @@ from app.domain.automation.reminders import due_tasks, minutes_left, next_check,
 from app.domain.change_context import ChangeContext
 from app.domain.notices import Notification
 from app.domain.tasks import Task
-from app.ops.database import STATEMENTS
+from app.ops.database.connections import STATEMENTS
 from tests import factories
 from tests.factories import DAY, HOUR, MINUTE, NOW, ZONE
 

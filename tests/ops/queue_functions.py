@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from app.ops import queue
+from app.ops.queues import queue
 
 
 def create_app() -> Any:

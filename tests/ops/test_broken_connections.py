@@ -12,8 +12,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from app.extensions import db
-from app.ops import queue
-from app.ops.redis_queue import RedisQueue
+from app.ops.queues import queue
+from app.ops.queues.redis_queue import RedisQueue
 from app.outbox import engine, notice_delivery
 from app.outbox.notice_delivery import NOTICES
 from tests.servers import Redis

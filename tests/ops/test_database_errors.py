@@ -20,8 +20,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from app import access, create_app
 from app.extensions import db
-from app.ops import log_redaction
-from app.ops.database_errors import Cause, cause_of
+from app.ops.database.database_errors import Cause, cause_of
+from app.ops.monitoring import log_redaction
 from app.web.core.fab_access import database_sentence
 from tests import forked_programs
 from tests.app_fixtures import Crm, settings_for
@@ -142,7 +142,7 @@ def crm(settled: Path, tmp_path: Path) -> Iterator[Crm]:
     access.clear_cache()
     app = create_app(settings_for(tmp_path / "instance"), TESTING=True)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.ops.database.SQLITE_LOCK_SECONDS", 0.1)
+        patch.setattr("app.ops.database.connections.SQLITE_LOCK_SECONDS", 0.1)
         yield Crm(app)
     with app.app_context():
         db.engine.dispose()

@@ -16,9 +16,9 @@ import pytest
 from sqlalchemy import text
 
 from app.extensions import db
-from app.ops import error_reports, error_tracker
-from app.ops.error_reports import ErrorReports
-from app.ops.error_tracker import ErrorTracker, TrackerAddress
+from app.ops.monitoring import error_reports, error_tracker
+from app.ops.monitoring.error_reports import ErrorReports
+from app.ops.monitoring.error_tracker import ErrorTracker, TrackerAddress
 from tests.app_fixtures import Crm
 from tests.servers import eventually
 

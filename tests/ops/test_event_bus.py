@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from app.ops import event_bus
-from app.ops.broadcast import EventBroadcaster
-from app.ops.event_bus import EventBus, LiveEvent
+from app.ops.redis import event_bus
+from app.ops.redis.broadcast import EventBroadcaster
+from app.ops.redis.event_bus import EventBus, LiveEvent
 from tests.servers import Redis, eventually
 
 EVENT = LiveEvent(frozenset([7, 8]), frozenset([("lead", 3)]), frozenset([9]))

@@ -11,8 +11,8 @@ import pytest
 from pymysql.connections import Connection
 
 from app.lib import deadline
-from app.ops import fast_results
-from app.ops.database import MariaDBConnection
+from app.ops.database.connections import MariaDBConnection
+from app.ops.statements import fast_results
 from tests.servers import Databases
 
 TYPES = """SELECT 1, -5, 18446744073709551615, NULL, 1.5, CAST(2.25 AS DECIMAL(8,3)), 1e300, TRUE, '', 'é😀''x',

@@ -10,8 +10,9 @@ from sqlalchemy import Engine, create_engine, event, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError, PendingRollbackError, ProgrammingError
 from sqlalchemy.orm import Session
 
-from app.ops import database, fast_statements
-from app.ops.fast_statements import Sent
+from app.ops.database import connections
+from app.ops.statements import fast_statements
+from app.ops.statements.fast_statements import Sent
 from tests.servers import Databases
 
 
@@ -24,7 +25,7 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         server = request.getfixturevalue("mariadb_server")
         name = server.create_database()
         made = create_engine(server.url(name), connect_args={"client_flag": 2})  # counts rows that were found
-    database.tune(made, lambda: 30.0)
+    connections.tune(made, lambda: 30.0)
     with made.begin() as connection:
         key = "INTEGER PRIMARY KEY" + (" AUTO_INCREMENT" if server else "")
         connection.execute(text(f"CREATE TABLE pair (id {key}, name VARCHAR(20) UNIQUE)"))
@@ -85,13 +86,13 @@ def test_listeners_hear_of_it(engine: Engine, send: Send) -> None:
     heard: list[str] = []
     event.listen(engine, "before_cursor_execute", lambda *said: heard.append(f"before {said[2]}"))
     event.listen(engine, "after_cursor_execute", lambda *said: heard.append(f"after {said[2]}"))
-    token = database.STATEMENTS.set([])
+    token = connections.STATEMENTS.set([])
     with Session(engine) as session:
         session.connection()
         heard.clear()
         send(session, "SELECT 1", {})
-    assert (heard, database.STATEMENTS.get()) == (["before SELECT 1", "after SELECT 1"], ["SELECT 1"])
-    database.STATEMENTS.reset(token)
+    assert (heard, connections.STATEMENTS.get()) == (["before SELECT 1", "after SELECT 1"], ["SELECT 1"])
+    connections.STATEMENTS.reset(token)
 
 
 @WAYS

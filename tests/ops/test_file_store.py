@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from app.ops import s3_bucket
-from app.ops.file_store import MAX_BYTES, FileStore, FolderStore, StorageUnavailable, TooLarge
-from app.ops.s3_bucket import S3Place
-from app.ops.s3_store import S3Store
+from app.ops.storage import s3_bucket
+from app.ops.storage.file_store import MAX_BYTES, FileStore, FolderStore, StorageUnavailable, TooLarge
+from app.ops.storage.s3_bucket import S3Place
+from app.ops.storage.s3_store import S3Store
 from tests import sample_uploads
 from tests.app_fixtures import Crm, settings_for
 

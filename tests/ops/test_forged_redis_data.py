@@ -19,10 +19,11 @@ from rq.job import Job
 
 from app import jobs
 from app.extensions import socketio
-from app.ops import event_bus, queue, signed_job
-from app.ops.event_bus import EventBus, LiveEvent
-from app.ops.queue import Call
-from app.ops.rate_counter import PREFIX, LocalRateCounter, Rate, RedisRateCounter
+from app.ops.queues import queue, signed_job
+from app.ops.queues.queue import Call
+from app.ops.redis import event_bus
+from app.ops.redis.event_bus import EventBus, LiveEvent
+from app.ops.redis.rate_counter import PREFIX, LocalRateCounter, Rate, RedisRateCounter
 from tests.ops import queue_functions
 from tests.ops.test_queue import failed, on_redis, start, trace  # noqa: F401  # fixtures
 from tests.servers import Redis, eventually
@@ -46,8 +47,8 @@ HOSTILE = [
     "builtins:eval",
     "subprocess:run",
     "app.cli:load_demo",
-    "app.ops.queue:run_call",
-    "app.ops.redis_queue:call_by_name",
+    "app.ops.queues.queue:run_call",
+    "app.ops.queues.redis_queue:call_by_name",
     "app.outbox.engine:deliver",
     "app.outbox.notice_delivery:send.__globals__",
     "app.outbox.notice_delivery:install",
@@ -148,6 +149,15 @@ def test_whatever_else_a_signed_job_says_is_not_believed(on_redis: Any, redis: A
     assert (job.success_callback, job.failure_callback, job.webhooks, job.repeats_left) == (None, None, [], None)
     assert (job.retries_left, job.timeout, job.result_ttl, job.has_rate_limit) == (2, 60, 0, False)
     assert job._dependency_ids == []
+
+
+def test_a_job_of_an_older_version_is_accepted(on_redis: Any, redis: Any) -> None:
+    queue.enqueue("short", queue_functions.write_line, "x", 1)
+    (key,) = redis.scan_iter("{crm}rq:job:*")
+    _path, *rest = json.loads(zlib.decompress(redis.hget(key, "data")))
+    redis.hset(key, "data", zlib.compress(json.dumps([signed_job.FORMER_CALL_PATH, *rest]).encode()))
+    job = signed_job.SignedJob.fetch(key.decode().removeprefix("{crm}rq:job:"), redis, serializer=None)
+    assert job.func_name == signed_job.CALL_PATH
 
 
 def test_a_changed_call_is_dropped(on_redis: Any, redis: Any) -> None:

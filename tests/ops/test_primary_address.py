@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, make_url
 
-from app.ops import database, primary_address
-from app.ops.primary_address import PrimaryAddress
+from app.ops.database import connections, primary_address
+from app.ops.database.primary_address import PrimaryAddress
 
 URL = "mysql+pymysql://crm:p@db1.test/crm"
 
@@ -67,8 +67,8 @@ def test_a_connection_that_was_begun_before_the_promotion_is_not_used(
 ) -> None:
     first, second, file = two_names
     engine = create_engine(first)
-    database.limit_exchanges(engine, lambda: 5.0)
-    connects: Any = database._connect_mariadb
+    connections.limit_exchanges(engine, lambda: 5.0)
+    connects: Any = connections._connect_mariadb
     hosts: list[str] = []
 
     def slowly(dialect: Any, given: Any, *more: Any) -> Any:
@@ -80,7 +80,7 @@ def test_a_connection_that_was_begun_before_the_promotion_is_not_used(
             assert place is not None and place.look() == 1
         return made
 
-    monkeypatch.setattr(database, "_connect_mariadb", slowly)
+    monkeypatch.setattr(connections, "_connect_mariadb", slowly)
     with engine.connect() as connection:
         assert hosts == ["127.0.0.1", "localhost"]
         assert not primary_address.is_stale(connection)

@@ -22,9 +22,9 @@ from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
 from app.models import FailedCall
-from app.ops import queue, redis_queue
-from app.ops.redis_queue import RedisQueue
-from app.ops.thread_queue import ThreadQueue
+from app.ops.queues import queue, redis_queue
+from app.ops.queues.redis_queue import RedisQueue
+from app.ops.queues.thread_queue import ThreadQueue
 from app.outbox import backlog, notice_delivery
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY, Crm
 from tests.app_pool import AppMaker
@@ -155,7 +155,7 @@ def test_nothing_in_redis_is_pickled(on_redis, redis_server, trace):
     with closing(Client.from_url(redis_server.url)) as client:
         jobs = [zlib.decompress(client.hget(key, "data")) for key in client.scan_iter("{crm}rq:job:*")]
     [(path, instance, (*call, signature), named)] = [json.loads(each) for each in jobs]
-    assert (path, instance, named) == ("app.ops.redis_queue.call_by_name", None, {})
+    assert (path, instance, named) == ("app.ops.queues.redis_queue.call_by_name", None, {})
     assert (call, len(signature)) == (["short", "tests.ops.queue_functions:write_line", str(trace), 7], 64)
 
 
@@ -221,7 +221,7 @@ def test_a_stopped_queue_takes_no_more_calls(thread_queue, trace):
 
 
 def test_the_length_of_a_queue_is_limited(crm, monkeypatch, trace):
-    monkeypatch.setattr("app.ops.thread_queue.MAX_WAITING", 2)
+    monkeypatch.setattr("app.ops.queues.thread_queue.MAX_WAITING", 2)
     taken = [queue.enqueue("short", queue_functions.write_line, str(trace), number) for number in range(3)]
     assert taken == [True, True, False]
     assert [(each.name, each.waiting) for each in queue.depths() or ()] == [("short", 2), ("default", 0), ("long", 0)]
@@ -296,7 +296,7 @@ def test_workers_stop_when_their_parent_is_killed(start):
 #: A parent that is killed when its child has not done anything yet; the child holds the other end of our pipe.
 ORPHAN_FROM_BIRTH = """
 import os, signal, time
-from app.ops.workers import WorkerGroup
+from app.ops.queues.workers import WorkerGroup
 
 parent = os.getpid()
 
@@ -346,7 +346,7 @@ def test_a_hanging_redis_blocks_nobody(on_redis, redis_server, monkeypatch):
 
 
 def test_redis_is_used_again_after_the_backoff(on_redis, redis_server, monkeypatch):
-    monkeypatch.setattr("app.ops.redis_queue.BACKOFF_SECONDS", 0.1)
+    monkeypatch.setattr("app.ops.queues.redis_queue.BACKOFF_SECONDS", 0.1)
     redis_server.stop()
     assert not queue.enqueue("short", notice_delivery.send, 1)
     redis_server.start()

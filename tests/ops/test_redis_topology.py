@@ -10,11 +10,13 @@ from typing import Any
 
 import pytest
 
-from app.ops import TAG, queue, redis_client
-from app.ops.event_bus import EventBus, LiveEvent
-from app.ops.rate_counter import Rate, RedisRateCounter
-from app.ops.redis_queue import RedisQueue
-from app.ops.replica_positions import SavedPositions
+from app.ops import TAG
+from app.ops.database.replica_positions import SavedPositions
+from app.ops.queues import queue
+from app.ops.queues.redis_queue import RedisQueue
+from app.ops.redis import redis_client
+from app.ops.redis.event_bus import EventBus, LiveEvent
+from app.ops.redis.rate_counter import Rate, RedisRateCounter
 from server_urls import BadUrl, redis_topology, replica_urls
 from tests.app_fixtures import SECRET_KEY
 from tests.ops import queue_functions

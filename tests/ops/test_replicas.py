@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from app import create_app
-from app.ops import replicas
-from app.ops.replicas import Replicas
-from app.web.core import replica_lists
+from app.ops.database import replicas
+from app.ops.database.replicas import Replicas
+from app.web.core.queries import replica_lists
 from tests.app_fixtures import Crm, settings_for
 from tests.server_clusters import Follower, dumped_into, replicated
 from tests.servers import Databases, Redis, eventually

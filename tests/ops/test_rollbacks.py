@@ -12,7 +12,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from app.ops.database import MariaDBConnection, tune
+from app.ops.database.connections import MariaDBConnection, tune
 from tests.servers import Databases
 
 

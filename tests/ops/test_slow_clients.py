@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import requests
 
-from app.ops import request_buffer
+from app.ops.http_server import request_buffer
 from tests.servers import LiveServer, eventually
 
 HALF_SENT = {

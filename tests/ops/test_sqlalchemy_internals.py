@@ -35,8 +35,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.elements import ClauseElement
 from sqlalchemy.types import TypeEngine
 
-from app.ops import fast_statements
-from app.ops import sqlalchemy_internals as internals
+from app.ops.statements import fast_statements
+from app.ops.statements import sqlalchemy_internals as internals
 
 APP = Path(internals.__file__).parents[1]
 MODULE = Path(internals.__file__).relative_to(APP)

@@ -11,8 +11,8 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 import config
-from app.ops.database_errors import Cause, cause_of
-from app.ops.statement_limit import StatementTooSlow, limited
+from app.ops.database.database_errors import Cause, cause_of
+from app.ops.database.statement_limit import StatementTooSlow, limited
 
 _LIMIT = text("SELECT @@SESSION.max_statement_time")
 #: SLEEP() would return early instead of failing.

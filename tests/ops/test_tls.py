@@ -19,9 +19,10 @@ from app.backups.create import make
 from app.backups.drill import drill
 from app.backups.errors import BackupError
 from app.backups.restore import RestoreRequest, restore
-from app.ops import database, redis_client
-from app.ops.event_bus import EventBus, LiveEvent
-from app.ops.replica_positions import SavedPositions
+from app.ops.database import connections
+from app.ops.database.replica_positions import SavedPositions
+from app.ops.redis import redis_client
+from app.ops.redis.event_bus import EventBus, LiveEvent
 from server_urls import BadUrl, redis_topology, refuse_missing_files
 from tests.app_fixtures import settings_for
 from tests.backups.installations import fill, installation, rows_of
@@ -124,7 +125,7 @@ def test_mariadb_over_tls(certificates: Certificates, tmp_path: Path, mariadb_ca
         query = certificates.query_of_mariadb
         settings = settings_for(tmp_path / "instance", CRM_DATABASE_URL=f"{address}&{query}")
         engine = create_engine(settings.database_url, **config.engine_options(settings))
-        database.tune(engine, lambda: 1.0)
+        connections.tune(engine, lambda: 1.0)
         with engine.connect() as connection:
             assert connection.execute(text("SHOW STATUS LIKE 'Ssl_version'")).one()[1].startswith("TLS")
             assert len(connection.execute(text("SELECT REPEAT('x', 3000000)")).scalar_one()) == 3_000_000
@@ -136,7 +137,7 @@ def test_mariadb_over_tls(certificates: Certificates, tmp_path: Path, mariadb_ca
         other = Certificates.made(tmp_path / "other")
         for url in (address, f"{address}&{query.replace(certificates.path('ca.pem'), other.path('ca.pem'))}"):
             refused = create_engine(url)
-            database.tune(refused)
+            connections.tune(refused)
             with pytest.raises(OperationalError):
                 refused.connect()
             refused.dispose()

@@ -12,7 +12,7 @@ from sqlalchemy import update
 from app.channels import registry
 from app.domain import notices
 from app.models import Delivery, Message, User
-from app.ops import queue
+from app.ops.queues import queue
 from app.outbox import backlog, engine, message_delivery
 from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CARRIER, KIND

@@ -23,7 +23,7 @@ from app.domain.telephony import recordings
 from app.job_runner import run_slot
 from app.lib import sample_audio
 from app.models import Activity, CallCard, CallLog, CallRecording, CallRequest, User
-from app.ops import queue
+from app.ops.queues import queue
 from app.outbox import call_delivery, recording_delivery
 from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CarrierClient

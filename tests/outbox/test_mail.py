@@ -24,8 +24,8 @@ from app.domain.messaging import channel_accounts, consents, messages
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.job_runner import run_slot
 from app.models import AuditEntry, BusinessSetting, ChannelAccount, Mail, MailboxState, Message, Ticket
-from app.ops import queue
-from app.ops.virus_scanner import ScannerUnavailable
+from app.ops.queues import queue
+from app.ops.storage.virus_scanner import ScannerUnavailable
 from app.outbox import mail_fetch, message_delivery
 from tests.app_fixtures import Crm
 from tests.channels import imap

@@ -36,7 +36,7 @@ from app.models import (
     MessageTemplate,
     Notification,
 )
-from app.ops import queue
+from app.ops.queues import queue
 from app.outbox import engine, inbound_processing, message_delivery
 from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CARRIER, KIND, Carrier

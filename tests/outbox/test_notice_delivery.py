@@ -20,8 +20,8 @@ from app.domain import notices
 from app.domain.persistence.session_context import session_context
 from app.job_runner import run_slot
 from app.models import Delivery, User
-from app.ops import queue
-from app.ops.database import STATEMENTS
+from app.ops.database.connections import STATEMENTS
+from app.ops.queues import queue
 from app.outbox import engine, notice_delivery
 from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
@@ -270,7 +270,7 @@ def test_a_sweep_without_work_is_cheap(sending_crm):
 def test_after_redis_lost_its_queue_each_notice_arrives_once(
     instance, app_with, mail_server, redis_server, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr("app.ops.redis_queue.BACKOFF_SECONDS", 0.0)
+    monkeypatch.setattr("app.ops.queues.redis_queue.BACKOFF_SECONDS", 0.0)
     sending_crm = open_product(app_with, mail_server, CRM_REDIS_URL=redis_server.url)
     notify(sending_crm, "before")
     redis_server.stop()  # it stores nothing on disk: its queue is lost

@@ -26,8 +26,8 @@ from app.domain.telephony.call_parsing import Telephone
 from app.domain.webhooks import WebhookSettings
 from app.job_runner import run_slot
 from app.models import Lead, Notification, Task, User, Webhook, WebhookDelivery
-from app.ops import queue
-from app.ops.database import STATEMENTS
+from app.ops.database.connections import STATEMENTS
+from app.ops.queues import queue
 from app.outbox import engine, webhook_delivery
 from app.outbox.webhook_delivery import WebhookResult
 from tests import factories

@@ -17,8 +17,8 @@ from sqlalchemy import create_engine, func, select, text
 
 import config
 from app.models import JobRun
-from app.ops import leader
-from app.ops.leader import DatabaseLeader, FileLeader
+from app.ops.processes import leader
+from app.ops.processes.leader import DatabaseLeader, FileLeader
 from tests.resilience.process_group import GroupSettings, ProcessGroup
 from tests.resilience.process_killer import ProcessKiller
 from tests.resilience.scenario import Scenario

@@ -187,7 +187,7 @@ def test_an_upgrade_on_mariadb_that_was_killed_within_a_step_is_refused_in_words
 
 
 def test_an_upgrade_on_mariadb_that_was_killed_between_two_steps_goes_on(mariadb: Scenario) -> None:
-    from app.ops import migration_guard
+    from app.ops.database import migration_guard
 
     with_old_rows(mariadb, 3)
     with mariadb.engine.connect() as connection:

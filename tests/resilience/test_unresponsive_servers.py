@@ -15,7 +15,7 @@ from typing import Any
 
 import requests
 
-from app.ops.rate_counter import LocalRateCounter, Rate, RedisRateCounter
+from app.ops.redis.rate_counter import LocalRateCounter, Rate, RedisRateCounter
 from tests.resilience.scenario import Scenario, settled
 from tests.servers import LiveServer, MariaDB, Redis, Server
 

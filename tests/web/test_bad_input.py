@@ -58,8 +58,8 @@ def spread(firsts: Sequence[Any], count: int) -> list[tuple[Any, str]]:
 
 
 def tries(resource: str, count: int) -> int:
-    """So many for leads, half of them for each other resource: values are read by the kind of their field."""
-    return count if resource == "lead" else count // 2
+    """So many for leads, a third of them for each other resource: values are read by the kind of their field."""
+    return count if resource == "lead" else count // 3
 
 
 @pytest.fixture(scope="module")
@@ -445,13 +445,14 @@ def test_no_url_causes_a_server_error(hostile: Hostile) -> None:
     in_turn = itertools.cycle(queries)
     form = {"action": "nope", "rowid": ["0", "abc", "9" * 20], "name": "\0", "username": "x" * 999}
     for rule in (rule for rule in rules if "logout" not in rule.rule):
-        asked = ("0", "abc", "9" * 20, "%00") if rule.arguments else ("",) * len(queries)
-        paths = [filled(rule, key) for key in asked]  # the same one for several keys where it takes numbers only
+        # Where an address takes numbers only, several keys are the same one; what exists is read, not changed
+        paths = [*dict.fromkeys(filled(rule, key) for key in ("0", "abc", "9" * 20, "%00"))]
+        read = [filled(rule, "1"), *paths] if rule.arguments else paths * len(queries)
         view = rule.endpoint.partition(".")[0]
-        urls = [f"{path}?{query.replace('_X', '_' + view)}" for path, query in zip(paths, in_turn, strict=False)]
-        for url in dict.fromkeys(urls) if "GET" in rule.methods else ():
+        urls = [f"{path}?{query.replace('_X', '_' + view)}" for path, query in zip(read, in_turn, strict=False)]
+        for url in urls if "GET" in rule.methods else ():
             hostile.page(url)
-        for path in dict.fromkeys(paths) if "POST" in rule.methods else ():
+        for path in paths if "POST" in rule.methods else ():
             hostile.page(path, form)
 
 
@@ -470,7 +471,7 @@ def test_mariadb_refuses_without_a_server_error(maria: Crm) -> None:
     hostile = Hostile(maria)
 
     written = [(resource, verb, field) for resource, verb in WRITTEN for field in fields_of(resource, verb)]
-    for (resource, verb, field), raw in spread(written, 120):
+    for (resource, verb, field), raw in spread(written, 80):
         write(hostile, resource, verb, body_with(resource, verb, field, raw))
 
 

@@ -18,10 +18,10 @@ from wtforms.validators import Length, NumberRange
 
 from app import jobs
 from app.domain.base import RuleBroken, TranslatableText, join_texts, translatable
-from app.web.core.durations import days_and_hours, milliseconds, span
-from app.web.core.fields import TextField
-from app.web.core.form_fields import run_validators
-from app.web.core.languages import translate_text
+from app.web.core.fields.base import TextField
+from app.web.core.fields.form_fields import run_validators
+from app.web.core.localization.durations import days_and_hours, milliseconds, span
+from app.web.core.localization.languages import translate_text
 from app.web.records.timelines.timeline_folding import _sentence
 from tests.app_fixtures import Crm
 from tests.refusal_sentences import ROOT, all_messages, message_args, name_of, refusals_in, sources

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Flask
 from werkzeug.routing import Map, Rule
 
-from app.web.core.lazy_url_rules import LazyRule, _undisturbed
+from app.web.core.urls.lazy_url_rules import LazyRule, _undisturbed
 
 
 def bound(rule: LazyRule, converters: Any) -> Rule:

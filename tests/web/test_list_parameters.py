@@ -142,14 +142,14 @@ _turns = itertools.count()
 
 
 def tried_operators(each: Any) -> list[str]:
-    """All operators of the first field of a kind; of another, which is compared in the same way, two opposite ones and
-    a third, in turn others."""
+    """All operators of the first field of a kind; of another, which is compared in the same way, in turn two opposite
+    ones or one that has no opposite."""
     if any((type(each), op) not in asked_both_ways for op in each.operators):
         return [*each.operators]
     turn = next(_turns)
-    chosen = [op for op in OPPOSITES[turn % 2] if op in each.operators]
-    others = [op for op in each.operators if op not in chosen]
-    return [*chosen, others[turn % len(others)]] if others else chosen
+    opposites = [op for op in OPPOSITES[turn // 2 % 2] if op in each.operators]
+    others = [op for op in each.operators if not any(op in pair for pair in OPPOSITES)]
+    return [others[turn // 2 % len(others)]] if others and (turn % 2 or not opposites) else opposites
 
 
 @pytest.mark.parametrize("name", sorted(RESOURCES))
@@ -260,20 +260,18 @@ def test_a_moment_means_all_that_was_typed(request: Any, which: str) -> None:
 
 
 @pytest.mark.parametrize("which", ["crm", "maria"])
-@pytest.mark.parametrize("direction", ["asc", "desc"])
-def test_empty_values_come_last(request: Any, which: str, direction: str) -> None:
+def test_empty_values_come_last(request: Any, which: str) -> None:
     crm = request.getfixturevalue(which)
     early, late, none = (crm.make.lead("ana", task={}, next_follow_up_on=at) for at in (NOW, NOW + timedelta(1), None))
-    answer = crm.client("ana").rest("GET", f"lead/?order_column=next_follow_up_on&order_direction={direction}")
-    wanted = [early.id, late.id] if direction == "asc" else [late.id, early.id]
-    assert answer.json["ids"] == [*wanted, none.id]
-    page = crm.client("root").screen(f"/leads/?_oc=next_follow_up_on&_od={direction}")
-    assert shown(page) == [*wanted, none.id]
+    for direction, wanted in (("asc", [early.id, late.id]), ("desc", [late.id, early.id])):
+        answer = crm.client("ana").rest("GET", f"lead/?order_column=next_follow_up_on&order_direction={direction}")
+        assert answer.json["ids"] == [*wanted, none.id], direction
+        page = crm.client("root").screen(f"/leads/?_oc=next_follow_up_on&_od={direction}")
+        assert shown(page) == [*wanted, none.id], direction
 
 
 @pytest.mark.parametrize("which", ["crm", "maria"])
-@pytest.mark.parametrize("direction", ["asc", "desc"])
-def test_closed_tickets_come_last_by_sla(request: Any, which: str, direction: str) -> None:
+def test_closed_tickets_come_last_by_sla(request: Any, which: str) -> None:
     crm = request.getfixturevalue(which)
     open_, closed = crm.make.ticket("cleo"), crm.make.ticket("cleo")
     cleo = crm.client("cleo")
@@ -284,8 +282,9 @@ def test_closed_tickets_come_last_by_sla(request: Any, which: str, direction: st
         crm.session.refresh(row)
         row.reply_due_on = None if ticket is closed else NOW
     crm.session.commit()
-    answer = cleo.rest("GET", f"ticket/?order_column=sla&order_direction={direction}")
-    assert answer.json["ids"] == [open_.id, closed.id], answer.text
+    for direction in ("asc", "desc"):
+        answer = cleo.rest("GET", f"ticket/?order_column=sla&order_direction={direction}")
+        assert answer.json["ids"] == [open_.id, closed.id], answer.text
 
 
 def test_a_direction_alone_turns_the_list(crm: Crm) -> None:
@@ -308,8 +307,10 @@ def test_a_list_says_which_of_its_rows_it_shows(crm: Crm) -> None:
 
 @pytest.mark.parametrize("name", sorted(RESOURCES))
 def test_every_order_works_both_ways(hostile: Hostile, name: str) -> None:
-    for each in (each for each in RESOURCES[name].record_table.fields if each.sort):
-        for direction in ("asc", "desc"):
+    """Each column of leads both ways, those of the others in turn one way."""
+    directions = ("asc", "desc")
+    for n, each in enumerate(each for each in RESOURCES[name].record_table.fields if each.sort):
+        for direction in directions if name == "lead" else directions[n % 2 :][:1]:
             answer = hostile.client.rest("GET", f"{name}/?order_column={each.name}&order_direction={direction}")
             assert answer.status_code == 200, answer.text
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from app.models import ChannelAccount
-from app.ops import queue
+from app.ops.queues import queue
 from tests.app_fixtures import Crm
 from tests.web.channels.test_channel_endpoints import KEY, hook
 from tests.web.page_crawler import crawl

@@ -16,9 +16,9 @@ from app.access.word_search import searchable_words
 from app.extensions import db
 from app.lib import phone
 from app.models import Customer, Lead, Task, Ticket
-from app.web.core.fields import Viewer
-from app.web.core.lookups import load_lookups
-from app.web.core.text_search import matching_all
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.lookups import load_lookups
+from app.web.core.queries.text_search import matching_all
 from app.web.records.customers import CustomerScreen
 from app.web.records.leads import LeadScreen
 from app.web.records.tasks import TaskScreen
@@ -162,7 +162,8 @@ def fits(dataset: Dataset, record: Any, row: dict[str, Any], text: str, customer
 
 #: Rows looked up at most, and enough of a person's customers: with few look-ups everything is common.
 LIMITS = ((1000, None), (3, None), (3, 2))
-#: Those who search. Each text is looked for by each of them with one of LIMITS, so that it meets all of them.
+#: Those who search. Each text is looked for by two of them on each database, by the others on the other one, and with
+#: all of LIMITS.
 SEARCHERS = ("ana", "mia", "cleo", "root")
 
 
@@ -174,8 +175,10 @@ def test_what_is_found(dataset: Dataset, who: str) -> None:
     access.act_as(session, person)
     viewer = Viewer(person, load_lookups(session, 0, "Asia/Kolkata"), ZoneInfo("Asia/Kolkata"), NOW)
     seen = {record: set(session.scalars(select(record.id))) for record in SCREENS}
-    for n, text in enumerate(TEXTS):
-        limits = LIMITS[(n + SEARCHERS.index(who)) % len(LIMITS)]
+    place = SEARCHERS.index(who)
+    turn = (place + (dataset.crm.engine.dialect.name == "sqlite")) % 2
+    for n, text in [*enumerate(TEXTS)][turn::2]:
+        limits = LIMITS[(n + place) % len(LIMITS)]
         found = matching_all([each.record_table for each in SCREENS.values()], text, viewer, *limits)
         for record, asked in zip(SCREENS, found, strict=True):
             rows = dataset.rows[record]

@@ -16,8 +16,8 @@ from sqlalchemy import String, Text, inspect, select
 from app import models, views
 from app.domain.base import RuleBroken
 from app.lib import text_normalization
-from app.web.core.fields import ChoiceField, Field, LongTextField, TextField, clean_text
-from app.web.core.personal_fields import EmailField, PhoneField, SecretField
+from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField, clean_text
+from app.web.core.fields.personal_fields import EmailField, PhoneField, SecretField
 from tests.app_fixtures import Crm
 from tests.web.invalid_input import Hostile, spare_world
 

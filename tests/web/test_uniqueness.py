@@ -16,7 +16,7 @@ from app import cli
 from app.domain import client_ids
 from app.domain.base import RuleBroken
 from app.models import CallLog, CustomerLink, Lead, LeadSource, Role, Ticket, User
-from app.ops.rate_counter import Rate
+from app.ops.redis.rate_counter import Rate
 from app.web.core import unique_errors
 from app.web.records import identity_guesses
 from app.web.security.sessions import own_transaction

@@ -63,14 +63,19 @@ def ids_of(crm: Crm, person: access.Person, record: Any, parent: tuple[str, int]
     return {row[0] for row in second}
 
 
-@pytest.mark.parametrize("changes", CHANGES, ids=range(len(CHANGES)))
-def test_the_rows_of_a_seen_record_are_those_of_the_whole_rule(crm: Crm, changes: Any) -> None:
+#: Who has the rights of support or of all records: with each of CHANGES, one pair is looked at.
+LEFT_OUT = (("cleo", "rhea"), ("sam", "root"))
+
+
+@pytest.mark.parametrize("turn", range(len(CHANGES)))
+def test_the_rows_of_a_seen_record_are_those_of_the_whole_rule(crm: Crm, turn: int) -> None:
     parents = build(crm)
     for role in ("Sales User", "Support User", "Sales Manager"):
-        for module, verb, level in changes:
+        for module, verb, level in CHANGES[turn]:
             crm.make.cell(role, module, verb, level)
     compared = 0
-    for version, name in enumerate(PEOPLE, start=100):
+    names = [name for name in PEOPLE if name not in LEFT_OUT[turn % 2]]
+    for version, name in enumerate(names, start=100):
         with crm.app.app_context():
             person = access.person(crm.session, crm.people[name].id, version)
             for kind, model in (("lead", Lead), ("ticket", Ticket)):

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from app.domain import leads, notices, office_hours, settings, timeline
@@ -15,18 +15,52 @@ from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.settings import LeadStatus
 from app.domain.tickets import Ticket
+from app.lib.batches import batched
+
+#: Assignees per statement: for more values than 199 MariaDB estimates their rows, and may read all leads.
+_ASSIGNEES_AT_ONCE = 10
 
 
 def due_leads(session: Session, now: datetime, limit: int) -> list[int]:
-    """Ids of the leads to expire now, longest unchanged first."""
-    query = select(Lead.id).join(LeadStatus, LeadStatus.id == Lead.status_id).where(_is_expired(session, now))
-    return list(session.scalars(query.order_by(Lead.changed_on, Lead.id).limit(limit)))
+    """Ids of the leads to expire now, longest unchanged first.
+
+    Those in work are looked up for each assignee and status by their last change, as most of them aren't due.
+    """
+    unchanged_since, opened_before = _latest_changes(session, now)
+    statuses = session.execute(select(LeadStatus.id, LeadStatus.meaning)).all()
+    opened = [row.id for row in statuses if row.meaning == leads.OPENED]
+    in_work = [row.id for row in statuses if row.meaning not in (*leads.TERMINAL, leads.OPENED)]
+    due = [Lead.status_id.in_(in_work), Lead.changed_on <= unchanged_since]
+    assignees = batched(_assignees(session), _ASSIGNEES_AT_ONCE)
+    rules = [
+        [Lead.status_id.in_(opened), Lead.status_on <= opened_before],
+        [Lead.assignee_id.is_(None), *due],
+        *([Lead.assignee_id.in_(part), *due] for part in assignees),
+    ]
+    found = [row for each in rules for row in _oldest(session, each, limit)]
+    return [key for _changed_on, key in sorted(found)[:limit]]
+
+
+def _oldest(session: Session, rules: Sequence[ColumnElement[bool]], limit: int) -> list[tuple[datetime, int]]:
+    """(last change, id). No index has this order, in which MariaDB might read all leads for the few that are due."""
+    changed_on = func.coalesce(Lead.changed_on, Lead.status_on)
+    query = select(Lead.changed_on, Lead.id).where(*rules).order_by(changed_on, Lead.id).limit(limit)
+    return [(row.changed_on, row.id) for row in session.execute(query)]
+
+
+def _assignees(session: Session) -> list[int]:
+    return list(session.scalars(select(Lead.assignee_id).where(Lead.assignee_id.is_not(None)).distinct()))
+
+
+def _latest_changes(session: Session, now: datetime) -> tuple[datetime, datetime]:
+    """60 days without a change in a status of work, and 30 days in Account Opened; settings change these numbers."""
+    days = (settings.value_of(session, name) for name in ("lead_expiry_days", "opened_expiry_days"))
+    unchanged_since, opened_before = (now - timedelta(days=each) for each in days)
+    return unchanged_since, opened_before
 
 
 def _is_expired(session: Session, now: datetime) -> ColumnElement[bool]:
-    """60 days without a change in a working status, or 30 days in Account Opened; settings change these numbers."""
-    unchanged_since = now - timedelta(days=settings.value_of(session, "lead_expiry_days"))
-    opened_before = now - timedelta(days=settings.value_of(session, "opened_expiry_days"))
+    unchanged_since, opened_before = _latest_changes(session, now)
     is_worked_on = LeadStatus.meaning.not_in((*leads.TERMINAL, leads.OPENED))
     return or_(
         and_(is_worked_on, Lead.changed_on <= unchanged_since),

@@ -27,7 +27,7 @@ from app.lib.mail_authentication import vouches_for
 from app.lib.mail_reading import Attachment, ReadMail, UnreadableMail, read, storable
 from app.lib.mail_reports import Bounce
 from app.lib.vault import Vault
-from app.ops.file_store import FileStore
+from app.ops.storage.file_store import FileStore
 
 MAX_QUOTED = 200_000
 #: Emails per hour and sender that may create records: a program that answers ours would never end.

@@ -18,6 +18,7 @@ from app.domain.leads import Lead
 from app.domain.settings import TicketSubject
 from app.domain.tickets import Ticket
 from app.lib.mail_reading import ReadMail
+from app.lib.mail_subjects import bare_subject
 
 if TYPE_CHECKING:
     from app.domain.inbound.inbound_mail import InboundMailContext
@@ -44,6 +45,7 @@ def open_for(
         return known or _create(session, leads.create, _values(session, context, mail) | _contact(mail), change)
     customer = None if is_unverified else mail_threads.customer_of(session, mail.sender.address)
     values = _values(session, context, mail) | {"source": "E-mail", "subject_ids": [_subject(session, context)]}
+    values["summary"] = bare_subject(mail.subject)
     values |= {"customer_id": customer.id} if customer is not None else _contact(mail)
     ticket: Ticket = _create(session, tickets.create, values, change)
     return ticket

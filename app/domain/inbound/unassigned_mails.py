@@ -19,7 +19,7 @@ from app.domain.messaging import conversations, messages
 from app.domain.messaging.mails import Mail
 from app.domain.messaging.messages import Message
 from app.lib.mail_reading import ReadMail, UnreadableMail, read
-from app.ops.file_store import PREFIX, FileStore
+from app.ops.storage.file_store import PREFIX, FileStore
 
 #: States in which an email waits for a person.
 WAITING = ("failed", "refused", "dropped")

@@ -13,7 +13,7 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import UtcDateTime
-from app.ops.process_metrics import BUCKETS_MS, MetricsBatch, NotableEvent
+from app.ops.monitoring.process_metrics import BUCKETS_MS, MetricsBatch, NotableEvent
 
 #: How many different slow statements and errors are stored; the last seen ones stay.
 MAX_KEPT = 500

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import datetime
+from datetime import date, datetime
 
 from flask_appbuilder import Model
-from sqlalchemy import ForeignKey, Index, Integer, String, UniqueConstraint, delete, or_, update
+from sqlalchemy import Date, ForeignKey, Index, Integer, String, UniqueConstraint, delete, or_, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import Stamp, UtcDateTime
@@ -53,6 +53,8 @@ class DuplicateScan(Model):  # type: ignore[misc]
     kind: Mapped[str] = mapped_column(String(16), primary_key=True)
     #: The last record of the first pass over all of them; when that pass ended.
     position: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: The date of birth of that record. Records without one are scanned before the others.
+    birth_position: Mapped[date | None] = mapped_column(Date)
     finished_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     #: Until when changes were scanned, and for that time the last record.
     seen_until: Mapped[datetime | None] = mapped_column(UtcDateTime)

@@ -148,7 +148,7 @@ class _Merge:
         if isinstance(self.kept, Ticket):
             query = select(TicketSubject.label).join(ticket_subjects, ticket_subjects.c.subject_id == TicketSubject.id)
             mine = query.where(ticket_subjects.c.ticket_id == self.kept.id).order_by(TicketSubject.position)
-            self.kept.title = ", ".join(self.session.scalars(mine))[:500]
+            self.kept.title = self.kept.summary or ", ".join(self.session.scalars(mine))[:500]
 
     def _differences(self) -> list[list[Any]]:
         """What records without a customer would change in the customer of the others."""

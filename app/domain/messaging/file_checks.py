@@ -8,7 +8,7 @@ from typing import Any
 from app.channels.provider import Abilities
 from app.domain.base import RuleBroken, translatable
 from app.lib.file_kinds import BOMB, UNKNOWN
-from app.ops.file_store import MAX_BYTES
+from app.ops.storage.file_store import MAX_BYTES
 
 #: Kinds with a refusal of their own.
 _HEIC = "image/heic"

@@ -17,7 +17,7 @@ from app.domain.base import RuleBroken, UtcDateTime
 from app.domain.file_references import STORED_FILE
 from app.domain.persistence.transaction_state import transaction_state
 from app.lib.file_kinds import SHOWN
-from app.ops.file_store import PREFIX
+from app.ops.storage.file_store import PREFIX
 
 #: "sent" is the delivery engine's word for done; "failed" waits for a person to retry it.
 STATES = ("queued", "sending", "sent", "failed")

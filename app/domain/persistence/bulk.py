@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.persistence.session_context import session_context
 from app.lib.batches import batched
-from app.ops import fast_statements
+from app.ops.statements import fast_statements
 
 #: Column values of one row by name; `id` identifies the row.
 Row = Mapping[str, Any]

@@ -13,7 +13,7 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import Mapper, Session
 
 from app.domain.persistence import bulk, related_keys, row_effects
-from app.ops import sqlalchemy_internals
+from app.ops.statements import sqlalchemy_internals
 
 
 def insert(session: Session, row: Any) -> None:

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from app.domain.base import NUMBER_PREFIXES, NumberSeries
 from app.domain.persistence.transaction_state import transaction_state
-from app.ops import fast_statements
+from app.ops.statements import fast_statements
 
 #: Numbers that are taken at once while several transactions need one.
 BLOCK = 8

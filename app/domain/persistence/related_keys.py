@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import inspect
 from sqlalchemy.orm import RelationshipDirection, RelationshipProperty
 
-from app.ops import sqlalchemy_internals as internals
+from app.ops.statements import sqlalchemy_internals as internals
 
 
 def set_keys(row: Any) -> bool:

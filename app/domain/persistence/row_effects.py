@@ -13,7 +13,7 @@ from typing import Any, Literal, NamedTuple
 from sqlalchemy import inspect
 from sqlalchemy.orm import Session
 
-from app.ops import sqlalchemy_internals as internals
+from app.ops.statements import sqlalchemy_internals as internals
 
 Moment = Literal["before_flush", "after_flush"]
 

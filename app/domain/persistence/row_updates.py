@@ -17,7 +17,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from app.domain.base import RECORD_COLUMNS
 from app.domain.persistence import bulk, related_keys, row_effects
 from app.domain.persistence.row_effects import Rows
-from app.ops import sqlalchemy_internals
+from app.ops.statements import sqlalchemy_internals
 
 
 def flush(session: Session) -> None:

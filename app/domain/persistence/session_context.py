@@ -39,6 +39,8 @@ class SessionContext:
     seen_numbers: dict[tuple[object, Any, int], str] = field(default_factory=dict)
     #: Whether records are deleted because a merge has moved everything that belonged to them.
     is_merging: bool = False
+    #: Whether the session refuses every write, see access.read_only_sessions.
+    is_read_only: bool = False
 
 
 def session_context(session: Session) -> SessionContext:

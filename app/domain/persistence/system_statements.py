@@ -17,7 +17,7 @@ from sqlalchemy import Dialect
 from sqlalchemy.orm import Session
 
 from app.domain.persistence.session_context import session_context
-from app.ops import fast_statements
+from app.ops.statements import fast_statements
 
 _LIST = re.compile(r"\(__\[POSTCOMPILE_(\w+)\]\)")
 Convert = Callable[[Any], Any]

@@ -22,7 +22,7 @@ from app.domain.persistence import bulk
 from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.telephony.calls import CASE_SENSITIVE_ID, CallLog
-from app.ops import sqlalchemy_internals as internals
+from app.ops.statements import sqlalchemy_internals as internals
 
 EPOCH = date(1970, 1, 1)
 #: person_id of the counts of all calls, and of calls without a person.

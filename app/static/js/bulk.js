@@ -39,6 +39,7 @@ async function preview(place, name, fields) {
   const mark = Symbol(name);
   place.crmMark = mark;
   place.dataset.waits = '';
+  allow(place, true);
   let html = '';
   let sentence = '';
   try {
@@ -48,6 +49,14 @@ async function preview(place, name, fields) {
   if (place.crmMark !== mark) return;
   delete place.dataset.waits;
   if (sentence) place.replaceChildren(Object.assign(document.createElement('p'), { className: 'tone-ink tone-red small', textContent: sentence })); else place.innerHTML = html;
+  allow(place, !place.querySelector('[data-none]'));
+}
+// A dialog that would change nothing can't be confirmed: the preview says why.
+function allow(place, may) {
+  const dialog = place.closest('dialog');
+  const main = dialog.querySelector('[data-ok], button[name=action]');
+  if (!may && document.activeElement === main) dialog.querySelector('[data-dialog-close]').focus();
+  main.disabled = !may;
 }
 const isFilled = (dialog) => [...dialog.querySelectorAll('[required]')].every((each) => each.value);
 function ask(dialog) {
@@ -55,7 +64,7 @@ function ask(dialog) {
   if (!place) return;
   const main = dialog.querySelector('button[name=action]');
   const some = [...dialog.querySelectorAll('select, input, textarea')].some((each) => each.name && each.value);
-  if (isFilled(dialog) && some) preview(place, main.value, []); else place.innerHTML = '';
+  if (isFilled(dialog) && some) preview(place, main.value, []); else { place.innerHTML = ''; allow(place, true); }
 }
 document.addEventListener('crm:shown', (event) => { const dialog = event.target.closest?.('[data-bulk] dialog'); if (dialog) ask(dialog); });
 document.addEventListener('change', (event) => { const dialog = event.target.closest?.('[data-bulk] dialog'); if (dialog) ask(dialog); });

@@ -4,18 +4,27 @@ const drawn = new Map();
 
 const look = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Colours are read through a probe, because the properties hold color-mix() and var(), which a canvas does not know.
+// Colours by the name of their property, in the theme of the page; each is read once, since that takes a new layout.
+const colours = new Map();
+const pen = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
+
 function colour(name) {
+  if (!colours.has(name)) colours.set(name, resolved(name));
+  return colours.get(name);
+}
+
+// Colours are read through a probe, because the properties hold color-mix() and var(), which a canvas does not know.
+function resolved(name) {
   const probe = document.createElement('span');
   probe.className = 'dash-probe';
   probe.style.setProperty('color', `var(${name})`);
   document.querySelector('.dash').append(probe);
   const found = getComputedStyle(probe).color;
   probe.remove();
-  const canvas = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-  canvas.fillStyle = found;
-  canvas.fillRect(0, 0, 1, 1);
-  const [r, g, b] = canvas.getImageData(0, 0, 1, 1).data;
+  pen.clearRect(0, 0, 1, 1);
+  pen.fillStyle = found;
+  pen.fillRect(0, 0, 1, 1);
+  const [r, g, b] = pen.getImageData(0, 0, 1, 1).data;
   return `rgb(${r},${g},${b})`;
 }
 
@@ -133,7 +142,10 @@ function draw(part) {
   new ResizeObserver(() => chart.resize()).observe(place);
 }
 
-const drawAll = () => document.querySelectorAll('[data-chart]').forEach(draw);
+function drawAll() {
+  colours.clear();
+  document.querySelectorAll('[data-chart]').forEach(draw);
+}
 
 if (echarts) {
   drawAll();

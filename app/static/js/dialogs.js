@@ -45,7 +45,9 @@ export async function open(url, done = null, again = () => open(url, done)) {
   return show(answer.html, done);
 }
 export async function send(url, body) {
-  return fetch(url, { method: 'POST', body, headers: { 'HX-Request': 'true', 'X-CSRFToken': token() }, credentials: 'same-origin' });
+  const answer = await fetch(url, { method: 'POST', body, headers: { 'HX-Request': 'true', 'X-CSRFToken': token() }, credentials: 'same-origin' });
+  if (answer.headers.get('X-Page-Expired')) dispatchEvent(new Event('crm:expired'));
+  return answer;
 }
 export { ask, lost, say, sentenceOf };
 

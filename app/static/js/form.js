@@ -135,6 +135,15 @@ document.addEventListener('submit', (event) => {
 });
 addEventListener('pageshow', () => $$('form[data-sent]').forEach((form) => delete form.dataset.sent));
 
+// --- browsers cut a pasted text to what fits, without a word
+document.addEventListener('paste', ({ target, clipboardData }) => {
+  if (!target.matches?.('textarea, input') || !(target.maxLength > 0)) return;
+  const pasted = clipboardData?.getData('text/plain').replaceAll('\r\n', '\n') || '';
+  const left = target.maxLength - target.value.length + (target.selectionEnd - target.selectionStart);
+  const words = document.querySelector('[data-toasts]')?.dataset.cut;
+  if (words && pasted.length > left) dispatchEvent(new CustomEvent('crm:toast', { detail: { text: words.replace('{}', pasted.length - left).replace('{most}', target.maxLength) } }));
+});
+
 // --- show and hide passwords
 document.addEventListener('click', (event) => {
   const button = event.target.closest('[data-password-show]');
@@ -150,5 +159,6 @@ $$('.appbuilder_date input').forEach((field) => { field.type = 'date'; });
 const summary = document.querySelector('[data-error-summary]');
 const first = matchMedia('(pointer: coarse)').matches ? null
   : document.querySelector(':is(.form-page [data-form], .fab-form) :is(input, select, textarea):not([type=hidden], [type=checkbox], [type=radio], :disabled, [readonly])');
-(summary || (document.activeElement === document.body ? first : null))?.focus();
+const wrong = summary ? null : document.querySelector('main :is([aria-invalid="true"], .is-invalid):not([type=hidden], [hidden])');
+(summary || wrong || (document.activeElement === document.body ? first : null))?.focus();
 boot();

@@ -132,6 +132,7 @@ const ready = new Promise((done) => {
   for (const name of ['DOMContentLoaded', 'load']) addEventListener(name, done, { once: true });
 });
 async function start() {
+  if (document.querySelector('[data-viewing]')) return; // a view as another user hears nothing of what they hear
   const { io } = await import(root.dataset.socketJs);
   await ready;
   socket = io({ path: '/socket.io', transports: ['websocket'], reconnectionDelay: 1000, reconnectionDelayMax: 30_000 });

@@ -1,6 +1,7 @@
 // The palette: Ctrl+K (caught in theme.js) or the search field opens it. Commands and pages are those of the menus of this page, so that
 // it offers what the person may do; records come from the server while one types.
 import { open as openSheet, sentenceOf } from './dialogs.js';
+import { colleagues, nameIn, target } from './palette_assign.js';
 
 const WAIT = 120; // ms without a key before the server is asked
 const MOST_RECENT = 8;
@@ -38,12 +39,21 @@ document.addEventListener('submit', ({ target }) => {
 // --- what the page itself offers
 const pageItem = (link) => ({ text: words.go.replace('{}', textOf(link)), url: link.getAttribute('href'), icon: iconOf(link) });
 function commands() {
-  const made = $$('a[data-new]').map((link) => ({ text: words.newWord.replace('{}', textOf(link)), url: link.getAttribute('href'), icon: iconOf(link), isQuick: 'quickOpen' in link.dataset }));
+  const withinSentence = (name) => (/^.\p{Lu}/u.test(name) ? name : name.charAt(0).toLowerCase() + name.slice(1));
+  const made = $$('a[data-new]').map((link) => ({ text: words.newWord.replace('{}', withinSentence(textOf(link))), url: link.getAttribute('href'), icon: iconOf(link), isQuick: 'quickOpen' in link.dataset }));
   const own = $$('.person-menu > a.menu-item:not([lang])').map((link) => ({ text: textOf(link), url: link.getAttribute('href'), icon: iconOf(link) }));
   const theme = document.querySelector('[data-theme-choice] legend')?.textContent;
   const looks = $$('[data-theme-choice] button').map((button) => ({ text: `${theme}: ${button.title}`, act: () => button.click(), icon: iconOf(button) }));
   const rest = $$('.person-menu > button.menu-item, .person-menu form button').map((button) => ({ text: textOf(button), act: () => button.click(), icon: iconOf(button) }));
-  return [...made, ...own, ...looks, ...rest];
+  const about = target(words);
+  const assigning = about ? [{ text: words.assignAsk.replace('{}', about.name), typing: `${words.assignVerb} ` }] : [];
+  return [...made, ...assigning, ...own, ...looks, ...rest];
+}
+/** What is to be assigned, and the typed name, where "assign …" is typed. */
+function assignment(typed) {
+  const name = nameIn(typed, words);
+  const about = name ? target(words) : null;
+  return about && { about, name };
 }
 function pages() {
   const links = $$('#sidebar a.side-link');
@@ -98,7 +108,7 @@ function draw() {
   const here = recent().filter((row) => row.url !== location.pathname).slice(0, MOST_RECENT).map((row) => ({ ...row, icon: iconOf(placeOf(row.url)) }));
   const all = [[words.recent, here], [words.commands, commands()], [words.pages, pages()]];
   const own = all.map(([title, items]) => ({ title, items: typed ? items.filter((item) => fits(`${item.text} ${item.hint || ''}`, typed)) : items }));
-  const last = typed.length > 1 && !waiting && found.length ? [{ title: dialog.ariaLabel, items: [{ text: words.all.replace('{}', typed), url: `/search?${new URLSearchParams({ q: typed })}`, icon: iconOf(dialog) }] }] : [];
+  const last = typed.length > 1 && !waiting && found.length && !assignment(typed) ? [{ title: dialog.ariaLabel, items: [{ text: words.all.replace('{}', typed), url: `/search?${new URLSearchParams({ q: typed })}`, icon: iconOf(dialog) }] }] : [];
   list.replaceChildren(...[...own, ...found, ...last].filter((each) => each.items.length).map(group));
   const every = options();
   select(every.find((each) => kept && each.item.text === kept.text && each.item.url === kept.url) || every[0]);
@@ -106,21 +116,28 @@ function draw() {
 }
 function say(sentence) { note.textContent = sentence; note.hidden = !sentence; }
 
+async function hits(typed, signal) {
+  const answer = await fetch(`/search/hits?${new URLSearchParams({ q: typed })}`, { headers: { Accept: 'application/json' }, credentials: 'same-origin', signal });
+  if (!answer.ok) return { groups: [], sentence: sentenceOf(answer) };
+  const { groups } = await answer.json();
+  return { groups: groups.map(({ title, url, rows }) => ({ title, items: rows.map((row) => ({ text: row.title, hint: row.hint, url: row.url, icon: iconOf(placeOf(url)) })) })) };
+}
+async function takers({ name, about }, signal) {
+  const items = await colleagues(name, about, words, signal);
+  return items.length ? { groups: [{ title: words.commands, items }], isOpen: items.length > 1 } : { groups: [], sentence: words.assignNobody };
+}
 async function ask(typed) {
   const mine = asked;
   request = new AbortController();
-  let groups = [];
-  let sentence = '';
-  try {
-    const answer = await fetch(`/search/hits?${new URLSearchParams({ q: typed })}`, { headers: { Accept: 'application/json' }, credentials: 'same-origin', signal: request.signal });
-    if (answer.ok) ({ groups } = await answer.json()); else sentence = sentenceOf(answer);
-  } catch { groups = []; sentence = words.offline; }
+  const wanted = assignment(typed);
+  let told;
+  try { told = await (wanted ? takers(wanted, request.signal) : hits(typed, request.signal)); } catch { told = { groups: [], sentence: words.offline }; }
   if (mine !== asked) return;
   waiting = false;
-  found = groups.map(({ title, url, rows }) => ({ title, items: rows.map((row) => ({ text: row.title, hint: row.hint, url: row.url, icon: iconOf(placeOf(url)) })) }));
-  say(sentence);
+  found = told.groups;
+  say(told.sentence || '');
   draw();
-  if (enterWanted && current()) choose(current(), enterWanted.isNewTab);
+  if (enterWanted && current() && !told.isOpen) choose(current(), enterWanted.isNewTab); // one of several colleagues is chosen by hand
   enterWanted = null;
 }
 function typedAnew() {
@@ -139,6 +156,7 @@ function choose(option, isNewTab) {
   const { item } = option;
   if (item.url && (isNewTab || !item.url.startsWith('/'))) { // a support page is outside the CRM
     window.open(item.url, '_blank', 'noopener'); return; }
+  if (item.typing) { input.value = item.typing; input.focus(); typedAnew(); return; }
   dialog.close();
   if (item.act) item.act();
   else if (item.isQuick) openSheet(item.url);

@@ -25,7 +25,12 @@ document.addEventListener('click', (event) => {
   if (tab.dataset.tab && window.htmx) event.preventDefault();
   pane(tab.dataset.paneOpen);
 });
-if (record) pane(location.search.includes('tab=') || location.hash.startsWith('#entry-') ? 'timeline' : 'details');
+// What was written from the timeline is seen there when the page is back
+const WRITTEN = 'crm-written';
+const hasWritten = sessionStorage.getItem(WRITTEN) === location.pathname;
+sessionStorage.removeItem(WRITTEN);
+record?.addEventListener('submit', () => { if (record.dataset.pane === 'timeline') sessionStorage.setItem(WRITTEN, location.pathname); });
+if (record) pane(hasWritten || location.search.includes('tab=') || location.hash.startsWith('#entry-') ? 'timeline' : 'details');
 addEventListener('crm:pane', ({ detail }) => { if (record) pane(detail); });
 
 // A new window gets the page of the tab, not the part that htmx would fetch.
@@ -57,7 +62,7 @@ document.addEventListener('htmx:beforeSwap', (event) => {
   if (target.querySelector('.feed-filter[open], .entry-fold[open], .entry-rest[open]')) event.detail.shouldSwap = false;
 });
 
-// --- keys: S status, A assign, E edit where no email can be written, C call; those of the composer: composer.js
+// --- keys: each opens or clicks the element with this data-key (S status, A assign, E edit where no email can be written, C call, W WhatsApp); those of the composer: composer.js
 document.addEventListener('keydown', (event) => {
   if (event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented) return;
   if (event.target.closest('input, textarea, select, [contenteditable], dialog, .ts-wrapper, .outcome-form')) return;

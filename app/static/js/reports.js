@@ -1,4 +1,4 @@
-// The report builder: shows only what matters for what was chosen, and lets columns be put in order by dragging.
+// The report builder and the schedules of a report show only what matters for what was chosen; columns are put in order by dragging.
 const form = document.querySelector('[data-report-form]');
 function show() {
   for (const pair of form.querySelectorAll('[data-group]')) {
@@ -24,4 +24,16 @@ if (form) {
       new window.Sortable(place, { animation: 0, onEnd: () => form.dispatchEvent(new CustomEvent('crm:changed')) });
     });
   }
+}
+
+const schedule = document.querySelector('[data-schedule-form]');
+function showDay() {
+  for (const field of schedule.querySelectorAll('[data-rhythm]')) {
+    field.hidden = field.dataset.rhythm !== schedule.elements.rhythm.value;
+    field.querySelector('select, input').disabled = field.hidden; // what is hidden isn't checked by the browser, nor sent
+  }
+}
+if (schedule) {
+  showDay();
+  schedule.elements.rhythm.addEventListener('change', showDay);
 }

@@ -154,7 +154,29 @@ function sentenceOf(xhr) {
   const sent = xhr.getResponseHeader('X-Sentence'); // percent-encoded, see sentence_header in app/web/core/fab_access.py
   try { return decodeURIComponent(sent || '') || String(xhr.status); } catch { return sent; }
 }
-document.addEventListener('htmx:responseError', (event) => toast({ text: sentenceOf(event.detail.xhr) }));
+document.addEventListener('htmx:responseError', ({ detail: { xhr } }) => {
+  if (xhr.getResponseHeader('X-Page-Expired')) dispatchEvent(new Event('crm:expired'));
+  toast({ text: sentenceOf(xhr) });
+});
+
+// --- a page whose token is no longer valid gets a new one as soon as its person is signed in (expired_forms.py)
+let isExpired = Boolean(document.querySelector('[data-expired]'));
+async function renew() {
+  if (!isExpired) return;
+  try {
+    const answer = await fetch('/offline/state', { headers: { Accept: 'application/json' }, credentials: 'same-origin', cache: 'no-store' });
+    const { user, token } = await answer.json();
+    const own = document.querySelector('[data-offline]')?.dataset.user;
+    if (!token || (own && own !== String(user))) return;
+    const meta = document.querySelector('meta[name="csrf-token"]');
+    if (meta) meta.content = token;
+    $$('[name=csrf_token]').forEach((each) => { each.value = token; });
+    isExpired = false;
+  } catch { /* without a connection */ }
+}
+addEventListener('crm:expired', () => { isExpired = true; renew(); });
+addEventListener('focus', renew);
+document.addEventListener('visibilitychange', renew);
 // What a person has asked for can be asked again; what refreshes itself does so by itself, and offline.js tells what was not saved.
 document.addEventListener('htmx:sendError', ({ detail: { requestConfig: { verb, triggeringEvent } = {}, elt } }) => {
   if (verb !== 'get' || !triggeringEvent) return;

@@ -7,7 +7,8 @@ const TONES = ['tone-green', 'tone-amber', 'tone-red'];
 
 function span(seconds) {
   const minutes = Math.max(1, seconds > 0 ? Math.ceil(seconds / 60) : Math.floor(-seconds / 60));
-  if (minutes < 120) return page.min.replace('0', minutes);
+  if (minutes < 60) return page.min.replace('0', minutes);
+  if (minutes > 60 && minutes < 120) return page.hm.replace('0', minutes - 60);
   const inDays = seconds > 0 && minutes >= 2880;
   return inDays ? page.d.replace('0', Math.floor(minutes / 1440)) : page.h.replace('0', Math.floor(minutes / 60));
 }

@@ -19,8 +19,8 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.web.core.fab_access import parse_integer, parse_json_integer
-from app.web.core.filter_operators import OPERATOR_LABELS
-from app.web.core.record_table import ALIASES, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, RecordTable
+from app.web.core.fields.filter_operators import OPERATOR_LABELS
+from app.web.core.queries.record_table import ALIASES, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, RecordTable
 
 LIST_KEYS = frozenset(
     (

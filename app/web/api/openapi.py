@@ -18,8 +18,8 @@ from flask_babel import gettext as _
 from app.domain.base import NotFound
 from app.web.api.operations import HEADERS, PARAMETERS, OperationSpec, body, responses, shared_responses
 from app.web.api.schemas import SHARED, ref, register_schemas
-from app.web.core import custom_field_catalog
 from app.web.core.fab_access import JsonErrorResponses, json_answer, refuse_as_json
+from app.web.core.fields import custom_field_catalog
 
 _ABOUT = """The records of the CRM, under the same rules as its pages: the same rows, the same masks, the same gates.
 A refusal is a sentence in the language of Accept-Language (en, hi, gu, mr) in the shape Error. Lists are read by page

@@ -19,16 +19,17 @@ from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
 from app.web.api.list_parameters import RECORD_KEYS, page_of, read_parameters, triples
 from app.web.api.operations import DocumentedOperations
-from app.web.core import save_warnings, written_rows
 from app.web.core.declarations import pretty
 from app.web.core.fab_access import JsonErrorResponses, current_viewer, json_answer, parse_json_integer, refuse_as_json
-from app.web.core.merged_redirects import merged_numbers, refuse_merged
-from app.web.core.record_service import RecordService
-from app.web.core.record_table import ListQuery
-from app.web.core.record_view import RecordView
+from app.web.core.fields.relation_fields import label_of
+from app.web.core.queries import written_rows
+from app.web.core.queries.record_table import ListQuery
+from app.web.core.queries.replica_lists import from_replica
 from app.web.core.registry import registered
-from app.web.core.relation_fields import label_of
-from app.web.core.replica_lists import from_replica
+from app.web.core.urls.merged_redirects import merged_numbers, refuse_merged
+from app.web.core.views import save_warnings
+from app.web.core.views.record_service import RecordService
+from app.web.core.views.record_view import RecordView
 
 #: Parts of a list response besides the rows for generic records, as in FAB; for others only on request.
 _METADATA = ("list_title", "list_columns", "label_columns", "description_columns", "order_columns")

@@ -7,9 +7,9 @@ from typing import Any
 from apispec.exceptions import DuplicateComponentNameError
 
 from app.web.api import examples
-from app.web.core.fields import MAX_FILTER_VALUES, ChoiceField, Field
-from app.web.core.filter_operators import WITHOUT_VALUE
-from app.web.core.record_table import ALIASES, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE
+from app.web.core.fields.base import MAX_FILTER_VALUES, ChoiceField, Field
+from app.web.core.fields.filter_operators import WITHOUT_VALUE
+from app.web.core.queries.record_table import ALIASES, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE
 
 STRING = {"type": "string"}
 ID = {"type": "integer"}

@@ -10,8 +10,8 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app import access
-from app.web.core.fields import Viewer
-from app.web.core.lookups import load_lookups
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.lookups import load_lookups
 from app.web.core.registry import registered
 
 

@@ -16,7 +16,7 @@ from app.domain.messaging.channel_accounts import AccountSettings
 from app.extensions import db
 from app.models import ChannelAccount, Role, TicketSubject, User
 from app.web.core.fab_access import parse_integer
-from app.web.core.languages import translate_text
+from app.web.core.localization.languages import translate_text
 from app.web.records.conversation_list import CHANNEL_WORDS
 
 #: Prefix of the fields that are settings of the kind.

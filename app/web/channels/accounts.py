@@ -25,10 +25,10 @@ from app.outbox import provider_clients
 from app.outbox.provider_clients import NoProvider
 from app.web.channels.account_checks import try_account
 from app.web.channels.account_form import channel_words, form_of, posted_settings, settings_of
-from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer, refusal
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.languages import translate_text
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction

@@ -17,7 +17,7 @@ from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, MessageTemplate
 from app.web.core.fab_access import parse_integer
-from app.web.core.fields import clean_text
+from app.web.core.fields.base import clean_text
 from app.web.records.conversation_list import CHANNEL_WORDS
 from app.web.records.messages import PURPOSE_WORDS
 

@@ -11,10 +11,11 @@ from sqlalchemy.orm import Session
 
 from app.channels.provider import Abilities
 from app.domain.messaging import message_reactions
+from app.domain.messaging.consents import OPT_OUTS
 from app.lib.ids import parse_id
-from app.models import Message
-from app.ops.file_store import MAX_BYTES
-from app.web.core.fields import Viewer
+from app.models import Customer, Lead, Message, Ticket
+from app.ops.storage.file_store import MAX_BYTES
+from app.web.core.fields.base import Viewer
 from app.web.records import message_files
 from app.web.records.attachments.uploads import MAX_FILES, Upload
 
@@ -74,3 +75,20 @@ def reactions_of(message: Any, url: str, viewer: Viewer) -> dict[str, Any]:
     """The emoji menu of a message."""
     mine = (message.reactions or {}).get(str(viewer.person.id))
     return {"url": url, "choices": [{"emoji": each, "mine": each == mine} for each in message_reactions.CHOICES]}
+
+
+def opt_out_warning(session: Session, channel: str, of: Any) -> str | None:
+    """A sentence if the customer of a record or conversation wants no messages on the channel, and is seen here."""
+    links = [
+        select(record.customer_id).where(record.id == getattr(of, name))
+        for record, name in ((Lead, "lead_id"), (Ticket, "ticket_id"))
+        if getattr(of, name, None) is not None
+    ]
+    known = of.id if isinstance(of, Customer) else getattr(of, "customer_id", None)
+    if known is not None:
+        links = [select(Customer.id).where(Customer.id == known)]
+    flag = getattr(Customer, OPT_OUTS[channel])
+    queries = [select(Customer.id).where(Customer.id.in_(link), flag.is_(True)).limit(1) for link in links]
+    if not any(session.execute(query).first() for query in queries):
+        return None
+    return _("This customer wants no messages on this channel. Write only about their own matters.")

@@ -17,13 +17,13 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import file_checks, messages
 from app.extensions import db
 from app.models import ChannelAccount, Message
-from app.ops.file_store import TooLarge
+from app.ops.storage.file_store import TooLarge
 from app.outbox import inbound_processing
 from app.web.channels import console_calls
 from app.web.channels.accounts import find_account, refuse_non_admin
-from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.records.attachments.uploads import clean_name

@@ -22,10 +22,10 @@ from app.lib.iso_time import read_moment
 from app.lib.spreadsheet_text import as_text
 from app.models import DoNotDisturb
 from app.outbox import dnd_import
-from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer, refusal
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.languages import translate_text
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction

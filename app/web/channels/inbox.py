@@ -15,10 +15,10 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Conversation, Message
 from app.web.channels import conversation_records, file_routes, record_composer, support_page_routes, threads
-from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
-from app.web.core.fields import Viewer, clean_text
-from app.web.core.record_references import PAGES
+from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.urls.record_references import PAGES
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import conversation_list
@@ -264,7 +264,7 @@ class InboxView(
 def _opened(pk: str) -> Any:
     """The conversation, marked as read if its assignee opens it."""
     row, viewer = threads.find(db.session(), pk), current_viewer()
-    if row.unread and row.claimed_by_id == viewer.person.id:
+    if row.unread and row.claimed_by_id == viewer.person.id and not viewer.person.read_only:
         # On SQLite, a page that began by reading can't always write: while the outbox sends, it would be refused.
         with own_transaction() as session:
             conversations.mark_read(session, row, viewer.stamp)
@@ -303,5 +303,5 @@ def _values_of(kind: str, viewer: Viewer) -> dict[str, Any]:
         subject = parse_id(form.get("subject"))
         if subject not in viewer.lookups.offered["ticket_subject"]:
             raise RuleBroken(_("Please choose a subject."), "subject")
-        values |= {"subject_ids": [subject], "title": clean_text(form.get("title"), "title", 140) or None}
+        values |= {"subject_ids": [subject], "summary": clean_text(form.get("title"), "title", 140) or None}
     return values

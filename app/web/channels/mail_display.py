@@ -8,10 +8,10 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.lib.file_kinds import SHOWN
-from app.ops.file_store import PREFIX
-from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
+from app.ops.storage.file_store import PREFIX
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.languages import translate_text
 from app.web.records import conversation_list
 
 #: A picture that came with the email, in cleaned HTML.

@@ -12,8 +12,8 @@ from werkzeug.datastructures import FileStorage
 from app.domain.base import RuleBroken
 from app.domain.messaging.message_sending import MAX_MEDIA
 from app.lib import attachment_rules
-from app.ops.file_store import PREFIX
-from app.web.core.fields import Viewer
+from app.ops.storage.file_store import PREFIX
+from app.web.core.fields.base import Viewer
 from app.web.records.attachments import uploads
 from app.web.records.attachments.uploads import Upload
 from app.web.records.message_files import store_of_app

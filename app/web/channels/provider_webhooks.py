@@ -13,7 +13,7 @@ from app.channels.provider import BadSignature, Inbound
 from app.domain.messaging import channel_accounts
 from app.extensions import db
 from app.models import ChannelAccount
-from app.ops.rate_counter import Rate, RateCounter
+from app.ops.redis.rate_counter import Rate, RateCounter
 from app.outbox import inbound_processing, provider_clients
 from app.outbox.provider_clients import NoProvider
 from app.web.security.sessions import own_transaction

@@ -17,10 +17,10 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CallLog, Conversation
 from app.web.channels import reply_status, threads
-from app.web.core import record_references
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
-from app.web.core.fields import Viewer, clean_text
-from app.web.core.local_links import local_path
+from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.urls import record_references
+from app.web.core.urls.local_links import local_path
 from app.web.pages.routes import page_route
 from app.web.records import conversation_list
 from app.web.records.attachments import uploads

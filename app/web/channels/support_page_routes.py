@@ -17,8 +17,8 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import SupportPage
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
-from app.web.core.fields import clean_text
-from app.web.core.record_references import PAGES, links_of, named_record
+from app.web.core.fields.base import clean_text
+from app.web.core.urls.record_references import PAGES, links_of, named_record
 from app.web.pages.routes import page_route
 from app.web.records.messages import peer_of_record, seen_by
 

@@ -28,14 +28,15 @@ from app.web.channels.composer_parts import (
     author_of,
     file_part,
     limits_sentence,
+    opt_out_warning,
     quote_of,
     reactions_of,
     reply_part,
 )
-from app.web.core.fields import Viewer, clean_text
-from app.web.core.languages import ENGLISH, language_key
-from app.web.core.local_dates import format_local_date
-from app.web.core.reference_fields import person_card
+from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.languages import ENGLISH, language_key
+from app.web.core.localization.local_dates import format_local_date
 from app.web.records import conversation_list, dial_targets, message_files
 from app.web.records.attachments.uploads import Upload
 from app.web.records.timelines import message_entries
@@ -276,6 +277,7 @@ def composer(session: Session, conversation: Any, viewer: Viewer, given: dict[st
         "hidden": [_form_key(typed)],
         "is_free": is_free,
         "window": _window(conversation, viewer),
+        "opted_out": opt_out_warning(session, channel, conversation),
         "files": file_part(ability, upload, given.get("files") or (), viewer) if is_free else None,
         "reply": reply_part(session, conversation, given.get("reply_to"), ability),
         "reply_off": f"/inbox/{conversation.id}#write",
@@ -400,6 +402,7 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
             "hidden": hidden,
             "is_free": True,
             "window": window,
+            "opted_out": opt_out_warning(session, channel, row),
             "files": _new_files(session, channel, more.get("files") or (), viewer),
         }
         | _content(session, (channel, None), {**more, "typed": typed}, "" if is_call else f"{kind}:{row.id}"),

@@ -16,11 +16,11 @@ from app.domain.inbound import unassigned_mails
 from app.extensions import db
 from app.models import ChannelAccount, Customer, Lead, Mail, Ticket
 from app.outbox import mail_fetch
-from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
-from app.web.core.record_references import PAGES
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.languages import translate_text
+from app.web.core.urls.record_references import PAGES
 from app.web.pages.routes import page_route
 from app.web.security.sessions import own_transaction
 

@@ -17,11 +17,11 @@ from app.web.compat.filters import bare_name, not_permitted, parse_filters
 from app.web.compat.list_options import ListOptions
 from app.web.compat.list_query import field_names, order_parts, unsortable
 from app.web.compat.responses import CompatError
-from app.web.core.custom_columns import CustomColumn
-from app.web.core.date_fields import DateField, DateTimeField
-from app.web.core.fields import Field, NumberField, Viewer
-from app.web.core.record_table import ListQuery
-from app.web.core.scalar_fields import DecimalField
+from app.web.core.fields.base import Field, NumberField, Viewer
+from app.web.core.fields.date_fields import DateField, DateTimeField
+from app.web.core.fields.scalar_fields import DecimalField
+from app.web.core.queries.record_table import ListQuery
+from app.web.core.views.custom_columns import CustomColumn
 
 _AGGREGATE = re.compile(
     r"(count|sum|avg|min|max)\( ?(distinct )?(\*|[\w`. ]{1,140})\)(?: as [`'\"]?(\w{1,60})[`'\"]?)?", re.IGNORECASE

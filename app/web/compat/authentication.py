@@ -15,7 +15,7 @@ from app.web.compat import users
 from app.web.compat.arguments import Arguments
 from app.web.compat.responses import CompatError, error_response, success_response
 from app.web.core.fab_access import current_viewer
-from app.web.core.local_links import local_path
+from app.web.core.urls.local_links import local_path
 from app.web.security import login_throttle, rate_limits, sessions
 
 COOKIE = "sid"

@@ -21,13 +21,13 @@ from app.web.compat import date_ranges, text_patterns
 from app.web.compat.doctypes import DocType
 from app.web.compat.doctypes.note import ContentField, TitleField
 from app.web.compat.responses import CompatError
-from app.web.core.custom_columns import CustomColumn
-from app.web.core.date_fields import DateField, DateTimeField
-from app.web.core.fields import Field, Viewer, clean_text, limit_values
-from app.web.core.languages import translate_text
-from app.web.core.personal_fields import NameField, PhoneField, SecretField
-from app.web.core.record_table import COUNT_CAP
-from app.web.core.reference_fields import PersonField
+from app.web.core.fields.base import Field, Viewer, clean_text, limit_values
+from app.web.core.fields.date_fields import DateField, DateTimeField
+from app.web.core.fields.personal_fields import NameField, PhoneField, SecretField
+from app.web.core.fields.reference_fields import PersonField
+from app.web.core.localization.languages import translate_text
+from app.web.core.queries.record_table import COUNT_CAP
+from app.web.core.views.custom_columns import CustomColumn
 from app.web.records.call_fields import CallNumberField
 
 MAX_FILTERS = 30

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 
 from app.web.compat.arguments import Arguments
 from app.web.compat.responses import CompatError
-from app.web.core.record_table import MAX_PAGE
+from app.web.core.queries.record_table import MAX_PAGE
 
 #: Documents in one response. 0 requests all; more than this are refused, never truncated.
 MAX_PAGE_SIZE = 5000

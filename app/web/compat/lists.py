@@ -20,10 +20,10 @@ from app.web.compat.list_options import ListOptions, is_set
 from app.web.compat.list_query import ListRequest, parse_list_request
 from app.web.compat.responses import CompatError
 from app.web.compat.users import name_of
-from app.web.core import text_search
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer
-from app.web.core.record_table import ListQuery
+from app.web.core.fields.base import Viewer
+from app.web.core.queries import text_search
+from app.web.core.queries.record_table import ListQuery
 
 #: DocType name -> the default columns of its list.
 DEFAULT_COLUMNS = {

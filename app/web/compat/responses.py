@@ -13,9 +13,9 @@ from flask_babel import gettext as _
 from sqlalchemy.exc import IntegrityError
 
 from app.domain.base import AlreadyExists, Conflict, NotFound, RuleBroken
-from app.web.core import save_warnings
 from app.web.core.fab_access import json_answer, refusal
-from app.web.core.languages import translate_text
+from app.web.core.localization.languages import translate_text
+from app.web.core.views import save_warnings
 
 #: Status -> exc_type, which the predecessor's clients check.
 EXC_TYPES = {

@@ -12,7 +12,7 @@ from werkzeug.exceptions import HTTPException
 from app import access
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.ops.database import WRITES
+from app.ops.database.connections import WRITES
 from app.web.compat import authentication, client
 from app.web.compat.arguments import Arguments
 from app.web.compat.list_options import ListOptions, refuse_unknown_options

@@ -17,8 +17,8 @@ from app.models import CallLog, Customer, Lead, Ticket
 from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CALL_LOG, CUSTOMER, LEAD, TICKET
-from app.web.core import contact_guesses
 from app.web.core.fab_access import current_viewer
+from app.web.core.fields import contact_guesses
 from app.web.records import dial_targets
 from app.web.records.telephony import call_cards
 

@@ -27,8 +27,8 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import CUSTOMER, LEAD, TICKET
 from app.web.compat.notes import write_note
 from app.web.compat.timestamps import local_timestamp
-from app.web.core import contact_guesses
 from app.web.core.fab_access import current_viewer
+from app.web.core.fields import contact_guesses
 from app.web.records.messages import peer_of, seen_by
 
 #: Messages of a record in one response.

@@ -1,1 +1,1 @@
-"""What all pages and REST resources share: viewer, record tables, field types, translations."""
+"""What all pages and REST resources share: views, queries of records, field types, URLs and languages."""

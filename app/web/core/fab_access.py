@@ -24,13 +24,13 @@ from app.domain.base import Conflict, NotFound, RuleBroken
 from app.domain.merging.merged_records import MergedAway
 from app.domain.persistence.session_context import session_context
 from app.extensions import db
-from app.ops.database import WRITES
-from app.ops.database_errors import ONLY_WRITES, Cause, cause_of
-from app.ops.file_store import StorageUnavailable
+from app.ops.database.connections import WRITES
+from app.ops.database.database_errors import ONLY_WRITES, Cause, cause_of
+from app.ops.storage.file_store import StorageUnavailable
 from app.web.core import unique_errors
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
-from app.web.core.lookups import load_lookups
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.lookups import load_lookups
+from app.web.core.localization.languages import translate_text
 
 #: MariaDB error number of a violated CHECK constraint, which PyMySQL does not count among the integrity errors.
 _CHECK = 4025

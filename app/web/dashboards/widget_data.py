@@ -16,8 +16,8 @@ from app.domain.analytics import call_rollup_counts, figure_counts, figure_table
 from app.domain.analytics.figure_counts import FigureCount
 from app.domain.analytics.figures import BY_NUMBER, FIGURES, Scope
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
-from app.ops.database import address_of
-from app.web.core.fields import Viewer
+from app.ops.database.connections import address_of
+from app.web.core.fields.base import Viewer
 from app.web.dashboards.widget_kinds import (
     Breakdown,
     HeatMap,

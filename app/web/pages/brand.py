@@ -10,7 +10,7 @@ from app import branding
 from app.branding import ShownBrand
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
-from app.ops.file_store import is_digest
+from app.ops.storage.file_store import is_digest
 from app.web.pages.static_files import static_url
 
 #: Endpoints that load no person.

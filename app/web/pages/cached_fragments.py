@@ -18,7 +18,7 @@ from markupsafe import Markup
 
 from app.lib.html_escape import escape
 from app.lib.lru_cache import LruCache
-from app.web.core.languages import language_key
+from app.web.core.localization.languages import language_key
 
 #: Cached parts of an application, of 1 to 7 kB each.
 MAX_PARTS = 400

@@ -10,14 +10,13 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, render_template, request
 from flask_babel import gettext as _
-from flask_wtf.csrf import CSRFError
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException, RequestEntityTooLarge
 
 from app.extensions import db
-from app.ops import request_log
-from app.ops.database import WRITES
-from app.ops.database_errors import ONLY_WRITES, Cause, cause_of, summary_of
+from app.ops.database.connections import WRITES
+from app.ops.database.database_errors import ONLY_WRITES, Cause, cause_of, summary_of
+from app.ops.monitoring import request_log
 from app.web.core.fab_access import REFUSABLE, database_sentence, json_answer, refusal, sentence_header, wants_json
 
 log = logging.getLogger("crm.errors")
@@ -57,7 +56,6 @@ def register_renderer(app: Flask, render: Callable[[int, str], Response | None])
 def install(app: Flask) -> None:
     """Return every error as JSON on /api and as a page elsewhere."""
     app.before_request_funcs.setdefault(None, []).insert(0, _refuse_too_large)
-    app.register_error_handler(CSRFError, lambda error: answer(400, _stale_form()))
     app.register_error_handler(HTTPException, _known)
     for kind in REFUSABLE:
         app.register_error_handler(kind, _refused)
@@ -75,10 +73,6 @@ def _add_retry_after(response: Response) -> Response:
 
 def _large_file() -> str:
     return _("A file can have up to 25 MB. Go back: what you wrote is still there.")
-
-
-def _stale_form() -> str:
-    return _("This page has expired. Please reload it and try again.")
 
 
 def _refuse_too_large() -> None:
@@ -174,9 +168,9 @@ def rendered_by_api(status: int, text: str) -> Response | None:
     return next((response for response in rendered if response is not None), None)
 
 
-def _sent_form() -> list[tuple[str, str]]:
+def sent_form() -> list[tuple[str, str]]:
     """The fields of a form that could not be saved, for resubmitting; empty for a form with a password."""
-    if request.method != "POST" or request.files:
+    if request.method != "POST" or any(each.filename for each in request.files.values()):
         return []
     fields = list(request.form.items(multi=True))
     is_small = sum(len(value) for _name, value in fields) <= MAX_FORM_AGAIN
@@ -185,7 +179,7 @@ def _sent_form() -> list[tuple[str, str]]:
 
 def _page(status: int, text: str, reference: str | None) -> str:
     name = status if status in _PAGES else (400 if status < 500 else 500)
-    words = {"sentence": text, "reference": reference, "sent": _sent_form() if status == 503 else []}
+    words = {"sentence": text, "reference": reference, "sent": sent_form() if status == 503 else []}
     try:
         return render_template(f"errors/{name}.html", **words)
     except SQLAlchemyError as error:  # the menu could not be read

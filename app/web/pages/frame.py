@@ -16,9 +16,9 @@ from app.domain.telephony import call_cards
 from app.extensions import db
 from app.models import CallCard, Notification
 from app.web.core.fab_access import request_time
-from app.web.core.personal_fields import initials
-from app.web.core.prepared_queries import PreparedQuery
-from app.web.core.reference_fields import picture_of
+from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.reference_fields import picture_of
+from app.web.core.queries.prepared_queries import PreparedQuery
 from app.web.pages import brand
 from app.web.pages.cached_fragments import render_cached
 

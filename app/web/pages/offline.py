@@ -18,8 +18,8 @@ from flask_wtf.csrf import generate_csrf
 from app import access
 from app.branding import ShownBrand
 from app.domain.custom_fields import mask_name
-from app.web.core import custom_field_catalog
 from app.web.core.fab_access import json_answer
+from app.web.core.fields import custom_field_catalog
 from app.web.pages import brand, offline_posts
 from app.web.pages.static_files import SPRITE, static_url
 
@@ -113,7 +113,7 @@ def _mark(response: Response) -> Response:
     if request.method != "GET" or person is None or response.mimetype != "text/html":
         return response
     response.headers[PERSON], response.headers[RIGHTS] = str(person.id), _rights_mark(person)
-    if response.status_code == 200 and not request.headers.get("HX-Request"):
+    if response.status_code == 200 and not request.headers.get("HX-Request") and not person.read_only:
         kind = "record" if _RECORDS.fullmatch(request.path) else "list" if _LISTS.fullmatch(request.path) else None
         if kind is not None:
             response.headers[KEEP] = kind

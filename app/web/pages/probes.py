@@ -17,10 +17,12 @@ from app.domain.maintenance import job_health, job_runs
 from app.extensions import db, migrate
 from app.lib.product_version import product_version
 from app.models import FailedCall
-from app.ops import database, health, machine_resources, metrics, queue
-from app.ops.database_errors import cause_of
-from app.ops.metrics import Gauge
-from app.web.core import replica_lists
+from app.ops.database import connections
+from app.ops.database.database_errors import cause_of
+from app.ops.monitoring import health, machine_resources, metrics
+from app.ops.monitoring.metrics import Gauge
+from app.ops.queues import queue
+from app.web.core.queries import replica_lists
 
 #: Endpoints that load no person.
 ENDPOINTS = ("healthz", "readyz", "metrics")
@@ -60,7 +62,7 @@ def readyz() -> Response:
 def database_state() -> str:
     """ok, or the kind of problem: away, crowded, full, …"""
     try:
-        database.ping(db.session())
+        connections.ping(db.session())
     except (SQLAlchemyError, OSError) as error:
         cause = cause_of(error)
         db.session.rollback()
@@ -71,7 +73,7 @@ def database_state() -> str:
 def schema_state() -> str:
     """Whether the tables match this version: ok, or outdated."""
     try:
-        stored = database.stored_revisions(db.session())
+        stored = connections.stored_revisions(db.session())
     except SQLAlchemyError:
         db.session.rollback()
         return "outdated"
@@ -182,7 +184,7 @@ def _replica_gauges() -> list[Gauge]:
 
 def _database_gauges() -> list[Gauge]:
     found = []
-    if (count := database.open_connections(db.session())) is not None:
+    if (count := connections.open_connections(db.session())) is not None:
         found.append(Gauge("crm_database_connections", "Connections to the database, of all programs.", count))
     if (lag := scheduler_lag()) is not None:
         found.append(Gauge("crm_scheduler_lag_seconds", "Time since any minute job started.", lag))

@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
-from app.web.core.languages import language_key
+from app.web.core.localization.languages import language_key
 from app.web.pages.cached_fragments import placeholder, render_cached
 from app.web.pages.widgets import cell_html, csrf, icon
 

@@ -11,7 +11,7 @@ from flask import abort, flash, g, redirect, render_template, request
 from app.domain.merging.merged_records import MergedAway
 from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, refusal, sentence_header
-from app.web.core.local_links import local_path
+from app.web.core.urls.local_links import local_path
 
 
 def refuse_as_page(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -13,11 +13,11 @@ from flask_wtf.csrf import generate_csrf
 from app.csrf import mask_response
 from app.extensions import csrf
 from app.lib.digit_grouping import grouped
-from app.ops.database import STATEMENTS, WRITES
+from app.ops.database.connections import STATEMENTS, WRITES
 from app.web.core.fab_access import request_time
-from app.web.core.languages import is_machine, translate_in_template
-from app.web.core.local_dates import format_local_date
-from app.web.core.local_links import is_local
+from app.web.core.localization.languages import is_machine, translate_in_template
+from app.web.core.localization.local_dates import format_local_date
+from app.web.core.urls.local_links import is_local
 from app.web.pages import (
     brand,
     field_values_html,

@@ -14,7 +14,7 @@ from flask import Flask, Response, abort, current_app, request
 from flask_babel import force_locale, get_locale
 from flask_babel import gettext as _
 
-from app.web.core.languages import language_key
+from app.web.core.localization.languages import language_key
 from app.web.pages import offline_posts
 from app.web.pages.static_files import static_url
 
@@ -81,6 +81,11 @@ def _words() -> dict[str, dict[str, str]]:
         "[data-toasts]": {
             "offline": _("No connection. Nothing was saved."),
             "unreached": _("The CRM could not be reached. Please check your connection and try again."),
+            "cut": _(
+                "%(num)s characters didn't fit and were left out: at most %(most)s are possible here.",
+                num="{}",
+                most="{most}",
+            ),
             "again": _("Try again"),
         },
         "[data-calls]": {
@@ -117,6 +122,7 @@ def _clock_words() -> dict[str, str]:
     return {
         "min": _("%(n)s min", n=0),
         "h": _("%(n)s h", n=0),
+        "hm": _("%(h)s h %(m)s min", h=1, m=0),
         "d": _("%(n)s d", n=0),
         "ahead": _("in %(time)s", time="{time}"),
         "late": late,

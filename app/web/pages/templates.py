@@ -16,7 +16,7 @@ from jinja2 import nodes
 from jinja2.utils import LRUCache
 from jinja2.visitor import NodeTransformer
 
-from app.web.core.languages import language_key
+from app.web.core.localization.languages import language_key
 
 #: Compiled templates per language; we and FAB have about 200.
 CACHE_SIZE = 400

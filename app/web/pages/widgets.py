@@ -16,7 +16,7 @@ from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
-from app.web.core.languages import language_key
+from app.web.core.localization.languages import language_key
 from app.web.pages.static_files import SPRITE, static_url
 
 Cell = Mapping[str, Any]

@@ -75,6 +75,8 @@ def requesting_person() -> access.Person | None:
             return None
         return g.person if entered is not None else None
     if current_user.is_authenticated:
+        if g.get("view_as") is not None:
+            return None  # a view as another user hears nothing of what they hear
         return g.get("person") or load_person(db.session(), int(current_user.get_id()))
     if token := compat_token():
         now = datetime.now(UTC)

@@ -24,10 +24,10 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain.persistence.transaction_state import transaction_state
 from app.extensions import db, socketio
-from app.ops.broadcast import EventBroadcaster
-from app.ops.database_errors import cause_of
-from app.ops.event_bus import EventBus, LiveEvent
-from app.ops.worker_channels import session_prefix
+from app.ops.database.database_errors import cause_of
+from app.ops.http_server.worker_channels import session_prefix
+from app.ops.redis.broadcast import EventBroadcaster
+from app.ops.redis.event_bus import EventBus, LiveEvent
 from app.web.core.fab_access import database_sentence
 from app.web.pages import errors
 from app.web.realtime import current_state

@@ -21,7 +21,7 @@ from app.domain import notices
 from app.extensions import db, socketio
 from app.lib.ids import parse_id
 from app.models import ApiKey, Conversation, Customer, Lead, SignIn, Task, Ticket, User
-from app.ops.event_bus import MAX_FIELD
+from app.ops.redis.event_bus import MAX_FIELD
 from app.web.realtime.credentials import compat_token, has_credentials, requesting_person, take_auth
 from app.web.realtime.transport import SocketTransport, close_tcp
 from app.web.security.sessions import hash_token, own_transaction, valid_sign_ins

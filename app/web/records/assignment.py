@@ -10,17 +10,19 @@ from flask_appbuilder import expose
 from flask_appbuilder.api import protect
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
+from sqlalchemy import select
 
+from app import access
 from app.domain import assignment, assignment_requests
-from app.domain.base import RuleBroken
+from app.domain.base import Conflict, RuleBroken
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.api.resource import Resource, request_json
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields import Viewer
-from app.web.core.reference_fields import person_card
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.reference_fields import person_card
 from app.web.pages.routes import page_route
-from app.web.records import assignment_actions, assignment_history, form_page
+from app.web.records import assignment_actions, assignment_history, bulk_undo_actions, form_page
 from app.web.records.bulk import BulkAction
 from app.web.records.screen import Screen
 
@@ -29,6 +31,15 @@ def _chosen_person(viewer: Viewer) -> str | None:
     """“Assigned to Ana Shah”, for the colleague named in the submitted form."""
     card = viewer.lookups.person(viewer.lookups.find_person(request.form.get("assignee", "")))
     return _("Assigned to %(name)s", name=card["full_name"]) if card else None
+
+
+def _refuse_reassigned(row: Any, was: str | None, viewer: Viewer) -> None:
+    """Raise Conflict if the assignee isn't the one that the page showed; `was`: their id, empty for nobody, if sent."""
+    if was is None or parse_id(was) == row.assignee_id:
+        return
+    card = viewer.lookups.person(row.assignee_id)
+    name = card["full_name"] if card else _("nobody")
+    raise Conflict(_("It was assigned to %(name)s meanwhile. Look at it again, then assign it.", name=name))
 
 
 class AssignableScreen(Screen):
@@ -103,12 +114,33 @@ class AssignableScreen(Screen):
         if request.method == "GET":
             return render_template("records/assign.html", page=self._assign_page(row, viewer))
         how = request.form.get("how", "")
+        before = {"id": row.id, "before": {"assignee_id": row.assignee_id}}
         message = {"person": self._to_person, "role": self._to_role, "request": self._ask}.get(
             how, self._refuse_unknown
         )(row, viewer)
         db.session.commit()
-        flash(message, "success")
-        return redirect(self.url_of(row))
+        flash(self._with_undo(row, before, message, viewer), "success")  # type: ignore[arg-type]
+        return redirect(self.url_of(row) if self._still_reaches(row, "read", viewer) else f"{self.route_base}/")
+
+    def _with_undo(self, row: Any, before: dict[str, Any], message: str, viewer: Viewer) -> str | dict[str, Any]:
+        """The message, with a button to undo if the record had another assignee and the viewer can give it back."""
+        had = before["before"]["assignee_id"]
+        if had in (None, row.assignee_id):
+            return message
+        if not all(self._still_reaches(row, verb, viewer) for verb in ("write", "assign")):
+            return message
+        undo = bulk_undo_actions.remember(self, [before | {"version": row.version}], message, viewer)
+        db.session.commit()
+        return {"text": message, "undo": undo | {"fields": undo["fields"] | {"to": "record"}}}
+
+    def _still_reaches(self, row: Any, verb: str, viewer: Viewer) -> bool:
+        """Whether the viewer's verb reaches the row as it is now: one statement, unless it reaches everybody's rows."""
+        if viewer.person.reach(self.module, verb) is None:
+            return True
+        record = type(row)
+        query = select(record.id).where(record.id == row.id, access.visible(viewer.person, record, verb))
+        with access.as_system(db.session()) as session:
+            return session.execute(query).first() is not None
 
     def _assign_page(self, row: Any, viewer: Viewer) -> dict[str, Any]:
         named = self.record_table.by_name["assignee"]
@@ -147,11 +179,13 @@ class AssignableScreen(Screen):
 
     def _to_person(self, row: Any, viewer: Viewer) -> str:
         chosen = self.record_table.by_name["assignee"].parse(request.form.get("assignee"), viewer)
-        return (
-            _("Assigned.")
-            if assignment_actions.assign_directly(self, row, chosen, viewer, "direct")
-            else assignment_actions.already_assigned_text(chosen, viewer)
-        )
+        _refuse_reassigned(row, request.form.get("was"), viewer)
+        reach = viewer.person.reach(self.module, "assign")
+        if chosen not in viewer.person.own_ids and reach and chosen not in reach:  # the page has the form of a request
+            raise RuleBroken(_("You can only assign work within your own team. Send a request instead."), "assignee")
+        if not assignment_actions.assign_directly(self, row, chosen, viewer, "direct"):
+            return assignment_actions.already_assigned_text(chosen, viewer)
+        return _("Assigned to %(name)s.", name=assignment_history.name_of(chosen, viewer))
 
     def _to_role(self, row: Any, viewer: Viewer) -> str:
         chosen = assignment_actions.assign_by_round_robin(self, row, request.form.get("role", ""), viewer)

@@ -12,8 +12,8 @@ from app.domain import assignment, team
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import User
-from app.web.core.fields import Viewer
-from app.web.core.record_service import refuse_foreign_assignee
+from app.web.core.fields.base import Viewer
+from app.web.core.views.record_service import refuse_foreign_assignee
 
 
 def assign_directly(screen: Any, row: Any, chosen: int | None, viewer: Viewer, reason: str) -> bool:

@@ -18,7 +18,7 @@ from app.domain.notice_batches import NoticeBatch, one_notice_each
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import bulk_undo_actions
 from app.web.records.bulk_preview import BulkPreview
@@ -261,6 +261,7 @@ class BulkActions(BulkPreview):
             before = bulk_undo_actions.previous_values(row, action.undo)
             with notices.record():
                 taker = action.run(row, request.form, current_viewer())
+                bulk_undo_actions.refuse_unchanged(row, action.undo, before)
                 db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import Any
 
 from flask import flash, redirect, render_template, request
@@ -9,13 +10,13 @@ from flask_babel import gettext as _
 from flask_babel import ngettext
 
 from app.domain import bulk_undo
-from app.domain.base import NotFound
+from app.domain.base import NotFound, RuleBroken
 from app.domain.notice_batches import one_notice_each
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import bulk_undo_actions
 from app.web.records.row_names import list_url, name_some, row_name
@@ -29,6 +30,7 @@ class BulkPreview:
 
     row_for: Any
     route_base: Any
+    url_of: Any
     bulk_actions: Any
     list_key: str
 
@@ -53,7 +55,7 @@ class BulkPreview:
             refused += [why] if why else []
         page = {
             "allowed": ngettext("%(num)s record will change.", "%(num)s records will change.", GroupedInt(allowed)),
-            "is_none": not allowed,
+            "is_none": not allowed and len(keys) <= MAX_TRIED,
             "refused": _grouped(refused),
             "untried": GroupedInt(max(0, len(keys) - MAX_TRIED)),
             "can_undo": bool(action.undo),
@@ -66,9 +68,11 @@ class BulkPreview:
         try:
             name = row_name(self, self.row_for(key, "read"))
             row = self.row_for(key, action.verb)
+            before = bulk_undo_actions.previous_values(row, action.undo)
             with one_notice_each(db.session(), viewer.now) as notices, notices.record():
                 action.run(row, request.form, viewer)
                 db.session.flush()
+            bulk_undo_actions.refuse_unchanged(row, action.undo, before)
             return None
         except REFUSABLE as broken:
             db.session.rollback()
@@ -76,7 +80,7 @@ class BulkPreview:
         finally:
             db.session.rollback()
 
-    @page_route("/undo", methods=["POST"], permission="action_post")
+    @page_route("/undo", methods=["POST"])
     def undo(self) -> Any:
         """Undo the person's own bulk action; rows that were changed since stay unchanged."""
         viewer, session = current_viewer(), db.session()
@@ -102,7 +106,14 @@ class BulkPreview:
             flash(count, "success")
         for text in _grouped(refused):
             flash(text, "warning")
-        return redirect(list_url(self.route_base))
+        return redirect(self._page_after_undo(rows))
+
+    def _page_after_undo(self, rows: list[dict[str, Any]]) -> str:
+        """The record's page if the undone action was made there and the person still sees it, else the list."""
+        if request.form.get("to") == "record" and len(rows) == 1:
+            with suppress(RuleBroken):
+                return str(self.url_of(self.row_for(str(rows[0]["id"]), "read")))
+        return list_url(self.route_base)
 
     def _undo_one(self, kept: dict[str, Any], notices: Any, viewer: Viewer) -> Any:
         """The row's name, or (its name, why it stays unchanged)."""

@@ -12,8 +12,8 @@ from app.domain.base import Conflict, RuleBroken
 from app.domain.bulk_undo import BulkChange
 from app.domain.sla import CLOCK_COLUMNS, SlaRecord
 from app.extensions import db
-from app.web.core import custom_field_catalog
-from app.web.core.fields import Viewer
+from app.web.core.fields import custom_field_catalog
+from app.web.core.fields.base import Viewer
 from app.web.records import assignment_actions
 
 #: Where the SLA clock is kept among the previous values of a change of status.
@@ -30,6 +30,12 @@ def previous_values(row: Any, names: tuple[str, ...]) -> dict[str, Any]:
         clock = bulk_undo.values_of(row, CLOCK_COLUMNS)
         kept[_CLOCK] = {name: _as_json(value) for name, value in clock.items()}
     return kept
+
+
+def refuse_unchanged(row: Any, names: tuple[str, ...], before: dict[str, Any]) -> None:
+    """Raise RuleBroken if an action that sets these columns left all of them as they were."""
+    if names and previous_values(row, names) == before:
+        raise RuleBroken(_("Has these values already."))
 
 
 def _as_json(value: Any) -> Any:

@@ -20,11 +20,11 @@ from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id
 from app.models import Customer, CustomerAccount
-from app.ops.rate_counter import Rate
+from app.ops.redis.rate_counter import Rate
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, shape
-from app.web.core.fields import Viewer, clean_text
-from app.web.core.reference_fields import RecordField, find_record
+from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.fields.reference_fields import RecordField, find_record
 from app.web.security.rate_limits import TooManyRequests
 from app.web.security.sessions import own_transaction
 
@@ -164,7 +164,10 @@ def _audit_afterwards(numbers: list[str], viewer: Viewer) -> None:
 
 
 class CallerField(RecordField):
-    """The customer of a ticket: one that the person sees, or finds by the limited look-up."""
+    """The customer of a ticket: one that the person sees, or finds by the limited look-up.
+
+    Selects (id, number, first, last, whether the ticket opens it, and the ticket's own first, last, email).
+    """
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The customer's id. Raises RuleBroken if nobody or several are found."""
@@ -204,9 +207,12 @@ class CallerField(RecordField):
         return super().serialize(values[:4], viewer)
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """A link; for a customer who was only looked up, who has to approve."""
+        """A link; who has to approve a customer who was only looked up; without a customer, whoever wrote."""
         made = super().cell(values, viewer)
-        if values[0] is None or values[4] is not False:
+        if values[0] is None:
+            sender = _sender(values[5:8], viewer)
+            return {"kind": "text", "text": sender} if sender else made
+        if values[4] is not False:
             return made
         text = _("Waits for %(name)s to confirm the link", name=_decider_name(values[0], viewer))
         return made | {"label": text} if made["kind"] == "record" else {"kind": "text", "text": text}
@@ -215,6 +221,12 @@ class CallerField(RecordField):
         """A type-ahead over all customers, for those who may look them up."""
         made = super().form_input(raw, errors, viewer)
         return made | ({"lookup_url": "/tickets/callers"} if may_look_up(viewer) else {})
+
+
+def _sender(values: tuple[Any, ...], viewer: Viewer) -> str:
+    """The name of whoever a ticket without a customer came from, else their email address as far as it is shown."""
+    first, last, email = values
+    return " ".join(filter(None, (first, last))) or str(viewer.person.mask_value("email", email) or "")
 
 
 def _decider_name(customer_id: int, viewer: Viewer) -> str:

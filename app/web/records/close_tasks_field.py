@@ -9,8 +9,8 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.lib.ids import parse_id
-from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Field, Viewer
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.date_fields import moment_cell
 
 
 class TaskIdsField(Field):

@@ -19,8 +19,8 @@ from app.lib.ids import parse_id
 from app.models import Customer, Lead, Ticket
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, ref, shape
-from app.web.core.fields import Viewer
-from app.web.core.personal_fields import vault
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.personal_fields import vault
 from app.web.security.sessions import own_transaction
 
 _LINK = shape(

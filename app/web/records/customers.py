@@ -21,10 +21,10 @@ from app.domain.customers import KYC_STATUSES, Customer, CustomerAccount
 from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.api.resource import Resource, request_json
-from app.web.core.contact_fields import CONTACT, contact_fields
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields import ChoiceField, Field, Viewer
-from app.web.core.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
+from app.web.core.fields.base import ChoiceField, Field, Viewer
+from app.web.core.fields.contact_fields import CONTACT, contact_fields
+from app.web.core.views.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
 from app.web.pages.routes import page_route
 from app.web.records import customer_link_actions, identity_guesses, related_lists
 from app.web.records.attachments import profile_pictures

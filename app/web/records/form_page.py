@@ -12,8 +12,8 @@ from sqlalchemy import inspect
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Field, Viewer
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.date_fields import moment_cell
 
 
 def reference_sent(name: str) -> str:
@@ -68,7 +68,8 @@ def form_page(
         {"title": title, "fields": [inputs[name] for name in options["fields"] if name in inputs]}
         for title, options in fieldsets
     ]
-    title = _("New %(what)s", what=screen.record_name) if mode == "add" else _("Edit %(what)s", what=screen.record_name)
+    what = within_sentence(str(screen.record_name))
+    title = _("New %(what)s", what=what) if mode == "add" else _("Edit %(what)s", what=what)
     here = f"{base}/edit/{row.id}" if row is not None else f"{base}/add"
     left = {name: text for name, text in errors.items() if name not in inputs}
     return {
@@ -181,3 +182,8 @@ def _is_same(given: Any, stored: Any) -> bool:
     if isinstance(given, bool):
         return given == bool(stored)
     return (given or "").strip().replace("\r\n", "\n") == ("" if stored is None else str(stored))
+
+
+def within_sentence(name: str) -> str:
+    """The name of a record as it stands within a sentence: lead, not Lead; an abbreviation keeps its capitals."""
+    return name if name[1:2].isupper() else name[:1].lower() + name[1:]

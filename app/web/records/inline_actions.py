@@ -12,10 +12,10 @@ from sqlalchemy.orm.exc import StaleDataError
 
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
-from app.ops.database_errors import Cause, cause_of
-from app.web.core import save_warnings
+from app.ops.database.database_errors import Cause, cause_of
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal, sentence_header
-from app.web.core.fields import Field, Viewer
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.views import save_warnings
 from app.web.pages.routes import page_route
 from app.web.pages.widgets import cell
 from app.web.records import form_page, inline_edit_fields

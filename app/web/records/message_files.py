@@ -16,7 +16,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import message_files
 from app.domain.messaging.messages import Message
 from app.lib.file_kinds import PLAYED, SHOWN
-from app.ops.file_store import FileStore
+from app.ops.storage.file_store import FileStore
 from app.outbox.outbound_files import served_type
 
 #: Bytes read at a time during a download.

@@ -23,12 +23,12 @@ from app.extensions import db
 from app.models import Customer, Lead, MessageTemplate, Ticket
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource
-from app.web.core import contact_guesses
-from app.web.core.date_fields import DateTimeField
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields import BooleanField, ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
-from app.web.core.record_service import RecordService
-from app.web.core.reference_fields import MasterField
+from app.web.core.fields import contact_guesses
+from app.web.core.fields.base import BooleanField, ChoiceField, Field, LongTextField, NumberField, TextField, Viewer
+from app.web.core.fields.date_fields import DateTimeField
+from app.web.core.fields.reference_fields import MasterField
+from app.web.core.views.record_service import RecordService
 from app.web.records import message_mail, message_search
 from app.web.records.call_fields import CallNumberField
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS

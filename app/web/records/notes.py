@@ -14,9 +14,9 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Activity
-from app.web.core.date_fields import DateTimeField
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.core.fields import Viewer, clean_text
+from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.fields.date_fields import DateTimeField
 from app.web.pages.routes import page_route
 from app.web.records import mentions
 from app.web.records.timelines import timeline

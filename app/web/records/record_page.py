@@ -12,10 +12,10 @@ from app.domain.tickets import ENDED
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.declarations import STAMPS
-from app.web.core.default_labels import shown_label
-from app.web.core.fields import TextField, Viewer
-from app.web.core.languages import in_page_language
-from app.web.core.reference_fields import person_card
+from app.web.core.fields.base import TextField, Viewer
+from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.localization.languages import in_page_language
 from app.web.records import (
     dial_targets,
     form_page,
@@ -85,6 +85,7 @@ def _head(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: View
         "version": wire.get("version"),
         "status": _shown_status(wire["status"]) if screen.status_master else None,
         "assignees": _assignees(wire),
+        "assignee_id": _assignee_id(screen, wire, viewer),
         "primary": screen.main_action(wire, viewer),
         "more": _more(screen, wire, viewer),
     }
@@ -165,6 +166,14 @@ def _assignees(wire: dict[str, Any]) -> list[dict[str, Any]]:
     """The cards of the record's assignees; an add-on's columns of these names may contain anything."""
     people = wire.get("assignees") or [wire.get("assignee")]
     return [person_card(card) for card in people if isinstance(card, dict) and {"full_name", "username"} <= card.keys()]
+
+
+def _assignee_id(screen: Any, wire: dict[str, Any], viewer: Viewer) -> int | str | None:
+    """The id of the assignee, empty for nobody; None for people who may not assign these records."""
+    if not hasattr(screen, "assign") or not viewer.person.may(screen.module, "assign"):
+        return None
+    card = wire.get("assignee")
+    return card.get("id", "") if isinstance(card, dict) else ""
 
 
 def _shown_status(card: dict[str, Any] | None) -> dict[str, Any] | None:

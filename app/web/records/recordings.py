@@ -16,10 +16,10 @@ from app.domain.base import NotFound
 from app.domain.telephony import recordings
 from app.extensions import db
 from app.models import CallRecording
-from app.ops.file_store import FileStore
+from app.ops.storage.file_store import FileStore
 from app.outbox.recording_delivery import KINDS
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.security.sessions import own_transaction

@@ -9,15 +9,16 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import inspect, select
 
+from app.domain.base import NUMBER_PREFIXES
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import Lead, Ticket
-from app.web.core.date_fields import moment_cell
-from app.web.core.default_labels import shown_label
-from app.web.core.fields import Viewer
-from app.web.core.local_dates import format_local_date
-from app.web.core.prepared_queries import PreparedQuery
-from app.web.core.record_table import ListQuery
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.localization.local_dates import format_local_date
+from app.web.core.queries.prepared_queries import PreparedQuery
+from app.web.core.queries.record_table import ListQuery
 from app.web.core.registry import views_of
 
 #: Rows per related list.
@@ -121,7 +122,8 @@ def _leads_of(customer_id: int, viewer: Viewer, own: str | None) -> dict[str, An
     for number, status, created, source in rows:
         about = [_label_of("lead_source", source, viewer), _day(created, viewer)]
         made.append(_row(f"/leads/{number}", number, about, _state("lead_status", status, viewer)))
-    return _list(_("Leads"), made, own) | {"url": f"/leads/?_flt_eq_customer={customer_id}"}
+    title = _("Other leads") if str(own).startswith(NUMBER_PREFIXES["LEAD"]) else _("Leads")
+    return _list(title, made, own) | {"url": f"/leads/?_flt_eq_customer={customer_id}"}
 
 
 def _tickets_of(customer_id: int, viewer: Viewer, own: str | None) -> dict[str, Any]:
@@ -132,7 +134,10 @@ def _tickets_of(customer_id: int, viewer: Viewer, own: str | None) -> dict[str, 
         state = _state("ticket_status", status, viewer)
         made.append(_row(f"/tickets/{number}", title or number, [number, _day(created, viewer)], state))
     add = f"/tickets/add?customer={customer_id}" if viewer.person.may("Tickets", "create") else None
-    return _list(_("Tickets"), made, own) | {"url": f"/tickets/?_flt_eq_customer={customer_id}", "add_url": add}
+    shown = {"url": f"/tickets/?_flt_eq_customer={customer_id}", "add_url": add}
+    if not str(own).startswith(NUMBER_PREFIXES["TICKET"]):
+        return _list(_("Tickets"), made, own) | shown
+    return _list(_("Other tickets of this customer"), made, own) | shown | {"is_early": True}
 
 
 def _list(title: str, rows: list[dict[str, Any]], own: str | None = None) -> dict[str, Any]:

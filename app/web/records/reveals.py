@@ -19,12 +19,12 @@ from app import access
 from app.domain import disclosures
 from app.domain.base import NotFound, RuleBroken, translatable
 from app.extensions import db
-from app.ops.rate_counter import Rate
+from app.ops.redis.rate_counter import Rate
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import request_json
 from app.web.api.schemas import STRING, shape
 from app.web.core.fab_access import REFUSABLE, current_viewer, json_answer, refusal, refuse_as_json
-from app.web.core.fields import Field, Viewer, clean_text
+from app.web.core.fields.base import Field, Viewer, clean_text
 from app.web.pages.routes import page_route
 from app.web.security.rate_limits import TooManyRequests
 

@@ -15,17 +15,17 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
-from app.web.core import save_warnings
 from app.web.core.declarations import pretty
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
-from app.web.core.fields import Field, Viewer, clean_text
-from app.web.core.local_links import row_url
-from app.web.core.merged_redirects import refuse_merged
-from app.web.core.record_table import COUNT_CAP
-from app.web.core.record_view import RecordView
+from app.web.core.fields.base import Field, Viewer, clean_text
+from app.web.core.fields.relation_fields import OFFERED, label_of
+from app.web.core.queries.record_table import COUNT_CAP
+from app.web.core.queries.replica_lists import from_replica
 from app.web.core.registry import registered
-from app.web.core.relation_fields import OFFERED, label_of
-from app.web.core.replica_lists import from_replica
+from app.web.core.urls.local_links import row_url
+from app.web.core.urls.merged_redirects import refuse_merged
+from app.web.core.views import save_warnings
+from app.web.core.views.record_view import RecordView
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import form_page, mentions, related_lists
@@ -97,7 +97,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         "panel": "read",
         "bulk_forms": "bulk",
         "bulk_preview": "bulk",
-        "undo": "bulk",
+        "undo": "write",
         "quick": "create",
         "known": "create",
     }
@@ -189,7 +189,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
     def list(self) -> Any:
         """One page of the rows that the viewer sees."""
         viewer = current_viewer()
-        default = list_views.default_url(self, viewer)
+        default = list_views.default_url(self, viewer) or list_views.opening_url(self, viewer)
         if default is not None:
             return redirect(default)
         list_query = self._list_query(viewer)
@@ -224,6 +224,10 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
     def tabs(self, viewer: Viewer) -> Rows:
         """Tabs of the list: {label, url, count, active}."""
         return []
+
+    def opening_tab(self, viewer: Viewer) -> str | None:
+        """The tab with which the list opens if its URL has no arguments; None for the first."""
+        return None
 
     def row_buttons(self, rows: Rows, names: tuple[str, ...], viewer: Viewer) -> dict[int, Rows]:
         """Buttons in the rows of the list: row id → [{label, url, method, primary, confirm}]."""

@@ -11,9 +11,9 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import and_, case, or_
 
 from app.domain import office_hours, sla
-from app.web.core.date_fields import DateTimeField, relative
-from app.web.core.fields import Field, Viewer
-from app.web.core.local_dates import format_local_date
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.date_fields import DateTimeField, relative
+from app.web.core.localization.local_dates import format_local_date
 from app.wording import office_time
 
 
@@ -155,14 +155,16 @@ def _late(due: datetime, words: str, viewer: Viewer) -> dict[str, Any]:
 
 
 def span(due: datetime, now: datetime) -> str:
-    """The time until or since the moment; sla_clock.js rounds in the same steps.
+    """The time until or since the moment, such as 1 h 51 min; sla_clock.js rounds in the same steps.
 
     Time since is in hours, never days: a day of office time has no fixed length.
     """
     seconds = (due - now).total_seconds()
     minutes = max(1, int(-(-seconds // 60)) if seconds > 0 else int(-seconds // 60))
-    if minutes < 120:
+    if minutes < 60:
         return _("%(n)s min", n=minutes)
+    if minutes < 120 and minutes > 60:
+        return _("%(h)s h %(m)s min", h=1, m=minutes - 60)
     in_days = seconds > 0 and minutes >= 2880
     return _("%(n)s d", n=minutes // 1440) if in_days else _("%(n)s h", n=minutes // 60)
 

@@ -10,10 +10,10 @@ from flask_babel import gettext as _
 from app.domain.base import Conflict, NotFound
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.web.core import save_warnings
-from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal, sentence_header
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.views import save_warnings
 from app.web.pages.routes import page_route
 from app.web.records import record_page as pages
 from app.web.records.lists import board_page, grouped_rows

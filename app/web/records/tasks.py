@@ -19,9 +19,9 @@ from app.domain.tasks import OPEN, PRIORITIES, STATUSES, Task
 from app.domain.team import REMINDER_MINUTES
 from app.models import Lead
 from app.web.api.resource import Resource
-from app.web.core.fields import ChoiceField, Field, TextField, Viewer
-from app.web.core.record_service import RecordService, refuse_foreign_assignee
-from app.web.core.record_table import ListQuery
+from app.web.core.fields.base import ChoiceField, Field, TextField, Viewer
+from app.web.core.queries.record_table import ListQuery
+from app.web.core.views.record_service import RecordService, refuse_foreign_assignee
 from app.web.records.bulk import BulkAction, set_column
 from app.web.records.calendar_rescheduling import CalendarMoves
 from app.web.records.related_person_field import OpenDueField, RelatedPersonField

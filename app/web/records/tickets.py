@@ -11,157 +11,26 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 from flask_appbuilder.security.decorators import has_access, permission_name
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
-from sqlalchemy import exists, func, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import tickets
 from app.domain.assignment import Assignment
-from app.domain.base import RuleBroken
-from app.domain.tickets import ENDED, PRIORITIES, SOURCES, Ticket, ticket_subjects
-from app.lib.ids import parse_id
-from app.models import Customer, TicketSubject
+from app.domain.tickets import ENDED, Ticket, ticket_subjects
+from app.models import TicketSubject
 from app.web.api.resource import request_json
-from app.web.core import save_warnings
-from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields import ChoiceField, Field, TextField, Viewer
-from app.web.core.personal_fields import NameField, PhoneField
-from app.web.core.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
-from app.web.core.reference_fields import PersonField, person_card
+from app.web.core.fields.base import Viewer
+from app.web.core.views import save_warnings
+from app.web.core.views.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.records import caller_lookup, related_lists
 from app.web.records.assignment import MultiAssigneeResource, MultiAssigneeScreen
-from app.web.records.caller_lookup import CallerField
-from app.web.records.close_tasks_field import TaskIdsField
 from app.web.records.merging import merge_actions
 from app.web.records.merging.merge_rest import MergeableResource
 from app.web.records.reveals import REVEAL_DOCUMENTATION, REVEAL_VERBS, RevealActions, RevealApi
-from app.web.records.sla_fields import CLOCK, CLOCK_LABELS, clock_fields
-from app.web.records.tasks import PRIORITY_COLORS, FirstTaskField
-
-#: Subjects of one ticket.
-MAX_SUBJECTS = 40
-
-
-class SubjectsField(Field):
-    """The subjects of a ticket, by ids or labels; shown as one joined title."""
-
-    kind = "many"
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self.operators = ("eq",)
-        self.schema = {"type": "array", "items": {"$ref": "#/components/schemas/Card"}}
-
-    def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """Ids of subjects. Raises RuleBroken for an unknown one."""
-        parts = raw if isinstance(raw, list) else [part for part in str(raw or "").split(",") if part.strip()]
-        if len(parts) > MAX_SUBJECTS:
-            raise RuleBroken(_g("Please choose at most %(most)s subjects.", most=MAX_SUBJECTS), self.name)
-        ids = [viewer.lookups.find("ticket_subject", part) for part in parts]
-        if None in ids:
-            raise RuleBroken(_g("One of these subjects does not exist."), self.name)
-        return ids
-
-    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """Tickets with the subject."""
-        key = viewer.lookups.find("ticket_subject", raw) or -1
-        link = ticket_subjects.c
-        return exists().where(link.ticket_id == Ticket.id, link.subject_id == key)
-
-    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
-        """The input: a multi-select."""
-        options = [
-            (key, shown_label(viewer.lookups.cards["ticket_subject"][key]["label"]))
-            for key in viewer.lookups.offered["ticket_subject"]
-        ]
-        ids = {parse_id(part) for part in raw} if isinstance(raw, list) else set()
-        chosen = [(key, label) for key, label in options if key in ids]
-        return super().form_input(raw, errors, viewer) | {
-            "options": options,
-            "selected": chosen,
-            "multiple": True,
-            "value": ids,
-        }
-
-
-#: Ids of all current assignees, comma-separated: read with the row, so that a list needs no further statement.
-_PRESENT = (
-    select(func.group_concat(Assignment.user_id))
-    .where(Assignment.ticket_id == Ticket.id, Assignment.ended_on.is_(None))
-    .correlate(Ticket)
-    .scalar_subquery()
-)
-
-
-class AssigneesField(PersonField):
-    """The main assignee, for filters; cells also show the additional assignees."""
-
-    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Avatar and name of one assignee, or the avatars of several."""
-        keys = dict.fromkeys([values[0], *(int(key) for key in str(values[1] or "").split(",") if key)])
-        people = [person_card(card) for key in keys if (card := viewer.lookups.person(key))]
-        return {"kind": "people", "people": people} if len(people) > 1 else super().cell(values, viewer)
-
-    def where(self, op: str, raw: Any, viewer: Viewer) -> Any:
-        """Filter by the main assignee."""
-        return PersonField(self.name, self.label, self.columns[:1]).where(op, raw, viewer)
-
-
-SPECIAL_FIELDS: tuple[Field, ...] = (
-    SubjectsField("subjects", key="subject_ids", required=True),
-    ChoiceField("priority", options=PRIORITIES, colors=PRIORITY_COLORS),
-    ChoiceField("source", options=SOURCES, words={"E-mail": _("Email")}),
-    CallerField(
-        "customer",
-        columns=(
-            *(Ticket.customer_id, Customer.number, Customer.first_name, Customer.last_name),
-            Ticket.opens_customer,
-        ),
-        key="customer_id",
-        record=Customer,
-    ),
-    PhoneField(
-        "mobile",
-        columns=(Ticket.mobile, Ticket.mobile_e164, Customer.mobile, Customer.mobile_e164),
-        others=(Ticket.alternative_e164, Customer.alternative_e164),
-    ),
-    NameField("caller", columns=(Ticket.first_name, Ticket.last_name, Customer.first_name, Customer.last_name)),
-    AssigneesField("assignee", columns=(Ticket.assignee_id, _PRESENT), key="assignee_id"),
-    *clock_fields(Ticket, Ticket.resolved_on),
-    TextField("first_name", columns=(Ticket.first_name, Customer.first_name), max_length=80),
-    TextField("last_name", columns=(Ticket.last_name, Customer.last_name), max_length=80),
-    PersonField("assign_to"),
-    TextField("assign_to_role", max_length=64),
-    FirstTaskField("task"),
-    TaskIdsField("close_tasks"),
-)
-LABELS = CLOCK_LABELS | {
-    "number": _("Number"),
-    "title": _("Title"),
-    "subjects": _("Subjects"),
-    "priority": _("Priority"),
-    "status": _("Status"),
-    "source": _("Source"),
-    "description": _("Description"),
-    "resolution": _("Resolution"),
-    "customer": _("Customer"),
-    "mobile": _("Mobile"),
-    "caller": _("Caller"),
-    "lead": _("Lead"),
-    "assignee": _("Assignee"),
-    "owner": _("Owner"),
-    "resolved_on": _("Resolved"),
-    "version": _("Version"),
-    "created_on": _("Created"),
-    "changed_on": _("Updated"),
-    "first_name": _("First name"),
-    "last_name": _("Last name"),
-    "assign_to": _("Assign to"),
-    "assign_to_role": _("Assign to role"),
-    "task": _("First task"),
-    "close_tasks": _("Tasks to close"),
-}
+from app.web.records.sla_fields import CLOCK
+from app.web.records.ticket_fields import LABELS, SPECIAL_FIELDS
 
 
 def _lists(session: Session, ids: list[int], viewer: Viewer) -> dict[int, dict[str, Any]]:
@@ -221,6 +90,7 @@ class TicketResource(RevealApi, MergeableResource, MultiAssigneeResource):
     show_columns = [
         "number",
         "title",
+        "summary",
         "priority",
         "status",
         "source",
@@ -240,6 +110,7 @@ class TicketResource(RevealApi, MergeableResource, MultiAssigneeResource):
     ]
     add_columns = [
         "subjects",
+        "summary",
         "priority",
         "status",
         "source",
@@ -256,6 +127,7 @@ class TicketResource(RevealApi, MergeableResource, MultiAssigneeResource):
     ]
     edit_columns = [
         "subjects",
+        "summary",
         "priority",
         "status",
         "source",
@@ -322,12 +194,13 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
     list_columns = ["title", "status", "priority", "customer", "assignee", "sla", "number"]
     search_columns = TicketResource.search_columns
     order_columns = TicketResource.order_columns
-    show_columns = TicketResource.show_columns
+    show_columns = [*TicketResource.show_columns, "subject_labels", "email"]
     show_fieldsets = [
         (
             _("Details"),
             {
                 "fields": [
+                    "subject_labels",
                     "priority",
                     "status",
                     "source",
@@ -336,6 +209,7 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
                     "customer",
                     "caller",
                     "mobile",
+                    "email",
                     "lead",
                     "assignee",
                     "resolved_on",
@@ -347,6 +221,7 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
     ]
     add_columns = [
         "subjects",
+        "summary",
         "priority",
         "status",
         "source",
@@ -362,6 +237,7 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
     ]
     edit_columns = [
         "subjects",
+        "summary",
         "priority",
         "status",
         "source",
@@ -378,7 +254,10 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
     status_requirements = {"resolved": "resolution", "closed": "resolution"}
     status_master = "ticket_status"
     title_column = "title"
-    quick_fields = ("subjects", "priority", "customer", "mobile", "first_name", "last_name", "description")
+    quick_fields = (
+        *("subjects", "priority", "customer", "mobile"),
+        *("first_name", "last_name", "assign_to", "description"),
+    )
     card_columns = ("caller", "priority", "sla", "assignee")
     bulk_edit_columns = ("priority", "source")
     default_role = "Support User"
@@ -397,12 +276,12 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
         return json_answer(200, {"results": caller_lookup.hits(typed, current_viewer())})
 
     def main_action(self, row: dict[str, Any], viewer: Viewer) -> dict[str, Any] | None:
-        """Resolve, through the dialog that asks for the resolution; without JavaScript, through the form."""
+        """Resolve, through the dialog that asks for the resolution; without JavaScript, it is a page."""
         meanings, now = viewer.lookups.meanings["ticket_status"], (row.get("status") or {}).get("id", 0)
         target = viewer.lookups.of_meaning("ticket_status", "resolved")
         if meanings.get(now) in ENDED or target is None or not viewer.person.may("Tickets", "write"):
             return None
-        url = f"/tickets/edit/{row['id']}"
+        url = f"/tickets/move/{row['id']}?status={target}&version={row['version']}"
         return {"label": _g("Resolve"), "icon": "circle-check", "url": url, "dialog": f"move-{target}"}
 
     def more_actions(self, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:

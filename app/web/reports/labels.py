@@ -12,12 +12,12 @@ from app.domain.date_buckets import days_of
 from app.extensions import db
 from app.lib import phone
 from app.lib.batches import batched
-from app.web.core.default_labels import shown_label
-from app.web.core.durations import span
-from app.web.core.fields import BooleanField, ChoiceField, DurationField
-from app.web.core.local_dates import format_local_date
-from app.web.core.personal_fields import PhoneField
-from app.web.core.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.fields.base import BooleanField, ChoiceField, DurationField
+from app.web.core.fields.personal_fields import PhoneField
+from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.localization.durations import span
+from app.web.core.localization.local_dates import format_local_date
 from app.web.records.lists import list_conditions
 from app.web.records.lists.list_page import in_words
 from app.web.reports import relative_dates

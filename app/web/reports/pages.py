@@ -17,12 +17,12 @@ from app.domain.reports import Report
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import ReportSchedule, Role
-from app.ops.database import WRITES
-from app.web.core import list_preferences
-from app.web.core.date_fields import moment_cell
+from app.ops.database.connections import WRITES
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
 from app.web.core.registry import screen_of_kind
+from app.web.core.views import list_preferences
 from app.web.pages.routes import page_route
 from app.web.records.lists.saved_views import may_share
 from app.web.reports import builder, built_in_reports, files, long_files, rendering, running

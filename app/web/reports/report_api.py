@@ -18,13 +18,13 @@ from app.domain.permissions import VERBS
 from app.domain.report_schedules import FORMATS
 from app.domain.reports import AUDIENCES, Report
 from app.extensions import db
-from app.ops.database import WRITES
+from app.ops.database.connections import WRITES
 from app.web.api.list_parameters import read_parameters
 from app.web.api.operations import DocumentedOperations, OperationSpec
 from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fab_access import REFUSABLE, JsonErrorResponses, current_viewer, json_answer, refuse_as_json
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.reports import long_files, running
 from app.web.reports.catalogue import catalogue
 from app.web.reports.pages import definition_of, report_file, visible_report

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.domain.base import RuleBroken
 from app.lib.batches import batched
 from app.lib.digit_grouping import grouped
-from app.web.core.local_links import row_url
+from app.web.core.urls.local_links import row_url
 from app.web.reports import drill_down_links, labels, statements
 from app.web.reports.catalogue import Column
 from app.web.reports.statements import CheckedReport

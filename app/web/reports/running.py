@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from app.domain.base import RuleBroken
 from app.lib import digit_grouping
-from app.ops.statement_limit import StatementTooSlow, limited
-from app.web.core.fields import Viewer
+from app.ops.database.statement_limit import StatementTooSlow, limited
+from app.web.core.fields.base import Viewer
 from app.web.records.lists.list_page import list_query_from
 from app.web.reports import built_in_reports, drill_down_links, labels, row_reports, statements
 from app.web.reports.catalogue import Catalogue, Column, catalogue

@@ -16,10 +16,10 @@ from app.domain.reports import Report
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
-from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.languages import translate_text
 from app.web.pages.routes import page_route
 from app.web.records.lists.figure_filter import weekdays
 from app.web.reports import schedule_worker
@@ -206,16 +206,22 @@ def _shown_run(row: ReportRun, viewer: Viewer) -> dict[str, Any]:
     }
 
 
+#: Rhythm -> the value of the form with its day.
+_DAY_INPUTS = {"weekly": "weekday", "monthly": "monthday"}
+
+
 def _form_values(row: ReportSchedule | None, viewer: Viewer) -> dict[str, Any]:
     """The form's values: the input, else the schedule, else every Monday at nine, to oneself."""
     typed = request.form if request.method == "POST" else None
-    stored = {"rhythm": row.rhythm, "at": row.at, "day": row.day, "format": row.format} if row is not None else {}
+    stored: dict[str, Any] = {"rhythm": row.rhythm, "at": row.at, "format": row.format} if row is not None else {}
+    if row is not None and row.rhythm in _DAY_INPUTS:
+        stored[_DAY_INPUTS[row.rhythm]] = row.day
     readers = row.readers if row is not None else [viewer.person.id]
     if typed is not None:
-        stored = {"rhythm": typed.get("rhythm"), "at": typed.get("at"), "format": typed.get("format")}
-        stored["day"] = typed.get("weekday" if stored["rhythm"] == "weekly" else "day", "")
+        stored = {name: typed[name] for name in ("rhythm", "at", "format", "weekday") if name in typed}
+        stored |= {"monthday": typed["day"]} if "day" in typed else {}
         readers = [key for each in typed.getlist("readers") if (key := parse_id(each)) is not None]
-    shown = {"rhythm": "weekly", "at": "09:00", "day": 0, "format": "xlsx"} | stored
+    shown = {"rhythm": "weekly", "at": "09:00", "weekday": 0, "monthday": 1, "format": "xlsx"} | stored
     people = viewer.lookups.people
     chosen = [(key, people[key]["full_name"]) for key in readers if key in people]
     return shown | {

@@ -27,11 +27,11 @@ from app.domain.reports import Report
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.models import User
-from app.ops import queue
-from app.ops.file_store import FileStore, TooLarge
+from app.ops.queues import queue
+from app.ops.storage.file_store import FileStore, TooLarge
 from app.outbox import engine
 from app.outbox.engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.reports import files
 from app.web.reports.pages import definition_of
 from app.web.transfer import file_rights

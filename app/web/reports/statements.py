@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Select, case, func, literal, select
 
 from app.domain.date_buckets import bucket
-from app.web.core.fields import Viewer
-from app.web.core.reference_fields import RecordField
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.reference_fields import RecordField
 from app.web.reports.catalogue import Catalogue, Column
 from app.web.reports.definition import Definition, Figure, Group
 

@@ -26,8 +26,8 @@ from app.domain.permission_labels import VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import ApiKey, User
 from app.web.core.fab_access import zone
-from app.web.core.languages import translate_text
-from app.web.core.local_dates import format_local_date
+from app.web.core.localization.languages import translate_text
+from app.web.core.localization.local_dates import format_local_date
 from app.web.security import login_throttle, passwords
 from app.web.security.sessions import (
     USER_COLUMNS,

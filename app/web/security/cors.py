@@ -10,7 +10,7 @@ from flask import Flask, Response, current_app, request
 from flask_babel import gettext as _
 
 from app.web.core.fab_access import json_answer
-from app.web.core.languages import is_machine
+from app.web.core.localization.languages import is_machine
 
 ALLOWED_METHODS = "GET, POST, PUT, DELETE"
 #: Headers that a page may send.

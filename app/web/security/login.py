@@ -22,7 +22,7 @@ from app.access import Person
 from app.extensions import csrf, db
 from app.models import BoardHome, Role
 from app.web.core.fab_access import request_time
-from app.web.core.local_links import local_path
+from app.web.core.urls.local_links import local_path
 from app.web.pages import brand, errors
 from app.web.security import api_keys, login_throttle, rate_limits, sessions
 

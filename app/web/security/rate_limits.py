@@ -14,10 +14,10 @@ from flask import Flask, Response, current_app, g, request
 
 import config
 from app.domain.base import RuleBroken, translatable
-from app.ops.database import WRITES
-from app.ops.rate_counter import Count, LocalRateCounter, Rate, RateCounter, RedisRateCounter
+from app.ops.database.connections import WRITES
+from app.ops.redis.rate_counter import Count, LocalRateCounter, Rate, RateCounter, RedisRateCounter
 from app.web.core import fab_access
-from app.web.core.languages import is_machine
+from app.web.core.localization.languages import is_machine
 from app.web.pages import errors
 
 #: Attempts to sign in from one address that fail or are being checked, at each endpoint.

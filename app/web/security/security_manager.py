@@ -26,9 +26,19 @@ from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role, User
-from app.web.core.languages import ENGLISH
+from app.web.core.localization.languages import ENGLISH
 from app.web.pages import brand, offline, probes, shell_parts
-from app.web.security import api_keys, fab_permissions, login, login_throttle, passwords, rate_limits, sessions
+from app.web.security import (
+    api_keys,
+    fab_permissions,
+    invitation_page,
+    login,
+    login_throttle,
+    passwords,
+    rate_limits,
+    sessions,
+    view_as,
+)
 from app.web.security.fab_permissions import sync_permissions
 from app.web.security.sessions import Credential, own_transaction
 
@@ -49,6 +59,7 @@ _REQUEST_GLOBALS = (
     "_jwt_extended_jwt_location",
     "now",
     "viewer",
+    "view_as",
 )
 
 
@@ -101,6 +112,9 @@ class Security(SecurityManager):
         super().register_views()
         self.appbuilder.add_view_no_menu(sessions.SessionsView)
         self.appbuilder.add_view_no_menu(api_keys.KeysView)
+        self.appbuilder.add_view_no_menu(invitation_page.InvitationView)
+        self.appbuilder.add_view_no_menu(view_as.ViewAsView)
+        view_as.install(current_app)
         for name in ("AuthDBView", "SecurityApi"):
             current_app.before_request_funcs.setdefault(name, []).append(login.refuse_too_many_attempts)
 
@@ -118,12 +132,14 @@ class Security(SecurityManager):
         held.user = current_user
         session = db.session()
         access.act_as(session, None)
+        access.set_read_only(session, False)
         session_context(session).address = request.remote_addr
         endpoint = request.endpoint or ""
         if "Authorization" in request.headers:
             return  # the cookie is ignored, see load_user
         if not endpoint.endswith("static") and endpoint not in _PERSONLESS:
             bool(current_user.is_authenticated)  # loads the person
+            view_as.refuse_writes()
 
     def load_user(self, pk: Any) -> Any:
         """The user of the cookie, by one statement. With an Authorization header the cookie is ignored."""
@@ -135,7 +151,10 @@ class Security(SecurityManager):
         if found is not None and found.is_stale(now):
             sessions.record_activity(found.id, now)
             flask_session.modified = True  # the signed cookie expires, too: send a new one
-        return self._authenticate_as(found)
+        user = self._authenticate_as(found)
+        if found is not None and "viewing" in flask_session:
+            view_as.enter(found.version)
+        return user
 
     def load_user_jwt(self, _jwt_header: Any, jwt_data: dict[str, Any]) -> Any:
         """The user of a token whose sign-in is valid; None is answered with 401."""
@@ -288,7 +307,8 @@ class Security(SecurityManager):
         login_user(user)
 
     def sign_out_browser(self) -> None:
-        """End this browser's sign-in."""
+        """End this browser's sign-in, and a view as another user before it."""
+        view_as.leave()
         who, token = g.get("person"), flask_session.get("sid")
         if who is not None and isinstance(token, str):
             sessions.sign_out(who.id, token, datetime.now(UTC))

@@ -27,11 +27,11 @@ from app.domain.authentication import note_sign_in_ended
 from app.extensions import csrf, db
 from app.lib.ids import parse_id
 from app.models import ApiKey, SignIn, User
-from app.ops import loaded_objects
-from app.ops.database import WRITES
-from app.ops.database_errors import ONLY_WRITES, cause_of
+from app.ops.database.connections import WRITES
+from app.ops.database.database_errors import ONLY_WRITES, cause_of
+from app.ops.statements import loaded_objects
 from app.web.core.fab_access import zone
-from app.web.core.local_dates import format_local_date
+from app.web.core.localization.local_dates import format_local_date
 from app.web.pages import errors
 
 if TYPE_CHECKING:

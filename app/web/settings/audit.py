@@ -18,7 +18,7 @@ from app.domain import audit, audit_chain
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import AuditEntry, User
-from app.ops.audit_head_file import AuditHeadFile
+from app.ops.storage.audit_head_file import AuditHeadFile
 from app.web.core.fab_access import zone
 from app.web.pages.hardened import protect
 from app.web.security.sessions import signed_in

@@ -18,8 +18,8 @@ from app.extensions import db
 from app.outbox import brand_icons
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
+from app.web.core.fields.base import Viewer
+from app.web.core.localization.languages import translate_text
 from app.web.pages.brand import file_url
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, settings_form

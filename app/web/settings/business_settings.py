@@ -19,8 +19,8 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.models import BusinessSetting
 from app.web.core import fab_access
-from app.web.core.default_labels import shown_label
-from app.web.core.languages import translate_text
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.localization.languages import translate_text
 from app.web.pages.hardened import protect
 from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
 

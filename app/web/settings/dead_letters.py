@@ -17,11 +17,11 @@ from app.domain.maintenance import dead_letters
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.models import FailedCall
-from app.ops import queue
-from app.ops.queue import Call, Failure, QueueDepth
-from app.web.core.date_fields import moment_cell
+from app.ops.queues import queue
+from app.ops.queues.queue import Call, Failure, QueueDepth
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction

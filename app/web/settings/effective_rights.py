@@ -18,10 +18,11 @@ from app.lib.digit_grouping import GroupedInt
 from app.models import User
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
-from app.web.core.languages import translate_text
-from app.web.core.personal_fields import initials
-from app.web.core.reference_fields import picture_url
+from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.reference_fields import picture_url
+from app.web.core.localization.languages import translate_text
 from app.web.records.attachments import profile_pictures
+from app.web.security import view_as
 from app.web.security.sessions import signed_in
 from app.web.settings.role_matrix import masked_fields, translated
 
@@ -71,6 +72,7 @@ class EffectiveRightsView(BaseView):
                 (translate_text(LEVEL_LABELS["team"]), GroupedInt(len(person.team_ids))),
                 (translate_text(LEVEL_LABELS["all"]), GroupedInt(active or 0)),
             ),
+            view_as_url=url_for("Users.action", name="view_as", pk=user.id) if view_as.is_offered(user) else "",
             roles_url=url_for("RoleMatrix.first") if g.person.may("Settings", "read") else "",
         )
 

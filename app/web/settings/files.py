@@ -19,8 +19,8 @@ from app.lib.digit_grouping import grouped
 from app.models import Attachment, BusinessSetting
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
-from app.web.core.languages import translate_text
-from app.web.core.reference_fields import person_card
+from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.languages import translate_text
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
 from app.web.security.sessions import own_transaction
@@ -76,7 +76,7 @@ def _fields(stored: dict[str, Any], posted: Mapping[str, str], errors: dict[str,
     }
     helps = {
         "file_person_mb": _("All versions count, and deleted files until they are gone for good."),
-        "file_scan_rule": _("Applies to files of records and of messages."),
+        "file_scan_rule": _("Applies to files of records and of messages, and to emails with their attachments."),
     }
     return [
         {

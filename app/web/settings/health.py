@@ -20,11 +20,12 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.product_version import product_version
 from app.models import ErrorReport, HealthCrossing, SlowStatement
-from app.ops import health, queue
-from app.ops.database import open_connections
-from app.web.core.date_fields import moment_cell
+from app.ops.database.connections import open_connections
+from app.ops.monitoring import health
+from app.ops.queues import queue
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction

@@ -11,9 +11,11 @@ from flask_babel import lazy_gettext as _l
 
 import server_urls
 from app.extensions import db
-from app.ops import health, queue, replicas
-from app.ops.leader import DatabaseLeader
-from app.web.core import replica_lists
+from app.ops.database import replicas
+from app.ops.monitoring import health
+from app.ops.processes.leader import DatabaseLeader
+from app.ops.queues import queue
+from app.web.core.queries import replica_lists
 from app.web.pages import probes
 
 _WORDS = {

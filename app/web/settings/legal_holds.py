@@ -17,12 +17,12 @@ from app.domain.legal_holds import HELD_COLUMNS, MAX_REASON
 from app.extensions import db
 from app.models import Customer, Lead, LegalHold, Ticket
 from app.web.core import fab_access
-from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
-from app.web.core.local_dates import format_local_date
-from app.web.core.reference_fields import person_card
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.languages import translate_text
+from app.web.core.localization.local_dates import format_local_date
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.security.sessions import own_transaction

@@ -18,7 +18,7 @@ from app.domain.base import RuleBroken
 from app.domain.messaging import message_templates
 from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
-from app.web.channels import template_picker
+from app.web.channels import template_variables
 from app.web.core.fab_access import current_viewer
 from app.web.pages.hardened import VERBS, HardenedView, select_field
 from app.web.records.messages import PURPOSE_WORDS
@@ -248,7 +248,7 @@ _CHANNELS = [
 
 def _with_example(body: str) -> str:
     """A template's text and, if it has variables, how it reads for a ticket."""
-    values = template_picker.example_values(db.session(), current_viewer())
+    values = template_variables.example_values(db.session(), current_viewer())
     filled = message_templates.fill(SimpleNamespace(body=body), values)
     if filled == body:
         return body
@@ -278,7 +278,7 @@ class MessageTemplates(MasterScreen):
         "body": lazy_gettext(
             "These variables are filled in for the lead, ticket or customer: %(names)s. For others, the sender is "
             "asked.",
-            names=", ".join(f"{{{{{name}}}}}" for name in template_picker.VARIABLES),
+            names=", ".join(f"{{{{{name}}}}}" for name in template_variables.VARIABLES),
         ),
         "provider_id": lazy_gettext("Of an SMS to India: the ID of its template on the DLT platform."),
         "purpose": lazy_gettext("Promotional messages have certain hours, and are never sent to people who want none."),

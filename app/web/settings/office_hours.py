@@ -23,7 +23,7 @@ from app.extensions import db
 from app.lib.iso_time import read_time
 from app.models import Holiday, OfficeRange
 from app.web.core import fab_access
-from app.web.core.languages import translate_text
+from app.web.core.localization.languages import translate_text
 from app.web.pages.hardened import protect, select_field
 from app.web.pages.settings_page import SettingsPage
 from app.web.settings.masters import MasterScreen

@@ -17,10 +17,10 @@ from app.domain.maintenance.retention_runs import RetentionRun
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core import fab_access
-from app.web.core.date_fields import moment_cell, relative
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell, relative
+from app.web.core.localization.languages import translate_text
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, refuse_stale, settings_form
 from app.web.security.sessions import own_transaction

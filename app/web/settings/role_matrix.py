@@ -18,8 +18,10 @@ from app.domain.custom_fields import mask_name
 from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
 from app.extensions import db
 from app.models import Role
-from app.web.core import custom_columns, custom_field_catalog, fab_access
-from app.web.core.languages import translate_text
+from app.web.core import fab_access
+from app.web.core.fields import custom_field_catalog
+from app.web.core.localization.languages import translate_text
+from app.web.core.views import custom_columns
 from app.web.pages.hardened import protect
 from app.web.pages.settings_page import SettingsPage
 

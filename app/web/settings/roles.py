@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app, flash, redirect, url_for
+from flask import current_app, flash, g, redirect, url_for
 from flask_appbuilder.actions import action
+from flask_appbuilder.models.sqla.filters import FilterNotEqual
 from flask_appbuilder.security.sqla.models import PermissionView, ViewMenu
 from flask_appbuilder.security.views import (
     PermissionModelView,
@@ -21,7 +22,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access.changed_rows import previous_value
-from app.access.role_matrix import FIXED_ROLES, load_matrix, refuse_fixed_role, save_matrix
+from app.access.role_matrix import FIXED_ROLES, PUBLIC, load_matrix, refuse_fixed_role, save_matrix
 from app.domain import team
 from app.domain.base import RuleBroken
 from app.extensions import db
@@ -61,6 +62,15 @@ class Roles(HardenedView, RoleModelView):
         "matrix": lazy_gettext("Permissions"),
     }
     base_order = ("name", "asc")
+
+    def post_add(self, item: Any) -> None:
+        """Remember the new role for the redirect."""
+        super().post_add(item)
+        g.new_role_id = item.id
+
+    def post_add_redirect(self) -> Any:
+        """To the matrix of the new role, which can do nothing yet."""
+        return redirect(url_for("RoleMatrix.matrix", role_id=g.new_role_id))
 
     @action("matrix", lazy_gettext("Permissions"), "", "fa-table", multiple=False)
     def to_matrix(self, item: Any) -> Any:
@@ -122,6 +132,7 @@ class Groups(HardenedView, UserGroupModelView):
 
     class_permission_name = "Settings"
     method_permission_name = SCREEN_VERBS
+    add_form_query_rel_fields = edit_form_query_rel_fields = {"roles": [["name", FilterNotEqual, PUBLIC]]}
     list_title, show_title = lazy_gettext("Groups"), lazy_gettext("Group")
     add_title, edit_title = lazy_gettext("New group"), lazy_gettext("Edit group")
     search_columns = ["name", "label", "roles"]

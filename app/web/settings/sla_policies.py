@@ -15,8 +15,8 @@ from app.domain import tickets
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import SlaPolicy, SlaTarget
-from app.web.core.default_labels import shown_label
-from app.web.core.durations import span
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.localization.durations import span
 from app.web.pages.hardened import HardenedInterface, select_field
 from app.web.settings.business_settings import MAX_MINUTES
 from app.web.settings.masters import MasterScreen

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from typing import Any
 from zoneinfo import available_timezones
@@ -9,32 +10,37 @@ from zoneinfo import available_timezones
 from flask import abort, current_app, g, redirect, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.actions import action
-from flask_appbuilder.fieldwidgets import BS3TextFieldWidget
+from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
+from flask_appbuilder.models.sqla.filters import FilterNotEqual
 from flask_appbuilder.security.decorators import has_access
 from flask_appbuilder.security.views import UserDBModelView
+from flask_appbuilder.validators import PasswordComplexityValidator
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from markupsafe import Markup
 from sqlalchemy import inspect, select
 from sqlalchemy.orm import selectinload
-from wtforms import BooleanField, StringField
-from wtforms.validators import Email, Length, Optional, ValidationError
+from wtforms import BooleanField, PasswordField, StringField
+from wtforms.validators import Email, EqualTo, Length, Optional, ValidationError
 
 from app import access
-from app.domain import absence, team
+from app.access.role_matrix import PUBLIC
+from app.domain import absence, invitations, team
 from app.domain.automation import reminder_preferences
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib import phone
 from app.models import User
 from app.web.core.fab_access import request_time
-from app.web.core.languages import translate_text
-from app.web.core.personal_fields import initials
-from app.web.core.reference_fields import picture_url
+from app.web.core.fields.personal_fields import initials
+from app.web.core.fields.reference_fields import picture_url
+from app.web.core.localization.languages import translate_text
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, select_field
 from app.web.pages.widgets import avatar
+from app.web.security import view_as
 from app.web.security.sessions import signed_in
+from app.web.settings import user_invitations
 
 _MAX_PEOPLE = 1000
 
@@ -53,6 +59,7 @@ class People(HardenedInterface):
         self.session.scalars(select(User).where(User.id.in_(keys)).options(selectinload(User.roles))).all()
         managers = {user.manager_id for user in people if user.manager_id}
         self.session.scalars(select(User).where(User.id.in_(managers))).all()
+        g.invitations = invitations.of_users(self.session, keys)
         yield from super().get_values(people, list_columns)
 
     def _get_attr_value(self, item: Any, col: str) -> Any:
@@ -62,6 +69,10 @@ class People(HardenedInterface):
         if col in ("manager", "delegate"):
             key = getattr(item, f"{col}_id")
             return self.session.get(User, key).get_full_name() if key else None
+        if col == "invitation":
+            known = g.get("invitations")
+            known = invitations.of_users(self.session, [item.id]) if known is None else known
+            return user_invitations.state_text(known.get(item.id))
         if col == "can":
             return link(url_for("EffectiveRightsView.of", user_id=item.id), _("View permissions"))
         return super()._get_attr_value(item, col)
@@ -152,6 +163,21 @@ _CRM_FIELDS = {
         description=lazy_gettext("Minutes before a task is due, such as 60, 5"),
     ),
 }
+_PASSWORD_FIELDS = {
+    "password": PasswordField(
+        lazy_gettext("Password"),
+        description=lazy_gettext("Leave it empty to invite the user by email: they choose their password themselves."),
+        validators=[Optional(), PasswordComplexityValidator()],
+        widget=BS3PasswordFieldWidget(),
+        render_kw={"autocomplete": "new-password"},
+    ),
+    "conf_password": PasswordField(
+        lazy_gettext("Repeat the new password"),
+        validators=[EqualTo("password", message=lazy_gettext("The passwords differ. Please enter the same twice."))],
+        widget=BS3PasswordFieldWidget(),
+        render_kw={"autocomplete": "new-password"},
+    ),
+}
 _PERSON = ["first_name", "last_name", "username", "email", "active", "roles", "groups"]
 _AVAILABILITY = ["available", "away_until", "leave_from", "leave_to", "delegate_id"]
 _PREFERENCES = ["time_zone", "locale", "reminder_minutes"]
@@ -172,7 +198,7 @@ class Users(HardenedView, UserDBModelView):
     method_permission_name = SCREEN_VERBS | {"abilities": "read"}
     list_title, show_title = lazy_gettext("Users"), lazy_gettext("User")
     add_title, edit_title = lazy_gettext("New user"), lazy_gettext("Edit user")
-    list_columns = ["name", "username", "email", "active", "roles", "manager", "available", "can"]
+    list_columns = ["name", "username", "email", "active", "roles", "manager", "available", "invitation", "can"]
     order_columns = ["username", "email", "active", "available"]
     base_order = ("username", "asc")
     search_columns = ["first_name", "last_name", "username", "email", "active", "available", "roles", "groups"]
@@ -183,12 +209,15 @@ class Users(HardenedView, UserDBModelView):
         "roles": lazy_gettext("Roles"),
         "manager": lazy_gettext("Reports to"),
         "can": lazy_gettext("Permissions"),
+        "invitation": lazy_gettext("Invitation"),
         "available": lazy_gettext("Available for new work"),
         "delegate": lazy_gettext("Delegate"),
         **{name: each.args[0] if each.args else name for name, each in _CRM_FIELDS.items()},
     }
     validators_columns = UserDBModelView.validators_columns | {"email": [_email_address]}
-    add_form_extra_fields = UserDBModelView.add_form_extra_fields | _CRM_FIELDS
+    #: FAB's role of people who aren't signed in is not offered.
+    add_form_query_rel_fields = edit_form_query_rel_fields = {"roles": [["name", FilterNotEqual, PUBLIC]]}
+    add_form_extra_fields = _PASSWORD_FIELDS | _CRM_FIELDS
     edit_form_extra_fields = _CRM_FIELDS
     add_fieldsets = [*_SECTIONS, _PASSWORD]
     edit_fieldsets = _SECTIONS
@@ -196,7 +225,10 @@ class Users(HardenedView, UserDBModelView):
         (lazy_gettext("Profile"), {"fields": [*_PERSON, "mobile", "telephony_number", "manager"]}),
         (lazy_gettext("Availability"), {"fields": [*_AVAILABILITY[:-1], "delegate"]}),
         (lazy_gettext("Preferences"), {"fields": _PREFERENCES}),
-        (lazy_gettext("History"), {"fields": ["last_login", "login_count", "created_on", "changed_on", "can"]}),
+        (
+            lazy_gettext("History"),
+            {"fields": ["last_login", "login_count", "created_on", "changed_on", "invitation", "can"]},
+        ),
     ]
     user_show_fieldsets = [*show_fieldsets[:3], (lazy_gettext("Permissions"), {"fields": ["can"]})]
     in_use_message = lazy_gettext("This user has records. Please deactivate the user instead.")
@@ -206,7 +238,9 @@ class Users(HardenedView, UserDBModelView):
     def show(self, pk: Any) -> Any:
         """One user."""
         item = self.datamodel.get(pk, self._base_filters) or abort(404)
-        actions = {name: self.actions[name] for name in ("abilities", "resetpasswords")}
+        viewing = ["view_as"] if view_as.is_offered(item) else []
+        names = ("abilities", *viewing, "resetpasswords", *user_invitations.offered_actions(item))
+        actions = {name: self.actions[name] for name in names}
         widgets = self._get_show_widget(pk, item, actions=actions)
         return self.render_template(self.show_template, pk=pk, title=self.show_title, widgets=widgets)
 
@@ -224,10 +258,40 @@ class Users(HardenedView, UserDBModelView):
         """Redirect to the user's permissions."""
         return redirect(url_for("EffectiveRightsView.of", user_id=item.id))
 
+    @action("view_as", lazy_gettext("View as this user"), "", "fa-eye", multiple=False)
+    def view_as(self, item: Any) -> Any:
+        """See the CRM as this user sees it, without changing anything."""
+        view_as.begin(item, request_time())
+        return redirect("/")
+
+    @action("invite", lazy_gettext("Invite by email"), "", "fa-send", multiple=False)
+    def invite(self, item: Any) -> Any:
+        """Send the user a link to choose their password; former links end."""
+        user_invitations.invite(item)
+        db.session.commit()
+        user_invitations.announce(item)
+        return redirect(url_for(f"{self.endpoint}.show", pk=item.id))
+
+    @action("revoke_invitation", lazy_gettext("Revoke the invitation"), "", "fa-ban", multiple=False)
+    def revoke_invitation(self, item: Any) -> Any:
+        """End the link of the user's invitation."""
+        user_invitations.revoke(item)
+        return redirect(url_for(f"{self.endpoint}.show", pk=item.id))
+
     def pre_add(self, item: Any) -> None:
-        """Check the fields of the CRM; FAB hashes the password."""
+        """Check the fields of the CRM; FAB hashes the password. Without one the user is invited by email."""
         _refuse_invalid(item)
+        is_invited = not item.password
+        if is_invited:
+            user_invitations.refuse_impossible()
+            item.password = secrets.token_urlsafe(32)  # nobody knows it
         super().pre_add(item)
+        if is_invited:
+            user_invitations.invite(item)
+
+    def post_add(self, item: Any) -> None:
+        """Send the invitation of a user who has one."""
+        user_invitations.announce(item)
 
     def pre_update(self, item: Any) -> None:
         """Check the fields of the CRM; changed reminders reschedule those of the user's open tasks."""

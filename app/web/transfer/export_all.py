@@ -25,14 +25,23 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import file_references
 from app.models import Record
-from app.ops.file_store import CHUNK, FileStore
+from app.ops.storage.file_store import CHUNK, FileStore
 
 #: Rows per statement.
 STEP = 2000
 #: Tables with only secrets, or with operational data of the CRM itself.
 LEFT_OUT = frozenset(
     {
-        *("api_key", "sign_in", "failed_login", "login_name", "kept_key", "stored_response", "idempotency"),
+        *(
+            "api_key",
+            "sign_in",
+            "failed_login",
+            "login_name",
+            "invitation",
+            "kept_key",
+            "stored_response",
+            "idempotency",
+        ),
         *("access_version", "alembic_version", "transfer_part", "export_run", "import_row", "health_sample"),
         *("slow_statement", "failed_call", "crm_schema_change"),
         # Counts of calls, which are exported themselves.

@@ -17,13 +17,13 @@ from app.domain.base import RuleBroken
 from app.domain.permissions import VERBS
 from app.domain.transfer_runs import EXPORT_STATES, FORMATS, ExportRun
 from app.extensions import db
-from app.ops.database import WRITES
+from app.ops.database.connections import WRITES
 from app.web.api.list_parameters import read_parameters
 from app.web.api.operations import DocumentedOperations, OperationSpec
 from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fab_access import JsonErrorResponses, current_viewer, json_answer, refuse_as_json
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.transfer import export_pages, exports
 
 #: Characters of the filters.

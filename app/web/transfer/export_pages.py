@@ -17,10 +17,10 @@ from app.domain.base import Gone, NotFound, RuleBroken
 from app.domain.transfer_runs import FORMATS, OPEN_EXPORTS, ExportRun
 from app.extensions import db
 from app.lib.digit_grouping import capped, grouped
-from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer, refusal
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.languages import translate_text
 from app.web.pages.routes import signed_in_route
 from app.web.security.sessions import own_transaction
 from app.web.transfer import export_worker, exports, file_rights, full_export
@@ -85,9 +85,9 @@ class ExportsView(BaseView):
             is_admin=viewer.person.is_admin,
         )
 
-    @signed_in_route("/<string:kind>/new")
+    @signed_in_route("/<string:kind>/new", methods=["GET", "POST"])
     def new(self, kind: str) -> Any:
-        """Format and columns of an export of the list with these arguments."""
+        """Format and columns of an export of the list with these arguments; POST: or of its selected rows alone."""
         viewer = current_viewer()
         screen = exports.screen_for(kind, viewer)
         want = exports.parse_request(screen, (), "csv", viewer)
@@ -102,6 +102,7 @@ class ExportsView(BaseView):
             is_long=found > exports.AT_ONCE,
             is_filtered=bool(exports.query_string()),
             formats=FORMATS,
+            selected=_selection(want, viewer),
         )
 
     @signed_in_route("/all", methods=["POST"])
@@ -115,6 +116,9 @@ class ExportsView(BaseView):
         viewer = current_viewer()
         screen = exports.screen_for(kind, viewer)
         want = exports.parse_request(screen, request.form.getlist("columns"), request.form.get("format", ""), viewer)
+        if request.form.get("rows") == "selected":
+            keys = exports.selected_ids(request.form.getlist("rowid"))
+            return export_response(kind, exports.only_selected(want, keys, viewer), viewer, selected=len(keys))
         if exports.count(want) <= exports.AT_ONCE:
             return export_response(kind, want, viewer)
         return redirect(f"{BASE}{start_export(kind, want, viewer)}/")
@@ -163,14 +167,25 @@ def _with_query(query: str) -> str:
     return f"?{query}" if query else ""
 
 
-def export_response(kind: str, export_query: ExportQuery, viewer: Viewer) -> Response:
-    """A short export as the response to this request."""
+def _selection(export_query: ExportQuery, viewer: Viewer) -> dict[str, Any] | None:
+    """The selected rows that were posted: their ids, how many there are, and how many of them can be exported."""
+    if request.method != "POST":
+        return None
+    keys = exports.selected_ids(request.form.getlist("rowid"))
+    if not keys:
+        raise RuleBroken(_("Please select at least one row."), "rowid")
+    allowed = exports.count(exports.only_selected(export_query, keys, viewer))
+    return {"ids": keys, "count": grouped(len(keys)), "allowed": grouped(allowed), "is_less": allowed < len(keys)}
+
+
+def export_response(kind: str, export_query: ExportQuery, viewer: Viewer, **more: int) -> Response:
+    """A short export as the response to this request; `more` is noted in the audit."""
     rows = list(export_query.rows(export_query.ids()[: exports.AT_ONCE], viewer))
     is_csv = export_query.format == "csv"
     data = csv_rows(rows, export_query.heading) if is_csv else workbook(export_query, sheet_rows(rows, 2))
     query = exports.query_string()
     exports.write_audit(
-        viewer, kind, len(rows), format=export_query.format, query=query, columns=list(export_query.names)
+        viewer, kind, len(rows), format=export_query.format, query=query, columns=list(export_query.names), **more
     )
     db.session.commit()
     return Response(data, 200, file_headers(kind, export_query.format, viewer), content_type=MIME[export_query.format])

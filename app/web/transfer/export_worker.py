@@ -26,10 +26,10 @@ from app.domain.base import Gone, RuleBroken, translatable
 from app.domain.transfer_runs import ExportRun, TransferPart
 from app.extensions import db
 from app.models import User
-from app.ops import queue
-from app.ops.file_store import FileStore
+from app.ops.queues import queue
+from app.ops.storage.file_store import FileStore
 from app.outbox.engine import SKIPPED
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.transfer import exports, file_rights, full_export
 from app.web.transfer.export_files import Row, csv_rows, sheet_rows, slices, write_workbook
 from app.web.transfer.exports import ExportSource

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Protocol
 from urllib.parse import parse_qsl, urlencode
@@ -22,8 +22,9 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.transfer_runs import FORMATS, ExportRun
 from app.extensions import db
 from app.lib.batches import batched
-from app.web.core.fields import Field, Viewer
-from app.web.core.record_table import ListQuery
+from app.lib.ids import parse_id
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.queries.record_table import ListQuery
 from app.web.core.registry import screen_of_kind
 from app.web.transfer.export_cells import reader_of
 from app.web.transfer.export_files import Row
@@ -32,6 +33,8 @@ from app.web.transfer.export_files import Row
 AT_ONCE = 1000
 #: Rows of one export.
 MAX_ROWS = 1_000_000
+#: Selected rows of one export; so few that they are always sent at once.
+MAX_SELECTED = 500
 #: A filter value that may identify a person: digits of a number, an address.
 _PERSONAL = re.compile(r"[0-9]{5}|@")
 
@@ -149,6 +152,21 @@ def list_query(screen: Any, viewer: Viewer) -> ListQuery:
     query: ListQuery = screen._list_query(viewer)
     query.conditions.extend(export_reach(screen, viewer))
     return query
+
+
+def selected_ids(given: Sequence[str]) -> list[int]:
+    """The ids of the rows that were selected in a list. Raises RuleBroken for too many."""
+    if len(given) > MAX_SELECTED:
+        raise RuleBroken(_("Please select at most %(most)s rows at once.", most=MAX_SELECTED), "rowid")
+    return list(dict.fromkeys(key for key in map(parse_id, given) if key is not None))
+
+
+def only_selected(export_query: ExportQuery, ids: Sequence[int], viewer: Viewer) -> ExportQuery:
+    """The export of just these rows, in the order of the list; its filters don't apply: rows may have changed since."""
+    screen = export_query.screen
+    conditions = [*screen.record_table.base_conditions(), screen.service.record.id.in_(ids)]
+    conditions += export_reach(screen, viewer)
+    return replace(export_query, list_query=replace(export_query.list_query, conditions=conditions))
 
 
 def export_reach(screen: Any, viewer: Viewer) -> list[Any]:

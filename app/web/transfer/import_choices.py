@@ -11,11 +11,11 @@ from flask_babel import gettext as _
 from app.domain.base import RuleBroken
 from app.lib.identity_numbers import is_masked
 from app.lib.label_matching import nearest_label, same_labels
-from app.web.core.custom_columns import CustomChoice
-from app.web.core.default_labels import shown_label
-from app.web.core.fields import ChoiceField, Field, Viewer
-from app.web.core.reference_fields import MasterField
-from app.web.records.tickets import SubjectsField
+from app.web.core.fields.base import ChoiceField, Field, Viewer
+from app.web.core.fields.reference_fields import MasterField
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.views.custom_columns import CustomChoice
+from app.web.records.ticket_fields import SubjectsField
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from app import access
 from app.domain import spreadsheet_files, transfer_runs
 from app.domain.transfer_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRun
 from app.lib.digit_grouping import grouped
-from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
-from app.web.transfer import import_kinds, import_runs
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.languages import translate_text
+from app.web.transfer import import_kinds, import_results, import_runs
 from app.web.transfer.import_plan import ImportOptions
 from app.web.transfer.predecessor import display as move_shown
 from app.web.transfer.predecessor.worker import KIND
@@ -106,6 +106,8 @@ def page(session: Session, run: ImportRun, viewer: Viewer) -> dict[str, Any]:
         "has_figures": bool(figures),
         "count": figures.get("wrong", 0),
         "remarks": _remarks(session, run, is_trial),
+        "made": [] if is_trial else import_results.made(session, run, viewer),
+        "again_url": f"/imports/new?kind={run.kind}",
         "works": _would_write(run) if is_trial else 0,
         "move": move_shown.page(run) if run.kind == KIND else None,
         "can_revert": run.kind != KIND
@@ -151,7 +153,8 @@ def _remarks(session: Session, run: ImportRun, is_trial: bool) -> list[dict[str,
         query = "&".join((["trial=1"] if is_trial else []) + ([f"only={result}"] if result else []))
         if found:
             url = f"/imports/{run.id}/problems.csv" + (f"?{query}" if query else "")
-            made.append({"title": title, "action": action, "url": url, "rows": [_remark(run, row) for row in found]})
+            shown = {"title": title, "action": action, "url": url, "rows": [_remark(run, row) for row in found]}
+            made.append(shown | {"is_wrong": result == "wrong"})
     return made
 
 

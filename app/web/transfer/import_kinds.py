@@ -20,10 +20,11 @@ from app.lib import phone
 from app.lib.batches import batched
 from app.lib.identity_numbers import is_masked
 from app.models import CustomerAccount
-from app.web.core import custom_columns, custom_field_catalog
-from app.web.core.fields import Field, Viewer
-from app.web.core.personal_fields import vault
+from app.web.core.fields import custom_field_catalog
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.personal_fields import vault
 from app.web.core.registry import registered
+from app.web.core.views import custom_columns
 from app.web.transfer import import_choices
 
 #: Fields that a column can't fill.
@@ -97,6 +98,15 @@ class ImportKind:
 
     def parse(self, raw: dict[str, Any], mode: str, viewer: Viewer) -> dict[str, Any]:
         """The values of a row for the service. Raises RuleBroken with all errors."""
+        values, errors = self.read(raw, mode, viewer)
+        if errors:
+            raise RuleBroken(join_texts(text for list_ in errors.values() for text in list_), errors=errors)
+        if mode == "add":
+            custom_columns.refuse_missing(self.known.values(), values)
+        return values
+
+    def read(self, raw: dict[str, Any], mode: str, viewer: Viewer) -> tuple[dict[str, Any], dict[str, list[str]]]:
+        """The values of a row for the service, and field → errors of those that have none."""
         fields, values = self.known, dict[str, Any]()
         errors: dict[str, list[str]] = {}
         for name, given in raw.items():
@@ -107,11 +117,7 @@ class ImportKind:
                 each.parse_into(values, import_choices.read_choice(each, given, viewer), viewer, mode)
             except RuleBroken as broken:
                 errors[name] = [broken.message]
-        if errors:
-            raise RuleBroken(join_texts(text for list_ in errors.values() for text in list_), errors=errors)
-        if mode == "add":
-            custom_columns.refuse_missing(self.known.values(), values)
-        return values
+        return values, errors
 
     def is_edited(self, each: Field) -> bool:
         """Whether an update sets this field."""

@@ -14,9 +14,9 @@ from app.domain.base import RuleBroken
 from app.domain.transfer_runs import OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.lib.digit_grouping import grouped
-from app.ops.file_store import StorageUnavailable
+from app.ops.storage.file_store import StorageUnavailable
 from app.web.core.fab_access import current_viewer, refusal
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records.attachments import upload_limits
 from app.web.security.sessions import own_transaction

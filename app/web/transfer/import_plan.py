@@ -12,7 +12,7 @@ from app.domain import spreadsheet_files
 from app.domain.base import RuleBroken, join_texts
 from app.domain.spreadsheet_files import kind_of
 from app.domain.transfer_runs import DUPLICATES, ImportRun
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 from app.web.transfer import column_guesses, import_kinds, import_values
 from app.web.transfer.import_kinds import ImportKind
 
@@ -97,7 +97,14 @@ class ImportPlan:
 
     def raw(self, cells: list[str]) -> dict[str, str]:
         """Field → text of one row; empty cells are left out, so they change nothing. Raises RuleBroken."""
-        fields, made, errors = self.fields, {}, {}
+        made, errors = self.read(cells)
+        if errors:
+            raise RuleBroken(join_texts(text for list_ in errors.values() for text in list_), errors=errors)
+        return made
+
+    def read(self, cells: list[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+        """Field → text of one row, and field → errors of the cells that can't be read. Raises RuleBroken."""
+        fields, made, errors = self.fields, dict[str, str](), dict[str, list[str]]()
         if len(cells) > len(self.headers) and any(cells[len(self.headers) :]):
             raise RuleBroken(
                 _("This row has more cells than the first row has names. Please check its quotation marks.")
@@ -111,9 +118,7 @@ class ImportPlan:
                 made[name] = import_values.cleaned(name, each.kind, cell, self.options.dates)
             except RuleBroken as broken:
                 errors[name] = [broken.message]
-        if errors:
-            raise RuleBroken(join_texts(text for list_ in errors.values() for text in list_), errors=errors)
-        return self._split(made)
+        return self._split(made), errors
 
     def _split(self, made: dict[str, str]) -> dict[str, str]:
         """Split a whole name in one column into first and last name."""

@@ -13,9 +13,9 @@ from app.domain import client_ids, customers
 from app.domain.base import RuleBroken, translatable
 from app.lib.batches import batched
 from app.models import CallLog, Customer, Lead, Task, Ticket
-from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import Field, TextField, Viewer
-from app.web.core.reference_fields import MasterField, PersonField
+from app.web.core.fields.base import Field, TextField, Viewer
+from app.web.core.fields.date_fields import DateTimeField
+from app.web.core.fields.reference_fields import MasterField, PersonField
 from app.web.transfer.import_kinds import ImportKind, by_client_id, by_column, by_secret
 
 
@@ -154,12 +154,12 @@ class TaskKind(ImportKind):
     assignee = "assignee"
     keys: ClassVar[tuple[str, ...]] = ()
 
-    def parse(self, raw: dict[str, Any], mode: str, viewer: Viewer) -> dict[str, Any]:
+    def read(self, raw: dict[str, Any], mode: str, viewer: Viewer) -> tuple[dict[str, Any], dict[str, list[str]]]:
         """A column that may name a lead or a ticket fills in the right field."""
         lead = str(raw.get("lead") or "")
         if "ticket" not in raw and lead.upper().startswith("CRM-TICKET-"):
             raw = {name: value for name, value in raw.items() if name != "lead"} | {"ticket": lead}
-        return super().parse(raw, mode, viewer)
+        return super().read(raw, mode, viewer)
 
     def look_up(self, session: Session, key: str, texts: list[str]) -> dict[str, set[int]]:
         """Nothing: tasks have no key."""

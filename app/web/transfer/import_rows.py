@@ -17,10 +17,11 @@ from app import access
 from app.domain.base import RuleBroken, translatable
 from app.domain.notice_batches import NoticeBatch
 from app.domain.persistence.session_context import session_context
-from app.ops.database_errors import cause_of
-from app.web.core import save_warnings
-from app.web.core.fab_access import REFUSABLE, refusal
-from app.web.core.fields import Viewer
+from app.ops.database.database_errors import cause_of
+from app.web.core.fab_access import REFUSABLE
+from app.web.core.fields.base import Viewer
+from app.web.core.views import save_warnings
+from app.web.transfer import import_problems
 from app.web.transfer.import_kinds import ImportKind, MatchedRecord, as_json
 from app.web.transfer.import_plan import ImportPlan
 from app.web.transfer.import_records import refuse_several
@@ -71,6 +72,10 @@ class RowChunk:
             cells = [each[:MAX_CUT] for each in cells]
         self.outcomes.append(RowOutcome(line, result, record_id, problem=problem[:MAX_PROBLEM], cells=cells))
 
+    def note_wrong(self, line: int, broken: BaseException, viewer: Viewer, mode: str = "add") -> None:
+        """Record a refused row with all that is wrong with it."""
+        self.note(line, "wrong", import_problems.text_of(self.plan, self._cells[line], broken, (mode, viewer)))
+
     def note_made(self, raw: dict[str, Any], line: int, record_id: int) -> None:
         """Remember the record of a row, so that a later row finds it; the dry run undoes it."""
         note_made(self.plan, self.seen, raw, (0 if self.is_trial else record_id, line))
@@ -85,7 +90,7 @@ def run(session: Session, chunk: RowChunk, viewer: Viewer) -> list[RowOutcome]:
         try:
             raws[line] = chunk.plan.raw(cells)
         except RuleBroken as broken:
-            chunk.note(line, "wrong", _refusal_text(chunk.plan, broken))
+            chunk.note_wrong(line, broken, viewer)
     options = chunk.plan.options
     is_matched = options.duplicates != "create" and options.keys
     found = chunk.plan.kind.find(session, raws, options.keys) if is_matched else {}
@@ -144,22 +149,8 @@ def note_made(plan: ImportPlan, seen: Seen, raw: dict[str, Any], made: tuple[int
             seen[key, text] = made
 
 
-def _label(plan: ImportPlan, name: str) -> str:
-    found = plan.kind.known.get(name)
-    return str(found.label or name) if found is not None else name
-
-
-def _refusal_text(plan: ImportPlan, broken: BaseException) -> str:
-    """The refusal of a row; its sentences name fields as the page does, and each says which field it is about."""
-    _status, text, errors = refusal(broken)
-    if not errors.keys() & plan.kind.known.keys():
-        return text
-    return " ".join(_about(_label(plan, name), name, each) for name, every in errors.items() for each in every)
-
-
-def _about(label: str, name: str, sentence: str) -> str:
-    named = sentence.replace(f"“{name}”", f"“{label}”")
-    return named if label.casefold() in named.casefold() else f"{label}: {named}"
+def _is_updated(chunk: RowChunk) -> bool:
+    return chunk.plan.options.duplicates == "update"
 
 
 def _run_one(
@@ -173,7 +164,7 @@ def _run_one(
     except REFUSABLE as broken:
         if cause_of(broken) is not None:
             raise  # not the row is wrong: the transaction is lost, and all its rows are tried again
-        chunk.note(line, "wrong", _refusal_text(chunk.plan, broken))
+        chunk.note_wrong(line, broken, viewer, "edit" if _match is not None and _is_updated(chunk) else "add")
         return
     finally:
         save_warnings.pop_all()
@@ -217,7 +208,7 @@ def _values(plan: ImportPlan, raw: dict[str, Any], viewer: Viewer) -> dict[str, 
 
 def _why_skipped(chunk: RowChunk, match: MatchedRecord, former: int) -> str:
     """The sentence for a row whose record exists already; `former`: the row of the file that has it, if any."""
-    by = _label(chunk.plan, match.by)
+    by = import_problems.label_of(chunk.plan, match.by)
     if former:
         return _("Row %(row)s of this file has the same (%(by)s).", row=former + chunk.plan.heading_rows, by=by)
     number = chunk.numbers.get(match.ids[0])

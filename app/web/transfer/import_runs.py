@@ -16,8 +16,8 @@ from app.domain import audit, spreadsheet_files, transfer_runs
 from app.domain.base import Conflict, NotFound, RuleBroken
 from app.domain.spreadsheet_files import Dialect
 from app.domain.transfer_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRow, ImportRun
-from app.ops.file_store import FileStore
-from app.web.core.fields import Viewer
+from app.ops.storage.file_store import FileStore
+from app.web.core.fields.base import Viewer
 from app.web.transfer import column_guesses, import_kinds, import_worker
 from app.web.transfer.export_files import csv_rows
 from app.web.transfer.import_kinds import ImportKind
@@ -70,7 +70,8 @@ def begin(session: Session, file: BinaryIO, name: str, kind: ImportKind, viewer:
     store: FileStore = current_app.extensions["crm_files"]
     stored = store.put(file)
     run = ImportRun(kind=kind.name, outcome="mapping", name=name[:140] or "file", digest=stored.digest)
-    run.size, run.shape, run.total = stored.size, column_guesses.shape_of(headers), total
+    own = [header for header in headers if header not in _remark_headers()]  # a corrected file is mapped as before
+    run.size, run.shape, run.total = stored.size, column_guesses.shape_of(own), total
     run.position = run.created = run.updated = run.skipped = run.wrong = 0
     mapping, options = _first_plan(session, (run, kind, headers), rows, viewer)
     run.payload = {
@@ -190,12 +191,17 @@ def problems(session: Session, run: ImportRun, is_trial: bool, after: int = 0, o
         return list(session.execute(query.order_by(row.line).limit(PIECE)).all())
 
 
+def _remark_headers() -> tuple[str, str]:
+    """The columns before those of the file in the file of rows with problems."""
+    return _("Row"), _("Problem")
+
+
 def problem_file(session: Session, run: ImportRun, is_trial: bool, only: str = "") -> Iterator[bytes]:
     """The rows with problems as CSV: line, problem, the cells; to be corrected and uploaded again.
 
     `only`: the result of the rows, such as skipped.
     """
-    heading: list[str] | None = [_("Row"), _("Problem"), *run.payload["headers"]]
+    heading: list[str] | None = [*_remark_headers(), *run.payload["headers"]]
     after = 0
     while True:
         found = problems(session, run, is_trial, after, only)

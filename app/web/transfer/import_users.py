@@ -11,14 +11,15 @@ from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app import access
+from app.access.role_matrix import PUBLIC
 from app.domain import team
 from app.domain.base import RuleBroken, translatable
 from app.lib import phone
 from app.lib.identity_numbers import is_email
 from app.lib.label_matching import nearest_label
 from app.models import Role, User
-from app.web.core.fields import BooleanField, Field, TextField, Viewer
-from app.web.core.reference_fields import PersonField
+from app.web.core.fields.base import BooleanField, Field, TextField, Viewer
+from app.web.core.fields.reference_fields import PersonField
 from app.web.transfer.import_kinds import ImportKind
 
 _COLUMNS = ("first_name", "last_name", "username", "email", "mobile", "active", "manager_id")
@@ -132,7 +133,10 @@ def _roles(session: Session, typed: str) -> list[Any]:
     there = {role.name.casefold(): role for role in session.scalars(select(Role))}
     missing = [name for name in names if name.casefold() not in there]
     if missing:
-        named, nearest = missing[0][:60], nearest_label(missing[0], [role.name for role in there.values()])
+        named, nearest = (
+            missing[0][:60],
+            nearest_label(missing[0], [role.name for role in there.values() if role.name != PUBLIC]),
+        )
         if nearest is None:
             raise RuleBroken(translatable("There is no role “%(name)s”.", name=named), "role")
         text = translatable("There is no role “%(name)s”. Did you mean “%(nearest)s”?", name=named, nearest=nearest)

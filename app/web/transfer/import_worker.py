@@ -28,12 +28,12 @@ from app.domain.persistence.transaction_state import transaction_state
 from app.domain.spreadsheet_files import Dialect
 from app.domain.transfer_runs import OPEN_IMPORTS, ImportRow, ImportRun
 from app.extensions import db
-from app.ops import queue
-from app.ops.database_errors import Cause, cause_of
-from app.ops.file_store import FileStore
+from app.ops.database.database_errors import Cause, cause_of
+from app.ops.queues import queue
+from app.ops.storage.file_store import FileStore
 from app.outbox.engine import SKIPPED
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
+from app.web.core.fields.base import Viewer
+from app.web.core.localization.languages import translate_text
 from app.web.transfer import import_kinds, import_notices, import_resume, import_rows, import_undo
 from app.web.transfer.import_plan import ImportOptions, ImportPlan, refuse_unallowed
 from app.web.transfer.import_rows import Line, RowChunk, Seen

@@ -15,9 +15,9 @@ from app.domain.base import translatable
 from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.models import User
-from app.ops.database import WRITES
+from app.ops.database.connections import WRITES
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
 
 _KEPT = ("person", "now", "viewer", "save_remarks")
 

@@ -17,6 +17,8 @@ from app.web.api import schemas
 from app.web.api.list_parameters import page_of, read_parameters
 from app.web.api.operations import DocumentedOperations, OperationSpec
 from app.web.core.fab_access import JsonErrorResponses, current_viewer, json_answer, refuse_as_json, signed_in
+from app.web.core.fields.base import Viewer
+from app.web.core.registry import registered
 from app.web.records import mentions
 
 
@@ -30,15 +32,26 @@ class PeopleView(BaseView):
     @signed_in
     @refuse_as_json
     def lookup(self) -> Any:
-        """Up to 20 active colleagues by name or username; with `about` a record (lead:5), up to 8 who can see it."""
-        typed, about = request.args.get("q", ""), request.args.get("about")
-        hits = (
-            mentions.offered(db.session(), about, typed, current_viewer())
-            if about
-            else mentions.matching(typed, current_viewer())
-        )
+        """Up to 20 active colleagues by name or username.
+
+        With `about` a record (lead:5), up to 8 who can see it; with `assigns` a list (leads), those to whom the viewer
+        may assign its records.
+        """
+        typed, about, viewer = request.args.get("q", ""), request.args.get("about"), current_viewer()
+        hits = mentions.offered(db.session(), about, typed, viewer) if about else mentions.matching(typed, viewer)
+        if base := request.args.get("assigns"):
+            hits = [card for card in hits if _may_get(card["id"], base, viewer)]
         results = [{"value": card["id"], "label": card["full_name"], "hint": card["username"]} for card in hits[:20]]
         return jsonify({"results": results})
+
+
+def _may_get(user: int, base: str, viewer: Viewer) -> bool:
+    """Whether the viewer may assign records of the list at this address to this user."""
+    screen = next((each for each in registered("screens").values() if each.route_base == f"/{base}"), None)
+    if screen is None:
+        return False
+    reach = viewer.person.reach(screen.module, "assign")
+    return reach is None or user in reach
 
 
 class UserResource(JsonErrorResponses, DocumentedOperations, BaseApi):

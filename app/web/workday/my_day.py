@@ -12,8 +12,8 @@ from flask_babel import ngettext
 
 from app.lib.digit_grouping import GroupedInt
 from app.web.core.fab_access import current_viewer, signed_in
-from app.web.core.local_dates import format_local_date
-from app.web.core.replica_lists import from_replica
+from app.web.core.localization.local_dates import format_local_date
+from app.web.core.queries.replica_lists import from_replica
 from app.web.workday import my_day_sections
 
 

@@ -19,8 +19,8 @@ from app import access
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
-from app.web.core.prepared_queries import PreparedQuery
-from app.web.core.record_table import COUNT_CAP
+from app.web.core.queries.prepared_queries import PreparedQuery
+from app.web.core.queries.record_table import COUNT_CAP
 
 #: The person of a record: the customer's data take precedence over the lead's own.
 PERSON = (
@@ -34,6 +34,12 @@ _CUSTOMER = (
     Customer.last_name.label("last"),
     func.coalesce(Customer.mobile_e164, Customer.mobile).label("phone"),
     Customer.no_calls.label("no_calls"),
+)
+#: The customer of a ticket, else whoever it came from.
+_CALLER = (
+    func.coalesce(Customer.first_name, Ticket.first_name).label("first"),
+    case((Customer.id.is_(None), Ticket.last_name), else_=Customer.last_name).label("last"),
+    *_CUSTOMER[2:],
 )
 
 
@@ -136,7 +142,7 @@ def records_due(record: Any) -> PreparedQuery:
 
 
 def _with_customer(record: Any, *columns: Any) -> Select[Any]:
-    own = (Lead.number, *PERSON) if record is Lead else (Ticket.number, Ticket.title, *_CUSTOMER)
+    own = (Lead.number, *PERSON) if record is Lead else (Ticket.number, Ticket.title, *_CALLER)
     query = select(*own, record.assignee_id, *columns).select_from(record)
     return query.outerjoin(Customer, Customer.id == record.customer_id)
 

@@ -10,6 +10,7 @@ from flask import session as flask_session
 from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _g
 from flask_babel import lazy_gettext as _
+from flask_babel import refresh
 from sqlalchemy import select
 
 from app import access
@@ -20,12 +21,12 @@ from app.domain.telephony import call_requests
 from app.extensions import db
 from app.lib import phone
 from app.models import User
-from app.web.core.date_fields import DateTimeField
 from app.web.core.fab_access import REFUSABLE, content_hash, current_viewer, refusal
-from app.web.core.fields import BooleanField, Field, TextField, Viewer
-from app.web.core.languages import translate_text
-from app.web.core.record_table import RecordTable
-from app.web.core.reference_fields import PersonField
+from app.web.core.fields.base import BooleanField, Field, TextField, Viewer
+from app.web.core.fields.date_fields import DateTimeField
+from app.web.core.fields.reference_fields import PersonField
+from app.web.core.localization.languages import translate_text
+from app.web.core.queries.record_table import RecordTable
 from app.web.pages.frame import languages
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import signed_in_route
@@ -162,6 +163,7 @@ class MySettingsView(BaseView):
             return _refused(raw, broken, viewer)
         if locale:
             flask_session["locale"] = locale
+            refresh()  # what is said now is in the new language
         flash(_g("Your settings are saved."), "success")
         for sentence in warnings:
             flash(sentence, "warning")

@@ -22,10 +22,10 @@ from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.api.resource import Resource
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields import ChoiceField, TextField, Viewer
-from app.web.core.record_service import RecordService
-from app.web.core.record_table import ListQuery
-from app.web.core.reference_fields import PersonField
+from app.web.core.fields.base import ChoiceField, TextField, Viewer
+from app.web.core.fields.reference_fields import PersonField
+from app.web.core.queries.record_table import ListQuery
+from app.web.core.views.record_service import RecordService
 from app.web.pages.routes import page_route
 from app.web.records.related_person_field import RelatedPersonField
 from app.web.records.screen import Screen
@@ -226,7 +226,7 @@ class RequestScreen(Screen):
     is_searched = False
     is_in_new_menu = False
     quick_filters = ("status", "requested_user")
-    tab_names = ("waiting", "mine")
+    tab_names = ("waiting", "mine", "all")
     summary_columns = ("status", "requested_user", "requester", "decided_by")
     title_column = "number"
     exclude_route_methods = {"edit", "delete"}
@@ -235,20 +235,28 @@ class RequestScreen(Screen):
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
         """The tabs: requests to decide, the viewer's own, and all."""
-        chosen = request.args.get("tab", "")
-        count = waiting_count(viewer.person)
-        tabs: list[tuple[str, str, int | None]] = [("mine", _("Mine"), None), ("", _("All"), None)]
+        chosen = request.args.get("tab") or "all"
+        tabs: list[tuple[str, str, str]] = [
+            ("mine", _("Mine"), _("You have not requested any assignment.")),
+            ("all", _("All"), ""),
+        ]
         if viewer.person.may("Requests", "write"):
-            tabs.insert(0, ("waiting", _("Waiting for me"), count or None))
+            tabs.insert(0, ("waiting", _("Waiting for me"), _("No requests are waiting for you.")))
+        counts = {"waiting": waiting_count(viewer.person) or None}
         return [
             {
                 "label": label,
-                "url": f"{self.route_base}/" + (f"?tab={name}" if name else ""),
-                "count": number,
+                "url": f"{self.route_base}/?tab={name}",
+                "count": counts.get(name),
                 "active": name == chosen,
+                "empty": empty,
             }
-            for name, label, number in tabs
+            for name, label, empty in tabs
         ]
+
+    def opening_tab(self, viewer: Viewer) -> str | None:
+        """What waits for a decision of the person; for people who decide nothing, their own requests."""
+        return "waiting" if viewer.person.may("Requests", "write") else "mine"
 
     def _list_query(self, viewer: Viewer) -> ListQuery:
         list_query, tab = super()._list_query(viewer), request.args.get("tab")

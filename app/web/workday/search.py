@@ -17,18 +17,18 @@ from flask_babel import gettext as _
 from app import access
 from app.extensions import db
 from app.lib.text_normalization import fold_apostrophes
-from app.models import CallLog, Customer, Lead, Message
-from app.web.core import first_rows
+from app.models import CallLog, Customer, Lead, Message, Ticket
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer
-from app.web.core.first_rows import FirstRows
-from app.web.core.local_links import row_url
-from app.web.core.merged_redirects import is_number_of
-from app.web.core.record_pages import FoundRows, rows_found
-from app.web.core.record_table import ListQuery, RecordTable
+from app.web.core.fields.base import Viewer
+from app.web.core.queries import first_rows
+from app.web.core.queries.first_rows import FirstRows
+from app.web.core.queries.record_pages import FoundRows, rows_found
+from app.web.core.queries.record_table import ListQuery, RecordTable
+from app.web.core.queries.replica_lists import from_replica
+from app.web.core.queries.text_search import MAX_LOOKED_UP, best_first, exact_first, parts
 from app.web.core.registry import registered
-from app.web.core.replica_lists import from_replica
-from app.web.core.text_search import MAX_LOOKED_UP, best_first, exact_first, parts
+from app.web.core.urls.local_links import row_url
+from app.web.core.urls.merged_redirects import is_number_of
 from app.web.pages.routes import signed_in_route
 from app.web.records.attachments import file_search
 from app.web.settings import settings_menu
@@ -42,6 +42,7 @@ _LEAST = 2
 #: Columns of a hit besides its title; a message shows its text, with whom and when.
 _WANTED = ("number", "status", "mobile")
 _OF_MESSAGE = ("peer", "channel", "direction", "created_on")
+_OF_TICKET = ("caller", *_WANTED)
 _OF_CALL = ("status", "started_on", "employee")
 
 
@@ -166,7 +167,7 @@ class _Kind:
 @lru_cache(maxsize=100)
 def _names(table: RecordTable, title: str) -> tuple[str, ...]:
     """The columns of a hit."""
-    wanted = (title, *{Message: _OF_MESSAGE, CallLog: _OF_CALL}.get(table.record, _WANTED))
+    wanted = (title, *{Message: _OF_MESSAGE, CallLog: _OF_CALL, Ticket: _OF_TICKET}.get(table.record, _WANTED))
     return tuple(name for name in wanted if name in table.by_name and table.by_name[name].columns)
 
 

@@ -15,9 +15,9 @@ from app import access
 from app.extensions import db
 from app.models import AssignmentRequest, Conversation
 from app.web.core.fab_access import ModulePermissions, current_viewer
-from app.web.core.languages import language_key
-from app.web.core.list_preferences import preferences_of
+from app.web.core.localization.languages import language_key
 from app.web.core.registry import registered
+from app.web.core.views.list_preferences import preferences_of
 from app.web.pages import frame
 from app.web.records.conversation_list import own_unread
 from app.web.records.lists.list_views import view_url

@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from app.domain.messaging import channel_accounts
 from app.models import AuditEntry, ChannelAccount, Conversation, InboundEvent, Message, SupportPage
-from app.ops import queue
+from app.ops.queues import queue
 from tests.app_fixtures import Crm
 
 PEER = "+919820012345"

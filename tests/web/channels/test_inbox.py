@@ -177,6 +177,16 @@ def test_after_a_day_only_a_template_is_sent(crm: Crm, account: Any) -> None:
     assert [each.body for each in out(crm)] == ["Dear Ravi, we called."]
 
 
+def test_the_form_says_that_a_customer_wants_no_messages_on_the_channel(crm: Crm, account: Any) -> None:
+    customer = crm.make.customer("ana", mobile="9820054321", no_sms=True)
+    lead = crm.make.lead("ana", mobile="9820054321", customer_id=customer.id)
+    row = heard(crm, account, channel="sms", peer="+919820054399", claimed="ana", records={"lead_id": lead.id})
+    ana, warning = crm.client("ana"), "wants no messages on this channel"
+    for path in (f"/inbox/to/customer/{customer.id}?channel=sms", f"/inbox/{row.id}"):
+        assert warning in ana.screen(path).text, path
+    assert warning not in ana.screen(f"/inbox/to/customer/{customer.id}?channel=whatsapp").text
+
+
 def test_a_first_message_goes_to_the_number_of_the_record(crm: Crm, account: Any) -> None:
     lead, ana = crm.make.lead("ana", mobile="9820054321"), crm.client("ana")
     assert ana.screen(f"/inbox/to/lead/{lead.id}?channel=sms").status_code == 200

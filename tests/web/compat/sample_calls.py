@@ -15,7 +15,7 @@ from app.domain.base import Stamp
 from app.domain.messaging import channel_accounts, messages
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.models import BusinessSetting, CustomerAccount, MessageTemplate, Notification, SupportPage, User
-from app.ops.database import STATEMENTS
+from app.ops.database.connections import STATEMENTS
 from tests.app_fixtures import Crm
 from tests.factories import NOW
 from tests.web.invalid_input import VOLATILE_TABLES

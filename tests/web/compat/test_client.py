@@ -194,7 +194,7 @@ def test_the_resource_endpoints(script, lead):
 
 
 def test_a_list_of_calls_takes_few_statements(crm, script):
-    from app.ops.database import STATEMENTS
+    from app.ops.database.connections import STATEMENTS
 
     lead = crm.make.lead("ana", task={})
     for _ in range(25):

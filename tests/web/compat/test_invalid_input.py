@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +69,7 @@ RUBBISH = (
     "null",
 )
 JSON = {"Content-Type": "application/json"}
+SOURCES = Path(registry.__file__).parent
 #: The headers of the admin, whose requests are thousands.
 ROOT = {"Authorization": "token keyroot:secret-root"} | JSON
 #: Arguments with SQL in them.
@@ -115,11 +118,22 @@ REDUCED_RUBBISH = (
 FURTHER_RUBBISH = tuple(value for value in RUBBISH if repr(value) not in set(map(repr, REDUCED_RUBBISH)))
 
 
+def read_as(*readers: str) -> set[str]:
+    """The names of the arguments that these methods of Arguments read anywhere."""
+    pattern = re.compile(rf'\.(?:{"|".join(readers)})\("(\w+)"')
+    return {name for path in SOURCES.rglob("*.py") for name in pattern.findall(path.read_text())}
+
+
+#: Everything but a text, a number or a flag is refused by the reader itself, in the same way for all of these names.
+PLAIN = read_as("text", "first_text", "integer", "flag") - read_as("raw", "json_value", "json_object", "record_names")
+
+
 def values_by_argument() -> dict[tuple[str, str], tuple[Any, ...]]:
-    """(method, argument) -> what it gets: REDUCED_RUBBISH and a third of the rest where the name is first met.
+    """(method, argument) -> what it gets where the name is first met: REDUCED_RUBBISH and a third of the rest, or of
+    a plain argument half of it and a tenth.
 
     Methods of the same module read it in the same way, those of others mostly: then some of REDUCED_RUBBISH, each time
-    others, a third of it in another module, a seventh in the same.
+    others, a quarter of it in another module, a ninth in the same.
     """
     modules: dict[str, set[str]] = {}
     found, turns = {}, itertools.count()
@@ -127,8 +141,15 @@ def values_by_argument() -> dict[tuple[str, str], tuple[Any, ...]]:
         module = registry.METHODS[name].function.__module__
         for field in build_body(AnyRecord()):
             read_in, turn = modules.setdefault(field, set()), next(turns)
-            some = REDUCED_RUBBISH[turn % 7 :: 7] if module in read_in else REDUCED_RUBBISH[turn % 3 :: 3]
-            found[name, field] = some if read_in else (*REDUCED_RUBBISH, *FURTHER_RUBBISH[turn % 3 :: 3])
+            if read_in:
+                step = 9 if module in read_in else 4
+                found[name, field] = REDUCED_RUBBISH[turn % step :: step]
+            else:
+                step, further = (2, 10) if field in PLAIN else (1, 3)
+                found[name, field] = (
+                    *REDUCED_RUBBISH[turn % step :: step],
+                    *FURTHER_RUBBISH[turn % further :: further],
+                )
         for field in build_body(AnyRecord()):
             modules[field].add(module)
     return found
@@ -190,7 +211,7 @@ SHAPES: tuple[Callable[[Any, Any, Any], Any], ...] = (
 def operators_by_field() -> dict[str, list[tuple[str, Any]]]:
     """Doctype -> its fields, each with operators: all of them with the first field of a kind.
 
-    A filter is made by the kind of the field, whatever its doctype: each further one gets a quarter, in turn another.
+    A filter is made by the kind of the field, whatever its doctype: each further one gets a sixth, in turn another.
     """
     known: set[Any] = set()
     found: dict[str, list[tuple[str, Any]]] = {}
@@ -200,7 +221,7 @@ def operators_by_field() -> dict[str, list[tuple[str, Any]]]:
         for field in (*doctype.fields, *FIXED_FIELDS):
             ours = doctype.record_table.by_name.get(doctype.fields.get(field, ""))
             kind = type(ours) if ours is not None and field not in FIXED_FIELDS else field
-            found[name] += [(field, op) for op in (OPERATORS[next(turns) % 4 :: 4] if kind in known else OPERATORS)]
+            found[name] += [(field, op) for op in (OPERATORS[next(turns) % 6 :: 6] if kind in known else OPERATORS)]
             known.add(kind)
     return found
 

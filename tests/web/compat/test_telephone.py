@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import func, select
 
 from app.models import CallLog, SignIn
-from app.ops.rate_counter import Rate
+from app.ops.redis.rate_counter import Rate
 from app.web.security import rate_limits
 from tests.app_fixtures import PASSWORD, Crm
 

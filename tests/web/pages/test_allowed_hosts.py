@@ -12,7 +12,7 @@ import pytest
 from flask import redirect, request
 
 from app.csrf import mask, unmask
-from app.web.core.local_links import local_path
+from app.web.core.urls.local_links import local_path
 from app.web.pages.allowed_hosts import AllowedHosts
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     PASSWORD,

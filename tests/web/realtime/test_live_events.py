@@ -24,7 +24,7 @@ from app.domain.messaging import conversations
 from app.domain.persistence.transaction_state import transaction_state
 from app.extensions import db, socketio
 from app.models import ChannelAccount, Lead, ModulePermission, Role, SignIn, User
-from app.ops.event_bus import LiveEvent, PagePresence, parse
+from app.ops.redis.event_bus import LiveEvent, PagePresence, parse
 from app.web.realtime import live_events, presence
 from app.web.security.sessions import hash_token
 from tests import factories

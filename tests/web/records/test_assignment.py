@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from app.domain import assignment
 from app.domain.base import Stamp
+from app.domain.bulk_undo import BulkChange
 from app.models import Assignment, Notification, Role, Ticket, User
 from tests.app_fixtures import Crm
 
@@ -196,3 +197,32 @@ def test_a_ticket_list_is_filtered_by_the_current_one(crm: Crm, who: str, found:
     assert ids == ([row.id] if found else [])
     held = crm.rows(select(Assignment.open_key).where(Assignment.ticket_id == row.id))
     assert len(held) == len(set(held)) == 2
+
+
+def test_an_assignment_is_undone_and_refused_when_somebody_was_faster(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    ana, ben, mia = (crm.people[each].id for each in ("ana", "ben", "mia"))
+    crm.make.cell("Sales Manager", "Leads", "bulk", "none")  # the undo of one record is no bulk action
+    desk = crm.client("mia")
+    page = desk.screen(f"/leads/{lead.number}").text
+    assert f'data-assign="{lead.number}" data-assign-from="{ana}"' in page
+    wish = {"how": "person", "assignee": str(mia), "was": str(ana)}
+    answer = desk.form(f"/leads/assign/{lead.id}", wish, follow_redirects=True)
+    assert "Assigned to Mia" in answer.text and 'name="to" value="record"' in answer.text
+    late = desk.form(f"/leads/assign/{lead.id}", wish | {"assignee": str(ben)}, headers={"Referer": "/leads/"})
+    assert late.location == "/leads/"
+    assert "It was assigned to Mia" in desk.screen("/leads/").text
+    assert crm.fresh(lead).assignee_id == mia
+    [change] = crm.rows(select(BulkChange))
+    undone = desk.form("/leads/undo", {"change": str(change.id), "to": "record"})
+    assert undone.location == f"/leads/{lead.number}"
+    assert crm.fresh(lead).assignee_id == ana
+    # Nothing is offered that would be refused: what they can't change then, colleagues out of reach.
+    crm.make.cell("Sales Manager", "Leads", "write", "own")
+    crm.make.cell("Sales Manager", "Leads", "read", "own")
+    crm.client("root").form(f"/leads/assign/{lead.id}", {"how": "person", "assignee": str(mia)})
+    undoable = select(BulkChange).where(BulkChange.user_id == mia, BulkChange.id != change.id)
+    gone = desk.form(f"/leads/assign/{lead.id}", {"how": "person", "assignee": str(ana)})
+    assert (gone.location, crm.fresh(lead).assignee_id, crm.rows(undoable)) == ("/leads/", ana, [])
+    found = desk.screen("/people/lookup?q=shah&assigns=leads").json["results"]
+    assert {each["value"] for each in found} == {ana, mia}

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import update
 
 from app.models import Lead, Task
-from app.web.core import capped_counts
+from app.web.core.queries import capped_counts
 from app.web.records.lists import grouped_rows
 from app.web.records.lists.grouped_rows import SIZE
 from tests.app_fixtures import Crm

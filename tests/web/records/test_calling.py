@@ -18,8 +18,8 @@ from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.messaging.dnd_uploads import DndLine
 from app.lib import sample_audio
 from app.models import AuditEntry, BusinessSetting, CallCard, CallLog, CallRecording, Lead, OfficeRange, User
-from app.ops import queue
-from app.ops.file_store import StorageUnavailable
+from app.ops.queues import queue
+from app.ops.storage.file_store import StorageUnavailable
 from tests.app_fixtures import Crm
 from tests.web.invalid_input import raising_server_errors
 

@@ -22,8 +22,8 @@ from app.domain.audit import AuditEntry
 from app.domain.maintenance import retention
 from app.domain.timeline import Activity
 from app.models import Attachment, BusinessSetting, FileUsage, Lead
-from app.ops import queue
-from app.ops.virus_scanner import Scanner, ScannerUnavailable
+from app.ops.queues import queue
+from app.ops.storage.virus_scanner import Scanner, ScannerUnavailable
 from app.outbox import message_files
 from tests import sample_uploads
 from tests.app_fixtures import Crm
@@ -155,19 +155,20 @@ def test_a_preview_that_a_browser_keeps_is_asked_for_each_time(crm: Crm) -> None
     assert ana.screen(url, headers=known).status_code in (403, 404)
 
 
+#: Name, content or what makes it, what the sentence says.
 BAD = [
     ("run.pdf", sample_uploads.PROGRAM, "program"),
     ("setup.exe", b"text", "program"),
-    ("letter.docx", sample_uploads.bomb(), "harm computers"),
+    ("letter.docx", sample_uploads.bomb, "harm computers"),
     ("nothing.pdf", b"", "empty"),
-    ("video.mp4", sample_uploads.MP4 + b"\0" * 25_500_000, "larger than 25 MB"),
+    ("video.mp4", lambda: sample_uploads.MP4 + b"\0" * 25_500_000, "larger than 25 MB"),
 ]
 
 
 def test_a_bad_file_is_refused_in_words_and_the_others_are_kept(crm: Crm) -> None:
     lead, ana = crm.make.lead("ana"), crm.client("ana")
     for name, content, words in BAD:
-        answer = by_script(ana, f"/files/of/lead/{lead.id}", name, content)
+        answer = by_script(ana, f"/files/of/lead/{lead.id}", name, content() if callable(content) else content)
         assert answer.status_code == 422 and words in answer.json["message"] and name in answer.json["message"], name
     send(ana, f"/files/of/lead/{lead.id}", ("nothing.pdf", b""), ("good.pdf", sample_uploads.PDF))
     page = ana.screen(f"/files/of/lead/{lead.id}").text
@@ -380,7 +381,7 @@ def test_while_the_scanner_is_away_the_setting_decides(crm: Crm, clamd: Clamd) -
 
 
 def test_a_scanner_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("app.ops.virus_scanner.SECONDS", 0.3)
+    monkeypatch.setattr("app.ops.storage.virus_scanner.SECONDS", 0.3)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ScannerUnavailable):
         Scanner("127.0.0.1", silent.getsockname()[1]).threat_in(io.BytesIO(b"x"))
 

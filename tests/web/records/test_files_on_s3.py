@@ -11,9 +11,9 @@ import pytest
 from sqlalchemy import func, select
 
 from app.models import Attachment, FileUsage
-from app.ops import s3_bucket
-from app.ops.s3_bucket import S3Place
-from app.ops.s3_store import S3Store
+from app.ops.storage import s3_bucket
+from app.ops.storage.s3_bucket import S3Place
+from app.ops.storage.s3_store import S3Store
 from app.outbox import message_files
 from tests import sample_uploads
 from tests.app_fixtures import Crm

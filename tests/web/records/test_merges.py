@@ -12,6 +12,7 @@ from sqlalchemy import select, update
 
 from app.domain.merging import duplicates
 from app.domain.merging.duplicate_pairs import DuplicatePair
+from app.domain.merging.duplicate_search import MOST_SHARED, SCANNED
 from app.models import Activity, AuditEntry, Customer, Lead, RecordMerge, Task, WebhookDelivery
 from tests.app_fixtures import Crm, UserClient
 
@@ -20,7 +21,7 @@ Doors = Callable[[str | None], UserClient]
 
 def scan(crm: Crm) -> None:
     with crm.new_session() as session:
-        for kind in duplicates.SCANNED:
+        for kind in SCANNED:
             while duplicates.scan_next(session, kind, datetime.now(UTC)):
                 session.commit()
             session.commit()
@@ -236,6 +237,21 @@ def test_the_work_list_shows_what_one_may_merge(crm: Crm, client: Doors) -> None
     assert client("ana").rest("PUT", f"lead/{same.id}", {"alternative_mobile": ""}).status_code == 200
     assert mia.form("/duplicates/look", {"kind": "lead"}).status_code == 302
     assert same.number not in mia.screen("/duplicates/").text
+
+
+def test_a_value_that_very_many_share_is_no_reason(crm: Crm, client: Doors) -> None:
+    born = date(1990, 1, 2)
+    leads = [crm.make.lead("ana", mobile="9811111111", email=f"{n // 2}@x.in") for n in range(MOST_SHARED)]
+    dated = [crm.make.lead("ana", first_name="Meera", last_name="Joshi", date_of_birth=born) for _ in range(2)]
+    scan(crm)
+    pairs = select(DuplicatePair.first_id, DuplicatePair.second_id, DuplicatePair.reasons)
+    assert len([row for row in crm.rows(pairs) if row[2] & 1]) == 7 * (MOST_SHARED - 7) + 7 * 6 // 2
+    changed = client("ana").rest("PUT", f"lead/{dated[1].id}", {"alternative_mobile": "9811111111"})
+    assert changed.status_code == 200
+    scan(crm)
+    by_email = [(one.id, other.id, 4) for one, other in zip(leads[::2], leads[1::2], strict=True)]
+    assert [tuple(row) for row in crm.rows(pairs)] == [*by_email, (dated[0].id, dated[1].id, 8)]
+    assert "more than 20 records share" in client("mia").screen("/duplicates/").text
 
 
 @pytest.mark.parametrize("mask", ["hidden", "last4"])

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from app.web.core import date_fields
+from app.notice_links import RecordCard, record_cards
+from app.web.core.fields import date_fields
 from tests.app_fixtures import Crm
 
 NOW = datetime.now(UTC)
@@ -81,10 +82,10 @@ def test_a_hidden_lead_gives_no_name_away(crm: Crm) -> None:
 def test_requests_are_decided_in_their_list(crm: Crm) -> None:
     lead = crm.make.lead("ana")
     pending = crm.make.request(lead, "ben", "ana")
-    row = rows_of(page_of(crm, "root", "/requests/"))[0]
+    row = rows_of(page_of(crm, "root", "/requests/?tab=waiting"))[0]
     assert f'action="/requests/decide/{pending.id}?approve=1"' in row and ">Ravi Kumar</a>" in row
     assert f'href="/requests/reject/{pending.id}"' in row
-    own = rows_of(page_of(crm, "ana", "/requests/"))[0]
+    own = rows_of(page_of(crm, "ana", "/requests/?tab=mine"))[0]
     assert "/requests/decide/" not in own and f"/requests/withdraw/{pending.id}" in own
 
 
@@ -157,3 +158,25 @@ def test_a_lead_without_a_name_is_called_by_its_number_everywhere(crm: Crm) -> N
 def test_what_is_ahead_is_not_told_shorter_than_it_is(crm: Crm, ahead: timedelta, text: str) -> None:
     with crm.app.test_request_context():
         assert date_fields.relative(NOW + ahead, Namespace(now=NOW, zone=UTC)) == text
+
+
+def test_tickets_by_email_are_told_apart_by_subject_and_sender(crm: Crm) -> None:
+    """In the list, on the board, in the palette and in notices; the address as far as the role shows it."""
+    contact = {"source": "E-mail", "email": "neha@example.in", "owner_id": crm.people["cleo"].id}
+    named = crm.make.ticket("cleo", summary="Cannot sign in", first_name="Neha", **contact)
+    crm.make.ticket("cleo", summary="Contract note missing", **contact)
+    crm.make.mask("Support User", email="last4")
+    rows = "".join(rows_of(page_of(crm, "cleo", "/tickets/")))
+    assert all(text in rows for text in ("Cannot sign in", "Neha", "Contract note missing"))
+    assert "neha@example.in" not in rows and "e.in" in rows
+    board = crm.client("cleo").screen("/tickets/?layout=board").text
+    assert "Cannot sign in" in board and "Neha" in board
+    found = crm.client("cleo").screen("/search/hits?q=cannot+sign").text
+    assert "Cannot sign in" in found and "Neha" in found
+    card = record_cards(crm.session, [Namespace(lead_id=None, ticket_id=named.id, customer_id=None)])
+    assert list(card.values()) == [RecordCard(named.number, "Neha", "Cannot sign in")]
+    typed = {"version": named.version, "subjects": [2], "summary": " Locked  out "}
+    assert crm.client("cleo").form(f"/tickets/edit/{named.id}", typed).status_code == 302
+    assert crm.fresh(named).title == "Locked out"
+    shown = unescape(crm.client("cleo").screen(f"/tickets/{named.number}").text)
+    assert "KYC update" in shown and "Re-KYC" in shown and "Locked out" in shown

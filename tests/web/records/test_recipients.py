@@ -80,6 +80,13 @@ def test_nobody_beyond_reach_and_nobody_inactive_gets_a_record(crm: Any, gone: s
                 wrong.append((endpoint.__name__, kind, who, answer.status_code, answer.text[:300]))
     assert wrong == []
     assert crm.count(Assignment, Assignment.user_id == crm.people[to].id) == 0
+    page = crm.client("mia").form(
+        f"/leads/assign/{rows['lead'].id}",
+        {"how": "person", "assignee": "ben"},
+        headers={"Referer": f"http://localhost/leads/assign/{rows['lead'].id}"},
+        follow_redirects=True,
+    )
+    assert "your own team" in page.text and "Send request" in page.text  # the page with the form of a request
 
 
 @pytest.mark.parametrize("kind", list(RECORDS))

@@ -15,8 +15,8 @@ from app import jobs
 from app.domain import sla
 from app.domain.sla import SlaTerms
 from app.models import Activity, Lead, Notification, Ticket, TicketSubject
-from app.web.core.fields import Viewer
-from app.web.core.lookups import Lookups
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.lookups import Lookups
 from app.web.records.sla_fields import NextTargetField, SlaTargetField
 from tests.app_fixtures import Crm
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE
@@ -146,7 +146,12 @@ REPLY = SlaTargetField("reply_due_on", "First response due", Ticket, Ticket.repl
 @pytest.mark.parametrize(
     "after, text, tone",
     [
-        *((1, "respond in 119 min", "green"), (89, "respond in 31 min", "green"), (90, "respond in 30 min", "amber")),
+        *(
+            (1, "respond in 1 h 59 min", "green"),
+            (60, "respond in 1 h", "green"),
+            (89, "respond in 31 min", "green"),
+            (90, "respond in 30 min", "amber"),
+        ),
         *((120, "response 1 min overdue", "red"), (300, "response 3 h overdue", "red")),
         *((6120, "response 100 h overdue", "red"),),
     ],
@@ -183,13 +188,13 @@ def test_a_paused_clock_says_so_and_does_not_count(words: None) -> None:
 def test_lateness_is_office_time_and_grows_while_the_office_is_open(words: None) -> None:
     values = (NOW + 7 * HOUR, NOW, None, 0, None, None)  # due on Monday at 17:00
     night, morning = (REPLY.cell(values, eyes(now, OFFICE)) for now in (NOW + 12 * HOUR, NOW + 24 * HOUR))
-    assert (night["text"], "due" in night) == ("60 min overdue", False)
+    assert (night["text"], "due" in night) == ("1 h overdue", False)
     assert (morning["text"], morning["due"]) == ("2 h overdue", (NOW + 22 * HOUR).isoformat())
 
 
 @pytest.mark.parametrize(
     "late_on, text, tone",
-    [(None, "responded 5 h ago", ""), (NOW + HOUR, "responded 60 min late", "red")],
+    [(None, "responded 5 h ago", ""), (NOW + HOUR, "responded 1 h late", "red")],
 )
 def test_what_was_answered_says_when_and_how_late(words: None, late_on: Any, text: str, tone: str) -> None:
     cell = REPLY.cell((None, NOW, None, 0, late_on, NOW + 2 * HOUR), eyes(NOW + 7 * HOUR))

@@ -8,7 +8,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from app.web.core import record_table
+from app.web.core.queries import record_table
 from tests.app_fixtures import Crm
 
 HX = {"HX-Request": "true"}

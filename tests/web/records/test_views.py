@@ -235,3 +235,13 @@ def test_a_bulk_action_is_previewed_and_undone(crm: Crm) -> None:
     assert labels == [crm.lead_status["New"]] * 2 + [crm.lead_status["Junk"]]
     again = unescape(crm.client("mia").form("/leads/undo", {"change": change.id}, follow_redirects=True).text)
     assert "This was undone already." in again
+
+
+def test_a_bulk_action_that_would_change_nothing_says_so_and_changes_nothing(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    form = {"rowid": lead.id, "action": "status", "status": crm.lead_status["New"]}
+    shown = crm.client("mia").form("/leads/bulk/preview", form, headers=HX).text
+    assert "data-none" in shown and "Has these values already." in shown  # bulk.js doesn't let it be confirmed
+    done = unescape(crm.client("mia").form("/leads/action_post", form, follow_redirects=True).text)
+    assert "1 record was not changed" in done and "Has these values already." in done
+    assert crm.fresh(lead).version == lead.version and not crm.rows(select(BulkChange))

@@ -21,8 +21,8 @@ from app.commands import reports as commands
 from app.domain import report_schedules
 from app.domain.base import Stamp
 from app.models import AuditEntry, LeadSource, Notification, Report, ReportRun, ReportSchedule, Role
-from app.ops import statement_limit
-from app.ops.file_store import StorageUnavailable
+from app.ops.database import statement_limit
+from app.ops.storage.file_store import StorageUnavailable
 from app.web.reports import running, schedule_worker
 from app.web.reports.definition import MAX_BYTES
 from app.web.transfer.run_as import acting_for

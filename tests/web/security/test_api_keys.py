@@ -15,7 +15,7 @@ from app import access
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import ApiKey, AuditEntry, Role, User
-from app.ops import database
+from app.ops.database import connections
 from app.web.security import api_keys, fab_permissions
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     PASSWORD,
@@ -115,9 +115,9 @@ def test_a_call_costs_one_statement(app, browser) -> None:
     client, statements = browser(), []
     get_menu(client, f"token {made.key}:{made.secret}")
     with app.test_request_context(headers={"Authorization": f"token {made.key}:{made.secret}"}):
-        token = database.STATEMENTS.set(statements)
+        token = connections.STATEMENTS.set(statements)
         assert app.appbuilder.sm.authenticate_by_header().username == "ana"
-        database.STATEMENTS.reset(token)
+        connections.STATEMENTS.reset(token)
     assert len(statements) == 1
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import config
-from app.ops.rate_counter import PREFIX, Count, LocalRateCounter, Rate, RedisRateCounter
+from app.ops.redis.rate_counter import PREFIX, Count, LocalRateCounter, Rate, RedisRateCounter
 from tests.app_fixtures import Crm, settings_for
 from tests.app_pool import AppMaker
 from tests.factories import NOW

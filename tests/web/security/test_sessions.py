@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import select
 
 from app.models import SignIn, User
-from app.ops import database
+from app.ops.database import connections
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     NEW_PASSWORD,
     PASSWORD,
@@ -119,9 +119,9 @@ def test_activity_is_recorded_once_a_minute(app, ana) -> None:
 def test_a_request_costs_one_statement(app, ana) -> None:
     ana.get("/lang/en")
     statements: list[str] = []
-    token = database.STATEMENTS.set(statements)
+    token = connections.STATEMENTS.set(statements)
     ana.get("/lang/en")
-    database.STATEMENTS.reset(token)
+    connections.STATEMENTS.reset(token)
     assert len(statements) == 1
 
 

@@ -12,8 +12,8 @@ from PIL import Image
 
 from app import branding
 from app.lib import colours
-from app.ops.database import STATEMENTS
-from app.ops.file_store import StorageUnavailable
+from app.ops.database.connections import STATEMENTS
+from app.ops.storage.file_store import StorageUnavailable
 from tests.app_fixtures import Crm, UserClient
 
 Doors = Callable[[str | None], UserClient]

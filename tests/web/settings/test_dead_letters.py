@@ -10,8 +10,8 @@ from sqlalchemy import select
 
 from app import create_app
 from app.models import AuditEntry, FailedCall
-from app.ops import queue
-from app.ops.queue import Call, Failure
+from app.ops.queues import queue
+from app.ops.queues.queue import Call, Failure
 from app.web.settings import dead_letters
 from tests.app_fixtures import Crm, settings_for
 

@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import insert, select
 
 from app.models import JobRun, OfficeRange
-from app.ops import health
+from app.ops.monitoring import health
 from app.wording import text_of
 from tests.app_fixtures import Crm
 

@@ -267,7 +267,8 @@ def test_a_permission_removed_on_fabs_screen_empties_the_cell(site: Site) -> Non
 
 def test_a_role_added_on_fabs_screen_gets_its_cells(site: Site) -> None:
     keys = pair_ids(site, "Sales User")
-    assert site.post("root", "/roles/add", name="Interns", permissions=keys).status_code == 302
+    added = site.post("root", "/roles/add", name="Interns", permissions=keys)
+    assert added.status_code == 302 and added.location.startswith("/roles/matrix/")
     assert set(site.cells("Interns").values()) == {"own"}
     assert site.permissions("Interns") == site.permissions("Sales User")
 

@@ -124,6 +124,8 @@ def test_a_user_is_added(site: Site) -> None:
         "conf_password": PASSWORD,
     }
     assert site.post("root", "/users/add", **sent, mobile="bad").status_code == 422
+    assert ">Public<" not in site.get("root", "/users/add").text
+    assert site.post("root", "/users/add", **sent | {"roles": site.role("Public")}).status_code == 422
     assert "neha" not in site.ids(User, User.username)
     assert site.post("root", "/users/add", **sent, mobile="9820012345").status_code == 302
     neha = site.rows(select(User).where(User.username == "neha"))[0]

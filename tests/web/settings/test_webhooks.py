@@ -11,8 +11,8 @@ from sqlalchemy import select, update
 
 from app.domain.webhooks import all_events
 from app.models import AuditEntry, Webhook, WebhookDelivery
-from app.ops import queue
-from app.ops.database import STATEMENTS
+from app.ops.database.connections import STATEMENTS
+from app.ops.queues import queue
 from app.web.settings.webhook_log import origin_of
 from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker

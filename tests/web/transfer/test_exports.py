@@ -18,7 +18,7 @@ from app import access
 from app.commands import transfers as commands
 from app.domain.transfer_runs import MAX_TRIES, OPEN_EXPORTS, ExportRun, TransferPart, claim_export
 from app.models import AuditEntry, Lead, Notification, User
-from app.ops.file_store import StorageUnavailable
+from app.ops.storage.file_store import StorageUnavailable
 from app.web.transfer import export_worker, exports, heartbeat
 from app.web.transfer.export_files import csv_text
 from tests.app_fixtures import Crm
@@ -64,6 +64,7 @@ def test_a_short_list_is_sent_at_once_as_it_is_filtered_and_masked(crm: Crm) -> 
     assert rows[0][1].endswith("2345")
     assert "9820012345" not in answer.text
     entry = crm.rows(select(AuditEntry).where(AuditEntry.event == "export"))[0]
+    assert entry.address == "127.0.0.1"
     assert (entry.user_id, entry.payload["rows"], entry.payload["query"]) == (
         crm.people["mia"].id,
         1,
@@ -94,6 +95,30 @@ def test_who_may_export(crm: Crm) -> None:
     assert "/exports/lead/new" in crm.client("mia").screen("/leads/").text
     assert "/exports/lead/new" not in crm.client("ana").screen("/leads/").text
     assert crm.client("mia").screen("/exports/lead/new?_flt_eq_status=New").status_code == 200
+
+
+def test_the_selected_rows_of_a_list_are_exported_within_reach_and_mask(crm: Crm) -> None:
+    own, second = crm.make.lead("mia", first_name="Anu"), crm.make.lead("mia", first_name="Zoe")
+    other = crm.make.lead("mia", first_name="Ravi", mobile="9820012345")
+    foreign = crm.make.lead("ben", first_name="Om")
+    crm.make.mask("Sales Manager", mobile="last4")
+    mia, listed = crm.client("mia"), "_flt_eq_status=New&_oc=created_on&_od=asc"
+    assert f'formaction="/exports/lead/new?{listed.replace("&", "&amp;")}"' in mia.screen(f"/leads/?{listed}").text
+    chosen = [str(row.id) for row in (own, other, second, foreign)]
+    page = mia.form(f"/exports/lead/new?{listed}", {"rowid": chosen})
+    assert "You may export 3 of the 4 selected records" in page.text
+    asked = {"rowid": chosen, "rows": "selected", "columns": ["name", "mobile"]}
+    mia.rest("PUT", f"lead/{other.id}", json={"status": "Contacted"})  # still selected
+    answer = ask(crm, "mia", listed, **asked)
+    assert [row[0] for row in rows_of(answer)[1:]] == ["Anu Kumar", "Zoe Kumar", "Ravi Kumar"]
+    assert "9820012345" not in answer.text
+    entry = crm.rows(select(AuditEntry).where(AuditEntry.event == "export"))[-1]
+    assert (entry.payload["rows"], entry.payload["selected"]) == (3, 4)
+    whole = ask(crm, "mia", listed, **asked | {"rows": "all"})
+    assert [row[0] for row in rows_of(whole)[1:]] == ["Anu Kumar", "Zoe Kumar"]
+    assert mia.form("/exports/lead/new", {"rowid": ["x", "-1"]}).status_code in (302, 422)
+    assert ask(crm, "mia", rowid=[str(key) for key in range(501)], rows="selected").status_code in (302, 422)
+    assert ask(crm, "ana", **asked).status_code == 403
 
 
 @pytest.mark.parametrize("format_", ["csv", "xlsx"])

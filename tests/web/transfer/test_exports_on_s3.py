@@ -21,9 +21,9 @@ from sqlalchemy import select, update
 from app.domain.transfer_runs import ExportRun, ImportRun, TransferPart
 from app.extensions import db
 from app.models import Lead, Notification
-from app.ops import s3_bucket
-from app.ops.s3_bucket import S3Place
-from app.ops.s3_store import S3Store
+from app.ops.storage import s3_bucket
+from app.ops.storage.s3_bucket import S3Place
+from app.ops.storage.s3_store import S3Store
 from app.outbox import message_files
 from app.web.transfer import export_worker, exports, full_export
 from tests.app_fixtures import Crm

@@ -15,7 +15,7 @@ from sqlalchemy.exc import OperationalError
 from app import wording
 from app.domain.transfer_runs import MAX_TRIES, OPEN_IMPORTS, ImportRun, take_up_import
 from app.models import Lead, Notification
-from app.ops.file_store import StorageUnavailable
+from app.ops.storage.file_store import StorageUnavailable
 from app.web.transfer import import_resume, import_rows, import_worker
 from tests.app_fixtures import Crm
 from tests.web.records.test_custom_fields import FieldInput, made

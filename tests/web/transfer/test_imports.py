@@ -125,6 +125,22 @@ def test_rows_with_errors_are_left_out_and_can_be_downloaded(crm: Crm, mia: Impo
     assert "This isn't a valid email address." in answer.text
 
 
+def test_a_row_is_told_all_that_is_wrong_and_comes_back_corrected(crm: Crm, mia: Importer) -> None:
+    bad = "Kiran,9820012345,no address,ABCDE1234F,Nowhere,2026-99-99\n"
+    head = "First name,Mobile,Email,PAN,Source,Next follow-up\n"
+    run = mia.imported(head + bad + "Asha,9820012346,,,,\n")
+    told = mia.problems(run)[1]
+    assert "This isn't a valid email address." in told and "Nowhere" in told and "Next follow-up" in told
+    shown = mia.client.screen(f"/imports/{run.id}/").text
+    (lead,) = crm.rows(select(Lead))
+    assert f'<a href="/leads/show/{lead.id}">{lead.number}</a>' in shown and 'href="/imports/new?kind=lead"' in shown
+    file = mia.client.screen(f"/imports/{run.id}/problems.csv?only=wrong").text
+    assert file.startswith("\ufeffRow,Problem,First name") or file.startswith("Row,Problem,First name")
+    corrected = file.replace("no address", "k@x.in").replace("Nowhere", "").replace("2026-99-99", "")
+    again = mia.imported(corrected.removeprefix("\ufeff"))
+    assert again.payload["mapping"] == run.payload["mapping"] and figures(again) == (1, 0, 0, 0)
+
+
 def test_reverting_deletes_and_gives_back_but_spares_what_somebody_changed(crm: Crm, mia: Importer) -> None:
     mia.imported("Name,Mobile,Email\nAsha Rao,9820012345,old@x.in\n")
     run = mia.imported(

@@ -8,7 +8,7 @@ from app.web.compat.references import (
     LEAD_TARGET,
     TICKET_TARGET,
 )
-from app.web.core.date_fields import DateTimeField
+from app.web.core.fields.date_fields import DateTimeField
 from app.web.workday.requests import RequestResource
 
 ASSIGNMENT_REQUEST = DocType(

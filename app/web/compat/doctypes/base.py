@@ -10,11 +10,11 @@ from typing import Any
 from app.domain.custom_fields import PREFIX
 from app.web.api.resource import Resource
 from app.web.compat.references import ReferenceDocTypeField, ReferenceNameField, ReferenceTarget
-from app.web.core import custom_field_catalog
 from app.web.core.fab_access import refuse_unreached
-from app.web.core.fields import Field, Viewer
-from app.web.core.record_table import RecordTable
-from app.web.core.reference_fields import PersonField
+from app.web.core.fields import custom_field_catalog
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.reference_fields import PersonField
+from app.web.core.queries.record_table import RecordTable
 
 #: Predecessor's field -> our field, for nearly every document.
 STAMPS = {"creation": "created_on", "modified": "changed_on", "modified_by": "changed_by"}

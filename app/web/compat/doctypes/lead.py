@@ -5,7 +5,7 @@ from __future__ import annotations
 from app.models import Lead
 from app.web.compat import child_rows
 from app.web.compat.doctypes.base import PERSONAL_FIELDS, STAMPS, DocType, changed_by
-from app.web.core.date_fields import DateTimeField
+from app.web.core.fields.date_fields import DateTimeField
 from app.web.records.leads import LeadResource
 
 LEAD = DocType(

@@ -12,8 +12,8 @@ from app.domain.base import RuleBroken
 from app.domain.timeline import Activity
 from app.web.compat.doctypes.base import REFERENCE, DocType, reference_fields
 from app.web.compat.references import CUSTOMER_TARGET, LEAD_TARGET, TICKET_TARGET
-from app.web.core.date_fields import DateTimeField
-from app.web.core.fields import Field, Viewer
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.date_fields import DateTimeField
 from app.web.records import mentions
 from app.web.records.timelines.timeline import ActivityResource
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from app.models import Customer, Ticket
 from app.web.compat import child_rows
 from app.web.compat.doctypes.base import PERSONAL_FIELDS, STAMPS, DocType, changed_by
-from app.web.core.fields import TextField
-from app.web.core.personal_fields import EmailField, NameField, PhoneField, SecretField
+from app.web.core.fields.base import TextField
+from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField, SecretField
+from app.web.records.ticket_fields import SUBJECT_IDS, SubjectLabelsField
 from app.web.records.tickets import TicketResource
 
 TICKET = DocType(
@@ -16,7 +17,7 @@ TICKET = DocType(
     | PERSONAL_FIELDS
     | {
         "subject": "title",
-        "ticket_subject": "title",
+        "ticket_subject": "subject_labels",
         "priority": "priority",
         "customer_name": "customer_name",
         "status": "status",
@@ -33,6 +34,7 @@ TICKET = DocType(
     },
     extra_fields=(
         changed_by(Ticket),
+        SubjectLabelsField("subject_labels", "Subjects", (SUBJECT_IDS,), filter=True),
         NameField(
             "customer_name",
             "Customer",

@@ -21,9 +21,9 @@ from app.lib.attachment_rules import LOOKED_AT, is_program
 from app.lib.ids import parse_id
 from app.models import Activity, Attachment, Customer, Lead, Task, Ticket
 from app.outbox import image_previews
-from app.web.core.date_fields import moment_cell
-from app.web.core.fields import Viewer
-from app.web.core.reference_fields import person_card
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.fields.reference_fields import person_card
 from app.web.records import mentions, message_files
 from app.web.records.attachments import uploads
 

@@ -15,8 +15,8 @@ from app.channels.provider import Abilities
 from app.domain.base import RuleBroken
 from app.domain.messaging import file_checks
 from app.lib import file_kinds
-from app.ops.file_store import PREFIX, TooLarge
-from app.web.core.fields import Viewer
+from app.ops.storage.file_store import PREFIX, TooLarge
+from app.web.core.fields.base import Viewer
 from app.web.records.attachments import upload_limits, virus_checks
 from app.web.records.message_files import FilesUnavailable, icon_of, store_of_app
 

@@ -11,8 +11,8 @@ from flask_babel import gettext as _
 from app.domain import audit
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.ops.virus_scanner import Scanner, ScannerUnavailable
-from app.web.core.fields import Viewer
+from app.ops.storage.virus_scanner import Scanner, ScannerUnavailable
+from app.web.core.fields.base import Viewer
 from app.web.security.sessions import own_transaction
 
 log = logging.getLogger("crm.files")

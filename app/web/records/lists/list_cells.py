@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app.web.core.fields import Viewer
-from app.web.core.local_links import row_url
+from app.web.core.fields.base import Viewer
+from app.web.core.urls.local_links import row_url
 from app.web.records import dial_targets
 
 #: Kinds of fields whose few values are repeated from row to row.

@@ -9,8 +9,8 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
-from app.web.core.fields import Field, Viewer
-from app.web.core.list_preferences import preferences_of
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.views.list_preferences import preferences_of
 
 #: Pixels of a column; columns of one list.
 MIN_WIDTH, MAX_WIDTH, MAX_COLUMNS = 60, 800, 20

@@ -13,14 +13,14 @@ from werkzeug.datastructures import MultiDict
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped
-from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import parse_integer
-from app.web.core.fields import Field, Viewer
-from app.web.core.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
-from app.web.core.languages import in_page_language
-from app.web.core.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery, RecordTable
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.localization.languages import in_page_language
+from app.web.core.queries.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery, RecordTable
+from app.web.core.queries.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.core.registry import kind_of
-from app.web.core.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.records import inline_edit_fields
 from app.web.records.lists import figure_filter, list_conditions
 from app.web.records.lists.list_cells import list_rows
@@ -99,6 +99,7 @@ def around_rows(screen: Any, extent: Extent, columns: ChosenColumns, viewer: Vie
         if viewer.person.may(screen.module, "create") and "add" not in screen.exclude_route_methods
         else None,
         "quick_url": f"{screen.route_base}/quick" if screen.quick_fields else None,
+        "export_url": _export_url(screen, viewer),
         "more": _more(screen, viewer),
         "empty_text": None,
         "empty_hint": screen.empty_text,
@@ -132,14 +133,20 @@ def quick_names(screen: Any, viewer: Viewer) -> list[str]:
 def _more(screen: Any, viewer: Viewer) -> list[dict[str, str]]:
     """The overflow menu: export this list as filtered, import into it."""
     made = []
-    if viewer.person.may(screen.module, "export"):
-        query = request.query_string.decode(errors="replace")
-        address = f"/exports/{kind_of(screen)}/new" + (f"?{query}" if query else "")
+    if address := _export_url(screen, viewer):
         made.append({"label": _("Export…"), "url": address, "icon": "file-export"})
     if viewer.person.may(screen.module, "import"):
         address = f"/imports/new?kind={kind_of(screen)}"
         made.append({"label": _("Import…"), "url": address, "icon": "file-import"})
     return made
+
+
+def _export_url(screen: Any, viewer: Viewer) -> str | None:
+    """The page that exports this list, or the rows that are posted to it; None for people who may not export."""
+    if not viewer.person.may(screen.module, "export"):
+        return None
+    query = request.query_string.decode(errors="replace")
+    return f"/exports/{kind_of(screen)}/new" + (f"?{query}" if query else "")
 
 
 def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:

@@ -37,7 +37,8 @@ class RowDrawing:
     """What all rows of one page share: `page` has its actions, columns and rows."""
 
     def __init__(self, page: Mapping[str, Any]) -> None:
-        self.has_bulk, self.has_tools = bool(page["actions"]), bool(tools_class(page["rows"]))
+        self.has_bulk = bool(page["actions"] or page["export_url"])
+        self.has_tools = bool(tools_class(page["rows"]))
         looks = [_look(each) for each in page["columns"]]
         ends = [" to-end" if each["align"] in ("end", "right") else "" for each in page["columns"]]
         self.first = _opened("th", f"first {looks[0]}".rstrip(), " scope=row") if looks else ""

@@ -10,8 +10,8 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.lib.ids import parse_id
-from app.web.core.fields import Viewer
-from app.web.core.list_preferences import ListPreferences, ListView, preferences_of
+from app.web.core.fields.base import Viewer
+from app.web.core.views.list_preferences import ListPreferences, ListView, preferences_of
 from app.web.records.lists import grouped_rows
 
 #: Arguments that a view does not store: the position in the list, and the view itself.
@@ -32,6 +32,12 @@ def default_url(screen: Any, viewer: Viewer) -> str | None:
         return None
     view = preferences_of(viewer).default(screen.list_key)
     return view_url(screen.route_base, view) if view else None
+
+
+def opening_url(screen: Any, viewer: Viewer) -> str | None:
+    """The URL with the tab that opens first, for a URL without arguments."""
+    tab = None if request.args or request.headers.get("HX-Request") else screen.opening_tab(viewer)
+    return f"{screen.route_base}/?{urlencode({'tab': tab})}" if tab else None
 
 
 def kept_query(query: str) -> str:
@@ -64,6 +70,8 @@ def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
         current = None
     here = kept_query(request.query_string.decode(errors="replace"))
     views = choices.of(screen.list_key)
+    # A list with tabs has one of its own that shows all rows.
+    plain = _("Standard view") if screen.tab_names else _("All")
     return {
         # Without arguments the list would open with the default view, and its filters.
         "clear_url": f"{base}?view=all" if choices.default(screen.list_key) else None,
@@ -71,7 +79,8 @@ def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
             "list": screen.list_key,
             "base": base,
             "query": here,
-            "label": current.label if current else _("All"),
+            "label": current.label if current else plain,
+            "plain": plain,
             "current": _current(current, choices, viewer) if current else None,
             "items": [_item(screen, view, current, choices) for view in views[:MAX_SHOWN]],
             "all_url": f"{base}?view=all",

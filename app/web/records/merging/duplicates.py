@@ -14,14 +14,14 @@ from flask_babel import ngettext
 from app import access
 from app.access import Denied, Person
 from app.domain.base import NotFound
-from app.domain.merging import duplicate_pairs, duplicates
+from app.domain.merging import duplicate_pairs, duplicate_search, duplicates
 from app.domain.merging.duplicate_pairs import REASONS
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.ids import parse_id
-from app.web.core.date_fields import moment_cell
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
 from app.web.core.registry import kind_of
 from app.web.pages.routes import signed_in_route
 from app.web.records.merging import duplicate_list, merge_actions
@@ -73,6 +73,7 @@ class DuplicatesView(BaseView):
             "next_url": _url(viewer, after=f"{last.score}.{last.id}") if last is not None else None,
             "first_url": _url(viewer, after=None) if want.after is not None else None,
             "scan": _scan(want.screen, viewer),
+            "most_shared": duplicate_search.MOST_SHARED,
         }
         return render_template("merge/duplicates.html", page=page)
 

@@ -21,11 +21,11 @@ from app.domain.merging.merged_records import MOST, RecordMerge
 from app.domain.merging.record_merge import RECORDS, MergeRequest
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.ops.database_errors import Cause, cause_of
-from app.web.core.fields import Viewer
-from app.web.core.personal_fields import vault
-from app.web.core.record_service import refuse_recipient
+from app.ops.database.database_errors import Cause, cause_of
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.personal_fields import vault
 from app.web.core.registry import kind_of, screen_of
+from app.web.core.views.record_service import refuse_recipient
 
 #: Attempts if another transaction interferes.
 _ATTEMPTS = 4

@@ -17,8 +17,8 @@ from app.domain.telephony import call_sync
 from app.domain.telephony.call_parsing import Telephone
 from app.domain.telephony.call_sync import CallResult
 from app.extensions import db
-from app.ops.database import WRITES
-from app.web.core.fields import Viewer
+from app.ops.database.connections import WRITES
+from app.web.core.fields.base import Viewer
 
 log = logging.getLogger("crm.telephones")
 

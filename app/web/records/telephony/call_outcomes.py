@@ -16,10 +16,10 @@ from app.domain.telephony.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
 from app.domain.telephony.calls import CallLog
 from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
-from app.web.core.fields import Viewer, clean_text
-from app.web.core.languages import translate_text
-from app.web.core.local_dates import format_local_date
-from app.web.core.local_links import local_path
+from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.localization.languages import translate_text
+from app.web.core.localization.local_dates import format_local_date
+from app.web.core.urls.local_links import local_path
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import form_page
@@ -55,15 +55,17 @@ class CallOutcomeScreen(Screen):
             return self._dialog(call, _stored(call) | {"note": _taken_note(call, viewer)}, {}, "")
         try:
             outcome = parse_form(viewer)
-            if not self._link_chosen_record(call, viewer):
-                self._create_requested_record(call, request.form.get("begin") or "", outcome, viewer)
+            is_linked = self._link_chosen_record(call, viewer)
+            made = (
+                None if is_linked else self._create_requested_record(call, request.form.get("begin"), outcome, viewer)
+            )
             log_outcome(call, outcome, viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
             status, sentence, errors = refusal(broken)
             return self._dialog(self.row_for(pk, "write"), request.form, errors, sentence), status
-        flash(_("Outcome logged."), "success")
+        flash(_created_text(made) if made is not None else _("Outcome logged."), "success")
         return return_to(request.form.get("back"), f"/calls/show/{call.id}")
 
     def _dialog(self, call: CallLog, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
@@ -101,11 +103,11 @@ class CallOutcomeScreen(Screen):
             call_outcomes.link(db.session(), call, row, viewer.stamp)
         return row is not None
 
-    def _create_requested_record(self, call: CallLog, what: str, outcome: CallOutcome, viewer: Viewer) -> None:
-        """Create the lead or ticket requested in the dialog; its first task is the follow-up, if there is one."""
+    def _create_requested_record(self, call: CallLog, what: str | None, outcome: CallOutcome, viewer: Viewer) -> Any:
+        """The lead or ticket requested in the dialog, or None; its first task is the follow-up, if there is one."""
         if what not in _RECORDS_FROM_CALL or call.lead_id or call.ticket_id:
-            return
-        self._create_record(call, what, viewer, {} if outcome.follow_up_on else None)
+            return None
+        return self._create_record(call, what, viewer, {} if outcome.follow_up_on else None)
 
     def _create_record(self, call: CallLog, what: str, viewer: Viewer, task: dict[str, Any] | None = None) -> Any:
         """Create the lead or ticket. Raises Denied if the viewer can't create one."""
@@ -306,8 +308,12 @@ def _about(screen: Any, call: CallLog, viewer: Viewer) -> dict[str, Any]:
 
 def _redirect_to_new(record: Any, root: str) -> Any:
     db.session.commit()
-    flash(_("%(number)s was created and the call linked to it.", number=record.number), "success")
+    flash(_created_text(record), "success")
     return redirect(f"{root}{record.number}")
+
+
+def _created_text(record: Any) -> str:
+    return _("%(number)s was created and the call linked to it.", number=record.number)
 
 
 def _referrer() -> str:

@@ -16,14 +16,14 @@ from app.domain.base import RuleBroken
 from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Task, Ticket
 from app.web.api.resource import Resource
-from app.web.core import custom_columns
-from app.web.core.date_fields import moment_cell
-from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields import ChoiceField, Field, NumberField, Viewer
-from app.web.core.local_dates import format_local_date
-from app.web.core.record_service import RecordService
-from app.web.core.reference_fields import RecordField, person_card
+from app.web.core.fields.base import ChoiceField, Field, NumberField, Viewer
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.fields.reference_fields import RecordField, person_card
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.localization.local_dates import format_local_date
+from app.web.core.views import custom_columns
+from app.web.core.views.record_service import RecordService
 from app.web.records import mentions, sla_fields
 
 #: Characters.
@@ -126,7 +126,7 @@ _REASONS = {
     "round robin": _l("assigned this to %(name)s by round robin"),
     "request": _l("assigned this to %(name)s as requested"),
     "overdue": _l("assigned this to %(name)s because a task was overdue"),
-    "delegate": _l("assigned this to %(name)s for the time of the leave"),
+    "delegate": _l("assigned this back to %(name)s after the leave"),
     "returned": _l("assigned this back to %(name)s"),
 }
 

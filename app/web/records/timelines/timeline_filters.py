@@ -12,9 +12,9 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app.domain.base import RuleBroken
-from app.web.core.date_fields import DateField
 from app.web.core.fab_access import parse_integer
-from app.web.core.fields import Viewer
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import DateField
 
 #: (kind, id) of records: lead, ticket, customer, task; else the name of a table.
 Records = tuple[tuple[str, int], ...]

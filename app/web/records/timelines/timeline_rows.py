@@ -21,12 +21,12 @@ from app.domain.tasks import OPEN
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Activity, CallLog, Message, MessageFile, Task
-from app.web.core.date_fields import moment_cell
-from app.web.core.default_labels import shown_label
 from app.web.core.fab_access import parse_integer
-from app.web.core.fields import Viewer
-from app.web.core.prepared_queries import PreparedQuery
-from app.web.core.reference_fields import person_card
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.date_fields import moment_cell
+from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.queries.prepared_queries import PreparedQuery
 from app.web.records.timelines import call_entries, message_entries, timeline_entries
 from app.web.records.timelines.timeline_filters import KINDS, Records, TimelineQuery
 
@@ -49,6 +49,12 @@ class Page:
 
 def belongs(model: Any, records: Records) -> Any:
     """The condition for rows of these records; None if the model has no column for any of them."""
+    rules = by_column(model, records)
+    return or_(*rules) if rules else None
+
+
+def by_column(model: Any, records: Records) -> list[Any]:
+    """The conditions for rows of these records, one for each column, and so for each index."""
     keys: dict[str, list[int]] = {}
     for kind, key in records:
         if kind in PARENTS and hasattr(model, f"{kind}_id"):
@@ -57,7 +63,7 @@ def belongs(model: Any, records: Records) -> Any:
     if model is Activity:
         others = [each for each in records if each[0] not in PARENTS]
         rules += [and_(Activity.record_kind == kind, Activity.record_id == key) for kind, key in others]
-    return or_(*rules) if rules else None
+    return rules
 
 
 def _of(column: Any, ids: list[int]) -> Any:
@@ -129,14 +135,13 @@ def _lines(timeline_query: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer
 
 
 def _activities(timeline_query: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> list[Any]:
-    rule = belongs(Activity, timeline_query.records)
-    rules = [
-        rule,
-        *timeline_query.rules(Activity.actor_id, Activity.at, viewer),
-        *_after_id(Activity.id, timeline_query),
-    ]
-    query = _newest_lines() if len(timeline_query.records) == 1 else _newest_of_several()
-    return _page(query, [*rules, Activity.kind.in_(kinds)] if kinds else rules, timeline_query)
+    rules = [*timeline_query.rules(Activity.actor_id, Activity.at, viewer), *_after_id(Activity.id, timeline_query)]
+    rules += [Activity.kind.in_(kinds)] if kinds else []
+    own = by_column(Activity, timeline_query.records)
+    if len(own) == 1:
+        query = _newest_lines() if len(timeline_query.records) == 1 else _newest_of_several()
+        return _page(query, [*own, *rules], timeline_query)
+    return _newest_of_several().newest_of_any(db.session(), Activity.id, own, rules, PAGE)
 
 
 @lru_cache

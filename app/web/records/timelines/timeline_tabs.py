@@ -7,8 +7,8 @@ A row has the name of the tab, who sees it, the function that loads a page of en
   wanted.records)` is the condition for the rows of these records. At most `timeline_rows.PAGE` entries, one indexed
   statement.
 - `rows` is a SELECT of what the tab's count tells, and `counted(records)` its condition for these records, None for
-  records that can't have any, which have no such tab. The counts of all tabs are one statement, each up to MAX_COUNTED.
-  `tables` are the models that `rows` names.
+  records that can't have any, which have no such tab. The counts of all tabs are one statement, each up to
+  `timeline_counts.MAX_COUNTED`. `tables` are the models that `rows` names.
 - `template` has a macro `items(entries)` that draws each entry as a `<li>`.
 
     TABS["files"] = replace(TABS["files"], page=my_page, rows=my_select, counted=my_rule, tables=(Attachment, Message))
@@ -19,31 +19,27 @@ A timeline may be that of several records: a screen's `timeline_records` names t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 from markupsafe import Markup
-from sqlalchemy import and_, func, select
+from sqlalchemy import and_, select
 
-from app import access
 from app.domain.base import RuleBroken
 from app.domain.tasks import OPEN
-from app.extensions import db
 from app.lib.html_escape import escape
 from app.models import Activity, CallLog, Lead, Message, MessageFile, Task, Ticket
-from app.web.core.fields import Viewer
-from app.web.core.languages import in_page_language
-from app.web.core.local_links import row_url
-from app.web.records.timelines import timeline_filters, timeline_rows
+from app.web.core.fields.base import Viewer
+from app.web.core.localization.languages import in_page_language
+from app.web.core.urls.local_links import row_url
+from app.web.records.timelines import timeline_counts, timeline_filters, timeline_rows
 from app.web.records.timelines.timeline_filters import KINDS, Records, TimelineQuery
-from app.web.records.timelines.timeline_rows import CHANGES, NOTES, Page, belongs
+from app.web.records.timelines.timeline_rows import CHANGES, NOTES, Page, belongs, by_column
 
 #: Record -> its kind, if everybody who sees it sees everything that belongs to it (access.visible_parents).
 _SEEN_ALONE = {Lead: "lead", Ticket: "ticket"}
-#: The highest count.
-MAX_COUNTED = 100
 #: Records whose timeline has all tabs; the others have only their activity.
 WITH_TABS = ("lead", "ticket", "customer")
 
@@ -78,6 +74,7 @@ def _of(model: Any, *rules: Any) -> Callable[[Records], Any]:
         return None if of_records is None else and_(of_records, *rules)
 
     rule.is_by_id = True  # type: ignore[attr-defined]
+    rule.alternatives = lambda records: [and_(each, *rules) for each in by_column(model, records)]  # type: ignore[attr-defined]
     return rule
 
 
@@ -214,7 +211,11 @@ def context(location: TimelineLocation, args: Mapping[str, Any], viewer: Viewer)
     page = tab.page(timeline_query, viewer) if location.records else Page()
     _name_owners(page, location)
     older, here = timeline_query.query(name, before=page.older) if page.older else "", timeline_query.query(name)
-    counts = counts_of(tabs, location.records, location.seen) if location.has_tabs and location.is_counted else {}
+    counts = (
+        timeline_counts.counts_of(tabs, location.records, location.seen)
+        if location.has_tabs and location.is_counted
+        else {}
+    )
     return {
         "timeline": page.entries,
         "timeline_url": f"{location.part_url}{here}",
@@ -286,76 +287,6 @@ def _parts(location: TimelineLocation, name: str, timeline_query: TimelineQuery)
         }
         for value, label in parts
     ]
-
-
-# --- counts
-
-
-def counts_of(tabs: Mapping[str, Tab], records: Records, seen: str | None = None) -> dict[str, str]:
-    """The number of entries in each tab, as text: “7”, “99+”; none for an empty one. One statement.
-
-    `seen`: see TimelineLocation.
-    """
-    counted = {name: tab for name, tab in tabs.items() if tab.counted is not None}
-    if not counted:
-        return {}
-    counts = _counted_before(counted, records[0][0], seen) if len(records) == 1 else None
-    if counts is None:
-        counts = _Counts.of(counted, records)
-    open_values = counts.open_values | dict.fromkeys(counts.ids, records[0][1])
-    (row,) = access.answer(db.session(), counts.question, open_values)
-    return {name: _shown_count(n) for name, n in zip(counted, row, strict=True) if n}
-
-
-@dataclass(frozen=True)
-class _Counts:
-    """The statement of the counts of these tabs."""
-
-    question: access.CachedStatement
-    open_values: dict[str, Any]
-    #: Names of the parameters for the id of the only record.
-    ids: tuple[str, ...] = ()
-
-    @classmethod
-    def of(
-        cls, tabs: Mapping[str, Tab], records: Records, seen: str | None = None, id_is: int | None = None
-    ) -> _Counts:
-        """The statement; `id_is`: the value that identifies the parameters for the id of the record."""
-        rules = [tab.counted(records) for tab in tabs.values() if tab.counted is not None]
-        shape = access.shape_of(rules)
-        tables = frozenset(model.__tablename__ for tab in tabs.values() for model in tab.tables)
-
-        def make() -> Any:
-            opened = zip(tabs.values(), shape.opened(rules), strict=True)
-            some = [tab.rows.where(rule).limit(MAX_COUNTED).subquery() for tab, rule in opened]
-            return select(*[select(func.count()).select_from(each).scalar_subquery() for each in some])
-
-        key = None if shape.key is None else ("timeline counts", tuple(tabs), seen, shape.key)
-        ids = tuple(name for name, value in shape.open_values.items() if value == id_is)
-        return cls(access.CachedStatement(key, make, tables, seen), shape.open_values, ids)
-
-
-#: An id that no record has and no condition contains.
-_ANY_ID = 2**31 - 1
-_known_counts: dict[Any, _Counts] = {}
-
-
-def _counted_before(tabs: Mapping[str, Tab], kind: str, seen: str | None) -> _Counts | None:
-    """The statement for one record of this kind, built once; None if a tab finds its rows differently."""
-    conditions = tuple(tab.counted for tab in tabs.values())
-    if not all(hasattr(each, "is_by_id") for each in conditions):
-        return None
-    key = ("timeline counts", kind, seen, conditions)
-    if key not in _known_counts:
-        made = _Counts.of(tabs, ((kind, _ANY_ID),), seen, _ANY_ID)
-        if made.question.key is None:
-            return None
-        _known_counts[key] = replace(made, question=replace(made.question, key=key))
-    return _known_counts[key]
-
-
-def _shown_count(n: int) -> str:
-    return f"{MAX_COUNTED - 1}+" if n >= MAX_COUNTED else str(n)
 
 
 # --- filters

@@ -16,8 +16,8 @@ from app.domain.base import Conflict, hold_name
 from app.domain.transfer_runs import OPEN_IMPORTS, ImportRun
 from app.lib.operator_command import operator_command
 from app.models import User
-from app.ops.file_store import FileStore, TooLarge
-from app.web.core.fields import Viewer
+from app.ops.storage.file_store import FileStore, TooLarge
+from app.web.core.fields.base import Viewer
 from app.web.transfer.import_kinds import ImportKind
 from app.web.transfer.import_plan import ImportOptions
 from app.web.transfer.predecessor import bundle, source_rows

@@ -25,9 +25,9 @@ from app.domain.persistence.transaction_state import transaction_state
 from app.domain.predecessor_names import PredecessorName, PredecessorPerson
 from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import Activity, Customer, Lead, Ticket
-from app.web.core.fields import Viewer
-from app.web.core.languages import translate_text
-from app.web.core.personal_fields import vault
+from app.web.core.fields.base import Viewer
+from app.web.core.fields.personal_fields import vault
+from app.web.core.localization.languages import translate_text
 from app.web.transfer import import_notices
 from app.web.transfer.predecessor import calls, contacts, doctypes, history, records, source_rows, values
 from app.web.transfer.predecessor.import_context import ImportContext, RowDraft, RowSkipped

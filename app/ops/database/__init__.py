@@ -1,0 +1,1 @@
+"""Databases: connections, errors, locks and limits, replicas, migrations, and what only SQLite needs."""

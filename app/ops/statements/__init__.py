@@ -1,0 +1,1 @@
+"""Statements, results and objects with less work than SQLAlchemy and PyMySQL do by themselves."""

@@ -1,0 +1,95 @@
+"""The emails of invitations. The same link may arrive twice, so they are retried."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+from flask import current_app
+from flask_babel import force_locale, gettext
+from sqlalchemy.orm import Session
+
+from app import access, branding
+from app.channels.base import Channel, Content
+from app.domain import invitations
+from app.domain.invitations import Invitation
+from app.extensions import db
+from app.models import User
+from app.outbox import engine
+from app.outbox.engine import DeliveryKind, DeliveryResult, NotToBeSent
+
+#: Seconds before the second, third … attempt.
+WAITS = (30, 120, 600, 3600)
+IS_OVER = "The invitation was accepted, revoked or has expired."
+IS_OTHER = "The user's password, address or the server's key was changed. Please send the invitation again."
+
+
+def send(invitation_id: int) -> None:
+    """Send one invitation that is due. The function's path is stored in queues."""
+    engine.deliver(INVITATIONS, invitation_id)
+
+
+def key() -> str:
+    """The key from which the tokens of links are derived."""
+    return str(current_app.config["SECRET_KEY"])
+
+
+def _prepare(row: Invitation) -> tuple[Channel, str, Content]:
+    with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
+        user = session.get_one(User, row.user_id)
+        if not row.is_open(row.at) or not user.active:
+            raise NotToBeSent(IS_OVER)
+        token = invitations.token_of(key(), row, user.password or "")
+        if invitations.hash_of(token) != row.token_hash or user.email != row.address:
+            raise NotToBeSent(IS_OTHER)
+        inviter = session.get(User, row.created_by_id) if row.created_by_id else None
+        brand = branding.current(current_app, session).name
+        with force_locale(user.locale or "en"):
+            content = _content(row, user, inviter, brand, token)
+    channels: Mapping[str, Channel] = current_app.extensions["crm_channels"]
+    return channels["email"], row.address, content
+
+
+def _content(row: Invitation, user: User, inviter: User | None, brand: str, token: str) -> Content:
+    link = f"{current_app.config['CRM'].public_url}/invitation/?token={token}"
+    who = inviter.get_full_name().strip() if inviter is not None else brand
+    text = gettext(
+        "%(who)s invites you to %(brand)s. Your username is %(username)s. Choose your password here:",
+        who=who,
+        brand=brand,
+        username=user.username,
+    )
+    rest = gettext("The link works once, for %(days)s days. If you don't expect it, ignore this email.", days=7)
+    return Content(
+        about=f"user {user.id}: invitation",
+        key=f"invitation-{row.id}-{row.nonce[:12]}",
+        subject=gettext("Your account in %(brand)s", brand=brand),
+        text=f"{text}\n\n{link}\n\n{rest}",
+    )
+
+
+def _transmit(_row: Invitation, prepared: tuple[Channel, str, Content]) -> DeliveryResult:
+    channel, address, content = prepared
+    channel.send(address, content)
+    return DeliveryResult("sent")
+
+
+INVITATIONS = DeliveryKind(
+    label="invitation",
+    log=logging.getLogger("crm.delivery"),
+    model=Invitation,
+    key=Invitation.id,
+    began_on=Invitation.at,
+    ended_on=Invitation.at,
+    queue="short",
+    send=send,
+    waits=lambda _row: WAITS,
+    prepare=_prepare,
+    transmit=_transmit,
+    interrupted=DeliveryResult("queued"),
+)
+
+
+def enqueue(invitation_id: int) -> None:
+    """Send it soon; if no queue accepts it, the job does."""
+    engine.enqueue(INVITATIONS, invitation_id)

@@ -1,0 +1,82 @@
+"""Fields of columns with a type of their own: decimal numbers and Python enums."""
+
+from __future__ import annotations
+
+import enum
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+
+from app.domain.base import RuleBroken
+from app.web.core.fields.base import Field, Viewer, converted
+
+
+class DecimalField(Field):
+    """A number with a fraction."""
+
+    kind = "number"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self.operators, self.schema = (
+            ("eq", "neq", "gt", "lt", "ge", "le", "null"),
+            {"type": "number", "nullable": True},
+        )
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The value as a JSON number."""
+        return converted(self.value(values, viewer), float)
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """A finite decimal number. Raises RuleBroken for anything else."""
+        if raw is None or raw == "":
+            return None
+        try:
+            number = None if isinstance(raw, bool) else Decimal(str(raw)[:40])
+        except InvalidOperation:
+            number = None
+        if number is None or not number.is_finite() or abs(number) >= Decimal(10) ** 15:
+            raise RuleBroken(_("“%(name)s” must be a number.", name=self.name), self.name)
+        return number
+
+    parse_filter = parse
+
+
+class EnumField(Field):
+    """One member of a Python enum, by its name."""
+
+    kind = "choice"
+
+    def __init__(self, *args: Any, enum: type[enum.Enum], **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        self.enum = enum
+        self.operators = ("eq", "neq", "in", "null")
+        self.schema = {"type": "string", "enum": [*enum.__members__, None], "nullable": True}
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The name of the member."""
+        return converted(self.value(values, viewer), lambda member: member.name)
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """Show the member's value in words."""
+        shown = converted(self.value(values, viewer), lambda member: str(member.value))
+        return {"kind": "text", "text": shown} if shown is not None else {"kind": "missing"}
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """The member of this name or value. Raises RuleBroken for any other."""
+        if raw is None or raw == "":
+            return None
+        for name, member in self.enum.__members__.items():
+            if raw in (name, member.value, member, str(member)):
+                return member
+        listed = ", ".join(self.enum.__members__)
+        raise RuleBroken(_("“%(name)s” must be one of: %(options)s.", name=self.name, options=listed), self.name)
+
+    parse_filter = parse
+
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
+        """The input: a select."""
+        chosen = getattr(raw, "name", raw)
+        options = [(name, str(member.value)) for name, member in self.enum.__members__.items()]
+        return super().form_input(chosen, errors, viewer) | {"options": options}

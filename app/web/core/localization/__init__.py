@@ -1,0 +1,1 @@
+"""The language of a response, and labels, dates and durations in it."""

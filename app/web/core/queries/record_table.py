@@ -1,0 +1,369 @@
+"""The columns of a record, compiled once: how they are selected, filtered, sorted, parsed and serialized."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from flask_babel import lazy_gettext as _
+from sqlalchemy import ColumnElement, Select, String, Table, select
+
+from app import access
+from app.domain.base import RuleBroken, join_texts
+from app.extensions import db
+from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.filter_operators import is_empty
+from app.web.core.queries import capped_counts, record_pages
+from app.web.core.queries.record_pages import tables_in
+
+#: Lists stop counting here and show "1,000+".
+COUNT_CAP = 1000
+MAX_PAGE_SIZE = 100
+#: Most filters of one list.
+MAX_FILTERS = 30
+#: The highest page number or offset of a list.
+MAX_PAGE = 10_000_000
+
+
+def _serialize(row: Any, readers: list[tuple[str, int | None, Field, slice]], viewer: Viewer) -> dict[str, Any]:
+    """A raw row as a JSON object; passthrough values are unchanged."""
+    serialized: dict[str, Any] = {"id": row[0]}
+    for name, place, each, cut in readers:
+        value = row[place] if place is not None else each.serialize(row[cut], viewer)
+        if "." in name:
+            relation, _dot, column = name.partition(".")
+            nested = serialized.get(relation, {})
+            if isinstance(nested, dict):  # copied, because cards of the lookups are shared by all requests
+                serialized[relation] = nested | {column: value}
+        else:
+            serialized[name] = value
+    return serialized
+
+
+def _empty_last(column: Any) -> list[Any]:
+    """The ORDER BY that puts rows without a value last; empty for a column that always has one."""
+    is_text = isinstance(getattr(column, "type", None), String)
+    always = getattr(column, "nullable", True) is False
+    return [] if always and not is_text else [is_empty(column).asc()]
+
+
+def _is_shown(given: Any, shown: Any) -> bool:
+    """Whether the value sent is the displayed one: the same, or a card's id, name or number."""
+    if isinstance(shown, dict) and not isinstance(given, dict):
+        return str(given) in {str(value) for value in shown.values()}
+    if isinstance(shown, dict):
+        return bool(given.get("id") == shown.get("id"))
+    return bool(given == shown)
+
+
+@dataclass
+class ListQuery:
+    """The parsed parameters of a list request."""
+
+    conditions: list[ColumnElement[bool]]
+    order: list[Any]
+    size: int
+    page: int = 0
+    #: Keyset cursor: only rows with a smaller id; only with the default order.
+    before: int | None = None
+    exact: bool = False
+    #: The default order, newest first.
+    newest: bool = False
+    #: The offset, if it is not a multiple of the size.
+    start: int | None = None
+    #: The cap to which rows will be counted, too: the count may then come first, see `ways`.
+    counted_to: int | None = None
+    #: The count made before the page was read: (rows that people in reach hold, rows through others only or None).
+    ways: tuple[int, int | None] | None = None
+
+    @property
+    def offset(self) -> int:
+        """The number of rows before the page."""
+        return self.page * self.size if self.start is None else self.start
+
+    @property
+    def least(self) -> int | None:
+        """The minimum number of rows, if only those were counted that people in reach hold."""
+        return self.ways[0] if self.ways is not None and self.ways[1] is None else None
+
+
+class RecordTable:
+    """The compiled columns of one record."""
+
+    def __init__(self, record: Any, fields: list[Field], joins: tuple[tuple[Any, Any], ...] = (), many: Any = None):
+        """`joins`: (record, on) outer joins of the fields; `many(session, ids, viewer)`: extra REST keys by id."""
+        #: Fields without columns are input only, never shown.
+        self.fields, self.input_fields = [f for f in fields if f.columns], fields
+        self.record, self.joins, self.many = record, joins, many
+        self.by_name = {f.name: f for f in fields}
+        #: (name of a field, whether descending) -> its ORDER BY.
+        self._orders: dict[tuple[str, bool], list[Any]] = {}
+        self._prepares = any(hasattr(each, "prepare") for each in fields)
+        #: Texts searched by substring; none for records with their own search indexes.
+        self.plain_texts: list[Field] = []
+        #: The names in REST responses for one record; None = all fields.
+        self.shown: tuple[str, ...] | None = None
+        #: The fields that REST may return.
+        self.readable: list[Field] = self.fields
+        #: The view's declaration; None for a table without one.
+        self.declared: Any = None
+        #: FAB's `base_filters` of the view, and its `base_order` as (name, "asc" or "desc").
+        self.base_filters: Any = None
+        self.base_order: tuple[str, str] | None = None
+        self.name: str = record.__tablename__
+        self.columns: list[Any] = [record.id, *(column for f in self.fields for column in f.columns)]
+        self._read: dict[tuple[str, ...] | None, tuple[Select[Any], list[tuple[Field, slice]]]] = {}
+
+    def selection(self, names: tuple[str, ...] | None = None) -> tuple[Select[Any], list[tuple[Field, slice]]]:
+        """The SELECT and its slices for these fields (None = all); cached, so that the statement is compiled once."""
+        if names not in self._read:
+            if len(self._read) > 500:
+                self._read.clear()
+            self._read[names] = self._make(names)
+        return self._read[names]
+
+    def _make(self, names: tuple[str, ...] | None) -> tuple[Select[Any], list[tuple[Field, slice]]]:
+        chosen = self.fields if names is None else [self.by_name[name] for name in names]
+        columns, slices = self.placed(chosen)
+        # The same column may be used by two fields (name and first name): labels distinguish them.
+        labelled = [column.label(f"c{n}") for n, column in enumerate(columns)]
+        query = select(*labelled).select_from(self.record)
+        for table, on in self.joins_for(columns):
+            query = query.outerjoin(table, on)
+        return query, slices
+
+    def placed(self, chosen: list[Field]) -> tuple[list[Any], list[tuple[Field, slice]]]:
+        """The columns to select for these fields, the id first, and the slice of each field."""
+        columns: list[Any] = [self.record.id]
+        slices, shared = [], dict[Any, int]()
+        for each in chosen:
+            start = len(columns)
+            if each.shares_column:  # selected once, however many fields read it
+                start = shared.setdefault(each.columns[0].key, start)
+            slices.append((each, slice(start, start + len(each.columns))))
+            columns.extend(each.columns if start == len(columns) else ())
+        return columns, slices
+
+    def extended(self, more: list[Field], declared: Any) -> RecordTable:
+        """This table with additional fields."""
+        made = RecordTable(self.record, [*self.input_fields, *more], joins=self.joins, many=self.many)
+        made.declared, made.base_filters, made.base_order = declared, self.base_filters, self.base_order
+        made.plain_texts = self.plain_texts
+        made.shown = None if self.shown is None else (*self.shown, *(each.name for each in more))
+        made.readable = made.fields if self.readable is self.fields else [*self.readable, *more]
+        return made
+
+    def joins_for(self, columns: list[Any]) -> list[tuple[Any, Any]]:
+        """The joins whose tables the columns come from."""
+        used = {column.class_ for column in columns if hasattr(column, "class_")}
+        return [(table, on) for table, on in self.joins if table in used]
+
+    def one(self, session: Any, key: int, names: tuple[str, ...] | None = None) -> Any:
+        """The raw row of this id if the person sees it, else None."""
+        return record_pages.visible_row(self, session, key, names)
+
+    def rows(self, session: Any, list_query: ListQuery, names: tuple[str, ...] | None = None) -> list[Any]:
+        """One page of raw rows; at a deep offset the ids are paged on the index first."""
+        return record_pages.rows(self, session, list_query, names)
+
+    def first_rows(self, rule: Any, order: list[Any], size: int, names: tuple[str, ...] | None) -> Select[Any]:
+        """SELECT of the first rows that match the rule, in this order."""
+        query = self.joined(self.selection(names)[0], ListQuery([rule], order, size), names)
+        return query.where(rule).order_by(*order).limit(size)
+
+    def joined(self, query: Select[Any], list_query: ListQuery, names: tuple[str, ...] | None) -> Select[Any]:
+        """Join the tables that only the filters or the order need."""
+        columns = self.columns if names is None else [c for name in names for c in self.by_name[name].columns]
+        return self._join_missing(query, list_query, {table for table, _on in self.joins_for(columns)})
+
+    def _join_missing(self, query: Select[Any], list_query: ListQuery, present: set[Any]) -> Select[Any]:
+        wanted = tables_in((*list_query.conditions, *list_query.order), access.outer_nodes)
+        for table, on in self.joins:
+            if table not in present and table.__tablename__ in wanted:
+                query = query.outerjoin(table, on)
+        return query
+
+    def joined_for(self, query: Select[Any], conditions: list[Any]) -> Select[Any]:
+        """Join the tables that only these conditions need."""
+        return self._join_missing(query, ListQuery(conditions, [], 0), set())
+
+    def ids(self, list_query: ListQuery) -> Select[Any]:
+        """SELECT of the ids of all matching rows."""
+        return self._join_missing(select(self.record.id), list_query, set()).where(*list_query.conditions)
+
+    def count_for_page(self, session: Any, list_query: ListQuery, rows: list[Any]) -> tuple[int, bool]:
+        """The count of the list that these rows are a page of; needs no query if the last page is not full."""
+        offset = list_query.offset
+        if list_query.before is None and len(rows) < list_query.size and (rows or not offset):
+            return offset + len(rows), False
+        return self.count(session, list_query)
+
+    def count(self, session: Any, list_query: ListQuery) -> tuple[int, bool]:
+        """(number of matching rows, whether there may be more: at the cap, or where only own rows were counted)."""
+        person = access.acting(session)
+        if person is None or list_query.exact:
+            return self._counted(session, list_query)
+        if list_query.least is not None:
+            return list_query.least, True
+        key = capped_counts.key_of(self.record, list_query.conditions)
+        if capped_counts.is_capped(person, key):
+            return COUNT_CAP, True
+        count, is_capped = self._counted(session, list_query)
+        if is_capped:
+            capped_counts.remember(person, key)
+        return count, is_capped
+
+    def _counted(self, session: Any, list_query: ListQuery) -> tuple[int, bool]:
+        found = record_pages.count(self, session, list_query, 10**9 if list_query.exact else COUNT_CAP + 1)
+        return (COUNT_CAP, True) if found > COUNT_CAP and not list_query.exact else (found, False)
+
+    def prepare(self, rows: list[Any], names: tuple[str, ...] | None, viewer: Viewer) -> None:
+        """Load the objects for relations, properties and methods among these columns, once for the whole page."""
+        if not self._prepares or not rows:
+            return
+        for each, cut in self.selection(names)[1]:
+            load = getattr(each, "prepare", None)
+            if load is not None:
+                load([tuple(row)[cut] for row in rows], viewer)
+
+    def base_conditions(self) -> list[ColumnElement[bool]]:
+        """The view's `base_filters` as SQL; computed for each request, because their values may be functions."""
+        if not self.base_filters:
+            return []
+        interface, filters = self.base_filters
+        applied = interface.get_filters().add_filter_list(filters).apply_all(select(self.record.id))
+        alone = {each.name for each in applied.get_final_froms() if isinstance(each, Table)} == {
+            self.record.__tablename__
+        }
+        if alone and applied.whereclause is None:
+            return []
+        return [applied.whereclause] if alone else [self.record.id.in_(applied)]
+
+    def serialize_rows(
+        self, session: Any, rows: list[Any], names: tuple[str, ...] | None, viewer: Viewer
+    ) -> list[dict[str, Any]]:
+        """Raw rows as JSON objects, with their child lists (one statement per list)."""
+        self.prepare(rows, names, viewer)
+        readers = [
+            (each.name, cut.start if each.is_passthrough(viewer) else None, each, cut)
+            for each, cut in self.selection(names)[1]
+        ]
+        made = [_serialize(row, readers, viewer) for row in rows]
+        if self.many is not None and made and names is None:
+            extra = self.many(session, [row["id"] for row in made], viewer)
+            for row in made:
+                row.update(extra[row["id"]])
+        return made
+
+    # --- filtering and sorting ---
+
+    def column_field(self, name: str) -> Field:
+        """The field of this name. Raises RuleBroken for an unknown one."""
+        if name not in self.by_name or not self.by_name[name].columns:
+            raise RuleBroken(_("There is no field “%(name)s” here.", name=str(name)[:60]), "filters")
+        return self.by_name[name]
+
+    def filter_clause(self, name: str, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:
+        """One filter as SQL. Raises RuleBroken for a hidden or unknown field or an invalid filter."""
+        each = self.column_field(name)
+        if not each.filter:
+            raise RuleBroken(_("“%(name)s” can't be filtered.", name=name), "filters")
+        if each.is_hidden(viewer):
+            raise RuleBroken(_("“%(name)s” is hidden from you, so you can't filter by it.", name=name), "filters")
+        if each.custom_filters and op in each.custom_filters:
+            try:
+                applied = each.custom_filters[op].apply(select(self.record.id), raw)
+            except (TypeError, ValueError) as error:
+                raise RuleBroken(_("“%(name)s” can't be filtered by this value.", name=name), "filters") from error
+            return self.record.id.in_(applied)
+        known = ALIASES.get(op, op)
+        if known not in each.operators:
+            raise RuleBroken(_("“%(name)s” can't be filtered with “%(op)s”.", name=name, op=op[:20]), name)
+        rule = each.where(known, raw, viewer)
+        exact = known in ("eq", "in", "sw")
+        return access.looked_up(db.session(), self.record, rule, COUNT_CAP) if exact else rule
+
+    def order_by(self, name: str | None, direction: str | None, viewer: Viewer) -> list[Any]:
+        """The ORDER BY: the named field, then newest first. Raises RuleBroken for a field that cannot be sorted by."""
+        key = self.record.id
+        if direction not in (None, "asc", "desc"):
+            raise RuleBroken(_("The order must be asc or desc."), "order_direction")
+        if name is None and self.base_order is not None:
+            name, direction = self.base_order[0], direction or self.base_order[1]
+        if name is None or name == "id":
+            return [key.asc() if direction == "asc" else key.desc()]
+        each = self.column_field(name)
+        if not each.sort or each.is_hidden(viewer):
+            raise RuleBroken(_("A list can't be sorted by “%(name)s”.", name=name), "order_column")
+        found = self._orders.get((name, direction == "desc"))
+        if found is None:
+            found = self._orders[name, direction == "desc"] = self._order(each, direction == "desc")
+        if not found:
+            raise RuleBroken(_("A list can't be sorted by “%(name)s”.", name=name), "order_column")
+        return [*found]
+
+    def _order(self, each: Field, is_descending: bool) -> list[Any]:
+        """The ORDER BY by this field; empty if it has none."""
+        key, column = self.record.id, each.order()
+        if column is None:
+            return []
+        if is_descending:  # empty values are the smallest on both databases
+            return [column.desc(), key.desc()]
+        return [*_empty_last(column), column.asc(), key.asc()]
+
+    # --- parsing ---
+
+    def parse(self, raw: dict[str, Any], mode: str, viewer: Viewer) -> dict[str, Any]:
+        """The domain values of the input. Raises RuleBroken with all errors at once.
+
+        `mode`: add or edit. Read-only fields are ignored; unknown ones are errors.
+        """
+        values: dict[str, Any] = {}
+        errors: dict[str, list[str]] = {}
+        for name, given in raw.items():
+            each = self.by_name.get(name)
+            if each is None:
+                errors[str(name)[:60]] = [str(_("There is no such field."))]
+            elif getattr(each, mode):
+                self._parse_one(each, values, given, errors, viewer, mode)
+        if errors:
+            raise RuleBroken(join_texts(sentence for list_ in errors.values() for sentence in list_), errors=errors)
+        return values
+
+    def unwritten(self, raw: dict[str, Any], shown: dict[str, Any], mode: str) -> list[str]:
+        """Fields that were sent with another value than is shown, and that can be written, but not this way.
+
+        Numbers, stamps and so on, which nobody writes, are left out: clients send back what they have read.
+        """
+        return [
+            name
+            for name, given in raw.items()
+            if (each := self.by_name.get(name)) is not None
+            and not getattr(each, mode)
+            and (each.add or each.edit or each.kind == "person")
+            and given not in (None, "", [], {})
+            and not _is_shown(given, shown.get(name))
+        ]
+
+    @staticmethod
+    def _parse_one(
+        each: Field, values: dict[str, Any], given: Any, errors: dict[str, list[str]], viewer: Viewer, mode: str
+    ) -> None:
+        try:
+            each.parse_into(values, given, viewer, mode)
+        except RuleBroken as broken:
+            if getattr(broken, "http_status", 422) == 429:
+                raise  # not a wrong value: there were too many
+            errors.setdefault(each.name, []).append(broken.message)
+
+    def filterable(self, viewer: Viewer) -> list[Field]:
+        """The fields that this person may filter by."""
+        return [each for each in self.fields if each.filter and not each.is_hidden(viewer)]
+
+    def of_kind(self, *kinds: type[Field]) -> list[Field]:
+        """The fields that are instances of these classes."""
+        return [each for each in self.fields if isinstance(each, kinds)]
+
+
+#: FAB's operator names -> ours.
+ALIASES = {"rel_o_m": "eq", "nrel_o_m": "neq", "rel_m_m": "eq", "eqf": "eq", "inf": "in"}

@@ -1,0 +1,236 @@
+"""Text search by number, name, phone in any format, email, title, client id or PAN.
+
+Only fields that the person sees in full are searched, so that a search can't be used to guess masked values. Each
+condition uses the columns of one table and a range of an index, so that `access.look_up` can query them separately.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import lru_cache
+from typing import Any
+
+from sqlalchemy import String, and_, bindparam, case, inspect, or_
+
+from app import access
+from app.access import index_ranges
+from app.domain import predecessor_names
+from app.domain.base import NUMBER_PREFIXES, kind_of_number
+from app.domain.search_columns import reversed_column
+from app.extensions import db
+from app.lib import phone
+from app.lib.identity_numbers import is_aadhaar, is_pan
+from app.lib.text_normalization import fold_apostrophes
+from app.models import Customer, Lead, Message, Ticket
+from app.web.core.fields.base import Field, TextField, Viewer, clean_text
+from app.web.core.fields.filter_operators import begins, compare
+from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField, SecretField
+from app.web.core.queries import capped_counts, custom_search
+from app.web.core.queries.record_table import COUNT_CAP, RecordTable
+from app.web.core.urls.merged_redirects import surviving_id
+
+#: Makes the conditions of one field.
+_Rules = Callable[[Field, str, Viewer], Iterable[Any]]
+#: Rows that the palette and picklists look up per condition; a text with more is common.
+MAX_LOOKED_UP = 100
+#: Codes that match in full; and the length from which their beginning or end is enough.
+_CODES = ("client_id", "pod_id", "referral_code")
+_LEAST_OF_CODE = 3
+#: The minimum and maximum number of last digits of a phone number: five, as people read them out.
+_LEAST_OF_NUMBER, _MOST_OF_NUMBER = 5, 15
+#: Minimum characters of an email address; only letters are a name, because every address would begin so.
+_LEAST_OF_EMAIL = 3
+#: Words of a name for which all splits into first and last name are tried.
+_MOST_WORDS = 8
+#: Records whose numbers contain a year, and the first possible year.
+_KINDS, _FIRST_YEAR = {Lead: "LEAD", Customer: "CUST", Ticket: "TICKET"}, 2000
+#: Maximum digits of a number's serial part.
+_MOST_OF_SERIAL = 8
+
+
+def matching(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int = COUNT_CAP) -> Any:
+    """The SQL condition for rows that contain the text; hidden fields are not searched. Raises RuleBroken.
+
+    The rows are looked up at once, up to `maximum` for each condition.
+    """
+    (found,) = matching_all([record_table], typed, viewer, maximum)
+    rule = found.rule()
+    if found.is_many and maximum >= COUNT_CAP and access.reads_all(viewer.person, record_table.record):
+        capped_counts.remember(viewer.person, capped_counts.key_of(record_table.record, [rule]))
+    return rule
+
+
+def matching_all(
+    record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, maximum: int, enough: int | None = None
+) -> list[access.IndexLookup]:
+    """The look-ups of several records, in two statements together; see `access.look_up`."""
+    lookups = [access.IndexLookup(table.record, parts(table, typed, viewer, maximum)) for table in record_tables]
+    searched = [each for each in lookups if each.parts]
+    access.look_up(db.session(), searched, maximum, enough)
+    return lookups
+
+
+def parts(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int = MAX_LOOKED_UP) -> list[Any]:
+    """Alternative conditions for a hit, each on one table if the record is one of the product's."""
+    text = clean_text(typed, "q", 100) or ""
+    if not text:
+        return []
+    fit = [
+        rule
+        for each, rules in _searched_fields(record_table)
+        if not each.is_hidden(viewer)
+        for rule in rules(each, text, viewer)
+    ]
+    plain = [each for each in record_table.plain_texts if not each.is_hidden(viewer)]
+    fit += custom_search.rules(record_table.record, text, viewer, maximum)
+    return fit + [compare(column, "ct", text) for each in plain for column in each.columns]
+
+
+@lru_cache(maxsize=100)
+def _searched_fields(record_table: RecordTable) -> tuple[tuple[Field, _Rules], ...]:
+    """The fields in which a text is searched, each with the function that makes its conditions."""
+    found = [(each, _rules_of(each)) for each in record_table.fields]
+    return tuple((each, rules) for each, rules in found if rules is not None)
+
+
+def _rules_of(each: Field) -> _Rules | None:
+    if each.name == "number":
+        return _by_number
+    kinds: dict[type[Field], _Rules] = {
+        NameField: _named,
+        PhoneField: _numbered,
+        EmailField: _addressed,
+        SecretField: _identified,
+    }
+    known = next((rules for kind, rules in kinds.items() if isinstance(each, kind)), None)
+    if known is not None:
+        return known
+    if (isinstance(each, TextField) and each.name == "title") or _is_text_of_message(each):
+        return _titled
+    return _coded if isinstance(each, TextField) and each.name in _CODES else None
+
+
+def _addressed(each: Field, text: str, _viewer: Viewer) -> list[Any]:
+    is_address = " " not in text and len(text) >= _LEAST_OF_EMAIL and not text.isalpha()
+    return [_begins(column, text.lower()) for column in each.columns] if is_address else []
+
+
+def _identified(each: Field, text: str, viewer: Viewer) -> list[Any]:
+    is_whole = is_pan(text) if each.name == "pan" else is_aadhaar(text)
+    return access.parts_of(each.where("eq", text, viewer)) if is_whole else []
+
+
+def _begins(column: Any, text: str) -> Any:
+    """The column begins with the text."""
+    return begins(column, text) if "'" in fold_apostrophes(text) else index_ranges.begins(column, text)
+
+
+def _ends(column: Any, digits: str) -> Any:
+    """The column ends with the digits: a range of the reversed column."""
+    backwards, first = reversed_column(column), digits[::-1]
+    if backwards is None:
+        return column.endswith(digits, autoescape=True)
+    kept = first.rstrip("9")
+    after = kept[:-1] + str(int(kept[-1]) + 1) if kept else "A"  # the first text that no longer begins so
+    return index_ranges.between(backwards, first, after)
+
+
+def _is_text_of_message(each: Field) -> bool:
+    return each.name == "body" and bool(each.columns) and each.columns[0].class_ is Message
+
+
+def _titled(each: Field, text: str, _viewer: Viewer) -> list[Any]:
+    """The text in a title; by full text if the table has such an index."""
+    return [
+        access.TitlePart(column.property.columns[0], text) if _has_words(column) else compare(column, "ct", text)
+        for column in each.columns
+    ]
+
+
+@lru_cache(maxsize=100)
+def _has_words(column: Any) -> bool:
+    table: Any = inspect(column.class_).local_table
+    return any(index.name == f"ix_{table.name}_words" for index in table.indexes)
+
+
+def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
+    """By the complete number, also of a merged record, or by the serial part, of any year."""
+    column = each.columns[0]
+    former = _by_predecessor_name(column.class_, text)
+    is_serial = text.isascii() and text.isdigit() and len(text) <= _MOST_OF_SERIAL
+    kind = _KINDS.get(column.class_)
+    if is_serial and kind is None:
+        return [*former, index_ranges.equals(column, text.upper()), column.endswith(f"-{int(text):05d}")]
+    years = range(_FIRST_YEAR, viewer.now.year + 2) if is_serial and kind else ()
+    if not years:
+        kept = surviving_id(column.class_, text)
+        whole = index_ranges.equals(column, text.upper())
+        return [*former, whole] + ([column.class_.id == kept] if kept is not None else [])
+    numbers = [f"{NUMBER_PREFIXES[kind or '']}-{year}-{int(text):05d}" for year in years]
+    return [*former, index_ranges.one_of(column, (text.upper(), *numbers))]
+
+
+def _by_predecessor_name(record: Any, text: str) -> list[Any]:
+    """By the record's name in the predecessor, if its number here is different."""
+    if record not in _KINDS or kind_of_number(text) != _KINDS[record]:
+        return []
+    with access.as_system(db.session()) as session:  # the list's own rule decides which of them are visible
+        ids = predecessor_names.ids_of(session, record.__tablename__, text)
+    return [record.id.in_(ids)] if ids else []
+
+
+def _numbered(each: Field, text: str, _viewer: Viewer) -> list[Any]:
+    """By the complete number in any spelling, or by its last digits."""
+    columns = each.searched_columns()  # type: ignore[attr-defined]
+    normal, digits = phone.normalize(text), text.replace(" ", "")
+    is_end = digits.isascii() and digits.isdigit() and _LEAST_OF_NUMBER <= len(digits) <= _MOST_OF_NUMBER
+    whole = [index_ranges.equals(column, normal) for column in columns] if normal else []
+    return whole + ([_ends(column, digits) for column in columns] if is_end else [])
+
+
+def _coded(each: Field, text: str, _viewer: Viewer) -> list[Any]:
+    """By the complete code, or by a part at its beginning or end that has a digit: words are no codes."""
+    code = text.upper()
+    is_part = len(code) >= _LEAST_OF_CODE and code.isascii() and any(char.isdigit() for char in code)
+    if not is_part:
+        return [index_ranges.equals(column, code) for column in each.columns]
+    ends = [reversed_column(column) for column in each.columns]
+    found = [_begins(column, code) for column in each.columns]
+    return found + [_begins(column, code[::-1]) for column in ends if column is not None]
+
+
+def _named(each: Field, text: str, _viewer: Viewer) -> Iterator[Any]:
+    """By the beginning of first or last name; several words are split between both in every way, in either order."""
+    words, names = text.split(), each.names  # type: ignore[attr-defined]
+    for column in names:
+        yield _begins(column, " ".join(words))
+    for first, last in zip(names[::2], names[1::2], strict=True):
+        for cut in range(1, min(len(words), _MOST_WORDS)):
+            head, tail = " ".join(words[:cut]), " ".join(words[cut:])
+            for one, other in ((first, last), (last, first)):
+                yield from _pair(one, head, other, tail)
+
+
+def _pair(one: Any, head: str, other: Any, tail: str) -> list[Any]:
+    """Both parts of the name begin so.
+
+    On MariaDB exact matches are a separate condition, which narrows the index range.
+    """
+    if db.engine.dialect.name == "sqlite" or "'" in fold_apostrophes(head):
+        return [and_(begins(one, head), begins(other, tail))]
+    if "'" in fold_apostrophes(tail):
+        return [and_(one == head, begins(other, tail)), and_(one > head, begins(one, head), begins(other, tail))]
+    return list(index_ranges.both_begin(one, head, other, tail))
+
+
+def exact_first(record_table: RecordTable, typed: Any) -> list[Any]:
+    """The ORDER BY of hits: names that are equal to what was typed first, then the newest."""
+    newest = record_table.record.id.desc()
+    names = [column for each in record_table.of_kind(NameField) for column in each.filter_columns()]
+    return [case((or_(*[column == typed for column in names]), 0), else_=1), newest] if names else [newest]
+
+
+@lru_cache(maxsize=100)
+def best_first(record_table: RecordTable) -> tuple[Any, ...]:
+    """`exact_first` for the parameter "typed"."""
+    return tuple(exact_first(record_table, bindparam("typed", type_=String)))

@@ -1,0 +1,172 @@
+"""Viewing the CRM as another user: reads only, for administrators, for half an hour, and audited.
+
+The browser's session keeps whom its user views. Each request then acts as a read-only copy of that person, so that
+lists, pages, REST, counts and caches follow the person's access rules; the sign-in stays the administrator's own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from flask import Flask, Response, abort, g, redirect, request
+from flask import session as flask_session
+from flask_appbuilder import BaseView, expose
+from sqlalchemy import select
+
+from app import access
+from app.access.read_only_sessions import NOTHING_CHANGES
+from app.domain import audit
+from app.domain.base import RuleBroken, translatable
+from app.extensions import csrf, db
+from app.models import User
+from app.web.core.fab_access import zone
+from app.web.core.localization.languages import translate_text
+from app.web.core.localization.local_dates import format_local_date
+from app.web.pages import errors
+from app.web.security.sessions import own_transaction
+
+#: How long a view lasts.
+LASTS = timedelta(minutes=30)
+_KEY = "viewing"
+#: What may be posted in a view: its end, and signing out.
+_POSTED = ("ViewAsView.end", "AuthDBView.logout")
+#: Pages of the account itself: its keys, sessions, password, profile.
+_OF_THE_ACCOUNT = ("KeysView", "SessionsView", "ResetMyPasswordView", "UserInfoEditView", "ExportsView", "ImportsView")
+NOT_ALLOWED = translatable(
+    "Only an administrator, signed in on a page, can view the CRM as an active user who is none."
+)
+
+
+@dataclass(frozen=True)
+class View:
+    """A view under way."""
+
+    #: The administrator.
+    own: access.Person
+    #: The person as whom they see the CRM.
+    person: access.Person
+    ends_on: datetime
+
+    @property
+    def ends_at(self) -> str:
+        """When it ends, as a time of day on the clock of the viewed person, like all times of the page."""
+        return format_local_date(self.ends_on.astimezone(zone()), "%H:%M")
+
+
+def current() -> View | None:
+    """The view of this request, if it is one."""
+    found: View | None = g.get("view_as")
+    return found
+
+
+def is_offered(user: Any) -> bool:
+    """Whether the person of this request may view as this user."""
+    own: access.Person = g.person
+    may = current() is None and own.is_admin and own.scope is None and "sid" in flask_session
+    return may and user.id != own.id and _viewed(user.id, own.version) is not None
+
+
+def begin(user: Any, now: datetime) -> None:
+    """View as this user from the next request on. Raises RuleBroken, which is audited, too."""
+    own: access.Person = g.person
+    user_id, is_allowed, ends_on = user.id, is_offered(user), now + LASTS
+    what = {"what": "began", "until": ends_on.isoformat()} if is_allowed else {"what": "refused"}
+    with own_transaction() as session:
+        audit.write(session, "view-as", own.id, now, f"user {user_id}", request.remote_addr, **what)
+    if not is_allowed:
+        raise RuleBroken(translate_text(NOT_ALLOWED))
+    flask_session[_KEY] = {"user": user_id, "by": own.id, "ends": ends_on.timestamp()}
+
+
+def enter(version: int) -> None:
+    """Let this request, whose administrator is signed in, act as the person of the view; end one that is over."""
+    kept, own, now = flask_session.get(_KEY), g.person, datetime.now(UTC)
+    if not isinstance(kept, dict):
+        return
+    person = None
+    if own.is_admin and own.id == kept.get("by") and kept.get("ends", 0) > now.timestamp():
+        person = _viewed(kept["user"], version)
+    if person is None:
+        _end(own, int(kept.get("user", 0)), "expired", now)
+        return
+    session = db.session()
+    access.act_as(session, person)
+    access.set_read_only(session, True)
+    g.person, g.view_as = person, View(own, person, datetime.fromtimestamp(kept["ends"], UTC))
+
+
+def leave(what: str = "ended") -> int:
+    """End the view of this request; from here on it acts as its administrator. Returns the id of who was viewed."""
+    view = current()
+    if view is None:
+        return 0
+    g.person, g.view_as = view.own, None
+    g.pop("viewer", None)
+    session = db.session()
+    access.set_read_only(session, False)
+    access.act_as(session, view.own)
+    _end(view.own, view.person.id, what, datetime.now(UTC))
+    return view.person.id
+
+
+def _end(own: access.Person, user_id: int, what: str, now: datetime) -> None:
+    flask_session.pop(_KEY, None)
+    with own_transaction() as session:
+        audit.write(session, "view-as", own.id, now, f"user {user_id}", request.remote_addr, what=what)
+
+
+def _viewed(user_id: int, version: int) -> access.Person | None:
+    """The read-only person, if they are active and no administrator."""
+    session = db.session()
+    with access.as_system(session):
+        is_active = session.scalar(select(User.active).where(User.id == user_id))
+    found = access.person(session, user_id, version) if is_active else None
+    return found.viewed() if found is not None and not found.is_admin else None
+
+
+def refuse_writes() -> None:
+    """Answer 403 to what a view may not do: writes, and pages of the person's account."""
+    if current() is None:
+        return
+    endpoint = request.endpoint or ""
+    is_write = request.method not in ("GET", "HEAD", "OPTIONS") and endpoint not in _POSTED
+    if is_write or endpoint.partition(".")[0] in _OF_THE_ACCOUNT:
+        g.sentence = translate_text(NOTHING_CHANGES)
+        abort(403)
+
+
+def _after(response: Response) -> Response:
+    """No download leaves a view, and no page of it is stored by the browser."""
+    if current() is None:
+        return response
+    if response.headers.get("Content-Disposition", "").startswith("attachment"):
+        response.close()
+        refused: Response = errors.answer(403, translate_text(NOTHING_CHANGES))
+        return refused
+    if not (request.endpoint or "").endswith("static"):
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+def install(app: Flask) -> None:
+    """Watch the responses of views, and let templates show the banner."""
+    app.after_request(_after)
+    app.jinja_env.globals["view_as"] = current
+
+
+class ViewAsView(BaseView):
+    """/view-as/end"""
+
+    route_base = "/view-as"
+    default_view = "end"
+
+    @expose("/end", methods=["POST"])
+    def end(self) -> Any:
+        """End the view, and return to the user's page."""
+        csrf.protect()
+        if g.get("person") is None:
+            return redirect(self.appbuilder.get_url_for_login)
+        user = leave()
+        return redirect(f"/users/show/{user}" if user else "/")

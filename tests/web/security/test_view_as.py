@@ -1,0 +1,123 @@
+"""Viewing as another user: their access rules on every path, nothing written, audited, and it ends."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, select, update
+
+from app import access
+from app.access import Denied
+from app.models import AuditEntry, Lead, Notification, Role, User
+from app.web.security import view_as
+from tests.app_fixtures import Crm
+
+BANNER = "You see the CRM as"
+
+
+def view(crm: Crm, name: str, client: Any) -> Any:
+    """Let the admin in this browser view as this user; the answer."""
+    return client.form(f"/users/action/view_as/{crm.people[name].id}", {})
+
+
+def noted(crm: Crm) -> list[tuple[int, str, str]]:
+    """(user, about, what) of each entry of the audit about views."""
+    rows = crm.rows(select(AuditEntry).where(AuditEntry.event == "view-as").order_by(AuditEntry.id))
+    return [(row.user_id, row.about, row.payload["what"]) for row in rows]
+
+
+def test_an_admin_sees_what_the_user_sees_and_changes_nothing(crm: Crm) -> None:
+    mine = crm.make.lead("ana", first_name="Ravi", mobile="9820012345", description="kept")
+    other = crm.make.lead("ben", first_name="Om")
+    crm.make.mask("Sales User", mobile="last4")
+    root, ana = crm.client("root"), crm.people["ana"]
+    assert "/users/action/view_as/" in root.screen(f"/users/show/{ana.id}").text
+    assert "/users/action/view_as/" in root.screen(f"/users/can/{ana.id}").text
+    assert view(crm, "ana", root).location == "/"
+
+    page = root.screen("/leads/")
+    assert BANNER in page.text and "Ravi" in page.text and other.number not in page.text
+    assert (
+        "9820012345" not in page.text.replace(" ", "") and "/settings/" not in page.text and "data-new" not in page.text
+    )
+    assert page.headers["Cache-Control"] == "no-store" and "X-Crm-Keep" not in page.headers
+    assert root.screen(f"/leads/{other.number}").status_code == 404
+    hits = root.screen("/search/hits?q=kumar").json
+    assert hits == crm.client("ana").screen("/search/hits?q=kumar").json and mine.number in str(hits)
+    listed = root.browser.get("/api/v1/lead/").json
+    assert listed["ids"] == [mine.id] and root.browser.get(f"/api/v1/lead/{other.id}").status_code == 404
+    assert crm.client("ana").screen("/leads/").text.count(BANNER) == 0  # their own pages are as before
+    assert "data-new" in crm.client("ana").screen("/leads/").text
+
+    for path, form in (
+        (f"/leads/edit/{mine.id}", {"description": "x"}),
+        ("/leads/add", {}),
+        ("/me/language", {"locale": "hi"}),
+    ):
+        refused = root.form(path, form)
+        assert refused.status_code == 403 and "nothing can be changed" in refused.text
+    put = root.browser.put(f"/api/v1/lead/{mine.id}", json={"description": "x"}, headers={"X-CSRFToken": root.token})
+    assert put.status_code == 403 and crm.fresh(mine).description == "kept"
+    for path in (
+        "/keys/",
+        "/sessions/",
+        "/exports/",
+        "/imports/",
+        "/exports/lead/new",
+        f"/leads/reveal/{mine.id}/mobile",
+    ):
+        assert root.screen(path).status_code in (403, 404), path
+    assert view(crm, "ben", root).status_code == 403  # no view within a view
+
+    assert root.form("/view-as/end").location == f"/users/show/{ana.id}"
+    assert other.number in root.screen("/leads/").text and BANNER not in root.screen("/leads/").text
+    about = f"user {ana.id}"
+    assert noted(crm) == [(crm.people["root"].id, about, "began"), (crm.people["root"].id, about, "ended")]
+
+
+def test_who_is_viewed_and_by_whom(crm: Crm) -> None:
+    crm.make.user("second", "Admin")
+    crm.session.execute(update(User).where(User.username == "ben").values(active=False))
+    crm.session.commit()
+    root = crm.client("root")
+    assert view(crm, "ana", crm.client("mia")).status_code in (403, 404)
+    for name in ("second", "root", "ben"):
+        assert view(crm, name, root).status_code == 302
+        assert BANNER not in root.screen("/leads/").text
+    assert [what for _by, _about, what in noted(crm)] == ["refused"] * 3
+
+
+def test_a_view_ends_by_itself(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, ana = crm.client("root"), crm.people["ana"].id
+    view(crm, "ana", root)
+    with root.browser.session_transaction() as kept:
+        kept["viewing"] |= {"ends": (datetime.now(UTC) - timedelta(seconds=1)).timestamp()}
+    assert BANNER not in root.screen("/leads/").text
+    view(crm, "ana", root)
+    crm.session.execute(update(User).where(User.id == ana).values(active=False))
+    crm.session.commit()
+    assert BANNER not in root.screen("/leads/").text
+    view(crm, "mia", root)
+    assert BANNER in root.screen("/leads/").text
+    root.form("/logout/")
+    assert root.screen("/leads/").status_code == 302
+    assert [what for _by, _about, what in noted(crm)] == ["began", "expired", "began", "expired", "began", "ended"]
+    ended = crm.rows(select(AuditEntry).where(AuditEntry.event == "sign-out"))
+    assert [row.user_id for row in ended] == [crm.people["root"].id]
+
+
+def test_the_session_of_a_view_refuses_what_no_page_should_write(crm: Crm) -> None:
+    lead, session = crm.make.lead("ana"), crm.session
+    access.set_read_only(session, True)
+    for step in (update(Lead).values(description="x"), delete(Notification)):
+        with pytest.raises(Denied), access.as_system(session):
+            session.execute(step)
+    session.add(Role(name="Extra"))
+    with pytest.raises(Denied):
+        session.flush()
+    session.rollback()
+    access.set_read_only(session, False)
+    assert crm.fresh(lead).description != "x"
+    assert timedelta(minutes=5) < view_as.LASTS <= timedelta(hours=1)
