@@ -51,6 +51,12 @@ _ACCOUNTS = classes(User, Role, Group)
 EFFECTS = (
     Effect(
         "before_flush",
+        read_only_sessions.refuse_rows,
+        every_class,
+        "A view as another user changes nothing.",
+    ),
+    Effect(
+        "before_flush",
         consents.refuse_change,
         classes(Consent),
         "The consent ledger is append-only, also for admins and jobs.",
@@ -141,7 +147,6 @@ HOOKS = (
         "Statements without objects spare what is under a legal hold, too.",
     ),
     Hook("do_orm_execute", call_rollups.note_statement, "Calls changed without objects are counted anew, too."),
-    Hook("before_flush", read_only_sessions.refuse_flush, "A view as another user changes nothing."),
     Hook("before_flush", row_effects.before_flush, "The effects of that moment are applied."),
     Hook("after_insert", notice_delivery.note_delivery, "A notice to be e-mailed is queued once.", Delivery),
     Hook("after_flush", row_effects.after_flush, "The effects of that moment are applied."),

@@ -169,6 +169,23 @@ def test_calls_and_messages_from_before_are_found_by_the_ends_of_their_numbers(
 
 
 @at("0002")
+def views_and_a_quota(connection: Connection, laid: Laid) -> None:
+    own = {"created_on": MOMENT, "changed_on": MOMENT, "owner_id": laid["ab_user"], "module": "leads"}
+    for label, shared, pinned in (("Mine", False, True), ("Ours", True, False)):
+        add(connection, "saved_view", label=label, shared=shared, pinned=pinned, **own)
+    add(connection, "business_setting", key="file_house_mb", value=[500])
+
+
+def test_views_get_an_audience_and_pins_and_the_quota_its_new_name(passage: Passage, connection: Connection) -> None:
+    views = connection.exec_driver_sql("SELECT label, audience FROM saved_view ORDER BY id").all()
+    pins = connection.exec_driver_sql("SELECT label FROM saved_view v JOIN view_pin p ON p.view_id = v.id").all()
+    quotas: dict[str, Any] = dict(connection.exec_driver_sql("SELECT `key`, value FROM business_setting").all())
+    assert json.loads(quotas["file_total_mb"]) == json.loads(quotas["file_house_mb"]) == [500]
+    assert [tuple(row) for row in views] == [("Mine", "me"), ("Ours", "all")]
+    assert [tuple(row) for row in pins] == [("Mine",)]
+
+
+@at("0002")
 def assignments(connection: Connection, laid: Laid) -> None:
     shared = {"user_id": laid["ab_user"], "started_on": MOMENT, "reason": "direct", "decision": {}}
     for ended in (MOMENT, None, None):

@@ -165,8 +165,10 @@ def longest_seconds(pattern: str | bytes, flags: int) -> tuple[float, str]:
     tried = (hostile_texts(pattern, flags, length) for length in (TRIED_LENGTH, MEASURED_LENGTH))
     slowest = (0.0, "")
     for use, text in noted_uses(uses, short, zip(*tried, strict=True)):
-        slowest = max(slowest, (seconds_of(use, text), f"{text[:40]!r}… of {len(text)}"))
-        if slowest[0] > MOST_SECONDS:
+        seconds = seconds_of(use, text)
+        if seconds > slowest[0]:
+            slowest = (seconds, f"{text[:40]!r}… of {len(text)}")
+        if seconds > MOST_SECONDS:
             break
     return slowest
 

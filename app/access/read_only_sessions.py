@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from sqlalchemy.orm import ORMExecuteState, Session
 
 from app.access.person import Denied
 from app.domain.base import translatable
+from app.domain.persistence.row_effects import Rows
 from app.domain.persistence.session_context import session_context
 
 NOTHING_CHANGES = translatable(
@@ -20,11 +19,11 @@ def set_read_only(session: Session, is_read_only: bool) -> None:
     session_context(session).is_read_only = is_read_only
 
 
-def refuse_flush(session: Session, *_more: Any) -> None:
-    """Session hook: raise Denied for a changed object of a read-only session."""
+def refuse_rows(session: Session, rows: Rows) -> None:
+    """Effect before a flush: raise Denied for a new, changed or deleted row of a read-only session."""
     if not session_context(session).is_read_only:
         return
-    if session.new or session.deleted or any(session.is_modified(row) for row in session.dirty):
+    if rows.new or rows.deleted or any(session.is_modified(row) for row in rows.changed):
         raise Denied(NOTHING_CHANGES)
 
 

@@ -41,7 +41,7 @@ def test_it_opens_finds_opens_and_gives_the_focus_back(seat: Sit) -> None:
     page.keyboard.type(digits)
     hit = page.locator(f"#palette [role=option][href='{address}']")
     expect(hit).to_be_visible()
-    assert faults(page) == []
+    assert faults(page, part="#palette") == []
     page.keyboard.press("Escape")
     expect(page.locator("#list-q")).to_be_focused()
 
@@ -69,7 +69,7 @@ def test_it_opens_finds_opens_and_gives_the_focus_back(seat: Sit) -> None:
     page.keyboard.press("Enter")
     expect(page.locator("html")).to_have_attribute("data-bs-theme", "dark")
     page.keyboard.press("Control+k")
-    assert number in page.evaluate(RECENT) and faults(page) == []
+    assert number in page.evaluate(RECENT) and faults(page, part="#palette") == []
     page.keyboard.type("sign out")
     page.keyboard.press("Enter")
     page.wait_for_url("**/login/**")

@@ -88,11 +88,17 @@ def first_record(page: Any) -> str:
     return str(page.locator("main tbody .row-link").first.get_attribute("href"))
 
 
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """The looks that axe has seen on the pages before."""
+    return set()
+
+
 @pytest.mark.parametrize("pages", [WORK, SETTINGS], ids=["work", "settings"])
-def test_axe_finds_nothing_serious(seat: Sit, pages: list[str]) -> None:
+def test_axe_finds_nothing_serious(seat: Sit, pages: list[str], known: set[str]) -> None:
     sits = seat(MANAGER if pages is WORK else LiveServer.ADMIN[0], color_scheme="light", reduced_motion="reduce")
     sits.tab.add_init_script(path=AXE)
-    found, known = [], set[str]()
+    found = []
     for path in pages:
         found += page_faults(sits, path, known)
     sits.go("/leads/" if pages is WORK else "/tickets/")

@@ -447,7 +447,7 @@ def stored_after(session: Session, ana: Any, sent_batches: list[list[Any]]) -> l
     return list(session.execute(select(*columns).order_by(CallLog.started_on)).all())
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(SENT_RECORDS, min_size=1, max_size=12), CUTS, CUTS, st.randoms(use_true_random=False))
 def test_order_repetition_and_batch_size_do_not_change_the_rows(session, ana, records, cuts, others, chance):
     shuffled = records + chance.sample(records, len(records) // 2)
@@ -458,7 +458,7 @@ def test_order_repetition_and_batch_size_do_not_change_the_rows(session, ana, re
     assert stored_after(session, ana, batches(shuffled[::-1], others)) == once
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(
         st.one_of(ANYTHING, st.dictionaries(st.sampled_from(NAMES), ANYTHING).map(lambda odd: call(1) | odd)),

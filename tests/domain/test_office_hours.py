@@ -333,7 +333,7 @@ def offices_at_work(draw: st.DrawFn) -> tuple[OfficeSchedule, datetime]:
     return office, datetime.combine(day, time(0), tzinfo=UTC) + minute * MINUTE
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(scene=offices_at_work(), minutes=st.integers(0, 4 * 1440))
 def test_open_time_equals_the_counted_minutes(scene: tuple[OfficeSchedule, datetime], minutes: int) -> None:
     office, start = scene
@@ -342,7 +342,7 @@ def test_open_time_equals_the_counted_minutes(scene: tuple[OfficeSchedule, datet
     )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(scene=offices_at_work(), seconds=st.integers(1, 60 * 3600))
 def test_adding_open_time_finds_the_earliest_moment(scene: tuple[OfficeSchedule, datetime], seconds: int) -> None:
     office, start = scene
@@ -355,7 +355,7 @@ def test_adding_open_time_finds_the_earliest_moment(scene: tuple[OfficeSchedule,
         assert minutes_counted(office, start, whole) + (moment - whole) == span
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=70, deadline=None)
 @given(scene=offices_at_work())
 def test_the_next_opening_is_the_first_open_minute(scene: tuple[OfficeSchedule, datetime]) -> None:
     office, now = scene
@@ -366,7 +366,7 @@ def test_the_next_opening_is_the_first_open_minute(scene: tuple[OfficeSchedule, 
     assert minutes_counted(office, now, opens) == NONE
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=90, deadline=None)
 @given(scene=offices_at_work(), first=st.integers(0, 3_000 * 1440), second=st.integers(0, 3_000 * 1440))
 def test_open_time_adds_up_over_years(scene: tuple[OfficeSchedule, datetime], first: int, second: int) -> None:
     office, start = scene
@@ -377,7 +377,7 @@ def test_open_time_adds_up_over_years(scene: tuple[OfficeSchedule, datetime], fi
     )
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=50, deadline=None)
 @given(scene=offices_at_work(), hours=st.integers(1, 30_000))
 def test_long_spans_are_exact(scene: tuple[OfficeSchedule, datetime], hours: int) -> None:
     office, start = scene
@@ -452,7 +452,7 @@ def test_a_negative_span_of_open_time_is_refused(
         count(OFFICE, at("2026-03-10 12:00"), -MINUTE)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(scene=offices_at_work(), seconds=st.integers(0, 60 * 3600))
 def test_subtracting_open_time_finds_the_earliest_moment(scene: tuple[OfficeSchedule, datetime], seconds: int) -> None:
     office, end = scene
@@ -462,7 +462,7 @@ def test_subtracting_open_time_finds_the_earliest_moment(scene: tuple[OfficeSche
     assert open_time_between(office, moment - timedelta.resolution, end) > span
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(scene=offices_at_work(), minutes=st.integers(0, 600), back=st.integers(0, 4 * 1440))
 def test_lateness_equals_the_counted_minutes(scene: tuple[OfficeSchedule, datetime], minutes: int, back: int) -> None:
     office, end = scene

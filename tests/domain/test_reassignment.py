@@ -495,7 +495,7 @@ def test_a_kill_in_the_middle_of_a_chunk_leaves_nothing_half_done(maria, by):
 
 # --- MariaDB: eight processes, five of them killed
 
-TASKS, SELLERS = 400, 6
+TASKS, SELLERS = 240, 6
 #: From Linux' <sys/prctl.h>
 PR_SET_PDEATHSIG = 1
 
@@ -526,7 +526,7 @@ def _run_and_kill(url: str, go: Path, kills: int) -> None:
         go.touch()
         dice = random.Random(7)
         for victim in running[:kills]:
-            time.sleep(dice.uniform(0.1, 0.4))
+            time.sleep(dice.uniform(0.05, 0.25))
             assert not go.with_name(f"ended-{victim}").exists(), "it ended before it could be killed"
             os.kill(victim, signal.SIGKILL)
         assert parent.wait(200) == 0, go.with_name("said").read_text()

@@ -1,4 +1,4 @@
-"""The server: connections are spread over the workers, also after one of them was killed."""
+"""The server: its memory; connections are spread over the workers, also after one of them was killed."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.servers import LiveServer, OperatorsServer, eventually
+from tests.test_start_budget import MAX_RESIDENT_MB, resident_mb
 
 
 def workers_of(server: LiveServer) -> list[int]:
@@ -59,8 +60,12 @@ def is_even(server: LiveServer) -> bool:
     return all(spread(server, 8)[0] >= 3 for _ in range(8))
 
 
-def test_connections_are_spread_also_after_a_worker_was_killed(tmp_path: Path) -> None:
+def test_memory_stays_within_its_budget_and_connections_are_spread_also_after_a_worker_was_killed(
+    tmp_path: Path,
+) -> None:
     with OperatorsServer(tmp_path, CRM_WORKERS="2") as server:
+        everybody = [server.pid, *workers_of(server)]
+        assert len(everybody) == 3 and max(map(resident_mb, everybody)) <= MAX_RESIDENT_MB
         eventually(lambda: is_even(server), "the workers do not share the connections")
         first = workers_of(server)
         os.kill(first[0], signal.SIGKILL)

@@ -203,11 +203,15 @@ def test_stop_cancels_all_that_is_not_sent(crm: Crm, carrier: Carrier) -> None: 
         crm.session.rollback()
 
 
+#: Enough for several rounds of two workers.
+ADDRESSED = 24
+
+
 def test_two_workers_that_are_killed_again_and_again_address_each_once(maria: Crm, carrier: Carrier) -> None:  # noqa: F811
     crm = maria
     with crm.app.app_context():
         add_account(crm)
-        leads = [crm.make.lead("ana", mobile=each).id for each in NUMBERS[:40]]
+        leads = [crm.make.lead("ana", mobile=each).id for each in NUMBERS[:ADDRESSED]]
         stamp = Stamp(crm.id_of("mia"), now())
         campaign = campaigns.create(crm.session, "Offer", RecipientSource("leads", leads), stamp)
         campaigns.change(crm.session, campaign, CampaignInput("Fast", "sms", "Hi", per_minute=600), stamp)
@@ -216,7 +220,7 @@ def test_two_workers_that_are_killed_again_and_again_address_each_once(maria: Cr
         start(crm, campaign)
         killed += _work_and_kill(crm, campaign, lambda: _sent(crm), chunk=4)
         found = crm.rows(select(Message.peer))
-        assert sorted(found) == sorted(NUMBERS[:40]) and result(crm, campaign) == {"queued": len(leads)}
+        assert sorted(found) == sorted(NUMBERS[:ADDRESSED]) and result(crm, campaign) == {"queued": len(leads)}
         assert killed >= 3
 
 
@@ -228,7 +232,7 @@ def _sent(crm: Crm) -> int:
 def _work_and_kill(crm: Crm, campaign: Campaign, done: Any, chunk: int) -> int:
     """Let pairs of processes work, each killed a moment after something was done. Returns how many were killed."""
     killed, random, key, before = 0, Random(7), campaign.id, 0
-    while before < 40:
+    while before < ADDRESSED:
         values = {"paced_on": now() - timedelta(seconds=60), "next_on": None}
         crm.session.execute(update(Campaign).values(values))
         crm.session.commit()

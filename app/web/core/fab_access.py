@@ -211,7 +211,12 @@ class JsonErrorResponses:
 
     def response_403(self, **_kwargs: Any) -> Response:
         """FAB's response to a missing permission."""
-        text = _("Your role doesn't allow this. Ask your manager if you need it.")
+        is_limited = getattr(g.get("person"), "scope", None) is not None
+        text = (
+            _("This API key, or the role of its user, doesn't allow this.")
+            if is_limited
+            else _("Your role doesn't allow this. Ask your manager if you need it.")
+        )
         return json_answer(403, {"message": text, "errors": {}})
 
 

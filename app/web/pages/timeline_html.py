@@ -31,8 +31,12 @@ _SIGNS = {
     "system": "settings-automation",
 }
 _SPEEDS = ("1", "1.25", "1.5", "2")
+#: The parts of a note: {text}, of a mention also {person}.
+_Parts = Sequence[Mapping[str, Any]]
 #: Characters of a note's former text in the tooltip.
 _MOST_FORMER = 200
+#: Characters of a note that are shown before it is opened.
+_MOST_OF_NOTE = 1200
 
 
 def timeline_lines(entries: Iterable[Entry]) -> Markup:
@@ -103,12 +107,33 @@ def _at(entry: Entry) -> str:
 
 def _text(entry: Entry) -> str:
     if entry.get("parts"):
-        return f'<p class="entry-text">{"".join(map(_part, entry["parts"]))}</p>'
+        shown, rest = _shown_and_rest(entry["parts"])
+        return _paragraph(shown) + (_behind_show_all(_paragraph(rest)) if rest else "")
     subject, body = entry.get("subject"), entry.get("body")
     if not (subject or body):
         return ""
     head = f'<b class="entry-subject">{escape(subject)}</b>{chr(10) if body else ""}' if subject else ""
     return f'<p class="entry-text">{head}{escape(body or "")}</p>'
+
+
+def _shown_and_rest(
+    parts: Sequence[Mapping[str, Any]],
+) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+    """The parts of a note, divided where it is too long to be shown at once."""
+    left = _MOST_OF_NOTE
+    if sum(len(part["text"]) for part in parts) < left + _MOST_FORMER:
+        return parts, ()
+    for at, part in enumerate(parts):
+        text = part["text"]
+        if len(text) > left:
+            end = 0 if part.get("person") else max(text.rfind(" ", 0, left), text.rfind("\n", 0, left)) + 1 or left
+            return [*parts[:at], {**part, "text": text[:end]}], [{**part, "text": text[end:]}, *parts[at + 1 :]]
+        left -= len(text)
+    return parts, ()
+
+
+def _paragraph(parts: _Parts) -> str:
+    return f'<p class="entry-text">{"".join(map(_part, parts))}</p>'
 
 
 def _part(part: Mapping[str, Any]) -> str:
@@ -119,9 +144,13 @@ def _part(part: Mapping[str, Any]) -> str:
 
 
 def _rest(entry: Entry) -> str:
+    return _behind_show_all(f'<p class="entry-text">{escape(entry["rest"])}</p>')
+
+
+def _behind_show_all(text: str) -> str:
     return (
         f'<details class="entry-rest"><summary class="btn btn-quiet btn-small">{icon("chevron-down")}'
-        f'{escape(_("Show all"))}</summary><p class="entry-text">{escape(entry["rest"])}</p></details>'
+        f"{escape(_('Show all'))}</summary>{text}</details>"
     )
 
 

@@ -21,7 +21,7 @@ from app.web.core.urls.local_links import row_url
 from app.web.core.views import custom_columns, save_warnings
 from app.web.pages.routes import page_route
 from app.web.pages.widgets import cell
-from app.web.records import form_page
+from app.web.records import first_task_inputs, form_page
 
 #: Fields of one quick form; known people that are shown.
 MAX_FIELDS, MAX_KNOWN = 8, 5
@@ -93,7 +93,7 @@ class QuickCreate:
         if request.method == "GET":
             return self._quick_form(raw, viewer, {}, None, 200)
         try:
-            values = self.record_table.parse(raw, "add", viewer)
+            values = self.record_table.parse(raw, "add", viewer) | first_task_inputs.typed(self, viewer)
             self._refuse_missing(values)
             row = self.create_row(values, viewer)
             db.session.commit()
@@ -146,7 +146,10 @@ class QuickCreate:
             "list_label": self.list_title,
             "list_url": f"{self.route_base}/",
             "known_url": f"{self.route_base}/known" if self._can_be_known(viewer) else None,
-            "fields": [inputs[each.name] for each in fields if each.name in inputs],
+            "fields": [
+                *(inputs[each.name] for each in fields if each.name in inputs),
+                *first_task_inputs.inputs(self, errors, viewer, keeps=message is None),
+            ],
             "status": raw.get("status") if "status" not in inputs else None,
             "error": made["error"],
             "told": message,

@@ -21,7 +21,7 @@ from app.models import AuditEntry, User
 from app.ops.storage.audit_head_file import AuditHeadFile
 from app.web.core.fab_access import zone
 from app.web.pages.hardened import protect
-from app.web.security.sessions import signed_in
+from app.web.security.sessions import format_moment, signed_in
 
 PAGE = 50
 #: Lines of a check's result on the page; the command shows all.
@@ -136,7 +136,7 @@ def _people() -> list[tuple[int, str]]:
 
 
 def _entry_row(people: dict[int, str], entry: AuditEntry, first: str | None, last: str | None) -> dict[str, Any]:
-    details = [(key, _as_text(value)) for key, value in (entry.payload or {}).items()]
+    details = [(key, _as_text(value)) for key, value in (entry.payload or {}).items() if value not in _EMPTY]
     return {
         "id": entry.id,
         "at": entry.at.astimezone(zone()),
@@ -155,7 +155,21 @@ def _subject(about: str | None, people: dict[int, str]) -> str | None:
     return f"{name} ({about})" if name else about
 
 
+#: Values that say nothing.
+_EMPTY: tuple[Any, ...] = ([], None, "")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d(:\d\d(\.\d+)?)?\+00:00")
+
+
 def _as_text(value: Any) -> str:
+    """A value of the details as people read it; a changed one as “old → new”, times in the viewer's zone."""
+    if isinstance(value, dict) and value.keys() == {"added", "removed"}:
+        return f"{_as_text(value['removed'])} → {_as_text(value['added'])}"
     if isinstance(value, dict):
-        return "; ".join(f"{key} {_as_text(each)}" for key, each in value.items() if each not in ([], None, ""))
-    return ", ".join(str(each) for each in value) if isinstance(value, list) else str(value)
+        return "; ".join(f"{key} {_as_text(each)}" for key, each in value.items() if each not in _EMPTY)
+    if isinstance(value, list):
+        return ", ".join(map(_as_text, value)) or "–"
+    if value in (None, "", "None"):
+        return "–"
+    if isinstance(value, str) and _MOMENT.fullmatch(value):
+        return format_moment(datetime.fromisoformat(value))
+    return str(value)

@@ -236,9 +236,12 @@ def test_examples_of_fields_have_their_shapes(spec: Any) -> None:
 
 
 def test_answers_of_everybody_have_the_shape_that_is_told(worn: Hostile, spec: Any) -> None:
-    for who in ("root", "mia", "ana", "cleo", "rhea"):
+    """All of them those of the admin and of a seller, each of the others a third."""
+    reading = [(path, told) for verb, path, told in operations(spec) if verb == "get"]
+    parts = {"root": reading, "ana": reading, "mia": reading[::3], "cleo": reading[1::3], "rhea": reading[2::3]}
+    for who, part in parts.items():
         client = worn.crm.client(who)
-        for path, told in ((path, told) for verb, path, told in operations(spec) if verb == "get"):
+        for path, told in part:
             known = str(worn.records.get(path.split("/")[3], 1))
             for asked in {path.replace("{pk}", each).replace("{number}", "0") for each in (known, "999999")}:
                 answer = client.rest("GET", asked)

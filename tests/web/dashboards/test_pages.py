@@ -86,7 +86,9 @@ def test_every_figure_opens_a_list_with_the_same_count(busy: Crm, who: str) -> N
     ignored = r"(slot|from|to|_flt_\w+)=[^&]*" if who == "root" else r"^.*figure=(\w+).*$"
     kinds = {re.sub(ignored, r"\1", url): (url, text) for url, text in seen.items()}
     assert len(kinds) > 10
-    for url, text in kinds.values():
+    # Compliance, which sees all as the admin does, and the manager: half of the figures each.
+    half = {"rhea": slice(0, None, 2), "mia": slice(1, None, 2)}.get(who, slice(None))
+    for url, text in [*kinds.values()][half]:
         count = _COUNT.search(opened(busy, who, url))
         assert count is not None and count[1] == text, (url, text, count and count[1])
 

@@ -7,7 +7,7 @@ from html import unescape
 from typing import Any
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from app.models import Lead, Task
 from app.web.core.queries import capped_counts
@@ -178,7 +178,13 @@ def test_the_quick_form_saves_and_keeps_what_was_typed(crm: Crm) -> None:
     assert again.status_code == 200 and "Lead saved. CRM-LEAD-" in again.text and 'value="Nandini"' not in again.text
     done = client.form("/leads/quick", {"first_name": "Omi", "mobile": "9820012346"}, headers=HX)
     assert done.headers["HX-Redirect"].startswith("/leads/CRM-LEAD-") and crm.count(Lead) == 2
-    assert client.form("/leads/quick", {"first_name": "Page", "mobile": "9820012347"}).status_code == 302
+    task = {"task_title": "Visit", "task_due_on": "2027-02-30T10:00"}
+    typed = {"first_name": "Page", "mobile": "9820012347"}
+    bad = client.form("/leads/quick", typed | task)
+    assert bad.status_code == 422 and 'value="Visit"' in bad.text and crm.count(Lead) == 2
+    assert client.form("/leads/quick", typed | task | {"task_due_on": "2027-02-20T10:00"}).status_code == 302
+    made = crm.rows(select(Task).where(Task.title == "Visit"))
+    assert [each.due_on.isoformat() for each in made] == ["2027-02-20T04:30:00+00:00"]
 
 
 @pytest.mark.parametrize("who, told", [("ana", True), ("mia", True), ("ben", False)])

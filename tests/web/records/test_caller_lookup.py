@@ -59,9 +59,9 @@ def test_nobody_is_found_by_what_is_not_theirs(crm: Any, asha: Any, text: str) -
     assert crm.rows(select(AuditEntry.about).where(AuditEntry.event == "look-up")) == ["nobody"]
 
 
-@pytest.mark.parametrize("text", ["", "  ", "As", None, "%%", {"a": 1}, ["x"], "\x00", "x" * 101])
-def test_too_little_or_no_text_is_refused(crm: Any, asha: Any, text: Any) -> None:
-    assert look_up(crm, "cleo", text).status_code == 422
+def test_too_little_or_no_text_is_refused(crm: Any, asha: Any) -> None:
+    texts: list[Any] = ["", "  ", "As", None, "%%", {"a": 1}, ["x"], "\x00", "x" * 101]
+    assert [text for text in texts if look_up(crm, "cleo", text).status_code != 422] == []
 
 
 def test_only_who_raises_tickets_looks_up(crm: Any, asha: Any) -> None:
@@ -117,8 +117,14 @@ def by_old_api(crm: Any, asha: Any, how: str) -> Any:
     return answer.text
 
 
-@pytest.mark.parametrize("endpoint", [by_rest, by_form, by_typing, by_old_api])
-@pytest.mark.parametrize("how", ["number", "C100", MOBILE, OTHER])
+@pytest.mark.parametrize(
+    "endpoint, how",
+    [
+        *((by_rest, how) for how in ("number", "C100", MOBILE, OTHER)),
+        *((by_form, "C100"), (by_form, OTHER), (by_typing, "number"), (by_typing, MOBILE)),
+        *((by_old_api, "C100"), (by_old_api, OTHER)),
+    ],
+)
 def test_a_ticket_is_raised_for_the_customer_without_opening_them(crm: Any, asha: Any, endpoint: Any, how: str) -> None:
     shown = endpoint(crm, asha, asha.number if how == "number" else how)
     (ticket,) = crm.rows(select(Ticket))

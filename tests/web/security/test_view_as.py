@@ -7,11 +7,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from flask import g
 from sqlalchemy import delete, select, update
 
 from app import access
 from app.access import Denied
 from app.models import AuditEntry, Lead, Notification, Role, User
+from app.web.realtime.credentials import requesting_person
 from app.web.security import view_as
 from tests.app_fixtures import Crm
 
@@ -71,6 +73,10 @@ def test_an_admin_sees_what_the_user_sees_and_changes_nothing(crm: Crm) -> None:
     ):
         assert root.screen(path).status_code in (403, 404), path
     assert view(crm, "ben", root).status_code == 403  # no view within a view
+    cookie = {"Cookie": f"crm={root.cookie('crm')}"}
+    with crm.app.test_request_context("/", headers=cookie):
+        crm.app.preprocess_request()
+        assert g.person.id == ana.id and requesting_person() is None  # no socket hears what Ana's hear
 
     assert root.form("/view-as/end").location == f"/users/show/{ana.id}"
     assert other.number in root.screen("/leads/").text and BANNER not in root.screen("/leads/").text

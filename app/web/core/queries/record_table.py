@@ -96,6 +96,8 @@ class RecordTable:
         self.fields, self.input_fields = [f for f in fields if f.columns], fields
         self.record, self.joins, self.many = record, joins, many
         self.by_name = {f.name: f for f in fields}
+        #: (name of a field, whether descending) -> its ORDER BY.
+        self._orders: dict[tuple[str, bool], list[Any]] = {}
         self._prepares = any(hasattr(each, "prepare") for each in fields)
         #: Texts searched by substring; none for records with their own search indexes.
         self.plain_texts: list[Field] = []
@@ -293,10 +295,19 @@ class RecordTable:
         each = self.column_field(name)
         if not each.sort or each.is_hidden(viewer):
             raise RuleBroken(_("A list can't be sorted by “%(name)s”.", name=name), "order_column")
-        column = each.order()
-        if column is None:
+        found = self._orders.get((name, direction == "desc"))
+        if found is None:
+            found = self._orders[name, direction == "desc"] = self._order(each, direction == "desc")
+        if not found:
             raise RuleBroken(_("A list can't be sorted by “%(name)s”.", name=name), "order_column")
-        if direction == "desc":  # empty values are the smallest on both databases
+        return [*found]
+
+    def _order(self, each: Field, is_descending: bool) -> list[Any]:
+        """The ORDER BY by this field; empty if it has none."""
+        key, column = self.record.id, each.order()
+        if column is None:
+            return []
+        if is_descending:  # empty values are the smallest on both databases
             return [column.desc(), key.desc()]
         return [*_empty_last(column), column.asc(), key.asc()]
 

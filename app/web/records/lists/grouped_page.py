@@ -12,8 +12,9 @@ from app.web.core.fields.base import Viewer
 from app.web.core.queries.record_table import ListQuery
 from app.web.records.lists import grouped_rows, list_views
 from app.web.records.lists.grouped_rows import ListGroup
+from app.web.records.lists.list_cells import list_rows
 from app.web.records.lists.list_columns import ChosenColumns
-from app.web.records.lists.list_page import count_url, list_page, list_rows, url
+from app.web.records.lists.list_page import count_url, list_page, url
 from app.web.records.lists.list_rows import rows_html, tools_class
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlencode
@@ -22,9 +21,9 @@ from app.web.core.localization.languages import in_page_language
 from app.web.core.queries.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery, RecordTable
 from app.web.core.queries.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.core.registry import kind_of
-from app.web.core.urls.local_links import row_url
-from app.web.records import dial_targets, inline_edit_fields
+from app.web.records import inline_edit_fields
 from app.web.records.lists import figure_filter, list_conditions
+from app.web.records.lists.list_cells import list_rows
 from app.web.records.lists.list_columns import ChosenColumns
 
 
@@ -353,31 +352,6 @@ def _directions(active: Field | None) -> list[tuple[str, str]]:
     if active is None or active.kind in ("moment", "date"):
         return [("asc", _("Earliest first")), ("desc", _("Latest first"))]
     return [("asc", _("Ascending")), ("desc", _("Descending"))]
-
-
-def list_rows(screen: Any, rows: Iterable[Any], names: tuple[str, ...], viewer: Viewer) -> list[dict[str, Any]]:
-    """The rows: their cells in the order of the columns."""
-    slices, base = screen.record_table.selection(names)[1], screen.route_base
-    may_edit = viewer.person.may(screen.module, "write") and "edit" not in screen.exclude_route_methods
-    link = dial_targets.linker(screen.service.record, viewer)
-    made = []
-    for row in rows:
-        values = tuple(row)
-        key, cells = values[0], {each.name: each.shown_cell(values[cut], viewer) for each, cut in slices}
-        if link is not None:
-            link(cells, key)
-        made.append(
-            {
-                "id": key,
-                "url": row_url(base, key, cells.get("number", {}).get("text")),
-                "title": next((cell.get("text") for cell in cells.values() if cell.get("text")), str(key)),
-                "cells": list(cells.values()),
-                "may_edit": may_edit,
-                "may_delete": False,
-                "edit_url": f"{base}/edit/{key}",
-            }
-        )
-    return made
 
 
 def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:

@@ -49,10 +49,11 @@ class RowDrawing:
 
     def html(self, rows: Sequence[Row]) -> Markup:
         """The <tr> elements of these rows."""
-        return Markup("\n".join(map(self.row, rows)))
+        drawn: list[dict[int, str]] = [{} for _each in self.full]
+        return Markup("\n".join([self._row(row, drawn) for row in rows]))
 
-    def row(self, row: Row) -> str:
-        """One <tr>."""
+    def _row(self, row: Row, drawn: list[dict[int, str]]) -> str:
+        """One <tr>. `drawn`: for each column, id of a cell -> its HTML, because rows may share cells."""
         title, url = escape(str(row["title"])), escape(row["url"] or "")
         cells = row["cells"]
         # If the first cell is the link of the row, it contains the URL.
@@ -60,13 +61,13 @@ class RowDrawing:
         head = f'<tr data-id="{row["id"]}"{away}>'
         check = self._check(row, title) if self.has_bulk else ""
         first = f"{self.first}{self._first(row, cells[0], url)}</th>" if cells else ""
-        rest = "".join(map(self._cell, range(len(cells) - 1), cells[1:]))
+        rest = "".join(map(self._cell, range(len(cells) - 1), cells[1:], drawn))
         tools = self._tools(row, title) if self.has_tools else ""
         return f"{head}{check}{first}{rest}{tools}</tr>"
 
     def _check(self, row: Row, title: str) -> str:
         return (
-            f'<td class=col-check><input type=checkbox class=form-check-input name="rowid" value="{row["id"]}" '
+            f'<td class=col-check><input type=checkbox class=form-check-input name=rowid value={row["id"]} '
             f'form=bulk aria-label="{self.select} {title}"></td>'
         )
 
@@ -86,10 +87,13 @@ class RowDrawing:
         """Whether the first cell is the link of the row: not if its value has a link of its own."""
         return not (cell and cell.get("kind") in ("name", "record") and cell.get("url"))
 
-    def _cell(self, place: int, cell: Cell) -> str:
+    def _cell(self, place: int, cell: Cell, drawn: dict[int, str]) -> str:
         if not cell or cell.get("kind") == "missing":
             return self.empty[place]
-        return f"{self.full[place]}{_drawn(cell)}</td>"
+        found = drawn.get(id(cell))
+        if found is None:
+            found = drawn[id(cell)] = f"{self.full[place]}{_drawn(cell)}</td>"
+        return found
 
     def _tools(self, row: Row, title: str) -> str:
         """The buttons at the end: of the screen, call, edit. The icons of the last two are drawn by list.css."""
@@ -98,12 +102,12 @@ class RowDrawing:
         dial, url = first.get("dial"), first.get("call_url")
         if dial or url:
             href, label = escape(url or f"tel:{dial}"), f"{self.call} {title}"
-            look = f'class="row-call"{" data-dial" if url else ""}'
+            look = f'class=row-call{" data-dial" if url else ""}'
             parts.append(f'<a {look} href="{href}" aria-label="{label}"></a>')
         if row.get("may_edit"):
             label, href = f"{self.edit} {title}", escape(row["edit_url"])
-            parts.append(f'<a class="row-edit" href="{href}" aria-label="{label}"></a>')
-        return f'<td class="col-tools">{"".join(parts)}</td>'
+            parts.append(f'<a class=row-edit href="{href}" aria-label="{label}"></a>')
+        return f'<td class=col-tools>{"".join(parts)}</td>'
 
 
 # --- cells of most rows: list.css finds their parts by the row, so that these need no classes

@@ -71,7 +71,7 @@ def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
     here = kept_query(request.query_string.decode(errors="replace"))
     views = choices.of(screen.list_key)
     # A list with tabs has one of its own that shows all rows.
-    plain = _("Standard view") if screen.tab_names else _("All")
+    plain = _("Standard") if screen.tab_names else _("All")
     return {
         # Without arguments the list would open with the default view, and its filters.
         "clear_url": f"{base}?view=all" if choices.default(screen.list_key) else None,

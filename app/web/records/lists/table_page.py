@@ -25,6 +25,7 @@ from app.web.pages import brand
 from app.web.pages.cached_fragments import csrf_placeholders, filled, html_placeholder, placeholder, split
 from app.web.pages.frame import Frame, frame_of
 from app.web.records.lists import list_page, list_views
+from app.web.records.lists.list_cells import list_rows
 from app.web.records.lists.list_columns import ChosenColumns
 from app.web.records.lists.list_rows import RowDrawing, tools_class
 
@@ -84,7 +85,7 @@ def render(screen: Any, list_query: ListQuery, found: list[Any], columns: Chosen
     """The page, or for htmx the part with the table, with these rows."""
     extent = list_page.extent_of(screen, list_query, found)
     screen.record_table.prepare(found, columns.names, viewer)
-    rows = list_page.list_rows(screen, found, columns.names, viewer)
+    rows = list_rows(screen, found, columns.names, viewer)
     buttons = screen.row_buttons(found, columns.names, viewer)
     for row in rows if buttons else ():
         if row["id"] in buttons:

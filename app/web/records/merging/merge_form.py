@@ -133,7 +133,8 @@ def _second(
 ) -> list[dict[str, Any]]:
     """If a second number may come from the main one of a record: that number."""
     main = SECOND.get(each.name)
-    if main is None or not getattr(row, main) or len({getattr(one, main) for one in rows}) < 2:
+    # As numbers, however they were typed.
+    if main is None or not getattr(row, main) or len({getattr(one, f"{main}_e164") for one in rows}) < 2:
         return []
     is_chosen = choices[each.name] == Choice(row.id, main)
     return [{"value": f"{row.id}:{main}", "cell": cells.get(main), "is_chosen": is_chosen, "is_empty": False}]
