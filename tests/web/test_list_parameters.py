@@ -40,7 +40,7 @@ def hostile(settled: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 def shown(page: Any) -> list[int]:
     """The ids of a list page's rows, for somebody who may do something to several of them."""
     assert page.status_code == 200, page.text
-    return [int(key) for key in re.findall(r'name=rowid value=(\d+) ', page.text)]
+    return [int(key) for key in re.findall(r"name=rowid value=(\d+) ", page.text)]
 
 
 # --- unknown, twice, both ways

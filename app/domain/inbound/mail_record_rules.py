@@ -74,9 +74,12 @@ def _values(session: Session, context: InboundMailContext, mail: ReadMail) -> di
 
 
 def _contact(mail: ReadMail) -> dict[str, Any]:
-    """Name and address of the sender, or where replies go, as forms on a website give it."""
+    """Name and address of the sender, or where replies go, as forms on a website give it.
+
+    Some mail programs send the address as the name, which field masks of the address would not hide: it is shortened.
+    """
     address = mail.answer_to or mail.sender.address
-    name = mail.sender.name or address.partition("@")[0]
+    name = (mail.sender.name or address).partition("@")[0].strip() or address.partition("@")[0]
     first, _space, last = name.strip().rpartition(" ") if " " in name.strip() else (name, "", "")
     return {"first_name": first[:80], "last_name": last[:80] or None, "email": address}
 

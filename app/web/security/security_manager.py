@@ -60,6 +60,7 @@ _REQUEST_GLOBALS = (
     "now",
     "viewer",
     "view_as",
+    "view_is_over",
 )
 
 

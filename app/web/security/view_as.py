@@ -39,6 +39,12 @@ NOT_ALLOWED = translatable(
 )
 
 
+#: For what was sent from a page of a view that is over.
+IS_OVER = translatable(
+    "The view as another user is over. Nothing was changed. From here on, you act as yourself again."
+)
+
+
 @dataclass(frozen=True)
 class View:
     """A view under way."""
@@ -90,6 +96,7 @@ def enter(version: int) -> None:
         person = _viewed(kept["user"], version)
     if person is None:
         _end(own, int(kept.get("user", 0)), "expired", now)
+        g.view_is_over = True
         return
     session = db.session()
     access.act_as(session, person)
@@ -127,11 +134,17 @@ def _viewed(user_id: int, version: int) -> access.Person | None:
 
 
 def refuse_writes() -> None:
-    """Answer 403 to what a view may not do: writes, and pages of the person's account."""
-    if current() is None:
-        return
+    """Answer 403 to what a view may not do: writes, and pages of the person's account.
+
+    A write with which a view ends by itself is refused, too: its page promised that nothing would change.
+    """
     endpoint = request.endpoint or ""
     is_write = request.method not in ("GET", "HEAD", "OPTIONS") and endpoint not in _POSTED
+    if is_write and g.get("view_is_over"):
+        g.sentence = translate_text(IS_OVER)
+        abort(403)
+    if current() is None:
+        return
     if is_write or endpoint.partition(".")[0] in _OF_THE_ACCOUNT:
         g.sentence = translate_text(NOTHING_CHANGES)
         abort(403)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -98,8 +99,17 @@ def test_who_is_viewed_and_by_whom(crm: Crm) -> None:
 def test_a_view_ends_by_itself(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     root, ana = crm.client("root"), crm.people["ana"].id
     view(crm, "ana", root)
+    until = re.compile(r"by itself at (\d\d:\d\d)")
+    first = until.search(root.screen("/leads/").text)
+    with root.browser.session_transaction() as kept:
+        kept["viewing"] |= {"ends": kept["viewing"]["ends"] - 600}
+    later = until.search(root.screen("/leads/").text)
+    assert first and later and first[1] != later[1]  # nothing of a former view is shown
     with root.browser.session_transaction() as kept:
         kept["viewing"] |= {"ends": (datetime.now(UTC) - timedelta(seconds=1)).timestamp()}
+    overdue = root.form("/me/language", {"locale": "hi"})  # from a page that promised that nothing would change
+    assert overdue.status_code == 403 and "is over" in overdue.text
+    assert crm.rows(select(User.locale).where(User.username == "root")) == [None]
     assert BANNER not in root.screen("/leads/").text
     view(crm, "ana", root)
     crm.session.execute(update(User).where(User.id == ana).values(active=False))

@@ -67,7 +67,7 @@ class RowDrawing:
 
     def _check(self, row: Row, title: str) -> str:
         return (
-            f'<td class=col-check><input type=checkbox class=form-check-input name=rowid value={row["id"]} '
+            f"<td class=col-check><input type=checkbox class=form-check-input name=rowid value={row['id']} "
             f'form=bulk aria-label="{self.select} {title}"></td>'
         )
 
@@ -102,12 +102,12 @@ class RowDrawing:
         dial, url = first.get("dial"), first.get("call_url")
         if dial or url:
             href, label = escape(url or f"tel:{dial}"), f"{self.call} {title}"
-            look = f'class=row-call{" data-dial" if url else ""}'
+            look = f"class=row-call{' data-dial' if url else ''}"
             parts.append(f'<a {look} href="{href}" aria-label="{label}"></a>')
         if row.get("may_edit"):
             label, href = f"{self.edit} {title}", escape(row["edit_url"])
             parts.append(f'<a class=row-edit href="{href}" aria-label="{label}"></a>')
-        return f'<td class=col-tools>{"".join(parts)}</td>'
+        return f"<td class=col-tools>{''.join(parts)}</td>"
 
 
 # --- cells of most rows: list.css finds their parts by the row, so that these need no classes

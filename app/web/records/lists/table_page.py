@@ -94,7 +94,8 @@ def render(screen: Any, list_query: ListQuery, found: list[Any], columns: Chosen
     table = _Table(screen, extent, columns, viewer, rows, actions, screen.tabs(viewer))
     context: Any = request_context()
     query = context.request.query_string.decode(errors="replace")
-    if _may_be_kept(query):
+    # The banner of a view as another user tells its own end.
+    if _may_be_kept(query) and not viewer.person.read_only:
         return _from_kept(table, context, query)
     page = table.context()
     page["rows_html"] = RowDrawing(page).html(rows)
