@@ -172,8 +172,6 @@ def _selection(export_query: ExportQuery, viewer: Viewer) -> dict[str, Any] | No
     if request.method != "POST":
         return None
     keys = exports.selected_ids(request.form.getlist("rowid"))
-    if not keys:
-        raise RuleBroken(_("Please select at least one row."), "rowid")
     allowed = exports.count(exports.only_selected(export_query, keys, viewer))
     return {"ids": keys, "count": grouped(len(keys)), "allowed": grouped(allowed), "is_less": allowed < len(keys)}
 

@@ -155,10 +155,13 @@ def list_query(screen: Any, viewer: Viewer) -> ListQuery:
 
 
 def selected_ids(given: Sequence[str]) -> list[int]:
-    """The ids of the rows that were selected in a list. Raises RuleBroken for too many."""
+    """The ids of the rows that were selected in a list. Raises RuleBroken for too many, and for none."""
     if len(given) > MAX_SELECTED:
         raise RuleBroken(_("Please select at most %(most)s rows at once.", most=MAX_SELECTED), "rowid")
-    return list(dict.fromkeys(key for key in map(parse_id, given) if key is not None))
+    keys = list(dict.fromkeys(key for key in map(parse_id, given) if key is not None))
+    if not keys:
+        raise RuleBroken(_("Please select at least one row."), "rowid")
+    return keys
 
 
 def only_selected(export_query: ExportQuery, ids: Sequence[int], viewer: Viewer) -> ExportQuery:
