@@ -14,7 +14,7 @@ branch_labels = None
 depends_on = None
 
 _BATCH, _LONGEST = 500, 200
-_PREFIXES = re.compile(r"^(?:\s*(?:re|fwd?|aw|wg|sv|tr)\s*(?:\[\d{1,3}\])?\s*:)+", re.IGNORECASE)
+_PREFIXES = re.compile(r"^(?:\s*+(?:re|fwd?|aw|wg|sv|tr)\s*+(?:\[\d{1,3}\]\s*+)?:)+", re.IGNORECASE)
 _FOUND = sa.text(
     """SELECT ticket.id, ticket.description, (
         SELECT message.subject FROM message
@@ -22,6 +22,7 @@ _FOUND = sa.text(
         ORDER BY message.id LIMIT 1
     ) FROM ticket WHERE ticket.source = 'E-mail' AND ticket.id > :last ORDER BY ticket.id LIMIT :most"""
 )
+# small: each statement names tickets by their ids, 500 at a time
 _NAMED = sa.text("UPDATE ticket SET summary = :summary, title = :summary WHERE id = :id")
 
 

@@ -67,7 +67,7 @@ def test_the_filter_panel_is_built_by_keyboard_and_without_javascript(seat: Sit)
     assert "q=a" in plain.page.url
 
 
-@pytest.mark.parametrize("path", ["/leads/", "/tickets/", "/tasks/", "/calls/", "/requests/"])
+@pytest.mark.parametrize("path", ["/leads/", "/tickets/", "/tasks/", "/calls/", "/requests/?tab=all"])
 def test_a_quick_filter_moves_no_row(seat: Sit, path: str) -> None:
     sits = admin(seat)
     sits.go(path)
@@ -80,7 +80,7 @@ def test_a_quick_filter_moves_no_row(seat: Sit, path: str) -> None:
     expect(page.locator("#quick-clear")).to_be_visible()
     assert page.evaluate("() => document.querySelector('#list').getBoundingClientRect().top") == before
     page.locator("#quick-clear").click()
-    page.wait_for_url(f"**{path}")
+    page.wait_for_url(lambda url: url.endswith(path))
     assert page.evaluate(TOP) == before
 
 

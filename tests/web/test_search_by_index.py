@@ -122,12 +122,12 @@ def _names_fit(person: dict[str, Any], text: str) -> bool:
     return bool(alone or any(first.startswith(one) and last.startswith(other) for one, other in pairs))
 
 
-def _person_fits(person: dict[str, Any], text: str, has_email: bool = True) -> bool:
+def _person_fits(person: dict[str, Any], text: str) -> bool:
     numbers = [person[name] for name in ("mobile_e164", "alternative_e164") if person[name]]
     digits = text.replace(" ", "")
     is_end = digits.isascii() and digits.isdigit() and len(digits) >= 5
     by_number = any(phone.normalize(text) == each or (is_end and each.endswith(digits)) for each in numbers)
-    is_address = has_email and " " not in text and len(text) >= 3 and not text.isalpha()
+    is_address = " " not in text and len(text) >= 3 and not text.isalpha()
     return _names_fit(person, text) or by_number or (is_address and (person["email"] or "").startswith(text.lower()))
 
 
@@ -153,11 +153,10 @@ def fits(dataset: Dataset, record: Any, row: dict[str, Any], text: str, customer
     is_serial = text.isdigit() and len(text) <= 8 and row["number"].endswith(f"-{int(text):05d}")
     if row["number"] == text.upper() or is_serial or _codes_fit(row, text):
         return True
-    has_email = record is not Ticket  # tickets show none
-    if _person_fits(row, text, has_email):
+    if _person_fits(row, text):
         return True
     customer = row.get("customer_id")
-    return customer in customers and _person_fits(dataset.rows[Customer][customer], text, has_email)
+    return customer in customers and _person_fits(dataset.rows[Customer][customer], text)
 
 
 #: Rows looked up at most, and enough of a person's customers: with few look-ups everything is common.

@@ -61,10 +61,11 @@ def _is_same(one: str, other: str) -> bool:
 
 
 def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
-    """The context of records/_list_views.html; empty for lists without views."""
-    if not screen.has_views:
-        return {}
+    """The context of records/_list_views.html; for lists without views just the URL that clears their filters."""
     choices, base = preferences_of(viewer), f"{screen.route_base}/"
+    cleared = {"clear_url": _clear_url(screen, choices, base)}
+    if not screen.has_views:
+        return cleared
     current = choices.views.get(parse_id(request.args.get("view", "")) or 0)
     if current is not None and current.module != screen.list_key:
         current = None
@@ -72,24 +73,34 @@ def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
     views = choices.of(screen.list_key)
     # A list with tabs has one of its own that shows all rows.
     plain = _("Standard") if screen.tab_names else _("All")
-    return {
-        # Without arguments the list would open with the default view, and its filters.
-        "clear_url": f"{base}?view=all" if choices.default(screen.list_key) else None,
-        "views": {
-            "list": screen.list_key,
-            "base": base,
-            "query": here,
-            "label": current.label if current else plain,
-            "plain": plain,
-            "current": _current(current, choices, viewer) if current else None,
-            "items": [_item(screen, view, current, choices) for view in views[:MAX_SHOWN]],
-            "all_url": f"{base}?view=all",
-            "more": len(views) - MAX_SHOWN,
-            "is_changed": not _is_same(here, current.query if current else ""),
-            "new_url": f"/views/new?{urlencode({'list': screen.list_key, 'query': here})}",
-            "columns_url": f"/views/columns?{urlencode({'list': screen.list_key, 'query': here})}",
-        },
-    } | _layouts(screen, base, here)
+    return (
+        cleared
+        | {
+            "views": {
+                "list": screen.list_key,
+                "base": base,
+                "query": here,
+                "label": current.label if current else plain,
+                "plain": plain,
+                "current": _current(current, choices, viewer) if current else None,
+                "items": [_item(screen, view, current, choices) for view in views[:MAX_SHOWN]],
+                "all_url": f"{base}?view=all",
+                "more": len(views) - MAX_SHOWN,
+                "is_changed": not _is_same(here, current.query if current else ""),
+                "new_url": f"/views/new?{urlencode({'list': screen.list_key, 'query': here})}",
+                "columns_url": f"/views/columns?{urlencode({'list': screen.list_key, 'query': here})}",
+            },
+        }
+        | _layouts(screen, base, here)
+    )
+
+
+def _clear_url(screen: Any, choices: ListPreferences, base: str) -> str | None:
+    """The list without filters, on the same tab; None if that is its URL without arguments."""
+    if (tab := request.args.get("tab")) in screen.tab_names:
+        return f"{base}?{urlencode({'tab': tab})}"
+    # Without arguments the list would open with the default view, and its filters.
+    return f"{base}?view=all" if choices.default(screen.list_key) else None
 
 
 def _current(view: ListView, choices: ListPreferences, viewer: Viewer) -> dict[str, Any]:
