@@ -19,7 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
-from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.base import Channel, ChannelError, Content, DeliveryUnknown
 from app.ops.database.database_errors import cause_of, summary_of
 from app.ops.queues import queue
 
@@ -66,6 +66,13 @@ class DeliveryResult:
     #: Minimum seconds before the next attempt; 0 = as the kind of delivery defines. An attempt that ended before
     #: anything was sent, and has a wait, doesn't count.
     wait: float = 0.0
+
+
+def send_content(_row: Any, prepared: tuple[Channel, str, Content]) -> DeliveryResult:
+    """Transmit what a kind of delivery prepared as (channel, address, content). Raises ChannelError."""
+    channel, address, content = prepared
+    channel.send(address, content)
+    return DeliveryResult("sent")
 
 
 class NotSent(Exception):

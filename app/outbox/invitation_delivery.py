@@ -68,12 +68,6 @@ def _content(row: Invitation, user: User, inviter: User | None, brand: str, toke
     )
 
 
-def _transmit(_row: Invitation, prepared: tuple[Channel, str, Content]) -> DeliveryResult:
-    channel, address, content = prepared
-    channel.send(address, content)
-    return DeliveryResult("sent")
-
-
 INVITATIONS = DeliveryKind(
     label="invitation",
     log=logging.getLogger("crm.delivery"),
@@ -85,7 +79,7 @@ INVITATIONS = DeliveryKind(
     send=send,
     waits=lambda _row: WAITS,
     prepare=_prepare,
-    transmit=_transmit,
+    transmit=engine.send_content,
     interrupted=DeliveryResult("queued"),
 )
 

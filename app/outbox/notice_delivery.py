@@ -76,12 +76,6 @@ def _content(session: Session, notice: Any, user: Any) -> Content:
     )
 
 
-def _transmit(_row: Delivery, prepared: tuple[Channel, str, Content]) -> DeliveryResult:
-    channel, address, content = prepared
-    channel.send(address, content)
-    return DeliveryResult("sent")
-
-
 NOTICES = DeliveryKind(
     label="delivery",
     log=logging.getLogger("crm.delivery"),
@@ -93,7 +87,7 @@ NOTICES = DeliveryKind(
     send=send,
     waits=lambda _row: WAITS,
     prepare=_prepare,
-    transmit=_transmit,
+    transmit=engine.send_content,
     interrupted=DeliveryResult("unknown", NOT_KNOWN),
 )
 

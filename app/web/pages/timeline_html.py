@@ -37,6 +37,8 @@ _Parts = Sequence[Mapping[str, Any]]
 _MOST_FORMER = 200
 #: Characters of a note that are shown before it is opened.
 _MOST_OF_NOTE = 1200
+#: A note is divided only if it has this many characters more.
+_LEAST_REST = 200
 
 
 def timeline_lines(entries: Iterable[Entry]) -> Markup:
@@ -116,12 +118,10 @@ def _text(entry: Entry) -> str:
     return f'<p class="entry-text">{head}{escape(body or "")}</p>'
 
 
-def _shown_and_rest(
-    parts: Sequence[Mapping[str, Any]],
-) -> tuple[Sequence[Mapping[str, Any]], Sequence[Mapping[str, Any]]]:
+def _shown_and_rest(parts: _Parts) -> tuple[_Parts, _Parts]:
     """The parts of a note, divided where it is too long to be shown at once."""
     left = _MOST_OF_NOTE
-    if sum(len(part["text"]) for part in parts) < left + _MOST_FORMER:
+    if sum(len(part["text"]) for part in parts) < left + _LEAST_REST:
         return parts, ()
     for at, part in enumerate(parts):
         text = part["text"]

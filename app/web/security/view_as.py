@@ -37,8 +37,6 @@ _OF_THE_ACCOUNT = ("KeysView", "SessionsView", "ResetMyPasswordView", "UserInfoE
 NOT_ALLOWED = translatable(
     "Only an administrator, signed in on a page, can view the CRM as an active user who is none."
 )
-
-
 #: For what was sent from a page of a view that is over.
 IS_OVER = translatable(
     "The view as another user is over. Nothing was changed. From here on, you act as yourself again."

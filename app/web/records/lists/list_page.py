@@ -145,8 +145,7 @@ def _export_url(screen: Any, viewer: Viewer) -> str | None:
     """The page that exports this list, or the rows that are posted to it; None for people who may not export."""
     if not viewer.person.may(screen.module, "export"):
         return None
-    query = request.query_string.decode(errors="replace")
-    return f"/exports/{kind_of(screen)}/new" + (f"?{query}" if query else "")
+    return _with_arguments(f"/exports/{kind_of(screen)}/new")
 
 
 def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:
@@ -160,14 +159,18 @@ def filters_page(screen: Any, viewer: Viewer) -> dict[str, Any]:
 
 def _filters_url(screen: Any) -> str:
     """The page with the filter builder, which keeps the arguments of this list."""
+    return _with_arguments(f"{screen.route_base}/filters")
+
+
+def _with_arguments(address: str) -> str:
+    """The address with the arguments of this list."""
     query = request.query_string.decode(errors="replace")
-    return f"{screen.route_base}/filters" + (f"?{query}" if query else "")
+    return address + (f"?{query}" if query else "")
 
 
 def count_url(screen: Any) -> str:
     """The address of the exact number of rows of this list."""
-    query = request.query_string.decode(errors="replace")
-    return f"{screen.route_base}/count" + (f"?{query}" if query else "")
+    return _with_arguments(f"{screen.route_base}/count")
 
 
 def list_query_from(screen: Any, args: Any, viewer: Viewer) -> ListQuery:
