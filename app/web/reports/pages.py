@@ -22,12 +22,12 @@ from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.registry import screen_of_kind
+from app.web.core.request_transaction import request_transaction
 from app.web.core.views import list_preferences
 from app.web.pages.routes import page_route
 from app.web.records.lists.saved_views import may_share
 from app.web.reports import builder, built_in_reports, files, long_files, rendering, running
 from app.web.reports.definition import AT_ONCE, Definition, read
-from app.web.security.sessions import own_transaction
 
 BASE = "/reports/"
 
@@ -273,7 +273,7 @@ def report_file(report: Report, format_: str, viewer: Viewer) -> Response:
     """The file of a report that isn't long, audited. Raises RuleBroken, Denied, NotFound."""
     key, label, definition = report.id, report.label, definition_of(report)
     data, rows = files.make(db.session(), label, definition, viewer, format_)
-    with own_transaction() as session:
+    with request_transaction() as session:
         files.write_audit(session, viewer, definition, report=key, rows=rows, format=format_)
     return file_answer(data, label, format_, viewer)
 
