@@ -28,6 +28,7 @@ from app.models import ApiKey, User
 from app.web.core.fab_access import zone
 from app.web.core.localization.languages import translate_text
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.request_transaction import request_transaction
 from app.web.security import login_throttle, passwords
 from app.web.security.sessions import (
     USER_COLUMNS,
@@ -36,7 +37,6 @@ from app.web.security.sessions import (
     known_user,
     live_keys,
     refuse_foreign_sign_in,
-    request_transaction,
     signed_in,
     usage_transaction,
     without_cache,
