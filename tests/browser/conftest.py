@@ -255,7 +255,7 @@ def contexts(chromium: Any, crm_server: LiveServer) -> Contexts:
 
 @pytest.fixture
 def open_browser(contexts: Contexts, cookies: Cookies) -> Iterator[OpenBrowser]:
-    """open_browser("rohan.parikh"): where Rohan is signed in; open_browser(None): where nobody is; options: playwright's."""
+    """open_browser("rohan.parikh"): where Rohan is signed in; open_browser(None): nobody; options: playwright's."""
     names, browsers = Counter[str](), list[UserBrowser]()
     expect.set_options(timeout=PATIENCE)
 
