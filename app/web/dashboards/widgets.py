@@ -1,4 +1,4 @@
-"""The catalogue of dashboards: each number, chart and table with its figures; and the pages."""
+"""The catalog of dashboards: each number, chart and table with its figures; and the pages."""
 
 from __future__ import annotations
 

@@ -71,7 +71,7 @@ class RelativeSpan:
 
 @dataclass(frozen=True)
 class Definition:
-    """A report with a valid structure; the catalogue checks whether its columns exist and may be used."""
+    """A report with a valid structure; the catalog checks whether its columns exist and may be used."""
 
     kind: str
     columns: tuple[str, ...] = ()

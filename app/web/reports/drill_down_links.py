@@ -14,7 +14,7 @@ from app.web.core.fields.base import BooleanField, ChoiceField, Viewer
 from app.web.core.queries.record_table import MAX_FILTERS
 from app.web.records.lists.list_conditions import MAX_DEPTH, MAX_LENGTH, Condition, leaves
 from app.web.reports import relative_dates
-from app.web.reports.catalogue import Catalogue, Column
+from app.web.reports.available_columns import AvailableColumns, Column
 from app.web.reports.definition import Definition, Group
 
 
@@ -43,7 +43,7 @@ def text_of(found: Condition) -> str:
     return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 
 
-def address(catalogue: Catalogue, found: Condition | None, more: list[Any] | None = None) -> str:
+def address(available: AvailableColumns, found: Condition | None, more: list[Any] | None = None) -> str:
     """The URL of the list with these conditions; "" if no URL can express them."""
     if more is None:
         return ""
@@ -52,13 +52,13 @@ def address(catalogue: Catalogue, found: Condition | None, more: list[Any] | Non
         _depth(wanted) > MAX_DEPTH or len(leaves(wanted)) > MAX_FILTERS or len(text_of(wanted)) > MAX_LENGTH
     ):
         return ""
-    given = {"tab": "all"} if "all" in catalogue.screen.tab_names else {}
+    given = {"tab": "all"} if "all" in available.screen.tab_names else {}
     if wanted is not None:
         given["where"] = text_of(wanted)
-    elif catalogue.screen.has_views:
+    elif available.screen.has_views:
         given["view"] = "all"
     query = urlencode(given)
-    return f"{catalogue.screen.route_base}/" + (f"?{query}" if query else "")
+    return f"{available.screen.route_base}/" + (f"?{query}" if query else "")
 
 
 def _depth(group: Condition) -> int:

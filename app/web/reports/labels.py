@@ -21,7 +21,7 @@ from app.web.core.localization.local_dates import format_local_date
 from app.web.records.lists import list_conditions
 from app.web.records.lists.list_page import in_words
 from app.web.reports import relative_dates
-from app.web.reports.catalogue import Column
+from app.web.reports.available_columns import Column
 from app.web.reports.definition import SPANS, Figure, Group
 from app.web.reports.statements import CheckedReport, record_columns
 from app.web.transfer.export_cells import Cell
@@ -159,7 +159,7 @@ def _sortable(checked: CheckedReport, place: int, value: Any) -> tuple[bool, Any
 
 def about(checked: CheckedReport) -> str:
     """The records and conditions of a report, as text."""
-    screen, definition, viewer = checked.catalogue.screen, checked.definition, checked.viewer
+    screen, definition, viewer = checked.available.screen, checked.definition, checked.viewer
     parts = []
     if definition.period is not None:
         first, after = relative_dates.ends(definition.period.span, viewer.now.astimezone(viewer.zone).date())
@@ -169,7 +169,7 @@ def about(checked: CheckedReport) -> str:
             if first == last
             else f"{format_local_date(first, '%-d %b %Y')} – {format_local_date(last, '%-d %b %Y')}"
         )
-        label = checked.catalogue.columns[definition.period.column].label
+        label = checked.available.columns[definition.period.column].label
         parts.append(f"{label}: {SPANS[definition.period.span]} ({days})")
     if definition.where:
         text = list_conditions.describe(

@@ -18,7 +18,7 @@ from app.extensions import db
 from app.web.core.fields.base import Viewer
 from app.web.core.registry import screen_of_kind
 from app.web.reports import files, row_reports, running
-from app.web.reports.catalogue import Column
+from app.web.reports.available_columns import Column
 from app.web.reports.definition import Definition, read
 from app.web.reports.statements import CheckedReport
 from app.web.transfer import export_pages, exports

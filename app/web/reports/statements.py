@@ -15,7 +15,7 @@ from sqlalchemy import Select, case, func, literal, select
 from app.domain.date_buckets import bucket
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.reference_fields import RecordField
-from app.web.reports.catalogue import Catalogue, Column
+from app.web.reports.available_columns import AvailableColumns, Column
 from app.web.reports.definition import Definition, Figure, Group
 
 
@@ -23,7 +23,7 @@ from app.web.reports.definition import Definition, Figure, Group
 class CheckedReport:
     """A report whose columns exist and may be used."""
 
-    catalogue: Catalogue
+    available: AvailableColumns
     definition: Definition
     viewer: Viewer
     #: SQL conditions of the rows.
@@ -56,14 +56,14 @@ def _unindexed(value: Any) -> Any:
 
 def _plain(checked: CheckedReport, with_groups: bool) -> Any:
     """The subquery of the rows: g0, g1 to group by, and v0 … to aggregate."""
-    record = checked.catalogue.record
+    record = checked.available.record
     columns = [record.id.label("key")]
     for place, (group, column) in enumerate(checked.groups if with_groups else ()):
         columns.append(_group_value(group, column, checked.viewer).label(f"g{place}"))
     for place, (_figure, of) in enumerate(checked.figures):
         if of is not None:
             columns.append(of.value.label(f"v{place}"))
-    query = checked.catalogue.joined(select(*columns).select_from(record), [*columns, *checked.rules])
+    query = checked.available.joined(select(*columns).select_from(record), [*columns, *checked.rules])
     return query.where(*checked.rules).subquery("plain")
 
 
@@ -147,8 +147,8 @@ def number_of_groups(checked: CheckedReport, maximum: int | None = None) -> Sele
 
 def number_of_rows(checked: CheckedReport, maximum: int) -> Select[Any]:
     """The number of rows; counting stops at `maximum`."""
-    key = checked.catalogue.record.id
-    rows = checked.catalogue.joined(select(key).select_from(checked.catalogue.record), [key, *checked.rules])
+    key = checked.available.record.id
+    rows = checked.available.joined(select(key).select_from(checked.available.record), [key, *checked.rules])
     return select(func.count()).select_from(rows.where(*checked.rules).limit(maximum).subquery())
 
 

@@ -213,7 +213,7 @@ def _icons(logo: Logo | None, accent: str | None) -> dict[str, str]:
         with message_files.open_digest(logo.digest) as file:
             made = brand_icons.of_logo(file.read())
     else:
-        made = brand_icons.of_colour(accent) if accent else {}
+        made = brand_icons.of_color(accent) if accent else {}
     return {name: _kept(content) for name, content in made.items()}
 
 

@@ -82,7 +82,7 @@ def _detect_xlsx_layout(part: Part) -> Layout:
         most = MAX_SHEET // 1_000_000
         raise RuleBroken(translatable("An XLSX file may have %(most)s MB. Please use CSV.", most=most))
     with part.open() as file:
-        spreadsheet_files.recognise(io.BytesIO(file.read()))
+        spreadsheet_files.recognize(io.BytesIO(file.read()))
     return _heading(part, Layout("xlsx"))
 
 

@@ -51,14 +51,14 @@ def parts_of(run: ImportRun) -> tuple[list[Part], BinaryIO | None]:
     return bundle.of_zip(held), held
 
 
-def recognised(parts: list[Part]) -> list[File]:
+def recognized(parts: list[Part]) -> list[File]:
     """The contents of each file, imported ones first, in order."""
-    files = [_recognised(part) for part in parts]
+    files = [_recognized(part) for part in parts]
     places = {name: place for place, name in enumerate(doctypes.ORDER)}
     return sorted(files, key=lambda each: places.get(each.doctype, len(places)))
 
 
-def _recognised(part: Part) -> File:
+def _recognized(part: Part) -> File:
     try:
         layout = row_documents.detect_layout(part)
     except RuleBroken as broken:
@@ -125,7 +125,7 @@ class PredecessorSource:
     def _open(self, run: ImportRun, position: int) -> None:
         self.close()
         parts, self._held = parts_of(run)
-        self.files, self.seen, self.taken = recognised(parts), set(), {}
+        self.files, self.seen, self.taken = recognized(parts), set(), {}
         self._rows, self._ahead, self._next_rows, self.position = self._all(), None, None, 0
         while self.position < position and next(self._rows, None) is not None:
             self.position += 1

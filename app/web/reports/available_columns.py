@@ -108,7 +108,7 @@ def _is_column(each: Field) -> bool:
 
 
 @dataclass
-class Catalogue:
+class AvailableColumns:
     """The columns for reports of one kind of record, for one viewer."""
 
     screen: Any
@@ -147,7 +147,7 @@ class Catalogue:
         return query
 
 
-def catalogue(kind: str, viewer: Viewer, verb: str = "read") -> Catalogue:
+def available_columns(kind: str, viewer: Viewer, verb: str = "read") -> AvailableColumns:
     """The columns of this kind of record. Raises NotFound, and Denied for people who may not read it.
 
     `verb`: "export" hides related records that the person may read, but not export to the same extent.
@@ -169,7 +169,7 @@ def catalogue(kind: str, viewer: Viewer, verb: str = "read") -> Catalogue:
         if viewer.person.level(target.module, verb) != viewer.person.level(target.module, "read"):
             closed |= some.keys()
     hidden = {name: each.label for name, each in columns.items() if name in closed or each.field.is_hidden(viewer)}
-    return Catalogue(screen, viewer, columns, joins, hidden)
+    return AvailableColumns(screen, viewer, columns, joins, hidden)
 
 
 def kinds(viewer: Viewer) -> dict[str, Any]:
