@@ -74,7 +74,7 @@ CONTENT = Content("user 1: notice 1", "key", "Subject", "Text")
 
 
 def mail(port: int, tls: str = "smtp") -> None:
-    server = email.Server(tls, "127.0.0.1", port)
+    server = email.MailServer(tls, "127.0.0.1", port)
     email.Email(server, "CRM <crm@example.in>", SECONDS).send("asha@example.in", CONTENT)
 
 
@@ -292,7 +292,9 @@ def test_a_mail_server_that_dribbles_is_given_up_after_the_total_time(monkeypatc
     monkeypatch.setattr(email, "TOTAL_SECONDS", 1.0)
     began = time.monotonic()
     with partner(_dribble) as port, pytest.raises(ChannelError, match="can't be reached"):
-        email.Email(email.Server("smtp", "127.0.0.1", port), "CRM <crm@example.in>", 30).send("a@example.in", CONTENT)
+        email.Email(email.MailServer("smtp", "127.0.0.1", port), "CRM <crm@example.in>", 30).send(
+            "a@example.in", CONTENT
+        )
     assert time.monotonic() - began < 30
 
 

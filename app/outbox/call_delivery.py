@@ -37,7 +37,7 @@ log = logging.getLogger("crm.calls")
 
 
 @dataclass(frozen=True)
-class CallResult(DeliveryResult):
+class CallDeliveryResult(DeliveryResult):
     """The result of one attempt, as reported by the provider."""
 
     provider_id: str | None = None
@@ -115,7 +115,7 @@ def _dial(row: CallRequest, prepared: _Ready) -> DeliveryResult:
         state = "failed" if error.permanent else engine.retry(CALLS, row, "").state
         retry_after = error.retry_after if isinstance(error, ProviderRefusal) and state == "queued" else 0.0
         return DeliveryResult(state, impersonal(error), wait=retry_after)
-    return CallResult("sent", provider_id=accepted.provider_id or None)
+    return CallDeliveryResult("sent", provider_id=accepted.provider_id or None)
 
 
 def _on_settled(session: Session, row: CallRequest, result: DeliveryResult, now: datetime) -> None:

@@ -14,8 +14,8 @@ from app.lib.ids import parse_id
 from app.web.core.fields.base import Viewer
 from app.web.records.lists.list_page import filter_field, filters_of
 from app.web.reports import built_in_reports, labels
-from app.web.reports.available_columns import AvailableColumns, Column, available_columns, kinds
-from app.web.reports.definition import CHARTS, DEFAULT_LIMIT, FIGURES, MAX_LIMIT, SPANS, Definition, read
+from app.web.reports.available_columns import AvailableColumns, ReportColumn, available_columns, kinds
+from app.web.reports.definition import CHARTS, DEFAULT_LIMIT, FIGURES, MAX_LIMIT, SPANS, ReportDefinition, read
 from app.web.reports.drill_down_links import joined
 
 #: Rows of figures in the form; more are possible over REST.
@@ -25,7 +25,7 @@ MAX_WHERE = 4000
 Raw = dict[str, Any]
 
 
-def from_form(form: Any, viewer: Viewer) -> Definition:
+def from_form(form: Any, viewer: Viewer) -> ReportDefinition:
     """The definition chosen in the form. Raises RuleBroken."""
     kind = str(form.get("kind", ""))[:24]
     column, span = form.get("period_column", ""), form.get("period_span", "")
@@ -94,7 +94,7 @@ def _where(form: Any, kind: str, viewer: Viewer) -> list[Any] | None:
 # --- display
 
 
-def start(kind: str, viewer: Viewer) -> Definition:
+def start(kind: str, viewer: Viewer) -> ReportDefinition:
     """The initial definition of a new report: the columns of the list."""
     if kind in built_in_reports.READY:
         return read({"kind": kind, "period": {"column": "started_on", "span": "last_month"}})
@@ -114,7 +114,7 @@ def offered_kinds(viewer: Viewer) -> list[Raw]:
     return [*found, *more]
 
 
-def context(definition: Definition, viewer: Viewer) -> Raw:
+def context(definition: ReportDefinition, viewer: Viewer) -> Raw:
     """The context of the form in reports/builder.html."""
     shared = {
         "kind": definition.kind,
@@ -145,18 +145,18 @@ def _options(pairs: Iterable[tuple[str, Any]], chosen: str) -> list[tuple[str, s
     return [(value, str(label), value == chosen) for value, label in pairs]
 
 
-def _usable(available: AvailableColumns) -> Iterable[Column]:
+def _usable(available: AvailableColumns) -> Iterable[ReportColumn]:
     return (each for each in available.columns.values() if each.name not in available.hidden)
 
 
-def _used(definition: Definition) -> list[str]:
+def _used(definition: ReportDefinition) -> list[str]:
     """The columns used by a report."""
     named = [*definition.columns, *(each.column for each in definition.groups)]
     named += [each.column for each in definition.figures if each.column]
     return list(dict.fromkeys([*named, *([definition.period.column] if definition.period else [])]))
 
 
-def _column_choices(available: AvailableColumns, definition: Definition) -> list[Raw]:
+def _column_choices(available: AvailableColumns, definition: ReportDefinition) -> list[Raw]:
     """The columns in parts: those of the record, then those of each related one; chosen ones first in their order."""
     parts: dict[str, list[Raw]] = {}
     known = {each.name: each for each in _usable(available)}
@@ -175,7 +175,7 @@ def _column_choices(available: AvailableColumns, definition: Definition) -> list
     return made
 
 
-def _group_choice(available: AvailableColumns, definition: Definition, place: int) -> Raw:
+def _group_choice(available: AvailableColumns, definition: ReportDefinition, place: int) -> Raw:
     now = definition.groups[place] if place < len(definition.groups) else None
     pairs = [(each.name, each.label) for each in _usable(available) if each.is_group]
     units = [(unit, labels.of_unit(unit)) for unit in UNITS]
@@ -187,7 +187,7 @@ def _group_choice(available: AvailableColumns, definition: Definition, place: in
     }
 
 
-def _figure_choice(available: AvailableColumns, definition: Definition, place: int) -> Raw:
+def _figure_choice(available: AvailableColumns, definition: ReportDefinition, place: int) -> Raw:
     now = definition.figures[place] if place < len(definition.figures) else None
     kinds_ = [(each, labels.of_kind(each)) for each in FIGURES]
     numbers = [(each.name, each.label) for each in _usable(available) if each.is_number]
@@ -206,7 +206,7 @@ def _dates(available: AvailableColumns) -> list[tuple[str, str]]:
     ]
 
 
-def _sorts(available: AvailableColumns, definition: Definition) -> list[tuple[str, str, bool]]:
+def _sorts(available: AvailableColumns, definition: ReportDefinition) -> list[tuple[str, str, bool]]:
     pairs = [("", _("As usual")), ("group", _("The groups"))]
     pairs += [(f"figure:{n}", _("Figure %(number)s", number=n + 1)) for n in range(FIGURE_ROWS)]
     pairs += [(each.name, each.label) for each in _usable(available) if each.field.sort and not each.is_related]

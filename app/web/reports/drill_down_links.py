@@ -14,11 +14,11 @@ from app.web.core.fields.base import BooleanField, ChoiceField, Viewer
 from app.web.core.queries.record_table import MAX_FILTERS
 from app.web.records.lists.list_conditions import MAX_DEPTH, MAX_LENGTH, Condition, leaves
 from app.web.reports import relative_dates
-from app.web.reports.available_columns import AvailableColumns, Column
-from app.web.reports.definition import Definition, Group
+from app.web.reports.available_columns import AvailableColumns, ReportColumn
+from app.web.reports.definition import ReportDefinition, ReportGroup
 
 
-def all_conditions(definition: Definition, viewer: Viewer) -> Condition | None:
+def all_conditions(definition: ReportDefinition, viewer: Viewer) -> Condition | None:
     """All conditions of a report, including the relative span; None if there are none."""
     moving = relative_dates.conditions(definition.period, viewer.now.astimezone(viewer.zone).date())
     return joined(definition.where, moving)
@@ -65,7 +65,7 @@ def _depth(group: Condition) -> int:
     return 1 + max((_depth(part) for part in group[1:] if part[0] in ("all", "any")), default=0)
 
 
-def conditions(column: Column, group: Group, value: Any) -> list[Any] | None:
+def conditions(column: ReportColumn, group: ReportGroup, value: Any) -> list[Any] | None:
     """The rows of one group of a column, as conditions of the list; None if the list has no such filter."""
     name, operators = column.name, column.field.operators
     if not column.is_countable_in_list:

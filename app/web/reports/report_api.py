@@ -28,7 +28,7 @@ from app.web.core.fields.base import Viewer
 from app.web.reports import long_files, running
 from app.web.reports.available_columns import available_columns
 from app.web.reports.pages import definition_of, report_file, visible_report
-from app.web.reports.table import Table
+from app.web.reports.table import ReportTable
 from app.web.transfer.export_api import BINARY, MIME_TYPE, STATE, as_file, state_of
 from app.web.transfer.export_cells import Cell
 from app.web.transfer.export_pages import own_export
@@ -159,7 +159,7 @@ def _format_sent() -> str:
     return str(raw["format"])
 
 
-def as_json(table: Table) -> dict[str, Any]:
+def as_json(table: ReportTable) -> dict[str, Any]:
     """The results of a report in REST's format."""
     return {
         "about": table.about,

@@ -14,15 +14,15 @@ from app.lib.batches import batched
 from app.lib.digit_grouping import grouped
 from app.web.core.urls.local_links import row_url
 from app.web.reports import drill_down_links, labels, statements
-from app.web.reports.available_columns import Column
+from app.web.reports.available_columns import ReportColumn
 from app.web.reports.statements import CheckedReport
-from app.web.reports.table import Table, figures_of, text_of
+from app.web.reports.table import ReportTable, figures_of, text_of
 from app.web.transfer import exports
 from app.web.transfer.export_cells import reader_of
 from app.web.transfer.export_files import Row
 
 
-def columns_of(checked: CheckedReport) -> tuple[list[Column], list[str]]:
+def columns_of(checked: CheckedReport) -> tuple[list[ReportColumn], list[str]]:
     """The columns to show, and sentences about those that are left out. Raises RuleBroken if none remains."""
     found, left_out = [], []
     for name in checked.definition.columns:
@@ -39,13 +39,13 @@ def columns_of(checked: CheckedReport) -> tuple[list[Column], list[str]]:
     return found, left_out
 
 
-def listed(session: Session, checked: CheckedReport) -> Table:
+def listed(session: Session, checked: CheckedReport) -> ReportTable:
     """The rows of a report, up to its limit, with the totals of all of them."""
     columns, left_out = columns_of(checked)
     order = _order(checked)
     rows, limit = _rows(session, checked, columns, order), checked.limit
     whole = session.execute(statements.totals(checked)).one()
-    made = Table(
+    made = ReportTable(
         title=str(checked.available.screen.list_title),
         heading=[column.label for column in columns],
         notes=left_out,
@@ -77,12 +77,12 @@ def _order(checked: CheckedReport) -> list[Any]:
     return list(table.order_by(name, "desc" if checked.definition.descending else "asc", checked.viewer))
 
 
-def _rows(session: Session, checked: CheckedReport, columns: list[Column], order: list[Any]) -> list[Any]:
+def _rows(session: Session, checked: CheckedReport, columns: list[ReportColumn], order: list[Any]) -> list[Any]:
     query = _selected(checked, columns, [*checked.rules, *order])
     return list(session.execute(query.where(*checked.rules).order_by(*order).limit(checked.limit + 1)))
 
 
-def _selected(checked: CheckedReport, columns: list[Column], parts: list[Any]) -> Any:
+def _selected(checked: CheckedReport, columns: list[ReportColumn], parts: list[Any]) -> Any:
     """The id and the columns of all rows, joined with everything that these expressions need."""
     record = checked.available.record
     chosen = [record.id, *(each for column in columns for each in column.field.columns)]
@@ -98,7 +98,7 @@ def ids(session: Session, checked: CheckedReport) -> list[int]:
     return list(session.scalars(query.where(*checked.rules).order_by(*order).limit(checked.definition.limit)))
 
 
-def of_ids(session: Session, checked: CheckedReport, columns: list[Column], keys: Sequence[int]) -> Iterator[Row]:
+def of_ids(session: Session, checked: CheckedReport, columns: list[ReportColumn], keys: Sequence[int]) -> Iterator[Row]:
     """The cells of these rows in this order; deleted rows, and those that may no longer be exported, are left out."""
     screen = checked.available.screen
     rules = [*screen.record_table.base_conditions(), *exports.export_reach(screen, checked.viewer)]
@@ -112,7 +112,7 @@ def of_ids(session: Session, checked: CheckedReport, columns: list[Column], keys
         checked.viewer.objects.clear()
 
 
-def _readers(checked: CheckedReport, columns: list[Column], rows: list[Any]) -> list[tuple[Any, slice]]:
+def _readers(checked: CheckedReport, columns: list[ReportColumn], rows: list[Any]) -> list[tuple[Any, slice]]:
     found, start = [], 1
     for column in columns:
         cut = slice(start, start + len(column.field.columns))

@@ -16,17 +16,17 @@ from app.ops.database.statement_limit import StatementTooSlow, limited
 from app.web.core.fields.base import Viewer
 from app.web.records.lists.list_page import list_query_from
 from app.web.reports import built_in_reports, drill_down_links, labels, row_reports, statements
-from app.web.reports.available_columns import AvailableColumns, Column, available_columns
-from app.web.reports.definition import AT_ONCE, Definition, Figure, Group
+from app.web.reports.available_columns import AvailableColumns, ReportColumn, available_columns
+from app.web.reports.definition import AT_ONCE, ReportDefinition, ReportFigure, ReportGroup
 from app.web.reports.statements import CheckedReport
-from app.web.reports.table import Table, figures_of, heading_of_totals
+from app.web.reports.table import ReportTable, figures_of, heading_of_totals
 from app.web.transfer import exports
 
 #: Seconds for a statement of a report on a page, and for a file; an exchange with MariaDB ends after 15.
 PAGE_SECONDS, FILE_SECONDS = 8.0, 14.0
 
 
-def check(definition: Definition, viewer: Viewer, verb: str = "read") -> CheckedReport:
+def check(definition: ReportDefinition, viewer: Viewer, verb: str = "read") -> CheckedReport:
     """The report with its columns resolved. `verb`: "export" for files. Raises RuleBroken, NotFound, Denied."""
     found = available_columns(definition.kind, viewer, verb)
     if verb == "export":
@@ -42,7 +42,7 @@ def check(definition: Definition, viewer: Viewer, verb: str = "read") -> Checked
     return CheckedReport(found, definition, viewer, rules, groups, figures, min(definition.limit, AT_ONCE))
 
 
-def _rules(available: AvailableColumns, definition: Definition, viewer: Viewer) -> list[Any]:
+def _rules(available: AvailableColumns, definition: ReportDefinition, viewer: Viewer) -> list[Any]:
     if definition.period is not None:
         column = available.column(definition.period.column, "period")
         if not (column.is_date and column.field.filter):
@@ -51,7 +51,7 @@ def _rules(available: AvailableColumns, definition: Definition, viewer: Viewer) 
     return list(list_query_from(available.screen, drill_down_links.arguments(wanted), viewer).conditions)
 
 
-def _refuse_order(available: AvailableColumns, definition: Definition) -> None:
+def _refuse_order(available: AvailableColumns, definition: ReportDefinition) -> None:
     """Raise RuleBroken for an unsupported order: none is ignored."""
     wanted, is_figure = definition.sort, definition.sort.startswith("figure:")
     is_known = wanted in {f"figure:{place}" for place in range(len(definition.figures))}
@@ -63,14 +63,14 @@ def _refuse_order(available: AvailableColumns, definition: Definition) -> None:
         raise RuleBroken(_("A report can't be sorted by a column of a related record."), "sort")
 
 
-def _group(available: AvailableColumns, group: Group) -> tuple[Group, Column]:
+def _group(available: AvailableColumns, group: ReportGroup) -> tuple[ReportGroup, ReportColumn]:
     column = available.column(group.column, "groups")
     if not column.is_group:
         raise RuleBroken(_("A report can't be grouped by “%(name)s”.", name=column.label), "groups")
-    return group if column.is_date else Group(group.column), column
+    return group if column.is_date else ReportGroup(group.column), column
 
 
-def _figure(available: AvailableColumns, figure: Figure) -> Column | None:
+def _figure(available: AvailableColumns, figure: ReportFigure) -> ReportColumn | None:
     if figure.of == "count":
         return None
     column = available.column(figure.column, "figures")
@@ -80,7 +80,7 @@ def _figure(available: AvailableColumns, figure: Figure) -> Column | None:
     return column
 
 
-def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "read") -> Table:
+def run(session: Session, definition: ReportDefinition, viewer: Viewer, verb: str = "read") -> ReportTable:
     """The results, at most AT_ONCE rows, as the viewer may see them. Raises RuleBroken, also if it is slow."""
     is_ready = definition.kind in built_in_reports.READY
     checked = None if is_ready else check(definition, viewer, verb)
@@ -90,7 +90,7 @@ def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "r
         return grouped(session, checked) if checked.groups else row_reports.listed(session, checked)
 
 
-def is_long(session: Session, definition: Definition, viewer: Viewer) -> bool:
+def is_long(session: Session, definition: ReportDefinition, viewer: Viewer) -> bool:
     """Whether its file has more rows than are written while somebody waits; counting stops there. Raises RuleBroken."""
     if definition.limit <= AT_ONCE or definition.kind in built_in_reports.READY:
         return False
@@ -114,7 +114,7 @@ def limit_time(session: Session, seconds: float) -> Iterator[None]:
         raise RuleBroken(text) from None
 
 
-def grouped(session: Session, checked: CheckedReport) -> Table:
+def grouped(session: Session, checked: CheckedReport) -> ReportTable:
     """The groups of a report up to its limit, with their figures, and the totals over all of them."""
     found = session.execute(statements.grouped(checked)).all()
     limit, made, keyed = checked.limit, new_table(checked), len(checked.groups)
@@ -142,7 +142,7 @@ def grouped(session: Session, checked: CheckedReport) -> Table:
     return made
 
 
-def new_table(checked: CheckedReport) -> Table:
+def new_table(checked: CheckedReport) -> ReportTable:
     """A table with its heading."""
     names = [labels.of_group(group, column) for group, column in checked.groups]
     figures = [labels.of_figure(figure, column) for figure, column in checked.figures]
@@ -151,7 +151,7 @@ def new_table(checked: CheckedReport) -> Table:
         for place, (_figure_, column) in enumerate(checked.figures)
         if column is not None and labels.is_duration(column)
     )
-    return Table(
+    return ReportTable(
         title=str(checked.available.screen.list_title),
         heading=[*names, *figures],
         names=len(names),
@@ -163,7 +163,7 @@ def new_table(checked: CheckedReport) -> Table:
     )
 
 
-def _add_totals(checked: CheckedReport, made: Table, whole: tuple[Any, ...]) -> None:
+def _add_totals(checked: CheckedReport, made: ReportTable, whole: tuple[Any, ...]) -> None:
     made.count = int(whole[0])
     made.totals = [heading_of_totals(), *[None] * (made.names - 1), *figures_of(checked, whole[1:])]
     wanted = drill_down_links.all_conditions(checked.definition, checked.viewer)

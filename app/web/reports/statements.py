@@ -15,8 +15,8 @@ from sqlalchemy import Select, case, func, literal, select
 from app.domain.date_buckets import bucket
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.reference_fields import RecordField
-from app.web.reports.available_columns import AvailableColumns, Column
-from app.web.reports.definition import Definition, Figure, Group
+from app.web.reports.available_columns import AvailableColumns, ReportColumn
+from app.web.reports.definition import ReportDefinition, ReportFigure, ReportGroup
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +24,13 @@ class CheckedReport:
     """A report whose columns exist and may be used."""
 
     available: AvailableColumns
-    definition: Definition
+    definition: ReportDefinition
     viewer: Viewer
     #: SQL conditions of the rows.
     rules: list[Any]
-    groups: list[tuple[Group, Column]]
+    groups: list[tuple[ReportGroup, ReportColumn]]
     #: The column is None for the count.
-    figures: list[tuple[Figure, Column | None]]
+    figures: list[tuple[ReportFigure, ReportColumn | None]]
 
     #: Maximum rows or groups.
     limit: int
@@ -41,7 +41,7 @@ class CheckedReport:
         return [place for place, (figure, _column) in enumerate(self.figures) if figure.of == "median"]
 
 
-def _group_value(group: Group, column: Column, viewer: Viewer) -> Any:
+def _group_value(group: ReportGroup, column: ReportColumn, viewer: Viewer) -> Any:
     if not column.is_date:
         return _unindexed(column.value)
     return bucket(column.value, group.by or "day", viewer.zone if column.has_zone else None, viewer.now)
@@ -178,7 +178,7 @@ def _together(of: str, values: list[Any]) -> Any:
     return sum(values) if values or of == "count" else None
 
 
-def figure_of(figure: Figure, parts: Sequence[Any]) -> Any:
+def figure_of(figure: ReportFigure, parts: Sequence[Any]) -> Any:
     """The value of a figure from its aggregates: int, float, date or datetime; None if there is none."""
     if figure.of == "average":
         total, count = parts
@@ -197,11 +197,11 @@ def python_number(value: Any) -> Any:
     return int(value) if number.is_integer() else round(number, 4)
 
 
-def width_of(figure: Figure) -> int:
+def width_of(figure: ReportFigure) -> int:
     """The number of aggregates of a figure."""
     return 2 if figure.of in ("average", "median") else 1
 
 
-def record_columns(column: Column) -> list[Any]:
+def record_columns(column: ReportColumn) -> list[Any]:
     """The columns that identify the record of a group: its number and more, for labels."""
     return list(column.field.columns) if isinstance(column.field, RecordField) else []

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import custom_fields, custom_values
 from app.domain.base import NotFound, refuse_stale
-from app.domain.custom_fields import LANGUAGES, RECORDS, CustomField, Existing, FieldInput
+from app.domain.custom_fields import LANGUAGES, RECORDS, CustomField, ExistingNames, FieldInput
 from app.extensions import db
 from app.lib.digit_grouping import capped
 from app.models import Customer, Lead, Task, Ticket
@@ -194,12 +194,12 @@ def _field(session: Session, key: int | None, version: int | None = None, locks:
     return row
 
 
-def _existing(session: Session, table: str, row: CustomField | None = None) -> Existing:
+def _existing(session: Session, table: str, row: CustomField | None = None) -> ExistingNames:
     table_of_columns = screen_of(MODELS[table]).record_table
     custom = set(table_of_columns.declared.custom)
     labels = {str(each.label).casefold() for name, each in table_of_columns.by_name.items() if name not in custom}
     used = custom_values.used_choices(session, row) if row is not None and row.kind == "choice" else ()
-    return Existing(table, frozenset(labels), frozenset(used))
+    return ExistingNames(table, frozenset(labels), frozenset(used))
 
 
 def _field_input(form: Mapping[str, str]) -> FieldInput:

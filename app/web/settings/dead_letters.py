@@ -18,7 +18,7 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.models import FailedCall
 from app.ops.queues import queue
-from app.ops.queues.queue import Call, Failure, QueueDepth
+from app.ops.queues.queue import Call, QueueDepth, QueueFailure
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
@@ -130,7 +130,7 @@ def _failed_row(row: FailedCall, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def store(failure: Failure) -> None:
+def store(failure: QueueFailure) -> None:
     """Store a call that failed permanently; the queue calls this inside an app context."""
     call = failure.call
     with request_transaction() as session:
