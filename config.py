@@ -27,8 +27,8 @@ ROLES = ("web", "sockets", "worker", "scheduler")
 #: The name of the CRM until it is changed.
 DEFAULT_BRAND = "Eshin CRM"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-#: Code -> the language's own name: for pages (if there is a catalogue of their texts) and for message templates. All
-#: but English need a catalogue in translations/: `make check-translations`.
+#: Code -> the language's own name: for pages (if there is a catalog of their texts) and for message templates. All
+#: but English need a catalog in translations/: `make check-translations`.
 LANGUAGE_NAMES = {"en": "English", "hi": "हिन्दी", "gu": "ગુજરાતી", "mr": "मराठी"}
 #: Seconds that a request waits for a database connection of its process, and for a lock of another transaction.
 POOL_SECONDS, LOCK_WAIT_SECONDS = 10, 5
@@ -375,7 +375,7 @@ def job_transactions(settings: Settings) -> int:
 
 
 def _languages() -> dict[str, dict[str, str]]:
-    """English, and the other languages for which there is a catalogue."""
+    """English, and the other languages for which there is a catalog."""
     available = {path.parent.parent.name for path in (ROOT / "translations").glob("*/LC_MESSAGES/messages.po")}
     return {
         code: {"flag": code, "name": name} for code, name in LANGUAGE_NAMES.items() if code == "en" or code in available
@@ -383,12 +383,12 @@ def _languages() -> dict[str, dict[str, str]]:
 
 
 def _api_languages() -> list[str]:
-    """English, and the languages of error messages: those with a catalogue of them, or of the pages."""
-    catalogues = [
+    """English, and the languages of error messages: those with a catalog of them, or of the pages."""
+    catalogs = [
         *(ROOT / "translations").glob("*/LC_MESSAGES/errors.po"),
         *(ROOT / "translations").glob("*/LC_MESSAGES/messages.po"),
     ]
-    return ["en", *sorted({path.parent.parent.name for path in catalogues})]
+    return ["en", *sorted({path.parent.parent.name for path in catalogs})]
 
 
 def _folder(path: str) -> Path:

@@ -114,7 +114,10 @@ def _inside(outer: Any, record: Any) -> Any:
     with _aliases_lock:
         made = _aliases.setdefault(outer, {})
         if record not in made:
-            made[record] = aliased(record)
+            alias = aliased(record)
+            # SQLAlchemy fills the index of an alias's columns at the first use, without a lock of its own.
+            alias.id.__clause_element__()
+            made[record] = alias
         return made[record]
 
 

@@ -20,7 +20,7 @@ from app.extensions import db
 from app.models import ChannelAccount
 from app.outbox import provider_clients
 from app.web.channels.account_checks import try_account
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 
 _Command = Callable[..., Any]
 
@@ -42,7 +42,7 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
         """Add an account, and print the address at which the provider has to report."""
         values = dict(_setting(each) for each in settings)
         wanted = AccountSettings(name, values, **limits)
-        with own_transaction() as session:
+        with request_transaction() as session:
             stamp = Stamp(None, datetime.now(UTC))
             account = channel_accounts.create(session, KINDS[kind], wanted, stamp, current_app.extensions["vault"])
             told = account.channels if KINDS[kind].has_hooks else ()

@@ -175,7 +175,7 @@ class _Draft:
     values: dict[str, Any]
     match: CustomerMatch | None
     differences: list[list[Any]]
-    decision: team.Decision
+    decision: team.TurnDecision
     task: dict[str, Any] | None
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from tests.browser.conftest import OpenBrowser
 
-from tests.browser.conftest import Seat
-
-Sit = Callable[..., Seat]
 #: Bytes as they travel: scripts and styles of the first paint, and the HTML of a list.
 MAX_FILES, MAX_HTML = 150_000, 20_000
 LISTS = ("/leads/", "/tickets/", "/customers/", "/tasks/", "/calls/", "/messages/", "/requests/")
@@ -20,8 +17,8 @@ LATE = """() => performance.getEntriesByType('resource').filter((each) => each.n
   .every((each) => each.startTime >= performance.getEntriesByType('navigation')[0].loadEventStart)"""
 
 
-def test_a_first_visit_is_light(seat: Sit) -> None:
-    admin = seat("admin")
+def test_a_first_visit_is_light(open_browser: OpenBrowser) -> None:
+    admin = open_browser("admin")
     heavy = {}
     for path in LISTS:
         answer = admin.tab.context.request.get(admin.url + path)

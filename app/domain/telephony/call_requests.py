@@ -207,7 +207,7 @@ def _store(
 # --- results
 
 
-def note_dialled(session: Session, request: CallRequest, provider_id: str | None, now: datetime) -> None:
+def note_dialed(session: Session, request: CallRequest, provider_id: str | None, now: datetime) -> None:
     """Record that the provider has accepted the call."""
     call = session.scalars(select(CallLog).where(CallLog.id == request.call_id).with_for_update()).one()
     if provider_id and call.provider_id is None:
@@ -245,7 +245,7 @@ def decide(session: Session, call: CallLog, has_rung: bool, stamp: Stamp) -> Non
         select(CallRequest).where(CallRequest.call_id == call.id), execution_options={"populate_existing": True}
     ).one()
     if has_rung:
-        note_dialled(session, request, None, stamp.now)
+        note_dialed(session, request, None, stamp.now)
     else:
         note_failed(session, request, stamp.now)
 

@@ -47,7 +47,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 ChildFunction = Callable[[], None]
 
 
-class Worker(SimpleWorker):
+class QueueWorker(SimpleWorker):
     """Runs calls in its own process, one after the other.
 
     RQ's other worker forks for each call. Forking this application takes longer than sending a notice (see decision
@@ -110,7 +110,7 @@ class Worker(SimpleWorker):
             log.exception("Redis holds something of ours that RQ cannot read")
 
 
-def _noticing_loss(worker: Worker) -> type[Queue]:
+def _noticing_loss(worker: QueueWorker) -> type[Queue]:
     """A class of queues that tells the worker when Redis is lost while it waits for a call.
 
     RQ waits for its return by itself: if that takes less than its pause, nothing else notices that Redis was away.
@@ -128,7 +128,7 @@ def _noticing_loss(worker: Worker) -> type[Queue]:
     return NoticingQueue
 
 
-class WatchfulWorker(Worker):
+class WatchfulWorker(QueueWorker):
     """A worker that soon notices a silent Redis, for when another server can take over."""
 
     @property
@@ -170,7 +170,7 @@ def run_worker(name: str, url: str, on_return: Callable[[str], bool]) -> None:
     `on_return` is called with the name when Redis is reachable again.
     """
     redis = redis_client.connect_worker(url)
-    worker = (Worker if server_urls.redis_topology(url) is None else WatchfulWorker)(
+    worker = (QueueWorker if server_urls.redis_topology(url) is None else WatchfulWorker)(
         [open_queue(name, redis)],
         connection=redis,
         job_class=SignedJob,

@@ -14,7 +14,7 @@ from app import access
 from app.access.row_rules import has_own_rule
 from app.domain.analytics import call_rollup_counts, figure_counts, figure_tables
 from app.domain.analytics.figure_counts import FigureCount
-from app.domain.analytics.figures import BY_NUMBER, FIGURES, Scope
+from app.domain.analytics.figures import BY_NUMBER, FIGURES, CountScope
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
 from app.ops.database.connections import address_of
 from app.web.core.fields.base import Viewer
@@ -74,7 +74,7 @@ def trend_names(widget: TrendWidget, viewer: Viewer) -> list[str]:
     return [name for name in widget.names if may_see(FIGURES[name].record, viewer)]
 
 
-def measure(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> WidgetData:
+def measure(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> WidgetData:
     """Everything that these widgets show: one statement per record, and one per breakdown, trend and table."""
     found = WidgetData()
     scope = _with_rollups(session, widgets, scope, viewer)
@@ -105,7 +105,7 @@ def _kinds_counted(widgets: Widgets, viewer: Viewer) -> list[Any]:
     return [kind for kind in kinds if any(isinstance(w, PeopleBars) and w.record is kind for w in widgets.values())]
 
 
-def _with_rollups(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> Scope:
+def _with_rollups(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> CountScope:
     """The scope with the daily roll-ups of calls, if they contain exactly the calls that the viewer sees.
 
     That is so for all calls, if the viewer sees all, and for the calls of people within the viewer's reach of calls.
@@ -125,7 +125,7 @@ def _counted(widgets: Widgets) -> list[str]:
     return list(dict.fromkeys(name for each in widgets.values() for name in each.figures))
 
 
-def _within_reach(scope: Scope, viewer: Viewer) -> Scope:
+def _within_reach(scope: CountScope, viewer: Viewer) -> CountScope:
     """The scope for a table of people, limited to the viewer's reach of dashboards."""
     reach = viewer.person.reach("Dashboard")
     return scope if scope.people is not None or reach is None else replace(scope, people=reach)
@@ -142,7 +142,7 @@ _kept: dict[Any, tuple[float, WidgetData]] = {}
 _lock = threading.Lock()
 
 
-def cached(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> WidgetData:
+def cached(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> WidgetData:
     """Like `measure`, but uses data computed within the last minute for the same reach, widgets and filters."""
     key = (address_of(session), tuple(widgets), _filters_of(scope), _reach_of(viewer))
     found = _kept.get(key)
@@ -162,7 +162,7 @@ def forget() -> None:
         _kept.clear()
 
 
-def _filters_of(scope: Scope) -> Any:
+def _filters_of(scope: CountScope) -> Any:
     return (scope.period, scope.people, scope.slot, scope.leads)
 
 

@@ -1,7 +1,7 @@
 """The small pieces of pages: icons, avatars, and values by kind. Global in all templates.
 
 They are functions instead of Jinja macros because a list draws hundreds of them. All texts passed to them are escaped;
-our own texts come from the catalogue. `avatar_html` and `cell_html` return `avatar` and `cell` as plain strings, for
+our own texts come from the catalog. `avatar_html` and `cell_html` return `avatar` and `cell` as plain strings, for
 HTML that is built without a template.
 """
 

@@ -24,8 +24,8 @@ from app.models import User
 from app.web.core.fab_access import zone
 from app.web.core.localization.languages import translate_text
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.request_transaction import request_transaction
 from app.web.pages import errors
-from app.web.security.sessions import own_transaction
 
 #: How long a view lasts.
 LASTS = timedelta(minutes=30)
@@ -77,7 +77,7 @@ def begin(user: Any, now: datetime) -> None:
     own: access.Person = g.person
     user_id, is_allowed, ends_on = user.id, is_offered(user), now + LASTS
     what = {"what": "began", "until": ends_on.isoformat()} if is_allowed else {"what": "refused"}
-    with own_transaction() as session:
+    with request_transaction() as session:
         audit.write(session, "view-as", own.id, now, f"user {user_id}", request.remote_addr, **what)
     if not is_allowed:
         raise RuleBroken(translate_text(NOT_ALLOWED))
@@ -118,7 +118,7 @@ def leave(what: str = "ended") -> int:
 
 def _end(own: access.Person, user_id: int, what: str, now: datetime) -> None:
     flask_session.pop(_KEY, None)
-    with own_transaction() as session:
+    with request_transaction() as session:
         audit.write(session, "view-as", own.id, now, f"user {user_id}", request.remote_addr, what=what)
 
 
