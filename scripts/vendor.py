@@ -134,7 +134,8 @@ def build_icons() -> None:
 
 def build_charts() -> None:
     """The used part of ECharts, in one file: ``echarts.js``. What is used is said in scripts/chart_library.js."""
-    command = [NODE / ".bin" / "esbuild", ROOT / "scripts" / "chart_library.js", f"--outfile={VENDOR / 'echarts.js'}"]
+    esbuild = str(NODE / ".bin" / "esbuild")
+    command = [esbuild, str(ROOT / "scripts" / "chart_library.js"), f"--outfile={VENDOR / 'echarts.js'}"]
     subprocess.run([*command, "--bundle", "--minify", "--format=esm", "--log-level=warning"], check=True)  # noqa: S603
 
 
