@@ -205,10 +205,11 @@ def revoke_keys(session: Session, user_id: int, now: datetime, by: int | None = 
     return count
 
 
-def sign_out(user_id: int, token: str, now: datetime) -> None:
-    """End the sign-in of this token and audit it."""
+def sign_out(token: str, now: datetime) -> None:
+    """End the sign-in of this token, whosever it is, and audit it."""
     with own_transaction() as session:
-        if end_sign_ins(session, now, SignIn.token_hash == hash_token(token)):
+        user_id = session.scalar(select(SignIn.user_id).where(SignIn.token_hash == hash_token(token)))
+        if user_id is not None and end_sign_ins(session, now, SignIn.token_hash == hash_token(token)):
             note_sign_in_ended(session, user_id)
             audit.write(session, "sign-out", user_id, now, address=request.remote_addr)
 
