@@ -153,8 +153,8 @@ class Security(SecurityManager):
             sessions.record_activity(found.id, now)
             flask_session.modified = True  # the signed cookie expires, too: send a new one
         user = self._authenticate_as(found)
-        if found is not None and "viewing" in flask_session:
-            view_as.enter(found.version)
+        if found is not None:
+            view_as.enter(found)
         return user
 
     def load_user_jwt(self, _jwt_header: Any, jwt_data: dict[str, Any]) -> Any:
