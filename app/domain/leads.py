@@ -77,11 +77,8 @@ class Lead(Contact, SlaRecord, HasCustomFields, Versioned, Record):
         Index("ix_leads_status", "status_id", "id"),
         Index("ix_leads_assignee_status", "assignee_id", "status_id", "id"),
         Index("ix_leads_owner_status", "owner_id", "status_id", "id"),
-        # My day sorts and counts the open ones by due date, from the index alone.
-        Index(
-            "ix_leads_assignee_owed",
-            *("assignee_id", "status_id", "paused_on", "reply_due_on", "resolve_due_on", "owner_id"),
-        ),
+        Index("ix_leads_assignee_reply", "assignee_id", "reply_due_on"),
+        Index("ix_leads_assignee_resolve", "assignee_id", "resolve_due_on"),
         Index("ix_leads_assignee_changed", "assignee_id", "changed_on"),
         Index("ix_leads_owner_changed", "owner_id", "changed_on"),
         Index("ix_leads_assignee_status_changed", "assignee_id", "status_id", "changed_on"),
