@@ -84,6 +84,18 @@ def measure(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) ->
         found.waiting = frozenset(name for name, each in widgets.items() if CallLog in each.counted)
         widgets = {name: each for name, each in widgets.items() if name not in found.waiting}
     found.counts = figure_counts.count_all(session, _counted(widgets), scope)
+    _measure_charts(session, widgets, scope, viewer, found)
+    kinds = _kinds_counted(widgets, viewer)
+    if kinds:
+        within = _within_reach(scope, viewer)
+        if within is not scope:
+            within = _with_rollups(session, widgets, within, viewer)
+        found.people = figure_tables.by_person(session, within, kinds)
+    return found
+
+
+def _measure_charts(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer, found: WidgetData) -> None:
+    """One statement per breakdown, trend and table."""
     for name, each in widgets.items():
         if isinstance(each, Breakdown):
             found.groups[name] = figure_counts.count_by(session, each.name, each.column, scope)
@@ -93,13 +105,6 @@ def measure(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) ->
             found.slots[name] = figure_counts.by_slot(session, each.name, scope)
         elif isinstance(each, ReferralTable):
             found.referrals = figure_tables.referrals(session, scope)
-    kinds = _kinds_counted(widgets, viewer)
-    if kinds:
-        within = _within_reach(scope, viewer)
-        if within is not scope:
-            within = _with_rollups(session, widgets, within, viewer)
-        found.people = figure_tables.by_person(session, within, kinds)
-    return found
 
 
 def _kinds_counted(widgets: Widgets, viewer: Viewer) -> list[Any]:
