@@ -23,7 +23,6 @@ VENDOR = STATIC / "vendor"
 #: Served name -> file in node_modules.
 COPIES = {
     "htmx.js": "htmx.org/dist/htmx.min.js",
-    "echarts.js": "echarts/dist/echarts.common.min.js",
     "socket.io.js": "socket.io-client/dist/socket.io.esm.min.js",
     "tom-select.js": "tom-select/dist/js/tom-select.complete.min.js",
     "sortable.js": "sortablejs/Sortable.min.js",

@@ -17,18 +17,18 @@ def test_charts_are_drawn_from_their_tables_in_both_themes(seat: Sit) -> None:
     page = asha.tab
     asha.go("/dashboard/analytics")
     part = page.locator("[data-widget=leads_by_status]")
-    expect(part.locator("canvas")).to_be_visible()
+    chart = part.locator("[data-canvas]")
+    expect(chart.locator(".chart-bars")).to_be_visible()
+    expect(page.locator("[data-chart=line] .chart-line")).to_be_visible()
     expect(part.locator("table")).to_be_hidden()
-    light = part.locator("canvas").screenshot()
+    light = chart.screenshot()
     page.evaluate("() => document.documentElement.setAttribute('data-bs-theme', 'dark')")
-    assert part.locator("canvas").screenshot() != light
+    assert chart.screenshot() != light
     part.locator("summary").press("Enter")
     expect(part.locator("table")).to_be_visible()
     # A click on the first bar opens the list of the first row.
     count = part.locator("td a").first.inner_text()
-    box = part.locator("canvas").bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
+    chart.locator(".chart-fill").first.click()
     page.wait_for_url(re.compile("/leads/.*figure=leads"))
     assert page.locator("#list-count").inner_text() == count
     asha.go("/dashboard/calls")
@@ -91,7 +91,7 @@ def test_a_board_is_arranged_with_pointer_and_keys_and_printed_on_a4(seat: Sit) 
     assert paper.startswith(b"%PDF-") and 1 <= len(re.findall(rb"/Type\s*/Page\b", paper)) <= 4
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 718, "height": 1000})  # A4 without its margins, at 96 dpi
-    drawn = page.locator(".dash-board section, .dash-chart canvas, .dash-rows")
+    drawn = page.locator(".dash-board section, .dash-chart svg, .chart-fill, .dash-rows")
     cut = "(all) => all.filter((each) => each.getBoundingClientRect().right > innerWidth + 1).length"
     assert drawn.evaluate_all(cut) == 0
     assert asha.complaints == []

@@ -11,6 +11,7 @@ Sit = Callable[..., Seat]
 MAX_FILES, MAX_HTML = 150_000, 20_000
 LISTS = ("/leads/", "/tickets/", "/customers/", "/tasks/", "/calls/", "/messages/", "/requests/")
 OTHERS = ("/", "/leads/?layout=board", "/tickets/?layout=board", "/tasks/?layout=calendar", "/leads/add", "/settings/")
+CHARTS = ("/dashboard/", "/dashboard/calls", "/reports/")
 FILES = """() => performance.getEntriesByType('resource')
   .filter((each) => /\\.(js|css)$/.test(new URL(each.name).pathname)).map((each) => each.encodedBodySize)"""
 
@@ -24,7 +25,7 @@ def test_a_first_visit_is_light(seat: Sit) -> None:
         assert answer.ok and answer.headers["content-encoding"]
         if html > MAX_HTML:
             heavy[path] = html
-    for path in (*LISTS, *OTHERS):
+    for path in (*LISTS, *OTHERS, *CHARTS):
         admin.go(path)
         admin.page.wait_for_load_state("networkidle")
         files = admin.page.evaluate(FILES)

@@ -1,32 +1,8 @@
-// Draws the charts of a dashboard from their tables, which stay beside them; a click on a bar or point opens its list.
-const echarts = window.echarts;
-const drawn = new Map();
+// Draws the charts of a dashboard from their tables, which stay beside them; a click on a bar, point or slice opens its list.
+import { bars, lines, slices } from './chart_drawing.js';
 
-const look = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
-
-// Colours by the name of their property, in the theme of the page; each is read once, since that takes a new layout.
-const colours = new Map();
-const pen = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-
-function colour(name) {
-  if (!colours.has(name)) colours.set(name, resolved(name));
-  return colours.get(name);
-}
-
-// Colours are read through a probe, because the properties hold color-mix() and var(), which a canvas does not know.
-function resolved(name) {
-  const probe = document.createElement('span');
-  probe.className = 'dash-probe';
-  probe.style.setProperty('color', `var(${name})`);
-  document.querySelector('.dash').append(probe);
-  const found = getComputedStyle(probe).color;
-  probe.remove();
-  pen.clearRect(0, 0, 1, 1);
-  pen.fillStyle = found;
-  pen.fillRect(0, 0, 1, 1);
-  const [r, g, b] = pen.getImageData(0, 0, 1, 1).data;
-  return `rgb(${r},${g},${b})`;
-}
+const DRAWING = { bar: bars, line: lines, pie: slices };
+const drawn = new WeakMap();
 
 function read(part) {
   const table = part.querySelector('table');
@@ -42,116 +18,38 @@ function read(part) {
   return { heads: heads.slice(1), rows };
 }
 
-// Lines differ by form as well as by colour.
-const FORMS = [
-  { symbol: 'circle', type: 'solid', tone: '--accent-ink' },
-  { symbol: 'diamond', type: 'dashed', tone: '--dash-second' },
-  { symbol: 'triangle', type: 'dotted', tone: '--ink-2' },
-];
-
-const base = () => ({
-  animation: false,
-  textStyle: { fontFamily: look('--font'), color: colour('--ink-2') },
-  tooltip: { trigger: 'axis', renderMode: 'richText', confine: true, backgroundColor: colour('--bg-raised'), borderColor: colour('--line-strong'), textStyle: { color: colour('--ink') } },
-});
-const axis = () => ({
-  axisLine: { lineStyle: { color: colour('--line-strong') } },
-  axisTick: { show: false },
-  axisLabel: { color: colour('--ink-2'), hideOverlap: true },
-  splitLine: { lineStyle: { color: colour('--line') } },
-});
-
-function bars({ heads, rows }) {
-  const ink = colour('--ink-2');
-  return {
-    ...base(),
-    grid: { left: 4, right: 48, top: 4, bottom: 4, containLabel: true },
-    xAxis: { ...axis(), type: 'value', minInterval: 1, axisLabel: { show: false }, splitLine: { show: false } },
-    yAxis: { ...axis(), type: 'category', inverse: true, data: rows.map((row) => row.label), axisLabel: { color: ink, width: 190, overflow: 'truncate' } },
-    ...(heads.length > 1 && { legend: { top: 0, left: 0, textStyle: { color: ink } }, grid: { left: 4, right: 48, top: 32, bottom: 4, containLabel: true } }),
-    series: heads.map((name, series) => ({
-      type: 'bar', name, barMaxWidth: 22, cursor: 'pointer',
-      itemStyle: { ...patterned(series), borderRadius: [0, 4, 4, 0] },
-      label: { show: true, position: 'right', color: ink, formatter: (each) => rows[each.dataIndex].cells[series].text },
-      data: rows.map((row) => row.cells[series].value),
-    })),
-  };
+function open(event) {
+  const url = event.target.closest('[data-url]')?.dataset.url;
+  if (!url) return;
+  if (event.ctrlKey || event.metaKey) window.open(url);
+  else window.location.assign(url);
 }
 
-// Bars and slices differ by pattern as well as by colour.
-const PATTERNS = [
-  { tone: '--accent' },
-  { tone: '--dash-second', decal: { symbol: 'rect', dashArrayX: [1, 0], dashArrayY: [3, 4], rotation: -Math.PI / 4 } },
-  { tone: '--ink-3', decal: { symbol: 'circle', dashArrayX: [[5, 5], [0, 5, 5, 0]], dashArrayY: [5, 0], symbolSize: 0.7 } },
-  { tone: '--accent-ink', decal: { symbol: 'rect', dashArrayX: [1, 0], dashArrayY: [2, 5], rotation: Math.PI / 4 } },
-  { tone: '--ink-2', decal: { symbol: 'triangle', dashArrayX: [[8, 8], [0, 8, 8, 0]], dashArrayY: [6, 0], symbolSize: 0.7 } },
-];
-const patterned = (place) => {
-  const { tone, decal } = PATTERNS[place % PATTERNS.length];
-  return { color: colour(tone), ...(decal && { decal: { ...decal, color: colour('--bg') } }) };
-};
+const draw = (place) => DRAWING[drawn.get(place).kind](place, drawn.get(place).found);
 
-function pie({ rows }) {
-  const ink = colour('--ink-2');
-  return {
-    ...base(),
-    tooltip: { ...base().tooltip, trigger: 'item' },
-    series: [{
-      type: 'pie', radius: ['30%', '68%'], cursor: 'pointer',
-      label: { color: ink, formatter: (each) => `${each.name}: ${rows[each.dataIndex].cells[0].text} (${each.percent} %)` },
-      labelLine: { lineStyle: { color: ink } },
-      data: rows.map((row, place) => ({ name: row.label, value: row.cells[0].value, itemStyle: { ...patterned(place), borderColor: colour('--bg'), borderWidth: 2 } })),
-    }],
-  };
-}
-
-function lines({ heads, rows }) {
-  return {
-    ...base(),
-    legend: { top: 0, left: 0, itemWidth: 30, textStyle: { color: colour('--ink-2') } },
-    grid: { left: 4, right: 16, top: 36, bottom: 4, containLabel: true },
-    xAxis: { ...axis(), type: 'category', boundaryGap: false, data: rows.map((row) => row.label) },
-    yAxis: { ...axis(), type: 'value', minInterval: 1 },
-    series: heads.map((name, place) => {
-      const form = FORMS[place % FORMS.length];
-      const tone = colour(form.tone);
-      return {
-        type: 'line', name, symbol: form.symbol, symbolSize: 7, cursor: 'pointer',
-        lineStyle: { type: form.type, width: 2, color: tone }, itemStyle: { color: tone },
-        data: rows.map((row) => row.cells[place].value),
-      };
-    }),
-  };
-}
-
-function draw(part) {
-  const place = part.querySelector('[data-canvas]');
-  const found = read(part);
-  const kind = part.dataset.chart;
-  place.hidden = false;
-  if (kind === 'bar') place.style.setProperty('height', `${Math.max(3, found.rows.length) * (12 + 22 * found.heads.length) + (found.heads.length > 1 ? 44 : 16)}px`);
-  const chart = drawn.get(part) || echarts.init(place);
-  chart.setOption({ bar: bars, line: lines, pie }[kind](found), true);
-  if (drawn.has(part)) return;
-  drawn.set(part, chart);
-  chart.on('click', (event) => {
-    const url = found.rows[event.dataIndex]?.cells[kind === 'pie' ? 0 : event.seriesIndex]?.url;
-    if (url) window.location.assign(url);
-  });
-  part.querySelector('details').open = false;
-  new ResizeObserver(() => chart.resize()).observe(place);
-}
+// Lines are as long as their place is wide; the others fit any width.
+const widths = new ResizeObserver((changes) => changes.forEach(({ target, contentRect }) => {
+  const known = drawn.get(target);
+  if (known.kind !== 'line' || known.width === contentRect.width || !contentRect.width) return;
+  known.width = contentRect.width;
+  draw(target);
+}));
 
 function drawAll() {
-  colours.clear();
-  document.querySelectorAll('[data-chart]').forEach(draw);
+  document.querySelectorAll('[data-chart]').forEach((part) => {
+    const place = part.querySelector('[data-canvas]');
+    if (drawn.has(place)) return;
+    place.hidden = false;
+    drawn.set(place, { kind: part.dataset.chart, found: read(part), width: place.clientWidth });
+    draw(place);
+    place.addEventListener('click', open);
+    part.querySelector('details').open = false;
+    widths.observe(place);
+  });
 }
 
-if (echarts) {
-  drawAll();
-  document.addEventListener('htmx:afterSettle', drawAll);
-  new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ['data-bs-theme'] });
-}
+drawAll();
+document.addEventListener('htmx:afterSettle', drawAll);
 
 // A heat map that doesn't fit begins where the office opens.
 document.querySelectorAll('[data-begin]').forEach((place) => {
