@@ -12,7 +12,7 @@ const base = () => document.querySelector('[data-list-form]')?.getAttribute('act
 function widths() { $$('[data-list] th[data-width]').forEach((head) => { head.style.width = `${head.dataset.width}px`; }); }
 
 // --- on a phone, where the heads are not shown, some cells say what they are (list.css)
-const LABELLED = ':is(.kind-moment, .kind-date, .kind-flag, .kind-number)';
+const LABELLED = ':is(.kind-moment, .kind-date, .kind-flag, .kind-number, tr:has(.kind-person ~ .kind-person) .kind-person)';
 const isNarrow = matchMedia('(max-width: 767.98px)');
 function labels() {
   if (isNarrow.matches) for (const cell of $$(`[data-list] tbody ${LABELLED}`)) cell.dataset.label ||= heads(cell).textContent.trim();
