@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -267,3 +268,23 @@ def test_a_list_is_sorted_without_javascript(seat: Sit) -> None:
     sits.page.locator("#list-sort-button").click()
     sits.page.locator("#list-sort nav").get_by_role("link", name="Created", exact=True).click()
     sits.page.wait_for_url("**/leads/?_oc=created_on&_od=desc")
+
+
+def test_a_view_as_another_user_disables_what_would_be_refused(seat: Sit) -> None:
+    sits = admin(seat)
+    page = sits.tab
+    sits.go("/users/list/")
+    page.locator("main tr", has_text=SELLER).locator("a[href*='/users/show/']").first.click()
+    page.get_by_role("button", name="View as").click()
+    page.wait_for_load_state("load")
+    try:
+        sits.go("/leads/")
+        sits.go(str(page.locator("main .row-link").first.get_attribute("href")))
+        expect(page.locator("[data-composer]")).to_have_count(0)
+        expect(page.locator("main a[data-dial], main a[href^='tel:']")).to_have_count(0)
+        dead = page.locator(".record-strip a[aria-disabled=true], [data-head] a[aria-disabled=true]").first
+        expect(dead).to_have_attribute("title", re.compile("nothing can be changed"))
+        assert faults(page) == []
+        assert sits.complaints == []
+    finally:
+        page.get_by_role("button", name="End the view").click()
