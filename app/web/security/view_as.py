@@ -62,6 +62,11 @@ class View:
         """When it ends, as a time of day on the clock of the viewed person, like all times of the page."""
         return format_local_date(self.ends_on.astimezone(zone()), "%H:%M")
 
+    @property
+    def reason(self) -> str:
+        """Why nothing can be changed in it: viewing.js writes it at what it disables."""
+        return translate_text(NOTHING_CHANGES)
+
 
 def current() -> View | None:
     """The view of this request, if it is one."""
