@@ -22,6 +22,7 @@ from app.web.core.localization.durations import days_and_hours, milliseconds, sp
 from app.web.core.localization.languages import translate_text
 from app.web.records.timelines.timeline_folding import _sentence
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.refusal_sentences import ROOT, all_messages, message_args, name_of, refusals_in, sources
 
 PLACEHOLDER = re.compile(r"%(?:\(\w+\))?s")
@@ -125,8 +126,8 @@ ENGLISH = "Please enter a name, a mobile number or an email address for the lead
 HINDI = "कृपया लीड का नाम, मोबाइल नंबर या ई-मेल पता दें।"
 
 
-@pytest.mark.parametrize(
-    ("asked", "told"),
+@each_case(
+    "asked, told",
     [
         ("hi", HINDI),
         ("en", ENGLISH),

@@ -22,6 +22,7 @@ from app.models import (
     User,
 )
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.servers import LiveServer
 
 # --- mass assignment
@@ -129,7 +130,7 @@ def test_an_invalid_body_is_refused_with_a_message(crm: Crm, body: bytes) -> Non
     assert crm.count(Lead) == 1
 
 
-@pytest.mark.parametrize(
+@each_case(
     "q",
     [
         "(page:-1)",

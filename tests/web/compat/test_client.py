@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 
 class Script:
@@ -88,7 +89,7 @@ def test_every_form_of_filter(script, lead):
     assert found == {str(filters): ([{"name": lead.number}] * fits, int(fits)) for filters, fits in FORMS}
 
 
-@pytest.mark.parametrize(
+@each_case(
     "wrong",
     [
         {"filters": [["status", "sounds like", "x"]]},

@@ -12,6 +12,7 @@ from sqlalchemy import select
 
 from app.models import BulkChange, ListChoice, Role, SavedView, ViewPin
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 HX = {"HX-Request": "true"}
 
@@ -175,7 +176,7 @@ def test_nested_conditions(crm: Crm) -> None:
     assert ids(crm, "ana", "/leads/?" + urlencode({"where": json.dumps(neither)})) == [three.id]
 
 
-@pytest.mark.parametrize(
+@each_case(
     "where",
     [
         *("x", "{}", '["nor"]', '["any",["first_name","eq"]]', '["any",["nope","eq","x"]]'),

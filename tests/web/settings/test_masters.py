@@ -24,6 +24,7 @@ from app.models import (
     TicketStatus,
 )
 from app.web.settings import settings_menu
+from tests.cases import each_case
 from tests.web.settings_app import (
     MASTER_ROW,
     Site,
@@ -39,7 +40,7 @@ ADMIN_PAGES.append("/settings/office-ranges/list/")
 # --- who may open the settings
 
 
-@pytest.mark.parametrize("url", ADMIN_PAGES)
+@each_case("url", ADMIN_PAGES)
 def test_who_may_open_the_settings(site: Site, url: str) -> None:
     for who in ("root", "sid"):
         if (who, url) != ("sid", "/settings/support-pages/list/"):

@@ -11,6 +11,7 @@ from app.extensions import db
 from app.models import (
     User,
 )
+from tests.cases import each_case
 from tests.web.settings_app import (
     PASSWORD,
     PEOPLE,
@@ -79,7 +80,7 @@ def test_the_fields_of_the_crm_are_saved(site: Site) -> None:
     assert site.get("root", f"/users/show/{ben.id}").status_code == 200
 
 
-@pytest.mark.parametrize(
+@each_case(
     "field, typed, sentence",
     [
         ("mobile", "hello", "a valid phone number"),

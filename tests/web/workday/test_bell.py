@@ -21,6 +21,7 @@ from app.web.workday.bell import PAGE_ROWS, snooze_end
 from app.web.workday.delivery_log import ICONS
 from app.wording import TEXTS, text_of
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.factories import DAY, HOUR, MINUTE, NOW, OFFICE
 
 SAYS = {"reason": "The disk is full.", "number": "CRM-LEAD-2026-00007", "title": "Call back"}
@@ -38,7 +39,7 @@ def said(kind: str, **more: object) -> str:
     return text_of(SimpleNamespace(kind=kind, payload=SAYS | more))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_case("kind", KINDS)
 def test_every_kind_has_its_icon_and_names_the_actor(speaking, kind):
     assert kind in ICONS
     named = text_of(SimpleNamespace(kind=kind, payload=SAYS), actor="Mia Shah", taker="Ben Shah", label="Contacted")
@@ -60,7 +61,7 @@ def test_the_sentence_names_the_actor(speaking, kind, sentence):
     assert text_of(row, actor="Mia Shah", taker="Ben Shah", label="Contacted") == sentence
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_case("kind", KINDS)
 def test_every_kind_has_its_sentence(speaking, kind):
     assert said(kind).endswith(".")
     assert "%(" not in said(kind)
