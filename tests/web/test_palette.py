@@ -52,7 +52,7 @@ FOUND = {
 }
 
 
-@pytest.mark.parametrize("who", FOUND)
+@each_case("who", FOUND)
 def test_each_role_finds_what_it_sees(known: Crm, who: str) -> None:
     by_number, by_title, by_setting = FOUND[who]
     assert set(groups(known, who, MOBILE)) == by_number

@@ -9,10 +9,11 @@ import pytest
 from app.lib import phone
 from app.lib.identity_numbers import is_email
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 
-@pytest.mark.parametrize(
-    ("typed", "stored"),
+@each_case(
+    "typed, stored",
     [
         ("1990-05-20", "1990-05-20"),
         ("1990-05-20T00:00:00", "1990-05-20"),
@@ -108,7 +109,7 @@ ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize("typed", ADDRESSES)
+@each_case("typed", ADDRESSES)
 def test_an_address(crm: Crm, typed: str) -> None:
     assert is_email(typed) is ADDRESSES[typed]
     wanted = 201 if ADDRESSES[typed] else 422

@@ -245,7 +245,7 @@ def has_no_rows(crm: Crm) -> bool:
     return {kind.__tablename__: crm.count(kind) for kind in kinds} == dict.fromkeys((k.__tablename__ for k in kinds), 0)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "kind, values",
     [
         ("lead", {"first_name": "Ravi", "assign_to_role": "Compliance"}),

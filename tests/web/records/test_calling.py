@@ -21,6 +21,7 @@ from app.models import AuditEntry, BusinessSetting, CallCard, CallLog, CallRecor
 from app.ops.queues import queue
 from app.ops.storage.file_store import StorageUnavailable
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.web.invalid_input import raising_server_errors
 
 DIGITS = "98200 12345".replace(" ", "")
@@ -111,7 +112,7 @@ def test_an_error_does_not_show_the_number_either(crm: Crm, make: Any, account: 
     assert not any(shows(each.text + str(each.headers)) for each in answers)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "who, body, status",
     [
         ("ben", "lead", 404),

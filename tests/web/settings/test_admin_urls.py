@@ -8,6 +8,7 @@ import pytest
 
 from app.web.settings import settings_menu
 from app.web.settings.office_hours import OfficeRanges
+from tests.cases import each_case
 from tests.web.settings_app import (
     INVALID_QUERIES,
     Site,
@@ -30,7 +31,7 @@ SETTINGS_VIEWS = {
 } | {"/settings/office-ranges/list/": OfficeRanges.__name__}
 
 
-@pytest.mark.parametrize("url", FAB_LISTS)
+@each_case("url", FAB_LISTS)
 def test_invalid_queries_of_lists(site: Site, url: str) -> None:
     for odd in INVALID_QUERIES:
         response = site.get("root", f"{url}?{odd.format(v=FAB_VIEWS[url])}")
@@ -94,7 +95,7 @@ def sees(site: Site) -> Callable[[str], None]:
     return look
 
 
-@pytest.mark.parametrize("url", SETTINGS_VIEWS)
+@each_case("url", SETTINGS_VIEWS)
 def test_invalid_queries_and_ids_of_settings_lists(site: Site, url: str) -> None:
     odd = [*INVALID_QUERIES, "_flt_0_label=%25", "_flt_0_position=x", "_flt_0_day=soon", "_flt_0_weekday=mon"]
     for each in odd:
