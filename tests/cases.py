@@ -10,7 +10,7 @@ import pytest
 
 
 def each_case(
-    names: str, cases: Iterable[Any], ids: Sequence[str] = ()
+    names: str, cases: Iterable[Any], ids: Sequence[str] | Callable[[Any], str] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """As `pytest.mark.parametrize`, but one test with one set-up for all cases: none depends on what another leaves.
 
@@ -19,7 +19,8 @@ def each_case(
     """
     told = [name.strip() for name in names.split(",")]
     every = [(case,) if len(told) == 1 else tuple(case) for case in cases]
-    labels = [*ids] or [f"{number}: {case!r}"[:200] for number, case in enumerate(every)]
+    given_ids = [" ".join(map(ids, case)) for case in every] if callable(ids) else [*ids]
+    labels = given_ids or [f"{number}: {case!r}"[:200] for number, case in enumerate(every)]
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         def run(subtests: pytest.Subtests, **fixtures: Any) -> None:

@@ -182,7 +182,7 @@ def test_several_errors_are_in_one_language(crm: Crm) -> None:
     assert not re.search("[a-z] [a-z]", answer.json["message"])
 
 
-@pytest.mark.parametrize("path", ["/api/v1/lead/999999", "/api/v1/no_such/", "/api/v1/lead/?q=!", "/api/method/none"])
+@each_case("path", ["/api/v1/lead/999999", "/api/v1/no_such/", "/api/v1/lead/?q=!", "/api/method/none"])
 def test_every_api_answers_in_hindi(crm: Crm, path: str) -> None:
     answer = crm.client("ana").rest("GET", path, headers={"Accept-Language": "hi"})
     told = answer.json.get("message") or answer.json["exception"]

@@ -41,14 +41,14 @@ def test_a_date_of_birth(crm: Crm, typed: Any, stored: str | None) -> None:
         assert answer.status_code == 201 and answer.json["result"]["date_of_birth"] == stored, answer.text
 
 
-@pytest.mark.parametrize("typed", [1764123456789, "1764123456789", "20261120T100000", "1764-12-03", 20261120, 1.7e12])
+@each_case("typed", [1764123456789, "1764123456789", "20261120T100000", "1764-12-03", 20261120, 1.7e12])
 def test_a_start_that_is_no_date(crm: Crm, typed: Any) -> None:
     body = {"direction": "Outgoing", "status": "Completed", "to_number": "9820012345", "from_number": "9820012346"}
     answer = crm.client("ana").rest("POST", "call_log/", body | {"started_on": typed})
     assert answer.status_code == 422 and "started_on" in answer.json["errors"], answer.text
 
 
-@pytest.mark.parametrize(
+@each_case(
     "typed",
     [
         "9820012345;9820054321",

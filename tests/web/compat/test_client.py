@@ -125,7 +125,7 @@ def test_paging_and_sorting(script, crm):
     assert [each["name"] for each in ordered] == numbers
 
 
-@pytest.mark.parametrize("doctype", ["API Key", "Has Role", "DocType", "CRM Nothing", "", "__class__"])
+@each_case("doctype", ["API Key", "Has Role", "DocType", "CRM Nothing", "", "__class__"])
 def test_api_keys_and_other_doctypes_are_not_available(script, doctype):
     for method in ("get_list", "get", "get_count", "get_value", "delete", "set_value"):
         assert script.call(method, doctype=doctype, name="1", fieldname="x").status_code in (403, 417)

@@ -129,11 +129,11 @@ PLAIN = read_as("text", "first_text", "integer", "flag") - read_as("raw", "json_
 
 
 def values_by_argument() -> dict[tuple[str, str], tuple[Any, ...]]:
-    """(method, argument) -> what it gets where the name is first met: REDUCED_RUBBISH and a third of the rest, or of
+    """(method, argument) -> what it gets where the name is first met: REDUCED_RUBBISH and a sixth of the rest, or of
     a plain argument half of it and a tenth.
 
     Methods of the same module read it in the same way, those of others mostly: then some of REDUCED_RUBBISH, each time
-    others, a quarter of it in another module, a ninth in the same.
+    others, a sixth of it in another module, one in the same.
     """
     modules: dict[str, set[str]] = {}
     found, turns = {}, itertools.count()
@@ -142,10 +142,10 @@ def values_by_argument() -> dict[tuple[str, str], tuple[Any, ...]]:
         for field in build_body(AnyRecord()):
             read_in, turn = modules.setdefault(field, set()), next(turns)
             if read_in:
-                step = 9 if module in read_in else 4
+                step = len(REDUCED_RUBBISH) if module in read_in else 6
                 found[name, field] = REDUCED_RUBBISH[turn % step :: step]
             else:
-                step, further = (2, 10) if field in PLAIN else (1, 3)
+                step, further = (2, 10) if field in PLAIN else (1, 6)
                 found[name, field] = (
                     *REDUCED_RUBBISH[turn % step :: step],
                     *FURTHER_RUBBISH[turn % further :: further],

@@ -133,9 +133,7 @@ def test_what_cannot_be_called_is_refused(crm: Crm, account: Any, lead: Any, who
     assert crm.count(CallLog) == 0
 
 
-@pytest.mark.parametrize(
-    "path", ["lead/0", "lead/x%27", "task/1", "call/999", "conversation/9", "lead/CRM-LEAD-2026-99999"]
-)
+@each_case("path", ["lead/0", "lead/x%27", "task/1", "call/999", "conversation/9", "lead/CRM-LEAD-2026-99999"])
 def test_an_address_that_leads_nowhere_is_not_found(crm: Crm, account: Any, path: str) -> None:
     assert crm.client("ana").screen(f"/calls/dial/{path}").status_code == 404
     assert crm.client("ana").form(f"/calls/dial/{path}", headers=HX).status_code == 404

@@ -383,8 +383,8 @@ def test_a_process_answers_what_its_role_says(roles: Any, path: str, reaches: bo
 # --- logs
 
 
-@pytest.mark.parametrize(
-    ("given", "is_kept"),
+@each_case(
+    "given, is_kept",
     [
         ("trial-0123456789abcdef", True),
         (MOBILE, False),

@@ -156,7 +156,7 @@ def test_the_right_to_see_and_end_the_sign_ins_of_others_is_a_cell(site: Site) -
     assert site.post("cora", f"/sessions/end-others?user={site.user('ana')}").status_code == 302
 
 
-@pytest.mark.parametrize("who, status", [("root", 302), ("sid", 302), ("ana", 403), ("mia", 403), ("nobody", 302)])
+@each_case("who, status", [("root", 302), ("sid", 302), ("ana", 403), ("mia", 403), ("nobody", 302)])
 def test_who_may_open_the_matrix(site: Site, who: str, status: int) -> None:
     response = site.app.test_client().get("/roles/matrix/") if who == "nobody" else site.get(who, "/roles/matrix/")
     assert response.status_code == status

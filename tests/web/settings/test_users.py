@@ -23,7 +23,7 @@ from tests.web.settings_app import (
 # --- effective permissions
 
 
-@pytest.mark.parametrize(
+@each_case(
     "who, whom, status",
     [
         ("root", "cleo", 200),

@@ -157,7 +157,7 @@ def test_a_snoozed_notice_returns_on_top(crm: Crm) -> None:
 
 
 @pytest.mark.parametrize("path", ["/bell/read", "/bell/snooze"])
-@pytest.mark.parametrize("form", [{"ids": "{id}"}, {"about": "lead_id:{lead}"}, {}], ids=["ids", "about", "all"])
+@each_case("form", [{"ids": "{id}"}, {"about": "lead_id:{lead}"}, {}], ids=["ids", "about", "all"])
 def test_notices_of_others_cannot_be_read_or_snoozed(crm: Crm, path: str, form: dict[str, str]) -> None:
     lead = crm.make.lead("ana")
     (key,) = tell(crm, "ana", lead)
@@ -212,12 +212,12 @@ def test_all_notices_are_paged_and_filtered(crm: Crm) -> None:
     assert "mentioned" not in ana.screen("/bell/?show=unread").text.partition("notices-day")[2]
 
 
-@pytest.mark.parametrize("query", ["show=x", "kind=gossip", "before=x", "before=-1", "kind=%00"])
+@each_case("query", ["show=x", "kind=gossip", "before=x", "before=-1", "kind=%00"])
 def test_an_unknown_filter_is_refused(crm: Crm, query: str) -> None:
     assert crm.client("ana").screen(f"/bell/?{query}").status_code == 400
 
 
-@pytest.mark.parametrize("form", [{"ids": "x"}, {"about": "user_id:1"}, {"about": "lead_id:x"}, {"id": "1 or 1"}])
+@each_case("form", [{"ids": "x"}, {"about": "user_id:1"}, {"about": "lead_id:x"}, {"id": "1 or 1"}])
 def test_invalid_ids_mark_nothing(crm: Crm, form: dict[str, str]) -> None:
     tell(crm, "ana", crm.make.lead("ana"))
     before = unread(crm, "ana")
