@@ -16,6 +16,7 @@ from app.web.compat import registry
 from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.filters import FIXED_FIELDS
 from app.web.compat.responses import EXC_TYPES
+from tests.cases import each_case
 from tests.web.compat.sample_calls import SAMPLE_CALLS, SampleRecords
 from tests.web.invalid_input import assert_no_leak, raising_server_errors
 
@@ -167,7 +168,7 @@ class AnyRecord:
 VALUES = values_by_argument()
 
 
-@pytest.mark.parametrize("name", [name for name in SAMPLE_CALLS if name != "login"])
+@each_case("name", [name for name in SAMPLE_CALLS if name != "login"])
 def test_no_argument_causes_a_server_error(sample: SampleRecords, name: str) -> None:
     body = SAMPLE_CALLS[name][1](sample)
     for field in body:
@@ -261,7 +262,7 @@ def reads_argument(name: str, injection: dict[str, Any]) -> bool:
     return "group_by" in injection or ("fields" in injection and "_list" in name)
 
 
-@pytest.mark.parametrize("injection", SQL_INJECTIONS, ids=str)
+@each_case("injection", SQL_INJECTIONS, ids=str)
 def test_sql_injection_is_refused(sample: SampleRecords, injection: dict[str, Any]) -> None:
     for name in ("frappe.client.get_list", "crm.api.doc.get_data", "frappe.client.get_count"):
         response = call_and_check(sample, name, {"doctype": "CRM Lead", "fields": ["name"]} | injection)

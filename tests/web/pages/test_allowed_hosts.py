@@ -28,7 +28,7 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
 SITE = {"CRM_PUBLIC_URL": "https://crm.example", "CRM_PORT": "8123"}
 
 
-@pytest.mark.parametrize(
+@each_case(
     "host, path, is_allowed",
     [
         ("crm.example", "/", True),

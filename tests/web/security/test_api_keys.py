@@ -359,7 +359,7 @@ def test_a_user_added_by_the_command_line_can_sign_in(app, browser) -> None:
     assert "dev\tactive\tSales User" in run(app, "user", "list").output
 
 
-@pytest.mark.parametrize(
+@each_case(
     "words",
     [
         ["user", "add", "dev", "--role", "Nobody", "--password", "another horse 8"],

@@ -125,7 +125,7 @@ def test_an_invalid_body_is_a_400(browser, body) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 7, [], {}, True, ""])
-@pytest.mark.parametrize("field", ["username", "password", "provider", "refresh"])
+@each_case("field", ["username", "password", "provider", "refresh"])
 def test_fields_of_the_wrong_type_are_a_400(browser, field, value) -> None:
     if (field, value) == ("refresh", True):
         return
