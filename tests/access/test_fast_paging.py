@@ -170,10 +170,10 @@ def test_pages_are_those_of_the_access_rule(dataset: Dataset, way: str, record: 
         if not who.may(MODULE_OF[record], "read"):
             continue
         rows = law(dataset, n, who, record)
-        # Two questions to each viewer, in each way and on each database others: each question is asked by all of them
-        first = n + 2 * (way == "scan") + 4 * (dataset.session.get_bind().dialect.name == "sqlite")
-        for wanted, holds in (asked[(first + step) % len(asked)] for step in (0, 1)):
-            assert found(dataset, who, record, wanted) == set(expected(rows, wanted, holds)), (who.levels, wanted)
+        # One question to each viewer, in each way and on each database another: each is asked by at least four of them
+        turn = n + 2 * (way == "scan") + 4 * (dataset.session.get_bind().dialect.name == "sqlite")
+        wanted, holds = asked[turn % len(asked)]
+        assert found(dataset, who, record, wanted) == set(expected(rows, wanted, holds)), (who.levels, wanted)
 
 
 @pytest.mark.parametrize("record", RECORDS)

@@ -30,6 +30,7 @@ from app.domain.tickets import Ticket
 from app.domain.timeline import Activity
 from app.ops.database.connections import STATEMENTS
 from tests import factories
+from tests.cases import each_case
 from tests.factories import NOW
 
 INDIA = ZoneInfo("Asia/Kolkata")
@@ -105,7 +106,7 @@ def test_direction_and_status_are_parsed(sent, direction, status, seconds):
 @pytest.mark.parametrize(
     "sent", ["", None, "-1", "-2", "Private", "UNKNOWN", " Restricted ", "withheld", "No Caller ID"]
 )
-@pytest.mark.parametrize("kind", ["Incoming", "Missed", "Voicemail"])
+@each_case("kind", ["Incoming", "Missed", "Voicemail"])
 def test_a_caller_who_withholds_the_number_is_kept(sent, kind):
     parsed = parse_call(0, call(type=kind, **{"from": sent}), Telephone(1, INDIA), NOW)
     assert (parsed.from_number, parsed.other_e164, parsed.party) == ("withheld", None, "")

@@ -18,6 +18,7 @@ from app.domain.settings import BusinessSetting
 from app.domain.timeline import Activity, StatusChange
 from app.ops.database.connections import STATEMENTS
 from tests import factories
+from tests.cases import each_case
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 
 
@@ -26,8 +27,8 @@ def ana(session: Session) -> Any:
     return factories.user(session, "ana", "Sales User")
 
 
-@pytest.mark.parametrize(
-    ("meaning", "days", "ends_as"),
+@each_case(
+    "meaning, days, ends_as",
     [
         ("new", 59, None),
         ("new", 60, "expired"),

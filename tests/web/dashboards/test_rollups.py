@@ -178,7 +178,7 @@ def test_roll_ups_say_what_the_calls_say_whatever_happens_to_them(crm: Crm) -> N
     for n, step in enumerate(phones.chance.sample(STEPS * 2, 2 * len(STEPS))):
         step(phones, session)
         session.commit()
-        if n % 5 == 4:
+        if n % 8 == 7:
             assert_equal(crm, (phones.chance.choice(("root", "mia")),))
             filled(session, 3)  # the job is cut off
     assert_equal(crm, ("root",))

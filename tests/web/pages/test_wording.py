@@ -8,10 +8,10 @@ from html import unescape
 from pathlib import Path
 
 import flask_appbuilder
-import pytest
 from babel.messages.pofile import read_po
 
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.servers import ROOT
 
 #: FAB's texts that read well as they are.
@@ -52,7 +52,7 @@ def test_every_text_of_fab_is_reworded_or_fine() -> None:
     assert set(texts_of_fab()) - reworded - FINE == set()
 
 
-@pytest.mark.parametrize(
+@each_case(
     "path, said, unsaid",
     [
         ("/settings/lead-statuses/list/", "Expired after the account was opened", "expired_opened"),

@@ -12,6 +12,7 @@ import pytest
 from app.models import User
 from app.web.records.lists import calendar_items
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 HX = {"HX-Request": "true"}
 #: A Wednesday in the future of every clock that runs these tests, 10:00 in India.
@@ -87,7 +88,7 @@ def test_a_move_changes_the_due_time_by_the_endpoint_of_the_form(crm: Crm, form:
     assert items(crm, "mia", WEEK.replace("2032-11-24", f"{due:%Y-%m-%d}")) == [f"task-{row.id}"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     "who, form, status",
     [
         ("ben", {"days": "1"}, 404),
@@ -111,7 +112,7 @@ def test_a_task_without_a_due_time_has_no_step(crm: Crm) -> None:
     assert "no due time" in move(crm, "ana", task(crm, due=None), days="1").headers["X-Sentence"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     "query, told",
     [
         ("layout=calendar&span=year", "a day, a week or a month"),

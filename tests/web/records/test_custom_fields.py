@@ -22,6 +22,7 @@ from app.lib import number_parsing
 from app.lib.web_links import link_of
 from app.models import Activity, AuditEntry, BulkChange, FieldMask, Lead, RecordMerge, Report, Role
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.factories import NOW
 from tests.web.transfer.test_imports import Importer
 
@@ -480,8 +481,8 @@ def statements(crm: Crm, path: str) -> int:
     return len(seen)
 
 
-@pytest.mark.parametrize(
-    ("typed", "number"),
+@each_case(
+    "typed, number",
     [
         ("12,34,567.50", 1234567.5),
         ("1,234,567", 1234567),
@@ -510,8 +511,8 @@ def test_numbers_are_read_as_people_write_them(typed: Any, number: Any) -> None:
         assert number_parsing.read(typed) == number
 
 
-@pytest.mark.parametrize(
-    ("typed", "link"),
+@each_case(
+    "typed, link",
     [
         ("example.com", "https://example.com"),
         ("HTTP://example.com:8080/a?b=c#d", "HTTP://example.com:8080/a?b=c#d"),
