@@ -40,8 +40,8 @@ from app.domain.persistence import numbering
 from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
 from app.domain.telephony import calls
 from app.extensions import db
+from app.lib.token_hash import hash_token
 from app.web.security import security_manager
-from app.web.security.sessions import hash_token
 from tests.app_pool import AppMaker, AppPool, copy_folder, dispose
 from tests.factories import NOW, database
 from tests.servers import Databases, locked

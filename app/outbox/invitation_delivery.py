@@ -14,6 +14,7 @@ from app.channels.base import Channel, Content
 from app.domain import invitations
 from app.domain.invitations import Invitation
 from app.extensions import db
+from app.lib.token_hash import hash_token
 from app.models import User
 from app.outbox import engine
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotToBeSent
@@ -40,7 +41,7 @@ def _prepare(row: Invitation) -> tuple[Channel, str, Content]:
         if not row.is_open(row.at) or not user.active:
             raise NotToBeSent(IS_OVER)
         token = invitations.token_of(key(), row, user.password or "")
-        if invitations.hash_of(token) != row.token_hash or user.email != row.address:
+        if hash_token(token) != row.token_hash or user.email != row.address:
             raise NotToBeSent(IS_OTHER)
         inviter = session.get(User, row.created_by_id) if row.created_by_id else None
         brand = branding.current(current_app, session).name
