@@ -640,3 +640,10 @@ def maria(maria_app: Flask) -> Iterator[Crm]:
     crm = Crm(maria_app)
     yield crm
     crm.close()
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def crm_on_both(request: pytest.FixtureRequest) -> Crm:
+    """The product on SQLite, and on MariaDB."""
+    crm: Crm = request.getfixturevalue("crm" if request.param == "sqlite" else "maria")
+    return crm

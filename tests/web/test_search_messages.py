@@ -22,12 +22,6 @@ TEXTS = (
 )
 
 
-@pytest.fixture(params=["crm", "maria"])
-def crm_on_both(request: pytest.FixtureRequest) -> Crm:
-    found: Crm = request.getfixturevalue(request.param)
-    return found
-
-
 def said(crm: Crm, who: str, texts: Any) -> list[int]:
     """Messages about a lead of this user, oldest first."""
     lead = crm.make.lead(who)
