@@ -109,8 +109,9 @@ INTERRUPTED_AFTER = timedelta(minutes=5)
 _AT_ONCE = 200
 #: Rows deleted for their age per transaction, not counting the rows that depend on them.
 _FORGOTTEN_AT_ONCE = 500
-#: Days of calls per pass and per transaction: counting a day of 10,000 calls takes a tenth of a second.
-_DAYS_IN_A_PASS, _DAYS_AT_ONCE = 30, 5
+#: Days of calls that a pass looks for and counts as far as its time goes, and days per transaction: counting a day of
+#: 10,000 calls takes a tenth of a second.
+_DAYS_IN_A_PASS, _DAYS_AT_ONCE = 1000, 5
 #: Seconds after which a transaction of a job has surely been committed.
 AFTER_COMMIT = 2.0
 #: A file to which no row refers may belong to a form that somebody still fills in.

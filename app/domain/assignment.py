@@ -40,6 +40,7 @@ class Assignment(Model):  # type: ignore[misc]
         Index("ix_assignment_ticket", "ticket_id", "ended_on"),
         # The tickets that somebody shares, in the order of their list.
         Index("ix_assignment_user_ticket", "user_id", "ended_on", "ticket_id"),
+        Index("ix_assignment_user_started", "user_id", "started_on", "lead_id"),
         Index("ix_assignment_role", "role", "id"),
         Index("ix_assignment_started", "started_on"),
         Index("ix_assignment_stead", "stead_of_id", "ended_on"),

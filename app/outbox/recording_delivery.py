@@ -18,7 +18,7 @@ from app.extensions import db
 from app.lib.file_kinds import kind_of
 from app.models import CallLog, CallRecording
 from app.ops.storage.file_store import MAX_BYTES, FileStore, TooLarge
-from app.outbox import engine, provider_clients
+from app.outbox import arrival_scans, engine, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult
 
 #: Seconds before the second, third … attempt: providers report a recording before its file can be fetched.
@@ -57,6 +57,7 @@ def _transmit(row: CallRecording, provider: Provider) -> DeliveryResult:
         _said, content = provider.fetch(Media(row.address, "audio/mpeg"), MAX_BYTES)
     if kind_of(content) not in KINDS:
         return DeliveryResult("failed", NO_SOUND)
+    arrival_scans.refuse_infected(content, f"recording {row.id}")
     store: FileStore = current_app.extensions["crm_files"]
     try:
         stored = store.put(content)

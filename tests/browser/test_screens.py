@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -266,3 +267,23 @@ def test_a_list_is_sorted_without_javascript(open_browser: OpenBrowser) -> None:
     browser.page.locator("#list-sort-button").click()
     browser.page.locator("#list-sort nav").get_by_role("link", name="Created", exact=True).click()
     browser.page.wait_for_url("**/leads/?_oc=created_on&_od=desc")
+
+
+def test_a_view_as_another_user_disables_what_would_be_refused(open_browser: OpenBrowser) -> None:
+    browser = admin(open_browser)
+    page = browser.tab
+    browser.go("/users/list/")
+    page.locator("main tr", has_text=SELLER).locator("a[href*='/users/show/']").first.click()
+    page.get_by_role("button", name="View as").click()
+    page.wait_for_load_state("load")
+    try:
+        browser.go("/leads/")
+        browser.go(str(page.locator("main .row-link").first.get_attribute("href")))
+        expect(page.locator("[data-composer]")).to_have_count(0)
+        expect(page.locator("main a[data-dial], main a[href^='tel:']")).to_have_count(0)
+        dead = page.locator(".record-strip a[aria-disabled=true], [data-head] a[aria-disabled=true]").first
+        expect(dead).to_have_attribute("title", re.compile("nothing can be changed"))
+        assert faults(page) == []
+        assert browser.complaints == []
+    finally:
+        page.get_by_role("button", name="End the view").click()

@@ -22,9 +22,10 @@ from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.telephony import recordings
 from app.job_runner import run_slot
 from app.lib import sample_audio
-from app.models import Activity, CallCard, CallLog, CallRecording, CallRequest, User
+from app.models import Activity, AuditEntry, CallCard, CallLog, CallRecording, CallRequest, User
 from app.ops.queues import queue
-from app.outbox import call_delivery, recording_delivery
+from app.ops.storage.virus_scanner import ScannerUnavailable
+from app.outbox import arrival_scans, call_delivery, recording_delivery
 from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CarrierClient
 
@@ -232,6 +233,36 @@ def test_only_sound_from_the_provider_is_kept(
     assert (row.state, row.error) == (state, why)
     assert (row.digest is not None) is (state == "sent")
     assert crm.count(CallRecording) == 1 and record(crm, call.id, address).id == row.id
+
+
+def test_recordings_are_scanned(crm: Crm, make: Any, account: Any) -> None:
+    class Scanner:
+        verdict: Any = ScannerUnavailable("away")
+
+        def threat_in(self, _file: Any) -> str | None:
+            if isinstance(self.verdict, Exception):
+                raise self.verdict
+            return self.verdict  # type: ignore[no-any-return]
+
+    crm.app.extensions["crm_scanner"] = scanner = Scanner()
+    Line.file = staticmethod(lambda: sample_audio.wav_tone(1))  # type: ignore[method-assign]
+    call = make.call("cleo")
+    crm.session.execute(update(CallLog).values(account_id=account.id))
+    crm.session.commit()
+    try:
+        row = record(crm, call.id, "line:1")
+        assert (row.state, row.error) == ("queued", arrival_scans.NOT_SCANNED)
+        scanner.verdict = "Test-Virus"
+        crm.session.execute(update(CallRecording).values(due_on=now() - timedelta(minutes=2)))
+        crm.session.commit()
+        run_job(crm, "fetch recordings that wait")
+        run_calls(crm)
+    finally:
+        crm.app.extensions["crm_scanner"] = None
+    crm.session.expire_all()
+    assert (row.state, row.error, row.digest) == ("failed", arrival_scans.INFECTED, None)
+    (entry,) = crm.session.scalars(select(AuditEntry).where(AuditEntry.event == "infected file"))
+    assert entry.about == f"recording {row.id}"
 
 
 def test_a_recording_that_is_not_there_yet_is_asked_for_again(crm: Crm, make: Any, account: Any) -> None:

@@ -35,6 +35,10 @@ from app.domain.telephony.calls import CallLog
 _COMPARED = frozenset({"direction", "status", "cold"})
 #: With more ranges of days than this to count from the calls, all days are.
 MAX_STRETCHES = 20
+#: Days that the roll-ups never hold, or not yet: today and yesterday.
+_DAYS_OF_LATE = 2
+#: A page counts no more calls than this one by one, of days that aren't in the roll-ups.
+MOST_UNROLLED = 100_000
 #: 1 January 1970 was a Thursday; weeks begin on Monday.
 _THURSDAY = 3
 
@@ -81,6 +85,27 @@ def coverage_of(session: Session, scope: CountScope, people: frozenset[int] | No
     found = RollupCoverage(people, rows[0].filled_until, marked)
     both = replace(scope.period, first_day=scope.period.previous().first_day)
     return found if len(found.stretches(both)) <= MAX_STRETCHES else None
+
+
+def is_far_behind(session: Session, scope: CountScope, people: frozenset[int] | None) -> bool:
+    """Whether more than `MOST_UNROLLED` calls of the period and the one before aren't in the roll-ups.
+
+    `scope.rolled` is what `coverage_of` has found; `people`: as there. Today and yesterday alone are never too many.
+    """
+    both = replace(scope.period, first_day=scope.period.previous().first_day)
+    if scope.rolled is None and _has_another_zone(session, scope):
+        return False  # to wait would not help
+    roll = scope.rolled or RollupCoverage(people, -1, frozenset())
+    if sum(last - first + 1 for first, last in roll.stretches(both)) <= _DAYS_OF_LATE:
+        return False
+    raw = _raw(roll, both)
+    query = select(literal(1)).select_from(CallLog).where(raw).limit(1).offset(MOST_UNROLLED)
+    return session.execute(query).first() is not None
+
+
+def _has_another_zone(session: Session, scope: CountScope) -> bool:
+    zone = session.scalar(select(RollupState.__table__.c.zone))
+    return bool(zone) and zone != scope.period.zone.key
 
 
 def can_count(scope: CountScope, names: Iterable[str]) -> bool:

@@ -257,6 +257,11 @@ def function_named(name: str) -> Callable[..., Any]:
     return found
 
 
+def is_known(name: str) -> bool:
+    """Whether this process can run a call of this name."""
+    return MOVED.get(name, name) in _functions
+
+
 def record_failure(call: Call, number: int, error: BaseException, traceback: TracebackType | None) -> None:
     """Log that an attempt of a call failed, and store the last one as a dead letter.
 

@@ -30,6 +30,12 @@ PERIOD_LABELS = {
     periods.CUSTOM: _l("From – to"),
 }
 
+#: Why figures of calls are missing.
+_WAITING = _l(
+    "Very many calls have come in and are being counted. Until that is done, figures of calls are left out; "
+    "open this page again in a few minutes."
+)
+
 
 def may_open(page: DashboardPage, viewer: Viewer) -> bool:
     """Whether the page has something to show to the viewer."""
@@ -39,7 +45,7 @@ def may_open(page: DashboardPage, viewer: Viewer) -> bool:
 
 
 def widgets(names: Sequence[str], filters: Filters, viewer: Viewer) -> dict[str, Any]:
-    """{cards, is_masked}: those of these widgets that the viewer may see, drawn in order."""
+    """{cards, is_masked, why_waiting}: those of these widgets that the viewer may see and that have data, in order."""
     known = [name for name in names if name in CATALOG]
     visible = widget_data.visible_widgets(CATALOG, known, viewer)
     scope = replace(
@@ -50,8 +56,9 @@ def widgets(names: Sequence[str], filters: Filters, viewer: Viewer) -> dict[str,
     canvas = RenderContext(found, filters, viewer)
     hidden = [CATALOG[name] for name in known if name not in visible]
     return {
-        "cards": [draw(name, widget, canvas) for name, widget in visible.items()],
+        "cards": [draw(name, widget, canvas) for name, widget in visible.items() if name not in found.waiting],
         "is_masked": any(widget_data.is_masked(each, viewer) for each in hidden),
+        "why_waiting": str(_WAITING) if found.waiting else "",
     }
 
 

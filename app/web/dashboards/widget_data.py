@@ -42,6 +42,8 @@ class WidgetData:
     slots: dict[str, dict[int, int]] = field(default_factory=dict)
     people: figure_tables.ByPerson = field(default_factory=dict)
     referrals: list[dict[str, Any]] = field(default_factory=list)
+    #: Widgets without data, because very many calls have to be counted by day first.
+    waiting: frozenset[str] = frozenset()
 
 
 #: Records on which figures are based.
@@ -78,7 +80,22 @@ def measure(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewe
     """Everything that these widgets show: one statement per record, and one per breakdown, trend and table."""
     found = WidgetData()
     scope = _with_rollups(session, widgets, scope, viewer)
+    if _must_wait(session, widgets, scope, viewer):
+        found.waiting = frozenset(name for name, each in widgets.items() if CallLog in each.counted)
+        widgets = {name: each for name, each in widgets.items() if name not in found.waiting}
     found.counts = figure_counts.count_all(session, _counted(widgets), scope)
+    _measure_charts(session, widgets, scope, viewer, found)
+    kinds = _kinds_counted(widgets, viewer)
+    if kinds:
+        within = _within_reach(scope, viewer)
+        if within is not scope:
+            within = _with_rollups(session, widgets, within, viewer)
+        found.people = figure_tables.by_person(session, within, kinds)
+    return found
+
+
+def _measure_charts(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer, found: WidgetData) -> None:
+    """One statement per breakdown, trend and table."""
     for name, each in widgets.items():
         if isinstance(each, Breakdown):
             found.groups[name] = figure_counts.count_by(session, each.name, each.column, scope)
@@ -88,13 +105,6 @@ def measure(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewe
             found.slots[name] = figure_counts.by_slot(session, each.name, scope)
         elif isinstance(each, ReferralTable):
             found.referrals = figure_tables.referrals(session, scope)
-    kinds = _kinds_counted(widgets, viewer)
-    if kinds:
-        within = _within_reach(scope, viewer)
-        if within is not scope:
-            within = _with_rollups(session, widgets, within, viewer)
-        found.people = figure_tables.by_person(session, within, kinds)
-    return found
 
 
 def _kinds_counted(widgets: Widgets, viewer: Viewer) -> list[Any]:
@@ -110,11 +120,21 @@ def _with_rollups(session: Session, widgets: Widgets, scope: CountScope, viewer:
 
     That is so for all calls, if the viewer sees all, and for the calls of people within the viewer's reach of calls.
     """
+    if not _may_use_rollups(widgets, scope, viewer):
+        return scope
+    return replace(scope, rolled=call_rollup_counts.coverage_of(session, scope, scope.people))
+
+
+def _may_use_rollups(widgets: Widgets, scope: CountScope, viewer: Viewer) -> bool:
     reach, people = viewer.person.reach("Call Logs"), scope.people
     is_within = reach is None or (people is not None and people <= reach)
-    if not is_within or not may_see(CallLog, viewer) or not has_own_rule(CallLog) or not _needs_calls(widgets):
-        return scope
-    return replace(scope, rolled=call_rollup_counts.coverage_of(session, scope, people))
+    return is_within and may_see(CallLog, viewer) and has_own_rule(CallLog) and _needs_calls(widgets)
+
+
+def _must_wait(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> bool:
+    """Whether the figures of calls have to wait until the job has counted more days."""
+    is_rolled = _may_use_rollups(widgets, scope, viewer)
+    return is_rolled and call_rollup_counts.is_far_behind(session, scope, scope.people)
 
 
 def _needs_calls(widgets: Widgets) -> bool:

@@ -150,6 +150,14 @@ def _clip(text: Any, look: str = "clip") -> str:
     return f'<span class="{look}">{escape(text)}</span>'
 
 
+def behind_show_all(rest: str) -> str:
+    """The rest of a long text, as HTML, which *Show all* opens."""
+    return (
+        f'<details class="entry-rest"><summary class="btn btn-quiet btn-small">{icon("chevron-down")}'
+        f"{escape(_('Show all'))}</summary>{rest}</details>"
+    )
+
+
 # --- kinds: each draws a cell that is not empty
 
 

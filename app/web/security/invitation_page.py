@@ -49,7 +49,7 @@ class InvitationView(BaseView):
         brand.refreshed()
         now, token = datetime.now(UTC), request.args.get("token", "")[:MAX_TOKEN]
         with access.as_system(db.session()) as session:
-            found = invitations.find(session, token, invitation_delivery.key(), now)
+            found = invitations.find(session, token, invitation_delivery.keys(), now)
             if found is None:
                 return self._page(None, translate_text(IS_OVER), 410)
             rate_limits.uncount_sign_in_attempt("invitation")

@@ -154,8 +154,8 @@ class Security(SecurityManager):
             sessions.record_activity(found.id, now)
             flask_session.modified = True  # the signed cookie expires, too: send a new one
         user = self._authenticate_as(found)
-        if found is not None and "viewing" in flask_session:
-            view_as.enter(found.version)
+        if found is not None:
+            view_as.enter(found)
         return user
 
     def load_user_jwt(self, _jwt_header: Any, jwt_data: dict[str, Any]) -> Any:
@@ -297,7 +297,7 @@ class Security(SecurityManager):
         # The language of the user's settings; else the one of the login page.
         locale, old = user.locale or flask_session.get("locale"), flask_session.get("sid")
         if isinstance(old, str):
-            sessions.sign_out(user.id, old, datetime.now(UTC))
+            sessions.sign_out(old, datetime.now(UTC))
         token = sessions.create_sign_in(user.id, method, datetime.now(UTC))
         flask_session.clear()
         flask_session.permanent, flask_session["sid"] = True, token
@@ -311,9 +311,9 @@ class Security(SecurityManager):
     def sign_out_browser(self) -> None:
         """End this browser's sign-in, and a view as another user before it."""
         view_as.leave()
-        who, token = g.get("person"), flask_session.get("sid")
-        if who is not None and isinstance(token, str):
-            sessions.sign_out(who.id, token, datetime.now(UTC))
+        token = flask_session.get("sid")
+        if g.get("person") is not None and isinstance(token, str):
+            sessions.sign_out(token, datetime.now(UTC))
         logout_user()
         flask_session.clear()
         g.person = None

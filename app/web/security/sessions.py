@@ -55,6 +55,8 @@ class Credential:
     scope: frozenset[str] = frozenset()
     #: The version of saved views and choices for lists; None if no page is shown.
     lists: int | None = None
+    #: The user as whom it views the CRM, and until when; see view_as.py.
+    view: tuple[int, datetime] | None = None
 
     def is_stale(self, now: datetime) -> bool:
         """Whether its use is due to be recorded again."""
@@ -93,10 +95,13 @@ def valid_sign_ins(now: Any, settings: Settings) -> tuple[ColumnElement[bool], .
     return SignIn.ended_on.is_(None), SignIn.seen_on > now - idle, SignIn.started_on > now - oldest
 
 
+_VIEW = (SignIn.viewed_id, SignIn.view_ends_on)
+
+
 def _valid(*conditions: Any) -> Any:
     """SELECT of a valid sign-in with its user, its last use, and the versions of access and of lists."""
     return (
-        select(*USER_COLUMNS, SignIn.id, SignIn.seen_on, access.version_query(), access.lists_version_query())
+        select(*USER_COLUMNS, SignIn.id, SignIn.seen_on, access.version_query(), access.lists_version_query(), *_VIEW)
         .join(SignIn, SignIn.user_id == User.id)
         .where(
             SignIn.token_hash == bindparam("token"),
@@ -132,8 +137,18 @@ def _found(query: Any, values: dict[str, Any], now: datetime) -> Credential | No
     if not found:
         return None
     cut = len(USER_COLUMNS)
-    sign_in, used_on, version, lists = found[0][cut:]
-    return Credential(known_user(session, found[0][:cut]), sign_in, used_on, version, lists=lists)
+    sign_in, used_on, version, lists, viewed, until = found[0][cut:]
+    view = (viewed, until) if viewed is not None else None
+    return Credential(known_user(session, found[0][:cut]), sign_in, used_on, version, lists=lists, view=view)
+
+
+def change_view(session: Session, token: str, former: tuple[Any, Any], view: tuple[Any, Any]) -> bool:
+    """Replace whom the sign-in of this token views, and until when; False if another request has done it."""
+    step = update(SignIn).where(SignIn.token_hash == hash_token(token), SignIn.ended_on.is_(None))
+    for column, value in zip(_VIEW, former, strict=True):
+        step = step.where(column == value if value is not None else column.is_(None))
+    values = dict(zip(_VIEW, view, strict=True))
+    return bool(session.execute(step.values(values), execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
 
 
 def record_activity(sign_in_id: int, now: datetime) -> None:
@@ -182,10 +197,11 @@ def revoke_keys(session: Session, user_id: int, now: datetime, by: int | None = 
     return count
 
 
-def sign_out(user_id: int, token: str, now: datetime) -> None:
-    """End the sign-in of this token and audit it."""
+def sign_out(token: str, now: datetime) -> None:
+    """End the sign-in of this token, whosever it is, and audit it."""
     with request_transaction() as session:
-        if end_sign_ins(session, now, SignIn.token_hash == hash_token(token)):
+        user_id = session.scalar(select(SignIn.user_id).where(SignIn.token_hash == hash_token(token)))
+        if user_id is not None and end_sign_ins(session, now, SignIn.token_hash == hash_token(token)):
             note_sign_in_ended(session, user_id)
             audit.write(session, "sign-out", user_id, now, address=request.remote_addr)
 
