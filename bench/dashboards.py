@@ -25,11 +25,11 @@ from sqlalchemy.orm import Session
 from app import access, create_app
 from app.domain.telephony import call_rollup_fill, call_rollups
 from app.extensions import db
+from app.lib.token_hash import hash_token
 from app.models import SignIn, User
 from app.ops.database.connections import STATEMENTS
 from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import PAGES
-from app.web.security.sessions import hash_token
 from bench import generate, server
 from tests.app_fixtures import Colleague, UserClient, settings_for
 

@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from app.web.security.sessions import hash_token
+from app.lib.token_hash import hash_token
 from bench import run, server
 from bench.measured_versions import Options, Target
 

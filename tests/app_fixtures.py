@@ -40,8 +40,8 @@ from app.domain.persistence import numbering
 from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
 from app.domain.telephony import calls
 from app.extensions import db
+from app.lib.token_hash import hash_token
 from app.web.security import security_manager
-from app.web.security.sessions import hash_token
 from tests.app_pool import AppMaker, AppPool, copy_folder, dispose
 from tests.factories import NOW, database
 from tests.servers import Databases, locked
@@ -640,3 +640,10 @@ def maria(maria_app: Flask) -> Iterator[Crm]:
     crm = Crm(maria_app)
     yield crm
     crm.close()
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def crm_on_both(request: pytest.FixtureRequest) -> Crm:
+    """The product on SQLite, and on MariaDB."""
+    crm: Crm = request.getfixturevalue("crm" if request.param == "sqlite" else "maria")
+    return crm

@@ -23,8 +23,8 @@ from sqlalchemy.orm import Session
 
 from app import access, create_app, models
 from app.extensions import db
+from app.lib.token_hash import hash_token
 from app.web.security import security_manager
-from app.web.security.sessions import hash_token
 from bench import generate
 from tests.app_fixtures import PEOPLE as NAMES
 from tests.app_fixtures import Crm, UserClient, settings_for

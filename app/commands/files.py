@@ -14,6 +14,7 @@ from app import access
 from app.extensions import db
 from app.ops.storage.file_store import FileStore, FolderStore
 from app.outbox import message_files
+from app.outbox.app_services import file_store
 
 _Command = Callable[..., Any]
 
@@ -33,7 +34,7 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
             click.echo(f"missing\t{digest}\t{column}")
 
         with access.as_system(db.session()) as session, _storage_errors():
-            count = message_files.missing(session, _store(), report)
+            count = message_files.missing(session, file_store(), report)
         click.echo(f"{count} files are there, {len(set(lost))} are missing.")
         if lost:
             raise SystemExit(1)
@@ -43,7 +44,7 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
     @readable_errors
     def move(keep: bool) -> None:
         """Copy the files of the instance folder to where CRM_FILES says. Can be repeated, and started again."""
-        store, folder = _store(), FolderStore(current_app.config["CRM"].instance_dir / "files")
+        store, folder = file_store(), FolderStore(current_app.config["CRM"].instance_dir / "files")
         if isinstance(store, FolderStore):
             raise click.ClickException("Set CRM_FILES to s3://bucket first: the files are in the folder now.")
         with _storage_errors():
@@ -67,11 +68,6 @@ def _move(folder: FolderStore, store: FileStore, keep: bool) -> tuple[int, int]:
         if not keep:
             folder.delete(digest)
     return count, known
-
-
-def _store() -> FileStore:
-    store: FileStore = current_app.extensions["crm_files"]
-    return store
 
 
 @contextmanager

@@ -10,8 +10,8 @@ from app import models
 from app.channels import console_provider
 from app.demo.builder import DemoBuilder, Row, stamps
 from app.demo.sample_text import CONVERSATIONS, FIRST, STRANGERS
-from app.domain.messaging import channel_accounts
 from app.lib.sample_files import SAMPLES
+from app.lib.token_hash import hash_token
 
 #: Number of the most recently changed leads that have a conversation.
 THREADS = 28
@@ -76,7 +76,7 @@ def _account(builder: DemoBuilder) -> Row:
         channels=["whatsapp", "sms", "email", "voice"],
         is_active=True,
         settings={},
-        token_hash=channel_accounts.hash_of(token),
+        token_hash=hash_token(token),
         token_sealed=builder.vault.seal(token),
         caller_ids=[
             {"number": "+911600123456", "purpose": "service"},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import secrets
 from collections.abc import Sequence
@@ -15,6 +14,8 @@ from sqlalchemy import ForeignKey, Index, Integer, String, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
 
 from app.domain.base import RuleBroken, UtcDateTime, translatable
+from app.domain.persistence.bulk import execute_counted
+from app.lib.token_hash import hash_token
 
 #: How long the link of an invitation works.
 VALID_FOR = timedelta(days=7)
@@ -52,11 +53,6 @@ class Invitation(Model):  # type: ignore[misc]
         return self.accepted_on is None and self.revoked_on is None and self.expires_on > now
 
 
-def hash_of(token: str) -> str:
-    """SHA-256 in hex of a token; enough for 256 random bits."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def token_of(key: str, invitation: Invitation, password_hash: str) -> str:
     """The token of the link: derived, so that an email can be sent again, from a key that the database doesn't hold.
 
@@ -77,7 +73,7 @@ def invite(session: Session, user: User, key: str, by: int, now: datetime) -> In
         row = Invitation(user=user)
         session.add(row)
     row.address, row.nonce, row.created_by_id = user.email, secrets.token_hex(32), by
-    row.token_hash = hash_of(token_of(key, row, user.password or ""))
+    row.token_hash = hash_token(token_of(key, row, user.password or ""))
     row.expires_on, row.revoked_on = now + VALID_FOR, None
     row.state, row.at, row.tries, row.next_try_on, row.error = "queued", now, 0, now, None
     return row
@@ -86,7 +82,7 @@ def invite(session: Session, user: User, key: str, by: int, now: datetime) -> In
 def revoke(session: Session, user_id: int, now: datetime) -> bool:
     """End the user's open invitation. Returns whether there was one."""
     step = update(Invitation).where(Invitation.user_id == user_id, *_open(now))
-    return _changed(session, step.values(revoked_on=now)) == 1
+    return execute_counted(session, step.values(revoked_on=now)) == 1
 
 
 def find(session: Session, token: str, keys: Sequence[str], now: datetime) -> Invitation | None:
@@ -95,7 +91,7 @@ def find(session: Session, token: str, keys: Sequence[str], now: datetime) -> In
     `keys`: from one of them the token was derived.
     """
     query = select(Invitation).join(User, User.id == Invitation.user_id)
-    row = session.scalars(query.where(Invitation.token_hash == hash_of(token), User.active.is_(True))).first()
+    row = session.scalars(query.where(Invitation.token_hash == hash_token(token), User.active.is_(True))).first()
     if row is None or not row.is_open(now) or row.user.email != row.address:
         return None
     current = current_token(keys, row, row.user)
@@ -106,21 +102,17 @@ def find(session: Session, token: str, keys: Sequence[str], now: datetime) -> In
 def current_token(keys: Sequence[str], row: Invitation, user: User) -> str | None:
     """The token of the link; None if the user's password, or every one of these keys, is another one by now."""
     tokens = (token_of(key, row, user.password or "") for key in keys)
-    return next((token for token in tokens if hash_of(token) == row.token_hash), None)
+    return next((token for token in tokens if hash_token(token) == row.token_hash), None)
 
 
 def claim(session: Session, row: Invitation, now: datetime) -> bool:
     """Accept the invitation; False if its link was used, revoked or renewed meanwhile."""
     step = update(Invitation).where(Invitation.id == row.id, Invitation.token_hash == row.token_hash, *_open(now))
-    return _changed(session, step.values(accepted_on=now)) == 1
+    return execute_counted(session, step.values(accepted_on=now)) == 1
 
 
 def _open(now: datetime) -> tuple[Any, ...]:
     return Invitation.accepted_on.is_(None), Invitation.revoked_on.is_(None), Invitation.expires_on > now
-
-
-def _changed(session: Session, step: Any) -> int:
-    return int(session.execute(step, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
 
 
 def of_users(session: Session, users: list[int]) -> dict[int, Invitation]:

@@ -21,6 +21,7 @@ from app.domain import notices
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, hold_name, translatable
 from app.domain.file_references import STORED_FILE
 from app.domain.persistence import bulk
+from app.domain.persistence.bulk import execute_counted
 from app.domain.reports import Report
 
 RHYTHMS = ("daily", "weekly", "monthly")
@@ -296,7 +297,7 @@ def claim(session: Session, key: int, now: datetime) -> ReportRun | None:
     lost = (ReportRun.state == "making") & (ReportRun.began_on < now - LOST_AFTER)
     free = (ReportRun.id == key, or_(ReportRun.state == "waiting", lost))
     values = {"state": "making", "began_on": now, "at": now, "made": ReportRun.made + 1}
-    if not _change(session, update(ReportRun).where(*free).values(**values)):
+    if not execute_counted(session, update(ReportRun).where(*free).values(**values)):
         return None
     run = session.get_one(ReportRun, key, populate_existing=True)
     if run.made > MAX_TRIES:
@@ -314,7 +315,7 @@ def postpone(session: Session, run: ReportRun, now: datetime) -> bool:
     later = now + max(timedelta(minutes=1), age / 2)
     # Does not count as an attempt.
     values = {"state": "waiting", "at": now, "next_try_on": later, "made": run.made - 1}
-    _change(session, update(ReportRun).where(*mine).values(**values))
+    execute_counted(session, update(ReportRun).where(*mine).values(**values))
     return True
 
 
@@ -322,7 +323,7 @@ def mark_file_written(session: Session, run: ReportRun, values: dict[str, Any], 
     """Record that the file was written and is to be sent. False if another worker has taken over the run."""
     mine = (ReportRun.id == run.id, ReportRun.state == "making", ReportRun.made == run.made)
     values = values | {"state": "queued", "at": now, "next_try_on": now}
-    return bool(_change(session, update(ReportRun).where(*mine).values(**values)))
+    return bool(execute_counted(session, update(ReportRun).where(*mine).values(**values)))
 
 
 def settle(session: Session, run: ReportRun, result: tuple[str, str | None], now: datetime) -> None:
@@ -330,7 +331,9 @@ def settle(session: Session, run: ReportRun, result: tuple[str, str | None], now
     state, error = result
     mine = (ReportRun.id == run.id, ReportRun.state == "making", ReportRun.made == run.made)
     text = error[:300] if error else None
-    if _change(session, update(ReportRun).where(*mine).values(state=state, error=text, at=now, next_try_on=None)):
+    if execute_counted(
+        session, update(ReportRun).where(*mine).values(state=state, error=text, at=now, next_try_on=None)
+    ):
         run.state, run.error = state, text
         count_result(session, run, now)
 
@@ -373,8 +376,3 @@ def _notify_owner(
     payload = {"report": report.id, "name": report.label, "why": why} | {k: v for k, v in more.items() if k != "key"}
     key = f"report:{schedule.id}:{why}:{more['key']}"
     notices.notify(session, notices.NoticeEvent("report", key, (report.owner_id,), payload), now)
-
-
-def _change(session: Session, statement: Any) -> int:
-    done: Any = session.execute(statement, execution_options={"synchronize_session": False})
-    return int(done.rowcount)

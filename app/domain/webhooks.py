@@ -17,6 +17,7 @@ from app.domain import audit, notices, team
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, Versioned, join_texts, refuse_stale
 from app.domain.permissions import AccessVersion
 from app.domain.persistence import change_events
+from app.domain.persistence.bulk import execute_counted
 from app.lib import outbound_url
 from app.lib.vault import Vault
 
@@ -181,7 +182,7 @@ def resume(session: Session, hook: Webhook, stamp: Stamp) -> None:
     hook.state, hook.why, hook.failures = "on", None, 0
     hook.stamp(stamp)
     mine = (WebhookDelivery.webhook_id == hook.id, WebhookDelivery.state == "queued")
-    _execute(session, update(WebhookDelivery).where(*mine).values(next_try_on=stamp.now))
+    execute_counted(session, update(WebhookDelivery).where(*mine).values(next_try_on=stamp.now))
     _write_audit(session, hook, "resumed", stamp)
 
 
@@ -201,7 +202,7 @@ def send_test(session: Session, hook: Webhook, now: datetime) -> str:
 def resend(session: Session, row: WebhookDelivery, now: datetime) -> str:
     """Queue a delivery again under the same key. Returns the key. Raises Conflict while it is queued or being sent."""
     ended = (WebhookDelivery.id == row.id, WebhookDelivery.state.in_(("sent", "failed", "dropped")))
-    if not _execute(session, update(WebhookDelivery).where(*ended).values(_queued_again(now))):
+    if not execute_counted(session, update(WebhookDelivery).where(*ended).values(_queued_again(now))):
         raise Conflict("This delivery is already in progress.")
     return row.key
 
@@ -209,7 +210,7 @@ def resend(session: Session, row: WebhookDelivery, now: datetime) -> str:
 def resend_failed(session: Session, hook: Webhook, stamp: Stamp) -> int:
     """Queue all failed deliveries again, each under its key; they are sent within minutes. Returns how many."""
     failed = (WebhookDelivery.webhook_id == hook.id, WebhookDelivery.state == "failed")
-    count = _execute(session, update(WebhookDelivery).where(*failed).values(_queued_again(stamp.now)))
+    count = execute_counted(session, update(WebhookDelivery).where(*failed).values(_queued_again(stamp.now)))
     if count:
         _write_audit(session, hook, f"{count} sent again", stamp)
     return count
@@ -251,7 +252,7 @@ def _refuse_invalid(session: Session, settings: WebhookSettings) -> None:
 
 def _drop_queued(session: Session, hook: Webhook) -> None:
     mine = (WebhookDelivery.webhook_id == hook.id, WebhookDelivery.state == "queued")
-    _execute(
+    execute_counted(
         session, update(WebhookDelivery).where(*mine).values(state="dropped", error=SWITCHED_OFF, next_try_on=None)
     )
 
@@ -260,10 +261,6 @@ def _write_audit(session: Session, hook: Webhook, what: str, stamp: Stamp) -> No
     payload: dict[str, Any] = {"what": what, "name": hook.name, "state": hook.state, "events": hook.events}
     payload["user"] = hook.user_id
     audit.write(session, "webhook change", stamp.by, stamp.now, f"webhook {hook.id}", **payload)
-
-
-def _execute(session: Session, step: Any) -> int:
-    return int(session.execute(step, execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
 
 
 # --- for the system

@@ -12,7 +12,6 @@ from contextlib import ExitStack
 from datetime import UTC, datetime
 from typing import BinaryIO, cast
 
-from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
@@ -22,7 +21,8 @@ from app.domain.messaging import dnd_uploads
 from app.domain.messaging.dnd_uploads import DndUpload
 from app.lib.digit_grouping import grouped
 from app.ops.queues import queue
-from app.ops.storage.file_store import FileStore, TooLarge
+from app.ops.storage.file_store import TooLarge
+from app.outbox.app_services import file_store
 from app.outbox.engine import SKIPPED
 
 QUEUE = "long"
@@ -49,14 +49,9 @@ def store_file(file: BinaryIO) -> tuple[str, int]:
     if not size:
         raise RuleBroken("This file is empty.", "file")
     try:
-        return _store().put(file).digest, size
+        return file_store().put(file).digest, size
     except TooLarge as error:
         raise RuleBroken("This file is too large: at most 100 MB and 1,000,000 lines are read.", "file") from error
-
-
-def _store() -> FileStore:
-    store: FileStore = current_app.extensions["crm_files"]
-    return store
 
 
 def _blocks(file: BinaryIO) -> Iterator[bytes]:
@@ -86,7 +81,7 @@ class _Source:
         """The uncompressed file, at the position to continue. Raises FileNotFoundError, OSError."""
         digest = upload.digest or ""
         if digest not in self._open:
-            self._open[digest] = _unpacked(self._stack.enter_context(_store().open(digest)))
+            self._open[digest] = _unpacked(self._stack.enter_context(file_store().open(digest)))
         file = self._open[digest]
         file.seek(upload.position)
         return file

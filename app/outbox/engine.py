@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.base import Channel, ChannelError, Content, DeliveryUnknown
+from app.domain.persistence.bulk import execute_counted
 from app.ops.database.database_errors import cause_of, summary_of
 from app.ops.queues import queue
 
@@ -221,7 +222,7 @@ def claim(kind: DeliveryKind, key: int | str, now: datetime) -> Any | None:
     mine = (kind.key == key, kind.model.state == "queued", is_due, *kind.claimable)
     values = {"state": "sending", kind.began_on.key: now, "tries": kind.model.tries + 1}
     with access.system_transaction() as session:
-        if not update_rows(session, update(kind.model).where(*mine).values(values)):
+        if not execute_counted(session, update(kind.model).where(*mine).values(values)):
             return None
         return session.scalars(select(kind.model).where(kind.key == key)).one()
 
@@ -284,7 +285,7 @@ def _store(kind: DeliveryKind, row: Any, result: DeliveryResult, values: dict[st
         try:
             with access.system_transaction() as session:
                 mine = _same_attempt(kind, row, result)
-                is_mine = bool(update_rows(session, update(kind.model).where(*mine).values(values)))
+                is_mine = bool(execute_counted(session, update(kind.model).where(*mine).values(values)))
                 if is_mine:
                     kind.on_settled(session, row, result, now)
                 return is_mine
@@ -346,7 +347,7 @@ def sweep(kind: DeliveryKind, session: Session, item: tuple[str, int | str], now
     due_on = now - STUCK_AFTER if kind.resends else None
     values = {"state": kind.interrupted.state} | kind.waiting(kind.interrupted.error, due_on) | kind.end(now)
     mine = (kind.key == key, *_is_interrupted(kind, now))
-    if not update_rows(session, update(kind.model).where(*mine).values(values)):
+    if not execute_counted(session, update(kind.model).where(*mine).values(values)):
         return SKIPPED
     outcome = "sent again" if kind.resends else kind.interrupted.state
     kind.log.warning("%s %s was broken off and is %s", kind.label, key, outcome)
@@ -372,9 +373,3 @@ def waiting_calls(name: str, maximum: int | None = None) -> int:
 
 
 # --- database
-
-
-def update_rows(session: Session, statement: Any) -> int:
-    """Execute an UPDATE and return how many rows it changed."""
-    done: Any = session.execute(statement, execution_options={"synchronize_session": False})
-    return int(done.rowcount)

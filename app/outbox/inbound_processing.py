@@ -20,10 +20,11 @@ from app.domain.inbound import inbound_events, provider_events
 from app.domain.inbound.provider_events import MessageUnknown
 from app.domain.persistence.session_context import session_context
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
-from app.lib.vault import Vault, VaultError
+from app.lib.vault import VaultError
 from app.models import ChannelAccount, InboundEvent
 from app.ops.queues import queue
 from app.outbox import account_health, engine, provider_clients
+from app.outbox.app_services import vault
 from app.outbox.engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -57,17 +58,12 @@ def digest_of(request: Inbound) -> str:
 def _sealed(request: Inbound) -> str:
     kept = {name: value for name, value in request.headers.items() if name.lower() not in _DROPPED}
     stored = asdict(request) | {"headers": kept, "body": base64.b64encode(request.body).decode()}
-    return _vault().seal(json.dumps(stored))
+    return vault().seal(json.dumps(stored))
 
 
 def _opened(event: InboundEvent) -> Inbound:
-    stored = json.loads(_vault().open(event.request_sealed))
+    stored = json.loads(vault().open(event.request_sealed))
     return Inbound(**stored | {"body": base64.b64decode(stored["body"])})
-
-
-def _vault() -> Vault:
-    vault: Vault = current_app.extensions["vault"]
-    return vault
 
 
 # --- processing

@@ -29,6 +29,7 @@ from app.channels.provider import (
 from app.domain.base import Stamp
 from app.domain.inbound import provider_events
 from app.domain.messaging import campaigns, consents, message_sending, message_templates, messages, outgoing_mail
+from app.domain.persistence.bulk import execute_counted
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
@@ -148,7 +149,7 @@ def _put_off(message_id: int, wait: float) -> None:
     due_on = datetime.now(UTC) + timedelta(seconds=wait)
     step = update(Message).where(Message.id == message_id, Message.state == "queued").values(due_on=due_on)
     with access.system_transaction() as session:
-        if not engine.update_rows(session, step):
+        if not execute_counted(session, step):
             return
     queue.enqueue_in(wait, MESSAGES.queue, send, message_id)
 
@@ -319,7 +320,7 @@ def ask(message_id: int) -> None:
     mine = (Message.id == message_id, Message.state == "unknown", Message.asks <= len(ASK_WAITS), is_due)
     values = {"asks": Message.asks + 1, "ask_on": now + timedelta(minutes=5)}
     with access.system_transaction() as session:
-        if not engine.update_rows(session, update(Message).where(*mine).values(values)):
+        if not execute_counted(session, update(Message).where(*mine).values(values)):
             return
         row = session.get_one(Message, message_id)
         try:

@@ -17,7 +17,8 @@ from app.channels.provider import Provider, ProviderKind
 from app.channels.registry import KINDS
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import ChannelAccount
-from app.lib.vault import Vault, VaultError
+from app.lib.vault import VaultError
+from app.outbox.app_services import vault
 from app.outbox.engine import DeliveryResult, NotSent
 
 #: The path to which providers report; the token identifies the account.
@@ -66,7 +67,7 @@ def make_client(kind: ProviderKind, values: Mapping[str, str]) -> Provider:
 
 def _values(account: ChannelAccount) -> dict[str, str]:
     try:
-        return channel_accounts.values_of(account, _vault())
+        return channel_accounts.values_of(account, vault())
     except VaultError as error:
         raise NoProvider("The secrets of this account can't be read. Please enter them again.") from error
 
@@ -95,13 +96,8 @@ def repeatable() -> Iterator[None]:
 
 def hook_url(account: ChannelAccount, channel: str) -> str:
     """The public address at which the provider reports what happens on a channel."""
-    token = channel_accounts.token_of(account, _vault())
+    token = channel_accounts.token_of(account, vault())
     return str(current_app.config["CRM"].public_url) + HOOK_PATH.format(channel=channel, token=token)
-
-
-def _vault() -> Vault:
-    vault: Vault = current_app.extensions["vault"]
-    return vault
 
 
 def impersonal(sentence: Any) -> str:

@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.channels.webhook import WebhookClient, WebhookResponse, signature
 from app.domain import webhooks
+from app.domain.persistence.bulk import execute_counted
 from app.extensions import db
 from app.lib.vault import Vault
 from app.models import User, Webhook, WebhookDelivery
@@ -169,7 +170,7 @@ def _count(session: Session, row: WebhookDelivery, result: DeliveryResult, now: 
     code = _columns(row, result, now)["code"]
     failures: Any = 0 if result.state == "sent" else Webhook.failures + 1
     values = {"tried_on": now, "result": f"HTTP {code}" if code else result.error, "failures": failures}
-    engine.update_rows(session, update(Webhook).where(Webhook.id == row.webhook_id).values(values))
+    execute_counted(session, update(Webhook).where(Webhook.id == row.webhook_id).values(values))
     failed = session.scalar(select(Webhook.failures).where(Webhook.id == row.webhook_id))
     if (failed or 0) >= webhooks.MAX_FAILURES:
         webhooks.disable(session, row.webhook_id, "paused", "failures", now)

@@ -22,13 +22,6 @@ from tests.app_fixtures import Crm
 WRITERS, FREE = 8, 2
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
-def seeded(request: pytest.FixtureRequest) -> Any:
-    """The product on each database."""
-    crm: Crm = request.getfixturevalue("crm" if request.param == "sqlite" else "maria")
-    return crm
-
-
 def in_parallel(crm: Crm, step: Any) -> int:
     """How many of the writers succeed."""
     barrier = threading.Barrier(WRITERS)
@@ -48,22 +41,22 @@ def in_parallel(crm: Crm, step: Any) -> int:
         return sum(threads.map(run, range(WRITERS)))
 
 
-def test_keys_of_one_person(seeded: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    ana, now = seeded.people["ana"].id, datetime.now(UTC)
+def test_keys_of_one_person(crm_on_both: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    ana, now = crm_on_both.people["ana"].id, datetime.now(UTC)
     mine = select(func.count(ApiKey.id)).where(ApiKey.user_id == ana)
-    before = seeded.rows(mine)[0]
+    before = crm_on_both.rows(mine)[0]
     monkeypatch.setattr(api_keys, "MAX_KEYS", before + FREE)
-    made = in_parallel(seeded, lambda n: api_keys.create_key(ana, api_keys.ApiKeyRequest(f"key {n}"), now))
-    assert (made, seeded.rows(mine)[0]) == (FREE, before + FREE)
+    made = in_parallel(crm_on_both, lambda n: api_keys.create_key(ana, api_keys.ApiKeyRequest(f"key {n}"), now))
+    assert (made, crm_on_both.rows(mine)[0]) == (FREE, before + FREE)
 
 
-def test_webhooks(seeded: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    root, now = seeded.people["root"].id, datetime.now(UTC)
+def test_webhooks(crm_on_both: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, now = crm_on_both.people["root"].id, datetime.now(UTC)
     monkeypatch.setattr(webhooks, "MAX_WEBHOOKS", FREE)
 
     def create(number: int) -> None:
         asked = WebhookSettings(f"hook {number}", "https://crm.example/x", ("lead.created",), root)
         with request_transaction() as session:
-            webhooks.create(session, asked, Stamp(root, now), seeded.vault)
+            webhooks.create(session, asked, Stamp(root, now), crm_on_both.vault)
 
-    assert (in_parallel(seeded, create), seeded.count(Webhook)) == (FREE, FREE)
+    assert (in_parallel(crm_on_both, create), crm_on_both.count(Webhook)) == (FREE, FREE)

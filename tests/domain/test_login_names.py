@@ -18,13 +18,6 @@ from tests.app_fixtures import Crm
 from tests.cases import each_case
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
-def db(request: pytest.FixtureRequest) -> Any:
-    """The product on each database."""
-    crm: Crm = request.getfixturevalue("crm" if request.param == "sqlite" else "maria")
-    return crm
-
-
 def make(crm: Crm, username: str, email: str) -> None:
     with crm.new_session() as session:
         session.add(User(first_name="N", last_name="N", username=username, email=email, active=True, password="-"))
@@ -44,60 +37,60 @@ TAKEN: dict[str, Callable[[Any], tuple[str, str]]] = {
 
 
 @each_case("how", TAKEN)
-def test_a_name_that_looks_like_another_is_refused(db: Crm, how: str) -> None:
-    ana = db.rows(select(User).where(User.username == "ana"))[0]
-    before = db.count(User)
+def test_a_name_that_looks_like_another_is_refused(crm_on_both: Crm, how: str) -> None:
+    ana = crm_on_both.rows(select(User).where(User.username == "ana"))[0]
+    before = crm_on_both.count(User)
     with pytest.raises(RuleBroken, match="looks like"):
-        make(db, *TAKEN[how](ana))
-    assert db.count(User) == before
+        make(crm_on_both, *TAKEN[how](ana))
+    assert crm_on_both.count(User) == before
 
 
-def test_a_rename_frees_the_old_name_and_takes_the_new_one(db: Crm) -> None:
-    with db.new_session() as session:
+def test_a_rename_frees_the_old_name_and_takes_the_new_one(crm_on_both: Crm) -> None:
+    with crm_on_both.new_session() as session:
         ana = session.scalars(select(User).where(User.username == "ana")).one()
         ana.username = "anna"
         session.commit()
     with pytest.raises(RuleBroken):
-        make(db, "ANNA", "new@eshin.test")
-    make(db, "ana", "new@eshin.test")
+        make(crm_on_both, "ANNA", "new@eshin.test")
+    make(crm_on_both, "ana", "new@eshin.test")
 
 
-def test_one_person_may_have_the_same_name_and_address(db: Crm) -> None:
-    make(db, "new@eshin.test", "new@eshin.test")
-    make(db, "newer", "newer@eshin.test")
-    with db.new_session() as session:
+def test_one_person_may_have_the_same_name_and_address(crm_on_both: Crm) -> None:
+    make(crm_on_both, "new@eshin.test", "new@eshin.test")
+    make(crm_on_both, "newer", "newer@eshin.test")
+    with crm_on_both.new_session() as session:
         user = session.scalars(select(User).where(User.username == "newer")).one()
         user.username, user.email = user.email, user.username
         session.commit()
 
 
-def test_a_deleted_user_frees_their_names(db: Crm) -> None:
-    make(db, "new", "new@eshin.test")
-    with db.new_session() as session:
+def test_a_deleted_user_frees_their_names(crm_on_both: Crm) -> None:
+    make(crm_on_both, "new", "new@eshin.test")
+    with crm_on_both.new_session() as session:
         session.delete(session.scalars(select(User).where(User.username == "new")).one())
         session.commit()
-    make(db, "NEW", "new@eshin.test")
+    make(crm_on_both, "NEW", "new@eshin.test")
 
 
-def test_of_many_at_once_one_gets_the_name(db: Crm) -> None:
+def test_of_many_at_once_one_gets_the_name(crm_on_both: Crm) -> None:
     barrier = threading.Barrier(8)
 
     def attempt(number: int) -> bool:
         barrier.wait()
         try:
-            make(db, "twin" if number % 2 else "TWIN", f"twin{number + 2}@eshin.test")
+            make(crm_on_both, "twin" if number % 2 else "TWIN", f"twin{number + 2}@eshin.test")
         except (RuleBroken, SQLAlchemyError):
             return False
         return True
 
     with ThreadPoolExecutor(8) as threads:
         assert sum(threads.map(attempt, range(8))) == 1
-    assert len(db.rows(select(User.id).where(User.email.like("twin%")))) == 1
+    assert len(crm_on_both.rows(select(User.id).where(User.email.like("twin%")))) == 1
 
 
-def test_every_user_has_keys(db: Crm) -> None:
-    with_keys = set(db.rows(select(LoginName.user_id)))
-    assert with_keys == set(db.rows(select(User.id)))
+def test_every_user_has_keys(crm_on_both: Crm) -> None:
+    with_keys = set(crm_on_both.rows(select(LoginName.user_id)))
+    assert with_keys == set(crm_on_both.rows(select(User.id)))
 
 
 def test_clashes_are_named_with_who_holds_the_name() -> None:

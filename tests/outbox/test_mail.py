@@ -313,13 +313,6 @@ def test_trouble_is_told_on_the_account(crm: Crm, account: Any, mailbox: imap.Do
     assert messages.MAX_BODY * 4 < 65_536  # what MariaDB's TEXT takes
 
 
-@pytest.fixture(params=["sqlite", "mariadb"])
-def crm_on_both(request: pytest.FixtureRequest) -> Crm:
-    """The product on each database."""
-    crm: Crm = request.getfixturevalue("crm" if request.param == "sqlite" else "maria")
-    return crm
-
-
 def test_the_database_takes_a_long_mail_once_whoever_brings_it(crm_on_both: Crm) -> None:
     secret = {"user": imap.USER, "password": imap.PASSWORD, "address": imap.USER}
     account_id = add(crm_on_both, "imap", opens="lead", owner="ana", **secret).id

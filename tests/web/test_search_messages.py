@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import quote
 
-import pytest
-
 from app.domain.base import Stamp
 from app.domain.messaging import messages
 from app.models import Message
@@ -21,12 +19,6 @@ TEXTS = (
     "Brien called about the ledger",
     "નમસ્તે, ફોર્મ મળી ગયું",
 )
-
-
-@pytest.fixture(params=["crm", "maria"])
-def crm_on_both(request: pytest.FixtureRequest) -> Crm:
-    found: Crm = request.getfixturevalue(request.param)
-    return found
 
 
 def said(crm: Crm, who: str, texts: Any) -> list[int]:

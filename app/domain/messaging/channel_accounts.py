@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 import secrets
@@ -29,6 +28,7 @@ from app.domain.base import (
     translatable,
 )
 from app.lib import phone, phone_number_series
+from app.lib.token_hash import hash_token
 from app.lib.vault import Vault
 
 #: What a caller ID or an account is for; in India promotional traffic has its own number series and headers.
@@ -140,7 +140,7 @@ def rotate_token(session: Session, account: ChannelAccount, stamp: Stamp, vault:
 
 def _new_token(account: ChannelAccount, vault: Vault) -> str:
     token = secrets.token_urlsafe(TOKEN_BYTES)
-    account.token_hash, account.token_sealed = hash_of(token), vault.seal(token)
+    account.token_hash, account.token_sealed = hash_token(token), vault.seal(token)
     return token
 
 
@@ -274,14 +274,9 @@ def token_of(account: ChannelAccount, vault: Vault) -> str:
     return vault.open(account.token_sealed)
 
 
-def hash_of(token: str) -> str:
-    """The hash under which a hook token is stored."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
-
-
 def find_by_token(session: Session, token: str) -> ChannelAccount | None:
     """The account of this token. Only its hash is looked up, so timing reveals nothing about a guess."""
-    digest = hash_of(token)
+    digest = hash_token(token)
     found = session.scalars(select(ChannelAccount).where(ChannelAccount.token_hash == digest)).first()
     return found if found is not None and hmac.compare_digest(found.token_hash, digest) else None
 

@@ -315,3 +315,9 @@ def _names_of(table: Any, dialect: Dialect) -> tuple[str, dict[str, str], dict[s
 def _converters_of(table: Any, names: tuple[str, ...], dialect: Dialect) -> tuple[Callable[[Any], Any] | None, ...]:
     """Converters of these columns to Python; None = none needed."""
     return tuple(table.c[name].type.dialect_impl(dialect).result_processor(dialect, None) for name in names)
+
+
+def execute_counted(session: Session, statement: Any) -> int:
+    """Execute an UPDATE or DELETE, and return how many rows it changed; objects in the session stay as they are."""
+    done: Any = session.execute(statement, execution_options={"synchronize_session": False})
+    return int(done.rowcount)

@@ -58,13 +58,39 @@ class ReplicaState:
     seen_at: float = float("-inf")
 
 
+class WatchConnection:
+    """The connection for checks of one server; a forked process opens its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._opened: tuple[int, Connection] | None = None
+
+    @property
+    def opened(self) -> Connection | None:
+        """The connection that is open in this process, or was in its parent."""
+        return self._opened[1] if self._opened is not None else None
+
+    def open(self) -> Connection:
+        """The connection of this process, opened if needed. Raises SQLAlchemyError."""
+        if self._opened is None or self._opened[0] != os.getpid():
+            self._opened = (os.getpid(), self.engine.connect())
+        return self._opened[1]
+
+    def close(self) -> None:
+        """Close the connection, if this process has opened it."""
+        opened, self._opened = self._opened, None
+        if opened is not None and opened[0] == os.getpid():
+            opened[1].invalidate()
+            opened[1].close()
+
+
 class Replica:
     """One replica: `engine` for reading, `watch` for checking it with short timeouts."""
 
     def __init__(self, name: str, engine: Engine, watch: Engine) -> None:
         self.name, self.engine, self.watch = name, engine, watch
         self.seen = ReplicaState()
-        self._connection: tuple[int, Connection] | None = None
+        self._connection = WatchConnection(watch)
 
     @property
     def is_usable(self) -> bool:
@@ -87,10 +113,7 @@ class Replica:
 
     def close(self) -> None:
         """Close the connection used for checks."""
-        connection, self._connection = self._connection, None
-        if connection is not None and connection[0] == os.getpid():
-            connection[1].invalidate()
-            connection[1].close()
+        self._connection.close()
 
     def wait_for(self, wanted: Position) -> bool:
         """Whether it has reached the wanted position, or does so very soon."""
@@ -111,7 +134,7 @@ class Replica:
         return has_it
 
     def _seen(self, primary: Primary, limit_seconds: float) -> ReplicaState:
-        connection, now = self._watching(), time.monotonic()
+        connection, now = self._connection.open(), time.monotonic()
         status = connection.execute(text("SHOW SLAVE STATUS")).mappings().first()
         position = gtids.parsed(connection.execute(text("SELECT @@global.gtid_slave_pos")).scalar_one())
         revision = connection.execute(text("SELECT MAX(version_num) FROM alembic_version")).scalar()
@@ -130,11 +153,6 @@ class Replica:
             return replace(seen, state=BEHIND)
         return seen
 
-    def _watching(self) -> Connection:
-        if self._connection is None or self._connection[0] != os.getpid():
-            self._connection = (os.getpid(), self.watch.connect())
-        return self._connection[1]
-
 
 class Primary:
     """The positions of the primary over time, and its state."""
@@ -146,19 +164,20 @@ class Primary:
         self.is_semi_sync: bool | None = None
         #: (monotonic time at which it was first seen, position)
         self._history: deque[tuple[float, Position]] = deque(maxlen=MAX_HISTORY)
-        self._connection: tuple[int, Connection] | None = None
+        self._connection = WatchConnection(watch)
 
     def look(self) -> None:
         """Read its position. Raises SQLAlchemyError."""
-        if self._connection is not None and primary_address.is_stale(self._connection[1]):
-            self._let_go()
+        opened = self._connection.opened
+        if opened is not None and primary_address.is_stale(opened):
+            self._connection.close()
         try:
-            connection = self._watching()
+            connection = self._connection.open()
             position = gtids.parsed(connection.execute(text("SELECT @@global.gtid_binlog_pos")).scalar_one())
             self.revision = connection.execute(text("SELECT MAX(version_num) FROM alembic_version")).scalar()
             rows = connection.execute(text("SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_master\\_%'")).all()
         except SQLAlchemyError:
-            self._let_go()
+            self._connection.close()
             raise
         status = {str(row[0]).lower().removeprefix("rpl_semi_sync_master_"): str(row[1]) for row in rows}
         # Without a replica to confirm, it stays on until a commit has waited in vain.
@@ -167,23 +186,12 @@ class Primary:
         if not self._history or self._history[-1][1] != position:
             self._history.append((time.monotonic(), position))
 
-    def _let_go(self) -> None:
-        held, self._connection = self._connection, None
-        if held is not None and held[0] == os.getpid():
-            held[1].invalidate()
-            held[1].close()
-
     def lag_of(self, position: Position, now: float) -> float | None:
         """How long ago the primary left this position, in seconds; None if it was never seen there."""
         if not self._history or not self._history[-1][1]:
             return None
         missing = (moment for moment, there in self._history if not gtids.covers(position, there))
         return max(0.0, now - next(missing, now))
-
-    def _watching(self) -> Connection:
-        if self._connection is None or self._connection[0] != os.getpid():
-            self._connection = (os.getpid(), self.watch.connect())
-        return self._connection[1]
 
 
 class Replicas:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import current_app, flash, redirect, request
+from flask import flash, redirect, request
 from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 from sqlalchemy import func, select
@@ -22,6 +22,7 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.models import ChannelAccount, InboundEvent, Message
 from app.outbox import provider_clients
+from app.outbox.app_services import vault
 from app.outbox.provider_clients import NoProvider
 from app.web.channels.account_checks import try_account
 from app.web.channels.account_form import channel_words, form_of, posted_settings, settings_of
@@ -104,7 +105,7 @@ class ChannelsView(SettingsPage):
         settings = posted_settings(kind)
         try:
             with request_transaction() as session:
-                account = channel_accounts.create(session, kind, settings, Stamp(by, _now()), _vault())
+                account = channel_accounts.create(session, kind, settings, Stamp(by, _now()), vault())
                 key = account.id
         except RuleBroken as broken:
             return self._refused(None, kind, settings, broken)
@@ -127,7 +128,7 @@ class ChannelsView(SettingsPage):
         settings = posted_settings(kind)
         try:
             with request_transaction() as session:
-                channel_accounts.change(session, account, kind, settings, Stamp(by, _now()), _vault())
+                channel_accounts.change(session, account, kind, settings, Stamp(by, _now()), vault())
         except RuleBroken as broken:
             return self._refused(find_account(key), kind, settings, broken)
         flash(_("Account saved."), "success")
@@ -222,7 +223,7 @@ def _turn_off(account: ChannelAccount, by: int) -> str:
 
 def _rotate(account: ChannelAccount, by: int) -> str:
     with request_transaction() as session:
-        channel_accounts.rotate_token(session, account, Stamp(by, _now()), _vault())
+        channel_accounts.rotate_token(session, account, Stamp(by, _now()), vault())
     return _("New addresses made. Enter them at the provider: the old ones are refused from now on.")
 
 
@@ -283,7 +284,3 @@ def _failures(now: datetime) -> dict[int, int]:
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _vault() -> Any:
-    return current_app.extensions["vault"]

@@ -19,6 +19,7 @@ from app.extensions import db
 from app.models import ChannelAccount, Message
 from app.ops.storage.file_store import TooLarge
 from app.outbox import inbound_processing
+from app.outbox.app_services import file_store
 from app.web.channels import console_calls
 from app.web.channels.accounts import find_account, refuse_non_admin
 from app.web.core.fab_access import current_viewer
@@ -29,7 +30,6 @@ from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.records.attachments.uploads import clean_name
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
-from app.web.records.message_files import store_of_app
 from app.web.records.messages import COLORS
 
 #: Messages that are shown.
@@ -138,7 +138,7 @@ def _media_of(file: FileStorage) -> list[dict[str, str]]:
     Any type is accepted, as from customers.
     """
     try:
-        kept = store_of_app().put(file.stream)  # type: ignore[arg-type]
+        kept = file_store().put(file.stream)  # type: ignore[arg-type]
     except TooLarge as error:
         raise file_checks.too_large(clean_name(file.filename or "")) from error
     name = clean_name(file.filename or "")

@@ -103,7 +103,7 @@ def _keep(typed: str, viewer: Viewer) -> int:
     except (ValueError, OverflowError) as wrong:
         raise RuleBroken(_("Please enter the day on which the numbers were checked."), "checked_on") from wrong
     checked_on = min(day.replace(tzinfo=UTC), viewer.now)  # the person's today may not have begun in UTC
-    if day.date() > viewer.now.astimezone(viewer.zone).date() or checked_on.year < 2000:
+    if day.date() > viewer.today or checked_on.year < 2000:
         raise RuleBroken(_("The day of the check can't be in the future."), "checked_on")
     stamp = Stamp(viewer.person.id, datetime.now(UTC))
     with file.stream:

@@ -13,10 +13,10 @@ from app.domain.base import RuleBroken
 from app.domain.messaging.message_sending import MAX_MEDIA
 from app.lib import attachment_rules
 from app.ops.storage.file_store import PREFIX
+from app.outbox.app_services import file_store
 from app.web.core.fields.base import Viewer
 from app.web.records.attachments import uploads
 from app.web.records.attachments.uploads import Upload
-from app.web.records.message_files import store_of_app
 
 #: Bytes of all files of an email: base64 makes them a third larger, and mail servers refuse more than 25 MB.
 MAX_TOTAL = 18_000_000
@@ -65,7 +65,7 @@ def of_message(message: Any, viewer: Viewer) -> list[File]:
             continue
         digest = each["address"].removeprefix(PREFIX)
         try:
-            with store_of_app().open(digest) as content:
+            with file_store().open(digest) as content:
                 size = content.seek(0, os.SEEK_END)
         except OSError:
             continue

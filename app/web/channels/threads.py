@@ -198,7 +198,7 @@ def _replies(session: Session, rows: list[Any]) -> dict[int, dict[str, Any]]:
 def _days(bubbles: list[dict[str, Any]], viewer: Viewer) -> list[dict[str, Any]]:
     days: list[dict[str, Any]] = []
     for each in bubbles:
-        title = _day(each["day"], viewer.now.astimezone(viewer.zone).date())
+        title = _day(each["day"], viewer.today)
         if not days or days[-1]["title"] != title:
             days.append({"title": title, "items": []})
         days[-1]["items"].append(each)

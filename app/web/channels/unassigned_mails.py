@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 from typing import Any
 
-from flask import current_app, flash, redirect, request, send_file
+from flask import flash, redirect, request, send_file
 from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select
@@ -16,6 +16,7 @@ from app.domain.inbound import unassigned_mails
 from app.extensions import db
 from app.models import ChannelAccount, Customer, Lead, Mail, Ticket
 from app.outbox import mail_fetch
+from app.outbox.app_services import file_store
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
@@ -68,7 +69,7 @@ class UnassignedMailsView(ModulePermissions, BaseView):
         viewer = current_viewer()
         parsed, problem = None, ""
         try:
-            parsed = unassigned_mails.parsed_mail(unassigned_mails.original_of(_store(), row))
+            parsed = unassigned_mails.parsed_mail(unassigned_mails.original_of(file_store(), row))
         except RuleBroken as broken:
             problem = translate_text(broken.message)
         page = self.render_template(
@@ -88,7 +89,7 @@ class UnassignedMailsView(ModulePermissions, BaseView):
         row = _mail(key)
         if current_viewer().person.mask("email") != "full":
             raise access.Denied(_("Your role sees email addresses masked, and the original has them. Ask an admin."))
-        content = BytesIO(unassigned_mails.original_of(_store(), row))
+        content = BytesIO(unassigned_mails.original_of(file_store(), row))
         answer = send_file(content, "application/octet-stream", as_attachment=True, download_name=f"email-{row.id}.eml")
         answer.headers["Content-Security-Policy"] = "sandbox; default-src 'none'"
         answer.headers["Cache-Control"] = "private, no-store"
@@ -152,10 +153,6 @@ def _record(number: str, viewer: Viewer) -> tuple[str, Any]:
     if not access.reaches_row(session, viewer.person, found, "write"):
         raise access.Denied(_("You can read this record but not change it. Please ask who is responsible for it."))
     return kind, found
-
-
-def _store() -> Any:
-    return current_app.extensions["crm_files"]
 
 
 def _account_names() -> dict[int, str]:

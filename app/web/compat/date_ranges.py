@@ -57,7 +57,7 @@ def named_span(name: str, viewer: Viewer) -> tuple[date, date]:
 
     A week begins on Sunday, as in the predecessor.
     """
-    words, today = name.strip().lower()[:40], viewer.now.astimezone(viewer.zone).date()
+    words, today = name.strip().lower()[:40], viewer.today
     days = {"yesterday": today - _DAY, "today": today, "tomorrow": today + _DAY}
     if words in days:
         return days[words], days[words]

@@ -15,7 +15,7 @@ from app.web.core.localization.languages import translate_text
 
 def parse_period(arguments: Arguments, viewer: Viewer) -> Period:
     """view: daily, weekly, monthly or custom (custom_start_date, custom_end_date). Raises CompatError (417)."""
-    view, today = arguments.text("view", "daily").lower(), viewer.now.astimezone(viewer.zone).date()
+    view, today = arguments.text("view", "daily").lower(), viewer.today
     if view == "custom":
         return _custom_period(arguments, viewer)
     if view == "monthly":  # the whole month, as in the predecessor

@@ -20,12 +20,13 @@ from app import access
 from app.domain import notices
 from app.extensions import db, socketio
 from app.lib.ids import parse_id
+from app.lib.token_hash import hash_token
 from app.models import ApiKey, Conversation, Customer, Lead, SignIn, Task, Ticket, User
 from app.ops.redis.event_bus import MAX_FIELD
 from app.web.core.request_transaction import request_transaction
 from app.web.realtime.credentials import compat_token, has_credentials, requesting_person, take_auth
 from app.web.realtime.transport import SocketTransport, close_tcp
-from app.web.security.sessions import hash_token, valid_sign_ins
+from app.web.security.sessions import valid_sign_ins
 
 #: (kind, id) of a record.
 RecordKey = tuple[str, int]

@@ -17,10 +17,10 @@ from app.domain.customer_links import CustomerLink
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Customer, Lead, Ticket
+from app.outbox.app_services import vault
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, ref, shape
 from app.web.core.fields.base import Viewer
-from app.web.core.fields.personal_fields import vault
 from app.web.core.request_transaction import request_transaction
 
 _LINK = shape(

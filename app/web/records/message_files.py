@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, BinaryIO
 from urllib.parse import quote
 
-from flask import Response, current_app, request
+from flask import Response, request
 from flask_babel import gettext as _
 from sqlalchemy.orm import Session
 from werkzeug.exceptions import HTTPException
@@ -16,7 +16,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import message_files
 from app.domain.messaging.messages import Message
 from app.lib.file_kinds import PLAYED, SHOWN
-from app.ops.storage.file_store import FileStore
+from app.outbox.app_services import file_store
 from app.outbox.outbound_files import served_type
 
 #: Bytes read at a time during a download.
@@ -29,12 +29,6 @@ class FilesUnavailable(RuleBroken):
     """The file storage is currently unavailable (503)."""
 
     http_status = 503
-
-
-def store_of_app() -> FileStore:
-    """The file store of this application."""
-    store: FileStore = current_app.extensions["crm_files"]
-    return store
 
 
 # --- display
@@ -107,7 +101,7 @@ def open_file(media: Any, place: int) -> BinaryIO:
 def open_digest(digest: str) -> BinaryIO:
     """The content of a file. Raises NotFound, FilesUnavailable."""
     try:
-        return store_of_app().open(digest)
+        return file_store().open(digest)
     except FileNotFoundError as missing:
         raise NotFound(_("This file no longer exists.")) from missing
     except OSError as away:

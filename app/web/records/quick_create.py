@@ -17,7 +17,7 @@ from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields.base import Viewer
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.registry import screen_of
-from app.web.core.urls.local_links import row_url
+from app.web.core.urls.local_links import redirect_to, row_url
 from app.web.core.views import custom_columns, save_warnings
 from app.web.pages.routes import page_route
 from app.web.pages.widgets import cell
@@ -122,7 +122,7 @@ class QuickCreate:
         url = self.url_of(row)
         if not request.form.get("again"):
             flash(saved, "success")
-            return _to(url)
+            return redirect_to(url)
         message = f"{saved} {getattr(row, 'number', '')}".strip()
         again = {"status": request.form["status"]} if request.form.get("status") else {}
         return self._quick_form(again, current_viewer(), {}, None, 200, message={"text": message, "url": url})
@@ -228,11 +228,3 @@ def _hit(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[
         "use": json.dumps(use),
         "by": [],
     }
-
-
-def _to(address: str) -> Any:
-    if request.headers.get("HX-Request"):
-        made = make_response("", 204)
-        made.headers["HX-Redirect"] = address
-        return made
-    return redirect(address)

@@ -254,7 +254,7 @@ def _closing_inputs(screen: Any, meaning: str, tasks: list[Any], viewer: Viewer)
 
 def _end_of_day(viewer: Viewer) -> datetime:
     """The next midnight of the viewer, UTC."""
-    tomorrow = viewer.now.astimezone(viewer.zone).date() + timedelta(days=1)
+    tomorrow = viewer.today + timedelta(days=1)
     return datetime.combine(tomorrow, time.min, tzinfo=viewer.zone).astimezone(UTC)
 
 

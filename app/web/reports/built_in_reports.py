@@ -37,7 +37,7 @@ def check(definition: ReportDefinition, viewer: Viewer, verb: str) -> None:
 def period_of(definition: ReportDefinition, viewer: Viewer) -> Period:
     """The days that it covers; last month by default."""
     span = definition.period.span if definition.period else "last_month"
-    first, after = relative_dates.ends(span, viewer.now.astimezone(viewer.zone).date())
+    first, after = relative_dates.ends(span, viewer.today)
     return Period(first, after - timedelta(days=1), viewer.zone)
 
 

@@ -20,7 +20,7 @@ from app.web.reports.definition import ReportDefinition, ReportGroup
 
 def all_conditions(definition: ReportDefinition, viewer: Viewer) -> Condition | None:
     """All conditions of a report, including the relative span; None if there are none."""
-    moving = relative_dates.conditions(definition.period, viewer.now.astimezone(viewer.zone).date())
+    moving = relative_dates.conditions(definition.period, viewer.today)
     return joined(definition.where, moving)
 
 

@@ -162,7 +162,7 @@ def about(checked: CheckedReport) -> str:
     screen, definition, viewer = checked.available.screen, checked.definition, checked.viewer
     parts = []
     if definition.period is not None:
-        first, after = relative_dates.ends(definition.period.span, viewer.now.astimezone(viewer.zone).date())
+        first, after = relative_dates.ends(definition.period.span, viewer.today)
         last = after.fromordinal(after.toordinal() - 1)
         days = (
             format_local_date(first, "%-d %b %Y")

@@ -280,7 +280,7 @@ def report_file(report: Report, format_: str, viewer: Viewer) -> Response:
 
 def file_answer(data: bytes, label: str, format_: str, viewer: Viewer) -> Response:
     """A download: with a name, never executed or stored by a browser."""
-    day = viewer.now.astimezone(viewer.zone).date()
+    day = viewer.today
     headers = {
         "Content-Disposition": f'attachment; filename="{files.name_of(label, format_, day)}"',
         "X-Content-Type-Options": "nosniff",

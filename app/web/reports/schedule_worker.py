@@ -31,7 +31,7 @@ from app.models import User
 from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore, TooLarge
 from app.outbox import engine
-from app.outbox.engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent
+from app.outbox.engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent, send_content
 from app.web.core.fields.base import Viewer
 from app.web.reports import files
 from app.web.reports.pages import definition_of
@@ -215,12 +215,6 @@ def _content(row: ReportRun, report: Report, author: str, name: str) -> Content:
     )
 
 
-def _transmit(_row: ReportRun, prepared: tuple[Channel, str, Content]) -> DeliveryResult:
-    channel, address, content = prepared
-    channel.send(address, content)
-    return DeliveryResult("sent")
-
-
 def _on_settled(session: Session, row: ReportRun, result: DeliveryResult, now: datetime) -> None:
     """Delete the file once it was sent or dropped, and update the schedule; one to be made again waits for that."""
     if result.state == "queued":
@@ -244,7 +238,7 @@ REPORTS = DeliveryKind(
     send=send,
     waits=lambda _row: WAITS,
     prepare=_prepare,
-    transmit=_transmit,
+    transmit=send_content,
     interrupted=DeliveryResult("unknown", NOT_KNOWN),
     on_settled=_on_settled,
 )

@@ -24,6 +24,7 @@ from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
 from app.domain.permission_labels import VERB_LABELS, module_labels
 from app.extensions import db
+from app.lib.token_hash import hash_token
 from app.models import ApiKey, User
 from app.web.core.fab_access import zone
 from app.web.core.localization.languages import translate_text
@@ -33,7 +34,7 @@ from app.web.security import login_throttle, passwords
 from app.web.security.sessions import (
     USER_COLUMNS,
     Credential,
-    hash_token,
+    format_moment,
     known_user,
     live_keys,
     refuse_foreign_sign_in,
@@ -269,7 +270,7 @@ class KeysView(BaseView):
             "rows": rows,
             "choices": _scope_choices(g.person),
             "sent": request.form,
-            "when": _local_time,
+            "when": format_moment,
             "day": _last_day,
             "in_words": scope_labels,
             "names_users": g.person.may("Sign-ins", "read"),
@@ -317,11 +318,6 @@ def _verb_labels(verbs: list[str]) -> str:
 def _last_day(ends: datetime) -> str:
     """The last day of a key, in the viewer's time zone."""
     return format_local_date((ends - timedelta(seconds=1)).astimezone(zone()), "%-d %b %Y")
-
-
-def _local_time(moment: datetime) -> str:
-    """A moment in the viewer's time zone."""
-    return format_local_date(moment.astimezone(zone()), "%-d %b %Y, %H:%M")
 
 
 def _end_of_day(typed: str | None) -> datetime | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -26,6 +25,7 @@ from app.domain import audit
 from app.domain.authentication import note_sign_in_ended
 from app.extensions import csrf, db
 from app.lib.ids import parse_id
+from app.lib.token_hash import hash_token
 from app.models import ApiKey, SignIn, User
 from app.ops.database.database_errors import ONLY_WRITES, cause_of
 from app.ops.statements import loaded_objects
@@ -74,11 +74,6 @@ def usage_transaction() -> Iterator[Session]:
         if cause not in ONLY_WRITES:
             raise
         errors.log_trouble(cause, error, "the record of activity")
-
-
-def hash_token(secret: str) -> str:
-    """SHA-256 in hex of a random secret; enough for 256 random bits."""
-    return hashlib.sha256(secret.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 #: The columns that a request needs of its user; others load on access.

@@ -16,6 +16,7 @@ from app.domain.base import RuleBroken
 from app.domain.brand import ACCENT, Brand, BrandInput, Logo
 from app.extensions import db
 from app.outbox import brand_icons
+from app.outbox.app_services import file_store
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Viewer
@@ -219,7 +220,7 @@ def _icons(logo: Logo | None, accent: str | None) -> dict[str, str]:
 
 def _kept(content: bytes) -> str:
     try:
-        return message_files.store_of_app().put(content).digest
+        return file_store().put(content).digest
     except OSError as away:
         text = _("The storage of files can't be reached. Please try again in a few minutes.")
         raise message_files.FilesUnavailable(text) from away

@@ -54,7 +54,7 @@ class CallerReportView(ModulePermissions, BaseView):
 
 def _period(viewer: Viewer) -> tuple[date, date]:
     """First and last day, in the viewer's zone. Raises RuleBroken."""
-    today = viewer.now.astimezone(viewer.zone).date()
+    today = viewer.today
     try:
         last = date.fromisoformat(request.args.get("to") or today.isoformat())
         first = date.fromisoformat(request.args.get("from") or (last - timedelta(days=DAYS - 1)).isoformat())

@@ -64,7 +64,7 @@ class LegalHoldsView(SettingsPage):
                 if row is None:
                     raise NotFound("This record doesn't exist.")
                 reason = request.form.get("reason", "")
-                legal_holds.place(session, row, reason, until, viewer.stamp, _today(viewer))
+                legal_holds.place(session, row, reason, until, viewer.stamp, viewer.today)
                 number = row.number
         except RuleBroken as broken:
             return self._form(
@@ -98,10 +98,6 @@ class LegalHoldsView(SettingsPage):
     def _form(self, form: dict[str, Any]) -> str:
         shared = {"back_label": _("Legal holds"), "cancel_url": URL, "version": None, "conflict": None}
         return self.render_template("pages/form.html", title=form["title"], form=shared | form)
-
-
-def _today(viewer: Viewer) -> date:
-    return viewer.now.astimezone(viewer.zone).date()
 
 
 def _day(text: str) -> date | None:
@@ -161,7 +157,7 @@ def _rows(viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def _row(hold: LegalHold, number: str, viewer: Viewer) -> dict[str, Any]:
-    is_standing = legal_holds.is_in_force(hold, _today(viewer))
+    is_standing = legal_holds.is_in_force(hold, viewer.today)
     word = _("Released") if hold.released_on else _("In force") if is_standing else _("Over")
     return {
         "number": number,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import current_app, flash, make_response, redirect, request
+from flask import flash, make_response, redirect, request
 from flask_babel import gettext as _
 from flask_babel import ngettext as _n
 from sqlalchemy import select
@@ -18,6 +18,7 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.models import Webhook, WebhookDelivery
 from app.outbox import engine
+from app.outbox.app_services import vault
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.request_transaction import request_transaction
@@ -89,7 +90,7 @@ class WebhooksView(SettingsPage):
         settings, by = posted_settings(), current_viewer().person.id
         try:
             with request_transaction() as session:
-                hook, secret = webhooks.create(session, settings, Stamp(by, _now()), _vault())
+                hook, secret = webhooks.create(session, settings, Stamp(by, _now()), vault())
                 shown = (hook.id, hook.name)
         except RuleBroken as broken:
             return self._refused(None, settings, broken)
@@ -123,7 +124,7 @@ class WebhooksView(SettingsPage):
         hook, by = _find(Webhook, key), current_viewer().person.id
         if what == "secret":
             with request_transaction() as session:
-                name, secret = hook.name, webhooks.rotate_secret(session, hook, Stamp(by, _now()), _vault())
+                name, secret = hook.name, webhooks.rotate_secret(session, hook, Stamp(by, _now()), vault())
             return self._secret(key, name, secret)
         _ACTIONS[what](hook, by)
         return redirect("/webhooks/" if what == "delete" else f"/webhooks/{key}/")
@@ -218,7 +219,3 @@ _ACTIONS = {"pause": _pause, "resume": _resume, "test": _test, "retry": _retry, 
 
 def _now() -> datetime:
     return datetime.now(UTC)
-
-
-def _vault() -> Any:
-    return current_app.extensions["vault"]

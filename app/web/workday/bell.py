@@ -202,7 +202,7 @@ def _days(session: Session, rows: list[Any], viewer: Viewer) -> list[dict[str, A
     for row in rows:
         log = delivery_log.delivery_lines(row, deliveries.get(row.id, {}), viewer)
         days.setdefault(row.at.astimezone(viewer.zone).date(), []).append(_item(row, cards, viewer) | {"ledger": log})
-    today = viewer.now.astimezone(viewer.zone).date()
+    today = viewer.today
     near = {today: _("Today"), today - timedelta(days=1): _("Yesterday")}
     return [
         {"title": near.get(day) or format_local_date(day, "%A, %-d %b %Y"), "items": items}

@@ -117,7 +117,7 @@ def _due_cell(due_on: datetime, viewer: Viewer) -> dict[str, Any]:
     """Relative time of the due date; the time of day for later today."""
     shown = moment_cell(due_on, viewer, True)
     local = due_on.astimezone(viewer.zone)
-    is_later = due_on >= viewer.now + SOON and local.date() == viewer.now.astimezone(viewer.zone).date()
+    is_later = due_on >= viewer.now + SOON and local.date() == viewer.today
     return shown | {"text": f"{local:%H:%M}"} if is_later else shown
 
 

@@ -20,13 +20,6 @@ DOC = {
 }
 
 
-@pytest.fixture(params=["crm", "maria"])
-def crm_on_both(request: pytest.FixtureRequest) -> Crm:
-    """On SQLite and on MariaDB."""
-    found: Crm = request.getfixturevalue(request.param)
-    return found
-
-
 def ask(crm: Crm, method: str, path: str, json: Any = None, **query: str) -> Any:
     """Of /api/resource, as ana."""
     return crm.client("ana").rest(method, f"/api/resource/{path}", json=json, query_string=query)

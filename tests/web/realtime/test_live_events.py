@@ -23,10 +23,10 @@ from app.domain.base import Stamp
 from app.domain.messaging import conversations
 from app.domain.persistence.transaction_state import transaction_state
 from app.extensions import db, socketio
+from app.lib.token_hash import hash_token
 from app.models import ChannelAccount, Lead, ModulePermission, Role, SignIn, User
 from app.ops.redis.event_bus import LiveEvent, PagePresence, parse
 from app.web.realtime import live_events, presence
-from app.web.security.sessions import hash_token
 from tests import factories
 from tests.app_pool import forget_sockets
 from tests.factories import NOW

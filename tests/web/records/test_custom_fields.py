@@ -76,31 +76,27 @@ def custom_of(crm: Crm, rule: Any, record: Any = Lead) -> dict[str, Any]:
     return dict(crm.rows(select(record).where(rule))[0].custom or {})
 
 
-@pytest.fixture(params=["crm", "maria"])
-def either(request: pytest.FixtureRequest) -> Crm:
-    """On SQLite and on MariaDB."""
-    found: Crm = request.getfixturevalue(request.param)
-    return found
-
-
-def test_rest_reads_writes_filters_and_sorts_custom_fields_at_once(either: Crm) -> None:
-    ana, resource = either.client("ana"), {"leads": "lead", "customer": "customer", "ticket": "ticket", "task": "task"}
-    lead = either.make.lead()
-    other, third = either.make.lead(), either.make.lead()
-    rows = {"leads": lead, "customer": either.make.customer(), "task": either.make.task(lead)}
+def test_rest_reads_writes_filters_and_sorts_custom_fields_at_once(crm_on_both: Crm) -> None:
+    ana, resource = (
+        crm_on_both.client("ana"),
+        {"leads": "lead", "customer": "customer", "ticket": "ticket", "task": "task"},
+    )
+    lead = crm_on_both.make.lead()
+    other, third = crm_on_both.make.lead(), crm_on_both.make.lead()
+    rows = {"leads": lead, "customer": crm_on_both.make.customer(), "task": crm_on_both.make.task(lead)}
     for table, row in rows.items():
         assert ana.rest("GET", f"{resource[table]}/{row.id}").json["result"].get("x_risk", "none") == "none"
-        five(either, table)
+        five(crm_on_both, table)
         body = ana.rest("PUT", f"{resource[table]}/{row.id}", json=VALUES)
         assert body.status_code == 200, body.text
         read = ana.rest("GET", f"{resource[table]}/{row.id}").json["result"]
         assert {name: read[name] for name in VALUES} == VALUES == {n: body.json["result"][n] for n in VALUES}
         assert 'data-pair="x_risk"' in ana.screen(f"/{table.removesuffix('s')}s/show/{row.id}").text
         assert ana.screen(f"/{table.removesuffix('s')}s/edit/{row.id}").text.count('name="x_risk"') == 1
-    five(either, "ticket")
+    five(crm_on_both, "ticket")
     subject = ana.rest("GET", "ticket/_info").status_code
-    ticket = either.make.ticket("cleo")
-    assert either.client("cleo").rest("PUT", f"ticket/{ticket.id}", json=VALUES).status_code == 200, subject
+    ticket = crm_on_both.make.ticket("cleo")
+    assert crm_on_both.client("cleo").rest("PUT", f"ticket/{ticket.id}", json=VALUES).status_code == 200, subject
     ana.rest("PUT", f"lead/{other.id}", json={"x_income": 5, "x_hobby": "Bridge", "x_risk": "low"})
     found = {
         '[{"col":"x_risk","opr":"eq","value":"high"}]': [lead.id],
@@ -126,7 +122,7 @@ def test_rest_reads_writes_filters_and_sorts_custom_fields_at_once(either: Crm) 
     assert {"x_risk", "x_web"} <= {each["name"] for each in info["add_columns"]} and "x_income" in info["filters"]
     shown = ana.rest("GET", "/api/v1/_openapi").json["components"]["schemas"]["Lead"]["properties"]
     assert shown["x_risk"]["enum"] == ["Low", "Medium", "High", None] and shown["x_income"]["type"] == "number"
-    assert either.rows(select(CustomValue.number_value).where(CustomValue.number_value == 5)) == [5]
+    assert crm_on_both.rows(select(CustomValue.number_value).where(CustomValue.number_value == 5)) == [5]
 
 
 def test_the_pages_show_take_and_filter_them(crm: Crm) -> None:
@@ -205,24 +201,24 @@ def made_report(crm: Crm, who: str, definition: dict[str, Any]) -> Any:
     return crm.client(who).rest("GET", f"report/{report.id}/run")
 
 
-def test_reports_group_sum_and_show_custom_fields(either: Crm) -> None:
-    five(either)
-    root = either.client("root")
+def test_reports_group_sum_and_show_custom_fields(crm_on_both: Crm) -> None:
+    five(crm_on_both)
+    root = crm_on_both.client("root")
     given = (("High", 10, "2026-11-30"), ("High", 5.5, "2026-12-01"), ("Low", 1, None), (None, 0.25, None))
     for risk, income, day in given:
         values = {"x_risk": risk, "x_income": income, "x_review": day, "x_hobby": risk and f"{risk} hobby"}
-        lead = either.make.lead()
+        lead = crm_on_both.make.lead()
         assert root.rest("PUT", f"lead/{lead.id}", json=values).status_code == 200
     figures = [{"of": "count", "column": ""}, *({"of": of, "column": "x_income"} for of in ("sum", "median"))]
     definition = {"groups": [{"column": "x_risk", "by": ""}], "figures": figures}
-    answer = made_report(either, "root", definition)
+    answer = made_report(crm_on_both, "root", definition)
     assert answer.status_code == 200, answer.text
     assert {tuple(row) for row in answer.json["rows"]} >= {("High", 2, 15.5, 7.75), ("Low", 1, 1, 1)}, answer.text
     by_month = {"groups": [{"column": "x_review", "by": "month"}], "figures": [{"of": "max", "column": "x_income"}]}
-    months = {tuple(row) for row in made_report(either, "root", by_month).json["rows"]}
+    months = {tuple(row) for row in made_report(crm_on_both, "root", by_month).json["rows"]}
     assert {("Nov 2026", 10), ("Dec 2026", 5.5)} <= months
     columns = {"columns": ["number", "x_risk", "x_income", "x_review"], "where": ["all", ["x_income", "ge", "5"]]}
-    assert len(made_report(either, "root", columns).json["rows"]) == 2
+    assert len(made_report(crm_on_both, "root", columns).json["rows"]) == 2
 
 
 def test_a_file_brings_and_takes_custom_values_and_a_revert_takes_them_back(crm: Crm) -> None:
@@ -269,26 +265,26 @@ def test_a_merge_takes_custom_values_along_and_its_undo_brings_them_back(crm: Cr
     assert set(crm.rows(select(CustomValue.record_id))) == {kept.id}
 
 
-def test_an_index_that_differs_from_the_records_is_found_and_mended(either: Crm) -> None:
-    five(either)
-    root, runner = either.client("root"), either.app.test_cli_runner()
-    rows = [either.make.lead() for _ in range(3)]
+def test_an_index_that_differs_from_the_records_is_found_and_mended(crm_on_both: Crm) -> None:
+    five(crm_on_both)
+    root, runner = crm_on_both.client("root"), crm_on_both.app.test_cli_runner()
+    rows = [crm_on_both.make.lead() for _ in range(3)]
     for row in rows:
         root.rest("PUT", f"lead/{row.id}", json=VALUES)
     root.rest("PUT", f"lead/{rows[0].id}", json={"x_income": 0.1})
     index: Any = CustomValue.__table__
-    whole = sorted(map(str, either.rows(select(index))))
+    whole = sorted(map(str, crm_on_both.rows(select(index))))
     assert runner.invoke(args=["custom-field", "check"]).exit_code == 0
-    with either.engine.begin() as connection:  # statements that bypass the hook
+    with crm_on_both.engine.begin() as connection:  # statements that bypass the hook
         connection.execute(delete(index).where(index.c.record_id == rows[0].id))
         connection.execute(update(index).where(index.c.record_id == rows[1].id).values(text_value="Other"))
-        lost = {"field_id": either.rows(select(CustomField.id))[0], "record_id": rows[2].id + 1000}
+        lost = {"field_id": crm_on_both.rows(select(CustomField.id))[0], "record_id": rows[2].id + 1000}
         connection.execute(insert(index).values(lost | {"text_value": "Low"}))
     checked = runner.invoke(args=["custom-field", "check"])
     assert (checked.exit_code, "lead: 3 records differ." in checked.output) == (1, True), checked.output
     rebuilt = runner.invoke(args=["custom-field", "rebuild"])
     assert (rebuilt.exit_code, "were mended" in rebuilt.output) == (0, True), rebuilt.output
-    assert sorted(map(str, either.rows(select(index)))) == whole
+    assert sorted(map(str, crm_on_both.rows(select(index)))) == whole
     assert runner.invoke(args=["custom-field", "check"]).exit_code == 0
 
 

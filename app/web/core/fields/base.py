@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, ClassVar
 from zoneinfo import ZoneInfo
 
@@ -52,6 +52,11 @@ class Viewer:
     def stamp(self) -> Stamp:
         """The person as the author of a change in this request, and its time."""
         return Stamp(self.person.id, self.now)
+
+    @property
+    def today(self) -> date:
+        """The date of today in the person's zone."""
+        return self.now.astimezone(self.zone).date()
 
     def change_context(self, **settings: Any) -> ChangeContext:
         """The person and the time with settings for the change; see ChangeContext."""

@@ -17,7 +17,15 @@ from app.web.core.localization.languages import in_page_language
 from app.web.core.localization.local_dates import format_local_date
 
 
-class DateField(Field):
+class IsoField(Field):
+    """A field whose values are ISO 8601 on the wire."""
+
+    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """ISO 8601; of a moment in UTC."""
+        return converted(self.value(values, viewer), lambda found: found.isoformat())
+
+
+class DateField(IsoField):
     """A field of dates."""
 
     kind = "date"
@@ -26,10 +34,6 @@ class DateField(Field):
         super().__init__(*args, **flags)
         self.operators = ("eq", "gt", "lt", "ge", "le", "null")
         self.schema = {"type": "string", "format": "date", "nullable": True}
-
-    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The date in ISO 8601."""
-        return converted(self.value(values, viewer), lambda found: found.isoformat())
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A date between 1900 and 2199; for a time with an offset, the date in the person's zone. Raises RuleBroken."""
@@ -86,14 +90,14 @@ class BirthDateField(DateField):
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A date that is not in the future. Raises RuleBroken."""
         day = super().parse(raw, viewer)
-        if day is not None and day > viewer.now.astimezone(viewer.zone).date():
+        if day is not None and day > viewer.today:
             raise RuleBroken(_("A date of birth can't be in the future. Please check it."), self.name)
         return day
 
     parse_filter = DateField.parse
 
 
-class DateTimeField(Field):
+class DateTimeField(IsoField):
     """A date and time: stored in UTC, ISO 8601 with offset over REST, shown in the person's time zone."""
 
     kind = "moment"
@@ -104,10 +108,6 @@ class DateTimeField(Field):
         self.due = due
         self.operators = ("eq", "neq", "gt", "lt", "ge", "le", "null")
         self.schema = {"type": "string", "format": "date-time", "nullable": True}
-
-    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """ISO 8601 in UTC."""
-        return converted(self.value(values, viewer), lambda found: found.isoformat())
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A time in UTC; input without an offset is in the person's zone. Raises RuleBroken."""
@@ -176,7 +176,7 @@ class NaiveDateTimeField(DateTimeField):
         return converted(self.value(values, viewer), lambda moment: moment.strftime("%Y-%m-%dT%H:%M"))
 
 
-class TimeField(Field):
+class TimeField(IsoField):
     """A time of day."""
 
     kind = "time"
@@ -185,10 +185,6 @@ class TimeField(Field):
         super().__init__(*args, **flags)
         self.operators = ("eq", "gt", "lt", "ge", "le", "null")
         self.schema = {"type": "string", "format": "time", "nullable": True}
-
-    def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """The time of day in ISO 8601."""
-        return converted(self.value(values, viewer), lambda found: found.isoformat())
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """A time such as 17:30. Raises RuleBroken for anything else."""

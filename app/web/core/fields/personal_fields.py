@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import current_app
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, func, or_
 
 from app.domain.base import RuleBroken
 from app.lib import phone
+from app.outbox.app_services import vault
 from app.web.core.fields.base import Field, TextField, Viewer, clean_text
 
 
@@ -157,11 +157,6 @@ class SecretField(Field):
             raise RuleBroken(_("“%(name)s” can only be searched by its full value.", name=self.name), self.name)
         blinds = vault().blinds(clean_text(raw, self.name, 20) or "", self.name)
         return or_(*[column == blind for column in self.columns[1::2] for blind in blinds])
-
-
-def vault() -> Any:
-    """The vault of this application."""
-    return current_app.extensions["vault"]
 
 
 def initials(name: str) -> str:

@@ -6,7 +6,7 @@ import re
 from typing import Any
 from urllib.parse import urlsplit
 
-from flask import current_app, request
+from flask import current_app, make_response, redirect, request
 
 #: Longer URLs are not followed.
 MAX_LENGTH = 2000
@@ -53,3 +53,12 @@ def row_url(base: str, key: int, number: Any) -> str:
     """The URL of a row's page: by its number, or by its id if the number can't be part of a URL."""
     is_clean = number is not None and _CLEAN_NUMBER.fullmatch(str(number))
     return f"{base}/{number}" if is_clean else f"{base}/show/{key}"
+
+
+def redirect_to(address: str) -> Any:
+    """Redirect the browser, also from a dialog."""
+    if request.headers.get("HX-Request"):
+        made = make_response("", 204)
+        made.headers["HX-Redirect"] = address
+        return made
+    return redirect(address)

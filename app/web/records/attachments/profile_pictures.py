@@ -19,6 +19,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Customer, User
 from app.outbox import image_previews
+from app.outbox.app_services import file_store
 from app.web.core.fab_access import current_viewer, refuse_unreached
 from app.web.core.fields.base import Field, Viewer
 from app.web.core.fields.personal_fields import initials
@@ -154,7 +155,7 @@ def _posted(viewer: Viewer) -> str | None:
     if content is None:
         raise RuleBroken(_("This is no picture that can be shown. Please choose a JPEG, PNG, GIF or WebP."), "picture")
     try:
-        return message_files.store_of_app().put(content).digest
+        return file_store().put(content).digest
     except OSError as away:
         text = _("The storage of files can't be reached. Please try again in a few minutes.")
         raise message_files.FilesUnavailable(text) from away

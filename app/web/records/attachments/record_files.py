@@ -21,6 +21,7 @@ from app.lib.attachment_rules import LOOKED_AT, is_program
 from app.lib.ids import parse_id
 from app.models import Activity, Attachment, Customer, Lead, Task, Ticket
 from app.outbox import image_previews
+from app.outbox.app_services import file_store
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
@@ -155,7 +156,7 @@ def _preview(file: FileStorage) -> str | None:
         return None
     content = image_previews.thumbnail(file.stream)  # type: ignore[arg-type]
     try:
-        return message_files.store_of_app().put(content).digest if content is not None else None
+        return file_store().put(content).digest if content is not None else None
     except OSError:
         return None  # it has just become unavailable; the file itself is stored
 

@@ -16,9 +16,10 @@ from app.domain.base import RuleBroken
 from app.domain.messaging import file_checks
 from app.lib import file_kinds
 from app.ops.storage.file_store import PREFIX, TooLarge
+from app.outbox.app_services import file_store
 from app.web.core.fields.base import Viewer
 from app.web.records.attachments import upload_limits, virus_checks
-from app.web.records.message_files import FilesUnavailable, icon_of, store_of_app
+from app.web.records.message_files import FilesUnavailable, icon_of
 
 #: Validity of a token; files that were not sent are removed after a day.
 TOKEN_SECONDS = 20 * 3600
@@ -120,7 +121,7 @@ def store_upload(file: FileStorage, viewer: Viewer) -> Upload:
         file_checks.refuse_bad_content(kind, name, size)
         upload_limits.count(size, viewer)
         scan = virus_checks.state_of(file.stream, name, viewer)  # type: ignore[arg-type]
-        stored = store_of_app().put(file.stream)  # type: ignore[arg-type]
+        stored = file_store().put(file.stream)  # type: ignore[arg-type]
     except TooLarge as error:
         raise file_checks.too_large(name) from error
     except OSError as away:

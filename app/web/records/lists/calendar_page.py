@@ -33,13 +33,8 @@ def read(args: Any, viewer: Viewer) -> CalendarRange:
     if span not in SPANS:
         text = _("A calendar shows a day, a week or a month, not “%(name)s”. Choose one above it.", name=span[:60])
         raise RuleBroken(text, "span")
-    day = DateField("from").parse(args.get("from"), viewer) or today(viewer)
+    day = DateField("from").parse(args.get("from"), viewer) or viewer.today
     return CalendarRange(span, day, viewer.zone)
-
-
-def today(viewer: Viewer) -> date:
-    """The date of today in the person's zone."""
-    return viewer.now.astimezone(viewer.zone).date()
 
 
 def is_default_view(args: Any) -> bool:
@@ -49,7 +44,7 @@ def is_default_view(args: Any) -> bool:
 
 def own_url(viewer: Viewer) -> str:
     """This calendar with one's own tasks, from today."""
-    return url(**{MINE: "@me", "from": today(viewer).isoformat()})
+    return url(**{MINE: "@me", "from": viewer.today.isoformat()})
 
 
 def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
@@ -85,7 +80,7 @@ def _head(calendar_range: CalendarRange, viewer: Viewer) -> dict[str, Any]:
         ],
         "earlier_url": url(**{"from": calendar_range.earlier.isoformat()}),
         "later_url": url(**{"from": calendar_range.later.isoformat()}),
-        "today_url": url(**{"from": today(viewer).isoformat()}),
+        "today_url": url(**{"from": viewer.today.isoformat()}),
         "whose": whose if reach is None or len(reach) > 1 else [],
     }
 
@@ -124,7 +119,7 @@ def _day(day: date, wanted: CalendarRange, viewer: Viewer) -> dict[str, Any]:
         "number": day.day,
         "weekday": format_local_date(day, "%a"),
         "label": format_local_date(day, "%A, %-d %B %Y"),
-        "is_today": day == today(viewer),
+        "is_today": day == viewer.today,
         "is_closed": not opened,
         "is_outside": wanted.span == "month" and day.month != wanted.day.month,
         "url": url(**{"span": "day", "from": day.isoformat()}),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import flash, make_response, redirect, render_template, request
+from flask import flash, redirect, render_template, request
 from flask_appbuilder import BaseView
 from flask_babel import gettext as _
 from sqlalchemy import select
@@ -21,6 +21,7 @@ from app.models import Role
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields.base import Viewer
 from app.web.core.registry import registered
+from app.web.core.urls.local_links import redirect_to
 from app.web.core.views import list_preferences
 from app.web.pages.routes import signed_in_route
 from app.web.records.lists import list_columns, list_views
@@ -96,7 +97,7 @@ class SavedViewsView(BaseView):
             status, sentence, errors = refusal(broken)
             return self._page(screen, view, viewer, errors, sentence), status
         flash(_("View “%(name)s” saved.", name=stored.label), "success")
-        return _to(self._address(screen, stored))
+        return redirect_to(self._address(screen, stored))
 
     def _store(self, screen: Any, view: SavedView | None, viewer: Viewer) -> SavedView:
         query = list_views.kept_query(request.form.get("query", "")) if view is None else view.query
@@ -237,7 +238,7 @@ class SavedViewsView(BaseView):
             pairs.append(("cols", text))
         view = parse_id(request.form.get("view"))
         pairs.append(("view", str(view) if view else "all"))
-        return _to(f"{screen.route_base}/?{urlencode(pairs)}")
+        return redirect_to(f"{screen.route_base}/?{urlencode(pairs)}")
 
     @staticmethod
     def _sent_columns(screen: Any, viewer: Viewer) -> str:
@@ -263,12 +264,3 @@ def _done_message(what: str) -> str:
         "delete": _("The view was deleted."),
         "update": _("The view was updated."),
     }[what]
-
-
-def _to(address: str) -> Any:
-    """Redirect the browser, also from a dialog."""
-    if request.headers.get("HX-Request"):
-        made = make_response("", 204)
-        made.headers["HX-Redirect"] = address
-        return made
-    return redirect(address)

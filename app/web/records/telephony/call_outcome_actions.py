@@ -53,5 +53,5 @@ def outcome_from_json(raw: dict[str, Any], viewer: Viewer) -> CallOutcome:
 
 def day_end(viewer: Viewer) -> datetime:
     """The end of the viewer's day, UTC."""
-    tomorrow = viewer.now.astimezone(viewer.zone).date() + timedelta(days=1)
+    tomorrow = viewer.today + timedelta(days=1)
     return datetime.combine(tomorrow, time(), tzinfo=viewer.zone).astimezone(UTC)

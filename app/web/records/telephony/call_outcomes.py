@@ -238,7 +238,7 @@ def moment_of(choice: str, viewer: Viewer) -> datetime:
         raise RuleBroken(_("Please choose one of the suggested times."), "follow_up_on")
     if choice == "1h":
         return viewer.now + timedelta(hours=1)
-    day = viewer.now.astimezone(viewer.zone).date() + timedelta(days=days)
+    day = viewer.today + timedelta(days=days)
     moment = datetime.combine(day, MORNING, tzinfo=viewer.zone)
     try:
         opens = office_hours.next_opening(viewer.lookups.office, moment)
