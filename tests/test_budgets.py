@@ -171,11 +171,14 @@ def sees_all_queries(client: UserClient) -> bool:
 
 
 def seen_by_two(views_: Iterable[Any]) -> list[Any]:
-    """Each view with a user who sees own rows, and one who sees those of a team or all, in turn: how the rule of a
-    record is asked for doesn't depend on the view."""
+    """Each view or path with a user who sees own rows, and one who sees those of a team or all, in turn: how the rule
+    of a record is asked for doesn't depend on the view."""
     others = itertools.cycle(("team", "all"))
     pairs = [(view, level) for view in views_ for level in ("own", next(others))]
-    return [pytest.param(view, level, id=f"{level}-{name_of(view)}") for view, level in pairs]
+    return [
+        pytest.param(view, level, id=f"{level}-{view if isinstance(view, str) else name_of(view)}")
+        for view, level in pairs
+    ]
 
 
 #: Not those without pages: one's newest fifty exports, and the reports that one sees.
@@ -244,32 +247,19 @@ def full_form(client: UserClient, screen: Any) -> Any:
     return answer if answer.status_code == 200 else client.screen(f"{screen.route_base}/")
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/me/",
-        "/?only=sla-leads",
-        "/bell/panel",
-        "/bell/count",
-        "/bell/",
-        "/bell/?show=unread&kind=comment",
-        "/bell/choices/",
-        "/people/lookup",
-        "/people/lookup?about=lead:1&q=a",
-        "/leads/lookup",
-        "/calls/places?q=a",
-        "/leads/assign/1",
-        "/phone/",
-        "/calls/?tab=open",
-        "/calls/?tab=missed",
-    ],
+OTHER_PAGES = (
+    *("/", "/me/", "/?only=sla-leads", "/phone/", "/bell/panel", "/bell/count", "/bell/", "/bell/choices/"),
+    *("/bell/?show=unread&kind=comment", "/people/lookup", "/people/lookup?about=lead:1&q=a", "/leads/lookup"),
+    *("/calls/places?q=a", "/leads/assign/1", "/calls/?tab=open", "/calls/?tab=missed"),
 )
+
+
+@pytest.mark.parametrize(("path", "client"), seen_by_two(OTHER_PAGES), indirect=["client"])
 def test_other_pages(client: UserClient, path: str) -> None:
     assert cost(lambda: client.screen(path)) <= HOME
 
 
-@pytest.mark.parametrize("name", [page.name for page in PAGES])
+@pytest.mark.parametrize(("name", "client"), seen_by_two(page.name for page in PAGES), indirect=["client"])
 def test_a_dashboard_that_is_measured_anew(client: UserClient, name: str) -> None:
     def ask() -> Any:
         widget_data.forget()

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.base import ChannelError
-from app.channels.imap_client import FetchedMail, ImapClient, ImapProvider, Position
+from app.channels.imap_client import FetchedMail, ImapClient, ImapProvider, MailboxPosition
 from app.domain.base import RuleBroken
 from app.domain.inbound import inbound_mail
 from app.domain.inbound.inbound_mail import ArrivedMail, InboundMailContext
@@ -108,9 +108,9 @@ def _read(client: ImapClient, state: MailboxState, since: date) -> bool:
         _advance(account_id, client.position())
         return True
     count, ends = 0, time.monotonic() + PASS_SECONDS
-    position = Position(state.uid_validity, state.last_uid)
+    position = MailboxPosition(state.uid_validity, state.last_uid)
     for found in client.fetch(position, since, MAX_MAILS, lambda validity: _known(account_id, validity)):
-        if isinstance(found, Position):
+        if isinstance(found, MailboxPosition):
             _advance(account_id, found)
             continue
         count += 1
@@ -120,7 +120,7 @@ def _read(client: ImapClient, state: MailboxState, since: date) -> bool:
     return count < MAX_MAILS
 
 
-def _advance(account_id: int, position: Position) -> None:
+def _advance(account_id: int, position: MailboxPosition) -> None:
     with access.system_transaction() as session:
         mails.save_position(session, account_id, (position.uid_validity, position.last_uid), datetime.now(UTC))
 

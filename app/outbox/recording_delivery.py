@@ -33,7 +33,7 @@ log = logging.getLogger("crm.recordings")
 
 
 @dataclass(frozen=True)
-class Stored(DeliveryResult):
+class StoredRecording(DeliveryResult):
     """The recording is stored."""
 
     digest: str | None = None
@@ -63,11 +63,11 @@ def _transmit(row: CallRecording, provider: Provider) -> DeliveryResult:
         stored = store.put(content)
     except TooLarge:
         return DeliveryResult("failed", TOO_LARGE)
-    return Stored("sent", digest=stored.digest, mime_type=stored.mime_type, size=stored.size)
+    return StoredRecording("sent", digest=stored.digest, mime_type=stored.mime_type, size=stored.size)
 
 
 def _columns(row: CallRecording, result: DeliveryResult, now: datetime) -> dict[str, Any]:
-    if not isinstance(result, Stored):
+    if not isinstance(result, StoredRecording):
         return {}
     return {"digest": result.digest, "mime_type": result.mime_type, "size": result.size}
 

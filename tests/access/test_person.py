@@ -8,11 +8,12 @@ import pytest
 
 from app.access import ADMIN, Denied
 from tests.access.factories import person
+from tests.cases import each_case
 
 ADMINISTRATOR: dict[str, Any] = {"roles": frozenset({ADMIN})}
 
 
-@pytest.mark.parametrize(
+@each_case(
     "more, module, verb, level",
     [
         ({}, "Leads", "read", "team"),

@@ -13,6 +13,7 @@ from app.domain.absence import COLUMNS, overlapping_leave, refuse_bad_absence
 from app.domain.base import RuleBroken
 from app.models import User
 from tests import factories
+from tests.cases import each_case
 from tests.factories import DAY, HOUR, MINUTE, NOW
 
 
@@ -32,7 +33,7 @@ def refusal(session: Session, user: Any, **values: Any) -> str:
     return str(broken.value)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "values, sentence",
     [
         ({"away_until": NOW}, "This time is in the past"),
@@ -113,7 +114,7 @@ def test_the_time_in_which_both_are_on_leave(session, people):
 # --- At the boundaries, and field by field
 
 
-@pytest.mark.parametrize(
+@each_case(
     "values, field",
     [
         ({"away_until": NOW}, "away_until"),

@@ -23,13 +23,14 @@ from app.domain.notices import Notification
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.telephony import call_matching, call_sync, telephones
 from app.domain.telephony.call_parsing import Telephone, UnreadableCall, parse_call
-from app.domain.telephony.call_sync import CallResult, sync
+from app.domain.telephony.call_sync import SyncedCallResult, sync
 from app.domain.telephony.calls import CallLog
 from app.domain.telephony.telephones import PhoneSync, QuarantinedCall
 from app.domain.tickets import Ticket
 from app.domain.timeline import Activity
 from app.ops.database.connections import STATEMENTS
 from tests import factories
+from tests.cases import each_case
 from tests.factories import NOW
 
 INDIA = ZoneInfo("Asia/Kolkata")
@@ -73,7 +74,7 @@ def telephone(user: Any, own: str = "+919820099999") -> Telephone:
     return Telephone(user.id, INDIA, frozenset({own}), "EshinApp/1.0")
 
 
-def statuses_of(results: list[CallResult]) -> list[str]:
+def statuses_of(results: list[SyncedCallResult]) -> list[str]:
     return [result.status for result in results]
 
 
@@ -105,7 +106,7 @@ def test_direction_and_status_are_parsed(sent, direction, status, seconds):
 @pytest.mark.parametrize(
     "sent", ["", None, "-1", "-2", "Private", "UNKNOWN", " Restricted ", "withheld", "No Caller ID"]
 )
-@pytest.mark.parametrize("kind", ["Incoming", "Missed", "Voicemail"])
+@each_case("kind", ["Incoming", "Missed", "Voicemail"])
 def test_a_caller_who_withholds_the_number_is_kept(sent, kind):
     parsed = parse_call(0, call(type=kind, **{"from": sent}), Telephone(1, INDIA), NOW)
     assert (parsed.from_number, parsed.other_e164, parsed.party) == ("withheld", None, "")

@@ -12,6 +12,7 @@ from app.domain.base import AlreadyExists, Conflict, NotFound, RuleBroken, Stamp
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.lib.vault import Vault
+from tests.cases import each_case
 from tests.factories import NOW
 
 STAMP = Stamp(None, NOW)
@@ -74,7 +75,7 @@ def test_a_stored_secret_goes_to_no_other_server(
     assert channel_accounts.values_of(account, vault) == values | {"token": "new"}
 
 
-@pytest.mark.parametrize(
+@each_case(
     "name, more, field",
     [
         ("", {}, "name"),

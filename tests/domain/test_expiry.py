@@ -18,6 +18,7 @@ from app.domain.settings import BusinessSetting
 from app.domain.timeline import Activity, StatusChange
 from app.ops.database.connections import STATEMENTS
 from tests import factories
+from tests.cases import each_case
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 
 
@@ -26,8 +27,8 @@ def ana(session: Session) -> Any:
     return factories.user(session, "ana", "Sales User")
 
 
-@pytest.mark.parametrize(
-    ("meaning", "days", "ends_as"),
+@each_case(
+    "meaning, days, ends_as",
     [
         ("new", 59, None),
         ("new", 60, "expired"),
@@ -121,7 +122,7 @@ def test_a_decided_request_does_not_expire(session, ana):
     request = pending_request(session, ana, NOW - 10 * DAY)
     lead = session.get_one(factories.Lead, request.lead_id)
     assignment_requests.decide(
-        session, request, lead, assignment_requests.Verdict(True), Stamp(ana.id, NOW - timedelta(days=1))
+        session, request, lead, assignment_requests.RequestDecision(True), Stamp(ana.id, NOW - timedelta(days=1))
     )
     assert due_requests(session, NOW, ALWAYS_OPEN, 100) == []
     assert expire_request(session, request.id, NOW) == "skipped"

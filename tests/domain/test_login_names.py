@@ -15,6 +15,7 @@ from app.domain.base import RuleBroken
 from app.domain.login_names import clashes
 from app.models import LoginName, User
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])
@@ -42,7 +43,7 @@ TAKEN: dict[str, Callable[[Any], tuple[str, str]]] = {
 }
 
 
-@pytest.mark.parametrize("how", TAKEN)
+@each_case("how", TAKEN)
 def test_a_name_that_looks_like_another_is_refused(db: Crm, how: str) -> None:
     ana = db.rows(select(User).where(User.username == "ana"))[0]
     before = db.count(User)

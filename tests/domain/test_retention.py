@@ -27,6 +27,7 @@ from app.domain.maintenance.retention_kinds import BY_NAME, KINDS, RetentionKind
 from app.job_runner import Runner, run_slot
 from app.models import Activity, AuditEntry, AuditHead, JobRun, RetentionRule, RetentionRun
 from tests import factories
+from tests.cases import each_case
 from tests.factories import NOW
 
 DAYS = timedelta(days=1)
@@ -215,7 +216,7 @@ def test_the_end_of_the_old_rows_is_found_by_halving(ages: list[int], limit: int
 # --- the settings
 
 
-@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)
+@each_case("kind", KINDS, ids=lambda kind: kind.name)
 def test_less_than_the_minimum_is_refused_with_its_reason(session: Session, kind: RetentionKind) -> None:
     for days, said in ((kind.least - 1, str(kind.why)), (36_501, "at most 36500 days")):
         with pytest.raises(RuleBroken) as refused:

@@ -155,8 +155,8 @@ def tried_operators(each: Any) -> list[str]:
 
 @pytest.mark.parametrize("name", sorted(RESOURCES))
 def test_every_filter_answers_alike_in_q_and_as_a_parameter(hostile: Hostile, name: str) -> None:
-    """Every filter of every list as a parameter; each operator of each kind of field, and of all of leads, in both
-    ways."""
+    """Every filter of every list as a parameter, of leads with all operators; each operator of each kind of field in
+    both ways."""
     table = RESOURCES[name].record_table
     total = hostile.client.rest("GET", f"{name}/").json["count"]
     for each in (each for each in table.fields if each.filter):
@@ -167,7 +167,7 @@ def test_every_filter_answers_alike_in_q_and_as_a_parameter(hostile: Hostile, na
             plain = hostile.client.rest("GET", f"{name}/?{urlencode({f'filter.{each.name}.{op}': flat})}")
             assert plain.status_code == 200, (each.name, op, plain.text)
             counts[op] = plain.json["count"]
-            if (type(each), op) not in asked_both_ways or name == "lead":
+            if (type(each), op) not in asked_both_ways:
                 asked_both_ways.add((type(each), op))
                 rule = {"col": each.name, "opr": op, "value": value}
                 asked = hostile.client.rest("GET", f"{name}/", q={"filters": [rule]})

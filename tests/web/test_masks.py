@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from app.models import CallLog, Message
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 DOTS = "••••••"
 MOBILE, E164, PAN, EMAIL, OTHER = "98200 54321", "+919820054321", "ABCDE1234F", "ravi.kumar@example.in", "98200 77777"
@@ -101,7 +102,7 @@ def test_how_much_of_a_field_a_role_sees(crm: Crm, lead: Any, field: str, level:
     assert ana.rest("GET", "lead/", q={"columns": [field]}).get_json()["result"][0][field] == shown
 
 
-@pytest.mark.parametrize(
+@each_case(
     "col, value",
     [
         ("mobile", MOBILE),
@@ -123,9 +124,7 @@ def test_a_masked_field_is_no_oracle(crm: Crm, lead: Any, col: str, value: str) 
     assert col not in ana.rest("GET", "lead/_info").get_json()["filters"]
 
 
-@pytest.mark.parametrize(
-    "path", ["/leads/", "/leads/lookup", "/calls/", "/calls/lookup", "/messages/", "/messages/lookup"]
-)
+@each_case("path", ["/leads/", "/leads/lookup", "/calls/", "/calls/lookup", "/messages/", "/messages/lookup"])
 def test_a_search_for_a_masked_value_finds_nothing(crm: Crm, lead: Any, path: str) -> None:
     mask_all(crm, "last4")
     for typed in (MOBILE, E164, "ravi.kumar@x.in", EMAIL, PAN):

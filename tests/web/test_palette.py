@@ -11,6 +11,7 @@ from app.access import compiled_statements
 from app.models import SupportPage
 from app.web.workday import near_names
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.factories import NOW
 
 MOBILE = "98200 54321"
@@ -51,7 +52,7 @@ FOUND = {
 }
 
 
-@pytest.mark.parametrize("who", FOUND)
+@each_case("who", FOUND)
 def test_each_role_finds_what_it_sees(known: Crm, who: str) -> None:
     by_number, by_title, by_setting = FOUND[who]
     assert set(groups(known, who, MOBILE)) == by_number
@@ -70,8 +71,8 @@ def named(crm: Crm) -> Crm:
     return crm
 
 
-@pytest.mark.parametrize(
-    ("typed", "title"),
+@each_case(
+    "typed, title",
     [
         *((typed, "Asha Venkataraghavan") for typed in ("venkatarghavan", "vemkataraghavan", "Evnkatara", "venkkat")),
         *((typed, "Asha Venkataraghavan") for typed in ("asha venkatsr", "ashs venkata", "vankata")),
@@ -123,7 +124,7 @@ def test_what_is_masked_is_neither_found_nor_shown(known: Crm, level: str) -> No
     assert "Leads" in by_name and "98200" not in str(by_name) and "9820054" not in str(by_name)
 
 
-@pytest.mark.parametrize("typed", ["", "a", "%", "__", "'\"--", "<b>", "(((", "%%%%", "अ", "9" * 500, "x " * 300])
+@each_case("typed", ["", "a", "%", "__", "'\"--", "<b>", "(((", "%%%%", "अ", "9" * 500, "x " * 300])
 def test_rubbish_finds_nothing_and_breaks_nothing(known: Crm, typed: str) -> None:
     assert groups(known, "root", typed) == {}
 

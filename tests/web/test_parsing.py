@@ -9,10 +9,11 @@ import pytest
 from app.lib import phone
 from app.lib.identity_numbers import is_email
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 
-@pytest.mark.parametrize(
-    ("typed", "stored"),
+@each_case(
+    "typed, stored",
     [
         ("1990-05-20", "1990-05-20"),
         ("1990-05-20T00:00:00", "1990-05-20"),
@@ -40,14 +41,14 @@ def test_a_date_of_birth(crm: Crm, typed: Any, stored: str | None) -> None:
         assert answer.status_code == 201 and answer.json["result"]["date_of_birth"] == stored, answer.text
 
 
-@pytest.mark.parametrize("typed", [1764123456789, "1764123456789", "20261120T100000", "1764-12-03", 20261120, 1.7e12])
+@each_case("typed", [1764123456789, "1764123456789", "20261120T100000", "1764-12-03", 20261120, 1.7e12])
 def test_a_start_that_is_no_date(crm: Crm, typed: Any) -> None:
     body = {"direction": "Outgoing", "status": "Completed", "to_number": "9820012345", "from_number": "9820012346"}
     answer = crm.client("ana").rest("POST", "call_log/", body | {"started_on": typed})
     assert answer.status_code == 422 and "started_on" in answer.json["errors"], answer.text
 
 
-@pytest.mark.parametrize(
+@each_case(
     "typed",
     [
         "9820012345;9820054321",
@@ -108,7 +109,7 @@ ADDRESSES = {
 }
 
 
-@pytest.mark.parametrize("typed", ADDRESSES)
+@each_case("typed", ADDRESSES)
 def test_an_address(crm: Crm, typed: str) -> None:
     assert is_email(typed) is ADDRESSES[typed]
     wanted = 201 if ADDRESSES[typed] else 422

@@ -11,6 +11,7 @@ from app.domain.base import Stamp
 from app.domain.messaging import messages
 from app.models import Message
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.factories import NOW
 
 TEXTS = (
@@ -94,7 +95,7 @@ def test_the_words_follow_the_text(crm: Crm) -> None:
     assert hits(crm, "ana", "second") == []
 
 
-@pytest.mark.parametrize("query", ["", "?text=a", "?text=ab&x=1", "?text=ab&page=-1"])
+@each_case("query", ["", "?text=a", "?text=ab&x=1", "?text=ab&page=-1"])
 def test_a_wrong_search_is_refused_in_words(crm: Crm, query: str) -> None:
     answer = crm.client("ana").rest("GET", f"message/search{query}")
     assert answer.status_code == 400 and answer.json["message"]

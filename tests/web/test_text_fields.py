@@ -19,6 +19,7 @@ from app.lib import text_normalization
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField, clean_text
 from app.web.core.fields.personal_fields import EmailField, PhoneField, SecretField
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.web.invalid_input import Hostile, spare_world
 
 RESOURCES = {each.resource_name: each for each in views.RESOURCES if hasattr(each, "service")}
@@ -38,7 +39,7 @@ def typed_fields(view: Any) -> list[Field]:
     return [each for each in text_fields(view) if not isinstance(each, ChoiceField)]
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@each_case("view", VIEWS)
 def test_a_field_refuses_characters_that_are_never_stored(view: Any) -> None:
     for each in typed_fields(view):
         for char in (*CONTROLS, *(() if each.has_lines else BREAKS)):
@@ -47,7 +48,7 @@ def test_a_field_refuses_characters_that_are_never_stored(view: Any) -> None:
             assert each.name in refused.value.errors, (each.name, repr(char))
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@each_case("view", VIEWS)
 def test_a_field_refuses_its_length_first_and_fits_its_column(view: Any) -> None:
     for each in typed_fields(view):
         with pytest.raises(RuleBroken, match="too long"):

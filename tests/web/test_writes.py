@@ -22,6 +22,7 @@ from app.models import (
     User,
 )
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.servers import LiveServer
 
 # --- mass assignment
@@ -129,7 +130,7 @@ def test_an_invalid_body_is_refused_with_a_message(crm: Crm, body: bytes) -> Non
     assert crm.count(Lead) == 1
 
 
-@pytest.mark.parametrize(
+@each_case(
     "q",
     [
         "(page:-1)",
@@ -180,7 +181,7 @@ def test_a_customer_with_tickets_is_not_deleted(crm: Crm) -> None:
     assert answer.status_code == 422 and "other records belong to it" in answer.json["message"]
 
 
-@pytest.mark.parametrize("key", ["0", "-1", "99999999999999999999", "abc", "1e3", "%00", "1;drop"])
+@each_case("key", ["0", "-1", "99999999999999999999", "abc", "1e3", "%00", "1;drop"])
 def test_an_impossible_id_is_a_404(crm: Crm, key: str) -> None:
     ana = crm.client("ana")
     for answer in (
@@ -244,7 +245,7 @@ def has_no_rows(crm: Crm) -> bool:
     return {kind.__tablename__: crm.count(kind) for kind in kinds} == dict.fromkeys((k.__tablename__ for k in kinds), 0)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "kind, values",
     [
         ("lead", {"first_name": "Ravi", "assign_to_role": "Compliance"}),

@@ -51,7 +51,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 ChildFunction = Callable[[], None]
 
 
-class Worker(SimpleWorker):
+class QueueWorker(SimpleWorker):
     """Runs calls in its own process, one after the other.
 
     RQ's other worker forks for each call. Forking this application takes longer than sending a notice (see decision
@@ -129,7 +129,7 @@ def _leave(job: SignedJob, target: Queue) -> None:
         pipeline.execute()
 
 
-def _noticing_loss(worker: Worker) -> type[Queue]:
+def _noticing_loss(worker: QueueWorker) -> type[Queue]:
     """A class of queues that tells the worker when Redis is lost while it waits for a call.
 
     RQ waits for its return by itself: if that takes less than its pause, nothing else notices that Redis was away.
@@ -147,7 +147,7 @@ def _noticing_loss(worker: Worker) -> type[Queue]:
     return NoticingQueue
 
 
-class WatchfulWorker(Worker):
+class WatchfulWorker(QueueWorker):
     """A worker that soon notices a silent Redis, for when another server can take over."""
 
     @property
@@ -199,10 +199,10 @@ def run_worker(name: str, url: str, on_return: Callable[[str], bool]) -> None:
     worker.work(logging_level="CRITICAL", max_jobs=MAX_CALLS)
 
 
-def build_worker(name: str, url: str) -> Worker:
+def build_worker(name: str, url: str) -> QueueWorker:
     """A worker of one queue."""
     redis = redis_client.connect_worker(url)
-    return (Worker if server_urls.redis_topology(url) is None else WatchfulWorker)(
+    return (QueueWorker if server_urls.redis_topology(url) is None else WatchfulWorker)(
         [open_queue(name, redis)],
         connection=redis,
         job_class=SignedJob,

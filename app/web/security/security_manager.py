@@ -27,6 +27,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role, User
 from app.web.core.localization.languages import ENGLISH
+from app.web.core.request_transaction import request_transaction
 from app.web.pages import brand, offline, probes, shell_parts
 from app.web.security import (
     api_keys,
@@ -40,7 +41,7 @@ from app.web.security import (
     view_as,
 )
 from app.web.security.fab_permissions import sync_permissions
-from app.web.security.sessions import Credential, own_transaction
+from app.web.security.sessions import Credential
 
 _PERSONLESS = (*probes.ENDPOINTS, *offline.ENDPOINTS, *brand.ENDPOINTS, *shell_parts.ENDPOINTS)
 
@@ -267,7 +268,7 @@ class Security(SecurityManager):
         login_throttle.begin_attempt(username, now)
         user = self._user_named(username)
         right = _is_password(user and user.password, password) and bool(user.active)
-        with own_transaction() as session:
+        with request_transaction() as session:
             if right:
                 login_throttle.reset(session, username)
             _count_sign_in(session, user.id if user else 0, right, now)
@@ -402,7 +403,7 @@ def _name_of(key: str) -> str:
 
 
 def _first_admin(password: str) -> bool:
-    with own_transaction() as session:
+    with request_transaction() as session:
         if session.execute(select(User.id).limit(1)).first() is not None:
             return False
         passwords.refuse_weak_password(password, "admin", "admin@localhost")

@@ -25,9 +25,9 @@ from app.models import User
 from app.web.core.fab_access import zone
 from app.web.core.localization.languages import translate_text
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.request_transaction import request_transaction
 from app.web.pages import errors
 from app.web.security import sessions
-from app.web.security.sessions import own_transaction
 
 #: How long a view lasts.
 LASTS = timedelta(minutes=30)
@@ -62,6 +62,11 @@ class View:
         """When it ends, as a time of day on the clock of the viewed person, like all times of the page."""
         return format_local_date(self.ends_on.astimezone(zone()), "%H:%M")
 
+    @property
+    def reason(self) -> str:
+        """Why nothing can be changed in it: viewing.js writes it at what it disables."""
+        return translate_text(NOTHING_CHANGES)
+
 
 def current() -> View | None:
     """The view of this request, if it is one."""
@@ -80,7 +85,7 @@ def begin(user: Any, now: datetime) -> None:
     """View as this user from the next request on. Raises RuleBroken, which is audited, too."""
     own: access.Person = g.person
     user_id, is_allowed, ends_on = user.id, is_offered(user), now + LASTS
-    with own_transaction() as session:
+    with request_transaction() as session:
         begins = is_allowed and sessions.change_view(session, flask_session["sid"], NO_VIEW, (user_id, ends_on))
         what = {"what": "began", "until": ends_on.isoformat()} if begins else {"what": "refused"}
         audit.write(session, "view-as", own.id, now, f"user {user_id}", request.remote_addr, **what)
@@ -128,7 +133,7 @@ def leave(what: str = "ended") -> int:
 def _end(own: access.Person, view: tuple[int, datetime], what: str, now: datetime) -> None:
     """End the view; the request that the database lets do it writes the audit."""
     _forget()
-    with own_transaction() as session:
+    with request_transaction() as session:
         if sessions.change_view(session, flask_session["sid"], view, NO_VIEW):
             audit.write(session, "view-as", own.id, now, f"user {view[0]}", request.remote_addr, what=what)
 

@@ -28,6 +28,7 @@ from app.models import (
 from app.outbox import dnd_import
 from app.web.channels import campaign_source
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.factories import NOW
 from tests.web.channels.test_channel_endpoints import account, fresh, run_calls  # noqa: F401
 
@@ -83,7 +84,7 @@ def test_an_address_of_no_list_is_refused_in_words(crm: Crm) -> None:
     assert not crm.count(Campaign)
 
 
-@pytest.mark.parametrize("who, code", [("ana", 403), ("ben", 403), ("rhea", 403), ("max", 404)])
+@each_case("who, code", [("ana", 403), ("ben", 403), ("rhea", 403), ("max", 404)])
 def test_who_may_not_send_to_many_neither_makes_nor_moves_one(crm: Crm, who: str, code: int) -> None:
     lead = crm.make.lead("ana")
     body = {"name": "X", "channel": "sms", "body": "Hi", "purpose": "service", "leads": [lead.id]}
@@ -131,7 +132,7 @@ def test_rest_makes_checks_starts_and_tells_of_each_recipient(crm: Crm) -> None:
     assert client.rest("POST", "campaign/", body | {"numbers": ["9820011100"]}).status_code == 403
 
 
-@pytest.mark.parametrize(
+@each_case(
     "wrong",
     [
         {"leads": "all"},

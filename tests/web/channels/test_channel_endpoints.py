@@ -12,6 +12,7 @@ from app.domain.messaging import channel_accounts
 from app.models import AuditEntry, ChannelAccount, Conversation, InboundEvent, Message, SupportPage
 from app.ops.queues import queue
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 PEER = "+919820012345"
 KEY = "k3y-of-the-console"
@@ -80,7 +81,7 @@ def test_a_message_that_is_only_noted(crm: Crm, more: dict[str, Any]) -> None:
     assert (made.status_code, made.json["result"]["state"]) == (201, "noted")
 
 
-@pytest.mark.parametrize(
+@each_case(
     "body, field",
     [
         ({"channel": "fax"}, "channel"),

@@ -15,6 +15,7 @@ from app.domain.messaging import channel_accounts, conversations, messages
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.models import AuditEntry, Conversation, Customer, Lead, Message, MessageTemplate, Ticket, TicketSubject
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.factories import NOW
 
 
@@ -69,16 +70,14 @@ def test_what_is_nobodys_is_seen_by_all_and_a_claimed_one_by_its_team(crm: Crm, 
     assert f"/inbox/{hers.id}" in crm.client("mia").screen("/inbox/?folder=team").text
 
 
-@pytest.mark.parametrize(
-    "path", ["?folder=x", "?channel=fax", "?before=yesterday", "?before=2026-01-01T00:00:00,1", "9999", "x"]
-)
+@each_case("path", ["?folder=x", "?channel=fax", "?before=yesterday", "?before=2026-01-01T00:00:00,1", "9999", "x"])
 def test_a_wrong_address_is_told_in_words(crm: Crm, account: Any, path: str) -> None:
     page = crm.client("ana").screen(f"/inbox/{path}")
     assert page.status_code in (400, 404)
     assert "Traceback" not in page.text
 
 
-@pytest.mark.parametrize("before", ["abc", "-1", "99999999999999999999", "%00"])
+@each_case("before", ["abc", "-1", "99999999999999999999", "%00"])
 def test_a_wrong_place_in_a_conversation_is_told_in_words(crm: Crm, account: Any, before: str) -> None:
     row = heard(crm, account)
     page = crm.client("ana").screen(f"/inbox/{row.id}?before={before}")
@@ -142,8 +141,8 @@ def test_the_same_form_sent_twice_sends_one_message(crm: Crm, account: Any) -> N
     assert len(out(crm)) == 2
 
 
-@pytest.mark.parametrize(
-    ("form", "sentence"),
+@each_case(
+    "form, sentence",
     [
         ({"body": "  "}, "Please enter a text."),
         ({"body": "x" * 4097}, "4096"),

@@ -17,6 +17,7 @@ from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.messaging.mail_signatures import SignatureInput
 from app.models import AuditEntry, ChannelAccount, Mail, Message, MessageTemplate, Ticket, TicketStatus
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.factories import NOW
 
 ASHA = "asha@example.in"
@@ -156,8 +157,8 @@ def test_what_is_sent_twice_leaves_once_and_can_be_taken_back_by_its_author(crm:
     assert late.status_code == 409 and "too late" in late.json["message"]
 
 
-@pytest.mark.parametrize(
-    ("typed", "status", "told"),
+@each_case(
+    "typed, status, told",
     [
         ({"subject": ""}, 422, "enter a subject"),
         ({"to": "", "to_other": ""}, 422, "who gets the email"),

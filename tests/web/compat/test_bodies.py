@@ -10,6 +10,7 @@ import pytest
 
 from app.models import Lead
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 FORM = "application/x-www-form-urlencoded"
 #: What clients call JSON.
@@ -58,9 +59,7 @@ def test_json_is_read_whatever_it_is_called(crm: Crm, lead: Any, kind: str | Non
         assert crm.fresh(lead).description == expected, path
 
 
-@pytest.mark.parametrize(
-    "body", [b"hello", b"{", b'{"a": ', b"[1]", b'"text"', b"7", b"\xff\xfe\x00", b"\x1f\x8b\x08\x00"]
-)
+@each_case("body", [b"hello", b"{", b'{"a": ', b"[1]", b'"text"', b"7", b"\xff\xfe\x00", b"\x1f\x8b\x08\x00"])
 def test_what_cannot_be_read_is_417(crm: Crm, lead: Any, body: bytes) -> None:
     before = crm.stored(lead)
     for kind, (verb, path) in itertools.product(

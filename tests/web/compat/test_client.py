@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 
 class Script:
@@ -88,7 +89,7 @@ def test_every_form_of_filter(script, lead):
     assert found == {str(filters): ([{"name": lead.number}] * fits, int(fits)) for filters, fits in FORMS}
 
 
-@pytest.mark.parametrize(
+@each_case(
     "wrong",
     [
         {"filters": [["status", "sounds like", "x"]]},
@@ -124,7 +125,7 @@ def test_paging_and_sorting(script, crm):
     assert [each["name"] for each in ordered] == numbers
 
 
-@pytest.mark.parametrize("doctype", ["API Key", "Has Role", "DocType", "CRM Nothing", "", "__class__"])
+@each_case("doctype", ["API Key", "Has Role", "DocType", "CRM Nothing", "", "__class__"])
 def test_api_keys_and_other_doctypes_are_not_available(script, doctype):
     for method in ("get_list", "get", "get_count", "get_value", "delete", "set_value"):
         assert script.call(method, doctype=doctype, name="1", fieldname="x").status_code in (403, 417)

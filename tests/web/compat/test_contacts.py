@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from app.models import Customer
+from tests.cases import each_case
 from tests.web.compat.sample_calls import SampleRecords
 
 API, LEAD_OPERATIONS = "crm.api.customers.", "crm.api.lead_operations."
@@ -174,8 +175,8 @@ def test_customer_data_is_updated_through_the_lead_or_ticket(sample: SampleRecor
     assert (result["customer_name"], sample.crm.fresh(sample.customer).last_name) == ("Asha Rao", "Rao")
 
 
-@pytest.mark.parametrize(
-    ("body", "status"),
+@each_case(
+    "body, status",
     [
         ({}, 417),
         ({"customer_data": {}}, 417),

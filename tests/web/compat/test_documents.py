@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import select
 
 from app.models import Activity, CallLog
+from tests.cases import each_case
 from tests.web.compat.sample_calls import SampleRecords
 
 GET, INSERT, SET = "frappe.client.get", "frappe.client.insert", "frappe.client.set_value"
@@ -224,8 +225,8 @@ def test_notifications_are_private_and_read_only(sample: SampleRecords, doctype:
         assert sample.call("ana", method, {"doctype": doctype} | body).status_code == 403
 
 
-@pytest.mark.parametrize(
-    ("doctype", "name", "field"),
+@each_case(
+    "doctype, name, field",
     [
         ("CRM Lead Status", "Account Opened", "lead_status"),
         ("CRM Ticket Status", "Resolved", "ticket_status"),

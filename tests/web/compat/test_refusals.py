@@ -15,6 +15,7 @@ from app.web.compat.picklists import PICKLISTS
 from app.web.compat.registry import METHODS
 from app.web.compat.responses import EXC_TYPES
 from tests.app_fixtures import PASSWORD
+from tests.cases import each_case
 from tests.web.compat.sample_calls import SAMPLE_CALLS, SampleRecords
 from tests.web.invalid_input import leak_in, raising_server_errors
 
@@ -148,7 +149,7 @@ def test_with_bad_arguments(sample: SampleRecords, body: Any) -> None:
         assert not (method.writes and response.status_code < 400 and not isinstance(body, dict)), name
 
 
-@pytest.mark.parametrize("doctype", [*DOCTYPES, *PICKLISTS, "Nothing", "API Key"])
+@each_case("doctype", [*DOCTYPES, *PICKLISTS, "Nothing", "API Key"])
 def test_a_document_that_does_not_exist(sample: SampleRecords, doctype: str) -> None:
     client, headers = sample.crm.app.test_client(), sample.crm.client("root").headers
     for root in ("/api/resource", "/api/v1/resource", "/api/v2/document"):

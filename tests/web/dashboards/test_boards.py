@@ -6,13 +6,13 @@ import html
 import re
 from typing import Any
 
-import pytest
 from sqlalchemy import select
 
 from app.domain import boards
 from app.models import Board, BoardHome, Role
 from app.web.dashboards import widget_data
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 CARDS = [("leads", 3), ("created_trend", 12), ("calls_by_status", 6)]
 
@@ -153,8 +153,8 @@ def test_two_who_arrange_the_same_board(crm: Crm) -> None:
     assert crm.fresh(board).label == "Mornings"
 
 
-@pytest.mark.parametrize(
-    ("given", "status", "words"),
+@each_case(
+    "given, status, words",
     [
         (form(label=" "), 422, "a name"),
         (form(label="x" * 81), 422, "at most 80"),

@@ -18,6 +18,7 @@ from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import CATALOG, PAGES
 from app.web.records.lists.figure_labels import LABELS
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 #: Five roles.
 ROLES = ("root", "rhea", "mia", "ana", "cleo")
@@ -209,7 +210,7 @@ def test_figures_of_numbers_are_closed_to_who_sees_them_masked(busy: Crm) -> Non
         assert (answer.status_code, "hidden from you" in answer.text) == (400, True)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "path",
     [
         "/dashboard/mine?period=year",

@@ -14,6 +14,7 @@ from flask import redirect, request
 from app.csrf import mask, unmask
 from app.web.core.urls.local_links import local_path
 from app.web.pages.allowed_hosts import AllowedHosts
+from tests.cases import each_case
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     PASSWORD,
     ana,
@@ -27,7 +28,7 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
 SITE = {"CRM_PUBLIC_URL": "https://crm.example", "CRM_PORT": "8123"}
 
 
-@pytest.mark.parametrize(
+@each_case(
     "host, path, is_allowed",
     [
         ("crm.example", "/", True),
@@ -65,7 +66,7 @@ def test_another_host_is_refused_everywhere(browser, path: str) -> None:
     assert response.status_code == 400 and "host name" in response.json["message"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     "url, expected",
     [
         ("/leads/?q=a", "/leads/?q=a"),

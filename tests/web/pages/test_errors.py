@@ -13,6 +13,7 @@ from flask import Flask, abort
 
 from app.domain.base import Conflict, NotFound, RuleBroken
 from tests.app_fixtures import Crm, UserClient
+from tests.cases import each_case
 from tests.web.invalid_input import spare_app
 
 SECRET = "the stack knows SELECT password"
@@ -64,13 +65,13 @@ def assert_friendly(answer: Any, status: int) -> str:
     return html
 
 
-@pytest.mark.parametrize("status", STATUSES)
+@each_case("status", STATUSES)
 def test_every_status_has_a_page_with_a_way_back(client: UserClient, status: int) -> None:
     html = assert_friendly(client.screen(f"/try/status/{status}"), status)
     assert re.search(r"<p>[^<]{10,}[.!]</p>", html)
 
 
-@pytest.mark.parametrize("status", STATUSES)
+@each_case("status", STATUSES)
 def test_every_status_is_json_on_the_api(client: UserClient, status: int) -> None:
     answer = client.rest("GET", f"/api/try/status/{status}")
     assert (answer.status_code, answer.mimetype) == (status, "application/json")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any
 
-import pytest
 from sqlalchemy import func, select
 
 from app.models import Activity, StoredResponse, Task
 from app.web.pages.offline_posts import DONE, FIELD, MEANT_FOR, PATHS
 from tests.app_fixtures import Crm, UserClient
+from tests.cases import each_case
 
 
 def notes(crm: Crm, text: str) -> int:
@@ -25,7 +25,7 @@ def send(client: UserClient, path: str, key: str, **fields: str) -> Any:
     return client.browser.post(path, data=fields, headers=headers | {"X-CSRFToken": client.token})
 
 
-@pytest.mark.parametrize(
+@each_case(
     "path, kind",
     [
         ("/", "list"),

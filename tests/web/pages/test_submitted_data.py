@@ -14,6 +14,7 @@ from wtforms import Form, StringField
 
 from app.web.pages.submitted_data import SubmittedData
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.web.invalid_input import assert_no_leak, raising_server_errors
 
 PAGES = (
@@ -24,7 +25,7 @@ PAGES = (
 NAMES = ("label", "name", "username", "email", "password", "conf_password", "first_name", "mobile", "day", "minutes")
 
 
-@pytest.mark.parametrize("path", PAGES)
+@each_case("path", PAGES)
 def test_a_file_in_place_of_a_text_is_no_value(crm: Crm, path: str) -> None:
     client = crm.client("root")
     for name in NAMES:

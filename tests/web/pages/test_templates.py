@@ -16,6 +16,7 @@ from app.web.pages.widgets import avatar, avatar_stack, cell
 from app.web.records.lists.board_card_html import cards_html
 from app.web.records.lists.list_rows import rows_html
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 BAD = '"><script>alert(1)</script>'
 #: Cells that hold a text of somebody else in each of their places.
@@ -44,7 +45,7 @@ CELLS: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("value", CELLS, ids=[str(each["kind"]) for each in CELLS])
+@each_case("value", CELLS, ids=[str(each["kind"]) for each in CELLS])
 def test_a_cell_escapes_every_text(crm: Crm, value: dict[str, Any]) -> None:
     with crm.app.test_request_context("/"):
         drawn = cell(value)
@@ -90,7 +91,7 @@ ENTRIES: list[dict[str, Any]] = [
 ]
 
 
-@pytest.mark.parametrize("entry", ENTRIES, ids=range(len(ENTRIES)))
+@each_case("entry", ENTRIES, ids=range(len(ENTRIES)))
 def test_a_line_of_a_timeline_escapes_every_text(crm: Crm, entry: dict[str, Any]) -> None:
     more = {"id": BAD, "tone": BAD, "actor": ACTOR, "at": MOMENT, "owner": {"url": BAD, "number": BAD}}
     with crm.app.test_request_context("/"):

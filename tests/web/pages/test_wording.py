@@ -8,10 +8,10 @@ from html import unescape
 from pathlib import Path
 
 import flask_appbuilder
-import pytest
 from babel.messages.pofile import read_po
 
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.servers import ROOT
 
 #: FAB's texts that read well as they are.
@@ -52,7 +52,7 @@ def test_every_text_of_fab_is_reworded_or_fine() -> None:
     assert set(texts_of_fab()) - reworded - FINE == set()
 
 
-@pytest.mark.parametrize(
+@each_case(
     "path, said, unsaid",
     [
         ("/settings/lead-statuses/list/", "Expired after the account was opened", "expired_opened"),
@@ -66,7 +66,7 @@ def test_settings_speak_to_people(crm: Crm, path: str, said: str, unsaid: str) -
     assert said in page and unsaid not in page
 
 
-def test_a_colour_is_stored_as_before(crm: Crm) -> None:
+def test_a_color_is_stored_as_before(crm: Crm) -> None:
     form = {"label": "Parked", "color": "teal", "meaning": "working", "position": "20", "is_active": "y"}
     assert crm.client("root").form("/settings/lead-statuses/add", form).status_code == 302
     page = unescape(crm.client("root").screen("/settings/lead-statuses/list/").text)

@@ -14,6 +14,7 @@ from app.web.core.queries import capped_counts
 from app.web.records.lists import grouped_rows
 from app.web.records.lists.grouped_rows import SIZE
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 HX = {"HX-Request": "true"}
 
@@ -66,9 +67,7 @@ def test_filters_and_masks_hold_on_the_board(crm: Crm) -> None:
     assert shown.count("data-card=") == 1 and "Zubin" in shown and "20012345" not in shown
 
 
-@pytest.mark.parametrize(
-    "path", ["/calls/?layout=board", "/leads/?layout=x", "/leads/?group=mobile", "/leads/board/99"]
-)
+@each_case("path", ["/calls/?layout=board", "/leads/?layout=x", "/leads/?group=mobile", "/leads/board/99"])
 def test_layouts_that_there_are_not(crm: Crm, path: str) -> None:
     assert crm.client("ana").screen(path).status_code in (400, 404)
 

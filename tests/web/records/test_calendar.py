@@ -12,6 +12,7 @@ import pytest
 from app.models import User
 from app.web.records.lists import calendar_items
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 HX = {"HX-Request": "true"}
 #: A Wednesday in the future of every clock that runs these tests, 10:00 in India.
@@ -87,7 +88,7 @@ def test_a_move_changes_the_due_time_by_the_endpoint_of_the_form(crm: Crm, form:
     assert items(crm, "mia", WEEK.replace("2032-11-24", f"{due:%Y-%m-%d}")) == [f"task-{row.id}"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     "who, form, status",
     [
         ("ben", {"days": "1"}, 404),
@@ -111,7 +112,7 @@ def test_a_task_without_a_due_time_has_no_step(crm: Crm) -> None:
     assert "no due time" in move(crm, "ana", task(crm, due=None), days="1").headers["X-Sentence"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     "query, told",
     [
         ("layout=calendar&span=year", "a day, a week or a month"),
@@ -157,7 +158,7 @@ def test_too_many_are_cut_with_a_sentence(crm: Crm, monkeypatch: pytest.MonkeyPa
     assert page.count("Open the day") == 11 and 'data-item="lead' not in page
 
 
-def test_closed_days_are_shaded_and_late_tasks_coloured(crm: Crm) -> None:
+def test_closed_days_are_shaded_and_late_tasks_colored(crm: Crm) -> None:
     row = task(crm, due=datetime(2026, 1, 6, 4, 30, tzinfo=UTC))
     page = crm.client("ana").screen("/tasks/?layout=calendar&from=2026-01-06&span=day").text
     assert f'class="cal-item is-task is-late can-move" data-item="task-{row.id}"' in page

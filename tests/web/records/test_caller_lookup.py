@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from app.models import AuditEntry, CustomerAccount, CustomerLink, Ticket
 from app.web.records import caller_lookup
+from tests.cases import each_case
 from tests.factories import NOW
 
 MOBILE, OTHER = "9820012345", "9820054321"
@@ -164,7 +165,7 @@ def test_what_finds_nobody_or_several_comes_back(
     assert crm.count(Ticket) == 0
 
 
-@pytest.mark.parametrize(
+@each_case(
     "path, name, more",
     [
         ("/tickets/add", "lead", {"subjects": "1"}),

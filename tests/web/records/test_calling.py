@@ -21,6 +21,7 @@ from app.models import AuditEntry, BusinessSetting, CallCard, CallLog, CallRecor
 from app.ops.queues import queue
 from app.ops.storage.file_store import StorageUnavailable
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.web.invalid_input import raising_server_errors
 
 DIGITS = "98200 12345".replace(" ", "")
@@ -111,7 +112,7 @@ def test_an_error_does_not_show_the_number_either(crm: Crm, make: Any, account: 
     assert not any(shows(each.text + str(each.headers)) for each in answers)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "who, body, status",
     [
         ("ben", "lead", 404),
@@ -132,9 +133,7 @@ def test_what_cannot_be_called_is_refused(crm: Crm, account: Any, lead: Any, who
     assert crm.count(CallLog) == 0
 
 
-@pytest.mark.parametrize(
-    "path", ["lead/0", "lead/x%27", "task/1", "call/999", "conversation/9", "lead/CRM-LEAD-2026-99999"]
-)
+@each_case("path", ["lead/0", "lead/x%27", "task/1", "call/999", "conversation/9", "lead/CRM-LEAD-2026-99999"])
 def test_an_address_that_leads_nowhere_is_not_found(crm: Crm, account: Any, path: str) -> None:
     assert crm.client("ana").screen(f"/calls/dial/{path}").status_code == 404
     assert crm.client("ana").form(f"/calls/dial/{path}", headers=HX).status_code == 404

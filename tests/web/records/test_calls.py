@@ -10,6 +10,7 @@ from sqlalchemy import func, select
 
 from app.models import Activity, CallLog, Customer, Lead, Task, Ticket
 from tests.app_fixtures import Crm, Make, UserClient
+from tests.cases import each_case
 from tests.factories import NOW
 
 PEER = "+919820012345"
@@ -119,8 +120,8 @@ def test_outcome_note_and_follow_up_in_one_post(crm: Crm, ana: UserClient, make:
     assert "Wants an SIP" in [line.payload.get("text") for line in crm.rows(select(Activity))]
 
 
-@pytest.mark.parametrize(
-    ("typed", "sentence"),
+@each_case(
+    "typed, sentence",
     [
         ({"other": ""}, "Please enter the outcome of the call"),
         ({"outcome": "x" * 600}, "Please enter the outcome"),

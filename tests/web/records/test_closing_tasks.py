@@ -11,6 +11,7 @@ from sqlalchemy import select
 
 from app.models import LeadStatus, Task, TicketStatus
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 
 def resolved(crm: Crm) -> int:
@@ -163,7 +164,7 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize("body, field", WRONG)
+@each_case("body, field", WRONG)
 def test_a_wrong_outcome_over_rest_changes_nothing(crm: Crm, body: Any, field: str) -> None:
     call, task = called(crm)
     before = crm.stored(call)

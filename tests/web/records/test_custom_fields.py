@@ -15,13 +15,14 @@ from app import access
 from app.domain import custom_fields
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.custom_fields import CustomField, Existing, FieldInput, name_from
+from app.domain.custom_fields import CustomField, ExistingNames, FieldInput, name_from
 from app.domain.custom_values import CustomValue
 from app.domain.merging import merge_undo, record_merge
 from app.lib import number_parsing
 from app.lib.web_links import link_of
 from app.models import Activity, AuditEntry, BulkChange, FieldMask, Lead, RecordMerge, Report, Role
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.factories import NOW
 from tests.web.transfer.test_imports import Importer
 
@@ -44,7 +45,7 @@ def made(crm: Crm, table: str, *inputs: FieldInput) -> None:
     """Fields that the domain adds, without a page."""
     session = crm.new_session()
     for given in inputs:
-        custom_fields.create(session, given, Existing(table, frozenset()), Stamp(crm.id_of("root"), NOW))
+        custom_fields.create(session, given, ExistingNames(table, frozenset()), Stamp(crm.id_of("root"), NOW))
     session.commit()
 
 
@@ -388,7 +389,9 @@ def test_two_admins_at_once_give_one_name_to_one_field(maria: Crm) -> None:
             row = session.get_one(CustomField, key)
             ready.wait()
             try:
-                custom_fields.change(session, row, FieldInput("Same", "text"), Existing("leads", frozenset()), stamp)
+                custom_fields.change(
+                    session, row, FieldInput("Same", "text"), ExistingNames("leads", frozenset()), stamp
+                )
                 time.sleep(0.3)
                 session.commit()
                 said.append("saved")
@@ -478,8 +481,8 @@ def statements(crm: Crm, path: str) -> int:
     return len(seen)
 
 
-@pytest.mark.parametrize(
-    ("typed", "number"),
+@each_case(
+    "typed, number",
     [
         ("12,34,567.50", 1234567.5),
         ("1,234,567", 1234567),
@@ -508,8 +511,8 @@ def test_numbers_are_read_as_people_write_them(typed: Any, number: Any) -> None:
         assert number_parsing.read(typed) == number
 
 
-@pytest.mark.parametrize(
-    ("typed", "link"),
+@each_case(
+    "typed, link",
     [
         ("example.com", "https://example.com"),
         ("HTTP://example.com:8080/a?b=c#d", "HTTP://example.com:8080/a?b=c#d"),

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app.models import Assignment, Customer, Lead, Task, Ticket, User
+from tests.cases import each_case
 
 #: Record -> (who makes it, a manager of them).
 RECORDS = {"lead": ("ana", "mia"), "ticket": ("cleo", "sam"), "customer": ("ana", "mia")}
@@ -151,7 +152,7 @@ def test_a_record_keeps_its_inactive_owner_when_something_else_changes(crm: Any,
     assert crm.rows(select(Lead.owner_id)) == [crm.people[gone].id]
 
 
-@pytest.mark.parametrize(
+@each_case(
     "verb, body, named",
     [
         ("POST", {"client_id": "E1", "pod_id": "P1"}, "client_id, pod_id"),

@@ -11,6 +11,7 @@ from sqlalchemy import select
 from app.models import AuditEntry
 from app.web.records import reveals
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 HX = {"HX-Request": "true"}
 PAN, MOBILE = "ABCDE1234F", "98200 54321"
@@ -57,7 +58,7 @@ def test_a_masked_phone_is_revealed_as_people_read_it(crm: Crm, lead: Any) -> No
     assert "98200 54321" in reveal(crm, "mia", lead, "mobile").text
 
 
-@pytest.mark.parametrize(
+@each_case(
     "who, name, reason, status, said",
     [
         ("ana", "pan", WHY, 403, "role doesn"),

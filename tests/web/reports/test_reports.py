@@ -27,6 +27,7 @@ from app.web.reports import running, schedule_worker
 from app.web.reports.definition import MAX_BYTES
 from app.web.transfer.run_as import acting_for
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.factories import NOW
 
 FIVE = ("root", "rhea", "mia", "ana", "cleo")
@@ -304,7 +305,7 @@ def _role(crm: Crm, name: str) -> int:
 # --- bad input
 
 
-@pytest.mark.parametrize(
+@each_case(
     "definition",
     [
         {"columns": ["nothing"]},

@@ -17,6 +17,7 @@ from app.extensions import db
 from app.models import ApiKey, AuditEntry, Role, User
 from app.ops.database import connections
 from app.web.security import api_keys, fab_permissions
+from tests.cases import each_case
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     PASSWORD,
     ana,
@@ -203,9 +204,7 @@ def test_the_secret_is_shown_once(app, ana) -> None:
     assert rows(app, select(ApiKey.scope, ApiKey.user_id)) == [(["Leads.read"], user_id(app, "ana"))]
 
 
-@pytest.mark.parametrize(
-    "fields", [{}, {"name": ""}, {"name": "x" * 121}, {"name": "a\0b"}, {"name": "x", "scope": "All"}]
-)
+@each_case("fields", [{}, {"name": ""}, {"name": "x" * 121}, {"name": "a\0b"}, {"name": "x", "scope": "All"}])
 def test_a_bad_name_or_limit_is_refused(app, ana, fields) -> None:
     assert post(ana, "/keys/", "/keys/", current_password=PASSWORD, **fields).status_code == 422
     assert rows(app, select(ApiKey.id)) == []
@@ -261,7 +260,7 @@ def test_the_expiry_date_is_chosen_on_the_page(app, ana) -> None:
     assert timedelta(days=2) < ends - datetime.now(UTC) <= timedelta(days=4)
 
 
-@pytest.mark.parametrize("ends", [in_days(-2), "0001-01-01", "tomorrow", "9999-12-31", "2026-13-45", "\x00"])
+@each_case("ends", [in_days(-2), "0001-01-01", "tomorrow", "9999-12-31", "2026-13-45", "\x00"])
 def test_an_invalid_expiry_date_is_refused(app, ana, ends: str) -> None:
     response = post(ana, "/keys/", "/keys/", current_password=PASSWORD, name="dialler", ends=ends, scope=["Leads.read"])
     assert response.status_code == 422 and "Please choose an expiry date" in response.text
@@ -360,7 +359,7 @@ def test_a_user_added_by_the_command_line_can_sign_in(app, browser) -> None:
     assert "dev\tactive\tSales User" in run(app, "user", "list").output
 
 
-@pytest.mark.parametrize(
+@each_case(
     "words",
     [
         ["user", "add", "dev", "--role", "Nobody", "--password", "another horse 8"],
@@ -421,7 +420,7 @@ LISTS = (
 )
 
 
-@pytest.mark.parametrize("path", LISTS)
+@each_case("path", LISTS)
 def test_a_key_limited_to_leads_lists_no_colleagues(app, browser, path: str) -> None:
     made = key_for(app, "mia", "Leads.read")
     response = browser().get(path, headers={"Authorization": f"token {made.key}:{made.secret}"})

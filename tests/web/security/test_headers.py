@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from tests.app_fixtures import PASSWORD, Crm
+from tests.cases import each_case
 from tests.servers import ROOT
 
 #: Endpoint -> (method, address, expected status); the person is signed in unless the name says otherwise.
@@ -32,7 +33,7 @@ ENDPOINTS = {
 }
 
 
-@pytest.mark.parametrize("endpoint", ENDPOINTS)
+@each_case("endpoint", ENDPOINTS)
 def test_every_answer_tells_browsers_to_be_careful(crm: Crm, endpoint: str) -> None:
     method, address, status = ENDPOINTS[endpoint]
     answer = crm.client("root").browser.open(address, method=method)
@@ -49,7 +50,7 @@ def test_every_answer_tells_browsers_to_be_careful(crm: Crm, endpoint: str) -> N
     answer.close()
 
 
-@pytest.mark.parametrize("endpoint", [name for name in ENDPOINTS if name not in ("a static file", "alive", "ready")])
+@each_case("endpoint", [name for name in ENDPOINTS if name not in ("a static file", "alive", "ready")])
 def test_no_answer_to_a_person_is_kept_by_a_cache_on_the_way(crm: Crm, endpoint: str) -> None:
     method, address, _status = ENDPOINTS[endpoint]
     kept = crm.client("root").browser.open(address, method=method).headers.get("Cache-Control", "")

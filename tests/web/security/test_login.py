@@ -9,6 +9,7 @@ from sqlalchemy import select
 
 from app.models import SignIn, User
 from app.web.security import security_manager
+from tests.cases import each_case
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     INVALID_TEXTS,
     PASSWORD,
@@ -110,7 +111,7 @@ def test_the_database_stores_no_token(app, ana) -> None:
     assert token not in row[0] and len(token) >= 43
 
 
-@pytest.mark.parametrize(
+@each_case(
     "next_url, location",
     [
         ("/users/userinfo/", "/users/userinfo/"),

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from app.models import User
 from app.web.security import passwords
+from tests.cases import each_case
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     ana,
     app,
@@ -22,7 +23,7 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
 )
 
 
-@pytest.mark.parametrize(
+@each_case(
     "password",
     [
         "",

@@ -13,6 +13,7 @@ import pytest
 from flask import Flask
 
 from app.models import SignIn
+from tests.cases import each_case
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     INVALID_TEXTS,
     PASSWORD,
@@ -114,7 +115,7 @@ def test_an_invalid_header_is_refused_as_json(browser, header) -> None:
     assert response.get_json()["message"]
 
 
-@pytest.mark.parametrize(
+@each_case(
     "body", [b"null", b"[]", b"7", b'"x"', b"{", b"", b"\xff\xfe", b"[" * 100_000, json.dumps({"username": "ana"})]
 )
 def test_an_invalid_body_is_a_400(browser, body) -> None:
@@ -124,7 +125,7 @@ def test_an_invalid_body_is_a_400(browser, body) -> None:
 
 
 @pytest.mark.parametrize("value", [None, 7, [], {}, True, ""])
-@pytest.mark.parametrize("field", ["username", "password", "provider", "refresh"])
+@each_case("field", ["username", "password", "provider", "refresh"])
 def test_fields_of_the_wrong_type_are_a_400(browser, field, value) -> None:
     if (field, value) == ("refresh", True):
         return

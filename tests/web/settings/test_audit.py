@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-import pytest
 from sqlalchemy import update
 
 from app import access
@@ -13,6 +12,7 @@ from app.extensions import db
 from app.models import (
     AuditEntry,
 )
+from tests.cases import each_case
 from tests.web.settings_app import (
     Site,
 )
@@ -45,7 +45,7 @@ def test_the_audit_is_filtered_and_paged(site: Site) -> None:
     assert "lead 59" not in site.get("cora", f"/audit/?event=reveal&person={site.user('ana')}").text
 
 
-@pytest.mark.parametrize(
+@each_case(
     "odd",
     [
         "event=x",

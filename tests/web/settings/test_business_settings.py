@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
-
 from app.domain import settings
 from app.extensions import db
+from tests.cases import each_case
 from tests.web.settings_app import (
     Site,
 )
@@ -33,7 +32,7 @@ def test_business_settings_are_saved(site: Site) -> None:
     assert 'value="45"' in site.get("sid", "/settings/business/").text
 
 
-@pytest.mark.parametrize(
+@each_case(
     "sent",
     [
         {"grace_minutes": "soon"},

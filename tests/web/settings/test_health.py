@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app import access, jobs, self_test
 from app.domain import custom_fields, custom_values
 from app.domain.base import Stamp
-from app.domain.custom_fields import Existing, FieldInput
+from app.domain.custom_fields import ExistingNames, FieldInput
 from app.domain.custom_values import CustomValue
 from app.domain.maintenance import health_samples, health_watch
 from app.domain.maintenance.health_samples import HealthCrossing, HealthSample, SampleSource, minute_of, percentile_ms
@@ -31,6 +31,7 @@ from app.web.pages.process_roles import ProcessRoutesOnly
 from app.web.settings.health_chart import chart_of
 from app.wording import text_of
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 NOW = datetime(2026, 11, 23, 4, 30, tzinfo=UTC)
 QUIET = Readings(0, 5)
@@ -263,7 +264,7 @@ def test_the_page_shows_values_history_and_servers(crm: Crm) -> None:
         assert crm.client("root").screen(f"/health/?span={span}").status_code == 200
 
 
-@pytest.mark.parametrize("path", ["/health/", "/health/slow/", "/health/errors/", "/self-test/"])
+@each_case("path", ["/health/", "/health/slow/", "/health/errors/", "/self-test/"])
 def test_only_those_who_may_see_settings_see_health(crm: Crm, path: str) -> None:
     assert crm.client("root").screen(path).status_code == 200
     assert crm.client("ana").screen(path).status_code in (302, 403)
@@ -305,7 +306,7 @@ def test_the_self_test_says_which_values_of_custom_fields_lists_can_not_trust(cr
         return finding.state, finding.sentence
 
     assert checked() == ("off", "There are no custom fields.")
-    custom_fields.create(crm.session, FieldInput("Tier", "text"), Existing("leads", frozenset()), Stamp(None, NOW))
+    custom_fields.create(crm.session, FieldInput("Tier", "text"), ExistingNames("leads", frozenset()), Stamp(None, NOW))
     crm.session.commit()
     lead = make.lead("ana")
     lead.custom = {"x_tier": "Gold"}
@@ -382,8 +383,8 @@ def test_a_process_answers_what_its_role_says(roles: Any, path: str, reaches: bo
 # --- logs
 
 
-@pytest.mark.parametrize(
-    ("given", "is_kept"),
+@each_case(
+    "given, is_kept",
     [
         ("trial-0123456789abcdef", True),
         (MOBILE, False),

@@ -13,6 +13,7 @@ from app.models import JobRun, OfficeRange
 from app.ops.monitoring import health
 from app.wording import text_of
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 JOB = "send due reminders"
 
@@ -97,7 +98,7 @@ def test_the_last_hundred_runs_of_a_job(crm: Crm) -> None:
     assert "This job has not run yet" in page(crm, "/jobs/expire leads/")
 
 
-@pytest.mark.parametrize(("who", "status"), [("root", 200), ("mia", 403), ("ana", 403), ("rhea", 403)])
+@each_case("who, status", [("root", 200), ("mia", 403), ("ana", 403), ("rhea", 403)])
 def test_runs_need_access_to_settings(crm: Crm, who: str, status: int) -> None:
     for path in ("/jobs/", f"/jobs/{JOB}/"):
         answer = crm.client(who).screen(path)

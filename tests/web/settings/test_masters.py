@@ -24,6 +24,7 @@ from app.models import (
     TicketStatus,
 )
 from app.web.settings import settings_menu
+from tests.cases import each_case
 from tests.web.settings_app import (
     MASTER_ROW,
     Site,
@@ -39,7 +40,7 @@ ADMIN_PAGES.append("/settings/office-ranges/list/")
 # --- who may open the settings
 
 
-@pytest.mark.parametrize("url", ADMIN_PAGES)
+@each_case("url", ADMIN_PAGES)
 def test_who_may_open_the_settings(site: Site, url: str) -> None:
     for who in ("root", "sid"):
         if (who, url) != ("sid", "/settings/support-pages/list/"):
@@ -91,7 +92,7 @@ def test_a_picklist_row_is_added_renamed_and_deleted(site: Site) -> None:
     assert "Branch" not in labels(site, LeadSource)
 
 
-@pytest.mark.parametrize(
+@each_case(
     "change, sentence",
     [
         ({"label": ""}, ""),
@@ -115,7 +116,7 @@ def test_an_invalid_row_is_refused_and_the_form_keeps_its_values(
 
 
 @pytest.mark.parametrize("field, value", [("color", "ultraviolet"), ("meaning", "lost in space")])
-def test_colour_and_meaning_come_from_the_list(site: Site, field: str, value: str) -> None:
+def test_color_and_meaning_come_from_the_list(site: Site, field: str, value: str) -> None:
     before = labels(site, LeadStatus)
     sent = {**MASTER_ROW, "color": "teal", "meaning": "working", field: value}
     assert site.post("root", "/settings/lead-statuses/add", **sent).status_code == 422
@@ -161,7 +162,7 @@ def test_a_row_in_use_is_not_deleted(site: Site) -> None:
     assert labels(site, LeadSource) == before
 
 
-@pytest.mark.parametrize("url", ["javascript:alert(1)", "ftp://example.in", "example.in", "https://", "http://a b"])
+@each_case("url", ["javascript:alert(1)", "ftp://example.in", "example.in", "https://", "http://a b"])
 def test_a_support_page_needs_a_valid_url(site: Site, url: str) -> None:
     sent = {"label": "KYC", "url": url, "description": "", "position": "1", "is_active": "y"}
     response = site.post("root", "/settings/support-pages/add", **sent)
@@ -243,7 +244,7 @@ def test_a_policy_is_saved_with_its_targets(site: Site) -> None:
     assert "High: response in 20m, resolution in 1h 30m" in site.get("root", "/settings/sla/list/").text
 
 
-@pytest.mark.parametrize(
+@each_case(
     "aims",
     [
         {},

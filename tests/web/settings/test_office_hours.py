@@ -16,6 +16,7 @@ from app.models import (
     Holiday,
     OfficeRange,
 )
+from tests.cases import each_case
 from tests.web.settings_app import (
     Site,
     first_id,
@@ -66,7 +67,7 @@ def test_the_week_is_saved_as_a_grid(site: Site) -> None:
     assert ranges(site) == [(0, "09:00", "13:00"), (0, "14:00", "18:00"), (5, "09:00", "00:00")]
 
 
-@pytest.mark.parametrize(
+@each_case(
     "sent, sentence",
     [
         ({"starts_0": "18:00", "ends_0": "09:00"}, "ends before it starts"),
@@ -84,7 +85,7 @@ def test_invalid_hours_are_refused(site: Site, sent: dict[str, Any], sentence: s
     assert ranges(site) == before
 
 
-@pytest.mark.parametrize("typed", ["18.30", "18,30", "18", "18:30Z", "T18:30"])
+@each_case("typed", ["18.30", "18,30", "18", "18:30Z", "T18:30"])
 def test_a_time_that_would_be_shortened_is_refused(site: Site, typed: str) -> None:
     refused = save_hours(site, starts_0="09:00", ends_0=typed)
     assert refused.status_code == 422 and f"not 09:00–{typed}" in refused.text
@@ -147,7 +148,7 @@ def test_24_00_can_be_typed_wherever_an_end_is(site: Site) -> None:
     assert "24:00" in site.get("root", "/settings/holidays/list/").text
 
 
-@pytest.mark.parametrize("ends", ["24:01", "24:30", "25:00", "24", "24:00:01", "२४:००"])
+@each_case("ends", ["24:01", "24:30", "25:00", "24", "24:00:01", "२४:००"])
 def test_no_other_time_after_24_00_is_taken(site: Site, ends: str) -> None:
     before = ranges(site)
     refused = save_hours(site, starts_0="09:00", ends_0=ends)

@@ -10,6 +10,7 @@ from sqlalchemy import select
 from app.domain.maintenance.retention_kinds import KINDS
 from app.models import RetentionRule
 from app.web.settings.retention import LABELS
+from tests.cases import each_case
 from tests.web.settings_app import Site
 
 URL = "/settings/retention/"
@@ -38,8 +39,8 @@ def test_the_days_are_saved_and_audited(site: Site) -> None:
     assert 'value="90"' in site.get("root", URL).text
 
 
-@pytest.mark.parametrize(
-    ("sent", "said"),
+@each_case(
+    "sent, said",
     [
         ({"audit": "1825"}, "Please keep these for at least 1826 days. SEBI (Stock Brokers)"),
         ({"sign-ins": "179"}, "CERT-In"),

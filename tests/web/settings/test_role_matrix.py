@@ -19,6 +19,7 @@ from app.models import (
     Role,
     User,
 )
+from tests.cases import each_case
 from tests.web.settings_app import (
     Site,
     edit_user,
@@ -81,7 +82,7 @@ def test_built_in_roles_cannot_be_changed(site: Site, role: str) -> None:
     assert site.cells(role) == before
 
 
-@pytest.mark.parametrize(
+@each_case(
     "chosen",
     [
         {"level_Leads_read": "everything"},
@@ -155,7 +156,7 @@ def test_the_right_to_see_and_end_the_sign_ins_of_others_is_a_cell(site: Site) -
     assert site.post("cora", f"/sessions/end-others?user={site.user('ana')}").status_code == 302
 
 
-@pytest.mark.parametrize("who, status", [("root", 302), ("sid", 302), ("ana", 403), ("mia", 403), ("nobody", 302)])
+@each_case("who, status", [("root", 302), ("sid", 302), ("ana", 403), ("mia", 403), ("nobody", 302)])
 def test_who_may_open_the_matrix(site: Site, who: str, status: int) -> None:
     response = site.app.test_client().get("/roles/matrix/") if who == "nobody" else site.get(who, "/roles/matrix/")
     assert response.status_code == status
@@ -178,7 +179,7 @@ def test_an_unknown_role_is_404(site: Site, role: str) -> None:
 
 
 @pytest.mark.parametrize("role", ["Settings desk", "Sales User"])
-@pytest.mark.parametrize("chosen", [{"level_Leads_read": "all"}, {"level_Leads_assign": "own"}, {"mask_pan": "full"}])
+@each_case("chosen", [{"level_Leads_read": "all"}, {"level_Leads_assign": "own"}, {"mask_pan": "full"}])
 def test_nobody_grants_more_than_they_hold(site: Site, role: str, chosen: dict[str, str]) -> None:
     before = site.cells(role)
     response = save_matrix(site, "sid", role, **chosen)
@@ -197,7 +198,7 @@ def test_levels_can_be_lowered(site: Site) -> None:
 
 
 @pytest.mark.parametrize("name", ["sid", "ana"])
-@pytest.mark.parametrize("role", ["Admin", "Sales Manager"])
+@each_case("role", ["Admin", "Sales Manager"])
 def test_nobody_assigns_a_role_above_their_own(site: Site, name: str, role: str) -> None:
     before = roles_of(site, name)
     response = edit_user(site, "sid", name, roles=[site.role(before[0]), site.role(role)])

@@ -10,6 +10,7 @@ from sqlalchemy import select
 
 from app.models import AuditEntry, RoundRobin, User
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 
 def give(crm: Crm, count: int) -> list[Any]:
@@ -44,7 +45,7 @@ def test_absent_people_are_listed_with_the_reason(crm: Crm) -> None:
     assert "on leave until" in shown and "Max Shah is covering" in shown and "covering for Ana Shah" in shown
 
 
-@pytest.mark.parametrize("who, code", [("root", 200), ("mia", 403), ("ana", 403), ("cleo", 403)])
+@each_case("who, code", [("root", 200), ("mia", 403), ("ana", 403), ("cleo", 403)])
 def test_who_may_open_the_page(crm: Crm, who: str, code: int) -> None:
     assert crm.client(who).screen("/turns/").status_code == code
     if code != 200:

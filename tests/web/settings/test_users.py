@@ -11,6 +11,7 @@ from app.extensions import db
 from app.models import (
     User,
 )
+from tests.cases import each_case
 from tests.web.settings_app import (
     PASSWORD,
     PEOPLE,
@@ -22,7 +23,7 @@ from tests.web.settings_app import (
 # --- effective permissions
 
 
-@pytest.mark.parametrize(
+@each_case(
     "who, whom, status",
     [
         ("root", "cleo", 200),
@@ -79,7 +80,7 @@ def test_the_fields_of_the_crm_are_saved(site: Site) -> None:
     assert site.get("root", f"/users/show/{ben.id}").status_code == 200
 
 
-@pytest.mark.parametrize(
+@each_case(
     "field, typed, sentence",
     [
         ("mobile", "hello", "a valid phone number"),
@@ -195,7 +196,7 @@ def test_a_user_without_last_name_and_domain_is_edited_and_deactivated(site: Sit
     assert site.rows(select(User.active).where(User.username == "ben")) == [False]
 
 
-@pytest.mark.parametrize("address", ["@localhost", "a b@localhost", "no mail", "a@", "a@b..in", "<a>@localhost"])
+@each_case("address", ["@localhost", "a b@localhost", "no mail", "a@", "a@b..in", "<a>@localhost"])
 def test_an_invalid_address_is_refused(site: Site, address: str) -> None:
     assert edit_user(site, "root", "ben", email=address).status_code == 422
     assert site.rows(select(User.email).where(User.username == "ben")) == ["ben@example.in"]

@@ -16,6 +16,7 @@ from app.ops.queues import queue
 from app.web.settings.webhook_log import origin_of
 from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
+from tests.cases import each_case
 from tests.channels.receiver import Receiver, receiving
 
 GOOD = {"name": "Accounts", "url": "https://example.com/in", "events": ["lead.created", "lead.status"], "is_on": "1"}
@@ -74,8 +75,8 @@ def test_an_admin_creates_a_webhook_and_sees_its_secret_once(crm):
     assert done(crm) == ["made"]
 
 
-@pytest.mark.parametrize(
-    ("wrong", "sentence"),
+@each_case(
+    "wrong, sentence",
     [
         ({"name": " "}, "Please enter a name"),
         ({"name": "x" * 121}, "Please enter a name"),

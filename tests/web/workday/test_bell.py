@@ -21,6 +21,7 @@ from app.web.workday.bell import PAGE_ROWS, snooze_end
 from app.web.workday.delivery_log import ICONS
 from app.wording import TEXTS, text_of
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.factories import DAY, HOUR, MINUTE, NOW, OFFICE
 
 SAYS = {"reason": "The disk is full.", "number": "CRM-LEAD-2026-00007", "title": "Call back"}
@@ -38,7 +39,7 @@ def said(kind: str, **more: object) -> str:
     return text_of(SimpleNamespace(kind=kind, payload=SAYS | more))
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_case("kind", KINDS)
 def test_every_kind_has_its_icon_and_names_the_actor(speaking, kind):
     assert kind in ICONS
     named = text_of(SimpleNamespace(kind=kind, payload=SAYS), actor="Mia Shah", taker="Ben Shah", label="Contacted")
@@ -60,7 +61,7 @@ def test_the_sentence_names_the_actor(speaking, kind, sentence):
     assert text_of(row, actor="Mia Shah", taker="Ben Shah", label="Contacted") == sentence
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@each_case("kind", KINDS)
 def test_every_kind_has_its_sentence(speaking, kind):
     assert said(kind).endswith(".")
     assert "%(" not in said(kind)
@@ -156,7 +157,7 @@ def test_a_snoozed_notice_returns_on_top(crm: Crm) -> None:
 
 
 @pytest.mark.parametrize("path", ["/bell/read", "/bell/snooze"])
-@pytest.mark.parametrize("form", [{"ids": "{id}"}, {"about": "lead_id:{lead}"}, {}], ids=["ids", "about", "all"])
+@each_case("form", [{"ids": "{id}"}, {"about": "lead_id:{lead}"}, {}], ids=["ids", "about", "all"])
 def test_notices_of_others_cannot_be_read_or_snoozed(crm: Crm, path: str, form: dict[str, str]) -> None:
     lead = crm.make.lead("ana")
     (key,) = tell(crm, "ana", lead)
@@ -211,12 +212,12 @@ def test_all_notices_are_paged_and_filtered(crm: Crm) -> None:
     assert "mentioned" not in ana.screen("/bell/?show=unread").text.partition("notices-day")[2]
 
 
-@pytest.mark.parametrize("query", ["show=x", "kind=gossip", "before=x", "before=-1", "kind=%00"])
+@each_case("query", ["show=x", "kind=gossip", "before=x", "before=-1", "kind=%00"])
 def test_an_unknown_filter_is_refused(crm: Crm, query: str) -> None:
     assert crm.client("ana").screen(f"/bell/?{query}").status_code == 400
 
 
-@pytest.mark.parametrize("form", [{"ids": "x"}, {"about": "user_id:1"}, {"about": "lead_id:x"}, {"id": "1 or 1"}])
+@each_case("form", [{"ids": "x"}, {"about": "user_id:1"}, {"about": "lead_id:x"}, {"id": "1 or 1"}])
 def test_invalid_ids_mark_nothing(crm: Crm, form: dict[str, str]) -> None:
     tell(crm, "ana", crm.make.lead("ana"))
     before = unread(crm, "ana")

@@ -14,6 +14,7 @@ from app import access
 from app.models import Activity, Customer, Lead, Task, Ticket, User
 from app.web.workday import my_day_sections
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 #: Eleven in the office: today has two hours, and more, ahead.
@@ -312,7 +313,7 @@ def test_an_unknown_postponement_is_refused(crm: Crm, until: str) -> None:
 
 
 @pytest.mark.parametrize("step", ["done", "reopen", "snooze", "finish"])
-@pytest.mark.parametrize("who, code", [("ben", 404), ("cleo", 404), ("rhea", 403), (None, 302)])
+@each_case("who, code", [("ben", 404), ("cleo", 404), ("rhea", 403), (None, 302)])
 def test_actions_on_tasks_of_others_are_refused(crm: Crm, step: str, who: str | None, code: int) -> None:
     made = task(crm, -HOUR)
     before = crm.stored(made)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-import pytest
 from sqlalchemy import select, text
 
 from app.domain import notices
 from app.models import Notification, User
 from app.web.workday.notice_preferences import GROUPS, KIND_LABELS
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 URL = "notification/choices"
 
@@ -78,7 +78,7 @@ def test_preferences_over_rest(crm: Crm) -> None:
     assert ana.rest("PUT", URL, {"choices": {}}).status_code == 200 and chosen(crm, "ana") is None
 
 
-@pytest.mark.parametrize(
+@each_case(
     "body",
     [
         {},

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from app.models import Activity, AssignmentRequest, Notification, User
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 
 
 @pytest.fixture
@@ -154,7 +155,7 @@ TABS = [
 ]
 
 
-@pytest.mark.parametrize("who, tab, shown", TABS)
+@each_case("who, tab, shown", TABS)
 def test_the_tabs_of_the_list(crm: Crm, asked: Any, who: str, tab: str, shown: bool) -> None:
     page = crm.client(who).screen(f"/requests/?tab={tab}").text
     assert (asked.number in page) is shown

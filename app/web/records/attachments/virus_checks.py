@@ -13,7 +13,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.ops.storage.virus_scanner import FileNotScanned, Scanner, ScannerUnavailable
 from app.web.core.fields.base import Viewer
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 
 log = logging.getLogger("crm.files")
 
@@ -53,7 +53,7 @@ def state_of(file: BinaryIO, name: str, viewer: Viewer) -> str:
         raise NotScanned(text, "files") from away
     if threat is None:
         return "clean"
-    with own_transaction() as session:
+    with request_transaction() as session:
         audit.write(session, "infected file", viewer.person.id, viewer.now, name[:120], threat=threat)
     sentence = _("“%(name)s” was not taken: the virus scanner found %(threat)s in it.", name=name, threat=threat)
     raise RuleBroken(sentence, "files")
