@@ -9,6 +9,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -256,15 +257,27 @@ def test_a_worker_records_a_call_that_failed_for_good(start, on_redis, trace):
     assert len(queue_functions.lines(trace)) == 3
 
 
+def work_off(redis: Redis, name: str) -> None:
+    """Be a worker of the queue until it is empty."""
+    worker = build_worker(name, redis.url)
+    worker.work(burst=True, logging_level="CRITICAL")
+    worker.connection.close()
+
+
+def test_a_call_whose_worker_was_killed_runs_once_more_only(on_redis, redis_server, trace):
+    queue.enqueue("short", queue_functions.write_line, str(trace), "ran")
+    with closing(Client.from_url(redis_server.url)) as client:
+        (job,) = redis_queue.open_queue("short", client).jobs
+        client.zadd(job.execution_registry.key, {"0" * 32: time.time() + 60})  # its data has expired
+    work_off(redis_server, "short")
+    assert queue_functions.lines(trace) == ["ran"] and failed(on_redis) == []
+    assert waiting(redis_server, "short") == ([], [])
+
+
 def test_a_call_of_a_newer_version_is_left_for_its_workers(on_redis, redis_server, trace, monkeypatch):
     """This process is a worker of the former version first, then one of the new version."""
     name = queue.name_of(queue_functions.write_line)
     queue.enqueue("short", queue_functions.write_line, str(trace), "ran")
-
-    def work() -> None:
-        worker = build_worker("short", redis_server.url)
-        worker.work(burst=True, logging_level="CRITICAL")
-        worker.connection.close()
 
     def let_time_pass(days: int) -> None:
         with closing(Client.from_url(redis_server.url)) as client:
@@ -282,10 +295,10 @@ def test_a_call_of_a_newer_version_is_left_for_its_workers(on_redis, redis_serve
     with monkeypatch.context() as former:
         former.delitem(queue._functions, name)
         for _ in range(5):  # more often than a failed call is tried
-            work()
+            work_off(redis_server, "short")
             assert waiting(redis_server, "short") == ([], [name])
             let_time_pass(0)
-    work()
+    work_off(redis_server, "short")
     assert queue_functions.lines(trace) == ["ran"] and failed(on_redis) == []
     assert waiting(redis_server, "short") == ([], [])
 
@@ -294,7 +307,7 @@ def test_a_call_of_a_newer_version_is_left_for_its_workers(on_redis, redis_serve
     with monkeypatch.context() as former:
         former.delitem(queue._functions, name)
         for _ in range(3):
-            work()
+            work_off(redis_server, "short")
             let_time_pass(2)
     [(_queue, function, _arguments, tries, error)] = failed(on_redis)
     assert (function, tries) == (name, 3) and error.startswith("LookupError")

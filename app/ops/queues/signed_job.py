@@ -11,10 +11,12 @@ import hmac
 import json
 import logging
 import zlib
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rq.exceptions import NoSuchJobError
+from rq.executions import Execution, ExecutionRegistry
 from rq.job import Job, JobStatus
 
 from app.ops.queues import queue
@@ -48,8 +50,28 @@ def _is_signed(job_id: str, call: Call, signature: str) -> bool:
     return any(hmac.compare_digest(signature.encode(), sign(job_id, call, key).encode()) for key in keys)
 
 
+class Executions(ExecutionRegistry):
+    """The attempts of a job. RQ keeps an attempt whose worker was killed listed for a minute after its data is gone.
+
+    It would count the next attempts as failed meanwhile, although they succeed.
+    """
+
+    def get_executions(self, start: int = 0, end: int = -1) -> list[Execution]:
+        """Those that still have their data."""
+        found = []
+        for execution_id in self.get_execution_ids(start, end):
+            with suppress(ValueError):
+                found.append(Execution.fetch(execution_id, self.job_id, self.connection))
+        return found
+
+
 class SignedJob(Job):
     """A job that can only be one of our calls."""
+
+    @property
+    def execution_registry(self) -> Executions:
+        """Its attempts."""
+        return Executions(self.id, self.connection)
 
     @property
     def function(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,12 +12,14 @@ from flask import flash, redirect, request
 from flask_appbuilder.actions import ActionItem
 from flask_babel import gettext as _
 from flask_babel import ngettext
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.domain.base import NotFound, RuleBroken
 from app.domain.notice_batches import NoticeBatch, one_notice_each
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
-from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
+from app.ops.database.database_errors import cause_of
+from app.web.core.fab_access import REFUSABLE, current_viewer, database_sentence, refusal_of_one
 from app.web.core.fields.base import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import bulk_undo_actions
@@ -242,8 +244,17 @@ class BulkActions(BulkPreview):
             return redirect(action.opens, 307)  # the browser posts the selection there
         result = _BulkResult()
         with one_notice_each(db.session(), viewer.now) as notices:
-            for key in dict.fromkeys(keys):
-                self._run_one(action, key, result, notices)
+            waiting = deque(dict.fromkeys(keys))
+            while waiting:
+                try:
+                    self._run_one(action, waiting[0], result, notices)
+                except SQLAlchemyError as trouble:  # the others would fail, too, each after a wait
+                    cause = cause_of(trouble)
+                    if cause is None or not result.done:
+                        raise
+                    result.failed += [("", database_sentence(cause))] * len(waiting)
+                    break
+                waiting.popleft()
         messages = result.messages(self, action, viewer)
         undo = bulk_undo_actions.remember(self, result.replaced, messages[0][0], viewer) if result.replaced else None
         db.session.commit()

@@ -6,11 +6,14 @@ import re
 from html import unescape
 from typing import Any
 
+import pymysql
 import pytest
 from sqlalchemy import select
+from sqlalchemy.exc import OperationalError
 
 from app.domain.bulk_undo import BulkChange
 from app.models import Lead, LeadStatus, Notification
+from app.web.records import bulk_undo_actions
 from tests.app_fixtures import Crm
 
 
@@ -145,3 +148,23 @@ def test_undoing_a_status_takes_back_the_first_response_that_it_counted_as(crm: 
     change = crm.rows(select(BulkChange.id))[0]
     crm.client("mia").form("/leads/undo", {"change": change})
     assert {name: crm.stored(lead)[name] for name in CLOCK} == before
+
+
+def test_what_was_changed_before_the_database_failed_is_told_and_can_be_undone(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = [crm.make.lead("ana", first_name=f"Row{n}") for n in range(4)]
+    previous = bulk_undo_actions.previous_values
+
+    def fail_at_third(row: Any, names: Any) -> Any:
+        if row.id >= rows[2].id:
+            raise OperationalError("UPDATE", {}, pymysql.OperationalError(1205, "Lock wait timeout exceeded"))
+        return previous(row, names)
+
+    monkeypatch.setattr(bulk_undo_actions, "previous_values", fail_at_third)
+    page = told(crm, "mia", rows, action="status", status=status_of(crm, "Contacted"))
+    assert f"2 records: {rows[0].number}" in page and "2 records were not changed: Another save is taking long." in page
+    (change,) = crm.rows(select(BulkChange))
+    assert len(change.rows) == 2 and "/leads/undo" in page
+    nothing = run(crm, "mia", rows[2:], action="status", status=status_of(crm, "Contacted"))
+    assert nothing.status_code == 503
