@@ -54,7 +54,7 @@ from app.outbox import (
     virus_scans,
     webhook_delivery,
 )
-from app.outbox.backlog import Source
+from app.outbox.backlog import BacklogSource
 from app.outbox.call_delivery import CALLS
 from app.outbox.engine import DeliveryKind
 from app.outbox.invitation_delivery import INVITATIONS
@@ -97,7 +97,7 @@ QUEUED = (
 #: Outbox rows that an outage can leave behind; they are queued again when the queue is back.
 BACKLOG = (
     *map(backlog.source, (NOTICES, WEBHOOKS, MESSAGES, FILES, REACTIONS, CALLS, RECORDINGS, REPORTS, INVITATIONS)),
-    Source(
+    BacklogSource(
         "event", inbound_processing.QUEUE, inbound_events.due, lambda keys: inbound_processing.enqueue_event(keys[0])
     ),
 )

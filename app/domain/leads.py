@@ -177,7 +177,7 @@ class _Draft:
     values: dict[str, Any]
     match: CustomerMatch | None
     differences: list[list[Any]]
-    decision: team.Decision
+    decision: team.TurnDecision
     task: dict[str, Any] | None
 
 

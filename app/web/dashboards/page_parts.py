@@ -17,7 +17,7 @@ from app.web.dashboards import filters as url_filters
 from app.web.dashboards.board_list import sees_others
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.rendering import Drawn, RenderContext, draw
-from app.web.dashboards.widgets import CATALOG, PAGES, Page
+from app.web.dashboards.widgets import CATALOG, PAGES, DashboardPage
 from app.web.records.lists.figure_filter import REACH, dates, person_label, scope_of
 
 BASE = "/dashboard/"
@@ -37,7 +37,7 @@ _WAITING = _l(
 )
 
 
-def may_open(page: Page, viewer: Viewer) -> bool:
+def may_open(page: DashboardPage, viewer: Viewer) -> bool:
     """Whether the page has something to show to the viewer."""
     if page.is_of_team and not sees_others(viewer.person):
         return False
@@ -62,7 +62,7 @@ def widgets(names: Sequence[str], filters: Filters, viewer: Viewer) -> dict[str,
     }
 
 
-def standard_page(page: Page, filters: Filters, viewer: Viewer) -> dict[str, Any]:
+def standard_page(page: DashboardPage, filters: Filters, viewer: Viewer) -> dict[str, Any]:
     """The context of a standard page: numbers first, then larger widgets."""
     found = widgets(page.widgets, filters, viewer)
     cards: list[Drawn] = found.pop("cards")
