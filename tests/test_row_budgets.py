@@ -20,6 +20,7 @@ from app.access import fast_paging
 from app.job_runner import Every, every_minute
 from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.queries.record_table import COUNT_CAP
+from app.web.dashboards import widget_data
 from tests.generated_data import PEOPLE, Dataset, dataset
 
 __all__ = ["dataset"]
@@ -93,6 +94,26 @@ def test_open_tasks_are_read_no_further_than_the_own_ones_reach(dataset: Dataset
 def test_a_board_of_tasks_reads_each_column_up_to_its_cards(dataset: Dataset, who: str) -> None:
     found = dataset.cost(who, "/tasks/?layout=board")
     assert found.total <= 12_000, found.dearest  # most of them to count up to a thousand in each column
+
+
+def test_pages_of_a_person_read_no_rows_of_others(dataset: Dataset) -> None:
+    """My day, the month of own tasks, and dashboards: in a month, 1,700 leads, 2,500 tasks and 4,000 calls came in."""
+    month = "/tasks/?layout=calendar&span=month&_flt_eq_assignee=@me"
+    for who, path, most in (
+        ("sales", "/", 1_500),
+        ("support", "/", 1_500),
+        ("sales", month, 3_000),
+        ("sales", "/dashboard/mine?period=month", 3_000),
+        ("sales", "/dashboard/sla?period=month", 1_000),
+        ("sales", "/dashboard/referrals?period=month", 1_000),
+    ):
+        widget_data.forget()
+        client = dataset.client(who)
+        client.screen(path)
+        widget_data.forget()
+        with dataset.counting() as found:
+            assert client.screen(path).status_code == 200
+        assert found.total <= most, (who, path, found.dearest)
 
 
 def test_a_board_of_tickets_reads_the_assignments_of_its_reader_once(dataset: Dataset) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import and_, case, false, func, literal, or_, select, true, union_all
+from sqlalchemy import and_, case, exists, false, func, literal, or_, select, true, union_all
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
@@ -93,19 +93,13 @@ def is_far_behind(session: Session, scope: CountScope, people: frozenset[int] | 
     `scope.rolled` is what `coverage_of` has found; `people`: as there. Today and yesterday alone are never too many.
     """
     both = replace(scope.period, first_day=scope.period.previous().first_day)
-    if scope.rolled is None and _has_another_zone(session, scope):
-        return False  # to wait would not help
     roll = scope.rolled or RollupCoverage(people, -1, frozenset())
     if sum(last - first + 1 for first, last in roll.stretches(both)) <= _DAYS_OF_LATE:
         return False
-    raw = _raw(roll, both)
-    query = select(literal(1)).select_from(CallLog).where(raw).limit(1).offset(MOST_UNROLLED)
-    return session.execute(query).first() is not None
-
-
-def _has_another_zone(session: Session, scope: CountScope) -> bool:
-    zone = session.scalar(select(RollupState.__table__.c.zone))
-    return bool(zone) and zone != scope.period.zone.key
+    state = RollupState.__table__.c  # in another time zone, to wait would not help
+    is_of_others = exists().where(state.zone != "", state.zone != scope.period.zone.key)
+    query = select(literal(1)).select_from(CallLog).where(_raw(roll, both), ~is_of_others)
+    return session.execute(query.limit(1).offset(MOST_UNROLLED)).first() is not None
 
 
 def can_count(scope: CountScope, names: Iterable[str]) -> bool:
