@@ -68,13 +68,14 @@ class People(HardenedInterface):
             return Markup('<span class="person">{}{}</span>').format(avatar(initials(name), "", _picture(item)), name)
         if col in ("manager", "delegate"):
             key = getattr(item, f"{col}_id")
-            return self.session.get(User, key).get_full_name() if key else None
+            name = self.session.get(User, key).get_full_name() if key else None
+            return Markup('<span class="whole">{}</span>').format(name) if name else None
         if col == "invitation":
             known = g.get("invitations")
             known = invitations.of_users(self.session, [item.id]) if known is None else known
             return user_invitations.state_text(known.get(item.id))
         if col == "can":
-            return link(url_for("EffectiveRightsView.of", user_id=item.id), _("View permissions"))
+            return link(url_for("EffectiveRightsView.of", user_id=item.id), _("View"))
         return super()._get_attr_value(item, col)
 
 

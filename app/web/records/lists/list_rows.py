@@ -15,8 +15,8 @@ Row = Mapping[str, Any]
 #: Kinds by which list.css, scripts and tests find the cells of rows; all heads have them. On a phone, list_rows.js puts
 #: the name of the column before a time, a date, a flag and a number.
 _MARKED = ("moment", "date", "flag", "number", "clock", "phone", "person")
-#: Characters of a text that certainly fit into one line.
-_LINE = 12
+#: Characters of a text that fit into one line of most columns.
+_LINE = 20
 #: Columns that list.css styles in the rows.
 _NAMED = ("number", "status", "state", "created_on")
 

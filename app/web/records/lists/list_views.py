@@ -86,13 +86,20 @@ def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
                 "items": [_item(screen, view, current, choices) for view in views[:MAX_SHOWN]],
                 "all_url": f"{base}?view=all",
                 "more": len(views) - MAX_SHOWN,
-                "is_changed": not _is_same(here, current.query if current else ""),
+                "is_changed": _is_worth_saving(here, current),
                 "new_url": f"/views/new?{urlencode({'list': screen.list_key, 'query': here})}",
                 "columns_url": f"/views/columns?{urlencode({'list': screen.list_key, 'query': here})}",
             },
         }
         | _layouts(screen, base, here)
     )
+
+
+def _is_worth_saving(here: str, current: ListView | None) -> bool:
+    """Whether *Save view* stands above the list: not for a tab or a layout alone, which is one click away."""
+    if current is not None:
+        return not _is_same(here, current.query)
+    return any(name not in ("tab", "layout", "span") for name, _value in pairs_of(here))
 
 
 def _clear_url(screen: Any, choices: ListPreferences, base: str) -> str | None:
