@@ -386,7 +386,8 @@ def engine_options(settings: Settings) -> dict[str, object]:
         f"SET SESSION innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, "
         f"idle_transaction_timeout = {IDLE_TRANSACTION_SECONDS}, "
         # EXISTS in access rules must be checked row by row; by default MariaDB would first collect all visible rows.
-        "optimizer_switch = 'exists_to_in=off'"
+        # Each row has another parent, so that results of sub-queries would be kept for nothing.
+        "optimizer_switch = 'exists_to_in=off,subquery_cache=off'"
     )
     if settings.roles == ("web",):
         init_command += f", max_statement_time = {STATEMENT_SECONDS}"

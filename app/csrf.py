@@ -15,7 +15,7 @@ from typing import Any
 
 from flask import Response, g
 from flask_wtf import FlaskForm
-from flask_wtf.csrf import CSRFProtect, _FlaskFormCSRF
+from flask_wtf.csrf import CSRFProtect, _FlaskFormCSRF, generate_csrf
 
 #: Prefix of a masked token; and the prefix of the previous version, whose pages may still be open.
 PREFIX, FORMER_PREFIX = "k.", "m."
@@ -23,6 +23,11 @@ PREFIX, FORMER_PREFIX = "k.", "m."
 _KEY_BYTES = 16
 #: Longer tokens can't be ours.
 _MAX_LENGTH = 2000
+
+
+def token_of_request() -> str:
+    """The CSRF token of this request, which Flask-WTF makes at the first call and keeps in `g`."""
+    return g.get("csrf_token") or str(generate_csrf())
 
 
 def mask(token: str) -> str:
@@ -55,7 +60,9 @@ def _mask_of(key: bytes, size: int) -> bytes:
 
 
 def _xor(one: bytes, other: bytes) -> bytes:
-    return bytes(a ^ b for a, b in zip(one, other, strict=True))
+    if len(one) != len(other):
+        raise ValueError("Texts of different lengths can't be combined.")
+    return (int.from_bytes(one) ^ int.from_bytes(other)).to_bytes(len(one))
 
 
 def mask_response(response: Response) -> None:

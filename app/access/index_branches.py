@@ -153,13 +153,20 @@ def index_on(record: Any, column: str) -> str | None:
 @lru_cache
 def index_in_order(record: Any, column: str) -> str | None:
     """The index that is ordered by the column, then by id; None if there is none."""
-    return "PRIMARY" if column == "id" else index_of(record, column) or index_of(record, column, "id")
+    return "PRIMARY" if column == "id" else index_of(record, column)
 
 
 @lru_cache
 def index_of(record: Any, *columns: str) -> str | None:
-    """The index on these columns; None if there is none."""
-    return next((str(each.name) for each in record.__table__.indexes if each.columns.keys() == [*columns]), None)
+    """The index that is ordered by these columns, then by id; None if there is none.
+
+    That is one on just these columns, or one in which the id follows them, and whatever follows the id.
+    """
+    keys = {str(each.name): each.columns.keys() for each in record.__table__.indexes}
+    exact = (name for name, names in keys.items() if names == [*columns])
+    return next(exact, None) or next(
+        (name for name, names in keys.items() if names[: len(columns) + 1] == [*columns, "id"]), None
+    )
 
 
 def names_ids(record: Any, condition: Any) -> bool:

@@ -34,8 +34,8 @@ class Task(HasCustomFields, Versioned, Record):
         Index("ix_task_assignee_created", "assignee_id", "created_on", "status"),
         Index("ix_task_due_on", "due_on"),
         Index("ix_task_watched", "exhausted", "status", "due_on"),
-        Index("ix_task_due", "status", "due_on"),
-        Index("ix_task_figures", "status", "due_on", "assignee_id"),
+        # Lists by due time check the access rules, and figures count, on this index alone.
+        Index("ix_task_due", "status", "due_on", "id", "assignee_id", "lead_id", "ticket_id"),
         Index("ix_task_lead", "lead_id", "status"),
         Index("ix_task_ticket", "ticket_id", "status"),
         Index("ix_task_remind", "remind_on"),

@@ -6,15 +6,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
+
 from flask.ctx import AppContext, RequestContext
 from flask.globals import _cv_app, _cv_request
 
-
-def app_context() -> AppContext | None:
-    """The application context of this thread; None outside of one."""
-    return _cv_app.get(None)
-
-
-def request_context() -> RequestContext | None:
-    """The request context of this thread; None outside of one."""
-    return _cv_request.get(None)
+#: The application context of this thread; None outside of one. A page asks hundreds of times.
+app_context: Callable[[], AppContext | None] = partial(_cv_app.get, None)
+#: The request context of this thread; None outside of one.
+request_context: Callable[[], RequestContext | None] = partial(_cv_request.get, None)

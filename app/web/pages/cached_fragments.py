@@ -13,9 +13,9 @@ from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 from flask import current_app
-from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
 
+from app.csrf import token_of_request
 from app.lib.html_escape import escape
 from app.lib.lru_cache import LruCache
 from app.web.core.localization.languages import language_key
@@ -65,7 +65,7 @@ def split(text: str) -> tuple[str, ...]:
 def filled(parts: tuple[str, ...], places: Mapping[str, str]) -> str:
     """The text of `split` with this HTML at its placeholders, and the CSRF token of the request at its own."""
     made = list(parts)
-    made[1::2] = [generate_csrf() if name == _CSRF else places[name] for name in parts[1::2]]
+    made[1::2] = [token_of_request() if name == _CSRF else places[name] for name in parts[1::2]]
     return "".join(made)
 
 

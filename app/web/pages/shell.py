@@ -8,9 +8,8 @@ from typing import Any
 
 from flask import Flask, Response, current_app, g, request
 from flask_babel import get_locale
-from flask_wtf.csrf import generate_csrf
 
-from app.csrf import mask_response
+from app.csrf import mask_response, token_of_request
 from app.extensions import csrf
 from app.lib.digit_grouping import grouped
 from app.ops.database.connections import STATEMENTS, WRITES
@@ -56,7 +55,7 @@ def install(app: Flask, menu: Menu) -> None:
     pages: Any = app.jinja_env
     pages.globals.update(widgets.GLOBALS | timeline_html.GLOBALS | field_values_html.GLOBALS | record_html.GLOBALS)
     pages.globals.update(
-        static_url=static_url, parts_url=shell_parts.parts_url, csrf_token=generate_csrf, get_locale=get_locale
+        static_url=static_url, parts_url=shell_parts.parts_url, csrf_token=token_of_request, get_locale=get_locale
     )
     pages.globals.update(grouped=grouped, written=format_local_date)
     pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": widgets.icon}

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from flask_babel import gettext as _
-from flask_wtf.csrf import generate_csrf
 from markupsafe import Markup
 
+from app.csrf import token_of_request
 from app.lib.html_escape import escape
 from app.web.core.localization.languages import language_key
 from app.web.pages.static_files import SPRITE, static_url
@@ -63,7 +63,7 @@ def whole(text: Any) -> Markup:
 
 def csrf() -> Markup:
     """The hidden CSRF field of every form that changes something."""
-    return Markup(f'<input type="hidden" name="csrf_token" value="{generate_csrf()}">')
+    return Markup(f'<input type="hidden" name="csrf_token" value="{token_of_request()}">')
 
 
 def avatar(initials: str | None, size: str = "", picture: str | None = None) -> Markup:

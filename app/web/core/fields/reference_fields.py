@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import g, has_app_context
 from flask_babel import lazy_gettext as _
 from sqlalchemy import false, or_, select
 
@@ -16,6 +15,7 @@ from app.lib.ids import parse_id
 from app.models import Customer, CustomerAccount
 from app.web.core.fields.base import Field, Viewer
 from app.web.core.fields.personal_fields import initials
+from app.web.core.flask_internals import app_context
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.registry import screen_of
 from app.web.core.urls.merged_redirects import merged_numbers
@@ -263,7 +263,8 @@ def person_card(card: dict[str, Any]) -> dict[str, Any]:
 
 def picture_of(user: int | None) -> str | None:
     """The URL of a user's picture, which changes with it; None if they have none."""
-    viewer = g.get("viewer") if has_app_context() else None
+    context = app_context()  # without proxies: a page shows many people
+    viewer = None if context is None else context.g.get("viewer")
     digest = viewer.lookups.pictures.get(user) if viewer is not None else None
     return picture_url(user, digest)
 

@@ -21,7 +21,7 @@ from flask_wtf import FlaskForm
 from markupsafe import Markup
 
 from app.domain.base import TranslatableText
-from app.web.core.flask_internals import app_context
+from app.web.core.flask_internals import app_context, request_context
 
 ENGLISH = "en"
 
@@ -30,9 +30,11 @@ def is_machine() -> bool:
     """Whether the request comes from an API client: under /api/, or with "cmd" at the root as in the predecessor's
     API.
     """
-    if request.path == "/":
-        return request.method == "POST" or "cmd" in request.args
-    return request.path.startswith("/api/")
+    context = request_context()
+    asked = request if context is None else context.request
+    if asked.path == "/":
+        return asked.method == "POST" or "cmd" in asked.args
+    return asked.path.startswith("/api/")
 
 
 def translate_text(sentence: str) -> str:
@@ -70,13 +72,16 @@ def _accepted_languages() -> list[str]:
 def language_key() -> tuple[str, str | None]:
     """A key of the language of this response, for things cached per language: (language, territory)."""
     context = _context()
-    locale = getattr(context, "babel_locale", None) or get_locale()
-    if context is None or locale is None:
+    if context is None:
         return ("", None)
-    kept: tuple[Any, tuple[str, str | None]] | None = getattr(context, "spoken", None)
+    held = vars(context)
+    locale = held.get("babel_locale") or get_locale()
+    if locale is None:
+        return ("", None)
+    kept: tuple[Any, tuple[str, str | None]] | None = held.get("spoken")
     if kept is None or kept[0] is not locale:
         # The name of a locale is slow to build.
-        kept = context.spoken = (locale, (locale.language, locale.territory))
+        kept = held["spoken"] = (locale, (locale.language, locale.territory))
     return kept[1]
 
 
