@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -110,6 +112,11 @@ def test_validators_of_marshmallow_do_too(app: Any) -> None:
     field.validators = (SchemaLength(max=3),)
     with app.test_request_context(), force_locale("mr"), pytest.raises(RuleBroken, match="यात जास्तीत जास्त 3 अक्षरे"):
         run_validators(field, "long")
+
+
+def test_every_text_of_the_pages_is_translated_into_each_language() -> None:
+    done = subprocess.run([sys.executable, "scripts/check_translations.py"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout[-2000:]
 
 
 # --- the response
