@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from email.utils import parseaddr
 from pathlib import Path
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -27,8 +28,8 @@ ROLES = ("web", "sockets", "worker", "scheduler")
 #: The name of the CRM until it is changed.
 DEFAULT_BRAND = "Eshin CRM"
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-#: Code -> the language's own name: for pages (if there is a catalogue of their texts) and for message templates. All
-#: but English need a catalogue in translations/: `make check-translations`.
+#: Code -> the language's own name: for pages (if there is a catalog of their texts) and for message templates. All
+#: but English need a catalog in translations/: `make check-translations`.
 LANGUAGE_NAMES = {"en": "English", "hi": "हिन्दी", "gu": "ગુજરાતી", "mr": "मराठी"}
 #: Seconds that a request waits for a database connection of its process, and for a lock of another transaction.
 POOL_SECONDS, LOCK_WAIT_SECONDS = 10, 5
@@ -55,7 +56,7 @@ UPLOAD_PATHS = (
 MAX_UPLOAD_BYTES = 33 * 1024 * 1024
 
 
-class _Asked(dict[str, str]):
+class _Requested(dict[str, str]):
     """The environment; remembers the requested names, so that all others are unknown."""
 
     def __init__(self, values: dict[str, str]) -> None:
@@ -191,69 +192,106 @@ def load(environ: dict[str, str] | None = None) -> Settings:
 
     Raises WrongSetting.
     """
-    env = _Asked(dict(os.environ if environ is None else environ))
+    env = _Requested(dict(os.environ if environ is None else environ))
     instance_dir = _folder(env.get("CRM_INSTANCE_DIR") or str(ROOT / "instance"))
     roles = _roles(env)
-    is_sockets_only = roles == ("sockets",)
-    port = _int("CRM_PORT", env.get("CRM_PORT"), 9000 if is_sockets_only else 8000, 1, 65535)
-    database_url = _database(env.get("CRM_DATABASE_URL"), instance_dir)
     settings = Settings(
-        database_url=database_url,
-        redis_url=_redis(env.get("CRM_REDIS_URL")),
-        host=_host(env.get("CRM_HOST")),
-        port=port,
         instance_dir=instance_dir,
-        secret_key=_secret_key(env.get("CRM_SECRET_KEY"), instance_dir),
-        field_key=_field_key(env.get("CRM_FIELD_KEY"), instance_dir),
-        secret_keys_old=_old_keys("CRM_SECRET_KEYS_OLD", env.get("CRM_SECRET_KEYS_OLD"), _is_secret_key),
-        field_keys_old=_old_keys("CRM_FIELD_KEYS_OLD", env.get("CRM_FIELD_KEYS_OLD"), _is_field_key),
-        admin_password=env.get("CRM_ADMIN_PASSWORD") or None,
-        scheduler=_does(env, "CRM_SCHEDULER", "scheduler", roles),
-        public_url=_public_url(env.get("CRM_PUBLIC_URL"), port),
         time_zone=_zone(env.get("CRM_TIME_ZONE")),
         brand=(env.get("CRM_BRAND") or DEFAULT_BRAND).strip()[:60],
         demo=_bool("CRM_DEMO", env.get("CRM_DEMO"), False),
-        workers=_int("CRM_WORKERS", env.get("CRM_WORKERS"), 1, 1, 64),
-        threads=_int("CRM_THREADS", env.get("CRM_THREADS"), 512 if is_sockets_only else 48, 2, 512),
-        proxies=_int("CRM_PROXIES", env.get("CRM_PROXIES"), 0, 0, 8),
-        count_sql=_bool("CRM_COUNT_SQL", env.get("CRM_COUNT_SQL"), False),
-        smtp_url=_smtp(env.get("CRM_SMTP_URL")),
-        smtp_from=_smtp_from(env.get("CRM_SMTP_FROM"), env.get("CRM_SMTP_URL")),
-        smtp_seconds=_int("CRM_SMTP_TIMEOUT_SECONDS", env.get("CRM_SMTP_TIMEOUT_SECONDS"), 10, 1, 30),
-        run_workers=_does(env, "CRM_RUN_WORKERS", "worker", roles),
-        queue_workers={
+        addons=_addons(env.get("CRM_ADDONS")),
+        settings_file=Path(file) if (file := env.get("CRM_SETTINGS_FILE")) else None,
+        **_keys(env, instance_dir),
+        **_server(env, roles),
+        **_storage(env, instance_dir),
+        **_delivery(env, roles),
+        **_monitoring(env),
+    )
+    return replace(settings, unknown=env.unknown())
+
+
+def _keys(env: _Requested, instance_dir: Path) -> dict[str, Any]:
+    """The secrets: of sessions, of sealed fields, and those used before."""
+    return {
+        "secret_key": _secret_key(env.get("CRM_SECRET_KEY"), instance_dir),
+        "field_key": _field_key(env.get("CRM_FIELD_KEY"), instance_dir),
+        "secret_keys_old": _old_keys("CRM_SECRET_KEYS_OLD", env.get("CRM_SECRET_KEYS_OLD"), _is_secret_key),
+        "field_keys_old": _old_keys("CRM_FIELD_KEYS_OLD", env.get("CRM_FIELD_KEYS_OLD"), _is_field_key),
+        "admin_password": env.get("CRM_ADMIN_PASSWORD") or None,
+    }
+
+
+def _server(env: _Requested, roles: tuple[str, ...]) -> dict[str, Any]:
+    """Where and how the processes serve."""
+    is_sockets_only = roles == ("sockets",)
+    port = _int("CRM_PORT", env.get("CRM_PORT"), 9000 if is_sockets_only else 8000, 1, 65535)
+    return {
+        "host": _host(env.get("CRM_HOST")),
+        "port": port,
+        "public_url": _public_url(env.get("CRM_PUBLIC_URL"), port),
+        "workers": _int("CRM_WORKERS", env.get("CRM_WORKERS"), 1, 1, 64),
+        "threads": _int("CRM_THREADS", env.get("CRM_THREADS"), 512 if is_sockets_only else 48, 2, 512),
+        "proxies": _int("CRM_PROXIES", env.get("CRM_PROXIES"), 0, 0, 8),
+        "roles": roles or ROLES,
+        "server_name": _server_name(env.get("CRM_SERVER_NAME")),
+        "cors_origins": _origins(env.get("CRM_CORS_ORIGINS")),
+        "session_idle_hours": _int("CRM_SESSION_IDLE_HOURS", env.get("CRM_SESSION_IDLE_HOURS"), 12, 1, 168),
+        "session_days": _int("CRM_SESSION_DAYS", env.get("CRM_SESSION_DAYS"), 7, 1, 90),
+        "api_limit": _rate("CRM_API_LIMIT", env.get("CRM_API_LIMIT"), (9000, 60)),
+        "api_write_limit": _rate("CRM_API_WRITE_LIMIT", env.get("CRM_API_WRITE_LIMIT"), (3000, 60)),
+    }
+
+
+def _storage(env: _Requested, instance_dir: Path) -> dict[str, Any]:
+    """Databases, Redis, files and backups."""
+    database_url = _database(env.get("CRM_DATABASE_URL"), instance_dir)
+    return {
+        "database_url": database_url,
+        "database_connections": _int("CRM_DATABASE_CONNECTIONS", env.get("CRM_DATABASE_CONNECTIONS"), 0, 2, 200)
+        if env.get("CRM_DATABASE_CONNECTIONS")
+        else None,
+        "replica_urls": _replicas(env, database_url),
+        "replica_lag_seconds": _int("CRM_REPLICA_LAG_SECONDS", env.get("CRM_REPLICA_LAG_SECONDS"), 10, 1, 300),
+        "redis_url": _redis(env.get("CRM_REDIS_URL")),
+        "files": _files(env.get("CRM_FILES")),
+        "clamd": _clamd(env.get("CRM_CLAMD_URL")),
+        "s3_endpoint": _url("CRM_S3_ENDPOINT", env.get("CRM_S3_ENDPOINT")),
+        "s3_region": _region(env.get("CRM_S3_REGION")),
+        "backup": _backup(env, instance_dir),
+    }
+
+
+def _delivery(env: _Requested, roles: tuple[str, ...]) -> dict[str, Any]:
+    """What is sent, and by which workers."""
+    return {
+        "smtp_url": _smtp(env.get("CRM_SMTP_URL")),
+        "smtp_from": _smtp_from(env.get("CRM_SMTP_FROM"), env.get("CRM_SMTP_URL")),
+        "smtp_seconds": _int("CRM_SMTP_TIMEOUT_SECONDS", env.get("CRM_SMTP_TIMEOUT_SECONDS"), 10, 1, 30),
+        "provider_urls": _provider_urls(env),
+        "scheduler": _does(env, "CRM_SCHEDULER", "scheduler", roles),
+        "run_workers": _does(env, "CRM_RUN_WORKERS", "worker", roles),
+        "queue_workers": {
             queue: _int(f"CRM_QUEUE_{queue.upper()}", env.get(f"CRM_QUEUE_{queue.upper()}"), default, 0, 64)
             for queue, default in (("short", 2), ("default", 2), ("long", 1))
         },
-        retry_seconds=_seconds("CRM_RETRY_SECONDS", env.get("CRM_RETRY_SECONDS"), (5, 30, 120, 600)),
-        webhooks_private=_bool("CRM_WEBHOOKS_PRIVATE", env.get("CRM_WEBHOOKS_PRIVATE"), False),
-        webhook_seconds=_seconds("CRM_WEBHOOK_SECONDS", env.get("CRM_WEBHOOK_SECONDS"), (60, 300, 1800, 7200, 28_800)),
-        api_limit=_rate("CRM_API_LIMIT", env.get("CRM_API_LIMIT"), (9000, 60)),
-        api_write_limit=_rate("CRM_API_WRITE_LIMIT", env.get("CRM_API_WRITE_LIMIT"), (3000, 60)),
-        cors_origins=_origins(env.get("CRM_CORS_ORIGINS")),
-        addons=_addons(env.get("CRM_ADDONS")),
-        provider_urls=_provider_urls(env),
-        files=_files(env.get("CRM_FILES")),
-        clamd=_clamd(env.get("CRM_CLAMD_URL")),
-        s3_endpoint=_url("CRM_S3_ENDPOINT", env.get("CRM_S3_ENDPOINT")),
-        s3_region=_region(env.get("CRM_S3_REGION")),
-        session_idle_hours=_int("CRM_SESSION_IDLE_HOURS", env.get("CRM_SESSION_IDLE_HOURS"), 12, 1, 168),
-        session_days=_int("CRM_SESSION_DAYS", env.get("CRM_SESSION_DAYS"), 7, 1, 90),
-        backup=_backup(env, instance_dir),
-        roles=roles or ROLES,
-        server_name=_server_name(env.get("CRM_SERVER_NAME")),
-        log_json=_log_format(env.get("CRM_LOG_FORMAT")) == "json",
-        metrics_from=_networks("CRM_METRICS_FROM", env.get("CRM_METRICS_FROM") or "127.0.0.0/8, ::1"),
-        metrics_token=_token(env.get("CRM_METRICS_TOKEN")),
-        sentry_dsn=_dsn(env.get("CRM_SENTRY_DSN")),
-        replica_urls=_replicas(env, database_url),
-        replica_lag_seconds=_int("CRM_REPLICA_LAG_SECONDS", env.get("CRM_REPLICA_LAG_SECONDS"), 10, 1, 300),
-        database_connections=_int("CRM_DATABASE_CONNECTIONS", env.get("CRM_DATABASE_CONNECTIONS"), 0, 2, 200)
-        if env.get("CRM_DATABASE_CONNECTIONS")
-        else None,
-        settings_file=Path(file) if (file := env.get("CRM_SETTINGS_FILE")) else None,
-    )
-    return replace(settings, unknown=env.unknown())
+        "retry_seconds": _seconds("CRM_RETRY_SECONDS", env.get("CRM_RETRY_SECONDS"), (5, 30, 120, 600)),
+        "webhooks_private": _bool("CRM_WEBHOOKS_PRIVATE", env.get("CRM_WEBHOOKS_PRIVATE"), False),
+        "webhook_seconds": _seconds(
+            "CRM_WEBHOOK_SECONDS", env.get("CRM_WEBHOOK_SECONDS"), (60, 300, 1800, 7200, 28_800)
+        ),
+    }
+
+
+def _monitoring(env: _Requested) -> dict[str, Any]:
+    """Logs, metrics and error reports."""
+    return {
+        "count_sql": _bool("CRM_COUNT_SQL", env.get("CRM_COUNT_SQL"), False),
+        "log_json": _log_format(env.get("CRM_LOG_FORMAT")) == "json",
+        "metrics_from": _networks("CRM_METRICS_FROM", env.get("CRM_METRICS_FROM") or "127.0.0.0/8, ::1"),
+        "metrics_token": _token(env.get("CRM_METRICS_TOKEN")),
+        "sentry_dsn": _dsn(env.get("CRM_SENTRY_DSN")),
+    }
 
 
 def unknown_sentences(settings: Settings) -> list[str]:
@@ -267,30 +305,60 @@ def unknown_sentences(settings: Settings) -> list[str]:
 def flask_config(settings: Settings) -> dict[str, object]:
     """The configuration of Flask, FAB and the extensions for these settings."""
     return {
+        **_FAB_CONFIG,
+        **_BODY_CONFIG,
+        **_session_config(settings),
+        "APP_NAME": settings.brand,
+        "SQLALCHEMY_DATABASE_URI": settings.database_url,
+        "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings),
+        "BABEL_DEFAULT_LOCALE": "en",
+        "BABEL_TRANSLATION_DIRECTORIES": str(ROOT / "translations"),
+        "LANGUAGES": _languages(),
+        "API_LANGUAGES": _api_languages(),
+        "COUNT_SQL": settings.count_sql,
+        "CRM": settings,
+    }
+
+
+_FAB_CONFIG: dict[str, object] = {
+    "FAB_CREATE_DB": False,
+    "FAB_UPDATE_PERMS": False,
+    "FAB_ADD_OPENAPI_VIEWS": False,
+    "FAB_API_MAX_PAGE_SIZE": 100,
+    "FAB_API_KEY_ENABLED": True,
+    "FAB_ADD_SECURITY_API": False,
+    "FAB_ADD_SECURITY_PERMISSION_VIEW": True,
+    "FAB_ADD_SECURITY_VIEW_MENU_VIEW": True,
+    "FAB_ADD_SECURITY_PERMISSION_VIEWS_VIEW": True,
+    "FAB_PASSWORD_COMPLEXITY_ENABLED": True,
+    "AUTH_TYPE": 1,
+    "AUTH_RATE_LIMITED": False,
+    "RATELIMIT_ENABLED": False,
+    # FAB's limiter isn't used: app/web/security/rate_limits.py counts sign-ins.
+    "RATELIMIT_STORAGE_URI": "memory://",
+    "RATELIMIT_HEADERS_ENABLED": True,
+}
+#: How large requests may be, and which responses are compressed.
+_BODY_CONFIG: dict[str, object] = {
+    "MAX_CONTENT_LENGTH": 12 * 1024 * 1024,
+    "UPLOAD_PATHS": UPLOAD_PATHS,
+    "MAX_UPLOAD_LENGTH": MAX_UPLOAD_BYTES,
+    "MAX_FORM_MEMORY_SIZE": 2 * 1024 * 1024,
+    "COMPRESS_ALGORITHM": ["br", "gzip"],
+    "COMPRESS_BR_LEVEL": 4,
+    "COMPRESS_LEVEL": 5,
+    "COMPRESS_MIN_SIZE": 1000,
+}
+
+
+def _session_config(settings: Settings) -> dict[str, object]:
+    """Cookies, CSRF tokens and JSON web tokens: how they are signed and how long they are valid."""
+    return {
         "SECRET_KEY": settings.secret_key,
         # The last one signs; the others are accepted, so that open forms and sessions survive a change of the key.
         "SECRET_KEY_FALLBACKS": list(settings.secret_keys_old[::-1]),
         "WTF_CSRF_SECRET_KEY": [*settings.secret_keys_old[::-1], settings.secret_key],
         "JWT_SECRET_KEY": settings.secret_key,
-        "SQLALCHEMY_DATABASE_URI": settings.database_url,
-        "SQLALCHEMY_ENGINE_OPTIONS": engine_options(settings),
-        "APP_NAME": settings.brand,
-        "FAB_CREATE_DB": False,
-        "FAB_UPDATE_PERMS": False,
-        "FAB_ADD_OPENAPI_VIEWS": False,
-        "FAB_API_MAX_PAGE_SIZE": 100,
-        "FAB_API_KEY_ENABLED": True,
-        "FAB_ADD_SECURITY_API": False,
-        "FAB_ADD_SECURITY_PERMISSION_VIEW": True,
-        "FAB_ADD_SECURITY_VIEW_MENU_VIEW": True,
-        "FAB_ADD_SECURITY_PERMISSION_VIEWS_VIEW": True,
-        "FAB_PASSWORD_COMPLEXITY_ENABLED": True,
-        "AUTH_TYPE": 1,
-        "AUTH_RATE_LIMITED": False,
-        "RATELIMIT_ENABLED": False,
-        # FAB's limiter isn't used: app/web/security/rate_limits.py counts sign-ins.
-        "RATELIMIT_STORAGE_URI": "memory://",
-        "RATELIMIT_HEADERS_ENABLED": True,
         "SESSION_COOKIE_HTTPONLY": True,
         "SESSION_COOKIE_SAMESITE": "Lax",
         "SESSION_COOKIE_SECURE": settings.is_https,
@@ -299,22 +367,8 @@ def flask_config(settings: Settings) -> dict[str, object]:
         "JWT_REFRESH_TOKEN_EXPIRES": settings.session_days * 86_400,
         "WTF_CSRF_TIME_LIMIT": None,
         "WTF_CSRF_CHECK_DEFAULT": False,
-        "MAX_CONTENT_LENGTH": 12 * 1024 * 1024,
-        "UPLOAD_PATHS": UPLOAD_PATHS,
-        "MAX_UPLOAD_LENGTH": MAX_UPLOAD_BYTES,
-        "MAX_FORM_MEMORY_SIZE": 2 * 1024 * 1024,
         "JWT_ACCESS_TOKEN_EXPIRES": 3600,
         "JWT_ALGORITHM": "HS256",
-        "BABEL_DEFAULT_LOCALE": "en",
-        "BABEL_TRANSLATION_DIRECTORIES": str(ROOT / "translations"),
-        "LANGUAGES": _languages(),
-        "API_LANGUAGES": _api_languages(),
-        "COMPRESS_ALGORITHM": ["br", "gzip"],
-        "COMPRESS_BR_LEVEL": 4,
-        "COMPRESS_LEVEL": 5,
-        "COMPRESS_MIN_SIZE": 1000,
-        "COUNT_SQL": settings.count_sql,
-        "CRM": settings,
     }
 
 
@@ -375,7 +429,7 @@ def job_transactions(settings: Settings) -> int:
 
 
 def _languages() -> dict[str, dict[str, str]]:
-    """English, and the other languages for which there is a catalogue."""
+    """English, and the other languages for which there is a catalog."""
     available = {path.parent.parent.name for path in (ROOT / "translations").glob("*/LC_MESSAGES/messages.po")}
     return {
         code: {"flag": code, "name": name} for code, name in LANGUAGE_NAMES.items() if code == "en" or code in available
@@ -383,12 +437,12 @@ def _languages() -> dict[str, dict[str, str]]:
 
 
 def _api_languages() -> list[str]:
-    """English, and the languages of error messages: those with a catalogue of them, or of the pages."""
-    catalogues = [
+    """English, and the languages of error messages: those with a catalog of them, or of the pages."""
+    catalogs = [
         *(ROOT / "translations").glob("*/LC_MESSAGES/errors.po"),
         *(ROOT / "translations").glob("*/LC_MESSAGES/messages.po"),
     ]
-    return ["en", *sorted({path.parent.parent.name for path in catalogues})]
+    return ["en", *sorted({path.parent.parent.name for path in catalogs})]
 
 
 def _folder(path: str) -> Path:
@@ -410,7 +464,7 @@ def _database(url: str | None, instance_dir: Path) -> str:
     return url
 
 
-def _backup(env: _Asked, instance_dir: Path) -> BackupSettings:
+def _backup(env: _Requested, instance_dir: Path) -> BackupSettings:
     try:
         return backup_settings.load({name: env.get(f"CRM_{name}") for name in backup_settings.NAMES}, instance_dir)
     except WrongBackupSetting as error:
@@ -435,7 +489,7 @@ def _redis(url: str | None) -> str | None:
     return url or None
 
 
-def _replicas(env: _Asked, primary: str) -> tuple[str, ...]:
+def _replicas(env: _Requested, primary: str) -> tuple[str, ...]:
     """The URLs of the replicas. They contain passwords, so no message repeats them."""
     try:
         return server_urls.replica_urls(env.get("CRM_REPLICA_URLS"), primary, env.get("CRM_REDIS_URL"))
@@ -462,7 +516,7 @@ def _seconds(name: str, text: str | None, default: tuple[int, ...]) -> tuple[int
     return waits
 
 
-def _provider_urls(env: _Asked) -> dict[str, str]:
+def _provider_urls(env: _Requested) -> dict[str, str]:
     found = {}
     for kind in ("twilio", "meta", "exotel"):
         name = f"{kind.upper()}_BASE_URL"
@@ -571,7 +625,7 @@ def _bool(name: str, text: str | None, default: bool) -> bool:
     return words[text.strip().lower()]
 
 
-def _roles(env: _Asked) -> tuple[str, ...]:
+def _roles(env: _Requested) -> tuple[str, ...]:
     """The roles in CRM_ROLE, in the order of ROLES; () if it is not set."""
     chosen = {part.strip().lower() for part in (env.get("CRM_ROLE") or "").split(",") if part.strip()}
     if unknown := chosen - {*ROLES}:
@@ -584,7 +638,7 @@ def _roles(env: _Asked) -> tuple[str, ...]:
     return tuple(role for role in ROLES if role in chosen)
 
 
-def _does(env: _Asked, name: str, role: str, roles: tuple[str, ...]) -> bool:
+def _does(env: _Requested, name: str, role: str, roles: tuple[str, ...]) -> bool:
     """Whether this process does what both an on/off setting and CRM_ROLE control.
 
     Raises WrongSetting if they differ.

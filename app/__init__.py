@@ -60,6 +60,34 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     log_redaction.install()
     submitted_data.install()
     error_reports.install(settings.sentry_dsn, settings.server_name)
+    app = _flask(settings, overrides)
+    _add_extensions(app, settings)
+    session_hooks.install()
+    with app.app_context():
+        _use_database(app, settings)
+        shell.install(app, sidebar.menu)
+        app.jinja_env.globals.update(first_steps.GLOBALS | composer.GLOBALS)
+        cors.install(app)
+        rate_limits.install(app, settings)
+        _build(app)
+        languages.install(app, config.ROOT / "translations")
+        _publish_jobs(app, settings)
+    errors.install(app)
+    expired_forms.install(app)
+    offline.install(app)
+    request_log.bind(app)
+    for part in (routes, provider_webhooks, signed_file_urls, live_events):
+        part.install(app)
+    app.wsgi_app = process_roles.ProcessRoutesOnly(app.wsgi_app, settings.roles)  # type: ignore[method-assign]
+    _guard_hosts(app, settings)
+    _queue(app, settings)
+    self_test.install()
+    cli.register(app, jobs=lambda: jobs, demo=_demo)
+    return app
+
+
+def _flask(settings: config.Settings, overrides: dict[str, object]) -> Flask:
+    """The Flask application with its configuration, and nothing attached."""
     app = Flask(__name__)
     app.jinja_environment = PageEnvironment
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]  # no coroutines here; Flask asks for each hook
@@ -67,6 +95,10 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     app.config.update(config.flask_config(settings))
     app.config.update(overrides)
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]
+    return app
+
+
+def _add_extensions(app: Flask, settings: config.Settings) -> None:
     app.extensions["crm_files"] = _files(settings)
     app.extensions["crm_scanner"] = Scanner(*settings.clamd) if settings.clamd is not None else None
     csrf.init_app(app)
@@ -75,39 +107,25 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     connections.end_sessions_quietly(app, db.session)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
     addons.add_revisions(migrate)
-    session_hooks.install()
-    with app.app_context():
-        _use_keys(app, settings)
-        primary_address.follow(settings.database_url, settings.settings_file)
-        connections.tune(db.engine)
-        process_metrics.bind(app, db.engine, _measures_store(settings))
-        replica_lists.install(app, settings)
-        shell.install(app, sidebar.menu)
-        app.jinja_env.globals.update(first_steps.GLOBALS | composer.GLOBALS)
-        cors.install(app)
-        rate_limits.install(app, settings)
-        _build(app)
-        languages.install(app, config.ROOT / "translations")
-        app.extensions["crm_jobs"] = _runner(settings, app.extensions["crm_files"])
-        app.extensions["crm_job_names"], app.extensions["crm_minute_jobs"] = jobs.names(), jobs.minutely()
-        app.extensions["crm_next_jobs"] = lambda now: jobs.next_runs(now, settings.time_zone)
-        app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
-        app.extensions["crm_self_test"] = self_test.run
-        app.extensions["crm_settings_menu"] = settings_menu.links
-    errors.install(app)
-    expired_forms.install(app)
-    offline.install(app)
-    request_log.bind(app)
-    routes.install(app)
-    provider_webhooks.install(app)
-    signed_file_urls.install(app)
-    live_events.install(app)
-    app.wsgi_app = process_roles.ProcessRoutesOnly(app.wsgi_app, settings.roles)  # type: ignore[method-assign]
-    _guard_hosts(app, settings)
-    _queue(app, settings)
-    self_test.install()
-    cli.register(app, jobs=lambda: jobs, demo=_demo)
-    return app
+
+
+def _use_database(app: Flask, settings: config.Settings) -> None:
+    """Tune the connections, follow the primary, and read lists from replicas."""
+    _use_keys(app, settings)
+    primary_address.follow(settings.database_url, settings.settings_file)
+    connections.tune(db.engine)
+    process_metrics.bind(app, db.engine, _measures_store(settings))
+    replica_lists.install(app, settings)
+
+
+def _publish_jobs(app: Flask, settings: config.Settings) -> None:
+    """What pages need of jobs, the self-test and the settings menu, which import the pages."""
+    app.extensions["crm_jobs"] = _runner(settings, app.extensions["crm_files"])
+    app.extensions["crm_job_names"], app.extensions["crm_minute_jobs"] = jobs.names(), jobs.minutely()
+    app.extensions["crm_next_jobs"] = lambda now: jobs.next_runs(now, settings.time_zone)
+    app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
+    app.extensions["crm_self_test"] = self_test.run
+    app.extensions["crm_settings_menu"] = settings_menu.links
 
 
 def _use_keys(app: Flask, settings: config.Settings) -> None:

@@ -33,7 +33,7 @@ class ShownBrand:
     icons: dict[str, str] = field(default_factory=dict)
 
     @property
-    def colour(self) -> str:
+    def color(self) -> str:
         """The brand's color, or the product's own."""
         return self.accent or ACCENT
 

@@ -46,9 +46,9 @@ from app.ops.storage.audit_head_file import AuditHeadFile
 from app.outbox import backlog
 from app.web.core import unique_errors
 from app.web.core.registry import registered
+from app.web.core.request_transaction import request_transaction
 from app.web.realtime import live_events
 from app.web.security import api_keys, passwords
-from app.web.security.sessions import own_transaction
 
 
 def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[], Any] | None = None) -> None:
@@ -148,7 +148,7 @@ def _customer_commands() -> AppGroup:
         Such customers are older than the rule that one customer has a number. They stay as they are until somebody
         changes or deletes one of them; then this command lets the other one have the number for good.
         """
-        with own_transaction() as session:
+        with request_transaction() as session:
             customer_keys.assign_bulk(session)
             found = list(customer_keys.find_duplicates(session))
         for each in found:
@@ -181,7 +181,7 @@ def load_demo(demo: Any, password: str, leads: int = 400) -> dict[str, int]:
     passwords.refuse_weak_password(password)
     hashed = generate_password_hash(password)  # the same for all: one hash for each would take seconds
     vault = Vault(read_key(current_app.config["CRM"].field_key))
-    with own_transaction() as session:
+    with request_transaction() as session:
         counts: dict[str, int] = demo.load(
             session, datetime.now(UTC), leads=leads, vault=vault, password_for=lambda _name: hashed
         )
@@ -298,7 +298,7 @@ def _head(text: str) -> audit_chain.ChainHead:
 def _renew(record: AuditHeadFile, reason: str) -> None:
     """Archive the record of the log's heads, and say so in the audit log itself."""
     aside = record.renew()
-    with own_transaction() as session:
+    with request_transaction() as session:
         audit.write(
             session,
             "audit record renewed",

@@ -54,7 +54,7 @@ from app.outbox import (
     virus_scans,
     webhook_delivery,
 )
-from app.outbox.backlog import Source
+from app.outbox.backlog import BacklogSource
 from app.outbox.call_delivery import CALLS
 from app.outbox.engine import DeliveryKind
 from app.outbox.invitation_delivery import INVITATIONS
@@ -97,7 +97,7 @@ QUEUED = (
 #: Outbox rows that an outage can leave behind; they are queued again when the queue is back.
 BACKLOG = (
     *map(backlog.source, (NOTICES, WEBHOOKS, MESSAGES, FILES, REACTIONS, CALLS, RECORDINGS, REPORTS, INVITATIONS)),
-    Source(
+    BacklogSource(
         "event", inbound_processing.QUEUE, inbound_events.due, lambda keys: inbound_processing.enqueue_event(keys[0])
     ),
 )
@@ -109,8 +109,9 @@ INTERRUPTED_AFTER = timedelta(minutes=5)
 _AT_ONCE = 200
 #: Rows deleted for their age per transaction, not counting the rows that depend on them.
 _FORGOTTEN_AT_ONCE = 500
-#: Days of calls per pass and per transaction: counting a day of 10,000 calls takes a tenth of a second.
-_DAYS_IN_A_PASS, _DAYS_AT_ONCE = 30, 5
+#: Days of calls that a pass looks for and counts as far as its time goes, and days per transaction: counting a day of
+#: 10,000 calls takes a tenth of a second.
+_DAYS_IN_A_PASS, _DAYS_AT_ONCE = 1000, 5
 #: Seconds after which a transaction of a job has surely been committed.
 AFTER_COMMIT = 2.0
 #: A file to which no row refers may belong to a form that somebody still fills in.

@@ -170,7 +170,7 @@ HOOKS = (
     Hook(
         "after_commit", inbound_processing.enqueue_committed, "What providers report is worked off after it is stored."
     ),
-    Hook("after_commit", call_delivery.enqueue_committed, "Calls are dialled only after the commit."),
+    Hook("after_commit", call_delivery.enqueue_committed, "Calls are dialed only after the commit."),
     Hook("after_commit", recording_delivery.enqueue_committed, "Recordings are fetched after the report is stored."),
     Hook("after_rollback", live_events.forget, "Live events of a rolled-back change are dropped."),
     Hook("after_rollback", call_rollups.forget, "Days whose change was rolled back stay as they are counted."),
@@ -178,7 +178,7 @@ HOOKS = (
     Hook("after_rollback", message_delivery.forget, "Messages of a rolled-back change are not sent."),
     Hook("after_rollback", message_files.forget, "Files of a rolled-back change are not fetched."),
     Hook("after_rollback", reaction_delivery.forget, "Reactions of a rolled-back change are not sent."),
-    Hook("after_rollback", call_delivery.forget, "A call that was not stored is not dialled."),
+    Hook("after_rollback", call_delivery.forget, "A call that was not stored is not dialed."),
     Hook("after_rollback", recording_delivery.forget, "Recordings that nobody reported are not fetched."),
     Hook("after_rollback", campaign_sending.forget, "A campaign that was not planned is not looked at."),
     Hook("after_rollback", inbound_processing.forget, "What was not stored is not worked off."),

@@ -84,8 +84,8 @@ def _lookup(kind: str, key: int | None) -> dict[str, Any] | None:
     """An entry of a picklist, or a user. They are few, so each process reads them once, as the product does."""
     if not _lookups:
         for name in ("lead_status", "lead_source", "account_type"):
-            colour = "color" if name == "lead_status" else "NULL"
-            rows = _query(f"SELECT id, label, {colour} FROM {name}")  # noqa: S608  # three names of our own
+            color = "color" if name == "lead_status" else "NULL"
+            rows = _query(f"SELECT id, label, {color} FROM {name}")  # noqa: S608  # three names of our own
             _lookups[name] = {
                 row[0]: {"id": row[0], "label": row[1]} | ({"color": row[2]} if row[2] else {}) for row in rows
             }

@@ -71,7 +71,7 @@ class MessageCounts:
     acknowledged: dict[str, int] = field(default_factory=dict)
     #: Markers of incoming messages that were answered with 2xx.
     taken: set[str] = field(default_factory=set)
-    dialled: int = 0
+    dialed: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     #: Markers of emails that the mail server has accepted, once for each time.
     mails: Counter[str] = field(default_factory=Counter)
@@ -265,7 +265,7 @@ class Load:
             headers = key_of(who) | {"Content-Type": "application/json"}
             status, text = self._ask("POST", "/api/v1/call_log/dial", headers, json.dumps({"lead": lead}))
             self.books.statuses[f"dial {status}"] += 1
-            self.books.dialled += status == 201
+            self.books.dialed += status == 201
             if status not in (0, 200, 201, 409, 502, 503):
                 self.books.wrong.append(f"dial: {status} {text[:200]}")
             n += 1

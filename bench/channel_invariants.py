@@ -86,10 +86,10 @@ def _campaign(held: Installation, campaign: int) -> list[str]:
 def _calls(held: Installation) -> list[str]:
     states = dict(held.rows("SELECT state, COUNT(*) FROM call_request GROUP BY state"))
     print(f"calls: {states}; the provider rang {sum(held.double.calls.values())}")
-    faults = [f"call {key} was dialled {count} times" for key, count in held.double.calls.items() if count > 1]
+    faults = [f"call {key} was dialed {count} times" for key, count in held.double.calls.items() if count > 1]
     known = {f"c{row[0]}": row[1] for row in held.rows("SELECT call_id, state FROM call_request")}
     faults += [
-        f"call {key} was dialled and is {known.get(key)}"
+        f"call {key} was dialed and is {known.get(key)}"
         for key in held.double.calls
         if known.get(key) not in ("sent", "unknown")
     ]

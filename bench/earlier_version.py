@@ -33,10 +33,10 @@ def work_tree(commit: str) -> Path:
     for name in _MADE_BY_SETUP:
         if not (folder / name).exists():
             (folder / name).symlink_to((ROOT / name).resolve())
-    for catalogue in (ROOT / "translations").rglob("*.mo"):
-        copy = folder / catalogue.relative_to(ROOT)
+    for catalog in (ROOT / "translations").rglob("*.mo"):
+        copy = folder / catalog.relative_to(ROOT)
         if copy.parent.exists() and not copy.exists():
-            shutil.copyfile(catalogue, copy)
+            shutil.copyfile(catalog, copy)
     return folder
 
 

@@ -69,6 +69,11 @@ def _others() -> list[Operation]:
     return [
         page("page: board of tasks", generate.SALES, "/tasks/?layout=board"),
         page("page: month of tasks", generate.SALES, f"/tasks/?layout=calendar&span=month&from={date.today()}"),
+        page(
+            "page: month of own tasks",
+            generate.SALES,
+            f"/tasks/?layout=calendar&span=month&_flt_eq_assignee=@me&from={date.today()}",
+        ),
         page("page: month of tasks", who, f"/tasks/?layout=calendar&span=month&from={date.today()}"),
         page("page: leads in groups by status", who, "/leads/?group=status"),
         page("page: board of tasks", who, "/tasks/?layout=board"),

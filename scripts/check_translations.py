@@ -1,4 +1,4 @@
-"""Check that every text of the product, of FAB's screens and of WTForms is translated in each catalogue.
+"""Check that every text of the product, of FAB's screens and of WTForms is translated in each catalog.
 
 Prints one line for each text that is missing, empty or fuzzy, and exits with 1 if there is any.
 """
@@ -58,10 +58,10 @@ def texts(folder: Path) -> dict[Text, str]:
     return found
 
 
-def problems(catalogue: Catalog, wanted: dict[Text, str]) -> Iterator[str]:
-    """One line for each text without a complete translation in the catalogue."""
+def problems(catalog: Catalog, wanted: dict[Text, str]) -> Iterator[str]:
+    """One line for each text without a complete translation in the catalog."""
     for (words, context), place in sorted(wanted.items(), key=lambda item: item[1]):
-        message = catalogue.get(words, context)
+        message = catalog.get(words, context)
         if problem := problem_of(message):
             yield f"{place}: {problem}: {words!r}"
 
@@ -85,7 +85,7 @@ def problem_of(message: Message | None) -> str | None:
     return None
 
 
-def catalogue(path: Path, language: str) -> Catalog:
+def catalog(path: Path, language: str) -> Catalog:
     """The texts of the pages, and of the error messages, which have their own file."""
     with path.open("rb") as file:
         words = read_po(file, locale=language)
@@ -109,7 +109,7 @@ def main() -> int:
         if not path.exists():
             lines.append(f"{language}: {path.relative_to(ROOT)} is missing, with all {len(wanted)} texts")
             continue
-        lines += [f"{language}: {line}" for line in problems(catalogue(path, language), wanted)]
+        lines += [f"{language}: {line}" for line in problems(catalog(path, language), wanted)]
     print("\n".join(lines) if lines else f"{len(wanted)} texts are translated in {', '.join(languages)}")
     return 1 if lines else 0
 

@@ -112,7 +112,7 @@ class DemoSite:
         self.server, self.browser = server, browser
         self.cookies: dict[str, Any] = {}
 
-    def seat(self, who: str, size: dict[str, int], theme: str = "light", language: str = "en") -> Any:
+    def open_page(self, who: str, size: dict[str, int], theme: str = "light", language: str = "en") -> Any:
         """A page for this person."""
         options = {"viewport": size, "color_scheme": theme, "is_mobile": size is PHONE, "service_workers": "block"}
         page = self.browser.new_context(**options).new_page()
@@ -153,7 +153,7 @@ def take(site: DemoSite, names: list[str]) -> None:
     """Renew these pictures of docs/."""
     for name in names:
         shot = SHOTS[name]
-        page = site.seat(shot.who, shot.size)
+        page = site.open_page(shot.who, shot.size)
         site.open(page, shot.path)
         if shot.act is not None:
             shot.act(page)
@@ -167,7 +167,7 @@ def take_all(site: DemoSite, folder: Path, names: list[str], options: Any) -> It
     looks = [("light", "en")] if options.plain else list(itertools.product(options.theme, options.language))
     sizes = [(word, size) for word, size in SIZES.items() if options.size in (None, word)]
     for (theme, language), (word, size) in itertools.product(looks, sizes):
-        page = site.seat(ADMIN, size, theme, language)
+        page = site.open_page(ADMIN, size, theme, language)
         for name in names:
             status = site.open(page, PAGES[name])
             over = page.evaluate("() => document.documentElement.scrollWidth - innerWidth")

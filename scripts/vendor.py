@@ -23,7 +23,6 @@ VENDOR = STATIC / "vendor"
 #: Served name -> file in node_modules.
 COPIES = {
     "htmx.js": "htmx.org/dist/htmx.min.js",
-    "echarts.js": "echarts/dist/echarts.common.min.js",
     "socket.io.js": "socket.io-client/dist/socket.io.esm.min.js",
     "tom-select.js": "tom-select/dist/js/tom-select.complete.min.js",
     "sortable.js": "sortablejs/Sortable.min.js",
@@ -133,6 +132,13 @@ def build_icons() -> None:
     (VENDOR / "icons.svg").write_text(sprite, encoding="utf-8")
 
 
+def build_charts() -> None:
+    """The used part of ECharts, in one file: ``echarts.js``. What is used is said in scripts/chart_library.js."""
+    esbuild = str(NODE / ".bin" / "esbuild")
+    command = [esbuild, str(ROOT / "scripts" / "chart_library.js"), f"--outfile={VENDOR / 'echarts.js'}"]
+    subprocess.run([*command, "--bundle", "--minify", "--format=esm", "--log-level=warning"], check=True)  # noqa: S603
+
+
 def main() -> int:
     """Rebuild app/static/vendor. Returns 1 if ``npm ci`` has not been run."""
     if not NODE.is_dir():
@@ -140,6 +146,7 @@ def main() -> int:
         return 1
     VENDOR.mkdir(parents=True, exist_ok=True)
     copy_files()
+    build_charts()
     build_base_css()
     build_icons()
     served = sorted(path for path in VENDOR.iterdir() if path.name != "manifest.json")

@@ -18,7 +18,7 @@ GIF = b"GIF89a\x01\x00\x01\x00\x80\x00\x00" + b"\x00" * 40
 
 
 def picture(size: tuple[int, int] = (1200, 900), kind: str = "JPEG", **more: object) -> bytes:
-    """A picture of one colour."""
+    """A picture of one color."""
     made = io.BytesIO()
     Image.new("RGB", size, "#3366cc").save(made, kind, **more)
     return made.getvalue()

@@ -74,7 +74,7 @@ CONTENT = Content("user 1: notice 1", "key", "Subject", "Text")
 
 
 def mail(port: int, tls: str = "smtp") -> None:
-    server = email.Server(tls, "127.0.0.1", port)
+    server = email.MailServer(tls, "127.0.0.1", port)
     email.Email(server, "CRM <crm@example.in>", SECONDS).send("asha@example.in", CONTENT)
 
 
@@ -231,14 +231,14 @@ PARTNERS: dict[str, Callable[[socket.socket, threading.Event], Any]] = {
 
 
 @contextmanager
-def partner(behaviour: Callable[[socket.socket, threading.Event], Any]) -> Iterator[int]:
+def partner(behavior: Callable[[socket.socket, threading.Event], Any]) -> Iterator[int]:
     """A server on 127.0.0.1 that behaves like this with everybody. Yields its port."""
     stop = threading.Event()
     with socket.create_server(("127.0.0.1", 0), backlog=100) as server:
 
         def serve(client: socket.socket) -> None:
             with client, suppress(OSError):
-                behaviour(client, stop)
+                behavior(client, stop)
 
         def accept() -> None:
             while not stop.is_set():
@@ -265,12 +265,12 @@ def loaded() -> None:
         importlib.import_module(name)
 
 
-@pytest.mark.parametrize("behaviour", PARTNERS)
+@pytest.mark.parametrize("behavior", PARTNERS)
 @pytest.mark.parametrize(
     ("module", "number"), [(module, number) for module, calls in CALLS.items() for number in range(len(calls))]
 )
 def test_every_call_ends_in_time_and_reads_little(
-    module: str, number: int, behaviour: str, monkeypatch: pytest.MonkeyPatch
+    module: str, number: int, behavior: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(email, "TOTAL_SECONDS", 1.0)
     monkeypatch.setattr(imap_client, "TOTAL_SECONDS", 1.0)
@@ -278,7 +278,7 @@ def test_every_call_ends_in_time_and_reads_little(
     monkeypatch.setattr(s3_bucket, "CALL_SECONDS", 0.3)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-    with partner(PARTNERS[behaviour]) as port:
+    with partner(PARTNERS[behavior]) as port:
         tracemalloc.start()
         began = time.monotonic()
         with suppress(Exception):  # how it fails is tested elsewhere
@@ -292,7 +292,9 @@ def test_a_mail_server_that_dribbles_is_given_up_after_the_total_time(monkeypatc
     monkeypatch.setattr(email, "TOTAL_SECONDS", 1.0)
     began = time.monotonic()
     with partner(_dribble) as port, pytest.raises(ChannelError, match="can't be reached"):
-        email.Email(email.Server("smtp", "127.0.0.1", port), "CRM <crm@example.in>", 30).send("a@example.in", CONTENT)
+        email.Email(email.MailServer("smtp", "127.0.0.1", port), "CRM <crm@example.in>", 30).send(
+            "a@example.in", CONTENT
+        )
     assert time.monotonic() - began < 30
 
 

@@ -23,7 +23,7 @@ from app.access.fast_paging import (
     page_of_union,
 )
 from app.access.found_rows import IndexLookup, KeptRule
-from app.access.grouped_paging import is_shared, pages_of_groups
+from app.access.grouped_paging import holds_many_tickets, is_shared, pages_of_groups
 from app.access.held_records import asks_for_own, holds_many
 from app.access.index_branches import PageQuery, index_of
 from app.access.index_lookups import look_up, looked_up, outer_nodes, parts_of
@@ -88,6 +88,7 @@ __all__ = [
     "get_visible",
     "guarded_tables",
     "holds_many",
+    "holds_many_tickets",
     "index_of",
     "is_counted_by_path",
     "is_scanned",

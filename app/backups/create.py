@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from app.backups import files, retention
-from app.backups.database import Database, DatabaseContents, Facts, open_database
+from app.backups.database import Database, DatabaseContents, DatabaseFacts, open_database
 from app.backups.encryption import Encryption
 from app.backups.errors import BackupError, readable_disk_errors
 from app.backups.folder import Backup
@@ -83,7 +83,9 @@ class _BackupInProgress:
         # Not encrypted: it contains only checksums, and is needed to find files that can be removed
         return write_part(self.half / files.LIST, Encryption(), lambda writer: files.write_list(writer, ordered))
 
-    def _manifest(self, facts: Facts, contents: DatabaseContents, parts: dict[str, BackupFile]) -> dict[str, Any]:
+    def _manifest(
+        self, facts: DatabaseFacts, contents: DatabaseContents, parts: dict[str, BackupFile]
+    ) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "name": self.name,

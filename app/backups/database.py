@@ -66,7 +66,7 @@ class DatabaseContents:
 
 
 @dataclass(frozen=True)
-class Facts:
+class DatabaseFacts:
     """The properties of a database before its dump."""
 
     #: Such as MariaDB 10.11.19, and the program that dumps it.
@@ -91,7 +91,7 @@ class Database(Protocol):
     dump_name: str
     url: URL
 
-    def facts(self) -> Facts:
+    def facts(self) -> DatabaseFacts:
         """The facts before a dump. Raises BackupError if no good dump can be made."""
 
     def dump(self, write: Callable[[bytes], None], workspace: Path) -> DatabaseContents:

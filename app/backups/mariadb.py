@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from app.backups.database import PASSING_TABLES, DatabaseContents, Facts
+from app.backups.database import PASSING_TABLES, DatabaseContents, DatabaseFacts
 from app.backups.dump_reader import DumpReader
 from app.backups.encryption import find_program, running, stream_of
 from app.backups.errors import BackupBusy, BackupError
@@ -52,13 +52,13 @@ class MariaDBDatabase:
 
     # --- before a dump
 
-    def facts(self) -> Facts:
+    def facts(self) -> DatabaseFacts:
         """The server, schema and size of the database before a dump. Raises BackupError."""
         with self._connected() as connection:
             server = str(connection.execute(text("SELECT VERSION()")).scalar())
             program = _program_version("mariadb-dump")
             _refuse_other_program(program, server)
-            return Facts(
+            return DatabaseFacts(
                 server=f"MariaDB {server}",
                 program=program,
                 schema=schema_of(connection),

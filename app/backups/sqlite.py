@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from app.backups.database import PASSING_TABLES, DatabaseContents, Facts, TableContents, references_in
+from app.backups.database import PASSING_TABLES, DatabaseContents, DatabaseFacts, TableContents, references_in
 from app.backups.errors import BackupError
 from app.backups.streams import CHUNK, create
 from app.domain import file_references
@@ -33,13 +33,13 @@ class SQLiteDatabase:
         self.url = url
         self.path = Path(str(url.database))
 
-    def facts(self) -> Facts:
+    def facts(self) -> DatabaseFacts:
         """The facts before a dump. Raises BackupError."""
         with self._open() as connection:
             schema = _column(connection, "SELECT version_num FROM alembic_version ORDER BY 1")
             head = _column(connection, "SELECT count || ':' || hash FROM audit_head WHERE id = 1 AND count > 0")
         version = f"SQLite {sqlite3.sqlite_version}"
-        return Facts(version, version, tuple(schema), head[0] if head else "")
+        return DatabaseFacts(version, version, tuple(schema), head[0] if head else "")
 
     def dump(self, write: Callable[[bytes], None], workspace: Path) -> DatabaseContents:
         """Copy the database, check the copy, and write it. Raises BackupError."""

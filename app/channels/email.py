@@ -34,7 +34,7 @@ NOT_KNOWN = "Unknown whether it arrived: the mail server disconnected at the end
 
 
 @dataclass(frozen=True)
-class Server:
+class MailServer:
     """The mail server and how to sign in."""
 
     #: smtp (unencrypted), smtp+starttls or smtps.
@@ -45,11 +45,11 @@ class Server:
     password: str = ""
 
 
-def server_of(url: str) -> Server:
+def server_of(url: str) -> MailServer:
     """The server of a URL such as smtp+starttls://user:password@host:587, already checked by config.py."""
     parts = urlsplit(url)
     port = parts.port or DEFAULT_PORTS[parts.scheme]
-    return Server(
+    return MailServer(
         parts.scheme, parts.hostname or "", port, unquote(parts.username or ""), unquote(parts.password or "")
     )
 
@@ -66,7 +66,7 @@ class RecipientRefused(ChannelError):
 class Email:
     """Sends each message to one SMTP server, over a connection of its own."""
 
-    def __init__(self, server: Server, sender: str, timeout: float, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, server: MailServer, sender: str, timeout: float, tls: ssl.SSLContext | None = None) -> None:
         """`sender` is "Name <address>"; `timeout` is the seconds that the server may take for each reply.
 
         A message takes at most TOTAL_SECONDS, however slowly the server replies.
@@ -159,7 +159,7 @@ class Email:
 class _Connection(smtplib.SMTP):
     """A connection that is cut at a deadline, or if the server sends too much."""
 
-    def __init__(self, server: Server, timeout: float, cutter: DeadlineWatchdog, tls: ssl.SSLContext) -> None:
+    def __init__(self, server: MailServer, timeout: float, cutter: DeadlineWatchdog, tls: ssl.SSLContext) -> None:
         super().__init__(timeout=timeout)
         self._host, self._cutter = server.host, cutter
         self._tls = tls if server.scheme == "smtps" else None

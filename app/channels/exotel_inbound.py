@@ -185,9 +185,9 @@ def _flow_state(fields: Mapping[str, Any]) -> str:
     """
     if event := _text(fields, "EventType").lower():
         return _RING_EVENTS.get(event, "")
-    dialled = _CALL_STATES.get(_text(fields, "DialCallStatus").lower())
-    if dialled is not None:
-        return "no-answer" if dialled == "canceled" else dialled
+    dialed = _CALL_STATES.get(_text(fields, "DialCallStatus").lower())
+    if dialed is not None:
+        return "no-answer" if dialed == "canceled" else dialed
     flow = _CALL_TYPES.get(_text(fields, "CallType").lower(), "")
     status = _CALL_STATES.get(_text(fields, "CallStatus").lower(), "")
     if not flow and not status:

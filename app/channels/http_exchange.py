@@ -19,7 +19,7 @@ from typing import Any
 from app.channels.tls import trusted_by_this_machine
 from app.lib import deadline, outbound_url
 from app.lib.deadline import DeadlineWatchdog
-from app.lib.outbound_url import BadAddress, Resolver, Target
+from app.lib.outbound_url import BadAddress, OutboundUrl, Resolver
 
 #: Bytes of a response that are read, unless the caller sets another limit.
 MAX_BYTES = 1_000_000
@@ -89,7 +89,7 @@ class RequestTerms:
     resolver: Resolver = socket.getaddrinfo
 
 
-def exchange(target: Target, request: HttpRequest, terms: RequestTerms) -> HttpResponse:
+def exchange(target: OutboundUrl, request: HttpRequest, terms: RequestTerms) -> HttpResponse:
     """Send the request and return the response, whatever its status. Raises NotConnected, NoResponse."""
     with DeadlineWatchdog(max(0.01, terms.seconds)) as cutter:
         connection = _Connection(target, cutter, terms)
@@ -105,7 +105,7 @@ class _Connection(http.client.HTTPConnection):
 
     auto_open = 0
 
-    def __init__(self, target: Target, cutter: DeadlineWatchdog, terms: RequestTerms) -> None:
+    def __init__(self, target: OutboundUrl, cutter: DeadlineWatchdog, terms: RequestTerms) -> None:
         super().__init__(target.host, target.port)
         self.default_port = 443 if target.scheme == "https" else 80
         self.target, self.cutter, self.terms = target, cutter, terms

@@ -54,7 +54,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 @dataclass(frozen=True)
-class Position:
+class MailboxPosition:
     """The position up to which a mailbox has been read."""
 
     uid_validity: int
@@ -95,10 +95,10 @@ class ImapClient:
         self.mailbox, self.timeout = mailbox, timeout
         self.tls = tls or trusted_by_this_machine()
 
-    def position(self) -> Position:
+    def position(self) -> MailboxPosition:
         """The current end of the mailbox: reading from there skips what is in it. Raises ChannelError."""
         with self._selected() as (_connection, uid_validity, next_uid):
-            return Position(uid_validity, next_uid - 1)
+            return MailboxPosition(uid_validity, next_uid - 1)
 
     def check(self) -> str:
         """Sign in and open the folder. Returns a sentence for the settings page. Raises ChannelError."""
@@ -106,8 +106,12 @@ class ImapClient:
         return f"Signed in to {self.mailbox.host} and opened the folder {self.mailbox.folder}."
 
     def fetch(
-        self, position: Position, since: date, limit: int, known: Callable[[int], Container[int]] = lambda _validity: ()
-    ) -> Iterator[FetchedMail | Position]:
+        self,
+        position: MailboxPosition,
+        since: date,
+        limit: int,
+        known: Callable[[int], Container[int]] = lambda _validity: (),
+    ) -> Iterator[FetchedMail | MailboxPosition]:
         """The emails after a position, oldest first, interleaved with new positions. Raises ChannelError.
 
         If the server has renumbered the mailbox, emails since the day `since` are read again, except the UIDs that are
@@ -124,11 +128,11 @@ class ImapClient:
                 for uid in uids[:limit]:
                     yield from _fetch(connection, uid_validity, uid)
                 if len(uids) <= limit:
-                    yield Position(uid_validity, next_uid - 1)
+                    yield MailboxPosition(uid_validity, next_uid - 1)
 
     def _fetch_behind(
-        self, connection: _Connection, position: Position, next_uid: int, limit: int
-    ) -> Iterator[FetchedMail | Position]:
+        self, connection: _Connection, position: MailboxPosition, next_uid: int, limit: int
+    ) -> Iterator[FetchedMail | MailboxPosition]:
         last = position.last_uid
         for _window in range(MAX_WINDOWS):
             end = min(last + WINDOW, next_uid - 1)
@@ -140,7 +144,7 @@ class ImapClient:
             if len(uids) > limit:
                 return
             limit, last = limit - len(uids), end
-            yield Position(position.uid_validity, last)
+            yield MailboxPosition(position.uid_validity, last)
 
     @contextmanager
     def _selected(self) -> Iterator[tuple[_Connection, int, int]]:

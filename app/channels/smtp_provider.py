@@ -10,7 +10,7 @@ from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 
 from app.channels.base import ChannelError
-from app.channels.email import MAX_SUBJECT, Email, RecipientRefused, Server, one_address
+from app.channels.email import MAX_SUBJECT, Email, MailServer, RecipientRefused, one_address
 from app.channels.mail_account import CA_FILE, MailAccount, check_address, security_of, server_settings, trusted
 from app.channels.provider import (
     Abilities,
@@ -41,7 +41,9 @@ class SmtpProvider(MailAccount):
         """Raises ValueError for settings that contradict each other."""
         security = security_of(values)
         port = int(values.get("port") or PORTS[security])
-        server = Server(_SCHEMES[security], values["host"], port, values.get("user", ""), values.get("password", ""))
+        server = MailServer(
+            _SCHEMES[security], values["host"], port, values.get("user", ""), values.get("password", "")
+        )
         self.sender, self.reply_to = values["from"], values.get("reply_to", "")
         self.address = parseaddr(self.sender)[1].lower()
         self._smtp = Email(server, self.sender, TIMEOUT, trusted(values) if security != "none" else None)

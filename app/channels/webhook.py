@@ -22,7 +22,7 @@ MAX_RESPONSE_BYTES = 4096
 
 
 @dataclass(frozen=True)
-class Answer:
+class WebhookResponse:
     """The response of the receiver of a webhook."""
 
     #: The HTTP status code.
@@ -50,7 +50,7 @@ class WebhookClient:
         self.private, self.timeout, self.resolver = private, timeout, resolver
         self.tls = tls
 
-    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    def post(self, url: str, headers: Mapping[str, str], body: bytes) -> WebhookResponse:
         """Send a body and return the response, whatever its status. Raises ChannelError if there is none."""
         terms = RequestTerms(self.timeout, self.private, self.tls, self.resolver)
         try:
@@ -61,7 +61,7 @@ class WebhookClient:
             raise ChannelError(str(bad)) from bad
         except (NotConnected, NoResponse) as failed:
             raise ChannelError(_error_text(failed.reason, self.timeout)) from failed
-        return Answer(response.status, response.body.decode("utf-8", "replace"))
+        return WebhookResponse(response.status, response.body.decode("utf-8", "replace"))
 
 
 def _error_text(error: Exception, timeout: float) -> str:

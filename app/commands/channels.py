@@ -20,7 +20,7 @@ from app.extensions import db
 from app.models import ChannelAccount
 from app.outbox import provider_clients
 from app.web.channels.account_checks import try_account
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 
 _Command = Callable[..., Any]
 
@@ -40,16 +40,7 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
     @readable_errors
     def add(kind: str, name: str, settings: tuple[str, ...], **limits: Any) -> None:
         """Add an account, and print the address at which the provider has to report."""
-        values = dict(_setting(each) for each in settings)
-        wanted = AccountSettings(name, values, **limits)
-        with own_transaction() as session:
-            stamp = Stamp(None, datetime.now(UTC))
-            account = channel_accounts.create(session, KINDS[kind], wanted, stamp, current_app.extensions["vault"])
-            told = account.channels if KINDS[kind].has_hooks else ()
-            urls = [(channel, provider_clients.hook_url(account, channel)) for channel in told]
-            click.echo(f"Added account {account.name} with ID {account.id}.")
-        for channel, url in urls:
-            click.echo(f"{channel}: {url}")
+        _add(kind, AccountSettings(name, dict(_setting(each) for each in settings), **limits))
 
     @group.command("list")
     @readable_errors
@@ -68,6 +59,17 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
         click.echo(try_account(name, datetime.now(UTC)))
 
     return group
+
+
+def _add(kind: str, wanted: AccountSettings) -> None:
+    with request_transaction() as session:
+        stamp = Stamp(None, datetime.now(UTC))
+        account = channel_accounts.create(session, KINDS[kind], wanted, stamp, current_app.extensions["vault"])
+        reporting = account.channels if KINDS[kind].has_hooks else ()
+        urls = [(channel, provider_clients.hook_url(account, channel)) for channel in reporting]
+        click.echo(f"Added account {account.name} with ID {account.id}.")
+    for channel, url in urls:
+        click.echo(f"{channel}: {url}")
 
 
 def _setting(text: str) -> tuple[str, str]:

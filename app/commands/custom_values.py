@@ -10,7 +10,7 @@ from flask.cli import AppGroup
 
 from app.domain import custom_values
 from app.domain.custom_fields import RECORDS
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 
 
 def commands(readable_errors: Callable[..., Any]) -> AppGroup:
@@ -40,7 +40,7 @@ def _compared(mends: bool) -> int:
         last: int | None = 0
         count = 0
         while last is not None:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 last, found = custom_values.compare(session, table, last, mends)
             count += found
         click.echo(f"{kind}: {count} records differ{', and were mended' if mends and count else ''}.")

@@ -15,7 +15,7 @@ from app.domain.base import RuleBroken, Stamp
 from app.domain.maintenance import key_rotation
 from app.lib.operator_command import operator_command
 from app.lib.vault import Vault, generate_key, read_key
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 
 
 def commands(readable_errors: Callable[..., Any]) -> AppGroup:
@@ -53,9 +53,9 @@ def rotate_field_key(say: Callable[[str], Any]) -> list[str]:
     vault: Vault = current_app.extensions["vault"]
     stamp = Stamp(None, datetime.now(UTC))
     for former in reversed(settings.field_keys_old):
-        with own_transaction() as session:
+        with request_transaction() as session:
             key_rotation.keep_former(session, read_key(former), vault, stamp)
-    with own_transaction() as session:
+    with request_transaction() as session:
         key_rotation.reseal_retired_keys(session, vault)
     unreadable = [each for table in key_rotation.sealed_columns() for each in _seal_table(table, vault, say)]
     if unreadable:
@@ -64,7 +64,7 @@ def rotate_field_key(say: Callable[[str], Any]) -> list[str]:
             "Everything else is under the new key. Add the key that they were sealed with to CRM_FIELD_KEYS_OLD and "
             "run this command again, or enter these values anew; until then keep the older keys."
         )
-    with own_transaction() as session:
+    with request_transaction() as session:
         if rest := list(key_rotation.unrotated(session, vault)):
             raise RuleBroken(
                 f"Meanwhile a server without the new key has sealed values: {', '.join(rest)}. Give every server and "
@@ -80,7 +80,7 @@ def _seal_table(table: Any, vault: Vault, say: Callable[[str], Any]) -> list[str
     done, changed = 0, 0
     unreadable: list[str] = []
     while after is not None:
-        with own_transaction() as session:
+        with request_transaction() as session:
             after, progress = key_rotation.seal_chunk(session, table, after, vault)
         done, changed = done + progress.rows, changed + progress.changed
         unreadable += progress.unreadable

@@ -14,7 +14,7 @@ from app import access
 from app.extensions import db
 from app.models import ChannelAccount, Mail
 from app.outbox import mail_fetch
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 
 _Command = Callable[..., Any]
 
@@ -40,7 +40,7 @@ def commands(readable_errors: Callable[[_Command], _Command]) -> AppGroup:
     @readable_errors
     def again(mail_id: int) -> None:
         """Process a failed email again, from its original."""
-        with own_transaction() as session:
+        with request_transaction() as session:
             state = mail_fetch.take_again(session, mail_id, datetime.now(UTC))
         click.echo({"kept": "It was taken in.", "known": "It is here already."}.get(state, f"It is {state}."))
 

@@ -15,9 +15,9 @@ from app.domain.report_schedules import FORMATS
 from app.domain.reports import Report
 from app.extensions import db
 from app.lib.ids import parse_id
+from app.web.core.request_transaction import request_transaction
 from app.web.reports import files, long_files, running
 from app.web.reports.pages import definition_of
-from app.web.security.sessions import own_transaction
 from app.web.transfer.run_as import acting_for
 
 _Command = Callable[..., Any]
@@ -64,7 +64,7 @@ def write(wanted: str, user_id: int, format_: str, out: Path) -> int:
         else:
             data, rows = files.make(db.session(), label, definition, viewer, format_)
             _write(out, data)
-        with own_transaction() as session:
+        with request_transaction() as session:
             files.write_audit(session, viewer, definition, report=key, rows=rows, format=format_, via="command")
     return rows
 

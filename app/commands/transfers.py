@@ -19,7 +19,7 @@ from app.domain.transfer_runs import DUPLICATES, FORMATS, OPEN_IMPORTS, ImportRu
 from app.extensions import db
 from app.models import User
 from app.web.core.fields.base import Viewer
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 from app.web.transfer import export_all, exports, import_runs, import_worker
 from app.web.transfer.export_files import csv_rows, sheet_rows, write_workbook
 from app.web.transfer.import_plan import ImportOptions
@@ -72,7 +72,7 @@ def export_list(asked: tuple[str, list[str], str, str], user_id: int, out: Path)
     with acting_for(user_id, f"/?{query}") as viewer:
         want = exports.parse_request(exports.screen_for(kind, viewer), names, format_, viewer)
         count, stamp = write_rows(want, format_, viewer, out), viewer.stamp
-    with own_transaction() as session:
+    with request_transaction() as session:
         what: dict[str, Any] = {
             "format": format_,
             "query": exports.without_personal_values(query),
@@ -137,7 +137,7 @@ def write_all(out: Path) -> export_all.Manifest:
             manifest = export_all.write(session, export_all.FolderTarget(out))
     except OSError as error:
         raise click.ClickException(f"The files can't be written: {error.strerror or error}") from error
-    with own_transaction() as session:
+    with request_transaction() as session:
         what: dict[str, Any] = {"rows": manifest.rows, "files": manifest.files, "via": "command"}
         audit.write(session, "export", None, datetime.now(UTC), "everything", **what)
     return manifest

@@ -17,8 +17,8 @@ from app.domain import audit, login_names
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import Role, User
+from app.web.core.request_transaction import request_transaction
 from app.web.security import passwords, sessions
-from app.web.security.sessions import own_transaction
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def add_user(new: NewUser, now: datetime) -> int:
         raise RuleBroken("A username has 1 to 64 characters and no spaces.")
     passwords.refuse_weak_password(new.password, name, new.email, new.full_name)
     first, _blank, last = (new.full_name or name).strip().partition(" ")
-    with own_transaction() as session:
+    with request_transaction() as session:
         manager = find_user(new.manager).id if new.manager else None
         user = User(
             username=name,
@@ -118,7 +118,7 @@ def set_password(name: str, password: str, with_keys: bool, now: datetime) -> An
 
     Returns the user. Raises RuleBroken or PasswordComplexityValidationError.
     """
-    with own_transaction() as session:
+    with request_transaction() as session:
         user = find_user(name)
         passwords.refuse_weak_password(password, user.username, user.email, user.get_full_name())
         user.password = generate_password_hash(password)

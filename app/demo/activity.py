@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from datetime import UTC, datetime, time, timedelta
 
 from app import models
@@ -60,15 +61,7 @@ def _task(builder: DemoBuilder, record: Row, is_first: bool, is_open: bool, late
     made = record["created_on"] if is_first else builder.office_time(record["created_on"], latest)
     made = min(made, latest - timedelta(minutes=1)) if late and made > latest else made
     by = record["created_by_id"]
-    status, due, done = late[0] if late else builder.choose(("Todo", "Todo", "In Progress", "Backlog")), None, None
-    if late:
-        due = late[1]
-    elif is_open:
-        due = _future_due_date(builder)
-    else:
-        status = builder.rng.choices(("Done", "Canceled"), (90, 10))[0]
-        due = made + timedelta(hours=builder.rng.randint(1, 48))
-        done = builder.office_time(made, min(due + timedelta(hours=6), builder.now)) if status == "Done" else None
+    status, due, done = _progress(builder, made, is_open, late)
     own = {"lead_id" if is_lead else "ticket_id": record["id"]}
     text = _title(builder, record, is_first, is_lead)
     task = builder.add(
@@ -87,21 +80,33 @@ def _task(builder: DemoBuilder, record: Row, is_first: bool, is_open: bool, late
         **own,
         **stamps(by, made, done, by),
     )
-    record_ids = {"task_id": task["id"], "customer_id": record["customer_id"], **own}
-    payload = {"text": text, "what": "created", "due": due.isoformat(), "assignee": task["assignee_id"]}
-    builder.add_activity("task", made, by, record_ids, **payload)
-    if done:
-        builder.add_activity(
-            "task",
-            done,
-            record["assignee_id"],
-            record_ids,
-            text=text,
-            what="done",
-            changes=[["status", "Todo", "Done"]],
-        )
+    _write_timeline(builder, task, {"task_id": task["id"], "customer_id": record["customer_id"], **own})
     if is_lead and is_open:
         record["next_follow_up_on"] = due
+
+
+def _progress(
+    builder: DemoBuilder, made: datetime, is_open: bool, late: tuple[str, datetime] | None
+) -> tuple[str, datetime, datetime | None]:
+    """The status of a task, when it is due, and when it was done."""
+    status = late[0] if late else builder.choose(("Todo", "Todo", "In Progress", "Backlog"))
+    if late:
+        return status, late[1], None
+    if is_open:
+        return status, _future_due_date(builder), None
+    status = builder.rng.choices(("Done", "Canceled"), (90, 10))[0]
+    due = made + timedelta(hours=builder.rng.randint(1, 48))
+    done = builder.office_time(made, min(due + timedelta(hours=6), builder.now)) if status == "Done" else None
+    return status, due, done
+
+
+def _write_timeline(builder: DemoBuilder, task: Row, record_ids: dict[str, int]) -> None:
+    text, due, done = task["title"], task["due_on"], task["done_on"]
+    payload = {"text": text, "what": "created", "due": due.isoformat(), "assignee": task["assignee_id"]}
+    builder.add_activity("task", task["created_on"], task["created_by_id"], record_ids, **payload)
+    if done:
+        changes = [["status", "Todo", "Done"]]
+        builder.add_activity("task", done, task["assignee_id"], record_ids, text=text, what="done", changes=changes)
 
 
 def _title(builder: DemoBuilder, record: Row, is_first: bool, is_lead: bool) -> str:
@@ -261,11 +266,26 @@ def _message(builder: DemoBuilder, at: datetime, n: int, lead: Row, customer: Ro
 
 def make_notices(builder: DemoBuilder) -> None:
     """Make each user's notifications: the latest assignments, pending requests and status changes."""
-    notices: dict[int, list[Row]] = {}
+    notices: dict[int, list[Row]] = defaultdict(list)
+    _add_assignments(builder, notices)
+    _add_requests(builder, notices)
+    records = builder.rows_of(models.Lead) + builder.rows_of(models.Ticket)
+    for manager in dict.fromkeys(builder.manager_of.values()):
+        mine = [row for row in records if builder.manager_of[row["assignee_id"]] == manager]
+        notices[manager] += [_status_notice(row) for row in mine[-4:]]
+    for user, events in notices.items():
+        for event in sorted((e for e in events if e["actor_id"] != user), key=lambda e: e["at"])[-8:]:
+            read = event["at"] + timedelta(hours=2) if builder.now - event["at"] > timedelta(hours=26) else None
+            event |= {"event_key": f"{event['event_key']}:{user}", "user_id": user}
+            event["read_on"] = event.get("read_on") or read
+            builder.add(models.Notification, **event)
+
+
+def _add_assignments(builder: DemoBuilder, notices: dict[int, list[Row]]) -> None:
     for record, column, table in ((models.Lead, "lead_id", "leads"), (models.Ticket, "ticket_id", "ticket")):
         for row in builder.rows_of(record):
             key = f"assigned:{table}:{row['id']}:{row['created_on'].isoformat()}"
-            notices.setdefault(row["assignee_id"], []).append(
+            notices[row["assignee_id"]].append(
                 {
                     "kind": "assigned",
                     "event_key": key,
@@ -275,10 +295,13 @@ def make_notices(builder: DemoBuilder) -> None:
                     "payload": {"number": row["number"]},
                 }
             )
+
+
+def _add_requests(builder: DemoBuilder, notices: dict[int, list[Row]]) -> None:
     numbers = {row["id"]: row["number"] for row in builder.rows_of(models.Lead)}
     for row in builder.rows_of(models.AssignmentRequest):
         key = f"request:{row['id']}"
-        notices.setdefault(builder.manager_of[row["requested_user_id"]], []).append(
+        notices[builder.manager_of[row["requested_user_id"]]].append(
             {
                 "kind": "request",
                 "event_key": key,
@@ -289,17 +312,6 @@ def make_notices(builder: DemoBuilder) -> None:
                 "read_on": row["decided_on"],
             }
         )
-    records = builder.rows_of(models.Lead) + builder.rows_of(models.Ticket)
-    for manager in dict.fromkeys(builder.manager_of.values()):
-        mine = [row for row in records if builder.manager_of[row["assignee_id"]] == manager]
-        for row in mine[-4:]:
-            notices.setdefault(manager, []).append(_status_notice(row))
-    for user, events in notices.items():
-        for event in sorted((e for e in events if e["actor_id"] != user), key=lambda e: e["at"])[-8:]:
-            read = event["at"] + timedelta(hours=2) if builder.now - event["at"] > timedelta(hours=26) else None
-            event |= {"event_key": f"{event['event_key']}:{user}", "user_id": user}
-            event["read_on"] = event.get("read_on") or read
-            builder.add(models.Notification, **event)
 
 
 def _status_notice(row: Row) -> Row:

@@ -40,6 +40,7 @@ class Assignment(Model):  # type: ignore[misc]
         Index("ix_assignment_ticket", "ticket_id", "ended_on"),
         # The tickets that somebody shares, in the order of their list.
         Index("ix_assignment_user_ticket", "user_id", "ended_on", "ticket_id"),
+        Index("ix_assignment_user_started", "user_id", "started_on", "lead_id"),
         Index("ix_assignment_role", "role", "id"),
         Index("ix_assignment_started", "started_on"),
         Index("ix_assignment_stead", "stead_of_id", "ended_on"),
@@ -75,13 +76,13 @@ class NewAssignee:
     #: One of REASONS.
     reason: str
     #: The round-robin decision that chose the user.
-    decision: team.Decision | None = None
+    decision: team.TurnDecision | None = None
     notify: bool = True
     #: The former assignee.
     previous_id: int | None = None
 
 
-def choose_assignee(session: Session, values: dict[str, Any], stamp: Stamp) -> team.Decision:
+def choose_assignee(session: Session, values: dict[str, Any], stamp: Stamp) -> team.TurnDecision:
     """Choose the assignee of a new record: the next user of a role, the given user, or its author.
 
     Raises RuleBroken.
@@ -95,7 +96,7 @@ def choose_assignee(session: Session, values: dict[str, Any], stamp: Stamp) -> t
         return decision
     if values.get("assignee_id") and values["assignee_id"] != stamp.by:
         refuse_absent(session, values["assignee_id"], stamp.now, "assign_to")
-    return team.Decision(values.get("assignee_id") or stamp.by, "")
+    return team.TurnDecision(values.get("assignee_id") or stamp.by, "")
 
 
 def assign(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -> bool:
@@ -117,7 +118,7 @@ def assign(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -
     return True
 
 
-def open_first(session: Session, record: Any, decision: team.Decision, stamp: Stamp) -> None:
+def open_first(session: Session, record: Any, decision: team.TurnDecision, stamp: Stamp) -> None:
     """Open the first assignment of a new record, as `choose_assignee` decided; does nothing without an assignee."""
     if decision.user_id is None:
         return
@@ -137,7 +138,9 @@ def open_assignment(session: Session, record: Any, assignee: NewAssignee, stamp:
             _notify(session, record, _Notice(previous_id, "unassigned", {"to": user_id}), stamp)
 
 
-def reassign_many(session: Session, decisions: Sequence[tuple[Any, team.Decision]], reason: str, now: datetime) -> None:
+def reassign_many(
+    session: Session, decisions: Sequence[tuple[Any, team.TurnDecision]], reason: str, now: datetime
+) -> None:
     """End and open assignments as `assign` does, for many records; the caller writes rows, timeline and notices.
 
     `decisions`: (lead or ticket, who gets it). A record that stays with its assignee keeps its assignment.
@@ -189,7 +192,7 @@ def _add_assignment(session: Session, record: Any, assignee: NewAssignee, stamp:
     history_rows.add(session, Assignment, columns | decided | record_column(record))
 
 
-def _decision_columns(decision: team.Decision) -> dict[str, Any]:
+def _decision_columns(decision: team.TurnDecision) -> dict[str, Any]:
     return {"role": decision.role or None, "stead_of_id": decision.substitute_for, "decision": decision.as_json()}
 
 

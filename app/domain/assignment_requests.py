@@ -45,7 +45,7 @@ class AssignmentRequest(Record):
 
 
 @dataclass(frozen=True)
-class Verdict:
+class RequestDecision:
     """The decision about a request; a rejection needs a note."""
 
     is_approved: bool
@@ -98,7 +98,7 @@ def _active(session: Session, user_ids: set[Any]) -> list[int]:
     return list(session.scalars(query.order_by(User.id)))
 
 
-def decide(session: Session, request: AssignmentRequest, record: Any, verdict: Verdict, stamp: Stamp) -> None:
+def decide(session: Session, request: AssignmentRequest, record: Any, verdict: RequestDecision, stamp: Stamp) -> None:
     """Approve the request, which assigns the record, or reject it.
 
     Raises Conflict if it is decided already, possibly by a concurrent request; RuleBroken if the user has become

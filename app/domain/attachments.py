@@ -301,6 +301,12 @@ def settle_scan(session: Session, row: Attachment, threat: str | None) -> None:
     timeline.mark_changed(session, row.lead_id, row.ticket_id, row.customer_id)
 
 
+def settle_unscanned(session: Session, file_id: int) -> None:
+    """Record that the scanner doesn't look at this file: it waits no longer."""
+    step = update(Attachment).where(Attachment.id == file_id, Attachment.scan == "waiting").values(scan="off")
+    session.execute(step, execution_options=_BULK)
+
+
 # --- final deletion
 
 

@@ -33,6 +33,9 @@ class SignIn(Model):  # type: ignore[misc]
     ended_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     address: Mapped[str | None] = mapped_column(String(64))
     agent: Mapped[str | None] = mapped_column(String(200))
+    #: The user as whom it views the CRM, and when that ends, UTC.
+    viewed_id: Mapped[int | None] = mapped_column(Integer)
+    view_ends_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
     user: Mapped[User] = relationship()
 
 

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import Record, RuleBroken, Stamp, Versioned, refuse_stale, translatable
 from app.domain.file_references import STORED_FILE
-from app.lib import colours
+from app.lib import colors
 
 #: Characters of the name, as in CRM_BRAND.
 MAX_NAME = 60
@@ -87,12 +87,12 @@ def checked_accent(typed: str) -> str | None:
     accent = typed.strip().lower()
     if accent in ("", ACCENT):
         return None
-    if not colours.is_colour(accent):
+    if not colors.is_color(accent):
         raise RuleBroken("Please enter a color such as #1f5fd0: # and six digits or letters from a to f.", "accent")
-    found = colours.contrast(accent, "#ffffff")
-    if found < colours.LEAST_CONTRAST:
+    found = colors.contrast(accent, "#ffffff")
+    if found < colors.LEAST_CONTRAST:
         text = "White words can't be read on this color: its contrast is %(found)s, not 4.5. %(other)s would do."
-        other = colours.darker_until_readable(accent)
+        other = colors.darker_until_readable(accent)
         raise RuleBroken(translatable(text, found=f"{int(found * 10) / 10:.1f}", other=other), "accent")
     return accent
 

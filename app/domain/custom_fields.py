@@ -66,7 +66,7 @@ def mask_name(key: int) -> str:
 
 
 @dataclass(frozen=True)
-class Definition:
+class FieldDefinition:
     """A custom field as used by requests; shared by all of them until a field changes."""
 
     id: int
@@ -88,9 +88,9 @@ class Definition:
         return self.labels.get(language) or self.label
 
 
-def definition_of(row: Any) -> Definition:
+def definition_of(row: Any) -> FieldDefinition:
     """The definition in a row of the table."""
-    return Definition(
+    return FieldDefinition(
         id=row.id,
         table=row.record_table,
         name=row.name,
@@ -106,7 +106,7 @@ def definition_of(row: Any) -> Definition:
     )
 
 
-def load(session: Session) -> tuple[Definition, ...]:
+def load(session: Session) -> tuple[FieldDefinition, ...]:
     """All fields in order, including removed ones. The session acts for the system."""
     query = select(CustomField.__table__).order_by(CustomField.position, CustomField.id)
     return tuple(definition_of(row) for row in session.execute(query))
@@ -133,7 +133,7 @@ class FieldInput:
 
 
 @dataclass(frozen=True)
-class Existing:
+class ExistingNames:
     """What the record has already, besides the field that is added or changed."""
 
     table: str
@@ -143,7 +143,7 @@ class Existing:
     used: frozenset[str] = frozenset()
 
 
-def create(session: Session, field_input: FieldInput, existing: Existing, stamp: Stamp) -> CustomField:
+def create(session: Session, field_input: FieldInput, existing: ExistingNames, stamp: Stamp) -> CustomField:
     """Add a field. Raises RuleBroken for invalid input."""
     if existing.table not in RECORDS:
         raise RuleBroken("Please choose the record that gets the field.", "record_table")
@@ -161,7 +161,7 @@ def create(session: Session, field_input: FieldInput, existing: Existing, stamp:
     return made
 
 
-def change(session: Session, row: CustomField, field_input: FieldInput, existing: Existing, stamp: Stamp) -> None:
+def change(session: Session, row: CustomField, field_input: FieldInput, existing: ExistingNames, stamp: Stamp) -> None:
     """Change a field; its kind and name stay. Raises RuleBroken."""
     if field_input.kind and field_input.kind != row.kind:
         raise RuleBroken(
@@ -219,7 +219,7 @@ def _note(session: Session, row: CustomField, stamp: Stamp, state: str) -> None:
     audit.write(session, "custom field", stamp.by, stamp.now, f"{row.record_table} {row.name}", **values)
 
 
-def _apply(row: CustomField, field_input: FieldInput, existing: Existing, others: Sequence[CustomField]) -> None:
+def _apply(row: CustomField, field_input: FieldInput, existing: ExistingNames, others: Sequence[CustomField]) -> None:
     label = _cleaned(field_input.label)
     if not label:
         raise RuleBroken("Please enter what people call the field.", "label")
@@ -249,7 +249,7 @@ def _refuse_long(text: str, maximum: int, name: str) -> None:
         raise RuleBroken(translatable("This is too long: at most %(most)s characters.", most=maximum), name)
 
 
-def _refuse_taken_label(label: str, existing: Existing, others: Sequence[CustomField]) -> None:
+def _refuse_taken_label(label: str, existing: ExistingNames, others: Sequence[CustomField]) -> None:
     if label.casefold() in existing.labels:
         text = "There is a field “%(label)s” already. Please choose another name, so that people can tell them apart."
         raise RuleBroken(translatable(text, label=label), "label")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -88,18 +89,24 @@ def revoke(session: Session, user_id: int, now: datetime) -> bool:
     return _changed(session, step.values(revoked_on=now)) == 1
 
 
-def find(session: Session, token: str, key: str, now: datetime) -> Invitation | None:
-    """The open invitation of this token whose user can sign in; None if there is none, whatever the reason."""
+def find(session: Session, token: str, keys: Sequence[str], now: datetime) -> Invitation | None:
+    """The open invitation of this token whose user can sign in; None if there is none, whatever the reason.
+
+    `keys`: from one of them the token was derived.
+    """
     query = select(Invitation).join(User, User.id == Invitation.user_id)
     row = session.scalars(query.where(Invitation.token_hash == hash_of(token), User.active.is_(True))).first()
     if row is None or not row.is_open(now) or row.user.email != row.address:
         return None
-    is_current = hmac.compare_digest(token.encode("utf-8", "surrogatepass"), _current(key, row).encode())
+    current = current_token(keys, row, row.user)
+    is_current = current is not None and hmac.compare_digest(token.encode("utf-8", "surrogatepass"), current.encode())
     return row if is_current else None
 
 
-def _current(key: str, row: Invitation) -> str:
-    return token_of(key, row, row.user.password or "")
+def current_token(keys: Sequence[str], row: Invitation, user: User) -> str | None:
+    """The token of the link; None if the user's password, or every one of these keys, is another one by now."""
+    tokens = (token_of(key, row, user.password or "") for key in keys)
+    return next((token for token in tokens if hash_of(token) == row.token_hash), None)
 
 
 def claim(session: Session, row: Invitation, now: datetime) -> bool:

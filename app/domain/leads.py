@@ -77,11 +77,13 @@ class Lead(Contact, SlaRecord, HasCustomFields, Versioned, Record):
         Index("ix_leads_status", "status_id", "id"),
         Index("ix_leads_assignee_status", "assignee_id", "status_id", "id"),
         Index("ix_leads_owner_status", "owner_id", "status_id", "id"),
-        # My day sorts and counts the open ones by due date, from the index alone.
-        Index(
-            "ix_leads_assignee_owed",
-            *("assignee_id", "status_id", "paused_on", "reply_due_on", "resolve_due_on", "owner_id"),
-        ),
+        Index("ix_leads_assignee_reply", "assignee_id", "reply_due_on"),
+        Index("ix_leads_assignee_resolve", "assignee_id", "resolve_due_on"),
+        Index("ix_leads_assignee_follow_up", "assignee_id", "next_follow_up_on"),
+        Index("ix_leads_owner_follow_up", "owner_id", "next_follow_up_on"),
+        # Dashboards of one person: the two ranges are joined.
+        Index("ix_leads_assignee_created", "assignee_id", "created_on"),
+        Index("ix_leads_owner_created", "owner_id", "created_on"),
         Index("ix_leads_assignee_changed", "assignee_id", "changed_on"),
         Index("ix_leads_owner_changed", "owner_id", "changed_on"),
         Index("ix_leads_assignee_status_changed", "assignee_id", "status_id", "changed_on"),
@@ -91,7 +93,7 @@ class Lead(Contact, SlaRecord, HasCustomFields, Versioned, Record):
         Index(
             "ix_leads_figures",
             *("created_on", "status_id", "source_id", "replied_on", "sla_started_on"),
-            *("reply_late_on", "reply_due_on", "assignee_id", "owner_id"),
+            *("reply_late_on", "reply_due_on", "assignee_id", "owner_id", "referral"),
         ),
         Index("ix_leads_changed", "changed_on"),
         Index("ix_leads_opened", "opened_on"),
@@ -175,7 +177,7 @@ class _Draft:
     values: dict[str, Any]
     match: CustomerMatch | None
     differences: list[list[Any]]
-    decision: team.Decision
+    decision: team.TurnDecision
     task: dict[str, Any] | None
 
 

@@ -70,7 +70,7 @@ def kind_of(cell: str) -> str:
     return getattr(cell, "kind", "text")
 
 
-def recognise(file: BinaryIO) -> Dialect:
+def recognize(file: BinaryIO) -> Dialect:
     """How to read the file. Raises RuleBroken if it isn't a table, or could do harm."""
     file.seek(0)
     content = file.read(MAX_BYTES + 1)
@@ -89,10 +89,10 @@ def recognise(file: BinaryIO) -> Dialect:
         return Dialect("xlsx")
     if content.startswith(_OTHERS):
         raise RuleBroken(_NO_TABLE, "file")
-    return _recognise_text(content, _encoding(content))
+    return _recognize_text(content, _encoding(content))
 
 
-def _recognise_text(content: bytes, encoding: str) -> Dialect:
+def _recognize_text(content: bytes, encoding: str) -> Dialect:
     if any(_CONTROL.search(text) for text in _decoded(content, encoding)):
         raise RuleBroken(_NO_TABLE, "file")
     head = next(_decoded(content, encoding)).lstrip("\ufeff \r\n\t")

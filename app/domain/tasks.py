@@ -30,6 +30,8 @@ class Task(HasCustomFields, Versioned, Record):
         Index("ix_task_assignee", "assignee_id", "status", "due_on"),
         Index("ix_task_assignee_id", "assignee_id", "id"),
         Index("ix_task_assignee_due", "assignee_id", "due_on"),
+        Index("ix_task_assignee_done", "assignee_id", "done_on", "status", "due_on"),
+        Index("ix_task_assignee_created", "assignee_id", "created_on", "status"),
         Index("ix_task_due_on", "due_on"),
         Index("ix_task_watched", "exhausted", "status", "due_on"),
         Index("ix_task_due", "status", "due_on"),

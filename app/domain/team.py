@@ -81,7 +81,7 @@ class RoundRobin(Model):  # type: ignore[misc]
 
 
 @dataclass
-class Decision:
+class TurnDecision:
     """The user whose turn it is, the candidates, and who was skipped for which reason."""
 
     user_id: int | None
@@ -231,9 +231,9 @@ def load_line(session: Session, role: Any, last_user_id: int | None) -> RoundRob
     return RoundRobinLine(role.name, places, last_user_id, tuple(position.user.id for position in places))
 
 
-def preview_turns(line: RoundRobinLine, now: datetime, count: int) -> list[Decision]:
+def preview_turns(line: RoundRobinLine, now: datetime, count: int) -> list[TurnDecision]:
     """The next `count` decisions if nothing changes; moves no pointer. Fewer when no one is available."""
-    decisions: list[Decision] = []
+    decisions: list[TurnDecision] = []
     while len(decisions) < count:
         decision = _decide(line, now)
         if decision.user_id is None:
@@ -243,7 +243,7 @@ def preview_turns(line: RoundRobinLine, now: datetime, count: int) -> list[Decis
     return decisions
 
 
-def take_turn(session: Session, role_name: str, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
+def take_turn(session: Session, role_name: str, now: datetime, without: frozenset[int] = frozenset()) -> TurnDecision:
     """Take the next turn in the role and move the pointer, under its row lock.
 
     `without`: ids of users who already had this work. The decision's user_id is None if nobody is left. The turn of a
@@ -259,7 +259,7 @@ class LockedTurns:
     pointer: RoundRobin
     line: RoundRobinLine
 
-    def next(self, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
+    def next(self, now: datetime, without: frozenset[int] = frozenset()) -> TurnDecision:
         """Take the next turn and move the pointer."""
         decision = _decide(self.line, now, without)
         if decision.user_id is not None:
@@ -317,9 +317,9 @@ def _open_pointer(session: Session, role_id: int) -> Any:
     return mysql.insert(RoundRobin).values(values).on_duplicate_key_update(turns=RoundRobin.turns)
 
 
-def _decide(line: RoundRobinLine, now: datetime, without: frozenset[int] = frozenset()) -> Decision:
+def _decide(line: RoundRobinLine, now: datetime, without: frozenset[int] = frozenset()) -> TurnDecision:
     """Decide whose turn it is in this line; changes nothing."""
-    decision = Decision(None, line.role, list(line.ids))
+    decision = TurnDecision(None, line.role, list(line.ids))
     for position in line.in_turn():
         taker = _user_or_substitute(position, now, without, decision)
         if taker is not None:
@@ -329,7 +329,7 @@ def _decide(line: RoundRobinLine, now: datetime, without: frozenset[int] = froze
 
 
 def _user_or_substitute(
-    position: TurnPosition, now: datetime, without: frozenset[int], decision: Decision
+    position: TurnPosition, now: datetime, without: frozenset[int], decision: TurnDecision
 ) -> int | None:
     """Who takes this turn: the user, their delegate during a leave, or nobody; the reason is added to `decision`."""
     user = position.user

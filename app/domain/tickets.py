@@ -108,6 +108,8 @@ class Ticket(Contact, SlaRecord, HasCustomFields, Versioned, Record):
         Index("ix_ticket_status", "status_id", "id"),
         Index("ix_ticket_assignee_status", "assignee_id", "status_id", "id"),
         Index("ix_ticket_owner_status", "owner_id", "status_id", "id"),
+        Index("ix_ticket_assignee_reply", "assignee_id", "reply_due_on"),
+        Index("ix_ticket_assignee_resolve", "assignee_id", "resolve_due_on"),
         Index("ix_ticket_assignee_changed", "assignee_id", "changed_on"),
         Index("ix_ticket_owner_changed", "owner_id", "changed_on"),
         Index("ix_ticket_assignee_customer", "assignee_id", "customer_id"),

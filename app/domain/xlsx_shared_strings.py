@@ -31,7 +31,7 @@ class _Reader(ExcelReader):  # type: ignore[misc]
         if part is None:
             return
         found = _Texts()
-        parser = XMLParser(target=found)  # noqa: S314  # `spreadsheet_files.recognise` has refused entities
+        parser = XMLParser(target=found)  # noqa: S314  # `spreadsheet_files.recognize` has refused entities
         with self.archive.open(part.PartName[1:]) as source:
             while block := source.read(_BLOCK):
                 parser.feed(block)

@@ -15,7 +15,7 @@ from app.lib.mail_addresses import Address, message_ids, plain, read_addresses
 from app.lib.mail_authentication import SenderCheck, sender_checks
 from app.lib.mail_quoting import separate
 from app.lib.mail_reports import Bounce
-from app.lib.mime_parts import Part, SplitMail, split
+from app.lib.mime_parts import MimePart, SplitMail, split
 
 #: Characters read of an email's text; of its HTML, what `html_cleaning` allows.
 MAX_TEXT = 500_000
@@ -36,7 +36,7 @@ class UnreadableMail(Exception):
 
 
 @dataclass(frozen=True)
-class Attachment:
+class MailAttachment:
     """A file in an email. Nothing that the sender says about it is trusted."""
 
     name: str
@@ -67,7 +67,7 @@ class ReadMail:
     references: tuple[str, ...] = ()
     #: When it was written according to its sender, UTC; None if they don't say.
     written_on: datetime | None = None
-    attachments: tuple[Attachment, ...] = ()
+    attachments: tuple[MailAttachment, ...] = ()
     bounce: Bounce | None = None
     #: Whether a program sent it.
     is_automatic: bool = False
@@ -169,13 +169,13 @@ def _bodies(mail: SplitMail) -> tuple[str, str, bool]:
     return "\n\n".join(filter(None, texts)), "\n".join(htmls) if has_html else "", is_cut
 
 
-def _is_body(part: Part) -> bool:
+def _is_body(part: MimePart) -> bool:
     return part.mime_type in ("text/plain", "text/html") and part.disposition != "attachment" and not part.file_name
 
 
-def _attachments(mail: SplitMail) -> list[Attachment]:
+def _attachments(mail: SplitMail) -> list[MailAttachment]:
     """All parts that aren't a body; none for an empty email."""
-    found: list[Attachment] = []
+    found: list[MailAttachment] = []
     for part in mail.parts:
         if _is_body(part):
             continue
@@ -183,11 +183,11 @@ def _attachments(mail: SplitMail) -> list[Attachment]:
         if content:
             content_id = next(iter(message_ids(part.header("content-id"))), "")
             name = _file_name(part, len(found) + 1)
-            found.append(Attachment(name, storable(part.mime_type)[:100], content, storable(content_id)))
+            found.append(MailAttachment(name, storable(part.mime_type)[:100], content, storable(content_id)))
     return found
 
 
-def _file_name(part: Part, number: int) -> str:
+def _file_name(part: MimePart, number: int) -> str:
     """The sender's file name without folders and characters that systems refuse; never used as a path."""
     name = storable(plain(_NO_NAME.sub("_", part.file_name.replace("\\", "/").rpartition("/")[2]))).strip(". ")
     if not name:

@@ -34,7 +34,7 @@ _MOST_TEXT = 100_000
 
 
 @dataclass(frozen=True)
-class Failure:
+class FailedRecipient:
     """A recipient that an email did not reach."""
 
     address: str
@@ -48,7 +48,7 @@ class Failure:
 class Bounce:
     """The contents of a delivery failure report."""
 
-    failures: tuple[Failure, ...] = ()
+    failures: tuple[FailedRecipient, ...] = ()
     #: Message-ID of the failed email; "" if the report doesn't say.
     message_id: str = ""
 
@@ -64,7 +64,7 @@ def bounce_of(mail: SplitMail, sender: str, text: str) -> Bounce | None:
     found = _STATUS.search(text[:_MOST_TEXT])
     is_permanent = found is None or found[1] == "5"
     addresses = dict.fromkeys(each.strip(".").lower() for each in _ADDRESS.findall(text[:10_000]))
-    failures = [Failure(each, is_permanent, found[0] if found else "") for each in addresses if is_email(each)]
+    failures = [FailedRecipient(each, is_permanent, found[0] if found else "") for each in addresses if is_email(each)]
     return Bounce(tuple(failures[:MAX_REPORTED]), _original_id(mail) or _id_in_words(text))
 
 
@@ -95,7 +95,7 @@ def _is_bounce_in_words(mail: SplitMail, sender: str) -> bool:
     return is_from_robot and _FAILED_SUBJECT.search(mail.header("subject")) is not None
 
 
-def _failures(report: bytes) -> list[Failure]:
+def _failures(report: bytes) -> list[FailedRecipient]:
     """The failed recipients in a message/delivery-status (RFC 3464): groups of fields, one for each recipient."""
     found = []
     for group in report.replace(b"\r\n", b"\n").split(b"\n\n")[: 4 * MAX_REPORTED]:
@@ -106,7 +106,7 @@ def _failures(report: bytes) -> list[Failure]:
         action = fields.get("action", "").lower()
         if is_email(address) and action in ("failed", "delayed"):
             is_permanent = action == "failed" and (code is None or code[1] != "4")
-            found.append(Failure(address, is_permanent, code[0] if code else ""))
+            found.append(FailedRecipient(address, is_permanent, code[0] if code else ""))
     return found
 
 

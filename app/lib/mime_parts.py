@@ -36,7 +36,7 @@ _REFUSED_CODECS = frozenset({"idna", "punycode", "unicode_escape", "raw_unicode_
 
 
 @dataclass(frozen=True)
-class Part:
+class MimePart:
     """One part of an email that contains no others."""
 
     #: Lower-case name -> its values, unfolded, as written.
@@ -75,7 +75,7 @@ class SplitMail:
     headers: dict[str, list[bytes]]
     mime_type: str
     parameters: dict[str, str]
-    parts: list[Part]
+    parts: list[MimePart]
     #: Whether it has more parts than are read.
     is_cut: bool = False
 
@@ -103,7 +103,7 @@ class _Walk:
 
     def __init__(self, raw: bytes) -> None:
         self.raw = raw
-        self.parts: list[Part] = []
+        self.parts: list[MimePart] = []
         self.is_cut = False
         self._alternatives = 0
 
@@ -154,11 +154,11 @@ def _found(raw: bytes, mark: bytes, within: _Span) -> int | None:
     return at if at >= 0 else None
 
 
-def _leaf(headers: dict[str, list[bytes]], body: bytes, alternative: int | None) -> Part:
+def _leaf(headers: dict[str, list[bytes]], body: bytes, alternative: int | None) -> MimePart:
     mime_type, parameters = content_type(headers)
     disposition, more = _with_parameters(headers.get("content-disposition", [b""])[0])
     name = more.get("filename") or parameters.get("name") or ""
-    return Part(headers, mime_type, parameters, disposition, decoded_words(name), body, alternative)
+    return MimePart(headers, mime_type, parameters, disposition, decoded_words(name), body, alternative)
 
 
 def split_headers(raw: bytes) -> tuple[dict[str, list[bytes]], bytes]:

@@ -42,7 +42,7 @@ class BadAddress(Exception):
 
 
 @dataclass(frozen=True)
-class Target:
+class OutboundUrl:
     """A URL that was parsed once: the scheme, host, port and path to call."""
 
     #: http or https.
@@ -57,7 +57,7 @@ class Target:
 # --- parse
 
 
-def parse_url(url: str, private: bool = False, maximum: int = MAX_LENGTH) -> Target:
+def parse_url(url: str, private: bool = False, maximum: int = MAX_LENGTH) -> OutboundUrl:
     """Parse a URL. Raises BadAddress for everything but a plain https URL.
 
     `private` allows http and private addresses (development, tests). `maximum`: the maximum length of a URL typed by a
@@ -71,7 +71,7 @@ def parse_url(url: str, private: bool = False, maximum: int = MAX_LENGTH) -> Tar
     if "@" in parts.netloc:
         raise BadAddress("The address must not contain a username or password.")
     host = _host(parts)
-    target = Target(parts.scheme, host, _port(parts), _path(parts))
+    target = OutboundUrl(parts.scheme, host, _port(parts), _path(parts))
     literal = _literal(host)
     if literal is not None and not private:
         _refuse_private([literal])
@@ -136,7 +136,10 @@ def _path(parts: SplitResult) -> str:
 
 
 def resolve(
-    target: Target, private: bool = False, resolver: Resolver = socket.getaddrinfo, seconds: float = LOOK_UP_SECONDS
+    target: OutboundUrl,
+    private: bool = False,
+    resolver: Resolver = socket.getaddrinfo,
+    seconds: float = LOOK_UP_SECONDS,
 ) -> list[str]:
     """The IP addresses of a target, in the resolver's order. Queries the resolver once, for at most `seconds`.
 

@@ -20,18 +20,18 @@ def portfolio() -> bytes:
     for step in range(5):
         _fill(rows, (20, 70 + step * 30, WIDTH - 20, 71 + step * 30), _LINE)
     for n, value in enumerate(_VALUES):
-        left, colour = 28 + n * 27, _RED if n and value < _VALUES[n - 1] else _GREEN
-        _fill(rows, (left, round(190 - 120 * value), left + 16, 190), colour)
+        left, color = 28 + n * 27, _RED if n and value < _VALUES[n - 1] else _GREEN
+        _fill(rows, (left, round(190 - 120 * value), left + 16, 190), color)
     raw = b"".join(b"\0" + bytes(row) for row in rows)
     head = struct.pack(">IIBBBBB", WIDTH, HEIGHT, 8, 2, 0, 0, 0)
     parts = (b"IHDR", head), (b"IDAT", zlib.compress(raw, 9)), (b"IEND", b"")
     return b"\x89PNG\r\n\x1a\n" + b"".join(_chunk(name, data) for name, data in parts)
 
 
-def _fill(rows: list[bytearray], box: tuple[int, int, int, int], colour: tuple[int, int, int]) -> None:
+def _fill(rows: list[bytearray], box: tuple[int, int, int, int], color: tuple[int, int, int]) -> None:
     left, top, right, bottom = box
     for row in rows[top:bottom]:
-        row[left * 3 : right * 3] = bytes(colour) * (right - left)
+        row[left * 3 : right * 3] = bytes(color) * (right - left)
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

@@ -9,10 +9,30 @@ from io import BytesIO
 from flask import current_app
 
 from app import access
+from app.channels.base import ChannelError
 from app.domain import audit, settings
-from app.ops.storage.virus_scanner import Scanner, ScannerUnavailable
+from app.ops.storage.virus_scanner import FileNotScanned, Scanner, ScannerUnavailable
+
+INFECTED = "The virus scanner found something in the file. It was not kept."
+NOT_SCANNED = "The virus scanner can't be reached."
+TOO_LARGE_TO_SCAN = "The virus scanner doesn't look at this file, mostly because it is too large. It was not kept."
 
 log = logging.getLogger("crm.files")
+
+
+def refuse_infected(content: bytes, about: str) -> None:
+    """Raise ChannelError for a fetched file that is infected or, unless it is accepted so, not scanned.
+
+    `about`: what it is, for the audit.
+    """
+    try:
+        threat = threat_in(content, about)
+    except FileNotScanned as refused:
+        raise ChannelError(TOO_LARGE_TO_SCAN, permanent=True) from refused
+    except ScannerUnavailable as away:
+        raise ChannelError(NOT_SCANNED) from away
+    if threat is not None:
+        raise ChannelError(INFECTED, permanent=True)
 
 
 def threat_in(content: bytes, about: str) -> str | None:

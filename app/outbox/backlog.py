@@ -33,7 +33,7 @@ _MORE = "more"
 
 
 @dataclass(frozen=True)
-class Source:
+class BacklogSource:
     """Rows in the database that wait for a queued call."""
 
     label: str
@@ -46,11 +46,11 @@ class Source:
     together: int = 1
 
 
-def source(kind: DeliveryKind) -> Source:
+def source(kind: DeliveryKind) -> BacklogSource:
     """Deliveries of this kind that wait in the database."""
     together = 1 if kind.send_several is None else engine.TOGETHER
     enqueue = partial(engine.enqueue_several, kind)
-    return Source(kind.label, kind.queue, partial(engine.overdue, kind), enqueue, together)
+    return BacklogSource(kind.label, kind.queue, partial(engine.overdue, kind), enqueue, together)
 
 
 # --- the minutely job
@@ -114,17 +114,17 @@ def go_on(name: str, until: int, former: str) -> None:
         _call_again(name, now, {each.label: str(keys[0]) for each, keys in found.items()}, seconds)
 
 
-def _calls(batch: Sequence[tuple[Source, int | str]]) -> list[tuple[Source, list[int | str]]]:
+def _calls(batch: Sequence[tuple[BacklogSource, int | str]]) -> list[tuple[BacklogSource, list[int | str]]]:
     """The keys of each call, alternating between the sources."""
-    keys: dict[Source, list[int | str]] = {}
+    keys: dict[BacklogSource, list[int | str]] = {}
     for each, key in batch:
         keys.setdefault(each, []).append(key)
     return engine.in_turn([[(each, some) for some in batched(mine, each.together)] for each, mine in keys.items()])
 
 
-def _found(name: str, waiting: int, limit: int) -> list[tuple[Source, Sequence[int | str]]]:
+def _found(name: str, waiting: int, limit: int) -> list[tuple[BacklogSource, Sequence[int | str]]]:
     """The rows that wait for this queue, by source; sources without any are left out."""
-    sources: Sequence[Source] = current_app.extensions["crm_backlog"]
+    sources: Sequence[BacklogSource] = current_app.extensions["crm_backlog"]
     before = engine.lost_before(waiting, _now())
     with Session(db.engine) as session, access.as_system(session):
         found = [(each, each.find(session, before, limit)) for each in sources if each.queue == name]

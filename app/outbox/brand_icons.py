@@ -53,15 +53,15 @@ def of_logo(content: bytes) -> dict[str, bytes]:
     return made
 
 
-def of_colour(colour: str) -> dict[str, bytes]:
+def of_color(color: str) -> dict[str, bytes]:
     """{column: PNG} of icons with the product's mark on a color."""
     return {
-        name: _png(mark_image(size, colour, 0.75 if name == "icon_maskable" else 1.0))
+        name: _png(mark_image(size, color, 0.75 if name == "icon_maskable" else 1.0))
         for name, (size, _part) in ICONS.items()
     }
 
 
-def mark_image(size: int, colour: str, part: float) -> Any:
+def mark_image(size: int, color: str, part: float) -> Any:
     """The mark in the middle of a square of `size` pixels, filling this part of it.
 
     A smaller one is surrounded by its color.
@@ -70,7 +70,7 @@ def mark_image(size: int, colour: str, part: float) -> Any:
 
     whole = size * _FINE
     unit, left = whole * part / 32, whole * (1 - part) / 2
-    image = _canvas(whole, colour, part == 1)
+    image = _canvas(whole, color, part == 1)
     pen = ImageDraw.Draw(image)
     for start, y, end in LINES:
         box = (left + (start - 1.5) * unit, left + (y - 1.5) * unit, left + (end + 1.5) * unit, left + (y + 1.5) * unit)
@@ -78,13 +78,13 @@ def mark_image(size: int, colour: str, part: float) -> Any:
     return image.resize((size, size))
 
 
-def _canvas(size: int, colour: str, is_rounded: bool) -> Any:
+def _canvas(size: int, color: str, is_rounded: bool) -> Any:
     from PIL import Image, ImageDraw
 
     if not is_rounded:
-        return Image.new("RGBA", (size, size), colour)
+        return Image.new("RGBA", (size, size), color)
     image = Image.new("RGBA", (size, size), (0, 0, 0, 0))
-    ImageDraw.Draw(image).rounded_rectangle((0, 0, size - 1, size - 1), size / 4, colour)
+    ImageDraw.Draw(image).rounded_rectangle((0, 0, size - 1, size - 1), size / 4, color)
     return image
 
 

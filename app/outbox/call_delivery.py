@@ -28,7 +28,7 @@ from app.outbox.provider_clients import NoProvider, impersonal
 #: Seconds before the second, third … attempt of a call that was surely not dialed; it expires within a minute.
 WAITS = (2, 5, 10)
 EXPIRED = "It took longer than a minute to reach the telephone provider, so nobody was called. Please call again."
-NOT_KNOWN = "Unknown whether your phone rings: dialling was interrupted."
+NOT_KNOWN = "Unknown whether your phone rings: dialing was interrupted."
 OFF = "The telephone account was turned off. Please ask an administrator."
 GONE = "The telephone account no longer exists."
 NO_TELEPHONE = "This account can't make calls. Please ask an administrator to check its settings."
@@ -37,7 +37,7 @@ log = logging.getLogger("crm.calls")
 
 
 @dataclass(frozen=True)
-class CallResult(DeliveryResult):
+class CallDeliveryResult(DeliveryResult):
     """The result of one attempt, as reported by the provider."""
 
     provider_id: str | None = None
@@ -64,26 +64,26 @@ def _prepare(row: CallRequest) -> _Ready:
     """
     now = datetime.now(UTC)
     if now >= row.expires_on:
-        raise _not_dialled(EXPIRED)
+        raise _not_dialed(EXPIRED)
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         call = session.get_one(CallLog, row.call_id)
         account = session.get(ChannelAccount, call.account_id) if call.account_id else None
         if account is None or not account.is_active:
-            raise _not_dialled(GONE if account is None else OFF)
+            raise _not_dialed(GONE if account is None else OFF)
         wanted = NewCallRequest(call.other_e164 or "", {name: getattr(call, name) for name in _RECORDS})
         try:
             call_requests.refuse_unwanted(session, wanted, row.purpose, now, current_app.config["CRM"].time_zone)
             return _Ready(account.id, provider_clients.provider_of(account), _outgoing(row, call, account))
         except RuleBroken as refused:
-            raise _not_dialled(str(refused.message)) from refused
+            raise _not_dialed(str(refused.message)) from refused
         except NoProvider as error:
-            raise _not_dialled(str(error)) from error
+            raise _not_dialed(str(error)) from error
 
 
 _RECORDS = ("lead_id", "ticket_id", "customer_id")
 
 
-def _not_dialled(reason: str) -> NotSent:
+def _not_dialed(reason: str) -> NotSent:
     return NotSent(DeliveryResult("failed", reason, was_attempted=False))
 
 
@@ -115,14 +115,14 @@ def _dial(row: CallRequest, prepared: _Ready) -> DeliveryResult:
         state = "failed" if error.permanent else engine.retry(CALLS, row, "").state
         retry_after = error.retry_after if isinstance(error, ProviderRefusal) and state == "queued" else 0.0
         return DeliveryResult(state, impersonal(error), wait=retry_after)
-    return CallResult("sent", provider_id=accepted.provider_id or None)
+    return CallDeliveryResult("sent", provider_id=accepted.provider_id or None)
 
 
 def _on_settled(session: Session, row: CallRequest, result: DeliveryResult, now: datetime) -> None:
     """Update the call log, the person's line and their card."""
     request = session.get_one(CallRequest, row.id)
     if result.state == "sent":
-        call_requests.note_dialled(session, request, getattr(result, "provider_id", None), now)
+        call_requests.note_dialed(session, request, getattr(result, "provider_id", None), now)
     elif result.state in ("failed", "dropped"):
         call_requests.note_failed(session, request, now)
     elif result.state == "unknown":

@@ -143,6 +143,8 @@ class DeliveryKind:
     #: Further conditions for a row to be claimed, and to be queued by the sweep.
     claimable: Sequence[Any] = ()
     sweepable: Sequence[Any] = ()
+    #: Columns that tell one delivery of a row from the next, if a row is delivered anew.
+    same: Sequence[Any] = ()
 
     @property
     def resends(self) -> bool:
@@ -301,7 +303,8 @@ def _same_attempt(kind: DeliveryKind, row: Any, result: DeliveryResult) -> tuple
     states = {"sending"}
     if result.state != "queued" and not kind.resends:
         states.add(kind.interrupted.state)
-    return kind.model.id == row.id, kind.model.tries == row.tries, kind.model.state.in_(states)
+    same = (column == getattr(row, column.key) for column in kind.same)
+    return kind.model.id == row.id, kind.model.tries == row.tries, kind.model.state.in_(states), *same
 
 
 # --- sweep, once a minute

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from flask import current_app
 from flask_babel import force_locale, gettext
@@ -18,6 +19,9 @@ from app.models import User
 from app.outbox import engine
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotToBeSent
 
+if TYPE_CHECKING:
+    from config import Settings
+
 #: Seconds before the second, third … attempt.
 WAITS = (30, 120, 600, 3600)
 IS_OVER = "The invitation was accepted, revoked or has expired."
@@ -29,9 +33,10 @@ def send(invitation_id: int) -> None:
     engine.deliver(INVITATIONS, invitation_id)
 
 
-def key() -> str:
-    """The key from which the tokens of links are derived."""
-    return str(current_app.config["SECRET_KEY"])
+def keys() -> tuple[str, ...]:
+    """The keys from which the tokens of links are derived: the current one, then those being replaced."""
+    settings: Settings = current_app.config["CRM"]
+    return settings.secret_key, *settings.secret_keys_old
 
 
 def _prepare(row: Invitation) -> tuple[Channel, str, Content]:
@@ -39,8 +44,8 @@ def _prepare(row: Invitation) -> tuple[Channel, str, Content]:
         user = session.get_one(User, row.user_id)
         if not row.is_open(row.at) or not user.active:
             raise NotToBeSent(IS_OVER)
-        token = invitations.token_of(key(), row, user.password or "")
-        if invitations.hash_of(token) != row.token_hash or user.email != row.address:
+        token = invitations.current_token(keys(), row, user)
+        if token is None or user.email != row.address:
             raise NotToBeSent(IS_OTHER)
         inviter = session.get(User, row.created_by_id) if row.created_by_id else None
         brand = branding.current(current_app, session).name
@@ -81,6 +86,7 @@ INVITATIONS = DeliveryKind(
     prepare=_prepare,
     transmit=engine.send_content,
     interrupted=DeliveryResult("queued"),
+    same=(Invitation.nonce,),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from email.utils import parseaddr
@@ -14,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.base import ChannelError
-from app.channels.imap_client import FetchedMail, ImapClient, ImapProvider, Position
+from app.channels.imap_client import FetchedMail, ImapClient, ImapProvider, MailboxPosition
 from app.domain.base import RuleBroken
 from app.domain.inbound import inbound_mail
 from app.domain.inbound.inbound_mail import ArrivedMail, InboundMailContext
@@ -22,19 +23,21 @@ from app.domain.messaging import channel_accounts, mails
 from app.lib import mime_parts
 from app.models import ChannelAccount, Mail, MailboxState
 from app.ops.queues import queue
-from app.ops.storage.virus_scanner import ScannerUnavailable
+from app.ops.storage.virus_scanner import FileNotScanned, ScannerUnavailable
 from app.outbox import arrival_scans, provider_clients
 from app.outbox.engine import SKIPPED
 from app.outbox.provider_clients import NoProvider, impersonal
 
 QUEUE = "long"
-#: Emails per pass; the next one continues after them.
-MAX_MAILS = 200
+#: Emails per pass, and the seconds after which it takes no more of them: a connection to the mailbox lasts 40, and a
+#: slow scanner or storage uses them up. The next pass continues after them.
+MAX_MAILS, PASS_SECONDS = 200, 25.0
 #: If a server has renumbered a mailbox, emails from this long before the last pass are read again.
 OVERLAP = timedelta(days=2)
 A_FAULT = "Internal error; see the server log."
 NOT_SCANNED = "The virus scanner can't be reached. The emails stay in the mailbox until it can."
 INFECTED = "The virus scanner found something in this email. It was left in the mailbox; nothing of it was stored."
+UNSCANNED = "The virus scanner doesn't look at this email, mostly because it is too large. It was left in the mailbox."
 NO_ROOM = "A file could not be stored on the CRM's server. The email stays in the mailbox until it can."
 
 log = logging.getLogger("crm.mail")
@@ -104,18 +107,20 @@ def _read(client: ImapClient, state: MailboxState, since: date) -> bool:
     if state.uid_validity is None:
         _advance(account_id, client.position())
         return True
-    count = 0
-    position = Position(state.uid_validity, state.last_uid)
+    count, ends = 0, time.monotonic() + PASS_SECONDS
+    position = MailboxPosition(state.uid_validity, state.last_uid)
     for found in client.fetch(position, since, MAX_MAILS, lambda validity: _known(account_id, validity)):
-        if isinstance(found, Position):
+        if isinstance(found, MailboxPosition):
             _advance(account_id, found)
             continue
         count += 1
         _take(account_id, found, state.uid_validity)
+        if time.monotonic() > ends:
+            return False
     return count < MAX_MAILS
 
 
-def _advance(account_id: int, position: Position) -> None:
+def _advance(account_id: int, position: MailboxPosition) -> None:
     with access.system_transaction() as session:
         mails.save_position(session, account_id, (position.uid_validity, position.last_uid), datetime.now(UTC))
 
@@ -143,14 +148,19 @@ def _take(account_id: int, found: FetchedMail, uid_validity: int) -> None:
 
 
 def _scanned(arrived: ArrivedMail, account_id: int) -> ArrivedMail:
-    """The email; of an infected one only the headers, with the reason. Scanners read emails with their files.
+    """The email; of one that is infected or can't be scanned only the headers, with the reason.
 
-    Raises ScannerUnavailable.
+    Scanners read emails with their files. Raises ScannerUnavailable while the scanner looks at nothing.
     """
-    threat = arrival_scans.threat_in(arrived.raw, f"email {arrived.uid} of account {account_id}")
-    if threat is None:
-        return arrived
-    return replace(arrived, raw=mime_parts.header_block(arrived.raw), refusal=INFECTED)
+    try:
+        threat = arrival_scans.threat_in(arrived.raw, f"email {arrived.uid} of account {account_id}")
+    except FileNotScanned:
+        refusal = UNSCANNED  # the emails after it must not wait for it
+    else:
+        if threat is None:
+            return arrived
+        refusal = INFECTED
+    return replace(arrived, raw=mime_parts.header_block(arrived.raw), refusal=refusal)
 
 
 def _take_or_keep(account_id: int, arrived: ArrivedMail, uid_validity: int, fault: str | None) -> None:

@@ -22,7 +22,6 @@ from app.extensions import db
 from app.lib.file_kinds import BOMB, SHOWN, kind_of
 from app.models import Message, MessageFile
 from app.ops.storage.file_store import MAX_BYTES, PREFIX, FileStore, StoredFile, TooLarge
-from app.ops.storage.virus_scanner import ScannerUnavailable
 from app.outbox import arrival_scans, engine, image_previews, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 
@@ -32,8 +31,6 @@ WAITS = (10, 60, 300, 1800, 7200)
 MAX_AT_ONCE = 100
 NO_STORE = "The storage of files can't be reached."
 DANGEROUS = "The file unpacks to far more than it says, which can harm computers. It was not kept."
-INFECTED = "The virus scanner found something in the file. It was not kept."
-NOT_SCANNED = "The virus scanner can't be reached."
 
 log = logging.getLogger("crm.files")
 
@@ -96,12 +93,7 @@ def _fetched(provider: Provider, source: _Source) -> StoredFile:
         raise ChannelError("The provider's file is empty.", permanent=True)
     if kind_of(content) == BOMB:
         raise ChannelError(DANGEROUS, permanent=True)
-    try:
-        threat = arrival_scans.threat_in(content, "file of a message")
-    except ScannerUnavailable as away:
-        raise ChannelError(NOT_SCANNED) from away
-    if threat is not None:
-        raise ChannelError(INFECTED, permanent=True)
+    arrival_scans.refuse_infected(content, "file of a message")
     try:
         return source.store.put(content)
     except TooLarge as error:

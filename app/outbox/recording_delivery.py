@@ -18,7 +18,7 @@ from app.extensions import db
 from app.lib.file_kinds import kind_of
 from app.models import CallLog, CallRecording
 from app.ops.storage.file_store import MAX_BYTES, FileStore, TooLarge
-from app.outbox import engine, provider_clients
+from app.outbox import arrival_scans, engine, provider_clients
 from app.outbox.engine import DeliveryKind, DeliveryResult
 
 #: Seconds before the second, third … attempt: providers report a recording before its file can be fetched.
@@ -33,7 +33,7 @@ log = logging.getLogger("crm.recordings")
 
 
 @dataclass(frozen=True)
-class Stored(DeliveryResult):
+class StoredRecording(DeliveryResult):
     """The recording is stored."""
 
     digest: str | None = None
@@ -57,16 +57,17 @@ def _transmit(row: CallRecording, provider: Provider) -> DeliveryResult:
         _said, content = provider.fetch(Media(row.address, "audio/mpeg"), MAX_BYTES)
     if kind_of(content) not in KINDS:
         return DeliveryResult("failed", NO_SOUND)
+    arrival_scans.refuse_infected(content, f"recording {row.id}")
     store: FileStore = current_app.extensions["crm_files"]
     try:
         stored = store.put(content)
     except TooLarge:
         return DeliveryResult("failed", TOO_LARGE)
-    return Stored("sent", digest=stored.digest, mime_type=stored.mime_type, size=stored.size)
+    return StoredRecording("sent", digest=stored.digest, mime_type=stored.mime_type, size=stored.size)
 
 
 def _columns(row: CallRecording, result: DeliveryResult, now: datetime) -> dict[str, Any]:
-    if not isinstance(result, Stored):
+    if not isinstance(result, StoredRecording):
         return {}
     return {"digest": result.digest, "mime_type": result.mime_type, "size": result.size}
 

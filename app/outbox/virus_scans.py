@@ -15,7 +15,7 @@ from app.extensions import db
 from app.models import Attachment, Customer, Lead, Task, Ticket
 from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore
-from app.ops.storage.virus_scanner import Scanner, ScannerUnavailable
+from app.ops.storage.virus_scanner import FileNotScanned, Scanner, ScannerUnavailable
 from app.outbox.engine import SKIPPED
 
 QUEUE = "default"
@@ -41,6 +41,11 @@ def scan(file_id: int) -> None:
     try:
         with store.open(digest) as content:
             threat = scanner.threat_in(content)
+    except FileNotScanned as refused:
+        log.warning("file %s is not scanned: %s", file_id, refused)
+        with access.system_transaction() as session:
+            attachments.settle_unscanned(session, file_id)
+        return
     except ScannerUnavailable as away:
         log.warning("file %s still waits for the virus scanner: %s", file_id, away)
         return

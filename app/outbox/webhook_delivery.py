@@ -14,7 +14,7 @@ from sqlalchemy import or_, select, update
 from sqlalchemy.orm import Session
 
 from app import access
-from app.channels.webhook import Answer, WebhookClient, signature
+from app.channels.webhook import WebhookClient, WebhookResponse, signature
 from app.domain import webhooks
 from app.extensions import db
 from app.lib.vault import Vault
@@ -48,7 +48,7 @@ class WebhookSender:
 class WebhookResult(DeliveryResult):
     """The result of one attempt, and its consequence for the webhook."""
 
-    response: Answer | None = None
+    response: WebhookResponse | None = None
     #: The new (state, why) of its webhook; None = unchanged.
     stop: tuple[str, str] | None = None
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import aliased
 
-from app.access import index_branches, row_rules
+from app.access import index_branches, rule_conditions
 from app.models import Lead
 
 THREADS = 8
@@ -18,7 +18,10 @@ THREADS = 8
 
 @pytest.mark.parametrize(
     "module, ask",
-    [(index_branches, lambda: index_branches.alias_of(Lead)[0]), (row_rules, lambda: row_rules._inside(Lead, Lead))],
+    [
+        (index_branches, lambda: index_branches.alias_of(Lead)[0]),
+        (rule_conditions, lambda: rule_conditions.inside(Lead, Lead)),
+    ],
     ids=["of branches", "within EXISTS"],
 )
 def test_threads_that_ask_at_the_same_time_get_one_alias(

@@ -22,6 +22,7 @@ from app.access import (
     count_by_path,
     count_by_person,
     fast_paging,
+    grouped_paging,
     held_records,
     holds_many,
     is_counted_by_path,
@@ -293,6 +294,28 @@ def test_a_team_is_looked_up_person_by_person_up_to_a_size(dataset: Dataset, siz
 def test_a_rule_of_an_add_on_has_no_such_shape(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(RULES, Lead, OwnedRows(Lead, "Leads"))
     assert count_by_person(person(1, ALL_OWN), Lead, PageQuery([], 5)) is None
+
+
+def test_the_newest_tickets_fill_pages_of_groups_that_are_right(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However few are looked at: a full page is that of the access rule."""
+    size, groups = 2, [Ticket.id % 3 == rem for rem in (0, 1)]
+    wanted, full = PageQuery([], size), 0
+    for newest in (1, 3, 10):
+        monkeypatch.setattr(grouped_paging, "NEWEST", newest)
+        for n, who in enumerate(viewers(dataset)):
+            if not is_shared(who, Ticket, wanted):
+                continue
+            rows = law(dataset, n, who, Ticket)
+            answer = dataset.session.execute(pages_of_groups(who, groups, wanted, "newest")).all()
+            for place in (0, 1):
+                made = sorted((each for each in answer if each[0] == place), key=lambda each: each[2])
+                mine = [row for row in rows if row[0] % 3 == place]
+                if len(made) == size:
+                    full += 1
+                    assert [each[1] for each in made] == expected(mine, wanted, lambda _: True)
+    assert full
 
 
 @pytest.mark.parametrize("by_change", [True, False])

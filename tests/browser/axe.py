@@ -9,15 +9,15 @@ from tests.servers import ROOT
 AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 #: The impacts that are faults here.
 IMPACTS = ["serious", "critical"]
-#: What axe looks for that depends on colours. All else is the same in the other theme.
+#: What axe looks for that depends on colors. All else is the same in the other theme.
 OF_COLOURS = ["color-contrast", "link-in-text-block"]
-#: All rules that are not in trial, then those of colours in the other theme. A rule has one impact: those of others are
+#: All rules that are not in trial, then those of colors in the other theme. A rule has one impact: those of others are
 #: not run at all.
-RUN = """async ([impacts, colours, stays, part]) => {
+RUN = """async ([impacts, colors, stays, part]) => {
   const root = document.documentElement, now = root.dataset.bsTheme;
   const usual = (rule) => rule.enabled && !rule.tags.includes('experimental') && !rule.tags.includes('deprecated');
   const told = axe._audit.rules.filter((rule) => usual(rule) && (!rule.impact || impacts.includes(rule.impact)));
-  // The colours of a theme are faded in. What turns for ever, or is held, is not waited for.
+  // The colors of a theme are faded in. What turns for ever, or is held, is not waited for.
   const moving = () => document.getAnimations().filter((each) => each.effect?.getComputedTiming().endTime !== Infinity);
   const settled = () => Promise.race([new Promise((done) => setTimeout(done, 2000)),
     Promise.all(moving().map((each) => each.finished.catch(() => null)))]);
@@ -31,7 +31,7 @@ RUN = """async ([impacts, colours, stays, part]) => {
   if (!await run(told.map((rule) => rule.id))) throw new Error('axe has run no rule');
   root.dataset.bsTheme = now === 'dark' ? 'light' : 'dark';
   await settled();
-  await run(colours);
+  await run(colors);
   if (stays) {
     root.dataset.bsTheme = now;
     await settled();
@@ -99,7 +99,7 @@ def thin(page: Any, known: set[str]) -> None:
 
 
 def faults(page: Any, stays: bool = True, part: str | None = None) -> list[str]:
-    """What axe calls serious or critical, of the colours in both themes; with a selector, in that part of the page.
+    """What axe calls serious or critical, of the colors in both themes; with a selector, in that part of the page.
 
     The page stays in its own theme only if asked to.
     """

@@ -31,7 +31,7 @@ ELSEWHERE, TRIES = ("ERR_ABORTED", "interrupted by another navigation"), 3
 
 
 @dataclass
-class Seat:
+class UserBrowser:
     """A person's browser; `complaints` are errors of scripts, refused resources and what the CSP forbids."""
 
     tab: Any
@@ -119,6 +119,9 @@ class Seat:
         self.page.click("form[name=login] button[type=submit]")
         self.page.wait_for_url(lambda url: url in (self.url + "/", self.url + "/dashboard/"))  # My day, or a manager's
 
+
+#: The fixture open_browser: (username or None, options of playwright's context) -> a browser.
+OpenBrowser = Callable[..., UserBrowser]
 
 PREPARE = ("-c", "import config, run; run.prepare(config.load())")
 LOAD_DEMO = ("-m", "flask", "--app", "run", "demo", "load", "--leads", "40", "--password", PASSWORD)
@@ -251,16 +254,16 @@ def contexts(chromium: Any, crm_server: LiveServer) -> Contexts:
 
 
 @pytest.fixture
-def seat(contexts: Contexts, cookies: Cookies) -> Iterator[Callable[..., Seat]]:
-    """seat("rohan.parikh") is his signed-in browser; seat(None) a stranger's. Further arguments: playwright's."""
-    names, seats = Counter[str](), list[Seat]()
+def open_browser(contexts: Contexts, cookies: Cookies) -> Iterator[OpenBrowser]:
+    """open_browser("rohan.parikh"): where Rohan is signed in; open_browser(None): nobody; options: playwright's."""
+    names, browsers = Counter[str](), list[UserBrowser]()
     expect.set_options(timeout=PATIENCE)
 
-    def sit(name: str | None, **options: Any) -> Seat:
+    def opened(name: str | None, **options: Any) -> UserBrowser:
         # Requests that a service worker answers can't be intercepted: where it is at work, a test says so.
         usual = {"viewport": {"width": 1440, "height": 900}, "service_workers": "block"}
-        made = Seat(contexts.new_page(usual | options), contexts.url)
-        seats.append(made)
+        made = UserBrowser(contexts.new_page(usual | options), contexts.url)
+        browsers.append(made)
         if name is None:
             return made
         names[name] += 1
@@ -273,7 +276,7 @@ def seat(contexts: Contexts, cookies: Cookies) -> Iterator[Callable[..., Seat]]:
         made.home = "/"
         return made
 
-    yield sit
-    for each in seats:
+    yield opened
+    for each in browsers:
         each.leave()
     contexts.take_back()

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MANAGER, SELLER, Seat
+from tests.browser.conftest import MANAGER, SELLER, UserBrowser
 from tests.browser.test_journeys import new_lead
 
 #: Give oneself a task; the jobs of the server take away what is overdue, so one of the demo may be gone.
@@ -18,8 +18,8 @@ MAKE = """async ([lead, due]) => { const answer = await fetch('/api/v1/task/', {
 }); return [answer.status, await answer.json()]; }"""
 
 
-def test_a_drag_gives_another_due_time_and_a_colleague_sees_it(seat: Callable[..., Seat]) -> None:
-    mover, watcher = seat(SELLER), seat(MANAGER)
+def test_a_drag_gives_another_due_time_and_a_colleague_sees_it(open_browser: Callable[..., UserBrowser]) -> None:
+    mover, watcher = open_browser(SELLER), open_browser(MANAGER)
     page = mover.tab
     due = (datetime.now(UTC) + timedelta(days=40)).replace(day=10, hour=6, minute=0, second=0, microsecond=0)
     status, made = page.evaluate(MAKE, [new_lead(mover, "Kalenderwala", "9825100017"), due.isoformat()])

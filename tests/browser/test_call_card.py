@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import COLLEAGUE, SELLER, Seat
+from tests.browser.conftest import COLLEAGUE, SELLER, OpenBrowser, UserBrowser
 from tests.browser.test_journeys import new_lead
 
-Sit = Callable[..., Seat]
 DESK = "Demo desk"
 
 
 @pytest.fixture
-def desk(seat: Sit) -> Seat:
+def desk(open_browser: OpenBrowser) -> UserBrowser:
     """The admin, on the page where they play the customer; promotional calls are allowed at any hour."""
-    made = seat("admin")
+    made = open_browser("admin")
     made.go("/settings/business/")
     made.page.fill("[name=promotional_hours]", "00:00-00:00")
     made.page.click(".form-foot .btn-primary")
@@ -30,7 +28,7 @@ def desk(seat: Sit) -> Seat:
     return made
 
 
-def play(desk: Seat, step: str) -> None:
+def play(desk: UserBrowser, step: str) -> None:
     """Press a button of the newest call, which may have to arrive first."""
     button = desk.page.locator("#calls tbody tr").first.get_by_role("button", name=step, exact=True)
     for _each in range(50):
@@ -42,15 +40,15 @@ def play(desk: Seat, step: str) -> None:
     desk.page.wait_for_load_state("load")
 
 
-def card(who: Seat, state: str) -> Any:
+def card(who: UserBrowser, state: str) -> Any:
     """The card of this state, as soon as it is there."""
     found = who.page.locator(f'[data-card][data-state="{state}"]')
     expect(found.first).to_be_visible()
     return found.first
 
 
-def test_a_call_is_on_every_page_and_asks_for_its_outcome(seat: Sit, desk: Seat) -> None:
-    rohan = seat(SELLER)
+def test_a_call_is_on_every_page_and_asks_for_its_outcome(open_browser: OpenBrowser, desk: UserBrowser) -> None:
+    rohan = open_browser(SELLER)
     page: Any = rohan.tab
     lead = new_lead(rohan, "Phonewala", f"98271{datetime.now():%S%f}"[:10])
     rohan.go(f"/leads/{lead}")
@@ -79,8 +77,8 @@ def test_a_call_is_on_every_page_and_asks_for_its_outcome(seat: Sit, desk: Seat)
     assert rohan.complaints == []
 
 
-def test_an_incoming_call_pops_up_and_becomes_a_lead(seat: Sit, desk: Seat) -> None:
-    rohan = seat(COLLEAGUE)
+def test_an_incoming_call_pops_up_and_becomes_a_lead(open_browser: OpenBrowser, desk: UserBrowser) -> None:
+    rohan = open_browser(COLLEAGUE)
     page: Any = rohan.tab
     rohan.go("/me/")
     page.check("[name=takes_calls]")

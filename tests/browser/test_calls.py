@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import SELLER, Seat
+from tests.browser.conftest import SELLER, OpenBrowser, UserBrowser
 from tests.browser.test_journeys import new_lead
 
-Sit = Callable[..., Seat]
 #: Log an outgoing call of a minute with this number, on this lead.
 LOG = """async ([digits, number]) => (await fetch('/api/v1/call_log/', {
   method: 'POST',
@@ -23,9 +21,9 @@ LOG = """async ([digits, number]) => (await fetch('/api/v1/call_log/', {
 
 
 @pytest.fixture
-def called(seat: Sit) -> Seat:
+def called(open_browser: OpenBrowser) -> UserBrowser:
     """Rohan, on the list of his calls without an outcome; the newest is with a lead of his."""
-    made = seat(SELLER)
+    made = open_browser(SELLER)
     digits = f"98251{datetime.now():%S%f}"[:10]
     made.lead = new_lead(made, "Phonewali", digits)  # type: ignore[attr-defined]
     logged = made.page.evaluate(LOG, [digits, made.lead])
@@ -34,7 +32,7 @@ def called(seat: Sit) -> Seat:
     return made
 
 
-def test_outcome_and_follow_up_in_three_actions(called: Seat) -> None:
+def test_outcome_and_follow_up_in_three_actions(called: UserBrowser) -> None:
     page: Any = called.page
     page.locator("tr", has_text="Phonewali").get_by_role("link", name="Log outcome").click()
     page.get_by_role("radio", name="Interested", exact=True).click()
@@ -47,7 +45,7 @@ def test_outcome_and_follow_up_in_three_actions(called: Seat) -> None:
     assert called.complaints == []
 
 
-def test_no_answer_and_a_call_tomorrow_take_three_keys(called: Seat) -> None:
+def test_no_answer_and_a_call_tomorrow_take_three_keys(called: UserBrowser) -> None:
     page: Any = called.page
     page.keyboard.press("o")
     expect(page.locator(".dialog-outcome input[name=outcome]").first).to_be_focused()
@@ -59,7 +57,7 @@ def test_no_answer_and_a_call_tomorrow_take_three_keys(called: Seat) -> None:
     assert called.complaints == []
 
 
-def test_keys_write_where_one_writes(called: Seat) -> None:
+def test_keys_write_where_one_writes(called: UserBrowser) -> None:
     page: Any = called.page
     page.keyboard.press("o")
     page.locator(".dialog-outcome [name=note]").press_sequentially("not 5 o'clock")
@@ -67,7 +65,7 @@ def test_keys_write_where_one_writes(called: Seat) -> None:
     expect(page.locator(".dialog-outcome input[name=outcome]:checked")).to_have_count(0)
 
 
-def test_an_unknown_number_becomes_a_lead_with_its_follow_up_at_once(called: Seat) -> None:
+def test_an_unknown_number_becomes_a_lead_with_its_follow_up_at_once(called: UserBrowser) -> None:
     page: Any = called.page
     digits = f"98241{datetime.now():%S%f}"[:10]
     called.go("/calls/add")
@@ -94,7 +92,7 @@ def test_an_unknown_number_becomes_a_lead_with_its_follow_up_at_once(called: Sea
     expect(page.locator(".timeline")).to_contain_text("Follow up: Interested")
 
 
-def test_a_number_that_nobody_knew_is_linked_in_the_same_step(called: Seat) -> None:
+def test_a_number_that_nobody_knew_is_linked_in_the_same_step(called: UserBrowser) -> None:
     page: Any = called.page
     assert page.evaluate(LOG, [f"98231{datetime.now():%S%f}"[:10], None]) == 201
     called.go("/calls/?tab=open")
@@ -115,7 +113,7 @@ def test_a_number_that_nobody_knew_is_linked_in_the_same_step(called: Seat) -> N
     assert called.complaints == []
 
 
-def test_an_outcome_that_says_nothing_stays_open(called: Seat) -> None:
+def test_an_outcome_that_says_nothing_stays_open(called: UserBrowser) -> None:
     page: Any = called.page
     page.locator("tr", has_text="Phonewali").get_by_role("link", name="Log outcome").first.click()
     page.fill(".dialog-outcome [name=note]", "He was in a hurry")
@@ -126,7 +124,7 @@ def test_an_outcome_that_says_nothing_stays_open(called: Seat) -> None:
     expect(page.locator(".dialog-outcome")).not_to_be_visible()
 
 
-def test_without_scripts_it_is_a_page(called: Seat) -> None:
+def test_without_scripts_it_is_a_page(called: UserBrowser) -> None:
     page: Any = called.page
     address = (
         page.locator("tr", has_text="Phonewali").get_by_role("link", name="Log outcome").first.get_attribute("href")

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MANAGER, SELLER, Seat
-
-Sit = Callable[..., Seat]
+from tests.browser.conftest import MANAGER, SELLER, OpenBrowser
 
 
-def test_a_message_to_selected_leads(seat: Sit) -> None:
-    asha = seat(MANAGER)
+def test_a_message_to_selected_leads(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
     page: Any = asha.tab
     asha.go("/leads/")
     for n in range(3):
@@ -38,8 +35,8 @@ def test_a_message_to_selected_leads(seat: Sit) -> None:
     assert asha.complaints == []
 
 
-def test_who_may_not_send_to_many_sees_no_button(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_who_may_not_send_to_many_sees_no_button(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     rohan.go("/leads/")
     rohan.page.locator("[name=rowid]").first.check()
     expect(rohan.page.get_by_role("button", name="Send a message…")).to_have_count(0)

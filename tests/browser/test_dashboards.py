@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MANAGER, Seat
-
-Sit = Callable[..., Seat]
+from tests.browser.conftest import MANAGER, OpenBrowser
 
 
-def test_charts_are_drawn_from_their_tables_in_both_themes(seat: Sit) -> None:
-    asha = seat(MANAGER)
+def test_charts_are_drawn_from_their_tables_in_both_themes(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
     page = asha.tab
     asha.go("/dashboard/analytics")
     part = page.locator("[data-widget=leads_by_status]")
@@ -39,8 +36,8 @@ def test_charts_are_drawn_from_their_tables_in_both_themes(seat: Sit) -> None:
     assert asha.complaints == []
 
 
-def test_a_dashboard_works_without_scripts(seat: Sit) -> None:
-    asha = seat(MANAGER, java_script_enabled=False)
+def test_a_dashboard_works_without_scripts(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER, java_script_enabled=False)
     asha.go("/dashboard/analytics")
     page = asha.page
     expect(page.locator("[data-widget=leads_by_status] table")).to_be_visible()
@@ -54,8 +51,8 @@ def test_a_dashboard_works_without_scripts(seat: Sit) -> None:
     expect(page.locator(".filter-chip")).to_contain_text("Rohan Parikh")
 
 
-def test_a_board_is_arranged_with_pointer_and_keys_and_printed_on_a4(seat: Sit) -> None:
-    asha = seat(MANAGER)
+def test_a_board_is_arranged_with_pointer_and_keys_and_printed_on_a4(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
     page = asha.tab
     asha.go("/dashboard/calls")
     page.locator(".dash-arrange").click()
@@ -97,8 +94,8 @@ def test_a_board_is_arranged_with_pointer_and_keys_and_printed_on_a4(seat: Sit) 
     assert asha.complaints == []
 
 
-def test_a_heat_map_on_a_phone_begins_where_the_office_opens(seat: Sit) -> None:
-    asha = seat(MANAGER)
+def test_a_heat_map_on_a_phone_begins_where_the_office_opens(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
     asha.tab.set_viewport_size({"width": 390, "height": 844})
     asha.go("/dashboard/calls?period=month")
     place = asha.page.locator("[data-widget=calls_heat_map] .dash-scroll")

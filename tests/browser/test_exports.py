@@ -6,31 +6,29 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MANAGER, Seat
+from tests.browser.conftest import MANAGER, OpenBrowser
 from tests.servers import LiveServer
 
-Sit = Callable[..., Seat]
 PICTURES = os.environ.get("CRM_TEST_PICTURES")
 ADMIN = LiveServer.ADMIN[0]
 
 
-def look(seat: Any, name: str) -> None:
+def look(browser: Any, name: str) -> None:
     if PICTURES:
         for scheme, size in (("light", (1440, 900)), ("dark", (390, 844))):
-            seat.page.emulate_media(color_scheme=scheme)
-            seat.page.set_viewport_size({"width": size[0], "height": size[1]})
-            seat.page.screenshot(path=f"{PICTURES}/exports-{name}-{scheme}.png")
-        seat.page.emulate_media(color_scheme="light")
-        seat.page.set_viewport_size({"width": 1440, "height": 900})
+            browser.page.emulate_media(color_scheme=scheme)
+            browser.page.set_viewport_size({"width": size[0], "height": size[1]})
+            browser.page.screenshot(path=f"{PICTURES}/exports-{name}-{scheme}.png")
+        browser.page.emulate_media(color_scheme="light")
+        browser.page.set_viewport_size({"width": 1440, "height": 900})
 
 
-def test_an_admin_downloads_everything(seat: Sit) -> None:
-    root = seat(ADMIN)
+def test_an_admin_downloads_everything(open_browser: OpenBrowser) -> None:
+    root = open_browser(ADMIN)
     root.go("/exports/")
     look(root, "list")
     root.page.get_by_role("button", name="Export everything").click()
@@ -57,8 +55,8 @@ def test_an_admin_downloads_everything(seat: Sit) -> None:
     assert root.complaints == []
 
 
-def test_a_manager_is_not_offered_everything(seat: Sit) -> None:
-    asha = seat(MANAGER)
+def test_a_manager_is_not_offered_everything(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
     asha.go("/exports/")
     expect(asha.page.locator("h1")).to_have_text("Exports")
     expect(asha.page.get_by_role("button", name="Export everything")).to_have_count(0)

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import base64
 import os
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import expect
 
 from tests import sample_uploads
-from tests.browser.conftest import MANAGER, SELLER, Seat
+from tests.browser.conftest import MANAGER, SELLER, OpenBrowser, UserBrowser
 from tests.browser.test_journeys import lead_by_form
 
-Sit = Callable[..., Seat]
 PICTURES = os.environ.get("CRM_TEST_PICTURES")
 #: A PDF that viewers open.
 PDF = sample_uploads.picture((400, 300), "PDF")
@@ -29,22 +27,22 @@ CARRY = """([kind, name, type, base64]) => {
 }"""
 
 
-def carry(seat: Seat, kind: str, name: str, mime: str, content: bytes) -> None:
-    seat.page.evaluate(CARRY, [kind, name, mime, base64.b64encode(content).decode()])
+def carry(browser: UserBrowser, kind: str, name: str, mime: str, content: bytes) -> None:
+    browser.page.evaluate(CARRY, [kind, name, mime, base64.b64encode(content).decode()])
 
 
-def look(seat: Any, name: str) -> None:
+def look(browser: Any, name: str) -> None:
     if PICTURES:
         for scheme, size in (("light", (1440, 900)), ("dark", (390, 844))):
-            seat.page.emulate_media(color_scheme=scheme)
-            seat.page.set_viewport_size({"width": size[0], "height": size[1]})
-            seat.page.screenshot(path=f"{PICTURES}/files-{name}-{scheme}.png")
-        seat.page.emulate_media(color_scheme="light")
-        seat.page.set_viewport_size({"width": 1440, "height": 900})
+            browser.page.emulate_media(color_scheme=scheme)
+            browser.page.set_viewport_size({"width": size[0], "height": size[1]})
+            browser.page.screenshot(path=f"{PICTURES}/files-{name}-{scheme}.png")
+        browser.page.emulate_media(color_scheme="light")
+        browser.page.set_viewport_size({"width": 1440, "height": 900})
 
 
-def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(seat: Sit) -> None:
-    rohan, asha = seat(SELLER), seat(MANAGER)
+def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(open_browser: OpenBrowser) -> None:
+    rohan, asha = open_browser(SELLER), open_browser(MANAGER)
     asha.go(f"/leads/{lead_by_form(rohan, 'Filewali', '9825012481')}")
     asha.await_socket()
     mine, theirs = rohan.page.locator(".file-row[data-file]"), asha.page.locator(".file-row[data-file]")
@@ -100,8 +98,8 @@ def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(seat: Sit) -> No
     assert [each for each in said if not each.startswith("Applying inline style")] == []
 
 
-def test_a_slow_list_never_hides_a_newer_file(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_a_slow_list_never_hides_a_newer_file(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     rohan.go(f"/leads/{lead_by_form(rohan, 'Dheerewali', '9825012482')}")
     expect(rohan.page.locator(".files-drop")).to_have_count(1)  # the files come after the page
     held: list[Any] = []
@@ -129,9 +127,9 @@ def test_a_slow_list_never_hides_a_newer_file(seat: Sit) -> None:
     expect(rows).to_have_count(2)
 
 
-def test_news_of_a_step_do_not_take_the_place_of_its_answer(seat: Sit) -> None:
+def test_news_of_a_step_do_not_take_the_place_of_its_answer(open_browser: OpenBrowser) -> None:
     """On a busy server the page hears of what it has done before the answer is there."""
-    rohan = seat(SELLER)
+    rohan = open_browser(SELLER)
     rohan.go(f"/leads/{lead_by_form(rohan, 'Sunwali', '9825012483')}")
     expect(rohan.page.locator(".files-drop")).to_have_count(1)
     carry(rohan, "drop", "one.txt", "text/plain", b"One")
@@ -153,9 +151,9 @@ def test_news_of_a_step_do_not_take_the_place_of_its_answer(seat: Sit) -> None:
     expect(rows).to_have_count(1)
 
 
-def test_files_chosen_while_a_colleague_attaches_one_are_sent(seat: Sit) -> None:
+def test_files_chosen_while_a_colleague_attaches_one_are_sent(open_browser: OpenBrowser) -> None:
     """The list is drawn again while the dialog of the system is open."""
-    rohan, asha = seat(SELLER), seat(MANAGER)
+    rohan, asha = open_browser(SELLER), open_browser(MANAGER)
     asha.go(f"/leads/{lead_by_form(rohan, 'Chunnewali', '9825012484')}")
     rohan.await_socket()
     rohan.page.locator(".record-tabs a", has_text="Files").click()
@@ -175,8 +173,8 @@ def test_files_chosen_while_a_colleague_attaches_one_are_sent(seat: Sit) -> None
     expect(rows.filter(has_text="mine.txt")).to_contain_text("version 2")
 
 
-def test_files_are_attached_without_javascript(seat: Sit) -> None:
-    rohan = seat(SELLER, java_script_enabled=False)
+def test_files_are_attached_without_javascript(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER, java_script_enabled=False)
     rohan.go("/leads/")
     rohan.page.locator('.rows a[href*="CRM-LEAD-"]').first.click()
     rohan.page.locator(".record-tabs a", has_text="Files").click()

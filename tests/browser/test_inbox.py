@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MANAGER, SELLER, Seat
-
-Sit = Callable[..., Seat]
+from tests.browser.conftest import MANAGER, SELLER, OpenBrowser
 
 
-def open_unassigned(seat: Any, place: int) -> str:
+def open_unassigned(browser: Any, place: int) -> str:
     """Open a conversation that is nobody's; returns its address."""
-    seat.go("/inbox/?folder=unassigned")
-    seat.page.locator(".inbox-row a").nth(place).click()
-    expect(seat.page.locator(".thread-who h2")).to_be_visible()
-    return str(seat.page.url.removeprefix(seat.url).partition("?")[0])
+    browser.go("/inbox/?folder=unassigned")
+    browser.page.locator(".inbox-row a").nth(place).click()
+    expect(browser.page.locator(".thread-who h2")).to_be_visible()
+    return str(browser.page.url.removeprefix(browser.url).partition("?")[0])
 
 
-def test_an_answer_reaches_a_colleague_live_and_is_sent(seat: Sit) -> None:
-    rohan, asha = seat(SELLER), seat(MANAGER)
+def test_an_answer_reaches_a_colleague_live_and_is_sent(open_browser: OpenBrowser) -> None:
+    rohan, asha = open_browser(SELLER), open_browser(MANAGER)
     address = open_unassigned(rohan, 0)
     rohan.page.get_by_role("button", name="Take it").click()
     expect(rohan.page.locator(".note")).to_contain_text("You answer this conversation now")
@@ -38,8 +35,8 @@ def test_an_answer_reaches_a_colleague_live_and_is_sent(seat: Sit) -> None:
     assert asha.complaints == rohan.complaints == []
 
 
-def test_a_template_is_filled_in_before_the_eyes(seat: Sit) -> None:
-    asha = seat(MANAGER)
+def test_a_template_is_filled_in_before_the_eyes(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
     open_unassigned(asha, 0)
     asha.page.select_option("#template", label="Documents received")
     expect(asha.page.locator("[data-text]")).to_be_hidden()
@@ -50,8 +47,8 @@ def test_a_template_is_filled_in_before_the_eyes(seat: Sit) -> None:
     assert asha.complaints == []
 
 
-def test_a_click_counts_though_the_list_is_refreshed_meanwhile(seat: Sit) -> None:
-    asha = seat(MANAGER)
+def test_a_click_counts_though_the_list_is_refreshed_meanwhile(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
     asha.go("/inbox/?folder=unassigned")
     asha.await_socket()
     asha.page.locator(".inbox-row a").first.hover()
@@ -66,8 +63,8 @@ def test_a_click_counts_though_the_list_is_refreshed_meanwhile(seat: Sit) -> Non
     assert asha.complaints == []
 
 
-def test_it_works_without_javascript(seat: Sit) -> None:
-    asha = seat(MANAGER, java_script_enabled=False)
+def test_it_works_without_javascript(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER, java_script_enabled=False)
     open_unassigned(asha, 0)
     asha.page.locator("[data-text]").fill("Written without scripts")
     asha.page.get_by_role("button", name="Send", exact=True).click()

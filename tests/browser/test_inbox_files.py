@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from playwright.sync_api import expect
 
 from tests import sample_uploads
-from tests.browser.conftest import MANAGER, SELLER, Seat
+from tests.browser.conftest import MANAGER, SELLER, OpenBrowser
 from tests.servers import LiveServer
 
-Sit = Callable[..., Seat]
 #: Where pictures of the pages are kept to be looked at; none without it.
 PICTURES = os.environ.get("CRM_TEST_PICTURES")
 
 
-def look(seat: Any, name: str) -> None:
+def look(browser: Any, name: str) -> None:
     if PICTURES:
         for scheme, size in (("light", (1440, 900)), ("dark", (390, 844))):
-            seat.page.emulate_media(color_scheme=scheme)
-            seat.page.set_viewport_size({"width": size[0], "height": size[1]})
-            seat.page.screenshot(path=f"{PICTURES}/{name}-{scheme}.png")
-        seat.page.emulate_media(color_scheme="light")
-        seat.page.set_viewport_size({"width": 1440, "height": 900})
+            browser.page.emulate_media(color_scheme=scheme)
+            browser.page.set_viewport_size({"width": size[0], "height": size[1]})
+            browser.page.screenshot(path=f"{PICTURES}/{name}-{scheme}.png")
+        browser.page.emulate_media(color_scheme="light")
+        browser.page.set_viewport_size({"width": 1440, "height": 900})
 
 
 def play_customer(admin: Any, path: Path, text: str) -> None:
@@ -43,12 +41,12 @@ def play_customer(admin: Any, path: Path, text: str) -> None:
     expect(admin.page.locator(".note")).to_contain_text("has arrived")
 
 
-def test_files_reactions_and_typing_between_two_people(seat: Sit, tmp_path: Path) -> None:
+def test_files_reactions_and_typing_between_two_people(open_browser: OpenBrowser, tmp_path: Path) -> None:
     mine, theirs = tmp_path / "form.jpg", tmp_path / "pan card.png"
     mine.write_bytes(sample_uploads.picture((1600, 1000)))
     theirs.write_bytes(sample_uploads.picture((900, 600), "PNG"))
-    play_customer(seat(LiveServer.ADMIN[0]), theirs, "My PAN card")
-    rohan, asha = seat(SELLER), seat(MANAGER)
+    play_customer(open_browser(LiveServer.ADMIN[0]), theirs, "My PAN card")
+    rohan, asha = open_browser(SELLER), open_browser(MANAGER)
     rohan.go("/inbox/?folder=unassigned")
     rohan.page.locator(".inbox-row a", has_text="Kavita Iyer").click()
     expect(rohan.page.locator(".file-picture img")).to_be_visible()
@@ -97,8 +95,8 @@ def test_files_reactions_and_typing_between_two_people(seat: Sit, tmp_path: Path
     assert [each for each in (*rohan.complaints, *asha.complaints) if "422" not in each] == []
 
 
-def test_files_go_without_javascript(seat: Sit) -> None:
-    rohan = seat(SELLER, java_script_enabled=False)
+def test_files_go_without_javascript(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER, java_script_enabled=False)
     rohan.go("/inbox/?folder=mine")
     rohan.page.locator(".inbox-row a", has=rohan.page.locator("[title=WhatsApp]")).first.click()
     chosen = [{"name": "a.pdf", "mimeType": "application/pdf", "buffer": sample_uploads.PDF}]

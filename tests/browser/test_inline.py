@@ -3,36 +3,34 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MANAGER, SELLER, Seat
+from tests.browser.conftest import MANAGER, SELLER, OpenBrowser, UserBrowser
 from tests.browser.test_journeys import new_lead
 
-Sit = Callable[..., Seat]
 PAN = "ABCDE1234F"
 
 
-def pair(seat: Seat, name: str) -> Any:
-    return seat.page.locator(f"[data-pair={name}]")
+def pair(browser: UserBrowser, name: str) -> Any:
+    return browser.page.locator(f"[data-pair={name}]")
 
 
-def pencil(seat: Seat, name: str) -> Any:
-    return pair(seat, name).locator(".inline-edit")
+def pencil(browser: UserBrowser, name: str) -> Any:
+    return pair(browser, name).locator(".inline-edit")
 
 
-def control(seat: Seat, name: str) -> Any:
-    return pair(seat, name).locator(f"[name={name}]")
+def control(browser: UserBrowser, name: str) -> Any:
+    return pair(browser, name).locator(f"[name={name}]")
 
 
 @pytest.fixture
-def two(seat: Sit) -> tuple[Seat, Seat]:
+def two(open_browser: OpenBrowser) -> tuple[UserBrowser, UserBrowser]:
     """Asha and Rohan, each at a new lead of Rohan's."""
-    asha, rohan = seat(MANAGER), seat(SELLER)
+    asha, rohan = open_browser(MANAGER), open_browser(SELLER)
     number = new_lead(rohan, "Inlinewali", f"98250{datetime.now():%S%f}"[:10])
     asha.go(f"/leads/{number}")
     for each, name in ((asha, "Rohan"), (rohan, "Asha")):
@@ -40,7 +38,7 @@ def two(seat: Sit) -> tuple[Seat, Seat]:
     return asha, rohan
 
 
-def test_a_value_is_saved_by_key_and_appears_to_the_other(two: tuple[Seat, Seat]) -> None:
+def test_a_value_is_saved_by_key_and_appears_to_the_other(two: tuple[UserBrowser, UserBrowser]) -> None:
     asha, rohan = two
     pencil(rohan, "email").focus()
     rohan.page.keyboard.press("Enter")
@@ -67,7 +65,7 @@ def test_a_value_is_saved_by_key_and_appears_to_the_other(two: tuple[Seat, Seat]
     assert [*asha.complaints, *rohan.complaints] == []
 
 
-def test_a_conflict_is_decided_and_a_refusal_keeps_what_was_typed(two: tuple[Seat, Seat]) -> None:
+def test_a_conflict_is_decided_and_a_refusal_keeps_what_was_typed(two: tuple[UserBrowser, UserBrowser]) -> None:
     asha, rohan = two
     pencil(asha, "email").click()
     control(asha, "email").fill("mine@mail.example")
@@ -93,7 +91,7 @@ def test_a_conflict_is_decided_and_a_refusal_keeps_what_was_typed(two: tuple[Sea
     assert [*asha.complaints, *rohan.complaints] == []
 
 
-def test_a_status_is_chosen_by_keys_and_asks_for_what_it_needs(two: tuple[Seat, Seat]) -> None:
+def test_a_status_is_chosen_by_keys_and_asks_for_what_it_needs(two: tuple[UserBrowser, UserBrowser]) -> None:
     _asha, rohan = two
     page = rohan.page
     pencil(rohan, "status").focus()
@@ -112,13 +110,15 @@ def test_a_status_is_chosen_by_keys_and_asks_for_what_it_needs(two: tuple[Seat, 
     assert rohan.complaints == []
 
 
-def test_who_leaves_is_gone(two: tuple[Seat, Seat]) -> None:
+def test_who_leaves_is_gone(two: tuple[UserBrowser, UserBrowser]) -> None:
     asha, rohan = two
     rohan.page.close()
     expect(asha.page.locator("[data-presence]")).to_be_hidden()
 
 
-def test_a_masked_value_is_revealed_for_a_moment(two: tuple[Seat, Seat], seat: Sit) -> None:
+def test_a_masked_value_is_revealed_for_a_moment(
+    two: tuple[UserBrowser, UserBrowser], open_browser: OpenBrowser
+) -> None:
     asha, rohan = two
     rohan.page.locator("[data-values] header a").first.click()
     rohan.page.fill("[name=pan]", PAN)
@@ -142,7 +142,7 @@ def test_a_masked_value_is_revealed_for_a_moment(two: tuple[Seat, Seat], seat: S
     expect(value).to_have_count(0)
     assert PAN not in asha.page.content()
     asha.complaints.clear()
-    plain = seat(MANAGER, java_script_enabled=False)
+    plain = open_browser(MANAGER, java_script_enabled=False)
     plain.go(re.sub(r"^https?://[^/]+", "", asha.page.url))
     plain.page.locator("[data-strip-item=pan] [data-reveal]").click()
     plain.page.fill("[name=reason]", "He asks which PAN we have")

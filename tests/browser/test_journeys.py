@@ -3,33 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from playwright.sync_api import TimeoutError, expect
 
-from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, Seat
+from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, OpenBrowser, UserBrowser
 from tests.servers import LiveServer
 
-Sit = Callable[..., Seat]
 
-
-def new_lead(seat: Seat, first_name: str, mobile: str) -> str:
+def new_lead(browser: UserBrowser, first_name: str, mobile: str) -> str:
     """Create a lead and open its page; answers its number."""
-    number = str(seat.create("lead", first_name=first_name, mobile=mobile)["number"])
-    seat.go(f"/leads/{number}")
+    number = str(browser.create("lead", first_name=first_name, mobile=mobile)["number"])
+    browser.go(f"/leads/{number}")
     return number
 
 
-def lead_by_form(seat: Seat, first_name: str, mobile: str) -> str:
+def lead_by_form(browser: UserBrowser, first_name: str, mobile: str) -> str:
     """Fill in the form of a new lead; answers its number."""
-    seat.go("/leads/add")
-    seat.page.fill("[name=first_name]", first_name)
-    seat.page.fill("[name=mobile]", mobile)
-    seat.page.click("main form[data-form] button[type=submit]")
-    seat.page.wait_for_url(re.compile(r"/leads/CRM-LEAD-"))
-    return str(seat.page.url.rpartition("/")[2])
+    browser.go("/leads/add")
+    browser.page.fill("[name=first_name]", first_name)
+    browser.page.fill("[name=mobile]", mobile)
+    browser.page.click("main form[data-form] button[type=submit]")
+    browser.page.wait_for_url(re.compile(r"/leads/CRM-LEAD-"))
+    return str(browser.page.url.rpartition("/")[2])
 
 
 def pick(page: Any, form: str, typed: str) -> None:
@@ -40,21 +37,21 @@ def pick(page: Any, form: str, typed: str) -> None:
     page.locator(".ts-dropdown .option", has_text=typed).first.click()
 
 
-def write_note(seat: Seat, text: str) -> None:
-    seat.page.fill("[data-compose-part=note] textarea", text)
-    seat.page.click("[data-compose-part=note] button[type=submit]")
-    seat.page.wait_for_selector(f".entry-note:has-text('{text}')")
+def write_note(browser: UserBrowser, text: str) -> None:
+    browser.page.fill("[data-compose-part=note] textarea", text)
+    browser.page.click("[data-compose-part=note] button[type=submit]")
+    browser.page.wait_for_selector(f".entry-note:has-text('{text}')")
 
 
-def watches(seat: Seat, writer: Seat, number: str) -> None:
+def watches(browser: UserBrowser, writer: UserBrowser, number: str) -> None:
     """Both open the lead; notes of the one, until the other's page shows one by itself: then it is live."""
-    seat.go(f"/leads/{number}")
+    browser.go(f"/leads/{number}")
     writer.go(f"/leads/{number}")
-    seat.await_socket()
+    browser.await_socket()
     for n in range(1, 10):
         write_note(writer, f"Is it live? {n}")
         with suppress(TimeoutError):  # written before the socket watched the lead
-            seat.page.wait_for_selector(f".entry-note:has-text('Is it live? {n}')", timeout=n * 1000)
+            browser.page.wait_for_selector(f".entry-note:has-text('Is it live? {n}')", timeout=n * 1000)
             return
     raise AssertionError("the page hears of no note")
 
@@ -64,8 +61,8 @@ def bell(page: Any) -> int:
     return int(badge.text_content()) if badge.is_visible() else 0
 
 
-def test_the_admin_signs_in_and_out(seat: Sit) -> None:
-    admin = seat(None)
+def test_the_admin_signs_in_and_out(open_browser: OpenBrowser) -> None:
+    admin = open_browser(None)
     admin.sign_in(*LiveServer.ADMIN)
     assert admin.page.locator("h1").is_visible()
     admin.go("/logout/")
@@ -75,8 +72,8 @@ def test_the_admin_signs_in_and_out(seat: Sit) -> None:
     assert admin.complaints == []
 
 
-def test_a_wrong_password_keeps_the_name(seat: Sit) -> None:
-    stranger = seat(None)
+def test_a_wrong_password_keeps_the_name(open_browser: OpenBrowser) -> None:
+    stranger = open_browser(None)
     stranger.go("/login/")
     stranger.page.fill("#username", SELLER)
     stranger.page.fill("#password", "not this one")
@@ -86,8 +83,8 @@ def test_a_wrong_password_keeps_the_name(seat: Sit) -> None:
     assert stranger.page.input_value("#password") == ""
 
 
-def test_a_lead_goes_through_the_gate(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_a_lead_goes_through_the_gate(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     page = rohan.tab
     lead_by_form(rohan, "Gatewali", "9825012301")
     page.click(".status-button")
@@ -101,8 +98,8 @@ def test_a_lead_goes_through_the_gate(seat: Sit) -> None:
     assert rohan.complaints == []
 
 
-def test_the_gate_asks_before_the_server_must(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_the_gate_asks_before_the_server_must(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     new_lead(rohan, "Gatewala", "9825012302")
     rohan.page.click(".status-button")
     rohan.page.click(".menu-item:has-text('Sent to HO')")
@@ -112,8 +109,8 @@ def test_the_gate_asks_before_the_server_must(seat: Sit) -> None:
     assert dialog.locator("[name=pod_id]").evaluate("field => field.matches(':invalid')")
 
 
-def test_a_note_stands_in_the_timeline(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_a_note_stands_in_the_timeline(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     new_lead(rohan, "Notewali", "9825012303")
     rohan.page.fill("[data-compose-part=note] textarea", "Calls back on Monday <b>at ten</b>")
     rohan.page.click("[data-compose-part=note] button[type=submit]")
@@ -123,8 +120,8 @@ def test_a_note_stands_in_the_timeline(seat: Sit) -> None:
     assert rohan.complaints == []
 
 
-def test_the_bell_rings_without_a_reload(seat: Sit) -> None:
-    rohan, manoj, asha = seat(SELLER), seat(COLLEAGUE), seat(MANAGER)
+def test_the_bell_rings_without_a_reload(open_browser: OpenBrowser) -> None:
+    rohan, manoj, asha = open_browser(SELLER), open_browser(COLLEAGUE), open_browser(MANAGER)
     number = new_lead(rohan, "Bellwali", "9825012304")
     before = bell(manoj.page)
     manoj.await_socket()
@@ -140,16 +137,16 @@ def test_the_bell_rings_without_a_reload(seat: Sit) -> None:
     assert [*rohan.complaints, *manoj.complaints, *asha.complaints] == []
 
 
-def test_a_note_of_another_appears_on_the_open_page(seat: Sit) -> None:
-    rohan, asha = seat(SELLER), seat(MANAGER)
+def test_a_note_of_another_appears_on_the_open_page(open_browser: OpenBrowser) -> None:
+    rohan, asha = open_browser(SELLER), open_browser(MANAGER)
     number = new_lead(rohan, "Livewali", "9825012305")
     watches(rohan, asha, number)
     write_note(asha, "Please hurry")
     rohan.page.wait_for_selector(".entry-note:has-text('Please hurry')")
 
 
-def test_wrong_input_keeps_what_was_typed(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_wrong_input_keeps_what_was_typed(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     page = rohan.tab
     rohan.go("/leads/add")
     page.fill("[name=first_name]", "Typedonce")
@@ -166,8 +163,8 @@ def test_wrong_input_keeps_what_was_typed(seat: Sit) -> None:
     assert page.locator(f"#{told.split()[0]}").is_visible()
 
 
-def test_the_search_of_a_list_needs_no_reload(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_the_search_of_a_list_needs_no_reload(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     number = new_lead(rohan, "Findewali", "9825012306")
     rohan.go("/leads/")
     rohan.page.fill("main input[type=search]", "Findewali")
@@ -177,8 +174,8 @@ def test_the_search_of_a_list_needs_no_reload(seat: Sit) -> None:
     assert rohan.complaints == []
 
 
-def test_what_is_typed_into_a_picklist_without_choosing_comes_back(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_what_is_typed_into_a_picklist_without_choosing_comes_back(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     rohan.go("/tasks/add")
     rohan.page.fill("[name=title]", "Call back")
     rohan.page.locator("[data-field=assignee] .ts-control").click()

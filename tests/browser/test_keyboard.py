@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MANAGER, PASSWORD, SELLER, Seat
+from tests.browser.conftest import MANAGER, PASSWORD, SELLER, OpenBrowser, UserBrowser
 
-Sit = Callable[..., Seat]
 FOCUSED = "() => document.activeElement !== document.body && document.activeElement.checkVisibility()"
 #: A pointer that is used after all is a complaint of the page.
 NO_POINTER = "addEventListener('pointerdown', () => console.error('a pointer was used'), true)"
 
 
 class Keys:
-    """The keyboard of a seat."""
+    """The keyboard of a browser."""
 
-    def __init__(self, seat: Seat) -> None:
-        self.page = seat.tab
+    def __init__(self, browser: UserBrowser) -> None:
+        self.page = browser.tab
         self.page.add_init_script(NO_POINTER)
 
     def press(self, *keys: str) -> None:
@@ -55,19 +53,19 @@ def phone() -> str:
 
 
 @pytest.fixture
-def rohan(seat: Sit) -> Seat:
+def rohan(open_browser: OpenBrowser) -> UserBrowser:
     """A seller."""
-    return seat(SELLER)
+    return open_browser(SELLER)
 
 
 @pytest.fixture
-def lead(rohan: Seat) -> str:
+def lead(rohan: UserBrowser) -> str:
     """The number of a lead of theirs."""
     return str(rohan.create("lead", first_name="Tastenwali", mobile=phone())["number"])
 
 
-def test_one_signs_in(seat: Sit) -> None:
-    stranger = seat(None)
+def test_one_signs_in(open_browser: OpenBrowser) -> None:
+    stranger = open_browser(None)
     keys, page = Keys(stranger), stranger.tab
     stranger.go("/login/")
     expect(page.locator("#username")).to_be_focused()
@@ -79,7 +77,7 @@ def test_one_signs_in(seat: Sit) -> None:
     assert stranger.complaints == []
 
 
-def test_a_record_is_found_and_opened(rohan: Seat, lead: str) -> None:
+def test_a_record_is_found_and_opened(rohan: UserBrowser, lead: str) -> None:
     keys, page = Keys(rohan), rohan.tab
     rohan.go("/tasks/")
     keys.press("Control+k")
@@ -90,7 +88,7 @@ def test_a_record_is_found_and_opened(rohan: Seat, lead: str) -> None:
     assert rohan.complaints == []
 
 
-def test_a_lead_is_created(rohan: Seat) -> None:
+def test_a_lead_is_created(rohan: UserBrowser) -> None:
     keys, page = Keys(rohan), rohan.tab
     rohan.go("/leads/")
     keys.press("Shift+N")
@@ -104,7 +102,7 @@ def test_a_lead_is_created(rohan: Seat) -> None:
     assert rohan.complaints == []
 
 
-def test_a_note_names_a_colleague(rohan: Seat, lead: str) -> None:
+def test_a_note_names_a_colleague(rohan: UserBrowser, lead: str) -> None:
     keys, page = Keys(rohan), rohan.tab
     rohan.go(f"/leads/{lead}")
     keys.press("n")
@@ -121,7 +119,7 @@ def test_a_note_names_a_colleague(rohan: Seat, lead: str) -> None:
     assert rohan.complaints == []
 
 
-def test_a_status_asks_for_what_it_needs(rohan: Seat, lead: str) -> None:
+def test_a_status_asks_for_what_it_needs(rohan: UserBrowser, lead: str) -> None:
     keys, page = Keys(rohan), rohan.tab
     rohan.go(f"/leads/{lead}")
     keys.press("s")
@@ -142,7 +140,7 @@ def test_a_status_asks_for_what_it_needs(rohan: Seat, lead: str) -> None:
     assert rohan.complaints == []
 
 
-def test_a_call_is_logged_with_its_follow_up(rohan: Seat, lead: str) -> None:
+def test_a_call_is_logged_with_its_follow_up(rohan: UserBrowser, lead: str) -> None:
     keys, page = Keys(rohan), rohan.tab
     rohan.go(f"/leads/{lead}")
     keys.tab_to(page.locator(".composer [data-compose=call]"))
@@ -158,7 +156,7 @@ def test_a_call_is_logged_with_its_follow_up(rohan: Seat, lead: str) -> None:
     assert rohan.complaints == []
 
 
-def test_a_value_is_edited_in_its_place(rohan: Seat, lead: str) -> None:
+def test_a_value_is_edited_in_its_place(rohan: UserBrowser, lead: str) -> None:
     keys, page = Keys(rohan), rohan.tab
     rohan.go(f"/leads/{lead}")
     pencil = page.locator("[data-pair=email] .inline-edit")
@@ -172,7 +170,7 @@ def test_a_value_is_edited_in_its_place(rohan: Seat, lead: str) -> None:
     assert rohan.complaints == []
 
 
-def test_tasks_are_done_from_their_list_and_from_their_record(rohan: Seat, lead: str) -> None:
+def test_tasks_are_done_from_their_list_and_from_their_record(rohan: UserBrowser, lead: str) -> None:
     due = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
     task = rohan.create("task", title="Finished by keys", lead=lead, due_on=due)
     rohan.create("task", title="Finished at the lead", lead=lead, due_on=due)
@@ -191,7 +189,7 @@ def test_tasks_are_done_from_their_list_and_from_their_record(rohan: Seat, lead:
     assert rohan.complaints == []
 
 
-def test_a_card_is_moved(rohan: Seat, lead: str) -> None:
+def test_a_card_is_moved(rohan: UserBrowser, lead: str) -> None:
     keys, page = Keys(rohan), rohan.tab
     rohan.go(f"/leads/?layout=board&q={lead}")
     card = page.locator("[data-card]")
@@ -211,7 +209,7 @@ def test_a_card_is_moved(rohan: Seat, lead: str) -> None:
     assert rohan.complaints == []
 
 
-def test_rows_are_chosen_and_changed_together(rohan: Seat) -> None:
+def test_rows_are_chosen_and_changed_together(rohan: UserBrowser) -> None:
     mark = f"Buendel{phone()}"
     for _ in range(3):
         rohan.create("lead", first_name=mark, mobile=phone())
@@ -234,7 +232,7 @@ def test_rows_are_chosen_and_changed_together(rohan: Seat) -> None:
     assert rohan.complaints == []
 
 
-def test_a_filter_is_built(rohan: Seat, lead: str) -> None:
+def test_a_filter_is_built(rohan: UserBrowser, lead: str) -> None:
     keys, page = Keys(rohan), rohan.tab
     rohan.go("/leads/")
     keys.tab_to(page.locator("[data-filter-menu] > summary"))
@@ -253,7 +251,7 @@ def test_a_filter_is_built(rohan: Seat, lead: str) -> None:
     assert rohan.complaints == []
 
 
-def test_a_task_gets_another_day(rohan: Seat, lead: str) -> None:
+def test_a_task_gets_another_day(rohan: UserBrowser, lead: str) -> None:
     due = (datetime.now(UTC) + timedelta(days=40)).replace(day=12, hour=6, minute=0, second=0, microsecond=0)
     task = rohan.create("task", title="Moved by keys", lead=lead, due_on=due.isoformat())
     keys, page = Keys(rohan), rohan.tab
@@ -267,8 +265,8 @@ def test_a_task_gets_another_day(rohan: Seat, lead: str) -> None:
     assert rohan.complaints == []
 
 
-def test_a_request_is_decided(seat: Sit) -> None:
-    asha = seat(MANAGER)
+def test_a_request_is_decided(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
     keys, page = Keys(asha), asha.tab
     asha.go("/requests/?tab=waiting")
     waiting = page.locator("main tbody tr")
@@ -281,8 +279,8 @@ def test_a_request_is_decided(seat: Sit) -> None:
     assert asha.complaints == []
 
 
-def test_a_saved_reply_is_sent(seat: Sit) -> None:
-    asha = seat(MANAGER)
+def test_a_saved_reply_is_sent(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
     keys, page = Keys(asha), asha.tab
     asha.go("/inbox/?folder=unassigned&channel=whatsapp")
     keys.tab_to(page.locator(".inbox-row a").first, 120)
@@ -305,8 +303,8 @@ def test_a_saved_reply_is_sent(seat: Sit) -> None:
     assert asha.complaints == []
 
 
-def test_two_records_are_merged(seat: Sit) -> None:
-    asha = seat(MANAGER)
+def test_two_records_are_merged(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
     kept, gone = (asha.create("lead", first_name="Doppelwala", mobile=phone()) for _ in range(2))
     keys, page = Keys(asha), asha.tab
     asha.go(f"/merge/lead?ids={kept['id']},{gone['id']}")

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import Page, WebSocketRoute, expect
 
-from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, Seat
+from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, OpenBrowser, UserBrowser
 from tests.browser.test_journeys import new_lead, pick, watches, write_note
 from tests.servers import LiveServer
 
-Sit = Callable[..., Seat]
 DOWN = "[data-live-state]"
 BADGE = "[data-bell] [data-unread]"
 
@@ -40,7 +38,7 @@ class Plug:
         self._open.clear()
 
 
-def give(boss: Seat, number: str, to: str) -> None:
+def give(boss: UserBrowser, number: str, to: str) -> None:
     """Hand the lead to the colleague of this first name."""
     boss.go(f"/leads/{number}")
     boss.page.click("a.record-people")
@@ -49,8 +47,8 @@ def give(boss: Seat, number: str, to: str) -> None:
     boss.page.wait_for_url(f"**/leads/{number}")
 
 
-def test_a_record_that_went_to_somebody_else_says_so(seat: Sit) -> None:
-    asha, rohan = seat(MANAGER), seat(SELLER)
+def test_a_record_that_went_to_somebody_else_says_so(open_browser: OpenBrowser) -> None:
+    asha, rohan = open_browser(MANAGER), open_browser(SELLER)
     number = new_lead(asha, "Lostwali", "9825012401")
     give(asha, number, "Rohan")
     watches(rohan, asha, number)
@@ -65,8 +63,8 @@ def test_a_record_that_went_to_somebody_else_says_so(seat: Sit) -> None:
     assert rohan.complaints == []
 
 
-def test_quick_refreshes_leave_one_timeline_and_the_tab_that_was_opened(seat: Sit) -> None:
-    asha, rohan = seat(MANAGER), seat(SELLER)
+def test_quick_refreshes_leave_one_timeline_and_the_tab_that_was_opened(open_browser: OpenBrowser) -> None:
+    asha, rohan = open_browser(MANAGER), open_browser(SELLER)
     number = new_lead(rohan, "Twicewali", "9825012406")
     watches(rohan, asha, number)
     page = rohan.page
@@ -90,8 +88,8 @@ def test_quick_refreshes_leave_one_timeline_and_the_tab_that_was_opened(seat: Si
     assert rohan.complaints == []
 
 
-def test_a_menu_stays_open_and_what_was_typed_in_it_stays_while_others_write(seat: Sit) -> None:
-    asha, rohan = seat(MANAGER), seat(SELLER)
+def test_a_menu_stays_open_and_what_was_typed_in_it_stays_while_others_write(open_browser: OpenBrowser) -> None:
+    asha, rohan = open_browser(MANAGER), open_browser(SELLER)
     number = new_lead(rohan, "Menuwali", "9825012407")
     watches(rohan, asha, number)
     page = rohan.page
@@ -108,9 +106,9 @@ def test_a_menu_stays_open_and_what_was_typed_in_it_stays_while_others_write(sea
     assert rohan.complaints == []
 
 
-def test_one_toast_an_item_and_the_same_badge_everywhere(seat: Sit) -> None:
-    asha, desk, telephone = seat(MANAGER), seat(COLLEAGUE), seat(COLLEAGUE)
-    tab = Seat(desk.tab.context.new_page(), desk.url)
+def test_one_toast_an_item_and_the_same_badge_everywhere(open_browser: OpenBrowser) -> None:
+    asha, desk, telephone = open_browser(MANAGER), open_browser(COLLEAGUE), open_browser(COLLEAGUE)
+    tab = UserBrowser(desk.tab.context.new_page(), desk.url)
     for each in (tab, telephone, desk):
         each.go("/")
     for each in (tab, telephone, desk):
@@ -138,8 +136,8 @@ def _passes_until_it_is_down(page: Any) -> None:
     expect(page.locator(DOWN)).to_be_visible()
 
 
-def test_a_page_without_a_socket_says_so_and_asks_every_minute(seat: Sit) -> None:
-    asha, manoj = seat(MANAGER), seat(COLLEAGUE)
+def test_a_page_without_a_socket_says_so_and_asks_every_minute(open_browser: OpenBrowser) -> None:
+    asha, manoj = open_browser(MANAGER), open_browser(COLLEAGUE)
     manoj.tab.clock.install()
     plug = Plug(manoj.tab)
     manoj.go("/")
@@ -153,8 +151,8 @@ def test_a_page_without_a_socket_says_so_and_asks_every_minute(seat: Sit) -> Non
     expect(manoj.page.locator(BADGE)).not_to_have_text(str(before))
 
 
-def test_a_page_whose_socket_comes_back_catches_up(seat: Sit) -> None:
-    asha, rohan = seat(MANAGER), seat(SELLER)
+def test_a_page_whose_socket_comes_back_catches_up(open_browser: OpenBrowser) -> None:
+    asha, rohan = open_browser(MANAGER), open_browser(SELLER)
     number = new_lead(rohan, "Backwali", "9825012404")
     plug = Plug(rohan.page)
     watches(rohan, asha, number)
@@ -166,8 +164,8 @@ def test_a_page_whose_socket_comes_back_catches_up(seat: Sit) -> None:
     rohan.page.wait_for_selector(".entry-note:has-text('Said meanwhile')")
 
 
-def test_a_server_that_dies_and_comes_again_is_found_again(seat: Sit, crm_server: LiveServer) -> None:
-    asha, rohan = seat(MANAGER), seat(SELLER)
+def test_a_server_that_dies_and_comes_again_is_found_again(open_browser: OpenBrowser, crm_server: LiveServer) -> None:
+    asha, rohan = open_browser(MANAGER), open_browser(SELLER)
     number = new_lead(rohan, "Deathwali", "9825012405")
     watches(rohan, asha, number)
     crm_server.kill()
@@ -179,12 +177,12 @@ def test_a_server_that_dies_and_comes_again_is_found_again(seat: Sit, crm_server
     rohan.page.wait_for_selector(".entry-note:has-text('All is well')")
 
 
-def test_signing_out_in_one_tab_ends_the_sockets_of_the_others(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_signing_out_in_one_tab_ends_the_sockets_of_the_others(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     heard: list[int] = []
     rohan.tab.on("websocket", lambda socket: socket.on("close", lambda _closed: heard.append(1)))
     rohan.go("/leads/")
-    tab = Seat(rohan.page.context.new_page(), rohan.url)
+    tab = UserBrowser(rohan.page.context.new_page(), rohan.url)
     tab.go("/logout/")
     tab.page.click("main button[type=submit]")
     tab.page.wait_for_url("**/login/**")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from email import message_from_string
 from email.policy import default
 from typing import Any
@@ -11,12 +11,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MANAGER, Seat
+from tests.browser.conftest import MANAGER, OpenBrowser
 from tests.channels import imap
 from tests.channels.smtp import MailServer, serving
 from tests.servers import LiveServer, eventually
-
-Sit = Callable[..., Seat]
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +76,10 @@ def reply_to(sent: Any) -> bytes:
     return "\r\n".join([*lines, "Content-Type: text/html; charset=utf-8", "", html]).encode()
 
 
-def test_an_email_thread(seat: Sit, crm_server: LiveServer, mail_server: MailServer, mailbox: imap.Dovecot) -> None:
-    admin, asha = seat(LiveServer.ADMIN[0]), seat(MANAGER)
+def test_an_email_thread(
+    open_browser: OpenBrowser, crm_server: LiveServer, mail_server: MailServer, mailbox: imap.Dovecot
+) -> None:
+    admin, asha = open_browser(LiveServer.ADMIN[0]), open_browser(MANAGER)
     connect(admin, "smtp", port=mail_server.url.rpartition(":")[2], **{"from": "Support <support@eshin.test>"})
     secret = {"user": imap.USER, "password": imap.PASSWORD, "address": "support@eshin.test"}
     connect(admin, "imap", port=str(mailbox.port), **secret)
@@ -133,8 +133,8 @@ def test_an_email_thread(seat: Sit, crm_server: LiveServer, mail_server: MailSer
     assert asha.complaints == admin.complaints == []
 
 
-def test_templates_are_offered_by_a_slash(seat: Sit) -> None:
-    asha = seat(MANAGER)
+def test_templates_are_offered_by_a_slash(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
     asha.go("/inbox/?folder=unassigned&channel=whatsapp")
     asha.page.locator(".inbox-row a").nth(0).click()
     box = asha.page.locator("textarea[data-text]")

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, Seat
+from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, OpenBrowser, UserBrowser
 from tests.browser.test_journeys import new_lead
-
-Sit = Callable[..., Seat]
 
 
 def row(page: Any, title: str) -> Any:
@@ -33,9 +31,9 @@ TITLES = ["First of the day", "Second of the day", "What comes after"]
 
 
 @pytest.fixture
-def rohan(seat: Sit) -> Iterator[Seat]:
+def rohan(open_browser: OpenBrowser) -> Iterator[UserBrowser]:
     """At his day, with two tasks that were due an hour ago."""
-    made = seat(SELLER)
+    made = open_browser(SELLER)
     lead = made.create("lead", first_name="Daywali", mobile=f"98250{datetime.now():%S%f}"[:10])
     due = (datetime.now(UTC) - timedelta(hours=1)).isoformat()
     for title in TITLES[:2]:
@@ -47,7 +45,7 @@ def rohan(seat: Sit) -> Iterator[Seat]:
     assert made.complaints == []
 
 
-def test_done_and_undone_by_key(rohan: Seat) -> None:
+def test_done_and_undone_by_key(rohan: UserBrowser) -> None:
     page = rohan.page
     before = int(page.locator("[data-part=overdue] .count").inner_text())
     focus(page, "First of the day")
@@ -60,7 +58,7 @@ def test_done_and_undone_by_key(rohan: Seat) -> None:
     expect(page.locator(".day-notes")).to_contain_text("Reopened")
 
 
-def test_undo_is_a_button_too(rohan: Seat) -> None:
+def test_undo_is_a_button_too(rohan: UserBrowser) -> None:
     row(rohan.page, "First of the day").locator("[data-act=done]").press("Enter")
     expect(row(rohan.page, "First of the day")).to_have_count(0)
     expect(rohan.page.locator(".day-row:focus-within")).to_have_count(1)  # the page has put the focus where it stays
@@ -73,7 +71,7 @@ NEWS = "() => dispatchEvent(new CustomEvent('crm:activity', { detail: {} }))"
 
 
 @pytest.mark.parametrize("first", ["news", "step"])
-def test_news_do_not_take_the_page_from_under_a_step_on_its_way(rohan: Seat, first: str) -> None:
+def test_news_do_not_take_the_page_from_under_a_step_on_its_way(rohan: UserBrowser, first: str) -> None:
     page = rohan.page
 
     def held(route: Any) -> None:
@@ -93,7 +91,7 @@ def test_news_do_not_take_the_page_from_under_a_step_on_its_way(rohan: Seat, fir
     expect(row(page, "First of the day")).to_have_count(1)
 
 
-def test_a_key_counts_while_news_settle(rohan: Seat) -> None:
+def test_a_key_counts_while_news_settle(rohan: UserBrowser) -> None:
     page = rohan.page
     page.evaluate("() => { htmx.config.defaultSettleDelay = 600_000 }")
     focus(page, "Second of the day")
@@ -104,7 +102,7 @@ def test_a_key_counts_while_news_settle(rohan: Seat) -> None:
     expect(page.locator("details[open] .menu-item:focus")).to_have_text("15 minutes")
 
 
-def test_a_step_is_undone_on_another_page_too(rohan: Seat) -> None:
+def test_a_step_is_undone_on_another_page_too(rohan: UserBrowser) -> None:
     page = rohan.page
     row(page, "First of the day").locator("[data-act=done]").evaluate(
         "button => fetch(button.form.action, {method: 'POST', body: new FormData(button.form), redirect: 'manual'})"
@@ -114,7 +112,7 @@ def test_a_step_is_undone_on_another_page_too(rohan: Seat) -> None:
     expect(page.locator(".notes")).to_contain_text("Reopened: First of the day")
 
 
-def test_put_off_by_key(rohan: Seat) -> None:
+def test_put_off_by_key(rohan: UserBrowser) -> None:
     page = rohan.page
     focus(page, "Second of the day")
     page.keyboard.press("s")
@@ -125,7 +123,7 @@ def test_put_off_by_key(rohan: Seat) -> None:
     expect(page.locator(".day-notes")).to_contain_text("snoozed until")
 
 
-def test_a_menu_closes_by_escape_and_changes_nothing(rohan: Seat) -> None:
+def test_a_menu_closes_by_escape_and_changes_nothing(rohan: UserBrowser) -> None:
     focus(rohan.page, "Second of the day")
     rohan.page.keyboard.press("s")
     rohan.page.keyboard.press("Escape")
@@ -133,7 +131,7 @@ def test_a_menu_closes_by_escape_and_changes_nothing(rohan: Seat) -> None:
     expect(rohan.page.locator("details[open]")).to_have_count(0)
 
 
-def test_done_and_next_by_key(rohan: Seat) -> None:
+def test_done_and_next_by_key(rohan: UserBrowser) -> None:
     page = rohan.page
     focus(page, "First of the day")
     page.keyboard.press("n")
@@ -151,7 +149,7 @@ def test_done_and_next_by_key(rohan: Seat) -> None:
     expect(told).to_contain_text("What comes after")
 
 
-def test_a_refused_next_step_keeps_the_words(rohan: Seat) -> None:
+def test_a_refused_next_step_keeps_the_words(rohan: UserBrowser) -> None:
     page = rohan.page
     focus(page, "First of the day")
     page.keyboard.press("n")
@@ -167,7 +165,7 @@ def test_a_refused_next_step_keeps_the_words(rohan: Seat) -> None:
     expect(row(page, "First of the day")).to_have_count(1)
 
 
-def test_arrows_walk_through_the_rows(rohan: Seat) -> None:
+def test_arrows_walk_through_the_rows(rohan: UserBrowser) -> None:
     first = rohan.page.locator(".day-row [data-act=open]").first
     first.focus()
     rohan.page.keyboard.press("ArrowDown")
@@ -176,8 +174,10 @@ def test_arrows_walk_through_the_rows(rohan: Seat) -> None:
     expect(first).to_be_focused()
 
 
-def test_what_a_colleague_gives_me_appears_by_itself_but_not_under_my_hands(rohan: Seat, seat: Sit) -> None:
-    asha, manoj = seat(MANAGER), seat(COLLEAGUE)
+def test_what_a_colleague_gives_me_appears_by_itself_but_not_under_my_hands(
+    rohan: UserBrowser, open_browser: OpenBrowser
+) -> None:
+    asha, manoj = open_browser(MANAGER), open_browser(COLLEAGUE)
     number = new_lead(asha, "Handover", f"98251{datetime.now():%S%f}"[:10])
     manoj.await_socket()
     manoj.page.locator(".topbar summary").first.press("Enter")
@@ -194,8 +194,8 @@ def test_what_a_colleague_gives_me_appears_by_itself_but_not_under_my_hands(roha
     assert [*asha.complaints, *manoj.complaints] == []
 
 
-def test_everything_works_without_scripts(rohan: Seat, seat: Sit) -> None:
-    plain = seat(SELLER, java_script_enabled=False)
+def test_everything_works_without_scripts(rohan: UserBrowser, open_browser: OpenBrowser) -> None:
+    plain = open_browser(SELLER, java_script_enabled=False)
     row(plain.page, "First of the day").locator("[data-act=next]").click()
     plain.page.fill("[name=due_on]", "2000-01-01T10:00")
     plain.page.click("main form[data-form] button[type=submit]")

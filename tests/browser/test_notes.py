@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MANAGER, SELLER, Seat
+from tests.browser.conftest import MANAGER, SELLER, OpenBrowser
 from tests.browser.test_journeys import bell, new_lead
-
-Sit = Callable[..., Seat]
 
 
 def write(page: Any, text: str) -> None:
@@ -30,8 +27,8 @@ def open_form(page: Any) -> Any:
     return area
 
 
-def test_a_colleague_is_named_with_the_keyboard(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_a_colleague_is_named_with_the_keyboard(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     new_lead(rohan, "Namewali", "9825012401")
     field = rohan.page.locator(".composer textarea")
     field.press_sequentially("Please look, @ash")
@@ -48,8 +45,8 @@ def test_a_colleague_is_named_with_the_keyboard(seat: Sit) -> None:
     assert rohan.complaints == []
 
 
-def test_whoever_sent_a_note_can_write_the_next_one_and_leave_by_escape(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_whoever_sent_a_note_can_write_the_next_one_and_leave_by_escape(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     new_lead(rohan, "Dobarwali", "9825012403")
     write(rohan.page, "Wants a demo")
     field = rohan.page.locator(".composer [data-compose-part=note] textarea")
@@ -67,8 +64,8 @@ def test_whoever_sent_a_note_can_write_the_next_one_and_leave_by_escape(seat: Si
     assert rohan.complaints == []
 
 
-def test_who_cannot_see_the_record_is_not_offered(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_who_cannot_see_the_record_is_not_offered(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     new_lead(rohan, "Chupwali", "9825012402")
     field = rohan.page.locator(".composer textarea")
     with rohan.page.expect_response("**/people/lookup**q=manoj**") as answer:
@@ -77,8 +74,8 @@ def test_who_cannot_see_the_record_is_not_offered(seat: Sit) -> None:
     expect(rohan.page.locator(".mention-list")).to_have_count(0)
 
 
-def test_a_note_is_changed_in_place_and_keeps_its_past(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_a_note_is_changed_in_place_and_keeps_its_past(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     new_lead(rohan, "Badalwali", "9825012403")
     page = rohan.page
     write(page, "Call on Monday")
@@ -94,8 +91,8 @@ def test_a_note_is_changed_in_place_and_keeps_its_past(seat: Sit) -> None:
     assert rohan.complaints == []
 
 
-def test_a_stale_edit_keeps_what_was_typed(seat: Sit) -> None:
-    first, second = seat(SELLER), seat(SELLER)
+def test_a_stale_edit_keeps_what_was_typed(open_browser: OpenBrowser) -> None:
+    first, second = open_browser(SELLER), open_browser(SELLER)
     number = new_lead(first, "Dohriwali", "9825012404")
     write(first.page, "Call on Monday")
     second.go(f"/leads/{number}")
@@ -110,8 +107,8 @@ def test_a_stale_edit_keeps_what_was_typed(seat: Sit) -> None:
     assert form.input_value() == "Call on Sunday"
 
 
-def test_a_notice_is_hidden_for_an_hour(seat: Sit) -> None:
-    rohan, asha = seat(SELLER), seat(MANAGER)
+def test_a_notice_is_hidden_for_an_hour(open_browser: OpenBrowser) -> None:
+    rohan, asha = open_browser(SELLER), open_browser(MANAGER)
     number = new_lead(rohan, "Chhupawali", "9825012405")
     asha.go(f"/leads/{number}")
     write(asha.page, "Well done")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,23 +9,22 @@ from typing import Any
 import pytest
 from playwright.sync_api import Error, expect
 
-from tests.browser.conftest import COLLEAGUE, SELLER, Seat
+from tests.browser.conftest import COLLEAGUE, SELLER, OpenBrowser, UserBrowser
 from tests.servers import LiveServer
 
-Sit = Callable[..., Seat]
 READY = "() => navigator.serviceWorker.ready.then(() => Boolean(navigator.serviceWorker.controller))"
 ONLINE = "() => dispatchEvent(new Event('online'))"
 KEPT = "() => caches.keys().then((names) => names.filter((name) => name.startsWith('crm-pages-')))"
 
 
-def app(seat: Sit, who: str = SELLER) -> Seat:
+def app(open_browser: OpenBrowser, who: str = SELLER) -> UserBrowser:
     """A signed-in browser whose service worker is at work."""
-    made = seat(who, service_workers="allow")
+    made = open_browser(who, service_workers="allow")
     made.page.wait_for_function(READY)
     return made
 
 
-def a_lead(made: Seat) -> str:
+def a_lead(made: UserBrowser) -> str:
     """The address of an own lead, whose page is open and kept, as is the list."""
     made.go("/leads/")
     href = str(made.page.locator("main tbody .row-link").first.get_attribute("href"))
@@ -50,8 +48,8 @@ def waiting(page: Any, count: int) -> None:
         expect(pill).to_be_hidden()
 
 
-def test_pages_stay_readable_and_what_is_typed_is_sent_once(seat: Sit, crm_server: LiveServer) -> None:
-    rohan = app(seat)
+def test_pages_stay_readable_and_what_is_typed_is_sent_once(open_browser: OpenBrowser, crm_server: LiveServer) -> None:
+    rohan = app(open_browser)
     rohan.create("lead", first_name="Mary", last_name="O'Brien & Sons", mobile="9825019471")
     page, href = rohan.page, a_lead(rohan)
     other = page.context.new_page()
@@ -85,8 +83,8 @@ def test_pages_stay_readable_and_what_is_typed_is_sent_once(seat: Sit, crm_serve
     expect(page.locator(".entry-task", has_text="Call from the lift")).to_have_count(1)
 
 
-def test_a_form_that_reaches_nobody_stays_with_what_was_typed(seat: Sit) -> None:
-    rohan = app(seat)
+def test_a_form_that_reaches_nobody_stays_with_what_was_typed(open_browser: OpenBrowser) -> None:
+    rohan = app(open_browser)
     page, href = rohan.page, a_lead(rohan)
     rohan.go(page.locator("a[href*='/leads/edit/']").first.get_attribute("href"))
     page.locator("[name=description]").fill("Typed before the line broke")
@@ -100,8 +98,8 @@ def test_a_form_that_reaches_nobody_stays_with_what_was_typed(seat: Sit) -> None
     expect(page.locator("[data-texts]")).to_contain_text("Typed before the line broke")
 
 
-def test_a_lost_answer_and_a_refusal(seat: Sit) -> None:
-    rohan, colleague = app(seat), seat("admin")
+def test_a_lost_answer_and_a_refusal(open_browser: OpenBrowser) -> None:
+    rohan, colleague = app(open_browser), open_browser("admin")
     page, href = rohan.page, a_lead(rohan)
     page.context.set_offline(True)
     write(page, "Said twice?")
@@ -135,8 +133,8 @@ def test_a_lost_answer_and_a_refusal(seat: Sit) -> None:
     waiting(page, 0)
 
 
-def test_it_waits_for_who_typed_it(seat: Sit, cookies: Any) -> None:
-    rohan = app(seat)
+def test_it_waits_for_who_typed_it(open_browser: OpenBrowser, cookies: Any) -> None:
+    rohan = app(open_browser)
     page, href = rohan.page, a_lead(rohan)
     page.context.set_offline(True)
     write(page, "Only mine")
@@ -163,8 +161,8 @@ def test_it_waits_for_who_typed_it(seat: Sit, cookies: Any) -> None:
     expect(page.locator(".entry-note", has_text="Only mine")).to_have_count(1)
 
 
-def test_what_a_person_may_see_no_more_is_kept_no_more(seat: Sit) -> None:
-    rohan, admin = app(seat), seat("admin")
+def test_what_a_person_may_see_no_more_is_kept_no_more(open_browser: OpenBrowser) -> None:
+    rohan, admin = app(open_browser), open_browser("admin")
     other = a_lead(rohan)  # the newest, so before there is another one
     made = rohan.create("lead", first_name="Soon gone", mobile="9820077001")
     page, href = rohan.page, f"/leads/{made['number']}"
@@ -190,8 +188,8 @@ def test_what_a_person_may_see_no_more_is_kept_no_more(seat: Sit) -> None:
     assert not page.evaluate(kept, other)
 
 
-def test_steps_of_my_day_and_the_sign_out(seat: Sit, cookies: Any) -> None:
-    rohan = app(seat)
+def test_steps_of_my_day_and_the_sign_out(open_browser: OpenBrowser, cookies: Any) -> None:
+    rohan = app(open_browser)
     page = rohan.page
     title = "Step without a connection"  # those of the demo are given to others when they are overdue
     lead = rohan.create("lead", first_name="Offlinewali", mobile="9825012491")["number"]
@@ -213,8 +211,8 @@ def test_steps_of_my_day_and_the_sign_out(seat: Sit, cookies: Any) -> None:
     del cookies[(SELLER, 1)]
 
 
-def test_a_page_out_of_the_browsers_memory_is_shown_to_nobody_else(seat: Sit, cookies: Any) -> None:
-    rohan = seat(SELLER)
+def test_a_page_out_of_the_browsers_memory_is_shown_to_nobody_else(open_browser: OpenBrowser, cookies: Any) -> None:
+    rohan = open_browser(SELLER)
     page, shown = rohan.page, "() => dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))"
     rohan.go("/leads/")
     page.evaluate("() => { window.isBefore = true; }")
@@ -227,8 +225,8 @@ def test_a_page_out_of_the_browsers_memory_is_shown_to_nobody_else(seat: Sit, co
         page.evaluate(shown)
 
 
-def test_nor_is_it_shown_without_a_connection(seat: Sit) -> None:
-    rohan = app(seat)
+def test_nor_is_it_shown_without_a_connection(open_browser: OpenBrowser) -> None:
+    rohan = app(open_browser)
     page = rohan.page
     a_lead(rohan)
     name = page.locator("h1").inner_text()
@@ -247,8 +245,10 @@ def test_nor_is_it_shown_without_a_connection(seat: Sit) -> None:
 
 
 @pytest.mark.parametrize(("workers", "is_away"), [("block", False), ("allow", True)])
-def test_back_after_a_sign_out_shows_no_page_of_before(seat: Sit, cookies: Any, workers: str, is_away: bool) -> None:
-    rohan = seat(SELLER, service_workers=workers)
+def test_back_after_a_sign_out_shows_no_page_of_before(
+    open_browser: OpenBrowser, cookies: Any, workers: str, is_away: bool
+) -> None:
+    rohan = open_browser(SELLER, service_workers=workers)
     page = rohan.page
     rohan.go("/leads/")
     name = page.locator("main tbody .row-link").first.inner_text()
@@ -263,8 +263,8 @@ def test_back_after_a_sign_out_shows_no_page_of_before(seat: Sit, cookies: Any, 
     page.context.set_offline(False)
 
 
-def test_other_tabs_show_nothing_after_a_sign_out(seat: Sit, cookies: Any) -> None:
-    rohan = app(seat)
+def test_other_tabs_show_nothing_after_a_sign_out(open_browser: OpenBrowser, cookies: Any) -> None:
+    rohan = app(open_browser)
     page, other = rohan.page, rohan.page.context.new_page()
     a_lead(rohan)
     name = page.locator("h1").inner_text()

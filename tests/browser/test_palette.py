@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import expect
 
 from tests.browser.axe import faults
-from tests.browser.conftest import MANAGER, SELLER, Seat
+from tests.browser.conftest import MANAGER, SELLER, OpenBrowser
 
-Sit = Callable[..., Seat]
 PAGES = ("/", "/leads/", "/tasks/?layout=board", "/dashboard/", "/me/")
 RECENT = "() => localStorage.getItem('recent')"
 
@@ -23,16 +21,16 @@ def press_at_once(page: Any, url: str) -> Any:
     return page.locator("#palette input")
 
 
-def test_it_opens_finds_opens_and_gives_the_focus_back(seat: Sit) -> None:
-    sits = seat(SELLER)
-    page = sits.tab
+def test_it_opens_finds_opens_and_gives_the_focus_back(open_browser: OpenBrowser) -> None:
+    browser = open_browser(SELLER)
+    page = browser.tab
     for path in PAGES:
-        expect(press_at_once(page, sits.url + path)).to_be_focused()
+        expect(press_at_once(page, browser.url + path)).to_be_focused()
         page.wait_for_load_state("load")
         page.keyboard.press("Escape")
         expect(page.locator("#palette")).not_to_be_visible()
 
-    sits.go("/leads/")
+    browser.go("/leads/")
     row = page.locator("main tbody tr", has=page.locator(".kind-phone a")).first
     digits = row.locator(".kind-phone a").inner_text()[-5:]
     address = row.locator(".row-link").get_attribute("href")
@@ -50,7 +48,7 @@ def test_it_opens_finds_opens_and_gives_the_focus_back(seat: Sit) -> None:
     page.keyboard.press("Enter")  # before the answer has come: the first hit is opened then
     page.wait_for_url(lambda url: "/leads/CRM-LEAD-" in url)
     number = page.locator(".record-number").inner_text()
-    sits.go("/me/")
+    browser.go("/me/")
     page.keyboard.press("Control+k")
     expect(page.locator("#palette [role=option]").first).to_contain_text(number)
     page.keyboard.type("new lead")
@@ -74,27 +72,27 @@ def test_it_opens_finds_opens_and_gives_the_focus_back(seat: Sit) -> None:
     page.keyboard.press("Enter")
     page.wait_for_url("**/login/**")
     assert page.evaluate(RECENT) is None
-    assert sits.complaints == []
+    assert browser.complaints == []
 
 
-def test_it_fits_a_phone_and_is_the_search_page_without_scripts(seat: Sit) -> None:
+def test_it_fits_a_phone_and_is_the_search_page_without_scripts(open_browser: OpenBrowser) -> None:
     phone = {"viewport": {"width": 390, "height": 844}}
-    page = seat(SELLER, **phone).page
+    page = open_browser(SELLER, **phone).page
     page.locator(".search-field").click()
     expect(page.locator("#palette input")).to_be_focused()
     box = page.locator("#palette").bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 390 and box["y"] + box["height"] <= 844
     assert page.evaluate("() => document.documentElement.scrollWidth") <= 390
-    plain = seat(SELLER, java_script_enabled=False).page
+    plain = open_browser(SELLER, java_script_enabled=False).page
     plain.fill("[data-search]", "mehta")
     plain.press("[data-search]", "Enter")
     expect(plain.locator("h1")).to_have_text("Search: mehta")
 
 
-def test_it_assigns_selected_rows_and_the_record_of_a_page(seat: Sit) -> None:
-    sits = seat(MANAGER)
-    page = sits.tab
-    sits.go("/leads/?_oc=created_on&_od=asc")
+def test_it_assigns_selected_rows_and_the_record_of_a_page(open_browser: OpenBrowser) -> None:
+    browser = open_browser(MANAGER)
+    page = browser.tab
+    browser.go("/leads/?_oc=created_on&_od=asc")
     page.locator("[name=rowid]").first.focus()
     page.keyboard.press("Space")
     page.keyboard.press("Control+k")
@@ -116,4 +114,4 @@ def test_it_assigns_selected_rows_and_the_record_of_a_page(seat: Sit) -> None:
     expect(holder).to_contain_text("Manoj")
     page.locator("[data-undo] button").click()
     expect(holder).to_contain_text("Neha")
-    assert sits.complaints == []
+    assert browser.complaints == []

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import datetime
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, Seat
+from tests.browser.conftest import COLLEAGUE, MANAGER, SELLER, OpenBrowser, UserBrowser
 from tests.servers import LiveServer
-
-Sit = Callable[..., Seat]
 
 
 @pytest.fixture
-def rohan(seat: Sit) -> Seat:
+def rohan(open_browser: OpenBrowser) -> UserBrowser:
     """A seller whose browser runs no scripts."""
-    return seat(SELLER, java_script_enabled=False)
+    return open_browser(SELLER, java_script_enabled=False)
 
 
 def phone() -> str:
@@ -35,7 +32,7 @@ def error(page: Any, name: str) -> Any:
     return page.locator(f"[data-field={name}] .field-error")
 
 
-def test_a_lead(rohan: Seat) -> None:
+def test_a_lead(rohan: UserBrowser) -> None:
     page = rohan.tab
     rohan.go("/leads/add")
     typed = {"first_name": "Sadiwali", "last_name": "Iyer", "description": "Two\nlines", "mobile": "12"}
@@ -63,8 +60,8 @@ def test_a_lead(rohan: Seat) -> None:
     expect(page.locator("h1")).to_have_text("Sadiwali Iyengar")
 
 
-def test_a_ticket(seat: Sit) -> None:
-    admin = seat(LiveServer.ADMIN[0], java_script_enabled=False)
+def test_a_ticket(open_browser: OpenBrowser) -> None:
+    admin = open_browser(LiveServer.ADMIN[0], java_script_enabled=False)
     page = admin.tab
     admin.go("/tickets/add")
     number = phone()
@@ -93,8 +90,8 @@ def test_a_ticket(seat: Sit) -> None:
     expect(page.locator(".status-button, .status-still").first).to_contain_text("Resolved")
 
 
-def test_a_task(seat: Sit) -> None:
-    asha = seat(MANAGER, java_script_enabled=False)
+def test_a_task(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER, java_script_enabled=False)
     lead = asha.create("lead", first_name="Aufgabwali", mobile=phone())
     page = asha.tab
     asha.go("/tasks/add")
@@ -112,8 +109,8 @@ def test_a_task(seat: Sit) -> None:
     expect(page.locator("[data-pair=assignee]")).to_contain_text("Manoj Thakkar")
 
 
-def test_a_note_and_the_status(rohan: Seat, seat: Sit) -> None:
-    made = seat(SELLER).create("lead", first_name="Notwali", mobile=phone())
+def test_a_note_and_the_status(rohan: UserBrowser, open_browser: OpenBrowser) -> None:
+    made = open_browser(SELLER).create("lead", first_name="Notwali", mobile=phone())
     page = rohan.tab
     rohan.go(f"/leads/{made['number']}")
     page.fill("[data-compose-part=note] textarea", "Written\nplainly")

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import Any
 
 from playwright.sync_api import expect
 
-from tests.browser.conftest import SELLER, Seat
+from tests.browser.conftest import SELLER, OpenBrowser
 from tests.browser.test_journeys import new_lead, write_note
-
-Sit = Callable[..., Seat]
 
 
 def part(page: Any, name: str) -> Any:
     return page.locator(f"[data-compose-part={name}]")
 
 
-def test_tabs_keep_their_address_and_the_composer_what_was_typed(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_tabs_keep_their_address_and_the_composer_what_was_typed(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     number = new_lead(rohan, "Tabwali", "9825012501")
     page = rohan.page
     write_note(rohan, "Likes to be called at noon")
@@ -51,8 +48,8 @@ def test_tabs_keep_their_address_and_the_composer_what_was_typed(seat: Sit) -> N
     assert rohan.complaints == []
 
 
-def test_filters_are_in_the_address_and_can_be_cleared(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_filters_are_in_the_address_and_can_be_cleared(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     number = new_lead(rohan, "Filterwali", "9825012502")
     write_note(rohan, "Only a note")
     page = rohan.page
@@ -67,8 +64,8 @@ def test_filters_are_in_the_address_and_can_be_cleared(seat: Sit) -> None:
     assert rohan.complaints == []
 
 
-def test_a_call_is_logged_in_three_actions_and_a_refused_one_is_kept(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_a_call_is_logged_in_three_actions_and_a_refused_one_is_kept(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     new_lead(rohan, "Callwali", "9825012503")
     page, form = rohan.page, part(rohan.page, "call")
     page.locator("[data-compose=call]").click()
@@ -83,8 +80,8 @@ def test_a_call_is_logged_in_three_actions_and_a_refused_one_is_kept(seat: Sit) 
     assert [each for each in rohan.complaints if "422" not in each] == []
 
 
-def test_a_phone_has_the_details_first_and_the_deeds_below(seat: Sit) -> None:
-    rohan = seat(SELLER, viewport={"width": 390, "height": 844})
+def test_a_phone_has_the_details_first_and_the_deeds_below(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER, viewport={"width": 390, "height": 844})
     new_lead(rohan, "Phonetab", "9825012504")
     page = rohan.page
     expect(page.locator(".record-side")).to_be_visible()
@@ -99,10 +96,10 @@ def test_a_phone_has_the_details_first_and_the_deeds_below(seat: Sit) -> None:
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth") and rohan.complaints == []
 
 
-def test_without_scripts_tabs_are_links_and_forms_are_forms(seat: Sit) -> None:
-    rohan = seat(SELLER)
+def test_without_scripts_tabs_are_links_and_forms_are_forms(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
     number = new_lead(rohan, "Plainwali", "9825012505")
-    plain = seat(SELLER, java_script_enabled=False)
+    plain = open_browser(SELLER, java_script_enabled=False)
     plain.go(f"/leads/{number}")
     page = plain.page
     page.locator("[data-compose-part=note] textarea").fill("Plain words")

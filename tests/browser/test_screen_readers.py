@@ -9,10 +9,9 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.axe import AXE, CUT, FAULTS, SIDEWAYS, faults, thin
-from tests.browser.conftest import MANAGER, Seat
+from tests.browser.conftest import MANAGER, OpenBrowser, UserBrowser
 from tests.servers import LiveServer
 
-Sit = Callable[..., Seat]
 #: Pages of a manager, and of the admin.
 WORK = [
     "/",
@@ -65,22 +64,22 @@ OUTBOX = """() => self.crmOutbox.add({
 DESKTOP, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 
 
-def page_faults(seat: Seat, path: str, known: set[str] | None = None) -> list[str]:
+def page_faults(browser: UserBrowser, path: str, known: set[str] | None = None) -> list[str]:
     """What is wrong with the page, and what the browser itself complains of.
 
     With what is `known` already, axe looks at the rest, and the page is left without what is known.
     """
-    seat.complaints.clear()
-    answer = seat.go(path)
+    browser.complaints.clear()
+    answer = browser.go(path)
     assert answer.status == 200, path
-    page = seat.page
+    page = browser.page
     found = page.evaluate(FAULTS) + page.evaluate(CUT)
     page.set_viewport_size(PHONE)
     found += page.evaluate(SIDEWAYS)
     page.set_viewport_size(DESKTOP)
     if known is not None:
         thin(page, known)
-    return faults(page, stays=False) + [f"{path}: {each}" for each in (*found, *seat.complaints)]
+    return faults(page, stays=False) + [f"{path}: {each}" for each in (*found, *browser.complaints)]
 
 
 def first_record(page: Any) -> str:
@@ -95,23 +94,25 @@ def known() -> set[str]:
 
 
 @pytest.mark.parametrize("pages", [WORK, SETTINGS], ids=["work", "settings"])
-def test_axe_finds_nothing_serious(seat: Sit, pages: list[str], known: set[str]) -> None:
-    sits = seat(MANAGER if pages is WORK else LiveServer.ADMIN[0], color_scheme="light", reduced_motion="reduce")
-    sits.tab.add_init_script(path=AXE)
+def test_axe_finds_nothing_serious(open_browser: OpenBrowser, pages: list[str], known: set[str]) -> None:
+    browser = open_browser(
+        MANAGER if pages is WORK else LiveServer.ADMIN[0], color_scheme="light", reduced_motion="reduce"
+    )
+    browser.tab.add_init_script(path=AXE)
     found = []
     for path in pages:
-        found += page_faults(sits, path, known)
-    sits.go("/leads/" if pages is WORK else "/tickets/")
-    found += page_faults(sits, first_record(sits.page))
+        found += page_faults(browser, path, known)
+    browser.go("/leads/" if pages is WORK else "/tickets/")
+    found += page_faults(browser, first_record(browser.page))
     for dialog, opens in DIALOGS.items():
-        opens(sits.page)
-        expect(sits.page.locator(dialog).first).to_be_visible()
-        found += faults(sits.page, stays=False, part="dialog[open]")
-        sits.page.keyboard.press("Escape")
+        opens(browser.page)
+        expect(browser.page.locator(dialog).first).to_be_visible()
+        found += faults(browser.page, stays=False, part="dialog[open]")
+        browser.page.keyboard.press("Escape")
         # A closed dialog keeps the focus until the next frame, and so the next key: nobody types as fast, a test does.
-        sits.page.wait_for_function("() => !document.activeElement.closest('dialog')")
+        browser.page.wait_for_function("() => !document.activeElement.closest('dialog')")
     assert found == []
 
 
-def test_the_sign_in_page_has_names_and_no_complaints(seat: Sit) -> None:
-    assert page_faults(seat(None, color_scheme="light"), "/login/") == []
+def test_the_sign_in_page_has_names_and_no_complaints(open_browser: OpenBrowser) -> None:
+    assert page_faults(open_browser(None, color_scheme="light"), "/login/") == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -9,32 +10,31 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser.axe import CUT, faults
-from tests.browser.conftest import MANAGER, SELLER, Seat
+from tests.browser.conftest import MANAGER, SELLER, OpenBrowser, UserBrowser
 from tests.servers import LiveServer
 
-Sit = Callable[..., Seat]
 #: Of a status and of a person; both change what stands above the rows.
 TOP = "() => document.querySelector('.list-scroll').getBoundingClientRect().top"
 FOCUS = "() => document.activeElement.tagName"
 
 
-def admin(seat: Sit, **options: Any) -> Seat:
-    return seat(LiveServer.ADMIN[0], **options)
+def admin(open_browser: OpenBrowser, **options: Any) -> UserBrowser:
+    return open_browser(LiveServer.ADMIN[0], **options)
 
 
-def test_nothing_is_cut_off_on_a_telephone_in_hindi(seat: Sit) -> None:
-    sits = admin(seat, viewport={"width": 390, "height": 844})
-    sits.go("/leads/")
-    lead, cut = sits.page.locator("[name=rowid]").first.get_attribute("value"), {}
-    sits.go("/lang/hi")
+def test_nothing_is_cut_off_on_a_telephone_in_hindi(open_browser: OpenBrowser) -> None:
+    browser = admin(open_browser, viewport={"width": 390, "height": 844})
+    browser.go("/leads/")
+    lead, cut = browser.page.locator("[name=rowid]").first.get_attribute("value"), {}
+    browser.go("/lang/hi")
     for path in (
         "/leads/quick",
         f"/mail/compose?record=lead:{lead}",
         "/imports/new",
         "/tasks/?layout=calendar&span=month",
     ):
-        sits.go(path)
-        cut[path] = sits.page.evaluate(
+        browser.go(path)
+        cut[path] = browser.page.evaluate(
             "() => [...document.querySelectorAll('main :is(.btn:not(.wide-only), h1, h2, label, select)')]"
             ".filter((each) => each.scrollWidth > each.clientWidth + 1 && each.clientWidth > 1)"
             ".map((each) => each.innerText.slice(0, 60))"
@@ -42,10 +42,10 @@ def test_nothing_is_cut_off_on_a_telephone_in_hindi(seat: Sit) -> None:
     assert {path: texts for path, texts in cut.items() if texts} == {}
 
 
-def test_the_filter_panel_is_built_by_keyboard_and_without_javascript(seat: Sit) -> None:
-    sits = seat(MANAGER)
-    sits.go("/leads/?q=a")
-    page, panel = sits.page, sits.page.locator("[data-filter-menu]")
+def test_the_filter_panel_is_built_by_keyboard_and_without_javascript(open_browser: OpenBrowser) -> None:
+    browser = open_browser(MANAGER)
+    browser.go("/leads/?q=a")
+    page, panel = browser.page, browser.page.locator("[data-filter-menu]")
     panel.locator("summary").press("Enter")
     expect(panel.locator("[data-filter-add]")).to_be_visible()
     assert faults(page, part="[data-filter-menu]") == []
@@ -56,8 +56,8 @@ def test_the_filter_panel_is_built_by_keyboard_and_without_javascript(seat: Sit)
     page.keyboard.type("a")
     page.keyboard.press("Enter")
     expect(page.locator(".filter-chip")).to_have_count(1)
-    assert "q=a" in page.url and "_flt_eq_first_name=a" in page.url and sits.complaints == []
-    plain = seat(MANAGER, java_script_enabled=False)
+    assert "q=a" in page.url and "_flt_eq_first_name=a" in page.url and browser.complaints == []
+    plain = open_browser(MANAGER, java_script_enabled=False)
     plain.go("/leads/?q=a")
     plain.page.locator("[data-filter-menu] summary").press("Enter")
     plain.page.locator("#filter-page").press("Enter")
@@ -68,10 +68,10 @@ def test_the_filter_panel_is_built_by_keyboard_and_without_javascript(seat: Sit)
 
 
 @pytest.mark.parametrize("path", ["/leads/", "/tickets/", "/tasks/", "/calls/", "/requests/?tab=all"])
-def test_a_quick_filter_moves_no_row(seat: Sit, path: str) -> None:
-    sits = admin(seat)
-    sits.go(path)
-    page = sits.page
+def test_a_quick_filter_moves_no_row(open_browser: OpenBrowser, path: str) -> None:
+    browser = admin(open_browser)
+    browser.go(path)
+    page = browser.page
     assert page.evaluate(CUT) == []
     before = page.evaluate(TOP)
     status = page.locator(".quick-field select.form-select:visible").first
@@ -84,10 +84,10 @@ def test_a_quick_filter_moves_no_row(seat: Sit, path: str) -> None:
     assert page.evaluate(TOP) == before
 
 
-def test_a_chosen_person_moves_no_row(seat: Sit) -> None:
-    sits = admin(seat)
-    sits.go("/leads/")
-    page = sits.page
+def test_a_chosen_person_moves_no_row(open_browser: OpenBrowser) -> None:
+    browser = admin(open_browser)
+    browser.go("/leads/")
+    page = browser.page
     before = page.evaluate("() => document.querySelector('#list').getBoundingClientRect().top")
     box = page.locator(".quick-field .ts-control input").first
     box.click()
@@ -97,10 +97,10 @@ def test_a_chosen_person_moves_no_row(seat: Sit) -> None:
     assert page.evaluate("() => document.querySelector('#list').getBoundingClientRect().top") == before
 
 
-def test_a_click_into_an_open_pick_list_keeps_what_was_typed(seat: Sit) -> None:
-    sits = admin(seat)
-    sits.go("/leads/")
-    page = sits.page
+def test_a_click_into_an_open_pick_list_keeps_what_was_typed(open_browser: OpenBrowser) -> None:
+    browser = admin(open_browser)
+    browser.go("/leads/")
+    page = browser.page
     box = page.locator(".quick-field .ts-control input").first
     box.click()
     opened = page.locator(".quick-field .dropdown-active")
@@ -120,10 +120,10 @@ def replaces_the_list(page: Any, step: Callable[[], Any]) -> None:
     expect(page.locator("#list:not([data-leaves])")).to_have_count(1)
 
 
-def test_the_focus_never_falls_to_the_body(seat: Sit) -> None:
-    sits = admin(seat)
-    sits.go("/leads/?psize=20")
-    page = sits.page
+def test_the_focus_never_falls_to_the_body(open_browser: OpenBrowser) -> None:
+    browser = admin(open_browser)
+    browser.go("/leads/?psize=20")
+    page = browser.page
     for step in (
         lambda: page.locator("th a.sort").first.press("Enter"),
         lambda: page.locator("a[rel=next]").press("Enter"),
@@ -132,15 +132,15 @@ def test_the_focus_never_falls_to_the_body(seat: Sit) -> None:
     ):
         replaces_the_list(page, step)
         expect(page.locator("main *:focus")).to_have_count(1)
-    sits.go("/leads/?_flt_eq_category=Direct&_flt_neq_category=Indirect")
+    browser.go("/leads/?_flt_eq_category=Direct&_flt_neq_category=Indirect")
     replaces_the_list(page, lambda: page.locator(".filter-chip a").first.press("Enter"))
     expect(page.locator("main *:focus, main:focus")).to_have_count(1)
 
 
-def test_keys_lead_through_a_list(seat: Sit) -> None:
-    sits = seat(SELLER)
-    sits.go("/leads/")
-    page, rows = sits.page, sits.page.locator("main tbody tr")
+def test_keys_lead_through_a_list(open_browser: OpenBrowser) -> None:
+    browser = open_browser(SELLER)
+    browser.go("/leads/")
+    page, rows = browser.page, browser.page.locator("main tbody tr")
     page.keyboard.press("j")
     expect(rows.nth(0).locator(":focus")).to_have_count(1)
     page.keyboard.press("j")
@@ -151,13 +151,13 @@ def test_keys_lead_through_a_list(seat: Sit) -> None:
     address = rows.nth(0).locator(".row-link").get_attribute("href")
     page.keyboard.press("Enter")
     page.wait_for_url(f"**{address}")
-    assert sits.complaints == []
+    assert browser.complaints == []
 
 
-def test_the_shortcuts_are_told_and_the_search_is_a_key_away(seat: Sit) -> None:
-    sits = seat(SELLER)
-    sits.go("/leads/")
-    page = sits.page
+def test_the_shortcuts_are_told_and_the_search_is_a_key_away(open_browser: OpenBrowser) -> None:
+    browser = open_browser(SELLER)
+    browser.go("/leads/")
+    page = browser.page
     page.keyboard.press("?")
     expect(page.locator("#shortcuts")).to_be_visible()
     page.keyboard.press("Escape")
@@ -172,11 +172,11 @@ def test_the_shortcuts_are_told_and_the_search_is_a_key_away(seat: Sit) -> None:
     expect(page.locator("h1")).to_have_text("Search: what? j k x")
 
 
-def test_the_link_of_a_search_keeps_what_was_typed(seat: Sit) -> None:
-    sits = seat(SELLER)
-    page = sits.page
+def test_the_link_of_a_search_keeps_what_was_typed(open_browser: OpenBrowser) -> None:
+    browser = open_browser(SELLER)
+    page = browser.page
     for typed in ("a+b", "a & b", "#12", "50%", "x=y?z"):
-        sits.create("lead", first_name=f"Qz {typed}", mobile="9825977001")
+        browser.create("lead", first_name=f"Qz {typed}", mobile="9825977001")
         page.fill("[data-search]", f"Qz {typed}")
         page.press("[data-search]", "Enter")
         page.locator(".day-part h2 a", has_text="Leads").click()
@@ -185,19 +185,19 @@ def test_the_link_of_a_search_keeps_what_was_typed(seat: Sit) -> None:
 
 
 @pytest.mark.parametrize("path, name", [("/leads/add", "first_name"), ("/tasks/add", "title")])
-def test_the_first_field_has_the_focus(seat: Sit, path: str, name: str) -> None:
-    sits = seat(SELLER)
-    sits.go(path)
-    expect(sits.page.locator(f"main [name={name}]")).to_be_focused()
+def test_the_first_field_has_the_focus(open_browser: OpenBrowser, path: str, name: str) -> None:
+    browser = open_browser(SELLER)
+    browser.go(path)
+    expect(browser.page.locator(f"main [name={name}]")).to_be_focused()
 
 
-def test_a_new_record_shows_what_it_will_get(seat: Sit) -> None:
-    sits = admin(seat)
-    page = sits.page
-    sits.go("/leads/add")
+def test_a_new_record_shows_what_it_will_get(open_browser: OpenBrowser) -> None:
+    browser = admin(open_browser)
+    page = browser.page
+    browser.go("/leads/add")
     expect(page.locator("[name=status] option:checked")).to_have_text("New")
     expect(page.locator("[name=category]")).to_have_value("Direct")
-    sits.go("/tickets/add")
+    browser.go("/tickets/add")
     expect(page.locator("[name=priority]")).to_have_value("Medium")
     expect(page.locator("[name=source]")).to_have_value("On Call")
     expect(page.locator("[name=resolution]")).to_have_count(0)
@@ -208,25 +208,25 @@ def test_a_new_record_shows_what_it_will_get(seat: Sit) -> None:
 PHONE = {"viewport": {"width": 390, "height": 844}, "is_mobile": True, "has_touch": True}
 
 
-def test_a_phone_shows_six_leads_and_nothing_cut_off(seat: Sit) -> None:
-    sits = admin(seat, **PHONE)
-    sits.go("/leads/")
-    page = sits.page
+def test_a_phone_shows_six_leads_and_nothing_cut_off(open_browser: OpenBrowser) -> None:
+    browser = admin(open_browser, **PHONE)
+    browser.go("/leads/")
+    page = browser.page
     rows = page.evaluate(
         "() => [...document.querySelectorAll('main tbody tr')]"
         ".filter((row) => row.getBoundingClientRect().bottom <= innerHeight).length"
     )
     assert rows >= 6
     for path in ("/leads/", "/tickets/", "/tasks/", "/calls/", "/requests/", "/customers/"):
-        sits.go(path)
+        browser.go(path)
         width, height = page.evaluate("() => [document.documentElement.scrollWidth, document.body.scrollHeight]")
         assert width == 390 and height < 4000, path
 
 
-def test_requests_are_decided_in_their_list(seat: Sit) -> None:
-    sits = admin(seat)
-    sits.go("/requests/?tab=waiting")
-    page = sits.page
+def test_requests_are_decided_in_their_list(open_browser: OpenBrowser) -> None:
+    browser = admin(open_browser)
+    browser.go("/requests/?tab=waiting")
+    page = browser.page
     waiting = page.locator("main tbody tr")
     before = waiting.count()
     waiting.first.get_by_role("button", name="Approve").click()
@@ -238,10 +238,10 @@ def test_requests_are_decided_in_their_list(seat: Sit) -> None:
     expect(page.locator(".notes")).to_contain_text("Rejected.")
 
 
-def test_a_list_on_a_phone_is_sorted_by_keyboard(seat: Sit) -> None:
-    sits = admin(seat, **PHONE)
-    sits.go("/leads/")
-    page = sits.page
+def test_a_list_on_a_phone_is_sorted_by_keyboard(open_browser: OpenBrowser) -> None:
+    browser = admin(open_browser, **PHONE)
+    browser.go("/leads/")
+    page = browser.page
     page.locator("#list-sort-button").press("Enter")
     menu = page.locator("#list-sort nav")
     expect(menu).to_be_visible()
@@ -261,9 +261,29 @@ def test_a_list_on_a_phone_is_sorted_by_keyboard(seat: Sit) -> None:
     assert "data-sorted" not in page.locator("#list-sort").inner_html()
 
 
-def test_a_list_is_sorted_without_javascript(seat: Sit) -> None:
-    sits = admin(seat, **PHONE, java_script_enabled=False)
-    sits.go("/leads/")
-    sits.page.locator("#list-sort-button").click()
-    sits.page.locator("#list-sort nav").get_by_role("link", name="Created", exact=True).click()
-    sits.page.wait_for_url("**/leads/?_oc=created_on&_od=desc")
+def test_a_list_is_sorted_without_javascript(open_browser: OpenBrowser) -> None:
+    browser = admin(open_browser, **PHONE, java_script_enabled=False)
+    browser.go("/leads/")
+    browser.page.locator("#list-sort-button").click()
+    browser.page.locator("#list-sort nav").get_by_role("link", name="Created", exact=True).click()
+    browser.page.wait_for_url("**/leads/?_oc=created_on&_od=desc")
+
+
+def test_a_view_as_another_user_disables_what_would_be_refused(open_browser: OpenBrowser) -> None:
+    browser = admin(open_browser)
+    page = browser.tab
+    browser.go("/users/list/")
+    page.locator("main tr", has_text=SELLER).locator("a[href*='/users/show/']").first.click()
+    page.get_by_role("button", name="View as").click()
+    page.wait_for_load_state("load")
+    try:
+        browser.go("/leads/")
+        browser.go(str(page.locator("main .row-link").first.get_attribute("href")))
+        expect(page.locator("[data-composer]")).to_have_count(0)
+        expect(page.locator("main a[data-dial], main a[href^='tel:']")).to_have_count(0)
+        dead = page.locator(".record-strip a[aria-disabled=true], [data-head] a[aria-disabled=true]").first
+        expect(dead).to_have_attribute("title", re.compile("nothing can be changed"))
+        assert faults(page) == []
+        assert browser.complaints == []
+    finally:
+        page.get_by_role("button", name="End the view").click()

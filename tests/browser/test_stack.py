@@ -22,7 +22,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests import forked_programs
-from tests.browser.conftest import Seat
+from tests.browser.conftest import UserBrowser
 from tests.browser.test_journeys import new_lead, watches, write_note
 from tests.servers import ROOT, LiveServer, eventually
 from tests.test_start_budget import MAX_RESIDENT_MB, resident_mb
@@ -149,23 +149,23 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture
-def sit(chromium: Any, stack: Stack) -> Iterator[Any]:
+def open_browser(chromium: Any, stack: Stack) -> Iterator[Any]:
     contexts = []
     expect.set_options(timeout=45_000)
 
-    def seat() -> Seat:
+    def opened() -> UserBrowser:
         contexts.append(chromium.new_context(viewport={"width": 1440, "height": 900}))
-        made = Seat(contexts[-1].new_page(), stack.url)
+        made = UserBrowser(contexts[-1].new_page(), stack.url)
         made.sign_in(LiveServer.ADMIN[0])
         return made
 
-    yield seat
+    yield opened
     for context in contexts:
         context.close()
 
 
-def test_people_work_behind_nginx_and_news_come_over_the_socket_process(stack: Stack, sit: Any) -> None:
-    writer, reader = sit(), sit()
+def test_people_work_behind_nginx_and_news_come_over_the_socket_process(stack: Stack, open_browser: Any) -> None:
+    writer, reader = open_browser(), open_browser()
     number = new_lead(writer, "Stackwali", MOBILE)
     sockets: list[str] = []
     reader.page.on("websocket", lambda socket: sockets.append(socket.url))

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.conftest import MANAGER, SELLER, Seat
-
-Sit = Callable[..., Seat]
+from tests.browser.conftest import MANAGER, SELLER, OpenBrowser
 
 
 class Actions:
@@ -32,10 +29,10 @@ class Actions:
         self.page.keyboard.press(key)
 
 
-def test_twelve_leads_are_moved_by_six_actions_and_back_by_one(seat: Sit) -> None:
-    sits = seat(MANAGER)
-    sits.go("/leads/?view=all")
-    page, act = sits.page, Actions(sits.page)
+def test_twelve_leads_are_moved_by_six_actions_and_back_by_one(open_browser: OpenBrowser) -> None:
+    browser = open_browser(MANAGER)
+    browser.go("/leads/?view=all")
+    page, act = browser.page, Actions(browser.page)
     boxes = page.locator("[name=rowid]")
     act.click(boxes.nth(0))
     act.click(boxes.nth(11), modifiers=["Shift"])
@@ -47,15 +44,15 @@ def test_twelve_leads_are_moved_by_six_actions_and_back_by_one(seat: Sit) -> Non
     assert act.count <= 6
     page.locator("[data-undo] button").click()
     expect(page.locator(".notes")).to_contain_text("Undone for")
-    assert sits.complaints == []
+    assert browser.complaints == []
 
 
-def test_a_walk_in_is_saved_by_six_actions_and_known_people_are_told(seat: Sit) -> None:
-    sits = seat(SELLER)
-    sits.go("/leads/?view=all")
-    known = sits.page.locator("tbody .kind-phone a").first.inner_text()
-    sits.go("/tasks/")
-    page, act = sits.page, Actions(sits.page)
+def test_a_walk_in_is_saved_by_six_actions_and_known_people_are_told(open_browser: OpenBrowser) -> None:
+    browser = open_browser(SELLER)
+    browser.go("/leads/?view=all")
+    known = browser.page.locator("tbody .kind-phone a").first.inner_text()
+    browser.go("/tasks/")
+    page, act = browser.page, Actions(browser.page)
     page.locator("tbody [name=rowid]").first.focus()  # a check box isn't typing
     act.press("Shift+N")
     expect(page.locator("#dialog-page [name=first_name]")).to_be_focused()
@@ -68,15 +65,15 @@ def test_a_walk_in_is_saved_by_six_actions_and_known_people_are_told(seat: Sit) 
     expect(page.locator(".known-list li")).to_have_count(0)
     act.press("Enter")
     page.wait_for_url("**/leads/CRM-LEAD-*")
-    assert act.count <= 6 and sits.complaints == []
+    assert act.count <= 6 and browser.complaints == []
 
 
 def column(page: Any, label: str) -> Any:
     return page.locator("[data-column]", has=page.locator(".state-label", has_text=label)).first
 
 
-def test_a_card_is_dragged_and_a_colleague_sees_it_move(seat: Sit) -> None:
-    mover, watcher = seat(SELLER), seat(MANAGER)
+def test_a_card_is_dragged_and_a_colleague_sees_it_move(open_browser: OpenBrowser) -> None:
+    mover, watcher = open_browser(SELLER), open_browser(MANAGER)
     watcher.go("/leads/?layout=board")
     watcher.await_socket()
     mover.go("/leads/?layout=board")
@@ -96,10 +93,10 @@ def test_a_card_is_dragged_and_a_colleague_sees_it_move(seat: Sit) -> None:
     assert mover.complaints == watcher.complaints == []
 
 
-def test_a_gate_asks_by_keyboard_and_a_cancelled_move_goes_back(seat: Sit) -> None:
-    sits = seat(MANAGER)
-    sits.go("/leads/?layout=board")
-    page, new = sits.page, column(sits.page, "New")
+def test_a_gate_asks_by_keyboard_and_a_cancelled_move_goes_back(open_browser: OpenBrowser) -> None:
+    browser = open_browser(MANAGER)
+    browser.go("/leads/?layout=board")
+    page, new = browser.page, column(browser.page, "New")
     card = new.locator("[data-card]").first
     key = card.get_attribute("data-card")
     card.locator(".card-title").focus()
@@ -108,13 +105,13 @@ def test_a_gate_asks_by_keyboard_and_a_cancelled_move_goes_back(seat: Sit) -> No
     expect(page.locator("#dialog-page [name=pod_id]")).to_be_focused()
     page.keyboard.press("Escape")
     expect(new.locator(f'[data-card="{key}"]')).to_have_count(1)
-    assert sits.complaints == []
+    assert browser.complaints == []
 
 
-def test_a_cell_is_edited_and_a_row_previewed(seat: Sit) -> None:
-    sits = seat(MANAGER)
-    sits.go("/leads/?view=all&cols=name,email,status")
-    page = sits.page
+def test_a_cell_is_edited_and_a_row_previewed(open_browser: OpenBrowser) -> None:
+    browser = open_browser(MANAGER)
+    browser.go("/leads/?view=all&cols=name,email,status")
+    page = browser.page
     cell = page.locator("tbody tr").nth(2).locator("td").nth(1)
     cell.dblclick()
     page.locator("[data-cell-form] [name=email]").fill("walk.in@mail.example")
@@ -133,14 +130,14 @@ def test_a_cell_is_edited_and_a_row_previewed(seat: Sit) -> None:
     expect(page.locator("[data-record-nav]")).to_be_visible()
     page.keyboard.press("k")
     page.wait_for_url(first)
-    assert sits.complaints == []
+    assert browser.complaints == []
 
 
 @pytest.mark.parametrize("path", ["/leads/quick", "/views/new?list=leads&query=q%3Da", "/views/columns?list=leads"])
-def test_the_dialogs_are_pages_without_javascript(seat: Sit, path: str) -> None:
-    sits = seat(MANAGER, java_script_enabled=False)
-    sits.go(path)
-    page = sits.page
+def test_the_dialogs_are_pages_without_javascript(open_browser: OpenBrowser, path: str) -> None:
+    browser = open_browser(MANAGER, java_script_enabled=False)
+    browser.go(path)
+    page = browser.page
     if path == "/leads/quick":
         page.fill("[name=first_name]", "Plain")
         page.fill("[name=mobile]", "98111 22399")
@@ -152,13 +149,13 @@ def test_the_dialogs_are_pages_without_javascript(seat: Sit, path: str) -> None:
 
 
 @pytest.mark.parametrize("width", [1440, 390])
-def test_boards_fit_the_window(seat: Sit, width: int) -> None:
-    sits = seat(MANAGER, viewport={"width": width, "height": 844})
+def test_boards_fit_the_window(open_browser: OpenBrowser, width: int) -> None:
+    browser = open_browser(MANAGER, viewport={"width": width, "height": 844})
     for path in ("/leads/?layout=board", "/leads/?group=status", "/views/", "/tasks/?layout=board"):
-        sits.go(path)
-        over = sits.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+        browser.go(path)
+        over = browser.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         assert over == 0, path
-    assert sits.complaints == []
+    assert browser.complaints == []
 
 
 #: What is clicked, and what comes then.
@@ -168,10 +165,10 @@ FETCHED = (
 )
 
 
-def test_what_could_not_be_fetched_is_said_and_tried_again(seat: Sit) -> None:
-    sits = seat(SELLER)
-    sits.go("/leads/?view=all")
-    page = sits.page
+def test_what_could_not_be_fetched_is_said_and_tried_again(open_browser: OpenBrowser) -> None:
+    browser = open_browser(SELLER)
+    browser.go("/leads/?view=all")
+    page = browser.page
     for clicked, shown in FETCHED:
         page.context.set_offline(True)
         try:

@@ -15,7 +15,7 @@ import pytest
 
 from app.channels import imap_client
 from app.channels.base import ChannelError
-from app.channels.imap_client import FetchedMail, ImapClient, Mailbox, Position
+from app.channels.imap_client import FetchedMail, ImapClient, Mailbox, MailboxPosition
 from app.ops.storage import file_store
 from tests.channels import imap
 from tests.channels.certificates import make_certificate
@@ -39,15 +39,17 @@ def mailbox(server: imap.Dovecot, security: str = "none") -> Mailbox:
     return Mailbox("127.0.0.1", port, security, imap.USER, imap.PASSWORD)
 
 
-def fetched(client: ImapClient, position: Position, limit: int = 50) -> tuple[list[FetchedMail], Position]:
+def fetched(
+    client: ImapClient, position: MailboxPosition, limit: int = 50
+) -> tuple[list[FetchedMail], MailboxPosition]:
     mails = []
     for each in client.fetch(position, TODAY, limit):
-        if isinstance(each, Position):
+        if isinstance(each, MailboxPosition):
             position = each
         else:
             mails.append(each)
             if each.uid_validity == position.uid_validity:
-                position = Position(each.uid_validity, each.uid)
+                position = MailboxPosition(each.uid_validity, each.uid)
     return mails, position
 
 
@@ -127,7 +129,7 @@ def test_a_strange_server_is_given_up_in_words(name: str, monkeypatch: pytest.Mo
         threading.Thread(target=_play, args=(listener, answers), daemon=True).start()
         client = ImapClient(Mailbox("127.0.0.1", listener.getsockname()[1], "none", "u", "p"), timeout=1)
         try:
-            assert fetched(client, Position(1, 0))[0] == []
+            assert fetched(client, MailboxPosition(1, 0))[0] == []
         except ChannelError as error:
             assert str(error).startswith("The mail server")
 

@@ -345,11 +345,11 @@ def test_an_assignment_is_written_with_a_line_and_both_notices(db: Session, make
 )
 def test_the_first_assignment_says_why(db: Session, role: str, is_author: bool, reason: str) -> None:
     ana, about = user(db, "ana"), lead(db)
-    decision = team.Decision(ana.id, role, [ana.id])
+    decision = team.TurnDecision(ana.id, role, [ana.id])
     assignment.open_first(db, about, decision, Stamp(ana.id if is_author else None, NOW))
     row = db.scalars(select(Assignment)).one()
     assert (row.reason, row.role, bool(row.decision)) == (reason, role or None, bool(role))
-    assignment.open_first(db, about, team.Decision(None, role), Stamp(None, NOW))
+    assignment.open_first(db, about, team.TurnDecision(None, role), Stamp(None, NOW))
     assert len(db.scalars(select(Assignment)).all()) == 1
 
 
@@ -365,9 +365,9 @@ def test_the_assignee_is_chosen_by_role_by_name_or_is_the_author(db: Session) ->
     ana, ben = user(db, "ana", "Sales User"), user(db, "ben", available=False)
     choose = assignment.choose_assignee
     assert choose(db, {"assign_to_role": "Sales User"}, Stamp(ben.id, NOW)).user_id == ana.id
-    assert choose(db, {"assignee_id": ana.id}, Stamp(ben.id, NOW)) == team.Decision(ana.id, "")
-    assert choose(db, {"assignee_id": ben.id}, Stamp(ben.id, NOW)) == team.Decision(ben.id, "")
-    assert choose(db, {}, Stamp(ben.id, NOW)) == team.Decision(ben.id, "")
+    assert choose(db, {"assignee_id": ana.id}, Stamp(ben.id, NOW)) == team.TurnDecision(ana.id, "")
+    assert choose(db, {"assignee_id": ben.id}, Stamp(ben.id, NOW)) == team.TurnDecision(ben.id, "")
+    assert choose(db, {}, Stamp(ben.id, NOW)) == team.TurnDecision(ben.id, "")
 
 
 def test_many_records_are_reassigned_as_one_is(db: Session) -> None:
@@ -379,10 +379,10 @@ def test_many_records_are_reassigned_as_one_is(db: Session) -> None:
         assignment.add_assignee(db, second, extra.id, Stamp(None, NOW))
     db.flush()
     decisions = [
-        (first, team.Decision(ben.id, "Sales User", [ben.id], substitute_for=cy.id)),
-        (second, team.Decision(ben.id, "")),
-        (other, team.Decision(ana.id, "")),
-        (lead(db), team.Decision(None, "")),
+        (first, team.TurnDecision(ben.id, "Sales User", [ben.id], substitute_for=cy.id)),
+        (second, team.TurnDecision(ben.id, "")),
+        (other, team.TurnDecision(ana.id, "")),
+        (lead(db), team.TurnDecision(None, "")),
     ]
     assignment.reassign_many(db, decisions, "overdue", NOW + HOUR)
     db.expire_all()
@@ -432,7 +432,7 @@ def test_the_turns_of_a_role_are_its_newest(db: Session) -> None:
     for index in range(3):
         decision = team.take_turn(db, "Sales User", NOW)
         assignment.open_first(db, lead(db), decision, Stamp(None, NOW + index * HOUR))
-    assignment.open_first(db, lead(db), team.Decision(ana.id, "Other"), Stamp(None, NOW + DAY))
+    assignment.open_first(db, lead(db), team.TurnDecision(ana.id, "Other"), Stamp(None, NOW + DAY))
     db.flush()
     assert [row.user_id for row in assignment.latest_turns(db, "Sales User", 2)] == [ana.id, ben.id]
     assert assignment.turn_counts(db, "Sales User", 10) == {ana.id: (2, NOW + 2 * HOUR), ben.id: (1, NOW + HOUR)}

@@ -45,7 +45,9 @@ def test_a_second_request_conflicts_only_while_the_first_is_pending(db: Session)
     first = create_request(db, about, ben, ana)
     with pytest.raises(Conflict):
         create_request(db, about, ben, ana)
-    assignment_requests.decide(db, first, about, assignment_requests.Verdict(False, "Not now"), Stamp(mia.id, NOW))
+    assignment_requests.decide(
+        db, first, about, assignment_requests.RequestDecision(False, "Not now"), Stamp(mia.id, NOW)
+    )
     assert create_request(db, about, ben, ana).id != first.id
 
 
@@ -53,7 +55,7 @@ def test_an_approval_assigns_and_notifies_author_and_assignee(db: Session) -> No
     ana, ben, mia = (user(db, name) for name in ("ana", "ben", "mia"))
     about = lead(db, ana)
     request = create_request(db, about, ben, ana)
-    assignment_requests.decide(db, request, about, assignment_requests.Verdict(True), Stamp(mia.id, NOW + HOUR))
+    assignment_requests.decide(db, request, about, assignment_requests.RequestDecision(True), Stamp(mia.id, NOW + HOUR))
     assert (about.assignee_id, request.status, request.decided_by_id, request.decided_on) == (
         ben.id,
         "Approved",
@@ -62,7 +64,9 @@ def test_an_approval_assigns_and_notifies_author_and_assignee(db: Session) -> No
     )
     assert {(ana.id, "request_approved"), (ben.id, "request_approved"), (ben.id, "assigned")} <= notices_of(db)
     with pytest.raises(Conflict):
-        assignment_requests.decide(db, request, about, assignment_requests.Verdict(True), Stamp(mia.id, NOW + DAY))
+        assignment_requests.decide(
+            db, request, about, assignment_requests.RequestDecision(True), Stamp(mia.id, NOW + DAY)
+        )
 
 
 def test_a_rejection_needs_a_reason_and_assigns_nothing(db: Session) -> None:
@@ -70,9 +74,11 @@ def test_a_rejection_needs_a_reason_and_assigns_nothing(db: Session) -> None:
     about = lead(db, ana)
     request = create_request(db, about, ben, ana)
     with pytest.raises(RuleBroken, match="reason for rejecting"):
-        assignment_requests.decide(db, request, about, assignment_requests.Verdict(False, " "), Stamp(mia.id, NOW))
+        assignment_requests.decide(
+            db, request, about, assignment_requests.RequestDecision(False, " "), Stamp(mia.id, NOW)
+        )
     assignment_requests.decide(
-        db, request, about, assignment_requests.Verdict(False, "He has enough"), Stamp(mia.id, NOW)
+        db, request, about, assignment_requests.RequestDecision(False, "He has enough"), Stamp(mia.id, NOW)
     )
     assert (about.assignee_id, request.status, request.decision_note) == (ana.id, "Rejected", "He has enough")
 
@@ -104,7 +110,7 @@ def test_only_the_author_withdraws_and_the_approvers_notice_is_read(db: Session)
     notices = db.execute(select(Notification.kind, Notification.read_on).order_by(Notification.id)).all()
     assert [tuple(row) for row in notices] == [("request", NOW + HOUR), ("request_withdrawn", None)]
     with pytest.raises(Conflict):
-        assignment_requests.decide(db, request, about, assignment_requests.Verdict(True), Stamp(mia.id, NOW))
+        assignment_requests.decide(db, request, about, assignment_requests.RequestDecision(True), Stamp(mia.id, NOW))
     assert create_request(db, about, ana, ben).status == "Pending"
 
 
@@ -114,7 +120,7 @@ def test_a_request_for_an_absent_user_stays_pending(db: Session) -> None:
     request = create_request(db, about, ben, ana)
     ben.available = False
     with pytest.raises(RuleBroken, match="Ben Shah is not available and can't take new work now"):
-        assignment_requests.decide(db, request, about, assignment_requests.Verdict(True), Stamp(mia.id, NOW))
+        assignment_requests.decide(db, request, about, assignment_requests.RequestDecision(True), Stamp(mia.id, NOW))
     assert (request.status, request.pending_key is None, about.assignee_id) == ("Pending", False, ana.id)
 
 
@@ -123,7 +129,7 @@ def test_an_approval_applies_though_the_record_was_reassigned_meanwhile(db: Sess
     about = lead(db, ana)
     request = create_request(db, about, ben, ana)
     assignment.assign(db, about, assignment.NewAssignee(dev.id, "direct"), Stamp(mia.id, NOW + HOUR))
-    assignment_requests.decide(db, request, about, assignment_requests.Verdict(True), Stamp(mia.id, NOW + DAY))
+    assignment_requests.decide(db, request, about, assignment_requests.RequestDecision(True), Stamp(mia.id, NOW + DAY))
     assert about.assignee_id == ben.id and (dev.id, "unassigned") in notices_of(db)
 
 
@@ -138,7 +144,11 @@ def test_one_of_several_concurrent_decisions_wins(maria: Crm) -> None:
             row = session.get_one(AssignmentRequest, request.id)
             about = session.get_one(Lead, request.lead_id)
             assignment_requests.decide(
-                session, row, about, assignment_requests.Verdict(approve, "x"), Stamp(maria.people["root"].id, NOW)
+                session,
+                row,
+                about,
+                assignment_requests.RequestDecision(approve, "x"),
+                Stamp(maria.people["root"].id, NOW),
             )
             return str(row.status)
 
@@ -160,7 +170,7 @@ def test_one_of_concurrent_withdrawals_and_approvals_wins(maria: Crm) -> None:
                 assignment_requests.withdraw(session, row, about, Stamp(maria.people["ana"].id, NOW))
             else:
                 assignment_requests.decide(
-                    session, row, about, assignment_requests.Verdict(True), Stamp(maria.people["root"].id, NOW)
+                    session, row, about, assignment_requests.RequestDecision(True), Stamp(maria.people["root"].id, NOW)
                 )
             return str(row.status)
 
@@ -196,7 +206,7 @@ def test_a_decision_is_written_with_its_notices(db: Session, is_approved: bool) 
     ana, ben, mia = (user(db, name) for name in ("ana", "ben", "mia"))
     about = lead(db, ana)
     request = create_request(db, about, ben, ana)
-    verdict = assignment_requests.Verdict(is_approved, " Why not ")
+    verdict = assignment_requests.RequestDecision(is_approved, " Why not ")
     assignment_requests.decide(db, request, about, verdict, Stamp(mia.id, NOW + HOUR))
     assert (request.decision_note, request.changed_by_id, request.changed_on) == ("Why not", mia.id, NOW + HOUR)
     kind = "request_approved" if is_approved else "request_rejected"
@@ -215,7 +225,7 @@ def test_a_decision_marks_the_notices_of_the_approvers_as_read(db: Session) -> N
     ana, ben = user(db, "ana", manager_id=mia.id), user(db, "ben")
     about = lead(db, ben)
     request = create_request(db, about, ana, ben)
-    assignment_requests.decide(db, request, about, assignment_requests.Verdict(True), Stamp(mia.id, NOW + HOUR))
+    assignment_requests.decide(db, request, about, assignment_requests.RequestDecision(True), Stamp(mia.id, NOW + HOUR))
     assert db.scalars(select(Notification.read_on).where(Notification.kind == "request")).all() == [NOW + HOUR]
 
 
@@ -245,7 +255,7 @@ def test_each_refusal_of_a_request_names_its_field(db: Session) -> None:
     ben.away_until = NOW + DAY
     for verdict, field in ((True, "requested_user"), (False, "decision_note")):
         with pytest.raises(RuleBroken) as refused:
-            assignment_requests.decide(db, request, about, assignment_requests.Verdict(verdict), Stamp(1, NOW))
+            assignment_requests.decide(db, request, about, assignment_requests.RequestDecision(verdict), Stamp(1, NOW))
         assert list(refused.value.errors) == [field]
 
 

@@ -23,7 +23,7 @@ from app.domain.notices import Notification
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.telephony import call_matching, call_sync, telephones
 from app.domain.telephony.call_parsing import Telephone, UnreadableCall, parse_call
-from app.domain.telephony.call_sync import CallResult, sync
+from app.domain.telephony.call_sync import SyncedCallResult, sync
 from app.domain.telephony.calls import CallLog
 from app.domain.telephony.telephones import PhoneSync, QuarantinedCall
 from app.domain.tickets import Ticket
@@ -73,7 +73,7 @@ def telephone(user: Any, own: str = "+919820099999") -> Telephone:
     return Telephone(user.id, INDIA, frozenset({own}), "EshinApp/1.0")
 
 
-def statuses_of(results: list[CallResult]) -> list[str]:
+def statuses_of(results: list[SyncedCallResult]) -> list[str]:
     return [result.status for result in results]
 
 

@@ -121,7 +121,7 @@ def test_a_decided_request_does_not_expire(session, ana):
     request = pending_request(session, ana, NOW - 10 * DAY)
     lead = session.get_one(factories.Lead, request.lead_id)
     assignment_requests.decide(
-        session, request, lead, assignment_requests.Verdict(True), Stamp(ana.id, NOW - timedelta(days=1))
+        session, request, lead, assignment_requests.RequestDecision(True), Stamp(ana.id, NOW - timedelta(days=1))
     )
     assert due_requests(session, NOW, ALWAYS_OPEN, 100) == []
     assert expire_request(session, request.id, NOW) == "skipped"

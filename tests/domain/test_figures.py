@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from app.domain import periods
 from app.domain.analytics import call_summary, figure_counts, figure_tables, figures
-from app.domain.analytics.figures import FIGURES, Scope
+from app.domain.analytics.figures import FIGURES, CountScope
 from app.domain.assignment import Assignment
 from app.domain.base import RuleBroken, Stamp
 from app.domain.periods import Period
@@ -37,13 +37,13 @@ def at(day: int, hour: int = 10, minute: int = 0, second: int = 0) -> datetime:
     return datetime(2026, 11, day, hour, minute, second, tzinfo=INDIA).astimezone(UTC)
 
 
-def scope(session: Session, people: set[int] | None = None, period: Period = WEEK, **more: Any) -> Scope:
+def scope(session: Session, people: set[int] | None = None, period: Period = WEEK, **more: Any) -> CountScope:
     meanings = {
         name: dict(session.execute(select(status.id, status.meaning)).all())
         for name, status in (("lead_status", Lead.status), ("ticket_status", Ticket.status))
         for status in [status.property.mapper.class_]
     }
-    return Scope(period, NOW, meanings, None if people is None else frozenset(people), **more)
+    return CountScope(period, NOW, meanings, None if people is None else frozenset(people), **more)
 
 
 @pytest.fixture

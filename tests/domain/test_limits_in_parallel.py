@@ -15,8 +15,8 @@ from app.domain.base import RuleBroken, Stamp
 from app.domain.webhooks import WebhookSettings
 from app.extensions import db
 from app.models import ApiKey, Webhook
+from app.web.core.request_transaction import request_transaction
 from app.web.security import api_keys
-from app.web.security.sessions import own_transaction
 from tests.app_fixtures import Crm
 
 WRITERS, FREE = 8, 2
@@ -63,7 +63,7 @@ def test_webhooks(seeded: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
 
     def create(number: int) -> None:
         asked = WebhookSettings(f"hook {number}", "https://crm.example/x", ("lead.created",), root)
-        with own_transaction() as session:
+        with request_transaction() as session:
             webhooks.create(session, asked, Stamp(root, now), seeded.vault)
 
     assert (in_parallel(seeded, create), seeded.count(Webhook)) == (FREE, FREE)

@@ -17,7 +17,7 @@ from app.domain.base import NotFound, RuleBroken, UtcDateTime
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.merging import merge_fields, merge_rows, merge_undo, merged_records, record_merge
-from app.domain.merging.merge_fields import Choice
+from app.domain.merging.merge_fields import MergeChoice
 from app.domain.merging.record_merge import RECORDS, MergeRequest
 from app.lib.vault import Vault
 from app.models import Activity, Assignment, Customer, CustomerKey, Lead, Task, Ticket, TicketSubject
@@ -77,7 +77,9 @@ MAKERS = {"leads": made_lead, "customer": made_customer, "ticket": made_ticket}
 
 
 def wish(*rows: Any, **chosen: Any) -> MergeRequest:
-    choices = {name: each if isinstance(each, Choice) else Choice(each.id, name) for name, each in chosen.items()}
+    choices = {
+        name: each if isinstance(each, MergeChoice) else MergeChoice(each.id, name) for name, each in chosen.items()
+    }
     return MergeRequest(type(rows[0]), tuple(row.id for row in rows), choices)
 
 

@@ -40,7 +40,7 @@ def archive(**parts: bytes) -> bytes:
 def read(content: bytes) -> list[list[str]]:
     """Heading and rows, as an import reads them."""
     file = io.BytesIO(content)
-    dialect = spreadsheet_files.recognise(file)
+    dialect = spreadsheet_files.recognize(file)
     return [spreadsheet_files.headers(file, dialect), *spreadsheet_files.rows(file, dialect)]
 
 

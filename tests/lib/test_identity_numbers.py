@@ -87,5 +87,5 @@ def test_every_value_has_a_mask_and_only_full_shows_it(text: str, level: str) ->
 @pytest.mark.parametrize(
     "text, is_mask", [("••••••7058", True), ("a••••••@x.in", True), (AADHAAR, False), (None, False)]
 )
-def test_a_mask_that_a_form_sends_back_is_recognised(text: str | None, is_mask: bool) -> None:
+def test_a_mask_that_a_form_sends_back_is_recognized(text: str | None, is_mask: bool) -> None:
     assert is_masked(text) is is_mask

@@ -111,7 +111,7 @@ def test_a_report_names_the_mail_and_whom_it_did_not_reach(headers, body, failur
     assert bounce.message_id == "m7@eshin.in"
 
 
-def test_a_report_in_words_is_recognised_only_from_a_robot():
+def test_a_report_in_words_is_recognized_only_from_a_robot():
     body = "<ravi@nowhere.in>: 550 5.1.1 no such user\r\n\r\nMessage-ID: <m7@eshin.in>\r\n"
     bounce = read(mail("Subject: failure notice", body, ROBOT)).bounce
     assert bounce is not None and bounce.message_id == "m7@eshin.in"
@@ -133,7 +133,7 @@ def test_a_report_in_words_is_recognised_only_from_a_robot():
         ("Subject: Automatic trading stopped", False),
     ],
 )
-def test_automatic_mails_are_recognised(header, automatic):
+def test_automatic_mails_are_recognized(header, automatic):
     found = read(mail(header))
     assert (found.is_automatic, found.answer_to) == (automatic, "" if automatic else "asha@example.in")
 

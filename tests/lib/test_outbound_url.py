@@ -8,24 +8,24 @@ from typing import Any
 import pytest
 
 from app.lib import outbound_url
-from app.lib.outbound_url import BadAddress, Target
+from app.lib.outbound_url import BadAddress, OutboundUrl
 
 
 @pytest.mark.parametrize(
     ("url", "target"),
     [
-        ("https://example.com", Target("https", "example.com", 443, "/")),
-        ("https://Example.COM/In?a=1&b=%20", Target("https", "example.com", 443, "/In?a=1&b=%20")),
-        ("https://example.com:8443/x#part", Target("https", "example.com", 8443, "/x")),
-        ("https://example.com:80/", Target("https", "example.com", 80, "/")),
-        ("https://example.com:5000/", Target("https", "example.com", 5000, "/")),
-        ("https://xn--bcher-kva.example/", Target("https", "xn--bcher-kva.example", 443, "/")),
-        ("https://bücher.example/ä", Target("https", "xn--bcher-kva.example", 443, "/%C3%A4")),
-        ("https://93.184.216.34/", Target("https", "93.184.216.34", 443, "/")),
-        ("https://[2606:2800:220:1::1]:8443/", Target("https", "2606:2800:220:1::1", 8443, "/")),
+        ("https://example.com", OutboundUrl("https", "example.com", 443, "/")),
+        ("https://Example.COM/In?a=1&b=%20", OutboundUrl("https", "example.com", 443, "/In?a=1&b=%20")),
+        ("https://example.com:8443/x#part", OutboundUrl("https", "example.com", 8443, "/x")),
+        ("https://example.com:80/", OutboundUrl("https", "example.com", 80, "/")),
+        ("https://example.com:5000/", OutboundUrl("https", "example.com", 5000, "/")),
+        ("https://xn--bcher-kva.example/", OutboundUrl("https", "xn--bcher-kva.example", 443, "/")),
+        ("https://bücher.example/ä", OutboundUrl("https", "xn--bcher-kva.example", 443, "/%C3%A4")),
+        ("https://93.184.216.34/", OutboundUrl("https", "93.184.216.34", 443, "/")),
+        ("https://[2606:2800:220:1::1]:8443/", OutboundUrl("https", "2606:2800:220:1::1", 8443, "/")),
     ],
 )
-def test_a_plain_url_is_parsed(url: str, target: Target) -> None:
+def test_a_plain_url_is_parsed(url: str, target: OutboundUrl) -> None:
     assert outbound_url.parse_url(url) == target
 
 
@@ -141,7 +141,7 @@ def resolves_to(*found: str) -> Any:
     return lambda _host, port, **_more: [(0, socket.SOCK_STREAM, 6, "", (each, port)) for each in found]
 
 
-TARGET = Target("https", "hooks.example", 443, "/")
+TARGET = OutboundUrl("https", "hooks.example", 443, "/")
 
 
 def test_a_host_resolves_to_its_public_addresses_in_order() -> None:

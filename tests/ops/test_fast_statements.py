@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from app.ops.database import connections
 from app.ops.statements import fast_statements
-from app.ops.statements.fast_statements import Sent
+from app.ops.statements.fast_statements import StatementResult
 from tests.servers import Databases
 
 
@@ -35,13 +35,13 @@ def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
         server.drop_database(name)
 
 
-def by_sqlalchemy(session: Session, statement: str, values: Any) -> Sent:
+def by_sqlalchemy(session: Session, statement: str, values: Any) -> StatementResult:
     result = session.connection().exec_driver_sql(statement, values)
     rows = [tuple(row) for row in result] if result.returns_rows else []
-    return Sent(rows, result.rowcount, 0 if rows else result.lastrowid)
+    return StatementResult(rows, result.rowcount, 0 if rows else result.lastrowid)
 
 
-Send = Callable[[Session, str, Any], Sent]
+Send = Callable[[Session, str, Any], StatementResult]
 WAYS = pytest.mark.parametrize("send", [fast_statements.send, by_sqlalchemy])
 
 

@@ -12,12 +12,14 @@ import sys
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pymysql
 import pytest
 from redis import Redis as Client
+from rq.serializers import JSONSerializer
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, OperationalError
 
@@ -25,6 +27,7 @@ from app.models import FailedCall
 from app.ops.queues import queue, redis_queue
 from app.ops.queues.redis_queue import RedisQueue
 from app.ops.queues.thread_queue import ThreadQueue
+from app.ops.queues.workers import DelayedCalls, build_worker
 from app.outbox import backlog, notice_delivery
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY, Crm
 from tests.app_pool import AppMaker
@@ -251,6 +254,50 @@ def test_a_worker_records_a_call_that_failed_for_good(start, on_redis, trace):
     eventually(lambda: bool(failed(on_redis)), "no failure was recorded")
     assert failed(on_redis) == [("default", "tests.ops.queue_functions:fail", [str(trace)], 3, WHERE_IT_FAILED)]
     assert len(queue_functions.lines(trace)) == 3
+
+
+def test_a_call_of_a_newer_version_is_left_for_its_workers(on_redis, redis_server, trace, monkeypatch):
+    """This process is a worker of the former version first, then one of the new version."""
+    name = queue.name_of(queue_functions.write_line)
+    queue.enqueue("short", queue_functions.write_line, str(trace), "ran")
+
+    def work() -> None:
+        worker = build_worker("short", redis_server.url)
+        worker.work(burst=True, logging_level="CRITICAL")
+        worker.connection.close()
+
+    def let_time_pass(days: int) -> None:
+        with closing(Client.from_url(redis_server.url)) as client:
+            made = datetime.now(UTC) - timedelta(days=days)
+            for key in client.scan_iter("{crm}rq:job:*"):
+                client.hset(key, "created_at", made.strftime("%Y-%m-%dT%H:%M:%S.%fZ"))
+            scheduler = DelayedCalls(["crm-short"], client, serializer=JSONSerializer, name="mover")
+            scheduler.acquire_locks()
+            key = redis_queue.open_queue("short", client).scheduled_job_registry.key
+            for job in client.zrange(key, 0, -1):
+                client.zadd(key, {job: 1})
+            scheduler.enqueue_scheduled_jobs()
+            scheduler.release_locks()
+
+    with monkeypatch.context() as former:
+        former.delitem(queue._functions, name)
+        for _ in range(5):  # more often than a failed call is tried
+            work()
+            assert waiting(redis_server, "short") == ([], [name])
+            let_time_pass(0)
+    work()
+    assert queue_functions.lines(trace) == ["ran"] and failed(on_redis) == []
+    assert waiting(redis_server, "short") == ([], [])
+
+    queue.enqueue("short", queue_functions.write_line, str(trace), "gone")
+    let_time_pass(2)
+    with monkeypatch.context() as former:
+        former.delitem(queue._functions, name)
+        for _ in range(3):
+            work()
+            let_time_pass(2)
+    [(_queue, function, _arguments, tries, error)] = failed(on_redis)
+    assert (function, tries) == (name, 3) and error.startswith("LookupError")
 
 
 def test_a_delayed_call_runs_at_its_time(start, redis_server, trace):

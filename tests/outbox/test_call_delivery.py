@@ -22,9 +22,10 @@ from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.telephony import recordings
 from app.job_runner import run_slot
 from app.lib import sample_audio
-from app.models import Activity, CallCard, CallLog, CallRecording, CallRequest, User
+from app.models import Activity, AuditEntry, CallCard, CallLog, CallRecording, CallRequest, User
 from app.ops.queues import queue
-from app.outbox import call_delivery, recording_delivery
+from app.ops.storage.virus_scanner import ScannerUnavailable
+from app.outbox import arrival_scans, call_delivery, recording_delivery
 from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CarrierClient
 
@@ -32,9 +33,9 @@ PEER, MOBILE = "+919820012345", "+919811100001"
 
 
 class Line(CarrierClient):
-    """A telephone provider; what it was asked to dial is in `dialled`."""
+    """A telephone provider; what it was asked to dial is in `dialed`."""
 
-    dialled: list[OutgoingCall] = []
+    dialed: list[OutgoingCall] = []
     fault: Callable[[], None] = staticmethod(lambda: None)
     file: Callable[[], bytes] = staticmethod(lambda: sample_audio.wav_tone(1))
 
@@ -44,8 +45,8 @@ class Line(CarrierClient):
     def call(self, call: OutgoingCall) -> ProviderAcceptance:
         """As it is told."""
         type(self).fault()
-        self.dialled.append(call)
-        return ProviderAcceptance(f"L{len(self.dialled)}")
+        self.dialed.append(call)
+        return ProviderAcceptance(f"L{len(self.dialed)}")
 
     def fetch(self, media: Media, max_bytes: int) -> tuple[str, bytes]:
         """The made-up file; addresses on the web are asked for like those of real providers."""
@@ -62,7 +63,7 @@ def line(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> type[Line]:
     monkeypatch.setitem(registry.KINDS, "line", KIND)
     for name in ("fault", "file"):
         monkeypatch.setattr(Line, name, Line.__dict__[name])
-    monkeypatch.setattr(Line, "dialled", [])
+    monkeypatch.setattr(Line, "dialed", [])
     return Line
 
 
@@ -122,13 +123,13 @@ def test_a_click_rings_the_person_and_connects_the_customer(crm: Crm, make: Any,
     assert answer.status_code == 201 and answer.json["purpose"] == "service"
     key = answer.json["id"]
     assert run_calls(crm) == 1
-    (dialled,) = Line.dialled
-    assert (dialled.key, dialled.person, dialled.customer) == (f"c{key}", MOBILE, PEER)
-    assert dialled.status_url.endswith(channel_accounts.token_of(account, crm.vault))
+    (dialed,) = Line.dialed
+    assert (dialed.key, dialed.person, dialed.customer) == (f"c{key}", MOBILE, PEER)
+    assert dialed.status_url.endswith(channel_accounts.token_of(account, crm.vault))
     assert (request_of(crm, key).state, crm.session.get_one(CallLog, key).status) == ("sent", "Initiated")
     send(crm, request_of(crm, key).id)
     assert click(crm, "ticket", ticket.id).status_code == 200 and run_calls(crm) == 0
-    assert len(Line.dialled) == 1
+    assert len(Line.dialed) == 1
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_a_click_rings_the_person_and_connects_the_customer(crm: Crm, make: Any,
         (ValueError("a fault of ours"), "unknown", "Queued"),
     ],
 )
-def test_what_went_wrong_is_told_and_never_dialled_again(
+def test_what_went_wrong_is_told_and_never_dialed_again(
     crm: Crm, make: Any, account: Any, error: Exception, state: str, status: str
 ) -> None:
     Line.fault = raiser(error)  # type: ignore[method-assign]
@@ -151,7 +152,7 @@ def test_what_went_wrong_is_told_and_never_dialled_again(
     assert (row.line_of is None) is (state == "failed")
     Line.fault = staticmethod(lambda: None)  # type: ignore[method-assign]
     run_job(crm, "settle calls that wait")
-    assert run_calls(crm) == 0 and Line.dialled == []
+    assert run_calls(crm) == 0 and Line.dialed == []
 
 
 def test_a_refusal_for_now_is_tried_again_within_the_minute(crm: Crm, make: Any, account: Any) -> None:
@@ -164,7 +165,7 @@ def test_a_refusal_for_now_is_tried_again_within_the_minute(crm: Crm, make: Any,
     crm.session.execute(update(CallRequest).values(due_on=now()))
     crm.session.commit()
     send(crm, row.id)
-    assert request_of(crm, key).state == "sent" and len(Line.dialled) == 1
+    assert request_of(crm, key).state == "sent" and len(Line.dialed) == 1
 
 
 def test_nobody_is_rung_when_they_no_longer_expect_it(crm: Crm, make: Any, account: Any) -> None:
@@ -177,7 +178,7 @@ def test_nobody_is_rung_when_they_no_longer_expect_it(crm: Crm, make: Any, accou
     run_job(crm, "settle calls that wait")
     run_calls(crm)
     row = request_of(crm, key)
-    assert (row.state, row.error, row.line_of) == ("failed", call_delivery.EXPIRED, None) and Line.dialled == []
+    assert (row.state, row.error, row.line_of) == ("failed", call_delivery.EXPIRED, None) and Line.dialed == []
     told = crm.rows(select(Activity).where(Activity.kind == "call"))
     assert [line.payload["text"] for line in told] == ["Outgoing call, Failed"]
 
@@ -189,7 +190,7 @@ def test_an_interrupted_call_is_left_to_its_person(crm: Crm, make: Any, account:
     crm.session.commit()
     run_job(crm, "settle calls that wait")
     run_calls(crm)
-    assert (request_of(crm, key).state, Line.dialled) == ("unknown", [])
+    assert (request_of(crm, key).state, Line.dialed) == ("unknown", [])
     card = crm.session.scalars(select(CallCard)).one()
     page = crm.client("cleo").screen("/calls/card").text
     assert "Does it ring?" in page and f"/calls/card/{card.id}/silent" in page
@@ -234,6 +235,36 @@ def test_only_sound_from_the_provider_is_kept(
     assert crm.count(CallRecording) == 1 and record(crm, call.id, address).id == row.id
 
 
+def test_recordings_are_scanned(crm: Crm, make: Any, account: Any) -> None:
+    class Scanner:
+        verdict: Any = ScannerUnavailable("away")
+
+        def threat_in(self, _file: Any) -> str | None:
+            if isinstance(self.verdict, Exception):
+                raise self.verdict
+            return self.verdict  # type: ignore[no-any-return]
+
+    crm.app.extensions["crm_scanner"] = scanner = Scanner()
+    Line.file = staticmethod(lambda: sample_audio.wav_tone(1))  # type: ignore[method-assign]
+    call = make.call("cleo")
+    crm.session.execute(update(CallLog).values(account_id=account.id))
+    crm.session.commit()
+    try:
+        row = record(crm, call.id, "line:1")
+        assert (row.state, row.error) == ("queued", arrival_scans.NOT_SCANNED)
+        scanner.verdict = "Test-Virus"
+        crm.session.execute(update(CallRecording).values(due_on=now() - timedelta(minutes=2)))
+        crm.session.commit()
+        run_job(crm, "fetch recordings that wait")
+        run_calls(crm)
+    finally:
+        crm.app.extensions["crm_scanner"] = None
+    crm.session.expire_all()
+    assert (row.state, row.error, row.digest) == ("failed", arrival_scans.INFECTED, None)
+    (entry,) = crm.session.scalars(select(AuditEntry).where(AuditEntry.event == "infected file"))
+    assert entry.about == f"recording {row.id}"
+
+
 def test_a_recording_that_is_not_there_yet_is_asked_for_again(crm: Crm, make: Any, account: Any) -> None:
     def missing() -> bytes:
         raise ChannelError("Not yet.")
@@ -274,7 +305,7 @@ def test_clicks_at_the_same_moment_ring_once(maria: Crm) -> None:
     assert sorted(statuses) == [200] * 7 + [201]
     assert maria.session.scalar(select(func.count()).select_from(CallLog)) == 1
     run_calls(maria)
-    assert [call.customer for call in Line.dialled] == [PEER]
+    assert [call.customer for call in Line.dialed] == [PEER]
     key = maria.session.scalars(select(CallLog.id)).one()
     ended = CallUpdate("L1", "completed", "out", PEER, "", key=f"c{key}", talk_seconds=9)
     provider_events.process(maria.session, account, ended, now())

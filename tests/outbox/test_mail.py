@@ -25,7 +25,7 @@ from app.domain.messaging.channel_accounts import AccountSettings
 from app.job_runner import run_slot
 from app.models import AuditEntry, BusinessSetting, ChannelAccount, Mail, MailboxState, Message, Ticket
 from app.ops.queues import queue
-from app.ops.storage.virus_scanner import ScannerUnavailable
+from app.ops.storage.virus_scanner import FileNotScanned, ScannerUnavailable
 from app.outbox import mail_fetch, message_delivery
 from tests.app_fixtures import Crm
 from tests.channels import imap
@@ -354,7 +354,10 @@ class FakeScanner:
     def threat_in(self, file: Any) -> str | None:
         if self.word is None:
             raise ScannerUnavailable("away")
-        return "Eicar-Signature" if self.word in file.read() else None
+        content = file.read()
+        if b"too large" in content:
+            raise FileNotScanned("refused")
+        return "Eicar-Signature" if self.word in content else None
 
 
 @pytest.fixture
@@ -377,6 +380,20 @@ def test_nothing_of_an_infected_email_is_stored(
         assert b"Message-ID: <v1@example.in>" in (headers := kept.read()) and b"EICAR" not in headers
     (entry,) = crm.session.scalars(select(AuditEntry).where(AuditEntry.event == "infected file"))
     assert entry.payload["threat"] == "Eicar-Signature"
+
+
+def test_an_email_that_is_not_scanned_stops_no_other_and_a_slow_pass_goes_on(
+    crm: Crm, account: Any, mailbox: imap.Dovecot, scanner: FakeScanner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, body in (("l1", "too large"), ("l2", "harmless"), ("l3", "late")):
+        mailbox.put(raw(name, body))
+    monkeypatch.setattr(mail_fetch, "PASS_SECONDS", 0.0)  # as if each scan took half a minute
+    for expected in ([], ["harmless"], ["harmless", "late"]):
+        fetch(crm)
+        assert bodies(crm) == expected
+        assert crm.session.scalar(select(ChannelAccount.last_error).where(ChannelAccount.kind == "imap")) is None
+    row = crm.session.scalars(select(Mail).where(Mail.state == "refused")).one()
+    assert row.sentence == mail_fetch.UNSCANNED
 
 
 @pytest.mark.parametrize("rule", ["refuse", "accept"])

@@ -250,7 +250,7 @@ def test_a_reassignment_by_a_job_is_sent(sending_crm, receiver):
     add_webhook(sending_crm, receiver)
     batch, decision = (
         reassignment_batch.ReassignmentBatch(now, now + timedelta(hours=1)),
-        team.Decision(sending_crm.people["ben"].id, "Sales User"),
+        team.TurnDecision(sending_crm.people["ben"].id, "Sales User"),
     )
     batch.reassign(reassignment_batch.RecordToReassign(("lead", lead.id), "Sales User", lead, [task]), decision)
     batch.write(sending_crm.session)

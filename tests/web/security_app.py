@@ -22,8 +22,8 @@ import config
 from app import access, create_app
 from app.extensions import db
 from app.models import AuditEntry, Role, SignIn, User
+from app.web.core.request_transaction import request_transaction
 from app.web.security import api_keys, login_throttle
-from app.web.security.sessions import own_transaction
 from tests.app_fixtures import FIELD_KEY
 from tests.app_pool import AppPool, copy_folder, dispose
 
@@ -71,7 +71,7 @@ def _pool(base: Path, source: Path) -> AppPool:
 
 def add_people(app: Flask) -> None:
     """Add our people to a migrated database."""
-    with app.app_context(), own_transaction() as session:
+    with app.app_context(), request_transaction() as session:
         for name, role in PEOPLE.items():
             role_row = session.scalars(select(Role).where(Role.name == role)).one()
             session.add(
@@ -183,7 +183,7 @@ def count_sign_ins(app: Flask, name: str) -> int:
 
 def move_clock(app: Flask, column: Any, back: timedelta) -> None:
     """Move all moments of the column this far into the past."""
-    with app.app_context(), own_transaction() as session:
+    with app.app_context(), request_transaction() as session:
         step = update(column.class_).values({column.key: datetime.now(UTC) - back})
         session.execute(step, execution_options={"synchronize_session": False})
 
@@ -205,7 +205,7 @@ def roles_of(app: Flask, name: str) -> set[str]:
 
 def delete_all_users(app: Flask) -> None:
     """Leave no user in the database."""
-    with app.app_context(), own_transaction() as session:
+    with app.app_context(), request_transaction() as session:
         session.execute(delete(User.roles.property.secondary))
         session.execute(delete(User))
 

@@ -13,7 +13,7 @@ from sqlalchemy import String, Table, Text, select, update
 from app import access
 from app.domain import boards, custom_fields, reports, saved_views
 from app.domain.base import Stamp
-from app.domain.custom_fields import Existing, FieldInput
+from app.domain.custom_fields import ExistingNames, FieldInput
 from app.models import ChannelAccount, Lead, Ticket
 from tests.app_fixtures import Crm
 from tests.factories import NOW
@@ -73,7 +73,7 @@ def hostile(crm: Crm) -> Crm:
     for kind in ("text", "choice"):
         choices = [{"label": f"{n}{HOSTILE}"[:40]} for n in range(2)] if kind == "choice" else ()
         given = FieldInput(f"{kind}{HOSTILE}"[:40], kind, help=HOSTILE, choices=choices, is_quick=True)
-        custom_fields.create(crm.session, given, Existing("leads", frozenset()), stamp)
+        custom_fields.create(crm.session, given, ExistingNames("leads", frozenset()), stamp)
     crm.session.commit()
     arguments = ["channel", "add", "console", "Desk", "--set", "key=" + "k" * 32]
     assert crm.app.test_cli_runner().invoke(args=arguments).exit_code == 0

@@ -16,7 +16,7 @@ from app import access
 from app.web.core.fab_access import current_viewer
 from app.web.core.pdf_pages import PdfPages
 from app.web.dashboards import widgets
-from app.web.reports import catalogue
+from app.web.reports import available_columns
 from tests.app_fixtures import Crm
 from tests.factories import NOW
 from tests.web.reports.test_reports import report
@@ -46,7 +46,7 @@ def columns_of(crm: Crm, kind: str) -> list[str]:
     """All columns that a report can have."""
     with crm.app.test_request_context(), crm.as_person("root") as session:
         g.person, g.now = access.load_person(session, crm.people["root"].id, NOW), NOW
-        return list(catalogue.catalogue(kind, current_viewer()).columns)
+        return list(available_columns.available_columns(kind, current_viewer()).columns)
 
 
 def text_of(content: bytes) -> str:

@@ -18,8 +18,8 @@ from app.domain.base import RuleBroken
 from app.models import CallLog, CustomerLink, Lead, LeadSource, Role, Ticket, User
 from app.ops.redis.rate_counter import Rate
 from app.web.core import unique_errors
+from app.web.core.request_transaction import request_transaction
 from app.web.records import identity_guesses
-from app.web.security.sessions import own_transaction
 from tests.app_fixtures import Crm
 
 WRITERS = 8
@@ -241,7 +241,7 @@ def test_who_sees_the_numbers_enters_as_many_as_they_like(crm: Crm, few_guesses:
 def test_a_command_names_what_is_taken(crm: Crm) -> None:
     @cli.readable_errors
     def again(record: Any, **columns: Any) -> None:
-        with own_transaction() as session:
+        with request_transaction() as session:
             session.add(record(**columns))
 
     label = crm.rows(select(LeadSource.label))[0]

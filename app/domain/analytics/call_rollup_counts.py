@@ -13,7 +13,7 @@ from sqlalchemy import and_, case, false, func, literal, or_, select, true, unio
 from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
-from app.domain.analytics.figures import BY_NUMBER, FIGURES, Figure, Scope
+from app.domain.analytics.figures import BY_NUMBER, FIGURES, CountScope, Figure
 from app.domain.periods import Period
 from app.domain.telephony.call_rollup_fill import unpack_numbers
 from app.domain.telephony.call_rollups import (
@@ -35,6 +35,10 @@ from app.domain.telephony.calls import CallLog
 _COMPARED = frozenset({"direction", "status", "cold"})
 #: With more ranges of days than this to count from the calls, all days are.
 MAX_STRETCHES = 20
+#: Days that the roll-ups never hold, or not yet: today and yesterday.
+_DAYS_OF_LATE = 2
+#: A page counts no more calls than this one by one, of days that aren't in the roll-ups.
+MOST_UNROLLED = 100_000
 #: 1 January 1970 was a Thursday; weeks begin on Monday.
 _THURSDAY = 3
 
@@ -66,7 +70,7 @@ class RollupCoverage:
         return found
 
 
-def coverage_of(session: Session, scope: Scope, people: frozenset[int] | None) -> RollupCoverage | None:
+def coverage_of(session: Session, scope: CountScope, people: frozenset[int] | None) -> RollupCoverage | None:
     """The coverage of the roll-ups, in one statement; None if they can't be used. `people`: as in RollupCoverage.
 
     Usable only if the person sees all calls of these people, or, for None, all calls.
@@ -83,7 +87,28 @@ def coverage_of(session: Session, scope: Scope, people: frozenset[int] | None) -
     return found if len(found.stretches(both)) <= MAX_STRETCHES else None
 
 
-def can_count(scope: Scope, names: Iterable[str]) -> bool:
+def is_far_behind(session: Session, scope: CountScope, people: frozenset[int] | None) -> bool:
+    """Whether more than `MOST_UNROLLED` calls of the period and the one before aren't in the roll-ups.
+
+    `scope.rolled` is what `coverage_of` has found; `people`: as there. Today and yesterday alone are never too many.
+    """
+    both = replace(scope.period, first_day=scope.period.previous().first_day)
+    if scope.rolled is None and _has_another_zone(session, scope):
+        return False  # to wait would not help
+    roll = scope.rolled or RollupCoverage(people, -1, frozenset())
+    if sum(last - first + 1 for first, last in roll.stretches(both)) <= _DAYS_OF_LATE:
+        return False
+    raw = _raw(roll, both)
+    query = select(literal(1)).select_from(CallLog).where(raw).limit(1).offset(MOST_UNROLLED)
+    return session.execute(query).first() is not None
+
+
+def _has_another_zone(session: Session, scope: CountScope) -> bool:
+    zone = session.scalar(select(RollupState.__table__.c.zone))
+    return bool(zone) and zone != scope.period.zone.key
+
+
+def can_count(scope: CountScope, names: Iterable[str]) -> bool:
     """Whether these figures can be counted on the roll-ups."""
     some = [FIGURES[name] for name in names]
     return (
@@ -95,7 +120,7 @@ def can_count(scope: Scope, names: Iterable[str]) -> bool:
     )
 
 
-def _has_columns_of(figure: Figure, scope: Scope) -> bool:
+def _has_columns_of(figure: Figure, scope: CountScope) -> bool:
     """Whether the roll-ups have each column that the figure's rule compares; of the duration they have sums only."""
     if figure.rule is None:
         return True
@@ -159,7 +184,7 @@ def _on(expression: Any, rows: Any) -> Any:
     return replacement_traverse(clause, {}, other)
 
 
-def _sum_of(name: str, scope: Scope, rows: Any) -> Any:
+def _sum_of(name: str, scope: CountScope, rows: Any) -> Any:
     """SQL: the figure over these rows."""
     figure = FIGURES[name]
     value = rows.c.calls if figure.value is None else _on(figure.value, rows)
@@ -171,7 +196,7 @@ def _sum_of(name: str, scope: Scope, rows: Any) -> Any:
 # --- figures
 
 
-def by_period(session: Session, names: list[str], scope: Scope, compare: bool) -> dict[str, tuple[int, int]]:
+def by_period(session: Session, names: list[str], scope: CountScope, compare: bool) -> dict[str, tuple[int, int]]:
     """Figure -> (in the period, in the previous one)."""
     both = replace(scope.period, first_day=scope.period.previous().first_day) if compare else scope.period
     rows = _rows(scope.rolled, both)
@@ -182,7 +207,7 @@ def by_period(session: Session, names: list[str], scope: Scope, compare: bool) -
     return {name: (int(now[n] or 0), int(before[n] or 0)) for n, name in enumerate(names)}
 
 
-def count_by(session: Session, name: str, column: Any, scope: Scope) -> list[tuple[Any, int]]:
+def count_by(session: Session, name: str, column: Any, scope: CountScope) -> list[tuple[Any, int]]:
     """[(value of the column, rows of the figure)], the most first."""
     rows = _rows(scope.rolled, scope.period)
     value, count = _on(column, rows), _sum_of(name, scope, rows)
@@ -190,21 +215,21 @@ def count_by(session: Session, name: str, column: Any, scope: Scope) -> list[tup
     return [(each, int(number)) for each, number in found if number]
 
 
-def by_day(session: Session, names: list[str], scope: Scope) -> dict[int, list[int]]:
+def by_day(session: Session, names: list[str], scope: CountScope) -> dict[int, list[int]]:
     """Day -> the value of each figure."""
     rows = _rows(scope.rolled, scope.period)
     query = select(rows.c.day, *[_sum_of(name, scope, rows) for name in names]).group_by(rows.c.day)
     return {int(day): [int(each or 0) for each in sums] for day, *sums in session.execute(query)}
 
 
-def by_person(session: Session, names: tuple[str, ...], scope: Scope) -> list[tuple[Any, ...]]:
+def by_person(session: Session, names: tuple[str, ...], scope: CountScope) -> list[tuple[Any, ...]]:
     """[(user id, value of each figure)]."""
     rows = _rows(scope.rolled, scope.period, is_by_person=True)
     query = select(rows.c.person_id, *[_sum_of(name, scope, rows) for name in names]).group_by(rows.c.person_id)
     return [tuple(row) for row in session.execute(query) if row[0] > NOBODY]
 
 
-def by_slot(session: Session, scope: Scope) -> dict[int, int]:
+def by_slot(session: Session, scope: CountScope) -> dict[int, int]:
     """Hour of the week -> calls."""
     roll, period, table = scope.rolled, scope.period, HourCount.__table__.c
     slot = ((table.day + _THURSDAY) % 7 * 24 + table.hour).label("slot")
@@ -220,7 +245,7 @@ def by_slot(session: Session, scope: Scope) -> dict[int, int]:
     return found
 
 
-def count_numbers(session: Session, scope: Scope) -> int:
+def count_numbers(session: Session, scope: CountScope) -> int:
     """The number of different numbers."""
     roll, period, table = scope.rolled, scope.period, DayNumbers.__table__.c
     stored = select(table.numbers).where(_of_people(roll, table.person_id), _clean(roll, table.day, period))
@@ -235,7 +260,7 @@ def count_numbers(session: Session, scope: Scope) -> int:
     return len(numbers)
 
 
-def count_new_numbers(session: Session, scope: Scope) -> tuple[int, Period | None]:
+def count_new_numbers(session: Session, scope: CountScope) -> tuple[int, Period | None]:
     """How many numbers of everybody are new in the period, up to the first changed day; and the rest of the period.
 
     Whether a number is new depends on all days before, so nothing is valid from the first changed day on.

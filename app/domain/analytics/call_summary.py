@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
-from app.domain.analytics.figures import FIGURES, Scope
+from app.domain.analytics.figures import FIGURES, CountScope
 from app.domain.periods import Period
 from app.domain.telephony.calls import CallLog
 
@@ -38,7 +38,7 @@ def months_of(period: Period) -> list[date]:
 Summary = dict[date, dict[int | None, dict[str, tuple[int, int]]]]
 
 
-def summarize(session: Session, scope: Scope) -> Summary:
+def summarize(session: Session, scope: CountScope) -> Summary:
     """The calls of the period by month of the zone, employee and direction, in one statement."""
     months = months_of(scope.period)
     starts = [datetime.combine(each, time(0), tzinfo=scope.period.zone).astimezone(UTC) for each in months[1:]]

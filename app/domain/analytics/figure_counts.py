@@ -10,7 +10,7 @@ from sqlalchemy import ColumnElement, and_, case, distinct, exists, func, litera
 from sqlalchemy.orm import Session
 
 from app.domain.analytics import call_rollup_counts
-from app.domain.analytics.figures import FIGURES, Figure, Scope
+from app.domain.analytics.figures import FIGURES, CountScope, Figure
 from app.domain.periods import Period
 from app.domain.telephony.calls import CallLog
 
@@ -55,7 +55,9 @@ def when(condition: ColumnElement[bool], value: Any = None) -> Any:
     return case((condition, 1 if value is None else value), else_=0)
 
 
-def count_all(session: Session, names: Iterable[str], scope: Scope, compare: bool = True) -> dict[str, FigureCount]:
+def count_all(
+    session: Session, names: Iterable[str], scope: CountScope, compare: bool = True
+) -> dict[str, FigureCount]:
     """Each figure in the period and in the previous one; one statement per record."""
     by_record: dict[Any, list[str]] = {}
     found: dict[str, FigureCount] = {}
@@ -69,7 +71,9 @@ def count_all(session: Session, names: Iterable[str], scope: Scope, compare: boo
     return found
 
 
-def _count_of(session: Session, record: Any, names: list[str], scope: Scope, compare: bool) -> dict[str, FigureCount]:
+def _count_of(
+    session: Session, record: Any, names: list[str], scope: CountScope, compare: bool
+) -> dict[str, FigureCount]:
     some = [FIGURES[name] for name in names]
     if call_rollup_counts.can_count(scope, names):
         found = call_rollup_counts.by_period(session, names, scope, compare)
@@ -79,7 +83,7 @@ def _count_of(session: Session, record: Any, names: list[str], scope: Scope, com
     return _by_each_time(session, names, scope, compare)
 
 
-def _by_each_time(session: Session, names: list[str], scope: Scope, compare: bool) -> dict[str, FigureCount]:
+def _by_each_time(session: Session, names: list[str], scope: CountScope, compare: bool) -> dict[str, FigureCount]:
     """Figures of one record by several time columns, in one statement of sub-selects of one row each.
 
     Each reads its own range of its own index; with OR between the ranges, databases read the whole table.
@@ -103,7 +107,7 @@ _ONE: Any = literal(1).label("one")
 _BEFORE = "before_"
 
 
-def _of_time(names: list[str], scope: Scope, compare: bool) -> Any:
+def _of_time(names: list[str], scope: CountScope, compare: bool) -> Any:
     """SQL: the sums of figures by one time column, over the rows of both periods."""
     first = FIGURES[names[0]]
     column: Any = getattr(first.record, first.at)
@@ -120,7 +124,7 @@ def _of_time(names: list[str], scope: Scope, compare: bool) -> Any:
     )
 
 
-def _of_rules(names: list[str], scope: Scope, compare: bool) -> list[Any]:
+def _of_rules(names: list[str], scope: CountScope, compare: bool) -> list[Any]:
     """SQL: figures whose rule contains the period, each in a select of its own."""
     found = []
     for name in names:
@@ -132,7 +136,7 @@ def _of_rules(names: list[str], scope: Scope, compare: bool) -> list[Any]:
     return found
 
 
-def _by_period(session: Session, names: list[str], scope: Scope, compare: bool) -> dict[str, FigureCount]:
+def _by_period(session: Session, names: list[str], scope: CountScope, compare: bool) -> dict[str, FigureCount]:
     """Figures of one record by one time column: each row is assigned to a period once, not for each figure."""
     first = FIGURES[names[0]]
     column: Any = getattr(first.record, first.at)
@@ -149,20 +153,20 @@ def _by_period(session: Session, names: list[str], scope: Scope, compare: bool) 
     }
 
 
-def _sum_of(figure: Figure, scope: Scope) -> Any:
+def _sum_of(figure: Figure, scope: CountScope) -> Any:
     """SQL: the figure, over rows known to be in the period."""
     if figure.rule is None:
         return func.count() if figure.value is None else func.sum(figure.value)
     return func.sum(when(figure.rule(scope), figure.value))
 
 
-def _unique_numbers(scope: Scope) -> Any:
+def _unique_numbers(scope: CountScope) -> Any:
     """The number of different numbers; a list shows the first call with each."""
     calls = FIGURES["calls"].rows(scope)
     return select(func.count(distinct(CallLog.other_e164))).where(calls)
 
 
-def _new_numbers(scope: Scope) -> Any:
+def _new_numbers(scope: CountScope) -> Any:
     """The number of different numbers without a call before the period."""
     calls = FIGURES["calls"].rows(scope)
     numbers = select(CallLog.other_e164).where(calls, CallLog.other_e164.is_not(None)).distinct().subquery()
@@ -173,11 +177,11 @@ def _new_numbers(scope: Scope) -> Any:
     return select(func.count()).select_from(numbers).where(~exists().where(*rules).correlate(numbers))
 
 
-def _missed_returned(scope: Scope) -> Any:
+def _missed_returned(scope: CountScope) -> Any:
     return select(func.count()).select_from(CallLog).where(FIGURES["calls_missed_returned"].rows(scope))
 
 
-def _number_of(session: Session, name: str, scope: Scope) -> int:
+def _number_of(session: Session, name: str, scope: CountScope) -> int:
     """A figure of _NUMBERS, from the roll-ups as far as they contain it."""
     if scope.rolled is None or name == "calls_missed_returned":
         return int(session.execute(_NUMBERS[name](scope)).scalar() or 0)
@@ -196,7 +200,7 @@ def _number_of(session: Session, name: str, scope: Scope) -> int:
 _NUMBERS = {"numbers": _unique_numbers, "numbers_new": _new_numbers, "calls_missed_returned": _missed_returned}
 
 
-def count_by(session: Session, name: str, column: Any, scope: Scope) -> list[tuple[Any, int]]:
+def count_by(session: Session, name: str, column: Any, scope: CountScope) -> list[tuple[Any, int]]:
     """[(value of the column, rows of the figure)], the most first."""
     if call_rollup_counts.can_count(scope, [name]):
         return call_rollup_counts.count_by(session, name, column, scope)
@@ -211,7 +215,7 @@ def group_count(session: Session, column: Any, *conditions: Any) -> list[tuple[A
     return [(value, int(number)) for value, number in session.execute(query)]
 
 
-def series(session: Session, names: Iterable[str], scope: Scope) -> dict[str, list[int]]:
+def series(session: Session, names: Iterable[str], scope: CountScope) -> dict[str, list[int]]:
     """Figure -> its value at each point of the period; one statement for figures of the same record and time column."""
     found: dict[str, list[int]] = {}
     together: dict[Any, list[str]] = {}
@@ -222,7 +226,7 @@ def series(session: Session, names: Iterable[str], scope: Scope) -> dict[str, li
     return found
 
 
-def _series_of(session: Session, column: Any, names: list[str], scope: Scope) -> dict[str, list[int]]:
+def _series_of(session: Session, column: Any, names: list[str], scope: CountScope) -> dict[str, list[int]]:
     if scope.period.days > 1 and call_rollup_counts.can_count(scope, names):
         by_day = call_rollup_counts.by_day(session, names, scope)
         return dict(
@@ -260,7 +264,7 @@ def _by_point(session: Session, column: Any, period: Period, sums: list[Any], *c
     return found
 
 
-def by_slot(session: Session, name: str, scope: Scope) -> dict[int, int]:
+def by_slot(session: Session, name: str, scope: CountScope) -> dict[int, int]:
     """Hour of the week (0 = Monday from 0:00) -> rows of the figure; hours without any are left out."""
     if name == "calls" and call_rollup_counts.can_count(scope, [name]):
         return call_rollup_counts.by_slot(session, scope)

@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from app.domain.analytics import call_rollup_counts
 from app.domain.analytics.figure_counts import when
-from app.domain.analytics.figures import FIGURES, Scope
+from app.domain.analytics.figures import FIGURES, CountScope
 from app.domain.assignment import Assignment
 from app.domain.customers import Customer, CustomerAccount
 from app.domain.leads import Lead
@@ -24,7 +24,7 @@ MAX_REFERRALS = 50
 ByPerson = dict[int, dict[str, int]]
 
 
-def by_person(session: Session, scope: Scope, records: Iterable[Any]) -> ByPerson:
+def by_person(session: Session, scope: CountScope, records: Iterable[Any]) -> ByPerson:
     """What each person has done in the period with records of these kinds; one or two statements per kind."""
     found: ByPerson = {}
     for record in records:
@@ -36,7 +36,7 @@ def by_person(session: Session, scope: Scope, records: Iterable[Any]) -> ByPerso
     return found
 
 
-def _rows_of(session: Session, query: Any, names: tuple[str, ...], scope: Scope) -> Iterable[Any]:
+def _rows_of(session: Session, query: Any, names: tuple[str, ...], scope: CountScope) -> Iterable[Any]:
     if call_rollup_counts.can_count(scope, names):
         return call_rollup_counts.by_person(session, names, scope)
     return session.execute(query)
@@ -45,7 +45,7 @@ def _rows_of(session: Session, query: Any, names: tuple[str, ...], scope: Scope)
 _Named = tuple[Any, tuple[str, ...]]
 
 
-def _leads(scope: Scope) -> list[_Named]:
+def _leads(scope: CountScope) -> list[_Named]:
     given: Any = Assignment.__table__.alias("given")
     parts = {name: FIGURES[name].rule(scope) for name in ("leads_contacted", "leads_converted")}  # type: ignore[misc]
     counts = [func.count(distinct(Lead.id)), *[func.count(distinct(case((part, Lead.id)))) for part in parts.values()]]
@@ -58,7 +58,9 @@ def _leads(scope: Scope) -> list[_Named]:
     return [(taken.where(*rules).group_by(given.c.user_id), names), replies]
 
 
-def _grouped(record: Any, column: Any, scope: Scope, names: tuple[str, ...], extra: tuple[str, ...] = ()) -> _Named:
+def _grouped(
+    record: Any, column: Any, scope: CountScope, names: tuple[str, ...], extra: tuple[str, ...] = ()
+) -> _Named:
     """These figures of the record by a column with user ids, in one statement."""
     named = (*names, *extra)
     parts = [func.sum(when(FIGURES[name].condition(scope), FIGURES[name].value)) for name in named]
@@ -68,18 +70,18 @@ def _grouped(record: Any, column: Any, scope: Scope, names: tuple[str, ...], ext
     return query, named
 
 
-def _tickets(scope: Scope) -> list[_Named]:
+def _tickets(scope: CountScope) -> list[_Named]:
     names = ("tickets", "tickets_ended", "tickets_answered", "ticket_reply_seconds")
     return [_grouped(Ticket, Ticket.assignee_id, scope, names)]
 
 
-def _tasks(scope: Scope) -> list[_Named]:
+def _tasks(scope: CountScope) -> list[_Named]:
     # Two statements: MariaDB reads all tasks to find those that were done in the period or are overdue now.
     done = _grouped(Task, Task.assignee_id, scope, ("tasks_done", "tasks_done_late"))
     return [done, _grouped(Task, Task.assignee_id, scope, ("tasks_overdue",))]
 
 
-def _calls(scope: Scope) -> list[_Named]:
+def _calls(scope: CountScope) -> list[_Named]:
     return [_grouped(CallLog, CallLog.employee_id, scope, ("calls", "talk_seconds"))]
 
 
@@ -89,7 +91,7 @@ _QUERIES: dict[Any, Any] = {Lead: _leads, Ticket: _tickets, Task: _tasks, CallLo
 # --- referrals
 
 
-def referrals(session: Session, scope: Scope) -> list[dict[str, Any]]:
+def referrals(session: Session, scope: CountScope) -> list[dict[str, Any]]:
     """[{code, leads, converted, customer_id, number, name, is_account}], the most first; each lead counts once.
 
     A code is the client ID of an account, or else the referral code of a customer; of several with the same code, the

@@ -38,7 +38,7 @@ def _everything(_alias: Any) -> ColumnElement[bool]:
 
 
 @dataclass(frozen=True)
-class Scope:
+class CountScope:
     """What figures cover: a period, and the people whose work counts."""
 
     period: Period
@@ -56,7 +56,7 @@ class Scope:
     #: (column, value) filters on leads; other records are not filtered.
     leads: tuple[tuple[str, Any], ...] = ()
 
-    def before(self) -> Scope:
+    def before(self) -> CountScope:
         """The same scope for the previous period."""
         return replace(self, period=self.period.previous())
 
@@ -65,7 +65,7 @@ class Scope:
         return sorted(key for key, meaning in self.meanings.get(master, {}).items() if meaning in wanted)
 
 
-Rule = Callable[[Scope], ColumnElement[bool]]
+Rule = Callable[[CountScope], ColumnElement[bool]]
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Figure:
         """Whether the figure also exists for earlier periods; otherwise it is a count as of now."""
         return bool(self.at) or self.rule_applies_scope
 
-    def when(self, scope: Scope) -> ColumnElement[bool]:
+    def when(self, scope: CountScope) -> ColumnElement[bool]:
         """SQL: whether a row is in the period."""
         if not self.at:
             return self.rule(scope) if self.rule is not None else true()
@@ -94,18 +94,18 @@ class Figure:
         rule = scope.period.contains(column)
         return rule if scope.slot is None else and_(rule, scope.period.local_slot(column) == scope.slot)
 
-    def condition(self, scope: Scope) -> ColumnElement[bool]:
+    def condition(self, scope: CountScope) -> ColumnElement[bool]:
         """SQL: whether a row counts, ignoring the people and filters of the scope."""
         rules = [self.when(scope)]
         if self.at and self.rule is not None:
             rules.append(self.rule(scope))
         return and_(*rules)
 
-    def rows(self, scope: Scope) -> ColumnElement[bool]:
+    def rows(self, scope: CountScope) -> ColumnElement[bool]:
         """SQL: whether a row counts; lists show the rows of the figure by it."""
         return and_(self.condition(scope), self.within(scope))
 
-    def within(self, scope: Scope) -> ColumnElement[bool]:
+    def within(self, scope: CountScope) -> ColumnElement[bool]:
         """SQL: whether a row belongs to the people of the scope, and, for leads, matches its filters."""
         rules = [getattr(Lead, name) == value for name, value in scope.leads] if self.record is Lead else []
         if scope.people is not None and not self.rule_applies_scope:
@@ -161,7 +161,7 @@ def _all(*rules: Rule) -> Rule:
     return lambda scope: and_(*[rule(scope) for rule in rules])
 
 
-def _taken(scope: Scope) -> ColumnElement[bool]:
+def _taken(scope: CountScope) -> ColumnElement[bool]:
     """Leads assigned to one of the people in the period; each counts once."""
     given: Any = Assignment.__table__.alias("given")
     rules = [given.c.lead_id.is_not(None), scope.period.contains(given.c.started_on)]
@@ -180,7 +180,7 @@ def is_not_picked() -> ColumnElement[bool]:
     return and_(CallLog.direction == "Outgoing", CallLog.status.in_(NOT_PICKED))
 
 
-def _first_of_number(scope: Scope, is_ever: bool) -> ColumnElement[bool]:
+def _first_of_number(scope: CountScope, is_ever: bool) -> ColumnElement[bool]:
     """SQL: the first call with its number in the period, or ever; among the calls of the chosen people, if any."""
     earlier: Any = CallLog.__table__.alias("earlier")
     is_earlier = or_(
@@ -212,7 +212,7 @@ def answered_on() -> Any:
 def _answered_within(seconds: int | None) -> Rule:
     """Incoming messages that were answered within so many seconds; None = at any time."""
 
-    def rule(_scope: Scope) -> ColumnElement[bool]:
+    def rule(_scope: CountScope) -> ColumnElement[bool]:
         when = answered_on()
         quick = when.is_not(None) if seconds is None else seconds_between(Message.happened_on, when) <= seconds
         return and_(_is_received(_scope), quick)
@@ -220,7 +220,7 @@ def _answered_within(seconds: int | None) -> Rule:
     return rule
 
 
-def _is_received(_scope: Scope) -> ColumnElement[bool]:
+def _is_received(_scope: CountScope) -> ColumnElement[bool]:
     return and_(Message.direction == "in", Message.conversation_id.is_not(None))
 
 

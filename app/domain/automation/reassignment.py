@@ -164,10 +164,10 @@ def _lock_turns(session: Session, role: str) -> team.LockedTurns | None:
         return None
 
 
-def _next(turns: team.LockedTurns | None, item: RecordToReassign, now: datetime) -> team.Decision:
+def _next(turns: team.LockedTurns | None, item: RecordToReassign, now: datetime) -> team.TurnDecision:
     """The next in turn among those who have not had any of these tasks."""
     tried = {user for task in item.overdue for user in (*task.tried, task.assignee_id) if user is not None}
-    return turns.next(now, frozenset(tried)) if turns else team.Decision(None, item.role)
+    return turns.next(now, frozenset(tried)) if turns else team.TurnDecision(None, item.role)
 
 
 # --- locking

@@ -24,7 +24,7 @@ from app.domain.messaging.messages import MAX_BODY, Message
 from app.lib import opt_out_words
 from app.lib.file_kinds import BOMB, kind_of
 from app.lib.mail_authentication import vouches_for
-from app.lib.mail_reading import Attachment, ReadMail, UnreadableMail, read, storable
+from app.lib.mail_reading import MailAttachment, ReadMail, UnreadableMail, read, storable
 from app.lib.mail_reports import Bounce
 from app.lib.vault import Vault
 from app.ops.storage.file_store import FileStore
@@ -280,7 +280,7 @@ def message_values(
     }
 
 
-def _is_bomb(attachment: Attachment) -> bool:
+def _is_bomb(attachment: MailAttachment) -> bool:
     """Whether it is an archive that would fill the computer of whoever opens it."""
     return kind_of(attachment.content) == BOMB
 

@@ -48,7 +48,7 @@ Pairs = dict[tuple[int, int], set[str]]
 
 
 @dataclass
-class Found:
+class FoundPairs:
     """The pairs of some records with any others."""
 
     pairs: Pairs = field(default_factory=lambda: defaultdict(set))
@@ -61,13 +61,13 @@ def has_birth(kind: str) -> bool:
     return _BIRTH in SCANNED[kind].__table__.c
 
 
-def find(session: Session, kind: str, ids: Sequence[int]) -> Found:
+def find(session: Session, kind: str, ids: Sequence[int]) -> FoundPairs:
     """The pairs of these records with any others, and their reasons."""
     table, connection = SCANNED[kind].__table__, session.connection()
     births = (_BIRTH,) if has_birth(kind) else ()
     names = [*(name for _, columns in _COLUMNS for name in columns), *births]
     own = connection.execute(select(*(table.c[name] for name in names)).where(table.c.id.in_(ids))).mappings().all()
-    found, wanted = Found(), set(ids)
+    found, wanted = FoundPairs(), set(ids)
     for reason, columns in _COLUMNS:
         values = {row[name] for row in own for name in columns} - {None, ""}
         _add_same_values(connection, [table.c[name] for name in columns], values, wanted, (reason, found))
@@ -126,7 +126,7 @@ def _rows_in_order(
 
 
 def _add_same_values(
-    connection: Connection, columns: Sequence[Any], values: set[Any], wanted: set[int], into: tuple[str, Found]
+    connection: Connection, columns: Sequence[Any], values: set[Any], wanted: set[int], into: tuple[str, FoundPairs]
 ) -> None:
     reason, found = into
     together: Mapping[Any, set[int]] = defaultdict(set)
@@ -190,7 +190,7 @@ def is_similar(one: str, other: str) -> bool:
     return _Name.of(one).is_similar(_Name.of(other))
 
 
-def _add_same_births(connection: Connection, table: Any, days: set[Any], wanted: set[int], found: Found) -> None:
+def _add_same_births(connection: Connection, table: Any, days: set[Any], wanted: set[int], found: FoundPairs) -> None:
     names = [table.c[name] for name in _NAMES]
     for rows in _holders(connection, table.c[_BIRTH], days, _MOST_BORN, *names).rows.values():
         people = [(key, _Name.of(" ".join(part for part in parts if part))) for key, _day, *parts in rows]

@@ -10,7 +10,7 @@ from sqlalchemy import and_, delete, func, null, or_, select
 from sqlalchemy.orm import Session
 
 from app.domain.merging.duplicate_pairs import DuplicatePair, DuplicateScan, bits_of, score_of
-from app.domain.merging.duplicate_search import SCANNED, Found, find, has_birth
+from app.domain.merging.duplicate_search import SCANNED, FoundPairs, find, has_birth
 from app.domain.persistence import bulk
 from app.lib.batches import batched
 
@@ -109,7 +109,7 @@ def _changed(session: Session, state: DuplicateScan, now: datetime) -> int:
     return len(rows) if len(rows) == CHUNK else 0
 
 
-def rescan(session: Session, kind: str, ids: Sequence[int], now: datetime) -> Found:
+def rescan(session: Session, kind: str, ids: Sequence[int], now: datetime) -> FoundPairs:
     """Find the duplicates of these records, and remove pairs that no longer are. Decisions about pairs stay."""
     found = find(session, kind, ids)
     _drop_others(session, kind, ids, found)
@@ -124,7 +124,7 @@ def rescan(session: Session, kind: str, ids: Sequence[int], now: datetime) -> Fo
     return found
 
 
-def _drop_others(session: Session, kind: str, ids: Sequence[int], found: Found) -> None:
+def _drop_others(session: Session, kind: str, ids: Sequence[int], found: FoundPairs) -> None:
     """Delete the undecided pairs of these records that are no longer found."""
     table = DuplicatePair.__table__
     gone = {key for key, first, second in _undecided(session, kind, ids) if (first, second) not in found.pairs}

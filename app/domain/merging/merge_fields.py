@@ -106,7 +106,7 @@ SECOND = {"alternative_mobile": "mobile"}
 
 
 @dataclass(frozen=True)
-class Choice:
+class MergeChoice:
     """The record whose value is kept, and which of its fields: an alternative number may be another's main one."""
 
     record_id: int
@@ -128,7 +128,7 @@ def is_conflict(field: MergeField, rows: Sequence[Any]) -> bool:
     return len({value for row in rows if (value := field.value_of(row)) is not None}) > 1
 
 
-def defaults(record: Any, rows: Sequence[Any]) -> dict[str, Choice]:
+def defaults(record: Any, rows: Sequence[Any]) -> dict[str, MergeChoice]:
     """The proposed choice per field: the newest value, or for some fields the remaining record's own.
 
     `rows`: the remaining record comes first.
@@ -138,29 +138,29 @@ def defaults(record: Any, rows: Sequence[Any]) -> dict[str, Choice]:
     for field in offered(record, rows):
         order = [rows[0], *newest] if field.is_own_first else newest
         found = next((row for row in order if field.value_of(row) is not None), rows[0])
-        chosen[field.name] = Choice(found.id, field.name)
+        chosen[field.name] = MergeChoice(found.id, field.name)
     _propose_one_name(newest, chosen)
     _propose_second_number(record, newest, chosen)
     return chosen
 
 
-def newest_own(record: Any, rows: Sequence[Any], name: str) -> Choice | None:
+def newest_own(record: Any, rows: Sequence[Any], name: str) -> MergeChoice | None:
     """The choice of the newest value of one field, not using other fields; None if it can't be chosen."""
     field = next((each for each in offered(record, rows) if each.name == name), None)
     if field is None:
         return None
     newest = sorted(rows, key=lambda row: (row.changed_on, row.id), reverse=True)
-    return Choice(next((row for row in newest if field.value_of(row) is not None), rows[0]).id, name)
+    return MergeChoice(next((row for row in newest if field.value_of(row) is not None), rows[0]).id, name)
 
 
-def _propose_one_name(newest: Sequence[Any], choices: dict[str, Choice]) -> None:
+def _propose_one_name(newest: Sequence[Any], choices: dict[str, MergeChoice]) -> None:
     """Take first and last name from the same record, if one has both."""
     whole = next((row for row in newest if row.first_name and row.last_name), None)
     if "first_name" in choices and whole is not None:
-        choices |= {name: Choice(whole.id, name) for name in ("first_name", "last_name")}
+        choices |= {name: MergeChoice(whole.id, name) for name in ("first_name", "last_name")}
 
 
-def _propose_second_number(record: Any, newest: Sequence[Any], choices: dict[str, Choice]) -> None:
+def _propose_second_number(record: Any, newest: Sequence[Any], choices: dict[str, MergeChoice]) -> None:
     """Keep a second number if the remaining record has room for it."""
     if "mobile" not in choices:
         return
@@ -170,10 +170,10 @@ def _propose_second_number(record: Any, newest: Sequence[Any], choices: dict[str
     second = named["alternative_mobile"].value_of(by_id[choices["alternative_mobile"].record_id])
     others = [row for row in newest if named["mobile"].value_of(row) not in (None, main)]
     if second in (None, main) and others:
-        choices["alternative_mobile"] = Choice(others[0].id, "mobile")
+        choices["alternative_mobile"] = MergeChoice(others[0].id, "mobile")
 
 
-def checked(record: Any, rows: Sequence[Any], wanted: Mapping[str, Choice]) -> dict[str, Choice]:
+def checked(record: Any, rows: Sequence[Any], wanted: Mapping[str, MergeChoice]) -> dict[str, MergeChoice]:
     """The proposed choices, with the wanted ones in their place. Raises RuleBroken for an impossible one."""
     named, ids = {each.name: each for each in offered(record, rows)}, {row.id for row in rows}
     for name, choice in wanted.items():
@@ -184,7 +184,7 @@ def checked(record: Any, rows: Sequence[Any], wanted: Mapping[str, Choice]) -> d
     return defaults(record, rows) | dict(wanted)
 
 
-def values(record: Any, rows: Sequence[Any], choices: Mapping[str, Choice]) -> dict[str, tuple[Any, int]]:
+def values(record: Any, rows: Sequence[Any], choices: Mapping[str, MergeChoice]) -> dict[str, tuple[Any, int]]:
     """{column of the remaining record: (value, id of the record that it comes from)}."""
     by_id, named = {row.id: row for row in rows}, _by_name(record)
     found: dict[str, tuple[Any, int]] = {}

@@ -16,7 +16,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.customers import SECRET_FIELDS, Customer
 from app.domain.leads import REQUIRED_FIELDS, Lead
 from app.domain.merging import duplicate_pairs, merge_fields, merge_rows
-from app.domain.merging.merge_fields import Choice
+from app.domain.merging.merge_fields import MergeChoice
 from app.domain.merging.merge_rows import UNCOUNTED, MergeLedger
 from app.domain.merging.merged_records import MOST, SECRET_COLUMNS, MergedRecord, RecordMerge, as_json, merged_key
 from app.domain.persistence import change_events
@@ -35,7 +35,7 @@ class MergeRequest:
     #: Ids; the remaining record comes first.
     ids: tuple[int, ...]
     #: Field -> whose value; the proposed choice for the others.
-    chosen: Mapping[str, Choice] = field(default_factory=dict)
+    chosen: Mapping[str, MergeChoice] = field(default_factory=dict)
     #: id -> the version that the person saw.
     versions: Mapping[int, int] = field(default_factory=dict)
 

@@ -162,6 +162,32 @@ def _store(
     session: Session, call_request: NewCallRequest, chosen: tuple[str, str, CallerLine], stamp: Stamp
 ) -> QueuedCall:
     number, purpose, line = chosen
+    call = _add_call(session, call_request, line, stamp)
+    request = CallRequest(
+        call_id=call.id,
+        user_id=stamp.by,
+        person_number=number,
+        caller_id=line.number or None,
+        purpose=purpose,
+        fits_purpose=line.fits,
+        state="queued",
+        tries=0,
+        due_on=stamp.now,
+        expires_on=stamp.now + LASTS,
+        line_of=stamp.by,
+    )
+    request.stamp(stamp)
+    session.add(request)
+    session.flush()
+    call_cards.show(session, call, [request.user_id], stamp)
+    transaction_state(session).call_requests.append(request.id)
+    payload: dict[str, Any] = {"account": line.account.name, "purpose": purpose, "series": line.series}
+    audit.write(session, "call", stamp.by, stamp.now, f"call {call.id}", **payload)
+    return QueuedCall(request, call)
+
+
+def _add_call(session: Session, call_request: NewCallRequest, line: CallerLine, stamp: Stamp) -> CallLog:
+    """The queued call, with its ID."""
     account = line.account
     call = CallLog(
         direction="Outgoing",
@@ -181,33 +207,13 @@ def _store(
     call.stamp(stamp)
     session.add(call)
     session.flush()
-    request = CallRequest(
-        call_id=call.id,
-        user_id=stamp.by,
-        person_number=number,
-        caller_id=line.number or None,
-        purpose=purpose,
-        fits_purpose=line.fits,
-        state="queued",
-        tries=0,
-        due_on=stamp.now,
-        expires_on=stamp.now + LASTS,
-        line_of=stamp.by,
-    )
-    request.stamp(stamp)
-    session.add(request)
-    session.flush()
-    call_cards.show(session, call, [request.user_id], stamp)
-    transaction_state(session).call_requests.append(request.id)
-    payload: dict[str, Any] = {"account": account.name, "purpose": purpose, "series": line.series}
-    audit.write(session, "call", stamp.by, stamp.now, f"call {call.id}", **payload)
-    return QueuedCall(request, call)
+    return call
 
 
 # --- results
 
 
-def note_dialled(session: Session, request: CallRequest, provider_id: str | None, now: datetime) -> None:
+def note_dialed(session: Session, request: CallRequest, provider_id: str | None, now: datetime) -> None:
     """Record that the provider has accepted the call."""
     call = session.scalars(select(CallLog).where(CallLog.id == request.call_id).with_for_update()).one()
     if provider_id and call.provider_id is None:
@@ -245,7 +251,7 @@ def decide(session: Session, call: CallLog, has_rung: bool, stamp: Stamp) -> Non
         select(CallRequest).where(CallRequest.call_id == call.id), execution_options={"populate_existing": True}
     ).one()
     if has_rung:
-        note_dialled(session, request, None, stamp.now)
+        note_dialed(session, request, None, stamp.now)
     else:
         note_failed(session, request, stamp.now)
 

@@ -25,7 +25,7 @@ NOTIFY_WITHIN = timedelta(hours=12)
 
 
 @dataclass
-class CallResult:
+class SyncedCallResult:
     """The result for one record of the batch."""
 
     index: int
@@ -48,7 +48,7 @@ class Batch:
     #: Record, code and text of records that can't be parsed.
     rejected: list[tuple[Any, str, str]] = field(default_factory=list)
     #: By index.
-    results: dict[int, CallResult] = field(default_factory=dict)
+    results: dict[int, SyncedCallResult] = field(default_factory=dict)
     #: The stored calls on which the results are based.
     known: list[call_deduplication.Row] = field(default_factory=list)
     #: New and updated calls, by the telephone's id.
@@ -63,7 +63,7 @@ class Batch:
 
 def sync(
     session: Session, telephone: Telephone, records: list[Any], now: datetime, is_retry: bool = False
-) -> list[CallResult]:
+) -> list[SyncedCallResult]:
     """Store a batch of at most MAX_BATCH records; the caller commits. Returns one result per record, in order.
 
     A record that can't be parsed is quarantined, with an error as its result. Any other failure raises, and nothing of
@@ -97,7 +97,7 @@ def _still_holds(session: Session, batch: Batch) -> bool:
     return set(call_deduplication.read(session, batch.telephone.employee_id, batch.calls)) == set(batch.known)
 
 
-def _record_sync(session: Session, batch: Batch, results: list[CallResult]) -> None:
+def _record_sync(session: Session, batch: Batch, results: list[SyncedCallResult]) -> None:
     """Record that the telephone has synced, and quarantine the rejected records."""
     employee_id, agent = batch.telephone.employee_id, batch.telephone.agent
     telephones.quarantine(session, employee_id, batch.rejected, batch.now)
@@ -112,7 +112,7 @@ def _parse(batch: Batch, index: int, raw: Any) -> None:
         sent_id = raw.get("device_call_id") if isinstance(raw, dict) else None
         device_call_id = storable_text(str(sent_id))[:120] if isinstance(sent_id, str | int) else ""
         batch.rejected.append((raw, error.code, error.sentence))
-        batch.results[index] = CallResult(index, device_call_id, "error", None, error.code, error.sentence)
+        batch.results[index] = SyncedCallResult(index, device_call_id, "error", None, error.code, error.sentence)
 
 
 # --- New, known and updated calls
@@ -138,7 +138,9 @@ def _compare(batch: Batch) -> None:
         key = call.natural_key
         known = by_id.get(call.device_call_id) or by_natural_key.get(key)
         status = "created" if known is None else "updated" if known.merge(call) else "duplicate"
-        batch.results[call.index] = CallResult(call.index, call.device_call_id, status, known.id if known else None)
+        batch.results[call.index] = SyncedCallResult(
+            call.index, call.device_call_id, status, known.id if known else None
+        )
         known = known or KnownCall.of(call)
         # A later record of the batch may be the same call, by either key.
         by_id.setdefault(call.device_call_id, known)

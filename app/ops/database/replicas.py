@@ -42,7 +42,7 @@ _NO_RIGHT = 1227
 
 
 @dataclass(frozen=True)
-class Seen:
+class ReplicaState:
     """The last known state of a replica."""
 
     #: One of STATES.
@@ -63,7 +63,7 @@ class Replica:
 
     def __init__(self, name: str, engine: Engine, watch: Engine) -> None:
         self.name, self.engine, self.watch = name, engine, watch
-        self.seen = Seen()
+        self.seen = ReplicaState()
         self._connection: tuple[int, Connection] | None = None
 
     @property
@@ -110,12 +110,12 @@ class Replica:
             self.seen = replace(self.seen, position={**self.seen.position, **wanted})
         return has_it
 
-    def _seen(self, primary: Primary, limit_seconds: float) -> Seen:
+    def _seen(self, primary: Primary, limit_seconds: float) -> ReplicaState:
         connection, now = self._watching(), time.monotonic()
         status = connection.execute(text("SHOW SLAVE STATUS")).mappings().first()
         position = gtids.parsed(connection.execute(text("SELECT @@global.gtid_slave_pos")).scalar_one())
         revision = connection.execute(text("SELECT MAX(version_num) FROM alembic_version")).scalar()
-        seen = Seen(OK, position, primary.lag_of(position, now), None, "", now)
+        seen = ReplicaState(OK, position, primary.lag_of(position, now), None, "", now)
         if status is None:
             return replace(seen, state=UNSET)
         if status["Slave_SQL_Running"] != "Yes":

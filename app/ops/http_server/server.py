@@ -72,27 +72,8 @@ class Server(BaseApplication):  # type: ignore[misc]
 
 def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> None:
     """Serve until SIGTERM or Ctrl+C; does not return."""
-    # Twice as many slots as workers, because a stopping worker and its successor run at the same time.
-    counts = multiprocessing.RawArray("i", [NO_WORKER] * workers * 2)
-    channels = WorkerChannels(len(counts))
     is_proxied = bool(app.config["CRM"].proxies)
     _raise_file_limit()
-
-    def before_fork(server: Any, worker: Worker) -> None:
-        used = {each.slot for each in server.WORKERS.values()}
-        worker.connection_counts, worker.slot = counts, next((n for n in range(len(counts)) if n not in used), 0)
-        counts[worker.slot] = 0
-        worker.channels, worker.body_limits = channels, _body_limits(app.config)
-        if is_proxied:
-            worker.drain_seconds = DRAIN_SECONDS
-
-    def on_exit(_server: Any, worker: Worker) -> None:
-        counts[worker.slot] = NO_WORKER
-
-    def after_fork(_server: Any, worker: Worker) -> None:
-        worker.hooks = hooks
-        hooks.after_fork(worker.slot)
-
     options = {
         "bind": address,
         "workers": workers,
@@ -112,17 +93,43 @@ def serve(app: Any, address: str, workers: int, threads: int, hooks: Hooks) -> N
         "forwarded_allow_ips": "",
         # Its own lines go where all others go, in the same format.
         "on_starting": _log_as_everybody,
-        "pre_fork": before_fork,
-        "post_fork": after_fork,
-        "child_exit": on_exit,
-        "post_worker_init": lambda _worker: hooks.on_start(),
-        "worker_exit": lambda _server, worker: _exit(0, worker.stopping),
+        **_worker_hooks(app, workers, is_proxied, hooks),
     }
     prefork.settle_memory()
     try:
         Server(app, options, hooks.beside).run()
     except SystemExit as error:
         _exit(int(error.code or 0))
+
+
+def _worker_hooks(app: Any, workers: int, is_proxied: bool, hooks: Hooks) -> dict[str, Any]:
+    """gunicorn's hooks, which give each worker a slot and what it shares with the others."""
+    # Twice as many slots as workers, because a stopping worker and its successor run at the same time.
+    counts = multiprocessing.RawArray("i", [NO_WORKER] * workers * 2)
+    channels = WorkerChannels(len(counts))
+
+    def before_fork(server: Any, worker: Worker) -> None:
+        used = {each.slot for each in server.WORKERS.values()}
+        worker.connection_counts, worker.slot = counts, next((n for n in range(len(counts)) if n not in used), 0)
+        counts[worker.slot] = 0
+        worker.channels, worker.body_limits = channels, _body_limits(app.config)
+        if is_proxied:
+            worker.drain_seconds = DRAIN_SECONDS
+
+    def on_exit(_server: Any, worker: Worker) -> None:
+        counts[worker.slot] = NO_WORKER
+
+    def after_fork(_server: Any, worker: Worker) -> None:
+        worker.hooks = hooks
+        hooks.after_fork(worker.slot)
+
+    return {
+        "pre_fork": before_fork,
+        "post_fork": after_fork,
+        "child_exit": on_exit,
+        "post_worker_init": lambda _worker: hooks.on_start(),
+        "worker_exit": lambda _server, worker: _exit(0, worker.stopping),
+    }
 
 
 def _log_as_everybody(server: Any) -> None:

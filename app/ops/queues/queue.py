@@ -59,7 +59,7 @@ class Call:
 
 
 @dataclass(frozen=True)
-class Failure:
+class QueueFailure:
     """A call that failed permanently."""
 
     call: Call
@@ -79,7 +79,7 @@ class QueueDepth:
     workers: int
 
 
-def _ignore(failure: Failure) -> None:
+def _ignore(failure: QueueFailure) -> None:
     """The default until create_app sets a function that stores failures."""
 
 
@@ -90,7 +90,7 @@ class QueueSettings:
     context: Callable[[], AbstractContextManager[Any]] = nullcontext
     #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
     waits: tuple[int, ...] = (5, 30, 120, 600)
-    on_failure: Callable[[Failure], None] = _ignore
+    on_failure: Callable[[QueueFailure], None] = _ignore
     #: Signs queued calls outside this process; derived from the secret key.
     signing_key: bytes = b""
     #: Queue -> workers, or threads without Redis.
@@ -257,6 +257,11 @@ def function_named(name: str) -> Callable[..., Any]:
     return found
 
 
+def is_known(name: str) -> bool:
+    """Whether this process can run a call of this name."""
+    return MOVED.get(name, name) in _functions
+
+
 def record_failure(call: Call, number: int, error: BaseException, traceback: TracebackType | None) -> None:
     """Log that an attempt of a call failed, and store the last one as a dead letter.
 
@@ -277,7 +282,7 @@ def record_failure(call: Call, number: int, error: BaseException, traceback: Tra
     )
     if is_last:
         with _settings.context():
-            _settings.on_failure(Failure(call, number, error_summary(error)))
+            _settings.on_failure(QueueFailure(call, number, error_summary(error)))
 
 
 def error_summary(error: BaseException) -> str:

@@ -11,7 +11,7 @@ import hmac
 import json
 import logging
 import zlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from rq.exceptions import NoSuchJobError
@@ -51,6 +51,16 @@ def _is_signed(job_id: str, call: Call, signature: str) -> bool:
 class SignedJob(Job):
     """A job that can only be one of our calls."""
 
+    @property
+    def function(self) -> str:
+        """The name of the function that is called."""
+        return str(self.args[1])
+
+    @property
+    def age(self) -> timedelta:
+        """How long ago it was queued first."""
+        return datetime.now(UTC) - self.created_at
+
     def restore(self, raw_data: Any) -> None:
         """Load the job from its Redis data. Raises NoSuchJobError for anything that isn't one of our calls."""
         fields = {bytes(name): bytes(value) for name, value in raw_data.items()}
@@ -68,7 +78,8 @@ class SignedJob(Job):
         self._status, self.retries_left = state, retries_left
         self.retry_intervals = [max(1, round(queue.add_jitter(wait))) for wait in waits]
         self.enqueue_at_front, self.enqueue_at_front_on_retry = None, False
-        self.created_at = self.enqueued_at = datetime.now(UTC)
+        self.enqueued_at = datetime.now(UTC)
+        self.created_at = _moment(fields.get(b"created_at", b""), self.enqueued_at)
         self.started_at = self.ended_at = self.last_heartbeat = None
 
     def _call_in(self, fields: dict[bytes, bytes]) -> Call:
@@ -88,8 +99,19 @@ class SignedJob(Job):
         return min(max(0, int(text[:6])), len(queue.settings().waits)) if text else None
 
 
+def _moment(text: bytes, now: datetime) -> datetime:
+    """When a job was made; `now` for anything that is not a moment of the past."""
+    try:
+        return min(datetime.strptime(text.decode(), "%Y-%m-%dT%H:%M:%S.%fZ").replace(tzinfo=UTC), now)
+    except ValueError:
+        return now
+
+
 def verified_call(job_id: str, arguments: Any) -> Call:
-    """The call in the arguments of a job. Raises ValueError, TypeError or LookupError unless we have signed it."""
+    """The call in the arguments of a job. Raises ValueError or TypeError unless we have signed it.
+
+    This process may not know its function, see `Worker.execute_job`.
+    """
     name, function, *keys, signature = arguments
     if not all(isinstance(each, str) for each in (name, function, signature)):
         raise TypeError("not names")
@@ -98,5 +120,4 @@ def verified_call(job_id: str, arguments: Any) -> Call:
     call = Call(name, function, tuple(keys))
     if not _is_signed(job_id, call, signature):
         raise ValueError("not signed by us")
-    queue.function_named(function)
     return call

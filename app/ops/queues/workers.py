@@ -9,6 +9,7 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -24,6 +25,7 @@ from rq.worker import WorkerStatus
 import server_urls
 from app.ops.processes import prefork
 from app.ops.queues import queue
+from app.ops.queues.queue import is_known
 from app.ops.queues.redis_queue import handle_exception, open_queue
 from app.ops.queues.signed_job import PREFIX, SignedJob
 from app.ops.redis import redis_client
@@ -38,6 +40,8 @@ RESTART_SECONDS = 1.0
 MAINTENANCE_SECONDS, MAX_CALLS = 30, 5000
 #: A worker without a heartbeat for this long (plus a minute) counts as dead.
 HEARTBEAT_SECONDS = 60
+#: A call that this version doesn't know is offered again after so many seconds; after so long it fails like any other.
+LEAVE_SECONDS, LEFT_FOR = 10, timedelta(days=1)
 #: How long a worker waits for a call at a time if Redis runs on several servers.
 WATCH_SECONDS = 4
 
@@ -47,7 +51,7 @@ _STOP_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)
 ChildFunction = Callable[[], None]
 
 
-class Worker(SimpleWorker):
+class QueueWorker(SimpleWorker):
     """Runs calls in its own process, one after the other.
 
     RQ's other worker forks for each call. Forking this application takes longer than sending a notice (see decision
@@ -85,7 +89,13 @@ class Worker(SimpleWorker):
         """Do nothing: Redis can't suspend this worker."""
 
     def execute_job(self, job: Job, queue: Queue) -> None:
-        """Run one call; an invalid job in Redis ends neither this process nor the next call."""
+        """Run one call; an invalid job in Redis ends neither this process nor the next call.
+
+        A call that only a newer version knows is left for its workers, while not all servers are upgraded.
+        """
+        if isinstance(job, SignedJob) and not is_known(job.function) and job.age < LEFT_FOR:
+            _leave(job, queue)
+            return
         try:
             super().execute_job(job, queue)
         except (ValueError, TypeError, LookupError, InvalidJobOperation):
@@ -110,7 +120,16 @@ class Worker(SimpleWorker):
             log.exception("Redis holds something of ours that RQ cannot read")
 
 
-def _noticing_loss(worker: Worker) -> type[Queue]:
+def _leave(job: SignedJob, target: Queue) -> None:
+    """Queue a call again, for another worker, without counting an attempt."""
+    log.warning("call %s is unknown to this version, and is left for the workers of another one", job.function)
+    with target.connection.pipeline() as pipeline:
+        target.schedule_job(job, datetime.now(UTC) + timedelta(seconds=LEAVE_SECONDS), pipeline=pipeline)
+        pipeline.lrem(target.intermediate_queue_key, 1, job.id)
+        pipeline.execute()
+
+
+def _noticing_loss(worker: QueueWorker) -> type[Queue]:
     """A class of queues that tells the worker when Redis is lost while it waits for a call.
 
     RQ waits for its return by itself: if that takes less than its pause, nothing else notices that Redis was away.
@@ -128,7 +147,7 @@ def _noticing_loss(worker: Worker) -> type[Queue]:
     return NoticingQueue
 
 
-class WatchfulWorker(Worker):
+class WatchfulWorker(QueueWorker):
     """A worker that soon notices a silent Redis, for when another server can take over."""
 
     @property
@@ -169,8 +188,21 @@ def run_worker(name: str, url: str, on_return: Callable[[str], bool]) -> None:
 
     `on_return` is called with the name when Redis is reachable again.
     """
+    worker = build_worker(name, url)
+
+    def on_answer() -> bool:
+        queue.try_again()
+        return on_return(name)
+
+    worker.on_return = on_answer
+    # `handle_exception` logs failures, without values.
+    worker.work(logging_level="CRITICAL", max_jobs=MAX_CALLS)
+
+
+def build_worker(name: str, url: str) -> QueueWorker:
+    """A worker of one queue."""
     redis = redis_client.connect_worker(url)
-    worker = (Worker if server_urls.redis_topology(url) is None else WatchfulWorker)(
+    return (QueueWorker if server_urls.redis_topology(url) is None else WatchfulWorker)(
         [open_queue(name, redis)],
         connection=redis,
         job_class=SignedJob,
@@ -180,14 +212,6 @@ def run_worker(name: str, url: str, on_return: Callable[[str], bool]) -> None:
         maintenance_interval=MAINTENANCE_SECONDS,
         worker_ttl=HEARTBEAT_SECONDS,
     )
-
-    def on_answer() -> bool:
-        queue.try_again()
-        return on_return(name)
-
-    worker.on_return = on_answer
-    # `handle_exception` logs failures, without values.
-    worker.work(logging_level="CRITICAL", max_jobs=MAX_CALLS)
 
 
 def run_scheduler(names: Iterable[str], url: str, identity: str) -> None:

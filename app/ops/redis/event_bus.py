@@ -125,7 +125,7 @@ def _parse_presence(origin: str, serial: Any, kind: Any, key: Any, people: Any) 
     pairs = tuple((user, field) for user, field in people)
     are_names = all(isinstance(field, str) and len(field) <= MAX_FIELD for _user, field in pairs)
     if type(serial) is not int or not isinstance(kind, str) or not are_names:
-        raise TypeError("not a seat")
+        raise TypeError("not a presence report")
     return PagePresence(origin, serial, kind, key, pairs)
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session, scoped_session
 from app.ops.statements import sqlalchemy_internals as internals
 
 
-class Sent(NamedTuple):
+class StatementResult(NamedTuple):
     """The result of a statement."""
 
     #: As read by the driver; empty if the statement has no result.
@@ -39,7 +39,7 @@ class _Moment:
         """Called by SQLAlchemy after an error; there is nothing to close."""
 
 
-def send(session: Session, text: str, values: Any) -> Sent:
+def send(session: Session, text: str, values: Any) -> StatementResult:
     """Execute a compiled statement in the session's transaction. Raises SQLAlchemy's errors.
 
     `values`: by name, or in order if the driver uses positions. The session's own changes are not flushed first.
@@ -63,16 +63,16 @@ def send(session: Session, text: str, values: Any) -> Sent:
     for listen in internals.listeners(connection, "after_cursor_execute"):
         listen(connection, cursor, text, values, moment, False)
     rows = cursor.fetchall() if cursor.description is not None else ()
-    sent = Sent(rows, cursor.rowcount, cursor.lastrowid, getattr(cursor, "warning_count", 0))
+    sent = StatementResult(rows, cursor.rowcount, cursor.lastrowid, getattr(cursor, "warning_count", 0))
     cursor.close()
     return sent
 
 
-def _by_sqlalchemy(connection: Connection, text: str, values: Any) -> Sent:
+def _by_sqlalchemy(connection: Connection, text: str, values: Any) -> StatementResult:
     """For SQLite, which reads rows when they are fetched; its errors then have to be SQLAlchemy's."""
     result = connection.exec_driver_sql(text, values)
     rows = [tuple(row) for row in result] if result.returns_rows else []
-    sent = Sent(rows, result.rowcount, result.lastrowid if not rows else 0)
+    sent = StatementResult(rows, result.rowcount, result.lastrowid if not rows else 0)
     result.close()
     return sent
 

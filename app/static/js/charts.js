@@ -1,5 +1,5 @@
 // Draws the charts of a dashboard from their tables, which stay beside them; a click on a bar or point opens its list.
-const echarts = window.echarts;
+let library = null;
 const drawn = new Map();
 
 const look = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -124,13 +124,19 @@ function lines({ heads, rows }) {
   };
 }
 
-function draw(part) {
+// Nothing moves when the chart is drawn: its place is as high as it will be.
+function reserve(part, { heads, rows }) {
   const place = part.querySelector('[data-canvas]');
-  const found = read(part);
-  const kind = part.dataset.chart;
+  if (part.dataset.chart === 'bar') place.style.setProperty('height', `${Math.max(3, rows.length) * (12 + 22 * heads.length) + (heads.length > 1 ? 44 : 16)}px`);
+  if (!place.hidden) return;
   place.hidden = false;
-  if (kind === 'bar') place.style.setProperty('height', `${Math.max(3, found.rows.length) * (12 + 22 * found.heads.length) + (found.heads.length > 1 ? 44 : 16)}px`);
-  const chart = drawn.get(part) || echarts.init(place);
+  part.querySelector('details').open = false;
+}
+
+function draw(part, found) {
+  const place = part.querySelector('[data-canvas]');
+  const kind = part.dataset.chart;
+  const chart = drawn.get(part) || library.init(place);
   chart.setOption({ bar: bars, line: lines, pie }[kind](found), true);
   if (drawn.has(part)) return;
   drawn.set(part, chart);
@@ -138,20 +144,41 @@ function draw(part) {
     const url = found.rows[event.dataIndex]?.cells[kind === 'pie' ? 0 : event.seriesIndex]?.url;
     if (url) window.location.assign(url);
   });
-  part.querySelector('details').open = false;
   new ResizeObserver(() => chart.resize()).observe(place);
 }
 
+const charts = () => document.querySelectorAll('[data-chart]');
+
 function drawAll() {
   colours.clear();
-  document.querySelectorAll('[data-chart]').forEach(draw);
+  charts().forEach((part) => {
+    const found = read(part);
+    reserve(part, found);
+    if (library) draw(part, found);
+    else load();
+  });
 }
 
-if (echarts) {
-  drawAll();
-  document.addEventListener('htmx:afterSettle', drawAll);
-  new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ['data-bs-theme'] });
+// The library is large: it follows once the page is there and has time. Without it the tables stand for the charts.
+let asked = false;
+async function load() {
+  if (asked) return;
+  asked = true;
+  if (document.readyState !== 'complete') await new Promise((resolve) => { window.addEventListener('load', resolve, { once: true }); });
+  try {
+    library = await import(document.getElementById('charts').dataset.library);
+    drawAll();
+  } catch {
+    charts().forEach((part) => {
+      part.querySelector('[data-canvas]').hidden = true;
+      part.querySelector('details').open = true;
+    });
+  }
 }
+
+drawAll();
+document.addEventListener('htmx:afterSettle', drawAll);
+new MutationObserver(drawAll).observe(document.documentElement, { attributes: true, attributeFilter: ['data-bs-theme'] });
 
 // A heat map that doesn't fit begins where the office opens.
 document.querySelectorAll('[data-begin]').forEach((place) => {

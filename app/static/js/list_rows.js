@@ -1,6 +1,5 @@
 // Rows of a list: a click shows the record beside the list, its name opens it; cells are edited in place; columns have the width
 // that was chosen; the record's page knows which row comes next.
-import { edit as editPlace } from './value_editor.js';
 import { ask, say, sentenceOf } from './dialogs.js';
 
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
@@ -13,7 +12,7 @@ const base = () => document.querySelector('[data-list-form]')?.getAttribute('act
 function widths() { $$('[data-list] th[data-width]').forEach((head) => { head.style.width = `${head.dataset.width}px`; }); }
 
 // --- on a phone, where the heads are not shown, some cells say what they are (list.css)
-const LABELLED = ':is(.kind-moment, .kind-date, .kind-flag, .kind-number)';
+const LABELLED = ':is(.kind-moment, .kind-date, .kind-flag, .kind-number, tr:has(.kind-person ~ .kind-person) .kind-person)';
 const isNarrow = matchMedia('(max-width: 767.98px)');
 function labels() {
   if (isNarrow.matches) for (const cell of $$(`[data-list] tbody ${LABELLED}`)) cell.dataset.label ||= heads(cell).textContent.trim();
@@ -85,7 +84,7 @@ function edit(cell) {
   const name = heads(cell)?.dataset.edit;
   const row = cell.closest('tr[data-id]');
   if (!name || !row) return false;
-  editPlace(cell, {
+  const how = {
     url: `${base()}cell/${row.dataset.id}/${name}`,
     rest: () => (row.querySelector('.first a') || cell).focus({ preventScroll: true }),
     next: (back) => {
@@ -94,7 +93,8 @@ function edit(cell) {
       return other ? edit(other) : false;
     },
     saved: () => cell.classList.toggle('is-missing', Boolean(cell.querySelector('.missing'))),
-  });
+  };
+  import('./value_editor.js').then(({ edit: editPlace }) => editPlace(cell, how), () => say(document.querySelector('[data-toasts]').dataset.offline));
   return true;
 }
 document.addEventListener('dblclick', (event) => {

@@ -116,12 +116,12 @@ async function fetched(opener) {
 }
 
 // --- what a narrow place cuts off, and what an icon of a row means, is told by a tooltip
-const CUT = '.clip, .state-label, .rows :is(.state, .row-link, .person > span), .rows td:not(:has(> :not(i)))';
+const CUT = '.clip, .state-label, .rows :is(.state, .row-link, .lines, .person > span), .rows td:not(:has(> :not(i)))';
 document.addEventListener('pointerover', ({ target }) => {
   const sign = target.closest?.('.row-call, .row-edit');
   if (sign) sign.title ||= sign.ariaLabel;
   const cut = target.closest?.(CUT);
-  if (cut && !cut.title && cut.scrollWidth > cut.clientWidth) cut.title = cut.textContent;
+  if (cut && !cut.title && (cut.scrollWidth > cut.clientWidth || cut.scrollHeight > cut.clientHeight + 3)) cut.title = cut.textContent;
 });
 
 // --- dialogs: data-dialog="id" opens, data-dialog-close closes; fields of a closed dialog are not sent

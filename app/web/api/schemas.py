@@ -9,7 +9,7 @@ from apispec.exceptions import DuplicateComponentNameError
 from app.web.api import examples
 from app.web.core.fields.base import MAX_FILTER_VALUES, ChoiceField, Field
 from app.web.core.fields.filter_operators import WITHOUT_VALUE
-from app.web.core.queries.record_table import ALIASES, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE
+from app.web.core.queries.record_table import ALIASES, MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, RecordTable
 
 STRING = {"type": "string"}
 ID = {"type": "integer"}
@@ -171,14 +171,52 @@ def add(resource: Any, api_spec: Any) -> None:
             )
 
 
+_CURSOR = {
+    **_WHOLE,
+    "maximum": 2**31 - 1,
+    "description": (
+        "Continue after this ID: the cursor of the previous page. Only with the default order. No row "
+        "is repeated or skipped while others write, and deep pages cost no more than the first."
+    ),
+}
+_COUNT = {
+    "type": "string",
+    "enum": ["exact", "capped"],
+    "default": "capped",
+    "description": "capped: counting stops at 1,000 and count_capped is true.",
+}
+
+
 def _queries(resource: Any, name: str) -> dict[str, Any]:
     """The schemas of q for this resource, limited to its own fields."""
     record_table, example = resource.record_table, examples.query_of(resource)
     names = [each.name for each in record_table.readable]
     columns = {"type": "array", "items": _one_of(["id", *names]), "description": "Fields to return; all if omitted."}
+    listed = query(
+        {
+            **_PAGE,
+            "columns": columns,
+            "order_column": _one_of(["id", *(each.name for each in record_table.fields if each.sort)]),
+            "order_direction": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
+            "cursor": _CURSOR,
+            "count": _COUNT,
+            "filters": {
+                "type": "array",
+                "maxItems": MAX_FILTERS,
+                "items": _filter_schema(record_table),
+                "description": "All of them must match.",
+            },
+        },
+        example,
+    )
+    return {f"{name}List": listed, f"{name}Columns": query({"columns": columns}, {"columns": example["columns"]})}
+
+
+def _filter_schema(record_table: RecordTable) -> dict[str, Any]:
+    """The schema of one filter: the fields that have operators, and all operators of any of them."""
     filters = [each for each in record_table.fields if each.filter]
     operators = [*dict.fromkeys(op for each in filters for op in each.operators), *ALIASES]
-    rule = shape(
+    return shape(
         {
             "col": _one_of([each.name for each in filters]),
             "opr": {**_one_of(operators), "description": "The operation lists the operators of each field."},
@@ -189,36 +227,6 @@ def _queries(resource: Any, name: str) -> dict[str, Any]:
         "value",
         additionalProperties=False,
     )
-    listed = query(
-        {
-            **_PAGE,
-            "columns": columns,
-            "order_column": _one_of(["id", *(each.name for each in record_table.fields if each.sort)]),
-            "order_direction": {"type": "string", "enum": ["asc", "desc"], "default": "desc"},
-            "cursor": {
-                **_WHOLE,
-                "maximum": 2**31 - 1,
-                "description": (
-                    "Continue after this ID: the cursor of the previous page. Only with the default order. No row "
-                    "is repeated or skipped while others write, and deep pages cost no more than the first."
-                ),
-            },
-            "count": {
-                "type": "string",
-                "enum": ["exact", "capped"],
-                "default": "capped",
-                "description": "capped: counting stops at 1,000 and count_capped is true.",
-            },
-            "filters": {
-                "type": "array",
-                "maxItems": MAX_FILTERS,
-                "items": rule,
-                "description": "All of them must match.",
-            },
-        },
-        example,
-    )
-    return {f"{name}List": listed, f"{name}Columns": query({"columns": columns}, {"columns": example["columns"]})}
 
 
 def _one_of(nullable: list[str]) -> dict[str, Any]:

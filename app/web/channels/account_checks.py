@@ -11,7 +11,7 @@ from app.domain.messaging import channel_accounts
 from app.extensions import db
 from app.outbox import provider_clients
 from app.outbox.provider_clients import NoProvider
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 
 
 def try_account(name: str, now: datetime) -> str:
@@ -22,9 +22,9 @@ def try_account(name: str, now: datetime) -> str:
         sentence = provider_clients.provider_of(account).check()
     except (NoProvider, ChannelError) as error:
         sentence = provider_clients.impersonal(error)
-        with own_transaction() as session:
+        with request_transaction() as session:
             channel_accounts.record_error(session, account.id, sentence, now)
         raise RuleBroken(sentence) from error
-    with own_transaction() as session:
+    with request_transaction() as session:
         channel_accounts.record_success(session, account.id, now)
     return sentence

@@ -29,9 +29,9 @@ from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
-from app.web.security.sessions import own_transaction
 
 BASE = "/settings/channels/"
 
@@ -103,7 +103,7 @@ class ChannelsView(SettingsPage):
         kind, by = _kind(name), current_viewer().person.id
         settings = posted_settings(kind)
         try:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 account = channel_accounts.create(session, kind, settings, Stamp(by, _now()), _vault())
                 key = account.id
         except RuleBroken as broken:
@@ -126,7 +126,7 @@ class ChannelsView(SettingsPage):
         kind = _kind(account.kind)
         settings = posted_settings(kind)
         try:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 channel_accounts.change(session, account, kind, settings, Stamp(by, _now()), _vault())
         except RuleBroken as broken:
             return self._refused(find_account(key), kind, settings, broken)
@@ -154,7 +154,7 @@ class ChannelsView(SettingsPage):
             form.get("channel", "")[:20], form.get("to", "")[:300], text, account.id, purpose="service"
         )
         try:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 message = message_sending.send(session, outgoing, Stamp(viewer.person.id, _now()))
                 number = message.id
         except RuleBroken as broken:
@@ -209,19 +209,19 @@ def _check(account: ChannelAccount, by: int) -> str:
 
 
 def _turn_on(account: ChannelAccount, by: int) -> str:
-    with own_transaction() as session:
+    with request_transaction() as session:
         channel_accounts.set_active(session, account, True, Stamp(by, _now()))
     return _("Account turned on. Waiting messages are sent within minutes.")
 
 
 def _turn_off(account: ChannelAccount, by: int) -> str:
-    with own_transaction() as session:
+    with request_transaction() as session:
         channel_accounts.set_active(session, account, False, Stamp(by, _now()))
     return _("Account turned off. Messages wait until it is on again.")
 
 
 def _rotate(account: ChannelAccount, by: int) -> str:
-    with own_transaction() as session:
+    with request_transaction() as session:
         channel_accounts.rotate_token(session, account, Stamp(by, _now()), _vault())
     return _("New addresses made. Enter them at the provider: the old ones are refused from now on.")
 
@@ -233,7 +233,7 @@ def _read_templates(account: ChannelAccount, by: int) -> str:
         raise RuleBroken("This provider keeps no list of templates. Add them under Message templates.") from error
     except (NoProvider, ChannelError) as error:
         raise RuleBroken(provider_clients.impersonal(error)) from error
-    with own_transaction() as session:
+    with request_transaction() as session:
         count = message_templates.sync(session, account, listed, _now())
     return _n("%(num)s template read.", "%(num)s templates read.", GroupedInt(count))
 

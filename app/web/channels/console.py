@@ -24,13 +24,13 @@ from app.web.channels.accounts import find_account, refuse_non_admin
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.records.attachments.uploads import clean_name
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
 from app.web.records.message_files import store_of_app
 from app.web.records.messages import COLORS
-from app.web.security.sessions import own_transaction
 
 #: Messages that are shown.
 MOST = 50
@@ -150,7 +150,7 @@ def _report(account: ChannelAccount, event: dict[str, Any]) -> None:
     viewer = current_viewer()
     # A different key for each report distinguishes equal ones: a person has pressed the button twice.
     body = console_provider.body_of([event | {"happened_on": viewer.now.isoformat(), "nonce": secrets.token_hex(8)}])
-    with own_transaction() as session:
+    with request_transaction() as session:
         inbound_processing.store(session, account, Inbound("POST", "", {}, body), viewer.now)
 
 

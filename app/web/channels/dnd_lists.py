@@ -26,9 +26,9 @@ from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
-from app.web.security.sessions import own_transaction
 
 BASE = "/settings/do-not-disturb/"
 #: Uploads that are listed.
@@ -111,7 +111,7 @@ def _keep(typed: str, viewer: Viewer) -> int:
             kept = dnd_import.store_file(file.stream)  # type: ignore[arg-type]
         except OSError as error:
             raise RuleBroken(_("The storage of files can't be reached. Please try again soon."), "file") from error
-    with own_transaction() as session:
+    with request_transaction() as session:
         return dnd_uploads.add(session, file.filename, kept, checked_on, stamp).id
 
 

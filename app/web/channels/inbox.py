@@ -18,13 +18,13 @@ from app.web.channels import conversation_records, file_routes, record_composer,
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields.base import Viewer, clean_text
 from app.web.core.localization.default_labels import shown_label
+from app.web.core.request_transaction import request_transaction
 from app.web.core.urls.record_references import PAGES
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import conversation_list
 from app.web.records.attachments import uploads
 from app.web.records.mentions import unnotified_people
-from app.web.security.sessions import own_transaction
 
 #: Resending a message from a record's timeline returns to that page.
 _PAGES_OF_RECORDS = ("/leads/", "/tickets/", "/customers/")
@@ -266,7 +266,7 @@ def _opened(pk: str) -> Any:
     row, viewer = threads.find(db.session(), pk), current_viewer()
     if row.unread and row.claimed_by_id == viewer.person.id and not viewer.person.read_only:
         # On SQLite, a page that began by reading can't always write: while the outbox sends, it would be refused.
-        with own_transaction() as session:
+        with request_transaction() as session:
             conversations.mark_read(session, row, viewer.stamp)
         return threads.find(db.session(), pk)
     return row

@@ -16,7 +16,7 @@ from app.models import ChannelAccount
 from app.ops.redis.rate_counter import Rate, RateCounter
 from app.outbox import inbound_processing, provider_clients
 from app.outbox.provider_clients import NoProvider
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 
 #: The largest request, in bytes: Meta's batches have up to 3 MB.
 MAX_BYTES = 3 * 1024 * 1024
@@ -83,7 +83,7 @@ def _take(account: ChannelAccount, given: Inbound) -> Response:
     except Exception:
         log.exception("a request at the hook of account %s could not be checked", account.id)
         return _refused(403)
-    with own_transaction() as session:
+    with request_transaction() as session:
         inbound_processing.store(session, account, given, datetime.now(UTC))
     status, kind, body = inbound_processing.answer_of(provider, given)
     return Response(body, status, content_type=kind)

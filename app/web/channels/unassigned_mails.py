@@ -20,9 +20,9 @@ from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
+from app.web.core.request_transaction import request_transaction
 from app.web.core.urls.record_references import PAGES
 from app.web.pages.routes import page_route
-from app.web.security.sessions import own_transaction
 
 BASE = "/mails/"
 MOST = 200
@@ -98,7 +98,7 @@ class UnassignedMailsView(ModulePermissions, BaseView):
     def decide(self, key: int, what: str) -> Any:
         """Process it again, or dismiss it."""
         row, viewer = _mail(key), current_viewer()
-        with own_transaction() as session:
+        with request_transaction() as session:
             if what == "again":
                 state = mail_fetch.take_again(session, row.id, viewer.now)
                 text = _AGAIN.get(state, lambda: _("It can't be put into a conversation yet; see the list."))()
@@ -115,7 +115,7 @@ class UnassignedMailsView(ModulePermissions, BaseView):
         try:
             viewer.person.refuse_unless("Messages", "create")
             kind, record = _record(typed, viewer)
-            with own_transaction() as session:
+            with request_transaction() as session:
                 intake = mail_fetch.intake_of(session, row.account_id, viewer.now)
                 mail = session.get_one(Mail, key)
                 unassigned_mails.attach(session, intake, mail, session.get_one(type(record), record.id), viewer.stamp)

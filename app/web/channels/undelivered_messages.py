@@ -27,10 +27,10 @@ from app.web.core.fab_access import current_viewer, parse_integer, refuse_unreac
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
 from app.web.records.messages import COLORS
-from app.web.security.sessions import own_transaction
 
 #: Rows of each list.
 MOST = 100
@@ -108,7 +108,7 @@ class UndeliveredView(BaseView):
         refuse_unreached("Messages", row, "write")
         step = messages.send_again if what == "again" else messages.mark_not_delivered
         try:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 step(session, session.get_one(Message, key), viewer.stamp)
             flash(_("The message is sent again.") if what == "again" else _("The message counts as failed."), "success")
         except RuleBroken as broken:
@@ -123,7 +123,7 @@ class UndeliveredView(BaseView):
         if row is None:
             raise NotFound(_("There is no such request."))
         step = inbound_events.try_again if what == "again" else inbound_events.dismiss
-        with own_transaction() as session:
+        with request_transaction() as session:
             step(session, session.get_one(InboundEvent, key), viewer.stamp)
         if what == "again":
             inbound_processing.enqueue(key)
@@ -139,7 +139,7 @@ def _send_again(rules: list[Any], viewer: Viewer) -> int:
     """Resend in transactions of their own, so that no lock is held for long. Returns how many."""
     done = last = 0
     while done < MAX_AGAIN:
-        with own_transaction() as session, access.as_system(session):
+        with request_transaction() as session, access.as_system(session):
             query = select(Message.id).where(*rules, Message.id > last).order_by(Message.id).limit(CHUNK)
             ids = list(session.scalars(query))
             if not ids:

@@ -30,7 +30,7 @@ _FUNCTIONS: dict[str, Any] = {"sum": func.sum, "avg": func.avg, "min": func.min,
 
 
 @dataclass(frozen=True)
-class Column:
+class AggregateColumn:
     """One column of a list with aggregates."""
 
     #: Its key in the result.
@@ -72,7 +72,7 @@ def list_groups(options: ListOptions, doctype: DocType, viewer: Viewer) -> list[
     return [_document(columns, tuple(row), viewer) for row in rows]
 
 
-def _columns(options: ListOptions, doctype: DocType, viewer: Viewer) -> list[Column]:
+def _columns(options: ListOptions, doctype: DocType, viewer: Viewer) -> list[AggregateColumn]:
     groups = field_names(options.group_by or [], doctype.name)
     names = options.fields if isinstance(options.fields, list) else [options.fields]
     if not all(isinstance(each, str | dict) for each in names):
@@ -84,27 +84,27 @@ def _columns(options: ListOptions, doctype: DocType, viewer: Viewer) -> list[Col
         raise CompatError(417, text)
     # A field that is grouped by but not shown still forms groups.
     hidden = [_column(each, doctype, viewer) for each in groups if each not in plain]
-    return columns + [Column("", each.field, each.sql, True) for each in hidden]
+    return columns + [AggregateColumn("", each.field, each.sql, True) for each in hidden]
 
 
-def _column(requested: str | dict[str, Any], doctype: DocType, viewer: Viewer) -> Column:
+def _column(requested: str | dict[str, Any], doctype: DocType, viewer: Viewer) -> AggregateColumn:
     text = _from_object(requested) if isinstance(requested, dict) else requested
     found = _AGGREGATE.fullmatch(" ".join(text[:300].split()))
     if found is None:
         name = bare_name(text, doctype.name)
         field = _field(name, doctype, viewer)
-        return Column(name, field, _sql(field), True)
+        return AggregateColumn(name, field, _sql(field), True)
     function, distinct, name = found[1].lower(), bool(found[2]), bare_name(found[3], doctype.name)
     key = found[4] or f"{function}({name})"
     if function == "count":
-        return Column(key, None, (_count(name, distinct, doctype, viewer),), False)
+        return AggregateColumn(key, None, (_count(name, distinct, doctype, viewer),), False)
     field = _field(name, doctype, viewer)
     numbers = (NumberField, DecimalField)
     allowed = (*numbers, DateField, DateTimeField) if function in ("min", "max") else numbers
     if not isinstance(field, allowed) or distinct:
         raise CompatError(417, _("“%(name)s” can't be used in “%(function)s”.", name=name[:60], function=function))
     shown = None if isinstance(field, numbers) else field
-    return Column(key, shown, (_FUNCTIONS[function](_sql(field)[0]),), False)
+    return AggregateColumn(key, shown, (_FUNCTIONS[function](_sql(field)[0]),), False)
 
 
 def _sql(field: Field) -> tuple[Any, ...]:
@@ -144,7 +144,7 @@ def _field(name: str, doctype: DocType, viewer: Viewer) -> Field:
     return field
 
 
-def _order(order_by: str, columns: list[Column], doctype: DocType) -> list[Any]:
+def _order(order_by: str, columns: list[AggregateColumn], doctype: DocType) -> list[Any]:
     known = {each.name: each for each in columns}
     order: list[Any] = []
     for name, direction in order_parts(order_by.replace("(", " ").replace(")", " "), doctype.name) if order_by else []:
@@ -155,7 +155,7 @@ def _order(order_by: str, columns: list[Column], doctype: DocType) -> list[Any]:
     return order
 
 
-def _document(columns: list[Column], row: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+def _document(columns: list[AggregateColumn], row: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
     document: dict[str, Any] = {}
     start = 0
     for each in columns:

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.domain.assignment_requests import Verdict
+from app.domain.assignment_requests import RequestDecision
 from app.domain.base import Conflict
 from app.extensions import db
 from app.models import AssignmentRequest
@@ -62,7 +62,7 @@ def _decide(arguments: Arguments, approves: bool) -> dict[str, Any]:
     raw = {"decision_note": arguments.text("reason", "")}
     note = ASSIGNMENT_REQUEST.record_table.parse(raw, "edit", viewer)["decision_note"]
     with session.no_autoflush:  # so that the record is written once, at the end
-        requests.decide(session, row, Verdict(approves, note), viewer)
+        requests.decide(session, row, RequestDecision(approves, note), viewer)
     text = _("Approved.") if approves else _("Rejected.")
     return {"success": True, "message": text, "name": row.number, "status": row.status}
 

@@ -148,7 +148,7 @@ def logout(arguments: Arguments) -> Response:
         raise CompatError(403, _("“%(name)s” changes data. Please send it as a POST request.", name="logout"))
     person, token = g.get("person"), request.cookies.get(COOKIE, "")
     if person is not None and token:
-        sessions.sign_out(person.id, token, datetime.now(UTC))
+        sessions.sign_out(token, datetime.now(UTC))
     response = success_response(None)
     response.set_cookie(COOKIE, GUEST, httponly=True, samesite="Lax", max_age=0)
     for name in _NAME_COOKIES:

@@ -15,7 +15,7 @@ from app.web.compat.arguments import Arguments
 from app.web.compat.assignment import active_colleagues, role_members
 from app.web.compat.doctypes import LEAD, TASK, TICKET
 from app.web.compat.figures import (
-    Scope,
+    FigureScope,
     account_counts,
     call_counts,
     compare_periods,
@@ -40,9 +40,9 @@ def get_dashboard(arguments: Arguments) -> dict[str, Any]:
     viewer = current_viewer()
     viewer.person.refuse_unless("Dashboard", "read")
     period = parse_period(arguments, viewer)
-    leads, tickets = Scope(Lead, period), Scope(Ticket, period)
+    leads, tickets = FigureScope(Lead, period), FigureScope(Ticket, period)
     lead_statuses, ticket_statuses = count_by_status(leads, viewer), count_by_status(tickets, viewer)
-    calls, tasks = call_counts(Scope(CallLog, period)), task_counts(period, viewer)
+    calls, tasks = call_counts(FigureScope(CallLog, period)), task_counts(period, viewer)
     overview = {
         "total_leads": _total(lead_statuses),
         "total_tickets": _total(ticket_statuses),
@@ -79,11 +79,11 @@ def get_user_dashboard(arguments: Arguments) -> dict[str, Any]:
     viewer.person.refuse_unless("Dashboard", "read")
     user_id, period = _target_user(arguments, viewer), parse_period(arguments, viewer)
     scopes = {
-        name: Scope(record, period, (or_(record.owner_id == user_id, record.assignee_id == user_id),))
+        name: FigureScope(record, period, (or_(record.owner_id == user_id, record.assignee_id == user_id),))
         for name, record in _RECORDS.items()
     }
     leads, tickets, tasks = scopes.values()
-    calls = call_counts(Scope(CallLog, period, (CallLog.employee_id == user_id,)))
+    calls = call_counts(FigureScope(CallLog, period, (CallLog.employee_id == user_id,)))
     comparisons = {name: compare_periods(scope, user_id, viewer) for name, scope in scopes.items()}
     overview = {
         **comparisons,

@@ -24,7 +24,7 @@ TOP_PERFORMERS = 5
 
 
 @dataclass(frozen=True)
-class Scope:
+class FigureScope:
     """The rows that a figure counts: those of a record that match the conditions, in a period."""
 
     record: Any
@@ -62,7 +62,7 @@ def task_counts(period: Period, viewer: Viewer) -> dict[str, int]:
     return _sum_each(Task, parts)
 
 
-def compare_periods(scope: Scope, user_id: int, viewer: Viewer) -> dict[str, Any]:
+def compare_periods(scope: FigureScope, user_id: int, viewer: Viewer) -> dict[str, Any]:
     """{total, created, assigned, successful, previous, change}; change is in percent of the previous period."""
     record, period = scope.record, scope.period
     is_current, is_previous = period.contains(record.created_on), period.previous().contains(record.created_on)
@@ -94,7 +94,7 @@ def success_rate(comparison: dict[str, Any]) -> float:
     return rate(comparison["successful"], comparison["total"]) or 0.0
 
 
-def count_by_status(scope: Scope, viewer: Viewer) -> list[dict[str, Any]]:
+def count_by_status(scope: FigureScope, viewer: Viewer) -> list[dict[str, Any]]:
     """[{status, color, count}] of leads or tickets created in the period."""
     cards = viewer.lookups.cards["lead_status" if scope.record is Lead else "ticket_status"]
     return [
@@ -104,7 +104,7 @@ def count_by_status(scope: Scope, viewer: Viewer) -> list[dict[str, Any]]:
     ]
 
 
-def count_by_source(scope: Scope, viewer: Viewer) -> list[dict[str, Any]]:
+def count_by_source(scope: FigureScope, viewer: Viewer) -> list[dict[str, Any]]:
     """[{source, count}] of leads created in the period; source is null for leads without one."""
     cards = viewer.lookups.cards["lead_source"]
     return [
@@ -113,20 +113,20 @@ def count_by_source(scope: Scope, viewer: Viewer) -> list[dict[str, Any]]:
     ]
 
 
-def count_by_priority(scope: Scope) -> list[dict[str, Any]]:
+def count_by_priority(scope: FigureScope) -> list[dict[str, Any]]:
     """[{priority, count}] of tasks created in the period, for every priority."""
     counts = dict(_count_by(Task.priority, scope.created))
     return [{"priority": name, "count": counts.get(name, 0)} for name in PRIORITIES]
 
 
-def account_counts(scope: Scope) -> dict[str, int]:
+def account_counts(scope: FigureScope) -> dict[str, int]:
     """{account_opened, account_activated}: leads that reached the status in the period."""
     is_opened, is_activated = scope.period.contains(Lead.opened_on), scope.period.contains(Lead.activated_on)
     parts = {"account_opened": is_opened, "account_activated": is_activated}
     return _sum_each(Lead, parts, *scope.conditions, or_(is_opened, is_activated))
 
 
-def mean_reply_seconds(scope: Scope) -> float | None:
+def mean_reply_seconds(scope: FigureScope) -> float | None:
     """Mean seconds to the first reply of tickets created in the period; None when none has a reply."""
     is_replied = Ticket.replied_on.is_not(None)
     parts = {"seconds": when(is_replied, TICKET_REPLY), "count": when(is_replied)}
@@ -134,7 +134,7 @@ def mean_reply_seconds(scope: Scope) -> float | None:
     return mean(sums["seconds"], sums["count"])
 
 
-def created_series(scope: Scope) -> list[int]:
+def created_series(scope: FigureScope) -> list[int]:
     """How many rows were created at each point of the period."""
     return series_of(db.session(), scope.record.created_on, scope.period, *scope.conditions)
 
@@ -142,7 +142,7 @@ def created_series(scope: Scope) -> list[int]:
 # --- calls and people
 
 
-def call_counts(scope: Scope) -> dict[str, int]:
+def call_counts(scope: FigureScope) -> dict[str, int]:
     """Counts and total seconds of the calls that started in the period."""
     count, seconds = func.count(), func.sum(CallLog.duration_seconds)
     query = select(CallLog.direction, CallLog.status, CallLog.cold, count, seconds)
@@ -167,8 +167,8 @@ def call_counts(scope: Scope) -> dict[str, int]:
 
 def top_performers(period: Period, viewer: Viewer) -> list[dict[str, Any]]:
     """[{user, full_name, leads, tickets, total}]: most leads owned and tickets assigned, created in the period."""
-    leads = dict(_count_by(Lead.owner_id, Scope(Lead, period).created))
-    tickets = dict(_count_by(Ticket.assignee_id, Scope(Ticket, period).created))
+    leads = dict(_count_by(Lead.owner_id, FigureScope(Lead, period).created))
+    tickets = dict(_count_by(Ticket.assignee_id, FigureScope(Ticket, period).created))
     people = [
         {
             "user": name_of(key, viewer),

@@ -80,8 +80,8 @@ def _json_response(status: int, body: dict[str, Any]) -> Response:
         return Response(text.encode("utf-8", "replace"), status, mimetype="application/json")
 
 
-def _server_message(text: str, colour: str) -> str:
-    return json.dumps({"message": text, "indicator": colour, "title": _("Message")})
+def _server_message(text: str, color: str) -> str:
+    return json.dumps({"message": text, "indicator": color, "title": _("Message")})
 
 
 def error_response(status: int, text: str, exc_type: str | None = None, expired: bool = False) -> Response:

@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from sqlalchemy import case, func, select
 
 from app.domain import settings
-from app.domain.telephony.call_sync import MAX_BATCH, CallResult
+from app.domain.telephony.call_sync import MAX_BATCH, SyncedCallResult
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, PhoneSync, Ticket, User
 from app.web.compat import date_ranges
@@ -58,7 +58,7 @@ def _retry_later(text: str) -> Response:
     return response
 
 
-def _sync_result(results: list[CallResult]) -> dict[str, Any]:
+def _sync_result(results: list[SyncedCallResult]) -> dict[str, Any]:
     """The result of each record, and counters, which the apps read in two places."""
     statuses = [result.status for result in results]
     stored, duplicates = statuses.count("created") + statuses.count("updated"), statuses.count("duplicate")
@@ -75,7 +75,7 @@ def _sync_result(results: list[CallResult]) -> dict[str, Any]:
     return {"success": True, "message": text, **summary, "data": data}
 
 
-def _result(result: CallResult) -> dict[str, Any]:
+def _result(result: SyncedCallResult) -> dict[str, Any]:
     fields = {"index": result.index, "device_call_id": result.device_call_id, "status": result.status}
     if result.status == "error":
         return fields | {"error_code": result.code, "error": result.sentence}

@@ -17,7 +17,7 @@ from app.web.dashboards import filters as url_filters
 from app.web.dashboards.board_list import sees_others
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.rendering import Drawn, RenderContext, draw
-from app.web.dashboards.widgets import CATALOG, PAGES, Page
+from app.web.dashboards.widgets import CATALOG, PAGES, DashboardPage
 from app.web.records.lists.figure_filter import REACH, dates, person_label, scope_of
 
 BASE = "/dashboard/"
@@ -30,8 +30,14 @@ PERIOD_LABELS = {
     periods.CUSTOM: _l("From – to"),
 }
 
+#: Why figures of calls are missing.
+_WAITING = _l(
+    "Very many calls have come in and are being counted. Until that is done, figures of calls are left out; "
+    "open this page again in a few minutes."
+)
 
-def may_open(page: Page, viewer: Viewer) -> bool:
+
+def may_open(page: DashboardPage, viewer: Viewer) -> bool:
     """Whether the page has something to show to the viewer."""
     if page.is_of_team and not sees_others(viewer.person):
         return False
@@ -39,7 +45,7 @@ def may_open(page: Page, viewer: Viewer) -> bool:
 
 
 def widgets(names: Sequence[str], filters: Filters, viewer: Viewer) -> dict[str, Any]:
-    """{cards, is_masked}: those of these widgets that the viewer may see, drawn in order."""
+    """{cards, is_masked, why_waiting}: those of these widgets that the viewer may see and that have data, in order."""
     known = [name for name in names if name in CATALOG]
     visible = widget_data.visible_widgets(CATALOG, known, viewer)
     scope = replace(
@@ -50,12 +56,13 @@ def widgets(names: Sequence[str], filters: Filters, viewer: Viewer) -> dict[str,
     canvas = RenderContext(found, filters, viewer)
     hidden = [CATALOG[name] for name in known if name not in visible]
     return {
-        "cards": [draw(name, widget, canvas) for name, widget in visible.items()],
+        "cards": [draw(name, widget, canvas) for name, widget in visible.items() if name not in found.waiting],
         "is_masked": any(widget_data.is_masked(each, viewer) for each in hidden),
+        "why_waiting": str(_WAITING) if found.waiting else "",
     }
 
 
-def standard_page(page: Page, filters: Filters, viewer: Viewer) -> dict[str, Any]:
+def standard_page(page: DashboardPage, filters: Filters, viewer: Viewer) -> dict[str, Any]:
     """The context of a standard page: numbers first, then larger widgets."""
     found = widgets(page.widgets, filters, viewer)
     cards: list[Drawn] = found.pop("cards")

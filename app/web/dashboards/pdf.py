@@ -51,6 +51,8 @@ def document(context: dict[str, Any], viewer: Viewer) -> bytes:
     sheet.canvas.write(f"{context['who_words']}, {context['dates']}; {compared}", SIZE)
     made = format_local_date(viewer.now.astimezone(viewer.zone), "%-d %b %Y, %H:%M")
     sheet.canvas.write(_("Made for %(name)s on %(moment)s.", name=viewer.person.full_name, moment=made), SIZE)
+    if context["why_waiting"]:
+        sheet.canvas.write(context["why_waiting"], SIZE)
     sheet.numbers([each for each in cards if each["kind"] == "number"])
     for part in parts:
         sheet.part(part)

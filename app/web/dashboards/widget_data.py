@@ -14,7 +14,7 @@ from app import access
 from app.access.row_rules import has_own_rule
 from app.domain.analytics import call_rollup_counts, figure_counts, figure_tables
 from app.domain.analytics.figure_counts import FigureCount
-from app.domain.analytics.figures import BY_NUMBER, FIGURES, Scope
+from app.domain.analytics.figures import BY_NUMBER, FIGURES, CountScope
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
 from app.ops.database.connections import address_of
 from app.web.core.fields.base import Viewer
@@ -42,6 +42,8 @@ class WidgetData:
     slots: dict[str, dict[int, int]] = field(default_factory=dict)
     people: figure_tables.ByPerson = field(default_factory=dict)
     referrals: list[dict[str, Any]] = field(default_factory=list)
+    #: Widgets without data, because very many calls have to be counted by day first.
+    waiting: frozenset[str] = frozenset()
 
 
 #: Records on which figures are based.
@@ -74,11 +76,26 @@ def trend_names(widget: TrendWidget, viewer: Viewer) -> list[str]:
     return [name for name in widget.names if may_see(FIGURES[name].record, viewer)]
 
 
-def measure(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> WidgetData:
+def measure(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> WidgetData:
     """Everything that these widgets show: one statement per record, and one per breakdown, trend and table."""
     found = WidgetData()
     scope = _with_rollups(session, widgets, scope, viewer)
+    if _must_wait(session, widgets, scope, viewer):
+        found.waiting = frozenset(name for name, each in widgets.items() if CallLog in each.counted)
+        widgets = {name: each for name, each in widgets.items() if name not in found.waiting}
     found.counts = figure_counts.count_all(session, _counted(widgets), scope)
+    _measure_charts(session, widgets, scope, viewer, found)
+    kinds = _kinds_counted(widgets, viewer)
+    if kinds:
+        within = _within_reach(scope, viewer)
+        if within is not scope:
+            within = _with_rollups(session, widgets, within, viewer)
+        found.people = figure_tables.by_person(session, within, kinds)
+    return found
+
+
+def _measure_charts(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer, found: WidgetData) -> None:
+    """One statement per breakdown, trend and table."""
     for name, each in widgets.items():
         if isinstance(each, Breakdown):
             found.groups[name] = figure_counts.count_by(session, each.name, each.column, scope)
@@ -88,13 +105,6 @@ def measure(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) ->
             found.slots[name] = figure_counts.by_slot(session, each.name, scope)
         elif isinstance(each, ReferralTable):
             found.referrals = figure_tables.referrals(session, scope)
-    kinds = _kinds_counted(widgets, viewer)
-    if kinds:
-        within = _within_reach(scope, viewer)
-        if within is not scope:
-            within = _with_rollups(session, widgets, within, viewer)
-        found.people = figure_tables.by_person(session, within, kinds)
-    return found
 
 
 def _kinds_counted(widgets: Widgets, viewer: Viewer) -> list[Any]:
@@ -105,16 +115,26 @@ def _kinds_counted(widgets: Widgets, viewer: Viewer) -> list[Any]:
     return [kind for kind in kinds if any(isinstance(w, PeopleBars) and w.record is kind for w in widgets.values())]
 
 
-def _with_rollups(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> Scope:
+def _with_rollups(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> CountScope:
     """The scope with the daily roll-ups of calls, if they contain exactly the calls that the viewer sees.
 
     That is so for all calls, if the viewer sees all, and for the calls of people within the viewer's reach of calls.
     """
+    if not _may_use_rollups(widgets, scope, viewer):
+        return scope
+    return replace(scope, rolled=call_rollup_counts.coverage_of(session, scope, scope.people))
+
+
+def _may_use_rollups(widgets: Widgets, scope: CountScope, viewer: Viewer) -> bool:
     reach, people = viewer.person.reach("Call Logs"), scope.people
     is_within = reach is None or (people is not None and people <= reach)
-    if not is_within or not may_see(CallLog, viewer) or not has_own_rule(CallLog) or not _needs_calls(widgets):
-        return scope
-    return replace(scope, rolled=call_rollup_counts.coverage_of(session, scope, people))
+    return is_within and may_see(CallLog, viewer) and has_own_rule(CallLog) and _needs_calls(widgets)
+
+
+def _must_wait(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> bool:
+    """Whether the figures of calls have to wait until the job has counted more days."""
+    is_rolled = _may_use_rollups(widgets, scope, viewer)
+    return is_rolled and call_rollup_counts.is_far_behind(session, scope, scope.people)
 
 
 def _needs_calls(widgets: Widgets) -> bool:
@@ -125,7 +145,7 @@ def _counted(widgets: Widgets) -> list[str]:
     return list(dict.fromkeys(name for each in widgets.values() for name in each.figures))
 
 
-def _within_reach(scope: Scope, viewer: Viewer) -> Scope:
+def _within_reach(scope: CountScope, viewer: Viewer) -> CountScope:
     """The scope for a table of people, limited to the viewer's reach of dashboards."""
     reach = viewer.person.reach("Dashboard")
     return scope if scope.people is not None or reach is None else replace(scope, people=reach)
@@ -142,7 +162,7 @@ _kept: dict[Any, tuple[float, WidgetData]] = {}
 _lock = threading.Lock()
 
 
-def cached(session: Session, widgets: Widgets, scope: Scope, viewer: Viewer) -> WidgetData:
+def cached(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> WidgetData:
     """Like `measure`, but uses data computed within the last minute for the same reach, widgets and filters."""
     key = (address_of(session), tuple(widgets), _filters_of(scope), _reach_of(viewer))
     found = _kept.get(key)
@@ -162,7 +182,7 @@ def forget() -> None:
         _kept.clear()
 
 
-def _filters_of(scope: Scope) -> Any:
+def _filters_of(scope: CountScope) -> Any:
     return (scope.period, scope.people, scope.slot, scope.leads)
 
 

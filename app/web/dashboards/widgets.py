@@ -1,4 +1,4 @@
-"""The catalogue of dashboards: each number, chart and table with its figures; and the pages."""
+"""The catalog of dashboards: each number, chart and table with its figures; and the pages."""
 
 from __future__ import annotations
 
@@ -222,7 +222,7 @@ CATALOG: dict[str, Widget] = {
 
 
 @dataclass(frozen=True)
-class Page:
+class DashboardPage:
     """One page of dashboards."""
 
     name: str
@@ -235,7 +235,7 @@ class Page:
 
 
 PAGES = (
-    Page(
+    DashboardPage(
         "analytics",
         _("Analytics"),
         (
@@ -245,7 +245,7 @@ PAGES = (
             *("tickets_by_status", "tickets_by_priority"),
         ),
     ),
-    Page(
+    DashboardPage(
         "mine",
         _("My numbers"),
         (
@@ -254,13 +254,13 @@ PAGES = (
             *("created_trend", "leads_by_status", "tickets_by_status", "tasks_by_priority", "calls_heat_map"),
         ),
     ),
-    Page(
+    DashboardPage(
         "team",
         _("Team"),
         ("people", "people_leads", "people_calls", "people_tickets", "people_tasks"),
         is_of_team=True,
     ),
-    Page(
+    DashboardPage(
         "calls",
         _("Calls"),
         (
@@ -271,7 +271,7 @@ PAGES = (
         ),
         ("Call Logs",),
     ),
-    Page(
+    DashboardPage(
         "referrals",
         _("Referrals"),
         (
@@ -280,7 +280,7 @@ PAGES = (
         ),
         ("Leads",),
     ),
-    Page(
+    DashboardPage(
         "sla",
         _("SLA"),
         (
@@ -290,7 +290,7 @@ PAGES = (
         ),
         ("Leads", "Tickets"),
     ),
-    Page(
+    DashboardPage(
         "messages",
         _("Messages"),
         (

@@ -9,7 +9,12 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
-from app.web.pages.widgets import cell_html, icon
+from app.web.pages.widgets import Cell, behind_show_all, cell_html, icon
+
+#: Characters and lines of a text that are shown before it is opened.
+_MOST, _MOST_LINES = 500, 8
+#: A text is divided only if it has this many characters, or three lines, more.
+_LEAST_REST = 150
 
 
 def value_pairs(fields: Iterable[Mapping[str, Any]], edit_url: str | None) -> Markup:
@@ -35,9 +40,28 @@ def value_pairs(fields: Iterable[Mapping[str, Any]], edit_url: str | None) -> Ma
         hint = f'<span title="{escape(each["help"])}">{icon("info-circle")}</span>' if each["help"] else ""
         made.append(
             f'<div data-pair="{name}"{" data-inline" if is_editable else ""}><dt>{label}{hint}</dt>'
-            f'<dd><span class="inline-value">{cell_html(shown)}</span>{tools}</dd></div>'
+            f'<dd><span class="inline-value">{_value(shown)}</span>{tools}</dd></div>'
         )
     return Markup("".join(made))
+
+
+def _value(shown: Cell) -> str:
+    """The value; of a long text its beginning, with the rest behind *Show all*."""
+    text = str(shown.get("text") or "") if shown and shown.get("kind") in ("text", "textarea") else ""
+    end = _end_of_beginning(text)
+    if end == len(text):
+        return cell_html(shown)
+    rest = f'<span class="clip">{escape(text[end:].lstrip())}</span>'
+    return cell_html({**shown, "text": text[:end].rstrip()}) + behind_show_all(rest)
+
+
+def _end_of_beginning(text: str) -> int:
+    """Where the beginning of a text ends, between words or lines; the length of the text if it is shown whole."""
+    lines = text.split("\n")
+    if len(text) < _MOST + _LEAST_REST and len(lines) <= _MOST_LINES + 2:
+        return len(text)
+    most = min(_MOST, len("\n".join(lines[:_MOST_LINES])) + 1)
+    return max(text.rfind(" ", 0, most), text.rfind("\n", 0, most)) + 1 or most
 
 
 #: Global in all templates.

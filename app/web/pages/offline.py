@@ -67,7 +67,7 @@ def manifest() -> Response:
         "start_url": "/",
         "scope": "/",
         "display": "standalone",
-        "theme_color": found.colour,
+        "theme_color": found.color,
         "background_color": _BACKGROUND,
         "icons": icons,
     }

@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
-from app.web.pages.widgets import avatar_html, csrf, icon, moment, whole_html
+from app.web.pages.widgets import avatar_html, behind_show_all, csrf, icon, moment, whole_html
 
 Entry = Mapping[str, Any]
 #: Kind of an entry -> its default icon.
@@ -110,7 +110,7 @@ def _at(entry: Entry) -> str:
 def _text(entry: Entry) -> str:
     if entry.get("parts"):
         shown, rest = _shown_and_rest(entry["parts"])
-        return _paragraph(shown) + (_behind_show_all(_paragraph(rest)) if rest else "")
+        return _paragraph(shown) + (behind_show_all(_paragraph(rest)) if rest else "")
     subject, body = entry.get("subject"), entry.get("body")
     if not (subject or body):
         return ""
@@ -144,14 +144,7 @@ def _part(part: Mapping[str, Any]) -> str:
 
 
 def _rest(entry: Entry) -> str:
-    return _behind_show_all(f'<p class="entry-text">{escape(entry["rest"])}</p>')
-
-
-def _behind_show_all(text: str) -> str:
-    return (
-        f'<details class="entry-rest"><summary class="btn btn-quiet btn-small">{icon("chevron-down")}'
-        f"{escape(_('Show all'))}</summary>{text}</details>"
-    )
+    return behind_show_all(f'<p class="entry-text">{escape(entry["rest"])}</p>')
 
 
 def _reason(entry: Entry) -> str:

@@ -1,7 +1,7 @@
 """The small pieces of pages: icons, avatars, and values by kind. Global in all templates.
 
 They are functions instead of Jinja macros because a list draws hundreds of them. All texts passed to them are escaped;
-our own texts come from the catalogue. `avatar_html` and `cell_html` return `avatar` and `cell` as plain strings, for
+our own texts come from the catalog. `avatar_html` and `cell_html` return `avatar` and `cell` as plain strings, for
 HTML that is built without a template.
 """
 
@@ -148,6 +148,14 @@ def _tone(value: Cell) -> Any:
 def _clip(text: Any, look: str = "clip") -> str:
     """A text that a narrow column may cut off; shell.js adds a tooltip if it does."""
     return f'<span class="{look}">{escape(text)}</span>'
+
+
+def behind_show_all(rest: str) -> str:
+    """The rest of a long text, as HTML, which *Show all* opens."""
+    return (
+        f'<details class="entry-rest"><summary class="btn btn-quiet btn-small">{icon("chevron-down")}'
+        f"{escape(_('Show all'))}</summary>{rest}</details>"
+    )
 
 
 # --- kinds: each draws a cell that is not empty

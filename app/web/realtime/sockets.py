@@ -22,9 +22,10 @@ from app.extensions import db, socketio
 from app.lib.ids import parse_id
 from app.models import ApiKey, Conversation, Customer, Lead, SignIn, Task, Ticket, User
 from app.ops.redis.event_bus import MAX_FIELD
+from app.web.core.request_transaction import request_transaction
 from app.web.realtime.credentials import compat_token, has_credentials, requesting_person, take_auth
 from app.web.realtime.transport import SocketTransport, close_tcp
-from app.web.security.sessions import hash_token, own_transaction, valid_sign_ins
+from app.web.security.sessions import hash_token, valid_sign_ins
 
 #: (kind, id) of a record.
 RecordKey = tuple[str, int]
@@ -233,7 +234,7 @@ class Sockets:
         key = parse_id(payload.get("id")) if isinstance(payload, dict) else None
         if connection is None or who is None or key is None or not may_receive_notices(who):
             return
-        with own_transaction() as session:
+        with request_transaction() as session:
             notices.record_toast_shown(session, connection.user_id, key, datetime.now(UTC))
 
     def _sender(self) -> tuple[SocketConnection | None, access.Person | None]:

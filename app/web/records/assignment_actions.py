@@ -29,7 +29,7 @@ def assign_directly(screen: Any, row: Any, chosen: int | None, viewer: Viewer, r
     return True
 
 
-def _assign(row: Any, chosen: int, reason: str, viewer: Viewer, decision: team.Decision | None = None) -> None:
+def _assign(row: Any, chosen: int, reason: str, viewer: Viewer, decision: team.TurnDecision | None = None) -> None:
     """Assign without autoflush, so that the record is written in one UPDATE at the end."""
     session = db.session()
     with session.no_autoflush:

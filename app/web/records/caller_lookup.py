@@ -25,8 +25,8 @@ from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fields.base import Viewer, clean_text
 from app.web.core.fields.reference_fields import RecordField, find_record
+from app.web.core.request_transaction import request_transaction
 from app.web.security.rate_limits import TooManyRequests
-from app.web.security.sessions import own_transaction
 
 _TEXT = {"type": "string", "maxLength": 100, "description": "A number, a client ID, or the beginning of a name."}
 _CARD = shape(
@@ -157,7 +157,7 @@ def _audit_afterwards(numbers: list[str], viewer: Viewer) -> None:
 
     @after_this_request
     def write(response: Response) -> Response:
-        with own_transaction() as session:
+        with request_transaction() as session:
             about = ", ".join(numbers)[:190] or "nobody"
             audit.write(session, "look-up", viewer.person.id, viewer.now, about=about)
         return response

@@ -21,7 +21,7 @@ from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, ref, shape
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.personal_fields import vault
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 
 _LINK = shape(
     {
@@ -120,7 +120,7 @@ def asking_before(row: Any, viewer: Viewer) -> Iterator[None]:
 
         @after_this_request
         def ask(response: Response) -> Response:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 lead, customer = session.get(record, key), session.get(Customer, customer_id)
                 if lead is not None and customer is not None:
                     customer_links.request_link(

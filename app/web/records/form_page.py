@@ -48,9 +48,30 @@ def form_page(
     sentence: str | None = None,
 ) -> dict[str, Any]:
     """The context of pages/form.html; a new record shows its default values."""
-    base = screen.route_base
     if mode == "add":
         raw = default_values(screen, fields, viewer) | raw
+    inputs = _inputs(screen, mode, fields, raw, errors, viewer)
+    what = within_sentence(str(screen.record_name))
+    title = _("New %(what)s", what=what) if mode == "add" else _("Edit %(what)s", what=what)
+    left = {name: text for name, text in errors.items() if name not in inputs}
+    base = screen.route_base
+    return {
+        "title": title,
+        "action": f"{base}/edit/{row.id}" if row is not None else f"{base}/add",
+        "submit_label": _("Save"),
+        "sections": _sections(screen, mode, fields, inputs),
+        "cancel_url": screen.url_of(row) if row is not None else f"{base}/",
+        "back_label": screen.list_title,
+        "version": getattr(row, "version", None),
+        "conflict": None,
+        "error": sentence if sentence and (left or not errors) else None,
+    }
+
+
+def _inputs(
+    screen: Any, mode: str, fields: list[Field], raw: dict[str, Any], errors: dict[str, Any], viewer: Viewer
+) -> dict[str, dict[str, Any]]:
+    """The inputs of the form by field, without those that nobody needs yet."""
     inputs = {
         each.name: each.form_input(number_of(each, raw.get(each.name)), errors.get(each.name, []), viewer)
         for each in fields
@@ -62,27 +83,18 @@ def form_page(
     for name in screen.hidden_unless_needed if mode == "add" else ():
         if name in inputs and not raw.get(name) and name not in errors:
             del inputs[name]
+    return inputs
+
+
+def _sections(screen: Any, mode: str, fields: list[Field], inputs: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """The fieldsets with their inputs; those without any are left out."""
     fieldsets = getattr(screen, f"{mode}_fieldsets", None) or [(_("Details"), {"fields": [f.name for f in fields]})]
     fieldsets = with_custom_part(screen, fieldsets)
     parts = [
         {"title": title, "fields": [inputs[name] for name in options["fields"] if name in inputs]}
         for title, options in fieldsets
     ]
-    what = within_sentence(str(screen.record_name))
-    title = _("New %(what)s", what=what) if mode == "add" else _("Edit %(what)s", what=what)
-    here = f"{base}/edit/{row.id}" if row is not None else f"{base}/add"
-    left = {name: text for name, text in errors.items() if name not in inputs}
-    return {
-        "title": title,
-        "action": here,
-        "submit_label": _("Save"),
-        "sections": [part for part in parts if part["fields"]],
-        "cancel_url": screen.url_of(row) if row is not None else f"{base}/",
-        "back_label": screen.list_title,
-        "version": getattr(row, "version", None),
-        "conflict": None,
-        "error": sentence if sentence and (left or not errors) else None,
-    }
+    return [part for part in parts if part["fields"]]
 
 
 #: The fieldsets before the custom fields: the person, and the subject.

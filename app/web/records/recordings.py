@@ -20,9 +20,9 @@ from app.ops.storage.file_store import FileStore
 from app.outbox.recording_delivery import KINDS
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Viewer
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
-from app.web.security.sessions import own_transaction
 
 RECORDING_VERBS = {"recording": "recordings", "recording_again": "recordings"}
 #: A player requests a recording in parts: of a person's requests within so many seconds, only the first is audited.
@@ -66,7 +66,7 @@ def _find(key: int) -> CallRecording:
 
 
 def _note_hearing(row: CallRecording, viewer: Viewer) -> None:
-    with own_transaction() as session:
+    with request_transaction() as session:
         if request.range and not _begins(request.range) and _was_noted(session, row, viewer):
             return
         recordings.write_audit(session, row, viewer.stamp, request.remote_addr)

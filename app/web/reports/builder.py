@@ -14,8 +14,8 @@ from app.lib.ids import parse_id
 from app.web.core.fields.base import Viewer
 from app.web.records.lists.list_page import filter_field, filters_of
 from app.web.reports import built_in_reports, labels
-from app.web.reports.catalogue import Catalogue, Column, catalogue, kinds
-from app.web.reports.definition import CHARTS, DEFAULT_LIMIT, FIGURES, MAX_LIMIT, SPANS, Definition, read
+from app.web.reports.available_columns import AvailableColumns, ReportColumn, available_columns, kinds
+from app.web.reports.definition import CHARTS, DEFAULT_LIMIT, FIGURES, MAX_LIMIT, SPANS, ReportDefinition, read
 from app.web.reports.drill_down_links import joined
 
 #: Rows of figures in the form; more are possible over REST.
@@ -25,7 +25,7 @@ MAX_WHERE = 4000
 Raw = dict[str, Any]
 
 
-def from_form(form: Any, viewer: Viewer) -> Definition:
+def from_form(form: Any, viewer: Viewer) -> ReportDefinition:
     """The definition chosen in the form. Raises RuleBroken."""
     kind = str(form.get("kind", ""))[:24]
     column, span = form.get("period_column", ""), form.get("period_span", "")
@@ -87,18 +87,18 @@ def _where(form: Any, kind: str, viewer: Viewer) -> list[Any] | None:
         raise RuleBroken(_("The conditions of this report can't be read. Please set the filter again."), "where")
     if kind in built_in_reports.READY:
         return None
-    flat = [[name, op, value] for _key, op, name, value in filters_of(catalogue(kind, viewer).screen, form)]
+    flat = [[name, op, value] for _key, op, name, value in filters_of(available_columns(kind, viewer).screen, form)]
     return joined(found if found and len(found) > 1 else None, flat)
 
 
 # --- display
 
 
-def start(kind: str, viewer: Viewer) -> Definition:
+def start(kind: str, viewer: Viewer) -> ReportDefinition:
     """The initial definition of a new report: the columns of the list."""
     if kind in built_in_reports.READY:
         return read({"kind": kind, "period": {"column": "started_on", "span": "last_month"}})
-    found = catalogue(kind, viewer)
+    found = available_columns(kind, viewer)
     shown = [name for name in found.screen.list_columns if name in found.columns and name not in found.hidden]
     return read({"kind": kind, "columns": shown, "figures": [{"of": "count"}]})
 
@@ -114,7 +114,7 @@ def offered_kinds(viewer: Viewer) -> list[Raw]:
     return [*found, *more]
 
 
-def context(definition: Definition, viewer: Viewer) -> Raw:
+def context(definition: ReportDefinition, viewer: Viewer) -> Raw:
     """The context of the form in reports/builder.html."""
     shared = {
         "kind": definition.kind,
@@ -123,7 +123,7 @@ def context(definition: Definition, viewer: Viewer) -> Raw:
     }
     if shared["is_ready"]:
         return shared | {"title": built_in_reports.label_of(definition.kind)}
-    found = catalogue(definition.kind, viewer)
+    found = available_columns(definition.kind, viewer)
     return shared | {
         "title": str(found.screen.list_title),
         "columns": _column_choices(found, definition),
@@ -145,21 +145,21 @@ def _options(pairs: Iterable[tuple[str, Any]], chosen: str) -> list[tuple[str, s
     return [(value, str(label), value == chosen) for value, label in pairs]
 
 
-def _usable(catalogue: Catalogue) -> Iterable[Column]:
-    return (each for each in catalogue.columns.values() if each.name not in catalogue.hidden)
+def _usable(available: AvailableColumns) -> Iterable[ReportColumn]:
+    return (each for each in available.columns.values() if each.name not in available.hidden)
 
 
-def _used(definition: Definition) -> list[str]:
+def _used(definition: ReportDefinition) -> list[str]:
     """The columns used by a report."""
     named = [*definition.columns, *(each.column for each in definition.groups)]
     named += [each.column for each in definition.figures if each.column]
     return list(dict.fromkeys([*named, *([definition.period.column] if definition.period else [])]))
 
 
-def _column_choices(catalogue: Catalogue, definition: Definition) -> list[Raw]:
+def _column_choices(available: AvailableColumns, definition: ReportDefinition) -> list[Raw]:
     """The columns in parts: those of the record, then those of each related one; chosen ones first in their order."""
     parts: dict[str, list[Raw]] = {}
-    known = {each.name: each for each in _usable(catalogue)}
+    known = {each.name: each for each in _usable(available)}
     names = [
         *[name for name in definition.columns if name in known],
         *[n for n in known if n not in definition.columns],
@@ -175,11 +175,11 @@ def _column_choices(catalogue: Catalogue, definition: Definition) -> list[Raw]:
     return made
 
 
-def _group_choice(catalogue: Catalogue, definition: Definition, place: int) -> Raw:
+def _group_choice(available: AvailableColumns, definition: ReportDefinition, place: int) -> Raw:
     now = definition.groups[place] if place < len(definition.groups) else None
-    pairs = [(each.name, each.label) for each in _usable(catalogue) if each.is_group]
+    pairs = [(each.name, each.label) for each in _usable(available) if each.is_group]
     units = [(unit, labels.of_unit(unit)) for unit in UNITS]
-    dates = [each.name for each in _usable(catalogue) if each.is_group and each.is_date]
+    dates = [each.name for each in _usable(available) if each.is_group and each.is_date]
     return {
         "columns": _options(pairs, now.column if now else ""),
         "units": _options(units, (now.by if now else "") or "month"),
@@ -187,29 +187,29 @@ def _group_choice(catalogue: Catalogue, definition: Definition, place: int) -> R
     }
 
 
-def _figure_choice(catalogue: Catalogue, definition: Definition, place: int) -> Raw:
+def _figure_choice(available: AvailableColumns, definition: ReportDefinition, place: int) -> Raw:
     now = definition.figures[place] if place < len(definition.figures) else None
     kinds_ = [(each, labels.of_kind(each)) for each in FIGURES]
-    numbers = [(each.name, each.label) for each in _usable(catalogue) if each.is_number]
-    dates = [(each.name, each.label) for each in _usable(catalogue) if each.is_date and each.is_group]
+    numbers = [(each.name, each.label) for each in _usable(available) if each.is_number]
+    dates = [(each.name, each.label) for each in _usable(available) if each.is_date and each.is_group]
     return {
         "of": _options(kinds_, now.of if now else ""),
         "columns": _options([*numbers, *dates], now.column if now else ""),
     }
 
 
-def _dates(catalogue: Catalogue) -> list[tuple[str, str]]:
+def _dates(available: AvailableColumns) -> list[tuple[str, str]]:
     return [
         (each.name, each.label)
-        for each in _usable(catalogue)
+        for each in _usable(available)
         if each.is_date and each.field.filter and not each.is_related
     ]
 
 
-def _sorts(catalogue: Catalogue, definition: Definition) -> list[tuple[str, str, bool]]:
+def _sorts(available: AvailableColumns, definition: ReportDefinition) -> list[tuple[str, str, bool]]:
     pairs = [("", _("As usual")), ("group", _("The groups"))]
     pairs += [(f"figure:{n}", _("Figure %(number)s", number=n + 1)) for n in range(FIGURE_ROWS)]
-    pairs += [(each.name, each.label) for each in _usable(catalogue) if each.field.sort and not each.is_related]
+    pairs += [(each.name, each.label) for each in _usable(available) if each.field.sort and not each.is_related]
     return _options(pairs, definition.sort)
 
 

@@ -16,8 +16,8 @@ from app.web.core.fields.base import Viewer
 from app.web.dashboards.call_export import as_csv, as_xlsx
 from app.web.records.lists.figure_filter import dates, scope_of
 from app.web.reports import relative_dates
-from app.web.reports.definition import Definition
-from app.web.reports.table import Table
+from app.web.reports.definition import ReportDefinition
+from app.web.reports.table import ReportTable
 
 CALL_SUMMARY = "call_summary"
 #: Kind -> (name, the module whose permission decides).
@@ -29,19 +29,19 @@ def label_of(kind: str) -> str:
     return str(READY[kind][0])
 
 
-def check(definition: Definition, viewer: Viewer, verb: str) -> None:
+def check(definition: ReportDefinition, viewer: Viewer, verb: str) -> None:
     """Raise Denied if the person may not see it."""
     viewer.person.refuse_unless(READY[definition.kind][1], verb)
 
 
-def period_of(definition: Definition, viewer: Viewer) -> Period:
+def period_of(definition: ReportDefinition, viewer: Viewer) -> Period:
     """The days that it covers; last month by default."""
     span = definition.period.span if definition.period else "last_month"
     first, after = relative_dates.ends(span, viewer.now.astimezone(viewer.zone).date())
     return Period(first, after - timedelta(days=1), viewer.zone)
 
 
-def _rows(session: Session, definition: Definition, viewer: Viewer) -> list[Any]:
+def _rows(session: Session, definition: ReportDefinition, viewer: Viewer) -> list[Any]:
     """The rows of the file: month, heading, a row per person, total, an empty row."""
     scope = scope_of(period_of(definition, viewer), viewer, viewer.person.reach("Dashboard"))
     summary = call_summary.summarize(session, scope)
@@ -49,12 +49,14 @@ def _rows(session: Session, definition: Definition, viewer: Viewer) -> list[Any]
     return list(call_summary.table(summary, people, (_("Nobody"), _("Total"))))
 
 
-def run(session: Session, definition: Definition, viewer: Viewer, verb: str) -> Table:
+def run(session: Session, definition: ReportDefinition, viewer: Viewer, verb: str) -> ReportTable:
     """The summary as a table: each row with its month. Raises Denied."""
     check(definition, viewer, verb)
     heads = [_("Incoming calls"), _("Duration"), _("Outgoing calls"), _("Duration"), _("All calls"), _("Duration")]
     about = dates(period_of(definition, viewer))
-    made = Table(label_of(definition.kind), [_("Month"), _("Caller"), *heads], names=2, is_grouped=True, about=about)
+    made = ReportTable(
+        label_of(definition.kind), [_("Month"), _("Caller"), *heads], names=2, is_grouped=True, about=about
+    )
     month = ""
     for row in _rows(session, definition, viewer):
         if len(row) == 1:
@@ -66,7 +68,7 @@ def run(session: Session, definition: Definition, viewer: Viewer, verb: str) -> 
     return made
 
 
-def file_of(session: Session, definition: Definition, viewer: Viewer, format_: str) -> tuple[bytes, int]:
+def file_of(session: Session, definition: ReportDefinition, viewer: Viewer, format_: str) -> tuple[bytes, int]:
     """The summary as CSV or XLSX, as on the dashboard of calls, and its number of rows. Raises Denied."""
     check(definition, viewer, "export")
     rows = _rows(session, definition, viewer)

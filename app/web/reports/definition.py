@@ -46,7 +46,7 @@ _NAMES = ("kind", "columns", "where", "period", "groups", "figures", "sort", "de
 
 
 @dataclass(frozen=True)
-class Group:
+class ReportGroup:
     """A column to group rows by; dates by one of UNITS."""
 
     column: str
@@ -54,7 +54,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Figure:
+class ReportFigure:
     """An aggregation per group: one of FIGURES, of a column except for the count."""
 
     of: str
@@ -70,16 +70,16 @@ class RelativeSpan:
 
 
 @dataclass(frozen=True)
-class Definition:
-    """A report with a valid structure; the catalogue checks whether its columns exist and may be used."""
+class ReportDefinition:
+    """A report with a valid structure; the catalog checks whether its columns exist and may be used."""
 
     kind: str
     columns: tuple[str, ...] = ()
     #: Nested conditions as in a list's URL; None = all rows.
     where: list[Any] | None = field(default=None, hash=False)
     period: RelativeSpan | None = None
-    groups: tuple[Group, ...] = ()
-    figures: tuple[Figure, ...] = (Figure("count"),)
+    groups: tuple[ReportGroup, ...] = ()
+    figures: tuple[ReportFigure, ...] = (ReportFigure("count"),)
     #: "" = the default order, "group", "figure:0", or a column.
     sort: str = ""
     descending: bool = False
@@ -102,20 +102,22 @@ class Definition:
         }
 
 
-def read(raw: Any) -> Definition:
+def read(raw: Any) -> ReportDefinition:
     """The definition in this JSON object. Raises RuleBroken."""
     if not isinstance(raw, dict) or _size(raw) > MAX_BYTES:
         raise RuleBroken(_("This report can't be read. Please build it again."), "definition")
     unknown = sorted(set(map(str, raw)) - set(_NAMES))
     if unknown:
         raise RuleBroken(_("A report has no part “%(name)s”.", name=unknown[0][:60]), "definition")
-    made = Definition(
+    made = ReportDefinition(
         kind=_text(raw, "kind", 24),
         columns=_columns(raw),
         where=_where(raw),
         period=_period(raw),
-        groups=tuple(Group(_text(each, "column", 80), _text(each, "by", 8)) for each in _objects(raw, "groups")),
-        figures=tuple(Figure(_text(each, "of", 8), _text(each, "column", 80)) for each in _objects(raw, "figures")),
+        groups=tuple(ReportGroup(_text(each, "column", 80), _text(each, "by", 8)) for each in _objects(raw, "groups")),
+        figures=tuple(
+            ReportFigure(_text(each, "of", 8), _text(each, "column", 80)) for each in _objects(raw, "figures")
+        ),
         sort=_text(raw, "sort", 80),
         descending=raw.get("descending") is True,
         limit=_limit(raw.get("limit")),
@@ -181,7 +183,7 @@ def _limit(given: Any) -> int:
     return number
 
 
-def _refuse_many(made: Definition) -> None:
+def _refuse_many(made: ReportDefinition) -> None:
     if len(made.columns) > MAX_COLUMNS:
         raise RuleBroken(_("A report shows at most %(most)s columns.", most=MAX_COLUMNS), "columns")
     if len(made.groups) > MAX_GROUPS:
@@ -192,7 +194,7 @@ def _refuse_many(made: Definition) -> None:
         raise RuleBroken(_("A report has at most %(most)s figures.", most=MAX_FIGURES), "figures")
 
 
-def _refuse_unknown(made: Definition) -> None:
+def _refuse_unknown(made: ReportDefinition) -> None:
     if any(each.of not in FIGURES for each in made.figures):
         raise RuleBroken(_("A figure is one of: %(names)s.", names=", ".join(FIGURES)), "figures")
     if any(each.by not in ("", *UNITS) for each in made.groups):

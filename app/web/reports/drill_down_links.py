@@ -14,11 +14,11 @@ from app.web.core.fields.base import BooleanField, ChoiceField, Viewer
 from app.web.core.queries.record_table import MAX_FILTERS
 from app.web.records.lists.list_conditions import MAX_DEPTH, MAX_LENGTH, Condition, leaves
 from app.web.reports import relative_dates
-from app.web.reports.catalogue import Catalogue, Column
-from app.web.reports.definition import Definition, Group
+from app.web.reports.available_columns import AvailableColumns, ReportColumn
+from app.web.reports.definition import ReportDefinition, ReportGroup
 
 
-def all_conditions(definition: Definition, viewer: Viewer) -> Condition | None:
+def all_conditions(definition: ReportDefinition, viewer: Viewer) -> Condition | None:
     """All conditions of a report, including the relative span; None if there are none."""
     moving = relative_dates.conditions(definition.period, viewer.now.astimezone(viewer.zone).date())
     return joined(definition.where, moving)
@@ -43,7 +43,7 @@ def text_of(found: Condition) -> str:
     return json.dumps(found, ensure_ascii=False, separators=(",", ":"))
 
 
-def address(catalogue: Catalogue, found: Condition | None, more: list[Any] | None = None) -> str:
+def address(available: AvailableColumns, found: Condition | None, more: list[Any] | None = None) -> str:
     """The URL of the list with these conditions; "" if no URL can express them."""
     if more is None:
         return ""
@@ -52,20 +52,20 @@ def address(catalogue: Catalogue, found: Condition | None, more: list[Any] | Non
         _depth(wanted) > MAX_DEPTH or len(leaves(wanted)) > MAX_FILTERS or len(text_of(wanted)) > MAX_LENGTH
     ):
         return ""
-    given = {"tab": "all"} if "all" in catalogue.screen.tab_names else {}
+    given = {"tab": "all"} if "all" in available.screen.tab_names else {}
     if wanted is not None:
         given["where"] = text_of(wanted)
-    elif catalogue.screen.has_views:
+    elif available.screen.has_views:
         given["view"] = "all"
     query = urlencode(given)
-    return f"{catalogue.screen.route_base}/" + (f"?{query}" if query else "")
+    return f"{available.screen.route_base}/" + (f"?{query}" if query else "")
 
 
 def _depth(group: Condition) -> int:
     return 1 + max((_depth(part) for part in group[1:] if part[0] in ("all", "any")), default=0)
 
 
-def conditions(column: Column, group: Group, value: Any) -> list[Any] | None:
+def conditions(column: ReportColumn, group: ReportGroup, value: Any) -> list[Any] | None:
     """The rows of one group of a column, as conditions of the list; None if the list has no such filter."""
     name, operators = column.name, column.field.operators
     if not column.is_countable_in_list:

@@ -16,14 +16,14 @@ from app.domain.report_schedules import FORMATS
 from app.lib.digit_grouping import grouped
 from app.web.core.fields.base import Viewer
 from app.web.reports import built_in_reports, pdf, running
-from app.web.reports.definition import AT_ONCE, Definition
-from app.web.reports.table import Table
+from app.web.reports.definition import AT_ONCE, ReportDefinition
+from app.web.reports.table import ReportTable
 from app.web.transfer.export_files import MIME, Row, csv_rows, sheet_rows, write_workbook
 
 MIMES = MIME | {"pdf": "application/pdf"}
 
 
-def make(session: Session, label: str, definition: Definition, viewer: Viewer, format_: str) -> tuple[bytes, int]:
+def make(session: Session, label: str, definition: ReportDefinition, viewer: Viewer, format_: str) -> tuple[bytes, int]:
     """The file and its number of rows, as this viewer may export them. Raises RuleBroken, Denied, NotFound."""
     if format_ not in FORMATS:
         raise RuleBroken(_("Please choose CSV, XLSX or PDF."), "format")
@@ -38,22 +38,22 @@ def make(session: Session, label: str, definition: Definition, viewer: Viewer, f
     return _DATA[format_](table, label, viewer), len(table.rows)
 
 
-def all_rows(table: Table) -> list[Row]:
+def all_rows(table: ReportTable) -> list[Row]:
     """The rows of a file: those of the table, then their totals."""
     return [*table.rows, table.totals] if table.totals else table.rows
 
 
-def heading(table: Table) -> list[str]:
+def heading(table: ReportTable) -> list[str]:
     """The column labels. Durations are numbers in files."""
     seconds = _("seconds")
     return [f"{text} ({seconds})" if place in table.seconds else text for place, text in enumerate(table.heading)]
 
 
-def _csv(table: Table, _label: str, _viewer: Viewer) -> bytes:
+def _csv(table: ReportTable, _label: str, _viewer: Viewer) -> bytes:
     return csv_rows(all_rows(table), heading(table))
 
 
-def _xlsx(table: Table, _label: str, _viewer: Viewer) -> bytes:
+def _xlsx(table: ReportTable, _label: str, _viewer: Viewer) -> bytes:
     target = BytesIO()
     write_workbook(target, heading(table), [sheet_rows(all_rows(table), 2)])
     return target.getvalue()
@@ -72,7 +72,7 @@ def stem_of(label: str) -> str:
     return re.sub(r"[^A-Za-z0-9]+", "-", label).strip("-").lower()[:60] or "report"
 
 
-def write_audit(session: Session, viewer: Viewer, definition: Definition, **what: Any) -> None:
+def write_audit(session: Session, viewer: Viewer, definition: ReportDefinition, **what: Any) -> None:
     """Record in the audit who got the file, without values that may identify a person."""
     shown = {"columns": list(definition.columns), "groups": [each.column for each in definition.groups]} | what
     audit.write(session, "export", viewer.person.id, viewer.now, f"report of {definition.kind}", **shown)

@@ -21,8 +21,8 @@ from app.web.core.localization.local_dates import format_local_date
 from app.web.records.lists import list_conditions
 from app.web.records.lists.list_page import in_words
 from app.web.reports import relative_dates
-from app.web.reports.catalogue import Column
-from app.web.reports.definition import SPANS, Figure, Group
+from app.web.reports.available_columns import ReportColumn
+from app.web.reports.definition import SPANS, ReportFigure, ReportGroup
 from app.web.reports.statements import CheckedReport, record_columns
 from app.web.transfer.export_cells import Cell
 
@@ -35,7 +35,7 @@ def of_unit(by: str) -> str:
     return {"day": _("by day"), "week": _("by week"), "month": _("by month"), "quarter": _("by quarter")}[by]
 
 
-def of_group(group: Group, column: Column) -> str:
+def of_group(group: ReportGroup, column: ReportColumn) -> str:
     """The heading of a group."""
     return f"{column.label} ({of_unit(group.by or 'day')})" if column.is_date else column.label
 
@@ -46,7 +46,7 @@ def of_kind(of: str) -> str:
     return {**words, "min": _("Smallest"), "max": _("Largest")}[of]
 
 
-def of_figure(figure: Figure, column: Column | None) -> str:
+def of_figure(figure: ReportFigure, column: ReportColumn | None) -> str:
     """The heading of a figure."""
     if column is None:
         return of_kind("count")
@@ -56,12 +56,12 @@ def of_figure(figure: Figure, column: Column | None) -> str:
     return f"{of_kind(figure.of)}: {column.label}"
 
 
-def is_duration(column: Column) -> bool:
+def is_duration(column: ReportColumn) -> bool:
     """Whether its numbers are seconds."""
     return isinstance(column.field, DurationField)
 
 
-def formats(columns: Sequence[Column]) -> dict[int, Callable[[Any], str]]:
+def formats(columns: Sequence[ReportColumn]) -> dict[int, Callable[[Any], str]]:
     """The formats of these columns' values on pages, as in lists: phone numbers with spaces, shipped labels translated,
     durations in hours, minutes and seconds.
     """
@@ -159,7 +159,7 @@ def _sortable(checked: CheckedReport, place: int, value: Any) -> tuple[bool, Any
 
 def about(checked: CheckedReport) -> str:
     """The records and conditions of a report, as text."""
-    screen, definition, viewer = checked.catalogue.screen, checked.definition, checked.viewer
+    screen, definition, viewer = checked.available.screen, checked.definition, checked.viewer
     parts = []
     if definition.period is not None:
         first, after = relative_dates.ends(definition.period.span, viewer.now.astimezone(viewer.zone).date())
@@ -169,7 +169,7 @@ def about(checked: CheckedReport) -> str:
             if first == last
             else f"{format_local_date(first, '%-d %b %Y')} – {format_local_date(last, '%-d %b %Y')}"
         )
-        label = checked.catalogue.columns[definition.period.column].label
+        label = checked.available.columns[definition.period.column].label
         parts.append(f"{label}: {SPANS[definition.period.span]} ({days})")
     if definition.where:
         text = list_conditions.describe(

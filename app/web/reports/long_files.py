@@ -18,8 +18,8 @@ from app.extensions import db
 from app.web.core.fields.base import Viewer
 from app.web.core.registry import screen_of_kind
 from app.web.reports import files, row_reports, running
-from app.web.reports.catalogue import Column
-from app.web.reports.definition import Definition, read
+from app.web.reports.available_columns import ReportColumn
+from app.web.reports.definition import ReportDefinition, read
 from app.web.reports.statements import CheckedReport
 from app.web.transfer import export_pages, exports
 from app.web.transfer.export_files import Row
@@ -34,7 +34,7 @@ class ReportSource:
 
     checked: CheckedReport
     #: Of a report that lists rows.
-    columns: list[Column]
+    columns: list[ReportColumn]
 
     @property
     def heading(self) -> list[str]:
@@ -60,13 +60,13 @@ class ReportSource:
         return row_reports.of_ids(db.session(), self.checked, self.columns, ids)
 
 
-def source(definition: Definition, viewer: Viewer) -> ReportSource:
+def source(definition: ReportDefinition, viewer: Viewer) -> ReportSource:
     """The contents of a report's file, under the viewer's rights. Raises RuleBroken, NotFound, Denied."""
     checked = replace(running.check(definition, viewer, "export"), limit=definition.limit)
     return ReportSource(checked, [] if checked.groups else row_reports.columns_of(checked)[0])
 
 
-def request_file(report: Report, format_: str, definition: Definition, viewer: Viewer) -> int:
+def request_file(report: Report, format_: str, definition: ReportDefinition, viewer: Viewer) -> int:
     """Queue the file of a report. Returns the id of the export. Raises RuleBroken, NotFound, Denied."""
     payload = {"report": report.id, "label": report.label, "definition": definition.as_json(), "query": ""}
     payload["columns"] = _names(source(definition, viewer))

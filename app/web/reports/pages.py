@@ -22,12 +22,12 @@ from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.registry import screen_of_kind
+from app.web.core.request_transaction import request_transaction
 from app.web.core.views import list_preferences
 from app.web.pages.routes import page_route
 from app.web.records.lists.saved_views import may_share
 from app.web.reports import builder, built_in_reports, files, long_files, rendering, running
-from app.web.reports.definition import AT_ONCE, Definition, read
-from app.web.security.sessions import own_transaction
+from app.web.reports.definition import AT_ONCE, ReportDefinition, read
 
 BASE = "/reports/"
 
@@ -96,7 +96,7 @@ class ReportsView(ModulePermissions, BaseView):
         return redirect(f"{BASE}{stored.id}/")
 
     def _builder(
-        self, definition: Definition, report: Report | None, viewer: Viewer, problem: tuple[str, Any] = ("", {})
+        self, definition: ReportDefinition, report: Report | None, viewer: Viewer, problem: tuple[str, Any] = ("", {})
     ) -> str:
         is_sent = request.method == "POST"
         audience = (
@@ -212,12 +212,12 @@ def visible_report(key: int) -> Report:
     return found
 
 
-def definition_of(report: Report) -> Definition:
+def definition_of(report: Report) -> ReportDefinition:
     """The definition of a stored report. Raises RuleBroken if this version can't read it."""
     return read({**report.definition, "kind": report.kind})
 
 
-def typed_definition(viewer: Viewer, report: Report | None) -> Definition:
+def typed_definition(viewer: Viewer, report: Report | None) -> ReportDefinition:
     """The posted definition, as far as it is readable; else the stored one."""
     try:
         return builder.from_form(request.form, viewer)
@@ -225,7 +225,7 @@ def typed_definition(viewer: Viewer, report: Report | None) -> Definition:
         return definition_of(report) if report else builder.start(request.form.get("kind", ""), viewer)
 
 
-def refuse_unusable(definition: Definition, viewer: Viewer) -> None:
+def refuse_unusable(definition: ReportDefinition, viewer: Viewer) -> None:
     """Raise RuleBroken for a report that could not be shown: such reports are not saved."""
     if definition.kind in built_in_reports.READY:
         built_in_reports.check(definition, viewer, "read")
@@ -237,7 +237,7 @@ def refuse_unusable(definition: Definition, viewer: Viewer) -> None:
         columns_of(checked)
 
 
-def store(report: Report | None, definition: Definition, viewer: Viewer) -> Report:
+def store(report: Report | None, definition: ReportDefinition, viewer: Viewer) -> Report:
     """Save a report with the name and readers of the form. Raises RuleBroken, Denied."""
     audience = request.form.get("audience", "me")
     if audience != "me" and not may_share(viewer):
@@ -253,7 +253,7 @@ def store(report: Report | None, definition: Definition, viewer: Viewer) -> Repo
     return reports.save(db.session(), report, values, viewer.stamp)
 
 
-def result_of(definition: Definition, viewer: Viewer) -> dict[str, Any]:
+def result_of(definition: ReportDefinition, viewer: Viewer) -> dict[str, Any]:
     """The context of reports/_result.html: the table and chart, or why there is none."""
     try:
         return rendering.result_context(running.run(db.session(), definition, viewer))
@@ -261,7 +261,7 @@ def result_of(definition: Definition, viewer: Viewer) -> dict[str, Any]:
         return {"error": refusal(broken)[1]}
 
 
-def may_export(definition: Definition, viewer: Viewer) -> bool:
+def may_export(definition: ReportDefinition, viewer: Viewer) -> bool:
     """Whether the person may have this report as a file."""
     if definition.kind in built_in_reports.READY:
         return viewer.person.may(built_in_reports.READY[definition.kind][1], "export")
@@ -273,7 +273,7 @@ def report_file(report: Report, format_: str, viewer: Viewer) -> Response:
     """The file of a report that isn't long, audited. Raises RuleBroken, Denied, NotFound."""
     key, label, definition = report.id, report.label, definition_of(report)
     data, rows = files.make(db.session(), label, definition, viewer, format_)
-    with own_transaction() as session:
+    with request_transaction() as session:
         files.write_audit(session, viewer, definition, report=key, rows=rows, format=format_)
     return file_answer(data, label, format_, viewer)
 

@@ -16,7 +16,7 @@ from app.web.core.fields.base import Viewer
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.pdf_pages import LINE, PAD, SIZE, TITLE, PdfPages, new_pdf
 from app.web.records import pdf_letterhead
-from app.web.reports.table import Table
+from app.web.reports.table import ReportTable
 
 #: Rows of a PDF, which is for reading, not for further work.
 MAX_ROWS = 1000
@@ -26,7 +26,7 @@ MAX_COLUMNS = 12
 _MOST_LINES = 3
 
 
-def document(table: Table, label: str, viewer: Viewer) -> bytes:
+def document(table: ReportTable, label: str, viewer: Viewer) -> bytes:
     """The PDF: name, description, the table with its totals, and what was left out."""
     canvas = PdfPages(new_pdf(len(table.heading) > 4))
     canvas.pdf.set_title(label)
@@ -39,7 +39,7 @@ def document(table: Table, label: str, viewer: Viewer) -> bytes:
     return bytes(canvas.pdf.output())
 
 
-def _lines(table: Table, viewer: Viewer) -> Iterable[str]:
+def _lines(table: ReportTable, viewer: Viewer) -> Iterable[str]:
     yield f"{table.title} · {table.about}"
     made = format_local_date(viewer.now.astimezone(viewer.zone), "%-d %b %Y, %H:%M")
     person = viewer.person.full_name
@@ -55,7 +55,7 @@ def _lines(table: Table, viewer: Viewer) -> Iterable[str]:
 class _Grid:
     """The table, page by page; each begins with the heading."""
 
-    def __init__(self, canvas: PdfPages, table: Table) -> None:
+    def __init__(self, canvas: PdfPages, table: ReportTable) -> None:
         self.canvas, self.table = canvas, table
         self.heading = table.heading[:MAX_COLUMNS]
         self.rows = [self._texts(row) for row in table.rows[:MAX_ROWS]]

@@ -8,14 +8,14 @@ from flask_babel import gettext as _
 
 from app.lib.digit_grouping import grouped
 from app.web.dashboards.rendering import chart
-from app.web.reports.table import Table, text_of
+from app.web.reports.table import ReportTable, text_of
 
 #: Rows of a page; bars or points, and lines, of a chart.
 MAX_ROWS, MAX_POINTS, MAX_SERIES = 200, 30, 3
 Drawn = dict[str, Any]
 
 
-def result_context(table: Table) -> Drawn:
+def result_context(table: ReportTable) -> Drawn:
     """The context of reports/_result.html."""
     cut = len(table.rows) - MAX_ROWS
     notes = list(table.notes)
@@ -38,11 +38,11 @@ def result_context(table: Table) -> Drawn:
     return made
 
 
-def _is_figure(table: Table, place: int) -> bool:
+def _is_figure(table: ReportTable, place: int) -> bool:
     return table.is_grouped and place >= table.names
 
 
-def _row(table: Table, row: Any, url: str) -> list[Drawn]:
+def _row(table: ReportTable, row: Any, url: str) -> list[Drawn]:
     """The cells; a group's figures open its list, the first cell of a record opens its page."""
     cells = []
     for place, value in enumerate(row):
@@ -55,7 +55,7 @@ def _row(table: Table, row: Any, url: str) -> list[Drawn]:
     return cells
 
 
-def _chart(table: Table, notes: list[str]) -> Drawn | None:
+def _chart(table: ReportTable, notes: list[str]) -> Drawn | None:
     if len(table.heading) <= table.names:
         return None
     columns, rows = _pivot(table, notes) if table.names == 2 and table.chart != "pie" else _plain(table)
@@ -70,7 +70,7 @@ def _chart(table: Table, notes: list[str]) -> Drawn | None:
     return part | {"name": "report", "label": table.heading[table.names + table.drawn], "help": "", "size": 12}
 
 
-def _plain(table: Table) -> tuple[list[str], list[Drawn]]:
+def _plain(table: ReportTable) -> tuple[list[str], list[Drawn]]:
     place = table.names + table.drawn
     rows = [
         {
@@ -82,7 +82,7 @@ def _plain(table: Table) -> tuple[list[str], list[Drawn]]:
     return ["", table.heading[place]], rows
 
 
-def _pivot(table: Table, notes: list[str]) -> tuple[list[str], list[Drawn]]:
+def _pivot(table: ReportTable, notes: list[str]) -> tuple[list[str], list[Drawn]]:
     """The figure as a pivot: a row for each first group, a column for each of the largest second groups."""
     place, sums = table.names + table.drawn, dict[str, float]()
     for row in table.rows:

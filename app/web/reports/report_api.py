@@ -26,9 +26,9 @@ from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fab_access import REFUSABLE, JsonErrorResponses, current_viewer, json_answer, refuse_as_json
 from app.web.core.fields.base import Viewer
 from app.web.reports import long_files, running
-from app.web.reports.catalogue import catalogue
+from app.web.reports.available_columns import available_columns
 from app.web.reports.pages import definition_of, report_file, visible_report
-from app.web.reports.table import Table
+from app.web.reports.table import ReportTable
 from app.web.transfer.export_api import BINARY, MIME_TYPE, STATE, as_file, state_of
 from app.web.transfer.export_cells import Cell
 from app.web.transfer.export_pages import own_export
@@ -159,7 +159,7 @@ def _format_sent() -> str:
     return str(raw["format"])
 
 
-def as_json(table: Table) -> dict[str, Any]:
+def as_json(table: ReportTable) -> dict[str, Any]:
     """The results of a report in REST's format."""
     return {
         "about": table.about,
@@ -192,7 +192,7 @@ def _definition(row: Report, viewer: Viewer) -> dict[str, Any]:
     if row.owner_id == viewer.person.id or not row.definition.get("where"):
         return row.definition
     try:
-        hidden, where = catalogue(row.kind, viewer).hidden, definition_of(row).where
+        hidden, where = available_columns(row.kind, viewer).hidden, definition_of(row).where
         return row.definition | {"where": _without_values(where, hidden)}
     except REFUSABLE:  # records that they may not read, or a report of another version
         return row.definition | {"where": None}

@@ -16,19 +16,19 @@ from app.ops.database.statement_limit import StatementTooSlow, limited
 from app.web.core.fields.base import Viewer
 from app.web.records.lists.list_page import list_query_from
 from app.web.reports import built_in_reports, drill_down_links, labels, row_reports, statements
-from app.web.reports.catalogue import Catalogue, Column, catalogue
-from app.web.reports.definition import AT_ONCE, Definition, Figure, Group
+from app.web.reports.available_columns import AvailableColumns, ReportColumn, available_columns
+from app.web.reports.definition import AT_ONCE, ReportDefinition, ReportFigure, ReportGroup
 from app.web.reports.statements import CheckedReport
-from app.web.reports.table import Table, figures_of, heading_of_totals
+from app.web.reports.table import ReportTable, figures_of, heading_of_totals
 from app.web.transfer import exports
 
 #: Seconds for a statement of a report on a page, and for a file; an exchange with MariaDB ends after 15.
 PAGE_SECONDS, FILE_SECONDS = 8.0, 14.0
 
 
-def check(definition: Definition, viewer: Viewer, verb: str = "read") -> CheckedReport:
+def check(definition: ReportDefinition, viewer: Viewer, verb: str = "read") -> CheckedReport:
     """The report with its columns resolved. `verb`: "export" for files. Raises RuleBroken, NotFound, Denied."""
-    found = catalogue(definition.kind, viewer, verb)
+    found = available_columns(definition.kind, viewer, verb)
     if verb == "export":
         viewer.person.refuse_unless(found.screen.module, "export")
     rules = _rules(found, definition, viewer)
@@ -42,16 +42,16 @@ def check(definition: Definition, viewer: Viewer, verb: str = "read") -> Checked
     return CheckedReport(found, definition, viewer, rules, groups, figures, min(definition.limit, AT_ONCE))
 
 
-def _rules(catalogue: Catalogue, definition: Definition, viewer: Viewer) -> list[Any]:
+def _rules(available: AvailableColumns, definition: ReportDefinition, viewer: Viewer) -> list[Any]:
     if definition.period is not None:
-        column = catalogue.column(definition.period.column, "period")
+        column = available.column(definition.period.column, "period")
         if not (column.is_date and column.field.filter):
             raise RuleBroken(_("“%(name)s” has no dates to choose a period of.", name=column.label), "period")
     wanted = drill_down_links.all_conditions(definition, viewer)
-    return list(list_query_from(catalogue.screen, drill_down_links.arguments(wanted), viewer).conditions)
+    return list(list_query_from(available.screen, drill_down_links.arguments(wanted), viewer).conditions)
 
 
-def _refuse_order(catalogue: Catalogue, definition: Definition) -> None:
+def _refuse_order(available: AvailableColumns, definition: ReportDefinition) -> None:
     """Raise RuleBroken for an unsupported order: none is ignored."""
     wanted, is_figure = definition.sort, definition.sort.startswith("figure:")
     is_known = wanted in {f"figure:{place}" for place in range(len(definition.figures))}
@@ -59,28 +59,28 @@ def _refuse_order(catalogue: Catalogue, definition: Definition) -> None:
         raise RuleBroken(_("A report of groups is sorted by “group” or by one of its figures."), "sort")
     if not definition.groups and (wanted == "group" or is_figure):
         raise RuleBroken(_("A report that isn't grouped is sorted by one of its columns."), "sort")
-    if wanted and not definition.groups and catalogue.column(wanted, "sort").is_related:
+    if wanted and not definition.groups and available.column(wanted, "sort").is_related:
         raise RuleBroken(_("A report can't be sorted by a column of a related record."), "sort")
 
 
-def _group(catalogue: Catalogue, group: Group) -> tuple[Group, Column]:
-    column = catalogue.column(group.column, "groups")
+def _group(available: AvailableColumns, group: ReportGroup) -> tuple[ReportGroup, ReportColumn]:
+    column = available.column(group.column, "groups")
     if not column.is_group:
         raise RuleBroken(_("A report can't be grouped by “%(name)s”.", name=column.label), "groups")
-    return group if column.is_date else Group(group.column), column
+    return group if column.is_date else ReportGroup(group.column), column
 
 
-def _figure(catalogue: Catalogue, figure: Figure) -> Column | None:
+def _figure(available: AvailableColumns, figure: ReportFigure) -> ReportColumn | None:
     if figure.of == "count":
         return None
-    column = catalogue.column(figure.column, "figures")
+    column = available.column(figure.column, "figures")
     can_be = column.is_number or (column.is_date and figure.of in ("min", "max") and column.is_group)
     if not can_be:
         raise RuleBroken(_("“%(name)s” can't be worked out: it isn't a number.", name=column.label), "figures")
     return column
 
 
-def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "read") -> Table:
+def run(session: Session, definition: ReportDefinition, viewer: Viewer, verb: str = "read") -> ReportTable:
     """The results, at most AT_ONCE rows, as the viewer may see them. Raises RuleBroken, also if it is slow."""
     is_ready = definition.kind in built_in_reports.READY
     checked = None if is_ready else check(definition, viewer, verb)
@@ -90,7 +90,7 @@ def run(session: Session, definition: Definition, viewer: Viewer, verb: str = "r
         return grouped(session, checked) if checked.groups else row_reports.listed(session, checked)
 
 
-def is_long(session: Session, definition: Definition, viewer: Viewer) -> bool:
+def is_long(session: Session, definition: ReportDefinition, viewer: Viewer) -> bool:
     """Whether its file has more rows than are written while somebody waits; counting stops there. Raises RuleBroken."""
     if definition.limit <= AT_ONCE or definition.kind in built_in_reports.READY:
         return False
@@ -114,7 +114,7 @@ def limit_time(session: Session, seconds: float) -> Iterator[None]:
         raise RuleBroken(text) from None
 
 
-def grouped(session: Session, checked: CheckedReport) -> Table:
+def grouped(session: Session, checked: CheckedReport) -> ReportTable:
     """The groups of a report up to its limit, with their figures, and the totals over all of them."""
     found = session.execute(statements.grouped(checked)).all()
     limit, made, keyed = checked.limit, new_table(checked), len(checked.groups)
@@ -137,12 +137,12 @@ def grouped(session: Session, checked: CheckedReport) -> Table:
     for row in found[:limit]:
         keys, parts = tuple(row)[:keyed], tuple(row)[keyed + 1 :]
         made.rows.append([*labels.of_groups(checked, keys), *figures_of(checked, parts)])
-        made.urls.append(drill_down_links.address(checked.catalogue, wanted, _conditions(checked, keys)))
+        made.urls.append(drill_down_links.address(checked.available, wanted, _conditions(checked, keys)))
     _add_totals(checked, made, tuple(whole))
     return made
 
 
-def new_table(checked: CheckedReport) -> Table:
+def new_table(checked: CheckedReport) -> ReportTable:
     """A table with its heading."""
     names = [labels.of_group(group, column) for group, column in checked.groups]
     figures = [labels.of_figure(figure, column) for figure, column in checked.figures]
@@ -151,8 +151,8 @@ def new_table(checked: CheckedReport) -> Table:
         for place, (_figure_, column) in enumerate(checked.figures)
         if column is not None and labels.is_duration(column)
     )
-    return Table(
-        title=str(checked.catalogue.screen.list_title),
+    return ReportTable(
+        title=str(checked.available.screen.list_title),
         heading=[*names, *figures],
         names=len(names),
         seconds=seconds,
@@ -163,11 +163,11 @@ def new_table(checked: CheckedReport) -> Table:
     )
 
 
-def _add_totals(checked: CheckedReport, made: Table, whole: tuple[Any, ...]) -> None:
+def _add_totals(checked: CheckedReport, made: ReportTable, whole: tuple[Any, ...]) -> None:
     made.count = int(whole[0])
     made.totals = [heading_of_totals(), *[None] * (made.names - 1), *figures_of(checked, whole[1:])]
     wanted = drill_down_links.all_conditions(checked.definition, checked.viewer)
-    made.total_url = drill_down_links.address(checked.catalogue, wanted, [])
+    made.total_url = drill_down_links.address(checked.available, wanted, [])
 
 
 def _conditions(checked: CheckedReport, keys: tuple[Any, ...]) -> list[Any] | None:

@@ -20,11 +20,11 @@ from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.records.lists.figure_filter import weekdays
 from app.web.reports import schedule_worker
 from app.web.reports.pages import BASE, visible_report
-from app.web.security.sessions import own_transaction
 
 #: Runs that are listed.
 MOST = 50
@@ -59,7 +59,7 @@ class ReportSchedulesView(ModulePermissions, BaseView):
             return self._page(report, row, viewer)
         try:
             schedule_input = _schedule_input(viewer)
-            with own_transaction() as session:
+            with request_transaction() as session:
                 stored = session.get(ReportSchedule, row.id) if row is not None else None
                 zone = current_app.config["CRM"].time_zone
                 report_schedules.save(
@@ -100,7 +100,7 @@ class ReportSchedulesView(ModulePermissions, BaseView):
         viewer = current_viewer()
         _schedule(own_report(key), schedule)
         made: list[int] = []
-        with own_transaction() as session:
+        with request_transaction() as session:
             row = session.get_one(ReportSchedule, schedule)
             if what == "pause":
                 report_schedules.pause(row, viewer.stamp)

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from app import access, branding
 from app.channels.base import AttachedFile, Channel, Content
+from app.channels.console import Console
 from app.domain import report_schedules
 from app.domain.base import RuleBroken, translatable
 from app.domain.report_schedules import ReportRun, ReportSchedule
@@ -44,6 +45,7 @@ WAITS = (60, 300, 1800)
 MAX_BYTES = 15_000_000
 NOT_KNOWN = "Unknown whether it arrived: sending was interrupted. Please ask the reader before you send it again."
 IS_GONE = "They can't sign in any more."
+NO_SERVER = "No mail server is set up, so emails are only logged. An administrator sets CRM_SMTP_URL."
 NO_ADDRESS = "They have no email address."
 TOO_LARGE = "The file is larger than 15 MB. Please narrow the report down."
 
@@ -148,8 +150,12 @@ def send(run_id: int) -> None:
 def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
     """Channel, address and content.
 
-    Raises NotToBeSent if the reader is inactive, NotSent for a file to be made again.
+    Raises NotToBeSent if the reader is inactive, NotSent for a file to be made again or if no email leaves here.
     """
+    channels: Mapping[str, Channel] = current_app.extensions["crm_channels"]
+    channel = channels["email"]
+    if isinstance(channel, Console):
+        raise NotSent(DeliveryResult("failed", NO_SERVER, was_attempted=False))
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         user = session.get_one(User, row.user_id)
         schedule = session.get_one(ReportSchedule, row.schedule_id)
@@ -168,8 +174,7 @@ def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
         by = f"{author.first_name} {author.last_name}".strip() if author else ""
         content = _content(row, report, by, brand)
     content = replace(content, files=(AttachedFile(name, mime, data),))
-    channels: Mapping[str, Channel] = current_app.extensions["crm_channels"]
-    return channels["email"], user.email, content
+    return channel, user.email, content
 
 
 def _data_of(row: ReportRun) -> bytes:

@@ -15,22 +15,22 @@ from sqlalchemy import Select, case, func, literal, select
 from app.domain.date_buckets import bucket
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.reference_fields import RecordField
-from app.web.reports.catalogue import Catalogue, Column
-from app.web.reports.definition import Definition, Figure, Group
+from app.web.reports.available_columns import AvailableColumns, ReportColumn
+from app.web.reports.definition import ReportDefinition, ReportFigure, ReportGroup
 
 
 @dataclass(frozen=True, eq=False)
 class CheckedReport:
     """A report whose columns exist and may be used."""
 
-    catalogue: Catalogue
-    definition: Definition
+    available: AvailableColumns
+    definition: ReportDefinition
     viewer: Viewer
     #: SQL conditions of the rows.
     rules: list[Any]
-    groups: list[tuple[Group, Column]]
+    groups: list[tuple[ReportGroup, ReportColumn]]
     #: The column is None for the count.
-    figures: list[tuple[Figure, Column | None]]
+    figures: list[tuple[ReportFigure, ReportColumn | None]]
 
     #: Maximum rows or groups.
     limit: int
@@ -41,7 +41,7 @@ class CheckedReport:
         return [place for place, (figure, _column) in enumerate(self.figures) if figure.of == "median"]
 
 
-def _group_value(group: Group, column: Column, viewer: Viewer) -> Any:
+def _group_value(group: ReportGroup, column: ReportColumn, viewer: Viewer) -> Any:
     if not column.is_date:
         return _unindexed(column.value)
     return bucket(column.value, group.by or "day", viewer.zone if column.has_zone else None, viewer.now)
@@ -56,14 +56,14 @@ def _unindexed(value: Any) -> Any:
 
 def _plain(checked: CheckedReport, with_groups: bool) -> Any:
     """The subquery of the rows: g0, g1 to group by, and v0 … to aggregate."""
-    record = checked.catalogue.record
+    record = checked.available.record
     columns = [record.id.label("key")]
     for place, (group, column) in enumerate(checked.groups if with_groups else ()):
         columns.append(_group_value(group, column, checked.viewer).label(f"g{place}"))
     for place, (_figure, of) in enumerate(checked.figures):
         if of is not None:
             columns.append(of.value.label(f"v{place}"))
-    query = checked.catalogue.joined(select(*columns).select_from(record), [*columns, *checked.rules])
+    query = checked.available.joined(select(*columns).select_from(record), [*columns, *checked.rules])
     return query.where(*checked.rules).subquery("plain")
 
 
@@ -147,8 +147,8 @@ def number_of_groups(checked: CheckedReport, maximum: int | None = None) -> Sele
 
 def number_of_rows(checked: CheckedReport, maximum: int) -> Select[Any]:
     """The number of rows; counting stops at `maximum`."""
-    key = checked.catalogue.record.id
-    rows = checked.catalogue.joined(select(key).select_from(checked.catalogue.record), [key, *checked.rules])
+    key = checked.available.record.id
+    rows = checked.available.joined(select(key).select_from(checked.available.record), [key, *checked.rules])
     return select(func.count()).select_from(rows.where(*checked.rules).limit(maximum).subquery())
 
 
@@ -178,7 +178,7 @@ def _together(of: str, values: list[Any]) -> Any:
     return sum(values) if values or of == "count" else None
 
 
-def figure_of(figure: Figure, parts: Sequence[Any]) -> Any:
+def figure_of(figure: ReportFigure, parts: Sequence[Any]) -> Any:
     """The value of a figure from its aggregates: int, float, date or datetime; None if there is none."""
     if figure.of == "average":
         total, count = parts
@@ -197,11 +197,11 @@ def python_number(value: Any) -> Any:
     return int(value) if number.is_integer() else round(number, 4)
 
 
-def width_of(figure: Figure) -> int:
+def width_of(figure: ReportFigure) -> int:
     """The number of aggregates of a figure."""
     return 2 if figure.of in ("average", "median") else 1
 
 
-def record_columns(column: Column) -> list[Any]:
+def record_columns(column: ReportColumn) -> list[Any]:
     """The columns that identify the record of a group: its number and more, for labels."""
     return list(column.field.columns) if isinstance(column.field, RecordField) else []

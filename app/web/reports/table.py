@@ -19,7 +19,7 @@ from app.web.transfer.export_files import Row
 
 
 @dataclass
-class Table:
+class ReportTable:
     """Rows of cells, with descriptions."""
 
     title: str

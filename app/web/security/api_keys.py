@@ -28,6 +28,7 @@ from app.models import ApiKey, User
 from app.web.core.fab_access import zone
 from app.web.core.localization.languages import translate_text
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.request_transaction import request_transaction
 from app.web.security import login_throttle, passwords
 from app.web.security.sessions import (
     USER_COLUMNS,
@@ -35,10 +36,9 @@ from app.web.security.sessions import (
     hash_token,
     known_user,
     live_keys,
-    own_transaction,
-    recording,
     refuse_foreign_sign_in,
     signed_in,
+    usage_transaction,
     without_cache,
 )
 
@@ -146,7 +146,7 @@ def too_many_response(locked: login_throttle.Locked) -> Response:
 
 def record_use(credential: Credential, now: datetime) -> None:
     """Record when and from where a key is used; once a day also in the audit."""
-    with recording() as session:
+    with usage_transaction() as session:
         step = (
             update(ApiKey)
             .where(ApiKey.id == credential.id)
@@ -166,7 +166,7 @@ def create_key(user_id: int, key_request: ApiKeyRequest, now: datetime, address:
     """Create a key for the user. Raises RuleBroken for an invalid name, scope or expiry, or too many keys."""
     _refuse_bad(key_request, now)
     key, secret = secrets.token_hex(KEY_BYTES), secrets.token_urlsafe(SECRET_BYTES)
-    with own_transaction() as session:
+    with request_transaction() as session:
         _refuse_too_many(session, user_id, now)
         row = ApiKey(
             key=key,
@@ -204,7 +204,7 @@ def _refuse_too_many(session: Any, user_id: int, now: datetime) -> None:
 
 def revoke(row: Any, by: int, now: datetime, address: str | None = None) -> None:
     """Revoke the key; it is refused from now on."""
-    with own_transaction() as session:
+    with request_transaction() as session:
         live = update(ApiKey).where(ApiKey.id == row.id, ApiKey.revoked_on.is_(None)).values(revoked_on=now)
         done = session.execute(live, execution_options={"synchronize_session": False})
         if done.rowcount:  # type: ignore[attr-defined]

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import permissions
 from app.models import Role
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 
 #: Views that need no sign-in.
 PUBLIC_VIEWS = ("AuthDBView", "LocaleView", "UtilView")
@@ -74,7 +74,7 @@ def sync_permissions(app: Flask) -> int:
 def _sync(appbuilder: Any) -> int:
     wanted = _wanted(appbuilder)
     own = BASE_PERMISSIONS | {pair for pair in wanted if pair[1] == type(appbuilder._indexview).__name__}
-    with own_transaction() as session:
+    with request_transaction() as session:
         new = _write_pairs(session, wanted)
         pairs = _pairs(session)
         for role in session.scalars(select(Role).where(Role.name != "Public")):

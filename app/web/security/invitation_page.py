@@ -20,9 +20,9 @@ from app.domain.invitations import Invitation
 from app.extensions import csrf, db
 from app.outbox import invitation_delivery
 from app.web.core.localization.languages import translate_text
+from app.web.core.request_transaction import request_transaction
 from app.web.pages import brand, errors
 from app.web.security import passwords, rate_limits
-from app.web.security.sessions import own_transaction
 
 #: The same for every link that doesn't work, so that nobody learns who was invited.
 IS_OVER = translatable(
@@ -49,7 +49,7 @@ class InvitationView(BaseView):
         brand.refreshed()
         now, token = datetime.now(UTC), request.args.get("token", "")[:MAX_TOKEN]
         with access.as_system(db.session()) as session:
-            found = invitations.find(session, token, invitation_delivery.key(), now)
+            found = invitations.find(session, token, invitation_delivery.keys(), now)
             if found is None:
                 return self._page(None, translate_text(IS_OVER), 410)
             rate_limits.uncount_sign_in_attempt("invitation")
@@ -85,7 +85,7 @@ class InvitationView(BaseView):
     @staticmethod
     def _store(found: Invitation, password: str, now: datetime) -> None:
         """Set the password. Raises RuleBroken if the link was used meanwhile: the database decides who is first."""
-        with own_transaction() as session:
+        with request_transaction() as session:
             if not invitations.claim(session, found, now):
                 raise RuleBroken(IS_OVER)
             found.user.password = generate_password_hash(password)

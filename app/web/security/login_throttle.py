@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from app.domain.authentication import FAILED_LOGINS_KEPT_FOR
 from app.domain.base import RuleBroken
 from app.models import FailedLogin
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 
 #: Attempts before the first delay.
 FREE_ATTEMPTS = 5
@@ -75,7 +75,7 @@ def fail(session: Session, name: str) -> None:
 
 
 def _count(name: str, now: datetime, is_checked: bool) -> None:
-    with own_transaction() as session:
+    with request_transaction() as session:
         row = _locked_row(session, name, now)
         if row.locked_until is not None and row.locked_until > now:
             locked = Locked(row.locked_until, now)

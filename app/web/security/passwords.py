@@ -31,6 +31,7 @@ from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id
 from app.models import ApiKey, Role, SignIn, User
+from app.web.core.request_transaction import request_transaction
 from app.web.security import login_throttle, sessions
 
 #: Characters.
@@ -159,7 +160,7 @@ def refuse_wrong_password(user: Any, typed: str | None) -> None:
     login_throttle.begin_attempt(counted_as, now)
     is_readable = is_valid_text(typed, MAX_LENGTH) and bool(user.password)
     is_right = is_readable and check_password_hash(user.password, str(typed))
-    with sessions.own_transaction() as session:
+    with request_transaction() as session:
         (login_throttle.reset if is_right else login_throttle.fail)(session, counted_as)
     if not is_right:
         raise RuleBroken(_("This isn't your current password. Please enter it again."), "current_password")

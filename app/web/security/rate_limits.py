@@ -88,6 +88,13 @@ def uncount_sign_in_attempt(method: str = "compat") -> None:
     _change_attempts(-1, method)
 
 
+def count_attempt(name: str, rate: Rate) -> int:
+    """Count an attempt under this name. Returns the seconds to wait; 0 within the limit."""
+    limits: Limits = current_app.extensions["crm_limits"]
+    count = limits.counter.add(name, rate, time.time())
+    return _wait(count) if count.is_exceeded else 0
+
+
 def _change_attempts(by: int, method: str) -> Count:
     limits: Limits = current_app.extensions["crm_limits"]
     return limits.counter.add(f"sign-in {method} {request.remote_addr}", SIGN_IN_ATTEMPTS, time.time(), by)

@@ -27,6 +27,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role, User
 from app.web.core.localization.languages import ENGLISH
+from app.web.core.request_transaction import request_transaction
 from app.web.pages import brand, offline, probes, shell_parts
 from app.web.security import (
     api_keys,
@@ -40,7 +41,7 @@ from app.web.security import (
     view_as,
 )
 from app.web.security.fab_permissions import sync_permissions
-from app.web.security.sessions import Credential, own_transaction
+from app.web.security.sessions import Credential
 
 _PERSONLESS = (*probes.ENDPOINTS, *offline.ENDPOINTS, *brand.ENDPOINTS, *shell_parts.ENDPOINTS)
 
@@ -153,8 +154,8 @@ class Security(SecurityManager):
             sessions.record_activity(found.id, now)
             flask_session.modified = True  # the signed cookie expires, too: send a new one
         user = self._authenticate_as(found)
-        if found is not None and "viewing" in flask_session:
-            view_as.enter(found.version)
+        if found is not None:
+            view_as.enter(found)
         return user
 
     def load_user_jwt(self, _jwt_header: Any, jwt_data: dict[str, Any]) -> Any:
@@ -267,7 +268,7 @@ class Security(SecurityManager):
         login_throttle.begin_attempt(username, now)
         user = self._user_named(username)
         right = _is_password(user and user.password, password) and bool(user.active)
-        with own_transaction() as session:
+        with request_transaction() as session:
             if right:
                 login_throttle.reset(session, username)
             _count_sign_in(session, user.id if user else 0, right, now)
@@ -296,7 +297,7 @@ class Security(SecurityManager):
         # The language of the user's settings; else the one of the login page.
         locale, old = user.locale or flask_session.get("locale"), flask_session.get("sid")
         if isinstance(old, str):
-            sessions.sign_out(user.id, old, datetime.now(UTC))
+            sessions.sign_out(old, datetime.now(UTC))
         token = sessions.create_sign_in(user.id, method, datetime.now(UTC))
         flask_session.clear()
         flask_session.permanent, flask_session["sid"] = True, token
@@ -310,9 +311,9 @@ class Security(SecurityManager):
     def sign_out_browser(self) -> None:
         """End this browser's sign-in, and a view as another user before it."""
         view_as.leave()
-        who, token = g.get("person"), flask_session.get("sid")
-        if who is not None and isinstance(token, str):
-            sessions.sign_out(who.id, token, datetime.now(UTC))
+        token = flask_session.get("sid")
+        if g.get("person") is not None and isinstance(token, str):
+            sessions.sign_out(token, datetime.now(UTC))
         logout_user()
         flask_session.clear()
         g.person = None
@@ -402,7 +403,7 @@ def _name_of(key: str) -> str:
 
 
 def _first_admin(password: str) -> bool:
-    with own_transaction() as session:
+    with request_transaction() as session:
         if session.execute(select(User.id).limit(1)).first() is not None:
             return False
         passwords.refuse_weak_password(password, "admin", "admin@localhost")

@@ -27,11 +27,11 @@ from app.domain.authentication import note_sign_in_ended
 from app.extensions import csrf, db
 from app.lib.ids import parse_id
 from app.models import ApiKey, SignIn, User
-from app.ops.database.connections import WRITES
 from app.ops.database.database_errors import ONLY_WRITES, cause_of
 from app.ops.statements import loaded_objects
 from app.web.core.fab_access import zone
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.request_transaction import request_transaction
 from app.web.pages import errors
 
 if TYPE_CHECKING:
@@ -55,6 +55,8 @@ class Credential:
     scope: frozenset[str] = frozenset()
     #: The version of saved views and choices for lists; None if no page is shown.
     lists: int | None = None
+    #: The user as whom it views the CRM, and until when; see view_as.py.
+    view: tuple[int, datetime] | None = None
 
     def is_stale(self, now: datetime) -> bool:
         """Whether its use is due to be recorded again."""
@@ -62,28 +64,10 @@ class Credential:
 
 
 @contextmanager
-def own_transaction() -> Iterator[Session]:
-    """The request's session, acting as the system, in a separate write transaction that is committed at the end."""
-    session = db.session()
-    # On SQLite a transaction that began with a read cannot always become a write: end it first.
-    session.commit()
-    token = WRITES.set(True)
+def usage_transaction() -> Iterator[Session]:
+    """Like `request_transaction`, for usage records: a read-only database does not stop readers."""
     try:
-        with access.as_system(session):
-            yield session
-            session.commit()
-    except BaseException:
-        session.rollback()
-        raise
-    finally:
-        WRITES.reset(token)
-
-
-@contextmanager
-def recording() -> Iterator[Session]:
-    """Like `own_transaction`, for usage records: a read-only database does not stop readers."""
-    try:
-        with own_transaction() as session:
+        with request_transaction() as session:
             yield session
     except DBAPIError as error:
         cause = cause_of(error)
@@ -116,10 +100,13 @@ def valid_sign_ins(now: Any, settings: Settings) -> tuple[ColumnElement[bool], .
     return SignIn.ended_on.is_(None), SignIn.seen_on > now - idle, SignIn.started_on > now - oldest
 
 
+_VIEW = (SignIn.viewed_id, SignIn.view_ends_on)
+
+
 def _valid(*conditions: Any) -> Any:
     """SELECT of a valid sign-in with its user, its last use, and the versions of access and of lists."""
     return (
-        select(*USER_COLUMNS, SignIn.id, SignIn.seen_on, access.version_query(), access.lists_version_query())
+        select(*USER_COLUMNS, SignIn.id, SignIn.seen_on, access.version_query(), access.lists_version_query(), *_VIEW)
         .join(SignIn, SignIn.user_id == User.id)
         .where(
             SignIn.token_hash == bindparam("token"),
@@ -155,13 +142,23 @@ def _found(query: Any, values: dict[str, Any], now: datetime) -> Credential | No
     if not found:
         return None
     cut = len(USER_COLUMNS)
-    sign_in, used_on, version, lists = found[0][cut:]
-    return Credential(known_user(session, found[0][:cut]), sign_in, used_on, version, lists=lists)
+    sign_in, used_on, version, lists, viewed, until = found[0][cut:]
+    view = (viewed, until) if viewed is not None else None
+    return Credential(known_user(session, found[0][:cut]), sign_in, used_on, version, lists=lists, view=view)
+
+
+def change_view(session: Session, token: str, former: tuple[Any, Any], view: tuple[Any, Any]) -> bool:
+    """Replace whom the sign-in of this token views, and until when; False if another request has done it."""
+    step = update(SignIn).where(SignIn.token_hash == hash_token(token), SignIn.ended_on.is_(None))
+    for column, value in zip(_VIEW, former, strict=True):
+        step = step.where(column == value if value is not None else column.is_(None))
+    values = dict(zip(_VIEW, view, strict=True))
+    return bool(session.execute(step.values(values), execution_options={"synchronize_session": False}).rowcount)  # type: ignore[attr-defined]
 
 
 def record_activity(sign_in_id: int, now: datetime) -> None:
     """Record that the sign-in is in use."""
-    with recording() as session:
+    with usage_transaction() as session:
         step = update(SignIn).where(SignIn.id == sign_in_id).values(seen_on=now)
         session.execute(step, execution_options={"synchronize_session": False})
 
@@ -170,7 +167,7 @@ def create_sign_in(user_id: int, method: str, now: datetime) -> str:
     """Create a sign-in of this kind (form, jwt, compat). Returns its token, of which only the hash is stored."""
     token = secrets.token_urlsafe(TOKEN_BYTES)
     address, agent = request.remote_addr, request.user_agent.string[:200]
-    with own_transaction() as session:
+    with request_transaction() as session:
         session.add(
             SignIn(
                 token_hash=hash_token(token),
@@ -205,10 +202,11 @@ def revoke_keys(session: Session, user_id: int, now: datetime, by: int | None = 
     return count
 
 
-def sign_out(user_id: int, token: str, now: datetime) -> None:
-    """End the sign-in of this token and audit it."""
-    with own_transaction() as session:
-        if end_sign_ins(session, now, SignIn.token_hash == hash_token(token)):
+def sign_out(token: str, now: datetime) -> None:
+    """End the sign-in of this token, whosever it is, and audit it."""
+    with request_transaction() as session:
+        user_id = session.scalar(select(SignIn.user_id).where(SignIn.token_hash == hash_token(token)))
+        if user_id is not None and end_sign_ins(session, now, SignIn.token_hash == hash_token(token)):
             note_sign_in_ended(session, user_id)
             audit.write(session, "sign-out", user_id, now, address=request.remote_addr)
 
@@ -308,7 +306,7 @@ class SessionsView(BaseView):
         """End one; its browser or token is signed out with the next request."""
         row = access.get_visible(db.session(), SignIn, pk) or abort(404)
         refuse_foreign_sign_in(row.user_id)
-        with own_transaction() as session:
+        with request_transaction() as session:
             end_sign_ins(session, datetime.now(UTC), SignIn.id == row.id)
             note_sign_in_ended(session, row.user_id)
             audit.write(
@@ -328,7 +326,7 @@ class SessionsView(BaseView):
     def end_others(self) -> Any:
         """End all of a user's sign-ins except the current one."""
         key = requested_user_id("delete")
-        with own_transaction() as session:
+        with request_transaction() as session:
             now = datetime.now(UTC)
             count = end_sign_ins(session, now, SignIn.user_id == key, SignIn.token_hash != _current_token_hash())
             note_sign_in_ended(session, key)

@@ -1,7 +1,8 @@
 """Viewing the CRM as another user: reads only, for administrators, for half an hour, and audited.
 
-The browser's session keeps whom its user views. Each request then acts as a read-only copy of that person, so that
-lists, pages, REST, counts and caches follow the person's access rules; the sign-in stays the administrator's own.
+The sign-in's row keeps whom its user views, so that of requests at the same time one begins a view and one ends it.
+Each request then acts as a read-only copy of that person, so that lists, pages, REST, counts and caches follow the
+person's access rules; the sign-in stays the administrator's own.
 """
 
 from __future__ import annotations
@@ -24,12 +25,15 @@ from app.models import User
 from app.web.core.fab_access import zone
 from app.web.core.localization.languages import translate_text
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.request_transaction import request_transaction
 from app.web.pages import errors
-from app.web.security.sessions import own_transaction
+from app.web.security import sessions
 
 #: How long a view lasts.
 LASTS = timedelta(minutes=30)
+#: In the cookie: that it is of a page of a view. The database knows whose.
 _KEY = "viewing"
+NO_VIEW = (None, None)
 #: What may be posted in a view: its end, and signing out.
 _POSTED = ("ViewAsView.end", "AuthDBView.logout")
 #: Pages of the account itself: its keys, sessions, password, profile.
@@ -58,6 +62,11 @@ class View:
         """When it ends, as a time of day on the clock of the viewed person, like all times of the page."""
         return format_local_date(self.ends_on.astimezone(zone()), "%H:%M")
 
+    @property
+    def reason(self) -> str:
+        """Why nothing can be changed in it: viewing.js writes it at what it disables."""
+        return translate_text(NOTHING_CHANGES)
+
 
 def current() -> View | None:
     """The view of this request, if it is one."""
@@ -76,50 +85,63 @@ def begin(user: Any, now: datetime) -> None:
     """View as this user from the next request on. Raises RuleBroken, which is audited, too."""
     own: access.Person = g.person
     user_id, is_allowed, ends_on = user.id, is_offered(user), now + LASTS
-    what = {"what": "began", "until": ends_on.isoformat()} if is_allowed else {"what": "refused"}
-    with own_transaction() as session:
+    with request_transaction() as session:
+        begins = is_allowed and sessions.change_view(session, flask_session["sid"], NO_VIEW, (user_id, ends_on))
+        what = {"what": "began", "until": ends_on.isoformat()} if begins else {"what": "refused"}
         audit.write(session, "view-as", own.id, now, f"user {user_id}", request.remote_addr, **what)
-    if not is_allowed:
+    if not begins:
         raise RuleBroken(translate_text(NOT_ALLOWED))
-    flask_session[_KEY] = {"user": user_id, "by": own.id, "ends": ends_on.timestamp()}
+    flask_session[_KEY] = True
 
 
-def enter(version: int) -> None:
-    """Let this request, whose administrator is signed in, act as the person of the view; end one that is over."""
-    kept, own, now = flask_session.get(_KEY), g.person, datetime.now(UTC)
-    if not isinstance(kept, dict):
+def enter(signed_in: sessions.Credential) -> None:
+    """Let this request of a signed-in administrator act as the person of their view; end one that is over."""
+    is_its_end = request.endpoint in _POSTED
+    if signed_in.view is None:
+        if _KEY in flask_session and not is_its_end:  # sent by a page of a view that another request has ended
+            _forget()
+            g.view_is_over = True
         return
-    person = None
-    if own.is_admin and own.id == kept.get("by") and kept.get("ends", 0) > now.timestamp():
-        person = _viewed(kept["user"], version)
+    (user_id, ends_on), own, now = signed_in.view, g.person, datetime.now(UTC)
+    person = _viewed(user_id, signed_in.version) if own.is_admin and (ends_on > now or is_its_end) else None
     if person is None:
-        _end(own, int(kept.get("user", 0)), "expired", now)
+        _end(own, signed_in.view, "expired", now)
         g.view_is_over = True
         return
     session = db.session()
     access.act_as(session, person)
     access.set_read_only(session, True)
-    g.person, g.view_as = person, View(own, person, datetime.fromtimestamp(kept["ends"], UTC))
+    g.person, g.view_as = person, View(own, person, ends_on)
 
 
 def leave(what: str = "ended") -> int:
     """End the view of this request; from here on it acts as its administrator. Returns the id of who was viewed."""
     view = current()
     if view is None:
+        if _KEY in flask_session:
+            _forget()
         return 0
     g.person, g.view_as = view.own, None
     g.pop("viewer", None)
     session = db.session()
     access.set_read_only(session, False)
     access.act_as(session, view.own)
-    _end(view.own, view.person.id, what, datetime.now(UTC))
+    _end(view.own, (view.person.id, view.ends_on), what, datetime.now(UTC))
     return view.person.id
 
 
-def _end(own: access.Person, user_id: int, what: str, now: datetime) -> None:
+def _end(own: access.Person, view: tuple[int, datetime], what: str, now: datetime) -> None:
+    """End the view; the request that the database lets do it writes the audit."""
+    _forget()
+    with request_transaction() as session:
+        if sessions.change_view(session, flask_session["sid"], view, NO_VIEW):
+            audit.write(session, "view-as", own.id, now, f"user {view[0]}", request.remote_addr, what=what)
+
+
+def _forget() -> None:
+    """Let the cookie go on without a view, and with another CSRF token: forms of the view's pages are refused."""
     flask_session.pop(_KEY, None)
-    with own_transaction() as session:
-        audit.write(session, "view-as", own.id, now, f"user {user_id}", request.remote_addr, what=what)
+    flask_session.pop("csrf_token", None)
 
 
 def _viewed(user_id: int, version: int) -> access.Person | None:

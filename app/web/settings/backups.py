@@ -24,9 +24,9 @@ from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell, relative
 from app.web.core.localization.durations import span
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins
-from app.web.security.sessions import own_transaction
 
 MAX_BACKUPS, MAX_RUNS = 100, 30
 _COLORS = {"done": "green", "partly": "amber", "failed": "red", "running": "blue", "waiting": "gray", "cut": "amber"}
@@ -95,7 +95,7 @@ def _refuse_others() -> None:
 def _ask(kind: str, name: str | None) -> None:
     """Add a run to the table and the queue. Raises Conflict while the same one is waiting or running."""
     viewer = current_viewer()
-    with own_transaction() as session:
+    with request_transaction() as session:
         if backup_runs.is_pending(session, kind, name):
             raise Conflict(_("This is going on already. Please wait until it has ended."))
         key = backup_runs.request_run(session, kind, Stamp(viewer.person.id, viewer.now), name).id

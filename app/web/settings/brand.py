@@ -20,13 +20,13 @@ from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.localization.languages import translate_text
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.brand import file_url
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, settings_form
 from app.web.records import message_files
 from app.web.records.attachments import upload_limits, uploads, virus_checks
 from app.web.records.attachments.uploads import Upload
-from app.web.security.sessions import own_transaction
 
 #: Bytes of an uploaded logo.
 MAX_BYTES = 2_000_000
@@ -63,7 +63,7 @@ class BrandView(SettingsPage):
         try:
             found, errors = _posted(viewer)
             given = _checked(found, errors)
-            with own_transaction() as session:
+            with request_transaction() as session:
                 row = brand.save(session, given, _version(), viewer.stamp)
                 session.commit()
                 branding.set_current(current_app, row)
@@ -213,7 +213,7 @@ def _icons(logo: Logo | None, accent: str | None) -> dict[str, str]:
         with message_files.open_digest(logo.digest) as file:
             made = brand_icons.of_logo(file.read())
     else:
-        made = brand_icons.of_colour(accent) if accent else {}
+        made = brand_icons.of_color(accent) if accent else {}
     return {name: _kept(content) for name, content in made.items()}
 
 

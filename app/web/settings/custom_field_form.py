@@ -39,6 +39,11 @@ def _input(each: dict[str, Any], raw: Mapping[str, Any], errors: Mapping[str, An
 
 
 def _inputs(row: CustomField | None) -> list[dict[str, Any]]:
+    return [*_naming_inputs(row), *_use_inputs()]
+
+
+def _naming_inputs(row: CustomField | None) -> list[dict[str, Any]]:
+    """What the field is called and what it holds; the kind and the name of a stored one are fixed."""
     kinds = {"text": _("Text"), "number": _("Number"), "date": _("Date"), "choice": _("Choice"), "link": _("Link")}
     return [
         {"name": "label", "label": _("Name"), "kind": "text", "required": True, "maxlength": MAX_LABEL},
@@ -62,6 +67,12 @@ def _inputs(row: CustomField | None) -> list[dict[str, Any]]:
             if row is None
             else None,
         },
+    ]
+
+
+def _use_inputs() -> list[dict[str, Any]]:
+    """Where the field stands, whether it is asked for, and who sees it."""
+    return [
         {"name": "position", "label": _("Place"), "kind": "number", "help": _("Smaller numbers come first.")},
         {"name": "help", "label": _("Help text"), "kind": "text", "wide": True, "maxlength": MAX_HELP},
         {

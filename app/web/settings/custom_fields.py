@@ -14,15 +14,15 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import custom_fields, custom_values
 from app.domain.base import NotFound, refuse_stale
-from app.domain.custom_fields import LANGUAGES, RECORDS, CustomField, Existing, FieldInput
+from app.domain.custom_fields import LANGUAGES, RECORDS, CustomField, ExistingNames, FieldInput
 from app.extensions import db
 from app.lib.digit_grouping import capped
 from app.models import Customer, Lead, Task, Ticket
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
 from app.web.core.registry import screen_of
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
-from app.web.security.sessions import own_transaction
 from app.web.settings.custom_field_form import LANGUAGE_NAMES, choice_rows, sections, typed_choices
 
 MODELS = {"leads": Lead, "customer": Customer, "ticket": Ticket, "task": Task}
@@ -70,7 +70,7 @@ class CustomFieldsView(SettingsPage):
         if request.method == "GET":
             return self._form(table, None, {"kind": request.args.get("kind", "text")}, {}, "")
         try:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 row = custom_fields.create(
                     session, _field_input(request.form), _existing(session, table), current_viewer().stamp
                 )
@@ -90,7 +90,7 @@ class CustomFieldsView(SettingsPage):
             return self._form(table, row, stored, {}, "")
         version = parse_integer(request.form.get("version"), 0, 0, 2**31) or None
         try:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 row = _field(session, key, version, locks=True)
                 custom_fields.change(session, row, _field_input(request.form), _existing(session, table, row), _stamp())
         except REFUSABLE as broken:
@@ -101,7 +101,7 @@ class CustomFieldsView(SettingsPage):
     @page_route("/<int:key>/remove", methods=["POST"])
     def remove(self, key: int) -> Any:
         """Remove it from every page; its values stay."""
-        with own_transaction() as session:
+        with request_transaction() as session:
             row = _field(session, key)
             custom_fields.remove(
                 session, row, parse_integer(request.form.get("version"), 0, 0, 2**31) or None, _stamp()
@@ -113,7 +113,7 @@ class CustomFieldsView(SettingsPage):
     @page_route("/<int:key>/restore", methods=["POST"])
     def restore(self, key: int) -> Any:
         """Restore a removed field."""
-        with own_transaction() as session:
+        with request_transaction() as session:
             row = _field(session, key)
             custom_fields.restore(
                 session, row, parse_integer(request.form.get("version"), 0, 0, 2**31) or None, _stamp()
@@ -194,12 +194,12 @@ def _field(session: Session, key: int | None, version: int | None = None, locks:
     return row
 
 
-def _existing(session: Session, table: str, row: CustomField | None = None) -> Existing:
+def _existing(session: Session, table: str, row: CustomField | None = None) -> ExistingNames:
     table_of_columns = screen_of(MODELS[table]).record_table
     custom = set(table_of_columns.declared.custom)
     labels = {str(each.label).casefold() for name, each in table_of_columns.by_name.items() if name not in custom}
     used = custom_values.used_choices(session, row) if row is not None and row.kind == "choice" else ()
-    return Existing(table, frozenset(labels), frozenset(used))
+    return ExistingNames(table, frozenset(labels), frozenset(used))
 
 
 def _field_input(form: Mapping[str, str]) -> FieldInput:

@@ -18,13 +18,13 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.models import FailedCall
 from app.ops.queues import queue
-from app.ops.queues.queue import Call, Failure, QueueDepth
+from app.ops.queues.queue import Call, QueueDepth, QueueFailure
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
-from app.web.security.sessions import own_transaction
 
 #: Queue -> its purpose.
 QUEUE_LABELS = {
@@ -60,7 +60,7 @@ class QueueView(SettingsPage):
     def retry(self, key: int | None = None) -> Any:
         """Put one call, or all that are shown, back into the queue."""
         rows = _selected(key)
-        with own_transaction() as session:
+        with request_transaction() as session:
             dead_letters.resolve(
                 session, rows, dead_letters.RETRIED, Stamp(current_viewer().person.id, current_viewer().now)
             )
@@ -78,7 +78,7 @@ class QueueView(SettingsPage):
     def dismiss(self, key: int | None = None) -> Any:
         """Remove one call, or all that are shown, from the list."""
         rows = _selected(key)
-        with own_transaction() as session:
+        with request_transaction() as session:
             dead_letters.resolve(
                 session, rows, dead_letters.DROPPED, Stamp(current_viewer().person.id, current_viewer().now)
             )
@@ -130,10 +130,10 @@ def _failed_row(row: FailedCall, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def store(failure: Failure) -> None:
+def store(failure: QueueFailure) -> None:
     """Store a call that failed permanently; the queue calls this inside an app context."""
     call = failure.call
-    with own_transaction() as session:
+    with request_transaction() as session:
         session.add(
             FailedCall(
                 queue=call.queue,

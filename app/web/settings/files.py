@@ -21,9 +21,9 @@ from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.languages import translate_text
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
-from app.web.security.sessions import own_transaction
 
 #: People that are listed: those with the most bytes.
 MOST = 50
@@ -47,7 +47,7 @@ class FileSettingsView(SettingsPage):
     def save(self) -> Any:
         """Store the quotas, or show the errors by field."""
         try:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 refuse_stale(_stored(session))
                 _store(session, _posted())
         except RuleBroken as broken:

@@ -26,9 +26,9 @@ from app.ops.queues import queue
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
-from app.web.security.sessions import own_transaction
 from app.web.settings import health_databases
 from app.web.settings.health_chart import Chart, chart_of
 
@@ -152,7 +152,7 @@ class HealthView(SettingsPage):
         """Delete all slow statements, or all errors, so that later ones stand out."""
         _admin()
         kind: Any = SlowStatement if what == "slow" else ErrorReport
-        with own_transaction() as session:
+        with request_transaction() as session:
             session.execute(delete(kind), execution_options={"synchronize_session": False})
         flash(_("The list was emptied."), "success")
         return redirect(f"/health/{what}/")

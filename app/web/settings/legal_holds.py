@@ -23,9 +23,9 @@ from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.languages import translate_text
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
-from app.web.security.sessions import own_transaction
 
 URL = "/settings/legal-holds/"
 #: Holds that are listed, newest first, after those in force.
@@ -59,7 +59,7 @@ class LegalHoldsView(SettingsPage):
         try:
             record = _record(request.form.get("record", ""))
             until = _day(request.form.get("until", ""))
-            with own_transaction() as session:
+            with request_transaction() as session:
                 row = session.get(type(record), record.id)
                 if row is None:
                     raise NotFound("This record doesn't exist.")
@@ -84,7 +84,7 @@ class LegalHoldsView(SettingsPage):
         """Release a hold, or show the errors by field."""
         hold, viewer = _hold(pk), current_viewer()
         try:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 row = session.get(LegalHold, hold.id, with_for_update=True, populate_existing=True)
                 if row is None:
                     raise NotFound("This record doesn't exist.")

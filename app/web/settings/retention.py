@@ -21,9 +21,9 @@ from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell, relative
 from app.web.core.localization.languages import translate_text
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, refuse_stale, settings_form
-from app.web.security.sessions import own_transaction
 
 MAX_RUNS = 50
 #: Kind -> (its label, further explanation).
@@ -77,7 +77,7 @@ class RetentionView(SettingsPage):
         """Store the days, or show the errors by field."""
         _refuse_others()
         try:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 refuse_stale(retention.days_of(session))
                 changed = retention.set_days(session, _posted(), current_viewer().stamp)
         except RuleBroken as broken:

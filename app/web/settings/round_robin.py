@@ -116,7 +116,7 @@ def _position_row(
     }
 
 
-def _preview_row(decision: team.Decision, viewer: Viewer) -> dict[str, Any]:
+def _preview_row(decision: team.TurnDecision, viewer: Viewer) -> dict[str, Any]:
     substitute_for = name_of(decision.substitute_for, viewer) if decision.substitute_for else ""
     return {"person": _card(decision.user_id, viewer), "stead": substitute_for}
 

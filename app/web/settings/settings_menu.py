@@ -44,7 +44,7 @@ from app.web.settings.users import Users
 from app.web.settings.webhooks import WebhooksView
 
 
-class Entry(NamedTuple):
+class MenuEntry(NamedTuple):
     """One entry of the menu."""
 
     name: str
@@ -55,30 +55,32 @@ class Entry(NamedTuple):
 
 
 USERS_AND_ROLES = (
-    Entry("users", _("Users"), Users, "users", "/users/list/"),
-    Entry("roles-matrix", _("Roles"), RoleMatrix, "shield", "/roles/matrix/"),
-    Entry("groups", _("Groups"), Groups, "users-group", "/groups/list/"),
-    Entry("users-can", _("My permissions"), EffectiveRightsView, "user-question", "/users/can/"),
+    MenuEntry("users", _("Users"), Users, "users", "/users/list/"),
+    MenuEntry("roles-matrix", _("Roles"), RoleMatrix, "shield", "/roles/matrix/"),
+    MenuEntry("groups", _("Groups"), Groups, "users-group", "/groups/list/"),
+    MenuEntry("users-can", _("My permissions"), EffectiveRightsView, "user-question", "/users/can/"),
 )
 #: Part of Settings, except for "Support pages", which has permissions of its own.
 BUSINESS = (
-    Entry("settings-business", _("Business settings"), Business, "adjustments-horizontal", "/settings/business/"),
-    Entry("settings-brand", _("Brand"), BrandView, "palette", "/settings/brand/"),
-    Entry("settings-hours", _("Office hours"), Hours, "clock", "/settings/hours/"),
-    Entry("settings-holidays", _("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
-    Entry("settings-fields", _("Custom fields"), CustomFieldsView, "writing", "/settings/fields/"),
-    Entry("settings-lists", _("Lists"), ListSetupsView, "layout-list", "/settings/lists/"),
-    Entry("turns", _("Round robin"), RoundRobinView, "repeat", "/turns/"),
-    Entry("settings-sla", _("SLA policies"), SlaPolicies, "hourglass", "/settings/sla/list/"),
-    Entry("settings-lead-statuses", _("Lead statuses"), LeadStatuses, "progress", "/settings/lead-statuses/list/"),
-    Entry(
+    MenuEntry("settings-business", _("Business settings"), Business, "adjustments-horizontal", "/settings/business/"),
+    MenuEntry("settings-brand", _("Brand"), BrandView, "palette", "/settings/brand/"),
+    MenuEntry("settings-hours", _("Office hours"), Hours, "clock", "/settings/hours/"),
+    MenuEntry("settings-holidays", _("Holidays"), Holidays, "calendar-event", "/settings/holidays/list/"),
+    MenuEntry("settings-fields", _("Custom fields"), CustomFieldsView, "writing", "/settings/fields/"),
+    MenuEntry("settings-lists", _("Lists"), ListSetupsView, "layout-list", "/settings/lists/"),
+    MenuEntry("turns", _("Round robin"), RoundRobinView, "repeat", "/turns/"),
+    MenuEntry("settings-sla", _("SLA policies"), SlaPolicies, "hourglass", "/settings/sla/list/"),
+    MenuEntry("settings-lead-statuses", _("Lead statuses"), LeadStatuses, "progress", "/settings/lead-statuses/list/"),
+    MenuEntry(
         "settings-ticket-statuses", _("Ticket statuses"), TicketStatuses, "progress", "/settings/ticket-statuses/list/"
     ),
-    Entry("settings-ticket-subjects", _("Ticket subjects"), TicketSubjects, "tag", "/settings/ticket-subjects/list/"),
-    Entry("settings-account-types", _("Account types"), AccountTypes, "wallet", "/settings/account-types/list/"),
-    Entry("settings-lead-sources", _("Lead sources"), LeadSources, "route", "/settings/lead-sources/list/"),
-    Entry("settings-support-pages", _("Support pages"), SupportPages, "lifebuoy", "/settings/support-pages/list/"),
-    Entry(
+    MenuEntry(
+        "settings-ticket-subjects", _("Ticket subjects"), TicketSubjects, "tag", "/settings/ticket-subjects/list/"
+    ),
+    MenuEntry("settings-account-types", _("Account types"), AccountTypes, "wallet", "/settings/account-types/list/"),
+    MenuEntry("settings-lead-sources", _("Lead sources"), LeadSources, "route", "/settings/lead-sources/list/"),
+    MenuEntry("settings-support-pages", _("Support pages"), SupportPages, "lifebuoy", "/settings/support-pages/list/"),
+    MenuEntry(
         "settings-message-templates",
         _("Message templates"),
         MessageTemplates,
@@ -88,42 +90,42 @@ BUSINESS = (
 )
 #: "Undelivered" is part of Messages.
 MESSAGES_AND_CALLS = (
-    Entry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
-    Entry("undelivered", _("Undelivered"), UndeliveredView, "alert-triangle", "/undelivered/"),
-    Entry("mails", _("Emails to sort out"), UnassignedMailsView, "mail-x", "/mails/"),
-    Entry("do-not-disturb", _("Do-not-disturb lists"), DndListsView, "phone-off", "/settings/do-not-disturb/"),
-    Entry("caller-ids", _("Calls by number"), CallerReportView, "phone-outgoing", "/settings/caller-ids/"),
+    MenuEntry("channels", _("Channels"), ChannelsView, "plug", "/settings/channels/"),
+    MenuEntry("undelivered", _("Undelivered"), UndeliveredView, "alert-triangle", "/undelivered/"),
+    MenuEntry("mails", _("Emails to sort out"), UnassignedMailsView, "mail-x", "/mails/"),
+    MenuEntry("do-not-disturb", _("Do-not-disturb lists"), DndListsView, "phone-off", "/settings/do-not-disturb/"),
+    MenuEntry("caller-ids", _("Calls by number"), CallerReportView, "phone-outgoing", "/settings/caller-ids/"),
 )
 SYSTEM = (
-    Entry("health", _("Health"), HealthView, "heart-rate-monitor", "/health/"),
-    Entry("self-test", _("Self-test"), SelfTestView, "circle-check", "/self-test/"),
-    Entry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
-    Entry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
-    Entry("backups", _("Backups"), BackupsView, "database", "/backups/"),
-    Entry("files", _("Files"), FileSettingsView, "paperclip", "/settings/files/"),
-    Entry("legal-holds", _("Legal holds"), LegalHoldsView, "lock", "/settings/legal-holds/"),
-    Entry("retention", _("Retention"), RetentionView, "archive", "/settings/retention/"),
-    Entry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
-    Entry("audit", _("Audit"), Audit, "history", "/audit/"),
+    MenuEntry("health", _("Health"), HealthView, "heart-rate-monitor", "/health/"),
+    MenuEntry("self-test", _("Self-test"), SelfTestView, "circle-check", "/self-test/"),
+    MenuEntry("jobs", _("Jobs"), JobsView, "clock-play", "/jobs/"),
+    MenuEntry("queue", _("Queue"), QueueView, "stack-2", "/queue/"),
+    MenuEntry("backups", _("Backups"), BackupsView, "database", "/backups/"),
+    MenuEntry("files", _("Files"), FileSettingsView, "paperclip", "/settings/files/"),
+    MenuEntry("legal-holds", _("Legal holds"), LegalHoldsView, "lock", "/settings/legal-holds/"),
+    MenuEntry("retention", _("Retention"), RetentionView, "archive", "/settings/retention/"),
+    MenuEntry("webhooks", _("Webhooks"), WebhooksView, "webhook", "/webhooks/"),
+    MenuEntry("audit", _("Audit"), Audit, "history", "/audit/"),
 )
 
 #: Views without a menu entry: another page links to them.
 LINKED = (OfficeRanges, ConsoleView)
 
 
-class Group(NamedTuple):
+class MenuGroup(NamedTuple):
     """A category of FAB's menu that is shown on the settings page."""
 
     name: str
     label: Any
-    entries: tuple[Entry, ...]
+    entries: tuple[MenuEntry, ...]
 
 
 GROUPS = (
-    Group("users-and-roles", _("Users and roles"), USERS_AND_ROLES),
-    Group("business", _("Business"), BUSINESS),
-    Group("messages-and-calls", _("Messages and calls"), MESSAGES_AND_CALLS),
-    Group("system", _("System"), SYSTEM),
+    MenuGroup("users-and-roles", _("Users and roles"), USERS_AND_ROLES),
+    MenuGroup("business", _("Business"), BUSINESS),
+    MenuGroup("messages-and-calls", _("Messages and calls"), MESSAGES_AND_CALLS),
+    MenuGroup("system", _("System"), SYSTEM),
 )
 NAMES = frozenset(group.name for group in GROUPS)
 #: Attribute of FAB's security manager -> our screen; the manager registers these itself.

@@ -12,11 +12,15 @@ from app.domain import audit, invitations
 from app.domain.base import RuleBroken
 from app.domain.invitations import Invitation
 from app.extensions import db
+from app.ops.redis.rate_counter import Rate
 from app.outbox import invitation_delivery
 from app.web.core.fab_access import current_viewer, request_time
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
-from app.web.security import invitation_page
+from app.web.security import invitation_page, rate_limits
+
+#: Invitations that a user can be sent again.
+EMAILS = Rate(5, 3600)
 
 
 def refuse_impossible() -> None:
@@ -32,9 +36,16 @@ def refuse_impossible() -> None:
 def invite(user: Any) -> Invitation:
     """Invite the user, in this transaction; `announce` follows the commit. Raises RuleBroken."""
     refuse_impossible()
+    seconds = rate_limits.count_attempt(f"invitation {user.id}", EMAILS) if user.id else 0
+    if seconds:
+        text = _(
+            "This user was sent several invitations within the hour. Please send the next one in %(minutes)s min.",
+            minutes=-(-seconds // 60),
+        )
+        raise rate_limits.TooManyRequests(text)
     session, now = db.session(), request_time()
     try:
-        made = invitations.invite(session, user, invitation_delivery.key(), g.person.id, now)
+        made = invitations.invite(session, user, invitation_delivery.keys()[0], g.person.id, now)
     except RuleBroken as broken:
         raise RuleBroken(translate_text(broken.message)) from broken
     with access.as_system(session):

@@ -72,51 +72,47 @@ def posted_settings() -> WebhookSettings:
     )
 
 
+#: What the inputs have in common.
+_INPUT: dict[str, Any] = {
+    "value": "",
+    "errors": [],
+    "required": True,
+    "options": None,
+    "lookup_url": None,
+    "selected": [],
+    "multiple": False,
+    "autocomplete": "off",
+    "kind": "text",
+}
+
+
 def _fields(settings: WebhookSettings, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
     card = current_viewer().lookups.person(settings.user_id) or {}
-    base = {
-        "value": "",
-        "errors": [],
-        "required": True,
-        "options": None,
-        "lookup_url": None,
-        "selected": [],
-        "multiple": False,
-        "autocomplete": "off",
-        "kind": "text",
-    }
-    return [
-        base
-        | {
+    inputs = [
+        {
             "name": "name",
             "label": _("Name"),
             "value": settings.name,
-            "errors": errors.get("name"),
             "maxlength": webhooks.MAX_NAME_LENGTH,
             "placeholder": _("Accounts, website …"),
         },
-        base
-        | {
+        {
             "name": "user",
             "label": _("Sees records as"),
             "kind": "person",
             "lookup_url": "/people/lookup",
             "selected": [(settings.user_id, card["full_name"])] if card else [],
-            "errors": errors.get("user"),
             "help": _("Only records this user can see are sent, and masked fields stay masked."),
         },
-        base
-        | {
+        {
             "name": "url",
             "label": _("Address"),
             "value": settings.url,
-            "errors": errors.get("url"),
             "wide": True,
             "maxlength": 500,
             "placeholder": "https://example.com/crm",
         },
-        base
-        | {
+        {
             "name": "is_on",
             "label": _("On"),
             "kind": "flag",
@@ -125,6 +121,7 @@ def _fields(settings: WebhookSettings, errors: dict[str, list[str]]) -> list[dic
             "help": _("While off, no events are queued. To hold events back for a while, pause the webhook instead."),
         },
     ]
+    return [_INPUT | {"errors": errors.get(str(each["name"]))} | each for each in inputs]
 
 
 def _allows_private() -> bool:

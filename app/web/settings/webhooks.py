@@ -20,9 +20,10 @@ from app.models import Webhook, WebhookDelivery
 from app.outbox import engine
 from app.outbox.webhook_delivery import WEBHOOKS
 from app.web.core.fab_access import current_viewer, refusal
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
-from app.web.security.sessions import own_transaction, without_cache
+from app.web.security.sessions import without_cache
 from app.web.settings.webhook_form import EVENTS, event_grid, form_of, posted_settings
 from app.web.settings.webhook_log import PAUSE_REASONS, delivery_row, is_due_soon, record_titles, webhook_card
 
@@ -87,7 +88,7 @@ class WebhooksView(SettingsPage):
         _refuse_non_admin()
         settings, by = posted_settings(), current_viewer().person.id
         try:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 hook, secret = webhooks.create(session, settings, Stamp(by, _now()), _vault())
                 shown = (hook.id, hook.name)
         except RuleBroken as broken:
@@ -108,7 +109,7 @@ class WebhooksView(SettingsPage):
         _refuse_non_admin()
         hook, settings, by = _find(Webhook, key), posted_settings(), current_viewer().person.id
         try:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 webhooks.change(session, hook, settings, Stamp(by, _now()))
         except RuleBroken as broken:
             return self._refused(_find(Webhook, key), settings, broken)
@@ -121,7 +122,7 @@ class WebhooksView(SettingsPage):
         _refuse_non_admin()
         hook, by = _find(Webhook, key), current_viewer().person.id
         if what == "secret":
-            with own_transaction() as session:
+            with request_transaction() as session:
                 name, secret = hook.name, webhooks.rotate_secret(session, hook, Stamp(by, _now()), _vault())
             return self._secret(key, name, secret)
         _ACTIONS[what](hook, by)
@@ -132,7 +133,7 @@ class WebhooksView(SettingsPage):
         """Resend one delivery."""
         _refuse_non_admin()
         row = _find(WebhookDelivery, key)
-        with own_transaction() as session:
+        with request_transaction() as session:
             hook_id, name = row.webhook_id, webhooks.resend(session, row, _now())
         engine.enqueue(WEBHOOKS, name)
         flash(_("Resent with the same delivery ID."), "success")
@@ -176,26 +177,26 @@ def _find(record: Any, key: int) -> Any:
 
 
 def _pause(hook: Webhook, by: int) -> None:
-    with own_transaction() as session:
+    with request_transaction() as session:
         webhooks.pause(session, hook, Stamp(by, _now()))
     flash(_("Webhook paused. Events are queued."), "success")
 
 
 def _resume(hook: Webhook, by: int) -> None:
-    with own_transaction() as session:
+    with request_transaction() as session:
         webhooks.resume(session, hook, Stamp(by, _now()))
     flash(_("Webhook turned on. Queued deliveries are sent within minutes."), "success")
 
 
 def _test(hook: Webhook, by: int) -> None:
-    with own_transaction() as session:
+    with request_transaction() as session:
         key = webhooks.send_test(session, hook, _now())
     engine.enqueue(WEBHOOKS, key)
     flash(_("Test sent. The result appears below."), "success")
 
 
 def _retry(hook: Webhook, by: int) -> None:
-    with own_transaction() as session:
+    with request_transaction() as session:
         count = webhooks.resend_failed(session, hook, Stamp(by, _now()))
     when = (
         _("They are sent within minutes, oldest first.")
@@ -207,7 +208,7 @@ def _retry(hook: Webhook, by: int) -> None:
 
 
 def _delete(hook: Webhook, by: int) -> None:
-    with own_transaction() as session:
+    with request_transaction() as session:
         webhooks.remove(session, hook, Stamp(by, _now()))
     flash(_("Webhook and log deleted."), "success")
 

@@ -139,7 +139,7 @@ WORDS: dict[str, tuple[str, ...]] = {
     "duration_seconds": ("duration", "seconds", "call duration", "अवधि"),
     "direction": ("type", "call type", "प्रकार"),
     "from_number": ("from", "caller number"),
-    "to_number": ("to", "called number", "dialled number"),
+    "to_number": ("to", "called number", "dialed number", "dialled number"),
     "device_call_id": ("call id", "device id"),
     "employee": ("user", "agent", "called by", "कर्मचारी"),
     "outcome": ("call outcome", "result", "remarks"),

@@ -67,7 +67,7 @@ log = logging.getLogger("crm.exports")
 Tick = Callable[[int], None]
 
 
-class Target(Protocol):
+class ExportTarget(Protocol):
     """The interface of a target: a folder or an archive."""
 
     def open(self, name: str) -> IO[bytes]:
@@ -126,7 +126,7 @@ class Manifest:
         return orjson.dumps(shown, option=orjson.OPT_INDENT_2)
 
 
-def write(session: Session, target: Target, tick: Tick = lambda _rows: None) -> Manifest:
+def write(session: Session, target: ExportTarget, tick: Tick = lambda _rows: None) -> Manifest:
     """Write everything, as of this moment; `tick` is called with the number of rows now and then. Raises OSError.
 
     The session is the system's, in one transaction, so that the tables are consistent.
@@ -149,7 +149,7 @@ def _add(tick: Tick, before: int, rows: int) -> None:
     tick(before + rows)
 
 
-def _write_table(session: Session, table: Table, target: Target, tick: Tick) -> dict[str, Any]:
+def _write_table(session: Session, table: Table, target: ExportTarget, tick: Tick) -> dict[str, Any]:
     name, digest, rows, size = f"records/{table.name}.jsonl", hashlib.sha256(), 0, 0
     with target.open(name) as file:
         for row in _rows(session, table):
@@ -193,7 +193,7 @@ def _opened(name: str, value: Any, vault: Any) -> Any:
     return vault.open(value) if name in OPENED and value else value
 
 
-def _write_files(session: Session, target: Target, manifest: Manifest, tick: Tick) -> None:
+def _write_files(session: Session, target: ExportTarget, manifest: Manifest, tick: Tick) -> None:
     store: FileStore = current_app.extensions["crm_files"]
     written: set[str] = set()
     with target.open("files.jsonl") as index:

@@ -21,8 +21,8 @@ from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import signed_in_route
-from app.web.security.sessions import own_transaction
 from app.web.transfer import export_worker, exports, file_rights, full_export
 from app.web.transfer.export_files import MIME, csv_rows, sheet_rows, write_workbook
 from app.web.transfer.exports import ExportQuery
@@ -216,7 +216,7 @@ def start_export(kind: str, export_query: ExportQuery, viewer: Viewer) -> int:
 def have_written(kind: str, format_: str, payload: dict[str, Any], viewer: Viewer) -> int:
     """Add an export of this kind and queue it; `payload` has columns and query. Returns its id."""
     payload = payload | {"scope": sorted(viewer.person.scope or ())}
-    with own_transaction() as session:
+    with request_transaction() as session:
         key = transfer_runs.new_export(session, kind, format_, payload, viewer.stamp).id
     export_worker.enqueue(key)
     return key
@@ -232,7 +232,7 @@ def own_export(key: int, viewer: Viewer) -> ExportRun:
 
 def stop(run: ExportRun, viewer: Viewer) -> None:
     """Cancel an export in progress; does nothing to a finished one."""
-    with own_transaction() as session:
+    with request_transaction() as session:
         mine = (ExportRun.id == run.id, ExportRun.outcome.in_(OPEN_EXPORTS))
         step = update(ExportRun).where(*mine).values(outcome="cancelled", finished_on=viewer.now)
         done: Any = session.execute(step, execution_options={"synchronize_session": False})
@@ -259,7 +259,7 @@ def make_again(run: ExportRun, viewer: Viewer) -> int:
 def start_full_export(viewer: Viewer) -> int:
     """Queue an export of everything for an admin. Returns its id. Raises RuleBroken, Denied."""
     full_export.refuse_others(viewer)
-    with own_transaction() as session:
+    with request_transaction() as session:
         key = full_export.request_export(session, viewer.stamp)
     export_worker.enqueue(key)
     return key
@@ -275,7 +275,7 @@ def download(key: int, viewer: Viewer) -> Response:
         raise RuleBroken(_("This export isn't finished yet."))
     file_rights.refuse_fewer(run.rights, viewer)
     pieces = export_worker.stream(run.id)
-    with own_transaction() as session:
+    with request_transaction() as session:
         exports.note_download(session, run, viewer)
     mime = MIME.get(run.format, "application/zip")
     headers = file_headers(exports.kind_of(run).stem(run), run.format, viewer) | {"Content-Length": str(run.size)}

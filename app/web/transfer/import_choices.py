@@ -19,7 +19,7 @@ from app.web.records.ticket_fields import SubjectsField
 
 
 @dataclass(frozen=True)
-class Entry:
+class PicklistEntry:
     """An entry of a picklist."""
 
     #: The value for the field.
@@ -48,7 +48,7 @@ def read_choice(each: Field, cell: Any, viewer: Viewer) -> Any:
     return cell
 
 
-def _meant(entries: list[Entry], typed: str, name: str, refused: RuleBroken, names_all: bool = False) -> Any:
+def _meant(entries: list[PicklistEntry], typed: str, name: str, refused: RuleBroken, names_all: bool = False) -> Any:
     """The value of the only entry that the text means. Raises RuleBroken; `refused` if that `names_all` entries."""
     found = [entry for entry in entries if same_labels(typed, entry.texts)]
     if len(found) > 1:
@@ -66,24 +66,24 @@ def _meant(entries: list[Entry], typed: str, name: str, refused: RuleBroken, nam
     raise RuleBroken(text, name)
 
 
-def _nearest(typed: str, entries: Iterable[Entry]) -> str | None:
+def _nearest(typed: str, entries: Iterable[PicklistEntry]) -> str | None:
     by_text = {text: entry.label for entry in entries for text in entry.texts}
     found = nearest_label(typed, by_text)
     return None if found is None else by_text[found]
 
 
-def _entries(each: Field, viewer: Viewer) -> Iterator[Entry]:
+def _entries(each: Field, viewer: Viewer) -> Iterator[PicklistEntry]:
     """The entries of a picklist or of a fixed list of options."""
     if isinstance(each, MasterField | SubjectsField):
         master = each.master if isinstance(each, MasterField) else "ticket_subject"
         offered = set(viewer.lookups.offered[master])
         for key, card in viewer.lookups.cards[master].items():
             label = shown_label(card["label"])
-            yield Entry(key, label, (card["label"], label), key in offered)
+            yield PicklistEntry(key, label, (card["label"], label), key in offered)
     elif isinstance(each, CustomChoice):
         for value, label, labels, is_offered in each.definition.choices:
-            yield Entry(value, str(each.words[value]), (value, label, *labels.values()), is_offered)
+            yield PicklistEntry(value, str(each.words[value]), (value, label, *labels.values()), is_offered)
     elif isinstance(each, ChoiceField):
         for option in each.options:
             label = str(each.words.get(option) or shown_label(option))
-            yield Entry(option, label, (option, label))
+            yield PicklistEntry(option, label, (option, label))

@@ -17,9 +17,9 @@ from app.lib.digit_grouping import grouped
 from app.ops.storage.file_store import StorageUnavailable
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields.base import Viewer
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import signed_in_route
 from app.web.records.attachments import upload_limits
-from app.web.security.sessions import own_transaction
 from app.web.transfer import import_display, import_kinds, import_runs, import_worker
 from app.web.transfer.export_files import MIME
 from app.web.transfer.export_pages import may_transfer, tabs
@@ -92,7 +92,7 @@ class ImportsView(BaseView):
         mapping = import_display.posted_mapping(run, request.form)
         options = import_runs.options_from(request.form, viewer)
         try:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 run = session.get_one(ImportRun, key, with_for_update=True)
                 import_runs.set_plan(session, run, mapping, options, viewer)
         except RuleBroken as broken:
@@ -133,7 +133,7 @@ class ImportsView(BaseView):
         """Start, cancel or revert an import, or continue a stopped one."""
         viewer = _importer()
         import_runs.own_run(db.session(), key, viewer)
-        with own_transaction() as session:
+        with request_transaction() as session:
             run = session.get_one(ImportRun, key, with_for_update=True)
             if what == "cancel":
                 import_runs.cancel(run, viewer.now)
@@ -166,7 +166,7 @@ def _begin(kind_name: str, viewer: Viewer) -> int:
         raise RuleBroken(_("Please choose a file."), "file")
     kind = import_runs.kind_named(kind_name, viewer)
     upload_limits.count(request.content_length or 0, viewer)
-    with own_transaction() as session, file.stream:
+    with request_transaction() as session, file.stream:
         if kind_name == KIND:
             return move_kind.begin(session, file.stream, file.filename, viewer).id  # type: ignore[arg-type]
         return import_runs.begin(session, file.stream, file.filename, kind, viewer).id  # type: ignore[arg-type]

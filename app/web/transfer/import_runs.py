@@ -58,7 +58,7 @@ def allowed_kinds(viewer: Viewer) -> list[ImportKind]:
 
 def begin(session: Session, file: BinaryIO, name: str, kind: ImportKind, viewer: Viewer) -> ImportRun:
     """Store an uploaded file, with a guessed mapping. Raises RuleBroken if it isn't a table."""
-    dialect = spreadsheet_files.recognise(file)
+    dialect = spreadsheet_files.recognize(file)
     headers = spreadsheet_files.headers(file, dialect)
     rows = sample(file, dialect)
     if not rows:

@@ -1,7 +1,7 @@
 """The statements of My day, built once because they are the same for everybody; the session adds the access rules.
 
-`own`: ids of the viewer and of those they cover for; `most`: rows to show. The column `total` is the number of all
-matching rows, up to the cap.
+`own`: ids of the viewer and of those they cover for, see `values_of`; `most`: rows to show. The column `total` is the
+number of all matching rows, up to the cap.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, case, func, or_, select
-from sqlalchemy.sql.selectable import NamedFromClause
+from sqlalchemy import Select, and_, bindparam, case, func, select, union, union_all
 
 from app import access
 from app.domain.tasks import OPEN, Task
@@ -104,13 +103,44 @@ def with_records(total: Any) -> Select[Any]:
 
 
 @lru_cache
-def own_tasks(is_late: bool) -> PreparedQuery:
-    """Open tasks due before `now`, or from `now` on and before `end`; the most urgent first."""
+def own_tasks(is_late: bool, people: int) -> PreparedQuery:
+    """Open tasks due before `now`, or from `now` on and before `end`; the most urgent first.
+
+    `people`: the number of ids in `own`. The first tasks of each of them and each status are a range of an index.
+    """
     late = Task.due_on < bindparam("now")
     rule = late if is_late else and_(Task.due_on >= bindparam("now"), Task.due_on < bindparam("end"))
-    rules = (_own(Task), Task.status.in_(OPEN), rule)
-    query = with_records(capped_total(Task, *rules)).where(*rules).order_by(Task.due_on, Task.id)
-    return PreparedQuery.of(query.limit(bindparam("most")), Task, Lead, Ticket, Customer)
+    total = capped_total(Task, _own(Task), Task.status.in_(OPEN), rule)
+    ways = [
+        select(_first_by(Task, Task.due_on, person, rule, Task.status == status, after=("status",)))
+        for person in _each_of(people)
+        for status in OPEN
+    ]
+    first = union_all(*ways).subquery()
+    page = select(first.c.id).order_by(first.c.due_on, first.c.id).limit(bindparam("most")).subquery("page")
+    query = with_records(total).join(page, page.c.id == Task.id).order_by(Task.due_on, Task.id)
+    return PreparedQuery.of(query, Task, Lead, Ticket, Customer)
+
+
+def _each_of(people: int) -> list[Any]:
+    """A parameter for each of `own`, as named by `values_of`."""
+    return [bindparam(f"own_{place}") for place in range(people)]
+
+
+def values_of(own: list[int]) -> dict[str, Any]:
+    """The values of the parameters for these people."""
+    return {"own": own} | {f"own_{place}": key for place, key in enumerate(own)}
+
+
+def _first_by(record: Any, column: Any, person: Any, *rules: Any, most: Any = None, after: tuple[str, ...] = ()) -> Any:
+    """The id and this time of somebody's first rows by it, read in the order of an index.
+
+    `after`: the columns between the person and the time in that index.
+    """
+    index = access.index_of(record, "assignee_id", *after, column.key)
+    query = select(record.id, column).where(record.assignee_id == person, *rules).order_by(column, record.id)
+    query = query.limit(bindparam("most") if most is None else most)
+    return query.with_hint(record, f"FORCE INDEX ({index})", "mysql").subquery()
 
 
 # --- leads and tickets
@@ -125,20 +155,28 @@ def own_records(record: Any) -> PreparedQuery:
 
 
 @lru_cache
-def records_due(record: Any) -> PreparedQuery:
+def records_due(record: Any, people: int) -> PreparedQuery:
     """Leads or tickets whose first response or resolution is due before `until`, the most urgent first.
 
-    Their rows are read once: all of them are sorted anyway, so that counting them costs little more.
+    `people`: the number of ids in `own`. Whatever is among the first by the earlier of two times is among the first
+    by one of them, so that each is read in the order of its index. Records that have ended have no due times.
     """
     until: Any = bindparam("until")
-    due = _due_first(record)
-    is_near = or_(record.reply_due_on < until, record.resolve_due_on < until)
-    rules = (_own(record), record.status_id.in_(bindparam("statuses", expanding=True)), record.paused_on.is_(None))
-    page = select(record.id, due, func.count().over().label("total")).where(*rules, is_near)
-    few: NamedFromClause = page.order_by(due, record.id).limit(bindparam("most")).subquery("owed")
-    query = _with_customer(record, record.reply_due_on, few.c.owed_on, few.c.total)
-    query = query.join(few, few.c.id == record.id).order_by(few.c.owed_on, record.id)
-    return PreparedQuery.of(query, record, Customer)
+    is_open = (record.status_id.in_(bindparam("statuses", expanding=True)), record.paused_on.is_(None))
+
+    def ways(most: Any) -> Any:
+        parts = [
+            select(_first_by(record, column, person, column < until, *is_open, most=most).c.id)
+            for person in _each_of(people)
+            for column in (record.reply_due_on, record.resolve_due_on)
+        ]
+        return union(*parts).subquery()
+
+    counted = ways(COUNT_CAP + 1)
+    total = select(func.count()).select_from(counted).scalar_subquery().label("total")
+    first, due = ways(bindparam("most")), _due_first(record)
+    query = _with_customer(record, record.reply_due_on, due, total).join(first, first.c.id == record.id)
+    return PreparedQuery.of(query.order_by(due, record.id).limit(bindparam("most")), record, Customer)
 
 
 def _with_customer(record: Any, *columns: Any) -> Select[Any]:

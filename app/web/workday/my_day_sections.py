@@ -116,8 +116,9 @@ def tasks_of_today(viewer: Viewer, limit: int) -> list[DaySection]:
 
 
 def _tasks(viewer: Viewer, is_late: bool, end: datetime, maximum: int) -> list[Any]:
-    until = {} if is_late else {"end": end}
-    return rows_of(queries.own_tasks(is_late), own=_own_ids(viewer), now=viewer.now, most=maximum, **until)
+    until, own = {} if is_late else {"end": end}, _own_ids(viewer)
+    values = queries.values_of(own) | until
+    return rows_of(queries.own_tasks(is_late, len(own)), now=viewer.now, most=maximum, **values)
 
 
 def _own_ids(viewer: Viewer) -> list[int]:
@@ -215,8 +216,9 @@ def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
 
 
 def _with_sla_due(record: Any, viewer: Viewer, open_statuses: list[int], maximum: int) -> list[Any]:
-    until = viewer.now + SLA_AHEAD
-    return rows_of(queries.records_due(record), own=_own_ids(viewer), statuses=open_statuses, until=until, most=maximum)
+    until, own = viewer.now + SLA_AHEAD, _own_ids(viewer)
+    values = queries.values_of(own) | {"statuses": open_statuses, "until": until}
+    return rows_of(queries.records_due(record, len(own)), most=maximum, **values)
 
 
 def _sla_cells(row: Any, viewer: Viewer) -> dict[str, Any]:

@@ -86,7 +86,7 @@ FIELDS: list[Field] = [
     DateTimeField("leave_to", _("Back on"), (User.leave_to,), **_editable, help=_("Empty: until further notice.")),
     PersonField(
         "delegate",
-        _("Covered by"),
+        _("Delegate"),
         (User.delegate_id,),
         key="delegate_id",
         **_editable,

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain import assignment_requests
-from app.domain.assignment_requests import STATES, AssignmentRequest, Verdict
+from app.domain.assignment_requests import STATES, AssignmentRequest, RequestDecision
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.models import Lead, Ticket
@@ -90,7 +90,7 @@ class RequestService(RecordService):
         status = values.get("status")
         if status not in ("Approved", "Rejected"):
             raise RuleBroken(_("A request can be Approved or Rejected."), "status")
-        decide(session, row, Verdict(status == "Approved", values.get("decision_note")), viewer)
+        decide(session, row, RequestDecision(status == "Approved", values.get("decision_note")), viewer)
 
 
 # --- decisions
@@ -132,7 +132,7 @@ def waiting_count(person: access.Person) -> int:
     return int(g.waiting)
 
 
-def decide(session: Session, row: AssignmentRequest, verdict: Verdict, viewer: Viewer) -> None:
+def decide(session: Session, row: AssignmentRequest, verdict: RequestDecision, viewer: Viewer) -> None:
     """Approve or reject. Raises Denied, RuleBroken, and Conflict if it is decided already."""
     viewer.person.refuse_unless("Requests", "write")
     if viewer.person.id in (row.requested_user_id, row.created_by_id):
@@ -303,7 +303,7 @@ class RequestScreen(Screen):
     def decide(self, pk: str) -> Any:
         """Approve or reject a request."""
         row, approve = self.row_for(pk, "read"), request.values.get("approve") == "1"
-        decide(db.session(), row, Verdict(approve, request.form.get("note")), current_viewer())
+        decide(db.session(), row, RequestDecision(approve, request.form.get("note")), current_viewer())
         db.session.commit()
         flash(_("Approved.") if approve else _("Rejected."), "success")
         return redirect("/" if request.form.get("came_from") == "day" else f"{self.route_base}/?tab=waiting")

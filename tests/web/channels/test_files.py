@@ -36,7 +36,7 @@ from app.ops.queues import queue
 from app.ops.storage.file_store import PREFIX
 from app.ops.storage.virus_scanner import ScannerUnavailable
 from app.outbox import outbound_files
-from app.outbox.message_files import INFECTED
+from app.outbox.arrival_scans import INFECTED
 from app.web.records.attachments import uploads
 from app.web.records.attachments.upload_limits import RATES
 from tests import sample_uploads

@@ -258,3 +258,26 @@ def test_the_commands_rebuild_and_check(rolled: Crm) -> None:
     built = run(args=["rollup", "rebuild"])
     assert "Going on where the last rebuild was cut off." in built.output
     assert run(args=["rollup", "check"]).exit_code == 0
+
+
+def test_figures_of_very_many_calls_wait_until_they_are_counted_by_day(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page says so; other figures, and people in another time zone, don't wait."""
+    monkeypatch.setattr(call_rollup_counts, "MOST_UNROLLED", 50)
+    session = crm.session
+    session.execute(insert(CallLog.__table__), [Phones(crm, seed=2).values() for _n in range(120)])
+    session.commit()
+    filled(session)
+    call_rollups.start_over(session)
+    session.commit()
+    with crm.as_person("root") as reading:
+        for zone, waits in ((ROLLED, True), (RAW, False)):
+            viewer = viewer_of(crm, reading, "root", zone)
+            scope = scope_of(Period(FIRST, LAST, zone), viewer, None)
+            found = widget_data.measure(reading, CATALOG, scope, viewer)
+            assert ("calls" in found.waiting) is waits
+    path = f"/dashboard/analytics?period=custom&from={FIRST}&to={LAST}"
+    shown = crm.client("root").screen(path).text
+    assert "Very many calls have come in" in shown and "Leads by status" in shown
+    assert crm.client("root").screen(path.replace("analytics", "calls")).status_code == 200

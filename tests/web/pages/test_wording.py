@@ -66,7 +66,7 @@ def test_settings_speak_to_people(crm: Crm, path: str, said: str, unsaid: str) -
     assert said in page and unsaid not in page
 
 
-def test_a_colour_is_stored_as_before(crm: Crm) -> None:
+def test_a_color_is_stored_as_before(crm: Crm) -> None:
     form = {"label": "Parked", "color": "teal", "meaning": "working", "position": "20", "is_active": "y"}
     assert crm.client("root").form("/settings/lead-statuses/add", form).status_code == 302
     page = unescape(crm.client("root").screen("/settings/lead-statuses/list/").text)

@@ -492,8 +492,8 @@ def test_another_process_is_believed_until_it_falls_silent(app, people, monkeypa
 
 
 @pytest.mark.parametrize(
-    "seat", [[1, "lead", 5], ["1", "lead", 5, []], [1, "lead", 5, [[7]]], [1, "lead", 5, [[7, 1]]]]
+    "presence", [[1, "lead", 5], ["1", "lead", 5, []], [1, "lead", 5, [[7]]], [1, "lead", 5, [[7, 1]]]]
 )
-def test_what_is_no_seat_is_ignored(seat):
-    message = {"from": "x", "stirred": [], "told": [], "cut": [], "here": [seat]}
+def test_a_malformed_presence_report_is_ignored(presence):
+    message = {"from": "x", "stirred": [], "told": [], "cut": [], "here": [presence]}
     assert parse(orjson.dumps(message)) is None

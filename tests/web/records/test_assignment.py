@@ -226,3 +226,9 @@ def test_an_assignment_is_undone_and_refused_when_somebody_was_faster(crm: Crm) 
     assert (gone.location, crm.fresh(lead).assignee_id, crm.rows(undoable)) == ("/leads/", ana, [])
     found = desk.screen("/people/lookup?q=shah&assigns=leads").json["results"]
     assert {each["value"] for each in found} == {ana, mia}
+    # A form offers these first, and says who is away.
+    away(crm, "ana", away_until=SOON)
+    offered = desk.screen("/people/lookup?q=&first=leads").json["results"]
+    reached = {each["value"] for each in desk.screen("/people/lookup?q=&assigns=leads").json["results"]}
+    assert {each["value"] for each in offered[: len(reached)]} == reached < {each["value"] for each in offered}
+    assert next(each["hint"] for each in offered if each["value"] == ana).startswith("away until")

@@ -157,7 +157,7 @@ def test_too_many_are_cut_with_a_sentence(crm: Crm, monkeypatch: pytest.MonkeyPa
     assert page.count("Open the day") == 11 and 'data-item="lead' not in page
 
 
-def test_closed_days_are_shaded_and_late_tasks_coloured(crm: Crm) -> None:
+def test_closed_days_are_shaded_and_late_tasks_colored(crm: Crm) -> None:
     row = task(crm, due=datetime(2026, 1, 6, 4, 30, tzinfo=UTC))
     page = crm.client("ana").screen("/tasks/?layout=calendar&from=2026-01-06&span=day").text
     assert f'class="cal-item is-task is-late can-move" data-item="task-{row.id}"' in page

@@ -15,7 +15,7 @@ from app import access
 from app.domain import custom_fields
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.custom_fields import CustomField, Existing, FieldInput, name_from
+from app.domain.custom_fields import CustomField, ExistingNames, FieldInput, name_from
 from app.domain.custom_values import CustomValue
 from app.domain.merging import merge_undo, record_merge
 from app.lib import number_parsing
@@ -44,7 +44,7 @@ def made(crm: Crm, table: str, *inputs: FieldInput) -> None:
     """Fields that the domain adds, without a page."""
     session = crm.new_session()
     for given in inputs:
-        custom_fields.create(session, given, Existing(table, frozenset()), Stamp(crm.id_of("root"), NOW))
+        custom_fields.create(session, given, ExistingNames(table, frozenset()), Stamp(crm.id_of("root"), NOW))
     session.commit()
 
 
@@ -388,7 +388,9 @@ def test_two_admins_at_once_give_one_name_to_one_field(maria: Crm) -> None:
             row = session.get_one(CustomField, key)
             ready.wait()
             try:
-                custom_fields.change(session, row, FieldInput("Same", "text"), Existing("leads", frozenset()), stamp)
+                custom_fields.change(
+                    session, row, FieldInput("Same", "text"), ExistingNames("leads", frozenset()), stamp
+                )
                 time.sleep(0.3)
                 session.commit()
                 said.append("saved")

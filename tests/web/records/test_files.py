@@ -8,6 +8,7 @@ import struct
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -23,7 +24,7 @@ from app.domain.maintenance import retention
 from app.domain.timeline import Activity
 from app.models import Attachment, BusinessSetting, FileUsage, Lead
 from app.ops.queues import queue
-from app.ops.storage.virus_scanner import Scanner, ScannerUnavailable
+from app.ops.storage.virus_scanner import FileNotScanned, Scanner, ScannerUnavailable
 from app.outbox import message_files
 from tests import sample_uploads
 from tests.app_fixtures import Crm
@@ -382,8 +383,38 @@ def test_while_the_scanner_is_away_the_setting_decides(crm: Crm, clamd: Clamd) -
 
 def test_a_scanner_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.ops.storage.virus_scanner.SECONDS", 0.3)
-    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ScannerUnavailable):
+    monkeypatch.setattr("app.ops.storage.virus_scanner.PING_SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(ScannerUnavailable) as away:
         Scanner("127.0.0.1", silent.getsockname()[1]).threat_in(io.BytesIO(b"x"))
+    assert not isinstance(away.value, FileNotScanned)
+
+
+@pytest.mark.parametrize("answer", [b"INSTREAM size limit exceeded. ERROR\0", b"stream: O", b"", None])
+@pytest.mark.parametrize("has_pong", [True, False])
+def test_a_file_that_is_refused_is_told_from_a_scanner_that_is_away(
+    monkeypatch: pytest.MonkeyPatch, answer: bytes | None, has_pong: bool
+) -> None:
+    """It refuses after the first piece, answers half, hangs up, or falls silent."""
+    monkeypatch.setattr("app.ops.storage.virus_scanner.SECONDS", 0.5)
+
+    def serve(server: socket.socket) -> None:
+        with suppress(OSError):
+            line, _address = server.accept()
+            line.recv(1000)
+            with line:
+                if answer is not None:
+                    line.sendall(answer)
+                    line.close()
+                pinged, _address = server.accept()
+                with pinged:
+                    assert pinged.recv(100) == b"zPING\0"
+                    pinged.sendall(b"PONG\0" if has_pong else b"")
+
+    is_told = answer is not None and answer.endswith(b"ERROR\0")
+    with socket.create_server(("127.0.0.1", 0)) as server, pytest.raises(ScannerUnavailable) as refused:
+        threading.Thread(target=serve, args=[server], daemon=True).start()
+        Scanner("127.0.0.1", server.getsockname()[1]).threat_in(io.BytesIO(b"x" * (100 if is_told else 1_500_000)))
+    assert isinstance(refused.value, FileNotScanned) is (has_pong or is_told)
 
 
 # --- REST

@@ -167,7 +167,7 @@ def test_who_was_warned_or_will_be_at_once_sees_it(words: None) -> None:
 
 
 @pytest.mark.parametrize("after, tone", [(0, "green"), (89, "green"), (90, "amber"), (121, "red")])
-def test_the_page_of_a_record_colours_its_clock(words: None, after: int, tone: str) -> None:
+def test_the_page_of_a_record_colors_its_clock(words: None, after: int, tone: str) -> None:
     cell = REPLY.cell((NOW + 2 * HOUR, NOW, None, 0, None, None), eyes(NOW + after * MINUTE))
     assert cell["tone"] == tone and "office" in cell["title"]
 

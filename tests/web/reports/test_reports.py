@@ -517,6 +517,17 @@ def test_everybody_gets_the_report_under_their_own_rights_once(crm: Crm, post: P
     assert crm.client("mia").screen("/bell/").status_code == 200
 
 
+def test_without_a_mail_server_no_report_counts_as_sent(crm: Crm) -> None:
+    made = report(crm, "mia", "lead", {"columns": ["number"]}, label="Leads", audience="me")
+    row = schedule(crm, made, "mia")
+    crm.client("mia").form(f"/reports/{made.id}/schedules/{row.id}/send")
+    work(crm)
+    (run_,) = crm.rows(select(ReportRun))
+    assert (run_.state, run_.error, run_.digest) == ("failed", schedule_worker.NO_SERVER, None)
+    assert crm.fresh(row).readers == [crm.id_of("mia")]
+    assert crm.client("mia").screen(f"/reports/{made.id}/schedules").text.count("No mail server is set up") == 2
+
+
 def test_a_file_that_waits_to_be_sent_is_made_anew_once_its_reader_sees_less(crm: Crm, post: Post) -> None:
     crm.make.lead("ana", mobile="9820012345")
     made = report(crm, "mia", "lead", {"columns": ["number", "mobile"]}, label="Leads", audience="me")

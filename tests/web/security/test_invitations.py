@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import timedelta
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from email import message_from_string
 from email.policy import default
 from html import unescape
@@ -15,8 +16,10 @@ from sqlalchemy import select, update
 
 from app.domain.invitations import Invitation
 from app.models import AuditEntry, Role, User
-from app.outbox import invitation_delivery
+from app.outbox import engine, invitation_delivery
+from app.outbox.engine import DeliveryResult
 from app.web.security import rate_limits
+from app.web.settings import user_invitations
 from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
 from tests.channels.smtp import MailServer, serving
@@ -94,7 +97,8 @@ def test_the_invited_choose_their_password_once_and_land_in_my_day(crm: Crm, mai
     assert "has signed in already" in refused.text
 
 
-def test_a_link_ends(crm: Crm, mail_server: MailServer) -> None:
+def test_a_link_ends(crm: Crm, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_invitations, "EMAILS", rate_limits.Rate(50, 3600))
     add_priya(crm)
     [row] = crm.rows(select(Invitation))
     root, priya = crm.client("root"), update(User).where(User.id == row.user_id)
@@ -122,6 +126,58 @@ def test_a_link_ends(crm: Crm, mail_server: MailServer) -> None:
         crm.session.commit()
         root.form(again, {})
     assert choose(crm, link_of(crm, mail_server)).status_code == 302
+
+
+def test_an_email_that_is_superseded_decides_nothing_about_the_next(crm: Crm, mail_server: MailServer) -> None:
+    add_priya(crm)
+    [row] = crm.rows(select(Invitation))
+    kind, now = invitation_delivery.INVITATIONS, datetime.now(UTC)
+    with crm.app.app_context():
+        first = engine.claim(kind, row.id, now)
+    crm.client("root").form(f"/users/action/invite/{row.user_id}", {})
+    with crm.app.app_context():
+        second = engine.claim(kind, row.id, now + timedelta(minutes=1))
+        assert first and second and first.tries == second.tries
+        engine.settle(kind, first, DeliveryResult("sent"), now)
+        assert crm.rows(select(Invitation.state)) == ["sending"]
+        engine.settle(kind, second, DeliveryResult("queued", "The mail server disconnected."), now)
+        assert crm.rows(select(Invitation.state)) == ["queued"]
+
+
+def test_a_link_outlives_the_key_that_is_being_replaced(crm: Crm, mail_server: MailServer) -> None:
+    add_priya(crm)
+    settings, link = crm.app.config["CRM"], link_of(crm, mail_server)
+    changed = replace(settings, secret_key="n" * 40)
+    crm.app.config["CRM"] = changed
+    assert crm.client(None).screen(link).status_code == 410
+    crm.app.config["CRM"] = replace(changed, secret_keys_old=("x" * 40, settings.secret_key))
+    assert choose(crm, link).status_code == 302
+
+
+def test_a_browser_that_accepts_is_signed_out_first(crm: Crm, mail_server: MailServer) -> None:
+    add_priya(crm)
+    root, link = crm.client("root"), link_of(crm, mail_server)
+    former = root.cookie("crm")
+    assert root.form(link, {"password": PASSWORD, "conf_password": PASSWORD}).status_code == 302
+    assert "priya" in root.screen("/users/userinfo/").text
+    [ended] = crm.rows(select(AuditEntry).where(AuditEntry.event == "sign-out"))
+    assert ended.user_id == crm.people["root"].id
+    stale = crm.app.test_client()
+    stale.set_cookie("crm", former)
+    assert stale.get("/leads/").status_code == 302
+
+
+def test_emails_to_one_address_are_limited(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(user_invitations, "EMAILS", rate_limits.Rate(2, 3600))
+    add_priya(crm)
+    [row] = crm.rows(select(Invitation))
+    again = f"/users/action/invite/{row.user_id}"
+    for _ in range(2):
+        assert "on its way" in crm.client("root").form(again, {}, follow_redirects=True).text
+    [sent] = crm.rows(select(Invitation.nonce))
+    refused = crm.client("root").form(again, {}, follow_redirects=True)
+    assert "several invitations within the hour" in refused.text and "on its way" not in refused.text
+    assert crm.rows(select(Invitation.nonce)) == [sent]
 
 
 def test_links_are_not_guessed(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:

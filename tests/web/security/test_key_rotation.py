@@ -24,7 +24,7 @@ from app.domain.messaging import mails
 from app.extensions import db
 from app.lib.vault import generate_key
 from app.models import Customer, CustomerKey, Lead, LeadStatus
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 from config import WrongSetting
 from tests.app_pool import AppPool, dispose
 from tests.web.security_app import PASSWORD, get_menu, log_in, make_app, migrated, sign_in
@@ -68,12 +68,12 @@ def forget_audit() -> None:
 
 
 def add_customer(mobile: str, pan: str) -> None:
-    with own_transaction() as session:
+    with request_transaction() as session:
         customers.create(session, {"first_name": "Asha", "mobile": mobile, "pan": pan}, context())
 
 
 def add_lead(pan: str) -> None:
-    with own_transaction() as session:
+    with request_transaction() as session:
         status = session.scalars(select(LeadStatus.id)).first()
         lead = Lead(number="CRM-LEAD-2026-09999", category="Direct", status_id=status, status_on=NOW, version=1)
         lead.set_contact({"first_name": "Ravi", "mobile": "9820055555", "pan": pan}, _vault())
@@ -83,14 +83,14 @@ def add_lead(pan: str) -> None:
 
 def pans() -> list[str]:
     """The PANs of customers and leads, as opened by this application."""
-    with own_transaction() as session:
+    with request_transaction() as session:
         sealed = [*session.scalars(select(Customer.pan_sealed)), *session.scalars(select(Lead.pan_sealed))]
     return sorted(_vault().open(each) for each in sealed if each)
 
 
 def verified() -> tuple[bool, int, int]:
     """Whether the audit log's key is ours, how many entries it has, and how many of them are broken."""
-    with own_transaction() as session:
+    with request_transaction() as session:
         report = audit_chain.verify(session)
     return report.is_our_key, report.head.seq, report.broken
 
@@ -128,7 +128,7 @@ def test_a_field_key_is_replaced_under_running_servers(opened: Opened, monkeypat
         sign_in(app.test_client(), "root")
         is_ours, _entries, broken = verified()
         assert (is_ours, broken) == (True, 0)
-        with own_transaction() as session:
+        with request_transaction() as session:
             assert mails.message_of(session, _vault(), header) == 7
             assert mails.message_of(session, _vault(), header.replace("m7.", "m8.")) is None
             held = set(session.scalars(select(CustomerKey.value).where(CustomerKey.kind == "pan")))

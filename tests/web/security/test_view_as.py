@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from sqlalchemy import delete, select, update
 
 from app import access
 from app.access import Denied
-from app.models import AuditEntry, Lead, Notification, Role, User
+from app.models import AuditEntry, Lead, Notification, Role, SignIn, User
 from app.web.realtime.credentials import requesting_person
 from app.web.security import view_as
 from tests.app_fixtures import Crm
@@ -78,7 +79,7 @@ def test_an_admin_sees_what_the_user_sees_and_changes_nothing(crm: Crm) -> None:
         crm.app.preprocess_request()
         assert g.person.id == ana.id and requesting_person() is None  # no socket hears what Ana's hear
 
-    assert root.form("/view-as/end").location == f"/users/show/{ana.id}"
+    assert end(root).location == f"/users/show/{ana.id}"
     assert other.number in root.screen("/leads/").text and BANNER not in root.screen("/leads/").text
     about = f"user {ana.id}"
     assert noted(crm) == [(crm.people["root"].id, about, "began"), (crm.people["root"].id, about, "ended")]
@@ -96,25 +97,80 @@ def test_who_is_viewed_and_by_whom(crm: Crm) -> None:
     assert [what for _by, _about, what in noted(crm)] == ["refused"] * 3
 
 
+def own_token(client: Any) -> str:
+    """The CSRF token that the pages of this browser show; the end of a view changes it."""
+    return str(re.search(r'name="csrf_token" value="([^"]+)"', client.screen("/leads/").text)[1])
+
+
+def end(client: Any) -> Any:
+    """Press the button of the banner."""
+    return client.browser.post("/view-as/end", data={"csrf_token": own_token(client)})
+
+
+def ends(crm: Crm, when: datetime) -> None:
+    """Move the end of the view under way."""
+    crm.session.execute(update(SignIn).where(SignIn.viewed_id.is_not(None)).values(view_ends_on=when))
+    crm.session.commit()
+
+
+@pytest.fixture(params=["crm", "maria"])
+def crm_on_both(request: pytest.FixtureRequest) -> Crm:
+    """The product on SQLite, and on MariaDB."""
+    made: Crm = request.getfixturevalue(request.param)
+    return made
+
+
+def test_requests_at_once_end_a_view_once_and_none_changes_anything(crm_on_both: Crm) -> None:
+    crm = crm_on_both
+    root, ana = crm.client("root"), crm.people["ana"].id
+    before = root.cookie("crm")
+    assert view(crm, "ana", root).location == "/"
+    token = own_token(root)
+    cookie = root.cookie("crm")
+    ends(crm, datetime.now(UTC) - timedelta(seconds=1))
+
+    def ask(number: int) -> int:
+        browser = crm.app.test_client()
+        browser.set_cookie("crm", cookie)
+        if number % 2:
+            return browser.get("/leads/").status_code
+        return browser.post("/me/language", data={"locale": "hi", "csrf_token": token}).status_code
+
+    with ThreadPoolExecutor(8) as threads:
+        assert sorted(threads.map(ask, range(8))) == [200] * 4 + [403] * 4
+    assert crm.rows(select(User.locale).where(User.username == "root")) == [None]
+    assert [what for _by, _about, what in noted(crm)] == ["began", "expired"]
+
+    root.screen("/leads/")  # another tab goes on, so the cookie is that of no view any more
+    stale = root.browser.post("/me/language", data={"locale": "hi", "csrf_token": token})
+    assert stale.status_code == 400 and crm.rows(select(User.locale).where(User.username == "root")) == [None]
+    root = crm.client("root")
+    assert view(crm, "ana", root).location == "/"
+    root.browser.set_cookie("crm", before)  # a response from before the view arrives late
+    assert BANNER in root.screen("/leads/").text
+    assert end(root).location == f"/users/show/{ana}"
+    assert [what for _by, _about, what in noted(crm)][2:] == ["began", "ended"]
+
+
 def test_a_view_ends_by_itself(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     root, ana = crm.client("root"), crm.people["ana"].id
     view(crm, "ana", root)
     until = re.compile(r"by itself at (\d\d:\d\d)")
     first = until.search(root.screen("/leads/").text)
-    with root.browser.session_transaction() as kept:
-        kept["viewing"] |= {"ends": kept["viewing"]["ends"] - 600}
+    ends(crm, datetime.now(UTC) + timedelta(minutes=12))
     later = until.search(root.screen("/leads/").text)
     assert first and later and first[1] != later[1]  # nothing of a former view is shown
-    with root.browser.session_transaction() as kept:
-        kept["viewing"] |= {"ends": (datetime.now(UTC) - timedelta(seconds=1)).timestamp()}
+    ends(crm, datetime.now(UTC) - timedelta(seconds=1))
     overdue = root.form("/me/language", {"locale": "hi"})  # from a page that promised that nothing would change
     assert overdue.status_code == 403 and "is over" in overdue.text
     assert crm.rows(select(User.locale).where(User.username == "root")) == [None]
     assert BANNER not in root.screen("/leads/").text
+    root = crm.client("root")  # with a token from before the view
     view(crm, "ana", root)
     crm.session.execute(update(User).where(User.id == ana).values(active=False))
     crm.session.commit()
     assert BANNER not in root.screen("/leads/").text
+    root = crm.client("root")
     view(crm, "mia", root)
     assert BANNER in root.screen("/leads/").text
     root.form("/logout/")

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from app import branding
-from app.lib import colours
+from app.lib import colors
 from app.ops.database.connections import STATEMENTS
 from app.ops.storage.file_store import StorageUnavailable
 from tests.app_fixtures import Crm, UserClient
@@ -141,8 +141,8 @@ def kept_logo(answer: Any) -> str:
     return found[1]
 
 
-def test_a_colour_that_would_do_is_named() -> None:
-    for colour in ("#ffcc00", "#00ff00", "#ff0000", "#1f5fd0"):
-        other = colours.darker_until_readable(colour)
-        assert colours.contrast(other, "#ffffff") >= colours.LEAST_CONTRAST
-    assert colours.darker_until_readable("#1f5fd0") == "#1f5fd0" and round(colours.contrast("#000000", "#ffffff")) == 21
+def test_a_color_that_would_do_is_named() -> None:
+    for color in ("#ffcc00", "#00ff00", "#ff0000", "#1f5fd0"):
+        other = colors.darker_until_readable(color)
+        assert colors.contrast(other, "#ffffff") >= colors.LEAST_CONTRAST
+    assert colors.darker_until_readable("#1f5fd0") == "#1f5fd0" and round(colors.contrast("#000000", "#ffffff")) == 21

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from app import create_app
 from app.models import AuditEntry, FailedCall
 from app.ops.queues import queue
-from app.ops.queues.queue import Call, Failure
+from app.ops.queues.queue import Call, QueueFailure
 from app.web.settings import dead_letters
 from tests.app_fixtures import Crm, settings_for
 
@@ -22,7 +22,7 @@ def broken(crm: Crm) -> list[int]:
     for number in (1, 2, 3):
         call = Call("short", "app.outbox.notice_delivery:send", (number,))
         with crm.app.app_context():
-            dead_letters.store(Failure(call, 5, "OperationalError 2006"))
+            dead_letters.store(QueueFailure(call, 5, "OperationalError 2006"))
     return [1, 2, 3]
 
 

@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from app import access, jobs, self_test
 from app.domain import audit_chain, custom_fields, custom_values
 from app.domain.base import Stamp
-from app.domain.custom_fields import Existing, FieldInput
+from app.domain.custom_fields import ExistingNames, FieldInput
 from app.domain.custom_values import CustomValue
 from app.domain.maintenance import health_samples, health_watch
 from app.domain.maintenance.health_samples import HealthCrossing, HealthSample, SampleSource, minute_of, percentile_ms
@@ -328,7 +328,7 @@ def test_the_self_test_says_which_values_of_custom_fields_lists_can_not_trust(cr
         return finding.state, finding.sentence
 
     assert checked() == ("off", "There are no custom fields.")
-    custom_fields.create(crm.session, FieldInput("Tier", "text"), Existing("leads", frozenset()), Stamp(None, NOW))
+    custom_fields.create(crm.session, FieldInput("Tier", "text"), ExistingNames("leads", frozenset()), Stamp(None, NOW))
     crm.session.commit()
     lead = make.lead("ana")
     lead.custom = {"x_tier": "Gold"}

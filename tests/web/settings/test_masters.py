@@ -115,7 +115,7 @@ def test_an_invalid_row_is_refused_and_the_form_keeps_its_values(
 
 
 @pytest.mark.parametrize("field, value", [("color", "ultraviolet"), ("meaning", "lost in space")])
-def test_colour_and_meaning_come_from_the_list(site: Site, field: str, value: str) -> None:
+def test_color_and_meaning_come_from_the_list(site: Site, field: str, value: str) -> None:
     before = labels(site, LeadStatus)
     sent = {**MASTER_ROW, "color": "teal", "meaning": "working", field: value}
     assert site.post("root", "/settings/lead-statuses/add", **sent).status_code == 422

@@ -148,7 +148,7 @@ def sheet_of(*rows: int, before: str = "") -> str:
 @pytest.mark.parametrize("row", [1_048_576, 2**40])
 def test_a_far_row_is_refused_quickly(row: int) -> None:
     file = hostile(sheet_of(1, row))
-    dialect = spreadsheet_files.recognise(file)
+    dialect = spreadsheet_files.recognize(file)
     start = time.process_time()
     with pytest.raises(RuleBroken, match="00,000 rows"):
         list(spreadsheet_files.rows(file, dialect))
@@ -159,7 +159,7 @@ def test_a_far_row_is_refused_quickly(row: int) -> None:
 @pytest.mark.parametrize("name", ["xl/worksheets/sheet1.xml", "xl/worksheets/sheet1.bin"])
 def test_entities_are_refused_in_any_encoding_and_part(encoding: str, name: str) -> None:
     with pytest.raises(RuleBroken, match="XML that no spreadsheet writes"):
-        spreadsheet_files.recognise(hostile(sheet_of(1, before=_ENTITY).encode(encoding), name))
+        spreadsheet_files.recognize(hostile(sheet_of(1, before=_ENTITY).encode(encoding), name))
 
 
 def test_the_table_of_texts_is_read_without_how_they_are_pronounced(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -172,7 +172,7 @@ def test_the_table_of_texts_is_read_without_how_they_are_pronounced(monkeypatch:
         for each in {*old.namelist()} - {"xl/sharedStrings.xml"}:
             new.writestr(each, old.read(each).replace(b"</Types>", named))
         new.writestr("xl/sharedStrings.xml", f'<sst xmlns="{_MAIN}">{items}</sst>')
-    assert list(spreadsheet_files.rows(made, spreadsheet_files.recognise(made))) == [["Asha & Om"]]
+    assert list(spreadsheet_files.rows(made, spreadsheet_files.recognize(made))) == [["Asha & Om"]]
     monkeypatch.setattr(xlsx_shared_strings, "MAX_TEXTS", 1)
     with pytest.raises(RuleBroken, match="damaged"):
         list(spreadsheet_files.rows(made, spreadsheet_files.Dialect("xlsx")))

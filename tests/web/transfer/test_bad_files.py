@@ -168,6 +168,6 @@ def test_a_table_may_be_longer_than_a_form_and_a_larger_one_is_refused_in_words(
 
 def test_a_workbook_with_too_many_rows_is_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(spreadsheet_files, "MAX_ROWS", 2)
-    assert spreadsheet_files.recognise(io.BytesIO(workbook(["Name"], ["A"], ["B"]))).kind == "xlsx"
+    assert spreadsheet_files.recognize(io.BytesIO(workbook(["Name"], ["A"], ["B"]))).kind == "xlsx"
     with pytest.raises(RuleBroken, match="more than 2 rows"):
-        spreadsheet_files.recognise(io.BytesIO(workbook(["Name"], ["A"], ["B"], ["C"])))
+        spreadsheet_files.recognize(io.BytesIO(workbook(["Name"], ["A"], ["B"], ["C"])))

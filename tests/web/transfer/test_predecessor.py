@@ -147,8 +147,8 @@ def test_finding_the_place_again_may_take_longer_than_a_transaction_may_idle(
     event.listen(maria.engine, "connect", _be_impatient)
     maria.engine.dispose()
     try:
-        recognised = move_source.recognised
-        monkeypatch.setattr(move_source, "recognised", lambda parts: time.sleep(1.5) or recognised(parts))
+        recognized = move_source.recognized
+        monkeypatch.setattr(move_source, "recognized", lambda parts: time.sleep(1.5) or recognized(parts))
         run = moved(maria, tmp_path, dry_run=True)
         with maria.app.app_context():
             transfers.start_import(run.id)

@@ -12,60 +12,60 @@ from typing import Any
 
 from flask import g, has_app_context
 
-from app.domain.custom_fields import Definition
+from app.domain.custom_fields import FieldDefinition
 from app.web.core.flask_internals import app_context
 
 
 @dataclass(eq=False)
-class Catalog:
+class CustomFieldCatalog:
     """All custom fields, in order; and the compiled tables that contain them."""
 
-    fields: tuple[Definition, ...] = ()
+    fields: tuple[FieldDefinition, ...] = ()
     #: View class -> its RecordTable with these fields.
     tables: dict[Any, Any] = field(default_factory=dict)
 
     @cached_property
-    def _by_table(self) -> dict[str, tuple[Definition, ...]]:
-        found: dict[str, tuple[Definition, ...]] = {}
+    def _by_table(self) -> dict[str, tuple[FieldDefinition, ...]]:
+        found: dict[str, tuple[FieldDefinition, ...]] = {}
         for each in self.fields:
             if not each.is_removed:
                 found[each.table] = (*found.get(each.table, ()), each)
         return found
 
     @cached_property
-    def _by_name(self) -> dict[str, Definition]:
+    def _by_name(self) -> dict[str, FieldDefinition]:
         return {f"{each.table}.{each.name}": each for each in self.fields}
 
-    def of(self, table: str) -> tuple[Definition, ...]:
+    def of(self, table: str) -> tuple[FieldDefinition, ...]:
         """The fields of this table that are in use."""
         return self._by_table.get(table, ())
 
-    def named(self, name: str) -> Definition | None:
+    def named(self, name: str) -> FieldDefinition | None:
         """The field of “leads.x_risk”, including removed ones."""
         return self._by_name.get(name)
 
     @cached_property
-    def restricted(self) -> tuple[Definition, ...]:
+    def restricted(self) -> tuple[FieldDefinition, ...]:
         """The fields whose visibility is decided by the role matrix."""
         return tuple(each for each in self.fields if each.is_restricted and not each.is_removed)
 
 
-_NONE = Catalog()
+_NONE = CustomFieldCatalog()
 
 
-def use(catalog: Catalog) -> None:
+def use(catalog: CustomFieldCatalog) -> None:
     """Use these fields for the rest of this request or task."""
     if has_app_context():
         g.custom_catalog = catalog
 
 
-def current() -> Catalog:
+def current() -> CustomFieldCatalog:
     """The fields of this request; none before the person is known."""
     context = app_context()
     if context is None:
         return _NONE
     held = vars(context.g)  # a proxy would be resolved four times, and this is called for each table
-    found: Catalog | None = held.get("custom_catalog")
+    found: CustomFieldCatalog | None = held.get("custom_catalog")
     if found is None and held.get("person") is not None:
         from app.web.core.fab_access import current_viewer
 

@@ -46,7 +46,7 @@ class _TranslatedForm(Form):
         """Read by WTForms."""
 
         def get_translations(self, form: Any) -> Any:
-            """The catalogue of this application."""
+            """The catalog of this application."""
             return FORM_TEXTS
 
 

@@ -78,7 +78,7 @@ class Lookups:
     #: Whether an account for calls is active.
     has_voice: bool = False
     #: The custom fields.
-    custom: custom_field_catalog.Catalog = field(default_factory=custom_field_catalog.Catalog)
+    custom: custom_field_catalog.CustomFieldCatalog = field(default_factory=custom_field_catalog.CustomFieldCatalog)
     #: Terms of the SLA clocks, with the office hours.
     terms: sla.SlaTerms = sla.NO_TERMS
     _labels: dict[str, dict[str, int]] = field(default_factory=dict)
@@ -179,7 +179,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
                 "create_fields": setup.create_fields,
             }
         fresh.brand = branding.set_current(current_app, brand.stored_brand(session))
-        fresh.custom = custom_field_catalog.Catalog(custom_fields.load(session))
+        fresh.custom = custom_field_catalog.CustomFieldCatalog(custom_fields.load(session))
         fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
     fresh.managers = frozenset(row.manager_id for row in users if row.manager_id is not None)
     _add_people(fresh, users)

@@ -69,6 +69,10 @@ class MasterField(Field):
         return values[0]
 
 
+#: Columns of those who get a record.
+_RECIPIENTS = ("assignee", "owner")
+
+
 class PersonField(Field):
     """A colleague, by id or user name; serialized as a public card."""
 
@@ -116,7 +120,13 @@ class PersonField(Field):
         card = viewer.lookups.person(raw) if isinstance(raw, int) else None
         # Input that matches nobody is shown again, so that it can be corrected.
         chosen = [(raw, card["full_name"] if card else str(raw))] if raw else []
-        return super().form_input(raw, errors, viewer) | {"lookup_url": "/people/lookup", "selected": chosen}
+        return super().form_input(raw, errors, viewer) | {"lookup_url": self._lookup_url(), "selected": chosen}
+
+    def _lookup_url(self) -> str:
+        """Of an assignee or owner, the lookup begins with those to whom the viewer may assign such records."""
+        if self.name not in _RECIPIENTS or not self.columns:
+            return "/people/lookup"
+        return f"/people/lookup?first={self.columns[0].class_.__tablename__}"
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The value of the input: the id."""

@@ -12,7 +12,7 @@ def shown_label(label: str) -> str:
     return label if language_key()[0] in ("", ENGLISH) else pgettext("label", label)
 
 
-#: The shipped labels and options, so that they get into the catalogues.
+#: The shipped labels and options, so that they get into the catalogs.
 SHIPPED = (
     lazy_pgettext("label", "Account Activated"),
     lazy_pgettext("label", "Account Opened"),

@@ -1,6 +1,6 @@
 """The language of a response: the session's for pages, Accept-Language for API clients.
 
-Messages of refusals have their own catalogue (errors.po), compiled when it is read, so that the API supports a language
+Messages of refusals have their own catalog (errors.po), compiled when it is read, so that the API supports a language
 before all pages are translated. fab.po rewords texts of Flask-AppBuilder, also in English.
 """
 
@@ -101,11 +101,11 @@ def in_page_language(text: Any) -> str:
 
 def translate_in_template(text: str, **values: Any) -> Markup:
     """`_` in templates: the translation, with escaped values."""
-    return Markup(gettext(text)) % values  # noqa: S704  (as Jinja's own: the catalogue is ours)
+    return Markup(gettext(text)) % values  # noqa: S704  (as Jinja's own: the catalog is ours)
 
 
-class Catalogues(Domain):
-    """The catalogues of FAB, of the pages and of refusals, merged; each language is loaded once per process."""
+class Catalogs(Domain):
+    """The catalogs of FAB, of the pages and of refusals, merged; each language is loaded once per process."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
@@ -139,13 +139,13 @@ class Catalogues(Domain):
     def _read(self, code: str) -> Translations | NullTranslations:
         words: Any = super().get_translations()
         for name in ("errors.po", "fab.po"):
-            below = catalogue(self.folder, code, name)
+            below = catalog(self.folder, code, name)
             words = below.merge(words) if below else words
         return words
 
 
-def catalogue(folder: Path, code: str, name: str) -> Translations | None:
-    """The catalogue `name` of the language, such as errors.po; None if there is none."""
+def catalog(folder: Path, code: str, name: str) -> Translations | None:
+    """The catalog `name` of the language, such as errors.po; None if there is none."""
     path = folder / code / "LC_MESSAGES" / name
     if not path.exists():
         return None
@@ -187,14 +187,14 @@ FORM_TEXTS = FormTexts()
 
 
 class RequestLanguage(Babel):
-    """Flask-Babel with catalogues that are cached beyond the request."""
+    """Flask-Babel with catalogs that are cached beyond the request."""
 
-    catalogues: Catalogues
+    catalogs: Catalogs
 
     @property
-    def domain_instance(self) -> Catalogues:
+    def domain_instance(self) -> Catalogs:
         """The domain of this application; Flask-Babel creates one, and reads its files, in every request."""
-        return self.catalogues
+        return self.catalogs
 
 
 def install(app: Flask, folder: Path) -> None:
@@ -202,7 +202,7 @@ def install(app: Flask, folder: Path) -> None:
     flask_babel._get_current_context = _context
     extension = app.extensions["babel"]
     babel = RequestLanguage(date_formats=extension.instance.date_formats)
-    babel.catalogues = Catalogues(folder)
+    babel.catalogs = Catalogs(folder)
     extension.instance, extension.locale_selector = babel, select_locale
     app.jinja_env.globals["_"] = translate_in_template
     FlaskForm.Meta.get_translations = lambda _meta, _form: FORM_TEXTS

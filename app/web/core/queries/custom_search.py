@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, literal, select, union_all
 from app import access
 from app.access.found_rows import ALONE
 from app.domain import custom_sql
-from app.domain.custom_fields import Definition, mask_name
+from app.domain.custom_fields import FieldDefinition, mask_name
 from app.domain.custom_values import CustomValue
 from app.extensions import db
 from app.lib import number_parsing
@@ -36,7 +36,7 @@ def rules(record: Any, text: str, viewer: Viewer, maximum: int) -> list[Any]:
     return ([record.id.in_(sorted(ids))] if ids else []) + common
 
 
-def _searched(viewer: Viewer, *tables: str) -> Iterator[Definition]:
+def _searched(viewer: Viewer, *tables: str) -> Iterator[FieldDefinition]:
     for each in viewer.lookups.custom.fields:
         is_seen = not each.is_restricted or viewer.person.mask(mask_name(each.id)) == "full"
         if is_seen and not each.is_removed and each.kind in _CONDITIONS and (not tables or each.table in tables):
@@ -62,7 +62,7 @@ def _together(statements: Sequence[Select[Any]]) -> Any:
     return union_all(*[select(*each.subquery().c) for each in statements])
 
 
-def _branch(each: Definition, text: str, maximum: int) -> Select[Any] | None:
+def _branch(each: FieldDefinition, text: str, maximum: int) -> Select[Any] | None:
     condition = _CONDITIONS[each.kind](each, text)
     if condition is None:
         return None
@@ -70,7 +70,7 @@ def _branch(each: Definition, text: str, maximum: int) -> Select[Any] | None:
     return found.limit(maximum + 1)
 
 
-def _by_itself(record: Any, each: Definition, text: str) -> ColumnElement[bool]:
+def _by_itself(record: Any, each: FieldDefinition, text: str) -> ColumnElement[bool]:
     """Whether a row has the value, found by its primary key."""
     one = select(literal(1)).where(*custom_sql.join_rules(record, each.id), _CONDITIONS[each.kind](each, text))
     found = one.correlate(record.__table__).scalar_subquery() == 1
@@ -80,11 +80,11 @@ def _by_itself(record: Any, each: Definition, text: str) -> ColumnElement[bool]:
 # --- matching
 
 
-def _text(each: Definition, text: str) -> Any:
+def _text(each: FieldDefinition, text: str) -> Any:
     return begins(custom_sql.value_column(each.kind), text)
 
 
-def _link(each: Definition, text: str) -> Any:
+def _link(each: FieldDefinition, text: str) -> Any:
     column, bare = custom_sql.value_column(each.kind), text.lower()
     if "://" in bare:
         return begins(column, text)
@@ -93,7 +93,7 @@ def _link(each: Definition, text: str) -> Any:
     return begins(column, f"https://{text}")
 
 
-def _number(each: Definition, text: str) -> Any:
+def _number(each: FieldDefinition, text: str) -> Any:
     try:
         value = number_parsing.read(text)
     except ValueError:

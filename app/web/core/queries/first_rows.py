@@ -138,5 +138,5 @@ def _branch(place: int, page: PageStatement, empty: list[list[Any]], person: acc
         for column, each in zip(order, page.order, strict=True)
     ]
     cells = [own if n == place else missing for n, missing in enumerate(empty)]
-    labelled = [cell.label(f"c{n}") for n, cell in enumerate(cell for part in cells for cell in part)]
-    return select(literal(place).label("page"), func.row_number().over(order_by=turned).label("at"), *labelled)
+    labeled = [cell.label(f"c{n}") for n, cell in enumerate(cell for part in cells for cell in part)]
+    return select(literal(place).label("page"), func.row_number().over(order_by=turned).label("at"), *labeled)

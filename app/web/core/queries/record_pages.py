@@ -206,6 +206,7 @@ def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> l
     if person is not None and access.is_scanned(table.record):
         wanted = page.wanted
         is_own_only = query.ways is not None and query.ways[1] == 0
+        is_own_only = is_own_only or access.asks_for_own(person, table.record, query.conditions)
         ids = None if wanted is None else access.page_by_person(session, person, table.record, wanted, is_own_only)
         if isinstance(ids, list):
             return _rows_of(page, session, ids)

@@ -126,8 +126,8 @@ class RecordTable:
         chosen = self.fields if names is None else [self.by_name[name] for name in names]
         columns, slices = self.placed(chosen)
         # The same column may be used by two fields (name and first name): labels distinguish them.
-        labelled = [column.label(f"c{n}") for n, column in enumerate(columns)]
-        query = select(*labelled).select_from(self.record)
+        labeled = [column.label(f"c{n}") for n, column in enumerate(columns)]
+        query = select(*labeled).select_from(self.record)
         for table, on in self.joins_for(columns):
             query = query.outerjoin(table, on)
         return query, slices

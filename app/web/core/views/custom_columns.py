@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, and_, not_
 
 from app.domain import custom_sql
 from app.domain.base import RuleBroken
-from app.domain.custom_fields import Definition, mask_name
+from app.domain.custom_fields import FieldDefinition, mask_name
 from app.domain.custom_values import HasCustomFields, RetiredChoice, SelectedChoice
 from app.lib import number_parsing
 from app.lib.identity_numbers import is_masked
@@ -39,10 +39,10 @@ class CustomColumn(Field):
     """Mixin for the columns of custom fields; a kind combines it with the field type of its values."""
 
     shares_column = True
-    definition: Definition
+    definition: FieldDefinition
     record: Any
 
-    def bind(self, definition: Definition, record: Any) -> CustomColumn:
+    def bind(self, definition: FieldDefinition, record: Any) -> CustomColumn:
         """Make it the column of this field of this record."""
         self.definition, self.record, self.columns = definition, record, (record.custom,)
         self.add = self.edit = self.filter = self.sort = True
@@ -183,7 +183,7 @@ class CustomDate(CustomColumn, DateField):
 class CustomChoice(CustomColumn, ChoiceField):
     """One of the choices that an admin has entered."""
 
-    def bind(self, definition: Definition, record: Any) -> CustomColumn:
+    def bind(self, definition: FieldDefinition, record: Any) -> CustomColumn:
         """Bind it, with the choices on offer."""
         super().bind(definition, record)
         self.options = tuple(value for value, _label, _labels, is_offered in definition.choices if is_offered)
@@ -266,7 +266,7 @@ _TYPES: dict[str, Callable[..., Any]] = {
 }
 
 
-def column_of(definition: Definition, record: Any) -> CustomColumn:
+def column_of(definition: FieldDefinition, record: Any) -> CustomColumn:
     """The column of a custom field of this record."""
     made = _TYPES[definition.kind](definition.name, _lazy(definition.label, definition.labels), help=definition.help)
     made.max_length = MAX_LINK if definition.kind == "link" else MAX_TEXT
@@ -274,12 +274,12 @@ def column_of(definition: Definition, record: Any) -> CustomColumn:
     return bound
 
 
-def label_of(definition: Definition) -> str:
+def label_of(definition: FieldDefinition) -> str:
     """The label of a field in the language of the request."""
     return definition.label_in(_language())
 
 
-def in_words(definition: Definition, kept: Any, viewer: Viewer) -> str | None:
+def in_words(definition: FieldDefinition, kept: Any, viewer: Viewer) -> str | None:
     """A value in the form for a timeline, masked for the person; None if there is none."""
     if kept is None:
         return None

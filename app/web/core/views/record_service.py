@@ -165,6 +165,12 @@ def pop_assignment(values: dict[str, Any]) -> None:
         values["assignee_id"] = chosen
 
 
+def may_receive(chosen: int, module: str, viewer: Viewer) -> bool:
+    """Whether the person may assign records of this module to this user; to themselves they always may."""
+    reach = viewer.person.reach(module, "assign")
+    return chosen in viewer.person.own_ids or reach is None or chosen in reach
+
+
 def refuse_recipient(chosen: int | None, module: str, viewer: Viewer, field: str = "assignee") -> None:
     """The rule for assigning a record to somebody, as assignee or owner, on every path.
 
@@ -180,11 +186,9 @@ def refuse_recipient(chosen: int | None, module: str, viewer: Viewer, field: str
             "advice": translatable("Please choose someone else."),
         }
         raise RuleBroken(translatable("%(name)s is %(why)s and can't take new work now. %(advice)s", **values), field)
-    if chosen not in viewer.person.own_ids:
+    if not may_receive(chosen, module, viewer):
         viewer.person.refuse_unless(module, "assign")
-        reach = viewer.person.reach(module, "assign")
-        if reach is not None and chosen not in reach:
-            raise access.Denied("You can only assign work within your own team. Send a request instead.")
+        raise access.Denied("You can only assign work within your own team. Send a request instead.")
 
 
 def refuse_foreign_assignee(values: dict[str, Any], module: str, viewer: Viewer) -> None:

@@ -11,9 +11,9 @@ from flask_babel import gettext as _
 from app.domain import audit
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.ops.storage.virus_scanner import Scanner, ScannerUnavailable
+from app.ops.storage.virus_scanner import FileNotScanned, Scanner, ScannerUnavailable
 from app.web.core.fields.base import Viewer
-from app.web.security.sessions import own_transaction
+from app.web.core.request_transaction import request_transaction
 
 log = logging.getLogger("crm.files")
 
@@ -33,7 +33,8 @@ def scanner_of_app() -> Scanner | None:
 def state_of(file: BinaryIO, name: str, viewer: Viewer) -> str:
     """off, clean, or waiting: accepted without a scan while the scanner is unavailable.
 
-    Raises RuleBroken for an infected file, with an audit entry; NotScanned.
+    off, too, for a file that the scanner doesn't look at. Raises RuleBroken for an infected file, with an audit entry;
+    NotScanned.
     """
     scanner = scanner_of_app()
     if scanner is None:
@@ -44,12 +45,15 @@ def state_of(file: BinaryIO, name: str, viewer: Viewer) -> str:
     except ScannerUnavailable as away:
         log.warning("an upload was not scanned: %s", away)
         if viewer.lookups.business["file_scan_rule"] == "accept":
-            return "waiting"
+            return "off" if isinstance(away, FileNotScanned) else "waiting"
+        if isinstance(away, FileNotScanned):
+            text = _("“%(name)s” was not taken: the virus scanner doesn't look at files as large as this.", name=name)
+            raise RuleBroken(text, "files") from away
         text = _("“%(name)s” was not taken: the virus scanner can't be reached. Please try again later.", name=name)
         raise NotScanned(text, "files") from away
     if threat is None:
         return "clean"
-    with own_transaction() as session:
+    with request_transaction() as session:
         audit.write(session, "infected file", viewer.person.id, viewer.now, name[:120], threat=threat)
     sentence = _("“%(name)s” was not taken: the virus scanner found %(threat)s in it.", name=name, threat=threat)
     raise RuleBroken(sentence, "files")

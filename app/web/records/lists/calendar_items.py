@@ -31,7 +31,7 @@ _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2199, 12, 31, tz
 
 
 @dataclass
-class Items:
+class CalendarItems:
     """The items of a range, by day and by half hour, each in order."""
 
     most: int
@@ -45,9 +45,9 @@ class Items:
     by_slot: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
-def load(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer) -> Items:
+def load(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer) -> CalendarItems:
     """The items of the range under the access rules: one statement for tasks, one for follow-ups, those for names."""
-    found = Items(MOST[calendar_range.span])
+    found = CalendarItems(MOST[calendar_range.span])
     rows = _tasks(screen, list_query, calendar_range, viewer, found.most + 1)
     if len(rows) > found.most:
         rows, found.is_cut = rows[: found.most], True
@@ -124,7 +124,7 @@ def task_item(screen: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def _follow_ups(
-    screen: Any, calendar_range: CalendarRange, viewer: Viewer, found: Items, taken: set[tuple[int, str]]
+    screen: Any, calendar_range: CalendarRange, viewer: Viewer, found: CalendarItems, taken: set[tuple[int, str]]
 ) -> list[dict[str, Any]]:
     """Next follow-ups of open leads, unless the lead has a task on that day here."""
     leads = registered("screens").get(Lead)

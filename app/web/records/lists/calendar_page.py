@@ -17,7 +17,7 @@ from app.web.core.fields.date_fields import DateField
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.queries.record_table import ListQuery
 from app.web.records.lists import calendar_items, list_views
-from app.web.records.lists.calendar_items import Items
+from app.web.records.lists.calendar_items import CalendarItems
 from app.web.records.lists.list_columns import ChosenColumns
 from app.web.records.lists.list_page import list_page, url
 
@@ -100,7 +100,7 @@ def _title(calendar_range: CalendarRange) -> str:
     )
 
 
-def _body(calendar_range: CalendarRange, found: Items, viewer: Viewer) -> dict[str, Any]:
+def _body(calendar_range: CalendarRange, found: CalendarItems, viewer: Viewer) -> dict[str, Any]:
     days = [_day(each, calendar_range, viewer) for each in calendar_range.days]
     if calendar_range.span == "month":
         cut = found.until.astimezone(calendar_range.zone).date().isoformat() if found.until else None
@@ -131,7 +131,7 @@ def _day(day: date, wanted: CalendarRange, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def _rows(wanted: CalendarRange, items: Items, viewer: Viewer) -> list[dict[str, Any]]:
+def _rows(wanted: CalendarRange, items: CalendarItems, viewer: Viewer) -> list[dict[str, Any]]:
     """The half hours of the days: {label, cells: [{key, is_closed, items}], is_empty}."""
     hours, office = _hours(items), viewer.lookups.office
     columns = [list(calendar_range.slots(day, viewer.zone, hours)) for day in wanted.days]
@@ -142,20 +142,20 @@ def _rows(wanted: CalendarRange, items: Items, viewer: Viewer) -> list[dict[str,
     return rows
 
 
-def _cell(day: date, part: tuple[str, datetime, datetime], items: Items, office: Any) -> dict[str, Any]:
+def _cell(day: date, part: tuple[str, datetime, datetime], items: CalendarItems, office: Any) -> dict[str, Any]:
     label, start, end = part
     key = f"{day.isoformat()}T{label}"
     is_closed = not office_hours.open_time_between(office, start, end)
     return {"key": key, "is_closed": is_closed, "items": items.by_slot.get(key, [])}
 
 
-def _hours(items: Items) -> range:
+def _hours(items: CalendarItems) -> range:
     """The default hours, extended to those of earlier or later items."""
     used = [int(key[11:13]) for key in items.by_slot]
     return range(min([HOURS.start, *used]), max([HOURS.stop, *(hour + 1 for hour in used)]))
 
 
-def _notes(calendar_range: CalendarRange, items: Items) -> list[str]:
+def _notes(calendar_range: CalendarRange, items: CalendarItems) -> list[str]:
     """What the calendar leaves out, as sentences."""
     notes = []
     if items.is_cut:

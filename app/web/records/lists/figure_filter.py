@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement
 from app import access
 from app.domain import periods, team
 from app.domain.analytics import figures
-from app.domain.analytics.figures import Scope
+from app.domain.analytics.figures import CountScope
 from app.domain.base import RuleBroken
 from app.domain.periods import Period
 from app.extensions import db
@@ -48,13 +48,13 @@ def rules_of(record: Any, given: Mapping[str, str], viewer: Viewer) -> list[Colu
     return [each.rows(scope)]
 
 
-def scope_of(period: Period, viewer: Viewer, people: frozenset[int] | None, slot: int | None = None) -> Scope:
+def scope_of(period: Period, viewer: Viewer, people: frozenset[int] | None, slot: int | None = None) -> CountScope:
     """The scope of figures for this viewer, with their statuses and access rules."""
 
     def sees_call(call: Any) -> ColumnElement[bool]:
         return access.visible_id(viewer.person, CallLog, call.c.id)
 
-    return Scope(period, viewer.now, viewer.lookups.meanings, people, slot, sees_call)
+    return CountScope(period, viewer.now, viewer.lookups.meanings, people, slot, sees_call)
 
 
 def people_of(who: str, viewer: Viewer) -> frozenset[int] | None:

@@ -14,6 +14,7 @@ from flask_babel import gettext as _
 from sqlalchemy import Integer, Select, bindparam, func, literal, not_, select, union_all
 
 from app import access
+from app.access.grouped_paging import Way
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped
@@ -155,12 +156,32 @@ def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup],
         return
     statements, session = _GroupStatements.of(screen.record_table, query, name), db.session()
     person = access.acting(session)
-    counts = _Counts.of(screen.record_table.record, name, query, groups, person)
+    way: Way = "newest" if _looks_at_newest(statements, query, person) else "all"
+    _load_ids(statements, name, query, groups, person, way)
+    if way == "newest":
+        _complete(statements, name, query, groups, person)
+    if _counts_own_only(statements, query, person):
+        _add_others(groups, query)
+    rows = _rows(screen.record_table, session, [key for group in groups for key in group.ids], names)
+    for group in groups:
+        group.rows = [rows[key] for key in group.ids if key in rows]
+
+
+def _load_ids(
+    statements: _GroupStatements,
+    name: str,
+    query: ListQuery,
+    groups: list[ListGroup],
+    person: access.Person | None,
+    way: Way,
+) -> None:
+    """Fill in the number of rows of each group and the ids of its page."""
+    counts = _Counts.of(statements.table.record, name, query, groups, person)
     is_own_only = _counts_own_only(statements, query, person)
-    what = (query.size, query.offset, counts.wanted, is_own_only)
-    make = partial(_counts_and_ids, statements, query, groups, counts.wanted, person, is_own_only)
+    what = (query.size, query.offset, counts.wanted, is_own_only, way)
+    make = partial(_counts_and_ids, statements, query, groups, counts.wanted, person, is_own_only, way)
     shared, counted = dict[int, int](), dict[int, int]()
-    found_rows = statements.ask(session, what, groups, make)
+    found_rows = statements.ask(db.session(), what, groups, make)
     for place, found, _at, count in sorted(found_rows, key=lambda row: (row[0], row[2])):
         if place >= 0:
             groups[place].ids.append(found)
@@ -169,11 +190,42 @@ def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup],
             counted[-1 - place] = found
     for place, count in counted.items():
         counts.take(place, count + shared.get(place, 0))
-    if is_own_only:
-        _add_others(groups, query)
-    rows = _rows(screen.record_table, session, [key for group in groups for key in group.ids], names)
+
+
+def _complete(
+    statements: _GroupStatements,
+    name: str,
+    query: ListQuery,
+    groups: list[ListGroup],
+    person: access.Person | None,
+) -> None:
+    """Look through all tickets for the groups whose page the newest ones don't fill; the others may have more."""
+    rest = []
     for group in groups:
-        group.rows = [rows[key] for key in group.ids if key in rows]
+        if len(group.ids) < query.size:
+            group.ids, group.count, group.is_capped = [], 0, False
+            rest.append(group)
+        else:
+            group.count, group.is_capped = max(group.count, query.offset + query.size), True
+    if rest:
+        _load_ids(statements, name, query, rest, person, "rest")
+
+
+def _looks_at_newest(statements: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
+    """Whether shared tickets are looked for among the newest ones first."""
+    wanted = _shared_query(statements, query, person)
+    return person is not None and wanted is not None and access.holds_many_tickets(db.session(), person, wanted)
+
+
+def _shared_query(
+    statements: _GroupStatements, query: ListQuery, person: access.Person | None
+) -> access.PageQuery | None:
+    """The query of a page of tickets that several people may hold; None if it has no fast form."""
+    sort = sort_of(query.order, statements.table.record)
+    if person is None or sort is None or not _is_own(statements, query, person):
+        return None
+    wanted = access.PageQuery(statements.rules, query.size, query.offset, *sort)
+    return wanted if access.is_shared(person, statements.table.record, wanted) else None
 
 
 def _counts_own_only(statements: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
@@ -236,12 +288,13 @@ def _counts_and_ids(
     counted: Sequence[int],
     person: access.Person | None,
     is_own_only: bool,
+    way: Way,
 ) -> Any:
     """(index of the group, id, index in the group if pages are not in order, number of rows that aren't counted below).
 
     (-1 - index, count, 0, 0) of each counted group.
     """
-    together = _pages_together(statements, query, groups, person)
+    together = _pages_together(statements, query, groups, person, way)
     parts = [] if together is None else [together]
     for place, group in enumerate(groups if together is None else ()):
         page = _page_of(statements, query, group, person).subquery()
@@ -256,16 +309,17 @@ def _counts_and_ids(
 
 
 def _pages_together(
-    statements: _GroupStatements, query: ListQuery, groups: Sequence[ListGroup], person: access.Person | None
+    statements: _GroupStatements,
+    query: ListQuery,
+    groups: Sequence[ListGroup],
+    person: access.Person | None,
+    way: Way,
 ) -> Any:
     """The pages of all groups in one SELECT, for records that several people hold; None for others."""
-    sort = sort_of(query.order, statements.table.record)
-    if person is None or sort is None or not _is_own(statements, query, person):
+    wanted = _shared_query(statements, query, person)
+    if person is None or wanted is None:
         return None
-    wanted = access.PageQuery(statements.rules, query.size, query.offset, *sort)
-    if not access.is_shared(person, statements.table.record, wanted):
-        return None
-    return access.pages_of_groups(person, [statements.where(group) for group in groups], wanted)
+    return access.pages_of_groups(person, [statements.where(group) for group in groups], wanted, way)
 
 
 def _is_own(statements: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:

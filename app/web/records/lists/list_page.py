@@ -28,7 +28,7 @@ from app.web.records.lists.list_columns import ChosenColumns
 
 
 @dataclass(frozen=True)
-class Extent:
+class ListExtent:
     """Which rows of a list a page shows, of how many."""
 
     list_query: ListQuery
@@ -58,9 +58,9 @@ class Extent:
         return _("%(first)s–%(last)s of %(all)s", first=grouped(first), last=grouped(last), all=self.count_text)
 
 
-def extent_of(screen: Any, list_query: ListQuery, rows: list[Any]) -> Extent:
+def extent_of(screen: Any, list_query: ListQuery, rows: list[Any]) -> ListExtent:
     """Count the rows of the list, of which these are on the page."""
-    return Extent(list_query, len(rows), *screen.record_table.count_for_page(db.session(), list_query, rows))
+    return ListExtent(list_query, len(rows), *screen.record_table.count_for_page(db.session(), list_query, rows))
 
 
 def list_page(
@@ -74,7 +74,7 @@ def list_page(
     return around_rows(screen, extent, columns, viewer) | shown
 
 
-def around_rows(screen: Any, extent: Extent, columns: ChosenColumns, viewer: Viewer) -> dict[str, Any]:
+def around_rows(screen: Any, extent: ListExtent, columns: ChosenColumns, viewer: Viewer) -> dict[str, Any]:
     """The context of records/list.html without the rows, and without what can be done with them."""
     record_table, names = screen.record_table, columns.names
     return _paging(extent) | {
@@ -106,7 +106,7 @@ def around_rows(screen: Any, extent: Extent, columns: ChosenColumns, viewer: Vie
     }
 
 
-def _paging(extent: Extent) -> dict[str, Any]:
+def _paging(extent: ListExtent) -> dict[str, Any]:
     """The count and range as text, and the links to other pages."""
     list_query = extent.list_query
     return {

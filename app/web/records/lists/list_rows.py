@@ -15,6 +15,8 @@ Row = Mapping[str, Any]
 #: Kinds by which list.css, scripts and tests find the cells of rows; all heads have them. On a phone, list_rows.js puts
 #: the name of the column before a time, a date, a flag and a number.
 _MARKED = ("moment", "date", "flag", "number", "clock", "phone", "person")
+#: Characters of a text that certainly fit into one line.
+_LINE = 12
 #: Columns that list.css styles in the rows.
 _NAMED = ("number", "status", "state", "created_on")
 
@@ -80,7 +82,8 @@ class RowDrawing:
             cell = {"kind": "text", "text": cell.get("text")}
         elif kind == "missing":
             cell = {"kind": "text", "text": row["title"]}
-        return f'<a class="row-link" href="{url}">{_drawn(cell)}</a>'
+        drawn = escape(cell["text"]) if cell.get("kind") == "text" and cell.get("text") else _drawn(cell)
+        return f'<a class="row-link" href="{url}">{drawn}</a>'
 
     @staticmethod
     def _is_link(cell: Cell) -> bool:
@@ -120,8 +123,11 @@ def _drawn(cell: Cell) -> str:
 
 
 def _text(cell: Cell) -> str:
-    """The text, which its cell cuts off if it is too long."""
-    return escape(cell["text"]) if cell.get("text") else cell_html(cell)
+    """The text; a long one gets two lines, which cut off the rest."""
+    text = cell.get("text")
+    if not text:
+        return cell_html(cell)
+    return f"<span class=lines>{escape(text)}</span>" if len(text) > _LINE else escape(text)
 
 
 def _status(cell: Cell) -> str:

@@ -67,7 +67,7 @@ class _Table:
     """The table that a request asks for."""
 
     screen: Any
-    extent: list_page.Extent
+    extent: list_page.ListExtent
     columns: ChosenColumns
     viewer: Viewer
     rows: Rows

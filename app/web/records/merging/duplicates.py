@@ -23,10 +23,10 @@ from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.registry import kind_of
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import signed_in_route
 from app.web.records.merging import duplicate_list, merge_actions
 from app.web.records.merging.duplicate_list import PAGE, DuplicateQuery
-from app.web.security.sessions import own_transaction
 
 BASE = "/duplicates/"
 #: Seconds that a scan on demand may take; the job does the rest.
@@ -87,7 +87,7 @@ class DuplicatesView(BaseView):
         if not reached:
             raise NotFound(_("This pair isn't on the list any more. Please reload the page."))
         is_back = request.form.get("what") == "back"
-        with own_transaction() as session:
+        with request_transaction() as session:
             if is_back:
                 duplicate_pairs.reopen(session, reached)
             else:
@@ -103,7 +103,7 @@ class DuplicatesView(BaseView):
         kind, ends, looked = screen.service.record.__tablename__, time.monotonic() + _LOOK_SECONDS, 0
         done = 1
         while done and time.monotonic() < ends:
-            with own_transaction() as session:
+            with request_transaction() as session:
                 done = duplicates.scan_next(session, kind, viewer.now)
             looked += done
         flash(_("The search continues in the background.") if done else _("All records have been compared."), "success")

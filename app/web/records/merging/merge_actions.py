@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from app import access
 from app.domain.base import NotFound, RuleBroken
 from app.domain.merging import merge_fields, merge_rows, merge_undo, record_merge
-from app.domain.merging.merge_fields import SECOND, Choice
+from app.domain.merging.merge_fields import SECOND, MergeChoice
 from app.domain.merging.merge_undo import UndoResult
 from app.domain.merging.merged_records import MOST, RecordMerge
 from app.domain.merging.record_merge import RECORDS, MergeRequest
@@ -92,7 +92,7 @@ def is_masked(view: Any, name: str, viewer: Viewer) -> bool:
 
 def drop_unseen_numbers(view: Any, merge_request: MergeRequest, viewer: Viewer) -> MergeRequest:
     """The request, without main numbers that the person doesn't see as second numbers, which they would see."""
-    rows, kept_apart = stored_rows(merge_request.record, merge_request.ids), dict[str, Choice]()
+    rows, kept_apart = stored_rows(merge_request.record, merge_request.ids), dict[str, MergeChoice]()
     for name, main in SECOND.items():
         if rows and is_masked(view, main, viewer) and not is_masked(view, name, viewer):
             own = merge_fields.newest_own(merge_request.record, rows, name)
@@ -100,7 +100,7 @@ def drop_unseen_numbers(view: Any, merge_request: MergeRequest, viewer: Viewer) 
     return replace(merge_request, chosen=kept_apart | dict(merge_request.chosen)) if kept_apart else merge_request
 
 
-def refuse_masked(view: Any, choices: Mapping[str, Choice], viewer: Viewer) -> None:
+def refuse_masked(view: Any, choices: Mapping[str, MergeChoice], viewer: Viewer) -> None:
     """Raise RuleBroken for a choice between values that the person doesn't see."""
     for name in (each for field, choice in choices.items() for each in (field, choice.name)):
         if is_masked(view, name, viewer):

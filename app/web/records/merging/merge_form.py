@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app.domain.merging import merge_fields
-from app.domain.merging.merge_fields import SECOND, Choice, MergeField
+from app.domain.merging.merge_fields import SECOND, MergeChoice, MergeField
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
@@ -69,7 +69,7 @@ def columns_of(screen: Any, ids: Sequence[int], viewer: Viewer) -> dict[int, dic
 
 
 def page(
-    screen: Any, rows: Sequence[Any], viewer: Viewer, sent: Mapping[str, Choice], sentence: str | None = None
+    screen: Any, rows: Sequence[Any], viewer: Viewer, sent: Mapping[str, MergeChoice], sentence: str | None = None
 ) -> dict[str, Any]:
     """The context of merge/page.html. `rows`: as stored, the remaining one first; `sent`: earlier choices."""
     record, ids = screen.service.record, [row.id for row in rows]
@@ -101,7 +101,7 @@ def _field(
     each: MergeField,
     rows: Sequence[Any],
     shown: dict[int, dict[str, Any]],
-    choices: Mapping[str, Choice],
+    choices: Mapping[str, MergeChoice],
     viewer: Viewer,
 ) -> dict[str, Any]:
     named = screen.record_table.by_name.get(each.name)
@@ -112,7 +112,7 @@ def _field(
         own = {
             "value": str(row.id),
             "cell": cells.get(each.name),
-            "is_chosen": choices[each.name] == Choice(row.id, each.name),
+            "is_chosen": choices[each.name] == MergeChoice(row.id, each.name),
         }
         own["is_empty"] = each.value_of(row) is None
         is_apart = is_hidden or merge_actions.is_masked(screen, SECOND.get(each.name, ""), viewer)
@@ -129,23 +129,23 @@ def _field(
 
 
 def _second(
-    each: MergeField, row: Any, rows: Sequence[Any], cells: dict[str, Any], choices: Mapping[str, Choice]
+    each: MergeField, row: Any, rows: Sequence[Any], cells: dict[str, Any], choices: Mapping[str, MergeChoice]
 ) -> list[dict[str, Any]]:
     """If a second number may come from the main one of a record: that number."""
     main = SECOND.get(each.name)
     # As numbers, however they were typed.
     if main is None or not getattr(row, main) or len({getattr(one, f"{main}_e164") for one in rows}) < 2:
         return []
-    is_chosen = choices[each.name] == Choice(row.id, main)
+    is_chosen = choices[each.name] == MergeChoice(row.id, main)
     return [{"value": f"{row.id}:{main}", "cell": cells.get(main), "is_chosen": is_chosen, "is_empty": False}]
 
 
-def sent_choices(pairs: Mapping[str, str]) -> dict[str, Choice]:
+def sent_choices(pairs: Mapping[str, str]) -> dict[str, MergeChoice]:
     """The choices of a form: f.<field> = <id>, or <id>:<field>."""
     found = {}
     for name, value in pairs.items():
         field, (number, _colon, other) = name.removeprefix("f."), value.partition(":")
         key = parse_id(number)
         if name.startswith("f.") and key is not None:
-            found[field] = Choice(key, other or field)
+            found[field] = MergeChoice(key, other or field)
     return found

@@ -10,7 +10,7 @@ from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
-from app.domain.merging.merge_fields import SECOND, Choice
+from app.domain.merging.merge_fields import SECOND, MergeChoice
 from app.domain.merging.record_merge import MergeRequest
 from app.lib.ids import parse_id
 from app.web.api.operations import OperationSpec
@@ -114,7 +114,7 @@ class MergeableResource:
         return json_answer(200, {"id": pk, "numbers": done.numbers, "remarks": merge_views.describe_undo(done)})
 
 
-def _choices(raw: Any) -> dict[str, Choice]:
+def _choices(raw: Any) -> dict[str, MergeChoice]:
     if raw is None:
         return {}
     if not isinstance(raw, dict):
@@ -127,5 +127,5 @@ def _choices(raw: Any) -> dict[str, Choice]:
             raise RuleBroken(
                 _("Please choose one of these records for “%(name)s”.", name=str(name)[:40]), str(name)[:40]
             )
-        found[str(name)] = Choice(key, other or str(name))
+        found[str(name)] = MergeChoice(key, other or str(name))
     return found

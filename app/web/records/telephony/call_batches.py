@@ -15,7 +15,7 @@ from app import access
 from app.domain.base import RuleBroken
 from app.domain.telephony import call_sync
 from app.domain.telephony.call_parsing import Telephone
-from app.domain.telephony.call_sync import CallResult
+from app.domain.telephony.call_sync import SyncedCallResult
 from app.extensions import db
 from app.ops.database.connections import WRITES
 from app.web.core.fields.base import Viewer
@@ -32,7 +32,7 @@ class TemporarilyUnavailable(RuleBroken):
     http_status = 503
 
 
-def store(records: list[Any], viewer: Viewer, by_hand: bool = False) -> list[CallResult]:
+def store(records: list[Any], viewer: Viewer, by_hand: bool = False) -> list[SyncedCallResult]:
     """Sync the person's batch and commit. Raises TemporarilyUnavailable when the database is busy or unreachable.
 
     `by_hand`: entered by a person, not sent by a phone.
@@ -60,7 +60,7 @@ def _code(error: SQLAlchemyError) -> Any:
     return args[0] if args and isinstance(args[0], int) else ""
 
 
-def _sync_and_commit(records: list[Any], viewer: Viewer, by_hand: bool, is_retry: bool) -> list[CallResult]:
+def _sync_and_commit(records: list[Any], viewer: Viewer, by_hand: bool, is_retry: bool) -> list[SyncedCallResult]:
     session = db.session()
     with access.as_system(session):  # a number is matched against all customers
         agent = request.user_agent.string[:200]

@@ -28,7 +28,7 @@ from app.web.records import dial_targets
 #: Cards on a page.
 MAX_CARDS = 3
 #: A request in progress for longer is not expected to end by itself.
-DIALLING = timedelta(seconds=60)
+DIALING = timedelta(seconds=60)
 #: No telephone rings for longer.
 RINGS_FOR = timedelta(minutes=5)
 _PAGES: dict[str, tuple[Any, str]] = {
@@ -228,7 +228,7 @@ def _context(card: Any, call: Any, request_: Any, viewer: Viewer) -> dict[str, A
 
 
 _TONES = {
-    "dialling": "gray",
+    "dialing": "gray",
     "unknown": "orange",
     "failed": "red",
     "ringing": "amber",
@@ -250,17 +250,17 @@ def state_of(call: Any, request_: Any, now: Any) -> tuple[str, str]:
     if request_ is None or call.status == "Ringing" or request_.state == "sent":
         return "ringing", ""
     if request_.state == "queued":
-        return ("failed", translate_text(EXPIRED)) if now > request_.expires_on + DIALLING else ("dialling", "")
-    is_late = request_.state == "sending" and now > (request_.began_on or now) + DIALLING
+        return ("failed", translate_text(EXPIRED)) if now > request_.expires_on + DIALING else ("dialing", "")
+    is_late = request_.state == "sending" and now > (request_.began_on or now) + DIALING
     if request_.state == "unknown" or is_late:
         return "unknown", translate_text(request_.error or NOT_KNOWN)
-    return "dialling", ""
+    return "dialing", ""
 
 
 def _words(state: str, status: str) -> str:
     ends = {"No Answer": _("No answer"), "Busy": _("Busy"), "Failed": _("Call failed"), "Canceled": _("Canceled")}
     return {
-        "dialling": _("Dialling"),
+        "dialing": _("Dialing"),
         "unknown": _("Does it ring?"),
         "failed": _("Not called"),
         "ringing": _("Ringing"),

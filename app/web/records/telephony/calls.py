@@ -224,7 +224,7 @@ def _as_phone_call(row: Any) -> Any:
     return phone_call
 
 
-def _serialize_result(result: call_sync.CallResult) -> dict[str, Any]:
+def _serialize_result(result: call_sync.SyncedCallResult) -> dict[str, Any]:
     result_fields = {
         "index": result.index,
         "status": result.status,

@@ -38,7 +38,7 @@ Entry = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Page:
+class TimelinePage:
     """One page of a tab."""
 
     #: In the format of the tab's template.
@@ -113,25 +113,27 @@ def _parse_cursor(text: str) -> tuple[datetime | None, int]:
 # --- activity, notes, changes
 
 
-def activity(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
+def activity(timeline_query: TimelineQuery, viewer: Viewer) -> TimelinePage:
     """A page of all events, with consecutive changes folded."""
     return _lines(timeline_query, KINDS[timeline_query.kind][1] if timeline_query.kind else (), viewer)
 
 
-def notes(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
+def notes(timeline_query: TimelineQuery, viewer: Viewer) -> TimelinePage:
     """A page of notes and comments."""
     return _lines(timeline_query, NOTES, viewer)
 
 
-def changes(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
+def changes(timeline_query: TimelineQuery, viewer: Viewer) -> TimelinePage:
     """A page of the old and new values of fields, statuses and assignments, one entry per save."""
     rows = _activities(timeline_query, CHANGES, viewer)
-    return Page([timeline_entries.changed(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
+    return TimelinePage([timeline_entries.changed(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
 
 
-def _lines(timeline_query: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> Page:
+def _lines(timeline_query: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> TimelinePage:
     rows = _activities(timeline_query, kinds, viewer)
-    return Page(timeline_entries.entries(rows, viewer, timeline_query.parent), _older(rows, lambda row: str(row.id)))
+    return TimelinePage(
+        timeline_entries.entries(rows, viewer, timeline_query.parent), _older(rows, lambda row: str(row.id))
+    )
 
 
 def _activities(timeline_query: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> list[Any]:
@@ -164,16 +166,16 @@ def _lines_by(order: Any) -> PreparedQuery:
 # --- tasks
 
 
-def tasks(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
+def tasks(timeline_query: TimelineQuery, viewer: Viewer) -> TimelinePage:
     """A page of open tasks, the next first; or of ended ones, the latest first."""
     rules = [belongs(Task, timeline_query.records), *timeline_query.rules(Task.assignee_id, Task.created_on, viewer)]
     if timeline_query.part == "done":
         rows = _page(
             _tasks(False), [*rules, Task.status.not_in(OPEN), *_after_id(Task.id, timeline_query)], timeline_query
         )
-        return Page([_task(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
+        return TimelinePage([_task(row, viewer) for row in rows], _older(rows, lambda row: str(row.id)))
     rows = _page(_tasks(True), [*rules, Task.status.in_(OPEN), *_due_later(timeline_query)], timeline_query)
-    return Page([_task(row, viewer) for row in rows], _older(rows, lambda row: _cursor(row.due_on, row.id)))
+    return TimelinePage([_task(row, viewer) for row in rows], _older(rows, lambda row: _cursor(row.due_on, row.id)))
 
 
 def _due_later(timeline_query: TimelineQuery) -> list[Any]:
@@ -215,7 +217,7 @@ def _task(row: Any, viewer: Viewer) -> Entry:
 # --- calls
 
 
-def calls(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
+def calls(timeline_query: TimelineQuery, viewer: Viewer) -> TimelinePage:
     """A page of calls in their current state, by their start."""
     rules = [
         belongs(CallLog, timeline_query.records),
@@ -227,21 +229,21 @@ def calls(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
         rules.append(or_(CallLog.started_on < at, earlier) if at is not None else CallLog.id < key)
     rows = call_entries.newest_calls(rules, PAGE)
     entries = _owned(call_entries.entries(rows, viewer), rows)
-    return Page(entries, _older(rows, lambda row: _cursor(row.started_on, row.id)))
+    return TimelinePage(entries, _older(rows, lambda row: _cursor(row.started_on, row.id)))
 
 
 # --- messages and their files
 
 
-def messages(channel: str) -> Callable[[TimelineQuery, Viewer], Page]:
+def messages(channel: str) -> Callable[[TimelineQuery, Viewer], TimelinePage]:
     """The function that loads a page of the messages of one channel."""
 
-    def page(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
+    def page(timeline_query: TimelineQuery, viewer: Viewer) -> TimelinePage:
         rules = [belongs(Message, timeline_query.records), Message.channel == channel]
         rules += timeline_query.rules(Message.created_by_id, Message.created_on, viewer)
         order = newest_first(Message.id, timeline_query.records)
         rows = message_entries.newest_messages([*rules, *_after_id(Message.id, timeline_query)], order, PAGE)
-        return Page(_owned(message_entries.entries(rows, viewer), rows), _older(rows, lambda row: str(row.id)))
+        return TimelinePage(_owned(message_entries.entries(rows, viewer), rows), _older(rows, lambda row: str(row.id)))
 
     return page
 
@@ -251,7 +253,7 @@ def _owned(entries: list[Entry], rows: list[Any]) -> list[Entry]:
     return [entry | {"of": of_record(row)} for entry, row in zip(entries, rows, strict=True)]
 
 
-def files(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
+def files(timeline_query: TimelineQuery, viewer: Viewer) -> TimelinePage:
     """A page of the files of messages."""
     rules = [
         belongs(Message, timeline_query.records),
@@ -260,7 +262,9 @@ def files(timeline_query: TimelineQuery, viewer: Viewer) -> Page:
     rows = message_entries.newest_files(
         [*rules, *_after_file(timeline_query)], newest_first(Message.id, timeline_query.records), PAGE
     )
-    return Page(message_entries.files_of(rows, viewer), _older(rows, lambda row: f"{row.message_id}.{row.place}"))
+    return TimelinePage(
+        message_entries.files_of(rows, viewer), _older(rows, lambda row: f"{row.message_id}.{row.place}")
+    )
 
 
 def _after_file(timeline_query: TimelineQuery) -> list[Any]:

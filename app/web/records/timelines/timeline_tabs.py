@@ -2,10 +2,10 @@
 
 A row has the name of the tab, who sees it, the function that loads a page of entries, and its template:
 
-- `page(wanted, viewer)` returns a `timeline_rows.Page`: entries (dictionaries) and where the next page begins. `wanted`
-  (timeline_filters.TimelineQuery) has the records, the filters and the position; `timeline_rows.belongs(Model,
-  wanted.records)` is the condition for the rows of these records. At most `timeline_rows.PAGE` entries, one indexed
-  statement.
+- `page(wanted, viewer)` returns a `timeline_rows.TimelinePage`: entries (dictionaries) and where the next page begins.
+  `wanted` (timeline_filters.TimelineQuery) has the records, the filters and the position;
+  `timeline_rows.belongs(Model, wanted.records)` is the condition for the rows of these records. At most
+  `timeline_rows.PAGE` entries, one indexed statement.
 - `rows` is a SELECT of what the tab's count tells, and `counted(records)` its condition for these records, None for
   records that can't have any, which have no such tab. The counts of all tabs are one statement, each up to
   `timeline_counts.MAX_COUNTED`. `tables` are the models that `rows` names.
@@ -36,7 +36,7 @@ from app.web.core.localization.languages import in_page_language
 from app.web.core.urls.local_links import row_url
 from app.web.records.timelines import timeline_counts, timeline_filters, timeline_rows
 from app.web.records.timelines.timeline_filters import KINDS, Records, TimelineQuery
-from app.web.records.timelines.timeline_rows import CHANGES, NOTES, Page, belongs, by_column
+from app.web.records.timelines.timeline_rows import CHANGES, NOTES, TimelinePage, belongs, by_column
 
 #: Record -> its kind, if everybody who sees it sees everything that belongs to it (access.visible_parents).
 _SEEN_ALONE = {Lead: "lead", Ticket: "ticket"}
@@ -49,7 +49,7 @@ class Tab:
     """One tab; see the docstring of the module."""
 
     label: Any
-    page: Callable[[TimelineQuery, Viewer], Page]
+    page: Callable[[TimelineQuery, Viewer], TimelinePage]
     #: The text while it is empty.
     empty: Any
     #: The module whose readers see it; "" = everybody who sees the record.
@@ -208,7 +208,7 @@ def context(location: TimelineLocation, args: Mapping[str, Any], viewer: Viewer)
         raise RuleBroken(_("This record has no tab “%(name)s”. Please choose one of its tabs.", name=name[:40]), "tab")
     tab, timeline_query = tabs[name], timeline_filters.parse(args, location.records, viewer, location.seen)
     _refuse_unused(name, tab, timeline_query)
-    page = tab.page(timeline_query, viewer) if location.records else Page()
+    page = tab.page(timeline_query, viewer) if location.records else TimelinePage()
     _name_owners(page, location)
     older, here = timeline_query.query(name, before=page.older) if page.older else "", timeline_query.query(name)
     counts = (
@@ -237,7 +237,7 @@ def context(location: TimelineLocation, args: Mapping[str, Any], viewer: Viewer)
 _BASES = {"lead": "/leads", "ticket": "/tickets", "customer": "/customers"}
 
 
-def _name_owners(page: Page, location: TimelineLocation) -> None:
+def _name_owners(page: TimelinePage, location: TimelineLocation) -> None:
     """Add to each entry of another record which one it belongs to."""
     for entry in page.entries:
         owner = entry.get("of")
@@ -293,7 +293,7 @@ def _parts(location: TimelineLocation, name: str, timeline_query: TimelineQuery)
 
 
 def _filters(
-    location: TimelineLocation, name: str, timeline_query: TimelineQuery, page: Page, viewer: Viewer
+    location: TimelineLocation, name: str, timeline_query: TimelineQuery, page: TimelinePage, viewer: Viewer
 ) -> dict[str, Any]:
     """The filter form; the people offered initially are the viewer and those on this page."""
     clear = TimelineQuery(location.records, part=timeline_query.part).query(name)
@@ -322,7 +322,7 @@ def _options(people: list[tuple[int, str]], chosen: int | None) -> Markup:
     return Markup("".join(made))
 
 
-def _people(timeline_query: TimelineQuery, page: Page, viewer: Viewer) -> list[tuple[int, str]]:
+def _people(timeline_query: TimelineQuery, page: TimelinePage, viewer: Viewer) -> list[tuple[int, str]]:
     people = viewer.lookups.people
     cards = [each.get("actor") or each.get("assignee") or {} for each in page.entries]
     names = dict.fromkeys(card["username"] for card in cards if "username" in card)

@@ -24,7 +24,7 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, OSError, Va
 
 
 @dataclass(frozen=True)
-class Part:
+class BundlePart:
     """One file of an import from the predecessor."""
 
     #: Its name for people, without folders.
@@ -35,13 +35,13 @@ class Part:
     open: Callable[[], BinaryIO]
 
 
-def of_folder(folder: Path) -> list[Part]:
+def of_folder(folder: Path) -> list[BundlePart]:
     """The tables of a folder, in the order of their names. Raises RuleBroken without any."""
     paths = sorted(each for each in folder.iterdir() if each.is_file() and each.suffix.lower() in _ENDINGS)
-    return _some([Part(each.name, each.stat().st_size, partial(_file_of, each)) for each in paths])
+    return _some([BundlePart(each.name, each.stat().st_size, partial(_file_of, each)) for each in paths])
 
 
-def of_zip(file: BinaryIO) -> list[Part]:
+def of_zip(file: BinaryIO) -> list[BundlePart]:
     """The tables of a ZIP. Raises RuleBroken if it isn't one, or unpacks to far more than it should."""
     try:
         archive = zipfile.ZipFile(file)
@@ -54,7 +54,7 @@ def of_zip(file: BinaryIO) -> list[Part]:
     if any(each.flag_bits & 1 for each in members):
         raise RuleBroken("This ZIP file is protected by a password. Please make one without.", "file")
     parts = [
-        Part(Path(each.filename).name[:140], each.file_size, partial(_opened, archive, each))
+        BundlePart(Path(each.filename).name[:140], each.file_size, partial(_opened, archive, each))
         for each in sorted(members, key=lambda each: each.filename)
         if each.filename.lower().endswith(_ENDINGS) and "__MACOSX" not in each.filename
     ]
@@ -98,7 +98,7 @@ class _Member(io.RawIOBase):
         super().close()
 
 
-def _some(parts: list[Part]) -> list[Part]:
+def _some(parts: list[BundlePart]) -> list[BundlePart]:
     if not parts:
         text = "There is no table in it. Please put the exports of the former system there, as CSV, JSON or XLSX."
         raise RuleBroken(text, "file")
@@ -107,7 +107,7 @@ def _some(parts: list[Part]) -> list[Part]:
     return parts
 
 
-def fingerprint(parts: list[Part]) -> str:
+def fingerprint(parts: list[BundlePart]) -> str:
     """A key for these files, from their names and contents."""
     digest = hashlib.sha256()
     for part in parts:

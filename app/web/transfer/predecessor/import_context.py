@@ -17,7 +17,7 @@ from app.lib import label_matching
 from app.lib.digit_grouping import grouped
 from app.models import AccountType, Activity, LeadSource, LeadStatus, TicketStatus, TicketSubject, User
 from app.web.transfer.predecessor import doctypes, values
-from app.web.transfer.predecessor.row_documents import Row
+from app.web.transfer.predecessor.row_documents import SourceRow
 
 #: Addresses that stand for nobody in the predecessor.
 NOBODY = frozenset({"", "administrator", "guest", "__default"})
@@ -44,7 +44,7 @@ class RowSkipped(Exception):
 class RowDraft:
     """One row, and its conversion."""
 
-    row: Row
+    row: SourceRow
     #: As stored by predecessor_names.
     name: str
     #: The main object; None for history of an existing object.
@@ -94,7 +94,7 @@ class ImportContext:
 
     # --- records by their former names
 
-    def prefetch(self, rows: Iterable[Row]) -> None:
+    def prefetch(self, rows: Iterable[SourceRow]) -> None:
         """Look up everything that these rows refer to, at once."""
         wanted: dict[str, set[str]] = {}
         for row in rows:
@@ -215,7 +215,7 @@ class ImportContext:
         return self._meanings[table, key or 0]
 
 
-def _references(row: Row) -> Iterable[tuple[str, str]]:
+def _references(row: SourceRow) -> Iterable[tuple[str, str]]:
     """(DocType, name) of the records that a row refers to."""
     given = row.values
     pairs = [

@@ -50,7 +50,7 @@ class PredecessorKind(ImportKind):
 def begin(session: Session, file: BinaryIO, name: str, viewer: Viewer) -> ImportRun:
     """Store an uploaded ZIP, to be checked at once. Raises RuleBroken."""
     refuse_second(session)
-    source_rows.recognised(bundle.of_zip(file))
+    source_rows.recognized(bundle.of_zip(file))
     file.seek(0)
     store: FileStore = current_app.extensions["crm_files"]
     try:

@@ -15,8 +15,8 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Viewer
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import signed_in_route
-from app.web.security.sessions import own_transaction
 from app.web.transfer.export_pages import tabs
 from app.web.transfer.import_runs import kind_named
 from app.web.transfer.predecessor.worker import KIND
@@ -67,11 +67,11 @@ def _settle(email: str, user_id: int, viewer: Viewer) -> int:
     """Assign in steps, each a transaction, because a person may occur in a million places. Returns how many."""
     total, done = 0, 1
     while done:
-        with own_transaction() as session, access.as_system(session):
+        with request_transaction() as session, access.as_system(session):
             predecessor_names.remember_user(session, email, user_id)
             done = predecessor_names.assign_user(session, email, user_id)
             total += done
-    with own_transaction() as session:
+    with request_transaction() as session:
         what: dict[str, Any] = {"what": "person matched", "user": user_id, "count": total}
         audit.write(session, "import", viewer.person.id, viewer.now, "former system", **what)
     return total

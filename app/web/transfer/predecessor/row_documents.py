@@ -20,7 +20,7 @@ from app.domain.base import RuleBroken, translatable
 from app.lib.digit_grouping import grouped
 from app.web.transfer.column_guesses import normalize_name
 from app.web.transfer.predecessor import values
-from app.web.transfer.predecessor.bundle import Part
+from app.web.transfer.predecessor.bundle import BundlePart
 
 #: Bytes of a JSON file, which is read at once, and of an XLSX file.
 MAX_JSON, MAX_SHEET = 200_000_000, spreadsheet_files.MAX_BYTES
@@ -34,7 +34,7 @@ _COLUMN_NAMES, _DOCTYPE, _DATA_BELOW = "column name", "doctype", "start entering
 
 
 @dataclass(frozen=True)
-class Row:
+class SourceRow:
     """One document, and where it stands."""
 
     doctype: str
@@ -45,7 +45,7 @@ class Row:
 
 
 @dataclass
-class Layout:
+class SourceLayout:
     """How to read a file, and its declared contents."""
 
     #: csv, xlsx or json.
@@ -57,7 +57,7 @@ class Layout:
     headers: list[str] = field(default_factory=list)
 
 
-def detect_layout(part: Part) -> Layout:
+def detect_layout(part: BundlePart) -> SourceLayout:
     """How to read the file. Raises RuleBroken if that isn't possible."""
     with part.open() as file:
         head = file.read(200_000)
@@ -71,22 +71,22 @@ def detect_layout(part: Part) -> Layout:
         if part.size > MAX_JSON:
             most = MAX_JSON // 1_000_000
             raise RuleBroken(translatable("A JSON file may have %(most)s MB. Please split it.", most=most))
-        first = next(_json(part, Layout("json", encoding)), None)
+        first = next(_json(part, SourceLayout("json", encoding)), None)
         found = first[1] if first else {}
-        return Layout("json", encoding, "", values.line_of(found.get("doctype"))[:MAX_DOCTYPE], list(found))
-    return _heading(part, Layout("csv", encoding, spreadsheet_files.separator_of(text)))
+        return SourceLayout("json", encoding, "", values.line_of(found.get("doctype"))[:MAX_DOCTYPE], list(found))
+    return _heading(part, SourceLayout("csv", encoding, spreadsheet_files.separator_of(text)))
 
 
-def _detect_xlsx_layout(part: Part) -> Layout:
+def _detect_xlsx_layout(part: BundlePart) -> SourceLayout:
     if part.size > MAX_SHEET:
         most = MAX_SHEET // 1_000_000
         raise RuleBroken(translatable("An XLSX file may have %(most)s MB. Please use CSV.", most=most))
     with part.open() as file:
-        spreadsheet_files.recognise(io.BytesIO(file.read()))
-    return _heading(part, Layout("xlsx"))
+        spreadsheet_files.recognize(io.BytesIO(file.read()))
+    return _heading(part, SourceLayout("xlsx"))
 
 
-def _heading(part: Part, layout: Layout) -> Layout:
+def _heading(part: BundlePart, layout: SourceLayout) -> SourceLayout:
     """The layout with the information of the first rows. Raises RuleBroken."""
     for number, row in enumerate(_cells(part, layout)):
         first = normalize_name(row[0]) if row else ""
@@ -108,7 +108,7 @@ def _heading(part: Part, layout: Layout) -> Layout:
     return layout
 
 
-def _encoding(part: Part, head: bytes) -> str:
+def _encoding(part: BundlePart, head: bytes) -> str:
     """UTF-8, UTF-16 by its byte order mark, or Windows-1252. Raises RuleBroken."""
     if head.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
@@ -127,7 +127,7 @@ def _encoding(part: Part, head: bytes) -> str:
     return "utf-8-sig"
 
 
-def documents(part: Part, layout: Layout) -> Iterator[tuple[int, Document]]:
+def documents(part: BundlePart, layout: SourceLayout) -> Iterator[tuple[int, Document]]:
     """(line, document) one after the other. Raises RuleBroken if the file can't be read any further."""
     if layout.kind == "json":
         return _json(part, layout)
@@ -138,7 +138,7 @@ def documents(part: Part, layout: Layout) -> Iterator[tuple[int, Document]]:
 # --- CSV and XLSX
 
 
-def _cells(part: Part, layout: Layout) -> Iterator[list[str]]:
+def _cells(part: BundlePart, layout: SourceLayout) -> Iterator[list[str]]:
     if layout.kind == "xlsx":
         with part.open() as file:
             content = io.BytesIO(file.read())
@@ -241,7 +241,7 @@ def _places(names: list[str], tables: list[str]) -> list[tuple[str, str]]:
 # --- JSON
 
 
-def _json(part: Part, layout: Layout) -> Iterator[tuple[int, Document]]:
+def _json(part: BundlePart, layout: SourceLayout) -> Iterator[tuple[int, Document]]:
     """The documents of {"data": …}, {"message": …}, {"docs": …}, of a list, or of one document per line."""
     with part.open() as file:
         text = file.read().decode("utf-8-sig" if layout.encoding.startswith("utf-8") else layout.encoding, "replace")

@@ -14,25 +14,25 @@ from flask_babel import gettext as _
 from app.domain.base import RuleBroken
 from app.domain.transfer_runs import ImportRun
 from app.web.transfer.predecessor import bundle, doctypes, row_documents
-from app.web.transfer.predecessor.bundle import Part
-from app.web.transfer.predecessor.row_documents import Layout, Row
+from app.web.transfer.predecessor.bundle import BundlePart
+from app.web.transfer.predecessor.row_documents import SourceLayout, SourceRow
 
 #: Fields of a row that stands for the unreadable rest of a file.
 BROKEN = "\0broken"
 
 
 @dataclass
-class File:
+class SourceFile:
     """One file of a move."""
 
-    part: Part
-    layout: Layout | None
+    part: BundlePart
+    layout: SourceLayout | None
     #: "" = it is left out; `why` says why.
     doctype: str
     why: str = ""
 
 
-def parts_of(run: ImportRun) -> tuple[list[Part], BinaryIO | None]:
+def parts_of(run: ImportRun) -> tuple[list[BundlePart], BinaryIO | None]:
     """The files of a run, and what has to be closed afterwards. Raises RuleBroken."""
     folder = run.payload.get("folder")
     if folder:
@@ -51,27 +51,27 @@ def parts_of(run: ImportRun) -> tuple[list[Part], BinaryIO | None]:
     return bundle.of_zip(held), held
 
 
-def recognised(parts: list[Part]) -> list[File]:
+def recognized(parts: list[BundlePart]) -> list[SourceFile]:
     """The contents of each file, imported ones first, in order."""
-    files = [_recognised(part) for part in parts]
+    files = [_recognized(part) for part in parts]
     places = {name: place for place, name in enumerate(doctypes.ORDER)}
     return sorted(files, key=lambda each: places.get(each.doctype, len(places)))
 
 
-def _recognised(part: Part) -> File:
+def _recognized(part: BundlePart) -> SourceFile:
     try:
         layout = row_documents.detect_layout(part)
     except RuleBroken as broken:
-        return File(part, None, "", str(broken.message))
+        return SourceFile(part, None, "", str(broken.message))
     named = doctypes.doctype_of(layout.doctype) or layout.doctype
     doctype = named or doctypes.doctype_of_file(part.name) or doctypes.doctype_of_fields(layout.headers)
     if doctype in doctypes.ORDER:
-        return File(part, layout, doctype)
+        return SourceFile(part, layout, doctype)
     if doctype:
         why = doctypes.LEFT.get(doctype) or _("There is no such kind of record here.")
-        return File(part, layout, "", f"{doctype}: {why}")
+        return SourceFile(part, layout, "", f"{doctype}: {why}")
     why = _("Its kind of records can't be detected. Name it after its DocType, such as “CRM Lead.csv”.")
-    return File(part, layout, "", str(why))
+    return SourceFile(part, layout, "", str(why))
 
 
 class PredecessorSource:
@@ -82,13 +82,13 @@ class PredecessorSource:
         #: What a dry run has read: (DocType, name), and holders of numbers and identities.
         self.seen: set[tuple[str, str]] = set()
         self.taken: dict[Any, int] = {}
-        self.files: list[File] = []
+        self.files: list[SourceFile] = []
         self._held: BinaryIO | None = None
-        self._rows: Iterator[Row] = iter(())
+        self._rows: Iterator[SourceRow] = iter(())
         #: A row that was read and belongs to the next transaction.
-        self._ahead: Row | None = None
+        self._ahead: SourceRow | None = None
         #: The rows of the next transaction, once they were read.
-        self._next_rows: list[Row] | None = None
+        self._next_rows: list[SourceRow] | None = None
 
     def ready(self, run: ImportRun, count: int) -> None:
         """Read the next rows before their transaction begins. Raises RuleBroken.
@@ -100,7 +100,7 @@ class PredecessorSource:
         if self._next_rows is None:
             self._next_rows = self._read(count)
 
-    def take(self, run: ImportRun, count: int) -> list[Row]:
+    def take(self, run: ImportRun, count: int) -> list[SourceRow]:
         """The next rows after the run's position. Raises RuleBroken."""
         if self.position != run.position:
             self._open(run, run.position)
@@ -109,8 +109,8 @@ class PredecessorSource:
         self.position += len(taken)
         return taken
 
-    def _read(self, count: int) -> list[Row]:
-        taken: list[Row] = []
+    def _read(self, count: int) -> list[SourceRow]:
+        taken: list[SourceRow] = []
         while len(taken) < count and (row := self._next()) is not None:
             if taken and taken[0].doctype != row.doctype:
                 self._ahead = row
@@ -118,19 +118,19 @@ class PredecessorSource:
             taken.append(row)
         return taken
 
-    def _next(self) -> Row | None:
+    def _next(self) -> SourceRow | None:
         row, self._ahead = self._ahead, None
         return row or next(self._rows, None)
 
     def _open(self, run: ImportRun, position: int) -> None:
         self.close()
         parts, self._held = parts_of(run)
-        self.files, self.seen, self.taken = recognised(parts), set(), {}
+        self.files, self.seen, self.taken = recognized(parts), set(), {}
         self._rows, self._ahead, self._next_rows, self.position = self._all(), None, None, 0
         while self.position < position and next(self._rows, None) is not None:
             self.position += 1
 
-    def _all(self) -> Iterator[Row]:
+    def _all(self) -> Iterator[SourceRow]:
         for file in self.files:
             if file.doctype and file.layout is not None:
                 yield from _rows_of(file, file.layout)
@@ -142,13 +142,13 @@ class PredecessorSource:
             self._held = None
 
 
-def _rows_of(file: File, layout: Layout) -> Iterator[Row]:
+def _rows_of(file: SourceFile, layout: SourceLayout) -> Iterator[SourceRow]:
     """The rows of a file; if it becomes unreadable, a last one says so."""
     line = 0
     try:
         for line, found in row_documents.documents(file.part, layout):
             own = doctypes.doctype_of(str(found.get("doctype") or "")) or file.doctype
             doctype = own if own == file.doctype else file.doctype
-            yield Row(doctype, doctypes.with_field_names(doctype, found), line, file.part.name)
+            yield SourceRow(doctype, doctypes.with_field_names(doctype, found), line, file.part.name)
     except RuleBroken as broken:
-        yield Row(file.doctype, {BROKEN: str(broken.message)}, line + 1, file.part.name)
+        yield SourceRow(file.doctype, {BROKEN: str(broken.message)}, line + 1, file.part.name)

@@ -31,7 +31,7 @@ from app.web.core.localization.languages import translate_text
 from app.web.transfer import import_notices
 from app.web.transfer.predecessor import calls, contacts, doctypes, history, records, source_rows, values
 from app.web.transfer.predecessor.import_context import ImportContext, RowDraft, RowSkipped
-from app.web.transfer.predecessor.row_documents import Row
+from app.web.transfer.predecessor.row_documents import SourceRow
 from app.web.transfer.predecessor.source_rows import PredecessorSource
 
 #: The kind of the import run.
@@ -93,14 +93,14 @@ def _reserve(session: Session, run: ImportRun) -> None:
     run.payload = {**run.payload, "floors": floors or {"-": []}}
 
 
-Outcome = tuple[Row, str, list[str]]
+Outcome = tuple[SourceRow, str, list[str]]
 Worked = tuple[PredecessorSource, ImportContext]
 
 
 class _Chunk:
     """Some rows of one DocType."""
 
-    def __init__(self, context: ImportContext, rows: list[Row], reader: PredecessorSource) -> None:
+    def __init__(self, context: ImportContext, rows: list[SourceRow], reader: PredecessorSource) -> None:
         self.context, self.rows, self.reader = context, rows, reader
         self.doctype = rows[0].doctype
         self.table = doctypes.ORDER[self.doctype]
@@ -254,7 +254,7 @@ def _belong(draft: RowDraft) -> None:
                     setattr(line, name, getattr(record, name))
 
 
-def _name(row: Row) -> str:
+def _name(row: SourceRow) -> str:
     """The name of a row; without one, a fingerprint of its content."""
     if name := values.name_of(row.values.get("name")):
         return name
@@ -338,7 +338,7 @@ def people_of(payload: dict[str, Any]) -> dict[str, int]:
     return dict(sorted(people.items(), key=lambda each: (-each[1], each[0])))
 
 
-def _note_number(highest: dict[str, int], row: Row) -> None:
+def _note_number(highest: dict[str, int], row: SourceRow) -> None:
     found = _NUMBER.fullmatch(_name(row).upper())
     if found is not None and found[1] == _SERIES.get(row.doctype):
         series = f"{found[1]}-{found[2]}"

@@ -11,18 +11,18 @@ _HEX = re.compile(r"#[0-9a-f]{6}")
 _KNEE = 0.03928
 
 
-def is_colour(text: str) -> bool:
+def is_color(text: str) -> bool:
     """Whether the text is #rrggbb in lower case."""
     return _HEX.fullmatch(text) is not None
 
 
-def _parts(colour: str) -> list[int]:
-    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
+def _parts(color: str) -> list[int]:
+    return [int(color[at : at + 2], 16) for at in (1, 3, 5)]
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """The relative luminance, 0 (black) to 1 (white)."""
-    light = [part / 255 for part in _parts(colour)]
+    light = [part / 255 for part in _parts(color)]
     red, green, blue = (x / 12.92 if x <= _KNEE else ((x + 0.055) / 1.055) ** 2.4 for x in light)
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
@@ -33,10 +33,10 @@ def contrast(one: str, other: str) -> float:
     return (high + 0.05) / (low + 0.05)
 
 
-def darker_until_readable(colour: str) -> str:
+def darker_until_readable(color: str) -> str:
     """The color, darkened as little as is needed so that white words can be read on it."""
     for step in range(100, -1, -1):
-        shade = "#" + "".join(f"{part * step // 100:02x}" for part in _parts(colour))
+        shade = "#" + "".join(f"{part * step // 100:02x}" for part in _parts(color))
         if contrast(shade, "#ffffff") >= LEAST_CONTRAST:
             return shade
     return "#000000"

@@ -41,7 +41,7 @@ _NO_NUMBERS = ("version", "id")
 
 
 @dataclass(frozen=True, eq=False)
-class Column:
+class ReportColumn:
     """One column of a report."""
 
     #: "status", or "customer.city" for one of a related record.
@@ -108,12 +108,12 @@ def _is_column(each: Field) -> bool:
 
 
 @dataclass
-class Catalogue:
+class AvailableColumns:
     """The columns for reports of one kind of record, for one viewer."""
 
     screen: Any
     viewer: Viewer
-    columns: dict[str, Column]
+    columns: dict[str, ReportColumn]
     #: (model, on) of the related records whose columns can be shown.
     joins: list[tuple[Any, Any]]
     #: Names of columns that are hidden from the viewer, with their labels.
@@ -124,7 +124,7 @@ class Catalogue:
         """The model of the records."""
         return self.screen.service.record
 
-    def column(self, name: str, use: str) -> Column:
+    def column(self, name: str, use: str) -> ReportColumn:
         """The column with this name for a use that reveals something about its values. Raises RuleBroken."""
         found = self.columns.get(name)
         if found is None:
@@ -147,7 +147,7 @@ class Catalogue:
         return query
 
 
-def catalogue(kind: str, viewer: Viewer, verb: str = "read") -> Catalogue:
+def available_columns(kind: str, viewer: Viewer, verb: str = "read") -> AvailableColumns:
     """The columns of this kind of record. Raises NotFound, and Denied for people who may not read it.
 
     `verb`: "export" hides related records that the person may read, but not export to the same extent.
@@ -157,7 +157,7 @@ def catalogue(kind: str, viewer: Viewer, verb: str = "read") -> Catalogue:
         raise NotFound(_("There are no records “%(kind)s” to report on.", kind=kind[:30]))
     viewer.person.refuse_unless(screen.module, "read")
     table = screen.record_table
-    own = [Column(name, _label(table.by_name[name]), table.by_name[name]) for name in exports.offered(screen)]
+    own = [ReportColumn(name, _label(table.by_name[name]), table.by_name[name]) for name in exports.offered(screen)]
     columns = {each.name: each for each in own}
     joins, closed = list(table.joins), set[str]()
     for relation, target, on in _relations(screen, viewer):
@@ -169,7 +169,7 @@ def catalogue(kind: str, viewer: Viewer, verb: str = "read") -> Catalogue:
         if viewer.person.level(target.module, verb) != viewer.person.level(target.module, "read"):
             closed |= some.keys()
     hidden = {name: each.label for name, each in columns.items() if name in closed or each.field.is_hidden(viewer)}
-    return Catalogue(screen, viewer, columns, joins, hidden)
+    return AvailableColumns(screen, viewer, columns, joins, hidden)
 
 
 def kinds(viewer: Viewer) -> dict[str, Any]:
@@ -196,12 +196,12 @@ def _relations(screen: Any, viewer: Viewer) -> Iterable[tuple[str, Any, Any]]:
             yield keys[0].removesuffix("_id"), target, model.id == getattr(record, keys[0])
 
 
-def _of_related(relation: str, target: Any) -> Iterable[Column]:
+def _of_related(relation: str, target: Any) -> Iterable[ReportColumn]:
     model, named = target.service.record, target.record_table.by_name
     for name in exports.offered(target):
         each = _own_part(named[name], model)
         if each is not None:
-            yield Column(f"{relation}.{name}", f"{target.record_name}: {_label(each)}", each, is_related=True)
+            yield ReportColumn(f"{relation}.{name}", f"{target.record_name}: {_label(each)}", each, is_related=True)
 
 
 def _own_part(each: Field, model: Any) -> Field | None:
@@ -216,6 +216,6 @@ def _own_part(each: Field, model: Any) -> Field | None:
     return made
 
 
-def units_of(column: Column) -> tuple[str, ...]:
+def units_of(column: ReportColumn) -> tuple[str, ...]:
     """The units for grouping a column: day, week …; a single one for other columns."""
     return UNITS if column.is_date else ("",)
