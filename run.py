@@ -25,11 +25,37 @@ class CannotStart(Exception):
 
 
 def create_app() -> Flask:
-    """The application, for `flask --app run`."""
-    with _imports():
-        from app import create_app as create
+    """The application, for `flask --app run`; whatever keeps it from starting is one sentence there, too."""
+    import click
 
-    return create(_load())
+    from config import WrongSetting
+
+    context = click.get_current_context(silent=True)
+    try:
+        settings = _load()
+        if context is not None:
+            from app.lib.operator_command import operator_command
+
+            context.find_root().info_name = operator_command("").strip()  # in “Usage: crm backup …”
+        with _imports():
+            from app import create_app as create
+        return create(settings)
+    except WrongSetting as wrong:
+        if context is None:
+            raise
+        raise click.ClickException(str(wrong)) from wrong
+    except Exception as error:
+        if context is None or (sentence := _operator_sentence(error)) is None:
+            raise
+        raise click.ClickException(sentence) from error
+
+
+def _operator_sentence(error: Exception) -> str | None:
+    """What the operator can do about what keeps the CRM from starting; None for a bug."""
+    from app.addons import BadAddon
+    from app.ops.database import operator_advice
+
+    return str(error) if isinstance(error, BadAddon) else operator_advice.of(error)
 
 
 def _load() -> Settings:
@@ -73,7 +99,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except Exception as error:
-        if (sentence := _start_trouble(error)) is None:
+        if (sentence := _operator_sentence(error)) is None:
             raise
         print(sentence, file=sys.stderr)
         return 2
@@ -81,28 +107,6 @@ def main(arguments: list[str] | None = None) -> int:
         return 0
     serve(app, settings)
     return 0
-
-
-def _start_trouble(error: Exception) -> str | None:
-    """What the operator can do about an unusable database or folder; None for a bug."""
-    from app.ops.database.database_errors import Cause, cause_of, summary_of
-
-    what = {
-        Cause.AWAY: "can't be reached or opened. Check CRM_DATABASE_URL, and that the server runs or the folder exists",
-        Cause.CROWDED: "takes no more connections. Raise its limit, or stop other programs that use it",
-        Cause.LOCKED: "is locked by another program. Stop that program, then start again",
-        Cause.COLLIDED: "is in use by another start. Start again",
-        Cause.FULL: "has no room left on its disk. Free some space, then start again",
-        Cause.READ_ONLY: "can't be written. Make its file and folder (or the server) writable, then start again",
-        Cause.DAMAGED: "is damaged or isn't a database. Restore a backup, or check its disk",
-        Cause.CLOSED: "doesn't let the CRM in. Check the user, password and database name of CRM_DATABASE_URL",
-    }
-    cause = cause_of(error)
-    if cause is not None:
-        return f"The database {what[cause]} ({summary_of(error)})."
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.filename} can't be used: {error.strerror}. Make it readable and writable, then start again."
-    return None
 
 
 def _prepared_with_addons(settings: Settings) -> Flask:
@@ -230,7 +234,7 @@ def _schema_trouble(settings: Settings) -> str:
     except (CannotStart, BadAddon) as error:
         return str(error)
     except Exception as error:
-        if (sentence := _start_trouble(error)) is None:
+        if (sentence := _operator_sentence(error)) is None:
             raise
         return sentence
     return ""

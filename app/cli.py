@@ -1,11 +1,10 @@
-"""The commands of the operator: `flask user|api-key|customer|audit|backup|demo|job|worker …`."""
+"""The commands of the operator: `flask api-key|customer|audit|backup|demo|job|worker …`."""
 
 from __future__ import annotations
 
 import functools
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,13 +13,11 @@ import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
-from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError, OperationalError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app import access, self_test, wording
-from app.access.role_matrix import PUBLIC
 from app.commands import (
     backups,
     channels,
@@ -33,16 +30,16 @@ from app.commands import (
     retention,
     rollups,
     transfers,
+    users,
 )
-from app.domain import audit, audit_chain, customer_keys, login_names
+from app.domain import audit, audit_chain, customer_keys
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db, migrate
 from app.lib.iso_time import read_moment
 from app.lib.operator_command import operator_command
 from app.lib.product_version import product_version
 from app.lib.vault import Vault, read_key
-from app.models import Role, User
-from app.ops.database import connections
+from app.ops.database import connections, operator_advice
 from app.ops.monitoring import health
 from app.ops.queues import queue, workers
 from app.ops.storage.audit_head_file import AuditHeadFile
@@ -54,25 +51,13 @@ from app.web.realtime import live_events
 from app.web.security import api_keys, passwords
 
 
-@dataclass(frozen=True)
-class NewUser:
-    """A user to create, as typed."""
-
-    name: str
-    role: str
-    password: str
-    manager: str | None
-    email: str | None
-    full_name: str | None
-
-
 def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[], Any] | None = None) -> None:
     """Add the commands to the app.
 
     `jobs` returns the module app.jobs, `demo` the one with `load(session, now,
     leads=, vault=, password_for=)`. They are callables so that both are imported only when used.
     """
-    app.cli.add_command(_user_commands())
+    app.cli.add_command(users.commands(readable_errors))
     app.cli.add_command(_key_commands())
     app.cli.add_command(_customer_commands())
     app.cli.add_command(_audit_commands())
@@ -107,10 +92,10 @@ def readable_errors(function: Callable[..., Any]) -> Callable[..., Any]:
             raise click.ClickException(str(getattr(broken, "message", broken))) from broken
         except IntegrityError as error:
             raise click.ClickException(unique_errors.describe_conflict(error)[1]) from error
-        except OperationalError as error:
-            raise click.ClickException(
-                f"The database can't be used. Check that it exists and that `{operator_command('db upgrade')}` was run."
-            ) from error
+        except DBAPIError as error:
+            if (sentence := operator_advice.of(error)) is None:
+                raise
+            raise click.ClickException(sentence) from error
 
     return command
 
@@ -121,89 +106,6 @@ def version_command() -> None:
     """Print the version of the product, and the schema that it needs."""
     schema = ", ".join(sorted(migrate.heads()))
     click.echo(f"Eshin Broking CRM {product_version()}, schema {schema}")
-
-
-# --- users
-
-
-def _user_commands() -> AppGroup:
-    group = AppGroup("user", help="Create and list users.")
-
-    @group.command("add")
-    @click.argument("name")
-    @click.option("--role", required=True, help="Role of the user.")
-    @click.option("--password", required=True, prompt=True, hide_input=True, confirmation_prompt=True)
-    @click.option("--manager", help="Username of the manager.")
-    @click.option("--email", help="Default: NAME@localhost.")
-    @click.option("--full-name", help="Default: the username.")
-    @readable_errors
-    def add(**typed: Any) -> None:
-        """Create a user."""
-        key = add_user(NewUser(**typed), datetime.now(UTC))
-        click.echo(f"Created user {typed['name']} with ID {key}.")
-
-    @group.command("list")
-    @readable_errors
-    def list_() -> None:
-        """Print the ID, username, state, roles and email of every user."""
-        for user in db.session.scalars(select(User).order_by(User.username)).unique():
-            roles = ", ".join(sorted(role.name for role in user.roles))
-            click.echo(f"{user.id}\t{user.username}\t{'active' if user.active else 'inactive'}\t{roles}\t{user.email}")
-
-    @group.command("clashes")
-    @readable_errors
-    def clashes() -> None:
-        """Print the usernames and addresses that look like those of an earlier user."""
-        found = login_names.stored_clashes(db.session())
-        for name, key, holder in found:
-            click.echo(
-                f"{name} of user {key} looks like a name of user {holder}, to whom it belongs. Rename one of them."
-            )
-        if not found:
-            click.echo("No two users have names that look alike.")
-
-    return group
-
-
-def add_user(new: NewUser, now: datetime) -> int:
-    """Create the user and return its id. Raises RuleBroken or PasswordComplexityValidationError."""
-    name = new.name.strip()
-    if not name or len(name) > 64 or not name.isprintable() or " " in name:
-        raise RuleBroken("A username has 1 to 64 characters and no spaces.")
-    passwords.refuse_weak_password(new.password, name, new.email, new.full_name)
-    first, _blank, last = (new.full_name or name).strip().partition(" ")
-    with request_transaction() as session:
-        manager = find_user(new.manager).id if new.manager else None
-        user = User(
-            username=name,
-            first_name=first[:64],
-            last_name=last[:64],
-            email=new.email or f"{name}@localhost",
-            active=True,
-            password=generate_password_hash(new.password),
-            roles=[_role(new.role)],
-            manager_id=manager,
-        )
-        session.add(user)
-        session.flush()
-        audit.write(session, "user change", None, now, f"user {user.id}", by="command line", made=True)
-        return int(user.id)
-
-
-def find_user(name: str) -> Any:
-    """The user of this name. Raises RuleBroken when there is none."""
-    user = db.session.scalars(select(User).where(func.lower(User.username) == name.strip().lower())).first()
-    if user is None:
-        raise RuleBroken(f"There is no user named “{name}”.")
-    return user
-
-
-def _role(name: str) -> Any:
-    role = db.session.scalars(select(Role).where(Role.name == name)).first()
-    if role is None:
-        known = ", ".join(db.session.scalars(select(Role.name).where(Role.name != PUBLIC).order_by(Role.name)))
-        raise RuleBroken(f"There is no role named “{name}”. Existing roles: {known}.")
-    return role
 
 
 # --- keys
@@ -221,7 +123,9 @@ def _key_commands() -> AppGroup:
     @readable_errors
     def create(username: str, name: str, scope: tuple[str, ...]) -> None:
         """Create an API key. The secret is printed once."""
-        key = api_keys.create_key(find_user(username).id, api_keys.ApiKeyRequest(name, list(scope)), datetime.now(UTC))
+        key = api_keys.create_key(
+            users.find_user(username).id, api_keys.ApiKeyRequest(name, list(scope)), datetime.now(UTC)
+        )
         click.echo(f"key: {key.key}\nsecret: {key.secret}\nAuthorization: token {key.key}:{key.secret}")
 
     return group

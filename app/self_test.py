@@ -6,6 +6,7 @@ theirs too.
 
 from __future__ import annotations
 
+import tempfile
 import time
 import uuid
 from datetime import UTC, datetime, timedelta
@@ -19,7 +20,7 @@ from sqlalchemy import select
 from app import access
 from app.channels.base import ChannelError
 from app.channels.email import Email, server_of
-from app.domain import custom_fields, custom_values
+from app.domain import audit_chain, custom_fields, custom_values
 from app.domain.maintenance import backup_runs, dead_letters, health_samples, job_health, job_runs
 from app.extensions import db
 from app.lib.operator_command import operator_command
@@ -31,14 +32,17 @@ from app.ops.queues import queue
 from app.ops.redis import redis_client
 from app.web.pages import probes
 from app.web.settings import health_databases
+from backup_settings import BackupSettings
 
 #: A role whose processes have not reported for this long is considered absent; they report every minute.
 REPORTS = timedelta(minutes=3)
 #: Less free disk than both is too little.
 MIN_FREE_BYTES, MIN_FREE_PERCENT = 1_000_000_000, 5
+#: What the trial of the folder of backups writes; less room than this is none.
+PROBE_BYTES = 1_000_000
 #: Seconds within which Redis must answer, and deliver a live event.
 REDIS_SECONDS = 2.0
-_NEED_DATABASE = ("schema", "replicas", "realtime", "queue", "scheduler", "clock", "backup", "custom fields")
+_NEED_DATABASE = ("schema", "replicas", "realtime", "queue", "scheduler", "clock", "keys", "backup", "custom fields")
 
 
 def install() -> None:
@@ -52,6 +56,7 @@ def install() -> None:
         ("queue", _queue),
         ("scheduler", _scheduler),
         ("clock", _clock),
+        ("keys", _keys),
         ("mail", _mail),
         ("storage", _storage),
         ("backup", _backup),
@@ -66,17 +71,7 @@ def run() -> dict[str, CheckResult]:
     for name in health.checks():
         if name == "database":
             continue
-        needs_database = name in (
-            "schema",
-            "replicas",
-            "realtime",
-            "queue",
-            "scheduler",
-            "clock",
-            "backup",
-            "custom fields",
-        )
-        if needs_database and found["database"].state == FAILED:
+        if name in _NEED_DATABASE and found["database"].state == FAILED:
             found[name] = CheckResult(FAILED, _("Not tried, because the database doesn't answer."))
         else:
             found[name] = health.run(name)
@@ -231,6 +226,20 @@ def _clock() -> CheckResult:
     return CheckResult(OK, _("This machine's clock agrees with the database's."))
 
 
+def _keys() -> CheckResult:
+    """Whether this server can read what is encrypted, and whether a replacement of the key was left half done."""
+    if not audit_chain.is_our_key(db.session()):
+        sentence = _("This server has another CRM_FIELD_KEY than the one with which the database was made.")
+        advice = _("Give it the key of the other servers, or the copy that you keep. Make no backup until then.")
+        return CheckResult(FAILED, sentence, advice)
+    if current_app.config["CRM"].field_keys_old:
+        sentence = _("A former CRM_FIELD_KEY is still accepted.")
+        command = operator_command("keys rotate")
+        advice = _("Run “%(command)s”; when it is done, remove CRM_FIELD_KEYS_OLD and restart.", command=command)
+        return CheckResult(DEGRADED, sentence, advice)
+    return CheckResult(OK, _("The database was made with the CRM_FIELD_KEY of this server."))
+
+
 def _mail() -> CheckResult:
     settings = current_app.config["CRM"]
     if settings.smtp_url is None:
@@ -270,25 +279,50 @@ def _storage() -> CheckResult:
 
 
 def _backup() -> CheckResult:
-    """The newest good backup and drill, and whether both are younger than a day."""
+    """The newest good backup and drill, whether both are younger than a day, and whether another can be written."""
     now = database_now(db.session())
     with access.as_system(db.session()) as session:
         made, tried = backup_runs.last_good(session, "backup"), backup_runs.last_good(session, "drill")
     ages = {kind: now - run.ended_on for kind, run in (("backup", made), ("drill", tried)) if run and run.ended_on}
-    if "backup" not in ages:
-        command = operator_command("backup create")
-        advice = _("Make one with “%(command)s”, or wait for the next one at 02:00 or 17:25.", command=command)
-        return CheckResult(DEGRADED, _("There is no backup yet."), advice)
-    if ages["backup"] > backup_runs.MAX_AGE:
+    if "backup" in ages and ages["backup"] > backup_runs.MAX_AGE:
         hours = ages["backup"].total_seconds() // 3600
         sentence = _("The newest good backup is %(hours)d hours old.", hours=hours)
         return CheckResult(FAILED, sentence, _("See why on the Backups page, and make one now."))
+    if trouble := _backup_folder(current_app.config["CRM"].backup):
+        return trouble
+    if "backup" not in ages:
+        command = operator_command("backup create")
+        advice = _("The first one is made within minutes of the first start, or by “%(command)s”.", command=command)
+        return CheckResult(DEGRADED, _("There is no backup yet."), advice)
     if "drill" not in ages or ages["drill"] > backup_runs.MAX_AGE:
         sentence = _("There is a backup of the last day, but it was not restored for a trial.")
         command = operator_command("backup drill")
         advice = _("Run “%(command)s”, or see on the Backups page why it failed.", command=command)
         return CheckResult(DEGRADED, sentence, advice)
     return CheckResult(OK, _("There is a backup of the last day, and a backup was restored for a trial."))
+
+
+def _backup_folder(settings: BackupSettings | None) -> CheckResult | None:
+    """What is wrong with the folder of backups: not to be written, or no room; None if it will do."""
+    if settings is None:
+        return None
+    folder = settings.folder
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(bytes(PROBE_BYTES))
+    except OSError as error:
+        sentence = _(
+            "No backup can be written to %(folder)s on this server (%(reason)s).",
+            folder=folder,
+            reason=error.strerror or type(error).__name__,
+        )
+        advice = _(
+            "Make room, or the folder writable for the CRM, and run deploy/install.sh once more. "
+            "If another server makes the backups, nothing has to be done."
+        )
+        return CheckResult(DEGRADED, sentence, advice)
+    return None
 
 
 def _custom_fields() -> CheckResult:

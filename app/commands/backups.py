@@ -21,6 +21,7 @@ from app.backups.folder import Backup
 from app.backups.installation import Installation, installation_of
 from app.backups.restore import RestoreRequest, restore
 from app.backups.verify import VerificationReport, verify
+from app.domain import audit_chain
 from app.extensions import db
 
 _IDENTITY = click.option(
@@ -73,12 +74,25 @@ def _add_create(group: AppGroup) -> None:
         if before_upgrade and not exists(installation):
             click.echo("No database yet, so nothing to back up.")
             return
+        if not before_upgrade:
+            _refuse_other_key()
         made = runs.record(
             installation, "backup", lambda own: runs.back_up(own, "upgrade" if before_upgrade else "person")
         )
         click.echo(f"Backup: {installation.folder.path / made.name}")
         for sentence in made.remarks:
             click.echo(f"Note: {sentence}", err=True)
+
+
+def _refuse_other_key() -> None:
+    """Raise BackupError where nobody could restore the backup with the key of the other servers."""
+    is_ours = audit_chain.is_our_key(db.session())
+    db.session.remove()
+    if not is_ours:
+        raise BackupError(
+            "This server has another CRM_FIELD_KEY than the one with which the database was made, so the backup "
+            "could not be restored with that key. Nothing was backed up. Give this server the right key first."
+        )
 
 
 def _add_list(group: AppGroup) -> None:

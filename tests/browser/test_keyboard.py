@@ -194,7 +194,9 @@ def test_a_card_is_moved(rohan: UserBrowser, lead: str) -> None:
     rohan.go(f"/leads/?layout=board&q={lead}")
     card = page.locator("[data-card]")
     title = card.locator(".card-title")
-    keys.tab_to(title)
+    keys.tab_to(page.locator("[data-board-columns]"))
+    keys.press("ArrowDown")
+    expect(title).to_be_focused()
     with page.expect_response(lambda answer: "/board/move/" in answer.url):
         keys.press("Shift+ArrowRight")
     expect(page.locator("[data-column]", has=card)).to_contain_text("Contacted")

@@ -83,6 +83,21 @@ def test_pages_stay_readable_and_what_is_typed_is_sent_once(open_browser: OpenBr
     expect(page.locator(".entry-task", has_text="Call from the lift")).to_have_count(1)
 
 
+def test_a_form_that_reaches_nobody_stays_with_what_was_typed(open_browser: OpenBrowser) -> None:
+    rohan = app(open_browser)
+    page, href = rohan.page, a_lead(rohan)
+    rohan.go(page.locator("a[href*='/leads/edit/']").first.get_attribute("href"))
+    page.locator("[name=description]").fill("Typed before the line broke")
+    page.context.set_offline(True)
+    page.locator("main form button[type=submit]", has_text="Save").first.click()
+    expect(page.locator("[data-toasts]")).to_contain_text("The CRM could not be reached")
+    expect(page.locator("[name=description]")).to_have_value("Typed before the line broke")
+    page.context.set_offline(False)
+    page.locator("main form button[type=submit]", has_text="Save").first.click()
+    page.wait_for_url(f"**{href}")
+    expect(page.locator("[data-texts]")).to_contain_text("Typed before the line broke")
+
+
 def test_a_lost_answer_and_a_refusal(open_browser: OpenBrowser) -> None:
     rohan, colleague = app(open_browser), open_browser("admin")
     page, href = rohan.page, a_lead(rohan)

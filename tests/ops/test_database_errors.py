@@ -11,6 +11,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import click
 import pymysql
 import pytest
 from flask import Flask
@@ -18,7 +19,8 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from app import access, create_app
+import run
+from app import access, cli, create_app
 from app.extensions import db
 from app.ops.database.database_errors import Cause, cause_of
 from app.ops.monitoring import log_redaction
@@ -296,6 +298,24 @@ def test_an_instance_folder_that_cannot_be_written_is_said_in_a_sentence(tmp_pat
     ended = start(tmp_path)
     assert ended.returncode == 2 and "start.lock can't be used" in ended.stderr, ended.stderr[-500:]
     assert "Traceback" not in ended.stderr
+
+
+def test_a_command_says_in_a_sentence_what_keeps_it_from_running(monkeypatch: pytest.MonkeyPatch) -> None:
+    @cli.readable_errors
+    def lose_the_database() -> None:
+        create_engine("mysql+pymysql://root@127.0.0.1:1/crm").connect()
+
+    with pytest.raises(click.ClickException, match="Check CRM_DATABASE_URL"):
+        lose_the_database()
+    monkeypatch.setenv("CRM_WORKERS", "two")
+    with click.Context(click.Command("flask")), pytest.raises(click.ClickException, match="CRM_WORKERS must be"):
+        run.create_app()
+    monkeypatch.delenv("CRM_WORKERS")
+    with click.Context(click.Command("flask"), info_name="flask") as context:
+        monkeypatch.setenv("CRM_DATABASE_URL", "nonsense")
+        with pytest.raises(click.ClickException):
+            run.create_app()
+    assert context.info_name == "flask"
 
 
 # --- logs

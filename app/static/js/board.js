@@ -97,8 +97,10 @@ function go(card, step, isMove) {
 }
 function focus(card) { card?.querySelector('.card-title').focus(); card?.scrollIntoView({ block: 'nearest', inline: 'nearest' }); }
 document.addEventListener('keydown', (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey) return;
   const card = event.target.closest?.('[data-card]');
-  if (!card || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === 'ArrowDown' && event.target.matches?.('[data-board-columns]')) { event.preventDefault(); focus(event.target.querySelector('[data-card]')); }
+  if (!card) return;
   const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
   if (step) { event.preventDefault(); if (!event.shiftKey || mayMove()) go(card, step, event.shiftKey); }
   const line = { ArrowUp: -1, ArrowDown: 1, k: -1, j: 1 }[event.key];

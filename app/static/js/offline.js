@@ -142,9 +142,19 @@ async function keep(url, data, label) {
   away();
 }
 // A form that leaves the page is kept by the worker, which learns here what it is called; where there is none, by the page.
+// All other forms stay as they are, with what was typed.
+function notSent() {
+  document.querySelectorAll('form[data-sent]').forEach((form) => delete form.dataset.sent);
+  toast(document.querySelector('[data-toasts]').dataset.unreached);
+  away();
+}
 document.addEventListener('submit', (event) => {
   const form = event.target;
-  if (event.defaultPrevented || !isKept(form) || form.hasAttribute('hx-post')) return;
+  if (event.defaultPrevented || form.method !== 'post' || form.hasAttribute('hx-post')) return;
+  if (!isKept(form)) {
+    if (!worker?.controller && !navigator.onLine) { event.preventDefault(); notSent(); }
+    return;
+  }
   const data = [...new FormData(form, event.submitter)];
   const label = labelOf(form, event.submitter);
   if (worker?.controller) { tell({ kind: 'label', key: keys.get(form), label, user: words.user }); return; }
@@ -252,6 +262,7 @@ addEventListener('pageshow', async ({ persisted }) => {
 });
 // Signed out in another tab: whoever comes next sees nothing of this one. What is being typed stays until it is left.
 worker?.addEventListener('message', async ({ data }) => {
+  if (data?.kind === 'not-sent') notSent();
   if (data?.kind !== 'signed-out') return;
   const now = await ask();
   if (now && String(now.user) !== words.user && !isTyped() && !document.querySelector('dialog[open]')) location.reload();

@@ -150,6 +150,13 @@ async function form(event) {
   new BroadcastChannel('crm-outbox').postMessage('changed');
   return Response.redirect(new URL(request.referrer || '/', location.origin).href, 303);
 }
+// Any other form: its page stays as it is, with all that was typed, and says so.
+async function stay(event) {
+  try { return await fetch(event.request); } catch {
+    (await self.clients.get(event.clientId))?.postMessage({ kind: 'not-sent' });
+    return new Response(null, { status: 204 });
+  }
+}
 async function leave(event) {
   try { return await fetch(event.request); } catch { await end(); return saysNothing(); }
 }
@@ -162,6 +169,7 @@ self.addEventListener('fetch', (event) => {
   if (request.method === 'GET') event.respondWith(page(event));
   else if (request.method === 'POST' && pathname === '/logout/') event.respondWith(leave(event));
   else if (request.method === 'POST' && FORMS.test(pathname)) event.respondWith(form(event));
+  else if (request.method === 'POST' && event.clientId) event.respondWith(stay(event));
 });
 
 // --- what pages say

@@ -335,6 +335,21 @@ def run(app, *words: str):
     return app.test_cli_runner().invoke(args=list(words))
 
 
+def test_a_lost_password_is_replaced_by_the_command_line(app, ana) -> None:
+    key_for(app, "ana", "Leads.read")
+    weak = run(app, "user", "password", "ana", "--password", "short")
+    assert weak.exit_code == 1 and "at least 10 characters" in weak.output
+    assert run(app, "user", "password", "nobody", "--password", "Banyan-Tree-2291").exit_code == 1
+    assert is_signed_in(ana)
+    done = run(app, "user", "password", " ANA ", "--password", "Banyan-Tree-2291", "--with-keys")
+    assert done.exit_code == 0 and "ana can sign in with the new password" in done.output
+    assert not is_signed_in(ana)
+    assert sign_in(app.test_client(), "ana", "Banyan-Tree-2291").headers["Location"] == "/"
+    assert rows(app, select(ApiKey.id).where(ApiKey.revoked_on.is_(None))) == []
+    change = select(AuditEntry.payload).where(AuditEntry.event == "password change").order_by(AuditEntry.id.desc())
+    assert rows(app, change)[0][0]["by"] == "command line"
+
+
 def test_a_user_added_by_the_command_line_can_sign_in(app, browser) -> None:
     response = run(
         app,

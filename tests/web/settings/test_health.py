@@ -6,7 +6,9 @@ import json
 import logging
 import re
 import threading
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import prometheus_client.values
@@ -16,7 +18,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app import access, jobs, self_test
-from app.domain import custom_fields, custom_values
+from app.domain import audit_chain, custom_fields, custom_values
 from app.domain.base import Stamp
 from app.domain.custom_fields import ExistingNames, FieldInput
 from app.domain.custom_values import CustomValue
@@ -285,6 +287,27 @@ def test_the_self_test_says_what_is_missing_and_what_to_do(crm: Crm) -> None:
     assert {name: each.state for name, each in found.items() if each.state == health.FAILED} == {"queue": "failed"}
     result = crm.app.test_cli_runner().invoke(args=["self-test"])
     assert result.exit_code == 1 and "No worker runs for: short, default, long." in result.output
+
+
+def test_the_self_test_notices_a_foreign_key_a_former_one_and_a_folder_without_backups(
+    crm: Crm, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = crm.app.config["CRM"]
+
+    def found(**changes: Any) -> dict[str, health.CheckResult]:
+        monkeypatch.setitem(crm.app.config, "CRM", replace(settings, **changes))
+        with crm.app.app_context():
+            return self_test.run()
+
+    assert found()["keys"].state == health.OK
+    assert found(field_keys_old=("x" * 44,))["keys"].state == health.DEGRADED
+    (tmp_path / "file").write_text("in the way")
+    checked = found(backup=replace(settings.backup, folder=tmp_path / "file" / "backups"))["backup"]
+    assert checked.state == health.DEGRADED and "No backup can be written to" in checked.sentence
+    monkeypatch.setattr(audit_chain, "is_our_key", lambda _session: False)
+    assert found()["keys"].state == health.FAILED
+    refused = crm.app.test_cli_runner().invoke(args=["backup", "create"])
+    assert refused.exit_code == 1 and "Nothing was backed up" in refused.output
 
 
 def test_another_part_can_replace_a_check_and_a_broken_one_has_failed(crm: Crm) -> None:
