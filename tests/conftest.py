@@ -85,8 +85,6 @@ PR_SET_PDEATHSIG = 1
 BROWSER_OPTIONS = (
     *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage"),
-    # No processes of their own for the network and for compositing: each message between processes takes CPU
-    *("--in-process-gpu", "--enable-features=NetworkServiceInProcess2"),
     # A page that asks for anything outside this machine does not get it
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 )
