@@ -16,7 +16,7 @@ import run
 from app.lib.product_version import product_version
 from tests import forked_programs
 from tests.app_fixtures import FIELD_KEY, SECRET_KEY, settings_for
-from tests.servers import ROOT, Databases
+from tests.servers import Databases
 from tests.test_migrations import REVISIONS, fill
 
 #: The schema of the former version.
@@ -128,8 +128,8 @@ def test_a_restore_uses_the_settings_that_the_installer_has_written(tmp_path: Pa
     settings = tmp_path / "env"
     settings.write_text(f"CRM_INSTANCE_DIR='{tmp_path / 'instance'}'\nCRM_BACKUP_DIR='{tmp_path / 'elsewhere'}'\n")
     outside = {name: value for name, value in os.environ.items() if not name.startswith(("CRM_", "ESHIN_"))}
-    command = [str(ROOT / "scripts" / "restore.sh"), "20261126T203000Z", "--overwrite"]
-    done = subprocess.run(
-        command, cwd=ROOT, env=outside | {"ESHIN_ENV": str(settings)}, capture_output=True, text=True, check=False
-    )
+    checkout = forked_programs.checkout(tmp_path / "checkout")
+    command = [str(checkout / "scripts" / "restore.sh"), "20261126T203000Z", "--overwrite"]
+    environ = outside | {"ESHIN_ENV": str(settings)}
+    done = subprocess.run(command, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 1 and str(tmp_path / "elsewhere") in done.stderr
