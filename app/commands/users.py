@@ -89,7 +89,7 @@ def _add_lists(group: AppGroup, readable_errors: Callable[..., Any]) -> None:
 
 
 def add_user(new: NewUser, now: datetime) -> int:
-    """Create the user and return its id. Raises RuleBroken or PasswordComplexityValidationError."""
+    """Create the user and return its id. Raises ClickException, RuleBroken or PasswordComplexityValidationError."""
     name = new.name.strip()
     if not name or len(name) > 64 or not name.isprintable() or " " in name:
         raise RuleBroken("A username has 1 to 64 characters and no spaces.")
@@ -116,7 +116,7 @@ def add_user(new: NewUser, now: datetime) -> int:
 def set_password(name: str, password: str, with_keys: bool, now: datetime) -> Any:
     """Set the password of the user of this name, end their sessions, and revoke their API keys if `with_keys`.
 
-    Returns the user. Raises RuleBroken or PasswordComplexityValidationError.
+    Returns the user. Raises click.ClickException, RuleBroken or PasswordComplexityValidationError.
     """
     with request_transaction() as session:
         user = find_user(name)
@@ -129,10 +129,10 @@ def set_password(name: str, password: str, with_keys: bool, now: datetime) -> An
 
 
 def find_user(name: str) -> Any:
-    """The user of this name. Raises RuleBroken when there is none."""
+    """The user of this name. Raises click.ClickException when there is none."""
     user = db.session.scalars(select(User).where(func.lower(User.username) == name.strip().lower())).first()
     if user is None:
-        raise RuleBroken(f"There is no user named “{name}”.")
+        raise click.ClickException(f"There is no user named “{name}”.")
     return user
 
 
@@ -140,5 +140,5 @@ def _role(name: str) -> Any:
     role = db.session.scalars(select(Role).where(Role.name == name)).first()
     if role is None:
         known = ", ".join(db.session.scalars(select(Role.name).where(Role.name != PUBLIC).order_by(Role.name)))
-        raise RuleBroken(f"There is no role named “{name}”. Existing roles: {known}.")
+        raise click.ClickException(f"There is no role named “{name}”. Existing roles: {known}.")
     return role

@@ -257,12 +257,15 @@ NOT_HERE = (
     "mariadb-dump ",  # these two: tests/ops/test_replication_guide.py
     "{ echo ",
     "CRM_",
+    "crm user password ",  # asks for it on a terminal: tests/web/security/test_api_keys.py
 )
 
 
 def commands_of_the_guide() -> list[str]:
+    """Without the indented ones: they are steps of a move between two machines."""
     text = (ROOT / "docs" / "operate.md").read_text()
-    return [line for block in re.findall(r"```sh\n(.*?)```", text, re.DOTALL) for line in block.splitlines()]
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    return [line for block in blocks for line in block.splitlines()]
 
 
 #: The one that is run as it is installed; the others are forked.

@@ -47,6 +47,7 @@ NO_REFERENCES = {
     "call_day_numbers.person_id": "a colleague",
     "call_hour_count.person_id": "a colleague",
     "file_usage.user_id": "a colleague",
+    "sign_in.viewed_id": "a colleague",
 }
 #: Keys of which a column that moves is a part.
 SHARED_KEYS = {("ticket_subjects", "ticket_id")}
