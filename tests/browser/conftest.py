@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
@@ -23,6 +24,8 @@ PASSWORD = LiveServer.ADMIN[1]
 MANAGER, SELLER, COLLEAGUE = "asha.deshmukh", "rohan.parikh", "manoj.thakkar"
 
 
+#: Where pictures of the pages are kept to be looked at; none without it.
+PICTURES = os.environ.get("CRM_TEST_PICTURES")
 #: Milliseconds; less than the minute after which a page without a socket asks by itself.
 PATIENCE = 45_000
 #: What playwright says where the page itself was about to go elsewhere, such as to the sign-in, and how often one goes
@@ -99,6 +102,16 @@ class UserBrowser:
                 if not any(each in str(error) for each in ELSEWHERE):
                     raise
         return self.tab.goto(self.url + path)
+
+    def take_pictures(self, name: str) -> None:
+        """Keep pictures of the page, light on a desk and dark on a phone, if CRM_TEST_PICTURES names a folder."""
+        if PICTURES:
+            for scheme, size in (("light", (1440, 900)), ("dark", (390, 844))):
+                self.page.emulate_media(color_scheme=scheme)
+                self.page.set_viewport_size({"width": size[0], "height": size[1]})
+                self.page.screenshot(path=f"{PICTURES}/{name}-{scheme}.png")
+            self.page.emulate_media(color_scheme="light")
+            self.page.set_viewport_size({"width": 1440, "height": 900})
 
     def create(self, kind: str, **values: Any) -> dict[str, Any]:
         """Create a record over REST, as who is signed in here; answers it, with its id. A form takes two pages."""

@@ -4,37 +4,24 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import zipfile
-from typing import Any
 
 from playwright.sync_api import expect
 
 from tests.browser.conftest import MANAGER, OpenBrowser
 from tests.servers import LiveServer
 
-PICTURES = os.environ.get("CRM_TEST_PICTURES")
 ADMIN = LiveServer.ADMIN[0]
-
-
-def look(browser: Any, name: str) -> None:
-    if PICTURES:
-        for scheme, size in (("light", (1440, 900)), ("dark", (390, 844))):
-            browser.page.emulate_media(color_scheme=scheme)
-            browser.page.set_viewport_size({"width": size[0], "height": size[1]})
-            browser.page.screenshot(path=f"{PICTURES}/exports-{name}-{scheme}.png")
-        browser.page.emulate_media(color_scheme="light")
-        browser.page.set_viewport_size({"width": 1440, "height": 900})
 
 
 def test_an_admin_downloads_everything(open_browser: OpenBrowser) -> None:
     root = open_browser(ADMIN)
     root.go("/exports/")
-    look(root, "list")
+    root.take_pictures("exports-list")
     root.page.get_by_role("button", name="Export everything").click()
     dialog = root.page.locator("dialog[open]")
     expect(dialog).to_contain_text("also what is masked")
-    look(root, "confirm")
+    root.take_pictures("exports-confirm")
     dialog.get_by_role("button", name="Cancel").click()
     expect(dialog).to_have_count(0)
     assert root.page.url.endswith("/exports/")
@@ -43,7 +30,7 @@ def test_an_admin_downloads_everything(open_browser: OpenBrowser) -> None:
     root.page.wait_for_url("**/exports/*/")
     download = root.page.get_by_role("link", name="Download", exact=True)
     expect(download).to_be_visible()  # the page watches by itself
-    look(root, "ready")
+    root.take_pictures("exports-ready")
     with root.page.expect_download() as caught:
         download.click()
     with zipfile.ZipFile(caught.value.path()) as archive:

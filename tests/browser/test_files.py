@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import os
 from typing import Any
 
 from playwright.sync_api import expect
 
 from tests import sample_uploads
-from tests.browser.conftest import MANAGER, SELLER, OpenBrowser, UserBrowser
+from tests.browser.conftest import MANAGER, PICTURES, SELLER, OpenBrowser, UserBrowser
 from tests.browser.test_journeys import lead_by_form
 
-PICTURES = os.environ.get("CRM_TEST_PICTURES")
 #: A PDF that viewers open.
 PDF = sample_uploads.picture((400, 300), "PDF")
 #: Fires an event that carries a file, as a drag or the clipboard does.
@@ -29,16 +27,6 @@ CARRY = """([kind, name, type, base64]) => {
 
 def carry(browser: UserBrowser, kind: str, name: str, mime: str, content: bytes) -> None:
     browser.page.evaluate(CARRY, [kind, name, mime, base64.b64encode(content).decode()])
-
-
-def look(browser: Any, name: str) -> None:
-    if PICTURES:
-        for scheme, size in (("light", (1440, 900)), ("dark", (390, 844))):
-            browser.page.emulate_media(color_scheme=scheme)
-            browser.page.set_viewport_size({"width": size[0], "height": size[1]})
-            browser.page.screenshot(path=f"{PICTURES}/files-{name}-{scheme}.png")
-        browser.page.emulate_media(color_scheme="light")
-        browser.page.set_viewport_size({"width": 1440, "height": 900})
 
 
 def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(open_browser: OpenBrowser) -> None:
@@ -67,7 +55,7 @@ def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(open_browser: Op
     )
     expect(rohan.page.locator(".file-row.is-refused")).to_contain_text("is a program")
     expect(mine).to_have_count(3)
-    look(rohan, "record")
+    rohan.take_pictures("files-record")
     rohan.page.locator(".file-row.is-refused button").click()
     # A file of the same name becomes its new version
     rohan.page.get_by_role("button", name="Make this its new version").click()
@@ -80,12 +68,12 @@ def test_files_are_dropped_pasted_shown_and_seen_by_a_colleague(open_browser: Op
     expect(frame).to_be_visible()
     if PICTURES:
         rohan.page.wait_for_timeout(1500)  # the viewer is another program, which nobody can ask
-    look(rohan, "pdf")
+    rohan.take_pictures("files-pdf")
     rohan.page.keyboard.press("Escape")
     rohan.page.locator("[data-picture-open]").click()
     shown = rohan.page.locator(".file-dialog img")
     assert shown.evaluate("img => img.decode().then(() => img.naturalWidth)") == 640
-    look(rohan, "picture")
+    rohan.take_pictures("files-picture")
     rohan.page.keyboard.press("Escape")
     # Deleted, and taken back
     rohan.page.locator(".file-row[data-file] button[title=Delete]").first.click()
@@ -183,4 +171,4 @@ def test_files_are_attached_without_javascript(open_browser: OpenBrowser) -> Non
     rohan.page.locator(".files-add input[type=file]").set_input_files(chosen)
     rohan.page.get_by_role("button", name="Attach").click()
     expect(rohan.page.locator(".file-row", has_text="a.txt")).to_be_visible()
-    look(rohan, "plain")
+    rohan.take_pictures("files-plain")

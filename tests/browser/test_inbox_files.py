@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 from typing import Any
@@ -12,19 +11,6 @@ from playwright.sync_api import expect
 from tests import sample_uploads
 from tests.browser.conftest import MANAGER, SELLER, OpenBrowser
 from tests.servers import LiveServer
-
-#: Where pictures of the pages are kept to be looked at; none without it.
-PICTURES = os.environ.get("CRM_TEST_PICTURES")
-
-
-def look(browser: Any, name: str) -> None:
-    if PICTURES:
-        for scheme, size in (("light", (1440, 900)), ("dark", (390, 844))):
-            browser.page.emulate_media(color_scheme=scheme)
-            browser.page.set_viewport_size({"width": size[0], "height": size[1]})
-            browser.page.screenshot(path=f"{PICTURES}/{name}-{scheme}.png")
-        browser.page.emulate_media(color_scheme="light")
-        browser.page.set_viewport_size({"width": 1440, "height": 900})
 
 
 def play_customer(admin: Any, path: Path, text: str) -> None:
@@ -59,7 +45,7 @@ def test_files_reactions_and_typing_between_two_people(open_browser: OpenBrowser
     rohan.page.locator("[data-text]").type("Here is the form")
     expect(asha.page.locator("[data-typing]")).to_have_text(re.compile("Rohan Parikh is writing"))
     expect(rohan.page.locator("[data-typing]")).to_be_hidden()
-    look(asha, "typing")
+    asha.take_pictures("typing")
     # A file that is refused stays with its reason, and what was typed stays too
     rohan.page.set_input_files(
         "[data-choose]", [{"name": "x.png", "mimeType": "image/png", "buffer": sample_uploads.HTML}]
@@ -67,7 +53,7 @@ def test_files_reactions_and_typing_between_two_people(open_browser: OpenBrowser
     expect(rohan.page.locator(".write-file.is-refused")).to_contain_text("no picture, video")
     rohan.page.set_input_files("[data-choose]", [mine])
     expect(rohan.page.locator(".write-file [name=file]")).to_have_count(1)
-    look(rohan, "composer")
+    rohan.take_pictures("composer")
     rohan.page.locator(".write-file.is-refused button").click()
     with rohan.page.expect_navigation():
         rohan.page.get_by_role("button", name="Send", exact=True).click()
@@ -79,7 +65,7 @@ def test_files_reactions_and_typing_between_two_people(open_browser: OpenBrowser
     bubble = asha.page.locator(".bubble.is-in").last
     bubble.hover()
     bubble.locator(".bubble-tools summary").click()
-    look(asha, "reacting")
+    asha.take_pictures("reacting")
     bubble.get_by_role("button", name="🙏").click()
     expect(rohan.page.locator(".bubble.is-in .bubble-reactions").last).to_contain_text("🙏")
     # An answer quotes the message
@@ -90,7 +76,7 @@ def test_files_reactions_and_typing_between_two_people(open_browser: OpenBrowser
     with rohan.page.expect_navigation():
         rohan.page.keyboard.press("Control+Enter")
     expect(asha.page.locator(".is-out .bubble-reply").last).to_contain_text("My PAN card")
-    look(asha, "thread")
+    asha.take_pictures("thread")
     # Refused files are answers of the server that the browser's console counts as errors.
     assert [each for each in (*rohan.complaints, *asha.complaints) if "422" not in each] == []
 
@@ -106,6 +92,6 @@ def test_files_go_without_javascript(open_browser: OpenBrowser) -> None:
     rohan.page.get_by_role("button", name="Send", exact=True).click()
     expect(rohan.page.locator(".write [role=alert]")).to_contain_text("bad.pdf")
     expect(rohan.page.locator("[data-text]")).to_have_value("Two files")
-    look(rohan, "no-javascript")
+    rohan.take_pictures("no-javascript")
     rohan.page.get_by_role("button", name="Send", exact=True).click()
     expect(rohan.page.locator(".bubble-file").last).to_contain_text("a.pdf")

@@ -132,7 +132,7 @@ def _moment(text: bytes, now: datetime) -> datetime:
 def verified_call(job_id: str, arguments: Any) -> Call:
     """The call in the arguments of a job. Raises ValueError or TypeError unless we have signed it.
 
-    This process may not know its function, see `Worker.execute_job`.
+    This process may not know its function, see `QueueWorker.execute_job`.
     """
     name, function, *keys, signature = arguments
     if not all(isinstance(each, str) for each in (name, function, signature)):

@@ -18,6 +18,7 @@ from app.lib.ids import parse_id
 from app.models import ChannelAccount, MessageTemplate
 from app.web.core.fab_access import parse_integer
 from app.web.core.fields.base import clean_text
+from app.web.core.fields.plain_inputs import PLAIN_INPUT
 from app.web.records.conversation_list import CHANNEL_WORDS
 from app.web.records.messages import PURPOSE_WORDS
 
@@ -27,17 +28,6 @@ FIELD_WORDS = {
     "full_name": _l("Full name"),
     "number": _l("Record number"),
     "client_id": _l("Client ID"),
-}
-_BASE: dict[str, Any] = {
-    "value": "",
-    "errors": [],
-    "required": False,
-    "options": None,
-    "lookup_url": None,
-    "selected": [],
-    "multiple": False,
-    "autocomplete": "off",
-    "kind": "text",
 }
 
 
@@ -111,7 +101,11 @@ def form_of(
 
 def _what(session: Session, typed: Any, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
     def made(name: str, label: str, **more: Any) -> dict[str, Any]:
-        return _BASE | {"name": name, "label": label, "value": typed.get(name, ""), "errors": errors.get(name)} | more
+        return (
+            PLAIN_INPUT
+            | {"name": name, "label": label, "value": typed.get(name, ""), "errors": errors.get(name)}
+            | more
+        )
 
     usable = (MessageTemplate.is_active.is_(True), MessageTemplate.approval.in_(message_templates.USABLE))
     rows = session.scalars(select(MessageTemplate).where(*usable).order_by(MessageTemplate.label))
@@ -157,7 +151,7 @@ def _how(session: Session, typed: Any, errors: dict[str, list[str]]) -> list[dic
     )
     accounts = [(str(each.id), each.name) for each in rows]
     return [
-        _BASE
+        PLAIN_INPUT
         | {
             "name": "account",
             "label": _("Account"),
@@ -167,7 +161,7 @@ def _how(session: Session, typed: Any, errors: dict[str, list[str]]) -> list[dic
             "placeholder": _("The first that fits"),
             "errors": errors.get("account"),
         },
-        _BASE
+        PLAIN_INPUT
         | {
             "name": "per_minute",
             "label": _("Messages per minute"),
@@ -192,7 +186,7 @@ def _variable_fields(
     for name in message_templates.variables(_Text(text)):
         guess = name if name in FIELDS else ""
         fields.append(
-            _BASE
+            PLAIN_INPUT
             | {
                 "name": f"var.{name}",
                 "label": f"{{{{{name}}}}}",
@@ -204,7 +198,7 @@ def _variable_fields(
             }
         )
         fields.append(
-            _BASE
+            PLAIN_INPUT
             | {
                 "name": f"else.{name}",
                 "label": _("If that is empty, or the text"),

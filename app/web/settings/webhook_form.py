@@ -14,6 +14,7 @@ from app.domain.webhooks import WebhookSettings
 from app.lib.ids import parse_id
 from app.models import Webhook
 from app.web.core.fab_access import current_viewer, parse_integer
+from app.web.core.fields.plain_inputs import PLAIN_INPUT
 
 #: Kind of record -> its label in the grid.
 KINDS = {
@@ -72,20 +73,6 @@ def posted_settings() -> WebhookSettings:
     )
 
 
-#: What the inputs have in common.
-_INPUT: dict[str, Any] = {
-    "value": "",
-    "errors": [],
-    "required": True,
-    "options": None,
-    "lookup_url": None,
-    "selected": [],
-    "multiple": False,
-    "autocomplete": "off",
-    "kind": "text",
-}
-
-
 def _fields(settings: WebhookSettings, errors: dict[str, list[str]]) -> list[dict[str, Any]]:
     card = current_viewer().lookups.person(settings.user_id) or {}
     inputs = [
@@ -121,7 +108,7 @@ def _fields(settings: WebhookSettings, errors: dict[str, list[str]]) -> list[dic
             "help": _("While off, no events are queued. To hold events back for a while, pause the webhook instead."),
         },
     ]
-    return [_INPUT | {"errors": errors.get(str(each["name"]))} | each for each in inputs]
+    return [PLAIN_INPUT | {"required": True, "errors": errors.get(str(each["name"]))} | each for each in inputs]
 
 
 def _allows_private() -> bool:
