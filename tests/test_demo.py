@@ -12,6 +12,7 @@ from sqlalchemy import create_engine, event, func, insert, select
 from sqlalchemy.orm import Session
 
 from app import access, demo, models
+from app.demo import ticket_text
 from app.domain import leads, login_names, tickets
 from app.domain.base import RuleBroken
 from app.domain.persistence.numbering import next_number
@@ -140,6 +141,41 @@ def test_sla_clocks_run_for_open_tickets_and_pause_for_waiting_ones(loaded):
         assert (ticket.paused_on is not None) is (state == PAUSED)
         assert (ticket.sla_on is not None) is (state == RUNNING)
         assert (ticket.reply_due_on is None) or ticket.replied_on is None
+
+
+@pytest.mark.parametrize(("record", "own"), [(models.Lead, "lead_id"), (models.Ticket, "ticket_id")])
+def test_an_answered_call_or_a_sent_message_is_a_first_reply(loaded, record, own):
+    session, _ = loaded
+    calls = select(getattr(models.CallLog, own)).where(models.CallLog.status == "Completed")
+    sent = select(getattr(models.Message, own)).where(models.Message.direction == "out")
+    talked = {*session.scalars(calls), *session.scalars(sent)} - {None}
+    rows = session.scalars(select(record).where(record.id.in_(talked))).all()
+    assert rows or record is models.Ticket
+    for row in rows:
+        assert row.replied_on and row.reply_due_on is None, row.number
+
+
+def test_nobody_has_talked_to_a_new_lead_by_telephone(loaded):
+    session, _ = loaded
+    new = select(models.LeadStatus.id).where(models.LeadStatus.meaning == "new")
+    mine = models.CallLog.lead_id.in_(select(models.Lead.id).where(models.Lead.status_id.in_(new)))
+    statuses = set(session.scalars(select(models.CallLog.status).where(mine)))
+    assert statuses and "Completed" not in statuses
+
+
+def test_nothing_has_happened_before_a_lead_was_created(loaded):
+    session, _ = loaded
+    early = select(models.Lead.number, models.Activity.kind).where(
+        models.Activity.lead_id == models.Lead.id, models.Activity.at < models.Lead.created_on
+    )
+    assert session.execute(early).all() == []
+
+
+def test_a_ticket_says_what_the_customer_said(loaded):
+    assert set(ticket_text.DESCRIPTIONS) == set(tickets.SUBJECTS)
+    session, _ = loaded
+    known = {*ticket_text.DESCRIPTIONS.values()}
+    assert known >= set(session.scalars(select(models.Ticket.description)))
 
 
 def test_telephone_numbers_and_pans_are_valid(loaded):

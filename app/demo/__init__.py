@@ -13,15 +13,17 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access, models
-from app.demo.activity import make_calls, make_messages, make_notices, make_tasks, make_templates
+from app.demo.activity import make_messages, make_notices, make_tasks, make_templates
 from app.demo.assignments import make_requests
 from app.demo.builder import DemoBuilder
+from app.demo.calls import make_calls
 from app.demo.campaigns import make_campaign
 from app.demo.conversations import make_conversations
 from app.demo.leads import make_leads
 from app.demo.people import make_direct_customers, make_holidays, make_people, username
 from app.demo.reports import make_reports
 from app.demo.sample_text import PEOPLE
+from app.demo.sla import count_first_replies
 from app.demo.tickets import make_tickets
 from app.domain import customer_keys, login_names
 from app.domain.base import RuleBroken
@@ -37,6 +39,7 @@ STEPS = (
     make_templates,
     make_messages,
     make_conversations,
+    count_first_replies,
     make_campaign,
     make_requests,
     make_notices,

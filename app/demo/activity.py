@@ -1,4 +1,4 @@
-"""Tasks, calls, messages, notes and notifications of leads and tickets."""
+"""Tasks, messages, notes and notifications of leads and tickets."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections import defaultdict
 from datetime import UTC, datetime, time, timedelta
 
 from app import models
-from app.demo.builder import DAYS, ZONE, DemoBuilder, Row, stamps
-from app.demo.sample_text import LOST_OUTCOMES, MESSAGES, NOTES, OUTCOMES, TASKS, TEMPLATES
+from app.demo.builder import ZONE, DemoBuilder, Row, stamps
+from app.demo.sample_text import MESSAGES, NOTES, TASKS, TEMPLATES
+from app.demo.ticket_text import NOTES as TICKET_NOTES
 from app.domain.messaging import messages
 
 ENDED = (
@@ -132,79 +133,6 @@ def _next_reminder(builder: DemoBuilder, due: datetime) -> datetime | None:
     return next((moment for moment in moments if moment >= builder.now), None)
 
 
-def make_calls(builder: DemoBuilder) -> None:
-    """Make calls in order of time, most of them with a lead or customer."""
-    leads, customers = builder.rows_of(models.Lead), builder.rows_of(models.Customer)
-    by_id = {row["id"]: row for row in customers}
-    plans: list[tuple[datetime, int, Row | None, Row | None]] = []
-    first_day = builder.now - timedelta(days=DAYS)
-    for _ in range(builder.count("calls")):
-        lead = builder.choose(leads) if builder.chance(0.6) else None
-        if lead:
-            customer = by_id.get(lead["customer_id"])
-        else:
-            customer = builder.choose(customers) if builder.chance(0.6) else None
-        start = max(lead["created_on"], first_day) if lead else first_day
-        end = min(_last_work(builder, lead), builder.now - timedelta(minutes=10))
-        if end <= start:
-            lead, customer, start, end = None, builder.choose(customers), first_day, builder.now - timedelta(minutes=10)
-        plans.append((builder.office_time(start, end), len(plans), lead, customer))
-    for at, n, lead, customer in sorted(plans, key=lambda plan: plan[:2]):
-        _call(builder, at, n, lead, customer)
-
-
-def _last_work(builder: DemoBuilder, lead: Row | None) -> datetime:
-    """When work on the lead ended; now if it did not."""
-    return builder.left_alone_on.get(lead["id"], builder.now) if lead else builder.now
-
-
-def _outcome(builder: DemoBuilder, lead: Row | None, direction: str, status: str) -> str | None:
-    """An outcome that fits the call and its lead; none for a missed call, which somebody still has to return."""
-    if status == "Completed":
-        is_lost = lead is not None and lead["id"] in builder.left_alone_on
-        found = builder.choose(LOST_OUTCOMES if is_lost else OUTCOMES)
-        return str(found) if found else None
-    return "No answer" if direction == "Outgoing" and builder.chance(0.7) else None
-
-
-def _call(builder: DemoBuilder, at: datetime, n: int, lead: Row | None, customer: Row | None) -> None:
-    staff = builder.staff["Sales User"] + builder.staff["Support User"]
-    employee = lead["assignee_id"] if lead else builder.choose(staff)
-    peer = (customer or lead or {}).get("mobile_e164") or builder.mobile()[1]
-    direction = builder.rng.choices(("Outgoing", "Incoming"), (70, 30))[0]
-    missed = "Missed Call" if direction == "Incoming" else builder.choose(("No Answer", "Did Not Picked", "Busy"))
-    status = "Completed" if builder.chance(0.68) else missed
-    seconds = min(3600, int(builder.rng.expovariate(1 / 140)) + 4) if status == "Completed" else 0
-    own = builder.rows_of(models.User)[employee - builder.rows_of(models.User)[0]["id"]]["mobile_e164"]
-    medium = builder.rng.choices(("mobile", "manual"), (88, 12))[0]
-    record_ids = {"lead_id": lead["id"] if lead else None, "customer_id": customer["id"] if customer else None}
-    call = builder.add(
-        models.CallLog,
-        device_call_id=f"demo-{n}" if medium == "mobile" else None,
-        direction=direction,
-        status=status,
-        from_number=own if direction == "Outgoing" else peer,
-        to_number=peer if direction == "Outgoing" else own,
-        other_e164=peer,
-        started_on=at,
-        ended_on=at + timedelta(seconds=seconds),
-        duration_seconds=seconds,
-        native={"type": direction.upper(), "duration": seconds} if medium == "mobile" else {},
-        employee_id=employee,
-        cold=not any(record_ids.values()) and direction == "Outgoing",
-        medium=medium,
-        outcome=_outcome(builder, lead, direction, status),
-        ticket_id=None,
-        **record_ids,
-        **stamps(employee, at + timedelta(seconds=seconds + 60)),
-    )
-    if any(record_ids.values()):
-        text = f"{direction} call, {status}"
-        builder.add_activity(
-            "call", call["created_on"], employee, record_ids, text=text, call=call["id"], seconds=seconds
-        )
-
-
 #: No provider is connected: messages sent or received by hand are noted, and nothing was delivered.
 _WRITTEN_DOWN = "noted" if "noted" in messages.STATES else "sent"
 
@@ -221,7 +149,7 @@ def make_messages(builder: DemoBuilder) -> None:
     plans = []
     for n in range(builder.count("messages")):
         lead = builder.choose(builder.rows_of(models.Lead))
-        at = builder.office_time(lead["created_on"], _last_work(builder, lead))
+        at = builder.office_time(lead["created_on"], builder.work_ended_on(lead))
         plans.append((at, n, lead, by_id.get(lead["customer_id"])))
     for at, n, lead, customer in sorted(plans, key=lambda plan: plan[:2]):
         _message(builder, at, n, lead, customer)
@@ -229,8 +157,18 @@ def make_messages(builder: DemoBuilder) -> None:
         lead = builder.choose(builder.rows_of(models.Lead))
         record_ids = {"lead_id": lead["id"], "customer_id": lead["customer_id"]}
         kind = builder.choose(("note", "note", "comment"))
-        at = builder.office_time(lead["created_on"], _last_work(builder, lead))
+        at = builder.office_time(lead["created_on"], builder.work_ended_on(lead))
         builder.add_activity(kind, at, lead["assignee_id"], record_ids, text=builder.choose(NOTES))
+    _note_tickets(builder)
+
+
+def _note_tickets(builder: DemoBuilder) -> None:
+    """Add a note to some of the tickets on which somebody works or worked."""
+    for ticket in builder.rows_of(models.Ticket):
+        if ticket["replied_on"] and builder.chance(0.6):
+            at = builder.office_time(ticket["replied_on"], ticket["resolved_on"] or builder.now)
+            record_ids = {"ticket_id": ticket["id"], "customer_id": ticket["customer_id"]}
+            builder.add_activity("note", at, ticket["assignee_id"], record_ids, text=builder.choose(TICKET_NOTES))
 
 
 def _message(builder: DemoBuilder, at: datetime, n: int, lead: Row, customer: Row | None) -> None:

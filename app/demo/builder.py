@@ -139,6 +139,10 @@ class DemoBuilder:
                 return at
         return start + timedelta(seconds=int(self.rng.random() * span))
 
+    def work_ended_on(self, lead: Row | None) -> datetime:
+        """When work on the lead ended (UTC); now if it did not."""
+        return self.left_alone_on.get(lead["id"], self.now) if lead else self.now
+
     def mobile(self) -> tuple[str, str]:
         """An invented, unique Indian mobile number: as somebody types it, and in E.164."""
         while (digits := str(self.rng.randint(9_000_000_000, 9_999_999_999))) in self.mobiles:

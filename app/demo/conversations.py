@@ -26,13 +26,11 @@ def make_conversations(builder: DemoBuilder) -> None:
         return
     account = _account(builder)
     wanted = max(2, round(THREADS * min(1.0, builder.size / 400)))
-    leads = [row for row in builder.rows_of(models.Lead) if row["id"] not in builder.left_alone_on]
-    newest = sorted(leads, key=lambda row: (row["changed_on"], row["id"]), reverse=True)[:wanted]
     customers = {row["id"]: row for row in builder.rows_of(models.Customer)}
-    for n, lead in enumerate(newest):
+    for n, lead in enumerate(_newest_leads(builder, wanted)):
         person = customers.get(lead["customer_id"]) or lead
         channel, turns = CONVERSATIONS[n % len(CONVERSATIONS)]
-        began = builder.now - timedelta(minutes=14 + n * n * 7)
+        began = _last_said_on(builder, n)
         record_ids = {"lead_id": lead["id"], "customer_id": lead["customer_id"], "ticket_id": None}
         talk = _conversation(builder, account, channel, person["mobile_e164"], began)
         talk |= {**record_ids, "claimed_by_id": lead["assignee_id"], "claimed_on": began}
@@ -43,6 +41,21 @@ def make_conversations(builder: DemoBuilder) -> None:
         talk = _conversation(builder, account, channel, builder.mobile()[1], began)
         talk["peer_name"] = builder.choose(FIRST)[0] if n % 2 else None
         _say(builder, talk, (("in", text),), None)
+
+
+def _last_said_on(builder: DemoBuilder, n: int) -> datetime:
+    """When the last message of the conversation with this place in the inbox was sent, UTC."""
+    return builder.now - timedelta(minutes=14 + n * n * 7)
+
+
+def _newest_leads(builder: DemoBuilder, wanted: int) -> list[Row]:
+    """The leads that changed last, by place in the inbox; known at least an hour before the last message."""
+    leads = [row for row in builder.rows_of(models.Lead) if row["id"] not in builder.left_alone_on]
+    found: list[Row] = []
+    for row in sorted(leads, key=lambda row: (row["changed_on"], row["id"]), reverse=True):
+        if len(found) < wanted and row["created_on"] < _last_said_on(builder, len(found)) - timedelta(hours=1):
+            found.append(row)
+    return found
 
 
 def _record_calls(builder: DemoBuilder, account: Row) -> None:

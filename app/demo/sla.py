@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
+from app import models
 from app.demo.builder import DemoBuilder, Row
 from app.domain import office_hours, sla
 
@@ -41,9 +42,7 @@ def start_clock(builder: DemoBuilder, row: Row, record: Any) -> None:
     for name, minutes in targets.items():
         span = None if minutes is None else timedelta(minutes=minutes) + paused
         row[f"{name}_due_on"] = span and terms.after(row["created_on"], span)
-    clock = SimpleNamespace(**{name: row[name] for name in NO_CLOCK})
-    sla.schedule_check(clock, terms)
-    row["sla_on"] = clock.sla_on
+    _schedule_check(builder, row)
 
 
 def _share_spent(builder: DemoBuilder, row: Row, record: Any) -> tuple[float, float]:
@@ -60,3 +59,33 @@ def mark_late(row: Row) -> None:
         row["resolve_late_on"] = done - timedelta(hours=2)
     if row["id"] % 11 == 0 and row["replied_on"] - row["created_on"] > timedelta(hours=3):
         row["reply_late_on"] = row["replied_on"] - timedelta(minutes=40)
+
+
+def count_first_replies(builder: DemoBuilder) -> None:
+    """Count the earliest answered call or sent message as the first reply to its lead or ticket."""
+    talks = [(row["ended_on"], row) for row in builder.rows_of(models.CallLog) if row["status"] == "Completed"]
+    talks += [(row["happened_on"], row) for row in builder.rows_of(models.Message) if row["direction"] == "out"]
+    for record, column in ((models.Lead, "lead_id"), (models.Ticket, "ticket_id")):
+        first: dict[int, datetime] = {}
+        for at, row in talks:
+            if key := row.get(column):
+                first[key] = min(at, first.get(key, at))
+        for row in builder.rows_of(record):
+            if at := first.get(row["id"]):
+                _count_reply(builder, row, at)
+
+
+def _count_reply(builder: DemoBuilder, row: Row, at: datetime) -> None:
+    """Stop the clock of the first reply at `at` (UTC), unless it stopped earlier."""
+    row["replied_on"] = min(at, row["replied_on"] or at)
+    if row["reply_late_on"] and row["replied_on"] <= row["reply_late_on"]:
+        row["reply_late_on"] = None
+    if due := row["reply_due_on"]:
+        row |= {"reply_late_on": due if due < at else None, "reply_due_on": None}
+        _schedule_check(builder, row)
+
+
+def _schedule_check(builder: DemoBuilder, row: Row) -> None:
+    clock = SimpleNamespace(**{name: row[name] for name in NO_CLOCK})
+    sla.schedule_check(clock, builder.terms)
+    row["sla_on"] = clock.sla_on

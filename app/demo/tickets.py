@@ -9,6 +9,7 @@ from app.demo import sla
 from app.demo.assignments import Change, assign, maybe_reassign
 from app.demo.builder import DAYS, DemoBuilder, Row, id_of, labels, stamps
 from app.demo.sample_text import RESOLUTIONS
+from app.demo.ticket_text import DESCRIPTIONS, OTHER_DESCRIPTION
 from app.domain import tickets as domain_tickets
 from app.domain.base import RuleBroken
 from app.domain.tickets import ticket_subjects
@@ -49,7 +50,7 @@ def _ticket(builder: DemoBuilder, at: datetime, customer: Row, subjects: list[st
         source=builder.rng.choices(domain_tickets.SOURCES, (40, 15, 20, 20, 5))[0],
         customer_id=customer["id"],
         lead_id=None,
-        description=f"Customer asks about: {subjects[0].lower()}.",
+        description=DESCRIPTIONS.get(subjects[0], OTHER_DESCRIPTION),
         assignee_id=assignee,
         owner_id=by,
         assigned_role="Support User" if reason == "round robin" else None,
