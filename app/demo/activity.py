@@ -38,7 +38,8 @@ def make_tasks(builder: DemoBuilder) -> None:
         fresh = timedelta(days=4) > builder.now - record["created_on"]
         is_open = not is_over and (record["label"].endswith("Scheduled") or fresh or builder.chance(0.35))
         due = None
-        if is_open and not record["label"].endswith("Scheduled"):
+        is_old = builder.now - record["created_on"] > timedelta(days=7)  # than any of the overdue tasks
+        if is_open and is_old and not record["label"].endswith("Scheduled"):
             due = next(overdue, None)
         _task(builder, record, is_first, is_open, due)
     for record in records:

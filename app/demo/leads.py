@@ -62,6 +62,8 @@ def _created(builder: DemoBuilder, path: tuple[str, ...]) -> datetime:
     if path[-1].startswith("Lead Expired"):  # it expires 60 days (account opened: 30) after the last change
         days = 95
         return builder.office_time(builder.now - timedelta(days=days), builder.now - timedelta(days=days - 15))
+    if len(path) == 1 and builder.chance(0.3):
+        days = 3
     latest = builder.now - timedelta(hours=max(0.1, 30 * (len(path) - 1)))
     return builder.office_time(builder.now - timedelta(days=days), latest)
 
@@ -139,7 +141,7 @@ def _follow_path(builder: DemoBuilder, lead: Row, path: tuple[str, ...], statuse
         lead |= {"status_id": change["to"], "status_on": at, "changed_on": at, "changed_by_id": by}
         lead["replied_on"] = lead["replied_on"] or at
     lead["label"] = path[-1] if path[-1] in statuses else "New"
-    if len(path) == 1 and builder.now - lead["created_on"] < timedelta(hours=20):
+    if len(path) == 1 and builder.now - lead["created_on"] < timedelta(days=4):
         sla.start_clock(builder, lead, models.Lead)
 
 
