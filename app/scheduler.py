@@ -20,7 +20,7 @@ from app.domain.maintenance import job_health
 from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
 from app.domain.persistence.transaction_state import transaction_state
 from app.job_runner import Job, Runner, every_minute, is_settled, process_name, run_slot, writing
-from app.lib.turns import Turns
+from app.lib.fair_semaphore import Turns
 from app.ops.monitoring import health
 from app.ops.processes.leader import ELECTION_SECONDS, Election
 

@@ -25,7 +25,7 @@ from app.domain import notices
 from app.domain.maintenance.job_runs import JobRun
 from app.domain.settings import LeadSource
 from app.job_runner import SKIPPED, Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
-from app.lib.turns import Turns
+from app.lib.fair_semaphore import Turns
 from app.ops.database.connections import STATEMENTS
 from app.ops.processes.leader import DatabaseLeader, Election, FileLeader
 from app.scheduler import Scheduler
