@@ -25,7 +25,7 @@ from app.domain import audit_keys
 from app.domain.audit_keys import AuditKeys
 from app.domain.maintenance import health_samples
 from app.lib.fair_semaphore import FairSemaphore
-from app.lib.vault import Vault, audit_key, read_key
+from app.lib.field_encryption import Vault, audit_key, read_key
 from app.ops.database import connections, primary_address
 from app.ops.monitoring import error_reports, log_redaction, machine_resources, process_metrics, request_log
 from app.ops.queues import queue

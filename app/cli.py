@@ -35,10 +35,10 @@ from app.commands import (
 from app.domain import audit, audit_chain, customer_keys
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db, migrate
+from app.lib.field_encryption import Vault, read_key
 from app.lib.iso_time import read_moment
 from app.lib.operator_command import operator_command
 from app.lib.product_version import product_version
-from app.lib.vault import Vault, read_key
 from app.ops.database import connections, operator_advice
 from app.ops.monitoring import health
 from app.ops.queues import queue, workers

@@ -25,7 +25,7 @@ from app.demo.sample_text import PEOPLE
 from app.demo.tickets import make_tickets
 from app.domain import customer_keys, login_names
 from app.domain.base import RuleBroken
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 
 #: Run after `make_people`, in the order of their dependencies.
 STEPS = (

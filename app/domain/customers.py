@@ -29,8 +29,8 @@ from app.domain.persistence import bulk
 from app.domain.persistence.numbering import next_number
 from app.domain.settings import AccountType
 from app.lib import phone
+from app.lib.field_encryption import Vault
 from app.lib.identity_numbers import is_aadhaar, is_email, is_pan
-from app.lib.vault import Vault
 
 KYC_STATUSES = ("Pending", "Verified", "Rejected", "Re-KYC due")
 #: Stored encrypted; their values never appear on a timeline.
