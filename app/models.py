@@ -8,7 +8,6 @@ from app.domain.attachments import Attachment  # a file of a record
 from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
-from app.domain.boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
 from app.domain.brand import Brand  # what the CRM is called and looks like
 from app.domain.bulk_undo import BulkChange  # the values that a bulk action has replaced
 from app.domain.custom_fields import CustomField  # a field that an admin has added
@@ -16,6 +15,7 @@ from app.domain.custom_values import CustomValue  # a value of such a field, for
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
+from app.domain.dashboard_boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
 from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound.inbound_events import InboundEvent  # a request of a provider, as it arrived

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.domain import boards, report_schedules, reports, saved_views, transfer_runs
+from app.domain import dashboard_boards, report_schedules, reports, saved_views, transfer_runs
 from app.domain.base import RuleBroken, Stamp
 from app.domain.report_schedules import ScheduleInput, ScheduleTimes
 from app.models import Board, ExportRun, Report, ReportSchedule, SavedView
@@ -29,7 +29,7 @@ def save_view(session: Session, stamp: Stamp, label: str) -> Any:
 
 def save_board(session: Session, stamp: Stamp, label: str) -> Any:
     values = {"label": label, "audience": "me", "layout": [["leads_new", 3]]}
-    return boards.save(session, None, values, stamp)
+    return dashboard_boards.save(session, None, values, stamp)
 
 
 def save_report(session: Session, stamp: Stamp, label: str) -> Any:
