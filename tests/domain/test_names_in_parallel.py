@@ -70,7 +70,7 @@ def test_a_name_is_given_once(maria: Crm, act: Act, model: Any) -> None:
     ("act", "model", "limit"),
     [
         (save_view, SavedView, (saved_views, "MAX_VIEWS")),
-        (save_board, Board, (boards, "MAX_BOARDS")),
+        (save_board, Board, (dashboard_boards, "MAX_BOARDS")),
         (save_report, Report, (reports, "MAX_REPORTS")),
         (save_export, ExportRun, (transfer_runs, "MAX_OPEN")),
     ],

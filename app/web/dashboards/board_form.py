@@ -138,7 +138,7 @@ def _with_card(draft: BoardInput, name: str, viewer: Viewer) -> BoardInput:
 
 
 def values_of(draft: BoardInput, viewer: Viewer) -> dict[str, Any]:
-    """The values for `dashboard_boards.save`. Raises RuleBroken, and Denied for an audience that the person may not choose."""
+    """The values for `dashboard_boards.save`. Raises RuleBroken, and Denied for an audience beyond the person."""
     kind, _dash, number = draft.audience.partition("-")
     key = parse_id(number)
     if kind in ("role", "team"):
