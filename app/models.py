@@ -67,6 +67,7 @@ from app.domain.predecessor_names import (  # what records were called in the pr
 from app.domain.report_schedules import ReportRun, ReportSchedule  # a report by email; one for one reader
 from app.domain.reports import Report, ReportPin  # reports that people build, and their pins
 from app.domain.retired_keys import RetiredKey  # a key of an earlier part of the audit log, or of sent emails
+from app.domain.round_robin import RoundRobin  # round robin of a role
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
 from app.domain.search_columns import add_reversed
 from app.domain.settings import (  # masters and business settings
@@ -83,7 +84,6 @@ from app.domain.settings import (  # masters and business settings
     TicketSubject,
 )
 from app.domain.tasks import Task  # one thing to do
-from app.domain.team import RoundRobin  # round robin of a role
 from app.domain.telephony.call_cards import CallCard  # one call on the pages of one user
 from app.domain.telephony.call_requests import CallRequest  # a call to be dialed by a provider
 from app.domain.telephony.call_rollups import (  # calls counted by day

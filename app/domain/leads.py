@@ -17,11 +17,11 @@ from app.domain import (
     customer_linking,
     customer_links,
     customers,
+    round_robin,
     sla,
     status_changes,
     task_closing,
     tasks,
-    team,
     timeline,
     typed_codes,
 )
@@ -177,7 +177,7 @@ class _Draft:
     values: dict[str, Any]
     match: CustomerMatch | None
     differences: list[list[Any]]
-    decision: team.TurnDecision
+    decision: round_robin.TurnDecision
     task: dict[str, Any] | None
 
 
