@@ -30,7 +30,8 @@ from app.domain.persistence.numbering import next_number
 from app.domain.settings import AccountType
 from app.lib import phone
 from app.lib.field_encryption import Vault
-from app.lib.identity_numbers import is_aadhaar, is_email, is_pan
+from app.lib.identity_numbers import is_aadhaar, is_pan
+from app.lib.mail_addresses import is_email
 
 KYC_STATUSES = ("Pending", "Verified", "Rejected", "Re-KYC due")
 #: Stored encrypted; their values never appear on a timeline.
