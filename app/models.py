@@ -60,6 +60,14 @@ from app.domain.messaging.message_templates import MessageTemplate  # a text of 
 from app.domain.messaging.messages import Message  # one WhatsApp, SMS or email, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
+from app.domain.picklists import (  # masters
+    AccountType,
+    LeadSource,
+    LeadStatus,
+    SupportPage,
+    TicketStatus,
+    TicketSubject,
+)
 from app.domain.predecessor_names import (  # what records were called in the predecessor
     PredecessorName,
     PredecessorPerson,
@@ -70,18 +78,12 @@ from app.domain.retired_keys import RetiredKey  # a key of an earlier part of th
 from app.domain.round_robin import RoundRobin  # round robin of a role
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
 from app.domain.search_columns import add_reversed
-from app.domain.settings import (  # masters and business settings
-    AccountType,
+from app.domain.settings import (  # business settings, office hours, SLA policies
     BusinessSetting,
     Holiday,
-    LeadSource,
-    LeadStatus,
     OfficeRange,
     SlaPolicy,
     SlaTarget,
-    SupportPage,
-    TicketStatus,
-    TicketSubject,
 )
 from app.domain.tasks import Task  # one thing to do
 from app.domain.telephony.call_cards import CallCard  # one call on the pages of one user

@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session, sessionmaker
 from app import job_runner, jobs
 from app.domain import notices
 from app.domain.maintenance.job_runs import JobRun
-from app.domain.settings import LeadSource
+from app.domain.picklists import LeadSource
 from app.job_runner import SKIPPED, Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
 from app.lib.fair_semaphore import FairSemaphore
 from app.ops.database.connections import STATEMENTS

@@ -27,7 +27,7 @@ from app.domain.custom_values import HasCustomFields
 from app.domain.file_references import STORED_FILE
 from app.domain.persistence import bulk
 from app.domain.persistence.numbering import next_number
-from app.domain.settings import AccountType
+from app.domain.picklists import AccountType
 from app.lib import phone
 from app.lib.field_encryption import Vault
 from app.lib.identity_numbers import is_aadhaar, is_pan

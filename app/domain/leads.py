@@ -32,7 +32,7 @@ from app.domain.customer_linking import CustomerMatch
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Contact, Customer
 from app.domain.persistence import fast_insert, history_rows
 from app.domain.persistence.numbering import next_number
-from app.domain.settings import LeadStatus
+from app.domain.picklists import LeadStatus
 from app.domain.sla import SlaRecord
 
 CATEGORIES = ("Direct", "Indirect")

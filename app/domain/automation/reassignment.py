@@ -15,7 +15,7 @@ from app.domain.automation.reassignment_batch import ReassignmentBatch, RecordTo
 from app.domain.base import RuleBroken
 from app.domain.leads import Lead
 from app.domain.persistence.bulk import LockedRow
-from app.domain.settings import LeadStatus, TicketStatus
+from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
 

@@ -22,7 +22,7 @@ from app.domain.messaging import mails
 from app.domain.messaging.conversations import RECORDS
 from app.domain.messaging.mails import Mail
 from app.domain.messaging.messages import Message
-from app.domain.settings import LeadStatus
+from app.domain.picklists import LeadStatus
 from app.domain.tickets import Ticket
 from app.lib.field_encryption import Vault
 from app.lib.mail_reading import ReadMail

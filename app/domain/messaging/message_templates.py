@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.channels.provider import ListedTemplate
 from app.domain.base import RuleBroken, UtcDateTime, translatable
-from app.domain.settings import Master
+from app.domain.picklists import Master
 from app.lib import dlt
 
 #: The approval by the provider or the DLT registry; "local" texts need none.
