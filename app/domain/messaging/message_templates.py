@@ -51,6 +51,14 @@ class MessageTemplate(Master):
     synced_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
+def refuse_invalid(template: MessageTemplate) -> None:
+    """Raise RuleBroken for an SMS with a subject, or with a DLT template ID that can't be one."""
+    if template.channel == "sms" and template.header:
+        raise RuleBroken("Only an email has a subject. Please leave it out.", "header")
+    if template.channel == "sms" and template.provider_id and not dlt.is_template_id(template.provider_id):
+        raise RuleBroken("A DLT template ID has only digits, 10 to 30 of them.", "provider_id")
+
+
 def variables(template: Any) -> tuple[str, ...]:
     """The names of the template's variables, in order; for an email including those of the subject."""
     return tuple(dict.fromkeys(_VARIABLE.findall(template.body) + _VARIABLE.findall(subject_of(template))))

@@ -25,7 +25,6 @@ from app.web.pages.hardened import VERBS, HardenedView, select_field
 from app.web.records.messages import PURPOSE_WORDS
 from app.web.settings.swatches import NAMES, SwatchWidget, swatch
 
-_DLT_ID = re.compile(r"[0-9]{10,30}")
 _URL = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
 _COLOR = select_field(
     lazy_gettext("Color"), [(each, NAMES[each]) for each in COLORS], widget=SwatchWidget(), default="gray"
@@ -292,11 +291,8 @@ class MessageTemplates(MasterScreen):
     }
 
     def refuse_invalid(self, item: Any) -> None:
-        """Also: a subject is one line of an email, and a DLT template ID a number."""
+        """Also: the rules of templates; a subject is one line."""
         super().refuse_invalid(item)
         item.header, item.provider_id = " ".join((item.header or "").split()), (item.provider_id or "").strip()
-        if item.header and item.channel == "sms":
-            raise RuleBroken(_("Only an email has a subject. Please leave it out."), "header")
-        if item.provider_id and item.channel == "sms" and not _DLT_ID.fullmatch(item.provider_id):
-            raise RuleBroken(_("A DLT template ID has only digits, 10 to 30 of them."), "provider_id")
+        message_templates.refuse_invalid(item)
         item.header, item.provider_id = item.header or None, item.provider_id or None
