@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
-from app import access, notice_texts, self_test
+from app import access, self_test
 from app.commands import (
     backups,
     channels,
@@ -49,6 +49,7 @@ from app.web.core.registry import registered
 from app.web.core.request_transaction import request_transaction
 from app.web.realtime import live_events
 from app.web.security import api_keys, passwords
+from app.web.settings import audit_texts
 
 
 def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[], Any] | None = None) -> None:
@@ -281,9 +282,9 @@ def _audit_commands() -> AppGroup:
         with access.as_system(db.session()) as session:
             report = audit_chain.verify(session, heads)
         if not report.is_our_key or report.broken:
-            raise click.ClickException("\n".join(notice_texts.audit_report(report)))
+            raise click.ClickException("\n".join(audit_texts.report_lines(report)))
         record.note(datetime.now(UTC), report.head)
-        click.echo("\n".join([*notice_texts.audit_report(report), f"head: {report.head.seq}:{report.head.hash}"]))
+        click.echo("\n".join([*audit_texts.report_lines(report), f"head: {report.head.seq}:{report.head.hash}"]))
 
     return group
 
