@@ -24,8 +24,8 @@ from app.channels.webhook import WebhookClient
 from app.domain import audit_keys
 from app.domain.audit_keys import AuditKeys
 from app.domain.maintenance import health_samples
-from app.lib.turns import Turns
-from app.lib.vault import Vault, audit_key, read_key
+from app.lib.fair_semaphore import FairSemaphore
+from app.lib.field_encryption import Vault, audit_key, read_key
 from app.ops.database import connections, primary_address
 from app.ops.monitoring import error_reports, log_redaction, machine_resources, process_metrics, request_log
 from app.ops.queues import queue
@@ -184,7 +184,7 @@ def _runner(settings: config.Settings, files: FileStore) -> job_runner.Runner:
     return job_runner.Runner(
         lambda: Session(bound, expire_on_commit=False),
         *(settings.time_zone, live_events.announce),
-        turns=Turns(config.job_transactions(settings)),
+        turns=FairSemaphore(config.job_transactions(settings)),
         folder=settings.instance_dir,
         files=files,
     )

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
-from app import access, self_test, wording
+from app import access, self_test
 from app.commands import (
     backups,
     channels,
@@ -35,10 +35,10 @@ from app.commands import (
 from app.domain import audit, audit_chain, customer_keys
 from app.domain.base import RuleBroken, Stamp
 from app.extensions import db, migrate
+from app.lib.field_encryption import Vault, read_key
 from app.lib.iso_time import read_moment
 from app.lib.operator_command import operator_command
 from app.lib.product_version import product_version
-from app.lib.vault import Vault, read_key
 from app.ops.database import connections, operator_advice
 from app.ops.monitoring import health
 from app.ops.queues import queue, workers
@@ -49,6 +49,7 @@ from app.web.core.registry import registered
 from app.web.core.request_transaction import request_transaction
 from app.web.realtime import live_events
 from app.web.security import api_keys, passwords
+from app.web.settings import audit_texts
 
 
 def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[], Any] | None = None) -> None:
@@ -281,9 +282,9 @@ def _audit_commands() -> AppGroup:
         with access.as_system(db.session()) as session:
             report = audit_chain.verify(session, heads)
         if not report.is_our_key or report.broken:
-            raise click.ClickException("\n".join(wording.audit_report(report)))
+            raise click.ClickException("\n".join(audit_texts.report_lines(report)))
         record.note(datetime.now(UTC), report.head)
-        click.echo("\n".join([*wording.audit_report(report), f"head: {report.head.seq}:{report.head.hash}"]))
+        click.echo("\n".join([*audit_texts.report_lines(report), f"head: {report.head.seq}:{report.head.hash}"]))
 
     return group
 

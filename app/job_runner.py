@@ -27,9 +27,9 @@ from app.domain.maintenance.job_runs import JobRun
 from app.domain.persistence.session_context import NoticeChoices, session_context
 from app.domain.persistence.transaction_state import transaction_state
 from app.job_definition import MAX_ITEMS, SKIPPED, Job, JobPass, JobWork
+from app.lib.fair_semaphore import FairSemaphore
 from app.lib.process_name import process_name
 from app.lib.schedule_slots import Daily, Every, daily_at, every_minute
-from app.lib.turns import Turns
 from app.ops.database.connections import WRITES
 from app.ops.database.database_errors import Cause, cause_of
 from app.ops.queues.queue import error_summary
@@ -94,7 +94,7 @@ class Runner:
     #: Ids of the runs that this process works on.
     active: set[int] = field(default_factory=set)
     #: How many transactions of jobs this process has at once: each takes one of its few database connections.
-    turns: Turns = field(default_factory=lambda: Turns(2))
+    turns: FairSemaphore = field(default_factory=lambda: FairSemaphore(2))
     folder: Path | None = None
     files: FileStore | None = None
 

@@ -8,7 +8,6 @@ from app.domain.attachments import Attachment  # a file of a record
 from app.domain.audit import AuditEntry, AuditHead  # the audit log, and the end of its chain
 from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, API keys, failed sign-ins
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
-from app.domain.boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
 from app.domain.brand import Brand  # what the CRM is called and looks like
 from app.domain.bulk_undo import BulkChange  # the values that a bulk action has replaced
 from app.domain.custom_fields import CustomField  # a field that an admin has added
@@ -16,6 +15,7 @@ from app.domain.custom_values import CustomValue  # a value of such a field, for
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
 from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
+from app.domain.dashboard_boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
 from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
 from app.domain.inbound.inbound_events import InboundEvent  # a request of a provider, as it arrived
@@ -60,6 +60,14 @@ from app.domain.messaging.message_templates import MessageTemplate  # a text of 
 from app.domain.messaging.messages import Message  # one WhatsApp, SMS or email, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
+from app.domain.picklists import (  # masters
+    AccountType,
+    LeadSource,
+    LeadStatus,
+    SupportPage,
+    TicketStatus,
+    TicketSubject,
+)
 from app.domain.predecessor_names import (  # what records were called in the predecessor
     PredecessorName,
     PredecessorPerson,
@@ -67,23 +75,17 @@ from app.domain.predecessor_names import (  # what records were called in the pr
 from app.domain.report_schedules import ReportRun, ReportSchedule  # a report by email; one for one reader
 from app.domain.reports import Report, ReportPin  # reports that people build, and their pins
 from app.domain.retired_keys import RetiredKey  # a key of an earlier part of the audit log, or of sent emails
+from app.domain.round_robin import RoundRobin  # round robin of a role
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
 from app.domain.search_columns import add_reversed
-from app.domain.settings import (  # masters and business settings
-    AccountType,
+from app.domain.settings import (  # business settings, office hours, SLA policies
     BusinessSetting,
     Holiday,
-    LeadSource,
-    LeadStatus,
     OfficeRange,
     SlaPolicy,
     SlaTarget,
-    SupportPage,
-    TicketStatus,
-    TicketSubject,
 )
 from app.domain.tasks import Task  # one thing to do
-from app.domain.team import RoundRobin  # round robin of a role
 from app.domain.telephony.call_cards import CallCard  # one call on the pages of one user
 from app.domain.telephony.call_requests import CallRequest  # a call to be dialed by a provider
 from app.domain.telephony.call_rollups import (  # calls counted by day

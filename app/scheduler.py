@@ -20,7 +20,7 @@ from app.domain.maintenance import job_health
 from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
 from app.domain.persistence.transaction_state import transaction_state
 from app.job_runner import Job, Runner, every_minute, is_settled, process_name, run_slot, writing
-from app.lib.turns import Turns
+from app.lib.fair_semaphore import FairSemaphore
 from app.ops.monitoring import health
 from app.ops.processes.leader import ELECTION_SECONDS, Election
 
@@ -41,7 +41,7 @@ class Scheduler:
         self.runner, self.election, self.schedule = runner, election, schedule
         self.is_leader = False
         #: For what the look itself does: it waits for no job, or another process would take the lead.
-        self._aside = replace(runner, turns=Turns(2))
+        self._aside = replace(runner, turns=FairSemaphore(2))
         #: Seconds between two looks.
         self.look_seconds: float = ELECTION_SECONDS
         self._minutely = [job.name for job in schedule if job.when == every_minute]

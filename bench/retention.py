@@ -28,7 +28,7 @@ from app.domain.audit_keys import AuditKeys
 from app.domain.base import UtcDateTime
 from app.domain.maintenance import retention
 from app.domain.maintenance.retention_kinds import BY_NAME, RetentionTable
-from app.lib.vault import audit_key, read_key
+from app.lib.field_encryption import audit_key, read_key
 from app.ops.database.database_errors import summary_of
 from bench import generate, server
 from bench.job_passes import run_pass, runner_on

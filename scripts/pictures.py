@@ -29,7 +29,7 @@ PASSWORD = LiveServer.ADMIN[1]
 SELLER, MANAGER, ADMIN = "rohan.parikh", "asha.deshmukh", LiveServer.ADMIN[0]
 WIDE, PHONE = {"width": 1440, "height": 900}, {"width": 390, "height": 844}
 SIZES = {"wide": WIDE, "phone": PHONE}
-COLOURS = 128
+COLORS = 128
 #: Links from a list to a record: a row, a conversation, or a link in the first cell.
 FIRST = "main tbody .row-link, main tbody tr[data-href], main a:has(.inbox-what), main tbody th a[href]"
 #: Every page of the menu and of the settings, and records; `first:` opens the first record of a list.
@@ -145,7 +145,7 @@ def small(picture: bytes) -> bytes:
     from PIL import Image
 
     made = io.BytesIO()
-    Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLOURS).save(made, "PNG", optimize=True)
+    Image.open(io.BytesIO(picture)).convert("RGB").quantize(COLORS).save(made, "PNG", optimize=True)
     return made.getvalue()
 
 

@@ -37,7 +37,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.messaging import messages
 from app.domain.persistence import numbering
-from app.domain.settings import LeadStatus, TicketStatus, TicketSubject
+from app.domain.picklists import LeadStatus, TicketStatus, TicketSubject
 from app.domain.telephony import calls
 from app.extensions import db
 from app.lib.token_hash import hash_token

@@ -17,8 +17,8 @@ from app.domain import leads, login_names, tickets
 from app.domain.base import RuleBroken
 from app.domain.persistence.numbering import next_number
 from app.domain.sla import ENDED, PAUSED, RUNNING
+from app.lib.field_encryption import Vault
 from app.lib.identity_numbers import is_pan
-from app.lib.vault import Vault
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)  # Friday, 14:00 in India
 VAULT = Vault(bytes(32))

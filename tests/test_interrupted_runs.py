@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
 from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
-from app.domain.settings import LeadSource
+from app.domain.picklists import LeadSource
 from app.job_runner import Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
 from app.ops.processes.leader import Election
 from app.scheduler import Scheduler

@@ -23,9 +23,9 @@ from sqlalchemy.orm import Session, sessionmaker
 from app import job_runner, jobs
 from app.domain import notices
 from app.domain.maintenance.job_runs import JobRun
-from app.domain.settings import LeadSource
+from app.domain.picklists import LeadSource
 from app.job_runner import SKIPPED, Every, Job, JobWork, Runner, daily_at, every_minute, run_slot
-from app.lib.turns import Turns
+from app.lib.fair_semaphore import FairSemaphore
 from app.ops.database.connections import STATEMENTS
 from app.ops.processes.leader import DatabaseLeader, Election, FileLeader
 from app.scheduler import Scheduler
@@ -147,7 +147,7 @@ def test_jobs_that_are_due_at_once_wait_for_the_few_connections_of_the_process(r
 
 
 def test_who_comes_again_waits_behind_all_others():
-    turns, order = Turns(1), list[str]()
+    turns, order = FairSemaphore(1), list[str]()
 
     def other() -> None:
         with turns:

@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask
 from sqlalchemy.orm import RelationshipProperty
 
-from app import access, models, views, wording
+from app import access, models, notice_texts, views
 from app.domain import notices, permissions
 from app.domain.base import Record
 from app.models import Notification
@@ -271,8 +271,8 @@ def test_every_kind_of_notification_has_a_text(app: Flask) -> None:
     with app.test_request_context():
         for kind in notices.KINDS:
             for payload in ({}, {"number": "CRM-LEAD-2026-00001", "title": "Call", "minutes": 5}):
-                assert wording.text_of(Notification(kind=kind, payload=payload)), kind
-    assert set(wording.TEXTS) == set(notices.KINDS)
+                assert notice_texts.text_of(Notification(kind=kind, payload=payload)), kind
+    assert set(notice_texts.TEXTS) == set(notices.KINDS)
 
 
 def test_every_editable_record_has_a_version() -> None:

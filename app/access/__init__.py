@@ -11,6 +11,7 @@ from app.access.compiled_statements import (
     padded,
     shape_of,
 )
+from app.access.counting_limits import asks_for_own, holds_many
 from app.access.customer_rights import PersonsCustomers
 from app.access.fast_paging import (
     MAX_BRANCHES,
@@ -24,7 +25,6 @@ from app.access.fast_paging import (
 )
 from app.access.found_rows import IndexLookup, KeptRule
 from app.access.grouped_paging import holds_many_tickets, is_shared, pages_of_groups
-from app.access.held_records import asks_for_own, holds_many
 from app.access.index_branches import PageQuery, index_of
 from app.access.index_lookups import look_up, looked_up, outer_nodes, parts_of
 from app.access.people import (

@@ -145,8 +145,9 @@ def _cached_records() -> tuple[Any, ...]:
     from app.domain.brand import Brand
     from app.domain.custom_fields import CustomField
     from app.domain.messaging.channel_accounts import ChannelAccount
+    from app.domain.picklists import Master
     from app.domain.saved_views import ListSetup
-    from app.domain.settings import BusinessSetting, Holiday, Master, OfficeRange, SlaTarget
+    from app.domain.settings import BusinessSetting, Holiday, OfficeRange, SlaTarget
     from app.domain.webhooks import Webhook
 
     return (

@@ -7,8 +7,8 @@ from typing import Any
 
 from app.domain import permissions
 from app.domain.base import RuleBroken, translatable
-from app.lib.identity_numbers import masked
 from app.lib.lru_cache import LruCache
+from app.lib.masking import masked
 
 ADMIN = "Admin"
 #: Per person and process: compiled statements, and lists about which something is cached for a while.

@@ -15,7 +15,7 @@ from app.access.person import Person
 from app.access.system_session import as_system
 from app.domain import audit, permissions
 from app.domain.persistence.session_context import session_context
-from app.lib.identity_numbers import masked
+from app.lib.masking import masked
 from app.models import ApiKey, FieldMask, Group, ModulePermission, Role, User
 
 #: Event, what it is about, payload.

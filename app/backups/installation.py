@@ -13,8 +13,8 @@ from typing import Any
 from app.backups.encryption import Encryption
 from app.backups.folder import BackupFolder
 from app.extensions import migrate
+from app.lib.field_encryption import read_key
 from app.lib.product_version import product_version
-from app.lib.vault import read_key
 from app.ops.storage.file_store import FileStore
 
 

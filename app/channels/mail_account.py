@@ -22,7 +22,7 @@ from app.channels.provider import (
     StatusUnavailable,
     StatusUpdate,
 )
-from app.lib.identity_numbers import is_email
+from app.lib.mail_addresses import is_email
 
 #: How the connection is protected.
 SECURITY = ("tls", "starttls", "none")

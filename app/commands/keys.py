@@ -13,8 +13,8 @@ from flask.cli import AppGroup
 
 from app.domain.base import RuleBroken, Stamp
 from app.domain.maintenance import key_rotation
+from app.lib.field_encryption import Vault, generate_key, read_key
 from app.lib.operator_command import operator_command
-from app.lib.vault import Vault, generate_key, read_key
 from app.web.core.request_transaction import request_transaction
 
 

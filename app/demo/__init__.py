@@ -27,7 +27,7 @@ from app.demo.sla import count_first_replies
 from app.demo.tickets import make_tickets
 from app.domain import customer_keys, login_names
 from app.domain.base import RuleBroken
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 
 #: Run after `make_people`, in the order of their dependencies.
 STEPS = (

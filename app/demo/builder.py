@@ -20,7 +20,7 @@ from app.domain import sla
 from app.domain.base import NUMBER_PREFIXES, RuleBroken
 from app.domain.tickets import ticket_subjects
 from app.lib import phone
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 
 SEED = 2026
 ZONE = ZoneInfo("Asia/Kolkata")

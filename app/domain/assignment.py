@@ -23,7 +23,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import notices, task_handover, team, timeline
+from app.domain import notices, round_robin, task_handover, team, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
 from app.domain.persistence import bulk, history_rows
 from app.domain.persistence.session_context import session_context
@@ -76,19 +76,19 @@ class NewAssignee:
     #: One of REASONS.
     reason: str
     #: The round-robin decision that chose the user.
-    decision: team.TurnDecision | None = None
+    decision: round_robin.TurnDecision | None = None
     notify: bool = True
     #: The former assignee.
     previous_id: int | None = None
 
 
-def choose_assignee(session: Session, values: dict[str, Any], stamp: Stamp) -> team.TurnDecision:
+def choose_assignee(session: Session, values: dict[str, Any], stamp: Stamp) -> round_robin.TurnDecision:
     """Choose the assignee of a new record: the next user of a role, the given user, or its author.
 
     Raises RuleBroken.
     """
     if values.get("assign_to_role"):
-        decision = team.take_turn(session, values["assign_to_role"], stamp.now)
+        decision = round_robin.take_turn(session, values["assign_to_role"], stamp.now)
         if decision.user_id is None:
             raise RuleBroken(
                 translatable("No one with the role %(role)s is available now.", role=decision.role), "assign_to_role"
@@ -96,7 +96,7 @@ def choose_assignee(session: Session, values: dict[str, Any], stamp: Stamp) -> t
         return decision
     if values.get("assignee_id") and values["assignee_id"] != stamp.by:
         refuse_absent(session, values["assignee_id"], stamp.now, "assign_to")
-    return team.TurnDecision(values.get("assignee_id") or stamp.by, "")
+    return round_robin.TurnDecision(values.get("assignee_id") or stamp.by, "")
 
 
 def assign(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -> bool:
@@ -118,7 +118,7 @@ def assign(session: Session, record: Any, assignee: NewAssignee, stamp: Stamp) -
     return True
 
 
-def open_first(session: Session, record: Any, decision: team.TurnDecision, stamp: Stamp) -> None:
+def open_first(session: Session, record: Any, decision: round_robin.TurnDecision, stamp: Stamp) -> None:
     """Open the first assignment of a new record, as `choose_assignee` decided; does nothing without an assignee."""
     if decision.user_id is None:
         return
@@ -139,7 +139,7 @@ def open_assignment(session: Session, record: Any, assignee: NewAssignee, stamp:
 
 
 def reassign_many(
-    session: Session, decisions: Sequence[tuple[Any, team.TurnDecision]], reason: str, now: datetime
+    session: Session, decisions: Sequence[tuple[Any, round_robin.TurnDecision]], reason: str, now: datetime
 ) -> None:
     """End and open assignments as `assign` does, for many records; the caller writes rows, timeline and notices.
 
@@ -192,7 +192,7 @@ def _add_assignment(session: Session, record: Any, assignee: NewAssignee, stamp:
     history_rows.add(session, Assignment, columns | decided | record_column(record))
 
 
-def _decision_columns(decision: team.TurnDecision) -> dict[str, Any]:
+def _decision_columns(decision: round_robin.TurnDecision) -> dict[str, Any]:
     return {"role": decision.role or None, "stead_of_id": decision.substitute_for, "decision": decision.as_json()}
 
 
@@ -254,7 +254,7 @@ def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "a
 
 def _absence_text(session: Session, user: Any, away: team.Absence, now: datetime) -> TranslatableText:
     delegate = session.get(User, user.delegate_id) if user.delegate_id else None
-    substitute = team.substitute(team.TurnPosition(user, delegate), now)
+    substitute = round_robin.substitute(round_robin.TurnPosition(user, delegate), now)
     advice = translatable("Please choose someone else.")
     if delegate and substitute:
         advice = translatable("%(name)s is covering.", name=delegate.get_full_name())

@@ -23,7 +23,7 @@ from app.domain import audit_keys, notices, retired_keys, team
 from app.domain.audit import AuditEntry, AuditHead
 from app.domain.base import RuleBroken
 from app.domain.persistence.transaction_state import transaction_state
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 
 #: The most faults that a check lists; further ones are only counted.
 MAX_FAULTS = 100

@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from app.domain import retired_keys
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 
 
 class AuditKeys:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from app.domain import sla, team
 from app.domain.base import Stamp
 from app.domain.customer_rights import ALL_RIGHTS, NO_RIGHTS, CustomerRights
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 
 
 @dataclass(frozen=True)

@@ -27,10 +27,11 @@ from app.domain.custom_values import HasCustomFields
 from app.domain.file_references import STORED_FILE
 from app.domain.persistence import bulk
 from app.domain.persistence.numbering import next_number
-from app.domain.settings import AccountType
+from app.domain.picklists import AccountType
 from app.lib import phone
-from app.lib.identity_numbers import is_aadhaar, is_email, is_pan
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
+from app.lib.identity_numbers import is_aadhaar, is_pan
+from app.lib.mail_addresses import is_email
 
 KYC_STATUSES = ("Pending", "Verified", "Rejected", "Re-KYC due")
 #: Stored encrypted; their values never appear on a timeline.

@@ -17,11 +17,11 @@ from app.domain import (
     customer_linking,
     customer_links,
     customers,
+    round_robin,
     sla,
     status_changes,
     task_closing,
     tasks,
-    team,
     timeline,
     typed_codes,
 )
@@ -32,7 +32,7 @@ from app.domain.customer_linking import CustomerMatch
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Contact, Customer
 from app.domain.persistence import fast_insert, history_rows
 from app.domain.persistence.numbering import next_number
-from app.domain.settings import LeadStatus
+from app.domain.picklists import LeadStatus
 from app.domain.sla import SlaRecord
 
 CATEGORIES = ("Direct", "Indirect")
@@ -177,7 +177,7 @@ class _Draft:
     values: dict[str, Any]
     match: CustomerMatch | None
     differences: list[list[Any]]
-    decision: team.TurnDecision
+    decision: round_robin.TurnDecision
     task: dict[str, Any] | None
 
 

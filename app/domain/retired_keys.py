@@ -10,7 +10,7 @@ from flask_appbuilder import Model
 from sqlalchemy import Integer, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 
 #: The purpose of a stored key.
 AUDIT, MESSAGE_ID = "audit", "message id"

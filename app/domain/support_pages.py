@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Select, select
 
 from app.domain.base import RuleBroken
-from app.domain.settings import SupportPage
+from app.domain.picklists import SupportPage
 
 #: Support pages per message.
 MAX_PAGES = 20

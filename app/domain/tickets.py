@@ -28,7 +28,7 @@ from app.domain.customers import CONTACT_FIELDS, Contact, Customer
 from app.domain.leads import Lead
 from app.domain.persistence import history_rows
 from app.domain.persistence.numbering import next_number
-from app.domain.settings import TicketStatus, TicketSubject
+from app.domain.picklists import TicketStatus, TicketSubject
 from app.domain.sla import SlaRecord
 
 PRIORITIES = ("Low", "Medium", "High", "Urgent")

@@ -19,7 +19,7 @@ from app.domain.permissions import AccessVersion
 from app.domain.persistence import change_events
 from app.domain.persistence.bulk import execute_counted
 from app.lib import outbound_url
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 
 #: on: delivered at once. paused: events are queued. off: events are ignored.
 STATES = ("on", "paused", "off")

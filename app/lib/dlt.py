@@ -6,11 +6,19 @@ texts that don't match, so they are refused before they are sent.
 
 from __future__ import annotations
 
+import re
+
 VARIABLE = "{#var#}"
 #: The most characters that may replace one variable.
 MAX_VARIABLE = 30
 #: The most characters of a text that the providers accept.
 MAX_TEXT = 2000
+_TEMPLATE_ID = re.compile(r"[0-9]{10,30}")
+
+
+def is_template_id(text: str) -> bool:
+    """Whether it has the form of the ID of a registered template: 10 to 30 digits."""
+    return _TEMPLATE_ID.fullmatch(text) is not None
 
 
 def fill(template: str, values: tuple[str, ...]) -> str:

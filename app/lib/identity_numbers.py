@@ -1,23 +1,12 @@
-"""Indian identity numbers, and masking of values."""
+"""Indian identity numbers: the forms of PAN, Aadhaar, client ids and codes."""
 
 import re
-import unicodedata
-from typing import Literal
-
-Level = Literal["full", "last4", "hidden"]
-
-#: Replaces the hidden part; always six dots, so that the length is hidden too.
-DOTS = "\u2022" * 6
-#: A shorter value isn't shown in part: its last four characters would be half of it or more.
-MIN_LENGTH_SHOWN = 8
 
 _PAN = re.compile(r"[A-Z]{5}[0-9]{4}[A-Z]")
 _AADHAAR = re.compile(r"[2-9][0-9]{11}")
 _CLIENT_ID = re.compile(r"[A-Z0-9]{1,40}")
 _CODE = re.compile(r"[A-Z0-9](?:[A-Z0-9 ._/#-]{0,198}[A-Z0-9.#])?")
 _SEPARATORS = re.compile(r"[\s-]+")
-#: Starts at the beginning of a word, or a search would try every letter of a long one.
-_EMAIL = re.compile(r"(?<![^@\s])([^@\s]+)@([^@\s]+)")
 
 # Verhoeff's tables: multiplication in the dihedral group D5, and the permutation by position, repeated after eight.
 _PRODUCT = (
@@ -63,49 +52,6 @@ def is_aadhaar(text: str | None) -> bool:
     """Whether it is a well-formed Aadhaar: twelve digits, the first 2 to 9, with Verhoeff's check digit."""
     digits = _SEPARATORS.sub("", text or "")
     return _AADHAAR.fullmatch(digits) is not None and _verhoeff(digits) == 0
-
-
-def is_email(text: str) -> bool:
-    """Whether it has the form of an email address, name@example.com, as mail servers accept it."""
-    name, _at, domain = text.rpartition("@")
-    labels = domain.split(".")
-    is_name = 0 < len(name) <= 64 and ".." not in f".{name}." and not any(map(_is_foreign, name))
-    is_domain = len(labels) > 1 and all(map(_is_label, labels)) and not labels[-1].isdecimal()
-    return len(text) <= 254 and is_name and is_domain
-
-
-def _is_foreign(char: str) -> bool:
-    """Whether the character can't occur in an address, or would end it."""
-    return char.isspace() or not char.isprintable() or char in '@,;:<>()[]"\\'
-
-
-def _is_label(text: str) -> bool:
-    """Whether it is a valid label of a domain name, in any script."""
-    letters = (char.isalnum() or char == "-" or unicodedata.category(char).startswith("M") for char in text)
-    return 0 < len(text) <= 63 and all(letters) and text[0] != "-" != text[-1]
-
-
-def masked(text: str | None, level: Level | str) -> str | None:
-    """The part of a value that this level shows; None for None and ''. An unknown level hides everything."""
-    if not text:
-        return None
-    if level == "full":
-        return text
-    return _last_four(text) if level == "last4" else DOTS
-
-
-def is_masked(text: str | None) -> bool:
-    """Whether the text is a mask returned by a form; such a save must leave the value unchanged."""
-    return DOTS in (text or "")
-
-
-def _last_four(text: str) -> str:
-    email = _EMAIL.fullmatch(text.strip())
-    if email:
-        name, domain = email.groups()
-        return f"{name[0] if len(name) > 1 else ''}{DOTS}@{domain}"
-    chars = [char for char in text if char.isalnum()]
-    return DOTS + "".join(chars[-4:]) if len(chars) >= MIN_LENGTH_SHOWN else DOTS
 
 
 def _verhoeff(digits: str) -> int:

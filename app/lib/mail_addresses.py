@@ -1,11 +1,11 @@
-"""Parses addresses in email headers, in linear time."""
+"""Email addresses: their form, and those in headers, parsed in linear time."""
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from dataclasses import dataclass
 
-from app.lib.identity_numbers import is_email
 from app.lib.mime_parts import decoded_words
 
 #: Addresses read from one header.
@@ -24,6 +24,26 @@ class Address:
     address: str
     #: As they write it; "" if there is none.
     name: str = ""
+
+
+def is_email(text: str) -> bool:
+    """Whether it has the form of an email address, name@example.com, as mail servers accept it."""
+    name, _at, domain = text.rpartition("@")
+    labels = domain.split(".")
+    is_name = 0 < len(name) <= 64 and ".." not in f".{name}." and not any(map(_is_foreign, name))
+    is_domain = len(labels) > 1 and all(map(_is_label, labels)) and not labels[-1].isdecimal()
+    return len(text) <= 254 and is_name and is_domain
+
+
+def _is_foreign(char: str) -> bool:
+    """Whether the character can't occur in an address, or would end it."""
+    return char.isspace() or not char.isprintable() or char in '@,;:<>()[]"\\'
+
+
+def _is_label(text: str) -> bool:
+    """Whether it is a valid label of a domain name, in any script."""
+    letters = (char.isalnum() or char == "-" or unicodedata.category(char).startswith("M") for char in text)
+    return 0 < len(text) <= 63 and all(letters) and text[0] != "-" != text[-1]
 
 
 def read_addresses(value: str) -> tuple[Address, ...]:

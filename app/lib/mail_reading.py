@@ -10,11 +10,11 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from html import escape
 
-from app.lib import html_cleaning, mail_reports
+from app.lib import automatic_mail, html_cleaning
+from app.lib.automatic_mail import Bounce
 from app.lib.mail_addresses import Address, message_ids, plain, read_addresses
 from app.lib.mail_authentication import SenderCheck, sender_checks
 from app.lib.mail_quoting import separate
-from app.lib.mail_reports import Bounce
 from app.lib.mime_parts import MimePart, SplitMail, split
 
 #: Characters read of an email's text; of its HTML, what `html_cleaning` allows.
@@ -85,7 +85,7 @@ class ReadMail:
     def answer_to(self) -> str:
         """The address for replies; "" if nobody reads it or a program sent the email."""
         address = (self.reply_to or (self.sender,))[0].address
-        return address if mail_reports.takes_answers(address) and not self.is_automatic else ""
+        return address if automatic_mail.takes_answers(address) and not self.is_automatic else ""
 
     @property
     def participants(self) -> frozenset[str]:
@@ -121,10 +121,10 @@ def read(raw: bytes, authserv_id: str = "") -> ReadMail:
         references=_references(mail),
         written_on=_date(mail.header("date")),
         attachments=tuple(attachments[:MAX_ATTACHMENTS]),
-        bounce=mail_reports.bounce_of(mail, senders[0].address, text),
-        is_automatic=mail_reports.is_automatic(mail, senders[0].address, subject),
+        bounce=automatic_mail.bounce_of(mail, senders[0].address, text),
+        is_automatic=automatic_mail.is_automatic(mail, senders[0].address, subject),
         loop_marks=_loop_marks(mail),
-        is_circular=mail_reports.is_circular(mail),
+        is_circular=automatic_mail.is_circular(mail),
         checks=_checks(mail, authserv_id) if len(senders) == 1 else (),
         is_cut=mail.is_cut or is_cut or cleaned.is_reduced or len(attachments) > MAX_ATTACHMENTS,
         digest=_digest(mail),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import current_app
 
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 from app.ops.storage.file_store import FileStore
 
 

@@ -20,7 +20,7 @@ from app.domain.inbound import inbound_events, provider_events
 from app.domain.inbound.provider_events import MessageUnknown
 from app.domain.persistence.session_context import session_context
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
-from app.lib.vault import VaultError
+from app.lib.field_encryption import VaultError
 from app.models import ChannelAccount, InboundEvent
 from app.ops.queues import queue
 from app.outbox import account_health, engine, provider_clients

@@ -18,9 +18,9 @@ from app.domain.persistence.transaction_state import pop_committed, transaction_
 from app.extensions import db
 from app.models import Delivery, Notification, User
 from app.notice_links import link_of, names_of, record_cards
+from app.notice_texts import text_of
 from app.outbox import engine
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotToBeSent
-from app.wording import text_of
 
 #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
 WAITS = (30, 120, 600, 3600)

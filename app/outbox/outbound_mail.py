@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from app.channels.base import ChannelError
 from app.channels.provider import OutgoingMessage
 from app.domain.messaging import mails, outgoing_mail
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 from app.models import ChannelAccount, Message
 from app.ops.storage.file_store import PREFIX, FileStore
 

@@ -17,7 +17,7 @@ from app.channels.provider import Provider, ProviderKind
 from app.channels.registry import KINDS
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import ChannelAccount
-from app.lib.vault import VaultError
+from app.lib.field_encryption import VaultError
 from app.outbox.app_services import vault
 from app.outbox.engine import DeliveryResult, NotSent
 

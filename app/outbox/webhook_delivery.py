@@ -18,7 +18,7 @@ from app.channels.webhook import WebhookClient, WebhookResponse, signature
 from app.domain import webhooks
 from app.domain.persistence.bulk import execute_counted
 from app.extensions import db
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 from app.models import User, Webhook, WebhookDelivery
 from app.outbox import engine
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent, NotToBeSent

@@ -16,7 +16,7 @@ from flask import current_app
 from sqlalchemy.dialects import mysql
 
 from app.domain import audit_chain, audit_keys
-from app.lib.vault import audit_key, read_key
+from app.lib.field_encryption import audit_key, read_key
 
 revision = "0008"
 down_revision = "0007"

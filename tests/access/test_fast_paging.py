@@ -21,9 +21,9 @@ from app.access import (
     asks_for_own,
     count_by_path,
     count_by_person,
+    counting_limits,
     fast_paging,
     grouped_paging,
-    held_records,
     holds_many,
     is_counted_by_path,
     is_shared,
@@ -253,13 +253,13 @@ def test_who_holds_many_is_known_without_counting_all_of_them(
                 found |= set(dataset.session.scalars(shared.where(Assignment.user_id.in_(who.reach("Tickets") or ()))))
             held += len(found)
         for most, is_many in ((held, False), (held - 1, True)) if held else ((0, False),):
-            monkeypatch.setattr(held_records, "MOST_HELD", most)
+            monkeypatch.setattr(counting_limits, "MOST_HELD", most)
             assert holds_many(dataset.session, viewers(dataset)[n], record) is is_many, (n, held)
 
 
 def test_who_holds_many_is_remembered_for_a_while(dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
     one, answers = viewers(dataset)[0], [[1], [], [1]]
-    monkeypatch.setattr(held_records, "_answer", lambda *_: answers.pop())
+    monkeypatch.setattr(counting_limits, "_answer", lambda *_: answers.pop())
     assert [holds_many(dataset.session, one, Task) for _ in range(3)] == [True] * 3
     assert not holds_many(dataset.session, one, CallLog)  # each list by itself
     one.many_held.keep(Task, (0.0, False))

@@ -32,7 +32,7 @@ from app.models import (
     SignIn,
     WebhookDelivery,
 )
-from app.wording import text_of
+from app.notice_texts import text_of
 from tests import factories
 from tests.app_fixtures import Crm
 from tests.servers import ROOT

@@ -10,7 +10,7 @@ AXE = ROOT / "node_modules" / "axe-core" / "axe.min.js"
 #: The impacts that are faults here.
 IMPACTS = ["serious", "critical"]
 #: What axe looks for that depends on colors. All else is the same in the other theme.
-OF_COLOURS = ["color-contrast", "link-in-text-block"]
+OF_COLORS = ["color-contrast", "link-in-text-block"]
 #: All rules that are not in trial, then those of colors in the other theme. A rule has one impact: those of others are
 #: not run at all.
 RUN = """async ([impacts, colors, stays, part]) => {
@@ -105,5 +105,5 @@ def faults(page: Any, stays: bool = True, part: str | None = None) -> list[str]:
     """
     if not page.evaluate("() => 'axe' in window"):
         page.evaluate(AXE.read_text())
-    found: list[str] = page.evaluate(RUN, [IMPACTS, OF_COLOURS, stays, part])
+    found: list[str] = page.evaluate(RUN, [IMPACTS, OF_COLORS, stays, part])
     return found

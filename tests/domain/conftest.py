@@ -8,8 +8,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain.settings import TicketSubject
-from app.lib.vault import Vault
+from app.domain.picklists import TicketSubject
+from app.lib.field_encryption import Vault
 from app.models import Role
 from tests import factories
 

@@ -14,7 +14,7 @@ from sqlalchemy.exc import IntegrityError, OperationalError
 from sqlalchemy.orm import Session
 from sqlalchemy.orm.exc import StaleDataError
 
-from app.domain import assignment, leads, team
+from app.domain import assignment, leads, round_robin
 from app.domain.base import Conflict, NotFound, RuleBroken, Stamp, refuse_stale
 from app.domain.change_context import ChangeContext
 from app.domain.persistence.session_context import session_context
@@ -169,7 +169,7 @@ def test_turns_count_for_the_user_whose_turn_it_was(db: Session) -> None:
     ben = user(db, "ben")
     ana = user(db, "ana", "Sales User", leave_from=NOW - DAY, delegate_id=ben.id)
     for n in range(3):
-        decision = team.take_turn(db, "Sales User", NOW)
+        decision = round_robin.take_turn(db, "Sales User", NOW)
         assignment.assign(
             db, lead(db), assignment.NewAssignee(ben.id, "round robin", decision), Stamp(None, NOW + n * HOUR)
         )
@@ -227,7 +227,7 @@ def test_parallel_turns_spread_evenly(maria: Crm) -> None:
     done = [
         one
         for _ in range(2)
-        for one in run_in_parallel(maria, [lambda s: team.take_turn(s, "Sales User", NOW).user_id] * 25)
+        for one in run_in_parallel(maria, [lambda s: round_robin.take_turn(s, "Sales User", NOW).user_id] * 25)
     ]
     assert not [one for one in done if isinstance(one, Exception)]
     counts = collections.Counter(done)
@@ -345,11 +345,11 @@ def test_an_assignment_is_written_with_a_line_and_both_notices(db: Session, make
 )
 def test_the_first_assignment_says_why(db: Session, role: str, is_author: bool, reason: str) -> None:
     ana, about = user(db, "ana"), lead(db)
-    decision = team.TurnDecision(ana.id, role, [ana.id])
+    decision = round_robin.TurnDecision(ana.id, role, [ana.id])
     assignment.open_first(db, about, decision, Stamp(ana.id if is_author else None, NOW))
     row = db.scalars(select(Assignment)).one()
     assert (row.reason, row.role, bool(row.decision)) == (reason, role or None, bool(role))
-    assignment.open_first(db, about, team.TurnDecision(None, role), Stamp(None, NOW))
+    assignment.open_first(db, about, round_robin.TurnDecision(None, role), Stamp(None, NOW))
     assert len(db.scalars(select(Assignment)).all()) == 1
 
 
@@ -365,9 +365,9 @@ def test_the_assignee_is_chosen_by_role_by_name_or_is_the_author(db: Session) ->
     ana, ben = user(db, "ana", "Sales User"), user(db, "ben", available=False)
     choose = assignment.choose_assignee
     assert choose(db, {"assign_to_role": "Sales User"}, Stamp(ben.id, NOW)).user_id == ana.id
-    assert choose(db, {"assignee_id": ana.id}, Stamp(ben.id, NOW)) == team.TurnDecision(ana.id, "")
-    assert choose(db, {"assignee_id": ben.id}, Stamp(ben.id, NOW)) == team.TurnDecision(ben.id, "")
-    assert choose(db, {}, Stamp(ben.id, NOW)) == team.TurnDecision(ben.id, "")
+    assert choose(db, {"assignee_id": ana.id}, Stamp(ben.id, NOW)) == round_robin.TurnDecision(ana.id, "")
+    assert choose(db, {"assignee_id": ben.id}, Stamp(ben.id, NOW)) == round_robin.TurnDecision(ben.id, "")
+    assert choose(db, {}, Stamp(ben.id, NOW)) == round_robin.TurnDecision(ben.id, "")
 
 
 def test_many_records_are_reassigned_as_one_is(db: Session) -> None:
@@ -379,10 +379,10 @@ def test_many_records_are_reassigned_as_one_is(db: Session) -> None:
         assignment.add_assignee(db, second, extra.id, Stamp(None, NOW))
     db.flush()
     decisions = [
-        (first, team.TurnDecision(ben.id, "Sales User", [ben.id], substitute_for=cy.id)),
-        (second, team.TurnDecision(ben.id, "")),
-        (other, team.TurnDecision(ana.id, "")),
-        (lead(db), team.TurnDecision(None, "")),
+        (first, round_robin.TurnDecision(ben.id, "Sales User", [ben.id], substitute_for=cy.id)),
+        (second, round_robin.TurnDecision(ben.id, "")),
+        (other, round_robin.TurnDecision(ana.id, "")),
+        (lead(db), round_robin.TurnDecision(None, "")),
     ]
     assignment.reassign_many(db, decisions, "overdue", NOW + HOUR)
     db.expire_all()
@@ -430,9 +430,9 @@ def test_the_successor_is_notified_and_named(db: Session) -> None:
 def test_the_turns_of_a_role_are_its_newest(db: Session) -> None:
     ana, ben = user(db, "ana", "Sales User"), user(db, "ben", "Sales User")
     for index in range(3):
-        decision = team.take_turn(db, "Sales User", NOW)
+        decision = round_robin.take_turn(db, "Sales User", NOW)
         assignment.open_first(db, lead(db), decision, Stamp(None, NOW + index * HOUR))
-    assignment.open_first(db, lead(db), team.TurnDecision(ana.id, "Other"), Stamp(None, NOW + DAY))
+    assignment.open_first(db, lead(db), round_robin.TurnDecision(ana.id, "Other"), Stamp(None, NOW + DAY))
     db.flush()
     assert [row.user_id for row in assignment.latest_turns(db, "Sales User", 2)] == [ana.id, ben.id]
     assert assignment.turn_counts(db, "Sales User", 10) == {ana.id: (2, NOW + 2 * HOUR), ben.id: (1, NOW + HOUR)}

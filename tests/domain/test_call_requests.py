@@ -22,8 +22,8 @@ from app.domain.messaging.dnd_uploads import DndLine
 from app.domain.persistence.session_context import session_context
 from app.domain.telephony import call_cards, call_requests
 from app.domain.telephony.call_requests import NewCallRequest
+from app.lib.field_encryption import Vault
 from app.lib.phone_number_series import phone_series
-from app.lib.vault import Vault
 from app.models import BusinessSetting, CallCard, CallLog, CallRequest, ModulePermission, Role
 from tests.factories import hours, user
 

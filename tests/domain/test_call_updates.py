@@ -18,7 +18,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.inbound import provider_events
 from app.domain.messaging import channel_accounts, message_templates
 from app.domain.messaging.channel_accounts import AccountSettings
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 from app.models import Activity, CallLog, CallRecording, Message, MessageTemplate, Notification
 from tests.factories import MINUTE, NOW, user
 

@@ -11,7 +11,7 @@ from app.channels.provider import AccountSetting, ProviderKind
 from app.domain.base import AlreadyExists, Conflict, NotFound, RuleBroken, Stamp
 from app.domain.messaging import channel_accounts
 from app.domain.messaging.channel_accounts import AccountSettings
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 from tests.cases import each_case
 from tests.factories import NOW
 

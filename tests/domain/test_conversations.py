@@ -24,7 +24,7 @@ from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.messaging.dnd_uploads import DndLine
 from app.domain.messaging.message_templates import MessageTemplate
 from app.lib import opt_out_words
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 from tests.factories import DAY, HOUR, MINUTE, NOW, user
 
 STAMP = Stamp(None, NOW)

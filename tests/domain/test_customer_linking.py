@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.domain import customers, leads
 from app.domain.base import AlreadyExists, RuleBroken
 from app.domain.change_context import ChangeContext
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 from app.models import Activity, CustomerAccount, Lead
 from tests.domain.test_leads import change_status, create_lead, status_id
 from tests.factories import NOW

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.domain import customers
 from app.domain.base import Conflict, RuleBroken, Stamp, refuse_stale
 from app.domain.change_context import ChangeContext
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 from app.models import Activity, Customer
 from tests.factories import HOUR, NOW, double, lead, user
 

@@ -23,7 +23,7 @@ from app.domain.messaging import channel_accounts, consents, mails, messages, ou
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.messaging.message_sending import OutgoingRequest
 from app.domain.messaging.outgoing_mail import MailParts
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 from app.models import Conversation, Lead, Mail, Message, Ticket
 from app.ops.storage.file_store import FolderStore
 from tests.factories import NOW, user

@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 from app.domain import customers, lead_conversion, leads, sla
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.settings import LeadStatus
-from app.lib.vault import Vault
+from app.domain.picklists import LeadStatus
+from app.lib.field_encryption import Vault
 from app.models import Activity, Assignment, CallLog, Customer, CustomerAccount, Lead, Notification, StatusChange, Task
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, double, user
 

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, team
+from app.domain import assignment, round_robin
 from app.domain.automation import leave_return
 from app.domain.base import Stamp
 from app.models import Activity, Assignment, Lead, Notification, Task, Ticket, User
@@ -29,7 +29,7 @@ def people(db: Session) -> dict[str, Any]:
 
 def assigned_to_delegate(db: Session, about: Any) -> Assignment:
     """Assign the record at Ana's turn, so that Ben gets it."""
-    decision = team.take_turn(db, "Sales User", NOW)
+    decision = round_robin.take_turn(db, "Sales User", NOW)
     assignment.assign(
         db, about, assignment.NewAssignee(int(decision.user_id or 0), "round robin", decision), Stamp(None, NOW)
     )

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from sqlalchemy.orm import Session
 
-from app.domain import boards, report_schedules, reports, saved_views, transfer_runs
+from app.domain import dashboard_boards, report_schedules, reports, saved_views, transfer_runs
 from app.domain.base import RuleBroken, Stamp
 from app.domain.report_schedules import ScheduleInput, ScheduleTimes
 from app.models import Board, ExportRun, Report, ReportSchedule, SavedView
@@ -29,7 +29,7 @@ def save_view(session: Session, stamp: Stamp, label: str) -> Any:
 
 def save_board(session: Session, stamp: Stamp, label: str) -> Any:
     values = {"label": label, "audience": "me", "layout": [["leads_new", 3]]}
-    return boards.save(session, None, values, stamp)
+    return dashboard_boards.save(session, None, values, stamp)
 
 
 def save_report(session: Session, stamp: Stamp, label: str) -> Any:
@@ -70,7 +70,7 @@ def test_a_name_is_given_once(maria: Crm, act: Act, model: Any) -> None:
     ("act", "model", "limit"),
     [
         (save_view, SavedView, (saved_views, "MAX_VIEWS")),
-        (save_board, Board, (boards, "MAX_BOARDS")),
+        (save_board, Board, (dashboard_boards, "MAX_BOARDS")),
         (save_report, Report, (reports, "MAX_REPORTS")),
         (save_export, ExportRun, (transfer_runs, "MAX_OPEN")),
     ],

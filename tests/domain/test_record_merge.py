@@ -19,7 +19,7 @@ from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.merging import merge_fields, merge_rows, merge_undo, merged_records, record_merge
 from app.domain.merging.merge_fields import MergeChoice
 from app.domain.merging.record_merge import RECORDS, MergeRequest
-from app.lib.vault import Vault
+from app.lib.field_encryption import Vault
 from app.models import Activity, Assignment, Customer, CustomerKey, Lead, Task, Ticket, TicketSubject
 from tests.domain.test_leads import status_id
 from tests.factories import DAY, NOW

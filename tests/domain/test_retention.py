@@ -300,7 +300,7 @@ def test_an_altered_entry_is_evidence_and_stays(session: Session, runner: Runner
 
 
 def test_after_a_key_was_replaced_the_beginning_is_still_proved(session: Session, runner: Runner, engine: Any) -> None:
-    from app.lib.vault import Vault
+    from app.lib.field_encryption import Vault
 
     entries(session, [4000, 3999, 100])
     run(session, runner)

@@ -16,7 +16,8 @@ from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.messaging import messages
-from app.domain.settings import BusinessSetting, Holiday, SlaPolicy, SlaTarget, TicketStatus
+from app.domain.picklists import TicketStatus
+from app.domain.settings import BusinessSetting, Holiday, SlaPolicy, SlaTarget
 from app.domain.sla import SlaTerms, StatusTransition
 from app.domain.telephony import calls
 from app.domain.tickets import Ticket

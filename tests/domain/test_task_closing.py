@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.domain import leads, tickets
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
-from app.domain.settings import LeadStatus, TicketStatus
+from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.telephony import call_outcomes, calls
 from app.domain.telephony.call_outcomes import CallOutcome

@@ -1,4 +1,4 @@
-"""Users: round robin, availability and reporting lines."""
+"""Users: availability and reporting lines."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import team
+from app.domain import round_robin, team
 from app.domain.base import RuleBroken
-from app.models import Group, ModulePermission, Role, User
-from tests.factories import DAY, HOUR, NOW, user, without_hooks
+from app.models import User
+from tests.factories import DAY, HOUR, NOW, user
 
 ABSENCES = [
     ({}, None),
@@ -29,64 +29,6 @@ ABSENCES = [
 @pytest.mark.parametrize("columns, reason", ABSENCES)
 def test_why_a_user_takes_no_work(db: Session, columns: Any, reason: str | None) -> None:
     assert team.why_absent(user(db, "ana", "Sales User", **columns), NOW) == reason
-
-
-def take_turns(session: Session, count: int, without: frozenset[int] = frozenset()) -> list[int | None]:
-    return [team.take_turn(session, "Sales User", NOW, without).user_id for _ in range(count)]
-
-
-def test_turns_go_round(db: Session) -> None:
-    ids = [user(db, name, "Sales User").id for name in ("ana", "ben", "dev")]
-    assert take_turns(db, 7) == [*ids, *ids, ids[0]]
-
-
-def test_a_new_user_joins_the_round(db: Session) -> None:
-    ana, ben = (user(db, name, "Sales User").id for name in ("ana", "ben"))
-    assert take_turns(db, 2) == [ana, ben]
-    dev = user(db, "dev", "Sales User").id
-    assert take_turns(db, 3) == [dev, ana, ben]
-
-
-def test_a_member_through_a_group_has_turns(db: Session) -> None:
-    ana, dev = user(db, "ana", "Sales User"), user(db, "dev")
-    group = Group(name="west", roles=list(ana.roles))
-    db.add(group)
-    dev.groups = [group]
-    db.flush()
-    assert take_turns(db, 2) == [ana.id, dev.id]
-
-
-def test_absent_users_are_skipped_with_the_reason(db: Session) -> None:
-    ana, ben = user(db, "ana", "Sales User", available=False), user(db, "ben", "Sales User")
-    decision = team.take_turn(db, "Sales User", NOW)
-    assert (decision.user_id, decision.skipped) == (ben.id, {ana.id: "not available"})
-    assert decision.as_json()["skipped"] == [{"user": ana.id, "why": "not available"}]
-
-
-def test_a_delegate_takes_the_turn_during_the_leave(db: Session) -> None:
-    dev = user(db, "dev", "Support User")
-    user(db, "ana", "Sales User", leave_from=NOW - DAY, leave_to=NOW + DAY, delegate_id=dev.id)
-    assert take_turns(db, 2) == [dev.id, dev.id]
-
-
-def test_an_absent_delegate_takes_no_turn(db: Session) -> None:
-    dev = user(db, "dev", available=False)
-    user(db, "ana", "Sales User", leave_from=NOW - DAY, delegate_id=dev.id)
-    assert take_turns(db, 1) == [None]
-
-
-def test_excluded_users_get_no_turn(db: Session) -> None:
-    ana, ben = (user(db, name, "Sales User").id for name in ("ana", "ben"))
-    assert take_turns(db, 2, frozenset({ana})) == [ben, ben]
-    assert take_turns(db, 1, frozenset({ana, ben})) == [None]
-
-
-def test_a_missing_role_is_refused_and_an_empty_one_has_no_turn(db: Session) -> None:
-    with pytest.raises(RuleBroken, match="no role named"):
-        team.take_turn(db, "Nobody", NOW)
-    db.add(Role(name="Empty"))
-    db.flush()
-    assert team.take_turn(db, "Empty", NOW).user_id is None
 
 
 def test_the_reporting_tree(db: Session) -> None:
@@ -118,51 +60,6 @@ def test_a_stored_cycle_does_not_loop_forever(db: Session) -> None:
 # --- previews
 
 
-def line_of(session: Session) -> team.RoundRobinLine:
-    role = team.get_role(session, "Sales User")
-    pointer = session.scalars(select(team.RoundRobin).where(team.RoundRobin.role_id == role.id)).first()
-    return team.load_line(session, role, pointer.last_user_id if pointer else None)
-
-
-def test_the_preview_is_right_and_moves_nothing(db: Session) -> None:
-    dev = user(db, "dev", "Support User")
-    away = {"leave_from": NOW - DAY, "leave_to": NOW + DAY, "delegate_id": dev.id}
-    user(db, "ana", "Sales User", **away)
-    user(db, "ben", "Sales User", available=False)
-    user(db, "cy", "Sales User")
-    take_turns(db, 1)
-    foreseen = team.preview_turns(line_of(db), NOW, 10)
-    assert foreseen == team.preview_turns(line_of(db), NOW, 10)
-    given = [team.take_turn(db, "Sales User", NOW) for _ in range(10)]
-    assert foreseen == given and {each.substitute_for for each in foreseen} == {None, given[1].substitute_for}
-
-
-def test_without_available_users_the_preview_is_empty(db: Session) -> None:
-    user(db, "ana", "Sales User", active=False)
-    assert team.preview_turns(line_of(db), NOW, 10) == []
-
-
-def test_the_next_turn_can_be_set(db: Session) -> None:
-    ids = [user(db, name, "Sales User").id for name in ("ana", "ben", "dev")]
-    take_turns(db, 2)
-    for chosen in (*ids, None):
-        team.set_next(db, "Sales User", chosen, NOW + HOUR)
-        assert take_turns(db, 1) == [chosen or ids[0]]
-
-
-def test_the_next_turn_can_only_go_to_a_member(db: Session) -> None:
-    user(db, "ana", "Sales User")
-    with pytest.raises(RuleBroken, match="doesn't have the role"):
-        team.set_next(db, "Sales User", user(db, "cleo", "Support User").id, NOW)
-
-
-def test_a_decision_shows_until_when_a_user_is_absent(db: Session) -> None:
-    ana = user(db, "ana", "Sales User", leave_from=NOW - DAY, leave_to=NOW + DAY)
-    user(db, "ben", "Sales User")
-    (skipped,) = team.take_turn(db, "Sales User", NOW).as_json()["skipped"]
-    assert skipped == {"user": ana.id, "why": "on leave", "until": (NOW + DAY).isoformat()}
-
-
 @pytest.mark.parametrize("columns, reason", ABSENCES)
 def test_availability_is_the_same_in_sql(db: Session, columns: Any, reason: str | None) -> None:
     ana = user(db, "ana", **columns)
@@ -187,31 +84,10 @@ def test_an_absence_says_why_and_until_when(db: Session, columns: Any, expected:
     assert team.absence(user(db, "ana", **columns), NOW) == expected
 
 
-def test_each_turn_is_counted_and_moves_the_pointer(db: Session) -> None:
-    ana = user(db, "ana", "Sales User")
-    for at in (NOW, NOW + HOUR):
-        team.take_turn(db, "Sales User", at)
-    pointer = db.scalars(select(team.RoundRobin)).one()
-    assert (pointer.turns, pointer.last_user_id, pointer.changed_on) == (2, ana.id, NOW + HOUR)
-    team.take_turn(db, "Sales User", NOW + DAY, frozenset({ana.id}))
-    assert (pointer.turns, pointer.changed_on) == (2, NOW + HOUR)
-    team.set_next(db, "Sales User", ana.id, NOW + DAY)
-    assert (pointer.turns, pointer.last_user_id, pointer.changed_on) == (2, None, NOW + DAY)
-
-
-def test_a_substitutes_turn_moves_the_pointer_past_the_user_on_leave(db: Session) -> None:
-    dev = user(db, "dev")
-    ana = user(db, "ana", "Sales User", leave_from=NOW, delegate_id=dev.id)
-    decision = team.take_turn(db, "Sales User", NOW)
-    assert (decision.user_id, decision.substitute_for, decision.role) == (dev.id, ana.id, "Sales User")
-    assert db.scalars(select(team.RoundRobin.last_user_id)).all() == [ana.id]
-    assert decision.as_json()["candidates"] == [ana.id] and decision.as_json()["role"] == "Sales User"
-
-
 @pytest.mark.parametrize(
     "refuse, field",
     [
-        (lambda session: team.set_next(session, "Sales User", 999, NOW), "user"),
+        (lambda session: round_robin.set_next(session, "Sales User", 999, NOW), "user"),
         (lambda session: team.get_role(session, "Nobody"), "assign_to_role"),
         (lambda session: team.refuse_cycle(session, user(session, "ana").id, 1), "manager"),
     ],
@@ -221,25 +97,6 @@ def test_each_refusal_names_its_field(db: Session, refuse: Any, field: str) -> N
         refuse(db)
     assert list(refused.value.errors) == [field]
     assert "Nobody" in str(refused.value) if field == "assign_to_role" else True
-
-
-def test_a_round_robin_exists_for_roles_that_edit_leads_or_tickets_or_had_a_turn(db: Session) -> None:
-    with without_hooks():
-        ids = {role.name: role.id for role in db.scalars(select(Role))}
-        cells = [
-            ("Compliance", "Leads", "read", "all"),
-            ("Support User", "Tickets", "write", "own"),
-            ("Sales User", "Leads", "write", "own"),
-            ("Sales Manager", "Leads", "write", "none"),
-            ("Admin", "Customers", "write", "all"),
-        ]
-        for name, module, verb, level in cells:
-            db.add(ModulePermission(role_id=ids[name], module=module, verb=verb, level=level))
-        user(db, "ana", "Sales User"), user(db, "mia", "Sales Manager")
-        for name in ("Sales User", "Sales Manager"):
-            team.take_turn(db, name, NOW)
-        found = {role.name: pointer.turns if pointer else None for role, pointer in team.roles_in_use(db)}
-        assert list(found.items()) == [("Sales Manager", 1), ("Sales User", 1), ("Support User", None)]
 
 
 def test_the_active_admins(db: Session) -> None:

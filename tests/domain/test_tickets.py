@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from app.domain import customers, sla, tickets
 from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
-from app.domain.settings import TicketStatus, TicketSubject
+from app.domain.picklists import TicketStatus, TicketSubject
 from app.models import Activity, Assignment, StatusChange, Task, Ticket
 from tests.factories import ALWAYS_OPEN, HOUR, MINUTE, NOW, lead, user
 

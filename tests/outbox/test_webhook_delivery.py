@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 
 from app import jobs
 from app.channels.webhook import WebhookClient, signature
-from app.domain import team, webhooks
+from app.domain import round_robin, webhooks
 from app.domain.automation import reassignment_batch
 from app.domain.base import Stamp
 from app.domain.telephony import call_sync
@@ -250,7 +250,7 @@ def test_a_reassignment_by_a_job_is_sent(sending_crm, receiver):
     add_webhook(sending_crm, receiver)
     batch, decision = (
         reassignment_batch.ReassignmentBatch(now, now + timedelta(hours=1)),
-        team.TurnDecision(sending_crm.people["ben"].id, "Sales User"),
+        round_robin.TurnDecision(sending_crm.people["ben"].id, "Sales User"),
     )
     batch.reassign(reassignment_batch.RecordToReassign(("lead", lead.id), "Sales User", lead, [task]), decision)
     batch.write(sending_crm.session)

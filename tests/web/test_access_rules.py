@@ -14,7 +14,7 @@ from werkzeug.test import EnvironBuilder
 
 from app import access
 from app.domain.base import Record, Stamp
-from app.domain.settings import LeadStatus
+from app.domain.picklists import LeadStatus
 from app.models import Activity, AssignmentRequest, CallLog, Customer, Delivery, Lead, Notification, Task, User
 from tests.app_fixtures import KINDS, Crm
 from tests.factories import NOW

@@ -11,7 +11,7 @@ from flask_appbuilder import Model
 from sqlalchemy import String, Table, Text, select, update
 
 from app import access
-from app.domain import boards, custom_fields, reports, saved_views
+from app.domain import custom_fields, dashboard_boards, reports, saved_views
 from app.domain.base import Stamp
 from app.domain.custom_fields import ExistingNames, FieldInput
 from app.models import ChannelAccount, Lead, Ticket
@@ -79,8 +79,8 @@ def hostile(crm: Crm) -> Crm:
     assert crm.app.test_cli_runner().invoke(args=arguments).exit_code == 0
     saved_views.save(crm.session, None, {"module": "leads", "label": "x", "audience": "all"}, stamp)
     reports.save(crm.session, None, {"label": "x", "kind": "lead", "definition": {}, "audience": "all"}, stamp)
-    layout = boards.validate_layout([("leads_new", 3)], {"leads_new"})
-    boards.save(crm.session, None, {"label": "x", "audience": "me", "layout": layout}, stamp)
+    layout = dashboard_boards.validate_layout([("leads_new", 3)], {"leads_new"})
+    dashboard_boards.save(crm.session, None, {"label": "x", "audience": "me", "layout": layout}, stamp)
     crm.session.commit()
     with crm.engine.begin() as connection:
         for table in Model.metadata.sorted_tables:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.lib import phone
-from app.lib.identity_numbers import is_email
+from app.lib.mail_addresses import is_email
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 

@@ -16,6 +16,7 @@ from app.domain import assignment, notices, office_hours, sla, team, timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.notices import NoticeEvent
+from app.domain.round_robin import TurnPosition, substitute
 from app.domain.sla import SlaDeadline, SlaTerms
 from app.domain.tickets import Ticket
 
@@ -226,5 +227,5 @@ def _active_or_substitutes(
 ) -> tuple[int, ...]:
     """The active users in order; for a user on leave the delegate, if the delegate is available."""
     active = [found[key] for key in ids if key is not None and key in found and found[key][0].active]
-    users = [team.substitute(team.TurnPosition(user, delegate), now) or user.id for user, delegate in active]
+    users = [substitute(TurnPosition(user, delegate), now) or user.id for user, delegate in active]
     return tuple(dict.fromkeys(users))

@@ -13,7 +13,7 @@ from app.domain import leads, notices, office_hours, settings, timeline
 from app.domain.assignment_requests import AssignmentRequest
 from app.domain.base import Stamp
 from app.domain.leads import Lead
-from app.domain.settings import LeadStatus
+from app.domain.picklists import LeadStatus
 from app.domain.tickets import Ticket
 from app.lib.batches import batched
 

@@ -13,7 +13,7 @@ from app.domain import assignment, leads, notices, task_handover, team, tickets
 from app.domain.assignment import Assignment
 from app.domain.base import Stamp
 from app.domain.leads import Lead
-from app.domain.settings import LeadStatus, TicketStatus
+from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.tickets import Ticket
 
 

@@ -10,12 +10,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import leads, office_hours, settings, tasks, team, tickets
+from app.domain import leads, office_hours, round_robin, settings, tasks, tickets
 from app.domain.automation.reassignment_batch import ReassignmentBatch, RecordToReassign
 from app.domain.base import RuleBroken
 from app.domain.leads import Lead
 from app.domain.persistence.bulk import LockedRow
-from app.domain.settings import LeadStatus, TicketStatus
+from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
 
@@ -156,18 +156,18 @@ def _ids(keys: Iterable[tuple[str, int]], kind: str) -> list[int]:
     return sorted(key for each, key in keys if each == kind)
 
 
-def _lock_turns(session: Session, role: str) -> team.LockedTurns | None:
+def _lock_turns(session: Session, role: str) -> round_robin.LockedTurns | None:
     """The locked round robin of the role; None if there is no such role."""
     try:
-        return team.lock_turns(session, role)
+        return round_robin.lock_turns(session, role)
     except RuleBroken:
         return None
 
 
-def _next(turns: team.LockedTurns | None, item: RecordToReassign, now: datetime) -> team.TurnDecision:
+def _next(turns: round_robin.LockedTurns | None, item: RecordToReassign, now: datetime) -> round_robin.TurnDecision:
     """The next in turn among those who have not had any of these tasks."""
     tried = {user for task in item.overdue for user in (*task.tried, task.assignee_id) if user is not None}
-    return turns.next(now, frozenset(tried)) if turns else team.TurnDecision(None, item.role)
+    return turns.next(now, frozenset(tried)) if turns else round_robin.TurnDecision(None, item.role)
 
 
 # --- locking

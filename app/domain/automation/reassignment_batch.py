@@ -11,7 +11,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, notices, tasks, team, timeline
+from app.domain import assignment, notices, round_robin, tasks, team, timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.persistence import bulk, change_events
@@ -45,15 +45,15 @@ class ReassignmentBatch:
     due_on: datetime
     #: (lead or ticket, id) -> reassigned or exhausted.
     results: dict[tuple[str, int], str] = field(default_factory=dict)
-    _reassigned: list[tuple[RecordToReassign, team.TurnDecision]] = field(default_factory=list)
-    _exhausted: list[tuple[RecordToReassign, team.TurnDecision]] = field(default_factory=list)
+    _reassigned: list[tuple[RecordToReassign, round_robin.TurnDecision]] = field(default_factory=list)
+    _exhausted: list[tuple[RecordToReassign, round_robin.TurnDecision]] = field(default_factory=list)
 
-    def reassign(self, item: RecordToReassign, decision: team.TurnDecision) -> None:
+    def reassign(self, item: RecordToReassign, decision: round_robin.TurnDecision) -> None:
         """Move all overdue tasks of the record to the user of the decision."""
         self.results[item.key] = "reassigned"
         self._reassigned.append((item, decision))
 
-    def mark_exhausted(self, item: RecordToReassign, decision: team.TurnDecision) -> None:
+    def mark_exhausted(self, item: RecordToReassign, decision: round_robin.TurnDecision) -> None:
         """Record that nobody is left to take its tasks."""
         self.results[item.key] = "exhausted"
         self._exhausted.append((item, decision))
@@ -89,11 +89,11 @@ class ReassignmentBatch:
 
     # --- rows
 
-    def _tasks(self) -> Iterable[tuple[LockedRow, team.TurnDecision]]:
+    def _tasks(self) -> Iterable[tuple[LockedRow, round_robin.TurnDecision]]:
         return ((task, decision) for item, decision in self._reassigned for task in item.overdue)
 
     def _reassigned_task(
-        self, task: LockedRow, decision: team.TurnDecision, offsets: dict[int, tuple[int, ...]]
+        self, task: LockedRow, decision: round_robin.TurnDecision, offsets: dict[int, tuple[int, ...]]
     ) -> dict[str, Any]:
         """The round continues: `tried` grows, whereas setting a due time by hand clears it."""
         tried = [task.assignee_id] if task.assignee_id is not None and task.assignee_id not in task.tried else []
@@ -111,7 +111,7 @@ class ReassignmentBatch:
         same = {name: new.get(name, getattr(task, name)) for name in names}
         return {"id": task.id, "changed_on": self.now, "changed_by_id": None} | same
 
-    def _record_row(self, item: RecordToReassign, decision: team.TurnDecision) -> dict[str, Any]:
+    def _record_row(self, item: RecordToReassign, decision: round_robin.TurnDecision) -> dict[str, Any]:
         """The new assignee of the record; or the exhausted task, which does not count as a change of the record."""
         record, assignee = item.record, decision.user_id
         stamp = (self.now, None) if assignee else (record.changed_on, record.changed_by_id)

@@ -12,7 +12,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from app.domain import notices, tasks, team
+from app.domain import notices, round_robin, tasks, team
 from app.domain.persistence import bulk
 from app.domain.persistence.bulk import LockedRow
 from app.domain.snooze import next_morning
@@ -100,7 +100,7 @@ def _recipients(session: Session, assignees: set[int], now: datetime) -> dict[in
     delegate = aliased(User)
     query = select(User, delegate).outerjoin(delegate, delegate.id == User.delegate_id).where(User.id.in_(assignees))
     return {
-        user.id: other if team.substitute(team.TurnPosition(user, other), now) is not None else user
+        user.id: other if round_robin.substitute(round_robin.TurnPosition(user, other), now) is not None else user
         for user, other in session.execute(query)
     }
 

@@ -22,11 +22,11 @@ from app.domain.messaging.conversations import Conversation
 from app.domain.messaging.mails import Mail
 from app.domain.messaging.messages import MAX_BODY, Message
 from app.lib import opt_out_words
+from app.lib.automatic_mail import Bounce
+from app.lib.field_encryption import Vault
 from app.lib.file_kinds import BOMB, kind_of
 from app.lib.mail_authentication import vouches_for
 from app.lib.mail_reading import MailAttachment, ReadMail, UnreadableMail, read, storable
-from app.lib.mail_reports import Bounce
-from app.lib.vault import Vault
 from app.ops.storage.file_store import FileStore
 
 MAX_QUOTED = 200_000

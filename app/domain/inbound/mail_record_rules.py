@@ -15,7 +15,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.inbound import mail_threads
 from app.domain.leads import Lead
-from app.domain.settings import TicketSubject
+from app.domain.picklists import TicketSubject
 from app.domain.tickets import Ticket
 from app.lib.mail_reading import ReadMail
 from app.lib.mail_subjects import bare_subject

@@ -22,10 +22,10 @@ from app.domain.messaging import mails
 from app.domain.messaging.conversations import RECORDS
 from app.domain.messaging.mails import Mail
 from app.domain.messaging.messages import Message
-from app.domain.settings import LeadStatus
+from app.domain.picklists import LeadStatus
 from app.domain.tickets import Ticket
+from app.lib.field_encryption import Vault
 from app.lib.mail_reading import ReadMail
-from app.lib.vault import Vault
 
 #: The most record numbers in a subject that are looked up.
 MAX_NUMBERS = 3

@@ -20,7 +20,7 @@ from app.domain.messaging.channel_accounts import ChannelAccount
 from app.domain.messaging.conversations import Conversation
 from app.domain.messaging.dnd_uploads import DndLine
 from app.domain.messaging.messages import Message
-from app.domain.settings import LeadStatus, TicketStatus
+from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.telephony import call_matching, call_updates
 from app.domain.telephony.call_matching import CallTarget
 from app.domain.tickets import Ticket

@@ -18,7 +18,7 @@ from app.domain import audit, audit_chain, audit_keys, retired_keys
 from app.domain.base import Stamp
 from app.domain.customer_keys import CustomerKey
 from app.domain.customers import SECRET_FIELDS, Customer
-from app.lib.vault import Vault, VaultError, blind_key
+from app.lib.field_encryption import Vault, VaultError, blind_key
 
 _SEALED, _BLIND = "_sealed", "_blind"
 #: Rows per transaction; fewer for tables whose values may have megabytes.

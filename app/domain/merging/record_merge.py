@@ -20,7 +20,7 @@ from app.domain.merging.merge_fields import MergeChoice
 from app.domain.merging.merge_rows import UNCOUNTED, MergeLedger
 from app.domain.merging.merged_records import MOST, SECRET_COLUMNS, MergedRecord, RecordMerge, as_json, merged_key
 from app.domain.persistence import change_events
-from app.domain.settings import LeadStatus, TicketSubject
+from app.domain.picklists import LeadStatus, TicketSubject
 from app.domain.tickets import Ticket, ticket_subjects
 
 #: Records that can be merged, by table.

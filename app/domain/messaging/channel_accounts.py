@@ -28,8 +28,8 @@ from app.domain.base import (
     translatable,
 )
 from app.lib import phone, phone_number_series
+from app.lib.field_encryption import Vault
 from app.lib.token_hash import hash_token
-from app.lib.vault import Vault
 
 #: What a caller ID or an account is for; in India promotional traffic has its own number series and headers.
 PURPOSES = ("promotional", "service")

@@ -29,7 +29,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 from app.domain.base import UtcDateTime
 from app.domain.file_references import STORED_FILE
 from app.domain.retired_keys import MESSAGE_ID, load
-from app.lib.vault import Vault, fingerprint
+from app.lib.field_encryption import Vault, fingerprint
 
 #: States of an incoming email. kept: it is in a conversation; dropped: our own email came back; failed: it could not be
 #: read or stored, and waits for a person; refused: it was left in the mailbox; dismissed: a person has decided that

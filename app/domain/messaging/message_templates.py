@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.channels.provider import ListedTemplate
 from app.domain.base import RuleBroken, UtcDateTime, translatable
-from app.domain.settings import Master
+from app.domain.picklists import Master
 from app.lib import dlt
 
 #: The approval by the provider or the DLT registry; "local" texts need none.
@@ -49,6 +49,14 @@ class MessageTemplate(Master):
     approval_note: Mapped[str | None] = mapped_column(String(300))
     #: When the provider last reported it, UTC.
     synced_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+def refuse_invalid(template: MessageTemplate) -> None:
+    """Raise RuleBroken for an SMS with a subject, or with a DLT template ID that can't be one."""
+    if template.channel == "sms" and template.header:
+        raise RuleBroken("Only an email has a subject. Please leave it out.", "header")
+    if template.channel == "sms" and template.provider_id and not dlt.is_template_id(template.provider_id):
+        raise RuleBroken("A DLT template ID has only digits, 10 to 30 of them.", "provider_id")
 
 
 def variables(template: Any) -> tuple[str, ...]:

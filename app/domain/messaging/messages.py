@@ -15,7 +15,7 @@ from app.domain.messaging import consents, message_files
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.tickets import Ticket
 from app.lib import phone
-from app.lib.identity_numbers import is_email
+from app.lib.mail_addresses import is_email
 
 CHANNELS = ("whatsapp", "sms", "email")
 #: "noted" messages were recorded by hand and are final; every other message only moves forward through the rest.

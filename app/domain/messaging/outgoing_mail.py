@@ -14,8 +14,7 @@ from app.domain.messaging.mails import Mail
 from app.domain.messaging.message_sending import OutgoingRequest
 from app.domain.messaging.messages import Message
 from app.lib import html_cleaning, html_text
-from app.lib.identity_numbers import is_email
-from app.lib.mail_addresses import message_ids
+from app.lib.mail_addresses import is_email, message_ids
 
 MAX_CC = 50
 MAX_HTML = 200_000

@@ -15,7 +15,7 @@ from app.domain import leads, tickets
 from app.domain.customers import Customer
 from app.domain.leads import Lead
 from app.domain.persistence import system_statements
-from app.domain.settings import LeadStatus, TicketStatus
+from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.telephony.call_parsing import ParsedCall
 from app.domain.tickets import Ticket
 

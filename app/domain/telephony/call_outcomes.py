@@ -15,7 +15,7 @@ from app.domain.base import RECORD_COLUMNS, RuleBroken, Stamp, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
 from app.domain.leads import Lead
-from app.domain.settings import TicketSubject
+from app.domain.picklists import TicketSubject
 from app.domain.tasks import Task
 from app.domain.telephony import call_cards
 from app.domain.telephony.calls import CallLog, timeline_line, timeline_payload

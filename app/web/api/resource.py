@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 
 from app.domain.base import NotFound, RuleBroken
 from app.domain.persistence import change_events
-from app.domain.settings import Master
+from app.domain.picklists import Master
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas

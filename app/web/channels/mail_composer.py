@@ -16,7 +16,7 @@ from app.domain.base import RuleBroken
 from app.domain.messaging import channel_accounts, conversations, message_sending, message_templates, outgoing_mail
 from app.domain.messaging.message_sending import OutgoingRequest
 from app.domain.messaging.outgoing_mail import MAX_CC, MAX_HTML, MailParts
-from app.lib import html_cleaning, mail_answers
+from app.lib import html_cleaning, reply_text
 from app.lib.ids import parse_id
 from app.web.channels import mail_context, mail_files, mail_quotes, reply_status, signatures
 from app.web.channels.mail_context import MailContext
@@ -153,7 +153,7 @@ def send(session: Session, mail_context: MailContext, typed: ComposerInput, view
             viewer.stamp,
         )
     if typed.status:
-        text = mail_answers.of_text(body) if body else mail_answers.of_html(html)
+        text = reply_text.of_text(body) if body else reply_text.of_html(html)
         reply_status.set_status(session, mail_context.ticket_id, typed.status, text, viewer)
     is_nobodys = mail_context.conversation is not None and mail_context.conversation.claimed_by_id is None
     if is_nobodys and viewer.person.may("Messages", "write"):

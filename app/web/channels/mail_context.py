@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import conversations
+from app.lib.automatic_mail import takes_answers
 from app.lib.ids import parse_id
-from app.lib.mail_reports import takes_answers
 from app.models import ChannelAccount, Conversation, Customer, Mail, Message
 from app.web.core.fields.base import Viewer
 from app.web.core.urls.record_references import PAGES, RECORDS, links_of, named_record

@@ -8,7 +8,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import assignment, audit, team
+from app.domain import assignment, audit, round_robin, team
 from app.domain.base import RuleBroken, translatable
 from app.extensions import db
 from app.models import Assignment, Lead, RoundRobin, Ticket
@@ -42,13 +42,13 @@ def role_status(arguments: Arguments) -> dict[str, Any]:
     }
 
 
-def _load_line(role: Any) -> team.RoundRobinLine:
+def _load_line(role: Any) -> round_robin.RoundRobinLine:
     last = db.session.execute(select(RoundRobin.last_user_id).where(RoundRobin.role_id == role.id)).scalar()
-    return team.load_line(db.session(), role, last)
+    return round_robin.load_line(db.session(), role, last)
 
 
-def _next_user(line: team.RoundRobinLine, viewer: Viewer) -> dict[str, Any]:
-    next_turns = team.preview_turns(line, viewer.now, 1)
+def _next_user(line: round_robin.RoundRobinLine, viewer: Viewer) -> dict[str, Any]:
+    next_turns = round_robin.preview_turns(line, viewer.now, 1)
     card = viewer.lookups.person(next_turns[0].user_id if next_turns else None)
     return {
         "success": card is not None,
@@ -112,7 +112,7 @@ def reset_role(arguments: Arguments) -> dict[str, Any]:
     """role_name: the first user is next; writes an audit entry."""
     viewer, role, session = current_viewer(), arguments.first_text("role_name", "role"), db.session()
     viewer.person.refuse_unless("Settings", "write")
-    team.set_next(session, role, None, viewer.now)
+    round_robin.set_next(session, role, None, viewer.now)
     with access.as_system(session):  # the audit chain needs the previous entry, whoever wrote it
         audit.write(session, "turn change", viewer.person.id, viewer.now, about=f"role {role}"[:190], begins_with=None)
     return {"success": True, "message": _("The round robin of %(role)s starts over.", role=role), "role": role}

@@ -16,7 +16,7 @@ from werkzeug.datastructures import MultiDict
 from app import access
 from app.access.people import highest_levels
 from app.access.person import ADMIN, Person
-from app.domain import boards, team
+from app.domain import dashboard_boards, team
 from app.domain.base import RuleBroken
 from app.domain.permissions import MASK_RANK
 from app.extensions import db
@@ -78,7 +78,7 @@ def of_page(name: str, viewer: Viewer) -> BoardInput:
 
 def _cards_of(names: Iterable[str], viewer: Viewer) -> Cards:
     visible = widget_data.visible_widgets(CATALOG, names, viewer)
-    return [(name, min(size for size in boards.SIZES if size >= each.size)) for name, each in visible.items()]
+    return [(name, min(size for size in dashboard_boards.SIZES if size >= each.size)) for name, each in visible.items()]
 
 
 def of_board(board: Board, is_home: bool) -> BoardInput:
@@ -92,7 +92,7 @@ def of_board(board: Board, is_home: bool) -> BoardInput:
 def of_form(form: MultiDict[str, str]) -> BoardInput:
     """The posted form. Raises RuleBroken for cards without a size."""
     names, sizes = form.getlist("card"), form.getlist("size")
-    if len(names) != len(sizes) or len(names) > 2 * boards.MAX_CARDS:
+    if len(names) != len(sizes) or len(names) > 2 * dashboard_boards.MAX_CARDS:
         raise RuleBroken(_("The cards of this board did not arrive whole. Please open it again."), "cards")
     cards = [
         (name, int(size) if size.isascii() and size.isdigit() and len(size) < 4 else 0)
@@ -138,7 +138,7 @@ def _with_card(draft: BoardInput, name: str, viewer: Viewer) -> BoardInput:
 
 
 def values_of(draft: BoardInput, viewer: Viewer) -> dict[str, Any]:
-    """The values for `boards.save`. Raises RuleBroken, and Denied for an audience that the person may not choose."""
+    """The values for `dashboard_boards.save`. Raises RuleBroken, and Denied for an audience beyond the person."""
     kind, _dash, number = draft.audience.partition("-")
     key = parse_id(number)
     if kind in ("role", "team"):
@@ -153,7 +153,7 @@ def values_of(draft: BoardInput, viewer: Viewer) -> dict[str, Any]:
         "is_home": draft.is_home,
         "origin": draft.origin if any(page.name == draft.origin for page in PAGES) else "",
         "version": draft.version,
-        "layout": boards.validate_layout(draft.cards, CATALOG),
+        "layout": dashboard_boards.validate_layout(draft.cards, CATALOG),
     }
 
 

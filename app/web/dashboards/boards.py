@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import boards
+from app.domain import dashboard_boards
 from app.domain.base import Conflict
 from app.extensions import db
 from app.models import Board, BoardHome
@@ -70,7 +70,7 @@ class BoardsView(ModulePermissions, BaseView):
         """Delete a board."""
         board = _changeable(key, current_viewer())
         label = board.label
-        boards.remove(db.session(), board)
+        dashboard_boards.remove(db.session(), board)
         db.session.commit()
         flash(_("Board “%(name)s” deleted.", name=label), "success")
         return redirect("/dashboard/")
@@ -82,7 +82,7 @@ class BoardsView(ModulePermissions, BaseView):
             what = request.form.get("do", "save")
             if what != "save":
                 return self._form(board, board_form.apply_button(draft, what, viewer), viewer)
-            stored = boards.save(db.session(), board, board_form.values_of(draft, viewer), viewer.stamp)
+            stored = dashboard_boards.save(db.session(), board, board_form.values_of(draft, viewer), viewer.stamp)
             key = stored.id
             db.session.commit()
         except REFUSABLE as broken:
@@ -128,7 +128,7 @@ def _card(place: int, name: str, size: int, unseen: dict[str, list[str]]) -> dic
     return {
         "place": place,
         "name": name,
-        "size": size if size in boards.SIZES else 6,
+        "size": size if size in dashboard_boards.SIZES else 6,
         "label": str(CATALOG[name].label) if is_known else name[:60],
         "kind": board_form.kind_of(name) if is_known else "",
         "unseen": unseen.get(name, []),
@@ -136,7 +136,7 @@ def _card(place: int, name: str, size: int, unseen: dict[str, list[str]]) -> dic
 
 
 def _found(key: int) -> Board:
-    return boards.refuse_missing(db.session.scalars(select(Board).where(Board.id == key)).first())
+    return dashboard_boards.refuse_missing(db.session.scalars(select(Board).where(Board.id == key)).first())
 
 
 def _changeable(key: int, viewer: Viewer) -> Board:

@@ -11,7 +11,7 @@ from flask_babel import force_locale
 from sqlalchemy import func, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from app import access, notice_links, wording
+from app import access, notice_links, notice_texts
 from app.domain import notices
 from app.models import Activity, Delivery, Message, Notification, User
 
@@ -78,7 +78,7 @@ def toast(session: Session, person: access.Person, after: int | None, now: datet
         return {}
     cards = notice_links.record_cards(session, [wanted])
     with force_locale(person.locale or "en"):
-        text = wording.text_of(wanted, **notice_links.names_of(wanted, cards))
+        text = notice_texts.text_of(wanted, **notice_links.names_of(wanted, cards))
         return {"id": wanted.id, "text": text, "url": notice_links.link_of(wanted, cards), "kind": wanted.kind}
 
 

@@ -32,8 +32,8 @@ from app.web.core.fab_access import database_sentence
 from app.web.pages import errors
 from app.web.realtime import current_state
 from app.web.realtime.credentials import load_person
+from app.web.realtime.polling_limits import REFUSAL, PollingLimits
 from app.web.realtime.presence import Presence
-from app.web.realtime.socket_limits import REFUSAL, SocketLimits
 from app.web.realtime.sockets import (
     RecordKey,
     SocketConnection,
@@ -302,7 +302,7 @@ def _is_ours(public: str, origin: str, environ: dict[str, Any] | None = None) ->
 
 def _check_before_upgrade(app: Flask, live: LiveUpdates) -> None:
     """Check in Engine.IO's "connect", before the upgrade; Socket.IO's own comes only after a thread is occupied."""
-    eio, limits = socketio.server.eio, SocketLimits(app.wsgi_app)
+    eio, limits = socketio.server.eio, PollingLimits(app.wsgi_app)
     app.wsgi_app = limits  # type: ignore[method-assign]
     on_connect, on_disconnect, on_message = (eio.handlers[name] for name in ("connect", "disconnect", "message"))
 

@@ -8,8 +8,9 @@ from typing import Any
 from flask_babel import gettext as _
 from sqlalchemy import inspect
 
-from app.domain import assignment, team
+from app.domain import assignment, round_robin
 from app.domain.base import RuleBroken
+from app.domain.round_robin import TurnDecision
 from app.extensions import db
 from app.models import User
 from app.web.core.fields.base import Viewer
@@ -29,7 +30,7 @@ def assign_directly(screen: Any, row: Any, chosen: int | None, viewer: Viewer, r
     return True
 
 
-def _assign(row: Any, chosen: int, reason: str, viewer: Viewer, decision: team.TurnDecision | None = None) -> None:
+def _assign(row: Any, chosen: int, reason: str, viewer: Viewer, decision: TurnDecision | None = None) -> None:
     """Assign without autoflush, so that the record is written in one UPDATE at the end."""
     session = db.session()
     with session.no_autoflush:
@@ -63,7 +64,7 @@ def assign_by_round_robin(screen: Any, row: Any, role: str, viewer: Viewer) -> i
     if not role:
         raise RuleBroken(_("Please choose a role."), "role")
     had = frozenset({row.assignee_id}) if row.assignee_id else frozenset()
-    decision = team.take_turn(db.session(), role, viewer.now, had)
+    decision = round_robin.take_turn(db.session(), role, viewer.now, had)
     if decision.user_id is None:
         raise RuleBroken(_("No one else with the role %(role)s is available now.", role=role), "role")
     row.assigned_role = role

@@ -7,8 +7,8 @@ from urllib.parse import urlsplit
 
 from flask import request
 
+from app.notice_texts import numbers_text
 from app.web.pages.refusals import previous_page
-from app.wording import numbers_text
 
 #: Rows named in one message.
 MAX_NAMED = 5

@@ -11,10 +11,10 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import and_, case, or_
 
 from app.domain import office_hours, sla
+from app.notice_texts import office_time
 from app.web.core.fields.base import Field, Viewer
 from app.web.core.fields.date_fields import DateTimeField, relative
 from app.web.core.localization.local_dates import format_local_date
-from app.wording import office_time
 
 
 @dataclass(frozen=True)

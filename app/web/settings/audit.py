@@ -13,7 +13,7 @@ from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _
 from sqlalchemy import Select, select
 
-from app import access, wording
+from app import access
 from app.domain import audit, audit_chain
 from app.extensions import db
 from app.lib.ids import parse_id
@@ -22,6 +22,7 @@ from app.ops.storage.audit_head_file import AuditHeadFile
 from app.web.core.fab_access import zone
 from app.web.pages.hardened import protect
 from app.web.security.sessions import format_moment, signed_in
+from app.web.settings import audit_texts
 
 PAGE = 50
 #: Lines of a check's result on the page; the command shows all.
@@ -83,7 +84,7 @@ class Audit(BaseView):
         record = AuditHeadFile(current_app.config["CRM"].instance_dir)
         report = audit_chain.verify(db.session(), [audit_chain.ChainHead(*head) for head in record.heads()])
         is_intact = report.is_our_key and not report.broken
-        for line in wording.audit_report(report)[:MAX_LINES]:
+        for line in audit_texts.report_lines(report)[:MAX_LINES]:
             flash(line, "success" if is_intact else "danger")
         return redirect(url_for("Audit.entries"))
 

@@ -13,9 +13,10 @@ from markupsafe import Markup
 from sqlalchemy import func, select
 
 import config
-from app.domain import leads, settings, tickets
+from app.domain import leads, tickets
 from app.domain.base import RuleBroken
 from app.domain.messaging import message_templates
+from app.domain.picklists import COLORS
 from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
 from app.web.channels import template_variables
@@ -24,10 +25,9 @@ from app.web.pages.hardened import VERBS, HardenedView, select_field
 from app.web.records.messages import PURPOSE_WORDS
 from app.web.settings.swatches import NAMES, SwatchWidget, swatch
 
-_DLT_ID = re.compile(r"[0-9]{10,30}")
 _URL = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
-_COLOUR = select_field(
-    lazy_gettext("Color"), [(each, NAMES[each]) for each in settings.COLOURS], widget=SwatchWidget(), default="gray"
+_COLOR = select_field(
+    lazy_gettext("Color"), [(each, NAMES[each]) for each in COLORS], widget=SwatchWidget(), default="gray"
 )
 MASTER_LABELS = {
     "label": lazy_gettext("Label"),
@@ -173,7 +173,7 @@ class LeadStatuses(_Statuses):
     list_title, show_title = lazy_gettext("Lead statuses"), lazy_gettext("Lead status")
     add_title, edit_title = lazy_gettext("New lead status"), lazy_gettext("Edit lead status")
     fields = {
-        "color": _COLOUR,
+        "color": _COLOR,
         "meaning": select_field(lazy_gettext("Meaning"), [*_meanings(leads.STATUSES), _WAITING], default="working"),
     }
     required_meanings = tuple(key for key, _label in _meanings(leads.STATUSES))
@@ -187,7 +187,7 @@ class TicketStatuses(_Statuses):
     list_title, show_title = lazy_gettext("Ticket statuses"), lazy_gettext("Ticket status")
     add_title, edit_title = lazy_gettext("New ticket status"), lazy_gettext("Edit ticket status")
     fields = {
-        "color": _COLOUR,
+        "color": _COLOR,
         "meaning": select_field(lazy_gettext("Meaning"), _meanings(tickets.STATUSES), default="working"),
     }
     required_meanings = tuple(key for key, _label in _meanings(tickets.STATUSES))
@@ -291,11 +291,8 @@ class MessageTemplates(MasterScreen):
     }
 
     def refuse_invalid(self, item: Any) -> None:
-        """Also: a subject is one line of an email, and a DLT template ID a number."""
+        """Also: the rules of templates; a subject is one line."""
         super().refuse_invalid(item)
         item.header, item.provider_id = " ".join((item.header or "").split()), (item.provider_id or "").strip()
-        if item.header and item.channel == "sms":
-            raise RuleBroken(_("Only an email has a subject. Please leave it out."), "header")
-        if item.provider_id and item.channel == "sms" and not _DLT_ID.fullmatch(item.provider_id):
-            raise RuleBroken(_("A DLT template ID has only digits, 10 to 30 of them."), "provider_id")
+        message_templates.refuse_invalid(item)
         item.header, item.provider_id = item.header or None, item.provider_id or None

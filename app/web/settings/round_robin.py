@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import assignment, audit, team
+from app.domain import assignment, audit, round_robin, team
 from app.domain.base import NotFound
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
@@ -39,7 +39,7 @@ class RoundRobinView(SettingsPage):
     @page_route("/")
     def index(self) -> Any:
         """One role: its order, the next turns, past turns."""
-        roles = team.roles_in_use(db.session())
+        roles = round_robin.roles_in_use(db.session())
         busiest = max(roles, key=lambda pair: pair[1].turns if pair[1] else 0, default=None)
         name = request.args.get("role") or (busiest[0].name if busiest else "")
         found = next((pair for pair in roles if pair[0].name == name), None)
@@ -54,7 +54,7 @@ class RoundRobinView(SettingsPage):
         viewer, session = current_viewer(), db.session()
         role, user = request.form.get("role", ""), request.form.get("user", "")
         key = (parse_id(user) or 0) if user else None
-        team.set_next(session, role, key, viewer.now)
+        round_robin.set_next(session, role, key, viewer.now)
         with access.as_system(session):  # each entry is chained to the last one, which the person may not see
             audit.write(
                 session, "turn change", viewer.person.id, viewer.now, about=f"role {role}"[:190], begins_with=key
@@ -69,9 +69,9 @@ def _url(role: str) -> str:
 
 
 def _next_text(role: str, viewer: Viewer) -> str:
-    held = next((pair for pair in team.roles_in_use(db.session()) if pair[0].name == role), None)
-    line = team.load_line(db.session(), held[0], held[1].last_user_id if held[1] else None) if held else None
-    preview = team.preview_turns(line, viewer.now, 1) if line else []
+    held = next((pair for pair in round_robin.roles_in_use(db.session()) if pair[0].name == role), None)
+    line = round_robin.load_line(db.session(), held[0], held[1].last_user_id if held[1] else None) if held else None
+    preview = round_robin.preview_turns(line, viewer.now, 1) if line else []
     if not preview:
         return _("No one with this role is available now.")
     return _("%(name)s is next.", name=name_of(preview[0].user_id, viewer))
@@ -79,8 +79,8 @@ def _next_text(role: str, viewer: Viewer) -> str:
 
 def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:
     session = db.session()
-    line = team.load_line(session, role, pointer.last_user_id if pointer else None)
-    preview = team.preview_turns(line, viewer.now, PREVIEW_TURNS)
+    line = round_robin.load_line(session, role, pointer.last_user_id if pointer else None)
+    preview = round_robin.preview_turns(line, viewer.now, PREVIEW_TURNS)
     with access.as_system(session):  # the number of turns reveals nothing about the records
         counts = assignment.turn_counts(session, role.name, COUNTED_ASSIGNMENTS)
         turns = assignment.latest_turns(session, role.name, MAX_HISTORY)
@@ -99,10 +99,10 @@ def _page(role: Any, pointer: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def _position_row(
-    position: team.TurnPosition, first: int | None, counts: dict[int, Any], viewer: Viewer
+    position: round_robin.TurnPosition, first: int | None, counts: dict[int, Any], viewer: Viewer
 ) -> dict[str, Any]:
     user = position.user
-    away, other = team.absence(user, viewer.now), team.substitute(position, viewer.now)
+    away, other = team.absence(user, viewer.now), round_robin.substitute(position, viewer.now)
     entry = {"why": away.why, "until": away.until.isoformat() if away.until else None} if away else None
     count, last = counts.get(user.id, (0, None))
     return {
@@ -116,7 +116,7 @@ def _position_row(
     }
 
 
-def _preview_row(decision: team.TurnDecision, viewer: Viewer) -> dict[str, Any]:
+def _preview_row(decision: round_robin.TurnDecision, viewer: Viewer) -> dict[str, Any]:
     substitute_for = name_of(decision.substitute_for, viewer) if decision.substitute_for else ""
     return {"person": _card(decision.user_id, viewer), "stead": substitute_for}
 

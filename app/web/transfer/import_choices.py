@@ -9,8 +9,8 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
-from app.lib.identity_numbers import is_masked
 from app.lib.label_matching import nearest_label, same_labels
+from app.lib.masking import is_masked
 from app.web.core.fields.base import ChoiceField, Field, Viewer
 from app.web.core.fields.reference_fields import MasterField
 from app.web.core.localization.default_labels import shown_label

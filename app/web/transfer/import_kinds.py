@@ -18,7 +18,7 @@ from app.domain.base import RuleBroken, join_texts, translatable
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS
 from app.lib import phone
 from app.lib.batches import batched
-from app.lib.identity_numbers import is_masked
+from app.lib.masking import is_masked
 from app.models import CustomerAccount
 from app.outbox.app_services import vault
 from app.web.core.fields import custom_field_catalog

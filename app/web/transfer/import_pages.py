@@ -19,7 +19,7 @@ from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields.base import Viewer
 from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import signed_in_route
-from app.web.records.attachments import upload_limits
+from app.web.records.attachments import upload_rates
 from app.web.transfer import import_display, import_kinds, import_runs, import_worker
 from app.web.transfer.export_files import MIME
 from app.web.transfer.export_pages import may_transfer, tabs
@@ -165,7 +165,7 @@ def _begin(kind_name: str, viewer: Viewer) -> int:
     if file is None or not file.filename:
         raise RuleBroken(_("Please choose a file."), "file")
     kind = import_runs.kind_named(kind_name, viewer)
-    upload_limits.count(request.content_length or 0, viewer)
+    upload_rates.count(request.content_length or 0, viewer)
     with request_transaction() as session, file.stream:
         if kind_name == KIND:
             return move_kind.begin(session, file.stream, file.filename, viewer).id  # type: ignore[arg-type]

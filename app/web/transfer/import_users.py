@@ -15,8 +15,8 @@ from app.access.role_matrix import PUBLIC
 from app.domain import team
 from app.domain.base import RuleBroken, translatable
 from app.lib import phone
-from app.lib.identity_numbers import is_email
 from app.lib.label_matching import nearest_label
+from app.lib.mail_addresses import is_email
 from app.models import Role, User
 from app.web.core.fields.base import BooleanField, Field, TextField, Viewer
 from app.web.core.fields.reference_fields import PersonField

@@ -19,6 +19,7 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Notification
 from app.notice_links import RecordCards, link_of, names_of, record_cards, record_link
+from app.notice_texts import text_of
 from app.ops.database.connections import WRITES
 from app.web.core.fab_access import current_viewer, json_answer, parse_integer, refuse_as_json
 from app.web.core.fields.base import Viewer
@@ -30,7 +31,6 @@ from app.web.pages.routes import signed_in_route
 from app.web.security.sessions import signed_in
 from app.web.workday import delivery_log
 from app.web.workday.notice_preferences import KIND_LABELS
-from app.wording import text_of
 
 #: Notices in the panel, and per page of all notices.
 PANEL_ROWS, PAGE_ROWS = 30, 50

@@ -16,6 +16,7 @@ from app.domain.base import RuleBroken
 from app.domain.notices import KINDS, Notification
 from app.extensions import db
 from app.models import Customer
+from app.notice_texts import text_of
 from app.web.api import schemas
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource, request_json
@@ -24,7 +25,6 @@ from app.web.core.fields.base import BooleanField, ChoiceField, Field, NumberFie
 from app.web.core.fields.reference_fields import RecordField
 from app.web.core.views.record_service import RecordService
 from app.web.workday import delivery_log, notice_preferences
-from app.wording import text_of
 
 
 class ReadFlagField(BooleanField):

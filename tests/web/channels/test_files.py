@@ -38,7 +38,7 @@ from app.ops.storage.virus_scanner import ScannerUnavailable
 from app.outbox import outbound_files
 from app.outbox.arrival_scans import INFECTED
 from app.web.records.attachments import uploads
-from app.web.records.attachments.upload_limits import RATES
+from app.web.records.attachments.upload_rates import RATES
 from tests import sample_uploads
 from tests.app_fixtures import Crm
 from tests.web.channels.test_inbox import account, heard, out  # noqa: F401

@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import select
 
-from app.domain import boards
+from app.domain import dashboard_boards
 from app.models import Board, BoardHome, Role
 from app.web.dashboards import widget_data
 from tests.app_fixtures import Crm
@@ -164,7 +164,7 @@ def test_two_who_arrange_the_same_board(crm: Crm) -> None:
         (form([("leads", 7)]), 422, "S, M, L"),
         (form([("leads", "٣")]), 422, "S, M, L"),
         (form([("leads", -3)]), 422, "S, M, L"),
-        (form([(name, 3) for name in [f"x{n}" for n in range(boards.MAX_CARDS + 1)]]), 422, "at most 40"),
+        (form([(name, 3) for name in [f"x{n}" for n in range(dashboard_boards.MAX_CARDS + 1)]]), 422, "at most 40"),
         (form() | {"size": ["3"]}, 422, "did not arrive whole"),
         (form(do="add", add="profit"), 422, "no such card"),
         (form(do="up:99999999999999999999"), 200, ""),

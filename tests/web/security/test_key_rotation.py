@@ -22,7 +22,7 @@ from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.maintenance import key_rotation
 from app.domain.messaging import mails
 from app.extensions import db
-from app.lib.vault import generate_key
+from app.lib.field_encryption import generate_key
 from app.models import Customer, CustomerKey, Lead, LeadStatus
 from app.web.core.request_transaction import request_transaction
 from config import WrongSetting

@@ -27,11 +27,11 @@ from app.domain.maintenance.health_samples import HealthCrossing, HealthSample, 
 from app.domain.maintenance.health_watch import Readings
 from app.job_runner import run_slot
 from app.models import ErrorReport, Notification, SlowStatement
+from app.notice_texts import text_of
 from app.ops.monitoring import health, machine_resources, metrics, process_metrics, request_log
 from app.ops.monitoring.process_metrics import MetricsBatch
 from app.web.pages.process_roles import ProcessRoutesOnly
 from app.web.settings.health_chart import chart_of
-from app.wording import text_of
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import insert, select
 
 from app.models import JobRun, OfficeRange
+from app.notice_texts import text_of
 from app.ops.monitoring import health
-from app.wording import text_of
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 

@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import event, select, update
 from sqlalchemy.exc import OperationalError
 
-from app import wording
+from app import notice_texts
 from app.domain.transfer_runs import MAX_TRIES, OPEN_IMPORTS, ImportRun, take_up_import
 from app.models import Lead, Notification
 from app.ops.storage.file_store import StorageUnavailable
@@ -103,7 +103,7 @@ def test_a_storage_that_stays_away_is_asked_less_and_less_often_then_no_more(
     assert AWAY in page and f"/imports/{run.id}/again" in page
     (note,) = crm.rows(select(Notification).where(Notification.kind == "import"))
     with crm.app.test_request_context():
-        assert AWAY in wording.text_of(note)
+        assert AWAY in notice_texts.text_of(note)
     run = mia.act(run, "again")
     if step == "checking":
         assert (run.outcome, run.payload["check"]["created"]) == ("checked", 5)
@@ -315,7 +315,7 @@ def test_choices_of_custom_fields_are_read_once_for_many_rows(request: pytest.Fi
 
 def test_numbers_of_notices_are_grouped() -> None:
     rows = {"export": {"rows": 2333}, "import": {"name": "a.csv", "created": 123456, "updated": 1000, "wrong": 7}}
-    said = [wording.TEXTS[kind](payload) for kind, payload in rows.items()]
+    said = [notice_texts.TEXTS[kind](payload) for kind, payload in rows.items()]
     assert "2,333 rows" in said[0]
     assert "1,23,456 created, 1,000 updated, 7 with errors" in said[1]
-    assert "1,200 records" in wording.TEXTS["import"]({"given": 1200, "actor": "Mia"})
+    assert "1,200 records" in notice_texts.TEXTS["import"]({"given": 1200, "actor": "Mia"})

@@ -17,9 +17,9 @@ from app.domain import notices
 from app.domain.base import RuleBroken
 from app.domain.notices import KINDS
 from app.models import Delivery, Notification
+from app.notice_texts import TEXTS, text_of
 from app.web.workday.bell import PAGE_ROWS, snooze_end
 from app.web.workday.delivery_log import ICONS
-from app.wording import TEXTS, text_of
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 from tests.factories import DAY, HOUR, MINUTE, NOW, OFFICE

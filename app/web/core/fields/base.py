@@ -21,7 +21,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.permissions import mask_of
 from app.lib import text_normalization
 from app.lib.digit_grouping import grouped
-from app.lib.identity_numbers import is_masked
+from app.lib.masking import is_masked
 from app.web.core.fields.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
 from app.web.core.fields.lookups import Lookups
 from app.web.core.localization.default_labels import shown_label

@@ -15,7 +15,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.domain import permissions
 from app.domain.base import UtcDateTime
-from app.domain.settings import Master
+from app.domain.picklists import Master
 from app.web.core.declarations import STAMPS, Declaration, read_declaration
 from app.web.core.fields.attribute_fields import AttributeField, DottedField
 from app.web.core.fields.base import (

@@ -21,7 +21,7 @@ from app.domain.base import RuleBroken
 from app.domain.custom_fields import FieldDefinition, mask_name
 from app.domain.custom_values import HasCustomFields, RetiredChoice, SelectedChoice
 from app.lib import number_parsing
-from app.lib.identity_numbers import is_masked
+from app.lib.masking import is_masked
 from app.lib.web_links import link_of
 from app.ops.statements.sqlalchemy_internals import annotate
 from app.web.core.fields import custom_field_catalog

@@ -12,7 +12,7 @@ from sqlalchemy import inspect
 
 from app import access
 from app.domain.base import NotFound, RuleBroken
-from app.domain.settings import Master
+from app.domain.picklists import Master
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CORE_TABLES

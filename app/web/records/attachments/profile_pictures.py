@@ -26,7 +26,7 @@ from app.web.core.fields.personal_fields import initials
 from app.web.core.fields.reference_fields import picture_of, picture_url
 from app.web.pages.routes import signed_in_route
 from app.web.records import message_files
-from app.web.records.attachments import upload_limits, virus_checks
+from app.web.records.attachments import upload_rates, virus_checks
 
 #: Their URLs contain a content hash, so the content at a URL never changes.
 CACHE = "private, max-age=31536000, immutable"
@@ -148,7 +148,7 @@ def _posted(viewer: Viewer) -> str | None:
     if sent is None or not sent.filename:
         raise RuleBroken(_("Please choose a picture."), "picture")
     db.session.commit()  # no transaction waits while it is scanned and stored
-    upload_limits.count(sent.stream.seek(0, 2), viewer)
+    upload_rates.count(sent.stream.seek(0, 2), viewer)
     virus_checks.state_of(sent.stream, sent.filename[:80], viewer)  # type: ignore[arg-type]
     sent.stream.seek(0)
     content = image_previews.square(sent.stream)  # type: ignore[arg-type]

@@ -18,7 +18,7 @@ from app.lib import file_kinds
 from app.ops.storage.file_store import PREFIX, TooLarge
 from app.outbox.app_services import file_store
 from app.web.core.fields.base import Viewer
-from app.web.records.attachments import upload_limits, virus_checks
+from app.web.records.attachments import upload_rates, virus_checks
 from app.web.records.message_files import FilesUnavailable, icon_of
 
 #: Validity of a token; files that were not sent are removed after a day.
@@ -119,7 +119,7 @@ def store_upload(file: FileStorage, viewer: Viewer) -> Upload:
         kind = file_kinds.kind_of_file(file.stream)  # type: ignore[arg-type]
         size = file.stream.seek(0, os.SEEK_END)
         file_checks.refuse_bad_content(kind, name, size)
-        upload_limits.count(size, viewer)
+        upload_rates.count(size, viewer)
         scan = virus_checks.state_of(file.stream, name, viewer)  # type: ignore[arg-type]
         stored = file_store().put(file.stream)  # type: ignore[arg-type]
     except TooLarge as error:

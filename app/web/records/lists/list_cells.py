@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from app.lib.identity_numbers import DOTS
+from app.lib.masking import DOTS
 from app.web.core.fields.base import Viewer
 from app.web.core.urls.local_links import row_url
 from app.web.records import dial_targets

@@ -10,7 +10,6 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from flask_babel import pgettext as gettext_in
 
-from app.domain import audit_chain
 from app.lib.digit_grouping import GroupedInt, grouped
 
 # --- texts -------------------------------------------------------------------------------------------------------
@@ -439,45 +438,3 @@ def _health_changed(values: dict[str, Any]) -> str:
     if values.get("over"):
         return str(_("%(what)s is within its limit of %(limit)s again.", **words))
     return str(_("%(what)s is above its limit: %(value)s instead of at most %(limit)s.", **words))
-
-
-def audit_report(report: audit_chain.ChainReport) -> list[str]:
-    """The result of a check of the audit log, as sentences."""
-    if not report.is_our_key:
-        return [str(_("The log can't be checked: it was sealed with another CRM_FIELD_KEY than this server has."))]
-    if not report.broken:
-        count = report.head.seq - report.deleted_until
-        return [
-            str(_("The log is intact: %(count)s entries.", count=grouped(count))),
-            *_deleted(report),
-            *_carried_over(report),
-        ]
-    lines = [str(_("The log was altered in %(count)s places.", count=grouped(report.broken)))]
-    return [*lines, *(_fault(fault) for fault in report.faults), *_carried_over(report)]
-
-
-def _deleted(report: audit_chain.ChainReport) -> list[str]:
-    if not report.deleted_until:
-        return []
-    return [
-        str(_("It begins after entry no. %(seq)s: older ones were deleted for their age.", seq=report.deleted_until))
-    ]
-
-
-def _carried_over(report: audit_chain.ChainReport) -> list[str]:
-    if not report.carried_over:
-        return []
-    shown = ", ".join(map(str, report.carried_over[:20]))
-    text = _("Broken before the log was sealed with a key: %(count)s entries (IDs %(ids)s).")
-    return [text % {"count": grouped(len(report.carried_over)), "ids": shown}]
-
-
-def _fault(fault: audit_chain.ChainFault) -> str:
-    texts = {
-        "missing": _("Entry no. %(seq)s is missing."),
-        "altered": _("Entry no. %(seq)s (ID %(id)s) was altered, moved or inserted."),
-        "inserted": _("Entry no. %(seq)s lies beyond the end of the log."),
-        "head": _("The log does not end at entry no. %(seq)s, as it should."),
-        "record": _("Entry no. %(seq)s is not what was noted outside the database: the log was cut, or put back."),
-    }
-    return texts[fault.what] % {"seq": fault.seq, "id": fault.entry_id}

@@ -1,4 +1,4 @@
-"""The HTTP endpoint of the sockets: refusals in our own format, and limits for polling clients."""
+"""The HTTP endpoint of the sockets: limits for clients that poll, and refusals in our own format."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ REFUSAL = "crm.socket_refusal"
 RETRY_SECONDS = 10
 
 
-class SocketLimits:
+class PollingLimits:
     """WSGI middleware in front of Socket.IO."""
 
     def __init__(self, app: Any) -> None:

@@ -6,7 +6,7 @@ import threading
 from collections import deque
 
 
-class Turns:
+class FairSemaphore:
     """A context manager that lets `count` threads in at once.
 
     A thread that leaves and comes again at once waits behind all others, which a semaphore doesn't promise.

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.lib.vault import KEY_BYTES, Vault, VaultError, generate_key, read_key
+from app.lib.field_encryption import KEY_BYTES, Vault, VaultError, generate_key, read_key
 
 PAN = "ABCDE1234F"
 VAULT = Vault(bytes(range(KEY_BYTES)))

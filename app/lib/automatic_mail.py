@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from app.lib.identity_numbers import is_email
-from app.lib.mail_addresses import message_ids
+from app.lib.mail_addresses import is_email, message_ids
 from app.lib.mime_parts import SplitMail, decoded_header, split_headers
 
 #: An email that passed more servers than this is in a loop.

@@ -1,4 +1,4 @@
-"""Decides whether to count the rows of others that a person sees: not if they hang on very many records, or on none."""
+"""Limits of counting: whether the rows of others that a person sees are counted, which can be very many."""
 
 from __future__ import annotations
 
