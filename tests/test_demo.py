@@ -15,6 +15,7 @@ from app import access, demo, models
 from app.demo import ticket_text
 from app.domain import leads, login_names, tickets
 from app.domain.base import RuleBroken
+from app.domain.messaging.messages import CAMPAIGN_CAUSE
 from app.domain.persistence.numbering import next_number
 from app.domain.sla import ENDED, PAUSED, RUNNING
 from app.lib.field_encryption import Vault
@@ -147,7 +148,8 @@ def test_sla_clocks_run_for_open_tickets_and_pause_for_waiting_ones(loaded):
 def test_an_answered_call_or_a_sent_message_is_a_first_reply(loaded, record, own):
     session, _ = loaded
     calls = select(getattr(models.CallLog, own)).where(models.CallLog.status == "Completed")
-    sent = select(getattr(models.Message, own)).where(models.Message.direction == "out")
+    of_campaign = func.coalesce(models.Message.cause, "").startswith(CAMPAIGN_CAUSE)
+    sent = select(getattr(models.Message, own)).where(models.Message.direction == "out", ~of_campaign)
     talked = {*session.scalars(calls), *session.scalars(sent)} - {None}
     rows = session.scalars(select(record).where(record.id.in_(talked))).all()
     assert rows or record is models.Ticket

@@ -1,4 +1,4 @@
-"""Demo data: an invented stock broker with people, leads, customers, tickets and a month of history.
+"""Demo data: an invented stock broker with people, leads, customers, tickets and eight weeks of history.
 
 Everything is invented, and the same for the same `now`: email addresses are in reserved domains, and PANs only have the
 right format. The rows are inserted in bulk, but are those that the domain would have written.

@@ -27,7 +27,7 @@ ZONE = ZoneInfo("Asia/Kolkata")
 #: How many of each to make for 400 leads; scaled for other numbers of leads.
 SIZES = {"leads": 400, "customers": 150, "tickets": 120, "tasks": 600, "calls": 2000, "messages": 260, "notes": 450}
 #: The length of the history.
-DAYS = 30
+DAYS = 56
 Row = dict[str, Any]
 #: In the order of their foreign keys.
 TABLES: tuple[Table, ...] = (
@@ -142,6 +142,18 @@ class DemoBuilder:
     def work_ended_on(self, lead: Row | None) -> datetime:
         """When work on the lead ended (UTC); now if it did not."""
         return self.left_alone_on.get(lead["id"], self.now) if lead else self.now
+
+    def step_times(self, start: datetime, count: int) -> list[datetime]:
+        """Times of the steps of a record, in order: the first some hours after `start`, each other days later (UTC)."""
+        times: list[datetime] = []
+        for n in range(count):
+            before = times[-1] if times else start
+            gap = self.rng.expovariate(1 / 4) if n == 0 else 20 + self.rng.expovariate(1 / 48)
+            at = before + timedelta(minutes=20, hours=gap)
+            times.append(self.office_time(before + (at - before) / 2, at) if at < self.now else at)
+        late = [at for at in times if at >= self.now]
+        start = times[-len(late) - 1] if len(late) < count else start
+        return [*times[: count - len(late)], *sorted(self.office_time(start, self.now) for _ in late)]
 
     def mobile(self) -> tuple[str, str]:
         """An invented, unique Indian mobile number: as somebody types it, and in E.164."""

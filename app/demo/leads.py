@@ -143,6 +143,8 @@ def _follow_path(builder: DemoBuilder, lead: Row, path: tuple[str, ...], statuse
     lead["label"] = path[-1] if path[-1] in statuses else "New"
     if len(path) == 1 and builder.now - lead["created_on"] < timedelta(days=4):
         sla.start_clock(builder, lead, models.Lead)
+    elif lead["replied_on"]:
+        sla.finish_clock(builder, lead, models.Lead)
 
 
 def _status_times(builder: DemoBuilder, start: datetime, path: tuple[str, ...]) -> list[datetime]:
@@ -150,7 +152,7 @@ def _status_times(builder: DemoBuilder, start: datetime, path: tuple[str, ...]) 
         rest = timedelta(days=31 if "Account" in path[-1] else 61)
         times = sorted(builder.office_time(start + timedelta(hours=1), start + timedelta(days=10)) for _ in path[2:])
         return [*times, datetime.combine((times[-1] + rest).date(), time(4, 30), UTC)]
-    return sorted(builder.office_time(start + timedelta(minutes=20), builder.now) for _ in path[1:])
+    return builder.step_times(start, len(path) - 1)
 
 
 def _set_required_fields(builder: DemoBuilder, lead: Row, label: str, by: int | None, at: datetime) -> str | None:

@@ -52,13 +52,14 @@ def _share_spent(builder: DemoBuilder, row: Row, record: Any) -> tuple[float, fl
     return LATE if before % 25 == 5 else NEARLY if before % 8 == 2 else SPENT
 
 
-def mark_late(row: Row) -> None:
-    """Mark some of the ended records as answered or resolved late."""
-    done = row["resolved_on"]
-    if row["id"] % 9 == 0 and done - row["created_on"] > timedelta(hours=6):
-        row["resolve_late_on"] = done - timedelta(hours=2)
-    if row["id"] % 11 == 0 and row["replied_on"] - row["created_on"] > timedelta(hours=3):
-        row["reply_late_on"] = row["replied_on"] - timedelta(minutes=40)
+def finish_clock(builder: DemoBuilder, row: Row, record: Any) -> None:
+    """Give an answered lead or an ended ticket the clock that it had: started with it, late where it took too long."""
+    row["sla_started_on"] = row["created_on"]
+    minutes = builder.terms.target(record.applies_to, row.get("priority", ""))
+    for name, target, done in zip(sla.DEADLINES, minutes, (row["replied_on"], row.get("resolved_on")), strict=True):
+        due = None if target is None else builder.terms.after(row["created_on"], timedelta(minutes=target))
+        if due and done and due < done:
+            row[f"{name}_late_on"] = due
 
 
 def count_first_replies(builder: DemoBuilder) -> None:

@@ -85,13 +85,12 @@ def _set_status(builder: DemoBuilder, ticket: Row, statuses: dict[str, int], n: 
     if n < len(statuses):
         label = list(statuses)[n]
     path = [step for step in ("Open", label) if step in statuses] if label != "New" else []
-    steps, start = list(dict.fromkeys(path)), ticket["created_on"] + timedelta(minutes=5)
-    times = sorted(builder.office_time(start, builder.now) for _ in steps)
-    for step, at in zip(steps, times, strict=True):
+    steps = list(dict.fromkeys(path))
+    for step, at in zip(steps, builder.step_times(ticket["created_on"], len(steps)), strict=True):
         _move_ticket(builder, ticket, step, statuses[step], at)
     ticket["label"] = label
     if label in ended_labels:
-        sla.mark_late(ticket)
+        sla.finish_clock(builder, ticket, models.Ticket)
     else:
         sla.start_clock(builder, ticket, models.Ticket)
 
