@@ -269,11 +269,12 @@ def _schema_app(settings: Settings) -> Any:
     from flask import Flask
 
     import config
+    import flask_config
     from app import addons
     from app.extensions import db, migrate
 
     app = Flask("schema")
-    app.config.update(config.flask_config(settings))
+    app.config.update(flask_config.flask_config(settings))
     db.init_app(app)
     migrate.init_app(app, db, directory=str(config.ROOT / "migrations"))
     addons.add_revisions(migrate)

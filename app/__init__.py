@@ -16,6 +16,8 @@ from sqlalchemy.orm import Session
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 import config
+import database_engine
+import flask_config
 from app import access, addons, cli, job_runner, jobs, models, self_test, session_hooks, views  # noqa: F401  (all tables must be known before the mappers are used)
 from app.channels.base import Channel
 from app.channels.console import Console
@@ -92,7 +94,7 @@ def _flask(settings: config.Settings, overrides: dict[str, object]) -> Flask:
     app.jinja_environment = PageEnvironment
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]  # no coroutines here; Flask asks for each hook
     app.url_rule_class = lazy_url_rules.LazyRule
-    app.config.update(config.flask_config(settings))
+    app.config.update(flask_config.flask_config(settings))
     app.config.update(overrides)
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]
     return app
@@ -184,7 +186,7 @@ def _runner(settings: config.Settings, files: FileStore) -> job_runner.Runner:
     return job_runner.Runner(
         lambda: Session(bound, expire_on_commit=False),
         *(settings.time_zone, live_events.announce),
-        turns=FairSemaphore(config.job_transactions(settings)),
+        turns=FairSemaphore(database_engine.job_transactions(settings)),
         folder=settings.instance_dir,
         files=files,
     )

@@ -22,6 +22,7 @@ from werkzeug.security import generate_password_hash
 
 import app as product
 import config
+import database_engine
 from app import access, branding, create_app
 from app.domain import brand
 from app.extensions import db, socketio
@@ -190,7 +191,7 @@ class AppPool:
             self._read[known] = settings, key
         settings, key = self._read[known]
         if key not in self._apps:
-            options = config.engine_options(settings) | {"query_cache_size": STATEMENTS}
+            options = database_engine.engine_options(settings) | {"query_cache_size": STATEMENTS}
             self._apps[key] = ReusedApp(
                 create_app(settings, TESTING=True, SQLALCHEMY_ENGINE_OPTIONS=options, **FAKE_HASH)
             )

@@ -22,6 +22,9 @@ COPIED = (
     "backup_settings.py",
     "key_files.py",
     "server_urls.py",
+    "database_engine.py",
+    "flask_config.py",
+    "setting_values.py",
     "run.py",
     "pyproject.toml",
 )

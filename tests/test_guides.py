@@ -42,7 +42,7 @@ def test_the_map_of_the_readme_has_every_folder() -> None:
 
 
 def missing_files(row: str) -> list[str]:
-    """The files that a row of the README's map names and that don't exist.
+    """The files that a row of the code map names and that don't exist.
 
     A name without folders stands for a file in the folder of the one before it.
     """
@@ -56,11 +56,36 @@ def missing_files(row: str) -> list[str]:
     return missing
 
 
-def test_every_file_of_the_readmes_map_exists() -> None:
-    table = (ROOT / "README.md").read_text().partition("## Where do I change")[2].partition("\n## ")[0]
-    rows = [line for line in table.splitlines() if line.startswith("| ")]
+def test_every_file_of_the_code_map_exists() -> None:
+    short = (ROOT / "README.md").read_text().partition("## Where do I change")[2].partition("\n## ")[0]
+    rows = [line for line in (ROOT / "docs" / "code-map.md").read_text().splitlines() if line.startswith("| ")]
     assert len(rows) > 200
+    rows += [line for line in short.splitlines() if line.startswith("| ")]
     assert {row[:60]: names for row in rows if (names := missing_files(row))} == {}
+
+
+def missing_names(row: str) -> list[str]:
+    """The names that a row gives after a file, as in `FILE`: `NAME`, and that the file doesn't contain."""
+    missing = []
+    for file, names in re.findall(r"`([\w/]+\.(?:py|js))`: ((?:`[\w.…]+`(?:, | and )?)+)", row):
+        if not (ROOT / file).exists():
+            continue  # in the folder of the file before it: the test above
+        source = (ROOT / file).read_text()
+        wanted = (name.rpartition(".")[2].strip("…") for name in re.findall(r"`([^`]+)`", names))
+        missing += [f"{file}: {name}" for name in wanted if name and "." not in name and name not in source]
+    return missing
+
+
+def test_every_name_of_the_code_map_exists() -> None:
+    text = (ROOT / "docs" / "code-map.md").read_text()
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    assert [name for row in rows for name in missing_names(row)] == []
+
+
+def test_every_topic_of_the_code_map_is_linked_at_its_head() -> None:
+    head, _sep, rest = (ROOT / "docs" / "code-map.md").read_text().partition("\n## ")
+    topics = re.findall(r"^## (.+)$", f"## {rest}", re.M)
+    assert re.findall(r"^- \[(.+)\]\(#", head, re.M) == topics
 
 
 def test_the_keys_of_the_guide_are_those_of_the_dialog() -> None:

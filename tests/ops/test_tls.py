@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 import config
+import database_engine
 from app.backups.create import make
 from app.backups.drill import drill
 from app.backups.errors import BackupError
@@ -124,7 +125,7 @@ def test_mariadb_over_tls(certificates: Certificates, tmp_path: Path, mariadb_ca
     with strict_mariadb(tmp_path / "db", certificates, mariadb_cache) as address:
         query = certificates.query_of_mariadb
         settings = settings_for(tmp_path / "instance", CRM_DATABASE_URL=f"{address}&{query}")
-        engine = create_engine(settings.database_url, **config.engine_options(settings))
+        engine = create_engine(settings.database_url, **database_engine.engine_options(settings))
         connections.tune(engine, lambda: 1.0)
         with engine.connect() as connection:
             assert connection.execute(text("SHOW STATUS LIKE 'Ssl_version'")).one()[1].startswith("TLS")

@@ -16,6 +16,7 @@ import pytest
 from sqlalchemy import create_engine, func, select, text
 
 import config
+import database_engine
 from app.models import JobRun
 from app.ops.processes import leader
 from app.ops.processes.leader import DatabaseLeader, FileLeader
@@ -125,12 +126,12 @@ def test_taking_over_is_promised_within_ten_seconds() -> None:
 def test_a_frozen_transaction_frees_its_locks(mariadb_url: str, tmp_path: Path) -> None:
     """As a frozen leader holds them on the row of the turn: whoever waits is told soon, and can go on after a while."""
     settings = config.load({"CRM_DATABASE_URL": mariadb_url, "CRM_INSTANCE_DIR": str(tmp_path)})
-    engine = create_engine(mariadb_url, **config.engine_options(settings))
+    engine = create_engine(mariadb_url, **database_engine.engine_options(settings))
     with engine.begin() as connection:
         connection.execute(text("CREATE TABLE turn (id INTEGER PRIMARY KEY, n INTEGER)"))
         connection.execute(text("INSERT INTO turn VALUES (1, 0)"))
         seen = connection.execute(text("SELECT @@idle_transaction_timeout, @@innodb_lock_wait_timeout")).one()
-        assert tuple(seen) == (config.IDLE_TRANSACTION_SECONDS, config.LOCK_WAIT_SECONDS) == (20, 5)
+        assert tuple(seen) == (database_engine.IDLE_TRANSACTION_SECONDS, database_engine.LOCK_WAIT_SECONDS) == (20, 5)
     frozen = engine.connect()
     frozen.execute(text("UPDATE turn SET n = 1"))
 

@@ -40,7 +40,7 @@ REQUEST_SECONDS, BACKGROUND_SECONDS = 15.0, 120.0
 CONNECT_SECONDS = 5.0
 #: The largest result of one statement.
 MAX_RESULT_BYTES = 256 * 1024 * 1024
-#: How long SQLite waits for a lock. (MariaDB: innodb_lock_wait_timeout, in config.py.)
+#: How long SQLite waits for a lock. (MariaDB: innodb_lock_wait_timeout, in database_engine.py.)
 SQLITE_LOCK_SECONDS = 10
 
 _background_seconds: float | None = None

@@ -17,7 +17,7 @@ from app.ops.database.database_errors import number_of
 _STOPPED = (1969, 9)
 #: Virtual machine steps of SQLite between two checks of the clock: some milliseconds.
 _STEPS = 20_000
-#: The session may have a limit already (config.STATEMENT_SECONDS).
+#: The session may have a limit already (STATEMENT_SECONDS in database_engine.py).
 _LIMIT = text("SET @limit_before = @@SESSION.max_statement_time, SESSION max_statement_time = :seconds")
 _RESTORE = text("SET SESSION max_statement_time = COALESCE(@limit_before, 0)")
 

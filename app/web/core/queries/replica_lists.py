@@ -16,6 +16,7 @@ from sqlalchemy import NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 import config
+import database_engine
 from app import access
 from app.extensions import db
 from app.ops.database import connections, gtids, replicas
@@ -51,7 +52,7 @@ def install(app: Flask, settings: config.Settings) -> None:
 
 
 def _replica(url: str, settings: config.Settings) -> Replica:
-    engine = create_engine(url, **replicas.connection_options(config.engine_options(settings)))
+    engine = create_engine(url, **replicas.connection_options(database_engine.engine_options(settings)))
     connections.tune(engine, lambda: READ_SECONDS)
     process_metrics.watch(engine)
     return Replica(database_place(url), engine, _watching(url))
