@@ -18,7 +18,7 @@ from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer
 from app.web.core.fields.base import Viewer, clean_text
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.pages.routes import page_route
-from app.web.records import mentions
+from app.web.records import notes
 from app.web.records.timelines import timeline
 
 #: Column of Activity that refers to the record -> URL of the record's page.
@@ -49,7 +49,7 @@ class NotesView(ModulePermissions, BaseView):
             text = clean_text(typed, "text", timeline.MAX_NOTE_LENGTH, has_lines=True)
             if not text:
                 raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
-            mentions.edit_note(db.session(), line, text, _EDITED.parse(request.form.get("edited_on"), viewer), viewer)
+            notes.edit_note(db.session(), line, text, _EDITED.parse(request.form.get("edited_on"), viewer), viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
@@ -73,7 +73,7 @@ def _line(pk: str) -> Any:
 def _own(pk: str) -> Any:
     """The entry, if the viewer can change it. Raises NotFound, Denied or RuleBroken."""
     line = _line(pk)
-    mentions.refuse_foreign(line, current_viewer())
+    notes.refuse_foreign(line, current_viewer())
     return line
 
 
@@ -98,8 +98,8 @@ def _answered(line: Any, typed: Any, sentence: str) -> Any:
 
 def _place(line: Any) -> tuple[str, int]:
     """(column, id) of the note's record that the person sees."""
-    row = mentions.about_of(db.session(), line)
-    column = next(column for record, column in mentions.ABOUT.values() if isinstance(row, record))
+    row = notes.about_of(db.session(), line)
+    column = next(column for record, column in notes.ABOUT.values() if isinstance(row, record))
     return column, int(row.id)
 
 
@@ -107,11 +107,11 @@ def _saved(line: Any, viewer: Viewer) -> Any:
     """The changed timeline entry or a redirect to the record's page, with a message about who was not notified."""
     if request.headers.get("HX-Request"):
         answer = make_response(render_template("records/_entry.html", e=timeline.entry(line, viewer)))
-        if remark_text := " ".join(mentions.unnotified_people()):
+        if remark_text := " ".join(notes.unnotified_people()):
             answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": remark_text}})
         return answer
     flash(_("Note saved."), "success")
-    for sentence in mentions.unnotified_people():
+    for sentence in notes.unnotified_people():
         flash(sentence, "warning")
     column, key = _place(line)
     return redirect(f"{_PAGES[column]}{key}#entry-{line.id}")
