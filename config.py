@@ -168,7 +168,7 @@ def load(environ: dict[str, str] | None = None) -> Settings:
     roles = _roles(env)
     settings = Settings(
         instance_dir=instance_dir,
-        time_zone=setting_values.zone(env.get("CRM_TIME_ZONE")),
+        time_zone=setting_values.zone(env.get("CRM_TIME_ZONE") or "Asia/Kolkata"),
         brand=(env.get("CRM_BRAND") or DEFAULT_BRAND).strip()[:60],
         demo=on_off("CRM_DEMO", env.get("CRM_DEMO"), False),
         addons=setting_values.addons(env.get("CRM_ADDONS")),
@@ -198,7 +198,7 @@ def _server(env: _Requested, roles: tuple[str, ...]) -> dict[str, Any]:
     is_sockets_only = roles == ("sockets",)
     port = whole_number("CRM_PORT", env.get("CRM_PORT"), 9000 if is_sockets_only else 8000, 1, 65535)
     return {
-        "host": setting_values.host(env.get("CRM_HOST")),
+        "host": setting_values.host(env.get("CRM_HOST") or "127.0.0.1"),
         "port": port,
         "public_url": setting_values.public_url(env.get("CRM_PUBLIC_URL"), port),
         "workers": whole_number("CRM_WORKERS", env.get("CRM_WORKERS"), 1, 1, 64),
@@ -258,7 +258,7 @@ def _monitoring(env: _Requested) -> dict[str, Any]:
     """Logs, metrics and error reports."""
     return {
         "count_sql": on_off("CRM_COUNT_SQL", env.get("CRM_COUNT_SQL"), False),
-        "log_json": setting_values.log_format(env.get("CRM_LOG_FORMAT")) == "json",
+        "log_json": setting_values.log_format(env.get("CRM_LOG_FORMAT") or "text") == "json",
         "metrics_from": setting_values.networks("CRM_METRICS_FROM", env.get("CRM_METRICS_FROM") or "127.0.0.0/8, ::1"),
         "metrics_token": setting_values.token(env.get("CRM_METRICS_TOKEN")),
         "sentry_dsn": setting_values.dsn(env.get("CRM_SENTRY_DSN")),

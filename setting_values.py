@@ -191,9 +191,9 @@ def server_name(text: str | None) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", name)[:64] or "server"
 
 
-def log_format(text: str | None) -> str:
+def log_format(text: str) -> str:
     """text or json."""
-    name = (text or "text").strip().lower()
+    name = text.strip().lower()
     if name not in ("text", "json"):
         raise WrongSetting(f"CRM_LOG_FORMAT must be text or json, not {text!r}.")
     return name
@@ -228,9 +228,8 @@ def dsn(text: str | None) -> str | None:
     return text
 
 
-def zone(text: str | None) -> str:
+def zone(name: str) -> str:
     """The name of a time zone."""
-    name = text or "Asia/Kolkata"
     try:
         ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
@@ -241,9 +240,9 @@ def zone(text: str | None) -> str:
 _LABEL = re.compile(r"[a-zA-Z0-9_]([a-zA-Z0-9_-]{0,61}[a-zA-Z0-9_])?")
 
 
-def host(text: str | None) -> str:
+def host(text: str) -> str:
     """An address or host name to listen on; an IPv6 address gets its brackets."""
-    host = (text or "127.0.0.1").strip()
+    host = text.strip()
     try:
         address = ipaddress.ip_address(host[1:-1] if host.startswith("[") and host.endswith("]") else host)
     except ValueError:

@@ -1,43 +1,20 @@
-"""CONTENTS: what the CRM does by itself. SCHEDULE, and how each of its jobs finds its items."""
+"""CONTENTS: what the CRM does by itself: the schedule of its jobs, and the functions that queued calls may name."""
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from sqlalchemy import func, update
-from sqlalchemy.orm import Session
-
+from app import job_work
 from app.backups import requested_runs as backup_work
-from app.domain import (
-    attachments,
-    audit_chain,
-    custom_fields,
-    custom_values,
-    file_quotas,
-    office_hours,
-    report_schedules,
-    settings,
-    sla,
-    transfer_runs,
-)
-from app.domain.automation import escalation, expiry, leave_return, reassignment, reminders
+from app.domain import custom_values
 from app.domain.base import gettext_noop
 from app.domain.inbound import inbound_events
-from app.domain.maintenance import backup_runs, health_samples, health_watch, retention
 from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
-from app.domain.merging import duplicates, merged_records
-from app.domain.telephony import call_rollup_fill
 from app.dry_run import DryRun, try_out
-from app.job_runner import SKIPPED, Daily, Every, Job, JobPass, JobWork, Runner, daily_at, every_minute, run_slot
-from app.ops.database import connections
+from app.job_runner import Every, Job, Runner, daily_at, every_minute, run_slot
 from app.ops.database.connections import database_now
 from app.ops.processes.leader import election
-from app.ops.queues import queue
-from app.ops.storage.audit_head_file import AuditHeadFile
 from app.outbox import (
     backlog,
     call_delivery,
@@ -56,7 +33,6 @@ from app.outbox import (
 )
 from app.outbox.backlog import BacklogSource
 from app.outbox.call_delivery import CALLS
-from app.outbox.engine import DeliveryKind
 from app.outbox.invitation_delivery import INVITATIONS
 from app.outbox.message_delivery import MESSAGES
 from app.outbox.message_files import FILES
@@ -101,379 +77,50 @@ BACKLOG = (
         "event", inbound_processing.QUEUE, inbound_events.due, lambda keys: inbound_processing.enqueue_event(keys[0])
     ),
 )
-
-log = logging.getLogger("crm.jobs")
-#: A run that has shown no heartbeat for longer belongs to a process that was killed.
-INTERRUPTED_AFTER = timedelta(minutes=5)
-#: Records or tasks per transaction of reassignment and reminders: it holds their locks for a tenth of a second.
-_AT_ONCE = 200
-#: Rows deleted for their age per transaction, not counting the rows that depend on them.
-_FORGOTTEN_AT_ONCE = 500
-#: Days of calls that a pass looks for and counts as far as its time goes, and days per transaction: counting a day of
-#: 10,000 calls takes a tenth of a second.
-_DAYS_IN_A_PASS, _DAYS_AT_ONCE = 1000, 5
-#: Seconds after which a transaction of a job has surely been committed.
-AFTER_COMMIT = 2.0
-#: A file to which no row refers may belong to a form that somebody still fills in.
-FORGOTTEN_AFTER = timedelta(days=1)
-
-
-def _reassign(session: Session, job_pass: JobPass) -> JobWork:
-    office = settings.load_office(session, job_pass.zone)
-    if not office_hours.is_open(office, job_pass.now):
-        return JobWork()
-    terms = reassignment.load_terms(session)
-    found = reassignment.due_records(session, job_pass.now, terms.grace_minutes, office, job_pass.limit)
-    reassignment_pass = reassignment.pass_at(job_pass.now, office, terms)
-    return JobWork(
-        found, many=lambda session, rows: reassignment.reassign(session, rows, reassignment_pass), size=_AT_ONCE
-    )
-
-
-def _remind(session: Session, job_pass: JobPass) -> JobWork:
-    found = reminders.due_tasks(session, job_pass.now, job_pass.limit)
-    return JobWork(
-        found,
-        many=lambda session, ids: reminders.remind_many(session, ids, job_pass.now, job_pass.zone),
-        size=_AT_ONCE,
-    )
-
-
-def _check_sla(session: Session, job_pass: JobPass) -> JobWork:
-    found = escalation.due_records(session, job_pass.now, job_pass.limit)
-    terms = sla.load_terms(session, job_pass.zone) if found else sla.NO_TERMS
-    return JobWork(found, lambda session, row: escalation.check_record(session, row, job_pass.now, terms))
-
-
-def _expire_leads(session: Session, job_pass: JobPass) -> JobWork:
-    found = expiry.due_leads(session, job_pass.now, job_pass.limit)
-    return JobWork(found, many=lambda session, ids: expiry.expire_leads(session, ids, job_pass.now), size=_AT_ONCE)
-
-
-def _expire_requests(session: Session, job_pass: JobPass) -> JobWork:
-    found = expiry.due_requests(session, job_pass.now, settings.load_office(session, job_pass.zone), job_pass.limit)
-    return JobWork(found, lambda session, request_id: expiry.expire_request(session, request_id, job_pass.now))
-
-
-def _return_after_leave(session: Session, job_pass: JobPass) -> JobWork:
-    found = leave_return.due_assignments(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda session, key: leave_return.return_record(session, key, job_pass.now))
-
-
-def _sweep(kind: DeliveryKind) -> Callable[[Session, JobPass], JobWork]:
-    def work(session: Session, job_pass: JobPass) -> JobWork:
-        found = backlog.find(kind, session, job_pass.now, job_pass.limit)
-        return JobWork(found, lambda session, item: backlog.sweep(kind, session, item, job_pass.now))
-
-    return work
-
-
-def _ask_providers(session: Session, job_pass: JobPass) -> JobWork:
-    """Queue questions to the providers about messages whose outcome is unknown."""
-    found = message_delivery.find_unknown(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda _session, key: message_delivery.enqueue_question(key))
-
-
-def _work_off_hooks(session: Session, job_pass: JobPass) -> JobWork:
-    found = inbound_processing.find_due(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda _session, key: inbound_processing.enqueue(key))
-
-
-def _fetch_mail(session: Session, job_pass: JobPass) -> JobWork:
-    """Queue the reading of mailboxes, whose servers may be slow."""
-    return JobWork(mail_fetch.find_due(session), lambda _session, key: mail_fetch.enqueue(key))
-
-
-def _advance_campaigns(session: Session, job_pass: JobPass) -> JobWork:
-    """Start campaigns whose time has come, and resume those whose worker has died."""
-    found = campaign_sending.find_due(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda _session, key: campaign_sending.enqueue(key))
-
-
-def _read_dnd_lists(session: Session, job_pass: JobPass) -> JobWork:
-    return JobWork(dnd_import.find_due(session, job_pass.limit), lambda _session, key: dnd_import.enqueue(key))
-
-
-def _write_exports(session: Session, job_pass: JobPass) -> JobWork:
-    """Resume exports whose worker has died."""
-    found = export_worker.find_due(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda _session, key: export_worker.enqueue(key))
-
-
-def _go_on_importing(session: Session, job_pass: JobPass) -> JobWork:
-    """Resume imports whose worker has died."""
-    found = import_worker.find_due(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda _session, key: import_worker.enqueue(key))
-
-
-def _send_reports(session: Session, job_pass: JobPass) -> JobWork:
-    """Start the reports that are due.
-
-    Each slot of a schedule is one row per reader, which only one process can insert.
-    """
-
-    def begin(session: Session, key: int) -> str:
-        made = report_schedules.open_slot(session, key, job_pass.now, job_pass.zone)
-        for run in made:  # after the commit; what the queue loses is found a minute later
-            schedule_worker.enqueue(run, AFTER_COMMIT)
-        return f"{len(made)} readers" if made else SKIPPED
-
-    return JobWork(report_schedules.find_due(session, job_pass.now, job_pass.limit), begin)
-
-
-def _make_reports(session: Session, job_pass: JobPass) -> JobWork:
-    """Resume reports whose worker has died."""
-    found = report_schedules.find_stalled(session, job_pass.now, job_pass.limit)
-    return JobWork(found, lambda _session, key: schedule_worker.enqueue(key))
-
-
-def _forget_imports(session: Session, job_pass: JobPass) -> JobWork:
-    """Delete the files and rows of imports that can no longer be reverted."""
-
-    def forget(session: Session, key: int) -> str:
-        transfer_runs.forget_import(session, key)
-        return "forgotten"
-
-    return JobWork(transfer_runs.old_imports(session, job_pass.now, job_pass.limit), forget)
-
-
-def _look_for_duplicates(session: Session, job_pass: JobPass) -> JobWork:
-    """Look for duplicates of new and changed records; the first runs look at all records."""
-    done: set[str] = set()
-
-    def look(session: Session, kind: str) -> str:
-        if kind not in done and duplicates.scan_next(session, kind, job_pass.now):
-            return "looked at"
-        done.add(kind)
-        return SKIPPED
-
-    return JobWork(duplicates.kinds_to_scan(session)[: job_pass.limit], look)
-
-
-def _forget_merges(session: Session, job_pass: JobPass) -> JobWork:
-    """Delete the undo data of merges that can no longer be undone."""
-    return JobWork(
-        ("merges",),
-        lambda session, _: (
-            f"{count} merges" if (count := merged_records.forget_old(session, job_pass.now, 500)) else SKIPPED
-        ),
-    )
-
-
-def _expire_exports(session: Session, job_pass: JobPass) -> JobWork:
-    """Delete the files of exports that have expired."""
-    store = job_pass.files
-
-    def expire(session: Session, key: int) -> str:
-        digests = transfer_runs.expire(session, key)
-        if store is not None and not job_pass.is_dry_run:
-            for digest in dict.fromkeys(digests):
-                message_files.remove_forgotten(session, store, digest, job_pass.now)
-        return "expired"
-
-    return JobWork(transfer_runs.expired_exports(session, job_pass.now, job_pass.limit), expire)
-
-
-def _delete_forgotten_files(session: Session, job_pass: JobPass) -> JobWork:
-    """Remove files to which no row refers: of forms that were never sent, and of deleted messages."""
-    store, before = job_pass.files, job_pass.now - FORGOTTEN_AFTER
-    if store is None:
-        return JobWork()
-    try:
-        found = message_files.forgotten(session, store, before, job_pass.limit)
-    except OSError as error:
-        log.warning("files that nobody needs are looked for tomorrow: %s", error)
-        return JobWork()
-
-    def remove(session: Session, digest: str) -> str:
-        if job_pass.is_dry_run:
-            return "file"
-        return "file" if message_files.remove_forgotten(session, store, digest, before) else SKIPPED
-
-    return JobWork(found, remove)
-
-
-def _scan_files(session: Session, job_pass: JobPass) -> JobWork:
-    """Queue scans of the files that were accepted while the virus scanner was unavailable."""
-    found = attachments.waiting_for_scan(session, job_pass.limit)
-    return JobWork(found, lambda _session, key: virus_scans.enqueue(key))
-
-
-def _recount_files(session: Session, job_pass: JobPass) -> JobWork:
-    """Recount the bytes that each person has attached: a deleted record also deletes its files."""
-    return JobWork(("usage",), lambda session, _: f"{file_quotas.recount(session)} rows")
-
-
-def _compare_custom_fields(session: Session, job_pass: JobPass) -> JobWork:
-    """Compare the index of custom fields with the records; each record that differs counts as an item."""
-
-    def compare(session: Session, tables: list[str]) -> list[str]:
-        counts = {table: custom_values.differing(session, table) for table in tables}
-        for table, count in counts.items():
-            if count:
-                log.error("%s: the index of custom fields differs from %d records", table, count)
-        return ["differs"] * sum(counts.values())
-
-    return JobWork(tuple(custom_fields.RECORDS), many=compare, size=1)
-
-
-def _close_interrupted_runs(session: Session, job_pass: JobPass) -> JobWork:
-    """Close the runs of killed processes as cut off; the leader takes up their slots again.
-
-    A new leader closes the runs of the former one at once; this finds all others, such as those started by hand.
-    """
-    silent = func.coalesce(JobRun.seen_on, JobRun.started_on) < job_pass.now - INTERRUPTED_AFTER
-    values = {"outcome": "cut", "ended_on": job_pass.now, "error": "The process running it ended."}
-    step = update(JobRun).where(JobRun.outcome == "running", silent).values(**values)
-    return JobWork(("runs",), lambda session, _: _execute(session, step))
-
-
-def _note_audit_head(session: Session, job_pass: JobPass) -> JobWork:
-    """Record the head of the audit log outside the database, so that missing entries at the end are noticed."""
-    if job_pass.folder is not None and not job_pass.is_dry_run:
-        AuditHeadFile(job_pass.folder).note(job_pass.now, audit_chain.current_head(session))
-    return JobWork()
-
-
-def _check_audit(session: Session, job_pass: JobPass) -> JobWork:
-    """Check the audit log, log its end, and alert the admins if it was altered."""
-    record = AuditHeadFile(job_pass.folder).heads() if job_pass.folder is not None else []
-    report = audit_chain.verify(session, [audit_chain.ChainHead(*head) for head in record])
-    if report.is_our_key and not report.broken:
-        # A warning only so that the line reaches the log by default: it is kept as evidence outside the database.
-        log.warning("the audit log is intact: %d entries, head %s", *report.head)
-        return JobWork()
-    log.error("the audit log was altered: %d places, first %s", report.broken, report.faults[:1])
-    return JobWork((report,), lambda session, found: _notify_of_audit(session, found, job_pass.now))
-
-
-def _notify_of_audit(session: Session, report: audit_chain.ChainReport, now: datetime) -> str:
-    return "alarm" if audit_chain.notify_admins(session, report, now) else SKIPPED
-
-
-def _watch_health(session: Session, job_pass: JobPass) -> JobWork:
-    """Record the health of the whole installation; notify admins of thresholds that were crossed or are met again."""
-    queued = queue.depths()
-    depth = None if queued is None else sum(each.waiting for each in queued)
-    readings = health_watch.Readings(depth, connections.open_connections(session))
-    return JobWork(("thresholds",), lambda session, _: health_watch.watch(session, readings, job_pass.now) or SKIPPED)
-
-
-#: The last item of a retention run: records what was deleted, and deletes surplus health samples.
-_CLOSE = retention.ExpiredRow("", 0, None)
-
-
-def _forget_old(session: Session, job_pass: JobPass) -> JobWork:
-    """Delete rows that are older than the retention settings allow."""
-    now = job_pass.now
-    found = retention.find(session, now, job_pass.limit)
-    is_last = len(found.rows) < job_pass.limit
-
-    def forget(session: Session, rows: list[retention.ExpiredRow]) -> list[str]:
-        closes = _CLOSE in rows
-        deleted = retention.forget(session, [row for row in rows if row != _CLOSE], now)
-        if closes:
-            retention.close(session, found.ends, now)
-            for step in health_samples.surplus(session):
-                session.execute(step, execution_options={"synchronize_session": False})
-        return ["forgotten"] * deleted + [SKIPPED] * (len(rows) - deleted)
-
-    return JobWork([*found.rows, _CLOSE] if is_last else found.rows, many=forget, size=_FORGOTTEN_AT_ONCE)
-
-
-def _count_calls(session: Session, job_pass: JobPass) -> JobWork:
-    """Fill the daily roll-ups of calls: of past days, and of days whose calls have changed since."""
-    zone, now = ZoneInfo(job_pass.zone), job_pass.now
-
-    def fill(session: Session, days: list[int]) -> list[str]:
-        filled = set(call_rollup_fill.fill(session, days, zone, now))
-        return ["day" if day in filled else SKIPPED for day in days]
-
-    limit = min(_DAYS_IN_A_PASS, job_pass.limit)
-    return JobWork(call_rollup_fill.days_to_fill(session, zone, now, limit), many=fill, size=_DAYS_AT_ONCE)
-
-
-# --- backups
-
-
-_BACKUP_TIMES, _DRILL_TIMES, _BACKUPS_AT_ONCE = daily_at("02:00", "17:25"), daily_at("04:10"), 20
-
-
-def _ask_for(kind: str, times: Daily) -> Callable[[Session, JobPass], JobWork]:
-    """A function that adds a row for the newest slot; the queue `long` does the work, however long it takes."""
-
-    def work(session: Session, job_pass: JobPass) -> JobWork:
-        slot = f"{kind} {times.slot(job_pass.now, job_pass.zone)[0]}"
-        return JobWork((slot,), lambda session, slot: backup_work.ask_for_slot(session, kind, slot, job_pass.now))
-
-    return work
-
-
-def _start_backups(session: Session, job_pass: JobPass) -> JobWork:
-    """Queue the waiting runs, and restart those that a killed process has left behind."""
-    found = backup_runs.to_start(session, job_pass.now, _BACKUPS_AT_ONCE)
-    return JobWork(found, lambda session, key: _start_backup(session, key, job_pass.now))
-
-
-def _start_backup(session: Session, key: int, now: datetime) -> str:
-    # The queue may be faster than this commit; then the next minute queues it.
-    return backup_work.enqueue(key) if backup_runs.begin_again(session, key, now) else "given up"
-
-
-def _watch_backups(session: Session, job_pass: JobPass) -> JobWork:
-    return JobWork(
-        ("backups",), lambda session, _: " ".join(backup_runs.notify_overdue(session, job_pass.now)) or SKIPPED
-    )
-
-
-def _execute(session: Session, statement: Any) -> str:
-    done = session.execute(statement, execution_options={"synchronize_session": False})
-    return f"{done.rowcount} rows" if done.rowcount else SKIPPED  # type: ignore[attr-defined]
-
-
+_BACKUP_TIMES, _DRILL_TIMES = daily_at("02:00", "17:25"), daily_at("04:10")
 SCHEDULE = (
-    Job(gettext_noop("reassign overdue tasks"), every_minute, _reassign),
-    Job(gettext_noop("send due reminders"), every_minute, _remind),
-    Job(gettext_noop("hand back after leave"), Every(5), _return_after_leave),
-    Job(gettext_noop("watch the SLA clocks"), every_minute, _check_sla),
-    Job(gettext_noop("queue what was left"), every_minute, _sweep(NOTICES)),
-    Job(gettext_noop("send what webhooks wait for"), every_minute, _sweep(WEBHOOKS)),
-    Job(gettext_noop("send messages that wait"), every_minute, _sweep(MESSAGES)),
-    Job(gettext_noop("fetch files that wait"), every_minute, _sweep(FILES)),
-    Job(gettext_noop("send reactions that wait"), every_minute, _sweep(REACTIONS)),
-    Job(gettext_noop("send invitations that wait"), every_minute, _sweep(INVITATIONS)),
-    Job(gettext_noop("settle calls that wait"), every_minute, _sweep(CALLS)),
-    Job(gettext_noop("fetch recordings that wait"), every_minute, _sweep(RECORDINGS)),
-    Job(gettext_noop("ask what became of messages"), every_minute, _ask_providers),
-    Job(gettext_noop("work off what providers reported"), every_minute, _work_off_hooks),
-    Job(gettext_noop("fetch mail"), every_minute, _fetch_mail),
-    Job(gettext_noop("go on with campaigns"), every_minute, _advance_campaigns),
-    Job(gettext_noop("read do-not-disturb lists"), every_minute, _read_dnd_lists),
-    Job(gettext_noop("go on with exports"), every_minute, _write_exports),
-    Job(gettext_noop("go on with imports"), every_minute, _go_on_importing),
-    Job(gettext_noop("send scheduled reports"), every_minute, _send_reports),
-    Job(gettext_noop("go on with reports"), every_minute, _make_reports),
-    Job(gettext_noop("email reports that wait"), every_minute, _sweep(REPORTS)),
-    Job(gettext_noop("delete files of expired exports"), Every(15), _expire_exports),
-    Job(gettext_noop("look for duplicates"), Every(5), _look_for_duplicates),
-    Job(gettext_noop("expire leads"), daily_at("10:00"), _expire_leads),
-    Job(gettext_noop("expire requests"), daily_at("10:00"), _expire_requests),
-    Job(gettext_noop("back up"), _BACKUP_TIMES, _ask_for("backup", _BACKUP_TIMES)),
-    Job(gettext_noop("drill the newest backup"), _DRILL_TIMES, _ask_for("drill", _DRILL_TIMES)),
-    Job(gettext_noop("start backups and drills"), every_minute, _start_backups),
-    Job(gettext_noop("watch the age of backups"), Every(30), _watch_backups),
-    Job(gettext_noop("close runs that were cut off"), every_minute, _close_interrupted_runs),
-    Job(gettext_noop("note the end of the audit log"), Every(5), _note_audit_head),
-    Job(gettext_noop("check the audit log"), daily_at("03:40"), _check_audit),
-    Job(gettext_noop("watch the health"), every_minute, _watch_health),
-    Job(gettext_noop("count the calls of each day"), every_minute, _count_calls),
-    Job(gettext_noop("forget what is too old"), daily_at("03:15"), _forget_old),
-    Job(gettext_noop("forget files that nobody needs"), daily_at("03:50"), _delete_forgotten_files),
-    Job(gettext_noop("scan files that wait"), Every(5), _scan_files),
-    Job(gettext_noop("recount the files of records"), daily_at("03:58"), _recount_files),
-    Job(custom_values.COMPARING_JOB, daily_at("04:00"), _compare_custom_fields),
-    Job(gettext_noop("forget what old merges replaced"), daily_at("03:45"), _forget_merges),
-    Job(gettext_noop("forget old imports"), daily_at("03:55"), _forget_imports),
+    Job(gettext_noop("reassign overdue tasks"), every_minute, job_work.reassign),
+    Job(gettext_noop("send due reminders"), every_minute, job_work.remind),
+    Job(gettext_noop("hand back after leave"), Every(5), job_work.return_after_leave),
+    Job(gettext_noop("watch the SLA clocks"), every_minute, job_work.check_sla),
+    Job(gettext_noop("queue what was left"), every_minute, job_work.sweep(NOTICES)),
+    Job(gettext_noop("send what webhooks wait for"), every_minute, job_work.sweep(WEBHOOKS)),
+    Job(gettext_noop("send messages that wait"), every_minute, job_work.sweep(MESSAGES)),
+    Job(gettext_noop("fetch files that wait"), every_minute, job_work.sweep(FILES)),
+    Job(gettext_noop("send reactions that wait"), every_minute, job_work.sweep(REACTIONS)),
+    Job(gettext_noop("send invitations that wait"), every_minute, job_work.sweep(INVITATIONS)),
+    Job(gettext_noop("settle calls that wait"), every_minute, job_work.sweep(CALLS)),
+    Job(gettext_noop("fetch recordings that wait"), every_minute, job_work.sweep(RECORDINGS)),
+    Job(gettext_noop("ask what became of messages"), every_minute, job_work.ask_providers),
+    Job(gettext_noop("work off what providers reported"), every_minute, job_work.work_off_hooks),
+    Job(gettext_noop("fetch mail"), every_minute, job_work.fetch_mail),
+    Job(gettext_noop("go on with campaigns"), every_minute, job_work.advance_campaigns),
+    Job(gettext_noop("read do-not-disturb lists"), every_minute, job_work.read_dnd_lists),
+    Job(gettext_noop("go on with exports"), every_minute, job_work.write_exports),
+    Job(gettext_noop("go on with imports"), every_minute, job_work.go_on_importing),
+    Job(gettext_noop("send scheduled reports"), every_minute, job_work.send_reports),
+    Job(gettext_noop("go on with reports"), every_minute, job_work.make_reports),
+    Job(gettext_noop("email reports that wait"), every_minute, job_work.sweep(REPORTS)),
+    Job(gettext_noop("delete files of expired exports"), Every(15), job_work.expire_exports),
+    Job(gettext_noop("look for duplicates"), Every(5), job_work.look_for_duplicates),
+    Job(gettext_noop("expire leads"), daily_at("10:00"), job_work.expire_leads),
+    Job(gettext_noop("expire requests"), daily_at("10:00"), job_work.expire_requests),
+    Job(gettext_noop("back up"), _BACKUP_TIMES, job_work.ask_for("backup", _BACKUP_TIMES)),
+    Job(gettext_noop("drill the newest backup"), _DRILL_TIMES, job_work.ask_for("drill", _DRILL_TIMES)),
+    Job(gettext_noop("start backups and drills"), every_minute, job_work.start_backups),
+    Job(gettext_noop("watch the age of backups"), Every(30), job_work.watch_backups),
+    Job(gettext_noop("close runs that were cut off"), every_minute, job_work.close_interrupted_runs),
+    Job(gettext_noop("note the end of the audit log"), Every(5), job_work.note_audit_head),
+    Job(gettext_noop("check the audit log"), daily_at("03:40"), job_work.check_audit),
+    Job(gettext_noop("watch the health"), every_minute, job_work.watch_health),
+    Job(gettext_noop("count the calls of each day"), every_minute, job_work.count_calls),
+    Job(gettext_noop("forget what is too old"), daily_at("03:15"), job_work.forget_old),
+    Job(gettext_noop("forget files that nobody needs"), daily_at("03:50"), job_work.delete_forgotten_files),
+    Job(gettext_noop("scan files that wait"), Every(5), job_work.scan_files),
+    Job(gettext_noop("recount the files of records"), daily_at("03:58"), job_work.recount_files),
+    Job(custom_values.COMPARING_JOB, daily_at("04:00"), job_work.compare_custom_fields),
+    Job(gettext_noop("forget what old merges replaced"), daily_at("03:45"), job_work.forget_merges),
+    Job(gettext_noop("forget old imports"), daily_at("03:55"), job_work.forget_imports),
 )
 
 

@@ -168,7 +168,7 @@ HOOKS = (
         "after_commit", campaign_sending.enqueue_committed, "A campaign is looked at after it was planned or started."
     ),
     Hook(
-        "after_commit", inbound_processing.enqueue_committed, "What providers report is worked off after it is stored."
+        "after_commit", inbound_processing.enqueue_committed, "What providers report is processed after it is stored."
     ),
     Hook("after_commit", call_delivery.enqueue_committed, "Calls are dialed only after the commit."),
     Hook("after_commit", recording_delivery.enqueue_committed, "Recordings are fetched after the report is stored."),
@@ -181,7 +181,7 @@ HOOKS = (
     Hook("after_rollback", call_delivery.forget, "A call that was not stored is not dialed."),
     Hook("after_rollback", recording_delivery.forget, "Recordings that nobody reported are not fetched."),
     Hook("after_rollback", campaign_sending.forget, "A campaign that was not planned is not looked at."),
-    Hook("after_rollback", inbound_processing.forget, "What was not stored is not worked off."),
+    Hook("after_rollback", inbound_processing.forget, "What was not stored is not processed."),
     Hook(
         "after_rollback",
         change_capture.restore_savepoint,

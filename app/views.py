@@ -28,7 +28,7 @@ from app.web.records.lists.saved_views import SavedViewsView
 from app.web.records.merging.duplicates import DuplicatesView
 from app.web.records.merging.merge_views import MergeView
 from app.web.records.messages import MessageResource, MessageScreen
-from app.web.records.notes import NotesView
+from app.web.records.note_pages import NotesView
 from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.telephony.calls import CallResource, CallScreen
 from app.web.records.tickets import TicketResource, TicketScreen

@@ -93,7 +93,10 @@ class IndexLookup:
         return self._either(_expression)
 
     def kept_rule(self) -> KeptRule | None:
-        """The rule with its values apart; None if nothing, or very many rows, were found, or not all values can be."""
+        """The condition with its values as parameters, so that its statement is compiled once.
+
+        None if nothing or very much was found, or if some part has values that cannot be parameters.
+        """
         if self.ids is not None:
             return self._kept_ids() if 0 < len(self.ids) <= _MOST_KEPT else None
         if not all(isinstance(part, TitlePart | IndexRange) for part in self.parts):

@@ -34,7 +34,7 @@ class SQLiteDatabase:
         self.path = Path(str(url.database))
 
     def facts(self) -> DatabaseFacts:
-        """The facts before a dump. Raises BackupError."""
+        """Versions, schema and end of the audit log, read before a dump. Raises BackupError."""
         with self._open() as connection:
             schema = _column(connection, "SELECT version_num FROM alembic_version ORDER BY 1")
             head = _column(connection, "SELECT count || ':' || hash FROM audit_head WHERE id = 1 AND count > 0")

@@ -40,7 +40,13 @@ from app.channels.provider import (
     StatusUnavailable,
     StatusUpdate,
 )
-from app.channels.setting_checks import check_settings, form_problem, numbers_problem, secret_problem, yes_no_problem
+from app.channels.setting_checks import (
+    RECORD_OUTGOING,
+    check_settings,
+    form_problem,
+    numbers_problem,
+    secret_problem,
+)
 from app.lib.sms_parts import is_gsm
 
 #: The cluster in Mumbai; api.exotel.com is the one in Singapore.
@@ -67,14 +73,7 @@ SETTINGS = (
         is_required=False,
         check=numbers_problem,
     ),
-    AccountSetting(
-        "record_outgoing",
-        "Record calls made from the CRM",
-        "yes or no. Tell the people you call.",
-        is_required=False,
-        default="no",
-        check=yes_no_problem,
-    ),
+    RECORD_OUTGOING,
     AccountSetting(
         "host",
         "Cluster",

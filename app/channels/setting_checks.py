@@ -1,4 +1,4 @@
-"""Checks of an account's settings."""
+"""Checks of an account's settings, and the setting that several kinds have."""
 
 from __future__ import annotations
 
@@ -30,6 +30,17 @@ def numbers_problem(value: str) -> str | None:
 def yes_no_problem(value: str) -> str | None:
     """What is wrong with the value of a switch."""
     return None if value in ("yes", "no") else "Please enter yes or no."
+
+
+#: Of providers whose calls the CRM dials.
+RECORD_OUTGOING = AccountSetting(
+    "record_outgoing",
+    "Record calls made from the CRM",
+    "yes or no. Tell the people you call.",
+    is_required=False,
+    default="no",
+    check=yes_no_problem,
+)
 
 
 def form_problem(form: re.Pattern[str], sentence: str, value: str) -> str | None:

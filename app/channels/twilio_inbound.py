@@ -37,6 +37,7 @@ from app.channels.provider import (
     StatusUpdate,
 )
 from app.channels.setting_checks import (
+    RECORD_OUTGOING,
     check_settings,
     form_problem,
     number_problem,
@@ -78,14 +79,7 @@ SETTINGS = (
         default="no",
         check=yes_no_problem,
     ),
-    AccountSetting(
-        "record_outgoing",
-        "Record calls made from the CRM",
-        "yes or no. Tell the people you call.",
-        is_required=False,
-        default="no",
-        check=yes_no_problem,
-    ),
+    RECORD_OUTGOING,
 )
 #: Twilio's status of a message -> ours. A message that Twilio has accepted is sent: "queued" means waiting in the CRM.
 MESSAGE_STATES = {

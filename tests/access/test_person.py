@@ -38,7 +38,7 @@ def test_the_level_follows_roles_scope_and_read_only_views(more: Any, module: st
 def test_the_reach_is_whose_rows_the_level_means(level: str, ids: Any) -> None:
     who = person(1, {"Leads.read": level, "Leads.write": "own"}, team=(2,))
     assert who.reach("Leads") == who.reach("Leads", "read") == ids
-    assert who.reach("Leads", "write") == {1}
+    assert who.reach("Leads", "write") == frozenset({1})
 
 
 @pytest.mark.parametrize(

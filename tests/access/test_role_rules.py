@@ -118,7 +118,7 @@ GRANTS: dict[str, Callable[[Session, Any], Any]] = {
     "a page": lambda session, role: role.permissions.append(fab(session, "can_edit", "Page")),
     "another name for Admin": lambda session, role: setattr(named(session, ADMIN), "name", "Boss"),
     "the name of Public": lambda session, role: setattr(role, "name", "Public"),
-    "Admin": lambda session, role: session.get(User, 1).roles.append(named(session, ADMIN)),
+    "Admin": lambda session, role: session.get_one(User, 1).roles.append(named(session, ADMIN)),
 }
 ALLOWED: dict[str, Callable[[Session, Any], Any]] = {
     "the same level": lambda session, role: session.add(cell(role, "team")),
@@ -220,7 +220,8 @@ def test_an_administrators_account_is_changed_by_administrators_only(
     changed = actor if is_self else user(db, "dev", manager_id=1)
     changed.roles = [named(db, name) for name in roles]
     db.flush()
-    for change in ({"first_name": "New"}, *([] if is_self else [{"roles": []}])):
+    changes: list[dict[str, Any]] = [{"first_name": "New"}, *([] if is_self else [{"roles": []}])]
+    for change in changes:
         with db.no_autoflush:
             for name, value in change.items():
                 setattr(changed, name, value)

@@ -56,8 +56,9 @@ def test_rows_are_reached_by_owner_or_assignee(
     db: Session, users: Any, make: Any, module: str, level: str, expected: str
 ) -> None:
     ana, ben = users
-    rows = {"as assignee": (ana, ben), "as owner": (ben, ana), "another's": (ben, ben)}
-    for name, (assignee, owner) in rows.items():
+    holders = {"as assignee": (ana, ben), "as owner": (ben, ana), "another's": (ben, ben)}
+    rows: dict[str, Any] = {}
+    for name, (assignee, owner) in holders.items():
         rows[name] = make(db)
         rows[name].assignee_id, rows[name].owner_id = assignee, owner
     db.flush()
@@ -130,7 +131,7 @@ def test_a_narrower_verb_needs_a_parent_within_its_reach(db: Session, users: Any
     ana, ben = users
     calls = {}
     for owner in users:
-        about = (
+        about: Any = (
             row(db, Customer, owner_id=owner) if parent == "customer" else {"lead": lead, "ticket": ticket}[parent](db)
         )
         about.owner_id = owner

@@ -360,10 +360,15 @@ def test_a_user_without_the_right_is_told_which_one(mariadb_server: Databases, t
     with installations.connected(mariadb_server.url(name)) as connection:
         connection.execute(text("LOCK TABLES one WRITE"))
         lines: list[str] = []
+
+        def dump_has_begun() -> bool:
+            lines.extend(command_lines("mariadb-dump"))
+            return bool(lines)
+
         maker = threading.Thread(target=make, args=(made,))
         maker.start()
         try:
-            eventually(lambda: bool(lines.extend(command_lines("mariadb-dump")) or lines), "the dump begins")
+            eventually(dump_has_begun, "the dump begins")
         finally:
             connection.execute(text("UNLOCK TABLES"))
             maker.join()

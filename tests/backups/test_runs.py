@@ -188,7 +188,7 @@ def test_a_slot_asks_once_and_the_queue_does_the_work(lite: Crm) -> None:
 
 
 def test_a_run_that_was_cut_off_is_begun_again_and_given_up_in_the_end(lite: Crm) -> None:
-    silent = {"outcome": "running", "seen_on": datetime.now(UTC) - timedelta(minutes=6)}
+    silent: dict[str, Any] = {"outcome": "running", "seen_on": datetime.now(UTC) - timedelta(minutes=6)}
     again, lost = ask(lite, **silent, tries=1), ask(lite, **silent, tries=3)
     alive = ask(lite, outcome="running", seen_on=datetime.now(UTC), tries=1)
     jobs.run_now(lite.app, "start backups and drills")

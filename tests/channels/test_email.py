@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from email import message_from_string
 from email.policy import default
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -36,7 +37,7 @@ def email(mail_server: MailServer) -> Email:
     return Email(server_of(mail_server.url), SENDER, 1)
 
 
-def test_a_message_arrives_as_written(mail_server, email):
+def test_a_message_arrives_as_written(mail_server: MailServer, email: Email) -> None:
     key = email.send("ana@eshin.test", CONTENT)
     (to, raw) = mail_server.mail[0]
     mail = message_from_string(raw, policy=default)
@@ -56,7 +57,9 @@ def test_a_message_arrives_as_written(mail_server, email):
         ({"to_rcpt": ["well"]}, False),
     ],
 )
-def test_the_reply_code_says_whether_to_try_again(mail_server, email, replies, permanent):
+def test_the_reply_code_says_whether_to_try_again(
+    mail_server: MailServer, email: Email, replies: Any, permanent: Any
+) -> None:
     for name, reply in replies.items():
         setattr(mail_server, name, reply)
     with pytest.raises(ChannelError) as refused:
@@ -67,13 +70,15 @@ def test_the_reply_code_says_whether_to_try_again(mail_server, email, replies, p
 
 
 @pytest.mark.parametrize("reply", ["hang", "well, well"])
-def test_without_a_reply_code_after_the_text_the_result_is_unknown(mail_server, email, reply):
+def test_without_a_reply_code_after_the_text_the_result_is_unknown(
+    mail_server: MailServer, email: Email, reply: str
+) -> None:
     mail_server.to_text = [reply]
     with pytest.raises(DeliveryUnknown):
         email.send("ana@eshin.test", CONTENT)
 
 
-def test_an_unreachable_server_is_tried_again(email):
+def test_an_unreachable_server_is_tried_again(email: Email) -> None:
     unreachable = Email(server_of(f"smtp://127.0.0.1:{free_port()}"), SENDER, 1)
     with pytest.raises(ChannelError) as refused:
         unreachable.send("ana@eshin.test", CONTENT)
@@ -84,13 +89,13 @@ def test_an_unreachable_server_is_tried_again(email):
     "to",
     ["ana@eshin.test\r\nBcc: eve@evil.test", "ana@eshin.test, eve@evil.test", "", "ana", "आना@eshin.test", "a@b@c"],
 )
-def test_an_address_names_one_recipient_and_no_header(mail_server, email, to):
+def test_an_address_names_one_recipient_and_no_header(mail_server: MailServer, email: Email, to: str) -> None:
     with pytest.raises(ChannelError) as refused:
         email.send(to, CONTENT)
     assert (refused.value.permanent, mail_server.mail) == (True, [])
 
 
-def test_a_subject_cannot_add_a_header(mail_server, email):
+def test_a_subject_cannot_add_a_header(mail_server: MailServer, email: Email) -> None:
     email.send("ana@eshin.test", Content("x", "k", "Hi\r\nBcc: eve@evil.test\n\nbody", "text\n.\nRSET\n"))
     mail = message_from_string(mail_server.mail[0][1], policy=default)
     assert (mail["Bcc"], mail["Subject"]) == (None, "Hi Bcc: eve@evil.test body")
@@ -124,7 +129,9 @@ def protected_server(certificate: Path) -> Iterator[MailServer]:
         ("smtp", "s3cret%40", False),
     ],
 )
-def test_the_protected_server_requires_tls_and_the_password(protected_server, certificate, scheme, password, arrives):
+def test_the_protected_server_requires_tls_and_the_password(
+    protected_server: MailServer, certificate: Path, scheme: str, password: str, arrives: bool
+) -> None:
     url = protected_server.url.replace("smtp://", f"{scheme}://crm:{password}@")
     email = Email(server_of(url), SENDER, 2, ssl.create_default_context(cafile=certificate))
     if not arrives:
@@ -135,7 +142,7 @@ def test_the_protected_server_requires_tls_and_the_password(protected_server, ce
     assert len(protected_server.mail) == arrives
 
 
-def test_a_man_in_the_middle_gets_nothing(protected_server):
+def test_a_man_in_the_middle_gets_nothing(protected_server: MailServer) -> None:
     url = protected_server.url.replace("smtp://", "smtp+starttls://crm:s3cret%40@")
     with pytest.raises(ChannelError, match="SSLCertVerificationError"):
         Email(server_of(url), SENDER, 2).send("ana@eshin.test", CONTENT)
@@ -154,13 +161,13 @@ def test_a_man_in_the_middle_gets_nothing(protected_server):
         {"CRM_SMTP_FROM": "Eve\nBcc: a@b.in"},
     ],
 )
-def test_invalid_settings_are_named_without_the_password(tmp_path, environ):
+def test_invalid_settings_are_named_without_the_password(tmp_path: Path, environ: dict[str, str]) -> None:
     with pytest.raises(config.WrongSetting, match="CRM_SMTP") as wrong:
         config.load(environ | {"CRM_INSTANCE_DIR": str(tmp_path)})
     assert "u:p" not in str(wrong.value)
 
 
-def test_the_console_logs_neither_address_nor_text(caplog):
+def test_the_console_logs_neither_address_nor_text(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, "crm.channels"):
         Console("e-mail").send("ana@eshin.test", CONTENT)
     assert caplog.messages == ["would send e-mail to user 3: notice 12"]

@@ -127,7 +127,7 @@ def test_another_accounts_token_signs_nothing() -> None:
 # --- Twilio: contents
 
 
-def told(fields: dict[str, Any], **query: str) -> Any:
+def told(fields: dict[str, Any], **query: Any) -> Any:
     (event,) = twilio().parse(form({"AccountSid": TWILIO["account_sid"], **fields}, **query))
     return event
 
@@ -181,7 +181,7 @@ STAMP = {"Timestamp": "Thu, 26 Nov 2026 08:00:00 +0000"}
 OUT = {"provider_id": CALL_SID, "direction": "out", "own_number": OURS, "key": "c7"}
 IN = {"provider_id": CALL_SID, "direction": "in", "peer": CUSTOMER}
 #: (fields, query, the update; None = nothing new).
-CALLS: dict[str, tuple[dict[str, str], dict[str, str], dict[str, Any] | None]] = {
+CALLS: dict[str, tuple[dict[str, Any], dict[str, Any], dict[str, Any] | None]] = {
     "rings the person": (
         {"CallSid": CALL_SID, "CallStatus": "ringing", "From": OURS, "To": PERSON},
         {"leg": "person", "key": "c7"},

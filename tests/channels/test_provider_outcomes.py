@@ -179,7 +179,7 @@ def test_a_call_without_a_caller_id_takes_the_first_number(server: FaultServer) 
     for kind, number in (("twilio", "%2B14155550100"), ("exotel", "%2B918047100000")):
         server.answers = ["cut"]
         with pytest.raises(DeliveryUnknown):
-            {"twilio": twilio, "exotel": exotel}[kind](server.url).call(a_call(caller_id=""))
+            (twilio if kind == "twilio" else exotel)(server.url).call(a_call(caller_id=""))
         assert number in server.requests[-1][3].decode()
     for account in (twilio(**{"from": "whatsapp:+14155550101"}), exotel(**{"from": ""})):
         with pytest.raises(StatusUnavailable):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import tracemalloc
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -24,7 +25,7 @@ def mail(headers: str, body: str | bytes = "Hello", sender: str = FROM) -> bytes
     return (sender + headers + "\r\n").encode() + b"\r\n" + raw
 
 
-def test_a_mail_says_who_wrote_what_and_to_whom():
+def test_a_mail_says_who_wrote_what_and_to_whom() -> None:
     found = read(
         mail(
             'To: "Rao, Support" <support@eshin.in>, b@c.in\r\nCc: =?utf-8?b?4KSG4KS24KS+?= <d@e.in>\r\n'
@@ -60,7 +61,7 @@ def test_a_mail_says_who_wrote_what_and_to_whom():
         ("utf-16", b"a", "\ufffd"),
     ],
 )
-def test_text_is_read_in_its_character_set_or_as_well_as_can_be(charset, raw, expected):
+def test_text_is_read_in_its_character_set_or_as_well_as_can_be(charset: str, raw: bytes, expected: str) -> None:
     assert read(mail(f"Content-Type: text/plain; charset={charset}", raw)).text == expected
 
 
@@ -76,7 +77,7 @@ MIXED = (
 )
 
 
-def test_alternatives_files_and_footers_are_told_apart():
+def test_alternatives_files_and_footers_are_told_apart() -> None:
     found = read(mail("Content-Type: multipart/mixed; boundary=o", MIXED))
     assert found.text == "plain\n\nfooter"
     assert found.html.startswith('<p>rich<img data-remote="https://t.in/p"><img data-cid="pic@x">')
@@ -104,14 +105,14 @@ ROBOT = "From: MAILER-DAEMON@mx.in\r\n"
         ("report-type=delivery-status", REPORT.format(action="delivered", status="2.0.0"), []),
     ],
 )
-def test_a_report_names_the_mail_and_whom_it_did_not_reach(headers, body, failures):
+def test_a_report_names_the_mail_and_whom_it_did_not_reach(headers: str, body: bytes, failures: Any) -> None:
     bounce = read(mail(f"Content-Type: multipart/report; {headers}; boundary=b", body, ROBOT)).bounce
     assert bounce is not None
     assert [(each.address, each.is_permanent) for each in bounce.failures] == failures
     assert bounce.message_id == "m7@eshin.in"
 
 
-def test_a_report_in_words_is_recognized_only_from_a_robot():
+def test_a_report_in_words_is_recognized_only_from_a_robot() -> None:
     body = "<ravi@nowhere.in>: 550 5.1.1 no such user\r\n\r\nMessage-ID: <m7@eshin.in>\r\n"
     bounce = read(mail("Subject: failure notice", body, ROBOT)).bounce
     assert bounce is not None and bounce.message_id == "m7@eshin.in"
@@ -133,18 +134,18 @@ def test_a_report_in_words_is_recognized_only_from_a_robot():
         ("Subject: Automatic trading stopped", False),
     ],
 )
-def test_automatic_mails_are_recognized(header, automatic):
+def test_automatic_mails_are_recognized(header: str, automatic: bool) -> None:
     found = read(mail(header))
     assert (found.is_automatic, found.answer_to) == (automatic, "" if automatic else "asha@example.in")
 
 
-def test_only_the_check_of_the_trusted_server_counts():
+def test_only_the_check_of_the_trusted_server_counts() -> None:
     forged = "Authentication-Results: mx.eshin.in; dmarc=fail\r\nAuthentication-Results: mx.eshin.in; dmarc=pass"
     assert read(mail(forged), "mx.eshin.in").checks == (SenderCheck("dmarc", "fail"),)
     assert read(mail(forged), "other.in").checks == read(mail(forged)).checks == ()
 
 
-def test_nobody_vouches_for_a_mail_of_several_senders():
+def test_nobody_vouches_for_a_mail_of_several_senders() -> None:
     header = "From: x@evil.in\r\nAuthentication-Results: mx.eshin.in; dmarc=pass header.from=evil.in"
     assert read(mail(header), "mx.eshin.in").checks == ()
 
@@ -158,7 +159,7 @@ def test_nobody_vouches_for_a_mail_of_several_senders():
         '"a \\" <asha@customer.in> b" <x@evil.in>',
     ],
 )
-def test_an_address_in_a_name_or_comment_is_none(written):
+def test_an_address_in_a_name_or_comment_is_none(written: str) -> None:
     assert [each.address for each in read_addresses(written)] == ["x@evil.in"]
 
 
@@ -174,11 +175,11 @@ def test_an_address_in_a_name_or_comment_is_none(written):
         ("Yes\nOn Mon, 23 Nov 2026 at 09:00, A Person With A Long Name <s@e.in>\nwrote:\n> old", "Yes"),
     ],
 )
-def test_what_is_new_is_told_from_what_is_quoted(text, new):
+def test_what_is_new_is_told_from_what_is_quoted(text: str, new: str) -> None:
     assert separate(text)[0] == new
 
 
-def test_a_chain_of_fifty_replies_leaves_the_last_one():
+def test_a_chain_of_fifty_replies_leaves_the_last_one() -> None:
     chain = "first"
     for n in range(50):
         chain = f"answer {n}\n\nOn Mon, 23 Nov 2026 at 09:00, A <a@x.in> wrote:\n" + "\n".join(
@@ -219,7 +220,7 @@ HOSTILE = {
 }
 
 
-def test_parts_in_parts_need_no_more_memory_than_the_mail():
+def test_parts_in_parts_need_no_more_memory_than_the_mail() -> None:
     nested = "".join(f"Content-Type: multipart/mixed; boundary=b{i}\n\n--b{i}\n" for i in range(1000))
     raw = mail(
         "Content-Type: multipart/mixed; boundary=b", f"--b\n{nested}" + "Content-Type: text/plain\n\n" + "x\n" * N
@@ -232,7 +233,7 @@ def test_parts_in_parts_need_no_more_memory_than_the_mail():
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_hostile_mail_is_read_in_time(name):
+def test_a_hostile_mail_is_read_in_time(name: str) -> None:
     headers, body, *_ = HOSTILE[name]
     began = time.thread_time()
     found = read(mail(headers, body))
@@ -245,7 +246,7 @@ def test_a_hostile_mail_is_read_in_time(name):
 
 
 @pytest.mark.parametrize("raw", [b"", b"\0" * 100, b"Subject: x\r\n\r\nno sender", b"From: nobody\r\n\r\nx"])
-def test_a_mail_without_a_sender_is_refused_in_words(raw):
+def test_a_mail_without_a_sender_is_refused_in_words(raw: bytes) -> None:
     with pytest.raises(UnreadableMail, match="who sent it"):
         read(raw)
 
@@ -261,7 +262,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(st.one_of(PIECES, st.text(max_size=20)), max_size=15), st.binary(max_size=40))
-def test_any_bytes_are_read_or_refused(pieces, tail):
+def test_any_bytes_are_read_or_refused(pieces: list[str], tail: bytes) -> None:
     try:
         found = read(b"From: a@b.in\n" + "\n".join(pieces).encode("utf-8", "surrogatepass") + tail)
     except UnreadableMail:
@@ -289,11 +290,11 @@ def test_any_bytes_are_read_or_refused(pieces, tail):
         ("<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=x&gt;'>", ""),
     ],
 )  # fmt: skip
-def test_html_is_harmless(html, cleaned):
+def test_html_is_harmless(html: str, cleaned: str) -> None:
     assert html_cleaning.clean(html).html == cleaned
 
 
-def test_remote_pictures_come_back_only_when_asked():
+def test_remote_pictures_come_back_only_when_asked() -> None:
     cleaned = html_cleaning.clean('<img alt="a>b" src="https://t.in/p?x=1&y=2">').html
     assert "src=" not in cleaned
     assert 'alt="a&gt;b" src="https://t.in/p?x=1&amp;y=2"' in html_cleaning.with_remote_pictures(cleaned)

@@ -52,7 +52,7 @@ def open_for(
 
 
 def _create(session: Session, create: Callable[..., Any], values: dict[str, Any], context: ChangeContext) -> Any:
-    """Assign it to the next of the role; to its owner if nobody is available; else to nobody. Raises RuleBroken."""
+    """Create the record for the next person of the role, else for its owner, else for nobody. Raises RuleBroken."""
     role, owner_id = values.pop("role"), values["owner_id"]
     for who in ({"assign_to_role": role}, {"assignee_id": owner_id}):
         try:

@@ -105,7 +105,7 @@ def _sealed_anew(row: Any, columns: list[str], vault: Vault) -> dict[str, str]:
 
 
 def _hold(session: Session, changes: list[dict[str, Any]]) -> None:
-    """Make the customers the holders of their values under the new fingerprints, if they were under the older ones."""
+    """Move the entries of customers in `customer_key` from the old fingerprints of their values to the new ones."""
     table = CustomerKey.__table__
     for field in SECRET_FIELDS:
         new = {change["row"]: change[field + _BLIND] for change in changes if field + _BLIND in change}

@@ -49,7 +49,7 @@ NO_TARGET = CallTarget()
 
 
 class _Customer(NamedTuple):
-    """A customer with a number."""
+    """A customer who has the number of a call."""
 
     id: int
     number: str

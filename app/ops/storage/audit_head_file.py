@@ -1,7 +1,7 @@
 """The record of the audit log's heads: a file outside the database, so that missing entries at the end are noticed.
 
 Each line has the time (UTC), the number of entries and the hash of the last one. Each server has its own file in its
-instance folder; people who can change the database need not be able to change it.
+instance folder. Whoever can change the database should not be able to change these files.
 """
 
 from __future__ import annotations

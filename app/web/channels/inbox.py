@@ -24,7 +24,7 @@ from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import conversation_list
 from app.web.records.attachments import uploads
-from app.web.records.mentions import unnotified_people
+from app.web.records.notes import unnotified_people
 
 #: Resending a message from a record's timeline returns to that page.
 _PAGES_OF_RECORDS = ("/leads/", "/tickets/", "/customers/")

@@ -10,7 +10,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.web.compat.doctypes import NOTE
 from app.web.core.fields.base import Viewer
-from app.web.records import mentions
+from app.web.records import notes
 
 
 def write_note(row: Any, text: str, viewer: Viewer) -> Any:
@@ -19,4 +19,4 @@ def write_note(row: Any, text: str, viewer: Viewer) -> Any:
     value = NOTE.record_table.parse({"text": text}, "add", viewer)["text"]
     if not value:
         raise RuleBroken(_("Please enter a text."), "content")
-    return mentions.write_note(db.session(), row, value, viewer)
+    return notes.write_note(db.session(), row, value, viewer)

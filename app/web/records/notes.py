@@ -1,117 +1,111 @@
-"""Editing notes: authors edit their note in place or on a page of its own; earlier texts stay readable."""
+"""Writing and editing notes: who may; whom they notify; and the author is told who was mentioned but not notified."""
 
 from __future__ import annotations
 
-import json
+from datetime import datetime
 from typing import Any
 
-from flask import flash, make_response, redirect, render_template, request
-from flask_appbuilder import BaseView
+from flask import g
 from flask_babel import gettext as _
+from sqlalchemy.orm import Session
 
 from app import access
+from app.domain import mentions, timeline
 from app.domain.base import NotFound, RuleBroken
-from app.extensions import db
-from app.lib.ids import parse_id
-from app.models import Activity
-from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.core.fields.base import Viewer, clean_text
-from app.web.core.fields.date_fields import DateTimeField
-from app.web.pages.routes import page_route
-from app.web.records import mentions
-from app.web.records.timelines import timeline
+from app.models import Activity, Customer, Lead, Ticket
+from app.web.core.fields.base import Viewer
 
-#: Column of Activity that refers to the record -> URL of the record's page.
-_PAGES = {"ticket_id": "/tickets/show/", "lead_id": "/leads/show/", "customer_id": "/customers/show/"}
-_EDITED = DateTimeField("edited_on", _)
+#: Records that take notes: name in a URL -> (record, its column in Activity).
+ABOUT = {"ticket": (Ticket, "ticket_id"), "lead": (Lead, "lead_id"), "customer": (Customer, "customer_id")}
 
 
-class NotesView(ModulePermissions, BaseView):
-    """/notes/<id>: the form to edit one's own note."""
-
-    route_base = "/notes"
-    default_view = "form"
-    module = "Notes"
-    VERBS = {"form": "write", "save": "write", "shown": "read"}
-
-    @page_route("/<pk>", methods=["GET"])
-    def form(self, pk: str) -> Any:
-        """The form: in place on the timeline, or as a page."""
-        line = _own(pk)
-        return _answered(line, line.payload.get("text"), "")
-
-    @page_route("/<pk>", methods=["POST"])
-    def save(self, pk: str) -> Any:
-        """Save the text; on an error the form keeps the input."""
-        line, viewer = _own(pk), current_viewer()
-        typed = request.form.get("text", "")
-        try:
-            text = clean_text(typed, "text", timeline.MAX_NOTE_LENGTH, has_lines=True)
-            if not text:
-                raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
-            mentions.edit_note(db.session(), line, text, _EDITED.parse(request.form.get("edited_on"), viewer), viewer)
-            db.session.commit()
-        except REFUSABLE as broken:
-            db.session.rollback()
-            status, sentence, _errors = refusal(broken)
-            return _answered(_own(pk), typed, sentence), status
-        return _saved(line, viewer)
-
-    @page_route("/<pk>/shown", methods=["GET"])
-    def shown(self, pk: str) -> Any:
-        """The timeline entry, to replace a canceled form."""
-        return render_template("records/_entry.html", e=timeline.entry(_line(pk), current_viewer()))
-
-
-def _line(pk: str) -> Any:
-    line = access.get_visible(db.session(), Activity, parse_id(pk))
-    if line is None:
-        raise NotFound(_("This note doesn't exist, or you don't have access to its record."))
+def write_note(session: Session, about: Any, text: str, viewer: Viewer) -> Activity:
+    """Write a note on a record that the viewer sees; notifies the users it mentions and the record's involved users."""
+    line = timeline.write_line(session, about, "note", viewer.stamp, text=text)
+    session.flush()
+    if about.__tablename__ == "task":  # a note on a task concerns its lead or ticket
+        about = _parent(session, line) or about
+    named, others = _mentioned(text, viewer), mentions.involved_users(session, about) - {viewer.person.id}
+    # Users who see the entry also see its record (or the customer it was converted to) and can read notes.
+    seeing = access.users_who_see(session, [*named.values(), *others], line, viewer.now)
+    notified, not_notified = _split_by_visibility(named, seeing)
+    if notified:
+        line.payload = {**line.payload, "mentions": notified}
+    recipients = mentions.NoteRecipients(notified.values(), others & seeing - {*notified.values()})
+    mentions.notify(session, line, about, recipients, viewer.now)
+    g.remarks = [_not_notified_warning(key, viewer) for key in not_notified]
     return line
 
 
-def _own(pk: str) -> Any:
-    """The entry, if the viewer can change it. Raises NotFound, Denied or RuleBroken."""
-    line = _line(pk)
-    mentions.refuse_foreign(line, current_viewer())
-    return line
+def edit_note(session: Session, line: Activity, text: str, seen: datetime | None, viewer: Viewer) -> None:
+    """Change the text of the viewer's own note; notifies only users who were not mentioned before.
+
+    `seen`: edited_on as the author saw it. Raises NotFound if the record is no longer visible, Conflict, RuleBroken.
+    """
+    if text == (line.payload or {}).get("text"):
+        return
+    about, before = about_of(session, line), _mentioned(line.payload["text"], viewer)
+    named = _mentioned(text, viewer)
+    notified, not_notified = _split_by_visibility(
+        named, access.users_who_see(session, named.values(), line, viewer.now)
+    )
+    timeline.edit_note(session, line, seen, viewer.now, text=text, mentions=notified)
+    # A repeated event key notifies nobody twice.
+    mentions.notify(session, line, about, mentions.NoteRecipients(notified.values()), viewer.now)
+    g.remarks = [_not_notified_warning(key, viewer) for key in not_notified if key not in before.values()]
 
 
-def _answered(line: Any, typed: Any, sentence: str) -> Any:
-    """The form with the typed text and, on a conflict, the stored text."""
-    stored = line.payload.get("text")
-    column, key = _place(line)
-    note = {
-        "id": line.id,
-        "action": f"/notes/{line.id}",
-        "text": typed,
-        "error": sentence,
-        "most": timeline.MAX_NOTE_LENGTH,
-        "stored": stored if sentence and stored != typed else None,
-        "back_url": f"{_PAGES[column]}{key}",
-        "edited_on": line.edited_on.isoformat() if line.edited_on else "",
-        "about": f"{column.removesuffix('_id')}:{key}",
-    }
-    is_part = bool(request.headers.get("HX-Request"))
-    return render_template("records/_note.html" if is_part else "records/note.html", note=note)
+def unnotified_people() -> list[str]:
+    """Sentences for a note's author about who was mentioned in this request but not notified."""
+    return list(g.get("remarks", []))
 
 
-def _place(line: Any) -> tuple[str, int]:
-    """(column, id) of the note's record that the person sees."""
-    row = mentions.about_of(db.session(), line)
-    column = next(column for record, column in mentions.ABOUT.values() if isinstance(row, record))
-    return column, int(row.id)
+def _parent(session: Session, line: Activity) -> Any:
+    """The entry's ticket, lead or customer, the first that the person sees; None if there is none."""
+    for record, column in ABOUT.values():
+        key = getattr(line, column)
+        row = access.get_visible(session, record, key) if key is not None else None
+        if row is not None:
+            return row
+    return None
 
 
-def _saved(line: Any, viewer: Viewer) -> Any:
-    """The changed timeline entry or a redirect to the record's page, with a message about who was not notified."""
-    if request.headers.get("HX-Request"):
-        answer = make_response(render_template("records/_entry.html", e=timeline.entry(line, viewer)))
-        if remark_text := " ".join(mentions.unnotified_people()):
-            answer.headers["HX-Trigger"] = json.dumps({"crm:toast": {"text": remark_text}})
-        return answer
-    flash(_("Note saved."), "success")
-    for sentence in mentions.unnotified_people():
-        flash(sentence, "warning")
-    column, key = _place(line)
-    return redirect(f"{_PAGES[column]}{key}#entry-{line.id}")
+def about_of(session: Session, line: Activity) -> Any:
+    """The entry's record. Raises NotFound if the person no longer sees it."""
+    row = _parent(session, line)
+    if row is not None:
+        return row
+    raise NotFound(_("This note doesn't exist, or you don't have access to its record."))
+
+
+def refuse_foreign(line: Any, viewer: Viewer) -> None:
+    """Raise Denied or RuleBroken for an entry whose text the viewer cannot change."""
+    viewer.person.refuse_unless("Notes", "write")
+    if line.kind != "note":
+        raise RuleBroken(_("Only notes can be edited. Entries written by the system can't be changed."), "text")
+    if line.actor_id != viewer.person.id:
+        raise access.Denied(_("Only the author can edit a note. You can add your own."))
+
+
+def _mentioned(text: str, viewer: Viewer) -> dict[str, int]:
+    return mentions.mentioned_users(
+        text, {card["username"].casefold(): key for key, card in viewer.lookups.people.items()}
+    )
+
+
+def _split_by_visibility(named: dict[str, int], seeing: frozenset[int]) -> tuple[dict[str, int], list[int]]:
+    """(username -> id of the mentioned users who see the note, ids of the others)."""
+    notified = {name: key for name, key in named.items() if key in seeing}
+    return notified, [key for key in named.values() if key not in seeing]
+
+
+def _not_notified_warning(key: int, viewer: Viewer) -> str:
+    name = viewer.lookups.people[key]["full_name"]
+    if key not in viewer.lookups.active:
+        return str(_("%(name)s wasn't notified: the account is deactivated.", name=name))
+    return str(
+        _(
+            "%(name)s wasn't notified because they don't have access to this record. A manager can assign it to them.",
+            name=name,
+        )
+    )

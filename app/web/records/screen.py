@@ -28,7 +28,7 @@ from app.web.core.views import save_warnings
 from app.web.core.views.record_view import RecordView
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
-from app.web.records import form_page, mentions, related_lists
+from app.web.records import form_page, notes, related_lists
 from app.web.records import record_page as pages
 from app.web.records.attachments import files, record_files
 from app.web.records.bulk import BulkActions
@@ -419,10 +419,10 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
         text = clean_text(request.form.get("body"), "body", 20_000, has_lines=True)
         if not text:
             raise RuleBroken(_("Please enter a text."), "body")
-        line = mentions.write_note(db.session(), row, text, viewer)
+        line = notes.write_note(db.session(), row, text, viewer)
         db.session.commit()
         files.attach_sent(record_files.FileOwner("note", line.id, row, line), viewer)
-        for sentence in mentions.unnotified_people():
+        for sentence in notes.unnotified_people():
             flash(sentence, "warning")
         return redirect(self.url_of(row))
 

@@ -18,7 +18,7 @@ from app.web.core.fields.base import Viewer, clean_text
 from app.web.core.localization.local_dates import format_local_date
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
-from app.web.records.mentions import unnotified_people, write_note
+from app.web.records.notes import unnotified_people, write_note
 from app.web.records.screen import Screen
 
 

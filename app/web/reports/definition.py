@@ -63,7 +63,7 @@ class ReportFigure:
 
 @dataclass(frozen=True)
 class RelativeSpan:
-    """A span of SPANS for a time column."""
+    """A relative period for a time column, such as this month or the last 7 days: one of SPANS."""
 
     column: str
     span: str

@@ -12,7 +12,7 @@ from sqlalchemy import select, update
 from app.models import Lead, Task
 from app.web.core.queries import capped_counts
 from app.web.records.lists import grouped_rows
-from app.web.records.lists.grouped_rows import SIZE
+from app.web.records.lists.grouped_rows import CARDS
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 
@@ -34,11 +34,11 @@ def test_a_board_shows_what_the_person_sees(crm: Crm, who: str, seen: int | None
         return
     shown = unescape(answer.text)
     assert re.findall(r"data-column-count>(\d+)<", shown)[0] == str(seen)
-    assert shown.count("data-card=") == min(seen, SIZE) and ("data-more-url" in shown) == (seen > SIZE)
+    assert shown.count("data-card=") == min(seen, CARDS) and ("data-more-url" in shown) == (seen > CARDS)
     column = f"/leads/board/{crm.lead_status['New']}?layout=board&page="
-    for page in range(1, -(-seen // SIZE)):
-        rest, left = crm.client(who).screen(f"{column}{page}", headers=HX).text, seen - page * SIZE
-        assert rest.count("data-card=") == min(left, SIZE) and ("data-more-url" in rest) == (left > SIZE)
+    for page in range(1, -(-seen // CARDS)):
+        rest, left = crm.client(who).screen(f"{column}{page}", headers=HX).text, seen - page * CARDS
+        assert rest.count("data-card=") == min(left, CARDS) and ("data-more-url" in rest) == (left > CARDS)
 
 
 def test_a_column_with_more_cards_than_are_counted_is_not_counted_again(

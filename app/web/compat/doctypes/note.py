@@ -14,7 +14,7 @@ from app.web.compat.doctypes.base import REFERENCE, DocType, reference_fields
 from app.web.compat.references import CUSTOMER_TARGET, LEAD_TARGET, TICKET_TARGET
 from app.web.core.fields.base import Field, Viewer
 from app.web.core.fields.date_fields import DateTimeField
-from app.web.records import mentions
+from app.web.records import notes
 from app.web.records.timelines.timeline import ActivityResource
 
 
@@ -76,6 +76,6 @@ NOTE = DocType(
         *reference_fields(Activity, TICKET_TARGET, LEAD_TARGET, CUSTOMER_TARGET),
     ),
     conditions=(Activity.kind == "note",),
-    refuse_change=mentions.refuse_foreign,
+    refuse_change=notes.refuse_foreign,
     refuse_delete=_refuse_delete,
 )

@@ -49,7 +49,7 @@ class _StatusField(Field):
     """status: Sent or Read."""
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """Read once there is a read time."""
+        """“Read” if the notice has a time at which it was read, else “Sent”."""
         return "Sent" if values[0] is None else "Read"
 
     def where(self, op: str, raw: Any, viewer: Viewer) -> ColumnElement[bool]:

@@ -119,7 +119,7 @@ class CustomColumn(Field):
 
     @property
     def join_rule(self) -> ColumnElement[bool]:
-        """The join of the record with its value."""
+        """The ON condition that joins the record with the row of its value."""
         return and_(*custom_sql.join_rules(self.record, self.definition.id))
 
     @property

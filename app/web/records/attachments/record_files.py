@@ -25,7 +25,7 @@ from app.outbox.app_services import file_store
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
-from app.web.records import mentions, message_files
+from app.web.records import message_files, notes
 from app.web.records.attachments import uploads
 
 #: Records with files: name in a URL -> (record, its column in Attachment, its page).
@@ -77,7 +77,7 @@ def place_of(kind: str, pk: Any, viewer: Viewer) -> FileOwner:
     if kind == "note":
         note = access.get_visible(session, Activity, key)
         if note is not None and note.kind == "note":
-            return FileOwner("note", note.id, mentions.about_of(session, note), note)
+            return FileOwner("note", note.id, notes.about_of(session, note), note)
     elif kind in PLACES and (row := access.get_visible(session, PLACES[kind][0], key)) is not None:
         return FileOwner(kind, row.id, row)
     raise NotFound(_("This record doesn't exist, or you don't have access to it."))

@@ -40,7 +40,7 @@ def card_names(screen: Any) -> tuple[str, ...]:
 def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
     """The board, or the part of it requested by htmx."""
     names = card_names(screen)
-    found = grouped_rows.load(screen, "status", replace(list_query, size=grouped_rows.SIZE), names, viewer)
+    found = grouped_rows.load(screen, "status", replace(list_query, size=grouped_rows.CARDS), names, viewer)
     shown = list_page(screen, replace(list_query, page=0), [], columns, viewer) | list_views.switcher(screen, viewer)
     shown |= {
         "tabs": [],
@@ -64,7 +64,7 @@ def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer
     """Further cards of one column: a fragment. Raises NotFound for an unknown status."""
     names = card_names(screen)
     group = _group(screen, key, viewer)
-    query = replace(list_query, size=grouped_rows.SIZE, page=min(number, MAX_PAGE))
+    query = replace(list_query, size=grouped_rows.CARDS, page=min(number, MAX_PAGE))
     grouped_rows.load_rows(screen, "status", query, [group], names)
     screen.record_table.prepare(group.rows, names, viewer)
     shown = _column(screen, group, cards(screen, group.rows, names, viewer), query.page)
@@ -79,7 +79,7 @@ def _group(screen: Any, key: str, viewer: Viewer) -> ListGroup:
 
 
 def _column(screen: Any, group: ListGroup, drawn: Markup, number: int = 0) -> dict[str, Any]:
-    seen = number * grouped_rows.SIZE + len(group.rows)
+    seen = number * grouped_rows.CARDS + len(group.rows)
     has_more = bool(group.rows) and (group.count > seen or group.is_capped)
     return {
         "key": group.value,

@@ -28,7 +28,7 @@ from app.web.core.queries.record_table import COUNT_CAP, ListQuery, RecordTable
 
 #: Cards of a column that are loaded at once, more than a window shows; initial rows of a group; the most people as
 #: groups, the current person first.
-SIZE, ROWS, MAX_PEOPLE = 8, 10, 60
+CARDS, ROWS, MAX_PEOPLE = 8, 10, 60
 #: A value that isn't an id: the group of rows without one.
 NOBODY = 0
 

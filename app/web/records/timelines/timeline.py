@@ -24,7 +24,7 @@ from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.views import custom_columns
 from app.web.core.views.record_service import RecordService
-from app.web.records import mentions, sla_fields
+from app.web.records import mentions, notes, sla_fields
 
 #: Characters.
 MAX_NOTE_LENGTH = 20_000
@@ -361,7 +361,7 @@ class ActivityService(RecordService):
             raise RuleBroken(_("A note needs exactly one lead, ticket or customer."), "lead")
         ((name, key),) = parents.items()
         record = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer}[name]
-        row = mentions.write_note(session, access.get_visible(session, record, key), text, viewer)
+        row = notes.write_note(session, access.get_visible(session, record, key), text, viewer)
         session.flush()
         return row
 
@@ -369,7 +369,7 @@ class ActivityService(RecordService):
         """Change a note's text; `edited_on` as the author saw it, by default the stored one."""
         if not values.get("text"):
             raise RuleBroken(_("Please enter a text. A note can't be empty."), "text")
-        mentions.edit_note(session, row, values["text"], values.get("edited_on", row.edited_on), viewer)
+        notes.edit_note(session, row, values["text"], values.get("edited_on", row.edited_on), viewer)
 
 
 class ActivityResource(Resource):
@@ -395,12 +395,12 @@ class ActivityResource(Resource):
 
     def refuse_unless_reached(self, row: Any, verb: str) -> None:
         """Raise Denied or RuleBroken for an entry whose text the viewer cannot change."""
-        mentions.refuse_foreign(row, current_viewer())
+        notes.refuse_foreign(row, current_viewer())
 
     def _after(self, pk: int) -> dict[str, Any] | None:
         """The stored entry, with warnings about users who were not notified."""
         found = super()._after(pk)
-        return found | {"warnings": mentions.unnotified_people()} if found is not None else None
+        return found | {"warnings": notes.unnotified_people()} if found is not None else None
 
 
 OWNERS = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer, "task_id": Task}
