@@ -71,18 +71,23 @@ def _accepted_languages() -> list[str]:
 
 def language_key() -> tuple[str, str | None]:
     """A key of the language of this response, for things cached per language: (language, territory)."""
-    context = _context()
-    if context is None:
+    context = app_context()
+    held = None if context is None else context.g.__dict__.get("_flask_babel")
+    if held is not None:
+        known = held.__dict__
+        kept: tuple[Any, tuple[str, str | None]] | None = known.get("spoken")
+        if kept is not None and kept[0] is known.get("babel_locale"):
+            return kept[1]
+    return _language_key()
+
+
+def _language_key() -> tuple[str, str | None]:
+    """The same, remembered in the context: the name of a locale is slow to build."""
+    context, locale = _context(), get_locale()
+    if context is None or locale is None:
         return ("", None)
-    held = vars(context)
-    locale = held.get("babel_locale") or get_locale()
-    if locale is None:
-        return ("", None)
-    kept: tuple[Any, tuple[str, str | None]] | None = held.get("spoken")
-    if kept is None or kept[0] is not locale:
-        # The name of a locale is slow to build.
-        kept = held["spoken"] = (locale, (locale.language, locale.territory))
-    return kept[1]
+    context.spoken = (locale, (locale.language, locale.territory))
+    return context.spoken[1]
 
 
 #: (id of a lazy text, language) -> the text itself, which keeps its id unique, and its translation.
@@ -124,22 +129,11 @@ class Catalogs(Domain):
 
     def get_translations(self) -> Translations | NullTranslations:
         """The translations for this request's language; those of the pages take precedence."""
-        context = _context()
-        locale = getattr(context, "babel_locale", None) or get_locale()
-        kept = getattr(context, "words", None)
-        if kept is not None and kept[0] is locale:
-            found: Translations | NullTranslations = kept[1]
-            return found
-        words = self._of_language()
-        if context is not None:
-            context.words = (locale, words)
-        return words
-
-    def _of_language(self) -> Translations | NullTranslations:
         key = language_key()
-        if key not in self.loaded:
-            self.loaded[key] = self._read(str(get_locale()))
-        return self.loaded[key]
+        found = self.loaded.get(key)
+        if found is None:
+            found = self.loaded[key] = self._read(str(get_locale()))
+        return found
 
     def _read(self, code: str) -> Translations | NullTranslations:
         words: Any = super().get_translations()
@@ -164,12 +158,12 @@ def catalog(folder: Path, code: str, name: str) -> Translations | None:
 def _context() -> SimpleNamespace | None:
     """Flask-Babel's storage for the language of a request, found without resolving a proxy four times.
 
-    A page needs it two hundred times, once for each of its texts.
+    A page needs it for each of its texts.
     """
     context = app_context()
     if context is None:
         return None
-    held = vars(context.g)
+    held = context.g.__dict__
     found: SimpleNamespace | None = held.get("_flask_babel")
     if found is None:
         found = held["_flask_babel"] = SimpleNamespace()
