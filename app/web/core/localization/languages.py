@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import flask_babel
@@ -69,16 +68,37 @@ def _accepted_languages() -> list[str]:
     return [tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality > 0]
 
 
+class _LanguageOfRequest:
+    """Flask-Babel's storage for the language of a request: its attributes, and the key of the language."""
+
+    #: The key of `babel_locale`, None until it is asked for.
+    key: tuple[str, str | None] | None = None
+    _locale: Any = None
+
+    @property
+    def babel_locale(self) -> Any:
+        """The locale that Flask-Babel has chosen."""
+        return self._locale
+
+    @babel_locale.setter
+    def babel_locale(self, chosen: Any) -> None:
+        self._locale, self.key = chosen, None
+
+    @babel_locale.deleter
+    def babel_locale(self) -> None:
+        self._locale = self.key = None
+
+
 def language_key() -> tuple[str, str | None]:
     """A key of the language of this response, for things cached per language: (language, territory)."""
     context = app_context()
-    held = None if context is None else context.g.__dict__.get("_flask_babel")
-    if held is not None:
-        known = held.__dict__
-        kept: tuple[Any, tuple[str, str | None]] | None = known.get("spoken")
-        if kept is not None and kept[0] is known.get("babel_locale"):
-            return kept[1]
-    return _language_key()
+    if context is None:
+        return ("", None)
+    try:
+        known = context.g.__dict__["_flask_babel"].key
+    except KeyError:
+        known = None
+    return known or _language_key()
 
 
 def _language_key() -> tuple[str, str | None]:
@@ -86,8 +106,8 @@ def _language_key() -> tuple[str, str | None]:
     context, locale = _context(), get_locale()
     if context is None or locale is None:
         return ("", None)
-    context.spoken = (locale, (locale.language, locale.territory))
-    return context.spoken[1]
+    context.key = (locale.language, locale.territory)
+    return context.key
 
 
 #: (id of a lazy text, language) -> the text itself, which keeps its id unique, and its translation.
@@ -155,7 +175,7 @@ def catalog(folder: Path, code: str, name: str) -> Translations | None:
     return Translations(compiled)
 
 
-def _context() -> SimpleNamespace | None:
+def _context() -> _LanguageOfRequest | None:
     """Flask-Babel's storage for the language of a request, found without resolving a proxy four times.
 
     A page needs it for each of its texts.
@@ -164,9 +184,9 @@ def _context() -> SimpleNamespace | None:
     if context is None:
         return None
     held = context.g.__dict__
-    found: SimpleNamespace | None = held.get("_flask_babel")
+    found: _LanguageOfRequest | None = held.get("_flask_babel")
     if found is None:
-        found = held["_flask_babel"] = SimpleNamespace()
+        found = held["_flask_babel"] = _LanguageOfRequest()
     return found
 
 
