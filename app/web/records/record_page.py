@@ -18,6 +18,7 @@ from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.languages import in_page_language, language_key
 from app.web.core.queries.record_table import RecordTable
+from app.web.pages.kept_document import Document, render_document
 from app.web.records import (
     dial_targets,
     form_page,
@@ -36,7 +37,7 @@ KINDS = composer.KINDS
 
 
 def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, Any]:
-    """The context of records/record.html for a row of the screen's RecordTable."""
+    """The context of records/_record.html for a row of the screen's RecordTable."""
     wire = screen.record_table.serialize_rows(db.session(), [row], None, viewer)[0]
     cells = _cells(screen, row, wire["id"], viewer)
     related = screen.related_parts(wire, viewer)
@@ -54,6 +55,19 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
         | timeline_tabs.context(location, args, viewer)
         | screen.context_overrides(wire, viewer)
     )
+
+
+def render(context: dict[str, Any]) -> str:
+    """The page of a record with this context."""
+    shared = {
+        "module": context["module"],
+        "list_url": context.get("list_url") or context["base_url"],
+        "list_label": in_page_language(context["list_label"]),
+    }
+    texts = {"title": context["title"], "id": str(context["id"])}
+    if context["number"]:
+        texts["number"] = context["number"]
+    return render_document(Document("records/record.html", shared, texts), "records/_record.html", {"record": context})
 
 
 def _may_edit(screen: Any, viewer: Viewer) -> bool:

@@ -40,9 +40,15 @@ class _Words(NamedTuple):
 
 @lru_cache
 def _words(_language: tuple[str, str | None]) -> _Words:
-    texts = (_("Call"), _("Snooze"), _("Done"), _("Done and follow up"), _("Follow up"))
     offered = (("15m", _("15 minutes")), ("1h", _("1 hour")), ("tomorrow", _("Tomorrow, 9:00")))
-    return _Words(*map(escape, texts), tuple((value, escape(label)) for value, label in offered))
+    return _Words(
+        call=escape(_("Call")),
+        snooze=escape(_("Snooze")),
+        done=escape(_("Done")),
+        next=escape(_("Done and follow up")),
+        follow_up=escape(_("Follow up")),
+        times=tuple((value, escape(label)) for value, label in offered),
+    )
 
 
 class _Rows:

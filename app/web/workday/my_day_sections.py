@@ -175,7 +175,9 @@ def new_leads(viewer: Viewer, limit: int) -> list[DaySection]:
     found = rows_of(queries.own_records(Lead), own=_own_ids(viewer), statuses=status, most=limit)
     rows = [lead_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
     link = partial(_own_list_url, "/leads/", viewer, status)
-    return [_filled(DaySection("new-leads", _("New leads without activity"), "sparkles", "teal", link=link), found, rows)]
+    return [
+        _filled(DaySection("new-leads", _("New leads without activity"), "sparkles", "teal", link=link), found, rows)
+    ]
 
 
 def new_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
@@ -207,7 +209,11 @@ def sla_leads(viewer: Viewer, limit: int) -> list[DaySection]:
     found = _with_sla_due(Lead, viewer, _open_statuses(viewer, "lead_status", leads.TERMINAL), limit)
     rows = [lead_row(row, viewer) | _sla_cells(row, viewer) for row in found]
     title = _("Leads to respond to soon")
-    return [_filled(DaySection("sla-leads", title, "hourglass", "orange", link=partial(str, "/?only=sla-leads")), found, rows)]
+    return [
+        _filled(
+            DaySection("sla-leads", title, "hourglass", "orange", link=partial(str, "/?only=sla-leads")), found, rows
+        )
+    ]
 
 
 def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
@@ -217,7 +223,13 @@ def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
     found = _with_sla_due(Ticket, viewer, _open_statuses(viewer, "ticket_status", tickets.ENDED), limit)
     rows = [ticket_row(row, viewer) | _sla_cells(row, viewer) for row in found]
     title = _("Tickets to respond to or resolve soon")
-    return [_filled(DaySection("sla-tickets", title, "hourglass", "orange", link=partial(str, "/?only=sla-tickets")), found, rows)]
+    return [
+        _filled(
+            DaySection("sla-tickets", title, "hourglass", "orange", link=partial(str, "/?only=sla-tickets")),
+            found,
+            rows,
+        )
+    ]
 
 
 def _with_sla_due(record: Any, viewer: Viewer, open_statuses: list[int], maximum: int) -> list[Any]:
@@ -251,9 +263,8 @@ def waiting_requests(viewer: Viewer, limit: int) -> list[DaySection]:
     # The sidebar's badge shows the same number and need not query it again.
     g.waiting = min(found[0].total if found else 0, requests.MAX_COUNTED)
     rows, title = [request_row(row, viewer) for row in found], _("Requests waiting for my decision")
-    return [
-        _filled(DaySection("requests", title, "clipboard-check", "violet", link=partial(str, "/requests/?tab=waiting")), found, rows)
-    ]
+    link = partial(str, "/requests/?tab=waiting")
+    return [_filled(DaySection("requests", title, "clipboard-check", "violet", link=link), found, rows)]
 
 
 def _waiting(person: access.Person, limit: int) -> Any:
