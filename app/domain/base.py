@@ -110,6 +110,15 @@ class UtcDateTime(TypeDecorator[datetime]):
         """Naive UTC -> aware UTC."""
         return value if value is None else value.replace(tzinfo=UTC)
 
+    def result_processor(self, dialect: Any, coltype: Any) -> Any:
+        """The conversion of a loaded value: in one call where the driver gives datetimes."""
+        is_driver_enough = self.impl_instance.dialect_impl(dialect).result_processor(dialect, coltype) is None
+        return _in_utc if is_driver_enough else super().result_processor(dialect, coltype)
+
+
+def _in_utc(value: datetime | None) -> datetime | None:
+    return value if value is None else value.replace(tzinfo=UTC)
+
 
 class Code(TypeDecorator[str]):
     """A record's number or a client id: in capitals, compared by code point on both databases.

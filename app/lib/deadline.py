@@ -20,6 +20,8 @@ MAX_LOOKUPS = 32
 MAX_ADDRESSES = 3
 #: A socket's timeout must not be 0, which would make it non-blocking.
 _LEAST_SECONDS = 0.001
+#: By how much a call of an exchange may outlast its deadline.
+_SLACK_SECONDS = 0.05
 
 #: Like socket.getaddrinfo.
 Resolver = Callable[..., list[Any]]
@@ -105,6 +107,22 @@ class _Exchanges:
     max_bytes: int | None = None
     _end: float | None = None
     _read = 0
+    #: The timeout of each call that the owner has set, and the one that is set now.
+    _own: float | None = None
+    _applied: float | None = None
+
+    def settimeout(self, value: float | None) -> None:
+        """Limit each call to these seconds, too."""
+        self._own = value
+        self._apply(value)
+
+    def gettimeout(self) -> float | None:
+        """The limit of each call."""
+        return self._own
+
+    def _apply(self, seconds: float | None) -> None:
+        self._applied = seconds
+        super().settimeout(seconds)  # type: ignore[misc]
 
     def begin_exchange(self) -> None:
         """Start the clock, for a server that sends first."""
@@ -114,35 +132,38 @@ class _Exchanges:
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Begin an exchange by sending this."""
         self.begin_exchange()
-        self._within_time(lambda: super(_Exchanges, self).sendall(data, flags))  # type: ignore[misc]
+        self._limit_call()
+        super().sendall(data, flags)  # type: ignore[misc]
 
     def recv(self, size: int, flags: int = 0) -> bytes:
         """Read within the exchange."""
-        data: bytes = self._within_time(lambda: super(_Exchanges, self).recv(size, flags))  # type: ignore[misc]
+        self._limit_call()
+        data: bytes = super().recv(size, flags)  # type: ignore[misc]
         self._count(len(data))
         return data
 
     def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
         """Read within the exchange, as used by `makefile`."""
-        count: int = self._within_time(lambda: super(_Exchanges, self).recv_into(buffer, nbytes, flags))  # type: ignore[misc]
+        self._limit_call()
+        count: int = super().recv_into(buffer, nbytes, flags)  # type: ignore[misc]
         self._count(count)
         return count
 
-    def _within_time(self, call: Callable[[], Any]) -> Any:
-        if self._end is None:
-            return call()
-        line = cast(socket.socket, self)
-        own, left = line.gettimeout(), self._end - time.monotonic()
-        if left <= 0:
-            raise TimeoutError("the partner takes too long")
-        if own is not None and own <= left:
-            return call()
-        line.settimeout(max(_LEAST_SECONDS, left))
-        try:
-            return call()
-        finally:
-            with suppress(OSError):
-                line.settimeout(own)
+    def _limit_call(self) -> None:
+        """Limit the next call to the rest of the exchange, or to its own timeout if that is shorter.
+
+        Setting a timeout is a system call that lets other threads go first, so one that is hardly too long stays.
+        """
+        wanted, slack = self._own, 0.0
+        if self._end is not None:
+            left = self._end - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the partner takes too long")
+            if wanted is None or wanted > left:
+                wanted, slack = max(_LEAST_SECONDS, left), _SLACK_SECONDS
+        applied = self._applied
+        if applied != wanted and (applied is None or wanted is None or not wanted <= applied <= wanted + slack):
+            self._apply(wanted)
 
     def _count(self, count: int) -> None:
         self._read += count
@@ -159,7 +180,8 @@ class DeadlineTlsSocket(_Exchanges, ssl.SSLSocket):  # type: ignore[misc]  # it 
 
     def send(self, data: Any, flags: int = 0) -> int:
         """Send a part. The `sendall` of TLS calls it repeatedly, each time with the whole timeout."""
-        return int(self._within_time(lambda: super(_Exchanges, self).send(data, flags)))
+        self._limit_call()
+        return super().send(data, flags)
 
 
 def over_tls(context: ssl.SSLContext, made: DeadlineSocket, host: str) -> DeadlineTlsSocket:

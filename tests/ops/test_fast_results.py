@@ -26,7 +26,7 @@ def both(mariadb_server: Databases) -> Iterator[tuple[Connection, Connection]]:
     """(ours, PyMySQL's own)"""
     options: dict[str, Any] = {"host": "127.0.0.1", "port": mariadb_server.port, "user": "root", "charset": "utf8mb4"}
     options["database"] = "mysql"  # the sequence engine wants one
-    ours = MariaDBConnection(**options, defer_connect=True)
+    ours = MariaDBConnection(**options, cursorclass=fast_results.FastCursor, defer_connect=True)
     ours.connect(deadline.connect("127.0.0.1", mariadb_server.port, 5))
     theirs = pymysql.connect(**options)
     for each in (ours, theirs):
@@ -99,9 +99,37 @@ def test_values_are_sent_alike(both: tuple[Connection, Connection], value: Any) 
     assert ours.escape(value) == theirs.escape(value)
     if not isinstance(value, tuple):
         assert _ask(ours, "SELECT %s", (value,))[1] == _ask(theirs, "SELECT %s", (value,))[1]
+        named = "SELECT %(one)s, %(other)s, '100 %%'", {"one": value, "other": 7}
+        assert _ask(ours, *named) == _ask(theirs, *named)
 
 
 def test_quotes_are_doubled_where_backslashes_are_plain(both: tuple[Connection, Connection]) -> None:
     ours, _theirs = both
     _ask(ours, "SET SESSION sql_mode = 'NO_BACKSLASH_ESCAPES'")
     assert _ask(ours, "SELECT %s", ("it's a \\",))[1] == (("it's a \\",),)
+
+
+def test_a_cursor_is_used_again_and_refuses_what_does_not_fit(both: tuple[Connection, Connection]) -> None:
+    for each in both:
+        with each.cursor() as cursor:
+            with pytest.raises(pymysql.err.ProgrammingError):
+                cursor.execute("SELECT %s %(one)s", {"one": 1})
+            assert cursor.execute("SELECT %(one)s AS n UNION SELECT 2", {"one": 1}) == 2
+            assert cursor.fetchone() == (1,) and cursor.execute("SELECT %(one)s", {"one": "x"}) == 1
+            assert cursor.fetchall() == (("x",),)
+        with pytest.raises(pymysql.err.ProgrammingError, match="Cursor closed"):
+            cursor.execute("SELECT %(one)s", {"one": 1})
+
+
+@pytest.mark.parametrize("size", [1, 7, 60, 10_000])
+def test_a_result_that_arrives_in_pieces_is_the_same(
+    both: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch, size: int
+) -> None:
+    ours, theirs = both
+    statement = "SELECT seq, REPEAT('x', seq), NULLIF(seq, 3) FROM seq_1_to_6"
+    expected = _ask(theirs, statement)
+    read = deadline.DeadlineSocket.recv_into
+    monkeypatch.setattr(
+        deadline.DeadlineSocket, "recv_into", lambda line, buffer: read(line, memoryview(buffer)[:size])
+    )
+    assert [_ask(ours, statement) for _ in range(3)] == [expected] * 3

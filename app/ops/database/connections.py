@@ -24,7 +24,7 @@ from app.lib import deadline
 from app.ops.database import primary_address
 from app.ops.database.database_errors import summary_of
 from app.ops.database.gtids import COMMITTED, UNKNOWN
-from app.ops.statements.fast_results import FastResult
+from app.ops.statements.fast_results import FastCursor, FastResult
 
 log = logging.getLogger("crm.database")
 
@@ -111,7 +111,7 @@ def _connect_mariadb(
     dialect: Any, given: tuple[list[Any], dict[str, Any]], limit: Callable[[], float | None], seconds: float
 ) -> Any:
     """Connect with a deadline: a timeout for each read would let a slow server go on without end."""
-    connection = MariaDBConnection(*given[0], **given[1], defer_connect=True)
+    connection = MariaDBConnection(*given[0], **({"cursorclass": FastCursor} | given[1]), defer_connect=True)
     try:
         if connection.unix_socket:
             made, connection._secure = deadline.connect_unix(connection.unix_socket, seconds), True

@@ -30,6 +30,7 @@ from app.ops.storage.file_store import StorageUnavailable
 from app.web.core import unique_errors
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.lookups import load_lookups
+from app.web.core.flask_internals import request_values
 from app.web.core.localization.languages import translate_text
 
 #: MariaDB error number of a violated CHECK constraint, which PyMySQL does not count among the integrity errors.
@@ -46,9 +47,11 @@ def current_person() -> access.Person:
 
 def request_time() -> datetime:
     """The time of this request, UTC; the same throughout the request."""
-    if "now" not in g:
-        g.now = datetime.now(UTC)
-    return g.now
+    held = request_values()
+    found: datetime | None = held.get("now")
+    if found is None:
+        found = held["now"] = datetime.now(UTC)
+    return found
 
 
 def zone() -> ZoneInfo:
@@ -59,14 +62,15 @@ def zone() -> ZoneInfo:
 
 def current_viewer() -> Viewer:
     """The viewer of this request: the person, their zone, the lookups and the time."""
-    made: Viewer | None = g.get("viewer")
+    held = request_values()
+    made: Viewer | None = held.get("viewer")
     if made is None:
         person = current_person()
         lookups = load_lookups(db.session(), person.version, current_app.config["CRM"].time_zone)
         context = session_context(db.session())
         own = zone()
         context.notice_choices, context.zone = lookups.choices, own
-        made = g.viewer = Viewer(person, lookups, own, request_time())
+        made = held["viewer"] = Viewer(person, lookups, own, request_time())
     return made
 
 

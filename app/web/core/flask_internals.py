@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from flask.ctx import AppContext, RequestContext
 from flask.globals import _cv_app, _cv_request
@@ -16,3 +17,11 @@ from flask.globals import _cv_app, _cv_request
 app_context: Callable[[], AppContext | None] = partial(_cv_app.get, None)
 #: The request context of this thread; None outside of one.
 request_context: Callable[[], RequestContext | None] = partial(_cv_request.get, None)
+
+
+def request_values() -> dict[str, Any]:
+    """The attributes of `g`, for functions that need several. Raises RuntimeError outside of a context."""
+    context = app_context()
+    if context is None:
+        raise RuntimeError("Flask's `g` needs an application context.")
+    return context.g.__dict__

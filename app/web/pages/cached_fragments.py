@@ -45,11 +45,14 @@ def render_cached(template: str, key: Hashable, values: Callable[[], Mapping[str
     `places`: the values for `placeholder(name)`; they are escaped. The CSRF token of the request has a placeholder of
     its own.
     """
-    kept: LruCache[Hashable, tuple[str, ...]] = current_app.extensions.setdefault(_KEY, LruCache(MAX_PARTS))
+    app: Any = current_app._get_current_object()  # type: ignore[attr-defined]  # a proxy would be resolved each time
+    kept: LruCache[Hashable, tuple[str, ...]] | None = app.extensions.get(_KEY)
+    if kept is None:
+        kept = app.extensions.setdefault(_KEY, LruCache(MAX_PARTS))
     whole = (template, key, language_key())
     parts = kept.get(whole)
-    if parts is None or current_app.debug:
-        made = current_app.jinja_env.get_template(template).render(csrf=_csrf, **values())
+    if parts is None or app.debug:
+        made = app.jinja_env.get_template(template).render(csrf=_csrf, **values())
         parts = split(made)
         kept.keep(whole, parts)
     if len(parts) == 1:

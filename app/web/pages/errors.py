@@ -77,11 +77,12 @@ def _large_file() -> str:
 
 def _refuse_too_large() -> None:
     """Refuse a body that is too large before anything else, so that every path responds alike."""
-    is_cut = getattr(request.environ.get("gunicorn.socket"), "is_too_large", False)
+    asked: Any = request._get_current_object()  # type: ignore[attr-defined]  # a proxy would be resolved each time
+    is_cut = getattr(asked.environ.get("gunicorn.socket"), "is_too_large", False)
     config = current_app.config
-    takes_files = request.path.startswith(config["UPLOAD_PATHS"])
-    request.max_content_length = config["MAX_UPLOAD_LENGTH" if takes_files else "MAX_CONTENT_LENGTH"]
-    if is_cut or (request.content_length or 0) > request.max_content_length:
+    takes_files = asked.path.startswith(config["UPLOAD_PATHS"])
+    asked.max_content_length = config["MAX_UPLOAD_LENGTH" if takes_files else "MAX_CONTENT_LENGTH"]
+    if is_cut or (asked.content_length or 0) > asked.max_content_length:
         if takes_files:
             g.sentence = _large_file()
         raise RequestEntityTooLarge

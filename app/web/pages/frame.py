@@ -18,6 +18,7 @@ from app.models import CallCard, Notification
 from app.web.core.fab_access import request_time
 from app.web.core.fields.personal_fields import initials
 from app.web.core.fields.reference_fields import picture_of
+from app.web.core.flask_internals import request_values
 from app.web.core.queries.prepared_queries import PreparedQuery
 from app.web.pages import brand
 from app.web.pages.cached_fragments import render_cached
@@ -116,11 +117,15 @@ class Frame:
 
     def _count(self) -> None:
         """Count unread notices, once per request; not for fragments, which have no badge."""
-        if "unread" not in g and not request.headers.get("HX-Request"):
-            _ = self._menus  # its statement counts them, too
-        if "unread" in g:
+        held = request_values()
+        if "unread" in held:
             return
-        if request.headers.get("HX-Request"):
+        is_fragment = bool(request.headers.get("HX-Request"))
+        if not is_fragment:
+            _ = self._menus  # its statement counts them, too
+        if "unread" in held:
+            return
+        if is_fragment:
             g.unread, g.has_calls = 0, False
         else:
             count_unread(self._person.id)

@@ -12,7 +12,9 @@ from collections.abc import Callable
 from typing import Any
 
 from flask.templating import Environment
-from jinja2 import nodes
+from jinja2 import Template, nodes
+from jinja2.environment import TemplateModule
+from jinja2.runtime import Context
 from jinja2.utils import LRUCache
 from jinja2.visitor import NodeTransformer
 
@@ -27,9 +29,23 @@ _INDENT = re.compile(r"\n\s+")
 _DICT_METHODS = frozenset(dir(dict))
 
 
+class PageTemplate(Template):
+    """A compiled template."""
+
+    def _get_default_module(self, ctx: Context | None = None) -> TemplateModule:
+        """What a template finds that imports this one without its context.
+
+        Jinja looks up each of the hundred globals in those of this template, by six calls each, with every import.
+        """
+        if ctx is not None and not ctx.globals_keys.difference(self.globals):
+            ctx = None  # the importing template has no globals of its own
+        return super()._get_default_module(ctx)
+
+
 class PageEnvironment(Environment):
     """Flask's environment, with a cache of compiled templates for each language."""
 
+    template_class = PageTemplate
     #: Name of a global function -> the function whose result replaces calls with constant arguments.
     constants: dict[str, Callable[..., Any]]
 
@@ -76,11 +92,15 @@ class PageEnvironment(Environment):
         return _RUNTIME.sub(r"\g<0>; from app.lib.html_escape import escape", made, count=1)
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
-        parsed = super()._parse(source, name, filename)
         if not (name or "").endswith(".html"):
-            return parsed
-        filled: nodes.Template = _FillIn(self.constants).visit(parsed)
-        return filled
+            return super()._parse(source, name, filename)
+        parsed = self.filled_in(source, name, filename)
+        # In debug mode a changed file is compiled anew, which only the template that it belongs to notices.
+        return parsed if self.auto_reload else _PutIn(self, frozenset((name,))).visit(parsed)
+
+    def filled_in(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
+        """A template's syntax tree, with the text of all calls that are known when it is compiled."""
+        return _FillIn(self.constants).visit(super()._parse(source, name, filename))
 
 
 class _FillIn(NodeTransformer):
@@ -101,3 +121,26 @@ class _FillIn(NodeTransformer):
         except nodes.Impossible:
             return call
         return nodes.TemplateData(str(function(*given, **named)), lineno=node.lineno)
+
+
+class _PutIn(NodeTransformer):
+    """Replaces includes of constant names by what they include, each in a scope of its own.
+
+    Otherwise each would copy all variables into a new context. Templates with blocks stay apart.
+    """
+
+    def __init__(self, pages: PageEnvironment, within: frozenset[str | None]) -> None:
+        #: `within`: the templates that this place belongs to, for one that includes itself.
+        self.pages, self.within = pages, within
+
+    def visit_Include(self, node: nodes.Include) -> nodes.Node:
+        """Called by Jinja's visitor for each include in a template."""
+        name = node.template.value if isinstance(node.template, nodes.Const) else None
+        is_usual = node.with_context and not node.ignore_missing and self.pages.loader is not None
+        if not isinstance(name, str) or not name.endswith(".html") or not is_usual or name in self.within:
+            return node
+        source, filename, _is_current = self.pages.loader.get_source(self.pages, name)  # type: ignore[union-attr]
+        parsed = self.pages.filled_in(source, name, filename)
+        if parsed.find(nodes.Block) is not None or parsed.find(nodes.Extends) is not None:
+            return node
+        return nodes.Scope(_PutIn(self.pages, self.within | {name}).visit(parsed).body, lineno=node.lineno)

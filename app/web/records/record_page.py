@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, time, timedelta
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from flask_babel import gettext as _
 
@@ -15,7 +16,9 @@ from app.web.core.declarations import STAMPS
 from app.web.core.fields.base import TextField, Viewer
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.default_labels import shown_label
-from app.web.core.localization.languages import in_page_language
+from app.web.core.localization.languages import in_page_language, language_key
+from app.web.core.queries.record_table import RecordTable
+from app.web.pages.kept_document import Document, render_document
 from app.web.records import (
     dial_targets,
     form_page,
@@ -34,7 +37,7 @@ KINDS = composer.KINDS
 
 
 def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, Any]:
-    """The context of records/record.html for a row of the screen's RecordTable."""
+    """The context of records/_record.html for a row of the screen's RecordTable."""
     wire = screen.record_table.serialize_rows(db.session(), [row], None, viewer)[0]
     cells = _cells(screen, row, wire["id"], viewer)
     related = screen.related_parts(wire, viewer)
@@ -52,6 +55,19 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
         | timeline_tabs.context(location, args, viewer)
         | screen.context_overrides(wire, viewer)
     )
+
+
+def render(context: dict[str, Any]) -> str:
+    """The page of a record with this context."""
+    shared = {
+        "module": context["module"],
+        "list_url": context.get("list_url") or context["base_url"],
+        "list_label": in_page_language(context["list_label"]),
+    }
+    texts = {"title": context["title"], "id": str(context["id"])}
+    if context["number"]:
+        texts["number"] = context["number"]
+    return render_document(Document("records/record.html", shared, texts), "records/_record.html", {"record": context})
 
 
 def _may_edit(screen: Any, viewer: Viewer) -> bool:
@@ -95,12 +111,12 @@ def _body(
     screen: Any, wire: dict[str, Any], cells: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
 ) -> dict[str, Any]:
     """The values, the next steps, the related rows and the composer."""
-    by_name = screen.record_table.by_name
+    labels = _labels_of(screen.record_table)
     steps = next_steps.context(screen, wire, related, viewer)
     sections = _sections(screen, cells, inline_edit_fields.names_on_page(screen, wire["id"], viewer))
     return {
         "strip": [
-            {"name": name, "label": in_page_language(by_name[name].label), "cell": cells[name]}
+            {"name": name, "label": labels[name], "cell": cells[name]}
             for name in screen.summary_columns
             if name in cells
         ],
@@ -275,14 +291,15 @@ def _task_inputs() -> list[dict[str, Any]]:
 def _sections(screen: Any, cells: dict[str, Any], editable_names: frozenset[str]) -> list[dict[str, Any]]:
     """Label and value pairs, grouped by `show_fieldsets`; without any, the columns and then the timestamps."""
     fieldsets = form_page.with_custom_part(screen, screen.show_fieldsets or _default_fieldsets(screen))
-    named = screen.record_table.by_name
+    table = screen.record_table
+    named, labels = table.by_name, _labels_of(table)
     return [
         {
-            "title": title or _("Details"),
+            "title": in_page_language(title) if title else _("Details"),
             "fields": [
                 {
                     "name": name,
-                    "label": in_page_language(named[name].label),
+                    "label": labels[name],
                     "cell": cells[name],
                     "help": named[name].help,
                     "is_editable": name in editable_names,
@@ -293,6 +310,19 @@ def _sections(screen: Any, cells: dict[str, Any], editable_names: frozenset[str]
         }
         for title, options in fieldsets
     ]
+
+
+#: Table -> language -> the labels of its fields by name. A change of custom fields makes another table.
+_labels: WeakKeyDictionary[RecordTable, dict[Any, dict[str, str]]] = WeakKeyDictionary()
+
+
+def _labels_of(table: RecordTable) -> dict[str, str]:
+    """The labels of a table's fields in the language of the page."""
+    known = _labels.setdefault(table, {})
+    language = language_key()
+    if language not in known:
+        known[language] = {name: in_page_language(each.label) for name, each in table.by_name.items()}
+    return known[language]
 
 
 def _take_texts(screen: Any, sections: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -70,24 +70,8 @@ def _related_part(other: Any, name: str, key: int, viewer: Viewer) -> dict[str, 
 
 def open_tasks(kind: str, key: int, viewer: Viewer) -> dict[str, Any]:
     """The open tasks of a lead or ticket that the viewer sees."""
-    return _tasks(getattr(Task, f"{kind}_id") == key, kind, key, viewer)
-
-
-def of_customer(wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
-    """The other leads and tickets of the record's customer."""
-    customer = wire.get("customer")
-    return leads_and_tickets(customer["id"], viewer, wire.get("number")) if customer else []
-
-
-def leads_and_tickets(customer_id: int, viewer: Viewer, own: str | None = None) -> list[dict[str, Any]]:
-    """The other leads and tickets of the record's customer."""
-    parts = (("Leads", _leads_of), ("Tickets", _tickets_of))
-    return [part(customer_id, viewer, own) for module, part in parts if viewer.person.may(module, "read")]
-
-
-def _tasks(rule: Any, kind: str, key: int, viewer: Viewer) -> dict[str, Any]:
-    parent = f"{kind}={key}"
-    rows = _open_tasks().where(db.session(), [rule], kind) if viewer.person.may("Tasks", "read") else []
+    parent, column = f"{kind}={key}", getattr(Task, f"{kind}_id")
+    rows = _open_tasks().of_one(db.session(), column, key, kind) if viewer.person.may("Tasks", "read") else []
     made = [
         {"url": f"/tasks/show/{task}", "cells": [{"kind": "text", "text": title}, moment_cell(due, viewer, True)]}
         for task, title, due, _who in rows
@@ -101,6 +85,18 @@ def _tasks(rule: Any, kind: str, key: int, viewer: Viewer) -> dict[str, Any]:
         "add_url": f"/tasks/add?{parent}" if may_add else None,
         "rows": made,
     }
+
+
+def of_customer(wire: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:
+    """The other leads and tickets of the record's customer."""
+    customer = wire.get("customer")
+    return leads_and_tickets(customer["id"], viewer, wire.get("number")) if customer else []
+
+
+def leads_and_tickets(customer_id: int, viewer: Viewer, own: str | None = None) -> list[dict[str, Any]]:
+    """The other leads and tickets of the record's customer."""
+    parts = (("Leads", _leads_of), ("Tickets", _tickets_of))
+    return [part(customer_id, viewer, own) for module, part in parts if viewer.person.may(module, "read")]
 
 
 @lru_cache

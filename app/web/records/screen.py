@@ -263,7 +263,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
             refuse_merged(self.service.record, key)
             raise NotFound(_("This record doesn't exist, or you don't have access to it."))
         context = pages.record_page(self, row, viewer, request.args)
-        return render_template("records/record.html", record=context)
+        return pages.render(context)
 
     @page_route("/timeline/<pk>", methods=["GET"], permission="show")
     def timeline(self, pk: str) -> Any:

@@ -136,8 +136,9 @@ class Security(SecurityManager):
         access.act_as(session, None)
         access.set_read_only(session, False)
         session_context(session).address = request.remote_addr
-        endpoint = request.endpoint or ""
-        if "Authorization" in request.headers:
+        asked: Any = request._get_current_object()  # type: ignore[attr-defined]
+        endpoint = asked.endpoint or ""
+        if "Authorization" in asked.headers:
             return  # the cookie is ignored, see load_user
         if not endpoint.endswith("static") and endpoint not in _PERSONLESS:
             bool(current_user.is_authenticated)  # loads the person

@@ -14,6 +14,7 @@ from app.lib.digit_grouping import GroupedInt
 from app.web.core.fab_access import current_viewer, signed_in
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.queries.replica_lists import from_replica
+from app.web.pages.kept_document import Document, render_document
 from app.web.workday import my_day_sections
 
 
@@ -42,7 +43,8 @@ class HomeView(IndexView):
             "most": my_day_sections.MAX_ROWS,
         }
         if not request.headers.get("HX-Request"):
-            return render_template(self.index_template, **words)
+            section = {"section": sections[0].title} if only else {}
+            return render_document(Document(self.index_template, section), "workday/_my_day_page.html", words)
         # An action in a dialog redirects here; the response belongs to the page, not to the dialog.
         is_quiet = request.headers.get("HX-Target") == "day-parts"
         place = {} if is_quiet else {"HX-Retarget": "#day", "HX-Reswap": "outerHTML"}

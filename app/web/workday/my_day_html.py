@@ -7,12 +7,14 @@ and swap style from it (workday/_my_day.html).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 
 from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
+from app.web.core.localization.languages import language_key
 from app.web.pages.widgets import cell_html, csrf, icon
 
 Row = Mapping[str, Any]
@@ -20,19 +22,41 @@ Row = Mapping[str, Any]
 
 def rows_html(rows: Sequence[Row]) -> Markup:
     """The <li> elements of a section's rows, see my_day_rows."""
-    drawn = _Rows()
+    drawn = _Rows(_words(language_key()))
     return Markup("\n".join(map(drawn.row, rows)))
+
+
+class _Words(NamedTuple):
+    """The texts of all rows in one language, escaped."""
+
+    call: str
+    snooze: str
+    done: str
+    next: str
+    follow_up: str
+    #: Value and label of each time to snooze until.
+    times: tuple[tuple[str, str], ...]
+
+
+@lru_cache
+def _words(_language: tuple[str, str | None]) -> _Words:
+    offered = (("15m", _("15 minutes")), ("1h", _("1 hour")), ("tomorrow", _("Tomorrow, 9:00")))
+    return _Words(
+        call=escape(_("Call")),
+        snooze=escape(_("Snooze")),
+        done=escape(_("Done")),
+        next=escape(_("Done and follow up")),
+        follow_up=escape(_("Follow up")),
+        times=tuple((value, escape(label)) for value, label in offered),
+    )
 
 
 class _Rows:
     """What all rows share."""
 
-    def __init__(self) -> None:
+    def __init__(self, words: _Words) -> None:
         self.hidden = f'{csrf()}<input type="hidden" name="came_from" value="day">'
-        self.call, self.snooze, self.done = escape(_("Call")), escape(_("Snooze")), escape(_("Done"))
-        self.next, self.follow_up = escape(_("Done and follow up")), escape(_("Follow up"))
-        offered = (("15m", _("15 minutes")), ("1h", _("1 hour")), ("tomorrow", _("Tomorrow, 9:00")))
-        self.times = [(value, escape(label)) for value, label in offered]
+        self.words = words
 
     def row(self, row: Row) -> str:
         """One <li>: the title, the person, the due time; and its actions."""
@@ -61,7 +85,7 @@ class _Rows:
     def _call(self, row: Row) -> str:
         if not (row["call"] or {}).get("url"):
             return "" if row["actions"] else '<span class="day-gap"></span>'
-        words = f"{self.call} {escape(row['call']['text'] or row['title'])}"
+        words = f"{self.words.call} {escape(row['call']['text'] or row['title'])}"
         href = escape(row["call"]["url"])
         dial = "" if href.startswith("tel:") else " data-dial"
         look = f'class="btn btn-small btn-square" data-act="call"{dial}'
@@ -71,15 +95,15 @@ class _Rows:
         """One form for all actions of a task: it finishes the task; the buttons of its menu snooze it instead."""
         key, title = int(row["task"]), escape(str(row["title"]))
         summary = (
-            f'<summary class="btn btn-small btn-square" data-act="snooze" title="{self.snooze}" '
-            f'aria-label="{self.snooze}: {title}">{icon("clock")}</summary>'
+            f'<summary class="btn btn-small btn-square" data-act="snooze" title="{self.words.snooze}" '
+            f'aria-label="{self.words.snooze}: {title}">{icon("clock")}</summary>'
         )
         times = "".join(
             f'<button class="menu-item" formaction="/tasks/snooze/{key}" name="until" value="{value}">{label}</button>'
-            for value, label in self.times
+            for value, label in self.words.times
         )
-        menu = f'<p class="menu-head"><span>{self.snooze}</span></p>{times}'
-        done = self._button("done", "check", self.done, f' aria-label="{self.done}: {title}"')
+        menu = f'<p class="menu-head"><span>{self.words.snooze}</span></p>{times}'
+        done = self._button("done", "check", self.words.done, f' aria-label="{self.words.done}: {title}"')
         inner = (
             f'<details class="menu" data-menu>{summary}<div class="menu-body menu-end">{menu}</div></details>'
             f"{self._follow_up(key, title) if row['next'] else ''}{done}"
@@ -89,8 +113,8 @@ class _Rows:
     def _follow_up(self, key: int, title: str) -> str:
         url = f"/tasks/finish/{key}"
         swap = f'hx-get="{url}" hx-target="#day-form" hx-swap="innerHTML"'
-        words = f'aria-label="{self.next}: {title}"'
-        text = f"{icon('repeat')}<span>{self.follow_up}</span>"
+        words = f'aria-label="{self.words.next}: {title}"'
+        text = f"{icon('repeat')}<span>{self.words.follow_up}</span>"
         return f'<a class="btn btn-small" href="{url}" {swap} data-act="next" {words}>{text}</a>'
 
     def _action(self, action: Mapping[str, Any]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import partial
@@ -48,8 +48,13 @@ class DaySection:
     tone: str
     rows: list[dict[str, Any]] = field(default_factory=list)
     count: int = 0
-    #: The list that holds all of them.
-    url: str = ""
+    #: Returns the URL of the list that holds all of them, which a page asks for only if there are more.
+    link: Callable[[], str] = str
+
+    @property
+    def url(self) -> str:
+        """The list that holds all of them."""
+        return self.link()
 
     @property
     def rows_html(self) -> Markup:
@@ -92,7 +97,7 @@ def tasks_of_today(viewer: Viewer, limit: int) -> list[DaySection]:
             "red",
             _task_rows(late, limit, viewer),
             late[0].total if late else 0,
-            _tasks_url(viewer, due_lt=viewer.now),
+            partial(_tasks_url, viewer, due_lt=viewer.now),
         ),
         DaySection(
             "soon",
@@ -101,7 +106,7 @@ def tasks_of_today(viewer: Viewer, limit: int) -> list[DaySection]:
             "amber",
             _task_rows(near, limit, viewer),
             len(near),
-            _tasks_url(viewer, due_ge=viewer.now, due_lt=soon),
+            partial(_tasks_url, viewer, due_ge=viewer.now, due_lt=soon),
         ),
         DaySection(
             "later",
@@ -110,7 +115,7 @@ def tasks_of_today(viewer: Viewer, limit: int) -> list[DaySection]:
             "blue",
             _task_rows(later, limit, viewer),
             rest,
-            _tasks_url(viewer, due_ge=soon, due_lt=end),
+            partial(_tasks_url, viewer, due_ge=soon, due_lt=end),
         ),
     ]
 
@@ -137,8 +142,8 @@ def exhausted_tasks(viewer: Viewer, limit: int) -> list[DaySection]:
     make = partial(_exhausted, viewer.person, limit)
     found = queries.compiled_rows("exhausted tasks", (limit, *_own_ids(viewer)), make)
     rows = [exhausted_task_row(row, viewer) for row in found]
-    url = _list_url("/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(ACTIVE))
-    return [_filled(DaySection("nobody", _("No one available"), "urgent", "red", url=url), found, rows)]
+    link = partial(_list_url, "/tasks/", _flt_eq_exhausted="1", _flt_in_status=",".join(ACTIVE))
+    return [_filled(DaySection("nobody", _("No one available"), "urgent", "red", link=link), found, rows)]
 
 
 def _exhausted(person: access.Person, limit: int) -> Any:
@@ -169,8 +174,10 @@ def new_leads(viewer: Viewer, limit: int) -> list[DaySection]:
     status = _statuses(viewer, "lead_status", {"new"})
     found = rows_of(queries.own_records(Lead), own=_own_ids(viewer), statuses=status, most=limit)
     rows = [lead_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
-    url = _own_list_url("/leads/", viewer, status)
-    return [_filled(DaySection("new-leads", _("New leads without activity"), "sparkles", "teal", url=url), found, rows)]
+    link = partial(_own_list_url, "/leads/", viewer, status)
+    return [
+        _filled(DaySection("new-leads", _("New leads without activity"), "sparkles", "teal", link=link), found, rows)
+    ]
 
 
 def new_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
@@ -180,9 +187,9 @@ def new_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
     status = _statuses(viewer, "ticket_status", {"new"})
     found = rows_of(queries.own_records(Ticket), own=_own_ids(viewer), statuses=status, most=limit)
     rows = [ticket_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
-    url = _own_list_url("/tickets/", viewer, status)
+    link = partial(_own_list_url, "/tickets/", viewer, status)
     return [
-        _filled(DaySection("new-tickets", _("New tickets without activity"), "inbox", "teal", url=url), found, rows)
+        _filled(DaySection("new-tickets", _("New tickets without activity"), "inbox", "teal", link=link), found, rows)
     ]
 
 
@@ -202,7 +209,11 @@ def sla_leads(viewer: Viewer, limit: int) -> list[DaySection]:
     found = _with_sla_due(Lead, viewer, _open_statuses(viewer, "lead_status", leads.TERMINAL), limit)
     rows = [lead_row(row, viewer) | _sla_cells(row, viewer) for row in found]
     title = _("Leads to respond to soon")
-    return [_filled(DaySection("sla-leads", title, "hourglass", "orange", url="/?only=sla-leads"), found, rows)]
+    return [
+        _filled(
+            DaySection("sla-leads", title, "hourglass", "orange", link=partial(str, "/?only=sla-leads")), found, rows
+        )
+    ]
 
 
 def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
@@ -212,7 +223,13 @@ def sla_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
     found = _with_sla_due(Ticket, viewer, _open_statuses(viewer, "ticket_status", tickets.ENDED), limit)
     rows = [ticket_row(row, viewer) | _sla_cells(row, viewer) for row in found]
     title = _("Tickets to respond to or resolve soon")
-    return [_filled(DaySection("sla-tickets", title, "hourglass", "orange", url="/?only=sla-tickets"), found, rows)]
+    return [
+        _filled(
+            DaySection("sla-tickets", title, "hourglass", "orange", link=partial(str, "/?only=sla-tickets")),
+            found,
+            rows,
+        )
+    ]
 
 
 def _with_sla_due(record: Any, viewer: Viewer, open_statuses: list[int], maximum: int) -> list[Any]:
@@ -246,9 +263,8 @@ def waiting_requests(viewer: Viewer, limit: int) -> list[DaySection]:
     # The sidebar's badge shows the same number and need not query it again.
     g.waiting = min(found[0].total if found else 0, requests.MAX_COUNTED)
     rows, title = [request_row(row, viewer) for row in found], _("Requests waiting for my decision")
-    return [
-        _filled(DaySection("requests", title, "clipboard-check", "violet", url="/requests/?tab=waiting"), found, rows)
-    ]
+    link = partial(str, "/requests/?tab=waiting")
+    return [_filled(DaySection("requests", title, "clipboard-check", "violet", link=link), found, rows)]
 
 
 def _waiting(person: access.Person, limit: int) -> Any:

@@ -7,7 +7,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from flask import current_app, g, request
+from flask import current_app, request
 from flask_babel import gettext as _
 from sqlalchemy import func, select
 
@@ -15,6 +15,7 @@ from app import access
 from app.extensions import db
 from app.models import AssignmentRequest, Conversation
 from app.web.core.fab_access import ModulePermissions, current_viewer
+from app.web.core.flask_internals import request_values
 from app.web.core.localization.languages import language_key
 from app.web.core.registry import registered
 from app.web.core.views.list_preferences import preferences_of
@@ -185,21 +186,22 @@ def _counts(person: access.Person) -> dict[str, int]:
     """All counts of the sidebar, up to MAX_COUNTED; one statement, once per full page, with those of the top bar."""
     if request.headers.get("HX-Request"):
         return {}
-    if "sidebar_counts" not in g:
-        known = {"Requests": g.waiting} if "waiting" in g else {}  # the page of requests has counted them already
+    held = request_values()
+    if "sidebar_counts" not in held:
+        known = {"Requests": held["waiting"]} if "waiting" in held else {}  # the page of requests has counted them
         shown = [
             name for name, (module, verb, *_) in _COUNTED.items() if person.may(module, verb) and name not in known
         ]
-        has_unread = "unread" in g
+        has_unread = "unread" in held
         question = access.CachedStatement(
             ("sidebar", *shown, has_unread), partial(_count, shown, person, has_unread), _TABLES
         )
         is_needed = bool(shown) or not has_unread
         row = access.answer(db.session(), question, frame.unread_values(person.id))[0] if is_needed else ()
         if not has_unread:
-            (g.unread, g.has_calls), row = row[:2], row[2:]
-        g.sidebar_counts = known | dict(zip(shown, row, strict=True))
-    counts: dict[str, int] = g.sidebar_counts
+            (held["unread"], held["has_calls"]), row = row[:2], row[2:]
+        held["sidebar_counts"] = known | dict(zip(shown, row, strict=True))
+    counts: dict[str, int] = held["sidebar_counts"]
     return counts
 
 

@@ -136,6 +136,37 @@ def test_words_are_filled_in_per_language_and_only_where_they_are_known(crm: Crm
     assert texts["en"] != texts["hi"] and "\n<b>" in texts["en"] and "built-in method items" in texts["en"]
 
 
+PARTS = {
+    "line.html": "{% set n = n + 1 %}{% from 'mark.html' import mark %}"
+    "[{{ mark(n) }} {{ who }}{% include 'last.html' %}]",
+    "last.html": "{% for each in who %}{{ loop.index }}{{ each }}{% endfor %}{{ missing }}{{ n }}",
+    "mark.html": "{% macro mark(n) %}<i>{{ n }}</i>{% endmacro %}",
+    "self.html": "{{ depth }}{% if depth < 3 %}{% set depth = depth + 1 %}{% include 'self.html' %}{% endif %}",
+    "blocks.html": "{% block inner %}old {{ who }}{% endblock %}",
+    "base.html": "{% for who in people %}{% include 'line.html' %}{% endfor %}{{ n }}{% block inner %}{% endblock %}",
+    "page.html": "{% extends 'base.html' %}"
+    "{% block inner %}{% include 'line.html' %}{% include 'blocks.html' %}{% endblock %}",
+}
+
+
+@pytest.mark.parametrize("auto_reload", [False, True])
+def test_an_included_template_sees_the_variables_around_it_and_changes_none(crm: Crm, auto_reload: bool) -> None:
+    made: Any = crm.app.jinja_env.overlay(loader=DictLoader(PARTS), auto_reload=auto_reload)
+    with crm.app.test_request_context("/"):
+        drawn = made.get_template("page.html").render(people=["a", "<b"], who="c", n=1)
+        nested = made.get_template("self.html").render(depth=0)
+    line = "[<i>2</i> {0}{1}2]"
+    lines = [line.format("a", "1a"), line.format("&lt;b", "1&lt;2b"), "1", line.format("c", "1c")]
+    assert drawn == "".join(lines) + "old c" and nested == "0123"
+
+
+def test_an_imported_template_gets_the_globals_of_the_one_that_imports_it(crm: Crm) -> None:
+    parts = {"page.html": "{% from 'm.html' import m %}{{ m() }}", "m.html": "{% macro m() %}{{ own }}{% endmacro %}"}
+    made: Any = crm.app.jinja_env.overlay(loader=DictLoader(parts))
+    with crm.app.test_request_context("/"):
+        assert made.get_template("page.html", globals={"own": "x"}).render() == "x"
+
+
 def test_the_filter_panel_is_fetched_alone_or_as_a_page_and_keeps_the_filters(crm: Crm) -> None:
     client = crm.client("ana")
     status = crm.session.scalars(LeadStatus.__table__.select().with_only_columns(LeadStatus.id)).first()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import flask_babel
@@ -69,20 +68,46 @@ def _accepted_languages() -> list[str]:
     return [tag.partition("-")[0].lower() for tag, quality in request.accept_languages if quality > 0]
 
 
+class _LanguageOfRequest:
+    """Flask-Babel's storage for the language of a request: its attributes, and the key of the language."""
+
+    #: The key of `babel_locale`, None until it is asked for.
+    key: tuple[str, str | None] | None = None
+    _locale: Any = None
+
+    @property
+    def babel_locale(self) -> Any:
+        """The locale that Flask-Babel has chosen."""
+        return self._locale
+
+    @babel_locale.setter
+    def babel_locale(self, chosen: Any) -> None:
+        self._locale, self.key = chosen, None
+
+    @babel_locale.deleter
+    def babel_locale(self) -> None:
+        self._locale = self.key = None
+
+
 def language_key() -> tuple[str, str | None]:
     """A key of the language of this response, for things cached per language: (language, territory)."""
-    context = _context()
+    context = app_context()
     if context is None:
         return ("", None)
-    held = vars(context)
-    locale = held.get("babel_locale") or get_locale()
-    if locale is None:
+    try:
+        known = context.g.__dict__["_flask_babel"].key
+    except KeyError:
+        known = None
+    return known or _language_key()
+
+
+def _language_key() -> tuple[str, str | None]:
+    """The same, remembered in the context: the name of a locale is slow to build."""
+    context, locale = _context(), get_locale()
+    if context is None or locale is None:
         return ("", None)
-    kept: tuple[Any, tuple[str, str | None]] | None = held.get("spoken")
-    if kept is None or kept[0] is not locale:
-        # The name of a locale is slow to build.
-        kept = held["spoken"] = (locale, (locale.language, locale.territory))
-    return kept[1]
+    context.key = (locale.language, locale.territory)
+    return context.key
 
 
 #: (id of a lazy text, language) -> the text itself, which keeps its id unique, and its translation.
@@ -124,22 +149,11 @@ class Catalogs(Domain):
 
     def get_translations(self) -> Translations | NullTranslations:
         """The translations for this request's language; those of the pages take precedence."""
-        context = _context()
-        locale = getattr(context, "babel_locale", None) or get_locale()
-        kept = getattr(context, "words", None)
-        if kept is not None and kept[0] is locale:
-            found: Translations | NullTranslations = kept[1]
-            return found
-        words = self._of_language()
-        if context is not None:
-            context.words = (locale, words)
-        return words
-
-    def _of_language(self) -> Translations | NullTranslations:
         key = language_key()
-        if key not in self.loaded:
-            self.loaded[key] = self._read(str(get_locale()))
-        return self.loaded[key]
+        found = self.loaded.get(key)
+        if found is None:
+            found = self.loaded[key] = self._read(str(get_locale()))
+        return found
 
     def _read(self, code: str) -> Translations | NullTranslations:
         words: Any = super().get_translations()
@@ -161,18 +175,18 @@ def catalog(folder: Path, code: str, name: str) -> Translations | None:
     return Translations(compiled)
 
 
-def _context() -> SimpleNamespace | None:
+def _context() -> _LanguageOfRequest | None:
     """Flask-Babel's storage for the language of a request, found without resolving a proxy four times.
 
-    A page needs it two hundred times, once for each of its texts.
+    A page needs it for each of its texts.
     """
     context = app_context()
     if context is None:
         return None
-    held = vars(context.g)
-    found: SimpleNamespace | None = held.get("_flask_babel")
+    held = context.g.__dict__
+    found: _LanguageOfRequest | None = held.get("_flask_babel")
     if found is None:
-        found = held["_flask_babel"] = SimpleNamespace()
+        found = held["_flask_babel"] = _LanguageOfRequest()
     return found
 
 

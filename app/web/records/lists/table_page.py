@@ -24,6 +24,7 @@ from app.web.core.views.list_preferences import preferences_of
 from app.web.pages import brand
 from app.web.pages.cached_fragments import csrf_placeholders, filled, html_placeholder, placeholder, split
 from app.web.pages.frame import Frame, frame_of
+from app.web.pages.kept_document import PlacedFrame
 from app.web.records.lists import list_page, list_views
 from app.web.records.lists.list_cells import list_rows
 from app.web.records.lists.list_columns import ChosenColumns
@@ -169,7 +170,7 @@ def _rendered(table: _Table, context: Any, address: str, sources: _Sources, fram
         drawing = RowDrawing(page)
         page |= {"count_text": placeholder("count"), "rows_html": html_placeholder("rows")}
         page["range_text"] = placeholder("range") if page["range_text"] else ""
-        placed = {"frame": _Placed(frame)} if frame is not None else {}
+        placed = {"frame": PlacedFrame(frame)} if frame is not None else {}
         html = render_template(
             _template(asked), page=page, rendered_at=placeholder("moment"), **placed, **csrf_placeholders()
         )
@@ -187,15 +188,3 @@ def _asking(asked: Any, address: str) -> Any:
     made = current_app.request_class(asked.environ | {"QUERY_STRING": address})
     made.url_rule, made.view_args = asked.url_rule, asked.view_args
     return made
-
-
-class _Placed:
-    """The frame with placeholders for the parts that are rendered for each page."""
-
-    sidebar, topbar_end = html_placeholder("sidebar"), html_placeholder("topbar")
-
-    def __init__(self, frame: Frame) -> None:
-        self._frame = frame
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._frame, name)

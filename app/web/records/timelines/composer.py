@@ -47,22 +47,27 @@ class _Offer:
             support_pages=may("Messages", "create") and may("Support Pages", "read"),
         )
 
-    def context(self, key: Any, person: tuple[Any, str]) -> dict[str, Any]:
-        """The context of records/_composer.html for the record with this id and a person (id, name)."""
-        kind = self.kind
+    def page_keys(self, key: Any, person: tuple[Any, str]) -> dict[str, Any]:
+        """What a record's page needs, for the record with this id and a person (id, name)."""
         return {
             "offer": self,
             "key": key,
             "note_url": f"{self.base}/note/{key}" if self.notes else None,
+            "task_url": f"/tasks/add?{self.kind}={key}&back=1" if self.tasks else None,
+            "me": [person],
+        }
+
+    def context(self, key: Any, person: tuple[Any, str]) -> dict[str, Any]:
+        """The context of records/_composer.html, which is rendered once for many records."""
+        kind = self.kind
+        return self.page_keys(key, person) | {
             "note_about": f"{kind}:{key}",
-            "task_url": f"/tasks/add?{kind}={key}&back=1" if self.tasks else None,
             "parts": [
                 *(_call_part(kind, key) if self.calls else ()),
                 *(_message_parts(kind, key) if self.messages else ()),
             ],
             "links": _page_links(kind, key) if self.support_pages else [],
             "people_url": "/people/lookup",
-            "me": [person],
         }
 
 
@@ -71,8 +76,10 @@ def context(screen: Any, wire: dict[str, Any], viewer: Viewer) -> dict[str, Any]
     kind = KINDS.get(screen.service.record)
     if kind is None:
         return None
-    made = _Offer.of(kind, screen, viewer).context(wire["id"], (viewer.person.id, viewer.person.full_name))
-    return made if made["note_url"] or made["task_url"] or made["parts"] else None
+    offer = _Offer.of(kind, screen, viewer)
+    if not (offer.notes or offer.tasks or offer.calls or offer.messages):
+        return None
+    return offer.page_keys(wire["id"], (viewer.person.id, viewer.person.full_name))
 
 
 def composer_box(record: dict[str, Any]) -> Markup:

@@ -21,6 +21,7 @@ from app.web.core.fields.base import ChoiceField, Field, NumberField, Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import RecordField, person_card
 from app.web.core.localization.default_labels import shown_label
+from app.web.core.localization.languages import in_page_language
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.views import custom_columns
 from app.web.core.views.record_service import RecordService
@@ -138,12 +139,12 @@ def _assigned(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str,
     if payload.get("what") in _ABOUT:
         names = {"name": name_of(payload.get("to"), viewer), "old": name_of(payload.get("old"), viewer)}
         return {
-            "headline": str(_ABOUT[payload["what"]]) % names,
+            "headline": in_page_language(_ABOUT[payload["what"]]) % names,
             "is_sentence": payload["what"] == "request expired",
         }
     if payload.get("what") == "exhausted":
         return {"headline": _("No one is available to take this over"), "tone": "red", "is_sentence": True}
-    text = str(_REASONS.get(payload.get("reason") or "", _REASONS["direct"])) % {
+    text = in_page_language(_REASONS.get(payload.get("reason") or "", _REASONS["direct"])) % {
         "name": name_of(payload.get("to"), viewer)
     }
     return {"headline": text}
@@ -156,6 +157,7 @@ _CREATED = {
     "Customer created": _l("created this customer"),
     "Conversion undone": _l("undid the conversion"),
 }
+_CREATED_ANY = _l("created this record")
 _WITH_NUMBER = {
     "Customer created from ": _l("created this customer from %(number)s"),
     "Converted to ": _l("converted this lead to %(number)s"),
@@ -170,21 +172,29 @@ def _system(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, A
         return sla_fields.line(payload, people, viewer) | {"is_sentence": True}
     text = str(payload.get("text") or "")
     if payload.get("event") == "created" or text in _CREATED:
-        return {"headline": str(_CREATED.get(text, _l("created this record"))), "what": "created"}
+        return {"headline": in_page_language(_CREATED.get(text, _CREATED_ANY)), "what": "created"}
     for beginning, template in _WITH_NUMBER.items():
         if text.startswith(beginning):
             rows = [_change(change, viewer, master) for change in payload.get("changes", [])]
             return {
-                "headline": str(template) % {"number": text.removeprefix(beginning)},
+                "headline": in_page_language(template) % {"number": text.removeprefix(beginning)},
                 "what": "created",
                 "changes": rows,
             }
     return _text(payload, viewer, master)
 
 
+#: What was done with a task -> the text of its entry.
+_TASK_STEPS = {
+    "created": _l("added a task"),
+    "done": _l("finished a task"),
+    "canceled": _l("canceled a task"),
+    "changed": _l("changed a task"),
+}
+
+
 def _task(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
-    words = {"created": _("added a task"), "done": _("finished a task"), "canceled": _("canceled a task")}
-    text = words.get(payload.get("what", ""), _("changed a task"))
+    text = in_page_language(_TASK_STEPS.get(payload.get("what", ""), _TASK_STEPS["changed"]))
     return {"headline": f"{text}: {payload.get('text', '')}"}
 
 

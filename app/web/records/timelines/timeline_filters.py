@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
 from typing import Any
 from urllib.parse import urlencode
 
@@ -16,6 +17,8 @@ from app.web.core.fab_access import parse_integer
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import DateField
 
+#: Names of tabs whose query strings are kept.
+MAX_TABS = 100
 #: (kind, id) of records: lead, ticket, customer, task; else the name of a table.
 Records = tuple[tuple[str, int], ...]
 #: Value of the filter by kind -> its label, and the kinds of Activity.
@@ -61,6 +64,8 @@ class TimelineQuery:
 
     def query(self, tab: str, **changes: Any) -> str:
         """The query string of this page, or of one that differs from it; "" or "?…"."""
+        if not (changes or self.part or self.is_filtered):
+            return _query_of_tab(tab)
         kept: dict[str, Any] = {
             "tab": "" if tab == "activity" else tab,
             "who": self.who,
@@ -85,6 +90,11 @@ class TimelineQuery:
         made = [who == self.who] if self.who else []
         made += [at >= since] if since is not None else []
         return made + ([at < until] if until is not None else [])
+
+
+@lru_cache(MAX_TABS)
+def _query_of_tab(tab: str) -> str:
+    return "" if tab == "activity" else f"?{urlencode({'tab': tab})}"
 
 
 def parse(args: Mapping[str, Any], records: Records, viewer: Viewer, seen: str | None = None) -> TimelineQuery:

@@ -139,6 +139,9 @@ def _lines(timeline_query: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer
 def _activities(timeline_query: TimelineQuery, kinds: tuple[str, ...], viewer: Viewer) -> list[Any]:
     rules = [*timeline_query.rules(Activity.actor_id, Activity.at, viewer), *_after_id(Activity.id, timeline_query)]
     rules += [Activity.kind.in_(kinds)] if kinds else []
+    if not rules and timeline_query.parent is not None:
+        kind, key = timeline_query.parent
+        return _newest_lines().of_one(db.session(), getattr(Activity, f"{kind}_id"), key, kind)
     own = by_column(Activity, timeline_query.records)
     if len(own) == 1:
         query = _newest_lines() if len(timeline_query.records) == 1 else _newest_of_several()
