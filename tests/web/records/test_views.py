@@ -35,7 +35,7 @@ def page(crm: Crm, who: str, path: str, **more: Any) -> str:
 def ids(crm: Crm, who: str, path: str) -> list[int]:
     import re
 
-    return [int(key) for key in re.findall(r'<tr data-id="(\d+)"', page(crm, who, path))]
+    return [int(key) for key in re.findall(r"<tr data-id=(\d+)", page(crm, who, path))]
 
 
 def test_a_view_is_an_address_that_is_offered_pinned_and_opened_first(crm: Crm) -> None:
