@@ -35,6 +35,7 @@ from app.outbox import engine
 from app.outbox.engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent, send_content
 from app.outbox.system_emails import SystemEmail, content_of
 from app.web.core.fields.base import Viewer
+from app.web.core.localization.local_dates import format_local_date
 from app.web.reports import files
 from app.web.reports.pages import definition_of
 from app.web.transfer import file_rights
@@ -211,13 +212,20 @@ def _content(row: ReportRun, report: Report, author: str, brand: ShownBrand) -> 
     email = SystemEmail(
         about=f"user {row.user_id}: report run {row.id}",
         key=f"report-{row.id}-{int(row.created_on.timestamp())}",
-        subject=f"{report.label} · {row.slot.removeprefix(report_schedules.MANUAL_PREFIX)[:16]}",
+        subject=f"{report.label} · {format_local_date(_moment(row), '%-d %b %Y, %H:%M')}",
         lines=tuple(lines),
         link=link,
         button=gettext("Open the report"),
         reason=why,
     )
     return content_of(email, brand)
+
+
+def _moment(row: ReportRun) -> datetime:
+    """The time of a run on the clock of the office: a slot is written in it, a request by hand in UTC."""
+    if row.slot.startswith(report_schedules.MANUAL_PREFIX):
+        return row.created_on.astimezone(ZoneInfo(current_app.config["CRM"].time_zone))
+    return datetime.fromisoformat(row.slot[:16])
 
 
 def _on_settled(session: Session, row: ReportRun, result: DeliveryResult, now: datetime) -> None:
