@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app import jobs
+from app import access, jobs
 from app.channels.email import Email
 from app.domain import notices
 from app.domain.persistence.session_context import session_context
@@ -44,6 +44,21 @@ def sending_crm(app_with: AppMaker, mail_server: MailServer) -> Iterator[Crm]:
     """The product with a mail server; queued calls wait until a test runs them."""
     crm = open_product(app_with, mail_server)
     yield crm
+    crm.close()
+
+
+def test_a_colleagues_action_sends_the_email_too(app_with, mail_server):
+    """The colleague doesn't see the notice of whom they assign the lead to."""
+    settings = {"CRM_SMTP_URL": mail_server.url, "CRM_SMTP_FROM": SENDER, "CRM_SMTP_TIMEOUT_SECONDS": "1"}
+    crm = Crm(app_with(**settings))
+    choose(crm, {"assigned": {"email": True}})
+    access.bump_version(crm.session)  # as the page of the preferences does
+    crm.session.commit()
+    lead = crm.make.lead("mia")
+    form = {"how": "person", "assignee": str(crm.people["ana"].id)}
+    assert crm.client("mia").form(f"/leads/assign/{lead.id}", form).status_code == 302
+    assert (states(crm), run_calls(crm), states(crm)) == ([("queued", 0)], 1, [("sent", 1)])
+    assert [to for to, _raw in mail_server.mail] == [["ana@eshin.test"]]
     crm.close()
 
 
