@@ -29,6 +29,10 @@ class Content:
     text: str
     #: Files to send with it.
     files: tuple[AttachedFile, ...] = ()
+    #: The same as the text, for receivers that show HTML; empty = none.
+    html: str = ""
+    #: Pictures in the HTML, as cid:NAME.
+    pictures: tuple[AttachedFile, ...] = ()
 
 
 class ChannelError(Exception):

@@ -16,7 +16,7 @@ from email.utils import format_datetime, parseaddr
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from app.channels.base import ChannelError, Content, DeliveryUnknown
+from app.channels.base import AttachedFile, ChannelError, Content, DeliveryUnknown
 from app.channels.tls import trusted_by_this_machine
 from app.lib import deadline
 from app.lib.deadline import DeadlineWatchdog
@@ -111,8 +111,10 @@ class Email:
         message["Message-ID"] = f"<{content.key}@{address.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # automatic replies are not wanted
         message.set_content(content.text)
+        if content.html:
+            _add_html(message, content)
         for each in content.files:
-            kind, _slash, subtype = each.mime_type.partition(";")[0].partition("/")
+            kind, subtype = _type_of(each)
             message.add_attachment(each.data, maintype=kind, subtype=subtype, filename=each.name)
         return message
 
@@ -215,3 +217,18 @@ def _refusal(code: int) -> str:
 
 def _kind(error: Exception) -> str:
     return str(getattr(error, "smtp_code", "") or type(error).__name__)
+
+
+def _add_html(message: EmailMessage, content: Content) -> None:
+    """The HTML beside the text, with its pictures."""
+    message.add_alternative(content.html, subtype="html")
+    html = message.get_body(("html",))
+    for each in content.pictures:
+        kind, subtype = _type_of(each)
+        html.add_related(each.data, kind, subtype, cid=f"<{each.name}>", disposition="inline")  # type: ignore[union-attr]
+
+
+def _type_of(file: AttachedFile) -> tuple[str, str]:
+    """("text", "csv") of text/csv; charset=utf-8."""
+    kind, _slash, subtype = file.mime_type.partition(";")[0].partition("/")
+    return kind, subtype

@@ -140,8 +140,9 @@ _WRITTEN_DOWN = "noted" if "noted" in messages.STATES else "sent"
 
 def make_templates(builder: DemoBuilder) -> None:
     """Make the message templates."""
-    for position, (label, channel, body) in enumerate(TEMPLATES, 1):
-        builder.add(models.MessageTemplate, label=label, channel=channel, body=body, position=position, is_active=True)
+    for position, (label, channel, language, body) in enumerate(TEMPLATES, 1):
+        values = {"label": label, "channel": channel, "language": language, "body": body}
+        builder.add(models.MessageTemplate, **values, position=position, is_active=True)
 
 
 def make_messages(builder: DemoBuilder) -> None:

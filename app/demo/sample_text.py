@@ -210,12 +210,13 @@ TEMPLATES = (
     (
         "Account opening link",
         "whatsapp",
+        "en",
         "Namaste {{first_name}}, here is your account opening link: https://example.com/open",
     ),
-    ("Documents received", "whatsapp", "Namaste {{first_name}}, your documents have reached our head office."),
-    ("Re-KYC reminder", "sms", "Dear {{first_name}}, please complete your re-KYC this week. Eshin Broking"),
-    ("खाता सक्रिय", "whatsapp", "नमस्ते {{first_name}}, आपका खाता सक्रिय हो गया है।"),
-    ("Welcome", "email", "Dear {{first_name}},\n\nwelcome to Eshin Broking. Your client ID is {{client_id}}.\n"),
+    ("Documents received", "whatsapp", "en", "Namaste {{first_name}}, your documents have reached our head office."),
+    ("Re-KYC reminder", "sms", "en", "Dear {{first_name}}, please complete your re-KYC this week. Eshin Broking"),
+    ("खाता सक्रिय", "whatsapp", "hi", "नमस्ते {{first_name}}, आपका खाता सक्रिय हो गया है।"),
+    ("Welcome", "email", "en", "Dear {{first_name}},\n\nwelcome to Eshin Broking. Your client ID is {{client_id}}.\n"),
 )
 REQUEST_REASONS = (
     "They speak the customer's language.",

@@ -181,13 +181,16 @@ def _rows(event: NoticeEvent, choices: NoticeChoices, now: datetime) -> list[dic
 
 
 def _add_email_deliveries(session: Session, rows: list[dict[str, Any]], now: datetime) -> None:
-    """Add rows for deliveries by email, before they are queued."""
+    """Add rows for deliveries by email, before they are queued.
+
+    Read without access rules: whoever acts in this session sees no notifications of others.
+    """
     if not rows:
         return
     sent = select(Delivery.notification_id).where(Delivery.channel == "email")
     keys = [row["event_key"] for row in rows]
     found = select(Notification.id).where(Notification.event_key.in_(keys), Notification.id.not_in(sent))
-    for key in session.scalars(found):
+    for key in session.connection().scalars(found).all():
         session.add(Delivery(notification_id=key, channel="email", state="queued", at=now, next_try_on=now))
 
 

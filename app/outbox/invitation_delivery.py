@@ -11,6 +11,7 @@ from flask_babel import force_locale, gettext
 from sqlalchemy.orm import Session
 
 from app import access, branding
+from app.branding import ShownBrand
 from app.channels.base import Channel, Content
 from app.domain import invitations
 from app.domain.invitations import Invitation
@@ -18,6 +19,7 @@ from app.extensions import db
 from app.models import User
 from app.outbox import engine
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotToBeSent
+from app.outbox.system_emails import SystemEmail, content_of
 
 if TYPE_CHECKING:
     from config import Settings
@@ -48,29 +50,33 @@ def _prepare(row: Invitation) -> tuple[Channel, str, Content]:
         if token is None or user.email != row.address:
             raise NotToBeSent(IS_OTHER)
         inviter = session.get(User, row.created_by_id) if row.created_by_id else None
-        brand = branding.current(current_app, session).name
+        brand = branding.current(current_app, session)
         with force_locale(user.locale or "en"):
             content = _content(row, user, inviter, brand, token)
     channels: Mapping[str, Channel] = current_app.extensions["crm_channels"]
     return channels["email"], row.address, content
 
 
-def _content(row: Invitation, user: User, inviter: User | None, brand: str, token: str) -> Content:
+def _content(row: Invitation, user: User, inviter: User | None, brand: ShownBrand, token: str) -> Content:
     link = f"{current_app.config['CRM'].public_url}/invitation/?token={token}"
-    who = inviter.get_full_name().strip() if inviter is not None else brand
+    who = inviter.get_full_name().strip() if inviter is not None else brand.name
     text = gettext(
         "%(who)s invites you to %(brand)s. Your username is %(username)s. Choose your password here:",
         who=who,
-        brand=brand,
+        brand=brand.name,
         username=user.username,
     )
     rest = gettext("The link works once, for %(days)s days. If you don't expect it, ignore this email.", days=7)
-    return Content(
+    email = SystemEmail(
         about=f"user {user.id}: invitation",
         key=f"invitation-{row.id}-{row.nonce[:12]}",
-        subject=gettext("Your account in %(brand)s", brand=brand),
-        text=f"{text}\n\n{link}\n\n{rest}",
+        subject=gettext("Your account in %(brand)s", brand=brand.name),
+        lines=(text,),
+        link=link,
+        button=gettext("Choose your password"),
+        after=rest,
     )
+    return content_of(email, brand)
 
 
 INVITATIONS = DeliveryKind(

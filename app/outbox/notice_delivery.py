@@ -21,6 +21,7 @@ from app.notice_links import link_of, names_of, record_cards
 from app.notice_texts import text_of
 from app.outbox import engine
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotToBeSent
+from app.outbox.system_emails import Link, SystemEmail, content_of
 
 #: Seconds before the second, third … attempt; there is one attempt more than there are waits.
 WAITS = (30, 120, 600, 3600)
@@ -64,16 +65,22 @@ def _content(session: Session, notice: Any, user: Any) -> Content:
     chosen, cards = current_app.config["CRM"], record_cards(session, [notice])
     text = text_of(notice, **names_of(notice, cards))
     link = chosen.public_url + link_of(notice, cards)
+    brand = branding.current(current_app, session)
     why = gettext(
         "You receive this email because you turned on email for this kind of notification in %(brand)s.",
-        brand=branding.current(current_app, session).name,
+        brand=brand.name,
     )
-    return Content(
+    email = SystemEmail(
         about=f"user {user.id}: notice {notice.id}",
         key=f"notice-{notice.id}-{int(notice.at.timestamp())}",
         subject=text,
-        text=f"{text}\n\n{link}\n\n-- \n{why}\n{chosen.public_url}/bell/choices/\n",
+        lines=(text,),
+        link=link,
+        button=gettext("Open in %(brand)s", brand=brand.name),
+        reason=why,
+        choices=Link(gettext("Notification preferences"), f"{chosen.public_url}/bell/choices/"),
     )
+    return content_of(email, brand)
 
 
 NOTICES = DeliveryKind(

@@ -5,15 +5,15 @@ from __future__ import annotations
 from tests.browser.conftest import OpenBrowser
 
 #: Bytes as they travel: scripts and styles of the first paint, and the HTML of a list.
-MAX_FILES, MAX_HTML = 150_000, 20_000
+MAX_FILES, MAX_HTML = 140_000, 20_000
 LISTS = ("/leads/", "/tickets/", "/customers/", "/tasks/", "/calls/", "/messages/", "/requests/")
 CHARTS = ("/dashboard/", "/dashboard/calls")
 OTHERS = ("/", "/leads/?layout=board", "/tickets/?layout=board", "/tasks/?layout=calendar", "/leads/add", "/settings/")
 FILES = """() => performance.getEntriesByType('resource')
   .filter((each) => /\\.(js|css)$/.test(new URL(each.name).pathname))
-  .filter((each) => !each.name.includes('vendor/echarts')).map((each) => each.encodedBodySize)"""
-#: Whether the library of charts was asked for after the page was loaded: it isn't part of the first paint.
-LATE = """() => performance.getEntriesByType('resource').filter((each) => each.name.includes('vendor/echarts'))
+  .filter((each) => !/vendor.(echarts|sortable)/.test(each.name)).map((each) => each.encodedBodySize)"""
+#: Whether the libraries of charts and of dragging were asked for after the page was loaded, not for the first paint.
+LATE = """() => performance.getEntriesByType('resource').filter((each) => /vendor.(echarts|sortable)/.test(each.name))
   .every((each) => each.startTime >= performance.getEntriesByType('navigation')[0].loadEventStart)"""
 
 

@@ -148,6 +148,24 @@ def test_the_dialogs_are_pages_without_javascript(open_browser: OpenBrowser, pat
     expect(page.locator("h1")).to_be_visible()
 
 
+def test_on_a_phone_the_buttons_of_the_quick_form_stay_in_sight(open_browser: OpenBrowser) -> None:
+    browser = open_browser(SELLER, viewport={"width": 390, "height": 664})
+    browser.go("/leads/")
+    browser.page.keyboard.press("Shift+N")
+    expect(browser.page.locator("dialog[open] .dialog-foot .btn-primary")).to_be_in_viewport(ratio=1)
+    assert browser.complaints == []
+
+
+def test_beside_a_customer_nothing_of_a_ticket_is_cut(open_browser: OpenBrowser) -> None:
+    browser = open_browser("leena.fernandes")
+    browser.go("/customers/?q=")
+    browser.page.locator("main tbody .row-link").first.click()
+    rows = browser.page.locator("[data-related] .related-what")
+    expect(rows.first).to_be_visible()
+    cut = "all => all.filter((each) => each.scrollWidth > each.clientWidth).map((each) => each.textContent)"
+    assert rows.evaluate_all(cut) == [] and browser.page.locator(".related-about").evaluate_all(cut) == []
+
+
 @pytest.mark.parametrize("width", [1440, 390])
 def test_boards_fit_the_window(open_browser: OpenBrowser, width: int) -> None:
     browser = open_browser(MANAGER, viewport={"width": width, "height": 844})

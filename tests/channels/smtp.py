@@ -7,6 +7,9 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from email import message_from_string
+from email.message import EmailMessage
+from email.policy import default
 from typing import Any
 
 from aiosmtpd.controller import Controller
@@ -67,3 +70,10 @@ def only(user: str, password: str) -> Callable[..., AuthResult]:
     return lambda _server, _session, _envelope, _way, given: AuthResult(
         success=(given.login, given.password) == known, handled=False
     )
+
+
+def text_of(raw: str) -> str:
+    """The plain text of an email."""
+    body = message_from_string(raw, EmailMessage, policy=default).get_body(("plain",))  # type: ignore[type-var]
+    assert body is not None
+    return str(body.get_content())

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app import jobs
+from app import access, jobs
 from app.channels.email import Email
 from app.domain import notices
 from app.domain.persistence.session_context import session_context
@@ -25,7 +25,7 @@ from app.ops.queues import queue
 from app.outbox import engine, notice_delivery
 from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
-from tests.channels.smtp import MailServer, serving
+from tests.channels.smtp import MailServer, serving, text_of
 from tests.ops.test_queue import Workers
 from tests.servers import eventually
 
@@ -44,6 +44,21 @@ def sending_crm(app_with: AppMaker, mail_server: MailServer) -> Iterator[Crm]:
     """The product with a mail server; queued calls wait until a test runs them."""
     crm = open_product(app_with, mail_server)
     yield crm
+    crm.close()
+
+
+def test_a_colleagues_action_sends_the_email_too(app_with, mail_server):
+    """The colleague doesn't see the notice of whom they assign the lead to."""
+    settings = {"CRM_SMTP_URL": mail_server.url, "CRM_SMTP_FROM": SENDER, "CRM_SMTP_TIMEOUT_SECONDS": "1"}
+    crm = Crm(app_with(**settings))
+    choose(crm, {"assigned": {"email": True}})
+    access.bump_version(crm.session)  # as the page of the preferences does
+    crm.session.commit()
+    lead = crm.make.lead("mia")
+    form = {"how": "person", "assignee": str(crm.people["ana"].id)}
+    assert crm.client("mia").form(f"/leads/assign/{lead.id}", form).status_code == 302
+    assert (states(crm), run_calls(crm), states(crm)) == ([("queued", 0)], 1, [("sent", 1)])
+    assert [to for to, _raw in mail_server.mail] == [["ana@eshin.test"]]
     crm.close()
 
 
@@ -106,7 +121,7 @@ def test_a_user_who_chose_email_gets_one(sending_crm, mail_server):
     assert (states(sending_crm), run_calls(sending_crm), states(sending_crm)) == ([("queued", 0)], 1, [("sent", 1)])
     (to, raw), mail = mail_server.mail[0], message_from_string(mail_server.mail[0][1], policy=default)
     assert (to, mail["Subject"]) == (["ana@eshin.test"], f"Ravi Kumar ({lead.number}) was assigned to you.")
-    assert f"https://crm.eshin.test/leads/{lead.number}" in mail.get_content()
+    assert f"https://crm.eshin.test/leads/{lead.number}" in text_of(raw)
     assert "CRM_" not in raw
 
 
@@ -114,7 +129,7 @@ def test_a_record_that_the_user_cannot_see_is_not_linked(sending_crm, mail_serve
     lead = sending_crm.make.lead("ben")
     notify(sending_crm, about=lead)
     run_calls(sending_crm)
-    lines = message_from_string(mail_server.mail[0][1], policy=default).get_content().splitlines()
+    lines = text_of(mail_server.mail[0][1]).splitlines()
     assert lines[2] == "https://crm.eshin.test/bell/"
 
 

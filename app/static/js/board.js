@@ -1,6 +1,7 @@
 // A board: a card dragged to another column gets that status at once; if the server refuses, it goes back and says why; if the
 // status asks for something, a dialog does. Without a pointer: arrows go from card to card, Shift with ← and → moves it, M chooses.
 import { ask, lost, open as openDialog, say, sentenceOf, send, show } from './dialogs.js';
+import { sortable } from './drag.js';
 
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const board = () => document.querySelector('[data-board]');
@@ -55,18 +56,11 @@ function replace(card, html, column) {
 }
 
 // --- dragging (SortableJS, fetched for boards only)
-let sorting = null;
-function load() {
-  sorting ??= new Promise((ready, failed) => {
-    document.head.append(Object.assign(document.createElement('script'), { src: board().dataset.sortable, onload: () => ready(window.Sortable), onerror: () => { sorting = null; failed(); } }));
-  });
-  return sorting;
-}
 let after = null;
 async function arm() {
   if (!mayMove()) return;
   let Sortable;
-  try { Sortable = await load(); } catch { lost(arm); return; }
+  try { Sortable = await sortable(board().dataset.sortable); } catch { lost(arm); return; }
   $$('[data-cards]').filter((place) => !place.crmSortable).forEach((place) => {
     place.crmSortable = new Sortable(place, {
       group: 'board', draggable: '[data-card]', filter: '.card-move', preventOnFilter: false, animation: 120, delay: 180, delayOnTouchOnly: true, ghostClass: 'is-ghost', dragClass: 'is-dragged', emptyInsertThreshold: 40,

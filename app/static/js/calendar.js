@@ -1,6 +1,7 @@
 // A calendar: a task dragged to another day or time is there at once; if the server refuses, it goes back and says why. Without a
 // pointer: arrows go from item to item, Shift with an arrow moves a task by a day (← →) or by 15 minutes (↑ ↓). A click shows it.
-import { say, sentenceOf, send } from './dialogs.js';
+import { lost, say, sentenceOf, send } from './dialogs.js';
+import { sortable } from './drag.js';
 
 const $$ = (selector, within = document) => [...within.querySelectorAll(selector)];
 const calendar = () => document.querySelector('[data-calendar]');
@@ -49,15 +50,11 @@ function put(item, html) {
 }
 
 // --- dragging (SortableJS)
-let sorting = null;
-function load() {
-  sorting ??= new Promise((ready, failed) => { document.head.append(Object.assign(document.createElement('script'), { src: calendar().dataset.sortable, onload: () => ready(window.Sortable), onerror: failed })); });
-  return sorting;
-}
 let after = null;
 async function arm() {
   if (!('moves' in (calendar()?.dataset || {}))) return;
-  const Sortable = await load();
+  let Sortable;
+  try { Sortable = await sortable(calendar().dataset.sortable); } catch { lost(arm); return; }
   $$('[data-cell]').filter((cell) => !cell.crmSortable).forEach((cell) => {
     cell.crmSortable = new Sortable(cell, {
       group: 'calendar', draggable: '.can-move', sort: false, animation: 0, delay: 180, delayOnTouchOnly: true, ghostClass: 'is-ghost', emptyInsertThreshold: 2,

@@ -27,6 +27,8 @@ _KEY = "crm_cached_fragments"
 _MARK = secrets.token_hex(12)
 _PLACES = re.compile(f"{_MARK}_([a-z]+)_")
 _CSRF = "token"
+#: Line ends and indents between tags of templates; one space does.
+_GAPS = re.compile(r">\s*\n\s*<")
 
 
 def placeholder(name: str) -> str:
@@ -53,7 +55,7 @@ def render_cached(template: str, key: Hashable, values: Callable[[], Mapping[str
     parts = kept.get(whole)
     if parts is None or app.debug:
         made = app.jinja_env.get_template(template).render(csrf=_csrf, **values())
-        parts = split(made)
+        parts = split(_GAPS.sub(">\n<", made))
         kept.keep(whole, parts)
     if len(parts) == 1:
         return Markup(parts[0])

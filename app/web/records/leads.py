@@ -42,7 +42,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     OpenDueField("next_follow_up_on", (Lead.next_follow_up_on, Lead.status_id), is_open_lead),
     BirthDateField("date_of_birth"),
     *clock_fields(Lead, Lead.opened_on),
-    PersonField("assign_to"),
+    PersonField("assign_to", receives="leads"),
     TextField("assign_to_role", max_length=64),
     FirstTaskField("task"),
     TaskIdsField("close_tasks"),

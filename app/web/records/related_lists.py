@@ -159,7 +159,9 @@ def _state(master: str, key: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def _day(moment: datetime, viewer: Viewer) -> str:
-    return format_local_date(moment.astimezone(viewer.zone), "%-d %b %Y")
+    """The day, with its year if that isn't the current one: a line beside the page is short."""
+    local = moment.astimezone(viewer.zone)
+    return format_local_date(local, "%-d %b" if local.year == viewer.today.year else "%-d %b %Y")
 
 
 def accounts(wire: dict[str, Any]) -> dict[str, Any]:

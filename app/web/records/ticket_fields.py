@@ -155,7 +155,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     *clock_fields(Ticket, Ticket.resolved_on),
     TextField("first_name", columns=(Ticket.first_name, Customer.first_name), max_length=80),
     TextField("last_name", columns=(Ticket.last_name, Customer.last_name), max_length=80),
-    PersonField("assign_to"),
+    PersonField("assign_to", receives="ticket"),
     TextField("assign_to_role", max_length=64),
     FirstTaskField("task"),
     TaskIdsField("close_tasks"),

@@ -45,7 +45,7 @@ class ReportsView(ModulePermissions, BaseView):
 
     @page_route("/")
     def index(self) -> Any:
-        """The person's own reports, those shared with them, and built-in ones."""
+        """The person's own reports, those shared with them whose records they may see, and built-in ones."""
         viewer = current_viewer()
         rows = db.session.scalars(select(Report).order_by(Report.label, Report.id)).all()
         pinned = {key for key, _label in list_preferences.preferences_of(viewer).reports}
@@ -54,7 +54,7 @@ class ReportsView(ModulePermissions, BaseView):
         return self.render_template(
             "reports/list.html",
             own=[each for each in shown if each["is_own"]],
-            shared=[each for each in shown if not each["is_own"]],
+            shared=[each for each in shown if not each["is_own"] and each["is_readable"]],
             ready=_ready(viewer),
             may_create=viewer.person.may("Reports", "create"),
         )
@@ -263,10 +263,15 @@ def result_of(definition: ReportDefinition, viewer: Viewer) -> dict[str, Any]:
 
 def may_export(definition: ReportDefinition, viewer: Viewer) -> bool:
     """Whether the person may have this report as a file."""
-    if definition.kind in built_in_reports.READY:
-        return viewer.person.may(built_in_reports.READY[definition.kind][1], "export")
-    screen = screen_of_kind(definition.kind)
-    return screen is not None and viewer.person.may(screen.module, "export")
+    return _may(definition.kind, viewer, "export")
+
+
+def _may(kind: str, viewer: Viewer, verb: str) -> bool:
+    """Whether the person's role has this right for the records of reports of this kind."""
+    if kind in built_in_reports.READY:
+        return viewer.person.may(built_in_reports.READY[kind][1], verb)
+    screen = screen_of_kind(kind)
+    return screen is not None and viewer.person.may(screen.module, verb)
 
 
 def report_file(report: Report, format_: str, viewer: Viewer) -> Response:
@@ -316,6 +321,7 @@ def _shown(row: Report, viewer: Viewer, pinned: set[int], scheduled: set[int]) -
         "url": f"{BASE}{row.id}/",
         "about": about,
         "is_own": row.owner_id == viewer.person.id,
+        "is_readable": _may(row.kind, viewer, "read"),
         "owner": (viewer.lookups.person(row.owner_id) or {}).get("full_name", ""),
         "audience": row.audience,
         "is_pinned": row.id in pinned,

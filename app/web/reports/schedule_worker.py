@@ -19,6 +19,7 @@ from flask_babel import force_locale, gettext, ngettext
 from sqlalchemy.orm import Session
 
 from app import access, branding
+from app.branding import ShownBrand
 from app.channels.base import AttachedFile, Channel, Content
 from app.channels.console import Console
 from app.domain import report_schedules
@@ -32,7 +33,9 @@ from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore, TooLarge
 from app.outbox import engine
 from app.outbox.engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent, send_content
+from app.outbox.system_emails import SystemEmail, content_of
 from app.web.core.fields.base import Viewer
+from app.web.core.localization.local_dates import format_local_date
 from app.web.reports import files
 from app.web.reports.pages import definition_of
 from app.web.transfer import file_rights
@@ -161,7 +164,7 @@ def _prepare(row: ReportRun) -> tuple[Channel, str, Content]:
         schedule = session.get_one(ReportSchedule, row.schedule_id)
         report = session.get_one(Report, schedule.report_id)
         author = session.get(User, report.owner_id)
-        brand = branding.current(current_app, session).name
+        brand = branding.current(current_app, session)
     if not user.active:
         raise NotToBeSent(IS_GONE)
     if not user.email:
@@ -191,8 +194,7 @@ def _data_of(row: ReportRun) -> bytes:
         raise NotSent(engine.retry(REPORTS, row, str(STORE_AWAY))) from error
 
 
-def _content(row: ReportRun, report: Report, author: str, name: str) -> Content:
-    """The email; `name`: of the brand."""
+def _content(row: ReportRun, report: Report, author: str, brand: ShownBrand) -> Content:
     chosen = current_app.config["CRM"]
     lines = [
         gettext("The report “%(name)s” is attached. It shows what you may see.", name=report.label),
@@ -205,14 +207,25 @@ def _content(row: ReportRun, report: Report, author: str, name: str) -> Content:
             row.missed,
         )
         lines.append(text)
-    why = gettext("%(author)s has chosen you as a reader of this report in %(brand)s.", author=author, brand=name)
+    why = gettext("%(author)s has chosen you as a reader of this report in %(brand)s.", author=author, brand=brand.name)
     link = f"{chosen.public_url}/reports/{report.id}/"
-    return Content(
+    email = SystemEmail(
         about=f"user {row.user_id}: report run {row.id}",
         key=f"report-{row.id}-{int(row.created_on.timestamp())}",
-        subject=f"{report.label} · {row.slot.removeprefix(report_schedules.MANUAL_PREFIX)[:16]}",
-        text="\n".join(lines) + f"\n\n{link}\n\n-- \n{why}\n",
+        subject=f"{report.label} · {format_local_date(_moment(row), '%-d %b %Y, %H:%M')}",
+        lines=tuple(lines),
+        link=link,
+        button=gettext("Open the report"),
+        reason=why,
     )
+    return content_of(email, brand)
+
+
+def _moment(row: ReportRun) -> datetime:
+    """The time of a run on the clock of the office: a slot is written in it, a request by hand in UTC."""
+    if row.slot.startswith(report_schedules.MANUAL_PREFIX):
+        return row.created_on.astimezone(ZoneInfo(current_app.config["CRM"].time_zone))
+    return datetime.fromisoformat(row.slot[:16])
 
 
 def _on_settled(session: Session, row: ReportRun, result: DeliveryResult, now: datetime) -> None:

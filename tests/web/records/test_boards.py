@@ -209,6 +209,12 @@ def test_an_admin_chooses_quick_filters_and_the_quick_form(crm: Crm) -> None:
     assert crm.client("ana").screen("/settings/lists/").status_code in (302, 403)
 
 
+def test_quick_and_full_forms_offer_first_those_who_may_get_the_record(crm: Crm) -> None:
+    for who, path, kind in (("ana", "/leads/", "leads"), ("cleo", "/tickets/", "ticket")):
+        for form in ("quick", "add"):
+            assert f"/people/lookup?first={kind}" in crm.client(who).screen(path + form, headers=HX).text, path + form
+
+
 def test_a_column_adds_a_record_with_its_status_unless_that_asks_for_something(crm: Crm) -> None:
     crm.make.lead("ana")
     shown, status = unescape(crm.client("ana").screen("/leads/?layout=board").text), crm.lead_status

@@ -68,6 +68,7 @@ def test_other_tickets_of_the_customer_are_named_and_the_own_one_is_not_among_th
     assert other.title in beside and f"/tickets/add?customer={customer.id}" in beside
     page = crm.client("cleo").screen(f"/customers/{customer.number}").text.partition("<aside")[2]
     assert f'href="/tickets/{own.number}"' in page and f"/tickets/?_flt_eq_customer={customer.id}" in page
+    assert f"{own.number} · {own.created_on:%-d %b}</span>" in page  # the year only if it is another one
 
 
 def test_what_was_typed_for_a_status_comes_back_with_what_is_wrong_with_it(crm: Crm) -> None:

@@ -35,12 +35,15 @@ def page(crm: Crm, who: str, path: str, **more: Any) -> str:
 def ids(crm: Crm, who: str, path: str) -> list[int]:
     import re
 
-    return [int(key) for key in re.findall(r'<tr data-id="(\d+)"', page(crm, who, path))]
+    return [int(key) for key in re.findall(r"<tr data-id=(\d+)", page(crm, who, path))]
 
 
 def test_a_view_is_an_address_that_is_offered_pinned_and_opened_first(crm: Crm) -> None:
     assert "data-save-view" not in page(crm, "ana", "/leads/")
     assert "data-save-view" in page(crm, "ana", "/leads/?_flt_eq_status=1")
+    calendar = "/tasks/?layout=calendar&_flt_eq_assignee=%40me&from=2026-11-28"  # as it opens
+    assert "data-save-view" not in page(crm, "ana", calendar)
+    assert "data-save-view" in page(crm, "ana", f"{calendar}&_flt_eq_priority=High")
     answer = save(crm, "ana", query="_flt_eq_status=1&page=4&psize=50", pinned="1", default="1")
     view = view_of(crm)
     assert (answer.status_code, view.query) == (302, "_flt_eq_status=1&psize=50")

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 from openpyxl import load_workbook
@@ -20,7 +21,7 @@ from app.channels.base import ChannelError, Content
 from app.commands import reports as commands
 from app.domain import report_schedules
 from app.domain.base import Stamp
-from app.models import AuditEntry, LeadSource, Notification, Report, ReportRun, ReportSchedule, Role
+from app.models import AuditEntry, LeadSource, Notification, Report, ReportRun, ReportSchedule, Role, User
 from app.ops.database import statement_limit
 from app.ops.storage.file_store import StorageUnavailable
 from app.web.reports import running, schedule_worker
@@ -292,6 +293,13 @@ def test_who_may_open_build_share_and_export(crm: Crm) -> None:
     assert crm.client("ana").screen(f"/reports/{mine.id}/file.csv").status_code == 403  # no right to export leads
     assert crm.client("ana").form(f"/reports/{mine.id}/delete").status_code in (302, 403)
     assert crm.count(Report) == 1
+    # Cleo's role sees no leads: a report about them is not offered to her.
+    crm.session.execute(update(Report).values(audience="all"))
+    crm.session.commit()
+    assert [f"/reports/{mine.id}/" in crm.client(who).screen("/reports/").text for who in ("ana", "cleo")] == [
+        True,
+        False,
+    ]
     crm.make.cell("Sales User", "Reports", "read", "none")
     assert crm.client("ana").screen("/reports/").status_code in (302, 403)
     assert crm.client("ana").rest("GET", "report/").status_code == 403
@@ -507,6 +515,9 @@ def test_everybody_gets_the_report_under_their_own_rights_once(crm: Crm, post: P
     assert "Total,1" in files["ana"] and "Mia" not in files["ana"]
     assert "Total,2" in files["mia"] and "Ben" not in files["mia"]
     assert "could not be sent at 1 earlier time" in post.sent[0][1].text
+    assert {content.subject for _to, content in post.sent} == {
+        f"Leads · {row.next_on + timedelta(days=1):%-d %b %Y}, 09:30"
+    }
     found = {run.user_id: run for run in crm.rows(select(ReportRun))}
     assert found[crm.people["rhea"].id].state == "dropped"  # Compliance may not export leads
     assert found[crm.people["ana"].id].state == "sent" and found[crm.people["ana"].id].digest is None
@@ -516,6 +527,20 @@ def test_everybody_gets_the_report_under_their_own_rights_once(crm: Crm, post: P
     page = crm.client("mia").screen(f"/reports/{made.id}/schedules").text
     assert "Sent" in page and "Not sent" in page and "doesn't allow" in html.unescape(page)
     assert crm.client("mia").screen("/bell/").status_code == 200
+
+
+def test_a_report_sent_by_hand_names_the_offices_time_in_the_readers_language(crm: Crm, post: Post) -> None:
+    crm.session.execute(update(User).where(User.username == "mia").values(locale="hi"))
+    crm.session.commit()
+    made = report(crm, "mia", "lead", {"columns": ["number"]}, label="<b>Leads</b> & more", audience="me")
+    row = schedule(crm, made, "mia")
+    crm.client("mia").form(f"/reports/{made.id}/schedules/{row.id}/send")
+    work(crm)
+    (_to, content), (run_,) = post.sent[0], crm.rows(select(ReportRun))
+    local = run_.created_on.astimezone(ZoneInfo("Asia/Kolkata"))
+    assert content.subject.startswith("<b>Leads</b> & more · ") and content.subject.endswith(f"{local:%Y, %H:%M}")
+    assert f"{local:%b}" not in content.subject
+    assert "&lt;b&gt;Leads&lt;/b&gt; &amp; more" in content.html and "रिपोर्ट खोलें" in content.html
 
 
 def test_without_a_mail_server_no_report_counts_as_sent(crm: Crm) -> None:

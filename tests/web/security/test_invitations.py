@@ -6,8 +6,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from email import message_from_string
-from email.policy import default
 from html import unescape
 from typing import Any
 
@@ -22,7 +20,7 @@ from app.web.security import rate_limits
 from app.web.settings import user_invitations
 from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
-from tests.channels.smtp import MailServer, serving
+from tests.channels.smtp import MailServer, serving, text_of
 
 PASSWORD = "Blue-kites-fly-2026"
 NOBODYS = "a" * 64
@@ -55,7 +53,7 @@ def link_of(crm: Crm, mail_server: MailServer) -> str:
     [row] = crm.rows(select(Invitation))
     with crm.app.app_context():
         invitation_delivery.send(row.id)
-    text = message_from_string(mail_server.mail[-1][1], policy=default).get_content()
+    text = text_of(mail_server.mail[-1][1])
     assert "priya" in text
     return re.search(r"https?://[^/]+(/invitation/\?token=[0-9a-f]{64})", text)[1]
 

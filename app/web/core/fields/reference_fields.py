@@ -78,8 +78,10 @@ class PersonField(Field):
 
     kind = "person"
 
-    def __init__(self, *args: Any, **flags: Any) -> None:
+    def __init__(self, *args: Any, receives: str = "", **flags: Any) -> None:
+        """`receives`: the table of the records that the chosen colleague gets, for an input without a column."""
         super().__init__(*args, **flags)
+        self.receives = receives or (self.columns[0].class_.__tablename__ if self._is_recipient() else "")
         self.operators = ("eq", "neq", "in", "null")
         self.schema = {"$ref": "#/components/schemas/UserCard"}
 
@@ -124,9 +126,10 @@ class PersonField(Field):
 
     def _lookup_url(self) -> str:
         """Of an assignee or owner, the lookup begins with those to whom the viewer may assign such records."""
-        if self.name not in _RECIPIENTS or not self.columns:
-            return "/people/lookup"
-        return f"/people/lookup?first={self.columns[0].class_.__tablename__}"
+        return f"/people/lookup?first={self.receives}" if self.receives else "/people/lookup"
+
+    def _is_recipient(self) -> bool:
+        return self.name in _RECIPIENTS and bool(self.columns)
 
     def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The value of the input: the id."""

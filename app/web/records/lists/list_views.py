@@ -96,10 +96,15 @@ def switcher(screen: Any, viewer: Viewer) -> dict[str, Any]:
 
 
 def _is_worth_saving(here: str, current: ListView | None) -> bool:
-    """Whether *Save view* stands above the list: not for a tab or a layout alone, which is one click away."""
+    """Whether *Save view* stands above the list: not for a tab or a layout alone, which is one click away.
+
+    Nor for the calendar as it opens, with the own tasks.
+    """
     if current is not None:
         return not _is_same(here, current.query)
-    return any(name not in ("tab", "layout", "span") for name, _value in pairs_of(here))
+    pairs = pairs_of(here)
+    opens = [("_flt_eq_assignee", "@me")] if ("layout", "calendar") in pairs else []
+    return any(name not in ("tab", "layout", "span", "from") and (name, value) not in opens for name, value in pairs)
 
 
 def _clear_url(screen: Any, choices: ListPreferences, base: str) -> str | None:
