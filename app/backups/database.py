@@ -20,6 +20,14 @@ PASSING_TABLES = ("crm_schema_change",)
 _REFERENCE = re.compile(rb"file:([0-9a-f]{64})")
 
 
+#: Called often, so that others see that a run goes on.
+Beat = Callable[[], None]
+
+
+def ignore() -> None:
+    """The default if nobody waits for a heartbeat."""
+
+
 @dataclass(frozen=True)
 class TableContents:
     """The rows of a table at one moment."""
@@ -97,10 +105,13 @@ class Database(Protocol):
     def dump(self, write: Callable[[bytes], None], workspace: Path) -> DatabaseContents:
         """Write everything in it as of one moment, while others write. Raises BackupError."""
 
-    def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
-        """Load a dump. The database must be empty, except on SQLite, which replaces it at once at the end."""
+    def load(self, chunks: Iterable[bytes], workspace: Path, beat: Beat = ignore) -> None:
+        """Load a dump; `beat` is called while no chunk is needed.
 
-    def contents(self, workspace: Path) -> DatabaseContents:
+        The database must be empty, except on SQLite, which replaces it at once at the end.
+        """
+
+    def contents(self, workspace: Path, beat: Beat = ignore) -> DatabaseContents:
         """Its current contents; nobody may write meanwhile."""
 
     def tables(self) -> list[str]:

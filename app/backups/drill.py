@@ -47,7 +47,7 @@ def _restore(installation: Installation, backup: Backup, database: Database, rep
             database.scratch(installation.folder.path) as scratch,
             reading_part(path, installation.encryption.identity) as chunks,
         ):
-            scratch.load(installation.beating(chunks), installation.folder.path)
+            scratch.load(installation.beating(chunks), installation.folder.path, installation.beat)
             installation.beat()
             _compare(installation, backup, scratch, report)
     except BackupError as trouble:
@@ -55,7 +55,7 @@ def _restore(installation: Installation, backup: Backup, database: Database, rep
 
 
 def _compare(installation: Installation, backup: Backup, scratch: Database, report: VerificationReport) -> None:
-    noted, contents = backup.manifest["contents"], scratch.contents(installation.folder.path)
+    noted, contents = backup.manifest["contents"], scratch.contents(installation.folder.path, installation.beat)
     differences = contents.differences(noted)
     report.faults += differences[:20]
     if not differences:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import hashlib
 import hmac
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from app.backups.database import Beat, ignore
 from app.backups.encryption import Encryption
 from app.backups.folder import BackupFolder
 from app.extensions import migrate
 from app.lib.field_encryption import read_key
 from app.lib.product_version import product_version
 from app.ops.storage.file_store import FileStore
-
-
-def _ignore() -> None:
-    """The default if nobody waits for a heartbeat."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class Installation:
     #: The folder of this server: the record of the audit log's heads, the lock of the scheduler.
     instance_dir: Path
     #: Called about once per MB and per file.
-    beat: Callable[[], None] = _ignore
+    beat: Beat = ignore
 
     @property
     def pool(self) -> Path:
@@ -75,7 +72,7 @@ def _fingerprint(key: bytes) -> str:
     return hmac.new(key, b"fingerprint in backups", hashlib.sha256).hexdigest()[:16]
 
 
-def installation_of(app: Any, beat: Callable[[], None] = _ignore) -> Installation:
+def installation_of(app: Any, beat: Beat = ignore) -> Installation:
     """The installation of an application; needs its context."""
     settings = app.config["CRM"]
     backup = settings.backup

@@ -8,9 +8,10 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import select
 import subprocess
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from sqlalchemy import Connection, Engine, NullPool, create_engine, text
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError
 
-from app.backups.database import PASSING_TABLES, DatabaseContents, DatabaseFacts
+from app.backups.database import PASSING_TABLES, Beat, DatabaseContents, DatabaseFacts, ignore
 from app.backups.dump_reader import DumpReader
-from app.backups.encryption import find_program, running, stream_of
+from app.backups.dump_rewriter import DumpRewriter
+from app.backups.encryption import ProgramFailed, find_program, running, stream_of
 from app.backups.errors import BackupBusy, BackupError
-from app.ops.database.database_errors import Cause, cause_of, summary_of
+from app.backups.index_builds import IndexBuilds
+from app.ops.database.database_errors import Cause, cause_of, cause_of_number, summary_of
 
 #: A replica that is further behind is refused as a source.
 MAX_SECONDS_BEHIND = 300
@@ -32,12 +35,17 @@ DUMP_OPTIONS = (
     *("--single-transaction", "--quick", "--routines", "--triggers", "--events", "--hex-blob", "--order-by-primary"),
     *("--no-autocommit", "--skip-add-locks", "--skip-dump-date", "--default-character-set=utf8mb4"),
 )
+#: Rows that statements return are printed at once, one a line.
+LOAD_OPTIONS = ("--batch", "--skip-column-names", "--unbuffered", "--default-character-set=utf8mb4")
 #: MariaDB's codes for a missing privilege: on the database, the table, or the operation.
 _NO_RIGHT = (1044, 1142, 1227)
 _SSL = {"ssl_ca": "ssl-ca", "ssl_cert": "ssl-cert", "ssl_key": "ssl-key"}
 _READ = 1024 * 1024
 #: The random end of the name of a temporary database.
 _RANDOM = re.compile(r"[0-9a-f]{8}")
+#: The comment of the table that marks a database as half restored; app/ops/database/migration_guard.py reads it.
+_MARK = "restore||"
+_CLIENT_ERROR = re.compile(r"ERROR (\d{1,5}) ")
 
 
 class MariaDBDatabase:
@@ -80,7 +88,7 @@ class MariaDBDatabase:
     def dump(self, write: Callable[[bytes], None], workspace: Path) -> DatabaseContents:
         """Write everything in it as of one moment. Raises BackupError."""
         reader = DumpReader()
-        with self._program("mariadb-dump", *DUMP_OPTIONS, self.name, reads=False) as process:
+        with self._program("mariadb-dump", *DUMP_OPTIONS, self.name, stdin=subprocess.DEVNULL) as process:
             while chunk := process.stdout.read(_READ):
                 reader.feed(chunk)
                 write(chunk)
@@ -88,18 +96,33 @@ class MariaDBDatabase:
             raise BackupError("mariadb-dump ended before the end of the database. Its server may have stopped.")
         return reader.contents()
 
-    def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
-        """Load a dump. Raises BackupError."""
-        with self._program("mariadb", "--batch", "--default-character-set=utf8mb4", self.name, reads=True) as process:
-            for chunk in chunks:
-                process.stdin.write(chunk)
+    def load(self, chunks: Iterable[bytes], workspace: Path, beat: Beat = ignore) -> None:
+        """Load a dump: rows first, then the indexes of large tables. Raises BackupError."""
+        rewriter = DumpRewriter()
+        with IndexBuilds(self._connected_for_long, beat) as builds:
+            try:
+                with self._program("mariadb", *LOAD_OPTIONS, self.name, stdin=subprocess.PIPE) as process:
+                    for chunk in chunks:
+                        process.stdin.write(rewriter.feed(chunk))
+                        builds.start(rewriter.loaded(_printed(process.stdout)))
+                    process.stdin.write(rewriter.finish())
+                    process.stdin.close()
+                    process.stdout.read()  # else it could not print, and would fail
+            except ProgramFailed as failed:
+                raise _readable(failed, self.name) from failed
+            builds.start(rewriter.loaded_in_the_end())
+            builds.finish(rewriter.unbound)
 
-    def contents(self, workspace: Path) -> DatabaseContents:
+    def contents(self, workspace: Path, beat: Beat = ignore) -> DatabaseContents:
         """Its current contents."""
-        return self.dump(lambda _chunk: None, workspace)
+        return self.dump(lambda _chunk: beat(), workspace)
+
+    def _connected_for_long(self) -> AbstractContextManager[Connection]:
+        """A connection that waits for as long as a statement takes."""
+        return MariaDBDatabase(self.url.difference_update_query(("read_timeout", "write_timeout")))._connected()
 
     @contextmanager
-    def _program(self, name: str, *options: str, reads: bool) -> Iterator[Any]:
+    def _program(self, name: str, *options: str, stdin: int) -> Iterator[Any]:
         """One of MariaDB's programs, connected to this server."""
         handle = os.memfd_create("crm-client")
         try:
@@ -107,8 +130,7 @@ class MariaDBDatabase:
             os.write(handle, client_settings(self.url).encode())
             # This option must come first.
             command = [find_program(name), f"--defaults-extra-file=/proc/self/fd/{handle}", *options]
-            ends = (subprocess.PIPE, subprocess.DEVNULL) if reads else (subprocess.DEVNULL, subprocess.PIPE)
-            with running(command, *ends, passed=(handle,)) as process:
+            with running(command, stdin, subprocess.PIPE, passed=(handle,)) as process:
                 yield process
         finally:
             os.close(handle)
@@ -144,14 +166,22 @@ class MariaDBDatabase:
         return [(kind, name) for kind, name in found if name not in PASSING_TABLES]
 
     def in_use(self) -> int:
-        """Other connections to it; without the privilege PROCESS, only those of the same user are seen."""
-        query = text("SELECT COUNT(*) FROM information_schema.processlist WHERE db = :name AND id <> CONNECTION_ID()")
+        """Other connections to it; without the privilege PROCESS, only those of the same user are seen.
+
+        What a killed restore has left running is ended and not counted.
+        """
+        marked = text(
+            "SELECT 1 FROM information_schema.tables WHERE table_schema = :name AND table_name = 'crm_schema_change' "
+            "AND table_comment = :mark"
+        )
         with self._connected(database=None) as connection:
-            return int(connection.execute(query, {"name": self.name}).scalar() or 0)
+            if connection.execute(marked, {"name": self.name, "mark": _MARK}).first():
+                _end_connections(connection, self.name, "AND info LIKE 'ALTER TABLE%'")
+            return len(_connections(connection, self.name))
 
     def mark(self, is_restoring: bool) -> None:
         """Create a table that tells a starting server that a restore was cut off; or drop it."""
-        step = "CREATE TABLE IF NOT EXISTS crm_schema_change (id INTEGER PRIMARY KEY) COMMENT = 'restore||'"
+        step = f"CREATE TABLE IF NOT EXISTS crm_schema_change (id INTEGER PRIMARY KEY) COMMENT = '{_MARK}'"
         with self._connected() as connection:
             connection.execute(text(step if is_restoring else "DROP TABLE IF EXISTS crm_schema_change"))
 
@@ -173,6 +203,7 @@ class MariaDBDatabase:
         begin = self.name[:40] + SCRATCH
         for name in connection.execute(text("SHOW DATABASES")).scalars().all():
             if name.startswith(begin) and _RANDOM.fullmatch(name.removeprefix(begin)) and name != self.name:
+                _end_connections(connection, name)  # an index that is being built would let the DROP wait
                 connection.execute(text(f"DROP DATABASE IF EXISTS {quoted(name)}"))
 
     @contextmanager
@@ -198,16 +229,41 @@ class MariaDBDatabase:
             with engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
-            raise BackupError(_database_sentence(error, self.name)) from error
+            raise BackupError(_database_sentence(cause_of(error), summary_of(error), self.name)) from error
 
 
-def _database_sentence(error: DBAPIError, name: str) -> str:
-    cause = cause_of(error)
+def _database_sentence(cause: Cause | None, summary: str, name: str) -> str:
     if cause is Cause.AWAY:
-        return f"The MariaDB server of {name} can't be reached ({summary_of(error)}). Is it running?"
+        return f"The MariaDB server of {name} can't be reached ({summary}). Is it running?"
     if cause is Cause.FULL:
-        return f"The disk of the MariaDB server is full ({summary_of(error)}). Make room there."
-    return f"MariaDB refused a step on {name} ({summary_of(error)})."
+        return f"The disk of the MariaDB server is full ({summary}). Make room there."
+    return f"MariaDB refused a step on {name} ({summary})."
+
+
+def _readable(failed: ProgramFailed, name: str) -> BackupError:
+    """What the client's error means, if it is one of those that an operator can mend."""
+    found = _CLIENT_ERROR.match(failed.last_words)
+    cause = cause_of_number(int(found[1])) if found else None
+    if cause not in (Cause.AWAY, Cause.FULL):
+        return failed
+    return BackupError(_database_sentence(cause, failed.last_words, name))
+
+
+def _printed(stream: Any) -> bytes:
+    """What a program has printed since the last call."""
+    return os.read(stream.fileno(), _READ) if select.select([stream], [], [], 0)[0] else b""
+
+
+def _connections(connection: Connection, name: str, condition: str = "") -> list[int]:
+    """The server's numbers of the other connections to a database."""
+    query = "SELECT id FROM information_schema.processlist WHERE db = :name AND id <> CONNECTION_ID() "
+    return list(connection.execute(text(query + condition), {"name": name}).scalars())
+
+
+def _end_connections(connection: Connection, name: str, condition: str = "") -> None:
+    for number in _connections(connection, name, condition):
+        with suppress(DBAPIError):  # it has just ended, or is somebody else's
+            connection.execute(text(f"KILL {number}"))
 
 
 def quoted(name: str) -> str:

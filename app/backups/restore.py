@@ -145,7 +145,7 @@ def _load(installation: Installation, backup: Backup, target: Database) -> None:
     target.mark(is_restoring=True)
     target.empty()
     with reading_part(path, installation.encryption.identity) as chunks:
-        target.load(installation.beating(chunks), installation.folder.path)
+        target.load(installation.beating(chunks), installation.folder.path, installation.beat)
 
 
 def _put_files_back(installation: Installation, backup: Backup, order: RestoreRequest, is_own: bool) -> list[str]:

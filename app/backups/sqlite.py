@@ -13,7 +13,15 @@ from pathlib import Path
 
 from sqlalchemy.engine import URL
 
-from app.backups.database import PASSING_TABLES, DatabaseContents, DatabaseFacts, TableContents, references_in
+from app.backups.database import (
+    PASSING_TABLES,
+    Beat,
+    DatabaseContents,
+    DatabaseFacts,
+    TableContents,
+    ignore,
+    references_in,
+)
 from app.backups.errors import BackupError
 from app.backups.streams import CHUNK, create
 from app.domain import file_references
@@ -52,7 +60,7 @@ class SQLiteDatabase:
                     write(chunk)
         return contents
 
-    def load(self, chunks: Iterable[bytes], workspace: Path) -> None:
+    def load(self, chunks: Iterable[bytes], workspace: Path, beat: Beat = ignore) -> None:
         """Replace the contents with the dump, in one transaction of SQLite. Raises BackupError."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with _temporary(workspace) as copy:
@@ -67,7 +75,7 @@ class SQLiteDatabase:
             except sqlite3.Error as error:
                 raise BackupError(_sentence(self.path, error)) from error
 
-    def contents(self, workspace: Path) -> DatabaseContents:
+    def contents(self, workspace: Path, beat: Beat = ignore) -> DatabaseContents:
         """Its current contents, after an integrity check of the file."""
         with self._open() as connection:
             verdict = connection.execute("PRAGMA quick_check").fetchone()[0]

@@ -44,7 +44,7 @@ _MARIADB = {
     Cause.CROWDED: (1040, 1129, 1135, 1203, 1226, 1037, 1038, 1041),
     Cause.LOCKED: (1205, 3058, 3572),
     Cause.COLLIDED: (1213, 1020, 1479, 1180),
-    Cause.FULL: (3, 28, 1021, 1026, 1114, 135, 136, 188),
+    Cause.FULL: (3, 28, 1021, 1026, 1114, 1878, 135, 136, 188),
     Cause.READ_ONLY: (30, 1036, 1290, 1792, 1836, 1874),
     Cause.DAMAGED: (
         *(1016, 1017, 1030, 1033, 1034, 1035, 1194, 1195, 1459, 1712, 1877, 1932, 1943),
@@ -86,6 +86,11 @@ def cause_of(error: BaseException) -> Cause | None:
     if code == 1030:
         return _of_storage(error.orig)
     return _BY_NUMBER.get(code or 0, Cause.AWAY if error.connection_invalidated else None)
+
+
+def cause_of_number(number: int) -> Cause | None:
+    """What an error number of MariaDB means; None if it isn't about the database itself."""
+    return _BY_NUMBER.get(number)
 
 
 def _of_storage(error: Any) -> Cause:
