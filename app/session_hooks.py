@@ -76,7 +76,7 @@ EFFECTS = (
     Effect(
         "before_flush",
         role_rules.enforce,
-        classes(ModulePermission, FieldMask, Role, Group, User),
+        classes(ModulePermission, FieldMask, CustomField, Role, Group, User),
         "Role matrix and FAB permissions agree; no grant exceeds its author's.",
         needs_flush=True,
     ),

@@ -16,7 +16,7 @@ from app.access import account_rules, role_audit
 from app.access.changed_rows import changed_rows, history_of, previous_value
 from app.access.person import ADMIN, Denied, Person
 from app.access.role_matrix import FIXED_ROLES, PUBLIC, load_matrix
-from app.access.system_session import acting
+from app.access.system_session import acting, asking
 from app.domain import permissions
 from app.domain.base import RuleBroken, translatable
 from app.domain.permission_labels import FIELD_LABELS, MASK_LABELS, VERB_LABELS, module_labels
@@ -30,6 +30,7 @@ def enforce(session: Session, _rows: Rows) -> None:
 
     Raises Denied if the acting person would grant more than they have, RuleBroken if somebody gets the role Public.
     """
+    _refuse_opened_fields(session)
     if not changed_rows(session, ModulePermission, FieldMask, Role, Group, User):
         return
     for cell in changed_rows(session, ModulePermission):
@@ -145,6 +146,20 @@ def _exceeds(actor: Person, module: str, verb: str, level: str) -> bool:
 
 def _unmasks_more(actor: Person, field: str, mask: str) -> bool:
     return permissions.MASK_RANK[mask] > permissions.MASK_RANK[actor.mask(field)]
+
+
+def _refuse_opened_fields(session: Session) -> None:
+    """Raise Denied if the person opens a limited custom field for everybody without seeing it themselves.
+
+    Definitions are written as the system, so it is the person who asks that counts.
+    """
+    person = asking(session)
+    if person is None:
+        return
+    for row in changed_rows(session, CustomField):
+        is_opened = previous_value(row, "is_restricted") and not row.is_restricted
+        if is_opened and _unmasks_more(person, row.mask_name, "full"):
+            _deny(row.label, MASK_LABELS["full"])
 
 
 def _lacks(actor: Person, permission: Any) -> bool:

@@ -63,8 +63,14 @@ def acting(session: Session) -> Person | None:
     return who if isinstance(who, Person) else None
 
 
-def known_version(session: Session) -> int | None:
-    """The version of access that this request has read, also while the session acts for the system; else None."""
+def asking(session: Session) -> Person | None:
+    """The person of the request, also while the session acts for the system; None in jobs and commands."""
     context = session_context(session)
     who = context.acting if isinstance(context.acting, Person) else context.asked_by
-    return who.version if isinstance(who, Person) else None
+    return who if isinstance(who, Person) else None
+
+
+def known_version(session: Session) -> int | None:
+    """The version of access that this request has read, also while the session acts for the system; else None."""
+    who = asking(session)
+    return who.version if who is not None else None

@@ -6,9 +6,11 @@ import codecs
 import csv
 import io
 import json
+import lzma
 import re
 import warnings
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -16,11 +18,15 @@ from datetime import date, datetime, time
 from typing import Any, BinaryIO
 
 from app.domain.base import RuleBroken, translatable
+from app.domain.xlsx_structure import StructureCheck, TooComplex
 from app.lib.digit_grouping import grouped
+from app.lib.file_kinds import has_many_parts
 from app.lib.spreadsheet_text import is_formula
 
 #: Limits: bytes of a file, of an unpacked one, rows, columns, and characters of a cell.
 MAX_BYTES, MAX_UNPACKED, MAX_ROWS, MAX_COLUMNS, MAX_CELL = 25_000_000, 200_000_000, 200_000, 150, 32_767
+#: Cells of a row of a text file that are read: as many as a spreadsheet has columns.
+_WIDEST = 16_384
 #: JSON is parsed as a whole, which takes ten times its size in memory.
 MAX_JSON = 10_000_000
 #: Bytes of a text that are decoded at a time.
@@ -32,10 +38,16 @@ _OLD_EXCEL, _ZIP = b"\xd0\xcf\x11\xe0", b"PK\x03\x04"
 _OTHERS = (b"%PDF", b"\x89PNG", b"GIF8", b"\xff\xd8\xff", b"\x1f\x8b", b"{\\rtf", b"MZ", b"\x7fELF", b"<!DOC", b"<html")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _ZEROS = re.compile("0+")
+#: What a damaged ZIP raises, besides OSError, which is also that of a storage that is away.
+_DAMAGE = (
+    *(zipfile.BadZipFile, zipfile.LargeZipFile, zlib.error, lzma.LZMAError),
+    *(NotImplementedError, RuntimeError, EOFError, ValueError),
+)
 #: Integers that a spreadsheet stores exactly are below this.
 _EXACT = 10**15
 
 _NO_TABLE = "This file is neither CSV nor XLSX. Please save the table as one of these and upload that."
+_BOMB = "This file unpacks to far more than it should. Please copy the table into a new file, and upload that."
 _BROKEN_XLSX = "This XLSX file is damaged. Please open it in your spreadsheet, save it again and upload that."
 
 
@@ -225,7 +237,7 @@ def _csv_rows(file: BinaryIO, dialect: Dialect) -> Iterator[list[str]]:
     try:
         for row in csv.reader(text, delimiter=dialect.separator):
             number += 1
-            yield [_csv_cell(cell) for cell in row]
+            yield [_csv_cell(cell) for cell in row[:_WIDEST]]
     except csv.Error as error:
         raise RuleBroken(
             translatable(
@@ -274,37 +286,46 @@ def _json_cell(value: Any) -> str:
 
 def _refuse_harmful(file: BinaryIO) -> None:
     """Raise RuleBroken for an archive that isn't a workbook, unpacks to too much, or has entities in its XML."""
+    if has_many_parts(file):
+        raise RuleBroken(_BOMB, "file")
     try:
         with zipfile.ZipFile(file) as archive:
-            parts = archive.infolist()
-            if "xl/workbook.xml" not in archive.namelist():
-                raise RuleBroken(_NO_TABLE, "file")
-            unpacked, packed = sum(each.file_size for each in parts), sum(each.compress_size for each in parts)
-            if unpacked > MAX_UNPACKED or (unpacked > _HARMLESS and unpacked > _MAX_RATIO * max(1, packed)):
-                raise RuleBroken(
-                    "This file unpacks to far more than it should. Please copy the table into a new file, and upload "
-                    "that.",
-                    "file",
-                )
-            counts = []
-            for each in parts:  # whatever their names: a sheet can have any
-                if not each.filename.endswith(".svg"):
-                    with archive.open(each) as part:
-                        found = _checked_rows(part)
-                    counts += [found] if each.filename.startswith("xl/worksheets/sheet") else []
-            if counts and min(counts) > MAX_ROWS + 1:  # which of several sheets is read is decided later
-                raise too_many()
-    except (zipfile.BadZipFile, zipfile.LargeZipFile, NotImplementedError, RuntimeError, OSError, EOFError) as error:
+            _refuse_harmful_archive(archive)
+    except TooComplex as error:
+        raise RuleBroken(_BOMB, "file") from error
+    except (*_DAMAGE, OSError) as error:
         raise RuleBroken(_BROKEN_XLSX, "file") from error
 
 
-def _checked_rows(part: Any) -> int:
-    """The number of rows in a sheet. Raises RuleBroken for a document type: its entities could expand without end."""
+def _refuse_harmful_archive(archive: zipfile.ZipFile) -> None:
+    """Raise RuleBroken, TooComplex, or what a damaged archive raises."""
+    parts = archive.infolist()
+    if "xl/workbook.xml" not in archive.namelist():
+        raise RuleBroken(_NO_TABLE, "file")
+    unpacked, packed = sum(each.file_size for each in parts), sum(each.compress_size for each in parts)
+    if unpacked > MAX_UNPACKED or (unpacked > _HARMLESS and unpacked > _MAX_RATIO * max(1, packed)):
+        raise RuleBroken(_BOMB, "file")
+    counts = []
+    for each in parts:  # whatever their names: a sheet can have any
+        if not each.filename.endswith(".svg"):
+            with archive.open(each) as part:
+                found = _checked_rows(part, StructureCheck(each.filename))
+            counts += [found] if each.filename.startswith("xl/worksheets/sheet") else []
+    if counts and min(counts) > MAX_ROWS + 1:  # which of several sheets is read is decided later
+        raise too_many()
+
+
+def _checked_rows(part: Any, structure: StructureCheck) -> int:
+    """The number of rows in a sheet.
+
+    Raises RuleBroken for a document type, whose entities could expand without end, and TooComplex.
+    """
     before, rows = b"", 0
     while block := part.read(1 << 18):
         is_wide = not before and block[:2] in (b"\xff\xfe", b"\xfe\xff", b"<\0", b"\0<")
         if is_wide or b"<!DOCTYPE" in (before + block).upper():
             raise RuleBroken("This XLSX file has XML that no spreadsheet writes. It was not read.", "file")
+        structure.feed(block)
         rows += (before[-4:] + block).count(b"<row ")
         before = block[-10:]
     return rows
@@ -317,7 +338,7 @@ def _sheet_rows(file: BinaryIO) -> Iterator[list[str]]:
 
     from app.domain.xlsx_shared_strings import open_book
 
-    broken = (ParseError, InvalidFileException, zipfile.BadZipFile, KeyError, ValueError, TypeError, IndexError)
+    broken = (*_DAMAGE, ParseError, InvalidFileException, KeyError, TypeError, IndexError)
     book = None
     try:
         with warnings.catch_warnings():

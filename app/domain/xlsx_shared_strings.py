@@ -1,18 +1,23 @@
-"""Opens XLSX workbooks with a memory-saving reader for the table of shared strings.
+"""Opens XLSX workbooks with a memory-saving reader for the table of shared strings, and within limits.
 
 openpyxl creates an XML element for each text: a million of them take 10 seconds of CPU and 300 MB more.
 """
 
 from __future__ import annotations
 
+import zipfile
 from typing import Any, BinaryIO
 from xml.etree.ElementTree import XMLParser
 
 from openpyxl.reader.excel import ExcelReader
 from openpyxl.xml.constants import SHARED_STRINGS, SHEET_MAIN_NS
 
+from app.domain.xlsx_structure import TEXTS
+
 #: Texts in one workbook: 200,000 rows of 20 different ones each.
 MAX_TEXTS = 4_000_000
+#: Sheets of a workbook, each of which is compared with those before; bytes of what is parsed as a whole, as styles are.
+MAX_SHEETS, MAX_WHOLE = 1_000, 10_000_000
 _BLOCK = 1 << 16
 _ITEM, _TEXT, _PHONETIC = (f"{{{SHEET_MAIN_NS}}}{name}" for name in ("si", "t", "rPh"))
 
@@ -24,7 +29,35 @@ def open_book(file: BinaryIO) -> Any:
     return reader.wb
 
 
+class _Archive(zipfile.ZipFile):
+    def read(self, name: Any, pwd: bytes | None = None) -> bytes:
+        """Like ZipFile's. Raises ValueError for a part that nobody parses as a whole."""
+        if self.getinfo(name).file_size > MAX_WHOLE:
+            raise ValueError("too large a part")
+        return super().read(name, pwd)
+
+
 class _Reader(ExcelReader):  # type: ignore[misc]
+    def __init__(self, file: BinaryIO, **options: Any) -> None:
+        super().__init__(file, **options)
+        self.archive = _Archive(file)
+
+    def read_workbook(self) -> None:
+        """Called by `read`. Raises ValueError for a file without a workbook, which openpyxl calls an OSError."""
+        try:
+            super().read_workbook()
+        except OSError as error:
+            if type(error) is OSError and error.errno is None:
+                raise ValueError(str(error)) from error
+            raise
+
+    def read_worksheets(self) -> None:
+        """Called by `read`. Raises ValueError for too many sheets, or one that is the table of texts."""
+        sheets = list(self.parser.sheets)[: MAX_SHEETS + 1]
+        if len(sheets) > MAX_SHEETS or any(rel.target == TEXTS for _sheet, rel in self.parser.find_sheets()):
+            raise ValueError("too many sheets, or no sheet")
+        super().read_worksheets()
+
     def read_strings(self) -> None:
         """Called by `read`."""
         part = self.package.find(SHARED_STRINGS)

@@ -90,7 +90,7 @@ def _kind_of_beginning(beginning: bytes) -> str | None:
 
 def _kind_of_zip(file: BinaryIO) -> str:
     """An office document, or just an archive: only its directory is read, nothing is unpacked."""
-    if _has_many_parts(file):
+    if has_many_parts(file):
         return BOMB  # its directory alone would fill the memory
     try:
         with zipfile.ZipFile(file) as archive:
@@ -108,7 +108,7 @@ def _kind_of_zip(file: BinaryIO) -> str:
     return "application/zip"
 
 
-def _has_many_parts(file: BinaryIO) -> bool:
+def has_many_parts(file: BinaryIO) -> bool:
     """Whether an archive's directory has more than MAX_PARTS entries, by counting: the declared number may be a lie."""
     file.seek(0)
     count, before = 0, b""

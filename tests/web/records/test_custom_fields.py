@@ -192,6 +192,26 @@ def test_only_whom_the_role_matrix_names_sees_a_limited_field(crm: Crm) -> None:
     assert "Bank" in ana.screen("/users/can/", follow_redirects=True).text
 
 
+def test_who_does_not_see_a_limited_field_cannot_open_it_for_everybody(crm: Crm) -> None:
+    field = add(crm, kind="text", label="Bank", name="x_bank", is_restricted="1")
+    lead = crm.make.lead()
+    crm.client("root").rest("PUT", f"lead/{lead.id}", json={"x_bank": "HDFC 998877"})
+    for verb in ("read", "write"):
+        crm.make.cell("Sales Manager", "Settings", verb, "all")
+    mia, page = crm.client("mia"), f"{ROOT}/{field.id}"
+    answer = mia.form(page, {"label": "Bank", "version": field.version})
+    assert answer.status_code == 403 and "grant more than you have" in answer.text
+    assert "998877" not in mia.rest("GET", f"lead/{lead.id}").text
+    assert crm.rows(select(CustomField.is_restricted)) == [True]
+    sent = {"label": "Bank account", "version": field.version, "is_restricted": "1"}
+    assert mia.form(page, sent).status_code == 302
+    role = crm.rows(select(Role.id).where(Role.name == "Sales Manager"))[0]
+    crm.session.add(FieldMask(role_id=role, field=f"x_{field.id}", level="full"))
+    crm.session.commit()
+    (version,) = crm.rows(select(CustomField.version))
+    assert mia.form(page, {"label": "Bank", "version": version}).status_code == 302
+
+
 def made_report(crm: Crm, who: str, definition: dict[str, Any]) -> Any:
     """What REST answers for a new report of leads."""
     report = Report(owner_id=crm.id_of(who), label="R", kind="lead", definition=definition, audience="all")

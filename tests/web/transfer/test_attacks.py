@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import time
 import zipfile
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -15,9 +16,11 @@ from app import access
 from app.domain import spreadsheet_files, xlsx_shared_strings
 from app.domain.base import RuleBroken
 from app.domain.transfer_runs import MAX_OPEN, ExportRun, ImportRow
+from app.lib import file_kinds
 from app.models import ApiKey, Lead, Role, Ticket, User
 from app.web.transfer import export_worker, exports
 from tests.app_fixtures import Crm
+from tests.cases import each_case
 from tests.web.transfer.test_imports import Importer, figures
 
 
@@ -160,6 +163,72 @@ def test_a_far_row_is_refused_quickly(row: int) -> None:
 def test_entities_are_refused_in_any_encoding_and_part(encoding: str, name: str) -> None:
     with pytest.raises(RuleBroken, match="XML that no spreadsheet writes"):
         spreadsheet_files.recognize(hostile(sheet_of(1, before=_ENTITY).encode(encoding), name))
+
+
+_ROW = '<row r="1"><c r="A1" t="inlineStr"><is><t>Name</t></is></c></row>'
+_STARTS, _ENDS = f'<worksheet xmlns="{_MAIN}"><sheetData>{_ROW}', "</sheetData></worksheet>"
+
+
+@each_case(
+    "sheet",
+    [
+        "<a>" * 100_000,
+        "<a>" * 100 + "</a>" * 100,
+        f"<row>{'<c/>' * 200_001}</row>",
+        f"<row>{'<c><v/></c>' * 100_001}</row>",
+        f"<row {' '.join(f'a{n}=' + repr('1') for n in range(200_000))}/>",
+    ],
+)
+def test_a_sheet_that_is_small_only_as_a_file_is_refused_before_it_is_read(sheet: str) -> None:
+    """As objects it is hundreds of times as large, gigabytes in a file of two megabytes."""
+    for ends in (_ENDS, ""):
+        with pytest.raises(RuleBroken, match="unpacks to far more"):
+            spreadsheet_files.recognize(hostile(f"{_STARTS}{sheet}{ends}"))
+
+
+def test_a_workbook_of_too_many_parts_or_sheets_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    file = hostile(f"{_STARTS}{_ENDS}")
+    dialect = spreadsheet_files.recognize(file)
+    assert spreadsheet_files.headers(file, dialect) == ["Name"]
+    monkeypatch.setattr(xlsx_shared_strings, "MAX_SHEETS", 0)
+    with pytest.raises(RuleBroken, match="damaged"):
+        spreadsheet_files.headers(file, dialect)
+    monkeypatch.setattr(xlsx_shared_strings, "MAX_SHEETS", 1)
+    monkeypatch.setattr(xlsx_shared_strings, "MAX_WHOLE", 10)
+    with pytest.raises(RuleBroken, match="damaged"):
+        spreadsheet_files.headers(file, dialect)
+    with zipfile.ZipFile(file, "a") as archive:
+        for number in range(file_kinds.MAX_PARTS):
+            archive.writestr(f"x/{number}.xml", "")
+    with pytest.raises(RuleBroken, match="unpacks to far more"):
+        spreadsheet_files.recognize(file)
+
+
+def test_a_damaged_workbook_is_a_sentence_wherever_the_damage_is() -> None:
+    plain, packed = io.BytesIO(), io.BytesIO()
+    book = Workbook()
+    for number in range(300):
+        book.active.append([f"Name {number}", number])
+    book.save(plain)
+    with zipfile.ZipFile(plain) as old, zipfile.ZipFile(packed, "w", zipfile.ZIP_LZMA) as new:
+        for each in old.namelist():
+            new.writestr(each, old.read(each))
+    for whole in (plain.getvalue(), packed.getvalue()):
+        for place in range(40, len(whole), 23):
+            content = bytearray(whole)
+            content[place] ^= 0x5A
+            with suppress(RuleBroken):
+                file = io.BytesIO(bytes(content))
+                list(spreadsheet_files.rows(file, spreadsheet_files.recognize(file)))
+
+
+def test_an_archive_without_a_workbook_is_a_sentence() -> None:
+    file = hostile(f"{_STARTS}{_ENDS}")
+    with zipfile.ZipFile(file) as old, zipfile.ZipFile(made := io.BytesIO(), "w") as new:
+        for each in old.namelist():
+            new.writestr(each, old.read(each).replace(b"sheet.main+xml", b"other+xml"))
+    with pytest.raises(RuleBroken, match="damaged"):
+        spreadsheet_files.headers(made, spreadsheet_files.recognize(made))
 
 
 def test_the_table_of_texts_is_read_without_how_they_are_pronounced(monkeypatch: pytest.MonkeyPatch) -> None:
