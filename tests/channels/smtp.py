@@ -74,6 +74,6 @@ def only(user: str, password: str) -> Callable[..., AuthResult]:
 
 def text_of(raw: str) -> str:
     """The plain text of an email."""
-    body = message_from_string(raw, EmailMessage, policy=default).get_body(("plain",))  # type: ignore[type-var]
+    body = message_from_string(raw, EmailMessage, policy=default).get_body(("plain",))
     assert body is not None
     return str(body.get_content())
