@@ -190,6 +190,7 @@ def _add_email_deliveries(session: Session, rows: list[dict[str, Any]], now: dat
     sent = select(Delivery.notification_id).where(Delivery.channel == "email")
     keys = [row["event_key"] for row in rows]
     found = select(Notification.id).where(Notification.event_key.in_(keys), Notification.id.not_in(sent))
+    session.flush()  # deliveries that were just added count as sent
     for key in session.connection().scalars(found).all():
         session.add(Delivery(notification_id=key, channel="email", state="queued", at=now, next_try_on=now))
 

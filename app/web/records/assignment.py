@@ -154,7 +154,9 @@ class AssignableScreen(Screen):
             "action": f"{self.route_base}/assign/{row.id}",
             "may_assign": viewer.person.may(self.module, "assign"),
             "may_ask": viewer.person.may("Requests", "create"),
-            "person": named.form_input(None, [], viewer) | {"label": _("Colleague"), "required": True},
+            "person": _others(
+                named.form_input(None, [], viewer) | {"label": _("Colleague"), "required": True}, row.assignee_id
+            ),
             "history": assignment_history.assignment_entries(row, viewer),
             "present": None,
             "role": {
@@ -205,6 +207,11 @@ class AssignableScreen(Screen):
         raise RuleBroken(_("Please choose how to assign the record."))
 
 
+def _others(made: dict[str, Any], *users: int | None) -> dict[str, Any]:
+    """The input of a colleague, which doesn't offer these users: they have the record already."""
+    return made | {"lookup_url": made["lookup_url"] + "".join(f"&without={key}" for key in users if key)}
+
+
 class MultiAssigneeScreen(AssignableScreen):
     """A screen whose records can have several assignees."""
 
@@ -222,7 +229,7 @@ class MultiAssigneeScreen(AssignableScreen):
         return page | {
             "present": people,
             "join_url": f"{self.route_base}/join/{row.id}",
-            "colleague": page["person"] | {"name": "user", "label": _("Add an assignee")},
+            "colleague": _others(page["person"], *keys) | {"name": "user", "label": _("Add an assignee")},
         }
 
     @page_route("/join/<pk>", methods=["POST"])

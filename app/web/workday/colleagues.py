@@ -41,10 +41,12 @@ class PeopleView(BaseView):
 
         With `about` a record (lead:5), up to 8 who can see it; with `assigns` a list (leads), those to whom the viewer
         may assign its records. With `first` a table (leads, ticket), those who may get its records come first, and
-        each result says until when the person is away.
+        each result says until when the person is away. Left out are the users `without`, who have the record already.
         """
         typed, about, viewer = request.args.get("q", ""), request.args.get("about"), current_viewer()
         hits = mentions.offered(db.session(), about, typed, viewer) if about else mentions.matching(typed, viewer)
+        if without := set(request.args.getlist("without")):
+            hits = [card for card in hits if str(card["id"]) not in without]
         if base := request.args.get("assigns"):
             hits = [card for card in hits if _may_get(card["id"], base, viewer)]
         away: dict[int, str] = {}

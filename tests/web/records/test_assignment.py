@@ -232,3 +232,8 @@ def test_an_assignment_is_undone_and_refused_when_somebody_was_faster(crm: Crm) 
     reached = {each["value"] for each in desk.screen("/people/lookup?q=&assigns=leads").json["results"]}
     assert {each["value"] for each in offered[: len(reached)]} == reached < {each["value"] for each in offered}
     assert next(each["hint"] for each in offered if each["value"] == ana).startswith("away until")
+    # The page of a record doesn't offer who has it already.
+    page = unescape(desk.screen(f"/leads/assign/{crm.make.lead('mia').id}").text)
+    assert f'data-lookup="/people/lookup?first=leads&without={mia}"' in page
+    others = desk.screen(f"/people/lookup?q=&first=leads&without={mia}").json["results"]
+    assert {each["value"] for each in others} == {each["value"] for each in offered} - {mia}
