@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -190,6 +191,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
 def _failure(command: Sequence[str], process: subprocess.Popen[bytes], words: IO[bytes]) -> ProgramFailed | None:
     if process.returncode == 0:
         return None
-    words.seek(0)
-    lines = words.read(20_000).decode(errors="replace").strip().splitlines()
+    # The end of it: before its error, MariaDB's client repeats the statement, a megabyte of rows
+    words.seek(max(0, words.seek(0, os.SEEK_END) - 20_000))
+    lines = words.read().decode(errors="replace").strip().splitlines()
     return ProgramFailed(command, process.returncode or 0, lines[-1][:300].rstrip(".") if lines else "")

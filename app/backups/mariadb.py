@@ -45,7 +45,7 @@ _READ = 1024 * 1024
 _RANDOM = re.compile(r"[0-9a-f]{8}")
 #: The comment of the table that marks a database as half restored; app/ops/database/migration_guard.py reads it.
 _MARK = "restore||"
-_CLIENT_ERROR = re.compile(r"ERROR (\d{1,5}) ")
+_CLIENT_ERROR = re.compile(r"ERROR (\d{1,5}) \(\w{5}\) at line \d{1,12}")
 
 
 class MariaDBDatabase:
@@ -241,12 +241,11 @@ def _database_sentence(cause: Cause | None, summary: str, name: str) -> str:
 
 
 def _readable(failed: ProgramFailed, name: str) -> BackupError:
-    """What the client's error means, if it is one of those that an operator can mend."""
+    """What the client's error means, without its text, which may quote a row."""
     found = _CLIENT_ERROR.match(failed.last_words)
-    cause = cause_of_number(int(found[1])) if found else None
-    if cause not in (Cause.AWAY, Cause.FULL):
+    if found is None:
         return failed
-    return BackupError(_database_sentence(cause, failed.last_words, name))
+    return BackupError(_database_sentence(cause_of_number(int(found[1])), found[0], name))
 
 
 def _printed(stream: Any) -> bytes:

@@ -151,7 +151,11 @@ def test_a_load_that_fails_stops_all_that_runs(
     else:
         dump = dump.replace(b"CREATE TABLE `plain`", b"CREATE TABLE `pairs`")
     monkeypatch.setattr(TableDefinition, "index_statements", lambda _table: iter(statements))
-    said = r"MariaDB refused a step on .*\(ProgrammingError 1146\)" if fault == "an index" else "Table 'pairs' already"
+    said = (
+        r"MariaDB refused a step on .*\(ProgrammingError 1146\)"
+        if fault == "an index"
+        else r"\(ERROR 1050 \(42S01\) at line \d+\)\.$"
+    )
     with pytest.raises(BackupError, match=said):
         target.load(pieces(dump, 50), tmp_path)
     assert target.in_use() == 0
@@ -177,7 +181,11 @@ def test_others_see_that_indexes_are_being_built(
         ("ERROR 1114 (HY000) at line 3: The table 'leads' is full", "The disk of the MariaDB server is full"),
         ("ERROR 1878 (HY000) at line 3: Temporary file write failure", "The disk of the MariaDB server is full"),
         ("ERROR 2013 (HY000) at line 3: Lost connection", "can't be reached"),
-        ("ERROR 1064 (42000) at line 3: You have an error", "mariadb ended with status 1: ERROR 1064"),
+        (
+            "ERROR 1062 (23000) at line 3: Duplicate entry 'Asha'",
+            r"refused a step on .* \(ERROR 1062 \(23000\) at line 3\)\.$",
+        ),
+        ("ERROR 1045 (28000): Access denied", "mariadb ended with status 1: ERROR 1045"),
         ("killed", "mariadb ended with status 1: killed"),
     ],
 )
@@ -226,3 +234,13 @@ def alter_seats(target: MariaDBDatabase) -> None:
     """Add an index; it is ended meanwhile."""
     with suppress(DBAPIError), connected(target.url.render_as_string(hide_password=False)) as connection:
         connection.execute(text("ALTER TABLE seats ADD KEY other (id)"))
+
+
+def test_an_error_never_quotes_the_rows_of_the_statement(target: MariaDBDatabase, tmp_path: Path) -> None:
+    """The client repeats the whole statement before its error."""
+    rows = b",\n".join(b"(%d,'Asha Rao')" % n for n in range(5000))
+    dump = (
+        b"CREATE TABLE one (id INTEGER PRIMARY KEY, name TEXT);\nINSERT INTO one VALUES\n" + rows + b",\n(1,'Asha');\n"
+    )
+    with pytest.raises(BackupError, match=r"^MariaDB refused a step on \w+ \(ERROR 1062 \(23000\) at line 2\)\.$"):
+        target.load(iter([dump]), tmp_path)
