@@ -39,8 +39,7 @@ def upgrade() -> None:
         "record_day_sum",
         sa.Column("cube", sa.SmallInteger(), primary_key=True, autoincrement=False),
         sa.Column("day", sa.Integer(), primary_key=True, autoincrement=False),
-        sa.Column("key_1", KEY, primary_key=True),
-        sa.Column("key_2", KEY, primary_key=True),
+        sa.Column("key", KEY, primary_key=True),
         *[sa.Column(f"sum_{n}", sa.BigInteger(), nullable=False) for n in range(9)],
     )
 

@@ -204,6 +204,7 @@ _MARKS = "row_marks.note_saved"
 #: The module does itself what they would do, or writes only columns that they don't look at.
 WITHOUT_OBJECTS = {
     ("domain/telephony/call_sync.py", "CallLog"): {_EVENTS, _CALLS},
+    # Of what is counted, only the due time of open tasks, which counts when they are done.
     ("domain/automation/reassignment_batch.py", "Task"): {_EVENTS, _VALUES, _MARKS},
     ("domain/automation/reassignment_batch.py", "record"): {_EVENTS, _VALUES, _MARKS},
     # Only the time of the next reminder, which is neither an event nor a custom value, nor counted.

@@ -18,13 +18,13 @@ from app.domain.analytics.record_rollup_fill import Sums, add, read, rows_query,
 from app.domain.analytics.record_rollups import (
     RECORDS,
     SHARES,
-    SHARES_BY_PERSON,
     SUMS,
     Cube,
     RecordRollupState,
     RecordSum,
     Share,
     rules_of,
+    share_by,
 )
 from app.domain.periods import Period
 from app.domain.persistence.row_marks import KINDS, RowMark
@@ -34,8 +34,8 @@ from app.domain.telephony.call_rollups import number_of
 MOST_MARKED = 1000
 #: The point of days before the period.
 _BEFORE = -1
-#: (point, keys) -> sums.
-_Grid = dict[tuple[int, str, str], list[int]]
+#: (point, key) -> sums.
+_Grid = dict[tuple[int, str], list[int]]
 
 
 @dataclass
@@ -104,24 +104,24 @@ def _sums(session: Session, coverage: RecordCoverage, cube: Cube, period: Period
     point = (table.day - start) // period.step if by_point else case((table.day >= start, 0), else_=_BEFORE)
     turn = select(RecordRollupState.turn).where(RecordRollupState.kind == kind).scalar_subquery()
     sums = [func.sum(table[name]) for name in SUMS[: len(cube.values)]]
-    query = select(turn, point.label("point"), table.key_1, table.key_2, *sums)
+    query = select(turn, point.label("point"), table.key, *sums)
     query = query.where(table.cube == cube.id, table.day.between(first, last))
     found: _Grid = {}
-    for seen, at, one, two, *values in session.execute(query.group_by(point.label("point"), table.key_1, table.key_2)):
+    for seen, at, key, *values in session.execute(query.group_by(point.label("point"), table.key)):
         if seen != coverage.turns.get(kind):
             coverage.turns.pop(kind, None)  # counted meanwhile, in a database without snapshots
             return None
-        found[int(at), one, two] = [int(value) for value in values]
-    for (of, day, one, two), values in coverage.changed.items():
+        found[int(at), key] = [int(value) for value in values]
+    for (of, day, key), values in coverage.changed.items():
         if of == cube.id and first <= day <= last:
             at = (day - start) // period.step if by_point else 0 if day >= start else _BEFORE
-            before = found.setdefault((at, one, two), [0] * len(sums))
-            found[at, one, two] = [a + b for a, b in zip(before, values, strict=False)]
+            before = found.setdefault((at, key), [0] * len(sums))
+            found[at, key] = [a + b for a, b in zip(before, values, strict=False)]
     return found
 
 
-def _selected(share: Share, grid: _Grid, scope: CountScope) -> Iterator[tuple[tuple[int, str, str], int]]:
-    """(point and keys, value) of a figure."""
+def _selected(share: Share, grid: _Grid, scope: CountScope) -> Iterator[tuple[tuple[int, str], int]]:
+    """(point and key, value) of a figure."""
     wanted: Collection[str] | None = share.meanings
     if share.meanings is not None and share.master:
         wanted = {str(key) for key in scope.status_ids(share.master, share.meanings)}
@@ -131,7 +131,7 @@ def _selected(share: Share, grid: _Grid, scope: CountScope) -> Iterator[tuple[tu
             yield key, sums[place]
 
 
-def _usable(scope: CountScope, names: Iterable[str], shares: dict[str, Share]) -> bool:
+def _usable(scope: CountScope, names: Iterable[str]) -> bool:
     """Whether the sums have these figures, for everybody together."""
     coverage = scope.counted
     return (
@@ -139,7 +139,7 @@ def _usable(scope: CountScope, names: Iterable[str], shares: dict[str, Share]) -
         and scope.people is None
         and scope.slot is None
         and not scope.leads
-        and all(name in shares and _kind_of(shares[name]) in coverage.turns for name in names)
+        and all(name in SHARES and _kind_of(SHARES[name]) in coverage.turns for name in names)
     )
 
 
@@ -152,7 +152,7 @@ def _kind_of(share: Share) -> int:
 
 def served(scope: CountScope, names: Iterable[str]) -> list[str]:
     """Those of these figures that the sums have."""
-    return [name for name in names if _usable(scope, [name], SHARES)]
+    return [name for name in names if _usable(scope, [name])]
 
 
 def by_period(session: Session, names: list[str], scope: CountScope) -> dict[str, tuple[int, int]] | None:
@@ -164,7 +164,7 @@ def by_period(session: Session, names: list[str], scope: CountScope) -> dict[str
         if grid is None:
             return None
         totals = {0: 0, _BEFORE: 0}
-        for (at, _one, _two), value in _selected(share, grid, scope):
+        for (at, _key), value in _selected(share, grid, scope):
             totals[at] += value
         found[name] = (totals[0], totals[_BEFORE])
     return found
@@ -172,18 +172,18 @@ def by_period(session: Session, names: list[str], scope: CountScope) -> dict[str
 
 def count_by(session: Session, name: str, column: Any, scope: CountScope) -> list[tuple[Any, int]] | None:
     """[(value of the column, rows of the figure)], the most first."""
-    if not _usable(scope, [name], SHARES) or FIGURES[name].value is not None:
+    if not _usable(scope, [name]) or FIGURES[name].value is not None:
         return None
-    share = SHARES[name]
-    if column.key not in share.cube.keys:
+    share = share_by(name, column.key)
+    if share is None:
         return None
     grid = scope.counted.sums(session, share.cube, scope.period, by_point=False)
     if grid is None:
         return None
-    place, counts = 1 + share.cube.keys.index(column.key), dict[str, int]()
-    for key, value in _selected(share, grid, scope):
-        if key[0] == 0:
-            counts[str(key[place])] = counts.get(str(key[place]), 0) + value
+    counts: dict[str, int] = {}
+    for (at, key), value in _selected(share, grid, scope):
+        if at == 0:
+            counts[key] = counts.get(key, 0) + value
     convert = column.type.python_type
     rows = [(convert(key) if key else None, count) for key, count in counts.items() if count]
     return sorted(rows, key=lambda row: (-row[1], row[0] is not None, row[0]))
@@ -191,7 +191,7 @@ def count_by(session: Session, name: str, column: Any, scope: CountScope) -> lis
 
 def by_point(session: Session, names: list[str], scope: CountScope) -> dict[str, list[int]] | None:
     """Figure -> its value at each point of a period of several days."""
-    if scope.period.days == 1 or not _usable(scope, names, SHARES):
+    if scope.period.days == 1 or not _usable(scope, names):
         return None
     found = {}
     for name in names:
@@ -199,25 +199,6 @@ def by_point(session: Session, names: list[str], scope: CountScope) -> dict[str,
         if grid is None:
             return None
         found[name] = [0] * len(scope.period.points())
-        for (at, _one, _two), value in _selected(SHARES[name], grid, scope):
+        for (at, _key), value in _selected(SHARES[name], grid, scope):
             found[name][at] += value
     return found
-
-
-def by_person(session: Session, names: tuple[str, ...], scope: CountScope) -> list[tuple[Any, ...]] | None:
-    """[(user id or None, value of each figure)], of those with rows in the period."""
-    if not _usable(scope, names, SHARES_BY_PERSON):
-        return None
-    found: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        share = SHARES_BY_PERSON[name]
-        grid = scope.counted.sums(session, share.cube, scope.period, by_point=False)
-        if grid is None:
-            return None
-        for (at, _one, person), sums in grid.items():
-            if at == 0 and sums[0]:
-                found.setdefault(person, [0] * len(names))
-        for (at, _one, person), value in _selected(share, grid, scope):
-            if at == 0 and value:
-                found[person][place] += value
-    return [(int(person) if person else None, *values) for person, values in found.items()]

@@ -33,8 +33,8 @@ MARKS_AT_ONCE, ROWS_AT_ONCE = 500, 1000
 #: Rows of one statement.
 _AT_ONCE = 500
 _BULK = {"synchronize_session": False}
-#: (cube, day, keys) -> sums.
-Sums = dict[tuple[int, int, str, str], list[int]]
+#: (cube, day, key) -> sums.
+Sums = dict[tuple[int, int, str], list[int]]
 
 
 # --- what a row adds
@@ -45,15 +45,11 @@ def shares_of(record: Any, row: Any, zone: ZoneInfo) -> Sums:
     found: Sums = {}
     place = 1
     for cube in cubes_of(record):
-        moment, first, second, *values = row[place : place + 3 + len(cube.values)]
-        place += 3 + len(cube.values)
+        moment, key, *values = row[place : place + 2 + len(cube.values)]
+        place += 2 + len(cube.values)
         if moment is not None:
-            found[cube.id, day_of(moment, zone), _text(first), _text(second)] = [int(each or 0) for each in values]
+            found[cube.id, day_of(moment, zone), "" if key is None else str(key)] = [int(each or 0) for each in values]
     return found
-
-
-def _text(key: Any) -> str:
-    return "" if key is None else str(key)
 
 
 def rows_query(record: Any) -> Any:
@@ -67,18 +63,15 @@ def _labeled(cube: Cube) -> list[Any]:
 
 def written(shares: Sums) -> str:
     """Shares in their stored form."""
-    return "|".join(
-        f"{cube}:{day}:{first}:{second}:{','.join(map(str, sums))}"
-        for (cube, day, first, second), sums in shares.items()
-    )
+    return "|".join(":".join([*map(str, key), ",".join(map(str, sums))]) for key, sums in shares.items())
 
 
 def read(text: str) -> Sums:
     """Shares from their stored form."""
     found: Sums = {}
     for part in text.split("|") if text else ():
-        cube, day, first, second, sums = part.split(":")
-        found[int(cube), int(day), first, second] = [int(each) for each in sums.split(",")]
+        cube, day, key, sums = part.split(":")
+        found[int(cube), int(day), key] = [int(each) for each in sums.split(",")]
     return found
 
 
@@ -135,14 +128,15 @@ def _store(session: Session, kind: int, changed: Mapping[int, str]) -> None:
 
 def _add_to_sums(session: Session, deltas: Sums) -> None:
     rows = [
-        {"cube": cube, "day": day, "key_1": first, "key_2": second, **dict(zip(SUMS, sums, strict=True))}
-        for (cube, day, first, second), sums in sorted(deltas.items())
+        {"cube": cube, "day": day, "key": key, **dict(zip(SUMS, sums, strict=True))}
+        for (cube, day, key), sums in sorted(deltas.items())
         if any(sums)
     ]
     if rows:
         table = RecordSum.__table__.c
-        keys = ("cube", "day", "key_1", "key_2")
-        step = bulk.upsert(session, RecordSum, keys, lambda new: {name: table[name] + new[name] for name in SUMS})
+        step = bulk.upsert(
+            session, RecordSum, ("cube", "day", "key"), lambda new: {name: table[name] + new[name] for name in SUMS}
+        )
         session.execute(step, rows)
 
 
@@ -241,6 +235,6 @@ def differing_days(session: Session, kind: int, zone: ZoneInfo) -> list[int]:
         add(total, shares_of(record, row, zone))
     table = RecordSum.__table__
     cubes = [cube.id for cube in cubes_of(record)]
-    for cube, day, first, second, *sums in session.execute(select(table).where(table.c.cube.in_(cubes))):
-        add(total, {(cube, day, first, second): [int(each) for each in sums]}, -1)
-    return sorted({day for (_cube, day, _first, _second), sums in total.items() if any(sums)})
+    for cube, day, key, *sums in session.execute(select(table).where(table.c.cube.in_(cubes))):
+        add(total, {(cube, day, key): [int(each) for each in sums]}, -1)
+    return sorted({day for (_cube, day, _key), sums in total.items() if any(sums)})

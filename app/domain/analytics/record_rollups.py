@@ -8,7 +8,7 @@ record was created, and counting that whole day again for each would cost as muc
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -56,15 +56,14 @@ class CountedRow(Model):  # type: ignore[misc]
 
 
 class RecordSum(Model):  # type: ignore[misc]
-    """The sums of a cube over the rows of one day with the same keys."""
+    """The sums of a cube over the rows of one day with the same value of its column."""
 
     __tablename__ = "record_day_sum"
     #: The id of a cube.
     cube: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
     day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    #: The values of the cube's keys as text; "" = none.
-    key_1: Mapped[str] = mapped_column(_KEY, primary_key=True)
-    key_2: Mapped[str] = mapped_column(_KEY, primary_key=True)
+    #: The value of the cube's column as text; "" = none.
+    key: Mapped[str] = mapped_column(_KEY, primary_key=True)
     sum_0: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
     sum_1: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
     sum_2: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
@@ -78,25 +77,21 @@ class RecordSum(Model):  # type: ignore[misc]
 
 @dataclass(frozen=True, eq=False)
 class Cube:
-    """Rows of a record by the day of one time, and by two columns."""
+    """Rows of a record by the day of one time, and by a column."""
 
     id: int
     record: Any
     at: str
-    #: Two columns; "" = not by a second one.
-    keys: tuple[str, str]
+    #: The column; "" = by the day alone.
+    key: str
     #: What is summed, by name: SQL over a row. The first is 1, and counts the rows.
     values: Mapping[str, Any]
 
     @property
     def columns(self) -> list[Any]:
-        """SQL: the time, the keys and the values of a row."""
-        named = [getattr(self.record, name) if name else literal("") for name in self.keys]
-        return [getattr(self.record, self.at), *named, *self.values.values()]
-
-    def sum_of(self, name: str) -> str:
-        """The column of RecordSum with this value."""
-        return SUMS[list(self.values).index(name)]
+        """SQL: the time, the key and the values of a row."""
+        key = getattr(self.record, self.key) if self.key else literal("")
+        return [getattr(self.record, self.at), key, *self.values.values()]
 
 
 @dataclass(frozen=True)
@@ -124,69 +119,55 @@ def _if(rule: Any, value: Any = None) -> Any:
     return case((rule, 1 if value is None else value), else_=0)
 
 
-_LEADS = Cube(
-    1,
-    Lead,
-    "created_on",
-    ("status_id", "source_id"),
-    _values(
-        *("leads", "leads_contacted", "lead_reply_seconds", "leads_referred"),
-        *("leads_with_sla", "lead_replies_in_time", "lead_replies_late", "lead_replies_waiting"),
-    ),
+_OF_LEADS = _values(
+    *("leads", "leads_contacted", "lead_reply_seconds", "leads_referred"),
+    *("leads_with_sla", "lead_replies_in_time", "lead_replies_late", "lead_replies_waiting"),
 )
-_OPENED = Cube(2, Lead, "opened_on", ("", ""), _values("accounts_opened"))
-_ACTIVATED = Cube(3, Lead, "activated_on", ("", ""), _values("accounts_activated"))
-_REPLIES = Cube(4, Lead, "created_on", ("", "assignee_id"), _values("leads", "lead_reply_seconds", "leads_contacted"))
-_TICKETS = Cube(
-    5,
-    Ticket,
-    "created_on",
-    ("status_id", "priority"),
-    _values(
-        *("tickets", "tickets_answered", "ticket_reply_seconds", "tickets_with_sla"),
-        *("ticket_replies_in_time", "ticket_replies_late", "ticket_replies_waiting", "ticket_resolutions_late"),
-    )
-    | {"not_late": _if(and_(Ticket.sla_started_on.is_not(None), Ticket.resolve_late_on.is_(None)))},
+_OF_TICKETS = _values(
+    *("tickets", "tickets_answered", "ticket_reply_seconds", "tickets_with_sla"),
+    *("ticket_replies_in_time", "ticket_replies_late", "ticket_replies_waiting", "ticket_resolutions_late"),
 )
-_RESOLVED = Cube(6, Ticket, "resolved_on", ("", ""), _values("tickets_resolved"))
-_TICKETS_OF = Cube(
-    7,
-    Ticket,
-    "created_on",
-    ("status_id", "assignee_id"),
-    _values("tickets", "tickets_answered", "ticket_reply_seconds"),
+_NOT_LATE = _if(and_(Ticket.sla_started_on.is_not(None), Ticket.resolve_late_on.is_(None)))
+_LEADS = Cube(1, Lead, "created_on", "status_id", _OF_LEADS)
+_TICKETS = Cube(5, Ticket, "created_on", "status_id", _OF_TICKETS | {"not_late": _NOT_LATE})
+_TASKS = Cube(8, Task, "created_on", "status", _values("tasks"))
+_DONE = Cube(9, Task, "done_on", "status", {"rows": literal(1), "late": _if(Task.done_on > Task.due_on)})
+CUBES = (
+    _LEADS,
+    Cube(2, Lead, "opened_on", "", _values("accounts_opened")),
+    Cube(3, Lead, "activated_on", "", _values("accounts_activated")),
+    Cube(4, Lead, "created_on", "source_id", _values("leads", "leads_referred")),
+    _TICKETS,
+    Cube(6, Ticket, "resolved_on", "", _values("tickets_resolved")),
+    Cube(7, Ticket, "created_on", "priority", _OF_TICKETS),
+    _TASKS,
+    _DONE,
+    Cube(10, Task, "created_on", "priority", _values("tasks")),
 )
-_TASKS = Cube(8, Task, "created_on", ("status", "priority"), _values("tasks"))
-_DONE = Cube(
-    9,
-    Task,
-    "done_on",
-    ("status", "assignee_id"),
-    {"rows": literal(1), "late": _if(Task.done_on > Task.due_on)},
-)
-CUBES = (_LEADS, _OPENED, _ACTIVATED, _REPLIES, _TICKETS, _RESOLVED, _TICKETS_OF, _TASKS, _DONE)
-#: The cubes by person; the other ones serve figures of everybody together.
-BY_PERSON = (_REPLIES, _TICKETS_OF, _DONE)
 RECORDS: dict[int, Any] = {KINDS[record.__tablename__]: record for record in (Lead, Ticket, Task)}
-_OF_EVERYBODY = (_LEADS, _OPENED, _ACTIVATED, _TICKETS, _RESOLVED, _TASKS)
+#: Figure -> how it is read.
+SHARES = {
+    **{name: Share(cube, name) for cube in reversed(CUBES) for name in cube.values if name in FIGURES},
+    "leads_converted": Share(_LEADS, "leads", CONVERTED, "lead_status"),
+    "leads_lost": Share(_LEADS, "leads", LOST, "lead_status"),
+    "leads_referred_converted": Share(_LEADS, "leads_referred", CONVERTED, "lead_status"),
+    "tickets_ended": Share(_TICKETS, "tickets", ENDED, "ticket_status"),
+    "tickets_ended_in_time": Share(_TICKETS, "not_late", ENDED, "ticket_status"),
+    "tasks_completed": Share(_TASKS, "tasks", ("Done",)),
+    "tasks_done": Share(_DONE, "rows", ("Done",)),
+    "tasks_done_late": Share(_DONE, "late", ("Done",)),
+}
 
 
-def _shares(cubes: Iterable[Cube]) -> dict[str, Share]:
-    """Figure -> how it is read, of these cubes."""
-    found = {name: Share(cube, name) for cube in cubes for name in cube.values if name in FIGURES}
-    if _LEADS in cubes:
-        found["leads_converted"] = Share(_LEADS, "leads", CONVERTED, "lead_status")
-        found["leads_lost"] = Share(_LEADS, "leads", LOST, "lead_status")
-        found["leads_referred_converted"] = Share(_LEADS, "leads_referred", CONVERTED, "lead_status")
-        found["tickets_ended_in_time"] = Share(_TICKETS, "not_late", ENDED, "ticket_status")
-        found["tasks_completed"] = Share(_TASKS, "tasks", ("Done",))
-    tickets = _TICKETS if _TICKETS in cubes else _TICKETS_OF
-    found["tickets_ended"] = Share(tickets, "tickets", ENDED, "ticket_status")
-    return found | {"tasks_done": Share(_DONE, "rows", ("Done",)), "tasks_done_late": Share(_DONE, "late", ("Done",))}
-
-
-#: Figure -> how it is read for everybody together, and for each person.
-SHARES, SHARES_BY_PERSON = _shares(_OF_EVERYBODY), _shares(BY_PERSON)
+def share_by(name: str, column: str) -> Share | None:
+    """How a figure is read by the values of a column; None = its cubes don't have it."""
+    share = SHARES.get(name)
+    if share is None or share.cube.key == column:
+        return share
+    if share.meanings is not None:
+        return None
+    cubes = [cube for cube in CUBES if cube.record is share.cube.record and cube.at == share.cube.at]
+    return next((Share(cube, name) for cube in cubes if cube.key == column and name in cube.values), None)
 
 
 def cubes_of(record: Any) -> list[Cube]:
@@ -198,5 +179,5 @@ def cubes_of(record: Any) -> list[Cube]:
 def rules_of(kind: int) -> str:
     """What is counted of a kind of rows, as a fingerprint: when it differs from the stored one, all is counted anew."""
     cubes = cubes_of(RECORDS[kind])
-    text = "\n".join(f"{cube.id} {cube.keys} {[str(column) for column in cube.columns]}" for cube in cubes)
+    text = "\n".join(f"{cube.id} {cube.key} {[str(column) for column in cube.columns]}" for cube in cubes)
     return hashlib.sha256(text.encode()).hexdigest()[:40]

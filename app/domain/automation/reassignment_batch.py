@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.domain import assignment, notices, tasks, team, timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
-from app.domain.persistence import bulk, change_events, row_marks
+from app.domain.persistence import bulk, change_events
 from app.domain.persistence.bulk import LockedRow
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
@@ -81,12 +81,10 @@ class ReassignmentBatch:
         session.expire_all()
 
     def _note_events(self, session: Session) -> None:
-        """Record change events for webhooks and for figures, because the rows are written without the session."""
+        """Record change events for webhooks, because the rows are written without the session."""
         for item, _decision in self._reassigned:
-            row_marks.mark(session, item.record.__tablename__, [item.record.id])
             change_events.record_event(session, *item.key, "assigned")
         for task, _decision in self._tasks():
-            row_marks.mark(session, "task", [task.id])
             change_events.record_event(session, "task", task.id, "assigned", "changed")
 
     # --- rows
