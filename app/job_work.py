@@ -24,6 +24,7 @@ from app.domain import (
     sla,
     transfer_runs,
 )
+from app.domain.analytics import record_rollup_fill
 from app.domain.automation import escalation, expiry, leave_return, reassignment, reminders
 from app.domain.maintenance import backup_runs, health_samples, health_watch, retention
 from app.domain.maintenance.job_runs import JobRun
@@ -57,6 +58,8 @@ _FORGOTTEN_AT_ONCE = 500
 #: Days of calls that a pass looks for and counts as far as its time goes, and days per transaction: counting a day of
 #: 10,000 calls takes a tenth of a second.
 _DAYS_IN_A_PASS, _DAYS_AT_ONCE = 1000, 5
+#: Transactions for a kind of records in one pass of counting and of comparing, of 500 or 1,000 rows each.
+_COUNTS_IN_A_PASS, _COMPARED_IN_A_PASS = 200, 150
 #: Seconds after which a transaction of a job has surely been committed.
 AFTER_COMMIT = 2.0
 #: A file to which no row refers may belong to a form that somebody still fills in.
@@ -346,6 +349,34 @@ def count_calls(session: Session, job_pass: JobPass) -> JobWork:
 
     limit = min(_DAYS_IN_A_PASS, job_pass.limit)
     return JobWork(call_rollup_fill.days_to_fill(session, zone, now, limit), many=fill, size=_DAYS_AT_ONCE)
+
+
+def count_records(session: Session, job_pass: JobPass) -> JobWork:
+    """Count the leads, tickets and tasks that have changed, and all of them in a new database."""
+    zone = ZoneInfo(job_pass.zone)
+    done: set[int] = set()
+
+    def count(session: Session, kind: int) -> str:
+        if kind not in done and record_rollup_fill.count_marked(session, kind, zone):
+            return "rows"
+        done.add(kind)
+        return SKIPPED
+
+    return JobWork(record_rollup_fill.to_count(session, zone, min(_COUNTS_IN_A_PASS, job_pass.limit)), count)
+
+
+def compare_records(session: Session, job_pass: JobPass) -> JobWork:
+    """Compare the next records with what is counted of them; each that differs is an item, and is put right."""
+    zone = ZoneInfo(job_pass.zone)
+
+    def compare(session: Session, kinds: list[int]) -> list[str]:
+        _looked, differed = record_rollup_fill.compare_turn(session, kinds[0], zone)
+        if differed:
+            log.error("%d rows of kind %d were counted otherwise than they are", differed, kinds[0])
+        return ["differs"] * differed or [SKIPPED]
+
+    kinds = record_rollup_fill.RECORDS
+    return JobWork([kind for _ in range(_COMPARED_IN_A_PASS) for kind in kinds], many=compare, size=1)
 
 
 #: Runs of backups and drills that a pass starts.

@@ -114,6 +114,8 @@ SCHEDULE = (
     Job(gettext_noop("check the audit log"), daily_at("03:40"), job_work.check_audit),
     Job(gettext_noop("watch the health"), every_minute, job_work.watch_health),
     Job(gettext_noop("count the calls of each day"), every_minute, job_work.count_calls),
+    Job(gettext_noop("count records that have changed"), every_minute, job_work.count_records),
+    Job(gettext_noop("compare the counts of records"), daily_at("04:05"), job_work.compare_records),
     Job(gettext_noop("forget what is too old"), daily_at("03:15"), job_work.forget_old),
     Job(gettext_noop("forget files that nobody needs"), daily_at("03:50"), job_work.delete_forgotten_files),
     Job(gettext_noop("scan files that wait"), Every(5), job_work.scan_files),

@@ -2,6 +2,11 @@
 
 from flask_appbuilder.security.sqla.models import Group, Role, User
 
+from app.domain.analytics.record_rollups import (  # leads, tickets and tasks counted by day
+    CountedRow,
+    RecordRollupState,
+    RecordSum,
+)
 from app.domain.assignment import Assignment  # who is assigned to what, since when and why
 from app.domain.assignment_requests import AssignmentRequest  # a user's request to be assigned a record
 from app.domain.attachments import Attachment  # a file of a record
@@ -60,6 +65,7 @@ from app.domain.messaging.message_templates import MessageTemplate  # a text of 
 from app.domain.messaging.messages import Message  # one WhatsApp, SMS or email, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
+from app.domain.persistence.row_marks import RowMark  # a lead, ticket or task to be counted again
 from app.domain.picklists import (  # masters
     AccountType,
     LeadSource,
@@ -142,6 +148,7 @@ __all__ = [
     "ChannelAccount",
     "Consent",
     "Conversation",
+    "CountedRow",
     "CustomField",
     "CustomValue",
     "Customer",
@@ -198,6 +205,8 @@ __all__ = [
     "QuarantinedCall",
     "Record",
     "RecordMerge",
+    "RecordRollupState",
+    "RecordSum",
     "Report",
     "ReportPin",
     "ReportRun",
@@ -209,6 +218,7 @@ __all__ = [
     "RollupMark",
     "RollupState",
     "RoundRobin",
+    "RowMark",
     "SavedView",
     "SignIn",
     "SlaPolicy",

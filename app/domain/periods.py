@@ -57,6 +57,11 @@ class Period:
         """The number of days."""
         return (self.last_day - self.first_day).days + 1
 
+    @property
+    def step(self) -> int:
+        """The days of a point of a series, if there are several days."""
+        return -(-self.days // MAX_POINTS)
+
     def contains(self, column: Any) -> ColumnElement[bool]:
         """SQL: whether a time column is within the period."""
         return and_(column >= self.start, column < self.end)
@@ -69,16 +74,15 @@ class Period:
         """The points of a series: the hours of a single day, else equal numbers of days."""
         if self.days == 1:
             return [SeriesPoint(self.first_day, self.last_day, hour) for hour in range(24)]
-        step = -(-self.days // MAX_POINTS)
-        firsts = [self.first_day + timedelta(days=n) for n in range(0, self.days, step)]
-        return [SeriesPoint(day, min(day + timedelta(days=step - 1), self.last_day)) for day in firsts]
+        firsts = [self.first_day + timedelta(days=n) for n in range(0, self.days, self.step)]
+        return [SeriesPoint(day, min(day + timedelta(days=self.step - 1), self.last_day)) for day in firsts]
 
     def point_of(self, local_hour: int) -> int:
         """The index of the point for an hour from `local_hours`."""
         if self.days == 1:
             return local_hour % 24
         day = date(1970, 1, 1) + timedelta(days=local_hour // 24)
-        return (day - self.first_day).days // -(-self.days // MAX_POINTS)
+        return (day - self.first_day).days // self.step
 
     def local_hours(self, column: Any) -> ColumnElement[int]:
         """SQL: hours of a time column since 1970 in the zone, daylight saving time included."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -13,6 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import office_hours, settings
 from app.domain.base import UtcDateTime
+from app.domain.persistence import row_marks
 from app.domain.settings import BusinessSetting, SlaPolicy, SlaTarget
 
 #: The state of the clock in a status.
@@ -214,7 +215,7 @@ def record_first_reply(session: Session, record: Any, key: int | None, now: date
     step = update(record).where(record.id == key, record.replied_on.is_(None))
     # MariaDB reads values that the same statement has set before, so their order matters.
     step = step.ordered_values(*((getattr(record, name), value) for name, value in values.items()))
-    session.execute(step, execution_options={"synchronize_session": False})
+    _execute_reply(session, step, record, [key])
 
 
 def record_first_replies(session: Session, record: Any, moments: Mapping[int, datetime]) -> None:
@@ -233,7 +234,14 @@ def record_first_replies(session: Session, record: Any, moments: Mapping[int, da
     }
     step = update(record).where(record.id.in_(sorted(moments)), record.replied_on.is_(None))
     step = step.ordered_values(*((getattr(record, name), value) for name, value in values.items()))
-    session.execute(step, execution_options={"synchronize_session": False})
+    _execute_reply(session, step, record, moments)
+
+
+def _execute_reply(session: Session, step: Any, record: Any, keys: Iterable[int]) -> None:
+    """Execute the UPDATE, and mark the records only if it changes one: most replies aren't the first."""
+    options = {"synchronize_session": False, row_marks.IS_MARKED: True}
+    if session.execute(step, execution_options=options).rowcount:  # type: ignore[attr-defined]
+        row_marks.mark(session, record.__tablename__, keys)
 
 
 # --- deadlines

@@ -47,6 +47,8 @@ NO_REFERENCES = {
     "call_day_numbers.person_id": "a colleague",
     "call_hour_count.person_id": "a colleague",
     "file_usage.user_id": "a colleague",
+    "counted_row.row_id": "counted anew",
+    "row_mark.row_id": "counted anew",
     "sign_in.viewed_id": "a colleague",
 }
 #: Keys of which a column that moves is a part.

@@ -199,14 +199,16 @@ def test_a_listener_without_work_does_not_count(db: Session, monkeypatch: pytest
 # --- statements without objects
 
 _EVENTS, _CALLS, _VALUES = "change_events.note_saved", "call_rollups.note_saved", "custom_values.index_changed"
+_MARKS = "row_marks.note_saved"
 #: (module, record) of statements that write rows without objects -> the effects after a flush that concern these rows.
 #: The module does itself what they would do, or writes only columns that they don't look at.
 WITHOUT_OBJECTS = {
     ("domain/telephony/call_sync.py", "CallLog"): {_EVENTS, _CALLS},
-    ("domain/automation/reassignment_batch.py", "Task"): {_EVENTS, _VALUES},
-    ("domain/automation/reassignment_batch.py", "record"): {_EVENTS, _VALUES},
-    # Only the time of the next reminder, which is neither an event nor a custom value.
-    ("domain/automation/reminders.py", "Task"): {_EVENTS, _VALUES},
+    # Of what is counted, only the due time of open tasks, which counts when they are done.
+    ("domain/automation/reassignment_batch.py", "Task"): {_EVENTS, _VALUES, _MARKS},
+    ("domain/automation/reassignment_batch.py", "record"): {_EVENTS, _VALUES, _MARKS},
+    # Only the time of the next reminder, which is neither an event nor a custom value, nor counted.
+    ("domain/automation/reminders.py", "Task"): {_EVENTS, _VALUES, _MARKS},
 }
 #: What a module means where it names no class.
 CLASSES = {

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, distinct, exists, func, literal, select, true
 from sqlalchemy.orm import Session
 
-from app.domain.analytics import call_rollup_counts
+from app.domain.analytics import call_rollup_counts, record_rollup_counts
 from app.domain.analytics.figures import FIGURES, CountScope, Figure
 from app.domain.periods import Period
 from app.domain.telephony.calls import CallLog
@@ -67,7 +67,11 @@ def count_all(
         else:
             by_record.setdefault(FIGURES[name].record, []).append(name)
     for record, some in by_record.items():
-        found |= _count_of(session, record, some, scope, compare)
+        summed = record_rollup_counts.by_period(session, record_rollup_counts.served(scope, some), scope)
+        for name, (now, before) in (summed or {}).items():
+            found[name] = FigureCount(now, before if compare else None)
+        rest = [name for name in some if name not in found]
+        found |= _count_of(session, record, rest, scope, compare) if rest else {}
     return found
 
 
@@ -204,6 +208,9 @@ def count_by(session: Session, name: str, column: Any, scope: CountScope) -> lis
     """[(value of the column, rows of the figure)], the most first."""
     if call_rollup_counts.can_count(scope, [name]):
         return call_rollup_counts.count_by(session, name, column, scope)
+    summed = record_rollup_counts.count_by(session, name, column, scope)
+    if summed is not None:
+        return summed
     each = FIGURES[name]
     return group_count(session, column, each.condition(scope), each.within(scope))
 
@@ -232,6 +239,9 @@ def _series_of(session: Session, column: Any, names: list[str], scope: CountScop
         return dict(
             zip(names, map(list, zip(*_points_of_days(scope.period, by_day, len(names)), strict=True)), strict=True)
         )
+    summed = record_rollup_counts.by_point(session, names, scope)
+    if summed is not None:
+        return summed
     sums = [func.sum(when(FIGURES[name].condition(scope), FIGURES[name].value)) for name in names]
     each_point = _by_point(session, column, scope.period, sums, FIGURES[names[0]].within(scope))
     return dict(zip(names, map(list, zip(*each_point, strict=True)), strict=True))

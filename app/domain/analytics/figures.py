@@ -53,6 +53,8 @@ class CountScope:
     sees_call: Callable[[Any], ColumnElement[bool]] = field(default=_everything, hash=False, compare=False)
     #: A `call_rollup_counts.RollupCoverage` if the daily roll-ups can be used for the person; None = calls are counted.
     rolled: Any = field(default=None, hash=False, compare=False)
+    #: A `record_rollup_counts.RecordCoverage` of records of which the person sees all; None = they are counted.
+    counted: Any = field(default=None, hash=False, compare=False)
     #: (column, value) filters on leads; other records are not filtered.
     leads: tuple[tuple[str, Any], ...] = ()
 

@@ -57,6 +57,10 @@ class TransactionState:
     audit_savepoints: list[int] = field(default_factory=list)
     #: Quarter hours in which calls were changed. Become marks of the roll-ups before the commit.
     call_moments: set[datetime] = field(default_factory=set)
+    #: (kind, id) of rows whose figures change, and table -> the last id before rows without known ids were added.
+    #: Become marks before the commit.
+    marked_rows: set[tuple[int, int]] = field(default_factory=set)
+    rows_after: dict[str, int] = field(default_factory=dict)
     #: The record numbers taken by this transaction, by series.
     numbers: dict[Series, AllottedNumbers] = field(default_factory=dict)
     #: The custom fields read by this transaction.

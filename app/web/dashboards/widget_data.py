@@ -11,8 +11,8 @@ from typing import Any
 from sqlalchemy.orm import Session
 
 from app import access
-from app.access.row_rules import has_own_rule
-from app.domain.analytics import call_rollup_counts, figure_counts, figure_tables
+from app.access.row_rules import has_own_rule, reads_all
+from app.domain.analytics import call_rollup_counts, figure_counts, figure_tables, record_rollup_counts
 from app.domain.analytics.figure_counts import FigureCount
 from app.domain.analytics.figures import BY_NUMBER, FIGURES, CountScope
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
@@ -79,7 +79,7 @@ def trend_names(widget: TrendWidget, viewer: Viewer) -> list[str]:
 def measure(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> WidgetData:
     """Everything that these widgets show: one statement per record, and one per breakdown, trend and table."""
     found = WidgetData()
-    scope = _with_rollups(session, widgets, scope, viewer)
+    scope = _with_sums(session, widgets, _with_rollups(session, widgets, scope, viewer), viewer)
     if _must_wait(session, widgets, scope, viewer):
         found.waiting = frozenset(name for name, each in widgets.items() if CallLog in each.counted)
         widgets = {name: each for name, each in widgets.items() if name not in found.waiting}
@@ -123,6 +123,19 @@ def _with_rollups(session: Session, widgets: Widgets, scope: CountScope, viewer:
     if not _may_use_rollups(widgets, scope, viewer):
         return scope
     return replace(scope, rolled=call_rollup_counts.coverage_of(session, scope, scope.people))
+
+
+def _with_sums(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> CountScope:
+    """The scope with the daily sums of records of which the viewer sees all, for figures of everybody."""
+    counted = {record for each in widgets.values() for record in each.counted}
+    records = [record for record in (Lead, Ticket, Task) if record in counted and _sees_all(record, viewer)]
+    if not records or scope.people is not None or scope.leads or scope.slot is not None:
+        return scope
+    return replace(scope, counted=record_rollup_counts.coverage_of(session, scope, records))
+
+
+def _sees_all(record: Any, viewer: Viewer) -> bool:
+    return may_see(record, viewer) and reads_all(viewer.person, record)
 
 
 def _may_use_rollups(widgets: Widgets, scope: CountScope, viewer: Viewer) -> bool:

@@ -46,6 +46,8 @@ LEFT_OUT = frozenset(
         *("slow_statement", "failed_call", "crm_schema_change"),
         # Counts of calls, which are exported themselves.
         *("call_rollup_state", "call_rollup_mark", "call_day_count", "call_hour_count", "call_day_numbers"),
+        # Counts of records, which are exported themselves.
+        *("record_rollup_state", "record_day_sum", "counted_row", "row_mark"),
     }
 )
 #: Parts of the names of columns with secrets or their fingerprints.

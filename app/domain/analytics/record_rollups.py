@@ -1,0 +1,183 @@
+"""Leads, tickets and tasks counted by day: the tables, and what is counted.
+
+What each row adds is stored beside the sums (`CountedRow`). So a row that has changed since can be taken out of the
+sums as it was and added as it is, whatever its age: a change of a status changes the figures of the day on which the
+record was created, and counting that whole day again for each would cost as much as counting all days.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from flask_appbuilder import Model
+from sqlalchemy import BigInteger, Boolean, Integer, SmallInteger, String, Text, and_, case, literal
+from sqlalchemy.dialects import mysql
+from sqlalchemy.orm import Mapped, mapped_column
+
+from app.domain.analytics.figures import CONVERTED, FIGURES, LOST
+from app.domain.leads import Lead
+from app.domain.persistence.row_marks import KINDS
+from app.domain.tasks import Task
+from app.domain.tickets import ENDED, Ticket
+
+_KEY = String(32).with_variant(mysql.VARCHAR(32, collation="utf8mb4_bin"), "mysql", "mariadb")
+#: The columns of sums.
+SUMS = tuple(f"sum_{n}" for n in range(9))
+
+
+class RecordRollupState(Model):  # type: ignore[misc]
+    """How far the rows of one table are counted. Locked while they are counted."""
+
+    __tablename__ = "record_rollup_state"
+    #: One of the values of row_marks.KINDS.
+    kind: Mapped[int] = mapped_column(Integer, primary_key=True)
+    #: The time zone of the days, and `rules_of` what is counted.
+    zone: Mapped[str] = mapped_column(String(64), nullable=False, default="")
+    rules: Mapped[str] = mapped_column(String(40), nullable=False, default="")
+    #: Whether all rows are counted; marked ones may have changed since.
+    is_complete: Mapped[bool] = mapped_column(Boolean, nullable=False, default=False)
+    #: Counts the transactions that have changed the sums.
+    turn: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: The last row that was compared with what is counted of it.
+    compared_until: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+
+
+class CountedRow(Model):  # type: ignore[misc]
+    """What is counted of one row, as `written` by `record_rollup_fill`."""
+
+    __tablename__ = "counted_row"
+    kind: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    row_id: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    shares: Mapped[str] = mapped_column(Text, nullable=False)
+
+
+class RecordSum(Model):  # type: ignore[misc]
+    """The sums of a cube over the rows of one day with the same value of its column."""
+
+    __tablename__ = "record_day_sum"
+    #: The id of a cube.
+    cube: Mapped[int] = mapped_column(SmallInteger, primary_key=True, autoincrement=False)
+    day: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    #: The value of the cube's column as text; "" = none.
+    key: Mapped[str] = mapped_column(_KEY, primary_key=True)
+    sum_0: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
+    sum_1: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
+    sum_2: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
+    sum_3: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
+    sum_4: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
+    sum_5: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
+    sum_6: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
+    sum_7: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
+    sum_8: Mapped[int] = mapped_column(BigInteger, nullable=False, default=0)
+
+
+@dataclass(frozen=True, eq=False)
+class Cube:
+    """Rows of a record by the day of one time, and by a column."""
+
+    id: int
+    record: Any
+    at: str
+    #: The column; "" = by the day alone.
+    key: str
+    #: What is summed, by name: SQL over a row. The first is 1, and counts the rows.
+    values: Mapping[str, Any]
+
+    @property
+    def columns(self) -> list[Any]:
+        """SQL: the time, the key and the values of a row."""
+        key = getattr(self.record, self.key) if self.key else literal("")
+        return [getattr(self.record, self.at), key, *self.values.values()]
+
+
+@dataclass(frozen=True)
+class Share:
+    """How a figure is read from a cube."""
+
+    cube: Cube
+    value: str
+    #: Only rows whose status has one of these meanings, or is one of these; None = all.
+    meanings: tuple[str, ...] | None = None
+    #: The master of the statuses; "" = the statuses themselves are meant.
+    master: str = ""
+
+
+def _values(*names: str) -> dict[str, Any]:
+    """Name -> SQL over a row, of figures whose rules depend on the row alone."""
+    found = {}
+    for name in names:
+        each: Any = FIGURES[name]
+        found[name] = literal(1) if each.rule is None else _if(each.rule(None), each.value)
+    return found
+
+
+def _if(rule: Any, value: Any = None) -> Any:
+    return case((rule, 1 if value is None else value), else_=0)
+
+
+_OF_LEADS = _values(
+    *("leads", "leads_contacted", "lead_reply_seconds", "leads_referred"),
+    *("leads_with_sla", "lead_replies_in_time", "lead_replies_late", "lead_replies_waiting"),
+)
+_OF_TICKETS = _values(
+    *("tickets", "tickets_answered", "ticket_reply_seconds", "tickets_with_sla"),
+    *("ticket_replies_in_time", "ticket_replies_late", "ticket_replies_waiting", "ticket_resolutions_late"),
+)
+_NOT_LATE = _if(and_(Ticket.sla_started_on.is_not(None), Ticket.resolve_late_on.is_(None)))
+_LEADS = Cube(1, Lead, "created_on", "status_id", _OF_LEADS)
+_TICKETS = Cube(5, Ticket, "created_on", "status_id", _OF_TICKETS | {"not_late": _NOT_LATE})
+_TASKS = Cube(8, Task, "created_on", "status", _values("tasks"))
+_DONE = Cube(9, Task, "done_on", "status", {"rows": literal(1), "late": _if(Task.done_on > Task.due_on)})
+CUBES = (
+    _LEADS,
+    Cube(2, Lead, "opened_on", "", _values("accounts_opened")),
+    Cube(3, Lead, "activated_on", "", _values("accounts_activated")),
+    Cube(4, Lead, "created_on", "source_id", _values("leads", "leads_referred")),
+    _TICKETS,
+    Cube(6, Ticket, "resolved_on", "", _values("tickets_resolved")),
+    Cube(7, Ticket, "created_on", "priority", _OF_TICKETS),
+    _TASKS,
+    _DONE,
+    Cube(10, Task, "created_on", "priority", _values("tasks")),
+)
+RECORDS: dict[int, Any] = {KINDS[record.__tablename__]: record for record in (Lead, Ticket, Task)}
+#: Figure -> how it is read.
+SHARES = {
+    **{name: Share(cube, name) for cube in reversed(CUBES) for name in cube.values if name in FIGURES},
+    "leads_converted": Share(_LEADS, "leads", CONVERTED, "lead_status"),
+    "leads_lost": Share(_LEADS, "leads", LOST, "lead_status"),
+    "leads_referred_converted": Share(_LEADS, "leads_referred", CONVERTED, "lead_status"),
+    "tickets_ended": Share(_TICKETS, "tickets", ENDED, "ticket_status"),
+    "tickets_ended_in_time": Share(_TICKETS, "not_late", ENDED, "ticket_status"),
+    "tasks_completed": Share(_TASKS, "tasks", ("Done",)),
+    "tasks_done": Share(_DONE, "rows", ("Done",)),
+    "tasks_done_late": Share(_DONE, "late", ("Done",)),
+}
+
+
+def share_by(name: str, column: str) -> Share | None:
+    """How a figure is read by the values of a column; None = its cubes don't have it."""
+    share = SHARES.get(name)
+    if share is None or share.cube.key == column:
+        return share
+    if share.meanings is not None:
+        return None
+    cubes = [cube for cube in CUBES if cube.record is share.cube.record and cube.at == share.cube.at]
+    return next((Share(cube, name) for cube in cubes if cube.key == column and name in cube.values), None)
+
+
+def cubes_of(record: Any) -> list[Cube]:
+    """The cubes that count this record."""
+    return [cube for cube in CUBES if cube.record is record]
+
+
+@cache
+def rules_of(kind: int) -> str:
+    """What is counted of a kind of rows, as a fingerprint: when it differs from the stored one, all is counted anew."""
+    cubes = cubes_of(RECORDS[kind])
+    text = "\n".join(f"{cube.id} {cube.key} {[str(column) for column in cube.columns]}" for cube in cubes)
+    return hashlib.sha256(text.encode()).hexdigest()[:40]

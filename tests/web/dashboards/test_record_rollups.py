@@ -1,0 +1,202 @@
+"""Figures of leads, tickets and tasks from their daily sums equal those of the rows, whatever happens to the rows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from app.domain import sla
+from app.domain.analytics import record_rollup_counts, record_rollup_fill
+from app.domain.analytics.record_rollups import RECORDS
+from app.domain.change_context import ChangeContext
+from app.domain.customer_rights import ALL_RIGHTS
+from app.domain.merging import merge_undo, record_merge
+from app.domain.merging.record_merge import MergeRequest
+from app.domain.periods import Period
+from app.models import Lead, LeadSource, LeadStatus, RowMark, Task, Ticket, TicketStatus
+from app.web.dashboards import widget_data
+from app.web.dashboards.widgets import CATALOG
+from app.web.records.lists.figure_filter import scope_of
+from tests.app_fixtures import Crm
+from tests.web.dashboards.test_rollups import NOW, RAW, ROLES, ROLLED, viewer_of
+
+FIRST, LAST = date(2026, 11, 2), date(2026, 11, 26)
+WIDGETS = {name: each for name, each in CATALOG.items() if each.counted & {Lead, Ticket, Task}}
+
+
+def filled(session: Session, at_most: int = 1000) -> int:
+    """Count what waits, as the job does. Returns the transactions that it took."""
+    kinds, done = record_rollup_fill.to_count(session, ROLLED, 3), 0
+    session.rollback()
+    for kind in kinds[:at_most]:
+        record_rollup_fill.count_marked(session, kind, ROLLED)
+        session.commit()
+        done += 1
+    return done
+
+
+class Office:
+    """Makes, changes and deletes leads, tickets and tasks by chance, through every door."""
+
+    def __init__(self, crm: Crm, seed: int) -> None:
+        self.crm, self.chance, self.session = crm, random.Random(seed), crm.session
+        self.people = [crm.people[name].id for name in ("ana", "ben", "mia", "cleo", "rhea")]
+        self.statuses = {
+            Lead: list(self.session.scalars(select(LeadStatus.id))),
+            Ticket: list(self.session.scalars(select(TicketStatus.id))),
+        }
+        self.sources = [None, *self.session.scalars(select(LeadSource.id))]
+        self.merges: list[int] = []
+
+    @property
+    def context(self) -> ChangeContext:
+        return ChangeContext(None, NOW, vault=self.crm.vault, customer_rights=ALL_RIGHTS, may_reopen=True)
+
+    def moment(self) -> datetime:
+        seconds = self.chance.randrange(int((NOW - datetime(2026, 10, 4, tzinfo=UTC)).total_seconds()))
+        return NOW - timedelta(seconds=seconds, microseconds=self.chance.randrange(10**6))
+
+    def one(self, record: Any) -> Any:
+        keys = self.session.scalars(select(record.id)).all()
+        while not keys:
+            self.add()
+            keys = self.session.scalars(select(record.id)).all()
+        return self.session.get_one(record, self.chance.choice(keys))
+
+    def record(self) -> Any:
+        return self.one(self.chance.choice((Lead, Ticket)))
+
+    def add(self) -> None:
+        about = self.crm.make.lead if self.chance.random() < 0.6 else self.crm.make.ticket
+        made = about(self.chance.choice(("ana", "ben", "mia")), at=self.moment())
+        self.crm.make.task(made, priority=self.chance.choice(("Low", "High")))
+
+    def change(self) -> None:
+        row = self.record()
+        row.status_id = self.chance.choice(self.statuses[type(row)])
+        row.assignee_id = self.chance.choice([*self.people, None])
+        row.created_on = self.moment() if self.chance.random() < 0.2 else row.created_on
+        row.replied_on = self.chance.choice([None, row.created_on + timedelta(seconds=self.chance.randrange(99999))])
+        row.sla_started_on = self.chance.choice([None, row.created_on])
+        row.reply_late_on = self.chance.choice([None, self.moment()])
+        if isinstance(row, Lead):
+            row.source_id, row.referral = self.chance.choice(self.sources), self.chance.choice([None, "", "R1"])
+            row.opened_on = self.chance.choice([None, self.moment()])
+            row.activated_on = self.chance.choice([None, self.moment()])
+        else:
+            row.priority = self.chance.choice(("Low", "High"))
+            row.resolve_late_on, row.resolved_on = self.moment(), self.chance.choice([None, self.moment()])
+
+    def finish(self) -> None:
+        task = self.one(Task)
+        task.status, task.done_on = self.chance.choice((("Done", self.moment()), ("Todo", None)))
+        task.due_on = self.moment()
+
+    def reply(self) -> None:
+        row = self.record()
+        sla.record_first_reply(self.session, type(row), row.id, NOW)
+
+    def insert_many(self) -> None:
+        row = self.one(Lead)
+        columns = [column for column in Lead.__table__.c if column.name not in ("id", "number") and not column.computed]
+        values = {column.name: getattr(row, column.key) for column in columns}
+        rows = [values | {"number": f"M-{self.chance.random()}", "created_on": self.moment()} for _n in range(3)]
+        self.session.execute(insert(Lead.__table__), rows)
+
+    def change_many(self) -> None:
+        rules = Lead.assignee_id == self.chance.choice(self.people)
+        self.session.execute(update(Lead).where(rules).values(status_id=self.chance.choice(self.statuses[Lead])))
+        self.session.execute(update(Task).where(Task.priority == "High").values(priority="Low"), _BULK)
+
+    def remove(self) -> None:
+        self.session.delete(self.record())
+
+    def remove_many(self) -> None:
+        about = self.one(Ticket)
+        self.session.execute(delete(Ticket).where(Ticket.created_on == about.created_on), _BULK)
+
+    def merge(self) -> None:
+        rows = self.session.scalars(select(Lead).where(Lead.customer_id.is_(None)).limit(2)).all()
+        if len(rows) == 2:
+            request = MergeRequest(Lead, tuple(row.id for row in rows), {})
+            self.merges.append(record_merge.merge(self.session, request, self.context).id)
+
+    def unmerge(self) -> None:
+        if self.merges:
+            merge_undo.undo(self.session, self.merges.pop(), self.context)
+
+    def undone(self) -> None:
+        """A savepoint and a transaction that are rolled back."""
+        with self.session.begin_nested() as point:
+            self.one(Task).status = "Done"
+            self.session.flush()
+            point.rollback()
+        row = self.record()
+        row.status_id = self.statuses[type(row)][0]
+        self.session.flush()
+        self.session.rollback()
+
+
+_BULK: Any = {"synchronize_session": False}
+STEPS: tuple[Callable[[Office], None], ...] = (
+    *(Office.add, Office.change, Office.change, Office.finish, Office.reply, Office.insert_many, Office.change_many),
+    *(Office.remove, Office.remove_many, Office.merge, Office.unmerge, Office.undone),
+)
+
+
+def measured(crm: Crm, name: str, zone: ZoneInfo) -> Any:
+    """All figures that this person sees, for a month and for a week."""
+    with crm.as_person(name) as session:
+        viewer = viewer_of(crm, session, name, zone)
+        widgets = widget_data.visible_widgets(WIDGETS, WIDGETS, viewer)
+        found = []
+        for first in (FIRST, date(2026, 11, 20)):
+            each = widget_data.measure(session, widgets, scope_of(Period(first, LAST, zone), viewer, None), viewer)
+            found.append((each.counts, each.groups, each.series, each.people, each.referrals))
+        return found
+
+
+def assert_equal(crm: Crm, names: tuple[str, ...] = ROLES) -> None:
+    for name in names:
+        assert measured(crm, name, ROLLED) == measured(crm, name, RAW), name
+
+
+def used(crm: Crm) -> bool:
+    """Whether root's figures come from the sums."""
+    with crm.as_person("root") as session:
+        viewer = viewer_of(crm, session, "root", ROLLED)
+        scope = scope_of(Period(FIRST, LAST, ROLLED), viewer, None)
+        found = record_rollup_counts.coverage_of(session, scope, RECORDS.values())
+        return found is not None and set(found.turns) == set(RECORDS)
+
+
+@pytest.mark.parametrize("seed", [1, 3])
+def test_the_sums_say_what_the_rows_say_whatever_happens_to_them(crm: Crm, seed: int) -> None:
+    office = Office(crm, seed)
+    for _n in range(12):
+        office.add()
+    assert not used(crm)
+    assert_equal(crm, ("root",))
+    while filled(office.session):
+        pass
+    assert used(crm)
+    for n in range(60):
+        office.chance.choice(STEPS)(office)
+        office.session.commit()
+        if n % 5 == 4:
+            assert used(crm)
+            assert_equal(crm, (office.chance.choice(ROLES), "root"))
+        if n % 7 == 6:
+            filled(office.session, 1)  # the job is cut off
+    while filled(office.session):
+        pass
+    assert_equal(crm)
+    assert office.session.scalar(select(func.count(RowMark.id))) == 0
+    assert not any(record_rollup_fill.differing_days(office.session, kind, ROLLED) for kind in RECORDS)
