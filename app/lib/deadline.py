@@ -163,7 +163,7 @@ class _Exchanges:
                 wanted, slack = max(_LEAST_SECONDS, left), _SLACK_SECONDS
         applied = self._applied
         if applied != wanted and (applied is None or wanted is None or not wanted <= applied <= wanted + slack):
-            self._apply(wanted)
+            self._apply(None if wanted is None else wanted + slack / 2)
 
     def _count(self, count: int) -> None:
         self._read += count
