@@ -224,7 +224,8 @@ def written_without_objects() -> Iterator[tuple[str, str]]:
     """(module, how it names the record) of all statements that `bulk` writes."""
     for path in APP.rglob("*.py"):
         module = path.relative_to(APP).as_posix()
-        for node in ast.walk(ast.parse(path.read_text())):
+        source = path.read_text()
+        for node in ast.walk(ast.parse(source)) if "bulk" in source else ():
             is_write = isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in WRITES
             if is_write and ast.unparse(node.func.value) == "bulk" and module not in APPLY:  # type: ignore[attr-defined]
                 yield module, ast.unparse(node.args[1]).rpartition(".")[2]  # type: ignore[attr-defined]

@@ -148,11 +148,12 @@ def test_no_other_module_names_private_parts() -> None:
         "ACTIVE",
         "expired_attributes",
     }  # documented, or a word of many
+    sources = {path.relative_to(APP): path.read_text() for path in APP.rglob("*.py")}
     found = {
-        f"{path.relative_to(APP)}: {node.attr}"
-        for path in APP.rglob("*.py")
-        if path.relative_to(APP) != MODULE
-        for node in ast.walk(ast.parse(path.read_text()))
+        f"{path}: {node.attr}"
+        for path, source in sources.items()
+        if path != MODULE and any(f".{name}" in source for name in names)
+        for node in ast.walk(ast.parse(source))
         if isinstance(node, ast.Attribute) and node.attr in names
         # An attribute of our own object may have the same name.
         if not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))

@@ -200,37 +200,39 @@ def test_one_bad_mail_holds_up_no_other_and_can_be_taken_again(
     assert bodies(crm) == ["one", "five", "poison"]
 
 
-#: What is strange -> (the mail, what its conversation or the list of emails without a place says).
-STRANGE = {
-    "UTF-7": (raw("u7", "Hi +AGE-+ADw-script+AD4-", Content_Type="text/plain; charset=utf-7"), "Hi a<script>"),
-    "an unknown charset": (raw("u9", "Pay-in", Content_Type="text/plain; charset=klingon"), "Pay-in"),
-    "bytes of another charset": (
-        raw("u8", "xx", Content_Type="text/plain; charset=utf-8").replace(b"xx", b"Se\xf1or"),
-        "Se\ufffdor",
-    ),
-    "no Message-ID": (raw("none", "Anonymous").replace(b"Message-ID: <none@example.in>\r\n", b""), "Anonymous"),
-    "fifty answers": (
-        raw("deep", "Last word\r\n" + "".join("> " * n + f"line {n}\r\n" for n in range(1, 51))),
-        "Last word",
-    ),
-    "40 MB": (raw("large", "x\r\n" * 10_000_000), imap_client.TOO_LARGE),
-    "no sender": (b"Subject: who\r\n\r\nx", "The email doesn't say who sent it: it has no valid From address."),
-}
+def strange_mails() -> dict[str, tuple[bytes, str]]:
+    """What is strange -> (the mail, what its conversation or the list of emails without a place says)."""
+    return {
+        "UTF-7": (raw("u7", "Hi +AGE-+ADw-script+AD4-", Content_Type="text/plain; charset=utf-7"), "Hi a<script>"),
+        "an unknown charset": (raw("u9", "Pay-in", Content_Type="text/plain; charset=klingon"), "Pay-in"),
+        "bytes of another charset": (
+            raw("u8", "xx", Content_Type="text/plain; charset=utf-8").replace(b"xx", b"Se\xf1or"),
+            "Se\ufffdor",
+        ),
+        "no Message-ID": (raw("none", "Anonymous").replace(b"Message-ID: <none@example.in>\r\n", b""), "Anonymous"),
+        "fifty answers": (
+            raw("deep", "Last word\r\n" + "".join("> " * n + f"line {n}\r\n" for n in range(1, 51))),
+            "Last word",
+        ),
+        "40 MB": (raw("large", "x\r\n" * 10_000_000), imap_client.TOO_LARGE),
+        "no sender": (b"Subject: who\r\n\r\nx", "The email doesn't say who sent it: it has no valid From address."),
+    }
 
 
 def test_a_strange_mail_is_in_its_conversation_or_waits_with_a_sentence(
     crm: Crm, account: Any, mailbox: imap.Dovecot
 ) -> None:
-    mailbox.put(*(each for each, _told in STRANGE.values()))
+    strange = strange_mails()
+    mailbox.put(*(each for each, _told in strange.values()))
     fetch(crm)
     found = [*bodies(crm), *crm.session.scalars(select(Mail.sentence).where(Mail.message_id.is_(None)))]
-    missing = {name: told for name, (_mail, told) in STRANGE.items() if told not in found}
+    missing = {name: told for name, (_mail, told) in strange.items() if told not in found}
     assert missing == {}, found
     # What waits can be read: of the large one its headers, of the other all
     page = crm.client("root").screen("/mails/").text
     assert ASHA in page and len(re.findall(r'href="/mails/\d+"', page)) == 2
     fetch(crm)
-    assert len(bodies(crm)) == len(STRANGE) - 2
+    assert len(bodies(crm)) == len(strange) - 2
 
 
 def test_an_email_leaves_after_the_time_in_which_it_can_be_taken_back(
