@@ -24,7 +24,7 @@ from app.domain import (
     sla,
     transfer_runs,
 )
-from app.domain.analytics import record_rollup_fill
+from app.domain.analytics import record_rollup_fill, record_rollups
 from app.domain.automation import escalation, expiry, leave_return, reassignment, reminders
 from app.domain.maintenance import backup_runs, health_samples, health_watch, retention
 from app.domain.maintenance.job_runs import JobRun
@@ -375,7 +375,7 @@ def compare_records(session: Session, job_pass: JobPass) -> JobWork:
             log.error("%d rows of kind %d were counted otherwise than they are", differed, kinds[0])
         return ["differs"] * differed or [SKIPPED]
 
-    kinds = record_rollup_fill.RECORDS
+    kinds = record_rollups.RECORDS
     return JobWork([kind for _ in range(_COMPARED_IN_A_PASS) for kind in kinds], many=compare, size=1)
 
 

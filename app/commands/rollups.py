@@ -12,7 +12,7 @@ from flask import current_app
 from flask.cli import AppGroup
 
 from app import access
-from app.domain.analytics import record_rollup_fill
+from app.domain.analytics import record_rollup_fill, record_rollups
 from app.domain.telephony import call_rollup_fill, call_rollups
 from app.extensions import db
 
@@ -68,7 +68,7 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
 
 def _recount_records(session: Any, zone: ZoneInfo) -> None:
     """Count all leads, tickets and tasks anew; meanwhile dashboards count the records themselves."""
-    for kind, record in record_rollup_fill.RECORDS.items():
+    for kind, record in record_rollups.RECORDS.items():
         record_rollup_fill.start_over(session, kind, zone)
         session.commit()
         counted = 0
@@ -82,7 +82,7 @@ def _recount_records(session: Any, zone: ZoneInfo) -> None:
 def _differing_records(session: Any, zone: ZoneInfo) -> list[int]:
     """The days whose sums differ from their records; marked records are no fault, so they are counted first."""
     days: set[int] = set()
-    for kind in record_rollup_fill.RECORDS:
+    for kind in record_rollups.RECORDS:
         while record_rollup_fill.count_marked(session, kind, zone):
             session.commit()
         session.commit()

@@ -181,7 +181,7 @@ def test_every_reference_moves_and_comes_back(db: Session, vault: Vault, kind: s
 
 #: Columns that any save changes, and tables that remember what happened.
 _STAMPS = ("version", "changed_on", "changed_by_id")
-_HISTORY = (*merge_rows.BOOKKEEPING, "audit_entry", "audit_head", "duplicate_scan")
+_HISTORY = (*merge_rows.BOOKKEEPING, "audit_entry", "audit_head", "duplicate_scan", "row_mark")
 
 
 def everything(session: Session) -> dict[str, dict[Any, Any]]:

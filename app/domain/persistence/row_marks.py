@@ -114,7 +114,8 @@ def note_inserts(session: Session, table: str) -> None:
 def _columns_set(state: ORMExecuteState) -> set[str]:
     statement: Any = state.statement
     given = {str(getattr(each, "key", each)) for each in internals.values_of(statement)}
-    for parameters in state.parameters if isinstance(state.parameters, list | tuple) else [state.parameters or {}]:
+    sent: Any = state.parameters if isinstance(state.parameters, list | tuple) else [state.parameters or {}]
+    for parameters in sent:
         given |= set(parameters)
     return given
 

@@ -11,15 +11,17 @@ from zoneinfo import ZoneInfo
 import pytest
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
+from sqlalchemy.sql.visitors import iterate
 
 from app.domain import sla
 from app.domain.analytics import record_rollup_counts, record_rollup_fill
-from app.domain.analytics.record_rollups import RECORDS
+from app.domain.analytics.record_rollups import CUBES, RECORDS
 from app.domain.change_context import ChangeContext
 from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.merging import merge_undo, record_merge
 from app.domain.merging.record_merge import MergeRequest
 from app.domain.periods import Period
+from app.domain.persistence import row_marks
 from app.models import Lead, LeadSource, LeadStatus, RowMark, Task, Ticket, TicketStatus
 from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import CATALOG
@@ -200,3 +202,24 @@ def test_the_sums_say_what_the_rows_say_whatever_happens_to_them(crm: Crm, seed:
     assert_equal(crm)
     assert office.session.scalar(select(func.count(RowMark.id))) == 0
     assert not any(record_rollup_fill.differing_days(office.session, kind, ROLLED) for kind in RECORDS)
+
+
+def test_every_column_that_is_counted_is_marked_when_it_changes() -> None:
+    for cube in CUBES:
+        parts = [part for column in cube.columns for part in iterate(column)]
+        names = {part.key for part in parts if getattr(getattr(part, "table", None), "name", "") in row_marks.COUNTED}
+        assert names <= row_marks.COUNTED[cube.record.__tablename__], cube.id
+        assert cube.at in names
+
+
+def test_a_change_of_nothing_that_is_counted_marks_nothing(crm: Crm) -> None:
+    lead = crm.make.lead("ana")
+    task = crm.make.task(lead)
+    while filled(crm.session):
+        pass
+    lead.assignee_id, task.due_on = crm.people["ben"].id, NOW
+    crm.session.commit()
+    assert crm.session.scalar(select(func.count(RowMark.id))) == 0
+    lead.referral = "R1"
+    crm.session.commit()
+    assert crm.session.scalar(select(func.count(RowMark.id))) == 1
