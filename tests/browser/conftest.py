@@ -111,7 +111,7 @@ class UserBrowser:
                 self.page.set_viewport_size({"width": size[0], "height": size[1]})
                 self.page.screenshot(path=f"{PICTURES}/{name}-{scheme}.png")
             self.page.emulate_media(color_scheme="light")
-            self.page.set_viewport_size({"width": 1440, "height": 900})
+            self.page.set_viewport_size(WINDOW)
 
     def create(self, kind: str, **values: Any) -> dict[str, Any]:
         """Create a record over REST, as who is signed in here; answers it, with its id. A form takes two pages."""
@@ -133,7 +133,7 @@ class UserBrowser:
         self.page.wait_for_url(lambda url: url in (self.url + "/", self.url + "/dashboard/"))  # My day, or a manager's
 
 
-#: The fixture open_browser: (username or None, options of playwright's context) -> a browser.
+#: The fixture open_browser: (username or None, options of Contexts) -> a browser.
 OpenBrowser = Callable[..., UserBrowser]
 
 PREPARE = ("-c", "import config, run; run.prepare(config.load())")
@@ -173,18 +173,23 @@ def cookies(crm_server: LiveServer) -> Cookies:
     return {}
 
 
-#: Methods of a page whose effect outlives the document that it shows.
-ALTERING = (
-    *("add_init_script", "emulate_media", "expose_binding", "expose_function", "route", "route_web_socket"),
-    "set_viewport_size",
-)
+#: Methods of a page whose effect outlives the document that it shows, and can't be undone.
+ALTERING = ("add_init_script", "expose_binding", "expose_function", "route_web_socket")
+#: Those whose effect is undone when a test gives its page back.
+UNDONE = ("emulate_media", "route")
+#: Options of playwright's context that a page can take on and lay off.
+MEDIA = ("color_scheme", "reduced_motion")
+WINDOW = {"width": 1440, "height": 900}
 
 
 class Contexts:
     """The browser's contexts with a page each, which keep what they have cached and compiled, and nothing else.
 
     The first document of a new page takes twice the CPU of the next one, and three times that of it in a new context. A
-    page rests without scripts between two tests. One that a test has closed or altered is not used again.
+    page rests without scripts between two tests. One that a test has closed or altered for good is not used again.
+
+    Options are those of playwright's context, and `init_script`, which runs before the scripts of each document.
+    Windows of any size share a context: a second page that a test opens in it has the usual one.
     """
 
     #: What a page can store, in the words of Chromium's protocol.
@@ -195,37 +200,53 @@ class Contexts:
         #: Options -> contexts that nobody uses, each with its page if that can be used again.
         self._free: dict[str, list[tuple[Any, Any]]] = defaultdict(list)
         self._lent: list[tuple[str, Any, Any]] = []
-        #: Contexts and pages that are not as they were made.
+        #: Contexts and pages that are not as they were made, and pages that can be made so again.
         self._altered: set[Any] = set()
+        self._changed: set[Any] = set()
 
     def new_page(self, options: dict[str, Any]) -> Any:
         """A page of a context with these options, where nobody is signed in and nothing is stored."""
-        key = repr(sorted(options.items()))
-        context, page = self._free[key].pop() if self._free[key] else (self._new_context(options), None)
+        media = {name: options[name] for name in MEDIA if name in options}
+        lasting = {name: value for name, value in options.items() if name not in (*MEDIA, "viewport")}
+        key = repr(sorted(lasting.items()))
+        context, page = self._free[key].pop() if self._free[key] else (self._new_context(**lasting), None)
         page = page or self._new_page(context)
         self._lent.append((key, context, page))
+        self._dress(page, options.get("viewport", WINDOW), media)
         context.clear_cookies()
         session = context.new_cdp_session(page)
         session.send("Storage.clearDataForOrigin", {"origin": self.url, "storageTypes": self.STORES})
         session.detach()
         return page
 
-    def _new_context(self, options: dict[str, Any]) -> Any:
-        made = self._browser.new_context(**options)
-        made.clock.install = self._noting(made.clock.install, made)
+    @staticmethod
+    def _dress(page: Any, window: dict[str, int], media: dict[str, str]) -> None:
+        """Give the page this window and these preferences."""
+        if page.viewport_size != window:
+            page.set_viewport_size(window)
+        if media:
+            page.emulate_media(**media)
+
+    def _new_context(self, init_script: str = "", **options: Any) -> Any:
+        made = self._browser.new_context(viewport=WINDOW, **options)
+        if init_script:
+            made.add_init_script(init_script)
+        made.clock.install = self._noting(made.clock.install, made, self._altered)
         return made
 
     def _new_page(self, context: Any) -> Any:
         made = context.new_page()
-        for name in ALTERING:
-            setattr(made, name, self._noting(getattr(made, name), made))
+        for names, noted in ((ALTERING, self._altered), (UNDONE, self._changed)):
+            for name in names:
+                setattr(made, name, self._noting(getattr(made, name), made, noted))
         return made
 
-    def _noting(self, method: Callable[..., Any], altered: Any) -> Callable[..., Any]:
+    @staticmethod
+    def _noting(method: Callable[..., Any], altered: Any, noted: set[Any]) -> Callable[..., Any]:
         """The method of a context or page, which notes that it was called."""
 
         def call(*args: Any, **options: Any) -> Any:
-            self._altered.add(altered)
+            noted.add(altered)
             return method(*args, **options)
 
         return call
@@ -248,6 +269,10 @@ class Contexts:
         if page.is_closed() or page in self._altered:
             return False
         try:
+            if page in self._changed:
+                page.unroute_all(behavior="ignoreErrors")
+                page.emulate_media(media="null", color_scheme="null", reduced_motion="null")
+                self._changed.discard(page)
             page.goto(f"{self.url}/healthz")
             page.evaluate("() => sessionStorage.clear()")
         except Error:  # such as where the test has stopped the server
@@ -268,14 +293,13 @@ def contexts(chromium: Any, crm_server: LiveServer) -> Contexts:
 
 @pytest.fixture
 def open_browser(contexts: Contexts, cookies: Cookies) -> Iterator[OpenBrowser]:
-    """open_browser("rohan.parikh"): where Rohan is signed in; open_browser(None): nobody; options: playwright's."""
+    """open_browser("rohan.parikh"): where Rohan is signed in; open_browser(None): nobody; options: of Contexts."""
     names, browsers = Counter[str](), list[UserBrowser]()
     expect.set_options(timeout=PATIENCE)
 
     def opened(name: str | None, **options: Any) -> UserBrowser:
         # Requests that a service worker answers can't be intercepted: where it is at work, a test says so.
-        usual = {"viewport": {"width": 1440, "height": 900}, "service_workers": "block"}
-        made = UserBrowser(contexts.new_page(usual | options), contexts.url)
+        made = UserBrowser(contexts.new_page({"service_workers": "block"} | options), contexts.url)
         browsers.append(made)
         if name is None:
             return made

@@ -20,7 +20,6 @@ class Keys:
 
     def __init__(self, browser: UserBrowser) -> None:
         self.page = browser.tab
-        self.page.add_init_script(NO_POINTER)
 
     def press(self, *keys: str) -> None:
         for key in keys:
@@ -50,6 +49,17 @@ class Keys:
 def phone() -> str:
     """A number that no other test has."""
     return f"98{datetime.now():%M%S%f}"[:10]
+
+
+@pytest.fixture
+def open_browser(open_browser: OpenBrowser) -> OpenBrowser:
+    """Whose pages complain of a pointer; who is signed in was so by a click."""
+
+    def opened(name: str | None) -> UserBrowser:
+        script = NO_POINTER if name is None else f"location.pathname !== '/login/' && {NO_POINTER}"
+        return open_browser(name, init_script=script)
+
+    return opened
 
 
 @pytest.fixture

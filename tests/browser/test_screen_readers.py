@@ -96,9 +96,11 @@ def known() -> set[str]:
 @pytest.mark.parametrize("pages", [WORK, SETTINGS], ids=["work", "settings"])
 def test_axe_finds_nothing_serious(open_browser: OpenBrowser, pages: list[str], known: set[str]) -> None:
     browser = open_browser(
-        MANAGER if pages is WORK else LiveServer.ADMIN[0], color_scheme="light", reduced_motion="reduce"
+        MANAGER if pages is WORK else LiveServer.ADMIN[0],
+        color_scheme="light",
+        reduced_motion="reduce",
+        init_script=AXE.read_text(),
     )
-    browser.tab.add_init_script(path=AXE)
     found = []
     for path in pages:
         found += page_faults(browser, path, known)

@@ -64,6 +64,7 @@ def test_memory_stays_within_its_budget_and_connections_are_spread_also_after_a_
     tmp_path: Path,
 ) -> None:
     with OperatorsServer(tmp_path, CRM_WORKERS="2") as server:
+        eventually(lambda: len(workers_of(server)) == 2, "one worker answers, the other doesn't start")
         everybody = [server.pid, *workers_of(server)]
         assert len(everybody) == 3 and max(map(resident_mb, everybody)) <= MAX_RESIDENT_MB
         eventually(lambda: is_even(server), "the workers do not share the connections")
