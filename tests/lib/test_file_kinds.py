@@ -22,4 +22,4 @@ def lying_archive(parts: int) -> bytes:
 def test_an_archive_that_lies_about_its_parts_is_not_read(parts: int, kind: str) -> None:
     content = lying_archive(parts)
     assert file_kinds.kind_of(content) == kind
-    assert file_kinds._has_many_parts(BytesIO(content)) is (kind == file_kinds.BOMB)
+    assert file_kinds.has_many_parts(BytesIO(content)) is (kind == file_kinds.BOMB)
