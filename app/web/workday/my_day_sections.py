@@ -175,9 +175,7 @@ def new_leads(viewer: Viewer, limit: int) -> list[DaySection]:
     found = rows_of(queries.own_records(Lead), own=_own_ids(viewer), statuses=status, most=limit)
     rows = [lead_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
     link = partial(_own_list_url, "/leads/", viewer, status)
-    return [
-        _filled(DaySection("new-leads", _("New leads without activity"), "sparkles", "teal", link=link), found, rows)
-    ]
+    return [_filled(DaySection("new-leads", _("New leads"), "sparkles", "teal", link=link), found, rows)]
 
 
 def new_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
@@ -188,9 +186,7 @@ def new_tickets(viewer: Viewer, limit: int) -> list[DaySection]:
     found = rows_of(queries.own_records(Ticket), own=_own_ids(viewer), statuses=status, most=limit)
     rows = [ticket_row(row, viewer) | {"due": moment_cell(row.created_on, viewer)} for row in found]
     link = partial(_own_list_url, "/tickets/", viewer, status)
-    return [
-        _filled(DaySection("new-tickets", _("New tickets without activity"), "inbox", "teal", link=link), found, rows)
-    ]
+    return [_filled(DaySection("new-tickets", _("New tickets"), "inbox", "teal", link=link), found, rows)]
 
 
 def _own_list_url(root: str, viewer: Viewer, statuses: Iterable[int]) -> str:
