@@ -58,6 +58,8 @@ def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[
     `jobs` returns the module app.jobs, `demo` the one with `load(session, now,
     leads=, vault=, password_for=)`. They are callables so that both are imported only when used.
     """
+    schema: Any = app.cli.commands["db"]
+    schema.around = readable_errors
     app.cli.add_command(users.commands(readable_errors))
     app.cli.add_command(_key_commands())
     app.cli.add_command(_customer_commands())

@@ -70,7 +70,7 @@ class LateMigrate:
     def init_app(self, app: Flask, database: Any, directory: str) -> None:
         """Offer `flask db`, and what Flask-Migrate's functions look for in the application."""
         app.extensions["migrate"] = _LateExtension(self, app, database, directory)
-        app.cli.add_command(_LateCommand("db", help="Perform database migrations."))
+        app.cli.add_command(LateCommand("db", help="Perform database migrations."))
 
     def configure(self, function: Callable[[Any], Any]) -> None:
         """Let the function change Alembic's configuration."""
@@ -115,15 +115,31 @@ class _LateExtension:
         return getattr(self._made, name)
 
 
-class _LateCommand(click.Command):
+class LateCommand(click.Command):
     """`flask db`: the commands of Flask-Migrate."""
+
+    #: Wraps what runs a command, to report errors.
+    around: Callable[[Callable[..., Any]], Callable[..., Any]] = staticmethod(lambda run: run)
 
     def make_context(self, *given: Any, **options: Any) -> click.Context:
         """Called by click when the command is typed."""
         from flask_migrate.cli import db as commands
 
         made: click.Context = commands.make_context(*given, **options)
+        made.command = _Wrapped(commands, self.around)
         return made
+
+
+class _Wrapped(click.Command):
+    """A command that runs another one."""
+
+    def __init__(self, real: click.Command, around: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        super().__init__(real.name)
+        self._run = around(real.invoke)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Called by click with the context of the other command."""
+        return self._run(ctx)
 
 
 db = SQLA(session_options={"expire_on_commit": False, "class_": RoutedSession})
