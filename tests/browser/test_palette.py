@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.axe import faults
 from tests.browser.conftest import MANAGER, SELLER, OpenBrowser
@@ -87,6 +88,25 @@ def test_it_fits_a_phone_and_is_the_search_page_without_scripts(open_browser: Op
     plain.fill("[data-search]", "mehta")
     plain.press("[data-search]", "Enter")
     expect(plain.locator("h1")).to_have_text("Search: mehta")
+
+
+def test_what_is_typed_before_its_script_has_come_is_kept(open_browser: OpenBrowser) -> None:
+    browser = open_browser(MANAGER)
+    page = browser.tab
+    held: list[Route] = []
+    page.route(re.compile(r"/palette\.\S*js"), lambda route: held.append(route))
+    field = press_at_once(page, browser.url + "/leads/")
+    page.keyboard.type("taks")
+    page.keyboard.press("Backspace")
+    page.keyboard.press("Backspace")
+    page.keyboard.type("sks")
+    page.keyboard.press("Enter")
+    assert held
+    for route in held:
+        route.continue_()
+    expect(field).to_have_value("tasks")
+    expect(page.locator("#palette [role=option][aria-selected=true]")).to_contain_text("Tasks")
+    assert browser.complaints == []
 
 
 def test_it_assigns_selected_rows_and_the_record_of_a_page(open_browser: OpenBrowser) -> None:

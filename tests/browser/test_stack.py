@@ -275,7 +275,7 @@ AS_INSTALLED = "crm job list"
 def test_the_commands_of_the_guide_do_what_it_says(stack: Stack, tmp_path: Path) -> None:
     forked = forked_programs.checkout(tmp_path)
     kept = json.loads((stack.folder / "stack.json").read_text())
-    controls = f"supervisorctl -c {stack.folder}/supervisord.conf"
+    controls = f"{Path(sys.executable).parent}/supervisorctl -c {stack.folder}/supervisord.conf"
     environ = dict(os.environ) | {"ESHIN_ENV": str(stack.folder / "env")}
     ran, web = set(), f"127.0.0.1:{kept['WEB_PORT']}"
     for command in commands_of_the_guide():

@@ -383,10 +383,10 @@ def test_a_check_makes_no_new_version(session, people):
 
 def test_a_run_without_work_uses_one_query_on_an_index(session, people):
     ticket_with_clock(session, people["cleo"])
+    session.commit()
     asked: list[str] = []
     event.listen(session.get_bind(), "before_cursor_execute", lambda *said: asked.append(said[2]))
     runner = job_runner.Runner(sessionmaker(session.get_bind()))
-    session.commit()
     job = next(each for each in jobs.SCHEDULE if each.name == "watch the SLA clocks")
     run = job_runner.run_slot(runner, job, ("now", NOW), NOW)
     assert run is not None and (run.outcome, run.items) == ("done", 0)

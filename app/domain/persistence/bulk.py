@@ -81,14 +81,20 @@ def _new_value(values: _Values, name: str, rows: Sequence[Row]) -> str:
 
 
 def insert_rows(
-    session: Session, record: Any, rows: Sequence[Row], *, unique: Sequence[str] = (), update: Sequence[str] = ()
+    session: Session,
+    record: Any,
+    rows: Sequence[Row],
+    *,
+    unique: Sequence[str] = (),
+    update: Sequence[str] = (),
+    at_once: int = MAX_ROWS,
 ) -> int:
     """Insert these rows; all have the same columns. Returns the number of rows that the database reports.
 
     `unique`: columns of a unique key. A row whose key exists already is skipped, or updates the `update` columns.
-    MariaDB counts an updated row twice.
+    MariaDB counts an updated row twice. `at_once`: rows of one statement.
     """
-    return sum(_insert(session, record, some, unique, update) for some in batched(rows, MAX_ROWS))
+    return sum(_insert(session, record, some, unique, update) for some in batched(rows, at_once))
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,8 @@ _DUE = {"due_on"}
 IS_MARKED = "rows_are_marked"
 #: The tables whose tasks the database deletes with them, and the column of tasks.
 _WITH_TASKS = {"leads": "lead_id", "ticket": "ticket_id"}
+#: Marks of one INSERT: they are short.
+_AT_ONCE = 10_000
 _BIG = BigInteger().with_variant(Integer(), "sqlite")
 
 
@@ -156,7 +158,8 @@ def write_marks(session: Session) -> None:
     noted = sorted(gathered.marked_rows)
     forget(session)
     if noted:
-        bulk.insert_rows(session, RowMark, [{"kind": kind, "row_id": key} for kind, key in noted])
+        rows = [{"kind": kind, "row_id": key} for kind, key in noted]
+        bulk.insert_rows(session, RowMark, rows, at_once=_AT_ONCE)
 
 
 def forget(session: Session) -> None:

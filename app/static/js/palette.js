@@ -165,12 +165,13 @@ function choose(option, isNewTab) {
 
 // --- open, keys, close
 function open() {
+  const typed = root.dataset.paletteWanted; // before this script had come
   delete root.dataset.paletteWanted;
   if (dialog.open) { input.select(); return; }
   opener = document.activeElement;
   dialog.showModal(); // the browser gives the focus back on closing, except to the text of an email
   input.focus();
-  input.select();
+  if (typed) input.value = typed; else input.select();
   typedAnew();
 }
 dialog.addEventListener('close', () => { asked += 1; clearTimeout(timer); request?.abort(); input.value = ''; if (document.activeElement === document.body || dialog.contains(document.activeElement)) opener?.focus({ preventScroll: true }); });

@@ -26,6 +26,17 @@
   addEventListener('crm:look', paint);
   // Ctrl+K is kept from the browser from the first moment on; palette.js opens at once, or as soon as it has come.
   const isK = (event) => event.key.toLowerCase() === 'k' || (event.code === 'KeyK' && event.key > '~'); // also on Hindi keys
+  // What is typed until it has come is kept for it.
+  addEventListener('keydown', (event) => {
+    const wanted = root.dataset.paletteWanted;
+    if (wanted === undefined || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (event.key === 'Escape') delete root.dataset.paletteWanted;
+    else if (event.key === 'Backspace') root.dataset.paletteWanted = wanted.slice(0, -1);
+    else if (event.key.length === 1) root.dataset.paletteWanted += event.key;
+    else if (event.key !== 'Enter') return;
+    event.preventDefault();
+    event.stopImmediatePropagation();
+  }, true);
   addEventListener('keydown', (event) => {
     if (!(event.ctrlKey || event.metaKey) || event.shiftKey || event.altKey || !isK(event)) return;
     if (document.body?.classList.contains('signed-out')) return;

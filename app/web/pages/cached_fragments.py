@@ -28,7 +28,7 @@ _MARK = secrets.token_hex(12)
 _PLACES = re.compile(f"{_MARK}_([a-z]+)_")
 _CSRF = "token"
 #: Line ends and indents between tags of templates; one space does.
-_GAPS = re.compile(r">\s*\n\s*<")
+_GAPS = re.compile(r">(?=[^\S\n]*\n)\s*+<")
 
 
 def placeholder(name: str) -> str:

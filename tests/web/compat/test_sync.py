@@ -25,8 +25,9 @@ from tests.domain.test_call_sync import ANYTHING, NAMES
 from tests.factories import NOW
 from tests.web.compat.test_telephone import SYNC, Phone, call_record
 
-#: Statements of a batch, with the one that marks the days of its calls for their roll-ups; and of authentication.
-BATCH_STATEMENTS, AUTHENTICATION_STATEMENTS = 13, 1
+#: Statements of a batch, with those that mark the days of its calls for their roll-ups, and the leads and tickets that
+#: were called for the first time; and of authentication.
+BATCH_STATEMENTS, AUTHENTICATION_STATEMENTS = 14, 1
 #: Before the calls of `call_record`.
 EARLIER = NOW - timedelta(days=10)
 
