@@ -15,6 +15,7 @@ from typing import Any
 from flask import current_app
 from markupsafe import Markup
 
+from app.access import Person
 from app.csrf import token_of_request
 from app.lib.html_escape import escape
 from app.lib.lru_cache import LruCache
@@ -22,6 +23,8 @@ from app.web.core.localization.languages import language_key
 
 #: Cached parts of an application, of 1 to 7 kB each.
 MAX_PARTS = 400
+#: Documents and pages kept per person, and split texts that a process keeps for people whose pages are equal.
+MAX_PAGES, MAX_TEXTS = 16, 300
 _KEY = "crm_cached_fragments"
 #: Marks a placeholder. It is secret and random, so no text of a person can contain it.
 _MARK = secrets.token_hex(12)
@@ -65,6 +68,27 @@ def render_cached(template: str, key: Hashable, values: Callable[[], Mapping[str
 def split(text: str) -> tuple[str, ...]:
     """A rendered text at its placeholders: text, name, text, name, … text."""
     return tuple(_PLACES.split(text))
+
+
+_texts: LruCache[tuple[str, ...], tuple[str, ...]] = LruCache(MAX_TEXTS)
+
+
+def split_once(text: str) -> tuple[str, ...]:
+    """`split`, with one object for all equal texts: pages of people with the same rights are stored once."""
+    parts = split(text)
+    known = _texts.get(parts)
+    if known is None:
+        _texts.keep(parts, parts)
+    return known or parts
+
+
+def pages_of(person: Person, name: str) -> LruCache[Hashable, Any]:
+    """What a module of this name keeps for a person, for as long as their rights stay the same."""
+    kept: LruCache[Hashable, Any] | None = person.derived.get(name)
+    if kept is None:
+        kept = LruCache(MAX_PAGES)
+        person.derived.keep(name, kept)
+    return kept
 
 
 def filled(parts: tuple[str, ...], places: Mapping[str, str]) -> str:

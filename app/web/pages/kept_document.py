@@ -21,11 +21,15 @@ from app.web.core.fab_access import current_person, request_time
 from app.web.core.flask_internals import request_context
 from app.web.core.localization.languages import language_key
 from app.web.pages import brand
-from app.web.pages.cached_fragments import csrf_placeholders, filled, html_placeholder, placeholder, split
+from app.web.pages.cached_fragments import (
+    csrf_placeholders,
+    filled,
+    html_placeholder,
+    pages_of,
+    placeholder,
+    split_once,
+)
 from app.web.pages.frame import Frame, frame_of
-
-#: Documents kept per person, and texts kept by a process for people whose documents are equal.
-MAX_DOCUMENTS, MAX_TEXTS = 16, 100
 
 
 class PlacedFrame:
@@ -90,20 +94,13 @@ def _parts(document: Document, frame: Frame, person: Person) -> tuple[str, ...]:
     """The document with placeholders, from what is kept; it is rendered if nothing is, or with another brand."""
     context: Any = request_context()
     shown_brand = brand.current_brand()
-    kept: LruCache[Hashable, _Kept] | None = person.derived.get(__name__)
-    if kept is None:
-        kept = LruCache(MAX_DOCUMENTS)
-        person.derived.keep(__name__, kept)
+    kept: LruCache[Hashable, _Kept] = pages_of(person, __name__)
     key = (document.key, language_key(), context.request.script_root, frame.has_calls)
     found = kept.get(key)
     if found is None or found.brand is not shown_brand:
         found = _Kept(shown_brand, _rendered(document, frame))
         kept.keep(key, found)
     return found.parts
-
-
-#: Parts -> the same parts, for people whose documents are equal.
-_texts: LruCache[tuple[str, ...], tuple[str, ...]] = LruCache(MAX_TEXTS)
 
 
 def _rendered(document: Document, frame: Frame) -> tuple[str, ...]:
@@ -116,8 +113,4 @@ def _rendered(document: Document, frame: Frame) -> tuple[str, ...]:
         document={**document.shared, **{name: placeholder(name) for name in document.texts}},
         **csrf_placeholders(),
     )
-    parts = split(html)
-    known = _texts.get(parts)
-    if known is None:
-        _texts.keep(parts, parts)
-    return known or parts
+    return split_once(html)

@@ -12,7 +12,7 @@ from flask import current_app, render_template
 from markupsafe import Markup
 
 from app import branding
-from app.web.pages import kept_document
+from app.web.pages import cached_fragments
 from app.web.pages.kept_document import Document
 from app.web.records import record_page
 from app.web.workday import my_day
@@ -69,9 +69,9 @@ def test_each_page_has_its_own_title_id_number_and_token(crm: Crm) -> None:
 
 
 def test_people_with_equal_documents_share_them_but_not_what_names_them(crm: Crm) -> None:
-    kept_document._texts.clear()
+    cached_fragments._texts.clear()
     pages = {name: crm.client(name).screen("/").text for name in ("ana", "ben")}
-    assert len(kept_document._texts) == 1
+    assert len(cached_fragments._texts) == 1
     for name, page in pages.items():
         assert f'data-user="{crm.people[name].id}"' in page and f"<strong>{name.title()} Shah</strong>" in page
 

@@ -22,7 +22,14 @@ from app.web.core.localization.languages import language_key
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.views.list_preferences import preferences_of
 from app.web.pages import brand
-from app.web.pages.cached_fragments import csrf_placeholders, filled, html_placeholder, placeholder, split
+from app.web.pages.cached_fragments import (
+    csrf_placeholders,
+    filled,
+    html_placeholder,
+    pages_of,
+    placeholder,
+    split_once,
+)
 from app.web.pages.frame import Frame, frame_of
 from app.web.pages.kept_document import PlacedFrame
 from app.web.records.lists import list_page, list_views
@@ -30,8 +37,6 @@ from app.web.records.lists.list_cells import list_rows
 from app.web.records.lists.list_columns import ChosenColumns
 from app.web.records.lists.list_rows import RowDrawing, tools_class
 
-#: Pages kept per person, and texts kept by a process for people whose pages are equal.
-MAX_PAGES, MAX_TEXTS = 16, 200
 #: Longer addresses are not kept.
 _MAX_QUERY = 300
 #: What was typed into the search, if it is the same in an address and in HTML.
@@ -120,10 +125,7 @@ def _from_kept(table: _Table, context: Any, query: str) -> str:
     typed = _TYPED.search(query)
     address = query if typed is None else f"{query[: typed.start(1)]}{placeholder('typed')}{query[typed.end(1) :]}"
     sources = _Sources(table.viewer.lookups, preferences_of(table.viewer), brand.current_brand())
-    kept: LruCache[Hashable, _KeptPage] | None = person.derived.get(__name__)
-    if kept is None:
-        kept = LruCache(MAX_PAGES)
-        person.derived.keep(__name__, kept)
+    kept: LruCache[Hashable, _KeptPage] = pages_of(person, __name__)
     key = _key(table, request, address, frame)
     page = kept.get(key)
     if page is None or not page.sources.are(sources):
@@ -157,10 +159,6 @@ def _hashable(entries: Rows) -> tuple[tuple[tuple[str, str], ...], ...]:
     return tuple(tuple((name, str(value)) for name, value in entry.items()) for entry in entries)
 
 
-#: Parts -> the same parts, for people whose pages are equal.
-_texts: LruCache[tuple[str, ...], tuple[str, ...]] = LruCache(MAX_TEXTS)
-
-
 def _rendered(table: _Table, context: Any, address: str, sources: _Sources, frame: Frame | None) -> _KeptPage:
     """Render the page with placeholders, as if the one for the typed text had been typed."""
     asked = context.request
@@ -176,11 +174,7 @@ def _rendered(table: _Table, context: Any, address: str, sources: _Sources, fram
         )
     finally:
         context.request = asked
-    parts = split(html)
-    known = _texts.get(parts)
-    if known is None:
-        _texts.keep(parts, parts)
-    return _KeptPage(sources, known or parts, drawing)
+    return _KeptPage(sources, split_once(html), drawing)
 
 
 def _asking(asked: Any, address: str) -> Any:
