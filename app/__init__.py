@@ -21,7 +21,7 @@ import flask_config
 from app import access, addons, cli, job_runner, jobs, models, self_test, session_hooks, views  # noqa: F401  (all tables must be known before the mappers are used)
 from app.channels.base import Channel
 from app.channels.console import Console
-from app.channels.email import Email, server_of
+from app.channels.smtp_client import Email, server_of
 from app.channels.webhook import WebhookClient
 from app.domain import audit_keys
 from app.domain.audit_keys import AuditKeys

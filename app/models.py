@@ -18,7 +18,6 @@ from app.domain.bulk_undo import BulkChange  # the values that a bulk action has
 from app.domain.custom_fields import CustomField  # a field that an admin has added
 from app.domain.custom_values import CustomValue  # a value of such a field, for filters and sorting
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
-from app.domain.customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.customers import Customer, CustomerAccount  # a customer; a brokerage account
 from app.domain.dashboard_boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
 from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
@@ -64,8 +63,9 @@ from app.domain.messaging.message_reactions import MessageReaction  # a reaction
 from app.domain.messaging.message_templates import MessageTemplate  # a text of messages
 from app.domain.messaging.messages import Message  # one WhatsApp, SMS or email, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
+from app.domain.pending_customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
-from app.domain.persistence.row_marks import RowMark  # a lead, ticket or task to be counted again
+from app.domain.persistence.recount_marks import RowMark  # a lead, ticket or task to be counted again
 from app.domain.picklists import (  # masters
     AccountType,
     LeadSource,

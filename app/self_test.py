@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from app import access
 from app.channels.base import ChannelError
-from app.channels.email import Email, server_of
+from app.channels.smtp_client import Email, server_of
 from app.domain import audit_chain, custom_fields, custom_values
 from app.domain.maintenance import backup_runs, dead_letters, health_samples, job_health, job_runs
 from app.extensions import db

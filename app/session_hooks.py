@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 from sqlalchemy import event
 from sqlalchemy.orm import Session
 
-from app.access import account_rules, legal_hold_guard, people, read_only_sessions, role_rules, session_filter
+from app.access import legal_hold_guard, people, read_only_sessions, role_rules, session_filter, user_account_rules
 from app.domain import audit_chain, custom_values, legal_holds, login_names
 from app.domain.messaging import consents
-from app.domain.persistence import change_events, numbering, row_effects, row_marks, stored_text
+from app.domain.persistence import change_events, numbering, recount_marks, row_effects, stored_text
 from app.domain.persistence.row_effects import Effect, classes, every_class
 from app.domain.telephony import call_rollups
 from app.models import (
@@ -114,7 +114,7 @@ EFFECTS = (
     ),
     Effect(
         "before_flush",
-        row_marks.note_tasks_of_deleted,
+        recount_marks.note_tasks_of_deleted,
         classes(Lead, Ticket),
         "Tasks that go with their record are no longer counted.",
     ),
@@ -145,7 +145,7 @@ EFFECTS = (
         "Lists filter and sort by the custom values that were written.",
     ),
     Effect("after_flush", call_rollups.note_saved, classes(CallLog), "Days whose calls change are counted anew."),
-    Effect("after_flush", row_marks.note_saved, _COUNTED, "Leads, tickets and tasks that change are counted anew."),
+    Effect("after_flush", recount_marks.note_saved, _COUNTED, "Leads, tickets and tasks that change are counted anew."),
     Effect(
         "after_flush",
         role_rules.add_cells_of_new_roles,
@@ -160,7 +160,11 @@ HOOKS = (
         "Queries reach only rows that the person may see.",
     ),
     Hook("do_orm_execute", read_only_sessions.refuse_statement, "A view as another user changes nothing."),
-    Hook("do_orm_execute", account_rules.refuse_bulk, "Accounts and roles are changed row by row, under their rules."),
+    Hook(
+        "do_orm_execute",
+        user_account_rules.refuse_bulk,
+        "Accounts and roles are changed row by row, under their rules.",
+    ),
     Hook("do_orm_execute", consents.refuse_bulk, "The consent ledger is append-only, also for admins and jobs."),
     Hook(
         "do_orm_execute",
@@ -168,13 +172,13 @@ HOOKS = (
         "Statements without objects spare what is under a legal hold, too.",
     ),
     Hook("do_orm_execute", call_rollups.note_statement, "Calls changed without objects are counted anew, too."),
-    Hook("do_orm_execute", row_marks.note_statement, "Leads, tickets and tasks changed without objects, too."),
+    Hook("do_orm_execute", recount_marks.note_statement, "Leads, tickets and tasks changed without objects, too."),
     Hook("before_flush", row_effects.before_flush, "The effects of that moment are applied."),
     Hook("after_insert", notice_delivery.note_delivery, "A notice to be e-mailed is queued once.", Delivery),
     Hook("after_flush", row_effects.after_flush, "The effects of that moment are applied."),
     Hook("before_commit", change_capture.write_deliveries, "A webhook delivery is committed together with its change."),
     Hook("before_commit", call_rollups.write_marks, "A day is marked together with the change of its calls."),
-    Hook("before_commit", row_marks.write_marks, "Rows are marked together with their change."),
+    Hook("before_commit", recount_marks.write_marks, "Rows are marked together with their change."),
     Hook(
         "before_commit", audit_chain.seal, "Audit entries are chained last of all, under the lock of the chain's end."
     ),
@@ -197,7 +201,7 @@ HOOKS = (
     Hook("after_commit", recording_delivery.enqueue_committed, "Recordings are fetched after the report is stored."),
     Hook("after_rollback", live_events.forget, "Live events of a rolled-back change are dropped."),
     Hook("after_rollback", call_rollups.forget, "Days whose change was rolled back stay as they are counted."),
-    Hook("after_rollback", row_marks.forget, "Rows whose change was rolled back stay as they are counted."),
+    Hook("after_rollback", recount_marks.forget, "Rows whose change was rolled back stay as they are counted."),
     Hook("after_rollback", notice_delivery.forget, "E-mail about a rolled-back change is dropped."),
     Hook("after_rollback", message_delivery.forget, "Messages of a rolled-back change are not sent."),
     Hook("after_rollback", message_files.forget, "Files of a rolled-back change are not fetched."),

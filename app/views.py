@@ -14,7 +14,7 @@ from app.web.channels.consents import ConsentResource, ConsentScreen
 from app.web.channels.conversations import ConversationResource
 from app.web.channels.inbox import InboxView
 from app.web.channels.mail_pages import MailView
-from app.web.channels.signatures import SignatureView
+from app.web.channels.mail_signatures import SignatureView
 from app.web.channels.template_picker import TemplatesView
 from app.web.dashboards.boards import BoardsView
 from app.web.dashboards.pages import DashboardView
@@ -37,7 +37,7 @@ from app.web.reports.pages import ReportsView
 from app.web.reports.report_api import ReportResource
 from app.web.reports.schedule_pages import ReportSchedulesView
 from app.web.settings import settings_menu
-from app.web.settings.master_resources import MASTER_RESOURCES
+from app.web.settings.picklist_resources import MASTER_RESOURCES
 from app.web.settings.settings_home import SettingsView
 from app.web.transfer.export_api import ExportResource
 from app.web.transfer.export_pages import ExportsView
@@ -53,9 +53,9 @@ from app.web.workday import (
     search,
     telephones,
 )
+from app.web.workday.assignment_requests import RequestResource, RequestScreen
 from app.web.workday.my_day import HomeView
 from app.web.workday.notices import NoticeResource
-from app.web.workday.requests import RequestResource, RequestScreen
 
 #: (screen, label, icon): the sidebar, in its order; add-ons come after them.
 MENU = (

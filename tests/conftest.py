@@ -160,7 +160,7 @@ LONGEST = (
         "tests/ops/test_redis_topology.py",
     ),
     *("tests/ops/test_promote.py", "tests/ops/test_many_servers.py", "tests/backups/test_mechanics.py"),
-    *("tests/test_migrations.py", "tests/web/settings/test_account_rules.py"),
+    *("tests/test_migrations.py", "tests/web/settings/test_user_account_rules.py"),
     *("tests/web/settings/test_admin_urls.py", "tests/domain/test_office_hours.py"),
     *("tests/domain/test_reassignment.py", "tests/domain/test_audit_chain.py", "tests/test_extend_guide.py"),
     *("tests/web/api/test_generated_clients.py", "tests/test_row_budgets.py", "tests/web/api/test_openapi.py"),

@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine
 
-from app.channels import email, imap_client, smtp_provider, webhook
+from app.channels import imap_client, smtp_client, smtp_provider, webhook
 from app.channels.base import ChannelError, Content
 from app.channels.http_client import HttpClient, HttpRequest
 from app.channels.provider import Media, OutgoingCall, OutgoingMessage, Template
@@ -74,8 +74,8 @@ CONTENT = Content("user 1: notice 1", "key", "Subject", "Text")
 
 
 def mail(port: int, tls: str = "smtp") -> None:
-    server = email.MailServer(tls, "127.0.0.1", port)
-    email.Email(server, "CRM <crm@example.in>", SECONDS).send("asha@example.in", CONTENT)
+    server = smtp_client.MailServer(tls, "127.0.0.1", port)
+    smtp_client.Email(server, "CRM <crm@example.in>", SECONDS).send("asha@example.in", CONTENT)
 
 
 def send_mail(port: int, security: str = "none") -> None:
@@ -169,7 +169,7 @@ def report_error(port: int, scheme: str = "http") -> None:
 
 #: Module -> the calls to try.
 CALLS: dict[str, list[Callable[[int], None]]] = {
-    "app/channels/email.py": [mail, lambda port: mail(port, "smtps"), lambda port: mail(port, "smtp+starttls")],
+    "app/channels/smtp_client.py": [mail, lambda port: mail(port, "smtps"), lambda port: mail(port, "smtp+starttls")],
     "app/channels/smtp_provider.py": [send_mail],
     "app/channels/imap_client.py": [fetch_mail, lambda port: fetch_mail(port, "tls")],
     "app/channels/webhook.py": [post, lambda port: post(port, "https")],
@@ -272,7 +272,7 @@ def loaded() -> None:
 def test_every_call_ends_in_time_and_reads_little(
     module: str, number: int, behavior: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(email, "TOTAL_SECONDS", 1.0)
+    monkeypatch.setattr(smtp_client, "TOTAL_SECONDS", 1.0)
     monkeypatch.setattr(imap_client, "TOTAL_SECONDS", 1.0)
     monkeypatch.setattr(connections, "CONNECT_SECONDS", 1.0)
     monkeypatch.setattr(s3_bucket, "CALL_SECONDS", 0.3)
@@ -289,10 +289,10 @@ def test_every_call_ends_in_time_and_reads_little(
 
 
 def test_a_mail_server_that_dribbles_is_given_up_after_the_total_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(email, "TOTAL_SECONDS", 1.0)
+    monkeypatch.setattr(smtp_client, "TOTAL_SECONDS", 1.0)
     began = time.monotonic()
     with partner(_dribble) as port, pytest.raises(ChannelError, match="can't be reached"):
-        email.Email(email.MailServer("smtp", "127.0.0.1", port), "CRM <crm@example.in>", 30).send(
+        smtp_client.Email(smtp_client.MailServer("smtp", "127.0.0.1", port), "CRM <crm@example.in>", 30).send(
             "a@example.in", CONTENT
         )
     assert time.monotonic() - began < 30

@@ -23,7 +23,6 @@ from app.access.fast_paging import (
     page_by_person,
     page_of_union,
 )
-from app.access.found_rows import IndexLookup, KeptRule
 from app.access.grouped_paging import holds_many_tickets, is_shared, pages_of_groups
 from app.access.index_branches import PageQuery, index_of
 from app.access.index_lookups import look_up, looked_up, outer_nodes, parts_of
@@ -40,6 +39,7 @@ from app.access.read_only_sessions import set_read_only
 from app.access.replica_reads import reading_from
 from app.access.rights_snapshots import rights_snapshot, sees_less_now
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
+from app.access.search_conditions import IndexLookup, KeptRule
 from app.access.session_filter import reaches_id, reaches_row, sees_row
 from app.access.system_session import (
     SYSTEM,

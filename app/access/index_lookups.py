@@ -27,9 +27,9 @@ from app.access.compiled_statements import (
     shape_of,
 )
 from app.access.fast_paging import has_few, reach_conditions, shared_by
-from app.access.found_rows import ALONE, WITH_CUSTOMER, IndexLookup
 from app.access.index_branches import alias_of
 from app.access.index_ranges import IndexRange
+from app.access.search_conditions import ALONE, WITH_CUSTOMER, IndexLookup
 from app.access.system_session import acting, as_system
 from app.access.word_search import (
     TitlePart,

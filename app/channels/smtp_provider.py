@@ -10,7 +10,6 @@ from email.policy import SMTP
 from email.utils import format_datetime, parseaddr
 
 from app.channels.base import ChannelError
-from app.channels.email import MAX_SUBJECT, Email, MailServer, RecipientRefused, one_address
 from app.channels.mail_account import CA_FILE, MailAccount, check_address, security_of, server_settings, trusted
 from app.channels.provider import (
     Abilities,
@@ -21,9 +20,10 @@ from app.channels.provider import (
     ProviderRefusal,
 )
 from app.channels.provider_file_limits import MAIL_FILES
+from app.channels.smtp_client import MAX_SUBJECT, Email, MailServer, RecipientRefused, one_address
 from app.lib.mail_addresses import message_ids
 
-#: Seconds for each reply of the server; email.TOTAL_SECONDS for all of them.
+#: Seconds for each reply of the server; smtp_client.TOTAL_SECONDS for all of them.
 TIMEOUT = 15.0
 #: Larger mails are refused by most servers.
 MAX_BYTES = 25_000_000

@@ -1,7 +1,7 @@
 """Links a lead or ticket to a customer. From then on the customer has the contact data; differences are proposed.
 
 Knowing a number gives no access. A record is linked by number only for a person who sees that customer and the field
-with the number; for anybody else the link waits (`customer_links`), and the record keeps what was entered.
+with the number; for anybody else the link waits (`pending_customer_links`), and the record keeps what was entered.
 """
 
 from __future__ import annotations

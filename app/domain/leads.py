@@ -15,8 +15,8 @@ from app.domain import (
     client_ids,
     custom_values,
     customer_linking,
-    customer_links,
     customers,
+    pending_customer_links,
     round_robin,
     sla,
     status_changes,
@@ -215,7 +215,7 @@ def _insert(session: Session, new: Sequence[Lead]) -> None:
 def _complete(session: Session, draft: _Draft, context: ChangeContext) -> None:
     lead, values, status = draft.lead, draft.values, draft.lead.status
     if draft.match is not None:
-        customer_links.record_match(session, lead, draft.match, context)
+        pending_customer_links.record_match(session, lead, draft.match, context)
     _refuse_first_status(status, values)
     if status.meaning != "scheduled":  # that status requires a task, and a new lead gets its first one
         _enter(session, _Transition(lead, status, values, context))
@@ -361,7 +361,7 @@ def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext
     values = {"source": "Lead", "owner_id": lead.owner_id, "text": f"Customer created from {lead.number}"}
     match = customer_linking.find_or_create(session, lead, values, context)
     if not match.is_open:
-        raise customer_links.LinkPending(
+        raise pending_customer_links.LinkPending(
             "A customer whom you can't see has this number. Their owner or a manager has to confirm the link to this "
             "lead before its account can be opened.",
             match,
@@ -371,7 +371,7 @@ def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext
     else:
         differences = customer_linking.link(session, lead, match.customer, context)
         customer_linking.write_proposal(session, lead, differences, context)
-        customer_links.withdraw_request(session, lead, context)
+        pending_customer_links.withdraw_request(session, lead, context)
         customer_linking.write_audit(session, lead, CustomerMatch(match.customer, True, "conversion"), context)
     session.flush()
     return match.customer
@@ -479,12 +479,12 @@ def _link_known_customer(session: Session, lead: Lead, contact: dict[str, Any], 
         return
     match = customer_linking.match_by_number(session, lead.mobile_e164, context)
     if match is None or match.is_open:
-        customer_links.withdraw_request(session, lead, context)
+        pending_customer_links.withdraw_request(session, lead, context)
     if match is None:
         return
     differences = customer_linking.link(session, lead, match.customer, context) if match.is_open else []
     customer_linking.write_proposal(session, lead, differences, context)
-    customer_links.record_match(session, lead, match, context)
+    pending_customer_links.record_match(session, lead, match, context)
 
 
 def expire(session: Session, expired: Sequence[Lead], now: datetime) -> None:

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import office_hours, settings
 from app.domain.base import UtcDateTime
-from app.domain.persistence import row_marks
+from app.domain.persistence import recount_marks
 from app.domain.settings import BusinessSetting, SlaPolicy, SlaTarget
 
 #: The state of the clock in a status.
@@ -239,9 +239,9 @@ def record_first_replies(session: Session, record: Any, moments: Mapping[int, da
 
 def _execute_reply(session: Session, step: Any, record: Any, keys: Iterable[int]) -> None:
     """Execute the UPDATE, and mark the records only if it changes one: most replies aren't the first."""
-    options = {"synchronize_session": False, row_marks.IS_MARKED: True}
+    options = {"synchronize_session": False, recount_marks.IS_MARKED: True}
     if session.execute(step, execution_options=options).rowcount:  # type: ignore[attr-defined]
-        row_marks.mark(session, record.__tablename__, keys)
+        recount_marks.mark(session, record.__tablename__, keys)
 
 
 # --- deadlines

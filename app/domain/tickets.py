@@ -13,7 +13,7 @@ from app.domain import (
     assignment,
     custom_values,
     customer_linking,
-    customer_links,
+    pending_customer_links,
     sla,
     status_changes,
     task_closing,
@@ -192,7 +192,7 @@ def create(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     session.flush()
     with history_rows.written_together(session):
         if match is not None:
-            customer_links.record_match(session, ticket, match, context)
+            pending_customer_links.record_match(session, ticket, match, context)
         timeline.write(session, ticket, "system", context, text="Ticket created")
         customer_linking.write_proposal(session, ticket, differences, context)
         status_changes.start_history(session, ticket, context)
@@ -349,11 +349,11 @@ def _change(session: Session, ticket: Ticket, values: dict[str, Any], context: C
 
 def _change_customer(session: Session, ticket: Ticket, customer_id: int | None, context: ChangeContext) -> None:
     """Assign the ticket to another customer, or none."""
-    customer_links.withdraw_request(session, ticket, context)
+    pending_customer_links.withdraw_request(session, ticket, context)
     match = customer_linking.match_chosen(session, customer_id, context) if customer_id is not None else None
     ticket.customer, ticket.customer_id, ticket.opens_customer = None, None, True
     differences = _link(session, ticket, match, context)
     ticket.customer_id = match.customer.id if match is not None else None
     customer_linking.write_proposal(session, ticket, differences, context)
     if match is not None:
-        customer_links.record_match(session, ticket, match, context)
+        pending_customer_links.record_match(session, ticket, match, context)

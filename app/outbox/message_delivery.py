@@ -28,14 +28,14 @@ from app.channels.provider import (
 )
 from app.domain.base import Stamp
 from app.domain.inbound import provider_events
-from app.domain.messaging import campaigns, consents, message_sending, message_templates, messages, outgoing_mail
+from app.domain.messaging import campaigns, consents, mail_sending, message_sending, message_templates, messages
 from app.domain.persistence.bulk import execute_counted
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops.queues import queue
 from app.ops.redis.rate_counter import Rate, RateCounter
-from app.outbox import account_health, engine, outbound_files, outbound_mail, provider_clients
+from app.outbox import account_health, engine, mail_parts, provider_clients, provider_files
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -173,7 +173,7 @@ def _prepare(row: Message) -> ReadyMessage:
     now = datetime.now(UTC)
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         _refuse_for_campaign(session, row)
-        if reason := consents.refusal(session, row, now) or outgoing_mail.copy_refusal(session, row, now):
+        if reason := consents.refusal(session, row, now) or mail_sending.copy_refusal(session, row, now):
             raise NotSent(MessageResult("failed", str(reason), was_attempted=False, code="not wanted"))
         if until := message_sending.postponed_until(session, row, now, current_app.config["CRM"].time_zone):
             wait = (until - now).total_seconds()
@@ -204,7 +204,7 @@ def ready(session: Session, row: Message) -> ReadyMessage:
         key=f"m{row.id}",
         channel=row.channel,
         to=row.peer,
-        text=outbound_files.text_of(row),
+        text=provider_files.text_of(row),
         subject=row.subject or "",
         template=_template(template, row) if template else None,
         media=tuple(Media(**each) for each in row.media or ()),
@@ -212,7 +212,7 @@ def ready(session: Session, row: Message) -> ReadyMessage:
         in_reply_to=(answered.provider_id or "") if answered else "",
         status_url=provider_clients.hook_url(account, row.channel),
     )
-    complete = outbound_mail.complete if row.channel == "email" else outbound_files.complete
+    complete = mail_parts.complete if row.channel == "email" else provider_files.complete
     return ReadyMessage(provider_clients.provider_of(account), complete(session, row, account, message))
 
 

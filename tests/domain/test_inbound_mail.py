@@ -19,10 +19,10 @@ from app.domain.base import Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.inbound import inbound_mail
 from app.domain.inbound.inbound_mail import ArrivedMail, InboundMailContext
-from app.domain.messaging import channel_accounts, consents, mails, messages, outgoing_mail
+from app.domain.messaging import channel_accounts, consents, mail_sending, mails, messages
 from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.messaging.mail_sending import MailParts
 from app.domain.messaging.message_sending import OutgoingRequest
-from app.domain.messaging.outgoing_mail import MailParts
 from app.lib.field_encryption import Vault
 from app.models import Conversation, Lead, Mail, Message, Ticket
 from app.ops.storage.file_store import FolderStore
@@ -67,7 +67,7 @@ class Desk:
     def send(self, to: str = ASHA, cc: tuple[str, ...] = (), records: dict[str, Any] | None = None) -> str:
         """Write to somebody; the Message-ID of the mail."""
         wish = OutgoingRequest("email", to, "Please try again.", account_id=self.sender.id, records=records or {})
-        message = outgoing_mail.send(self.session, wish, MailParts(cc=cc), Stamp(None, NOW))
+        message = mail_sending.send(self.session, wish, MailParts(cc=cc), Stamp(None, NOW))
         message.state = "sent"
         self.session.commit()
         return mails.header_id_of(self.vault, message.id, "eshin.in")

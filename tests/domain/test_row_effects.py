@@ -199,7 +199,7 @@ def test_a_listener_without_work_does_not_count(db: Session, monkeypatch: pytest
 # --- statements without objects
 
 _EVENTS, _CALLS, _VALUES = "change_events.note_saved", "call_rollups.note_saved", "custom_values.index_changed"
-_MARKS = "row_marks.note_saved"
+_MARKS = "recount_marks.note_saved"
 #: (module, record) of statements that write rows without objects -> the effects after a flush that concern these rows.
 #: The module does itself what they would do, or writes only columns that they don't look at.
 WITHOUT_OBJECTS = {

@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app import access, jobs
-from app.channels.email import Email
+from app.channels.smtp_client import Email
 from app.domain import notices
 from app.domain.persistence.session_context import session_context
 from app.job_runner import run_slot

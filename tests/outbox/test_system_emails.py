@@ -17,7 +17,7 @@ from sqlalchemy import update
 from app import branding
 from app.branding import ShownBrand
 from app.channels.base import Content
-from app.channels.email import Email, server_of
+from app.channels.smtp_client import Email, server_of
 from app.domain.brand import Logo
 from app.models import User
 from app.outbox import system_emails

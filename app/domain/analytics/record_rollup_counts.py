@@ -27,7 +27,7 @@ from app.domain.analytics.record_rollups import (
     share_by,
 )
 from app.domain.periods import Period
-from app.domain.persistence.row_marks import KINDS, RowMark
+from app.domain.persistence.recount_marks import KINDS, RowMark
 from app.domain.telephony.call_rollups import number_of
 
 #: With more changed rows than this, the rows themselves are counted.

@@ -24,7 +24,7 @@ from app.domain.analytics.record_rollups import (
     rules_of,
 )
 from app.domain.persistence import bulk
-from app.domain.persistence.row_marks import RowMark
+from app.domain.persistence.recount_marks import RowMark
 from app.domain.telephony.call_rollups import day_of
 from app.lib.batches import batched
 

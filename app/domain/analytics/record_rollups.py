@@ -20,7 +20,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from app.domain.analytics.figures import CONVERTED, FIGURES, LOST
 from app.domain.leads import Lead
-from app.domain.persistence.row_marks import KINDS
+from app.domain.persistence.recount_marks import KINDS
 from app.domain.tasks import Task
 from app.domain.tickets import ENDED, Ticket
 
@@ -33,7 +33,7 @@ class RecordRollupState(Model):  # type: ignore[misc]
     """How far the rows of one table are counted. Locked while they are counted."""
 
     __tablename__ = "record_rollup_state"
-    #: One of the values of row_marks.KINDS.
+    #: One of the values of recount_marks.KINDS.
     kind: Mapped[int] = mapped_column(Integer, primary_key=True)
     #: The time zone of the days, and `rules_of` what is counted.
     zone: Mapped[str] = mapped_column(String(64), nullable=False, default="")

@@ -26,7 +26,7 @@ from app.domain.merging.merged_records import (
     from_json,
 )
 from app.domain.merging.record_merge import RECORDS
-from app.domain.persistence import change_events, row_marks
+from app.domain.persistence import change_events, recount_marks
 from app.lib.batches import batched
 
 #: Ids per statement.
@@ -194,8 +194,8 @@ class _Undo:
 
     def _insert(self, table: Any, row: dict[str, Any]) -> None:
         """Insert a row. Raises RuleBroken if one of its unique values belongs to another record by now."""
-        if table.name in row_marks.KINDS:
-            row_marks.mark(self.session, table.name, [row["id"]])
+        if table.name in recount_marks.KINDS:
+            recount_marks.mark(self.session, table.name, [row["id"]])
         try:
             self.session.connection().execute(insert(table).values(**row))
         except IntegrityError as error:
@@ -222,8 +222,8 @@ class _Undo:
         column, after = table.c[change.column_name], from_json(change.after)
         is_as_left = column.is_(None) if after is None else column == after
         done = 0
-        if column.name in row_marks.COUNTED.get(table.name, ()):
-            row_marks.mark(self.session, table.name, change.rows)
+        if column.name in recount_marks.COUNTED.get(table.name, ()):
+            recount_marks.mark(self.session, table.name, change.rows)
         for some in batched(change.rows, _AT_ONCE):
             step = update(table).where(table.c.id.in_(some), is_as_left)
             done += self.session.connection().execute(step.values({column.name: from_json(change.before)})).rowcount

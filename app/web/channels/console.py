@@ -21,7 +21,7 @@ from app.ops.storage.file_store import TooLarge
 from app.outbox import inbound_processing
 from app.outbox.app_services import file_store
 from app.web.channels import console_calls
-from app.web.channels.accounts import find_account, refuse_non_admin
+from app.web.channels.channel_accounts import find_account, refuse_non_admin
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell

@@ -14,7 +14,7 @@ from app.domain.messaging import conversations, messages
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Conversation, Message
-from app.web.channels import conversation_records, file_routes, record_composer, support_page_routes, threads
+from app.web.channels import conversation_page, conversation_records, file_routes, record_composer, support_page_routes
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields.base import Viewer, clean_text
 from app.web.core.localization.default_labels import shown_label
@@ -72,14 +72,14 @@ class InboxView(
     @page_route("/<pk>/messages")
     def messages(self, pk: str) -> Any:
         """The messages alone, as an HTML fragment, for a page that is notified of a change."""
-        part = threads.messages_part(db.session(), _opened(pk), current_viewer())
+        part = conversation_page.messages_part(db.session(), _opened(pk), current_viewer())
         return render_template("inbox/_messages.html", thread=part)
 
     def _page(self, row: Any, status: int = 200, **more: Any) -> Any:
         more |= {"before": request.args.get("before"), "is_handed": request.args.get("hand")}
         more.setdefault("reply_to", request.args.get("reply"))
         made = request.args.get("make") or more.pop("make", None)
-        context = threads.thread(db.session(), row, current_viewer(), **more)
+        context = conversation_page.thread(db.session(), row, current_viewer(), **more)
         if made in ("lead", "ticket"):
             context["make"] = _make_form(row, made, more.get("typed") or {}, more.get("error") or "")
             context["composer"] = None
@@ -92,8 +92,8 @@ class InboxView(
     @page_route("/<pk>/send", methods=["POST"])
     def send(self, pk: str) -> Any:
         """Put a reply into the outbox; on an error the form keeps the input."""
-        row, viewer = threads.find(db.session(), pk), current_viewer()
-        ability = threads.ability_of_account(db.session(), row.account_id, row.channel)
+        row, viewer = conversation_page.find(db.session(), pk), current_viewer()
+        ability = conversation_page.ability_of_account(db.session(), row.account_id, row.channel)
         files = uploads.posted_files(viewer, row.channel, ability)
         again: dict[str, Any] = {"typed": request.form, "files": files.kept, "reply_to": request.form.get("reply_to")}
         if request.form.get("pick") and files.problem is None:
@@ -109,7 +109,7 @@ class InboxView(
             db.session.rollback()
             if not record_composer.was_sent(broken):
                 status, sentence, _errors = refusal(broken)
-                return self._page(threads.find(db.session(), pk), status, error=sentence, **again)
+                return self._page(conversation_page.find(db.session(), pk), status, error=sentence, **again)
         return redirect(f"/inbox/{row.id}?sent=1")
 
     @page_route("/to/<kind>/<pk>")
@@ -133,7 +133,7 @@ class InboxView(
             "peer": record_composer.peer_of(row, channel),
             "records": record_composer.records_of(kind, row),
         }
-        files = uploads.posted_files(viewer, channel, threads.ability_of_channel(db.session(), channel))
+        files = uploads.posted_files(viewer, channel, conversation_page.ability_of_channel(db.session(), channel))
         again: dict[str, Any] = {"typed": request.form, "files": files.kept}
         if request.form.get("pick") and files.problem is None:
             return self._begin(kind, row, channel, **again)
@@ -151,7 +151,7 @@ class InboxView(
         return redirect(f"/inbox/{message.conversation_id}?sent=1")
 
     def _begin(self, kind: str, row: Any, channel: str, status: int = 200, **more: Any) -> Any:
-        context = threads.empty_thread(db.session(), kind, row, channel, current_viewer(), **more)
+        context = conversation_page.empty_thread(db.session(), kind, row, channel, current_viewer(), **more)
         return self.render_template("inbox/inbox.html", inbox=_list(None), thread=context), status
 
     # --- claiming ---
@@ -202,7 +202,7 @@ class InboxView(
 
     def _writable(self, pk: str) -> Any:
         """The conversation, if the viewer may change it. Raises NotFound, Denied."""
-        row = threads.find(db.session(), pk)
+        row = conversation_page.find(db.session(), pk)
         if not access.reaches_row(db.session(), current_viewer().person, row, "write"):
             raise access.Denied(_("You can read this conversation but not change it. Please ask a manager."))
         return row
@@ -221,7 +221,7 @@ class InboxView(
         except REFUSABLE as broken:
             db.session.rollback()
             status, sentence, _errors = refusal(broken)
-            again = threads.find(db.session(), pk)
+            again = conversation_page.find(db.session(), pk)
             return self._page(again, status, make=kind, typed=request.form, error=sentence)
         for sentence in unnotified_people():
             flash(sentence, "warning")
@@ -263,12 +263,12 @@ class InboxView(
 
 def _opened(pk: str) -> Any:
     """The conversation, marked as read if its assignee opens it."""
-    row, viewer = threads.find(db.session(), pk), current_viewer()
+    row, viewer = conversation_page.find(db.session(), pk), current_viewer()
     if row.unread and row.claimed_by_id == viewer.person.id and not viewer.person.read_only:
         # On SQLite, a page that began by reading can't always write: while the outbox sends, it would be refused.
         with request_transaction() as session:
             conversations.mark_read(session, row, viewer.stamp)
-        return threads.find(db.session(), pk)
+        return conversation_page.find(db.session(), pk)
     return row
 
 

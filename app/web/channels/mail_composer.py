@@ -13,12 +13,12 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain.base import RuleBroken
-from app.domain.messaging import channel_accounts, conversations, message_sending, message_templates, outgoing_mail
+from app.domain.messaging import channel_accounts, conversations, mail_sending, message_sending, message_templates
+from app.domain.messaging.mail_sending import MAX_CC, MAX_HTML, MailParts
 from app.domain.messaging.message_sending import OutgoingRequest
-from app.domain.messaging.outgoing_mail import MAX_CC, MAX_HTML, MailParts
 from app.lib import html_cleaning, reply_text
 from app.lib.ids import parse_id
-from app.web.channels import mail_context, mail_files, mail_quotes, reply_status, signatures
+from app.web.channels import mail_context, mail_files, mail_quotes, mail_signatures, reply_status
 from app.web.channels.mail_context import MailContext
 from app.web.channels.mail_files import File
 from app.web.core.fields import contact_guesses
@@ -76,7 +76,7 @@ def begin(session: Session, mail_context: MailContext, viewer: Viewer) -> Compos
 
 def _first_text(session: Session, mail_context: MailContext, viewer: Viewer) -> tuple[str, str]:
     """(text, HTML) with the signature, below empty lines."""
-    offered = signatures.offered(session, _account_id(session, mail_context), viewer)
+    offered = mail_signatures.offered(session, _account_id(session, mail_context), viewer)
     if not offered:
         return "", ""
     first = offered[0]
@@ -146,7 +146,7 @@ def send(session: Session, mail_context: MailContext, typed: ComposerInput, view
             due_on=viewer.now + UNDO,
             sees=seen_by(session, viewer),
         )
-        message = outgoing_mail.send(
+        message = mail_sending.send(
             session,
             outgoing,
             MailParts(html, _cc(mail_context, typed, viewer), *quote, to=tuple(also_to)),
@@ -249,7 +249,7 @@ def context(
         # Posted HTML can come from anybody; the initial HTML of a form is ours.
         "html": html_cleaning.clean(typed.html).html if refused else typed.html,
         "quote": {"html": quote[0], "text": quote[1]} if quote[1] else None,
-        "signatures": signatures.offered(session, _account_id(session, mail_context), viewer),
+        "signatures": mail_signatures.offered(session, _account_id(session, mail_context), viewer),
         "accounts": accounts if len(accounts) > 1 else [],
         "account": typed.account or str(_account_id(session, mail_context) or ""),
         "has_account": bool(accounts),

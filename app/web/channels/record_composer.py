@@ -16,7 +16,7 @@ from app.domain.messaging.message_sending import OutgoingRequest
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CallLog, Conversation
-from app.web.channels import reply_status, threads
+from app.web.channels import conversation_page, reply_status
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields.base import Viewer, clean_text
 from app.web.core.urls import record_references
@@ -84,8 +84,8 @@ def _channel() -> str:
 
 def _ability(found: Any, channel: str) -> Any:
     if found is None:
-        return threads.ability_of_channel(db.session(), channel)
-    return threads.ability_of_account(db.session(), found.account_id, channel)
+        return conversation_page.ability_of_channel(db.session(), channel)
+    return conversation_page.ability_of_account(db.session(), found.account_id, channel)
 
 
 def _target(kind: str, row: Any, to: tuple[str, str], found: Any) -> dict[str, Any]:
@@ -99,10 +99,10 @@ def _form(kind: str, row: Any, channel: str, more: dict[str, Any]) -> str:
     session, viewer = db.session(), current_viewer()
     found = conversation_with(kind, row, channel, peer_of(row, channel), viewer)
     if found is None:
-        made = threads.empty_thread(session, kind, row, channel, viewer, **more)["composer"]
+        made = conversation_page.empty_thread(session, kind, row, channel, viewer, **more)["composer"]
         peer = ""
     else:
-        made = threads.composer(session, found, viewer, {"typed": {}} | more)
+        made = conversation_page.composer(session, found, viewer, {"typed": {}} | more)
         peer = f"/inbox/{found.id}"
     back = local_path(request.values.get("back")) or f"{PAGES[kind]}{row.id}"
     hidden = [each for each in made["hidden"] if each[0] == "key"]
@@ -123,7 +123,7 @@ def send(target: dict[str, Any], files: uploads.UploadedFiles, viewer: Viewer) -
     Raises RuleBroken; IntegrityError for a form that was sent before.
     """
     files.refuse_problem()
-    message = threads.message_from(db.session(), request.form, message_sending.MAX_LENGTH[target["channel"]])
+    message = conversation_page.message_from(db.session(), request.form, message_sending.MAX_LENGTH[target["channel"]])
     message |= {
         "media": tuple(each.as_media() for each in files.kept),
         "reply_to_id": parse_id(request.form.get("reply_to")),

@@ -7,7 +7,7 @@ from flask import Blueprint, Flask, Response
 from app import access
 from app.extensions import db
 from app.models import Message
-from app.outbox import outbound_files
+from app.outbox import provider_files
 from app.web.records import message_files
 
 file_address = Blueprint("file_address", __name__)
@@ -21,7 +21,7 @@ def install(app: Flask) -> None:
 @file_address.route("/hooks/file/<token>", methods=["GET"])
 def send(token: str) -> Response:
     """Send the file. A refusal does not reveal the reason."""
-    named = outbound_files.read_token(token) if len(token) < 200 else None
+    named = provider_files.read_token(token) if len(token) < 200 else None
     with access.as_system(db.session()) as session:
         row = session.get(Message, named[0]) if named else None
         if row is None or named is None or row.direction != "out":

@@ -22,7 +22,7 @@ from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, InboundEvent, Message
 from app.outbox import inbound_processing
-from app.web.channels.accounts import refuse_non_admin
+from app.web.channels.channel_accounts import refuse_non_admin
 from app.web.core.fab_access import current_viewer, parse_integer, refuse_unreached
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell

@@ -21,7 +21,7 @@ from app.web.compat.responses import CompatError, DuplicateError
 from app.web.compat.users import refuse_limited_key
 from app.web.core.fab_access import current_viewer
 from app.web.core.queries.record_table import ListQuery
-from app.web.workday import requests
+from app.web.workday import assignment_requests
 
 #: The predecessor's list ends here.
 MAX_REQUESTS = 200
@@ -62,7 +62,7 @@ def _decide(arguments: Arguments, approves: bool) -> dict[str, Any]:
     raw = {"decision_note": arguments.text("reason", "")}
     note = ASSIGNMENT_REQUEST.record_table.parse(raw, "edit", viewer)["decision_note"]
     with session.no_autoflush:  # so that the record is written once, at the end
-        requests.decide(session, row, RequestDecision(approves, note), viewer)
+        assignment_requests.decide(session, row, RequestDecision(approves, note), viewer)
     text = _("Approved.") if approves else _("Rejected.")
     return {"success": True, "message": text, "name": row.number, "status": row.status}
 

@@ -10,10 +10,10 @@ from flask import Response, after_this_request
 from flask_babel import gettext as _
 
 from app import access
-from app.domain import customer_links
+from app.domain import pending_customer_links
 from app.domain.base import NotFound, RuleBroken
 from app.domain.customer_linking import CustomerMatch
-from app.domain.customer_links import CustomerLink
+from app.domain.pending_customer_links import CustomerLink
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Customer, Lead, Ticket
@@ -75,7 +75,7 @@ def waiting(viewer: Viewer, customer_id: int | None = None) -> list[dict[str, An
     if viewer.person.mask("mobile") != "full" or (reach is not None and not reach):
         return []
     with access.as_system(db.session()):
-        rows = customer_links.waiting(db.session(), reach, customer_id)
+        rows = pending_customer_links.waiting(db.session(), reach, customer_id)
         return [_shown(row, viewer) for row in rows]
 
 
@@ -106,7 +106,7 @@ def decide(customer: Any, link_id: Any, is_confirmed: Any, viewer: Viewer) -> No
         if found is None or found.customer_id != customer.id:
             raise NotFound(_("There is no such record."))
         context = viewer.change_context(vault=vault())
-        customer_links.decide(session, found, _record_of(found), is_confirmed, context)
+        pending_customer_links.decide(session, found, _record_of(found), is_confirmed, context)
 
 
 @contextmanager
@@ -115,7 +115,7 @@ def asking_before(row: Any, viewer: Viewer) -> Iterator[None]:
     record, key = type(row), row.id
     try:
         yield
-    except customer_links.LinkPending as awaited:
+    except pending_customer_links.LinkPending as awaited:
         customer_id = awaited.match.customer.id
 
         @after_this_request
@@ -123,7 +123,7 @@ def asking_before(row: Any, viewer: Viewer) -> Iterator[None]:
             with request_transaction() as session:
                 lead, customer = session.get(record, key), session.get(Customer, customer_id)
                 if lead is not None and customer is not None:
-                    customer_links.request_link(
+                    pending_customer_links.request_link(
                         session, lead, CustomerMatch(customer, False, "conversion"), viewer.stamp
                     )
             return response

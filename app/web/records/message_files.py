@@ -17,7 +17,7 @@ from app.domain.messaging import message_files
 from app.domain.messaging.messages import Message
 from app.lib.file_kinds import PLAYED, SHOWN
 from app.outbox.app_services import file_store
-from app.outbox.outbound_files import served_type
+from app.outbox.provider_files import served_type
 
 #: Bytes read at a time during a download.
 CHUNK = 65_536

@@ -14,11 +14,11 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.domain.base import RuleBroken, Stamp
-from app.domain.messaging import channel_accounts, message_sending, messages, outgoing_mail
+from app.domain.messaging import channel_accounts, mail_sending, message_sending, messages
 from app.domain.messaging.conversations import Conversation
+from app.domain.messaging.mail_sending import MailParts
 from app.domain.messaging.message_sending import OutgoingRequest
 from app.domain.messaging.messages import CHANNELS, PURPOSES, STATES, Message
-from app.domain.messaging.outgoing_mail import MailParts
 from app.extensions import db
 from app.models import Customer, Lead, MessageTemplate, Ticket
 from app.web.api.operations import OperationSpec
@@ -29,7 +29,7 @@ from app.web.core.fields.base import BooleanField, ChoiceField, Field, LongTextF
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import MasterField
 from app.web.core.views.record_service import RecordService
-from app.web.records import message_mail, message_search
+from app.web.records import mails, message_search
 from app.web.records.call_fields import CallNumberField
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS
 from app.web.records.screen import Screen
@@ -79,7 +79,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     ChoiceField("state", options=STATES, colors=COLORS, words=STATE_WORDS),
     ChoiceField("purpose", options=PURPOSES, words=PURPOSE_WORDS),
     DateTimeField("happened_on"),
-    *message_mail.FIELDS,
+    *mails.FIELDS,
 )
 LABELS = {
     "channel": _("Channel"),
@@ -156,7 +156,7 @@ class MessageService(ManualMessageService):
                 beside = MailParts(
                     given.get("html") or "", tuple(given.get("cc") or ()), to=tuple(given.get("to") or ())
                 )
-                return outgoing_mail.send(session, outgoing, beside, viewer.stamp)
+                return mail_sending.send(session, outgoing, beside, viewer.stamp)
             if foreign := [name for name in _OF_EMAIL if given.get(name)]:
                 raise RuleBroken(_("Only an email has “%(name)s”.", name=foreign[0]), foreign[0])
             return message_sending.send_all(session, outgoing, viewer.stamp)
@@ -205,7 +205,7 @@ def peer_of_record(session: Session, channel: str, row: Any) -> str:
     return str(getattr(customer, column, None) or getattr(row, column, None) or "")
 
 
-class MessageResource(message_mail.MailRoutes, message_search.SearchRoutes, Resource):
+class MessageResource(mails.MailRoutes, message_search.SearchRoutes, Resource):
     """/api/v1/message/"""
 
     resource_name = "message"
@@ -259,9 +259,9 @@ class MessageResource(message_mail.MailRoutes, message_search.SearchRoutes, Reso
     search_exclude_columns = ["subject", "body", "reason", "code", "template"]
     order_columns = ["created_on"]
     VERBS = Resource.VERBS | {"cancel": "write", "send_again": "write", "give_up": "write"}
-    VERBS |= message_mail.VERBS | message_search.VERBS
+    VERBS |= mails.VERBS | message_search.VERBS
     documentation = (
-        message_mail.DOCUMENTATION
+        mails.DOCUMENTATION
         | message_search.DOCUMENTATION
         | {
             "cancel": OperationSpec("Cancel a message that waits to be sent", (404, 409, 422), ("pk",)),

@@ -26,7 +26,7 @@ from app.web.core import fab_access
 from app.web.core.localization.languages import translate_text
 from app.web.pages.hardened import protect, select_field
 from app.web.pages.settings_page import SettingsPage
-from app.web.settings.masters import MasterScreen
+from app.web.settings.picklists import MasterScreen
 
 _WEEKDAYS = tuple(map(lazy_gettext, office_hours.WEEKDAYS))
 NO_HOURS = lazy_gettext("No office hours: the office is treated as always open.")

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from flask import current_app
 from flask_babel import lazy_gettext as _
 
-from app.web.channels.accounts import ChannelsView
+from app.web.channels.channel_accounts import ChannelsView
 from app.web.channels.console import ConsoleView
 from app.web.channels.dnd_lists import DndListsView
 from app.web.channels.unassigned_mails import UnassignedMailsView
@@ -25,7 +25,8 @@ from app.web.settings.health import HealthView, SelfTestView
 from app.web.settings.jobs import JobsView
 from app.web.settings.legal_holds import LegalHoldsView
 from app.web.settings.list_setups import ListSetupsView
-from app.web.settings.masters import (
+from app.web.settings.office_hours import Holidays, Hours, OfficeRanges
+from app.web.settings.picklists import (
     AccountTypes,
     LeadSources,
     LeadStatuses,
@@ -34,7 +35,6 @@ from app.web.settings.masters import (
     TicketStatuses,
     TicketSubjects,
 )
-from app.web.settings.office_hours import Holidays, Hours, OfficeRanges
 from app.web.settings.retention import RetentionView
 from app.web.settings.role_matrix import RoleMatrix
 from app.web.settings.roles import Groups, Permissions, PermissionViews, Roles, ViewMenus

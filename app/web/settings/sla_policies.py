@@ -19,7 +19,7 @@ from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.durations import span
 from app.web.pages.hardened import HardenedInterface, select_field
 from app.web.settings.business_settings import MAX_MINUTES
-from app.web.settings.masters import MasterScreen
+from app.web.settings.picklists import MasterScreen
 
 #: Form key -> (stored priority, label).
 _PRIORITIES = {

@@ -22,8 +22,8 @@ from app.models import AssignmentRequest, Customer, Lead, Ticket
 from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.queries.record_table import COUNT_CAP
+from app.web.workday import assignment_requests
 from app.web.workday import my_day_queries as queries
-from app.web.workday import requests
 from app.web.workday.my_day_html import rows_html
 from app.web.workday.my_day_queries import rows_of
 from app.web.workday.my_day_rows import SOON, exhausted_task_row, lead_row, request_row, task_row, ticket_row
@@ -257,14 +257,14 @@ def waiting_requests(viewer: Viewer, limit: int) -> list[DaySection]:
     make = partial(_waiting, viewer.person, limit)
     found = queries.compiled_rows("waiting requests", (limit,), make, AssignmentRequest)
     # The sidebar's badge shows the same number and need not query it again.
-    g.waiting = min(found[0].total if found else 0, requests.MAX_COUNTED)
+    g.waiting = min(found[0].total if found else 0, assignment_requests.MAX_COUNTED)
     rows, title = [request_row(row, viewer) for row in found], _("Requests waiting for my decision")
     link = partial(str, "/requests/?tab=waiting")
     return [_filled(DaySection("requests", title, "clipboard-check", "violet", link=link), found, rows)]
 
 
 def _waiting(person: access.Person, limit: int) -> Any:
-    rule = requests.waiting_condition(person)
+    rule = assignment_requests.waiting_condition(person)
     names = ("id", "number", "reason", "created_on", "requested_user_id", "created_by_id")
     columns = [getattr(AssignmentRequest, name) for name in names]
     numbers = (Lead.number.label("lead"), Ticket.number.label("ticket"))

@@ -24,7 +24,7 @@ from app.web.records.conversation_list import own_unread
 from app.web.records.lists.list_views import view_url
 from app.web.security.fab_permissions import is_allowed
 from app.web.settings import settings_menu
-from app.web.workday.requests import MAX_COUNTED, waiting
+from app.web.workday.assignment_requests import MAX_COUNTED, waiting
 
 #: FAB's own category of its security screens: ours are in the settings.
 _HIDDEN = "Security"

@@ -35,7 +35,7 @@ from app.models import (
 from app.ops.queues import queue
 from app.ops.storage.file_store import PREFIX
 from app.ops.storage.virus_scanner import ScannerUnavailable
-from app.outbox import outbound_files
+from app.outbox import provider_files
 from app.outbox.arrival_scans import INFECTED
 from app.web.records.attachments import uploads
 from app.web.records.attachments.upload_rates import RATES
@@ -121,7 +121,7 @@ def test_several_files_go_as_so_many_messages_once(crm: Crm, account: Any) -> No
         assert answer(ana, row, "Three files", files=chosen).status_code == 302
     told = [(each.body, [file["name"] for file in each.media or []]) for each in out(crm)]
     assert told == [("Three files", []), ("a.pdf", ["a.pdf"]), ("voice.mp3", ["voice.mp3"]), ("b.jpg", ["b.jpg"])]
-    assert outbound_files.text_of(out(crm)[1]) == ""
+    assert provider_files.text_of(out(crm)[1]) == ""
 
 
 #: Name, content or what makes it, what the sentence says.
@@ -225,8 +225,8 @@ def test_a_provider_fetches_a_file_by_a_signed_address_for_a_time(crm: Crm, acco
     row = heard(crm, account, claimed="ana")
     answer(crm.client("ana"), row, "Form", files=sent_file(sample_uploads.PDF, "form.pdf"))
     with crm.app.app_context():
-        token = outbound_files.address_of(out(crm)[0].id, 0).rpartition("/")[2]
-        other = outbound_files.address_of(out(crm)[0].id, 1).rpartition("/")[2]
+        token = provider_files.address_of(out(crm)[0].id, 0).rpartition("/")[2]
+        other = provider_files.address_of(out(crm)[0].id, 1).rpartition("/")[2]
     stranger = crm.app.test_client()
     got = stranger.get(f"/hooks/file/{token}")
     assert (got.status_code, got.data, got.mimetype) == (200, sample_uploads.PDF, "application/pdf")
@@ -234,11 +234,11 @@ def test_a_provider_fetches_a_file_by_a_signed_address_for_a_time(crm: Crm, acco
     forged = f"{token[:-5]}{'y' if token[-5] == 'x' else 'x'}{token[-4:]}"
     for bad in (forged, other, "x", "a" * 300):
         assert stranger.get(f"/hooks/file/{bad}").status_code == 404
-    outbound_files.ADDRESS_SECONDS, before = -1, outbound_files.ADDRESS_SECONDS
+    provider_files.ADDRESS_SECONDS, before = -1, provider_files.ADDRESS_SECONDS
     try:
         assert stranger.get(f"/hooks/file/{token}").status_code == 404
     finally:
-        outbound_files.ADDRESS_SECONDS = before
+        provider_files.ADDRESS_SECONDS = before
 
 
 # --- received

@@ -23,7 +23,7 @@ from app.web.records.telephony import call_batches
 from tests.app_fixtures import Crm
 from tests.domain.test_call_sync import ANYTHING, NAMES
 from tests.factories import NOW
-from tests.web.compat.test_telephone import SYNC, Phone, call_record
+from tests.web.compat.test_phone_apps import SYNC, Phone, call_record
 
 #: Statements of a batch, with those that mark the days of its calls for their roll-ups, and the leads and tickets that
 #: were called for the first time; and of authentication.

@@ -21,7 +21,7 @@ from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.merging import merge_undo, record_merge
 from app.domain.merging.record_merge import MergeRequest
 from app.domain.periods import Period
-from app.domain.persistence import row_marks
+from app.domain.persistence import recount_marks
 from app.models import Lead, LeadSource, LeadStatus, RowMark, Task, Ticket, TicketStatus
 from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import CATALOG
@@ -207,8 +207,10 @@ def test_the_sums_say_what_the_rows_say_whatever_happens_to_them(crm: Crm, seed:
 def test_every_column_that_is_counted_is_marked_when_it_changes() -> None:
     for cube in CUBES:
         parts = [part for column in cube.columns for part in iterate(column)]
-        names = {part.key for part in parts if getattr(getattr(part, "table", None), "name", "") in row_marks.COUNTED}
-        assert names <= row_marks.COUNTED[cube.record.__tablename__], cube.id
+        names = {
+            part.key for part in parts if getattr(getattr(part, "table", None), "name", "") in recount_marks.COUNTED
+        }
+        assert names <= recount_marks.COUNTED[cube.record.__tablename__], cube.id
         assert cube.at in names
 
 

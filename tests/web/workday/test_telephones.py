@@ -12,7 +12,7 @@ from sqlalchemy import delete, select, update
 from app import access
 from app.models import CallLog, OfficeRange, PhoneSync, QuarantinedCall, User
 from tests.app_fixtures import Crm, Make
-from tests.web.compat.test_telephone import Phone, call_record
+from tests.web.compat.test_phone_apps import Phone, call_record
 
 #: Never right, however often it is sent.
 WRONG = {"duration": "long"}

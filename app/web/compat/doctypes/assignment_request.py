@@ -9,7 +9,7 @@ from app.web.compat.references import (
     TICKET_TARGET,
 )
 from app.web.core.fields.date_fields import DateTimeField
-from app.web.workday.requests import RequestResource
+from app.web.workday.assignment_requests import RequestResource
 
 ASSIGNMENT_REQUEST = DocType(
     "CRM Assignment Request",

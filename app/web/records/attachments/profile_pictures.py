@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app import access
-from app.access.account_rules import is_admin_account
+from app.access.user_account_rules import is_admin_account
 from app.domain import team, timeline
 from app.domain.base import NotFound, RuleBroken
 from app.extensions import db

@@ -15,7 +15,7 @@ import pytest
 import config
 from app.channels.base import ChannelError, Content, DeliveryUnknown
 from app.channels.console import Console
-from app.channels.email import Email, server_of
+from app.channels.smtp_client import Email, server_of
 from tests.channels.certificates import make_certificate
 from tests.channels.smtp import MailServer, only, serving
 from tests.servers import free_port

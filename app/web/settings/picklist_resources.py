@@ -6,7 +6,7 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
 from app.web.api.resource import Resource
-from app.web.settings.masters import MASTER_LABELS
+from app.web.settings.picklists import MASTER_LABELS
 
 _SHARED = ["label", "position", "is_active"]
 

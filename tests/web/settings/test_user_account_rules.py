@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import inspect, select, update
 
 from app import access
-from app.access.account_rules import COLUMNS_OF_MANAGERS, KEPT_BY_THE_CRM, LABELS, OWN_COLUMNS
+from app.access.user_account_rules import COLUMNS_OF_MANAGERS, KEPT_BY_THE_CRM, LABELS, OWN_COLUMNS
 from app.extensions import db
 from app.models import Group, Role, User
 from tests.web.settings_app import PEOPLE, Site, edit_user

@@ -273,7 +273,7 @@ def test_deleting_a_policy_deletes_its_targets(site: Site) -> None:
 
 
 def registered_masters() -> list[str]:
-    from app.web.settings.masters import MasterScreen
+    from app.web.settings.picklists import MasterScreen
     from app.web.settings.settings_menu import GROUPS
 
     views = [entry.view for group in GROUPS for entry in group.entries]

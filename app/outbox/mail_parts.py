@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 
 from app.channels.base import ChannelError
 from app.channels.provider import OutgoingMessage
-from app.domain.messaging import mails, outgoing_mail
+from app.domain.messaging import mail_sending, mails
 from app.lib.field_encryption import Vault
 from app.models import ChannelAccount, Message
 from app.ops.storage.file_store import PREFIX, FileStore
@@ -32,7 +32,7 @@ def complete(session: Session, row: Message, account: ChannelAccount, message: O
         headers["References"] = " ".join(f"<{each}>" for each in reversed(thread))
     if row.created_by_id is None:
         headers["Auto-Submitted"] = "auto-generated"  # prevents automatic replies
-    beside = outgoing_mail.of_message(session, row.id)
+    beside = mail_sending.of_message(session, row.id)
     quoted = beside.quoted if beside is not None else ""
     return replace(
         message,
@@ -62,7 +62,7 @@ def _thread(session: Session, row: Message, vault: Vault, domain: str) -> list[s
         if answered.direction == "out":
             found.append(mails.header_id_of(vault, answered.id, domain))
         else:
-            found += outgoing_mail.references_of(session, answered)
+            found += mail_sending.references_of(session, answered)
         answered = session.get(Message, answered.reply_to_id) if answered.reply_to_id else None
     return found
 
