@@ -11,10 +11,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Integer, case, func, literal, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import office_hours, settings
+from app.domain import business_settings, office_hours
 from app.domain.base import UtcDateTime
+from app.domain.business_settings import BusinessSetting, SlaPolicy, SlaTarget
 from app.domain.persistence import recount_marks
-from app.domain.settings import BusinessSetting, SlaPolicy, SlaTarget
 
 #: The state of the clock in a status.
 RUNNING, PAUSED, ENDED = "runs", "waits", "ended"
@@ -75,9 +75,9 @@ class SlaTerms:
     #: (lead or ticket, priority; "" = any) -> office minutes for the first reply and the resolution.
     targets: Mapping[tuple[str, str], tuple[int, int | None]] = field(default_factory=dict, hash=False)
     #: Percent of the allowed time after which the assignees are warned.
-    warning_percent: int = settings.DEFINITIONS["sla_warning_percent"][0]
+    warning_percent: int = business_settings.DEFINITIONS["sla_warning_percent"][0]
     #: Office minutes after a breach, and after each level, at which the next manager is notified.
-    escalation_minutes: int = settings.DEFINITIONS["sla_escalation_minutes"][0]
+    escalation_minutes: int = business_settings.DEFINITIONS["sla_escalation_minutes"][0]
 
     def target(self, kind: str, priority: str) -> tuple[int | None, int | None]:
         """Office minutes for the first reply and for the resolution; None = no target."""
@@ -104,7 +104,7 @@ def load_terms(session: Session, zone: str) -> SlaTerms:
     targets: dict[tuple[str, str], tuple[int, int | None]] = {}
     for kind, each in session.execute(active.where(SlaPolicy.is_active).order_by(SlaPolicy.position, SlaPolicy.id)):
         targets.setdefault((kind, each.priority), (each.first_response_minutes, each.resolution_minutes))
-    return SlaTerms(settings.load_office(session, zone), targets, **figures)
+    return SlaTerms(business_settings.load_office(session, zone), targets, **figures)
 
 
 # --- the clock follows the status

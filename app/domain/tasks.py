@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import JSON, Boolean, CheckConstraint, ForeignKey, Index, String, Text, func, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import custom_values, settings, timeline
+from app.domain import business_settings, custom_values, timeline
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, Versioned, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
@@ -188,7 +188,7 @@ def first_task_values(
     """
     given = {name: value for name, value in (requested or {}).items() if value is not None}
     values: dict[str, Any] = {"title": defaults["title"][:200], "priority": defaults["priority"]} | given
-    minutes = context.first_task_minutes or settings.DEFINITIONS["first_task_minutes"][0]
+    minutes = context.first_task_minutes or business_settings.DEFINITIONS["first_task_minutes"][0]
     wait = timedelta(minutes=minutes.get(values["priority"], minutes.get("Medium", 120)))
     values["due_on"] = values.get("due_on") or context.sla_terms.after(context.now, wait) or context.now + wait
     return values

@@ -10,7 +10,7 @@ from flask import current_app
 
 from app import access
 from app.channels.base import ChannelError
-from app.domain import audit, settings
+from app.domain import audit, business_settings
 from app.ops.storage.virus_scanner import FileNotScanned, Scanner, ScannerUnavailable
 
 INFECTED = "The virus scanner found something in the file. It was not kept."
@@ -48,7 +48,7 @@ def threat_in(content: bytes, about: str) -> str | None:
     except ScannerUnavailable as away:
         log.warning("%s was not scanned: %s", about, away)
         with access.system_transaction() as session:
-            if settings.value_of(session, "file_scan_rule") == "accept":
+            if business_settings.value_of(session, "file_scan_rule") == "accept":
                 return None
         raise
     if threat is not None:

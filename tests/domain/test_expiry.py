@@ -12,9 +12,9 @@ from sqlalchemy.orm import Session
 from app.domain import assignment_requests
 from app.domain.automation.expiry import due_leads, due_requests, expire_leads, expire_request
 from app.domain.base import Stamp
+from app.domain.business_settings import BusinessSetting
 from app.domain.leads import Lead
 from app.domain.notices import Notification
-from app.domain.settings import BusinessSetting
 from app.domain.timeline import Activity, StatusChange
 from app.ops.database.connections import STATEMENTS
 from tests import factories

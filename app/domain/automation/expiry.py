@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from app.domain import leads, notices, office_hours, settings, timeline
+from app.domain import business_settings, leads, notices, office_hours, timeline
 from app.domain.assignment_requests import AssignmentRequest
 from app.domain.base import Stamp
 from app.domain.leads import Lead
@@ -54,7 +54,7 @@ def _assignees(session: Session) -> list[int]:
 
 def _latest_changes(session: Session, now: datetime) -> tuple[datetime, datetime]:
     """60 days without a change in a status of work, and 30 days in Account Opened; settings change these numbers."""
-    days = (settings.value_of(session, name) for name in ("lead_expiry_days", "opened_expiry_days"))
+    days = (business_settings.value_of(session, name) for name in ("lead_expiry_days", "opened_expiry_days"))
     unchanged_since, opened_before = (now - timedelta(days=each) for each in days)
     return unchanged_since, opened_before
 
@@ -88,7 +88,7 @@ def expire_leads(session: Session, lead_ids: Sequence[int], now: datetime) -> li
 
 def due_requests(session: Session, now: datetime, office: office_hours.OfficeSchedule, limit: int) -> list[int]:
     """Ids of the assignment requests that have been pending for too many working days."""
-    days = settings.value_of(session, "request_expiry_days")
+    days = business_settings.value_of(session, "request_expiry_days")
     pending = (AssignmentRequest.status == "Pending", AssignmentRequest.created_on <= now - timedelta(days=days))
     query = select(AssignmentRequest.id, AssignmentRequest.created_on).where(*pending)
     rows = session.execute(query.order_by(AssignmentRequest.created_on, AssignmentRequest.id).limit(limit))

@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import leads, office_hours, round_robin, settings, tasks, tickets
+from app.domain import business_settings, leads, office_hours, round_robin, tasks, tickets
 from app.domain.automation.reassignment_batch import ReassignmentBatch, RecordToReassign
 from app.domain.base import RuleBroken
 from app.domain.leads import Lead
@@ -53,9 +53,9 @@ class ReassignmentTerms:
     """Settings in minutes of office time."""
 
     #: How long a task may be overdue before it is reassigned.
-    grace_minutes: int = settings.DEFINITIONS["grace_minutes"][0]
+    grace_minutes: int = business_settings.DEFINITIONS["grace_minutes"][0]
     #: How long the new assignee has.
-    retry_minutes: int = settings.DEFINITIONS["retry_minutes"][0]
+    retry_minutes: int = business_settings.DEFINITIONS["retry_minutes"][0]
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class ReassignmentPass:
 
 def load_terms(session: Session) -> ReassignmentTerms:
     """The current settings of reassignment."""
-    return ReassignmentTerms(**settings.values_of(session, "grace_minutes", "retry_minutes"))
+    return ReassignmentTerms(**business_settings.values_of(session, "grace_minutes", "retry_minutes"))
 
 
 def pass_at(now: datetime, office: office_hours.OfficeSchedule, terms: ReassignmentTerms) -> ReassignmentPass:

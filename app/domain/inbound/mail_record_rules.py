@@ -9,7 +9,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import leads, settings, sla, tickets
+from app.domain import business_settings, leads, sla, tickets
 from app.domain.base import RuleBroken
 from app.domain.change_context import ChangeContext
 from app.domain.customers import Customer
@@ -38,7 +38,7 @@ def open_for(
         context.now,
         vault=context.vault,
         sla_terms=sla.load_terms(session, context.zone),
-        first_task_minutes=settings.value_of(session, "first_task_minutes"),
+        first_task_minutes=business_settings.value_of(session, "first_task_minutes"),
     )
     if context.values.get("opens") == "lead":
         known = None if is_unverified else mail_threads.open_lead(session, mail.sender.address)

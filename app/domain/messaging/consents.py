@@ -11,7 +11,7 @@ from typing import Any
 from sqlalchemy import ForeignKey, Index, String, Text, select, union
 from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
 
-from app.domain import audit, settings
+from app.domain import audit, business_settings
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime, translatable
 from app.domain.customers import Customer
 from app.domain.leads import Lead
@@ -127,7 +127,7 @@ class ConsentInput:
 def record_input(session: Session, noted: ConsentInput, stamp: Stamp) -> Consent:
     """Add what a person was told outside the CRM. Raises RuleBroken."""
     happened_on = noted.happened_on or stamp.now
-    rules = settings.values_of(session, "consent_transaction_days", "consent_ask_again_days")
+    rules = business_settings.values_of(session, "consent_transaction_days", "consent_ask_again_days")
     _refuse_incomplete(noted, happened_on, stamp.now)
     if noted.action == "given" and not noted.is_unasked:
         free_on = asked_again_on(session, noted.channel, noted.address, rules["consent_ask_again_days"])
@@ -218,7 +218,7 @@ def refusal(session: Session, message: Any, now: datetime) -> str | None:
         return UNWANTED
     if newest is not None and (newest.ends_on is None or newest.ends_on > now):
         return None
-    rules = settings.values_of(session, "dnd_valid_days", "promotional_needs_consent")
+    rules = business_settings.values_of(session, "dnd_valid_days", "promotional_needs_consent")
     if message.channel != "email" and is_blocked(session, message.peer, now, rules["dnd_valid_days"]):
         return ON_DND
     return NO_CONSENT if rules["promotional_needs_consent"] else None
@@ -233,7 +233,7 @@ def refusals(
     addresses.
     """
     newest = _latest_of(session, channel, addresses)
-    rules = settings.values_of(session, "dnd_valid_days", "promotional_needs_consent")
+    rules = business_settings.values_of(session, "dnd_valid_days", "promotional_needs_consent")
     out = _opted_out_of(session, channel, addresses)
     blocked = _blocked_of(session, addresses, now, rules["dnd_valid_days"]) if channel != "email" else set()
     made: dict[str, tuple[str, str]] = {}

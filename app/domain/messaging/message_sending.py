@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app.channels.provider import Abilities
 from app.channels.registry import KINDS
-from app.domain import audit, settings
+from app.domain import audit, business_settings
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.messaging import channel_accounts, conversations, file_checks, message_templates, messages, sms_rules
 from app.domain.messaging.channel_accounts import ChannelAccount
@@ -258,14 +258,14 @@ def postponed_until(session: Session, message: Message, now: datetime, zone: str
     if message.purpose == "promotional":
         return promotional_opening(session, now, zone)
     if message.created_by_id is None or messages.is_of_campaign(message):
-        ends, begins = _hours(settings.value_of(session, "quiet_hours"))
+        ends, begins = _hours(business_settings.value_of(session, "quiet_hours"))
         return _next_opening(now.astimezone(ZoneInfo(zone)), begins, ends)
     return None
 
 
 def promotional_opening(session: Session, now: datetime, zone: str) -> datetime | None:
     """When promotional messages and calls are next allowed, UTC; None = they are allowed now."""
-    begins, ends = _hours(settings.value_of(session, "promotional_hours"))
+    begins, ends = _hours(business_settings.value_of(session, "promotional_hours"))
     return _next_opening(now.astimezone(ZoneInfo(zone)), begins, ends)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import settings
+from app.domain import business_settings
 from app.domain.base import RuleBroken, translatable
 from app.domain.messaging import message_templates
 from app.domain.messaging.message_templates import MessageTemplate
@@ -23,7 +23,7 @@ INDIA = "+91"
 def refuse_foreign_links(session: Session, text: str) -> None:
     """Raise RuleBroken for a link to a host that isn't allowed; an empty list allows any."""
     hosts = links_in(text)
-    allowed = allowed_hosts(settings.value_of(session, "sms_link_hosts")) if hosts else ()
+    allowed = allowed_hosts(business_settings.value_of(session, "sms_link_hosts")) if hosts else ()
     for host in hosts if allowed else ():
         if not any(host == each or host.endswith(f".{each}") for each in allowed):
             sentence = "Links to %(host)s aren't on the white list for SMS, so operators would drop this message."

@@ -13,7 +13,7 @@ from datetime import datetime
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import settings
+from app.domain import business_settings
 from app.domain.base import RuleBroken, TranslatableText, translatable
 from app.domain.leads import Lead
 from app.domain.messaging import channel_accounts, consents
@@ -65,7 +65,7 @@ def choose(session: Session, purpose: str) -> CallerLine:
         for account in accounts:
             if number := _number_for(account, wanted):
                 return CallerLine(account, number, fits=True)
-    if settings.value_of(session, "caller_id_rule") == "refuse":
+    if business_settings.value_of(session, "caller_id_rule") == "refuse":
         raise RuleBroken(_no_number(purpose), "caller_id")
     return CallerLine(accounts[0], own_number(accounts[0]), fits=False)
 

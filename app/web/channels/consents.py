@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.access import Person
-from app.domain import audit, settings
+from app.domain import audit, business_settings
 from app.domain.base import NotFound, RuleBroken
 from app.domain.messaging import consents, messages
 from app.domain.messaging.consents import ACTIONS, OPT_OUTS, PURPOSES, WAYS, Consent, ConsentInput, DoNotDisturb
@@ -260,7 +260,7 @@ def _standing(row: Any, viewer: Viewer) -> list[dict[str, Any]]:
     """The current state of each channel."""
     made = []
     with access.as_system(db.session()) as session:
-        rules = settings.values_of(session, "consent_ask_again_days", "dnd_valid_days")
+        rules = business_settings.values_of(session, "consent_ask_again_days", "dnd_valid_days")
         for channel, word in CONSENT_CHANNELS.items():
             for address in _addresses(row):
                 if ("@" in address) is not (channel == "email"):

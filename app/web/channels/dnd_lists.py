@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 from sqlalchemy import func, select
 
 from app import access
-from app.domain import settings
+from app.domain import business_settings
 from app.domain.base import NotFound, RuleBroken, Stamp
 from app.domain.messaging import dnd_uploads
 from app.domain.messaging.dnd_uploads import DndUpload
@@ -85,7 +85,7 @@ class DndListsView(SettingsPage):
             "campaigns/dnd_lists.html",
             uploads=[_row(each, viewer) for each in rows],
             numbers=grouped(numbers),
-            days=settings.value_of(session, "dnd_valid_days"),
+            days=business_settings.value_of(session, "dnd_valid_days"),
             may_write=viewer.person.may("Settings", "write"),
             is_reading=any(each.state == "reading" for each in rows),
             error=error,

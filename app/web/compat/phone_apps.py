@@ -8,7 +8,7 @@ from flask import Response
 from flask_babel import gettext as _
 from sqlalchemy import case, func, select
 
-from app.domain import settings
+from app.domain import business_settings
 from app.domain.telephony.call_sync import MAX_BATCH, SyncedCallResult
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, PhoneSync, Ticket, User
@@ -193,7 +193,7 @@ def user_profile(arguments: Arguments) -> dict[str, Any]:
 
 def app_version(arguments: Arguments) -> Response:
     """The current version of the app; the keys are at the top level, where the app reads them, and under message."""
-    values = settings.values_of(
+    values = business_settings.values_of(
         db.session(), "phone_app_version", "phone_app_build", "phone_app_url", "phone_app_force"
     )
     name, build = values["phone_app_version"], values["phone_app_build"]
@@ -215,6 +215,6 @@ def app_version(arguments: Arguments) -> Response:
 
 def update_settings(arguments: Arguments) -> Response:
     """How often the app checks for a new version, and after how many days it forces the update."""
-    force = settings.values_of(db.session(), "phone_app_force")["phone_app_force"]
+    force = business_settings.values_of(db.session(), "phone_app_force")["phone_app_force"]
     body = {"success": True, "check_interval_hours": 24, "force_after_days": 0 if force else 30, "auto_check": True}
     return json_answer(200, body | {"message": body})

@@ -13,7 +13,7 @@ from flask_babel import lazy_gettext
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import settings
+from app.domain import business_settings
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped
@@ -101,7 +101,11 @@ class Business(SettingsPage):
 
 
 def _stored_values(session: Session) -> dict[str, Any]:
-    return {key: settings.value_of(session, key) for key in settings.DEFINITIONS if key not in settings.OF_FILES}
+    return {
+        key: business_settings.value_of(session, key)
+        for key in business_settings.DEFINITIONS
+        if key not in business_settings.OF_FILES
+    }
 
 
 def _parts(key: str, value: Any) -> dict[str, Any]:
@@ -138,7 +142,7 @@ def _sections(stored: dict[str, Any], posted: Any, errors: dict[str, list[str]])
 
 
 def _section(key: str, value: Any, posted: Any, errors: dict[str, list[str]]) -> dict[str, Any]:
-    label = str(_LABELS.get(key, settings.DEFINITIONS[key][1]))
+    label = str(_LABELS.get(key, business_settings.DEFINITIONS[key][1]))
     parts = _parts(key, value)
     return {
         "title": label if len(parts) > 1 else "",
@@ -272,7 +276,7 @@ def _parse_text(posted: str) -> str:
 def _store_values(session: Session, values: dict[str, Any]) -> None:
     rows = {row.key: row for row in session.scalars(select(BusinessSetting))}
     for key, value in values.items():
-        if value == settings.value_of(session, key):
+        if value == business_settings.value_of(session, key):
             continue
         row = rows.get(key) or BusinessSetting(key=key, value=value)
         row.value, row.changed_on = value, fab_access.request_time()

@@ -11,7 +11,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import file_quotas, settings
+from app.domain import business_settings, file_quotas
 from app.domain.base import RuleBroken
 from app.domain.file_quotas import INSTALLATION
 from app.extensions import db
@@ -65,7 +65,7 @@ class FileSettingsView(SettingsPage):
 
 
 def _stored(session: Session) -> dict[str, Any]:
-    return settings.values_of(session, *settings.OF_FILES)
+    return business_settings.values_of(session, *business_settings.OF_FILES)
 
 
 def _fields(stored: dict[str, Any], posted: Mapping[str, str], errors: dict[str, list[str]]) -> list[dict[str, Any]]:
@@ -102,7 +102,7 @@ def _posted() -> dict[str, Any]:
     """The posted values. Raises RuleBroken."""
     values: dict[str, Any] = {}
     errors: dict[str, list[str]] = {}
-    for key in settings.OF_FILES:
+    for key in business_settings.OF_FILES:
         text = request.form.get(key, "").strip()
         if key == "file_scan_rule":
             values[key] = text
@@ -121,7 +121,7 @@ def _store(session: Session, values: dict[str, Any]) -> None:
     rows = {row.key: row for row in session.scalars(select(BusinessSetting))}
     for key, value in values.items():
         row = rows.get(key)
-        if row is None and value == settings.DEFINITIONS[key][0]:
+        if row is None and value == business_settings.DEFINITIONS[key][0]:
             continue
         row = row or BusinessSetting(key=key, value=value)
         row.value, row.changed_on = value, fab_access.request_time()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from app.domain import settings
+from app.domain import business_settings
 from app.extensions import db
 from tests.cases import each_case
 from tests.web.settings_app import (
@@ -14,7 +14,7 @@ from tests.web.settings_app import (
 
 def stored(site: Site) -> dict[str, Any]:
     with site.app.app_context():
-        return {key: settings.value_of(db.session(), key) for key in settings.DEFINITIONS}
+        return {key: business_settings.value_of(db.session(), key) for key in business_settings.DEFINITIONS}
 
 
 def save_business(site: Site, **sent: Any) -> Any:

@@ -13,7 +13,7 @@ from sqlalchemy.orm.util import identity_key
 
 from app import access, branding
 from app.branding import ShownBrand
-from app.domain import brand, custom_fields, office_hours, settings, sla
+from app.domain import brand, business_settings, custom_fields, office_hours, sla
 from app.domain.messaging import channel_accounts
 from app.lib.ids import parse_id
 from app.models import (
@@ -180,7 +180,7 @@ def _load(session: Session, version: int, zone: str) -> Lookups:
             }
         fresh.brand = branding.set_current(current_app, brand.stored_brand(session))
         fresh.custom = custom_field_catalog.CustomFieldCatalog(custom_fields.load(session))
-        fresh.business = {key: settings.value_of(session, key) for key in settings.DEFINITIONS}
+        fresh.business = {key: business_settings.value_of(session, key) for key in business_settings.DEFINITIONS}
     fresh.managers = frozenset(row.manager_id for row in users if row.manager_id is not None)
     _add_people(fresh, users)
     by_address = {address.casefold(): key for key, address in fresh.addresses.items()}

@@ -11,7 +11,7 @@ from sqlalchemy import inspect
 from sqlalchemy.orm import RelationshipDirection, Session
 
 from app import access
-from app.domain import audit, settings, timeline
+from app.domain import audit, business_settings, timeline
 from app.domain.base import RuleBroken, Stamp, refuse_stale, translatable
 from app.domain.permissions import mask_of
 from app.domain.persistence import history_rows
@@ -148,7 +148,7 @@ class RecordService:
     @staticmethod
     def setting(session: Session, key: str) -> Any:
         """The value of a business setting."""
-        return settings.value_of(session, key)
+        return business_settings.value_of(session, key)
 
 
 def _refuse_unwritable(related: set[Any], viewer: Viewer) -> None:
