@@ -15,11 +15,11 @@ from app.backups import requested_runs as backup_work
 from app.domain import (
     attachments,
     audit_chain,
-    business_settings,
     custom_fields,
     custom_values,
     file_quotas,
     office_hours,
+    office_schedule,
     report_schedules,
     sla,
     transfer_runs,
@@ -68,7 +68,7 @@ FORGOTTEN_AFTER = timedelta(days=1)
 
 def reassign(session: Session, job_pass: JobPass) -> JobWork:
     """Reassign overdue tasks, while the office is open."""
-    office = business_settings.load_office(session, job_pass.zone)
+    office = office_schedule.load_office(session, job_pass.zone)
     if not office_hours.is_open(office, job_pass.now):
         return JobWork()
     terms = reassignment.load_terms(session)
@@ -105,7 +105,7 @@ def expire_leads(session: Session, job_pass: JobPass) -> JobWork:
 def expire_requests(session: Session, job_pass: JobPass) -> JobWork:
     """Expire assignment requests that nobody has decided."""
     found = expiry.due_requests(
-        session, job_pass.now, business_settings.load_office(session, job_pass.zone), job_pass.limit
+        session, job_pass.now, office_schedule.load_office(session, job_pass.zone), job_pass.limit
     )
     return JobWork(found, lambda session, request_id: expiry.expire_request(session, request_id, job_pass.now))
 

@@ -15,13 +15,7 @@ from app.domain.authentication import ApiKey, FailedLogin, SignIn  # sign-ins, A
 from app.domain.base import NumberSeries, Record, never_reuse_ids, remove_sequence_defaults
 from app.domain.brand import Brand  # what the CRM is called and looks like
 from app.domain.bulk_undo import BulkChange  # the values that a bulk action has replaced
-from app.domain.business_settings import (  # business settings, office hours, SLA policies
-    BusinessSetting,
-    Holiday,
-    OfficeRange,
-    SlaPolicy,
-    SlaTarget,
-)
+from app.domain.business_settings import BusinessSetting  # a business setting that was changed
 from app.domain.custom_fields import CustomField  # a field that an admin has added
 from app.domain.custom_values import CustomValue  # a value of such a field, for filters and sorting
 from app.domain.customer_keys import CustomerKey  # a number or identity that only one customer has
@@ -70,6 +64,7 @@ from app.domain.messaging.message_reactions import MessageReaction  # a reaction
 from app.domain.messaging.message_templates import MessageTemplate  # a text of messages
 from app.domain.messaging.messages import Message  # one WhatsApp, SMS or email, out or in
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
+from app.domain.office_schedule import Holiday, OfficeRange  # a holiday; office hours of a weekday
 from app.domain.pending_customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
 from app.domain.persistence.recount_marks import RowMark  # a lead, ticket or task to be counted again
@@ -91,6 +86,7 @@ from app.domain.retired_keys import RetiredKey  # a key of an earlier part of th
 from app.domain.round_robin import RoundRobin  # round robin of a role
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
 from app.domain.search_columns import add_reversed
+from app.domain.sla_policies import SlaPolicy, SlaTarget  # response and resolution targets
 from app.domain.tasks import Task  # one thing to do
 from app.domain.telephony.call_cards import CallCard  # one call on the pages of one user
 from app.domain.telephony.call_requests import CallRequest  # a call to be dialed by a provider

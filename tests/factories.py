@@ -17,8 +17,8 @@ from sqlalchemy.orm import Session
 from app import access, models, session_hooks
 from app.domain import leads, office_hours, permissions, tickets
 from app.domain.base import Stamp
-from app.domain.business_settings import OfficeRange
 from app.domain.leads import Lead
+from app.domain.office_schedule import OfficeRange
 from app.domain.picklists import LeadStatus, TicketStatus
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket

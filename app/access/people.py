@@ -143,11 +143,13 @@ def _cached_records() -> tuple[Any, ...]:
     from flask_appbuilder.security.sqla.models import Group, PermissionView
 
     from app.domain.brand import Brand
-    from app.domain.business_settings import BusinessSetting, Holiday, OfficeRange, SlaTarget
+    from app.domain.business_settings import BusinessSetting
     from app.domain.custom_fields import CustomField
     from app.domain.messaging.channel_accounts import ChannelAccount
+    from app.domain.office_schedule import Holiday, OfficeRange
     from app.domain.picklists import Master
     from app.domain.saved_views import ListSetup
+    from app.domain.sla_policies import SlaTarget
     from app.domain.webhooks import Webhook
 
     return (

@@ -1,70 +1,15 @@
-"""Business settings with their defaults; the rows of office hours, holidays and SLA policies."""
+"""Business settings with their defaults, which managers change on a page."""
 
 from __future__ import annotations
 
-from datetime import date, datetime, time
+from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from flask_appbuilder import Model
-from sqlalchemy import JSON, Date, ForeignKey, Integer, String, Time, UniqueConstraint, select
-from sqlalchemy.orm import Mapped, Session, mapped_column, relationship
+from sqlalchemy import JSON, Integer, String, select
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import office_hours
 from app.domain.base import UtcDateTime
-from app.domain.picklists import Master
-
-
-class OfficeRange(Model):  # type: ignore[misc]
-    """One range of office hours on a weekday, local time."""
-
-    __tablename__ = "office_range"
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    #: Monday = 0.
-    weekday: Mapped[int] = mapped_column(Integer, nullable=False)
-    starts: Mapped[time] = mapped_column(Time, nullable=False)
-    ends: Mapped[time] = mapped_column(Time, nullable=False)
-
-    def __str__(self) -> str:
-        return f"{self.starts:%H:%M}–{office_hours.end_text(self.ends)}"
-
-
-class Holiday(Model):  # type: ignore[misc]
-    """A day on which the office is closed, or open for part of the day."""
-
-    __tablename__ = "holiday"
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    day: Mapped[date] = mapped_column(Date, nullable=False, unique=True)
-    label: Mapped[str] = mapped_column(String(140), nullable=False)
-    #: Both null = closed all day; else the office is open only in this range.
-    starts: Mapped[time | None] = mapped_column(Time)
-    ends: Mapped[time | None] = mapped_column(Time)
-
-    def __str__(self) -> str:
-        return f"{self.day:%d %b %Y} {self.label}"
-
-
-class SlaPolicy(Master):
-    """Response and resolution targets by priority, in minutes of office time."""
-
-    __tablename__ = "sla_policy"
-    #: lead or ticket.
-    applies_to: Mapped[str] = mapped_column(String(16), nullable=False)
-    targets: Mapped[list[SlaTarget]] = relationship(cascade="all, delete-orphan", lazy="selectin")
-
-
-class SlaTarget(Model):  # type: ignore[misc]
-    """The targets of one priority."""
-
-    __tablename__ = "sla_target"
-    __table_args__ = (UniqueConstraint("policy_id", "priority"),)
-    id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    policy_id: Mapped[int] = mapped_column(ForeignKey("sla_policy.id", ondelete="CASCADE"), nullable=False)
-    #: Low, Medium, High, Urgent; "" = any.
-    priority: Mapped[str] = mapped_column(String(16), nullable=False, default="")
-    #: Minutes of office time.
-    first_response_minutes: Mapped[int] = mapped_column(Integer, nullable=False)
-    resolution_minutes: Mapped[int | None] = mapped_column(Integer)
 
 
 class BusinessSetting(Model):  # type: ignore[misc]
@@ -122,12 +67,3 @@ def values_of(session: Session, *keys: str) -> dict[str, Any]:
     """Several settings by name, in one statement. Raises KeyError for an unknown key."""
     query = select(BusinessSetting.key, BusinessSetting.value).where(BusinessSetting.key.in_(keys))
     return {key: DEFINITIONS[key][0] for key in keys} | {row.key: row.value for row in session.execute(query)}
-
-
-def load_office(session: Session, zone: str) -> office_hours.OfficeSchedule:
-    """The office hours in this zone; without ranges the office is always open."""
-    ranges = tuple(office_hours.OpeningRange(r.weekday, r.starts, r.ends) for r in session.scalars(select(OfficeRange)))
-    days = list(session.scalars(select(Holiday)))
-    half = {d.day: ((d.starts, d.ends),) for d in days if d.starts and d.ends}
-    closed = frozenset(d.day for d in days if d.day not in half)
-    return office_hours.OfficeSchedule(zone=ZoneInfo(zone), ranges=ranges, holidays=closed, half_days=half)

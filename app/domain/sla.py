@@ -11,10 +11,11 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import Integer, case, func, literal, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import business_settings, office_hours
+from app.domain import business_settings, office_hours, office_schedule
 from app.domain.base import UtcDateTime
-from app.domain.business_settings import BusinessSetting, SlaPolicy, SlaTarget
+from app.domain.business_settings import BusinessSetting
 from app.domain.persistence import recount_marks
+from app.domain.sla_policies import SlaPolicy, SlaTarget
 
 #: The state of the clock in a status.
 RUNNING, PAUSED, ENDED = "runs", "waits", "ended"
@@ -104,7 +105,7 @@ def load_terms(session: Session, zone: str) -> SlaTerms:
     targets: dict[tuple[str, str], tuple[int, int | None]] = {}
     for kind, each in session.execute(active.where(SlaPolicy.is_active).order_by(SlaPolicy.position, SlaPolicy.id)):
         targets.setdefault((kind, each.priority), (each.first_response_minutes, each.resolution_minutes))
-    return SlaTerms(business_settings.load_office(session, zone), targets, **figures)
+    return SlaTerms(office_schedule.load_office(session, zone), targets, **figures)
 
 
 # --- the clock follows the status

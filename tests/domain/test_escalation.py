@@ -15,11 +15,11 @@ from app import job_runner, jobs
 from app.domain import assignment, sla, tickets
 from app.domain.automation.escalation import check_record, due_records
 from app.domain.base import Stamp
-from app.domain.business_settings import SlaPolicy, SlaTarget
 from app.domain.change_context import ChangeContext
 from app.domain.notices import Notification
 from app.domain.picklists import TicketStatus
 from app.domain.sla import SlaTerms
+from app.domain.sla_policies import SlaPolicy, SlaTarget
 from app.domain.timeline import Activity
 from tests import factories
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE

@@ -31,10 +31,11 @@ from app.domain.automation.reassignment import (
 )
 from app.domain.automation.reassignment import reassign as reassign_many
 from app.domain.base import Stamp
-from app.domain.business_settings import BusinessSetting, Holiday
+from app.domain.business_settings import BusinessSetting
 from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.notices import Notification
+from app.domain.office_schedule import Holiday
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.round_robin import RoundRobin
 from app.domain.tasks import Task

@@ -13,12 +13,14 @@ from sqlalchemy.orm import Session
 
 from app.domain import office_hours, sla, tickets
 from app.domain.base import Stamp
-from app.domain.business_settings import BusinessSetting, Holiday, SlaPolicy, SlaTarget
+from app.domain.business_settings import BusinessSetting
 from app.domain.change_context import ChangeContext
 from app.domain.leads import Lead
 from app.domain.messaging import messages
+from app.domain.office_schedule import Holiday
 from app.domain.picklists import TicketStatus
 from app.domain.sla import SlaTerms, StatusTransition
+from app.domain.sla_policies import SlaPolicy, SlaTarget
 from app.domain.telephony import calls
 from app.domain.tickets import Ticket
 from tests import factories

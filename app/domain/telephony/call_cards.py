@@ -14,7 +14,7 @@ from flask_appbuilder.security.sqla.models import Role, User
 from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import business_settings, office_hours, team
+from app.domain import office_hours, office_schedule, team
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.permissions import ModulePermission
 from app.domain.persistence.transaction_state import transaction_state
@@ -125,7 +125,7 @@ def on_duty(session: Session, now: datetime, zone: tzinfo) -> list[int]:
     chosen = select(User.id).where(User.takes_calls.is_(True), *team.available(now)).order_by(User.id)
     if people := list(session.scalars(chosen.limit(MAX_PEOPLE))):
         return people
-    if not office_hours.is_open(business_settings.load_office(session, str(zone)), now):
+    if not office_hours.is_open(office_schedule.load_office(session, str(zone)), now):
         return []
     may_log = select(ModulePermission.role_id).where(
         ModulePermission.module == "Call Logs", ModulePermission.verb == "create", ModulePermission.level != "none"

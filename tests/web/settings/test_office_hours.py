@@ -10,7 +10,7 @@ from sqlalchemy import select
 
 from app import access
 from app.domain import office_hours
-from app.domain.business_settings import load_office
+from app.domain.office_schedule import load_office
 from app.extensions import db
 from app.models import (
     Holiday,
