@@ -18,8 +18,8 @@ from app.domain import audit
 from app.domain.transfer_runs import DUPLICATES, FORMATS, OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.models import User
-from app.web.core.fields.base import Viewer
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.transfer import export_all, exports, import_runs, import_worker
 from app.web.transfer.export_files import csv_rows, sheet_rows, write_workbook
 from app.web.transfer.import_plan import ImportOptions

@@ -16,9 +16,9 @@ from app.access.word_search import searchable_words
 from app.extensions import db
 from app.lib import phone
 from app.models import Customer, Lead, Task, Ticket
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.lookups import load_lookups
 from app.web.core.queries.text_search import matching_all
+from app.web.core.viewer import Viewer
 from app.web.records.customers import CustomerScreen
 from app.web.records.leads import LeadScreen
 from app.web.records.tasks import TaskScreen

@@ -10,9 +10,9 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from app import access
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.lookups import load_lookups
 from app.web.core.registry import registered
+from app.web.core.viewer import Viewer
 
 
 def write(session: Session, kind: str, key: int, now: datetime) -> dict[str, Any] | None:

@@ -15,7 +15,7 @@ from app.domain.messaging.consents import OPT_OUTS
 from app.lib.ids import parse_id
 from app.models import Customer, Lead, Message, Ticket
 from app.ops.storage.file_store import MAX_BYTES
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records import message_files
 from app.web.records.attachments.uploads import MAX_FILES, Upload
 

@@ -14,8 +14,8 @@ from app.domain.telephony.calls import has_ended
 from app.extensions import db
 from app.lib import phone
 from app.models import CallLog, ChannelAccount
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.viewer import Viewer
 from app.web.records.call_fields import COLORS
 
 #: Calls that are shown.

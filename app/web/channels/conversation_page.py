@@ -33,10 +33,11 @@ from app.web.channels.composer_parts import (
     reactions_of,
     reply_part,
 )
-from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.fields.base import clean_text
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.languages import ENGLISH, language_key
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.viewer import Viewer
 from app.web.records import conversation_list, dial_targets, message_files
 from app.web.records.attachments.uploads import Upload
 from app.web.records.timelines import message_entries

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain.messaging import conversations
 from app.domain.messaging.conversations import Conversation
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records.leads import LeadResource
 from app.web.records.tickets import TicketResource
 

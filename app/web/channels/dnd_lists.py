@@ -23,10 +23,10 @@ from app.lib.spreadsheet_text import as_text
 from app.models import DoNotDisturb
 from app.outbox import dnd_import
 from app.web.core.fab_access import current_viewer, refusal
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 

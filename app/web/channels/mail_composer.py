@@ -22,7 +22,8 @@ from app.web.channels import mail_context, mail_files, mail_quotes, mail_signatu
 from app.web.channels.mail_context import MailContext
 from app.web.channels.mail_files import File
 from app.web.core.fields import contact_guesses
-from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.fields.base import clean_text
+from app.web.core.viewer import Viewer
 from app.web.records.messages import seen_by
 
 #: An email is sent after this delay, so that its author can undo it; the button is offered slightly shorter.

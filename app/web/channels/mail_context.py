@@ -20,8 +20,8 @@ from app.domain.messaging import conversations
 from app.lib.automatic_mail import takes_answers
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, Conversation, Customer, Mail, Message
-from app.web.core.fields.base import Viewer
 from app.web.core.urls.record_references import PAGES, RECORDS, links_of, named_record
+from app.web.core.viewer import Viewer
 
 #: The ways to answer an email.
 HOWS = ("reply", "all", "forward")

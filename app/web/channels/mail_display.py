@@ -9,9 +9,9 @@ from flask_babel import gettext as _
 
 from app.lib.file_kinds import SHOWN
 from app.ops.storage.file_store import PREFIX
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
+from app.web.core.viewer import Viewer
 from app.web.records import conversation_list
 
 #: A picture that came with the email, in cleaned HTML.

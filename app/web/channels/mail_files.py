@@ -14,7 +14,7 @@ from app.domain.messaging.message_sending import MAX_MEDIA
 from app.lib import attachment_rules
 from app.ops.storage.file_store import PREFIX
 from app.outbox.app_services import file_store
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records.attachments import uploads
 from app.web.records.attachments.uploads import Upload
 

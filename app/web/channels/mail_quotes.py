@@ -8,7 +8,7 @@ from typing import Any
 
 from app.lib import html_cleaning
 from app.web.channels.mail_context import MailContext
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 #: Longer quotations are cut; longer HTML is quoted as text.
 MAX_TEXT, MAX_HTML = 50_000, 120_000

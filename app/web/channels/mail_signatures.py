@@ -19,8 +19,9 @@ from app.lib import html_cleaning, html_text
 from app.models import ChannelAccount, User
 from app.web.channels.channel_accounts import refuse_non_admin
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
-from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.fields.base import clean_text
 from app.web.core.localization.languages import translate_text
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 
 

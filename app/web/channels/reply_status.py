@@ -11,8 +11,8 @@ from app import access
 from app.domain.base import RuleBroken
 from app.domain.tickets import ENDED, Ticket
 from app.lib.ids import parse_id
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.default_labels import shown_label
+from app.web.core.viewer import Viewer
 from app.web.records.tickets import TicketResource
 
 

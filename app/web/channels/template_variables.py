@@ -12,8 +12,8 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.models import Conversation, Customer, User
-from app.web.core.fields.base import Viewer
 from app.web.core.urls.record_references import RECORDS
+from app.web.core.viewer import Viewer
 
 #: Variable -> field of the person, which may be masked.
 _OF_PERSON = {

@@ -18,11 +18,11 @@ from app.models import ChannelAccount, Customer, Lead, Mail, Ticket
 from app.outbox import mail_fetch
 from app.outbox.app_services import file_store
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
 from app.web.core.urls.record_references import PAGES
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 
 BASE = "/mails/"

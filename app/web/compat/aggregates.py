@@ -17,10 +17,11 @@ from app.web.compat.filters import bare_name, not_permitted, parse_filters
 from app.web.compat.list_options import ListOptions
 from app.web.compat.list_query import field_names, order_parts, unsortable
 from app.web.compat.responses import CompatError
-from app.web.core.fields.base import Field, NumberField, Viewer
+from app.web.core.fields.base import Field, NumberField
 from app.web.core.fields.date_fields import DateField, DateTimeField
 from app.web.core.fields.scalar_fields import DecimalField
 from app.web.core.queries.record_table import ListQuery
+from app.web.core.viewer import Viewer
 from app.web.core.views.custom_columns import CustomColumn
 
 _AGGREGATE = re.compile(

@@ -19,8 +19,8 @@ from app.web.compat.doctypes import LEAD, TICKET, DocType
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import active_users, name_of, refuse_limited_key
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.languages import translate_text
+from app.web.core.viewer import Viewer
 from app.web.records import assignment_actions
 from app.web.records.form_page import roles_offered
 

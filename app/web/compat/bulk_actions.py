@@ -12,7 +12,7 @@ from app.extensions import db
 from app.web.compat import client
 from app.web.compat.doctypes import DocType
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one, refuse_unreached
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 
 class ModuleAccess:

@@ -17,7 +17,7 @@ from app.domain.timeline import StatusChange
 from app.models import Lead, TicketSubject
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 # Built once: compiling these statements is the most expensive part of reading a document.
 _ID: Any = bindparam("id")

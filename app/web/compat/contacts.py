@@ -19,7 +19,7 @@ from app.web.compat.timeline import fetch_activities
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records.timelines import timeline
 
 #: Arguments that can name a ticket; likewise a customer.

@@ -32,7 +32,7 @@ from app.web.compat.lists import search_documents
 from app.web.compat.periods import parse_period, point_labels
 from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 
 def get_dashboard(arguments: Arguments) -> dict[str, Any]:

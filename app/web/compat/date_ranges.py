@@ -9,7 +9,7 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.web.compat.responses import CompatError
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 #: A date, with or without a time, seconds, a fraction and a zone.
 _MOMENT = re.compile(

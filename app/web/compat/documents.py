@@ -11,10 +11,11 @@ from app.web.compat.doctypes import DocType
 from app.web.compat.filters import FIXED_FIELDS
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
-from app.web.core.fields.base import BooleanField, Field, Viewer
+from app.web.core.fields.base import BooleanField, Field
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
 from app.web.core.queries.record_table import ListQuery
+from app.web.core.viewer import Viewer
 
 Document = dict[str, Any]
 

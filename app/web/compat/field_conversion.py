@@ -18,10 +18,11 @@ from app.web.compat.html_text import html_to_text
 from app.web.compat.references import REFERENCE_TARGETS
 from app.web.compat.responses import CompatError
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateField, DateTimeField
 from app.web.core.fields.personal_fields import PhoneField
 from app.web.core.fields.reference_fields import MasterField
+from app.web.core.viewer import Viewer
 
 #: Fields that describe the document itself; sent values are ignored.
 _METADATA_FIELDS = frozenset(

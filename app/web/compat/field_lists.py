@@ -10,7 +10,8 @@ from app.web.compat import client
 from app.web.compat.arguments import Arguments
 from app.web.compat.doctypes import DocType
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
+from app.web.core.viewer import Viewer
 from app.web.records.customers import CustomerScreen
 from app.web.records.leads import LeadScreen
 from app.web.records.tasks import TaskScreen

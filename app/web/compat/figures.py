@@ -18,7 +18,7 @@ from app.domain.tickets import ENDED
 from app.extensions import db
 from app.models import CallLog, Lead, Task, Ticket
 from app.web.compat.users import name_of
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 TOP_PERFORMERS = 5
 

@@ -19,7 +19,7 @@ from app.web.compat.doctypes import DOCTYPES
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records.attachments import record_files, uploads
 from app.web.records.attachments.uploads import Upload
 

@@ -11,7 +11,7 @@ from app.web.compat.list_options import ListOptions
 from app.web.compat.list_query import field_names, order_parts, unsortable
 from app.web.compat.responses import CompatError
 from app.web.compat.text_patterns import checked, labels_like
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 Document = dict[str, Any]
 _NEGATED = {"!=": "=", "<>": "=", "not in": "in", "not like": "like"}

@@ -14,9 +14,10 @@ from app.web.compat.doctypes import DocType
 from app.web.compat.filters import FIXED_FIELDS, bare_name, not_permitted, parse_filters
 from app.web.compat.list_options import ListOptions
 from app.web.compat.responses import CompatError
-from app.web.core.fields.base import ChoiceField, NumberField, Viewer
+from app.web.core.fields.base import ChoiceField, NumberField
 from app.web.core.fields.date_fields import DateField, DateTimeField
 from app.web.core.queries.record_table import ListQuery
+from app.web.core.viewer import Viewer
 from app.web.core.views.custom_columns import CustomColumn
 
 _ORDER_PATTERN = re.compile(r"([\w` .]{1,140}?)(?:\s(asc|desc))?", re.IGNORECASE)

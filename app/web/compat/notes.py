@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.web.compat.doctypes import NOTE
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records import notes
 
 

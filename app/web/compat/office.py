@@ -17,7 +17,7 @@ from app.web.compat.assignment import role_members
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import active_users, name_of, refuse_limited_key
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 #: The modules of the predecessor's permission matrix.
 MODULES = ("Dashboard", "Tickets", "Leads", "Customers", "Support Pages", "Notes", "Tasks", "Call Logs")

@@ -9,8 +9,8 @@ from app.domain.base import RuleBroken
 from app.domain.periods import DAY, Period
 from app.web.compat.arguments import Arguments
 from app.web.compat.responses import CompatError
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.languages import translate_text
+from app.web.core.viewer import Viewer
 
 
 def parse_period(arguments: Arguments, viewer: Viewer) -> Period:

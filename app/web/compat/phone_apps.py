@@ -19,7 +19,7 @@ from app.web.compat.responses import CompatError, error_response
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer, json_answer
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records.telephony import call_batches
 
 MAX_CALLS = 500

@@ -11,7 +11,7 @@ from app.extensions import db
 from app.models import SupportPage
 from app.web.compat import users
 from app.web.compat.in_memory_lists import MemoryDocType
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,9 @@ from sqlalchemy import ColumnElement, and_, false, not_, or_
 
 from app.domain.base import RuleBroken, kind_of_number
 from app.models import Customer, Lead, Ticket
-from app.web.core.fields.base import Field, Viewer, limit_values
+from app.web.core.fields.base import Field, limit_values
 from app.web.core.fields.reference_fields import find_record
+from app.web.core.viewer import Viewer
 
 
 @dataclass(frozen=True)

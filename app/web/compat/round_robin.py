@@ -18,7 +18,7 @@ from app.web.compat.doctypes import LEAD, TICKET
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 
 def preview_next_assignment(arguments: Arguments) -> dict[str, Any]:

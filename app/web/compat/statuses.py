@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from app.web.compat.doctypes import LEAD, DocType
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 
 def status_master(doctype: DocType) -> str:

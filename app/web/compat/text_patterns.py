@@ -14,9 +14,10 @@ from sqlalchemy import ColumnElement, case, func, or_
 from app.lib import phone
 from app.web.compat.doctypes.note import ContentField, TitleField
 from app.web.compat.responses import CompatError
-from app.web.core.fields.base import ChoiceField, Field, TextField, Viewer
+from app.web.core.fields.base import ChoiceField, Field, TextField
 from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField
 from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.viewer import Viewer
 from app.web.core.views.custom_columns import CustomColumn
 
 #: Characters of a pattern, and wildcards in it: more make a database search for seconds.

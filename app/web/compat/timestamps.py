@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 
 def local_timestamp(moment: datetime | None, viewer: Viewer, timespec: str = "microseconds") -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from app import access
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 
 def name_of(user_id: int | None, viewer: Viewer) -> str | None:

@@ -28,10 +28,10 @@ from app.ops.database.connections import WRITES
 from app.ops.database.database_errors import ONLY_WRITES, Cause, cause_of
 from app.ops.storage.file_store import StorageUnavailable
 from app.web.core import unique_errors
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.lookups import load_lookups
 from app.web.core.flask_internals import request_values
 from app.web.core.localization.languages import translate_text
+from app.web.core.viewer import Viewer
 
 #: MariaDB error number of a violated CHECK constraint, which PyMySQL does not count among the integrity errors.
 _CHECK = 4025

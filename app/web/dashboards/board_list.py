@@ -11,7 +11,7 @@ from app import access
 from app.domain import team
 from app.extensions import db
 from app.models import Board, BoardHome, Role
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.core.views.person_cache import PersonCache
 from app.web.dashboards.filters import Filters
 

@@ -16,7 +16,7 @@ from app.domain.base import Conflict
 from app.extensions import db
 from app.models import Board, BoardHome
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.dashboards import board_form, board_list, page_parts, pdf
 from app.web.dashboards import filters as url_filters
 from app.web.dashboards.board_form import BoardInput

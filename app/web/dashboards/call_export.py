@@ -15,7 +15,7 @@ from app.domain.analytics.call_summary import Row
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.spreadsheet_text import as_text
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.dashboards.filters import Filters
 from app.web.records.lists.figure_filter import scope_of
 

@@ -17,8 +17,8 @@ from app.domain.base import RuleBroken
 from app.domain.leads import CATEGORIES
 from app.domain.periods import Period
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.default_labels import shown_label
+from app.web.core.viewer import Viewer
 from app.web.records.lists.figure_filter import REACH, TEAM, people_of
 
 #: Record -> the URL of its list.

@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _l
 
 from app.domain import periods
 from app.extensions import db
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.dashboards import board_list, widget_data
 from app.web.dashboards import filters as url_filters
 from app.web.dashboards.board_list import sees_others

@@ -12,7 +12,7 @@ from app.domain.base import NotFound
 from app.extensions import db
 from app.models import Board
 from app.web.core.fab_access import ModulePermissions, current_viewer
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.dashboards import board_list, call_export, page_parts, pdf
 from app.web.dashboards import filters as url_filters
 from app.web.dashboards.filters import Filters

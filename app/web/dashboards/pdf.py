@@ -10,9 +10,9 @@ from flask_babel import gettext as _
 
 from app.domain import audit
 from app.extensions import db
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.pdf_pages import LINE, PAD, SIZE, TITLE, PdfPages, new_pdf
+from app.web.core.viewer import Viewer
 from app.web.dashboards.rendering import Drawn
 from app.web.records import pdf_letterhead
 

@@ -12,9 +12,9 @@ from app.domain.analytics.figure_counts import mean
 from app.domain.analytics.figure_tables import ByPerson
 from app.lib.digit_grouping import grouped
 from app.models import CallLog, Lead, Task, Ticket
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.durations import days_and_hours, span
+from app.web.core.viewer import Viewer
 from app.web.dashboards.filters import Filters
 from app.web.dashboards.widget_data import kinds_of_people
 from app.web.dashboards.widget_kinds import MAX_BARS

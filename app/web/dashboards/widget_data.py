@@ -17,7 +17,7 @@ from app.domain.analytics.figure_counts import FigureCount
 from app.domain.analytics.figures import BY_NUMBER, FIGURES, CountScope
 from app.models import CallLog, Customer, Lead, Message, Task, Ticket
 from app.ops.database.connections import address_of
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.dashboards.widget_kinds import (
     Breakdown,
     HeatMap,

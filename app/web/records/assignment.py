@@ -19,8 +19,8 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.api.resource import Resource, request_json
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.reference_fields import person_card
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import assignment_actions, assignment_history, bulk_undo_actions, form_page
 from app.web.records.bulk import BulkAction

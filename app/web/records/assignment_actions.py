@@ -13,7 +13,7 @@ from app.domain.base import RuleBroken
 from app.domain.round_robin import TurnDecision
 from app.extensions import db
 from app.models import User
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import refuse_foreign_assignee
 
 

@@ -10,10 +10,10 @@ from flask_babel import lazy_gettext as _l
 
 from app.domain import assignment
 from app.extensions import db
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.viewer import Viewer
 
 #: team.Absence.why, and the reason of people skipped because they had the record before -> text.
 ABSENT = {

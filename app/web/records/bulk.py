@@ -20,7 +20,7 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.ops.database.database_errors import cause_of
 from app.web.core.fab_access import REFUSABLE, current_viewer, database_sentence, refusal_of_one
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import bulk_undo_actions
 from app.web.records.bulk_preview import BulkPreview

@@ -16,7 +16,7 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal_of_one
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import bulk_undo_actions
 from app.web.records.row_names import list_url, name_some, row_name

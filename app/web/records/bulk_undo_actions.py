@@ -13,7 +13,7 @@ from app.domain.bulk_undo import BulkChange
 from app.domain.sla import CLOCK_COLUMNS, SlaRecord
 from app.extensions import db
 from app.web.core.fields import custom_field_catalog
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records import assignment_actions
 
 #: Where the SLA clock is kept among the previous values of a change of status.

@@ -13,8 +13,8 @@ from app.domain.base import RuleBroken
 from app.domain.tasks import Task
 from app.extensions import db
 from app.web.core.fab_access import current_viewer, parse_integer, sentence_header
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import DateField
+from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route

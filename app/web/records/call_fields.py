@@ -9,9 +9,10 @@ from flask_babel import lazy_gettext as _
 from app.domain.search_columns import reversed_column
 from app.domain.telephony.calls import CallLog
 from app.lib import phone
-from app.web.core.fields.base import ChoiceField, Field, TextField, Viewer
+from app.web.core.fields.base import ChoiceField, Field, TextField
 from app.web.core.fields.personal_fields import PhoneField
 from app.web.core.localization.default_labels import shown_label
+from app.web.core.viewer import Viewer
 from app.web.records import dial_targets
 from app.web.records.timelines import call_entries
 

@@ -23,9 +23,10 @@ from app.models import Customer, CustomerAccount
 from app.ops.redis.rate_counter import Rate
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, shape
-from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.fields.base import clean_text
 from app.web.core.fields.reference_fields import RecordField, find_record
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.security.rate_limits import TooManyRequests
 
 _TEXT = {"type": "string", "maxLength": 100, "description": "A number, a client ID, or the beginning of a name."}

@@ -9,8 +9,9 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.lib.ids import parse_id
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.viewer import Viewer
 
 
 class TaskIdsField(Field):

@@ -6,7 +6,7 @@ from typing import Any
 
 from flask_babel import gettext as _
 
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 
 def consents_action(kind: str, row: dict[str, Any], viewer: Viewer) -> list[dict[str, Any]]:

@@ -20,10 +20,10 @@ from app.lib import phone
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.models import Conversation, Customer, Lead, Message, Ticket
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.personal_fields import initials
 from app.web.core.fields.reference_fields import person_card
+from app.web.core.viewer import Viewer
 
 PAGE = 40
 #: The highest count of a folder.

@@ -20,8 +20,8 @@ from app.models import Customer, Lead, Ticket
 from app.outbox.app_services import vault
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, ref, shape
-from app.web.core.fields.base import Viewer
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 
 _LINK = shape(
     {

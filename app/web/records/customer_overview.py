@@ -28,12 +28,12 @@ from app.models import (
     TicketStatus,
 )
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.durations import span
 from app.web.core.registry import screen_of
 from app.web.core.urls.local_links import row_url
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 
 #: Entries of the audit that are listed, and how far back entries that only mention the person are searched.

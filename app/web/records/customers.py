@@ -22,8 +22,9 @@ from app.extensions import db
 from app.models import Lead, Ticket
 from app.web.api.resource import Resource, request_json
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields.base import ChoiceField, Field, Viewer
+from app.web.core.fields.base import ChoiceField, Field
 from app.web.core.fields.contact_fields import CONTACT, contact_fields
+from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService, refuse_foreign_assignee, refuse_new_owner
 from app.web.pages.routes import page_route
 from app.web.records import customer_link_actions, identity_guesses, related_lists

@@ -19,8 +19,8 @@ from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id
 from app.models import CallLog, Conversation, Customer, Lead, Ticket
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.reference_fields import find_record
+from app.web.core.viewer import Viewer
 
 #: Records' numbers are shorter.
 MAX_NUMBER_LENGTH = 40

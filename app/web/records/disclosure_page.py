@@ -13,10 +13,10 @@ from app.domain.audit import AuditEntry
 from app.domain.permission_labels import FIELD_LABELS
 from app.extensions import db
 from app.models import Customer
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.languages import translate_text
+from app.web.core.viewer import Viewer
 
 
 def may_see(viewer: Viewer) -> bool:

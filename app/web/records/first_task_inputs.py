@@ -9,8 +9,8 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.models import Lead, Task, Ticket
-from app.web.core.fields.base import Viewer
 from app.web.core.registry import screen_of
+from app.web.core.viewer import Viewer
 
 #: Input of the form -> field of the task.
 _INPUTS = {"task_title": "title", "task_due_on": "due_on"}

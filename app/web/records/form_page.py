@@ -12,8 +12,9 @@ from sqlalchemy import inspect
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.viewer import Viewer
 
 
 def reference_sent(name: str) -> str:

@@ -14,7 +14,7 @@ from flask import current_app
 from app.domain.base import translatable
 from app.domain.customers import SECRET_FIELDS
 from app.ops.redis.rate_counter import Rate
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.security.rate_limits import TooManyRequests
 
 #: Numbers that one person may enter for customers and leads.

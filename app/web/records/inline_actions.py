@@ -14,7 +14,8 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.ops.database.database_errors import Cause, cause_of
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal, sentence_header
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
+from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.pages.routes import page_route
 from app.web.pages.widgets import cell

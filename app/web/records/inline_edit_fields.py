@@ -6,7 +6,8 @@ from typing import Any
 
 from app import access
 from app.extensions import db
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
+from app.web.core.viewer import Viewer
 
 #: Kinds of values with a small input; a record's page has room for larger ones.
 _SIMPLE = ("text", "phone", "email", "master", "choice", "person", "date", "moment", "number", "flag")

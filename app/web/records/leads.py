@@ -17,10 +17,11 @@ from app.domain.persistence import numbering
 from app.extensions import db
 from app.models import Customer
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import ChoiceField, Field, TextField, Viewer
+from app.web.core.fields.base import ChoiceField, Field, TextField
 from app.web.core.fields.contact_fields import CONTACT, contact_fields
 from app.web.core.fields.date_fields import BirthDateField
 from app.web.core.fields.reference_fields import PersonField
+from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.core.views.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.pages.routes import page_route

@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 from app import access
 from app.domain.legal_holds import HELD_COLUMNS, is_held
 from app.extensions import db
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 LIST = "/settings/legal-holds/"
 FORM = f"{LIST}new"

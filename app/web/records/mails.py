@@ -21,7 +21,8 @@ from app.web.api.operations import OperationSpec
 from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields.base import Field, LongTextField, Viewer
+from app.web.core.fields.base import Field, LongTextField
+from app.web.core.viewer import Viewer
 from app.web.records import message_files
 from app.web.records.attachments import uploads
 

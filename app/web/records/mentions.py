@@ -11,7 +11,7 @@ from app import access
 from app.domain import mentions
 from app.domain.base import NotFound
 from app.lib.ids import parse_id
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records.notes import ABOUT
 
 #: How many colleagues are suggested, and for how many the access rules are checked.

@@ -7,9 +7,9 @@ from typing import Any
 from app.domain.leads import TERMINAL
 from app.domain.tickets import ENDED
 from app.models import Lead, Ticket
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
+from app.web.core.viewer import Viewer
 
 #: Record -> meanings of the statuses in which it needs no next step.
 OVER = {Lead: TERMINAL, Ticket: ENDED}

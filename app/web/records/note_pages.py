@@ -15,8 +15,9 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Activity
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.fields.base import clean_text
 from app.web.core.fields.date_fields import DateTimeField
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import notes
 from app.web.records.timelines import timeline

@@ -13,7 +13,7 @@ from app import access
 from app.domain import mentions, timeline
 from app.domain.base import NotFound, RuleBroken
 from app.models import Activity, Customer, Lead, Ticket
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 #: Records that take notes: name in a URL -> (record, its column in Activity).
 ABOUT = {"ticket": (Ticket, "ticket_id"), "lead": (Lead, "lead_id"), "customer": (Customer, "customer_id")}

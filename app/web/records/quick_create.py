@@ -14,10 +14,10 @@ from app.lib import phone
 from app.lib.identity_numbers import is_pan
 from app.models import Customer, Lead
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
-from app.web.core.fields.base import Viewer
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.registry import screen_of
 from app.web.core.urls.local_links import redirect_to, row_url
+from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns, save_warnings
 from app.web.pages.routes import page_route
 from app.web.pages.widgets import cell

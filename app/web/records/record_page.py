@@ -13,11 +13,12 @@ from app.domain.tickets import ENDED
 from app.extensions import db
 from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.declarations import STAMPS
-from app.web.core.fields.base import TextField, Viewer
+from app.web.core.fields.base import TextField
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.languages import in_page_language, language_key
 from app.web.core.queries.record_table import RecordTable
+from app.web.core.viewer import Viewer
 from app.web.pages.kept_document import Document, render_document
 from app.web.records import (
     dial_targets,

@@ -19,8 +19,8 @@ from app.models import CallRecording
 from app.ops.storage.file_store import FileStore
 from app.outbox.recording_delivery import KINDS
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 

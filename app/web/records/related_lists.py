@@ -13,13 +13,13 @@ from app.domain.base import NUMBER_PREFIXES
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.models import Lead, Ticket
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.queries.prepared_queries import PreparedQuery
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.registry import views_of
+from app.web.core.viewer import Viewer
 
 #: Rows per related list.
 RELATED = 8

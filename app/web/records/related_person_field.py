@@ -7,9 +7,10 @@ from typing import Any
 from app.extensions import db
 from app.models import Lead, Ticket
 from app.notice_links import record_cards
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateTimeField, moment_cell
 from app.web.core.fields.lookups import Lookups
+from app.web.core.viewer import Viewer
 
 
 class RelatedPersonField(Field):

@@ -24,7 +24,8 @@ from app.web.api.operations import OperationSpec
 from app.web.api.resource import request_json
 from app.web.api.schemas import STRING, shape
 from app.web.core.fab_access import REFUSABLE, current_viewer, json_answer, refusal, refuse_as_json
-from app.web.core.fields.base import Field, Viewer, clean_text
+from app.web.core.fields.base import Field, clean_text
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.security.rate_limits import TooManyRequests
 

@@ -17,13 +17,14 @@ from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.web.core.declarations import pretty
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
-from app.web.core.fields.base import Field, Viewer, clean_text
+from app.web.core.fields.base import Field, clean_text
 from app.web.core.fields.relation_fields import OFFERED, label_of
 from app.web.core.queries.record_table import COUNT_CAP
 from app.web.core.queries.replica_lists import from_replica
 from app.web.core.registry import registered
 from app.web.core.urls.local_links import row_url
 from app.web.core.urls.merged_redirects import refuse_merged
+from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.core.views.record_view import RecordView
 from app.web.pages.refusals import previous_page

@@ -12,9 +12,10 @@ from sqlalchemy import and_, case, or_
 
 from app.domain import office_hours, sla
 from app.notice_texts import office_time
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateTimeField, relative
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.viewer import Viewer
 
 
 @dataclass(frozen=True)

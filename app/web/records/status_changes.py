@@ -11,8 +11,8 @@ from app.domain.base import Conflict, NotFound
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal, sentence_header
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.default_labels import shown_label
+from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.pages.routes import page_route
 from app.web.records import record_page as pages

@@ -14,8 +14,9 @@ from app.domain.snooze import next_morning
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
-from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.fields.base import clean_text
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.viewer import Viewer
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records.notes import unnotified_people, write_note

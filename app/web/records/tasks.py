@@ -19,8 +19,9 @@ from app.domain.tasks import OPEN, PRIORITIES, STATUSES, Task
 from app.domain.team import REMINDER_MINUTES
 from app.models import Lead
 from app.web.api.resource import Resource
-from app.web.core.fields.base import ChoiceField, Field, TextField, Viewer
+from app.web.core.fields.base import ChoiceField, Field, TextField
 from app.web.core.queries.record_table import ListQuery
+from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService, refuse_foreign_assignee
 from app.web.records.bulk import BulkAction, set_column
 from app.web.records.calendar_rescheduling import CalendarMoves

@@ -13,10 +13,11 @@ from app.domain.base import RuleBroken
 from app.domain.tickets import MAX_SUMMARY, PRIORITIES, SOURCES, Ticket, ticket_subjects
 from app.lib.ids import parse_id
 from app.models import Customer
-from app.web.core.fields.base import ChoiceField, Field, TextField, Viewer
+from app.web.core.fields.base import ChoiceField, Field, TextField
 from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField
 from app.web.core.fields.reference_fields import PersonField, person_card
 from app.web.core.localization.default_labels import shown_label
+from app.web.core.viewer import Viewer
 from app.web.records.caller_lookup import CallerField
 from app.web.records.close_tasks_field import TaskIdsField
 from app.web.records.sla_fields import CLOCK_LABELS, clock_fields

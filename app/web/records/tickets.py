@@ -21,7 +21,7 @@ from app.domain.tickets import ENDED, Ticket, ticket_subjects
 from app.models import TicketSubject
 from app.web.api.resource import request_json
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.core.views.record_service import RecordService, pop_assignment, refuse_foreign_assignee, refuse_new_owner
 from app.web.records import caller_lookup, related_lists

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from app.domain.base import RuleBroken
 from app.domain.date_buckets import UNITS
 from app.lib.ids import parse_id
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records.lists.list_page import filter_field, filters_of
 from app.web.reports import built_in_reports, labels
 from app.web.reports.available_columns import AvailableColumns, ReportColumn, available_columns, kinds

@@ -10,8 +10,9 @@ from werkzeug.datastructures import MultiDict
 
 from app.domain.date_buckets import days_of
 from app.lib.text_normalization import fold_apostrophes
-from app.web.core.fields.base import BooleanField, ChoiceField, Viewer
+from app.web.core.fields.base import BooleanField, ChoiceField
 from app.web.core.queries.record_table import MAX_FILTERS
+from app.web.core.viewer import Viewer
 from app.web.records.lists.list_conditions import MAX_DEPTH, MAX_LENGTH, Condition, leaves
 from app.web.reports import relative_dates
 from app.web.reports.available_columns import AvailableColumns, ReportColumn

@@ -14,7 +14,7 @@ from app.domain import audit
 from app.domain.base import RuleBroken
 from app.domain.report_schedules import FORMATS
 from app.lib.digit_grouping import grouped
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.reports import built_in_reports, pdf, running
 from app.web.reports.definition import AT_ONCE, ReportDefinition
 from app.web.reports.table import ReportTable

@@ -24,7 +24,7 @@ from app.web.api.operations import DocumentedOperations, OperationSpec
 from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fab_access import REFUSABLE, JsonErrorResponses, current_viewer, json_answer, refuse_as_json
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.reports import long_files, running
 from app.web.reports.available_columns import available_columns
 from app.web.reports.pages import definition_of, report_file, visible_report

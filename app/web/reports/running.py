@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from app.domain.base import RuleBroken
 from app.lib import digit_grouping
 from app.ops.database.statement_limit import StatementTooSlow, limited
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records.lists.list_page import list_query_from
 from app.web.reports import built_in_reports, drill_down_links, labels, row_reports, statements
 from app.web.reports.available_columns import AvailableColumns, ReportColumn, available_columns

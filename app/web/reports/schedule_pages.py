@@ -17,10 +17,10 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records.lists.figure_filter import weekdays
 from app.web.reports import schedule_worker

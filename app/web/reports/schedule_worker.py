@@ -34,8 +34,8 @@ from app.ops.storage.file_store import FileStore, TooLarge
 from app.outbox import engine
 from app.outbox.engine import SKIPPED, DeliveryKind, DeliveryResult, NotSent, NotToBeSent, send_content
 from app.outbox.system_emails import SystemEmail, content_of
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.viewer import Viewer
 from app.web.reports import files
 from app.web.reports.pages import definition_of
 from app.web.transfer import file_rights

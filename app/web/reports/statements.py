@@ -13,8 +13,8 @@ from typing import Any
 from sqlalchemy import Select, case, func, literal, select
 
 from app.domain.date_buckets import bucket
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.reference_fields import RecordField
+from app.web.core.viewer import Viewer
 from app.web.reports.available_columns import AvailableColumns, ReportColumn
 from app.web.reports.definition import ReportDefinition, ReportFigure, ReportGroup
 

@@ -19,9 +19,9 @@ from app.outbox import brand_icons
 from app.outbox.app_services import file_store
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.pages.brand import file_url
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, settings_form

@@ -16,9 +16,9 @@ from app.extensions import db
 from app.lib import phone, phone_number_series
 from app.models import CallLog, CallRequest
 from app.web.core.fab_access import ModulePermissions, current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.durations import span
 from app.web.core.queries.replica_lists import from_replica
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 
 #: Maximum days of one report, and the default.

@@ -20,9 +20,9 @@ from app.models import FailedCall
 from app.ops.queues import queue
 from app.ops.queues.queue import Call, QueueDepth, QueueFailure
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 

@@ -24,9 +24,9 @@ from app.ops.database.connections import open_connections
 from app.ops.monitoring import health
 from app.ops.queues import queue
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.settings import health_databases

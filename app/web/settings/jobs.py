@@ -19,10 +19,10 @@ from app.lib.digit_grouping import grouped
 from app.models import JobRun
 from app.ops.monitoring import health
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell, relative
 from app.web.core.localization.durations import milliseconds, span
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 

@@ -18,10 +18,10 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core import fab_access
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell, relative
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_all_but_admins, refuse_stale, settings_form
 

@@ -18,9 +18,9 @@ from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.models import Lead, Ticket
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.records.assignment_history import REASONS, absent_in_words, name_of, skipped_people

@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 
 from app.domain.persistence import change_events
 from app.models import Customer, Lead, Task, Ticket, Webhook, WebhookDelivery
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.viewer import Viewer
 from app.web.settings.webhook_form import EVENTS, kind_label
 
 #: The page polls a delivery that is due within this time.

@@ -23,7 +23,7 @@ from app.web.api.operations import DocumentedOperations, OperationSpec
 from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fab_access import JsonErrorResponses, current_viewer, json_answer, refuse_as_json
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.transfer import export_pages, exports
 
 #: Characters of the filters.

@@ -18,10 +18,10 @@ from app.domain.transfer_runs import FORMATS, OPEN_EXPORTS, ExportRun
 from app.extensions import db
 from app.lib.digit_grouping import capped, grouped
 from app.web.core.fab_access import current_viewer, refusal
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.transfer import export_worker, exports, file_rights, full_export
 from app.web.transfer.export_files import MIME, csv_rows, sheet_rows, write_workbook

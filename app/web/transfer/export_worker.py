@@ -29,7 +29,7 @@ from app.models import User
 from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore
 from app.outbox.engine import SKIPPED
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.transfer import exports, file_rights, full_export
 from app.web.transfer.export_files import Row, csv_rows, sheet_rows, slices, write_workbook
 from app.web.transfer.exports import ExportSource

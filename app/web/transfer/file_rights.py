@@ -7,7 +7,7 @@ from typing import Any
 from app import access
 from app.domain.base import translatable
 from app.domain.custom_fields import mask_name
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 #: While writing, and at the download.
 CHANGED_MEANWHILE = translatable("What you may see has changed while this file was written. Please export it again.")

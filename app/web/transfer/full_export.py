@@ -17,7 +17,7 @@ from app.domain.base import Stamp, translatable
 from app.domain.transfer_runs import ExportRun, TransferPart
 from app.extensions import db
 from app.ops.storage.file_store import FileStore
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.transfer import export_all, exports
 from app.web.transfer.export_files import slices
 from app.web.transfer.heartbeat import ExportStopped, Heartbeat

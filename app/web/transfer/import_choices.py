@@ -11,9 +11,10 @@ from flask_babel import gettext as _
 from app.domain.base import RuleBroken
 from app.lib.label_matching import nearest_label, same_labels
 from app.lib.masking import is_masked
-from app.web.core.fields.base import ChoiceField, Field, Viewer
+from app.web.core.fields.base import ChoiceField, Field
 from app.web.core.fields.reference_fields import MasterField
 from app.web.core.localization.default_labels import shown_label
+from app.web.core.viewer import Viewer
 from app.web.core.views.custom_columns import CustomChoice
 from app.web.records.ticket_fields import SubjectsField
 

@@ -11,9 +11,9 @@ from app import access
 from app.domain import spreadsheet_files, transfer_runs
 from app.domain.transfer_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRun
 from app.lib.digit_grouping import grouped
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
+from app.web.core.viewer import Viewer
 from app.web.transfer import import_kinds, import_results, import_runs
 from app.web.transfer.import_plan import ImportOptions
 from app.web.transfer.predecessor import display as move_shown

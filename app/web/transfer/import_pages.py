@@ -16,8 +16,8 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.ops.storage.file_store import StorageUnavailable
 from app.web.core.fab_access import current_viewer, refusal
-from app.web.core.fields.base import Viewer
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records.attachments import upload_rates
 from app.web.transfer import import_display, import_kinds, import_runs, import_worker

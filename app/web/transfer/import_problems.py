@@ -12,8 +12,8 @@ from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.ops.database.database_errors import cause_of
 from app.web.core.fab_access import REFUSABLE, refusal
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.languages import translate_text
+from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.transfer.import_plan import ImportPlan
 

@@ -13,9 +13,10 @@ from app.domain import client_ids, customers
 from app.domain.base import RuleBroken, translatable
 from app.lib.batches import batched
 from app.models import CallLog, Customer, Lead, Task, Ticket
-from app.web.core.fields.base import Field, TextField, Viewer
+from app.web.core.fields.base import Field, TextField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import MasterField, PersonField
+from app.web.core.viewer import Viewer
 from app.web.transfer.import_kinds import ImportKind, by_client_id, by_column, by_secret
 
 

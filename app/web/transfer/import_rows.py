@@ -19,7 +19,7 @@ from app.domain.notice_batches import NoticeBatch
 from app.domain.persistence.session_context import session_context
 from app.ops.database.database_errors import cause_of
 from app.web.core.fab_access import REFUSABLE
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
 from app.web.transfer import import_problems
 from app.web.transfer.import_kinds import ImportKind, MatchedRecord, as_json

@@ -17,7 +17,7 @@ from app.domain.base import Conflict, NotFound, RuleBroken
 from app.domain.spreadsheet_files import Dialect
 from app.domain.transfer_runs import OPEN_IMPORTS, REVERTED_WITHIN, ImportRow, ImportRun
 from app.ops.storage.file_store import FileStore
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.transfer import column_guesses, import_kinds, import_worker
 from app.web.transfer.export_files import csv_rows
 from app.web.transfer.import_kinds import ImportKind

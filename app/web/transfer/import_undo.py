@@ -21,7 +21,7 @@ from app.domain.persistence.transaction_state import transaction_state
 from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import Activity, Customer, Lead, Ticket, User
 from app.web.core.fab_access import REFUSABLE, refusal_of_one
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.transfer import import_kinds
 from app.web.transfer.import_kinds import ImportKind, as_json, from_json
 from app.web.transfer.import_records import TIMELINE

@@ -32,8 +32,8 @@ from app.ops.database.database_errors import Cause, cause_of
 from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore
 from app.outbox.engine import SKIPPED
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.languages import translate_text
+from app.web.core.viewer import Viewer
 from app.web.transfer import import_kinds, import_notices, import_resume, import_rows, import_undo
 from app.web.transfer.import_plan import ImportOptions, ImportPlan, refuse_unallowed
 from app.web.transfer.import_rows import Line, RowChunk, Seen

@@ -17,7 +17,7 @@ from app.extensions import db
 from app.models import User
 from app.ops.database.connections import WRITES
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 _KEPT = ("person", "now", "viewer", "save_remarks")
 

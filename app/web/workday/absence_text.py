@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.domain import absence
 from app.models import User
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.viewer import Viewer
 
 
 def availability_texts(session: Session, user: Any, viewer: Viewer) -> list[str]:

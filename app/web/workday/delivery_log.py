@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 
 from app.domain import notices
 from app.models import Delivery
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.viewer import Viewer
 
 #: kind -> (icon, tone); a bell for any other kind.
 ICONS = {

@@ -9,8 +9,8 @@ from flask_babel import gettext as _
 
 from app.domain.base import kind_of_number
 from app.lib import phone
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.viewer import Viewer
 from app.web.records import dial_targets
 
 #: Work due within this time is "soon".

@@ -19,9 +19,9 @@ from app.domain import leads, tickets
 from app.domain.tasks import ACTIVE, OPEN, Task
 from app.lib.digit_grouping import capped
 from app.models import AssignmentRequest, Customer, Lead, Ticket
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.queries.record_table import COUNT_CAP
+from app.web.core.viewer import Viewer
 from app.web.workday import assignment_requests
 from app.web.workday import my_day_queries as queries
 from app.web.workday.my_day_html import rows_html

@@ -19,7 +19,6 @@ from app.extensions import db
 from app.lib.text_normalization import fold_apostrophes
 from app.models import CallLog, Customer, Lead, Message, Ticket
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.queries import first_rows
 from app.web.core.queries.first_rows import FirstRows
 from app.web.core.queries.record_pages import FoundRows, rows_found
@@ -29,6 +28,7 @@ from app.web.core.queries.text_search import MAX_LOOKED_UP, best_first, exact_fi
 from app.web.core.registry import registered
 from app.web.core.urls.local_links import row_url
 from app.web.core.urls.merged_redirects import is_number_of
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records.attachments import file_search
 from app.web.settings import settings_menu

@@ -20,10 +20,10 @@ from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.models import PhoneSync, QuarantinedCall
 from app.web.core.fab_access import ModulePermissions, current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records.telephony import call_batches
 from app.web.records.timelines import call_entries

@@ -21,8 +21,8 @@ from app.domain.periods import Period
 from app.domain.telephony import call_rollup_fill, call_rollups, call_sync, calls
 from app.domain.telephony.call_parsing import Telephone
 from app.models import CallLog, DayCount, RollupMark, RollupState
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.lookups import load_lookups
+from app.web.core.viewer import Viewer
 from app.web.dashboards import widget_data
 from app.web.dashboards.widgets import CATALOG
 from app.web.records.lists.figure_filter import scope_of

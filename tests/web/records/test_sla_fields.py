@@ -15,8 +15,8 @@ from app import jobs
 from app.domain import sla
 from app.domain.sla import SlaTerms
 from app.models import Activity, Lead, Notification, Ticket, TicketSubject
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.lookups import Lookups
+from app.web.core.viewer import Viewer
 from app.web.records.sla_fields import NextTargetField, SlaTargetField
 from tests.app_fixtures import Crm
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE, ZONE

@@ -12,9 +12,10 @@ from app.web.api.resource import Resource
 from app.web.compat.references import ReferenceDocTypeField, ReferenceNameField, ReferenceTarget
 from app.web.core.fab_access import refuse_unreached
 from app.web.core.fields import custom_field_catalog
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.fields.reference_fields import PersonField
 from app.web.core.queries.record_table import RecordTable
+from app.web.core.viewer import Viewer
 
 #: Predecessor's field -> our field, for nearly every document.
 STAMPS = {"creation": "created_on", "modified": "changed_on", "modified_by": "changed_by"}

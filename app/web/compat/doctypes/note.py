@@ -12,8 +12,9 @@ from app.domain.base import RuleBroken
 from app.domain.timeline import Activity
 from app.web.compat.doctypes.base import REFERENCE, DocType, reference_fields
 from app.web.compat.references import CUSTOMER_TARGET, LEAD_TARGET, TICKET_TARGET
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateTimeField
+from app.web.core.viewer import Viewer
 from app.web.records import notes
 from app.web.records.timelines.timeline import ActivityResource
 

@@ -9,9 +9,10 @@ from sqlalchemy import ColumnElement, false, not_, or_
 from app.models import Notification
 from app.web.compat.doctypes.base import REFERENCE, DocType, reference_fields
 from app.web.compat.references import CUSTOMER_TARGET, LEAD_TARGET, TICKET_TARGET
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import PersonField
+from app.web.core.viewer import Viewer
 from app.web.workday.notices import NoticeResource
 
 #: Our kind of notice -> the predecessor's type; other kinds keep our name.

@@ -1,66 +1,32 @@
 """Field types: how each is selected, serialized, shown in a cell, parsed and filtered.
 
 The base class and the plain types; the others are in `personal_fields`, `reference_fields`, `relation_fields`,
-`date_fields` and `typed_fields`.
+`date_fields` and `scalar_fields`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import date, datetime
 from typing import Any, ClassVar
-from zoneinfo import ZoneInfo
 
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 
-from app.access import Person, PersonsCustomers
-from app.domain.base import RuleBroken, Stamp
-from app.domain.change_context import ChangeContext
+from app.domain.base import RuleBroken
 from app.domain.permissions import mask_of
 from app.lib import text_normalization
 from app.lib.digit_grouping import grouped
 from app.lib.masking import is_masked
 from app.web.core.fields.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
-from app.web.core.fields.lookups import Lookups
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.durations import span
+from app.web.core.viewer import Viewer
 
 #: Most values of one filter.
 MAX_FILTER_VALUES = 1000
 #: Most characters of a long text.
 MAX_LONG_TEXT = 20_000
-
-
-@dataclass
-class Viewer:
-    """The person of a request, with the lookups, their time zone, and the time of the request (UTC)."""
-
-    person: Person
-    lookups: Lookups
-    zone: ZoneInfo
-    now: datetime
-    #: (model, id) -> object, or None if not visible; for columns that are relations, properties or methods.
-    objects: dict[tuple[Any, int], Any] = field(default_factory=dict)
-    #: Search results and statements shared by several records, see text_search and custom_search.
-    searched: dict[Any, Any] = field(default_factory=dict)
-    #: Whether they undo their own bulk action, which may reopen what it has closed.
-    is_undoing: bool = False
-
-    @property
-    def stamp(self) -> Stamp:
-        """The person as the author of a change in this request, and its time."""
-        return Stamp(self.person.id, self.now)
-
-    @property
-    def today(self) -> date:
-        """The date of today in the person's zone."""
-        return self.now.astimezone(self.zone).date()
-
-    def change_context(self, **settings: Any) -> ChangeContext:
-        """The person and the time with settings for the change; see ChangeContext."""
-        return ChangeContext(self.person.id, self.now, customer_rights=PersonsCustomers(self.person), **settings)
 
 
 @dataclass(eq=False)

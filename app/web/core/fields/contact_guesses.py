@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 
 def sees_unmasked(channel: str, viewer: Viewer) -> bool:

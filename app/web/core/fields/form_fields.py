@@ -14,8 +14,9 @@ from wtforms import Form
 from wtforms.validators import StopValidation, ValidationError
 
 from app.domain.base import RuleBroken, gettext_noop, join_texts
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.localization.languages import FORM_TEXTS
+from app.web.core.viewer import Viewer
 
 #: Messages of marshmallow's validators, which fill in values themselves.
 _SCHEMA_TEXTS = (

@@ -10,7 +10,8 @@ from sqlalchemy import ColumnElement, func, or_
 from app.domain.base import RuleBroken
 from app.lib import phone
 from app.outbox.app_services import vault
-from app.web.core.fields.base import Field, TextField, Viewer, clean_text
+from app.web.core.fields.base import Field, TextField, clean_text
+from app.web.core.viewer import Viewer
 
 
 class NameField(TextField):

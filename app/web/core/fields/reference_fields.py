@@ -13,12 +13,13 @@ from app.extensions import db
 from app.lib import phone
 from app.lib.ids import parse_id
 from app.models import Customer, CustomerAccount
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.fields.personal_fields import initials
 from app.web.core.flask_internals import app_context
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.registry import screen_of
 from app.web.core.urls.merged_redirects import merged_numbers
+from app.web.core.viewer import Viewer
 
 
 class MasterField(Field):

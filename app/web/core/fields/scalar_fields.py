@@ -9,7 +9,8 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.domain.base import RuleBroken
-from app.web.core.fields.base import Field, Viewer, converted
+from app.web.core.fields.base import Field, converted
+from app.web.core.viewer import Viewer
 
 
 class DecimalField(Field):

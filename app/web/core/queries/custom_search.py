@@ -19,8 +19,8 @@ from app.domain.custom_values import CustomValue
 from app.extensions import db
 from app.lib import number_parsing
 from app.ops.statements.sqlalchemy_internals import annotate
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.filter_operators import begins
+from app.web.core.viewer import Viewer
 
 _VALUES: Any = CustomValue.__table__
 

@@ -11,10 +11,11 @@ from sqlalchemy import ColumnElement, Select, String, Table, select
 from app import access
 from app.domain.base import RuleBroken, join_texts
 from app.extensions import db
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.fields.filter_operators import is_empty
 from app.web.core.queries import capped_counts, record_pages
 from app.web.core.queries.record_pages import tables_in
+from app.web.core.viewer import Viewer
 
 #: Lists stop counting here and show "1,000+".
 COUNT_CAP = 1000

@@ -22,12 +22,13 @@ from app.lib import phone
 from app.lib.identity_numbers import is_aadhaar, is_pan
 from app.lib.text_normalization import fold_apostrophes
 from app.models import Customer, Lead, Message, Ticket
-from app.web.core.fields.base import Field, TextField, Viewer, clean_text
+from app.web.core.fields.base import Field, TextField, clean_text
 from app.web.core.fields.filter_operators import begins, compare
 from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField, SecretField
 from app.web.core.queries import capped_counts, custom_search
 from app.web.core.queries.record_table import COUNT_CAP, RecordTable
 from app.web.core.urls.merged_redirects import surviving_id
+from app.web.core.viewer import Viewer
 
 #: Makes the conditions of one field.
 _Rules = Callable[[Field, str, Viewer], Iterable[Any]]

@@ -25,12 +25,13 @@ from app.lib.masking import is_masked
 from app.lib.web_links import link_of
 from app.ops.statements.sqlalchemy_internals import annotate
 from app.web.core.fields import custom_field_catalog
-from app.web.core.fields.base import ChoiceField, Field, TextField, Viewer, clean_text, validated
+from app.web.core.fields.base import ChoiceField, Field, TextField, clean_text, validated
 from app.web.core.fields.date_fields import DateField
 from app.web.core.fields.filter_operators import NEGATED, compare, wants_empty
 from app.web.core.fields.scalar_fields import DecimalField
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.queries.record_pages import SORTED_BY
+from app.web.core.viewer import Viewer
 
 MAX_TEXT, MAX_LINK = 255, 500
 

@@ -14,7 +14,7 @@ from flask import g
 
 from app.extensions import db
 from app.ops.database.connections import address_of
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 #: People cached by a process.
 MAX_PEOPLE = 5000

@@ -17,10 +17,10 @@ from app.domain.permissions import mask_of
 from app.domain.persistence import history_rows
 from app.extensions import db
 from app.outbox.app_services import vault
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.relation_fields import is_secret
 from app.web.core.queries.record_table import RecordTable
 from app.web.core.registry import views_of
+from app.web.core.viewer import Viewer
 
 
 class RecordService:

@@ -25,8 +25,9 @@ from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource
 from app.web.api.schemas import ID, STRING, ref, shape
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields.base import ChoiceField, Field, NumberField, Viewer
+from app.web.core.fields.base import ChoiceField, Field, NumberField
 from app.web.core.fields.reference_fields import PersonField
+from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.records import message_files
 from app.web.records.attachments import files, record_files

@@ -9,8 +9,8 @@ from sqlalchemy import inspect, select
 from app import access
 from app.extensions import db
 from app.models import Attachment
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.viewer import Viewer
 from app.web.records.attachments import record_files, uploads
 
 

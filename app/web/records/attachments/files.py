@@ -23,7 +23,7 @@ from app.web.core.fab_access import (
     refusal,
     wants_json,
 )
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records import message_files
 from app.web.records.attachments import record_files, uploads

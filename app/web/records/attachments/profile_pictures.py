@@ -21,9 +21,10 @@ from app.models import Customer, User
 from app.outbox import image_previews
 from app.outbox.app_services import file_store
 from app.web.core.fab_access import current_viewer, refuse_unreached
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.fields.personal_fields import initials
 from app.web.core.fields.reference_fields import picture_of, picture_url
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records import message_files
 from app.web.records.attachments import upload_rates, virus_checks

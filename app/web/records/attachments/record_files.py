@@ -22,9 +22,9 @@ from app.lib.ids import parse_id
 from app.models import Activity, Attachment, Customer, Lead, Task, Ticket
 from app.outbox import image_previews
 from app.outbox.app_services import file_store
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
+from app.web.core.viewer import Viewer
 from app.web.records import message_files, notes
 from app.web.records.attachments import uploads
 

@@ -8,7 +8,7 @@ from flask import current_app
 
 from app.domain.base import translatable
 from app.ops.redis.rate_counter import Rate
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.security.rate_limits import TooManyRequests
 
 #: Bytes per person in an hour and in a day; files that are not sent are removed after a day.

@@ -17,7 +17,7 @@ from app.domain.messaging import file_checks
 from app.lib import file_kinds
 from app.ops.storage.file_store import PREFIX, TooLarge
 from app.outbox.app_services import file_store
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records.attachments import upload_rates, virus_checks
 from app.web.records.message_files import FilesUnavailable, icon_of
 

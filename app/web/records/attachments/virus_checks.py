@@ -12,8 +12,8 @@ from app.domain import audit
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.ops.storage.virus_scanner import FileNotScanned, Scanner, ScannerUnavailable
-from app.web.core.fields.base import Viewer
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 
 log = logging.getLogger("crm.files")
 

@@ -13,10 +13,10 @@ from markupsafe import Markup
 
 from app.domain.base import NotFound
 from app.domain.tasks import OPEN
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.languages import in_page_language
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.urls.local_links import row_url
+from app.web.core.viewer import Viewer
 from app.web.records.lists import grouped_rows, list_views
 from app.web.records.lists.board_card_html import cards_html
 from app.web.records.lists.grouped_rows import ListGroup

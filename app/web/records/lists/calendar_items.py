@@ -14,11 +14,11 @@ from app.domain.calendar_range import CalendarRange
 from app.domain.tasks import OPEN
 from app.extensions import db
 from app.models import Lead
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.registry import registered
 from app.web.core.urls.local_links import row_url
+from app.web.core.viewer import Viewer
 from app.web.records.lists.list_page import filters_of
 
 #: The columns that items need.

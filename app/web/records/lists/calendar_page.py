@@ -12,10 +12,10 @@ from app.domain import calendar_range, office_hours
 from app.domain.base import RuleBroken
 from app.domain.calendar_range import SPANS, CalendarRange
 from app.lib.digit_grouping import grouped
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import DateField
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.queries.record_table import ListQuery
+from app.web.core.viewer import Viewer
 from app.web.records.lists import calendar_items, list_views
 from app.web.records.lists.calendar_items import CalendarItems
 from app.web.records.lists.list_columns import ChosenColumns

@@ -8,8 +8,8 @@ from typing import Any
 from flask import render_template, request
 from flask_babel import gettext as _
 
-from app.web.core.fields.base import Viewer
 from app.web.core.queries.record_table import ListQuery
+from app.web.core.viewer import Viewer
 from app.web.records.lists import grouped_rows, list_views
 from app.web.records.lists.grouped_rows import ListGroup
 from app.web.records.lists.list_cells import list_rows

@@ -18,13 +18,13 @@ from app.access.grouped_paging import Way
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.filter_operators import is_empty
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.queries import capped_counts
 from app.web.core.queries.record_pages import empty_last, sort_of, tables_in
 from app.web.core.queries.record_table import COUNT_CAP, ListQuery, RecordTable
+from app.web.core.viewer import Viewer
 
 #: Cards of a column that are loaded at once, more than a window shows; initial rows of a group; the most people as
 #: groups, the current person first.

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from app.lib.masking import DOTS
-from app.web.core.fields.base import Viewer
 from app.web.core.urls.local_links import row_url
+from app.web.core.viewer import Viewer
 from app.web.records import dial_targets
 
 #: Kinds of fields whose few values are repeated from row to row.

@@ -9,7 +9,8 @@ from typing import Any
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
+from app.web.core.viewer import Viewer
 from app.web.core.views.list_preferences import preferences_of
 
 #: Pixels of a column; columns of one list.

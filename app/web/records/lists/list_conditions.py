@@ -12,8 +12,8 @@ from flask_babel import gettext as _
 from sqlalchemy import ColumnElement, and_, or_
 
 from app.domain.base import RuleBroken
-from app.web.core.fields.base import Viewer
 from app.web.core.queries.record_table import MAX_FILTERS
+from app.web.core.viewer import Viewer
 
 #: Depth of nested groups; characters of the text.
 MAX_DEPTH, MAX_LENGTH = 4, 4000

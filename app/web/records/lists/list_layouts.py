@@ -10,7 +10,7 @@ from flask import redirect, request
 from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records.lists import board_page, calendar_page, grouped_page
 
 

@@ -14,13 +14,14 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core.fab_access import parse_integer
-from app.web.core.fields.base import Field, Viewer
+from app.web.core.fields.base import Field
 from app.web.core.fields.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.languages import in_page_language
 from app.web.core.queries.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery, RecordTable
 from app.web.core.queries.text_search import MAX_LOOKED_UP, matching, matching_all
 from app.web.core.registry import kind_of
+from app.web.core.viewer import Viewer
 from app.web.records import inline_edit_fields
 from app.web.records.lists import figure_filter, list_conditions
 from app.web.records.lists.list_cells import list_rows

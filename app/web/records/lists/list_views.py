@@ -10,7 +10,7 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.lib.ids import parse_id
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.core.views.list_preferences import ListPreferences, ListView, preferences_of
 from app.web.records.lists import grouped_rows
 

@@ -19,9 +19,9 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
-from app.web.core.fields.base import Viewer
 from app.web.core.registry import registered
 from app.web.core.urls.local_links import redirect_to
+from app.web.core.viewer import Viewer
 from app.web.core.views import list_preferences
 from app.web.pages.routes import signed_in_route
 from app.web.records.lists import list_columns, list_views

@@ -13,8 +13,8 @@ from app import access
 from app.domain.merging import duplicate_search
 from app.domain.merging.duplicate_pairs import REASONS, DuplicatePair, bits_of, reasons_of, score_of
 from app.extensions import db
-from app.web.core.fields.base import Viewer
 from app.web.core.registry import kind_of
+from app.web.core.viewer import Viewer
 from app.web.records.merging import merge_actions, merge_form
 
 PAGE = 25

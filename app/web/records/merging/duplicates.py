@@ -20,10 +20,10 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.ids import parse_id
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.registry import kind_of
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records.merging import duplicate_list, merge_actions
 from app.web.records.merging.duplicate_list import PAGE, DuplicateQuery

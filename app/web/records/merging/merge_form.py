@@ -13,10 +13,10 @@ from app.domain.merging.merge_fields import SECOND, MergeChoice, MergeField
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
-from app.web.core.fields.base import Viewer
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.registry import kind_of
 from app.web.core.urls.local_links import row_url
+from app.web.core.viewer import Viewer
 from app.web.records.merging import merge_actions
 
 #: Table -> label of its rows.

@@ -19,9 +19,9 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.registry import kind_of
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records.lists.list_page import hits
 from app.web.records.merging import duplicate_list, merge_actions, merge_form

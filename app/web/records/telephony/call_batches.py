@@ -18,7 +18,7 @@ from app.domain.telephony.call_parsing import Telephone
 from app.domain.telephony.call_sync import SyncedCallResult
 from app.extensions import db
 from app.ops.database.connections import WRITES
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 log = logging.getLogger("crm.telephones")
 

@@ -18,9 +18,10 @@ from app.lib import phone
 from app.models import CallCard, CallLog, CallRequest, Customer, Lead, Ticket
 from app.outbox.call_delivery import EXPIRED, NOT_KNOWN
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.fields.base import clean_text
 from app.web.core.localization.durations import span
 from app.web.core.localization.languages import translate_text
+from app.web.core.viewer import Viewer
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import dial_targets

@@ -10,8 +10,8 @@ from app import access
 from app.domain.base import RuleBroken, kind_of_number
 from app.extensions import db
 from app.models import Customer, Lead, Ticket
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.reference_fields import find_record
+from app.web.core.viewer import Viewer
 from app.web.records.customers import CustomerScreen
 from app.web.records.leads import LeadScreen
 from app.web.records.lists.list_page import hits

@@ -12,8 +12,9 @@ from app.domain.telephony import call_outcomes
 from app.domain.telephony.call_outcomes import CallOutcome
 from app.domain.telephony.calls import CallLog
 from app.extensions import db
-from app.web.core.fields.base import Viewer, clean_text
+from app.web.core.fields.base import clean_text
 from app.web.core.fields.date_fields import DateTimeField
+from app.web.core.viewer import Viewer
 from app.web.records.close_tasks_field import chosen_tasks
 from app.web.records.tasks import reminder_offsets
 

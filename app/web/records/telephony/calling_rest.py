@@ -11,7 +11,7 @@ from app.lib import phone_number_series
 from app.lib.ids import parse_id
 from app.web.api.operations import OperationSpec
 from app.web.api.schemas import ID, STRING, shape
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 from app.web.records import dial_targets
 from app.web.records.telephony import call_cards
 

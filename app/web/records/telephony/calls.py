@@ -17,9 +17,10 @@ from app.domain.telephony.calls import DIRECTIONS, STATUSES, CallLog
 from app.extensions import db
 from app.web.api.resource import Resource, request_json
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields.base import ChoiceField, DurationField, Field, TextField, Viewer
+from app.web.core.fields.base import ChoiceField, DurationField, Field, TextField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.queries.record_table import ListQuery
+from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.records.call_fields import (
     COLORS,

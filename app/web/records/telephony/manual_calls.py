@@ -13,10 +13,10 @@ from app.domain.telephony.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
 from app.extensions import db
 from app.models import CallLog
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.urls.local_links import local_path
 from app.web.core.urls.record_references import PAGES, named_record
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import page_route
 from app.web.records.telephony import call_outcomes
 from app.web.records.telephony.call_outcome_actions import log_outcome

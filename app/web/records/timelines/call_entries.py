@@ -13,11 +13,11 @@ from app.domain.telephony import calls, recordings
 from app.extensions import db
 from app.lib import phone
 from app.models import CallLog, CallRecording, Customer, Lead
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.durations import span
 from app.web.core.queries.prepared_queries import PreparedQuery
+from app.web.core.viewer import Viewer
 from app.web.records import recordings as recording_pages
 
 #: (direction, whether the call was answered) -> icon and tone.

@@ -13,8 +13,8 @@ from typing import Any
 from flask_babel import gettext as _
 from markupsafe import Markup
 
-from app.web.core.fields.base import Viewer
 from app.web.core.urls.record_references import RECORDS
+from app.web.core.viewer import Viewer
 from app.web.pages.cached_fragments import placeholder, render_cached
 
 #: Records whose pages have a composer -> their name in URLs.

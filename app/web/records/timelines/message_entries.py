@@ -14,10 +14,10 @@ from app.access.compiled_statements import listed
 from app.domain.messaging.messages import DEAD
 from app.extensions import db
 from app.models import Message, MessageFile
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.queries.prepared_queries import PreparedQuery
+from app.web.core.viewer import Viewer
 from app.web.records import conversation_list, message_files
 
 #: Characters of a text that are shown at once, and after a click; the conversation has all of it.

@@ -17,12 +17,13 @@ from app.domain.timeline import KINDS, Activity
 from app.models import Customer, Lead, Task, Ticket
 from app.web.api.resource import Resource
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import ChoiceField, Field, NumberField, Viewer
+from app.web.core.fields.base import ChoiceField, Field, NumberField
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import RecordField, person_card
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.languages import in_page_language
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns
 from app.web.core.views.record_service import RecordService
 from app.web.records import mentions, notes, sla_fields

@@ -14,8 +14,8 @@ from flask_babel import lazy_gettext as _l
 
 from app.domain.base import RuleBroken
 from app.web.core.fab_access import parse_integer
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import DateField
+from app.web.core.viewer import Viewer
 
 #: Names of tabs whose query strings are kept.
 MAX_TABS = 100

@@ -22,11 +22,11 @@ from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Activity, CallLog, Message, MessageFile, Task
 from app.web.core.fab_access import parse_integer
-from app.web.core.fields.base import Viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.queries.prepared_queries import PreparedQuery
+from app.web.core.viewer import Viewer
 from app.web.records.timelines import call_entries, message_entries, timeline_entries
 from app.web.records.timelines.timeline_filters import KINDS, Records, TimelineQuery
 

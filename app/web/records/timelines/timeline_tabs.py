@@ -31,9 +31,9 @@ from app.domain.base import RuleBroken
 from app.domain.tasks import OPEN
 from app.lib.html_escape import escape
 from app.models import Activity, CallLog, Lead, Message, MessageFile, Task, Ticket
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.languages import in_page_language
 from app.web.core.urls.local_links import row_url
+from app.web.core.viewer import Viewer
 from app.web.records.timelines import timeline_counts, timeline_filters, timeline_rows
 from app.web.records.timelines.timeline_filters import KINDS, Records, TimelineQuery
 from app.web.records.timelines.timeline_rows import CHANGES, NOTES, TimelinePage, belongs, by_column

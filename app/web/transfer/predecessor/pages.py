@@ -14,8 +14,8 @@ from app.domain.base import NotFound, RuleBroken
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.web.core.fab_access import current_viewer
-from app.web.core.fields.base import Viewer
 from app.web.core.request_transaction import request_transaction
+from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.transfer.export_pages import tabs
 from app.web.transfer.import_runs import kind_named

@@ -26,8 +26,8 @@ from app.domain.predecessor_names import PredecessorName, PredecessorPerson
 from app.domain.transfer_runs import ImportRow, ImportRun
 from app.models import Activity, Customer, Lead, Ticket
 from app.outbox.app_services import vault
-from app.web.core.fields.base import Viewer
 from app.web.core.localization.languages import translate_text
+from app.web.core.viewer import Viewer
 from app.web.transfer import import_notices
 from app.web.transfer.predecessor import calls, contacts, doctypes, history, records, source_rows, values
 from app.web.transfer.predecessor.import_context import ImportContext, RowDraft, RowSkipped
