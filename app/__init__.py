@@ -45,7 +45,17 @@ from app.web.compat import routes
 from app.web.core.localization import languages
 from app.web.core.queries import replica_lists
 from app.web.core.urls import lazy_url_rules
-from app.web.pages import allowed_hosts, errors, expired_forms, offline, process_roles, shell, submitted_data
+from app.web.pages import (
+    allowed_hosts,
+    errors,
+    expired_forms,
+    offline,
+    process_roles,
+    request_start,
+    response_headers,
+    submitted_data,
+    template_context,
+)
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
 from app.web.records.timelines import composer
@@ -67,7 +77,9 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     session_hooks.install()
     with app.app_context():
         _use_database(app, settings)
-        shell.install(app, sidebar.menu)
+        template_context.install(app, sidebar.menu)
+        request_start.install(app)
+        response_headers.install(app)
         app.jinja_env.globals.update(first_steps.GLOBALS | composer.GLOBALS)
         cors.install(app)
         rate_limits.install(app, settings)

@@ -1,0 +1,57 @@
+"""What templates of all pages can use: functions, the frame, the brand, the person."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Flask, g
+from flask_babel import get_locale
+
+from app.csrf import token_of_request
+from app.lib.digit_grouping import grouped
+from app.web.core.fab_access import request_time
+from app.web.core.localization.languages import translate_in_template
+from app.web.core.localization.local_dates import format_local_date
+from app.web.pages import (
+    brand,
+    field_values_html,
+    probes,
+    record_html,
+    shell_parts,
+    static_files,
+    timeline_html,
+    widgets,
+)
+from app.web.pages.frame import MENU, Menu, frame_of, languages
+from app.web.pages.static_files import static_url
+
+
+def install(app: Flask, menu: Menu) -> None:
+    """Register globals and variables of templates. `menu`: returns the entries of the sidebar and of the "New" menu."""
+    pages: Any = app.jinja_env
+    pages.globals.update(widgets.GLOBALS | timeline_html.GLOBALS | field_values_html.GLOBALS | record_html.GLOBALS)
+    pages.globals.update(
+        static_url=static_url, parts_url=shell_parts.parts_url, csrf_token=token_of_request, get_locale=get_locale
+    )
+    pages.globals.update(grouped=grouped, written=format_local_date)
+    pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": widgets.icon}
+    app.extensions[MENU] = menu
+    app.context_processor(_context)
+    probes.install(app)
+    brand.install(app)
+    shell_parts.install(app)
+    static_files.install(app)
+
+
+def _context() -> dict[str, Any]:
+    """Variables of every template."""
+    person = g.get("person")
+    base: dict[str, Any] = {"brand": brand.for_pages(), "languages": languages(), "person": None}
+    if person is None:
+        return base
+    frame = frame_of(person)
+    return base | {
+        "rendered_at": request_time().isoformat(timespec="seconds"),
+        "frame": frame,
+        "person": frame.person,
+    }
