@@ -21,7 +21,7 @@ import flask_config
 from app import access, addons, cli, job_runner, jobs, models, self_test, session_hooks, views  # noqa: F401  (all tables must be known before the mappers are used)
 from app.channels.base import Channel
 from app.channels.console import Console
-from app.channels.smtp_client import Email, server_of
+from app.channels.smtp_client import SmtpClient, server_of
 from app.channels.webhook import WebhookClient
 from app.domain import audit_keys
 from app.domain.audit_keys import AuditKeys
@@ -228,7 +228,7 @@ def _signing_key(secret_key: str) -> bytes:
 def _email(settings: config.Settings) -> Channel:
     if settings.smtp_url is None:
         return Console("e-mail")
-    return Email(server_of(settings.smtp_url), settings.smtp_from, settings.smtp_seconds)
+    return SmtpClient(server_of(settings.smtp_url), settings.smtp_from, settings.smtp_seconds)
 
 
 def _demo() -> object:

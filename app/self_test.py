@@ -19,7 +19,7 @@ from sqlalchemy import select
 
 from app import access
 from app.channels.base import ChannelError
-from app.channels.smtp_client import Email, server_of
+from app.channels.smtp_client import SmtpClient, server_of
 from app.domain import audit_chain, custom_fields, custom_values
 from app.domain.maintenance import backup_runs, dead_letters, health_samples, job_health, job_runs
 from app.extensions import db
@@ -247,7 +247,7 @@ def _mail() -> CheckResult:
         return CheckResult(OFF, _("No mail server is set up. Emails are only written to the log."), advice)
     server = server_of(settings.smtp_url)
     try:
-        with Email(server, settings.smtp_from, min(settings.smtp_seconds, 5)).connection():
+        with SmtpClient(server, settings.smtp_from, min(settings.smtp_seconds, 5)).connection():
             pass
     except ChannelError as error:
         advice = _("Check CRM_SMTP_URL: host, port, encryption, user and password.")

@@ -75,7 +75,7 @@ CONTENT = Content("user 1: notice 1", "key", "Subject", "Text")
 
 def mail(port: int, tls: str = "smtp") -> None:
     server = smtp_client.MailServer(tls, "127.0.0.1", port)
-    smtp_client.Email(server, "CRM <crm@example.in>", SECONDS).send("asha@example.in", CONTENT)
+    smtp_client.SmtpClient(server, "CRM <crm@example.in>", SECONDS).send("asha@example.in", CONTENT)
 
 
 def send_mail(port: int, security: str = "none") -> None:
@@ -292,7 +292,7 @@ def test_a_mail_server_that_dribbles_is_given_up_after_the_total_time(monkeypatc
     monkeypatch.setattr(smtp_client, "TOTAL_SECONDS", 1.0)
     began = time.monotonic()
     with partner(_dribble) as port, pytest.raises(ChannelError, match="can't be reached"):
-        smtp_client.Email(smtp_client.MailServer("smtp", "127.0.0.1", port), "CRM <crm@example.in>", 30).send(
+        smtp_client.SmtpClient(smtp_client.MailServer("smtp", "127.0.0.1", port), "CRM <crm@example.in>", 30).send(
             "a@example.in", CONTENT
         )
     assert time.monotonic() - began < 30

@@ -1,4 +1,4 @@
-"""Incoming email, from the mailbox of an account (kind "imap").
+"""The client of a mailbox on an IMAP server.
 
 Emails are read and left in place, unread: the mailbox may have other readers. New ones are recognized by their UID,
 which only grows as long as UIDVALIDITY stays the same (RFC 3501, 2.3.1.1).
@@ -9,23 +9,13 @@ from __future__ import annotations
 import imaplib
 import re
 import ssl
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 from app.channels.base import ChannelError
-from app.channels.mail_account import (
-    CA_FILE,
-    MailAccount,
-    check_address,
-    check_line,
-    security_of,
-    server_settings,
-    trusted,
-)
-from app.channels.provider import AccountSetting, OutgoingMessage, ProviderAcceptance, ProviderKind, ProviderRefusal
 from app.channels.tls import trusted_by_this_machine
 from app.lib import deadline
 from app.lib.deadline import DeadlineWatchdog
@@ -41,9 +31,6 @@ MAX_CHATTER = 2_000_000
 #: UIDs requested at once: their list must stay shorter than the longest line that imaplib reads.
 WINDOW = 50_000
 MAX_WINDOWS = 200
-PORTS = {"tls": 993, "starttls": 143, "none": 143}
-#: What a new email may create.
-OPENS = ("ticket", "lead", "nothing")
 NOT_HANDED_OVER = "The mail server didn't hand this email over. Please open it in the mailbox."
 TOO_LARGE = "The email is larger than 25 MB. It was left in the mailbox; please open it there."
 #: What imaplib raises if a server violates the protocol.
@@ -323,88 +310,3 @@ class _Connection(imaplib.IMAP4):
         """Close without logging out."""
         with suppress(*_FAULTS):
             self.shutdown()
-
-
-# --- the kind of account
-
-
-class ImapProvider(MailAccount):
-    """A receive-only account, whose emails a job fetches."""
-
-    def __init__(self, values: Mapping[str, str]) -> None:
-        """Raises ValueError for settings that contradict each other."""
-        security = security_of(values)
-        if not values.get("user") or not values.get("password"):
-            raise ValueError("A mailbox needs a user and a password.")
-        if values.get("opens", "nothing") != "nothing" and not values.get("owner"):
-            raise ValueError("Please enter who owns the tickets or leads that emails open.")
-        port = int(values.get("port") or PORTS[security])
-        folder = values.get("folder") or "INBOX"
-        mailbox = Mailbox(values["host"], port, security, values["user"], values["password"], folder)
-        self.client = ImapClient(mailbox, TIMEOUT, trusted(values) if security != "none" else None)
-
-    def send(self, message: OutgoingMessage) -> ProviderAcceptance:
-        """Raises ProviderRefusal: this kind only receives."""
-        raise ProviderRefusal("This account only receives email. Please choose one that sends.", permanent=True)
-
-    def check(self) -> str:
-        """Sign in and open the folder."""
-        return self.client.check()
-
-
-def _check_opens(value: str) -> str | None:
-    return None if value in OPENS else "Please enter ticket, lead or nothing."
-
-
-KIND = ProviderKind(
-    name="imap",
-    label="Email in (IMAP)",
-    # Nothing is sent through it.
-    channels=(),
-    has_hooks=False,
-    settings=(
-        *server_settings(PORTS),
-        AccountSetting(
-            "folder", "Folder", "Which folder is read.", is_required=False, default="INBOX", check=check_line
-        ),
-        AccountSetting("address", "Address", "The address whose mail arrives here.", check=check_address),
-        AccountSetting(
-            "opens",
-            "A new email opens",
-            "ticket, lead or nothing. Automatic emails and answers never open anything.",
-            is_required=False,
-            default="nothing",
-            check=_check_opens,
-            options=OPENS,
-        ),
-        AccountSetting(
-            "owner", "Owner", "Username: who is responsible for what emails open.", is_required=False, check=check_line
-        ),
-        AccountSetting(
-            "assign_to_role",
-            "Assigned to",
-            "Role whose round robin serves it; without it, Support User for tickets and Sales User for leads.",
-            is_required=False,
-            check=check_line,
-        ),
-        AccountSetting(
-            "ticket_subject",
-            "Ticket subject",
-            "Which of the ticket subjects they get; without it, the last one.",
-            is_required=False,
-            check=check_line,
-        ),
-        AccountSetting(
-            "answer_account", "Answers are sent by", "Name of an smtp account.", is_required=False, check=check_line
-        ),
-        AccountSetting(
-            "authserv_id",
-            "Trusted mail check",
-            "The name by which your mail server signs Authentication-Results. Forged senders are recognized by it.",
-            is_required=False,
-            check=check_line,
-        ),
-        CA_FILE,
-    ),
-    make=ImapProvider,
-)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.channels import console_provider, exotel, imap_client, meta, smtp_provider, twilio_provider
+from app.channels import console_provider, exotel, imap_provider, meta, smtp_provider, twilio_provider
 from app.channels.provider import ProviderKind
 
 #: Name, as in `flask channel add KIND`, -> the kind.
@@ -14,7 +14,7 @@ KINDS: dict[str, ProviderKind] = {
         meta.KIND,
         exotel.KIND,
         smtp_provider.KIND,
-        imap_client.KIND,
+        imap_provider.KIND,
     )
 }
 #: Kind -> the setting of the installation that names another host, such as a test double's. Its value is passed to

@@ -63,7 +63,7 @@ class RecipientRefused(ChannelError):
         self.number, self.code = number, code
 
 
-class Email:
+class SmtpClient:
     """Sends each message to one SMTP server, over a connection of its own."""
 
     def __init__(self, server: MailServer, sender: str, timeout: float, tls: ssl.SSLContext | None = None) -> None:

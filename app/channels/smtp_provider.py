@@ -20,7 +20,7 @@ from app.channels.provider import (
     ProviderRefusal,
 )
 from app.channels.provider_file_limits import MAIL_FILES
-from app.channels.smtp_client import MAX_SUBJECT, Email, MailServer, RecipientRefused, one_address
+from app.channels.smtp_client import MAX_SUBJECT, MailServer, RecipientRefused, SmtpClient, one_address
 from app.lib.mail_addresses import message_ids
 
 #: Seconds for each reply of the server; smtp_client.TOTAL_SECONDS for all of them.
@@ -46,7 +46,7 @@ class SmtpProvider(MailAccount):
         )
         self.sender, self.reply_to = values["from"], values.get("reply_to", "")
         self.address = parseaddr(self.sender)[1].lower()
-        self._smtp = Email(server, self.sender, TIMEOUT, trusted(values) if security != "none" else None)
+        self._smtp = SmtpClient(server, self.sender, TIMEOUT, trusted(values) if security != "none" else None)
 
     def send(self, message: OutgoingMessage) -> ProviderAcceptance:
         """Send an email. The provider's id is its Message-ID, without angle brackets."""

@@ -15,7 +15,8 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.base import ChannelError
-from app.channels.imap_client import FetchedMail, ImapClient, ImapProvider, MailboxPosition
+from app.channels.imap_client import FetchedMail, ImapClient, MailboxPosition
+from app.channels.imap_provider import ImapProvider
 from app.domain.base import RuleBroken
 from app.domain.inbound import inbound_mail
 from app.domain.inbound.inbound_mail import ArrivedMail, InboundMailContext

@@ -15,7 +15,7 @@ import pytest
 import config
 from app.channels.base import ChannelError, Content, DeliveryUnknown
 from app.channels.console import Console
-from app.channels.smtp_client import Email, server_of
+from app.channels.smtp_client import SmtpClient, server_of
 from tests.channels.certificates import make_certificate
 from tests.channels.smtp import MailServer, only, serving
 from tests.servers import free_port
@@ -33,11 +33,11 @@ def mail_server() -> Iterator[MailServer]:
 
 
 @pytest.fixture
-def email(mail_server: MailServer) -> Email:
-    return Email(server_of(mail_server.url), SENDER, 1)
+def email(mail_server: MailServer) -> SmtpClient:
+    return SmtpClient(server_of(mail_server.url), SENDER, 1)
 
 
-def test_a_message_arrives_as_written(mail_server: MailServer, email: Email) -> None:
+def test_a_message_arrives_as_written(mail_server: MailServer, email: SmtpClient) -> None:
     key = email.send("ana@eshin.test", CONTENT)
     (to, raw) = mail_server.mail[0]
     mail = message_from_string(raw, policy=default)
@@ -58,7 +58,7 @@ def test_a_message_arrives_as_written(mail_server: MailServer, email: Email) -> 
     ],
 )
 def test_the_reply_code_says_whether_to_try_again(
-    mail_server: MailServer, email: Email, replies: Any, permanent: Any
+    mail_server: MailServer, email: SmtpClient, replies: Any, permanent: Any
 ) -> None:
     for name, reply in replies.items():
         setattr(mail_server, name, reply)
@@ -71,15 +71,15 @@ def test_the_reply_code_says_whether_to_try_again(
 
 @pytest.mark.parametrize("reply", ["hang", "well, well"])
 def test_without_a_reply_code_after_the_text_the_result_is_unknown(
-    mail_server: MailServer, email: Email, reply: str
+    mail_server: MailServer, email: SmtpClient, reply: str
 ) -> None:
     mail_server.to_text = [reply]
     with pytest.raises(DeliveryUnknown):
         email.send("ana@eshin.test", CONTENT)
 
 
-def test_an_unreachable_server_is_tried_again(email: Email) -> None:
-    unreachable = Email(server_of(f"smtp://127.0.0.1:{free_port()}"), SENDER, 1)
+def test_an_unreachable_server_is_tried_again(email: SmtpClient) -> None:
+    unreachable = SmtpClient(server_of(f"smtp://127.0.0.1:{free_port()}"), SENDER, 1)
     with pytest.raises(ChannelError) as refused:
         unreachable.send("ana@eshin.test", CONTENT)
     assert not refused.value.permanent
@@ -89,13 +89,13 @@ def test_an_unreachable_server_is_tried_again(email: Email) -> None:
     "to",
     ["ana@eshin.test\r\nBcc: eve@evil.test", "ana@eshin.test, eve@evil.test", "", "ana", "आना@eshin.test", "a@b@c"],
 )
-def test_an_address_names_one_recipient_and_no_header(mail_server: MailServer, email: Email, to: str) -> None:
+def test_an_address_names_one_recipient_and_no_header(mail_server: MailServer, email: SmtpClient, to: str) -> None:
     with pytest.raises(ChannelError) as refused:
         email.send(to, CONTENT)
     assert (refused.value.permanent, mail_server.mail) == (True, [])
 
 
-def test_a_subject_cannot_add_a_header(mail_server: MailServer, email: Email) -> None:
+def test_a_subject_cannot_add_a_header(mail_server: MailServer, email: SmtpClient) -> None:
     email.send("ana@eshin.test", Content("x", "k", "Hi\r\nBcc: eve@evil.test\n\nbody", "text\n.\nRSET\n"))
     mail = message_from_string(mail_server.mail[0][1], policy=default)
     assert (mail["Bcc"], mail["Subject"]) == (None, "Hi Bcc: eve@evil.test body")
@@ -133,7 +133,7 @@ def test_the_protected_server_requires_tls_and_the_password(
     protected_server: MailServer, certificate: Path, scheme: str, password: str, arrives: bool
 ) -> None:
     url = protected_server.url.replace("smtp://", f"{scheme}://crm:{password}@")
-    email = Email(server_of(url), SENDER, 2, ssl.create_default_context(cafile=certificate))
+    email = SmtpClient(server_of(url), SENDER, 2, ssl.create_default_context(cafile=certificate))
     if not arrives:
         with pytest.raises(ChannelError, match=r"can.t be reached|disconnected|refused"):
             email.send("ana@eshin.test", CONTENT)
@@ -145,7 +145,7 @@ def test_the_protected_server_requires_tls_and_the_password(
 def test_a_man_in_the_middle_gets_nothing(protected_server: MailServer) -> None:
     url = protected_server.url.replace("smtp://", "smtp+starttls://crm:s3cret%40@")
     with pytest.raises(ChannelError, match="SSLCertVerificationError"):
-        Email(server_of(url), SENDER, 2).send("ana@eshin.test", CONTENT)
+        SmtpClient(server_of(url), SENDER, 2).send("ana@eshin.test", CONTENT)
 
 
 # --- settings and the console

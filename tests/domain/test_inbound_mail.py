@@ -12,7 +12,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.channels.imap_client import KIND
+from app.channels.imap_provider import KIND
 from app.channels.smtp_provider import KIND as SMTP
 from app.domain import customers, tickets
 from app.domain.base import Stamp

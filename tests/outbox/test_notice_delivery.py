@@ -15,7 +15,7 @@ import pytest
 from sqlalchemy import select, update
 
 from app import access, jobs
-from app.channels.smtp_client import Email
+from app.channels.smtp_client import SmtpClient
 from app.domain import notices
 from app.domain.persistence.session_context import session_context
 from app.job_runner import run_slot
@@ -229,7 +229,7 @@ def test_a_bug_fails_one_notice_and_is_logged(sending_crm, mail_server, monkeypa
 
 
 def test_an_unexpected_error_while_sending_leaves_the_result_unknown(sending_crm, monkeypatch, caplog):
-    monkeypatch.setattr(Email, "send", lambda *_content: {}["no such thing"])
+    monkeypatch.setattr(SmtpClient, "send", lambda *_content: {}["no such thing"])
     notify(sending_crm)
     run_calls(sending_crm)
     (row,) = sending_crm.rows(select(Delivery))

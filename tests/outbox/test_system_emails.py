@@ -17,7 +17,7 @@ from sqlalchemy import update
 from app import branding
 from app.branding import ShownBrand
 from app.channels.base import Content
-from app.channels.smtp_client import Email, server_of
+from app.channels.smtp_client import SmtpClient, server_of
 from app.domain.brand import Logo
 from app.models import User
 from app.outbox import system_emails
@@ -107,7 +107,7 @@ def test_without_the_storage_the_email_has_the_name(crm, monkeypatch):
 
 def test_the_logo_and_the_html_arrive(crm, mail_server):
     content = made(crm, ShownBrand("Eshin", logo=logo(crm)))
-    Email(server_of(mail_server.url), "Eshin <crm@eshin.test>", 5).send("ana@eshin.test", content)
+    SmtpClient(server_of(mail_server.url), "Eshin <crm@eshin.test>", 5).send("ana@eshin.test", content)
     mail = parts(mail_server.mail[0][1])
     text, html = mail.get_body(("plain",)), mail.get_body(("related",))
     assert text is not None and text.get_content().splitlines() == content.text.splitlines()
