@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from app import access, demo, models
 from app.demo import ticket_text
-from app.domain import leads, login_names, tickets
+from app.domain import lead_requirements, leads, login_names, tickets
 from app.domain.base import RuleBroken
 from app.domain.messaging.messages import CAMPAIGN_CAUSE
 from app.domain.persistence.numbering import next_number
@@ -115,7 +115,7 @@ def test_every_status_of_leads_and_tickets_occurs(loaded):
 def test_the_fields_that_a_status_requires_are_filled(loaded):
     session, _ = loaded
     for lead in session.scalars(select(models.Lead)):
-        needed = leads.REQUIRED_FIELDS.get(lead.status.meaning)
+        needed = lead_requirements.REQUIRED_FIELDS.get(lead.status.meaning)
         assert needed is None or getattr(lead, needed)
         assert lead.status.meaning not in ("opened", "activated") or (lead.customer and lead.first_name is None)
 

@@ -346,3 +346,14 @@ def _number(entered: str | None, field: str) -> tuple[str | None, str | None]:
     if phone.has_extension(text):
         raise RuleBroken("Please enter the number without its extension, and put the extension into a note.", field)
     return text, e164
+
+
+def refuse_self_referral(session: Session, customer: Customer | None, referral: str | None) -> None:
+    """Raise RuleBroken if the referral code of a lead is the client id of its own customer."""
+    if customer is None or not referral:
+        return
+    own = select(CustomerAccount.id).where(
+        CustomerAccount.customer_id == customer.id, CustomerAccount.client_id == referral
+    )
+    if session.execute(own.limit(1)).first():
+        raise RuleBroken("A customer can't refer themselves. Please enter another referral code.", "referral")

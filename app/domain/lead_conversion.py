@@ -7,7 +7,7 @@ from datetime import timedelta
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from app.domain import leads, timeline
+from app.domain import lead_requirements, timeline
 from app.domain.attachments import Attachment
 from app.domain.base import RuleBroken, Stamp, translatable
 from app.domain.change_context import ChangeContext
@@ -28,7 +28,7 @@ def convert(session: Session, lead: Lead, context: ChangeContext) -> Customer:
         return lead.customer
     if lead.status.meaning != "activated":
         raise RuleBroken("Only a lead in Account Activated can be converted. Move it there first.", "status")
-    customer = lead.customer or leads.find_or_create_customer(session, lead, context)
+    customer = lead.customer or lead_requirements.find_or_create_customer(session, lead, context)
     lead.converted_on = context.now
     _move_rows(session, lead, customer.id)
     lead.stamp(context)

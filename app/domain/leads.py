@@ -1,4 +1,4 @@
-"""Leads: possible customers, their statuses, and the requirements of each status."""
+"""Leads: possible customers, their statuses; what each status requires is in `lead_requirements`."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from app.domain import (
     custom_values,
     customer_linking,
     customers,
+    lead_requirements,
     pending_customer_links,
     round_robin,
     sla,
@@ -30,6 +31,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.custom_values import HasCustomFields
 from app.domain.customer_linking import CustomerMatch
 from app.domain.customers import CONTACT_FIELDS, SECRET_FIELDS, Contact, Customer
+from app.domain.lead_requirements import REQUIRED_FIELDS, LeadTransition
 from app.domain.persistence import fast_insert, history_rows
 from app.domain.persistence.numbering import next_number
 from app.domain.picklists import LeadStatus
@@ -59,8 +61,6 @@ STATUSES = (
 TERMINAL = ("activated", "unqualified", "junk", "expired", "expired_opened")
 #: Meaning of an account that is open but not active yet.
 OPENED = "opened"
-#: Meaning -> the field that a lead must have for a status of this meaning.
-REQUIRED_FIELDS = {"opened": "client_id", "activated": "client_id", "sent": "pod_id", "rejected": "rejection_reason"}
 
 
 class Lead(Contact, SlaRecord, HasCustomFields, Versioned, Record):
@@ -193,7 +193,7 @@ def _draft(session: Session, values: dict[str, Any], context: ChangeContext) -> 
     sla.start_clock(lead, context.sla_terms, context.now)
     match = customer_linking.match_by_number(session, lead.mobile_e164, context)
     open_match = match if match is not None and match.is_open else None
-    _refuse_self_referral(session, lead, open_match.customer if open_match else None)
+    customers.refuse_self_referral(session, open_match.customer if open_match else None, lead.referral)
     decision = assignment.choose_assignee(session, values, context)
     differences = customer_linking.link(session, lead, open_match.customer, context) if open_match else []
     lead.assignee_id, lead.assigned_role = decision.user_id, decision.role or None
@@ -216,28 +216,15 @@ def _complete(session: Session, draft: _Draft, context: ChangeContext) -> None:
     lead, values, status = draft.lead, draft.values, draft.lead.status
     if draft.match is not None:
         pending_customer_links.record_match(session, lead, draft.match, context)
-    _refuse_first_status(status, values)
+    lead_requirements.refuse_first_status(status, values)
     if status.meaning != "scheduled":  # that status requires a task, and a new lead gets its first one
-        _enter(session, _Transition(lead, status, values, context))
+        lead_requirements.enter(session, LeadTransition(lead, status, values, context))
     timeline.write(session, lead, "system", context, text="Lead created")
     status_changes.start_history(session, lead, context)
     customer_linking.write_proposal(session, lead, draft.differences, context)
     assignment.open_first(session, lead, draft.decision, context)
     if draft.task:
         tasks.create(session, draft.task | {"lead_id": lead.id}, context)
-
-
-def _refuse_first_status(status: LeadStatus, values: dict[str, Any]) -> None:
-    """Raise RuleBroken for a status whose requirements can't be given for a new lead."""
-    name = REQUIRED_FIELDS.get(status.meaning)
-    if name is not None and not values.get(name):
-        raise RuleBroken(
-            translatable(
-                "A new lead can't be “%(status)s” at once. Save it with another status first, then change the status.",
-                status=status.label,
-            ),
-            name,
-        )
 
 
 def _first_task(lead: Lead, requested: dict[str, Any] | None, context: ChangeContext) -> dict[str, Any] | None:
@@ -253,15 +240,6 @@ def _first_task(lead: Lead, requested: dict[str, Any] | None, context: ChangeCon
 def _refuse_anonymous(lead: Lead) -> None:
     if not lead.name and not lead.email:
         raise RuleBroken("Please enter a name, a mobile number or an email address for the lead.", "first_name")
-
-
-def _refuse_self_referral(session: Session, lead: Lead, customer: Customer | None) -> None:
-    if customer is None or not lead.referral:
-        return
-    account = customers.CustomerAccount
-    own = select(account.id).where(account.customer_id == customer.id, account.client_id == lead.referral)
-    if session.execute(own.limit(1)).first():
-        raise RuleBroken("A customer can't refer themselves. Please enter another referral code.", "referral")
 
 
 def _status(session: Session, status_id: int | None, meaning: str = "new") -> LeadStatus:
@@ -285,17 +263,6 @@ def _refuse_missing_status(meaning: str) -> LeadStatus:
 # --- Changing the status
 
 
-@dataclass(frozen=True)
-class _Transition:
-    """A lead that is about to change its status."""
-
-    lead: Lead
-    new: LeadStatus
-    #: May contain client_id, pod_id, rejection_reason and task.
-    values: dict[str, Any]
-    context: ChangeContext
-
-
 def change_status(session: Session, lead: Lead, values: dict[str, Any], context: ChangeContext) -> None:
     """Change the status to `values["status_id"]` after checking its requirements.
 
@@ -309,82 +276,9 @@ def change_status(session: Session, lead: Lead, values: dict[str, Any], context:
             translatable("This lead is closed as “%(status)s”. Only a manager can reopen it.", status=old.label),
             "status",
         )
-    _enter(session, _Transition(lead, new, values, context))
+    lead_requirements.enter(session, LeadTransition(lead, new, values, context))
     required = REQUIRED_FIELDS.get(new.meaning)
     status_changes.set_status(session, lead, new, context, getattr(lead, required) if required else None)
-
-
-def _enter(session: Session, transition: _Transition) -> None:
-    """Check the requirements of the new status and apply it. Raises RuleBroken, which names the missing field."""
-    meaning = transition.new.meaning
-    _require_field(transition)
-    if meaning in ("opened", "activated"):
-        _open_account(session, transition)
-    if meaning == "scheduled":
-        _require_open_task(session, transition)
-
-
-_MISSING_FIELD = {
-    "client_id": "“%(status)s” needs the client ID of the account.",
-    "pod_id": "“%(status)s” needs the POD ID of the documents.",
-    "rejection_reason": "“%(status)s” needs the reason for the rejection.",
-}
-
-
-def _require_field(transition: _Transition) -> None:
-    lead, name = transition.lead, REQUIRED_FIELDS.get(transition.new.meaning)
-    if name is None:
-        return
-    value = str(transition.values.get(name) or getattr(lead, name) or "").strip()
-    if not value:
-        raise RuleBroken(translatable(_MISSING_FIELD[name], status=transition.new.label), name)
-    setattr(lead, name, client_ids.normalize_client_id(value) if name == "client_id" else value)
-
-
-def _open_account(session: Session, transition: _Transition) -> None:
-    lead, context = transition.lead, transition.context
-    customer = lead.customer or find_or_create_customer(session, lead, context)
-    client_ids.refuse_taken(session, lead, lead.client_id or "")
-    account = customers.open_account(session, customer, lead, context)
-    lead.opened_on = lead.opened_on or context.now
-    if transition.new.meaning == "activated":
-        lead.activated_on = lead.activated_on or context.now
-        account.activated_on = account.activated_on or context.now
-
-
-def find_or_create_customer(session: Session, lead: Lead, context: ChangeContext) -> Customer:
-    """Link the lead to the customer with its mobile number, or to a new one made from its contact fields.
-
-    Encrypted fields are copied as they are. Raises LinkPending for a customer whom the person doesn't see: anybody can
-    enter a client ID, as they can a number, so it proves nothing.
-    """
-    values = {"source": "Lead", "owner_id": lead.owner_id, "text": f"Customer created from {lead.number}"}
-    match = customer_linking.find_or_create(session, lead, values, context)
-    if not match.is_open:
-        raise pending_customer_links.LinkPending(
-            "A customer whom you can't see has this number. Their owner or a manager has to confirm the link to this "
-            "lead before its account can be opened.",
-            match,
-        )
-    if match.how == "new":
-        customer_linking.link_to(lead, match.customer)
-    else:
-        differences = customer_linking.link(session, lead, match.customer, context)
-        customer_linking.write_proposal(session, lead, differences, context)
-        pending_customer_links.withdraw_request(session, lead, context)
-        customer_linking.write_audit(session, lead, CustomerMatch(match.customer, True, "conversion"), context)
-    session.flush()
-    return match.customer
-
-
-def _require_open_task(session: Session, transition: _Transition) -> None:
-    """Create the task that came with the status, or raise RuleBroken if the lead has no open one."""
-    lead, context = transition.lead, transition.context
-    if transition.values.get("task"):
-        values = transition.values["task"] | {"lead_id": lead.id, "assignee_id": lead.assignee_id or context.by}
-        lead.next_follow_up_on = tasks.create(session, values, context).due_on
-    elif not (lead.id and tasks.open_tasks(session, lead_id=lead.id)):
-        raise tasks.missing_open_task(transition.new.label)
 
 
 # --- Changing fields
@@ -470,7 +364,8 @@ def _change_contact(session: Session, lead: Lead, values: dict[str, Any], contex
 
 def _opens_account(session: Session, lead: Lead, status_id: int) -> bool:
     """Whether this status opens the account, which checks the client id itself."""
-    return lead.opened_on is None and REQUIRED_FIELDS.get(_status(session, status_id).meaning) == "client_id"
+    name = REQUIRED_FIELDS.get(_status(session, status_id).meaning)
+    return lead.opened_on is None and name == "client_id"
 
 
 def _link_known_customer(session: Session, lead: Lead, contact: dict[str, Any], context: ChangeContext) -> None:

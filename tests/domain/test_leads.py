@@ -9,7 +9,7 @@ import pytest
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from app.domain import customers, lead_conversion, leads, sla
+from app.domain import customers, lead_conversion, lead_requirements, leads, sla
 from app.domain.base import RuleBroken, Stamp
 from app.domain.change_context import ChangeContext
 from app.domain.picklists import LeadStatus
@@ -131,7 +131,7 @@ def test_the_task_title_of_a_nameless_lead_shows_no_contact_data(db: Session) ->
 # --- Changing the status
 
 
-@pytest.mark.parametrize("meaning, field", [*leads.REQUIRED_FIELDS.items(), ("scheduled", "task")])
+@pytest.mark.parametrize("meaning, field", [*lead_requirements.REQUIRED_FIELDS.items(), ("scheduled", "task")])
 def test_a_status_names_the_required_field_that_is_missing(db: Session, meaning: str, field: str) -> None:
     lead = create_lead(db)
     with pytest.raises(RuleBroken) as refused:
@@ -360,7 +360,7 @@ def test_opening_and_activation_happen_once(db: Session) -> None:
     assert (lead.opened_on, lead.activated_on, account.activated_on) == (NOW, NOW + DAY, NOW + DAY)
 
 
-@pytest.mark.parametrize("meaning, field", leads.REQUIRED_FIELDS.items())
+@pytest.mark.parametrize("meaning, field", lead_requirements.REQUIRED_FIELDS.items())
 def test_what_a_status_requires_is_stored_and_is_its_note(db: Session, meaning: str, field: str) -> None:
     lead = create_lead(db)
     change_status(db, lead, meaning, **{field: " given "})

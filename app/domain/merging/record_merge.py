@@ -14,7 +14,8 @@ from app.domain.assignment import Assignment
 from app.domain.base import Conflict, NotFound, RuleBroken, refuse_stale, translatable
 from app.domain.change_context import ChangeContext
 from app.domain.customers import SECRET_FIELDS, Customer
-from app.domain.leads import REQUIRED_FIELDS, Lead
+from app.domain.lead_requirements import REQUIRED_FIELDS
+from app.domain.leads import Lead
 from app.domain.merging import duplicate_pairs, merge_fields, merge_rows
 from app.domain.merging.merge_fields import MergeChoice
 from app.domain.merging.merge_rows import UNCOUNTED, MergeLedger

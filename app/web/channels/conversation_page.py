@@ -1,14 +1,11 @@
-"""One conversation in the inbox: the peer, the messages by day, and the reply form."""
+"""One conversation in the inbox: the peer, the messages by day; its form is in `reply_form`."""
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
-from babel.units import format_unit
 from flask_babel import format_date
 from flask_babel import gettext as _
 from sqlalchemy import select
@@ -16,30 +13,22 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.provider import Abilities
-from app.channels.registry import KINDS
 from app.domain.base import NotFound, RuleBroken
-from app.domain.messaging import channel_accounts, conversations, message_sending, message_templates
-from app.domain.messaging.message_sending import MAX_LENGTH
+from app.domain.messaging import conversations
 from app.domain.messaging.messages import DEAD
 from app.lib.ids import parse_id
-from app.models import CallLog, ChannelAccount, Conversation, Message, MessageTemplate
-from app.web.channels import mail_composer, mail_display
+from app.models import CallLog, ChannelAccount, Conversation, Message
+from app.web.channels import mail_composer, mail_display, reply_form
 from app.web.channels.composer_parts import (
     author_of,
-    file_part,
-    limits_sentence,
     opt_out_warning,
     quote_of,
     reactions_of,
-    reply_part,
 )
-from app.web.core.fields.base import clean_text
 from app.web.core.fields.reference_fields import person_card
-from app.web.core.localization.languages import ENGLISH, language_key
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.records import conversation_list, dial_targets, message_files
-from app.web.records.attachments.uploads import Upload
 from app.web.records.timelines import message_entries
 
 #: Messages that a page shows at first; older ones are loaded on request.
@@ -68,7 +57,7 @@ def thread(session: Session, conversation: Any, viewer: Viewer, **more: Any) -> 
         "actions": _actions(conversation, is_mine, viewer),
         "more": _more(conversation, is_mine, viewer),
         "hand": _hand_over_form(conversation, viewer) if more.get("is_handed") else None,
-        "composer": composer(session, conversation, viewer, more | {"typed": typed}),
+        "composer": reply_form.form_of(session, conversation, viewer, more | {"typed": typed}),
         "why_silent": _why_silent(viewer),
         "mail": mail_composer.of_conversation(session, conversation, viewer),
     } | messages_part(session, conversation, viewer, before)
@@ -167,23 +156,8 @@ class _Page:
 def _page_of(session: Session, conversation: Any, rows: list[Any], viewer: Viewer) -> _Page:
     ability = Abilities(replies=False)
     if viewer.person.may("Messages", "create"):
-        ability = ability_of_account(session, conversation.account_id, conversation.channel)
+        ability = reply_form.ability_of_account(session, conversation.account_id, conversation.channel)
     return _Page(_replies(session, rows), message_files.views_of(session, rows), ability)
-
-
-def ability_of_account(session: Session, account_id: int | None, channel: str) -> Abilities:
-    """The abilities of an account; everybody who sees one of its conversations may know them."""
-    with access.as_system(session):
-        query = select(ChannelAccount.kind).where(ChannelAccount.id == account_id)
-        kind = KINDS.get(session.execute(query).scalar() or "")
-    return kind.ability(channel) if kind is not None else Abilities()
-
-
-def ability_of_channel(session: Session, channel: str) -> Abilities:
-    """The abilities of the first account for the channel, for people without a conversation yet."""
-    with access.as_system(session):
-        fitting = channel_accounts.active(session, channel, "service")
-        return message_sending.ability_of(fitting[0], channel) if fitting else Abilities()
 
 
 def _replies(session: Session, rows: list[Any]) -> dict[int, dict[str, Any]]:
@@ -259,101 +233,6 @@ def _reactions(message: Any, viewer: Viewer) -> list[dict[str, str]]:
     return made
 
 
-# --- the reply form
-
-
-def composer(session: Session, conversation: Any, viewer: Viewer, given: dict[str, Any]) -> dict[str, Any] | None:
-    """The context of inbox/_message_form.html; None for people who may not send.
-
-    `given`: typed, files, error, reply_to.
-    """
-    if not viewer.person.may("Messages", "create"):
-        return None
-    channel, typed = conversation.channel, given["typed"]
-    is_free = conversation.last_inbound_on is None or conversations.is_window_open(conversation, viewer.now)
-    ability = ability_of_account(session, conversation.account_id, channel)
-    upload = f"/inbox/files?channel={channel}&conversation={conversation.id}"
-    return {
-        "url": f"/inbox/{conversation.id}/send",
-        "hidden": [_form_key(typed)],
-        "is_free": is_free,
-        "window": _window(conversation, viewer),
-        "opted_out": opt_out_warning(session, channel, conversation),
-        "files": file_part(ability, upload, given.get("files") or (), viewer) if is_free else None,
-        "reply": reply_part(session, conversation, given.get("reply_to"), ability),
-        "reply_off": f"/inbox/{conversation.id}#write",
-        "limits": limits_sentence(ability, channel),
-    } | _content(session, (channel, conversation.account_id), given, f"conversation:{conversation.id}")
-
-
-def _form_key(typed: dict[str, str]) -> tuple[str, str]:
-    """The hidden field that makes a form sent twice send only one message."""
-    return "key", typed.get("key") or uuid.uuid4().hex
-
-
-def _content(session: Session, sender: tuple[str, int | None], given: Mapping[str, Any], about: str) -> dict[str, Any]:
-    """The content part of a form: the input, with the chosen template.
-
-    `sender`: channel and account; `given`: typed, error; `about`: what templates are filled in for, "lead:7".
-    """
-    (channel, account_id), typed = sender, given.get("typed") or {}
-    templates = templates_of(session, channel, account_id)
-    chosen = next((each for each in templates if str(each["id"]) == typed.get("template")), None)
-    return {
-        "templates": templates,
-        "template": chosen["id"] if chosen else None,
-        "values": [(name, typed.get(f"var.{name}", "")) for name in chosen["names"]] if chosen else [],
-        "preview": chosen["body"] if chosen else "",
-        "body": typed.get("body", ""),
-        "subject": typed.get("subject", ""),
-        "has_subject": channel == "email",
-        "is_sms": channel == "sms",
-        "max": MAX_LENGTH[channel],
-        "placeholder": _("Write a message"),
-        "picks": {"channel": channel, "about": about},
-        "error": given.get("error") or "",
-    }
-
-
-def _window(conversation: Any, viewer: Viewer) -> dict[str, str] | None:
-    ends = conversations.window_ends(conversation)
-    if ends is None:
-        return None
-    over = _("More than 24 hours have passed since the customer last wrote. WhatsApp only allows a template now.")
-    if conversation.last_inbound_on is None:
-        return _not_written_yet()
-    if ends <= viewer.now:
-        return {"text": over, "ends": "", "over": over}
-    minutes = int((ends - viewer.now).total_seconds() // 60)
-    return {"text": _("%(time)s left to answer freely", time=_left(minutes)), "ends": ends.isoformat(), "over": over}
-
-
-def _left(minutes: int) -> str:
-    """“11 h 39 min”, in the language of the page."""
-    language, _territory = language_key()
-    hours, rest = divmod(minutes, 60)
-    if language in ("", ENGLISH):
-        return f"{hours} h {rest} min" if hours else f"{rest} min"
-    units = ((hours, "duration-hour"), (rest, "duration-minute")) if hours else ((rest, "duration-minute"),)
-    return " ".join(format_unit(number, unit, "short", locale=language) for number, unit in units)
-
-
-def _not_written_yet() -> dict[str, str]:
-    text = _("The customer hasn't written to us yet. WhatsApp may refuse anything but a template.")
-    return {"text": text, "ends": "", "over": text}
-
-
-def templates_of(session: Session, channel: str, account_id: int | None) -> list[dict[str, Any]]:
-    """The templates that an account may send on a channel, by label."""
-    usable = (MessageTemplate.is_active.is_(True), MessageTemplate.approval.in_(message_templates.USABLE))
-    query = select(MessageTemplate).where(MessageTemplate.channel == channel, *usable).order_by(MessageTemplate.label)
-    return [
-        {"id": each.id, "label": each.label, "body": each.body, "names": message_templates.variables(each)}
-        for each in session.scalars(query)
-        if each.account_id in (None, account_id)
-    ]
-
-
 def find(session: Session, pk: Any) -> Any:
     """The conversation of this id that the viewer sees. Raises NotFound."""
     row = access.get_visible(session, Conversation, parse_id(pk))
@@ -362,28 +241,14 @@ def find(session: Session, pk: Any) -> Any:
     return row
 
 
-def message_from(session: Session, form: Any, maximum: int) -> dict[str, Any]:
-    """The message in a form: body, subject, template, variables of an OutgoingRequest. Raises RuleBroken."""
-    subject = clean_text(form.get("subject"), "subject", 200) or None
-    chosen = form.get("template") or ""
-    if not chosen:
-        return {"body": clean_text(form.get("body"), "body", maximum, has_lines=True) or "", "subject": subject}
-    template = session.get(MessageTemplate, parse_id(chosen)) if parse_id(chosen) else None
-    if template is None:
-        raise RuleBroken(_("Please choose one of the templates."), "template")
-    given = {name.removeprefix("var."): value for name, value in form.items() if name.startswith("var.")}
-    variables = {name: clean_text(value, "variables", 300) or "" for name, value in given.items()}
-    return {"template": template, "variables": variables, "subject": subject}
-
-
 # --- a new conversation
 
 
 def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Viewer, **more: Any) -> dict[str, Any]:
     """The context of inbox/_thread.html before the first message to the person of a record."""
     typed = more.get("typed") or {}
-    window = _not_written_yet() if channel in conversations.WINDOWED else None
-    hidden = [_form_key(typed), ("kind", kind), ("record", row.id), ("channel", channel)]
+    window = reply_form.not_written_yet() if channel in conversations.WINDOWED else None
+    hidden = [reply_form.form_key(typed), ("kind", kind), ("record", row.id), ("channel", channel)]
     is_call = isinstance(row, CallLog)
     number = conversation_list.shown_peer(channel, row.other_e164 or "", viewer) if is_call else row.number
     name = getattr(row, "name", "") or number
@@ -404,12 +269,7 @@ def empty_thread(session: Session, kind: str, row: Any, channel: str, viewer: Vi
             "is_free": True,
             "window": window,
             "opted_out": opt_out_warning(session, channel, row),
-            "files": _new_files(session, channel, more.get("files") or (), viewer),
+            "files": reply_form.new_files(session, channel, more.get("files") or (), viewer),
         }
-        | _content(session, (channel, None), {**more, "typed": typed}, "" if is_call else f"{kind}:{row.id}"),
+        | reply_form.content(session, (channel, None), {**more, "typed": typed}, "" if is_call else f"{kind}:{row.id}"),
     }
-
-
-def _new_files(session: Session, channel: str, files: Iterable[Upload], viewer: Viewer) -> dict[str, Any] | None:
-    """The files part of the form, for the first account for the channel."""
-    return file_part(ability_of_channel(session, channel), f"/inbox/files?channel={channel}", files, viewer)

@@ -17,7 +17,7 @@ from app.domain.messaging import file_checks, message_files, message_reactions, 
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Message
-from app.web.channels import conversation_page
+from app.web.channels import conversation_page, reply_form
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.pages.routes import page_route
 from app.web.records import message_files as file_views
@@ -105,5 +105,5 @@ def _ability(session: Session, channel: str, conversation: str | None) -> Abilit
     if channel not in messages.CHANNELS:
         raise RuleBroken(_("There is no such channel. Choose WhatsApp, SMS or Email."), "channel")
     if conversation and (row := conversation_page.find(session, conversation)).channel == channel:
-        return conversation_page.ability_of_account(session, row.account_id, channel)
-    return conversation_page.ability_of_channel(session, channel)
+        return reply_form.ability_of_account(session, row.account_id, channel)
+    return reply_form.ability_of_channel(session, channel)

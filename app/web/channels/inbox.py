@@ -14,7 +14,14 @@ from app.domain.messaging import conversations, messages
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Conversation, Message
-from app.web.channels import conversation_page, conversation_records, file_routes, record_composer, support_page_routes
+from app.web.channels import (
+    conversation_page,
+    conversation_records,
+    file_routes,
+    record_composer,
+    reply_form,
+    support_page_routes,
+)
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields.base import clean_text
 from app.web.core.localization.default_labels import shown_label
@@ -94,7 +101,7 @@ class InboxView(
     def send(self, pk: str) -> Any:
         """Put a reply into the outbox; on an error the form keeps the input."""
         row, viewer = conversation_page.find(db.session(), pk), current_viewer()
-        ability = conversation_page.ability_of_account(db.session(), row.account_id, row.channel)
+        ability = reply_form.ability_of_account(db.session(), row.account_id, row.channel)
         files = uploads.posted_files(viewer, row.channel, ability)
         again: dict[str, Any] = {"typed": request.form, "files": files.kept, "reply_to": request.form.get("reply_to")}
         if request.form.get("pick") and files.problem is None:
@@ -134,7 +141,7 @@ class InboxView(
             "peer": record_composer.peer_of(row, channel),
             "records": record_composer.records_of(kind, row),
         }
-        files = uploads.posted_files(viewer, channel, conversation_page.ability_of_channel(db.session(), channel))
+        files = uploads.posted_files(viewer, channel, reply_form.ability_of_channel(db.session(), channel))
         again: dict[str, Any] = {"typed": request.form, "files": files.kept}
         if request.form.get("pick") and files.problem is None:
             return self._begin(kind, row, channel, **again)

@@ -16,7 +16,7 @@ from app.domain.messaging.message_sending import OutgoingRequest
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CallLog, Conversation
-from app.web.channels import conversation_page, reply_status
+from app.web.channels import conversation_page, reply_form, reply_status
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields.base import clean_text
 from app.web.core.urls import record_references
@@ -85,8 +85,8 @@ def _channel() -> str:
 
 def _ability(found: Any, channel: str) -> Any:
     if found is None:
-        return conversation_page.ability_of_channel(db.session(), channel)
-    return conversation_page.ability_of_account(db.session(), found.account_id, channel)
+        return reply_form.ability_of_channel(db.session(), channel)
+    return reply_form.ability_of_account(db.session(), found.account_id, channel)
 
 
 def _target(kind: str, row: Any, to: tuple[str, str], found: Any) -> dict[str, Any]:
@@ -103,7 +103,7 @@ def _form(kind: str, row: Any, channel: str, more: dict[str, Any]) -> str:
         made = conversation_page.empty_thread(session, kind, row, channel, viewer, **more)["composer"]
         peer = ""
     else:
-        made = conversation_page.composer(session, found, viewer, {"typed": {}} | more)
+        made = reply_form.form_of(session, found, viewer, {"typed": {}} | more)
         peer = f"/inbox/{found.id}"
     back = local_path(request.values.get("back")) or f"{PAGES[kind]}{row.id}"
     hidden = [each for each in made["hidden"] if each[0] == "key"]
@@ -124,7 +124,7 @@ def send(target: dict[str, Any], files: uploads.UploadedFiles, viewer: Viewer) -
     Raises RuleBroken; IntegrityError for a form that was sent before.
     """
     files.refuse_problem()
-    message = conversation_page.message_from(db.session(), request.form, message_sending.MAX_LENGTH[target["channel"]])
+    message = reply_form.message_from(db.session(), request.form, message_sending.MAX_LENGTH[target["channel"]])
     message |= {
         "media": tuple(each.as_media() for each in files.kept),
         "reply_to_id": parse_id(request.form.get("reply_to")),

@@ -9,7 +9,8 @@ from flask_babel import gettext as _
 
 from app.domain import tasks
 from app.domain.base import NotFound
-from app.domain.leads import REQUIRED_FIELDS, TERMINAL
+from app.domain.lead_requirements import REQUIRED_FIELDS
+from app.domain.leads import TERMINAL
 from app.extensions import db
 from app.web.compat import bulk_actions, client
 from app.web.compat.arguments import Arguments

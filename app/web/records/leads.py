@@ -11,7 +11,7 @@ from flask_babel import lazy_gettext as _
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import customers, lead_conversion, leads
+from app.domain import customers, lead_conversion, lead_requirements, leads
 from app.domain.leads import CATEGORIES, Lead
 from app.domain.persistence import numbering
 from app.extensions import db
@@ -255,7 +255,7 @@ class LeadScreen(RevealActions, AssignableScreen):
     summary_columns = ("client_id", "pan", "mobile", "next_follow_up_on", "reply_due_on")
     text_columns = ("description",)
     timeline_column = "lead_id"
-    status_requirements = leads.REQUIRED_FIELDS
+    status_requirements = lead_requirements.REQUIRED_FIELDS
     status_master = "lead_status"
     title_column = "name"
     quick_fields = ("first_name", "last_name", "mobile", "email", "pan", "source", "assign_to", "description")
