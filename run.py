@@ -147,7 +147,8 @@ def prepare(settings: Settings) -> Flask:
 def _create_first_admin(app: Flask, settings: Settings) -> None:
     from flask_appbuilder.exceptions import PasswordComplexityValidationError
 
-    from app.web.security.security_manager import ensure_admin, sync_permissions
+    from app.web.security.fab_permissions import sync_permissions
+    from app.web.security.first_admin import ensure_admin
 
     sync_permissions(app)
     try:

@@ -32,7 +32,7 @@ from app.web.records.note_pages import NotesView
 from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.telephony.calls import CallResource, CallScreen
 from app.web.records.tickets import TicketResource, TicketScreen
-from app.web.records.timelines.timeline import ActivityResource
+from app.web.records.timelines.activities import ActivityResource
 from app.web.reports.pages import ReportsView
 from app.web.reports.report_api import ReportResource
 from app.web.reports.schedule_pages import ReportSchedulesView

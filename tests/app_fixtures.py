@@ -41,7 +41,7 @@ from app.domain.picklists import LeadStatus, TicketStatus, TicketSubject
 from app.domain.telephony import calls
 from app.extensions import db
 from app.lib.token_hash import hash_token
-from app.web.security import security_manager
+from app.web.security import fab_permissions
 from tests.app_pool import AppMaker, AppPool, copy_folder, dispose
 from tests.factories import NOW, database
 from tests.servers import Databases, locked
@@ -83,7 +83,7 @@ def migrate(app: Flask) -> None:
     """Migrate the application's database, with the permissions of the default roles."""
     with app.app_context():
         flask_migrate.upgrade()
-    security_manager.sync_permissions(app)
+    fab_permissions.sync_permissions(app)
     dispose(app)
 
 

@@ -24,7 +24,7 @@ from sqlalchemy.orm import Session
 from app import access, create_app, models
 from app.extensions import db
 from app.lib.token_hash import hash_token
-from app.web.security import security_manager
+from app.web.security import fab_permissions
 from bench import generate
 from tests.app_fixtures import PEOPLE as NAMES
 from tests.app_fixtures import Crm, UserClient, settings_for
@@ -132,7 +132,7 @@ def dataset(
     app = create_app(settings_for(folder, CRM_DATABASE_URL=mariadb_server.url(name)), TESTING=True)
     with app.app_context():
         generate.fill(db.engine, SIZES)
-    security_manager.sync_permissions(app)
+    fab_permissions.sync_permissions(app)
     crm = Crm(app)
     _sign_in(crm)
     with pytest.MonkeyPatch.context() as patch:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,8 +33,8 @@ from app.domain.persistence.transaction_state import pop_committed, transaction_
 from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops.queues import queue
-from app.ops.redis.rate_counter import Rate, RateCounter
-from app.outbox import account_health, engine, mail_parts, provider_clients, provider_files
+from app.ops.redis.rate_counter import RateCounter
+from app.outbox import account_health, account_limits, engine, mail_parts, provider_clients, provider_files
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -78,12 +77,12 @@ def send(message_id: int) -> None:
 
     The function's path is stored in queues.
     """
-    _send(message_id, _accounts_of([message_id]).get(message_id))
+    _send(message_id, account_limits.accounts_of([message_id]).get(message_id))
 
 
 def send_several(*message_ids: int) -> None:
     """Send messages that have waited. The function's path is stored in queues."""
-    accounts = _accounts_of(message_ids)
+    accounts = account_limits.accounts_of(message_ids)
     engine.send_in_turn(MESSAGES, message_ids, lambda each: _send(each, accounts.get(each)))
 
 
@@ -93,7 +92,7 @@ def _send(message_id: int, found: Any) -> None:
     if wait := _wait_until_due(found.due_on, datetime.now(UTC)):
         queue.enqueue_in(wait, MESSAGES.queue, send, message_id)
         return
-    if wait := _wait_for_turn(found, datetime.now(UTC)):
+    if wait := account_limits.wait_for_turn(found, datetime.now(UTC)):
         _put_off(message_id, wait)
         return
     row = engine.claim(MESSAGES, message_id, datetime.now(UTC))
@@ -106,43 +105,10 @@ def _send(message_id: int, found: Any) -> None:
         account_health.record_result(found.id, None if result.state in messages.SENT else result.error or "")
 
 
-# --- limits of the account
-
-
-def _accounts_of(message_ids: Sequence[int]) -> dict[int, Any]:
-    """Message -> (id, is_active, per_second, per_minute) of its account, and its due time, for queued messages.
-
-    Read without a lock.
-    """
-    columns = (ChannelAccount.id, ChannelAccount.is_active, ChannelAccount.per_second, ChannelAccount.per_minute)
-    query = select(*columns, Message.due_on, Message.id.label("key")).join(
-        Message, Message.account_id == ChannelAccount.id
-    )
-    with Session(db.engine) as session, access.as_system(session):
-        rows = session.execute(query.where(Message.id.in_(message_ids), Message.state == "queued"))
-        return {row.key: row for row in rows}
-
-
 def _wait_until_due(due_on: datetime | None, now: datetime) -> float:
     """Seconds until a message that was queued to be sent soon is due; 0 = it is, or the sweep finds it in time."""
     wait = (due_on - now if due_on else timedelta()) - engine.EARLY
     return wait.total_seconds() if timedelta() < wait <= SOON else 0.0
-
-
-def _wait_for_turn(account: Any, now: datetime) -> float:
-    """Seconds until the account may send another message; 0 = now."""
-    rates = [Rate(limit, each) for limit, each in ((account.per_second, 1), (account.per_minute, 60)) if limit]
-    return max((_wait(f"channel:{account.id}:{rate.seconds}", rate, now.timestamp()) for rate in rates), default=0.0)
-
-
-def _wait(name: str, rate: Rate, now: float) -> float:
-    """Those above the limit of this window are distributed over as many later windows as they fill."""
-    counter: RateCounter = current_app.extensions["crm_channel_rates"]
-    count = counter.add(name, rate, now)
-    if not count.is_exceeded:
-        return 0.0
-    windows = min(60.0, (count.used - count.limit) / count.limit)
-    return max(0.05, count.ends - now) + random.uniform(0, windows) * rate.seconds  # noqa: S311  # no secret
 
 
 def _put_off(message_id: int, wait: float) -> None:
@@ -407,7 +373,7 @@ _engine: Engine | None = None
 def install(app: Flask, counter: RateCounter) -> None:
     """Send the committed messages of the app's database, as fast as this counter allows each account."""
     global _engine
-    app.extensions["crm_channel_rates"] = counter
+    account_limits.install(app, counter)
     account_health.forget()
     with app.app_context():
         _engine = db.engine

@@ -16,7 +16,7 @@ from app import access, addons, create_app, models
 from app.access import row_rules
 from app.domain import permissions
 from app.extensions import db
-from app.web.security import security_manager
+from app.web.security import fab_permissions
 from tests.app_fixtures import Colleague, UserClient, settings_for
 from tests.app_pool import copy_folder
 
@@ -45,7 +45,7 @@ def with_addon(instance: Path, settled: Path | None, **environ: str) -> Iterator
         copy_folder(settled, instance)
     with forgetting():
         made = create_app(settings_for(instance, **environ), TESTING=True)
-        security_manager.sync_permissions(made)
+        fab_permissions.sync_permissions(made)
         addons.create_tables(made)
         yield made
         with made.app_context():

@@ -13,8 +13,8 @@ from app.channels.provider import BadSignature, Inbound
 from app.domain.messaging import channel_accounts
 from app.extensions import db
 from app.models import ChannelAccount
-from app.ops.redis.rate_counter import Rate, RateCounter
-from app.outbox import inbound_processing, provider_clients
+from app.ops.redis.rate_counter import Rate
+from app.outbox import account_limits, inbound_processing, provider_clients
 from app.outbox.provider_clients import NoProvider
 from app.web.core.request_transaction import request_transaction
 
@@ -100,5 +100,4 @@ def _answer(status: int) -> Response:
 
 def _count(name: str, rate: Rate, by: int = 1) -> bool:
     """Count it. Returns whether that exceeds the rate."""
-    counter: RateCounter = current_app.extensions["crm_channel_rates"]
-    return counter.add(name, rate, time.time(), by).is_exceeded
+    return account_limits.counter().add(name, rate, time.time(), by).is_exceeded

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import secrets
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,17 +14,15 @@ from flask_limiter import Limiter
 from flask_limiter.util import get_remote_address
 from flask_login import current_user, login_user, logout_user
 from sqlalchemy import func, or_, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from werkzeug.security import check_password_hash, generate_password_hash
 
 from app import access
 from app.domain import audit, login_names, permissions
-from app.domain.base import AlreadyExists
 from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.models import Role, User
+from app.models import User
 from app.web.core.localization.languages import ENGLISH
 from app.web.core.request_transaction import request_transaction
 from app.web.pages import brand, offline, probes, shell_parts
@@ -40,12 +37,10 @@ from app.web.security import (
     sessions,
     view_as,
 )
-from app.web.security.fab_permissions import sync_permissions
 from app.web.security.sessions import Credential
 
 _PERSONLESS = (*probes.ENDPOINTS, *offline.ENDPOINTS, *brand.ENDPOINTS, *shell_parts.ENDPOINTS)
 
-__all__ = ["Security", "ensure_admin", "sync_permissions"]
 
 #: Belong to a single request; an app context may live longer (tests, shells).
 _REQUEST_GLOBALS = (
@@ -382,42 +377,6 @@ def _address() -> str | None:
     return request.remote_addr if has_request_context() else None
 
 
-# --- at deploy and first start -----------------------------------------------------------------------------------
-
-
-def ensure_admin(app: Flask, password: str | None = None) -> str | None:
-    """Create the user admin if there is no user. Returns the random password if one was generated, to be shown once.
-
-    Raises PasswordComplexityValidationError for a password that pages would refuse too, if it is needed.
-    """
-    made = None if password else secrets.token_urlsafe(12)
-    with app.app_context():
-        try:
-            return made if _first_admin(password or made or "") else None
-        except (IntegrityError, AlreadyExists):  # another process was faster
-            return None
-
-
 def _name_of(key: str) -> str:
     """A name for a key that doesn't reveal it."""
     return hashlib.sha256(b"key id " + key.encode()).hexdigest()[:16]
-
-
-def _first_admin(password: str) -> bool:
-    with request_transaction() as session:
-        if session.execute(select(User.id).limit(1)).first() is not None:
-            return False
-        passwords.refuse_weak_password(password, "admin", "admin@localhost")
-        role = session.scalars(select(Role).where(Role.name == access.ADMIN)).one()
-        session.add(
-            User(
-                username="admin",
-                first_name="Admin",
-                last_name="",
-                email="admin@localhost",
-                active=True,
-                password=generate_password_hash(password),
-                roles=[role],
-            )
-        )
-    return True

@@ -12,7 +12,7 @@ from app.domain import audit_chain
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import AuditEntry, Role, User
-from app.web.security import security_manager
+from app.web.security import fab_permissions, first_admin
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     PASSWORD,
     ana,
@@ -150,16 +150,16 @@ def test_sign_in_statistics_do_not_invalidate_cached_people(app, browser) -> Non
 
 
 def test_the_first_admin_is_created_once(app) -> None:
-    assert security_manager.ensure_admin(app, None) is None
+    assert first_admin.ensure_admin(app, None) is None
     delete_all_users(app)
-    password = security_manager.ensure_admin(app, None)
+    password = first_admin.ensure_admin(app, None)
     assert password and len(password) >= 12
-    assert security_manager.ensure_admin(app, None) is None
+    assert first_admin.ensure_admin(app, None) is None
     assert sign_in(app.test_client(), "admin", password).status_code == 302
 
 
 def test_permissions_are_synced_once(app) -> None:
-    assert security_manager.sync_permissions(app) == 0
+    assert fab_permissions.sync_permissions(app) == 0
 
 
 def test_a_new_role_applies_from_the_next_request(app, ana) -> None:

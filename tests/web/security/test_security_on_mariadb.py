@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 
 from app.models import SignIn
-from app.web.security import login_throttle, security_manager
+from app.web.security import first_admin, login_throttle
 from tests.app_pool import AppPool, dispose
 from tests.servers import Databases
 from tests.web import security_app
@@ -81,5 +81,5 @@ def test_of_many_simultaneous_attempts_five_are_checked_on_mariadb(mariadb_app) 
 
 def test_of_many_starting_processes_one_creates_the_admin_on_mariadb(mariadb_app) -> None:
     delete_all_users(mariadb_app)
-    made = run_at_once(mariadb_app, 6, lambda: security_manager.ensure_admin(mariadb_app, None))
+    made = run_at_once(mariadb_app, 6, lambda: first_admin.ensure_admin(mariadb_app, None))
     assert len([password for password in made if password]) == 1

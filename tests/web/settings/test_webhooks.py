@@ -271,7 +271,7 @@ def test_reading_settings_does_not_allow_actions(crm):
 def grant(crm: Crm, name: str) -> None:
     """Let the roles of this person read and write the settings."""
     from app.models import ModulePermission, Role
-    from app.web.security.security_manager import sync_permissions
+    from app.web.security.fab_permissions import sync_permissions
 
     role = crm.session.scalars(select(Role).where(Role.name == "Sales Manager")).one()
     for verb in ("read", "write"):
