@@ -10,9 +10,8 @@ from flask_babel import lazy_gettext as _l
 from flask_babel import ngettext
 from flask_babel import pgettext as gettext_in
 
+from app import system_notice_texts
 from app.lib.digit_grouping import GroupedInt, grouped
-
-# --- texts -------------------------------------------------------------------------------------------------------
 
 
 def text_of(notification: Any, **names: str) -> str:
@@ -170,48 +169,6 @@ def _tasks(payload: dict[str, Any], one: str, many: str) -> str:
     return one if count == 1 else many
 
 
-def _job_delayed(payload: dict[str, Any]) -> str:
-    """Jobs that are late, with times in the office's zone."""
-    job = payload.get("job")
-    words = {
-        "job": job and _(job),
-        "since": payload.get("from"),
-        "until": payload.get("to"),
-        "num": grouped(payload.get("minutes") or 0),
-    }
-    if not payload.get("from"):
-        return str(_("Background jobs are delayed. An admin should check the jobs page."))
-    if payload.get("ahead"):
-        text = _(
-            "The clock was set back by %(num)s minutes. Jobs are paused until %(since)s. Please check the clock.",
-            **words,
-        )
-        return str(text)
-    if payload.get("to"):
-        return str(_("No jobs ran from %(since)s to %(until)s (%(num)s minutes). They are running again.", **words))
-    if not payload.get("job"):
-        return str(_("No job has run since %(since)s. Please check the jobs page.", **words))
-    if payload.get("hangs"):
-        return str(_("The job “%(job)s” started at %(since)s and hasn't finished. Please check it.", **words))
-    return str(_("The job “%(job)s” hasn't run since %(since)s. Please check it.", **words))
-
-
-#: Why a webhook stopped -> the text.
-_WEBHOOK_STOPPED: dict[str, Any] = {
-    "failures": _l("The webhook “%(name)s” was paused because deliveries kept failing. Please check its log."),
-    "gone": _l("The webhook “%(name)s” was turned off because its receiver answered 410 Gone."),
-    "user": _l("The webhook “%(name)s” was paused because its user is no longer active. Please choose another user."),
-}
-#: What is wrong with backups -> the text.
-_BACKUP_TROUBLE: dict[str, Any] = {
-    "backup": _l("The backup failed: %(reason)s"),
-    "copy": _l("The copy of a backup failed: %(reason)s"),
-    "verify": _l("The check of a backup failed: %(reason)s"),
-    "drill": _l("The restore drill failed: %(reason)s"),
-    "delete": _l("A backup couldn't be deleted: %(reason)s"),
-    "late": _l("The last good backup is more than a day old. Please check the backups page."),
-    "late_drill": _l("The last good restore drill is more than a day old. Please check the backups page."),
-}
 TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "assigned": _assigned,
     "unassigned": _unassigned,
@@ -279,7 +236,7 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     ),
     "missed_call": lambda s: _("You missed a call from %(number)s. Please call back.", number=_number(s)),
     "status": _status_changed,
-    "job_lag": _job_delayed,
+    "job_lag": system_notice_texts.job_delayed,
     "link": lambda s: _with_actor(
         s,
         _("%(actor)s has a record with the number of your customer %(number)s. Please confirm or refuse the link."),
@@ -293,13 +250,13 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
         if s.get("number")
         else _("A new message is waiting in the inbox.")
     ),
-    "audit": lambda s: _audit_broken(s),
-    "backup": lambda s: _BACKUP_TROUBLE[s.get("why", "backup")] % {"reason": s.get("reason", "")},
-    "health": lambda s: _health_changed(s),
-    "export": lambda s: _export_ended(s),
-    "import": lambda s: _import_ended(s),
-    "report": lambda s: _report_trouble(s),
-    "webhook": lambda s: _WEBHOOK_STOPPED[s.get("why", "failures")] % {"name": s.get("name", "")},
+    "audit": system_notice_texts.audit_broken,
+    "backup": system_notice_texts.backup_trouble,
+    "health": system_notice_texts.health_changed,
+    "export": system_notice_texts.export_ended,
+    "import": system_notice_texts.import_ended,
+    "report": system_notice_texts.report_trouble,
+    "webhook": system_notice_texts.webhook_stopped,
 }
 
 # --- one notice for many records
@@ -352,89 +309,3 @@ def _merged_text(kind: str, payload: dict[str, Any]) -> str:
     values = {"records": _records(payload), "numbers": numbers_text(payload.get("numbers") or [], payload["count"])}
     values |= {name: str(payload.get(name)) for name in ("actor", "taker", "label")}
     return str(_MERGED_TEXTS[kind, known][0 if payload.get("actor") else 1]) % values
-
-
-# --- reports
-
-
-def _report_trouble(values: dict[str, Any]) -> str:
-    if values.get("why") == "paused":
-        text = _("The report “%(name)s” is no longer sent, because it kept failing: %(reason)s", **_named(values))
-        return str(text)
-    return str(_("The report “%(name)s” is no longer sent to %(reader)s: %(reason)s", **_named(values)))
-
-
-def _named(values: dict[str, Any]) -> dict[str, Any]:
-    return {name: values.get(name) or "–" for name in ("name", "reader", "reason")}
-
-
-# --- exports and imports
-
-
-def _stored(sentence: Any) -> str:
-    """A stored sentence, translated for its reader if it is one of the product's own."""
-    return str(_(str(sentence)))
-
-
-def _export_ended(values: dict[str, Any]) -> str:
-    if values.get("error"):
-        return str(_("Your export failed: %(why)s", why=_stored(values["error"])))
-    return str(
-        ngettext(
-            "Your export of %(num)s row is ready. The file can be downloaded for 24 hours.",
-            "Your export of %(num)s rows is ready. The file can be downloaded for 24 hours.",
-            GroupedInt(values.get("rows", 0)),
-        )
-    )
-
-
-def _import_ended(values: dict[str, Any]) -> str:
-    if values.get("given"):
-        text = ngettext(
-            "An import by %(actor)s gave you %(num)s record.",
-            "An import by %(actor)s gave you %(num)s records.",
-            GroupedInt(values["given"]),
-            actor=values.get("actor") or _("a colleague"),
-        )
-        return str(text)
-    if values.get("error"):
-        return str(
-            _("Your import of “%(name)s” stopped: %(why)s", name=values.get("name"), why=_stored(values["error"]))
-        )
-    return str(
-        _(
-            "Your import of “%(name)s” is finished: %(created)s created, %(updated)s updated, %(wrong)s with errors.",
-            name=values.get("name"),
-            **{each: grouped(values.get(each, 0)) for each in ("created", "updated", "wrong")},
-        )
-    )
-
-
-# --- the audit log ------------------------------------------------------------------------------------------------
-
-
-def _audit_broken(values: dict[str, Any]) -> str:
-    if not values.get("key", True):
-        return str(_("The audit log can't be checked: this server has another CRM_FIELD_KEY."))
-    return str(
-        _("The audit log was altered in %(count)s places. See the audit page.", count=grouped(values.get("broken", 0)))
-    )
-
-
-# --- health -------------------------------------------------------------------------------------------------------
-
-
-def _health_changed(values: dict[str, Any]) -> str:
-    """A threshold was crossed, or is met again."""
-    names = {
-        "response": _("The response time"),
-        "errors": _("The share of errors"),
-        "queue": _("The queue"),
-        "connections": _("The number of database connections"),
-        "memory": _("The memory of %(server)s", server=values.get("server") or "?"),
-    }
-    words = {"what": names.get(str(values.get("measure")), "?"), "value": values.get("value", "?")}
-    words["limit"] = values.get("limit", "?")
-    if values.get("over"):
-        return str(_("%(what)s is within its limit of %(limit)s again.", **words))
-    return str(_("%(what)s is above its limit: %(value)s instead of at most %(limit)s.", **words))
