@@ -17,9 +17,7 @@ from typing import Any
 from sqlalchemy import (
     Column,
     ColumnElement,
-    ScalarSelect,
     Select,
-    SelectBase,
     and_,
     bindparam,
     case,
@@ -32,7 +30,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.exc import OperationalError
-from sqlalchemy.orm import Session, aliased
+from sqlalchemy.orm import Session
 from sqlalchemy.sql.visitors import iterate
 
 from app.access.compiled_statements import CachedStatement, answer_for
@@ -42,8 +40,6 @@ from app.access.index_branches import (
     by_value,
     for_alias,
     index_in_order,
-    index_of,
-    index_on,
     names_ids,
     newest,
     ordered,
@@ -51,8 +47,18 @@ from app.access.index_branches import (
     value_index,
 )
 from app.access.person import Person
+from app.access.reach_branches import (
+    HOLDERS,
+    PARENTS,
+    access_paths,
+    branches_through_others,
+    customers_in_order,
+    own_branches,
+    shared_by,
+    sources,
+)
 from app.access.row_rules import MODULE_OF, has_own_rule, reads_all, visible_alias
-from app.models import Assignment, CallLog, Customer, Lead, Message, Task, Ticket
+from app.models import Customer, Lead, Ticket
 from app.ops.database.database_errors import number_of
 
 #: With more people in reach than this, one scan of the newest rows beats a look-up for each of them.
@@ -65,21 +71,6 @@ SORT_ABORTED = 1028
 SLOW_SECONDS = 600.0
 #: Stands for an unknown number of rows.
 NOT_COUNTED = -1
-#: The columns that name who holds a row, each with a user id.
-HOLDERS = {
-    Lead: ("assignee_id", "owner_id"),
-    Ticket: ("assignee_id", "owner_id"),
-    Customer: ("owner_id",),
-    Task: ("assignee_id",),
-    CallLog: ("employee_id",),
-    Message: ("created_by_id",),
-}
-#: Column of a row -> the record through which it is visible too.
-_PARENTS: dict[Any, dict[str, Any]] = {
-    Task: {"lead_id": Lead, "ticket_id": Ticket},
-    CallLog: {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer},
-    Message: {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer},
-}
 
 
 def page_by_person(
@@ -132,7 +123,7 @@ def _page_of_own(person: Person, record: Any, page_query: PageQuery) -> Select[A
     """The page of the rows that people in reach hold themselves."""
     (holder,) = HOLDERS[record]
     parts = [
-        part for path in _access_paths(person, record) for part in by_value(record, page_query, path, held_by=holder)
+        part for path in access_paths(person, record) for part in by_value(record, page_query, path, held_by=holder)
     ]
     return page_of(parts or [newest(branch, record, page_query) for branch in own_branches(person, record)], page_query)
 
@@ -206,16 +197,16 @@ def has_few(person: Person, record: Any) -> bool:
 
 def reach_conditions(person: Person, record: Any) -> list[ColumnElement[bool]]:
     """The ways in which people in reach hold a row, as conditions on `alias_of(record)`."""
-    return _access_paths(person, record)
+    return access_paths(person, record)
 
 
 def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> Iterator[Select[Any]]:
     """The rows that the person reaches only through others, each once; nothing if there are no such ways."""
-    not_own = [not_(func.coalesce(path, false())) for path in _access_paths(person, record)]
+    not_own = [not_(func.coalesce(path, false())) for path in access_paths(person, record)]
     if record is Customer:
-        parts = [*_customers_in_order(person, replace(plain, conditions=[*plain.conditions, *not_own]), sorts=False)]
+        parts = [*customers_in_order(person, replace(plain, conditions=[*plain.conditions, *not_own]), sorts=False)]
     else:
-        branches = _branches_through_others(person, record)
+        branches = branches_through_others(person, record)
         parts = [newest(branch.where(*not_own), record, plain, sorts=False) for branch in branches]
     if parts:
         yield select(union_all(*parts).subquery().c.id).distinct().limit(plain.size)
@@ -224,7 +215,7 @@ def _distinct_through_others(person: Person, record: Any, plain: PageQuery) -> I
 def _apart(person: Person, record: Any, page_query: PageQuery, with_shared: bool) -> list[Select[Any]]:
     """The rows of each way that are in none of the earlier ways, so that they need no comparison."""
     row, _adapter = alias_of(record)
-    paths = [path for path in _access_paths(person, record) if with_shared or shared_by(path) is None]
+    paths = [path for path in access_paths(person, record) if with_shared or shared_by(path) is None]
     conditions, _key = for_alias(record, page_query)
     return [
         select(row.id).where(path, *[not_(func.coalesce(other, false())) for other in paths[:place]], *conditions)
@@ -234,11 +225,11 @@ def _apart(person: Person, record: Any, page_query: PageQuery, with_shared: bool
 
 def _parts(person: Person, record: Any, page_query: PageQuery, sorts: bool = True) -> list[Select[Any]]:
     """The first rows of each way in which the person reaches rows."""
-    own, others = own_branches(person, record), _branches_through_others(person, record)
+    own, others = own_branches(person, record), branches_through_others(person, record)
     if record is Customer and page_query.key is None:
         return [
             *[newest(branch, record, page_query, sorts) for branch in own],
-            *_customers_in_order(person, page_query, sorts),
+            *customers_in_order(person, page_query, sorts),
         ]
     return [newest(branch, record, page_query, sorts) for branch in (*own, *others)]
 
@@ -254,152 +245,13 @@ def is_of_few(record: Any, page_query: PageQuery) -> bool:
     """Whether a condition names ids of the rows, as a search does, or of their lead, ticket or customer: few match."""
     if any(names_ids(record, condition) for condition in page_query.conditions):
         return True
-    names = _PARENTS.get(record, {})
+    names = PARENTS.get(record, {})
     nodes = (node for condition in page_query.conditions for node in iterate(condition))
     return any(isinstance(node, Column) and node.name in names for node in nodes)
 
 
 def _is_few(reach: frozenset[int] | None) -> bool:
     return reach is not None and len(reach) <= MAX_BRANCHES
-
-
-def sources(person: Person, record: Any) -> Iterator[Any]:
-    """The records that the person reads and through which rows are visible, and in turn the sources of those."""
-    parents = (Lead, Ticket) if record is Customer else _PARENTS.get(record, {}).values()
-    for parent in parents:
-        if person.may(MODULE_OF[parent], "read"):
-            yield parent
-            if parent is Customer:
-                yield from sources(person, Customer)
-
-
-# --- branches
-
-
-def own_branches(person: Person, record: Any) -> list[Select[Any]]:
-    """One index range for each person in reach and each way in which they hold a row; SELECTs of `id`."""
-    row, _adapter = alias_of(record)
-    by_column = [select(row.id).where(path) for path in _access_paths(person, record) if shared_by(path) is None]
-    people = sorted(person.reach(MODULE_OF[record]) or ()) if record is Ticket else ()
-    return [*by_column, *map(_shared_tickets, people)]
-
-
-def _shared_tickets(user_id: int) -> Select[Any]:
-    """The tickets of which somebody is one of several assignees, read from the assignments in the order of tickets."""
-    (row, _adapter), current = alias_of(Ticket), aliased(Assignment)
-    index = index_of(Assignment, "user_id", "ended_on", "ticket_id")
-    query = select(row.id).select_from(current).join(row, row.id == current.ticket_id)
-    query = query.where(current.user_id == user_id, current.ended_on.is_(None), current.ticket_id.is_not(None))
-    return query.prefix_with("STRAIGHT_JOIN", dialect="mysql").with_hint(current, f"FORCE INDEX ({index})", "mysql")
-
-
-def _access_paths(person: Person, record: Any) -> list[ColumnElement[bool]]:
-    """How each person in reach holds a row: by its columns, or as one of several assignees of a ticket."""
-    row, _adapter = alias_of(record)
-    paths: list[ColumnElement[bool]] = []
-    for user_id in sorted(person.reach(MODULE_OF[record]) or ()):
-        paths += [getattr(row, name) == user_id for name in HOLDERS[record]]
-        if record is Ticket:
-            current = aliased(Assignment)
-            shared = select(current.ticket_id).where(current.user_id == user_id, current.ended_on.is_(None))
-            paths.append(row.id.in_(shared.where(current.ticket_id.is_not(None))))
-    return paths
-
-
-def shared_by(path: Any) -> Any:
-    """The ids of the tickets of which somebody is one of several assignees, to join; None if the way is by a column."""
-    return path.right.element.subquery() if isinstance(getattr(path, "right", None), ScalarSelect) else None
-
-
-def _branches_through_others(person: Person, record: Any) -> list[Select[Any]]:
-    """One branch for each way in which a person in reach holds a record through which rows are visible."""
-    row, _adapter = alias_of(record)
-    if record is Customer:
-        return _through_customers(person, row.id, record)
-    found = []
-    for name, parent in _PARENTS.get(record, {}).items():
-        if not person.may(MODULE_OF[parent], "read"):
-            continue
-        held, _adapter = alias_of(parent)
-        found += _apart_from_before(person, parent, _begin_with(person, record, parent, getattr(row, name) == held.id))
-        if parent is Customer:
-            found += _through_customers(person, getattr(row, name), record)
-    return found
-
-
-def _apart_from_before(person: Person, source: Any, branches: list[Select[Any]]) -> list[Select[Any]]:
-    """The branches, each without the rows whose holding record was in an earlier branch."""
-    before: list[Any] = []
-    found = []
-    for path, branch in zip(_access_paths(person, source), branches, strict=True):
-        found.append(branch.where(*before))
-        if _is_by_column(path):
-            before = [*before, not_(func.coalesce(path, false()))]
-    return found
-
-
-def _is_by_column(path: Any) -> bool:
-    return (
-        hasattr(path, "left")
-        and path.left.key in ("assignee_id", "owner_id")
-        and not isinstance(path.right, SelectBase)
-    )
-
-
-def _through_customers(person: Person, customer_id: Any, record: Any) -> list[Select[Any]]:
-    """Rows of customers to whom a visible lead or ticket leads. A customer can have several: each row once."""
-    found = []
-    for source in (Lead, Ticket):
-        if person.may(MODULE_OF[source], "read"):
-            held, _adapter = alias_of(source)
-            joined = _begin_with(person, record, source, customer_id == held.customer_id)
-            opens = [held.opens_customer.is_(True)] if source is Ticket else []
-            found += [each.where(*opens).distinct() for each in joined]
-    return found
-
-
-def _customers_in_order(person: Person, page_query: PageQuery, sorts: bool) -> Iterator[Select[Any]]:
-    """The first customers for each way of holding a lead or ticket, read in index order until there are enough."""
-    row, _adapter = alias_of(Customer)
-    conditions, _key = for_alias(Customer, page_query)
-    for source in (each for each in (Lead, Ticket) if person.may(MODULE_OF[each], "read")):
-        held, _adapter = alias_of(source)
-        found = select(held.customer_id.label("id")).where(held.customer_id.is_not(None))
-        if conditions:
-            found = found.join(row, row.id == held.customer_id).where(*conditions)
-        if source is Ticket:
-            found = found.where(held.opens_customer.is_(True))
-        for path in _access_paths(person, source):
-            query = found.where(path).limit(page_query.limit)
-            index = index_of(source, getattr(getattr(path, "left", None), "name", ""), "customer_id")
-            if index is not None:
-                query = query.prefix_with("STRAIGHT_JOIN", dialect="mysql")
-                query = query.with_hint(held, f"FORCE INDEX ({index})", "mysql")
-            if sorts or index is not None:  # otherwise each row counts, so that reading stops when there are enough
-                query = query.group_by(held.customer_id)
-            if sorts:
-                query = query.order_by(*ordered([held.customer_id], page_query.descending))
-            yield select(*query.subquery().c)
-
-
-def _begin_with(person: Person, record: Any, source: Any, on: Any) -> list[Select[Any]]:
-    """For each way of holding a `source`: start with the held ones, then their rows.
-
-    The optimizer would scan the rows.
-    """
-    row, held = alias_of(record)[0], alias_of(source)[0]
-    joined = select(row.id).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(held).join(row, on)
-    found = []
-    for path in _access_paths(person, source):
-        if (shared := shared_by(path)) is not None:  # otherwise all tickets would be read and compared
-            begun = select(row.id).prefix_with("STRAIGHT_JOIN", dialect="mysql").select_from(shared)
-            found.append(begun.join(held, held.id == shared.c.ticket_id).join(row, on))
-            continue
-        column = getattr(getattr(path, "left", None), "name", "")
-        index = index_on(source, column) if column in HOLDERS[source] else None
-        query = joined if index is None else joined.with_hint(held, f"FORCE INDEX ({index})", "mysql")
-        found.append(query.where(path))
-    return found
 
 
 # --- scanning
@@ -452,7 +304,7 @@ def _own_end(person: Person, record: Any, page_query: PageQuery) -> Select[Any]:
     """The key of the last row of the page if it had only the person's own rows, each held in one way."""
     (holder,) = HOLDERS[record]
     parts = [
-        part for path in _access_paths(person, record) for part in by_value(record, page_query, path, held_by=holder)
+        part for path in access_paths(person, record) for part in by_value(record, page_query, path, held_by=holder)
     ]
     key = union_all(*parts).subquery("own").c.key
     return select(key).order_by(*ordered([key], page_query.descending)).limit(1).offset(page_query.limit - 1)

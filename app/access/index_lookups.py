@@ -26,9 +26,10 @@ from app.access.compiled_statements import (
     listed,
     shape_of,
 )
-from app.access.fast_paging import has_few, reach_conditions, shared_by
+from app.access.fast_paging import has_few, reach_conditions
 from app.access.index_branches import alias_of
 from app.access.index_ranges import IndexRange
+from app.access.reach_branches import shared_by
 from app.access.search_conditions import ALONE, WITH_CUSTOMER, IndexLookup
 from app.access.system_session import acting, as_system
 from app.access.word_search import (

@@ -29,6 +29,7 @@ from app.access import (
     is_shared,
     page_by_person,
     pages_of_groups,
+    reach_branches,
 )
 from app.access.row_rules import RULES, OwnedRows, visible
 from app.domain.assignment import Assignment
@@ -196,7 +197,9 @@ def test_own_rows_and_those_through_others_are_told_apart(dataset: Dataset, reco
             continue
         assert is_counted_by_path(who, record, wanted)
         rows = law(dataset, n, who, record)
-        held = or_(*[getattr(record, name).in_(who.reach(MODULE_OF[record])) for name in fast_paging.HOLDERS[record]])
+        held = or_(
+            *[getattr(record, name).in_(who.reach(MODULE_OF[record])) for name in reach_branches.HOLDERS[record]]
+        )
         own = len(list(dataset.session.scalars(select(record.id).where(held))))
         assert list(dataset.session.execute(count_by_path(who, record, wanted, 0)).one()) == [own, len(rows) - own]
         assert dataset.session.execute(count_by_path(who, record, wanted, own + 1)).one().others is None
@@ -244,8 +247,8 @@ def test_who_holds_many_is_known_without_counting_all_of_them(
 ) -> None:
     for n, who in enumerate(viewers(dataset)):
         held = 0
-        for source in dict.fromkeys(fast_paging.sources(who, record)):
-            names = fast_paging.HOLDERS[source]
+        for source in dict.fromkeys(reach_branches.sources(who, record)):
+            names = reach_branches.HOLDERS[source]
             ways = [getattr(source, name).in_(who.reach(MODULE_OF[source]) or ()) for name in names]
             found = set(dataset.session.scalars(select(source.id).where(or_(*ways))))
             if source is Ticket:

@@ -26,8 +26,9 @@ from app.models import Customer, Lead
 from app.web.api.resource import Resource
 from app.web.core.fab_access import current_viewer, json_answer
 from app.web.core.fields import contact_guesses
-from app.web.core.fields.base import BooleanField, ChoiceField, Field, LongTextField, TextField
+from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextField
 from app.web.core.fields.date_fields import DateTimeField, moment_cell
+from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService

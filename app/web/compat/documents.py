@@ -11,9 +11,10 @@ from app.web.compat.doctypes import DocType
 from app.web.compat.filters import FIXED_FIELDS
 from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
-from app.web.core.fields.base import BooleanField, Field
+from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.viewer import Viewer
 

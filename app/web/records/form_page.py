@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from flask import request
@@ -15,6 +16,23 @@ from app.lib.ids import parse_id
 from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.viewer import Viewer
+
+
+@dataclass
+class FormState:
+    """A form as it was filled in, and why it was refused."""
+
+    #: add or edit.
+    mode: str
+    #: Field -> typed or stored value.
+    raw: dict[str, Any]
+    #: Field -> sentences.
+    errors: dict[str, Any] = field(default_factory=dict)
+    #: The stored row; None for a new record.
+    row: Any = None
+    sentence: str | None = None
+    #: HTTP.
+    status: int = 200
 
 
 def reference_sent(name: str) -> str:
@@ -38,20 +56,12 @@ def form_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:
     return typed
 
 
-def form_page(
-    screen: Any,
-    mode: str,
-    fields: list[Field],
-    raw: dict[str, Any],
-    errors: dict[str, Any],
-    viewer: Viewer,
-    row: Any = None,
-    sentence: str | None = None,
-) -> dict[str, Any]:
+def form_page(screen: Any, fields: list[Field], state: FormState, viewer: Viewer) -> dict[str, Any]:
     """The context of pages/form.html; a new record shows its default values."""
+    mode, row, errors = state.mode, state.row, state.errors
     if mode == "add":
-        raw = default_values(screen, fields, viewer) | raw
-    inputs = _inputs(screen, mode, fields, raw, errors, viewer)
+        state = replace(state, raw=default_values(screen, fields, viewer) | state.raw)
+    inputs = _inputs(screen, fields, state, viewer)
     what = within_sentence(str(screen.record_name))
     title = _("New %(what)s", what=what) if mode == "add" else _("Edit %(what)s", what=what)
     left = {name: text for name, text in errors.items() if name not in inputs}
@@ -65,14 +75,13 @@ def form_page(
         "back_label": screen.list_title,
         "version": getattr(row, "version", None),
         "conflict": None,
-        "error": sentence if sentence and (left or not errors) else None,
+        "error": state.sentence if state.sentence and (left or not errors) else None,
     }
 
 
-def _inputs(
-    screen: Any, mode: str, fields: list[Field], raw: dict[str, Any], errors: dict[str, Any], viewer: Viewer
-) -> dict[str, dict[str, Any]]:
+def _inputs(screen: Any, fields: list[Field], state: FormState, viewer: Viewer) -> dict[str, dict[str, Any]]:
     """The inputs of the form by field, without those that nobody needs yet."""
+    mode, raw, errors = state.mode, state.raw, state.errors
     inputs = {
         each.name: each.form_input(number_of(each, raw.get(each.name)), errors.get(each.name, []), viewer)
         for each in fields

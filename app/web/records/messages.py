@@ -25,9 +25,10 @@ from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import contact_guesses
-from app.web.core.fields.base import BooleanField, ChoiceField, Field, LongTextField, NumberField, TextField
+from app.web.core.fields.base import ChoiceField, Field, LongTextField, NumberField, TextField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import MasterField
+from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.records import mails, message_search

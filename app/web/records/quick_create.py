@@ -22,6 +22,7 @@ from app.web.core.views import custom_columns, save_warnings
 from app.web.pages.routes import page_route
 from app.web.pages.widgets import cell
 from app.web.records import first_task_inputs, form_page
+from app.web.records.form_page import FormState
 
 #: Fields of one quick form; known people that are shown.
 MAX_FIELDS, MAX_KNOWN = 8, 5
@@ -91,7 +92,7 @@ class QuickCreate:
             return redirect(f"{self.route_base}/add")
         raw = self._quick_typed(viewer)
         if request.method == "GET":
-            return self._quick_form(raw, viewer, {}, None, 200)
+            return self._quick_form(FormState("add", raw), viewer)
         try:
             values = self.record_table.parse(raw, "add", viewer) | first_task_inputs.typed(self, viewer)
             self._refuse_missing(values)
@@ -100,7 +101,7 @@ class QuickCreate:
         except REFUSABLE as broken:
             db.session.rollback()
             status, sentence, errors = refusal(broken)
-            return self._quick_form(raw, viewer, errors, sentence, status)
+            return self._quick_form(FormState("add", raw, errors, None, sentence, status), viewer)
         return self._quick_saved(row)
 
     def _quick_typed(self, viewer: Viewer) -> dict[str, Any]:
@@ -125,19 +126,11 @@ class QuickCreate:
             return redirect_to(url)
         message = f"{saved} {getattr(row, 'number', '')}".strip()
         again = {"status": request.form["status"]} if request.form.get("status") else {}
-        return self._quick_form(again, current_viewer(), {}, None, 200, message={"text": message, "url": url})
+        return self._quick_form(FormState("add", again), current_viewer(), {"text": message, "url": url})
 
-    def _quick_form(
-        self,
-        raw: dict[str, Any],
-        viewer: Viewer,
-        errors: dict[str, Any],
-        sentence: str | None,
-        status: int,
-        message: dict[str, Any] | None = None,
-    ) -> Any:
+    def _quick_form(self, state: FormState, viewer: Viewer, message: dict[str, Any] | None = None) -> Any:
         fields = [self.record_table.by_name[name] for name in names_of(self, viewer)]
-        made = form_page.form_page(self, "add", fields, raw, errors, viewer, None, sentence)
+        made = form_page.form_page(self, fields, state, viewer)
         inputs = {each["name"]: each for part in made["sections"] for each in part["fields"]}
         page = {
             "title": made["title"],
@@ -148,14 +141,14 @@ class QuickCreate:
             "known_url": f"{self.route_base}/known" if self._can_be_known(viewer) else None,
             "fields": [
                 *(inputs[each.name] for each in fields if each.name in inputs),
-                *first_task_inputs.inputs(self, errors, viewer, keeps=message is None),
+                *first_task_inputs.inputs(self, state.errors, viewer, keeps=message is None),
             ],
-            "status": raw.get("status") if "status" not in inputs else None,
+            "status": state.raw.get("status") if "status" not in inputs else None,
             "error": made["error"],
             "told": message,
         }
         template = "records/_quick_create.html" if request.headers.get("HX-Request") else "records/quick_create.html"
-        answer = make_response(render_template(template, page=page), status)
+        answer = make_response(render_template(template, page=page), state.status)
         if request.method == "POST":
             answer.headers["X-Needs"] = "1"  # the dialog stays open
         return answer

@@ -16,7 +16,7 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.web.core.declarations import pretty
-from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
+from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Field, clean_text
 from app.web.core.fields.relation_fields import OFFERED, label_of
 from app.web.core.queries.record_table import COUNT_CAP
@@ -25,11 +25,9 @@ from app.web.core.registry import registered
 from app.web.core.urls.local_links import row_url
 from app.web.core.urls.merged_redirects import refuse_merged
 from app.web.core.viewer import Viewer
-from app.web.core.views import save_warnings
 from app.web.core.views.record_view import RecordView
-from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
-from app.web.records import form_page, notes, related_lists
+from app.web.records import notes, related_lists
 from app.web.records import record_page as pages
 from app.web.records.attachments import files, record_files
 from app.web.records.bulk import BulkActions
@@ -37,6 +35,7 @@ from app.web.records.inline_actions import InlineActions
 from app.web.records.lists import list_columns, list_layouts, list_views, table_page
 from app.web.records.lists.list_page import filters_page, hits, list_query_from
 from app.web.records.quick_create import QuickCreate
+from app.web.records.record_forms import RecordForms
 from app.web.records.status_changes import StatusMoves
 from app.web.records.timelines import timeline_tabs
 
@@ -62,7 +61,7 @@ _DRAWN_BY_US = (
 )
 
 
-class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, ModelView):
+class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordForms, RecordView, ModelView):
     """List, record, form, delete, bulk and row actions of one record.
 
     Declared as FAB documents a ModelView: `datamodel = SQLAInterface(Branch)`, `list_columns`, `show_fieldsets`,
@@ -305,105 +304,6 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordView, M
     def related_parts(self, row: dict[str, Any], viewer: Viewer) -> Rows:
         """The lists beside the record page: those of `related_views`."""
         return related_lists.related_parts(self, row["id"], viewer)
-
-    # --- forms ---
-
-    @page_route("/add", methods=["GET", "POST"])
-    def add(self) -> Any:
-        """The form of a new record; the input is kept on an error."""
-        viewer = current_viewer()
-        raw: dict[str, Any] = {
-            name: request.args.get(name) for name in self.record_table.declared.add if request.args.get(name)
-        }
-        if request.method == "GET":
-            return self._form("add", raw, {}, viewer)
-        raw |= self._typed("add")  # a form on a record's page names the record in its URL
-        try:
-            values = self.record_table.parse(raw, "add", viewer)
-            self._refuse_missing(values)
-            row = self.create_row(values, viewer)
-            db.session.commit()
-        except REFUSABLE as broken:
-            return self._form_with_errors("add", raw, broken, viewer)
-        self.post_add(row)
-        self._flash_saved()
-        return redirect(previous_page() if request.args.get("back") else self.url_of(row))
-
-    @page_route("/edit/<pk>", methods=["GET", "POST"])
-    def edit(self, pk: str) -> Any:
-        """The form of a record; a stale save shows submitted and stored values."""
-        viewer = current_viewer()
-        row = self.row_for(pk, "write")
-        key = row.id  # a refused flush leaves the row unreadable until the rollback
-        stored = form_page.form_values(self, key, viewer)
-        if request.method == "GET":
-            return self._form("edit", stored, {}, viewer, row=row)
-        raw = self._typed("edit")
-        version = parse_integer(request.form.get("version"), 0, 0, 2**31) or None
-        try:
-            values = self.record_table.parse(form_page.changed_values(raw, stored), "edit", viewer)
-            self._refuse_emptied(values)
-            self.change_row(row, values, version, viewer)
-            db.session.commit()
-        except REFUSABLE as broken:
-            return self._form_with_errors("edit", raw, broken, viewer, key)
-        self.post_update(row)
-        self._flash_saved()
-        return redirect(self.url_of(row))
-
-    def _flash_saved(self) -> None:
-        flash(_("%(what)s saved.", what=str(self.record_name)), "success")
-        for sentence in save_warnings.pop_all():
-            flash(sentence, "warning")
-
-    def _refuse_missing(self, values: dict[str, Any]) -> None:
-        """Raise RuleBroken for a missing value; services with rules of their own check this themselves."""
-        if self.service.is_generic:
-            form_page.refuse_missing(self._inputs("add"), values)
-
-    def _refuse_emptied(self, values: dict[str, Any]) -> None:
-        if self.service.is_generic:
-            form_page.refuse_missing([each for each in self._inputs("edit") if each.key in values], values)
-
-    def _inputs(self, mode: str) -> Fields:
-        named, declared = self.record_table.by_name, self.record_table.declared
-        return [named[name] for name in (declared.add if mode == "add" else declared.edit)]
-
-    def _typed(self, mode: str) -> dict[str, Any]:
-        """The submitted values by field."""
-        sent: dict[str, Any] = {}
-        for each in self._inputs(mode):
-            if each.kind == "many":
-                sent[each.name] = [part for part in request.form.getlist(each.name) if part]
-            elif each.kind == "flag":
-                sent[each.name] = bool(request.form.get(each.name))
-            elif each.name in request.form or form_page.reference_sent(each.name):
-                sent[each.name] = form_page.reference_sent(each.name)
-        return sent if mode == "edit" else {name: given for name, given in sent.items() if given not in ("", [])}
-
-    def _form_with_errors(
-        self, mode: str, raw: dict[str, Any], broken: Exception, viewer: Viewer, key: int | None = None
-    ) -> Any:
-        db.session.rollback()
-        status, sentence, errors = refusal(broken)
-        row = self.service.find(db.session(), key) if key is not None else None
-        return self._form(mode, raw, errors, viewer, row, sentence, status)
-
-    def _form(
-        self,
-        mode: str,
-        raw: dict[str, Any],
-        errors: dict[str, Any],
-        viewer: Viewer,
-        row: Any = None,
-        sentence: str | None = None,
-        status: int = 200,
-    ) -> Any:
-        context = form_page.form_page(self, mode, self._inputs(mode), raw, errors, viewer, row, sentence)
-        if status == 409 and row is not None:
-            context["conflict"] = form_page.conflict(self, row, raw, viewer)
-            context["version"] = row.version
-        return render_template("pages/form.html", form=context), status
 
     # --- verbs ---
 

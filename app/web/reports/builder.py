@@ -12,7 +12,8 @@ from app.domain.base import RuleBroken
 from app.domain.date_buckets import UNITS
 from app.lib.ids import parse_id
 from app.web.core.viewer import Viewer
-from app.web.records.lists.list_page import filter_field, filters_of
+from app.web.records.lists.filter_texts import filter_field
+from app.web.records.lists.list_page import filters_of
 from app.web.reports import built_in_reports, labels
 from app.web.reports.available_columns import AvailableColumns, ReportColumn, available_columns, kinds
 from app.web.reports.definition import CHARTS, DEFAULT_LIMIT, FIGURES, MAX_LIMIT, SPANS, ReportDefinition, read

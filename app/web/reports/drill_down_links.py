@@ -10,7 +10,8 @@ from werkzeug.datastructures import MultiDict
 
 from app.domain.date_buckets import days_of
 from app.lib.text_normalization import fold_apostrophes
-from app.web.core.fields.base import BooleanField, ChoiceField
+from app.web.core.fields.base import ChoiceField
+from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.queries.record_table import MAX_FILTERS
 from app.web.core.viewer import Viewer
 from app.web.records.lists.list_conditions import MAX_DEPTH, MAX_LENGTH, Condition, leaves

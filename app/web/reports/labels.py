@@ -12,14 +12,15 @@ from app.domain.date_buckets import days_of
 from app.extensions import db
 from app.lib import phone
 from app.lib.batches import batched
-from app.web.core.fields.base import BooleanField, ChoiceField, DurationField
+from app.web.core.fields.base import ChoiceField, DurationField
 from app.web.core.fields.personal_fields import PhoneField
 from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.durations import span
 from app.web.core.localization.local_dates import format_local_date
 from app.web.records.lists import list_conditions
-from app.web.records.lists.list_page import in_words
+from app.web.records.lists.filter_texts import in_words
 from app.web.reports import relative_dates
 from app.web.reports.available_columns import ReportColumn
 from app.web.reports.definition import SPANS, ReportFigure, ReportGroup

@@ -9,10 +9,11 @@ from typing import Any
 from flask_babel import gettext as _
 from markupsafe import Markup
 
-from app.web.core.fields.base import BooleanField, ChoiceField, Field, NumberField
+from app.web.core.fields.base import ChoiceField, Field, NumberField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.personal_fields import PhoneField
 from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.viewer import Viewer
 from app.web.records.sla_fields import NextTargetField
 

@@ -18,8 +18,9 @@ from app.lib import phone
 from app.lib.label_matching import nearest_label
 from app.lib.mail_addresses import is_email
 from app.models import Role, User
-from app.web.core.fields.base import BooleanField, Field, TextField
+from app.web.core.fields.base import Field, TextField
 from app.web.core.fields.reference_fields import PersonField
+from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.viewer import Viewer
 from app.web.transfer.import_kinds import ImportKind
 

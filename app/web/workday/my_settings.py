@@ -22,9 +22,10 @@ from app.extensions import db
 from app.lib import phone
 from app.models import User
 from app.web.core.fab_access import REFUSABLE, content_hash, current_viewer, refusal
-from app.web.core.fields.base import BooleanField, Field, TextField
+from app.web.core.fields.base import Field, TextField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import PersonField
+from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.localization.languages import translate_text
 from app.web.core.queries.record_table import RecordTable
 from app.web.core.viewer import Viewer

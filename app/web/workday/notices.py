@@ -21,8 +21,9 @@ from app.web.api import schemas
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource, request_json
 from app.web.core.fab_access import json_answer, refuse_as_json
-from app.web.core.fields.base import BooleanField, ChoiceField, Field, NumberField
+from app.web.core.fields.base import ChoiceField, Field, NumberField
 from app.web.core.fields.reference_fields import RecordField
+from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.workday import delivery_log, notice_preferences

@@ -368,50 +368,6 @@ class DurationField(NumberField):
         return {"kind": "duration", "text": span(values[0])} if values[0] else {"kind": "missing"}
 
 
-class BooleanField(Field):
-    """A field of yes or no."""
-
-    kind = "flag"
-
-    def __init__(self, *args: Any, **flags: Any) -> None:
-        super().__init__(*args, **flags)
-        self.operators, self.schema = ("eq", "neq"), {"type": "boolean"}
-
-    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
-        """True or False; None if it is masked."""
-        return None if self.is_hidden(viewer) else bool(values[0])
-
-    def parse(self, raw: Any, viewer: Viewer) -> Any:
-        """True or False from JSON or a form."""
-        if isinstance(raw, bool):
-            return raw
-        words = {
-            "1": True,
-            "true": True,
-            "on": True,
-            "y": True,
-            "yes": True,
-            "0": False,
-            "false": False,
-            "": False,
-            "off": False,
-            "n": False,
-            "no": False,
-            "none": False,
-        }
-        text = str(raw).lower()
-        if text not in words:
-            raise RuleBroken(_("“%(name)s” must be yes or no.", name=self.name), self.name)
-        return words[text]
-
-    parse_filter = parse
-
-    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Show a tick or a dash."""
-        shown = self.value(values, viewer)
-        return {"kind": "flag", "text": str(self.label), "on": True} if shown else {"kind": "missing"}
-
-
 #: Kinds of inputs that accept any text.
 _TEXT_KINDS = ("text", "textarea", "email", "phone", "html")
 #: Types that serialize one unmasked column unchanged.

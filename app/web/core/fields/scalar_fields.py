@@ -1,4 +1,4 @@
-"""Fields of columns with a type of their own: decimal numbers and Python enums."""
+"""Fields of columns with a type of their own: decimal numbers, Python enums, yes or no."""
 
 from __future__ import annotations
 
@@ -81,3 +81,47 @@ class EnumField(Field):
         chosen = getattr(raw, "name", raw)
         options = [(name, str(member.value)) for name, member in self.enum.__members__.items()]
         return super().form_input(chosen, errors, viewer) | {"options": options}
+
+
+class BooleanField(Field):
+    """A field of yes or no."""
+
+    kind = "flag"
+
+    def __init__(self, *args: Any, **flags: Any) -> None:
+        super().__init__(*args, **flags)
+        self.operators, self.schema = ("eq", "neq"), {"type": "boolean"}
+
+    def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """True or False; None if it is masked."""
+        return None if self.is_hidden(viewer) else bool(values[0])
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """True or False from JSON or a form."""
+        if isinstance(raw, bool):
+            return raw
+        words = {
+            "1": True,
+            "true": True,
+            "on": True,
+            "y": True,
+            "yes": True,
+            "0": False,
+            "false": False,
+            "": False,
+            "off": False,
+            "n": False,
+            "no": False,
+            "none": False,
+        }
+        text = str(raw).lower()
+        if text not in words:
+            raise RuleBroken(_("“%(name)s” must be yes or no.", name=self.name), self.name)
+        return words[text]
+
+    parse_filter = parse
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """Show a tick or a dash."""
+        shown = self.value(values, viewer)
+        return {"kind": "flag", "text": str(self.label), "on": True} if shown else {"kind": "missing"}

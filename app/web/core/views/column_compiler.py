@@ -19,7 +19,6 @@ from app.domain.picklists import Master
 from app.web.core.declarations import STAMPS, Declaration, read_declaration
 from app.web.core.fields.attribute_fields import AttributeField, DottedField
 from app.web.core.fields.base import (
-    BooleanField,
     ChoiceField,
     Field,
     LongTextField,
@@ -30,7 +29,7 @@ from app.web.core.fields.date_fields import DateField, DateTimeField, NaiveDateT
 from app.web.core.fields.form_fields import FormField
 from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
 from app.web.core.fields.relation_fields import KeyField, ManyRelationField, RelatedRows, RelationField
-from app.web.core.fields.scalar_fields import DecimalField, EnumField
+from app.web.core.fields.scalar_fields import BooleanField, DecimalField, EnumField
 from app.web.core.queries.record_table import RecordTable
 
 

@@ -15,8 +15,7 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core.fab_access import parse_integer
 from app.web.core.fields.base import Field
-from app.web.core.fields.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE, wants_empty
-from app.web.core.localization.default_labels import shown_label
+from app.web.core.fields.filter_operators import OPERATOR_LABELS, WITHOUT_VALUE
 from app.web.core.localization.languages import in_page_language
 from app.web.core.queries.record_table import MAX_FILTERS, MAX_PAGE, MAX_PAGE_SIZE, ListQuery, RecordTable
 from app.web.core.queries.text_search import MAX_LOOKED_UP, matching, matching_all
@@ -24,6 +23,7 @@ from app.web.core.registry import kind_of
 from app.web.core.viewer import Viewer
 from app.web.records import inline_edit_fields
 from app.web.records.lists import figure_filter, list_conditions
+from app.web.records.lists.filter_texts import filter_field, in_words, quick_filter
 from app.web.records.lists.list_cells import list_rows
 from app.web.records.lists.list_columns import ChosenColumns
 
@@ -94,7 +94,7 @@ def around_rows(screen: Any, extent: ListExtent, columns: ChosenColumns, viewer:
         "is_filtered": any(key.startswith("_flt_") or key in ("q", "where", "figure") for key in request.args),
         "filters_path": f"{screen.route_base}/filters",
         "filters_url": _filters_url(screen) if record_table.filterable(viewer) else None,
-        "quick": [_quick_filter(record_table.by_name[name], viewer) for name in quick_names(screen, viewer)],
+        "quick": [quick_filter(record_table.by_name[name], viewer) for name in quick_names(screen, viewer)],
         "sort": sort_menu(record_table, names, viewer),
         "add_url": f"{screen.route_base}/add"
         if viewer.person.may(screen.module, "create") and "add" not in screen.exclude_route_methods
@@ -371,7 +371,12 @@ def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
     for key, op, name, value in filters_of(screen, _without_view_name(screen, request.args)):
         if op == "eq" and name in quick:
             continue
-        chips.append({"label": in_words(screen, name, op, value, viewer), "remove_url": url(**{key: None}, page=None)})
+        chips.append(
+            {
+                "label": in_words(screen, name, op, value, viewer),
+                "remove_url": url(**{key: None}, page=None),
+            }
+        )
     nested = list_conditions.read(screen, request.args.get("where", ""))
     if nested:
         text = list_conditions.describe(
@@ -379,62 +384,6 @@ def _chips(screen: Any, viewer: Viewer) -> list[dict[str, Any]]:
         )
         chips.append({"label": text, "remove_url": url(where=None, page=None)})
     return chips
-
-
-def in_words(screen: Any, name: str, op: str, value: str, viewer: Viewer) -> str:
-    """One condition as text: “Status is New”."""
-    each = screen.record_table.by_name[name]
-    return " ".join([str(each.label), _operator_label(each, op), *_value_parts(each, op, value, viewer)])
-
-
-def _operator_label(each: Field, op: str) -> str:
-    return each.operator_label(op) if op in each.operators else op
-
-
-def _value_parts(each: Field, op: str, value: str, viewer: Viewer) -> list[str]:
-    """The value as text; empty for "is empty"."""
-    if op in WITHOUT_VALUE:
-        return [] if wants_empty(op, value) == (op == "null") else [f"({_('No')})"]
-    return [_value_text(each, value, viewer)]
-
-
-def _value_text(each: Field, value: str, viewer: Viewer) -> str:
-    if each.kind == "master":
-        card = viewer.lookups.card(each.master, viewer.lookups.find(each.master, value))  # type: ignore[attr-defined]
-        return shown_label(card["label"]) if card else value[:60]
-    if each.kind == "person":
-        card = viewer.lookups.person(viewer.person.id if value == "@me" else viewer.lookups.find_person(value))
-        return card["full_name"] if card else value[:60]
-    if each.kind == "choice":
-        return str(dict(each.form_input(None, [], viewer)["options"] or ()).get(value, value[:60]))
-    return value[:60]
-
-
-def filter_field(each: Field, viewer: Viewer) -> dict[str, Any]:
-    """A field for the filter builder: its operators, options and picklist."""
-    made = each.form_input(None, [], viewer)
-    ops = [(op, each.operator_label(op)) for op in each.operators]
-    return {
-        "name": each.name,
-        "label": each.label,
-        "kind": each.kind,
-        "ops": ops,
-        "options": made["options"],
-        "lookup_url": made["lookup_url"],
-        "value": "",
-    }
-
-
-def _quick_filter(each: Field, viewer: Viewer) -> dict[str, Any]:
-    value = request.args.get(f"_flt_eq_{each.name}", "")
-    shown = filter_field(each, viewer) | {"value": value}
-    shown["ops"] = [("eq", _("is"))]
-    if each.kind == "person" and value:
-        shown["selected"] = [(value, _value_text(each, value, viewer))]
-    if each.kind == "master":
-        found = viewer.lookups.find(each.master, value) if value else None  # type: ignore[attr-defined]
-        shown["value"] = found if found is not None else ""
-    return shown
 
 
 def title_of(column: str, cells: dict[str, dict[str, Any]]) -> str | None:

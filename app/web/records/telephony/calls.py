@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from flask import Response, request
@@ -30,6 +31,7 @@ from app.web.records.call_fields import (
     OtherPartyField,
     OutcomeField,
 )
+from app.web.records.form_page import FormState
 from app.web.records.recordings import RECORDING_VERBS, RecordingRoutes
 from app.web.records.telephony import call_batches, call_outcome_actions, calling_rest, manual_calls
 from app.web.records.telephony.call_cards import CARD_VERBS, CallCardRoutes
@@ -309,24 +311,24 @@ class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeS
             typed["from_number"] = typed.pop("to_number")
         return typed
 
-    def _form(
-        self, mode: str, raw: dict[str, Any], errors: dict[str, Any], viewer: Viewer, *rest: Any, **named: Any
-    ) -> Any:
-        if mode == "add":
-            fresh = (
-                {}
-                if request.method == "POST"
-                else {
-                    "direction": "Outgoing",
-                    "status": "Completed",
-                    "started_on": viewer.now.astimezone(viewer.zone).strftime("%Y-%m-%dT%H:%M"),
-                }
+    def _form(self, state: FormState, viewer: Viewer) -> Any:
+        if state.mode == "add":
+            fresh = {} if request.method == "POST" else _defaults_by_hand(viewer)
+            names = {"from_number": "to_number"}
+            state = replace(
+                state,
+                raw=fresh | {"to_number": state.raw.get("from_number")} | state.raw,
+                errors={names.get(name, name): messages for name, messages in state.errors.items()},
             )
-            raw = fresh | {"to_number": raw.get("from_number")} | raw
-            errors = {"to_number" if name == "from_number" else name: messages for name, messages in errors.items()}
-        return super()._form(mode, raw, errors, viewer, *rest, **named)
+        return super()._form(state, viewer)
 
     def url_of(self, row: Any) -> str:
         """The page of a call; for one just logged by hand, its outcome form."""
         made = request.endpoint == f"{self.endpoint}.add" and not row.outcome
         return f"/calls/outcome/{row.id}" if made else super().url_of(row)
+
+
+def _defaults_by_hand(viewer: Viewer) -> dict[str, str]:
+    """What the form of a call proposes: one that was just made."""
+    started = viewer.now.astimezone(viewer.zone).strftime("%Y-%m-%dT%H:%M")
+    return {"direction": "Outgoing", "status": "Completed", "started_on": started}
