@@ -81,8 +81,8 @@ def standard_page(page: DashboardPage, filters: Filters, viewer: Viewer) -> dict
 
 
 def columns_of(count: int) -> int:
-    """The number of columns in which this many tiles leave at most one place empty, if possible."""
-    return next((columns for columns in (5, 4) if -count % columns <= 1), 3)
+    """The number of columns in which this many tiles leave no place empty, else as few as possible."""
+    return min((5, 4, 3), key=lambda columns: -count % columns)
 
 
 def stretch_rows(parts: list[Drawn]) -> list[Drawn]:
