@@ -123,7 +123,8 @@ def _group(row: Part, scale: Scale, top: float, height: float) -> str:
         ends = sorted((zero, scale.part(cell["value"] or 0)))
         y = round(first + place * _EACH, 1)
         made.append(
-            f'<rect x="{ends[0]}%" y="{y}" width="{round(ends[1] - ends[0], 2)}%" height="{thick}" rx="3" {_fill(place)}/>'
+            f'<rect x="{ends[0]}%" y="{y}" width="{round(ends[1] - ends[0], 2)}%" height="{thick}" rx="3" '
+            f"{_fill(place)}/>"
             f'<text x="{ends[1]}%" dx="6" y="{round(y + thick / 2, 1)}">{escape(_text(cell))}</text>'
         )
     return "".join(made)
@@ -143,10 +144,8 @@ def _lines(part: Part) -> str:
     series = list(zip(*values, strict=True))
     lines = "".join(_line(place, across, each, scale) for place, each in enumerate(series))
     points = "".join(_points(place, across, each, scale) for place, each in enumerate(series))
-    stretched = (
-        f'<svg width="100%" height="100%" viewBox="0 0 {_UNITS} {_UNITS}" preserveAspectRatio="none">{lines}</svg>'
-    )
-    plot = f'<svg class="chart-plot" width="100%" height="{_LINES}" data-plot>{grid}<g data-marks>{stretched}{points}</g></svg>'
+    box = f'width="100%" height="100%" viewBox="0 0 {_UNITS} {_UNITS}" preserveAspectRatio="none"'
+    plot = _plot(("100%", _LINES), grid, f"<svg {box}>{lines}</svg>{points}")
     sides = "".join(f"<span>{escape(grouped(tick))}</span>" for tick in reversed(ticks))
     body = _frame(part, scale, f'<div class="chart-sides">{sides}</div>{plot}{_below(labels, across)}')
     return f'<div class="dash-chart chart-lines">{_legend(part)}{body}</div>'
@@ -183,7 +182,7 @@ def _below(labels: Sequence[str], across: Sequence[float]) -> str:
 
 def _side(x: float) -> str:
     """The class of a name at an end of the line, which would reach over it."""
-    return {0: " at-start", 100: " at-end"}.get(x, "")
+    return " at-start" if x == 0 else " at-end" if x == 100 else ""
 
 
 # --- pies
