@@ -128,6 +128,11 @@ def tabs(page: str, board: int | None, filters: Filters, viewer: Viewer) -> list
     return shown + board_list.tabs(board, filters, viewer)
 
 
+def who_words(filters: Filters, viewer: Viewer) -> str:
+    """Whose figures are shown, and of which leads."""
+    return ", ".join(_about(filters, viewer))
+
+
 def _about(filters: Filters, viewer: Viewer) -> list[str]:
     """The people and leads of the figures, as text."""
     chosen = {name: value for name, _column, value in filters.leads}
@@ -172,7 +177,7 @@ def filter_bar(name: str, filters: Filters, viewer: Viewer) -> dict[str, Any]:
         "to_day": filters.period.last_day.isoformat(),
         "is_custom": filters.name == periods.CUSTOM,
         "who": filters.who,
-        "who_words": ", ".join(_about(filters, viewer)),
+        "who_words": who_words(filters, viewer),
         "lead_filters": _lead_filters(filters, viewer) if path == url_filters.REFERRALS else [],
         "everybody": person_label(REACH, viewer) if viewer.person.reach("Dashboard") is not None else _("Everybody"),
         "people": people,
