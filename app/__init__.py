@@ -45,6 +45,7 @@ from app.web.compat import routes
 from app.web.core.localization import languages
 from app.web.core.queries import replica_lists
 from app.web.core.urls import lazy_url_rules
+from app.web.dashboards import chart_html
 from app.web.pages import (
     allowed_hosts,
     errors,
@@ -80,7 +81,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
         template_context.install(app, sidebar.menu)
         request_start.install(app)
         response_headers.install(app)
-        app.jinja_env.globals.update(first_steps.GLOBALS | composer.GLOBALS)
+        app.jinja_env.globals.update(first_steps.GLOBALS | composer.GLOBALS | chart_html.GLOBALS)
         cors.install(app)
         rate_limits.install(app, settings)
         _build(app)

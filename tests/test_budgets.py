@@ -250,7 +250,13 @@ def full_form(client: UserClient, screen: Any) -> Any:
 OTHER_PAGES = (
     *("/", "/me/", "/?only=sla-leads", "/phone/", "/bell/panel", "/bell/count", "/bell/", "/bell/choices/"),
     *("/bell/?show=unread&kind=comment", "/people/lookup", "/people/lookup?about=lead:1&q=a", "/leads/lookup"),
-    *("/calls/places?q=a", "/leads/assign/1", "/calls/?tab=open", "/calls/?tab=missed"),
+    *(
+        "/dashboard/today?period=today",
+        "/calls/places?q=a",
+        "/leads/assign/1",
+        "/calls/?tab=open",
+        "/calls/?tab=missed",
+    ),
 )
 
 

@@ -84,6 +84,24 @@ def test_record_numbers_are_unique_and_the_series_continues(loaded, record):
     assert next_number(session, kind, NOW.year) not in numbers
 
 
+@pytest.mark.parametrize("record", [models.Lead, models.Customer, models.Ticket])
+def test_records_are_numbered_in_order_of_time(loaded, record):
+    rows = loaded[0].execute(select(record.number, record.created_on).order_by(record.number)).all()
+    times = [at for _number, at in rows]
+    assert times == sorted(times)
+
+
+def test_a_converted_lead_names_its_customer(loaded):
+    session, _ = loaded
+    rows = session.execute(
+        select(models.Activity.payload, models.Customer.number)
+        .join(models.Customer, models.Customer.id == models.Activity.customer_id)
+        .where(models.Activity.lead_id.is_not(None))
+    ).all()
+    converted = [(payload["text"], number) for payload, number in rows if payload.get("what") == "converted"]
+    assert converted and all(text == f"Converted to {number}" for text, number in converted)
+
+
 @pytest.mark.parametrize(("record", "own"), [(models.Lead, "lead_id"), (models.Ticket, "ticket_id")])
 def test_every_record_has_a_current_assignment_and_a_creation_entry(loaded, record, own):
     session, _ = loaded

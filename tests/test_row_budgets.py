@@ -209,6 +209,17 @@ def test_the_html_of_a_list_is_small(dataset: Dataset, who: str, path: str) -> N
     assert len(page.data) <= MAX_HTML
 
 
+def test_pinned_reports_keep_the_html_of_a_list_small(dataset: Dataset) -> None:
+    client = dataset.client("manager")
+    form = {"kind": "lead", "label": "Leads by month and source", "group1": "source", "of0": "count", "audience": "me"}
+    made = client.form("/reports/new", form).location
+    client.form(f"{made}pin")
+    page = client.screen("/leads/")
+    client.form(f"{made}delete")
+    assert f'href="{made}"' in page.text
+    assert len(page.data) <= MAX_HTML
+
+
 # --- searches
 
 

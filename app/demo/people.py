@@ -89,6 +89,19 @@ def new_customer(builder: DemoBuilder, person: Row, source: str, owner: int, at:
     return customer
 
 
+def number_customers(builder: DemoBuilder) -> None:
+    """Number all customers in order of time, also where their numbers are quoted: they were made by how they came."""
+    customers = sorted(builder.rows_of(models.Customer), key=lambda row: row["created_on"])
+    numbers = sorted(row["number"] for row in customers)
+    changed = {row["number"]: number for row, number in zip(customers, numbers, strict=True)}
+    for row in customers:
+        row["number"] = changed[row["number"]]
+    for entry in builder.rows_of(models.Activity):
+        if entry["payload"].get("what") == "converted":
+            words, _space, number = entry["payload"]["text"].rpartition(" ")
+            entry["payload"]["text"] = f"{words} {changed[number]}"
+
+
 def make_direct_customers(builder: DemoBuilder) -> None:
     """Make the customers who never were leads, about two thirds."""
     kinds = list(labels(builder, models.AccountType).values())

@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from playwright.sync_api import expect
 
 from tests.browser.conftest import MANAGER, OpenBrowser
 
 
-def test_charts_are_drawn_from_their_tables_in_both_themes(open_browser: OpenBrowser) -> None:
+def place_of(thing: Any) -> tuple[float, ...]:
+    box = thing.bounding_box()
+    assert box is not None
+    return tuple(round(box[side], 1) for side in ("x", "y", "width", "height"))
+
+
+def test_a_chart_that_is_pointed_at_comes_to_life_in_place(open_browser: OpenBrowser) -> None:
     asha = open_browser(MANAGER)
     page = asha.tab
     asha.go("/dashboard/analytics")
     part = page.locator("[data-widget=leads_by_status]")
-    expect(part.locator("canvas")).to_be_visible()
+    plot, canvas = part.locator("[data-plot]"), part.locator("canvas")
+    part.scroll_into_view_if_needed()
+    bar = place_of(plot.locator("rect").first)
     expect(part.locator("table")).to_be_hidden()
-    light = part.locator("canvas").screenshot()
+    assert page.locator("canvas").count() == 0
+    before, names = place_of(part), place_of(part.locator(".chart-names"))
+    part.locator("h2").hover()
+    expect(canvas).to_be_visible()
+    expect(plot.locator("[data-marks]")).to_be_hidden()
+    assert (place_of(part), place_of(part.locator(".chart-names"))) == (before, names)
+    light = canvas.screenshot()
     page.evaluate("() => document.documentElement.setAttribute('data-bs-theme', 'dark')")
-    assert part.locator("canvas").screenshot() != light
+    assert canvas.screenshot() != light
     part.locator("summary").press("Enter")
     expect(part.locator("table")).to_be_visible()
-    # A click on the first bar opens the list of the first row.
+    # A click on the first bar, where the picture had it, opens the list of the first row.
     count = part.locator("td a").first.inner_text()
-    box = part.locator("canvas").bounding_box()
-    assert box is not None
-    page.mouse.click(box["x"] + box["width"] / 2, box["y"] + 20)
+    page.mouse.click(bar[0] + bar[2] / 2, bar[1] + bar[3] / 2)
     page.wait_for_url(re.compile("/leads/.*figure=leads"))
     assert page.locator("#list-count").inner_text() == count
     asha.go("/dashboard/calls")
@@ -36,11 +49,45 @@ def test_charts_are_drawn_from_their_tables_in_both_themes(open_browser: OpenBro
     assert asha.complaints == []
 
 
+def test_a_series_is_hidden_from_its_legend_with_the_keyboard(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
+    asha.go("/dashboard/calls")
+    part = asha.page.locator("[data-widget=calls_trend]")
+    first = part.locator("[data-key]").first
+    first.focus()
+    expect(part.locator("canvas")).to_be_visible()
+    both = part.locator("canvas").screenshot()
+    first.press("Enter")
+    expect(first).to_have_attribute("aria-pressed", "false")
+    asha.until(lambda: part.locator("canvas").screenshot() != both, "the series is still drawn")
+    first.press("Enter")
+    asha.until(lambda: part.locator("canvas").screenshot() == both, "the series is not drawn again")
+    assert asha.complaints == []
+
+
+def test_what_a_number_means_is_said_when_its_mark_is_reached(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
+    asha.go("/dashboard/analytics")
+    card = asha.page.locator("[data-widget=conversion]")
+    help_ = card.locator("[role=tooltip]")
+    expect(help_).to_be_hidden()
+    card.locator("button").focus()
+    expect(help_).to_be_visible()
+    # On a desk, the numbers leave room for the first chart.
+    chart = place_of(asha.page.locator("[data-chart]").first)
+    assert chart[1] + chart[3] <= 900
+    cards = [place_of(each)[3] for each in asha.page.locator(".dash-number").all()]
+    assert max(cards) - min(cards) < 2
+
+
 def test_a_dashboard_works_without_scripts(open_browser: OpenBrowser) -> None:
     asha = open_browser(MANAGER, java_script_enabled=False)
     asha.go("/dashboard/analytics")
     page = asha.page
-    expect(page.locator("[data-widget=leads_by_status] table")).to_be_visible()
+    part = page.locator("[data-widget=leads_by_status]")
+    expect(part.locator("rect").first).to_be_visible()
+    part.locator("summary").click()
+    expect(part.locator("table")).to_be_visible()
     page.locator("select[name=who]").select_option(label="Rohan Parikh")
     page.locator("form:has(select[name=who]) button").click()
     expect(page.locator(".dash-about")).to_contain_text("Rohan Parikh")
@@ -93,7 +140,7 @@ def test_a_board_is_arranged_with_pointer_and_keys_and_printed_on_a4(open_browse
     assert paper.startswith(b"%PDF-") and 1 <= len(re.findall(rb"/Type\s*/Page\b", paper)) <= 4
     page.emulate_media(media="print")
     page.set_viewport_size({"width": 718, "height": 1000})  # A4 without its margins, at 96 dpi
-    drawn = page.locator(".dash-board section, .dash-chart canvas, .dash-rows")
+    drawn = page.locator(".dash-board section, .dash-chart [data-plot], .dash-rows")
     cut = "(all) => all.filter((each) => each.getBoundingClientRect().right > innerWidth + 1).length"
     assert drawn.evaluate_all(cut) == 0
     assert asha.complaints == []

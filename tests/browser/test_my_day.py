@@ -204,3 +204,17 @@ def test_everything_works_without_scripts(rohan: UserBrowser, open_browser: Open
     row(plain.page, "First of the day").locator("[data-act=done]").click()
     plain.page.locator(".note button", has_text="Undo").click()
     expect(row(plain.page, "First of the day")).to_have_count(1)
+
+
+def test_numbers_and_recent_records_stand_beside_the_work_on_a_wide_screen(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
+    lead = asha.create("lead", first_name="Nachbar", mobile=f"98252{datetime.now():%S%f}"[:10])
+    asha.go(f"/leads/{lead['number']}")
+    asha.until(lambda: asha.page.evaluate("() => localStorage.getItem('recent')"), "the record isn't remembered")
+    asha.go("/")
+    side = asha.page.locator(".day-side")
+    expect(side.locator(".day-numbers a").first).to_be_visible()
+    expect(side.locator("[data-day-recent] a").first).to_contain_text("Nachbar")
+    asha.page.set_viewport_size({"width": 390, "height": 844})
+    expect(side).to_be_hidden()
+    assert asha.complaints == []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.browser.conftest import OpenBrowser
+from tests.browser.conftest import MANAGER, OpenBrowser
 
 #: Bytes as they travel: scripts and styles of the first paint, and the HTML of a list.
 MAX_FILES, MAX_HTML = 140_000, 20_000
@@ -11,9 +11,10 @@ CHARTS = ("/dashboard/", "/dashboard/calls")
 OTHERS = ("/", "/leads/?layout=board", "/tickets/?layout=board", "/tasks/?layout=calendar", "/leads/add", "/settings/")
 FILES = """() => performance.getEntriesByType('resource')
   .filter((each) => /\\.(js|css)$/.test(new URL(each.name).pathname))
-  .filter((each) => !/vendor.(echarts|sortable)/.test(each.name)).map((each) => each.encodedBodySize)"""
-#: Whether the libraries of charts and of dragging were asked for after the page was loaded, not for the first paint.
-LATE = """() => performance.getEntriesByType('resource').filter((each) => /vendor.(echarts|sortable)/.test(each.name))
+  .filter((each) => !/vendor.sortable/.test(each.name)).map((each) => each.encodedBodySize)"""
+ALL_FILES = FILES.replace("vendor.sortable", "^$")
+#: Whether the library of dragging was asked for after the page was loaded, not for the first paint.
+LATE = """() => performance.getEntriesByType('resource').filter((each) => /vendor.sortable/.test(each.name))
   .every((each) => each.startTime >= performance.getEntriesByType('navigation')[0].loadEventStart)"""
 
 
@@ -35,3 +36,11 @@ def test_a_first_visit_is_light(open_browser: OpenBrowser) -> None:
             heavy[path] = sum(files)
         assert admin.page.evaluate(LATE), path
     assert heavy == {}
+
+
+def test_a_managers_first_visit_needs_no_library_of_charts(open_browser: OpenBrowser) -> None:
+    asha = open_browser(MANAGER)
+    asha.go("/dashboard/")
+    asha.page.wait_for_load_state("networkidle")
+    assert asha.page.locator("[data-chart] [data-marks]").count() > 3
+    assert sum(asha.page.evaluate(ALL_FILES)) <= MAX_FILES

@@ -1,4 +1,6 @@
 // My day: dialogs and focus around the steps (htmx swaps), keyboard shortcuts in a row, and refresh on live events.
+import { recentOf } from './recent_records.js';
+
 const QUIET_MS = 400, AGAIN_MS = 1000, MINUTES = 5 * 60_000, NOTE_MS = 20_000;
 const dialog = document.querySelector('[data-day-dialog]');
 const day = () => document.getElementById('day');
@@ -96,3 +98,17 @@ addEventListener('crm:activity', news);
 document.addEventListener('visibilitychange', () => { if (!document.hidden && missed) { missed = false; news(); } });
 // What was "later" becomes "soon", and "soon" overdue.
 setInterval(news, MINUTES);
+
+// --- beside the work: records opened last
+const beside = document.querySelector('[data-day-recent]');
+const rows = beside ? recentOf(document.querySelector('[data-offline]').dataset.user).slice(0, 6) : [];
+if (rows.length) {
+  beside.querySelector('ul').replaceChildren(...rows.map(({ url, text, hint }) => {
+    const line = document.createElement('li');
+    const link = Object.assign(document.createElement('a'), { href: url, textContent: text });
+    link.append(Object.assign(document.createElement('span'), { textContent: hint === text ? '' : hint }));
+    line.append(link);
+    return line;
+  }));
+  beside.hidden = false;
+}

@@ -2,9 +2,9 @@
 // it offers what the person may do; records come from the server while one types.
 import { open as openSheet, sentenceOf } from './dialogs.js';
 import { colleagues, nameIn, target } from './palette_assign.js';
+import { MOST as MOST_RECENT, forget, recentOf, remember } from './recent_records.js';
 
 const WAIT = 120; // ms without a key before the server is asked
-const MOST_RECENT = 8;
 const root = document.documentElement;
 const dialog = document.getElementById('palette');
 const input = dialog.querySelector('input');
@@ -16,25 +16,10 @@ const textOf = (element) => { const copy = element.cloneNode(true); copy.querySe
 const placeOf = (url) => document.querySelector(`#sidebar a[href^="${CSS.escape(url.split('/').slice(0, 2).join('/'))}/"]`); // its list, in the menu
 const iconOf = (element) => element?.querySelector('.icon')?.cloneNode(true);
 
-// --- recent records: number and name, as their pages show them; of this person only
-function recent() {
-  try {
-    const kept = JSON.parse(localStorage.getItem('recent'));
-    return kept?.user === words.user ? kept.rows.filter((row) => typeof row.url === 'string' && row.url.startsWith('/') && !row.url.startsWith('//')) : [];
-  } catch { return []; } // nothing kept, or private mode
-}
-function remember() {
-  const head = document.querySelector('.record-name');
-  const title = head?.querySelector('h1')?.textContent.trim();
-  if (!title) return;
-  const row = { url: location.pathname, text: title, hint: head.querySelector('[data-copy]')?.dataset.copy || '' };
-  const rows = [row, ...recent().filter((each) => each.url !== row.url)].slice(0, MOST_RECENT + 1);
-  try { localStorage.setItem('recent', JSON.stringify({ user: words.user, rows })); } catch { /* private mode */ }
-}
-remember();
-document.addEventListener('submit', ({ target }) => {
-  if (target.getAttribute('action') === '/logout/') { try { localStorage.removeItem('recent'); } catch { /* private mode */ } }
-}, true);
+// --- recent records
+const recent = () => recentOf(words.user);
+remember(words.user);
+document.addEventListener('submit', ({ target: form }) => { if (form.getAttribute('action') === '/logout/') forget(); }, true);
 
 // --- what the page itself offers
 const pageItem = (link) => ({ text: words.go.replace('{}', textOf(link)), url: link.getAttribute('href'), icon: iconOf(link) });

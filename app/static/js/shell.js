@@ -120,6 +120,8 @@ const CUT = '.clip, .state-label, .rows :is(.state, .row-link, .lines, .person >
 document.addEventListener('pointerover', ({ target }) => {
   const sign = target.closest?.('.row-call, .row-edit');
   if (sign) sign.title ||= sign.ariaLabel;
+  const link = target.closest?.('a.side-link');
+  if (link) link.title = root.dataset.sidebar === 'folded' ? link.querySelector('span').textContent : '';
   const cut = target.closest?.(CUT);
   if (cut && !cut.title && (cut.scrollWidth > cut.clientWidth || cut.scrollHeight > cut.clientHeight + 3)) cut.title = cut.textContent;
 });

@@ -81,8 +81,8 @@ def standard_page(page: DashboardPage, filters: Filters, viewer: Viewer) -> dict
 
 
 def columns_of(count: int) -> int:
-    """The number of columns in which this many tiles leave at most one place empty, if possible."""
-    return next((columns for columns in (5, 4) if -count % columns <= 1), 3)
+    """The number of columns in which this many tiles leave no place empty, else as few as possible."""
+    return min((5, 4, 3), key=lambda columns: -count % columns)
 
 
 def stretch_rows(parts: list[Drawn]) -> list[Drawn]:
@@ -126,6 +126,11 @@ def tabs(page: str, board: int | None, filters: Filters, viewer: Viewer) -> list
         if may_open(each, viewer)
     ]
     return shown + board_list.tabs(board, filters, viewer)
+
+
+def who_words(filters: Filters, viewer: Viewer) -> str:
+    """Whose figures are shown, and of which leads."""
+    return ", ".join(_about(filters, viewer))
 
 
 def _about(filters: Filters, viewer: Viewer) -> list[str]:
@@ -172,7 +177,7 @@ def filter_bar(name: str, filters: Filters, viewer: Viewer) -> dict[str, Any]:
         "to_day": filters.period.last_day.isoformat(),
         "is_custom": filters.name == periods.CUSTOM,
         "who": filters.who,
-        "who_words": ", ".join(_about(filters, viewer)),
+        "who_words": who_words(filters, viewer),
         "lead_filters": _lead_filters(filters, viewer) if path == url_filters.REFERRALS else [],
         "everybody": person_label(REACH, viewer) if viewer.person.reach("Dashboard") is not None else _("Everybody"),
         "people": people,

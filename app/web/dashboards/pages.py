@@ -16,7 +16,7 @@ from app.web.core.viewer import Viewer
 from app.web.dashboards import board_list, call_export, page_parts, pdf
 from app.web.dashboards import filters as url_filters
 from app.web.dashboards.filters import Filters
-from app.web.dashboards.widgets import PAGES
+from app.web.dashboards.widgets import PAGES, TODAY
 from app.web.pages.routes import page_route
 
 
@@ -26,7 +26,7 @@ class DashboardView(ModulePermissions, BaseView):
     route_base = "/dashboard"
     default_view = "index"
     module = "Dashboard"
-    VERBS = {"index": "read", "page": "read", "as_pdf": "read", "monthly": "read"}
+    VERBS = {"index": "read", "today": "read", "page": "read", "as_pdf": "read", "monthly": "read"}
 
     @page_route("/")
     def index(self) -> Any:
@@ -38,6 +38,17 @@ class DashboardView(ModulePermissions, BaseView):
             context = page_parts.board_page(board, url_filters.parse(viewer), viewer)
             return self.render_template("dashboards/board.html", **context)
         return self._page("analytics" if board_list.sees_others(viewer.person) else "mine", viewer)
+
+    @page_route("/today")
+    def today(self) -> Any:
+        """The person's numbers of the period, today from My day, or those of their team; a fragment."""
+        viewer = current_viewer()
+        is_team = board_list.sees_others(viewer.person)
+        filters = url_filters.parse(viewer, "" if is_team else str(viewer.person.id))
+        title = page_parts.who_words(filters, viewer) if is_team else _("My numbers")
+        url = filters.address(page_parts.BASE + ("analytics" if is_team else "mine"))
+        found = page_parts.widgets(TODAY, filters, viewer)
+        return self.render_template("dashboards/_today.html", title=title, url=url, **found)
 
     @page_route("/<any(analytics, mine, team, calls, referrals, sla, messages):name>")
     def page(self, name: str) -> Any:

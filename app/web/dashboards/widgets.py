@@ -221,6 +221,10 @@ CATALOG: dict[str, Widget] = {
 }
 
 
+#: The numbers beside My day.
+TODAY = ("calls", "talk_time", "tasks_done", "leads_taken", "accounts_opened", "tickets_resolved")
+
+
 @dataclass(frozen=True)
 class DashboardPage:
     """One page of dashboards."""

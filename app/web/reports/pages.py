@@ -47,14 +47,14 @@ class ReportsView(ModulePermissions, BaseView):
     def index(self) -> Any:
         """The person's own reports, those shared with them whose records they may see, and built-in ones."""
         viewer = current_viewer()
-        rows = db.session.scalars(select(Report).order_by(Report.label, Report.id)).all()
+        rows = listed_reports(viewer)
         pinned = {key for key, _label in list_preferences.preferences_of(viewer).reports}
         scheduled = set(db.session.scalars(select(ReportSchedule.report_id).where(ReportSchedule.paused_on.is_(None))))
         shown = [_shown(row, viewer, pinned, scheduled) for row in rows]
         return self.render_template(
             "reports/list.html",
             own=[each for each in shown if each["is_own"]],
-            shared=[each for each in shown if not each["is_own"] and each["is_readable"]],
+            shared=[each for each in shown if not each["is_own"]],
             ready=_ready(viewer),
             may_create=viewer.person.may("Reports", "create"),
         )
@@ -204,6 +204,12 @@ def report_of(key: int) -> Report | None:
     return db.session.scalars(select(Report).where(Report.id == key)).first() if 0 < key < 2**31 else None
 
 
+def listed_reports(viewer: Viewer) -> list[Report]:
+    """The viewer's own reports, and those shared with them whose records they may read; by name."""
+    rows = db.session.scalars(select(Report).order_by(Report.label, Report.id)).all()
+    return [row for row in rows if row.owner_id == viewer.person.id or _may(row.kind, viewer, "read")]
+
+
 def visible_report(key: int) -> Report:
     """The report of this id that the viewer sees. Raises NotFound."""
     found = report_of(key)
@@ -321,7 +327,6 @@ def _shown(row: Report, viewer: Viewer, pinned: set[int], scheduled: set[int]) -
         "url": f"{BASE}{row.id}/",
         "about": about,
         "is_own": row.owner_id == viewer.person.id,
-        "is_readable": _may(row.kind, viewer, "read"),
         "owner": (viewer.lookups.person(row.owner_id) or {}).get("full_name", ""),
         "audience": row.audience,
         "is_pinned": row.id in pinned,

@@ -11,7 +11,6 @@ from flask_appbuilder import expose
 from flask_appbuilder.api import BaseApi, protect
 from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
-from sqlalchemy import select
 
 from app.domain.base import RuleBroken
 from app.domain.permissions import VERBS
@@ -27,7 +26,7 @@ from app.web.core.fab_access import REFUSABLE, JsonErrorResponses, current_viewe
 from app.web.core.viewer import Viewer
 from app.web.reports import long_files, running
 from app.web.reports.available_columns import available_columns
-from app.web.reports.pages import definition_of, report_file, visible_report
+from app.web.reports.pages import definition_of, listed_reports, report_file, visible_report
 from app.web.reports.table import ReportTable
 from app.web.transfer.export_api import BINARY, MIME_TYPE, STATE, as_file, state_of
 from app.web.transfer.export_cells import Cell
@@ -107,7 +106,7 @@ class ReportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
         """The reports that the person sees."""
         read_parameters(frozenset())
         viewer = current_viewer()
-        rows = db.session.scalars(select(Report).order_by(Report.label, Report.id)).all()
+        rows = listed_reports(viewer)
         shown = [_shown(row, viewer) for row in rows]
         return json_answer(200, {"ids": [row.id for row in rows], "result": shown})
 

@@ -211,8 +211,8 @@ class RequestScreen(Screen):
     list_title, record_name = _l("Requests"), _l("Request")
     empty_text = _l("No requests yet. People who may not assign a record can request it with “Assign” on the record.")
     list_columns = [
-        "number",
         "about",
+        "number",
         "requested_user",
         "requester",
         "reason",

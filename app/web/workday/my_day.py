@@ -41,6 +41,7 @@ class HomeView(IndexView):
             "only": only,
             "summary": _summary(sections),
             "most": my_day_sections.MAX_ROWS,
+            "has_numbers": viewer.person.may("Dashboard", "read"),
         }
         if not request.headers.get("HX-Request"):
             section = {"section": sections[0].title} if only else {}

@@ -104,6 +104,21 @@ def test_a_sales_users_figures_are_what_their_lists_count(busy: Crm) -> None:
         assert numbers[figure] == _COUNT.search(plain)[1]  # type: ignore[index]
 
 
+def test_the_numbers_beside_my_day_are_ones_own_or_those_of_ones_team(busy: Crm) -> None:
+    for who, title, page in (
+        ("ana", "My numbers", "mine"),
+        ("mia", "My team", "analytics"),
+        ("cleo", "My numbers", "mine"),
+    ):
+        assert 'hx-get="/dashboard/today?period=today"' in opened(busy, who, "/"), who
+        part = opened(busy, who, f"/dashboard/today?{PERIOD}")
+        assert title in part and f'href="/dashboard/{page}?' in part, who
+        assert "figure=calls" in part and ("figure=leads_taken" in part) is (who != "cleo"), who
+    busy.make.cell("Sales User", "Dashboard", "read", "none")
+    assert "/dashboard/today" not in opened(busy, "ana", "/")
+    assert busy.client("ana").screen("/dashboard/today").status_code in (302, 403)
+
+
 def test_the_pages_of_a_role(busy: Crm) -> None:
     shown = {
         who: set(re.findall(r'class="tab" href="/dashboard/(\w+)', opened(busy, who, "/dashboard/"))) for who in ROLES
