@@ -212,7 +212,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         req._expected_100_continue = False  # the body has been requested already
         if conn.intake.is_too_large:
             req.force_close()
-        return super().handle_request(req, conn)
+        stays_open = super().handle_request(req, conn)
+        if stays_open:
+            # A body that the application has not read, all of which is here: gunicorn reads 64 kB of it, then closes a
+            # connection of which the response has said that it stays open.
+            conn.parser.finish_body()
+        return stays_open
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Refuse a request line that is too long: it never reaches the application, but gets a suitable response."""
