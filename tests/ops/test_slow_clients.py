@@ -157,6 +157,15 @@ def test_a_connection_stays_open_after_a_body_that_nobody_read(server: LiveServe
         assert client.getresponse().status == 200
 
 
+@pytest.mark.parametrize("body", [b"-1\r\nabc\r\n0\r\n\r\n", b"3\r\nabcXX0\r\n\r\n"], ids=["size", "end"])
+def test_a_malformed_body_that_nobody_read_is_answered_once(server: LiveServer, body: bytes) -> None:
+    head = f"POST /nothing HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connections(server, 1) as (client,):
+        client.sendall(head.encode() + body)
+        received = b"".join(iter(lambda: client.recv(65_536), b""))
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
 def test_more_connections_than_the_server_holds_close_the_oldest(server: LiveServer) -> None:
     with connections(server, 1100):
         get(server, "/healthz")
