@@ -40,7 +40,7 @@ class _Archive(zipfile.ZipFile):
 
 class _Sheet(ReadOnlyWorksheet):  # type: ignore[misc]
     def _get_size(self) -> None:
-        """Called when it is made. What a file says of its size isn't used, and to find that it says none, all is read."""
+        """Called when it is made: to find out that a sheet doesn't state its size, which nobody uses, it reads all."""
 
 
 class _Reader(ExcelReader):  # type: ignore[misc]

@@ -187,7 +187,7 @@ def fitting(mapping: dict[str, str], headers: Iterable[str], kind: ImportKind) -
 
 
 def sample(file: Any, dialect: spreadsheet_files.Dialect) -> list[list[str]]:
-    """The first rows of the file, as texts. They are looked for while the person waits: not below very many empty ones."""
+    """The first rows of the file, as texts. The person waits meanwhile: not those below very many empty ones."""
     found: list[list[str]] = []
     for row in islice(spreadsheet_files.rows(file, dialect), SEARCHED):
         if any(row):
