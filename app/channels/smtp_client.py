@@ -20,6 +20,7 @@ from app.channels.base import AttachedFile, ChannelError, Content, DeliveryUnkno
 from app.channels.tls import trusted_by_this_machine
 from app.lib import deadline
 from app.lib.deadline import DeadlineWatchdog
+from app.lib.mail_headers import file_name, text_of_header
 
 #: Scheme of CRM_SMTP_URL -> its default port.
 DEFAULT_PORTS = {"smtp": 25, "smtp+starttls": 587, "smtps": 465}
@@ -101,12 +102,12 @@ class SmtpClient:
                 connection.close()
 
     def _message(self, to: str, content: Content) -> EmailMessage:
-        """The message. Neither address nor subject can add a header: line ends are refused or become spaces."""
+        """The message. Neither address nor subject nor name of a file can add a header."""
         address = parseaddr(self.sender)[1]
         message = EmailMessage(policy=SMTP.clone(cte_type="7bit"))  # accepted by every server
         message["From"] = self.sender
         message["To"] = one_address(to)
-        message["Subject"] = " ".join(content.subject.split())[:MAX_SUBJECT]
+        message["Subject"] = text_of_header("Subject", content.subject[:MAX_SUBJECT])
         message["Date"] = format_datetime(datetime.now(UTC))
         message["Message-ID"] = f"<{content.key}@{address.rpartition('@')[2]}>"
         message["Auto-Submitted"] = "auto-generated"  # automatic replies are not wanted
@@ -115,7 +116,7 @@ class SmtpClient:
             _add_html(message, content)
         for each in content.files:
             kind, subtype = _type_of(each)
-            message.add_attachment(each.data, maintype=kind, subtype=subtype, filename=each.name)
+            message.add_attachment(each.data, maintype=kind, subtype=subtype, filename=file_name(each.name))
         return message
 
     def _open(self, cutter: DeadlineWatchdog) -> smtplib.SMTP:

@@ -22,6 +22,7 @@ from app.channels.provider import (
 from app.channels.provider_file_limits import MAIL_FILES
 from app.channels.smtp_client import MAX_SUBJECT, MailServer, RecipientRefused, SmtpClient, one_address
 from app.lib.mail_addresses import message_ids
+from app.lib.mail_headers import ENCODED_WORD, file_name, text_of_header
 
 #: Seconds for each reply of the server; smtp_client.TOTAL_SECONDS for all of them.
 TIMEOUT = 15.0
@@ -64,7 +65,7 @@ class SmtpProvider(MailAccount):
         return ProviderAcceptance(message_ids(str(mail["Message-ID"]))[0], "sent")
 
     def compose(self, message: OutgoingMessage) -> EmailMessage:
-        """The email. No value can add a header: line ends are refused or become spaces."""
+        """The email. No value can add a header: line ends are refused or become spaces, encoded words stay as typed."""
         mail = EmailMessage(policy=SMTP.clone(cte_type="7bit"))
         mail["From"] = self.sender
         mail["To"] = tuple(one_address(each) for each in (message.to, *message.also_to))
@@ -72,7 +73,7 @@ class SmtpProvider(MailAccount):
             mail["Cc"] = tuple(one_address(each) for each in message.cc)
         if self.reply_to:
             mail["Reply-To"] = self.reply_to
-        mail["Subject"] = " ".join(message.subject.split())[:MAX_SUBJECT]
+        mail["Subject"] = text_of_header("Subject", message.subject[:MAX_SUBJECT])
         mail["Date"] = format_datetime(datetime.now(UTC))
         mail["Message-ID"] = f"<{message.key}@{self.address.rpartition('@')[2]}>"
         for name, value in self._threading(message).items():
@@ -85,7 +86,7 @@ class SmtpProvider(MailAccount):
             mail.add_alternative(message.html, subtype="html")
         for name, mime_type, content in message.attachments:
             kind, _slash, subtype = _attachable(mime_type).partition("/")
-            mail.add_attachment(content, maintype=kind, subtype=subtype, filename=" ".join(name.split())[:150])
+            mail.add_attachment(content, maintype=kind, subtype=subtype, filename=file_name(name)[:150])
         return mail
 
     def _threading(self, message: OutgoingMessage) -> dict[str, str]:
@@ -94,13 +95,11 @@ class SmtpProvider(MailAccount):
         for name in _ALLOWED_HEADERS:
             value = " ".join(message.headers.get(name, "").split())
             if name in ("Message-ID", "References"):
-                value = " ".join(
-                    f"<{each}>" for each in message_ids(value, 30) if each.isascii() and each.isprintable()
-                )
-            if value and value.isascii() and value.isprintable():
+                value = " ".join(f"<{each}>" for each in message_ids(value, 30) if _is_plain(each))
+            if value and _is_plain(value):
                 found[name] = value[:2_000]
         answered = message_ids(f"<{message.in_reply_to}>") if message.in_reply_to else ()
-        if answered and answered[0].isascii():
+        if answered and _is_plain(answered[0]):
             found["In-Reply-To"] = f"<{answered[0]}>"
             found.setdefault("References", found["In-Reply-To"])
         return found
@@ -117,9 +116,14 @@ class SmtpProvider(MailAccount):
         return f"Signed in to {self._smtp.server.host}. Emails are sent as {self.address}."
 
 
+def _is_plain(value: str) -> bool:
+    """Whether it can stand in a header as it is. Ids come from emails of strangers."""
+    return value.isascii() and value.isprintable() and ENCODED_WORD not in value
+
+
 def _attachable(mime_type: str) -> str:
     """The type of an attached file; bytes for types that can't be sent in base64."""
-    is_plain = mime_type.count("/") == 1 and mime_type.isascii() and mime_type.replace("/", "").isprintable()
+    is_plain = mime_type.count("/") == 1 and _is_plain(mime_type)
     return (
         mime_type if is_plain and not mime_type.startswith(("multipart/", "message/")) else "application/octet-stream"
     )

@@ -10,6 +10,7 @@ from typing import Any, BinaryIO
 from xml.etree.ElementTree import XMLParser
 
 from openpyxl.reader.excel import ExcelReader
+from openpyxl.worksheet._read_only import ReadOnlyWorksheet
 from openpyxl.xml.constants import SHARED_STRINGS, SHEET_MAIN_NS
 
 from app.domain.xlsx_structure import TEXTS
@@ -37,6 +38,11 @@ class _Archive(zipfile.ZipFile):
         return super().read(name, pwd)
 
 
+class _Sheet(ReadOnlyWorksheet):  # type: ignore[misc]
+    def _get_size(self) -> None:
+        """Called when it is made: to find out that a sheet doesn't state its size, which nobody uses, it reads all."""
+
+
 class _Reader(ExcelReader):  # type: ignore[misc]
     def __init__(self, file: BinaryIO, **options: Any) -> None:
         super().__init__(file, **options)
@@ -56,7 +62,11 @@ class _Reader(ExcelReader):  # type: ignore[misc]
         sheets = list(self.parser.sheets)[: MAX_SHEETS + 1]
         if len(sheets) > MAX_SHEETS or any(rel.target == TEXTS for _sheet, rel in self.parser.find_sheets()):
             raise ValueError("too many sheets, or no sheet")
-        super().read_worksheets()
+        for sheet, rel in self.parser.find_sheets():
+            if rel.target in self.valid_files and "chartsheet" not in rel.Type:
+                made = _Sheet(self.wb, sheet.name, rel.target, self.shared_strings)
+                made.sheet_state = sheet.state
+                self.wb._sheets.append(made)
 
     def read_strings(self) -> None:
         """Called by `read`."""

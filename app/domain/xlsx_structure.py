@@ -15,6 +15,8 @@ MAX_DEPTH, MAX_IN_ROW, MAX_ELEMENTS = 64, 200_000, 500_000
 MAX_ENTRIES, MAX_TAG = 2_000_000, 1 << 19
 #: In <worksheet><sheetData>, or <sst>: where the rows of a sheet are, below which their cells.
 _ROW = 3
+#: What an entry is called, by its depth: a row in <worksheet><sheetData>, a text in <sst>.
+_ENTRIES = {_ROW: "row", 2: "si"}
 #: The table of texts, whose reader creates no elements.
 TEXTS = "xl/sharedStrings.xml"
 
@@ -27,6 +29,8 @@ class StructureCheck:
     """Reads the XML of one part of a workbook in blocks, and counts."""
 
     def __init__(self, part: str) -> None:
+        #: Rows or texts so far.
+        self.entries = 0
         self._depth = self._in_row = self._elements = self._fed = 0
         self._most = MAX_ELEMENTS
         self._is_texts, self._is_xml = part == TEXTS, True
@@ -55,6 +59,7 @@ class StructureCheck:
                 raise TooComplex
         else:
             self._in_row = 0
+        self.entries += name.rpartition(":")[2] == _ENTRIES.get(self._depth)
         self._elements += self._most == MAX_ELEMENTS or self._depth <= _ROW
         if self._depth == 1 and name.rpartition(":")[2] == "worksheet":
             self._most = MAX_ENTRIES

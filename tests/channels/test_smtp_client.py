@@ -6,6 +6,7 @@ import logging
 import ssl
 from collections.abc import Iterator
 from email import message_from_string
+from email.header import decode_header, make_header
 from email.policy import default
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 import config
-from app.channels.base import ChannelError, Content, DeliveryUnknown
+from app.channels.base import AttachedFile, ChannelError, Content, DeliveryUnknown
 from app.channels.console import Console
 from app.channels.smtp_client import SmtpClient, server_of
 from tests.channels.certificates import make_certificate
@@ -103,6 +104,26 @@ def test_a_subject_cannot_add_a_header(mail_server: MailServer, email: SmtpClien
 
 
 # --- encrypted, and signed in
+
+
+ENCODED = "=?utf-8?q?=0d=0aBcc:_eve=40evil.in=0d=0a=0d=0ahello?="
+
+
+@pytest.mark.parametrize(
+    "subject", [ENCODED, f"Re: {ENCODED} x", f"a{ENCODED}", "=?utf-8?q?Namaste?=", f"आशा {ENCODED}"]
+)
+def test_what_looks_like_an_encoded_word_is_text(mail_server: MailServer, email: Email, subject: str) -> None:
+    """Python's email package decodes it, line ends included, and writes the result into the headers."""
+    file = AttachedFile(ENCODED, "text/csv; charset=utf-8", b"a")
+    email.send("asha@example.in", Content("x", "k", subject, "t", html="<p>t</p>", files=(file,)))
+    ((_to, raw),) = mail_server.mail
+    sent = message_from_string(raw, policy=default)
+    assert [*sent][:3] == ["From", "To", "Subject"]
+    parts = [*sent.walk()]
+    assert all(part["Bcc"] is None for part in parts)
+    assert str(make_header(decode_header(message_from_string(raw)["Subject"]))) == subject
+    assert {part.get_content_maintype() for part in parts} == {"multipart", "text"}
+    assert [part.get_filename("").count("\n") for part in parts] == [0] * len(parts)
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,10 @@ from tests.channels.smtp import MailServer, serving
 ASHA = "asha@example.in"
 
 
+#: Python's email package decodes it in a header, line ends included.
+ENCODED = "=?utf-8?q?=0d=0aBcc:_eve=40evil.in?="
+
+
 @pytest.fixture
 def mail_server() -> Iterator[MailServer]:
     with serving() as mail_server:
@@ -71,6 +75,11 @@ def test_a_mail_has_its_thread_both_forms_copies_and_files(mail_server: MailServ
         {"in_reply_to": "x@y.in>\r\nBcc: <eve@evil.in"},
         {"headers": {"References": "<a@b>\r\nBcc: eve@evil.in", "Bcc": "eve@evil.in", "Message-ID": "<a\r\nBcc: b>"}},
         {"attachments": (("a\r\nBcc: eve@evil.in.pdf", "text/x\r\nBcc: eve@evil.in", b"x"),)},
+        {"subject": ENCODED},
+        {"subject": f"Re: a{ENCODED}"},
+        {"in_reply_to": f"{ENCODED}@y.in"},
+        {"headers": {"References": f"<{ENCODED}@b>", "List-Unsubscribe": ENCODED, "Message-ID": f"<{ENCODED}@b>"}},
+        {"attachments": ((f"{ENCODED}.pdf", f"text/{ENCODED}", b"x"),)},
     ],
 )
 def test_no_value_adds_a_header_or_a_recipient(mail_server: MailServer, provider: SmtpProvider, more: Any) -> None:

@@ -172,6 +172,17 @@ def test_the_ledger_decides_by_its_last_entry(db: Session) -> None:
         consents.record(db, said | {"action": "maybe"}, STAMP)
 
 
+@pytest.mark.parametrize("first, last", [("given", "withdrawn"), ("withdrawn", "given")])
+def test_what_was_said_last_counts_in_whatever_order_it_is_learnt(db: Session, first: str, last: str) -> None:
+    asha = customers.create(db, {"first_name": "Asha", "mobile": PEER}, ChangeContext(None, NOW))
+    said = {"channel": "sms", "address": PEER, "how": "message"}
+    consents.record(db, said | {"action": last, "happened_on": NOW - DAY}, STAMP)
+    consents.record(db, said | {"action": first, "happened_on": NOW - 2 * DAY}, STAMP)
+    assert (consents.refusal(db, promotional(), NOW) is not None) == (last == "withdrawn") == asha.no_sms
+    assert (PEER in consents.refusals(db, "sms", {PEER: None}, NOW)) == (last == "withdrawn")
+    assert (consents.asked_again_on(db, "sms", PEER, 90) is not None) == (last == "withdrawn")
+
+
 def test_a_blocked_number_needs_consent_that_holds(db: Session) -> None:
     dnd_uploads.store(db, [DndLine(PEER, "none", NOW)], "scrub file", NOW)
     dnd_uploads.store(db, [DndLine(PEER, "blocked", NOW)], "provider", NOW)

@@ -37,6 +37,11 @@ def archive(**parts: bytes) -> bytes:
     return target.getvalue()
 
 
+def sheet(rows: bytes) -> bytes:
+    """A sheet with these rows."""
+    return b"<worksheet><sheetData>" + rows + b"</sheetData></worksheet>"
+
+
 def read(content: bytes) -> list[list[str]]:
     """Heading and rows, as an import reads them."""
     file = io.BytesIO(content)
@@ -54,6 +59,15 @@ REFUSED: dict[str, tuple[bytes | Callable[[], bytes], str]] = {
     "200 columns": (",".join(f"c{n}" for n in range(200)).encode() + b"\n", "This file has 200 columns; at most 150"),
     "an old workbook": (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "This is an old Excel file (.xls)"),
     "a bomb": (lambda: archive(sheet=b"0" * 60_000_000), "This file unpacks to far more than it should."),
+    "equal rows": (lambda: archive(**{"worksheets/sheet1": sheet(b"<row/>" * 20_000)}), "unpacks to far more"),
+    "equal cells": (
+        lambda: archive(**{"worksheets/sheet1": sheet(b"<row><c><v>1</v></c></row>" * 20_000)}),
+        "unpacks to far more",
+    ),
+    "equal texts": (
+        lambda: archive(sharedStrings=b"<sst>" + b"<si><t>a</t></si>" * 20_000 + b"</sst>"),
+        "unpacks to far more",
+    ),
     "entities": (archive(book=ENTITIES), "has XML that no spreadsheet writes"),
     "wide entities": (archive(book=ENTITIES.decode().encode("utf-16")), "has XML that no spreadsheet writes"),
     "another archive": (b"PK\x03\x04" + b"x" * 80, "This XLSX file is damaged."),
@@ -81,6 +95,11 @@ def test_what_is_no_table_is_refused_with_a_sentence(case: str) -> None:
     with pytest.raises(RuleBroken) as refused:
         read(content() if callable(content) else content)
     assert sentence in str(refused.value.message)
+
+
+def test_many_rows_that_are_alike_are_read() -> None:
+    file = io.BytesIO(workbook(["City"], *[["Pune"]] * 15_000))
+    assert spreadsheet_files.count_rows(file, spreadsheet_files.recognize(file)) == 15_000
 
 
 READ = {

@@ -141,6 +141,31 @@ def test_who_asks_before_sending_a_body_is_told_at_once(server: LiveServer, leng
         assert interim in client.recv(4096).partition(b"\r\n")[0]
 
 
+@pytest.mark.parametrize("path", ["/api/v1/lead/", "/api/method/ping/nothing", "/nothing"])
+@pytest.mark.parametrize("size", [1000, 300_000])
+def test_a_connection_stays_open_after_a_body_that_nobody_read(server: LiveServer, path: str, size: int) -> None:
+    """Else a proxy, which was told that it stays open, sends somebody else's request into the closed one."""
+    client = http.client.HTTPConnection("127.0.0.1", server.port, timeout=60)
+    with contextlib.closing(client):
+        for _each in range(3):
+            client.request("POST", path, b"x" * size)
+            answer = client.getresponse()
+            answer.read()
+            assert answer.status >= 400 and answer.getheader("Connection") == "keep-alive"
+            client.auto_open = 0  # no new connection in the place of a closed one
+        client.request("GET", "/healthz")
+        assert client.getresponse().status == 200
+
+
+@pytest.mark.parametrize("body", [b"-1\r\nabc\r\n0\r\n\r\n", b"3\r\nabcXX0\r\n\r\n"], ids=["size", "end"])
+def test_a_malformed_body_that_nobody_read_is_answered_once(server: LiveServer, body: bytes) -> None:
+    head = f"POST /nothing HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with connections(server, 1) as (client,):
+        client.sendall(head.encode() + body)
+        received = b"".join(iter(lambda: client.recv(65_536), b""))
+    assert received.count(b"HTTP/1.1 ") == 1
+
+
 def test_more_connections_than_the_server_holds_close_the_oldest(server: LiveServer) -> None:
     with connections(server, 1100):
         get(server, "/healthz")

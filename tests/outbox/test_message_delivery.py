@@ -488,6 +488,16 @@ def test_stop_is_heeded_and_start_too(crm: Crm, make: Any, account: Any) -> None
     assert [each.words for each in crm.rows(select(Consent))] == ["STOP", "चालू करें", "બંધ કરો"]
 
 
+def test_a_late_start_undoes_no_later_stop(crm: Crm, make: Any, account: Any) -> None:
+    customer = make.customer("ana", mobile=PEER)
+    for n, (text, hour) in enumerate((("STOP", 9), ("START", 8))):
+        report(crm, account, said(text, f"S{n}") | {"happened_on": f"2026-11-20T{hour:02}:00:00"})
+        run_calls()
+    crm.session.commit()
+    crm.session.expire_all()
+    assert crm.session.get_one(type(customer), customer.id).no_sms
+
+
 def test_a_reaction_belongs_to_its_message(crm: Crm, account: Any) -> None:
     key = send(crm)
     run_calls()

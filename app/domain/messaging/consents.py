@@ -86,7 +86,8 @@ def record(session: Session, values: dict[str, Any], stamp: Stamp) -> Consent:
     """Add an entry to the ledger. Raises RuleBroken.
 
     `values`: channel, address, action, how; purpose (default: promotional), happened_on (default: now), ends_on, words,
-    language, evidence, message_id, customer_id, lead_id. A withdrawal also opts out the customers with this address.
+    language, evidence, message_id, customer_id, lead_id. A withdrawal also opts out the customers with this address,
+    unless the person has said something else since: messages arrive late, and people enter what they heard last week.
     """
     if values.get("channel") not in OPT_OUTS or values.get("action") not in ACTIONS:
         raise RuleBroken("Please say for which channel, and whether consent was given or withdrawn.", "channel")
@@ -96,7 +97,7 @@ def record(session: Session, values: dict[str, Any], stamp: Stamp) -> Consent:
     session.flush()
     values = {"channel": entry.channel, "purpose": entry.purpose, "action": entry.action, "how": entry.how}
     audit.write(session, "consent", stamp.by, stamp.now, f"consent {entry.id}", **values)
-    if entry.purpose == "promotional":
+    if entry.purpose == "promotional" and latest(session, entry.channel, entry.address) is entry:
         _keep_on_customers(session, entry, stamp)
     return entry
 
@@ -252,7 +253,8 @@ def refusals(
 
 def _latest_of(session: Session, channel: str, addresses: Iterable[str]) -> dict[str, tuple[str, datetime | None]]:
     mine = (Consent.address.in_(list(addresses)), Consent.channel == channel, Consent.purpose == "promotional")
-    query = select(Consent.address, Consent.action, Consent.ends_on).where(*mine).order_by(Consent.id)
+    columns = (Consent.address, Consent.action, Consent.ends_on)
+    query = select(*columns).where(*mine).order_by(Consent.happened_on, Consent.id)
     return {row.address: (row.action, row.ends_on) for row in session.execute(query)}
 
 
@@ -278,9 +280,10 @@ def _holds(now: datetime, days: int) -> Any:
 
 
 def latest(session: Session, channel: str, address: str, purpose: str = "promotional") -> Consent | None:
-    """The last entry of the ledger for an address."""
+    """What the person with this address said last, whatever was entered after it."""
     mine = (Consent.address == address, Consent.channel == channel, Consent.purpose == purpose)
-    return session.scalars(select(Consent).where(*mine).order_by(Consent.id.desc()).limit(1)).first()
+    newest_first = (Consent.happened_on.desc(), Consent.id.desc())
+    return session.scalars(select(Consent).where(*mine).order_by(*newest_first).limit(1)).first()
 
 
 def is_blocked(session: Session, number: str, now: datetime, days: int) -> bool:

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
-from gunicorn.http.errors import LimitRequestLine  # type: ignore[import-untyped]
+from gunicorn.http.errors import LimitRequestLine, ParseException  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from app.ops.http_server.listener_shutdown import last_connections
@@ -212,7 +212,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         req._expected_100_continue = False  # the body has been requested already
         if conn.intake.is_too_large:
             req.force_close()
-        return super().handle_request(req, conn)
+        return super().handle_request(req, conn) and _reads_rest(conn.parser)
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Refuse a request line that is too long: it never reaches the application, but gets a suitable response."""
@@ -321,6 +321,18 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle_quit(self, sig: int, frame: Any) -> None:
         """Ctrl+C: finish the running requests, as after SIGTERM."""
         self.handle_exit(sig, frame)
+
+
+def _reads_rest(parser: Any) -> bool:
+    """Read what the application has not read of the body, all of which is here; False if it is malformed.
+
+    gunicorn reads 64 kB of it, then closes a connection of which the response has said that it stays open. For a
+    malformed one it sends a second response.
+    """
+    try:
+        return bool(parser.finish_body())
+    except (OSError, ParseException):
+        return False
 
 
 def _received(client: ClientSocket) -> bytes | None:

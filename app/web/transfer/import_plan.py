@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from flask_babel import gettext as _
@@ -16,8 +17,8 @@ from app.web.core.viewer import Viewer
 from app.web.transfer import column_guesses, import_kinds, import_values
 from app.web.transfer.import_kinds import ImportKind
 
-#: Rows of the file that the page of the mapping shows.
-SAMPLE = 5
+#: Rows of the file that the page of the mapping shows, and among how many they are looked for.
+SAMPLE, SEARCHED = 5, 20_000
 _ASSIGNED_BY = ("me", "column", "person", "role")
 #: Columns of these names hold whole names.
 _FIRST_ONLY = {"first name", "given name", "पहला नाम", "first_name"}
@@ -186,9 +187,9 @@ def fitting(mapping: dict[str, str], headers: Iterable[str], kind: ImportKind) -
 
 
 def sample(file: Any, dialect: spreadsheet_files.Dialect) -> list[list[str]]:
-    """The first rows of the file, as texts."""
-    found = []
-    for row in spreadsheet_files.rows(file, dialect):
+    """The first rows of the file, as texts. The person waits meanwhile: not those below very many empty ones."""
+    found: list[list[str]] = []
+    for row in islice(spreadsheet_files.rows(file, dialect), SEARCHED):
         if any(row):
             found.append(row)
         if len(found) == SAMPLE:
