@@ -40,8 +40,12 @@ def create_app() -> Flask:
 
             context.find_root().info_name = operator_command("").strip()  # in “Usage: crm backup …”
         with _imports():
+            from app import cli
             from app import create_app as create
-        return create(settings)
+        app = create(settings)
+        if context is not None:
+            cli.watch(context, app)
+        return app
     except WrongSetting as wrong:
         if context is None:
             raise
