@@ -52,6 +52,7 @@ from app.web.core.request_transaction import request_transaction
 from app.web.realtime import live_events
 from app.web.security import api_keys, passwords
 from app.web.settings import audit_texts
+from app.web.transfer import import_worker
 
 
 def register(app: Flask, jobs: Callable[[], Any] | None = None, demo: Callable[[], Any] | None = None) -> None:
@@ -364,7 +365,8 @@ def worker_group(app: Flask, queues: tuple[str, ...]) -> workers.WorkerGroup:
     counts = queue.settings().workers
     worker_counts = {name: counts[name] for name in queues or queue.TIMEOUT_SECONDS}
     connections.limit_background_waits()
-    functions = workers.child_functions(worker_counts, app.config["CRM"].redis_url, backlog.begin_after_outage)
+    hooks = workers.WorkerHooks(backlog.begin_after_outage, import_worker.look_for_lost)
+    functions = workers.child_functions(worker_counts, app.config["CRM"].redis_url, hooks)
     return workers.WorkerGroup(functions, live_events.flush)
 
 
