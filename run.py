@@ -12,7 +12,7 @@ import json
 import sys
 import threading
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
 if TYPE_CHECKING:
     from flask import Flask
@@ -32,14 +32,20 @@ def create_app() -> Flask:
 
     context = click.get_current_context(silent=True)
     try:
-        settings = _load()
+        settings, unknown = _load()
+        for sentence in unknown:
+            print(sentence, file=sys.stderr, flush=True)
         if context is not None:
             from app.lib.operator_command import operator_command
 
             context.find_root().info_name = operator_command("").strip()  # in “Usage: crm backup …”
         with _imports():
+            from app import cli
             from app import create_app as create
-        return create(settings)
+        app = create(settings)
+        if context is not None:
+            cli.watch(context, app)
+        return app
     except WrongSetting as wrong:
         if context is None:
             raise
@@ -58,14 +64,20 @@ def _operator_sentence(error: Exception) -> str | None:
     return str(error) if isinstance(error, BadAddon) else operator_advice.of(error)
 
 
-def _load() -> Settings:
-    """The settings; prints unknown CRM_… variables on stderr."""
+def _load() -> tuple[Settings, list[str]]:
+    """The settings, and a sentence about each unknown CRM_… variable."""
     from config import load, unknown_sentences
 
     settings = load()
-    for sentence in unknown_sentences(settings):
-        print(sentence, file=sys.stderr, flush=True)
-    return settings
+    return settings, unknown_sentences(settings)
+
+
+def _say(sentence: object, stream: TextIO, settings: Settings | None = None) -> None:
+    """Print a line of the start; in a log, it has the time."""
+    with _imports():
+        from app.ops.monitoring import request_log
+
+    request_log.print_line(str(sentence), stream, settings is not None and settings.log_json)
 
 
 @contextlib.contextmanager
@@ -92,16 +104,19 @@ def main(arguments: list[str] | None = None) -> int:
     """
     from config import WrongSetting
 
+    settings = None
     try:
-        settings = _load()
+        settings, unknown = _load()
+        for sentence in unknown:
+            _say(sentence, sys.stderr, settings)
         app = _prepared_with_addons(settings)
     except (WrongSetting, CannotStart) as error:
-        print(error, file=sys.stderr)
+        _say(error, sys.stderr, settings)
         return 2
     except Exception as error:
         if (sentence := _operator_sentence(error)) is None:
             raise
-        print(sentence, file=sys.stderr)
+        _say(sentence, sys.stderr, settings)
         return 2
     if arguments == ["prepare"]:
         return 0
@@ -138,7 +153,7 @@ def prepare(settings: Settings) -> Flask:
             _refuse_other_key()
             _create_first_admin(app, settings)
             if settings.demo:
-                _load_demo()
+                _load_demo(settings)
             db.session.remove()
             db.engine.dispose()  # workers must not share a connection
     return app
@@ -156,10 +171,10 @@ def _create_first_admin(app: Flask, settings: Settings) -> None:
     except PasswordComplexityValidationError as weak:
         raise CannotStart(f"CRM_ADMIN_PASSWORD can't be the password of the first admin. {weak}") from weak
     if password:
-        print(f"First start. Sign in as admin with the password {password}  (shown only once)", flush=True)
+        _say(f"First start. Sign in as admin with the password {password}  (shown only once)", sys.stdout, settings)
 
 
-def _load_demo() -> None:
+def _load_demo(settings: Settings) -> None:
     """Load the demo data, unless it is already there."""
     import secrets
 
@@ -170,7 +185,7 @@ def _load_demo() -> None:
     password = secrets.token_urlsafe(9)
     with contextlib.suppress(RuleBroken):
         load_demo(demo, password)
-        print(f"Demo data loaded. All demo users sign in with the password {password}", flush=True)
+        _say(f"Demo data loaded. All demo users sign in with the password {password}", sys.stdout, settings)
 
 
 def _refuse_other_key() -> None:
@@ -331,7 +346,7 @@ def serve(app: Flask, settings: Settings) -> None:
     app.url_map.update()  # otherwise each worker would do so in its first request
     _drop_connections(app)
     if not {"web", "sockets"} & {*settings.roles}:
-        print(f"{settings.brand}: {' and '.join(settings.roles)} running", flush=True)
+        _say(f"{settings.brand}: {' and '.join(settings.roles)} running", sys.stdout, settings)
         with app.app_context():
             background.process_group(app, schedule).run()
         return
@@ -349,10 +364,8 @@ def serve(app: Flask, settings: Settings) -> None:
         process_metrics.flush(app)
         calls.join()
 
-    print(
-        f"{settings.brand} is running at {settings.public_url} (listening on {settings.host}:{settings.port})",
-        flush=True,
-    )
+    place = f"{settings.public_url} (listening on {settings.host}:{settings.port})"
+    _say(f"{settings.brand} is running at {place}", sys.stdout, settings)
     beside = (lambda: _run_queue(app)) if settings.run_workers and settings.redis_url else None
     every_second = process_metrics.ticker(app)
     hooks = gunicorn.Hooks(lambda slot: _begin_worker(app, slot), on_start, on_stop, beside, every_second)

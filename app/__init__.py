@@ -37,7 +37,7 @@ from app.ops.storage.file_store import FileStore, FolderStore
 from app.ops.storage.s3_bucket import S3Place
 from app.ops.storage.s3_store import S3Store
 from app.ops.storage.virus_scanner import Scanner
-from app.outbox import change_capture, message_delivery, notice_delivery
+from app.outbox import alert_emails, change_capture, message_delivery, notice_delivery
 from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
 from app.web.channels import provider_webhooks, signed_file_urls
@@ -135,7 +135,7 @@ def _use_database(app: Flask, settings: config.Settings) -> None:
 
 def _publish_jobs(app: Flask, settings: config.Settings) -> None:
     """What pages need of jobs, the self-test and the settings menu, which import the pages."""
-    app.extensions["crm_jobs"] = _runner(settings, app.extensions["crm_files"])
+    app.extensions["crm_jobs"] = _runner(app, settings, app.extensions["crm_files"])
     app.extensions["crm_job_names"], app.extensions["crm_minute_jobs"] = jobs.names(), jobs.minutely()
     app.extensions["crm_next_jobs"] = lambda now: jobs.next_runs(now, settings.time_zone)
     app.extensions["crm_run_job"] = lambda name: jobs.run_now(app, name)
@@ -193,12 +193,17 @@ def _files(settings: config.Settings) -> FileStore:
     return S3Store(S3Place(*settings.files, settings.s3_endpoint, settings.s3_region))
 
 
-def _runner(settings: config.Settings, files: FileStore) -> job_runner.Runner:
+def _runner(app: Flask, settings: config.Settings, files: FileStore) -> job_runner.Runner:
     """Create the job runner, whose sessions use the application's engine."""
     bound = db.engine
+
+    def announce(notified: list[tuple[int, str]]) -> None:
+        live_events.announce(notified)
+        alert_emails.watch(app, notified)
+
     return job_runner.Runner(
         lambda: Session(bound, expire_on_commit=False),
-        *(settings.time_zone, live_events.announce),
+        *(settings.time_zone, announce),
         turns=FairSemaphore(database_engine.job_transactions(settings)),
         folder=settings.instance_dir,
         files=files,

@@ -66,6 +66,7 @@ QUEUED = (
     schedule_worker.make,
     schedule_worker.send,
     import_worker.work,
+    import_worker.resume,
     virus_scans.scan,
     backlog.go_on,
 )

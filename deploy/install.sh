@@ -96,8 +96,9 @@ id $user >/dev/null 2>&1 || { say "making the user $user"; useradd --system --ho
 install -d -m 0755 /etc/crm
 install -d -m 0700 $made
 install -d -m 0750 -o $user -g $user $instance
-# Logs are opened by root (supervisord, systemd, nginx); the CRM itself writes none.
-install -d -m 0750 -o root -g adm $logs
+# Files of logs are made by root (supervisord, systemd, nginx, logrotate). The CRM and nginx's workers open those anew that
+# logrotate has made, and must reach them for that.
+install -d -m 0751 -o root -g adm $logs
 setpriv --reuid $user --regid $user --init-groups test -r "$root/run.py" -a -x "$root/.venv/bin/python" ||
     stop "the user $user can't read $root or its Python; put the CRM where everybody may read, such as /opt/eshin-crm."
 

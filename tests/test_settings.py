@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import pytest
@@ -78,13 +80,21 @@ def test_names_that_are_no_setting_are_warned_of(tmp_path: Path) -> None:
     ]
 
 
-def test_the_start_prints_the_warnings(
+def test_lines_of_the_start_have_the_time_in_a_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("CRM_INSTANCE_DIR", str(tmp_path))
     monkeypatch.setenv("CRM_WORKER", "4")
-    run._load()
-    assert "CRM_WORKER is not a setting" in capsys.readouterr().err
+    monkeypatch.setenv("CRM_LOG_FORMAT", "xml")
+    assert run.main() == 2
+    (wrong,) = capsys.readouterr().err.splitlines()
+    assert re.match(r"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d,\d{3} ERROR crm.start: CRM_LOG_FORMAT", wrong)
+    monkeypatch.setenv("CRM_LOG_FORMAT", "json")
+    monkeypatch.setenv("CRM_ADMIN_PASSWORD", "password")
+    assert run.main() == 2
+    unknown, refused = (json.loads(line) for line in capsys.readouterr().err.splitlines())
+    assert "CRM_WORKER is not a setting" in unknown["message"] and refused["message"].startswith("CRM_ADMIN_PASSWORD")
+    assert unknown["time"] and unknown["level"] == "error" and unknown["logger"] == "crm.start"
 
 
 def test_the_first_admins_password_meets_the_rules(tmp_path: Path) -> None:

@@ -275,7 +275,11 @@ def _abandoned(session: Session, run: Any, open_: Iterable[str], now: datetime, 
 
 
 def _is_lost(run: Any, now: datetime) -> Any:
-    return or_(run.seen_on.is_(None), run.seen_on < now - LOST_AFTER)
+    return _is_silent(run, now - LOST_AFTER)
+
+
+def _is_silent(run: Any, since: datetime) -> Any:
+    return or_(run.seen_on.is_(None), run.seen_on < since)
 
 
 # --- imports
@@ -286,14 +290,22 @@ def lost_imports(session: Session, now: datetime, limit: int) -> list[int]:
     return _abandoned(session, ImportRun, OPEN_IMPORTS, now, limit)
 
 
-def take_up_import(session: Session, key: int, now: datetime) -> int | None:
-    """Claim an import to start or continue it.
+def silent_imports(session: Session, since: datetime, limit: int, key: int | None = None) -> list[int]:
+    """Ids of imports that a worker had begun, and that have given no sign of life since then; or only this one."""
+    is_open = (ImportRun.outcome.in_(OPEN_IMPORTS), ImportRun.seen_on < since, _may_be_tried(ImportRun, since))
+    query = select(ImportRun.id).where(*is_open).order_by(ImportRun.id).limit(limit)
+    return list(session.scalars(query if key is None else query.where(ImportRun.id == key)))
+
+
+def take_up_import(session: Session, key: int, now: datetime, silent_since: datetime | None = None) -> int | None:
+    """Claim an import to start or continue it; it has lost its worker if it gave no sign of life since LOST_AFTER, or
+    since `silent_since`.
 
     Returns the attempts since its last progress; None if it is over or waiting.
     """
     mine = (ImportRun.id == key, ImportRun.outcome.in_(OPEN_IMPORTS), _may_be_tried(ImportRun, now))
     # Another worker has just given a heartbeat: that is not a new attempt.
-    again = case((_is_lost(ImportRun, now), 1), else_=0)
+    again = case((_is_silent(ImportRun, silent_since or now - LOST_AFTER), 1), else_=0)
     # MariaDB assigns from left to right: the sign of life has to be compared before it is replaced.
     step = (
         update(ImportRun)

@@ -300,9 +300,10 @@ def test_an_instance_folder_that_cannot_be_written_is_said_in_a_sentence(tmp_pat
     assert "Traceback" not in ended.stderr
 
 
-def test_a_command_of_the_schema_says_it_in_a_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", ["db upgrade", "fab list-users", "fab create-permissions"])
+def test_a_command_that_a_package_brings_says_it_in_a_sentence(tmp_path: Path, command: str) -> None:
     environment = LiveServer(tmp_path, CRM_DATABASE_URL="mysql+pymysql://root@127.0.0.1:1/crm").environment()
-    ended = forked_programs.run(["-m", "flask", "--app", "run", "db", "upgrade"], environment)
+    ended = forked_programs.run(["-m", "flask", "--app", "run", *command.split()], environment)
     assert ended.returncode == 1 and "can't be reached or opened" in ended.stderr, ended.stderr[-500:]
     assert "Traceback" not in ended.stderr
 

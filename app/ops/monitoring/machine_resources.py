@@ -8,6 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _MEMINFO, _CGROUP = Path("/proc/meminfo"), Path("/sys/fs/cgroup")
+#: Versions 2 and 1: where a container finds its own, its limit, what it uses, and how much of that is reclaimable.
+#: No limit is "max" in version 2, and more than the machine has in version 1.
+_CGROUPS = (
+    ("", ("memory.max", "memory.current", "inactive_file")),
+    ("memory", ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")),
+)
 
 
 @dataclass(frozen=True)
@@ -23,17 +29,24 @@ def memory_percent(meminfo: Path = _MEMINFO, cgroup: Path = _CGROUP) -> int | No
 
     Memory that the kernel can reclaim at once counts as free. None if Linux does not report it.
     """
-    with suppress(OSError, ValueError):
-        limit = (cgroup / "memory.max").read_text().strip()
-        if limit.isdigit():
-            stat = dict(line.split() for line in (cgroup / "memory.stat").read_text().splitlines())
-            used = int((cgroup / "memory.current").read_text()) - int(stat.get("inactive_file", 0))
-            return min(100, round(100 * used / int(limit)))
-    with suppress(OSError, ValueError, KeyError):
-        lines = (line.split() for line in meminfo.read_text().splitlines())
-        values = {parts[0]: int(parts[1]) for parts in lines if len(parts) > 1}
-        return round(100 * (1 - values["MemAvailable:"] / values["MemTotal:"]))
-    return None
+    lines = (line.split() for line in meminfo.read_text().splitlines()) if meminfo.exists() else ()
+    machine = {parts[0]: 1024 * int(parts[1]) for parts in lines if len(parts) > 1}
+    total = machine.get("MemTotal:", 0)
+    for folder, files in _CGROUPS:
+        with suppress(OSError, ValueError):
+            limit, used = _memory_of_container(cgroup / folder, files)
+            if not total or limit < total:
+                return min(100, round(100 * used / limit))
+    available = machine.get("MemAvailable:")
+    return None if available is None or not total else round(100 * (1 - available / total))
+
+
+def _memory_of_container(folder: Path, files: tuple[str, str, str]) -> tuple[int, int]:
+    """The limit and what is in use, in bytes. Raises OSError or ValueError if there is no limit."""
+    limit, used, reclaimable = files
+    stat = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
+    in_use = int((folder / used).read_text()) - int(stat.get(reclaimable, 0))
+    return int((folder / limit).read_text()), in_use
 
 
 def disk_of(folder: Path) -> Disk:

@@ -13,8 +13,11 @@ import sys
 import time
 import uuid
 from datetime import UTC, datetime
+from typing import TextIO
 
 from flask import Flask, Response, g, has_request_context, request
+
+from app.ops.monitoring import log_files
 
 HEADER = "X-Request-ID"
 #: Ids accepted from a proxy or client; others are replaced. Too long for a phone number, and not an address.
@@ -92,11 +95,24 @@ class TextLines(logging.Formatter):
 
 def install(is_json: bool) -> None:
     """Log to stderr. JSON has a line for each request; for text, see the proxy's log."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if is_json else TextLines("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler = log_files.StderrHandler()
+    handler.setFormatter(_formatter(is_json))
     root = logging.getLogger()
     for former in [each for each in root.handlers if getattr(each, "is_ours", False)]:
         root.removeHandler(former)
     handler.is_ours = True  # type: ignore[attr-defined]
     root.addHandler(handler)
     log.setLevel(logging.INFO if is_json else logging.WARNING)
+
+
+def print_line(sentence: str, stream: TextIO, is_json: bool = False) -> None:
+    """Print what a start says: as it is to a person's terminal, else as a line of the log, with its time."""
+    if not stream.isatty():
+        level = logging.ERROR if stream is sys.stderr else logging.INFO
+        record = logging.LogRecord("crm.start", level, __file__, 0, sentence, None, None)
+        sentence = _formatter(is_json).format(record)
+    print(sentence, file=stream, flush=True)
+
+
+def _formatter(is_json: bool) -> logging.Formatter:
+    return JsonLines() if is_json else TextLines("%(asctime)s %(levelname)s %(name)s: %(message)s")

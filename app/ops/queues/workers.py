@@ -9,6 +9,7 @@ import signal
 import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -183,18 +184,26 @@ class DelayedCalls(RQScheduler):
             pipeline.execute()
 
 
-def run_worker(name: str, url: str, on_return: Callable[[str], bool]) -> None:
-    """Run calls of one queue until stopped, or until MAX_CALLS were run.
+@dataclass(frozen=True)
+class WorkerHooks:
+    """What workers call with the name of their queue."""
 
-    `on_return` is called with the name when Redis is reachable again.
-    """
+    #: When Redis is reachable again; False = it had no effect yet.
+    on_return: Callable[[str], bool]
+    #: Before the first call.
+    on_start: Callable[[str], None] = lambda _name: None
+
+
+def run_worker(name: str, url: str, hooks: WorkerHooks) -> None:
+    """Run calls of one queue until stopped, or until MAX_CALLS were run."""
     worker = build_worker(name, url)
 
     def on_answer() -> bool:
         queue.try_again()
-        return on_return(name)
+        return hooks.on_return(name)
 
     worker.on_return = on_answer
+    hooks.on_start(name)
     # `handle_exception` logs failures, without values.
     worker.work(logging_level="CRITICAL", max_jobs=MAX_CALLS)
 
@@ -225,12 +234,9 @@ def run_scheduler(names: Iterable[str], url: str, identity: str) -> None:
     scheduler.work()
 
 
-def child_functions(counts: Mapping[str, int], url: str, on_return: Callable[[str], bool]) -> list[ChildFunction]:
-    """The functions of the child processes: the workers of each queue (`counts`), and the scheduler of delayed calls.
-
-    `on_return`: see `run_worker`.
-    """
-    workers = [partial(run_worker, name, url, on_return) for name, count in counts.items() for _ in range(count)]
+def child_functions(counts: Mapping[str, int], url: str, hooks: WorkerHooks) -> list[ChildFunction]:
+    """The functions of the child processes: the workers of each queue (`counts`), the scheduler of delayed calls."""
+    workers = [partial(run_worker, name, url, hooks) for name, count in counts.items() for _ in range(count)]
     return [*workers, partial(run_scheduler, list(queue.TIMEOUT_SECONDS), url, uuid.uuid4().hex)]
 
 

@@ -250,6 +250,13 @@ def _with_scope(person: access.Person, scope: frozenset[str] | None) -> access.P
 _live: LiveUpdates | None = None
 
 
+def _logger(name: str) -> logging.Logger:
+    """A logger of the libraries: given none, they make one that writes each line a second time, without a time."""
+    logger = logging.getLogger(name)
+    logger.setLevel(logging.ERROR)
+    return logger
+
+
 def install(app: Flask) -> LiveUpdates:
     """Bind Socket.IO to the app."""
     global _live
@@ -260,6 +267,8 @@ def install(app: Flask) -> LiveUpdates:
         transports=["polling", "websocket"],
         async_handlers=False,
         max_http_buffer_size=MAX_MESSAGE_BYTES,
+        logger=_logger("socketio.server"),
+        engineio_logger=_logger("engineio.server"),
         cors_allowed_origins=partial(_is_ours, _origin(settings.public_url)),
     )
     _live = LiveUpdates(app, max(1, settings.threads - THREADS_FOR_PAGES), settings.redis_url)

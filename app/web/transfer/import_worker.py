@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 
 from flask import current_app
 from sqlalchemy import delete, select
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from app import access
@@ -28,7 +28,7 @@ from app.domain.persistence.transaction_state import transaction_state
 from app.domain.spreadsheet_files import Dialect
 from app.domain.transfer_runs import OPEN_IMPORTS, ImportRow, ImportRun
 from app.extensions import db
-from app.ops.database.database_errors import Cause, cause_of
+from app.ops.database.database_errors import Cause, cause_of, summary_of
 from app.ops.queues import queue
 from app.ops.storage.file_store import FileStore
 from app.outbox.engine import SKIPPED
@@ -46,6 +46,8 @@ QUEUE = "long"
 CHUNK, USERS_CHUNK = 200, 1
 #: Seconds that one call works; then others have their turn.
 MAX_SECONDS = 240.0
+#: How long a worker that starts waits for a sign of life of an open import, and how many it takes up.
+SIGN_OF_LIFE_SECONDS, MOST_LOST = 5.0, 100
 #: Attempts of a transaction that collides with another.
 TRIES = 5
 
@@ -122,8 +124,12 @@ class ImportSource:
 
 def work(run_id: int) -> None:
     """Continue an import, its dry run, or its revert. The function's path is stored in queues."""
+    _work(run_id, None)
+
+
+def _work(run_id: int, silent_since: datetime | None) -> None:
     with access.system_transaction() as session:
-        tries = transfer_runs.take_up_import(session, run_id, datetime.now(UTC))
+        tries = transfer_runs.take_up_import(session, run_id, datetime.now(UTC), silent_since)
     if tries is None:
         return
     if tries > transfer_runs.MAX_TRIES:
@@ -316,14 +322,52 @@ def begin_trial(session: Session, run: ImportRun) -> None:
     run.position, run.payload = 0, {**run.payload, "check": {}}
 
 
+# --- after a worker was killed
+
+
+def look_for_lost(name: str) -> None:
+    """When a worker of this queue starts: have imports continued that it, or one before it, may have left behind.
+
+    Their workers get a moment for a sign of life, which the job of the minute gives a whole minute.
+    """
+    if name != QUEUE:
+        return
+    now = datetime.now(UTC)
+    try:
+        with access.system_transaction() as session:
+            found = _without_folders(session, transfer_runs.silent_imports(session, now, MOST_LOST))
+    except SQLAlchemyError as error:
+        log.warning("a worker could not look for imports that were cut off (%s)", summary_of(error))
+        return
+    for key in found:
+        queue.enqueue_in(SIGN_OF_LIFE_SECONDS, QUEUE, resume, key, int(now.timestamp()))
+
+
+def resume(run_id: int, since: int) -> None:
+    """Continue an import that has given no sign of life since then, Unix seconds. The path is stored in queues.
+
+    Should another worker still have it, they take turns.
+    """
+    moment = datetime.fromtimestamp(since, UTC)
+    with access.system_transaction() as session:
+        is_silent = bool(transfer_runs.silent_imports(session, moment, 1, run_id))
+    if is_silent:
+        _work(run_id, moment)
+
+
 # --- each minute
 
 
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     """Imports without a worker."""
-    found = transfer_runs.lost_imports(session, now, limit)
+    return _without_folders(session, transfer_runs.lost_imports(session, now, limit))
+
+
+def _without_folders(session: Session, found: list[int]) -> list[int]:
+    """Those that a worker can do: a move from a folder is left to its command."""
     folders = select(ImportRun.id).where(ImportRun.kind == moves.KIND, ImportRun.digest.is_(None))
-    return [key for key in found if key not in set(session.scalars(folders))]
+    left = set(session.scalars(folders)) if found else set()
+    return [key for key in found if key not in left]
 
 
 def enqueue(run_id: int) -> str:

@@ -446,6 +446,15 @@ def test_memory_is_that_of_the_container_where_it_has_a_limit(tmp_path: Any) -> 
     for name, content in (("max", "1000"), ("current", "900"), ("stat", "anon 1\ninactive_file 500\n")):
         (tmp_path / f"memory.{name}").write_text(content)
     assert machine_resources.memory_percent(meminfo, tmp_path) == 40
+    (tmp_path / "memory.max").write_text("max\n")
+    assert machine_resources.memory_percent(meminfo, tmp_path) == 75
+    (tmp_path / "memory.max").unlink()
+    (tmp_path / "memory").mkdir()  # version 1
+    for name, content in (("usage_in_bytes", "900"), ("stat", "inactive_file 1\ntotal_inactive_file 200\n")):
+        (tmp_path / "memory" / f"memory.{name}").write_text(content)
+    for limit, percent in (("1000", 70), ("9223372036854771712", 75)):
+        (tmp_path / "memory" / "memory.limit_in_bytes").write_text(f"{limit}\n")
+        assert machine_resources.memory_percent(meminfo, tmp_path) == percent
     assert machine_resources.memory_percent(tmp_path / "none", tmp_path / "none") is None
 
 

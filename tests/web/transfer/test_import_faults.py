@@ -135,6 +135,37 @@ def test_a_file_that_ends_its_worker_again_and_again_fails(crm: Crm) -> None:
     assert figures(mia.act(run, "again")) == (1, 0, 0, 0)
 
 
+def test_a_worker_that_starts_continues_what_a_killed_one_has_left(crm: Crm, small: None) -> None:
+    """Seconds later: the job of the minute would wait a minute for a sign of life of the other one."""
+    mia = Importer(crm)
+    run = mia.act(mia.checked(HEAD + "".join(f"Asha {n},982001234{n}\n" for n in range(6))), "start")
+    assert mia.client.form(f"/imports/{run.id}/revert").status_code == 302
+    steps(crm, run, 1)
+    seen, started = crm.fresh(run).seen_on, datetime.now(UTC)
+    assert find_due(crm, started) == [] and crm.fresh(run).outcome == "reverting"
+    with crm.app.app_context():
+        import_worker.look_for_lost("short")
+        import_worker.resume(run.id, int(seen.timestamp()) - 1)  # it has given a sign of life since
+        assert crm.fresh(run).outcome == "reverting"
+        import_worker.resume(run.id, int(started.timestamp()) + 1)
+    assert (crm.fresh(run).outcome, crm.count(Lead)) == ("reverted", 0)
+
+
+def test_a_file_that_ends_each_worker_that_starts_fails_too(crm: Crm) -> None:
+    mia, now = Importer(crm), datetime.now(UTC)
+    run = mia.checked(HEAD + "Asha,9820012345\n")
+    mia.client.form(f"/imports/{run.id}/start")
+    crm.session.execute(update(ImportRun).values(seen_on=now))
+    for second in range(1, MAX_TRIES + 1):
+        moment = now + timedelta(seconds=10 * second)
+        assert take_up_import(crm.session, run.id, moment, moment) == second
+    crm.session.execute(update(ImportRun).values(seen_on=now))
+    crm.session.commit()
+    with crm.app.app_context():
+        import_worker.resume(run.id, int(now.timestamp()) + 1)
+    assert crm.fresh(run).outcome == "failed"
+
+
 def test_a_transaction_that_collides_is_tried_again_and_loses_no_row(
     crm: Crm, small: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
