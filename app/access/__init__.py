@@ -38,7 +38,7 @@ from app.access.person import ADMIN, Denied, Person
 from app.access.read_only_sessions import set_read_only
 from app.access.replica_reads import reading_from
 from app.access.rights_snapshots import rights_snapshot, sees_less_now
-from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, visible
+from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, sees_own, visible
 from app.access.search_conditions import IndexLookup, KeptRule
 from app.access.session_filter import reaches_id, reaches_row, sees_row
 from app.access.system_session import (
@@ -115,6 +115,7 @@ __all__ = [
     "sees_as_holder",
     "sees_id",
     "sees_less_now",
+    "sees_own",
     "sees_row",
     "set_read_only",
     "shape_of",

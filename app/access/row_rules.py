@@ -365,6 +365,14 @@ def reads_all(person: Person, record: Any) -> bool:
     return has_own_rule(record) and person.reach(MODULE_OF[record]) is None
 
 
+def sees_own(person: Person, record: Any) -> bool:
+    """Whether the person sees every lead, ticket or task assigned to somebody within reach, by the product's own rule.
+
+    They themselves and those they cover for are within reach.
+    """
+    return has_own_rule(record) and person.may(MODULE_OF[record], "read")
+
+
 @lru_cache(maxsize=500)
 def _takes_verb(rule: Any) -> bool:
     return "verb" in inspect.signature(rule).parameters

@@ -1,188 +1,235 @@
-"""The statements of My day, built once because they are the same for everybody; the session adds the access rules.
+"""The statements of My day: one finds the ids of all its rows, then one for each kind of record reads what they show.
 
-`own`: ids of the viewer and of those they cover for, see `values_of`; `most`: rows to show. The column `total` is the
-number of all matching rows, up to the cap.
+Most sections of most people are empty, and whether a row is one's own needs no other table. So the first statement is
+short, and what rows show is looked up for few ids.
 """
 
 from __future__ import annotations
 
-from collections import namedtuple
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, case, func, select, union, union_all
+from sqlalchemy import Select, and_, bindparam, case, func, literal, select, true, union, union_all
 
 from app import access
-from app.domain.tasks import OPEN, Task
+from app.domain.tasks import ACTIVE, OPEN, Task
 from app.extensions import db
-from app.models import Customer, Lead, Ticket
+from app.models import AssignmentRequest, Customer, Lead, Ticket
 from app.web.core.queries.prepared_queries import PreparedQuery
 from app.web.core.queries.record_table import COUNT_CAP
+from app.web.workday import assignment_requests
 
 #: The person of a record: the customer's data take precedence over the lead's own.
-PERSON = (
+_PERSON = (
     func.coalesce(Customer.first_name, Lead.first_name).label("first"),
     func.coalesce(Customer.last_name, Lead.last_name).label("last"),
     func.coalesce(Customer.mobile_e164, Customer.mobile, Lead.mobile_e164, Lead.mobile).label("phone"),
-    Customer.no_calls.label("no_calls"),
-)
-_CUSTOMER = (
-    Customer.first_name.label("first"),
-    Customer.last_name.label("last"),
-    func.coalesce(Customer.mobile_e164, Customer.mobile).label("phone"),
     Customer.no_calls.label("no_calls"),
 )
 #: The customer of a ticket, else whoever it came from.
 _CALLER = (
     func.coalesce(Customer.first_name, Ticket.first_name).label("first"),
     case((Customer.id.is_(None), Ticket.last_name), else_=Customer.last_name).label("last"),
-    *_CUSTOMER[2:],
+    func.coalesce(Customer.mobile_e164, Customer.mobile).label("phone"),
+    Customer.no_calls.label("no_calls"),
 )
 
 
-def rows_of(query: PreparedQuery, **values: Any) -> list[Any]:
-    """The rows of a statement of this module.
+@dataclass(frozen=True)
+class DayQuestion:
+    """What a page of My day asks for; with the rights of its reader, it determines the statement of the ids."""
 
-    Times differ with each request; all other values make another statement.
+    #: Ids of the viewer and of those they cover for.
+    own: tuple[int, ...]
+    #: Rows of a section; `most_ahead`: tasks that are still to come.
+    limit: int
+    most_ahead: int
+    #: Ids of the statuses by section; a section that the person may not read is missing.
+    statuses: tuple[tuple[str, tuple[int, ...]], ...]
+
+
+@dataclass(frozen=True)
+class DayRows:
+    """The rows of all sections, in their order, and the number of all rows of each, up to the cap."""
+
+    rows: dict[str, list[Any]]
+    totals: dict[str, int]
+
+
+def load(person: access.Person, asked: DayQuestion, times: dict[str, datetime]) -> DayRows:
+    """The rows of all sections.
+
+    `times`: `now`; `end`, until when tasks are shown; `until`, before which SLA clocks are due.
     """
-    moments = {name: value for name, value in values.items() if isinstance(value, datetime)}
-    fixed = {name: value for name, value in values.items() if name not in moments}
-    return query.ask(db.session(), fixed, moments)
+    ids, totals = _found_ids(person, asked, times)
+    rows: dict[str, list[Any]] = {}
+    for kind in _KINDS:
+        names = [name for name in kind.order if name in ids]
+        wanted = sorted({key for name in names for key in ids[name]})
+        read = {row.id: row for row in kind.query().of_ids(db.session(), kind.record, wanted)} if wanted else {}
+        for name in names:
+            found = sorted((read[key] for key in ids[name] if key in read), key=kind.order[name])
+            rows[name] = found[: asked.most_ahead if name == "ahead" else asked.limit]
+    return DayRows(rows, totals)
 
 
-#: Name of a statement of `compiled_rows` -> the type of its rows.
-_rows: dict[str, Any] = {}
+# --- the ids
+
+#: The sections, by the number that the statement gives them.
+_NAMES = ("overdue", "ahead", "new-leads", "new-tickets", "sla-leads", "sla-tickets", "requests", "nobody")
 
 
-def compiled_rows(name: str, fixed: tuple[Any, ...], make: Callable[[], Any], *more: Any) -> list[Any]:
-    """The rows of a statement that contains this person's rights, compiled for them.
+def _found_ids(
+    person: access.Person, asked: DayQuestion, times: dict[str, datetime]
+) -> tuple[dict[str, list[int]], dict[str, int]]:
+    """(section -> ids of its rows, section -> number of all); sections without rows are missing."""
+    question = access.CachedStatement(("my day", asked), partial(_statement, person, asked), _guarded(person))
+    ids: dict[str, list[int]] = {}
+    totals: dict[str, int] = {}
+    for part, key, total in access.answer(db.session(), question, times):
+        ids.setdefault(_NAMES[part], []).append(key)
+        totals[_NAMES[part]] = total
+    return ids, totals
 
-    `name` and `fixed` identify it; `more`: its records besides those of PERSON and tasks.
+
+def _guarded(person: access.Person) -> frozenset[str]:
+    """The tables whose rules the session adds: not those of which the person sees all own rows anyway.
+
+    Whatever is found is read under all rules: a mistake here could only count rows that nobody is shown.
     """
-    if name not in _rows:
-        _rows[name] = namedtuple("Row", make().selected_columns.keys())
-    tables = frozenset(each.__tablename__ for each in (Task, Lead, Ticket, Customer, *more))
-    question = access.CachedStatement((name, *fixed), make, tables)
-    return [_rows[name](*values) for values in access.answer(db.session(), question, {})]
+    own = [record for record in (Task, Lead, Ticket) if not access.sees_own(person, record)]
+    return frozenset(each.__tablename__ for each in (AssignmentRequest, *own))
 
 
-def capped_total(record: Any, *rules: Any) -> Any:
-    """The number of matching rows, up to the cap, as a column of the same statement."""
-    capped = select(record.id).where(*rules).limit(COUNT_CAP + 1).subquery()
-    return select(func.count()).select_from(capped).scalar_subquery().label("total")
+def _statement(person: access.Person, asked: DayQuestion) -> Any:
+    """SELECT (number of the section, id, number of all rows of the section)."""
+    return union_all(*_branches(person, asked))
 
 
-def _own(record: Any) -> Any:
-    return record.assignee_id.in_(bindparam("own", expanding=True))
+def _branches(person: access.Person, asked: DayQuestion) -> Iterator[Any]:
+    now, end = bindparam("now"), bindparam("end")
+    ahead = and_(Task.due_on >= now, Task.due_on < end)
+    yield _branch("overdue", *_own_tasks(asked, Task.due_on < now, asked.limit))
+    yield _branch("ahead", *_own_tasks(asked, ahead, asked.most_ahead))
+    for name, statuses in asked.statuses:
+        record = Lead if name.endswith("leads") else Ticket
+        make = _due_records if name.startswith("sla") else _new_records
+        yield _branch(name, *make(record, asked, statuses))
+    if person.may("Requests", "write"):
+        yield _branch("requests", *_waiting(person, asked))
+    if person.is_manager and person.may("Tasks", "read"):
+        yield _branch("nobody", *_exhausted(person, asked))
 
 
-# --- tasks
+def _branch(name: str, page: Any, counted: Any) -> Select[Any]:
+    """`page`: a subquery of the ids; `counted`: one of all rows up to the cap."""
+    total = select(func.count()).select_from(counted).scalar_subquery()
+    return select(literal(_NAMES.index(name)).label("part"), page.c.id, total.label("total"))
 
 
-def with_records(total: Any) -> Select[Any]:
-    """Tasks with their lead or ticket and its person."""
-    columns = (
-        Task.id,
-        Task.title,
-        Task.due_on,
-        Task.version,
-        Task.assignee_id,
-        Task.lead_id,
-        Task.ticket_id,
-        Lead.number.label("lead"),
-        Ticket.number.label("ticket"),
-        *PERSON,
-        total,
-    )
-    query = select(*columns).select_from(Task).outerjoin(Lead, Lead.id == Task.lead_id)
-    query = query.outerjoin(Ticket, Ticket.id == Task.ticket_id)
-    query = query.outerjoin(Customer, Customer.id == func.coalesce(Lead.customer_id, Ticket.customer_id))
-    return query
+def _first_and_all(record: Any, rules: Sequence[Any], limit: int, *order: Any) -> tuple[Any, Any]:
+    ids = select(record.id).where(*rules)
+    return ids.order_by(*order).limit(limit).subquery(), ids.limit(COUNT_CAP + 1).subquery()
 
 
-@lru_cache
-def own_tasks(is_late: bool, people: int) -> PreparedQuery:
-    """Open tasks due before `now`, or from `now` on and before `end`; the most urgent first.
-
-    `people`: the number of ids in `own`. The first tasks of each of them and each status are a range of an index.
-    """
-    late = Task.due_on < bindparam("now")
-    rule = late if is_late else and_(Task.due_on >= bindparam("now"), Task.due_on < bindparam("end"))
-    total = capped_total(Task, _own(Task), Task.status.in_(OPEN), rule)
+def _own_tasks(asked: DayQuestion, rule: Any, most: int) -> tuple[Any, Any]:
+    """Open tasks by this rule of their due time; the first ones of each person and status are a range of an index."""
     ways = [
-        select(_first_by(Task, Task.due_on, person, rule, Task.status == status, after=("status",)))
-        for person in _each_of(people)
+        select(_first_by(Task, Task.due_on, person, rule, Task.status == status, most=most, after=("status",)))
+        for person in asked.own
         for status in OPEN
     ]
     first = union_all(*ways).subquery()
-    page = select(first.c.id).order_by(first.c.due_on, first.c.id).limit(bindparam("most")).subquery("page")
-    query = with_records(total).join(page, page.c.id == Task.id).order_by(Task.due_on, Task.id)
-    return PreparedQuery.of(query, Task, Lead, Ticket, Customer)
+    page = select(first.c.id).order_by(first.c.due_on, first.c.id).limit(most).subquery()
+    all_rules = (Task.assignee_id.in_(asked.own), Task.status.in_(OPEN), rule)
+    return page, select(Task.id).where(*all_rules).limit(COUNT_CAP + 1).subquery()
 
 
-def _each_of(people: int) -> list[Any]:
-    """A parameter for each of `own`, as named by `values_of`."""
-    return [bindparam(f"own_{place}") for place in range(people)]
-
-
-def values_of(own: list[int]) -> dict[str, Any]:
-    """The values of the parameters for these people."""
-    return {"own": own} | {f"own_{place}": key for place, key in enumerate(own)}
-
-
-def _first_by(record: Any, column: Any, person: Any, *rules: Any, most: Any = None, after: tuple[str, ...] = ()) -> Any:
+def _first_by(record: Any, column: Any, person: int, *rules: Any, most: int, after: tuple[str, ...] = ()) -> Any:
     """The id and this time of somebody's first rows by it, read in the order of an index.
 
     `after`: the columns between the person and the time in that index.
     """
     index = access.index_of(record, "assignee_id", *after, column.key)
     query = select(record.id, column).where(record.assignee_id == person, *rules).order_by(column, record.id)
-    query = query.limit(bindparam("most") if most is None else most)
-    return query.with_hint(record, f"FORCE INDEX ({index})", "mysql").subquery()
+    return query.limit(most).with_hint(record, f"FORCE INDEX ({index})", "mysql").subquery()
 
 
-# --- leads and tickets
+def _new_records(record: Any, asked: DayQuestion, statuses: tuple[int, ...]) -> tuple[Any, Any]:
+    rules = (record.assignee_id.in_(asked.own), record.status_id.in_(statuses))
+    return _first_and_all(record, rules, asked.limit, record.id.desc())
 
 
-@lru_cache
-def own_records(record: Any) -> PreparedQuery:
-    """Leads or tickets with one of the `statuses`, newest first."""
-    rules = (_own(record), record.status_id.in_(bindparam("statuses", expanding=True)))
-    query = _with_customer(record, record.created_on, capped_total(record, *rules)).where(*rules)
-    return PreparedQuery.of(query.order_by(record.id.desc()).limit(bindparam("most")), record, Customer)
+def _due_records(record: Any, asked: DayQuestion, statuses: tuple[int, ...]) -> tuple[Any, Any]:
+    """Leads or tickets whose first response or resolution is due before `until`.
 
-
-@lru_cache
-def records_due(record: Any, people: int) -> PreparedQuery:
-    """Leads or tickets whose first response or resolution is due before `until`, the most urgent first.
-
-    `people`: the number of ids in `own`. Whatever is among the first by the earlier of two times is among the first
-    by one of them, so that each is read in the order of its index. Records that have ended have no due times.
+    Whatever is among the first by the earlier of two times is among the first by one of them, so that each is read in
+    the order of its index. Records that have ended have no due times.
     """
     until: Any = bindparam("until")
-    is_open = (record.status_id.in_(bindparam("statuses", expanding=True)), record.paused_on.is_(None))
+    is_open = (record.status_id.in_(statuses), record.paused_on.is_(None))
 
-    def ways(most: Any) -> Any:
+    def ways(most: int) -> Any:
         parts = [
             select(_first_by(record, column, person, column < until, *is_open, most=most).c.id)
-            for person in _each_of(people)
+            for person in asked.own
             for column in (record.reply_due_on, record.resolve_due_on)
         ]
         return union(*parts).subquery()
 
-    counted = ways(COUNT_CAP + 1)
-    total = select(func.count()).select_from(counted).scalar_subquery().label("total")
-    first, due = ways(bindparam("most")), _due_first(record)
-    query = _with_customer(record, record.reply_due_on, due, total).join(first, first.c.id == record.id)
-    return PreparedQuery.of(query.order_by(due, record.id).limit(bindparam("most")), record, Customer)
+    return ways(asked.limit), ways(COUNT_CAP + 1)
 
 
-def _with_customer(record: Any, *columns: Any) -> Select[Any]:
-    own = (Lead.number, *PERSON) if record is Lead else (Ticket.number, Ticket.title, *_CALLER)
-    query = select(*own, record.assignee_id, *columns).select_from(record)
-    return query.outerjoin(Customer, Customer.id == record.customer_id)
+def _waiting(person: access.Person, asked: DayQuestion) -> tuple[Any, Any]:
+    rule = assignment_requests.waiting_condition(person)
+    return _first_and_all(AssignmentRequest, (rule,), asked.limit, AssignmentRequest.id)
+
+
+def _exhausted(person: access.Person, asked: DayQuestion) -> tuple[Any, Any]:
+    reach = person.reach("Tasks")
+    # "= 1": the database uses no index for IS TRUE.
+    rules = [Task.exhausted == true(), Task.status.in_(ACTIVE), Task.assignee_id.not_in(asked.own)]
+    if reach is not None:
+        rules.append(Task.assignee_id.in_(sorted(reach)))
+    return _first_and_all(Task, rules, asked.limit, Task.due_on, Task.id)
+
+
+# --- what rows show
+
+
+@lru_cache
+def _tasks() -> PreparedQuery:
+    """Tasks with their lead or ticket and its person."""
+    own = (Task.id, Task.title, Task.due_on, Task.assignee_id, Task.lead_id, Task.ticket_id)
+    query = select(*own, Lead.number.label("lead"), Ticket.number.label("ticket"), *_PERSON).select_from(Task)
+    query = _with_parents(query, Task)
+    return PreparedQuery.of(query, Task, Lead, Ticket, Customer)
+
+
+@lru_cache
+def _requests() -> PreparedQuery:
+    names = ("id", "number", "reason", "created_on", "requested_user_id", "created_by_id")
+    columns = [getattr(AssignmentRequest, name) for name in names]
+    query = select(*columns, Lead.number.label("lead"), Ticket.number.label("ticket"), *_PERSON)
+    query = _with_parents(query.select_from(AssignmentRequest), AssignmentRequest)
+    return PreparedQuery.of(query, AssignmentRequest, Lead, Ticket, Customer)
+
+
+def _with_parents(query: Any, row: Any) -> Any:
+    query = query.outerjoin(Lead, Lead.id == row.lead_id).outerjoin(Ticket, Ticket.id == row.ticket_id)
+    return query.outerjoin(Customer, Customer.id == func.coalesce(Lead.customer_id, Ticket.customer_id))
+
+
+@lru_cache
+def _records(record: Any) -> PreparedQuery:
+    """Leads or tickets with their person."""
+    own = (Lead.number, *_PERSON) if record is Lead else (Ticket.number, Ticket.title, *_CALLER)
+    more = (record.assignee_id, record.created_on, record.reply_due_on, _due_first(record))
+    query = select(record.id, *own, *more).select_from(record)
+    return PreparedQuery.of(query.outerjoin(Customer, Customer.id == record.customer_id), record, Customer)
 
 
 def _due_first(record: Any) -> Any:
@@ -190,3 +237,37 @@ def _due_first(record: Any) -> Any:
     reply, resolve = record.reply_due_on, record.resolve_due_on
     first = case((reply.is_(None), resolve), (resolve.is_(None), reply), (reply < resolve, reply), else_=resolve)
     return first.label("owed_on")
+
+
+def _by_due(row: Any) -> Any:
+    return row.due_on, row.id
+
+
+def _by_owed(row: Any) -> Any:
+    return row.owed_on, row.id
+
+
+def _newest(row: Any) -> Any:
+    return -row.id
+
+
+def _oldest(row: Any) -> Any:
+    return row.id
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """A record whose rows are read by one statement for all its sections."""
+
+    record: Any
+    query: Callable[[], PreparedQuery]
+    #: Section -> key of the order of its rows.
+    order: dict[str, Callable[[Any], Any]]
+
+
+_KINDS = (
+    _Kind(Task, _tasks, {"overdue": _by_due, "ahead": _by_due, "nobody": _by_due}),
+    _Kind(Lead, partial(_records, Lead), {"new-leads": _newest, "sla-leads": _by_owed}),
+    _Kind(Ticket, partial(_records, Ticket), {"new-tickets": _newest, "sla-tickets": _by_owed}),
+    _Kind(AssignmentRequest, _requests, {"requests": _oldest}),
+)

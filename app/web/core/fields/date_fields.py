@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask_babel import lazy_gettext as _
 from sqlalchemy import ColumnElement, and_, false, func, not_, or_
@@ -13,9 +15,12 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 from app.domain.base import RuleBroken
 from app.lib.iso_time import read_moment, read_time
 from app.web.core.fields.base import Field, converted
-from app.web.core.localization.languages import in_page_language
+from app.web.core.localization.languages import in_page_language, language_key
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
+
+#: Moments that a process keeps as they are written.
+MAX_WRITTEN = 4_000
 
 
 class IsoField(Field):
@@ -203,18 +208,19 @@ def moment_cell(moment: datetime | None, viewer: Viewer, due: bool = False) -> d
     """A time for the cell macro: {iso, text, title, tone}."""
     if moment is None:
         return {"kind": "missing"}
-    local = moment.astimezone(viewer.zone)
+    seconds = (viewer.now - moment).total_seconds()
     tone = ""
     if due:
-        left = (moment - viewer.now).total_seconds()
-        tone = "late" if left < 0 else "soon" if left < 7200 else ""
-    return {
-        "kind": "moment",
-        "iso": moment.isoformat(timespec="minutes").replace("+00:00", "Z"),
-        "text": relative(moment, viewer),
-        "tone": tone,
-        "title": format_local_date(local, "%a %-d %b %Y, %H:%M"),
-    }
+        tone = "late" if seconds > 0 else "soon" if seconds > -7200 else ""
+    iso, title = _written(moment, viewer.zone, language_key())
+    return {"kind": "moment", "iso": iso, "text": relative(moment, viewer, seconds), "tone": tone, "title": title}
+
+
+@lru_cache(MAX_WRITTEN)
+def _written(moment: datetime, zone: ZoneInfo, _language: tuple[str, str | None]) -> tuple[str, str]:
+    """(ISO 8601, date and time in words) in a zone and the language of the page."""
+    words = format_local_date(moment.astimezone(zone), "%a %-d %b %Y, %H:%M")
+    return moment.isoformat(timespec="minutes").replace("+00:00", "Z"), words
 
 
 #: Below so many seconds: the seconds of one unit, and the texts for past and future. What is ahead keeps the smaller
@@ -227,9 +233,10 @@ _STEPS = (
 _NOW = _("now")
 
 
-def relative(moment: datetime, viewer: Viewer) -> str:
-    """How long ago or ahead, in words."""
-    seconds = (viewer.now - moment).total_seconds()
+def relative(moment: datetime, viewer: Viewer, seconds: float | None = None) -> str:
+    """How long ago or ahead, in words. `seconds`: since then, if known."""
+    if seconds is None:
+        seconds = (viewer.now - moment).total_seconds()
     ahead, size = seconds < 0, abs(seconds)
     if size < 60:
         return in_page_language(_NOW)

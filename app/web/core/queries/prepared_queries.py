@@ -71,6 +71,17 @@ class PreparedQuery:
         )
         return [self.row(*values) for values in access.answer(session, question, {"of_one": key})]
 
+    def of_ids(self, session: Session, record: Any, ids: Sequence[int]) -> list[Any]:
+        """The rows of this record with these ids, of which there is at least one."""
+        wanted = padded(ids)
+        make = partial(self._with_ids, record, wanted)
+        question = access.CachedStatement((self, "of ids", len(wanted)), make, self.tables)
+        open_values = {f"wanted_id_{place}": each for place, each in enumerate(wanted)}
+        return [self.row(*values) for values in access.answer(session, question, open_values)]
+
+    def _with_ids(self, record: Any, ids: Sequence[int]) -> Any:
+        return self.query.where(record.id.in_(listed(ids, "wanted_id")))
+
     def newest_of_any(
         self, session: Session, key: Any, alternatives: Sequence[Any], rules: Sequence[Any], limit: int
     ) -> list[Any]:
@@ -110,8 +121,8 @@ class PreparedQuery:
 
         def make() -> Any:
             belongs = getattr(record, f"{kind}_id") == bindparam("of_one", type_=Integer)
-            return self.query.where(record.id.in_(listed(wanted, "id")), belongs)
+            return self.query.where(record.id.in_(listed(wanted, "wanted_id")), belongs)
 
         question = access.CachedStatement((self, "by id", len(wanted), kind), make, self.tables, kind)
-        open_values = {f"id_{place}": each for place, each in enumerate(wanted)} | {"of_one": key}
+        open_values = {f"wanted_id_{place}": each for place, each in enumerate(wanted)} | {"of_one": key}
         return [self.row(*values) for values in access.answer(session, question, open_values)]
