@@ -98,11 +98,14 @@ class TitlePart:
 
 
 def newest_matches(row: Any, part: TitlePart, n: int, pattern: Any) -> Select[Any]:
-    """(n, id, null) of the newest rows that match, up to PROBED. `row`: an alias of the record."""
-    title = getattr(row, part.column.key)
-    newest = select(row.id.label("id"), title.label("title")).order_by(row.id.desc()).limit(NEWEST).subquery()
+    """(n, id, null) of the newest rows that match, up to PROBED. `row`: an alias of the record.
+
+    The titles stay out of the temporary table of the newest rows, which long texts would make a file.
+    """
+    has_text = getattr(row, part.column.key).like(pattern, escape="/").label("has_text")
+    newest = select(row.id.label("id"), has_text).order_by(row.id.desc()).limit(NEWEST).subquery()
     columns = [literal(n).label("n"), newest.c.id, null().label("other")]
-    return select(*columns).where(newest.c.title.like(pattern, escape="/")).limit(PROBED)
+    return select(*columns).where(newest.c.has_text).limit(PROBED)
 
 
 def is_probed_common(ids: set[int]) -> bool:

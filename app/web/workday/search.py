@@ -176,20 +176,18 @@ def _title(screen: Any) -> str:
 
 
 def _rows(kinds: list[_Kind]) -> list[list[Any]]:
-    """The rows of each kind: of several kinds in one statement, except where they are scanned.
-
-    Kinds without hits are part of that statement, so that few statements have to be compiled.
-    """
+    """The rows of each kind: of several kinds in one statement, except where they are scanned."""
     rows: list[list[Any]] = [[] for _each in kinds]
     with_hits = [at for at, each in enumerate(kinds) if each.lookup.ids != set()]
-    alone = [at for at in with_hits if len(with_hits) == 1 or kinds[at].is_scanned]
+    alone = [at for at in with_hits if kinds[at].is_scanned]
+    together = [at for at in with_hits if at not in alone]
+    pages = [kinds[at].first_rows() for at in together]
+    if len(pages) == 1 and not pages[0].is_short:
+        alone, pages = with_hits, []
     for at in alone:
         rows[at] = kinds[at].rows()
-    if len(with_hits) > len(alone):
-        together = [at for at in range(len(kinds)) if at not in alone]
-        found = first_rows.load(db.session(), [kinds[at].first_rows() for at in together])
-        for at, several in zip(together, found, strict=True):
-            rows[at] = several
+    for at, several in zip(together, first_rows.load(db.session(), pages), strict=bool(pages)):
+        rows[at] = several
     return rows
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
+from operator import itemgetter
 from typing import Any
 
 from sqlalchemy import Integer, Select, UnaryExpression, bindparam, func, literal, null, select, type_coerce, union_all
@@ -16,6 +17,9 @@ from app.web.core.queries.record_table import ListQuery, RecordTable
 
 #: The shortest list of ids in the statement; longer ones are four times as long, and so on.
 SIZE = 8
+#: Up to so many ids, all their rows are read and put in order here: MariaDB would make two temporary tables for each
+#: record to sort and number them.
+MOST_UNSORTED = 32
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,11 @@ class FirstRows:
     ids: set[int] | None = None
     #: The value of the parameter "typed" in the order, which then follows from the table; None = it has none.
     typed: str | None = None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether its rows are so few that they can be put in order here, by `best_first`."""
+        return self.ids is not None and len(self.ids) <= MOST_UNSORTED and self.typed is not None
 
     @property
     def tables(self) -> frozenset[str]:
@@ -56,14 +65,14 @@ def load(session: Any, pages: Sequence[FirstRows]) -> list[list[tuple[Any, ...]]
     shape = access.shape_of(
         [part for each, order in zip(pages, orders, strict=True) for part in (*each.query.conditions, *order)]
     )
-    size = _size(pages)
+    size, is_short = _size(pages), all(each.is_short for each in pages)
     sizes = tuple(
         (each.table, each.names, each.query.size, len(each.query.conditions), each.ids is None, each.typed is None)
         for each in pages
     )
     question = access.CachedStatement(
-        None if shape.key is None else ("first rows", sizes, size, shape.key),
-        partial(_statement, pages, shape, size, access.acting(session)),
+        None if shape.key is None else ("first rows", is_short, sizes, size, shape.key),
+        partial(_statement, pages, shape, size, access.acting(session), is_short),
         frozenset().union(*[each.tables for each in pages]),
     )
     open_values = shape.open_values | {
@@ -77,9 +86,17 @@ def load(session: Any, pages: Sequence[FirstRows]) -> list[list[tuple[Any, ...]]
         open_values["typed"] = typed
     found: list[list[tuple[Any, ...]]] = [[] for _each in pages]
     starts = _starts(pages)
-    for place, _at, *row in sorted(access.answer(session, question, open_values), key=lambda row: row[:2]):
-        found[place].append(tuple(row[starts[place] : starts[place] + pages[place].width]))
+    rows = access.answer(session, question, open_values)
+    for row in sorted(rows, key=partial(_best_first, starts) if is_short else itemgetter(0, 1)):
+        place, cut = row[0], starts[row[0]] + 2
+        if len(found[place]) < pages[place].query.size:
+            found[place].append(row[cut : cut + pages[place].width])
     return found
+
+
+def _best_first(starts: list[int], row: tuple[Any, ...]) -> tuple[int, int, int]:
+    """The place of a row among all: those with an exact name first in its page, then the newest."""
+    return row[0], row[1], -row[starts[row[0]] + 2]
 
 
 def _size(pages: Sequence[FirstRows]) -> int:
@@ -108,11 +125,16 @@ def _starts(pages: Sequence[FirstRows]) -> list[int]:
 
 
 def _statement(
-    pages: Sequence[FirstRows], shape: access.StatementShape, size: int, person: access.Person | None
+    pages: Sequence[FirstRows],
+    shape: access.StatementShape,
+    size: int,
+    person: access.Person | None,
+    is_short: bool,
 ) -> Any:
-    """(index of the page, index of the row, columns of all pages): a row has only the columns of its own page.
+    """(index of the page, place of the row, columns of all pages): a row has only the columns of its own page.
 
-    Pages share no columns, because the types and collations of a column of a UNION must be the same.
+    The place is the index of the row; if the rows are put in order here, 0 for an exact name and 1 for others. Pages
+    share no columns, because the types and collations of a column of a UNION must be the same.
     """
     empty = [
         [type_coerce(null(), column.type) for column in each.table.selection(each.names)[0].selected_columns]
@@ -123,8 +145,23 @@ def _statement(
         ids = [bindparam(name, 0, type_=Integer) for name in _names(place, size)] if each.ids is not None else []
         rules = [each.table.record.id.in_(ids)] if ids else []
         page = PageStatement(each.table, each.query, each.names, 0, rules, shape, None)
-        branches.append(_branch(place, page, empty, person))
-    return union_all(*branches)
+        branches.append(_unsorted(place, page, empty) if is_short else _branch(place, page, empty, person))
+    return branches[0] if len(branches) == 1 else union_all(*branches)
+
+
+def _unsorted(place: int, page: PageStatement, empty: list[list[Any]]) -> Select[Any]:
+    """All rows of a page, without its order."""
+    query, own = page.unsorted(), [*page.table.selection(page.names)[0].selected_columns]
+    is_other = page.order[0] if len(page.order) > 1 else literal(1)
+    return query.with_only_columns(
+        literal(place).label("page"), is_other.label("at"), *_labeled(place, own, empty), maintain_column_froms=True
+    )
+
+
+def _labeled(place: int, own: list[Any], empty: list[list[Any]]) -> list[Any]:
+    """The columns of all pages, those of the others empty."""
+    cells = [own if n == place else missing for n, missing in enumerate(empty)]
+    return [cell.label(f"c{n}") for n, cell in enumerate(cell for part in cells for cell in part)]
 
 
 def _branch(place: int, page: PageStatement, empty: list[list[Any]], person: access.Person | None) -> Select[Any]:
@@ -137,6 +174,5 @@ def _branch(place: int, page: PageStatement, empty: list[list[Any]], person: acc
         column.desc() if isinstance(each, UnaryExpression) and each.modifier is desc_op else column.asc()
         for column, each in zip(order, page.order, strict=True)
     ]
-    cells = [own if n == place else missing for n, missing in enumerate(empty)]
-    labeled = [cell.label(f"c{n}") for n, cell in enumerate(cell for part in cells for cell in part)]
-    return select(literal(place).label("page"), func.row_number().over(order_by=turned).label("at"), *labeled)
+    at = func.row_number().over(order_by=turned).label("at")
+    return select(literal(place).label("page"), at, *_labeled(place, own, empty))

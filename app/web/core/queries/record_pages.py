@@ -121,6 +121,11 @@ class PageStatement:
         query = query.join(ids, ids.c.id == self.table.record.id).order_by(*self.order)
         return self.table.joined(query, bound, self.names)
 
+    def unsorted(self) -> Select[Any]:
+        """The SELECT of all rows, in any order."""
+        bound = replace(self.query, conditions=self.rules, order=self.order)
+        return self.table.joined(self.table.selection(self.names)[0], bound, self.names).where(*self.rules)
+
 
 def rows(table: RecordTable, session: Any, query: ListQuery, names: Names = None) -> list[Any]:
     """One page of raw rows.

@@ -181,11 +181,12 @@ def _by_predecessor_name(record: Any, text: str) -> list[Any]:
 
 
 def _numbered(each: Field, text: str, _viewer: Viewer) -> list[Any]:
-    """By the complete number in any spelling, or by its last digits."""
+    """By the complete number in any spelling, or by its last digits, which also find the complete number."""
     columns = each.searched_columns()  # type: ignore[attr-defined]
     normal, digits = phone.normalize(text), text.replace(" ", "")
     is_end = digits.isascii() and digits.isdigit() and _LEAST_OF_NUMBER <= len(digits) <= _MOST_OF_NUMBER
-    whole = [index_ranges.equals(column, normal) for column in columns] if normal else []
+    is_whole = bool(normal) and not (is_end and str(normal).endswith(digits))
+    whole = [index_ranges.equals(column, str(normal)) for column in columns] if is_whole else []
     return whole + ([_ends(column, digits) for column in columns] if is_end else [])
 
 
