@@ -112,7 +112,7 @@ ENCODED = "=?utf-8?q?=0d=0aBcc:_eve=40evil.in=0d=0a=0d=0ahello?="
 @pytest.mark.parametrize(
     "subject", [ENCODED, f"Re: {ENCODED} x", f"a{ENCODED}", "=?utf-8?q?Namaste?=", f"आशा {ENCODED}"]
 )
-def test_what_looks_like_an_encoded_word_is_text(mail_server: MailServer, email: Email, subject: str) -> None:
+def test_what_looks_like_an_encoded_word_is_text(mail_server: MailServer, email: SmtpClient, subject: str) -> None:
     """Python's email package decodes it, line ends included, and writes the result into the headers."""
     file = AttachedFile(ENCODED, "text/csv; charset=utf-8", b"a")
     email.send("asha@example.in", Content("x", "k", subject, "t", html="<p>t</p>", files=(file,)))

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import update
 
 from app import jobs
-from app.channels.email import Email, server_of
+from app.channels.smtp_client import SmtpClient, server_of
 from app.job_runner import run_slot
 from app.models import User
 from app.ops.queues import queue
@@ -42,7 +42,7 @@ def test_a_long_queue_without_workers_is_told_by_email_and_so_is_its_end(
     for number in range(1001):
         assert queue.enqueue("short", notice_delivery.send, 10**6 + number)
     with serving() as server:
-        email = Email(server_of(server.url), "CRM <crm@eshin.test>", 10)
+        email = SmtpClient(server_of(server.url), "CRM <crm@eshin.test>", 10)
         monkeypatch.setitem(crm.app.extensions, "crm_channels", {"email": email})
         look(crm, NOW)
         eventually(lambda: len(server.mail) == 1, "the alert does not arrive")
