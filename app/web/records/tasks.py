@@ -28,7 +28,7 @@ from app.web.records.calendar_rescheduling import CalendarMoves
 from app.web.records.related_person_field import OpenDueField, RelatedPersonField
 
 STATUS_COLORS = {"Backlog": "gray", "Todo": "blue", "In Progress": "orange", "Done": "green", "Canceled": "slate"}
-PRIORITY_COLORS = {"Low": "slate", "Medium": "amber", "High": "red", "Urgent": "purple"}
+PRIORITY_COLORS = {"Low": "slate", "Medium": "blue", "High": "orange", "Urgent": "red"}
 SPECIAL_FIELDS: tuple[Field, ...] = (
     TextField("title", max_length=200, required=True),
     ChoiceField("status", options=STATUSES, colors=STATUS_COLORS),
