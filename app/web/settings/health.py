@@ -177,7 +177,7 @@ class SelfTestView(SettingsPage):
 
 
 def _admin() -> Viewer:
-    """The viewer, who must be an administrator. Raises Denied."""
+    """The viewer, who must be an admin. Raises Denied."""
     viewer = current_viewer()
     if not viewer.person.is_admin:
         raise access.Denied(_("Only an admin can see this."))

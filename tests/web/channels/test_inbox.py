@@ -217,7 +217,7 @@ def test_without_an_account_or_number_the_page_says_what_to_do(crm: Crm) -> None
     lead, ana = crm.make.lead("ana", email=None), crm.client("ana")
     said = ana.form("/inbox/start", {"kind": "lead", "record": lead.id, "channel": "sms", "body": "Hi", "key": "k"})
     assert said.status_code == 422
-    assert "An administrator has to add an account" in said.text
+    assert "An admin has to add an account" in said.text
     nobody = crm.make.lead("ana", email="no@number.example", mobile=None)
     assert "no mobile number to write to" in ana.screen(f"/inbox/to/lead/{nobody.id}?channel=sms").text
 
