@@ -31,7 +31,7 @@ EXPIRED = "It took longer than a minute to reach the phone provider, so nobody w
 NOT_KNOWN = "Unknown whether your phone rings: dialing was interrupted."
 OFF = "The phone account was turned off. Please ask an admin."
 GONE = "The phone account no longer exists."
-NO_TELEPHONE = "This account can't make calls. Please ask an admin to check its settings."
+NO_CALLS = "This account can't make calls. Please ask an admin to check its settings."
 
 log = logging.getLogger("crm.calls")
 
@@ -108,7 +108,7 @@ def _dial(row: CallRequest, prepared: _Ready) -> DeliveryResult:
     try:
         accepted = prepared.provider.call(prepared.call)
     except StatusUnavailable:
-        return DeliveryResult("failed", NO_TELEPHONE)
+        return DeliveryResult("failed", NO_CALLS)
     except DeliveryUnknown as error:
         return DeliveryResult("unknown", impersonal(error))
     except ChannelError as error:
