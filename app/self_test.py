@@ -252,7 +252,7 @@ def _mail() -> CheckResult:
     except ChannelError as error:
         advice = _("Check CRM_SMTP_URL: host, port, encryption, user and password.")
         return CheckResult(FAILED, str(error), advice)
-    return CheckResult(OK, _("The mail server accepts the sign-in. No mail was sent."))
+    return CheckResult(OK, _("The mail server accepts the sign-in. No email was sent."))
 
 
 def _storage() -> CheckResult:

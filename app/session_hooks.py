@@ -125,7 +125,7 @@ EFFECTS = (
         people.is_cached,
         "All processes reload people and masters after a change.",
     ),
-    Effect("after_flush", passwords.refuse_without_admin, _ACCOUNTS, "The last active administrator keeps the role."),
+    Effect("after_flush", passwords.refuse_without_admin, _ACCOUNTS, "The last active admin keeps the role."),
     Effect(
         "after_flush",
         change_events.note_saved,

@@ -109,27 +109,19 @@ def _masters(engine: Engine) -> Masters:
         )
 
 
+_USER_COLUMNS = (
+    *("id", "first_name", "last_name", "username", "email", "active", "password", "login_count", "fail_login_count"),
+    *("created_on", "changed_on", "available", "manager_id"),
+)
+
+
 def _load_people(generator: RowGenerator, load: SqliteLoader | MariaLoader) -> None:
     password, at = generate_password_hash(PASSWORD), moment(generator.now - timedelta(days=DAYS + 5))
     roles = generator.masters.roles
     people = generator.people
     load.table(
         "ab_user",
-        (
-            "id",
-            "first_name",
-            "last_name",
-            "username",
-            "email",
-            "active",
-            "password",
-            "login_count",
-            "fail_login_count",
-            "created_on",
-            "changed_on",
-            "available",
-            "manager_id",
-        ),
+        _USER_COLUMNS,
         (
             (
                 key,

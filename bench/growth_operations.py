@@ -15,7 +15,7 @@ BUSY_CUSTOMER, SHARE_OF_ENTRIES = 1, 100
 DEEP_PAGES_OF = 100_000
 _BUSY = """INSERT INTO activity (kind, at, actor_id, customer_id, payload)
     SELECT kind, at, actor_id, %s, payload FROM activity WHERE kind = 'note' ORDER BY id DESC LIMIT %s"""
-#: The bench user who is made an administrator, for the pages that only they see.
+#: The bench user who is made an admin, for the pages that only they see.
 ADMIN = "bench_support_manager"
 #: How the names of dashboards begin: their figures are kept for a minute, and measured anew.
 DASHBOARD = "dashboard: "

@@ -99,21 +99,24 @@ def in_foreground(command: Sequence[str]) -> None:
     subprocess.Popen(bound, stdin=no, stdout=no, stderr=no, start_new_session=True)
 
 
-def _values(folder: Path, paths: dict[str, str]) -> dict[str, str]:
-    """The values for the files; ports and passwords are generated once and stored in the folder."""
-    kept = folder / "stack.json"
+def _ports_and_secrets(kept: Path) -> dict[str, str]:
+    """Ports, passwords and keys, generated once and stored in this file."""
     if kept.exists():
-        made: dict[str, str] = json.loads(kept.read_text())
-    else:
-        ports = dict(
-            zip(("HTTP_PORT", "WEB_PORT", "SOCKETS_PORT", "DB_PORT", "REDIS_PORT"), free_ports(5), strict=True)
-        )
-        made = {name: str(port) for name, port in ports.items()}
-        made |= {name: secrets.token_hex(16) for name in ("DB_PASSWORD", "REDIS_PASSWORD")}
-        made |= {"SECRET_KEY": secrets.token_urlsafe(48)}
-        made |= {"FIELD_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()}
-        kept.touch(mode=0o600)
-        kept.write_text(json.dumps(made))
+        stored: dict[str, str] = json.loads(kept.read_text())
+        return stored
+    names = ("HTTP_PORT", "WEB_PORT", "SOCKETS_PORT", "DB_PORT", "REDIS_PORT")
+    made = {name: str(port) for name, port in zip(names, free_ports(len(names)), strict=True)}
+    made |= {name: secrets.token_hex(16) for name in ("DB_PASSWORD", "REDIS_PASSWORD")}
+    made |= {"SECRET_KEY": secrets.token_urlsafe(48)}
+    made |= {"FIELD_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()}
+    kept.touch(mode=0o600)
+    kept.write_text(json.dumps(made))
+    return made
+
+
+def _values(folder: Path, paths: dict[str, str]) -> dict[str, str]:
+    """The values for the files."""
+    made = _ports_and_secrets(folder / "stack.json")
     user = getpass.getuser()
     modules = Path("/usr/lib/nginx/modules")
     brotli = "yes" if (modules / "ngx_http_brotli_filter_module.so").exists() else "no"

@@ -9,12 +9,20 @@ from functools import cache
 from pathlib import Path
 
 from app import create_app  # noqa: F401  (imports every subclass of RuleBroken)
-from app.channels import failure_reasons, http_client, imap_client
+from app.channels import failure_reasons, http_client, imap_client, smtp_client, smtp_provider
 from app.channels.registry import KINDS
 from app.domain.base import RuleBroken
 from app.domain.inbound import inbound_mail
 from app.lib import mail_reading
-from app.outbox import mail_fetch
+from app.outbox import (
+    call_delivery,
+    mail_fetch,
+    mail_parts,
+    message_delivery,
+    notice_delivery,
+    provider_clients,
+    provider_files,
+)
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Only operators read these messages, in English.
@@ -24,6 +32,15 @@ PROVIDER_SENTENCES = {
     *failure_reasons.SENTENCES.values(),
     *(http_client.NO_CONNECTION, http_client.NO_TLS, http_client.NO_ANSWER),
     *(http_client.BAD_HOST, http_client.TOO_LARGE, http_client.NO_FILE),
+    *(smtp_client.BAD_ADDRESS, smtp_client.NOT_KNOWN, smtp_provider.TOO_LARGE),
+    *(mail_parts.FILE_GONE, provider_files.FILE_GONE, provider_files.STORAGE_AWAY),
+    *(provider_clients.UNKNOWN_KIND, provider_clients.UNREADABLE_SECRETS),
+    *(message_delivery.NOT_KNOWN, message_delivery.CANNOT_ASK, message_delivery.ACCOUNT_GONE),
+    *(message_delivery.NEVER_RECEIVED, message_delivery.PAUSED, message_delivery.NOT_YET_PERMITTED),
+    *(notice_delivery.NOT_KNOWN, notice_delivery.NOT_WANTED, notice_delivery.IS_GONE),
+    # On the card of a call.
+    *(call_delivery.EXPIRED, call_delivery.NOT_KNOWN, call_delivery.OFF),
+    *(call_delivery.GONE, call_delivery.NO_CALLS),
 }
 #: Why an email found no place, translated when the list of them is shown.
 MAIL_SENTENCES = {inbound_mail.CAME_BACK, inbound_mail.IS_CUT, inbound_mail.IS_REPORT, imap_client.TOO_LARGE}

@@ -74,7 +74,7 @@ class Person:
         return self.scoped[scope]
 
     def viewed(self) -> Person:
-        """The person as an administrator views them: reads only, with compiled statements of its own."""
+        """The person as an admin views them: reads only, with compiled statements of its own."""
         if not self._viewed:
             self._viewed.append(replace(self, read_only=True))
         return self._viewed[0]

@@ -169,7 +169,7 @@ def _lacks(actor: Person, permission: Any) -> bool:
 def _deny(what: str, how: str) -> None:
     raise Denied(
         translatable(
-            "You can't grant more than you have yourself (%(what)s: %(how)s). Ask an administrator.",
+            "You can't grant more than you have yourself (%(what)s: %(how)s). Ask an admin.",
             what=what,
             how=how,
         )
@@ -178,7 +178,7 @@ def _deny(what: str, how: str) -> None:
 
 def _refuse_role_change(actor: Person, role: Any) -> None:
     if role.name in FIXED_ROLES or previous_value(role, "name") in FIXED_ROLES:
-        raise Denied("Only an administrator can change the roles Admin and Public.")
+        raise Denied("Only an admin can change the roles Admin and Public.")
     for permission in history_of(role, "permissions").added:
         if _lacks(actor, permission):
             _deny(permission.view_menu.name, permission.permission.name)

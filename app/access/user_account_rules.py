@@ -1,7 +1,7 @@
 """Who may change a person's account: one table of columns, applied to every flush and so on every path.
 
 A person changes their own preferences. Everything that decides whose records somebody reaches, or how they sign in, is
-for those to whom the person reports, directly or through others, and for administrators.
+for those to whom the person reports, directly or through others, and for admins.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def refuse_foreign_changes(session: Session, actor: Person) -> None:
     below = team.reporting_tree(session, actor.id) - {actor.id}
     for user, name in changed:
         if user.id != actor.id and user.id is not None and is_admin_account(user):
-            raise Denied("Only an administrator can change an administrator's account.")
+            raise Denied("Only an admin can change an admin's account.")
         if user.id == actor.id:
             _refuse_own(name)
         elif user.id is not None and user.id not in below:
@@ -128,9 +128,7 @@ def _members_changed(session: Session, group: Any) -> list[Any]:
 def _refuse_own(name: str) -> None:
     if name in COLUMNS_OF_MANAGERS:
         raise Denied(
-            translatable(
-                "You can't change your own %(what)s. Ask your manager or an administrator.", what=LABELS[name]
-            ),
+            translatable("You can't change your own %(what)s. Ask your manager or an admin.", what=LABELS[name]),
             name,
         )
 
@@ -138,8 +136,7 @@ def _refuse_own(name: str) -> None:
 def _refuse_foreign(user: Any, name: str) -> None:
     raise Denied(
         translatable(
-            "You can't change the %(what)s of %(name)s, who doesn't report to you. Ask their manager or an "
-            "administrator.",
+            "You can't change the %(what)s of %(name)s, who doesn't report to you. Ask their manager or an admin.",
             what=LABELS[name],
             name=user.get_full_name().strip(),
         ),
@@ -151,7 +148,7 @@ def _refuse_outsider(chosen: int | None, allowed: frozenset[int | None], name: s
     if chosen not in allowed:
         raise Denied(
             translatable(
-                "You can only choose yourself or somebody who reports to you as %(what)s. Ask an administrator.",
+                "You can only choose yourself or somebody who reports to you as %(what)s. Ask an admin.",
                 what=LABELS[name],
             ),
             name,

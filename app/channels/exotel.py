@@ -69,7 +69,7 @@ SETTINGS = (
     AccountSetting(
         "from",
         "ExoPhones",
-        "The account's telephone numbers, comma-separated. The first one is the caller id where none is chosen.",
+        "The account's phone numbers, comma-separated. The first one is the caller ID where none is chosen.",
         is_required=False,
         check=numbers_problem,
     ),
@@ -163,7 +163,7 @@ class Exotel(ExotelInbound):
     def call(self, call: OutgoingCall) -> ProviderAcceptance:
         """Ring the person; when they answer, ring the customer and connect both."""
         if not self.exophones:
-            raise StatusUnavailable("This account has no telephone.")
+            raise StatusUnavailable("This account has no phone.")
         form = {
             "From": call.person,
             "To": call.customer,

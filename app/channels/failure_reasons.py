@@ -19,11 +19,11 @@ SENTENCES = {
     "window_closed": "The customer's last message is older than 24 hours. Please send a template instead.",
     "too_fast": "The provider limits how fast this account may send. The message is tried again later.",
     "daily_limit": "The account has reached its limit of messages for now. The message is tried again later.",
-    "sign_in": "The provider refuses the account's sign-in. Please ask an administrator to check its keys.",
-    "suspended": "The account at the provider is suspended or without balance. Please tell an administrator.",
-    "bad_sender": "The account's own number can't be used for this. Please ask an administrator to check it.",
-    "country": "The account may not send or call to this country. Please tell an administrator.",
-    "trial": "A trial account reaches verified numbers only. Please tell an administrator.",
+    "sign_in": "The provider refuses the account's sign-in. Please ask an admin to check its keys.",
+    "suspended": "The account at the provider is suspended or without balance. Please tell an admin.",
+    "bad_sender": "The account's own number can't be used for this. Please ask an admin to check it.",
+    "country": "The account may not send or call to this country. Please tell an admin.",
+    "trial": "A trial account reaches verified numbers only. Please tell an admin.",
     "blocked": "The provider or the operator blocked the message because of its content or sender.",
     "marketing": "WhatsApp chose not to deliver this marketing message to the recipient.",
     "too_long": "The text is too long for this channel. Please shorten it.",
@@ -34,15 +34,15 @@ SENTENCES = {
     "no_upload": "This provider takes files by address only. Please send a link instead.",
     "bad_template": "The template doesn't exist at the provider in this language, or isn't approved any more.",
     "bad_variables": "The template's variables don't fit. Please check their number and values.",
-    "no_dlt_template": "An SMS to India needs the id of its registered DLT template. Please choose a template.",
-    "dlt": "The SMS doesn't match its DLT registration: entity, header or template. Please tell an administrator.",
+    "no_dlt_template": "An SMS to India needs the ID of its registered DLT template. Please choose a template.",
+    "dlt": "The SMS doesn't match its DLT registration: entity, header or template. Please tell an admin.",
     "wrong_channel": "This account doesn't serve the channel of the message. Please choose another account.",
     "provider_fault": "The provider has a fault at the moment. The message is tried again later.",
-    "wrong_address": "The provider isn't found at the configured address. Please ask an administrator to check it.",
+    "wrong_address": "The provider isn't found at the configured address. Please ask an admin to check it.",
     "not_delivered": "The message was not delivered. The code says why.",
     "refused": "The provider refused it. The code says why.",
 }
-#: Reasons for which further attempts are pointless. For the others, time or an administrator may help.
+#: Reasons for which further attempts are pointless. For the others, time or an admin may help.
 LASTING = frozenset(
     {
         *("bad_number", "not_mobile", "not_on_whatsapp", "opted_out", "do_not_disturb", "window_closed", "country"),

@@ -214,7 +214,7 @@ class Meta(MetaInbound):
 
     def call(self, call: OutgoingCall) -> ProviderAcceptance:
         """Meta has no telephone: raises StatusUnavailable."""
-        raise StatusUnavailable("This account has no telephone.")
+        raise StatusUnavailable("This account has no phone.")
 
     # --- files, account
 

@@ -85,7 +85,7 @@ class MetaInbound:
     def _read(self, value: dict[str, Any], events: list[Event], problems: list[str]) -> None:
         metadata = mapping(value.get("metadata"))
         if one_line(metadata.get("phone_number_id")) != self.phone_number_id:
-            problems.append("A part of it is for another telephone number.")
+            problems.append("A part of it is for another phone number.")
             return
         names = {one_line(each.get("wa_id")): mapping(each.get("profile")) for each in objects(value.get("contacts"))}
         to = international(metadata.get("display_phone_number"))

@@ -18,7 +18,7 @@ def secret_problem(value: str) -> str | None:
 
 def number_problem(value: str) -> str | None:
     """What is wrong with a phone number."""
-    return None if phone.normalize(value) else "Please enter a telephone number with its country code: +91…"
+    return None if phone.normalize(value) else "Please enter a phone number with its country code: +91…"
 
 
 def numbers_problem(value: str) -> str | None:

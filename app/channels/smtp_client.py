@@ -30,6 +30,7 @@ TOTAL_SECONDS = 45.0
 MAX_REPLY_BYTES = 65_536
 #: Longer subjects are cut.
 MAX_SUBJECT = 200
+BAD_ADDRESS = "The email address isn't valid."
 #: The server may have the whole message; only its reply was lost.
 NOT_KNOWN = "Unknown whether it arrived: the mail server disconnected at the end."
 
@@ -202,7 +203,7 @@ def one_address(to: str) -> Address:
     with suppress(ValueError, IndexError, HeaderParseError):
         if to.isascii() and to.isprintable():
             return Address(addr_spec=to)
-    raise ChannelError("The email address isn't valid.", permanent=True)
+    raise ChannelError(BAD_ADDRESS, permanent=True)
 
 
 def _expect_success(reply: tuple[int, bytes]) -> None:

@@ -28,6 +28,7 @@ from app.lib.mail_headers import ENCODED_WORD, file_name, text_of_header
 TIMEOUT = 15.0
 #: Larger mails are refused by most servers.
 MAX_BYTES = 25_000_000
+TOO_LARGE = "The email with its files is larger than 25 MB. Please attach less."
 MAX_CC = 50
 PORTS = {"tls": 465, "starttls": 587, "none": 25}
 _SCHEMES = {"tls": "smtps", "starttls": "smtp+starttls", "none": "smtp"}
@@ -57,7 +58,7 @@ class SmtpProvider(MailAccount):
         mail = self.compose(message)
         raw = mail.as_bytes()
         if len(raw) > MAX_BYTES:
-            raise ProviderRefusal("The email with its files is larger than 25 MB. Please attach less.", permanent=True)
+            raise ProviderRefusal(TOO_LARGE, permanent=True)
         try:
             self._smtp.deliver(raw, list(dict.fromkeys((message.to, *others))))
         except RecipientRefused as error:

@@ -60,14 +60,14 @@ SETTINGS = (
     AccountSetting(
         "from",
         "Own numbers",
-        "The sender of SMS and the caller id, with country code. A different sender of WhatsApp messages follows after "
+        "The sender of SMS and the caller ID, with country code. A different sender of WhatsApp messages follows after "
         "a comma, with whatsapp: before it.",
         check=numbers_problem,
     ),
     AccountSetting(
         "forward_to",
         "Incoming calls ring at",
-        "A telephone number. Empty: incoming calls hear the busy tone.",
+        "A phone number. Empty: incoming calls hear the busy tone.",
         is_required=False,
         check=number_problem,
     ),

@@ -163,7 +163,7 @@ class Twilio(TwilioInbound):
     def call(self, call: OutgoingCall) -> ProviderAcceptance:
         """Ring the person; when they answer, ring the customer and connect both."""
         if not self.numbers:
-            raise StatusUnavailable("This account has no telephone.")
+            raise StatusUnavailable("This account has no phone.")
         caller_id = call.caller_id or self.numbers[0]
         bridge = str(_bridge(call, caller_id))
         made = self._create(

@@ -34,7 +34,7 @@ def register(group: Any, readable_errors: Callable[[_Command], _Command]) -> Non
 
     @click.command("import-predecessor")
     @click.argument("folder", type=click.Path(exists=True, file_okay=False, path_type=Path))
-    @click.option("--as", "name", required=True, help="An administrator, in whose name it is done.")
+    @click.option("--as", "name", required=True, help="An admin, in whose name it is done.")
     @click.option("--dry-run", is_flag=True, help="Only check the files.")
     @click.option("--report", type=click.Path(dir_okay=False, path_type=Path), help="Write all remarks to this CSV.")
     @with_appcontext

@@ -30,16 +30,7 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
         """Recount all days; meanwhile dashboards count the calls themselves. Called again, it continues."""
         zone, now = _zone(), datetime.now(UTC)
         with access.as_system(db.session()) as session:
-            is_new = call_rollup_fill.begin_rebuild(session, zone, now)
-            session.commit()
-            click.echo("Counting all days anew." if is_new else "Going on where the last rebuild was cut off.")
-            total = 0
-            while days := _waiting(session, zone, now):
-                done = call_rollup_fill.fill(session, days, zone, now)
-                session.commit()
-                total += len(done)
-                if done:
-                    click.echo(f"{total} days, until {call_rollups.date_of(done[-1])}")
+            total = _recount_calls(session, zone, now)
             _recount_records(session, zone)
         click.echo(f"Done: {total} days counted.")
 
@@ -64,6 +55,21 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
             raise SystemExit(1)
 
     return group
+
+
+def _recount_calls(session: Any, zone: ZoneInfo, now: datetime) -> int:
+    """Count the calls of all days anew, or continue a rebuild that was cut off. Returns the number of days."""
+    is_new = call_rollup_fill.begin_rebuild(session, zone, now)
+    session.commit()
+    click.echo("Counting all days anew." if is_new else "Going on where the last rebuild was cut off.")
+    total = 0
+    while days := _waiting(session, zone, now):
+        done = call_rollup_fill.fill(session, days, zone, now)
+        session.commit()
+        total += len(done)
+        if done:
+            click.echo(f"{total} days, until {call_rollups.date_of(done[-1])}")
+    return total
 
 
 def _recount_records(session: Any, zone: ZoneInfo) -> None:

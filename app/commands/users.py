@@ -60,7 +60,7 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
         user = set_password(name, password, with_keys, datetime.now(UTC))
         click.echo(f"{user.username} can sign in with the new password. Their sessions have ended.")
         if not user.active:
-            click.echo("The user is inactive, and can't sign in until an administrator activates them.")
+            click.echo("The user is inactive, and can't sign in until an admin activates them.")
 
     _add_lists(group, readable_errors)
     return group

@@ -116,7 +116,7 @@ def _append(session: Session, entries: list[AuditEntry]) -> None:
     if key is None:
         raise RuleBroken(
             "This server does not have the key that seals the audit log since it was replaced. Nothing was saved. "
-            "Please ask your administrator to give this server the new CRM_FIELD_KEY and to restart it."
+            "Please ask your admin to give this server the new CRM_FIELD_KEY and to restart it."
         )
     rows = []
     for seq, entry in enumerate(entries, head.seq + 1):

@@ -40,7 +40,7 @@ STORAGE_WAIT = timedelta(hours=1)
 MANUAL_PREFIX = "by hand "
 MAX_BY_HAND, BY_HAND_WITHIN = 3, timedelta(hours=1)
 #: The error of a run that was made twice because its worker was killed, and of one that has failed for good.
-GIVEN_UP = "The report could not be made: its process ended several times. Please tell your administrator."
+GIVEN_UP = "The report could not be made: its process ended several times. Please tell your admin."
 
 
 class ReportSchedule(Record):

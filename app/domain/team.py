@@ -147,7 +147,7 @@ def roles_held(session: Session, users: Iterable[int]) -> dict[int, frozenset[in
 
 
 def active_admins(session: Session) -> list[int]:
-    """Ids of the active administrators."""
+    """Ids of the active admins."""
     return [user.id for user in members(session, get_role(session, "Admin").id) if user.active]
 
 

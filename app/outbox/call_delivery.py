@@ -27,11 +27,11 @@ from app.outbox.provider_clients import NoProvider, impersonal
 
 #: Seconds before the second, third … attempt of a call that was surely not dialed; it expires within a minute.
 WAITS = (2, 5, 10)
-EXPIRED = "It took longer than a minute to reach the telephone provider, so nobody was called. Please call again."
+EXPIRED = "It took longer than a minute to reach the phone provider, so nobody was called. Please call again."
 NOT_KNOWN = "Unknown whether your phone rings: dialing was interrupted."
-OFF = "The telephone account was turned off. Please ask an administrator."
-GONE = "The telephone account no longer exists."
-NO_TELEPHONE = "This account can't make calls. Please ask an administrator to check its settings."
+OFF = "The phone account was turned off. Please ask an admin."
+GONE = "The phone account no longer exists."
+NO_CALLS = "This account can't make calls. Please ask an admin to check its settings."
 
 log = logging.getLogger("crm.calls")
 
@@ -108,7 +108,7 @@ def _dial(row: CallRequest, prepared: _Ready) -> DeliveryResult:
     try:
         accepted = prepared.provider.call(prepared.call)
     except StatusUnavailable:
-        return DeliveryResult("failed", NO_TELEPHONE)
+        return DeliveryResult("failed", NO_CALLS)
     except DeliveryUnknown as error:
         return DeliveryResult("unknown", impersonal(error))
     except ChannelError as error:

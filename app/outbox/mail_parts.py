@@ -18,6 +18,7 @@ from app.ops.storage.file_store import PREFIX, FileStore
 
 #: Emails that a reply lists in its References.
 MAX_REFERENCES = 10
+FILE_GONE = "A file of this email no longer exists. Nothing was sent."
 
 
 def complete(session: Session, row: Message, account: ChannelAccount, message: OutgoingMessage) -> OutgoingMessage:
@@ -82,5 +83,5 @@ def _files(row: Message) -> list[tuple[str, str, bytes]]:
             with store.open(each["address"].removeprefix(PREFIX)) as file:
                 found.append((each.get("name") or "file", each["mime_type"], file.read()))
         except FileNotFoundError as missing:
-            raise ChannelError("A file of this email no longer exists. Nothing was sent.", permanent=True) from missing
+            raise ChannelError(FILE_GONE, permanent=True) from missing
     return found

@@ -54,6 +54,10 @@ SOON = timedelta(minutes=2)
 PAUSED_SECONDS = 300.0
 #: Messages of one commit that are queued at once; the sweep queues the others.
 MAX_AT_ONCE = 500
+ACCOUNT_GONE = "The account by which this message was to be sent no longer exists."
+NEVER_RECEIVED = "The provider never received this message."
+PAUSED = "The campaign is paused."
+NOT_YET_PERMITTED = "Waits for the permitted hours."
 NOT_KNOWN = "Unknown whether it arrived: sending was interrupted."
 CANNOT_ASK = "Unknown whether it arrived, and the provider can't say. Please decide whether to send it again."
 #: The provider's state -> ours: whatever it has accepted is sent.
@@ -143,7 +147,7 @@ def _prepare(row: Message) -> ReadyMessage:
             raise NotSent(MessageResult("failed", str(reason), was_attempted=False, code="not wanted"))
         if until := message_sending.postponed_until(session, row, now, current_app.config["CRM"].time_zone):
             wait = (until - now).total_seconds()
-            raise NotSent(DeliveryResult("queued", "Waits for the permitted hours.", was_attempted=False, wait=wait))
+            raise NotSent(DeliveryResult("queued", NOT_YET_PERMITTED, was_attempted=False, wait=wait))
         try:
             return ready(session, row)
         except NoProvider as error:
@@ -156,14 +160,14 @@ def _refuse_for_campaign(session: Session, row: Message) -> None:
     if state == "stopped":
         raise NotSent(DeliveryResult("canceled", was_attempted=False))
     if state == "paused":
-        raise NotSent(DeliveryResult("queued", "The campaign is paused.", was_attempted=False, wait=PAUSED_SECONDS))
+        raise NotSent(DeliveryResult("queued", PAUSED, was_attempted=False, wait=PAUSED_SECONDS))
 
 
 def ready(session: Session, row: Message) -> ReadyMessage:
     """The message in the form for its provider. Raises NoProvider."""
     account = session.get(ChannelAccount, row.account_id) if row.account_id else None
     if account is None:
-        raise NoProvider("The account by which this message was to be sent no longer exists.")
+        raise NoProvider(ACCOUNT_GONE)
     template = session.get(MessageTemplate, row.template_id) if row.template_id else None
     answered = session.get(Message, row.reply_to_id) if row.reply_to_id else None
     message = OutgoingMessage(
@@ -356,7 +360,7 @@ def _is_anothers(session: Session, row: Message, provider_id: str) -> bool:
 def _send_again(session: Session, row: Message, now: datetime) -> None:
     """Send it again, if there is an attempt left, because the provider doesn't know it."""
     if row.tries > len(WAITS):
-        messages.advance(session, row, "failed", now, "The provider never received this message.")
+        messages.advance(session, row, "failed", now, NEVER_RECEIVED)
         return
     row.due_on, row.ask_on, row.asks, row.provider_id = now, None, 0, None
     messages.advance(session, row, "queued", now)

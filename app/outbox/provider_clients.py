@@ -23,6 +23,8 @@ from app.outbox.engine import DeliveryResult, NotSent
 
 #: The path to which providers report; the token identifies the account.
 HOOK_PATH = "/hooks/{channel}/{token}"
+UNKNOWN_KIND = "This version of the CRM doesn't know this kind of account."
+UNREADABLE_SECRETS = "The secrets of this account can't be read. Please enter them again."
 #: Numbers and addresses in providers' texts.
 _PERSONAL = re.compile(r"(?<!\d)\+?\d(?:[ ()-]?\d){6,40}|(?<![^\s@<>\"'])[^\s@<>\"']{1,64}@[^\s@<>\"']{1,255}")
 
@@ -41,7 +43,7 @@ def kind_of(account: ChannelAccount) -> ProviderKind:
     """The kind of an account. Raises NoProvider if this version doesn't have it."""
     kind = KINDS.get(account.kind)
     if kind is None:
-        raise NoProvider("This version of the CRM doesn't know this kind of account.")
+        raise NoProvider(UNKNOWN_KIND)
     return kind
 
 
@@ -69,7 +71,7 @@ def _values(account: ChannelAccount) -> dict[str, str]:
     try:
         return channel_accounts.values_of(account, vault())
     except VaultError as error:
-        raise NoProvider("The secrets of this account can't be read. Please enter them again.") from error
+        raise NoProvider(UNREADABLE_SECRETS) from error
 
 
 def client_of(session: Session, account_id: int | None, gone: str) -> Provider:

@@ -19,6 +19,8 @@ from app.ops.storage.file_store import FileStore
 ADDRESS_SECONDS = 1800
 #: The path from which providers fetch files.
 ADDRESS_PATH = "/hooks/file/{token}"
+FILE_GONE = "A file of this message no longer exists. Nothing was sent."
+STORAGE_AWAY = "The storage of files can't be reached. Nothing was sent."
 
 
 def text_of(row: Message) -> str:
@@ -55,10 +57,9 @@ def _content(row: Message, place: int, file: Media) -> tuple[str, str, bytes]:
         with store.open(message_files.digest_of((row.media or [])[place]) or "") as content:
             return file.name or "file", file.mime_type, content.read()
     except FileNotFoundError as missing:
-        text = "A file of this message no longer exists. Nothing was sent."
-        raise ChannelError(text, permanent=True) from missing
+        raise ChannelError(FILE_GONE, permanent=True) from missing
     except OSError as away:
-        raise ChannelError("The storage of files can't be reached. Nothing was sent.") from away
+        raise ChannelError(STORAGE_AWAY) from away
 
 
 # --- our URLs

@@ -49,7 +49,7 @@ def send(recording_id: int) -> None:
 def _prepare(row: CallRecording) -> Provider:
     with Session(db.engine, expire_on_commit=False) as session, access.as_system(session):
         call = session.get_one(CallLog, row.call_id)
-        return provider_clients.client_of(session, call.account_id, "The telephone account no longer exists.")
+        return provider_clients.client_of(session, call.account_id, "The phone account no longer exists.")
 
 
 def _transmit(row: CallRecording, provider: Provider) -> DeliveryResult:

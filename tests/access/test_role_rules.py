@@ -226,7 +226,7 @@ def test_an_administrators_account_is_changed_by_administrators_only(
             for name, value in change.items():
                 setattr(changed, name, value)
             if is_refused:
-                with pytest.raises(Denied, match="administrator's account"):
+                with pytest.raises(Denied, match="admin's account"):
                     save(db)
                 db.expire(changed)
             else:

@@ -475,7 +475,7 @@ def test_a_batch_of_states_in_any_order() -> None:
 def test_what_can_be_read_of_a_batch_is_not_held_up_by_the_rest() -> None:
     body = batch({"statuses": [status("sent"), status("new"), {"status": "sent"}], "messages": [{"type": "text"}]})
     body["entry"] += batch({"statuses": [status("read")]}, phone="999999")["entry"]
-    with pytest.raises(NotUnderstood, match="another telephone number") as problem:
+    with pytest.raises(NotUnderstood, match="another phone number") as problem:
         meta().parse(posted(body))
     assert [event.state for event in problem.value.events if isinstance(event, StatusUpdate)] == ["sent"]
 

@@ -110,7 +110,7 @@ def ana(browser: Callable[[], FlaskClient]) -> FlaskClient:
 
 @pytest.fixture
 def root(browser: Callable[[], FlaskClient]) -> FlaskClient:
-    """The administrator's browser, signed in."""
+    """The admin's browser, signed in."""
     client = browser()
     assert sign_in(client, "root").status_code == 302
     return client

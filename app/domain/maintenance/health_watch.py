@@ -8,8 +8,8 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from app.domain import notices, team
-from app.domain.maintenance import health_samples
-from app.domain.maintenance.health_samples import ThresholdChange
+from app.domain.maintenance import health_samples, health_thresholds
+from app.domain.maintenance.health_thresholds import ThresholdChange
 from app.lib.digit_grouping import grouped
 
 
@@ -24,7 +24,7 @@ class Readings:
 def watch(session: Session, readings: Readings, now: datetime) -> str:
     """Store the readings, compare with the thresholds and notify. Returns what changed, as a word; "" for nothing."""
     health_samples.store_installation(session, readings.queue_depth, readings.db_connections, now)
-    changes = health_samples.watch(session, now)
+    changes = health_thresholds.watch(session, now)
     if not changes:
         return ""
     users = tuple(team.active_admins(session))

@@ -216,7 +216,7 @@ def _text(plan: CampaignInput, template: MessageTemplate | None) -> str:
 def _refuse_account(session: Session, plan: CampaignInput, template: MessageTemplate | None, purpose: str) -> None:
     fitting = {each.id for each in channel_accounts.active(session, plan.channel, purpose)}
     if not fitting:
-        text = "Nothing can be sent on this channel yet. An administrator has to add an account in Settings, Channels."
+        text = "Nothing can be sent on this channel yet. An admin has to add an account in Settings, Channels."
         raise RuleBroken(text, "channel")
     if plan.account_id is not None and plan.account_id not in fitting:
         raise RuleBroken("This account can't send on this channel. Please choose another one.", "account")

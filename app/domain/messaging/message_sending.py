@@ -158,7 +158,7 @@ def choose_account(session: Session, request: OutgoingRequest, peer: str) -> Cha
             raise RuleBroken("This account can't send on this channel. Please choose another one.", "account")
         return fitting[wanted]
     if not fitting:
-        text = "Nothing can be sent on this channel yet. An administrator has to add an account in Settings, Channels."
+        text = "Nothing can be sent on this channel yet. An admin has to add an account in Settings, Channels."
         raise RuleBroken(text, "channel")
     mine = (Conversation.channel == request.channel, Conversation.peer == peer)
     query = select(Conversation.account_id).where(*mine).order_by(Conversation.last_message_on.desc())

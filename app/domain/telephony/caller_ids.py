@@ -59,7 +59,7 @@ def choose(session: Session, purpose: str) -> CallerLine:
     """
     accounts = channel_accounts.active(session, "voice", purpose)
     if not accounts:
-        text = "No calls can be made from the CRM yet. An administrator has to add a telephone account in Channels."
+        text = "No calls can be made from the CRM yet. An admin has to add a phone account in Channels."
         raise RuleBroken(text, "channel")
     for wanted in (purpose, "any"):
         for account in accounts:
@@ -84,11 +84,11 @@ def own_number(account: ChannelAccount) -> str:
 def _no_number(purpose: str) -> TranslatableText:
     if purpose == "promotional":
         return translatable(
-            "Promotional calls need a caller ID of the 140 series, and there is none. Ask an administrator to add one, "
+            "Promotional calls need a caller ID of the 140 series, and there is none. Ask an admin to add one, "
             "or record the customer's consent first."
         )
     return translatable(
-        "Service calls need a caller ID of the 1600 series, and there is none. Ask an administrator to add one."
+        "Service calls need a caller ID of the 1600 series, and there is none. Ask an admin to add one."
     )
 
 

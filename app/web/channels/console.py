@@ -119,7 +119,7 @@ class ConsoleView(SettingsPage):
         refuse_non_admin()
         account, form = _console(key), request.form
         if "voice" not in account.channels:
-            raise RuleBroken(_("This account has no telephone."))
+            raise RuleBroken(_("This account has no phone."))
         _report(account, console_calls.incoming_event(form.get("peer", "")[:60], form.get("own", "")[:60]))
         flash(_("Ringing. Whoever answers the call sees it on their pages."), "success")
         return redirect(f"/settings/channels/console/{key}/#calls")

@@ -26,6 +26,7 @@ from app.web.channels.composer_parts import (
     reactions_of,
 )
 from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.languages import translate_text
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.records import conversation_list, dial_targets, message_files
@@ -202,7 +203,7 @@ def _bubble(message: Any, page: _Page, viewer: Viewer) -> dict[str, Any]:
         "title": format_local_date(at, "%a %-d %b %Y, %H:%M"),
         "state": sign,
         "tone": sign["tone"] if sign else "gray",
-        "reason": message.reason if message.state in DEAD else None,
+        "reason": translate_text(message.reason or "") if message.state in DEAD else None,
         "warning": _("Anybody could have written this: the sender's address was not verified.")
         if (message.native or {}).get("unverified")
         else None,

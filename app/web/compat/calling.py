@@ -50,12 +50,10 @@ def _kinds() -> list[str]:
 
 
 def set_medium(arguments: Arguments) -> dict[str, Any]:
-    """medium -> {success}; refused unless it is in use already, because an administrator chooses it."""
+    """medium -> {success}; refused unless it is in use already, because an admin chooses it."""
     medium, status = arguments.text("medium", ""), integration_status(arguments)
     if medium and medium != status["default_calling_medium"]:
-        raise RuleBroken(
-            _("An administrator sets under Settings, Channels by which provider calls are made."), "medium"
-        )
+        raise RuleBroken(_("An admin sets under Settings, Channels by which provider calls are made."), "medium")
     return {"success": True}
 
 

@@ -80,7 +80,7 @@ def rename_doc(arguments: Arguments) -> None:
 
 def submit_or_cancel(arguments: Arguments) -> None:
     """Refuse: documents here have no drafts. Raises CompatError (417)."""
-    text = _("Documents can't be submitted or cancelled here: they count as soon as they are saved.")
+    text = _("Documents can't be submitted or canceled here: they count as soon as they are saved.")
     raise CompatError(417, text)
 
 

@@ -138,7 +138,7 @@ def _comment_kinds(arguments: Arguments) -> tuple[str, ...]:
 def quick_reply(arguments: Arguments) -> dict[str, Any]:
     """reference_doctype, reference_docname, content -> the name of the new note."""
     activity = _write_comment(arguments)
-    return {"success": True, "message": _("Your comment is written."), "name": str(activity.id)}
+    return {"success": True, "message": _("Your note is saved."), "name": str(activity.id)}
 
 
 def add_comment(arguments: Arguments) -> dict[str, Any]:

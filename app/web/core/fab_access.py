@@ -131,10 +131,10 @@ def database_sentence(cause: Cause) -> str:
         Cause.CROWDED: _("Too many people are using the CRM at this moment. Nothing was saved. Please try again soon."),
         Cause.LOCKED: _("Another save is taking long. Nothing was saved. Please try again in a moment."),
         Cause.COLLIDED: _("Someone else was saving this record at the same moment. Please try again."),
-        Cause.FULL: _("The server's disk is full, so nothing was saved. Please tell your administrator."),
+        Cause.FULL: _("The server's disk is full, so nothing was saved. Please tell your admin."),
         Cause.READ_ONLY: _("The database takes no changes now, so nothing was saved. Please try again later."),
-        Cause.DAMAGED: _("The database can't read its files. Please tell your administrator."),
-        Cause.CLOSED: _("The database doesn't let the CRM in. Please tell your administrator."),
+        Cause.DAMAGED: _("The database can't read its files. Please tell your admin."),
+        Cause.CLOSED: _("The database doesn't let the CRM in. Please tell your admin."),
     }[cause]
 
 

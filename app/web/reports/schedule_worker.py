@@ -48,7 +48,7 @@ WAITS = (60, 300, 1800)
 MAX_BYTES = 15_000_000
 NOT_KNOWN = "Unknown whether it arrived: sending was interrupted. Please ask the reader before you send it again."
 IS_GONE = "They can't sign in any more."
-NO_SERVER = "No mail server is set up, so emails are only logged. An administrator sets CRM_SMTP_URL."
+NO_SERVER = "No mail server is set up, so emails are only logged. An admin sets CRM_SMTP_URL."
 NO_ADDRESS = "They have no email address."
 TOO_LARGE = "The file is larger than 15 MB. Please narrow the report down."
 

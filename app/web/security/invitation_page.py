@@ -26,7 +26,7 @@ from app.web.security import passwords, rate_limits
 
 #: The same for every link that doesn't work, so that nobody learns who was invited.
 IS_OVER = translatable(
-    "This invitation doesn't work any more: it was used, revoked or has expired. Ask your administrator for a new one."
+    "This invitation doesn't work any more: it was used, revoked or has expired. Ask your admin for a new one."
 )
 #: Characters of a token.
 MAX_TOKEN = 128

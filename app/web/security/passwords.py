@@ -123,7 +123,7 @@ def refuse_without_admin(session: Session, _rows: Rows) -> None:
     gathered = transaction_state(session)
     had_admin, gathered.had_admin = gathered.had_admin, False
     if had_admin and not has_admin(session):
-        raise RuleBroken(_("This is the last active administrator. Make another user an administrator first."))
+        raise RuleBroken(_("This is the last active admin. Make another user an admin first."))
 
 
 def _ends_sign_ins(user: Any) -> bool:

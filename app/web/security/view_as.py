@@ -1,8 +1,8 @@
-"""Viewing the CRM as another user: reads only, for administrators, for half an hour, and audited.
+"""Viewing the CRM as another user: reads only, for admins, for half an hour, and audited.
 
 The sign-in's row keeps whom its user views, so that of requests at the same time one begins a view and one ends it.
 Each request then acts as a read-only copy of that person, so that lists, pages, REST, counts and caches follow the
-person's access rules; the sign-in stays the administrator's own.
+person's access rules; the sign-in stays the admin's own.
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ NO_VIEW = (None, None)
 _POSTED = ("ViewAsView.end", "AuthDBView.logout")
 #: Pages of the account itself: its keys, sessions, password, profile.
 _OF_THE_ACCOUNT = ("KeysView", "SessionsView", "ResetMyPasswordView", "UserInfoEditView", "ExportsView", "ImportsView")
-NOT_ALLOWED = translatable(
-    "Only an administrator, signed in on a page, can view the CRM as an active user who is none."
-)
+NOT_ALLOWED = translatable("Only an admin, signed in on a page, can view the CRM as an active user who is none.")
 #: For what was sent from a page of a view that is over.
 IS_OVER = translatable(
     "The view as another user is over. Nothing was changed. From here on, you act as yourself again."
@@ -51,7 +49,7 @@ IS_OVER = translatable(
 class View:
     """A view under way."""
 
-    #: The administrator.
+    #: The admin.
     own: access.Person
     #: The person as whom they see the CRM.
     person: access.Person
@@ -95,7 +93,7 @@ def begin(user: Any, now: datetime) -> None:
 
 
 def enter(signed_in: sessions.Credential) -> None:
-    """Let this request of a signed-in administrator act as the person of their view; end one that is over."""
+    """Let this request of a signed-in admin act as the person of their view; end one that is over."""
     is_its_end = request.endpoint in _POSTED
     if signed_in.view is None:
         if _KEY in flask_session and not is_its_end:  # sent by a page of a view that another request has ended
@@ -115,7 +113,7 @@ def enter(signed_in: sessions.Credential) -> None:
 
 
 def leave(what: str = "ended") -> int:
-    """End the view of this request; from here on it acts as its administrator. Returns the id of who was viewed."""
+    """End the view of this request; from here on it acts as its admin. Returns the id of who was viewed."""
     view = current()
     if view is None:
         if _KEY in flask_session:
@@ -145,7 +143,7 @@ def _forget() -> None:
 
 
 def _viewed(user_id: int, version: int) -> access.Person | None:
-    """The read-only person, if they are active and no administrator."""
+    """The read-only person, if they are active and no admin."""
     session = db.session()
     with access.as_system(session):
         is_active = session.scalar(select(User.active).where(User.id == user_id))

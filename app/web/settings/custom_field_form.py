@@ -87,7 +87,7 @@ def _use_inputs() -> list[dict[str, Any]]:
             "label": _("Limit who sees it"),
             "kind": "flag",
             "help": _(
-                "It is hidden from everybody but administrators, until you choose for each role under "
+                "It is hidden from everybody but admins, until you choose for each role under "
                 "Settings → Roles, “Field masking”."
             ),
         },

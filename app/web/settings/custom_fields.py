@@ -162,7 +162,7 @@ def _added(label: str, is_limited: bool) -> str:
     if not is_limited:
         return _("“%(label)s” is available to everybody now.", label=label)
     return _(
-        "“%(label)s” is available now. Only administrators see it until you choose who else does on the Roles page.",
+        "“%(label)s” is available now. Only admins see it until you choose who else does on the Roles page.",
         label=label,
     )
 

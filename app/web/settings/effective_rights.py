@@ -42,7 +42,7 @@ class EffectiveRightsView(BaseView):
     @expose("/<int:user_id>")
     @signed_in
     def of(self, user_id: int) -> Any:
-        """One person's permissions, visible to themselves, their managers and administrators."""
+        """One person's permissions, visible to themselves, their managers and admins."""
         other = request.args.get("who", type=int)
         if other and other != user_id:
             return redirect(url_for("EffectiveRightsView.of", user_id=other))

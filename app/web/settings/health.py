@@ -13,8 +13,9 @@ from flask_babel import lazy_gettext as _l
 from sqlalchemy import delete, select
 
 from app import access
-from app.domain.maintenance import health_samples
-from app.domain.maintenance.health_samples import INSTALLATION, MEASURES, SamplePoint, Threshold
+from app.domain.maintenance import health_samples, health_thresholds
+from app.domain.maintenance.health_samples import INSTALLATION, SamplePoint
+from app.domain.maintenance.health_thresholds import MEASURES, Threshold
 from app.domain.maintenance.health_watch import with_unit
 from app.extensions import db
 from app.lib.digit_grouping import grouped
@@ -95,13 +96,13 @@ class HealthView(SettingsPage):
         moment = datetime.now(UTC)
         points = health_samples.history(session, moment - back, step)
         charts = [_chart(each, points, (moment - back, moment), step) for each in MEASURES]
-        running = [row for row in health_samples.crossings(session) if row.ended_on is None]
+        running = [row for row in health_thresholds.crossings(session) if row.ended_on is None]
         crossed = {row.measure for row in running}
         now_values = _values_now(moment)
         return self.render_template(
             "settings/health.html",
             tiles=[_tile(each, now_values, crossed, chart) for each, chart in zip(MEASURES, charts, strict=True)],
-            crossings=[_crossing(row, viewer) for row in health_samples.crossings(session)],
+            crossings=[_crossing(row, viewer) for row in health_thresholds.crossings(session)],
             servers=[_server(each, viewer) for each in health_samples.servers(session, moment)],
             backends=health_databases.rows(),
             spans=[(name, label) for name, (label, *_rest) in SPANS.items()],
@@ -177,7 +178,7 @@ class SelfTestView(SettingsPage):
 
 
 def _admin() -> Viewer:
-    """The viewer, who must be an administrator. Raises Denied."""
+    """The viewer, who must be an admin. Raises Denied."""
     viewer = current_viewer()
     if not viewer.person.is_admin:
         raise access.Denied(_("Only an admin can see this."))
@@ -191,7 +192,7 @@ def _values_now(moment: datetime) -> dict[str, float | None]:
     """Measure -> its current value: times and errors over the last minutes, the others as read now."""
     session = db.session()
     depths = queue.depths()
-    values = health_samples.values(health_samples.window(session, moment))
+    values = health_thresholds.values(health_thresholds.window(session, moment))
     values["queue"] = None if depths is None else sum(each.waiting for each in depths)
     values["connections"] = open_connections(session)
     return values

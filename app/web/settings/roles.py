@@ -31,7 +31,7 @@ from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, link
 from app.web.security.fab_permissions import BASE_PERMISSIONS
 
-#: Round robin refers to these by name. No permission does, except for Admin's, which only an administrator can grant.
+#: Round robin refers to these by name. No permission does, except for Admin's, which only an admin can grant.
 FIXED_NAMES = (*FIXED_ROLES, "Sales User", "Support User")
 
 
@@ -151,18 +151,18 @@ class Groups(HardenedView, UserGroupModelView):
 
 
 class Permissions(HardenedView, PermissionModelView):
-    """FAB's names of permissions; administrators only."""
+    """FAB's names of permissions; admins only."""
 
     search_columns = ["name"]
 
 
 class ViewMenus(HardenedView, ViewMenuModelView):
-    """FAB's names of screens and menus; administrators only."""
+    """FAB's names of screens and menus; admins only."""
 
     search_columns = ["name"]
 
 
 class PermissionViews(HardenedView, PermissionViewModelView):
-    """FAB's permissions on views; administrators only."""
+    """FAB's permissions on views; admins only."""
 
     search_columns = ["permission", "view_menu"]

@@ -305,7 +305,7 @@ class Users(HardenedView, UserDBModelView):
     def pre_delete(self, item: Any) -> None:
         """Refuse to delete one's own account."""
         if item.id == g.person.id:
-            raise RuleBroken(_("You can't delete yourself. Ask another administrator."))
+            raise RuleBroken(_("You can't delete yourself. Ask another admin."))
 
 
 def _refuse_invalid(user: Any) -> None:

@@ -1,4 +1,4 @@
-"""Import of users: names, roles, managers. They get an unknown password, until an administrator sets one."""
+"""Import of users: names, roles, managers. They get an unknown password, until an admin sets one."""
 
 from __future__ import annotations
 

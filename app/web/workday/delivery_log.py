@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from app.domain import notices
 from app.models import Delivery
 from app.web.core.fields.date_fields import moment_cell
+from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 
 #: kind -> (icon, tone); a bell for any other kind.
@@ -112,12 +113,12 @@ def _screen_line(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
 def _email_line(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
     if sent is None:
         return {"text": _("Not sent: you turned off email for this kind of notification."), "tone": "gray"}
-    at = _exact_time(sent.at, viewer)
+    at, why = _exact_time(sent.at, viewer), translate_text(sent.error or "")
     if sent.state == "sent":
         return {"text": _("Sent %(at)s.", at=at), "tone": "green"}
     if sent.state == "failed":
         return {
-            "text": _("Failed %(at)s: %(why)s", at=at, why=sent.error or _("no reason was recorded.")),
+            "text": _("Failed %(at)s: %(why)s", at=at, why=why or _("no reason was recorded.")),
             "tone": "red",
         }
     if sent.state == "unknown":
@@ -127,7 +128,11 @@ def _email_line(sent: Delivery | None, viewer: Viewer) -> dict[str, str]:
         }
     if sent.tries:
         return {
-            "text": _("Not sent after %(n)s attempts; it will be retried. %(why)s", n=sent.tries, why=sent.error or ""),
+            "text": _(
+                "Not sent after %(n)s attempts; it will be retried. %(why)s",
+                n=sent.tries,
+                why=why,
+            ),
             "tone": "amber",
         }
     return {"text": _("Waiting since %(at)s.", at=at), "tone": ""}

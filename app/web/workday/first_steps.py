@@ -1,4 +1,4 @@
-"""The first steps of a new installation, on its administrators' home pages; each is ticked off by the data."""
+"""The first steps of a new installation, on its admins' home pages; each is ticked off by the data."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.web.pages.refusals import previous_page
 
 #: Records that this browser does not want to see the card.
 COOKIE, COOKIE_SECONDS = "first_steps", 31_536_000
-#: The pages on which administrators land.
+#: The pages on which admins land.
 _HOMES = ("/", "/dashboard/")
 _BACKED_UP = and_(BackupRun.kind == "backup", BackupRun.outcome.in_(("done", "partly")))
 #: One row; each part stops at the first row found.
@@ -37,7 +37,7 @@ _STEPS = (
     ("brand", _("Give the CRM your company's name, logo and color"), "palette", "/settings/brand/"),
     ("people", _("Add your people and their roles"), "users", "/users/list/"),
     ("hours", _("Set the office hours and enter the holidays"), "clock", "/settings/hours/"),
-    ("channels", _("Connect WhatsApp, SMS, email or a telephone line"), "plug", "/settings/channels/"),
+    ("channels", _("Connect WhatsApp, SMS, email or a phone line"), "plug", "/settings/channels/"),
     ("import", _("Bring in your leads and customers"), "file-import", "/imports/new"),
     ("telephones", _("Let the phones send their calls"), "device-mobile", "/phone/"),
     ("backups", _("Make the first backup"), "database", "/backups/"),
@@ -55,7 +55,7 @@ class Step(NamedTuple):
 
 
 def open_steps() -> list[Step]:
-    """The steps, for an administrator while some are left; else none. At most one statement."""
+    """The steps, for an admin while some are left; else none. At most one statement."""
     person = g.get("person")
     if person is None or not person.is_admin or COOKIE in request.cookies or request.headers.get("HX-Request"):
         return []

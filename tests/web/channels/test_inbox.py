@@ -7,8 +7,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import select, update
 
+from app.channels import failure_reasons
 from app.channels.registry import KINDS
 from app.domain.base import Stamp
 from app.domain.messaging import channel_accounts, conversations, messages
@@ -217,7 +218,7 @@ def test_without_an_account_or_number_the_page_says_what_to_do(crm: Crm) -> None
     lead, ana = crm.make.lead("ana", email=None), crm.client("ana")
     said = ana.form("/inbox/start", {"kind": "lead", "record": lead.id, "channel": "sms", "body": "Hi", "key": "k"})
     assert said.status_code == 422
-    assert "An administrator has to add an account" in said.text
+    assert "An admin has to add an account" in said.text
     nobody = crm.make.lead("ana", email="no@number.example", mobile=None)
     assert "no mobile number to write to" in ana.screen(f"/inbox/to/lead/{nobody.id}?channel=sms").text
 
@@ -267,3 +268,17 @@ def test_a_lead_or_ticket_is_made_in_one_step(crm: Crm, account: Any, kind: str)
     assert crm.rows(select(column)) == crm.rows(select(model.id)) == [1]
     numbers = [crm.rows(select(each)) for each in (Lead.mobile_e164, Customer.mobile_e164)]
     assert ["+919820054329"] in numbers  # a ticket's number is its customer's
+
+
+def test_why_a_message_failed_is_said_in_the_language_of_the_page(crm: Crm, account: Any) -> None:
+    lead = crm.make.lead("ana")
+    row = heard(crm, account, claimed="ana", records={"lead_id": lead.id})
+    client = crm.client("ana")
+    answer(client, row)
+    failed = {"state": "failed", "reason": failure_reasons.SENTENCES["unreachable"]}
+    crm.session.execute(update(Message).where(Message.direction == "out").values(failed))
+    crm.session.commit()
+    client.screen("/lang/hi")
+    for path in (f"/inbox/{row.id}", f"/leads/{lead.number}"):
+        page = client.screen(path).text
+        assert "फ़ोन तक नहीं पहुँचा जा सका" in page and "could not be reached" not in page, path

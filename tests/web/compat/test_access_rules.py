@@ -87,7 +87,7 @@ METHODS_BY_CELL = {
         remove_assignments""",
     ("Support Manager", "Tickets", "bulk"): "add_multiple remove_multiple bulk_assign_tickets",
 }
-#: Methods that only the administrator may call.
+#: Methods that only the admin may call.
 ADMIN_METHODS = frozenset({"reset_role_assignment", "create_or_find_customer"})
 USERS = {"Sales User": "ana", "Sales Manager": "mia", "Support User": "cleo", "Support Manager": "sam"}
 

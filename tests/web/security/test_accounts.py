@@ -1,4 +1,4 @@
-"""The last administrator, one's own profile, and the first start."""
+"""The last admin, one's own profile, and the first start."""
 
 # ruff: noqa: F811  (pytest's fixtures are imported, and then named by the tests)
 
@@ -30,11 +30,11 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
     user_id,
 )
 
-# --- the last administrator
+# --- the last admin
 
 
 def test_the_last_admin_cannot_be_deactivated(app) -> None:
-    with pytest.raises(RuleBroken, match="last active administrator"):
+    with pytest.raises(RuleBroken, match="last active admin"):
         change(app, "root", active=False)
     assert rows(app, select(User.active).where(User.username == "root")) == [(True,)]
 
@@ -72,7 +72,7 @@ def test_the_page_explains_why_the_last_admin_stays(app, root) -> None:
     key = user_id(app, "root")
     fields = {"first_name": "Root", "last_name": "Rao", "username": "root", "email": "root@eshin.in", "roles": "1"}
     response = post(root, f"/users/edit/{key}", f"/users/edit/{key}", **fields)  # "active" is not ticked
-    assert "last active administrator" in response.text + root.get("/sessions/").text
+    assert "last active admin" in response.text + root.get("/sessions/").text
     assert rows(app, select(User.active).where(User.username == "root")) == [(True,)]
 
 

@@ -49,7 +49,7 @@ OWN_FIELDS = set(TYPED) - set(COLUMNS_OF_MANAGERS)
 
 @pytest.fixture
 def staffed_site(site: Site) -> Site:
-    """Ben reports to Sid, who may change the settings; Ana reports to Mia; Cleo is an administrator through a group."""
+    """Ben reports to Sid, who may change the settings; Ana reports to Mia; Cleo is an admin through a group."""
     with site.app.app_context():
         people = {user.username: user for user in db.session.scalars(select(User))}
         people["ben"].manager_id = people["sid"].id
@@ -157,7 +157,7 @@ def test_an_admin_through_a_group_is_protected_like_any_other(staffed_site: Site
         db.session.commit()
     sent = {"manager_id": staffed_site.user("sid"), "email": "taken@example.in"}
     response = edit_user(staffed_site, "sid", "cleo", **sent)
-    assert response.status_code == 403 and "administrator" in response.text
+    assert response.status_code == 403 and "admin" in response.text
     assert column_of(staffed_site, "cleo", "email") == "cleo@example.in"
 
 

@@ -1,4 +1,4 @@
-"""The first steps of a new installation: checked off by the data, for administrators only; and the guides as pages."""
+"""The first steps of a new installation: checked off by the data, for admins only; and the guides as pages."""
 
 from __future__ import annotations
 

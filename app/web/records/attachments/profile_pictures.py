@@ -1,6 +1,6 @@
 """Pictures of people and customers: uploaded, cropped to a square by us, shown instead of initials.
 
-People set their own; their managers and administrators can set it for them, by the rules of accounts.
+People set their own; their managers and admins can set it for them, by the rules of accounts.
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def rules_of(record: Any, given: Mapping[str, str], viewer: Viewer) -> list[Colu
     if each.record is not record:
         raise RuleBroken(_("This list can't show the figure “%(name)s”.", name=given["figure"][:60]), "figure")
     if is_hidden(given["figure"], viewer):
-        raise RuleBroken(_("This figure compares telephone numbers, which are hidden from you."), "figure")
+        raise RuleBroken(_("This figure compares phone numbers, which are hidden from you."), "figure")
     period = periods.between(given.get("from", ""), given.get("to", ""), viewer.zone)
     slot = parse_integer(given.get("slot"), -1, 0, 167)
     scope = scope_of(period, viewer, people_of(given.get("who", ""), viewer), None if slot < 0 else slot)

@@ -247,7 +247,7 @@ class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeS
     module = "Call Logs"
     service = CallService()
     list_title, record_name = _("Calls"), _("Call")
-    empty_text = _("No calls yet. Phones (My phone) and telephone lines send them, or you log one with “New”.")
+    empty_text = _("No calls yet. Phones (My phone) and phone lines send them, or you log one with “New”.")
     list_columns = ["other", "status", "started_on", "duration_seconds", "employee", "outcome"]
     search_columns = CallResource.search_columns
     order_columns = CallResource.order_columns

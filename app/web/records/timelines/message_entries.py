@@ -16,6 +16,7 @@ from app.extensions import db
 from app.models import Message, MessageFile
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.languages import translate_text
 from app.web.core.queries.prepared_queries import PreparedQuery
 from app.web.core.viewer import Viewer
 from app.web.records import conversation_list, message_files
@@ -104,7 +105,7 @@ def _line(row: Any, quote: str | None, files: list[dict[str, Any]], viewer: View
         "subject": row.subject,
         "body": "\n".join(part for part in (f"↩ {quote}" if quote else "", shown, reacted) if part),
         "rest": rest,
-        "reason": row.reason if is_bad else None,
+        "reason": translate_text(row.reason or "") if is_bad else None,
         "files": files,
         "open_url": f"/inbox/{row.conversation_id}#message-{row.id}" if row.conversation_id else None,
         "actions": [*actions(row, viewer), *_mail_actions(row, viewer)],

@@ -40,7 +40,7 @@ class PredecessorKind(ImportKind):
             viewer.person.refuse_unless(module, "import")
             viewer.person.refuse_unless(module, "create")
             if viewer.person.reach(module, "create") is not None:
-                raise access.Denied(_("A move contains everybody's records. Please ask an administrator."))
+                raise access.Denied(_("A move contains everybody's records. Please ask an admin."))
 
     def fields(self) -> dict[str, Any]:
         """None: the mapping is fixed."""
