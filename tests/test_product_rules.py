@@ -261,6 +261,16 @@ def bypasses_rules(node: ast.AST) -> str | None:
     return None
 
 
+#: Modules that use functools.cached_property -> why its lock does no harm.
+LOCKED_PROPERTIES = {"extensions.py": "made once per process, and it must not be made twice"}
+
+
+def test_threads_do_not_wait_for_the_cached_properties_of_other_objects() -> None:
+    found = [path for path in (ROOT / "app").rglob("*.py") if path.name not in LOCKED_PROPERTIES]
+    locked = re.compile(r"^from functools import .*\bcached_property|\bfunctools\.cached_property", re.M)
+    assert [each.name for each in found if locked.search(each.read_text())] == []  # use app.lib.cached_property
+
+
 def test_no_relationship_is_loaded_implicitly() -> None:
     for mapper in Record.registry.mappers:
         if mapper.class_.__module__.startswith("app.domain"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 
 from sqlalchemy import ColumnElement, Table, literal, or_, select, true
@@ -14,6 +14,7 @@ from sqlalchemy.sql.visitors import iterate
 from app.access.compiled_statements import listed, padded
 from app.access.index_ranges import IndexRange
 from app.access.word_search import TitlePart
+from app.lib.cached_property import cached_property
 from app.models import Customer, Lead, Ticket
 from app.ops.statements.sqlalchemy_internals import annotate, annotations_of
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta
-from functools import cached_property
 from random import Random
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +19,7 @@ from app.domain import sla
 from app.domain.base import NUMBER_PREFIXES, RuleBroken
 from app.domain.tickets import ticket_subjects
 from app.lib import phone
+from app.lib.cached_property import cached_property
 from app.lib.field_encryption import Vault
 
 SEED = 2026

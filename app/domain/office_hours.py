@@ -4,12 +4,12 @@ from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cached_property
 from itertools import pairwise
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
 from app.domain import dst
+from app.lib.cached_property import cached_property
 from app.lib.iso_time import read_time
 
 DAY = timedelta(days=1)

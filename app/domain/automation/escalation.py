@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cached_property
 from typing import Any
 
 from flask_appbuilder.security.sqla.models import User
@@ -19,6 +18,7 @@ from app.domain.notices import NoticeEvent
 from app.domain.round_robin import TurnPosition, substitute
 from app.domain.sla import SlaDeadline, SlaTerms
 from app.domain.tickets import Ticket
+from app.lib.cached_property import cached_property
 
 RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket}
 SKIPPED = "skipped"

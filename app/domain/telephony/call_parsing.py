@@ -6,11 +6,12 @@ import re
 import unicodedata
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from app.lib import phone
+from app.lib.cached_property import cached_property
 from app.lib.iso_time import read_moment
 
 #: How far a telephone's clock may be ahead.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 from app.extensions import db
+from app.lib.cached_property import cached_property
 from app.web.compat.doctypes import DocType
 from app.web.compat.filters import FIXED_FIELDS
 from app.web.compat.timestamps import local_timestamp

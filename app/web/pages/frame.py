@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from typing import Any
 
 from flask import current_app, g, request
@@ -14,6 +14,7 @@ from app.access import Person
 from app.domain import notices
 from app.domain.telephony import call_cards
 from app.extensions import db
+from app.lib.cached_property import cached_property
 from app.models import CallCard, Notification
 from app.web.core.fab_access import request_time
 from app.web.core.fields.personal_fields import initials

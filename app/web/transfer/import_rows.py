@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
 from typing import Any
 
 from flask_babel import gettext as _
@@ -17,6 +16,7 @@ from app import access
 from app.domain.base import RuleBroken, translatable
 from app.domain.notice_batches import NoticeBatch
 from app.domain.persistence.session_context import session_context
+from app.lib.cached_property import cached_property
 from app.ops.database.database_errors import cause_of
 from app.web.core.fab_access import REFUSABLE
 from app.web.core.viewer import Viewer

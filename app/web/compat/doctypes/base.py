@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from app.domain.custom_fields import PREFIX
+from app.lib.cached_property import cached_property
 from app.web.api.resource import Resource
 from app.web.compat.references import ReferenceDocTypeField, ReferenceNameField, ReferenceTarget
 from app.web.core.fab_access import refuse_unreached

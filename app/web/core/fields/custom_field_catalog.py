@@ -7,12 +7,12 @@ server that sees the admin's commit.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 from flask import g, has_app_context
 
 from app.domain.custom_fields import FieldDefinition
+from app.lib.cached_property import cached_property
 from app.web.core.flask_internals import app_context
 
 

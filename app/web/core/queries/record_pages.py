@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Column, Integer, Select, Table, UnaryExpression, bindparam, func, literal, not_, select
@@ -15,6 +15,7 @@ from sqlalchemy.sql.operators import asc_op, desc_op
 from sqlalchemy.sql.visitors import iterate
 
 from app import access
+from app.lib.cached_property import cached_property
 from app.ops.statements.sqlalchemy_internals import annotations_of
 from app.web.core.fields.filter_operators import is_empty
 from app.web.core.queries import capped_counts
