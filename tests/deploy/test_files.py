@@ -119,6 +119,16 @@ def test_the_containers_run_all_roles_with_settings_that_exist(tmp_path: Path) -
     assert "mariadb-client" in dockerfile and "pybabel --quiet compile" in dockerfile
 
 
+def test_logs_are_rotated_without_loss_and_those_of_containers_are_bounded(tmp_path: Path) -> None:
+    rules = rendered(tmp_path)["crm"].read_text()
+    # Processes open the new files anew: nginx's and supervisord's when told, the CRM's by themselves, as their user.
+    assert "    create 0640 crm adm\n" in rules and "copytruncate" not in rules and "    delaycompress\n" in rules
+    assert "--signal USR1 --pidfile /run/nginx.pid" in rules and "--signal USR2 --pidfile /run/supervisord.pid" in rules
+    assert "install -d -m 0751 -o root -g adm $logs" in (ROOT / "deploy" / "install.sh").read_text()
+    compose: Any = yaml.safe_load((ROOT / "deploy" / "docker" / "compose.yml").read_text())
+    assert all("max-size" in each["logging"]["options"] for each in compose["services"].values())
+
+
 def test_units_may_write_where_backups_are(tmp_path: Path) -> None:
     rendered(tmp_path, BACKUP_DIR="/srv/backups")
     for name in ("web", "sockets", "background"):

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
 
 import pytest
 from flask import Flask
 from redis.exceptions import RedisError
-from sqlalchemy import text
+from sqlalchemy import create_engine, text
 from sqlalchemy.exc import OperationalError
 
 from app.extensions import db
+from app.ops.database import connections
 from app.ops.queues import queue
 from app.ops.queues.redis_queue import RedisQueue
 from app.outbox import engine, notice_delivery
 from app.outbox.notice_delivery import NOTICES
-from tests.servers import Redis
+from tests.servers import MariaDB, Redis, eventually
 
 
 def test_a_connection_that_breaks_when_the_request_ends_does_not_replace_its_answer(
@@ -34,6 +36,31 @@ def test_a_connection_that_breaks_when_the_request_ends_does_not_replace_its_ans
     assert (answer.status_code, answer.text) == (200, "stored")
     with app.app_context():
         assert db.session.execute(text("SELECT 1")).scalar() == 1
+
+
+def test_connections_that_mariadb_has_closed_are_replaced_before_anybody_gets_them(lone_mariadb: MariaDB) -> None:
+    """By a restart, or for having been idle: neither fails a statement that comes later."""
+    engine = create_engine(lone_mariadb.url("mysql"), pool_size=3)
+    connections.limit_exchanges(engine, lambda: 10.0)
+
+    def answers() -> set[int]:
+        with ExitStack() as held:
+            taken = [held.enter_context(engine.connect()) for _ in range(3)]
+            return {each.execute(text("SELECT CONNECTION_ID()")).scalar_one() for each in taken}
+
+    before = answers()
+    assert answers() == before
+    lone_mariadb.restart()
+    after = answers()
+    assert len(after) == 3
+    with engine.connect() as connection:
+        connection.execute(text("SET SESSION wait_timeout = 1"))
+        idle = connection.execute(text("SELECT CONNECTION_ID()")).scalar_one()
+    with lone_mariadb.connect(autocommit=True) as keeper, keeper.cursor() as cursor:
+        seen = "SELECT 1 FROM information_schema.processlist WHERE id = %s"
+        eventually(lambda: cursor.execute(seen, (idle,)) == 0, "the idle connection is not closed")
+    assert answers() & after == after - {idle}
+    engine.dispose()
 
 
 class Row:
@@ -60,7 +87,7 @@ def test_a_database_that_is_away_fails_no_delivery(error: Exception, state: str)
 
 @pytest.mark.parametrize("error", [ValueError("I/O operation on closed file."), AttributeError("_sock"), RedisError()])
 def test_a_queue_whose_connection_was_closed_refuses_the_call(
-    redis_server: Redis, monkeypatch: pytest.MonkeyPatch, error: Exception
+    app: Flask, redis_server: Redis, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     backend = RedisQueue(redis_server.url)
 

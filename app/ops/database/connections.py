@@ -21,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session, scoped_session
 
 from app.lib import deadline
-from app.ops.database import primary_address
+from app.ops.database import closed_connections, primary_address
 from app.ops.database.database_errors import summary_of
 from app.ops.database.gtids import COMMITTED, UNKNOWN
 from app.ops.statements.fast_results import FastCursor, FastResult
@@ -105,6 +105,7 @@ def limit_exchanges(engine: Engine, limit: Callable[[], float | None], connect_s
 
     event.listen(engine, "do_connect", connect)
     primary_address.drop_stale_connections(engine)
+    closed_connections.replace_closed(engine)
 
 
 def _connect_mariadb(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -19,6 +20,10 @@ log = logging.getLogger("crm.health")
 
 #: Upper bounds of response times, in seconds. 0.2 is the threshold.
 BUCKETS = (0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.5, 5.0, 15.0)
+#: Room for the counters of a process: some 300 of them, 150 bytes each, are a fifth of it.
+FILE_BYTES = 256 * 1024
+#: After how many seconds counting is tried again when the disk was full.
+RETRY_SECONDS = 60.0
 _FILE = re.compile(r"[a-z_]{1,40}_(\d{1,10})\.db")
 
 
@@ -26,7 +31,10 @@ _FILE = re.compile(r"[a-z_]{1,40}_(\d{1,10})\.db")
 class _State:
     folder: Path | None = None
     seconds: Any = None
-    has_failed: bool = False
+    #: The process whose file has its room on the disk; a fork needs one of its own.
+    reserved_for: int = 0
+    #: When counting is tried again after it failed, by the monotonic clock.
+    next_try: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -71,13 +79,31 @@ def prepare(instance: Path, server: str) -> None:
 
 def observe(kind: str, status: int, seconds: float) -> None:
     """Count a completed request. Never raises: a full disk must not fail a request."""
-    if _state.folder is None or _state.has_failed:
+    if _state.folder is None or (_state.next_try and time.monotonic() < _state.next_try):
         return
     try:
+        if _state.reserved_for != os.getpid():
+            _reserve(_state.folder)
         _state.seconds.labels(kind, f"{status // 100}xx").observe(seconds)
-    except (OSError, ValueError):
-        _state.has_failed = True
-        log.exception("requests are no longer counted for /metrics")
+        _state.next_try = 0.0
+    except (OSError, ValueError) as error:
+        _state.next_try = time.monotonic() + RETRY_SECONDS
+        log.error("requests are not counted for /metrics: %s", error)
+
+
+def _reserve(folder: Path) -> None:
+    """Take the room of this process's file on the disk. Raises OSError.
+
+    prometheus_client maps a file with holes into memory. To write where the disk has no room for it ends the process.
+    """
+    file = folder / f"histogram_{os.getpid()}.db"
+    try:
+        with file.open("ab") as made:
+            os.posix_fallocate(made.fileno(), 0, FILE_BYTES)
+    except OSError:
+        file.unlink(missing_ok=True)
+        raise
+    _state.reserved_for = os.getpid()
 
 
 def exposition(gauges: Iterable[Gauge]) -> bytes:

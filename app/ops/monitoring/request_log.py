@@ -12,6 +12,7 @@ import re
 import sys
 import time
 import uuid
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -111,7 +112,8 @@ def print_line(sentence: str, stream: TextIO, is_json: bool = False) -> None:
         level = logging.ERROR if stream is sys.stderr else logging.INFO
         record = logging.LogRecord("crm.start", level, __file__, 0, sentence, None, None)
         sentence = _formatter(is_json).format(record)
-    print(sentence, file=stream, flush=True)
+    with suppress(OSError):  # a full disk of logs keeps no server from starting
+        print(sentence, file=stream, flush=True)
 
 
 def _formatter(is_json: bool) -> logging.Formatter:

@@ -22,7 +22,7 @@ from app.lib.iso_time import read_moment
 from app.lib.spreadsheet_text import as_text
 from app.models import DoNotDisturb
 from app.outbox import dnd_import
-from app.web.core.fab_access import current_viewer, refusal
+from app.web.core.fab_access import current_viewer, refusal, storage_sentence
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
@@ -110,7 +110,7 @@ def _keep(typed: str, viewer: Viewer) -> int:
         try:
             kept = dnd_import.store_file(file.stream)  # type: ignore[arg-type]
         except OSError as error:
-            raise RuleBroken(_("The storage of files can't be reached. Please try again soon."), "file") from error
+            raise RuleBroken(storage_sentence(error), "file") from error
     with request_transaction() as session:
         return dnd_uploads.add(session, file.filename, kept, checked_on, stamp).id
 

@@ -94,7 +94,7 @@ def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
         errors = {name: [translate_text(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
         return _status_of(broken), translate_text(broken.message), errors
     if isinstance(broken, StorageUnavailable):
-        return 503, _("The storage of files can't be reached. Please try again in a few minutes."), {}
+        return 503, storage_sentence(broken), {}
     if isinstance(broken, StaleDataError):
         text = _("Someone else changed this record. Review the change, then save again.")
         return 409, text, {}
@@ -136,6 +136,13 @@ def database_sentence(cause: Cause) -> str:
         Cause.DAMAGED: _("The database can't read its files. Please tell your admin."),
         Cause.CLOSED: _("The database doesn't let the CRM in. Please tell your admin."),
     }[cause]
+
+
+def storage_sentence(away: OSError) -> str:
+    """The message for people if a file could not be stored or read."""
+    if cause_of(away) == Cause.FULL:
+        return database_sentence(Cause.FULL)
+    return _("The storage of files can't be reached. Please try again in a few minutes.")
 
 
 def _is_check(broken: BaseException) -> bool:

@@ -222,5 +222,4 @@ def _kept(content: bytes) -> str:
     try:
         return file_store().put(content).digest
     except OSError as away:
-        text = _("The storage of files can't be reached. Please try again in a few minutes.")
-        raise message_files.FilesUnavailable(text) from away
+        raise message_files.FilesUnavailable(fab_access.storage_sentence(away)) from away

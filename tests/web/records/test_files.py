@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import socket
 import struct
@@ -10,6 +11,7 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -24,6 +26,7 @@ from app.domain.maintenance import retention
 from app.domain.timeline import Activity
 from app.models import Attachment, BusinessSetting, FileUsage, Lead
 from app.ops.queues import queue
+from app.ops.storage.file_store import FolderStore
 from app.ops.storage.virus_scanner import FileNotScanned, Scanner, ScannerUnavailable
 from app.outbox import message_files
 from tests import sample_uploads
@@ -45,6 +48,13 @@ def send(client: Any, url: str, *chosen: tuple[str, bytes], accept: str = "text/
 
 def by_script(client: Any, url: str, name: str, content: bytes) -> Any:
     return send(client, url, (name, content), accept="application/json")
+
+
+class FullStore(FolderStore):
+    """A store on a full disk."""
+
+    def put(self, content: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def rows(crm: Crm) -> list[Attachment]:
@@ -189,6 +199,22 @@ def test_a_bad_file_is_refused_in_words_and_the_others_are_kept(crm: Crm) -> Non
 
 
 # --- versions and trash
+
+
+def test_a_full_disk_is_named_and_nothing_half_is_left(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Not as a storage that can't be reached: to try again is of no use."""
+    lead, ana = crm.make.lead("ana"), crm.client("ana")
+    url, sentence = f"/files/of/lead/{lead.id}", "disk is full. Please tell your administrator."
+    with monkeypatch.context() as patched:
+        patched.setitem(crm.app.extensions, "crm_files", FullStore(tmp_path))
+        answer = by_script(ana, url, "new.jpg", JPEG)
+        assert (answer.status_code, answer.json["message"]) == (
+            503,
+            f"“new.jpg” could not be kept: the server's {sentence}",
+        )
+    assert rows(crm) == [] and by_script(ana, url, "new.jpg", JPEG).status_code == 201
 
 
 def test_versions_same_content_and_the_offer_to_join(crm: Crm) -> None:

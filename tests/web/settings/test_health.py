@@ -386,6 +386,30 @@ def test_metrics_are_for_those_whom_the_settings_allow(
     metrics._state.folder = None
 
 
+def test_counting_needs_room_on_the_disk_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To write to a mapped file with holes ends the process where the disk is full: every request would."""
+    counted = list[tuple[str, str]]()
+
+    class Seconds:
+        def labels(self, *words: str) -> Any:
+            counted.append(words)
+            return type("Count", (), {"observe": lambda _self, _seconds: None})()
+
+    def full(*_given: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(metrics, "_state", metrics._State(tmp_path, Seconds()))
+    with monkeypatch.context() as patched:
+        patched.setattr(metrics.os, "posix_fallocate", full)
+        metrics.observe("page", 200, 0.1)
+    metrics.observe("page", 200, 0.1)  # a minute later it is tried again
+    assert counted == [] and list(tmp_path.iterdir()) == []
+    metrics._state.next_try = 1e-9
+    metrics.observe("page", 200, 0.1)
+    (file,) = tmp_path.iterdir()
+    assert counted == [("page", "2xx")] and file.stat().st_blocks * 512 >= metrics.FILE_BYTES
+
+
 @pytest.mark.parametrize(
     ("roles", "path", "reaches"),
     [

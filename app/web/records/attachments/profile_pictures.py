@@ -20,7 +20,7 @@ from app.extensions import db
 from app.models import Customer, User
 from app.outbox import image_previews
 from app.outbox.app_services import file_store
-from app.web.core.fab_access import current_viewer, refuse_unreached
+from app.web.core.fab_access import current_viewer, refuse_unreached, storage_sentence
 from app.web.core.fields.base import Field
 from app.web.core.fields.personal_fields import initials
 from app.web.core.fields.reference_fields import picture_of, picture_url
@@ -158,8 +158,7 @@ def _posted(viewer: Viewer) -> str | None:
     try:
         return file_store().put(content).digest
     except OSError as away:
-        text = _("The storage of files can't be reached. Please try again in a few minutes.")
-        raise message_files.FilesUnavailable(text) from away
+        raise message_files.FilesUnavailable(storage_sentence(away)) from away
 
 
 def _handed_out(digest: str) -> Response:

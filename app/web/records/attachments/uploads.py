@@ -15,6 +15,7 @@ from app.channels.provider import Abilities
 from app.domain.base import RuleBroken
 from app.domain.messaging import file_checks
 from app.lib import file_kinds
+from app.ops.database.database_errors import Cause, cause_of
 from app.ops.storage.file_store import PREFIX, TooLarge
 from app.outbox.app_services import file_store
 from app.web.core.viewer import Viewer
@@ -125,9 +126,14 @@ def store_upload(file: FileStorage, viewer: Viewer) -> Upload:
     except TooLarge as error:
         raise file_checks.too_large(name) from error
     except OSError as away:
-        text = _("“%(name)s” could not be kept: the storage of files can't be reached. Please try again.", name=name)
-        raise FilesUnavailable(text, "files") from away
+        raise FilesUnavailable(_not_kept(name, away), "files") from away
     return Upload(stored.digest, with_ending(name, stored.mime_type), stored.mime_type, stored.size, scan)
+
+
+def _not_kept(name: str, away: OSError) -> str:
+    if cause_of(away) == Cause.FULL:
+        return _("“%(name)s” could not be kept: the server's disk is full. Please tell your administrator.", name=name)
+    return _("“%(name)s” could not be kept: the storage of files can't be reached. Please try again.", name=name)
 
 
 def clean_name(name: str) -> str:
