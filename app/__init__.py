@@ -42,6 +42,7 @@ from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
 from app.web.channels import provider_webhooks, signed_file_urls
 from app.web.compat import routes
+from app.web.core import flask_internals
 from app.web.core.localization import languages
 from app.web.core.queries import replica_lists
 from app.web.core.urls import lazy_url_rules
@@ -60,7 +61,7 @@ from app.web.pages import (
 from app.web.pages.templates import PageEnvironment
 from app.web.realtime import live_events
 from app.web.records.timelines import composer
-from app.web.security import cors, head_requests, rate_limits, security_manager
+from app.web.security import cors, head_requests, rate_limits, security_manager, session_cookie
 from app.web.settings import dead_letters, settings_menu
 from app.web.workday import first_steps, sidebar
 
@@ -73,6 +74,7 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
     log_redaction.install()
     submitted_data.install()
     error_reports.install(settings.sentry_dsn, settings.server_name)
+    flask_internals.shorten_proxies()
     app = _flask(settings, overrides)
     _add_extensions(app, settings)
     session_hooks.install()
@@ -107,6 +109,7 @@ def _flask(settings: config.Settings, overrides: dict[str, object]) -> Flask:
     app.jinja_environment = PageEnvironment
     app.ensure_sync = lambda func: func  # type: ignore[method-assign]  # no coroutines here; Flask asks for each hook
     app.url_rule_class = lazy_url_rules.LazyRule
+    app.session_interface = session_cookie.SessionCookies()
     app.config.update(flask_config.flask_config(settings))
     app.config.update(overrides)
     app.wsgi_app = head_requests.HeadRequests(app.wsgi_app)  # type: ignore[method-assign]

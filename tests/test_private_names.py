@@ -68,3 +68,18 @@ def test_the_contexts_of_flask_are_those_of_the_thread(app: Flask) -> None:
     with app.test_request_context("/leads/"):
         request = flask_internals.request_context()
         assert request is not None and request.request.path == "/leads/"
+
+
+def test_proxies_pass_on_attributes_as_before() -> None:
+    flask_internals.shorten_proxies()
+    app = Flask("proxies")
+    with app.test_request_context("/here"):
+        flask.g.word = "kept"
+        assert flask.g.word == "kept" and flask.request.path == "/here" and flask.current_app.name == "proxies"
+        assert getattr(flask.g, "missing", None) is None
+        with pytest.raises(AttributeError):
+            _ = flask.request.missing
+    with pytest.raises(RuntimeError, match="outside of application context"):
+        flask.g.word = "lost"
+    with pytest.raises(RuntimeError, match="outside of request context"):
+        _ = flask.request.path

@@ -87,8 +87,10 @@ class CompiledStatement:
             session.flush()
         text = self.text
         values: Any = dict(zip(text.names, self.values, strict=True))
+        converters = text.open_parameters
         for name, value in open_values.items():
-            values[name] = _applied(text.open_parameters[name], value)
+            convert = converters[name]
+            values[name] = value if convert is None else convert(value)
         if text.order is not None:
             values = tuple(values[name] for name in text.order)
         sent = fast_statements.send(session, text.sql, values)

@@ -97,6 +97,9 @@ def look_up(
 
 # --- the first statement: the matches in each index
 
+#: No rows; never changed.
+_NONE: set[int] = set()
+
 
 class _FirstLookup:
     """Each part once, with its table, and the rows that have it."""
@@ -114,8 +117,9 @@ class _FirstLookup:
     def number(self, lookups: list[IndexLookup]) -> None:
         """Number the parts of these look-ups."""
         for each in lookups:
-            for part in (*each.own, *each.of_customer):
-                self._place(each.owner_of(part), part)
+            for record, parts in each.by_owner:
+                for part in parts:
+                    self._place(record, part)
 
     def ask(self, session: Session, lookups: list[IndexLookup]) -> None:
         """Look up all parts at once."""
@@ -126,9 +130,10 @@ class _FirstLookup:
         open_values, kinds = dict(shape.open_values), []
         for n, (record, part) in enumerate(self.parts):
             kind: Any = TitlePart if isinstance(part, TitlePart) else None
-            if isinstance(part, IndexRange):
+            if type(part) is IndexRange:
                 kind = (part.form, len(part.values))
-                open_values |= part.open_values(f"part_{n}")
+                for place, value in enumerate(part.values):
+                    open_values[f"part_{n}_{place}"] = value
             elif kind is TitlePart:
                 open_values[f"title_{n}"] = part.pattern
             kinds.append((record, kind))
@@ -154,13 +159,19 @@ class _FirstLookup:
             branches.append(self._branch(n, record, part))
         return _together(session, branches)
 
-    def found(self, lookup: IndexLookup, part: Any) -> set[int] | None:
-        """The rows that match this part, of the record or its customer; None if there are too many."""
+    def found_all(self, parts: list[Any]) -> dict[int, set[int] | None]:
+        """id of each part -> the rows that match it, of the record or its customer; None if there are too many."""
         if self.are_common:
-            return None
-        ids = self.ids.get(self.place(part), set())
+            return {id(part): None for part in parts}
+        found: dict[int, set[int] | None] = {}
+        for part in parts:
+            ids = self.ids.get(self._places[id(part)], _NONE)
+            found[id(part)] = self._few(part, ids) if ids else ids
+        return found
+
+    def _few(self, part: Any, ids: set[int]) -> set[int] | None:
         if isinstance(part, TitlePart):
-            return None if is_probed_common(ids) else set()
+            return None if is_probed_common(ids) else _NONE
         return None if len(ids) > self.most else ids
 
     def place(self, part: Any) -> int:
@@ -171,15 +182,16 @@ class _FirstLookup:
         """Number a part; the same part may be asked for several records."""
         if id(part) in self._places:
             return
-        if isinstance(part, IndexRange):
-            identity = part.identity
+        if type(part) is IndexRange:
+            identity: Any = (part.form, part.values)
         else:
             identity = None if isinstance(part, TitlePart) else identity_of(part)
         same = id(part) if identity is None else identity
-        if (record, same) not in self._known:
-            self._known[record, same] = len(self.parts)
+        place = self._known.get((record, same))
+        if place is None:
+            place = self._known[record, same] = len(self.parts)
             self.parts.append((record, part))
-        self._places[id(part)] = self._known[record, same]
+        self._places[id(part)] = place
 
     def _branch(self, n: int, record: Any, part: Any) -> Select[Any]:
         row, adapter = alias_of(record)
@@ -240,7 +252,7 @@ class _SecondLookup:
                     lookup.ids = None if is_cut else lookup.ids.union(ids)
 
     def _prepare(self, lookup: IndexLookup) -> None:
-        known = {id(part): self.look.found(lookup, part) for part in lookup.parts}
+        known = self.look.found_all(lookup.parts)
         common = [part for part in lookup.parts if known[id(part)] is None]
         lookup.is_many = any(self._is_own_column(lookup, part) for part in common)
         if common and (not self.is_own_known(lookup) or any(isinstance(part, TitlePart) for part in common)):

@@ -52,38 +52,31 @@ class IndexLookup:
     #: Whether one part on the record's own table alone has more rows than were looked up.
     is_many: bool = False
 
-    @cached_property
-    def _tables(self) -> dict[int, str]:
-        """id of a part -> the table that it is on."""
-        return {id(part): _table_of(part) for part in self.parts}
+    #: The parts on the record's own table, and those on the table of its customer.
+    own: list[Any] = field(init=False)
+    of_customer: list[Any] = field(init=False)
+    #: Whether each part is on one table, and that the record's or its customer's, and read from an index.
+    can_be_looked_up: bool = field(init=False)
+
+    def __post_init__(self) -> None:
+        tables = [part.form.table if type(part) is IndexRange else _table_of(part) for part in self.parts]
+        own = self.record.__tablename__
+        self.own = [part for part, table in zip(self.parts, tables, strict=True) if table == own]
+        self.of_customer = [part for part, table in zip(self.parts, tables, strict=True) if table != own]
+        self._own_parts, self._tables = {id(part) for part in self.own}, frozenset(tables)
+        known = {own, Customer.__tablename__} if self.record in WITH_CUSTOMER else {own}
+        self.can_be_looked_up = self._tables <= known and not any(
+            ALONE in annotations_of(part) for part in self.parts if type(part) is not IndexRange
+        )
+
+    @property
+    def by_owner(self) -> tuple[tuple[Any, list[Any]], ...]:
+        """(record, the parts on its table) for the record itself and its customer."""
+        return (self.record, self.own), (Customer, self.of_customer)
 
     def is_own(self, part: Any) -> bool:
         """Whether the part is on the record's own table."""
-        return bool(self._tables[id(part)] == self.record.__tablename__)
-
-    def owner_of(self, part: Any) -> Any:
-        """The record on whose table the part is."""
-        return self.record if self.is_own(part) else Customer
-
-    @cached_property
-    def own(self) -> list[Any]:
-        """The parts on the record's own table."""
-        return [part for part in self.parts if self.is_own(part)]
-
-    @cached_property
-    def of_customer(self) -> list[Any]:
-        """The parts on the table of its customer."""
-        return [part for part in self.parts if not self.is_own(part)]
-
-    @property
-    def can_be_looked_up(self) -> bool:
-        """Whether each part is on one table, and that the record's or its customer's, and read from an index."""
-        if any(ALONE in annotations_of(part) for part in self.parts):
-            return False
-        known = {self.record.__tablename__}
-        if self.record in WITH_CUSTOMER:
-            known.add(Customer.__tablename__)
-        return all(table in known for table in self._tables.values())
+        return id(part) in self._own_parts
 
     def rule(self) -> ColumnElement[bool]:
         """The rows that were found; if they are too many, the parts themselves."""
@@ -106,7 +99,7 @@ class IndexLookup:
         open_values = {name: value for part in self.parts for name, value in part.open_values(names[id(part)]).items()}
         make = partial(self._either, lambda part: part.opened(names[id(part)]))
         key = tuple((self.is_own(part), part.form, len(part.values)) for part in self.parts)
-        return KeptRule(("either", key), open_values, make, frozenset(self._tables.values()))
+        return KeptRule(("either", key), open_values, make, self._tables)
 
     def _kept_ids(self) -> KeptRule:
         ids = sorted(self.ids or ())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, bindparam, column, literal, null, select, table
@@ -141,7 +142,8 @@ def by_words_of_sqlite(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElem
     return and_(part.column.table.c.id.in_(ids), contains)
 
 
-def searchable_words(text: str) -> list[str]:
+@lru_cache(maxsize=32)
+def searchable_words(text: str) -> tuple[str, ...]:
     """The words of a text that are in the index; an apostrophe joins words there.
 
     If there are none, those of at least two letters, which may be the beginnings of longer words.
@@ -149,7 +151,7 @@ def searchable_words(text: str) -> list[str]:
     spaced = "".join(char if _is_word(char) or char == "'" else " " for char in text)
     words = [word.strip("'").partition("'")[0] for word in spaced.split()]
     known = [word for word in words if SHORTEST <= len(word) <= LONGEST and word.lower() not in STOPWORDS]
-    return known or [word for word in words if 1 < len(word) <= LONGEST]
+    return tuple(known or [word for word in words if 1 < len(word) <= LONGEST])
 
 
 def _is_word(char: str) -> bool:

@@ -102,18 +102,27 @@ class UtcDateTime(TypeDecorator[datetime]):
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
         """Aware in any zone -> naive UTC; a naive value counts as UTC."""
-        if value is None or value.tzinfo is None:
-            return value
-        return value.astimezone(UTC).replace(tzinfo=None)
+        return _without_zone(value)
 
     def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
         """Naive UTC -> aware UTC."""
         return value if value is None else value.replace(tzinfo=UTC)
 
+    def bind_processor(self, dialect: Any) -> Any:
+        """The conversion of a value to be stored: in one call where the driver takes datetimes."""
+        is_driver_enough = self.impl_instance.dialect_impl(dialect).bind_processor(dialect) is None
+        return _without_zone if is_driver_enough else super().bind_processor(dialect)
+
     def result_processor(self, dialect: Any, coltype: Any) -> Any:
         """The conversion of a loaded value: in one call where the driver gives datetimes."""
         is_driver_enough = self.impl_instance.dialect_impl(dialect).result_processor(dialect, coltype) is None
         return _in_utc if is_driver_enough else super().result_processor(dialect, coltype)
+
+
+def _without_zone(value: datetime | None) -> datetime | None:
+    if value is None or value.tzinfo is None:
+        return value
+    return value.astimezone(UTC).replace(tzinfo=None)
 
 
 def _in_utc(value: datetime | None) -> datetime | None:

@@ -23,6 +23,8 @@ def one_line(text: str) -> str:
     A tab at either end, as spreadsheets copy it, is dropped.
     """
     stripped = text.strip(" \t")
+    if stripped.isascii() and stripped.isprintable():
+        return stripped
     if any(_is_control(char) for char in stripped):
         raise UnstorableText(text[:20])
     return _composed(stripped).strip()

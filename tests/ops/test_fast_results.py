@@ -133,3 +133,17 @@ def test_a_result_that_arrives_in_pieces_is_the_same(
         deadline.DeadlineSocket, "recv_into", lambda line, buffer: read(line, memoryview(buffer)[:size])
     )
     assert [_ask(ours, statement) for _ in range(3)] == [expected] * 3
+
+
+def test_values_are_written_as_by_pymysql(both: tuple[Connection, Connection]) -> None:
+    ours, theirs = both
+    hostile = "".join(map(chr, range(0x250))) + "😀%s %(a)s -- /* \\' \""
+    moment = datetime(2026, 2, 3, 4, 5, 6, 7)
+    values = {"a": hostile, "b": 7, "c": None, "d": moment, "e": 1.5, "f": b"\x00'", "g": True, "h": "", "i": -1}
+    for mode in ("", "NO_BACKSLASH_ESCAPES"):
+        for each in both:
+            _ask(each, f"SET SESSION sql_mode = '{mode}'")
+            _ask(each, "SELECT 1")  # whose end tells the mode
+        literals = {name: str(value) for name, value in ours.literals_of(values).items()}
+        assert literals == {name: str(theirs.escape(value)) for name, value in values.items()}
+        assert _ask(ours, "SELECT %(a)s, %(d)s", values)[1][0][0] == hostile

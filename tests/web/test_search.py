@@ -91,3 +91,12 @@ def test_the_link_of_a_group_searches_the_same_text(crm: Crm, typed: str) -> Non
 def test_a_search_for_what_cannot_be_stored(crm: Crm, typed: str) -> None:
     path = f"/search?q={quote(typed, errors='surrogatepass')}"
     assert crm.client("ana").screen(path).status_code in (200, 400)
+
+
+@pytest.mark.parametrize("many", [10, 40])
+def test_exact_names_come_first_and_then_the_newest(crm: Crm, many: int) -> None:
+    exact = [crm.make.lead("ana", first_name="Zita", last_name=f"Old{n}") for n in range(2)]
+    others = [crm.make.lead("ana", first_name=f"Zitara{n}", last_name="New") for n in range(many)]
+    last_name = crm.make.lead("ana", first_name="Mira", last_name="Zita")
+    expected = [f"{each.first_name} {each.last_name}" for each in (last_name, *exact[::-1], *others[::-1])]
+    assert found(crm, "ana", "Zita") == expected[:8]

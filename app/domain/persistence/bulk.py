@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
@@ -254,6 +255,10 @@ def insert_if_missing(session: Session, record: Any, key: str, values: Row) -> N
 # --- values
 
 
+#: Types whose values are hashable; to ask for others takes longer.
+_HASHABLE = frozenset((str, datetime, bool, float))
+
+
 @dataclass
 class _Values:
     """The values of one statement: numbers and NULL as literals, all others as parameters, each value once."""
@@ -280,7 +285,7 @@ class _Values:
                 made.append("NULL")
             elif kind is int:
                 made.append(str(value))
-            elif kind is dict or not isinstance(value, Hashable):
+            elif kind not in _HASHABLE and (kind is dict or not isinstance(value, Hashable)):
                 made.append(self._parameter(value, process))
             else:
                 text = known.get(value)

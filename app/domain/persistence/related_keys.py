@@ -15,7 +15,7 @@ def set_keys(row: Any) -> bool:
     state: Any = inspect(row)
     relations = state.mapper.relationships
     for name in [each for each in internals.set_attributes(row) if each in relations]:
-        if not state.attrs[name].history.has_changes():
+        if not internals.has_changes(state, name):
             continue  # set to its former value: the key applies, which may have been set itself
         if not _set_key(row, relations[name], state.dict.get(name)):
             return False

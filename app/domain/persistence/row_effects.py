@@ -160,6 +160,5 @@ def apply(moment: Moment, session: Session, rows: Rows, record: type) -> None:
 def changed_columns(row: Any) -> Collection[str]:
     """The columns of an object whose values differ from those read."""
     state: Any = inspect(row)
-    columns, attributes = state.mapper.columns, state.attrs
-    given = internals.set_attributes(row)
-    return [name for name in given if name in columns and attributes[name].history.has_changes()]
+    columns, given = state.mapper.columns, internals.set_attributes(row)
+    return [name for name in given if name in columns and internals.has_changes(state, name)]

@@ -144,6 +144,10 @@ def _usual_tls() -> _Tls:
     return _Tls(Connection._create_ssl_ctx(None, {}))
 
 
+#: What PyMySQL writes for a character of a text, of those that it changes.
+_ESCAPES = {code: escape_string(chr(code)) for code in range(256) if escape_string(chr(code)) != chr(code)}
+
+
 class MariaDBConnection(Connection):  # type: ignore[misc]
     """A connection that sends no ROLLBACK if there is nothing to roll back.
 
@@ -179,6 +183,22 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
         if kind is datetime and obj.tzinfo is None:
             return f"'{obj.isoformat(' ')}'"
         return str(super().escape(obj, mapping))
+
+    def literals_of(self, values: dict[str, Any]) -> dict[str, Any]:
+        """The values as SQL literals; the digits of a whole number need no escaping."""
+        literals, escape = {}, self.escape
+        is_usual = not self.server_status & SERVER_STATUS.SERVER_STATUS_NO_BACKSLASH_ESCAPES
+        for name, value in values.items():
+            kind = type(value)
+            if kind is int:
+                literals[name] = value
+            elif kind is str and is_usual:
+                literals[name] = f"'{value.translate(_ESCAPES)}'"
+            elif kind is datetime and value.tzinfo is None:
+                literals[name] = f"'{value.isoformat(' ')}'"
+            else:
+                literals[name] = escape(value)
+        return literals
 
     def _read_query_result(self, unbuffered: bool = False) -> int:
         """Read a result, as PyMySQL does."""

@@ -37,6 +37,9 @@ KEEP_ALIVE_SECONDS = 5.0
 #: its request was refused before all of it had arrived.
 LINGER_SECONDS, REFUSED_LINGER_SECONDS = 2.0, 15.0
 READ_BYTES = 262_144
+#: How often it tells the parent process that it is alive, and looks for expired connections; the loop runs twice for
+#: each request.
+HOUSEKEEPING_SECONDS = 0.5
 #: Served by threads of its own, so that it responds when all others are busy.
 HEALTH_TARGET, HEALTH_THREADS = b"/healthz", 2
 #: Statuses by which the server itself refuses a request that never reaches the application.
@@ -79,12 +82,16 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     stopped_at: float | None = None
     #: How long idle connections stay open when it stops.
     drain_seconds = LINGER_SECONDS
+    #: When it is due to tell that it is alive, and to look for expired connections (monotonic).
+    notify_at = look_at = 0.0
 
     def init_process(self) -> None:
         """Set up this process, then serve."""
         #: Connections without a thread, and until when they may wait (monotonic); the oldest first.
         self.waiting: dict[Any, float] = {}
         self.health_pool = ThreadPoolExecutor(HEALTH_THREADS, "crm-health")
+        # As plain attributes: gunicorn's look-up of a setting takes three calls, and a request needs twenty.
+        self.cfg.__dict__.update({name: self.cfg.settings[name].get() for name in self.cfg.settings})
         super().init_process()
 
     def run(self) -> None:
@@ -278,9 +285,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         connection.close()
 
     def murder_pending(self) -> None:
-        """Refuse requests that did not arrive in time, and close expired connections; called every second."""
-        self.hooks.every_second()
+        """Refuse requests that did not arrive in time, and close expired connections; called at least every second."""
         now = time.monotonic()
+        if now < self.look_at and self.stopped_at is None:
+            return
+        self.look_at = now + HOUSEKEEPING_SECONDS
+        self.hooks.every_second()
         for connection, until in list(self.waiting.items()):
             if self._end_of_wait(connection, until) > now:
                 continue
@@ -288,6 +298,13 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self._refuse(connection, 408)
             else:
                 self._close(connection)
+
+    def notify(self) -> None:
+        """Tell the parent process that this one is alive; it waits for two minutes."""
+        now = time.monotonic()
+        if now >= self.notify_at:
+            self.notify_at = now + HOUSEKEEPING_SECONDS
+            super().notify()
 
     # --- stopping
 

@@ -152,9 +152,7 @@ class FastCursor(Cursor):  # type: ignore[misc]
         connection = self.connection
         if self._result is not None or connection is None or type(args) is not dict:
             return int(super().execute(query, args))
-        escape = connection.escape
-        # The digits of a whole number need no escaping.
-        literals = {name: value if type(value) is int else escape(value) for name, value in args.items()}
+        literals = connection.literals_of(args)
         self._clear_result()
         try:
             query %= literals

@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Dialect, inspect
 from sqlalchemy.orm import Session, make_transient_to_detached
+from sqlalchemy.orm.attributes import PASSIVE_NO_INITIALIZE
 from sqlalchemy.orm.session import SessionTransactionState
 from sqlalchemy.sql.compiler import WARN_LINTING
 from sqlalchemy.util import LRUCache
@@ -25,6 +26,14 @@ def set_attributes(row: Any) -> Mapping[str, Any]:
     """
     found: Mapping[str, Any] = inspect(row).committed_state
     return found
+
+
+def has_changes(state: Any, name: str) -> bool:
+    """Whether an attribute of an object differs from what was loaded or written.
+
+    `InstanceState.attrs` would make an object for each attribute of the class.
+    """
+    return bool(state.get_history(name, PASSIVE_NO_INITIALIZE).has_changes())
 
 
 def add_inserted(session: Session, row: Any) -> None:

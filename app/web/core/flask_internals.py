@@ -12,6 +12,7 @@ from typing import Any
 
 from flask.ctx import AppContext, RequestContext
 from flask.globals import _cv_app, _cv_request
+from werkzeug.local import LocalProxy
 
 #: The application context of this thread; None outside of one. A page asks hundreds of times.
 app_context: Callable[[], AppContext | None] = partial(_cv_app.get, None)
@@ -25,3 +26,20 @@ def request_values() -> dict[str, Any]:
     if context is None:
         raise RuntimeError("Flask's `g` needs an application context.")
     return context.g.__dict__
+
+
+def shorten_proxies() -> None:
+    """Let proxies such as `request` and `g` pass on attributes by two calls instead of four, one of a new function.
+
+    A request reads and sets about a hundred.
+    """
+    proxies: Any = LocalProxy
+    proxies.__getattr__, proxies.__setattr__ = _attribute, _set_attribute
+
+
+def _attribute(proxy: Any, name: str) -> Any:
+    return getattr(proxy._get_current_object(), name)
+
+
+def _set_attribute(proxy: Any, name: str, value: Any) -> None:
+    setattr(proxy._get_current_object(), name, value)

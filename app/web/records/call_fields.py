@@ -42,10 +42,6 @@ def status_word(status: str) -> str:
 class CallStatusField(ChoiceField):
     """A field of the status of a call, with labels for pages."""
 
-    def is_passthrough(self, viewer: Viewer) -> bool:
-        """True: the API returns the value as stored."""
-        return True
-
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Show the label with its color."""
         made = super().cell(values, viewer)
@@ -59,10 +55,6 @@ class CallStatusField(ChoiceField):
 
 class MediumField(TextField):
     """How the call was recorded."""
-
-    def is_passthrough(self, viewer: Viewer) -> bool:
-        """True: the API returns the value as stored."""
-        return True
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Show the label."""

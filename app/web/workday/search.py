@@ -90,24 +90,25 @@ def _found(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The groups that have hits; where none has, those of names that are one typing mistake away."""
     if len(text) < _LEAST:
         return []
-    groups = [group for group in _groups(text, viewer) if group["rows"]]
+    groups = _groups(text, viewer)
     other = near_names.corrected(db.session(), text) if not groups else ""
-    return [group for group in _groups_of(_named_screens(), other, viewer, True) if group["rows"]] if other else groups
+    return _groups_of(_named_screens(), other, viewer, True) if other else groups
 
 
 def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """The first hits of each kind that the person may read, files last."""
+    """The first hits of each kind that the person may read and that has some, files last."""
     files = file_search.file_lookup(text, viewer)
     groups = _groups_of(searched_screens(), text, viewer, False, files)
-    return [*groups, {"title": _("Files"), "url": "", "rows": file_search.hits(files, MAX_HITS, viewer)}]
+    rows = file_search.hits(files, MAX_HITS, viewer)
+    return [*groups, {"title": _("Files"), "url": "", "rows": rows}] if rows else groups
 
 
 def _groups_of(
     screens: list[Any], text: str, viewer: Viewer, is_common: bool, *more: access.IndexLookup
 ) -> list[dict[str, Any]]:
-    """The first hits of these screens' records, as far as the person may read them; `more` is looked up with them.
+    """The first hits of those screens' records that have some, as far as the person may read them.
 
-    `is_common`: whether many people are probably called so.
+    `more` is looked up with them. `is_common`: whether many people are probably called so.
     """
     read = [screen for screen in screens if viewer.person.may(screen.module, "read")]
     tables = [screen.record_table for screen in read]
@@ -116,7 +117,7 @@ def _groups_of(
     access.look_up(db.session(), searched, MAX_LOOKED_UP, 2 * MAX_HITS, is_common)
     kinds = [_Kind(*each, text, viewer) for each in zip(read, tables, lookups, strict=True)]
     rows = _rows(kinds)
-    return [_group(screen, found, text, viewer) for screen, found in zip(read, rows, strict=True)]
+    return [_group(screen, found, text, viewer) for screen, found in zip(read, rows, strict=True) if found]
 
 
 @dataclass(frozen=True)
@@ -179,15 +180,15 @@ def _rows(kinds: list[_Kind]) -> list[list[Any]]:
     """The rows of each kind: of several kinds in one statement, except where they are scanned."""
     rows: list[list[Any]] = [[] for _each in kinds]
     with_hits = [at for at, each in enumerate(kinds) if each.lookup.ids != set()]
-    alone = [at for at in with_hits if kinds[at].is_scanned]
-    together = [at for at in with_hits if at not in alone]
+    together = [at for at in with_hits if not kinds[at].is_scanned]
     pages = [kinds[at].first_rows() for at in together]
     if len(pages) == 1 and not pages[0].is_short:
-        alone, pages = with_hits, []
-    for at in alone:
-        rows[at] = kinds[at].rows()
-    for at, several in zip(together, first_rows.load(db.session(), pages), strict=bool(pages)):
-        rows[at] = several
+        together, pages = [], []
+    for at, found in zip(together, first_rows.load(db.session(), pages), strict=True):
+        rows[at] = found
+    for at in with_hits:
+        if at not in together:
+            rows[at] = kinds[at].rows()
     return rows
 
 
@@ -198,28 +199,25 @@ def _named_screens() -> list[Any]:
 
 def _group(screen: Any, rows: list[Any], text: str, viewer: Viewer) -> dict[str, Any]:
     """The hits of one kind with their cells, for both pages."""
-    group: dict[str, Any] = {
+    slices = screen.record_table.selection(_names(screen.record_table, _title(screen)))[1]
+    return {
         "title": str(screen.list_title),
         "url": f"{screen.route_base}/?{urlencode({'q': text})}",
-        "rows": [],
+        "rows": [_hit(screen, row, slices, (text, viewer)) for row in rows],
     }
-    if not rows:
-        return group
-    table, title = screen.record_table, _title(screen)
-    slices = table.selection(_names(table, title))[1]
-    for row in rows:
-        values = tuple(row)
-        cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
-        number = cells.get("number", {}).get("text")
-        group["rows"].append(
-            {
-                "url": row_url(screen.route_base, values[0], number),
-                "note": _note(table.record, text, number),
-                "cells": list(cells.values()),
-                "title": (cells[title].get("text") or number or str(values[0]))[:MAX_TITLE],
-            }
-        )
-    return group
+
+
+def _hit(screen: Any, row: Any, slices: list[Any], about: tuple[str, Viewer]) -> dict[str, Any]:
+    """A row with its cells. `slices`: (field, its part of the row); `about`: what was typed, and by whom."""
+    values, (text, viewer) = tuple(row), about
+    cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
+    number = cells.get("number", {}).get("text")
+    return {
+        "url": row_url(screen.route_base, values[0], number),
+        "note": _note(screen.record_table.record, text, number),
+        "cells": list(cells.values()),
+        "title": (cells[_title(screen)].get("text") or number or str(values[0]))[:MAX_TITLE],
+    }
 
 
 def _note(record: Any, text: str, number: str | None) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 from flask_babel import lazy_gettext as _
@@ -89,9 +90,19 @@ class Field:
         return mask_of(self.name) or self.name
 
     # reading
+    @cached_property
+    def is_plain(self) -> bool:
+        """Whether `serialize` returns the value of the only column, unless a mask hides it."""
+        kind = type(self)
+        return len(self.columns) == 1 and kind.serialize is Field.serialize and kind.value is Field.value
+
     def is_passthrough(self, viewer: Viewer) -> bool:
         """Whether the value of the only column is written to JSON unchanged."""
-        return type(self) in _PLAIN and len(self.columns) == 1 and not self.mask
+        return self.is_plain and (not self.mask or viewer.person.mask(self.mask_name) == "full")
+
+    def converter(self, viewer: Viewer) -> Callable[[Any], Any] | None:
+        """Makes JSON of the value of the only column, as `serialize` does; None if that must be asked."""
+        return None
 
     def value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The row's first value that is not null, masked for the person."""
@@ -370,5 +381,3 @@ class DurationField(NumberField):
 
 #: Kinds of inputs that accept any text.
 _TEXT_KINDS = ("text", "textarea", "email", "phone", "html")
-#: Types that serialize one unmasked column unchanged.
-_PLAIN = (TextField, LongTextField, ChoiceField, NumberField, DurationField)

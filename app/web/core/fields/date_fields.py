@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -29,6 +30,16 @@ class IsoField(Field):
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """ISO 8601; of a moment in UTC."""
         return converted(self.value(values, viewer), lambda found: found.isoformat())
+
+    def converter(self, viewer: Viewer) -> Callable[[Any], Any] | None:
+        """The same for the value of the only column."""
+        kind = type(self)
+        is_usual = kind.serialize is IsoField.serialize and kind.value is Field.value
+        return _iso if is_usual and len(self.columns) == 1 and not self.mask else None
+
+
+def _iso(found: Any) -> Any:
+    return found if found is None or isinstance(found, str) else found.isoformat()
 
 
 class DateField(IsoField):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from flask_babel import lazy_gettext as _
@@ -36,6 +37,11 @@ class MasterField(Field):
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The card of the row: {id, label, color}."""
         return viewer.lookups.card(self.master, values[0])
+
+    def converter(self, viewer: Viewer) -> Callable[[Any], Any] | None:
+        """The same, of the id."""
+        is_usual = type(self).serialize is MasterField.serialize and len(self.columns) == 1
+        return viewer.lookups.cards[self.master].get if is_usual else None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Show a status with its color, else the label."""
@@ -89,6 +95,11 @@ class PersonField(Field):
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The public card of the user."""
         return viewer.lookups.person(values[0])
+
+    def converter(self, viewer: Viewer) -> Callable[[Any], Any] | None:
+        """The same, of the id."""
+        is_usual = type(self).serialize is PersonField.serialize and len(self.columns) == 1
+        return viewer.lookups.people.get if is_usual else None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Show the avatar and the name."""

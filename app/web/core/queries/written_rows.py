@@ -35,6 +35,8 @@ class _Reader:
     #: The driver's conversions for storing and for reading; None = none.
     store: Callable[[Any], Any] | None = None
     load: Callable[[Any], Any] | None = None
+    #: Whether the value of the attribute is that of the column.
+    is_plain: bool = False
 
     def value(self, held: dict[str, Any], session: Session) -> Any:
         """The value as a SELECT would return it. Raises LookupError if the object doesn't have it."""
@@ -56,7 +58,9 @@ def raw_row(table: RecordTable, session: Session, row: Any, names: Names) -> tup
     readers = _readers(table, names, session.get_bind().dialect)
     held = inspect(row).dict
     try:
-        return None if readers is None else tuple([each.value(held, session) for each in readers])
+        if readers is None:
+            return None
+        return tuple([held[each.name] if each.is_plain else each.value(held, session) for each in readers])
     except LookupError:  # of another table, or set by the database
         return None
 
@@ -75,7 +79,8 @@ def _reader(column: Any, table: RecordTable, keys: dict[Any, str | None], dialec
     owner, kind = getattr(column, "class_", None), getattr(column, "type", None)
     if owner is table.record and column.key in inspect(owner).columns and kind is not None:
         own: Any = kind.dialect_impl(dialect)
-        return _Reader(column.key, None, False, own.bind_processor(dialect), own.result_processor(dialect, None))
+        store, load = own.bind_processor(dialect), own.result_processor(dialect, None)
+        return _Reader(column.key, None, False, store, load, store is None and load is None)
     key = keys.get(owner)
     return None if key is None else _Reader(key, owner, column.key == "number")
 
