@@ -23,6 +23,7 @@ from app.channels.provider import (
     StatusUpdate,
 )
 from app.lib.mail_addresses import is_email
+from app.lib.mail_headers import ENCODED_WORD
 
 #: How the connection is protected.
 SECURITY = ("tls", "starttls", "none")
@@ -89,7 +90,8 @@ def check_line(value: str) -> str | None:
 def check_address(value: str) -> str | None:
     """An error text for anything but one ASCII address or `Name <address>`, else None."""
     address = parseaddr(value)[1]
-    is_valid = value.isprintable() and is_email(address) and address.isascii() and value.count("@") == 1
+    is_one = address.isascii() and value.count("@") == 1 and ENCODED_WORD not in value
+    is_valid = value.isprintable() and is_email(address) and is_one
     return None if is_valid else "Please enter an address such as support@example.in or Support <support@example.in>."
 
 

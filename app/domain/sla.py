@@ -222,11 +222,13 @@ def record_first_reply(session: Session, record: Any, key: int | None, now: date
 def record_first_replies(session: Session, record: Any, moments: Mapping[int, datetime]) -> None:
     """Count first replies of many records of one class, {id: when a user first talked to them}; one statement.
 
-    Calls may be synced late: a deadline met by the call is not missed, even if it was marked so meanwhile.
+    Calls may be reported late: a deadline met by the call is not missed, even if it was marked so meanwhile. A call
+    before the record was created is the reply of that moment.
     """
     if not moments:
         return
     due, at = record.reply_due_on, case({key: literal(at, UtcDateTime) for key, at in moments.items()}, value=record.id)
+    at = case((record.created_on > at, record.created_on), else_=at)
     is_late = due < case((record.paused_on < at, record.paused_on), else_=at)
     values = {
         "reply_late_on": case((due.is_(None), record.reply_late_on), (is_late, due), else_=None),

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from app.channels.base import ChannelError, DeliveryUnknown
+from app.channels.mail_account import check_address
 from app.channels.provider import OutgoingMessage, ProviderRefusal
 from app.channels.smtp_provider import SmtpProvider
 from tests.channels.smtp import MailServer, serving
@@ -125,6 +126,7 @@ def test_a_break_at_the_end_is_unknown_and_too_much_is_refused(mail_server: Mail
 
 
 def test_settings_are_checked(provider: SmtpProvider) -> None:
+    assert check_address("Support <a@b.in>") is None and check_address(f"{ENCODED} <a@b.in>")
     assert "sent as support@eshin.in" in provider.check()
     with pytest.raises(ValueError, match="could be read on the way"):
         SmtpProvider({"host": "mail.x.in", "security": "none", "user": "u", "password": "p", "from": "a@b.in"})

@@ -18,6 +18,7 @@ from app.domain.change_context import ChangeContext
 from app.domain.inbound import provider_events
 from app.domain.messaging import channel_accounts, message_templates
 from app.domain.messaging.channel_accounts import AccountSettings
+from app.domain.telephony import calls
 from app.lib.field_encryption import Vault
 from app.models import Activity, CallLog, CallRecording, Message, MessageTemplate, Notification
 from tests.factories import MINUTE, NOW, user
@@ -54,6 +55,26 @@ def test_a_call_ends_the_same_in_whatever_order_it_is_told(db: Session, account:
     (recording,) = db.scalars(select(CallRecording)).all()
     assert (recording.address, recording.state, recording.call_id) == (ENDS.recording_url, "queued", call.id)
     assert len(db.scalars(select(Activity).where(Activity.kind == "call")).all()) == 1
+
+
+@pytest.mark.parametrize("told", [(ENDS,), (TALKS, ENDS)])
+def test_a_call_that_is_told_of_late_is_the_first_response_when_it_was(
+    db: Session, account: Any, lead: Any, told: Any
+) -> None:
+    lead.reply_due_on = NOW + MINUTE
+    db.flush()
+    for event in told:
+        provider_events.process(db, account, event, NOW + timedelta(hours=5))
+    db.refresh(lead)
+    assert (lead.replied_on, lead.reply_late_on) == (NOW, None)
+
+
+def test_a_call_that_is_logged_afterwards_is_the_first_response_when_it_was(db: Session, lead: Any) -> None:
+    lead.reply_due_on = NOW + MINUTE
+    values = {"direction": "Outgoing", "status": "Completed", "to_number": PEER, "started_on": NOW, "lead_id": lead.id}
+    calls.create(db, values, Stamp(lead.assignee_id, NOW + timedelta(hours=5)))
+    db.refresh(lead)
+    assert (lead.replied_on, lead.reply_late_on) == (NOW, None)
 
 
 def test_no_call_is_longer_than_a_day(db: Session, account: Any, lead: Any) -> None:

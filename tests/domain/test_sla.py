@@ -321,7 +321,7 @@ def test_the_target_of_a_priority_goes_before_that_of_any(kind, priority, expect
         ({"reply_due_on": NOW}, NOW + MINUTE, NOW),
         ({"reply_due_on": NOW, "paused_on": NOW}, NOW + MINUTE, None),
         ({"reply_due_on": NOW, "paused_on": NOW + MINUTE}, NOW + HOUR, NOW),
-        ({"reply_due_on": NOW, "reply_late_on": NOW}, NOW - MINUTE, None),
+        ({"reply_due_on": NOW, "reply_late_on": NOW, "created_on": NOW - DAY}, NOW - MINUTE, None),
         ({"reply_late_on": NOW - DAY}, NOW, NOW - DAY),
     ],
 )
@@ -334,6 +334,13 @@ def test_replies_found_later_are_judged_by_their_own_moment(db, columns, at, lat
     assert (rows[0].replied_on, rows[0].reply_due_on, rows[0].reply_late_on) == (at, None, late)
     assert (rows[1].replied_on, rows[1].reply_due_on) == (None, columns.get("reply_due_on"))
     assert answered.replied_on == NOW - DAY
+
+
+def test_a_call_before_the_ticket_is_its_reply_at_once(db):
+    ticket = factories.ticket(db, reply_due_on=NOW + HOUR)
+    sla.record_first_replies(db, Ticket, {ticket.id: NOW - DAY})
+    db.expire_all()
+    assert (ticket.replied_on, ticket.reply_late_on) == (ticket.created_on, None)
 
 
 @pytest.mark.parametrize(

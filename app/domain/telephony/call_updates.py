@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.channels.provider import CallUpdate
-from app.domain import notices, sla, timeline
+from app.domain import notices, timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.messaging.channel_accounts import ChannelAccount
@@ -146,8 +146,7 @@ def _finish(session: Session, call: CallLog, now: datetime) -> None:
     if not is_on_timeline and (call.lead_id or call.ticket_id or call.customer_id):
         timeline.write(session, call, "call", Stamp(call.employee_id, now), **calls.timeline_payload(call, call.id))
     if call.status == "Completed" and call.employee_id is not None:
-        sla.record_first_reply(session, Lead, call.lead_id, now)
-        sla.record_first_reply(session, Ticket, call.ticket_id, now)
+        calls.count_as_first_reply(session, call, min(call.answered_on or call.started_on, now))
     if call.status == "Missed Call" and call.employee_id is not None:
         ids = {"lead_id": call.lead_id, "ticket_id": call.ticket_id, "customer_id": call.customer_id, "task_id": None}
         number = _number_of(session, call)

@@ -126,9 +126,14 @@ def create(session: Session, values: dict[str, Any], stamp: Stamp) -> CallLog:
     if call.lead_id or call.ticket_id or call.customer_id:
         timeline.write(session, call, "call", stamp, **timeline_payload(call, call.id))
     if stamp.by is not None and call.status == "Completed":  # any other call reached nobody
-        sla.record_first_reply(session, Lead, call.lead_id, stamp.now)
-        sla.record_first_reply(session, Ticket, call.ticket_id, stamp.now)
+        count_as_first_reply(session, call, call.started_on)
     return call
+
+
+def count_as_first_reply(session: Session, call: CallLog, at: datetime) -> None:
+    """Count the call as the first reply to its lead and ticket, at this time, however late it became known."""
+    for record, key in ((Lead, call.lead_id), (Ticket, call.ticket_id)):
+        sla.record_first_replies(session, record, {key: at} if key is not None else {})
 
 
 def change(session: Session, call: CallLog, values: dict[str, Any], stamp: Stamp) -> None:

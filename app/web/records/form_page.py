@@ -10,9 +10,11 @@ from flask import request
 from flask_babel import gettext as _
 from sqlalchemy import inspect
 
+from app.domain import custom_fields
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.ids import parse_id
+from app.web.core.fields import custom_field_catalog
 from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.viewer import Viewer
@@ -41,6 +43,24 @@ def reference_sent(name: str) -> str:
     For a picklist the typed text, which without JavaScript is in a field beside it.
     """
     return request.form.get(f"{name}--typed", "").strip()[:200] or request.form.get(name, "")
+
+
+def refuse_vanished(record: Any, stored: Any = None) -> None:
+    """Raise RuleBroken for what was typed into a custom field that was removed while the form was open.
+
+    Nothing could keep it. `record` is the class of the row, `stored` the row as it is.
+    """
+    known = {each.name for each in custom_field_catalog.current().of(record.__tablename__)}
+    before = (getattr(stored, "custom", None) or {}) if stored is not None else {}
+    for name, text in request.form.items():
+        is_gone = name.startswith(custom_fields.PREFIX) and name.partition("--")[0] not in known
+        if is_gone and text.strip() and text != str(before.get(name, "")):
+            sentence = _(
+                "A field of this form was removed meanwhile. To go on without it, save again. You had entered: "
+                "%(text)s",
+                text=text.strip()[:300],
+            )
+            raise RuleBroken(sentence)
 
 
 def form_values(screen: Any, key: int, viewer: Viewer) -> dict[str, Any]:

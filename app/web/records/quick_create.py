@@ -94,6 +94,7 @@ class QuickCreate:
         if request.method == "GET":
             return self._quick_form(FormState("add", raw), viewer)
         try:
+            form_page.refuse_vanished(self.service.record)
             values = self.record_table.parse(raw, "add", viewer) | first_task_inputs.typed(self, viewer)
             self._refuse_missing(values)
             row = self.create_row(values, viewer)

@@ -42,6 +42,7 @@ class RecordForms:
             return self._form(FormState("add", raw), viewer)
         raw |= self._typed("add")  # a form on a record's page names the record in its URL
         try:
+            form_page.refuse_vanished(self.service.record)
             values = self.record_table.parse(raw, "add", viewer)
             self._refuse_missing(values)
             row = self.create_row(values, viewer)
@@ -64,6 +65,7 @@ class RecordForms:
         raw = self._typed("edit")
         version = parse_integer(request.form.get("version"), 0, 0, 2**31) or None
         try:
+            form_page.refuse_vanished(self.service.record, row)
             values = self.record_table.parse(form_page.changed_values(raw, stored), "edit", viewer)
             self._refuse_emptied(values)
             self.change_row(row, values, version, viewer)

@@ -118,6 +118,7 @@ class StatusMoves:
         if request.method == "GET" or not request.form.get("status"):
             return self._move_form(key, now, viewer)
         self._refuse_moved(now, viewer)
+        board_page.group_of(self, request.form["status"], viewer)  # a board that was opened before has other columns
         wanted = pages.inputs_for_status(self, key, parse_id(request.form["status"]), viewer)
         if wanted and not request.form.get("asked"):
             return self._needs_form(key, now, wanted, viewer)
@@ -142,11 +143,16 @@ class StatusMoves:
         """Raise Conflict if the card has left the column from which it was dragged."""
         seen = request.form.get("from")
         if seen and seen != str(now):
-            label = next(
-                (each.label for each in grouped_rows.groups_of(self, "status", viewer) if each.value == now), now
-            )
+            label = self._status_label(now, viewer)
             text = _("Someone else moved this to “%(status)s” meanwhile. Look again, then move it.", status=label)
             raise Conflict(text, "status")
+
+    def _status_label(self, value: Any, viewer: Viewer) -> Any:
+        """What the status is called, also one that is no longer offered."""
+        if self.status_master:
+            return shown_label(viewer.lookups.cards[self.status_master][value]["label"])
+        groups = grouped_rows.groups_of(self, "status", viewer)
+        return next((each.label for each in groups if each.value == value), value)
 
     def _moved(self, key: int, viewer: Viewer) -> Any:
         """The updated card; empty for a record that the move has taken out of reach."""

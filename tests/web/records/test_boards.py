@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from sqlalchemy import select, update
 
-from app.models import Lead, Task
+from app import access
+from app.models import Lead, LeadStatus, Task
 from app.web.core.queries import capped_counts
 from app.web.records.lists import grouped_rows
 from app.web.records.lists.grouped_rows import CARDS
@@ -85,6 +86,19 @@ def test_a_move_goes_through_the_endpoint_of_the_form(crm: Crm) -> None:
     move(crm, "ana", lead, crm.lead_status["Junk"])
     closed = move(crm, "ana", lead, new)
     assert closed.status_code == 422 and "Only a manager can reopen it" in closed.headers["X-Sentence"]
+
+
+def test_a_board_that_was_opened_before_moves_no_card_to_a_status_that_is_no_longer_offered(crm: Crm) -> None:
+    lead, other, new = crm.make.lead("ana"), crm.make.lead("ana"), crm.lead_status["New"]
+    junk = crm.lead_status["Junk"]
+    assert move(crm, "ana", other, junk).status_code == 200
+    crm.session.execute(update(LeadStatus).where(LeadStatus.id == junk).values(is_active=False))
+    access.bump_version(crm.session)
+    crm.session.commit()
+    assert move(crm, "ana", lead, junk, **{"from": new}).status_code == 404
+    assert crm.fresh(lead).status_id == new
+    stale = move(crm, "ana", other, new, **{"from": new})
+    assert stale.status_code == 409 and "Junk" in stale.headers["X-Sentence"]
 
 
 @pytest.mark.parametrize(

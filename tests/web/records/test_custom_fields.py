@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import threading
 import time
@@ -495,6 +496,20 @@ def statements(crm: Crm, path: str) -> int:
     finally:
         event.remove(crm.engine, "before_cursor_execute", note)
     return len(seen)
+
+
+def test_what_was_typed_into_a_field_that_was_removed_meanwhile_is_not_lost_in_silence(crm: Crm) -> None:
+    lead, ana, root = crm.make.lead("ana"), crm.client("ana"), crm.client("root")
+    field = add(crm, kind="text", label="Nickname", name="x_nick")
+    assert root.rest("PUT", f"lead/{lead.id}", json={"x_nick": "Old"}).status_code == 200
+    assert root.form(f"{ROOT}/{field.id}/remove").status_code == 302
+    version, typed = str(crm.fresh(lead).version), {"first_name": "Ravi", "x_nick": "Bunty 100%"}
+    for path in (f"/leads/edit/{lead.id}", "/leads/add", "/leads/quick"):
+        sent = {"mobile": crm.make.mobile(), "version": version}
+        answer = ana.form(path, typed | sent)
+        assert answer.status_code == 422 and "You had entered: Bunty 100%" in html.unescape(answer.text), path
+        assert crm.fresh(lead).version == int(version) and crm.count(Lead) == 1
+    assert ana.form(f"/leads/edit/{lead.id}", typed | {"x_nick": "Old", "version": version}).status_code == 302
 
 
 @each_case(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from app.lib.cached_property import cached_property
 from typing import Any, ClassVar
 
 from flask_babel import lazy_gettext as _

@@ -63,7 +63,7 @@ def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Vie
 def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer: Viewer) -> Any:
     """Further cards of one column: a fragment. Raises NotFound for an unknown status."""
     names = card_names(screen)
-    group = _group(screen, key, viewer)
+    group = group_of(screen, key, viewer)
     query = replace(list_query, size=grouped_rows.CARDS, page=min(number, MAX_PAGE))
     grouped_rows.load_rows(screen, "status", query, [group], names)
     screen.record_table.prepare(group.rows, names, viewer)
@@ -71,7 +71,8 @@ def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer
     return render_template("records/_board_cards.html", column=shown)
 
 
-def _group(screen: Any, key: str, viewer: Viewer) -> ListGroup:
+def group_of(screen: Any, key: str, viewer: Viewer) -> ListGroup:
+    """The column of this status. Raises NotFound for an unknown one, and one that is no longer offered."""
     found = [each for each in grouped_rows.groups_of(screen, "status", viewer) if str(each.value) == key]
     if not found:
         raise NotFound(_("There is no such status."))
