@@ -323,3 +323,14 @@ def test_two_records_are_merged(open_browser: OpenBrowser) -> None:
     page.wait_for_url(f"**/leads/{kept['number']}")
     expect(page.locator(".notes")).to_be_visible()
     assert asha.complaints == []
+
+
+def test_the_cursor_waits_in_no_date_below_a_check_box(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
+    focused = "() => document.activeElement.name || document.activeElement.tagName"
+    rohan.go("/me/")
+    expect(rohan.page.locator("[name=available]")).to_be_visible()
+    rohan.page.wait_for_load_state("networkidle")
+    assert rohan.page.evaluate(focused) == "BODY"
+    rohan.go("/tasks/add")
+    rohan.until(lambda: rohan.page.evaluate(focused) == "title", "the first field of a form isn't focused")

@@ -155,10 +155,11 @@ document.addEventListener('click', (event) => {
 
 // --- FAB's date fields get the browser's own picker
 $$('.appbuilder_date input').forEach((field) => { field.type = 'date'; });
-// --- the summary of errors takes the focus, else the first field of a page that is a form; a phone's keyboard stays away
+// --- the summary of errors takes the focus, else the first field of a page that is a form, if one types into it; a phone's keyboard stays away
 const summary = document.querySelector('[data-error-summary]');
 const first = matchMedia('(pointer: coarse)').matches ? null
-  : document.querySelector(':is(.form-page [data-form], .fab-form) :is(input, select, textarea):not([type=hidden], [type=checkbox], [type=radio], :disabled, [readonly])');
+  : document.querySelector(':is(.form-page [data-form], .fab-form) :is(input, select, textarea):not([type=hidden], :disabled, [readonly])');
+const isTyped = !first?.matches('[type=checkbox], [type=radio]');
 const wrong = summary ? null : document.querySelector('main :is([aria-invalid="true"], .is-invalid):not([type=hidden], [hidden])');
-(summary || wrong || (document.activeElement === document.body ? first : null))?.focus();
+(summary || wrong || (isTyped && document.activeElement === document.body ? first : null))?.focus();
 boot();

@@ -31,6 +31,7 @@ from app.web.records import (
 )
 from app.web.records.close_tasks_field import tasks_input
 from app.web.records.lists.list_page import title_of
+from app.web.records.suggested_times import next_follow_up
 from app.web.records.timelines import composer, timeline_tabs
 
 #: Names of records in live events.
@@ -246,7 +247,7 @@ def _required_inputs(screen: Any, meaning: str, wire: dict[str, Any], viewer: Vi
     if name:
         return [screen.record_table.by_name[name].form_input(wire.get(name), [], viewer) | {"required": True}]
     if meaning == "scheduled":
-        return _task_inputs()
+        return _task_inputs(viewer)
     return []
 
 
@@ -275,7 +276,7 @@ def _end_of_day(viewer: Viewer) -> datetime:
     return datetime.combine(tomorrow, time.min, tzinfo=viewer.zone).astimezone(UTC)
 
 
-def _task_inputs() -> list[dict[str, Any]]:
+def _task_inputs(viewer: Viewer) -> list[dict[str, Any]]:
     return [
         {
             "name": "task_title",
@@ -285,7 +286,14 @@ def _task_inputs() -> list[dict[str, Any]]:
             "errors": [],
             "required": True,
         },
-        {"name": "task_due_on", "label": _("Due"), "kind": "moment", "value": "", "errors": [], "required": True},
+        {
+            "name": "task_due_on",
+            "label": _("Due"),
+            "kind": "moment",
+            "value": next_follow_up(viewer),
+            "errors": [],
+            "required": True,
+        },
     ]
 
 

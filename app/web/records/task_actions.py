@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import Any
 
 from flask import flash, redirect, render_template, request
 from flask_babel import gettext as _
 
-from app.domain import office_hours, task_actions
+from app.domain import task_actions
 from app.domain.base import Conflict
-from app.domain.snooze import next_morning
 from app.domain.tasks import OPEN, Task
 from app.extensions import db
 from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
@@ -21,6 +19,7 @@ from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records.notes import unnotified_people, write_note
 from app.web.records.screen import Screen
+from app.web.records.suggested_times import next_follow_up
 
 
 class TaskActions(Screen):
@@ -85,7 +84,7 @@ class TaskActions(Screen):
         viewer.person.refuse_unless("Tasks", "create")
         task_actions.refuse_closed(row)
         if request.method == "GET":
-            return self._finish_form(row, {"title": row.title, "due_on": _suggested(viewer)}, {}, viewer)
+            return self._finish_form(row, {"title": row.title, "due_on": next_follow_up(viewer)}, {}, viewer)
         raw = {name: request.form.get(name, "") for name in ("note", "title", "due_on")}
         try:
             self._finish(row, raw, viewer)
@@ -144,11 +143,3 @@ class TaskActions(Screen):
         }
         is_part = bool(request.headers.get("HX-Request"))
         return render_template("records/_finish_task.html" if is_part else "records/finish_task.html", form=form)
-
-
-def _suggested(viewer: Viewer) -> str:
-    """Tomorrow at nine or the next opening of the office, as a form value."""
-    moment = next_morning(viewer.now, viewer.zone)
-    with suppress(office_hours.NeverOpens):
-        moment = office_hours.next_opening(viewer.lookups.office, moment)
-    return moment.astimezone(viewer.zone).strftime("%Y-%m-%dT%H:%M")

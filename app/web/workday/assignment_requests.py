@@ -306,7 +306,8 @@ class RequestScreen(Screen):
         row, approve = self.row_for(pk, "read"), request.values.get("approve") == "1"
         decide(db.session(), row, RequestDecision(approve, request.form.get("note")), current_viewer())
         db.session.commit()
-        flash(_("Approved.") if approve else _("Rejected."), "success")
+        name = (current_viewer().lookups.person(row.requested_user_id) or {}).get("full_name", "")
+        flash(_("Approved. The record is assigned to %(name)s.", name=name) if approve else _("Rejected."), "success")
         return redirect("/" if request.form.get("came_from") == "day" else f"{self.route_base}/?tab=waiting")
 
     @page_route("/reject/<pk>", methods=["GET"], permission="decide")

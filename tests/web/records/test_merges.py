@@ -125,6 +125,23 @@ def test_only_who_may_merge_and_reaches_both(crm: Crm, client: Doors) -> None:
     assert client("ana").screen(f"/merge/lead?ids={one.id}").status_code == 200
 
 
+def test_the_records_that_are_offered_say_whose_they_are(crm: Crm, client: Doors) -> None:
+    make = crm.make
+    meera, esha = make.customer("cleo", first_name="Meera"), make.customer("cleo", first_name="Esha")
+    one, two = make.ticket("cleo", customer_id=meera.id), make.ticket("cleo", customer_id=meera.id)
+    other = make.ticket("cleo", customer_id=esha.id)
+    page = client("root").screen(f"/merge/ticket?ids={one.id}").text
+    siblings = page.partition("Other tickets of this customer")[2]
+    assert two.number in siblings and "Meera" in siblings and other.number not in siblings
+    found = client("root").screen(f"/merge/ticket?ids={one.id}&q={other.number}").text
+    facts = found.partition("known-facts")[2]
+    assert "Esha" in facts and "New" in facts and "<time" in facts
+    assert "Other tickets of this customer" not in found
+    assert (
+        "known-facts" in client("mia").screen(f"/merge/lead?ids={make.lead('ana').id}&q={make.lead('ana').number}").text
+    )
+
+
 def test_who_does_not_see_a_value_cannot_choose_it_and_it_is_kept(crm: Crm, client: Doors) -> None:
     crm.make.mask("Sales Manager", email="hidden")
     kept, gone = crm.make.lead("ana"), crm.make.lead("ana", email="secret@x.in")

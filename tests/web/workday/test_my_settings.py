@@ -222,3 +222,9 @@ def test_the_language_of_the_menu_is_stored_for_notices_and_the_next_sign_in(crm
     refused = client.form("/me/language", {"locale": "xx"}, follow_redirects=True)
     assert "पेज इस भाषा में उपलब्ध नहीं हैं।" in refused.text and user(crm).locale == "hi"
     assert user(crm, "ben").locale is None
+
+
+def test_what_one_field_has_to_say_is_said_once_above_the_form(crm: Crm) -> None:
+    page = save(crm, leave_from="2027-01-04T09:00", leave_to="2027-01-02T09:00").text
+    summary = page.partition("data-error-summary")[2].partition("</div>")[0]
+    assert summary.count("The leave must end after it starts.") == 1 and "Not saved yet" in summary

@@ -48,7 +48,7 @@ def columns_of(screen: Any, ids: Sequence[int], viewer: Viewer) -> dict[int, dic
     """The records as the person sees them: id -> {cells by name, number, title, url, version}."""
     table = screen.record_table
     wanted = [each.name for each in merge_fields.FIELDS[screen.service.record]]
-    wanted += ["number", "version", "created_on", "changed_on", "customer", screen.title_column]
+    wanted += ["number", "version", "created_on", "changed_on", "customer", "status", screen.title_column]
     names = tuple(dict.fromkeys(name for name in wanted if name in table.by_name and table.by_name[name].columns))
     query = ListQuery([screen.service.record.id.in_(ids)], table.order_by(None, "desc", viewer), len(ids))
     rows = table.rows(db.session(), query, names)

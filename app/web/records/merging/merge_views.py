@@ -18,6 +18,7 @@ from app.domain.merging.record_merge import MergeRequest
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
 from app.lib.ids import parse_id
+from app.models import Ticket
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.registry import kind_of
@@ -28,6 +29,8 @@ from app.web.records.merging import duplicate_list, merge_actions, merge_form
 
 #: Records offered by a search for the other one; listed merges of a record.
 OFFERED, LISTED = 10, 20
+#: Columns that tell the offered records apart, as far as a record has them.
+FACTS = ("customer", "mobile", "status", "created_on")
 
 
 class MergeView(BaseView):
@@ -85,7 +88,7 @@ class MergeView(BaseView):
     def _choose(screen: Any, key: int, viewer: Viewer) -> str:
         typed = request.args.get("q", "").strip()[:100]
         shown = merge_form.columns_of(screen, [key], viewer)[key]
-        found = hits(screen, typed, viewer, OFFERED + 1) if typed else []
+        found = [each["value"] for each in hits(screen, typed, viewer, OFFERED + 1)] if typed else []
         page = {
             "title": _("Merge %(numbers)s", numbers=shown["number"]),
             "kind": kind_of(screen),
@@ -93,7 +96,8 @@ class MergeView(BaseView):
             "list_label": screen.list_title,
             "list_url": f"{screen.route_base}/",
             "typed": typed,
-            "hits": [each for each in found if each["value"] != key][:OFFERED],
+            "hits": offered(screen, [each for each in found if each != key][:OFFERED], viewer),
+            "siblings": offered(screen, tickets_of_customer(screen, key), viewer) if not typed else [],
             "known": duplicate_list.of_record(screen, key, viewer),
             "merges": merges_of(screen, key, viewer),
         }
@@ -109,6 +113,25 @@ class MergeView(BaseView):
             flash(sentence, "warning")
         flash(_("The merge is undone: %(numbers)s is there again.", numbers=", ".join(done.numbers)), "success")
         return redirect(f"{screen.route_base}/{done.merge.kept_number}")
+
+
+def offered(screen: Any, ids: list[int], viewer: Viewer) -> list[dict[str, Any]]:
+    """Records to merge with, in this order, as the person sees them, with what tells them apart."""
+    found = merge_form.columns_of(screen, ids, viewer) if ids else {}
+    return [
+        found[key] | {"facts": [found[key]["cells"][name] for name in FACTS if name in found[key]["cells"]]}
+        for key in ids
+        if key in found
+    ]
+
+
+def tickets_of_customer(screen: Any, key: int) -> list[int]:
+    """The ids of the newest other tickets of a ticket's customer; none for other records."""
+    if screen.service.record is not Ticket:
+        return []
+    own = select(Ticket.customer_id).where(Ticket.id == key).scalar_subquery()
+    query = select(Ticket.id).where(Ticket.customer_id == own, Ticket.id != key)
+    return list(db.session.scalars(query.order_by(Ticket.id.desc()).limit(OFFERED)))
 
 
 def _ids() -> list[str]:
