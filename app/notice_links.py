@@ -9,7 +9,7 @@ from sqlalchemy import null, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.access.compiled_statements import listed
+from app.access.compiled_statements import listed, padded
 from app.models import Customer, Lead, Ticket
 
 #: Column of the notification -> record, root of its pages.
@@ -47,13 +47,13 @@ def record_cards(session: Session, rows: Iterable[Any]) -> RecordCards:
 
 
 def _read(session: Session, record: Any, ids: list[int]) -> list[tuple[Any, ...]]:
-    parameters = listed(ids, "row")
+    wanted = padded(ids)
     question = access.CachedStatement(
-        ("cards", record, len(parameters)),
-        lambda: _named(record).where(record.id.in_(parameters)),
+        ("cards", record, len(wanted)),
+        lambda: _named(record).where(record.id.in_(listed(wanted, "row"))),
         frozenset({record.__tablename__, Customer.__tablename__}),
     )
-    return access.answer(session, question, {each.key: each.value for each in parameters})
+    return access.answer(session, question, {f"row_{place}": key for place, key in enumerate(wanted)})
 
 
 def _named(record: Any) -> Any:
@@ -67,8 +67,12 @@ def _named(record: Any) -> Any:
 
 
 def _name(names: list[str | None]) -> str:
-    pairs = (names[at : at + 2] for at in range(0, len(names), 2))
-    return next((name for name in (" ".join(part for part in pair if part) for pair in pairs) if name), "")
+    """The first pair of which anything is known."""
+    for place in range(0, len(names), 2):
+        first, last = names[place : place + 2]
+        if first or last:
+            return f"{first} {last}" if first and last else first or last or ""
+    return ""
 
 
 def _card_of(row: Any, cards: RecordCards) -> tuple[str, RecordCard] | None:

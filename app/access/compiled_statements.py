@@ -19,7 +19,7 @@ from weakref import WeakValueDictionary
 
 from sqlalchemy import Column, Dialect, Integer, Select, SelectBase, bindparam
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.elements import BinaryExpression, BindParameter
+from sqlalchemy.sql.elements import BinaryExpression, BindParameter, UnaryExpression
 from sqlalchemy.sql.visitors import iterate, replacement_traverse
 
 from app.access.person import Person
@@ -149,11 +149,17 @@ class CachedStatement:
     key: Hashable
     #: Builds the statement; called only if it isn't cached.
     make: Make
-    #: The tables in it that have access rules. None: `make` has added the person's rules itself.
-    tables: frozenset[str] | None = None
+    #: The tables in it that have access rules, or a function that finds them, called only if it isn't cached. None:
+    #: `make` has added the person's rules itself.
+    tables: frozenset[str] | Callable[[], frozenset[str]] | None = None
     #: "lead" or "ticket" if all rows of these tables belong to one that the person sees (see `visible_parents`). Part
     #: of the key.
     parent: str | None = None
+
+    @property
+    def guarded(self) -> frozenset[str] | None:
+        """Its tables with access rules."""
+        return self.tables() if callable(self.tables) else self.tables
 
 
 def answer(session: Session, cached: CachedStatement, open_values: dict[str, Any]) -> list[tuple[Any, ...]]:
@@ -162,7 +168,8 @@ def answer(session: Session, cached: CachedStatement, open_values: dict[str, Any
     found = None if person is None else _compiled(session, person, cached, open_values)
     if found is not None:
         return found.send(session, open_values)[0]
-    options = {} if cached.tables is None else {"guarded_tables": cached.tables}
+    tables = cached.guarded
+    options = {} if tables is None else {"guarded_tables": tables}
     return [tuple(row) for row in session.execute(cached.make(), open_values, execution_options=options)]
 
 
@@ -194,8 +201,8 @@ def _compiled(
     if found is not None:
         return found
     statement, name = cached.make(), name or name_of(key)
-    if cached.tables is not None:
-        statement = under_rules(person, statement, cached.tables, cached.parent)
+    if (tables := cached.guarded) is not None:
+        statement = under_rules(person, statement, tables, cached.parent)
     found = compile_statement(statement, dialect, open_values, name)
     person.compiled_statements.keep(name, found)
     return found
@@ -318,8 +325,12 @@ def key_of(*expressions: Any) -> Hashable:
 
 def _has_query(condition: Any) -> bool:
     """Whether a condition contains a SELECT; most are just a column and a value."""
+    if isinstance(condition, UnaryExpression):  # such as of an order
+        condition = condition.element
     if isinstance(condition, BinaryExpression) and isinstance(condition.right, BindParameter):
-        return not isinstance(condition.left, Column) and _has_query(condition.left)
+        condition = condition.left
+    if isinstance(condition, Column):
+        return False
     return any(isinstance(node, SelectBase) for node in iterate(condition))
 
 

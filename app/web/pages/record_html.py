@@ -6,6 +6,8 @@ Every text is escaped. `record` comes from app/web/records/record_page.py; missi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
+from itertools import starmap
 from typing import Any
 
 from flask import current_app
@@ -21,6 +23,10 @@ Record = Mapping[str, Any]
 #: Columns with numbers that are linked to WhatsApp.
 _NUMBERS = ("mobile", "other_number")
 _FEED_BAR = "records/_timeline_bar.html"
+#: Menus of statuses that a process keeps; they are few, because many records have the same statuses ahead.
+MAX_MENUS = 200
+#: Stand for what differs from record to record in such a menu.
+_URL, _VERSION = placeholder("url"), placeholder("version")
 
 
 class _Words:
@@ -51,7 +57,8 @@ def status_menu(record: Record) -> Markup:
     if not moves:
         return Markup(f'<span class="status-still state {now}{label}</span>')
     url, version = escape(record["move_url"]), escape(record.get("version"))
-    items = "".join(_move(each, url, version) for each in moves)
+    kinds = tuple([(each["id"], str(each["label"]), each.get("color"), bool(each.get("needs"))) for each in moves])
+    items = _moves(kinds).replace(_URL, url).replace(_VERSION, version)
     return Markup(
         f'<details class="menu" data-menu data-key="s"><summary class="btn status-button"><span class="state {now}'
         f'<span class="state-label">{label}</span></span>{icon("chevron-down")}</summary><div class="menu-body">'
@@ -60,13 +67,19 @@ def status_menu(record: Record) -> Markup:
     )
 
 
-def _move(status: Mapping[str, Any], url: str, version: str) -> str:
+@lru_cache(MAX_MENUS)
+def _moves(statuses: tuple[tuple[int, str, str | None, bool], ...]) -> str:
+    """The entries for these statuses (id, label, color, whether it has requirements), with placeholders."""
+    return "".join(starmap(_move, statuses))
+
+
+def _move(status_id: int, label: str, color: str | None, has_needs: bool) -> str:
     """One of the other statuses: a button, or a link to the dialog of one with requirements."""
-    key, look = escape(status["id"]), f"state tone-{escape(status.get('color') or 'gray')}"
-    state = f'<span class="{look}"><i class="dot"></i>{escape(status["label"])}</span>'
-    if not status.get("needs"):
+    key, look = escape(status_id), f"state tone-{escape(color or 'gray')}"
+    state = f'<span class="{look}"><i class="dot"></i>{escape(label)}</span>'
+    if not has_needs:
         return f'<button type="submit" class="menu-item" name="status" value="{key}">{state}</button>'
-    asking = f"{url}?status={key}&amp;version={version}"
+    asking = f"{_URL}?status={key}&amp;version={_VERSION}"
     return (
         f'<a class="menu-item" href="{asking}" data-dialog="move-{key}" data-dialog-url="{asking}">{state}'
         f'<span class="menu-tick quiet">…</span></a>'

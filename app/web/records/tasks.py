@@ -172,6 +172,10 @@ class TaskResource(Resource):
     order_columns = ["status", "priority", "due_on", "created_on", "changed_on"]
 
 
+#: One object for all requests: SQLAlchemy remembers its key.
+_IS_OPEN = Task.status.in_(OPEN)
+
+
 class TaskScreen(CalendarMoves):
     """/tasks/"""
 
@@ -211,7 +215,7 @@ class TaskScreen(CalendarMoves):
     def _list_query(self, viewer: Viewer) -> ListQuery:
         list_query, is_open = super()._list_query(viewer), _tab() == "open"
         if is_open:
-            list_query.conditions.append(Task.status.in_(OPEN))
+            list_query.conditions.append(_IS_OPEN)
         if list_query.newest:
             list_query.newest = False
             list_query.order = self.record_table.order_by("due_on", "asc" if is_open else "desc", viewer)

@@ -216,7 +216,7 @@ def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> l
         ids = None if wanted is None else access.page_by_person(session, person, table.record, wanted, is_own_only)
         if isinstance(ids, list):
             return _rows_of(page, session, ids)
-    question = access.CachedStatement(page.key, partial(page.statement, person), guarded(table, query))
+    question = access.CachedStatement(page.key, partial(page.statement, person), partial(guarded, table, query))
     return access.answer(session, question, page.open_values)
 
 
@@ -233,7 +233,8 @@ def _rows_of(page: PageStatement, session: Any, ids: list[int]) -> list[Any]:
 
     order = "newest" if page.query.newest else access.key_of(*page.query.order)
     key = None if order is None else (page.table, "ids", page.names, len(ids), order)
-    return access.answer(session, access.CachedStatement(key, statement, guarded(page.table, page.query)), open_values)
+    question = access.CachedStatement(key, statement, partial(guarded, page.table, page.query))
+    return access.answer(session, question, open_values)
 
 
 @dataclass(frozen=True)
@@ -299,7 +300,7 @@ def _ways(table: RecordTable, session: Any, query: ListQuery, cap: int) -> tuple
     few = capped_counts.were_few(person, known)
     name = None if shape.key is None else (table, "ways", cap, end, others, few, shape.key)
     make = partial(access.count_by_path, person, table.record, wanted, end, others, few)
-    question = access.CachedStatement(name, make, guarded(table, query))
+    question = access.CachedStatement(name, make, partial(guarded, table, query))
     ((own, others),) = access.answer(session, question, shape.open_values)
     if own < cap:
         capped_counts.remember_few(person, known)
@@ -326,7 +327,7 @@ def count(table: RecordTable, session: Any, query: ListQuery, cap: int) -> int:
         return select(func.count()).select_from(few)
 
     name = None if shape.key is None else (table, "count", cap, shape.key)
-    question = access.CachedStatement(name, statement, guarded(table, query))
+    question = access.CachedStatement(name, statement, partial(guarded, table, query))
     return int(access.answer(session, question, shape.open_values)[0][0] or 0)
 
 
