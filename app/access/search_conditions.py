@@ -14,7 +14,6 @@ from sqlalchemy.sql.visitors import iterate
 from app.access.compiled_statements import listed, padded
 from app.access.index_ranges import IndexRange
 from app.access.word_search import TitlePart
-from app.lib.cached_property import cached_property
 from app.models import Customer, Lead, Ticket
 from app.ops.statements.sqlalchemy_internals import annotate, annotations_of
 

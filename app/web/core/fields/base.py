@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from app.lib.cached_property import cached_property
 from typing import Any, ClassVar
 
 from flask_babel import lazy_gettext as _
@@ -17,6 +16,7 @@ from sqlalchemy import ColumnElement, and_, false, func, not_, or_
 from app.domain.base import RuleBroken
 from app.domain.permissions import mask_of
 from app.lib import text_normalization
+from app.lib.cached_property import cached_property
 from app.lib.digit_grouping import grouped
 from app.lib.masking import is_masked
 from app.web.core.fields.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
