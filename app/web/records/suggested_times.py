@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from app.domain import office_hours
 from app.domain.snooze import next_morning
-from app.web.core.fields.base import Viewer
+from app.web.core.viewer import Viewer
 
 
 def next_follow_up(viewer: Viewer) -> str:
