@@ -170,9 +170,11 @@ def _insert_filled(connection: Any, own: Table) -> None:
     """A row with a value in each column; where a check of the table refuses that, with fewer."""
     whole = _whole_row(connection, own)
     optional = {column.name for column in own.c if column.nullable}
-    for left_out in ({}, {"ticket_id"}, {"ticket_id", "customer_id"}, {"lead_id"}, optional):
-        values = {name: value for name, value in whole.items() if name not in {*left_out} & optional}
-        with contextlib.suppress(DBAPIError if left_out != optional else ()), connection.begin_nested():
+    attempts: list[set[str]] = [set(), {"ticket_id"}, {"ticket_id", "customer_id"}, {"lead_id"}, optional]
+    for left_out in attempts:
+        values = {name: value for name, value in whole.items() if name not in left_out & optional}
+        expected = (DBAPIError,) if left_out != optional else ()
+        with contextlib.suppress(*expected), connection.begin_nested():
             connection.execute(own.insert().values(values))
             return
 

@@ -59,8 +59,8 @@ def test_the_timeline_shows_only_columns_that_the_views_show(root: Any) -> None:
 @pytest.fixture(scope="module")
 def books(crm: Crm) -> dict[str, int]:
     """Books of which each screen shows some; two of them on a shelf."""
-    shelf = attackable_addon.Shelf(name="Shelf")
-    rows = [attackable_addon.Book(name=name, shelf=shelf) for name in ("Pearl", "Quartz")]
+    shelf: Any = attackable_addon.Shelf(name="Shelf")
+    rows: list[Any] = [attackable_addon.Book(name=name, shelf=shelf) for name in ("Pearl", "Quartz")]
     rows.append(attackable_addon.Book(name="Plain"))
     crm.session.add_all(rows)
     crm.session.commit()
@@ -104,15 +104,20 @@ def test_owned_rows_need_an_owner() -> None:
         OwnedRows(attackable_addon.Shelf, "Shelf")
 
 
+def _by_verb(person: Any, verb: str = "read") -> Any:
+    return literal(verb) == "write"
+
+
 def test_a_rule_without_a_verb_holds_for_other_verbs_only_at_the_level_of_read(app: Flask, crm: Crm) -> None:
     for verb, level in (("read", "all"), ("write", "own"), ("delete", "all")):
         crm.make.cell("Sales User", "Shelf", verb, level)
     with forgetting(), crm.as_person("ana") as session:
         person = access.acting(session)
+        assert person is not None
         RULES[attackable_addon.Shelf] = lambda person: true()
         assert str(visible(person, attackable_addon.Shelf, "write")) == str(false())
         assert str(visible(person, attackable_addon.Shelf, "delete")) == str(true())
-        RULES[attackable_addon.Shelf] = lambda person, verb="read": literal(verb) == "write"
+        RULES[attackable_addon.Shelf] = _by_verb
         assert "write" in visible(person, attackable_addon.Shelf, "write").compile().params.values()
 
 
@@ -209,4 +214,4 @@ def test_two_views_with_one_address_are_refused(app: Flask) -> None:
         route_base = "/qbooks"
 
     with app.app_context(), forgetting(), pytest.raises(TypeError, match="QBookScreen and Again have the same address"):
-        Again().create_blueprint(app.appbuilder)
+        Again().create_blueprint(app.appbuilder)  # type: ignore[attr-defined]

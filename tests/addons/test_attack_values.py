@@ -27,7 +27,8 @@ from app.web import Resource, Screen
 from app.web.api import webhook_payloads
 from app.web.core.fields import relation_fields
 from tests.addons.conftest import forgetting, with_addon
-from tests.app_fixtures import NOW, Crm, UserClient
+from tests.app_fixtures import Crm, UserClient
+from tests.factories import NOW
 
 
 class Kind(enum.Enum):
@@ -67,7 +68,7 @@ class Vault(Model):
     aadhaar = Column(Integer)
     alternative_mobile = Column(Numeric(14, 0))
     email = Column(Date)
-    pan = Column(Enum(Kind))
+    pan: Any = Column(Enum(Kind))
     address = Column(String(90))
     owner_id = Column(Integer, ForeignKey("ab_user.id"))
     owner = relationship(User, foreign_keys=[owner_id])
@@ -109,7 +110,7 @@ class BareApi(Resource):
     class_permission_name = "Vault"
 
 
-class Manager(BaseManager):  # type: ignore[misc]
+class Manager(BaseManager):
     def register_views(self) -> None:
         self.appbuilder.add_view(VaultScreen, "Vaults", category="Vaults")
         self.appbuilder.add_api(VaultApi)
@@ -139,7 +140,7 @@ def crm(app: Flask) -> Crm:
 
 
 @pytest.fixture
-def client(app: Flask, crm: Crm) -> Callable[[str], UserClient]:  # type: ignore[override]
+def client(app: Flask, crm: Crm) -> Callable[[str], UserClient]:
     """Somebody at the application."""
     return lambda name: UserClient(app, crm.people[name])
 

@@ -161,7 +161,7 @@ def test_a_killed_migration_is_repeated_and_a_removed_addon_is_named(tmp_path: P
     [("Notes", "one of the CRM's own"), ("Shelf", "that of Shelf"), ("Dashboard", "one of the CRM's own")],
 )
 def test_a_module_of_other_records_is_not_taken_by_accident(module: str, whose: str) -> None:
-    view = type("AnyScreen", (), {"datamodel": SQLAInterface(attackable_addon.Book)})
+    view: Any = type("AnyScreen", (), {"datamodel": SQLAInterface(attackable_addon.Book)})
     with pytest.MonkeyPatch.context() as patch:
         patch.setitem(access.MODULE_OF, attackable_addon.Shelf, "Shelf")
         with pytest.raises(TypeError, match=whose):

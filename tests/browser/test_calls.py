@@ -21,18 +21,18 @@ LOG = """async ([digits, number]) => (await fetch('/api/v1/call_log/', {
 
 
 @pytest.fixture
-def called(open_browser: OpenBrowser) -> UserBrowser:
+def called(open_browser: OpenBrowser) -> Any:
     """Rohan, on the list of his calls without an outcome; the newest is with a lead of his."""
-    made = open_browser(SELLER)
+    made: Any = open_browser(SELLER)
     digits = f"98251{datetime.now():%S%f}"[:10]
-    made.lead = new_lead(made, "Phonewali", digits)  # type: ignore[attr-defined]
+    made.lead = new_lead(made, "Phonewali", digits)
     logged = made.page.evaluate(LOG, [digits, made.lead])
     assert logged == 201
     made.go("/calls/?tab=open")
     return made
 
 
-def test_outcome_and_follow_up_in_three_actions(called: UserBrowser) -> None:
+def test_outcome_and_follow_up_in_three_actions(called: Any) -> None:
     page: Any = called.page
     page.locator("tr", has_text="Phonewali").get_by_role("link", name="Log outcome").click()
     page.get_by_role("radio", name="Interested", exact=True).click()
@@ -45,7 +45,7 @@ def test_outcome_and_follow_up_in_three_actions(called: UserBrowser) -> None:
     assert called.complaints == []
 
 
-def test_no_answer_and_a_call_tomorrow_take_three_keys(called: UserBrowser) -> None:
+def test_no_answer_and_a_call_tomorrow_take_three_keys(called: Any) -> None:
     page: Any = called.page
     page.keyboard.press("o")
     expect(page.locator(".dialog-outcome input[name=outcome]").first).to_be_focused()

@@ -7,6 +7,7 @@ import sys
 from contextlib import suppress
 from datetime import date
 from importlib.metadata import PackageNotFoundError, requires
+from typing import Any
 
 import pytest
 from packaging.requirements import Requirement
@@ -17,7 +18,7 @@ sys.path.insert(0, str(ROOT / "scripts"))
 import audit  # a program of its own, not part of the product
 
 TODAY = date(2026, 11, 26)
-PIP = [
+PIP: list[dict[str, Any]] = [
     {"name": "Flask", "version": "3.1.3", "vulns": []},
     {
         "name": "Jinja2",

@@ -103,7 +103,7 @@ def test_supervisor_and_systemd_run_the_same_roles(tmp_path: Path) -> None:
 def test_the_containers_run_all_roles_with_settings_that_exist(tmp_path: Path) -> None:
     compose: Any = yaml.safe_load((ROOT / "deploy" / "docker" / "compose.yml").read_text())
     known = config._Requested({"CRM_INSTANCE_DIR": str(tmp_path)})
-    roles = []
+    roles: list[str] = []
     for name in ("web", "sockets", "background"):
         environ = {key: _sample(key, str(value)) for key, value in compose["services"][name]["environment"].items()}
         settings = config.load({**known, **environ})

@@ -11,6 +11,7 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import func, insert, select
 
@@ -61,7 +62,13 @@ def _account(scenario: Scenario) -> int:
 def _write(scenario: Scenario, account: int) -> None:
     """Messages of the last moments, as a commit writes them that no queue took."""
     now = datetime.now(UTC)
-    row = {"channel": "sms", "direction": "out", "body": "Namaste", "state": "queued", "purpose": "service"}
+    row: dict[str, Any] = {
+        "channel": "sms",
+        "direction": "out",
+        "body": "Namaste",
+        "state": "queued",
+        "purpose": "service",
+    }
     row |= {"tries": 0, "asks": 0, "native": {}, "account_id": account, "due_on": now, "created_on": now}
     rows = [row | {"changed_on": now, "peer": f"+9197{n:07d}5"} for n in range(WAITING)]
     scenario.crm.session.execute(insert(Message.__table__), rows)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import insert, select, update
 
@@ -28,7 +30,7 @@ def test_ten_kills_lose_and_double_no_reminder(mariadb_server: Databases, scenar
 
 @pytest.mark.parametrize("prove", [kill_run.of_reassignment, kill_run.of_reminders])
 def test_also_where_all_lead_at_once_nothing_happens_twice(
-    mariadb_server: Databases, scenario: Scenario, prove
+    mariadb_server: Databases, scenario: Scenario, prove: Any
 ) -> None:
     assert prove(mariadb_server, scenario, Trial(200, 2, GroupSettings(count=4, limit=100, crowded=True))).faults == []
 

@@ -137,64 +137,80 @@ def shared_keys(column: Column[Any]) -> list[tuple[str, ...]]:
     return [key for key in keys if column.name in key]
 
 
-def move_all(session: Session, kind: str, gone: int, kept: int, now: datetime, ledger: MergeLedger) -> None:
-    """Make all rows that refer to `gone` refer to `kept`. The caller has locked both rows."""
-    _move_derived(session, kind, gone, kept, now, ledger)
-    for column in references(kind):
+@dataclass(frozen=True)
+class RowMove:
+    """A merged record, whose rows are to refer to the remaining one."""
+
+    #: The table of both records.
+    kind: str
+    #: Ids of the merged and of the remaining record.
+    gone: int
+    kept: int
+    ledger: MergeLedger
+
+
+def move_all(session: Session, move: RowMove, now: datetime) -> None:
+    """Make all rows that refer to the merged record refer to the remaining one. The caller has locked both rows."""
+    for each in DERIVED:
+        _move_derived(session, move, each, now)
+    for column in references(move.kind):
         if "id" in column.table.c:
-            _move(session, column.table, column, column == gone, gone, kept, ledger)
+            _move(session, move, column, column == move.gone)
         else:
-            _move_links(session, column, gone, kept, ledger)
+            _move_links(session, move, column)
     for name, which, key in PAIRS:
         table = Model.metadata.tables[name]
-        rule = and_(table.c[which] == kind, table.c[key] == gone)
-        _move(session, table, table.c[key], rule, gone, kept, ledger)
+        _move(session, move, table.c[key], and_(table.c[which] == move.kind, table.c[key] == move.gone))
 
 
-def _move(session: Session, table: Any, column: Any, rule: Any, gone: int, kept: int, ledger: MergeLedger) -> None:
-    connection = session.connection()
+def _move(session: Session, move: RowMove, column: Any, rule: Any) -> None:
+    table, connection = column.table, session.connection()
     query = select(table.c.id).where(rule).order_by(table.c.id).with_for_update()
     ids = [int(key) for key in connection.scalars(query)]
     for some in batched(ids, _AT_ONCE):
-        connection.execute(update(table).where(table.c.id.in_(some)).values({column.name: kept}))
-        ledger.changed(table, column.name, gone, kept, some)
+        connection.execute(update(table).where(table.c.id.in_(some)).values({column.name: move.kept}))
+        move.ledger.changed(table, column.name, move.gone, move.kept, some)
     if ids:
-        ledger.counts[str(table.name)] += len(ids)
+        move.ledger.counts[str(table.name)] += len(ids)
 
 
-def _move_links(session: Session, column: Any, gone: int, kept: int, ledger: MergeLedger) -> None:
+def _move_links(session: Session, move: RowMove, column: Any) -> None:
     """Move the rows of a table that only links two records: the remaining one gets the links it lacks."""
     table, connection = column.table, session.connection()
-    for row in connection.execute(select(table).where(column == gone)).mappings().all():
-        moved = {**row, column.name: kept}
+    for row in connection.execute(select(table).where(column == move.gone)).mappings().all():
+        moved = {**row, column.name: move.kept}
         here = and_(*[table.c[name] == value for name, value in row.items()])
         there = and_(*[table.c[name] == value for name, value in moved.items()])
         connection.execute(delete(table).where(here))
-        ledger.deleted(table, row)
+        move.ledger.deleted(table, row)
         if connection.execute(select(table).where(there)).first() is None:
             connection.execute(insert(table).values(**moved))
-            ledger.added(table, moved)
+            move.ledger.added(table, moved)
 
 
-def _move_derived(session: Session, kind: str, gone: int, kept: int, now: datetime, ledger: MergeLedger) -> None:
-    connection = session.connection()
-    for each in DERIVED:
-        table = Model.metadata.tables[each.table]
-        for column in table.columns:
-            if not any(key.target_fullname == f"{kind}.id" for key in column.foreign_keys):
-                continue
-            rule = (column == gone, table.c[each.column].is_not(None))
-            for row in connection.execute(select(table).where(*rule).with_for_update()).mappings().all():
-                if row[each.column] != each.text(kind, gone, row):
-                    continue  # derived from another record that the row refers to
-                new: dict[str, Any] = {each.column: each.text(kind, kept, row)}
-                others = [table.c[name] == row[name] for name in _beside(table, each.column)]
-                taken = select(table.c.id).where(table.c[each.column] == new[each.column], *others)
-                if connection.execute(taken).first() is not None:
-                    new = each.given_up(row, now)
-                connection.execute(update(table).where(table.c.id == row["id"]).values(**new))
-                for name, value in new.items():
-                    ledger.changed(table, name, row[name], value, [row["id"]])
+def _move_derived(session: Session, move: RowMove, each: DerivedColumn, now: datetime) -> None:
+    """Recompute the texts that contain the id of the merged record."""
+    table = Model.metadata.tables[each.table]
+    for column in table.columns:
+        if not any(key.target_fullname == f"{move.kind}.id" for key in column.foreign_keys):
+            continue
+        rule = (column == move.gone, table.c[each.column].is_not(None))
+        for row in session.connection().execute(select(table).where(*rule).with_for_update()).mappings().all():
+            # Otherwise it is derived from another record that the row refers to.
+            if row[each.column] == each.text(move.kind, move.gone, row):
+                _recompute(session, move, each, row, now)
+
+
+def _recompute(session: Session, move: RowMove, each: DerivedColumn, row: Any, now: datetime) -> None:
+    table, connection = Model.metadata.tables[each.table], session.connection()
+    new: dict[str, Any] = {each.column: each.text(move.kind, move.kept, row)}
+    others = [table.c[name] == row[name] for name in _beside(table, each.column)]
+    taken = select(table.c.id).where(table.c[each.column] == new[each.column], *others)
+    if connection.execute(taken).first() is not None:
+        new = each.given_up(row, now)
+    connection.execute(update(table).where(table.c.id == row["id"]).values(**new))
+    for name, value in new.items():
+        move.ledger.changed(table, name, row[name], value, [row["id"]])
 
 
 def _beside(table: Table, column: str) -> list[str]:

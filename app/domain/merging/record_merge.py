@@ -110,7 +110,8 @@ class _Merge:
 
     def _move_rows(self) -> None:
         for row in self.gone:
-            merge_rows.move_all(self.session, self.kind, row.id, self.kept.id, self.context.now, self.changes_made)
+            move = merge_rows.RowMove(self.kind, row.id, self.kept.id, self.changes_made)
+            merge_rows.move_all(self.session, move, self.context.now)
 
     def _join_assignments(self) -> None:
         """End the others' open assignments, because a lead has one assignee."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from dataclasses import dataclass
 from typing import Any
 
 from flask import render_template, request
@@ -30,6 +31,19 @@ SAVE_PAUSE_SECONDS = 0.02
 PREVIEW_ENTRIES = 5
 
 
+@dataclass(frozen=True)
+class CellEdit:
+    """An edited value in its place, and why it was not saved."""
+
+    row: Any
+    field: Field
+    typed: Any
+    #: HTTP; 409 without a sentence: somebody else has changed the value.
+    status: int = 200
+    sentence: str | None = None
+    stored: Any = None
+
+
 class InlineActions:
     """The endpoints of a screen for the rows of its list."""
 
@@ -44,7 +58,7 @@ class InlineActions:
         """The input for one cell, with the currently stored value: a fragment."""
         viewer, each = current_viewer(), self._editable(name)
         row = self.row_for(pk, "write")
-        return self._cell_form(row, each, viewer, self._stored(row.id, each, viewer))
+        return self._cell_form(CellEdit(row, each, self._stored(row.id, each, viewer)), viewer)
 
     @page_route("/cell/<pk>/<string:name>", methods=["POST"], permission="edit")
     def save_cell(self, pk: str, name: str) -> Any:
@@ -58,7 +72,7 @@ class InlineActions:
             row = self.row_for(pk, "write")
             key, stored = row.id, self._stored(row.id, each, viewer)
             if _text(stored) not in (_text(request.form.get("before")), _text(typed)):
-                return self._cell_form(row, each, viewer, typed, 409, theirs=stored)
+                return self._cell_form(CellEdit(row, each, typed, 409, stored=stored), viewer)
             try:
                 self._save_value(row, each, typed, viewer)
                 break
@@ -67,7 +81,8 @@ class InlineActions:
                 # Another column was saved at the same time: once more, based on the current values.
                 if not tries_left or not _has_collided(broken):
                     status, sentence, _errors = refusal(broken)
-                    return self._cell_form(self.row_for(pk, "read"), each, viewer, typed, status, sentence)
+                    edit = CellEdit(self.row_for(pk, "read"), each, typed, status, sentence)
+                    return self._cell_form(edit, viewer)
                 time.sleep(random.uniform(0, SAVE_PAUSE_SECONDS))  # noqa: S311
         warnings = save_warnings.pop_all()
         return str(cell(self._cell(key, each, viewer))), 200, (sentence_header(" ".join(warnings)) if warnings else {})
@@ -97,28 +112,19 @@ class InlineActions:
     def _cell(self, key: int, each: Field, viewer: Viewer) -> Any:
         return each.shown_cell(self._values(key, each), viewer)
 
-    def _cell_form(
-        self,
-        row: Any,
-        each: Field,
-        viewer: Viewer,
-        typed: Any,
-        status: int = 200,
-        sentence: str | None = None,
-        theirs: Any = None,
-    ) -> Any:
-        is_conflict = status == 409 and sentence is None
-        before = theirs if is_conflict else request.form.get("before", typed)
+    def _cell_form(self, edit: CellEdit, viewer: Viewer) -> Any:
+        row, each, is_conflict = edit.row, edit.field, edit.status == 409 and edit.sentence is None
+        before = edit.stored if is_conflict else request.form.get("before", edit.typed)
         who = viewer.lookups.person(getattr(row, "changed_by_id", None))
         context = {
-            "field": each.form_input(form_page.number_of(each, typed), [], viewer) | {"required": False},
+            "field": each.form_input(form_page.number_of(each, edit.typed), [], viewer) | {"required": False},
             "label": str(each.label),
             "before": _text(before),
-            "error": sentence,
+            "error": edit.sentence,
             "conflict": cell(self._cell(row.id, each, viewer)) if is_conflict else None,
             "who": who["full_name"] if who else _("the system"),
         }
-        return render_template("records/_value_editor.html", cell_form=context), status
+        return render_template("records/_value_editor.html", cell_form=context), edit.status
 
     @page_route("/panel/<pk>", methods=["GET"], permission="show")
     def panel(self, pk: str) -> Any:

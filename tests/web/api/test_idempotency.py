@@ -70,7 +70,7 @@ def test_a_write_says_what_it_saw(crm: Crm) -> None:
     for status, words in ((200, "first"), (412, "second")):
         answer = client.rest("PUT", f"lead/{lead.id}", {"description": words}, headers={"If-Match": tag})
         assert answer.status_code == status
-    assert crm.stored(lead)["description"] == "first"
+    assert (crm.stored(lead) or {})["description"] == "first"
     assert client.rest("PUT", f"lead/{lead.id}", {"description": "any"}, headers={"If-Match": "*"}).status_code == 200
 
 
@@ -79,7 +79,7 @@ def test_a_deletion_says_what_it_saw(crm: Crm) -> None:
     tag = root.rest("GET", f"call_log/{call.id}").headers["ETag"]
     root.rest("PUT", f"call_log/{call.id}", {"outcome": "He buys"})
     assert root.rest("DELETE", f"call_log/{call.id}", headers={"If-Match": tag}).status_code == 412
-    assert crm.stored(call)["outcome"] == "He buys"
+    assert (crm.stored(call) or {})["outcome"] == "He buys"
     tag = root.rest("GET", f"call_log/{call.id}").headers["ETag"]
     assert root.rest("DELETE", f"call_log/{call.id}", headers={"If-Match": tag}).status_code == 200
 

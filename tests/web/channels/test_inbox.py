@@ -129,7 +129,7 @@ def test_an_answer_waits_to_be_sent_and_takes_the_conversation(crm: Crm, account
         ("On its way", "queued", row.peer, account.id)
     ]
     crm.session.expire_all()
-    assert crm.session.get(Conversation, row.id).claimed_by_id == crm.people["ana"].id
+    assert crm.session.get_one(Conversation, row.id).claimed_by_id == crm.people["ana"].id
     assert "On its way" in ana.screen(f"/inbox/{row.id}").text
 
 

@@ -107,7 +107,7 @@ def test_an_email_is_for_several_people(crm: Crm, account: Any) -> None:
     assert send(crm, "ana", about, **typed).status_code == 201
     mail = beside(crm, newest(crm))
     assert (mail.also_to, mail.cc) == (["brother@example.in", "sister@example.in"], ["ca@example.in"])
-    assert mail.participants == [ASHA, *mail.also_to, *mail.cc]
+    assert mail.participants == [ASHA, *(mail.also_to or ()), *(mail.cc or ())]
     page = crm.client("ana").screen(f"/mail/{newest(crm).id}").text
     assert "Also to" in page and "sister@example.in" in page
     shown = crm.client("ana").rest("GET", f"message/{newest(crm).id}/mail").json["result"]
@@ -331,7 +331,7 @@ def test_the_signature_of_an_account_is_an_admins_and_serves_who_has_none(crm: C
 def test_a_signature_of_many_lines_is_refused(crm: Crm) -> None:
     for edited in (SignatureInput("x" * 10_001), SignatureInput("x", "y" * 81)):
         with pytest.raises(RuleBroken):
-            mail_signatures.save(crm.session, {"user_id": crm.id_of("ana")}, edited, Stamp(None, NOW))
+            mail_signatures.save(crm.session, {"user_id": crm.people["ana"].id}, edited, Stamp(None, NOW))
 
 
 # --- templates

@@ -7,6 +7,7 @@ import io
 import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from openpyxl import load_workbook
@@ -44,7 +45,12 @@ def busy(crm: Crm) -> Iterator[Crm]:
     for n, who in enumerate(("ana", "ana", "ben", "cleo", "mia")):
         started = _TODAY - timedelta(days=1, hours=n)
         make.call(who, _TODAY, started_on=started, lead_id=one.id if n == 0 else None, cold=n == 1)
-        missed = {"direction": "Incoming", "status": "Missed Call", "from_number": f"982001234{n}", "to_number": None}
+        missed: dict[str, Any] = {
+            "direction": "Incoming",
+            "status": "Missed Call",
+            "from_number": f"982001234{n}",
+            "to_number": None,
+        }
         make.call(who, _TODAY, started_on=started, duration_seconds=0, **missed)
     make.message("ana", at=_TODAY - timedelta(hours=3))
     widget_data.forget()
@@ -307,7 +313,7 @@ SUMMARY = (
 
 
 def _october_and_november(crm: Crm) -> None:
-    crm.session.get(User, crm.people["ben"].id).first_name = "=Ben"
+    crm.session.get_one(User, crm.people["ben"].id).first_name = "=Ben"
     crm.session.commit()
     # 18:29 UTC on 31 October is still October in India, 18:31 is November.
     make, last = crm.make, datetime(2026, 10, 31, 18, 29, tzinfo=UTC)
@@ -319,7 +325,12 @@ def _october_and_november(crm: Crm) -> None:
         direction="Incoming",
         from_number="9820012345",
     )
-    missed = {"direction": "Incoming", "status": "Missed Call", "from_number": "9820012346", "duration_seconds": 0}
+    missed: dict[str, Any] = {
+        "direction": "Incoming",
+        "status": "Missed Call",
+        "from_number": "9820012346",
+        "duration_seconds": 0,
+    }
     make.call("ben", started_on=last + timedelta(days=3), **missed)
 
 

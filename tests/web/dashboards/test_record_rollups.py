@@ -206,7 +206,7 @@ def test_the_sums_say_what_the_rows_say_whatever_happens_to_them(crm: Crm, seed:
 
 def test_every_column_that_is_counted_is_marked_when_it_changes() -> None:
     for cube in CUBES:
-        parts = [part for column in cube.columns for part in iterate(column)]
+        parts: list[Any] = [part for column in cube.columns for part in iterate(column)]
         names = {
             part.key for part in parts if getattr(getattr(part, "table", None), "name", "") in recount_marks.COUNTED
         }

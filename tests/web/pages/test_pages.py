@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from app.models import JobRun
-from tests.app_fixtures import NOW, Crm
+from tests.app_fixtures import Crm
 from tests.cases import each_case
+from tests.factories import NOW
 
 
 @pytest.mark.parametrize(
@@ -87,8 +88,8 @@ def _request(crm: Crm) -> tuple[Any, Any]:
 def test_an_admin_approves_by_the_button(crm: Crm, people: dict[str, Any]) -> None:
     lead, request = _request(crm)
     crm.client("root").form(f"/requests/decide/{request.id}?approve=1")
-    assert crm.stored(request)["status"] == "Approved"
-    assert crm.stored(lead)["assignee_id"] == people["ana"].id
+    assert (crm.stored(request) or {})["status"] == "Approved"
+    assert (crm.stored(lead) or {})["assignee_id"] == people["ana"].id
 
 
 def test_rejecting_asks_for_a_reason(crm: Crm) -> None:
@@ -96,9 +97,9 @@ def test_rejecting_asks_for_a_reason(crm: Crm) -> None:
     before, root = crm.stored(lead), crm.client("root")
     assert "Reason" in root.screen(f"/requests/reject/{request.id}").text
     root.form(f"/requests/decide/{request.id}", {"note": " "})
-    assert crm.stored(request)["status"] == "Pending"
+    assert (crm.stored(request) or {})["status"] == "Pending"
     root.form(f"/requests/decide/{request.id}", {"note": "She has too many"})
-    assert (crm.stored(request)["status"], crm.stored(lead)) == ("Rejected", before)
+    assert ((crm.stored(request) or {})["status"], crm.stored(lead)) == ("Rejected", before)
 
 
 @pytest.mark.parametrize("who", ["ana", "ben", "cleo", "rhea"])
@@ -106,7 +107,7 @@ def test_others_do_not_decide(crm: Crm, who: str) -> None:
     lead, request = _request(crm)
     before = crm.stored(lead)
     assert crm.client(who).form(f"/requests/decide/{request.id}?approve=1").status_code in (403, 404)
-    assert (crm.stored(request)["status"], crm.stored(lead)) == ("Pending", before)
+    assert ((crm.stored(request) or {})["status"], crm.stored(lead)) == ("Pending", before)
 
 
 def test_the_assign_page_says_why_this_person(crm: Crm) -> None:
@@ -118,7 +119,7 @@ def test_the_assign_page_says_why_this_person(crm: Crm) -> None:
 def test_a_manager_hands_a_lead_to_the_next_in_turn(crm: Crm, people: dict[str, Any]) -> None:
     lead = crm.make.lead("mia")
     crm.client("mia").form(f"/leads/assign/{lead.id}", {"how": "role", "role": "Sales User"})
-    assert crm.stored(lead)["assignee_id"] in (people["ana"].id, people["ben"].id)
+    assert (crm.stored(lead) or {})["assignee_id"] in (people["ana"].id, people["ben"].id)
 
 
 def test_a_sales_user_assigns_nobody(crm: Crm) -> None:
@@ -136,7 +137,7 @@ def test_my_day_shows_what_is_overdue_and_lets_me_finish_it(crm: Crm) -> None:
     assert "Ring him up" in ana.screen("/").text
     assert "Ring him up" not in crm.client("ben").screen("/").text
     ana.form(f"/tasks/done/{task.id}")
-    assert crm.stored(task)["status"] == "Done"
+    assert (crm.stored(task) or {})["status"] == "Done"
 
 
 def test_a_page_is_compressed_and_static_files_stay_for_a_year(crm: Crm) -> None:

@@ -91,7 +91,7 @@ ENTRIES: list[dict[str, Any]] = [
 ]
 
 
-@each_case("entry", ENTRIES, ids=range(len(ENTRIES)))
+@each_case("entry", ENTRIES, ids=[str(number) for number in range(len(ENTRIES))])
 def test_a_line_of_a_timeline_escapes_every_text(crm: Crm, entry: dict[str, Any]) -> None:
     more = {"id": BAD, "tone": BAD, "actor": ACTOR, "at": MOMENT, "owner": {"url": BAD, "number": BAD}}
     with crm.app.test_request_context("/"):

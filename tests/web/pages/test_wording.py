@@ -6,6 +6,7 @@ import ast
 from collections.abc import Iterator
 from html import unescape
 from pathlib import Path
+from typing import Any
 
 import flask_appbuilder
 from babel.messages.pofile import read_po
@@ -41,9 +42,11 @@ def texts_of_fab() -> Iterator[str]:
         if "tests" in path.parts:
             continue
         for node in ast.walk(ast.parse(path.read_text())):
-            named = isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", ""))
-            if named in ("_", "gettext", "lazy_gettext") and node.args and isinstance(node.args[0], ast.Constant):  # type: ignore[union-attr]
-                yield str(node.args[0].value)  # type: ignore[union-attr]
+            if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
+                continue
+            name: Any = getattr(node.func, "id", None) or getattr(node.func, "attr", None)
+            if name in ("_", "gettext", "lazy_gettext"):
+                yield str(node.args[0].value)
 
 
 def test_every_text_of_fab_is_reworded_or_fine() -> None:

@@ -139,7 +139,8 @@ def test_who_may_not_export_a_report_over_rest_and_what_is_no_request(crm: Crm) 
         hidden = crm.client(who).rest("POST", f"report/{own.id}/export", {"format": "xlsx"})
         assert hidden.status_code == (202 if who == "root" else 404), (who, hidden.text)
     mia = crm.client("mia")
-    for wrong in ({}, {"format": "doc"}, {"format": 5}, {"format": "csv", "columns": []}, [], "csv", None):
+    bodies: list[Any] = [{}, {"format": "doc"}, {"format": 5}, {"format": "csv", "columns": []}, [], "csv", None]
+    for wrong in bodies:
         answer = mia.rest("POST", f"report/{made.id}/export", wrong)
         assert answer.status_code == 422 and answer.json["message"], (wrong, answer.text)
     assert mia.rest("POST", "report/99999/export", {"format": "csv"}).status_code == 404
@@ -197,7 +198,7 @@ def test_the_command_writes_all_rows(crm: Crm, tmp_path: Path) -> None:
         crm.make.lead("mia")
     report(crm, "root", "lead", LISTED)
     with crm.app.app_context():
-        assert commands.write("Report", crm.id_of("mia"), "csv", tmp_path / "all.csv") == 5
+        assert commands.write("Report", crm.people["mia"].id, "csv", tmp_path / "all.csv") == 5
     assert len((tmp_path / "all.csv").read_text("utf-8-sig").splitlines()) == 6
 
 

@@ -91,7 +91,7 @@ def crm_on_both(request: pytest.FixtureRequest) -> Crm:
     return crm
 
 
-CASES = [
+CASES: list[Any] = [
     (
         "lead",
         {"groups": [by("created_on", "month")]},
@@ -204,7 +204,7 @@ def test_what_is_masked_is_never_shown_grouped_filtered_sorted_or_worked_out(crm
         assert found["columns"] == ["Number"] and len(found["notes"]) == 3
         assert "hidden from you" in found["notes"][0]
         assert run(crm, who, report(crm, "root", "lead", {"columns": ["mobile"]})).status_code == 400
-    refused = [
+    refused: list[tuple[str, dict[str, Any]]] = [
         ("lead", {"columns": ["number"], "where": ["all", ["mobile", "eq", "9820012345"]]}),
         (
             "lead",
@@ -483,7 +483,7 @@ def post(crm: Crm) -> Iterator[Post]:
 def schedule(crm: Crm, made: Report, *readers: str, **more: Any) -> ReportSchedule:
     form = {"rhythm": "daily", "at": "09:30", "format": "csv", "readers": [crm.id_of(each) for each in readers]}
     assert crm.client("mia").form(f"/reports/{made.id}/schedules", form | more).status_code == 302
-    return crm.rows(select(ReportSchedule))[0]  # type: ignore[no-any-return]
+    return crm.rows(select(ReportSchedule))[0]
 
 
 def work(crm: Crm) -> None:

@@ -107,7 +107,7 @@ def test_the_selected_rows_of_a_list_are_exported_within_reach_and_mask(crm: Crm
     chosen = [str(row.id) for row in (own, other, second, foreign)]
     page = mia.form(f"/exports/lead/new?{listed}", {"rowid": chosen})
     assert "You may export 3 of the 4 selected records" in page.text
-    asked = {"rowid": chosen, "rows": "selected", "columns": ["name", "mobile"]}
+    asked: dict[str, Any] = {"rowid": chosen, "rows": "selected", "columns": ["name", "mobile"]}
     mia.rest("PUT", f"lead/{other.id}", json={"status": "Contacted"})  # still selected
     answer = ask(crm, "mia", listed, **asked)
     assert [row[0] for row in rows_of(answer)[1:]] == ["Anu Kumar", "Zoe Kumar", "Ravi Kumar"]

@@ -13,12 +13,13 @@ from sqlalchemy import event, select, update
 from sqlalchemy.exc import OperationalError
 
 from app import notice_texts
+from app.domain.custom_fields import FieldInput
 from app.domain.transfer_runs import MAX_TRIES, OPEN_IMPORTS, ImportRun, take_up_import
 from app.models import Lead, Notification
 from app.ops.storage.file_store import StorageUnavailable
-from app.web.transfer import import_resume, import_rows, import_worker
+from app.web.transfer import import_resume, import_rows, import_undo, import_worker
 from tests.app_fixtures import Crm
-from tests.web.records.test_custom_fields import FieldInput, made
+from tests.web.records.test_custom_fields import made
 from tests.web.transfer.test_imports import Importer, figures
 
 HEAD = "Full Name,Mobile No\n"
@@ -181,7 +182,7 @@ def test_a_transaction_that_collides_is_tried_again_and_loses_no_row(
 
     run = mia.checked(HEAD + "".join(f"Asha {n},982001234{n}\n" for n in range(6)))
     monkeypatch.setattr(import_rows, "run", run_then_collide)
-    monkeypatch.setattr(import_worker.time, "sleep", lambda _seconds: None)
+    monkeypatch.setattr("app.web.transfer.import_worker.time.sleep", lambda _seconds: None)
     assert figures(mia.act(run, "start")) == (6, 0, 0, 0)
     assert crm.count(Lead) == 6 and len(calls) == 4
 
@@ -240,7 +241,7 @@ def test_a_person_in_two_rows_is_reverted_row_by_row(
 ) -> None:
     crm: Crm = request.getfixturevalue(fixture)
     monkeypatch.setattr(import_worker, "CHUNK", chunk)
-    monkeypatch.setattr(import_worker.import_undo, "CHUNK", chunk)
+    monkeypatch.setattr(import_undo, "CHUNK", chunk)
     mia = Importer(crm)
     if is_there:
         mia.imported("Name,Mobile,Email\nAsha Rao,9820012345,old@x.in\n")
@@ -256,7 +257,7 @@ def test_a_revert_spares_what_somebody_changed_between_two_rows_of_a_person(
     crm: Crm, monkeypatch: pytest.MonkeyPatch, when: str
 ) -> None:
     monkeypatch.setattr(import_worker, "CHUNK", 1)
-    monkeypatch.setattr(import_worker.import_undo, "CHUNK", 1)
+    monkeypatch.setattr(import_undo, "CHUNK", 1)
     mia = Importer(crm)
     mia.imported("Name,Mobile,Email\nAsha Rao,9820012345,old@x.in\n")
     run = mia.checked(TWICE, duplicates="update")
@@ -285,7 +286,7 @@ def test_a_revert_spares_what_somebody_changed_between_two_rows_of_a_person(
 
 
 def test_the_progress_bar_of_a_revert_counts_what_is_undone(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(import_worker.import_undo, "CHUNK", 1)
+    monkeypatch.setattr(import_undo, "CHUNK", 1)
     mia = Importer(crm)
     run = mia.imported(HEAD + "".join(f"Asha {n},982001234{n}\n" for n in range(4)))
     mia.client.form(f"/imports/{run.id}/revert")
@@ -345,7 +346,10 @@ def test_choices_of_custom_fields_are_read_once_for_many_rows(request: pytest.Fi
 
 
 def test_numbers_of_notices_are_grouped() -> None:
-    rows = {"export": {"rows": 2333}, "import": {"name": "a.csv", "created": 123456, "updated": 1000, "wrong": 7}}
+    rows: dict[str, Any] = {
+        "export": {"rows": 2333},
+        "import": {"name": "a.csv", "created": 123456, "updated": 1000, "wrong": 7},
+    }
     said = [notice_texts.TEXTS[kind](payload) for kind, payload in rows.items()]
     assert "2,333 rows" in said[0]
     assert "1,23,456 created, 1,000 updated, 7 with errors" in said[1]

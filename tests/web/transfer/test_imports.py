@@ -298,7 +298,7 @@ def test_the_order_of_dates_is_guessed_from_what_can_be_no_month() -> None:
 def test_who_gets_the_records_is_said_before_the_start(
     crm: Crm, mia: Importer, options: dict[str, Any], said: str
 ) -> None:
-    person = {"assignee_id": crm.people["ana"].id} if options.get("assign") == "person" else {}
+    person: dict[str, Any] = {"assignee_id": crm.people["ana"].id} if options.get("assign") == "person" else {}
     run = mia.checked(LEADS, **options, **person)
     page = crm.client("mia").screen(f"/imports/{run.id}/").text
     assert said in page and "Public" not in crm.client("mia").screen(f"/imports/{run.id}/map").text

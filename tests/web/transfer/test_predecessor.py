@@ -148,7 +148,12 @@ def test_finding_the_place_again_may_take_longer_than_a_transaction_may_idle(
     maria.engine.dispose()
     try:
         recognized = move_source.recognized
-        monkeypatch.setattr(move_source, "recognized", lambda parts: time.sleep(1.5) or recognized(parts))
+
+        def slowly(parts: Any) -> Any:
+            time.sleep(1.5)
+            return recognized(parts)
+
+        monkeypatch.setattr(move_source, "recognized", slowly)
         run = moved(maria, tmp_path, dry_run=True)
         with maria.app.app_context():
             transfers.start_import(run.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import count as count_up
 from types import SimpleNamespace
@@ -28,7 +29,7 @@ SAYS = {"reason": "The disk is full.", "number": "CRM-LEAD-2026-00007", "title":
 
 
 @pytest.fixture
-def speaking():
+def speaking() -> Iterator[None]:
     app = Flask("bell")
     Babel(app)
     with app.test_request_context():
@@ -40,7 +41,7 @@ def said(kind: str, **more: object) -> str:
 
 
 @each_case("kind", KINDS)
-def test_every_kind_has_its_icon_and_names_the_actor(speaking, kind):
+def test_every_kind_has_its_icon_and_names_the_actor(speaking: Any, kind: Any) -> None:
     assert kind in ICONS
     named = text_of(SimpleNamespace(kind=kind, payload=SAYS), actor="Mia Shah", taker="Ben Shah", label="Contacted")
     assert named.endswith(".") and "%(" not in named
@@ -56,19 +57,19 @@ def test_every_kind_has_its_icon_and_names_the_actor(speaking, kind):
         ("task_assigned", "Mia Shah assigned you the task “Call back” (CRM-LEAD-2026-00007)."),
     ],
 )
-def test_the_sentence_names_the_actor(speaking, kind, sentence):
+def test_the_sentence_names_the_actor(speaking: Any, kind: Any, sentence: Any) -> None:
     row = SimpleNamespace(kind=kind, payload=SAYS)
     assert text_of(row, actor="Mia Shah", taker="Ben Shah", label="Contacted") == sentence
 
 
 @each_case("kind", KINDS)
-def test_every_kind_has_its_sentence(speaking, kind):
+def test_every_kind_has_its_sentence(speaking: Any, kind: Any) -> None:
     assert said(kind).endswith(".")
     assert "%(" not in said(kind)
     assert text_of(SimpleNamespace(kind=kind, payload={}))
 
 
-def test_an_unknown_kind_has_no_sentence():
+def test_an_unknown_kind_has_no_sentence() -> None:
     assert set(TEXTS) == set(KINDS)
 
 
@@ -83,22 +84,22 @@ def test_an_unknown_kind_has_no_sentence():
         ("task_overdue", -4320, "“Call back” is overdue by 3 days."),
     ],
 )
-def test_a_reminder_states_the_actual_time(speaking, kind, minutes, sentence):
+def test_a_reminder_states_the_actual_time(speaking: Any, kind: Any, minutes: Any, sentence: Any) -> None:
     assert said(kind, minutes=minutes) == sentence
 
 
-def test_several_tasks_are_counted(speaking):
+def test_several_tasks_are_counted(speaking: Any) -> None:
     assert said("task_assigned", tasks=3) == "3 overdue tasks of CRM-LEAD-2026-00007 were assigned to you."
 
 
 @pytest.mark.parametrize(
     ("asked", "moment"), [("15m", NOW + 15 * MINUTE), ("1h", NOW + HOUR), ("tomorrow", NOW + DAY - HOUR)]
 )
-def test_snooze_durations(speaking, asked, moment):
+def test_snooze_durations(speaking: Any, asked: Any, moment: Any) -> None:
     assert snooze_end(asked, NOW, OFFICE.zone) == moment
 
 
-def test_an_unknown_snooze_is_refused(speaking):
+def test_an_unknown_snooze_is_refused(speaking: Any) -> None:
     with pytest.raises(RuleBroken):
         snooze_end("forever", NOW, OFFICE.zone)
 
@@ -205,7 +206,7 @@ def test_all_notices_are_paged_and_filtered(crm: Crm) -> None:
     tell(crm, "ana", lead, "comment", PAGE_ROWS + 5)
     (mention,) = tell(crm, "ana", lead, "mention", by="mia")
     first = ana.screen("/bell/?kind=comment").text
-    older = re.search(r'href="(/bell/\?kind=comment&amp;before=\d+)"', first)[1].replace("&amp;", "&")
+    older = re.findall(r'href="(/bell/\?kind=comment&amp;before=\d+)"', first)[0].replace("&amp;", "&")
     assert first.count("notice-text") == PAGE_ROWS and ana.screen(older).text.count("notice-text") == 5
     assert "Mia Shah mentioned you" in ana.screen("/bell/?kind=mention").text
     ana.form(f"/bell/read/{mention}")

@@ -9,7 +9,8 @@ import pytest
 
 from app.lib import guide_html
 from app.models import BackupRun, ChannelAccount, Holiday, PhoneSync
-from tests.app_fixtures import NOW, Crm
+from tests.app_fixtures import Crm
+from tests.factories import NOW
 
 AT = {"created_on": NOW, "changed_on": NOW}
 

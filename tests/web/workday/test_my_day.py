@@ -84,7 +84,7 @@ def test_a_task_whose_lead_was_given_away_says_so(crm: Crm) -> None:
 
 def test_closed_tasks_are_not_shown(crm: Crm) -> None:
     done = task(crm, -HOUR, "Bring the form")
-    crm.session.get(Task, done.id).status = "Done"
+    crm.session.get_one(Task, done.id).status = "Done"
     crm.session.commit()
     assert "Nothing is waiting" in crm.client("cleo").screen("/").text
     assert "overdue" not in parts(crm, "ana")
@@ -114,7 +114,7 @@ def test_a_masked_number_is_not_sent(crm: Crm, level: str) -> None:
 
 def test_customers_who_want_no_calls_have_no_call_link(crm: Crm) -> None:
     customer = crm.make.customer("ana", mobile="9820077001")
-    crm.session.get(Customer, customer.id).no_calls = True
+    crm.session.get_one(Customer, customer.id).no_calls = True
     task(crm, -HOUR, mobile="9820077001")
     html = parts(crm, "ana")["overdue"]
     assert "Do not call" in html and "tel:" not in html
@@ -130,7 +130,7 @@ def test_the_delegate_sees_for_whom_they_cover(crm: Crm) -> None:
 
 def leave(crm: Crm, who: str, delegate: str) -> None:
     now = datetime.now(UTC)  # people are read by the clock of the law
-    user = crm.session.get(User, crm.people[who].id)
+    user = crm.session.get_one(User, crm.people[who].id)
     user.leave_from, user.leave_to, user.delegate_id = now - DAY, now + DAY, crm.people[delegate].id
     crm.session.commit()
     access.clear_cache()

@@ -92,7 +92,7 @@ def test_the_page_describes_the_availability(crm: Crm) -> None:
     ],
 )
 def test_each_state_has_its_text(crm: Crm, columns: dict[str, Any], sentence: str) -> None:
-    ana, now = crm.session.get(User, crm.people["ana"].id), datetime.now(UTC)
+    ana, now = crm.session.get_one(User, crm.people["ana"].id), datetime.now(UTC)
     for name, value in columns.items():
         is_days = isinstance(value, int) and not isinstance(value, bool)
         setattr(ana, name, now + value * DAY if is_days else crm.people[value].id if value == "ben" else value)
@@ -102,7 +102,7 @@ def test_each_state_has_its_text(crm: Crm, columns: dict[str, Any], sentence: st
 
 def test_a_delegate_who_is_also_away_is_allowed_with_a_warning(crm: Crm) -> None:
     now = datetime.now(UTC)
-    ben = crm.session.get(User, crm.people["ben"].id)
+    ben = crm.session.get_one(User, crm.people["ben"].id)
     ben.leave_from, ben.leave_to = now + 3 * DAY, now + 4 * DAY
     crm.session.commit()
     save(crm, leave_from=typed(now + DAY), leave_to=typed(now + 9 * DAY), delegate=str(ben.id))
@@ -129,7 +129,7 @@ def test_a_delegate_who_is_also_away_is_allowed_with_a_warning(crm: Crm) -> None
 )
 def test_a_refused_save_keeps_the_values_and_stores_nothing(crm: Crm, name: str, value: str, sentence: str) -> None:
     crm.make.user("gone", "Sales User")
-    crm.session.get(User, crm.people["gone"].id).active = False
+    crm.session.get_one(User, crm.people["gone"].id).active = False
     crm.session.commit()
     before, value = vars(user(crm)), str(crm.people[value].id) if value in crm.people else value
     other = "reminder_minutes" if name != "reminder_minutes" else "away_until"
@@ -161,7 +161,7 @@ def test_an_outdated_page_is_a_conflict(crm: Crm) -> None:
 
 def test_an_unchanged_form_changes_nothing(crm: Crm) -> None:
     moment = datetime.now(UTC) + DAY + timedelta(seconds=31)
-    ana = crm.session.get(User, crm.people["ana"].id)
+    ana = crm.session.get_one(User, crm.people["ana"].id)
     ana.away_until = moment
     crm.session.commit()
     assert save(crm, away_until=typed(moment), reminder_minutes="30").status_code == 302
@@ -170,11 +170,11 @@ def test_an_unchanged_form_changes_nothing(crm: Crm) -> None:
 
 def due_task(crm: Crm) -> Task:
     now = datetime.now(UTC).replace(microsecond=0)
-    return crm.make.task(crm.make.lead("ana", at=now, task={}), "ana", at=now, due_on=now + 5 * HOUR)  # type: ignore[no-any-return]
+    return crm.make.task(crm.make.lead("ana", at=now, task={}), "ana", at=now, due_on=now + 5 * HOUR)
 
 
 def test_changed_reminders_reschedule_open_tasks(crm: Crm) -> None:
-    task = due_task(crm)
+    task: Any = due_task(crm)
     save(crm, reminder_minutes="120")
     assert crm.fresh(task).remind_on == task.due_on - 2 * HOUR
     save(crm)
@@ -183,7 +183,8 @@ def test_changed_reminders_reschedule_open_tasks(crm: Crm) -> None:
 
 
 def test_an_admin_changing_reminders_reschedules_open_tasks(crm: Crm) -> None:
-    task, ana = due_task(crm), user(crm)
+    task: Any = due_task(crm)
+    ana = user(crm)
     sent = {
         "first_name": "Ana",
         "last_name": "Shah",
@@ -191,7 +192,7 @@ def test_an_admin_changing_reminders_reschedules_open_tasks(crm: Crm) -> None:
         "email": "ana@example.in",
         "active": "y",
         "available": "y",
-        "roles": [role.id for role in crm.session.get(User, ana.id).roles],
+        "roles": [role.id for role in crm.session.get_one(User, ana.id).roles],
         "reminder_minutes": "120",
     }
     answer = crm.client("root").form(f"/users/edit/{ana.id}", sent)
