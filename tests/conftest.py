@@ -28,6 +28,7 @@ import pytest
 from xdist.scheduler import LoadGroupScheduling
 from xdist.workermanage import WorkerController
 
+from tests.huge_pages import use_huge_pages
 from tests.servers import (
     ROOT,
     Databases,
@@ -247,8 +248,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
     return ByFile(config, log)
 
 
-#: After this many tests, living objects are frozen, so that garbage collection skips them.
-TESTS_A_SWEEP = 500
+#: After this many tests, living objects are frozen, so that garbage collection skips them, and get huge pages; the
+#: first time soon, when the first application has been made.
+TESTS_A_SWEEP, FIRST_SWEEP = 500, 50
 #: Most objects that outlive a few tests are compiled statements and templates, which stay: the collector looks at
 #: new ones, and at all of them every TESTS_A_SWEEP tests.
 GC_THRESHOLDS = 10_000, 1000, 1000
@@ -272,17 +274,22 @@ def pytest_collection(session: pytest.Session) -> Iterator[None]:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Freeze all modules and tests, which live to the end, and collect garbage again, less often."""
-    gc.collect()
-    gc.freeze()
+    _sweep()
     gc.set_threshold(*GC_THRESHOLDS)
     gc.enable()
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
     """Keep the suite fast: applications live to the end."""
-    if next(_run) % TESTS_A_SWEEP == 0:
-        gc.collect()
-        gc.freeze()
+    number = next(_run)
+    if number == FIRST_SWEEP or number % TESTS_A_SWEEP == 0:
+        _sweep()
+
+
+def _sweep() -> None:
+    gc.collect()
+    gc.freeze()
+    use_huge_pages()
 
 
 # --- No network
