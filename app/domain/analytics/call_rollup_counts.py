@@ -154,7 +154,10 @@ def _rows(roll: RollupCoverage, period: Period, is_by_person: bool = False) -> A
     """A sub-select of counts: person_id, day, direction, status, cold, calls, seconds."""
     table = DayCount.__table__.c
     columns = (table.person_id, table.day, table.direction, table.status, table.cold, table.calls, table.seconds)
-    parts = [select(*columns).where(_of_people(roll, table.person_id, is_by_person), _clean(roll, table.day, period))]
+    stored = select(*columns).where(_of_people(roll, table.person_id, is_by_person), _clean(roll, table.day, period))
+    if is_by_person and roll.people is None:  # by the primary key, the days of all years would be read
+        stored = stored.with_hint(DayCount.__table__, "FORCE INDEX (ix_call_day_count_day)", "mysql")
+    parts = [stored]
     raw = _raw(roll, period)
     if raw is not None:
         day = (period.local_hours(CallLog.started_on) // 24).label("day")

@@ -19,7 +19,7 @@ from app.domain.merging import duplicate_pairs, merge_fields, merge_rows
 from app.domain.merging.merge_fields import MergeChoice
 from app.domain.merging.merge_rows import UNCOUNTED, MergeLedger
 from app.domain.merging.merged_records import MOST, SECRET_COLUMNS, MergedRecord, RecordMerge, as_json, merged_key
-from app.domain.persistence import change_events
+from app.domain.persistence import change_events, row_marks
 from app.domain.picklists import LeadStatus, TicketSubject
 from app.domain.tickets import Ticket, ticket_subjects
 
@@ -108,6 +108,8 @@ class _Merge:
     # --- rows
 
     def _move_rows(self) -> None:
+        if self.kind in row_marks.KINDS:
+            row_marks.mark(self.session, self.kind, [self.kept.id])  # their assignments become its own
         for row in self.gone:
             merge_rows.move_all(self.session, self.kind, row.id, self.kept.id, self.context.now, self.changes_made)
 
