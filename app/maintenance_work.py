@@ -171,7 +171,7 @@ def count_records(session: Session, job_pass: JobPass) -> JobWork:
     done: set[int] = set()
 
     def count(session: Session, kind: int) -> str:
-        if kind not in done and record_rollup_fill.count_marked(session, kind, zone):
+        if kind not in done and record_rollup_fill.count_next(session, kind, zone, job_pass.now):
             return "rows"
         done.add(kind)
         return SKIPPED
@@ -184,7 +184,7 @@ def compare_records(session: Session, job_pass: JobPass) -> JobWork:
     zone = ZoneInfo(job_pass.zone)
 
     def compare(session: Session, kinds: list[int]) -> list[str]:
-        _looked, differed = record_rollup_fill.compare_turn(session, kinds[0], zone)
+        _looked, differed = record_rollup_fill.compare_turn(session, kinds[0], zone, job_pass.now)
         if differed:
             log.error("%d rows of kind %d were counted otherwise than they are", differed, kinds[0])
         return ["differs"] * differed or [SKIPPED]

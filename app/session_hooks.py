@@ -23,6 +23,7 @@ from app.domain.persistence import change_events, numbering, recount_marks, row_
 from app.domain.persistence.row_effects import Effect, classes, every_class
 from app.domain.telephony import call_rollups
 from app.models import (
+    Assignment,
     CallLog,
     Consent,
     CustomField,
@@ -146,6 +147,7 @@ EFFECTS = (
     ),
     Effect("after_flush", call_rollups.note_saved, classes(CallLog), "Days whose calls change are counted anew."),
     Effect("after_flush", recount_marks.note_saved, _COUNTED, "Leads, tickets and tasks that change are counted anew."),
+    Effect("after_flush", recount_marks.note_given, classes(Assignment), "Leads that are given to somebody, too."),
     Effect(
         "after_flush",
         role_rules.add_cells_of_new_roles,

@@ -31,7 +31,7 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
         zone, now = _zone(), datetime.now(UTC)
         with access.as_system(db.session()) as session:
             total = _recount_calls(session, zone, now)
-            _recount_records(session, zone)
+            _recount_records(session, zone, now)
         click.echo(f"Done: {total} days counted.")
 
     @group.command("check")
@@ -42,7 +42,7 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
         with access.as_system(db.session()) as session:
             days = call_rollup_fill.filled_days(session, zone)
             found = {day: call_rollup_fill.differing(session, day, zone) for day in days}
-            others = _differing_records(session, zone)
+            others = _differing_records(session, zone, datetime.now(UTC))
             session.rollback()
         wrong = [day for day, differs in found.items() if differs]
         for day in wrong:
@@ -72,28 +72,32 @@ def _recount_calls(session: Any, zone: ZoneInfo, now: datetime) -> int:
     return total
 
 
-def _recount_records(session: Any, zone: ZoneInfo) -> None:
+def _recount_records(session: Any, zone: ZoneInfo, now: datetime) -> None:
     """Count all leads, tickets and tasks anew; meanwhile dashboards count the records themselves."""
     for kind, record in record_rollups.RECORDS.items():
-        record_rollup_fill.start_over(session, kind, zone)
+        record_rollup_fill.start_over(session, kind, zone, now)
         session.commit()
-        counted = 0
-        while done := record_rollup_fill.count_marked(session, kind, zone):
-            session.commit()
-            counted += done
-        session.commit()
+        counted = _count_rest(session, kind, zone, now)
         click.echo(f"{record.__tablename__}: {counted} rows")
 
 
-def _differing_records(session: Any, zone: ZoneInfo) -> list[int]:
+def _differing_records(session: Any, zone: ZoneInfo, now: datetime) -> list[int]:
     """The days whose sums differ from their records; marked records are no fault, so they are counted first."""
     days: set[int] = set()
     for kind in record_rollups.RECORDS:
-        while record_rollup_fill.count_marked(session, kind, zone):
-            session.commit()
-        session.commit()
+        _count_rest(session, kind, zone, now)
         days |= set(record_rollup_fill.differing_days(session, kind, zone))
     return sorted(days)
+
+
+def _count_rest(session: Any, kind: int, zone: ZoneInfo, now: datetime) -> int:
+    """Count what is marked, and all rows if they aren't counted yet. Returns the number of rows."""
+    total = 0
+    while done := record_rollup_fill.count_marked(session, kind, zone, now):
+        session.commit()
+        total += done
+    session.commit()
+    return total
 
 
 def _zone() -> ZoneInfo:

@@ -25,7 +25,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain import notices, round_robin, task_handover, team, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
-from app.domain.persistence import bulk, history_rows
+from app.domain.persistence import bulk, history_rows, recount_marks
 from app.domain.persistence.session_context import session_context
 
 REASONS = ("created", "round robin", "direct", "request", "overdue", "delegate", "bulk", "joined")
@@ -133,9 +133,10 @@ def open_assignment(session: Session, record: Any, assignee: NewAssignee, stamp:
     user_id, previous_id = assignee.user_id, assignee.previous_id
     timeline.write(session, record, "assignment", stamp, to=user_id, old=previous_id, reason=assignee.reason)
     if assignee.notify:
-        _notify(session, record, _Notice(user_id, "assigned"), stamp)
+        told = [_Notice(user_id, "assigned")]
         if previous_id is not None:
-            _notify(session, record, _Notice(previous_id, "unassigned", {"to": user_id}), stamp)
+            told.append(_Notice(previous_id, "unassigned", {"to": user_id}))
+        _notify(session, record, told, stamp)
 
 
 def reassign_many(
@@ -167,6 +168,8 @@ def reassign_many(
         for record, decision in moved.values()
     ]
     bulk.insert_rows(session, Assignment, rows)
+    for record, _decision in moved.values():
+        recount_marks.mark(session, record.__tablename__, [record.id])
 
 
 def _open_assignments(session: Session, records: Iterable[tuple[str, int]]) -> list[Any]:
@@ -189,6 +192,8 @@ def _add_assignment(session: Session, record: Any, assignee: NewAssignee, stamp:
         "open_key": record_user_key(record, assignee.user_id),
     }
     decided = _decision_columns(assignee.decision) if assignee.decision else {"decision": {}}
+    if record.__tablename__ == "leads":
+        recount_marks.mark(session, "leads", [record.id])
     history_rows.add(session, Assignment, columns | decided | record_column(record))
 
 
@@ -230,12 +235,14 @@ class _Notice:
     event: str = ""
 
 
-def _notify(session: Session, record: Any, notice: _Notice, stamp: Stamp) -> None:
-    key = f"{notice.event or notice.kind}:{record.__tablename__}:{record.id}:{stamp.now.isoformat()}"
-    payload = {"number": record.number} | notice.payload
-    notices.notify(
-        session, notices.NoticeEvent(notice.kind, key, (notice.user_id,), payload, record, stamp.by), stamp.now
-    )
+def _notify(session: Session, record: Any, told: Iterable[_Notice], stamp: Stamp) -> None:
+    """Send these notices, in one statement."""
+    events = []
+    for notice in told:
+        key = f"{notice.event or notice.kind}:{record.__tablename__}:{record.id}:{stamp.now.isoformat()}"
+        payload = {"number": record.number} | notice.payload
+        events.append(notices.NoticeEvent(notice.kind, key, (notice.user_id,), payload, record, stamp.by))
+    notices.notify_many(session, events, stamp.now)
 
 
 def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "assignee") -> Any:
@@ -301,7 +308,7 @@ def add_assignee(session: Session, ticket: Any, user_id: int, stamp: Stamp) -> b
     _add_assignment(session, ticket, NewAssignee(user_id, "joined"), stamp)
     ticket.stamp(stamp)
     timeline.write(session, ticket, "assignment", stamp, what="joined", to=user_id)
-    _notify(session, ticket, _Notice(user_id, "assigned", {"beside": ticket.assignee_id}, "joined"), stamp)
+    _notify(session, ticket, [_Notice(user_id, "assigned", {"beside": ticket.assignee_id}, "joined")], stamp)
     return True
 
 
@@ -327,9 +334,9 @@ def remove_assignee(session: Session, record: Any, user_id: int, stamp: Stamp) -
     record.stamp(stamp)
     successor_id = record.assignee_id if is_current else None
     timeline.write(session, record, "assignment", stamp, what="released", old=user_id, to=successor_id)
-    _notify(session, record, _Notice(user_id, "unassigned", {"to": None}, "released"), stamp)
+    _notify(session, record, [_Notice(user_id, "unassigned", {"to": None}, "released")], stamp)
     if successor_id is not None:
-        _notify(session, record, _Notice(successor_id, "assigned"), stamp)
+        _notify(session, record, [_Notice(successor_id, "assigned")], stamp)
     return int(record.assignee_id)
 
 

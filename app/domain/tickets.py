@@ -115,6 +115,9 @@ class Ticket(Contact, SlaRecord, HasCustomFields, Versioned, Record):
         Index("ix_ticket_assignee_customer", "assignee_id", "customer_id"),
         Index("ix_ticket_owner_customer", "owner_id", "customer_id"),
         Index("ix_ticket_created", "created_on"),
+        # Dashboards of one person.
+        Index("ix_ticket_assignee_created", "assignee_id", "created_on"),
+        Index("ix_ticket_owner_created", "owner_id", "created_on"),
         # As ix_leads_figures.
         Index(
             "ix_ticket_figures",

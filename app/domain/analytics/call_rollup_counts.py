@@ -24,8 +24,10 @@ from app.domain.telephony.call_rollups import (
     HourCount,
     RollupMark,
     RollupState,
+    counted_by,
     date_of,
     day_of,
+    is_of_zone,
     number_of,
     start_of,
 )
@@ -79,7 +81,7 @@ def coverage_of(session: Session, scope: CountScope, people: frozenset[int] | No
     query = select(state.zone, state.filled_until, mark.moment).select_from(RollupState.__table__)
     rows = session.execute(query.outerjoin(RollupMark.__table__, true()).distinct()).all()
     zone = scope.period.zone
-    if not rows or rows[0].filled_until is None or rows[0].zone != zone.key:
+    if not rows or rows[0].filled_until is None or rows[0].zone != counted_by(zone):
         return None
     marked = frozenset(day_of(row.moment, zone) for row in rows if row.moment is not None)
     found = RollupCoverage(people, rows[0].filled_until, marked)
@@ -97,7 +99,7 @@ def is_far_behind(session: Session, scope: CountScope, people: frozenset[int] | 
     if sum(last - first + 1 for first, last in roll.stretches(both)) <= _DAYS_OF_LATE:
         return False
     state = RollupState.__table__.c  # in another time zone, to wait would not help
-    is_of_others = exists().where(state.zone != "", state.zone != scope.period.zone.key)
+    is_of_others = exists().where(state.zone != "", ~is_of_zone(state.zone, scope.period.zone))
     query = select(literal(1)).select_from(CallLog).where(_raw(roll, both), ~is_of_others)
     return session.execute(query.limit(1).offset(MOST_UNROLLED)).first() is not None
 
@@ -154,7 +156,10 @@ def _rows(roll: RollupCoverage, period: Period, is_by_person: bool = False) -> A
     """A sub-select of counts: person_id, day, direction, status, cold, calls, seconds."""
     table = DayCount.__table__.c
     columns = (table.person_id, table.day, table.direction, table.status, table.cold, table.calls, table.seconds)
-    parts = [select(*columns).where(_of_people(roll, table.person_id, is_by_person), _clean(roll, table.day, period))]
+    stored = select(*columns).where(_of_people(roll, table.person_id, is_by_person), _clean(roll, table.day, period))
+    if is_by_person and roll.people is None:  # by the primary key, the days of all years would be read
+        stored = stored.with_hint(DayCount.__table__, "FORCE INDEX (ix_call_day_count_day)", "mysql")
+    parts = [stored]
     raw = _raw(roll, period)
     if raw is not None:
         day = (period.local_hours(CallLog.started_on) // 24).label("day")

@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, and_, case, distinct, exists, func, literal, select, true
 from sqlalchemy.orm import Session
 
-from app.domain.analytics import call_rollup_counts, record_rollup_counts
+from app.domain.analytics import call_rollup_counts, record_person_counts, record_rollup_counts
 from app.domain.analytics.figures import FIGURES, CountScope, Figure
 from app.domain.periods import Period
 from app.domain.telephony.calls import CallLog
@@ -68,11 +68,21 @@ def count_all(
             by_record.setdefault(FIGURES[name].record, []).append(name)
     for record, some in by_record.items():
         summed = record_rollup_counts.by_period(session, record_rollup_counts.served(scope, some), scope)
-        for name, (now, before) in (summed or {}).items():
+        given = record_person_counts.given(session, some, scope)
+        for name, (now, before) in ((summed or {}) | given).items():
             found[name] = FigureCount(now, before if compare else None)
+        if record_person_counts.OVERDUE in some:
+            found |= _overdue(session, scope)
         rest = [name for name in some if name not in found]
         found |= _count_of(session, record, rest, scope, compare) if rest else {}
     return found
+
+
+def _overdue(session: Session, scope: CountScope) -> dict[str, FigureCount]:
+    """The figure of overdue tasks, if the daily sums have it."""
+    due = record_person_counts.overdue(session, scope)
+    theirs = [count for person, count in (due or {}).items() if scope.people is None or person in scope.people]
+    return {} if due is None else {record_person_counts.OVERDUE: FigureCount(sum(theirs))}
 
 
 def _count_of(

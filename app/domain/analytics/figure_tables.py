@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import case, distinct, func, or_, select, true
 from sqlalchemy.orm import Session
 
-from app.domain.analytics import call_rollup_counts
+from app.domain.analytics import call_rollup_counts, record_person_counts
 from app.domain.analytics.figure_counts import when
 from app.domain.analytics.figures import FIGURES, CountScope
 from app.domain.assignment import Assignment
@@ -39,7 +39,8 @@ def by_person(session: Session, scope: CountScope, records: Iterable[Any]) -> By
 def _rows_of(session: Session, query: Any, names: tuple[str, ...], scope: CountScope) -> Iterable[Any]:
     if call_rollup_counts.can_count(scope, names):
         return call_rollup_counts.by_person(session, names, scope)
-    return session.execute(query)
+    summed = record_person_counts.by_person(session, names, scope)
+    return session.execute(query) if summed is None else summed
 
 
 _Named = tuple[Any, tuple[str, ...]]

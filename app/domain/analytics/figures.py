@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, true, union
 
 from app.domain import tickets
 from app.domain.assignment import Assignment
@@ -112,6 +112,8 @@ class Figure:
         rules = [getattr(Lead, name) == value for name, value in scope.leads] if self.record is Lead else []
         if scope.people is not None and not self.rule_applies_scope:
             rules.append(OF_PEOPLE[self.record](sorted(scope.people)))
+            if self.record is Ticket and self.at == "created_on":
+                rules.append(_is_among_held(sorted(scope.people), scope.period))
         return and_(true(), *rules)
 
 
@@ -128,6 +130,23 @@ def _ticket_of(people: list[int]) -> ColumnElement[bool]:
         given.c.ticket_id == Ticket.id, given.c.user_id.in_(people), given.c.ended_on.is_(None)
     )
     return or_(Ticket.assignee_id.in_(people), Ticket.owner_id.in_(people), is_assignee.correlate(Ticket))
+
+
+def _is_among_held(people: list[int], period: Period) -> ColumnElement[bool]:
+    """Tickets of the period that one of these people holds by a column, or got since it began.
+
+    It limits `_ticket_of` to ranges of indexes: nobody is an assignee of a ticket before it was created. Those of leads
+    are found by MariaDB itself, as they have no third way.
+    """
+    own: Any = Ticket.__table__.alias("own")
+    got: Any = Assignment.__table__.alias("got")
+    ways = [
+        select(own.c.id).where(own.c[name].in_(people), period.contains(own.c.created_on))
+        for name in ("assignee_id", "owner_id")
+    ]
+    rules = (got.c.user_id.in_(people), got.c.started_on >= period.start, got.c.ended_on.is_(None))
+    held = union(*ways, select(got.c.ticket_id).where(*rules, got.c.ticket_id.is_not(None))).subquery("held")
+    return Ticket.id.in_(select(held.c[0]))
 
 
 def _message_of(people: list[int]) -> ColumnElement[bool]:

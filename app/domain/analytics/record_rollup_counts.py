@@ -14,18 +14,19 @@ from sqlalchemy import case, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from app.domain.analytics.figures import FIGURES, CountScope
-from app.domain.analytics.record_rollup_fill import Sums, add, read, rows_query, shares_of, stored_shares
+from app.domain.analytics.record_rollup_fill import stored_shares
 from app.domain.analytics.record_rollups import (
     RECORDS,
     SHARES,
     SUMS,
-    Cube,
+    CountRules,
     RecordRollupState,
     RecordSum,
     Share,
-    rules_of,
+    cube_ids,
     share_by,
 )
+from app.domain.analytics.record_shares import Sums, add, current, read
 from app.domain.periods import Period
 from app.domain.persistence.recount_marks import KINDS, RowMark
 from app.domain.telephony.call_rollups import number_of
@@ -33,9 +34,13 @@ from app.domain.telephony.call_rollups import number_of
 #: With more changed rows than this, the rows themselves are counted.
 MOST_MARKED = 1000
 #: The point of days before the period.
-_BEFORE = -1
+BEFORE = -1
+#: Which days are read: the period and the one before it, the period alone, or each point of the period.
+BOTH, NOW, POINTS = "both", "now", "points"
 #: (point, key) -> sums.
-_Grid = dict[tuple[int, str], list[int]]
+Grid = dict[tuple[int, str], list[int]]
+#: Cube -> its kind of rows.
+KIND_OF = {cube: kind for kind, record in RECORDS.items() for cube in cube_ids(record)}
 
 
 @dataclass
@@ -46,23 +51,33 @@ class RecordCoverage:
     turns: dict[int, int]
     #: What changed rows add to the sums, beyond what is counted of them.
     changed: Sums = field(default_factory=dict)
-    #: Sums that were read, by cube, period and whether by point.
-    _read: dict[tuple[int, Period, bool], _Grid] = field(default_factory=dict)
+    #: Person -> overdue tasks, once they were read.
+    overdue: dict[int | None, int] | None = None
+    #: Sums that were read, by id of the cube, period and which days.
+    _read: dict[tuple[int, Period, str], Grid] = field(default_factory=dict)
 
-    def sums(self, session: Session, cube: Cube, period: Period, by_point: bool) -> _Grid | None:
-        """The sums of a cube in the period and the one before it, or at each point of the period."""
-        key = (cube.id, period, by_point)
-        if key not in self._read:
-            found = _sums(session, self, cube, period, by_point)
-            if found is None:
-                return None
-            self._read[key] = found
-        return self._read[key]
+    def sums(self, session: Session, cube: int, period: Period, days: str) -> Grid | None:
+        """The sums of a cube; `days`: BOTH, NOW or POINTS. None if they were counted anew meanwhile."""
+        if (cube, period, days) not in self._read:
+            self.preload(session, [cube], period, days)
+        return self._read.get((cube, period, days))
+
+    def preload(self, session: Session, cubes: list[int], period: Period, days: str) -> None:
+        """Read the sums of these cubes, in one statement."""
+        missing = [cube for cube in cubes if (cube, period, days) not in self._read]
+        for cube, grid in (_sums(session, self, missing, _Days(period, days)) if missing else {}).items():
+            self._read[cube, period, days] = grid
+
+    def is_current(self, kind: int, seen: int) -> bool:
+        """Whether sums that were read with this number agree with `changed`."""
+        if seen != self.turns.get(kind):
+            self.turns.pop(kind, None)  # counted meanwhile, in a database without snapshots
+        return kind in self.turns
 
 
 def coverage_of(session: Session, scope: CountScope, records: Iterable[Any]) -> RecordCoverage | None:
     """The usable sums of these records, of which the person has to see all rows; None = none."""
-    kinds = {KINDS[record.__tablename__] for record in records}
+    kinds, own = {KINDS[record.__tablename__] for record in records}, CountRules.of_scope(scope)
     state, turns, marked = RecordRollupState.__table__.c, {}, {kind: list[int]() for kind in kinds}
     marks = select(RowMark.kind, RowMark.row_id).where(RowMark.kind.in_(kinds)).distinct().limit(MOST_MARKED + 1)
     known = select(-state.kind, state.turn, state.rules).where(
@@ -72,55 +87,81 @@ def coverage_of(session: Session, scope: CountScope, records: Iterable[Any]) -> 
     for kind, value, rules in session.execute(union_all(known, select(some.c.kind, some.c.row_id, literal("")))):
         if kind > 0:
             marked[kind].append(value)
-        elif rules == rules_of(-kind):
+        elif rules == own.fingerprint(-kind):
             turns[-kind] = value
     if not turns or sum(map(len, marked.values())) > MOST_MARKED:
         return None
     theirs = {kind: keys for kind, keys in marked.items() if keys and kind in turns}
-    return RecordCoverage(turns, _changes(session, scope, theirs))
+    return RecordCoverage(turns, _changes(session, own, theirs))
 
 
-def _changes(session: Session, scope: CountScope, marked: dict[int, list[int]]) -> Sums:
+def _changes(session: Session, rules: CountRules, marked: dict[int, list[int]]) -> Sums:
     """What marked rows add to the sums now, less what is counted of them."""
     found = Sums()
     for rows in stored_shares(session, marked).values():
         for shares in rows.values():
             add(found, read(shares), -1)
     for kind, keys in marked.items():
-        record = RECORDS[kind]
-        for row in session.execute(rows_query(record).where(record.id.in_(keys))):
-            add(found, shares_of(record, row, scope.period.zone))
+        for _key, now in current(session, RECORDS[kind], keys, rules):
+            add(found, now)
     return found
 
 
 # --- sums
 
 
-def _sums(session: Session, coverage: RecordCoverage, cube: Cube, period: Period, by_point: bool) -> _Grid | None:
-    kind = KINDS[cube.record.__tablename__]
-    table, start = RecordSum.__table__.c, number_of(period.first_day)
-    first = start if by_point else number_of(period.previous().first_day)
-    last = number_of(period.last_day)
-    point = (table.day - start) // period.step if by_point else case((table.day >= start, 0), else_=_BEFORE)
-    turn = select(RecordRollupState.turn).where(RecordRollupState.kind == kind).scalar_subquery()
-    sums = [func.sum(table[name]) for name in SUMS[: len(cube.values)]]
-    query = select(turn, point.label("point"), table.key, *sums)
-    query = query.where(table.cube == cube.id, table.day.between(first, last))
-    found: _Grid = {}
-    for seen, at, key, *values in session.execute(query.group_by(point.label("point"), table.key)):
-        if seen != coverage.turns.get(kind):
-            coverage.turns.pop(kind, None)  # counted meanwhile, in a database without snapshots
-            return None
-        found[int(at), key] = [int(value) for value in values]
-    for (of, day, key), values in coverage.changed.items():
-        if of == cube.id and first <= day <= last:
-            at = (day - start) // period.step if by_point else 0 if day >= start else _BEFORE
-            before = found.setdefault((at, key), [0] * len(sums))
-            found[at, key] = [a + b for a, b in zip(before, values, strict=False)]
+@dataclass(frozen=True)
+class _Days:
+    """The days that are read, and the point of each."""
+
+    period: Period
+    which: str
+
+    @property
+    def first(self) -> int:
+        """The first day."""
+        return number_of((self.period.previous() if self.which == BOTH else self.period).first_day)
+
+    @property
+    def last(self) -> int:
+        """The last day."""
+        return number_of(self.period.last_day)
+
+    def point_in_sql(self, day: Any) -> Any:
+        """SQL: the point of a day."""
+        start = number_of(self.period.first_day)
+        return (day - start) // self.period.step if self.which == POINTS else case((day >= start, 0), else_=BEFORE)
+
+    def point(self, day: int) -> int:
+        """The point of a day."""
+        after = day - number_of(self.period.first_day)
+        return after // self.period.step if self.which == POINTS else 0 if after >= 0 else BEFORE
+
+
+def _sums(session: Session, coverage: RecordCoverage, cubes: list[int], days: _Days) -> dict[int, Grid]:
+    table, kinds = RecordSum.__table__.c, sorted({KIND_OF[cube] for cube in cubes})
+    point, sums = days.point_in_sql(table.day).label("point"), [func.sum(table[name]) for name in SUMS]
+    query = select(*map(turn_of, kinds), table.cube, point, table.key, *sums)
+    query = query.where(table.cube.in_(cubes), table.day.between(days.first, days.last))
+    found: dict[int, Grid] = {cube: {} for cube in cubes}
+    for row in session.execute(query.group_by(table.cube, point, table.key)):
+        if not all(map(coverage.is_current, kinds, row)):
+            return {}
+        cube, at, key, *values = row[len(kinds) :]
+        found[cube][int(at), key] = [int(value) for value in values]
+    for (cube, day, key), values in coverage.changed.items():
+        if cube in found and days.first <= day <= days.last:
+            before = found[cube].setdefault((days.point(day), key), [0] * len(sums))
+            found[cube][days.point(day), key] = [a + b for a, b in zip(before, values, strict=True)]
     return found
 
 
-def _selected(share: Share, grid: _Grid, scope: CountScope) -> Iterator[tuple[tuple[int, str], int]]:
+def turn_of(kind: int) -> Any:
+    """SQL: the number of the last change of the sums of a kind of rows."""
+    return select(RecordRollupState.turn).where(RecordRollupState.kind == kind).scalar_subquery()
+
+
+def _selected(share: Share, grid: Grid, scope: CountScope) -> Iterator[tuple[tuple[int, str], int]]:
     """(point and key, value) of a figure."""
     wanted: Collection[str] | None = share.meanings
     if share.meanings is not None and share.master:
@@ -160,13 +201,13 @@ def by_period(session: Session, names: list[str], scope: CountScope) -> dict[str
     found = {}
     for name in names:
         share = SHARES[name]
-        grid = scope.counted.sums(session, share.cube, scope.period, by_point=False)
+        grid = scope.counted.sums(session, share.cube.id, scope.period, BOTH)
         if grid is None:
             return None
-        totals = {0: 0, _BEFORE: 0}
+        totals = {0: 0, BEFORE: 0}
         for (at, _key), value in _selected(share, grid, scope):
             totals[at] += value
-        found[name] = (totals[0], totals[_BEFORE])
+        found[name] = (totals[0], totals[BEFORE])
     return found
 
 
@@ -177,7 +218,7 @@ def count_by(session: Session, name: str, column: Any, scope: CountScope) -> lis
     share = share_by(name, column.key)
     if share is None:
         return None
-    grid = scope.counted.sums(session, share.cube, scope.period, by_point=False)
+    grid = scope.counted.sums(session, share.cube.id, scope.period, BOTH)
     if grid is None:
         return None
     counts: dict[str, int] = {}
@@ -195,7 +236,7 @@ def by_point(session: Session, names: list[str], scope: CountScope) -> dict[str,
         return None
     found = {}
     for name in names:
-        grid = scope.counted.sums(session, SHARES[name].cube, scope.period, by_point=True)
+        grid = scope.counted.sums(session, SHARES[name].cube.id, scope.period, POINTS)
         if grid is None:
             return None
         found[name] = [0] * len(scope.period.points())

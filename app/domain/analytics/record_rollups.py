@@ -9,19 +9,37 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from flask_appbuilder import Model
-from sqlalchemy import BigInteger, Boolean, Integer, SmallInteger, String, Text, and_, case, literal
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Integer,
+    SmallInteger,
+    String,
+    Text,
+    and_,
+    bindparam,
+    case,
+    literal,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects import mysql
-from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain.analytics.figures import CONVERTED, FIGURES, LOST
+from app.domain.analytics.figures import CONVERTED, FIGURES, LOST, CountScope
+from app.domain.base import UtcDateTime
 from app.domain.leads import Lead
 from app.domain.persistence.recount_marks import KINDS
-from app.domain.tasks import Task
+from app.domain.picklists import LeadStatus, TicketStatus
+from app.domain.tasks import OPEN, Task
+from app.domain.telephony.call_rollups import date_of, day_of, number_of
 from app.domain.tickets import ENDED, Ticket
 
 _KEY = String(32).with_variant(mysql.VARCHAR(32, collation="utf8mb4_bin"), "mysql", "mariadb")
@@ -35,7 +53,7 @@ class RecordRollupState(Model):  # type: ignore[misc]
     __tablename__ = "record_rollup_state"
     #: One of the values of recount_marks.KINDS.
     kind: Mapped[int] = mapped_column(Integer, primary_key=True)
-    #: The time zone of the days, and `rules_of` what is counted.
+    #: The time zone of the days, and `CountRules.fingerprint` of what is counted.
     zone: Mapped[str] = mapped_column(String(64), nullable=False, default="")
     rules: Mapped[str] = mapped_column(String(40), nullable=False, default="")
     #: Whether all rows are counted; marked ones may have changed since.
@@ -44,6 +62,11 @@ class RecordRollupState(Model):  # type: ignore[misc]
     turn: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: The last row that was compared with what is counted of it.
     compared_until: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
+    #: When the comparing of all rows that is under way began, UTC; null = before a version that stores it.
+    compared_since: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    #: Servers of a former version may change rows without marks until then, so that all rows are compared again and
+    #: again, UTC; null = none are left.
+    settles_on: Mapped[datetime | None] = mapped_column(UtcDateTime)
 
 
 class CountedRow(Model):  # type: ignore[misc]
@@ -84,14 +107,39 @@ class Cube:
     at: str
     #: The column; "" = by the day alone.
     key: str
-    #: What is summed, by name: SQL over a row. The first is 1, and counts the rows.
+    #: What is summed, by name: SQL over a row.
     values: Mapping[str, Any]
+    #: Whether its days are the first ones of months.
+    is_by_month: bool = False
+
+    def day(self, moment: datetime, zone: ZoneInfo) -> int:
+        """The day that a row with this time counts for."""
+        day = day_of(moment, zone)
+        return first_of_month(day) if self.is_by_month else day
 
     @property
     def columns(self) -> list[Any]:
         """SQL: the time, the key and the values of a row."""
         key = getattr(self.record, self.key) if self.key else literal("")
         return [getattr(self.record, self.at), key, *self.values.values()]
+
+
+@dataclass(frozen=True, eq=False)
+class GivenCube:
+    """Leads by the day on which they were given to somebody.
+
+    A lead counts once in a period, however often it was given. So a day that isn't the first one also counts for
+    `again`, with the day before it in the key, and is taken out of periods that contain both.
+    """
+
+    id: int
+    again: int
+    #: Whether each person's leads are counted apart; else a lead that several people got counts once.
+    is_by_person: bool
+
+    #: What is summed, by name: the order of `GIVEN_FACTS`.
+    values: tuple[str, ...] = ("leads_taken", "leads_taken_contacted", "leads_taken_converted")
+    record: Any = field(default=Lead, repr=False)
 
 
 @dataclass(frozen=True)
@@ -127,6 +175,10 @@ _OF_TICKETS = _values(
     *("tickets", "tickets_answered", "ticket_reply_seconds", "tickets_with_sla"),
     *("ticket_replies_in_time", "ticket_replies_late", "ticket_replies_waiting", "ticket_resolutions_late"),
 )
+#: SQL: whether a lead is converted, or a ticket has ended; the ids are those of `CountRules`.
+_IS_CONVERTED = _if(Lead.status_id.in_(bindparam("converted", expanding=True)))
+_IS_ENDED = _if(Ticket.status_id.in_(bindparam("ended", expanding=True)))
+_IS_DONE, _IS_OPEN = Task.status == "Done", Task.status.in_(OPEN)
 _NOT_LATE = _if(and_(Ticket.sla_started_on.is_not(None), Ticket.resolve_late_on.is_(None)))
 _LEADS = Cube(1, Lead, "created_on", "status_id", _OF_LEADS)
 _TICKETS = Cube(5, Ticket, "created_on", "status_id", _OF_TICKETS | {"not_late": _NOT_LATE})
@@ -144,6 +196,25 @@ CUBES = (
     _DONE,
     Cube(10, Task, "created_on", "priority", _values("tasks")),
 )
+# By person:
+LEADS_OF = Cube(15, Lead, "created_on", "assignee_id", _values("leads_contacted", "lead_reply_seconds"))
+TICKETS_OF = Cube(
+    *(16, Ticket, "created_on", "assignee_id"),
+    _values("tickets", "tickets_answered", "ticket_reply_seconds") | {"tickets_ended": _IS_ENDED},
+)
+DONE_OF = Cube(
+    *(17, Task, "done_on", "assignee_id"),
+    {"tasks_done": _if(_IS_DONE), "tasks_done_late": _if(and_(_IS_DONE, Task.done_on > Task.due_on))},
+)
+DUE_BY_DAY = Cube(18, Task, "due_on", "assignee_id", {"open": _if(_IS_OPEN)})
+DUE_BY_MONTH = Cube(19, Task, "due_on", "assignee_id", {"open": _if(_IS_OPEN)}, is_by_month=True)
+GIVEN_TO, GIVEN = GivenCube(11, 12, is_by_person=True), GivenCube(13, 14, is_by_person=False)
+GIVEN_CUBES = (GIVEN_TO, GIVEN)
+CUBES_BY_PERSON = (LEADS_OF, TICKETS_OF, DONE_OF, DUE_BY_DAY, DUE_BY_MONTH)
+#: What a lead adds to the GIVEN_CUBES: SQL, read with the row.
+GIVEN_FACTS = (_if(Lead.replied_on.is_not(None)), _IS_CONVERTED)
+#: Between the parts of a key.
+PART = "/"
 RECORDS: dict[int, Any] = {KINDS[record.__tablename__]: record for record in (Lead, Ticket, Task)}
 #: Figure -> how it is read.
 SHARES = {
@@ -171,13 +242,61 @@ def share_by(name: str, column: str) -> Share | None:
 
 
 def cubes_of(record: Any) -> list[Cube]:
-    """The cubes that count this record."""
-    return [cube for cube in CUBES if cube.record is record]
+    """The cubes that count the rows of this record by their own columns."""
+    return [cube for cube in (*CUBES, *CUBES_BY_PERSON) if cube.record is record]
+
+
+def cube_ids(record: Any) -> list[int]:
+    """The ids of all cubes of this record."""
+    given = [key for cube in GIVEN_CUBES for key in (cube.id, cube.again) if cube.record is record]
+    return [*[cube.id for cube in cubes_of(record)], *given]
+
+
+def first_of_month(day: int) -> int:
+    """The stored number of the first day of this day's month."""
+    return number_of(date_of(day).replace(day=1))
+
+
+# --- what is counted
+
+
+@dataclass(frozen=True)
+class CountRules:
+    """What decides, beside the rows, how they are counted."""
+
+    zone: ZoneInfo
+    #: The statuses that mean a converted lead, and an ended ticket.
+    converted: tuple[int, ...]
+    ended: tuple[int, ...]
+
+    @classmethod
+    def of_scope(cls, scope: CountScope) -> CountRules:
+        """Those of a person who reads figures."""
+        converted, ended = scope.status_ids("lead_status", CONVERTED), scope.status_ids("ticket_status", ENDED)
+        return cls(scope.period.zone, tuple(converted), tuple(ended))
+
+    @classmethod
+    def stored(cls, session: Session, zone: ZoneInfo) -> CountRules:
+        """Those of the database, in one statement."""
+        leads = select(literal("lead"), LeadStatus.id).where(LeadStatus.meaning.in_(CONVERTED))
+        tickets = select(literal("ticket"), TicketStatus.id).where(TicketStatus.meaning.in_(ENDED))
+        found = session.execute(union_all(leads, tickets)).all()
+        converted, ended = [sorted(key for what, key in found if what == each) for each in ("lead", "ticket")]
+        return cls(zone, tuple(converted), tuple(ended))
+
+    @property
+    def parameters(self) -> dict[str, list[int]]:
+        """Those of statements with the columns of cubes."""
+        return {"converted": list(self.converted), "ended": list(self.ended)}
+
+    def fingerprint(self, kind: int) -> str:
+        """What is counted of a kind of rows: when it differs from the stored one, all is counted anew."""
+        meant = {KINDS["leads"]: self.converted, KINDS["ticket"]: self.ended}.get(kind, ())
+        return hashlib.sha256(f"{_text_of(kind)}\n{meant}".encode()).hexdigest()[:40]
 
 
 @cache
-def rules_of(kind: int) -> str:
-    """What is counted of a kind of rows, as a fingerprint: when it differs from the stored one, all is counted anew."""
-    cubes = cubes_of(RECORDS[kind])
-    text = "\n".join(f"{cube.id} {cube.key} {[str(column) for column in cube.columns]}" for cube in cubes)
-    return hashlib.sha256(text.encode()).hexdigest()[:40]
+def _text_of(kind: int) -> str:
+    record = RECORDS[kind]
+    lines = [f"{cube.id} {cube.key} {[str(column) for column in cube.columns]}" for cube in cubes_of(record)]
+    return "\n".join([*lines, *[str(cube) for cube in GIVEN_CUBES if cube.record is record]])

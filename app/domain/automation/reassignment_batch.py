@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 from app.domain import assignment, notices, round_robin, tasks, team, timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
-from app.domain.persistence import bulk, change_events
+from app.domain.persistence import bulk, change_events, recount_marks
 from app.domain.persistence.bulk import LockedRow
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
@@ -67,6 +67,7 @@ class ReassignmentBatch:
             [self._reassigned_task(task, decision, offsets) for task, decision in self._tasks()]
             + [self._exhausted_task(task) for item, _ in self._exhausted for task in item.overdue],
         )
+        recount_marks.mark(session, "task", [task.id for task, _decision in self._tasks()])
         items = [*self._reassigned, *self._exhausted]
         for record in (Lead, Ticket):
             theirs = [each for each in items if each[0].record.__tablename__ == record.__tablename__]

@@ -118,6 +118,8 @@ class _Undo:
         self._restore_fields()
         self.kept.stamp(self.context)
         self.session.flush()
+        if self.table.name in recount_marks.KINDS:
+            recount_marks.mark(self.session, self.table.name, [self.kept.id])  # it loses their assignments
         self._bring_back()
         self._restore_changes()
         self._settle_keys()

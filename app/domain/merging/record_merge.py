@@ -20,7 +20,7 @@ from app.domain.merging import duplicate_pairs, merge_fields, merge_rows
 from app.domain.merging.merge_fields import MergeChoice
 from app.domain.merging.merge_rows import UNCOUNTED, MergeLedger
 from app.domain.merging.merged_records import MOST, SECRET_COLUMNS, MergedRecord, RecordMerge, as_json, merged_key
-from app.domain.persistence import change_events
+from app.domain.persistence import change_events, recount_marks
 from app.domain.picklists import LeadStatus, TicketSubject
 from app.domain.tickets import Ticket, ticket_subjects
 
@@ -109,6 +109,8 @@ class _Merge:
     # --- rows
 
     def _move_rows(self) -> None:
+        if self.kind in recount_marks.KINDS:
+            recount_marks.mark(self.session, self.kind, [self.kept.id])  # their assignments become its own
         for row in self.gone:
             move = merge_rows.RowMove(self.kind, row.id, self.kept.id, self.changes_made)
             merge_rows.move_all(self.session, move, self.context.now)

@@ -25,12 +25,14 @@ KINDS = {"leads": 1, "ticket": 2, "task": 3}
 _SLA = ("replied_on", "sla_started_on", "reply_due_on", "reply_late_on")
 #: Table -> the columns that figures of everybody are counted by.
 COUNTED: dict[str, frozenset[str]] = {
-    "leads": frozenset({"created_on", "opened_on", "activated_on", "status_id", "source_id", "referral", *_SLA}),
-    "ticket": frozenset({"created_on", "resolved_on", "status_id", "priority", "resolve_late_on", *_SLA}),
-    "task": frozenset({"created_on", "done_on", "due_on", "status", "priority"}),
+    "leads": frozenset(
+        {"created_on", "opened_on", "activated_on", "status_id", "source_id", "referral", "assignee_id", *_SLA}
+    ),
+    "ticket": frozenset(
+        {"created_on", "resolved_on", "status_id", "priority", "resolve_late_on", "assignee_id", *_SLA}
+    ),
+    "task": frozenset({"created_on", "done_on", "due_on", "status", "priority", "assignee_id"}),
 }
-#: The due time of an open task counts for nothing.
-_DUE = {"due_on"}
 #: An execution option of statements whose sender marks the rows.
 IS_MARKED = "rows_are_marked"
 #: The tables whose tasks the database deletes with them, and the column of tasks.
@@ -64,9 +66,13 @@ def note_saved(session: Session, rows: Rows) -> None:
     for row in (*rows.new, *rows.deleted):
         mark(session, row.__tablename__, [row.id])
     for row in rows.changed:
-        counted = COUNTED[row.__tablename__].intersection(rows.changed_columns(row))
-        if counted and (counted != _DUE or row.done_on is not None):
+        if not COUNTED[row.__tablename__].isdisjoint(rows.changed_columns(row)):
             mark(session, row.__tablename__, [row.id])
+
+
+def note_given(session: Session, rows: Rows) -> None:
+    """Effect after a flush: note the leads that were given to somebody."""
+    mark(session, "leads", [row.lead_id for row in (*rows.new, *rows.changed) if row.lead_id is not None])
 
 
 def note_tasks_of_deleted(session: Session, rows: Rows) -> None:

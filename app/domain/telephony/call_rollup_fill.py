@@ -27,6 +27,7 @@ from app.domain.telephony.call_rollups import (
     HourCount,
     RollupMark,
     RollupState,
+    counted_by,
     day_of,
     lock,
     mark,
@@ -178,7 +179,7 @@ def days_to_fill(session: Session, zone: ZoneInfo, now: datetime, limit: int) ->
     Today if there are only marks without meaning, which `fill` removes.
     """
     state, today = session.get(RollupState, 1, populate_existing=True), day_of(now, zone)
-    done = None if state is None or state.zone != zone.key else state.filled_until
+    done = None if state is None or state.zone != counted_by(zone) else state.filled_until
     moments = session.scalars(select(RollupMark.moment).distinct())
     marked = {day_of(each, zone) for each in moments}
     days = {day for day in marked if done is not None and day <= done}
@@ -207,8 +208,8 @@ def fill(session: Session, days: Iterable[int], zone: ZoneInfo, now: datetime) -
     Marks of days that aren't filled yet have no meaning and are removed.
     """
     state, today, done = lock(session), day_of(now, zone), []
-    if state.zone != zone.key:
-        state.zone, state.filled_until = zone.key, None
+    if state.zone != counted_by(zone):
+        state.zone, state.filled_until = counted_by(zone), None
     for day in sorted(each for each in days if each < today):
         last = -1 if state.filled_until is None else state.filled_until
         if day > last:
@@ -232,9 +233,9 @@ def fill(session: Session, days: Iterable[int], zone: ZoneInfo, now: datetime) -
 def begin_rebuild(session: Session, zone: ZoneInfo, now: datetime) -> bool:
     """Start a rebuild, unless one is in progress, which continues. Returns whether it was started now."""
     state = lock(session)
-    if state.rebuild_until is not None and state.zone == zone.key:
+    if state.rebuild_until is not None and state.zone == counted_by(zone):
         return False
-    state.zone, state.filled_until, state.rebuild_until = zone.key, None, day_of(now, zone) - 1
+    state.zone, state.filled_until, state.rebuild_until = counted_by(zone), None, day_of(now, zone) - 1
     return True
 
 
@@ -250,7 +251,7 @@ def differing(session: Session, day: int, zone: ZoneInfo) -> bool | None:
 def filled_days(session: Session, zone: ZoneInfo) -> list[int]:
     """The days that are filled and have calls, or counts of calls."""
     state = session.get(RollupState, 1)
-    if state is None or state.zone != zone.key or state.filled_until is None:
+    if state is None or state.zone != counted_by(zone) or state.filled_until is None:
         return []
     days = set(session.scalars(select(DayCount.day).where(DayCount.day <= state.filled_until).distinct()))
     return sorted(days | set(_with_calls(session, zone, -1, state.filled_until + 1)))

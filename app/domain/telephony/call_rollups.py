@@ -13,7 +13,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flask_appbuilder import Model
-from sqlalchemy import Boolean, Index, Integer, LargeBinary, String, insert, inspect, select, update
+from sqlalchemy import Boolean, Index, Integer, LargeBinary, String, insert, inspect, or_, select, update
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import Mapped, ORMExecuteState, Session, mapped_column
 
@@ -29,8 +29,11 @@ EPOCH = date(1970, 1, 1)
 EVERYBODY, NOBODY = -1, 0
 #: Columns of a call that affect its roll-up.
 COUNTED = ("started_on", "employee_id", "direction", "status", "cold", "duration_seconds", "other_e164")
+#: Raised whenever the roll-ups hold something else, or days are marked by other changes: all days are filled again.
+RULES = 1
 #: Offsets of time zones are multiples of this, so a mark lies within one day in any zone.
 QUARTER = timedelta(minutes=15)
+_OF_RULES = "#"
 _BLOB = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 _BULK = {"synchronize_session": False}
 
@@ -40,7 +43,7 @@ class RollupState(Model):  # type: ignore[misc]
 
     __tablename__ = "call_rollup_state"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
-    #: The time zone of the days.
+    #: `counted_by` the time zone of the days.
     zone: Mapped[str] = mapped_column(String(64), nullable=False, default="")
     #: The last day that is filled; null = none.
     filled_until: Mapped[int | None] = mapped_column(Integer)
@@ -193,6 +196,19 @@ def forget(session: Session) -> None:
 
 
 # --- the state
+
+
+def counted_by(zone: ZoneInfo) -> str:
+    """What the state says of roll-ups with days of this time zone, filled by these `RULES`.
+
+    Servers of a version with other rules take them for those of another time zone: they count calls, or start over.
+    """
+    return zone.key if RULES == 1 else f"{zone.key}{_OF_RULES}{RULES}"
+
+
+def is_of_zone(column: Any, zone: ZoneInfo) -> Any:
+    """SQL: whether the state says that the days are of this time zone, by any rules."""
+    return or_(column == zone.key, column.startswith(f"{zone.key}{_OF_RULES}", autoescape=True))
 
 
 def lock(session: Session) -> RollupState:

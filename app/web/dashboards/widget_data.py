@@ -126,10 +126,11 @@ def _with_rollups(session: Session, widgets: Widgets, scope: CountScope, viewer:
 
 
 def _with_sums(session: Session, widgets: Widgets, scope: CountScope, viewer: Viewer) -> CountScope:
-    """The scope with the daily sums of records of which the viewer sees all, for figures of everybody."""
+    """The scope with the daily sums of records of which the viewer sees all: for figures of everybody or by person."""
     counted = {record for each in widgets.values() for record in each.counted}
     records = [record for record in (Lead, Ticket, Task) if record in counted and _sees_all(record, viewer)]
-    if not records or scope.people is not None or scope.leads or scope.slot is not None:
+    has_people = any(isinstance(each, PeopleTable | PeopleBars) for each in widgets.values())
+    if not records or scope.leads or scope.slot is not None or (scope.people is not None and not has_people):
         return scope
     return replace(scope, counted=record_rollup_counts.coverage_of(session, scope, records))
 

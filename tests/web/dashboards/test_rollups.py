@@ -281,3 +281,25 @@ def test_figures_of_very_many_calls_wait_until_they_are_counted_by_day(
     shown = crm.client("root").screen(path).text
     assert "Very many calls have come in" in shown and "Leads by status" in shown
     assert crm.client("root").screen(path.replace("analytics", "calls")).status_code == 200
+
+
+def test_another_version_fills_all_days_again_by_itself(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    phones = Phones(crm, 1)
+    for _n in range(20):
+        phones.add(crm.session)
+    crm.session.commit()
+    while filled(crm.session):
+        pass
+    everything = call_rollup_fill.filled_days(crm.session, ROLLED)
+    monkeypatch.setattr(call_rollups, "RULES", 2)
+    assert call_rollup_fill.filled_days(crm.session, ROLLED) == []
+    assert set(filled(crm.session)) >= set(everything)
+    assert call_rollup_fill.filled_days(crm.session, ROLLED) == everything
+    assert_equal(crm)
+    monkeypatch.setattr(call_rollups, "RULES", 1)  # a server of the former version goes on
+    assert_equal(crm)
+    assert set(filled(crm.session)) >= set(everything)
+    monkeypatch.setattr(call_rollups, "RULES", 2)
+    assert_equal(crm)
+    assert set(filled(crm.session)) >= set(everything)
+    assert_equal(crm)
