@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 
 from sqlalchemy import Connection, Dialect, inspect
 from sqlalchemy.orm import Session, make_transient_to_detached
-from sqlalchemy.orm.attributes import PASSIVE_NO_INITIALIZE
+from sqlalchemy.orm.base import PASSIVE_NO_INITIALIZE
 from sqlalchemy.orm.session import SessionTransactionState
 from sqlalchemy.sql.compiler import WARN_LINTING
 from sqlalchemy.util import LRUCache

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -61,6 +62,7 @@ class AllowedHosts:
         return name == self.name and port in self.ports
 
 
+@lru_cache(maxsize=64)
 def split_host(host: str) -> tuple[str | None, int | None]:
     """(name, port) of a Host header; (None, None) if it is malformed or missing."""
     if not host.isascii() or not host.isprintable() or any(each in host for each in " /\\@?#,"):

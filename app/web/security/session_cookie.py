@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import cast
+from typing import Any
 
-from flask import Flask, Request
-from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from flask import Flask, Request, Response
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from itsdangerous import URLSafeTimedSerializer
 
 
@@ -18,7 +18,7 @@ class SessionCookies(SecureCookieSessionInterface):
         keys = (*app.config["SECRET_KEY_FALLBACKS"], app.secret_key)
         return _signer(self, keys) if app.secret_key else None
 
-    def signer_of(self, keys: tuple[str | bytes, ...]) -> URLSafeTimedSerializer:
+    def signer_of(self, keys: tuple[Any, ...]) -> URLSafeTimedSerializer:
         """A signer as Flask makes it; the last of the keys signs."""
         options = {"key_derivation": self.key_derivation, "digest_method": self.digest_method}
         return URLSafeTimedSerializer(list(keys), salt=self.salt, serializer=self.serializer, signer_kwargs=options)
@@ -27,9 +27,16 @@ class SessionCookies(SecureCookieSessionInterface):
         """The session of the cookie; an empty one if there is none."""
         if app.secret_key and self.get_cookie_name(app) not in request.cookies:
             return self.session_class()
-        return cast(SecureCookieSession | None, super().open_session(app, request))
+        return super().open_session(app, request)
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        """Send the cookie if the session has changed; otherwise only say that the response depends on it."""
+        if self.should_set_cookie(app, session) or "Vary" in response.headers:
+            super().save_session(app, session, response)
+        elif session.accessed:
+            response.headers.add("Vary", "Cookie")
 
 
 @lru_cache(maxsize=4)
-def _signer(sessions: SessionCookies, keys: tuple[str | bytes, ...]) -> URLSafeTimedSerializer:
+def _signer(sessions: SessionCookies, keys: tuple[Any, ...]) -> URLSafeTimedSerializer:
     return sessions.signer_of(keys)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from flask import Flask
+import pytest
+from flask import Flask, Response, session
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 
 from app.web.security.session_cookie import SessionCookies
@@ -51,6 +52,26 @@ def test_the_signer_is_made_once_and_each_session_is_its_own() -> None:
     assert first is not None and second is not None
     first["list"].append(2)
     assert second["list"] == VALUES["list"]
+
+
+@pytest.mark.parametrize("vary", ["", "Accept-Encoding"])
+def test_a_response_says_that_it_depends_on_the_session_that_was_read(vary: str) -> None:
+    app, sessions = _app("one"), SessionCookies()
+    app.session_interface = sessions
+
+    @app.route("/<what>")
+    def view(what: str) -> Response:
+        if what == "write":
+            session["word"] = "new"
+        return Response(str(what != "none" and session.get("word")), headers={"Vary": vary} if vary else {})
+
+    client = app.test_client()
+    found = {what: client.get(f"/{what}").headers for what in ("none", "read", "write", "read")}
+    before = {vary} - {""}
+    varies = {what: set(filter(None, headers.get("Vary", "").split(", "))) for what, headers in found.items()}
+    assert varies == {"none": before, "read": before | {"Cookie"}, "write": before | {"Cookie"}}
+    assert {what for what, headers in found.items() if "Set-Cookie" in headers} == {"write"}
+    assert client.get("/read").text == "new"
 
 
 def test_without_a_key_there_are_no_sessions() -> None:
