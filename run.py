@@ -33,8 +33,8 @@ def create_app() -> Flask:
     context = click.get_current_context(silent=True)
     try:
         settings, unknown = _load()
-        for sentence in unknown:
-            print(sentence, file=sys.stderr, flush=True)
+        for warning in unknown:
+            print(warning, file=sys.stderr, flush=True)
         if context is not None:
             from app.lib.operator_command import operator_command
 
@@ -107,8 +107,8 @@ def main(arguments: list[str] | None = None) -> int:
     settings = None
     try:
         settings, unknown = _load()
-        for sentence in unknown:
-            _say(sentence, sys.stderr, settings)
+        for warning in unknown:
+            _say(warning, sys.stderr, settings)
         app = _prepared_with_addons(settings)
     except (WrongSetting, CannotStart) as error:
         _say(error, sys.stderr, settings)

@@ -14,7 +14,6 @@ from app.domain.base import RuleBroken
 from app.domain.transfer_runs import OPEN_IMPORTS, ImportRun
 from app.extensions import db
 from app.lib.digit_grouping import grouped
-from app.ops.storage.file_store import StorageUnavailable
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
@@ -64,7 +63,7 @@ class ImportsView(BaseView):
             if kind == KIND:
                 import_worker.enqueue(key)
                 return redirect(f"{BASE}{key}/")
-        except (RuleBroken, StorageUnavailable) as broken:
+        except (RuleBroken, OSError) as broken:  # includes StorageUnavailable, and a full disk
             db.session.rollback()
             status, sentence, _errors = refusal(broken)
             return self._new(kind, sentence), status

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -117,6 +118,19 @@ def test_a_storage_that_stays_away_is_asked_less_and_less_often_then_no_more(
 @contextmanager
 def _nothing() -> Iterator[None]:
     yield
+
+
+def test_an_upload_that_does_not_fit_on_the_disk_is_refused_on_its_page(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(_content: Any) -> Any:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    mia = Importer(crm)
+    monkeypatch.setattr(crm.app.extensions["crm_files"], "put", full)
+    answer = mia.upload(HEAD + "Asha,9820012345\n")
+    assert answer.status_code == 503 and "disk is full" in answer.text and "/imports/new" in answer.text
+    assert crm.count(ImportRun) == 0
 
 
 def test_a_file_that_ends_its_worker_again_and_again_fails(crm: Crm) -> None:
