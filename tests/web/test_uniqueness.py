@@ -234,6 +234,22 @@ def test_a_masked_number_cannot_be_found_by_trying(crm: Crm, few_guesses: None, 
     assert client.rest("PUT", f"{kind}/{key}", {"pan": shown, "email": "a@example.in"}).status_code == 200
 
 
+@pytest.mark.parametrize("name", ["mobile", "alternative_mobile"])
+@pytest.mark.parametrize("kind", ["customer", "lead"])
+def test_a_masked_phone_number_cannot_be_found_by_trying(crm: Crm, few_guesses: None, kind: str, name: str) -> None:
+    crm.make.customer("max", first_name="Other", mobile="9820077708")
+    crm.make.mask("Sales User", mobile="last4", alternative_mobile="last4")
+    mine = crm.make.customer("ana", first_name="Mine", mobile="9820012345")
+    key = mine.id if kind == "customer" else crm.make.lead("ana", mobile="9820012345").id
+    client = crm.client("ana")
+    answers = [client.rest("PUT", f"{kind}/{key}", {name: f"98200777{n:02}"}) for n in range(9)]
+    assert [each.status_code for each in answers] == [200] * 3 + [429] * 6
+    assert "phone numbers" in answers[-1].json["message"]
+    shown = client.rest("GET", f"{kind}/{key}").json["result"][name]
+    assert client.rest("PUT", f"{kind}/{key}", {name: shown, "description": "x"}).status_code in (200, 422)
+    assert client.rest("PUT", f"{kind}/{key}", {"email": "a@example.in"}).status_code == 200
+
+
 def test_who_sees_the_numbers_enters_as_many_as_they_like(crm: Crm, few_guesses: None) -> None:
     key = crm.make.customer("ana", first_name="Mine").id
     assert {crm.client("root").rest("PUT", f"customer/{key}", {"pan": pan}).status_code for pan in pans(9)} == {200}
