@@ -26,6 +26,7 @@ from sqlalchemy import (
     literal,
     not_,
     null,
+    or_,
     select,
     union_all,
 )
@@ -58,7 +59,8 @@ from app.access.reach_branches import (
     sources,
 )
 from app.access.row_rules import MODULE_OF, has_own_rule, reads_all, visible_alias
-from app.models import Customer, Lead, Ticket
+from app.access.rule_conditions import of_people
+from app.models import Customer, Lead, Task, Ticket
 from app.ops.database.database_errors import number_of
 
 #: With more people in reach than this, one scan of the newest rows beats a look-up for each of them.
@@ -325,12 +327,29 @@ def _unless_too_many(
 
 def _scanning(person: Person, record: Any, page_query: PageQuery) -> Select[Any]:
     row, _adapter = alias_of(record)
-    parts = by_value(record, page_query, visible_alias(person, record, row))
+    begun = _rows_to_scan(person, record)
+    parts = by_value(record, page_query, begun=begun)
     if parts:
         return page_of(parts, page_query).suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")
     conditions, key = for_alias(record, page_query)
     index = index_in_order(record, "id" if key is None else key.name)
     order = ordered([row.id] if key is None else [key, row.id], page_query.descending)
-    query = select(row.id).where(visible_alias(person, record, row), *conditions).order_by(*order)
+    query = begun.where(*conditions).order_by(*order)
     query = query.limit(page_query.size).offset(page_query.offset).with_hint(row, f"FORCE INDEX ({index})", "mysql")
     return query.suffix_with(f"ROWS EXAMINED {MAX_EXAMINED}", dialect="mysql")
+
+
+def _rows_to_scan(person: Person, record: Any) -> Select[Any]:
+    """The rows that the person sees.
+
+    If they see others' tasks only through leads, each is joined with its lead: a sub-query for each costs MariaDB a
+    third more.
+    """
+    row, _adapter = alias_of(record)
+    if record is not Task or [*sources(person, Task)] != [Lead]:
+        return select(row.id).where(visible_alias(person, record, row))
+    lead, _adapter = alias_of(Lead)
+    own = of_people(row.assignee_id, person.reach("Tasks"))
+    found = select(row.id).select_from(row)
+    found = found.outerjoin(lead, and_(lead.id == row.lead_id, visible_alias(person, Lead, lead)))
+    return found.where(or_(own, lead.id.is_not(None))).with_hint(lead, "FORCE INDEX (PRIMARY)", "mysql")

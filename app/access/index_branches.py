@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any
@@ -91,11 +91,14 @@ def page_of(parts: list[Select[Any]], page_query: PageQuery) -> Select[Any]:
 MAX_VALUES = 8
 
 
-def by_value(record: Any, page_query: PageQuery, *rules: Any, held_by: str = "") -> list[Select[Any]]:
+def by_value(
+    record: Any, page_query: PageQuery, *rules: Any, held_by: str = "", begun: Select[Any] | None = None
+) -> list[Select[Any]]:
     """The first rows for each value of a condition "one of these values", in index order.
 
-    `held_by`: a column for which a rule has one value; the index begins with it. [] if no condition has an index on its
-    column and the key. No index has the rows of several values in order.
+    `held_by`: a column for which a rule has one value; the index begins with it. `begun`: the rows to begin with; they
+    may be joined with others. [] if no condition has an index on its column and the key. No index has the rows of
+    several values in order.
     """
     found = value_index(record, page_query, held_by)
     if found is None:
@@ -105,8 +108,11 @@ def by_value(record: Any, page_query: PageQuery, *rules: Any, held_by: str = "")
         page_query.conditions[place],
         [*page_query.conditions[:place], *page_query.conditions[place + 1 :]],
     )
+    row, _adapter = alias_of(record)
+    branch = (select(row.id) if begun is None else begun).where(*rules)
+    branch = branch.with_hint(row, f"FORCE INDEX ({index})", "mysql")
     return [
-        _of_value(record, replace(page_query, conditions=[condition.left == value, *others]), index, rules)
+        newest(branch, record, replace(page_query, conditions=[condition.left == value, *others]))
         for value in _values_of(record, condition) or ()
     ]
 
@@ -133,12 +139,6 @@ def _values_of(record: Any, condition: Any) -> list[Any] | None:
         return None
     values = [*dict.fromkeys(given.effective_value or ())]
     return values if column.table is record.__table__ and 0 < len(values) <= MAX_VALUES else None
-
-
-def _of_value(record: Any, page_query: PageQuery, index: str, rules: Sequence[Any]) -> Select[Any]:
-    row, _adapter = alias_of(record)
-    branch = select(row.id).where(*rules).with_hint(row, f"FORCE INDEX ({index})", "mysql")
-    return newest(branch, record, page_query)
 
 
 @lru_cache

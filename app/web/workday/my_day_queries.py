@@ -110,7 +110,8 @@ def _statement(person: access.Person, asked: DayQuestion) -> Any:
 
 
 def _branches(person: access.Person, asked: DayQuestion) -> Iterator[Any]:
-    now, end = bindparam("now"), bindparam("end")
+    now: Any = bindparam("now")
+    end: Any = bindparam("end")
     ahead = and_(Task.due_on >= now, Task.due_on < end)
     yield _branch("overdue", *_own_tasks(asked, Task.due_on < now, asked.limit))
     yield _branch("ahead", *_own_tasks(asked, ahead, asked.most_ahead))
