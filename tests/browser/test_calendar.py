@@ -60,3 +60,12 @@ def test_a_drag_gives_another_due_time_and_a_colleague_sees_it(open_browser: Cal
     watcher.go(f"/tasks/?_flt_eq_due_on={after}")
     expect(watcher.page.locator(f'tr[data-id="{(name or "").removeprefix("task-")}"]')).to_have_count(1)
     assert mover.complaints == watcher.complaints == []
+
+
+def test_on_a_phone_moving_and_the_span_share_a_line(open_browser: Callable[..., UserBrowser]) -> None:
+    rohan = open_browser(SELLER)
+    rohan.tab.set_viewport_size({"width": 390, "height": 844})
+    rohan.go("/tasks/?layout=calendar")
+    parts = [rohan.tab.locator(name).bounding_box() for name in (".cal-ways", ".cal-bar > :last-child")]
+    assert parts[0] is not None and parts[1] is not None
+    assert abs(parts[0]["y"] + parts[0]["height"] / 2 - parts[1]["y"] - parts[1]["height"] / 2) < 2

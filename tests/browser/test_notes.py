@@ -27,6 +27,18 @@ def open_form(page: Any) -> Any:
     return area
 
 
+def test_a_note_leaves_no_empty_line_for_what_is_seen_when_one_points_at_it(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
+    new_lead(rohan, "Eckenwala", "9825012409")
+    write(rohan.page, "Documents are with the branch.")
+    note = rohan.page.locator(".entry-note").first
+    note.hover()
+    text, edit = note.locator(".entry-text").bounding_box(), note.locator(".note-edit").bounding_box()
+    assert text is not None and edit is not None
+    assert text["y"] <= edit["y"] and edit["y"] + edit["height"] <= text["y"] + text["height"]
+    assert edit["x"] + edit["width"] <= text["x"] + text["width"]
+
+
 def test_a_colleague_is_named_with_the_keyboard(open_browser: OpenBrowser) -> None:
     rohan = open_browser(SELLER)
     new_lead(rohan, "Namewali", "9825012401")

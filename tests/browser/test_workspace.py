@@ -198,3 +198,17 @@ def test_what_could_not_be_fetched_is_said_and_tried_again(open_browser: OpenBro
         note.locator("button").click()
         expect(page.locator(shown)).to_be_visible()
         page.keyboard.press("Escape")
+
+
+def test_links_of_a_collapsed_sidebar_have_names_and_tooltips(open_browser: OpenBrowser) -> None:
+    rohan = open_browser(SELLER)
+    rohan.go("/leads/")
+    page = rohan.tab
+    link = page.get_by_role("navigation", name="Main menu").get_by_role("link", name="Customers")
+    link.hover()
+    assert not link.get_attribute("title")
+    page.locator("[data-sidebar-toggle]").click()
+    expect(link).to_be_visible()
+    link.hover()
+    expect(link).to_have_attribute("title", "Customers")
+    page.locator("[data-sidebar-toggle]").click()
