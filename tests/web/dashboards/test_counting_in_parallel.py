@@ -18,17 +18,8 @@ from app.domain.analytics.record_rollups import RECORDS
 from app.models import Lead, RowMark, Task
 from tests import forked_programs
 from tests.app_fixtures import Crm
-from tests.web.dashboards.test_record_rollups import (
-    NOW,
-    RAW,
-    ROLLED,
-    Office,
-    assert_equal,
-    filled,
-    measured_in,
-    used,
-    viewer_of,
-)
+from tests.web.dashboards.test_record_rollups import Office, assert_equal, filled, measured_in, used
+from tests.web.dashboards.test_rollups import NOW, RAW, ROLLED, viewer_of
 
 WRITERS, STEPS_OF_EACH, READS = 4, 30, 8
 #: Counts, and stops when the sums of one transaction are half written.
