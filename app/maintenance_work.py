@@ -176,7 +176,8 @@ def count_records(session: Session, job_pass: JobPass) -> JobWork:
         done.add(kind)
         return SKIPPED
 
-    return JobWork(record_rollup_fill.to_count(session, zone, min(_COUNTS_IN_A_PASS, job_pass.limit)), count)
+    limit = min(_COUNTS_IN_A_PASS, job_pass.limit)
+    return JobWork(record_rollup_fill.to_count(session, zone, job_pass.now, limit), count)
 
 
 def compare_records(session: Session, job_pass: JobPass) -> JobWork:

@@ -108,6 +108,9 @@ def test_pages_of_a_person_read_no_rows_of_others(dataset: Dataset) -> None:
         ("sales", "/dashboard/mine?period=month", 3_000),
         ("sales", "/dashboard/sla?period=month", 1_000),
         ("sales", "/dashboard/referrals?period=month", 1_000),
+        ("support", "/dashboard/analytics?period=month", 2_500),
+        ("support", "/dashboard/mine?period=month", 2_500),
+        ("support", "/dashboard/sla?period=month", 3_000),
     ):
         widget_data.forget()
         client = dataset.client(who)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from sqlalchemy import case, delete, func, literal, select, union_all
+from sqlalchemy import and_, case, delete, func, literal, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from app.domain.analytics.record_rollups import (
@@ -32,8 +32,8 @@ from app.lib.batches import batched
 MARKS_AT_ONCE, ROWS_AT_ONCE = 500, 1000
 #: After another version has begun to count, servers of the former one may change rows without marks for so long.
 SETTLES_IN = timedelta(hours=24)
-#: Meanwhile, so many transactions of a pass compare rows.
-_SETTLING = 10
+#: Meanwhile, all rows are compared again so long after the last time began, by so many transactions of a pass.
+COMPARED_EVERY, _SETTLING = timedelta(minutes=15), 10
 _BULK = {"synchronize_session": False}
 
 
@@ -127,13 +127,14 @@ def lock(session: Session, kind: int, zone: ZoneInfo, now: datetime) -> Counting
     return Counting(state, rules, now)
 
 
-def to_count(session: Session, zone: ZoneInfo, limit: int) -> list[int]:
+def to_count(session: Session, zone: ZoneInfo, now: datetime, limit: int) -> list[int]:
     """The kind of rows of each transaction that is to be done, found in two statements."""
     state, rules = RecordRollupState.__table__.c, CountRules.stored(session, zone)
     marks = select(RowMark.kind).order_by(RowMark.id).limit(limit * MARKS_AT_ONCE).subquery()
     marked = select(marks.c.kind, func.count(), literal("")).group_by(marks.c.kind)
-    is_settled = case((state.settles_on.is_(None), 1), else_=0)
-    known = select(-state.kind, is_settled, state.rules).where(state.zone == zone.key, state.is_complete)
+    has_begun = or_(state.compared_until > 0, state.compared_since <= now - COMPARED_EVERY)
+    is_idle = case((and_(state.settles_on.is_not(None), has_begun), 0), else_=1)
+    known = select(-state.kind, is_idle, state.rules).where(state.zone == zone.key, state.is_complete)
     counts, least = dict.fromkeys(RECORDS, 0), dict.fromkeys(RECORDS, limit)
     for kind, count, stored in session.execute(union_all(marked, known)):
         if kind > 0:
