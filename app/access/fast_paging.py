@@ -351,5 +351,6 @@ def _rows_to_scan(person: Person, record: Any) -> Select[Any]:
     lead, _adapter = alias_of(Lead)
     own = of_people(row.assignee_id, person.reach("Tasks"))
     found = select(row.id).select_from(row)
-    found = found.outerjoin(lead, and_(lead.id == row.lead_id, visible_alias(person, Lead, lead)))
+    is_others = not_(func.coalesce(own, false()))  # else the leads of own tasks would be read, too
+    found = found.outerjoin(lead, and_(lead.id == row.lead_id, is_others, visible_alias(person, Lead, lead)))
     return found.where(or_(own, lead.id.is_not(None))).with_hint(lead, "FORCE INDEX (PRIMARY)", "mysql")
