@@ -23,6 +23,7 @@ LISTENS_TOO = {
     "ops/database/connections.py": "engines, not sessions",
     "ops/monitoring/process_metrics.py": "engines, not sessions",
     "ops/database/primary_address.py": "engines, not sessions",
+    "ops/database/closed_connections.py": "engines, not sessions",
     "dry_run.py": "a connection, for one transaction",
 }
 #: The two accessors of Session.info.
