@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable
 from typing import Any
 
-from sqlalchemy import bindparam, or_, select, union
+from sqlalchemy import bindparam, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from app import access
@@ -76,14 +76,14 @@ def _names(session: Session, words: Iterable[str]) -> set[str]:
     groups = {"letter": letters, "other": others}
     patterns = {f"{name}_{n}": f"{text}%" for name, texts in groups.items() for n, text in enumerate(texts)}
     lengths = {name: len(texts) for name, texts in groups.items() if texts}
-    question = access.CachedStatement(("near names", *lengths.items()), lambda: _statement(lengths))
+    question = access.CachedStatement(("near names", *lengths.items()), lambda: _statement(session, lengths))
     with access.as_system(session):
         rows = access.answer_without_rules(session, question, patterns)
     return {name.casefold().split()[0] for (name,) in rows if name and name.strip()}
 
 
-def _statement(lengths: dict[str, int]) -> Any:
-    """SELECT of the distinct names that begin with one of the parameters, of each group its share."""
+def _statement(session: Session, lengths: dict[str, int]) -> Any:
+    """SELECT of the names that begin with one of the parameters: of each column and group its share."""
     columns = [column for record in (Lead, Customer) for column in (record.first_name, record.last_name)]
     searches = [
         select(column.label("name"))
@@ -93,7 +93,9 @@ def _statement(lengths: dict[str, int]) -> Any:
         for column in columns
         for name, length in lengths.items()
     ]
-    return union(*(select(each.subquery().c.name) for each in searches))
+    if session.get_bind().dialect.name == "sqlite":  # it takes no limited SELECT as part of a UNION
+        searches = [select(each.subquery().c.name) for each in searches]
+    return union_all(*searches)
 
 
 def _with_other_first_letter(word: str) -> list[str]:
