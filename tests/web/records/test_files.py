@@ -206,7 +206,7 @@ def test_a_full_disk_is_named_and_nothing_half_is_left(
 ) -> None:
     """Not as a storage that can't be reached: to try again is of no use."""
     lead, ana = crm.make.lead("ana"), crm.client("ana")
-    url, sentence = f"/files/of/lead/{lead.id}", "disk is full. Please tell your administrator."
+    url, sentence = f"/files/of/lead/{lead.id}", "disk is full. Please tell your admin."
     with monkeypatch.context() as patched:
         patched.setitem(crm.app.extensions, "crm_files", FullStore(tmp_path))
         answer = by_script(ana, url, "new.jpg", JPEG)

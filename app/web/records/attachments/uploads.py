@@ -132,7 +132,7 @@ def store_upload(file: FileStorage, viewer: Viewer) -> Upload:
 
 def _not_kept(name: str, away: OSError) -> str:
     if cause_of(away) == Cause.FULL:
-        return _("“%(name)s” could not be kept: the server's disk is full. Please tell your administrator.", name=name)
+        return _("“%(name)s” could not be kept: the server's disk is full. Please tell your admin.", name=name)
     return _("“%(name)s” could not be kept: the storage of files can't be reached. Please try again.", name=name)
 
 
