@@ -21,6 +21,7 @@ from app.domain.base import RuleBroken, translatable
 from app.domain.xlsx_structure import StructureCheck, TooComplex
 from app.lib.digit_grouping import grouped
 from app.lib.file_kinds import has_many_parts
+from app.lib.lazy_imports import IMPORTING
 from app.lib.spreadsheet_text import is_formula
 
 #: Limits: bytes of a file, of an unpacked one, rows, columns, and characters of a cell.
@@ -338,9 +339,10 @@ def _checked_entries(part: Any, structure: StructureCheck) -> int:
 def _sheet_rows(file: BinaryIO) -> Iterator[list[str]]:
     from xml.etree.ElementTree import ParseError
 
-    from openpyxl.utils.exceptions import InvalidFileException
+    with IMPORTING:
+        from openpyxl.utils.exceptions import InvalidFileException
 
-    from app.domain.xlsx_shared_strings import open_book
+        from app.domain.xlsx_shared_strings import open_book
 
     broken = (*_DAMAGE, ParseError, InvalidFileException, KeyError, TypeError, IndexError)
     book = None

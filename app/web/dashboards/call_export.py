@@ -14,6 +14,7 @@ from app.domain.analytics import call_summary
 from app.domain.analytics.call_summary import Row
 from app.domain.base import RuleBroken
 from app.extensions import db
+from app.lib.lazy_imports import IMPORTING
 from app.lib.spreadsheet_text import as_text
 from app.web.core.viewer import Viewer
 from app.web.dashboards.filters import Filters
@@ -55,7 +56,8 @@ def as_csv(rows: list[Row]) -> bytes:
 
 def as_xlsx(rows: list[Row]) -> bytes:
     """One sheet; counts are numbers."""
-    from openpyxl import Workbook
+    with IMPORTING:
+        from openpyxl import Workbook
 
     book: Any = Workbook(write_only=True)
     sheet = book.create_sheet("Monthly summary")
