@@ -199,12 +199,13 @@ def test_a_listener_without_work_does_not_count(db: Session, monkeypatch: pytest
 # --- statements without objects
 
 _EVENTS, _CALLS, _VALUES = "change_events.note_saved", "call_rollups.note_saved", "custom_values.index_changed"
-_MARKS = "recount_marks.note_saved"
+_MARKS, _GIVEN = "recount_marks.note_saved", "recount_marks.note_given"
 #: (module, record) of statements that write rows without objects -> the effects after a flush that concern these rows.
 #: The module does itself what they would do, or writes only columns that they don't look at.
 WITHOUT_OBJECTS = {
     ("domain/telephony/call_sync.py", "CallLog"): {_EVENTS, _CALLS},
-    # Of what is counted, only the due time of open tasks, which counts when they are done.
+    ("domain/assignment.py", "Assignment"): {_GIVEN},
+    ("domain/persistence/history_rows.py", "record"): {_GIVEN},  # assignments come from `domain/assignment.py` alone
     ("domain/automation/reassignment_batch.py", "Task"): {_EVENTS, _VALUES, _MARKS},
     ("domain/automation/reassignment_batch.py", "record"): {_EVENTS, _VALUES, _MARKS},
     # Only the time of the next reminder, which is neither an event nor a custom value, nor counted.
