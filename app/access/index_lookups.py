@@ -97,8 +97,7 @@ def look_up(
 
 # --- the first statement: the matches in each index
 
-#: No rows; never changed.
-_NONE: set[int] = set()
+_NONE: set[int] = set()  # never changed
 
 
 class _FirstLookup:
@@ -182,11 +181,10 @@ class _FirstLookup:
         """Number a part; the same part may be asked for several records."""
         if id(part) in self._places:
             return
-        if type(part) is IndexRange:
-            identity: Any = (part.form, part.values)
-        else:
-            identity = None if isinstance(part, TitlePart) else identity_of(part)
-        same = id(part) if identity is None else identity
+        same: Any = (part.form, part.values) if type(part) is IndexRange else None
+        if same is None and not isinstance(part, TitlePart):
+            same = identity_of(part)
+        same = id(part) if same is None else same
         place = self._known.get((record, same))
         if place is None:
             place = self._known[record, same] = len(self.parts)

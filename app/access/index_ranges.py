@@ -5,7 +5,7 @@ Building such a condition as an expression, and finding out its key, costs more 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -45,11 +45,6 @@ class IndexRange:
     def table(self) -> str:
         """The table of its columns."""
         return self.form.table
-
-    @property
-    def identity(self) -> Hashable:
-        """Equal for equal conditions."""
-        return self.form, self.values
 
     @property
     def condition(self) -> ColumnElement[bool]:
