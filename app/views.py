@@ -45,11 +45,11 @@ from app.web.transfer.import_pages import ImportsView
 from app.web.transfer.predecessor.pages import PredecessorPeopleView
 from app.web.workday import (
     bell,
-    colleagues,
     first_steps,
     help_pages,
     my_settings,
     notice_preferences,
+    people_lookup,
     search,
     telephones,
 )
@@ -82,7 +82,7 @@ RESOURCES = (
     CampaignResource,
     RequestResource,
     NoticeResource,
-    colleagues.UserResource,
+    people_lookup.UserResource,
     ExportResource,
     ReportResource,
     *MASTER_RESOURCES,
@@ -99,7 +99,7 @@ PLAIN = (
     MergeView,
     CustomerOverview,
     BoardsView,
-    colleagues.PeopleView,
+    people_lookup.PeopleView,
     telephones.TelephonesView,
     search.SearchView,
     MailView,

@@ -11,7 +11,7 @@ from markupsafe import Markup
 
 from app.lib.html_escape import escape
 from app.web.core.localization.languages import language_key
-from app.web.pages.widgets import Cell, behind_show_all, cell_html, empty_value, icon
+from app.web.pages.html_parts import Cell, behind_show_all, cell_html, empty_value, icon
 
 #: Characters and lines of a text that are shown before it is opened.
 _MOST, _MOST_LINES = 500, 8

@@ -17,7 +17,7 @@ from markupsafe import Markup
 from app.lib.html_escape import escape
 from app.web.core.localization.languages import language_key
 from app.web.pages.cached_fragments import placeholder, render_cached
-from app.web.pages.widgets import cell_html, csrf, icon
+from app.web.pages.html_parts import cell_html, csrf, icon
 
 Record = Mapping[str, Any]
 #: Columns with numbers that are linked to WhatsApp.

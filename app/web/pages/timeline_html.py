@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
-from app.web.pages.widgets import avatar_html, behind_show_all, csrf, icon, moment, whole_html
+from app.web.pages.html_parts import avatar_html, behind_show_all, csrf, icon, moment, whole_html
 
 Entry = Mapping[str, Any]
 #: Kind of an entry -> its default icon.

@@ -23,7 +23,7 @@ from app.models import User
 from app.ops.redis.event_bus import LiveEvent, PagePresence
 from app.web.core.fields.personal_fields import initials
 from app.web.core.fields.reference_fields import picture_url
-from app.web.pages.widgets import tone_of
+from app.web.pages.html_parts import tone_of
 from app.web.realtime.credentials import load_person
 from app.web.realtime.sockets import PRESENCE_KINDS, RecordKey, SocketConnection, Sockets, can_see
 

@@ -18,8 +18,8 @@ from app.web.core.fab_access import REFUSABLE, current_viewer, refusal, sentence
 from app.web.core.fields.base import Field
 from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
+from app.web.pages.html_parts import cell
 from app.web.pages.routes import page_route
-from app.web.pages.widgets import cell
 from app.web.records import form_page, inline_edit_fields
 from app.web.records import record_page as pages
 

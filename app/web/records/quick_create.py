@@ -19,8 +19,8 @@ from app.web.core.registry import screen_of
 from app.web.core.urls.local_links import redirect_to, row_url
 from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns, save_warnings
+from app.web.pages.html_parts import cell
 from app.web.pages.routes import page_route
-from app.web.pages.widgets import cell
 from app.web.records import first_task_inputs, form_page
 from app.web.records.form_page import FormState
 

@@ -37,7 +37,7 @@ from app.web.core.fields.reference_fields import picture_url
 from app.web.core.localization.languages import translate_text
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, select_field
-from app.web.pages.widgets import avatar
+from app.web.pages.html_parts import avatar
 from app.web.security import view_as
 from app.web.security.sessions import signed_in
 from app.web.settings import user_invitations

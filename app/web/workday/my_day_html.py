@@ -20,8 +20,8 @@ from app.csrf import token_of_request
 from app.lib.html_escape import escape
 from app.web.core.localization.languages import language_key
 from app.web.pages.cached_fragments import placeholder
+from app.web.pages.html_parts import cell_html, icon
 from app.web.pages.static_files import SPRITE, static_url
-from app.web.pages.widgets import cell_html, icon
 from app.web.workday.my_day_rows import DayRow, RowAction, RowContent
 
 #: Rows whose HTML a process keeps, of about 2 kB each.

@@ -11,8 +11,8 @@ from jinja2 import DictLoader
 
 from app.models import LeadStatus
 from app.web.pages.field_values_html import value_pairs
+from app.web.pages.html_parts import avatar, avatar_stack, cell
 from app.web.pages.timeline_html import timeline_lines
-from app.web.pages.widgets import avatar, avatar_stack, cell
 from app.web.records.lists.board_card_html import cards_html
 from app.web.records.lists.list_rows import rows_html
 from tests.app_fixtures import Crm

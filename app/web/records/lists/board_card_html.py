@@ -9,7 +9,7 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
-from app.web.pages.widgets import avatar_html, avatar_stack, cell_html
+from app.web.pages.html_parts import avatar_html, avatar_stack, cell_html
 
 Card = Mapping[str, Any]
 

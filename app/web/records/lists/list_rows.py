@@ -12,7 +12,7 @@ from flask_babel import gettext as _
 from markupsafe import Markup
 
 from app.lib.html_escape import escape
-from app.web.pages.widgets import Cell, cell_html, csrf, icon, tone_of
+from app.web.pages.html_parts import Cell, cell_html, csrf, icon, tone_of
 
 Row = Mapping[str, Any]
 #: Kinds by which list.css, scripts and tests find the cells of rows; all heads have them. On a phone, list_rows.js puts
