@@ -227,7 +227,7 @@ function placeOf(home) {
   }
   return place;
 }
-// The number of a record stays on one line (widgets.py: whole).
+// The number of a record stays on one line (html_parts.py: whole).
 function whole(text) {
   const pieces = String(text).split(/\b([A-Z]+(?:-[A-Z]+)?-\d{4}-\d{4,})\b/);
   return pieces.map((piece, at) => (at % 2 ? Object.assign(document.createElement('span'), { className: 'whole', textContent: piece }) : piece));
