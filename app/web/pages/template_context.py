@@ -15,12 +15,12 @@ from app.web.core.localization.local_dates import format_local_date
 from app.web.pages import (
     brand,
     field_values_html,
+    html_parts,
     probes,
     record_html,
     shell_parts,
     static_files,
     timeline_html,
-    widgets,
 )
 from app.web.pages.frame import MENU, Menu, frame_of, languages
 from app.web.pages.static_files import static_url
@@ -29,12 +29,12 @@ from app.web.pages.static_files import static_url
 def install(app: Flask, menu: Menu) -> None:
     """Register globals and variables of templates. `menu`: returns the entries of the sidebar and of the "New" menu."""
     pages: Any = app.jinja_env
-    pages.globals.update(widgets.GLOBALS | timeline_html.GLOBALS | field_values_html.GLOBALS | record_html.GLOBALS)
+    pages.globals.update(html_parts.GLOBALS | timeline_html.GLOBALS | field_values_html.GLOBALS | record_html.GLOBALS)
     pages.globals.update(
         static_url=static_url, parts_url=shell_parts.parts_url, csrf_token=token_of_request, get_locale=get_locale
     )
     pages.globals.update(grouped=grouped, written=format_local_date)
-    pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": widgets.icon}
+    pages.constants |= {"_": translate_in_template, "static_url": static_url, "icon": html_parts.icon}
     app.extensions[MENU] = menu
     app.context_processor(_context)
     probes.install(app)
