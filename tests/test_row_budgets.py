@@ -307,6 +307,12 @@ def test_a_common_second_name(kumars: Dataset, who: str, typed: str, most: int) 
     assert found.total <= most, found.dearest
 
 
+@pytest.mark.parametrize("who", [*WHO, "support"])
+def test_a_mistyped_common_name_reads_the_rows_of_a_person_once(dataset: Dataset, who: str) -> None:
+    found = dataset.cost(who, "/search?q=aarzv", headers=JSON)
+    assert found.total <= 4000, found.dearest
+
+
 @pytest.mark.parametrize("who", WHO)
 def test_a_number_in_a_filter_and_in_a_list(dataset: Dataset, who: str) -> None:
     asked = f"/api/v1/lead/?q=(filters:!((col:mobile,opr:eq,value:'{phone(dataset)}')),page_size:20)"
