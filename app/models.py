@@ -85,7 +85,7 @@ from app.domain.reports import Report, ReportPin  # reports that people build, a
 from app.domain.retired_keys import RetiredKey  # a key of an earlier part of the audit log, or of sent emails
 from app.domain.round_robin import RoundRobin  # round robin of a role
 from app.domain.saved_views import ListChoice, ListSetup, SavedView, ViewPin  # views of lists, and who has chosen which
-from app.domain.search_columns import add_reversed
+from app.domain.search_columns import add_rest_of_names, add_reversed
 from app.domain.sla_policies import SlaPolicy, SlaTarget  # response and resolution targets
 from app.domain.tasks import Task  # one thing to do
 from app.domain.telephony.call_cards import CallCard  # one call on the pages of one user
@@ -115,6 +115,8 @@ from app.domain.webhooks import Webhook, WebhookDelivery  # webhooks and the log
 
 for _record in (Lead, Customer, Ticket, CallLog, Message):
     add_reversed(_record.__table__)
+for _named in (Lead, Customer, Ticket):
+    add_rest_of_names(_named.__table__)
 remove_sequence_defaults()
 never_reuse_ids()
 

@@ -168,6 +168,18 @@ def test_calls_and_messages_from_before_are_found_by_the_ends_of_their_numbers(
         assert "543210028919+" in found.scalars().all()
 
 
+@at("0065")
+def a_second_name(connection: Connection, laid: Laid) -> None:
+    own = table(connection, "leads")
+    connection.execute(own.update().where(own.c.id == laid["leads"]).values(first_name="Anil  Kumar Dev"))
+
+
+def test_leads_from_before_are_found_by_their_second_name(passage: Passage, connection: Connection) -> None:
+    rows = table(connection, "leads").c
+    query = select(rows.first_name_rest, rows.last_name_rest).where(rows.id == passage.laid["0065"]["leads"])
+    assert tuple(connection.execute(query).one()) == ("Kumar Dev", None)
+
+
 @at("0002")
 def views_and_a_quota(connection: Connection, laid: Laid) -> None:
     own = {"created_on": MOMENT, "changed_on": MOMENT, "owner_id": laid["ab_user"], "module": "leads"}

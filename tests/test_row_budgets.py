@@ -7,13 +7,14 @@ temporarily and read again); twice as many for the person's own rows or those of
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 from urllib.parse import quote
 
 import pytest
-from sqlalchemy import func, select
+from sqlalchemy import func, select, text
 
 from app import access, jobs
 from app.access import fast_paging
@@ -284,6 +285,32 @@ def test_a_search(dataset: Dataset, who: str, text: str, most: int) -> None:
     typed = {"phone": phone(dataset), "last five": phone(dataset)[-5:]}.get(text, text)
     found = dataset.cost(who, f"/search?q={quote(typed)}", headers=JSON)
     assert found.total <= most, found.dearest
+
+
+@pytest.fixture
+def kumars(dataset: Dataset) -> Iterator[Dataset]:
+    """Every twentieth lead and customer has the second name Kumar meanwhile."""
+    named = "UPDATE {} SET first_name = {} WHERE id % 20 = 3 AND first_name > ''"
+    with dataset.crm.engine.begin() as connection:
+        for table in ("leads", "customer"):
+            connection.execute(text(named.format(table, "concat(first_name, ' Kumar')")))
+    yield dataset
+    with dataset.crm.engine.begin() as connection:
+        for table in ("leads", "customer"):
+            connection.execute(text(named.format(table, "replace(first_name, ' Kumar', '')")))
+
+
+@pytest.mark.parametrize("who", WHO)
+@pytest.mark.parametrize("typed, most", [("Kumar", 2000), ("Kumar Patel", 800), ("Patel Kumar", 800)])
+def test_a_common_second_name(kumars: Dataset, who: str, typed: str, most: int) -> None:
+    found = kumars.cost(who, f"/search?q={quote(typed)}", headers=JSON)
+    assert found.total <= most, found.dearest
+
+
+@pytest.mark.parametrize("who", [*WHO, "support"])
+def test_a_mistyped_common_name_reads_the_rows_of_a_person_once(dataset: Dataset, who: str) -> None:
+    found = dataset.cost(who, "/search?q=aarzv", headers=JSON)
+    assert found.total <= 4000, found.dearest
 
 
 @pytest.mark.parametrize("who", WHO)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, bindparam, literal, null, select, union_all
+from sqlalchemy import Select, bindparam, literal, null, or_, select, union_all
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BooleanClauseList
@@ -225,8 +225,8 @@ class _SecondLookup:
         #: The key of the statement and its values; None if it has no key.
         self._key: list[Any] | None = []
         self._open_values: dict[str, Any] = {}
-        #: (record, number of the part, number of the way) -> branch that reads the customers of one's own rows.
-        self._shared: dict[tuple[Any, int, int], int] = {}
+        #: (record, numbers of the parts, number of the way) -> branch that reads the customers of one's own rows.
+        self._shared: dict[tuple[Any, tuple[int, ...], int], int] = {}
 
     def ask(self) -> None:
         """Execute the statement and add the rows to the look-ups."""
@@ -263,8 +263,7 @@ class _SecondLookup:
         for part in lookup.own:
             if isinstance(part, TitlePart):
                 self._by_title(lookup, part)
-        for part in common:
-            self._among_own(lookup, part)
+        self._among_own(lookup, common)
 
     @staticmethod
     def _is_own_column(lookup: IndexLookup, part: Any) -> bool:
@@ -326,52 +325,52 @@ class _SecondLookup:
 
         self._add(make, lookup)
 
-    def _among_own(self, lookup: IndexLookup, part: Any) -> None:
-        """Find a common part among the rows that the person reaches, for each way of reaching them.
+    def _among_own(self, lookup: IndexLookup, common: list[Any]) -> None:
+        """Find common parts among the rows that the person reaches, for each way of reaching them.
 
         The ways follow from the person's rights, with which the statement is kept.
         """
-        if lookup.is_own(part):
-            rule = self._opened(lookup.record, part)
+        own = [part for part in common if lookup.is_own(part)]
+        for part in own:
+            rule = self._opened(lookup.record, [part])
             for way in self._ways(lookup.record):
                 self._add(partial(_held_rows, lookup.record, way, rule), lookup)
-        else:
-            self._customers_of_own(lookup.record, part, lookup, None)
+        self._customers_of_own(lookup.record, [part for part in common if not lookup.is_own(part)], lookup, None)
         if lookup.record is Customer:
             for source in WITH_CUSTOMER:
-                self._customers_of_own(source, part, None, lookup)
+                self._customers_of_own(source, own, None, lookup)
 
     def _customers_of_own(
-        self, source: Any, part: Any, rows: IndexLookup | None, customers: IndexLookup | None
+        self, source: Any, parts: list[Any], rows: IndexLookup | None, customers: IndexLookup | None
     ) -> None:
-        """The person's leads or tickets whose customer matches this part, and these customers.
+        """The person's leads or tickets whose customer matches one of these parts, and these customers.
 
-        They start from the person's rows: a common name has many customers, but each person few of them.
+        They start from the person's rows, read once for all parts: a common name has many customers, but each few.
         """
-        most = self.look.enough or self.look.most + 1
-        for place, way in enumerate(self._ways(source)):
-            key = (source, self.look.place(part), place)
+        most = self.look.enough * len(parts) if self.look.enough else self.look.most + 1
+        for place, way in enumerate(self._ways(source) if parts else ()):
+            key = (source, tuple(self.look.place(part) for part in parts), place)
             if key not in self._shared:
                 self._shared[key] = n = len(self.branches)
-                rule = self._opened((source, place), part)
+                rule = self._opened((source, place), parts)
                 self.branches.append(partial(_held_customers, (source, way), rule, n, most))
                 self.answers.append((None, None))
             old = self.answers[self._shared[key]]
             self.answers[self._shared[key]] = (rows or old[0], customers or old[1])
 
-    def _opened(self, about: Any, part: Any) -> Callable[[], Any]:
-        """Returns the part as an expression whose values are parameters, if it can be; `about` tells its branch apart.
-
-        It stands in all branches that are added until the next call.
+    def _opened(self, about: Any, parts: list[Any]) -> Callable[[], Any]:
+        """Returns the parts as one expression, its values as parameters if possible, for all branches that are added
+        until the next call; `about` tells them apart.
         """
-        if not isinstance(part, IndexRange):
+        if not all(isinstance(part, IndexRange) for part in parts):
             self._key = None
-            return lambda: part
-        name = f"own_{len(self.branches)}"
-        self._open_values |= part.open_values(name)
+            return lambda: or_(*[part.condition if isinstance(part, IndexRange) else part for part in parts])
+        names = [f"own_{len(self.branches)}_{n}" for n in range(len(parts))]
+        for part, name in zip(parts, names, strict=True):
+            self._open_values |= part.open_values(name)
         if self._key is not None:
-            self._key.append((about, part.form, len(part.values)))
-        return lambda: part.opened(name)
+            self._key.append((about, tuple((part.form, len(part.values)) for part in parts)))
+        return lambda: or_(*[part.opened(name) for part, name in zip(parts, names, strict=True)])
 
 
 def _held_rows(record: Any, way: Any, rule: Callable[[], Any]) -> Select[Any]:

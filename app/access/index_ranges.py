@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, bindparam
+from sqlalchemy import ColumnElement, and_, bindparam, or_
 
 Make = Callable[..., ColumnElement[bool]]
 
@@ -87,6 +87,13 @@ def both_begin(one: Any, head: str, other: Any, tail: str) -> list[IndexRange]:
     return [exact, IndexRange(_form_of(_after_and_like, one, other), (head, *patterns))]
 
 
+def both_begin_in_some_order(one: Any, other: Any, texts: tuple[str, str]) -> list[IndexRange]:
+    """One column begins with one of the texts, the other column with the other; two ranges as in `both_begin`."""
+    patterns = _pattern(texts[0]), _pattern(texts[1])
+    exact = IndexRange(_form_of(_equals_and_like_in_some_order, one, other), (*texts, *patterns))
+    return [exact, IndexRange(_form_of(_after_and_like_in_some_order, one, other), (*texts, *patterns))]
+
+
 def _pattern(text: str) -> str:
     escaped = text.replace("/", "//").replace("%", "/%").replace("_", "/_")
     return f"{escaped}%"
@@ -116,3 +123,11 @@ def _equals_and_like(one: Any, other: Any, value: Any, pattern: Any) -> Any:
 
 def _after_and_like(one: Any, other: Any, value: Any, pattern: Any, other_pattern: Any) -> Any:
     return and_(one > value, _like(one, pattern), _like(other, other_pattern))
+
+
+def _equals_and_like_in_some_order(one: Any, other: Any, head: Any, tail: Any, begun: Any, ended: Any) -> Any:
+    return or_(_equals_and_like(one, other, head, ended), _equals_and_like(one, other, tail, begun))
+
+
+def _after_and_like_in_some_order(one: Any, other: Any, head: Any, tail: Any, begun: Any, ended: Any) -> Any:
+    return or_(_after_and_like(one, other, head, begun, ended), _after_and_like(one, other, tail, ended, begun))

@@ -1,4 +1,6 @@
-"""Reversed columns that only searches use, so that a search for the last characters is a range of an index.
+"""Columns that only searches use, so that what they look for is a range of an index.
+
+Reversed columns are for the last characters of a text, the rest of a name is for its second word.
 
 The database computes them, so they are never outdated and exist for old rows. No class has them as attributes: a
 record's INSERT and SELECT stay as they are.
@@ -22,6 +24,12 @@ REVERSED = {
     "other_e164": "other_reversed",
     "peer": "peer_reversed",
 }
+#: Name -> the column with what follows its first word; NULL for a name of one word.
+REST = {"first_name": "first_name_rest", "last_name": "last_name_rest"}
+#: Each name's counterpart, by which people are searched together with it.
+_OTHER_NAME = {"first_name": "last_name", "last_name": "first_name"}
+#: Who holds a record, and is asked for their own ones of a common name.
+_HOLDERS = {"leads": ("assignee", "owner"), "customer": ("owner",)}
 #: Characters of a text that are reversed on SQLite; MariaDB has a function and needs no limit.
 MOST = 40
 
@@ -56,8 +64,32 @@ def add_reversed(table: Table) -> None:
             Index(f"ix_{table.name}_{backwards}", column)
 
 
+def add_rest_of_names(table: Table) -> None:
+    """Give a table the columns with the rest of names, with their indexes."""
+    for name, rest in REST.items():
+        column: Column[str] = Column(rest, String(80), Computed(rest_of(name), persisted=False))
+        table.append_column(column)
+        Index(f"ix_{table.name}_{rest}", column, table.c[_OTHER_NAME[name]])
+        for holder in _HOLDERS.get(table.name, ()):
+            Index(f"ix_{table.name}_{holder}_{rest}", table.c[f"{holder}_id"], column)
+
+
+def rest_of(name: str) -> str:
+    """SQL for what follows the first word of a name; the same on both databases."""
+    return f"CASE WHEN instr({name}, ' ') > 0 THEN ltrim(substr({name}, instr({name}, ' ') + 1)) END"
+
+
 def reversed_column(column: Any) -> Any:
     """The reversed column of an attribute or column; None if it has none."""
+    return _computed(column, REVERSED)
+
+
+def rest_column(column: Any) -> Any:
+    """The column with the rest of a name; None if it has none."""
+    return _computed(column, REST)
+
+
+def _computed(column: Any, names: dict[str, str]) -> Any:
     own = column.property.columns[0] if hasattr(column, "property") else column
-    name = REVERSED.get(own.key)
+    name = names.get(own.key)
     return own.table.c.get(name) if name else None

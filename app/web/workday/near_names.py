@@ -17,6 +17,7 @@ from sqlalchemy import bindparam, or_, select, union_all
 from sqlalchemy.orm import Session
 
 from app import access
+from app.domain.search_columns import rest_column
 from app.models import Customer, Lead
 
 #: Shorter words have too many neighbours.
@@ -68,7 +69,7 @@ def _is_word(text: str) -> bool:
 
 
 def _names(session: Session, words: Iterable[str]) -> set[str]:
-    """First words of names that may be one of these words with a mistake."""
+    """First and second words of names that may be one of these words with a mistake."""
     words = list(words)
     letters = sorted({letter for word in words for letter in word[:2]})
     others = sorted({begun for word in words for begun in _with_other_first_letter(word)})
@@ -84,7 +85,8 @@ def _names(session: Session, words: Iterable[str]) -> set[str]:
 
 def _statement(session: Session, lengths: dict[str, int]) -> Any:
     """SELECT of the names that begin with one of the parameters: of each column and group its share."""
-    columns = [column for record in (Lead, Customer) for column in (record.first_name, record.last_name)]
+    named = [column for record in (Lead, Customer) for column in (record.first_name, record.last_name)]
+    columns = [each for column in named for each in (column, rest_column(column))]
     searches = [
         select(column.label("name"))
         .where(or_(*[column.like(bindparam(f"{name}_{n}")) for n in range(length)]))

@@ -16,7 +16,7 @@ from app import access
 from app.access import index_ranges
 from app.domain import predecessor_names
 from app.domain.base import NUMBER_PREFIXES, kind_of_number
-from app.domain.search_columns import reversed_column
+from app.domain.search_columns import rest_column, reversed_column
 from app.extensions import db
 from app.lib import phone
 from app.lib.identity_numbers import is_aadhaar, is_pan
@@ -43,6 +43,8 @@ _LEAST_OF_NUMBER, _MOST_OF_NUMBER = 5, 15
 _LEAST_OF_EMAIL = 3
 #: Words of a name for which all splits into first and last name are tried.
 _MOST_WORDS = 8
+#: The most words of a text that are also split between the rest of one name and the other name.
+_MOST_WORDS_IN_REST = 3
 #: Records whose numbers contain a year, and the first possible year.
 _KINDS, _FIRST_YEAR = {Lead: "LEAD", Customer: "CUST", Ticket: "TICKET"}, 2000
 #: Maximum digits of a number's serial part.
@@ -202,15 +204,31 @@ def _coded(each: Field, text: str, _viewer: Viewer) -> list[Any]:
 
 
 def _named(each: Field, text: str, _viewer: Viewer) -> Iterator[Any]:
-    """By the beginning of first or last name; several words are split between both in every way, in either order."""
+    """By the beginning of first or last name, or of what follows the first word of one.
+
+    Several words are split between two of these in every way, in either order.
+    """
     words, names = text.split(), each.names  # type: ignore[attr-defined]
     for column in names:
         yield _begins(column, " ".join(words))
+        yield from _within(column, words)
     for first, last in zip(names[::2], names[1::2], strict=True):
         for cut in range(1, min(len(words), _MOST_WORDS)):
             head, tail = " ".join(words[:cut]), " ".join(words[cut:])
             for one, other in ((first, last), (last, first)):
                 yield from _pair(one, head, other, tail)
+                if len(words) <= _MOST_WORDS_IN_REST:
+                    yield from _with_rest(one, other, (head, tail))
+
+
+def _within(column: Any, words: list[str]) -> Iterator[Any]:
+    """By words of one name alone, of which the first is not its first word."""
+    rest = rest_column(column)
+    if rest is None:
+        return
+    yield _begins(rest, " ".join(words))
+    if 1 < len(words) <= _MOST_WORDS_IN_REST:
+        yield _begins(column, " ".join([*words[1:], words[0]]))
 
 
 def _pair(one: Any, head: str, other: Any, tail: str) -> list[Any]:
@@ -223,6 +241,16 @@ def _pair(one: Any, head: str, other: Any, tail: str) -> list[Any]:
     if "'" in fold_apostrophes(tail):
         return [and_(one == head, begins(other, tail)), and_(one > head, begins(one, head), begins(other, tail))]
     return list(index_ranges.both_begin(one, head, other, tail))
+
+
+def _with_rest(one: Any, other: Any, texts: tuple[str, str]) -> Iterable[Any]:
+    """The rest of one name begins with one of the texts, the other name with the other text."""
+    rest = rest_column(one)
+    if rest is None:
+        return []
+    if db.engine.dialect.name == "sqlite" or any("'" in fold_apostrophes(text) for text in texts):
+        return [and_(begins(rest, head), begins(other, tail)) for head, tail in (texts, texts[::-1])]
+    return index_ranges.both_begin_in_some_order(rest, other, texts)
 
 
 def exact_first(record_table: RecordTable, typed: Any) -> list[Any]:
