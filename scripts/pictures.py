@@ -93,7 +93,7 @@ SHOTS = {
     "dashboard": Shot("/dashboard/"),
     "leads": Shot("/leads/", act=_preview),
     "board": Shot("/leads/?layout=board"),
-    "calendar": Shot("/tasks/?layout=calendar"),
+    "calendar": Shot("/tasks/?layout=calendar", SELLER),
     "lead": Shot("first:/leads/", SELLER),
     "ticket": Shot("first:/tickets/", ADMIN),
     "inbox": Shot("first:/inbox/?folder=team"),

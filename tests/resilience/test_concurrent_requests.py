@@ -170,6 +170,23 @@ def test_of_many_accounts_opened_at_once_for_one_number_all_join_one_customer(ha
     assert scenario.rows(select(Lead.customer_id).where(Lead.id.in_([lead.id for lead in leads]))) == made * len(leads)
 
 
+def test_of_many_who_convert_a_lead_at_once_one_does(hall: RunningProduct) -> None:
+    scenario = hall.scenario
+    mobile = scenario.crm.make.mobile()
+    lead = scenario.crm.make.lead("ana", mobile=mobile)
+    wish = {"status": "Account Activated", "client_id": f"ONE{mobile[-4:]}"}
+    assert ask(hall.port, "root", "PUT", f"/api/v1/lead/{lead.id}", wish).status == 200
+    form = {"Content_Type": "application/x-www-form-urlencoded", "Cookie": scenario.cookie("root")}
+    token = f"csrf_token={scenario.crm.client('root').token}"
+    act = partial(ask, hall.port, "", "POST", f"/leads/convert/{lead.id}", token, **form)
+    replies = at_once([act] * WRITERS)
+    assert {reply.status for reply in replies} <= {302, 409}, replies
+    assert any(reply.status == 302 for reply in replies)
+    lines = scenario.rows(select(Activity.payload).where(Activity.lead_id == lead.id, Activity.kind == "system"))
+    assert [line.get("what") for line in lines].count("converted") == 1
+    assert len(scenario.rows(select(Customer.id).where(Customer.mobile_e164 == f"+91{mobile}"))) == 1
+
+
 def test_changes_to_one_number_at_once_leave_one_holder(hall: RunningProduct) -> None:
     make, number = hall.scenario.crm.make, hall.scenario.crm.make.mobile()
     people = [make.customer("ana") for _ in range(WRITERS)]
