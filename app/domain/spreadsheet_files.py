@@ -34,8 +34,7 @@ MAX_JSON = 10_000_000
 _CHUNK = 1_000_000
 #: An archive that unpacks to more than this multiple of its size is a bomb; small ones do no harm.
 _MAX_RATIO, _HARMLESS = 150, 5_000_000
-#: Of more rows or texts than this, most must differ: one that differs takes some bytes of the archive, and equal ones
-#: take next to none, while each costs as much to read.
+#: Of more rows or texts than this, most must differ: equal ones take no bytes of the archive, but as long to read.
 _EQUAL = 10_000
 _OLD_EXCEL, _ZIP = b"\xd0\xcf\x11\xe0", b"PK\x03\x04"
 #: First bytes of files that are not tables.
