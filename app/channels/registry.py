@@ -17,6 +17,3 @@ KINDS: dict[str, ProviderKind] = {
         imap_provider.KIND,
     )
 }
-#: Kind -> the setting of the installation that names another host, such as a test double's. Its value is passed to
-#: `ProviderKind.make` as "base_url".
-BASE_URL_SETTINGS = {"twilio": "TWILIO_BASE_URL", "meta": "META_BASE_URL", "exotel": "EXOTEL_BASE_URL"}

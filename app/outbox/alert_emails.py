@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 
 from flask import Flask
 from sqlalchemy import select
@@ -28,7 +29,7 @@ def watch(app: Flask, notified: list[tuple[int, str]]) -> None:
 
 
 def _send_later(app: Flask) -> None:
-    threading.Event().wait(WORKERS_SECONDS)
+    time.sleep(WORKERS_SECONDS)
     with app.app_context():
         send_waiting()
 

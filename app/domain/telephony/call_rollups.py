@@ -31,8 +31,6 @@ EVERYBODY, NOBODY = -1, 0
 COUNTED = ("started_on", "employee_id", "direction", "status", "cold", "duration_seconds", "other_e164")
 #: Raised whenever the roll-ups hold something else, or days are marked by other changes: all days are filled again.
 RULES = 1
-#: Offsets of time zones are multiples of this, so a mark lies within one day in any zone.
-QUARTER = timedelta(minutes=15)
 _OF_RULES = "#"
 _BLOB = LargeBinary().with_variant(mysql.MEDIUMBLOB(), "mysql", "mariadb")
 _BULK = {"synchronize_session": False}

@@ -16,7 +16,6 @@ from sqlalchemy import String, func, inspect
 
 from app import access
 from app.domain.base import NotFound, RuleBroken
-from app.domain.date_buckets import UNITS
 from app.web.core.fields.base import ChoiceField, DurationField, Field, NumberField, TextField
 from app.web.core.fields.date_fields import DateField, DateTimeField, NaiveDateTimeField
 from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField, SecretField
@@ -215,8 +214,3 @@ def _own_part(each: Field, model: Any) -> Field | None:
     made = copy.copy(each)
     made.columns = own
     return made
-
-
-def units_of(column: ReportColumn) -> tuple[str, ...]:
-    """The units for grouping a column: day, week …; a single one for other columns."""
-    return UNITS if column.is_date else ("",)

@@ -9,7 +9,6 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext as _l
 
 from app.domain import permissions
-from app.models import Customer, Lead, Task, Ticket
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.default_labels import shown_label
@@ -290,6 +289,3 @@ RENDERERS = {
     "proposal": _proposed,
     "system": _system,
 }
-
-
-OWNERS = {"lead_id": Lead, "ticket_id": Ticket, "customer_id": Customer, "task_id": Task}
