@@ -4,16 +4,16 @@ const drawn = new Map();
 
 const look = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 
-// Colours by the name of their property, in the theme of the page; each is read once, since that takes a new layout.
-const colours = new Map();
+// Colors by the name of their property, in the theme of the page; each is read once, since that takes a new layout.
+const colors = new Map();
 const pen = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
 
-function colour(name) {
-  if (!colours.has(name)) colours.set(name, resolved(name));
-  return colours.get(name);
+function color(name) {
+  if (!colors.has(name)) colors.set(name, resolved(name));
+  return colors.get(name);
 }
 
-// Colours are read through a probe, because the properties hold color-mix() and var(), which a canvas does not know.
+// Colors are read through a probe, because the properties hold color-mix() and var(), which a canvas does not know.
 function resolved(name) {
   const probe = document.createElement('span');
   probe.className = 'dash-probe';
@@ -43,7 +43,7 @@ function read(part) {
   return { heads: heads.slice(1), rows };
 }
 
-// As in dashboards.css and _chart_looks.html: lines differ by form as well as by colour, bars and slices by pattern.
+// As in dashboards.css and _chart_looks.html: lines differ by form as well as by color, bars and slices by pattern.
 const FORMS = [
   { symbol: 'circle', symbolSize: 7, type: 'solid', tone: '--accent-ink' },
   { symbol: 'diamond', symbolSize: 9, type: [8, 4], tone: '--dash-second' },
@@ -58,7 +58,7 @@ const PATTERNS = [
 ];
 const patterned = (place) => {
   const { tone, decal } = PATTERNS[place % PATTERNS.length];
-  return { color: colour(tone), ...(decal && { decal: { ...decal, color: colour('--bg') } }) };
+  return { color: color(tone), ...(decal && { decal: { ...decal, color: color('--bg') } }) };
 };
 
 // Where the picture has its marks, in pixels of the canvas.
@@ -70,8 +70,8 @@ function area(part) {
 
 const base = () => ({
   animation: false,
-  textStyle: { fontFamily: look('--font'), color: colour('--ink-2') },
-  tooltip: { trigger: 'axis', renderMode: 'richText', confine: true, backgroundColor: colour('--bg-raised'), borderColor: colour('--line-strong'), textStyle: { color: colour('--ink'), fontFamily: look('--font'), fontSize: 13 } },
+  textStyle: { fontFamily: look('--font'), color: color('--ink-2') },
+  tooltip: { trigger: 'axis', renderMode: 'richText', confine: true, backgroundColor: color('--bg-raised'), borderColor: color('--line-strong'), textStyle: { color: color('--ink'), fontFamily: look('--font'), fontSize: 13 } },
 });
 
 const isShown = (part, series) => part.querySelector(`[data-key="${series}"]`)?.getAttribute('aria-pressed') !== 'false';
@@ -96,7 +96,7 @@ function bars(part, found) {
     ...base(), grid: area(part), xAxis, yAxis: { ...yAxis, inverse: true },
     series: series(part, found, (place) => ({
       type: 'bar', barWidth: single ? 22 : 18, barGap: `${400 / 18}%`, itemStyle: { ...patterned(place), borderRadius: 3 },
-      label: { show: true, position: 'right', distance: 6, fontSize: 12, color: colour('--ink-2'), formatter: (each) => found.rows[each.dataIndex].cells[place].full },
+      label: { show: true, position: 'right', distance: 6, fontSize: 12, color: color('--ink-2'), formatter: (each) => found.rows[each.dataIndex].cells[place].full },
     })),
   };
 }
@@ -107,7 +107,7 @@ function lines(part, found) {
     ...base(), grid: area(part), xAxis: { ...xAxis, boundaryGap: false }, yAxis,
     series: series(part, found, (place) => {
       const { tone, type, ...form } = FORMS[place % FORMS.length];
-      return { type: 'line', ...form, showAllSymbol: true, lineStyle: { type, width: 2, color: colour(tone) }, itemStyle: { color: colour(tone) } };
+      return { type: 'line', ...form, showAllSymbol: true, lineStyle: { type, width: 2, color: color(tone) }, itemStyle: { color: color(tone) } };
     }),
   };
 }
@@ -120,7 +120,7 @@ function pie(part, { rows }) {
     series: [{
       type: 'pie', radius: [width * 0.26, width * 0.48], center: [left + width / 2, top + width / 2], cursor: 'pointer', label: { show: false }, emphasis: { scaleSize: 3 },
       tooltip: { valueFormatter: (_value, row) => rows[row]?.cells[0].text },
-      data: rows.map((row, place) => ({ name: row.label, value: row.cells[0].value, itemStyle: { ...patterned(place), borderColor: colour('--bg'), borderWidth: 2 } })),
+      data: rows.map((row, place) => ({ name: row.label, value: row.cells[0].value, itemStyle: { ...patterned(place), borderColor: color('--bg'), borderWidth: 2 } })),
     }],
   };
 }
@@ -150,7 +150,7 @@ function begin(part, found, library) {
 }
 
 new MutationObserver(() => {
-  colours.clear();
+  colors.clear();
   drawn.forEach((_chart, part) => draw(part));
 }).observe(document.documentElement, { attributes: true, attributeFilter: ['data-bs-theme'] });
 

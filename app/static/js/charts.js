@@ -40,7 +40,7 @@ document.querySelectorAll('[data-print]').forEach((button) => {
   button.hidden = false;
   button.addEventListener('click', () => window.print());
 });
-// On paper, every table is open, and charts have the colours of the light theme.
+// On paper, every table is open, and charts have the colors of the light theme.
 const root = document.documentElement;
 window.addEventListener('beforeprint', () => {
   document.querySelectorAll('.dash-table:not([open])').forEach((each) => { each.dataset.shut = ''; each.open = true; });

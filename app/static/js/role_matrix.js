@@ -1,4 +1,4 @@
-// The role matrix: colours each cell by its level, marks and counts changes.
+// The role matrix: colors each cell by its level, marks and counts changes.
 const form = document.querySelector('[data-matrix]');
 const counter = document.querySelector('[data-changed-count]');
 

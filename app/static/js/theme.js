@@ -1,4 +1,4 @@
-// Colours, density and the folded menu, put on <html> before the first paint. Classic script: it must not wait.
+// Colors, density and the folded menu, put on <html> before the first paint. Classic script: it must not wait.
 (function () {
   const root = document.documentElement;
   const dark = matchMedia('(prefers-color-scheme: dark)');
@@ -9,7 +9,7 @@
     root.dataset.density = read('density', 'comfortable');
     root.dataset.sidebar = read('sidebar', 'open');
   };
-  // White words on the accent unless it is a light colour (relative luminance, WCAG).
+  // White words on the accent unless it is a light color (relative luminance, WCAG).
   const accent = document.querySelector('meta[name="accent"]')?.content || '';
   if (/^#[0-9a-f]{6}$/i.test(accent)) {
     const [r, g, b] = [1, 3, 5].map((at) => {
