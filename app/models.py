@@ -68,7 +68,7 @@ from app.domain.office_schedule import Holiday, OfficeRange  # a holiday; office
 from app.domain.pending_customer_links import CustomerLink  # a link to a customer that waits for a decision
 from app.domain.permissions import AccessVersion, FieldMask, ModulePermission  # permission matrix, field masks
 from app.domain.persistence.recount_marks import RowMark  # a lead, ticket or task to be counted again
-from app.domain.picklists import (  # masters
+from app.domain.picklists import (  # picklists
     AccountType,
     LeadSource,
     LeadStatus,

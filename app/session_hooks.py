@@ -124,7 +124,7 @@ EFFECTS = (
         "after_flush",
         people.bump_version_on_change,
         people.is_cached,
-        "All processes reload people and masters after a change.",
+        "All processes reload people and picklists after a change.",
     ),
     Effect("after_flush", passwords.refuse_without_admin, _ACCOUNTS, "The last active admin keeps the role."),
     Effect(

@@ -37,7 +37,7 @@ from app.web.reports.pages import ReportsView
 from app.web.reports.report_api import ReportResource
 from app.web.reports.schedule_pages import ReportSchedulesView
 from app.web.settings import settings_menu
-from app.web.settings.picklist_resources import MASTER_RESOURCES
+from app.web.settings.picklist_resources import PICKLIST_RESOURCES
 from app.web.settings.settings_home import SettingsView
 from app.web.transfer.export_api import ExportResource
 from app.web.transfer.export_pages import ExportsView
@@ -85,7 +85,7 @@ RESOURCES = (
     people_lookup.UserResource,
     ExportResource,
     ReportResource,
-    *MASTER_RESOURCES,
+    *PICKLIST_RESOURCES,
 )
 PLAIN = (
     ConsentScreen,

@@ -68,7 +68,7 @@ _EMPTY_FOLDER = 750_000_000
 
 
 @dataclass(frozen=True)
-class Masters:
+class Picklists:
     """The ids of the lists and roles that the migrations add, by label where it matters."""
 
     lead_status: dict[str, int]

@@ -21,7 +21,7 @@ from app import models
 from app.demo.sample_text import FIRST, LAST
 from app.domain import customer_keys
 from app.domain.permissions import MODULES, VERBS
-from bench.data_sizes import DAYS, MANAGER, SALES, SEED, SHARE, SUPPORT, Masters, Sizes, mobile, moment
+from bench.data_sizes import DAYS, MANAGER, SALES, SEED, SHARE, SUPPORT, Picklists, Sizes, mobile, moment
 from bench.loader import MariaLoader, SqliteLoader, loader
 from bench.rows import RowGenerator
 
@@ -49,7 +49,7 @@ def fill(engine: Engine, sizes: Sizes, now: datetime | None = None) -> dict[str,
     """Fill an empty database. Returns the number of rows by table."""
     now = (now or datetime.now(UTC)).replace(tzinfo=None, microsecond=0)
     with loader(engine) as load:
-        generator = RowGenerator(sizes, now, _masters(engine))
+        generator = RowGenerator(sizes, now, _picklists(engine))
         _load_people(generator, load)
         for table, columns, rows in generator.tables():
             load.table(table, columns, rows)
@@ -58,7 +58,7 @@ def fill(engine: Engine, sizes: Sizes, now: datetime | None = None) -> dict[str,
         customer_keys.assign_bulk(session)
         session.commit()
     _set_number_series(engine, generator.years)
-    _grant_all(engine, generator.masters.roles["Sales Manager"])
+    _grant_all(engine, generator.picklists.roles["Sales Manager"])
     _let_none_expire(engine)
     return counts
 
@@ -88,7 +88,7 @@ def _let_none_expire(engine: Engine) -> None:
         connection.execute(insert(models.BusinessSetting.__table__), rows)
 
 
-def _masters(engine: Engine) -> Masters:
+def _picklists(engine: Engine) -> Picklists:
     with engine.connect() as connection:
 
         def ids(record: Any) -> list[int]:
@@ -98,7 +98,7 @@ def _masters(engine: Engine) -> Masters:
             table = record.__table__
             return {row[0]: row[1] for row in connection.execute(select(table.c[column], table.c.id))}
 
-        return Masters(
+        return Picklists(
             named(models.LeadStatus, "label"),
             named(models.TicketStatus, "label"),
             ids(models.TicketSubject),
@@ -117,7 +117,7 @@ _USER_COLUMNS = (
 
 def _load_people(generator: RowGenerator, load: SqliteLoader | MariaLoader) -> None:
     password, at = generate_password_hash(PASSWORD), moment(generator.now - timedelta(days=DAYS + 5))
-    roles = generator.masters.roles
+    roles = generator.picklists.roles
     people = generator.people
     load.table(
         "ab_user",

@@ -25,7 +25,7 @@ from bench.data_sizes import (
     SUPPORT,
     TICKET_SHARES,
     WITH_CUSTOMER,
-    Masters,
+    Picklists,
     Sizes,
     mobile,
     moment,
@@ -40,8 +40,8 @@ _NOTES = [json.dumps({"text": note}, ensure_ascii=False) for note in NOTES]
 class RowGenerator:
     """Generates one table after the other, and keeps only the values that later tables refer to."""
 
-    def __init__(self, sizes: Sizes, now: datetime, masters: Masters) -> None:
-        self.sizes, self.now, self.masters = sizes, now, masters
+    def __init__(self, sizes: Sizes, now: datetime, picklists: Picklists) -> None:
+        self.sizes, self.now, self.picklists = sizes, now, picklists
         self.rng = Random(SEED)
         self.people = self._make_people()
         by_role: dict[str, list[int]] = {}
@@ -50,8 +50,8 @@ class RowGenerator:
         self.manager = by_role["Sales Manager"][0]
         self.mine, self.sales_users = by_role["Sales User"][0], by_role["Sales User"][1:]
         self.support_users = by_role["Support User"]
-        self.lead_status = self._choose_statuses(LEAD_SHARES, masters.lead_status, sizes.leads)
-        self.ticket_status = self._choose_statuses(TICKET_SHARES, masters.ticket_status, sizes.tickets)
+        self.lead_status = self._choose_statuses(LEAD_SHARES, picklists.lead_status, sizes.leads)
+        self.ticket_status = self._choose_statuses(TICKET_SHARES, picklists.ticket_status, sizes.tickets)
         #: By index (id - 1): assignee and customer of each lead, and of each ticket.
         self.lead_assignee = [self.mine if n % SHARE == 0 else self._any(self.sales_users) for n in range(sizes.leads)]
         self.lead_customer = self._assign_customers()
@@ -73,7 +73,7 @@ class RowGenerator:
         ]
         names += [(f"support_{n}", "Support User") for n in range(1, support)]
         names += [(f"sales_{n}", "Sales User") for n in range(1, max(2, self.sizes.users - len(names) + 1))]
-        return [(self.masters.first_user + n, name, role) for n, (name, role) in enumerate(names)]
+        return [(self.picklists.first_user + n, name, role) for n, (name, role) in enumerate(names)]
 
     def _any(self, values: list[int]) -> int:
         return values[int(self.rng.random() * len(values))]
@@ -180,9 +180,9 @@ class RowGenerator:
                 1,
                 status,
                 moment(changed),
-                self._any(self.masters.sources),
+                self._any(self.picklists.sources),
                 "Indirect" if n % 5 == 0 else "Direct",
-                self._any(self.masters.kinds),
+                self._any(self.picklists.kinds),
                 f"B{n + 1:07d}" if done else None,
                 f"POD{n % 997:04d}" if label == "Sent to HO" else None,
                 "Signature differs" if label.startswith("Rejected") else None,
@@ -205,7 +205,7 @@ class RowGenerator:
         for n, customer in enumerate(self.lead_customer):
             if customer:
                 at, who = moment(self._created_on(n, self.sizes.leads)), self.lead_assignee[n]
-                yield customer, f"B{n + 1:07d}", self._any(self.masters.kinds), n + 1, at, at, at, at, who, who
+                yield customer, f"B{n + 1:07d}", self._any(self.picklists.kinds), n + 1, at, at, at, at, who, who
 
     def _tickets(self) -> Iterator[Row]:
         for n, (label, status) in enumerate(self.ticket_status):
@@ -237,7 +237,7 @@ class RowGenerator:
 
     def _subjects(self) -> Iterator[Row]:
         for n in range(self.sizes.tickets):
-            yield n + 1, self._any(self.masters.subjects)
+            yield n + 1, self._any(self.picklists.subjects)
 
     def _tasks(self) -> Iterator[Row]:
         for n in range(self.sizes.tasks):
@@ -338,7 +338,7 @@ class RowGenerator:
             yield None, n + 1, who, at, "direct", who, "{}", None, f"ticket:{n + 1}:{who}"
 
     def _status_changes(self) -> Iterator[Row]:
-        new, fresh = self.masters.lead_status["New"], self.masters.ticket_status["New"]
+        new, fresh = self.picklists.lead_status["New"], self.picklists.ticket_status["New"]
         for n, (_, status) in enumerate(self.lead_status):
             made, who = self._created_on(n, self.sizes.leads), self.lead_assignee[n]
             yield n + 1, None, None, new, moment(made), who, None
@@ -366,7 +366,7 @@ class RowGenerator:
             return "note", _NOTES[n % len(_NOTES)]
         if n % 3 == 1:
             return "call", f'{{"text": "Outgoing call, Completed", "call": {n + 1}, "seconds": 120}}'
-        return "status_change", f'{{"from": 1, "to": {self.masters.lead_status["Contacted"]}, "note": null}}'
+        return "status_change", f'{{"from": 1, "to": {self.picklists.lead_status["Contacted"]}, "note": null}}'
 
     def _creation_entries(self) -> Iterator[Row]:
         for n, who in enumerate(self.lead_assignee):

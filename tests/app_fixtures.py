@@ -370,9 +370,9 @@ class Make:
         return made
 
 
-def _status(session: Session, master: Any, values: dict[str, Any]) -> None:
+def _status(session: Session, picklist: Any, values: dict[str, Any]) -> None:
     if "status" in values:
-        values["status_id"] = session.scalars(select(master.id).where(master.label == values.pop("status"))).one()
+        values["status_id"] = session.scalars(select(picklist.id).where(picklist.label == values.pop("status"))).one()
 
 
 class Crm:
@@ -589,8 +589,8 @@ def settled_mariadb(mariadb_server: Databases, migrated_mariadb: str, shared: Pa
 
 @pytest.fixture(scope="session")
 def reused_mariadb(mariadb_server: Databases, shared: Path) -> Iterator[tuple[str, str]]:
-    """The names of a MariaDB database with all tables and masters, for all workers, and of this worker's copy."""
-    source = "crm_masters"
+    """The names of a MariaDB database with all tables and picklists, for all workers, and of this worker's copy."""
+    source = "crm_picklists"
     with made_once(shared, source) as is_first:
         if is_first:
             mariadb_server.create_database(source)
@@ -601,8 +601,8 @@ def reused_mariadb(mariadb_server: Databases, shared: Path) -> Iterator[tuple[st
 
 
 @pytest.fixture
-def masters_url(mariadb_server: Databases, reused_mariadb: tuple[str, str]) -> str:
-    """The URL of a MariaDB database with all tables, masters and roles, put back before each test.
+def picklists_url(mariadb_server: Databases, reused_mariadb: tuple[str, str]) -> str:
+    """The URL of a MariaDB database with all tables, picklists and roles, put back before each test.
 
     Its ids go on where the last test ended.
     """

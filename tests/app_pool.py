@@ -115,7 +115,7 @@ def forget() -> None:
 
 
 class Settled:
-    """What requests cache of a database as it is before each test, its people and masters; read once per process.
+    """What requests cache of a database as it is before each test, its people and picklists; read once per process.
 
     People keep the statements that were made for them: to make them anew takes longer than most requests.
     """

@@ -42,7 +42,7 @@ _serial = count(1)
 
 
 def database(url: str = "sqlite://") -> Engine:
-    """A database with all tables and masters; in memory unless a URL is given, at which nothing is yet."""
+    """A database with all tables and picklists; in memory unless a URL is given, at which nothing is yet."""
     if url == "sqlite://":
         return _database_in_memory()
     if url.startswith(_SQLITE):
@@ -96,7 +96,7 @@ def double(session: Session, **contact: Any) -> models.Customer:
 def _fill(engine: Engine) -> None:
     models.Record.metadata.create_all(engine)
     with without_hooks(), Session(engine) as session:  # the same rows, whatever this process has installed
-        masters(session)
+        picklists(session)
         session.commit()
 
 
@@ -134,7 +134,7 @@ def opened(source: Engine | Callable[[], Session]) -> Iterator[Session]:
         yield session
 
 
-def masters(session: Session) -> None:
+def picklists(session: Session) -> None:
     """Statuses, the access version and the default roles."""
     for position, (meaning, label, color) in enumerate(leads.STATUSES):
         session.add(LeadStatus(label=label, color=color, meaning=meaning, position=position))
@@ -177,8 +177,10 @@ def ticket(session: Session, assignee: Any = None, meaning: str = "new", at: dat
     return _stamped(session, row, TicketStatus, meaning, assignee, at)
 
 
-def _stamped(session: Session, row: Any, master: Any, meaning: str, assignee: Any, at: datetime) -> Any:
-    row.status = session.scalars(select(master).where(master.meaning == meaning).order_by(master.position)).first()
+def _stamped(session: Session, row: Any, picklist: Any, meaning: str, assignee: Any, at: datetime) -> Any:
+    row.status = session.scalars(
+        select(picklist).where(picklist.meaning == meaning).order_by(picklist.position)
+    ).first()
     row.status_on, row.version = at, 1
     row.assignee_id = row.owner_id = assignee.id if assignee else None
     row.stamp(Stamp(row.owner_id, at))

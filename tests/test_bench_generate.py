@@ -14,17 +14,17 @@ from sqlalchemy.orm import Session
 from app import access, models
 from bench import generate
 from tests.servers import Databases
-from tests.test_demo import add_masters
+from tests.test_demo import add_picklists
 
 NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)
 SIZES = generate.Sizes.of(800)
 
 
 def filled_database(engine: Engine) -> Engine:
-    """Fill the database with schema, masters and rows."""
+    """Fill the database with schema, picklists and rows."""
     Model.metadata.create_all(engine)
     with Session(engine) as session:
-        add_masters(session)
+        add_picklists(session)
         session.add(models.AccessVersion(id=1, n=1))
         seller = session.scalars(select(models.Role.id).where(models.Role.name == "Sales User")).one()
         session.add(models.ModulePermission(role_id=seller, module="Leads", verb="read", level="own"))

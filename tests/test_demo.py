@@ -25,7 +25,7 @@ NOW = datetime(2026, 11, 20, 8, 30, tzinfo=UTC)  # Friday, 14:00 in India
 VAULT = Vault(bytes(32))
 
 
-def add_masters(session: Session) -> None:
+def add_picklists(session: Session) -> None:
     """Add the lists and roles that the migrations bring."""
     for table, rows in (
         (models.LeadStatus, [{"meaning": m, "label": name, "color": c} for m, name, c in leads.STATUSES]),
@@ -49,7 +49,7 @@ def loaded() -> Iterator[tuple[Session, dict[str, int]]]:
     event.listen(engine, "connect", lambda connection, _: connection.execute("PRAGMA foreign_keys=ON"))
     Model.metadata.create_all(engine)
     with Session(engine) as session, access.as_system(session):
-        add_masters(session)
+        add_picklists(session)
         counts = demo.load(session, NOW, leads=40, vault=VAULT)
         session.commit()
         yield session, counts
@@ -263,7 +263,7 @@ def test_demo_data_is_loaded_once(loaded):
         demo.load(session, NOW, leads=40)
 
 
-def test_without_masters_the_error_says_what_is_missing():
+def test_without_picklists_the_error_says_what_is_missing():
     engine = create_engine("sqlite://")
     Model.metadata.create_all(engine)
     with Session(engine) as session, pytest.raises(RuleBroken, match="role"):

@@ -101,7 +101,7 @@ OPEN_RULES = {
     "/api/v1/security/login",
     "/api/v1/security/refresh",
 }
-#: Tables that every signed-in person's session can read: masters, FAB's own, counters; none holds personal records.
+#: Tables that every signed-in person's session can read: picklists, FAB's own, counters; none holds personal records.
 PUBLIC_TABLES = {
     "ab_group",
     "ab_permission",
@@ -142,7 +142,7 @@ PUBLIC_TABLES = {
 ALLOWED_BYPASSES = {
     "custom_search.py": {"__table__"},  # within the rules of the record that is searched
     "written_rows.py": {"__table__"},  # compared with a join's own columns; no statement is made of it
-    "lookups.py": {"__table__"},  # masters
+    "lookups.py": {"__table__"},  # picklists
     "probes.py": {"text"},  # SELECT 1, and the revision of the schema
     "tasks.py": {"__table__"},  # the next follow-up of a lead, with the rule in the statement
     "relation_fields.py": {"aliased"},  # of the viewer's rows: those that have a related row which the viewer sees

@@ -147,7 +147,7 @@ def _cached_records() -> tuple[Any, ...]:
     from app.domain.custom_fields import CustomField
     from app.domain.messaging.channel_accounts import ChannelAccount
     from app.domain.office_schedule import Holiday, OfficeRange
-    from app.domain.picklists import Master
+    from app.domain.picklists import PicklistEntry
     from app.domain.saved_views import ListSetup
     from app.domain.sla_policies import SlaTarget
     from app.domain.webhooks import Webhook
@@ -159,7 +159,7 @@ def _cached_records() -> tuple[Any, ...]:
         PermissionView,
         ModulePermission,
         FieldMask,
-        Master,
+        PicklistEntry,
         BusinessSetting,
         OfficeRange,
         Holiday,
@@ -173,7 +173,7 @@ def _cached_records() -> tuple[Any, ...]:
 
 
 def is_cached(record: type) -> bool:
-    """Whether processes cache rows of this class: people, roles, rights, masters and settings."""
+    """Whether processes cache rows of this class: people, roles, rights, picklists and settings."""
     return issubclass(record, _cached_records())
 
 
@@ -189,7 +189,7 @@ def _has_changes(row: Any) -> bool:
 
 
 def bump_version(session: Session) -> None:
-    """Make every process read people and masters again."""
+    """Make every process read people and picklists again."""
     step = update(AccessVersion).where(AccessVersion.id == 1).values(n=AccessVersion.n + 1)
     session.execute(step, execution_options={"synchronize_session": False})
 

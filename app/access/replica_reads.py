@@ -1,7 +1,7 @@
 """Reads for a person from another server than the primary.
 
 Only what the session reads for its person goes there, under the same access rules: they are part of the statement,
-wherever it is sent. Who the person is, their rights and the masters are read by the system, always from the primary
+wherever it is sent. Who the person is, their rights and the picklists are read by the system, always from the primary
 (ADR 0002): a revoked right is gone at once.
 """
 

@@ -325,7 +325,7 @@ def _records_by_table(_mapped: int, _ruled: int) -> dict[str, Any]:
 
 
 def guarded_tables() -> dict[str, Any]:
-    """Table -> record that access rules filter; all other tables are masters and FAB's own."""
+    """Table -> record that access rules filter; all other tables are picklists and FAB's own."""
     return _records_by_table(mapped_classes(Record.registry), len(RULES))
 
 

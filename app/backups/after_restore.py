@@ -159,7 +159,7 @@ class _Settling:
         return []
 
     def raise_version(self, known: int) -> None:
-        """Invalidate every cache of people, rights and masters."""
+        """Invalidate every cache of people, rights and picklists."""
         rows = self.tables.get("access_version")
         if rows is not None:
             restored = self.connection.execute(select(rows.c.n)).scalar() or 0

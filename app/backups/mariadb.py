@@ -368,7 +368,7 @@ def _source(connection: Connection) -> str:
         ) from error
     if row is None:
         return "primary"
-    behind = row["Seconds_Behind_Master"]
+    behind = row["Seconds_Behind_PicklistEntry"]
     if row["Slave_IO_Running"] != "Yes" or row["Slave_SQL_Running"] != "Yes" or behind is None:
         raise BackupError(
             "The database is a replica that has stopped following its primary, so a backup of it would be old. None "

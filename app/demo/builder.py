@@ -259,9 +259,9 @@ def role_id(builder: DemoBuilder, name: str) -> int:
     return int(found)
 
 
-def labels(builder: DemoBuilder, master: Any) -> dict[str, int]:
+def labels(builder: DemoBuilder, picklist: Any) -> dict[str, int]:
     """Label -> id of the active entries of a list, in their order."""
-    query = select(master.label, master.id).where(master.is_active).order_by(master.position, master.id)
+    query = select(picklist.label, picklist.id).where(picklist.is_active).order_by(picklist.position, picklist.id)
     return dict(builder.session.execute(query).all())
 
 

@@ -129,7 +129,7 @@ class FieldMask(Model):  # type: ignore[misc]
 
 
 class AccessVersion(Model):  # type: ignore[misc]
-    """The version of access: one row, incremented by each change of users, roles, permissions and masters."""
+    """The version of access: one row, incremented by each change of users, roles, permissions and picklists."""
 
     __tablename__ = "access_version"
     id: Mapped[int] = mapped_column(Integer, primary_key=True)

@@ -1,4 +1,4 @@
-"""Picklists (masters): statuses, subjects, account types, sources and support pages, which admins change."""
+"""Picklists: statuses, subjects, account types, sources and support pages, which admins change."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ COLORS = [
 ]
 
 
-class Master(Model):  # type: ignore[misc]
+class PicklistEntry(Model):  # type: ignore[misc]
     """A row of a picklist."""
 
     __abstract__ = True
@@ -41,7 +41,7 @@ class Master(Model):  # type: ignore[misc]
         return self.label
 
 
-class LeadStatus(Master):
+class LeadStatus(PicklistEntry):
     """A status of leads."""
 
     __tablename__ = "lead_status"
@@ -51,7 +51,7 @@ class LeadStatus(Master):
     meaning: Mapped[str] = mapped_column(String(40), nullable=False, default="working")
 
 
-class TicketStatus(Master):
+class TicketStatus(PicklistEntry):
     """A status of tickets."""
 
     __tablename__ = "ticket_status"
@@ -60,26 +60,26 @@ class TicketStatus(Master):
     meaning: Mapped[str] = mapped_column(String(40), nullable=False, default="open")
 
 
-class TicketSubject(Master):
+class TicketSubject(PicklistEntry):
     """A subject of tickets."""
 
     __tablename__ = "ticket_subject"
     description: Mapped[str | None] = mapped_column(String(500))
 
 
-class AccountType(Master):
+class AccountType(PicklistEntry):
     """A kind of brokerage account."""
 
     __tablename__ = "account_type"
 
 
-class LeadSource(Master):
+class LeadSource(PicklistEntry):
     """A source of leads."""
 
     __tablename__ = "lead_source"
 
 
-class SupportPage(Master):
+class SupportPage(PicklistEntry):
     """A help page that can be sent to a customer."""
 
     __tablename__ = "support_page"

@@ -167,6 +167,6 @@ def refuse_foreign(view: SavedView | None, user_id: int) -> SavedView:
 
 
 def touch(session: Session) -> None:
-    """Make every process read views and choices again; people and masters stay cached."""
+    """Make every process read views and choices again; people and picklists stay cached."""
     step = update(AccessVersion).where(AccessVersion.id == 1).values(lists=AccessVersion.lists + 1)
     session.execute(step, execution_options={"synchronize_session": False})

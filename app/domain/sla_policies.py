@@ -6,10 +6,10 @@ from flask_appbuilder import Model
 from sqlalchemy import ForeignKey, Integer, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from app.domain.picklists import Master
+from app.domain.picklists import PicklistEntry
 
 
-class SlaPolicy(Master):
+class SlaPolicy(PicklistEntry):
     """Response and resolution targets by priority, in minutes of office time."""
 
     __tablename__ = "sla_policy"

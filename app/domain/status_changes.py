@@ -16,7 +16,7 @@ def set_status(session: Session, record: Any, new: Any, context: ChangeContext, 
     """Set another status of a lead or ticket: SLA clock, history, timeline and notices. The caller has checked the
     rules.
 
-    `new`: a status row of the record's own master. `note`: what the status required, for the timeline.
+    `new`: a status row of the record's own picklist. `note`: what the status required, for the timeline.
     """
     old, since = record.status, record.status_on
     record.status, record.status_id, record.status_on = new, new.id, context.now

@@ -77,7 +77,7 @@ class StatusChange(Model):  # type: ignore[misc]
     id: Mapped[int] = mapped_column(Integer, primary_key=True)
     lead_id: Mapped[int | None] = mapped_column(ForeignKey("leads.id", ondelete="CASCADE"))
     ticket_id: Mapped[int | None] = mapped_column(ForeignKey("ticket.id", ondelete="CASCADE"))
-    #: Status ids of the record's own master; `from_id` is null for the creation.
+    #: Status ids of the record's own picklist; `from_id` is null for the creation.
     from_id: Mapped[int | None] = mapped_column(Integer)
     to_id: Mapped[int] = mapped_column(Integer, nullable=False)
     at: Mapped[datetime] = mapped_column(UtcDateTime, nullable=False)

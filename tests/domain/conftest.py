@@ -16,7 +16,7 @@ from tests import factories
 
 @pytest.fixture
 def db() -> Iterator[Session]:
-    """A session on an empty database with masters, roles and two ticket subjects."""
+    """A session on an empty database with picklists, roles and two ticket subjects."""
     engine = factories.database()
     # As the system: once an application was made in this process, every session is under the law.
     with Session(engine, expire_on_commit=False) as session, access.as_system(session):

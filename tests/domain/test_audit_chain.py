@@ -206,7 +206,7 @@ def test_parallel_writers_keep_one_unbroken_chain(
     each = EACH if database == "mariadb" else 3  # SQLite writes one at a time anyway
     session_hooks.install()
     if database == "mariadb":
-        engine = factories.connected(request.getfixturevalue("masters_url"))
+        engine = factories.connected(request.getfixturevalue("picklists_url"))
     else:
         engine = factories.database(f"sqlite:///{tmp_path / 'x'}")
     with factories.opened(engine) as session:  # as the migrations leave it

@@ -424,9 +424,9 @@ def test_the_job_loads_the_policy_and_sends_notices(session, people):
 TICKETS, PROCESSES = 60, 6
 
 
-def test_each_breach_is_notified_once_with_several_processes(masters_url: str) -> None:
+def test_each_breach_is_notified_once_with_several_processes(picklists_url: str) -> None:
     """Row locks that are skipped, and event keys: nothing twice, nothing lost."""
-    engine = factories.connected(masters_url)
+    engine = factories.connected(picklists_url)
     with factories.opened(engine) as session:
         cleo = factories.user(session, "cleo", "Support User")
         for _ in range(TICKETS):
@@ -459,8 +459,8 @@ def _at_once(work: Callable[[int], Any]) -> None:
         thread.join()
 
 
-def test_a_locked_record_is_skipped(masters_url: str) -> None:
-    engine = factories.connected(masters_url)
+def test_a_locked_record_is_skipped(picklists_url: str) -> None:
+    engine = factories.connected(picklists_url)
     with factories.opened(engine) as session, factories.opened(engine) as other:
         ticket = ticket_with_clock(session, factories.user(session, "cleo"))
         session.commit()

@@ -212,8 +212,8 @@ def test_every_figure_of_the_week(session: Session, people: dict[str, int]) -> N
     assert {name: (each.now, each.before) for name, each in counted.items()} == WORKED
 
 
-def test_mariadb_counts_the_same(masters_url: str) -> None:
-    engine = factories.connected(masters_url)
+def test_mariadb_counts_the_same(picklists_url: str) -> None:
+    engine = factories.connected(picklists_url)
     with factories.opened(engine) as session:
         people = _week(session)
         one = scope(session)

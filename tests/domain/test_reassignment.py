@@ -436,8 +436,8 @@ def test_the_moments_of_a_run(session):
 
 
 @pytest.fixture
-def maria(masters_url: str) -> Iterator[Any]:
-    engine = factories.connected(masters_url)
+def maria(picklists_url: str) -> Iterator[Any]:
+    engine = factories.connected(picklists_url)
     yield engine
     engine.dispose()
 
@@ -501,9 +501,9 @@ TASKS, SELLERS = 240, 6
 PR_SET_PDEATHSIG = 1
 
 
-def test_each_task_is_reassigned_once_whichever_process_is_killed(masters_url: str, tmp_path: Path):
+def test_each_task_is_reassigned_once_whichever_process_is_killed(picklists_url: str, tmp_path: Path):
     """One transaction per chunk, skipped row locks, event keys: nothing twice, nothing lost."""
-    engine = factories.connected(masters_url)
+    engine = factories.connected(picklists_url)
     with factories.opened(engine) as session:
         ana = factories.user(session, "ana", "Sales User")
         for number in range(SELLERS):
@@ -511,7 +511,7 @@ def test_each_task_is_reassigned_once_whichever_process_is_killed(masters_url: s
         for _ in range(TASKS):
             factories.task(session, factories.lead(session, ana), due_on=NOW - HOUR)
         session.commit()
-        _run_and_kill(masters_url, tmp_path / "go", kills=5)
+        _run_and_kill(picklists_url, tmp_path / "go", kills=5)
         assert due_records(session, NOW, 30, ALWAYS_OPEN, TASKS) == []
         _assert_each_once(session, ana.id)
     engine.dispose()

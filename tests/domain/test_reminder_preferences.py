@@ -82,8 +82,8 @@ def test_many_tasks_are_rescheduled_and_no_one_elses(session: Session) -> None:
     check_many(session)
 
 
-def test_mariadb_reschedules_them_the_same_way(masters_url: str) -> None:
-    engine = factories.connected(masters_url)
+def test_mariadb_reschedules_them_the_same_way(picklists_url: str) -> None:
+    engine = factories.connected(picklists_url)
     with factories.opened(engine) as session:
         check_many(session)
     engine.dispose()

@@ -205,8 +205,8 @@ def test_a_chunk_of_reminders_costs_the_same_whatever_its_size(session, ana, siz
     assert len(said) <= 6, said
 
 
-def test_a_locked_task_is_notified_in_the_next_run(masters_url):
-    engine = factories.connected(masters_url)
+def test_a_locked_task_is_notified_in_the_next_run(picklists_url):
+    engine = factories.connected(picklists_url)
     with factories.opened(engine) as session, factories.opened(engine) as other:
         task = task_with_reminders(session, factories.user(session, "ana", "Sales User"))
         session.commit()

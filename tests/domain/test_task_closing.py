@@ -19,8 +19,8 @@ from tests import factories
 from tests.factories import DAY, HOUR, NOW
 
 
-def status_id(session: Session, master: Any, meaning: str) -> int:
-    return session.scalars(select(master.id).where(master.meaning == meaning)).first() or 0
+def status_id(session: Session, picklist: Any, meaning: str) -> int:
+    return session.scalars(select(picklist.id).where(picklist.meaning == meaning)).first() or 0
 
 
 @pytest.fixture

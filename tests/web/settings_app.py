@@ -24,7 +24,7 @@ from tests.app_pool import Settled, copy_folder, forget
 PASSWORD = "Correct-Horse-42"
 
 #: A valid row of a picklist.
-MASTER_ROW = {"label": "Walk-in", "position": "3", "is_active": "y"}
+PICKLIST_ENTRY = {"label": "Walk-in", "position": "3", "is_active": "y"}
 #: Invalid queries of a list; {v} is the name of its view.
 INVALID_QUERIES = [
     "page_{v}=abc",

@@ -575,7 +575,7 @@ def test_a_record_without_a_rule_shows_no_rows(crm: Crm) -> None:
         del Record.registry._managers[manager]  # otherwise it stays among the mappers until garbage collection
 
 
-def test_everyone_can_read_masters(crm: Crm) -> None:
+def test_everyone_can_read_picklists(crm: Crm) -> None:
     with crm.as_person("cleo") as session:
         assert len(session.scalars(select(LeadStatus)).all()) > 10
 

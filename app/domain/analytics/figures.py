@@ -43,7 +43,7 @@ class CountScope:
 
     period: Period
     now: datetime
-    #: Master -> id -> meaning, of lead_status and ticket_status.
+    #: PicklistEntry -> id -> meaning, of lead_status and ticket_status.
     meanings: Mapping[str, Mapping[int, str]] = field(default_factory=dict, hash=False)
     #: User ids; None = everybody whose records the person sees.
     people: frozenset[int] | None = None
@@ -62,9 +62,9 @@ class CountScope:
         """The same scope for the previous period."""
         return replace(self, period=self.period.previous())
 
-    def status_ids(self, master: str, wanted: Iterable[str]) -> list[int]:
+    def status_ids(self, picklist: str, wanted: Iterable[str]) -> list[int]:
         """Ids of the statuses of these meanings."""
-        return sorted(key for key, meaning in self.meanings.get(master, {}).items() if meaning in wanted)
+        return sorted(key for key, meaning in self.meanings.get(picklist, {}).items() if meaning in wanted)
 
 
 Rule = Callable[[CountScope], ColumnElement[bool]]

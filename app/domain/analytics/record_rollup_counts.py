@@ -164,8 +164,8 @@ def turn_of(kind: int) -> Any:
 def _selected(share: Share, grid: Grid, scope: CountScope) -> Iterator[tuple[tuple[int, str], int]]:
     """(point and key, value) of a figure."""
     wanted: Collection[str] | None = share.meanings
-    if share.meanings is not None and share.master:
-        wanted = {str(key) for key in scope.status_ids(share.master, share.meanings)}
+    if share.meanings is not None and share.picklist:
+        wanted = {str(key) for key in scope.status_ids(share.picklist, share.meanings)}
     place = list(share.cube.values).index(share.value)
     for key, sums in grid.items():
         if wanted is None or key[1] in wanted:

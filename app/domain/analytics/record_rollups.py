@@ -150,8 +150,8 @@ class Share:
     value: str
     #: Only rows whose status has one of these meanings, or is one of these; None = all.
     meanings: tuple[str, ...] | None = None
-    #: The master of the statuses; "" = the statuses themselves are meant.
-    master: str = ""
+    #: The picklist of the statuses; "" = the statuses themselves are meant.
+    picklist: str = ""
 
 
 def _values(*names: str) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.channels.provider import ListedTemplate
 from app.domain.base import RuleBroken, UtcDateTime, translatable
-from app.domain.picklists import Master
+from app.domain.picklists import PicklistEntry
 from app.lib import dlt
 
 #: The approval by the provider or the DLT registry; "local" texts need none.
@@ -23,7 +23,7 @@ USABLE = ("local", "approved")
 _VARIABLE = re.compile(r"\{\{\s*([A-Za-z0-9_]{1,40})\s*\}\}")
 
 
-class MessageTemplate(Master):
+class MessageTemplate(PicklistEntry):
     """A text for one channel and language. People choose it by its `label`."""
 
     __tablename__ = "message_template"

@@ -13,7 +13,7 @@ from flask_babel import gettext as _
 
 from app.domain.base import NotFound, RuleBroken
 from app.domain.persistence import change_events
-from app.domain.picklists import Master
+from app.domain.picklists import PicklistEntry
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.web.api import idempotency, schemas
@@ -81,7 +81,7 @@ class Resource(JsonErrorResponses, DocumentedOperations, RecordView, ModelRestAp
         made = super().create_blueprint(*args, **kwargs)
         model = self.service.record
         registered("resources").setdefault(model, self)
-        if self.service.is_generic and not issubclass(model, Master):
+        if self.service.is_generic and not issubclass(model, PicklistEntry):
             change_events.add_kind(model.__tablename__, self.resource_name)
         return made
 

@@ -255,7 +255,7 @@ def output_schema(each: Field) -> dict[str, Any]:
     return schema | _description(each) | ({"readOnly": True} if not (each.add or each.edit) else {})
 
 
-#: Masters, people and records are accepted by id, by label, user name or number, or as a card.
+#: Picklists, people and records are accepted by id, by label, user name or number, or as a card.
 _REFERENCE = {
     "anyOf": [
         {**ID, "nullable": True, "description": "ID"},

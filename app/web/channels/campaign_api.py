@@ -30,7 +30,7 @@ from app.web.channels.campaign_rows import CAMPAIGN_WORDS
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, NumberField, TextField
 from app.web.core.fields.date_fields import DateTimeField
-from app.web.core.fields.reference_fields import MasterField
+from app.web.core.fields.reference_fields import PicklistField
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
@@ -112,7 +112,7 @@ _FIELDS: tuple[Field, ...] = (
     ChoiceField("channel", options=CHANNELS, words=CHANNEL_WORDS),
     ChoiceField("purpose", options=PURPOSES, words=PURPOSE_WORDS),
     ChoiceField("kind", options=KINDS),
-    MasterField("template", columns=(Campaign.template_id,), key="template_id", master="message_template"),
+    PicklistField("template", columns=(Campaign.template_id,), key="template_id", picklist="message_template"),
     LongTextField("body"),
     SourcesField("variables", columns=(Campaign.variables,)),
     TextField("account", max_length=60),

@@ -22,10 +22,10 @@ from app.web.core.viewer import Viewer
 # Built once: compiling these statements is the most expensive part of reading a document.
 _ID: Any = bindparam("id")
 _STATUS_CHANGES = {
-    master: select(StatusChange.to_id, StatusChange.at, StatusChange.seconds, StatusChange.by_id)
+    picklist: select(StatusChange.to_id, StatusChange.at, StatusChange.seconds, StatusChange.by_id)
     .where(parent == _ID)
     .order_by(StatusChange.id)
-    for master, parent in (("lead_status", StatusChange.lead_id), ("ticket_status", StatusChange.ticket_id))
+    for picklist, parent in (("lead_status", StatusChange.lead_id), ("ticket_status", StatusChange.ticket_id))
 }
 _ACCOUNTS = (
     select(CustomerAccount.client_id, CustomerAccount.account_type_id, CustomerAccount.opened_on, Lead.number)
@@ -71,13 +71,13 @@ def ticket_children(session: Session, record_id: int, viewer: Viewer) -> dict[st
     }
 
 
-def _status_change_log(session: Session, record_id: int, master: str, viewer: Viewer) -> list[dict[str, Any]]:
+def _status_change_log(session: Session, record_id: int, picklist: str, viewer: Viewer) -> list[dict[str, Any]]:
     """One entry per status, the last one still open: {from, from_date, to, to_date, duration, log_owner}."""
     with access.as_system(session):
-        rows = session.execute(_STATUS_CHANGES[master], {"id": record_id}).all()
+        rows = session.execute(_STATUS_CHANGES[picklist], {"id": record_id}).all()
     log: list[dict[str, Any]] = []
     for status, at, seconds, by in rows:
-        label = (viewer.lookups.card(master, status) or {}).get("label")
+        label = (viewer.lookups.card(picklist, status) or {}).get("label")
         if log:
             owner = name_of(by, viewer)
             log[-1] |= {"to": label, "to_date": local_timestamp(at, viewer), "duration": seconds, "log_owner": owner}

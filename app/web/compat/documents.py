@@ -13,7 +13,7 @@ from app.web.compat.timestamps import local_timestamp
 from app.web.compat.users import name_of
 from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateTimeField
-from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.viewer import Viewer
@@ -89,7 +89,7 @@ def document_value(field: Field, values: tuple[Any, ...], viewer: Viewer) -> Any
     if isinstance(field, DateTimeField):
         return local_timestamp(values[0], viewer)
     value = field.serialize(values, viewer)
-    if isinstance(field, MasterField):
+    if isinstance(field, PicklistField):
         return value["label"] if value else None
     if isinstance(field, PersonField):
         return name_of(value["id"], viewer) if value else None

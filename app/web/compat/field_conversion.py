@@ -21,7 +21,7 @@ from app.web.core.fab_access import current_viewer
 from app.web.core.fields.base import Field
 from app.web.core.fields.date_fields import DateField, DateTimeField
 from app.web.core.fields.personal_fields import PhoneField
-from app.web.core.fields.reference_fields import MasterField
+from app.web.core.fields.reference_fields import PicklistField
 from app.web.core.viewer import Viewer
 
 #: Fields that describe the document itself; sent values are ignored.
@@ -163,6 +163,6 @@ def _is_ignored(doctype: DocType, name: str, value: Any, mode: str) -> bool:
     if name in _REFERENCE_FIELDS:
         return mode == "edit"
     field = doctype.record_table.by_name.get(_record_field(doctype, name, mode == "add") or "")
-    if isinstance(field, MasterField):  # of two fields for one picklist, the second was ignored
+    if isinstance(field, PicklistField):  # of two fields for one picklist, the second was ignored
         return True
     return field is None or not getattr(field, mode)

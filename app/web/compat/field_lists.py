@@ -21,7 +21,7 @@ from app.web.records.tickets import TicketScreen
 #: Kind of our field -> fieldtype.
 FIELD_TYPES = {
     "choice": "Select",
-    "master": "Link",
+    "picklist": "Link",
     "person": "Link",
     "record": "Link",
     "moment": "Datetime",
@@ -77,9 +77,9 @@ def _describe(name: str, field: Field, viewer: Viewer) -> dict[str, Any]:
 
 def _options(field: Any, viewer: Viewer) -> str | None:
     """The options of a field, one per line; "User" for a person."""
-    if field.kind == "master":
-        cards = viewer.lookups.cards[field.master]
-        return "\n".join(cards[key]["label"] for key in viewer.lookups.offered[field.master])
+    if field.kind == "picklist":
+        cards = viewer.lookups.cards[field.picklist]
+        return "\n".join(cards[key]["label"] for key in viewer.lookups.offered[field.picklist])
     return "User" if field.kind == "person" else "\n".join(field.options) if field.kind == "choice" else None
 
 

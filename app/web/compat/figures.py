@@ -83,8 +83,8 @@ def _is_successful(record: Any, viewer: Viewer) -> ColumnElement[bool]:
     """Whether it is converted, resolved or completed."""
     if record is Task:
         return Task.status == "Done"
-    master, successful = ("lead_status", CONVERTED) if record is Lead else ("ticket_status", ENDED)
-    ids = [key for key, meaning in viewer.lookups.meanings[master].items() if meaning in successful]
+    picklist, successful = ("lead_status", CONVERTED) if record is Lead else ("ticket_status", ENDED)
+    ids = [key for key, meaning in viewer.lookups.meanings[picklist].items() if meaning in successful]
     condition: ColumnElement[bool] = record.status_id.in_(ids)
     return condition
 

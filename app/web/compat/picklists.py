@@ -19,8 +19,8 @@ class Picklist(MemoryDocType):
     """A picklist; the label of an entry is the name of its document."""
 
     name: str
-    #: The master in the lookups.
-    master: str
+    #: The picklist in the lookups.
+    picklist: str
     #: The predecessor's field for the label.
     label_field: str
     #: The module that a person must be able to read; "" = everybody may.
@@ -30,7 +30,7 @@ class Picklist(MemoryDocType):
         """All active entries in order: {name, <label field>, color, position, is_active}."""
         if self.module:
             viewer.person.refuse_unless(self.module, "read")
-        cards = [viewer.lookups.cards[self.master][key] for key in viewer.lookups.offered[self.master]]
+        cards = [viewer.lookups.cards[self.picklist][key] for key in viewer.lookups.offered[self.picklist]]
         documents = [
             {
                 "name": card["label"],
@@ -44,7 +44,7 @@ class Picklist(MemoryDocType):
             }
             for position, card in enumerate(cards, 1)
         ]
-        return _with_support_links(documents) if self.master == "support_page" else documents
+        return _with_support_links(documents) if self.picklist == "support_page" else documents
 
 
 def _with_support_links(documents: list[dict[str, Any]]) -> list[dict[str, Any]]:

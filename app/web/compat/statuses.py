@@ -6,8 +6,8 @@ from app.web.compat.doctypes import LEAD, DocType
 from app.web.core.viewer import Viewer
 
 
-def status_master(doctype: DocType) -> str:
-    """The master of a lead's or ticket's statuses in the lookups."""
+def status_picklist(doctype: DocType) -> str:
+    """The picklist of a lead's or ticket's statuses in the lookups."""
     return "lead_status" if doctype is LEAD else "ticket_status"
 
 
@@ -18,6 +18,6 @@ def find_status_id(doctype: DocType, label: str, viewer: Viewer) -> int:
 
 def first_status_id(doctype: DocType, meaning: str, viewer: Viewer) -> int | None:
     """The id of the first active status with this meaning."""
-    master = status_master(doctype)
-    meanings = viewer.lookups.meanings[master]
-    return next((key for key in viewer.lookups.offered[master] if meanings[key] == meaning), None)
+    picklist = status_picklist(doctype)
+    meanings = viewer.lookups.meanings[picklist]
+    return next((key for key in viewer.lookups.offered[picklist] if meanings[key] == meaning), None)

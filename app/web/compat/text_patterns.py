@@ -16,7 +16,7 @@ from app.web.compat.doctypes.note import ContentField, TitleField
 from app.web.compat.responses import CompatError
 from app.web.core.fields.base import ChoiceField, Field, TextField
 from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField
-from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.viewer import Viewer
 from app.web.core.views.custom_columns import CustomColumn
 
@@ -97,7 +97,7 @@ def field_like(field: Field, pattern: str, viewer: Viewer) -> ColumnElement[bool
         return like(field.columns[1], pattern)
     if isinstance(field, CustomColumn):
         return _custom_like(field, pattern)
-    if isinstance(field, MasterField | PersonField | ChoiceField):
+    if isinstance(field, PicklistField | PersonField | ChoiceField):
         return field.filter_columns()[0].in_(labels_like(pattern, _labels(field, viewer)))
     text = text_of(field)
     return like(text, pattern) if text is not None else None
@@ -115,8 +115,8 @@ def _custom_like(field: CustomColumn, pattern: str) -> ColumnElement[bool] | Non
 
 def _labels(field: Field, viewer: Viewer) -> list[tuple[Any, str]]:
     lookups = viewer.lookups
-    if isinstance(field, MasterField):
-        return [(key, card["label"]) for key, card in lookups.cards[field.master].items()]
+    if isinstance(field, PicklistField):
+        return [(key, card["label"]) for key, card in lookups.cards[field.picklist].items()]
     if isinstance(field, ChoiceField):
         return [(option, option) for option in field.options]
     people = [(key, card["username"]) for key, card in lookups.people.items()]

@@ -24,7 +24,7 @@ from app.web.compat.html_text import html_to_text
 from app.web.compat.leads import customer_fields
 from app.web.compat.notes import write_note
 from app.web.compat.responses import CompatError
-from app.web.compat.statuses import find_status_id, first_status_id, status_master
+from app.web.compat.statuses import find_status_id, first_status_id, status_picklist
 from app.web.compat.timestamps import local_timestamp
 from app.web.core.fab_access import current_viewer
 from app.web.core.queries.record_table import ListQuery
@@ -145,7 +145,7 @@ def _open_documents(
     viewer = current_viewer()
     if not viewer.person.may(doctype.module, "read"):
         return []
-    closed, meanings = _CLOSED_MEANINGS[doctype.name], viewer.lookups.meanings[status_master(doctype)]
+    closed, meanings = _CLOSED_MEANINGS[doctype.name], viewer.lookups.meanings[status_picklist(doctype)]
     open_ids = [key for key, meaning in meanings.items() if meaning not in closed]
     record = doctype.record_table.record
     list_query = ListQuery([*conditions, record.status_id.in_(open_ids)], [record.id.desc()], limit)

@@ -160,8 +160,8 @@ def _breakdown(name: str, widget: Breakdown, canvas: RenderContext) -> Drawn:
 def _word(widget: Breakdown, value: Any, viewer: Viewer) -> str:
     if value is None:
         return _("None")
-    if widget.master:
-        card = viewer.lookups.card(widget.master, value)
+    if widget.picklist:
+        card = viewer.lookups.card(widget.picklist, value)
         return str(shown_label(card["label"])) if card else _("Removed")
     return str((widget.words or {}).get(value) or shown_label(value))
 

@@ -203,7 +203,7 @@ def _filters_of(scope: CountScope) -> Any:
 def _reach_of(viewer: Viewer) -> Any:
     """The key of what a person sees: people with the same key see the same figures.
 
-    The version counts changes of rights, people and masters. A rule of an add-on may depend on more than the reach.
+    The version counts changes of rights, people and picklists. A rule of an add-on may depend on more than the reach.
     """
     person = viewer.person
     modules = sorted({*access.MODULE_OF.values(), "Dashboard"})

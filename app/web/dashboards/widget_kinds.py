@@ -100,9 +100,9 @@ class Breakdown(SingleFigureWidget):
     """The rows of a figure by the values of a column."""
 
     column: Any
-    #: The filter of the list, and the source of its labels: a master, words, or the value itself.
+    #: The filter of the list, and the source of its labels: a picklist, words, or the value itself.
     filter: str
-    master: str = ""
+    picklist: str = ""
     words: Any = None
     options: tuple[str, ...] = ()
 

@@ -59,13 +59,17 @@ CATALOG: dict[str, Widget] = {
         is_funnel=True,
     ),
     "leads_by_status": Breakdown(
-        name="leads", column=Lead.status_id, filter="status", master="lead_status", label=_("Leads by status")
+        name="leads", column=Lead.status_id, filter="status", picklist="lead_status", label=_("Leads by status")
     ),
     "leads_by_source": Breakdown(
-        name="leads", column=Lead.source_id, filter="source", master="lead_source", label=_("Leads by source")
+        name="leads", column=Lead.source_id, filter="source", picklist="lead_source", label=_("Leads by source")
     ),
     "lost_by_status": Breakdown(
-        name="leads_lost", column=Lead.status_id, filter="status", master="lead_status", label=_("Why leads were lost")
+        name="leads_lost",
+        column=Lead.status_id,
+        filter="status",
+        picklist="lead_status",
+        label=_("Why leads were lost"),
     ),
     # tickets
     "tickets": _number("tickets"),
@@ -80,7 +84,7 @@ CATALOG: dict[str, Widget] = {
         seconds="ticket_reply_seconds", count="tickets_answered", label=LABELS["ticket_reply_seconds"]
     ),
     "tickets_by_status": Breakdown(
-        name="tickets", column=Ticket.status_id, filter="status", master="ticket_status", label=_("Tickets by status")
+        name="tickets", column=Ticket.status_id, filter="status", picklist="ticket_status", label=_("Tickets by status")
     ),
     "tickets_by_priority": Breakdown(
         name="tickets", column=Ticket.priority, filter="priority", label=_("Tickets by priority")
@@ -146,7 +150,7 @@ CATALOG: dict[str, Widget] = {
         name="leads_referred",
         column=Lead.source_id,
         filter="source",
-        master="lead_source",
+        picklist="lead_source",
         label=_("Referred leads by source"),
     ),
     "referral_trend": TrendWidget(

@@ -54,7 +54,7 @@ def show_survivor(view: Any, broken: MergedAway, sentence: str) -> Any:
 #: Fields of a form that nobody typed.
 _UNTOLD = ("csrf_token", "version", "before", "overwrite")
 #: Kinds of fields for which a form sends an id.
-_CHOSEN = ("master", "person", "record", "many", "choice")
+_CHOSEN = ("picklist", "person", "record", "many", "choice")
 
 
 def refused(status: int, sentence: str) -> Any:

@@ -73,7 +73,7 @@ def shared_actions(screen: Any, viewer: Viewer) -> list[BulkAction]:
         return []
     may_write = viewer.person.may(screen.module, "write")
     made = [_declared(action) for action in screen.actions.values() if action.multiple and may_write]
-    if screen.status_master and may_write:
+    if screen.status_picklist and may_write:
         status = screen.record_table.by_name["status"].form_input(None, [], viewer) | {"required": True}
         change, kept = _column_setter(screen, "status"), (screen.record_table.by_name["status"].key,)
         made.append(BulkAction("status", _("Status"), "arrow-right", change, fields=(status,), undo=kept))

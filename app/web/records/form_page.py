@@ -149,7 +149,7 @@ def default_values(screen: Any, fields: list[Field], viewer: Viewer) -> dict[str
         default = getattr(column, "default", None)
         if default is not None and default.is_scalar and each.kind in ("choice", "text", "number", "flag"):
             made[each.name] = default.arg
-    if screen.status_master and "status" in named:
+    if screen.status_picklist and "status" in named:
         made["status"] = _first_status(screen, viewer)
     if "assignee" in named:
         made["assignee"] = viewer.person.id
@@ -157,13 +157,13 @@ def default_values(screen: Any, fields: list[Field], viewer: Viewer) -> dict[str
 
 
 def _first_status(screen: Any, viewer: Viewer) -> int | None:
-    meanings = viewer.lookups.meanings[screen.status_master]
-    return next((key for key in viewer.lookups.offered[screen.status_master] if meanings[key] == "new"), None)
+    meanings = viewer.lookups.meanings[screen.status_picklist]
+    return next((key for key in viewer.lookups.offered[screen.status_picklist] if meanings[key] == "new"), None)
 
 
 def number_of(each: Field, raw: Any) -> Any:
     """An id that a form sends as text as a number; other values unchanged."""
-    key = parse_id(raw) if each.kind in ("master", "person", "record") else None
+    key = parse_id(raw) if each.kind in ("picklist", "person", "record") else None
     return raw if key is None else key
 
 

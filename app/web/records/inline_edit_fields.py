@@ -10,7 +10,7 @@ from app.web.core.fields.base import Field
 from app.web.core.viewer import Viewer
 
 #: Kinds of values with a small input; a record's page has room for larger ones.
-_SIMPLE = ("text", "phone", "email", "master", "choice", "person", "date", "moment", "number", "flag")
+_SIMPLE = ("text", "phone", "email", "picklist", "choice", "person", "date", "moment", "number", "flag")
 _ROOMY = (*_SIMPLE, "textarea", "record", "time")
 
 

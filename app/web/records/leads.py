@@ -256,7 +256,7 @@ class LeadScreen(RevealActions, AssignableScreen):
     text_columns = ("description",)
     timeline_column = "lead_id"
     status_requirements = lead_requirements.REQUIRED_FIELDS
-    status_master = "lead_status"
+    status_picklist = "lead_status"
     title_column = "name"
     quick_fields = ("first_name", "last_name", "mobile", "email", "pan", "source", "assign_to", "description")
     card_columns = ("mobile", "source", "next_follow_up_on", "sla", "assignee")

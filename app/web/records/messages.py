@@ -27,7 +27,7 @@ from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields import contact_guesses
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, NumberField, TextField
 from app.web.core.fields.date_fields import DateTimeField
-from app.web.core.fields.reference_fields import MasterField
+from app.web.core.fields.reference_fields import PicklistField
 from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
@@ -74,7 +74,7 @@ SPECIAL_FIELDS: tuple[Field, ...] = (
     LongTextField("body"),
     BooleanField("noted"),
     TextField("account", max_length=60),
-    MasterField("template", columns=(Message.template_id,), key="template_id", master="message_template"),
+    PicklistField("template", columns=(Message.template_id,), key="template_id", picklist="message_template"),
     VariablesField("variables"),
     NumberField("reply_to", columns=(Message.reply_to_id,), key="reply_to_id"),
     NumberField("conversation", columns=(Message.conversation_id,)),

@@ -32,7 +32,7 @@ _KINDS = (
     "textarea",
     "phone",
     "email",
-    "master",
+    "picklist",
     "choice",
     "person",
     "record",

@@ -50,7 +50,7 @@ def record_page(screen: Any, row: Any, viewer: Viewer, args: Any) -> dict[str, A
         | _addresses(screen, wire, cells, viewer)
         | {
             "moves": _other_statuses(screen, wire, related, viewer)
-            if _may_edit(screen, viewer) and screen.status_master
+            if _may_edit(screen, viewer) and screen.status_picklist
             else [],
             "conflict": None,
         }
@@ -101,7 +101,7 @@ def _head(screen: Any, wire: dict[str, Any], cells: dict[str, Any], viewer: View
         "module": KINDS.get(record, record.__tablename__),
         "list_label": screen.list_title,
         "version": wire.get("version"),
-        "status": _shown_status(wire["status"]) if screen.status_master else None,
+        "status": _shown_status(wire["status"]) if screen.status_picklist else None,
         "assignees": _assignees(wire),
         "assignee_id": _assignee_id(screen, wire, viewer),
         "primary": screen.main_action(wire, viewer),
@@ -202,9 +202,9 @@ def _other_statuses(
     screen: Any, wire: dict[str, Any], related: list[dict[str, Any]], viewer: Viewer
 ) -> list[dict[str, Any]]:
     """The other statuses; `needs`: whether one has required inputs, see `inputs_for_status`."""
-    cards, meanings = viewer.lookups.cards[screen.status_master], viewer.lookups.meanings[screen.status_master]
+    cards, meanings = viewer.lookups.cards[screen.status_picklist], viewer.lookups.meanings[screen.status_picklist]
     now = (wire.get("status") or {}).get("id")
-    offered = [key for key in viewer.lookups.offered[screen.status_master] if key != now]
+    offered = [key for key in viewer.lookups.offered[screen.status_picklist] if key != now]
     tasks: list[Any] = next((part["open_tasks"] for part in related if part.get("open_tasks")), [])
     return [
         cards[key]
@@ -228,9 +228,9 @@ def _is_closing(screen: Any, meaning: str) -> bool:
 
 def inputs_for_status(screen: Any, key: int, status: int | None, viewer: Viewer) -> list[dict[str, Any]]:
     """The inputs of a status change of this record: none for most, and for records without such statuses."""
-    if not screen.status_master or status not in viewer.lookups.meanings[screen.status_master]:
+    if not screen.status_picklist or status not in viewer.lookups.meanings[screen.status_picklist]:
         return []
-    meaning = viewer.lookups.meanings[screen.status_master][status]
+    meaning = viewer.lookups.meanings[screen.status_picklist][status]
     is_closing = _is_closing(screen, meaning)
     if not (_has_required_inputs(screen, meaning) or is_closing):
         return []

@@ -148,13 +148,13 @@ def _row(url: str | None, text: str, about: list[str], *cells: dict[str, Any]) -
     return {"url": url, "about": " · ".join(filter(None, about)), "cells": [{"kind": "text", "text": text}, *cells]}
 
 
-def _label_of(master: str, key: Any, viewer: Viewer) -> str:
-    card = viewer.lookups.card(master, key)
+def _label_of(picklist: str, key: Any, viewer: Viewer) -> str:
+    card = viewer.lookups.card(picklist, key)
     return str(shown_label(card["label"])) if card else ""
 
 
-def _state(master: str, key: Any, viewer: Viewer) -> dict[str, Any]:
-    card = viewer.lookups.card(master, key) or {"label": "–", "color": "gray"}
+def _state(picklist: str, key: Any, viewer: Viewer) -> dict[str, Any]:
+    card = viewer.lookups.card(picklist, key) or {"label": "–", "color": "gray"}
     return {"kind": "status", "label": shown_label(card["label"]), "color": card["color"]}
 
 

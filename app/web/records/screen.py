@@ -120,7 +120,7 @@ class Screen(BulkActions, StatusMoves, InlineActions, QuickCreate, RecordForms, 
     timeline_column = ""
     #: Status meaning → the column that the status requires.
     status_requirements: dict[str, str] = {}
-    status_master = ""
+    status_picklist = ""
     #: Inputs of a new record that show only with a value or an error of theirs.
     hidden_unless_needed: tuple[str, ...] = ()
     #: Defaults in the form of a new record that are not the columns' own: values given by the domain.

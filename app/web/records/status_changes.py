@@ -28,7 +28,7 @@ class StatusMoves:
     service: Any
     record_table: Any
     route_base: Any
-    status_master: str
+    status_picklist: str
     status_requirements: dict[str, str]
     card_columns: tuple[str, ...]
     row_for: Any
@@ -70,7 +70,7 @@ class StatusMoves:
     def _asking_form(self, row: Any, status: int, wanted: list[dict[str, Any]], viewer: Viewer) -> str:
         """The required inputs of the status: a dialog for the record's page, else a page of its own."""
         url = self.url_of(row)
-        card = viewer.lookups.cards[self.status_master][status]
+        card = viewer.lookups.cards[self.status_picklist][status]
         page = {
             "id": status,
             "title": shown_label(card["label"]),
@@ -137,7 +137,7 @@ class StatusMoves:
             raise NotFound(_("There is no such page."))
 
     def _status_of(self, row: Any) -> Any:
-        return row.status_id if self.status_master else row.status
+        return row.status_id if self.status_picklist else row.status
 
     def _refuse_moved(self, now: Any, viewer: Viewer) -> None:
         """Raise Conflict if the card has left the column from which it was dragged."""
@@ -149,8 +149,8 @@ class StatusMoves:
 
     def _status_label(self, value: Any, viewer: Viewer) -> Any:
         """What the status is called, also one that is no longer offered."""
-        if self.status_master:
-            return shown_label(viewer.lookups.cards[self.status_master][value]["label"])
+        if self.status_picklist:
+            return shown_label(viewer.lookups.cards[self.status_picklist][value]["label"])
         groups = grouped_rows.groups_of(self, "status", viewer)
         return next((each.label for each in groups if each.value == value), value)
 

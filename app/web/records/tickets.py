@@ -252,7 +252,7 @@ class TicketScreen(RevealActions, MultiAssigneeScreen):
     text_columns = ("description", "resolution")
     timeline_column = "ticket_id"
     status_requirements = {"resolved": "resolution", "closed": "resolution"}
-    status_master = "ticket_status"
+    status_picklist = "ticket_status"
     title_column = "title"
     quick_fields = (
         *("subjects", "priority", "customer", "mobile"),

@@ -19,7 +19,7 @@ from app.domain.base import NotFound, RuleBroken
 from app.web.core.fields.base import ChoiceField, DurationField, Field, NumberField, TextField
 from app.web.core.fields.date_fields import DateField, DateTimeField, NaiveDateTimeField
 from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField, SecretField
-from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.scalar_fields import BooleanField, DecimalField
 from app.web.core.queries.record_pages import tables_in
 from app.web.core.registry import kind_of, registered, screen_of_kind
@@ -29,7 +29,7 @@ from app.web.records.related_person_field import OpenDueField
 from app.web.transfer import exports
 
 #: Fields that can be grouped by; others would give as many groups as rows.
-_GROUPED = (MasterField, PersonField, ChoiceField, BooleanField, DateField, DateTimeField, RecordField)
+_GROUPED = (PicklistField, PersonField, ChoiceField, BooleanField, DateField, DateTimeField, RecordField)
 _NUMBERS = (NumberField, DurationField, DecimalField)
 _DATES = (DateField, DateTimeField)
 #: Fields that show the customer's value if the record has none; for a related record, only its own value is used.

@@ -14,7 +14,7 @@ from app.lib import phone
 from app.lib.batches import batched
 from app.web.core.fields.base import ChoiceField, DurationField
 from app.web.core.fields.personal_fields import PhoneField
-from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.durations import span
@@ -70,7 +70,7 @@ def formats(columns: Sequence[ReportColumn]) -> dict[int, Callable[[Any], str]]:
     for place, column in enumerate(columns):
         if isinstance(column.field, PhoneField):
             made[place] = phone.display
-        elif isinstance(column.field, MasterField | ChoiceField):
+        elif isinstance(column.field, PicklistField | ChoiceField):
             made[place] = shown_label
         elif is_duration(column):
             made[place] = span
@@ -108,8 +108,8 @@ def of_value(checked: CheckedReport, place: int, value: Any) -> Cell:
         return _("No one") if isinstance(each, PersonField) else _("None")
     if column.is_date:
         return _of_date(group.by or "day", int(value))
-    if isinstance(each, MasterField):
-        card = viewer.lookups.card(each.master, value)
+    if isinstance(each, PicklistField):
+        card = viewer.lookups.card(each.picklist, value)
         return str(shown_label(card["label"])) if card else _("Removed")
     if isinstance(each, PersonField):
         person = viewer.lookups.person(value)

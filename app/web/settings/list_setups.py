@@ -21,7 +21,7 @@ from app.web.records.lists.list_page import quick_names
 #: Quick filters of one list; more do not fit above it.
 MAX_QUICK = 6
 #: Kinds of columns for which quick filters exist.
-_QUICK_KINDS = ("master", "choice", "person", "flag", "date")
+_QUICK_KINDS = ("picklist", "choice", "person", "flag", "date")
 
 
 class ListSetupsView(SettingsPage):

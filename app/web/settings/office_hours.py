@@ -26,7 +26,7 @@ from app.web.core import fab_access
 from app.web.core.localization.languages import translate_text
 from app.web.pages.hardened import protect, select_field
 from app.web.pages.settings_page import SettingsPage
-from app.web.settings.picklists import MasterScreen
+from app.web.settings.picklists import PicklistScreen
 
 _WEEKDAYS = tuple(map(lazy_gettext, office_hours.WEEKDAYS))
 NO_HOURS = lazy_gettext("No office hours: the office is treated as always open.")
@@ -76,7 +76,7 @@ def _time(label: Any, *checks: Any) -> Any:
 # --- lists -------------------------------------------------------------------------------------------------------
 
 
-class Holidays(MasterScreen):
+class Holidays(PicklistScreen):
     """Days on which the office is closed, or open for half a day."""
 
     datamodel = SQLAInterface(Holiday)
@@ -105,7 +105,7 @@ class Holidays(MasterScreen):
             raise RuleBroken(_("This day is already on the list. Please edit that entry."), "day")
 
 
-class OfficeRanges(MasterScreen):
+class OfficeRanges(PicklistScreen):
     """Office hours, one range per row."""
 
     datamodel = SQLAInterface(OfficeRange)

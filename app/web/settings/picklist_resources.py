@@ -6,21 +6,21 @@ from flask_appbuilder.models.sqla.interface import SQLAInterface
 
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
 from app.web.api.resource import Resource
-from app.web.settings.picklists import MASTER_LABELS
+from app.web.settings.picklists import PICKLIST_LABELS
 
 _SHARED = ["label", "position", "is_active"]
 
 
-class MasterResource(Resource):
+class PicklistResource(Resource):
     """A picklist, in order; for everybody who reads the records that use it."""
 
     exclude_route_methods = {"post", "put", "delete"}
     base_order = ("position", "asc")
     page_size = 100
-    label_columns = MASTER_LABELS
+    label_columns = PICKLIST_LABELS
 
 
-class LeadStatusResource(MasterResource):
+class LeadStatusResource(PicklistResource):
     """/api/v1/lead_status/"""
 
     resource_name = "lead_status"
@@ -29,7 +29,7 @@ class LeadStatusResource(MasterResource):
     show_columns = ["label", "color", "meaning", *_SHARED[1:]]
 
 
-class LeadSourceResource(MasterResource):
+class LeadSourceResource(PicklistResource):
     """/api/v1/lead_source/"""
 
     resource_name = "lead_source"
@@ -38,7 +38,7 @@ class LeadSourceResource(MasterResource):
     show_columns = _SHARED
 
 
-class AccountTypeResource(MasterResource):
+class AccountTypeResource(PicklistResource):
     """/api/v1/account_type/"""
 
     resource_name = "account_type"
@@ -47,7 +47,7 @@ class AccountTypeResource(MasterResource):
     show_columns = _SHARED
 
 
-class TicketStatusResource(MasterResource):
+class TicketStatusResource(PicklistResource):
     """/api/v1/ticket_status/"""
 
     resource_name = "ticket_status"
@@ -56,7 +56,7 @@ class TicketStatusResource(MasterResource):
     show_columns = ["label", "color", "meaning", *_SHARED[1:]]
 
 
-class TicketSubjectResource(MasterResource):
+class TicketSubjectResource(PicklistResource):
     """/api/v1/ticket_subject/"""
 
     resource_name = "ticket_subject"
@@ -65,7 +65,7 @@ class TicketSubjectResource(MasterResource):
     show_columns = ["label", "description", *_SHARED[1:]]
 
 
-class SupportPageResource(MasterResource):
+class SupportPageResource(PicklistResource):
     """/api/v1/support_page/"""
 
     resource_name = "support_page"
@@ -74,7 +74,7 @@ class SupportPageResource(MasterResource):
     show_columns = ["label", "url", "description", *_SHARED[1:]]
 
 
-class MessageTemplateResource(MasterResource):
+class MessageTemplateResource(PicklistResource):
     """/api/v1/message_template/"""
 
     resource_name = "message_template"
@@ -83,7 +83,7 @@ class MessageTemplateResource(MasterResource):
     show_columns = ["label", "channel", "header", "body", *_SHARED[1:]]
 
 
-MASTER_RESOURCES = (
+PICKLIST_RESOURCES = (
     LeadStatusResource,
     LeadSourceResource,
     AccountTypeResource,

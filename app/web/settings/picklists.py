@@ -29,7 +29,7 @@ _URL = re.compile(r"https?://[^\s/]+\.?[^\s]*", re.IGNORECASE)
 _COLOR = select_field(
     lazy_gettext("Color"), [(each, NAMES[each]) for each in COLORS], widget=SwatchWidget(), default="gray"
 )
-MASTER_LABELS = {
+PICKLIST_LABELS = {
     "label": lazy_gettext("Label"),
     "position": lazy_gettext("Order"),
     "is_active": lazy_gettext("Active"),
@@ -54,8 +54,8 @@ MASTER_LABELS = {
 _MAX_POSITION = 9999
 
 
-class MasterScreen(HardenedView):
-    """Base of the screens of a picklist."""
+class PicklistScreen(HardenedView):
+    """Base of the screens of picklists, and of other short lists: holidays, office hours, SLA policies."""
 
     class_permission_name = "Settings"
     method_permission_name = VERBS
@@ -70,7 +70,7 @@ class MasterScreen(HardenedView):
         self.search_columns = self.search_columns or [each for each in columns if each not in self.fields]
         self.show_columns, self.add_columns, self.edit_columns = columns, columns, columns
         self.add_form_extra_fields = self.edit_form_extra_fields = self.fields
-        self.label_columns = MASTER_LABELS
+        self.label_columns = PICKLIST_LABELS
         super().__init__(**kwargs)
 
     def start_form(self, form: Any) -> None:
@@ -122,7 +122,7 @@ def meaning_label(meaning: str) -> str:
     return str(_MEANING_LABELS.get(meaning) or meaning.replace("_", " ").capitalize())
 
 
-class _Statuses(MasterScreen):
+class _Statuses(PicklistScreen):
     """Statuses. The code refers to them by meaning, so one active status of each required meaning must stay."""
 
     columns = ("label", "color", "meaning", "position", "is_active")
@@ -193,7 +193,7 @@ class TicketStatuses(_Statuses):
     required_meanings = tuple(key for key, _label in _meanings(tickets.STATUSES))
 
 
-class TicketSubjects(MasterScreen):
+class TicketSubjects(PicklistScreen):
     """Subjects of tickets."""
 
     datamodel = SQLAInterface(TicketSubject)
@@ -203,7 +203,7 @@ class TicketSubjects(MasterScreen):
     columns = ("label", "description", "position", "is_active")
 
 
-class AccountTypes(MasterScreen):
+class AccountTypes(PicklistScreen):
     """Kinds of brokerage accounts."""
 
     datamodel = SQLAInterface(AccountType)
@@ -212,7 +212,7 @@ class AccountTypes(MasterScreen):
     add_title, edit_title = lazy_gettext("New account type"), lazy_gettext("Edit account type")
 
 
-class LeadSources(MasterScreen):
+class LeadSources(PicklistScreen):
     """Where leads come from."""
 
     datamodel = SQLAInterface(LeadSource)
@@ -221,7 +221,7 @@ class LeadSources(MasterScreen):
     add_title, edit_title = lazy_gettext("New lead source"), lazy_gettext("Edit lead source")
 
 
-class SupportPages(MasterScreen):
+class SupportPages(PicklistScreen):
     """Help pages that can be sent to a customer."""
 
     datamodel = SQLAInterface(SupportPage)
@@ -257,7 +257,7 @@ def _with_example(body: str) -> str:
     )
 
 
-class MessageTemplates(MasterScreen):
+class MessageTemplates(PicklistScreen):
     """Templates of messages."""
 
     datamodel = SQLAInterface(MessageTemplate)

@@ -19,7 +19,7 @@ from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.durations import span
 from app.web.pages.hardened import HardenedInterface, select_field
 from app.web.settings.business_settings import MAX_MINUTES
-from app.web.settings.picklists import MasterScreen
+from app.web.settings.picklists import PicklistScreen
 
 #: Form key -> (stored priority, label).
 _PRIORITIES = {
@@ -69,7 +69,7 @@ def _target_text(target: SlaTarget) -> str:
     return str(_("%(response)s, resolution in %(time)s", response=text, time=span(60 * target.resolution_minutes)))
 
 
-class SlaPolicies(MasterScreen):
+class SlaPolicies(PicklistScreen):
     """Screen of the SLA policies."""
 
     datamodel = SQLAInterface(SlaPolicy)

@@ -12,7 +12,7 @@ from markupsafe import Markup
 from app.web.core.fields.base import ChoiceField, Field, NumberField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.personal_fields import PhoneField
-from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.viewer import Viewer
 from app.web.records.sla_fields import NextTargetField
@@ -28,8 +28,8 @@ def reader_of(each: Field, viewer: Viewer) -> Reader:
     if type(each) is PersonField:
         people = viewer.lookups.people
         return lambda values: (people.get(values[0]) or {}).get("full_name")
-    if isinstance(each, MasterField):
-        cards = viewer.lookups.cards[each.master]
+    if isinstance(each, PicklistField):
+        cards = viewer.lookups.cards[each.picklist]
         return lambda values: (cards.get(values[0]) or {}).get("label")
     if isinstance(each, RecordField):
         return lambda values: _record(each.serialize(values, viewer))

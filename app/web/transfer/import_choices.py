@@ -12,7 +12,7 @@ from app.domain.base import RuleBroken
 from app.lib.label_matching import nearest_label, same_labels
 from app.lib.masking import is_masked
 from app.web.core.fields.base import ChoiceField, Field
-from app.web.core.fields.reference_fields import MasterField
+from app.web.core.fields.reference_fields import PicklistField
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.viewer import Viewer
 from app.web.core.views.custom_columns import CustomChoice
@@ -33,7 +33,7 @@ class PicklistEntry:
 
 def read_choice(each: Field, cell: Any, viewer: Viewer) -> Any:
     """The cell converted for the field; cells of other fields unchanged. Raises RuleBroken with the nearest entry."""
-    if not isinstance(each, MasterField | ChoiceField | SubjectsField) or not isinstance(cell, str):
+    if not isinstance(each, PicklistField | ChoiceField | SubjectsField) or not isinstance(cell, str):
         return cell
     if not cell.strip() or (each.mask and is_masked(cell)):
         return cell
@@ -75,10 +75,10 @@ def _nearest(typed: str, entries: Iterable[PicklistEntry]) -> str | None:
 
 def _entries(each: Field, viewer: Viewer) -> Iterator[PicklistEntry]:
     """The entries of a picklist or of a fixed list of options."""
-    if isinstance(each, MasterField | SubjectsField):
-        master = each.master if isinstance(each, MasterField) else "ticket_subject"
-        offered = set(viewer.lookups.offered[master])
-        for key, card in viewer.lookups.cards[master].items():
+    if isinstance(each, PicklistField | SubjectsField):
+        picklist = each.picklist if isinstance(each, PicklistField) else "ticket_subject"
+        offered = set(viewer.lookups.offered[picklist])
+        for key, card in viewer.lookups.cards[picklist].items():
             label = shown_label(card["label"])
             yield PicklistEntry(key, label, (card["label"], label), key in offered)
     elif isinstance(each, CustomChoice):

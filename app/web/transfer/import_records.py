@@ -15,7 +15,7 @@ from app.lib.batches import batched
 from app.models import CallLog, Customer, Lead, Task, Ticket
 from app.web.core.fields.base import Field, TextField
 from app.web.core.fields.date_fields import DateTimeField
-from app.web.core.fields.reference_fields import MasterField, PersonField
+from app.web.core.fields.reference_fields import PersonField, PicklistField
 from app.web.core.viewer import Viewer
 from app.web.transfer.import_kinds import ImportKind, by_client_id, by_column, by_secret
 
@@ -74,7 +74,7 @@ class CustomerKind(ImportKind):
         """The account of the row."""
         return {
             "client_id": TextField("client_id", _("Client ID"), max_length=40, edit=True),
-            "account_type": MasterField("account_type", _("Account type"), master="account_type", edit=True),
+            "account_type": PicklistField("account_type", _("Account type"), picklist="account_type", edit=True),
             "opened_on": DateTimeField("opened_on", _("Account opened on"), edit=True),
         }
 

@@ -60,11 +60,11 @@ def icon_of(row: Any) -> dict[str, str]:
 def text_values(row: Any, viewer: Viewer) -> dict[str, str]:
     """The values of a notice's sentence: actor, taker, label of a status."""
     payload, cards = dict(row.payload or {}), viewer.lookups
-    master = "lead_status" if row.lead_id or payload.get("record") == "leads" else "ticket_status"
+    picklist = "lead_status" if row.lead_id or payload.get("record") == "leads" else "ticket_status"
     found = {
         "actor": (cards.person(row.actor_id), "full_name"),
         "taker": (cards.person(payload.get("to")), "full_name"),
-        "label": (cards.card(master, payload.get("status")), "label"),
+        "label": (cards.card(picklist, payload.get("status")), "label"),
     }
     return {name: str(card[key]) for name, (card, key) in found.items() if card}
 

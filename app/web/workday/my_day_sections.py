@@ -177,9 +177,9 @@ def _statuses(viewer: Viewer) -> Iterator[tuple[str, tuple[int, ...]]]:
         ("leads", "Leads", "lead_status", leads.TERMINAL),
         ("tickets", "Tickets", "ticket_status", tickets.ENDED),
     )
-    for name, module, master, ended in modules:
+    for name, module, picklist, ended in modules:
         if viewer.person.may(module, "read"):
-            meanings = viewer.lookups.meanings[master].items()
+            meanings = viewer.lookups.meanings[picklist].items()
             yield f"new-{name}", tuple(key for key, meaning in meanings if meaning == "new")
             yield f"sla-{name}", tuple(key for key, meaning in meanings if meaning not in ended)
 

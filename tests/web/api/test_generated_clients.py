@@ -18,11 +18,11 @@ from typing import Any
 import pytest
 from werkzeug.serving import make_server
 
-from app.web.settings.picklist_resources import MASTER_RESOURCES
+from app.web.settings.picklist_resources import PICKLIST_RESOURCES
 from tests.app_fixtures import Crm
 
 #: Picklists that are left out.
-ALIKE = {each.resource_name for each in MASTER_RESOURCES} - {"lead_status"}
+ALIKE = {each.resource_name for each in PICKLIST_RESOURCES} - {"lead_status"}
 _SCHEMA = re.compile(r'"#/components/schemas/(\w+)"')
 ROOT = Path(__file__).parents[3]
 NODE = ROOT / "node_modules"

@@ -19,7 +19,7 @@ from schemathesis.checks import CHECKS, load_all_checks
 from schemathesis.core.failures import FailureGroup
 
 from app import create_app
-from app.web.settings.picklist_resources import MASTER_RESOURCES
+from app.web.settings.picklist_resources import PICKLIST_RESOURCES
 from tests.app_fixtures import PASSWORD, Crm, settings_for
 from tests.web.invalid_input import VALID_BODIES, Hostile, spare_world
 
@@ -34,7 +34,7 @@ REFUSED = ["400", "401", "403", "404", "405", "409", "412", "413", "422"]
 #: Tries an operation and way of making bodies; by hand, more: python -m tests.web.api.test_openapi 500 ana
 TRIES = 2
 #: Picklists whose operations the test leaves out: they are declared as those of the others, without code of their own.
-ALIKE = {each.resource_name for each in MASTER_RESOURCES} - {"lead_status", "message_template"}
+ALIKE = {each.resource_name for each in PICKLIST_RESOURCES} - {"lead_status", "message_template"}
 SPEC = "/api/v1/_openapi"
 #: Addresses that take no body although something is changed by them.
 BARE = (

@@ -57,7 +57,7 @@ def test_every_method_has_a_sample_call() -> None:
 
 
 def fill_caches(sample: SampleRecords) -> None:
-    """Make a change by which everything is read that is kept until masters change, the webhooks among it."""
+    """Make a change by which everything is read that is kept until picklists change, the webhooks among it."""
     another = {"first_name": "Asha", "last_name": "Rao", "mobile": sample.crm.make.mobile()}
     assert sample.crm.client("root").rest("POST", "customer/", another).status_code == 201
 

@@ -26,7 +26,7 @@ from app.models import (
 from app.web.settings import settings_menu
 from tests.cases import each_case
 from tests.web.settings_app import (
-    MASTER_ROW,
+    PICKLIST_ENTRY,
     Site,
     first_id,
     labels,
@@ -71,8 +71,8 @@ def test_support_pages_have_their_own_module(site: Site) -> None:
 def test_a_sales_user_cannot_change_settings(site: Site) -> None:
     before = labels(site, LeadSource)
     key = first_id(site, LeadSource)
-    assert site.post("ana", "/settings/lead-sources/add", **MASTER_ROW).status_code == 403
-    assert site.post("ana", f"/settings/lead-sources/edit/{key}", **MASTER_ROW).status_code == 403
+    assert site.post("ana", "/settings/lead-sources/add", **PICKLIST_ENTRY).status_code == 403
+    assert site.post("ana", f"/settings/lead-sources/edit/{key}", **PICKLIST_ENTRY).status_code == 403
     assert site.post("ana", f"/settings/lead-sources/delete/{key}").status_code == 403
     assert site.post("ana", "/settings/business/", grace_minutes="1").status_code == 403
     assert site.post("ana", "/settings/hours/").status_code == 403
@@ -84,9 +84,9 @@ def test_a_sales_user_cannot_change_settings(site: Site) -> None:
 
 
 def test_a_picklist_row_is_added_renamed_and_deleted(site: Site) -> None:
-    assert site.post("sid", "/settings/lead-sources/add", **MASTER_ROW).status_code == 302
+    assert site.post("sid", "/settings/lead-sources/add", **PICKLIST_ENTRY).status_code == 302
     key = site.ids(LeadSource, LeadSource.label)["Walk-in"]
-    site.post("sid", f"/settings/lead-sources/edit/{key}", **{**MASTER_ROW, "label": "  Branch "})
+    site.post("sid", f"/settings/lead-sources/edit/{key}", **{**PICKLIST_ENTRY, "label": "  Branch "})
     assert "Branch" in labels(site, LeadSource) and "Walk-in" not in labels(site, LeadSource)
     site.post("sid", f"/settings/lead-sources/delete/{key}")
     assert "Branch" not in labels(site, LeadSource)
@@ -109,7 +109,7 @@ def test_an_invalid_row_is_refused_and_the_form_keeps_its_values(
     before = labels(site, LeadSource)
     if change.get("label") == "*taken*":
         change = {"label": before[0]}
-    response = site.post("root", "/settings/lead-sources/add", **{**MASTER_ROW, **change})
+    response = site.post("root", "/settings/lead-sources/add", **{**PICKLIST_ENTRY, **change})
     assert response.status_code == 422 and sentence in response.text
     assert f'value="{(change.get("label") or change.get("position") or "").strip()}"' in response.text
     assert labels(site, LeadSource) == before
@@ -118,7 +118,7 @@ def test_an_invalid_row_is_refused_and_the_form_keeps_its_values(
 @pytest.mark.parametrize("field, value", [("color", "ultraviolet"), ("meaning", "lost in space")])
 def test_color_and_meaning_come_from_the_list(site: Site, field: str, value: str) -> None:
     before = labels(site, LeadStatus)
-    sent = {**MASTER_ROW, "color": "teal", "meaning": "working", field: value}
+    sent = {**PICKLIST_ENTRY, "color": "teal", "meaning": "working", field: value}
     assert site.post("root", "/settings/lead-statuses/add", **sent).status_code == 422
     assert labels(site, LeadStatus) == before
     good = {**sent, field: "blue" if field == "color" else "new"}
@@ -182,7 +182,7 @@ def test_a_support_page_needs_a_valid_url(site: Site, url: str) -> None:
 def test_a_template_has_its_subject_or_its_dlt_id(
     site: Site, channel: str, header: str, provider_id: str, status: int
 ) -> None:
-    sent = {**MASTER_ROW, "channel": channel, "language": "en", "purpose": "promotional", "body": "Hi {{city}}"}
+    sent = {**PICKLIST_ENTRY, "channel": channel, "language": "en", "purpose": "promotional", "body": "Hi {{city}}"}
     sent |= {"header": header, "provider_id": provider_id}
     assert site.post("root", "/settings/message-templates/add", **sent).status_code == status
     rows = site.rows(select(MessageTemplate))
@@ -199,7 +199,7 @@ def test_labels_are_escaped(site: Site) -> None:
     site.post(
         "root",
         "/settings/message-templates/add",
-        **{**MASTER_ROW, "label": evil, "channel": "sms", "language": "en", "body": evil},
+        **{**PICKLIST_ENTRY, "label": evil, "channel": "sms", "language": "en", "body": evil},
     )
     assert len(site.rows(select(MessageTemplate))) == 1
     key = first_id(site, MessageTemplate)
@@ -209,7 +209,7 @@ def test_labels_are_escaped(site: Site) -> None:
 
 def test_a_template_shows_how_it_reads_for_a_ticket(site: Site) -> None:
     body = "Dear {{first_name}}, {{number}} is done. <b>{{1}}</b>"
-    sent = {**MASTER_ROW, "channel": "note", "language": "en", "purpose": "service", "body": body}
+    sent = {**PICKLIST_ENTRY, "channel": "note", "language": "en", "purpose": "service", "body": body}
     assert site.post("root", "/settings/message-templates/add", **sent).status_code == 302
     shown = site.get("root", f"/settings/message-templates/show/{first_id(site, MessageTemplate)}").text
     assert re.search(r"Dear Asha, CRM-TICKET-\d{4}-00042 is done\. &lt;b&gt;\{\{1\}\}&lt;/b&gt;", shown)
@@ -218,7 +218,7 @@ def test_a_template_shows_how_it_reads_for_a_ticket(site: Site) -> None:
 
 def test_a_nul_character_is_refused(site: Site) -> None:
     before = labels(site, LeadSource)
-    answer = site.post("root", "/settings/lead-sources/add", **{**MASTER_ROW, "label": "Fair a\0b"})
+    answer = site.post("root", "/settings/lead-sources/add", **{**PICKLIST_ENTRY, "label": "Fair a\0b"})
     assert answer.status_code == 422 and "be stored. Please remove it." in answer.text
     assert 'value="Fair ab"' in answer.text, "what was typed stays"
     assert labels(site, LeadSource) == before
@@ -272,18 +272,18 @@ def test_deleting_a_policy_deletes_its_targets(site: Site) -> None:
 # --- taking an entry off offer
 
 
-def registered_masters() -> list[str]:
-    from app.web.settings.picklists import MasterScreen
+def registered_picklists() -> list[str]:
+    from app.web.settings.picklists import PicklistScreen
     from app.web.settings.settings_menu import GROUPS
 
     views = [entry.view for group in GROUPS for entry in group.entries]
-    masters = [view for view in views if isinstance(view, type) and issubclass(view, MasterScreen)]
+    picklists = [view for view in views if isinstance(view, type) and issubclass(view, PicklistScreen)]
     return [
-        view.route_base for view in masters if {*view.columns} >= {"label", "is_active"} and not view.show_fieldsets
+        view.route_base for view in picklists if {*view.columns} >= {"label", "is_active"} and not view.show_fieldsets
     ]
 
 
-@pytest.mark.parametrize("base", registered_masters())
+@pytest.mark.parametrize("base", registered_picklists())
 def test_an_entry_of_every_picklist_can_be_taken_off_offer(crm: Any, base: str) -> None:
     """An unticked box is not sent at all; it means no."""
     screen = next(view for view in crm.app.appbuilder.baseviews if getattr(view, "route_base", "") == base)

@@ -1,1 +1,1 @@
-"""Field types: how a column is selected, displayed, parsed and filtered; the masters and custom fields they use."""
+"""Field types: how a column is selected, displayed, parsed and filtered; the picklists and custom fields they use."""

@@ -1,4 +1,4 @@
-"""Cached masters and people, reloaded when the version of access changes."""
+"""Cached picklists and people, reloaded when the version of access changes."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from app.ops.database.connections import address_of
 from app.ops.statements import loaded_objects
 from app.web.core.fields import custom_field_catalog
 
-MASTERS = {
+PICKLISTS = {
     "lead_status": LeadStatus,
     "ticket_status": TicketStatus,
     "ticket_subject": TicketSubject,
@@ -48,12 +48,12 @@ class Lookups:
     """Cards by id, and ids by label or user name."""
 
     version: int
-    #: master name -> id -> {id, label, color?}.
+    #: picklist name -> id -> {id, label, color?}.
     cards: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
-    #: master name -> id -> column -> value.
+    #: picklist name -> id -> column -> value.
     rows: dict[str, dict[int, dict[str, Any]]] = field(default_factory=dict)
     meanings: dict[str, dict[int, str]] = field(default_factory=dict)
-    #: master name -> active ids, in order.
+    #: picklist name -> active ids, in order.
     offered: dict[str, list[int]] = field(default_factory=dict)
     #: user id -> {id, username, full_name}.
     people: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -83,27 +83,27 @@ class Lookups:
     terms: sla.SlaTerms = sla.NO_TERMS
     _labels: dict[str, dict[str, int]] = field(default_factory=dict)
 
-    def card(self, master: str, key: int | None) -> dict[str, Any] | None:
-        """The card of a master's row; None for null."""
-        return self.cards[master].get(key) if key is not None else None
+    def card(self, picklist: str, key: int | None) -> dict[str, Any] | None:
+        """The card of a picklist's row; None for null."""
+        return self.cards[picklist].get(key) if key is not None else None
 
     def person(self, key: int | None) -> dict[str, Any] | None:
         """The public card of a user; None for null."""
         return self.people.get(key) if key is not None else None
 
-    def of_meaning(self, master: str, meaning: str) -> int | None:
+    def of_meaning(self, picklist: str, meaning: str) -> int | None:
         """The first row of this meaning; None if there is none."""
-        return next((key for key, each in self.meanings[master].items() if each == meaning), None)
+        return next((key for key, each in self.meanings[picklist].items() if each == meaning), None)
 
-    def introduce(self, session: Session, master: str, *keys: int | None) -> dict[tuple[Any, int], Any]:
-        """Rows of a master as objects of the session, which then need not load them: (model, id) -> object.
+    def introduce(self, session: Session, picklist: str, *keys: int | None) -> dict[tuple[Any, int], Any]:
+        """Rows of a picklist as objects of the session, which then need not load them: (model, id) -> object.
 
         Sessions drop objects without references: the caller keeps them.
         """
-        model = MASTERS[master]
+        model = PICKLISTS[picklist]
         found = {}
         for key in keys:
-            row = self.rows[master].get(key) if key is not None else None
+            row = self.rows[picklist].get(key) if key is not None else None
             if key is None or row is None:
                 continue
             made = session.identity_map.get(identity_key(model, key))
@@ -117,10 +117,10 @@ class Lookups:
         """The opening hours of the office."""
         return self.terms.office
 
-    def find(self, master: str, typed: Any) -> int | None:
+    def find(self, picklist: str, typed: Any) -> int | None:
         """The id for an id, a label (ignoring case) or a card; None if there is no such row."""
         typed = typed.get("id", typed.get("label")) if isinstance(typed, dict) else typed
-        return _found(typed, self.cards[master], self._labels[master])
+        return _found(typed, self.cards[picklist], self._labels[picklist])
 
     def find_person(self, typed: Any) -> int | None:
         """The user id for an id, a user name or email address (ignoring case) or a card; None if there is no such user.
@@ -162,8 +162,8 @@ def load_lookups(session: Session, version: int, zone: str) -> Lookups:
 def _load(session: Session, version: int, zone: str) -> Lookups:
     fresh = Lookups(version)
     with access.as_system(session):
-        for name, master in MASTERS.items():
-            _load_master(session, fresh, name, master)
+        for name, picklist in PICKLISTS.items():
+            _load_picklist(session, fresh, name, picklist)
         users = session.execute(
             select(
                 *(User.id, User.username, User.first_name, User.last_name, User.active, User.notice_choices),
@@ -203,8 +203,8 @@ def _add_people(fresh: Lookups, users: Sequence[Any]) -> None:
             fresh.addresses[key] = address
 
 
-def _load_master(session: Session, fresh: Lookups, name: str, master: Any) -> None:
-    rows = session.execute(select(master.__table__).order_by(master.position, master.id)).mappings().all()
+def _load_picklist(session: Session, fresh: Lookups, name: str, picklist: Any) -> None:
+    rows = session.execute(select(picklist.__table__).order_by(picklist.position, picklist.id)).mappings().all()
     fresh.cards[name] = {row["id"]: _card(row) for row in rows}
     fresh.rows[name] = {row["id"]: dict(row) for row in rows}
     fresh.meanings[name] = {row["id"]: row.get("meaning", "") for row in rows}

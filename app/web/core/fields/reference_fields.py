@@ -1,4 +1,4 @@
-"""Fields that reference a master row, a colleague or another record."""
+"""Fields that reference a picklist row, a colleague or another record."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ from app.web.core.urls.merged_redirects import merged_numbers
 from app.web.core.viewer import Viewer
 
 
-class MasterField(Field):
-    """A row of a master, by id or label; serialized as a card."""
+class PicklistField(Field):
+    """A row of a picklist, by id or label; serialized as a card."""
 
-    kind = "master"
+    kind = "picklist"
 
-    def __init__(self, *args: Any, master: str, status: bool = False, **flags: Any) -> None:
+    def __init__(self, *args: Any, picklist: str, status: bool = False, **flags: Any) -> None:
         super().__init__(*args, **flags)
-        self.master, self.status = master, status
+        self.picklist, self.status = picklist, status
         self.operators = ("eq", "neq", "in", "null")
         self.schema = {"$ref": "#/components/schemas/StatusCard" if status else "#/components/schemas/Card"}
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """The card of the row: {id, label, color}."""
-        return viewer.lookups.card(self.master, values[0])
+        return viewer.lookups.card(self.picklist, values[0])
 
     def converter(self, viewer: Viewer) -> Callable[[Any], Any] | None:
         """The same, of the id."""
-        is_usual = type(self).serialize is MasterField.serialize and len(self.columns) == 1
-        return viewer.lookups.cards[self.master].get if is_usual else None
+        is_usual = type(self).serialize is PicklistField.serialize and len(self.columns) == 1
+        return viewer.lookups.cards[self.picklist].get if is_usual else None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
         """Show a status with its color, else the label."""
@@ -56,7 +56,7 @@ class MasterField(Field):
         """The id of the row. Raises RuleBroken."""
         if raw is None or raw == "":
             return None
-        found = viewer.lookups.find(self.master, raw)
+        found = viewer.lookups.find(self.picklist, raw)
         if found is None:
             raise RuleBroken(_("There is no “%(value)s” in this list.", value=str(raw)[:60]), self.name)
         return found
@@ -65,8 +65,8 @@ class MasterField(Field):
 
     def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
         """A select of the active rows."""
-        cards = viewer.lookups.cards[self.master]
-        options = [(key, shown_label(cards[key]["label"])) for key in viewer.lookups.offered[self.master]]
+        cards = viewer.lookups.cards[self.picklist]
+        options = [(key, shown_label(cards[key]["label"])) for key in viewer.lookups.offered[self.picklist]]
         if isinstance(raw, int) and raw in cards and raw not in dict(options):
             options.append((raw, shown_label(cards[raw]["label"])))
         return super().form_input(raw, errors, viewer) | {"options": options}

@@ -1,4 +1,4 @@
-"""Labels of masters and options in the language of the page; labels changed by an admin are shown unchanged."""
+"""Labels of picklists and options in the language of the page; labels changed by an admin are shown unchanged."""
 
 from __future__ import annotations
 

@@ -145,5 +145,5 @@ def _chosen() -> Replica | None:
     found = replicas_of_app()
     if found is None or request.method not in ("GET", "HEAD") or g.get("person") is None:
         return None
-    viewer = current_viewer()  # the masters are read from the primary, first of all
+    viewer = current_viewer()  # the picklists are read from the primary, first of all
     return found.chosen_for(viewer.person.id, _brought(viewer.person.id))

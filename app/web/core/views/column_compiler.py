@@ -15,7 +15,7 @@ from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from app.domain import permissions
 from app.domain.base import UtcDateTime
-from app.domain.picklists import Master
+from app.domain.picklists import PicklistEntry
 from app.web.core.declarations import STAMPS, Declaration, read_declaration
 from app.web.core.fields.attribute_fields import AttributeField, DottedField
 from app.web.core.fields.base import (
@@ -27,7 +27,7 @@ from app.web.core.fields.base import (
 )
 from app.web.core.fields.date_fields import DateField, DateTimeField, NaiveDateTimeField, TimeField
 from app.web.core.fields.form_fields import FormField
-from app.web.core.fields.reference_fields import MasterField, PersonField, RecordField
+from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
 from app.web.core.fields.relation_fields import KeyField, ManyRelationField, RelatedRows, RelationField
 from app.web.core.fields.scalar_fields import BooleanField, DecimalField, EnumField
 from app.web.core.queries.record_table import RecordTable
@@ -194,10 +194,10 @@ def _foreign_key(declared: Declaration, name: str, key: str) -> Field:
     target = _target(model, column)
     if target is User:
         return PersonField(name, label, (attribute,), key=key, required=required)
-    if issubclass(target, Master):
+    if issubclass(target, PicklistEntry):
         has_color = "color" in inspect(target).columns
-        return MasterField(
-            name, label, (attribute,), key=key, required=required, master=target.__tablename__, status=has_color
+        return PicklistField(
+            name, label, (attribute,), key=key, required=required, picklist=target.__tablename__, status=has_color
         )
     shown = getattr(target, "__label_columns__", None)
     if shown and _foreign_keys_to(model, target) == 1 and target is not model:

@@ -12,7 +12,7 @@ from sqlalchemy import inspect
 
 from app import access
 from app.domain.base import NotFound, RuleBroken
-from app.domain.picklists import Master
+from app.domain.picklists import PicklistEntry
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CORE_TABLES
@@ -72,7 +72,7 @@ class RecordView(ModulePermissions):
         _refuse_unusable(type(self))
         model = self.service.record
         refuse_taken_module(type(self), self.module)
-        if not issubclass(model, Master):
+        if not issubclass(model, PicklistEntry):
             access.add_model(model, self.module, has_timeline=self.service.is_generic)
         super().__init__(**kwargs)
         table = self.record_table  # raises at start for columns that cannot be shown
@@ -162,5 +162,5 @@ def _refuse_unusable(view: type) -> None:
         raise TypeError(
             f"{view.__name__}: {model.__name__} maps {min(ours)}, a table of the CRM; use the CRM's own model"
         )
-    if model.__module__.startswith("app.") and not issubclass(model, Master) and model not in access.RULES:
+    if model.__module__.startswith("app.") and not issubclass(model, PicklistEntry) and model not in access.RULES:
         raise TypeError(f"{model.__name__} needs an entry in RULES (app/access/row_rules.py): which rows a person sees")

@@ -97,8 +97,8 @@ def _add_url(screen: Any, status: Any, viewer: Viewer) -> str | None:
     table = screen.record_table
     if "status" not in table.declared.add or not viewer.person.may(screen.module, "create"):
         return None
-    if screen.status_master:
-        meaning = viewer.lookups.meanings[screen.status_master].get(status, "")
+    if screen.status_picklist:
+        meaning = viewer.lookups.meanings[screen.status_picklist].get(status, "")
         is_plain = meaning not in (*screen.status_requirements, "scheduled", *OVER.get(screen.service.record, ()))
     else:
         is_plain = status in OPEN

@@ -31,8 +31,8 @@ def _value_parts(each: Field, op: str, value: str, viewer: Viewer) -> list[str]:
 
 
 def _value_text(each: Field, value: str, viewer: Viewer) -> str:
-    if each.kind == "master":
-        card = viewer.lookups.card(each.master, viewer.lookups.find(each.master, value))  # type: ignore[attr-defined]
+    if each.kind == "picklist":
+        card = viewer.lookups.card(each.picklist, viewer.lookups.find(each.picklist, value))  # type: ignore[attr-defined]
         return shown_label(card["label"]) if card else value[:60]
     if each.kind == "person":
         card = viewer.lookups.person(viewer.person.id if value == "@me" else viewer.lookups.find_person(value))
@@ -64,7 +64,7 @@ def quick_filter(each: Field, viewer: Viewer) -> dict[str, Any]:
     shown["ops"] = [("eq", _("is"))]
     if each.kind == "person" and value:
         shown["selected"] = [(value, _value_text(each, value, viewer))]
-    if each.kind == "master":
-        found = viewer.lookups.find(each.master, value) if value else None  # type: ignore[attr-defined]
+    if each.kind == "picklist":
+        found = viewer.lookups.find(each.picklist, value) if value else None  # type: ignore[attr-defined]
         shown["value"] = found if found is not None else ""
     return shown

@@ -68,7 +68,7 @@ def columns_of(screen: Any) -> dict[str, Any]:
 def has_statuses(screen: Any) -> bool:
     """Whether the rows have one of few statuses: from a picklist, or fixed ones."""
     status = screen.record_table.by_name.get("status")
-    return bool(screen.status_master) or (status is not None and status.kind == "choice" and bool(status.options))
+    return bool(screen.status_picklist) or (status is not None and status.kind == "choice" and bool(status.options))
 
 
 def groups_of(screen: Any, name: str, viewer: Viewer) -> list[ListGroup]:
@@ -81,8 +81,8 @@ def groups_of(screen: Any, name: str, viewer: Viewer) -> list[ListGroup]:
 
 
 def _statuses(screen: Any, viewer: Viewer) -> list[ListGroup]:
-    if screen.status_master:
-        cards, offered = viewer.lookups.cards[screen.status_master], viewer.lookups.offered[screen.status_master]
+    if screen.status_picklist:
+        cards, offered = viewer.lookups.cards[screen.status_picklist], viewer.lookups.offered[screen.status_picklist]
         return [ListGroup(key, shown_label(cards[key]["label"]), cards[key].get("color") or "gray") for key in offered]
     status = screen.record_table.by_name["status"]
     words, colors = status.words, status.colors

@@ -11,7 +11,7 @@ from app.web.core.viewer import Viewer
 from app.web.records import dial_targets
 
 #: Kinds of fields whose few values are repeated from row to row.
-_REPEATED = ("choice", "master", "person")
+_REPEATED = ("choice", "picklist", "person")
 
 
 def list_rows(screen: Any, rows: Iterable[Any], names: tuple[str, ...], viewer: Viewer) -> list[dict[str, Any]]:

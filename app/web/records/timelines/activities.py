@@ -28,8 +28,8 @@ class TextLineField(Field):
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """{headline, body, changes, mentions, history}."""
         kind, payload, lead_id, ticket_id = values
-        master = "ticket_status" if ticket_id and not lead_id else "lead_status"
-        rendered = timeline.RENDERERS.get(kind, timeline.render_text)(payload or {}, viewer, master)
+        picklist = "ticket_status" if ticket_id and not lead_id else "lead_status"
+        rendered = timeline.RENDERERS.get(kind, timeline.render_text)(payload or {}, viewer, picklist)
         named = [viewer.lookups.person(key) for key in ((payload or {}).get("mentions") or {}).values()]
         return {
             "headline": str(rendered["headline"]),

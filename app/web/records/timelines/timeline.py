@@ -39,7 +39,7 @@ def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
     """One entry for the template: headline, body, changes; masked."""
     payload = row.payload or {}
     card = viewer.lookups.person(row.actor_id)
-    rendered = RENDERERS.get(row.kind, render_text)(payload, viewer, master_of(row))
+    rendered = RENDERERS.get(row.kind, render_text)(payload, viewer, picklist_of(row))
     return {
         "id": row.id,
         "kind": row.kind,
@@ -58,7 +58,7 @@ def entry(row: Any, viewer: Viewer) -> dict[str, Any]:
     } | (_of_note(row, payload, viewer) if row.kind == "note" else {})
 
 
-def master_of(row: Any) -> str:
+def picklist_of(row: Any) -> str:
     """The picklist of the statuses of the record that a row belongs to."""
     return "ticket_status" if row.ticket_id and not row.lead_id else "lead_status"
 
@@ -84,16 +84,16 @@ def name_of(key: Any, viewer: Viewer) -> str:
     return card["full_name"] if card else str(_("no one"))
 
 
-def render_text(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def render_text(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
     return {"headline": str(payload.get("text") or ""), "is_sentence": True}
 
 
-def _note(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def _note(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
     return {"headline": _("wrote a note"), "body": payload.get("text")}
 
 
-def _status_change(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
-    old, new = (viewer.lookups.card(master, payload.get(name)) or {} for name in ("from", "to"))
+def _status_change(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
+    old, new = (viewer.lookups.card(picklist, payload.get(name)) or {} for name in ("from", "to"))
     text = _(
         "changed the status from %(old)s to %(new)s",
         old=shown_label(old.get("label", "–")),
@@ -123,7 +123,7 @@ _REASONS = {
 }
 
 
-def _assigned(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def _assigned(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
     if payload.get("what") == "requested":
         text = _("requested assignment to %(name)s", name=name_of(payload.get("to"), viewer))
         return {"headline": text, "body": payload.get("text")}
@@ -157,7 +157,7 @@ _WITH_NUMBER = {
 }
 
 
-def _system(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def _system(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
     if payload.get("what") in sla_fields.LINES:
         people = ", ".join(name_of(key, viewer) for key in payload.get("to") or [])
         return sla_fields.line(payload, people, viewer) | {"is_sentence": True}
@@ -166,13 +166,13 @@ def _system(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, A
         return {"headline": in_page_language(_CREATED.get(text, _CREATED_ANY)), "what": "created"}
     for beginning, template in _WITH_NUMBER.items():
         if text.startswith(beginning):
-            rows = [_change(change, viewer, master) for change in payload.get("changes", [])]
+            rows = [_change(change, viewer, picklist) for change in payload.get("changes", [])]
             return {
                 "headline": in_page_language(template) % {"number": text.removeprefix(beginning)},
                 "what": "created",
                 "changes": rows,
             }
-    return render_text(payload, viewer, master)
+    return render_text(payload, viewer, picklist)
 
 
 #: What was done with a task -> the text of its entry.
@@ -184,18 +184,18 @@ _TASK_STEPS = {
 }
 
 
-def _task(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def _task(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
     text = in_page_language(_TASK_STEPS.get(payload.get("what", ""), _TASK_STEPS["changed"]))
     return {"headline": f"{text}: {payload.get('text', '')}"}
 
 
-def _changed(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
-    rows = [_change(change, viewer, master) for change in payload.get("changes", []) if len(change) == 3]
+def _changed(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
+    rows = [_change(change, viewer, picklist) for change in payload.get("changes", []) if len(change) == 3]
     return {"headline": _("changed %(names)s", names=", ".join(row["label"] for row in rows)), "changes": rows}
 
 
-def _proposed(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
-    rows = [_change(change, viewer, master) for change in payload.get("changes", []) if len(change) == 3]
+def _proposed(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
+    rows = [_change(change, viewer, picklist) for change in payload.get("changes", []) if len(change) == 3]
     for row in rows:
         if row["new"] is None:  # a PAN or Aadhaar, which timelines never contain
             row["old"], row["new"] = _("the customer's value is kept"), _("the entered value isn't stored")
@@ -203,10 +203,10 @@ def _proposed(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str,
     return {"headline": text, "changes": rows, "tone": "amber", "is_sentence": True}
 
 
-_MASTERS = {"source_id": "lead_source", "account_type_id": "account_type"}
+_PICKLISTS = {"source_id": "lead_source", "account_type_id": "account_type"}
 
 
-def _change(change: list[Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def _change(change: list[Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
     name, old, new = change
     definition = viewer.lookups.custom.named(name)
     if definition is not None:
@@ -214,20 +214,20 @@ def _change(change: list[Any], viewer: Viewer, master: str) -> dict[str, Any]:
         return {"label": custom_columns.label_of(definition), "old": shown[0], "new": shown[1]}
     return {
         "label": name.removesuffix("_id").replace("_", " "),
-        "old": _shown(name, old, viewer, master),
-        "new": _shown(name, new, viewer, master),
+        "old": _shown(name, old, viewer, picklist),
+        "new": _shown(name, new, viewer, picklist),
     }
 
 
-def _shown(name: str, value: Any, viewer: Viewer, master: str) -> str | None:
+def _shown(name: str, value: Any, viewer: Viewer, picklist: str) -> str | None:
     if name in permissions.MASKED:
         return str(viewer.person.mask_value(name, value)) if value else None
     if value is None:
         return None
     if name in ("owner_id", "assignee_id"):
         return name_of(value, viewer)
-    if name in _MASTERS:
-        return shown_label((viewer.lookups.card(_MASTERS[name], value) or {}).get("label", str(value)))
+    if name in _PICKLISTS:
+        return shown_label((viewer.lookups.card(_PICKLISTS[name], value) or {}).get("label", str(value)))
     return _moment_text(value, viewer) if name.endswith("_on") else str(value)
 
 
@@ -239,11 +239,11 @@ def _moment_text(value: Any, viewer: Viewer) -> str:
     return format_local_date(moment.astimezone(viewer.zone), "%-d %b %Y, %H:%M") if moment.tzinfo else str(value)
 
 
-def _call(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def _call(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
     return {"headline": str(payload.get("text") or _("Call"))}
 
 
-def _file(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def _file(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
     name, what = _file_name(payload, viewer), payload.get("what")
     texts = {
         "version": _("attached a new version of %(name)s", name=name),
@@ -267,7 +267,7 @@ def _file_name(payload: dict[str, Any], viewer: Viewer) -> str:
     return str(payload.get("name") or "") if is_visible else _("(a deleted file)")
 
 
-def _message(payload: dict[str, Any], viewer: Viewer, master: str) -> dict[str, Any]:
+def _message(payload: dict[str, Any], viewer: Viewer, picklist: str) -> dict[str, Any]:
     channel = payload.get("channel", "")
     if payload.get("direction") == "in":
         return {"headline": _("received a message by %(channel)s", channel=channel)}

@@ -36,7 +36,7 @@ def changed(row: Any, viewer: Viewer) -> dict[str, Any]:
     """An entry of the changes tab: old and new value, also of the status and the assignee."""
     made, payload = _named(row, viewer), row.payload or {}
     if row.kind == "status_change":
-        old, new = (viewer.lookups.card(timeline.master_of(row), payload.get(name)) or {} for name in ("from", "to"))
+        old, new = (viewer.lookups.card(timeline.picklist_of(row), payload.get(name)) or {} for name in ("from", "to"))
         labels = [shown_label(each["label"]) if each else None for each in (old, new)]
         changes = [{"label": _("Status"), "old": labels[0], "new": labels[1]}, *made["changes"]]
         return made | {"changes": changes, "headline": _("changed %(names)s", names=_("Status"))}

@@ -218,7 +218,7 @@ class Customers:
                 continue
             self.taken["client", client] = -1
             account = CustomerAccount(
-                client_id=client, account_type_id=move.master("account_type", given.get("account_type"))
+                client_id=client, account_type_id=move.entry_id("account_type", given.get("account_type"))
             )
             try:
                 opened = values.moment(given.get("created_on") or given.get("created_date"), move.zone)

@@ -36,7 +36,7 @@ _FIELDS = {
     "follow_up_date": "next_follow_up_on",
     "due_date": "due_on",
 }
-_MASTERS = {"source_id": "lead_source", "account_type_id": "account_type"}
+_PICKLISTS = {"source_id": "lead_source", "account_type_id": "account_type"}
 #: Fields that the predecessor changed by itself.
 _NOISE = ("modified", "modified_by", "_assign", "sla_status", "communication_status", "response_by", "idx", "lead_name")
 _KINDS_OF_COMMENTS = {"Comment": "note", "Label": "", "Like": "", "Attachment": "", "Attachment Removed": ""}
@@ -125,9 +125,9 @@ def _version(context: ImportContext, draft: RowDraft) -> None:
     except (ValueError, AttributeError, RecursionError) as error:
         raise RuleBroken("What it says to have changed can't be read.") from error
     for name, old, new in changed:
-        if name == "status" and table in status_log.MASTERS:
-            master = status_log.MASTERS[table]
-            pair = (context.master(master, old), context.master(master, new))
+        if name == "status" and table in status_log.PICKLISTS:
+            picklist = status_log.PICKLISTS[table]
+            pair = (context.entry_id(picklist, old), context.entry_id(picklist, new))
             if None not in pair and not status_log.is_known(context, (doctypes.COLUMNS[table], key), pair, at):
                 status_log.add(context, draft, pair, at, {"owner": given.get("owner")})
     changes = [made for name, old, new in changed if (made := _change(context, name, old, new))]
@@ -149,8 +149,8 @@ def _change(context: ImportContext, name: Any, old: Any, new: Any) -> list[Any] 
     shown = [values.from_html(each)[:500] or None for each in (old, new)]
     if field in ("owner_id", "assignee_id"):
         shown = [context.users.get(str(each or "").lower()) for each in shown]  # type: ignore[misc]
-    if field in _MASTERS:
-        shown = [context.master(_MASTERS[field], each) for each in shown]  # type: ignore[misc]
+    if field in _PICKLISTS:
+        shown = [context.entry_id(_PICKLISTS[field], each) for each in shown]  # type: ignore[misc]
     return None if shown[0] == shown[1] else [field, *shown]
 
 

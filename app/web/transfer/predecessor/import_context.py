@@ -1,4 +1,4 @@
-"""State shared by the rows of a move: records by their former names, people, masters; and drafts."""
+"""State shared by the rows of a move: records by their former names, people, picklists; and drafts."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from app.web.transfer.predecessor.row_documents import SourceRow
 
 #: Addresses that stand for nobody in the predecessor.
 NOBODY = frozenset({"", "administrator", "guest", "__default"})
-_MASTERS = {
+_PICKLISTS = {
     "lead_status": LeadStatus,
     "ticket_status": TicketStatus,
     "lead_source": LeadSource,
@@ -83,7 +83,7 @@ class ImportContext:
     strangers: dict[str, int] = field(default_factory=dict)
     users: dict[str, int] = field(default_factory=dict)
     _found: dict[tuple[str, str], int | None] = field(default_factory=dict)
-    _masters: dict[str, dict[str, int]] = field(default_factory=dict)
+    _picklists: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.users = {
@@ -178,15 +178,15 @@ class ImportContext:
             )
         setattr(owner, column, text[:most] or None)
 
-    def master(self, table: str, label: Any) -> int | None:
-        """The id of a choice by its label; a missing one is added. None for an empty label."""
+    def entry_id(self, table: str, label: Any) -> int | None:
+        """The id of an entry of a picklist by its label; a missing one is added. None for an empty label."""
         text = values.line_of(label)[:140]
         if not text:
             return None
-        model: Any = _MASTERS[table]
-        known = self._masters.get(table)
+        model: Any = _PICKLISTS[table]
+        known = self._picklists.get(table)
         if known is None:
-            known = self._masters[table] = {
+            known = self._picklists[table] = {
                 str(each).casefold(): key for key, each in self.session.execute(select(model.id, model.label))
             }
         wanted = _RENAMED.get(text.casefold(), text.casefold())
@@ -206,7 +206,7 @@ class ImportContext:
 
     def meaning(self, table: str, key: int | None) -> str:
         """The meaning of a status."""
-        model: Any = _MASTERS[table]
+        model: Any = _PICKLISTS[table]
         if not hasattr(self, "_meanings"):
             self._meanings: dict[tuple[str, int], str] = {}
         if (table, key or 0) not in self._meanings:

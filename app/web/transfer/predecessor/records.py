@@ -96,12 +96,12 @@ class Leads:
         if not has_customer:
             set_own_contact(move, draft, lead, "lead_name")
         status = values.line_of(given.get("status")) or "New"
-        lead.status_id = move.master("lead_status", status) or 0
+        lead.status_id = move.entry_id("lead_status", status) or 0
         lead.category = values.line_of(given.get("lead_category"))
         lead.category = lead.category if lead.category in CATEGORIES else "Direct"
         own, way = given.get("source"), given.get("lead_source")
-        lead.source_id = move.master("lead_source", own or way)
-        lead.account_type_id = move.master("account_type", given.get("account_type"))
+        lead.source_id = move.entry_id("lead_source", own or way)
+        lead.account_type_id = move.entry_id("account_type", given.get("account_type"))
         for column, name in (("pod_id", "pod_id"), ("rejection_reason", "rejection_reason")):
             move.put(draft, lead, column, values.line_of(given.get(name)))
         move.put(draft, lead, "description", values.from_html(given.get("description")))
@@ -169,7 +169,7 @@ class Tickets:
         if not link_customer(move, draft, ticket, self.holders):
             set_own_contact(move, draft, ticket, "customer_name")
         self._subjects(draft, ticket)
-        ticket.status_id = move.master("ticket_status", values.line_of(given.get("status")) or "New") or 0
+        ticket.status_id = move.entry_id("ticket_status", values.line_of(given.get("status")) or "New") or 0
         priority = values.line_of(given.get("priority"))
         ticket.priority = priority if priority in PRIORITIES else "Medium"
         move.put(draft, ticket, "source", values.line_of(given.get("ticket_source")) or "On Call")
@@ -203,7 +203,7 @@ class Tickets:
         labels = labels or [
             values.line_of(given.get("ticket_subject") or given.get("subject"))[:140] or "General query"
         ]
-        keys = list(dict.fromkeys(self.context.master("ticket_subject", label) for label in labels))
+        keys = list(dict.fromkeys(self.context.entry_id("ticket_subject", label) for label in labels))
         self.context.put(draft, ticket, "title", ", ".join(dict.fromkeys(labels)))
         if not self.context.is_trial:
             found = self.context.session.scalars(select(TicketSubject).where(TicketSubject.id.in_(keys))).all()

@@ -18,7 +18,7 @@ from app.web.transfer.predecessor.import_context import ImportContext, RowDraft
 
 #: Maximum difference between two records of the same change.
 SAME = timedelta(minutes=2)
-MASTERS = {"leads": "lead_status", "ticket": "ticket_status"}
+PICKLISTS = {"leads": "lead_status", "ticket": "ticket_status"}
 
 
 def _moment(context: ImportContext, text: Any) -> datetime | None:
@@ -28,12 +28,12 @@ def _moment(context: ImportContext, text: Any) -> datetime | None:
         return None
 
 
-def apply_log(context: ImportContext, draft: RowDraft, master: str) -> datetime:
+def apply_log(context: ImportContext, draft: RowDraft, picklist: str) -> datetime:
     """Add the row's own log to the draft. Returns since when the record has its status."""
     record = draft.record
     log = [each for each in values.listed(draft.row.values.get("status_change_log")) if isinstance(each, dict)]
     log = sorted(log, key=lambda each: values.seconds(each.get("idx")))
-    first = context.master(master, log[0].get("from")) if log else None
+    first = context.entry_id(picklist, log[0].get("from")) if log else None
     began = StatusChange(from_id=None, to_id=first or record.status_id, at=record.created_on, seconds=None)
     context.person(draft, began, "by_id", draft.row.values.get("owner"))
     draft.lines.append(began)
@@ -43,9 +43,8 @@ def apply_log(context: ImportContext, draft: RowDraft, master: str) -> datetime:
         if at is None or not values.line_of(each.get("to")):
             continue
         since = at
-        add(
-            context, draft, (context.master(master, each.get("from")), context.master(master, each.get("to"))), at, each
-        )
+        pair = (context.entry_id(picklist, each.get("from")), context.entry_id(picklist, each.get("to")))
+        add(context, draft, pair, at, each)
     return since if log else max(record.created_on, record.changed_on)
 
 
@@ -62,12 +61,12 @@ def place(context: ImportContext, draft: RowDraft) -> None:
     """Process a row of a file of logs. Raises RuleBroken."""
     given = draft.row.values
     table, key = context.about(given.get("parenttype") or "CRM Lead", given.get("parent"))
-    if table not in MASTERS:
+    if table not in PICKLISTS:
         raise RuleBroken("It belongs to neither a lead nor a ticket.")
     draft.there = key
-    column, master = ("lead_id", "lead_status") if table == "leads" else ("ticket_id", "ticket_status")
-    before, at = context.master(master, given.get("from")), _moment(context, given.get("to_date"))
-    after = context.master(master, given.get("to"))
+    column, picklist = ("lead_id", "lead_status") if table == "leads" else ("ticket_id", "ticket_status")
+    before, at = context.entry_id(picklist, given.get("from")), _moment(context, given.get("to_date"))
+    after = context.entry_id(picklist, given.get("to"))
     if values.seconds(given.get("idx")) <= 1 and before and not context.is_trial:
         first = (getattr(StatusChange, column) == key, StatusChange.from_id.is_(None))
         context.session.execute(update(StatusChange).where(*first).values(to_id=before), _QUIET)

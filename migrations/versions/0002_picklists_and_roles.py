@@ -371,7 +371,7 @@ SLA = {
 def upgrade() -> None:
     _table = _tables()
     op.execute(_table("access_version").insert().values(id=1, n=1))
-    _masters(_table)
+    _picklists(_table)
     _office(_table)
     _sla(_table)
     _roles(_table)
@@ -410,7 +410,7 @@ def _fill(table, rows):
     op.bulk_insert(table, [dict(row, position=n, is_active=True) for n, row in enumerate(rows, 1)])
 
 
-def _masters(_table):
+def _picklists(_table):
     _fill(_table("lead_status"), LEAD_STATUSES)
     _fill(_table("ticket_status"), TICKET_STATUSES)
     for name, labels in (("ticket_subject", SUBJECTS), ("account_type", ACCOUNT_TYPES), ("lead_source", SOURCES)):
