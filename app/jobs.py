@@ -9,7 +9,7 @@ from app import job_work, maintenance_work
 from app.backups import requested_runs as backup_work
 from app.domain import custom_values
 from app.domain.base import gettext_noop
-from app.domain.inbound import inbound_events
+from app.domain.inbound import inbound_queue
 from app.domain.maintenance.job_runs import MANUAL_PREFIX, JobRun
 from app.dry_run import DryRun, try_out
 from app.job_runner import Every, Job, Runner, daily_at, every_minute, run_slot
@@ -75,7 +75,7 @@ QUEUED = (
 BACKLOG = (
     *map(backlog.source, (NOTICES, WEBHOOKS, MESSAGES, FILES, REACTIONS, CALLS, RECORDINGS, REPORTS, INVITATIONS)),
     BacklogSource(
-        "event", inbound_processing.QUEUE, inbound_events.due, lambda keys: inbound_processing.enqueue_event(keys[0])
+        "event", inbound_processing.QUEUE, inbound_queue.due, lambda keys: inbound_processing.enqueue_event(keys[0])
     ),
 )
 _BACKUP_TIMES, _DRILL_TIMES = daily_at("02:00", "17:25"), daily_at("04:10")

@@ -23,7 +23,7 @@ from app.domain.customers import Customer, CustomerAccount  # a customer; a brok
 from app.domain.dashboard_boards import Board, BoardHome  # dashboards that people arrange; the home page of a role
 from app.domain.file_quotas import FileUsage  # how many bytes of files somebody has
 from app.domain.idempotency import StoredResponse  # responses to repeated requests
-from app.domain.inbound.inbound_events import InboundEvent  # a request of a provider, as it arrived
+from app.domain.inbound.inbound_queue import InboundEvent  # a request of a provider, as it arrived
 from app.domain.invitations import Invitation  # the link by which a new user chooses their password
 from app.domain.leads import Lead  # a person who may become a customer
 from app.domain.legal_holds import LegalHold  # a record of which nothing is deleted

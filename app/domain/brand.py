@@ -9,7 +9,7 @@ from sqlalchemy.orm import Mapped, Session, mapped_column
 
 from app.domain.base import Record, RuleBroken, Stamp, Versioned, refuse_stale, translatable
 from app.domain.file_references import STORED_FILE
-from app.lib import colors
+from app.lib import color_contrast
 
 #: Characters of the name, as in CRM_BRAND.
 MAX_NAME = 60
@@ -87,12 +87,12 @@ def checked_accent(typed: str) -> str | None:
     accent = typed.strip().lower()
     if accent in ("", ACCENT):
         return None
-    if not colors.is_color(accent):
+    if not color_contrast.is_color(accent):
         raise RuleBroken("Please enter a color such as #1f5fd0: # and six digits or letters from a to f.", "accent")
-    found = colors.contrast(accent, "#ffffff")
-    if found < colors.LEAST_CONTRAST:
+    found = color_contrast.contrast(accent, "#ffffff")
+    if found < color_contrast.LEAST_CONTRAST:
         text = "White words can't be read on this color: its contrast is %(found)s, not 4.5. %(other)s would do."
-        other = colors.darker_until_readable(accent)
+        other = color_contrast.darker_until_readable(accent)
         raise RuleBroken(translatable(text, found=f"{int(found * 10) / 10:.1f}", other=other), "accent")
     return accent
 

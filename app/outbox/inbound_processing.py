@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from app import access
 from app.channels.provider import Event, Inbound, NotUnderstood, Provider
-from app.domain.inbound import inbound_events, provider_events
+from app.domain.inbound import inbound_queue, provider_events
 from app.domain.inbound.provider_events import MessageUnknown
 from app.domain.persistence.session_context import session_context
 from app.domain.persistence.transaction_state import pop_committed, transaction_state
@@ -43,7 +43,7 @@ log = logging.getLogger("crm.hooks")
 
 def store(session: Session, account: ChannelAccount, request: Inbound, now: datetime) -> int | None:
     """Store a verified request until it is processed. Returns its id, or None if it is stored already."""
-    event_id = inbound_events.store(session, account.id, digest_of(request), _sealed(request), now)
+    event_id = inbound_queue.store(session, account.id, digest_of(request), _sealed(request), now)
     if event_id is not None:
         transaction_state(session).inbound_events.append(event_id)
     return event_id
@@ -74,7 +74,7 @@ def work_off(event_id: int) -> None:
     now = datetime.now(UTC)
     with access.system_transaction() as session:
         session_context(session).zone = ZoneInfo(current_app.config["CRM"].time_zone)  # of the office hours
-        event = inbound_events.lock(session, event_id, now + engine.EARLY)
+        event = inbound_queue.lock(session, event_id, now + engine.EARLY)
         if event is None:
             return
         wait, account_id = _do(session, event, now), event.account_id
@@ -89,22 +89,22 @@ def _do(session: Session, event: InboundEvent, now: datetime) -> float | None:
     try:
         events, problem = _read(provider_clients.provider_of(account), _opened(event))
     except (NoProvider, VaultError) as error:
-        inbound_events.fail(event, str(error))
+        inbound_queue.fail(event, str(error))
         return None
     except Exception:
         log.exception("event %s could not be read", event.id)
-        inbound_events.fail(event, A_FAULT)
+        inbound_queue.fail(event, A_FAULT)
         return None
     taken, late, fault = _take_all(session, account, events, now)
     if fault or late:
-        wait = inbound_events.wait(event, A_FAULT if fault else late, now)
+        wait = inbound_queue.wait(event, A_FAULT if fault else late, now)
         if wait is not None or fault:
             return wait
         log.warning("event %s is about messages that are not ours", event.id)
     if problem:
-        inbound_events.fail(event, problem)
+        inbound_queue.fail(event, problem)
     else:
-        inbound_events.finish(event, _summary(taken, late), now)
+        inbound_queue.finish(event, _summary(taken, late), now)
     return None
 
 
@@ -145,7 +145,7 @@ def _summary(taken: Counter[str], late: str) -> str:
 def find_due(session: Session, now: datetime, limit: int) -> list[int]:
     """The requests that are in no queue any more."""
     left = min(limit, engine.room(QUEUE, MAX_QUEUED))
-    return inbound_events.due(session, now - engine.STUCK_AFTER, left) if left else []
+    return inbound_queue.due(session, now - engine.STUCK_AFTER, left) if left else []
 
 
 def enqueue(event_id: int) -> str:

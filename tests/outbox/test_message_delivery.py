@@ -19,7 +19,7 @@ from app.channels import registry
 from app.channels.base import ChannelError, DeliveryUnknown
 from app.channels.provider import Inbound, OnDoNotDisturb, OptedOut, OutgoingMessage, ProviderRefusal
 from app.domain.base import RuleBroken, Stamp
-from app.domain.inbound import inbound_events
+from app.domain.inbound import inbound_queue
 from app.domain.messaging import channel_accounts, consents, message_sending, messages
 from app.domain.messaging.channel_accounts import AccountSettings
 from app.domain.messaging.message_sending import OutgoingRequest
@@ -510,11 +510,11 @@ def test_what_cannot_be_read_waits_for_a_person(crm: Crm, account: Any) -> None:
     key = report(crm, account, body=b"{")
     run_calls()
     assert (event(crm, key).state, event(crm, key).error) == ("failed", "This is no list.")
-    inbound_events.try_again(crm.session, event(crm, key), Stamp(crm.people["root"].id, now()))
+    inbound_queue.try_again(crm.session, event(crm, key), Stamp(crm.people["root"].id, now()))
     crm.session.commit()
     inbound_processing.work_off(int(key or 0))
     assert event(crm, key).state == "failed" and PEER not in event(crm, key).request_sealed
-    inbound_events.dismiss(crm.session, event(crm, key), Stamp(crm.people["root"].id, now()))
+    inbound_queue.dismiss(crm.session, event(crm, key), Stamp(crm.people["root"].id, now()))
     assert event(crm, key).state == "dismissed"
 
 

@@ -20,7 +20,7 @@ from app.domain.audit import AuditEntry
 from app.domain.authentication import FailedLogin, SignIn
 from app.domain.base import TranslatableText, translatable
 from app.domain.idempotency import StoredResponse
-from app.domain.inbound.inbound_events import InboundEvent
+from app.domain.inbound.inbound_queue import InboundEvent
 from app.domain.maintenance.backup_runs import BackupRun
 from app.domain.maintenance.health_samples import ErrorReport, HealthCrossing, HealthSample, SlowStatement, minute_of
 from app.domain.maintenance.job_runs import FailedCall, JobRun

@@ -15,7 +15,7 @@ from app.channels.provider import Abilities
 from app.channels.registry import KINDS
 from app.domain import audit, business_settings
 from app.domain.base import RuleBroken, Stamp, translatable
-from app.domain.messaging import channel_accounts, conversations, file_checks, message_templates, messages, sms_rules
+from app.domain.messaging import channel_accounts, conversations, dlt_rules, file_checks, message_templates, messages
 from app.domain.messaging.channel_accounts import ChannelAccount
 from app.domain.messaging.conversations import Conversation
 from app.domain.messaging.message_templates import MessageTemplate
@@ -183,8 +183,8 @@ def _content(
         text = "This text would be sent as %(parts)s SMS. Please shorten it: at most %(most)s are sent for one message."
         raise RuleBroken(translatable(text, parts=parts, most=MAX_SMS_PARTS), "body")
     if request.channel == "sms":
-        sms_rules.refuse_foreign_links(session, body)
-        template = sms_rules.registered(session, account, conversation.peer, body, template)
+        dlt_rules.refuse_foreign_links(session, body)
+        template = dlt_rules.registered(session, account, conversation.peer, body, template)
     _refuse_files(request, account)
     return {
         "body": body.strip() or " ".join(each.get("name") or "File" for each in request.media),

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import permissions
 from app.domain.base import NotFound, RuleBroken
-from app.domain.inbound import inbound_events
+from app.domain.inbound import inbound_queue
 from app.domain.messaging import messages
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
@@ -122,7 +122,7 @@ class UndeliveredView(BaseView):
         row, viewer = access.get_visible(db.session(), InboundEvent, key), current_viewer()
         if row is None:
             raise NotFound(_("There is no such request."))
-        step = inbound_events.try_again if what == "again" else inbound_events.dismiss
+        step = inbound_queue.try_again if what == "again" else inbound_queue.dismiss
         with request_transaction() as session:
             step(session, session.get_one(InboundEvent, key), viewer.stamp)
         if what == "again":

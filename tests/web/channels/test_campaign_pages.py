@@ -13,7 +13,7 @@ from sqlalchemy import delete, select, update
 
 from app.domain import file_references
 from app.domain.base import RuleBroken, Stamp
-from app.domain.messaging import consents, dnd_uploads, sms_rules
+from app.domain.messaging import consents, dlt_rules, dnd_uploads
 from app.models import (
     ApiKey,
     AuditEntry,
@@ -386,9 +386,9 @@ def test_links_in_sms_follow_the_white_list(crm: Crm, text: str, hosts: str, is_
     crm.session.commit()
     if is_refused:
         with pytest.raises(RuleBroken, match="white list"):
-            sms_rules.refuse_foreign_links(crm.session, text)
+            dlt_rules.refuse_foreign_links(crm.session, text)
     else:
-        sms_rules.refuse_foreign_links(crm.session, text)
+        dlt_rules.refuse_foreign_links(crm.session, text)
 
 
 @pytest.mark.parametrize(
@@ -416,11 +416,11 @@ def test_a_text_follows_its_registered_template(
     given = template if chosen else None
 
     def found() -> Any:
-        return sms_rules.registered(crm.session, account, "+919820012345", text, given)
+        return dlt_rules.registered(crm.session, account, "+919820012345", text, given)
 
     if result:
         assert found() is template
     else:
         with pytest.raises(RuleBroken):
             found()
-    assert sms_rules.registered(crm.session, account, "+14155550100", text, None) is None
+    assert dlt_rules.registered(crm.session, account, "+14155550100", text, None) is None

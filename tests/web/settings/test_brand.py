@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from app import branding
-from app.lib import colors
+from app.lib import color_contrast
 from app.ops.database.connections import STATEMENTS
 from app.ops.storage.file_store import StorageUnavailable
 from tests.app_fixtures import Crm, UserClient
@@ -143,6 +143,9 @@ def kept_logo(answer: Any) -> str:
 
 def test_a_color_that_would_do_is_named() -> None:
     for color in ("#ffcc00", "#00ff00", "#ff0000", "#1f5fd0"):
-        other = colors.darker_until_readable(color)
-        assert colors.contrast(other, "#ffffff") >= colors.LEAST_CONTRAST
-    assert colors.darker_until_readable("#1f5fd0") == "#1f5fd0" and round(colors.contrast("#000000", "#ffffff")) == 21
+        other = color_contrast.darker_until_readable(color)
+        assert color_contrast.contrast(other, "#ffffff") >= color_contrast.LEAST_CONTRAST
+    assert (
+        color_contrast.darker_until_readable("#1f5fd0") == "#1f5fd0"
+        and round(color_contrast.contrast("#000000", "#ffffff")) == 21
+    )
