@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.access.person import Person
 from app.access.system_session import as_system
-from app.domain import permissions, team
+from app.domain import permissions, team, users
 from app.domain.base import RuleBroken
 from app.domain.persistence.row_effects import Rows
 from app.models import AccessVersion, FieldMask, ModulePermission, Role, User
@@ -90,7 +90,7 @@ def _shared(rights: frozenset[Any]) -> frozenset[Any]:
 
 def _delegators(session: Session, user_id: int, now: datetime) -> list[int]:
     """The ids of users on leave who named this user their delegate."""
-    return list(session.scalars(select(User.id).where(User.delegate_id == user_id, team.on_leave(now))))
+    return list(session.scalars(select(User.id).where(User.delegate_id == user_id, users.on_leave(now))))
 
 
 def _levels(session: Session, roles: dict[int, str]) -> dict[tuple[str, str], str]:

@@ -15,7 +15,7 @@ from app.access.person import Person
 from app.access.reach_branches import HOLDERS
 from app.access.row_rules import MODULE_OF, has_own_rule, reads_all, visible, visible_alias
 from app.access.system_session import as_system
-from app.domain import team
+from app.domain.users import is_on_leave
 from app.models import ModulePermission, Role, User
 
 #: The most users of one call; each is a branch of the statement.
@@ -71,7 +71,7 @@ _USERS = select(User.id, User.username, User.active, User.manager_id, User.deleg
 
 
 def _is_substituted_by(user: Any, delegate_id: int, now: datetime) -> bool:
-    return bool(user.delegate_id == delegate_id and team.is_on_leave(user, now))
+    return bool(user.delegate_id == delegate_id and is_on_leave(user, now))
 
 
 def _with_reports(users: dict[int, Any], managers: frozenset[int]) -> frozenset[int]:

@@ -23,10 +23,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import notices, round_robin, task_handover, team, timeline
+from app.domain import notices, round_robin, task_handover, timeline
 from app.domain.base import RECORD_COLUMNS, NotFound, RuleBroken, Stamp, TranslatableText, UtcDateTime, translatable
 from app.domain.persistence import bulk, history_rows, recount_marks
 from app.domain.persistence.session_context import session_context
+from app.domain.users import Absence, absence
 
 REASONS = ("created", "round robin", "direct", "request", "overdue", "delegate", "bulk", "joined")
 
@@ -253,13 +254,13 @@ def refuse_absent(session: Session, user_id: int, now: datetime, field: str = "a
     user = session.get(User, user_id)
     if user is None:
         raise RuleBroken("There is no such colleague. Please choose someone else.", field)
-    away = team.absence(user, now)
+    away = absence(user, now)
     if away:
         raise RuleBroken(_absence_text(session, user, away, now), field)
     return user
 
 
-def _absence_text(session: Session, user: Any, away: team.Absence, now: datetime) -> TranslatableText:
+def _absence_text(session: Session, user: Any, away: Absence, now: datetime) -> TranslatableText:
     delegate = session.get(User, user.delegate_id) if user.delegate_id else None
     substitute = round_robin.substitute(round_robin.TurnPosition(user, delegate), now)
     advice = translatable("Please choose someone else.")
@@ -343,7 +344,7 @@ def remove_assignee(session: Session, record: Any, user_id: int, stamp: Stamp) -
 def _successor(session: Session, user_ids: list[int], now: datetime) -> int:
     """The first of these users who is not absent, else the first."""
     users = session.scalars(select(User).where(User.id.in_(user_ids)))
-    absent = {user.id for user in users if team.absence(user, now)}
+    absent = {user.id for user in users if absence(user, now)}
     return min(user_ids, key=lambda user_id: user_id in absent)
 
 

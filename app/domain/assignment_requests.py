@@ -15,6 +15,7 @@ from app.domain import assignment, notices, team, timeline
 from app.domain.assignment import NewAssignee
 from app.domain.base import Code, Conflict, Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.persistence.numbering import next_number
+from app.domain.users import get_role, members
 
 #: States of a request; all but Pending are final.
 STATES = ("Pending", "Approved", "Rejected", "Withdrawn", "Expired")
@@ -89,7 +90,7 @@ def approvers(session: Session, user_id: int, by: int | None) -> list[int]:
     Neither `by`, who sends the request, nor the user themselves is among them.
     """
     managers = _active(session, {*team.managers_above(session, user_id)} - {by, user_id})
-    admins = (user.id for user in team.members(session, team.get_role(session, "Admin").id)) if not managers else ()
+    admins = (user.id for user in members(session, get_role(session, "Admin").id)) if not managers else ()
     return managers or _active(session, {*admins} - {by, user_id})
 
 

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session, SessionTransaction
 
-from app.domain import audit_keys, notices, retired_keys, team
+from app.domain import audit_keys, notices, retired_keys, users
 from app.domain.audit import AuditEntry, AuditHead
 from app.domain.base import RuleBroken
 from app.domain.persistence.transaction_state import transaction_state
@@ -308,5 +308,5 @@ def notify_admins(session: Session, report: ChainReport, now: datetime) -> int:
     """Notify the admins of a broken chain, once a day. Returns how many notices were new."""
     first = report.faults[0] if report.faults else None
     payload: Mapping[str, Any] = {"broken": report.broken, "seq": first.seq if first else 0, "key": report.is_our_key}
-    event = notices.NoticeEvent("audit", f"audit:{now:%Y-%m-%d}", tuple(team.active_admins(session)), dict(payload))
+    event = notices.NoticeEvent("audit", f"audit:{now:%Y-%m-%d}", tuple(users.active_admins(session)), dict(payload))
     return notices.notify_many(session, [event], now)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from app.domain import sla, team
+from app.domain import reminder_preferences, sla
 from app.domain.base import Stamp
 from app.domain.customer_rights import ALL_RIGHTS, NO_RIGHTS, CustomerRights
 from app.lib.field_encryption import Vault
@@ -22,7 +22,7 @@ class ChangeContext(Stamp):
     #: Minutes until the first task of a new record is due, by priority; None = as shipped.
     first_task_minutes: Mapping[str, int] | None = None
     #: Minutes before its due time at which a task's assignee is reminded.
-    reminder_minutes: tuple[int, ...] = team.REMINDER_MINUTES
+    reminder_minutes: tuple[int, ...] = reminder_preferences.REMINDER_MINUTES
     #: Whether the user may reopen a lead that has ended.
     may_reopen: bool = False
     #: What the person may do with customers; None = everything for the system, nothing for a person.

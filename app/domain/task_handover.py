@@ -8,7 +8,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
-from app.domain import tasks, team
+from app.domain import reminder_preferences, tasks
 from app.domain.base import Stamp
 from app.domain.tasks import Task
 
@@ -31,7 +31,7 @@ def hand_over(session: Session, record: Any, from_id: int, to_id: int, stamp: St
     reassignment round in progress continues: the former assignee counts as tried, the new one no longer does.
     """
     found = list(session.scalars(_open_tasks(record, from_id)))
-    offsets = team.reminder_offsets(session.get_one(User, to_id)) if found else ()
+    offsets = reminder_preferences.reminder_offsets(session.get_one(User, to_id)) if found else ()
     for task in found:
         if task.tried:
             tried = dict.fromkeys([*task.tried, from_id])

@@ -13,7 +13,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, insert, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import audit, notices, team
+from app.domain import audit, notices, users
 from app.domain.base import Conflict, Record, RuleBroken, Stamp, UtcDateTime, Versioned, join_texts, refuse_stale
 from app.domain.permissions import AccessVersion
 from app.domain.persistence import change_events
@@ -298,7 +298,7 @@ def disable(session: Session, hook_id: int, state: str, why: str, now: datetime)
     hook.stamp(Stamp(None, now))
     if state == "off":
         _drop_queued(session, hook)
-    admins = team.active_admins(session)
+    admins = users.active_admins(session)
     key = f"webhook:{hook.id}:{now.isoformat()}"
     notices.notify(
         session,

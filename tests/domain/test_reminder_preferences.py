@@ -9,8 +9,9 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain.automation.reminder_preferences import parse_offsets, reschedule
+from app.domain.automation.reminder_rescheduling import reschedule
 from app.domain.base import RuleBroken
+from app.domain.reminder_preferences import parse_offsets
 from app.models import User
 from tests import factories
 from tests.factories import DAY, HOUR, MINUTE, NOW

@@ -6,7 +6,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import round_robin, team
+from app.domain import round_robin, users
 from app.domain.base import RuleBroken
 from app.models import Group, ModulePermission, Role
 from tests.factories import DAY, HOUR, NOW, user, without_hooks
@@ -71,7 +71,7 @@ def test_a_missing_role_is_refused_and_an_empty_one_has_no_turn(db: Session) -> 
 
 
 def line_of(session: Session) -> round_robin.RoundRobinLine:
-    role = team.get_role(session, "Sales User")
+    role = users.get_role(session, "Sales User")
     pointer = session.scalars(select(round_robin.RoundRobin).where(round_robin.RoundRobin.role_id == role.id)).first()
     return round_robin.load_line(session, role, pointer.last_user_id if pointer else None)
 

@@ -18,6 +18,7 @@ from app.domain.notices import NoticeEvent
 from app.domain.round_robin import TurnPosition, substitute
 from app.domain.sla import SlaDeadline, SlaTerms
 from app.domain.tickets import Ticket
+from app.domain.users import active_admins
 from app.lib.cached_property import cached_property
 
 RECORDS: dict[str, Any] = {"lead": Lead, "ticket": Ticket}
@@ -157,7 +158,7 @@ class EscalationWatch:
         managers = self.recipients.chain[level : level + 1]
         if level < self.recipients.levels:
             return managers
-        return (*managers, *team.active_admins(self.session))
+        return (*managers, *active_admins(self.session))
 
     # --- writing
 

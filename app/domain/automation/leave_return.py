@@ -9,7 +9,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import Select, or_, select
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, leads, notices, task_handover, team, tickets
+from app.domain import assignment, leads, notices, task_handover, tickets, users
 from app.domain.assignment import Assignment
 from app.domain.base import Stamp
 from app.domain.leads import Lead
@@ -34,7 +34,7 @@ def _returnable(now: datetime) -> Select[Any]:
         .join(User, User.id == Assignment.stead_of_id)
         .outerjoin(Lead, (Lead.id == Assignment.lead_id) & (Lead.assignee_id == Assignment.user_id))
         .outerjoin(Ticket, (Ticket.id == Assignment.ticket_id) & (Ticket.assignee_id == Assignment.user_id))
-        .where(Assignment.ended_on.is_(None), Assignment.stead_of_id != Assignment.user_id, *team.available(now))
+        .where(Assignment.ended_on.is_(None), Assignment.stead_of_id != Assignment.user_id, *users.available(now))
         .where(or_(Lead.status_id.not_in(ended_leads), Ticket.status_id.not_in(ended_tickets)))
     )
 

@@ -11,13 +11,14 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import assignment, notices, round_robin, tasks, team, timeline
+from app.domain import assignment, notices, reminder_preferences, round_robin, tasks, timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.persistence import bulk, change_events, recount_marks
 from app.domain.persistence.bulk import LockedRow
 from app.domain.tasks import Task
 from app.domain.tickets import Ticket
+from app.domain.users import active_admins
 
 
 @dataclass(frozen=True)
@@ -168,7 +169,11 @@ def _event(
 
 def _reminder_offsets(session: Session, takers: Iterable[int | None]) -> dict[int, tuple[int, ...]]:
     """User id -> minutes before due of their reminders; the session has loaded these users already."""
-    return {user: team.reminder_offsets(session.get_one(User, user)) for user in {*takers} if user is not None}
+    return {
+        user: reminder_preferences.reminder_offsets(session.get_one(User, user))
+        for user in {*takers}
+        if user is not None
+    }
 
 
 class _Managers:
@@ -178,7 +183,7 @@ class _Managers:
         users = session.execute(select(User.id, User.manager_id, User.active)).all()
         self._manager: dict[int | None, int | None] = {row.id: row.manager_id for row in users}
         self._active = {row.id for row in users if row.active}
-        self._admins = team.active_admins(session)
+        self._admins = active_admins(session)
 
     def above(self, users: Iterable[int | None]) -> tuple[int, ...]:
         """Ids of the managers above these users and of the admins, in order."""

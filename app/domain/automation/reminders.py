@@ -12,7 +12,7 @@ from flask_appbuilder.security.sqla.models import User
 from sqlalchemy import select
 from sqlalchemy.orm import Session, aliased
 
-from app.domain import notices, round_robin, tasks, team
+from app.domain import notices, reminder_preferences, round_robin, tasks
 from app.domain.persistence import bulk
 from app.domain.persistence.bulk import LockedRow
 from app.domain.snooze import next_morning
@@ -73,14 +73,16 @@ class _TaskCheck:
         """Kind and event key of the reminder that is due now, or None."""
         if now >= due_on + OVERDUE:
             return "task_overdue", f"overdue:{self.task.id}:{now.astimezone(self.zone).date()}"
-        missed = [minutes for minutes in team.reminder_offsets(self.user) if due_on - minutes * MINUTE <= now]
+        missed = [
+            minutes for minutes in reminder_preferences.reminder_offsets(self.user) if due_on - minutes * MINUTE <= now
+        ]
         # Only the nearest one: after a delay nobody needs the reminder for an hour that has passed.
         return ("task_due", f"due:{self.task.id}:{min(missed)}:{due_on.isoformat()}") if missed else None
 
     def next_on(self, now: datetime) -> datetime | None:
         """When to check the task next."""
         due_on = self.task.due_on
-        return next_check(due_on, team.reminder_offsets(self.user), now, self.zone) if due_on else None
+        return next_check(due_on, reminder_preferences.reminder_offsets(self.user), now, self.zone) if due_on else None
 
 
 def _checks(session: Session, task_ids: Sequence[int], now: datetime, zone: str) -> list[_TaskCheck]:

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import notices, team
+from app.domain import notices, users
 from app.domain.base import Record, Stamp, UtcDateTime
 from app.domain.maintenance.job_runs import JobRun
 
@@ -124,7 +124,7 @@ def begin_again(session: Session, run_id: int, now: datetime) -> bool:
 def notify_admins(session: Session, why: str, event: str, now: datetime, reason: str = "") -> int:
     """Notify the admins once about this event. `why`: backup, verify, drill, delete, copy, late or late_drill."""
     payload = {"why": why, "reason": reason[:300]}
-    admins = tuple(team.active_admins(session))
+    admins = tuple(users.active_admins(session))
     return notices.notify_many(session, [notices.NoticeEvent("backup", f"backup:{event}"[:150], admins, payload)], now)
 
 

@@ -7,9 +7,10 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from app.domain import notices, team
+from app.domain import notices
 from app.domain.maintenance import health_samples, health_thresholds
 from app.domain.maintenance.health_thresholds import ThresholdChange
+from app.domain.users import active_admins
 from app.lib.digit_grouping import grouped
 
 
@@ -27,7 +28,7 @@ def watch(session: Session, readings: Readings, now: datetime) -> str:
     changes = health_thresholds.watch(session, now)
     if not changes:
         return ""
-    users = tuple(team.active_admins(session))
+    users = tuple(active_admins(session))
     notices.notify_many(session, [_event(each, users) for each in changes], now)
     return "kept again" if all(each.is_over for each in changes) else "crossed"
 

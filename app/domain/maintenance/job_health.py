@@ -11,9 +11,10 @@ from zoneinfo import ZoneInfo
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import notices, team
+from app.domain import notices
 from app.domain.maintenance import job_runs
 from app.domain.maintenance.job_runs import JobRun
+from app.domain.users import active_admins
 
 #: A job of every minute is late if it has not started for longer than this, or runs for longer.
 LATE_AFTER = timedelta(minutes=3)
@@ -86,7 +87,7 @@ def notify_admins(session: Session, delays: Iterable[JobDelay], now: datetime, z
     delays = list(delays)
     if not delays:
         return 0
-    users = tuple(team.active_admins(session))
+    users = tuple(active_admins(session))
     return notices.notify_many(session, [_event(each, users, now, ZoneInfo(zone)) for each in delays], now)
 
 

@@ -14,11 +14,12 @@ from flask_appbuilder.security.sqla.models import Role, User
 from sqlalchemy import ForeignKey, Index, Text, UniqueConstraint, or_, select, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import office_hours, office_schedule, team
+from app.domain import office_hours, office_schedule
 from app.domain.base import Record, RuleBroken, Stamp, UtcDateTime
 from app.domain.permissions import ModulePermission
 from app.domain.persistence.transaction_state import transaction_state
 from app.domain.telephony.calls import CallLog
+from app.domain.users import absence, available, has_role, is_on_leave
 
 #: How long a card is shown at most.
 LASTS = timedelta(hours=12)
@@ -114,15 +115,15 @@ def notify(session: Session, call: CallLog, now: datetime, zone: tzinfo) -> None
 
 def _present(session: Session, user: Any, now: datetime) -> list[int]:
     """The user, or their substitute during a leave; empty if neither is available."""
-    if team.absence(user, now) is None:
+    if absence(user, now) is None:
         return [user.id]
-    delegate: Any = session.get(User, user.delegate_id) if user.delegate_id and team.is_on_leave(user, now) else None
-    return [delegate.id] if delegate is not None and team.absence(delegate, now) is None else []
+    delegate: Any = session.get(User, user.delegate_id) if user.delegate_id and is_on_leave(user, now) else None
+    return [delegate.id] if delegate is not None and absence(delegate, now) is None else []
 
 
 def on_duty(session: Session, now: datetime, zone: tzinfo) -> list[int]:
     """Ids of users who take calls of unknown numbers: those who chose to, else all who may log calls."""
-    chosen = select(User.id).where(User.takes_calls.is_(True), *team.available(now)).order_by(User.id)
+    chosen = select(User.id).where(User.takes_calls.is_(True), *available(now)).order_by(User.id)
     if people := list(session.scalars(chosen.limit(MAX_PEOPLE))):
         return people
     if not office_hours.is_open(office_schedule.load_office(session, str(zone)), now):
@@ -133,8 +134,8 @@ def on_duty(session: Session, now: datetime, zone: tzinfo) -> list[int]:
     roles = list(session.scalars(select(Role.id).where(Role.id.in_(may_log))))
     if not roles:
         return []
-    able = or_(*[team.has_role(role) for role in roles])
-    return list(session.scalars(select(User.id).where(able, *team.available(now)).order_by(User.id).limit(MAX_PEOPLE)))
+    able = or_(*[has_role(role) for role in roles])
+    return list(session.scalars(select(User.id).where(able, *available(now)).order_by(User.id).limit(MAX_PEOPLE)))
 
 
 def accept(session: Session, call: CallLog, user_id: int, now: datetime) -> None:

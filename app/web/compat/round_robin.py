@@ -8,8 +8,9 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import assignment, audit, round_robin, team
+from app.domain import assignment, audit, round_robin
 from app.domain.base import RuleBroken, translatable
+from app.domain.users import get_role
 from app.extensions import db
 from app.models import Assignment, Lead, RoundRobin, Ticket
 from app.web.compat.arguments import Arguments
@@ -24,14 +25,14 @@ from app.web.core.viewer import Viewer
 def preview_next_assignment(arguments: Arguments) -> dict[str, Any]:
     """role_name -> the next user; changes nothing."""
     refuse_unless_assigner(current_viewer())
-    viewer, role = current_viewer(), team.get_role(db.session(), arguments.first_text("role_name", "role"))
+    viewer, role = current_viewer(), get_role(db.session(), arguments.first_text("role_name", "role"))
     return _next_user(_load_line(role), viewer) | {"role": role.name}
 
 
 def role_status(arguments: Arguments) -> dict[str, Any]:
     """role_name -> its users, the last one assigned and the next one."""
     refuse_unless_assigner(current_viewer())
-    viewer, role = current_viewer(), team.get_role(db.session(), arguments.first_text("role_name", "role"))
+    viewer, role = current_viewer(), get_role(db.session(), arguments.first_text("role_name", "role"))
     line = _load_line(role)
     users = [name_of(place.user.id, viewer) for place in line.places if place.user.id in viewer.lookups.active]
     return _next_user(line, viewer) | {

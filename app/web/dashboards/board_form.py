@@ -16,7 +16,7 @@ from werkzeug.datastructures import MultiDict
 from app import access
 from app.access.people import highest_levels
 from app.access.person import ADMIN, Person
-from app.domain import dashboard_boards, team
+from app.domain import dashboard_boards, team, users
 from app.domain.base import RuleBroken
 from app.domain.permissions import MASK_RANK
 from app.extensions import db
@@ -195,7 +195,7 @@ def hidden_cards(draft: BoardInput, viewer: Viewer) -> dict[str, list[str]]:
 
 
 def _role_sets(session: Session, manager: int) -> set[frozenset[int]]:
-    return set(team.roles_held(session, team.reporting_tree(session, manager)).values())
+    return set(users.roles_held(session, team.reporting_tree(session, manager)).values())
 
 
 def _readers(session: Session, holders: set[frozenset[int]]) -> list[tuple[str, Person]]:

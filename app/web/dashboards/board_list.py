@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import func, select
 
 from app import access
-from app.domain import team
+from app.domain import users
 from app.extensions import db
 from app.models import Board, BoardHome, Role
 from app.web.core.viewer import Viewer
@@ -95,7 +95,7 @@ def offered_audiences(viewer: Viewer) -> tuple[list[tuple[int, str]], list[tuple
     sees_all = viewer.person.may("Settings", "write")
     with access.as_system(db.session()) as session:
         roles = session.execute(select(Role.id, Role.name).where(Role.name != "Public").order_by(Role.name)).all()
-        held = None if sees_all else frozenset().union(*team.roles_held(session, own_team).values())
+        held = None if sees_all else frozenset().union(*users.roles_held(session, own_team).values())
     teams = sorted((str(people[key]["full_name"]), key) for key in viewer.lookups.managers & people.keys())
     return (
         [(key, str(name)) for key, name in roles if held is None or key in held],

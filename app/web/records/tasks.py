@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session
 from app import access
 from app.domain import assignment, notices, tasks
 from app.domain.base import RuleBroken, UtcDateTime
+from app.domain.reminder_preferences import REMINDER_MINUTES
 from app.domain.tasks import OPEN, PRIORITIES, STATUSES, Task
-from app.domain.team import REMINDER_MINUTES
 from app.models import Lead
 from app.web.api.resource import Resource
 from app.web.core.fields.base import ChoiceField, Field, TextField

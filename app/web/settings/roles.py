@@ -23,7 +23,7 @@ from sqlalchemy.orm import Session
 from app import access
 from app.access.changed_rows import previous_value
 from app.access.role_matrix import FIXED_ROLES, PUBLIC, load_matrix, refuse_fixed_role, save_matrix
-from app.domain import team
+from app.domain import users
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import Role
@@ -40,7 +40,7 @@ class RoleRows(HardenedInterface):
 
     def _get_attr_value(self, item: Any, col: str) -> Any:
         if col == "people":
-            return len(team.members(self.session, item.id))
+            return len(users.members(self.session, item.id))
         if col == "matrix":
             return link(url_for("RoleMatrix.matrix", role_id=item.id), _("Open the permission matrix"))
         return super()._get_attr_value(item, col)
@@ -102,7 +102,7 @@ class Roles(HardenedView, RoleModelView):
         """Refuse to delete a role in use, or one that rules refer to; its cells and masks are deleted with it."""
         if item.name in FIXED_NAMES:
             raise RuleBroken(_("The CRM needs the role %(name)s, so it can't be deleted.", name=item.name))
-        if item.groups or team.members(db.session(), item.id):
+        if item.groups or users.members(db.session(), item.id):
             raise RuleBroken(_("This role is still in use. Remove it from its users and groups first."))
 
 

@@ -11,7 +11,7 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.domain import assignment, audit, round_robin, team
+from app.domain import assignment, audit, round_robin, users
 from app.domain.base import NotFound
 from app.extensions import db
 from app.lib.digit_grouping import GroupedInt
@@ -102,7 +102,7 @@ def _position_row(
     position: round_robin.TurnPosition, first: int | None, counts: dict[int, Any], viewer: Viewer
 ) -> dict[str, Any]:
     user = position.user
-    away, other = team.absence(user, viewer.now), round_robin.substitute(position, viewer.now)
+    away, other = users.absence(user, viewer.now), round_robin.substitute(position, viewer.now)
     entry = {"why": away.why, "until": away.until.isoformat() if away.until else None} if away else None
     count, last = counts.get(user.id, (0, None))
     return {

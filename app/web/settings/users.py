@@ -25,8 +25,8 @@ from wtforms.validators import Email, EqualTo, Length, Optional, ValidationError
 
 from app import access
 from app.access.role_matrix import PUBLIC
-from app.domain import absence, invitations, team
-from app.domain.automation import reminder_preferences
+from app.domain import absence, invitations, reminder_preferences, team
+from app.domain.automation import reminder_rescheduling
 from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib import phone
@@ -299,7 +299,9 @@ class Users(HardenedView, UserDBModelView):
         _refuse_invalid(item)
         if inspect(item).attrs.reminder_minutes.history.has_changes():
             with access.as_system(db.session()):
-                reminder_preferences.reschedule(db.session(), item.id, team.reminder_offsets(item), request_time())
+                reminder_rescheduling.reschedule(
+                    db.session(), item.id, reminder_preferences.reminder_offsets(item), request_time()
+                )
         super().pre_update(item)
 
     def pre_delete(self, item: Any) -> None:

@@ -14,8 +14,8 @@ from flask_babel import refresh
 from sqlalchemy import select
 
 from app import access
-from app.domain import absence, team
-from app.domain.automation import reminder_preferences
+from app.domain import absence, reminder_preferences
+from app.domain.automation import reminder_rescheduling
 from app.domain.base import Conflict, RuleBroken
 from app.domain.telephony import call_requests
 from app.extensions import db
@@ -201,7 +201,7 @@ def _save(raw: dict[str, Any], mark: str, viewer: Viewer) -> User:
         setattr(user, name, value)
     if user.reminder_minutes != old:
         with access.as_system(session):
-            reminder_preferences.reschedule(session, user.id, team.reminder_offsets(user), viewer.now)
+            reminder_rescheduling.reschedule(session, user.id, reminder_preferences.reminder_offsets(user), viewer.now)
     return user
 
 
@@ -255,7 +255,7 @@ def _input(each: Field, shown: dict[str, Any], errors: dict[str, list[str]], vie
         raw = viewer.lookups.find_person(raw)
     made = each.form_input(raw, errors.get(each.name, []), viewer)
     if each.name == "reminder_minutes":
-        default = ", ".join(str(minutes) for minutes in team.reminder_offsets(None))
+        default = ", ".join(str(minutes) for minutes in reminder_preferences.reminder_offsets(None))
         made |= {
             "placeholder": default,
             "help": _g("Up to five numbers. Empty: the office's, %(minutes)s.", minutes=default),

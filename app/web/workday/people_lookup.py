@@ -11,9 +11,9 @@ from flask_appbuilder.security.decorators import permission_name
 from flask_babel import gettext as _
 from sqlalchemy import select
 
-from app.domain import team
 from app.domain.base import NotFound
 from app.domain.permissions import VERBS
+from app.domain.users import absence
 from app.extensions import db
 from app.models import User
 from app.web.api import schemas
@@ -77,7 +77,7 @@ def _away(users: list[int], viewer: Viewer) -> dict[int, str]:
     """user -> why and until when they get no new work, of those who are away."""
     columns = (User.id, User.active, User.available, User.away_until, User.leave_from, User.leave_to)
     rows = db.session.execute(select(*columns).where(User.id.in_(users)))
-    found = {row.id: team.absence(row, viewer.now) for row in rows}
+    found = {row.id: absence(row, viewer.now) for row in rows}
     return {
         key: absent_in_words({"why": each.why, "until": each.until and each.until.isoformat()}, viewer)
         for key, each in found.items()

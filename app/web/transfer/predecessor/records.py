@@ -6,8 +6,8 @@ from typing import Any
 
 from sqlalchemy import select
 
+from app.domain import reminder_preferences
 from app.domain import tasks as task_rules
-from app.domain import team
 from app.domain.assignment import Assignment, record_user_key
 from app.domain.base import RuleBroken, translatable
 from app.domain.leads import CATEGORIES
@@ -239,6 +239,6 @@ class Tasks:
         task.exhausted = task.status in task_rules.OPEN and (is_late or values.is_yes(given.get("final_overdue")))
         task.remind_on = None
         if not is_late:
-            task.schedule_reminder(team.REMINDER_MINUTES, move.now)
+            task.schedule_reminder(reminder_preferences.REMINDER_MINUTES, move.now)
         payload = {"text": task.title, "what": "created", "due": task.due_on.isoformat() if task.due_on else None}
         move.line(draft, "task", task.created_on, given.get("owner"), **payload, assignee=task.assignee_id)

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from app.domain import round_robin, team
+from app.domain import round_robin, team, users
 from app.domain.base import RuleBroken
 from app.models import User
 from tests.factories import DAY, HOUR, NOW, user
@@ -28,7 +28,7 @@ ABSENCES = [
 
 @pytest.mark.parametrize("columns, reason", ABSENCES)
 def test_why_a_user_takes_no_work(db: Session, columns: Any, reason: str | None) -> None:
-    assert team.why_absent(user(db, "ana", "Sales User", **columns), NOW) == reason
+    assert users.why_absent(user(db, "ana", "Sales User", **columns), NOW) == reason
 
 
 def test_the_reporting_tree(db: Session) -> None:
@@ -63,7 +63,7 @@ def test_a_stored_cycle_does_not_loop_forever(db: Session) -> None:
 @pytest.mark.parametrize("columns, reason", ABSENCES)
 def test_availability_is_the_same_in_sql(db: Session, columns: Any, reason: str | None) -> None:
     ana = user(db, "ana", **columns)
-    found = db.scalars(select(User.id).where(User.id == ana.id, *team.available(NOW))).first()
+    found = db.scalars(select(User.id).where(User.id == ana.id, *users.available(NOW))).first()
     assert (found is None) == (reason is not None)
 
 
@@ -73,22 +73,22 @@ def test_availability_is_the_same_in_sql(db: Session, columns: Any, reason: str 
 @pytest.mark.parametrize(
     "columns, expected",
     [
-        ({"active": False, "away_until": NOW + DAY}, team.Absence("deactivated")),
-        ({"available": False}, team.Absence("not available")),
-        ({"away_until": NOW + HOUR}, team.Absence("away", NOW + HOUR)),
-        ({"leave_from": NOW, "leave_to": NOW + DAY}, team.Absence("on leave", NOW + DAY)),
-        ({"leave_from": NOW}, team.Absence("on leave")),
+        ({"active": False, "away_until": NOW + DAY}, users.Absence("deactivated")),
+        ({"available": False}, users.Absence("not available")),
+        ({"away_until": NOW + HOUR}, users.Absence("away", NOW + HOUR)),
+        ({"leave_from": NOW, "leave_to": NOW + DAY}, users.Absence("on leave", NOW + DAY)),
+        ({"leave_from": NOW}, users.Absence("on leave")),
     ],
 )
-def test_an_absence_says_why_and_until_when(db: Session, columns: Any, expected: team.Absence) -> None:
-    assert team.absence(user(db, "ana", **columns), NOW) == expected
+def test_an_absence_says_why_and_until_when(db: Session, columns: Any, expected: users.Absence) -> None:
+    assert users.absence(user(db, "ana", **columns), NOW) == expected
 
 
 @pytest.mark.parametrize(
     "refuse, field",
     [
         (lambda session: round_robin.set_next(session, "Sales User", 999, NOW), "user"),
-        (lambda session: team.get_role(session, "Nobody"), "assign_to_role"),
+        (lambda session: users.get_role(session, "Nobody"), "assign_to_role"),
         (lambda session: team.refuse_cycle(session, user(session, "ana").id, 1), "manager"),
     ],
 )
@@ -102,4 +102,4 @@ def test_each_refusal_names_its_field(db: Session, refuse: Any, field: str) -> N
 def test_the_active_admins(db: Session) -> None:
     ada = user(db, "ada", "Admin")
     user(db, "old", "Admin", active=False), user(db, "ana", "Sales User")
-    assert team.active_admins(db) == [ada.id]
+    assert users.active_admins(db) == [ada.id]

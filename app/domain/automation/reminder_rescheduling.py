@@ -1,4 +1,4 @@
-"""Reminder offsets of a user, in minutes before due, and how changing them affects their open tasks."""
+"""When a user changes how long before tasks are due they are reminded: the next reminders of their open tasks."""
 
 from __future__ import annotations
 
@@ -10,28 +10,12 @@ from sqlalchemy.orm import Session
 
 from app.domain import tasks
 from app.domain.automation import reminders
-from app.domain.base import RuleBroken, UtcDateTime
+from app.domain.base import UtcDateTime
 from app.domain.tasks import Task
 from app.lib.batches import batched
 
-#: The earliest reminder, a week before due.
-MAX_MINUTES = 7 * 24 * 60
-MAX_OFFSETS = 5
 #: Tasks per UPDATE.
 _BATCH = 200
-
-
-def parse_offsets(text: str) -> list[int] | None:
-    """ "60, 5" -> minutes before due, largest first; None for an empty text. Raises RuleBroken."""
-    parts = text.replace(",", " ").split()
-    if not parts:
-        return None
-    are_numbers = all(part.isascii() and part.isdigit() and len(part) < 6 for part in parts)
-    if not are_numbers or len(parts) > MAX_OFFSETS or not all(0 < int(part) <= MAX_MINUTES for part in parts):
-        raise RuleBroken(
-            "Please enter up to five numbers of minutes from 1 to 10080, such as 60, 5.", "reminder_minutes"
-        )
-    return sorted({int(part) for part in parts}, reverse=True)
 
 
 def reschedule(session: Session, user_id: int, offsets: tuple[int, ...], now: datetime) -> int:
