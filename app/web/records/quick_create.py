@@ -1,8 +1,7 @@
-"""The quick form of a new record: the most important fields, and known people with the typed values."""
+"""The quick form of a new record: the most important fields of a record."""
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from flask import flash, make_response, redirect, render_template, request
@@ -10,22 +9,18 @@ from flask_babel import gettext as _
 
 from app.domain.base import RuleBroken
 from app.extensions import db
-from app.lib import phone
-from app.lib.identity_numbers import is_pan
-from app.models import Customer, Lead
+from app.models import Lead
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
-from app.web.core.queries.record_table import ListQuery
-from app.web.core.registry import screen_of
-from app.web.core.urls.local_links import redirect_to, row_url
+from app.web.core.urls.local_links import redirect_to
 from app.web.core.viewer import Viewer
 from app.web.core.views import custom_columns, save_warnings
-from app.web.pages.html_parts import cell
 from app.web.pages.routes import page_route
 from app.web.records import first_task_inputs, form_page
 from app.web.records.form_page import FormState
+from app.web.records.possible_duplicates import IDENTIFYING, PossibleDuplicates
 
-#: Fields of one quick form; known people that are shown.
-MAX_FIELDS, MAX_KNOWN = 8, 5
+#: Fields of one quick form.
+MAX_FIELDS = 8
 #: Kinds of inputs that fit into it.
 _KINDS = (
     "text",
@@ -42,8 +37,6 @@ _KINDS = (
     "many",
     "number",
 )
-#: Fields that identify a person, and whether their value is worth looking up.
-_IDENTIFYING = ("mobile", "email", "pan")
 
 
 def offered(screen: Any) -> list[str]:
@@ -71,7 +64,7 @@ def refuse_incomplete(screen: Any, names: list[str]) -> None:
         raise RuleBroken(_("The quick form also needs a mobile number or an email address."))
 
 
-class QuickCreate:
+class QuickCreate(PossibleDuplicates):
     """The endpoints of a screen for its quick form."""
 
     quick_fields: tuple[str, ...]
@@ -155,70 +148,4 @@ class QuickCreate:
         return answer
 
     def _can_be_known(self, viewer: Viewer) -> bool:
-        return bool(set(names_of(self, viewer)) & set(_IDENTIFYING))
-
-    @page_route("/known", methods=["POST"], permission="add")
-    def known(self) -> Any:
-        """Visible leads and customers with the typed number, address or PAN: a fragment.
-
-        Nothing is revealed about records that the person doesn't see, nor about masked values.
-        """
-        viewer = current_viewer()
-        typed = _identifying()
-        found = [hit for model in (Customer, Lead) for hit in _known(screen_of(model), typed, viewer)] if typed else []
-        can_merge = any(viewer.person.may(each, "merge") for each in ("Leads", "Customers"))
-        return render_template("records/_possible_duplicates.html", known=found[:MAX_KNOWN], can_merge=can_merge)
-
-
-def _identifying() -> dict[str, str]:
-    """The completely typed identifiers: a phone number, an address, a PAN."""
-    given = {name: request.form.get(name, "").strip()[:100] for name in _IDENTIFYING}
-    if not phone.normalize(given["mobile"]):
-        del given["mobile"]
-    if "@" not in given["email"][1:-3]:
-        del given["email"]
-    if not is_pan(given["pan"]):
-        del given["pan"]
-    return given
-
-
-def _known(screen: Any, typed: dict[str, str], viewer: Viewer) -> list[dict[str, Any]]:
-    if screen is None or not viewer.person.may(screen.module, "read"):
-        return []
-    table = screen.record_table
-    shown = ("name", "number", "status", "mobile", "email", "assignee" if "assignee" in table.by_name else "owner")
-    names = tuple(name for name in shown if name in table.by_name)
-    made: dict[int, dict[str, Any]] = {}
-    for name, value in typed.items():
-        if table.by_name[name].is_hidden(viewer):
-            continue
-        query = ListQuery(
-            [table.by_name[name].where("eq", value, viewer)], table.order_by(None, "desc", viewer), MAX_KNOWN
-        )
-        for row in table.rows(db.session(), query, names):
-            made.setdefault(row[0], _hit(screen, row, names, viewer))["by"].append(str(table.by_name[name].label))
-    return list(made.values())
-
-
-def _hit(screen: Any, row: Any, names: tuple[str, ...], viewer: Viewer) -> dict[str, Any]:
-    values = tuple(row)
-    cells = {each.name: each.shown_cell(values[cut], viewer) for each, cut in screen.record_table.selection(names)[1]}
-    number = cells["number"].get("text")
-    title = cells["name"].get("text") or number
-    first, _space, last = str(title).partition(" ")
-    use: dict[str, Any] = {"first_name": first, "last_name": last}
-    use |= {
-        name: cells[name].get("text", "") for name in ("mobile", "email") if cells[name]["kind"] in ("phone", "email")
-    }
-    if screen.service.record is Customer:
-        use["customer"] = {"value": values[0], "label": title}
-    return {
-        "title": title,
-        "kind": str(screen.record_name),
-        "number": number,
-        "url": row_url(screen.route_base, values[0], number),
-        "status": cell(cells["status"]) if "status" in cells else "",
-        "person": cells.get("assignee", cells.get("owner", {})).get("full_name", ""),
-        "use": json.dumps(use),
-        "by": [],
-    }
+        return bool(set(names_of(self, viewer)) & set(IDENTIFYING))
