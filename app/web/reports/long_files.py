@@ -21,7 +21,7 @@ from app.web.reports import files, row_reports, running
 from app.web.reports.available_columns import ReportColumn
 from app.web.reports.definition import ReportDefinition, read
 from app.web.reports.statements import CheckedReport
-from app.web.transfer import export_pages, exports
+from app.web.transfer import export_requests, exports
 from app.web.transfer.export_files import Row
 
 #: The kind of these exports.
@@ -70,7 +70,7 @@ def request_file(report: Report, format_: str, definition: ReportDefinition, vie
     """Queue the file of a report. Returns the id of the export. Raises RuleBroken, NotFound, Denied."""
     payload = {"report": report.id, "label": report.label, "definition": definition.as_json(), "query": ""}
     payload["columns"] = _names(source(definition, viewer))
-    return export_pages.have_written(KIND, format_, payload, viewer)
+    return export_requests.queue_export(KIND, format_, payload, viewer)
 
 
 def _payload_again(run: ExportRun, viewer: Viewer) -> dict[str, Any]:

@@ -30,7 +30,7 @@ from app.web.reports.pages import definition_of, listed_reports, report_file, vi
 from app.web.reports.table import ReportTable
 from app.web.transfer.export_api import BINARY, MIME_TYPE, STATE, as_file, state_of
 from app.web.transfer.export_cells import Cell
-from app.web.transfer.export_pages import own_export
+from app.web.transfer.export_requests import own_export
 
 #: Replaces a value that the person may not see.
 HIDDEN = "······"

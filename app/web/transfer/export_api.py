@@ -24,7 +24,7 @@ from app.web.api.resource import request_json
 from app.web.api.schemas import ID, STRING, shape
 from app.web.core.fab_access import JsonErrorResponses, current_viewer, json_answer, refuse_as_json
 from app.web.core.viewer import Viewer
-from app.web.transfer import export_pages, exports
+from app.web.transfer import export_requests, exports
 
 #: Characters of the filters.
 MAX_QUERY = 4000
@@ -112,9 +112,9 @@ class ExportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
         with _list_of(query):
             want = exports.parse_request(screen, columns, str(raw.get("format", "")), viewer)
             if exports.count(want) <= exports.AT_ONCE:
-                return as_file(export_pages.export_response(kind, want, viewer))
-            key = export_pages.start_export(kind, want, viewer)
-        return json_answer(202, state_of(export_pages.own_export(key, viewer)))
+                return as_file(export_requests.export_response(kind, want, viewer))
+            key = export_requests.start_export(kind, want, viewer)
+        return json_answer(202, state_of(export_requests.own_export(key, viewer)))
 
     @expose("/", methods=["GET"])
     @protect()
@@ -134,7 +134,7 @@ class ExportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
     def get(self, pk: int) -> Response:
         """The state of the person's own export."""
         read_parameters(frozenset())
-        return json_answer(200, state_of(export_pages.own_export(pk, current_viewer())))
+        return json_answer(200, state_of(export_requests.own_export(pk, current_viewer())))
 
     @expose("/<int:pk>/file", methods=["GET"])
     @protect()
@@ -144,7 +144,7 @@ class ExportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
         """Download the file."""
         read_parameters(frozenset())
         viewer: Viewer = current_viewer()
-        return as_file(export_pages.download(pk, viewer))
+        return as_file(export_requests.download(pk, viewer))
 
     @expose("/<int:pk>/cancel", methods=["POST"])
     @protect()
@@ -154,9 +154,9 @@ class ExportResource(JsonErrorResponses, DocumentedOperations, BaseApi):
         """Cancel one's own export; a finished one stays unchanged."""
         read_parameters(frozenset())
         viewer = current_viewer()
-        export_pages.stop(export_pages.own_export(pk, viewer), viewer)
+        export_requests.stop(export_requests.own_export(pk, viewer), viewer)
         db.session.expire_all()
-        return json_answer(200, state_of(export_pages.own_export(pk, viewer)))
+        return json_answer(200, state_of(export_requests.own_export(pk, viewer)))
 
 
 @contextmanager

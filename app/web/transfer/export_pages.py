@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from io import BytesIO
 from typing import Any
 
-from flask import Response, redirect, request
+from flask import redirect, request
 from flask_appbuilder import BaseView
 from flask_babel import gettext as _
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from app import access
 from app.access import Person
-from app.domain import permissions, transfer_runs
-from app.domain.base import Gone, NotFound, RuleBroken
+from app.domain import permissions
+from app.domain.base import Gone
 from app.domain.transfer_runs import FORMATS, OPEN_EXPORTS, ExportRun
 from app.extensions import db
 from app.lib.digit_grouping import capped, grouped
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
-from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
-from app.web.transfer import export_worker, exports, file_rights, full_export
-from app.web.transfer.export_files import MIME, csv_rows, sheet_rows, write_workbook
+from app.web.transfer import export_requests, exports, file_rights
 from app.web.transfer.exports import ExportQuery
 
 BASE = "/exports/"
@@ -108,7 +105,7 @@ class ExportsView(BaseView):
     @signed_in_route("/all", methods=["POST"])
     def everything(self) -> Any:
         """Request an export of everything; admins only."""
-        return redirect(f"{BASE}{start_full_export(current_viewer())}/")
+        return redirect(f"{BASE}{export_requests.start_full_export(current_viewer())}/")
 
     @signed_in_route("/<string:kind>", methods=["POST"])
     def make(self, kind: str) -> Any:
@@ -118,16 +115,18 @@ class ExportsView(BaseView):
         want = exports.parse_request(screen, request.form.getlist("columns"), request.form.get("format", ""), viewer)
         if request.form.get("rows") == "selected":
             keys = exports.selected_ids(request.form.getlist("rowid"))
-            return export_response(kind, exports.only_selected(want, keys, viewer), viewer, selected=len(keys))
+            return export_requests.export_response(
+                kind, exports.only_selected(want, keys, viewer), viewer, selected=len(keys)
+            )
         if exports.count(want) <= exports.AT_ONCE:
-            return export_response(kind, want, viewer)
-        return redirect(f"{BASE}{start_export(kind, want, viewer)}/")
+            return export_requests.export_response(kind, want, viewer)
+        return redirect(f"{BASE}{export_requests.start_export(kind, want, viewer)}/")
 
     @signed_in_route("/<int:key>/")
     def show(self, key: int) -> Any:
         """The progress of an export, and its file."""
         viewer = current_viewer()
-        run = own_export(key, viewer)
+        run = export_requests.own_export(key, viewer)
         return self.render_template(
             "transfer/export.html", e=export_context(run, viewer), tabs=tabs("exports", viewer.person)
         )
@@ -139,7 +138,7 @@ class ExportsView(BaseView):
         A file that can't be had any more is refused on a page that leads to the export, where it is made again.
         """
         try:
-            return download(key, current_viewer())
+            return export_requests.download(key, current_viewer())
         except (Gone, access.Denied) as broken:
             status, sentence, _errors = refusal(broken)
             words = {"sentence": sentence, "url": f"{BASE}{key}/", "url_label": _("Open the export")}
@@ -149,14 +148,14 @@ class ExportsView(BaseView):
     def cancel(self, key: int) -> Any:
         """Cancel an export in progress."""
         viewer = current_viewer()
-        stop(own_export(key, viewer), viewer)
+        export_requests.stop(export_requests.own_export(key, viewer), viewer)
         return redirect(f"{BASE}{key}/")
 
     @signed_in_route("/<int:key>/again", methods=["POST"])
     def again(self, key: int) -> Any:
         """Repeat an export."""
         viewer = current_viewer()
-        return redirect(f"{BASE}{make_again(own_export(key, viewer), viewer)}/")
+        return redirect(f"{BASE}{export_requests.make_again(export_requests.own_export(key, viewer), viewer)}/")
 
 
 def _label(screen: Any, name: str) -> Any:
@@ -174,112 +173,6 @@ def _selection(export_query: ExportQuery, viewer: Viewer) -> dict[str, Any] | No
     keys = exports.selected_ids(request.form.getlist("rowid"))
     allowed = exports.count(exports.only_selected(export_query, keys, viewer))
     return {"ids": keys, "count": grouped(len(keys)), "allowed": grouped(allowed), "is_less": allowed < len(keys)}
-
-
-def export_response(kind: str, export_query: ExportQuery, viewer: Viewer, **more: int) -> Response:
-    """A short export as the response to this request; `more` is noted in the audit."""
-    rows = list(export_query.rows(export_query.ids()[: exports.AT_ONCE], viewer))
-    is_csv = export_query.format == "csv"
-    data = csv_rows(rows, export_query.heading) if is_csv else workbook(export_query, sheet_rows(rows, 2))
-    query = exports.query_string()
-    exports.write_audit(
-        viewer, kind, len(rows), format=export_query.format, query=query, columns=list(export_query.names), **more
-    )
-    db.session.commit()
-    return Response(data, 200, file_headers(kind, export_query.format, viewer), content_type=MIME[export_query.format])
-
-
-def workbook(export_query: ExportQuery, piece: bytes) -> bytes:
-    """A small export as an XLSX workbook."""
-    target = BytesIO()
-    write_workbook(target, export_query.heading, [piece])
-    return target.getvalue()
-
-
-def file_headers(stem: str, format_: str, viewer: Viewer) -> dict[str, str]:
-    """The headers of a download: with a name, never executed or stored by a browser."""
-    name = f"{stem}-{viewer.now.astimezone(viewer.zone):%Y-%m-%d}.{format_}"
-    return {
-        "Content-Disposition": f'attachment; filename="{name}"',
-        "X-Content-Type-Options": "nosniff",
-        "Cache-Control": "no-store",
-    }
-
-
-def start_export(kind: str, export_query: ExportQuery, viewer: Viewer) -> int:
-    """Queue the export. Returns its id."""
-    return have_written(
-        kind, export_query.format, {"columns": list(export_query.names), "query": exports.query_string()}, viewer
-    )
-
-
-def have_written(kind: str, format_: str, payload: dict[str, Any], viewer: Viewer) -> int:
-    """Add an export of this kind and queue it; `payload` has columns and query. Returns its id."""
-    payload = payload | {"scope": sorted(viewer.person.scope or ())}
-    with request_transaction() as session:
-        key = transfer_runs.new_export(session, kind, format_, payload, viewer.stamp).id
-    export_worker.enqueue(key)
-    return key
-
-
-def own_export(key: int, viewer: Viewer) -> ExportRun:
-    """The person's own export. Raises NotFound, also for an admin: the file shows what another person sees."""
-    row: ExportRun | None = access.get_visible(db.session(), ExportRun, key)
-    if row is None or row.created_by_id != viewer.person.id:
-        raise NotFound(_("There is no such export of yours."))
-    return row
-
-
-def stop(run: ExportRun, viewer: Viewer) -> None:
-    """Cancel an export in progress; does nothing to a finished one."""
-    with request_transaction() as session:
-        mine = (ExportRun.id == run.id, ExportRun.outcome.in_(OPEN_EXPORTS))
-        step = update(ExportRun).where(*mine).values(outcome="cancelled", finished_on=viewer.now)
-        done: Any = session.execute(step, execution_options={"synchronize_session": False})
-        if done.rowcount:
-            transfer_runs.drop_parts(session, run.id, "ids", "rows")
-
-
-def refuse_unallowed(run: ExportRun, viewer: Viewer) -> None:
-    """Raise Denied if the person may no longer export this at all."""
-    if run.kind == "all":
-        full_export.refuse_others(viewer)
-    elif not exports.kind_of(run).is_allowed(run, viewer):
-        raise access.Denied(_("Your role doesn't allow this export any more."))
-
-
-def make_again(run: ExportRun, viewer: Viewer) -> int:
-    """Repeat the export, with the current rights. Returns its id. Raises RuleBroken, NotFound, Denied."""
-    refuse_unallowed(run, viewer)
-    if run.kind == "all":
-        return start_full_export(viewer)
-    return have_written(run.kind, run.format, exports.kind_of(run).payload(run, viewer), viewer)
-
-
-def start_full_export(viewer: Viewer) -> int:
-    """Queue an export of everything for an admin. Returns its id. Raises RuleBroken, Denied."""
-    full_export.refuse_others(viewer)
-    with request_transaction() as session:
-        key = full_export.request_export(session, viewer.stamp)
-    export_worker.enqueue(key)
-    return key
-
-
-def download(key: int, viewer: Viewer) -> Response:
-    """The file of a finished export. Raises NotFound, Gone, Denied, RuleBroken, StorageUnavailable."""
-    run = own_export(key, viewer)
-    refuse_unallowed(run, viewer)
-    if run.outcome == "expired" or (run.expires_on is not None and run.expires_on <= viewer.now):
-        raise Gone(_("This file has expired. Please export the list again."))
-    if run.outcome != "done":
-        raise RuleBroken(_("This export isn't finished yet."))
-    file_rights.refuse_fewer(run.rights, viewer)
-    pieces = export_worker.stream(run.id)
-    with request_transaction() as session:
-        exports.note_download(session, run, viewer)
-    mime = MIME.get(run.format, "application/zip")
-    headers = file_headers(exports.kind_of(run).stem(run), run.format, viewer) | {"Content-Length": str(run.size)}
-    return Response(pieces, 200, headers, content_type=mime)
 
 
 def export_context(run: ExportRun, viewer: Viewer) -> dict[str, Any]:
