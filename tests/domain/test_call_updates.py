@@ -95,7 +95,7 @@ def test_who_is_responsible_learns_of_a_missed_call(db: Session, account: Any, l
     (call,) = db.scalars(select(CallLog)).all()
     assert (call.status, call.from_number, call.employee_id) == ("Missed Call", PEER, lead.owner_id)
     (notice,) = db.scalars(select(Notification).where(Notification.kind == "missed_call")).all()
-    assert notice.payload == {"number": lead.number}
+    assert notice.payload == {"number": lead.number, "call": call.id}
 
 
 def test_the_providers_templates_are_kept_in_step(db: Session, account: Any) -> None:

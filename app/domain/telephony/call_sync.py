@@ -8,14 +8,15 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from app.domain import notices, sla, timeline
+from app.domain import sla, timeline
 from app.domain.leads import Lead
 from app.domain.persistence import bulk, change_events
-from app.domain.telephony import call_deduplication, call_matching, call_rollups, telephones
+from app.domain.telephony import call_deduplication, call_matching, call_rollups, missed_calls, telephones
 from app.domain.telephony.call_deduplication import KnownCall
 from app.domain.telephony.call_matching import CallTarget
 from app.domain.telephony.call_parsing import ParsedCall, Telephone, UnreadableCall, parse_call, storable_text
 from app.domain.telephony.calls import CallLog, timeline_payload
+from app.domain.telephony.missed_calls import MissedCall
 from app.domain.tickets import Ticket
 
 #: Calls in one batch.
@@ -267,16 +268,9 @@ def _write_timelines(session: Session, batch: Batch, created: list[_CreatedCall]
 
 def _notify_missed(session: Session, batch: Batch, created: list[_CreatedCall]) -> None:
     """Notify whoever is responsible for a customer whose recent call was missed."""
-    events = [
-        notices.NoticeEvent(
-            "missed_call",
-            f"missed_call:{call_id}",
-            target.responsible,
-            {"number": target.number, "call": call_id},
-            {"task_id": None, **target.as_columns()},
-        )
+    missed = [
+        MissedCall(call_id, target.responsible, target.as_columns(), target.number)
         for call_id, call, target in created
         if call.status == "Missed Call" and target.responsible and batch.now - call.started_on < NOTIFY_WITHIN
     ]
-    if events:
-        notices.notify_many(session, events, batch.now)
+    missed_calls.notify(session, missed, batch.now)

@@ -10,16 +10,17 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from app.channels.provider import CallUpdate
-from app.domain import notices, timeline
+from app.domain import timeline
 from app.domain.base import Stamp
 from app.domain.leads import Lead
 from app.domain.messaging.channel_accounts import ChannelAccount
 from app.domain.persistence.session_context import session_context
-from app.domain.telephony import call_cards, call_matching, call_requests, calls, recordings
+from app.domain.telephony import call_cards, call_matching, call_requests, calls, missed_calls, recordings
 from app.domain.telephony.call_cards import CallCard
 from app.domain.telephony.call_parsing import MAX_SECONDS
 from app.domain.telephony.call_requests import CallRequest
 from app.domain.telephony.calls import CallLog
+from app.domain.telephony.missed_calls import MissedCall
 from app.domain.tickets import Ticket
 
 #: Our keys of calls, as providers return them.
@@ -148,11 +149,9 @@ def _finish(session: Session, call: CallLog, now: datetime) -> None:
     if call.status == "Completed" and call.employee_id is not None:
         calls.count_as_first_reply(session, call, min(call.answered_on or call.started_on, now))
     if call.status == "Missed Call" and call.employee_id is not None:
-        ids = {"lead_id": call.lead_id, "ticket_id": call.ticket_id, "customer_id": call.customer_id, "task_id": None}
-        number = _number_of(session, call)
-        payload = {"number": number} if number else {}
-        event = notices.NoticeEvent("missed_call", f"missed:{call.id}", [call.employee_id], payload, ids)
-        notices.notify(session, event, now)
+        ids = {"lead_id": call.lead_id, "ticket_id": call.ticket_id, "customer_id": call.customer_id}
+        missed = MissedCall(call.id, [call.employee_id], ids, _number_of(session, call))
+        missed_calls.notify(session, [missed], now)
 
 
 def _number_of(session: Session, call: CallLog) -> str | None:
