@@ -20,9 +20,8 @@ from app.demo.calls import make_calls
 from app.demo.campaigns import make_campaign
 from app.demo.conversations import make_conversations
 from app.demo.leads import make_leads
-from app.demo.people import make_direct_customers, make_holidays, make_people, number_customers, username
+from app.demo.people import PEOPLE, make_direct_customers, make_holidays, make_people, number_customers, username
 from app.demo.reports import make_reports
-from app.demo.sample_text import PEOPLE
 from app.demo.sla import count_first_replies
 from app.demo.tickets import make_tickets
 from app.domain import customer_keys, login_names

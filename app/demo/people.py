@@ -11,7 +11,23 @@ from sqlalchemy import select
 
 from app import models
 from app.demo.builder import ZONE, DemoBuilder, Row, labels, role_id, stamps
-from app.demo.sample_text import FIXED_HOLIDAYS, HOLIDAYS_2026, PEOPLE
+from app.demo.sample_text import FIXED_HOLIDAYS, HOLIDAYS_2026
+
+#: Team, role, first name, last name. The first of each team is its manager.
+PEOPLE = (
+    ("Sales West", "Sales Manager", "Asha", "Deshmukh"),
+    ("Sales West", "Sales User", "Rohan", "Parikh"),
+    ("Sales West", "Sales User", "Neha", "Solanki"),
+    ("Sales West", "Sales User", "Manoj", "Thakkar"),
+    ("Sales North", "Sales Manager", "Vikram", "Bhatia"),
+    ("Sales North", "Sales User", "Priya", "Khanna"),
+    ("Sales North", "Sales User", "Arjun", "Malhotra"),
+    ("Sales North", "Sales User", "Sunita", "Rawat"),
+    ("Support", "Support Manager", "Leena", "Fernandes"),
+    ("Support", "Support User", "Kiran", "Gokhale"),
+    ("Support", "Support User", "Dev", "Barot"),
+    ("Support", "Support User", "Farah", "Sheikh"),
+)
 
 
 def username(first: str, last: str) -> str:

@@ -47,21 +47,6 @@ LAST = (
     ("Trivedi", "त्रिवेदी", "ત્રિવેદી"),
     ("Vyas", "व्यास", "વ્યાસ"),
 )
-#: Team, role, first name, last name. The first of each team is its manager.
-PEOPLE = (
-    ("Sales West", "Sales Manager", "Asha", "Deshmukh"),
-    ("Sales West", "Sales User", "Rohan", "Parikh"),
-    ("Sales West", "Sales User", "Neha", "Solanki"),
-    ("Sales West", "Sales User", "Manoj", "Thakkar"),
-    ("Sales North", "Sales Manager", "Vikram", "Bhatia"),
-    ("Sales North", "Sales User", "Priya", "Khanna"),
-    ("Sales North", "Sales User", "Arjun", "Malhotra"),
-    ("Sales North", "Sales User", "Sunita", "Rawat"),
-    ("Support", "Support Manager", "Leena", "Fernandes"),
-    ("Support", "Support User", "Kiran", "Gokhale"),
-    ("Support", "Support User", "Dev", "Barot"),
-    ("Support", "Support User", "Farah", "Sheikh"),
-)
 CITIES = ("Ahmedabad", "Surat", "Rajkot", "Vadodara", "Mumbai", "Pune", "Nashik", "Delhi", "Jaipur", "Lucknow")
 STREETS = ("Station Road", "M G Road", "Ring Road", "Gandhi Chowk", "Lake View Society", "Market Yard", "Temple Street")
 #: The statuses that a lead went through, and how many of 100 leads took this path.
