@@ -13,6 +13,7 @@ from sqlalchemy import MetaData, false, literal, orm, true
 
 from app import access, addons
 from app.access.row_rules import RULES, OwnedRows, visible
+from app.domain import permissions
 from app.models import Lead, User
 from app.web import Screen
 from tests.addons import attackable_addon
@@ -97,6 +98,13 @@ def test_a_model_over_a_table_of_the_crm_is_refused() -> None:
     registry.mapped(slim)
     assert "Slim maps leads" in refused(datamodel=SQLAInterface(slim))
     registry.dispose()
+
+
+def test_a_masked_name_needs_a_field_that_can_be_masked(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(permissions, "MASKED", (*permissions.MASKED, "source"))
+    with app.app_context():
+        sentence = refused(datamodel=SQLAInterface(Lead), list_columns=["number", "source"])
+    assert "WrongScreen shows “source”, which roles mask" in sentence and "a PicklistField can't be masked" in sentence
 
 
 def test_owned_rows_need_an_owner() -> None:

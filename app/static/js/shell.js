@@ -232,6 +232,9 @@ function whole(text) {
   const pieces = String(text).split(/\b([A-Z]+(?:-[A-Z]+)?-\d{4}-\d{4,})\b/);
   return pieces.map((piece, at) => (at % 2 ? Object.assign(document.createElement('span'), { className: 'whole', textContent: piece }) : piece));
 }
+// How long a toast stays, in ms; one with a button stays longer.
+const SHOWN = 8000, SHOWN_WITH_BUTTON = 20_000;
+
 function toast({ text, url, again }) {
   const home = document.querySelector('[data-toasts]');
   if (!home || !text) return;
@@ -248,7 +251,7 @@ function toast({ text, url, again }) {
   }
   document.querySelectorAll('.toast-note').forEach((old) => { if (old.textContent === note.textContent) old.remove(); });
   placeOf(home).append(note);
-  setTimeout(() => note.remove(), again ? 20_000 : 8000);
+  setTimeout(() => note.remove(), again ? SHOWN_WITH_BUTTON : SHOWN);
 }
 addEventListener('crm:toast', (event) => toast(event.detail));
 

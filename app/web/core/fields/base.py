@@ -57,6 +57,8 @@ class Field:
     #: For OpenAPI.
     schema: dict[str, Any] = field(default_factory=lambda: {"type": "string", "nullable": True})
     kind = "text"
+    #: Whether the mask of a role hides the value; else no field of a masked name may be of this class.
+    honors_mask = True
     #: Whether a value may have several lines.
     has_lines: ClassVar[bool] = False
     #: Whether its only column is also that of other fields.

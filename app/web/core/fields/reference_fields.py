@@ -27,6 +27,7 @@ class PicklistField(Field):
     """A row of a picklist, by id or label; serialized as a card."""
 
     kind = "picklist"
+    honors_mask = False
 
     def __init__(self, *args: Any, picklist: str, status: bool = False, **flags: Any) -> None:
         super().__init__(*args, **flags)
@@ -84,6 +85,7 @@ class PersonField(Field):
     """A colleague, by id or user name; serialized as a public card."""
 
     kind = "person"
+    honors_mask = False
 
     def __init__(self, *args: Any, receives: str = "", **flags: Any) -> None:
         """`receives`: the table of the records that the chosen colleague gets, for an input without a column."""
@@ -152,6 +154,7 @@ class RecordField(Field):
     """Another record: selects (id, number[, more]); serialized as {id, number, label}."""
 
     kind = "record"
+    honors_mask = False
 
     def __init__(self, *args: Any, record: Any, **flags: Any) -> None:
         super().__init__(*args, **flags)

@@ -64,6 +64,7 @@ def _flagged(field: Field, declared: Declaration) -> Field:
     made.add, made.edit = name in declared.add, name in declared.edit
     made.required = made.required and (declared.is_generic or _special(declared, name) is not None)
     made.mask = made.mask or _is_masked(made)
+    _refuse_unmasked(made, declared)
     made.filter = name in declared.search and bool(made.operators)
     made.sort = name in declared.order
     made.validators = tuple((getattr(declared.view, "validators_columns", None) or {}).get(name, ()))
@@ -85,6 +86,15 @@ def _with_not_null(operators: tuple[str, ...]) -> tuple[str, ...]:
 def _is_masked(field: Field) -> bool:
     """Whether a mask of the roles applies by name; never to a relation, which shows the label of another row."""
     return permissions.mask_of(field.name) is not None and not isinstance(field, RelatedRows)
+
+
+def _refuse_unmasked(field: Field, declared: Declaration) -> None:
+    """Raise TypeError for a field that roles mask, but that would show its value in full all the same."""
+    if field.mask and not field.honors_mask:
+        raise TypeError(
+            f"{declared.view.__name__} shows “{field.name}”, which roles mask (permissions.MASKED), but a "
+            f"{type(field).__name__} can't be masked: take the name out of MASKED, or declare a field that can be."
+        )
 
 
 def _related_filters(view: Any, name: str) -> dict[str, Any]:
