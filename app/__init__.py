@@ -40,13 +40,13 @@ from app.ops.storage.virus_scanner import Scanner
 from app.outbox import alert_emails, change_capture, message_delivery, notice_delivery
 from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
-from app.web.channels import provider_webhooks, signed_file_urls
 from app.web.compat import routes
 from app.web.core import flask_internals
 from app.web.core.localization import languages
 from app.web.core.queries import replica_lists
 from app.web.core.urls import lazy_url_rules
 from app.web.dashboards import chart_html
+from app.web.messaging import provider_webhooks, signed_file_urls
 from app.web.pages import (
     allowed_hosts,
     errors,

@@ -8,16 +8,16 @@ from flask_appbuilder.api.manager import SwaggerView
 from flask_babel import lazy_gettext as _
 
 from app.web.api import openapi
-from app.web.channels.campaign_api import CampaignResource
-from app.web.channels.campaigns import CampaignsView
-from app.web.channels.consents import ConsentResource, ConsentScreen
-from app.web.channels.conversations import ConversationResource
-from app.web.channels.inbox import InboxView
-from app.web.channels.mail_pages import MailView
-from app.web.channels.mail_signatures import SignatureView
-from app.web.channels.template_picker import TemplatesView
 from app.web.dashboards.boards import BoardsView
 from app.web.dashboards.pages import DashboardView
+from app.web.messaging.campaign_api import CampaignResource
+from app.web.messaging.campaigns import CampaignsView
+from app.web.messaging.consents import ConsentResource, ConsentScreen
+from app.web.messaging.conversations import ConversationResource
+from app.web.messaging.inbox import InboxView
+from app.web.messaging.mail_pages import MailView
+from app.web.messaging.mail_signatures import SignatureView
+from app.web.messaging.template_picker import TemplatesView
 from app.web.records.attachments.file_api import FileResource
 from app.web.records.attachments.files import FilesView
 from app.web.records.attachments.profile_pictures import PicturesView

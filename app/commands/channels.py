@@ -19,8 +19,8 @@ from app.domain.messaging.channel_accounts import AccountSettings
 from app.extensions import db
 from app.models import ChannelAccount
 from app.outbox import provider_clients
-from app.web.channels.account_checks import try_account
 from app.web.core.request_transaction import request_transaction
+from app.web.messaging.account_checks import try_account
 
 _Command = Callable[..., Any]
 

@@ -12,7 +12,7 @@ from sqlalchemy import select
 from app.models import ChannelAccount
 from app.ops.queues import queue
 from tests.app_fixtures import Crm
-from tests.web.channels.test_channel_endpoints import KEY, hook
+from tests.web.messaging.test_channel_endpoints import KEY, hook
 from tests.web.page_crawler import crawl
 
 MOBILE, OTHER, EMAIL, PAN, AADHAAR = "9812345678", "9812399999", "sentinel@mask.in", "ZZZPZ1234Q", "234123412346"

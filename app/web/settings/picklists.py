@@ -19,8 +19,8 @@ from app.domain.messaging import message_templates
 from app.domain.picklists import COLORS
 from app.extensions import db
 from app.models import AccountType, LeadSource, LeadStatus, MessageTemplate, SupportPage, TicketStatus, TicketSubject
-from app.web.channels import template_variables
 from app.web.core.fab_access import current_viewer
+from app.web.messaging import template_variables
 from app.web.pages.hardened import VERBS, HardenedView, select_field
 from app.web.records.messages import PURPOSE_WORDS
 from app.web.settings.swatches import NAMES, SwatchWidget, swatch

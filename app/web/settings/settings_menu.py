@@ -7,11 +7,11 @@ from typing import Any, NamedTuple
 from flask import current_app
 from flask_babel import lazy_gettext as _
 
-from app.web.channels.channel_accounts import ChannelsView
-from app.web.channels.console import ConsoleView
-from app.web.channels.dnd_lists import DndListsView
-from app.web.channels.unassigned_mails import UnassignedMailsView
-from app.web.channels.undelivered_messages import UndeliveredView
+from app.web.messaging.channel_accounts import ChannelsView
+from app.web.messaging.console import ConsoleView
+from app.web.messaging.dnd_lists import DndListsView
+from app.web.messaging.unassigned_mails import UnassignedMailsView
+from app.web.messaging.undelivered_messages import UndeliveredView
 from app.web.settings.audit import Audit
 from app.web.settings.backups import BackupsView
 from app.web.settings.brand import BrandView

@@ -16,12 +16,12 @@ from app.domain.messaging.message_sending import OutgoingRequest
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import CallLog, Conversation
-from app.web.channels import conversation_page, reply_form, reply_status
 from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
 from app.web.core.fields.base import clean_text
 from app.web.core.urls import record_references
 from app.web.core.urls.local_links import local_path
 from app.web.core.viewer import Viewer
+from app.web.messaging import conversation_page, reply_form, reply_status
 from app.web.pages.routes import page_route
 from app.web.records import conversation_list
 from app.web.records.attachments import uploads

@@ -20,12 +20,12 @@ from app.models import ChannelAccount, Message
 from app.ops.storage.file_store import TooLarge
 from app.outbox import inbound_processing
 from app.outbox.app_services import file_store
-from app.web.channels import console_calls
-from app.web.channels.channel_accounts import find_account, refuse_non_admin
 from app.web.core.fab_access import current_viewer
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
+from app.web.messaging import console_calls
+from app.web.messaging.channel_accounts import find_account, refuse_non_admin
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 from app.web.records.attachments.uploads import clean_name

@@ -22,13 +22,13 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.iso_time import read_moment
 from app.outbox import campaign_sending
-from app.web.channels import campaign_rows, campaign_source
-from app.web.channels.campaign_form import form_of, posted_values, stored_values
 from app.web.core.fab_access import ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields.base import clean_text
 from app.web.core.localization.languages import translate_text
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
+from app.web.messaging import campaign_rows, campaign_source
+from app.web.messaging.campaign_form import form_of, posted_values, stored_values
 from app.web.pages.routes import page_route
 from app.web.records.bulk import MAX_ROWS
 

@@ -41,7 +41,7 @@ from app.web.records.attachments import uploads
 from app.web.records.attachments.upload_rates import RATES
 from tests import sample_uploads
 from tests.app_fixtures import Crm
-from tests.web.channels.test_inbox import account, heard, out  # noqa: F401
+from tests.web.messaging.test_inbox import account, heard, out  # noqa: F401
 
 JPEG = sample_uploads.picture()
 

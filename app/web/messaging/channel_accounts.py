@@ -24,13 +24,13 @@ from app.models import ChannelAccount, InboundEvent, Message
 from app.outbox import provider_clients
 from app.outbox.app_services import vault
 from app.outbox.provider_clients import NoProvider
-from app.web.channels.account_checks import try_account
-from app.web.channels.account_form import channel_words, form_of, posted_settings, settings_of
 from app.web.core.fab_access import current_viewer, refusal
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
+from app.web.messaging.account_checks import try_account
+from app.web.messaging.account_form import channel_words, form_of, posted_settings, settings_of
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage
 

@@ -7,8 +7,8 @@ from html import escape
 from typing import Any
 
 from app.lib import html_cleaning
-from app.web.channels.mail_context import MailContext
 from app.web.core.viewer import Viewer
+from app.web.messaging.mail_context import MailContext
 
 #: Longer quotations are cut; longer HTML is quoted as text.
 MAX_TEXT, MAX_HTML = 50_000, 120_000

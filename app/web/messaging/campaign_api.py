@@ -25,8 +25,6 @@ from app.web.api.list_parameters import page_of, read_parameters
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource, request_json
 from app.web.api.schemas import ID, STRING, shape
-from app.web.channels import campaign_source
-from app.web.channels.campaign_rows import CAMPAIGN_WORDS
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
 from app.web.core.fields.base import ChoiceField, Field, LongTextField, NumberField, TextField
 from app.web.core.fields.date_fields import DateTimeField
@@ -34,6 +32,8 @@ from app.web.core.fields.reference_fields import PicklistField
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
+from app.web.messaging import campaign_source
+from app.web.messaging.campaign_rows import CAMPAIGN_WORDS
 from app.web.records.conversation_list import CHANNEL_WORDS
 from app.web.records.messages import PURPOSE_WORDS
 

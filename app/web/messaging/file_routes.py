@@ -17,8 +17,8 @@ from app.domain.messaging import file_checks, message_files, message_reactions, 
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Message
-from app.web.channels import conversation_page, reply_form
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
+from app.web.messaging import conversation_page, reply_form
 from app.web.pages.routes import page_route
 from app.web.records import message_files as file_views
 from app.web.records.attachments import uploads

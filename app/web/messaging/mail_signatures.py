@@ -17,11 +17,11 @@ from app.domain.messaging.mail_signatures import MailSignature, SignatureInput
 from app.extensions import db
 from app.lib import html_cleaning, html_text
 from app.models import ChannelAccount, User
-from app.web.channels.channel_accounts import refuse_non_admin
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
 from app.web.core.fields.base import clean_text
 from app.web.core.localization.languages import translate_text
 from app.web.core.viewer import Viewer
+from app.web.messaging.channel_accounts import refuse_non_admin
 from app.web.pages.routes import page_route
 
 

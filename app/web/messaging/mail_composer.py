@@ -18,12 +18,12 @@ from app.domain.messaging.mail_sending import MAX_CC, MAX_HTML, MailParts
 from app.domain.messaging.message_sending import OutgoingRequest
 from app.lib import html_cleaning, reply_text
 from app.lib.ids import parse_id
-from app.web.channels import mail_context, mail_files, mail_quotes, mail_signatures, reply_status
-from app.web.channels.mail_context import MailContext
-from app.web.channels.mail_files import File
 from app.web.core.fields import contact_guesses
 from app.web.core.fields.base import clean_text
 from app.web.core.viewer import Viewer
+from app.web.messaging import mail_context, mail_files, mail_quotes, mail_signatures, reply_status
+from app.web.messaging.mail_context import MailContext
+from app.web.messaging.mail_files import File
 from app.web.records.messages import seen_by
 
 #: An email is sent after this delay, so that its author can undo it; the button is offered slightly shorter.

@@ -26,11 +26,11 @@ from app.models import (
     MessageTemplate,
 )
 from app.outbox import dnd_import
-from app.web.channels import campaign_source
+from app.web.messaging import campaign_source
 from tests.app_fixtures import Crm
 from tests.cases import each_case
 from tests.factories import NOW
-from tests.web.channels.test_channel_endpoints import account, fresh, run_calls  # noqa: F401
+from tests.web.messaging.test_channel_endpoints import account, fresh, run_calls  # noqa: F401
 
 HX = {"HX-Request": "true"}
 PLAN = {"name": "Offer", "channel": "sms", "purpose": "service", "body": "Hi {{first_name}}", "per_minute": "600"}

@@ -9,7 +9,7 @@ from sqlalchemy import select
 
 from app.models import Conversation, Message
 from tests.app_fixtures import Crm
-from tests.web.channels.test_channel_endpoints import account, fresh, hook, run_calls, said  # noqa: F401
+from tests.web.messaging.test_channel_endpoints import account, fresh, hook, run_calls, said  # noqa: F401
 
 PEER = "+919820012345"
 

@@ -14,7 +14,13 @@ from app.domain.messaging import conversations, messages
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Conversation, Message
-from app.web.channels import (
+from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
+from app.web.core.fields.base import clean_text
+from app.web.core.localization.default_labels import shown_label
+from app.web.core.request_transaction import request_transaction
+from app.web.core.urls.record_references import PAGES
+from app.web.core.viewer import Viewer
+from app.web.messaging import (
     conversation_page,
     conversation_records,
     file_routes,
@@ -22,12 +28,6 @@ from app.web.channels import (
     reply_form,
     support_page_routes,
 )
-from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, parse_integer, refusal
-from app.web.core.fields.base import clean_text
-from app.web.core.localization.default_labels import shown_label
-from app.web.core.request_transaction import request_transaction
-from app.web.core.urls.record_references import PAGES
-from app.web.core.viewer import Viewer
 from app.web.pages.refusals import previous_page
 from app.web.pages.routes import page_route
 from app.web.records import conversation_list

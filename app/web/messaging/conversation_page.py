@@ -18,17 +18,17 @@ from app.domain.messaging import conversations
 from app.domain.messaging.messages import DEAD
 from app.lib.ids import parse_id
 from app.models import CallLog, ChannelAccount, Conversation, Message
-from app.web.channels import mail_composer, mail_display, reply_form
-from app.web.channels.composer_parts import (
+from app.web.core.fields.reference_fields import person_card
+from app.web.core.localization.languages import translate_text
+from app.web.core.localization.local_dates import format_local_date
+from app.web.core.viewer import Viewer
+from app.web.messaging import mail_composer, mail_display, reply_form
+from app.web.messaging.composer_parts import (
     author_of,
     opt_out_warning,
     quote_of,
     reactions_of,
 )
-from app.web.core.fields.reference_fields import person_card
-from app.web.core.localization.languages import translate_text
-from app.web.core.localization.local_dates import format_local_date
-from app.web.core.viewer import Viewer
 from app.web.records import conversation_list, dial_targets, message_files
 from app.web.records.timelines import message_entries
 

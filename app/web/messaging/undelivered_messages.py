@@ -22,12 +22,12 @@ from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, InboundEvent, Message
 from app.outbox import inbound_processing
-from app.web.channels.channel_accounts import refuse_non_admin
 from app.web.core.fab_access import current_viewer, parse_integer, refuse_unreached
 from app.web.core.fields.date_fields import moment_cell
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
+from app.web.messaging.channel_accounts import refuse_non_admin
 from app.web.pages.routes import page_route
 from app.web.records.conversation_list import CHANNEL_WORDS, STATE_WORDS, shown_peer
 from app.web.records.messages import COLORS

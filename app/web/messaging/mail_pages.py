@@ -16,9 +16,9 @@ from app.domain.messaging import messages
 from app.extensions import db
 from app.lib import html_cleaning
 from app.models import Conversation, Mail, Message
-from app.web.channels import mail_composer, mail_context, mail_display, mail_files
-from app.web.channels.mail_composer import ComposerRefusal
 from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, json_answer, refusal, wants_json
+from app.web.messaging import mail_composer, mail_context, mail_display, mail_files
+from app.web.messaging.mail_composer import ComposerRefusal
 from app.web.pages.routes import page_route
 
 

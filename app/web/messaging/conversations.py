@@ -22,13 +22,13 @@ from app.models import Customer, Lead, Message, MessageTemplate, Ticket
 from app.web.api.operations import OperationSpec
 from app.web.api.resource import Resource, request_json
 from app.web.api.schemas import ID, STRING, shape
-from app.web.channels import conversation_records
 from app.web.core.fab_access import current_viewer, json_answer, parse_json_integer, refuse_as_json
 from app.web.core.fields.base import ChoiceField, Field, NumberField
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import PersonField
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
+from app.web.messaging import conversation_records
 from app.web.records import conversation_list
 from app.web.records.call_fields import CallNumberField
 from app.web.records.conversation_list import CHANNEL_WORDS

@@ -22,9 +22,9 @@ from app.domain.messaging import message_templates
 from app.domain.messaging.messages import CHANNELS
 from app.extensions import db
 from app.models import Consent, Conversation, Message, MessageTemplate
-from app.web.channels import template_variables
 from app.web.core.fab_access import ModulePermissions, current_viewer, json_answer, refuse_as_json
 from app.web.core.urls.record_references import RECORDS, named_record
+from app.web.messaging import template_variables
 
 MOST = 12
 #: Notes, and the channels for sending messages.

@@ -19,15 +19,15 @@ from app.domain.messaging import channel_accounts, conversations, message_sendin
 from app.domain.messaging.message_sending import MAX_LENGTH
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, MessageTemplate
-from app.web.channels.composer_parts import (
+from app.web.core.fields.base import clean_text
+from app.web.core.localization.languages import ENGLISH, language_key
+from app.web.core.viewer import Viewer
+from app.web.messaging.composer_parts import (
     file_part,
     limits_sentence,
     opt_out_warning,
     reply_part,
 )
-from app.web.core.fields.base import clean_text
-from app.web.core.localization.languages import ENGLISH, language_key
-from app.web.core.viewer import Viewer
 from app.web.records.attachments.uploads import Upload
 
 
