@@ -15,7 +15,7 @@ from app.web.core.fields.reference_fields import person_card
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 
-#: team.Absence.why, and the reason of people skipped because they had the record before -> text.
+#: users.Absence.why, and the reason of people skipped because they had the record before -> text.
 ABSENT = {
     "deactivated": _l("deactivated"),
     "not available": _l("not available"),
