@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from apscheduler.schedulers.base import STATE_RUNNING, STATE_STOPPED
 from sqlalchemy import QueuePool, create_engine, func, select
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -28,6 +29,7 @@ from app.job_runner import SKIPPED, Every, Job, JobWork, Runner, daily_at, every
 from app.lib.fair_semaphore import FairSemaphore
 from app.ops.database.connections import STATEMENTS
 from app.ops.processes.leader import DatabaseLeader, Election, FileLeader
+from app.ops.processes.monotonic_scheduler import MonotonicScheduler
 from app.scheduler import Scheduler
 from tests import factories
 from tests.factories import HOUR, MINUTE, NOW
@@ -625,3 +627,17 @@ def test_a_call_that_follows_its_own_end_at_once_is_never_dropped(runner) -> Non
         assert followed == [True] and scheduler._busy == set()
     finally:
         scheduler.stop(0)
+
+
+def test_a_schedule_that_is_stopped_while_a_call_begins_ends_without_an_error(monkeypatch) -> None:
+    timers = MonotonicScheduler(1, 2.0)
+    timers.start(paused=True)
+    timers.add_job(lambda: None, next_run_time=datetime.now(UTC))
+
+    class Stopping:
+        def submit_job(self, *args: Any) -> None:
+            timers.state = STATE_STOPPED  # before the call is removed from the list of those to come
+
+    monkeypatch.setattr(timers, "_lookup_executor", lambda alias: Stopping())
+    timers.state = STATE_RUNNING
+    assert timers._process_jobs() == 2.0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 
@@ -27,5 +28,10 @@ class MonotonicScheduler(BackgroundScheduler):  # type: ignore[misc]
         for job in self.get_jobs():
             if job.next_run_time is not None and job.next_run_time > latest:
                 job.modify(next_run_time=now)
-        wait = super()._process_jobs()
+        try:
+            wait = super()._process_jobs()
+        except JobLookupError:
+            if self.running:
+                raise
+            wait = None  # stopped between the start of a call and its removal from the list, which is gone by then
         return self.max_wait if wait is None else min(wait, self.max_wait)
