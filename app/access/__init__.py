@@ -14,6 +14,7 @@ from app.access.compiled_statements import (
 from app.access.counting_limits import asks_for_own, holds_many
 from app.access.customer_rights import PersonsCustomers
 from app.access.fast_paging import (
+    DEEP_OFFSET,
     MAX_BRANCHES,
     NOT_COUNTED,
     count_by_path,
@@ -57,6 +58,7 @@ from app.access.word_search import TitlePart
 
 __all__ = [
     "ADMIN",
+    "DEEP_OFFSET",
     "MAX_BRANCHES",
     "MODULE_OF",
     "NOT_COUNTED",

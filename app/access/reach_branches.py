@@ -56,12 +56,21 @@ def sources(person: Person, record: Any) -> Iterator[Any]:
                 yield from sources(person, Customer)
 
 
-def own_branches(person: Person, record: Any) -> list[Select[Any]]:
-    """One index range for each person in reach and each way in which they hold a row; SELECTs of `id`."""
-    row, _adapter = alias_of(record)
-    by_column = [select(row.id).where(path) for path in access_paths(person, record) if shared_by(path) is None]
+def own_branches(person: Person, record: Any, order: str = "") -> list[Select[Any]]:
+    """One index range for each person in reach and each way in which they hold a row; SELECTs of `id`.
+
+    `order`: the column whose order MariaDB has to read them in; for many rows it would rather sort all of the person.
+    """
+    by_column = [_held_by(record, path, order) for path in access_paths(person, record) if shared_by(path) is None]
     people = sorted(person.reach(MODULE_OF[record]) or ()) if record is Ticket else ()
     return [*by_column, *map(_shared_tickets, people)]
+
+
+def _held_by(record: Any, path: Any, order: str) -> Select[Any]:
+    row, _adapter = alias_of(record)
+    index = index_of(record, path.left.key, *(() if order == "id" else (order,))) if order else None
+    query = select(row.id).where(path)
+    return query if index is None else query.with_hint(row, f"FORCE INDEX ({index})", "mysql")
 
 
 def _shared_tickets(user_id: int) -> Select[Any]:

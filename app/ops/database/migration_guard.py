@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Engine, MetaData, inspect, text
 
 from app.lib.operator_command import operator_command
 from app.ops.database.connections import WRITES, tune_once
+from app.ops.database.schema_changes import letting_others_go_on
 
 if TYPE_CHECKING:
     from alembic.script import ScriptDirectory
@@ -67,7 +68,8 @@ def exclusive(engine: Engine) -> Iterator[Connection]:
         connection.detach()  # its settings are only for migrations
         connection.execute(text("SET SESSION idle_transaction_timeout = 0, innodb_lock_wait_timeout = 50"))
         connection.commit()
-        yield connection
+        with letting_others_go_on(connection):
+            yield connection
 
 
 def _exclusive_sqlite(engine: Engine) -> Iterator[Connection]:

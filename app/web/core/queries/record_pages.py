@@ -23,8 +23,6 @@ from app.web.core.queries import capped_counts
 if TYPE_CHECKING:
     from app.web.core.queries.record_table import ListQuery, RecordTable
 
-#: From this offset on, the page of ids is selected on the index before rows are fetched.
-DEEP_OFFSET = 400
 #: Annotation of a sort expression: the custom column whose values are in a table of their own.
 SORTED_BY = "sorted_by"
 Names = tuple[str, ...] | None
@@ -95,11 +93,7 @@ class PageStatement:
     def wanted(self) -> access.PageQuery | None:
         """The page as a query for the fast forms of the access rules; None if they can't be used."""
         sort = sort_of(self.query.order, self.table.record)
-        if (
-            self.offset >= DEEP_OFFSET
-            or sort is None
-            or not tables_in(self.rules, access.outer_nodes) <= {self.table.name}
-        ):
+        if sort is None or not tables_in(self.rules, access.outer_nodes) <= {self.table.name}:
             return None
         return access.PageQuery(
             self.rules, self.query.size, self.offset, *sort, name=self.key, open_values=self.open_values
@@ -114,7 +108,7 @@ class PageStatement:
             ids = page.subquery("page")
             return query.join(ids, ids.c.id == self.table.record.id).order_by(*self.order)
         bound = replace(self.query, conditions=self.rules, order=self.order)
-        if self.offset < DEEP_OFFSET:
+        if self.offset < access.DEEP_OFFSET:
             query = self.table.joined(query, bound, self.names).where(*self.rules).order_by(*self.order)
             return query.limit(self.query.size).offset(self.offset)
         deep = self.table.ids(bound).order_by(*self.order).limit(self.query.size).offset(self.offset)
@@ -201,7 +195,7 @@ def _ids_by_value(table: RecordTable, query: ListQuery, column: Any, turned: boo
 def empty_last(table: RecordTable, query: ListQuery) -> Any:
     """The record's own column of a list sorted ascending with empty values last; else None."""
     order = query.order
-    if query.before is not None or query.offset >= DEEP_OFFSET or len(order) != 3:
+    if query.before is not None or query.offset >= access.DEEP_OFFSET or len(order) != 3:
         return None
     sort = sort_of(order[1:], table.record)
     return None if sort is None or sort[1] or _is_column(order[0].element) else sort[0]
@@ -210,7 +204,7 @@ def empty_last(table: RecordTable, query: ListQuery) -> Any:
 def _rows(table: RecordTable, session: Any, query: ListQuery, names: Names) -> list[Any]:
     person, page = access.acting(session), PageStatement.of(table, query, names)
     if person is not None and access.is_scanned(table.record):
-        wanted = page.wanted
+        wanted = None if page.offset >= access.DEEP_OFFSET else page.wanted
         is_own_only = query.ways is not None and query.ways[1] == 0
         is_own_only = is_own_only or access.asks_for_own(person, table.record, query.conditions)
         ids = None if wanted is None else access.page_by_person(session, person, table.record, wanted, is_own_only)
