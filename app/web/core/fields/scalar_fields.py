@@ -14,7 +14,6 @@ from app.web.core.fields.base import Field, NumberField, converted
 from app.web.core.localization.durations import span
 from app.web.core.viewer import Viewer
 
-
 _HOW_TO_TYPE = _("Minutes and seconds, such as 4:30; a number alone is seconds.")
 
 
