@@ -219,7 +219,8 @@ def _queue(app: Flask, settings: config.Settings) -> None:
     app.extensions["crm_backlog"] = jobs.BACKLOG
     keys = [_signing_key(each) for each in (settings.secret_key, *settings.secret_keys_old)]
     place = queue.QueueSettings(
-        app.app_context, settings.retry_seconds, dead_letters.store, keys[0], settings.queue_workers, tuple(keys[1:])
+        *(app.app_context, settings.retry_seconds, dead_letters.store, keys[0], settings.queue_workers),
+        *(tuple(keys[1:]), settings.server_name),
     )
     threads = {} if app.testing else settings.queue_workers  # in tests nothing runs by itself
     queue.install(place, RedisQueue(settings.redis_url) if settings.redis_url else ThreadQueue(threads))

@@ -41,7 +41,8 @@ from app.lib.field_encryption import Vault, read_key
 from app.lib.iso_time import read_moment
 from app.lib.operator_command import operator_command
 from app.lib.product_version import product_version
-from app.ops.database import connections, operator_advice
+from app.ops.database import connections, migration_guard, operator_advice
+from app.ops.database.migration_guard import MigrationRefused
 from app.ops.monitoring import health
 from app.ops.queues import queue, workers
 from app.ops.storage.audit_head_file import AuditHeadFile
@@ -93,16 +94,26 @@ def readable_errors(function: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(function)
     def command(*args: Any, **kwargs: Any) -> Any:
         with _in_sentences():
+            _refuse_half_restored()
             return function(*args, **kwargs)
 
     return command
+
+
+def _refuse_half_restored() -> None:
+    """Raise MigrationRefused while only a part of a backup is in the database: no command reads or changes that.
+
+    Commands that need no database go on without one, and the others say themselves that it is away.
+    """
+    with contextlib.suppress(DBAPIError), db.engine.connect() as connection:
+        migration_guard.refuse_half_restored(connection)
 
 
 @contextlib.contextmanager
 def _in_sentences() -> Iterator[None]:
     try:
         yield
-    except (RuleBroken, PasswordComplexityValidationError) as broken:
+    except (RuleBroken, PasswordComplexityValidationError, MigrationRefused) as broken:
         raise click.ClickException(str(getattr(broken, "message", broken))) from broken
     except IntegrityError as error:
         raise click.ClickException(unique_errors.describe_conflict(error)[1]) from error

@@ -15,6 +15,7 @@ from sqlalchemy import func, select, text, update
 import backup_settings
 from app import jobs
 from app.backups import requested_runs
+from app.backups.database import open_database
 from app.backups.folder import BackupFolder
 from app.domain import audit_chain
 from app.domain.base import Stamp
@@ -292,3 +293,18 @@ def test_backups_are_for_admins_only(lite: Crm) -> None:
     assert sent(lite, "root", "/backups/verify/999999").status_code == 404
     assert lite.client("root").browser.post(f"/backups/delete/{key}").status_code == 400  # no token
     assert lite.rows(select(BackupRun.id, BackupRun.outcome)) == before
+
+
+@pytest.mark.parametrize("words", [["user", "list"], ["self-test"], ["customer", "duplicates"], ["api-key", "create"]])
+def test_no_command_reads_or_changes_half_a_restore(maria: Crm, words: list[str]) -> None:
+    database = open_database(maria.app.config["CRM"].database_url)
+    given = [*words, "--user", "root"] if words[0] == "api-key" else words
+    maria.session.close()
+    database.mark(is_restoring=True)
+    try:
+        done = maria.app.test_cli_runner().invoke(args=given)
+        assert done.exit_code == 1 and "A restore into this database is going on or was cut off" in done.output
+        assert "root" not in done.output
+    finally:
+        database.mark(is_restoring=False)
+    assert maria.app.test_cli_runner().invoke(args=["user", "list"]).exit_code == 0

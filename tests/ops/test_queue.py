@@ -257,6 +257,14 @@ def test_a_worker_records_a_call_that_failed_for_good(start, on_redis, trace):
     assert len(queue_functions.lines(trace)) == 3
 
 
+def test_workers_are_named_by_server_queue_and_number(on_redis: Crm, start: Any) -> None:
+    running = start("short", "long", CRM_SERVER_NAME="crm-2", CRM_QUEUE_SHORT="2")
+    known = ["long 1", "short 1", "short 2"]
+    eventually(lambda: queue.workers() == {"crm-2": known}, "other workers are known")
+    os.kill(running.children()[0], signal.SIGKILL)  # its name is taken until Redis forgets it
+    eventually(lambda: sorted(set(queue.workers()["crm-2"])) == known and len(running.children()) == 4, "none came")
+
+
 def work_off(redis: Redis, name: str) -> None:
     """Be a worker of the queue until it is empty."""
     worker = build_worker(name, redis.url)

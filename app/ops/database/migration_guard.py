@@ -122,16 +122,22 @@ def marker(connection: Connection) -> Marker | None:
     return None if comment is None else Marker(*[*str(comment).split("|"), "", ""][:3])
 
 
-def begin(connection: Connection, script: ScriptDirectory, metadata: MetaData) -> None:
-    """Clear away an interrupted first start, and mark the beginning of migrations. Raises MigrationRefused."""
+def refuse_half_restored(connection: Connection) -> None:
+    """Raise MigrationRefused while only a part of a backup is in the database."""
     found = marker(connection)
-    ours, current = _our_tables(script, metadata), _revisions(connection)
-    tables = set(inspect(connection).get_table_names())
     if found is not None and found.kind == RESTORE:
         raise MigrationRefused(
             "A restore into this database is going on or was cut off, so only a part of it is there. Wait for its end, "
             f"or run it again with --overwrite: {operator_command('backup restore NAME --into URL --overwrite')}"
         )
+
+
+def begin(connection: Connection, script: ScriptDirectory, metadata: MetaData) -> None:
+    """Clear away an interrupted first start, and mark the beginning of migrations. Raises MigrationRefused."""
+    found = marker(connection)
+    ours, current = _our_tables(script, metadata), _revisions(connection)
+    tables = set(inspect(connection).get_table_names())
+    refuse_half_restored(connection)
     if current == _wanted(script):
         end(connection)  # a process was killed after its last step
     elif found is not None and found.is_first_start:

@@ -97,6 +97,8 @@ class QueueSettings:
     workers: Mapping[str, int] = field(default_factory=lambda: {"short": 2, "default": 2, "long": 1})
     #: Keys being replaced: calls signed by them are still run.
     older_keys: tuple[bytes, ...] = ()
+    #: The name of this server.
+    server: str = "server"
 
     @property
     def tries(self) -> int:
@@ -119,8 +121,8 @@ class Backend(Protocol):
     def depths(self) -> list[QueueDepth] | None:
         """The state of each queue; None if Redis does not respond."""
 
-    def hosts(self) -> dict[str, int]:
-        """Host -> number of workers there, not counting this process."""
+    def workers(self) -> dict[str, list[str]]:
+        """Server -> its workers by queue and number, such as "short 1", not counting this process."""
 
     def try_again(self) -> None:
         """Retry at once what could not be reached a moment ago."""
@@ -160,9 +162,9 @@ def depths() -> list[QueueDepth] | None:
     return _backend.depths() if _backend else []
 
 
-def hosts() -> dict[str, int]:
-    """Host -> number of workers there; empty without Redis, or if it does not respond."""
-    return _backend.hosts() if _backend else {}
+def workers() -> dict[str, list[str]]:
+    """Server -> its workers by queue and number, such as "short 1"; empty without Redis, or if it does not respond."""
+    return _backend.workers() if _backend else {}
 
 
 def try_again() -> None:

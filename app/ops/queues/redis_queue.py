@@ -29,6 +29,8 @@ TIMEOUT_SECONDS = 0.25
 BACKOFF_SECONDS = 5.0
 #: An unreachable Redis is logged once per this time.
 LOG_INTERVAL_SECONDS = 60.0
+#: RQ's key of a worker ends with this and its name.
+_WORKER_KEY = "rq:worker:"
 
 
 class RedisQueue:
@@ -65,17 +67,16 @@ class RedisQueue:
             self._back_off(error)
             return None
 
-    def hosts(self) -> dict[str, int]:
-        """Host -> number of workers there; empty if Redis does not respond."""
-        found: dict[str, int] = {}
+    def workers(self) -> dict[str, list[str]]:
+        """Server -> its workers by queue and number; empty if Redis does not respond."""
+        found: dict[str, list[str]] = {}
         if time.monotonic() < self._backoff_until:
             return found
         try:
-            for key in get_keys(connection=self._redis):
-                name: Any = self._redis.hget(key, "hostname")
-                if name is not None:  # otherwise the worker is gone
-                    host = bytes(name).decode(errors="replace")[:64]
-                    found[host] = found.get(host, 0) + 1
+            for key in sorted(get_keys(connection=self._redis)):
+                if self._redis.exists(key):  # otherwise the worker is gone
+                    server, name = worker_of_name(key.partition(_WORKER_KEY)[2])
+                    found.setdefault(server, []).append(name)
         except redis_client.TROUBLE as error:
             self._back_off(error)
             return {}
@@ -146,3 +147,15 @@ def handle_exception(job: Job, _kind: Any, error: BaseException, traceback: Any)
         log.error("the queue held a job that is not one of our calls: it failed and is dropped")
         return
     queue.record_failure(call, queue.settings().tries - (job.retries_left or 0), error, traceback)
+
+
+def worker_name(server: str, queue_name: str, number: int) -> str:
+    """The name of a worker in Redis; that of one that was killed is taken until Redis forgets it, so each is new."""
+    return f"{server[:64]}/{queue_name}/{number}/{uuid.uuid4().hex}"
+
+
+def worker_of_name(name: str) -> tuple[str, str]:
+    """The server of a worker of this name, and its queue and number; workers of former versions have other names."""
+    server, _slash, rest = name.partition("/")
+    parts = rest.split("/")
+    return (server, " ".join(parts[:2])) if len(parts) == 3 else ("–", "?")

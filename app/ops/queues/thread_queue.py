@@ -65,8 +65,8 @@ class ThreadQueue:
                 for name, calls in self._waiting.items()
             ]
 
-    def hosts(self) -> dict[str, int]:
-        """No other host runs its calls."""
+    def workers(self) -> dict[str, list[str]]:
+        """No other process runs its calls."""
         return {}
 
     def try_again(self) -> None:

@@ -27,7 +27,7 @@ import server_urls
 from app.ops.processes import prefork
 from app.ops.queues import queue
 from app.ops.queues.queue import is_known
-from app.ops.queues.redis_queue import handle_exception, open_queue
+from app.ops.queues.redis_queue import handle_exception, open_queue, worker_name
 from app.ops.queues.signed_job import PREFIX, SignedJob
 from app.ops.redis import redis_client
 
@@ -194,9 +194,9 @@ class WorkerHooks:
     on_start: Callable[[str], None] = lambda _name: None
 
 
-def run_worker(name: str, url: str, hooks: WorkerHooks) -> None:
+def run_worker(name: str, number: int, url: str, hooks: WorkerHooks) -> None:
     """Run calls of one queue until stopped, or until MAX_CALLS were run."""
-    worker = build_worker(name, url)
+    worker = build_worker(name, url, number)
 
     def on_answer() -> bool:
         queue.try_again()
@@ -208,11 +208,12 @@ def run_worker(name: str, url: str, hooks: WorkerHooks) -> None:
     worker.work(logging_level="CRITICAL", max_jobs=MAX_CALLS)
 
 
-def build_worker(name: str, url: str) -> QueueWorker:
-    """A worker of one queue."""
+def build_worker(name: str, url: str, number: int = 1) -> QueueWorker:
+    """A worker of one queue; `number` distinguishes those of this server."""
     redis = redis_client.connect_worker(url)
     return (QueueWorker if server_urls.redis_topology(url) is None else WatchfulWorker)(
         [open_queue(name, redis)],
+        name=worker_name(queue.settings().server, name, number),
         connection=redis,
         job_class=SignedJob,
         serializer=JSONSerializer,
@@ -236,7 +237,11 @@ def run_scheduler(names: Iterable[str], url: str, identity: str) -> None:
 
 def child_functions(counts: Mapping[str, int], url: str, hooks: WorkerHooks) -> list[ChildFunction]:
     """The functions of the child processes: the workers of each queue (`counts`), the scheduler of delayed calls."""
-    workers = [partial(run_worker, name, url, hooks) for name, count in counts.items() for _ in range(count)]
+    workers = [
+        partial(run_worker, name, number, url, hooks)
+        for name, count in counts.items()
+        for number in range(1, count + 1)
+    ]
     return [*workers, partial(run_scheduler, list(queue.TIMEOUT_SECONDS), url, uuid.uuid4().hex)]
 
 

@@ -12,10 +12,10 @@ from app.domain.date_buckets import days_of
 from app.extensions import db
 from app.lib import phone
 from app.lib.batches import batched
-from app.web.core.fields.base import ChoiceField, DurationField
+from app.web.core.fields.base import ChoiceField
 from app.web.core.fields.personal_fields import PhoneField
 from app.web.core.fields.reference_fields import PersonField, PicklistField, RecordField
-from app.web.core.fields.scalar_fields import BooleanField
+from app.web.core.fields.scalar_fields import BooleanField, DurationField
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.localization.durations import span
 from app.web.core.localization.local_dates import format_local_date

@@ -53,8 +53,8 @@ def _background() -> list[dict[str, Any]]:
     """The servers whose workers run the queue, and the leader of the scheduler, if there are several."""
     in_use = {"word": _("In use"), "tone": "green"}
     made = [
-        {"server": host, "role": _("Queue"), "note": _("Workers: %(count)s", count=count)} | in_use
-        for host, count in sorted(queue.hosts().items())
+        {"server": server, "role": _("Queue"), "note": _("Workers: %(names)s", names=", ".join(names))} | in_use
+        for server, names in sorted(queue.workers().items())
     ]
     if db.engine.dialect.name == "sqlite" or not made:
         return made

@@ -72,6 +72,22 @@ def test_a_call_by_hand_takes_the_leads_number_and_goes_on_to_its_outcome(crm: C
     assert (made.from_number, made.other_e164, made.medium) == (PEER, PEER, "manual")
 
 
+def test_people_type_how_long_a_call_took_in_minutes_and_seconds(crm: Crm, ana: UserClient, lead: Any) -> None:
+    typed = {"direction": "Outgoing", "status": "Completed", "lead": lead.number, "started_on": "2026-01-05T10:00"}
+    for text, seconds in (("4:30", 270), ("1:04:30", 3870), ("45", 45)):
+        ana.form("/calls/add", typed | {"duration_seconds": text})
+        assert crm.rows(select(CallLog.duration_seconds).order_by(CallLog.id))[-1] == seconds
+    refused = ana.form("/calls/add", typed | {"duration_seconds": "4:75"})
+    assert refused.status_code == 422 and 'value="4:75"' in refused.text and "such as 4:30" in refused.text
+
+
+def test_a_form_shows_how_long_a_call_took_and_leaves_it(crm: Crm, make: Make, ana: UserClient, lead: Any) -> None:
+    call = make.call("ana", lead_id=lead.id, duration_seconds=270)
+    assert 'value="4:30"' in ana.screen(f"/calls/edit/{call.id}").text
+    ana.form(f"/calls/edit/{call.id}", {"duration_seconds": "4:30", "outcome": "Interested"})
+    assert (fresh(crm, call).duration_seconds, fresh(crm, call).outcome) == (270, "Interested")
+
+
 @pytest.mark.parametrize(("kind", "who"), [("lead", "ana"), ("ticket", "cleo")])
 def test_a_call_by_hand_is_the_customers_too_and_went_to_his_mobile(crm: Crm, make: Make, kind: str, who: str) -> None:
     customer = make.customer(who, mobile="9820077777")

@@ -21,7 +21,6 @@ from app.lib.digit_grouping import grouped
 from app.lib.masking import is_masked
 from app.web.core.fields.filter_operators import NEGATED, OPERATOR_LABELS, WITHOUT_VALUE, compare, is_empty, wants_empty
 from app.web.core.localization.default_labels import shown_label
-from app.web.core.localization.durations import span
 from app.web.core.viewer import Viewer
 
 #: Most values of one filter.
@@ -369,16 +368,6 @@ class NumberField(Field):
         """Show the number."""
         shown = self.value(values, viewer)
         return {"kind": "number", "text": str(shown)} if shown is not None else {"kind": "missing"}
-
-
-class DurationField(NumberField):
-    """A field of durations in seconds."""
-
-    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
-        """Show as 1 h 2 m 3 s."""
-        if self.is_hidden(viewer):
-            return super().cell(values, viewer)
-        return {"kind": "duration", "text": span(values[0])} if values[0] else {"kind": "missing"}
 
 
 #: Kinds of inputs that accept any text.

@@ -1,4 +1,4 @@
-"""Fields of columns with a type of their own: decimal numbers, Python enums, yes or no."""
+"""Fields of columns with a type of their own: decimal numbers, durations, Python enums, yes or no."""
 
 from __future__ import annotations
 
@@ -9,8 +9,12 @@ from typing import Any
 from flask_babel import lazy_gettext as _
 
 from app.domain.base import RuleBroken
-from app.web.core.fields.base import Field, converted
+from app.lib import clock_lengths
+from app.web.core.fields.base import Field, NumberField, converted
+from app.web.core.localization.durations import span
 from app.web.core.viewer import Viewer
+
+_HOW_TO_TYPE = _("Minutes and seconds, such as 4:30; a number alone is seconds.")
 
 
 class DecimalField(Field):
@@ -42,6 +46,38 @@ class DecimalField(Field):
         return number
 
     parse_filter = parse
+
+
+class DurationField(NumberField):
+    """A field of durations in seconds; people see and type minutes and seconds."""
+
+    def parse(self, raw: Any, viewer: Viewer) -> Any:
+        """The seconds of 4:30, 1:04:30 or 270, within the bounds."""
+        if not isinstance(raw, str) or ":" not in raw:
+            return super().parse(raw, viewer)
+        seconds = clock_lengths.seconds_of(raw)
+        if seconds is None:
+            raise RuleBroken(
+                _("“%(name)s” must be minutes and seconds, such as 4:30, or seconds.", name=self.name), self.name
+            )
+        return super().parse(seconds, viewer)
+
+    parse_filter = parse
+
+    def form_input(self, raw: Any, errors: list[str], viewer: Viewer) -> dict[str, Any]:
+        """A text input."""
+        more = {"kind": "text", "maxlength": 12, "help": self.help or _HOW_TO_TYPE}
+        return super().form_input(raw, errors, viewer) | more
+
+    def form_value(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
+        """The stored seconds as 4:30."""
+        return converted(self.value(values, viewer), clock_lengths.text_of)
+
+    def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
+        """Show as 1 h 2 m 3 s."""
+        if self.is_hidden(viewer):
+            return super().cell(values, viewer)
+        return {"kind": "duration", "text": span(values[0])} if values[0] else {"kind": "missing"}
 
 
 class EnumField(Field):

@@ -18,8 +18,9 @@ from app.domain.telephony.calls import DIRECTIONS, STATUSES, CallLog
 from app.extensions import db
 from app.web.api.resource import Resource, request_json
 from app.web.core.fab_access import current_viewer, json_answer, refuse_as_json
-from app.web.core.fields.base import ChoiceField, DurationField, Field, TextField
+from app.web.core.fields.base import ChoiceField, Field, TextField
 from app.web.core.fields.date_fields import DateTimeField
+from app.web.core.fields.scalar_fields import DurationField
 from app.web.core.queries.record_table import ListQuery
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
@@ -283,7 +284,7 @@ class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeS
         *(CallResource.record_table.by_name[name] for name in ("direction", "status")),
         CallNumberField("to_number", _("Other party's number"), (CallLog.to_number,), add=True),
         *(CallResource.record_table.by_name[name] for name in ("lead", "customer", "ticket", "started_on")),
-        DurationField("duration_seconds", _("Duration in seconds"), (CallLog.duration_seconds,), add=True),
+        CallResource.record_table.by_name["duration_seconds"],
     )
 
     def tabs(self, viewer: Viewer) -> list[dict[str, Any]]:
