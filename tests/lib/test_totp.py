@@ -50,6 +50,5 @@ def test_keys_are_random_and_have_160_bits() -> None:
 def test_the_address_names_the_account_and_who_issued_it() -> None:
     address = totp.key_address("ABC", "ana rao", "Eshin: Broking")
     assert address == (
-        "otpauth://totp/Eshin%20Broking:ana%20rao?secret=ABC&issuer=Eshin%20Broking"
-        "&algorithm=SHA1&digits=6&period=30"
+        "otpauth://totp/Eshin%20Broking:ana%20rao?secret=ABC&issuer=Eshin%20Broking&algorithm=SHA1&digits=6&period=30"
     )
