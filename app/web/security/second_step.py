@@ -29,7 +29,7 @@ from app.web.security import login_throttle, sessions
 MAX_CODE_LENGTH = 64
 #: Key of the token of a begun sign-in in the cookie.
 _BEGUN = "begun"
-OWED = translatable("Your role demands two-factor sign-in. Sign in on a page of the CRM and set it up first.")
+OWED = translatable("Your role demands two-factor sign-in. Open the CRM in a browser and set it up first.")
 
 
 class CodeRefused(RuleBroken):
