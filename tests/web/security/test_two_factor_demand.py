@@ -258,6 +258,35 @@ def test_others_than_admins_do_not_switch_it(app, ana) -> None:
     assert rows(app, select(Role.needs_two_factor).where(Role.id == key)) == [(False,)]
 
 
+def test_a_copy_of_a_role_demands_it_too(app, root) -> None:
+    demand(app, "Sales User")
+    post(root, "/roles/action_post", "/roles/list/", action="copyrole", rowid=role_id(app, "Sales User"))
+    assert rows(app, select(Role.needs_two_factor).where(Role.name == "Sales User copy")) == [(True,)]
+
+
+# --- views as another user
+
+
+@pytest.mark.parametrize("is_demanded", [False, True])
+def test_a_view_as_a_user_neither_asks_nor_tells(app, root, ana, is_demanded) -> None:
+    if is_demanded:
+        demand(app, "Sales User")
+    else:
+        turn_on(ana)
+    key = user_id(app, "ana")
+    assert post(root, f"/users/action/view_as/{key}", f"/users/show/{key}").location == "/"
+    assert "You see the CRM as" in root.get("/leads/").text
+    assert root.get(PAGE).status_code == 403
+    assert post(root, "/two-factor/off", "/leads/").status_code == 403
+
+
+def test_an_admin_who_owes_it_views_nobody(app, root) -> None:
+    key = user_id(app, "ana")
+    post(root, f"/users/action/view_as/{key}", f"/users/show/{key}")
+    demand(app, "Admin")
+    assert root.get("/leads/").location.startswith("/two-factor/")
+
+
 # --- resets
 
 
