@@ -1,4 +1,4 @@
-"""Two-factor sign-in in a browser: set up, codes and recovery codes, with and without JavaScript; pages have no faults."""
+"""Two-factor sign-in in a browser: set up, codes and recovery codes, with and without JavaScript."""
 
 from __future__ import annotations
 
