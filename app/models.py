@@ -111,6 +111,12 @@ from app.domain.transfer_runs import (  # imports and exports, with their files
     ImportRun,
     TransferPart,
 )
+from app.domain.two_factor import (  # the second factor of sign-in
+    PendingSignIn,
+    RecoveryCode,
+    RememberedBrowser,
+    TwoFactor,
+)
 from app.domain.webhooks import Webhook, WebhookDelivery  # webhooks and the log of their deliveries
 
 for _record in (Lead, Customer, Ticket, CallLog, Message):
@@ -197,6 +203,7 @@ __all__ = [
     "Notification",
     "NumberSeries",
     "OfficeRange",
+    "PendingSignIn",
     "PhoneSync",
     "PredecessorName",
     "PredecessorPerson",
@@ -205,6 +212,8 @@ __all__ = [
     "RecordMerge",
     "RecordRollupState",
     "RecordSum",
+    "RecoveryCode",
+    "RememberedBrowser",
     "Report",
     "ReportPin",
     "ReportRun",
@@ -230,6 +239,7 @@ __all__ = [
     "TicketStatus",
     "TicketSubject",
     "TransferPart",
+    "TwoFactor",
     "User",
     "ViewPin",
     "Webhook",

@@ -110,6 +110,7 @@ _PAGES: dict[str, Callable[[dict[str, Any]], str]] = {
     "audit": lambda _payload: "/audit/",
     "backup": lambda _payload: "/backups/",
     "health": lambda _payload: "/health/",
+    "security": lambda _payload: "/two-factor/",
     "webhook": lambda payload: f"/webhooks/{payload.get('webhook', '')}/",
     "export": lambda payload: f"/exports/{payload.get('export', '')}/",
     "report": lambda payload: f"/reports/{payload.get('report', '')}/schedules",

@@ -256,6 +256,7 @@ TEXTS: dict[str, Callable[[dict[str, Any]], str]] = {
     "export": system_notice_texts.export_ended,
     "import": system_notice_texts.import_ended,
     "report": system_notice_texts.report_trouble,
+    "security": system_notice_texts.two_factor_changed,
     "webhook": system_notice_texts.webhook_stopped,
 }
 

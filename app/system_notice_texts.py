@@ -126,6 +126,30 @@ def audit_broken(values: dict[str, Any]) -> str:
     )
 
 
+#: What happened to a second factor -> the text.
+_TWO_FACTOR: dict[str, Any] = {
+    "turned on": _l("Two-factor sign-in was turned on for your account."),
+    "turned off": _l("Two-factor sign-in was turned off for your account. If it wasn't you, tell your admin at once."),
+    "reset": _l("An admin has reset your two-factor sign-in. Your sessions have ended. Please set it up again."),
+    "new recovery codes": _l("You have new recovery codes. If it wasn't you, change your password at once."),
+}
+
+
+def two_factor_changed(values: dict[str, Any]) -> str:
+    """The person's second factor was turned on, off or reset, or one of its recovery codes was used."""
+    if values.get("what") != "recovery code used":
+        return str(_TWO_FACTOR[values.get("what", "turned on")])
+    return str(
+        ngettext(
+            "Somebody signed in to your account with a recovery code. %(num)s is left. "
+            "If it wasn't you, change your password at once.",
+            "Somebody signed in to your account with a recovery code. %(num)s are left. "
+            "If it wasn't you, change your password at once.",
+            GroupedInt(values.get("left", 0)),
+        )
+    )
+
+
 def health_changed(values: dict[str, Any]) -> str:
     """A threshold was crossed, or is met again."""
     names = {

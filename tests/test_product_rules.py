@@ -33,6 +33,7 @@ UNGUARDED_VIEWS = {
     "OpenApi": "FAB: the documentation",
     "SwaggerView": "FAB: the documentation",
     "SessionsView": "one's own sessions",
+    "TwoFactorView": "one's own second factor",
     "InvitationView": "the token of the link decides; limited like sign-ins",
     "ViewAsView": "ends one's own view as another user",
     "KeysView": "one's own keys",

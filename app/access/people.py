@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app.access.person import Person
 from app.access.system_session import as_system
-from app.domain import permissions, team, users
+from app.domain import permissions, team, two_factor, users
 from app.domain.base import RuleBroken
 from app.domain.persistence.row_effects import Rows
 from app.models import AccessVersion, FieldMask, ModulePermission, Role, User
@@ -65,7 +65,8 @@ def load_person(session: Session, user_id: int, now: datetime) -> Person:
     user = session.get(User, user_id)
     if user is None:
         raise RuleBroken("There is no such user.")
-    roles = {role.id: role.name for role in [*user.roles, *(r for g in user.groups for r in g.roles)]}
+    held = [*user.roles, *(role for group in user.groups for role in group.roles)]
+    roles = {role.id: role.name for role in held}
     own_ids = frozenset({user_id, *_delegators(session, user_id, now)})
     return Person(
         id=user_id,
@@ -79,6 +80,7 @@ def load_person(session: Session, user_id: int, now: datetime) -> Person:
         fab_permissions=_shared(_fab_permissions(session, roles)),
         time_zone=user.time_zone,
         locale=user.locale,
+        owes_two_factor=two_factor.is_owed(session, user_id, held),
     )
 
 

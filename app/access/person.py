@@ -41,6 +41,8 @@ class Person:
     fab_permissions: frozenset[tuple[str, str]]
     time_zone: str | None = None
     locale: str | None = None
+    #: Whether a role of theirs demands a second factor that they have not set up.
+    owes_two_factor: bool = False
     #: A view as another user: reads only.
     read_only: bool = False
     #: Modules and verbs an API key is limited to; None = no limit.
@@ -76,7 +78,7 @@ class Person:
     def viewed(self) -> Person:
         """The person as an admin views them: reads only, with compiled statements of its own."""
         if not self._viewed:
-            self._viewed.append(replace(self, read_only=True))
+            self._viewed.append(replace(self, read_only=True, owes_two_factor=False))
         return self._viewed[0]
 
     @property

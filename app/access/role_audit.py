@@ -55,6 +55,9 @@ def _role_lines(session: Session) -> Iterator[_Line]:
         if role in session.new or role in session.deleted or before != role.name:
             what = "made" if role in session.new else "deleted" if role in session.deleted else "renamed"
             yield "role change", about, {"what": what, "before": before}
+        demand = history_of(role, "needs_two_factor")
+        if role not in session.new and role not in session.deleted and demand.has_changes():
+            yield "role change", about, {"what": "two factors", "needed": bool(role.needs_two_factor)}
         history = history_of(role, "permissions")
         changes = {"added": _outside_matrix(history.added), "removed": _outside_matrix(history.deleted)}
         if role not in session.deleted and any(changes.values()):

@@ -1,4 +1,4 @@
-"""The commands `flask user add|password|list|clashes`."""
+"""The commands `flask user add|password|two-factor reset|list|clashes`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.models import Role, User
 from app.web.core.request_transaction import request_transaction
-from app.web.security import passwords, sessions
+from app.web.security import passwords, second_step, sessions
 
 
 @dataclass(frozen=True)
@@ -62,8 +62,27 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
         if not user.active:
             click.echo("The user is inactive, and can't sign in until an admin activates them.")
 
+    _add_two_factor(group, readable_errors)
     _add_lists(group, readable_errors)
     return group
+
+
+def _add_two_factor(group: AppGroup, readable_errors: Callable[..., Any]) -> None:
+    two_factor = AppGroup("two-factor", help="Two-factor sign-in of users.")
+    group.add_command(two_factor)
+
+    @two_factor.command("reset")
+    @click.argument("name")
+    @readable_errors
+    def reset(name: str) -> None:
+        """Turn it off for a user who has lost phone and recovery codes, and end their sessions."""
+        with request_transaction() as session:
+            user = find_user(name)
+            is_done = second_step.reset(session, user.id, datetime.now(UTC), None)
+        if is_done:
+            click.echo(f"{user.username} signs in with the password alone now. Their sessions have ended.")
+        else:
+            click.echo(f"{user.username} has no second factor.")
 
 
 def _add_lists(group: AppGroup, readable_errors: Callable[..., Any]) -> None:

@@ -30,6 +30,7 @@ EVENTS = (
     "restore",
     "view-as",
     "password change",
+    "two-factor",
     "failed call",
     "turn change",
     "webhook change",

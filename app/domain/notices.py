@@ -64,9 +64,12 @@ KINDS = (
     "export",
     "import",
     "report",
+    "security",
 )
 #: Channel -> whether it is on by default. "bell" is the notification itself, "screen" its toast on open pages.
 CHANNELS = {"bell": True, "screen": True, "email": False}
+#: Kinds that are emailed, too, unless the person chose otherwise: they concern the account itself.
+EMAILED_KINDS = frozenset({"security"})
 
 
 class Notification(Model):  # type: ignore[misc]
@@ -198,9 +201,14 @@ def _add_email_deliveries(session: Session, rows: list[dict[str, Any]], now: dat
 # --- notice preferences: kinds by channel
 
 
+def is_default(kind: str, channel: str) -> bool:
+    """Whether this kind comes on this channel as long as the user hasn't chosen."""
+    return CHANNELS[channel] or (channel == "email" and kind in EMAILED_KINDS)
+
+
 def wants(choices: NoticeChoices, user_id: int, kind: str, channel: str) -> bool:
-    """Whether the user wants this kind on this channel: by their own choice, else the channel's default."""
-    return bool(choices.get(user_id, {}).get(kind, {}).get(channel, CHANNELS[channel]))
+    """Whether the user wants this kind on this channel: by their own choice, else by default."""
+    return bool(choices.get(user_id, {}).get(kind, {}).get(channel, is_default(kind, channel)))
 
 
 def load_choices(session: Session) -> NoticeChoices:
@@ -213,7 +221,7 @@ def load_choices(session: Session) -> NoticeChoices:
 
 
 def non_default_choices(table: Mapping[str, Mapping[str, bool]]) -> dict[str, dict[str, bool]] | None:
-    """The part of kind -> channel -> wanted that differs from CHANNELS, for User.notice_choices; None = no difference.
+    """The part of kind -> channel -> wanted that differs from the defaults, for User.notice_choices; None = none does.
 
     Raises RuleBroken for an unknown kind, channel or value.
     """
@@ -234,7 +242,7 @@ def non_default_choices(table: Mapping[str, Mapping[str, bool]]) -> dict[str, di
                     ),
                     kind,
                 )
-            if wanted != CHANNELS[channel]:
+            if wanted != is_default(kind, channel):
                 different.setdefault(kind, {})[channel] = wanted
     return different or None
 

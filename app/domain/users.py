@@ -46,7 +46,7 @@ User.time_zone = mapped_column(String(64))
 User.locale = mapped_column(String(8))
 #: Minutes before due, e.g. [60, 5]; null = reminder_preferences.REMINDER_MINUTES.
 User.reminder_minutes = mapped_column(JSON)
-#: Notice choices that differ from notices.CHANNELS: {kind: {channel: wanted}}; null = none differs.
+#: Notice choices that differ from notices.is_default: {kind: {channel: wanted}}; null = none differs.
 User.notice_choices = mapped_column(JSON)
 #: Their picture, a square, in the file store; null = initials.
 User.picture = mapped_column(String(64), index=True, info=STORED_FILE)

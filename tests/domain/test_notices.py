@@ -24,10 +24,16 @@ def read_on(db):
 
 
 def test_default_choices_are_not_stored():
-    table = {kind: dict(notices.CHANNELS) for kind in notices.KINDS}
+    table = {kind: {each: notices.is_default(kind, each) for each in notices.CHANNELS} for kind in notices.KINDS}
     assert notices.non_default_choices(table) is None
     table["mention"] = {"bell": True, "screen": False, "email": True}
     assert notices.non_default_choices(table) == {"mention": {"screen": False, "email": True}}
+
+
+@pytest.mark.parametrize("choices, is_emailed", [({}, True), ({7: {"security": {"email": False}}}, False)])
+def test_what_concerns_the_account_is_emailed_unless_the_person_chose_otherwise(choices, is_emailed):
+    assert notices.wants(choices, 7, "security", "email") is is_emailed
+    assert not notices.wants(choices, 7, "status", "email")
 
 
 @pytest.mark.parametrize(

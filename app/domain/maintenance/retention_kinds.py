@@ -30,6 +30,7 @@ from app.domain.report_schedules import ReportRun
 from app.domain.telephony.call_cards import CallCard
 from app.domain.telephony.telephones import QuarantinedCall
 from app.domain.timeline import Activity
+from app.domain.two_factor import PendingSignIn, RememberedBrowser
 from app.domain.webhooks import WebhookDelivery
 
 #: No kind can be kept longer; more is a typing error.
@@ -106,7 +107,13 @@ _technical = _line.kind.in_(TECHNICAL)
 #: In processing order: dependent rows before what they belong to.
 KINDS = (
     RetentionKind("answers", 1, 1, (RetentionTable(StoredResponse, "at"),), _WORKS),
-    RetentionKind("failed sign-ins", 1, 1, (RetentionTable(FailedLogin, "last_on", in_order=False),), _WORKS),
+    RetentionKind(
+        "failed sign-ins",
+        1,
+        1,
+        (RetentionTable(FailedLogin, "last_on", in_order=False), RetentionTable(PendingSignIn, "started_on")),
+        _WORKS,
+    ),
     RetentionKind("job runs", 30, 2, (RetentionTable(JobRun, "started_on"),), _WORKS),
     RetentionKind(
         "health",
@@ -160,7 +167,13 @@ KINDS = (
         _LOOK_BACK,
     ),
     RetentionKind("notifications", 180, 30, (RetentionTable(Notification, "at"),), _LOOK_BACK),
-    RetentionKind("sign-ins", 365, 180, (RetentionTable(SignIn, "started_on"),), _LOGS),
+    RetentionKind(
+        "sign-ins",
+        365,
+        180,
+        (RetentionTable(SignIn, "started_on"), RetentionTable(RememberedBrowser, "started_on")),
+        _LOGS,
+    ),
     RetentionKind(
         "backup runs",
         400,

@@ -141,6 +141,10 @@ SHARED: dict[str, Any] = {
             "password": {"type": "string", "minLength": 1},
             "provider": {"type": "string", "enum": ["db"]},
             "refresh": {"type": "boolean"},
+            "otp": {
+                "type": "string",
+                "description": "With two-factor sign-in: the code of the app, or a recovery code.",
+            },
         },
         "username",
         "password",

@@ -14,9 +14,10 @@ from app.extensions import db
 from app.web.compat import users
 from app.web.compat.arguments import Arguments
 from app.web.compat.responses import CompatError, error_response, success_response
-from app.web.core.fab_access import current_viewer
+from app.web.core.fab_access import current_viewer, refusal
+from app.web.core.localization.languages import translate_text
 from app.web.core.urls.local_links import local_path
-from app.web.security import login_throttle, rate_limits, sessions
+from app.web.security import login_throttle, rate_limits, second_step, sessions
 
 COOKIE = "sid"
 #: The cookie's value for a person who is not signed in.
@@ -44,6 +45,8 @@ def _authenticate_by_cookie(token: str) -> None:
     if session is not None and session.is_stale(now):
         sessions.record_activity(session.id, now)
     current_app.appbuilder.sm._authenticate_as(session)  # type: ignore[attr-defined]
+    if g.get("owing") is not None:
+        raise CompatError(403, translate_text(second_step.OWED))
 
 
 def has_dead_session() -> bool:
@@ -85,7 +88,10 @@ def _refuse_other_sites() -> None:
 
 
 def login(arguments: Arguments) -> Response:
-    """usr, pwd -> the cookie with the session id. 401 for wrong credentials, 429 after too many attempts."""
+    """usr, pwd -> the cookie with the session id; with two-factor sign-in also otp, the code.
+
+    401 for wrong credentials, 403 if the user must set up a second factor first, 429 after too many attempts.
+    """
     manager: Any = current_app.appbuilder.sm  # type: ignore[attr-defined]
     _refuse_other_sites()
     if seconds := rate_limits.count_sign_in_attempt():
@@ -96,6 +102,12 @@ def login(arguments: Arguments) -> Response:
         return _retry_later(str(locked.message), locked.seconds)
     if user is None:
         return error_response(401, _("The username or password is wrong. Please try again."))
+    try:
+        second_step.refuse_without_code(user.id, arguments.raw("otp"), datetime.now(UTC))
+    except login_throttle.Locked as locked:
+        return _retry_later(str(locked.message), locked.seconds)
+    except (second_step.CodeRefused, access.Denied) as refused:
+        return error_response(refusal(refused)[0], translate_text(refused.message))
     rate_limits.uncount_sign_in_attempt()
     token = sessions.create_sign_in(user.id, "compat", datetime.now(UTC))
     response = success_response("Logged In")

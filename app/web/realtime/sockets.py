@@ -13,11 +13,11 @@ from flask import session as flask_session
 from flask_babel import gettext as _
 from flask_jwt_extended import get_jwt
 from flask_socketio import ConnectionRefusedError, disconnect, emit
-from sqlalchemy import or_, select
+from sqlalchemy import not_, or_, select
 from sqlalchemy.orm import Session
 
 from app import access
-from app.domain import notices
+from app.domain import notices, two_factor
 from app.extensions import db, socketio
 from app.lib.ids import parse_id
 from app.lib.token_hash import hash_token
@@ -320,7 +320,7 @@ def _valid_tokens(session: Session, hashes: set[Any], rules: tuple[Any, ...]) ->
     if not hashes:
         return set()
     query = select(SignIn.user_id, SignIn.token_hash).join(User, User.id == SignIn.user_id)
-    live = query.where(SignIn.token_hash.in_(hashes), User.active.is_(True), *rules)
+    live = query.where(SignIn.token_hash.in_(hashes), User.active.is_(True), not_(two_factor.owes()), *rules)
     return {(user, token) for user, token in session.execute(live)}
 
 

@@ -123,7 +123,9 @@ def find(text: str, now: datetime) -> Credential | None:
     if not hmac.compare_digest(stored, hash_token(secret)) or not found:
         return None
     key_id, used_on, version, scope = found[0][cut:-1]
-    return Credential(known_user(session, found[0][:cut]), key_id, used_on, version, frozenset(scope or ()))
+    return Credential(
+        known_user(session, found[0][:cut]), key_id, used_on, version, frozenset(scope or ()), is_key=True
+    )
 
 
 def count_failure(now: datetime) -> Response | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from flask import Response, current_app, flash, make_response, redirect, request
+from flask import Response, current_app, flash, make_response, redirect, request, url_for
 from flask_appbuilder import BaseView, expose
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
 from flask_appbuilder.security.decorators import no_cache
@@ -22,7 +22,7 @@ from app.outbox import invitation_delivery
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
 from app.web.pages import brand, errors
-from app.web.security import passwords, rate_limits
+from app.web.security import passwords, rate_limits, second_step
 
 #: The same for every link that doesn't work, so that nobody learns who was invited.
 IS_OVER = translatable(
@@ -62,6 +62,14 @@ class InvitationView(BaseView):
             self._store(found, str(request.form["password"]), now)
         except RuleBroken as broken:
             return self._page(None, translate_text(broken.message), 410)
+        return self._enter(user)
+
+    def _enter(self, user: Any) -> Any:
+        """Sign in. Who has a second factor is asked for it: it outlives passwords."""
+        if second_step.needs_code(user.id, "", datetime.now(UTC)):
+            second_step.begin(user, datetime.now(UTC))
+            flash(_("Your password is set. Please enter a code to sign in."), "success")
+            return redirect(url_for("AuthDBView.code"))
         self.appbuilder.sm.sign_in_browser(user)
         flash(_("Welcome. Your password is set, and you are signed in."), "success")
         return redirect(self.appbuilder.get_url_for_index)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import orjson
-from flask import Response, current_app, g, make_response, redirect, request
+from flask import Response, current_app, flash, g, make_response, redirect, request, url_for
 from flask_appbuilder.security import api as fab_api
 from flask_appbuilder.security import views as fab_views
 from flask_appbuilder.security.decorators import no_cache
@@ -19,15 +19,19 @@ from sqlalchemy import select
 
 from app import access
 from app.access import Person
+from app.domain.two_factor import REMEMBERED_FOR
 from app.extensions import csrf, db
 from app.models import BoardHome, Role
-from app.web.core.fab_access import request_time
+from app.web.core.fab_access import refusal, request_time
+from app.web.core.localization.languages import translate_text
 from app.web.core.urls.local_links import local_path
 from app.web.pages import brand, errors
-from app.web.security import api_keys, login_throttle, rate_limits, sessions
+from app.web.security import api_keys, login_throttle, rate_limits, second_step, sessions
 
 #: No username or email address is longer.
 MAX_USERNAME_LENGTH = 320
+#: The cookie of a remembered browser, and the longest token.
+REMEMBERED, MAX_TOKEN_LENGTH = "crm_browser", 200
 
 
 class AuthDBView(fab_views.AuthDBView):
@@ -52,10 +56,79 @@ class AuthDBView(fab_views.AuthDBView):
         if user is None:
             return self.form_page(form, _("The username or password is wrong. Please try again."), 401)
         rate_limits.uncount_sign_in_attempt(request.blueprint or "")
+        return self._enter(user)
+
+    def _enter(self, user: Any) -> Any:
+        """Sign in, or lead to the page that asks for the code of the second factor."""
+        now = datetime.now(UTC)
+        if second_step.needs_code(user.id, request.cookies.get(REMEMBERED, "")[:MAX_TOKEN_LENGTH], now):
+            second_step.begin(user, now)
+            return redirect(url_for("AuthDBView.code", next=local_path(request.args.get("next"))))
+        return self._signed_in(user)
+
+    def _signed_in(self, user: Any) -> Any:
         self.appbuilder.sm.sign_in_browser(user)
         with access.as_system(db.session()):
             person = access.load_person(db.session(), user.id, request_time())
         return redirect(_next(person))
+
+    @expose("/login/code/", methods=["GET", "POST"])
+    @no_cache
+    def code(self) -> Any:
+        """Ask for the code of the second factor, or sign in with it and redirect to ?next=."""
+        if g.get("person") is not None:
+            return redirect(_next(g.person))
+        user, now = second_step.begun_by(datetime.now(UTC)), datetime.now(UTC)
+        if user is None:
+            return self._start_again()
+        if request.method != "POST":
+            return self.code_page()
+        try:
+            csrf.protect()
+            second_step.check(user.id, request.form.get("code"), now)
+        except CSRFError:
+            return self.code_page(_("This page has expired. Please enter the code again."), 400)
+        except login_throttle.Locked as locked:
+            return self.code_page(str(locked.message), 429, locked.seconds)
+        except second_step.CodeRefused as refused:
+            return self.code_page(str(refused.message), 401)
+        if not second_step.finish(user, now):
+            return self._start_again()
+        rate_limits.uncount_sign_in_attempt(request.blueprint or "")
+        return self._remembered(user, self._signed_in(user), now)
+
+    def _start_again(self) -> Any:
+        flash(_("Please enter your password again: the sign-in was begun too long ago."), "warning")
+        return redirect(self.appbuilder.get_url_for_login_with(local_path(request.args.get("next"))))
+
+    @staticmethod
+    def _remembered(user: Any, response: Response, now: datetime) -> Response:
+        """The response, with the cookie of a remembered browser if the person wants that."""
+        if request.form.get("remember"):
+            response.set_cookie(
+                REMEMBERED,
+                second_step.remember(user.id, now),
+                max_age=REMEMBERED_FOR,
+                path=url_for("AuthDBView.login"),
+                secure=current_app.config["SESSION_COOKIE_SECURE"],
+                httponly=True,
+                samesite="Lax",
+            )
+        return response
+
+    def code_page(self, sentence: str = "", status: int = 200, wait: int = 0) -> Response:
+        """The form for the code; `wait`: seconds to wait."""
+        brand.refreshed()
+        page = self.render_template(
+            "security/login_code.html",
+            title=_("Two-factor sign-in"),
+            sentence=sentence,
+            recovery=bool(request.args.get("recovery")),
+            next=local_path(request.args.get("next")),
+            remembered=bool(request.form.get("remember")),
+            days=REMEMBERED_FOR.days,
+        )
+        return make_response(page, status, {"Retry-After": str(wait)} if wait else {})
 
     def _user(self, form: LoginForm_db) -> Any:
         return self.appbuilder.sm.auth_user_db(form.username.data, form.password.data, "form")
@@ -120,6 +193,9 @@ class SecurityApi(fab_api.SecurityApi):
             return api_keys.too_many_response(locked)
         if user is None:
             return error_response(401, _("The username or password is wrong. Please try again."))
+        refused = _refuse_without_code(user, credentials.get("otp"))
+        if refused is not None:
+            return refused
         rate_limits.uncount_sign_in_attempt(request.blueprint or "")
         return self.response(200, **_tokens(user, credentials.get("refresh", False)))
 
@@ -138,6 +214,19 @@ class SecurityApi(fab_api.SecurityApi):
 def error_response(status: int, sentence: str) -> Response:
     """A JSON response with this status and message."""
     return make_response({"message": sentence, "errors": {}}, status)
+
+
+def _refuse_without_code(user: Any, otp: Any) -> Response | None:
+    """The refusal of a sign-in whose second factor is missing or wrong; None if it isn't refused."""
+    try:
+        second_step.refuse_without_code(user.id, otp, datetime.now(UTC))
+    except login_throttle.Locked as locked:
+        return api_keys.too_many_response(locked)
+    except (second_step.CodeRefused, access.Denied) as refused:
+        sentence = translate_text(refused.message)
+        errors = {"otp": [sentence]} if isinstance(refused, second_step.CodeRefused) else {}
+        return make_response({"message": sentence, "errors": errors}, refusal(refused)[0])
+    return None
 
 
 def _request_json() -> Any:

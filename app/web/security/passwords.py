@@ -23,6 +23,7 @@ from wtforms import BooleanField, PasswordField, SelectField, StringField, Valid
 from wtforms.validators import DataRequired, EqualTo, Length, Optional
 
 from app import access
+from app.domain import two_factor
 from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken
 from app.domain.persistence.row_effects import Rows
@@ -103,6 +104,8 @@ def end_sign_ins(session: Session, rows: Rows) -> None:
     for user in rows.changed:
         if isinstance(user, User) and _ends_sign_ins(user):
             sessions.end_sign_ins(session, datetime.now(UTC), SignIn.user_id == user.id)
+            with access.as_system(session):
+                two_factor.forget(session, user.id)
             if not user.active:
                 # Permanently: reactivated users create new keys. The audit entry of the deactivation says so.
                 _revoke_keys_unaudited(session, user.id, datetime.now(UTC))

@@ -23,7 +23,7 @@ from app.domain.persistence.session_context import session_context
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import User
-from app.web.core.localization.languages import ENGLISH
+from app.web.core.localization.languages import ENGLISH, translate_text
 from app.web.core.request_transaction import request_transaction
 from app.web.pages import brand, offline, probes, shell_parts
 from app.web.security import (
@@ -34,7 +34,9 @@ from app.web.security import (
     login_throttle,
     passwords,
     rate_limits,
+    second_step,
     sessions,
+    two_factor_page,
     view_as,
 )
 from app.web.security.sessions import Credential
@@ -45,6 +47,7 @@ _PERSONLESS = (*probes.ENDPOINTS, *offline.ENDPOINTS, *brand.ENDPOINTS, *shell_p
 #: Belong to a single request; an app context may live longer (tests, shells).
 _REQUEST_GLOBALS = (
     "person",
+    "owing",
     "_api_key_user",
     "api_key_id",
     "_login_user",
@@ -109,6 +112,7 @@ class Security(SecurityManager):
         super().register_views()
         self.appbuilder.add_view_no_menu(sessions.SessionsView)
         self.appbuilder.add_view_no_menu(api_keys.KeysView)
+        self.appbuilder.add_view_no_menu(two_factor_page.TwoFactorView)
         self.appbuilder.add_view_no_menu(invitation_page.InvitationView)
         self.appbuilder.add_view_no_menu(view_as.ViewAsView)
         view_as.install(current_app)
@@ -118,7 +122,7 @@ class Security(SecurityManager):
     # --- authentication
 
     @staticmethod
-    def before_request() -> None:
+    def before_request() -> Any:
         """Start without a person, then load the one of the cookie.
 
         Requests for static files load none, nor do health checks, which answer without the database.
@@ -134,10 +138,12 @@ class Security(SecurityManager):
         asked: Any = request._get_current_object()  # type: ignore[attr-defined]
         endpoint = asked.endpoint or ""
         if "Authorization" in asked.headers:
-            return  # the cookie is ignored, see load_user
+            return None  # the cookie is ignored, see load_user
         if not endpoint.endswith("static") and endpoint not in _PERSONLESS:
             bool(current_user.is_authenticated)  # loads the person
             view_as.refuse_writes()
+            return two_factor_page.refuse_owing(endpoint)
+        return None
 
     def load_user(self, pk: Any) -> Any:
         """The user of the cookie, by one statement. With an Authorization header the cookie is ignored."""
@@ -150,7 +156,7 @@ class Security(SecurityManager):
             sessions.record_activity(found.id, now)
             flask_session.modified = True  # the signed cookie expires, too: send a new one
         user = self._authenticate_as(found)
-        if found is not None:
+        if found is not None and user is not None:
             view_as.enter(found)
         return user
 
@@ -162,7 +168,11 @@ class Security(SecurityManager):
         found = sessions.find(token, user_id, now)
         if found is not None and found.is_stale(now):
             sessions.record_activity(found.id, now)
-        return self._authenticate_as(found)
+        user = self._authenticate_as(found)
+        if user is None and g.get("owing") is not None:
+            g.sentence = translate_text(second_step.OWED)
+            abort(403)
+        return user
 
     @staticmethod
     def extract_api_key_from_request() -> str | None:
@@ -194,11 +204,17 @@ class Security(SecurityManager):
         return None
 
     def _authenticate_as(self, found: Credential | None) -> Any:
-        """Make the request and its database session act for this user."""
+        """Make the request and its database session act for this user; returns None if nobody may act.
+
+        Who owes a second factor is nobody: `two_factor_page.refuse_owing` leads them to the page that sets it up.
+        """
         if found is None:
             return None
         session = db.session()
         who = access.person(session, found.user.id, found.version).within(found.scope)
+        if who.owes_two_factor and not found.is_key:
+            g.owing = who
+            return None
         access.act_as(session, who)
         g.person, g.user, g.lists_version = who, found.user, found.lists
         rate_limits.count_request(rate_limits.counter_name(found))
@@ -308,7 +324,7 @@ class Security(SecurityManager):
         """End this browser's sign-in, and a view as another user before it."""
         view_as.leave()
         token = flask_session.get("sid")
-        if g.get("person") is not None and isinstance(token, str):
+        if isinstance(token, str):
             sessions.sign_out(token, datetime.now(UTC))
         logout_user()
         flask_session.clear()

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from sqlalchemy.orm.util import identity_key
 
 from app import access
-from app.domain import audit
+from app.domain import audit, two_factor
 from app.domain.authentication import note_sign_in_ended
 from app.extensions import csrf, db
 from app.lib.ids import parse_id
@@ -57,6 +57,8 @@ class Credential:
     lists: int | None = None
     #: The user as whom it views the CRM, and until when; see view_as.py.
     view: tuple[int, datetime] | None = None
+    #: Whether it is an API key, a credential of its own: it needs no second factor.
+    is_key: bool = False
 
     def is_stale(self, now: datetime) -> bool:
         """Whether its use is due to be recorded again."""
@@ -303,6 +305,7 @@ class SessionsView(BaseView):
         refuse_foreign_sign_in(row.user_id)
         with request_transaction() as session:
             end_sign_ins(session, datetime.now(UTC), SignIn.id == row.id)
+            two_factor.forget(session, row.user_id)  # perhaps one of them is that browser
             note_sign_in_ended(session, row.user_id)
             audit.write(
                 session,
@@ -324,6 +327,7 @@ class SessionsView(BaseView):
         with request_transaction() as session:
             now = datetime.now(UTC)
             count = end_sign_ins(session, now, SignIn.user_id == key, SignIn.token_hash != _current_token_hash())
+            two_factor.forget(session, key)
             note_sign_in_ended(session, key)
             audit.write(session, "sign-out", key, now, None, request.remote_addr, by=g.person.id, ended=count)
         flash(_("%(count)s sessions ended.", count=count), "success")

@@ -37,7 +37,10 @@ NO_VIEW = (None, None)
 #: What may be posted in a view: its end, and signing out.
 _POSTED = ("ViewAsView.end", "AuthDBView.logout")
 #: Pages of the account itself: its keys, sessions, password, profile.
-_OF_THE_ACCOUNT = ("KeysView", "SessionsView", "ResetMyPasswordView", "UserInfoEditView", "ExportsView", "ImportsView")
+_OF_THE_ACCOUNT = (
+    *("KeysView", "SessionsView", "TwoFactorView", "ResetMyPasswordView", "UserInfoEditView"),
+    *("ExportsView", "ImportsView"),
+)
 NOT_ALLOWED = translatable("Only an admin, signed in on a page, can view the CRM as an active user who is none.")
 #: For what was sent from a page of a view that is over.
 IS_OVER = translatable(

@@ -11,8 +11,9 @@ from flask_babel import gettext as _
 from sqlalchemy import select
 
 from app import access
-from app.access.role_matrix import FIXED_ROLES, Matrix, load_matrix, refuse_fixed_role, save_matrix
-from app.domain import permissions
+from app.access.role_matrix import FIXED_ROLES, PUBLIC, Matrix, load_matrix, refuse_fixed_role, save_matrix
+from app.domain import permissions, team
+from app.domain.authentication import note_sign_in_ended
 from app.domain.base import Conflict, RuleBroken, join_texts
 from app.domain.custom_fields import mask_name
 from app.domain.permission_labels import FIELD_LABELS, LEVEL_LABELS, MASK_LABELS, VERB_LABELS, module_labels
@@ -42,7 +43,7 @@ class RoleMatrix(SettingsPage):
 
     route_base = "/roles/matrix"
     default_view = "first"
-    VERBS = {"first": "read", "matrix": "read", "save": "write"}
+    VERBS = {"first": "read", "matrix": "read", "save": "write", "two_factor": "write"}
 
     @expose("/")
     @has_access
@@ -81,6 +82,29 @@ class RoleMatrix(SettingsPage):
         flash(_("Role saved."), "success")
         return redirect(url_for("RoleMatrix.matrix", role_id=role_id))
 
+    @expose("/<int:role_id>/two-factor", methods=["POST"])
+    @has_access
+    def two_factor(self, role_id: int) -> Any:
+        """Demand two-factor sign-in of the role's people, or no longer; also for Admin, by admins."""
+        protect()
+        session = db.session()
+        role = access.get_visible(session, Role, role_id) or abort(404)
+        try:
+            if role.name == PUBLIC:
+                raise access.Denied(_("The role %(name)s is for people who aren't signed in.", name=role.name))
+            role.needs_two_factor = request.form.get("needed") == "1"
+            with access.as_system(session):
+                users = [user.id for user in team.members(session, role.id)]
+            for user_id in users:
+                note_sign_in_ended(session, user_id)  # closes the sockets of those who must set it up
+            session.commit()
+        except RuleBroken as broken:
+            session.rollback()
+            flash(translate_text(broken.message), "danger")
+            return self._page(role, load_matrix(session, role)), fab_access.refusal(broken)[0]
+        flash(_("Role saved."), "success")
+        return redirect(url_for("RoleMatrix.matrix", role_id=role_id))
+
     def _page(self, role: Any, matrix: Matrix) -> str:
         """The page with these levels selected; the form contains the hash of the stored ones."""
         stored = load_matrix(db.session(), role)
@@ -97,6 +121,8 @@ class RoleMatrix(SettingsPage):
             mask_levels=translated(MASK_LABELS),
             action_url=url_for("RoleMatrix.save", role_id=role.id, seen=etag_of(stored)),
             can_url=url_for("EffectiveRightsView.mine"),
+            two_factor_url=None if role.name == PUBLIC else url_for("RoleMatrix.two_factor", role_id=role.id),
+            needs_two_factor=role.needs_two_factor,
             add_url=url_for("Roles.add"),
             advanced_url=url_for("Roles.edit", pk=role.id),
             list_url=url_for("Roles.list"),

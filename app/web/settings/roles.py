@@ -79,7 +79,7 @@ class Roles(HardenedView, RoleModelView):
 
     @action("copyrole", lazy_gettext("Copy role"), lazy_gettext("Copy the selected roles?"), "fa-copy", single=False)
     def copy_role(self, items: Any) -> Any:
-        """Copy each with its permissions, levels and masks, under a new name."""
+        """Copy each with its permissions, levels, masks and demand of two factors, under a new name."""
         for role in items:
             _copy(db.session(), role)
         db.session.commit()
@@ -120,7 +120,7 @@ def _copy(session: Session, role: Any) -> None:
     name = f"{role.name} copy"
     if session.scalars(select(Role).where(Role.name == name)).first() is not None:
         raise RuleBroken(_("There is already a role “%(name)s”. Rename or delete it first.", name=name))
-    copy = Role(name=name[:64], permissions=list(role.permissions))
+    copy = Role(name=name[:64], permissions=list(role.permissions), needs_two_factor=role.needs_two_factor)
     session.add(copy)
     session.flush()
     session.flush()  # adds the cells for the permissions

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 from zoneinfo import available_timezones
 
-from flask import abort, current_app, g, redirect, url_for
+from flask import abort, current_app, flash, g, redirect, url_for
 from flask_appbuilder import expose
 from flask_appbuilder.actions import action
 from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget
@@ -19,13 +19,13 @@ from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from markupsafe import Markup
 from sqlalchemy import inspect, select
-from sqlalchemy.orm import selectinload
+from sqlalchemy.orm import Session, selectinload
 from wtforms import BooleanField, PasswordField, StringField
 from wtforms.validators import Email, EqualTo, Length, Optional, ValidationError
 
 from app import access
 from app.access.role_matrix import PUBLIC
-from app.domain import absence, invitations, reminder_preferences, team
+from app.domain import absence, invitations, reminder_preferences, team, two_factor
 from app.domain.automation import reminder_rescheduling
 from app.domain.base import RuleBroken
 from app.extensions import db
@@ -35,14 +35,23 @@ from app.web.core.fab_access import request_time
 from app.web.core.fields.personal_fields import initials
 from app.web.core.fields.reference_fields import picture_url
 from app.web.core.localization.languages import translate_text
+from app.web.core.request_transaction import request_transaction
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, select_field
 from app.web.pages.html_parts import avatar
-from app.web.security import view_as
+from app.web.security import second_step, view_as
 from app.web.security.sessions import signed_in
 from app.web.settings import user_invitations
 
 _MAX_PEOPLE = 1000
+
+
+def _has_two_factor(session: Session, user_id: int) -> bool:
+    known = g.get("two_factor_users")
+    if known is None:
+        with access.as_system(session):
+            known = two_factor.users_with(session, [user_id])
+    return user_id in known
 
 
 def _picture(user: Any) -> str | None:
@@ -60,6 +69,8 @@ class People(HardenedInterface):
         managers = {user.manager_id for user in people if user.manager_id}
         self.session.scalars(select(User).where(User.id.in_(managers))).all()
         g.invitations = invitations.of_users(self.session, keys)
+        with access.as_system(self.session):
+            g.two_factor_users = two_factor.users_with(self.session, keys)
         yield from super().get_values(people, list_columns)
 
     def _get_attr_value(self, item: Any, col: str) -> Any:
@@ -70,6 +81,8 @@ class People(HardenedInterface):
             key = getattr(item, f"{col}_id")
             name = self.session.get(User, key).get_full_name() if key else None
             return Markup('<span class="whole">{}</span>').format(name) if name else None
+        if col == "two_factor":
+            return _has_two_factor(self.session, item.id)
         if col == "invitation":
             known = g.get("invitations")
             known = invitations.of_users(self.session, [item.id]) if known is None else known
@@ -199,7 +212,18 @@ class Users(HardenedView, UserDBModelView):
     method_permission_name = SCREEN_VERBS | {"abilities": "read"}
     list_title, show_title = lazy_gettext("Users"), lazy_gettext("User")
     add_title, edit_title = lazy_gettext("New user"), lazy_gettext("Edit user")
-    list_columns = ["name", "username", "email", "active", "roles", "manager", "available", "invitation", "can"]
+    list_columns = [
+        "name",
+        "username",
+        "email",
+        "active",
+        "roles",
+        "manager",
+        "two_factor",
+        "available",
+        "invitation",
+        "can",
+    ]
     order_columns = ["username", "email", "active", "available"]
     base_order = ("username", "asc")
     search_columns = ["first_name", "last_name", "username", "email", "active", "available", "roles", "groups"]
@@ -211,6 +235,7 @@ class Users(HardenedView, UserDBModelView):
         "manager": lazy_gettext("Reports to"),
         "can": lazy_gettext("Permissions"),
         "invitation": lazy_gettext("Invitation"),
+        "two_factor": lazy_gettext("Two factors"),
         "available": lazy_gettext("Available for new work"),
         "delegate": lazy_gettext("Delegate"),
         **{name: each.args[0] if each.args else name for name, each in _CRM_FIELDS.items()},
@@ -228,7 +253,7 @@ class Users(HardenedView, UserDBModelView):
         (lazy_gettext("Preferences"), {"fields": _PREFERENCES}),
         (
             lazy_gettext("History"),
-            {"fields": ["last_login", "login_count", "created_on", "changed_on", "invitation", "can"]},
+            {"fields": ["last_login", "login_count", "created_on", "changed_on", "two_factor", "invitation", "can"]},
         ),
     ]
     user_show_fieldsets = [*show_fieldsets[:3], (lazy_gettext("Permissions"), {"fields": ["can"]})]
@@ -240,7 +265,8 @@ class Users(HardenedView, UserDBModelView):
         """One user."""
         item = self.datamodel.get(pk, self._base_filters) or abort(404)
         viewing = ["view_as"] if view_as.is_offered(item) else []
-        names = ("abilities", *viewing, "resetpasswords", *user_invitations.offered_actions(item))
+        resetting = ["reset_two_factor"] if _may_reset_two_factor(item) else []
+        names = ("abilities", *viewing, "resetpasswords", *resetting, *user_invitations.offered_actions(item))
         actions = {name: self.actions[name] for name in names}
         widgets = self._get_show_widget(pk, item, actions=actions)
         return self.render_template(self.show_template, pk=pk, title=self.show_title, widgets=widgets)
@@ -279,6 +305,26 @@ class Users(HardenedView, UserDBModelView):
         user_invitations.revoke(item)
         return redirect(url_for(f"{self.endpoint}.show", pk=item.id))
 
+    @action(
+        "reset_two_factor",
+        lazy_gettext("Reset two-factor sign-in"),
+        lazy_gettext("Reset the two-factor sign-in of this user? Do it only if you are sure who asks for it."),
+        "fa-unlock",
+        multiple=False,
+    )
+    def reset_two_factor(self, item: Any) -> Any:
+        """Remove the second factor of a user who has lost it, and end their sessions; for admins."""
+        if not g.person.is_admin:
+            raise access.Denied(_("Only an admin can reset two-factor sign-in."))
+        with request_transaction() as session:
+            is_done = second_step.reset(session, item.id, request_time(), g.person.id)
+        done, nothing = (
+            _("Two-factor sign-in was reset. The user's sessions have been ended."),
+            _("It was off already."),
+        )
+        flash(done if is_done else nothing, "success" if is_done else "info")
+        return redirect(url_for(f"{self.endpoint}.show", pk=item.id))
+
     def pre_add(self, item: Any) -> None:
         """Check the fields of the CRM; FAB hashes the password. Without one the user is invited by email."""
         _refuse_invalid(item)
@@ -308,6 +354,12 @@ class Users(HardenedView, UserDBModelView):
         """Refuse to delete one's own account."""
         if item.id == g.person.id:
             raise RuleBroken(_("You can't delete yourself. Ask another admin."))
+
+
+def _may_reset_two_factor(user: Any) -> bool:
+    """Whether the person can reset the user's second factor; one's own is turned off under My settings."""
+    own: access.Person = g.person
+    return own.is_admin and not own.read_only and user.id != own.id and _has_two_factor(db.session(), user.id)
 
 
 def _refuse_invalid(user: Any) -> None:

@@ -36,6 +36,7 @@ LEFT_OUT = frozenset(
             "api_key",
             "sign_in",
             "failed_login",
+            *("two_factor", "recovery_code", "pending_sign_in", "remembered_browser"),
             "login_name",
             "invitation",
             "kept_key",

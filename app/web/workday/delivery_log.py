@@ -47,6 +47,7 @@ ICONS = {
     "export": ("file-export", "blue"),
     "import": ("file-import", "blue"),
     "report": ("chart-pie", "amber"),
+    "security": ("shield-lock", "amber"),
 }
 
 

@@ -121,6 +121,7 @@ LINKS = (
     (_("My profile"), "user-circle", "/users/userinfo/", _("Name, mobile, permissions")),
     (_("My signature"), "writing", "/signature/", _("Below the emails that you send")),
     (_("Password"), "password", "/resetmypassword/form", _("Changing it ends your other sessions")),
+    (_("Two-factor sign-in"), "shield-lock", "/two-factor/", _("A code of your phone besides the password")),
     (_("Sessions"), "device-desktop", "/sessions/", _("Browsers and devices")),
     (_("API keys"), "key", "/keys/", _("For programs that act as you")),
 )

@@ -50,6 +50,7 @@ KIND_LABELS = {
     "webhook": _l("A webhook was paused or turned off"),
     "export": _l("An export of mine is ready, or failed"),
     "report": _l("A report of mine couldn't be sent to somebody, or was paused"),
+    "security": _l("My two-factor sign-in changes, or a recovery code is used"),
     "import": _l("An import of mine is finished, or one gives me records"),
 }
 #: (title, kinds), in display order; kinds in no group come last.
@@ -85,7 +86,7 @@ GROUPS = (
     ),
     (_l("Service levels"), ("sla_warning", "sla_breach", "sla_escalated")),
     (_l("Notes"), ("mention", "comment")),
-    (_l("System"), ("exhausted", "job_lag", "backup", "audit", "health", "webhook")),
+    (_l("System"), ("security", "exhausted", "job_lag", "backup", "audit", "health", "webhook")),
 )
 #: channel -> (label, icon, description).
 CHANNELS = {

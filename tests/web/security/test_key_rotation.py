@@ -22,12 +22,15 @@ from app.domain.customer_rights import ALL_RIGHTS
 from app.domain.maintenance import key_rotation
 from app.domain.messaging import mails
 from app.extensions import db
+from app.lib import totp
 from app.lib.field_encryption import generate_key
 from app.models import Customer, CustomerKey, Lead, LeadStatus
 from app.web.core.request_transaction import request_transaction
+from app.web.security import second_step
 from config import WrongSetting
 from tests.app_pool import AppPool, dispose
-from tests.web.security_app import PASSWORD, get_menu, log_in, make_app, migrated, sign_in
+from tests.web.security_app import PASSWORD, get_menu, log_in, make_app, migrated, sign_in, user_id
+from tests.web.two_factor_steps import code
 
 __all__ = ["migrated"]
 PAN, OTHER_PAN, LEAD_PAN = "ABCDE1234F", "BBCDE1234F", "CBCDE1234F"
@@ -95,6 +98,14 @@ def verified() -> tuple[bool, int, int]:
     return report.is_our_key, report.head.seq, report.broken
 
 
+def turn_on_two_factor(app: Flask) -> str:
+    """Let Mia sign in with two factors; returns the key of her app."""
+    key = totp.new_key()
+    with app.test_request_context():
+        second_step.turn_on(user_id(app, "mia"), key, 0, datetime.now(UTC))
+    return key
+
+
 def test_a_field_key_is_replaced_under_running_servers(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     old, new = generate_key(), generate_key()
     with opened(CRM_FIELD_KEY=old) as app:
@@ -102,6 +113,7 @@ def test_a_field_key_is_replaced_under_running_servers(opened: Opened, monkeypat
         add_customer("9820012345", PAN)
         add_lead(LEAD_PAN)
         sign_in(app.test_client(), "ana")
+        key = turn_on_two_factor(app)
         header = mails.header_id_of(_vault(), 7, "crm.example")
         with pytest.raises(RuleBroken, match="There is no key to replace"):
             rotate_field_key(str)
@@ -121,11 +133,13 @@ def test_a_field_key_is_replaced_under_running_servers(opened: Opened, monkeypat
         assert answer.exit_code == 0, answer.output
         assert "Every value is under the new key" in answer.output
         assert "leads: 1 rows, 1 sealed anew" in answer.output
+        assert "two_factor: 1 rows, 1 sealed anew" in answer.output
 
     with opened(CRM_FIELD_KEY=new) as app:
         run._refuse_other_key()
         assert pans() == [PAN, OTHER_PAN, LEAD_PAN]
         sign_in(app.test_client(), "root")
+        second_step.check(user_id(app, "mia"), code(key), datetime.now(UTC))
         is_ours, _entries, broken = verified()
         assert (is_ours, broken) == (True, 0)
         with request_transaction() as session:
