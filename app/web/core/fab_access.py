@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
@@ -79,41 +79,55 @@ def json_answer(code: int, body: Any, **headers: str) -> Response:
     return Response(orjson.dumps(body, default=str), code, headers, mimetype="application/json")
 
 
-def refusal(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
-    """(status, message, errors by field) of a refusal; re-raises any other exception.
+class Refusal(NamedTuple):
+    """What is said of input that was refused, in the language of the page."""
+
+    #: The status of the response.
+    status: int
+    sentence: str
+    #: Field -> what is wrong with it.
+    errors: dict[str, list[str]]
+
+
+#: Of a form that is shown for the first time.
+NOT_REFUSED = Refusal(200, "", {})
+
+
+def refusal(broken: BaseException) -> Refusal:
+    """The refusal of an exception that is one; re-raises any other.
 
     Also re-raises if the database can't even be read: the form could not be shown again.
     """
     cause = cause_of(broken)
     if cause in ONLY_WRITES:
         WRITES.set(False)  # only reading follows, for which SQLite needs no write lock
-        return 503, database_sentence(cause), {}
+        return Refusal(503, database_sentence(cause), {})
     if cause is not None:
         raise broken
     if isinstance(broken, RuleBroken):
         errors = {name: [translate_text(sentence) for sentence in list_] for name, list_ in broken.errors.items()}
-        return _status_of(broken), translate_text(broken.message), errors
+        return Refusal(_status_of(broken), translate_text(broken.message), errors)
     if isinstance(broken, StorageUnavailable):
-        return 503, storage_sentence(broken), {}
+        return Refusal(503, storage_sentence(broken), {})
     if isinstance(broken, StaleDataError):
         text = _("Someone else changed this record. Review the change, then save again.")
-        return 409, text, {}
+        return Refusal(409, text, {})
     if isinstance(broken, IntegrityError) and not _is_check(broken):
         return _of_other_rows(broken)
     if isinstance(broken, DataError | OverflowError | UnicodeError) or _is_unbindable(broken) or _is_check(broken):
-        return 422, _("One of the values can't be stored. Please check what you entered."), {}
+        return Refusal(422, _("One of the values can't be stored. Please check what you entered."), {})
     raise broken
 
 
-def _of_other_rows(broken: IntegrityError) -> tuple[int, str, dict[str, list[str]]]:
+def _of_other_rows(broken: IntegrityError) -> Refusal:
     """The refusal of values that conflict with other rows: these were deleted, or have the same value."""
     if str(broken.statement).startswith("DELETE"):
         text = _("This can't be deleted because other records belong to it. Move or delete them first.")
-        return 422, text, {}
-    return unique_errors.describe_conflict(broken)
+        return Refusal(422, text, {})
+    return Refusal(*unique_errors.describe_conflict(broken))
 
 
-def refusal_of_one(broken: BaseException) -> tuple[int, str, dict[str, list[str]]]:
+def refusal_of_one(broken: BaseException) -> Refusal:
     """The refusal of one of many records; re-raises if the others would fail, too, each after a wait."""
     if cause_of(broken) not in (None, Cause.COLLIDED):
         raise broken

@@ -15,7 +15,7 @@ from app.domain import dashboard_boards
 from app.domain.base import Conflict
 from app.extensions import db
 from app.models import Board, BoardHome
-from app.web.core.fab_access import REFUSABLE, ModulePermissions, current_viewer, refusal
+from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, ModulePermissions, Refusal, current_viewer, refusal
 from app.web.core.viewer import Viewer
 from app.web.dashboards import board_form, board_list, page_parts, pdf
 from app.web.dashboards import filters as url_filters
@@ -87,22 +87,15 @@ class BoardsView(ModulePermissions, BaseView):
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
-            status, sentence, errors = refusal(broken)
+            refused = refusal(broken)
             board = None if board is None or key is None else db.session.get(Board, key)
             if isinstance(broken, Conflict) and board is not None:
                 draft = replace(draft, version=board.version)  # the next save replaces what the other person has saved
-            return self._form(board, draft, viewer, sentence, errors), status
+            return self._form(board, draft, viewer, refused), refused.status
         flash(_saved_message(draft, viewer), "success")
         return redirect(f"{BASE}{key}")
 
-    def _form(
-        self,
-        board: Board | None,
-        draft: BoardInput,
-        viewer: Viewer,
-        sentence: str = "",
-        errors: dict[str, list[str]] | None = None,
-    ) -> Any:
+    def _form(self, board: Board | None, draft: BoardInput, viewer: Viewer, refused: Refusal = NOT_REFUSED) -> Any:
         roles, teams = board_list.offered_audiences(viewer)
         unseen = board_form.hidden_cards(draft, viewer)
         return self.render_template(
@@ -118,8 +111,8 @@ class BoardsView(ModulePermissions, BaseView):
             roles=[(f"role-{key}", name) for key, name in roles],
             teams=[(f"team-{key}", name) for key, name in teams],
             origin=next((page.label for page in PAGES if page.name == draft.origin), ""),
-            sentence=sentence,
-            errors=errors or {},
+            sentence=refused.sentence,
+            errors=refused.errors,
         )
 
 

@@ -16,7 +16,7 @@ from app.domain.messaging.campaigns import FIELDS, MAX_PER_MINUTE, Campaign, Cam
 from app.lib.digit_grouping import grouped
 from app.lib.ids import parse_id
 from app.models import ChannelAccount, MessageTemplate
-from app.web.core.fab_access import parse_integer
+from app.web.core.fab_access import Refusal, parse_integer
 from app.web.core.fields.base import clean_text
 from app.web.core.fields.plain_inputs import PLAIN_INPUT
 from app.web.records.conversation_list import CHANNEL_WORDS
@@ -77,10 +77,9 @@ def stored_values(campaign: Campaign) -> dict[str, str]:
     return values
 
 
-def form_of(
-    session: Session, campaign: Campaign, typed: Any, errors: dict[str, list[str]], error: str = ""
-) -> dict[str, Any]:
+def form_of(session: Session, campaign: Campaign, typed: Any, refused: Refusal) -> dict[str, Any]:
     """The context of campaigns/form.html."""
+    errors = refused.errors
     sections = [
         {"title": "", "fields": _what(session, typed, errors)},
         {"title": _("How it is sent"), "fields": _how(session, typed, errors)},
@@ -91,7 +90,7 @@ def form_of(
         "title": _("Message to %(count)s people", count=grouped(campaign.total)),
         "action": f"/campaigns/{campaign.id}/edit",
         "sections": sections,
-        "error": error,
+        "error": refused.sentence,
         "conflict": None,
         "cancel_url": f"/campaigns/{campaign.id}",
         "back_label": None,

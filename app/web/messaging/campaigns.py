@@ -22,7 +22,7 @@ from app.extensions import db
 from app.lib.digit_grouping import GroupedInt, grouped
 from app.lib.iso_time import read_moment
 from app.outbox import campaign_sending
-from app.web.core.fab_access import ModulePermissions, current_viewer, parse_integer, refusal
+from app.web.core.fab_access import NOT_REFUSED, ModulePermissions, Refusal, current_viewer, parse_integer, refusal
 from app.web.core.fields.base import clean_text
 from app.web.core.localization.languages import translate_text
 from app.web.core.localization.local_dates import format_local_date
@@ -130,9 +130,9 @@ class CampaignsView(ModulePermissions, BaseView):
             raise RuleBroken(_("This campaign has been started. Only a draft can be edited."))
         session = db.session()
         if request.method == "GET":
-            return self._form(campaign, stored_values(campaign), {})
+            return self._form(campaign, stored_values(campaign))
         if request.form.get("pick"):
-            return self._form(campaign, request.form, {})
+            return self._form(campaign, request.form)
         try:
             plan = posted_values(session, request.form)
             with access.as_system(session):
@@ -140,13 +140,13 @@ class CampaignsView(ModulePermissions, BaseView):
                 session.commit()
         except RuleBroken as broken:
             session.rollback()
-            status, sentence, errors = refusal(broken)
-            return self._form(self._found(key, "bulk"), request.form, errors, sentence), status
+            refused = refusal(broken)
+            return self._form(self._found(key, "bulk"), request.form, refused), refused.status
         return redirect(f"{BASE}{key}")
 
-    def _form(self, campaign: Campaign, typed: Any, errors: dict[str, list[str]], error: str = "") -> Any:
+    def _form(self, campaign: Campaign, typed: Any, refused: Refusal = NOT_REFUSED) -> Any:
         with access.as_system(db.session()):
-            form = form_of(db.session(), campaign, typed, errors, error)
+            form = form_of(db.session(), campaign, typed, refused)
         return self.render_template("campaigns/form.html", title=form["title"], form=form)
 
     # --- showing, starting, stopping

@@ -10,7 +10,15 @@ from flask_babel import gettext as _
 from app.domain.base import Conflict, NotFound
 from app.extensions import db
 from app.lib.ids import parse_id
-from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal, sentence_header
+from app.web.core.fab_access import (
+    NOT_REFUSED,
+    REFUSABLE,
+    Refusal,
+    current_viewer,
+    parse_integer,
+    refusal,
+    sentence_header,
+)
 from app.web.core.localization.default_labels import shown_label
 from app.web.core.viewer import Viewer
 from app.web.core.views import save_warnings
@@ -121,15 +129,15 @@ class StatusMoves:
         board_page.group_of(self, request.form["status"], viewer)  # a board that was opened before has other columns
         wanted = pages.inputs_for_status(self, key, parse_id(request.form["status"]), viewer)
         if wanted and not request.form.get("asked"):
-            return self._needs_form(key, now, wanted, viewer)
+            return self._needs_form(key, now, wanted)
         try:
             self._move_to(row, None, viewer)
         except REFUSABLE as broken:
             db.session.rollback()
-            status, sentence, errors = refusal(broken)
+            refused = refusal(broken)
             if not wanted:
                 raise
-            return self._needs_form(key, now, wanted, viewer, (status, sentence, errors))
+            return self._needs_form(key, now, wanted, refused)
         return self._moved(key, viewer)
 
     def _refuse_without_board(self) -> None:
@@ -172,24 +180,21 @@ class StatusMoves:
     def _move_form(self, key: int, now: Any, viewer: Viewer) -> Any:
         """All statuses, to choose one."""
         options = [each for each in grouped_rows.groups_of(self, "status", viewer) if each.value != now]
-        return self._board_form(key, now, [], options)
+        return self._board_form(key, now, {"options": options})
 
-    def _needs_form(
-        self, key: int, now: Any, wanted: list[dict[str, Any]], viewer: Viewer, refused: Any = (200, None, {})
-    ) -> Any:
+    def _needs_form(self, key: int, now: Any, wanted: list[dict[str, Any]], refused: Refusal = NOT_REFUSED) -> Any:
         """The required inputs of the chosen status, with the input and its errors."""
-        status, sentence, errors = refused
-        shown = _fill(wanted, errors)
+        viewer, is_shown = current_viewer(), _fill(wanted, refused.errors)
         chosen = next(
             (g for g in grouped_rows.groups_of(self, "status", viewer) if str(g.value) == request.form["status"]), None
         )
-        made = make_response(self._board_form(key, now, wanted, [], chosen, None if shown else sentence), status)
+        parts = {"chosen": chosen, "fields": wanted, "error": None if is_shown else refused.sentence or None}
+        made = make_response(self._board_form(key, now, parts), refused.status)
         made.headers["X-Needs"] = "1"
         return made
 
-    def _board_form(
-        self, key: int, now: Any, wanted: Any, options: Any, chosen: Any = None, sentence: str | None = None
-    ) -> str:
+    def _board_form(self, key: int, now: Any, parts: dict[str, Any]) -> str:
+        """`parts`: options, the statuses to choose from; or the chosen one, its fields, and an error."""
         names = tuple(name for name in (self.title_column, "number") if name in self.record_table.by_name)
         row = self.record_table.one(db.session(), key, names)
         cells = self.record_table.selection(names)[1]
@@ -201,12 +206,13 @@ class StatusMoves:
             "action": f"{self.route_base}/board/move/{key}",
             "from": now,
             "status": request.form.get("status"),
-            "chosen": chosen,
-            "fields": wanted,
-            "options": options,
-            "error": sentence,
+            "chosen": None,
+            "fields": [],
+            "options": [],
+            "error": None,
             "list_label": self.list_title,
             "list_url": f"{self.route_base}/?layout=board",
+            **parts,
         }
         template = "records/_move_card.html" if request.headers.get("HX-Request") else "records/move_card.html"
         return render_template(template, page=page)

@@ -18,7 +18,7 @@ from app.domain.custom_fields import LANGUAGES, RECORDS, CustomField, ExistingNa
 from app.extensions import db
 from app.lib.digit_grouping import capped
 from app.models import Customer, Lead, Task, Ticket
-from app.web.core.fab_access import REFUSABLE, current_viewer, parse_integer, refusal
+from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, parse_integer, refusal
 from app.web.core.registry import screen_of
 from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
@@ -68,7 +68,7 @@ class CustomFieldsView(SettingsPage):
         """The form of a new field; on an error it keeps the input."""
         table = _table(request.args.get("record") or "leads")
         if request.method == "GET":
-            return self._form(table, None, {"kind": request.args.get("kind", "text")}, {}, "")
+            return self._form(table, None, {"kind": request.args.get("kind", "text")})
         try:
             with request_transaction() as session:
                 row = custom_fields.create(
@@ -87,7 +87,7 @@ class CustomFieldsView(SettingsPage):
             row = _field(session, key)
             table, stored = row.record_table, _stored(row)
         if request.method == "GET":
-            return self._form(table, row, stored, {}, "")
+            return self._form(table, row, stored)
         version = parse_integer(request.form.get("version"), 0, 0, 2**31) or None
         try:
             with request_transaction() as session:
@@ -124,14 +124,13 @@ class CustomFieldsView(SettingsPage):
 
     def _refused(self, table: str, key: int | None, broken: Exception) -> Any:
         db.session.rollback()
-        status, sentence, errors = refusal(broken)
+        refused = refusal(broken)
         with access.as_system(db.session()) as session:
             row = _field(session, key) if key is not None else None
-        return self._form(table, row, _typed(request.form), errors, sentence), status
+        return self._form(table, row, _typed(request.form), refused), refused.status
 
-    def _form(
-        self, table: str, row: CustomField | None, raw: Mapping[str, Any], errors: dict[str, Any], sentence: str
-    ) -> str:
+    def _form(self, table: str, row: CustomField | None, raw: Mapping[str, Any], refused: Refusal = NOT_REFUSED) -> str:
+        errors = refused.errors
         own = str(screen_of(MODELS[table]).list_title)
         title = _("New field for %(what)s", what=own) if row is None else _("Field “%(label)s”", label=row.label)
         named = {field["name"] for part in sections(row, raw, errors) for field in part["fields"]}
@@ -143,7 +142,7 @@ class CustomFieldsView(SettingsPage):
             "action": f"{ROOT}/add?record={table}" if row is None else f"{ROOT}/{row.id}",
             "sections": sections(row, raw, errors),
             "version": getattr(row, "version", None),
-            "error": sentence if sentence and (left or not errors) else None,
+            "error": refused.sentence if refused.sentence and (left or not errors) else None,
             "conflict": None,
         }
         return self.render_template(

@@ -18,7 +18,7 @@ from app.domain.saved_views import SavedView
 from app.extensions import db
 from app.lib.ids import parse_id
 from app.models import Role
-from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
+from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
 from app.web.core.registry import registered
 from app.web.core.urls.local_links import redirect_to
 from app.web.core.viewer import Viewer
@@ -88,14 +88,14 @@ class SavedViewsView(BaseView):
     def _form(self, screen: Any, view: SavedView | None) -> Any:
         viewer = current_viewer()
         if request.method == "GET":
-            return self._page(screen, view, viewer, {}, None)
+            return self._page(screen, view, viewer)
         try:
             stored = self._store(screen, view, viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
-            status, sentence, errors = refusal(broken)
-            return self._page(screen, view, viewer, errors, sentence), status
+            refused = refusal(broken)
+            return self._page(screen, view, viewer, refused), refused.status
         flash(_("View “%(name)s” saved.", name=stored.label), "success")
         return redirect_to(self._address(screen, stored))
 
@@ -131,9 +131,8 @@ class SavedViewsView(BaseView):
         if wanted != (now == view.id):
             saved_views.choose(db.session(), viewer.person.id, screen.list_key, view_id=view.id if wanted else None)
 
-    def _page(
-        self, screen: Any, view: SavedView | None, viewer: Viewer, errors: dict[str, Any], sentence: str | None
-    ) -> str:
+    def _page(self, screen: Any, view: SavedView | None, viewer: Viewer, refused: Refusal = NOT_REFUSED) -> str:
+        errors = refused.errors
         is_sent, choices = request.method == "POST", list_preferences.preferences_of(viewer)
         audience = "me" if view is None else str(view.role_id or "me") if view.audience == "role" else view.audience
         is_default = view is not None and choices.defaults.get(screen.list_key) == view.id
@@ -150,7 +149,7 @@ class SavedViewsView(BaseView):
             "pinned": bool(request.form.get("pinned")) if is_sent else view is None or view.id in choices.pins,
             "default": bool(request.form.get("default")) if is_sent else is_default,
             "errors": errors,
-            "error": sentence if not errors or set(errors) - {"label", "audience"} else None,
+            "error": refused.sentence if not errors or set(errors) - {"label", "audience"} else None,
         }
         if may_share(viewer):
             page["audiences"] += [("all", _("Everybody"))] + [

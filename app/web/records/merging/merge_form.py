@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from flask_babel import gettext as _
@@ -68,15 +69,13 @@ def columns_of(screen: Any, ids: Sequence[int], viewer: Viewer) -> dict[int, dic
     return found
 
 
-def page(
-    screen: Any, rows: Sequence[Any], viewer: Viewer, sent: Mapping[str, MergeChoice], sentence: str | None = None
-) -> dict[str, Any]:
+def page(screen: Any, rows: Sequence[Any], viewer: Viewer, sent: Mapping[str, MergeChoice]) -> dict[str, Any]:
     """The context of merge/page.html. `rows`: as stored, the remaining one first; `sent`: earlier choices."""
     record, ids = screen.service.record, [row.id for row in rows]
     shown = columns_of(screen, ids, viewer)
     columns = [shown[key] | {"version": row.version} for key, row in zip(ids, rows, strict=True) if key in shown]
-    chosen = merge_fields.defaults(record, rows) | dict(sent)
-    fields = [_field(screen, each, rows, shown, chosen, viewer) for each in merge_fields.offered(record, rows)]
+    compared = _Compared(rows, shown, merge_fields.defaults(record, rows) | dict(sent))
+    fields = [_field(screen, each, compared, viewer) for each in merge_fields.offered(record, rows)]
     moves = merge_actions.proposal(screen, ids, viewer)["moves"]
     is_linked = any(getattr(row, "customer_id", None) is not None for row in rows)
     return {
@@ -92,32 +91,49 @@ def page(
         "kept": columns[0],
         "gone": columns[1:],
         "contact_note": is_linked and record.__tablename__ != "customer",
-        "error": sentence,
     }
 
 
-def _field(
-    screen: Any,
-    each: MergeField,
-    rows: Sequence[Any],
-    shown: dict[int, dict[str, Any]],
-    choices: Mapping[str, MergeChoice],
-    viewer: Viewer,
-) -> dict[str, Any]:
-    named = screen.record_table.by_name.get(each.name)
-    is_hidden = named is not None and named.is_hidden(viewer)
-    options = []
-    for row in rows:
-        cells = shown.get(row.id, {"cells": {}})["cells"]
-        own = {
+@dataclass(frozen=True)
+class _Compared:
+    """The records of a merge, and what was chosen of them."""
+
+    #: As stored, the remaining one first.
+    rows: Sequence[Any]
+    #: Id -> the record as the person sees it, see columns_of.
+    shown: dict[int, dict[str, Any]]
+    choices: Mapping[str, MergeChoice]
+
+    def cells(self, row: Any) -> dict[str, Any]:
+        """The cells of a record by name of the field; empty for one that the person doesn't see."""
+        return dict(self.shown.get(row.id, {"cells": {}})["cells"])
+
+    def own(self, each: MergeField, row: Any) -> dict[str, Any]:
+        """The record's own value of a field, as an option."""
+        return {
             "value": str(row.id),
-            "cell": cells.get(each.name),
-            "is_chosen": choices[each.name] == MergeChoice(row.id, each.name),
+            "cell": self.cells(row).get(each.name),
+            "is_chosen": self.choices[each.name] == MergeChoice(row.id, each.name),
+            "is_empty": each.value_of(row) is None,
         }
-        own["is_empty"] = each.value_of(row) is None
-        is_apart = is_hidden or merge_actions.is_masked(screen, SECOND.get(each.name, ""), viewer)
-        more = _second(each, row, rows, cells, choices) if not is_apart else []
-        options.append([own, *more])
+
+    def second(self, each: MergeField, row: Any) -> list[dict[str, Any]]:
+        """If a second number may come from the main one of a record: that number, as an option."""
+        main = SECOND.get(each.name)
+        # As numbers, however they were typed.
+        if main is None or not getattr(row, main) or len({getattr(one, f"{main}_e164") for one in self.rows}) < 2:
+            return []
+        is_chosen = self.choices[each.name] == MergeChoice(row.id, main)
+        return [
+            {"value": f"{row.id}:{main}", "cell": self.cells(row).get(main), "is_chosen": is_chosen, "is_empty": False}
+        ]
+
+
+def _field(screen: Any, each: MergeField, compared: _Compared, viewer: Viewer) -> dict[str, Any]:
+    named, rows = screen.record_table.by_name.get(each.name), compared.rows
+    is_hidden = named is not None and named.is_hidden(viewer)
+    is_apart = is_hidden or merge_actions.is_masked(screen, SECOND.get(each.name, ""), viewer)
+    options = [[compared.own(each, row), *([] if is_apart else compared.second(each, row))] for row in rows]
     return {
         "name": each.name,
         "label": named.label if named is not None else each.name,
@@ -126,18 +142,6 @@ def _field(
         "has_value": any(each.value_of(row) is not None for row in rows) or any(len(part) > 1 for part in options),
         "options": options,
     }
-
-
-def _second(
-    each: MergeField, row: Any, rows: Sequence[Any], cells: dict[str, Any], choices: Mapping[str, MergeChoice]
-) -> list[dict[str, Any]]:
-    """If a second number may come from the main one of a record: that number."""
-    main = SECOND.get(each.name)
-    # As numbers, however they were typed.
-    if main is None or not getattr(row, main) or len({getattr(one, f"{main}_e164") for one in rows}) < 2:
-        return []
-    is_chosen = choices[each.name] == MergeChoice(row.id, main)
-    return [{"value": f"{row.id}:{main}", "cell": cells.get(main), "is_chosen": is_chosen, "is_empty": False}]
 
 
 def sent_choices(pairs: Mapping[str, str]) -> dict[str, MergeChoice]:

@@ -53,7 +53,7 @@ class MergeView(BaseView):
         if len(ids) == 1:
             return self._choose(screen, ids[0], viewer)
         rows = merge_actions.stored_rows(screen.service.record, ids)
-        return self._page(screen, rows, viewer)
+        return _page(merge_form.page(screen, rows, viewer, {}))
 
     def _merge(self, screen: Any, ids: tuple[int, ...], viewer: Viewer) -> Any:
         kept = parse_id(request.form.get("keep"))
@@ -72,17 +72,12 @@ class MergeView(BaseView):
             db.session.expire_all()
             rows = merge_actions.stored_rows(screen.service.record, ids)
             seen = {name: each for name, each in chosen.items() if each.record_id in ids}
-            return self._page(screen, rows, viewer, seen, sentence), status
+            return _page(merge_form.page(screen, rows, viewer, seen), sentence), status
         flash(
             _("The records are merged. You can undo this for %(days)s days: choose “Merge…”.", days=UNDO_FOR.days),
             "success",
         )
         return redirect(f"{screen.route_base}/{made.kept_number}")
-
-    @staticmethod
-    def _page(screen: Any, rows: Any, viewer: Viewer, chosen: Any = None, sentence: str | None = None) -> str:
-        page = merge_form.page(screen, rows, viewer, chosen or {}, sentence)
-        return render_template("merge/page.html", page=page)
 
     @staticmethod
     def _choose(screen: Any, key: int, viewer: Viewer) -> str:
@@ -113,6 +108,10 @@ class MergeView(BaseView):
             flash(sentence, "warning")
         flash(_("The merge is undone: %(numbers)s is there again.", numbers=", ".join(done.numbers)), "success")
         return redirect(f"{screen.route_base}/{done.merge.kept_number}")
+
+
+def _page(page: dict[str, Any], sentence: str | None = None) -> str:
+    return render_template("merge/page.html", page=page | {"error": sentence})
 
 
 def offered(screen: Any, ids: list[int], viewer: Viewer) -> list[dict[str, Any]]:

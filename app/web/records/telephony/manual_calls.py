@@ -12,7 +12,7 @@ from app.domain.telephony import calls
 from app.domain.telephony.call_outcomes import SUGGESTED_OUTCOMES, CallOutcome
 from app.extensions import db
 from app.models import CallLog
-from app.web.core.fab_access import REFUSABLE, current_viewer, refusal
+from app.web.core.fab_access import NOT_REFUSED, REFUSABLE, Refusal, current_viewer, refusal
 from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.urls.local_links import local_path
 from app.web.core.urls.record_references import PAGES, named_record
@@ -36,14 +36,14 @@ class CallByHandRoutes:
         """Log the call with its outcome and the next follow-up; the input is kept on any error."""
         row, viewer = named_record(kind, pk), current_viewer()
         if request.method == "GET":
-            return _form(kind, row, {"direction": "Outgoing"}, {}, "")
+            return _form(kind, row, {"direction": "Outgoing"})
         try:
             _save(kind, row, viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()
-            status, sentence, errors = refusal(broken)
-            return _form(kind, named_record(kind, pk), request.form, errors, sentence), status
+            refused = refusal(broken)
+            return _form(kind, named_record(kind, pk), request.form, refused), refused.status
         flash(_("Call logged."), "success")
         return call_outcomes.return_to(request.form.get("back"), f"{PAGES[kind]}{row.id}")
 
@@ -69,7 +69,7 @@ def _values(kind: str, row: Any, outcome: CallOutcome, viewer: Viewer) -> dict[s
     }
 
 
-def _form(kind: str, row: Any, raw: Any, errors: dict[str, list[str]], sentence: str) -> str:
+def _form(kind: str, row: Any, raw: Any, refused: Refusal = NOT_REFUSED) -> str:
     viewer, has_place = current_viewer(), kind in ("lead", "ticket")
     is_part = bool(request.headers.get("HX-Request"))
     page_url = f"{PAGES[kind]}{row.id}"
@@ -85,8 +85,8 @@ def _form(kind: str, row: Any, raw: Any, errors: dict[str, list[str]], sentence:
         "by_hand": {"direction": raw.get("direction") or "Outgoing", "started_on": raw.get("started_on") or ""},
         "offered": SUGGESTED_OUTCOMES,
         "raw": raw,
-        "errors": errors,
-        "error": "" if errors else sentence,
+        "errors": refused.errors,
+        "error": "" if refused.errors else refused.sentence,
         "has_place": has_place,
         "may_note": True,
         "begins": None,
