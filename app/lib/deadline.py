@@ -5,6 +5,7 @@ A timeout for each read lets a server that sends a byte now and then go on for e
 
 from __future__ import annotations
 
+import os
 import queue
 import socket
 import ssl
@@ -173,6 +174,24 @@ class _Exchanges:
 
 class DeadlineSocket(_Exchanges, socket.socket):
     """A connection whose exchanges have a deadline."""
+
+    def sendall(self, data: Any, flags: int = 0) -> None:
+        """Begin an exchange by sending this.
+
+        A socket with a timeout asks the kernel first whether it can send, another system call that lets other threads
+        go first. Mostly it can.
+        """
+        if self._applied is None or flags:
+            super().sendall(data, flags)
+            return
+        self.begin_exchange()
+        try:
+            sent = os.write(self.fileno(), data)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self._limit_call()
+            socket.socket.sendall(self, memoryview(data)[sent:])
 
 
 class DeadlineTlsSocket(_Exchanges, ssl.SSLSocket):  # type: ignore[misc]  # it takes fewer kinds of buffers

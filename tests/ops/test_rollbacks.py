@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import socket
 import ssl
+import time
 from collections.abc import Iterator
 from contextlib import suppress
 from typing import Any
@@ -12,8 +14,9 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
+from app.lib import deadline
 from app.ops.database.connections import MariaDBConnection, tune
-from tests.servers import Databases
+from tests.servers import Databases, eventually
 
 
 @pytest.fixture(scope="module")
@@ -125,7 +128,8 @@ def test_no_transaction_and_no_lock_outlives_its_use(pool: Engine, other: Any, u
     other.commit()
     with pool.connect() as connection:  # it sees what was committed since, so it is in a transaction of its own
         assert connection.exec_driver_sql("SELECT n FROM t WHERE id = 1").scalar() == 7
-    assert other.exec_driver_sql(locks).scalar() == 0
+    # Nobody waits for the end of what was only read.
+    eventually(lambda: other.exec_driver_sql(locks).scalar() == 0, "a transaction stays open")
 
 
 def test_a_use_ends_with_one_rollback_or_with_its_commit(pool: Engine) -> None:
@@ -141,6 +145,49 @@ def test_a_use_ends_with_one_rollback_or_with_its_commit(pool: Engine) -> None:
 
     assert sent(_read) == 1
     assert sent(commit) == 0
+
+
+@pytest.mark.parametrize("use", USES)
+def test_only_the_end_of_what_was_read_is_not_waited_for(pool: Engine, use: Any) -> None:
+    use(pool)
+    assert _kept(pool)._owes_reply is (use is _read)
+
+
+def test_a_lock_or_an_error_among_reads_is_waited_for(pool: Engine) -> None:
+    for statement in ("SELECT * FROM t FOR UPDATE", "SELECT * FROM t LOCK IN SHARE MODE", "SELECT * FROM missing"):
+        with suppress(DBAPIError), pool.connect() as connection:
+            connection.exec_driver_sql("SELECT * FROM t").all()
+            connection.exec_driver_sql(statement)
+        assert not _kept(pool)._owes_reply, statement
+
+
+def test_a_connection_lost_while_a_reply_is_left_is_replaced(pool: Engine, other: Any) -> None:
+    with pool.connect() as connection:
+        before = connection.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one()
+    other.exec_driver_sql(f"KILL {before}")
+    for _ in range(2):
+        with pool.connect() as connection:
+            assert connection.exec_driver_sql("SELECT CONNECTION_ID()").scalar_one() != before
+
+
+def test_the_reply_that_was_left_is_read_in_the_time_of_its_next_use() -> None:
+    """Not in that of the ROLLBACK, which may be long ago."""
+    ours, theirs = socket.socketpair()
+    connection = MariaDBConnection(defer_connect=True)
+    with deadline.DeadlineSocket(fileno=ours.detach()) as line, theirs:
+        line.limit = lambda: 0.2
+        connection._sock, connection._rfile, connection._is_answered = line, line.makefile("rb"), True
+        connection._current_timeout, connection.server_status = None, 1
+        connection.rollback()
+        time.sleep(0.3)  # longer than the limit of an exchange
+        theirs.sendall(b"\x07\x00\x00\x01\x00\x00\x00\x01\x00\x00\x00")
+        assert connection.has_settled() and connection.server_status == 1
+        assert connection.has_settled(), "there is nothing left to be read"
+
+
+def _kept(pool: Engine) -> Any:
+    """The driver's connection that waits in the pool."""
+    return pool.pool._pool.queue[0].dbapi_connection  # type: ignore[attr-defined]
 
 
 def _rollbacks(pool: Engine) -> int:

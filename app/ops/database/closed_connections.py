@@ -21,7 +21,7 @@ def replace_closed(engine: Engine) -> None:
 
 
 def _check(connection: Any, _record: Any, _proxy: Any) -> None:
-    if is_closed(connection):
+    if not connection.has_settled() or is_closed(connection):
         raise DisconnectionError
 
 

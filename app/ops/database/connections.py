@@ -148,6 +148,10 @@ def _usual_tls() -> _Tls:
 _ESCAPES = {code: escape_string(chr(code)) for code in range(256) if escape_string(chr(code)) != chr(code)}
 
 
+#: ROLLBACK, as it is sent; and what a statement contains that locks the rows it reads.
+_ROLLBACK, _LOCKS = b"\t\x00\x00\x00\x03ROLLBACK", (b"FOR UPDATE", b"LOCK IN SHARE MODE")
+
+
 class MariaDBConnection(Connection):  # type: ignore[misc]
     """A connection that sends no ROLLBACK if there is nothing to roll back.
 
@@ -155,9 +159,16 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
     everybody uses a session. The server's status that no transaction is open is not enough, because errors carry no
     status, and locks may remain after them. So a ROLLBACK is left out only if nothing was sent since the last ROLLBACK
     or COMMIT that the server has confirmed.
+
+    Nobody waits for the reply to a ROLLBACK that only ends what was read: it is read before the next use. After a
+    write, a lock or an error it is waited for, so that the locks are gone.
     """
 
     _is_used = True
+    #: Whether a statement since then may have locked something; whether the last one was answered, without an error.
+    _may_lock = _is_answered = False
+    #: Whether the reply to a ROLLBACK has not been read yet.
+    _owes_reply = False
     #: The serial number of the primary that it is connected to, if one is followed; see primary_address.
     primary: int | None = None
 
@@ -170,8 +181,29 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
         return _Tls(super()._create_ssl_ctx(sslp)) if sslp else _usual_tls()
 
     def _execute_command(self, command: int, sql: str | bytes) -> None:
-        self._is_used = True
+        self.settle()
+        self._is_used, self._is_answered = True, False
+        if not self._may_lock:
+            self._may_lock = not _only_reads(sql)
         super()._execute_command(command, sql)
+
+    def settle(self) -> None:
+        """Read the reply that is left, if any is. Raises MySQLError if the connection was lost meanwhile."""
+        if not self._owes_reply:
+            return
+        self._owes_reply = False
+        if self._sock is not None:
+            self._sock.begin_exchange()
+            self._next_seq_id = 1
+            self._read_ok_packet()
+
+    def has_settled(self) -> bool:
+        """Read the reply that is left, if any is; False if the connection was lost meanwhile."""
+        try:
+            self.settle()
+        except MySQLError:
+            return False
+        return True
 
     def escape(self, obj: Any, mapping: Any = None) -> str:
         """The value as an SQL literal; the most frequent types need no further calls."""
@@ -211,14 +243,21 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
         self._result = result
         if result.server_status is not None:
             self.server_status = result.server_status
+        self._is_answered = not unbuffered and not result.has_next
         return int(result.affected_rows)
 
     def rollback(self) -> None:
         """End the transaction and release its locks, if there may be one."""
         # with completion_type=CHAIN the next transaction begins at once
-        if self._is_used or self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
+        if not self._is_used and not self.server_status & SERVER_STATUS.SERVER_STATUS_IN_TRANS:
+            return
+        if self._may_lock or not self._is_answered or self._sock is None:
             super().rollback()
-            self._is_used = False
+        else:
+            self._write_bytes(_ROLLBACK)
+            self._result, self._owes_reply = None, True
+            self.server_status &= ~SERVER_STATUS.SERVER_STATUS_IN_TRANS
+        self._is_used = self._may_lock = False
 
     def commit(self) -> None:
         """Commit the transaction; if requested, record its position in the database's changes."""
@@ -226,7 +265,7 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
         committed = COMMITTED.get()
         if committed is not None:
             committed.append(self._last_gtid())
-        self._is_used = False
+        self._is_used = self._may_lock = False
 
     def _last_gtid(self) -> str:
         """The GTID of this connection's last change; an error here does not affect the commit."""
@@ -235,6 +274,11 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
             return str(self._result.rows[0][0] or "")  # type: ignore[union-attr]  # a query has a result
         except (MySQLError, OSError, IndexError, TypeError):
             return UNKNOWN
+
+
+def _only_reads(sql: str | bytes) -> bool:
+    """Whether it is a SELECT that locks nothing."""
+    return isinstance(sql, bytes) and sql.startswith(b"SELECT") and not any(each in sql for each in _LOCKS)
 
 
 def _begin_sqlite(connection: Any) -> None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 import socket
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from io import BytesIO
 from tempfile import SpooledTemporaryFile
 from typing import IO, Any
 
@@ -29,6 +31,8 @@ MEMORY_BYTES = 65_536
 _COPY_BYTES = 65_536
 
 _HEAD_END = b"\r\n\r\n"
+#: A header that says something about the body, or about what follows the request.
+_FRAMING = re.compile(rb"\n[ \t]*(?:upgrade|expect|transfer-encoding|content-length)[ \t]*:", re.IGNORECASE)
 _CHUNK_SIZE = re.compile(rb"[0-9a-fA-F]{1,15}")
 
 
@@ -60,7 +64,7 @@ class RequestBuffer:
         self.target = b""
         self._head = bytearray()
         self._has_head = False
-        self._kept: IO[bytes] = SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  # `close` closes it
+        self._kept: IO[bytes] = BytesIO()
         #: Remaining bytes of the body if there is a Content-Length.
         self._left = 0
         self._chunks: _Chunks | None = None
@@ -103,10 +107,19 @@ class RequestBuffer:
     def _begin_body(self) -> None:
         """After the headers: store them, and determine how the body ends."""
         self._has_head = True
-        self._kept.write(self._head)
         line, *fields = bytes(self._head).split(b"\r\n")
         self.target = line.split(b" ")[1] if b" " in line else b""
         self.max_body = self.limits.of(self.target)
+        if _FRAMING.search(self._head):
+            self._begin_framed(fields)
+        else:
+            self.is_complete = True
+        if not self.is_complete:
+            self._kept = SpooledTemporaryFile(MEMORY_BYTES)  # noqa: SIM115  # `close` closes it
+        self._kept.write(self._head)
+
+    def _begin_framed(self, fields: list[bytes]) -> None:
+        """Read the headers that say how the request ends."""
         pairs = (field.partition(b":") for field in fields)
         headers = {name.strip().lower(): value.strip().lower() for name, _colon, value in pairs}
         self.is_upgrade = headers.get(b"upgrade") == b"websocket"
@@ -188,7 +201,9 @@ class _Chunks:
 class ClientSocket(socket.socket):
     """A client's connection for gunicorn: reads from the request buffer, and does not wait for slow readers.
 
-    A WebSocket reads and sends on the connection itself.
+    It never blocks, whatever gunicorn sets: each change of that is a call of the kernel that lets other threads go
+    first, and a socket with a timeout asks the kernel before each call whether it can send. A WebSocket reads and
+    sends on the connection itself, and blocks.
     """
 
     #: Whether the body is larger than the application accepts; then only its beginning was stored.
@@ -196,6 +211,10 @@ class ClientSocket(socket.socket):
     _taken: IO[bytes] | None = None
     _is_upgrade = False
     _send_by = 0.0
+
+    def __init__(self, *place: Any, **named: Any) -> None:
+        super().__init__(*place, **named)
+        super().settimeout(0.0)
 
     def begin(self, intake: RequestBuffer) -> None:
         """Let the parser read this request."""
@@ -213,14 +232,36 @@ class ClientSocket(socket.socket):
         """The bytes received from the client; b"" if it has closed. Raises BlockingIOError if there are none."""
         return super().recv(size)
 
+    def setblocking(self, flag: bool) -> None:
+        """As `settimeout`."""
+        self.settimeout(None if flag else 0.0)
+
+    def settimeout(self, value: float | None) -> None:
+        """Only for a WebSocket; others never block."""
+        if self._is_upgrade:
+            super().settimeout(value)
+
     def sendall(self, data: Any, flags: int = 0) -> None:
         """Send all of it. Raises BrokenPipeError if the client reads the response too slowly."""
         self._send_by = self._send_by or time.monotonic() + RESPONSE_SECONDS
-        self.settimeout(max(0.01, self._send_by - time.monotonic()))
         try:
+            sent = 0 if self._is_upgrade else super().send(data, flags)
+        except BlockingIOError:
+            sent = 0
+        if sent < len(data):
+            self._send_slowly(memoryview(data)[sent:], flags)
+
+    def _send_slowly(self, data: memoryview, flags: int) -> None:
+        """Send what the kernel had no room for, as the client reads."""
+        try:
+            super().settimeout(max(0.01, self._send_by - time.monotonic()))
             super().sendall(data, flags)
         except TimeoutError:
             raise BrokenPipeError("the client does not read its response") from None
+        finally:
+            if not self._is_upgrade:
+                with suppress(OSError):  # it was closed meanwhile
+                    super().settimeout(0.0)
 
     def sendfile(self, file: Any, offset: int = 0, count: int | None = None) -> int:
         """Send a file. The kernel's own call would restart the timeout for each piece, without end."""

@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import selectors
 import socket
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
 
+from gunicorn import util  # type: ignore[import-untyped]
+from gunicorn.http import wsgi  # type: ignore[import-untyped]
 from gunicorn.http.errors import LimitRequestLine, ParseException  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
 from app.ops.http_server.listener_shutdown import last_connections
+from app.ops.http_server.refusals import refusal_response
 from app.ops.http_server.request_buffer import REQUEST_SECONDS, BodyLimits, ClientSocket, RequestBuffer
+from app.ops.http_server.request_threads import RequestThreads
+from app.ops.http_server.response import Response
 from app.ops.http_server.worker_channels import WorkerChannels, slot_of
 
 #: The connection count in a slot without a worker.
@@ -42,27 +45,6 @@ READ_BYTES = 262_144
 HOUSEKEEPING_SECONDS = 0.5
 #: Served by threads of its own, so that it responds when all others are busy.
 HEALTH_TARGET, HEALTH_THREADS = b"/healthz", 2
-#: Statuses by which the server itself refuses a request that never reaches the application.
-REFUSALS = {
-    408: ("Request Timeout", "This request took too long to arrive. Please send it again."),
-    414: ("URI Too Long", "This address is too long. Please ask for less at once."),
-    431: ("Request Header Fields Too Large", "The headers of this request are too long. Please send less."),
-    503: ("Service Unavailable", "The server has no room for this request. Please try again soon."),
-}
-
-
-def refusal_response(status: int, target: bytes = b"") -> bytes:
-    """The whole response, in the format of the requested endpoint."""
-    reason, sentence = REFUSALS[status]
-    content: dict[str, object] = {"message": sentence, "errors": {}}
-    if target.startswith((b"/api/method/", b"/api/resource/")):
-        shown = json.dumps({"message": sentence, "indicator": "red", "title": "Message"})
-        exception = f"frappe.exceptions.ValidationError: {sentence}"
-        content = {"exc_type": "ValidationError", "exception": exception, "_server_messages": json.dumps([shown])}
-    body = json.dumps(content).encode()
-    retry = "Retry-After: 10\r\n" if status == 503 else ""
-    head = f"HTTP/1.1 {status} {reason}\r\nContent-Type: application/json\r\nConnection: close\r\n{retry}"
-    return f"{head}X-Content-Type-Options: nosniff\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
@@ -89,10 +71,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         """Set up this process, then serve."""
         #: Connections without a thread, and until when they may wait (monotonic); the oldest first.
         self.waiting: dict[Any, float] = {}
-        self.health_pool = ThreadPoolExecutor(HEALTH_THREADS, "crm-health")
+        self.health_threads = RequestThreads(HEALTH_THREADS, "crm-health", self._answer, self._go_on)
         # As plain attributes: gunicorn's look-up of a setting takes three calls, and a request needs twenty.
         self.cfg.__dict__.update({name: self.cfg.settings[name].get() for name in self.cfg.settings})
         super().init_process()
+
+    def get_thread_pool(self) -> RequestThreads:
+        """The threads that answer all other requests."""
+        return RequestThreads(self.cfg.threads, "crm-request", self._answer, self._go_on)
 
     def run(self) -> None:
         """Serve, including connections passed on by other workers."""
@@ -135,7 +121,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def _close_longest_waiting(self) -> None:
         if self.waiting:
-            self._close(next(iter(self.waiting)))
+            self._close(next(iter(self.waiting.copy())))  # threads add to it
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Publish the connection count before waiting."""
@@ -210,16 +196,65 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def enqueue_req(self, connection: Any) -> None:
         """Let a thread answer the request."""
         is_health_check = connection.intake.target.partition(b"?")[0] == HEALTH_TARGET
-        pool = self.health_pool if is_health_check else self.tpool
-        answered = pool.submit(self.handle, connection)
-        answered.add_done_callback(lambda each: self.method_queue.defer(self.finish_request, connection, each))
+        (self.health_threads if is_health_check else self.tpool).give(connection)
 
-    def handle_request(self, req: Any, conn: Any) -> Any:
-        """Answer one request; the connection is closed if the request was not read completely."""
+    # --- answering, in a thread
+
+    def _answer(self, connection: Any) -> bool:
+        """Answer the request. Returns whether the connection stays open."""
+        with contextlib.suppress(BaseException):  # `handle` has logged it
+            return bool(self.handle(connection))
+        return False
+
+    def _go_on(self, connection: Any, keeps: bool) -> None:
+        """Have the next request of the connection waited for.
+
+        The thread does so itself: the main thread would have to wake up only for this.
+        """
+        if not keeps or not self.alive or connection.intake.is_upgrade or connection.surplus:
+            self.method_queue.defer(self.finish_request, connection, keeps)
+            return
+        connection.intake.close()
+        connection.idle_since = time.monotonic()
+        self._await_request(connection, KEEP_ALIVE_SECONDS)
+
+    def _keepalive_after(self, _conn: Any, keepalive: bool) -> bool:
+        """Whether the connection can be used again; `handle_request` has read the rest of the request."""
+        return keepalive
+
+    def handle_request(self, req: Any, conn: Any) -> bool:
+        """Answer one request. Returns whether the connection stays open: only if the request was read completely."""
         req._expected_100_continue = False  # the body has been requested already
         if conn.intake.is_too_large:
             req.force_close()
-        return super().handle_request(req, conn) and _reads_rest(conn.parser)
+        response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
+        environ["wsgi.multithread"] = True
+        if not self.alive:
+            response.force_close()
+        try:
+            self._send(response, environ)
+        except OSError:
+            raise
+        except (Exception, SystemExit):
+            if not response.headers_sent:
+                raise
+            self.log.exception("Error handling request")
+            util.close_graceful(conn.sock)
+            return False
+        return not response.should_close() and _reads_rest(conn.parser)
+
+    def _send(self, response: Response, environ: dict[str, Any]) -> None:
+        pieces = self.wsgi(environ, response.start_response)
+        try:
+            if isinstance(pieces, environ["wsgi.file_wrapper"]):
+                response.write_file(pieces)
+            else:
+                for each in pieces:
+                    response.write(each)
+            response.close()
+        finally:
+            if hasattr(pieces, "close"):
+                pieces.close()
 
     def handle_error(self, req: Any, client: Any, addr: Any, exc: Exception) -> None:
         """Refuse a request line that is too long: it never reaches the application, but gets a suitable response."""
@@ -231,13 +266,12 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     # --- after the response
 
-    def finish_request(self, conn: Any, fs: Any) -> None:
+    def finish_request(self, conn: Any, keeps: bool) -> None:
         """Wait for the next request on the connection, or close it."""
         conn.intake.close()
         if conn.intake.is_upgrade:
             self._close_upgraded(conn)
-        elif not fs.cancelled() and fs.exception() is None and fs.result():
-            conn.sock.setblocking(False)
+        elif keeps:
             conn.idle_since = time.monotonic()
             surplus = conn.surplus
             self._await_request(conn, KEEP_ALIVE_SECONDS)
@@ -291,7 +325,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
             return
         self.look_at = now + HOUSEKEEPING_SECONDS
         self.hooks.every_second()
-        for connection, until in list(self.waiting.items()):
+        for connection, until in self.waiting.copy().items():  # threads add to it
             if self._end_of_wait(connection, until) > now:
                 continue
             if connection.intake.has_begun and not getattr(connection, "is_lingering", False):
