@@ -162,7 +162,7 @@ def test_a_call_is_cold_as_entered_or_as_before(
 
 @pytest.mark.parametrize("column", ["lead_id", "ticket_id", "customer_id"])
 def test_a_note_is_written_on_whatever_record_the_call_has(db: Session, ana: Any, column: str) -> None:
-    made = {"lead_id": factories.lead, "ticket_id": factories.ticket}.get(column, create_customer)(db)
+    made: Any = {"lead_id": factories.lead, "ticket_id": factories.ticket}.get(column, create_customer)(db)
     call = create_call(db, ana, **{column: made.id})
     call_outcomes.save_outcome(db, call, CallOutcome("x", " Later "), ChangeContext(ana.id, NOW))
     (note,) = lines(db, "note")
@@ -191,6 +191,7 @@ def test_a_moved_call_leaves_the_old_timeline_and_marks_both(db: Session, ana: A
 
 @pytest.mark.parametrize("column", ["lead_id", "ticket_id"])
 def test_a_call_that_has_a_record_gets_no_second_one(db: Session, ana: Any, column: str) -> None:
+    make: Any
     make, create = {
         "lead_id": (factories.lead, call_outcomes.create_lead),
         "ticket_id": (factories.ticket, call_outcomes.create_ticket),
@@ -209,7 +210,8 @@ def test_the_ticket_of_a_call_belongs_to_the_calls_customer_or_a_new_one(db: Ses
     assert db.scalars(select(Task.title)).all() == ["Own"]
     call.native = {"contact_name": " Ravi " + "x" * 90}
     made = call_outcomes.create_ticket(db, call, may_all, {})
-    assert made.customer.mobile_e164 == "+919820012345" and made.customer.first_name == ("Ravi " + "x" * 90)[:80]
+    assert made.customer is not None and made.customer.mobile_e164 == "+919820012345"
+    assert made.customer.first_name == ("Ravi " + "x" * 90)[:80]
     about = factories.lead(db, ana)
     of_lead = call_outcomes.create_ticket(db, create_call(db, ana, lead_id=about.id), ChangeContext(ana.id, NOW), {})
     assert (of_lead.lead_id, of_lead.customer_id) == (about.id, None)

@@ -21,6 +21,7 @@ from app.domain.picklists import TicketStatus
 from app.domain.sla import SlaTerms
 from app.domain.sla_policies import SlaPolicy, SlaTarget
 from app.domain.timeline import Activity
+from app.models import User
 from tests import factories
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 
@@ -62,7 +63,7 @@ def run_job(
 def notified(session: Session, *kinds: str) -> list[tuple[str, str, int]]:
     """(kind, user, office minutes left) of the notices, in order."""
     query = select(Notification).where(Notification.kind.like("sla%")).order_by(Notification.id)
-    names = {user.id: user.username for user in session.scalars(select(factories.models.User))}
+    names = {user.id: user.username for user in session.scalars(select(User))}
     rows = [(row.kind, names[row.user_id], row.payload["minutes"]) for row in session.scalars(query)]
     return [row for row in rows if not kinds or row[0] in kinds]
 

@@ -115,14 +115,14 @@ def test_an_expired_request_is_closed_and_its_creator_notified(session: Session,
 def test_after_it_expired_a_new_request_is_possible(session: Session, ana: Any) -> None:
     request = pending_request(session, ana, NOW - 10 * DAY)
     expire_request(session, request.id, NOW)
-    lead = session.get_one(factories.Lead, request.lead_id)
+    lead = session.get_one(Lead, request.lead_id)
     again = assignment_requests.create(session, lead, ana.id, "I still know him", Stamp(request.created_by_id, NOW))
     assert again.status == "Pending"
 
 
 def test_a_decided_request_does_not_expire(session: Session, ana: Any) -> None:
     request = pending_request(session, ana, NOW - 10 * DAY)
-    lead = session.get_one(factories.Lead, request.lead_id)
+    lead = session.get_one(Lead, request.lead_id)
     assignment_requests.decide(
         session, request, lead, assignment_requests.RequestDecision(True), Stamp(ana.id, NOW - timedelta(days=1))
     )
@@ -166,7 +166,8 @@ def test_an_expiry_reads_the_lead_as_it_is_now(session: Session, ana: Any) -> No
     assert lead.description is None
     session.execute(update(Lead).values(description="Newer"), execution_options={"synchronize_session": False})
     assert expire_leads(session, [lead.id], NOW) == ["expired"]
-    assert (lead.status.meaning, lead.description) == ("expired", "Newer")
+    after: Any = (lead.status.meaning, lead.description)
+    assert after == ("expired", "Newer")
 
 
 def test_the_oldest_requests_come_first(session: Session, ana: Any) -> None:

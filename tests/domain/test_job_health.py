@@ -113,7 +113,9 @@ def test_a_run_hangs_between_three_and_fifteen_minutes(
     session: Session, ago: float, outcome: str, is_late: bool
 ) -> None:
     run(session, "one", ago, outcome)
-    run(session, "one", 1), run(session, "other", 1), run(session, "third", ago, "running")
+    run(session, "one", 1)
+    run(session, "other", 1)
+    run(session, "third", ago, "running")
     assert [each.job for each in job_health.current_delays(session, JOBS, NOW)] == ["one"] * is_late
 
 
@@ -128,7 +130,8 @@ def test_a_clock_is_set_back_when_a_run_lies_more_than_three_minutes_ahead(
 def test_several_hanging_runs_of_a_job_are_one_incident_of_the_newest(session: Session) -> None:
     for ago in (4, 6, 5):
         run(session, "one", ago, "running")
-    run(session, "one", 1), run(session, "other", 1)
+    run(session, "one", 1)
+    run(session, "other", 1)
     assert [each.slot for each in job_health.current_delays(session, JOBS, NOW)] == ["04:26"]
 
 

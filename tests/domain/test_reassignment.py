@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import time as dtime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import create_engine, func, select, text, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
@@ -261,7 +261,7 @@ def test_a_chunk_can_mix_leads_tickets_and_roles(
     session: Session, people: dict[str, Any], by: ReassignmentPass
 ) -> None:
     dee = factories.user(session, "dee", "Support User")
-    records = [
+    records: list[Any] = [
         factories.lead(session, people["ana"]),
         factories.ticket(session, people["cleo"]),
         factories.lead(session, people["ana"], assigned_role="Support User"),
@@ -400,10 +400,12 @@ def test_an_exhausted_record_is_marked_but_not_changed(session: Session, people:
         people["ana"].id,
     )
     assert lead.exhausted_task_id == late[1].id
-    assert {(task.exhausted, task.due_on < NOW, task.assignee_id) for task in late} == {(True, True, people["ana"].id)}
+    assert {(task.exhausted, task.due_on is not None and task.due_on < NOW, task.assignee_id) for task in late} == {
+        (True, True, people["ana"].id)
+    }
     line = session.scalars(select(Activity)).one()
     assert (line.kind, line.payload["task"], line.payload["text"].count("Sales User")) == ("system", late[1].id, 1)
-    notice = session.scalars(select(Notification).order_by(Notification.id)).first()
+    notice = session.scalars(select(Notification).order_by(Notification.id).limit(1)).one()
     assert notice.payload == {"number": lead.number, "title": "Call back", "role": "Sales User", "tasks": 2}
     assert notice.event_key.startswith(f"exhausted:{late[1].id}:{(NOW - 2 * HOUR).isoformat()}:")
 
@@ -469,7 +471,7 @@ def overdue_tasks(session: Session) -> list[Task]:
 def test_locked_rows_wait_for_the_next_run_and_block_nothing(maria: Any, by: ReassignmentPass, held: Any) -> None:
     with factories.opened(maria) as session, factories.opened(maria) as other:
         tasks_of = overdue_tasks(session)
-        places = [("lead", task.lead_id) for task in tasks_of]
+        places = [("lead", task.lead_id or 0) for task in tasks_of]
         mine = tasks_of[0].lead_id if held is Lead else tasks_of[0].id
         other.scalars(select(held).where(held.id == mine).with_for_update()).one()
         assert reassign_many(session, places, by) == ["skipped", "reassigned"]
@@ -480,7 +482,7 @@ def test_locked_rows_wait_for_the_next_run_and_block_nothing(maria: Any, by: Rea
 
 def test_of_two_simultaneous_chunks_the_second_waits_and_finds_nothing(maria: Any, by: ReassignmentPass) -> None:
     with factories.opened(maria) as session, factories.opened(maria) as other, ThreadPoolExecutor(1) as pool:
-        places = [("lead", task.lead_id) for task in overdue_tasks(session)]
+        places = [("lead", task.lead_id or 0) for task in overdue_tasks(session)]
         assert reassign_many(session, places, by) == ["reassigned"] * 2
         second = pool.submit(reassign_many, other, places, by)
         eventually(lambda: is_waiting(maria), "nothing waits for the pointer")
@@ -499,9 +501,9 @@ def is_waiting(engine: Any) -> bool:
 
 def test_a_kill_in_the_middle_of_a_chunk_leaves_nothing_half_done(maria: Any, by: ReassignmentPass) -> None:
     with factories.opened(maria) as session:
-        places = [("lead", task.lead_id) for task in overdue_tasks(session)]
+        places = [("lead", task.lead_id or 0) for task in overdue_tasks(session)]
         reassign_many(session, places, by)
-        session.connection().connection.dbapi_connection.close()  # what the server sees of a kill
+        cast(Any, session.connection().connection.dbapi_connection).close()  # what the server sees of a kill
         session.invalidate()
     with factories.opened(maria) as session:
         assert due_records(session, NOW, 30, ALWAYS_OPEN, 10) == places
@@ -582,7 +584,7 @@ def _fork(url: str, go: Path, count: int) -> None:
 
 def _pass_after_pass(url: str, go: Path) -> None:
     """The work of one process: runs of its own, without claiming slots, until nothing is overdue."""
-    engine = factories.create_engine(url, isolation_level="READ COMMITTED")
+    engine = create_engine(url, isolation_level="READ COMMITTED")
     runner = job_runner.Runner(sessionmaker(engine, expire_on_commit=False))
     slow = job_runner.Job("reassign overdue tasks", job_runner.every_minute, _slowly)
     go.with_name(f"ready-{os.getpid()}").touch()

@@ -40,7 +40,7 @@ def test_what_was_changed_is_written_once(db: Session, sent: list[str]) -> None:
     about = lead(db)
     db.commit()
     version, later = about.version, NOW + timedelta(days=3)
-    other = db.scalars(select(LeadStatus).where(LeadStatus.id != about.status_id)).first()
+    other = db.scalars(select(LeadStatus).where(LeadStatus.id != about.status_id).limit(1)).one()
     sent.clear()
     about.description, about.status, about.status_on = "e\u0301", other, later
     row_updates.flush(db)

@@ -226,7 +226,7 @@ def test_a_server_that_hangs_at_the_end_leaves_the_result_unknown(sending_crm: C
 def test_a_bug_fails_one_notice_and_is_logged(
     sending_crm: Crm, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(notice_delivery, "text_of", lambda _notice: {}["no sentence"])
+    monkeypatch.setattr(notice_delivery, "text_of", lambda _notice: dict[str, str]()["no sentence"])
     notify(sending_crm)
     run_calls(sending_crm)
     assert (states(sending_crm), mail_server.mail) == ([("failed", 1)], [])
@@ -236,7 +236,7 @@ def test_a_bug_fails_one_notice_and_is_logged(
 def test_an_unexpected_error_while_sending_leaves_the_result_unknown(
     sending_crm: Crm, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(SmtpClient, "send", lambda *_content: {}["no such thing"])
+    monkeypatch.setattr(SmtpClient, "send", lambda *_content: dict[str, str]()["no such thing"])
     notify(sending_crm)
     run_calls(sending_crm)
     (row,) = sending_crm.rows(select(Delivery))
@@ -280,7 +280,8 @@ def test_a_full_queue_gets_no_more(sending_crm: Crm, monkeypatch: pytest.MonkeyP
 
 
 def test_a_sweep_without_work_is_cheap(sending_crm: Crm) -> None:
-    STATEMENTS.set(statements := [])
+    statements: list[str] = []
+    STATEMENTS.set(statements)
     sweep(sending_crm)
     assert len(statements) <= 6
     STATEMENTS.set(None)

@@ -59,7 +59,7 @@ def made(crm: Crm, brand: ShownBrand) -> Content:
 
 
 def parts(raw: str) -> EmailMessage:
-    return message_from_string(raw, EmailMessage, policy=default)  # type: ignore[arg-type]
+    return message_from_string(raw, EmailMessage, policy=default)
 
 
 def test_markup_in_names_is_shown_as_text(crm: Crm) -> None:
@@ -113,7 +113,8 @@ def test_the_logo_and_the_html_arrive(crm: Crm, mail_server: MailServer) -> None
     text, html = mail.get_body(("plain",)), mail.get_body(("related",))
     assert text is not None and text.get_content().splitlines() == content.text.splitlines()
     assert html is not None
-    picture = html.get_payload()[1]
+    _text, picture = html.iter_parts()
+    assert isinstance(picture, EmailMessage)
     assert (picture["Content-ID"], picture.get_content_disposition()) == ("<logo>", "inline")
     assert picture.get_content().startswith(b"\x89PNG")
 

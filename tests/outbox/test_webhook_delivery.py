@@ -86,7 +86,7 @@ def states(crm: Crm) -> list[tuple[str, str, int]]:
 
 def hook_of(crm: Crm) -> Webhook:
     (hook,) = crm.rows(select(Webhook))
-    return hook  # type: ignore[no-any-return]
+    return hook
 
 
 def let_pass(crm: Crm, seconds: int) -> None:
@@ -241,7 +241,7 @@ def test_adding_and_deleting_a_webhook_takes_effect_at_once(sending_crm: Crm, re
     add_webhook(sending_crm, receiver, "lead.created")
     client.rest("POST", "lead/", body | {"mobile": "9820011221"})
     assert run_calls(sending_crm) == 1
-    hook = sending_crm.session.get(Webhook, 1)
+    hook = sending_crm.session.get_one(Webhook, 1)
     webhooks.remove(sending_crm.session, hook, Stamp(1, datetime.now(UTC)))
     sending_crm.session.commit()
     client.rest("POST", "lead/", body | {"mobile": "9820011222"})
@@ -278,7 +278,8 @@ def test_without_a_webhook_a_save_costs_no_extra_statement(app: Flask) -> None:
     lead, client = crm.make.lead("ana"), crm.client("ana")
     counted = []
     for n in range(3):
-        STATEMENTS.set(statements := [])
+        statements: list[str] = []
+        STATEMENTS.set(statements)
         client.rest("PUT", f"lead/{lead.id}", {"description": str(n)})
         counted.append(sum("webhook" in each for each in statements))
     STATEMENTS.set(None)
@@ -330,7 +331,7 @@ def test_a_user_who_loses_access_gets_no_more(sending_crm: Crm, receiver: Receiv
 
 def test_an_inactive_user_pauses_the_webhook_and_nothing_is_lost(sending_crm: Crm, receiver: Receiver) -> None:
     add_webhook(sending_crm, receiver, "lead.created", user="mia")
-    sending_crm.session.get(User, sending_crm.people["mia"].id).active = False
+    sending_crm.session.get_one(User, sending_crm.people["mia"].id).active = False
     sending_crm.session.commit()
     sending_crm.make.lead("ana")
     run_calls(sending_crm)
@@ -344,7 +345,7 @@ def test_an_inactive_user_pauses_the_webhook_and_nothing_is_lost(sending_crm: Cr
 def test_deletions_are_not_sent_for_an_inactive_user(sending_crm: Crm, receiver: Receiver) -> None:
     add_webhook(sending_crm, receiver, "lead.deleted", user="mia")
     sending_crm.client("root").rest("DELETE", f"lead/{sending_crm.make.lead('ana').id}")
-    sending_crm.session.get(User, sending_crm.people["mia"].id).active = False
+    sending_crm.session.get_one(User, sending_crm.people["mia"].id).active = False
     sending_crm.session.commit()
     run_calls(sending_crm)
     assert (hook_of(sending_crm).why, states(sending_crm), receiver.requests) == (
@@ -430,7 +431,9 @@ def test_repeated_failures_pause_a_webhook_and_its_deliveries_are_sent_after_res
     assert (hook_of(sending_crm).state, hook_of(sending_crm).why, len(receiver.requests)) == ("paused", "failures", 3)
     assert sending_crm.count(Notification, Notification.kind == "webhook") == 1
     webhooks.resume(
-        sending_crm.session, sending_crm.session.get(Webhook, 1, populate_existing=True), Stamp(1, datetime.now(UTC))
+        sending_crm.session,
+        sending_crm.session.get_one(Webhook, 1, populate_existing=True),
+        Stamp(1, datetime.now(UTC)),
     )
     sending_crm.session.commit()
     let_pass(sending_crm, 90)
@@ -454,7 +457,7 @@ def test_a_bug_fails_one_delivery_and_is_logged(
 def test_an_unexpected_error_while_sending_is_an_attempt_like_any_other(
     sending_crm: Crm, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(WebhookClient, "post", lambda *_request: {}["no such thing"])
+    monkeypatch.setattr(WebhookClient, "post", lambda *_request: dict[str, str]()["no such thing"])
     queue_one(sending_crm, receiver)
     for _ in range(9):
         run_calls(sending_crm)

@@ -117,11 +117,13 @@ def test_a_revoked_key_is_refused(app: Flask, ana: FlaskClient) -> None:
 
 def test_a_call_costs_one_statement(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     made = key_for(app, "ana")
-    client, statements = browser(), []
+    client = browser()
+    statements: list[str] = []
     get_menu(client, f"token {made.key}:{made.secret}")
     with app.test_request_context(headers={"Authorization": f"token {made.key}:{made.secret}"}):
         token = connections.STATEMENTS.set(statements)
-        assert app.appbuilder.sm.authenticate_by_header().username == "ana"
+        security: Any = app.appbuilder.sm  # type: ignore[attr-defined]
+        assert security.authenticate_by_header().username == "ana"
         connections.STATEMENTS.reset(token)
     assert len(statements) == 1
 
@@ -146,7 +148,9 @@ def test_use_is_recorded_once_a_minute_and_audited_once_a_day(app: Flask, browse
 def person_of(app: Any, made: api_keys.NewApiKey) -> access.Person:
     with app.test_request_context(headers={"Authorization": f"token {made.key}:{made.secret}"}):
         app.appbuilder.sm.authenticate_by_header()
-        return access.acting(db.session())
+        person = access.acting(db.session())
+        assert person is not None
+        return person
 
 
 def test_a_key_has_the_permissions_of_its_user(app: Flask) -> None:
@@ -201,7 +205,9 @@ def test_after_five_invalid_keys_only_valid_ones_are_accepted(app: Flask, browse
 
 def test_the_secret_is_shown_once(app: Flask, ana: FlaskClient) -> None:
     response = post(ana, "/keys/", "/keys/", current_password=PASSWORD, name="dialler", scope=["Leads.read"])
-    key, secret = re.search(r"token ([0-9a-f]+):([\w-]+)", response.text).groups()
+    found = re.search(r"token ([0-9a-f]+):([\w-]+)", response.text)
+    assert found is not None
+    key, secret = found.groups()
     assert response.headers["Cache-Control"] == "no-store"
     assert get_menu(app.test_client(), f"token {key}:{secret}").status_code == 403  # limited to leads
     assert secret not in ana.get("/keys/").text
@@ -401,7 +407,9 @@ def test_the_command_line_refuses_with_a_sentence(app: Flask, words: Any) -> Non
 
 def test_a_key_created_by_the_command_line_is_printed(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     response = run(app, "api-key", "create", "--user", "ana", "--name", "dialler")
-    header = re.search(r"Authorization: (token .+)", response.output)[1]
+    found = re.search(r"Authorization: (token .+)", response.output)
+    assert found is not None
+    header = found[1]
     assert get_menu(browser(), header).status_code == 200
 
 
@@ -451,4 +459,4 @@ def test_who_has_left_is_listed_for_nobody(app: Flask, browser: Callable[[], Fla
     for name in ("ana", "root"):
         made = key_for(app, name)
         response = browser().get(LISTS[0], headers={"Authorization": f"token {made.key}:{made.secret}"})
-        assert {each["username"] for each in response.json["message"][0]} == {"ana", "root"}
+        assert {each["username"] for each in response.get_json()["message"][0]} == {"ana", "root"}

@@ -63,7 +63,12 @@ def test_a_wrong_password_takes_as_long_for_every_name(
     if stored is not None:
         change(app, "ana", password=stored)
     checked = []
-    monkeypatch.setattr(security_manager, "check_password_hash", lambda hashed, _typed: checked.append(hashed) or False)
+
+    def refused(hashed: str, _typed: str) -> bool:
+        checked.append(hashed)
+        return False
+
+    monkeypatch.setattr(security_manager, "check_password_hash", refused)
     assert sign_in(browser(), name, "wrong").status_code == 401
     assert [each.partition("$")[0] for each in checked].count(usual) == 1
 

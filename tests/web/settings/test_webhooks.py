@@ -44,7 +44,7 @@ def made(crm: Crm, **more: Any) -> Any:
 
 def hook_of(crm: Crm) -> Webhook:
     (hook,) = crm.rows(select(Webhook))
-    return hook  # type: ignore[no-any-return]
+    return hook
 
 
 def secret_in(page: str) -> str:
@@ -220,7 +220,8 @@ def test_the_log_needs_the_same_statements_for_any_length(sending_crm: Crm) -> N
         lead = sending_crm.make.lead("ana", task={"title": "Call"})
         sending_crm.make.ticket("cleo", lead_id=lead.id, customer_id=sending_crm.make.customer("ana").id)
         sending_crm.client("root").screen("/webhooks/1/")
-        STATEMENTS.set(seen := [])
+        seen: list[str] = []
+        STATEMENTS.set(seen)
         assert sending_crm.client("root").screen("/webhooks/1/").status_code == 200
         counted.append(len(seen))
     STATEMENTS.set(None)
