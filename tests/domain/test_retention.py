@@ -89,7 +89,7 @@ def add(session: Session, store: RetentionTable, at: datetime, values: dict[str,
         if needed and column.name not in row and column.name != "id":
             row[column.name] = blank(column.type, at, n)
     done: Any = session.execute(insert(table).values(row))
-    return int(done.inserted_primary_key[0])
+    return done.inserted_primary_key[0]
 
 
 def blank(kind: Any, at: datetime, n: int) -> Any:
