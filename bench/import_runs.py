@@ -185,7 +185,7 @@ class Installation:
     # --- the import
 
     def row(self, key: int) -> tuple[Any, ...]:
-        """The row _RUN of this import."""
+        """The columns of the query _RUN, of the import with this id."""
         found: tuple[Any, ...] = self.database._ask(_RUN + f"{key}")[0]
         return found
 

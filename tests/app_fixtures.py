@@ -440,10 +440,10 @@ class Crm:
         found = self.rows(select(type(row)).where(type(row).id == row.id))
         return found[0] if found else None
 
-    def stored(self, row: Any) -> dict[str, Any] | None:
-        """All current column values of the row, to compare before and after; None if it was deleted."""
+    def stored(self, row: Any) -> dict[str, Any]:
+        """All current column values of the row, to compare before and after; empty if it was deleted."""
         found = self.fresh(row)
-        return {c.key: getattr(found, c.key) for c in inspect(type(row)).column_attrs} if found is not None else None
+        return {c.key: getattr(found, c.key) for c in inspect(type(row)).column_attrs} if found is not None else {}
 
     def count(self, record: Any, *rules: Any) -> int:
         """How many rows of the record there are."""
@@ -557,7 +557,7 @@ def client(crm: Crm) -> Callable[[str | None], UserClient]:
 
 
 @pytest.fixture
-def stored(crm: Crm) -> Callable[[Any], dict[str, Any] | None]:
+def stored(crm: Crm) -> Callable[[Any], dict[str, Any]]:
     """stored(row): its columns as they are now."""
     return crm.stored
 

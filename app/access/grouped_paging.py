@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from sqlalchemy import ColumnElement, Select, case, false, func, literal, not_, or_, select, union_all
@@ -68,21 +69,8 @@ def pages_of_groups(
     so that a full page of the newest tickets is right, and there are at least as many as the number says; "rest": as
     "all", or through all tickets of the groups, whichever the database takes to be fewer.
     """
-    row, adapter = alias_of(Ticket)
-    conditions, key = for_alias(Ticket, page_query)
-    key = row.id if key is None else key
-    rules = [adapter.traverse(group) for group in groups]
-    paths = reach_conditions(person, Ticket)
-    own = [path for path in paths if shared_by(path) is None]
-    order = ordered([key, row.id] if key is not row.id else [row.id], page_query.descending)
-    parts = []
-    for place, rule in enumerate(rules):
-        named = [literal(place).label("place"), row.id.label("id"), key.label("key"), literal(0).label("shared")]
-        for path in own:
-            part = select(*named).where(path, rule, *conditions).order_by(*order).limit(page_query.limit)
-            parts.append(select(*part.subquery().c))
-    parts.append(_shared(person, rules, conditions, key, own, page_query, way))
-    ways = union_all(*parts).subquery("ways")
+    asked = _Groups.of(person, groups, page_query)
+    ways = union_all(*asked.own_pages(), asked.shared_pages(way)).subquery("ways")
     once = select(ways.c.place, ways.c.id, ways.c.key, func.max(ways.c.shared).label("shared"))
     found = once.group_by(ways.c.place, ways.c.id, ways.c.key).subquery("once")
     turned = ordered([found.c.key, found.c.id], page_query.descending)
@@ -93,31 +81,57 @@ def pages_of_groups(
     return rows.where(page.c.at > page_query.offset, page.c.at <= page_query.limit)
 
 
-def _shared(
-    person: Person,
-    rules: Sequence[Any],
-    conditions: list[Any],
-    key: Any,
-    own: list[Any],
-    page_query: PageQuery,
-    way: Way,
-) -> Select[Any]:
-    """The first tickets of each group that are only shared with people in reach, and the number of all of them."""
-    row, _adapter = alias_of(Ticket)
-    place = case(*[(rule, literal(at)) for at, rule in enumerate(rules)], else_=literal(-1)).label("place")
-    not_own = [not_(func.coalesce(path, false())) for path in own]
-    given = _newest_tickets(person) if way == "newest" else _all_tickets(person)
-    held = select(place, row.id.label("id"), key.label("key")).distinct()
-    if way != "rest":
-        held = held.prefix_with("STRAIGHT_JOIN", dialect="mysql")
-    held = held.select_from(given).join(row, row.id == given.c.ticket_id)
-    found = held.where(or_(*rules), *not_own, *conditions).subquery("held")
-    order = ordered([found.c.key, found.c.id], page_query.descending)
-    at = func.row_number().over(partition_by=found.c.place, order_by=order).label("at")
-    count = func.count().over(partition_by=found.c.place).label("shared")
-    ranked = select(*found.c, count, at).subquery("ranked")
-    first = select(ranked.c.place, ranked.c.id, ranked.c.key, ranked.c.shared)
-    return first.where(ranked.c.at <= page_query.limit)
+@dataclass(frozen=True)
+class _Groups:
+    """What is asked of the groups, on an alias of the tickets."""
+
+    person: Person
+    page_query: PageQuery
+    row: Any
+    #: The condition of each group, and those of all of them.
+    rules: Sequence[Any]
+    conditions: Sequence[Any]
+    #: The column that the pages are ordered by.
+    key: Any
+    #: By which paths the person reaches tickets that aren't shared with people in reach.
+    own: Sequence[Any]
+
+    @classmethod
+    def of(cls, person: Person, groups: Sequence[ColumnElement[bool]], page_query: PageQuery) -> _Groups:
+        row, adapter = alias_of(Ticket)
+        conditions, key = for_alias(Ticket, page_query)
+        rules = [adapter.traverse(group) for group in groups]
+        own = [path for path in reach_conditions(person, Ticket) if shared_by(path) is None]
+        return cls(person, page_query, row, rules, conditions, row.id if key is None else key, own)
+
+    def own_pages(self) -> list[Select[Any]]:
+        """(place, id, key, 0) of the first tickets of each group by each path."""
+        row, key, query = self.row, self.key, self.page_query
+        order, parts = ordered([key, row.id] if key is not row.id else [row.id], query.descending), []
+        for place, rule in enumerate(self.rules):
+            named = [literal(place).label("place"), row.id.label("id"), key.label("key"), literal(0).label("shared")]
+            for path in self.own:
+                part = select(*named).where(path, rule, *self.conditions).order_by(*order).limit(query.limit)
+                parts.append(select(*part.subquery().c))
+        return parts
+
+    def shared_pages(self, way: Way) -> Select[Any]:
+        """The first tickets of each group that are only shared with people in reach, and the number of all of them."""
+        row, query = self.row, self.page_query
+        place = case(*[(rule, literal(at)) for at, rule in enumerate(self.rules)], else_=literal(-1)).label("place")
+        not_own = [not_(func.coalesce(path, false())) for path in self.own]
+        given = _newest_tickets(self.person) if way == "newest" else _all_tickets(self.person)
+        held = select(place, row.id.label("id"), self.key.label("key")).distinct()
+        if way != "rest":
+            held = held.prefix_with("STRAIGHT_JOIN", dialect="mysql")
+        held = held.select_from(given).join(row, row.id == given.c.ticket_id)
+        found = held.where(or_(*self.rules), *not_own, *self.conditions).subquery("held")
+        order = ordered([found.c.key, found.c.id], query.descending)
+        at = func.row_number().over(partition_by=found.c.place, order_by=order).label("at")
+        count = func.count().over(partition_by=found.c.place).label("shared")
+        ranked = select(*found.c, count, at).subquery("ranked")
+        first = select(ranked.c.place, ranked.c.id, ranked.c.key, ranked.c.shared)
+        return first.where(ranked.c.at <= query.limit)
 
 
 def _all_tickets(person: Person) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
@@ -53,39 +54,60 @@ def make_campaign(builder: DemoBuilder) -> None:
     customers = {row["id"]: row for row in builder.rows_of(models.Customer)}
     seen: set[str] = set()
     for n, lead in enumerate(chosen):
-        owner = customers.get(lead["customer_id"]) or lead
-        _recipient(builder, campaign, lead, owner, n, seen)
+        chosen_lead = _Recipient(lead, customers.get(lead["customer_id"]) or lead, n)
+        _add_recipient(builder, campaign, chosen_lead, seen)
 
 
-def _recipient(builder: DemoBuilder, campaign: Row, lead: Row, owner: Row, n: int, seen: set[str]) -> None:
-    number, at = owner["mobile_e164"], campaign["started_on"] + timedelta(seconds=2 * n)
-    person = f"customer {lead['customer_id']}" if lead["customer_id"] else f"lead {lead['id']}"
+@dataclass(frozen=True)
+class _Recipient:
+    """A lead that the campaign has chosen."""
+
+    lead: Row
+    #: Whose name and number are used: the lead's customer, or the lead itself.
+    owner: Row
+    #: The place in the list, from 0.
+    place: int
+
+    @property
+    def number(self) -> Any:
+        return self.owner["mobile_e164"]
+
+    @property
+    def person(self) -> str:
+        customer = self.lead["customer_id"]
+        return f"customer {customer}" if customer else f"lead {self.lead['id']}"
+
+
+def _add_recipient(builder: DemoBuilder, campaign: Row, recipient: _Recipient, seen: set[str]) -> None:
+    lead, at = recipient.lead, campaign["started_on"] + timedelta(seconds=2 * recipient.place)
     own = {"campaign_id": campaign["id"], "lead_id": lead["id"], "customer_id": lead["customer_id"], **stamps(None, at)}
-    code, reason = _left_out(owner, number, person, seen, n)
+    code, reason = _left_out(recipient, seen)
     if code:
         builder.add(models.CampaignRecipient, state="left_out", code=code, reason=reason, **own)
         return
-    seen |= {number, person}
-    if code is None and n % 23 == 11:
-        _consent(builder, lead, number, at, "given")
-    made = builder.add(models.CampaignRecipient, address=number, person=person, state="addressed", **own)
-    message = _message(builder, campaign, lead, owner, n)
+    seen |= {recipient.number, recipient.person}
+    if recipient.place % 23 == 11:
+        _add_consent(builder, lead, recipient.number, at)
+    address, person = recipient.number, recipient.person
+    made = builder.add(models.CampaignRecipient, address=address, person=person, state="addressed", **own)
+    message = _message(builder, campaign, recipient)
     message["cause"] = f"campaign:{campaign['id']}:{made['id']}"
     made["message_id"] = message["id"]
 
 
-def _left_out(owner: Row, number: Any, person: str, seen: set[str], n: int) -> tuple[str | None, str | None]:
-    if not number:
+def _left_out(recipient: _Recipient, seen: set[str]) -> tuple[str | None, str | None]:
+    if not recipient.number:
         return "no_address", "There is no phone number."
-    if number in seen or person in seen:
+    if recipient.number in seen or recipient.person in seen:
         return "duplicate", "This person or number is in the list already."
-    if owner.get("no_sms") or n % 17 == 5:
+    if recipient.owner.get("no_sms") or recipient.place % 17 == 5:
         wanted = "This customer doesn't want promotional messages on this channel. Only service messages are allowed."
         return "opted_out", wanted
     return None, None
 
 
-def _message(builder: DemoBuilder, campaign: Row, lead: Row, owner: Row, n: int) -> Row:
+def _message(builder: DemoBuilder, campaign: Row, recipient: _Recipient) -> Row:
+    lead, owner, n = recipient.lead, recipient.owner, recipient.place
     at = campaign["started_on"] + timedelta(seconds=2 * n + 1)
     state = _ENDS[n % len(_ENDS)]
     name = owner["first_name"] or "friend"
@@ -115,13 +137,13 @@ def _message(builder: DemoBuilder, campaign: Row, lead: Row, owner: Row, n: int)
     return message
 
 
-def _consent(builder: DemoBuilder, lead: Row, number: str, at: Any, action: str) -> None:
+def _add_consent(builder: DemoBuilder, lead: Row, number: str, at: Any) -> None:
     builder.add(
         models.Consent,
         channel="sms",
         address=number,
         purpose="promotional",
-        action=action,
+        action="given",
         happened_on=at - timedelta(days=40),
         how="form",
         words="I agree to receive offers and market news of Eshin Broking by SMS.",

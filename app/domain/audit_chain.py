@@ -23,6 +23,7 @@ from app.domain import audit_keys, notices, retired_keys, users
 from app.domain.audit import AuditEntry, AuditHead
 from app.domain.base import RuleBroken
 from app.domain.persistence.transaction_state import transaction_state
+from app.domain.retired_keys import KeyToRetire
 from app.lib.field_encryption import Vault
 
 #: The most faults that a check lists; further ones are only counted.
@@ -43,7 +44,7 @@ def replace_key(session: Session, vault: Vault) -> bool:
         return False
     if named not in keys.older:
         raise RuleBroken("The audit log was sealed with a key that is not in CRM_FIELD_KEYS_OLD. Add it and try again.")
-    retired_keys.store(session, retired_keys.AUDIT, named, keys.older[named], vault, head.seq)
+    retired_keys.store(session, KeyToRetire(retired_keys.AUDIT, named, keys.older[named], head.seq), vault)
     beginning, values = _beginning(session), {"key_id": keys.id}
     if beginning.seq:
         values["base_seal"] = _seal_of(beginning, keys.key)

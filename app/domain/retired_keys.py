@@ -6,6 +6,8 @@ be destroyed.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from flask_appbuilder import Model
 from sqlalchemy import Integer, String, UniqueConstraint, select
 from sqlalchemy.orm import Mapped, Session, mapped_column
@@ -35,12 +37,22 @@ class RetiredKey(Model):  # type: ignore[misc]
 _KEYS = RetiredKey.__table__
 
 
-def store(session: Session, purpose: str, key_id: str, key: bytes, vault: Vault, until_seq: int | None = None) -> None:
+@dataclass(frozen=True)
+class KeyToRetire:
+    """A key that is replaced, with the values of its row."""
+
+    purpose: str
+    key_id: str
+    key: bytes
+    until_seq: int | None = None
+
+
+def store(session: Session, retired: KeyToRetire, vault: Vault) -> None:
     """Store a key, unless it is stored already."""
-    same = (_KEYS.c.purpose == purpose, _KEYS.c.key_id == key_id)
+    same = (_KEYS.c.purpose == retired.purpose, _KEYS.c.key_id == retired.key_id)
     if session.execute(select(_KEYS.c.id).where(*same)).first() is None:
-        sealed = vault.seal(key.hex())
-        row = {"purpose": purpose, "key_id": key_id, "key_sealed": sealed, "until_seq": until_seq}
+        row = {"purpose": retired.purpose, "key_id": retired.key_id, "until_seq": retired.until_seq}
+        row["key_sealed"] = vault.seal(retired.key.hex())
         session.execute(_KEYS.insert().values(**row))
 
 

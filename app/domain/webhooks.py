@@ -6,7 +6,7 @@ import secrets
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask_appbuilder import Model
 from flask_appbuilder.security.sqla.models import User
@@ -289,19 +289,28 @@ def delivery_row(
     }
 
 
-def disable(session: Session, hook_id: int, state: str, why: str, now: datetime) -> None:
-    """Pause it or switch it off (`state`), and notify the admins once. `why`: failures, gone or user."""
+class Stop(NamedTuple):
+    """How and why a webhook is stopped."""
+
+    #: paused or off.
+    state: str
+    #: failures, gone or user.
+    why: str
+
+
+def disable(session: Session, hook_id: int, stop: Stop, now: datetime) -> None:
+    """Pause it or switch it off, and notify the admins once."""
     hook = session.scalars(select(Webhook).where(Webhook.id == hook_id).with_for_update()).first()
     if hook is None or hook.state != "on":
         return
-    hook.state, hook.why = state, why
+    hook.state, hook.why = stop
     hook.stamp(Stamp(None, now))
-    if state == "off":
+    if stop.state == "off":
         _drop_queued(session, hook)
     admins = users.active_admins(session)
     key = f"webhook:{hook.id}:{now.isoformat()}"
     notices.notify(
         session,
-        notices.NoticeEvent("webhook", key, admins, {"name": hook.name, "webhook": hook.id, "why": why}),
+        notices.NoticeEvent("webhook", key, admins, {"name": hook.name, "webhook": hook.id, "why": stop.why}),
         now,
     )

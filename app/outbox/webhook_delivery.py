@@ -51,14 +51,14 @@ class WebhookResult(DeliveryResult):
 
     response: WebhookResponse | None = None
     #: The new (state, why) of its webhook; None = unchanged.
-    stop: tuple[str, str] | None = None
+    stop: webhooks.Stop | None = None
 
 
 class _UserInactive(NotSent):
     """The webhook's user is inactive: the delivery waits, and the webhook is paused."""
 
     def __init__(self) -> None:
-        super().__init__(WebhookResult("queued", NOT_ACTIVE, was_attempted=False, stop=("paused", "user")))
+        super().__init__(WebhookResult("queued", NOT_ACTIVE, was_attempted=False, stop=webhooks.Stop("paused", "user")))
 
 
 def send(key: str) -> None:
@@ -140,7 +140,7 @@ def _transmit(row: WebhookDelivery, request: _Request) -> WebhookResult:
         return WebhookResult("sent", response=response)
     if response.code == GONE:
         error = "The receiver answered 410 Gone."
-        return WebhookResult("failed", error, response=response, stop=("off", "gone"))
+        return WebhookResult("failed", error, response=response, stop=webhooks.Stop("off", "gone"))
     error = f"The receiver refused the delivery ({response.code})."
     if 300 <= response.code < 400:
         error = f"The receiver answered with a redirect ({response.code}), which is not followed."
@@ -162,7 +162,7 @@ def _on_settled(session: Session, row: WebhookDelivery, result: DeliveryResult, 
     if result.was_attempted:
         _count(session, row, result, now)
     if isinstance(result, WebhookResult) and result.stop:
-        webhooks.disable(session, row.webhook_id, *result.stop, now)
+        webhooks.disable(session, row.webhook_id, result.stop, now)
 
 
 def _count(session: Session, row: WebhookDelivery, result: DeliveryResult, now: datetime) -> None:
@@ -173,7 +173,7 @@ def _count(session: Session, row: WebhookDelivery, result: DeliveryResult, now: 
     execute_counted(session, update(Webhook).where(Webhook.id == row.webhook_id).values(values))
     failed = session.scalar(select(Webhook.failures).where(Webhook.id == row.webhook_id))
     if (failed or 0) >= webhooks.MAX_FAILURES:
-        webhooks.disable(session, row.webhook_id, "paused", "failures", now)
+        webhooks.disable(session, row.webhook_id, webhooks.Stop("paused", "failures"), now)
 
 
 _is_on = WebhookDelivery.webhook_id.in_(select(Webhook.id).where(Webhook.state == "on"))

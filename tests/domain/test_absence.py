@@ -44,25 +44,25 @@ def refusal(session: Session, user: Any, **values: Any) -> str:
         ({"delegate_id": 999}, "no such colleague"),
     ],
 )
-def test_invalid_absences_are_refused(session, people, values, sentence):
+def test_invalid_absences_are_refused(session: Session, people: dict[str, Any], values: Any, sentence: Any) -> None:
     assert sentence in refusal(session, people["ana"], **values)
 
 
-def test_no_one_is_their_own_delegate(session, people):
+def test_no_one_is_their_own_delegate(session: Session, people: dict[str, Any]) -> None:
     assert "own delegate" in refusal(session, people["ana"], delegate_id=people["ana"].id)
 
 
-def test_an_inactive_user_cannot_be_a_delegate(session, people):
+def test_an_inactive_user_cannot_be_a_delegate(session: Session, people: dict[str, Any]) -> None:
     people["ben"].active = False
     assert "no longer works here" in refusal(session, people["ana"], delegate_id=people["ben"].id)
 
 
-def test_a_leave_since_this_morning_and_one_without_an_end_are_valid(session, people):
+def test_a_leave_since_this_morning_and_one_without_an_end_are_valid(session: Session, people: dict[str, Any]) -> None:
     refuse_bad_absence(session, people["ana"], {"leave_from": NOW - HOUR, "leave_to": None}, NOW)
     refuse_bad_absence(session, people["ana"], {"leave_from": NOW + DAY, "leave_to": NOW + 2 * DAY}, NOW)
 
 
-def test_a_past_leave_does_not_block_other_changes(session, people):
+def test_a_past_leave_does_not_block_other_changes(session: Session, people: dict[str, Any]) -> None:
     away(people["ana"], NOW - 5 * DAY, NOW - 4 * DAY, people["ben"])
     people["ben"].active = False
     session.flush()
@@ -71,7 +71,7 @@ def test_a_past_leave_does_not_block_other_changes(session, people):
     refuse_bad_absence(session, people["ana"], {}, NOW)
 
 
-def test_unsaved_values_are_checked_too(session, people):
+def test_unsaved_values_are_checked_too(session: Session, people: dict[str, Any]) -> None:
     people["ana"].leave_from = NOW - 3 * DAY
     people["ana"].leave_to = NOW - DAY
     session.flush()
@@ -81,7 +81,7 @@ def test_unsaved_values_are_checked_too(session, people):
 
 
 @pytest.mark.parametrize("others", [("ben",), ("ben", "cleo")])
-def test_delegates_cannot_form_a_circle_at_the_same_time(session, people, others):
+def test_delegates_cannot_form_a_circle_at_the_same_time(session: Session, people: dict[str, Any], others: Any) -> None:
     chain = [*(people[name] for name in others), people["ana"]]
     for user, delegate in pairwise(chain):
         away(user, NOW + 2 * DAY, None, delegate)
@@ -91,7 +91,7 @@ def test_delegates_cannot_form_a_circle_at_the_same_time(session, people, others
     refuse_bad_absence(session, people["ana"], leave | {"leave_to": NOW + 2 * DAY}, NOW)
 
 
-def test_a_circle_of_others_does_not_loop_forever(session, people):
+def test_a_circle_of_others_does_not_loop_forever(session: Session, people: dict[str, Any]) -> None:
     away(people["ben"], NOW, None, people["cleo"])
     away(people["cleo"], NOW, None, people["ben"])
     session.flush()
@@ -99,7 +99,7 @@ def test_a_circle_of_others_does_not_loop_forever(session, people):
     refuse_bad_absence(session, people["ana"], leave, NOW)
 
 
-def test_the_time_in_which_both_are_on_leave(session, people):
+def test_the_time_in_which_both_are_on_leave(session: Session, people: dict[str, Any]) -> None:
     away(people["ben"], NOW + 2 * DAY, NOW + 9 * DAY)
     session.flush()
     assert overlapping_leave(session, people["ben"].id, (NOW, None)) == (NOW + 2 * DAY, NOW + 9 * DAY)
@@ -132,7 +132,7 @@ def test_the_time_in_which_both_are_on_leave(session, people):
         ({"delegate_id": 2}, None),
     ],
 )
-def test_each_refusal_names_its_field(session, people, values, field):
+def test_each_refusal_names_its_field(session: Session, people: dict[str, Any], values: Any, field: Any) -> None:
     assert (people["ana"].id, people["ben"].id) == (1, 2)
     if field is None:
         refuse_bad_absence(session, people["ana"], values, NOW)
@@ -142,7 +142,7 @@ def test_each_refusal_names_its_field(session, people, values, field):
     assert list(broken.value.errors) == [field]
 
 
-def test_times_that_stay_as_they_are_may_be_past(session, people):
+def test_times_that_stay_as_they_are_may_be_past(session: Session, people: dict[str, Any]) -> None:
     ana = people["ana"]
     ana.away_until, ana.leave_from, ana.leave_to = NOW - DAY, NOW - 5 * DAY, NOW - 4 * DAY
     session.flush()
@@ -152,12 +152,14 @@ def test_times_that_stay_as_they_are_may_be_past(session, people):
     assert "already over" in refusal(session, ana, leave_from=NOW - 6 * DAY)
 
 
-def test_the_times_of_a_new_user_are_all_checked(session):
+def test_the_times_of_a_new_user_are_all_checked(session: Session) -> None:
     assert "in the past" in refusal(session, User(away_until=NOW))
 
 
 @pytest.mark.parametrize("ends, is_refused", [(NOW - MINUTE, False), (NOW, False), (NOW + MINUTE, True), (None, True)])
-def test_the_delegate_is_checked_until_the_leave_is_over(session, people, ends, is_refused):
+def test_the_delegate_is_checked_until_the_leave_is_over(
+    session: Session, people: dict[str, Any], ends: Any, is_refused: bool
+) -> None:
     away(people["ana"], NOW - 5 * DAY, ends, people["ben"])
     people["ben"].active = False
     session.flush()
@@ -167,7 +169,7 @@ def test_the_delegate_is_checked_until_the_leave_is_over(session, people, ends, 
         refuse_bad_absence(session, people["ana"], {}, NOW)
 
 
-def test_a_new_delegate_is_checked_without_a_leave_too(session, people):
+def test_a_new_delegate_is_checked_without_a_leave_too(session: Session, people: dict[str, Any]) -> None:
     people["cleo"].active = False
     assert "Cleo Shah no longer works" in refusal(session, people["ana"], delegate_id=people["cleo"].id)
 
@@ -175,7 +177,9 @@ def test_a_new_delegate_is_checked_without_a_leave_too(session, people):
 @pytest.mark.parametrize(
     "others, sentence", [(("ben",), "Ben Shah has named you"), (("ben", "cleo"), "Ben Shah's work comes back")]
 )
-def test_the_refusal_says_how_the_circle_closes(session, people, others, sentence):
+def test_the_refusal_says_how_the_circle_closes(
+    session: Session, people: dict[str, Any], others: Any, sentence: str
+) -> None:
     for user, delegate in pairwise([*(people[name] for name in others), people["ana"]]):
         away(user, NOW + DAY, NOW + 2 * DAY, delegate)
     session.flush()
@@ -187,7 +191,7 @@ def test_the_refusal_says_how_the_circle_closes(session, people, others, sentenc
     refuse_bad_absence(session, people["ana"], leave | {"leave_from": None, "leave_to": None}, NOW)
 
 
-def test_a_chain_that_does_not_lead_back_is_no_circle(session, people):
+def test_a_chain_that_does_not_lead_back_is_no_circle(session: Session, people: dict[str, Any]) -> None:
     dev = factories.user(session, "dev", "Sales User")
     for user, delegate in (("ben", people["cleo"]), ("cleo", dev)):
         away(people[user], NOW, None, delegate)

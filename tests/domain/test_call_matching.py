@@ -44,8 +44,10 @@ def test_an_unknown_or_withheld_number_belongs_to_nothing(db: Session) -> None:
 @pytest.mark.parametrize("column", ["mobile_e164", "alternative_e164"])
 def test_a_lead_is_found_by_either_number(db: Session, column: str) -> None:
     ana = user(db, "ana")
-    about = lead(db, ana, **{column: NUMBER})
-    lead(db, ana, **{column: "+919811111111"})
+    more: dict[str, Any] = {column: NUMBER}
+    about = lead(db, ana, **more)
+    more[column] = "+919811111111"
+    lead(db, ana, **more)
     found = target(db)
     awaiting = frozenset({("lead", about.id)})
     assert found == CallTarget(None, about.id, None, about.number, (ana.id,), awaiting) and found.is_matched

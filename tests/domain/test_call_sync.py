@@ -98,7 +98,7 @@ def statuses_of(results: list[SyncedCallResult]) -> list[str]:
         ({"type": "Incoming", "from": "09820099999", "to": "9820011111"}, "Outgoing", "Completed", 42),
     ],
 )
-def test_direction_and_status_are_parsed(sent, direction, status, seconds):
+def test_direction_and_status_are_parsed(sent: Any, direction: str, status: str, seconds: int) -> None:
     parsed = parse_call(0, call(**sent), Telephone(1, INDIA, frozenset({"+919820099999"})), NOW)
     assert (parsed.direction, parsed.status, parsed.duration_seconds) == (direction, status, seconds)
 
@@ -107,12 +107,13 @@ def test_direction_and_status_are_parsed(sent, direction, status, seconds):
     "sent", ["", None, "-1", "-2", "Private", "UNKNOWN", " Restricted ", "withheld", "No Caller ID"]
 )
 @each_case("kind", ["Incoming", "Missed", "Voicemail"])
-def test_a_caller_who_withholds_the_number_is_kept(sent, kind):
-    parsed = parse_call(0, call(type=kind, **{"from": sent}), Telephone(1, INDIA), NOW)
+def test_a_caller_who_withholds_the_number_is_kept(sent: str | None, kind: Any) -> None:
+    more: dict[str, Any] = {"from": sent}
+    parsed = parse_call(0, call(type=kind, **more), Telephone(1, INDIA), NOW)
     assert (parsed.from_number, parsed.other_e164, parsed.party) == ("withheld", None, "")
 
 
-def test_a_call_without_a_caller_is_stored(session, ana):
+def test_a_call_without_a_caller_is_stored(session: Session, ana: Any) -> None:
     record = call(1, **{"from": ""}, device_call_id=None)
     assert [each.status for each in sync(session, telephone(ana), [record], NOW)] == ["created"]
     assert [each.status for each in sync(session, telephone(ana), [record], NOW)] == ["duplicate"]
@@ -126,12 +127,12 @@ def test_a_call_without_a_caller_is_stored(session, ana):
         *("2026-11-23 14:03:22", "2026-11-23T14:03:22+05:30", "2026-11-23T08:33:22Z"),
     ],
 )
-def test_a_start_is_read_however_it_is_written(sent):
+def test_a_start_is_read_however_it_is_written(sent: Any) -> None:
     parsed = parse_call(0, call(start_time=sent), Telephone(1, INDIA), datetime(2027, 1, 1, tzinfo=UTC))
     assert parsed.started_on.replace(microsecond=0) == datetime(2026, 11, 23, 8, 33, 22, tzinfo=UTC)
 
 
-def test_native_values_of_an_unanswered_call_are_kept():
+def test_native_values_of_an_unanswered_call_are_kept() -> None:
     parsed = parse_call(0, call(type="Missed", duration=12, native_duration=12), Telephone(1, INDIA), NOW)
     assert (parsed.native["duration"], parsed.native["type"], parsed.native["start_time"]) == (12, "Missed", START)
 
@@ -158,19 +159,19 @@ def test_native_values_of_an_unanswered_call_are_kept():
         ({"device_call_id": "x" * 121}, "too_long"),
     ],
 )
-def test_an_unreadable_record_has_an_error_code(values, code):
+def test_an_unreadable_record_has_an_error_code(values: Any, code: str) -> None:
     with pytest.raises(UnreadableCall) as error:
         parse_call(0, call(**values), Telephone(1, INDIA), NOW)
     assert error.value.code == code
 
 
-def test_times_without_a_zone_are_in_the_telephones_zone():
+def test_times_without_a_zone_are_in_the_telephones_zone() -> None:
     parsed = parse_call(0, call(), Telephone(1, ZoneInfo("America/New_York")), NOW + timedelta(days=1))
     assert parsed.started_on == datetime(2026, 11, 23, 14, 30, tzinfo=UTC)
     assert parsed.native["zone"] == "America/New_York"
 
 
-def test_a_broken_character_in_a_name_loses_no_call():
+def test_a_broken_character_in_a_name_loses_no_call() -> None:
     parsed = parse_call(0, call(contact_name="Ravi \ud83d\x00"), Telephone(1, INDIA), NOW)
     assert parsed.native["contact_name"] == "Ravi ?"
 
@@ -193,7 +194,7 @@ def ana(people: dict[str, Any]) -> Any:
     return people["ana"]
 
 
-def test_a_repeated_batch_changes_nothing(session, ana):
+def test_a_repeated_batch_changes_nothing(session: Session, ana: Any) -> None:
     batch = [call(n) for n in range(5)]
     first, second = (sync(session, telephone(ana), batch, NOW) for _ in range(2))
     assert statuses_of(first) == ["created"] * 5
@@ -202,21 +203,21 @@ def test_a_repeated_batch_changes_nothing(session, ana):
     assert session.scalar(select(func.count(CallLog.id))) == 5
 
 
-def test_ids_of_both_apps_are_matched(session, ana):
+def test_ids_of_both_apps_are_matched(session: Session, ana: Any) -> None:
     sync(session, telephone(ana), [call(1)], NOW)
     other = sync(session, telephone(ana), [call(1, device_call_id="device_1_in_42")], NOW)
     assert statuses_of(other) == ["duplicate"]
     assert session.scalars(select(CallLog.device_call_id)).all() == ["device_1"]
 
 
-def test_a_call_in_progress_gets_longer_and_never_shorter(session, ana):
+def test_a_call_in_progress_gets_longer_and_never_shorter(session: Session, ana: Any) -> None:
     for seconds, status in ((0, "created"), (30, "updated"), (95, "updated"), (30, "duplicate"), (95, "duplicate")):
         assert statuses_of(sync(session, telephone(ana), [call(1, duration=seconds)], NOW)) == [status]
     stored = session.scalars(select(CallLog)).one()
     assert (stored.duration_seconds, stored.status) == (95, "Completed")
 
 
-def test_the_same_call_twice_in_one_batch_is_one(session, ana):
+def test_the_same_call_twice_in_one_batch_is_one(session: Session, ana: Any) -> None:
     batch = [call(1, duration=5), call(1, duration=9), call(1, device_call_id="else", duration=9)]
     results = sync(session, telephone(ana), batch, NOW)
     assert statuses_of(results) == ["created", "updated", "duplicate"]
@@ -224,26 +225,26 @@ def test_the_same_call_twice_in_one_batch_is_one(session, ana):
     assert session.scalars(select(CallLog.duration_seconds)).all() == [9]
 
 
-def test_the_same_id_of_another_employee_is_another_call(session, ana, people):
+def test_the_same_id_of_another_employee_is_another_call(session: Session, ana: Any, people: dict[str, Any]) -> None:
     for user in (ana, people["ben"]):
         assert statuses_of(sync(session, telephone(user), [call(1)], NOW)) == ["created"]
 
 
-def test_an_unreadable_record_does_not_stop_the_others(session, ana):
+def test_an_unreadable_record_does_not_stop_the_others(session: Session, ana: Any) -> None:
     results = sync(session, telephone(ana), [call(1), call(2, start_time="never"), "no", call(3)], NOW)
     assert statuses_of(results) == ["created", "error", "error", "created"]
     assert [result.code for result in results] == [None, "bad_time", "not_a_record", None]
     assert session.scalar(select(func.count(QuarantinedCall.id))) == 2
 
 
-def test_a_repeated_unreadable_record_is_counted(session, ana):
+def test_a_repeated_unreadable_record_is_counted(session: Session, ana: Any) -> None:
     for _ in range(3):
         sync(session, telephone(ana), [call(2, start_time="never")], NOW)
     kept = session.scalars(select(QuarantinedCall)).one()
     assert (kept.times, kept.code, kept.raw["start_time"]) == (3, "bad_time", "never")
 
 
-def test_the_sync_of_the_telephone_is_recorded(session, ana):
+def test_the_sync_of_the_telephone_is_recorded(session: Session, ana: Any) -> None:
     sync(session, telephone(ana), [call(1), call(1), call(2, to="")], NOW)
     phone_sync = session.scalars(select(PhoneSync)).one()
     assert (phone_sync.created, phone_sync.duplicates, phone_sync.refused, phone_sync.synced_on) == (1, 1, 1, NOW)
@@ -258,7 +259,7 @@ def lead_of_caller(session: Session, ana: Any) -> Any:
     return factories.lead(session, ana, mobile="98200 00001", mobile_e164="+919820000001", at=NOW - timedelta(days=3))
 
 
-def test_a_call_belongs_to_the_open_lead_of_its_number(session, ana):
+def test_a_call_belongs_to_the_open_lead_of_its_number(session: Session, ana: Any) -> None:
     lead = lead_of_caller(session, ana)
     sync(session, telephone(ana), [call(1)], NOW)
     assert session.scalars(select(CallLog.lead_id)).one() == lead.id
@@ -266,13 +267,13 @@ def test_a_call_belongs_to_the_open_lead_of_its_number(session, ana):
     assert (line.lead_id, line.payload["seconds"], line.at) == (lead.id, 42, datetime(2026, 11, 23, 4, tzinfo=UTC))
 
 
-def test_a_call_from_before_the_lead_is_not_matched(session, ana):
+def test_a_call_from_before_the_lead_is_not_matched(session: Session, ana: Any) -> None:
     lead_of_caller(session, ana)
     sync(session, telephone(ana), [call(1, start_time="2026-11-01 09:00:00")], NOW)
     assert session.scalars(select(CallLog.lead_id)).all() == [None]
 
 
-def test_a_missed_call_notifies_the_responsible_user_once(session, ana, people):
+def test_a_missed_call_notifies_the_responsible_user_once(session: Session, ana: Any, people: dict[str, Any]) -> None:
     lead = lead_of_caller(session, ana)
     for _ in range(2):
         sync(session, telephone(people["ben"]), [call(1, duration=0, to="9820011111")], NOW)
@@ -280,7 +281,7 @@ def test_a_missed_call_notifies_the_responsible_user_once(session, ana, people):
     assert (notification.user_id, notification.lead_id) == (ana.id, lead.id)
 
 
-def test_every_column_of_a_synced_call_is_stored(session, ana):
+def test_every_column_of_a_synced_call_is_stored(session: Session, ana: Any) -> None:
     customer = customers.create(session, {"first_name": "A", "mobile": "9820000001"}, ChangeContext(None, NOW))
     about = factories.lead(session, ana, customer_id=customer.id, at=NOW - timedelta(days=3))
     help_ = factories.ticket(session, ana, customer_id=customer.id, at=NOW - timedelta(days=3))
@@ -306,33 +307,35 @@ def test_every_column_of_a_synced_call_is_stored(session, ana):
     assert marked <= transaction_state(session).changed_timelines
 
 
-def test_a_synced_call_is_an_event_for_webhooks(session, ana):
+def test_a_synced_call_is_an_event_for_webhooks(session: Session, ana: Any) -> None:
     (result,) = sync(session, telephone(ana), [call(1)], NOW)
-    assert set(transaction_state(session).change_events["call_log", result.call_id].events) == {"created"}
+    assert set(transaction_state(session).change_events["call_log", result.call_id or 0].events) == {"created"}
     transaction_state(session).change_events.clear()
     assert statuses_of(sync(session, telephone(ana), [call(1)], NOW)) == ["duplicate"]
     assert not transaction_state(session).change_events
     sync(session, telephone(ana), [call(1, duration=99)], NOW)
-    assert set(transaction_state(session).change_events["call_log", result.call_id].events) == {"changed"}
+    assert set(transaction_state(session).change_events["call_log", result.call_id or 0].events) == {"changed"}
 
 
 @pytest.mark.parametrize(
     "sent, device_call_id",
     [({"device_call_id": "x" * 130}, "x" * 120), ({"device_call_id": 7}, "7"), ({}, ""), ("no", "")],
 )
-def test_the_result_of_an_unreadable_record_names_it(session, ana, sent, device_call_id):
+def test_the_result_of_an_unreadable_record_names_it(
+    session: Session, ana: Any, sent: Any, device_call_id: str
+) -> None:
     (result,) = sync(session, telephone(ana), [sent], NOW)
     assert (result.device_call_id, result.status, result.call_id) == (device_call_id, "error", None)
     assert result.sentence and session.scalars(select(QuarantinedCall.sentence)).one() == result.sentence
 
 
-def test_a_batch_has_a_maximum(session, ana):
+def test_a_batch_has_a_maximum(session: Session, ana: Any) -> None:
     with pytest.raises(ValueError, match="more than"):
         sync(session, telephone(ana), [{}] * (call_sync.MAX_BATCH + 1), NOW)
     assert len(sync(session, telephone(ana), [{}] * call_sync.MAX_BATCH, NOW)) == call_sync.MAX_BATCH
 
 
-def test_calls_entered_by_hand_are_no_sync_of_a_telephone(session, ana):
+def test_calls_entered_by_hand_are_no_sync_of_a_telephone(session: Session, ana: Any) -> None:
     by_hand = replace(telephone(ana), is_by_hand=True)
     assert statuses_of(sync(session, by_hand, [call(1), "no"], NOW)) == ["created", "error"]
     assert session.scalars(select(PhoneSync.synced_on)).all() == [None]
@@ -343,7 +346,9 @@ def test_calls_entered_by_hand_are_no_sync_of_a_telephone(session, ana):
     "values, replied",
     [({}, True), ({"duration": 0}, False)],
 )
-def test_a_talk_is_the_first_reply_at_the_moment_of_the_call(session, ana, values, replied):
+def test_a_talk_is_the_first_reply_at_the_moment_of_the_call(
+    session: Session, ana: Any, values: Any, replied: bool
+) -> None:
     lead = lead_of_caller(session, ana)
     later = call(1, start_time="2026-11-23 09:50:00", device_call_id="later")
     sync(session, telephone(ana), [later | values, call(1, **values)], NOW)
@@ -352,7 +357,7 @@ def test_a_talk_is_the_first_reply_at_the_moment_of_the_call(session, ana, value
 
 
 @pytest.mark.parametrize(("hours", "count"), [(12, 0), (11.9, 1)])
-def test_only_recent_missed_calls_notify(session, ana, hours, count):
+def test_only_recent_missed_calls_notify(session: Session, ana: Any, hours: float, count: int) -> None:
     lead = lead_of_caller(session, ana)
     start = datetime(2026, 11, 23, 4, tzinfo=UTC)
     sync(session, telephone(ana), [call(1, duration=0)], start + timedelta(hours=hours))
@@ -362,14 +367,14 @@ def test_only_recent_missed_calls_notify(session, ana, hours, count):
     assert [row.event_key for row in rows] == [f"missed_call:{key}:{ana.id}"] * count
 
 
-def test_an_answered_or_unmatched_call_notifies_no_one(session, ana):
+def test_an_answered_or_unmatched_call_notifies_no_one(session: Session, ana: Any) -> None:
     lead_of_caller(session, ana)
     sync(session, telephone(ana), [call(1), call(2, duration=0)], NOW)
     assert session.scalars(select(Notification)).all() == []
     assert session.scalars(select(Activity.kind)).all() == ["call"]
 
 
-def test_a_thousand_calls_cost_eleven_statements(session, ana):
+def test_a_thousand_calls_cost_eleven_statements(session: Session, ana: Any) -> None:
     lead_of_caller(session, ana)
     session.commit()
     counted: list[str] = []
@@ -379,7 +384,7 @@ def test_a_thousand_calls_cost_eleven_statements(session, ana):
     assert len(counted) <= 11, counted
 
 
-def test_a_gap_between_two_batches_of_the_newest_fifty_is_recorded(session, ana):
+def test_a_gap_between_two_batches_of_the_newest_fifty_is_recorded(session: Session, ana: Any) -> None:
     minute = lambda n: f"2026-11-23 {8 + n // 60:02d}:{n % 60:02d}:00"  # noqa: E731
     sync(session, telephone(ana), [call(n, start_time=minute(n)) for n in range(50)], NOW)
     sync(session, telephone(ana), [call(n, start_time=minute(n)) for n in range(60, 110)], NOW)
@@ -420,7 +425,8 @@ CUTS = st.lists(st.integers(1, 6), max_size=12)
 
 def batches(records: list[Any], cuts: list[int]) -> list[list[Any]]:
     """The records in batches of these sizes; the rest is one more batch."""
-    made, rest = [], records
+    made: list[Any] = []
+    rest = records
     for size in cuts:
         made, rest = [*made, rest[:size]], rest[size:]
     return [batch for batch in [*made, rest] if batch]
@@ -450,7 +456,9 @@ def stored_after(session: Session, ana: Any, sent_batches: list[list[Any]]) -> l
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.lists(SENT_RECORDS, min_size=1, max_size=12), CUTS, CUTS, st.randoms(use_true_random=False))
-def test_order_repetition_and_batch_size_do_not_change_the_rows(session, ana, records, cuts, others, chance):
+def test_order_repetition_and_batch_size_do_not_change_the_rows(
+    session: Session, ana: Any, records: Any, cuts: Any, others: Any, chance: Any
+) -> None:
     shuffled = records + chance.sample(records, len(records) // 2)
     chance.shuffle(shuffled)
     once = stored_after(session, ana, [records])
@@ -466,7 +474,7 @@ def test_order_repetition_and_batch_size_do_not_change_the_rows(session, ana, re
         max_size=6,
     )
 )
-def test_every_record_gets_a_result_whatever_is_sent(session, ana, records):
+def test_every_record_gets_a_result_whatever_is_sent(session: Session, ana: Any, records: Any) -> None:
     results = sync(session, telephone(ana), records, NOW)
     assert [result.index for result in results] == list(range(len(records)))
     assert all((result.call_id is None) == (result.status == "error") for result in results)
@@ -487,10 +495,13 @@ def test_the_indexes_that_matching_forces_exist() -> None:
         assert index_name in {index.name for index in column.class_.__table__.indexes}
 
 
-def test_a_batch_that_waited_for_another_looks_again(session, ana, monkeypatch):
+def test_a_batch_that_waited_for_another_looks_again(
+    session: Session, ana: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was prepared before the lock is not written if the same calls were stored meanwhile."""
     sync(session, telephone(ana), [call(1)], NOW)
-    lock, waited = telephones.lock, []
+    lock = telephones.lock
+    waited: list[Any] = []
 
     def wait(own: Session, employee_id: int) -> int:
         if not waited:
@@ -506,7 +517,9 @@ def test_a_batch_that_waited_for_another_looks_again(session, ana, monkeypatch):
 
 
 @pytest.mark.parametrize(("start", "times"), [(START, 2), ("2026-11-20 09:30:00", 1)])
-def test_a_batch_is_prepared_again_only_if_calls_of_its_time_were_stored(session, ana, monkeypatch, start, times):
+def test_a_batch_is_prepared_again_only_if_calls_of_its_time_were_stored(
+    session: Session, ana: Any, monkeypatch: pytest.MonkeyPatch, start: Any, times: int
+) -> None:
     sync(session, telephone(ana), [call(1)], NOW)
     prepared: list[list[Any]] = []
     lock, prepare = telephones.lock, call_sync._prepared

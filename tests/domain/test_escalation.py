@@ -21,6 +21,7 @@ from app.domain.picklists import TicketStatus
 from app.domain.sla import SlaTerms
 from app.domain.sla_policies import SlaPolicy, SlaTarget
 from app.domain.timeline import Activity
+from app.models import User
 from tests import factories
 from tests.factories import ALWAYS_OPEN, DAY, HOUR, MINUTE, NOW, OFFICE
 
@@ -62,7 +63,7 @@ def run_job(
 def notified(session: Session, *kinds: str) -> list[tuple[str, str, int]]:
     """(kind, user, office minutes left) of the notices, in order."""
     query = select(Notification).where(Notification.kind.like("sla%")).order_by(Notification.id)
-    names = {user.id: user.username for user in session.scalars(select(factories.models.User))}
+    names = {user.id: user.username for user in session.scalars(select(User))}
     rows = [(row.kind, names[row.user_id], row.payload["minutes"]) for row in session.scalars(query)]
     return [row for row in rows if not kinds or row[0] in kinds]
 
@@ -81,7 +82,7 @@ def move(session: Session, ticket: Any, meaning: str, at: datetime, by: Any = No
 # --- Levels
 
 
-def test_a_warning_the_breach_and_then_one_manager_an_hour(session, people):
+def test_a_warning_the_breach_and_then_one_manager_an_hour(session: Session, people: dict[str, Any]) -> None:
     ticket_with_clock(session, people["cleo"], SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, None)}))
     run_job(session, NOW, NOW + DAY)
     assert notified(session) == [
@@ -94,13 +95,13 @@ def test_a_warning_the_breach_and_then_one_manager_an_hour(session, people):
     ]
 
 
-def test_after_the_last_level_nothing_is_checked(session, people):
+def test_after_the_last_level_nothing_is_checked(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     run_job(session, NOW, NOW + DAY)
     assert ticket.sla_on is None and due_records(session, NOW + 365 * DAY, 10) == []
 
 
-def test_the_timeline_shows_the_breach_and_each_escalation(session, people):
+def test_the_timeline_shows_the_breach_and_each_escalation(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"], SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, None)}))
     run_job(session, NOW, NOW + DAY)
     lines = session.scalars(select(Activity).where(Activity.ticket_id == ticket.id, Activity.kind == "system"))
@@ -111,7 +112,7 @@ def test_the_timeline_shows_the_breach_and_each_escalation(session, people):
     ]
 
 
-def test_both_deadlines_are_watched_independently(session, people):
+def test_both_deadlines_are_watched_independently(session: Session, people: dict[str, Any]) -> None:
     ticket_with_clock(session, people["uma"])
     run_job(session, NOW, NOW + 10 * HOUR)
     assert notified(session, "sla_warning", "sla_breach") == [
@@ -122,13 +123,13 @@ def test_both_deadlines_are_watched_independently(session, people):
     ]
 
 
-def test_a_breach_is_stored_with_the_time_it_happened(session, people):
+def test_a_breach_is_stored_with_the_time_it_happened(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     run_job(session, NOW + 5 * HOUR, NOW + 5 * HOUR)
     assert (ticket.reply_late_on, ticket.resolve_late_on) == (REPLY_DUE, None)
 
 
-def test_a_late_run_sends_what_is_due_now_and_no_warning(session, people):
+def test_a_late_run_sends_what_is_due_now_and_no_warning(session: Session, people: dict[str, Any]) -> None:
     ticket_with_clock(session, people["cleo"])
     run_job(session, NOW + 4 * HOUR, NOW + 4 * HOUR)
     assert notified(session) == [
@@ -140,7 +141,7 @@ def test_a_late_run_sends_what_is_due_now_and_no_warning(session, people):
     ]
 
 
-def test_a_second_check_sends_nothing_new(session, people):
+def test_a_second_check_sends_nothing_new(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     run_job(session, NOW + 4 * HOUR, NOW + 4 * HOUR)
     before, lines = notified(session), session.scalar(select(func.count(Activity.id)))
@@ -150,14 +151,14 @@ def test_a_second_check_sends_nothing_new(session, people):
     assert (notified(session), session.scalar(select(func.count(Activity.id)))) == (before, lines)
 
 
-def test_a_reply_ends_the_watch_over_the_reply_deadline(session, people):
+def test_a_reply_ends_the_watch_over_the_reply_deadline(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     move(session, ticket, "working", NOW + HOUR, people["cleo"])
     run_job(session, NOW, NOW + 7 * HOUR)
     assert notified(session) == []
 
 
-def test_nothing_is_sent_during_a_pause_and_nothing_twice_after_it(session, people):
+def test_nothing_is_sent_during_a_pause_and_nothing_twice_after_it(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     run_job(session, NOW, NOW + 100 * MINUTE)
     move(session, ticket, "waiting", NOW + 100 * MINUTE)
@@ -167,7 +168,7 @@ def test_nothing_is_sent_during_a_pause_and_nothing_twice_after_it(session, peop
     assert notified(session) == [("sla_warning", "cleo", 30), ("sla_breach", "cleo", 0), ("sla_breach", "sam", 0)]
 
 
-def test_after_a_pause_the_escalation_continues_at_its_level(session, people):
+def test_after_a_pause_the_escalation_continues_at_its_level(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     run_job(session, NOW, REPLY_DUE + 90 * MINUTE)
     move(session, ticket, "waiting", REPLY_DUE + 90 * MINUTE)
@@ -178,7 +179,7 @@ def test_after_a_pause_the_escalation_continues_at_its_level(session, people):
     assert len(notified(session, "sla_escalated")) == 3
 
 
-def test_a_reopened_ticket_is_watched_again(session, people):
+def test_a_reopened_ticket_is_watched_again(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     move(session, ticket, "resolved", NOW + HOUR, people["cleo"])
     move(session, ticket, "open", NOW + DAY, people["cleo"])
@@ -186,7 +187,7 @@ def test_a_reopened_ticket_is_watched_again(session, people):
     assert notified(session) == [("sla_warning", "cleo", 150)]
 
 
-def test_a_higher_priority_can_be_late_at_once(session, people):
+def test_a_higher_priority_can_be_late_at_once(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     tickets.change(session, ticket, {"priority": "Urgent"}, ChangeContext(None, NOW + 40 * MINUTE, sla_terms=TERMS))
     session.flush()
@@ -194,7 +195,7 @@ def test_a_higher_priority_can_be_late_at_once(session, people):
     assert notified(session, "sla_breach") == [("sla_breach", "cleo", -10), ("sla_breach", "sam", -10)]
 
 
-def test_minutes_and_levels_count_office_time(session, people):
+def test_minutes_and_levels_count_office_time(session: Session, people: dict[str, Any]) -> None:
     terms = SlaTerms(OFFICE, {("ticket", ""): (120, None)}, escalation_minutes=60)
     ticket_with_clock(session, people["cleo"], terms, at=NOW + 6.5 * HOUR)  # Monday 16:30, so due at Tuesday 9:30
     run_job(session, NOW, NOW + 23 * HOUR, terms=terms)
@@ -206,14 +207,14 @@ def test_minutes_and_levels_count_office_time(session, people):
 # --- Recipients
 
 
-def test_all_assignees_are_notified(session, people):
+def test_all_assignees_are_notified(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     assignment.add_assignee(session, ticket, people["dan"].id, Stamp(None, NOW))
     run_job(session, NOW, NOW + 100 * MINUTE)
     assert notified(session) == [("sla_warning", "cleo", 30), ("sla_warning", "dan", 30)]
 
 
-def test_without_assignees_the_owner_is_notified(session, people):
+def test_without_assignees_the_owner_is_notified(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, None)
     ticket.owner_id = people["dan"].id
     session.flush()
@@ -221,7 +222,7 @@ def test_without_assignees_the_owner_is_notified(session, people):
     assert notified(session) == [("sla_warning", "dan", 30), ("sla_breach", "dan", 0), ("sla_breach", "sam", 0)]
 
 
-def test_the_owner_is_notified_of_a_breach_too(session, people):
+def test_the_owner_is_notified_of_a_breach_too(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     ticket.owner_id = people["uma"].id
     session.flush()
@@ -229,7 +230,7 @@ def test_the_owner_is_notified_of_a_breach_too(session, people):
     assert [who for _kind, who, _minutes in notified(session, "sla_breach")] == ["cleo", "uma", "sam"]
 
 
-def test_during_a_leave_an_available_delegate_is_notified_instead(session, people):
+def test_during_a_leave_an_available_delegate_is_notified_instead(session: Session, people: dict[str, Any]) -> None:
     cleo = people["cleo"]
     cleo.leave_from, cleo.delegate_id = NOW - DAY, people["dan"].id
     ticket_with_clock(session, cleo)
@@ -241,7 +242,7 @@ def test_during_a_leave_an_available_delegate_is_notified_instead(session, peopl
     assert [who for _kind, who, _minutes in notified(session, "sla_breach")] == ["cleo", "sam"]
 
 
-def test_inactive_users_are_skipped(session, people):
+def test_inactive_users_are_skipped(session: Session, people: dict[str, Any]) -> None:
     people["sam"].active = False
     ticket_with_clock(session, people["cleo"])
     run_job(session, NOW, NOW + 4 * HOUR)
@@ -254,13 +255,15 @@ def test_inactive_users_are_skipped(session, people):
 
 
 @pytest.mark.parametrize("who", ["uma", None])
-def test_without_a_higher_manager_the_admins_are_the_last_level(session, people, who):
+def test_without_a_higher_manager_the_admins_are_the_last_level(
+    session: Session, people: dict[str, Any], who: str | None
+) -> None:
     ticket_with_clock(session, people[who] if who else None)
     run_job(session, NOW, NOW + 6 * HOUR)
     assert notified(session, "sla_escalated") == [("sla_escalated", "ada", -60)]
 
 
-def test_a_lead_is_watched_as_well(session, people):
+def test_a_lead_is_watched_as_well(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["cleo"])
     sla.start_clock(lead, TERMS, NOW)
     session.flush()
@@ -277,7 +280,7 @@ def test_a_lead_is_watched_as_well(session, people):
 # --- Order, boundaries and what is written
 
 
-def test_the_longest_waiting_records_come_first(session, people):
+def test_the_longest_waiting_records_come_first(session: Session, people: dict[str, Any]) -> None:
     rows = [
         factories.ticket(session, sla_on=NOW),
         factories.ticket(session, sla_on=NOW - HOUR),
@@ -301,14 +304,16 @@ def test_the_longest_waiting_records_come_first(session, people):
         (3 * HOUR, "sla_escalated"),
     ],
 )
-def test_each_notice_is_sent_from_its_moment_on(session, people, after, result):
+def test_each_notice_is_sent_from_its_moment_on(
+    session: Session, people: dict[str, Any], after: Any, result: str
+) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     ticket.sla_on = NOW
     session.flush()
     assert check_record(session, ("ticket", ticket.id), NOW + after, TERMS) == result
 
 
-def test_a_paused_record_is_not_checked_again(session, people):
+def test_a_paused_record_is_not_checked_again(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     ticket.paused_on, ticket.sla_on = NOW, NOW
     session.flush()
@@ -327,7 +332,9 @@ def test_a_paused_record_is_not_checked_again(session, people):
         (4 * HOUR, None),
     ],
 )
-def test_the_next_check_is_at_the_next_notice(session, people, after, expected):
+def test_the_next_check_is_at_the_next_notice(
+    session: Session, people: dict[str, Any], after: Any, expected: Any
+) -> None:
     terms = SlaTerms(ALWAYS_OPEN, {("ticket", ""): (120, None)})
     rows = [ticket_with_clock(session, people["cleo"], terms) for _ in range(2)]
     rows[0].sla_on = rows[1].sla_on = NOW
@@ -339,7 +346,7 @@ def test_the_next_check_is_at_the_next_notice(session, people, after, expected):
     assert (rows[1].sla_on, rows[1].reply_late_on) == (NOW, None)
 
 
-def test_a_notice_names_its_deadline_and_its_event(session, people):
+def test_a_notice_names_its_deadline_and_its_event(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     run_job(session, NOW, REPLY_DUE + HOUR)
     rows = session.scalars(select(Notification).where(Notification.kind.like("sla%")).order_by(Notification.id)).all()
@@ -361,7 +368,7 @@ def test_a_notice_names_its_deadline_and_its_event(session, people):
     assert {line.payload["text"] for line in lines} == {"The first response is overdue."}
 
 
-def test_a_record_checked_meanwhile_is_skipped_and_read_as_it_is_now(session, people):
+def test_a_record_checked_meanwhile_is_skipped_and_read_as_it_is_now(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     values = {"reply_due_on": NOW + 9 * HOUR, "sla_on": NOW}
     session.execute(update(type(ticket)).values(**values), execution_options={"synchronize_session": False})
@@ -374,14 +381,14 @@ def test_a_record_checked_meanwhile_is_skipped_and_read_as_it_is_now(session, pe
 # --- The job
 
 
-def test_a_check_makes_no_new_version(session, people):
+def test_a_check_makes_no_new_version(session: Session, people: dict[str, Any]) -> None:
     ticket = ticket_with_clock(session, people["cleo"])
     version = ticket.version
     run_job(session, NOW, NOW + DAY)
     assert ticket.version == version
 
 
-def test_a_run_without_work_uses_one_query_on_an_index(session, people):
+def test_a_run_without_work_uses_one_query_on_an_index(session: Session, people: dict[str, Any]) -> None:
     ticket_with_clock(session, people["cleo"])
     session.commit()
     asked: list[str] = []
@@ -400,7 +407,7 @@ def _filled(query: str) -> list[Any]:
     return [0] * query.count("?")
 
 
-def test_the_job_loads_the_policy_and_sends_notices(session, people):
+def test_the_job_loads_the_policy_and_sends_notices(session: Session, people: dict[str, Any]) -> None:
     session.add(
         SlaPolicy(
             label="All",

@@ -43,13 +43,13 @@ def ana(session: Session) -> Any:
         ("expired", 400, None),
     ],
 )
-def test_when_a_lead_expires(session, ana, meaning, days, ends_as):
+def test_when_a_lead_expires(session: Session, ana: Any, meaning: Any, days: Any, ends_as: Any) -> None:
     lead = factories.lead(session, ana, meaning, at=NOW - days * DAY)
     expire_leads(session, due_leads(session, NOW, 100), NOW)
     assert lead.status.meaning == (ends_as or meaning)
 
 
-def test_a_lead_changed_meanwhile_stays(session, ana):
+def test_a_lead_changed_meanwhile_stays(session: Session, ana: Any) -> None:
     lead = factories.lead(session, ana, at=NOW - 61 * DAY)
     found = due_leads(session, NOW, 100)
     lead.stamp(Stamp(ana.id, NOW - HOUR))
@@ -57,7 +57,7 @@ def test_a_lead_changed_meanwhile_stays(session, ana):
     assert expire_leads(session, found, NOW) == ["skipped"]
 
 
-def test_expiring_goes_through_the_state_machine(session, ana):
+def test_expiring_goes_through_the_state_machine(session: Session, ana: Any) -> None:
     lead = factories.lead(session, ana, at=NOW - 61 * DAY)
     expire_leads(session, [lead.id], NOW)
     assert session.scalars(select(StatusChange)).one().seconds == 61 * 24 * 3600
@@ -65,7 +65,7 @@ def test_expiring_goes_through_the_state_machine(session, ana):
     assert session.scalars(select(Notification.kind)).all() == ["status"]
 
 
-def test_many_leads_expire_with_few_statements_each(session, ana):
+def test_many_leads_expire_with_few_statements_each(session: Session, ana: Any) -> None:
     old, opened, fresh = NOW - 61 * DAY, NOW - 40 * DAY, NOW - DAY
     made = [factories.lead(session, ana, at=old) for _ in range(20)]
     made += [factories.lead(session, ana, "opened", at=opened), factories.lead(session, ana, at=fresh)]
@@ -80,7 +80,7 @@ def test_many_leads_expire_with_few_statements_each(session, ana):
     assert len(statements) < 60, statements
 
 
-def test_the_number_of_days_is_a_business_setting(session, ana):
+def test_the_number_of_days_is_a_business_setting(session: Session, ana: Any) -> None:
     session.add(BusinessSetting(key="lead_expiry_days", value=10))
     factories.lead(session, ana, at=NOW - 11 * DAY)
     assert len(due_leads(session, NOW, 100)) == 1
@@ -96,12 +96,14 @@ def pending_request(session: Session, ana: Any, at: Any) -> assignment_requests.
     # Requested at 10:00 on Friday, Thursday …: the weekend has no working days
     [(OFFICE, 3, False), (OFFICE, 4, False), (OFFICE, 5, True), (ALWAYS_OPEN, 3, True), (ALWAYS_OPEN, 2, False)],
 )
-def test_a_request_expires_after_three_working_days(session, ana, db, days_ago, is_due):
+def test_a_request_expires_after_three_working_days(
+    session: Session, ana: Any, db: Any, days_ago: int, is_due: bool
+) -> None:
     request = pending_request(session, ana, NOW - days_ago * DAY)
     assert due_requests(session, NOW, db, 100) == ([request.id] if is_due else [])
 
 
-def test_an_expired_request_is_closed_and_its_creator_notified(session, ana):
+def test_an_expired_request_is_closed_and_its_creator_notified(session: Session, ana: Any) -> None:
     request = pending_request(session, ana, NOW - 10 * DAY)
     assert [expire_request(session, request.id, NOW) for _ in range(2)] == ["expired", "skipped"]
     session.refresh(request)
@@ -110,17 +112,17 @@ def test_an_expired_request_is_closed_and_its_creator_notified(session, ana):
     assert told.user_id == request.created_by_id
 
 
-def test_after_it_expired_a_new_request_is_possible(session, ana):
+def test_after_it_expired_a_new_request_is_possible(session: Session, ana: Any) -> None:
     request = pending_request(session, ana, NOW - 10 * DAY)
     expire_request(session, request.id, NOW)
-    lead = session.get_one(factories.Lead, request.lead_id)
+    lead = session.get_one(Lead, request.lead_id)
     again = assignment_requests.create(session, lead, ana.id, "I still know him", Stamp(request.created_by_id, NOW))
     assert again.status == "Pending"
 
 
-def test_a_decided_request_does_not_expire(session, ana):
+def test_a_decided_request_does_not_expire(session: Session, ana: Any) -> None:
     request = pending_request(session, ana, NOW - 10 * DAY)
-    lead = session.get_one(factories.Lead, request.lead_id)
+    lead = session.get_one(Lead, request.lead_id)
     assignment_requests.decide(
         session, request, lead, assignment_requests.RequestDecision(True), Stamp(ana.id, NOW - timedelta(days=1))
     )
@@ -131,7 +133,7 @@ def test_a_decided_request_does_not_expire(session, ana):
 # --- Order, chunks and what is written
 
 
-def test_the_longest_unchanged_leads_come_first(session, ana):
+def test_the_longest_unchanged_leads_come_first(session: Session, ana: Any) -> None:
     rows = [factories.lead(session, ana, at=NOW - days * DAY) for days in (61, 63, 62, 62)]
     ids = [rows[index].id for index in (1, 2, 3, 0)]
     assert due_leads(session, NOW, 100) == ids
@@ -141,14 +143,14 @@ def test_the_longest_unchanged_leads_come_first(session, ana):
 @pytest.mark.parametrize(
     ("key", "meaning"), [("lead_expiry_days", "new"), ("opened_expiry_days", "opened"), ("lead_expiry_days", "working")]
 )
-def test_each_state_has_its_own_number_of_days(session, ana, key, meaning):
+def test_each_state_has_its_own_number_of_days(session: Session, ana: Any, key: str, meaning: str) -> None:
     session.add(BusinessSetting(key=key, value=10))
     lead = factories.lead(session, ana, meaning, at=NOW - 10 * DAY)
     factories.lead(session, ana, meaning, at=NOW - 10 * DAY + MINUTE)
     assert due_leads(session, NOW, 100) == [lead.id]
 
 
-def test_an_opened_lead_expires_by_its_status_not_by_its_last_change(session, ana):
+def test_an_opened_lead_expires_by_its_status_not_by_its_last_change(session: Session, ana: Any) -> None:
     lead = factories.lead(session, ana, "opened", at=NOW - 30 * DAY)
     lead.stamp(Stamp(ana.id, NOW))
     session.flush()
@@ -158,16 +160,17 @@ def test_an_opened_lead_expires_by_its_status_not_by_its_last_change(session, an
     assert due_leads(session, NOW, 100) == []
 
 
-def test_an_expiry_reads_the_lead_as_it_is_now(session, ana):
+def test_an_expiry_reads_the_lead_as_it_is_now(session: Session, ana: Any) -> None:
     factories.lead(session, ana, at=NOW - 61 * DAY)
     lead = factories.lead(session, ana, at=NOW - 61 * DAY)
     assert lead.description is None
     session.execute(update(Lead).values(description="Newer"), execution_options={"synchronize_session": False})
     assert expire_leads(session, [lead.id], NOW) == ["expired"]
-    assert (lead.status.meaning, lead.description) == ("expired", "Newer")
+    after: Any = (lead.status.meaning, lead.description)
+    assert after == ("expired", "Newer")
 
 
-def test_the_oldest_requests_come_first(session, ana):
+def test_the_oldest_requests_come_first(session: Session, ana: Any) -> None:
     people = [factories.user(session, name, "Sales User") for name in ("cy", "dev", "eve", "fay")]
     about = factories.lead(session, ana)
     rows = [
@@ -180,7 +183,7 @@ def test_the_oldest_requests_come_first(session, ana):
 
 
 @pytest.mark.parametrize("make", [factories.lead, factories.ticket])
-def test_an_expired_request_is_written_everywhere(session, ana, make):
+def test_an_expired_request_is_written_everywhere(session: Session, ana: Any, make: Any) -> None:
     ben = factories.user(session, "ben", "Sales User", manager_id=ana.id)
     about = make(session, ana)
     request = assignment_requests.create(session, about, ben.id, "Please", Stamp(ana.id, NOW - 9 * DAY))
@@ -205,7 +208,7 @@ def test_an_expired_request_is_written_everywhere(session, ana, make):
     )
 
 
-def test_the_approvers_notice_of_an_expired_request_is_read(session, ana):
+def test_the_approvers_notice_of_an_expired_request_is_read(session: Session, ana: Any) -> None:
     mia = factories.user(session, "mia")
     ben = factories.user(session, "ben", "Sales User", manager_id=mia.id)
     request = assignment_requests.create(
@@ -215,7 +218,7 @@ def test_the_approvers_notice_of_an_expired_request_is_read(session, ana):
     assert session.scalars(select(Notification.read_on).where(Notification.kind == "request")).all() == [NOW]
 
 
-def test_an_expired_request_without_an_author_notifies_no_one(session, ana):
+def test_an_expired_request_without_an_author_notifies_no_one(session: Session, ana: Any) -> None:
     request = assignment_requests.create(session, factories.lead(session), ana.id, "x", Stamp(None, NOW - 9 * DAY))
     assert expire_request(session, request.id, NOW) == "expired"
     assert session.scalars(select(Notification).where(Notification.kind == "request_expired")).all() == []

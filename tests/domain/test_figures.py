@@ -38,7 +38,7 @@ def at(day: int, hour: int = 10, minute: int = 0, second: int = 0) -> datetime:
 
 
 def scope(session: Session, people: set[int] | None = None, period: Period = WEEK, **more: Any) -> CountScope:
-    meanings = {
+    meanings: dict[str, dict[int, str]] = {
         name: dict(session.execute(select(status.id, status.meaning)).all())
         for name, status in (("lead_status", Lead.status), ("ticket_status", Ticket.status))
         for status in [status.property.mapper.class_]

@@ -25,7 +25,7 @@ def texts(db: Session) -> list[str]:
     return [payload["text"] for payload in db.scalars(select(Activity.payload).order_by(Activity.id))]
 
 
-def test_lines_are_written_together_after_the_record(db):
+def test_lines_are_written_together_after_the_record(db: Session) -> None:
     about, stamp = lead(db), Stamp(user(db, "ana").id, NOW)
     about.description = "changed"
     sent: list[str] = []
@@ -44,7 +44,7 @@ def test_lines_are_written_together_after_the_record(db):
     assert texts(db) == ["one", "two", "three"]
 
 
-def test_an_exception_drops_what_was_gathered(db):
+def test_an_exception_drops_what_was_gathered(db: Session) -> None:
     about, stamp = lead(db), Stamp(None, NOW)
     with pytest.raises(ZeroDivisionError), history_rows.written_together(db):
         timeline.write(db, about, "system", stamp, text="lost")
@@ -59,7 +59,7 @@ def new_task(about: Lead, **values: object) -> Task:
     return task
 
 
-def test_a_stored_object_is_as_after_a_flush(db):
+def test_a_stored_object_is_as_after_a_flush(db: Session) -> None:
     about = lead(db, user(db, "ana"))
     stored, flushed = new_task(about, description="e\u0301"), new_task(about, description="\u00e9")
     fast_insert.insert(db, stored)
@@ -76,7 +76,7 @@ def test_a_stored_object_is_as_after_a_flush(db):
     assert (stored.title, stored.version, flushed.id) == ("Again", 2, stored.id + 1)
 
 
-def test_related_objects_give_their_keys(db):
+def test_related_objects_give_their_keys(db: Session) -> None:
     about = lead(db)
     made = Lead(number="X-1", first_name="Mia", status=about.status, status_on=NOW)
     made.stamp(Stamp(None, NOW))
@@ -84,7 +84,7 @@ def test_related_objects_give_their_keys(db):
     assert made.status_id == about.status_id == db.scalars(select(Lead.status_id).where(Lead.id == made.id)).one()
 
 
-def test_who_listens_to_inserts_of_a_class_hears_of_each(db):
+def test_who_listens_to_inserts_of_a_class_hears_of_each(db: Session) -> None:
     heard: list[str] = []
 
     def hear(_mapper: object, _connection: object, row: Task) -> None:

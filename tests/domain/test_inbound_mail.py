@@ -334,7 +334,7 @@ def test_files_are_kept_by_content_and_long_texts_with_their_original(desk: Desk
     desk.take(raw(body=body, Content_Type="multipart/mixed; boundary=b"))
     message, mail = desk.newest(), desk.session.scalars(select(Mail)).one()
     assert len(message.body) < messages.MAX_BODY + 10 and mail.original and mail.sentence == inbound_mail.IS_CUT
-    (file,) = message.media or ()
+    (file,) = message.media or []
     assert (file["name"], file["mime_type"]) == ("a.jpg", "image/heic")
     with desk.intake.store.open(file["address"].removeprefix("file:")) as stored:
         assert stored.read().endswith(b"ftypheic")

@@ -43,26 +43,26 @@ CASES: dict[str, tuple[list[Any], list[Any], list[Any]]] = {
 
 
 @pytest.mark.parametrize(("one", "other", "incidents"), CASES.values(), ids=CASES)
-def test_which_jobs_are_late(session, one, other, incidents):
+def test_which_jobs_are_late(session: Session, one: Any, other: Any, incidents: Any) -> None:
     for job, found in (("one", one), ("other", other)):
         for ago, outcome in found:
             run(session, job, ago, outcome)
     assert delays(session) == incidents
 
 
-def test_the_only_job_is_named(session):
+def test_the_only_job_is_named(session: Session) -> None:
     run(session, "one", 9)
     assert [each.job for each in job_health.current_delays(session, ["one"], NOW)] == ["one"]
 
 
 @pytest.mark.parametrize(("ago", "found"), [(2, 0), (34, 1)])
-def test_a_process_that_takes_over_knows_of_the_gap(session, ago, found):
+def test_a_process_that_takes_over_knows_of_the_gap(session: Session, ago: int, found: int) -> None:
     run(session, "one", ago)
     gaps = job_health.delay_before_takeover(session, JOBS, NOW)
     assert [(gap.since, gap.until) for gap in gaps] == [(NOW - ago * MINUTE, NOW)] * found
 
 
-def test_active_admins_are_notified_of_an_incident_once(session):
+def test_active_admins_are_notified_of_an_incident_once(session: Session) -> None:
     ada, _ = factories.user(session, "ada", "Admin"), factories.user(session, "otto", "Admin", active=False)
     factories.user(session, "ana", "Sales User")
     run(session, "one", 34)
@@ -74,7 +74,7 @@ def test_active_admins_are_notified_of_an_incident_once(session):
     assert (notice.user_id, notice.payload["from"], notice.payload["minutes"]) == (ada.id, "23 Nov, 09:26", 34)
 
 
-def test_the_newest_run_of_each_job(session):
+def test_the_newest_run_of_each_job(session: Session) -> None:
     for ago in (3, 1, 2):
         run(session, "one", ago)
         run(session, "other", ago + 5)
@@ -92,7 +92,7 @@ def test_the_newest_run_of_each_job(session):
         ([(9, "running")], [(8, "done")], job_health.JobDelay("", "04:22", NOW - 8 * MINUTE)),
     ],
 )
-def test_an_incident_says_what_happened(session, one, other, expected):
+def test_an_incident_says_what_happened(session: Session, one: Any, other: Any, expected: Any) -> None:
     for job, found in (("one", one), ("other", other)):
         for ago, outcome in found:
             run(session, job, ago, outcome)
@@ -109,22 +109,29 @@ def test_an_incident_says_what_happened(session, one, other, expected):
         (5, "done", False),
     ],
 )
-def test_a_run_hangs_between_three_and_fifteen_minutes(session, ago, outcome, is_late):
+def test_a_run_hangs_between_three_and_fifteen_minutes(
+    session: Session, ago: float, outcome: str, is_late: bool
+) -> None:
     run(session, "one", ago, outcome)
-    run(session, "one", 1), run(session, "other", 1), run(session, "third", ago, "running")
+    run(session, "one", 1)
+    run(session, "other", 1)
+    run(session, "third", ago, "running")
     assert [each.job for each in job_health.current_delays(session, JOBS, NOW)] == ["one"] * is_late
 
 
 @pytest.mark.parametrize(("minutes", "is_ahead"), [(3, False), (3.1, True)])
-def test_a_clock_is_set_back_when_a_run_lies_more_than_three_minutes_ahead(session, minutes, is_ahead):
+def test_a_clock_is_set_back_when_a_run_lies_more_than_three_minutes_ahead(
+    session: Session, minutes: float, is_ahead: bool
+) -> None:
     run(session, "one", -minutes)
     assert [each.is_ahead for each in job_health.current_delays(session, JOBS, NOW)] == [True] * is_ahead
 
 
-def test_several_hanging_runs_of_a_job_are_one_incident_of_the_newest(session):
+def test_several_hanging_runs_of_a_job_are_one_incident_of_the_newest(session: Session) -> None:
     for ago in (4, 6, 5):
         run(session, "one", ago, "running")
-    run(session, "one", 1), run(session, "other", 1)
+    run(session, "one", 1)
+    run(session, "other", 1)
     assert [each.slot for each in job_health.current_delays(session, JOBS, NOW)] == ["04:26"]
 
 
@@ -148,7 +155,7 @@ def test_several_hanging_runs_of_a_job_are_one_incident_of_the_newest(session):
         ),
     ],
 )
-def test_the_notice_tells_how_long_and_why(session, delay, key, payload):
+def test_the_notice_tells_how_long_and_why(session: Session, delay: Any, key: str, payload: Any) -> None:
     ada = factories.user(session, "ada", "Admin")
     assert job_health.notify_admins(session, [], NOW, ZONE) == 0
     assert [job_health.notify_admins(session, iter([delay]), NOW, ZONE) for _ in range(2)] == [1, 0]

@@ -167,7 +167,8 @@ def test_the_first_status_change_by_a_user_is_the_first_reply(db: Session) -> No
     change_status(db, lead, "working", None)
     assert lead.replied_on is None and lead.reply_due_on == NOW + HOUR
     change_status(db, lead, "documents", user(db, "ana"), NOW + MINUTE)
-    assert (lead.replied_on, lead.reply_due_on) == (NOW + MINUTE, None)
+    after: Any = (lead.replied_on, lead.reply_due_on)
+    assert after == (NOW + MINUTE, None)
 
 
 @pytest.mark.parametrize("meaning", leads.TERMINAL)
@@ -218,8 +219,8 @@ def test_an_encrypted_pan_moves_to_the_customer_unchanged(db: Session, vault: Va
 def test_a_conversion_happens_once_and_can_be_undone_for_a_day(db: Session) -> None:
     lead = create_lead(db)
     change_status(db, lead, "activated", client_id="C1")
-    customer = lead_conversion.convert(db, lead, Stamp(None, NOW))
-    assert lead_conversion.convert(db, lead, Stamp(None, NOW + HOUR)) is customer and lead.converted_on == NOW
+    customer = lead_conversion.convert(db, lead, ChangeContext(None, NOW))
+    assert lead_conversion.convert(db, lead, ChangeContext(None, NOW + HOUR)) is customer and lead.converted_on == NOW
     with pytest.raises(RuleBroken, match="24 hours"):
         lead_conversion.undo(db, lead, Stamp(None, NOW + DAY + MINUTE))
     lead_conversion.undo(db, lead, Stamp(None, NOW + DAY))
@@ -234,7 +235,7 @@ def test_a_conversion_moves_calls_and_timeline(db: Session) -> None:
     call.stamp(Stamp(None, NOW))
     db.add(call)
     change_status(db, lead, "activated", client_id="C1")
-    customer = lead_conversion.convert(db, lead, Stamp(None, NOW))
+    customer = lead_conversion.convert(db, lead, ChangeContext(None, NOW))
     db.flush()
     db.expire_all()
     assert call.customer_id == customer.id
@@ -363,7 +364,8 @@ def test_opening_and_activation_happen_once(db: Session) -> None:
 @pytest.mark.parametrize("meaning, field", lead_requirements.REQUIRED_FIELDS.items())
 def test_what_a_status_requires_is_stored_and_is_its_note(db: Session, meaning: str, field: str) -> None:
     lead = create_lead(db)
-    change_status(db, lead, meaning, **{field: " given "})
+    more: dict[str, Any] = {field: " given "}
+    change_status(db, lead, meaning, **more)
     expected = "GIVEN" if field == "client_id" else "given"
     assert getattr(lead, field) == expected
     line = db.scalars(select(Activity).where(Activity.kind == "status_change")).one()

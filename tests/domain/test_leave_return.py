@@ -34,7 +34,7 @@ def assigned_to_delegate(db: Session, about: Any) -> Assignment:
         db, about, assignment.NewAssignee(int(decision.user_id or 0), "round robin", decision), Stamp(None, NOW)
     )
     db.commit()
-    return db.scalars(select(Assignment).order_by(Assignment.id.desc())).first()
+    return db.scalars(select(Assignment).order_by(Assignment.id.desc()).limit(1)).one()
 
 
 def returned(db: Session, now: Any = LATER) -> list[str]:
@@ -194,4 +194,5 @@ def test_a_return_reads_record_and_tasks_as_they_are_now(db: Session, people: An
     for table, values in ((Lead, {"description": "Newer"}), (Task, {"tried": [people["dev"].id]})):
         db.execute(update(table).values(**values), execution_options={"synchronize_session": False})
     assert leave_return.return_record(db, assigned.id, LATER) == "returned"
-    assert (about.description, call.tried) == ("Newer", [people["dev"].id, people["ben"].id])
+    after: Any = (about.description, call.tried)
+    assert after == ("Newer", [people["dev"].id, people["ben"].id])

@@ -222,11 +222,16 @@ def test_a_row_leaves_what_is_held_by_no_way_of_writing_it(session: Session, sta
     session.add(call)
     hold(session, person, stamp)
     session.commit()
+
+    def change_unread() -> None:
+        session.expire(lead)
+        lead.customer_id = other.id  # set without having been read
+
     for change in (
         lambda: setattr(about, "lead_id", free.id),
         lambda: setattr(lead, "customer_id", other.id),
         lambda: setattr(lead, "customer", other),
-        lambda: (session.expire(lead), setattr(lead, "customer_id", other.id)),  # set without having been read
+        change_unread,
         lambda: session.execute(update(CallLog), [{"id": call.id, "lead_id": free.id}]),
         lambda: session.execute(
             update(Lead).where(Lead.id == bindparam("row")).values(customer_id=bindparam("new")),

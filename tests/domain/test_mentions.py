@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.domain import mentions, timeline
 from app.domain.base import Conflict, RuleBroken, Stamp
@@ -30,21 +33,21 @@ KNOWN = {"mia": 1, "ana.shah": 2, "max-joseph": 3, "cleo@eshin.test": 4, "rāma"
         ("", []),
     ],
 )
-def test_mentions_are_found(text, ids):
+def test_mentions_are_found(text: str, ids: Any) -> None:
     assert list(mentions.mentioned_users(text, KNOWN).values()) == ids
 
 
-def test_a_note_mentions_at_most_fifty_users():
+def test_a_note_mentions_at_most_fifty_users() -> None:
     crowd = {f"p{n}": n for n in range(80)}
     assert len(mentions.mentioned_users(" ".join(f"@{name}" for name in crowd), crowd)) == mentions.MAX_MENTIONS
 
 
-def notices_of(db):
+def notices_of(db: Any) -> Any:
     rows = db.execute(select(Notification.user_id, Notification.kind).order_by(Notification.id))
     return [tuple(row) for row in rows]
 
 
-def test_each_user_is_notified_once_and_the_author_never(db):
+def test_each_user_is_notified_once_and_the_author_never(db: Session) -> None:
     ana, ben, mia = (user(db, name) for name in ("ana", "ben", "mia"))
     about = lead(db, ben)
     line = timeline.write_line(db, about, "note", Stamp(ana.id, NOW), text="@ana @mia")
@@ -54,7 +57,7 @@ def test_each_user_is_notified_once_and_the_author_never(db):
     assert notices_of(db) == [(mia.id, "mention"), (ben.id, "comment")]
 
 
-def test_a_note_keeps_its_earlier_texts(db):
+def test_a_note_keeps_its_earlier_texts(db: Session) -> None:
     line = timeline.write_line(db, lead(db), "note", Stamp(user(db, "ana").id, NOW), text="Monday")
     db.flush()
     timeline.edit_note(db, line, None, NOW + HOUR, text="Tuesday")
@@ -64,7 +67,7 @@ def test_a_note_keeps_its_earlier_texts(db):
     assert line.payload["history"][1]["at"] == (NOW + HOUR).isoformat()
 
 
-def test_a_stale_edit_is_refused(db):
+def test_a_stale_edit_is_refused(db: Session) -> None:
     line = timeline.write_line(db, lead(db), "note", Stamp(user(db, "ana").id, NOW), text="Monday")
     db.flush()
     timeline.edit_note(db, line, None, NOW + HOUR, text="Tuesday")
@@ -72,7 +75,7 @@ def test_a_stale_edit_is_refused(db):
         timeline.edit_note(db, line, None, NOW + 2 * HOUR, text="Friday")
 
 
-def test_the_number_of_edits_is_limited(db):
+def test_the_number_of_edits_is_limited(db: Session) -> None:
     line = timeline.write_line(db, lead(db), "note", Stamp(user(db, "ana").id, NOW), text="0")
     db.flush()
     for n in range(timeline.MAX_EDITS):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app.domain import notices
 from app.domain.base import RuleBroken
@@ -12,18 +15,18 @@ from app.models import AuditEntry, Customer, Delivery, Notification
 from tests.factories import MINUTE, NOW, lead, task, ticket, user
 
 
-def send(db, key, *users):
+def send(db: Any, key: Any, *users: Any) -> Any:
     """Notify these user ids of a status change. Returns how many notices are new."""
     return notices.notify(db, notices.NoticeEvent("status", key, users), NOW)
 
 
-def read_on(db):
+def read_on(db: Any) -> Any:
     """Notification id -> when it was read."""
     rows = db.execute(select(Notification.id, Notification.read_on).order_by(Notification.id))
     return {row.id: row.read_on for row in rows}
 
 
-def test_default_choices_are_not_stored():
+def test_default_choices_are_not_stored() -> None:
     table = {kind: {each: notices.is_default(kind, each) for each in notices.CHANNELS} for kind in notices.KINDS}
     assert notices.non_default_choices(table) is None
     table["mention"] = {"bell": True, "screen": False, "email": True}
@@ -45,13 +48,13 @@ def test_what_concerns_the_account_is_emailed_unless_the_person_chose_otherwise(
         ({"mention": {"bell": "yes"}}, "channels are bell, screen, email;", "mention"),
     ],
 )
-def test_unknown_kinds_and_channels_are_refused(table, message, field):
+def test_unknown_kinds_and_channels_are_refused(table: Any, message: str, field: str) -> None:
     with pytest.raises(RuleBroken, match=message) as refused:
         notices.non_default_choices(table)
     assert [name for name in refused.value.errors if name] == [field] * bool(field)
 
 
-def test_without_the_panel_a_notice_is_read_at_once_and_still_mailed(db):
+def test_without_the_panel_a_notice_is_read_at_once_and_still_mailed(db: Session) -> None:
     ana, about = user(db, "ana", notice_choices={"assigned": {"bell": False, "email": True}}), lead(db)
     notices.notify(db, notices.NoticeEvent("assigned", "k", (ana.id,), {"number": about.number}, about), NOW)
     assert db.scalars(select(Notification.read_on)).one() == NOW
@@ -62,7 +65,7 @@ def test_without_the_panel_a_notice_is_read_at_once_and_still_mailed(db):
 
 
 @pytest.mark.parametrize("until, is_hidden", [(None, False), (NOW - MINUTE, False), (NOW, False), (NOW + MINUTE, True)])
-def test_a_snoozed_notice_comes_back_at_that_moment(db, until, is_hidden):
+def test_a_snoozed_notice_comes_back_at_that_moment(db: Session, until: Any, is_hidden: bool) -> None:
     ana = user(db, "ana")
     send(db, "k", ana.id)
     row = db.scalars(select(Notification)).one()
@@ -73,7 +76,7 @@ def test_a_snoozed_notice_comes_back_at_that_moment(db, until, is_hidden):
     assert notices.count_unread(db, ana.id, NOW) == (not is_hidden)
 
 
-def test_badges_count_only_ones_own_unread_notices(db):
+def test_badges_count_only_ones_own_unread_notices(db: Session) -> None:
     ana, ben = user(db, "ana"), user(db, "ben")
     send(db, "k", ana.id, ben.id)
     send(db, "other", ana.id)
@@ -82,12 +85,12 @@ def test_badges_count_only_ones_own_unread_notices(db):
     assert (notices.count_unread(db, ana.id, NOW), notices.count_unread(db, ben.id, NOW)) == (1, 0)
 
 
-def test_a_snoozed_notice_comes_back_as_unread():
+def test_a_snoozed_notice_comes_back_as_unread() -> None:
     assert notices.snooze_values(NOW) == {"snoozed_until": NOW, "read_on": None}
     assert notices.snooze_values(None) == {"snoozed_until": None}
 
 
-def test_users_mark_only_their_own_notices_and_none_twice(db):
+def test_users_mark_only_their_own_notices_and_none_twice(db: Session) -> None:
     ana, ben = user(db, "ana"), user(db, "ben")
     send(db, "k", ana.id, ben.id)
     send(db, "other", ana.id)
@@ -98,7 +101,7 @@ def test_users_mark_only_their_own_notices_and_none_twice(db):
     assert read_on(db) == {first: NOW, bens: None, second: NOW + MINUTE}
 
 
-def test_a_resolved_event_is_read_for_all_and_no_other_event(db):
+def test_a_resolved_event_is_read_for_all_and_no_other_event(db: Session) -> None:
     ana, ben = user(db, "ana"), user(db, "ben")
     send(db, "request:1", ana.id, ben.id)
     send(db, "request:11", ana.id)
@@ -107,7 +110,7 @@ def test_a_resolved_event_is_read_for_all_and_no_other_event(db):
     assert list(read_on(db).values()) == [NOW + MINUTE, NOW, None]
 
 
-def test_a_toast_is_recorded_once_and_for_its_own_user(db):
+def test_a_toast_is_recorded_once_and_for_its_own_user(db: Session) -> None:
     ana, ben = user(db, "ana"), user(db, "ben")
     send(db, "k", ana.id)
     key = db.scalars(select(Notification.id)).one()
@@ -121,7 +124,7 @@ def test_a_toast_is_recorded_once_and_for_its_own_user(db):
 # --- Who is notified of what
 
 
-def test_an_event_is_notified_once_to_each_user_but_not_to_its_author(db):
+def test_an_event_is_notified_once_to_each_user_but_not_to_its_author(db: Session) -> None:
     ana, ben = user(db, "ana"), user(db, "ben")
     event = notices.NoticeEvent("status", "k", (ana.id, None, ben.id, ana.id), {"number": "7"}, by=ben.id)
     assert (notices.notify(db, event, NOW), notices.notify(db, event, NOW)) == (1, 0)
@@ -130,7 +133,7 @@ def test_an_event_is_notified_once_to_each_user_but_not_to_its_author(db):
     assert (row.kind, row.event_key, row.read_on) == ("status", f"k:{ana.id}", None)
 
 
-def test_open_pages_are_updated_only_for_new_notices(db):
+def test_open_pages_are_updated_only_for_new_notices(db: Session) -> None:
     ana = user(db, "ana")
     assert send(db, "k") == 0
     assert send(db, "k", ana.id) == 1
@@ -141,12 +144,12 @@ def test_open_pages_are_updated_only_for_new_notices(db):
     assert transaction_state(db).notified == [(ana.id, "status"), (ana.id, ""), (ana.id, "mention")]
 
 
-def test_an_unknown_kind_is_an_error(db):
+def test_an_unknown_kind_is_an_error(db: Session) -> None:
     with pytest.raises(ValueError, match="unknown kind of notification: gossip"):
         notices.notify(db, notices.NoticeEvent("gossip", "k", (1,)), NOW)
 
 
-def test_email_is_queued_once_for_those_who_want_it(db):
+def test_email_is_queued_once_for_those_who_want_it(db: Session) -> None:
     wanted = {"status": {"email": True}}
     ana, ben = user(db, "ana", notice_choices=wanted), user(db, "ben")
     cy = user(db, "cy", notice_choices=wanted)
@@ -168,20 +171,20 @@ def test_email_is_queued_once_for_those_who_want_it(db):
         (lambda db: AuditEntry(id=45), {}),
     ],
 )
-def test_a_notice_refers_to_its_record_and_a_tasks_to_its_parent(db, make, expected):
+def test_a_notice_refers_to_its_record_and_a_tasks_to_its_parent(db: Session, make: Any, expected: Any) -> None:
     empty = dict.fromkeys(("lead_id", "ticket_id", "customer_id", "task_id"))
     assert notices.record_ids_of(make(db)) == empty | expected
     assert notices.record_ids_of({"lead_id": 1}) == {"lead_id": 1}
 
 
 @pytest.mark.parametrize("channel, by_default", [("bell", True), ("screen", True), ("email", False)])
-def test_a_users_own_choice_goes_before_the_channels_default(channel, by_default):
+def test_a_users_own_choice_goes_before_the_channels_default(channel: str, by_default: bool) -> None:
     choices = {1: {"status": {channel: not by_default}}}
     assert notices.wants(choices, 1, "status", channel) is not by_default
     assert notices.wants(choices, 1, "mention", channel) is notices.wants(choices, 2, "status", channel) is by_default
 
 
-def test_choices_are_loaded_once_in_a_session(db):
+def test_choices_are_loaded_once_in_a_session(db: Session) -> None:
     ana = user(db, "ana", notice_choices={"status": {"email": True}})
     user(db, "ben"), user(db, "cy", notice_choices={})
     assert notices.load_choices(db) == {ana.id: {"status": {"email": True}}}

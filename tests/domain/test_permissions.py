@@ -27,7 +27,9 @@ def test_an_added_module_has_verbs_by_whether_its_records_have_owners(has_owner:
 
 def test_an_added_module_has_no_owner_by_default_and_one_of_the_product_stays_as_it_is() -> None:
     before = permissions.VERBS_OF["Leads"]
-    permissions.add_module("Plugins"), permissions.add_module("Leads"), permissions.add_module("Plugins", True)
+    permissions.add_module("Plugins")
+    permissions.add_module("Leads")
+    permissions.add_module("Plugins", True)
     assert permissions.VERBS_OF["Leads"] == before and permissions.all_modules().count("Leads") == 1
     assert permissions.VERBS_OF["Plugins"] == (*EVERY, "bulk", "export")
 

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import time as dtime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from sqlalchemy import func, select, text, update
+from sqlalchemy import create_engine, func, select, text, update
 from sqlalchemy.orm import Session, sessionmaker
 
 from app import job_runner, jobs
@@ -74,19 +74,21 @@ def notified(session: Session, kind: str) -> list[int]:
 @pytest.mark.parametrize(
     ("late", "found"), [(29 * MINUTE, False), (30 * MINUTE, False), (31 * MINUTE, True), (20 * DAY, True)]
 )
-def test_a_task_is_due_for_reassignment_after_the_grace_time(session, people, late, found):
+def test_a_task_is_due_for_reassignment_after_the_grace_time(
+    session: Session, people: dict[str, Any], late: Any, found: bool
+) -> None:
     lead = factories.lead(session, people["ana"])
     factories.task(session, lead, due_on=NOW - late)
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == ([("lead", lead.id)] if found else [])
 
 
 @pytest.mark.parametrize("status", ["Backlog", "Done", "Canceled"])
-def test_a_task_that_is_not_active_stays_where_it_is(session, people, status):
+def test_a_task_that_is_not_active_stays_where_it_is(session: Session, people: dict[str, Any], status: str) -> None:
     factories.task(session, factories.lead(session, people["ana"]), due_on=NOW - DAY, status=status)
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
 
 
-def test_the_grace_time_counts_office_time(session, people):
+def test_the_grace_time_counts_office_time(session: Session, people: dict[str, Any]) -> None:
     """Due on Friday at 17:50, ten minutes before closing: on Monday at 9:20 it is 30 minutes late, not three days."""
     monday_920 = NOW - 40 * MINUTE
     lead = factories.lead(session, people["ana"])
@@ -95,14 +97,14 @@ def test_the_grace_time_counts_office_time(session, people):
     assert due_records(session, monday_920 + MINUTE, 30, OFFICE, 100) == [("lead", lead.id)]
 
 
-def test_nothing_is_reassigned_while_the_office_is_closed(session, people):
+def test_nothing_is_reassigned_while_the_office_is_closed(session: Session, people: dict[str, Any]) -> None:
     factories.task(session, factories.lead(session, people["ana"]), due_on=NOW - 10 * DAY)
     assert due_records(session, SATURDAY, 30, OFFICE, 100) == []
     assert len(due_records(session, SATURDAY, 30, ALWAYS_OPEN, 100)) == 1
 
 
 @pytest.mark.parametrize("meaning", ["activated", "unqualified", "junk", "expired", "expired_opened"])
-def test_tasks_of_a_lead_that_has_ended_are_left_alone(session, people, meaning):
+def test_tasks_of_a_lead_that_has_ended_are_left_alone(session: Session, people: dict[str, Any], meaning: str) -> None:
     lead = factories.lead(session, people["ana"], meaning)
     task = factories.task(session, lead, due_on=NOW - DAY)
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
@@ -111,14 +113,16 @@ def test_tasks_of_a_lead_that_has_ended_are_left_alone(session, people, meaning)
 
 
 @pytest.mark.parametrize("meaning", ["resolved", "closed"])
-def test_tasks_of_a_ticket_that_has_ended_are_left_alone(session, people, meaning):
+def test_tasks_of_a_ticket_that_has_ended_are_left_alone(
+    session: Session, people: dict[str, Any], meaning: str
+) -> None:
     ticket = factories.ticket(session, people["cleo"], meaning)
     factories.task(session, ticket, due_on=NOW - DAY)
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
     assert reassign(session, ticket) == "skipped"
 
 
-def test_an_overdue_task_goes_to_the_next_in_turn(session, people):
+def test_an_overdue_task_goes_to_the_next_in_turn(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["ana"])
     task = factories.task(session, lead, due_on=NOW - HOUR)
     assert reassign(session, lead, db=OFFICE) == "reassigned"
@@ -130,7 +134,7 @@ def test_an_overdue_task_goes_to_the_next_in_turn(session, people):
     assert reassign(session, lead, db=OFFICE) == "skipped"
 
 
-def test_old_and_new_assignee_are_notified_once(session, people):
+def test_old_and_new_assignee_are_notified_once(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["ana"])
     factories.task(session, lead, due_on=NOW - HOUR)
     factories.task(session, lead, due_on=NOW - 2 * HOUR)
@@ -140,7 +144,7 @@ def test_old_and_new_assignee_are_notified_once(session, people):
     assert notified(session, "assigned") == notified(session, "unassigned") == []
 
 
-def test_all_overdue_tasks_of_a_record_go_to_the_same_person(session, people):
+def test_all_overdue_tasks_of_a_record_go_to_the_same_person(session: Session, people: dict[str, Any]) -> None:
     eve = factories.user(session, "eve", "Sales User")
     lead = factories.lead(session, people["ana"])
     late = [factories.task(session, lead, people[who], NOW - HOUR) for who in ("ana", "ben", "ana")]
@@ -150,7 +154,7 @@ def test_all_overdue_tasks_of_a_record_go_to_the_same_person(session, people):
     assert early.assignee_id == people["ana"].id
 
 
-def test_the_timeline_has_one_line_and_the_assignment_its_reason(session, people):
+def test_the_timeline_has_one_line_and_the_assignment_its_reason(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["ana"])
     factories.task(session, lead, due_on=NOW - HOUR)
     reassign(session, lead)
@@ -160,7 +164,7 @@ def test_the_timeline_has_one_line_and_the_assignment_its_reason(session, people
     assert decision["candidates"] == [people["ana"].id, people["ben"].id]
 
 
-def test_a_task_of_another_user_goes_to_the_records_assignee(session, people):
+def test_a_task_of_another_user_goes_to_the_records_assignee(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["ben"])
     factories.task(session, lead, people["ana"], NOW - HOUR)
     assert reassign(session, lead) == "reassigned"
@@ -168,7 +172,7 @@ def test_a_task_of_another_user_goes_to_the_records_assignee(session, people):
     assert session.scalars(select(Activity.kind)).all() == ["assignment"]
 
 
-def test_a_ticket_goes_to_support_and_a_record_to_its_own_role(session, people):
+def test_a_ticket_goes_to_support_and_a_record_to_its_own_role(session: Session, people: dict[str, Any]) -> None:
     dee = factories.user(session, "dee", "Support User")
     ticket = factories.ticket(session, people["cleo"])
     lead = factories.lead(session, people["ana"], assigned_role="Support User")
@@ -179,7 +183,7 @@ def test_a_ticket_goes_to_support_and_a_record_to_its_own_role(session, people):
     assert lead.assignee_id == people["cleo"].id
 
 
-def test_when_no_one_is_left_managers_and_admins_are_notified_once(session, people):
+def test_when_no_one_is_left_managers_and_admins_are_notified_once(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["ana"])
     task = factories.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
     assert reassign(session, lead) == "exhausted"
@@ -190,7 +194,7 @@ def test_when_no_one_is_left_managers_and_admins_are_notified_once(session, peop
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 100) == []
 
 
-def test_deactivated_colleagues_are_no_candidates(session, people):
+def test_deactivated_colleagues_are_no_candidates(session: Session, people: dict[str, Any]) -> None:
     people["ben"].active = False
     lead = factories.lead(session, people["ana"])
     factories.task(session, lead, due_on=NOW - HOUR)
@@ -199,7 +203,7 @@ def test_deactivated_colleagues_are_no_candidates(session, people):
     assert {"user": people["ben"].id, "why": "deactivated"} in decision["skipped"]
 
 
-def test_a_missing_role_counts_as_no_one_left(session, people):
+def test_a_missing_role_counts_as_no_one_left(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["ana"], assigned_role="Telephone Team")
     factories.task(session, lead, due_on=NOW - HOUR)
     assert reassign(session, lead) == "exhausted"
@@ -207,7 +211,7 @@ def test_a_missing_role_counts_as_no_one_left(session, people):
 
 
 @pytest.mark.parametrize("change", [{"due_on": NOW + DAY}, {"status": "Done"}, {"assignee_id": 2}])
-def test_a_change_of_the_task_clears_the_exhausted_flag(session, people, change):
+def test_a_change_of_the_task_clears_the_exhausted_flag(session: Session, people: dict[str, Any], change: Any) -> None:
     lead = factories.lead(session, people["ben"])
     task = factories.task(session, lead, due_on=NOW - HOUR, tried=[people["ana"].id])
     assert reassign(session, lead) == "exhausted"
@@ -217,7 +221,7 @@ def test_a_change_of_the_task_clears_the_exhausted_flag(session, people, change)
     assert (task.exhausted, task.tried, lead.exhausted_task_id) == (False, [], None)
 
 
-def test_the_records_flag_stays_while_another_task_is_exhausted(session, people):
+def test_the_records_flag_stays_while_another_task_is_exhausted(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["ana"])
     first, second = (
         factories.task(session, lead, due_on=NOW - late, tried=[people["ben"].id]) for late in (2 * HOUR, HOUR)
@@ -229,13 +233,13 @@ def test_the_records_flag_stays_while_another_task_is_exhausted(session, people)
     assert lead.exhausted_task_id == second.id
 
 
-def test_the_business_settings_apply(session):
+def test_the_business_settings_apply(session: Session) -> None:
     session.add(BusinessSetting(key="grace_minutes", value=5))
     session.flush()
     assert load_terms(session) == ReassignmentTerms(grace_minutes=5, retry_minutes=540)
 
 
-def test_turns_are_spread_evenly(session, people):
+def test_turns_are_spread_evenly(session: Session, people: dict[str, Any]) -> None:
     team_of_four = [people["ben"], *(factories.user(session, name, "Sales User") for name in ("eve", "fay", "gus"))]
     for _ in range(8):
         lead = factories.lead(session, people["ana"])
@@ -253,9 +257,11 @@ def by() -> ReassignmentPass:
     return pass_at(NOW, ALWAYS_OPEN, TERMS)
 
 
-def test_a_chunk_can_mix_leads_tickets_and_roles(session, people, by):
+def test_a_chunk_can_mix_leads_tickets_and_roles(
+    session: Session, people: dict[str, Any], by: ReassignmentPass
+) -> None:
     dee = factories.user(session, "dee", "Support User")
-    records = [
+    records: list[Any] = [
         factories.lead(session, people["ana"]),
         factories.ticket(session, people["cleo"]),
         factories.lead(session, people["ana"], assigned_role="Support User"),
@@ -268,7 +274,9 @@ def test_a_chunk_can_mix_leads_tickets_and_roles(session, people, by):
     assert [record.assignee_id for record in records] == [people["ben"].id, dee.id, people["cleo"].id, people["ana"].id]
 
 
-def test_a_chunk_returns_results_in_the_order_given(session, people, by):
+def test_a_chunk_returns_results_in_the_order_given(
+    session: Session, people: dict[str, Any], by: ReassignmentPass
+) -> None:
     late, ended, early = (factories.lead(session, people["ana"], meaning) for meaning in ("new", "junk", "new"))
     for lead, due_on in ((late, NOW - HOUR), (ended, NOW - HOUR), (early, NOW)):
         factories.task(session, lead, due_on=due_on)
@@ -277,7 +285,9 @@ def test_a_chunk_returns_results_in_the_order_given(session, people, by):
     assert reassign_many(session, asked, by) == ["skipped"] * 4
 
 
-def test_all_exhausted_records_of_a_chunk_notify_managers_and_admins(session, people, by):
+def test_all_exhausted_records_of_a_chunk_notify_managers_and_admins(
+    session: Session, people: dict[str, Any], by: ReassignmentPass
+) -> None:
     leads = [factories.lead(session, people["ana"]) for _ in range(3)]
     for lead in leads:
         factories.task(session, lead, due_on=NOW - HOUR, tried=[people["ben"].id])
@@ -287,7 +297,9 @@ def test_all_exhausted_records_of_a_chunk_notify_managers_and_admins(session, pe
 
 
 @pytest.mark.parametrize("size", [1, 20])
-def test_a_chunk_costs_the_same_whatever_its_size(session, people, by, size):
+def test_a_chunk_costs_the_same_whatever_its_size(
+    session: Session, people: dict[str, Any], by: ReassignmentPass, size: int
+) -> None:
     leads = [factories.lead(session, people["ana"]) for _ in range(size)]
     for lead in leads:
         factories.task(session, lead, due_on=NOW - HOUR)
@@ -299,7 +311,7 @@ def test_a_chunk_costs_the_same_whatever_its_size(session, people, by, size):
     assert len(said) <= 20, said
 
 
-def test_a_save_with_the_old_version_of_a_moved_task_is_refused(session, people):
+def test_a_save_with_the_old_version_of_a_moved_task_is_refused(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["ana"])
     task = factories.task(session, lead, due_on=NOW - HOUR)
     seen = task.version, lead.version
@@ -307,7 +319,7 @@ def test_a_save_with_the_old_version_of_a_moved_task_is_refused(session, people)
     assert (task.version, lead.version) == (seen[0] + 1, seen[1] + 1)
 
 
-def test_a_reassigned_lead_has_a_closed_and_an_open_assignment(session, people):
+def test_a_reassigned_lead_has_a_closed_and_an_open_assignment(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["ana"])
     open_assignment(session, lead, NewAssignee(people["ana"].id, "created"), Stamp(None, NOW - DAY))
     factories.task(session, lead, due_on=NOW - HOUR)
@@ -329,7 +341,9 @@ OFFICES = {
 
 
 @pytest.mark.parametrize(("now", "moves"), OFFICES.values(), ids=OFFICES)
-def test_the_job_moves_tasks_while_the_office_is_open(session, people, now, moves):
+def test_the_job_moves_tasks_while_the_office_is_open(
+    session: Session, people: dict[str, Any], now: Any, moves: Any
+) -> None:
     """Tuesday is a holiday, Wednesday a half-day until 13:00."""
     factories.hours(session)
     days = [(now.date(), None, None) for now in (NOW + DAY,)] + [((NOW + 2 * DAY).date(), dtime(9), dtime(13))]
@@ -342,7 +356,7 @@ def test_the_job_moves_tasks_while_the_office_is_open(session, people, now, move
 # --- Order, and what is written
 
 
-def test_the_records_of_the_oldest_tasks_come_first(session, people):
+def test_the_records_of_the_oldest_tasks_come_first(session: Session, people: dict[str, Any]) -> None:
     rows = [
         (make(session, people["ana"]), days)
         for make, days in ((factories.lead, 2), (factories.ticket, 3), (factories.lead, 1))
@@ -355,7 +369,7 @@ def test_the_records_of_the_oldest_tasks_come_first(session, people):
     assert due_records(session, NOW, 30, ALWAYS_OPEN, 2) == found[:2]
 
 
-def test_a_reassignment_is_written_with_its_notices_and_events(session, people):
+def test_a_reassignment_is_written_with_its_notices_and_events(session: Session, people: dict[str, Any]) -> None:
     (ana, ben), lead = (people[name].id for name in ("ana", "ben")), factories.lead(session, people["ana"])
     late = [factories.task(session, lead, due_on=NOW - hours * HOUR, title=f"{hours}") for hours in (1, 2)]
     transaction_state(session).change_events.clear()
@@ -376,7 +390,7 @@ def test_a_reassignment_is_written_with_its_notices_and_events(session, people):
     assert events == {("lead", lead.id): {"assigned"}} | {("task", task.id): {"assigned", "changed"} for task in late}
 
 
-def test_an_exhausted_record_is_marked_but_not_changed(session, people):
+def test_an_exhausted_record_is_marked_but_not_changed(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["ana"], at=NOW - 9 * DAY)
     late = [factories.task(session, lead, due_on=NOW - hours * HOUR, tried=[people["ben"].id]) for hours in (1, 2)]
     assert reassign(session, lead) == "exhausted"
@@ -386,15 +400,17 @@ def test_an_exhausted_record_is_marked_but_not_changed(session, people):
         people["ana"].id,
     )
     assert lead.exhausted_task_id == late[1].id
-    assert {(task.exhausted, task.due_on < NOW, task.assignee_id) for task in late} == {(True, True, people["ana"].id)}
+    assert {(task.exhausted, task.due_on is not None and task.due_on < NOW, task.assignee_id) for task in late} == {
+        (True, True, people["ana"].id)
+    }
     line = session.scalars(select(Activity)).one()
     assert (line.kind, line.payload["task"], line.payload["text"].count("Sales User")) == ("system", late[1].id, 1)
-    notice = session.scalars(select(Notification).order_by(Notification.id)).first()
+    notice = session.scalars(select(Notification).order_by(Notification.id).limit(1)).one()
     assert notice.payload == {"number": lead.number, "title": "Call back", "role": "Sales User", "tasks": 2}
     assert notice.event_key.startswith(f"exhausted:{late[1].id}:{(NOW - 2 * HOUR).isoformat()}:")
 
 
-def test_each_loser_is_notified_of_their_own_tasks(session, people):
+def test_each_loser_is_notified_of_their_own_tasks(session: Session, people: dict[str, Any]) -> None:
     eve = factories.user(session, "eve", "Sales User")
     lead = factories.lead(session, people["ana"])
     for name, title in (("ana", "a"), ("ben", "b"), ("ana", "c")):
@@ -407,7 +423,7 @@ def test_each_loser_is_notified_of_their_own_tasks(session, people):
     ]
 
 
-def test_all_active_managers_above_are_notified_when_no_one_is_left(session, people):
+def test_all_active_managers_above_are_notified_when_no_one_is_left(session: Session, people: dict[str, Any]) -> None:
     top = factories.user(session, "top")
     gone = factories.user(session, "gone", active=False, manager_id=top.id)
     people["mia"].manager_id, top.manager_id = gone.id, people["mia"].id
@@ -417,7 +433,7 @@ def test_all_active_managers_above_are_notified_when_no_one_is_left(session, peo
     assert notified(session, "exhausted") == sorted([people["mia"].id, people["ada"].id, top.id])
 
 
-def test_a_run_reads_records_and_tasks_as_they_are_now(session, people):
+def test_a_run_reads_records_and_tasks_as_they_are_now(session: Session, people: dict[str, Any]) -> None:
     lead = factories.lead(session, people["ana"])
     task = factories.task(session, lead, due_on=NOW - HOUR)
     session.execute(update(Task).values(tried=[4711]), execution_options={"synchronize_session": False})
@@ -425,7 +441,7 @@ def test_a_run_reads_records_and_tasks_as_they_are_now(session, people):
     assert task.tried == [4711, people["ana"].id]
 
 
-def test_the_moments_of_a_run(session):
+def test_the_moments_of_a_run(session: Session) -> None:
     terms = ReassignmentTerms(grace_minutes=90, retry_minutes=120)
     monday_ten = pass_at(NOW, OFFICE, terms)
     assert (monday_ten.now, monday_ten.due_on) == (NOW, NOW + 2 * HOUR)
@@ -452,10 +468,10 @@ def overdue_tasks(session: Session) -> list[Task]:
 
 
 @pytest.mark.parametrize("held", [Lead, Task])
-def test_locked_rows_wait_for_the_next_run_and_block_nothing(maria, by, held):
+def test_locked_rows_wait_for_the_next_run_and_block_nothing(maria: Any, by: ReassignmentPass, held: Any) -> None:
     with factories.opened(maria) as session, factories.opened(maria) as other:
         tasks_of = overdue_tasks(session)
-        places = [("lead", task.lead_id) for task in tasks_of]
+        places = [("lead", task.lead_id or 0) for task in tasks_of]
         mine = tasks_of[0].lead_id if held is Lead else tasks_of[0].id
         other.scalars(select(held).where(held.id == mine).with_for_update()).one()
         assert reassign_many(session, places, by) == ["skipped", "reassigned"]
@@ -464,9 +480,9 @@ def test_locked_rows_wait_for_the_next_run_and_block_nothing(maria, by, held):
         assert reassign_many(session, places, by) == ["reassigned", "skipped"]
 
 
-def test_of_two_simultaneous_chunks_the_second_waits_and_finds_nothing(maria, by):
+def test_of_two_simultaneous_chunks_the_second_waits_and_finds_nothing(maria: Any, by: ReassignmentPass) -> None:
     with factories.opened(maria) as session, factories.opened(maria) as other, ThreadPoolExecutor(1) as pool:
-        places = [("lead", task.lead_id) for task in overdue_tasks(session)]
+        places = [("lead", task.lead_id or 0) for task in overdue_tasks(session)]
         assert reassign_many(session, places, by) == ["reassigned"] * 2
         second = pool.submit(reassign_many, other, places, by)
         eventually(lambda: is_waiting(maria), "nothing waits for the pointer")
@@ -483,11 +499,11 @@ def is_waiting(engine: Any) -> bool:
         return bool(connection.scalar(asked.where(mine)))
 
 
-def test_a_kill_in_the_middle_of_a_chunk_leaves_nothing_half_done(maria, by):
+def test_a_kill_in_the_middle_of_a_chunk_leaves_nothing_half_done(maria: Any, by: ReassignmentPass) -> None:
     with factories.opened(maria) as session:
-        places = [("lead", task.lead_id) for task in overdue_tasks(session)]
+        places = [("lead", task.lead_id or 0) for task in overdue_tasks(session)]
         reassign_many(session, places, by)
-        session.connection().connection.dbapi_connection.close()  # what the server sees of a kill
+        cast(Any, session.connection().connection.dbapi_connection).close()  # what the server sees of a kill
         session.invalidate()
     with factories.opened(maria) as session:
         assert due_records(session, NOW, 30, ALWAYS_OPEN, 10) == places
@@ -501,7 +517,7 @@ TASKS, SELLERS = 240, 6
 PR_SET_PDEATHSIG = 1
 
 
-def test_each_task_is_reassigned_once_whichever_process_is_killed(picklists_url: str, tmp_path: Path):
+def test_each_task_is_reassigned_once_whichever_process_is_killed(picklists_url: str, tmp_path: Path) -> None:
     """One transaction per chunk, skipped row locks, event keys: nothing twice, nothing lost."""
     engine = factories.connected(picklists_url)
     with factories.opened(engine) as session:
@@ -568,7 +584,7 @@ def _fork(url: str, go: Path, count: int) -> None:
 
 def _pass_after_pass(url: str, go: Path) -> None:
     """The work of one process: runs of its own, without claiming slots, until nothing is overdue."""
-    engine = factories.create_engine(url, isolation_level="READ COMMITTED")
+    engine = create_engine(url, isolation_level="READ COMMITTED")
     runner = job_runner.Runner(sessionmaker(engine, expire_on_commit=False))
     slow = job_runner.Job("reassign overdue tasks", job_runner.every_minute, _slowly)
     go.with_name(f"ready-{os.getpid()}").touch()

@@ -50,7 +50,9 @@ def test_invalid_offsets_are_refused(typed: str) -> None:
         (-30 * MINUTE, (60,), 30 * MINUTE),
     ],
 )
-def test_new_offsets_schedule_the_next_reminder_ahead(session, due_in, offsets, next_in):
+def test_new_offsets_schedule_the_next_reminder_ahead(
+    session: Session, due_in: Any, offsets: Any, next_in: Any
+) -> None:
     made = task(session, due_in)
     before = made.version
     assert reschedule(session, made.assignee_id, offsets, NOW) == 1
@@ -59,7 +61,7 @@ def test_new_offsets_schedule_the_next_reminder_ahead(session, due_in, offsets, 
 
 
 @pytest.mark.parametrize("due_in, status", [(-2 * HOUR, "Todo"), (HOUR, "Todo"), (DAY, "Done")])
-def test_overdue_closed_and_currently_due_tasks_are_not_rescheduled(session, due_in, status):
+def test_overdue_closed_and_currently_due_tasks_are_not_rescheduled(session: Session, due_in: Any, status: str) -> None:
     made = task(session, due_in, status)
     before = made.remind_on
     assert reschedule(session, made.assignee_id, (30,), NOW) == 0

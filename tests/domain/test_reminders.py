@@ -48,20 +48,20 @@ def notified(session: Session) -> list[tuple[str, int]]:
     return [(row.kind, row.payload["minutes"]) for row in rows]
 
 
-def test_the_default_reminders_come_an_hour_and_five_minutes_before(session, ana):
+def test_the_default_reminders_come_an_hour_and_five_minutes_before(session: Session, ana: Any) -> None:
     task_with_reminders(session, ana)
     minute_by_minute(session, NOW, DUE)
     assert notified(session) == [("task_due", 60), ("task_due", 5)]
 
 
-def test_reminders_come_at_the_users_own_offsets(session, ana):
+def test_reminders_come_at_the_users_own_offsets(session: Session, ana: Any) -> None:
     ana.reminder_minutes = [30]
     task_with_reminders(session, ana).schedule_reminder((30,), NOW)
     minute_by_minute(session, NOW, DUE)
     assert notified(session) == [("task_due", 30)]
 
 
-def test_without_offsets_only_the_overdue_notice_comes(session, ana):
+def test_without_offsets_only_the_overdue_notice_comes(session: Session, ana: Any) -> None:
     ana.reminder_minutes = []
     task_with_reminders(session, ana).schedule_reminder((), NOW)
     minute_by_minute(session, NOW, DUE + 2 * HOUR)
@@ -77,20 +77,22 @@ def test_without_offsets_only_the_overdue_notice_comes(session, ana):
         (DUE + 61 * MINUTE, ("task_overdue", -61)),
     ],
 )
-def test_after_a_delay_only_the_nearest_reminder_comes_with_the_true_time(session, ana, started, said):
+def test_after_a_delay_only_the_nearest_reminder_comes_with_the_true_time(
+    session: Session, ana: Any, started: Any, said: Any
+) -> None:
     task = task_with_reminders(session, ana)
     assert due_tasks(session, started, 100) == [task.id]
     remind(session, task.id, started, ZONE)
     assert notified(session) == [said]
 
 
-def test_a_reminder_appears_once_however_often_the_job_runs(session, ana):
+def test_a_reminder_appears_once_however_often_the_job_runs(session: Session, ana: Any) -> None:
     task = task_with_reminders(session, ana)
     answers = [remind(session, task.id, DUE - 5 * MINUTE, ZONE) for _ in range(3)]
     assert answers == ["task_due", "skipped", "skipped"]
 
 
-def test_a_new_due_time_sets_new_reminders(session, ana):
+def test_a_new_due_time_sets_new_reminders(session: Session, ana: Any) -> None:
     task = task_with_reminders(session, ana)
     minute_by_minute(session, NOW, DUE)
     session.refresh(task)
@@ -100,7 +102,7 @@ def test_a_new_due_time_sets_new_reminders(session, ana):
     assert notified(session) == [("task_due", 60), ("task_due", 5)] * 2
 
 
-def test_an_overdue_task_is_notified_once_a_day_in_the_morning(session, ana):
+def test_an_overdue_task_is_notified_once_a_day_in_the_morning(session: Session, ana: Any) -> None:
     task_with_reminders(session, ana, NOW + 10 * MINUTE)
     minute_by_minute(session, NOW + HOUR, NOW + 3 * DAY, 10 * MINUTE)
     overdue = select(Notification.at).where(Notification.kind == "task_overdue")
@@ -108,7 +110,7 @@ def test_an_overdue_task_is_notified_once_a_day_in_the_morning(session, ana):
     assert times == ["Mon 11:10", "Tue 09:00", "Wed 09:00", "Thu 09:00"]
 
 
-def test_the_day_is_in_the_users_zone(session, ana):
+def test_the_day_is_in_the_users_zone(session: Session, ana: Any) -> None:
     """Due at 22:00 UTC: in New York both checks are on the same Monday; the next is at 9:00 on Tuesday."""
     ana.time_zone = "America/New_York"
     task = task_with_reminders(session, ana, datetime(2026, 11, 23, 22, tzinfo=UTC))
@@ -120,7 +122,7 @@ def test_the_day_is_in_the_users_zone(session, ana):
 
 
 @pytest.mark.parametrize("status", ["Done", "Canceled"])
-def test_closed_tasks_have_no_reminders(session, ana, status):
+def test_closed_tasks_have_no_reminders(session: Session, ana: Any, status: str) -> None:
     task = task_with_reminders(session, ana)
     tasks.change(session, task, {"status": status}, ChangeContext(ana.id, NOW))
     session.flush()
@@ -128,14 +130,14 @@ def test_closed_tasks_have_no_reminders(session, ana, status):
     assert remind(session, task.id, DUE, ZONE) == "skipped"
 
 
-def test_inactive_users_get_no_reminders(session, ana):
+def test_inactive_users_get_no_reminders(session: Session, ana: Any) -> None:
     task = task_with_reminders(session, ana)
     ana.active = False
     assert remind(session, task.id, DUE, ZONE) == "skipped"
     assert due_tasks(session, DUE, 100) == []
 
 
-def test_a_reminder_does_not_make_a_save_of_the_task_stale(session, ana):
+def test_a_reminder_does_not_make_a_save_of_the_task_stale(session: Session, ana: Any) -> None:
     task = task_with_reminders(session, ana)
     seen = task.version
     remind(session, task.id, DUE - HOUR, ZONE)
@@ -158,14 +160,14 @@ def recipients(session: Session) -> list[int]:
     return list(session.scalars(select(Notification.user_id).order_by(Notification.id)))
 
 
-def test_during_a_leave_the_delegate_is_reminded(session, ana):
+def test_during_a_leave_the_delegate_is_reminded(session: Session, ana: Any) -> None:
     ben = on_leave(session, ana)
     task = task_with_reminders(session, ana)
     assert remind(session, task.id, DUE - HOUR, ZONE) == "task_due"
     assert (recipients(session), task.assignee_id) == ([ben.id], ana.id)
 
 
-def test_the_delegate_is_reminded_at_their_own_offsets(session, ana):
+def test_the_delegate_is_reminded_at_their_own_offsets(session: Session, ana: Any) -> None:
     ben = on_leave(session, ana, reminder_minutes=[10])
     task_with_reminders(session, ana)
     minute_by_minute(session, NOW, DUE)
@@ -173,13 +175,13 @@ def test_the_delegate_is_reminded_at_their_own_offsets(session, ana):
 
 
 @pytest.mark.parametrize("absent", [{"active": False}, {"available": False}, {"away_until": NOW + DAY}])
-def test_without_an_available_delegate_the_user_on_leave_is_reminded(session, ana, absent):
+def test_without_an_available_delegate_the_user_on_leave_is_reminded(session: Session, ana: Any, absent: Any) -> None:
     on_leave(session, ana, **absent)
     remind(session, task_with_reminders(session, ana).id, DUE - HOUR, ZONE)
     assert recipients(session) == [ana.id]
 
 
-def test_after_the_leave_the_user_is_reminded_again(session, ana):
+def test_after_the_leave_the_user_is_reminded_again(session: Session, ana: Any) -> None:
     on_leave(session, ana)
     task = task_with_reminders(session, ana)
     remind(session, task.id, DUE - HOUR, ZONE)
@@ -188,7 +190,7 @@ def test_after_the_leave_the_user_is_reminded_again(session, ana):
     assert recipients(session) == [ana.delegate_id, ana.id]
 
 
-def test_many_tasks_at_once_return_one_result_each(session, ana):
+def test_many_tasks_at_once_return_one_result_each(session: Session, ana: Any) -> None:
     ids = [task_with_reminders(session, ana, DUE + minutes * MINUTE).id for minutes in (0, 0, 30)]
     assert remind_many(session, [*ids, 4711], DUE - HOUR, ZONE) == ["task_due", "task_due", "skipped", "skipped"]
     assert remind_many(session, ids, DUE - HOUR, ZONE) == ["skipped"] * 3
@@ -196,7 +198,7 @@ def test_many_tasks_at_once_return_one_result_each(session, ana):
 
 
 @pytest.mark.parametrize("size", [1, 20])
-def test_a_chunk_of_reminders_costs_the_same_whatever_its_size(session, ana, size):
+def test_a_chunk_of_reminders_costs_the_same_whatever_its_size(session: Session, ana: Any, size: int) -> None:
     ids = [task_with_reminders(session, ana).id for _ in range(size)]
     said: list[str] = []
     token = STATEMENTS.set(said)
@@ -205,7 +207,7 @@ def test_a_chunk_of_reminders_costs_the_same_whatever_its_size(session, ana, siz
     assert len(said) <= 6, said
 
 
-def test_a_locked_task_is_notified_in_the_next_run(picklists_url):
+def test_a_locked_task_is_notified_in_the_next_run(picklists_url: str) -> None:
     engine = factories.connected(picklists_url)
     with factories.opened(engine) as session, factories.opened(engine) as other:
         task = task_with_reminders(session, factories.user(session, "ana", "Sales User"))
@@ -218,14 +220,14 @@ def test_a_locked_task_is_notified_in_the_next_run(picklists_url):
 
 
 @pytest.mark.parametrize(("left", "said"), [(5 * MINUTE, 5), (4.5 * MINUTE, 5), (0 * MINUTE, 0), (-61 * MINUTE, -61)])
-def test_minutes_left_are_rounded_up(left, said):
+def test_minutes_left_are_rounded_up(left: Any, said: int) -> None:
     assert minutes_left(NOW + left, NOW) == said
 
 
 # --- Order, chunks and what the notice says
 
 
-def test_the_longest_waiting_tasks_come_first(session, ana):
+def test_the_longest_waiting_tasks_come_first(session: Session, ana: Any) -> None:
     rows = [task_with_reminders(session, ana, DUE + minutes * MINUTE) for minutes in (2, 0, 1, 1)]
     ids = [rows[index].id for index in (1, 2, 3, 0)]
     assert due_tasks(session, DUE, 100) == ids
@@ -233,14 +235,14 @@ def test_the_longest_waiting_tasks_come_first(session, ana):
 
 
 @pytest.mark.parametrize(("now", "found"), [(DUE - HOUR - MINUTE, False), (DUE - HOUR, True), (DUE, True)])
-def test_a_task_is_due_from_its_moment_on(session, ana, now, found):
+def test_a_task_is_due_from_its_moment_on(session: Session, ana: Any, now: Any, found: bool) -> None:
     task = task_with_reminders(session, ana)
     assert due_tasks(session, now, 100) == ([task.id] if found else [])
     task.assignee_id = None
     assert due_tasks(session, now, 100) == []
 
 
-def test_the_notice_names_the_task_its_record_and_its_due_time(session, ana):
+def test_the_notice_names_the_task_its_record_and_its_due_time(session: Session, ana: Any) -> None:
     task = task_with_reminders(session, ana)
     remind(session, task.id, DUE - HOUR, ZONE)
     notice = session.scalars(select(Notification)).one()
@@ -258,18 +260,18 @@ def test_the_notice_names_the_task_its_record_and_its_due_time(session, ana):
         (DUE + HOUR, datetime(2026, 11, 24, 3, 30, tzinfo=UTC)),
     ],
 )
-def test_the_next_check_is_the_first_moment_ahead(now, expected):
+def test_the_next_check_is_the_first_moment_ahead(now: Any, expected: Any) -> None:
     assert next_check(DUE, (5, 60), now, factories.OFFICE.zone) == expected
 
 
-def test_a_check_reads_the_task_as_it_is_now(session, ana):
+def test_a_check_reads_the_task_as_it_is_now(session: Session, ana: Any) -> None:
     task = task_with_reminders(session, ana)
     session.execute(update(Task).values(due_on=DUE + DAY), execution_options={"synchronize_session": False})
     assert remind(session, task.id, DUE - HOUR, ZONE) == "skipped"
     assert (task.due_on, task.remind_on) == (DUE + DAY, DUE + DAY - HOUR)
 
 
-def test_a_due_time_that_changes_meanwhile_keeps_its_own_reminder(session, ana):
+def test_a_due_time_that_changes_meanwhile_keeps_its_own_reminder(session: Session, ana: Any) -> None:
     task = task_with_reminders(session, ana)
     session.execute(update(Task).values(due_on=DUE + DAY), execution_options={"synchronize_session": False})
     before = task.remind_on

@@ -161,7 +161,8 @@ def test_a_schedule_that_keeps_failing_is_paused_and_its_author_told(
     notice = session.scalars(select(Notification)).one()
     assert (notice.kind, notice.user_id, notice.payload["why"]) == ("report", schedule.readers[0], "paused")
     schedules.resume(schedule, Stamp(notice.user_id, NOW), INDIA)
-    assert (schedule.paused_on, schedule.failures) == (None, 0)
+    after: Any = (schedule.paused_on, schedule.failures)
+    assert after == (None, 0)
 
 
 def test_who_may_not_have_it_is_left_out_and_the_author_told(session: Session, schedule: ReportSchedule) -> None:

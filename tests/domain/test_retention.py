@@ -88,7 +88,8 @@ def add(session: Session, store: RetentionTable, at: datetime, values: dict[str,
         needed = not column.nullable and not (column.primary_key and column.type.python_type is int)
         if needed and column.name not in row and column.name != "id":
             row[column.name] = blank(column.type, at, n)
-    return session.execute(insert(table).values(row)).inserted_primary_key[0]  # type: ignore[index]
+    done: Any = session.execute(insert(table).values(row))
+    return done.inserted_primary_key[0]
 
 
 def blank(kind: Any, at: datetime, n: int) -> Any:

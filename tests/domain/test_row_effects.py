@@ -129,9 +129,7 @@ def test_queries_of_an_effect_write_nothing(db: Session) -> None:
     def query(session: Session, _rows: Rows) -> None:
         session.query(Lead).all()
 
-    row_effects.register(
-        [Effect(moment, query, classes(Lead), "Reads.") for moment in ("before_flush", "after_flush")]  # type: ignore[arg-type]
-    )
+    row_effects.register([Effect(moment, query, classes(Lead), "Reads.") for moment in ("before_flush", "after_flush")])
     about.description = "changed"
     row_updates.flush(db)
     assert about.version == 2

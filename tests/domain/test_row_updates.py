@@ -36,11 +36,11 @@ def stored(db: Session, key: int) -> tuple[object, ...]:
     return tuple(db.execute(select(*columns).where(Lead.id == key)).one())
 
 
-def test_what_was_changed_is_written_once(db, sent):
+def test_what_was_changed_is_written_once(db: Session, sent: list[str]) -> None:
     about = lead(db)
     db.commit()
     version, later = about.version, NOW + timedelta(days=3)
-    other = db.scalars(select(LeadStatus).where(LeadStatus.id != about.status_id)).first()
+    other = db.scalars(select(LeadStatus).where(LeadStatus.id != about.status_id).limit(1)).one()
     sent.clear()
     about.description, about.status, about.status_on = "e\u0301", other, later
     row_updates.flush(db)
@@ -54,7 +54,7 @@ def test_what_was_changed_is_written_once(db, sent):
     assert stored(db, about.id)[3] == version + 1
 
 
-def test_a_row_that_was_changed_meanwhile_is_refused(db):
+def test_a_row_that_was_changed_meanwhile_is_refused(db: Session) -> None:
     about = lead(db)
     db.flush()
     table = Lead.__table__
@@ -64,7 +64,7 @@ def test_a_row_that_was_changed_meanwhile_is_refused(db):
         row_updates.flush(db)
 
 
-def test_a_rollback_takes_it_back(db):
+def test_a_rollback_takes_it_back(db: Session) -> None:
     about = lead(db)
     db.commit()
     about.description = "gone"
@@ -73,7 +73,7 @@ def test_a_rollback_takes_it_back(db):
     assert about.description is None
 
 
-def test_within_a_savepoint_the_session_can_take_it_back(db):
+def test_within_a_savepoint_the_session_can_take_it_back(db: Session) -> None:
     about = lead(db)
     db.commit()
     with db.begin_nested() as savepoint:
@@ -84,7 +84,7 @@ def test_within_a_savepoint_the_session_can_take_it_back(db):
     assert stored(db, about.id)[0] is None
 
 
-def test_what_is_more_than_one_record_is_flushed(db):
+def test_what_is_more_than_one_record_is_flushed(db: Session) -> None:
     one, two = lead(db), lead(db)
     db.commit()
     one.description = two.description = "both"

@@ -78,7 +78,8 @@ def test_a_users_change_ends_the_round_of_reassignment(db: Session, values: Any)
     tasks.change(db, task, values, ChangeContext(None, NOW))
     db.flush()
     db.expire(about)
-    assert (task.exhausted, task.tried, about.exhausted_task_id) == (False, [], None)
+    after: Any = (task.exhausted, task.tried, about.exhausted_task_id)
+    assert after == (False, [], None)
 
 
 def test_the_record_then_names_its_other_exhausted_task(db: Session) -> None:
@@ -233,7 +234,8 @@ def test_a_ticket_too_forgets_its_exhausted_task(db: Session) -> None:
     db.flush()
     tasks.change(db, task, {"status": "Done"}, ChangeContext(None, NOW))
     db.expire_all()
-    assert (about.exhausted_task_id, other.exhausted_task_id) == (None, elsewhere.id)
+    after: Any = (about.exhausted_task_id, other.exhausted_task_id)
+    assert after == (None, elsewhere.id)
 
 
 def test_the_open_tasks_of_a_ticket_are_its_own(db: Session) -> None:

@@ -50,7 +50,9 @@ def stored(session: Session, lead: Any) -> tuple[Any, ...]:
         (STARTED + HALF_HOUR, STARTED + HALF_HOUR, None),  # the sync was late, not the employee
     ],
 )
-def test_a_talk_is_the_first_reply_at_the_time_of_the_call(db, ana, lead, due, late, then):
+def test_a_talk_is_the_first_reply_at_the_time_of_the_call(
+    db: Session, ana: Any, lead: Any, due: Any, late: Any, then: Any
+) -> None:
     set_sla(db, lead, reply_due_on=due, reply_late_on=late)
     sync(db, telephone(ana), [call(1)], NOW)
     assert stored(db, lead) == (STARTED, None, then)
@@ -59,20 +61,20 @@ def test_a_talk_is_the_first_reply_at_the_time_of_the_call(db, ana, lead, due, l
 @pytest.mark.parametrize(
     "values", [{"duration": 0}, {"type": "Missed"}, {"type": "Voicemail", "to": "98200"}, {"from": "9820000009"}]
 )
-def test_a_call_that_reached_nobody_is_no_reply(db, ana, lead, values):
+def test_a_call_that_reached_nobody_is_no_reply(db: Session, ana: Any, lead: Any, values: Any) -> None:
     set_sla(db, lead, reply_due_on=STARTED + HALF_HOUR)
     sync(db, telephone(ana), [call(1, **values)], NOW)
     assert stored(db, lead) == (None, STARTED + HALF_HOUR, None)
 
 
-def test_the_first_of_several_talks_is_the_reply(db, ana, lead):
+def test_the_first_of_several_talks_is_the_reply(db: Session, ana: Any, lead: Any) -> None:
     set_sla(db, lead)
     starts = ("2026-11-23 09:50:00", "2026-11-23 09:30:00", "2026-11-23 09:40:00")
     sync(db, telephone(ana), [call(1, start_time=s, device_call_id=s) for s in starts], NOW)
     assert stored(db, lead)[0] == STARTED
 
 
-def test_a_call_that_is_answered_later_is_a_reply(db, ana, lead):
+def test_a_call_that_is_answered_later_is_a_reply(db: Session, ana: Any, lead: Any) -> None:
     set_sla(db, lead)
     for seconds in (0, 40):
         sync(db, telephone(ana), [call(1, duration=seconds)], NOW)
@@ -86,7 +88,7 @@ def quarantined(session: Session) -> int:
     return int(session.scalar(select(func.count(QuarantinedCall.id))) or 0)
 
 
-def test_only_the_parsed_fields_of_an_unreadable_record_are_kept(db, ana):
+def test_only_the_parsed_fields_of_an_unreadable_record_are_kept(db: Session, ana: Any) -> None:
     deep: Any = []
     for _ in range(200):
         deep = [deep]
@@ -99,7 +101,7 @@ def test_only_the_parsed_fields_of_an_unreadable_record_are_kept(db, ana):
     }
 
 
-def test_the_newest_of_very_many_unreadable_records_are_kept(db, ana):
+def test_the_newest_of_very_many_unreadable_records_are_kept(db: Session, ana: Any) -> None:
     many = [call(n, to="") for n in range(telephones.MAX_KEPT + 50)]
     sync(db, telephone(ana), many, NOW)
     assert quarantined(db) == telephones.MAX_KEPT

@@ -19,6 +19,7 @@ from typing import Any
 
 import pymysql
 import pytest
+from flask import Flask
 from redis import Redis as Client
 from rq.serializers import JSONSerializer
 from sqlalchemy import select
@@ -128,7 +129,7 @@ def failed(crm: Crm) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("argument", [None, 1.5, b"x", {"a": 1}, [1], object()])
-def test_only_ints_and_strings_are_queued(app, argument):
+def test_only_ints_and_strings_are_queued(app: Flask, argument: Any) -> None:
     with pytest.raises(TypeError):
         queue.enqueue("short", notice_delivery.send, argument)
 
@@ -136,12 +137,12 @@ def test_only_ints_and_strings_are_queued(app, argument):
 @pytest.mark.parametrize(
     "function", [lambda: None, len, os.getpid, ThreadQueue.stop, "app.outbox.notice_delivery:send"]
 )
-def test_only_functions_of_our_modules_are_queued(app, function):
+def test_only_functions_of_our_modules_are_queued(app: Flask, function: Any) -> None:
     with pytest.raises(TypeError):
         queue.enqueue("short", function)
 
 
-def test_there_are_three_queues(app):
+def test_there_are_three_queues(app: Flask) -> None:
     with pytest.raises(KeyError):
         queue.enqueue("express", notice_delivery.send, 1)
 
@@ -149,15 +150,16 @@ def test_there_are_three_queues(app):
 @pytest.mark.parametrize(
     "name", ["os:system", "app.outbox.notice_delivery:nothing", "app.outbox.notice_delivery:datetime", "nonsense"]
 )
-def test_an_unknown_name_calls_nothing(app, name):
+def test_an_unknown_name_calls_nothing(app: Flask, name: str) -> None:
     with pytest.raises(LookupError):
         queue.run_call(queue.Call("short", name, ()))
 
 
-def test_nothing_in_redis_is_pickled(on_redis, redis_server, trace):
+def test_nothing_in_redis_is_pickled(on_redis: Crm, redis_server: Redis, trace: Path) -> None:
     queue.enqueue("short", queue_functions.write_line, str(trace), 7)
     with closing(Client.from_url(redis_server.url)) as client:
-        jobs = [zlib.decompress(client.hget(key, "data")) for key in client.scan_iter("{crm}rq:job:*")]
+        data: list[Any] = [client.hget(key, "data") for key in client.scan_iter("{crm}rq:job:*")]
+        jobs = [zlib.decompress(each) for each in data]
     [(path, instance, (*call, signature), named)] = [json.loads(each) for each in jobs]
     assert (path, instance, named) == ("app.ops.queues.redis_queue.call_by_name", None, {})
     assert (call, len(signature)) == (["short", "tests.ops.queue_functions:write_line", str(trace), 7], 64)
@@ -170,7 +172,7 @@ def test_nothing_in_redis_is_pickled(on_redis, redis_server, trace):
         (IntegrityError("INSERT", {"pan": "ABCDE1234F"}, Exception(1062, "Duplicate ABCDE1234F")), "Exception 1062"),
     ],
 )
-def test_a_dead_letter_contains_no_values_of_a_statement(error, summary):
+def test_a_dead_letter_contains_no_values_of_a_statement(error: Any, summary: str) -> None:
     assert queue.error_summary(error) == summary
 
 
@@ -187,20 +189,20 @@ def thread_queue(crm: Crm) -> Iterator[ThreadQueue]:
     threads.stop(5)
 
 
-def test_a_thread_runs_the_call(thread_queue, trace):
+def test_a_thread_runs_the_call(thread_queue: ThreadQueue, trace: Path) -> None:
     for number in range(50):
         assert queue.enqueue("short", queue_functions.write_line, str(trace), number)
     eventually(lambda: len(queue_functions.lines(trace)) == 50, "not all calls were run")
     assert sorted(queue_functions.lines(trace), key=int) == [str(number) for number in range(50)]
 
 
-def test_a_thread_retries_a_failed_call(thread_queue, crm, trace):
+def test_a_thread_retries_a_failed_call(thread_queue: ThreadQueue, crm: Crm, trace: Path) -> None:
     queue.enqueue("default", queue_functions.fail_once, str(trace))
     eventually(lambda: len(queue_functions.lines(trace)) == 2, "it was not tried again")
     assert failed(crm) == []
 
 
-def test_a_call_that_failed_for_good_is_a_dead_letter(thread_queue, crm, trace):
+def test_a_call_that_failed_for_good_is_a_dead_letter(thread_queue: ThreadQueue, crm: Crm, trace: Path) -> None:
     queue.enqueue("long", queue_functions.fail, str(trace))
     eventually(lambda: bool(failed(crm)), "no failure was recorded")
     assert failed(crm) == [("long", "tests.ops.queue_functions:fail", [str(trace)], 3, WHERE_IT_FAILED)]
@@ -211,12 +213,14 @@ def test_a_call_that_failed_for_good_is_a_dead_letter(thread_queue, crm, trace):
     ("error", "has_traceback"),
     [(ValueError(), True), (OperationalError("SELECT 1", {}, pymysql.err.OperationalError(2003, "")), False)],
 )
-def test_trouble_of_the_database_is_one_line_of_the_log(error, has_traceback, thread_queue, caplog):
+def test_trouble_of_the_database_is_one_line_of_the_log(
+    error: Any, has_traceback: bool, thread_queue: ThreadQueue, caplog: pytest.LogCaptureFixture
+) -> None:
     queue.record_failure(queue.Call("short", "tests.ops.queue_functions:fail", ()), 1, error, None)
     assert [bool(each.exc_info) for each in caplog.records if each.name == "crm.queue"] == [has_traceback]
 
 
-def test_a_stopped_queue_takes_no_more_calls(thread_queue, trace):
+def test_a_stopped_queue_takes_no_more_calls(thread_queue: ThreadQueue, trace: Path) -> None:
     queue.enqueue("short", queue_functions.take_long, str(trace), 1)
     eventually(lambda: queue_functions.lines(trace) == ["began"], "the call did not start")
     thread_queue.stop(5)
@@ -224,7 +228,7 @@ def test_a_stopped_queue_takes_no_more_calls(thread_queue, trace):
     assert not queue.enqueue("short", queue_functions.write_line, str(trace), 1)
 
 
-def test_the_length_of_a_queue_is_limited(crm, monkeypatch, trace):
+def test_the_length_of_a_queue_is_limited(crm: Crm, monkeypatch: pytest.MonkeyPatch, trace: Path) -> None:
     monkeypatch.setattr("app.ops.queues.thread_queue.MAX_WAITING", 2)
     taken = [queue.enqueue("short", queue_functions.write_line, str(trace), number) for number in range(3)]
     assert taken == [True, True, False]
@@ -234,7 +238,7 @@ def test_the_length_of_a_queue_is_limited(crm, monkeypatch, trace):
 # --- on Redis
 
 
-def test_a_worker_runs_the_call(start, trace):
+def test_a_worker_runs_the_call(start: Any, trace: Path) -> None:
     workers = start("short")
     assert queue.enqueue("short", queue_functions.write_line, str(trace), "done")
     eventually(lambda: queue_functions.lines(trace) == ["done"], "the call was not run")
@@ -242,14 +246,14 @@ def test_a_worker_runs_the_call(start, trace):
     assert workers.process is None
 
 
-def test_a_worker_retries_a_failed_call(start, on_redis, trace):
+def test_a_worker_retries_a_failed_call(start: Any, on_redis: Crm, trace: Path) -> None:
     start("default")
     queue.enqueue("default", queue_functions.fail_once, str(trace))
     eventually(lambda: len(queue_functions.lines(trace)) == 2, "it was not tried again")
     assert failed(on_redis) == []
 
 
-def test_a_worker_records_a_call_that_failed_for_good(start, on_redis, trace):
+def test_a_worker_records_a_call_that_failed_for_good(start: Any, on_redis: Crm, trace: Path) -> None:
     start("default")
     queue.enqueue("default", queue_functions.fail, str(trace))
     eventually(lambda: bool(failed(on_redis)), "no failure was recorded")
@@ -272,7 +276,7 @@ def work_off(redis: Redis, name: str) -> None:
     worker.connection.close()
 
 
-def test_a_call_whose_worker_was_killed_runs_once_more_only(on_redis, redis_server, trace):
+def test_a_call_whose_worker_was_killed_runs_once_more_only(on_redis: Crm, redis_server: Redis, trace: Path) -> None:
     queue.enqueue("short", queue_functions.write_line, str(trace), "ran")
     with closing(Client.from_url(redis_server.url)) as client:
         (job,) = redis_queue.open_queue("short", client).jobs
@@ -282,7 +286,9 @@ def test_a_call_whose_worker_was_killed_runs_once_more_only(on_redis, redis_serv
     assert waiting(redis_server, "short") == ([], [])
 
 
-def test_a_call_of_a_newer_version_is_left_for_its_workers(on_redis, redis_server, trace, monkeypatch):
+def test_a_call_of_a_newer_version_is_left_for_its_workers(
+    on_redis: Crm, redis_server: Redis, trace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """This process is a worker of the former version first, then one of the new version."""
     name = queue.name_of(queue_functions.write_line)
     queue.enqueue("short", queue_functions.write_line, str(trace), "ran")
@@ -295,6 +301,7 @@ def test_a_call_of_a_newer_version_is_left_for_its_workers(on_redis, redis_serve
             scheduler = DelayedCalls(["crm-short"], client, serializer=JSONSerializer, name="mover")
             scheduler.acquire_locks()
             key = redis_queue.open_queue("short", client).scheduled_job_registry.key
+            job: Any
             for job in client.zrange(key, 0, -1):
                 client.zadd(key, {job: 1})
             scheduler.enqueue_scheduled_jobs()
@@ -321,7 +328,7 @@ def test_a_call_of_a_newer_version_is_left_for_its_workers(on_redis, redis_serve
     assert (function, tries) == (name, 3) and error.startswith("LookupError")
 
 
-def test_a_delayed_call_runs_at_its_time(start, redis_server, trace):
+def test_a_delayed_call_runs_at_its_time(start: Any, redis_server: Redis, trace: Path) -> None:
     queue.enqueue_in(3600, "short", queue_functions.write_line, str(trace), "late")
     queue.enqueue_in(1, "short", queue_functions.write_line, str(trace), "soon")
     start("short")
@@ -329,7 +336,7 @@ def test_a_delayed_call_runs_at_its_time(start, redis_server, trace):
     assert waiting(redis_server, "short") == ([], [queue.name_of(queue_functions.write_line)])
 
 
-def test_a_worker_that_was_killed_is_replaced(start, trace):
+def test_a_worker_that_was_killed_is_replaced(start: Any, trace: Path) -> None:
     workers = start("short", CRM_QUEUE_SHORT="1")
     before = workers.children()
     os.kill(before[0], signal.SIGKILL)
@@ -338,7 +345,7 @@ def test_a_worker_that_was_killed_is_replaced(start, trace):
     eventually(lambda: queue_functions.lines(trace) == ["done"], "the call was not run")
 
 
-def test_stopping_workers_finish_the_running_call(start, trace):
+def test_stopping_workers_finish_the_running_call(start: Any, trace: Path) -> None:
     workers = start("short")
     queue.enqueue("short", queue_functions.take_long, str(trace), 2)
     eventually(lambda: queue_functions.lines(trace) == ["began"], "the call did not start")
@@ -346,7 +353,9 @@ def test_stopping_workers_finish_the_running_call(start, trace):
     assert queue_functions.lines(trace) == ["began", "ended"]
 
 
-def test_a_call_that_outlasts_the_stop_is_interrupted_and_queued_again(start, redis_server, trace):
+def test_a_call_that_outlasts_the_stop_is_interrupted_and_queued_again(
+    start: Any, redis_server: Redis, trace: Path
+) -> None:
     workers = start("long")
     queue.enqueue("long", queue_functions.take_long, str(trace), 600)
     eventually(lambda: queue_functions.lines(trace) == ["began"], "the call did not start")
@@ -354,7 +363,7 @@ def test_a_call_that_outlasts_the_stop_is_interrupted_and_queued_again(start, re
     assert waiting(redis_server, "long")[1] == [queue.name_of(queue_functions.take_long)]
 
 
-def test_workers_stop_when_their_parent_is_killed(start):
+def test_workers_stop_when_their_parent_is_killed(start: Any) -> None:
     workers = start("short")
     children = workers.children()
     workers.kill()
@@ -377,7 +386,7 @@ WorkerGroup([lambda: time.sleep(600)], lambda: None).run()
 """
 
 
-def test_a_worker_stops_whose_parent_was_killed_at_its_birth():
+def test_a_worker_stops_whose_parent_was_killed_at_its_birth() -> None:
     done = subprocess.run(
         [sys.executable, "-c", ORPHAN_FROM_BIRTH], cwd=ROOT, capture_output=True, timeout=PATIENCE_SECONDS
     )
@@ -395,7 +404,9 @@ def is_running(pid: int) -> bool:
 # --- Redis is unreachable
 
 
-def test_while_redis_is_unreachable_calls_are_refused_and_logged_once(on_redis, redis_server, caplog):
+def test_while_redis_is_unreachable_calls_are_refused_and_logged_once(
+    on_redis: Crm, redis_server: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
     redis_server.stop()
     with caplog.at_level(logging.ERROR, "crm.queue"):
         assert [queue.enqueue("short", notice_delivery.send, 1) for _ in range(3)] == [False] * 3
@@ -403,7 +414,7 @@ def test_while_redis_is_unreachable_calls_are_refused_and_logged_once(on_redis, 
     assert queue.depths() is None
 
 
-def test_a_hanging_redis_blocks_nobody(on_redis, redis_server, monkeypatch):
+def test_a_hanging_redis_blocks_nobody(on_redis: Crm, redis_server: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(redis_queue, "TIMEOUT_SECONDS", TIMEOUT_SECONDS)
     queue.install(queue.settings(), RedisQueue(redis_server.url))
     os.kill(redis_server.pid, signal.SIGSTOP)
@@ -413,7 +424,9 @@ def test_a_hanging_redis_blocks_nobody(on_redis, redis_server, monkeypatch):
         os.kill(redis_server.pid, signal.SIGCONT)
 
 
-def test_redis_is_used_again_after_the_backoff(on_redis, redis_server, monkeypatch):
+def test_redis_is_used_again_after_the_backoff(
+    on_redis: Crm, redis_server: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("app.ops.queues.redis_queue.BACKOFF_SECONDS", 0.1)
     redis_server.stop()
     assert not queue.enqueue("short", notice_delivery.send, 1)
@@ -421,14 +434,14 @@ def test_redis_is_used_again_after_the_backoff(on_redis, redis_server, monkeypat
     eventually(lambda: queue.enqueue("short", notice_delivery.send, 1), "Redis was not used again")
 
 
-def test_pages_work_without_redis(on_redis, redis_server):
+def test_pages_work_without_redis(on_redis: Crm, redis_server: Redis) -> None:
     redis_server.stop()
     answer = on_redis.client("root").screen("/queue/")
     assert answer.status_code == 200
     assert "Redis isn&#39;t responding" in answer.text
 
 
-def test_workers_need_redis(app):
+def test_workers_need_redis(app: Flask) -> None:
     answer = app.test_cli_runner().invoke(args=["worker"])
     assert answer.exit_code == 1
     assert "CRM_REDIS_URL is not set" in answer.output

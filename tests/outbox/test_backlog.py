@@ -46,7 +46,7 @@ def leave(crm: Crm, count: int, **more: Any) -> list[int]:
 
 def waiting(name: str) -> list[Any]:
     """What waits in a queue."""
-    return queue._backend._waiting[name]  # type: ignore[union-attr,no-any-return]
+    return queue._backend._waiting[name]  # type: ignore[union-attr]
 
 
 def run_all() -> list[int]:

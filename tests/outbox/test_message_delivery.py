@@ -155,7 +155,8 @@ def test_a_refusal_for_now_is_tried_again_after_the_time_asked_for(crm: Crm, acc
     run_calls()
     waiting = row(crm, key)
     assert (waiting.state, waiting.tries, waiting.code) == ("queued", 1, "429")
-    assert waiting.reason == "Slow down, …!" and waiting.due_on >= now() + timedelta(seconds=590)
+    assert waiting.reason == "Slow down, …!"
+    assert waiting.due_on is not None and waiting.due_on >= now() + timedelta(seconds=590)
     carrier.fault = lambda _message: None
     message_delivery.send(key)
     assert row(crm, key).state == "queued"  # not yet

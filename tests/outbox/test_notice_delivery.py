@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from email import message_from_string
 from email.policy import default
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
 from tests.channels.smtp import MailServer, serving, text_of
 from tests.ops.test_queue import Workers
-from tests.servers import eventually
+from tests.servers import Redis, eventually
 
 SWEEP = next(job for job in jobs.SCHEDULE if job.name == "queue what was left")
 SENDER = "Eshin CRM <crm@eshin.test>"
@@ -47,7 +48,7 @@ def sending_crm(app_with: AppMaker, mail_server: MailServer) -> Iterator[Crm]:
     crm.close()
 
 
-def test_a_colleagues_action_sends_the_email_too(app_with, mail_server):
+def test_a_colleagues_action_sends_the_email_too(app_with: AppMaker, mail_server: MailServer) -> None:
     """The colleague doesn't see the notice of whom they assign the lead to."""
     settings = {"CRM_SMTP_URL": mail_server.url, "CRM_SMTP_FROM": SENDER, "CRM_SMTP_TIMEOUT_SECONDS": "1"}
     crm = Crm(app_with(**settings))
@@ -115,7 +116,7 @@ def sweep(crm: Crm) -> Any:
 # --- what is sent
 
 
-def test_a_user_who_chose_email_gets_one(sending_crm, mail_server):
+def test_a_user_who_chose_email_gets_one(sending_crm: Crm, mail_server: MailServer) -> None:
     lead = sending_crm.make.lead("ana")
     notify(sending_crm, about=lead)
     assert (states(sending_crm), run_calls(sending_crm), states(sending_crm)) == ([("queued", 0)], 1, [("sent", 1)])
@@ -125,7 +126,7 @@ def test_a_user_who_chose_email_gets_one(sending_crm, mail_server):
     assert "CRM_" not in raw
 
 
-def test_a_record_that_the_user_cannot_see_is_not_linked(sending_crm, mail_server):
+def test_a_record_that_the_user_cannot_see_is_not_linked(sending_crm: Crm, mail_server: MailServer) -> None:
     lead = sending_crm.make.lead("ben")
     notify(sending_crm, about=lead)
     run_calls(sending_crm)
@@ -134,12 +135,12 @@ def test_a_record_that_the_user_cannot_see_is_not_linked(sending_crm, mail_serve
 
 
 @pytest.mark.parametrize(("kind", "who"), [("comment", "ana"), ("assigned", "ben")])
-def test_a_user_who_did_not_choose_email_gets_none(sending_crm, kind, who):
+def test_a_user_who_did_not_choose_email_gets_none(sending_crm: Crm, kind: str, who: str) -> None:
     notify(sending_crm, kind=kind, who=who)
     assert (states(sending_crm), run_calls(sending_crm)) == ([], 0)
 
 
-def test_nothing_is_sent_after_a_rollback(sending_crm):
+def test_nothing_is_sent_after_a_rollback(sending_crm: Crm) -> None:
     now = datetime.now(UTC)
     notices.notify(sending_crm.session, notices.NoticeEvent("assigned", "k", (sending_crm.people["ana"].id,)), now)
     sending_crm.session.flush()
@@ -147,7 +148,7 @@ def test_nothing_is_sent_after_a_rollback(sending_crm):
     assert run_calls(sending_crm) == 0
 
 
-def test_a_notice_is_sent_once_however_often_it_is_queued(sending_crm, mail_server):
+def test_a_notice_is_sent_once_however_often_it_is_queued(sending_crm: Crm, mail_server: MailServer) -> None:
     notify(sending_crm)
     for _ in range(3):
         queue.enqueue("short", notice_delivery.send, 1)
@@ -155,7 +156,9 @@ def test_a_notice_is_sent_once_however_often_it_is_queued(sending_crm, mail_serv
 
 
 @pytest.mark.parametrize("change", [{"notice_choices": None}, {"active": False}])
-def test_a_user_who_left_or_changed_their_choice_meanwhile_gets_none(sending_crm, mail_server, change):
+def test_a_user_who_left_or_changed_their_choice_meanwhile_gets_none(
+    sending_crm: Crm, mail_server: MailServer, change: Any
+) -> None:
     notify(sending_crm)
     sending_crm.session.execute(update(User).where(User.username == "ana").values(**change))
     sending_crm.session.commit()
@@ -164,7 +167,7 @@ def test_a_user_who_left_or_changed_their_choice_meanwhile_gets_none(sending_crm
     assert (row.state, bool(row.error), mail_server.mail) == ("dropped", True, [])
 
 
-def test_without_a_mail_server_it_is_only_logged(crm, caplog):
+def test_without_a_mail_server_it_is_only_logged(crm: Crm, caplog: pytest.LogCaptureFixture) -> None:
     choose(crm, {"assigned": {"email": True}})
     notify(crm)
     with caplog.at_level(logging.INFO, "crm.channels"):
@@ -176,7 +179,7 @@ def test_without_a_mail_server_it_is_only_logged(crm, caplog):
 # --- what goes wrong
 
 
-def test_a_temporary_refusal_is_retried(sending_crm, mail_server):
+def test_a_temporary_refusal_is_retried(sending_crm: Crm, mail_server: MailServer) -> None:
     mail_server.to_rcpt = ["451 busy"]
     notify(sending_crm)
     run_calls(sending_crm)
@@ -186,7 +189,7 @@ def test_a_temporary_refusal_is_retried(sending_crm, mail_server):
     assert (run_calls(sending_crm), states(sending_crm), len(mail_server.mail)) == (1, [("sent", 2)], 1)
 
 
-def test_a_permanent_refusal_is_not_retried(sending_crm, mail_server):
+def test_a_permanent_refusal_is_not_retried(sending_crm: Crm, mail_server: MailServer) -> None:
     mail_server.to_rcpt = ["550 no such person"]
     notify(sending_crm)
     run_calls(sending_crm)
@@ -194,7 +197,7 @@ def test_a_permanent_refusal_is_not_retried(sending_crm, mail_server):
     assert (row.state, row.error, run_calls(sending_crm)) == ("failed", "The mail server refused it for good (550).", 0)
 
 
-def test_after_five_refusals_a_delivery_has_failed(sending_crm, mail_server):
+def test_after_five_refusals_a_delivery_has_failed(sending_crm: Crm, mail_server: MailServer) -> None:
     mail_server.to_rcpt = ["451 busy"] * 9
     notify(sending_crm)
     for _ in range(9):
@@ -203,14 +206,14 @@ def test_after_five_refusals_a_delivery_has_failed(sending_crm, mail_server):
     assert states(sending_crm) == [("failed", 5)]
 
 
-def test_a_call_before_its_time_sends_nothing(sending_crm, mail_server):
+def test_a_call_before_its_time_sends_nothing(sending_crm: Crm, mail_server: MailServer) -> None:
     mail_server.to_rcpt = ["451 busy"]
     notify(sending_crm)
     run_calls(sending_crm)
     assert (run_calls(sending_crm), states(sending_crm), mail_server.mail) == (1, [("queued", 1)], [])
 
 
-def test_a_server_that_hangs_at_the_end_leaves_the_result_unknown(sending_crm, mail_server):
+def test_a_server_that_hangs_at_the_end_leaves_the_result_unknown(sending_crm: Crm, mail_server: MailServer) -> None:
     mail_server.to_text = ["hang"]
     notify(sending_crm)
     run_calls(sending_crm)
@@ -220,16 +223,20 @@ def test_a_server_that_hangs_at_the_end_leaves_the_result_unknown(sending_crm, m
     assert (run_calls(sending_crm), len(mail_server.mail)) == (0, 1)
 
 
-def test_a_bug_fails_one_notice_and_is_logged(sending_crm, mail_server, monkeypatch, caplog):
-    monkeypatch.setattr(notice_delivery, "text_of", lambda _notice: {}["no sentence"])
+def test_a_bug_fails_one_notice_and_is_logged(
+    sending_crm: Crm, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(notice_delivery, "text_of", lambda _notice: dict[str, str]()["no sentence"])
     notify(sending_crm)
     run_calls(sending_crm)
     assert (states(sending_crm), mail_server.mail) == ([("failed", 1)], [])
     assert "delivery 1 could not be written" in caplog.text
 
 
-def test_an_unexpected_error_while_sending_leaves_the_result_unknown(sending_crm, monkeypatch, caplog):
-    monkeypatch.setattr(SmtpClient, "send", lambda *_content: {}["no such thing"])
+def test_an_unexpected_error_while_sending_leaves_the_result_unknown(
+    sending_crm: Crm, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(SmtpClient, "send", lambda *_content: dict[str, str]()["no such thing"])
     notify(sending_crm)
     run_calls(sending_crm)
     (row,) = sending_crm.rows(select(Delivery))
@@ -237,7 +244,7 @@ def test_an_unexpected_error_while_sending_leaves_the_result_unknown(sending_crm
     assert "delivery 1 broke down" in caplog.text
 
 
-def test_a_call_queued_by_an_older_version_still_runs(sending_crm, mail_server):
+def test_a_call_queued_by_an_older_version_still_runs(sending_crm: Crm, mail_server: MailServer) -> None:
     notify(sending_crm)
     queue._backend._waiting["short"].clear()  # type: ignore[union-attr]
     assert queue.enqueue_call(queue.Call("short", "app.delivery:send", (1,)))
@@ -247,7 +254,7 @@ def test_a_call_queued_by_an_older_version_still_runs(sending_crm, mail_server):
 # --- the sweep
 
 
-def test_a_delivery_that_the_queue_has_lost_is_queued_again(sending_crm, mail_server):
+def test_a_delivery_that_the_queue_has_lost_is_queued_again(sending_crm: Crm, mail_server: MailServer) -> None:
     notify(sending_crm)
     queue._backend._waiting["short"].clear()  # type: ignore[union-attr]
     assert (sweep(sending_crm).items, run_calls(sending_crm)) == (0, 0)
@@ -255,7 +262,7 @@ def test_a_delivery_that_the_queue_has_lost_is_queued_again(sending_crm, mail_se
     assert (sweep(sending_crm).items, run_calls(sending_crm), len(mail_server.mail)) == (1, 1, 1)
 
 
-def test_an_interrupted_delivery_is_unknown_after_five_minutes(sending_crm, mail_server):
+def test_an_interrupted_delivery_is_unknown_after_five_minutes(sending_crm: Crm, mail_server: MailServer) -> None:
     notify(sending_crm)
     run_calls(sending_crm)
     sending_crm.session.execute(update(Delivery).values(state="sending", at=datetime.now(UTC) - timedelta(minutes=4)))
@@ -265,15 +272,16 @@ def test_an_interrupted_delivery_is_unknown_after_five_minutes(sending_crm, mail
     assert (sweep(sending_crm).items, states(sending_crm), run_calls(sending_crm)) == (1, [("unknown", 1)], 0)
 
 
-def test_a_full_queue_gets_no_more(sending_crm, monkeypatch):
+def test_a_full_queue_gets_no_more(sending_crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "MAX_QUEUED", 1)
     notify(sending_crm)
     let_pass(sending_crm, 90)
     assert sweep(sending_crm).items == 0
 
 
-def test_a_sweep_without_work_is_cheap(sending_crm):
-    STATEMENTS.set(statements := [])
+def test_a_sweep_without_work_is_cheap(sending_crm: Crm) -> None:
+    statements: list[str] = []
+    STATEMENTS.set(statements)
     sweep(sending_crm)
     assert len(statements) <= 6
     STATEMENTS.set(None)
@@ -283,8 +291,13 @@ def test_a_sweep_without_work_is_cheap(sending_crm):
 
 
 def test_after_redis_lost_its_queue_each_notice_arrives_once(
-    instance, app_with, mail_server, redis_server, tmp_path, monkeypatch
-):
+    instance: Path,
+    app_with: AppMaker,
+    mail_server: MailServer,
+    redis_server: Redis,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("app.ops.queues.redis_queue.BACKOFF_SECONDS", 0.0)
     sending_crm = open_product(app_with, mail_server, CRM_REDIS_URL=redis_server.url)
     notify(sending_crm, "before")
@@ -299,8 +312,8 @@ def test_after_redis_lost_its_queue_each_notice_arrives_once(
 
 
 def test_a_worker_killed_while_sending_leaves_the_result_unknown(
-    instance, app_with, mail_server, redis_server, tmp_path
-):
+    instance: Path, app_with: AppMaker, mail_server: MailServer, redis_server: Redis, tmp_path: Path
+) -> None:
     sending_crm = open_product(app_with, mail_server, CRM_REDIS_URL=redis_server.url)
     mail_server.to_text = ["hang"]
     slow = mail_settings(sending_crm) | {"CRM_SMTP_TIMEOUT_SECONDS": "30", "CRM_QUEUE_SHORT": "1"}
@@ -322,7 +335,7 @@ def mail_settings(sending_crm: Crm) -> dict[str, str]:
     return {"CRM_SMTP_URL": chosen.smtp_url, "CRM_SMTP_FROM": chosen.smtp_from, "CRM_SMTP_TIMEOUT_SECONDS": "2"}
 
 
-def test_a_session_of_another_database_queues_nothing_here(sending_crm, tmp_path):
+def test_a_session_of_another_database_queues_nothing_here(sending_crm: Crm, tmp_path: Path) -> None:
     from tests import factories
 
     engine = factories.database(f"sqlite:///{tmp_path / 'other.sqlite3'}")
@@ -335,7 +348,7 @@ def test_a_session_of_another_database_queues_nothing_here(sending_crm, tmp_path
     assert run_calls(sending_crm) == 0
 
 
-def test_deliveries_work_on_mariadb_too(maria):
+def test_deliveries_work_on_mariadb_too(maria: Crm) -> None:
     choose(maria, {"assigned": {"email": True}})
     notify(maria)
     assert (run_calls(maria), states(maria)) == (1, [("sent", 1)])

@@ -23,6 +23,7 @@ from app.models import User
 from app.outbox import system_emails
 from app.outbox.system_emails import Link, SystemEmail
 from tests.app_fixtures import Crm
+from tests.app_pool import AppMaker
 from tests.channels.smtp import MailServer, serving
 from tests.outbox.test_notice_delivery import notify, open_product, run_calls
 
@@ -58,17 +59,17 @@ def made(crm: Crm, brand: ShownBrand) -> Content:
 
 
 def parts(raw: str) -> EmailMessage:
-    return message_from_string(raw, EmailMessage, policy=default)  # type: ignore[arg-type]
+    return message_from_string(raw, EmailMessage, policy=default)
 
 
-def test_markup_in_names_is_shown_as_text(crm):
+def test_markup_in_names_is_shown_as_text(crm: Crm) -> None:
     html = made(crm, ShownBrand("R&D <i>Broking</i>", "#0b7a4b")).html
     assert "&lt;b&gt;Ravi&lt;/b&gt; &amp; Sons was assigned to you." in html
     assert "R&amp;D &lt;i&gt;Broking&lt;/i&gt;" in html and "<b>" not in html and "<i>" not in html
     assert f'href="{URL}?a=1&amp;b=2"' in html and html.count("#0b7a4b") == 2
 
 
-def test_the_text_says_all_that_the_html_says(crm):
+def test_the_text_says_all_that_the_html_says(crm: Crm) -> None:
     assert made(crm, ShownBrand("Eshin")).text.splitlines() == [
         *EMAIL.lines,
         "",
@@ -82,20 +83,20 @@ def test_the_text_says_all_that_the_html_says(crm):
     ]
 
 
-def test_the_html_loads_nothing(crm):
+def test_the_html_loads_nothing(crm: Crm) -> None:
     content = made(crm, ShownBrand("Eshin", logo=logo(crm)))
     assert re.findall(r'src="([^"]*)"', content.html) == ["cid:logo"]
     assert not re.search(r"url\(|<link|<script|@import", content.html)
 
 
 @pytest.mark.parametrize(("size", "shown", "has_name"), [((480, 120), (128, 32), False), ((60, 60), (32, 32), True)])
-def test_a_wide_logo_replaces_the_name(crm, size, shown, has_name):
+def test_a_wide_logo_replaces_the_name(crm: Crm, size: Any, shown: Any, has_name: bool) -> None:
     html = made(crm, ShownBrand("Eshin Broking", logo=logo(crm, size))).html
     assert f'width="{shown[0]}" height="{shown[1]}"' in html
     assert (">Eshin Broking</span>" in html) == has_name
 
 
-def test_without_the_storage_the_email_has_the_name(crm, monkeypatch):
+def test_without_the_storage_the_email_has_the_name(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(_digest: str) -> Any:
         raise OSError("away")
 
@@ -105,19 +106,20 @@ def test_without_the_storage_the_email_has_the_name(crm, monkeypatch):
     assert not content.pictures and "cid:" not in content.html and ">Eshin</span>" in content.html
 
 
-def test_the_logo_and_the_html_arrive(crm, mail_server):
+def test_the_logo_and_the_html_arrive(crm: Crm, mail_server: MailServer) -> None:
     content = made(crm, ShownBrand("Eshin", logo=logo(crm)))
     SmtpClient(server_of(mail_server.url), "Eshin <crm@eshin.test>", 5).send("ana@eshin.test", content)
     mail = parts(mail_server.mail[0][1])
     text, html = mail.get_body(("plain",)), mail.get_body(("related",))
     assert text is not None and text.get_content().splitlines() == content.text.splitlines()
     assert html is not None
-    picture = html.get_payload()[1]
+    _text, picture = html.iter_parts()
+    assert isinstance(picture, EmailMessage)
     assert (picture["Content-ID"], picture.get_content_disposition()) == ("<logo>", "inline")
     assert picture.get_content().startswith(b"\x89PNG")
 
 
-def test_a_notice_has_html_in_the_language_of_its_reader(app_with, mail_server):
+def test_a_notice_has_html_in_the_language_of_its_reader(app_with: AppMaker, mail_server: MailServer) -> None:
     crm = open_product(app_with, mail_server)
     crm.session.execute(update(User).where(User.username == "ana").values(locale="hi"))
     crm.session.commit()

@@ -10,10 +10,12 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from flask import Flask
 from sqlalchemy import select, update
 
 from app import jobs
@@ -35,7 +37,7 @@ from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
 from tests.channels.receiver import Receiver, receiving
 from tests.ops.test_queue import Workers
-from tests.servers import eventually
+from tests.servers import Redis, eventually
 
 SWEEP = next(job for job in jobs.SCHEDULE if job.name == "send what webhooks wait for")
 ALL = webhooks.all_events()
@@ -84,7 +86,7 @@ def states(crm: Crm) -> list[tuple[str, str, int]]:
 
 def hook_of(crm: Crm) -> Webhook:
     (hook,) = crm.rows(select(Webhook))
-    return hook  # type: ignore[no-any-return]
+    return hook
 
 
 def let_pass(crm: Crm, seconds: int) -> None:
@@ -104,7 +106,7 @@ def sweep(crm: Crm) -> Any:
 # --- what is sent
 
 
-def test_a_new_lead_is_sent_signed_and_as_rest_shows_it(sending_crm, receiver):
+def test_a_new_lead_is_sent_signed_and_as_rest_shows_it(sending_crm: Crm, receiver: Receiver) -> None:
     _id, secret = add_webhook(sending_crm, receiver, "lead.created")
     lead = sending_crm.client("ana").rest("POST", "lead/", {"first_name": "Ravi", "mobile": "9820011223"}).json["id"]
     assert (run_calls(sending_crm), states(sending_crm)) == (1, [("lead.created", "sent", 1)])
@@ -130,7 +132,9 @@ def test_a_new_lead_is_sent_signed_and_as_rest_shows_it(sending_crm, receiver):
         ("task", {"status": "In Progress"}, ["task.status"]),
     ],
 )
-def test_each_change_is_sent_once_as_its_most_specific_event(sending_crm, receiver, kind, body, events):
+def test_each_change_is_sent_once_as_its_most_specific_event(
+    sending_crm: Crm, receiver: Receiver, kind: str, body: Any, events: Any
+) -> None:
     lead = sending_crm.make.lead("ana")
     rows = {
         "lead": lead,
@@ -145,14 +149,14 @@ def test_each_change_is_sent_once_as_its_most_specific_event(sending_crm, receiv
     assert [each for each in events_of(receiver) if each.startswith(kind)] == events
 
 
-def test_a_webhook_of_changes_also_gets_status_changes(sending_crm, receiver):
+def test_a_webhook_of_changes_also_gets_status_changes(sending_crm: Crm, receiver: Receiver) -> None:
     lead = sending_crm.make.lead("ana")
     add_webhook(sending_crm, receiver, "lead.changed")
     sending_crm.client("ana").rest("PUT", f"lead/{lead.id}", {"status": "Contacted"})
     assert (run_calls(sending_crm), events_of(receiver)) == (1, ["lead.changed"])
 
 
-def test_assigning_a_lead_is_sent_as_assigned(sending_crm, receiver):
+def test_assigning_a_lead_is_sent_as_assigned(sending_crm: Crm, receiver: Receiver) -> None:
     lead = sending_crm.make.lead("ana")
     add_webhook(sending_crm, receiver, "lead.assigned", "lead.changed")
     sending_crm.client("root").rest("POST", f"lead/{lead.id}/assign", {"assign_to": "ben"})
@@ -162,7 +166,7 @@ def test_assigning_a_lead_is_sent_as_assigned(sending_crm, receiver):
     ]
 
 
-def test_of_a_deleted_record_only_id_and_number_are_sent(sending_crm, receiver):
+def test_of_a_deleted_record_only_id_and_number_are_sent(sending_crm: Crm, receiver: Receiver) -> None:
     lead = sending_crm.make.lead("ana")
     add_webhook(sending_crm, receiver, "lead.deleted")
     assert sending_crm.client("root").rest("DELETE", f"lead/{lead.id}").status_code == 200
@@ -170,7 +174,7 @@ def test_of_a_deleted_record_only_id_and_number_are_sent(sending_crm, receiver):
     assert [each["record"] for each in payloads(receiver)] == [{"id": lead.id, "number": lead.number}]
 
 
-def test_synced_calls_are_sent_and_so_are_their_updates(sending_crm, receiver):
+def test_synced_calls_are_sent_and_so_are_their_updates(sending_crm: Crm, receiver: Receiver) -> None:
     add_webhook(sending_crm, receiver, "call_log.created", "call_log.changed")
     ana = Telephone(sending_crm.people["ana"].id, ZoneInfo("Asia/Kolkata"), frozenset({"+919820099999"}), "App/1.0")
     call = {
@@ -189,7 +193,7 @@ def test_synced_calls_are_sent_and_so_are_their_updates(sending_crm, receiver):
     assert events_of(receiver) == ["call_log.created", "call_log.changed"]
 
 
-def test_the_payload_is_the_record_at_the_time_of_sending(sending_crm, receiver):
+def test_the_payload_is_the_record_at_the_time_of_sending(sending_crm: Crm, receiver: Receiver) -> None:
     lead = sending_crm.make.lead("ana", first_name="Old")
     add_webhook(sending_crm, receiver, "lead.changed")
     for name in ("Newer", "Newest"):
@@ -201,7 +205,7 @@ def test_the_payload_is_the_record_at_the_time_of_sending(sending_crm, receiver)
 # --- when a delivery is written
 
 
-def test_nothing_is_sent_after_a_rollback(sending_crm, receiver):
+def test_nothing_is_sent_after_a_rollback(sending_crm: Crm, receiver: Receiver) -> None:
     add_webhook(sending_crm, receiver)
     lead = sending_crm.make.lead("ana")
     run_calls(sending_crm)
@@ -213,7 +217,7 @@ def test_nothing_is_sent_after_a_rollback(sending_crm, receiver):
     assert (states(sending_crm), run_calls(sending_crm)) == (before, 0)
 
 
-def test_nothing_is_sent_of_a_savepoint_that_was_rolled_back(sending_crm, receiver):
+def test_nothing_is_sent_of_a_savepoint_that_was_rolled_back(sending_crm: Crm, receiver: Receiver) -> None:
     lead, other = sending_crm.make.lead("ana"), sending_crm.make.lead("ana")
     add_webhook(sending_crm, receiver, "lead.changed")
     other.description = "kept"
@@ -226,25 +230,25 @@ def test_nothing_is_sent_of_a_savepoint_that_was_rolled_back(sending_crm, receiv
     assert [each["record"]["id"] for each in payloads(receiver)] == [other.id]
 
 
-def test_without_webhooks_nothing_is_written(sending_crm):
+def test_without_webhooks_nothing_is_written(sending_crm: Crm) -> None:
     sending_crm.make.lead("ana")
     assert sending_crm.count(WebhookDelivery) == 0
 
 
-def test_adding_and_deleting_a_webhook_takes_effect_at_once(sending_crm, receiver):
+def test_adding_and_deleting_a_webhook_takes_effect_at_once(sending_crm: Crm, receiver: Receiver) -> None:
     client, body = sending_crm.client("ana"), {"first_name": "Ravi", "mobile": "9820011223"}
     client.rest("POST", "lead/", body | {"mobile": "9820011220"})
     add_webhook(sending_crm, receiver, "lead.created")
     client.rest("POST", "lead/", body | {"mobile": "9820011221"})
     assert run_calls(sending_crm) == 1
-    hook = sending_crm.session.get(Webhook, 1)
+    hook = sending_crm.session.get_one(Webhook, 1)
     webhooks.remove(sending_crm.session, hook, Stamp(1, datetime.now(UTC)))
     sending_crm.session.commit()
     client.rest("POST", "lead/", body | {"mobile": "9820011222"})
     assert (run_calls(sending_crm), sending_crm.count(WebhookDelivery)) == (0, 0)
 
 
-def test_a_reassignment_by_a_job_is_sent(sending_crm, receiver):
+def test_a_reassignment_by_a_job_is_sent(sending_crm: Crm, receiver: Receiver) -> None:
     lead, now = sending_crm.make.lead("ana", task={"title": "Call"}), datetime.now(UTC)
     (task,) = sending_crm.session.scalars(select(Task).where(Task.lead_id == lead.id)).all()
     add_webhook(sending_crm, receiver)
@@ -259,7 +263,7 @@ def test_a_reassignment_by_a_job_is_sent(sending_crm, receiver):
     assert sorted(events_of(receiver)) == ["lead.assigned", "task.assigned"]
 
 
-def test_a_session_of_another_database_writes_no_delivery(sending_crm, receiver, tmp_path):
+def test_a_session_of_another_database_writes_no_delivery(sending_crm: Crm, receiver: Receiver, tmp_path: Path) -> None:
     add_webhook(sending_crm, receiver)
     engine = factories.database(f"sqlite:///{tmp_path / 'other.sqlite3'}")
     with factories.opened(engine) as session:
@@ -269,12 +273,13 @@ def test_a_session_of_another_database_writes_no_delivery(sending_crm, receiver,
     engine.dispose()
 
 
-def test_without_a_webhook_a_save_costs_no_extra_statement(app):
+def test_without_a_webhook_a_save_costs_no_extra_statement(app: Flask) -> None:
     crm = Crm(app)
     lead, client = crm.make.lead("ana"), crm.client("ana")
     counted = []
     for n in range(3):
-        STATEMENTS.set(statements := [])
+        statements: list[str] = []
+        STATEMENTS.set(statements)
         client.rest("PUT", f"lead/{lead.id}", {"description": str(n)})
         counted.append(sum("webhook" in each for each in statements))
     STATEMENTS.set(None)
@@ -285,7 +290,7 @@ def test_without_a_webhook_a_save_costs_no_extra_statement(app):
 # --- as its user sees it
 
 
-def test_a_record_that_its_user_cannot_see_is_not_sent(sending_crm, receiver):
+def test_a_record_that_its_user_cannot_see_is_not_sent(sending_crm: Crm, receiver: Receiver) -> None:
     add_webhook(sending_crm, receiver, "lead.created", user="ben")
     sending_crm.make.lead("ana")
     sending_crm.make.lead("ben")
@@ -295,7 +300,7 @@ def test_a_record_that_its_user_cannot_see_is_not_sent(sending_crm, receiver):
     assert hook_of(sending_crm).failures == 0
 
 
-def test_the_deletion_of_a_record_that_its_user_could_not_see_is_not_sent(sending_crm, receiver):
+def test_the_deletion_of_a_record_that_its_user_could_not_see_is_not_sent(sending_crm: Crm, receiver: Receiver) -> None:
     mine, other = sending_crm.make.lead("ben"), sending_crm.make.lead("ana")
     add_webhook(sending_crm, receiver, "lead.deleted", user="ben")
     for lead in (mine, other):
@@ -304,7 +309,7 @@ def test_the_deletion_of_a_record_that_its_user_could_not_see_is_not_sent(sendin
     assert [each["record"]["id"] for each in payloads(receiver)] == [mine.id]
 
 
-def test_masked_fields_are_masked(sending_crm, receiver):
+def test_masked_fields_are_masked(sending_crm: Crm, receiver: Receiver) -> None:
     add_webhook(sending_crm, receiver, "customer.created", user="rhea")
     sending_crm.make.customer("ana", mobile="9820011223", pan="ABCDE1234F", address="12 Marine Drive")
     run_calls(sending_crm)
@@ -313,7 +318,7 @@ def test_masked_fields_are_masked(sending_crm, receiver):
     assert payloads(receiver)[0]["record"]["mobile"].endswith("1223")
 
 
-def test_a_user_who_loses_access_gets_no_more(sending_crm, receiver):
+def test_a_user_who_loses_access_gets_no_more(sending_crm: Crm, receiver: Receiver) -> None:
     lead = sending_crm.make.lead("ana")
     add_webhook(sending_crm, receiver, "lead.changed", user="ana")
     sending_crm.client("root").rest("POST", f"lead/{lead.id}/assign", {"assign_to": "ben"})
@@ -324,9 +329,9 @@ def test_a_user_who_loses_access_gets_no_more(sending_crm, receiver):
     assert (row.state, row.error, receiver.requests) == ("dropped", webhook_delivery.NOT_SEEN, [])
 
 
-def test_an_inactive_user_pauses_the_webhook_and_nothing_is_lost(sending_crm, receiver):
+def test_an_inactive_user_pauses_the_webhook_and_nothing_is_lost(sending_crm: Crm, receiver: Receiver) -> None:
     add_webhook(sending_crm, receiver, "lead.created", user="mia")
-    sending_crm.session.get(User, sending_crm.people["mia"].id).active = False
+    sending_crm.session.get_one(User, sending_crm.people["mia"].id).active = False
     sending_crm.session.commit()
     sending_crm.make.lead("ana")
     run_calls(sending_crm)
@@ -337,10 +342,10 @@ def test_an_inactive_user_pauses_the_webhook_and_nothing_is_lost(sending_crm, re
     ] == ["user"]
 
 
-def test_deletions_are_not_sent_for_an_inactive_user(sending_crm, receiver):
+def test_deletions_are_not_sent_for_an_inactive_user(sending_crm: Crm, receiver: Receiver) -> None:
     add_webhook(sending_crm, receiver, "lead.deleted", user="mia")
     sending_crm.client("root").rest("DELETE", f"lead/{sending_crm.make.lead('ana').id}")
-    sending_crm.session.get(User, sending_crm.people["mia"].id).active = False
+    sending_crm.session.get_one(User, sending_crm.people["mia"].id).active = False
     sending_crm.session.commit()
     run_calls(sending_crm)
     assert (hook_of(sending_crm).why, states(sending_crm), receiver.requests) == (
@@ -358,7 +363,7 @@ def queue_one(sending_crm: Crm, receiver: Receiver) -> None:
     sending_crm.make.lead("ana")
 
 
-def test_a_refused_delivery_is_retried_with_the_same_key(sending_crm, receiver):
+def test_a_refused_delivery_is_retried_with_the_same_key(sending_crm: Crm, receiver: Receiver) -> None:
     receiver.answers = [(500, {}, b"<b>broken</b>")]
     queue_one(sending_crm, receiver)
     run_calls(sending_crm)
@@ -374,14 +379,16 @@ def test_a_refused_delivery_is_retried_with_the_same_key(sending_crm, receiver):
     assert len({each["id"] for each in payloads(receiver)}) == 1 and hook_of(sending_crm).failures == 0
 
 
-def test_a_call_before_its_time_sends_nothing(sending_crm, receiver):
+def test_a_call_before_its_time_sends_nothing(sending_crm: Crm, receiver: Receiver) -> None:
     receiver.answers = [(500, {}, b"")]
     queue_one(sending_crm, receiver)
     run_calls(sending_crm)
     assert (run_calls(sending_crm), states(sending_crm)) == (1, [("lead.created", "queued", 1)])
 
 
-def test_after_six_refusals_a_delivery_has_failed(sending_crm, receiver, caplog):
+def test_after_six_refusals_a_delivery_has_failed(
+    sending_crm: Crm, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
     receiver.answers = [(503, {}, b"")] * 9
     queue_one(sending_crm, receiver)
     for _ in range(9):
@@ -391,7 +398,7 @@ def test_after_six_refusals_a_delivery_has_failed(sending_crm, receiver, caplog)
     assert "failed after 6 tries" in caplog.text
 
 
-def test_a_redirect_is_not_followed(sending_crm, receiver):
+def test_a_redirect_is_not_followed(sending_crm: Crm, receiver: Receiver) -> None:
     receiver.answers = [(302, {"Location": receiver.url}, b"")]
     queue_one(sending_crm, receiver)
     run_calls(sending_crm)
@@ -399,7 +406,7 @@ def test_a_redirect_is_not_followed(sending_crm, receiver):
     assert (len(receiver.requests), row.state, "not followed" in row.error) == (1, "queued", True)
 
 
-def test_410_turns_the_webhook_off_and_notifies_the_admins(sending_crm, receiver):
+def test_410_turns_the_webhook_off_and_notifies_the_admins(sending_crm: Crm, receiver: Receiver) -> None:
     queue_one(sending_crm, receiver)
     sending_crm.make.lead("ana")
     receiver.answers = [(410, {}, b"")]
@@ -413,8 +420,8 @@ def test_410_turns_the_webhook_off_and_notifies_the_admins(sending_crm, receiver
 
 
 def test_repeated_failures_pause_a_webhook_and_its_deliveries_are_sent_after_resuming(
-    sending_crm, receiver, monkeypatch
-):
+    sending_crm: Crm, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(webhooks, "MAX_FAILURES", 3)
     receiver.answers = [(500, {}, b"")] * 3
     queue_one(sending_crm, receiver)
@@ -424,7 +431,9 @@ def test_repeated_failures_pause_a_webhook_and_its_deliveries_are_sent_after_res
     assert (hook_of(sending_crm).state, hook_of(sending_crm).why, len(receiver.requests)) == ("paused", "failures", 3)
     assert sending_crm.count(Notification, Notification.kind == "webhook") == 1
     webhooks.resume(
-        sending_crm.session, sending_crm.session.get(Webhook, 1, populate_existing=True), Stamp(1, datetime.now(UTC))
+        sending_crm.session,
+        sending_crm.session.get_one(Webhook, 1, populate_existing=True),
+        Stamp(1, datetime.now(UTC)),
     )
     sending_crm.session.commit()
     let_pass(sending_crm, 90)
@@ -435,7 +444,9 @@ def test_repeated_failures_pause_a_webhook_and_its_deliveries_are_sent_after_res
     )
 
 
-def test_a_bug_fails_one_delivery_and_is_logged(sending_crm, receiver, caplog):
+def test_a_bug_fails_one_delivery_and_is_logged(
+    sending_crm: Crm, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
     queue_one(sending_crm, receiver)
     sending_crm.session.execute(update(Webhook).values(secret_sealed="rubbish"))
     sending_crm.session.commit()
@@ -443,8 +454,10 @@ def test_a_bug_fails_one_delivery_and_is_logged(sending_crm, receiver, caplog):
     assert (states(sending_crm)[0][1], receiver.requests, "could not be written" in caplog.text) == ("failed", [], True)
 
 
-def test_an_unexpected_error_while_sending_is_an_attempt_like_any_other(sending_crm, receiver, monkeypatch, caplog):
-    monkeypatch.setattr(WebhookClient, "post", lambda *_request: {}["no such thing"])
+def test_an_unexpected_error_while_sending_is_an_attempt_like_any_other(
+    sending_crm: Crm, receiver: Receiver, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(WebhookClient, "post", lambda *_request: dict[str, str]()["no such thing"])
     queue_one(sending_crm, receiver)
     for _ in range(9):
         run_calls(sending_crm)
@@ -453,7 +466,7 @@ def test_an_unexpected_error_while_sending_is_an_attempt_like_any_other(sending_
     assert "broke down" in caplog.text
 
 
-def test_a_call_queued_by_an_older_version_still_runs(sending_crm, receiver):
+def test_a_call_queued_by_an_older_version_still_runs(sending_crm: Crm, receiver: Receiver) -> None:
     queue_one(sending_crm, receiver)
     queue._backend._waiting["default"].clear()  # type: ignore[union-attr]
     (row,) = sending_crm.rows(select(WebhookDelivery))
@@ -461,7 +474,7 @@ def test_a_call_queued_by_an_older_version_still_runs(sending_crm, receiver):
     assert (run_calls(sending_crm), states(sending_crm)) == (1, [("lead.created", "sent", 1)])
 
 
-def test_a_private_address_is_not_called_unless_allowed(app, receiver):
+def test_a_private_address_is_not_called_unless_allowed(app: Flask, receiver: Receiver) -> None:
     sending_crm = Crm(app)
     queue_one(sending_crm, receiver)
     run_calls(sending_crm)
@@ -473,7 +486,7 @@ def test_a_private_address_is_not_called_unless_allowed(app, receiver):
 # --- at least once, never twice at the same time
 
 
-def test_a_delivery_is_sent_once_however_often_it_is_queued(sending_crm, receiver):
+def test_a_delivery_is_sent_once_however_often_it_is_queued(sending_crm: Crm, receiver: Receiver) -> None:
     queue_one(sending_crm, receiver)
     (row,) = sending_crm.rows(select(WebhookDelivery))
     for _ in range(3):
@@ -481,7 +494,7 @@ def test_a_delivery_is_sent_once_however_often_it_is_queued(sending_crm, receive
     assert (run_calls(sending_crm), len(receiver.requests)) == (4, 1)
 
 
-def test_of_several_workers_at_once_one_sends(sending_crm, receiver):
+def test_of_several_workers_at_once_one_sends(sending_crm: Crm, receiver: Receiver) -> None:
     queue_one(sending_crm, receiver)
     (row,) = sending_crm.rows(select(WebhookDelivery))
     ready = threading.Barrier(4)
@@ -499,7 +512,7 @@ def test_of_several_workers_at_once_one_sends(sending_crm, receiver):
     assert (len(receiver.requests), states(sending_crm)) == (1, [("lead.created", "sent", 1)])
 
 
-def test_a_delivery_that_the_queue_has_lost_is_queued_again(sending_crm, receiver):
+def test_a_delivery_that_the_queue_has_lost_is_queued_again(sending_crm: Crm, receiver: Receiver) -> None:
     queue_one(sending_crm, receiver)
     queue._backend._waiting["default"].clear()  # type: ignore[union-attr]
     assert (sweep(sending_crm).items, run_calls(sending_crm)) == (0, 0)
@@ -507,7 +520,9 @@ def test_a_delivery_that_the_queue_has_lost_is_queued_again(sending_crm, receive
     assert (sweep(sending_crm).items, run_calls(sending_crm), len(receiver.requests)) == (1, 1, 1)
 
 
-def test_an_interrupted_delivery_is_sent_again_and_logged(sending_crm, receiver, caplog):
+def test_an_interrupted_delivery_is_sent_again_and_logged(
+    sending_crm: Crm, receiver: Receiver, caplog: pytest.LogCaptureFixture
+) -> None:
     queue_one(sending_crm, receiver)
     run_calls(sending_crm)
     then = datetime.now(UTC) - timedelta(minutes=6)
@@ -525,7 +540,7 @@ def test_an_interrupted_delivery_is_sent_again_and_logged(sending_crm, receiver,
     assert len({each["id"] for each in payloads(receiver)}) == 1
 
 
-def test_a_late_result_of_an_abandoned_attempt_changes_nothing(sending_crm, receiver):
+def test_a_late_result_of_an_abandoned_attempt_changes_nothing(sending_crm: Crm, receiver: Receiver) -> None:
     queue_one(sending_crm, receiver)
     (row,) = sending_crm.rows(select(WebhookDelivery))
     with sending_crm.app.app_context():
@@ -533,7 +548,7 @@ def test_a_late_result_of_an_abandoned_attempt_changes_nothing(sending_crm, rece
     assert states(sending_crm) == [("lead.created", "queued", 0)]
 
 
-def test_old_deliveries_are_deleted(sending_crm, receiver):
+def test_old_deliveries_are_deleted(sending_crm: Crm, receiver: Receiver) -> None:
     queue_one(sending_crm, receiver)
     jobs.run_now(sending_crm.app, "forget what is too old", datetime.now(UTC) + timedelta(days=29))
     assert sending_crm.count(WebhookDelivery) == 1
@@ -541,7 +556,9 @@ def test_old_deliveries_are_deleted(sending_crm, receiver):
     assert sending_crm.count(WebhookDelivery) == 0
 
 
-def test_a_delivery_of_a_killed_worker_is_sent_by_another(instance, app_with, receiver, redis_server, tmp_path):
+def test_a_delivery_of_a_killed_worker_is_sent_by_another(
+    instance: Path, app_with: AppMaker, receiver: Receiver, redis_server: Redis, tmp_path: Path
+) -> None:
     redis = {"CRM_REDIS_URL": redis_server.url, "CRM_WEBHOOKS_PRIVATE": "on"}
     sending_crm = Crm(app_with(**redis))
     receiver.answers = ["hang"]
@@ -559,7 +576,7 @@ def test_a_delivery_of_a_killed_worker_is_sent_by_another(instance, app_with, re
     sending_crm.close()
 
 
-def test_webhooks_on_mariadb(maria, receiver):
+def test_webhooks_on_mariadb(maria: Crm, receiver: Receiver) -> None:
     client = WebhookClient(private=True)
     maria.app.extensions["crm_webhook_sender"] = replace(maria.app.extensions["crm_webhook_sender"], client=client)
     add_webhook(maria, receiver, "lead.created", "lead.deleted")
@@ -571,7 +588,9 @@ def test_webhooks_on_mariadb(maria, receiver):
 
 
 @pytest.mark.parametrize("state", ["on", "paused", "off"])
-def test_a_test_that_the_queue_has_lost_is_sent_also_to_a_paused_webhook(sending_crm, receiver, state):
+def test_a_test_that_the_queue_has_lost_is_sent_also_to_a_paused_webhook(
+    sending_crm: Crm, receiver: Receiver, state: str
+) -> None:
     hook, _secret = add_webhook(sending_crm, receiver)
     sending_crm.session.execute(update(Webhook).values(state=state))
     sending_crm.session.commit()

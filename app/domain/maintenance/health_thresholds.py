@@ -65,7 +65,7 @@ def window(session: Session, now: datetime, server: str | None = None) -> Sample
 
 @dataclass(frozen=True)
 class ThresholdChange:
-    """A threshold that was just crossed, or is met again."""
+    """A threshold that was just crossed, or within which the value is again."""
 
     crossing: HealthCrossing
     measure: Threshold
@@ -73,7 +73,7 @@ class ThresholdChange:
 
     @property
     def is_over(self) -> bool:
-        """Whether it is met again."""
+        """Whether the value is within the threshold again."""
         return self.crossing.ended_on is not None
 
 

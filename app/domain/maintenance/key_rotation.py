@@ -18,6 +18,7 @@ from app.domain import audit, audit_chain, audit_keys, retired_keys
 from app.domain.base import Stamp
 from app.domain.customer_keys import CustomerKey
 from app.domain.customers import SECRET_FIELDS, Customer
+from app.domain.retired_keys import KeyToRetire
 from app.lib.field_encryption import Vault, VaultError, blind_key
 
 _SEALED, _BLIND = "_sealed", "_blind"
@@ -53,7 +54,7 @@ def keep_former(session: Session, former: bytes, vault: Vault, stamp: Stamp) -> 
     Raises RuleBroken.
     """
     blind = blind_key(former)
-    retired_keys.store(session, retired_keys.MESSAGE_ID, audit_keys.key_id(blind), blind, vault)
+    retired_keys.store(session, KeyToRetire(retired_keys.MESSAGE_ID, audit_keys.key_id(blind), blind), vault)
     if audit_chain.replace_key(session, vault):
         audit.write(session, "key change", stamp.by, stamp.now, about="CRM_FIELD_KEY")
 

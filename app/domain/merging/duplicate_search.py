@@ -67,13 +67,44 @@ def find(session: Session, kind: str, ids: Sequence[int]) -> FoundPairs:
     births = (_BIRTH,) if has_birth(kind) else ()
     names = [*(name for _, columns in _COLUMNS for name in columns), *births]
     own = connection.execute(select(*(table.c[name] for name in names)).where(table.c.id.in_(ids))).mappings().all()
-    found, wanted = FoundPairs(), set(ids)
+    compared = _Compared(connection, set(ids), FoundPairs())
     for reason, columns in _COLUMNS:
         values = {row[name] for row in own for name in columns} - {None, ""}
-        _add_same_values(connection, [table.c[name] for name in columns], values, wanted, (reason, found))
+        compared.add_same_values(reason, [table.c[name] for name in columns], values)
     if births:
-        _add_same_births(connection, table, {row[_BIRTH] for row in own} - {None}, wanted, found)
-    return found
+        compared.add_same_births(table, {row[_BIRTH] for row in own} - {None})
+    return compared.found
+
+
+@dataclass(frozen=True)
+class _Compared:
+    """The records that are compared with all others, and the pairs found so far."""
+
+    connection: Connection
+    ids: set[int]
+    found: FoundPairs
+
+    def add_same_values(self, reason: str, columns: Sequence[Any], values: set[Any]) -> None:
+        """Add the pairs with one of these values in any of the columns."""
+        together: Mapping[Any, set[int]] = defaultdict(set)
+        crowded = set()
+        for column in columns:
+            holders = _holders(self.connection, column, values, MOST_SHARED)
+            for value, rows in [*holders.rows.items(), *holders.crowded.items()]:
+                together[value].update(row[0] for row in rows)
+            crowded |= set(holders.crowded)
+        for value, keys in together.items():
+            if value in crowded or len(keys) > MOST_SHARED:
+                self.found.crowded.update(sorted(keys)[: MOST_SHARED + 1])
+            else:
+                _add_pairs(sorted(keys), self.ids, reason, self.found.pairs)
+
+    def add_same_births(self, table: Any, days: set[Any]) -> None:
+        """Add the pairs with one of these dates of birth and similar names."""
+        names = [table.c[name] for name in _NAMES]
+        for rows in _holders(self.connection, table.c[_BIRTH], days, _MOST_BORN, *names).rows.values():
+            people = [(key, _Name.of(" ".join(part for part in parts if part))) for key, _day, *parts in rows]
+            _add_similar(people, self.ids, self.found.pairs)
 
 
 # --- records that share a value
@@ -101,12 +132,14 @@ class _Holders:
 
 def _holders(connection: Connection, column: ColumnElement[Any], values: set[Any], most: int, *more: Any) -> _Holders:
     """The records with these values of a column: (id, value, more columns …)."""
+    table: Any = column.table
+    query = select(table.c.id, column, *more).order_by(column, table.c.id)
     found = _Holders(most)
     for part in batched(sorted(values), _VALUES_AT_ONCE):
         left = set(part)
         while left:
             limit = min(_ROWS_AT_ONCE, len(left) * (most + 1))
-            rows = _rows_in_order(connection, column, left, limit, more)
+            rows = connection.execute(query.where(column.in_(sorted(left))).limit(limit)).all()
             is_cut = len(rows) == limit
             cut_value = rows[-1][1] if is_cut else None
             if is_cut and sum(row[1] == cut_value for row in rows) <= most:
@@ -115,32 +148,6 @@ def _holders(connection: Connection, column: ColumnElement[Any], values: set[Any
             known = left & {row[1] for row in rows}
             left = left - known if is_cut and known else set()
     return found
-
-
-def _rows_in_order(
-    connection: Connection, column: ColumnElement[Any], values: set[Any], limit: int, more: Sequence[Any]
-) -> Sequence[Any]:
-    table: Any = column.table
-    query = select(table.c.id, column, *more).where(column.in_(sorted(values))).order_by(column, table.c.id)
-    return connection.execute(query.limit(limit)).all()
-
-
-def _add_same_values(
-    connection: Connection, columns: Sequence[Any], values: set[Any], wanted: set[int], into: tuple[str, FoundPairs]
-) -> None:
-    reason, found = into
-    together: Mapping[Any, set[int]] = defaultdict(set)
-    crowded = set()
-    for column in columns:
-        holders = _holders(connection, column, values, MOST_SHARED)
-        for value, rows in [*holders.rows.items(), *holders.crowded.items()]:
-            together[value].update(row[0] for row in rows)
-        crowded |= set(holders.crowded)
-    for value, keys in together.items():
-        if value in crowded or len(keys) > MOST_SHARED:
-            found.crowded.update(sorted(keys)[: MOST_SHARED + 1])
-        else:
-            _add_pairs(sorted(keys), wanted, reason, found.pairs)
 
 
 def _add_pairs(keys: Sequence[int], wanted: set[int], reason: str, pairs: Pairs) -> None:
@@ -188,13 +195,6 @@ class _Name:
 def is_similar(one: str, other: str) -> bool:
     """Whether two names may be the same: the same words in any order, or with one or two letters mistyped."""
     return _Name.of(one).is_similar(_Name.of(other))
-
-
-def _add_same_births(connection: Connection, table: Any, days: set[Any], wanted: set[int], found: FoundPairs) -> None:
-    names = [table.c[name] for name in _NAMES]
-    for rows in _holders(connection, table.c[_BIRTH], days, _MOST_BORN, *names).rows.values():
-        people = [(key, _Name.of(" ".join(part for part in parts if part))) for key, _day, *parts in rows]
-        _add_similar(people, wanted, found.pairs)
 
 
 def _add_similar(people: Sequence[tuple[int, _Name]], wanted: set[int], pairs: Pairs) -> None:

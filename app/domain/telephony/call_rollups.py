@@ -197,9 +197,10 @@ def forget(session: Session) -> None:
 
 
 def counted_by(zone: ZoneInfo) -> str:
-    """What the state says of roll-ups with days of this time zone, filled by these `RULES`.
+    """How the state names roll-ups whose days are of this time zone, and that were filled by these `RULES`.
 
-    Servers of a version with other rules take them for those of another time zone: they count calls, or start over.
+    A server of a version with other rules takes them for roll-ups of another time zone: it counts the calls themselves
+    or fills the roll-ups anew.
     """
     return zone.key if RULES == 1 else f"{zone.key}{_OF_RULES}{RULES}"
 

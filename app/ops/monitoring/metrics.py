@@ -53,7 +53,7 @@ _state = _State()
 def prepare(instance: Path, server: str) -> None:
     """Start counting, in files in the instance folder. Call it before the fork, which then shares what is loaded.
 
-    Files of ended processes are removed, which looks like a restart to Prometheus, and is one.
+    Files of ended processes are removed; Prometheus sees counters that begin anew, as after any restart.
     """
     folder = instance / "metrics" / server
     folder.mkdir(parents=True, exist_ok=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import current_app
 from flask_babel import gettext as _
@@ -81,14 +81,23 @@ def campaign_row(campaign: Campaign, viewer: Viewer) -> dict[str, Any]:
     }
 
 
-def campaign_context(session: Session, campaign: Campaign, viewer: Viewer, state: str, page: int) -> dict[str, Any]:
+class RecipientPage(NamedTuple):
+    """Which recipients are listed."""
+
+    #: Those in this state; "" = all.
+    state: str
+    #: From 0.
+    number: int
+
+
+def campaign_context(session: Session, campaign: Campaign, viewer: Viewer, page: RecipientPage) -> dict[str, Any]:
     """The context of campaigns/campaign.html."""
     return {
         **progress(session, campaign, viewer),
-        "recipients": _recipients(session, campaign, viewer, state, page),
-        "state_filter": state,
+        "recipients": _recipients(session, campaign, viewer, page),
+        "state_filter": page.state,
         "filters": [(name, str(word)) for name, (word, _color) in RECIPIENT_WORDS.items()],
-        "page": page,
+        "page": page.number,
     }
 
 
@@ -186,17 +195,17 @@ def _previews(session: Session, campaign: Campaign, viewer: Viewer) -> list[dict
     return made
 
 
-def _recipients(session: Session, campaign: Campaign, viewer: Viewer, state: str, page: int) -> dict[str, Any]:
+def _recipients(session: Session, campaign: Campaign, viewer: Viewer, page: RecipientPage) -> dict[str, Any]:
     query = (
         select(CampaignRecipient, SHOWN_STATE, Message.reason)
         .outerjoin(Message, Message.id == CampaignRecipient.message_id)
         .where(CampaignRecipient.campaign_id == campaign.id)
         .order_by(CampaignRecipient.id)
     )
-    if state:
-        query = query.where(state == SHOWN_STATE)
+    if page.state:
+        query = query.where(page.state == SHOWN_STATE)
     with access.as_system(session):  # the campaign is visible, and so are its recipients and their states
-        found = session.execute(query.limit(PAGE + 1).offset(page * PAGE)).all()
+        found = session.execute(query.limit(PAGE + 1).offset(page.number * PAGE)).all()
     names = _names(session, [row for row, _state, _reason in found])
     rows = []
     for row, now, reason in found[:PAGE]:

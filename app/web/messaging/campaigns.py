@@ -29,6 +29,7 @@ from app.web.core.localization.local_dates import format_local_date
 from app.web.core.viewer import Viewer
 from app.web.messaging import campaign_rows, campaign_source
 from app.web.messaging.campaign_form import form_of, posted_values, stored_values
+from app.web.messaging.campaign_rows import RecipientPage
 from app.web.pages.routes import page_route
 from app.web.records.bulk import MAX_ROWS
 
@@ -158,8 +159,8 @@ class CampaignsView(ModulePermissions, BaseView):
         state = request.args.get("state", "")
         if state and state not in campaign_rows.RECIPIENT_WORDS:
             raise RuleBroken(_("There is no such state. Please choose one of the list."), "state")
-        page = parse_integer(request.args.get("page"), 0, 0, MAX_RECIPIENTS)
-        context = campaign_rows.campaign_context(db.session(), campaign, viewer, state, page)
+        page = RecipientPage(state, parse_integer(request.args.get("page"), 0, 0, MAX_RECIPIENTS))
+        context = campaign_rows.campaign_context(db.session(), campaign, viewer, page)
         return self.render_template("campaigns/campaign.html", page_of=context)
 
     @page_route("/<int:key>/live")

@@ -9,8 +9,8 @@ from flask_babel import gettext as _
 from sqlalchemy import inspect
 
 from app.domain import assignment, round_robin
+from app.domain.assignment import NewAssignee
 from app.domain.base import RuleBroken
-from app.domain.round_robin import TurnDecision
 from app.extensions import db
 from app.models import User
 from app.web.core.viewer import Viewer
@@ -26,16 +26,16 @@ def assign_directly(screen: Any, row: Any, chosen: int | None, viewer: Viewer, r
         return False
     refuse_foreign_assignee({"assignee_id": chosen}, screen.module, viewer)
     _refuse_absent(chosen, viewer)
-    _assign(row, chosen, reason, viewer)
+    _assign(row, NewAssignee(chosen, reason), viewer)
     return True
 
 
-def _assign(row: Any, chosen: int, reason: str, viewer: Viewer, decision: TurnDecision | None = None) -> None:
+def _assign(row: Any, wanted: NewAssignee, viewer: Viewer) -> None:
     """Assign without autoflush, so that the record is written in one UPDATE at the end."""
     session = db.session()
     with session.no_autoflush:
         row.stamp(viewer.stamp)
-        assignment.assign(session, row, assignment.NewAssignee(chosen, reason, decision), viewer.stamp)
+        assignment.assign(session, row, wanted, viewer.stamp)
     session.flush()
 
 
@@ -68,7 +68,7 @@ def assign_by_round_robin(screen: Any, row: Any, role: str, viewer: Viewer) -> i
     if decision.user_id is None:
         raise RuleBroken(_("No one else with the role %(role)s is available now.", role=role), "role")
     row.assigned_role = role
-    _assign(row, decision.user_id, "round robin", viewer, decision)
+    _assign(row, NewAssignee(decision.user_id, "round robin", decision), viewer)
     return decision.user_id
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import Response, current_app, make_response, render_template, request
 from flask_appbuilder import expose
@@ -58,19 +58,26 @@ def link(screen: Any, cells: dict[str, dict[str, Any]], key: int, viewer: Viewer
             cells[each.name] |= {"reveal_url": f"{screen.route_base}/reveal/{key}/{each.name}"}
 
 
-def reveal(screen: Any, row: Any, name: str, reason: Any, viewer: Viewer) -> dict[str, Any]:
+class RevealRequest(NamedTuple):
+    """Which field of a record somebody wants to see, and why, as typed."""
+
+    field: str
+    reason: Any
+
+
+def reveal(screen: Any, row: Any, wanted: RevealRequest, viewer: Viewer) -> dict[str, Any]:
     """The cell with the whole value. It is audited, and committed, before it is returned.
 
     Raises RuleBroken for a field that is not masked, is hidden or empty, and for too short a reason; Denied;
     TooManyRequests.
     """
-    each = _field(screen, name, viewer)
+    each = _field(screen, wanted.field, viewer)
     refuse_unreached(screen, row, viewer)
-    why = clean_text(reason, "reason", MOST_REASON) or ""
+    why = clean_text(wanted.reason, "reason", MOST_REASON) or ""
     if len(why) < LEAST_REASON:
         raise RuleBroken(_("Please say in a few words why you need it."), "reason")
     _count(viewer)
-    seen = disclosures.Reveal(f"{row.__tablename__.rstrip('s')} {row.number}", name, why, request.remote_addr)
+    seen = disclosures.Reveal(f"{row.__tablename__.rstrip('s')} {row.number}", wanted.field, why, request.remote_addr)
     shown = _whole(screen, row.id, each, viewer)
     if shown["kind"] == "missing":
         raise RuleBroken(_("“%(name)s” is empty.", name=str(each.label)))
@@ -153,7 +160,7 @@ class RevealActions:
         if request.method == "GET":
             return _answer("reveal", page)
         try:
-            page["shown"] = reveal(self, row, name, page["reason"], viewer)
+            page["shown"] = reveal(self, row, RevealRequest(name, page["reason"]), viewer)
         except REFUSABLE as broken:
             db.session.rollback()
             status, sentence, _errors = refusal(broken)
@@ -176,7 +183,7 @@ class RevealApi:
     def reveal(self, pk: Any) -> Any:
         """Reveal {field} for {reason}."""
         row, raw, viewer = self._row(pk, "read"), request_json(), current_viewer()
-        shown = reveal(self, row, str(raw.get("field")), raw.get("reason"), viewer)
+        shown = reveal(self, row, RevealRequest(str(raw.get("field")), raw.get("reason")), viewer)
         made = json_answer(200, {"result": {"field": raw["field"], "value": shown["text"]}})
         made.headers["Cache-Control"] = "private, no-store"
         return made

@@ -326,9 +326,10 @@ def begin_trial(session: Session, run: ImportRun) -> None:
 
 
 def look_for_lost(name: str) -> None:
-    """When a worker of this queue starts: have imports continued that it, or one before it, may have left behind.
+    """When a worker of this queue starts: queue the imports again that a killed worker may have left unfinished.
 
-    Their workers get a moment for a sign of life, which the job of the minute gives a whole minute.
+    They are queued with a delay of `SIGN_OF_LIFE_SECONDS`, in which a worker that still runs shows that it does. The
+    job that looks for such imports each minute waits for a minute instead.
     """
     if name != QUEUE:
         return

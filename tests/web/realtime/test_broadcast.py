@@ -126,7 +126,7 @@ def access_of_both(deployment: Deployment, lead: Any, owner: str) -> None:
 
 def test_without_toasts_only_the_count_is_pushed(deployment: Deployment) -> None:
     name, session = deployment.somebody(), deployment.crm.session
-    session.get(User, deployment.crm.id_of(name)).notice_choices = {"assigned": {"screen": False}}
+    session.get_one(User, deployment.crm.id_of(name)).notice_choices = {"assigned": {"screen": False}}
     session.commit()
     clients = deployment.listeners(name)
     deployment.give(deployment.crm.make.lead("root"), name)
@@ -186,7 +186,7 @@ def revoke(deployment: Deployment, name: str) -> None:
 
 
 def deactivate(deployment: Deployment, name: str) -> None:
-    deployment.crm.session.get(User, deployment.crm.id_of(name)).active = False
+    deployment.crm.session.get_one(User, deployment.crm.id_of(name)).active = False
     deployment.crm.session.commit()
 
 

@@ -76,10 +76,10 @@ def test_layouts_that_there_are_not(crm: Crm, path: str) -> None:
 def test_a_move_goes_through_the_endpoint_of_the_form(crm: Crm) -> None:
     lead, new = crm.make.lead("ana"), crm.lead_status["New"]
     contacted = crm.lead_status["Contacted"]
-    answer = move(crm, "ana", lead, contacted, **{"from": new})
+    answer = move(crm, "ana", lead, contacted, **{"from": str(new)})
     assert answer.status_code == 200 and f'data-card="{lead.id}"' in answer.text
     assert crm.fresh(lead).status_id == contacted
-    stale = move(crm, "ana", lead, crm.lead_status["Junk"], **{"from": new})
+    stale = move(crm, "ana", lead, crm.lead_status["Junk"], **{"from": str(new)})
     assert stale.status_code == 409 and "Contacted" in stale.headers["X-Sentence"]
     assert move(crm, "ben", lead, new).status_code == 404
     assert crm.fresh(lead).status_id == contacted
@@ -95,9 +95,9 @@ def test_a_board_that_was_opened_before_moves_no_card_to_a_status_that_is_no_lon
     crm.session.execute(update(LeadStatus).where(LeadStatus.id == junk).values(is_active=False))
     access.bump_version(crm.session)
     crm.session.commit()
-    assert move(crm, "ana", lead, junk, **{"from": new}).status_code == 404
+    assert move(crm, "ana", lead, junk, **{"from": str(new)}).status_code == 404
     assert crm.fresh(lead).status_id == new
-    stale = move(crm, "ana", other, new, **{"from": new})
+    stale = move(crm, "ana", other, new, **{"from": str(new)})
     assert stale.status_code == 409 and "Junk" in stale.headers["X-Sentence"]
 
 

@@ -170,6 +170,6 @@ def test_days_are_those_of_the_persons_clock(crm: Crm) -> None:
     row = task(crm, due=datetime(2032, 11, 24, 20, 30, tzinfo=UTC))  # the 25th in India, the 24th in Berlin
     day = "/tasks/?layout=calendar&span=day&from=2032-11-2"
     assert items(crm, "ana", f"{day}5") == [f"task-{row.id}"] and items(crm, "ana", f"{day}4") == []
-    crm.session.get(User, crm.people["ana"].id).time_zone = "Europe/Berlin"
+    crm.session.get_one(User, crm.people["ana"].id).time_zone = "Europe/Berlin"
     crm.session.commit()
     assert items(crm, "ana", f"{day}4") == [f"task-{row.id}"]

@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from app.models import AuditEntry, CustomerAccount, CustomerLink, Ticket
+from app.ops.redis.rate_counter import Rate
 from app.web.records import caller_lookup
 from tests.cases import each_case
 from tests.factories import NOW
@@ -81,7 +82,7 @@ def test_a_masked_number_finds_nobody(crm: Any, make: Any, asha: Any, level: str
 
 
 def test_look_ups_are_limited(crm: Any, asha: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(caller_lookup, "RATES", (caller_lookup.Rate(3, 86_400),))
+    monkeypatch.setattr(caller_lookup, "RATES", (Rate(3, 86_400),))
     assert [look_up(crm, "cleo", "C100").status_code for _ in range(4)] == [200, 200, 200, 429]
     values = {"subjects": ["KYC update"], "customer": "C100"}
     refused = crm.client("cleo").rest("POST", "ticket/", values)

@@ -55,7 +55,7 @@ def take(crm: Crm, account: Any, *events: CallUpdate) -> CallLog:
     for event in events:
         provider_events.process(crm.session, account, event, now())
     crm.session.commit()
-    return crm.rows(select(CallLog).order_by(CallLog.id.desc()))[0]  # type: ignore[no-any-return]
+    return crm.rows(select(CallLog).order_by(CallLog.id.desc()))[0]
 
 
 def shows(text: str) -> bool:

@@ -309,7 +309,7 @@ def test_a_call_of_a_lead_is_not_moved_by_its_outcome(crm: Crm, make: Make, ana:
 
 def test_a_line_of_the_timeline_tells_the_call_as_it_is_now(crm: Crm, make: Make, ana: UserClient, lead: Any) -> None:
     call = make.call("ana", lead_id=lead.id, at=NOW, duration_seconds=5)
-    crm.session.get(CallLog, call.id).duration_seconds = 130
+    crm.session.get_one(CallLog, call.id).duration_seconds = 130
     crm.session.commit()
     page = ana.screen(f"/leads/{lead.number}").text
     assert "called Ravi Kumar · 2m 10s" in page and f"/calls/outcome/{call.id}" in page

@@ -78,6 +78,7 @@ def by_old_api(crm: Any, kind: str, who: str, **values: Any) -> Any:
 def test_a_number_alone_shows_nothing_of_its_customer(
     crm: Any, asha: Any, kind: str, endpoint: Any, mobile: str
 ) -> None:
+    record: Any
     who, record = {"lead": ("ben", Lead), "ticket": ("cleo", Ticket)}[kind]
     before = crm.stored(asha)
     answer = endpoint(crm, kind, who, mobile=mobile)

@@ -167,7 +167,7 @@ def test_a_preview_that_a_browser_keeps_is_asked_for_each_time(crm: Crm) -> None
 
 
 #: Name, content or what makes it, what the sentence says.
-BAD = [
+BAD: list[tuple[str, Any, str]] = [
     ("run.pdf", sample_uploads.PROGRAM, "program"),
     ("setup.exe", b"text", "program"),
     ("letter.docx", sample_uploads.bomb, "harm computers"),
@@ -274,7 +274,9 @@ def test_a_deleted_file_can_be_restored_until_it_is_gone_for_good(crm: Crm) -> N
     assert ana.rest("POST", f"file/{made}/restore").json["result"]["name"] == "a.jpg"
     ana.form(f"/files/{made}/delete")
     assert crm.rows(select(FileUsage.bytes).where(FileUsage.user_id == 0)) == [len(JPEG)]
-    late = rows(crm)[0].deleted_on + timedelta(days=31)
+    deleted_on = rows(crm)[0].deleted_on
+    assert deleted_on is not None
+    late = deleted_on + timedelta(days=31)
     with crm.new_session() as session:
         found = retention.find(session, late, 100)
         assert retention.forget(session, [each for each in found.rows if each.kind == "deleted files"], late) == 1

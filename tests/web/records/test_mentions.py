@@ -73,7 +73,7 @@ def test_assignee_and_owner_hear_of_a_note_once(crm: Crm) -> None:
 
 def test_who_left_is_named_to_the_author(crm: Crm) -> None:
     gone = crm.make.user("gita", "Admin")
-    crm.session.get(User, gone.id).active = False
+    crm.session.get_one(User, gone.id).active = False
     crm.session.commit()
     made = note(crm, crm.make.lead("ana"), "@gita")
     assert made["result"]["warnings"] == ["Gita Shah wasn't notified: the account is deactivated."]
@@ -112,7 +112,7 @@ def test_to_whom_notes_are_closed_nothing_is_told_of_one(crm: Crm) -> None:
 def test_asked_of_many_the_law_says_the_same_as_of_each(crm: Crm) -> None:
     make, session = crm.make, crm.session
     records = [make.lead("ana"), make.give(make.lead("ana"), "ben"), make.ticket("cleo"), make.customer("ben")]
-    away = session.get(User, crm.people["ben"].id)
+    away = session.get_one(User, crm.people["ben"].id)
     away.leave_from, away.delegate_id = NOW - DAY, crm.people["cleo"].id
     cleo, sells = session.get(User, crm.people["cleo"].id), select(Role).where(Role.name == "Sales User")
     session.add(Group(name="Sellers", roles=[session.scalars(sells).one()], users=[cleo]))

@@ -291,8 +291,8 @@ def test_the_overview_shows_figures_referrals_and_who_looked(crm: Crm, client: D
     client("mia").rest("PUT", f"lead/{lead.id}", {"status": "Account Opened", "client_id": "E100"})
     friend = make.customer("ana", referred_by="E100", referral_code=None)
     with crm.new_session() as session:  # a circle of referrals ends
-        session.get(Customer, asha.id).referred_by = "E200"
-        session.get(Customer, friend.id).referral_code = "E200"
+        session.get_one(Customer, asha.id).referred_by = "E200"
+        session.get_one(Customer, friend.id).referral_code = "E200"
         session.commit()
     make.call("ana", lead_id=lead.id, duration_seconds=3700)
     note = "Wants the papers before Friday"

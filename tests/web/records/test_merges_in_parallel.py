@@ -121,7 +121,7 @@ def test_a_process_that_is_killed_leaves_whole_merges_only(maria: Crm) -> None:
             os._exit(0)
     with maria.new_session() as session:
         ends = time.monotonic() + 60
-        while session.scalar(select(func.count()).select_from(MergedRecord)) < 4 and time.monotonic() < ends:
+        while session.scalars(select(func.count()).select_from(MergedRecord)).one() < 4 and time.monotonic() < ends:
             session.rollback()  # the next look sees what was committed since
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)

@@ -55,7 +55,7 @@ def test_a_picture_is_set_by_those_above_and_goes_with_the_account(crm: Crm) -> 
     told = crm.rows(select(AuditEntry).where(AuditEntry.event == "user change"))
     assert any("picture" in each.payload for each in told)
     assert ana in crm.client("mia").screen(f"/users/can/{crm.id_of('ana')}").text
-    user = crm.session.get(User, crm.id_of("ana"))
+    user = crm.session.get_one(User, crm.id_of("ana"))
     user.active = False
     crm.session.commit()
     assert picture_of(crm, "ana") == ""

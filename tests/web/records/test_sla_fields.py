@@ -44,7 +44,7 @@ def test_a_ticket_promises_by_its_priority(crm: Crm) -> None:
     ticket = opened(crm, priority="Urgent")
     (reply, resolve) = sla.deadlines(ticket, SlaTerms(ALWAYS_OPEN))
     assert reply.name == "reply" and reply.due_on < resolve.due_on
-    assert ticket.sla_on is not None and ticket.sla_on < ticket.reply_due_on
+    assert ticket.sla_on is not None and ticket.reply_due_on is not None and ticket.sla_on < ticket.reply_due_on
 
 
 def test_a_form_promises_the_same(crm: Crm) -> None:
@@ -120,6 +120,7 @@ def test_over_rest_a_ticket_says_what_it_owes_next(crm: Crm) -> None:
     ticket = opened(crm)
     client = crm.client("cleo")
     told = client.rest("GET", f"ticket/{ticket.id}").get_json()["result"]["sla"]
+    assert ticket.reply_due_on is not None
     assert told == {"promise": "reply", "due_on": ticket.reply_due_on.isoformat(), "is_paused": False}
     change(crm, ticket, status="Closed", resolution="Done")
     assert client.rest("GET", f"ticket/{ticket.id}").get_json()["result"]["sla"] is None
@@ -203,6 +204,7 @@ def test_what_was_answered_says_when_and_how_late(words: None, late_on: Any, tex
 
 def test_list_and_page_carry_the_clock(crm: Crm) -> None:
     ticket = opened(crm)
+    assert ticket.reply_due_on is not None
     for path in ("/tickets/", f"/tickets/{ticket.number}"):
         page = crm.client("cleo").screen(path).text
         assert f'data-clock="{ticket.reply_due_on.isoformat()}"' in page and "js/sla_clock.js" in page
@@ -213,6 +215,7 @@ def test_list_and_page_carry_the_clock(crm: Crm) -> None:
 
 def test_a_missed_answer_reaches_bell_and_timeline_once(crm: Crm) -> None:
     ticket = opened(crm, priority="Urgent")
+    assert ticket.reply_due_on is not None
     late = ticket.reply_due_on + timedelta(seconds=1)
     for _ in range(2):
         assert jobs.run_now(crm.app, "watch the SLA clocks", late).outcome == "done"

@@ -6,9 +6,13 @@ from __future__ import annotations
 
 import base64
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from app import access
@@ -38,24 +42,24 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
 )
 
 
-def test_a_key_is_accepted_in_both_schemes(app, browser) -> None:
+def test_a_key_is_accepted_in_both_schemes(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     made = key_for(app, "ana")
     assert get_menu(browser(), f"token {made.key}:{made.secret}").status_code == 200
     assert get_menu(browser(), f"Token  {made.key}:{made.secret}").status_code == 200
     assert get_menu(browser(), basic_header(made.key, made.secret)).status_code == 200
 
 
-def test_a_key_opens_no_pages(app, browser) -> None:
+def test_a_key_opens_no_pages(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     made = key_for(app, "ana")
     assert not is_signed_in(browser(), headers={"Authorization": f"token {made.key}:{made.secret}"})
 
 
-def test_a_cookie_does_not_replace_an_invalid_key(ana) -> None:
+def test_a_cookie_does_not_replace_an_invalid_key(ana: FlaskClient) -> None:
     assert get_menu(ana, "token wrong:wrong").status_code == 401
     assert get_menu(ana, None).status_code == 200
 
 
-def test_a_wrong_secret_is_refused(app, browser) -> None:
+def test_a_wrong_secret_is_refused(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     made, other = key_for(app, "ana"), key_for(app, "mia")
     for secret in ("", "wrong", other.secret, made.secret[:-1], made.secret + "x"):
         access.clear_cache()
@@ -82,13 +86,13 @@ def test_a_wrong_secret_is_refused(app, browser) -> None:
         "Basic " + base64.b64encode(b"ana:" + PASSWORD.encode()).decode(),
     ],
 )
-def test_an_invalid_header_is_refused_as_json(browser, header) -> None:
+def test_an_invalid_header_is_refused_as_json(browser: Callable[[], FlaskClient], header: str) -> None:
     response = get_menu(browser(), header)
     assert response.status_code == 401
     assert response.get_json()["message"]
 
 
-def test_the_secret_is_stored_nowhere(app) -> None:
+def test_the_secret_is_stored_nowhere(app: Flask) -> None:
     made = key_for(app, "ana")
     with app.app_context(), access.as_system(db.session()) as session:
         row = session.scalars(select(ApiKey)).one()
@@ -97,13 +101,13 @@ def test_the_secret_is_stored_nowhere(app) -> None:
 
 
 @pytest.mark.parametrize("values", [{"active": False}])
-def test_the_key_of_a_deactivated_user_is_refused(app, browser, values) -> None:
+def test_the_key_of_a_deactivated_user_is_refused(app: Flask, browser: Callable[[], FlaskClient], values: Any) -> None:
     made = key_for(app, "ana")
     change(app, "ana", **values)
     assert get_menu(browser(), f"token {made.key}:{made.secret}").status_code == 401
 
 
-def test_a_revoked_key_is_refused(app, ana) -> None:
+def test_a_revoked_key_is_refused(app: Flask, ana: FlaskClient) -> None:
     made = key_for(app, "ana")
     assert post(ana, f"/keys/{made.id}/revoke", "/keys/").status_code == 302
     assert get_menu(app.test_client(), f"token {made.key}:{made.secret}").status_code == 401
@@ -111,18 +115,20 @@ def test_a_revoked_key_is_refused(app, ana) -> None:
     assert {"api key made", "api key revoked"} <= set(events)
 
 
-def test_a_call_costs_one_statement(app, browser) -> None:
+def test_a_call_costs_one_statement(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     made = key_for(app, "ana")
-    client, statements = browser(), []
+    client = browser()
+    statements: list[str] = []
     get_menu(client, f"token {made.key}:{made.secret}")
     with app.test_request_context(headers={"Authorization": f"token {made.key}:{made.secret}"}):
         token = connections.STATEMENTS.set(statements)
-        assert app.appbuilder.sm.authenticate_by_header().username == "ana"
+        security: Any = app.appbuilder.sm  # type: ignore[attr-defined]
+        assert security.authenticate_by_header().username == "ana"
         connections.STATEMENTS.reset(token)
     assert len(statements) == 1
 
 
-def test_use_is_recorded_once_a_minute_and_audited_once_a_day(app, browser) -> None:
+def test_use_is_recorded_once_a_minute_and_audited_once_a_day(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     made = key_for(app, "ana")
     header = f"token {made.key}:{made.secret}"
     used = select(ApiKey.last_used_on)
@@ -139,18 +145,20 @@ def test_use_is_recorded_once_a_minute_and_audited_once_a_day(app, browser) -> N
 # --- scopes
 
 
-def person_of(app, made: api_keys.NewApiKey) -> access.Person:
+def person_of(app: Any, made: api_keys.NewApiKey) -> access.Person:
     with app.test_request_context(headers={"Authorization": f"token {made.key}:{made.secret}"}):
         app.appbuilder.sm.authenticate_by_header()
-        return access.acting(db.session())
+        person = access.acting(db.session())
+        assert person is not None
+        return person
 
 
-def test_a_key_has_the_permissions_of_its_user(app) -> None:
+def test_a_key_has_the_permissions_of_its_user(app: Flask) -> None:
     who = person_of(app, key_for(app, "ana"))
     assert who.may("Leads", "read") and not who.may("Tickets", "read")
 
 
-def test_a_limited_key_needs_scope_and_permission(app) -> None:
+def test_a_limited_key_needs_scope_and_permission(app: Flask) -> None:
     who = person_of(app, key_for(app, "ana", "Leads.read", "Tickets", "Settings"))
     assert who.may("Leads", "read")
     assert not who.may("Leads", "write")
@@ -158,7 +166,7 @@ def test_a_limited_key_needs_scope_and_permission(app) -> None:
     assert not who.may("Settings", "read")
 
 
-def test_a_limited_key_of_an_admin_is_limited_too(app) -> None:
+def test_a_limited_key_of_an_admin_is_limited_too(app: Flask) -> None:
     who = person_of(app, key_for(app, "root", "Leads.read"))
     assert fab_permissions.is_allowed(who, "can_read", "Leads")
     assert not fab_permissions.is_allowed(who, "can_write", "Leads")
@@ -166,12 +174,12 @@ def test_a_limited_key_of_an_admin_is_limited_too(app) -> None:
     assert not who.may("Settings", "write")
 
 
-def test_the_scope_of_a_key_does_not_affect_its_user(app) -> None:
+def test_the_scope_of_a_key_does_not_affect_its_user(app: Flask) -> None:
     person_of(app, key_for(app, "ana", "Leads.read"))
     assert person_of(app, key_for(app, "ana")).may("Tasks", "write")
 
 
-def test_a_read_only_person_cannot_change_anything(app) -> None:
+def test_a_read_only_person_cannot_change_anything(app: Flask) -> None:
     import dataclasses
 
     who = dataclasses.replace(person_of(app, key_for(app, "root")), read_only=True)
@@ -183,7 +191,7 @@ def test_a_read_only_person_cannot_change_anything(app) -> None:
 # --- failed attempts
 
 
-def test_after_five_invalid_keys_only_valid_ones_are_accepted(app, browser) -> None:
+def test_after_five_invalid_keys_only_valid_ones_are_accepted(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     made, client = key_for(app, "ana"), browser()
     codes = [get_menu(client, f"token {made.key}:wrong{n}") for n in range(20)]
     assert [each.status_code for each in codes] == [401] * 5 + [429] * 15
@@ -195,9 +203,11 @@ def test_after_five_invalid_keys_only_valid_ones_are_accepted(app, browser) -> N
 # --- the page
 
 
-def test_the_secret_is_shown_once(app, ana) -> None:
+def test_the_secret_is_shown_once(app: Flask, ana: FlaskClient) -> None:
     response = post(ana, "/keys/", "/keys/", current_password=PASSWORD, name="dialler", scope=["Leads.read"])
-    key, secret = re.search(r"token ([0-9a-f]+):([\w-]+)", response.text).groups()
+    found = re.search(r"token ([0-9a-f]+):([\w-]+)", response.text)
+    assert found is not None
+    key, secret = found.groups()
     assert response.headers["Cache-Control"] == "no-store"
     assert get_menu(app.test_client(), f"token {key}:{secret}").status_code == 403  # limited to leads
     assert secret not in ana.get("/keys/").text
@@ -205,24 +215,24 @@ def test_the_secret_is_shown_once(app, ana) -> None:
 
 
 @each_case("fields", [{}, {"name": ""}, {"name": "x" * 121}, {"name": "a\0b"}, {"name": "x", "scope": "All"}])
-def test_a_bad_name_or_limit_is_refused(app, ana, fields) -> None:
+def test_a_bad_name_or_limit_is_refused(app: Flask, ana: FlaskClient, fields: Any) -> None:
     assert post(ana, "/keys/", "/keys/", current_password=PASSWORD, **fields).status_code == 422
     assert rows(app, select(ApiKey.id)) == []
 
 
-def test_the_name_is_escaped(app, ana) -> None:
+def test_the_name_is_escaped(app: Flask, ana: FlaskClient) -> None:
     response = post(ana, "/keys/", "/keys/", current_password=PASSWORD, name="<script>alert(1)</script>")
     assert "<script>alert(1)" not in response.text + ana.get("/keys/").text
 
 
-def test_creating_and_revoking_need_the_csrf_token(app, ana) -> None:
+def test_creating_and_revoking_need_the_csrf_token(app: Flask, ana: FlaskClient) -> None:
     made = key_for(app, "ana")
     assert ana.post("/keys/", data={"name": "x"}).status_code == 400
     assert ana.post(f"/keys/{made.id}/revoke").status_code == 400
     assert len(rows(app, select(ApiKey.id).where(ApiKey.revoked_on.is_(None)))) == 1
 
 
-def test_only_an_admin_sees_and_revokes_keys_of_others(app, ana, root) -> None:
+def test_only_an_admin_sees_and_revokes_keys_of_others(app: Flask, ana: FlaskClient, root: FlaskClient) -> None:
     made = key_for(app, "mia")
     assert made.key not in ana.get("/keys/").text
     assert post(ana, f"/keys/{made.id}/revoke", "/keys/").status_code == 404
@@ -232,7 +242,7 @@ def test_only_an_admin_sees_and_revokes_keys_of_others(app, ana, root) -> None:
     assert get_menu(app.test_client(), f"token {made.key}:{made.secret}").status_code == 401
 
 
-def test_the_number_of_keys_is_limited(app) -> None:
+def test_the_number_of_keys_is_limited(app: Flask) -> None:
     with app.app_context():
         who, now = user_id(app, "ana"), datetime.now(UTC)
         for n in range(api_keys.MAX_KEYS):
@@ -246,7 +256,7 @@ def in_days(days: int) -> str:
     return (datetime.now(UTC) + timedelta(days=days)).date().isoformat()
 
 
-def test_a_key_expires(app, ana) -> None:
+def test_a_key_expires(app: Flask, ana: FlaskClient) -> None:
     made = key_for(app, "ana")
     for ahead, code in ((timedelta(minutes=1), 200), (timedelta(0), 401)):
         move_clock(app, ApiKey.expires_on, -ahead)
@@ -254,21 +264,21 @@ def test_a_key_expires(app, ana) -> None:
     assert "Expired" in ana.get("/keys/").text
 
 
-def test_the_expiry_date_is_chosen_on_the_page(app, ana) -> None:
+def test_the_expiry_date_is_chosen_on_the_page(app: Flask, ana: FlaskClient) -> None:
     assert post(ana, "/keys/", "/keys/", current_password=PASSWORD, name="dialler", ends=in_days(3)).status_code == 200
     ((ends,),) = rows(app, select(ApiKey.expires_on))
     assert timedelta(days=2) < ends - datetime.now(UTC) <= timedelta(days=4)
 
 
 @each_case("ends", [in_days(-2), "0001-01-01", "tomorrow", "9999-12-31", "2026-13-45", "\x00"])
-def test_an_invalid_expiry_date_is_refused(app, ana, ends: str) -> None:
+def test_an_invalid_expiry_date_is_refused(app: Flask, ana: FlaskClient, ends: str) -> None:
     response = post(ana, "/keys/", "/keys/", current_password=PASSWORD, name="dialler", ends=ends, scope=["Leads.read"])
     assert response.status_code == 422 and "Please choose an expiry date" in response.text
     assert 'value="Leads.read" checked' in response.text and 'value="dialler"' in response.text
     assert rows(app, select(ApiKey.id)) == []
 
 
-def test_expired_keys_do_not_count_towards_the_limit(app) -> None:
+def test_expired_keys_do_not_count_towards_the_limit(app: Flask) -> None:
     with app.app_context():
         who, now = user_id(app, "ana"), datetime.now(UTC)
         for _n in range(api_keys.MAX_KEYS):
@@ -276,7 +286,7 @@ def test_expired_keys_do_not_count_towards_the_limit(app) -> None:
         assert api_keys.create_key(who, api_keys.ApiKeyRequest("next"), now + timedelta(hours=2)).id
 
 
-def test_the_scope_is_shown_with_labels(app, ana) -> None:
+def test_the_scope_is_shown_with_labels(app: Flask, ana: FlaskClient) -> None:
     response = post(
         ana,
         "/keys/",
@@ -290,13 +300,13 @@ def test_the_scope_is_shown_with_labels(app, ana) -> None:
         assert re.search(r"Tasks: <span[^>]*>Everything</span>", page)
 
 
-def test_only_scopes_that_the_user_has_are_offered(ana, root) -> None:
+def test_only_scopes_that_the_user_has_are_offered(ana: FlaskClient, root: FlaskClient) -> None:
     assert 'value="Leads.create"' in ana.get("/keys/").text
     assert 'value="Settings.write"' not in ana.get("/keys/").text
     assert 'value="Settings.write"' in root.get("/keys/").text
 
 
-def test_a_scope_beyond_the_users_permissions_adds_none(app, ana) -> None:
+def test_a_scope_beyond_the_users_permissions_adds_none(app: Flask, ana: FlaskClient) -> None:
     assert (
         post(
             ana, "/keys/", "/keys/", current_password=PASSWORD, name="greedy", scope=["Settings", "Leads.read"]
@@ -307,19 +317,19 @@ def test_a_scope_beyond_the_users_permissions_adds_none(app, ana) -> None:
     assert who.may("Leads", "read") and not who.may("Settings", "read") and not who.is_admin
 
 
-def test_the_last_use_is_shown_with_its_address(app, ana) -> None:
+def test_the_last_use_is_shown_with_its_address(app: Flask, ana: FlaskClient) -> None:
     made = key_for(app, "ana")
     get_menu(app.test_client(), f"token {made.key}:{made.secret}")
     assert rows(app, select(ApiKey.last_used_from)) == [("127.0.0.1",)]
     assert "from 127.0.0.1" in ana.get("/keys/").text
 
 
-def test_revoking_asks_for_confirmation(app, ana) -> None:
+def test_revoking_asks_for_confirmation(app: Flask, ana: FlaskClient) -> None:
     key_for(app, "ana")
     assert "data-confirm=" in ana.get("/keys/").text
 
 
-def test_creating_using_and_revoking_are_audited(app, ana) -> None:
+def test_creating_using_and_revoking_are_audited(app: Flask, ana: FlaskClient) -> None:
     made = key_for(app, "ana", "Leads.read")
     get_menu(app.test_client(), f"token {made.key}:{made.secret}")
     post(ana, f"/keys/{made.id}/revoke", "/keys/")
@@ -331,11 +341,11 @@ def test_creating_using_and_revoking_are_audited(app, ana) -> None:
 # --- the command line
 
 
-def run(app, *words: str):
+def run(app: Any, *words: str) -> Any:
     return app.test_cli_runner().invoke(args=list(words))
 
 
-def test_a_lost_password_is_replaced_by_the_command_line(app, ana) -> None:
+def test_a_lost_password_is_replaced_by_the_command_line(app: Flask, ana: FlaskClient) -> None:
     key_for(app, "ana", "Leads.read")
     weak = run(app, "user", "password", "ana", "--password", "short")
     assert weak.exit_code == 1 and "at least 10 characters" in weak.output
@@ -350,7 +360,7 @@ def test_a_lost_password_is_replaced_by_the_command_line(app, ana) -> None:
     assert rows(app, change)[0][0]["by"] == "command line"
 
 
-def test_a_user_added_by_the_command_line_can_sign_in(app, browser) -> None:
+def test_a_user_added_by_the_command_line_can_sign_in(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     response = run(
         app,
         "user",
@@ -388,27 +398,29 @@ def test_a_user_added_by_the_command_line_can_sign_in(app, browser) -> None:
         ["job", "run", "expire leads", "--at", "tomorrow"],
     ],
 )
-def test_the_command_line_refuses_with_a_sentence(app, words) -> None:
+def test_the_command_line_refuses_with_a_sentence(app: Flask, words: Any) -> None:
     response = run(app, *words)
     assert response.exit_code == 1
     assert response.output.startswith("Error: ") and response.output.strip().endswith((".", "?"))
     assert "Traceback" not in response.output
 
 
-def test_a_key_created_by_the_command_line_is_printed(app, browser) -> None:
+def test_a_key_created_by_the_command_line_is_printed(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     response = run(app, "api-key", "create", "--user", "ana", "--name", "dialler")
-    header = re.search(r"Authorization: (token .+)", response.output)[1]
+    found = re.search(r"Authorization: (token .+)", response.output)
+    assert found is not None
+    header = found[1]
     assert get_menu(browser(), header).status_code == 200
 
 
-def test_jobs_are_listed_and_run(app) -> None:
+def test_jobs_are_listed_and_run(app: Flask) -> None:
     names = run(app, "job", "list").output.splitlines()
     assert "expire leads" in names
     response = run(app, "job", "run", "expire leads", "--at", "2026-11-23T10:00")
     assert response.exit_code == 0, response.output
 
 
-def test_demo_data_is_loaded(app, browser) -> None:
+def test_demo_data_is_loaded(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     response = run(app, "demo", "load", "--leads", "20", "--password", "another horse 8")
     assert response.exit_code == 0, response.output
     assert rows(app, select(Role.id))
@@ -436,15 +448,15 @@ LISTS = (
 
 
 @each_case("path", LISTS)
-def test_a_key_limited_to_leads_lists_no_colleagues(app, browser, path: str) -> None:
+def test_a_key_limited_to_leads_lists_no_colleagues(app: Flask, browser: Callable[[], FlaskClient], path: str) -> None:
     made = key_for(app, "mia", "Leads.read")
     response = browser().get(path, headers={"Authorization": f"token {made.key}:{made.secret}"})
     assert response.status_code in (302, 401, 403) and "Rao" not in response.text
 
 
-def test_who_has_left_is_listed_for_nobody(app, browser) -> None:
+def test_who_has_left_is_listed_for_nobody(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     change(app, "mia", active=False)
     for name in ("ana", "root"):
         made = key_for(app, name)
         response = browser().get(LISTS[0], headers={"Authorization": f"token {made.key}:{made.secret}"})
-        assert {each["username"] for each in response.json["message"][0]} == {"ana", "root"}
+        assert {each["username"] for each in response.get_json()["message"][0]} == {"ana", "root"}

@@ -14,6 +14,7 @@ from sqlalchemy import select, update
 
 from app.domain.invitations import Invitation
 from app.models import AuditEntry, Role, User
+from app.ops.redis.rate_counter import Rate
 from app.outbox import engine, invitation_delivery
 from app.outbox.engine import DeliveryResult
 from app.web.security import rate_limits
@@ -55,7 +56,9 @@ def link_of(crm: Crm, mail_server: MailServer) -> str:
         invitation_delivery.send(row.id)
     text = text_of(mail_server.mail[-1][1])
     assert "priya" in text
-    return re.search(r"https?://[^/]+(/invitation/\?token=[0-9a-f]{64})", text)[1]
+    found = re.search(r"https?://[^/]+(/invitation/\?token=[0-9a-f]{64})", text)
+    assert found is not None
+    return found[1]
 
 
 def choose(crm: Crm, link: str, password: str = PASSWORD, again: str = PASSWORD) -> Any:
@@ -96,13 +99,13 @@ def test_the_invited_choose_their_password_once_and_land_in_my_day(crm: Crm, mai
 
 
 def test_a_link_ends(crm: Crm, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(user_invitations, "EMAILS", rate_limits.Rate(50, 3600))
+    monkeypatch.setattr(user_invitations, "EMAILS", Rate(50, 3600))
     add_priya(crm)
     [row] = crm.rows(select(Invitation))
     root, priya = crm.client("root"), update(User).where(User.id == row.user_id)
     again, withdraw = (f"/users/action/{name}/{row.user_id}" for name in ("invite", "revoke_invitation"))
     assert crm.client("mia").form(again, {}).status_code in (403, 404)
-    steps = {
+    steps: dict[str, Any] = {
         "revoked": lambda: root.form(withdraw, {}),
         "renewed": lambda: root.form(again, {}),
         "expired": update(Invitation).values(expires_on=row.expires_on - timedelta(days=8)),
@@ -166,7 +169,7 @@ def test_a_browser_that_accepts_is_signed_out_first(crm: Crm, mail_server: MailS
 
 
 def test_emails_to_one_address_are_limited(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(user_invitations, "EMAILS", rate_limits.Rate(2, 3600))
+    monkeypatch.setattr(user_invitations, "EMAILS", Rate(2, 3600))
     add_priya(crm)
     [row] = crm.rows(select(Invitation))
     again = f"/users/action/invite/{row.user_id}"
@@ -179,7 +182,7 @@ def test_emails_to_one_address_are_limited(crm: Crm, monkeypatch: pytest.MonkeyP
 
 
 def test_links_are_not_guessed(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rate_limits, "SIGN_IN_ATTEMPTS", rate_limits.Rate(2, 60))
+    monkeypatch.setattr(rate_limits, "SIGN_IN_ATTEMPTS", Rate(2, 60))
     codes = [crm.client(None).screen(f"/invitation/?token={NOBODYS}").status_code for _ in range(3)]
     assert codes == [410, 410, 429]
 

@@ -5,16 +5,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from app import jobs
 from app.extensions import db
 from app.models import FailedLogin
 from app.web.security import login_throttle
+from tests.app_pool import AppPool
 from tests.web import security_app
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     PASSWORD,
@@ -47,14 +51,16 @@ def in_one_moment(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("sign_in_by", SIGN_IN_WAYS)
 @pytest.mark.parametrize("name", ["ana", "nobody"])
-def test_after_five_wrong_passwords_the_name_is_locked(browser, sign_in_by, name) -> None:
+def test_after_five_wrong_passwords_the_name_is_locked(
+    browser: Callable[[], FlaskClient], sign_in_by: Any, name: str
+) -> None:
     client = browser()
     codes = [sign_in_by(client, name, f"wrong {n}").status_code for n in range(8)]
     assert codes == [401] * 5 + [429] * 3
 
 
 @pytest.mark.parametrize("sign_in_by", SIGN_IN_WAYS)
-def test_the_correct_password_does_not_unlock_a_name(browser, sign_in_by) -> None:
+def test_the_correct_password_does_not_unlock_a_name(browser: Callable[[], FlaskClient], sign_in_by: Any) -> None:
     client = browser()
     for n in range(5):
         log_in(client, "ana", f"wrong {n}")
@@ -64,7 +70,7 @@ def test_the_correct_password_does_not_unlock_a_name(browser, sign_in_by) -> Non
     assert "Please try again at" in response.text
 
 
-def test_the_delay_grows_with_each_failed_attempt(app, browser) -> None:
+def test_the_delay_grows_with_each_failed_attempt(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     client, minutes = browser(), []
     for n in range(10):
         log_in(client, "ana", f"wrong {n}")
@@ -76,7 +82,9 @@ def test_the_delay_grows_with_each_failed_attempt(app, browser) -> None:
     assert rows(app, select(FailedLogin)) == []
 
 
-def test_the_lock_is_shared_between_processes(app, migrated, browser) -> None:
+def test_the_lock_is_shared_between_processes(
+    app: Flask, migrated: AppPool, browser: Callable[[], FlaskClient]
+) -> None:
     for n in range(5):
         log_in(browser(), "ana", f"wrong {n}")
     another = security_app.make_app(app.config["CRM"].instance_dir)
@@ -85,7 +93,7 @@ def test_the_lock_is_shared_between_processes(app, migrated, browser) -> None:
         db.engine.dispose()
 
 
-def test_a_count_expires_after_a_day(app, browser) -> None:
+def test_a_count_expires_after_a_day(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     for n in range(4):
         log_in(browser(), "ana", f"wrong {n}")
     move_clock(app, FailedLogin.last_on, timedelta(hours=25))
@@ -94,7 +102,7 @@ def test_a_count_expires_after_a_day(app, browser) -> None:
     assert log_in(browser()).status_code == 200
 
 
-def test_counts_of_unknown_names_are_deleted_after_a_day(app, browser) -> None:
+def test_counts_of_unknown_names_are_deleted_after_a_day(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     for n in range(3):
         log_in(browser(), f"made up {n}", "wrong")
     for hours, left in ((23, 3), (25, 0)):
@@ -104,7 +112,7 @@ def test_counts_of_unknown_names_are_deleted_after_a_day(app, browser) -> None:
 
 @pytest.mark.parametrize("sign_in_by", SIGN_IN_WAYS)
 @pytest.mark.usefixtures("in_one_moment")
-def test_an_address_has_twenty_attempts_a_minute(browser, sign_in_by) -> None:
+def test_an_address_has_twenty_attempts_a_minute(browser: Callable[[], FlaskClient], sign_in_by: Any) -> None:
     client = browser()
     for n in range(20):
         assert sign_in_by(client, f"name {n}", "wrong").status_code == 401
@@ -115,7 +123,7 @@ def test_an_address_has_twenty_attempts_a_minute(browser, sign_in_by) -> None:
 
 
 @pytest.mark.usefixtures("in_one_moment")
-def test_a_forged_forwarded_address_is_ignored(browser) -> None:
+def test_a_forged_forwarded_address_is_ignored(browser: Callable[[], FlaskClient]) -> None:
     client = browser()
     for n in range(20):
         client.post("/api/v1/security/login", json={}, headers={"X-Forwarded-For": f"10.0.0.{n}"})
@@ -123,7 +131,7 @@ def test_a_forged_forwarded_address_is_ignored(browser) -> None:
     assert response.status_code == 429
 
 
-def test_an_attempt_is_counted_before_it_is_checked(app) -> None:
+def test_an_attempt_is_counted_before_it_is_checked(app: Flask) -> None:
     now = datetime.now(UTC)
     with app.test_request_context():
         for _ in range(login_throttle.FREE_ATTEMPTS):
@@ -132,11 +140,11 @@ def test_an_attempt_is_counted_before_it_is_checked(app) -> None:
             login_throttle.count_attempt("Ana", now)
 
 
-def test_of_many_simultaneous_attempts_five_are_checked(app) -> None:
+def test_of_many_simultaneous_attempts_five_are_checked(app: Flask) -> None:
     assert sum(run_at_once(app, 12, is_attempt_allowed)) == login_throttle.FREE_ATTEMPTS
 
 
-def test_right_attempts_at_once_lock_nobody_out(app) -> None:
+def test_right_attempts_at_once_lock_nobody_out(app: Flask) -> None:
     def sign_in_rightly() -> int:
         return log_in(app.test_client()).status_code
 
@@ -144,5 +152,5 @@ def test_right_attempts_at_once_lock_nobody_out(app) -> None:
     assert rows(app, select(FailedLogin)) == []
 
 
-def test_right_sign_ins_do_not_use_up_the_attempts_of_an_address(browser) -> None:
+def test_right_sign_ins_do_not_use_up_the_attempts_of_an_address(browser: Callable[[], FlaskClient]) -> None:
     assert [log_in(browser()).status_code for _ in range(22)] == [200] * 22

@@ -4,7 +4,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
 from sqlalchemy import select
 
@@ -39,19 +43,19 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
         "\ud800" * 12,
     ],
 )
-def test_a_weak_password_is_refused(app, password) -> None:
+def test_a_weak_password_is_refused(app: Flask, password: Any) -> None:
     with app.test_request_context(), pytest.raises(PasswordComplexityValidationError, match=r"Please|too"):
         passwords.refuse_weak_password(password, "ana@eshin.in")
 
 
-def test_a_weak_password_is_refused_on_the_page(app, ana) -> None:
+def test_a_weak_password_is_refused_on_the_page(app: Flask, ana: FlaskClient) -> None:
     path = "/resetmypassword/form"
     response = post(ana, path, path, password="password123", conf_password="password123")
     assert "too common" in response.text
     assert sign_in(app.test_client(), "ana").status_code == 302
 
 
-def test_a_weak_password_is_refused_for_a_new_user(app, root) -> None:
+def test_a_weak_password_is_refused_for_a_new_user(app: Flask, root: FlaskClient) -> None:
     fields = {
         "first_name": "Dev",
         "last_name": "Rao",

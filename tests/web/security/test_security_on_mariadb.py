@@ -55,7 +55,7 @@ def mariadb_app(mariadb_pool: AppPool) -> Iterator[Flask]:
         yield made()
 
 
-def test_all_ways_of_authentication_work_on_mariadb(mariadb_app) -> None:
+def test_all_ways_of_authentication_work_on_mariadb(mariadb_app: Flask) -> None:
     client = mariadb_app.test_client()
     assert sign_in(client, "ana").status_code == 302
     assert is_signed_in(client)
@@ -69,17 +69,17 @@ def test_all_ways_of_authentication_work_on_mariadb(mariadb_app) -> None:
     assert get_menu(client, f"token {made.key}:{made.secret}").status_code == 401
 
 
-def test_similar_characters_are_different_names_on_mariadb(mariadb_app) -> None:
+def test_similar_characters_are_different_names_on_mariadb(mariadb_app: Flask) -> None:
     for name in ("ána", "ANÁ", "ana\u00a0x", "ana\u200b"):
         assert log_in(mariadb_app.test_client(), name).status_code == 401, name
     assert log_in(mariadb_app.test_client(), "ANA").status_code == 200
 
 
-def test_of_many_simultaneous_attempts_five_are_checked_on_mariadb(mariadb_app) -> None:
+def test_of_many_simultaneous_attempts_five_are_checked_on_mariadb(mariadb_app: Flask) -> None:
     assert sum(run_at_once(mariadb_app, 12, is_attempt_allowed)) == login_throttle.FREE_ATTEMPTS
 
 
-def test_of_many_starting_processes_one_creates_the_admin_on_mariadb(mariadb_app) -> None:
+def test_of_many_starting_processes_one_creates_the_admin_on_mariadb(mariadb_app: Flask) -> None:
     delete_all_users(mariadb_app)
     made = run_at_once(mariadb_app, 6, lambda: first_admin.ensure_admin(mariadb_app, None))
     assert len([password for password in made if password]) == 1

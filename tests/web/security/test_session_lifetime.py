@@ -4,10 +4,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from app import access
@@ -59,7 +63,9 @@ ENDPOINTS = {"form": by_form, "jwt": by_token, "compat": by_sid}
 @pytest.mark.parametrize(
     "column, limit", [(SignIn.started_on, timedelta(days=7)), (SignIn.seen_on, timedelta(hours=12))]
 )
-def test_a_session_ends(app, browser, endpoint: str, column: Any, limit: timedelta) -> None:
+def test_a_session_ends(
+    app: Flask, browser: Callable[[], FlaskClient], endpoint: str, column: Any, limit: timedelta
+) -> None:
     is_in = ENDPOINTS[endpoint](browser())
     move_clock(app, column, limit + JUST_IN_TIME)
     assert is_in()
@@ -67,7 +73,7 @@ def test_a_session_ends(app, browser, endpoint: str, column: Any, limit: timedel
     assert not is_in()
 
 
-def test_use_does_not_lengthen_the_days(app, browser) -> None:
+def test_use_does_not_lengthen_the_days(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     is_in = by_form(browser())
     for days in range(1, 7):
         move_clock(app, SignIn.started_on, timedelta(days=days))
@@ -77,7 +83,7 @@ def test_use_does_not_lengthen_the_days(app, browser) -> None:
     assert not is_in()
 
 
-def test_a_refresh_token_gives_nothing_after_the_end(app, browser) -> None:
+def test_a_refresh_token_gives_nothing_after_the_end(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     client = browser()
     refresh = {"Authorization": f"Bearer {log_in(client, refresh=True).json['refresh_token']}"}
     assert client.post("/api/v1/security/refresh", headers=refresh).status_code == 200
@@ -85,7 +91,7 @@ def test_a_refresh_token_gives_nothing_after_the_end(app, browser) -> None:
     assert client.post("/api/v1/security/refresh", headers=refresh).status_code == 401
 
 
-def test_open_sockets_follow_the_same_rule(app, browser) -> None:
+def test_open_sockets_follow_the_same_rule(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     by_form(browser())
     hashes = {token for (token,) in rows(app, select(SignIn.token_hash))}
     for days, expected in ((6, 1), (8, 0)):
@@ -95,7 +101,7 @@ def test_open_sockets_follow_the_same_rule(app, browser) -> None:
             assert len(sockets._valid_tokens(session, hashes, rules)) == expected
 
 
-def test_both_limits_are_settings(tmp_path) -> None:
+def test_both_limits_are_settings(tmp_path: Path) -> None:
     settings = settings_for(tmp_path, CRM_SESSION_IDLE_HOURS="2", CRM_SESSION_DAYS="1")
     assert (settings.session_idle_hours, settings.session_days) == (2, 1)
 
@@ -103,7 +109,7 @@ def test_both_limits_are_settings(tmp_path) -> None:
 # --- keys: what ends them
 
 
-def test_a_deactivated_users_keys_stay_dead_after_reactivation(app, browser) -> None:
+def test_a_deactivated_users_keys_stay_dead_after_reactivation(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     made = key_for(app, "ana")
     header = f"token {made.key}:{made.secret}"
     assert get_menu(browser(), header).status_code == 200
@@ -118,7 +124,9 @@ PAGE = "/resetmypassword/form"
 
 
 @pytest.mark.parametrize("current", ["", "wrong password 1", "\0", "x" * 1000])
-def test_a_session_alone_changes_no_password_and_makes_no_key(app, browser, current: str) -> None:
+def test_a_session_alone_changes_no_password_and_makes_no_key(
+    app: Flask, browser: Callable[[], FlaskClient], current: str
+) -> None:
     client = browser()
     sign_in(client, "ana")
     assert "current password" in post(client, PAGE, PAGE, current_password=current, **PASSWORDS).text
@@ -128,7 +136,7 @@ def test_a_session_alone_changes_no_password_and_makes_no_key(app, browser, curr
     assert sign_in(browser(), "ana").status_code == 302
 
 
-def test_the_current_password_cannot_be_guessed_in_a_session(app, browser) -> None:
+def test_the_current_password_cannot_be_guessed_in_a_session(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     client = browser()
     sign_in(client, "ana")
     for _attempt in range(5):
@@ -139,7 +147,9 @@ def test_the_current_password_cannot_be_guessed_in_a_session(app, browser) -> No
 
 
 @pytest.mark.parametrize("revoke, status", [({}, 200), ({"revoke_keys": "y"}, 401)])
-def test_a_password_change_offers_to_revoke_the_keys(app, browser, revoke: dict[str, str], status: int) -> None:
+def test_a_password_change_offers_to_revoke_the_keys(
+    app: Flask, browser: Callable[[], FlaskClient], revoke: dict[str, str], status: int
+) -> None:
     made, client = key_for(app, "ana"), browser()
     sign_in(client, "ana")
     post(client, PAGE, PAGE, current_password=PASSWORD, **PASSWORDS, **revoke)
@@ -148,7 +158,7 @@ def test_a_password_change_offers_to_revoke_the_keys(app, browser, revoke: dict[
     assert ("still works" in client.get("/sessions/").text) is not bool(revoke)
 
 
-def test_ending_the_other_sessions_speaks_of_keys(app, browser) -> None:
+def test_ending_the_other_sessions_speaks_of_keys(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     key_for(app, "ana")
     client = browser()
     sign_in(client, "ana")

@@ -50,7 +50,7 @@ def test_an_admin_sees_what_the_user_sees_and_changes_nothing(crm: Crm) -> None:
     assert root.screen(f"/leads/{other.number}").status_code == 404
     hits = root.screen("/search/hits?q=kumar").json
     assert hits == crm.client("ana").screen("/search/hits?q=kumar").json and mine.number in str(hits)
-    listed = root.browser.get("/api/v1/lead/").json
+    listed = root.browser.get("/api/v1/lead/").get_json()
     assert listed["ids"] == [mine.id] and root.browser.get(f"/api/v1/lead/{other.id}").status_code == 404
     assert crm.client("ana").screen("/leads/").text.count(BANNER) == 0  # their own pages are as before
     assert "data-new" in crm.client("ana").screen("/leads/").text
@@ -99,7 +99,9 @@ def test_who_is_viewed_and_by_whom(crm: Crm) -> None:
 
 def own_token(client: Any) -> str:
     """The CSRF token that the pages of this browser show; the end of a view changes it."""
-    return str(re.search(r'name="csrf_token" value="([^"]+)"', client.screen("/leads/").text)[1])
+    found = re.search(r'name="csrf_token" value="([^"]+)"', client.screen("/leads/").text)
+    assert found is not None
+    return str(found[1])
 
 
 def end(client: Any) -> Any:

@@ -73,9 +73,16 @@ def test_strangers_make_the_database_and_the_store_work_once(
     raw_client, store = crm.app.test_client(), crm.app.extensions["crm_files"]
     known = f"/brand/{branding.last_loaded(crm.app).logo.digest}.png"  # type: ignore[union-attr]
     opened: list[str] = []
-    monkeypatch.setattr(store, "open", lambda digest, own=store.open: opened.append(digest) or own(digest))
+    own = store.open
+
+    def counted(digest: str) -> Any:
+        opened.append(digest)
+        return own(digest)
+
+    monkeypatch.setattr(store, "open", counted)
     monkeypatch.setattr("app.web.pages.brand.AGAIN_AFTER_SECONDS", 60.0)
-    STATEMENTS.set(statements := [])
+    statements: list[str] = []
+    STATEMENTS.set(statements)
     unknown = [f"/brand/{n:064d}.png" for n in range(9)]
     public = ("/brand/x.png", "/manifest.webmanifest", "/worker.js", "/login/", "/hooks/sms/nobody")
     answers = [raw_client.get(path).status_code for path in (known, known, *unknown, *unknown, "/brand/x.png")]

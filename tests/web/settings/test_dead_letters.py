@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -38,20 +39,20 @@ def entries(crm: Crm) -> list[Any]:
     return [row.payload for row in crm.rows(select(AuditEntry).where(AuditEntry.event == "failed call"))]
 
 
-def test_an_idle_queue(crm):
+def test_an_idle_queue(crm: Crm) -> None:
     page = crm.client("root").screen("/queue/").text
     assert "No failed items" in page
     assert "In this process" in page
 
 
-def test_the_page_shows_what_failed_and_why(crm, broken):
+def test_the_page_shows_what_failed_and_why(crm: Crm, broken: list[int]) -> None:
     page = crm.client("root").screen("/queue/").text
     assert "delivery.send(3)" in page
     assert "OperationalError 2006" in page
     assert page.count("<span>Retry</span>") == 3
 
 
-def test_an_admin_retries_a_call_once(crm, broken):
+def test_an_admin_retries_a_call_once(crm: Crm, broken: list[int]) -> None:
     client = crm.client("root")
     answers = [client.form("/queue/again/2") for _ in range(2)]
     assert [answer.status_code for answer in answers] == [302, 302]
@@ -59,25 +60,25 @@ def test_an_admin_retries_a_call_once(crm, broken):
     assert entries(crm) == [{"outcome": "again", "calls": [2]}]
 
 
-def test_an_admin_dismisses_a_call(crm, broken):
+def test_an_admin_dismisses_a_call(crm: Crm, broken: list[int]) -> None:
     crm.client("root").form("/queue/rest/1")
     assert (outcomes(crm), waiting()) == (["dropped", None, None], 0)
     assert entries(crm) == [{"outcome": "dropped", "calls": [1]}]
 
 
 @pytest.mark.parametrize(("path", "outcome", "runs"), [("/queue/again", "again", 3), ("/queue/rest", "dropped", 0)])
-def test_an_admin_handles_all_calls_at_once(crm, broken, path, outcome, runs):
+def test_an_admin_handles_all_calls_at_once(crm: Crm, broken: list[int], path: str, outcome: str, runs: int) -> None:
     crm.client("root").form(path)
     assert (outcomes(crm), waiting(), len(entries(crm))) == ([outcome] * 3, runs, 1)
 
 
 @pytest.mark.parametrize("path", ["/queue/again", "/queue/rest"])
-def test_without_failed_calls_nothing_is_changed(crm, path):
+def test_without_failed_calls_nothing_is_changed(crm: Crm, path: str) -> None:
     crm.client("root").form(path)
     assert entries(crm) == []
 
 
-def test_while_the_queue_is_down_the_call_stays_on_the_list(crm, broken, instance):
+def test_while_the_queue_is_down_the_call_stays_on_the_list(crm: Crm, broken: list[int], instance: Path) -> None:
     away = settings_for(instance, CRM_REDIS_URL="redis://127.0.0.1:9/0")
     crm = Crm(create_app(away, TESTING=True, RATELIMIT_ENABLED=False))
     crm.client("root").form("/queue/again/1")
@@ -85,14 +86,14 @@ def test_while_the_queue_is_down_the_call_stays_on_the_list(crm, broken, instanc
 
 
 @pytest.mark.parametrize("name", ["ana", "mia", "sam", "rhea"])
-def test_without_access_to_settings_the_queue_is_hidden(crm, broken, name):
+def test_without_access_to_settings_the_queue_is_hidden(crm: Crm, broken: list[int], name: str) -> None:
     client = crm.client(name)
     assert client.screen("/queue/").status_code in (302, 403)
     client.form("/queue/again/1")
     assert (outcomes(crm), waiting()) == ([None] * 3, 0)
 
 
-def test_reading_settings_does_not_allow_retries(crm, broken):
+def test_reading_settings_does_not_allow_retries(crm: Crm, broken: list[int]) -> None:
     crm.make.cell("Sales Manager", "Settings", "read", "all")
     crm.make.cell("Sales Manager", "Settings", "write", "all")
     client = crm.client("mia")
@@ -102,7 +103,7 @@ def test_reading_settings_does_not_allow_retries(crm, broken):
     assert outcomes(crm) == [None] * 3
 
 
-def test_the_page_needs_few_statements(crm):
+def test_the_page_needs_few_statements(crm: Crm) -> None:
     crm.app.config["COUNT_SQL"] = True
     now = datetime.now(UTC)
     row = {"queue": "long", "function": "app.x:y", "arguments": [1], "tries": 5, "error": "x", "failed_on": now}

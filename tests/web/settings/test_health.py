@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import threading
 from dataclasses import replace
@@ -184,7 +185,7 @@ def test_measures_that_cannot_be_stored_are_kept(crm: Crm) -> None:
 # --- thresholds
 
 
-SLOW = {"requests": 100, "bucket_0": 80, "bucket_3": 20}
+SLOW: dict[str, Any] = {"requests": 100, "bucket_0": 80, "bucket_3": 20}
 FAST = {"requests": 100, "bucket_0": 100}
 
 
@@ -351,12 +352,12 @@ def test_the_self_test_says_which_values_of_custom_fields_lists_can_not_trust(cr
 def test_readyz_tells_trouble_of_the_database_from_what_only_degrades(crm: Crm) -> None:
     ask = crm.app.test_client().get
     answer = ask("/readyz")
-    assert answer.status_code == 200 and answer.json["checks"]["redis"] == "off"
-    assert answer.json["status"] == "degraded" and ask("/readyz?strict=1").status_code == 503  # no job has run
+    assert answer.status_code == 200 and answer.get_json()["checks"]["redis"] == "off"
+    assert answer.get_json()["status"] == "degraded" and ask("/readyz?strict=1").status_code == 503  # no job has run
     crm.session.execute(text("UPDATE alembic_version SET version_num = '0001'"))
     crm.session.commit()
     answer = ask("/readyz")
-    assert answer.status_code == 503 and answer.json["checks"]["schema"] == "outdated"
+    assert answer.status_code == 503 and answer.get_json()["checks"]["schema"] == "outdated"
     assert "Retry-After" in answer.headers
 
 
@@ -388,7 +389,7 @@ def test_metrics_are_for_those_whom_the_settings_allow(
 
 def test_counting_needs_room_on_the_disk_before_it_begins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """To write to a mapped file with holes ends the process where the disk is full: every request would."""
-    counted = list[tuple[str, str]]()
+    counted = list[tuple[str, ...]]()
 
     class Seconds:
         def labels(self, *words: str) -> Any:
@@ -400,7 +401,7 @@ def test_counting_needs_room_on_the_disk_before_it_begins(tmp_path: Path, monkey
 
     monkeypatch.setattr(metrics, "_state", metrics._State(tmp_path, Seconds()))
     with monkeypatch.context() as patched:
-        patched.setattr(metrics.os, "posix_fallocate", full)
+        patched.setattr(os, "posix_fallocate", full)
         metrics.observe("page", 200, 0.1)
     metrics.observe("page", 200, 0.1)  # a minute later it is tried again
     assert counted == [] and list(tmp_path.iterdir()) == []

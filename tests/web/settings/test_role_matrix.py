@@ -117,7 +117,7 @@ ASKED_ELSEWHERE = {
 
 def test_every_cell_is_asked_for_by_some_code(site: Site) -> None:
     asked = set(ASKED_ELSEWHERE)
-    for view in site.app.appbuilder.baseviews:
+    for view in site.app.appbuilder.baseviews:  # type: ignore[attr-defined]
         for name, method in inspect.getmembers(type(view), lambda each: hasattr(each, "_permission_name")):
             needed = (view.method_permission_name or {}).get(method._permission_name, method._permission_name)
             if name not in (getattr(view, "exclude_route_methods", None) or ()):

@@ -143,7 +143,7 @@ def test_nobody_deletes_their_own_account_or_by_get(site: Site) -> None:
 
 @pytest.mark.parametrize("more", [{"active": ""}, {"roles": "*"}])
 def test_the_last_admin_stays(site: Site, more: dict[str, Any]) -> None:
-    sent = {"roles": site.role("Sales User")} if "roles" in more else {"active": []}
+    sent: dict[str, Any] = {"roles": site.role("Sales User")} if "roles" in more else {"active": []}
     response = edit_user(site, "root", "root", last_name="Kept", **sent)
     assert response.status_code == 422 and "last active admin" in response.text and 'value="Kept"' in response.text
     assert roles_of(site, "root") == ["Admin"]

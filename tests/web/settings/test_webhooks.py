@@ -44,7 +44,7 @@ def made(crm: Crm, **more: Any) -> Any:
 
 def hook_of(crm: Crm) -> Webhook:
     (hook,) = crm.rows(select(Webhook))
-    return hook  # type: ignore[no-any-return]
+    return hook
 
 
 def secret_in(page: str) -> str:
@@ -63,7 +63,7 @@ def done(crm: Crm) -> list[Any]:
 # --- setting up
 
 
-def test_an_admin_creates_a_webhook_and_sees_its_secret_once(crm):
+def test_an_admin_creates_a_webhook_and_sees_its_secret_once(crm: Crm) -> None:
     answer = made(crm)
     hook, secret = hook_of(crm), secret_in(answer.text)
     assert (answer.status_code, answer.headers["Cache-Control"]) == (200, "no-store")
@@ -91,13 +91,13 @@ def test_an_admin_creates_a_webhook_and_sees_its_secret_once(crm):
         ({"user": "999999"}, "choose an active user"),
     ],
 )
-def test_an_invalid_webhook_is_refused_and_the_form_keeps_its_values(crm, wrong, sentence):
+def test_an_invalid_webhook_is_refused_and_the_form_keeps_its_values(crm: Crm, wrong: Any, sentence: Any) -> None:
     answer = made(crm, **wrong)
     assert (answer.status_code, sentence in answer.text, crm.count(Webhook)) == (422, True, 0)
     assert "Accounts" in answer.text or "name" in wrong
 
 
-def test_an_admin_edits_a_webhook_and_an_outdated_form_is_refused(crm):
+def test_an_admin_edits_a_webhook_and_an_outdated_form_is_refused(crm: Crm) -> None:
     made(crm)
     client, hook = crm.client("root"), hook_of(crm)
     form = GOOD | {"user": str(crm.people["mia"].id), "name": "Website", "version": str(hook.version)}
@@ -107,13 +107,13 @@ def test_an_admin_edits_a_webhook_and_an_outdated_form_is_refused(crm):
     assert (stale.status_code, hook_of(crm).name, done(crm)) == (409, "Website", ["made", "changed"])
 
 
-def test_rotating_replaces_the_secret(crm):
+def test_rotating_replaces_the_secret(crm: Crm) -> None:
     old = secret_in(made(crm).text)
     new = secret_in(crm.client("root").form("/webhooks/1/secret").text)
     assert new != old and crm.vault.open(hook_of(crm).secret_sealed) == new
 
 
-def test_pause_resume_and_delete(crm):
+def test_pause_resume_and_delete(crm: Crm) -> None:
     made(crm)
     client = crm.client("root")
     states = []
@@ -126,7 +126,7 @@ def test_pause_resume_and_delete(crm):
     assert (crm.count(Webhook), done(crm)) == (0, ["made", "paused", "resumed", "deleted"])
 
 
-def test_turning_off_drops_waiting_deliveries(crm):
+def test_turning_off_drops_waiting_deliveries(crm: Crm) -> None:
     made(crm)
     crm.make.lead("ana")
     form = {**GOOD, "user": str(crm.people["root"].id), "version": "1"}
@@ -136,7 +136,7 @@ def test_turning_off_drops_waiting_deliveries(crm):
     assert crm.rows(select(WebhookDelivery.state)) == ["dropped"]
 
 
-def test_the_number_of_webhooks_is_limited(crm, monkeypatch):
+def test_the_number_of_webhooks_is_limited(crm: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("app.domain.webhooks.MAX_WEBHOOKS", 1)
     made(crm)
     assert (made(crm).status_code, crm.count(Webhook)) == (422, 1)
@@ -145,7 +145,7 @@ def test_the_number_of_webhooks_is_limited(crm, monkeypatch):
 # --- the log
 
 
-def test_a_test_is_sent_and_its_response_shown_as_text(sending_crm, receiver):
+def test_a_test_is_sent_and_its_response_shown_as_text(sending_crm: Crm, receiver: Receiver) -> None:
     made(sending_crm, url=receiver.url)
     receiver.answers = [(500, {}, b"<script>alert(1)</script>" + b"x" * 500)]
     sending_crm.client("root").form("/webhooks/1/test")
@@ -156,14 +156,14 @@ def test_a_test_is_sent_and_its_response_shown_as_text(sending_crm, receiver):
     assert b'"event":"test"' in receiver.requests[0].body
 
 
-def test_a_test_is_sent_while_paused(sending_crm, receiver):
+def test_a_test_is_sent_while_paused(sending_crm: Crm, receiver: Receiver) -> None:
     made(sending_crm, url=receiver.url)
     for what in ("pause", "test"):
         sending_crm.client("root").form(f"/webhooks/1/{what}")
     assert (work(), len(receiver.requests)) == (1, 1)
 
 
-def test_the_log_names_the_record_and_resends_with_the_same_key(sending_crm, receiver):
+def test_the_log_names_the_record_and_resends_with_the_same_key(sending_crm: Crm, receiver: Receiver) -> None:
     made(sending_crm, url=receiver.url)
     lead = sending_crm.make.lead("ana")
     work()
@@ -174,7 +174,7 @@ def test_the_log_names_the_record_and_resends_with_the_same_key(sending_crm, rec
     assert len({request.headers["X-CRM-Delivery"] for request in receiver.requests}) == 1
 
 
-def test_only_failed_deliveries_are_resent(sending_crm):
+def test_only_failed_deliveries_are_resent(sending_crm: Crm) -> None:
     made(sending_crm)
     for _ in range(3):
         sending_crm.make.lead("ana")
@@ -197,7 +197,7 @@ def test_only_failed_deliveries_are_resent(sending_crm):
     assert done(sending_crm)[-1] == "2 sent again"
 
 
-def test_a_delivery_in_progress_is_not_resent(sending_crm, receiver):
+def test_a_delivery_in_progress_is_not_resent(sending_crm: Crm, receiver: Receiver) -> None:
     made(sending_crm, url=receiver.url)
     sending_crm.make.lead("ana")
     sending_crm.client("root").form("/webhooks/again/1")
@@ -205,7 +205,7 @@ def test_a_delivery_in_progress_is_not_resent(sending_crm, receiver):
 
 
 @pytest.mark.parametrize(("shown", "seen"), [("", True), ("failed", True), ("waiting", False), ("dropped", False)])
-def test_the_log_is_filtered(sending_crm, shown, seen):
+def test_the_log_is_filtered(sending_crm: Crm, shown: str, seen: bool) -> None:
     made(sending_crm)
     sending_crm.make.lead("ana")
     sending_crm.session.execute(update(WebhookDelivery).values(state="failed", error="It has failed."))
@@ -213,14 +213,15 @@ def test_the_log_is_filtered(sending_crm, shown, seen):
     assert ("It has failed." in sending_crm.client("root").screen(f"/webhooks/1/?show={shown}").text) is seen
 
 
-def test_the_log_needs_the_same_statements_for_any_length(sending_crm):
+def test_the_log_needs_the_same_statements_for_any_length(sending_crm: Crm) -> None:
     made(sending_crm, events=list(all_events()))
     counted = []
     for _ in range(3):
         lead = sending_crm.make.lead("ana", task={"title": "Call"})
         sending_crm.make.ticket("cleo", lead_id=lead.id, customer_id=sending_crm.make.customer("ana").id)
         sending_crm.client("root").screen("/webhooks/1/")
-        STATEMENTS.set(seen := [])
+        seen: list[str] = []
+        STATEMENTS.set(seen)
         assert sending_crm.client("root").screen("/webhooks/1/").status_code == 200
         counted.append(len(seen))
     STATEMENTS.set(None)
@@ -246,7 +247,7 @@ READS, WRITES = (
 
 
 @pytest.mark.parametrize("who", ["ana", "mia", "rhea"])
-def test_others_have_no_access(crm, who):
+def test_others_have_no_access(crm: Crm, who: str) -> None:
     made(crm)
     crm.make.lead("ana")
     before, client = crm.stored(hook_of(crm)), crm.client(who)
@@ -257,7 +258,7 @@ def test_others_have_no_access(crm, who):
     assert crm.stored(hook_of(crm)) == before and crm.count(WebhookDelivery) == 1
 
 
-def test_reading_settings_does_not_allow_actions(crm):
+def test_reading_settings_does_not_allow_actions(crm: Crm) -> None:
     made(crm)
     grant(crm, "mia")
     client, before = crm.client("mia"), crm.stored(hook_of(crm))
@@ -281,7 +282,7 @@ def grant(crm: Crm, name: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/webhooks/99/", "/webhooks/99/edit"])
-def test_an_unknown_webhook_is_404(crm, path):
+def test_an_unknown_webhook_is_404(crm: Crm, path: str) -> None:
     assert crm.client("root").screen(path).status_code == 404
 
 

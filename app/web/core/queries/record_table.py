@@ -362,9 +362,9 @@ class RecordTable:
         return values
 
     def unwritten(self, raw: dict[str, Any], shown: dict[str, Any], mode: str) -> list[str]:
-        """Fields that were sent with another value than is shown, and that can be written, but not this way.
+        """The names of sent fields that this `mode` ("add" or "edit") can't write, and whose value isn't the shown one.
 
-        Numbers, stamps and so on, which nobody writes, are left out: clients send back what they have read.
+        Fields that no mode writes, such as numbers and stamps, are left out: clients send back what they have read.
         """
         return [
             name

@@ -185,7 +185,7 @@ class CustomChoice(CustomColumn, ChoiceField):
     """One of the choices that an admin has entered."""
 
     def bind(self, definition: FieldDefinition, record: Any) -> CustomColumn:
-        """Bind it, with the choices on offer."""
+        """Bind it, with the choices that are offered."""
         super().bind(definition, record)
         self.options = tuple(value for value, _label, _labels, is_offered in definition.choices if is_offered)
         self.words = {value: _lazy(label, labels) for value, label, labels, _offered in definition.choices}

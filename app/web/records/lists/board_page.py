@@ -19,7 +19,7 @@ from app.web.core.urls.local_links import row_url
 from app.web.core.viewer import Viewer
 from app.web.records.lists import grouped_rows, list_views
 from app.web.records.lists.board_card_html import cards_html
-from app.web.records.lists.grouped_rows import ListGroup
+from app.web.records.lists.grouped_rows import GroupedList, ListGroup
 from app.web.records.lists.list_columns import ChosenColumns
 from app.web.records.lists.list_page import count_url, list_page, title_of, url
 from app.web.records.next_steps import OVER
@@ -40,7 +40,7 @@ def card_names(screen: Any) -> tuple[str, ...]:
 def page(screen: Any, list_query: ListQuery, columns: ChosenColumns, viewer: Viewer) -> Any:
     """The board, or the part of it requested by htmx."""
     names = card_names(screen)
-    found = grouped_rows.load(screen, "status", replace(list_query, size=grouped_rows.CARDS), names, viewer)
+    found = GroupedList(screen, "status", replace(list_query, size=grouped_rows.CARDS), names).load(viewer)
     shown = list_page(screen, replace(list_query, page=0), [], columns, viewer) | list_views.switcher(screen, viewer)
     shown |= {
         "tabs": [],
@@ -65,7 +65,7 @@ def more_cards(screen: Any, list_query: ListQuery, key: str, number: int, viewer
     names = card_names(screen)
     group = group_of(screen, key, viewer)
     query = replace(list_query, size=grouped_rows.CARDS, page=min(number, MAX_PAGE))
-    grouped_rows.load_rows(screen, "status", query, [group], names)
+    GroupedList(screen, "status", query, names).load_rows([group])
     screen.record_table.prepare(group.rows, names, viewer)
     shown = _column(screen, group, cards(screen, group.rows, names, viewer), query.page)
     return render_template("records/_board_cards.html", column=shown)

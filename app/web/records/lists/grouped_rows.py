@@ -118,6 +118,8 @@ class _GroupStatements:
     """The query shared by the groups; its conditions have parameters in place of values."""
 
     table: RecordTable
+    #: The field by which the rows are grouped, and its column.
+    name: str
     column: Any
     rules: list[Any]
     order: list[Any]
@@ -132,7 +134,7 @@ class _GroupStatements:
         named = {table.name, *(joined.__tablename__ for joined, _on in table.joins)}
         tables = frozenset(named | tables_in((*query.conditions, *query.order)))
         column = table.by_name[name].columns[0]
-        return cls(table, column, opened[:cut], opened[cut:], shape.open_values, shape.key, tables)
+        return cls(table, name, column, opened[:cut], opened[cut:], shape.open_values, shape.key, tables)
 
     def where(self, group: ListGroup) -> Any:
         return self.column.is_(None) if group.value == NOBODY else self.column == literal(group.value)
@@ -147,60 +149,170 @@ class _GroupStatements:
         return access.answer(session, access.CachedStatement(key, make, self.tables), self.open_values)
 
 
-def load_rows(screen: Any, name: str, query: ListQuery, groups: list[ListGroup], names: tuple[str, ...]) -> None:
-    """Fill in the number of rows of each group, up to the cap, and its first rows in list order.
+@dataclass(frozen=True)
+class GroupedList:
+    """A list in groups: of which screen, by which field, which rows and which of their fields."""
 
-    `query.size` rows each, starting at `query.offset`; one statement for counts and ids, one for the rows.
-    """
-    if not groups:
-        return
-    statements, session = _GroupStatements.of(screen.record_table, query, name), db.session()
-    person = access.acting(session)
-    way: Way = "newest" if _looks_at_newest(statements, query, person) else "all"
-    _load_ids(statements, name, query, groups, person, way)
-    if way == "newest":
-        _complete(statements, name, query, groups, person)
-    if _counts_own_only(statements, query, person):
-        _add_others(groups, query)
-    rows = _rows(screen.record_table, session, [key for group in groups for key in group.ids], names)
-    for group in groups:
-        group.rows = [rows[key] for key in group.ids if key in rows]
+    screen: Any
+    #: The field by which its rows are grouped.
+    name: str
+    query: ListQuery
+    #: The fields that are read of each row.
+    names: tuple[str, ...]
 
+    def load(self, viewer: Viewer) -> list[ListGroup]:
+        """The groups with their counts and first rows; for people, only groups with rows."""
+        groups = groups_of(self.screen, self.name, viewer)
+        replace(self, query=replace(self.query, page=0)).load_rows(groups)
+        if self.name != "status":
+            groups = [group for group in groups if group.count]
+        self.screen.record_table.prepare([row for group in groups for row in group.rows], self.names, viewer)
+        return groups
 
-def _load_ids(
-    statements: _GroupStatements,
-    name: str,
-    query: ListQuery,
-    groups: list[ListGroup],
-    person: access.Person | None,
-    way: Way,
-) -> None:
-    """Fill in the number of rows of each group and the ids of its page."""
-    counts = _Counts.of(statements.table.record, name, query, groups, person)
-    is_own_only = _counts_own_only(statements, query, person)
-    what = (query.size, query.offset, counts.wanted, is_own_only, way)
-    make = partial(_counts_and_ids, statements, query, groups, counts.wanted, person, is_own_only, way)
-    shared, counted = dict[int, int](), dict[int, int]()
-    found_rows = statements.ask(db.session(), what, groups, make)
-    for place, found, _at, count in sorted(found_rows, key=lambda row: (row[0], row[2])):
-        if place >= 0:
-            groups[place].ids.append(found)
-            shared[place] = count
+    def load_rows(self, groups: list[ListGroup]) -> None:
+        """Fill in the number of rows of each group, up to the cap, and its first rows in list order.
+
+        `query.size` rows each, starting at `query.offset`; one statement for counts and ids, one for the rows.
+        """
+        if not groups:
+            return
+        table, session = self.screen.record_table, db.session()
+        pages = _Pages(_GroupStatements.of(table, self.query, self.name), self.query, access.acting(session))
+        if pages.looks_at_newest():
+            replace(pages, way="newest").load_ids(groups)
+            _complete(pages, groups)
         else:
-            counted[-1 - place] = found
-    for place, count in counted.items():
-        counts.take(place, count + shared.get(place, 0))
+            pages.load_ids(groups)
+        if pages.counts_own_only():
+            _add_others(groups, self.query)
+        rows = _rows(table, session, [key for group in groups for key in group.ids], self.names)
+        for group in groups:
+            group.rows = [rows[key] for key in group.ids if key in rows]
 
 
-def _complete(
-    statements: _GroupStatements,
-    name: str,
-    query: ListQuery,
-    groups: list[ListGroup],
-    person: access.Person | None,
-) -> None:
+@dataclass(frozen=True)
+class _Pages:
+    """The page of each group: the statements, for whom, and how tickets are found that several people hold."""
+
+    statements: _GroupStatements
+    query: ListQuery
+    person: access.Person | None
+    way: Way = "all"
+
+    def load_ids(self, groups: list[ListGroup]) -> None:
+        """Fill in the number of rows of each group and the ids of its page."""
+        counts = _Counts.of(self, groups)
+        what = (self.query.size, self.query.offset, counts.wanted, self.counts_own_only(), self.way)
+        shared, counted = dict[int, int](), dict[int, int]()
+        make = partial(self._counts_and_ids, groups, counts.wanted)
+        found_rows = self.statements.ask(db.session(), what, groups, make)
+        for place, found, _at, count in sorted(found_rows, key=lambda row: (row[0], row[2])):
+            if place >= 0:
+                groups[place].ids.append(found)
+                shared[place] = count
+            else:
+                counted[-1 - place] = found
+        for place, count in counted.items():
+            counts.take(place, count + shared.get(place, 0))
+
+    def looks_at_newest(self) -> bool:
+        """Whether shared tickets are looked for among the newest ones first."""
+        wanted = self._shared_query()
+        if self.person is None or wanted is None:
+            return False
+        return access.holds_many_tickets(db.session(), self.person, wanted)
+
+    def counts_own_only(self) -> bool:
+        """Whether only rows that people in reach hold themselves are counted, as in a list of who holds very many."""
+        record = self.statements.table.record
+        if self.person is None or not self._is_own():
+            return False
+        wanted = access.PageQuery([*self.statements.rules, self.statements.column.is_(None)], COUNT_CAP + 1)
+        is_by_path = access.is_counted_by_path(self.person, record, wanted)
+        return is_by_path and access.holds_many(db.session(), self.person, record)
+
+    def _is_own(self) -> bool:
+        """Whether the fast forms of the access rules can be used: the groups use only the record's own columns."""
+        named = tables_in((*self.query.conditions, *self.query.order, self.statements.column), access.outer_nodes)
+        return self.person is not None and named <= {self.statements.table.name}
+
+    def _shared_query(self) -> access.PageQuery | None:
+        """The query of a page of tickets that several people may hold; None if it has no fast form."""
+        record = self.statements.table.record
+        sort = sort_of(self.query.order, record)
+        if self.person is None or sort is None or not self._is_own():
+            return None
+        wanted = access.PageQuery(self.statements.rules, self.query.size, self.query.offset, *sort)
+        return wanted if access.is_shared(self.person, record, wanted) else None
+
+    def _counts_and_ids(self, groups: list[ListGroup], counted: Sequence[int]) -> Any:
+        """(index of the group, id, index in it if pages are not in order, number of rows that aren't counted below).
+
+        (-1 - index, count, 0, 0) of each counted group.
+        """
+        together = self._pages_together(groups)
+        parts = [] if together is None else [together]
+        for place, group in enumerate(groups if together is None else ()):
+            page = self._page_of(group).subquery()
+            parts.append(
+                select(literal(place).label("place"), page.c.id, literal(0).label("at"), literal(0).label("shared"))
+            )
+        count = partial(access.count_by_person, with_shared=together is None, is_own_only=self.counts_own_only())
+        for place in counted:
+            number = self._count_of(groups[place], count)
+            parts.append(select(literal(-1 - place), number, literal(0), literal(0)))
+        return union_all(*parts)
+
+    def _pages_together(self, groups: Sequence[ListGroup]) -> Any:
+        """The pages of all groups in one SELECT, for records that several people hold; None for others."""
+        wanted = self._shared_query()
+        if self.person is None or wanted is None:
+            return None
+        conditions = [self.statements.where(group) for group in groups]
+        return access.pages_of_groups(self.person, conditions, wanted, self.way)
+
+    def _page_of(self, group: ListGroup) -> Any:
+        statements, query, record = self.statements, self.query, self.statements.table.record
+        sort = sort_of(query.order, record)
+        if self.person is not None and sort is not None and self._is_own():
+            wanted = access.PageQuery([*statements.rules, statements.where(group)], query.size, query.offset, *sort)
+            found = access.page_of_union(self.person, record, wanted)
+            if found is not None:
+                return found
+        column = empty_last(statements.table, query)
+        if column is not None:
+            return self._page_by_value(group, column)
+        return statements.ids(group).order_by(*statements.order).limit(query.size).offset(query.offset)
+
+    def _page_by_value(self, group: ListGroup, column: Any) -> Any:
+        """A page whose rows without a value come last; both kinds are read in the order of an index, up to the page."""
+        statements, query, parts = self.statements, self.query, []
+        index = access.index_of(statements.table.record, statements.column.key, column.key)
+        for place, rule in enumerate((not_(is_empty(column)), is_empty(column))):
+            part = statements.ids(group).add_columns(column.label("value"), literal(place).label("place")).where(rule)
+            if index is not None:  # MariaDB would rather read all due times, in order, for a status that few have
+                part = part.with_hint(statements.table.record, f"FORCE INDEX ({index})", "mysql")
+            first = part.order_by(*statements.order[1 + place :]).limit(query.offset + query.size).subquery()
+            parts.append(select(first))
+        found = union_all(*parts).subquery()
+        page = select(found.c.id).order_by(found.c.place, found.c.value, found.c.id)
+        return page.limit(query.size).offset(query.offset)
+
+    def _count_of(self, group: ListGroup, count: Callable[..., Select[Any] | None]) -> Any:
+        """`count`: `access.count_by_person` with what it is to count."""
+        statements = self.statements
+        if self.person is not None and self._is_own():
+            wanted = access.PageQuery([*statements.rules, statements.where(group)], COUNT_CAP + 1)
+            found = count(self.person, statements.table.record, wanted)
+            if found is not None:
+                return found.scalar_subquery()
+        few = statements.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
+        return select(func.count()).select_from(few.limit(COUNT_CAP + 1).subquery()).scalar_subquery()
+
+
+def _complete(pages: _Pages, groups: list[ListGroup]) -> None:
     """Look through all tickets for the groups whose page the newest ones don't fill; the others may have more."""
-    rest = []
+    rest, query = [], pages.query
     for group in groups:
         if len(group.ids) < query.size:
             group.ids, group.count, group.is_capped = [], 0, False
@@ -208,33 +320,7 @@ def _complete(
         else:
             group.count, group.is_capped = max(group.count, query.offset + query.size), True
     if rest:
-        _load_ids(statements, name, query, rest, person, "rest")
-
-
-def _looks_at_newest(statements: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
-    """Whether shared tickets are looked for among the newest ones first."""
-    wanted = _shared_query(statements, query, person)
-    return person is not None and wanted is not None and access.holds_many_tickets(db.session(), person, wanted)
-
-
-def _shared_query(
-    statements: _GroupStatements, query: ListQuery, person: access.Person | None
-) -> access.PageQuery | None:
-    """The query of a page of tickets that several people may hold; None if it has no fast form."""
-    sort = sort_of(query.order, statements.table.record)
-    if person is None or sort is None or not _is_own(statements, query, person):
-        return None
-    wanted = access.PageQuery(statements.rules, query.size, query.offset, *sort)
-    return wanted if access.is_shared(person, statements.table.record, wanted) else None
-
-
-def _counts_own_only(statements: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
-    """Whether only rows that people in reach hold themselves are counted, as in a list of who holds very many leads."""
-    record = statements.table.record
-    if person is None or not _is_own(statements, query, person):
-        return False
-    wanted = access.PageQuery([*statements.rules, statements.column.is_(None)], COUNT_CAP + 1)
-    return access.is_counted_by_path(person, record, wanted) and access.holds_many(db.session(), person, record)
+        replace(pages, way="rest").load_ids(rest)
 
 
 def _add_others(groups: Sequence[ListGroup], query: ListQuery) -> None:
@@ -259,12 +345,11 @@ class _Counts:
     person: access.Person | None
 
     @classmethod
-    def of(
-        cls, record: Any, name: str, query: ListQuery, groups: list[ListGroup], person: access.Person | None
-    ) -> _Counts:
+    def of(cls, pages: _Pages, groups: list[ListGroup]) -> _Counts:
         """Find the groups to count; the others get their cached result."""
-        base = None if person is None else capped_counts.key_of(record, query.conditions)
-        keys = [None if base is None else (base, name, group.value) for group in groups]
+        record, person = pages.statements.table.record, pages.person
+        base = None if person is None else capped_counts.key_of(record, pages.query.conditions)
+        keys = [None if base is None else (base, pages.statements.name, group.value) for group in groups]
         wanted = []
         for place, (group, key) in enumerate(zip(groups, keys, strict=True)):
             if person is not None and capped_counts.is_capped(person, key):
@@ -281,99 +366,6 @@ class _Counts:
             capped_counts.remember(self.person, self.keys[place])
 
 
-def _counts_and_ids(
-    statements: _GroupStatements,
-    query: ListQuery,
-    groups: list[ListGroup],
-    counted: Sequence[int],
-    person: access.Person | None,
-    is_own_only: bool,
-    way: Way,
-) -> Any:
-    """(index of the group, id, index in the group if pages are not in order, number of rows that aren't counted below).
-
-    (-1 - index, count, 0, 0) of each counted group.
-    """
-    together = _pages_together(statements, query, groups, person, way)
-    parts = [] if together is None else [together]
-    for place, group in enumerate(groups if together is None else ()):
-        page = _page_of(statements, query, group, person).subquery()
-        parts.append(
-            select(literal(place).label("place"), page.c.id, literal(0).label("at"), literal(0).label("shared"))
-        )
-    count = partial(access.count_by_person, with_shared=together is None, is_own_only=is_own_only)
-    for place in counted:
-        number = _count_of(statements, query, groups[place], person, count)
-        parts.append(select(literal(-1 - place), number, literal(0), literal(0)))
-    return union_all(*parts)
-
-
-def _pages_together(
-    statements: _GroupStatements,
-    query: ListQuery,
-    groups: Sequence[ListGroup],
-    person: access.Person | None,
-    way: Way,
-) -> Any:
-    """The pages of all groups in one SELECT, for records that several people hold; None for others."""
-    wanted = _shared_query(statements, query, person)
-    if person is None or wanted is None:
-        return None
-    return access.pages_of_groups(person, [statements.where(group) for group in groups], wanted, way)
-
-
-def _is_own(statements: _GroupStatements, query: ListQuery, person: access.Person | None) -> bool:
-    """Whether the fast forms of the access rules can be used: the groups use only the record's own columns."""
-    named = tables_in((*query.conditions, *query.order, statements.column), access.outer_nodes)
-    return person is not None and named <= {statements.table.name}
-
-
-def _page_of(statements: _GroupStatements, query: ListQuery, group: ListGroup, person: access.Person | None) -> Any:
-    sort = sort_of(query.order, statements.table.record)
-    if person is not None and sort is not None and _is_own(statements, query, person):
-        wanted = access.PageQuery([*statements.rules, statements.where(group)], query.size, query.offset, *sort)
-        found = access.page_of_union(person, statements.table.record, wanted)
-        if found is not None:
-            return found
-    column = empty_last(statements.table, query)
-    if column is not None:
-        return _page_by_value(statements, query, group, column)
-    return statements.ids(group).order_by(*statements.order).limit(query.size).offset(query.offset)
-
-
-def _page_by_value(statements: _GroupStatements, query: ListQuery, group: ListGroup, column: Any) -> Any:
-    """A page whose rows without a value come last; both kinds are read in the order of an index, up to the page."""
-    parts = []
-    record = statements.table.record
-    index = access.index_of(record, statements.column.key, column.key)
-    for place, rule in enumerate((not_(is_empty(column)), is_empty(column))):
-        part = statements.ids(group).add_columns(column.label("value"), literal(place).label("place")).where(rule)
-        if index is not None:  # MariaDB would rather read all due times, in order, for a status that few have
-            part = part.with_hint(record, f"FORCE INDEX ({index})", "mysql")
-        first = part.order_by(*statements.order[1 + place :]).limit(query.offset + query.size).subquery()
-        parts.append(select(first))
-    found = union_all(*parts).subquery()
-    page = select(found.c.id).order_by(found.c.place, found.c.value, found.c.id)
-    return page.limit(query.size).offset(query.offset)
-
-
-def _count_of(
-    statements: _GroupStatements,
-    query: ListQuery,
-    group: ListGroup,
-    person: access.Person | None,
-    count: Callable[..., Select[Any] | None],
-) -> Any:
-    """`count`: `access.count_by_person` with what it is to count."""
-    if person is not None and _is_own(statements, query, person):
-        wanted = access.PageQuery([*statements.rules, statements.where(group)], COUNT_CAP + 1)
-        found = count(person, statements.table.record, wanted)
-        if found is not None:
-            return found.scalar_subquery()
-    few = statements.ids(group).with_only_columns(literal(1).label("one"), maintain_column_froms=True)
-    return select(func.count()).select_from(few.limit(COUNT_CAP + 1).subquery()).scalar_subquery()
-
-
 def _rows(table: RecordTable, session: Any, ids: list[int], names: tuple[str, ...]) -> dict[int, Any]:
     """The rows of these ids under the access rules, by id."""
     if not ids:
@@ -387,13 +379,3 @@ def _rows(table: RecordTable, session: Any, ids: list[int], names: tuple[str, ..
     tables = frozenset({table.name, *(joined.__tablename__ for joined, _on in table.joins)})
     question = access.CachedStatement((table, "rows of groups", names, len(open_values)), make, tables)
     return {row[0]: row for row in access.answer(session, question, open_values)}
-
-
-def load(screen: Any, name: str, query: ListQuery, names: tuple[str, ...], viewer: Viewer) -> list[ListGroup]:
-    """The groups of this list with their counts and first rows; for people, only groups with rows."""
-    groups = groups_of(screen, name, viewer)
-    load_rows(screen, name, replace(query, page=0), groups, names)
-    if name != "status":
-        groups = [group for group in groups if group.count]
-    screen.record_table.prepare([row for group in groups for row in group.rows], names, viewer)
-    return groups

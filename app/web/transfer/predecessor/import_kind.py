@@ -43,7 +43,7 @@ class PredecessorKind(ImportKind):
                 raise access.Denied(_("A move contains everybody's records. Please ask an admin."))
 
     def fields(self) -> dict[str, Any]:
-        """None: the mapping is fixed."""
+        """Empty: which columns become what is fixed."""
         return {}
 
 

@@ -35,7 +35,7 @@ _COLUMN_NAMES, _DOCTYPE, _DATA_BELOW = "column name", "doctype", "start entering
 
 @dataclass(frozen=True)
 class SourceRow:
-    """One document, and where it stands."""
+    """One document of the predecessor, and its place in the file."""
 
     doctype: str
     values: Document
