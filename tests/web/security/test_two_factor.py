@@ -56,6 +56,15 @@ def test_turning_it_on_shows_ten_recovery_codes_once_and_ends_other_sessions(app
     assert audited(app) == ["turned on"] and told(app, "ana") == ["turned on"]
 
 
+def test_the_page_of_the_recovery_codes_belongs_to_the_new_session(ana) -> None:
+    offer, key = offered(ana)
+    sent = {"offer": offer, "code": code(key), "current_password": PASSWORD, "form": "on"}
+    page = post(ana, "/two-factor/on", PAGE, **sent).text
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]
+    assert ana.post("/logout/", data={"csrf_token": token}).status_code == 302
+    assert not is_signed_in(ana)
+
+
 def test_neither_the_key_nor_a_code_is_stored_or_audited_in_the_clear(app, ana) -> None:
     key, codes = turn_on(ana)
     stored = str(rows(app, select(TwoFactor.key_sealed)) + rows(app, select(RecoveryCode.code_hash)))
