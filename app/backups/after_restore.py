@@ -23,6 +23,7 @@ from sqlalchemy import (
     NullPool,
     Table,
     create_engine,
+    delete,
     inspect,
     select,
     update,
@@ -144,7 +145,10 @@ class _Settling:
         return [f"Held back, because they may have been sent since: {held}. A person decides (Undelivered, Webhooks)."]
 
     def end_sign_ins(self) -> list[str]:
-        """End all sessions, because those that were ended since the backup would be valid again."""
+        """End all sessions, because those that were ended since the backup would be valid again; forget browsers."""
+        for name in ("pending_sign_in", "remembered_browser"):
+            if name in self.tables:
+                self.connection.execute(delete(self.tables[name]))
         rows = self.tables.get("sign_in")
         if rows is None:
             return []
@@ -203,7 +207,7 @@ def _connected(url: URL) -> Iterator[tuple[Connection, dict[str, Table]]]:
     """A connection of its own, and those of our tables that exist."""
     engine: Engine = create_engine(url, poolclass=NullPool, hide_parameters=True)
     names = {"message", "delivery", "webhook_delivery", "sign_in", "job_run", "backup_run"}
-    names |= {"access_version", "number_series", "alembic_version"}
+    names |= {"pending_sign_in", "remembered_browser", "access_version", "number_series", "alembic_version"}
     with engine.connect() as connection:
         there = names & set(inspect(connection).get_table_names())
         metadata = MetaData()

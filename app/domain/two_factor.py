@@ -122,6 +122,13 @@ def owes() -> ColumnElement[bool]:
     return and_(held, not_(exists().where(TwoFactor.user_id == User.id)))
 
 
+def state(session: Session, user_id: int) -> tuple[bool, bool]:
+    """(whether the user has it on, whether they owe it), by one statement."""
+    query = select(exists().where(TwoFactor.user_id == User.id), owes()).where(User.id == user_id)
+    found = session.execute(query).first()
+    return (bool(found[0]), bool(found[1])) if found else (False, False)
+
+
 # --- on, off -----------------------------------------------------------------------------------------------------
 
 

@@ -30,6 +30,7 @@ from app.models import (
     Message,
     Notification,
     NumberSeries,
+    RememberedBrowser,
     SignIn,
     WebhookDelivery,
 )
@@ -120,6 +121,7 @@ def test_a_restored_database_is_fit_to_be_worked_with(both: Crm) -> None:
     session.flush()
     session.add(Delivery(notification_id=notice.id, channel="email", state="queued", at=NOW, tries=0, next_try_on=NOW))
     session.add(NumberSeries(kind="CAR", year=2020, last=5))
+    session.add(RememberedBrowser(token_hash="h", user_id=ana, started_on=NOW))
     session.commit()
     assert command(both, "create").exit_code == 0
     [name] = backups(both)
@@ -135,6 +137,7 @@ def test_a_restored_database_is_fit_to_be_worked_with(both: Crm) -> None:
     assert both.rows(select(WebhookDelivery.id)) == []
     assert both.rows(select(JobRun.outcome).where(JobRun.slot == "s")) == ["cut"]
     assert both.rows(select(func.count()).select_from(SignIn).where(SignIn.ended_on.is_(None))) == [0]
+    assert both.rows(select(RememberedBrowser.id)) == []
     assert both.client("root").screen("/jobs/").status_code in (302, 401)
     assert both.rows(select(NumberSeries.last).where(NumberSeries.year == 2020)) == [9]
     assert both.rows(select(AccessVersion.n))[0] > 2_000_000_000

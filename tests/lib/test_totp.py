@@ -24,13 +24,13 @@ NOW = datetime(2026, 7, 1, 8, 0, 5, tzinfo=UTC)
         (20000000000, "353130"),
     ],
 )
-def test_the_vectors_of_the_rfc(seconds, code) -> None:
+def test_the_vectors_of_the_rfc(seconds: int, code: str) -> None:
     """Its appendix B, of which apps show the last six digits."""
     assert totp.code_at(KEY, seconds // totp.STEP_SECONDS) == code
 
 
 @pytest.mark.parametrize("steps, fits", [(-2, False), (-1, True), (0, True), (1, True), (2, False)])
-def test_a_clock_may_differ_by_one_step(steps, fits) -> None:
+def test_a_clock_may_differ_by_one_step(steps: int, fits: bool) -> None:
     step = totp.step_at(NOW) + steps
     code = totp.code_at(KEY, step)
     assert totp.matching_step(KEY, code, NOW) == (step if fits else None)
@@ -38,7 +38,7 @@ def test_a_clock_may_differ_by_one_step(steps, fits) -> None:
 
 
 @pytest.mark.parametrize("code", ["", "12345", "1234567", "abcdef", "١٢٣٤٥٦"])
-def test_anything_else_is_no_code(code) -> None:
+def test_anything_else_is_no_code(code: str) -> None:
     assert totp.matching_step(KEY, code, NOW) is None
 
 

@@ -77,8 +77,8 @@ def requesting_person() -> access.Person | None:
     if current_user.is_authenticated:
         if g.get("view_as") is not None:
             return None  # a view as another user hears nothing of what they hear
-        person = g.get("person") or load_person(db.session(), int(current_user.get_id()))
-        return None if person.owes_two_factor else person
+        who: access.Person = g.get("person") or load_person(db.session(), int(current_user.get_id()))
+        return None if who.owes_two_factor else who
     if token := compat_token():
         now = datetime.now(UTC)
         found = sessions.find_by_token(token, now)

@@ -12,7 +12,6 @@ from typing import Any
 from flask import current_app, has_request_context, request
 from flask import session as flask_session
 from flask_babel import gettext as _
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from app import access
@@ -21,7 +20,7 @@ from app.domain.authentication import note_sign_in_ended
 from app.domain.base import RuleBroken, translatable
 from app.extensions import db
 from app.lib.field_encryption import Vault
-from app.models import SignIn, User
+from app.models import SignIn
 from app.web.core.request_transaction import request_transaction
 from app.web.security import login_throttle, sessions
 
@@ -75,15 +74,14 @@ def refuse_without_code(user_id: int, otp: Any, now: datetime) -> None:
 
     Raises CodeRefused, Locked, or access.Denied if the user's role demands a factor that they haven't set up.
     """
-    if is_on(user_id):
+    with access.as_system(db.session()) as session:
+        has_it, owes = two_factor.state(session, user_id)
+    if has_it:
         if otp in (None, ""):
             text = _("This account signs in with two factors. Please send the code of the authenticator app as “otp”.")
             raise CodeRefused(text)
         check(user_id, otp, now)
-        return
-    with access.as_system(db.session()) as session:
-        owes = session.scalar(select(User.id).where(User.id == user_id, two_factor.owes()))
-    if owes is not None:
+    elif owes:
         raise access.Denied(OWED)
 
 

@@ -174,7 +174,7 @@ class TwoFactorView(BaseView):
         user_id, now = _holder_id(), datetime.now(UTC)
         with access.as_system(db.session()) as session:
             factor = two_factor.find(session, user_id)
-            words = {
+            words: dict[str, Any] = {
                 "factor": factor,
                 "codes": two_factor.count_recovery_codes(session, user_id) if factor else 0,
                 "browsers": two_factor.count_remembered(session, user_id, now) if factor else 0,

@@ -13,11 +13,12 @@ import pytest
 from sqlalchemy import select, update
 
 from app.domain.invitations import Invitation
-from app.models import AuditEntry, Role, User
+from app.lib import totp
+from app.models import AuditEntry, Role, SignIn, User
 from app.ops.redis.rate_counter import Rate
 from app.outbox import engine, invitation_delivery
 from app.outbox.engine import DeliveryResult
-from app.web.security import rate_limits
+from app.web.security import rate_limits, second_step
 from app.web.settings import user_invitations
 from tests.app_fixtures import Crm
 from tests.app_pool import AppMaker
@@ -96,6 +97,16 @@ def test_the_invited_choose_their_password_once_and_land_in_my_day(crm: Crm, mai
     assert {"invited", "invitation accepted"} <= set(whats)
     refused = crm.client("root").form(f"/users/action/invite/{invited.user_id}", {}, follow_redirects=True)
     assert "has signed in already" in refused.text
+
+
+def test_a_second_factor_outlives_an_invitation(crm: Crm, mail_server: MailServer) -> None:
+    add_priya(crm)
+    [row] = crm.rows(select(Invitation))
+    with crm.app.test_request_context():
+        second_step.turn_on(row.user_id, totp.new_key(), 0, datetime.now(UTC))
+    done = choose(crm, link_of(crm, mail_server))
+    assert (done.status_code, done.location) == (302, "/login/code/")
+    assert crm.rows(select(SignIn).where(SignIn.user_id == row.user_id)) == []
 
 
 def test_a_link_ends(crm: Crm, mail_server: MailServer, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
     sign_in,
     user_id,
 )
+from tests.web.two_factor_steps import demand
 
 JUST_IN_TIME, TOO_LATE = timedelta(minutes=-1), timedelta(minutes=1)
 
@@ -96,6 +97,18 @@ def test_open_sockets_follow_the_same_rule(app: Flask, browser: Callable[[], Fla
     hashes = {token for (token,) in rows(app, select(SignIn.token_hash))}
     for days, expected in ((6, 1), (8, 0)):
         move_clock(app, SignIn.started_on, timedelta(days=days))
+        with app.app_context(), access.as_system(db.session()) as session:
+            rules = valid_sign_ins(datetime.now(UTC), app.config["CRM"])
+            assert len(sockets._valid_tokens(session, hashes, rules)) == expected
+
+
+def test_open_sockets_of_people_who_owe_a_second_factor_are_closed(
+    app: Flask, browser: Callable[[], FlaskClient]
+) -> None:
+    by_form(browser())
+    hashes = {token for (token,) in rows(app, select(SignIn.token_hash))}
+    for needed, expected in ((False, 1), (True, 0)):
+        demand(app, "Sales User", needed)
         with app.app_context(), access.as_system(db.session()) as session:
             rules = valid_sign_ins(datetime.now(UTC), app.config["CRM"])
             assert len(sockets._valid_tokens(session, hashes, rules)) == expected

@@ -10,7 +10,8 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import select
 
-from app.models import AuditEntry, PendingSignIn, RecoveryCode, RememberedBrowser, SignIn, TwoFactor
+from app import notice_links, notice_texts
+from app.models import AuditEntry, Notification, PendingSignIn, RecoveryCode, RememberedBrowser, SignIn, TwoFactor
 from app.web.security import login_throttle
 from tests.web.security_app import (  # noqa: F401  (fixtures)
     NEW_PASSWORD,
@@ -54,6 +55,15 @@ def test_turning_it_on_shows_ten_recovery_codes_once_and_ends_other_sessions(app
     again = ana.get(PAGE).text
     assert key not in again and not any(each in again for each in codes)
     assert audited(app) == ["turned on"] and told(app, "ana") == ["turned on"]
+
+
+def test_the_page_of_the_recovery_codes_belongs_to_the_new_session(ana) -> None:
+    offer, key = offered(ana)
+    sent = {"offer": offer, "code": code(key), "current_password": PASSWORD, "form": "on"}
+    page = post(ana, "/two-factor/on", PAGE, **sent).text
+    token = re.search(r'name="csrf_token"[^>]*value="([^"]+)"', page)[1]
+    assert ana.post("/logout/", data={"csrf_token": token}).status_code == 302
+    assert not is_signed_in(ana)
 
 
 def test_neither_the_key_nor_a_code_is_stored_or_audited_in_the_clear(app, ana) -> None:
@@ -245,6 +255,23 @@ def test_new_recovery_codes_end_the_former_ones(app, browser, ana) -> None:
     assert send_code(_begun(browser), codes[0]).status_code == 401
     assert send_code(_begun(browser), made[0]).status_code == 302
     assert told(app, "ana") == ["turned on", "new recovery codes", "recovery code used"]
+
+
+@pytest.mark.parametrize(
+    "payload, words",
+    [
+        ({"what": "turned on"}, "was turned on"),
+        ({"what": "turned off"}, "was turned off"),
+        ({"what": "reset"}, "An admin has reset"),
+        ({"what": "new recovery codes"}, "new recovery codes"),
+        ({"what": "recovery code used", "left": 1}, "1 is left"),
+        ({"what": "recovery code used", "left": 0}, "0 are left"),
+    ],
+)
+def test_what_the_person_is_told(app, payload, words) -> None:
+    with app.test_request_context():
+        notice = Notification(kind="security", payload=payload)
+        assert words in notice_texts.text_of(notice) and notice_links.link_of(notice, {}) == PAGE
 
 
 # --- turning it off
