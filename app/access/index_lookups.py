@@ -139,7 +139,7 @@ class _FirstLookup:
         key = None if shape.key is None else ("first look", self.most, tuple(kinds), shape.key)
         question = CachedStatement(key, partial(self._statement, session, shape))
         with as_system(session):  # ids only, see above
-            for n, found, _other in answer_without_rules(session, question, open_values):
+            for n, found in answer_without_rules(session, question, open_values):
                 self.ids.setdefault(n, set()).add(found)
 
     @property
@@ -195,12 +195,12 @@ class _FirstLookup:
         row, adapter = alias_of(record)
         if isinstance(part, TitlePart):
             return newest_matches(row, part, n, bindparam(f"title_{n}", part.pattern))
-        columns = [literal(n).label("n"), row.id.label("id"), null().label("other")]
+        columns = [literal(n).label("n"), row.id.label("id")]
         return select(*columns).where(adapter.traverse(part)).limit(self.most + 1)
 
 
 def _together(session: Session, branches: list[Select[Any]]) -> Any:
-    """UNION ALL of (n, id, other).
+    """UNION ALL of the branches.
 
     SQLite needs each limited branch in a SELECT of its own; MariaDB would materialize that.
     """

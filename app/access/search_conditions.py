@@ -88,13 +88,14 @@ class IndexLookup:
     def kept_rule(self) -> KeptRule | None:
         """The condition with its values as parameters, so that its statement is compiled once.
 
-        None if nothing or very much was found, or if some part has values that cannot be parameters.
+        None if nothing or very much was found, or if some part has values that cannot be parameters. Rules of several
+        records can be in one statement.
         """
         if self.ids is not None:
             return self._kept_ids() if 0 < len(self.ids) <= _MOST_KEPT else None
         if not all(isinstance(part, TitlePart | IndexRange) for part in self.parts):
             return None
-        names = {id(part): f"part_{n}" for n, part in enumerate(self.parts)}
+        names = {id(part): f"{self.record.__tablename__}_part_{n}" for n, part in enumerate(self.parts)}
         open_values = {name: value for part in self.parts for name, value in part.open_values(names[id(part)]).items()}
         make = partial(self._either, lambda part: part.opened(names[id(part)]))
         key = tuple((self.is_own(part), part.form, len(part.values)) for part in self.parts)

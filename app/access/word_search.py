@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, column, literal, null, select, table
+from sqlalchemy import ColumnElement, Select, and_, bindparam, column, literal, select, table
 from sqlalchemy.dialects import mysql
 
 from app.ops.database import message_full_text
@@ -99,14 +99,13 @@ class TitlePart:
 
 
 def newest_matches(row: Any, part: TitlePart, n: int, pattern: Any) -> Select[Any]:
-    """(n, id, null) of the newest rows that match, up to PROBED. `row`: an alias of the record.
+    """(n, id) of the newest rows that match, up to PROBED. `row`: an alias of the record.
 
     The titles stay out of the temporary table of the newest rows, which long texts would make a file.
     """
     has_text = getattr(row, part.column.key).like(pattern, escape="/").label("has_text")
     newest = select(row.id.label("id"), has_text).order_by(row.id.desc()).limit(NEWEST).subquery()
-    columns = [literal(n).label("n"), newest.c.id, null().label("other")]
-    return select(*columns).where(newest.c.has_text).limit(PROBED)
+    return select(literal(n).label("n"), newest.c.id).where(newest.c.has_text).limit(PROBED)
 
 
 def is_probed_common(ids: set[int]) -> bool:

@@ -23,7 +23,8 @@ from app.models import Customer, Lead
 #: Shorter words have too many neighbours.
 LEAST_LETTERS = 4
 MOST_WORDS = 3
-#: Beginnings are filled up to a multiple of this, so that few statements have to be compiled.
+#: Up to so many beginnings are listed as they are, as one word has; more are filled up to a multiple of it, so that few
+#: statements have to be compiled. Each one that is filled up costs the database as much as a real one.
 LENGTH_STEP = 8
 #: Distinct names that are read of each column for one word.
 MAX_NAMES = 3000
@@ -73,7 +74,7 @@ def _names(session: Session, words: Iterable[str]) -> set[str]:
     words = list(words)
     letters = sorted({letter for word in words for letter in word[:2]})
     others = sorted({begun for word in words for begun in _with_other_first_letter(word)})
-    others += others[-1:] * (-len(others) % LENGTH_STEP)
+    others += others[-1:] * (-len(others) % LENGTH_STEP if len(others) > LENGTH_STEP else 0)
     groups = {"letter": letters, "other": others}
     patterns = {f"{name}_{n}": f"{text}%" for name, texts in groups.items() for n, text in enumerate(texts)}
     lengths = {name: len(texts) for name, texts in groups.items() if texts}

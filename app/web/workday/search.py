@@ -147,10 +147,12 @@ class _Kind:
 
     def first_rows(self) -> FirstRows:
         """The first hits as part of a statement for several kinds."""
-        table, common = self.table, [self.lookup.rule()] if self.is_common else []
-        query = ListQuery([*table.base_conditions(), *common], self.order(), MAX_HITS)
+        table, kept = self.table, self.lookup.kept_rule() if self.is_common else None
+        common = [self.lookup.rule()] if self.is_common and kept is None else []
+        is_newest = self.is_common and table.base_order is None
+        query = ListQuery([*table.base_conditions(), *common], self.order(), MAX_HITS, newest=is_newest)
         typed = None if self.is_common else self.text
-        return FirstRows(table, query, _names(table, _title(self.screen)), self.lookup.ids, typed)
+        return FirstRows(table, query, _names(table, _title(self.screen)), self.lookup.ids, typed, kept)
 
     def rows(self) -> list[Any]:
         """The first hits by a statement of their own."""
