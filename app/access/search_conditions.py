@@ -56,8 +56,14 @@ class IndexLookup:
     of_customer: list[Any] = field(init=False)
     #: Whether each part is on one table, and that the record's or its customer's, and read from an index.
     can_be_looked_up: bool = field(init=False)
+    _own_parts: set[int] = field(init=False)
+    _tables: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        if not self.parts:  # as of a search that is complete
+            self.own, self.of_customer, self._own_parts, self._tables = [], [], set(), frozenset()
+            self.can_be_looked_up = True
+            return
         tables = [part.form.table if type(part) is IndexRange else _table_of(part) for part in self.parts]
         own = self.record.__tablename__
         self.own = [part for part, table in zip(self.parts, tables, strict=True) if table == own]

@@ -5,6 +5,7 @@ Files of records by name; and, in the palette, support pages and settings by wor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,7 +25,13 @@ from app.web.core.queries.first_rows import FirstRows
 from app.web.core.queries.record_pages import FoundRows, rows_found
 from app.web.core.queries.record_table import ListQuery, RecordTable
 from app.web.core.queries.replica_lists import from_replica
-from app.web.core.queries.text_search import MAX_LOOKED_UP, best_first, exact_first, parts
+from app.web.core.queries.text_search import (
+    MAX_LOOKED_UP,
+    best_first,
+    common_among_own,
+    exact_first,
+    matching_all,
+)
 from app.web.core.registry import registered
 from app.web.core.urls.local_links import row_url
 from app.web.core.urls.merged_redirects import is_number_of
@@ -92,32 +99,40 @@ def _found(text: str, viewer: Viewer) -> list[dict[str, Any]]:
         return []
     groups = _groups(text, viewer)
     other = near_names.corrected(db.session(), text) if not groups else ""
-    return _groups_of(_named_screens(), other, viewer, True) if other else groups
+    return _groups_of_common(other, viewer) if other else groups
 
 
 def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The first hits of each kind that the person may read and that has some, files last."""
-    files = file_search.file_lookup(text, viewer)
-    groups = _groups_of(searched_screens(), text, viewer, False, files)
+    screens = _read(searched_screens(), viewer)
+    tables = [screen.record_table for screen in screens]
+    *lookups, files = matching_all(
+        tables, text, viewer, MAX_LOOKED_UP, 2 * MAX_HITS, lambda: [file_search.file_lookup(text, viewer)]
+    )
+    groups = _groups_of(screens, lookups, text, viewer)
     rows = file_search.hits(files, MAX_HITS, viewer)
     return [*groups, {"title": _("Files"), "url": "", "rows": rows}] if rows else groups
 
 
-def _groups_of(
-    screens: list[Any], text: str, viewer: Viewer, is_common: bool, *more: access.IndexLookup
-) -> list[dict[str, Any]]:
-    """The first hits of those screens' records that have some, as far as the person may read them.
+def _groups_of_common(text: str, viewer: Viewer) -> list[dict[str, Any]]:
+    """The first hits among people of a name that many are probably called by."""
+    screens = _read([each for each in searched_screens() if each.record_table.record in (Customer, Lead)], viewer)
+    lookups = common_among_own([screen.record_table for screen in screens], text, viewer, 2 * MAX_HITS)
+    return _groups_of(screens, lookups, text, viewer)
 
-    `more` is looked up with them. `is_common`: whether many people are probably called so.
-    """
-    read = [screen for screen in screens if viewer.person.may(screen.module, "read")]
-    tables = [screen.record_table for screen in read]
-    lookups = [access.IndexLookup(table.record, parts(table, text, viewer)) for table in tables]
-    searched = [each for each in (*lookups, *more) if each.parts]
-    access.look_up(db.session(), searched, MAX_LOOKED_UP, 2 * MAX_HITS, is_common)
-    kinds = [_Kind(*each, text, viewer) for each in zip(read, tables, lookups, strict=True)]
-    rows = _rows(kinds)
-    return [_group(screen, found, text, viewer) for screen, found in zip(read, rows, strict=True) if found]
+
+def _read(screens: list[Any], viewer: Viewer) -> list[Any]:
+    """Those whose records the viewer may read."""
+    return [screen for screen in screens if viewer.person.may(screen.module, "read")]
+
+
+def _groups_of(
+    screens: list[Any], lookups: Sequence[access.IndexLookup], text: str, viewer: Viewer
+) -> list[dict[str, Any]]:
+    """The first hits of those screens' records that have some."""
+    found = [(screen, each) for screen, each in zip(screens, lookups, strict=True) if each.ids != set()]
+    rows = _rows([_Kind(screen, screen.record_table, each, text, viewer) for screen, each in found])
+    return [_group(screen, hits, text, viewer) for (screen, _each), hits in zip(found, rows, strict=True) if hits]
 
 
 @dataclass(frozen=True)
@@ -181,22 +196,16 @@ def _title(screen: Any) -> str:
 def _rows(kinds: list[_Kind]) -> list[list[Any]]:
     """The rows of each kind: of several kinds in one statement, except where they are scanned."""
     rows: list[list[Any]] = [[] for _each in kinds]
-    with_hits = [at for at, each in enumerate(kinds) if each.lookup.ids != set()]
-    together = [at for at in with_hits if not kinds[at].is_scanned]
+    together = [at for at, each in enumerate(kinds) if not each.is_scanned]
     pages = [kinds[at].first_rows() for at in together]
     if len(pages) == 1 and not pages[0].is_short:
         together, pages = [], []
     for at, found in zip(together, first_rows.load(db.session(), pages), strict=True):
         rows[at] = found
-    for at in with_hits:
+    for at, each in enumerate(kinds):
         if at not in together:
-            rows[at] = kinds[at].rows()
+            rows[at] = each.rows()
     return rows
-
-
-def _named_screens() -> list[Any]:
-    """Those of people."""
-    return [screen for screen in searched_screens() if screen.record_table.record in (Customer, Lead)]
 
 
 def _group(screen: Any, rows: list[Any], text: str, viewer: Viewer) -> dict[str, Any]:
