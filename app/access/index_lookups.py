@@ -22,6 +22,7 @@ from app.access.fast_paging import has_few, reach_conditions
 from app.access.first_lookups import FirstLookup, is_sqlite, together
 from app.access.index_branches import alias_of
 from app.access.index_ranges import IndexRange
+from app.access.person import Person
 from app.access.reach_branches import shared_by
 from app.access.search_conditions import ALONE, WITH_CUSTOMER, IndexLookup
 from app.access.search_plans import SearchPlan
@@ -29,6 +30,9 @@ from app.access.system_session import acting
 from app.access.word_search import TitlePart, has_words, wanted_words, with_words
 from app.models import Customer, Ticket
 from app.ops.statements.sqlalchemy_internals import annotations_of
+
+#: The ways in which a person holds rows, by record.
+_WAYS = "ways of holding rows"
 
 
 def parts_of(rule: Any) -> list[Any]:
@@ -161,7 +165,7 @@ class _SecondLookup:
 
     def _ways(self, record: Any) -> list[Any]:
         """The ways in which the person holds rows; none without the right to read them."""
-        return reach_conditions(self.person, record) if self.person is not None else []
+        return [] if self.person is None else _ways_of(self.person, record)
 
     def _add(self, make: Callable[[], Select[Any]], lookup: IndexLookup) -> None:
         """Add a branch; `make` builds a SELECT of an id."""
@@ -249,6 +253,17 @@ class _SecondLookup:
         if self._key is not None:
             self._key.append((about, tuple((part.form, len(part.values)) for part in parts)))
         return lambda: or_(*[part.opened(name) for part, name in zip(parts, names, strict=True)])
+
+
+def _ways_of(person: Person, record: Any) -> list[Any]:
+    """`reach_conditions`, which are kept with the person's rights: to build them costs more than to send them."""
+    kept: dict[Any, list[Any]] | None = person.derived.get(_WAYS)
+    if kept is None:
+        kept = {}
+        person.derived.keep(_WAYS, kept)
+    if record not in kept:
+        kept[record] = reach_conditions(person, record)
+    return kept[record]
 
 
 def _held_rows(record: Any, way: Any, rule: Callable[[], Any]) -> Select[Any]:

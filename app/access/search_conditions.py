@@ -87,8 +87,9 @@ class IndexLookup:
         """The rows that were found; if they are too many, the parts themselves."""
         if self.ids is not None:
             ids = sorted(self.ids)
-            found: ColumnElement[bool] = self.record.id == -1
-            return self.record.id.in_(listed(ids) if len(ids) <= _MOST_LISTED else ids) if ids else found
+            key: Any = self.record.id
+            found: ColumnElement[bool] = key.in_(listed(ids) if len(ids) <= _MOST_LISTED else ids) if ids else key == -1
+            return found
         return self._either(_expression)
 
     def kept_rule(self) -> KeptRule | None:

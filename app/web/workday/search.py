@@ -210,31 +210,33 @@ def _rows(kinds: list[_Kind]) -> list[list[Any]]:
 
 def _group(screen: Any, rows: list[Any], text: str, viewer: Viewer) -> dict[str, Any]:
     """The hits of one kind with their cells, for both pages."""
-    slices = screen.record_table.selection(_names(screen.record_table, _title(screen)))[1]
+    table = screen.record_table
+    slices = table.selection(_names(table, _title(screen)))[1]
+    merged = text.upper() if is_number_of(table.record, text) else None
     return {
         "title": str(screen.list_title),
         "url": f"{screen.route_base}/?{urlencode({'q': text})}",
-        "rows": [_hit(screen, row, slices, (text, viewer)) for row in rows],
+        "rows": [_hit(screen, row, [(each, row[cut]) for each, cut in slices], (merged, viewer)) for row in rows],
     }
 
 
-def _hit(screen: Any, row: Any, slices: list[Any], about: tuple[str, Viewer]) -> dict[str, Any]:
-    """A row with its cells. `slices`: (field, its part of the row); `about`: what was typed, and by whom."""
-    values, (text, viewer) = tuple(row), about
-    cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
+def _hit(screen: Any, row: Any, values: list[Any], about: tuple[str | None, Viewer]) -> dict[str, Any]:
+    """A row with its cells. `values`: (field, its values); `about`: the number that was typed, if any, and by whom."""
+    typed, viewer = about
+    cells = {each.name: each.cell(own, viewer) for each, own in values}
     number = cells.get("number", {}).get("text")
     return {
-        "url": row_url(screen.route_base, values[0], number),
-        "note": _note(screen.record_table.record, text, number),
+        "url": row_url(screen.route_base, row[0], number),
+        "note": "" if typed is None else _note(typed, number),
         "cells": list(cells.values()),
-        "title": (cells[_title(screen)].get("text") or number or str(values[0]))[:MAX_TITLE],
+        "title": (cells[_title(screen)].get("text") or number or str(row[0]))[:MAX_TITLE],
     }
 
 
-def _note(record: Any, text: str, number: str | None) -> str:
+def _note(typed: str, number: str | None) -> str:
     """Why a record is found by the complete number of another one: that was merged into it."""
-    is_other = number is not None and number != text.upper() and is_number_of(record, text)
-    return _("%(number)s was merged into %(kept)s.", number=text.upper(), kept=number) if is_other else ""
+    is_other = number is not None and number != typed
+    return _("%(number)s was merged into %(kept)s.", number=typed, kept=number) if is_other else ""
 
 
 def _line(row: dict[str, Any]) -> dict[str, str]:
