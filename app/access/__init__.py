@@ -26,7 +26,7 @@ from app.access.fast_paging import (
 )
 from app.access.grouped_paging import holds_many_tickets, is_shared, pages_of_groups
 from app.access.index_branches import PageQuery, index_of
-from app.access.index_lookups import look_up, looked_up, outer_nodes, parts_of
+from app.access.index_lookups import look_up, look_up_planned, looked_up, outer_nodes, parts_of
 from app.access.people import (
     bump_version,
     clear_cache,
@@ -41,6 +41,7 @@ from app.access.replica_reads import reading_from
 from app.access.rights_snapshots import rights_snapshot, sees_less_now
 from app.access.row_rules import MODULE_OF, RULES, add_model, guarded_tables, reads_all, sees_own, visible
 from app.access.search_conditions import IndexLookup, KeptRule
+from app.access.search_plans import SearchPlan, plan_of
 from app.access.session_filter import reaches_id, reaches_row, sees_row
 from app.access.system_session import (
     SYSTEM,
@@ -71,6 +72,7 @@ __all__ = [
     "PageQuery",
     "Person",
     "PersonsCustomers",
+    "SearchPlan",
     "StatementShape",
     "TitlePart",
     "act_as",
@@ -100,6 +102,7 @@ __all__ = [
     "lists_version_query",
     "load_person",
     "look_up",
+    "look_up_planned",
     "looked_up",
     "outer_nodes",
     "padded",
@@ -108,6 +111,7 @@ __all__ = [
     "pages_of_groups",
     "parts_of",
     "person",
+    "plan_of",
     "reaches_id",
     "reaches_row",
     "reading_from",

@@ -12,37 +12,27 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, bindparam, literal, null, or_, select, union_all
+from sqlalchemy import Select, literal, null, or_, select
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import operators
 from sqlalchemy.sql.elements import BooleanClauseList
 
-from app.access.compiled_statements import (
-    CachedStatement,
-    StatementShape,
-    answer,
-    answer_without_rules,
-    identity_of,
-    listed,
-    shape_of,
-)
+from app.access.compiled_statements import CachedStatement, answer, listed
 from app.access.fast_paging import has_few, reach_conditions
+from app.access.first_lookups import FirstLookup, is_sqlite, together
 from app.access.index_branches import alias_of
 from app.access.index_ranges import IndexRange
+from app.access.person import Person
 from app.access.reach_branches import shared_by
 from app.access.search_conditions import ALONE, WITH_CUSTOMER, IndexLookup
-from app.access.system_session import acting, as_system
-from app.access.word_search import (
-    TitlePart,
-    by_words,
-    by_words_of_sqlite,
-    has_words,
-    is_probed_common,
-    newest_matches,
-    wanted_words,
-)
+from app.access.search_plans import SearchPlan
+from app.access.system_session import acting
+from app.access.word_search import TitlePart, has_words, wanted_words, with_words
 from app.models import Customer, Ticket
 from app.ops.statements.sqlalchemy_internals import annotations_of
+
+#: The ways in which a person holds rows, by record.
+_WAYS = "ways of holding rows"
 
 
 def parts_of(rule: Any) -> list[Any]:
@@ -85,7 +75,7 @@ def look_up(
     possible = [each for each in lookups if each.can_be_looked_up]
     for each in lookups:
         each.ids = set() if each in possible else None
-    look = _FirstLookup(maximum, enough)
+    look = FirstLookup(maximum, enough)
     second = _SecondLookup(session, look, possible)
     if is_common and all(map(second.is_own_known, possible)):
         look.number(possible)
@@ -95,118 +85,16 @@ def look_up(
     second.ask()
 
 
-# --- the first statement: the matches in each index
-
-_NONE: set[int] = set()  # never changed
-
-
-class _FirstLookup:
-    """Each part once, with its table, and the rows that have it."""
-
-    def __init__(self, maximum: int, enough: int | None) -> None:
-        self.most, self.enough = maximum, enough
-        self.parts: list[tuple[Any, Any]] = []
-        self.ids: dict[int, set[int]] = {}
-        #: (record, what tells the part apart) -> its number, and id of each part -> the same.
-        self._known: dict[Any, int] = {}
-        self._places: dict[int, int] = {}
-        #: Whether all parts are taken to be common, without asking.
-        self.are_common = False
-
-    def number(self, lookups: list[IndexLookup]) -> None:
-        """Number the parts of these look-ups."""
-        for each in lookups:
-            for record, parts in each.by_owner:
-                for part in parts:
-                    self._place(record, part)
-
-    def ask(self, session: Session, lookups: list[IndexLookup]) -> None:
-        """Look up all parts at once."""
-        self.number(lookups)
-        if not self.parts:
-            return
-        shape = shape_of(self._others)
-        open_values, kinds = dict(shape.open_values), []
-        for n, (record, part) in enumerate(self.parts):
-            kind: Any = TitlePart if isinstance(part, TitlePart) else None
-            if type(part) is IndexRange:
-                kind = (part.form, len(part.values))
-                for place, value in enumerate(part.values):
-                    open_values[f"part_{n}_{place}"] = value
-            elif kind is TitlePart:
-                open_values[f"title_{n}"] = part.pattern
-            kinds.append((record, kind))
-        key = None if shape.key is None else ("first look", self.most, tuple(kinds), shape.key)
-        question = CachedStatement(key, partial(self._statement, session, shape))
-        with as_system(session):  # ids only, see above
-            for n, found, _other in answer_without_rules(session, question, open_values):
-                self.ids.setdefault(n, set()).add(found)
-
-    @property
-    def _others(self) -> list[Any]:
-        """The parts that are expressions."""
-        return [part for _, part in self.parts if not isinstance(part, TitlePart | IndexRange)]
-
-    def _statement(self, session: Session, shape: StatementShape) -> Any:
-        others = iter(shape.opened(self._others))
-        branches = []
-        for n, (record, part) in enumerate(self.parts):
-            if isinstance(part, IndexRange):
-                part = part.opened(f"part_{n}")
-            elif not isinstance(part, TitlePart):
-                part = next(others)
-            branches.append(self._branch(n, record, part))
-        return _together(session, branches)
-
-    def found_all(self, parts: list[Any]) -> dict[int, set[int] | None]:
-        """id of each part -> the rows that match it, of the record or its customer; None if there are too many."""
-        if self.are_common:
-            return {id(part): None for part in parts}
-        found: dict[int, set[int] | None] = {}
-        for part in parts:
-            ids = self.ids.get(self._places[id(part)], _NONE)
-            found[id(part)] = self._few(part, ids) if ids else ids
-        return found
-
-    def _few(self, part: Any, ids: set[int]) -> set[int] | None:
-        if isinstance(part, TitlePart):
-            return None if is_probed_common(ids) else _NONE
-        return None if len(ids) > self.most else ids
-
-    def place(self, part: Any) -> int:
-        """The number of a part that was asked for."""
-        return self._places[id(part)]
-
-    def _place(self, record: Any, part: Any) -> None:
-        """Number a part; the same part may be asked for several records."""
-        if id(part) in self._places:
-            return
-        same: Any = (part.form, part.values) if type(part) is IndexRange else None
-        if same is None and not isinstance(part, TitlePart):
-            same = identity_of(part)
-        same = id(part) if same is None else same
-        place = self._known.get((record, same))
-        if place is None:
-            place = self._known[record, same] = len(self.parts)
-            self.parts.append((record, part))
-        self._places[id(part)] = place
-
-    def _branch(self, n: int, record: Any, part: Any) -> Select[Any]:
-        row, adapter = alias_of(record)
-        if isinstance(part, TitlePart):
-            return newest_matches(row, part, n, bindparam(f"title_{n}", part.pattern))
-        columns = [literal(n).label("n"), row.id.label("id"), null().label("other")]
-        return select(*columns).where(adapter.traverse(part)).limit(self.most + 1)
-
-
-def _together(session: Session, branches: list[Select[Any]]) -> Any:
-    """UNION ALL of (n, id, other).
-
-    SQLite needs each limited branch in a SELECT of its own; MariaDB would materialize that.
-    """
-    if session.get_bind().dialect.name != "sqlite":
-        return branches[0] if len(branches) == 1 else union_all(*branches)
-    return union_all(*[select(*each.subquery().c) for each in branches])
+def look_up_planned(
+    session: Session, plan: SearchPlan, forms: Callable[[str], str], enough: int | None = None
+) -> list[IndexLookup]:
+    """The look-ups of a plan with their ids, as `look_up` finds them. `forms`: the forms of the text by name."""
+    look = FirstLookup(plan.most, enough)
+    values = {name: forms(name) for name in plan.names}
+    look.ids = plan.ask(session, values)
+    lookups = [each.begun(look, values) for each in plan.lookups]
+    _SecondLookup(session, look, [each for each in lookups if each.parts]).ask()
+    return lookups
 
 
 # --- the second: rows of the customers found, titles by their words, and common names among one's own rows
@@ -215,7 +103,7 @@ def _together(session: Session, branches: list[Select[Any]]) -> Any:
 class _SecondLookup:
     """Branches that each find rows for one look-up, and some of them customers for another."""
 
-    def __init__(self, session: Session, look: _FirstLookup, lookups: list[IndexLookup]) -> None:
+    def __init__(self, session: Session, look: FirstLookup, lookups: list[IndexLookup]) -> None:
         self.session, self.look, self.lookups = session, look, lookups
         self.person = acting(session)
         #: Builders of the branches, called only if the statement isn't compiled yet.
@@ -238,7 +126,7 @@ class _SecondLookup:
         key = None if self._key is None else ("second look", self.look.most, self.look.enough, tuple(self._key))
         question = CachedStatement(
             key,
-            lambda: _together(self.session, [make() for make in self.branches]),
+            lambda: together(self.session, [make() for make in self.branches]),
             frozenset({Customer.__tablename__}),
         )
         for n, row_id, other in answer(self.session, question, self._open_values):
@@ -261,7 +149,7 @@ class _SecondLookup:
         if customers:
             self._of_customers(lookup, customers)
         for part in lookup.own:
-            if isinstance(part, TitlePart):
+            if isinstance(part, TitlePart) and not part.is_rare:
                 self._by_title(lookup, part)
         self._among_own(lookup, common)
 
@@ -277,7 +165,7 @@ class _SecondLookup:
 
     def _ways(self, record: Any) -> list[Any]:
         """The ways in which the person holds rows; none without the right to read them."""
-        return reach_conditions(self.person, record) if self.person is not None else []
+        return [] if self.person is None else _ways_of(self.person, record)
 
     def _add(self, make: Callable[[], Select[Any]], lookup: IndexLookup) -> None:
         """Add a branch; `make` builds a SELECT of an id."""
@@ -309,21 +197,15 @@ class _SecondLookup:
 
     def _by_title(self, lookup: IndexLookup, part: TitlePart) -> None:
         row, adapter = alias_of(lookup.record)
-        is_sqlite, n = self.session.get_bind().dialect.name == "sqlite", len(self.branches)
-        words: Any = bindparam(f"words_{n}", wanted_words(part, is_sqlite))
-        pattern: Any = bindparam(f"title_{n}", part.pattern)
-        is_indexed = has_words(part, is_sqlite)
-        if is_indexed and not words.value:
+        is_of_sqlite, n = is_sqlite(self.session), len(self.branches)
+        names, is_indexed = (f"words_{n}", f"title_{n}"), has_words(part, is_of_sqlite)
+        words = wanted_words(part.text, is_of_sqlite) if is_indexed else ""
+        if is_indexed and not words:
             return
-        self._open_values |= {pattern.key: pattern.value} | ({words.key: words.value} if is_indexed else {})
+        self._open_values |= {names[1]: part.pattern} | ({names[0]: words} if is_indexed else {})
         if self._key is not None:
             self._key.append((lookup.record, part.column.key))
-
-        def make() -> Select[Any]:
-            rule = (by_words_of_sqlite if is_sqlite else by_words)(part, words, pattern)
-            return select(row.id.label("id")).where(adapter.traverse(rule))
-
-        self._add(make, lookup)
+        self._add(lambda: with_words(row, adapter, part, names, is_of_sqlite), lookup)
 
     def _among_own(self, lookup: IndexLookup, common: list[Any]) -> None:
         """Find common parts among the rows that the person reaches, for each way of reaching them.
@@ -371,6 +253,17 @@ class _SecondLookup:
         if self._key is not None:
             self._key.append((about, tuple((part.form, len(part.values)) for part in parts)))
         return lambda: or_(*[part.opened(name) for part, name in zip(parts, names, strict=True)])
+
+
+def _ways_of(person: Person, record: Any) -> list[Any]:
+    """`reach_conditions`, which are kept with the person's rights: to build them costs more than to send them."""
+    kept: dict[Any, list[Any]] | None = person.derived.get(_WAYS)
+    if kept is None:
+        kept = {}
+        person.derived.keep(_WAYS, kept)
+    if record not in kept:
+        kept[record] = reach_conditions(person, record)
+    return kept[record]
 
 
 def _held_rows(record: Any, way: Any, rule: Callable[[], Any]) -> Select[Any]:

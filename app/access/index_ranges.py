@@ -5,7 +5,7 @@ Building such a condition as an expression, and finding out its key, costs more 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -40,6 +40,8 @@ class IndexRange:
 
     form: _Form
     values: tuple[Any, ...]
+    #: What its values are among the forms of the searched text (see app/access/search_plans.py), if that is known.
+    names: tuple[str, ...] = ()
 
     @property
     def table(self) -> str:
@@ -57,12 +59,23 @@ class IndexRange:
 
     def opened(self, name: str) -> ColumnElement[bool]:
         """The condition with parameters in place of its values."""
-        return self.form.make(*self.form.columns, *[bindparam(each) for each in self.open_values(name)])
+        return self._with(self.open_values(name))
+
+    def opened_by_names(self) -> ColumnElement[bool]:
+        """The same with parameters that are called as the values' `names`."""
+        return self._with(self.names)
+
+    def _with(self, parameters: Iterable[str]) -> ColumnElement[bool]:
+        return self.form.make(*self.form.columns, *[bindparam(each) for each in parameters])
+
+    def of(self, forms: Mapping[str, Any]) -> IndexRange:
+        """The same condition for another text, by the names of its values."""
+        return IndexRange(self.form, tuple([forms[name] for name in self.names]), self.names)
 
 
-def equals(column: Any, value: str) -> IndexRange:
-    """The column has this value."""
-    return IndexRange(_form_of(_equals, column), (value,))
+def equals(column: Any, value: str, name: str = "") -> IndexRange:
+    """The column has this value. `name`: what it is among the forms of the text."""
+    return IndexRange(_form_of(_equals, column), (value,), (name,) if name else ())
 
 
 def one_of(column: Any, values: tuple[str, ...]) -> IndexRange:
@@ -70,31 +83,37 @@ def one_of(column: Any, values: tuple[str, ...]) -> IndexRange:
     return IndexRange(_form_of(_one_of, column), values)
 
 
-def between(column: Any, first: str, after: str) -> IndexRange:
-    """The column is at least the first text, and before the other."""
-    return IndexRange(_form_of(_between, column), (first, after))
+def between(column: Any, first: str, after: str, *names: str) -> IndexRange:
+    """The column is at least the first text, and before the other. `names`: what they are among the forms."""
+    return IndexRange(_form_of(_between, column), (first, after), names)
 
 
 def begins(column: Any, text: str) -> IndexRange:
     """The column begins with the text."""
-    return IndexRange(_form_of(_like, column), (_pattern(text),))
+    return like(column, pattern(text))
+
+
+def like(column: Any, begun: str, name: str = "") -> IndexRange:
+    """The column begins as the pattern of `pattern` says. `name`: what that is among the forms of the text."""
+    return IndexRange(_form_of(_like, column), (begun,), (name,) if name else ())
 
 
 def both_begin(one: Any, head: str, other: Any, tail: str) -> list[IndexRange]:
     """Both columns begin so, as two ranges: those where the first column is no longer than its text, and the others."""
-    patterns = _pattern(head), _pattern(tail)
+    patterns = pattern(head), pattern(tail)
     exact = IndexRange(_form_of(_equals_and_like, one, other), (head, patterns[1]))
     return [exact, IndexRange(_form_of(_after_and_like, one, other), (head, *patterns))]
 
 
 def both_begin_in_some_order(one: Any, other: Any, texts: tuple[str, str]) -> list[IndexRange]:
     """One column begins with one of the texts, the other column with the other; two ranges as in `both_begin`."""
-    patterns = _pattern(texts[0]), _pattern(texts[1])
+    patterns = pattern(texts[0]), pattern(texts[1])
     exact = IndexRange(_form_of(_equals_and_like_in_some_order, one, other), (*texts, *patterns))
     return [exact, IndexRange(_form_of(_after_and_like_in_some_order, one, other), (*texts, *patterns))]
 
 
-def _pattern(text: str) -> str:
+def pattern(text: str) -> str:
+    """The LIKE pattern of what begins with the text."""
     escaped = text.replace("/", "//").replace("%", "/%").replace("_", "/_")
     return f"{escaped}%"
 

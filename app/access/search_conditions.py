@@ -56,8 +56,14 @@ class IndexLookup:
     of_customer: list[Any] = field(init=False)
     #: Whether each part is on one table, and that the record's or its customer's, and read from an index.
     can_be_looked_up: bool = field(init=False)
+    _own_parts: set[int] = field(init=False)
+    _tables: frozenset[str] = field(init=False)
 
     def __post_init__(self) -> None:
+        if not self.parts:  # as of a search that is complete
+            self.own, self.of_customer, self._own_parts, self._tables = [], [], set(), frozenset()
+            self.can_be_looked_up = True
+            return
         tables = [part.form.table if type(part) is IndexRange else _table_of(part) for part in self.parts]
         own = self.record.__tablename__
         self.own = [part for part, table in zip(self.parts, tables, strict=True) if table == own]
@@ -81,20 +87,22 @@ class IndexLookup:
         """The rows that were found; if they are too many, the parts themselves."""
         if self.ids is not None:
             ids = sorted(self.ids)
-            found: ColumnElement[bool] = self.record.id == -1
-            return self.record.id.in_(listed(ids) if len(ids) <= _MOST_LISTED else ids) if ids else found
+            key: Any = self.record.id
+            found: ColumnElement[bool] = key.in_(listed(ids) if len(ids) <= _MOST_LISTED else ids) if ids else key == -1
+            return found
         return self._either(_expression)
 
     def kept_rule(self) -> KeptRule | None:
         """The condition with its values as parameters, so that its statement is compiled once.
 
-        None if nothing or very much was found, or if some part has values that cannot be parameters.
+        None if nothing or very much was found, or if some part has values that cannot be parameters. Rules of several
+        records can be in one statement.
         """
         if self.ids is not None:
             return self._kept_ids() if 0 < len(self.ids) <= _MOST_KEPT else None
         if not all(isinstance(part, TitlePart | IndexRange) for part in self.parts):
             return None
-        names = {id(part): f"part_{n}" for n, part in enumerate(self.parts)}
+        names = {id(part): f"{self.record.__tablename__}_part_{n}" for n, part in enumerate(self.parts)}
         open_values = {name: value for part in self.parts for name, value in part.open_values(names[id(part)]).items()}
         make = partial(self._either, lambda part: part.opened(names[id(part)]))
         key = tuple((self.is_own(part), part.form, len(part.values)) for part in self.parts)

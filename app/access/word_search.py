@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, column, literal, null, select, table
+from sqlalchemy import ColumnElement, Select, String, and_, bindparam, column, literal, select, table
 from sqlalchemy.dialects import mysql
 
 from app.ops.database import message_full_text
@@ -15,6 +15,8 @@ from app.ops.database import message_full_text
 #: The number of newest titles that are read first. If PROBED of them match, the text is common: full text would collect
 #: every such row, and reading on finds the newest ones faster.
 NEWEST, PROBED = 24, 3
+#: From so many digits on, a text isn't common: titles are searched by their words at once.
+LEAST_DIGITS = 7
 #: Characters of the shortest word in the index (innodb_ft_min_token_size), and of the longest.
 SHORTEST, LONGEST = 3, 84
 #: innodb_ft_default_stopword: words that are not in the index.
@@ -94,19 +96,37 @@ class TitlePart:
 
     @property
     def pattern(self) -> str:
-        """The LIKE pattern of `contains`, with a slash before characters that are meant literally."""
-        return "%" + self.text.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
+        """The LIKE pattern of `contains`."""
+        return inside(self.text)
+
+    @property
+    def is_rare(self) -> bool:
+        """Whether few titles have such a text: a number of many digits."""
+        return is_rare(self.text)
+
+    def of(self, text: str) -> TitlePart:
+        """The same for another text."""
+        return TitlePart(self.column, text)
+
+
+def inside(text: str) -> str:
+    """The LIKE pattern of what contains the text, with a slash before characters that are meant literally."""
+    return "%" + text.replace("/", "//").replace("%", "/%").replace("_", "/_") + "%"
+
+
+def is_rare(text: str) -> bool:
+    """Whether few titles have the text: a number of many digits."""
+    return LEAST_DIGITS <= len(text) <= LONGEST and text.isascii() and text.isdigit()
 
 
 def newest_matches(row: Any, part: TitlePart, n: int, pattern: Any) -> Select[Any]:
-    """(n, id, null) of the newest rows that match, up to PROBED. `row`: an alias of the record.
+    """(n, id) of the newest rows that match, up to PROBED. `row`: an alias of the record.
 
     The titles stay out of the temporary table of the newest rows, which long texts would make a file.
     """
     has_text = getattr(row, part.column.key).like(pattern, escape="/").label("has_text")
     newest = select(row.id.label("id"), has_text).order_by(row.id.desc()).limit(NEWEST).subquery()
-    columns = [literal(n).label("n"), newest.c.id, null().label("other")]
-    return select(*columns).where(newest.c.has_text).limit(PROBED)
+    return select(literal(n).label("n"), newest.c.id).where(newest.c.has_text).limit(PROBED)
 
 
 def is_probed_common(ids: set[int]) -> bool:
@@ -119,9 +139,18 @@ def has_words(part: TitlePart, is_sqlite: bool) -> bool:
     return not is_sqlite or part.column.table.name == "message"
 
 
-def wanted_words(part: TitlePart, is_sqlite: bool) -> str:
+def wanted_words(text: str, is_sqlite: bool) -> str:
     """The query for the full-text index: the words of the text, each with any ending; "" if the text has none."""
-    return " ".join(f'"{word}"*' if is_sqlite else f"+{word}*" for word in searchable_words(part.text))
+    return " ".join([f'"{word}"*' if is_sqlite else f"+{word}*" for word in searchable_words(text)])
+
+
+def with_words(row: Any, adapter: Any, part: TitlePart, names: tuple[str, str], is_sqlite: bool) -> Select[Any]:
+    """The ids of the rows that have the text, by the words in their titles. `row`, `adapter`: of the record's alias.
+
+    `names`: of the parameters for `wanted_words` and for the text's pattern.
+    """
+    rule = (by_words_of_sqlite if is_sqlite else by_words)(part, *[bindparam(name, type_=String) for name in names])
+    return select(row.id.label("id")).where(adapter.traverse(rule))
 
 
 def by_words(part: TitlePart, wanted: Any, pattern: Any) -> ColumnElement[bool]:

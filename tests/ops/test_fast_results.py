@@ -50,6 +50,12 @@ def _ask(connection: Connection, statement: str, values: Any = None) -> Any:
         "SELECT REPEAT('a', 250), REPEAT('b', 251), REPEAT('c', 70000), REPEAT('d', 9000000), REPEAT('e', 9000000), 7",
         "SELECT " + ", ".join(f"{n} AS `a column with a long name {n}`" for n in range(400)),
         "SELECT seq, NULLIF(seq % 3, 0), CONCAT('row ', seq) FROM seq_1_to_3000",
+        "SELECT seq, seq % 97 FROM seq_1_to_700",
+        "SELECT seq, 12345678901, 48 FROM seq_40_to_60",
+        "SELECT seq, IF(seq < 30, seq, -seq) FROM seq_1_to_50",
+        "SELECT seq, IF(seq < 30, seq, 123456789012) FROM seq_1_to_50",
+        "SELECT seq, NULLIF(seq % 30, 0) FROM seq_1_to_50",
+        "SELECT seq, 1 FROM seq_1_to_50 WHERE FALSE",
         "SELECT CAST('abc' AS SIGNED), 1",
         "SHOW GLOBAL STATUS LIKE 'Uptime_since%'",
     ],
@@ -126,13 +132,13 @@ def test_a_result_that_arrives_in_pieces_is_the_same(
     both: tuple[Connection, Connection], monkeypatch: pytest.MonkeyPatch, size: int
 ) -> None:
     ours, theirs = both
-    statement = "SELECT seq, REPEAT('x', seq), NULLIF(seq, 3) FROM seq_1_to_6"
-    expected = _ask(theirs, statement)
+    statements = ("SELECT seq, REPEAT('x', seq), NULLIF(seq, 3) FROM seq_1_to_6", "SELECT seq, 48 FROM seq_1_to_60")
+    expected = [_ask(theirs, each) for each in statements]
     read = deadline.DeadlineSocket.recv_into
     monkeypatch.setattr(
         deadline.DeadlineSocket, "recv_into", lambda line, buffer: read(line, memoryview(buffer)[:size])
     )
-    assert [_ask(ours, statement) for _ in range(3)] == [expected] * 3
+    assert [[_ask(ours, each) for each in statements] for _ in range(3)] == [expected] * 3
 
 
 def test_values_are_written_as_by_pymysql(both: tuple[Connection, Connection]) -> None:

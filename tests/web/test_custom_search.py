@@ -9,7 +9,6 @@ from sqlalchemy import select, update
 
 from app import access
 from app.domain.custom_fields import CustomField, FieldInput
-from app.web.core.queries import text_search
 from tests.app_fixtures import Crm
 from tests.factories import NOW
 from tests.web.records.test_custom_fields import made
@@ -77,7 +76,6 @@ def test_a_value_that_many_records_have_is_common(crm_on_both: Crm, monkeypatch:
     leads = [given(crm_on_both, who, x_branch="Thane") for who in ("ana", "ben", "ana", "mia")]
     given(crm_on_both, "ana", x_branch="Bandra")
     monkeypatch.setattr("app.web.workday.search.MAX_LOOKED_UP", 2)
-    monkeypatch.setattr(text_search.parts, "__defaults__", (2,))
     monkeypatch.setattr("app.web.core.queries.text_search.COUNT_CAP", 2)
     urls = [f"/leads/{each.number}" for each in leads]
     assert hits(crm_on_both, "ana", "thane") == {urls[0], urls[2]}

@@ -7,6 +7,7 @@ four calls per value. The values are the same (tests/ops/test_fast_results.py).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -32,7 +33,12 @@ _LEAST = 12
 #: First bytes of values: null, and lengths of so many bytes.
 _NULL, _WIDTHS = 251, {252: 2, 253: 3, 254: 8}
 
+#: The most columns of a result of whole numbers of at most eleven digits whose packets begin with no digit.
+_MOST_NUMBERS = 3
+
 Reader = Callable[[bytes], Any]
+#: A row, and any number of rows.
+_Patterns = tuple[re.Pattern[bytes], re.Pattern[bytes]]
 
 
 @dataclass(frozen=True)
@@ -44,6 +50,8 @@ class _Columns:
     converters: list[Any]
     description: tuple[Any, ...]
     readers: list[Reader | None]
+    #: For rows in which all values are whole numbers.
+    numbers: _Patterns | None = None
 
 
 #: (encoding, number of columns, first packet) -> descriptions that begin with it.
@@ -85,15 +93,14 @@ class FastResult(MySQLResult):  # type: ignore[misc]
         if columns is None:
             return False
         begin = 5 + len(columns.told)
-        found = _whole_packets(seen, begin, (count + 2) % 256)
-        if found is None or found[0][0] != _END:
+        read = _numbers_at_once(seen, begin, columns) or _rows_at_once(seen, begin, columns)
+        if read is None:
             return False
-        readers, packets, last = columns.readers, found[1:-1], found[-1]
-        self.rows = tuple([_row(data, readers) for data in packets])
-        connection._read_bytes(begin + sum(map(len, found)) + 4 * len(found))
-        connection._next_seq_id = (count + 2 + len(found)) % 256
+        self.rows, last, end = read
+        connection._read_bytes(end)
+        connection._next_seq_id = (count + 4 + len(self.rows)) % 256
         self.fields, self.converters, self.description = columns.fields, columns.converters, columns.description
-        self.field_count, self.affected_rows = count, len(packets)
+        self.field_count, self.affected_rows = count, len(self.rows)
         self.warning_count = int.from_bytes(last[1:3], "little")
         self.has_next = int.from_bytes(last[3:5], "little") & SERVER_STATUS.SERVER_MORE_RESULTS_EXISTS
         return True
@@ -125,7 +132,8 @@ class FastResult(MySQLResult):  # type: ignore[misc]
             return
         if len(_kept) >= MAX_KEPT:
             _kept.clear()
-        made = _Columns(seen[:end], self.fields, self.converters, self.description, self._readers)
+        numbers = _patterns_of_numbers(len(self._readers)) if all(each is int for each in self._readers) else None
+        made = _Columns(seen[:end], self.fields, self.converters, self.description, self._readers, numbers)
         _kept[key] = (*_kept.get(key, ())[1 - MAX_ALIKE :], made)
 
     def _read_rowdata_packet(self) -> None:
@@ -179,6 +187,47 @@ def _peek(connection: Any) -> bytes:
         connection._force_close()
         raise err.OperationalError(CR.CR_SERVER_LOST, f"Lost connection to MySQL server ({error})") from error
     return seen
+
+
+#: Rows, the content of the packet at their end, and the place behind it.
+_Read = tuple[tuple[Any, ...], bytes, int]
+
+
+def _rows_at_once(seen: bytes, begin: int, columns: _Columns) -> _Read | None:
+    """The rows that follow the columns, which end at `begin`; None unless all of them are there."""
+    found = _whole_packets(seen, begin, (len(columns.readers) + 2) % 256)
+    if found is None or found[0][0] != _END:
+        return None
+    end = begin + sum(map(len, found)) + 4 * len(found)
+    return tuple([_row(data, columns.readers) for data in found[1:-1]]), found[-1], end
+
+
+def _numbers_at_once(seen: bytes, begin: int, columns: _Columns) -> _Read | None:
+    """The same of rows of whole numbers, as look-ups of ids have many; None for anything else.
+
+    The number of the last packet tells that none is missing.
+    """
+    if columns.numbers is None or seen[begin + 4 : begin + 5] != bytes((_END,)):
+        return None
+    row, row_or_more = columns.numbers
+    first = begin + 4 + _END_SIZE
+    at = row_or_more.match(seen, first).end()  # type: ignore[union-attr]  # it also matches nothing
+    rows, last = row.findall(seen, first, at), seen[at : at + 4 + _END_SIZE]
+    number = (len(columns.readers) + 3 + len(rows)) % 256
+    if last[:5] != bytes((_END_SIZE, 0, 0, number, _END)) or len(last) != 4 + _END_SIZE:
+        return None
+    return tuple([tuple(map(int, values)) for values in rows]), last[4:], at + len(last)
+
+
+def _patterns_of_numbers(count: int) -> _Patterns | None:
+    """The packet of a row of so many whole numbers, and any number of such packets; None if it could be long.
+
+    A row is so short that the first byte of its packet can't be taken for a digit of the row before.
+    """
+    if not 1 < count <= _MOST_NUMBERS:
+        return None
+    row = rb"[\x04-\x2f]\x00\x00[\x00-\xff]" + rb"[\x01-\x0b]([0-9]+)" * count
+    return re.compile(row), re.compile(rb"(?:%s)*" % row.replace(b"(", b"(?:"))
 
 
 def _whole_packets(seen: bytes, begin: int, number: int) -> list[bytes] | None:

@@ -114,6 +114,12 @@ def type_key_of(column_type: Any) -> Any:
     return column_type._static_cache_key
 
 
+def is_same_type(one: Any, other: Any) -> bool:
+    """Whether two column types are certainly equal, their lengths and collations included."""
+    key = type_key_of(one)
+    return type(one) is type(other) and isinstance(key, tuple) and key == type_key_of(other)
+
+
 def annotate(expression: Any, values: Mapping[str, Any]) -> Any:
     """The expression with annotations of our own, which don't change its SQL."""
     return expression._annotate(dict(values))

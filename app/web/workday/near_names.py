@@ -23,10 +23,11 @@ from app.models import Customer, Lead
 #: Shorter words have too many neighbours.
 LEAST_LETTERS = 4
 MOST_WORDS = 3
-#: Beginnings are filled up to a multiple of this, so that few statements have to be compiled.
+#: Up to so many beginnings are listed as they are, as one word has; more are filled up to a multiple of it, so that few
+#: statements have to be compiled. Each one that is filled up costs the database as much as a real one.
 LENGTH_STEP = 8
-#: Distinct names that are read of each column for one word.
-MAX_NAMES = 3000
+#: Distinct names that are read of each column.
+MAX_NAMES = 6000
 #: Letters that are taken for each other: they sound alike, or lie side by side on a keyboard.
 ALIKE = (
     *("bvpwf", "ckqg", "sczx", "jzg", "iey", "oua", "td", "mn", "rl"),
@@ -73,7 +74,7 @@ def _names(session: Session, words: Iterable[str]) -> set[str]:
     words = list(words)
     letters = sorted({letter for word in words for letter in word[:2]})
     others = sorted({begun for word in words for begun in _with_other_first_letter(word)})
-    others += others[-1:] * (-len(others) % LENGTH_STEP)
+    others += others[-1:] * (-len(others) % LENGTH_STEP if len(others) > LENGTH_STEP else 0)
     groups = {"letter": letters, "other": others}
     patterns = {f"{name}_{n}": f"{text}%" for name, texts in groups.items() for n, text in enumerate(texts)}
     lengths = {name: len(texts) for name, texts in groups.items() if texts}
@@ -84,16 +85,13 @@ def _names(session: Session, words: Iterable[str]) -> set[str]:
 
 
 def _statement(session: Session, lengths: dict[str, int]) -> Any:
-    """SELECT of the names that begin with one of the parameters: of each column and group its share."""
+    """SELECT of the names that begin with one of the parameters, of each column its share."""
     named = [column for record in (Lead, Customer) for column in (record.first_name, record.last_name)]
     columns = [each for column in named for each in (column, rest_column(column))]
+    parameters: list[Any] = [bindparam(f"{name}_{n}") for name, length in lengths.items() for n in range(length)]
     searches = [
-        select(column.label("name"))
-        .where(or_(*[column.like(bindparam(f"{name}_{n}")) for n in range(length)]))
-        .distinct()
-        .limit(MAX_NAMES)
+        select(column.label("name")).where(or_(*map(column.like, parameters))).distinct().limit(MAX_NAMES)
         for column in columns
-        for name, length in lengths.items()
     ]
     if session.get_bind().dialect.name == "sqlite":  # it takes no limited SELECT as part of a UNION
         searches = [select(each.subquery().c.name) for each in searches]

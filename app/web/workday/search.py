@@ -5,6 +5,7 @@ Files of records by name; and, in the palette, support pages and settings by wor
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -24,7 +25,13 @@ from app.web.core.queries.first_rows import FirstRows
 from app.web.core.queries.record_pages import FoundRows, rows_found
 from app.web.core.queries.record_table import ListQuery, RecordTable
 from app.web.core.queries.replica_lists import from_replica
-from app.web.core.queries.text_search import MAX_LOOKED_UP, best_first, exact_first, parts
+from app.web.core.queries.text_search import (
+    MAX_LOOKED_UP,
+    best_first,
+    common_among_own,
+    exact_first,
+    matching_all,
+)
 from app.web.core.registry import registered
 from app.web.core.urls.local_links import row_url
 from app.web.core.urls.merged_redirects import is_number_of
@@ -92,32 +99,40 @@ def _found(text: str, viewer: Viewer) -> list[dict[str, Any]]:
         return []
     groups = _groups(text, viewer)
     other = near_names.corrected(db.session(), text) if not groups else ""
-    return _groups_of(_named_screens(), other, viewer, True) if other else groups
+    return _groups_of_common(other, viewer) if other else groups
 
 
 def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
     """The first hits of each kind that the person may read and that has some, files last."""
-    files = file_search.file_lookup(text, viewer)
-    groups = _groups_of(searched_screens(), text, viewer, False, files)
+    screens = _read(searched_screens(), viewer)
+    tables = [screen.record_table for screen in screens]
+    *lookups, files = matching_all(
+        tables, text, viewer, MAX_LOOKED_UP, 2 * MAX_HITS, lambda: [file_search.file_lookup(text, viewer)]
+    )
+    groups = _groups_of(screens, lookups, text, viewer)
     rows = file_search.hits(files, MAX_HITS, viewer)
     return [*groups, {"title": _("Files"), "url": "", "rows": rows}] if rows else groups
 
 
-def _groups_of(
-    screens: list[Any], text: str, viewer: Viewer, is_common: bool, *more: access.IndexLookup
-) -> list[dict[str, Any]]:
-    """The first hits of those screens' records that have some, as far as the person may read them.
+def _groups_of_common(text: str, viewer: Viewer) -> list[dict[str, Any]]:
+    """The first hits among people of a name that many are probably called by."""
+    screens = _read([each for each in searched_screens() if each.record_table.record in (Customer, Lead)], viewer)
+    lookups = common_among_own([screen.record_table for screen in screens], text, viewer, 2 * MAX_HITS)
+    return _groups_of(screens, lookups, text, viewer)
 
-    `more` is looked up with them. `is_common`: whether many people are probably called so.
-    """
-    read = [screen for screen in screens if viewer.person.may(screen.module, "read")]
-    tables = [screen.record_table for screen in read]
-    lookups = [access.IndexLookup(table.record, parts(table, text, viewer)) for table in tables]
-    searched = [each for each in (*lookups, *more) if each.parts]
-    access.look_up(db.session(), searched, MAX_LOOKED_UP, 2 * MAX_HITS, is_common)
-    kinds = [_Kind(*each, text, viewer) for each in zip(read, tables, lookups, strict=True)]
-    rows = _rows(kinds)
-    return [_group(screen, found, text, viewer) for screen, found in zip(read, rows, strict=True) if found]
+
+def _read(screens: list[Any], viewer: Viewer) -> list[Any]:
+    """Those whose records the viewer may read."""
+    return [screen for screen in screens if viewer.person.may(screen.module, "read")]
+
+
+def _groups_of(
+    screens: list[Any], lookups: Sequence[access.IndexLookup], text: str, viewer: Viewer
+) -> list[dict[str, Any]]:
+    """The first hits of those screens' records that have some."""
+    found = [(screen, each) for screen, each in zip(screens, lookups, strict=True) if each.ids != set()]
+    rows = _rows([_Kind(screen, screen.record_table, each, text, viewer) for screen, each in found])
+    return [_group(screen, hits, text, viewer) for (screen, _each), hits in zip(found, rows, strict=True) if hits]
 
 
 @dataclass(frozen=True)
@@ -147,10 +162,12 @@ class _Kind:
 
     def first_rows(self) -> FirstRows:
         """The first hits as part of a statement for several kinds."""
-        table, common = self.table, [self.lookup.rule()] if self.is_common else []
-        query = ListQuery([*table.base_conditions(), *common], self.order(), MAX_HITS)
+        table, kept = self.table, self.lookup.kept_rule() if self.is_common else None
+        common = [self.lookup.rule()] if self.is_common and kept is None else []
+        is_newest = self.is_common and table.base_order is None
+        query = ListQuery([*table.base_conditions(), *common], self.order(), MAX_HITS, newest=is_newest)
         typed = None if self.is_common else self.text
-        return FirstRows(table, query, _names(table, _title(self.screen)), self.lookup.ids, typed)
+        return FirstRows(table, query, _names(table, _title(self.screen)), self.lookup.ids, typed, kept)
 
     def rows(self) -> list[Any]:
         """The first hits by a statement of their own."""
@@ -179,51 +196,47 @@ def _title(screen: Any) -> str:
 def _rows(kinds: list[_Kind]) -> list[list[Any]]:
     """The rows of each kind: of several kinds in one statement, except where they are scanned."""
     rows: list[list[Any]] = [[] for _each in kinds]
-    with_hits = [at for at, each in enumerate(kinds) if each.lookup.ids != set()]
-    together = [at for at in with_hits if not kinds[at].is_scanned]
+    together = [at for at, each in enumerate(kinds) if not each.is_scanned]
     pages = [kinds[at].first_rows() for at in together]
     if len(pages) == 1 and not pages[0].is_short:
         together, pages = [], []
     for at, found in zip(together, first_rows.load(db.session(), pages), strict=True):
         rows[at] = found
-    for at in with_hits:
+    for at, each in enumerate(kinds):
         if at not in together:
-            rows[at] = kinds[at].rows()
+            rows[at] = each.rows()
     return rows
-
-
-def _named_screens() -> list[Any]:
-    """Those of people."""
-    return [screen for screen in searched_screens() if screen.record_table.record in (Customer, Lead)]
 
 
 def _group(screen: Any, rows: list[Any], text: str, viewer: Viewer) -> dict[str, Any]:
     """The hits of one kind with their cells, for both pages."""
-    slices = screen.record_table.selection(_names(screen.record_table, _title(screen)))[1]
+    table = screen.record_table
+    slices = table.selection(_names(table, _title(screen)))[1]
+    merged = text.upper() if is_number_of(table.record, text) else None
     return {
         "title": str(screen.list_title),
         "url": f"{screen.route_base}/?{urlencode({'q': text})}",
-        "rows": [_hit(screen, row, slices, (text, viewer)) for row in rows],
+        "rows": [_hit(screen, row, [(each, row[cut]) for each, cut in slices], (merged, viewer)) for row in rows],
     }
 
 
-def _hit(screen: Any, row: Any, slices: list[Any], about: tuple[str, Viewer]) -> dict[str, Any]:
-    """A row with its cells. `slices`: (field, its part of the row); `about`: what was typed, and by whom."""
-    values, (text, viewer) = tuple(row), about
-    cells = {each.name: each.cell(values[cut], viewer) for each, cut in slices}
+def _hit(screen: Any, row: Any, values: list[Any], about: tuple[str | None, Viewer]) -> dict[str, Any]:
+    """A row with its cells. `values`: (field, its values); `about`: the number that was typed, if any, and by whom."""
+    typed, viewer = about
+    cells = {each.name: each.cell(own, viewer) for each, own in values}
     number = cells.get("number", {}).get("text")
     return {
-        "url": row_url(screen.route_base, values[0], number),
-        "note": _note(screen.record_table.record, text, number),
+        "url": row_url(screen.route_base, row[0], number),
+        "note": "" if typed is None else _note(typed, number),
         "cells": list(cells.values()),
-        "title": (cells[_title(screen)].get("text") or number or str(values[0]))[:MAX_TITLE],
+        "title": (cells[_title(screen)].get("text") or number or str(row[0]))[:MAX_TITLE],
     }
 
 
-def _note(record: Any, text: str, number: str | None) -> str:
+def _note(typed: str, number: str | None) -> str:
     """Why a record is found by the complete number of another one: that was merged into it."""
-    is_other = number is not None and number != text.upper() and is_number_of(record, text)
-    return _("%(number)s was merged into %(kept)s.", number=text.upper(), kept=number) if is_other else ""
+    is_other = number is not None and number != typed
+    return _("%(number)s was merged into %(kept)s.", number=typed, kept=number) if is_other else ""
 
 
 def _line(row: dict[str, Any]) -> dict[str, str]:

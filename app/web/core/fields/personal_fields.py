@@ -34,7 +34,7 @@ class NameField(TextField):
         named = values[: len(values) - len(self.avatar)]
         for first, last in zip(named[::2], named[1::2], strict=True):
             if first or last:
-                return " ".join(part for part in (first, last) if part)
+                return f"{first} {last}" if first and last else first or last
         return None
 
     def cell(self, values: tuple[Any, ...], viewer: Viewer) -> dict[str, Any]:
@@ -162,5 +162,5 @@ class SecretField(Field):
 
 def initials(name: str) -> str:
     """Two letters for an avatar."""
-    words = [word for word in name.split() if word]
-    return "".join(word[0] for word in (words[:1] + words[-1:] if len(words) > 1 else words))[:2].upper()
+    words = name.split()
+    return "".join([word[0] for word in words[:1] + words[1:][-1:]])[:2].upper()

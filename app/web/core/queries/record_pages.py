@@ -75,6 +75,11 @@ class PageStatement:
         return self.query.order if self.query.newest else self.shape.opened(self.query.order)
 
     @property
+    def columns(self) -> list[Any]:
+        """The selected columns, the id first."""
+        return [*self.table.selection(self.names)[0].selected_columns]
+
+    @property
     def open_values(self) -> dict[str, Any]:
         """The values of the parameters."""
         return self.shape.open_values

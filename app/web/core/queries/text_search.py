@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, Literal
 
 from sqlalchemy import String, and_, bindparam, case, inspect, or_
 
@@ -18,8 +18,8 @@ from app.domain import predecessor_names
 from app.domain.base import NUMBER_PREFIXES, kind_of_number
 from app.domain.search_columns import rest_column, reversed_column
 from app.extensions import db
-from app.lib import phone
 from app.lib.identity_numbers import is_aadhaar, is_pan
+from app.lib.lru_cache import LruCache
 from app.lib.text_normalization import fold_apostrophes
 from app.models import Customer, Lead, Message, Ticket
 from app.web.core.fields.base import Field, TextField, clean_text
@@ -27,28 +27,24 @@ from app.web.core.fields.filter_operators import begins, compare
 from app.web.core.fields.personal_fields import EmailField, NameField, PhoneField, SecretField
 from app.web.core.queries import capped_counts, custom_search
 from app.web.core.queries.record_table import COUNT_CAP, RecordTable
+from app.web.core.queries.typed_text import TypedText
 from app.web.core.urls.merged_redirects import surviving_id
 from app.web.core.viewer import Viewer
 
 #: Makes the conditions of one field.
-_Rules = Callable[[Field, str, Viewer], Iterable[Any]]
+_Rules = Callable[[Field, TypedText, Viewer], Iterable[Any]]
 #: Rows that the palette and picklists look up per condition; a text with more is common.
 MAX_LOOKED_UP = 100
-#: Codes that match in full; and the length from which their beginning or end is enough.
+#: Codes that match in full, or by their beginning or end.
 _CODES = ("client_id", "pod_id", "referral_code")
-_LEAST_OF_CODE = 3
-#: The minimum and maximum number of last digits of a phone number: five, as people read them out.
-_LEAST_OF_NUMBER, _MOST_OF_NUMBER = 5, 15
-#: Minimum characters of an email address; only letters are a name, because every address would begin so.
-_LEAST_OF_EMAIL = 3
 #: Words of a name for which all splits into first and last name are tried.
 _MOST_WORDS = 8
 #: The most words of a text that are also split between the rest of one name and the other name.
 _MOST_WORDS_IN_REST = 3
+#: The searches of a person that are kept taken apart: where, and how many.
+_PLANS, _MAX_PLANS = "search plans", 32
 #: Records whose numbers contain a year, and the first possible year.
 _KINDS, _FIRST_YEAR = {Lead: "LEAD", Customer: "CUST", Ticket: "TICKET"}, 2000
-#: Maximum digits of a number's serial part.
-_MOST_OF_SERIAL = 8
 
 
 def matching(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int = COUNT_CAP) -> Any:
@@ -64,19 +60,70 @@ def matching(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int
 
 
 def matching_all(
-    record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, maximum: int, enough: int | None = None
+    record_tables: Sequence[RecordTable],
+    typed: str,
+    viewer: Viewer,
+    maximum: int,
+    enough: int | None = None,
+    more: Callable[[], list[access.IndexLookup]] = list,
 ) -> list[access.IndexLookup]:
-    """The look-ups of several records, in two statements together; see `access.look_up`."""
-    lookups = [access.IndexLookup(table.record, parts(table, typed, viewer, maximum)) for table in record_tables]
-    searched = [each for each in lookups if each.parts]
-    access.look_up(db.session(), searched, maximum, enough)
+    """The look-ups of several records, in two statements together; see `access.look_up`.
+
+    `more`: makes others that are looked up with them, which follow from the text and the viewer's rights.
+    """
+    text = TypedText(clean_text(typed, "q", 100) or "")
+    plan = _plan(record_tables, text, viewer, maximum, more) if text.text == typed else None
+    if plan is not None:
+        return access.look_up_planned(db.session(), plan, text.form, enough)
+    lookups = [*_lookups(record_tables, text, viewer, maximum), *more()]
+    access.look_up(db.session(), [each for each in lookups if each.parts], maximum, enough)
     return lookups
 
 
-def parts(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int = MAX_LOOKED_UP) -> list[Any]:
+def _lookups(
+    record_tables: Sequence[RecordTable], text: TypedText, viewer: Viewer, maximum: int
+) -> list[access.IndexLookup]:
+    return [access.IndexLookup(table.record, _parts(table, text, viewer, maximum)) for table in record_tables]
+
+
+def _plan(
+    record_tables: Sequence[RecordTable], text: TypedText, viewer: Viewer, maximum: int, more: Callable[[], list[Any]]
+) -> access.SearchPlan | None:
+    """The plan of this search, which is kept with the viewer's rights; None if it has none.
+
+    A text in a custom field is found by conditions that no plan has.
+    """
+    if text.kind is None or any(custom_search.rules(each.record, text.text, viewer, maximum) for each in record_tables):
+        return None
+    kept, key = _kept_plans(viewer), (tuple(record_tables), text.kind, maximum, more is list)
+    plan: access.SearchPlan | Literal[False] | None = kept.get(key)
+    if plan is None:
+        plan = access.plan_of([*_lookups(record_tables, text, viewer, maximum), *more()], maximum) or False
+        kept.keep(key, plan)
+    return plan or None
+
+
+def _kept_plans(viewer: Viewer) -> LruCache[Any, Any]:
+    """The plans that are kept with the viewer's rights; False for kinds of texts without one."""
+    kept: LruCache[Any, Any] | None = viewer.person.derived.get(_PLANS)
+    if kept is None:
+        kept = LruCache(_MAX_PLANS)
+        viewer.person.derived.keep(_PLANS, kept)
+    return kept
+
+
+def common_among_own(
+    record_tables: Sequence[RecordTable], typed: str, viewer: Viewer, enough: int
+) -> list[access.IndexLookup]:
+    """The look-ups of a text that many people are probably called by; see `access.look_up`."""
+    lookups = _lookups(record_tables, TypedText(clean_text(typed, "q", 100) or ""), viewer, MAX_LOOKED_UP)
+    access.look_up(db.session(), [each for each in lookups if each.parts], MAX_LOOKED_UP, enough, is_common=True)
+    return lookups
+
+
+def _parts(record_table: RecordTable, text: TypedText, viewer: Viewer, maximum: int) -> list[Any]:
     """Alternative conditions for a hit, each on one table if the record is one of the product's."""
-    text = clean_text(typed, "q", 100) or ""
-    if not text:
+    if not text.text:
         return []
     fit = [
         rule
@@ -85,8 +132,8 @@ def parts(record_table: RecordTable, typed: str, viewer: Viewer, maximum: int = 
         for rule in rules(each, text, viewer)
     ]
     plain = [each for each in record_table.plain_texts if not each.is_hidden(viewer)]
-    fit += custom_search.rules(record_table.record, text, viewer, maximum)
-    return fit + [compare(column, "ct", text) for each in plain for column in each.columns]
+    fit += custom_search.rules(record_table.record, text.text, viewer, maximum)
+    return fit + [compare(column, "ct", text.text) for each in plain for column in each.columns]
 
 
 @lru_cache(maxsize=100)
@@ -113,39 +160,40 @@ def _rules_of(each: Field) -> _Rules | None:
     return _coded if isinstance(each, TextField) and each.name in _CODES else None
 
 
-def _addressed(each: Field, text: str, _viewer: Viewer) -> list[Any]:
-    is_address = " " not in text and len(text) >= _LEAST_OF_EMAIL and not text.isalpha()
-    return [_begins(column, text.lower()) for column in each.columns] if is_address else []
+def _addressed(each: Field, text: TypedText, _viewer: Viewer) -> list[Any]:
+    return [_begins(column, text, "lower_begun") for column in each.columns] if text.is_address else []
 
 
-def _identified(each: Field, text: str, viewer: Viewer) -> list[Any]:
-    is_whole = is_pan(text) if each.name == "pan" else is_aadhaar(text)
-    return access.parts_of(each.where("eq", text, viewer)) if is_whole else []
+def _identified(each: Field, text: TypedText, viewer: Viewer) -> list[Any]:
+    is_whole = is_pan(text.text) if each.name == "pan" else is_aadhaar(text.text)
+    return access.parts_of(each.where("eq", text.text, viewer)) if is_whole else []
 
 
-def _begins(column: Any, text: str) -> Any:
-    """The column begins with the text."""
-    return begins(column, text) if "'" in fold_apostrophes(text) else index_ranges.begins(column, text)
+def _begins(column: Any, text: TypedText, name: str) -> Any:
+    """The column begins with this form of the text."""
+    if text.has_apostrophe:
+        return begins(column, text.beginning(name))
+    return index_ranges.like(column, text.form(name), name)
 
 
-def _ends(column: Any, digits: str) -> Any:
+def _ends(column: Any, text: TypedText) -> Any:
     """The column ends with the digits: a range of the reversed column."""
-    backwards, first = reversed_column(column), digits[::-1]
+    backwards, names = reversed_column(column), ("end_of_number", "after_end_of_number")
     if backwards is None:
-        return column.endswith(digits, autoescape=True)
-    kept = first.rstrip("9")
-    after = kept[:-1] + str(int(kept[-1]) + 1) if kept else "A"  # the first text that no longer begins so
-    return index_ranges.between(backwards, first, after)
+        return column.endswith(text.text.replace(" ", ""), autoescape=True)
+    return index_ranges.between(backwards, text.form(names[0]), text.form(names[1]), *names)
 
 
 def _is_text_of_message(each: Field) -> bool:
     return each.name == "body" and bool(each.columns) and each.columns[0].class_ is Message
 
 
-def _titled(each: Field, text: str, _viewer: Viewer) -> list[Any]:
+def _titled(each: Field, text: TypedText, _viewer: Viewer) -> list[Any]:
     """The text in a title; by full text if the table has such an index."""
     return [
-        access.TitlePart(column.property.columns[0], text) if _has_words(column) else compare(column, "ct", text)
+        access.TitlePart(column.property.columns[0], text.text)
+        if _has_words(column)
+        else compare(column, "ct", text.text)
         for column in each.columns
     ]
 
@@ -156,19 +204,17 @@ def _has_words(column: Any) -> bool:
     return any(index.name == f"ix_{table.name}_words" for index in table.indexes)
 
 
-def _by_number(each: Field, text: str, viewer: Viewer) -> list[Any]:
+def _by_number(each: Field, typed: TypedText, viewer: Viewer) -> list[Any]:
     """By the complete number, also of a merged record, or by the serial part, of any year."""
-    column = each.columns[0]
-    former = _by_predecessor_name(column.class_, text)
-    is_serial = text.isascii() and text.isdigit() and len(text) <= _MOST_OF_SERIAL
+    column, text = each.columns[0], typed.text
+    former, whole = _by_predecessor_name(column.class_, text), index_ranges.equals(column, typed.form("upper"), "upper")
     kind = _KINDS.get(column.class_)
-    if is_serial and kind is None:
-        return [*former, index_ranges.equals(column, text.upper()), column.endswith(f"-{int(text):05d}")]
-    years = range(_FIRST_YEAR, viewer.now.year + 2) if is_serial and kind else ()
-    if not years:
+    if typed.is_serial and kind is None:
+        return [*former, whole, column.endswith(f"-{int(text):05d}")]
+    if not typed.is_serial:
         kept = surviving_id(column.class_, text)
-        whole = index_ranges.equals(column, text.upper())
         return [*former, whole] + ([column.class_.id == kept] if kept is not None else [])
+    years = range(_FIRST_YEAR, viewer.now.year + 2)
     numbers = [f"{NUMBER_PREFIXES[kind or '']}-{year}-{int(text):05d}" for year in years]
     return [*former, index_ranges.one_of(column, (text.upper(), *numbers))]
 
@@ -182,36 +228,31 @@ def _by_predecessor_name(record: Any, text: str) -> list[Any]:
     return [record.id.in_(ids)] if ids else []
 
 
-def _numbered(each: Field, text: str, _viewer: Viewer) -> list[Any]:
+def _numbered(each: Field, text: TypedText, _viewer: Viewer) -> list[Any]:
     """By the complete number in any spelling, or by its last digits, which also find the complete number."""
-    columns = each.searched_columns()  # type: ignore[attr-defined]
-    normal, digits = phone.normalize(text), text.replace(" ", "")
-    is_end = digits.isascii() and digits.isdigit() and _LEAST_OF_NUMBER <= len(digits) <= _MOST_OF_NUMBER
-    is_whole = bool(normal) and not (is_end and str(normal).endswith(digits))
-    whole = [index_ranges.equals(column, str(normal)) for column in columns] if is_whole else []
-    return whole + ([_ends(column, digits) for column in columns] if is_end else [])
+    columns, name = each.searched_columns(), "whole_number"  # type: ignore[attr-defined]
+    whole = [index_ranges.equals(column, text.form(name), name) for column in columns] if text.is_whole_number else []
+    return whole + ([_ends(column, text) for column in columns] if text.is_end_of_number else [])
 
 
-def _coded(each: Field, text: str, _viewer: Viewer) -> list[Any]:
+def _coded(each: Field, text: TypedText, _viewer: Viewer) -> list[Any]:
     """By the complete code, or by a part at its beginning or end that has a digit: words are no codes."""
-    code = text.upper()
-    is_part = len(code) >= _LEAST_OF_CODE and code.isascii() and any(char.isdigit() for char in code)
-    if not is_part:
-        return [index_ranges.equals(column, code) for column in each.columns]
+    if not text.is_part_of_code:
+        return [index_ranges.equals(column, text.form("upper"), "upper") for column in each.columns]
     ends = [reversed_column(column) for column in each.columns]
-    found = [_begins(column, code) for column in each.columns]
-    return found + [_begins(column, code[::-1]) for column in ends if column is not None]
+    found = [_begins(column, text, "upper_begun") for column in each.columns]
+    return found + [_begins(column, text, "upper_ended") for column in ends if column is not None]
 
 
-def _named(each: Field, text: str, _viewer: Viewer) -> Iterator[Any]:
+def _named(each: Field, text: TypedText, _viewer: Viewer) -> Iterator[Any]:
     """By the beginning of first or last name, or of what follows the first word of one.
 
     Several words are split between two of these in every way, in either order.
     """
-    words, names = text.split(), each.names  # type: ignore[attr-defined]
+    words, names = text.words, each.names  # type: ignore[attr-defined]
     for column in names:
-        yield _begins(column, " ".join(words))
-        yield from _within(column, words)
+        yield _begins(column, text, "begun")
+        yield from _within(column, text)
     for first, last in zip(names[::2], names[1::2], strict=True):
         for cut in range(1, min(len(words), _MOST_WORDS)):
             head, tail = " ".join(words[:cut]), " ".join(words[cut:])
@@ -221,14 +262,15 @@ def _named(each: Field, text: str, _viewer: Viewer) -> Iterator[Any]:
                     yield from _with_rest(one, other, (head, tail))
 
 
-def _within(column: Any, words: list[str]) -> Iterator[Any]:
+def _within(column: Any, text: TypedText) -> Iterator[Any]:
     """By words of one name alone, of which the first is not its first word."""
-    rest = rest_column(column)
+    rest, words = rest_column(column), text.words
     if rest is None:
         return
-    yield _begins(rest, " ".join(words))
+    yield _begins(rest, text, "begun")
     if 1 < len(words) <= _MOST_WORDS_IN_REST:
-        yield _begins(column, " ".join([*words[1:], words[0]]))
+        turned = " ".join([*words[1:], words[0]])
+        yield begins(column, turned) if text.has_apostrophe else index_ranges.begins(column, turned)
 
 
 def _pair(one: Any, head: str, other: Any, tail: str) -> list[Any]:
