@@ -42,6 +42,7 @@ from app.outbox.webhook_delivery import WebhookSender
 from app.web.api import webhook_payloads
 from app.web.compat import routes
 from app.web.core import flask_internals
+from app.web.core.application import Application
 from app.web.core.localization import languages
 from app.web.core.queries import replica_lists
 from app.web.core.urls import lazy_url_rules
@@ -105,9 +106,8 @@ def create_app(settings: config.Settings | None = None, **overrides: object) -> 
 
 def _flask(settings: config.Settings, overrides: dict[str, object]) -> Flask:
     """The Flask application with its configuration, and nothing attached."""
-    app = Flask(__name__)
+    app = Application(__name__)
     app.jinja_environment = PageEnvironment
-    app.ensure_sync = lambda func: func  # type: ignore[method-assign]  # no coroutines here; Flask asks for each hook
     app.url_rule_class = lazy_url_rules.LazyRule
     app.session_interface = session_cookie.SessionCookies()
     app.config.update(flask_config.flask_config(settings))

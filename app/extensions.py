@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 from flask import Flask, current_app
+from flask.globals import app_ctx
 from flask_compress import Compress
 from flask_sqlalchemy.session import Session
 
@@ -142,7 +143,9 @@ class _Wrapped(click.Command):
         return self._run(ctx)
 
 
-db = SQLA(session_options={"expire_on_commit": False, "class_": RoutedSession})
+#: Whose session it is: the application context. Its id, which Flask-SQLAlchemy takes, costs more calls.
+_scope: Callable[[], Any] = app_ctx._get_current_object  # type: ignore[attr-defined]
+db = SQLA(session_options={"expire_on_commit": False, "class_": RoutedSession, "scopefunc": _scope})
 # FAB declares its tables on its own metadata; Alembic must see one.
 db.metadatas[None] = Model.metadata
 compress = Compress()

@@ -24,7 +24,7 @@ from app.lib import deadline
 from app.ops.database import closed_connections, primary_address
 from app.ops.database.database_errors import summary_of
 from app.ops.database.gtids import COMMITTED, UNKNOWN
-from app.ops.statements.fast_results import FastCursor, FastResult
+from app.ops.statements.fast_results import FastCursor, FastResult, peek
 
 log = logging.getLogger("crm.database")
 
@@ -151,6 +151,9 @@ _ESCAPES = {code: escape_string(chr(code)) for code in range(256) if escape_stri
 #: ROLLBACK, as it is sent; and what a statement contains that locks the rows it reads.
 _ROLLBACK, _LOCKS = b"\t\x00\x00\x00\x03ROLLBACK", (b"FOR UPDATE", b"LOCK IN SHARE MODE")
 
+#: How the usual reply to it begins; four bytes follow, the server's status and the number of warnings.
+_OK = b"\x07\x00\x00\x01\x00\x00\x00"
+
 
 class MariaDBConnection(Connection):  # type: ignore[misc]
     """A connection that sends no ROLLBACK if there is nothing to roll back.
@@ -195,7 +198,12 @@ class MariaDBConnection(Connection):  # type: ignore[misc]
         if self._sock is not None:
             self._sock.begin_exchange()
             self._next_seq_id = 1
-            self._read_ok_packet()
+            seen = peek(self)
+            if seen.startswith(_OK) and len(seen) == len(_OK) + 4:
+                self._read_bytes(len(seen))
+                self.server_status = int.from_bytes(seen[7:9], "little")
+            else:
+                self._read_ok_packet()
 
     def has_settled(self) -> bool:
         """Read the reply that is left, if any is; False if the connection was lost meanwhile."""

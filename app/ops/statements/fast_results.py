@@ -84,7 +84,7 @@ class FastResult(MySQLResult):  # type: ignore[misc]
         Those are read packet by packet: long ones, errors, results of changes, and columns that are new.
         """
         connection = self.connection
-        seen = _peek(connection)
+        seen = peek(connection)
         if not seen.startswith(_COUNT_BEGINS) or len(seen) < _LEAST or connection._next_seq_id != 1:
             return False
         count = seen[4]
@@ -107,7 +107,7 @@ class FastResult(MySQLResult):  # type: ignore[misc]
 
     def _get_descriptions(self) -> None:
         """Read the server's description of the columns."""
-        connection, seen = self.connection, _peek(self.connection)
+        connection, seen = self.connection, peek(self.connection)
         first = seen[: 4 + int.from_bytes(seen[:3], "little")]
         key = (connection.encoding, connection.use_unicode, self.field_count, first)
         found = next((each for each in _kept.get(key, ()) if seen.startswith(each.told)), None)
@@ -179,7 +179,7 @@ class FastCursor(Cursor):  # type: ignore[misc]
             super().close()
 
 
-def _peek(connection: Any) -> bytes:
+def peek(connection: Any) -> bytes:
     """The received bytes that are unread, at least one. Raises OperationalError."""
     try:
         seen: bytes = connection._rfile.peek(1)
@@ -258,7 +258,7 @@ def _ends(data: bytes) -> bool:
 
 def _packets(connection: Any) -> list[bytes]:
     """The contents of the next packets, as many as were received, up to the last one of the result; at least one."""
-    seen, number = _peek(connection), connection._next_seq_id
+    seen, number = peek(connection), connection._next_seq_id
     found: list[bytes] = []
     end = 0
     while True:

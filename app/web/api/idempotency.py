@@ -15,6 +15,12 @@ from app.domain.idempotency import IdempotentRequest
 from app.extensions import db
 from app.web.core.fab_access import current_viewer, json_answer
 
+#: The headers of a request that make its answer conditional.
+_CONDITIONS = frozenset(
+    f"HTTP_{each}"
+    for each in ("IF_MATCH", "IF_NONE_MATCH", "IF_MODIFIED_SINCE", "IF_UNMODIFIED_SINCE", "IF_RANGE", "RANGE")
+)
+
 HEADER = "Idempotency-Key"
 
 
@@ -65,7 +71,8 @@ def body_hash(body: Any) -> str:
 def with_etag(answer: Response) -> Response:
     """The response with its ETag; 304 without a body if the client has this version (If-None-Match)."""
     answer.set_etag(hashlib.sha256(answer.get_data()).hexdigest()[:32])
-    answer.make_conditional(request)
+    if not _CONDITIONS.isdisjoint(request.environ):
+        answer.make_conditional(request)
     return answer
 
 

@@ -28,6 +28,7 @@ from app.ops.database.connections import WRITES
 from app.ops.database.database_errors import ONLY_WRITES, Cause, cause_of
 from app.ops.storage.file_store import StorageUnavailable
 from app.web.core import unique_errors
+from app.web.core.application import Answer
 from app.web.core.fields.lookups import load_lookups
 from app.web.core.flask_internals import request_values
 from app.web.core.localization.languages import translate_text
@@ -76,7 +77,7 @@ def current_viewer() -> Viewer:
 
 def json_answer(code: int, body: Any, **headers: str) -> Response:
     """A JSON response, written by orjson."""
-    return Response(orjson.dumps(body, default=str), code, headers, mimetype="application/json")
+    return Answer(orjson.dumps(body, default=str), code, headers, mimetype="application/json")
 
 
 class Refusal(NamedTuple):

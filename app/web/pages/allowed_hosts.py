@@ -79,6 +79,7 @@ def normalized(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
+@lru_cache(maxsize=64)
 def is_address(name: str) -> bool:
     """Whether the name is an IP address."""
     try:
@@ -88,6 +89,7 @@ def is_address(name: str) -> bool:
     return True
 
 
+@lru_cache(maxsize=64)
 def is_loopback(name: str) -> bool:
     """Whether it names this machine."""
     return name == "localhost" or (is_address(name) and ipaddress.ip_address(name).is_loopback)

@@ -31,10 +31,14 @@ class SessionCookies(SecureCookieSessionInterface):
 
     def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
         """Send the cookie if the session has changed; otherwise only say that the response depends on it."""
-        if self.should_set_cookie(app, session) or "Vary" in response.headers:
+        if self.should_set_cookie(app, session):
             super().save_session(app, session, response)
         elif session.accessed:
-            response.headers.add("Vary", "Cookie")
+            others = response.headers.get("Vary")
+            if others is None:
+                response.headers.add("Vary", "Cookie")
+            elif "cookie" not in {each.strip().lower() for each in others.split(",")}:
+                response.headers["Vary"] = f"{others}, Cookie"
 
 
 @lru_cache(maxsize=4)
