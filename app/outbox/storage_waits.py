@@ -7,7 +7,7 @@ import logging
 
 from app.outbox.engine import DeliveryResult
 
-#: Seconds until it is fetched again. A full disk is often noticed in the morning only, and providers keep files for days.
+#: Seconds until it is fetched again. A full disk is often noticed the next morning; providers keep files for days.
 WAIT_SECONDS = 300.0
 FULL = "The disk of the CRM's server is full. As soon as there is room, the file is fetched again."
 AWAY = "The storage of files can't be reached. As soon as it can, the file is fetched again."

@@ -13,6 +13,7 @@ from typing import Any
 
 import prometheus_client.values
 import pytest
+from redis import ConnectionError, Redis, ResponseError
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -287,6 +288,27 @@ def test_the_self_test_says_what_is_missing_and_what_to_do(crm: Crm) -> None:
     assert {name: each.state for name, each in found.items() if each.state == health.FAILED} == {"queue": "failed"}
     result = crm.app.test_cli_runner().invoke(args=["self-test"])
     assert result.exit_code == 1 and "No worker runs for: short, default, long." in result.output
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (ResponseError("MISCONF Errors writing to the AOF file: No space left on device"), "its disk is full"),
+        (ConnectionError(), "doesn't answer"),
+    ],
+)
+def test_the_self_test_tells_a_full_disk_of_redis_from_one_that_is_away(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch, refusal: Exception, said: str
+) -> None:
+    def refuse(*_given: Any, **_more: Any) -> Any:
+        raise refusal
+
+    settings = replace(crm.app.config["CRM"], redis_url="redis://127.0.0.1:1/0")
+    monkeypatch.setitem(crm.app.config, "CRM", settings)
+    monkeypatch.setattr(Redis, "ping", refuse)
+    with crm.app.app_context():
+        found = self_test._redis()
+    assert found.state == health.FAILED and said in found.sentence
 
 
 def test_the_self_test_notices_a_foreign_key_a_former_one_and_a_folder_without_backups(
