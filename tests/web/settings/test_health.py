@@ -9,6 +9,7 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import prometheus_client.values
@@ -197,6 +198,7 @@ FAST = {"requests": 100, "bucket_0": 100}
         (FAST, Readings(1200, 5), "The queue is above its limit: 1,200 instead of at most 1,000."),
         (FAST, Readings(0, 101), "The number of database connections is above its limit: 101 instead of at most 100."),
         ({"memory_percent": 93}, QUIET, "The memory of crm1 is above its limit: 93 % instead of at most 80 %."),
+        ({"disk_percent": 97}, QUIET, "The disk of crm1 is above its limit: 97 % instead of at most 90 %."),
     ],
 )
 def test_admins_are_told_once_of_a_crossing_and_once_of_its_end(
@@ -207,7 +209,7 @@ def test_admins_are_told_once_of_a_crossing_and_once_of_its_end(
     assert watched(crm, NOW + timedelta(seconds=30), readings) == ""
     assert told(crm) == [sentence]
     later = NOW + timedelta(minutes=10)
-    sampled(crm, later, **FAST, memory_percent=40)
+    sampled(crm, later, **FAST, memory_percent=40, disk_percent=40)
     assert watched(crm, later) == "kept again"
     assert watched(crm, later + timedelta(seconds=30)) == ""
     assert len(told(crm)) == 2 and told(crm)[1].endswith("again.")
@@ -502,6 +504,19 @@ def test_memory_is_that_of_the_container_where_it_has_a_limit(tmp_path: Any) -> 
         (tmp_path / "memory" / "memory.limit_in_bytes").write_text(f"{limit}\n")
         assert machine_resources.memory_percent(meminfo, tmp_path) == percent
     assert machine_resources.memory_percent(tmp_path / "none", tmp_path / "none") is None
+
+
+def test_the_fullest_disk_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = {tmp_path: 30, tmp_path / "files": 4}
+
+    def usage(folder: Path) -> Any:
+        if folder not in full:
+            raise FileNotFoundError(folder)
+        return SimpleNamespace(total=1000, free=10 * full[folder])
+
+    monkeypatch.setattr(machine_resources.shutil, "disk_usage", usage)
+    assert machine_resources.disk_percent([tmp_path, tmp_path / "files", tmp_path / "none"]) == 96
+    assert machine_resources.disk_percent([tmp_path / "none"]) is None
 
 
 def test_samples_are_kept_apart_by_role(session: Session) -> None:
