@@ -165,9 +165,11 @@ def _measures_store(settings: config.Settings) -> Callable[[process_metrics.Metr
     """Return the function that stores a process's metrics, in a transaction of its own."""
     role = "web" if "web" in settings.roles else "sockets"
     bound = db.engine
+    folders = (settings.instance_dir, settings.instance_dir / "files", settings.backup.folder)
 
     def store(batch: process_metrics.MetricsBatch) -> None:
-        source = health_samples.SampleSource(settings.server_name, role, machine_resources.memory_percent())
+        full = machine_resources.memory_percent(), machine_resources.disk_percent(folders)
+        source = health_samples.SampleSource(settings.server_name, role, *full)
         token = connections.WRITES.set(True)
         try:
             with Session(bound) as session, access.as_system(session):

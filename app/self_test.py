@@ -119,7 +119,7 @@ def _redis() -> CheckResult:
     except RedisError as error:
         if "NOPERM" in str(error) or "unknown command" in str(error).lower():
             return CheckResult(OK, _("Redis answers."))
-        return _redis_away()
+        return _redis_full() if redis_client.stores_nothing(error) else _redis_away()
     except redis_client.TROUBLE:
         return _redis_away()
     finally:
@@ -128,6 +128,14 @@ def _redis() -> CheckResult:
         sentence = _("Redis may drop queued work when its memory is full (maxmemory-policy %(name)s).", name=policy)
         return CheckResult(DEGRADED, sentence, _("Set maxmemory-policy noeviction in redis.conf and restart Redis."))
     return CheckResult(OK, _("Redis answers."))
+
+
+def _redis_full() -> CheckResult:
+    sentence = _(
+        "Redis stores nothing: its disk is full, or can't be written. Pages work; live updates and background work "
+        "wait for it."
+    )
+    return CheckResult(FAILED, sentence, _("Make room on the disk of Redis. It goes on by itself then."))
 
 
 def _redis_away() -> CheckResult:

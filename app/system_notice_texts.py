@@ -158,6 +158,7 @@ def health_changed(values: dict[str, Any]) -> str:
         "queue": _("The queue"),
         "connections": _("The number of database connections"),
         "memory": _("The memory of %(server)s", server=values.get("server") or "?"),
+        "disk": _("The disk of %(server)s", server=values.get("server") or "?"),
     }
     words = {"what": names.get(str(values.get("measure")), "?"), "value": values.get("value", "?")}
     words["limit"] = values.get("limit", "?")

@@ -22,14 +22,13 @@ from app.extensions import db
 from app.lib.file_kinds import BOMB, SHOWN, kind_of
 from app.models import Message, MessageFile
 from app.ops.storage.file_store import MAX_BYTES, PREFIX, FileStore, StoredFile, TooLarge
-from app.outbox import arrival_scans, engine, image_previews, provider_clients
+from app.outbox import arrival_scans, engine, image_previews, provider_clients, storage_waits
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 
 #: Seconds before the second, third … attempt to fetch a file.
 WAITS = (10, 60, 300, 1800, 7200)
 #: Files of one commit that are queued at once; the sweep queues the others.
 MAX_AT_ONCE = 100
-NO_STORE = "The storage of files can't be reached."
 DANGEROUS = "The file unpacks to far more than it says, which can harm computers. It was not kept."
 
 log = logging.getLogger("crm.files")
@@ -80,8 +79,7 @@ def _transmit(row: MessageFile, source: _Source) -> DeliveryResult:
         digest = stored.digest if stored else row.digest
         preview = image_previews.preview_of(source.store, digest) if kind in SHOWN and digest else None
     except OSError as error:
-        log.warning("file %s waits for the storage: %s", row.id, error)
-        raise ChannelError(NO_STORE) from error
+        return storage_waits.waiting(error, f"file {row.id}", log)
     return FileResult("sent", stored=stored, preview=preview)
 
 

@@ -18,7 +18,7 @@ from app.extensions import db
 from app.lib.file_kinds import kind_of
 from app.models import CallLog, CallRecording
 from app.ops.storage.file_store import MAX_BYTES, FileStore, TooLarge
-from app.outbox import arrival_scans, engine, provider_clients
+from app.outbox import arrival_scans, engine, provider_clients, storage_waits
 from app.outbox.engine import DeliveryKind, DeliveryResult
 
 #: Seconds before the second, third … attempt: providers report a recording before its file can be fetched.
@@ -63,6 +63,8 @@ def _transmit(row: CallRecording, provider: Provider) -> DeliveryResult:
         stored = store.put(content)
     except TooLarge:
         return DeliveryResult("failed", TOO_LARGE)
+    except OSError as error:
+        return storage_waits.waiting(error, f"recording {row.id}", log)
     return StoredRecording("sent", digest=stored.digest, mime_type=stored.mime_type, size=stored.size)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -24,8 +25,9 @@ from app.job_runner import run_slot
 from app.lib import sample_audio
 from app.models import Activity, AuditEntry, CallCard, CallLog, CallRecording, CallRequest, User
 from app.ops.queues import queue
+from app.ops.storage.file_store import StorageUnavailable
 from app.ops.storage.virus_scanner import ScannerUnavailable
-from app.outbox import arrival_scans, call_delivery, recording_delivery
+from app.outbox import arrival_scans, call_delivery, recording_delivery, storage_waits
 from tests.app_fixtures import Crm
 from tests.outbox.fake_provider import CarrierClient
 
@@ -263,6 +265,41 @@ def test_recordings_are_scanned(crm: Crm, make: Any, account: Any) -> None:
     assert (row.state, row.error, row.digest) == ("failed", arrival_scans.INFECTED, None)
     (entry,) = crm.session.scalars(select(AuditEntry).where(AuditEntry.event == "infected file"))
     assert entry.about == f"recording {row.id}"
+
+
+@pytest.mark.parametrize(
+    "error, why",
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), storage_waits.FULL),
+        (StorageUnavailable(), storage_waits.AWAY),
+    ],
+)
+def test_a_recording_waits_for_room_without_using_up_its_attempts(
+    crm: Crm, make: Any, account: Any, monkeypatch: pytest.MonkeyPatch, error: OSError, why: str
+) -> None:
+    def refuse(_content: Any) -> Any:
+        raise error
+
+    Line.file = staticmethod(lambda: sample_audio.wav_tone(1))  # type: ignore[method-assign]
+    call = make.call("cleo")
+    crm.session.execute(update(CallLog).values(account_id=account.id))
+    crm.session.commit()
+    with monkeypatch.context() as full:
+        full.setattr(crm.app.extensions["crm_files"], "put", refuse)
+        row = record(crm, call.id, "line:1")
+        for _try in range(len(recording_delivery.WAITS) + 2):
+            crm.session.execute(update(CallRecording).values(due_on=now() - timedelta(minutes=2)))
+            crm.session.commit()
+            run_job(crm, "fetch recordings that wait")
+            run_calls(crm)
+        crm.session.expire_all()
+        assert (row.state, row.tries, row.error, row.digest) == ("queued", 0, why, None)
+    crm.session.execute(update(CallRecording).values(due_on=now() - timedelta(minutes=2)))
+    crm.session.commit()
+    run_job(crm, "fetch recordings that wait")
+    run_calls(crm)
+    crm.session.expire_all()
+    assert (row.state, row.tries, row.error) == ("sent", 1, None) and row.digest is not None
 
 
 def test_a_recording_that_is_not_there_yet_is_asked_for_again(crm: Crm, make: Any, account: Any) -> None:

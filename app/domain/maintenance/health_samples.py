@@ -45,6 +45,8 @@ class HealthSample(Model):  # type: ignore[misc]
     bucket_5: Mapped[int] = mapped_column(Integer, nullable=False, default=0)
     #: Of the server, 0 to 100.
     memory_percent: Mapped[int | None] = mapped_column(Integer)
+    #: Of the server's fullest disk that holds files of the CRM, 0 to 100.
+    disk_percent: Mapped[int | None] = mapped_column(Integer)
     #: For INSTALLATION.
     queue_depth: Mapped[int | None] = mapped_column(Integer)
     db_connections: Mapped[int | None] = mapped_column(Integer)
@@ -98,6 +100,13 @@ class ErrorReport(Model):  # type: ignore[misc]
 
 _BUCKETS = [getattr(HealthSample, f"bucket_{place}") for place in range(len(BUCKETS_MS))]
 _COUNTS = [HealthSample.requests, HealthSample.errors, HealthSample.total_ms, *_BUCKETS]
+#: In the order of SamplePoint.
+_WORST = (
+    HealthSample.memory_percent,
+    HealthSample.disk_percent,
+    HealthSample.queue_depth,
+    HealthSample.db_connections,
+)
 
 
 def minute_of(moment: datetime) -> int:
@@ -110,11 +119,12 @@ def minute_of(moment: datetime) -> int:
 
 @dataclass(frozen=True)
 class SampleSource:
-    """The server and role of the processes of a batch, and their server's memory in percent."""
+    """The server and role of the processes of a batch, and how full their server's memory and disk are, in percent."""
 
     server: str
     role: str
     memory_percent: int | None = None
+    disk_percent: int | None = None
 
 
 def store(session: Session, batch: MetricsBatch, source: SampleSource, now: datetime) -> None:
@@ -122,7 +132,8 @@ def store(session: Session, batch: MetricsBatch, source: SampleSource, now: date
     values = {"requests": batch.requests, "errors": batch.errors, "total_ms": batch.total_ms}
     values |= {f"bucket_{place}": count for place, count in enumerate(batch.buckets)}
     key = {"minute": minute_of(now), "server": source.server, "role": source.role}
-    fixed = {} if source.memory_percent is None else {"memory_percent": source.memory_percent}
+    full = {"memory_percent": source.memory_percent, "disk_percent": source.disk_percent}
+    fixed = {name: percent for name, percent in full.items() if percent is not None}
     _add(session, HealthSample, key, (values, fixed))
     for digest, noted in batch.slow.items():
         _note(session, SlowStatement, digest, noted, now)
@@ -182,6 +193,7 @@ class SamplePoint:
     total_ms: int
     buckets: tuple[int, ...]
     memory_percent: int | None
+    disk_percent: int | None
     queue_depth: int | None
     db_connections: int | None
 
@@ -210,8 +222,8 @@ def history(session: Session, since: datetime, step: int, server: str | None = N
     """The samples since then, in spans of `step` minutes, oldest first; of one server or all."""
     span = HealthSample.minute - HealthSample.minute % step
     sums = [func.sum(column) for column in _COUNTS]
-    worst = [func.max(each) for each in (HealthSample.memory_percent, HealthSample.queue_depth)]
-    query = select(span, *sums, *worst, func.max(HealthSample.db_connections))
+    worst = [func.max(each) for each in _WORST]
+    query = select(span, *sums, *worst)
     query = query.where(HealthSample.minute >= minute_of(since)).group_by(span).order_by(span)
     if server is not None:
         query = query.where(HealthSample.server == server)
@@ -220,8 +232,8 @@ def history(session: Session, since: datetime, step: int, server: str | None = N
 
 def _point(row: Any) -> SamplePoint:
     minute, requests, errors, total_ms, *buckets = (int(each) for each in row[: len(_COUNTS) + 1])
-    memory, queued, connections = (None if each is None else int(each) for each in row[-3:])
-    return SamplePoint(minute, requests, errors, total_ms, tuple(buckets), memory, queued, connections)
+    worst = (None if each is None else int(each) for each in row[-len(_WORST) :])
+    return SamplePoint(minute, requests, errors, total_ms, tuple(buckets), *worst)
 
 
 @dataclass(frozen=True)
@@ -233,6 +245,7 @@ class ServerState:
     last_on: datetime
     requests: int
     memory_percent: int | None
+    disk_percent: int | None
 
 
 def servers(session: Session, now: datetime, since: timedelta = timedelta(minutes=15)) -> list[ServerState]:
@@ -244,14 +257,15 @@ def servers(session: Session, now: datetime, since: timedelta = timedelta(minute
             func.max(HealthSample.minute),
             func.sum(HealthSample.requests),
             func.max(HealthSample.memory_percent),
+            func.max(HealthSample.disk_percent),
         )
         .where(HealthSample.minute >= minute_of(now - since), HealthSample.server != INSTALLATION)
         .group_by(HealthSample.server, HealthSample.role)
         .order_by(HealthSample.server, HealthSample.role)
     )
     return [
-        ServerState(server, role, datetime.fromtimestamp(int(last) * 60, UTC), int(requests), memory)
-        for server, role, last, requests, memory in session.execute(query)
+        ServerState(server, role, datetime.fromtimestamp(int(last) * 60, UTC), int(requests), *full)
+        for server, role, last, requests, *full in session.execute(query)
     ]
 
 

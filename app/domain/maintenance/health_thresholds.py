@@ -19,7 +19,7 @@ from app.domain.maintenance.health_samples import (
 
 @dataclass(frozen=True)
 class Threshold:
-    """One of the five thresholds."""
+    """One of the six thresholds."""
 
     name: str
     #: Values above it are too high.
@@ -36,6 +36,7 @@ MEASURES = (
     Threshold("queue", 1000, ""),
     Threshold("connections", 100, ""),
     Threshold("memory", 80, "%", is_by_server=True),
+    Threshold("disk", 90, "%", is_by_server=True),
 )
 #: The time that is checked, and the requests it must contain before times and errors are judged.
 WINDOW, MIN_REQUESTS = timedelta(minutes=5), 20
@@ -54,6 +55,7 @@ def values(point: SamplePoint | None) -> dict[str, float | None]:
         "queue": point.queue_depth,
         "connections": point.db_connections,
         "memory": point.memory_percent,
+        "disk": point.disk_percent,
     }
 
 

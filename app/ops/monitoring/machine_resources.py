@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,3 +54,12 @@ def disk_of(folder: Path) -> Disk:
     """The disk that holds a folder. Raises OSError."""
     usage = shutil.disk_usage(folder)
     return Disk(usage.free, round(100 * usage.free / usage.total))
+
+
+def disk_percent(folders: Iterable[Path]) -> int | None:
+    """How full the fullest disk with one of these folders is, 0 to 100; None if none of them can be asked."""
+    found = []
+    for folder in folders:
+        with suppress(OSError):
+            found.append(100 - disk_of(folder).free_percent)
+    return max(found, default=None)

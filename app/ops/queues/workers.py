@@ -37,6 +37,8 @@ log = logging.getLogger("crm.queue")
 WARM_SECONDS, COLD_SECONDS = 6, 3
 #: A child that ended sooner is restarted only after this time: Redis or the database is probably unreachable.
 RESTART_SECONDS = 1.0
+#: How long a worker without Redis waits before it ends; RQ itself waits for a Redis that refuses connections.
+AWAY_SECONDS = 5.0
 #: How often a worker looks for calls whose worker died, and the number of calls after which it is replaced.
 MAINTENANCE_SECONDS, MAX_CALLS = 30, 5000
 #: A worker without a heartbeat for this long (plus a minute) counts as dead.
@@ -321,7 +323,11 @@ def _run_child(function: ChildFunction, parent: int, before_exit: Callable[[], N
         function()
         status = 0
     except (RedisError, OSError) as error:
-        log.warning("Redis does not answer a worker (%s)", type(error).__name__)
+        is_full = redis_client.stores_nothing(error)
+        log.warning(
+            "Redis %s a worker (%s)", "stores nothing for" if is_full else "does not answer", type(error).__name__
+        )
+        time.sleep(AWAY_SECONDS)  # the next one would end as fast, and each writes to the log
     except Exception:
         log.exception("a worker broke down")
     finally:

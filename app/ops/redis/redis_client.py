@@ -8,7 +8,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.connection import Connection, ConnectionPool, SSLConnection, UnixDomainSocketConnection
 from redis.driver_info import DriverInfo
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 from redis.retry import Retry
 
 import server_urls
@@ -26,6 +26,8 @@ NAMELESS = DriverInfo(name=None, lib_version=None)
 #: What a call can raise if Redis is in trouble: redis-py may also use buffers and sockets that another thread, or a
 #: deadline, has closed meanwhile.
 TROUBLE = (RedisError, OSError, ValueError, AttributeError)
+#: The code of Redis' refusals while it can't write to its disk.
+NO_WRITES = "MISCONF"
 
 
 class BoundedConnection(Connection):
@@ -130,3 +132,8 @@ def _pool_of_master(
     finder = MasterFinder(topology, seconds, asking | tls)
     user: dict[str, Any] = {"username": topology.username, "password": topology.password, "db": topology.db}
     return ConnectionPool(connection_class=kind, finder=finder, **user, **tls, **options)
+
+
+def stores_nothing(error: Exception) -> bool:
+    """Whether Redis answers, but refuses to store anything, because its disk is full or can't be written."""
+    return isinstance(error, ResponseError) and str(error).startswith(NO_WRITES)

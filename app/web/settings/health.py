@@ -1,4 +1,4 @@
-"""The pages of health: the five thresholds and their history, the self-test, slow statements and errors."""
+"""The pages of health: the six thresholds and their history, the self-test, slow statements and errors."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ LABELS = {
     "queue": _l("Queue"),
     "connections": _l("Database connections"),
     "memory": _l("Memory"),
+    "disk": _l("Disk"),
 }
 EXPLAINED = {
     "response": _l("95 of 100 requests were answered within this time."),
@@ -53,6 +54,7 @@ EXPLAINED = {
     "queue": _l("Work that is ready to run."),
     "connections": _l("Of all programs that use the database."),
     "memory": _l("Of the fullest server."),
+    "disk": _l("Of the fullest disk with files or backups of the CRM."),
 }
 #: Check of the self-test -> its label; others are shown by name.
 CHECKS = {
@@ -88,7 +90,7 @@ class HealthView(SettingsPage):
 
     @page_route("/")
     def index(self) -> Any:
-        """The five thresholds now, their history, past crossings, and the servers."""
+        """The six thresholds now, their history, past crossings, and the servers."""
         viewer, session = current_viewer(), db.session()
         span = request.args.get("span", "hour")
         span = span if span in SPANS else "hour"
@@ -205,6 +207,7 @@ def _chart(measure: Threshold, points: list[SamplePoint], ends: tuple[datetime, 
         "queue": lambda point: point.queue_depth,
         "connections": lambda point: point.db_connections,
         "memory": lambda point: point.memory_percent,
+        "disk": lambda point: point.disk_percent,
     }[measure.name]
     minutes = (health_samples.minute_of(ends[0]), health_samples.minute_of(ends[1]))
     values = [(point.minute, by_measure(point)) for point in points]
@@ -262,6 +265,7 @@ def _server(state: health_samples.ServerState, viewer: Viewer) -> dict[str, Any]
         "last": moment_cell(state.last_on, viewer),
         "requests": grouped(state.requests),
         "memory": with_unit(state.memory_percent, "%"),
+        "disk": with_unit(state.disk_percent, "%"),
     }
 
 

@@ -10,10 +10,12 @@ import threading
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import prometheus_client.values
 import pytest
+from redis import ConnectionError, Redis, ResponseError
 from sqlalchemy import delete, insert, select, text
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
@@ -197,6 +199,7 @@ FAST = {"requests": 100, "bucket_0": 100}
         (FAST, Readings(1200, 5), "The queue is above its limit: 1,200 instead of at most 1,000."),
         (FAST, Readings(0, 101), "The number of database connections is above its limit: 101 instead of at most 100."),
         ({"memory_percent": 93}, QUIET, "The memory of crm1 is above its limit: 93 % instead of at most 80 %."),
+        ({"disk_percent": 97}, QUIET, "The disk of crm1 is above its limit: 97 % instead of at most 90 %."),
     ],
 )
 def test_admins_are_told_once_of_a_crossing_and_once_of_its_end(
@@ -207,7 +210,7 @@ def test_admins_are_told_once_of_a_crossing_and_once_of_its_end(
     assert watched(crm, NOW + timedelta(seconds=30), readings) == ""
     assert told(crm) == [sentence]
     later = NOW + timedelta(minutes=10)
-    sampled(crm, later, **FAST, memory_percent=40)
+    sampled(crm, later, **FAST, memory_percent=40, disk_percent=40)
     assert watched(crm, later) == "kept again"
     assert watched(crm, later + timedelta(seconds=30)) == ""
     assert len(told(crm)) == 2 and told(crm)[1].endswith("again.")
@@ -288,6 +291,27 @@ def test_the_self_test_says_what_is_missing_and_what_to_do(crm: Crm) -> None:
     assert {name: each.state for name, each in found.items() if each.state == health.FAILED} == {"queue": "failed"}
     result = crm.app.test_cli_runner().invoke(args=["self-test"])
     assert result.exit_code == 1 and "No worker runs for: short, default, long." in result.output
+
+
+@pytest.mark.parametrize(
+    ("refusal", "said"),
+    [
+        (ResponseError("MISCONF Errors writing to the AOF file: No space left on device"), "its disk is full"),
+        (ConnectionError(), "doesn't answer"),
+    ],
+)
+def test_the_self_test_tells_a_full_disk_of_redis_from_one_that_is_away(
+    crm: Crm, monkeypatch: pytest.MonkeyPatch, refusal: Exception, said: str
+) -> None:
+    def refuse(*_given: Any, **_more: Any) -> Any:
+        raise refusal
+
+    settings = replace(crm.app.config["CRM"], redis_url="redis://127.0.0.1:1/0")
+    monkeypatch.setitem(crm.app.config, "CRM", settings)
+    monkeypatch.setattr(Redis, "ping", refuse)
+    with crm.app.app_context():
+        found = self_test._redis()
+    assert found.state == health.FAILED and said in found.sentence
 
 
 def test_the_self_test_notices_a_foreign_key_a_former_one_and_a_folder_without_backups(
@@ -481,6 +505,19 @@ def test_memory_is_that_of_the_container_where_it_has_a_limit(tmp_path: Any) -> 
         (tmp_path / "memory" / "memory.limit_in_bytes").write_text(f"{limit}\n")
         assert machine_resources.memory_percent(meminfo, tmp_path) == percent
     assert machine_resources.memory_percent(tmp_path / "none", tmp_path / "none") is None
+
+
+def test_the_fullest_disk_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    full = {tmp_path: 30, tmp_path / "files": 4}
+
+    def usage(folder: Path) -> Any:
+        if folder not in full:
+            raise FileNotFoundError(folder)
+        return SimpleNamespace(total=1000, free=10 * full[folder])
+
+    monkeypatch.setattr(machine_resources.shutil, "disk_usage", usage)
+    assert machine_resources.disk_percent([tmp_path, tmp_path / "files", tmp_path / "none"]) == 96
+    assert machine_resources.disk_percent([tmp_path / "none"]) is None
 
 
 def test_samples_are_kept_apart_by_role(session: Session) -> None:

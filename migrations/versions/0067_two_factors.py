@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-revision = "0072"
+revision = "0067"
 down_revision = "0066"
 branch_labels = None
 depends_on = None
