@@ -88,6 +88,12 @@ def test_other_orders_read_little_more_too(dataset: Dataset, who: str, path: str
     assert found.total <= 10 * (SHOWN + COUNT_CAP), found.dearest
 
 
+@pytest.mark.parametrize("who, most", [("sales", 1_500), ("manager", 2_000)])
+def test_missed_calls_to_return_are_found_by_status(dataset: Dataset, who: str, most: int) -> None:
+    found = dataset.cost(who, "/calls/?tab=missed")
+    assert found.total <= most, found.dearest
+
+
 def test_open_tasks_are_read_no_further_than_the_own_ones_reach(dataset: Dataset) -> None:
     found = dataset.cost("sales", "/tasks/")
     assert found.total <= 2_500, found.dearest

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from sqlalchemy import func, select
 
+from app import access
+from app.domain.telephony.calls import awaits_callback
 from app.models import Activity, CallLog, Customer, Lead, Task, Ticket
 from tests.app_fixtures import Crm, Make, UserClient
 from tests.cases import each_case
@@ -106,6 +108,12 @@ def test_by_hand_the_number_is_that_of_the_other_side(crm: Crm, ana: UserClient,
     ana.form("/calls/add", typed | {"started_on": "2026-11-01T10:00"})
     (made,) = crm.rows(select(CallLog))
     assert (getattr(made, side), made.other_e164) == ("98200 12345", PEER)
+
+
+def test_missed_calls_to_return_are_asked_for_by_one_statement_in_an_hour() -> None:
+    """What is known of a statement, such as that it examines too many rows, is kept by its values."""
+    keys = [access.shape_of(awaits_callback(NOW.replace(minute=minute))).key for minute in (1, 59)]
+    assert keys[0] is not None and keys[0] == keys[1]
 
 
 def test_an_empty_part_says_that_all_is_done(ana: UserClient) -> None:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from flask import request
 from flask_babel import gettext as _
@@ -24,6 +25,8 @@ from app.web.records.lists.list_page import filters_of
 #: The columns that items need.
 NAMES = ("title", "about", "status", "priority", "due_on", "assignee", "version")
 _LEAD_NAMES = ("name", "number", "next_follow_up_on")
+#: Items of a day in a month.
+CELL = 4
 #: The most tasks, and follow-ups, in one calendar.
 MOST = {"day": 300, "week": 300, "month": 1000}
 #: The range of dates that can be requested, as for every typed time.
@@ -35,6 +38,7 @@ class CalendarItems:
     """The items of a range, by day and by half hour, each in order."""
 
     most: int
+    #: All items, also those that a month leaves to the page of their day.
     count: int = 0
     #: Whether there are more tasks, after `until`; more follow-ups; filters that don't apply to follow-ups.
     is_cut: bool = False
@@ -43,6 +47,18 @@ class CalendarItems:
     is_filtered: bool = False
     by_day: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     by_slot: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    #: Day of a month -> the number of its items that aren't shown.
+    more: Counter[str] = field(default_factory=Counter)
+
+
+class _Entry(NamedTuple):
+    """A row in the calendar, before what it shows is looked up."""
+
+    moment: datetime
+    kind: str
+    id: int
+    day: str
+    row: Any
 
 
 def load(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer) -> CalendarItems:
@@ -52,16 +68,52 @@ def load(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, view
     if len(rows) > found.most:
         rows, found.is_cut = rows[: found.most], True
         found.until = _value(screen, NAMES, rows[-1], "due_on")
-    screen.record_table.prepare(rows, NAMES, viewer)
-    items = [task_item(screen, row, viewer) for row in rows]
-    items += _follow_ups(
-        screen, calendar_range, viewer, found, {(each["lead"], each["day"]) for each in items if each["lead"]}
-    )
-    for each in sorted(items, key=lambda item: (item["moment"], item["kind"], item["id"])):
+    entries = [_entry("task", row, _value(screen, NAMES, row, "due_on"), viewer) for row in rows]
+    entries += _follow_ups(screen, calendar_range, viewer, found, _leads_with_tasks(screen, entries))
+    found.count = len(entries)
+    shown = sorted(entries, key=lambda entry: entry[:3])
+    if calendar_range.span == "month":
+        shown = _first_of_days(shown, found)
+    for each in _items(screen, shown, viewer):
         found.by_day.setdefault(each["day"], []).append(each)
         found.by_slot.setdefault(each["slot"], []).append(each)
-    found.count = len(items)
     return found
+
+
+def _entry(kind: str, row: Any, moment: datetime, viewer: Viewer) -> _Entry:
+    return _Entry(moment, kind, row[0], moment.astimezone(viewer.zone).date().isoformat(), row)
+
+
+def _leads_with_tasks(screen: Any, entries: list[_Entry]) -> set[tuple[int, str]]:
+    """(lead, day) of each open task."""
+    open_ones = [each for each in entries if _value(screen, NAMES, each.row, "status") in OPEN]
+    return {(lead, each.day) for each in open_ones if (lead := _value(screen, NAMES, each.row, "about"))}
+
+
+def _first_of_days(entries: list[_Entry], found: CalendarItems) -> list[_Entry]:
+    """The entries that a month shows; the others are counted in `found.more`."""
+    seen: Counter[str] = Counter()
+    shown = []
+    for each in entries:
+        seen[each.day] += 1
+        if seen[each.day] <= CELL:
+            shown.append(each)
+        else:
+            found.more[each.day] += 1
+    return shown
+
+
+def _items(screen: Any, entries: list[_Entry], viewer: Viewer) -> list[dict[str, Any]]:
+    """What the entries show, in their order; names are looked up for these alone."""
+    leads = registered("screens").get(Lead)
+    for kind, of, names in (("task", screen, NAMES), ("lead", leads, _LEAD_NAMES)):
+        rows = [each.row for each in entries if each.kind == kind]
+        if rows:
+            of.record_table.prepare(rows, names, viewer)
+    return [
+        task_item(screen, each.row, viewer) if each.kind == "task" else _lead_item(leads, each.row, viewer)
+        for each in entries
+    ]
 
 
 def _within(table: Any, name: str, wanted: tuple[datetime, datetime], viewer: Viewer) -> list[Any]:
@@ -119,14 +171,13 @@ def task_item(screen: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
         "mark": cells["priority"].get("text") if is_open and _value(screen, NAMES, row, "priority") == "High" else None,
         "person": cells["assignee"] if cells["assignee"]["kind"] == "person" else None,
         "version": _value(screen, NAMES, row, "version"),
-        "lead": _value(screen, NAMES, row, "about") if is_open else None,
     }
 
 
 def _follow_ups(
     screen: Any, calendar_range: CalendarRange, viewer: Viewer, found: CalendarItems, taken: set[tuple[int, str]]
-) -> list[dict[str, Any]]:
-    """Next follow-ups of open leads, unless the lead has a task on that day here."""
+) -> list[_Entry]:
+    """Next follow-ups of open leads, unless the lead has a task on that day here (`taken`)."""
     leads = registered("screens").get(Lead)
     if leads is None or not viewer.person.may("Leads", "read"):
         return []
@@ -145,9 +196,9 @@ def _follow_ups(
     query = ListQuery([*table.base_conditions(), *rules, is_open, *within], order, found.most + 1)
     rows = list(table.rows(db.session(), query, _LEAD_NAMES))
     found.leads_cut = len(rows) > found.most
-    table.prepare(rows[: found.most], _LEAD_NAMES, viewer)
-    items = [_lead_item(leads, row, viewer) for row in rows[: found.most]]
-    return [each for each in items if (each["id"], each["day"]) not in taken]
+    moments = [(row, _value(leads, _LEAD_NAMES, row, "next_follow_up_on")) for row in rows[: found.most]]
+    entries = [_entry("lead", row, moment, viewer) for row, moment in moments]
+    return [each for each in entries if (each.id, each.day) not in taken]
 
 
 def _assignee_rules(screen: Any, table: Any, viewer: Viewer) -> list[Any] | None:
@@ -175,5 +226,4 @@ def _lead_item(leads: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
         "mark": None,
         "person": None,
         "version": None,
-        "lead": key,
     }

@@ -21,8 +21,8 @@ from app.web.records.lists.calendar_items import CalendarItems
 from app.web.records.lists.list_columns import ChosenColumns
 from app.web.records.lists.list_page import list_page, url
 
-#: Items of a day in the month view; the default hours of the day view.
-CELL, HOURS = 4, range(8, 20)
+#: The default hours of the day view.
+HOURS = range(8, 20)
 #: The argument for one's own tasks only.
 MINE = "_flt_eq_assignee"
 
@@ -100,9 +100,8 @@ def _body(calendar_range: CalendarRange, found: CalendarItems, viewer: Viewer) -
     if calendar_range.span == "month":
         cut = found.until.astimezone(calendar_range.zone).date().isoformat() if found.until else None
         for each in days:
-            items = found.by_day.get(each["day"], [])
-            more = len(items) - CELL
-            each["items"] = items[:CELL]
+            each["items"] = found.by_day.get(each["day"], [])
+            more = found.more[each["day"]]
             each["more"] = _("+%(count)s more", count=more) if more > 0 else None
             if cut and each["day"] >= cut:
                 each["more"] = _("Open the day")

@@ -298,7 +298,7 @@ class CallScreen(CallCardRoutes, RecordingRoutes, CallByHandRoutes, CallOutcomeS
         if tab == "open":
             list_query.conditions += [CallLog.outcome.is_(None), CallLog.employee_id.in_(sorted(viewer.person.own_ids))]
         if tab == "missed":
-            list_query.conditions.append(calls.awaits_callback(viewer.now))
+            list_query.conditions += calls.awaits_callback(viewer.now)
         return list_query
 
     # --- by hand
