@@ -334,7 +334,7 @@ def _revision_names(revisions: set[str]) -> str:
 
 def serve(app: Flask, settings: Settings) -> None:
     """Run the roles until SIGTERM or Ctrl+C. The scheduler runs in the workers, never in their parent."""
-    from app import background, jobs
+    from app import background, jobs, warm_up
     from app.ops.http_server import server as gunicorn
     from app.ops.monitoring import metrics, process_metrics, request_log
     from app.ops.queues import queue
@@ -342,8 +342,9 @@ def serve(app: Flask, settings: Settings) -> None:
 
     request_log.install(settings.log_json)
     schedule = jobs.schedule_of(app)
-    metrics.prepare(settings.instance_dir, settings.server_name)
     app.url_map.update()  # otherwise each worker would do so in its first request
+    warm_up.warm_up(app)
+    metrics.prepare(settings.instance_dir, settings.server_name)
     _drop_connections(app)
     if not {"web", "sockets"} & {*settings.roles}:
         _say(f"{settings.brand}: {' and '.join(settings.roles)} running", sys.stdout, settings)

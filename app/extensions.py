@@ -1,6 +1,5 @@
 """The Flask extensions, unbound; `create_app` binds them to an application."""
 
-import sys
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
@@ -11,18 +10,14 @@ from flask.globals import app_ctx
 from flask_compress import Compress
 from flask_sqlalchemy.session import Session
 
+from app import stand_ins
 from app.csrf import MaskedCSRFProtect
 
-# Socket.IO also imports what only its client needs, and FAB what its picture upload needs. Both work without these
-# packages, and we use neither feature: leaving them out saves 20 MB and a tenth of the start.
-_UNUSED = {name: None for name in ("aiohttp", "requests", "websocket", "PIL") if name not in sys.modules}
-sys.modules.update(_UNUSED)  # type: ignore[arg-type]  # None = "not installed"
-from flask_appbuilder.models.sqla import Model  # noqa: E402
-from flask_appbuilder.models.sqla.base import SQLA  # noqa: E402
-from flask_socketio import SocketIO  # noqa: E402
-
-for _name in _UNUSED:
-    del sys.modules[_name]
+with stand_ins.in_place():
+    import sqlalchemy.dialects.sqlite  # noqa: F401  # with the others, it would bring its parts for asyncio
+    from flask_appbuilder.models.sqla import Model
+    from flask_appbuilder.models.sqla.base import SQLA
+    from flask_socketio import SocketIO
 
 
 class RoutedSession(Session):

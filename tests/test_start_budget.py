@@ -20,7 +20,9 @@ from tests.servers import ROOT
 MAX_RESIDENT_MB = 158
 #: Libraries for what few requests or none need.
 LOADED_ON_DEMAND = {"aiohttp", "boto3", "requests", "urllib3", "websocket", "twilio.rest", "apscheduler"}
-LOADED_ON_DEMAND |= {"PIL", "fpdf", "fontTools", "openpyxl", "markdown_it"}
+LOADED_ON_DEMAND |= {"PIL", "fpdf", "fontTools", "openpyxl", "markdown_it", "jsonschema", "yaml", "dateutil.parser"}
+LOADED_ON_DEMAND |= {"sqlalchemy.dialects.postgresql", "sqlalchemy.dialects.oracle", "redis.asyncio"}
+LOADED_ON_DEMAND |= {"sqlalchemy_utils", "limits.aio"}
 MEASURE = """
 import json, resource, sys
 import {module}

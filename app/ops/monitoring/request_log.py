@@ -12,7 +12,8 @@ import re
 import sys
 import time
 import uuid
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from typing import TextIO
 
@@ -59,6 +60,16 @@ def _summary(response: Response) -> dict[str, object]:
         "status": response.status_code,
         "ms": round((time.perf_counter() - g.received) * 1000, 1),
     }
+
+
+@contextmanager
+def silenced() -> Iterator[None]:
+    """Inside, requests leave no line in the log."""
+    before, log.disabled = log.disabled, True
+    try:
+        yield
+    finally:
+        log.disabled = before
 
 
 # --- the lines

@@ -1,0 +1,112 @@
+"""Stand-ins for what libraries import and the CRM never uses: it would take a seventh of its memory.
+
+They exist only while the libraries are imported. Afterwards everybody gets the real modules.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import sys
+from collections.abc import Iterator, Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any
+
+#: Treated as not installed: Socket.IO imports what only its client needs, FAB what its upload of pictures needs.
+ABSENT = ("aiohttp", "requests", "websocket", "PIL")
+#: Other databases, asyncio, keys of tokens in certificates: modules in which each name is an empty class.
+EMPTY = (
+    *("sqlalchemy.dialects.mssql", "sqlalchemy.dialects.postgresql"),
+    *("sqlalchemy.dialects.mysql.aiomysql", "sqlalchemy.dialects.mysql.asyncmy"),
+    *("sqlalchemy.dialects.sqlite.aiosqlite", "sqlalchemy.dialects.sqlite.pysqlcipher"),
+    *("redis.asyncio", "limits.aio", "cryptography.x509", "werkzeug.debug"),
+    *(f"socketio.async_{name}" for name in ("client", "simple_client", "server", "manager", "namespace")),
+    *("socketio.async_redis_manager", "socketio.async_aiopika_manager", "engineio.async_client"),
+    "engineio.async_server",
+)
+#: Imported when they are first used: FAB checks requests and describes its API with them, which the CRM does itself.
+DEFERRED = ("jsonschema", "yaml", "dateutil.parser")
+#: Packages of which only a module deep inside is needed, not what the package itself imports.
+HOLLOW = ("sqlalchemy_utils", "sqlalchemy_utils.types")
+
+
+class Empty(ModuleType):
+    """A module in which every name is an empty class."""
+
+    def __getattr__(self, name: str) -> type:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        made = type(name, (), {"__module__": self.__name__})
+        setattr(self, name, made)
+        return made
+
+
+class Deferred(ModuleType):
+    """A module that is imported when something of it is used."""
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(importlib.import_module(self.__name__), name)
+
+
+class _Hollow(ModuleType):
+    """A package that imports nothing itself."""
+
+
+class _Finder:
+    """Gives a stand-in for each of these modules and what is in it; a finder and loader of the import system."""
+
+    def __init__(self) -> None:
+        self.kinds: dict[str, type[ModuleType]] = dict.fromkeys(EMPTY, Empty) | dict.fromkeys(DEFERRED, Deferred)
+        self.kinds |= dict.fromkeys(HOLLOW, _Hollow)
+        self.made: list[str] = []
+
+    def find_spec(self, name: str, path: Sequence[str] | None = None, _target: Any = None) -> ModuleSpec | None:
+        """The spec of a stand-in; None for all other modules."""
+        kind = self._kind(name)
+        if kind is None:
+            return None
+        spec = ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]
+        if kind is _Hollow and (real := importlib.machinery.PathFinder.find_spec(name, path)) is not None:
+            spec.submodule_search_locations = real.submodule_search_locations
+        return spec
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        """The stand-in."""
+        self.made.append(spec.name)
+        kind = self._kind(spec.name) or Empty
+        return kind(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Do nothing: it is ready."""
+
+    def _kind(self, name: str) -> type[ModuleType] | None:
+        """The kind of stand-in of a module; what is in an empty package is empty, too."""
+        within = next((each for each in EMPTY if name.startswith(f"{each}.")), name)
+        return self.kinds.get(within)
+
+
+@contextlib.contextmanager
+def in_place() -> Iterator[None]:
+    """While libraries are imported: the stand-ins are what they get, unless the real modules are there already."""
+    absent = [name for name in ABSENT if name not in sys.modules]
+    finder = _Finder()
+    sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None = "not installed"
+    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        sys.meta_path.remove(finder)  # type: ignore[arg-type]
+        for name in (*absent, *finder.made):
+            _forget(name)
+
+
+def _forget(name: str) -> None:
+    """Have the real module be imported from now on."""
+    module = sys.modules.pop(name, None)
+    package, _, last = name.rpartition(".")
+    if module is not None and getattr(sys.modules.get(package), "__dict__", {}).get(last) is module:
+        delattr(sys.modules[package], last)
