@@ -105,7 +105,7 @@ def _first_of_days(entries: list[_Entry], found: CalendarItems) -> list[_Entry]:
 
 def _items(screen: Any, entries: list[_Entry], viewer: Viewer) -> list[dict[str, Any]]:
     """What the entries show, in their order; names are looked up for these alone."""
-    leads = registered("screens").get(Lead)
+    leads: Any = registered("screens").get(Lead)
     for kind, of, names in (("task", screen, NAMES), ("lead", leads, _LEAD_NAMES)):
         rows = [each.row for each in entries if each.kind == kind]
         if rows:
