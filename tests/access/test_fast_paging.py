@@ -190,7 +190,9 @@ def test_deep_pages_are_those_of_the_access_rule(
         rows = law(dataset, n, who, record)
         for wanted in (PageQuery([], 5, 3), PageQuery([], 5, 4, key_of(record)), PageQuery([record.id > 0], 5, 3)):
             assert found(dataset, who, record, wanted) == set(expected(rows, wanted, lambda _: True))
-            page = str(page_of_union(who, record, wanted).compile(dataset.session.get_bind()))
+            union = page_of_union(who, record, wanted)
+            assert union is not None
+            page = str(union.compile(dataset.session.get_bind()))
             is_mariadb = dataset.session.get_bind().dialect.name != "sqlite"
             assert ("(ix_leads_owner" in page or "(ix_ticket_owner" in page) == (is_mariadb and not wanted.conditions)
 

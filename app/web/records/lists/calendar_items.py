@@ -64,11 +64,11 @@ class _Entry(NamedTuple):
 def load(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, viewer: Viewer) -> CalendarItems:
     """The items of the range under the access rules: one statement for tasks, one for follow-ups, those for names."""
     found = CalendarItems(MOST[calendar_range.span])
-    rows = _tasks(screen, list_query, calendar_range, viewer, found.most + 1)
+    rows, due = _tasks(screen, list_query, calendar_range, viewer, found.most + 1), _place(screen, NAMES, "due_on")
     if len(rows) > found.most:
         rows, found.is_cut = rows[: found.most], True
-        found.until = _value(screen, NAMES, rows[-1], "due_on")
-    entries = [_entry("task", row, _value(screen, NAMES, row, "due_on"), viewer) for row in rows]
+        found.until = rows[-1][due]
+    entries = [_entry("task", row, row[due], viewer) for row in rows]
     entries += _follow_ups(screen, calendar_range, viewer, found, _leads_with_tasks(screen, entries))
     found.count = len(entries)
     shown = sorted(entries, key=lambda entry: entry[:3])
@@ -86,8 +86,8 @@ def _entry(kind: str, row: Any, moment: datetime, viewer: Viewer) -> _Entry:
 
 def _leads_with_tasks(screen: Any, entries: list[_Entry]) -> set[tuple[int, str]]:
     """(lead, day) of each open task."""
-    open_ones = [each for each in entries if _value(screen, NAMES, each.row, "status") in OPEN]
-    return {(lead, each.day) for each in open_ones if (lead := _value(screen, NAMES, each.row, "about"))}
+    status, lead = _place(screen, NAMES, "status"), _place(screen, NAMES, "about")
+    return {(each.row[lead], each.day) for each in entries if each.row[lead] and each.row[status] in OPEN}
 
 
 def _first_of_days(entries: list[_Entry], found: CalendarItems) -> list[_Entry]:
@@ -105,7 +105,7 @@ def _first_of_days(entries: list[_Entry], found: CalendarItems) -> list[_Entry]:
 
 def _items(screen: Any, entries: list[_Entry], viewer: Viewer) -> list[dict[str, Any]]:
     """What the entries show, in their order; names are looked up for these alone."""
-    leads = registered("screens").get(Lead)
+    leads: Any = registered("screens").get(Lead)
     for kind, of, names in (("task", screen, NAMES), ("lead", leads, _LEAD_NAMES)):
         rows = [each.row for each in entries if each.kind == kind]
         if rows:
@@ -133,10 +133,9 @@ def _tasks(screen: Any, list_query: ListQuery, calendar_range: CalendarRange, vi
     return list(table.rows(db.session(), ListQuery(conditions, _order(table, "due_on", viewer), size), NAMES))
 
 
-def _value(screen: Any, names: tuple[str, ...], row: Any, name: str, place: int = 0) -> Any:
-    """The stored value of a row's column."""
-    slices = screen.record_table.selection(names)[1]
-    return next(tuple(row)[cut][place] for each, cut in slices if each.name == name)
+def _place(screen: Any, names: tuple[str, ...], name: str) -> int:
+    """The index of the first stored value of a column in a row."""
+    return next(cut.start for each, cut in screen.record_table.selection(names)[1] if each.name == name)
 
 
 def _cells(screen: Any, names: tuple[str, ...], row: Any, viewer: Viewer) -> dict[str, Any]:
@@ -156,10 +155,10 @@ def _placed(moment: datetime, viewer: Viewer) -> dict[str, Any]:
 def task_item(screen: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
     """A task as an item."""
     cells, key = _cells(screen, NAMES, row, viewer), row[0]
-    status = _value(screen, NAMES, row, "status")
+    status = row[_place(screen, NAMES, "status")]
     may_move = viewer.person.may(screen.module, "write")
     is_open = status in OPEN
-    return _placed(_value(screen, NAMES, row, "due_on"), viewer) | {
+    return _placed(row[_place(screen, NAMES, "due_on")], viewer) | {
         "kind": "task",
         "id": key,
         "base": f"{screen.route_base}/",
@@ -168,9 +167,9 @@ def task_item(screen: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
         "title": cells["title"].get("text") or str(key),
         "about": cells["about"].get("number"),
         "tone": cells["due_on"].get("tone", "") if is_open else "done",
-        "mark": cells["priority"].get("text") if is_open and _value(screen, NAMES, row, "priority") == "High" else None,
+        "mark": cells["priority"].get("text") if is_open and row[_place(screen, NAMES, "priority")] == "High" else None,
         "person": cells["assignee"] if cells["assignee"]["kind"] == "person" else None,
-        "version": _value(screen, NAMES, row, "version"),
+        "version": row[_place(screen, NAMES, "version")],
     }
 
 
@@ -196,8 +195,8 @@ def _follow_ups(
     query = ListQuery([*table.base_conditions(), *rules, is_open, *within], order, found.most + 1)
     rows = list(table.rows(db.session(), query, _LEAD_NAMES))
     found.leads_cut = len(rows) > found.most
-    moments = [(row, _value(leads, _LEAD_NAMES, row, "next_follow_up_on")) for row in rows[: found.most]]
-    entries = [_entry("lead", row, moment, viewer) for row, moment in moments]
+    due = _place(leads, _LEAD_NAMES, "next_follow_up_on")
+    entries = [_entry("lead", row, row[due], viewer) for row in rows[: found.most]]
     return [each for each in entries if (each.id, each.day) not in taken]
 
 
@@ -211,7 +210,7 @@ def _assignee_rules(screen: Any, table: Any, viewer: Viewer) -> list[Any] | None
 
 def _lead_item(leads: Any, row: Any, viewer: Viewer) -> dict[str, Any]:
     cells, key = _cells(leads, _LEAD_NAMES, row, viewer), row[0]
-    moment = _value(leads, _LEAD_NAMES, row, "next_follow_up_on")
+    moment = row[_place(leads, _LEAD_NAMES, "next_follow_up_on")]
     number = cells["number"].get("text")
     address = row_url(leads.route_base, key, number)
     return _placed(moment, viewer) | {
