@@ -117,7 +117,7 @@ def _take_message(session: Session, account: ChannelAccount, event: IncomingMess
     target = _attach(session, conversation, at, stamp)
     try:
         with session.begin_nested():
-            message = messages.receive(session, _values(session, account, conversation, event, at), stamp)
+            message = messages.receive(session, _values(session, conversation, event, at), stamp)
     except IntegrityError:
         return "message"  # another worker has just stored the same message
     conversations.note_message(session, conversation, message, now)
@@ -126,10 +126,8 @@ def _take_message(session: Session, account: ChannelAccount, event: IncomingMess
     return "message"
 
 
-def _values(
-    session: Session, account: ChannelAccount, conversation: Conversation, event: IncomingMessage, at: datetime
-) -> dict[str, Any]:
-    answered = (Message.account_id == account.id, Message.provider_id == event.in_reply_to)
+def _values(session: Session, conversation: Conversation, event: IncomingMessage, at: datetime) -> dict[str, Any]:
+    answered = (Message.account_id == conversation.account_id, Message.provider_id == event.in_reply_to)
     reply_to = session.scalar(select(Message.id).where(*answered)) if event.in_reply_to else None
     files = [
         {"address": each.address, "mime_type": each.mime_type, "name": each.name, "caption": each.caption}
@@ -143,7 +141,7 @@ def _values(
         "body": messages.cut_body(event.text or captions or ("File" if files else "")),
         "happened_on": at,
         "provider_id": event.provider_id or None,
-        "account_id": account.id,
+        "account_id": conversation.account_id,
         "conversation_id": conversation.id,
         "media": files or None,
         "reply_to_id": reply_to,

@@ -219,13 +219,8 @@ def mark_changed(session: Session, message: Any) -> None:
 def cancel(session: Session, message: Message, stamp: Stamp) -> None:
     """Cancel a message that has not been sent. Raises Conflict if it is too late."""
     values = {"state": "canceled", "due_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
-    _move(
-        session,
-        message,
-        ("queued",),
-        values,
-        translatable("It is too late to cancel this message: it isn't waiting any more."),
-    )
+    if not _move(session, message, ("queued",), values):
+        raise Conflict(translatable("It is too late to cancel this message: it isn't waiting any more."))
 
 
 def send_again(session: Session, message: Message, stamp: Stamp) -> None:
@@ -238,13 +233,8 @@ def send_again(session: Session, message: Message, stamp: Stamp) -> None:
     refuse_unwanted(session, message, stamp.now)
     values = {"state": "queued", "tries": 0, "due_on": stamp.now, "reason": None, "code": None, "happened_on": None}
     values |= {"provider_id": None, "asks": 0, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
-    _move(
-        session,
-        message,
-        DEAD,
-        values,
-        translatable("This message has already been sent again, or has arrived after all."),
-    )
+    if not _move(session, message, DEAD, values):
+        raise Conflict(translatable("This message has already been sent again, or has arrived after all."))
     transaction_state(session).messages.append(message.id)
 
 
@@ -269,23 +259,19 @@ def mark_not_delivered(session: Session, message: Message, stamp: Stamp) -> None
     """Record a person's decision that a message did not arrive and is not resent. Raises Conflict."""
     reason = "Unknown whether it arrived; a user decided not to send it again."
     values = {"state": "failed", "reason": reason, "ask_on": None, "changed_on": stamp.now, "changed_by_id": stamp.by}
-    _move(
-        session,
-        message,
-        ("unknown",),
-        values,
-        translatable("What became of this message is known by now. Please reload the page."),
-    )
+    if not _move(session, message, ("unknown",), values):
+        raise Conflict(translatable("What became of this message is known by now. Please reload the page."))
 
 
-def _move(session: Session, message: Message, states: tuple[str, ...], values: dict[str, Any], late: str) -> None:
+def _move(session: Session, message: Message, states: tuple[str, ...], values: dict[str, Any]) -> bool:
     """Change the message if it is in one of these states; the database decides, because a worker may be faster."""
     step = update(Message).where(Message.id == message.id, Message.state.in_(states)).values(values)
     done: Any = session.execute(step, execution_options={"synchronize_session": False})
     if not done.rowcount:
-        raise Conflict(late)
+        return False
     session.refresh(message)
     mark_changed(session, message)
+    return True
 
 
 def react(session: Session, message: Message, who: str, emoji: str, now: datetime) -> None:

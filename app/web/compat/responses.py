@@ -132,7 +132,7 @@ def rule_failure_response(broken: RuleBroken) -> Response:
 def is_rule_failure(broken: BaseException) -> bool:
     """Whether a business rule was broken, as opposed to access rules, a bad request or a conflict."""
     is_other = isinstance(broken, CompatError | Conflict | NotFound | AlreadyExists)
-    return isinstance(broken, RuleBroken) and not is_other and refusal(broken)[0] == 422
+    return isinstance(broken, RuleBroken) and not is_other and refusal(broken).status == 422
 
 
 def to_compat_envelope(response: Response) -> Response:

@@ -308,7 +308,8 @@ class HardenedView(ModelView):
         except fab_access.REFUSABLE as broken:
             db.session.rollback()
             flash(
-                self.in_use_message if isinstance(broken, IntegrityError) else fab_access.refusal(broken)[1], "danger"
+                self.in_use_message if isinstance(broken, IntegrityError) else fab_access.refusal(broken).sentence,
+                "danger",
             )
         else:
             self.post_delete(item)
@@ -345,7 +346,7 @@ class HardenedView(ModelView):
             return chosen.func(subject)
         except fab_access.REFUSABLE as broken:
             db.session.rollback()
-            flash(fab_access.refusal(broken)[1], "danger")
+            flash(fab_access.refusal(broken).sentence, "danger")
             return self._to_list()
 
     def _to_list(self) -> Any:

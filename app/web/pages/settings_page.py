@@ -34,10 +34,10 @@ def refuse_stale(stored: Any) -> None:
         raise Conflict(_("Someone else changed the settings. Review yours, then save again."))
 
 
-def settings_form(title: str, action: str, sections: list[dict[str, Any]], version: Any, error: str) -> dict[str, Any]:
-    """The context of a form of settings, shown and posted at the same URL.
+def settings_form(title: str, action: str, sections: list[dict[str, Any]], version: Any) -> dict[str, Any]:
+    """The context of a form of settings, shown and posted at the same URL; if it was refused, set its "error".
 
-    `version`: identifies the stored state, to detect concurrent saves. `error`: why it was refused, or "".
+    `version`: identifies the stored state, to detect concurrent saves.
     """
     return {
         "title": title,
@@ -46,6 +46,6 @@ def settings_form(title: str, action: str, sections: list[dict[str, Any]], versi
         "action": action,
         "sections": sections,
         "version": version,
-        "error": error,
+        "error": "",
         "conflict": None,
     }

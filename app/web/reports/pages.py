@@ -127,7 +127,7 @@ class ReportsView(ModulePermissions, BaseView):
         try:
             result = result_of(builder.from_form(request.form, viewer), viewer)
         except REFUSABLE as broken:
-            result = {"error": refusal(broken)[1]}
+            result = {"error": refusal(broken).sentence}
         return render_template("reports/_result.html", result=result)
 
     @page_route("/<int:key>/")
@@ -264,7 +264,7 @@ def result_of(definition: ReportDefinition, viewer: Viewer) -> dict[str, Any]:
     try:
         return rendering.result_context(running.run(db.session(), definition, viewer))
     except RuleBroken as broken:
-        return {"error": refusal(broken)[1]}
+        return {"error": refusal(broken).sentence}
 
 
 def may_export(definition: ReportDefinition, viewer: Viewer) -> bool:

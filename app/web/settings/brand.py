@@ -18,7 +18,7 @@ from app.extensions import db
 from app.outbox import brand_icons
 from app.outbox.app_services import file_store
 from app.web.core import fab_access
-from app.web.core.fab_access import current_viewer
+from app.web.core.fab_access import NOT_REFUSED, Refusal, current_viewer
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
@@ -53,7 +53,7 @@ class BrandView(SettingsPage):
     def index(self) -> Any:
         """The form with the current brand."""
         _refuse_others()
-        return self._page({}, {}, "", None)
+        return self._page({})
 
     @page_route("/", methods=["POST"])
     def save(self) -> Any:
@@ -70,16 +70,17 @@ class BrandView(SettingsPage):
                 branding.set_current(current_app, row)
         except RuleBroken as broken:
             upload = found["logo"].upload if "logo" in found else None
-            page = self._page(request.form, broken.errors, translate_text(broken.message), upload)
-            return page, fab_access.refusal(broken)[0]
+            refused = fab_access.refusal(broken)
+            return self._page(request.form, refused, upload), refused.status
         flash(_("The brand is saved. Everybody sees it on the next page that they open."), "success")
         return redirect("/settings/brand/")
 
-    def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str, upload: Upload | None) -> str:
-        row, settings = _stored(), current_app.config["CRM"]
+    def _page(self, posted: Mapping[str, str], refused: Refusal = NOT_REFUSED, upload: Upload | None = None) -> str:
+        row, settings, errors = _stored(), current_app.config["CRM"], refused.errors
         sections = [{"title": "", "fields": _fields(row, posted, errors)}]
         version = row.version if row is not None else 0
-        form = settings_form(_("Brand"), "/settings/brand/", sections, version, error) | {"multipart": True}
+        form = settings_form(_("Brand"), "/settings/brand/", sections, version)
+        form |= {"multipart": True, "error": refused.sentence}
         shown = {
             "logo_url": file_url(row.logo) if row is not None and row.logo else None,
             "logo": brand.logo_of(row),

@@ -19,8 +19,8 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.models import BusinessSetting
 from app.web.core import fab_access
+from app.web.core.fab_access import NOT_REFUSED, Refusal
 from app.web.core.localization.default_labels import shown_label
-from app.web.core.localization.languages import translate_text
 from app.web.pages.hardened import protect
 from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
 
@@ -71,7 +71,7 @@ class Business(SettingsPage):
     @has_access
     def values(self) -> Any:
         """The form with the stored values."""
-        return self._page({}, {}, "")
+        return self._page({})
 
     @expose("/", methods=["POST"])
     @has_access
@@ -85,18 +85,17 @@ class Business(SettingsPage):
             session.commit()
         except RuleBroken as broken:
             session.rollback()
-            return self._page(request.form, broken.errors, translate_text(broken.message)), fab_access.refusal(broken)[
-                0
-            ]
+            refused = fab_access.refusal(broken)
+            return self._page(request.form, refused), refused.status
         flash(_("Settings saved."), "success")
         return redirect(url_for("Business.values"))
 
-    def _page(self, posted: Any, errors: dict[str, list[str]], error: str) -> str:
+    def _page(self, posted: Any, refused: Refusal = NOT_REFUSED) -> str:
         stored = _stored_values(db.session())
-        sections = _sections(stored, posted, errors)
-        form = settings_form(
-            _("Business settings"), url_for("Business.save"), sections, fab_access.content_hash(stored), error
-        )
+        sections = _sections(stored, posted, refused.errors)
+        version = fab_access.content_hash(stored)
+        form = settings_form(_("Business settings"), url_for("Business.save"), sections, version)
+        form["error"] = refused.sentence
         return self.render_template("pages/form.html", title=form["title"], form=form)
 
 

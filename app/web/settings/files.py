@@ -18,9 +18,8 @@ from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.models import Attachment, BusinessSetting
 from app.web.core import fab_access
-from app.web.core.fab_access import current_viewer
+from app.web.core.fab_access import NOT_REFUSED, Refusal, current_viewer
 from app.web.core.fields.reference_fields import person_card
-from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
 from app.web.pages.routes import page_route
 from app.web.pages.settings_page import SettingsPage, refuse_stale, settings_form
@@ -41,7 +40,7 @@ class FileSettingsView(SettingsPage):
     @page_route("/")
     def index(self) -> Any:
         """The form with the quotas, and the usage."""
-        return self._page({}, {}, "")
+        return self._page({})
 
     @page_route("/", methods=["POST"])
     def save(self) -> Any:
@@ -51,16 +50,16 @@ class FileSettingsView(SettingsPage):
                 refuse_stale(_stored(session))
                 _store(session, _posted())
         except RuleBroken as broken:
-            return self._page(request.form, broken.errors, translate_text(broken.message)), fab_access.refusal(broken)[
-                0
-            ]
+            refused = fab_access.refusal(broken)
+            return self._page(request.form, refused), refused.status
         flash(_("Settings saved."), "success")
         return redirect("/settings/files/")
 
-    def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str) -> str:
+    def _page(self, posted: Mapping[str, str], refused: Refusal = NOT_REFUSED) -> str:
         stored = _stored(db.session())
-        sections = [{"title": "", "fields": _fields(stored, posted, errors)}]
-        form = settings_form(_("Files"), "/settings/files/", sections, fab_access.content_hash(stored), error)
+        sections = [{"title": "", "fields": _fields(stored, posted, refused.errors)}]
+        form = settings_form(_("Files"), "/settings/files/", sections, fab_access.content_hash(stored))
+        form["error"] = refused.sentence
         return self.render_template("settings/files.html", title=form["title"], form=form, used=_used(stored))
 
 

@@ -69,7 +69,7 @@ class LegalHoldsView(SettingsPage):
         except RuleBroken as broken:
             return self._form(
                 _new_form(request.form, broken.errors, translate_text(broken.message))
-            ), fab_access.refusal(broken)[0]
+            ), fab_access.refusal(broken).status
         flash(_("%(number)s is under a legal hold. Nothing of it is deleted until it ends.", number=number), "success")
         return redirect(URL)
 
@@ -91,7 +91,7 @@ class LegalHoldsView(SettingsPage):
                 legal_holds.release(session, row, request.form.get("reason", ""), viewer.stamp, _number(row))
         except RuleBroken as broken:
             form = _release_form(hold, request.form, broken.errors, translate_text(broken.message))
-            return self._form(form), fab_access.refusal(broken)[0]
+            return self._form(form), fab_access.refusal(broken).status
         flash(_("The legal hold is released."), "success")
         return redirect(URL)
 

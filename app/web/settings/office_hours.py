@@ -174,7 +174,7 @@ class Hours(SettingsPage):
         except RuleBroken as broken:
             session.rollback()
             flash(translate_text(broken.message), "danger")
-            return self._page(posted), fab_access.refusal(broken)[0]
+            return self._page(posted), fab_access.refusal(broken).status
         flash(_("Office hours saved."), "success")
         return redirect(url_for("Hours.week"))
 

@@ -17,7 +17,7 @@ from app.domain.maintenance.retention_runs import RetentionRun
 from app.extensions import db
 from app.lib.digit_grouping import grouped
 from app.web.core import fab_access
-from app.web.core.fab_access import current_viewer
+from app.web.core.fab_access import NOT_REFUSED, Refusal, current_viewer
 from app.web.core.fields.date_fields import moment_cell, relative
 from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
@@ -70,7 +70,7 @@ class RetentionView(SettingsPage):
     def index(self) -> Any:
         """The form with the days, and the last deletions."""
         _refuse_others()
-        return self._page({}, {}, "")
+        return self._page({})
 
     @page_route("/", methods=["POST"])
     def save(self) -> Any:
@@ -81,17 +81,19 @@ class RetentionView(SettingsPage):
                 refuse_stale(retention.days_of(session))
                 changed = retention.set_days(session, _posted(), current_viewer().stamp)
         except RuleBroken as broken:
-            errors = {_field(name): text for name, text in broken.errors.items()}
-            return self._page(request.form, errors, translate_text(broken.message)), fab_access.refusal(broken)[0]
+            refused = fab_access.refusal(broken)
+            refused = refused._replace(errors={_field(name): texts for name, texts in refused.errors.items()})
+            return self._page(request.form, refused), refused.status
         text = _("Settings saved. They apply from the next night on.") if changed else _("Nothing was changed.")
         flash(text, "success")
         return redirect("/settings/retention/")
 
-    def _page(self, posted: Mapping[str, str], errors: dict[str, list[str]], error: str) -> str:
+    def _page(self, posted: Mapping[str, str], refused: Refusal = NOT_REFUSED) -> str:
         viewer, session = current_viewer(), db.session()
         days = retention.days_of(session)
-        sections = _sections(session, days, posted, errors)
-        form = settings_form(_("Retention"), "/settings/retention/", sections, fab_access.content_hash(days), error)
+        sections = _sections(session, days, posted, refused.errors)
+        form = settings_form(_("Retention"), "/settings/retention/", sections, fab_access.content_hash(days))
+        form["error"] = refused.sentence
         runs = [_run_row(run, viewer) for run in retention.recent(session, MAX_RUNS)]
         counts = _counts(session, viewer) if request.args.get("count") else None
         words = {"title": form["title"], "form": form, "runs": runs, "counts": counts}

@@ -93,7 +93,7 @@ def _refusal_of(plan: ImportPlan, values: dict[str, Any], viewer: Viewer) -> dic
     except REFUSABLE as broken:
         if cause_of(broken) is not None:
             raise
-        return refusal(broken)[2]
+        return refusal(broken).errors
     finally:
         save_warnings.pop_all()
 

@@ -185,7 +185,7 @@ def attach_sent(owner: FileOwner, viewer: Viewer, replaces: Attachment | None = 
             flash(text % {"name": row.name}, "success" if is_new else "info")
         except REFUSABLE as broken:
             db.session.rollback()
-            flash(refusal(broken)[1], "danger")
+            flash(refusal(broken).sentence, "danger")
 
 
 def _answered(owner: FileOwner, sent: FileStorage, viewer: Viewer, replaces: Attachment | None) -> Any:
