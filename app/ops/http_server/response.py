@@ -30,6 +30,7 @@ class Response(wsgi.Response):  # type: ignore[misc]
 
     headers: list[tuple[str, str]]
     sock: Any
+    headers_sent: bool
 
     def process_headers(self, headers: list[tuple[str, str]]) -> None:
         """Take these headers. Raises gunicorn's errors for names and values that can't be sent."""

@@ -29,7 +29,7 @@ class IsoField(Field):
 
     def serialize(self, values: tuple[Any, ...], viewer: Viewer) -> Any:
         """ISO 8601; of a moment in UTC."""
-        return converted(self.value(values, viewer), lambda found: found.isoformat())
+        return _iso(self.value(values, viewer))
 
     def converter(self, viewer: Viewer) -> Callable[[Any], Any] | None:
         """The same for the value of the only column."""
