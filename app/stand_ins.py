@@ -95,11 +95,11 @@ def in_place() -> Iterator[None]:
     absent = [name for name in ABSENT if name not in sys.modules]
     finder = _Finder()
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None = "not installed"
-    sys.meta_path.insert(0, finder)  # type: ignore[arg-type]
+    sys.meta_path.insert(0, finder)
     try:
         yield
     finally:
-        sys.meta_path.remove(finder)  # type: ignore[arg-type]
+        sys.meta_path.remove(finder)
         for name in (*absent, *finder.made):
             _forget(name)
 
