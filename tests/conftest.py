@@ -74,8 +74,6 @@ keep_bytecode()
 # While tests are collected, the garbage collector takes a third of the time and finds next to nothing: see
 # pytest_collection_finish.
 gc.disable()
-if (Path(__file__).parent / "app_fixtures.py").exists():
-    pytest_plugins = ["tests.app_fixtures"]
 
 #: Which fixture sets which marker.
 MARKERS = {"mariadb_server": "mariadb", "lone_mariadb": "mariadb", "redis_server": "redis", "chromium": "browser"}
@@ -99,11 +97,19 @@ def pytest_configure(config: pytest.Config) -> None:
     """If the test run is killed, the kernel ends its workers, and with them their servers. Temporary folders in memory
     halve the time of each change of a schema: no test needs a disk, since none cuts off the power."""
     only_pytest_parses()
-    _be_patient()
+    if runs_tests(config):
+        _be_patient()
+        if (Path(__file__).parent / "app_fixtures.py").exists():
+            config.pluginmanager.import_plugin("tests.app_fixtures")
     if hasattr(config, "workerinput"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     elif has_room(MEMORY, NEEDED_BYTES):
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
+
+
+def runs_tests(config: pytest.Config) -> bool:
+    """Whether this process runs tests; one that has workers starts them sooner without importing the product."""
+    return hasattr(config, "workerinput") or config.getoption("dist", "no") == "no"
 
 
 def _be_patient() -> None:

@@ -135,18 +135,17 @@ def refuse_half_restored(connection: Connection) -> None:
 def begin(connection: Connection, script: ScriptDirectory, metadata: MetaData) -> None:
     """Clear away an interrupted first start, and mark the beginning of migrations. Raises MigrationRefused."""
     found = marker(connection)
-    ours, current = _our_tables(script, metadata), _revisions(connection)
-    tables = set(inspect(connection).get_table_names())
+    current, tables = _revisions(connection), set(inspect(connection).get_table_names())
     refuse_half_restored(connection)
     if current == _wanted(script):
         end(connection)  # a process was killed after its last step
     elif found is not None and found.is_first_start:
-        _clear(connection, tables & ours)
+        _clear(connection, tables & _our_tables(script, metadata))
         current = ""
     elif found is not None:
         _refuse_half_step(connection, found, current)
-    elif not current and tables & ours:
-        raise MigrationRefused(_without_version(connection, sorted(tables & ours)))
+    elif not current and (ours := tables & _our_tables(script, metadata)):
+        raise MigrationRefused(_without_version(connection, sorted(ours)))
     if connection.dialect.name != "sqlite" and current != _wanted(script):
         _mark(connection, UPGRADE if current else FIRST, current)
     connection.commit()
