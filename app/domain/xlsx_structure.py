@@ -23,22 +23,16 @@ _ENTRIES = {_ROW: "row", _ITEM: "si"}
 #: The table of texts, whose reader creates no elements.
 TEXTS = "xl/sharedStrings.xml"
 
-_ATTRIBUTES = rb'(?: [A-Za-z][A-Za-z0-9:]{0,30}="[A-Za-z0-9 :.]{0,60}"){0,12}+ ?+'
-_T = rb'<t(?: xml:space="preserve")?+>[^<>]*+</t>'
-_CELL = (
-    rb"<c"
-    + _ATTRIBUTES
-    + rb"(?:/>|>(?:<f"
-    + _ATTRIBUTES
-    + rb">[^<>]*+</f>)?+(?:<v>[^<>]*+</v>|<v ?+/>|<is>"
-    + _T
-    + rb"</is>)?+</c>)"
-)
 #: Rows of a sheet, and entries of the table of texts, as spreadsheets write them. No part of such a run can end a
-#: comment, a CDATA section or an instruction in which it stands: before each > is a letter, a quotation mark, a space
-#: or a slash.
-_ROWS = re.compile(rb"(?:<row" + _ATTRIBUTES + rb"(?:/>|>(?:" + _CELL + rb")*+</row>)\s*+)++")
-_ITEMS = re.compile(rb"(?:<si>" + _T + rb"</si>\s*+)++")
+#: comment, a CDATA section or an instruction in which it stands: before each > is a letter, a digit, a quotation mark,
+#: a space or a slash.
+_ROWS = re.compile(
+    rb'(?:<row(?: [A-Za-z0-9:=". ]{0,400}+)?+(?:/>|>'
+    rb'(?:<c(?: [A-Za-z0-9:=". ]{0,400}+)?+(?:/>|>(?:<f(?: [A-Za-z0-9:=". ]{0,400}+)?+>[^<>]*+</f>)?+'
+    rb'(?:<v>[^<>]*+</v>|<v ?+/>|<is><t(?: xml:space="preserve")?+>[^<>]*+</t></is>)?+</c>))*+'
+    rb"</row>)\s*+)++"
+)
+_ITEMS = re.compile(rb'(?:<si><t(?: xml:space="preserve")?+>[^<>]*+</t></si>\s*+)++')
 #: How a part begins whose bytes are those of ASCII.
 _UTF_8 = re.compile(
     rb"(?:\xef\xbb\xbf)?(?:<\?xml version=[\"']1\.0[\"'](?: encoding=[\"'](?i:utf-8)[\"'])?"
