@@ -296,6 +296,7 @@ def test_the_self_test_says_what_is_missing_and_what_to_do(crm: Crm) -> None:
     ("refusal", "said"),
     [
         (ResponseError("MISCONF Errors writing to the AOF file: No space left on device"), "its disk is full"),
+        (ResponseError("Command # 1 (PING) of pipeline caused error: MISCONF Errors"), "its disk is full"),
         (ConnectionError(), "doesn't answer"),
     ],
 )
