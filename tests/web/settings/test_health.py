@@ -513,7 +513,7 @@ def test_the_fullest_disk_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def usage(folder: Path) -> Any:
         if folder not in full:
             raise FileNotFoundError(folder)
-        return SimpleNamespace(total=1000, free=10 * full[folder])
+        return SimpleNamespace(total=2000, used=1000 - 10 * full[folder], free=10 * full[folder])  # a half is reserved
 
     monkeypatch.setattr(machine_resources.shutil, "disk_usage", usage)
     assert machine_resources.disk_percent([tmp_path, tmp_path / "files", tmp_path / "none"]) == 96
