@@ -165,7 +165,8 @@ def _measures_store(settings: config.Settings) -> Callable[[process_metrics.Metr
     """Return the function that stores a process's metrics, in a transaction of its own."""
     role = "web" if "web" in settings.roles else "sockets"
     bound = db.engine
-    folders = (settings.instance_dir, settings.instance_dir / "files", settings.backup.folder)
+    backups = [settings.backup.folder] if settings.backup else []
+    folders = [settings.instance_dir, settings.instance_dir / "files", *backups]
 
     def store(batch: process_metrics.MetricsBatch) -> None:
         full = machine_resources.memory_percent(), machine_resources.disk_percent(folders)

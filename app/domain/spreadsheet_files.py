@@ -321,9 +321,8 @@ def _refuse_harmful_archive(archive: zipfile.ZipFile) -> None:
 
 
 def _checked_entries(part: Any, structure: StructureCheck) -> int:
-    """The number of rows in a sheet, or of texts in the table of texts.
-
-    Raises RuleBroken for a document type, whose entities could expand without end, and TooComplex.
+    """The rows in a sheet, or texts in the table of texts. Raises TooComplex, and RuleBroken for document types: their
+    entities could expand without end.
     """
     before = b""
     while block := part.read(1 << 18):
@@ -332,6 +331,7 @@ def _checked_entries(part: Any, structure: StructureCheck) -> int:
             raise RuleBroken("This XLSX file has XML that no spreadsheet writes. It was not read.", "file")
         structure.feed(block)
         before = block[-10:]
+    structure.finish()
     return structure.entries
 
 

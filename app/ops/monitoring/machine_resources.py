@@ -57,9 +57,13 @@ def disk_of(folder: Path) -> Disk:
 
 
 def disk_percent(folders: Iterable[Path]) -> int | None:
-    """How full the fullest disk with one of these folders is, 0 to 100; None if none of them can be asked."""
+    """How full the fullest disk with one of these folders is, 0 to 100; None if none of them can be asked.
+
+    As `df` says it: what is reserved for root is neither in use nor free.
+    """
     found = []
     for folder in folders:
         with suppress(OSError):
-            found.append(100 - disk_of(folder).free_percent)
+            usage = shutil.disk_usage(folder)
+            found.append(round(100 * usage.used / max(1, usage.used + usage.free)))
     return max(found, default=None)

@@ -136,4 +136,4 @@ def _pool_of_master(
 
 def stores_nothing(error: Exception) -> bool:
     """Whether Redis answers, but refuses to store anything, because its disk is full or can't be written."""
-    return isinstance(error, ResponseError) and str(error).startswith(NO_WRITES)
+    return isinstance(error, ResponseError) and NO_WRITES in str(error)  # of a pipeline, the command is before it

@@ -297,6 +297,7 @@ def test_the_self_test_says_what_is_missing_and_what_to_do(crm: Crm) -> None:
     ("refusal", "said"),
     [
         (ResponseError("MISCONF Errors writing to the AOF file: No space left on device"), "its disk is full"),
+        (ResponseError("Command # 1 (PING) of pipeline caused error: MISCONF Errors"), "its disk is full"),
         (ConnectionError(), "doesn't answer"),
     ],
 )
@@ -513,7 +514,7 @@ def test_the_fullest_disk_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     def usage(folder: Path) -> Any:
         if folder not in full:
             raise FileNotFoundError(folder)
-        return SimpleNamespace(total=1000, free=10 * full[folder])
+        return SimpleNamespace(total=2000, used=1000 - 10 * full[folder], free=10 * full[folder])  # a half is reserved
 
     monkeypatch.setattr(machine_resources.shutil, "disk_usage", usage)
     assert machine_resources.disk_percent([tmp_path, tmp_path / "files", tmp_path / "none"]) == 96
