@@ -26,7 +26,7 @@ WORK = [
     "/search?q=mehta",
 ]
 WORK += ["/dashboard/", "/dashboard/team", "/dashboard/calls"]
-WORK += ["/bell/", "/bell/choices/", "/me/", "/phone/", "/sessions/", "/keys/", "/signature/"]
+WORK += ["/bell/", "/bell/choices/", "/me/", "/phone/", "/sessions/", "/two-factor/", "/keys/", "/signature/"]
 WORK += [
     "/leads/?layout=board",
     "/tasks/?tab=all",

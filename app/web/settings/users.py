@@ -38,7 +38,7 @@ from app.web.core.localization.languages import translate_text
 from app.web.core.request_transaction import request_transaction
 from app.web.pages.hardened import VERBS as SCREEN_VERBS
 from app.web.pages.hardened import HardenedInterface, HardenedView, LocalMoment, link, select_field
-from app.web.pages.html_parts import avatar
+from app.web.pages.html_parts import avatar, icon
 from app.web.security import second_step, view_as
 from app.web.security.sessions import signed_in
 from app.web.settings import user_invitations
@@ -52,6 +52,13 @@ def _has_two_factor(session: Session, user_id: int) -> bool:
         with access.as_system(session):
             known = two_factor.users_with(session, [user_id])
     return user_id in known
+
+
+def _two_factor_mark() -> Markup:
+    """A shield beside the name; a column of its own has no room."""
+    words = _("Two-factor sign-in")
+    mark = Markup('<span class="person-mark" title="{}">{}<span class="visually-hidden">{}</span></span>')
+    return mark.format(words, icon("shield-check"), words)
 
 
 def _picture(user: Any) -> str | None:
@@ -76,7 +83,9 @@ class People(HardenedInterface):
     def _get_attr_value(self, item: Any, col: str) -> Any:
         if col == "name":
             name = item.get_full_name().strip()
-            return Markup('<span class="person">{}{}</span>').format(avatar(initials(name), "", _picture(item)), name)
+            mark = _two_factor_mark() if _has_two_factor(self.session, item.id) else ""
+            face = avatar(initials(name), "", _picture(item))
+            return Markup('<span class="person">{}{}{}</span>').format(face, name, mark)
         if col in ("manager", "delegate"):
             key = getattr(item, f"{col}_id")
             name = self.session.get(User, key).get_full_name() if key else None
@@ -212,18 +221,7 @@ class Users(HardenedView, UserDBModelView):
     method_permission_name = SCREEN_VERBS | {"abilities": "read"}
     list_title, show_title = lazy_gettext("Users"), lazy_gettext("User")
     add_title, edit_title = lazy_gettext("New user"), lazy_gettext("Edit user")
-    list_columns = [
-        "name",
-        "username",
-        "email",
-        "active",
-        "roles",
-        "manager",
-        "two_factor",
-        "available",
-        "invitation",
-        "can",
-    ]
+    list_columns = ["name", "username", "email", "active", "roles", "manager", "available", "invitation", "can"]
     order_columns = ["username", "email", "active", "available"]
     base_order = ("username", "asc")
     search_columns = ["first_name", "last_name", "username", "email", "active", "available", "roles", "groups"]
