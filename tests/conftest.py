@@ -9,6 +9,7 @@ import asyncio
 import ctypes
 import fcntl
 import gc
+import importlib
 import ipaddress
 import itertools
 import os
@@ -75,6 +76,9 @@ keep_bytecode()
 # pytest_collection_finish.
 gc.disable()
 
+#: The fixtures of the application, a plugin; a folder's own conftest.py may import it first.
+FIXTURES = "tests.app_fixtures"
+pytest.register_assert_rewrite(FIXTURES)
 #: Which fixture sets which marker.
 MARKERS = {"mariadb_server": "mariadb", "lone_mariadb": "mariadb", "redis_server": "redis", "chromium": "browser"}
 
@@ -100,7 +104,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if runs_tests(config):
         _be_patient()
         if (Path(__file__).parent / "app_fixtures.py").exists():
-            config.pluginmanager.import_plugin("tests.app_fixtures")
+            config.pluginmanager.register(importlib.import_module(FIXTURES), FIXTURES)
     if hasattr(config, "workerinput"):
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
     elif has_room(MEMORY, NEEDED_BYTES):
