@@ -34,7 +34,9 @@ def test_default_choices_are_not_stored() -> None:
 
 
 @pytest.mark.parametrize("choices, is_emailed", [({}, True), ({7: {"security": {"email": False}}}, False)])
-def test_what_concerns_the_account_is_emailed_unless_the_person_chose_otherwise(choices, is_emailed):
+def test_what_concerns_the_account_is_emailed_unless_the_person_chose_otherwise(
+    choices: dict[int, dict[str, dict[str, bool]]], is_emailed: bool
+) -> None:
     assert notices.wants(choices, 7, "security", "email") is is_emailed
     assert not notices.wants(choices, 7, "status", "email")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -63,9 +64,12 @@ def test_texts_are_counted_as_the_parser_does() -> None:
 def test_most_rows_do_not_reach_the_parser(monkeypatch: pytest.MonkeyPatch) -> None:
     calls: list[str] = []
     start = StructureCheck._start
-    monkeypatch.setattr(
-        StructureCheck, "_start", lambda self, name, held: (calls.append(name), start(self, name, held))
-    )
+
+    def recorded(self: StructureCheck, name: str, held: Any) -> None:
+        calls.append(name)
+        start(self, name, held)
+
+    monkeypatch.setattr(StructureCheck, "_start", recorded)
     checked(DECLARED + BEGIN + b"".join(ROWS[:3]) * 1000 + END)
     assert calls == ["worksheet", "sheetData"]
 

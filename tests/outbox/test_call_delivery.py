@@ -280,7 +280,7 @@ def test_a_recording_waits_for_room_without_using_up_its_attempts(
     def refuse(_content: Any) -> Any:
         raise error
 
-    Line.file = staticmethod(lambda: sample_audio.wav_tone(1))  # type: ignore[method-assign]
+    Line.file = staticmethod(lambda: sample_audio.wav_tone(1))
     call = make.call("cleo")
     crm.session.execute(update(CallLog).values(account_id=account.id))
     crm.session.commit()

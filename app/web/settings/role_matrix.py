@@ -12,7 +12,7 @@ from sqlalchemy import select
 
 from app import access
 from app.access.role_matrix import FIXED_ROLES, PUBLIC, Matrix, load_matrix, refuse_fixed_role, save_matrix
-from app.domain import permissions, team
+from app.domain import permissions, users
 from app.domain.authentication import note_sign_in_ended
 from app.domain.base import Conflict, RuleBroken, join_texts
 from app.domain.custom_fields import mask_name
@@ -94,8 +94,8 @@ class RoleMatrix(SettingsPage):
                 raise access.Denied(_("The role %(name)s is for people who aren't signed in.", name=role.name))
             role.needs_two_factor = request.form.get("needed") == "1"
             with access.as_system(session):
-                users = [user.id for user in team.members(session, role.id)]
-            for user_id in users:
+                members = [user.id for user in users.members(session, role.id)]
+            for user_id in members:
                 note_sign_in_ended(session, user_id)  # closes the sockets of those who must set it up
             session.commit()
         except RuleBroken as broken:

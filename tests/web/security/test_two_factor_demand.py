@@ -4,7 +4,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
+from flask import Flask
+from flask.testing import FlaskClient
 from sqlalchemy import select
 
 from app.models import AuditEntry, Role, TwoFactor, User
@@ -33,7 +38,7 @@ from tests.web.two_factor_steps import PAGE, code, demand, offered, send_code, t
 LOGIN = "/api/method/login"
 
 
-def compat_login(client, **more):
+def compat_login(client: FlaskClient, **more: Any) -> Any:
     """Sign in over the predecessor's API."""
     return client.post(LOGIN, json={"usr": "ana", "pwd": PASSWORD} | more)
 
@@ -41,7 +46,9 @@ def compat_login(client, **more):
 # --- programs
 
 
-def test_programs_send_the_code_with_the_password(app, browser, ana) -> None:
+def test_programs_send_the_code_with_the_password(
+    app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient
+) -> None:
     key, codes = turn_on(ana)
     refused = log_in(browser())
     assert refused.status_code == 401 and "otp" in refused.json["errors"] and "otp" in refused.json["message"]
@@ -53,7 +60,7 @@ def test_programs_send_the_code_with_the_password(app, browser, ana) -> None:
     assert told(app, "ana")[-1] == "recovery code used"
 
 
-def test_the_predecessors_login_takes_the_code_too(browser, ana) -> None:
+def test_the_predecessors_login_takes_the_code_too(browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
     key, _codes = turn_on(ana)
     refused = compat_login(browser())
     assert refused.status_code == 401 and "otp" in refused.text and "sid" not in refused.headers.get("Set-Cookie", "")
@@ -64,12 +71,14 @@ def test_the_predecessors_login_takes_the_code_too(browser, ana) -> None:
 
 
 @pytest.mark.parametrize("otp", [1, True, [], {}, "x" * 100_000, "\ud800"])
-def test_an_invalid_code_of_a_program_is_refused(browser, ana, otp) -> None:
+def test_an_invalid_code_of_a_program_is_refused(
+    browser: Callable[[], FlaskClient], ana: FlaskClient, otp: Any
+) -> None:
     turn_on(ana)
     assert log_in(browser(), otp=otp).status_code in (400, 401)  # 400: no JSON
 
 
-def test_wrong_codes_count_at_every_door_together(browser, ana) -> None:
+def test_wrong_codes_count_at_every_door_together(browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
     key, _codes = turn_on(ana)
     for number in range(login_throttle.FREE_ATTEMPTS):
         answer = log_in(browser(), otp="000000") if number % 2 else compat_login(browser(), otp="000000")
@@ -81,14 +90,14 @@ def test_wrong_codes_count_at_every_door_together(browser, ana) -> None:
     assert send_code(client, code(key)).status_code == 429
 
 
-def test_a_wrong_password_says_nothing_about_the_factor(browser, ana) -> None:
+def test_a_wrong_password_says_nothing_about_the_factor(browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
     turn_on(ana)
     with_factor, without = log_in(browser(), password="wrong"), log_in(browser(), "mia", "wrong")
     assert (with_factor.status_code, with_factor.json) == (without.status_code, without.json)
     assert log_in(browser(), "nobody", "wrong").json == without.json
 
 
-def test_api_keys_keep_working(app, browser, ana) -> None:
+def test_api_keys_keep_working(app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
     made = key_for(app, "ana")
     turn_on(ana)
     demand(app, "Sales User")
@@ -101,7 +110,9 @@ def test_api_keys_keep_working(app, browser, ana) -> None:
 # --- roles that demand it
 
 
-def test_people_of_the_role_set_it_up_at_their_next_click(app, browser, ana) -> None:
+def test_people_of_the_role_set_it_up_at_their_next_click(
+    app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient
+) -> None:
     assert is_signed_in(ana)
     demand(app, "Sales User")
     response = ana.get("/sessions/?x=1")
@@ -113,7 +124,7 @@ def test_people_of_the_role_set_it_up_at_their_next_click(app, browser, ana) -> 
 
 
 @pytest.mark.parametrize("path", ["/", "/leads/", "/keys/", "/me/", "/resetmypassword/form", "/users/userinfo/"])
-def test_no_page_opens_before(app, browser, path) -> None:
+def test_no_page_opens_before(app: Flask, browser: Callable[[], FlaskClient], path: str) -> None:
     demand(app, "Sales User")
     client = browser()
     sign_in(client, "ana")
@@ -124,13 +135,15 @@ def test_no_page_opens_before(app, browser, path) -> None:
 @pytest.mark.parametrize(
     "path", ["/api/v1/lead/", "/api/v1/menu/", "/api/v1/notification/", "/api/method/ping", "/bell/choices/"]
 )
-def test_apis_answer_403_to_the_cookie_with_a_sentence(app, browser, ana, path) -> None:
+def test_apis_answer_403_to_the_cookie_with_a_sentence(
+    app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient, path: str
+) -> None:
     demand(app, "Sales User")
     response = ana.get(path, headers={"Accept": "application/json"})
     assert response.status_code == 403 and "Your role demands two-factor sign-in" in response.text
 
 
-def test_no_form_is_accepted_before(app, browser, ana) -> None:
+def test_no_form_is_accepted_before(app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
     demand(app, "Sales User")
     with ana.session_transaction() as cookie:
         before = dict(cookie)
@@ -140,7 +153,9 @@ def test_no_form_is_accepted_before(app, browser, ana) -> None:
         assert cookie.get("sid") == before["sid"]
 
 
-def test_tokens_and_sessions_of_programs_are_refused_from_the_next_request_on(app, browser) -> None:
+def test_tokens_and_sessions_of_programs_are_refused_from_the_next_request_on(
+    app: Flask, browser: Callable[[], FlaskClient]
+) -> None:
     token = log_in(browser()).json["access_token"]
     client = browser()
     compat_login(client)
@@ -154,7 +169,7 @@ def test_tokens_and_sessions_of_programs_are_refused_from_the_next_request_on(ap
         assert answer.status_code == 403 and "demands two-factor" in answer.text
 
 
-def test_sockets_refuse(app, browser, ana) -> None:
+def test_sockets_refuse(app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
     with ana.session_transaction() as cookie:
         held = dict(cookie)
     assert _socket_person(app, held) is not None
@@ -167,7 +182,7 @@ def test_sockets_refuse(app, browser, ana) -> None:
         assert _socket_person(app, dict(cookie)) is None
 
 
-def _socket_person(app, cookie):
+def _socket_person(app: Flask, cookie: dict[str, Any]) -> Any:
     """Whom a socket with this cookie is of."""
     from flask import session
 
@@ -177,14 +192,14 @@ def _socket_person(app, cookie):
         return requesting_person()
 
 
-def test_signing_out_and_in_stays_possible(app, browser, ana) -> None:
+def test_signing_out_and_in_stays_possible(app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
     demand(app, "Sales User")
     assert post(ana, "/logout/", PAGE).status_code == 302
     assert ana.get(PAGE).location.startswith("/login/")
     assert ana.get("/login/").status_code == 200
 
 
-def test_a_role_of_a_group_demands_it_too(app, browser, ana) -> None:
+def test_a_role_of_a_group_demands_it_too(app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
     from app.domain import two_factor
     from app.extensions import db
     from app.models import Group
@@ -199,14 +214,16 @@ def test_a_role_of_a_group_demands_it_too(app, browser, ana) -> None:
     assert ana.get("/sessions/").location.startswith("/two-factor/")
 
 
-def test_without_the_demand_the_pages_open_again(app, browser, ana) -> None:
+def test_without_the_demand_the_pages_open_again(
+    app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient
+) -> None:
     demand(app, "Sales User")
     assert not is_signed_in(ana)
     demand(app, "Sales User", needed=False)
     assert is_signed_in(ana)
 
 
-def test_the_set_up_of_others_stays_closed(app, browser, ana) -> None:
+def test_the_set_up_of_others_stays_closed(app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
     demand(app, "Sales User")
     offer, key = offered(ana)
     sent = {"offer": offer, "code": code(key), "current_password": "wrong", "form": "on"}
@@ -217,16 +234,16 @@ def test_the_set_up_of_others_stays_closed(app, browser, ana) -> None:
 # --- the switch of a role
 
 
-def switch(client, role_id: int, needed: str = "1"):
+def switch(client: FlaskClient, role_id: int, needed: str = "1") -> Any:
     return post(client, f"/roles/matrix/{role_id}/two-factor", f"/roles/matrix/{role_id}", needed=needed)
 
 
-def role_id(app, name: str) -> int:
+def role_id(app: Flask, name: str) -> int:
     ((key,),) = rows(app, select(Role.id).where(Role.name == name))
     return int(key)
 
 
-def test_an_admin_switches_the_demand_of_a_role(app, root, ana) -> None:
+def test_an_admin_switches_the_demand_of_a_role(app: Flask, root: FlaskClient, ana: FlaskClient) -> None:
     key = role_id(app, "Sales User")
     assert 'name="needed" value="1">' in root.get(f"/roles/matrix/{key}").text
     assert switch(root, key).status_code == 302
@@ -238,27 +255,27 @@ def test_an_admin_switches_the_demand_of_a_role(app, root, ana) -> None:
     assert is_signed_in(ana)
 
 
-def test_the_role_admin_can_demand_it_and_admins_are_led_to_it(app, root) -> None:
+def test_the_role_admin_can_demand_it_and_admins_are_led_to_it(app: Flask, root: FlaskClient) -> None:
     assert switch(root, role_id(app, "Admin")).status_code == 302
     assert root.get("/settings/").location.startswith("/two-factor/")
     turn_on(root)
     assert root.get("/settings/").status_code == 200
 
 
-def test_the_role_public_demands_nothing(app, root) -> None:
+def test_the_role_public_demands_nothing(app: Flask, root: FlaskClient) -> None:
     key = role_id(app, "Public")
     assert "Must sign in with two factors" not in root.get(f"/roles/matrix/{key}").text
     assert switch(root, key).status_code == 403
     assert rows(app, select(Role.needs_two_factor).where(Role.id == key)) == [(False,)]
 
 
-def test_others_than_admins_do_not_switch_it(app, ana) -> None:
+def test_others_than_admins_do_not_switch_it(app: Flask, ana: FlaskClient) -> None:
     key = role_id(app, "Sales User")
     assert post(ana, f"/roles/matrix/{key}/two-factor", "/sessions/", needed="1").status_code in (302, 403)
     assert rows(app, select(Role.needs_two_factor).where(Role.id == key)) == [(False,)]
 
 
-def test_a_copy_of_a_role_demands_it_too(app, root) -> None:
+def test_a_copy_of_a_role_demands_it_too(app: Flask, root: FlaskClient) -> None:
     demand(app, "Sales User")
     post(root, "/roles/action_post", "/roles/list/", action="copyrole", rowid=role_id(app, "Sales User"))
     assert rows(app, select(Role.needs_two_factor).where(Role.name == "Sales User copy")) == [(True,)]
@@ -268,7 +285,9 @@ def test_a_copy_of_a_role_demands_it_too(app, root) -> None:
 
 
 @pytest.mark.parametrize("is_demanded", [False, True])
-def test_a_view_as_a_user_neither_asks_nor_tells(app, root, ana, is_demanded) -> None:
+def test_a_view_as_a_user_neither_asks_nor_tells(
+    app: Flask, root: FlaskClient, ana: FlaskClient, is_demanded: bool
+) -> None:
     if is_demanded:
         demand(app, "Sales User")
     else:
@@ -280,7 +299,7 @@ def test_a_view_as_a_user_neither_asks_nor_tells(app, root, ana, is_demanded) ->
     assert post(root, "/two-factor/off", "/leads/").status_code == 403
 
 
-def test_an_admin_who_owes_it_views_nobody(app, root) -> None:
+def test_an_admin_who_owes_it_views_nobody(app: Flask, root: FlaskClient) -> None:
     key = user_id(app, "ana")
     post(root, f"/users/action/view_as/{key}", f"/users/show/{key}")
     demand(app, "Admin")
@@ -290,7 +309,9 @@ def test_an_admin_who_owes_it_views_nobody(app, root) -> None:
 # --- resets
 
 
-def test_an_admin_resets_it_and_sees_who_has_it(app, browser, root, ana) -> None:
+def test_an_admin_resets_it_and_sees_who_has_it(
+    app: Flask, browser: Callable[[], FlaskClient], root: FlaskClient, ana: FlaskClient
+) -> None:
     key = user_id(app, "ana")
     assert "reset_two_factor" not in root.get(f"/users/show/{key}").text
     turn_on(ana)
@@ -304,11 +325,13 @@ def test_an_admin_resets_it_and_sees_who_has_it(app, browser, root, ana) -> None
     assert "/login/code/" not in sign_in(browser(), "ana").location
 
 
-def _is_reset():
+def _is_reset() -> Any:
     return (AuditEntry.event == "two-factor") & (AuditEntry.payload["what"].as_string() == "reset")
 
 
-def test_nobody_else_resets_it(app, browser, root, ana) -> None:
+def test_nobody_else_resets_it(
+    app: Flask, browser: Callable[[], FlaskClient], root: FlaskClient, ana: FlaskClient
+) -> None:
     turn_on(root)
     turn_on(ana)
     manager = browser()
@@ -319,7 +342,7 @@ def test_nobody_else_resets_it(app, browser, root, ana) -> None:
     assert len(rows(app, select(TwoFactor))) == 2
 
 
-def test_a_command_resets_it(app, browser, ana) -> None:
+def test_a_command_resets_it(app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
     turn_on(ana)
     runner = app.test_cli_runner()
     done = runner.invoke(args=["user", "two-factor", "reset", "ANA"])

@@ -516,7 +516,7 @@ def test_the_fullest_disk_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             raise FileNotFoundError(folder)
         return SimpleNamespace(total=2000, used=1000 - 10 * full[folder], free=10 * full[folder])  # a half is reserved
 
-    monkeypatch.setattr(machine_resources.shutil, "disk_usage", usage)
+    monkeypatch.setattr("shutil.disk_usage", usage)
     assert machine_resources.disk_percent([tmp_path, tmp_path / "files", tmp_path / "none"]) == 96
     assert machine_resources.disk_percent([tmp_path / "none"]) is None
 
