@@ -33,12 +33,12 @@ _LEAST = 12
 #: First bytes of values: null, and lengths of so many bytes.
 _NULL, _WIDTHS = 251, {252: 2, 253: 3, 254: 8}
 
-#: The most columns of a result of whole numbers of at most eleven digits whose packets begin with no digit.
-_MOST_NUMBERS = 3
+#: The packet of a row of two whole numbers of at most eleven digits, and any number of such packets. They are so short
+#: that the first byte of one can't be taken for a digit of the one before.
+_NUMBERS = re.compile(rb"[\x04-\x2f]\x00\x00[\x00-\xff][\x01-\x0b]([0-9]+)[\x01-\x0b]([0-9]+)")
+_ROWS_OF_NUMBERS = re.compile(rb"(?:[\x04-\x2f]\x00\x00[\x00-\xff][\x01-\x0b][0-9]+[\x01-\x0b][0-9]+)*")
 
 Reader = Callable[[bytes], Any]
-#: A row, and any number of rows.
-_Patterns = tuple[re.Pattern[bytes], re.Pattern[bytes]]
 
 
 @dataclass(frozen=True)
@@ -50,8 +50,8 @@ class _Columns:
     converters: list[Any]
     description: tuple[Any, ...]
     readers: list[Reader | None]
-    #: For rows in which all values are whole numbers.
-    numbers: _Patterns | None = None
+    #: Whether there are two, of whole numbers.
+    are_numbers: bool = False
 
 
 #: (encoding, number of columns, first packet) -> descriptions that begin with it.
@@ -132,8 +132,8 @@ class FastResult(MySQLResult):  # type: ignore[misc]
             return
         if len(_kept) >= MAX_KEPT:
             _kept.clear()
-        numbers = _patterns_of_numbers(len(self._readers)) if all(each is int for each in self._readers) else None
-        made = _Columns(seen[:end], self.fields, self.converters, self.description, self._readers, numbers)
+        are_numbers = self._readers == [int, int]
+        made = _Columns(seen[:end], self.fields, self.converters, self.description, self._readers, are_numbers)
         _kept[key] = (*_kept.get(key, ())[1 - MAX_ALIKE :], made)
 
     def _read_rowdata_packet(self) -> None:
@@ -203,31 +203,19 @@ def _rows_at_once(seen: bytes, begin: int, columns: _Columns) -> _Read | None:
 
 
 def _numbers_at_once(seen: bytes, begin: int, columns: _Columns) -> _Read | None:
-    """The same of rows of whole numbers, as look-ups of ids have many; None for anything else.
+    """The same of rows of two whole numbers, as look-ups of ids have many; None for anything else.
 
     The number of the last packet tells that none is missing.
     """
-    if columns.numbers is None or seen[begin + 4 : begin + 5] != bytes((_END,)):
+    if not columns.are_numbers or seen[begin + 4 : begin + 5] != bytes((_END,)):
         return None
-    row, row_or_more = columns.numbers
     first = begin + 4 + _END_SIZE
-    at = row_or_more.match(seen, first).end()  # type: ignore[union-attr]  # it also matches nothing
-    rows, last = row.findall(seen, first, at), seen[at : at + 4 + _END_SIZE]
+    at = _ROWS_OF_NUMBERS.match(seen, first).end()  # type: ignore[union-attr]  # it also matches nothing
+    rows, last = _NUMBERS.findall(seen, first, at), seen[at : at + 4 + _END_SIZE]
     number = (len(columns.readers) + 3 + len(rows)) % 256
     if last[:5] != bytes((_END_SIZE, 0, 0, number, _END)) or len(last) != 4 + _END_SIZE:
         return None
     return tuple([tuple(map(int, values)) for values in rows]), last[4:], at + len(last)
-
-
-def _patterns_of_numbers(count: int) -> _Patterns | None:
-    """The packet of a row of so many whole numbers, and any number of such packets; None if it could be long.
-
-    A row is so short that the first byte of its packet can't be taken for a digit of the row before.
-    """
-    if not 1 < count <= _MOST_NUMBERS:
-        return None
-    row = rb"[\x04-\x2f]\x00\x00[\x00-\xff]" + rb"[\x01-\x0b]([0-9]+)" * count
-    return re.compile(row), re.compile(rb"(?:%s)*" % row.replace(b"(", b"(?:"))
 
 
 def _whole_packets(seen: bytes, begin: int, number: int) -> list[bytes] | None:
