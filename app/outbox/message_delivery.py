@@ -34,7 +34,7 @@ from app.extensions import db
 from app.models import ChannelAccount, Message, MessageTemplate
 from app.ops.queues import queue
 from app.ops.redis.rate_counter import RateCounter
-from app.outbox import account_health, account_limits, engine, mail_parts, provider_clients, provider_files
+from app.outbox import account_health, account_limits, engine, outgoing_mail, provider_clients, provider_files
 from app.outbox.engine import DeliveryKind, DeliveryResult, NotSent
 from app.outbox.provider_clients import NoProvider, impersonal
 
@@ -182,7 +182,7 @@ def ready(session: Session, row: Message) -> ReadyMessage:
         in_reply_to=(answered.provider_id or "") if answered else "",
         status_url=provider_clients.hook_url(account, row.channel),
     )
-    complete = mail_parts.complete if row.channel == "email" else provider_files.complete
+    complete = outgoing_mail.complete if row.channel == "email" else provider_files.complete
     return ReadyMessage(provider_clients.provider_of(account), complete(session, row, account, message))
 
 

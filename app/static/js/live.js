@@ -5,6 +5,8 @@ const notice = document.querySelector('[data-live-state]');
 const { watchKind, watchId, watchBoard } = document.body.dataset;
 const tabs = 'BroadcastChannel' in window ? new BroadcastChannel('crm-bell') : null;
 const POLL = 60_000;
+// A lost socket is tried again after this many milliseconds, at first and at most.
+const [RETRY_FROM, RETRY_UP_TO] = [1000, 30_000];
 const KEPT = 'crm-shown';
 let socket = null;
 
@@ -135,7 +137,7 @@ async function start() {
   if (document.querySelector('[data-viewing]')) return; // a view as another user hears nothing of what they hear
   const { io } = await import(root.dataset.socketJs);
   await ready;
-  socket = io({ path: '/socket.io', transports: ['websocket'], reconnectionDelay: 1000, reconnectionDelayMax: 30_000 });
+  socket = io({ path: '/socket.io', transports: ['websocket'], reconnectionDelay: RETRY_FROM, reconnectionDelayMax: RETRY_UP_TO });
   socket.on('connect', up);
   socket.on('bell', bell);
   socket.on('activity', activity);

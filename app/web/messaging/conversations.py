@@ -28,7 +28,7 @@ from app.web.core.fields.date_fields import DateTimeField
 from app.web.core.fields.reference_fields import PersonField
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
-from app.web.messaging import conversation_records
+from app.web.messaging import record_from_conversation
 from app.web.records import conversation_list
 from app.web.records.call_fields import CallNumberField
 from app.web.records.conversation_list import CHANNEL_WORDS
@@ -298,10 +298,10 @@ class ConversationResource(Resource):
         if name and "first_name" not in raw:
             first, _blank, last = name.partition(" ")
             named = {"first_name": first} | ({"last_name": last} if last else {})
-        table = conversation_records.RESOURCES[kind].service.record_table
-        viewer.person.refuse_unless(conversation_records.RESOURCES[kind].module, "create")
-        values = table.parse(conversation_records.contact_of(row) | named | raw, "add", viewer)
-        made = conversation_records.create(db.session(), row, kind, values, viewer)
+        table = record_from_conversation.RESOURCES[kind].service.record_table
+        viewer.person.refuse_unless(record_from_conversation.RESOURCES[kind].module, "create")
+        values = table.parse(record_from_conversation.contact_of(row) | named | raw, "add", viewer)
+        made = record_from_conversation.create(db.session(), row, kind, values, viewer)
         db.session.commit()
         return json_answer(201, {"id": made.id, "conversation": row.id})
 

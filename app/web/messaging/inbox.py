@@ -22,9 +22,9 @@ from app.web.core.urls.record_references import PAGES
 from app.web.core.viewer import Viewer
 from app.web.messaging import (
     conversation_page,
-    conversation_records,
     file_routes,
     record_composer,
+    record_from_conversation,
     reply_form,
     support_page_routes,
 )
@@ -224,7 +224,7 @@ class InboxView(
         if kind not in ("lead", "ticket"):
             raise RuleBroken(_("A conversation can become a lead or a ticket."))
         try:
-            made = conversation_records.create(db.session(), row, kind, _values_of(kind, viewer), viewer)
+            made = record_from_conversation.create(db.session(), row, kind, _values_of(kind, viewer), viewer)
             db.session.commit()
         except REFUSABLE as broken:
             db.session.rollback()

@@ -13,6 +13,7 @@ from app.domain.base import NotFound
 from app.lib.ids import parse_id
 from app.web.core.viewer import Viewer
 from app.web.records.notes import ABOUT
+from app.web.records.people_search import begins, matching
 
 #: How many colleagues are suggested, and for how many the access rules are checked.
 MAX_SUGGESTED, MAX_CHECKED = 8, 40
@@ -41,18 +42,6 @@ def offered(session: Session, about: str, typed: str, viewer: Viewer) -> list[di
         raise NotFound(_("This record doesn't exist, or you don't have access to it."))
     near = mentions.involved_users(session, row)
     hits = [card for card in matching(typed, viewer) if card["id"] != viewer.person.id]
-    hits.sort(key=lambda card: (card["id"] not in near, not _begins(card, typed), card["full_name"].casefold()))
+    hits.sort(key=lambda card: (card["id"] not in near, not begins(card, typed), card["full_name"].casefold()))
     seeing = access.users_who_see(session, [card["id"] for card in hits[:MAX_CHECKED]], row, viewer.now)
     return [card for card in hits if card["id"] in seeing][:MAX_SUGGESTED]
-
-
-def matching(typed: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """The cards of active colleagues whose full name or username contains the typed text."""
-    cards = [card for key, card in viewer.lookups.people.items() if key in viewer.lookups.active]
-    typed = typed.strip().casefold()[:60]
-    return [card for card in cards if typed in card["full_name"].casefold() or typed in card["username"].casefold()]
-
-
-def _begins(card: dict[str, Any], typed: str) -> bool:
-    words = [card["username"], *card["full_name"].split()]
-    return any(word.casefold().startswith(typed.strip().casefold()) for word in words)
