@@ -24,6 +24,7 @@ LISTENS_TOO = {
     "ops/monitoring/process_metrics.py": "engines, not sessions",
     "ops/database/primary_address.py": "engines, not sessions",
     "ops/database/closed_connections.py": "engines, not sessions",
+    "ops/database/schema_changes.py": "an engine, while a migration runs",
     "dry_run.py": "a connection, for one transaction",
 }
 #: The two accessors of Session.info.
