@@ -80,6 +80,33 @@ def test_a_request_with_a_body_waits_for_it(header: bytes) -> None:
     request.close()
 
 
+@pytest.mark.parametrize("length", [b"00000000000000000004", b"4"], ids=["20 digits", "one"])
+def test_a_length_may_begin_with_any_number_of_zeros(length: bytes) -> None:
+    """The parser reads all digits: with another length, a body would be answered as the next request."""
+    request = RequestBuffer(BodyLimits(100))
+    head = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + length + b"\r\n\r\n"
+    assert request.feed(head) == b"" and not request.is_complete
+    assert request.feed(b"bodyGET") == b"GET" and request.is_complete
+    request.close()
+
+
+@pytest.mark.parametrize("length, is_too_large", [(b"0" * 30, False), (b"9" * 30, True)])
+def test_a_length_of_many_digits_is_none_or_too_much(length: bytes, is_too_large: bool) -> None:
+    request = RequestBuffer(BodyLimits(100))
+    request.feed(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: " + length + b"\r\n\r\n")
+    assert request.is_complete and request.is_cut_off is is_too_large
+    request.close()
+
+
+@pytest.mark.parametrize("version, wants", [(b"1.1", True), (b"1.0", False)])
+def test_a_client_of_http_1_0_is_not_told_to_go_on(version: bytes, wants: bool) -> None:
+    request = RequestBuffer(BodyLimits(100))
+    head = b"POST / HTTP/" + version + b"\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+    request.feed(head)
+    assert request.wants_continue is wants and not request.is_complete
+    request.close()
+
+
 def test_a_request_without_a_body_is_complete_with_its_head() -> None:
     request = RequestBuffer(BodyLimits(100))
     head = b"GET /leads/?content-length:=3 HTTP/1.1\r\nHost: x\r\nX-Content-Length: 3\r\n\r\n"
@@ -106,3 +133,20 @@ def test_threads_begin_as_they_are_needed_and_answer_at_the_same_time() -> None:
         assert done.get(timeout=60) == (number, number % 2 == 0)
     threads.shutdown()
     assert len(names) == 3 and not [each for each in threading.enumerate() if each.name in names]
+
+
+def test_a_thread_goes_on_after_a_connection_that_cannot_be_waited_for(caplog: pytest.LogCaptureFixture) -> None:
+    """Else each of them would take a thread of the process for good: the kernel has no room, or it was closed."""
+    done = SimpleQueue[int]()
+
+    def after(number: int, _keeps: bool) -> None:
+        done.put(number)
+        if number == 0:
+            raise OSError("No space left on device")
+
+    threads = RequestThreads(1, "made-for-a-test", lambda _number: True, after)
+    for number in range(2):
+        threads.give(number)
+        assert done.get(timeout=60) == number
+    threads.shutdown()
+    assert "can't be waited for" in caplog.text

@@ -166,6 +166,19 @@ def test_a_malformed_body_that_nobody_read_is_answered_once(server: LiveServer, 
     assert received.count(b"HTTP/1.1 ") == 1
 
 
+@pytest.mark.parametrize(
+    "body", [b"3;" + b"x" * 5000 + b"\r\nabc\r\n0\r\n\r\n", b"0" * 21 + b"\r\n\r\n"], ids=["extension", "zeros"]
+)
+def test_what_follows_a_body_that_only_the_parser_accepts_is_not_a_request(server: LiveServer, body: bytes) -> None:
+    """Its end was not found: what was read with it would be the answer to somebody's next request."""
+    host = b"Host: 127.0.0.1:%d\r\n" % server.port
+    head = b"POST /nothing HTTP/1.1\r\n" + host + b"Transfer-Encoding: chunked\r\n\r\n"
+    with connections(server, 1) as (client,):
+        client.sendall(head + body + b"GET /healthz HTTP/1.1\r\n" + host + b"\r\n")
+        received = b"".join(iter(lambda: client.recv(65_536), b""))
+    assert received.count(b"HTTP/1.1 ") == 1 and b"Connection: close" in received
+
+
 def test_more_connections_than_the_server_holds_close_the_oldest(server: LiveServer) -> None:
     with connections(server, 1100):
         get(server, "/healthz")

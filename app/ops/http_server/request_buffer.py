@@ -75,6 +75,11 @@ class RequestBuffer:
         return REQUEST_SECONDS + (self._left / SLOWEST_BYTES if not self.is_complete else 0)
 
     @property
+    def is_cut_off(self) -> bool:
+        """Whether it was taken as complete before its end, so that nobody knows where the next request begins."""
+        return self.is_too_large or (self._chunks is not None and self._chunks.is_malformed)
+
+    @property
     def has_begun(self) -> bool:
         """Whether a byte has arrived."""
         return bool(self._head)
@@ -112,6 +117,7 @@ class RequestBuffer:
         self.max_body = self.limits.of(self.target)
         if _FRAMING.search(self._head):
             self._begin_framed(fields)
+            self.wants_continue &= not line.endswith(b"HTTP/1.0")  # which knows no interim responses
         else:
             self.is_complete = True
         if not self.is_complete:
@@ -127,7 +133,7 @@ class RequestBuffer:
         if b"chunked" in headers.get(b"transfer-encoding", b""):
             self._chunks = _Chunks()
         elif (length := headers.get(b"content-length", b"0")).isdigit():
-            self._left = int(length[:18])
+            self._left = int(length.lstrip(b"0")[:18] or b"0")  # more digits are too large anyway
         self.is_too_large = self._left > self.max_body
         self.is_complete = self.is_too_large or (self._chunks is None and self._left == 0)
 
@@ -157,7 +163,7 @@ class _Chunks:
     def __init__(self) -> None:
         #: Bytes of the body, and of the body with its framing.
         self.body_bytes = self.bytes = 0
-        #: Not valid chunked encoding: the parser will refuse it.
+        #: Not valid chunked encoding, or too long a line: the parser may refuse it, or accept it.
         self.is_malformed = False
         #: Remaining bytes of the chunk, including its line end.
         self._left = 0

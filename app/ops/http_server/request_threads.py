@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
+
+log = logging.getLogger("crm.http")
 
 
 class RequestThreads:
@@ -52,5 +55,8 @@ class RequestThreads:
         while (connection := self._given.get()) is not None:
             keeps = self._answer(connection)
             self._answered[place] += 1
-            self._after(connection, keeps)
+            try:
+                self._after(connection, keeps)
+            except Exception:  # it is closed when its time is over; the thread answers others
+                log.exception("a connection can't be waited for")
             del connection  # else it would be kept until the next one

@@ -225,7 +225,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def handle_request(self, req: Any, conn: Any) -> bool:
         """Answer one request. Returns whether the connection stays open: only if the request was read completely."""
         req._expected_100_continue = False  # the body has been requested already
-        if conn.intake.is_too_large:
+        if conn.intake.is_cut_off:
             req.force_close()
         response, environ = wsgi.create(req, conn.sock, conn.client, conn.server, self.cfg, response_class=Response)
         environ["wsgi.multithread"] = True
