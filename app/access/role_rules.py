@@ -179,6 +179,8 @@ def _deny(what: str, how: str) -> None:
 def _refuse_role_change(actor: Person, role: Any) -> None:
     if role.name in FIXED_ROLES or previous_value(role, "name") in FIXED_ROLES:
         raise Denied("Only an admin can change the roles Admin and Public.")
+    if previous_value(role, "needs_two_factor") and not role.needs_two_factor:
+        raise Denied("Only an admin can lift the demand of two-factor sign-in.")
     for permission in history_of(role, "permissions").added:
         if _lacks(actor, permission):
             _deny(permission.view_menu.name, permission.permission.name)

@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, scoped_session
 
 from app.access.person import Person
 from app.domain.persistence.session_context import session_context
 from app.extensions import db
+from app.models import FieldMask, Group, ModulePermission, Role, User
 from app.ops.database.connections import WRITES
+
+#: Tables whose rules depend on who changes them: see `role_rules`.
+_ACCOUNTS = (FieldMask, Group, ModulePermission, Role, User)
 
 
 class System:
@@ -27,8 +31,14 @@ def act_as(session: Session, who: Person | System | None) -> None:
 
 @contextmanager
 def acting_as(session: Session, who: Person | System | None) -> Iterator[Session]:
-    """Inside, the session acts for this person; afterwards again for the previous actor."""
+    """Inside, the session acts for this person; afterwards again for the previous actor.
+
+    What a person changed of accounts and rights is written before, so that it is checked and audited as theirs: the
+    first query inside would write it for the new actor.
+    """
     context = session_context(session)
+    if isinstance(context.acting, Person) and _has_changed_accounts(session):
+        session.flush()
     before, asked_by, context.acting = context.acting, context.asked_by, who
     if isinstance(before, Person):
         context.asked_by = before
@@ -36,6 +46,13 @@ def acting_as(session: Session, who: Person | System | None) -> Iterator[Session
         yield session
     finally:
         context.acting, context.asked_by = before, asked_by
+
+
+def _has_changed_accounts(session: Session) -> bool:
+    """Whether accounts or rights wait to be written; not within a flush, which writes them."""
+    changed = any(isinstance(row, _ACCOUNTS) for rows in (session.dirty, session.new, session.deleted) for row in rows)
+    own: Session = session() if isinstance(session, scoped_session) else session
+    return changed and not own._flushing
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from werkzeug.security import generate_password_hash
 
 import config
 from app import access, create_app
+from app.access.role_matrix import Matrix, load_matrix, save_matrix
 from app.extensions import db
 from app.models import AuditEntry, Role, SignIn, User
 from app.web.core.request_transaction import request_transaction
@@ -196,6 +197,15 @@ def log_in(client: Any, name: Any = "ana", password: Any = PASSWORD, **more: Any
 def audit_events(app: Flask) -> list[str]:
     """The events of the audit, oldest first."""
     return [event for (event,) in rows(app, select(AuditEntry.event).order_by(AuditEntry.id))]
+
+
+def let_write_settings(app: Flask, role: str) -> None:
+    """Give the people of the role the settings, as an admin does on its page."""
+    with app.app_context(), request_transaction() as session:
+        row = session.scalars(select(Role).where(Role.name == role)).one()
+        matrix = load_matrix(session, row)
+        cells = {("Settings", verb): "all" for verb in ("read", "create", "write")}
+        save_matrix(session, row, Matrix(matrix.cells | cells, matrix.masks))
 
 
 def roles_of(app: Flask, name: str) -> set[str]:

@@ -6,14 +6,16 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import available_timezones
 
-from flask import abort, current_app, flash, g, has_request_context, redirect, request
+from flask import abort, current_app, flash, g, has_request_context, redirect, request, url_for
 from flask_appbuilder.exceptions import PasswordComplexityValidationError
 from flask_appbuilder.fieldwidgets import BS3PasswordFieldWidget, BS3TextFieldWidget, Select2Widget
 from flask_appbuilder.forms import DynamicForm
 from flask_appbuilder.security import views as fab
+from flask_appbuilder.security.decorators import has_access
 from flask_appbuilder.security.forms import UserInfoEdit
 from flask_appbuilder.security.sqla.models import Group
 from flask_appbuilder.validators import PasswordComplexityValidator
+from flask_appbuilder.views import expose
 from flask_babel import gettext as _
 from flask_babel import lazy_gettext
 from sqlalchemy import exists, inspect, or_, select, update
@@ -228,13 +230,23 @@ class ResetMyPasswordView(fab.ResetMyPasswordView):
 
 
 class ResetPasswordView(fab.ResetPasswordView):
-    """An admin sets a user's password."""
+    """An admin sets a user's password; one's own needs the current one and has a page of its own."""
 
     form = NewPasswordForm
+
+    @expose("/form", methods=["GET"])
+    @has_access
+    def this_form_get(self) -> Any:
+        """The form; of oneself, the page that asks for the current password."""
+        if parse_id(request.args.get("pk", "")) == g.person.id:
+            return redirect(url_for("ResetMyPasswordView.this_form_get"))
+        return super().this_form_get()
 
     def form_post(self, form: Any) -> Any:
         """Set the password of the user ?pk=; 404 if there is none."""
         key = parse_id(request.args.get("pk", ""))
+        if key == g.person.id:
+            return redirect(url_for("ResetMyPasswordView.this_form_get"))
         if key is None or db.session.get(User, key) is None:
             abort(404)
         self.appbuilder.sm.reset_password(key, form.password.data, form.revoke_keys.data)

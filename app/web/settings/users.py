@@ -314,6 +314,8 @@ class Users(HardenedView, UserDBModelView):
         """Remove the second factor of a user who has lost it, and end their sessions; for admins."""
         if not g.person.is_admin:
             raise access.Denied(_("Only an admin can reset two-factor sign-in."))
+        if item.id == g.person.id:  # whoever holds the session need not know password and code
+            raise access.Denied(_("You can't reset your own two-factor sign-in. Turn it off under My settings."))
         with request_transaction() as session:
             is_done = second_step.reset(session, item.id, request_time(), g.person.id)
         done, nothing = (

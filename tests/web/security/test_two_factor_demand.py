@@ -25,6 +25,7 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
     get_menu,
     is_signed_in,
     key_for,
+    let_write_settings,
     log_in,
     migrated,
     post,
@@ -249,8 +250,9 @@ def test_an_admin_switches_the_demand_of_a_role(app: Flask, root: FlaskClient, a
     assert switch(root, key).status_code == 302
     assert 'name="needed" value="1" checked' in root.get(f"/roles/matrix/{key}").text
     assert not is_signed_in(ana)
-    (entry,) = rows(app, select(AuditEntry.about, AuditEntry.payload).where(AuditEntry.event == "role change"))
-    assert entry == ("role Sales User", {"what": "two factors", "needed": True})
+    query = select(AuditEntry.user_id, AuditEntry.about, AuditEntry.payload)
+    (entry,) = rows(app, query.where(AuditEntry.event == "role change"))
+    assert entry == (user_id(app, "root"), "role Sales User", {"what": "two factors", "needed": True})
     assert switch(root, key, "").status_code == 302
     assert is_signed_in(ana)
 
@@ -273,6 +275,21 @@ def test_others_than_admins_do_not_switch_it(app: Flask, ana: FlaskClient) -> No
     key = role_id(app, "Sales User")
     assert post(ana, f"/roles/matrix/{key}/two-factor", "/sessions/", needed="1").status_code in (302, 403)
     assert rows(app, select(Role.needs_two_factor).where(Role.id == key)) == [(False,)]
+
+
+@pytest.mark.parametrize("role", ["Sales User", "Sales Manager", "Admin"])
+def test_who_may_change_settings_demands_it_and_only_an_admin_lifts_it(
+    app: Flask, browser: Callable[[], FlaskClient], role: str
+) -> None:
+    let_write_settings(app, "Sales Manager")
+    mia, key = browser(), role_id(app, role)
+    sign_in(mia, "mia")
+    assert switch(mia, key).status_code == (403 if role == "Admin" else 302)
+    demand(app, role)
+    if role == "Sales Manager":
+        turn_on(mia)
+    assert switch(mia, key, "").status_code == 403
+    assert rows(app, select(Role.needs_two_factor).where(Role.id == key)) == [(True,)]
 
 
 def test_a_copy_of_a_role_demands_it_too(app: Flask, root: FlaskClient) -> None:
@@ -340,6 +357,14 @@ def test_nobody_else_resets_it(
         key = user_id(app, name)
         post(client, f"/users/action/reset_two_factor/{key}", "/sessions/")
     assert len(rows(app, select(TwoFactor))) == 2
+
+
+def test_an_admin_does_not_reset_their_own(app: Flask, root: FlaskClient) -> None:
+    turn_on(root)
+    key = user_id(app, "root")
+    refused = post(root, f"/users/action/reset_two_factor/{key}", "/sessions/")
+    assert refused.location == "/users/list/" and "reset your own" in root.get(refused.location).text
+    assert len(rows(app, select(TwoFactor))) == 1 and is_signed_in(root)
 
 
 def test_a_command_resets_it(app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
