@@ -206,6 +206,8 @@ def _demo_commands(demo: Callable[[], Any]) -> AppGroup:
         click.echo("\n".join(f"{table}: {count}" for table, count in counts.items()))
         if not password:
             click.echo(f"All demo users sign in with the password {plain}")
+        names = ", ".join(f"{name} ({role})" for role, name in demo().one_of_each_role().items())
+        click.echo(f"Sign in as {names}. All users: {operator_command('user list')}")
 
     return group
 

@@ -48,6 +48,11 @@ STEPS = (
 )
 
 
+def one_of_each_role() -> dict[str, str]:
+    """Role -> the username of the first demo user who has it."""
+    return {role: username(first, last) for _team, role, first, last in reversed(PEOPLE)}
+
+
 def load(
     session: Session,
     now: datetime,

@@ -228,13 +228,18 @@ def _variables(campaign: Campaign, given: dict[str, dict[str, str]]) -> dict[str
     """The source of each variable of the text. Raises RuleBroken for one without a source, or an unknown one."""
     made, columns = {}, columns_of(campaign)
     for name in message_templates.variables(campaign):
-        origin = given.get(name) or {}
+        origin = given[name] if name in given else _guessed(campaign, name)
         place, text = str(origin.get("from") or ""), str(origin.get("text") or "").strip()[:300]
         is_known = place in FIELDS or place == "text" or place.removeprefix("column:") in columns
         if not is_known or (place == "text" and not text):
             raise RuleBroken(translatable("Please say what “%(name)s” is filled with.", name=name), f"var.{name}")
         made[name] = {"from": place, "text": text}
     return made
+
+
+def _guessed(campaign: Campaign, name: str) -> dict[str, str]:
+    """The source of a variable about which the form said nothing: the field of its name, as the form proposes."""
+    return {"from": name} if campaign.kind != "numbers" and name in FIELDS else {}
 
 
 def columns_of(campaign: Campaign) -> tuple[str, ...]:

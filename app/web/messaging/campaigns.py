@@ -169,7 +169,7 @@ class CampaignsView(ModulePermissions, BaseView):
         campaign = self._found(key, "read")
         context = campaign_rows.progress(db.session(), campaign, current_viewer())
         answer = make_response(render_template("campaigns/_live.html", page_of=context))
-        if request.args.get("checking") and context["is_checked"]:
+        if (request.args.get("checking") and context["is_checked"]) or not context["is_live"]:
             answer.headers["HX-Refresh"] = "true"  # the recipients are outside of this part
         return answer
 

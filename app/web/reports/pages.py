@@ -309,7 +309,8 @@ def _audiences(viewer: Viewer) -> list[tuple[str, str]]:
 
 
 def _roles() -> list[tuple[int, str]]:
-    return [(key, name) for key, name in db.session.execute(select(Role.id, Role.name).order_by(Role.name))]
+    chosen = select(Role.id, Role.name).where(Role.name != "Public").order_by(Role.name)
+    return [(key, name) for key, name in db.session.execute(chosen)]
 
 
 def _shown(row: Report, viewer: Viewer, pinned: set[int], scheduled: set[int]) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class AuthDBView(fab_views.AuthDBView):
         except login_throttle.Locked as locked:
             return self.code_page(str(locked.message), 429, locked.seconds)
         except second_step.CodeRefused as refused:
-            return self.code_page(str(refused.message), 401)
+            return self.code_page(_wrong_code(refused), 401)
         if not second_step.finish(user, now):
             return self._start_again()
         rate_limits.uncount_sign_in_attempt(request.blueprint or "")
@@ -156,6 +156,13 @@ class AuthDBView(fab_views.AuthDBView):
             csrf.protect()
             self.appbuilder.sm.sign_out_browser()
         return redirect(self.appbuilder.get_url_for_login)
+
+
+def _wrong_code(refused: second_step.CodeRefused) -> str:
+    """The sentence of the page that was sent: that for recovery codes asks for no code of the app."""
+    if request.args.get("recovery"):
+        return _("This recovery code is wrong or was used already. Please enter another one.")
+    return str(refused.message)
 
 
 def _next(person: Person) -> str:

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import abort, flash, g, make_response, redirect, request, url_for
+from flask import session as flask_session
 from flask_appbuilder import BaseView, expose
 from flask_babel import gettext as _
 from markupsafe import Markup
@@ -153,7 +154,13 @@ class TwoFactorView(BaseView):
             second_step.check(user_id, request.form.get("code"), now)
 
     def _sign_in_again(self, user_id: int) -> None:
-        """Start a new session of this browser: that of before had one factor."""
+        """Start a new session of this browser: that of before had one factor.
+
+        A language chosen on this page is stored: who owes the factor can't choose one in the menu.
+        """
+        with request_transaction() as session:
+            row = session.get_one(User, user_id)
+            row.locale = flask_session.get("locale") or row.locale
         with access.as_system(db.session()) as session:
             user = session.get(User, user_id)
         self.appbuilder.sm.sign_in_browser(user)

@@ -9,6 +9,7 @@ from flask_appbuilder import expose
 from flask_appbuilder.security.decorators import has_access
 from flask_babel import gettext as _
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from app import access
 from app.access.role_matrix import FIXED_ROLES, PUBLIC, Matrix, load_matrix, refuse_fixed_role, save_matrix
@@ -32,10 +33,10 @@ def translated(labels: dict[str, Any]) -> list[tuple[str, str]]:
     return [(key, translate_text(label)) for key, label in labels.items()]
 
 
-def etag_of(matrix: Matrix) -> str:
-    """A hash of the whole matrix; a save must contain the one that the form was based on."""
+def etag_of(matrix: Matrix, needs_two_factor: bool) -> str:
+    """A hash of the whole page; a save must contain the one that the form was based on."""
     cells = sorted((*key, level) for key, level in matrix.cells.items())
-    return fab_access.content_hash([cells, sorted(matrix.masks.items())])
+    return fab_access.content_hash([cells, sorted(matrix.masks.items()), needs_two_factor])
 
 
 class RoleMatrix(SettingsPage):
@@ -72,8 +73,10 @@ class RoleMatrix(SettingsPage):
         try:
             refuse_fixed_role(role)
             _refuse_invalid(posted)
-            _refuse_stale(load_matrix(session, role), posted)
+            _refuse_stale(load_matrix(session, role), posted, role.needs_two_factor)
             save_matrix(session, role, posted)
+            if "two_factor" in request.form:
+                _demand_two_factor(session, role)
             session.commit()
         except RuleBroken as broken:
             session.rollback()
@@ -85,18 +88,14 @@ class RoleMatrix(SettingsPage):
     @expose("/<int:role_id>/two-factor", methods=["POST"])
     @has_access
     def two_factor(self, role_id: int) -> Any:
-        """Demand two-factor sign-in of the role's people, or no longer; also for Admin, by admins."""
+        """Demand two-factor sign-in of the role's people, or no longer; also of Admin, whose matrix is fixed."""
         protect()
         session = db.session()
         role = access.get_visible(session, Role, role_id) or abort(404)
         try:
             if role.name == PUBLIC:
                 raise access.Denied(_("The role %(name)s is for people who aren't signed in.", name=role.name))
-            role.needs_two_factor = request.form.get("needed") == "1"
-            with access.as_system(session):
-                members = [user.id for user in users.members(session, role.id)]
-            for user_id in members:
-                note_sign_in_ended(session, user_id)  # closes the sockets of those who must set it up
+            _demand_two_factor(session, role)
             session.commit()
         except RuleBroken as broken:
             session.rollback()
@@ -119,15 +118,24 @@ class RoleMatrix(SettingsPage):
             cells=_cells(matrix),
             masks=_mask_rows(matrix),
             mask_levels=translated(MASK_LABELS),
-            action_url=url_for("RoleMatrix.save", role_id=role.id, seen=etag_of(stored)),
+            action_url=url_for("RoleMatrix.save", role_id=role.id, seen=etag_of(stored, role.needs_two_factor)),
             can_url=url_for("EffectiveRightsView.mine"),
             two_factor_url=None if role.name == PUBLIC else url_for("RoleMatrix.two_factor", role_id=role.id),
-            needs_two_factor=role.needs_two_factor,
+            needs_two_factor="needed" in request.form if "two_factor" in request.form else role.needs_two_factor,
             add_url=url_for("Roles.add"),
             advanced_url=url_for("Roles.edit", pk=role.id),
             list_url=url_for("Roles.list"),
             settings_url="/settings/",
         )
+
+
+def _demand_two_factor(session: Session, role: Any) -> None:
+    """Demand two-factor sign-in of the role's people as the form says."""
+    role.needs_two_factor = request.form.get("needed") == "1"
+    with access.as_system(session):
+        members = [user.id for user in users.members(session, role.id)]
+    for user_id in members:
+        note_sign_in_ended(session, user_id)  # closes the sockets of those who must set it up
 
 
 def _roles() -> list[Any]:
@@ -196,9 +204,9 @@ def _inapplicable(form: Any) -> list[str]:
     return [name.removeprefix("level_").replace("_", ": ") for name in named if form[name] != "none"]
 
 
-def _refuse_stale(stored: Matrix, posted: Matrix) -> None:
+def _refuse_stale(stored: Matrix, posted: Matrix, needs_two_factor: bool) -> None:
     """Raise Conflict if the role was changed since the page was loaded; names up to five cells that differ."""
-    if request.args.get("seen") == etag_of(stored):
+    if request.args.get("seen") == etag_of(stored, needs_two_factor):
         return
     keys = [key for key, level in posted.cells.items() if stored.level(*key) != level][:5]
     where = ", ".join(_cell_text(module, verb, stored.level(module, verb)) for module, verb in keys)

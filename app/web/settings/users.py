@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator
+from datetime import UTC
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -31,7 +32,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib import phone
 from app.models import User
-from app.web.core.fab_access import request_time
+from app.web.core import fab_access
 from app.web.core.fields.personal_fields import initials
 from app.web.core.fields.reference_fields import picture_url
 from app.web.core.localization.languages import translate_text
@@ -44,6 +45,10 @@ from app.web.security.sessions import signed_in
 from app.web.settings import user_invitations
 
 _MAX_PEOPLE = 1000
+
+
+#: FAB's moments, stored without a zone, and that of their clock; None: the machine's.
+_FAB_MOMENTS = {"last_login": UTC, "created_on": None, "changed_on": None}
 
 
 def _has_two_factor(session: Session, user_id: int) -> bool:
@@ -96,6 +101,11 @@ class People(HardenedInterface):
             known = g.get("invitations")
             known = invitations.of_users(self.session, [item.id]) if known is None else known
             return user_invitations.state_text(known.get(item.id))
+        if col == "locale":
+            return dict(language_choices()).get(item.locale or "")
+        if col in _FAB_MOMENTS:
+            at = super()._get_attr_value(item, col)
+            return at and at.replace(tzinfo=_FAB_MOMENTS[col]).astimezone(fab_access.zone()).replace(tzinfo=None)
         if col == "can":
             return link(url_for("EffectiveRightsView.of", user_id=item.id), _("View"))
         return super()._get_attr_value(item, col)
@@ -286,7 +296,7 @@ class Users(HardenedView, UserDBModelView):
     @action("view_as", lazy_gettext("View as this user"), "", "fa-eye", multiple=False)
     def view_as(self, item: Any) -> Any:
         """See the CRM as this user sees it, without changing anything."""
-        view_as.begin(item, request_time())
+        view_as.begin(item, fab_access.request_time())
         return redirect("/")
 
     @action("invite", lazy_gettext("Invite by email"), "", "fa-send", multiple=False)
@@ -317,7 +327,7 @@ class Users(HardenedView, UserDBModelView):
         if item.id == g.person.id:  # whoever holds the session need not know password and code
             raise access.Denied(_("You can't reset your own two-factor sign-in. Turn it off under My settings."))
         with request_transaction() as session:
-            is_done = second_step.reset(session, item.id, request_time(), g.person.id)
+            is_done = second_step.reset(session, item.id, fab_access.request_time(), g.person.id)
         done, nothing = (
             _("Two-factor sign-in was reset. The user's sessions have been ended."),
             _("It was off already."),
@@ -346,7 +356,7 @@ class Users(HardenedView, UserDBModelView):
         if inspect(item).attrs.reminder_minutes.history.has_changes():
             with access.as_system(db.session()):
                 reminder_rescheduling.reschedule(
-                    db.session(), item.id, reminder_preferences.reminder_offsets(item), request_time()
+                    db.session(), item.id, reminder_preferences.reminder_offsets(item), fab_access.request_time()
                 )
         super().pre_update(item)
 
@@ -370,7 +380,7 @@ def _refuse_invalid(user: Any) -> None:
     user.telephony_number = _e164(user.telephony_number, "telephony_number")
     if user.manager_id and user.id:
         _refuse_cycle(user)
-    absence.refuse_bad_absence(db.session(), user, {}, request_time())
+    absence.refuse_bad_absence(db.session(), user, {}, fab_access.request_time())
 
 
 def _refuse_cycle(user: Any) -> None:

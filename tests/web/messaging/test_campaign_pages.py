@@ -56,6 +56,9 @@ def test_a_selection_becomes_a_campaign_that_is_checked_and_started(crm: Crm) ->
     base = made.location.removesuffix("/edit")
     refused = client.form(f"{base}/edit", PLAN | {"body": "Hi {{who}}", "name": "Kept as typed"})
     assert refused.status_code == 422 and "Kept as typed" in refused.text and "{{who}}" in refused.text
+    unseen = {name: value for name, value in PLAN.items() if "first_name" not in name}  # "Show" was never pressed
+    assert client.form(f"{base}/edit", unseen).location == base
+    assert fresh(crm, Campaign)[0].variables == {"first_name": {"from": "first_name", "text": ""}}
     alone = {"body": "Hi {{who}}", "var.who": "", "else.who": "all"}  # a text without a source is the same for all
     assert client.form(f"{base}/edit", PLAN | alone).location == base
     assert fresh(crm, Campaign)[0].variables == {"who": {"from": "text", "text": "all"}}
@@ -66,12 +69,14 @@ def test_a_selection_becomes_a_campaign_that_is_checked_and_started(crm: Crm) ->
     assert "3 people get it" in page and page.count("Hi Ravi") == 3 and "1 SMS" in page
     assert client.form(f"{base}/start").location == base
     run_calls()
-    assert "Running" in client.screen(f"{base}/live").text
+    live = client.screen(f"{base}/live")
+    assert "Running" in live.text and "HX-Refresh" not in live.headers
     assert client.screen(f"{base}?state=waiting&page=0").status_code == 200
     for path, code in ((f"{base}?state=lost", 400), (f"{base}?page=x", 400), ("/campaigns/99", 404)):
         assert client.screen(path).status_code == code, path
     client.form(f"{base}/stop")
     assert fresh(crm, Campaign)[0].state == "stopped"
+    assert client.screen(f"{base}/live").headers["HX-Refresh"] == "true"  # with its recipients, as they are at the end
     whats = [each.payload["what"] for each in crm.rows(select(AuditEntry).where(AuditEntry.event == "campaign"))]
     assert whats == ["created", "started", "stopped"]
 

@@ -79,8 +79,10 @@ def test_people_type_how_long_a_call_took_in_minutes_and_seconds(crm: Crm, ana: 
     for text, seconds in (("4:30", 270), ("1:04:30", 3870), ("45", 45)):
         ana.form("/calls/add", typed | {"duration_seconds": text})
         assert crm.rows(select(CallLog.duration_seconds).order_by(CallLog.id))[-1] == seconds
-    refused = ana.form("/calls/add", typed | {"duration_seconds": "4:75"})
-    assert refused.status_code == 422 and 'value="4:75"' in refused.text and "such as 4:30" in refused.text
+    for text in ("4:75", "4:3x", "long", "-5"):
+        refused = ana.form("/calls/add", typed | {"duration_seconds": text})
+        assert refused.status_code == 422 and f'value="{text}"' in refused.text
+        assert "Please enter minutes and seconds, such as 4:30, or seconds." in refused.text
 
 
 def test_a_form_shows_how_long_a_call_took_and_leaves_it(crm: Crm, make: Make, ana: UserClient, lead: Any) -> None:

@@ -423,6 +423,7 @@ def test_jobs_are_listed_and_run(app: Flask) -> None:
 def test_demo_data_is_loaded(app: Flask, browser: Callable[[], FlaskClient]) -> None:
     response = run(app, "demo", "load", "--leads", "20", "--password", "another horse 8")
     assert response.exit_code == 0, response.output
+    assert "asha.deshmukh (Sales Manager)" in response.output and "another horse 8" not in response.output
     assert rows(app, select(Role.id))
     assert len(rows(app, select(User.id))) > 3
 

@@ -258,7 +258,8 @@ def test_a_recovery_code_works_once_and_is_told(
     assert send_code(client, f" {codes[3].upper().replace('-', ' ')} ", "?recovery=1").status_code == 302
     assert is_signed_in(client)
     assert send_code(_begun(browser), codes[3]).status_code == 401
-    assert audited(app) == ["turned on", "recovery code used", "wrong code"]
+    assert "This recovery code is wrong" in send_code(_begun(browser), codes[3], "?recovery=1").text
+    assert audited(app) == ["turned on", "recovery code used", "wrong code", "wrong code"]
     assert told(app, "ana") == ["turned on", "recovery code used"]
     assert re.findall(r"Recovery codes left</dt><dd>(\d+)", client.get(PAGE).text) == ["9"]
 

@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import select, update
 
 from app.models import AuditEntry, Role, TwoFactor, User
+from app.web.core.request_transaction import request_transaction
 from app.web.realtime.credentials import requesting_person
 from app.web.security import login_throttle
 from tests.web.security_app import (  # noqa: F401  (fixtures)
@@ -122,6 +123,16 @@ def test_people_of_the_role_set_it_up_at_their_next_click(
     assert "Your role demands" in page and 'class="signed-out' in page
     turn_on(ana, next="/sessions/?x=1")
     assert is_signed_in(ana) and 'class="signed-in' in ana.get("/sessions/").text
+
+
+def test_the_language_chosen_at_the_set_up_is_kept(app: Flask, ana: FlaskClient) -> None:
+    demand(app, "Sales User")
+    with app.app_context(), request_transaction() as session:
+        session.execute(update(User).where(User.username == "ana").values(locale="en"))
+    ana.get("/lang/hi")
+    turn_on(ana)
+    assert '<html lang="hi"' in ana.get(PAGE).text
+    assert rows(app, select(User.locale).where(User.username == "ana")) == [("hi",)]
 
 
 @pytest.mark.parametrize("path", ["/", "/leads/", "/keys/", "/me/", "/resetmypassword/form", "/users/userinfo/"])

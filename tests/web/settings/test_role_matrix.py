@@ -43,6 +43,24 @@ def test_saving_the_matrix_changes_cell_and_permission_and_is_audited(site: Site
     }
 
 
+def test_one_save_stores_cells_and_the_demand_of_two_factors(site: Site) -> None:
+    assert site.get("root", f"/roles/matrix/{site.role('Sales User')}").text.count('name="needed"') == 1
+    save_matrix(site, "root", "Sales User", level_Leads_delete="team", two_factor="1", needed="1")
+    assert site.cells("Sales User")["Leads", "delete"] == "team"
+    assert site.rows(select(Role.needs_two_factor).where(Role.name == "Sales User")) == [True]
+    save_matrix(site, "root", "Sales User", two_factor="1")
+    assert site.rows(select(Role.needs_two_factor).where(Role.name == "Sales User")) == [False]
+
+
+def test_a_page_from_before_the_demand_does_not_take_it_back(site: Site) -> None:
+    page = site.get("root", f"/roles/matrix/{site.role('Sales User')}").text
+    action = page.split('action="/roles/matrix/', 1)[1].split('"', 1)[0]
+    save_matrix(site, "root", "Sales User", two_factor="1", needed="1")
+    refused = site.post("root", f"/roles/matrix/{action}", two_factor="1", level_Leads_delete="team")
+    assert refused.status_code == 409 and "Someone else changed this role" in refused.text
+    assert site.rows(select(Role.needs_two_factor).where(Role.name == "Sales User")) == [True]
+
+
 def test_a_saved_mask_is_audited(site: Site) -> None:
     save_matrix(site, "root", "Sales User", mask_pan="hidden", mask_mobile="last4")
     masks = site.rows(select(FieldMask).where(FieldMask.role_id == site.role("Sales User")))

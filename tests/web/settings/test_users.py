@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -53,6 +54,15 @@ def test_the_list_shows_names_and_no_passwords(site: Site) -> None:
     page = site.get("root", "/users/list/").text
     assert "Ana Shah" in page and "Mia Shah" in page and f'href="/users/can/{site.user("ana")}"' in page
     assert "password" not in page.lower().replace("password_", "")
+
+
+def test_a_users_page_writes_moments_on_the_readers_clock_and_the_language_by_name(site: Site) -> None:
+    with site.app.app_context():
+        ben = db.session.scalars(select(User).where(User.username == "ben")).one()
+        ben.last_login, ben.locale = datetime(2026, 3, 1, 20, 0), "gu"
+        db.session.commit()
+    page = site.get("root", f"/users/show/{site.user('ben')}").text
+    assert "2 Mar 2026, 01:30" in page and "ગુજરાતી" in page.partition("<main")[2]
 
 
 def test_the_fields_of_the_crm_are_saved(site: Site) -> None:

@@ -53,13 +53,12 @@ class DurationField(NumberField):
 
     def parse(self, raw: Any, viewer: Viewer) -> Any:
         """The seconds of 4:30, 1:04:30 or 270, within the bounds."""
-        if not isinstance(raw, str) or ":" not in raw:
+        text = raw.strip() if isinstance(raw, str) else ""
+        if not text or text.isdigit():
             return super().parse(raw, viewer)
-        seconds = clock_lengths.seconds_of(raw)
+        seconds = clock_lengths.seconds_of(text)
         if seconds is None:
-            raise RuleBroken(
-                _("“%(name)s” must be minutes and seconds, such as 4:30, or seconds.", name=self.name), self.name
-            )
+            raise RuleBroken(_("Please enter minutes and seconds, such as 4:30, or seconds."), self.name)
         return super().parse(seconds, viewer)
 
     parse_filter = parse
