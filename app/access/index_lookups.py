@@ -202,9 +202,9 @@ class _SecondLookup:
         words = wanted_words(part.text, is_of_sqlite) if is_indexed else ""
         if is_indexed and not words:
             return
-        self._open_values |= {names[1]: part.pattern} | ({names[0]: words} if is_indexed else {})
+        self._open_values |= part.open_values(names[1]) | ({names[0]: words} if is_indexed else {})
         if self._key is not None:
-            self._key.append((lookup.record, part.column.key))
+            self._key.append((lookup.record, part.form))
         self._add(lambda: with_words(row, adapter, part, names, is_of_sqlite), lookup)
 
     def _among_own(self, lookup: IndexLookup, common: list[Any]) -> None:
