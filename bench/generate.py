@@ -57,20 +57,21 @@ def fill(engine: Engine, sizes: Sizes, now: datetime | None = None) -> dict[str,
         counts = load.finish()
     with Session(engine) as session:
         customer_keys.assign_bulk(session)
-        _copy_notes(session)
         session.commit()
+    _copy_notes(engine)
     _set_number_series(engine, generator.years)
     _grant_all(engine, generator.picklists.roles["Sales Manager"])
     _let_none_expire(engine)
     return counts
 
 
-def _copy_notes(session: Session) -> None:
+def _copy_notes(engine: Engine) -> None:
     """Make the notes searchable, as their effect does when they are written one by one."""
-    line, note = models.Activity, models.NoteText.__table__
-    notes = select(line.id, line.payload["text"].as_string()).where(line.kind.in_(NOTES))
-    session.execute(insert(note).from_select(["id", "body"], notes))
-    session.execute(update(models.NoteTextState).values(filled_until=select(func.max(line.id)).scalar_subquery()))
+    line, note, state = (each.__table__ for each in (models.Activity, models.NoteText, models.NoteTextState))
+    notes = select(line.c.id, line.c.payload["text"].as_string()).where(line.c.kind.in_(NOTES))
+    with engine.begin() as connection:
+        connection.execute(insert(note).from_select(["id", "body"], notes))
+        connection.execute(update(state).values(filled_until=select(func.max(line.c.id)).scalar_subquery()))
 
 
 def _set_number_series(engine: Engine, last: dict[tuple[str, int], int]) -> None:

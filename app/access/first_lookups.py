@@ -91,7 +91,7 @@ class FirstLookup:
 
     def _few(self, part: Any, ids: set[int]) -> set[int] | None:
         if isinstance(part, TitlePart) and not part.is_rare:
-            return None if is_probed_common(ids) else _NONE
+            return None if is_probed_common(part, ids) else _NONE
         return None if len(ids) > self.most else ids
 
     def place(self, part: Any) -> int:

@@ -135,7 +135,10 @@ class _SecondLookup:
             for lookup, ids in zip(answers, zip(*rows, strict=True) if rows else ((), ()), strict=True):
                 if lookup is not None and lookup.ids is not None:
                     is_cut = len(rows) > self.look.most and not (self.look.enough and lookup.record is Customer)
-                    lookup.ids = None if is_cut else lookup.ids.union(ids)
+                    if is_cut:
+                        lookup.ids, lookup.some = None, {*ids}
+                    else:
+                        lookup.ids = lookup.ids.union(ids)
 
     def _prepare(self, lookup: IndexLookup) -> None:
         known = self.look.found_all(lookup.parts)

@@ -20,9 +20,9 @@ from app.models import Activity, Lead, NoteText, Ticket
 
 #: Of words that many notes have, so many of the newest notes are read, and the timelines of so many of the newest leads
 #: and tickets of people within reach, at least so many of each of them.
-RECENT, OWN_RECORDS, LEAST_RECORDS = 1_000, 100, 5
+RECENT, OWN_RECORDS, LEAST_RECORDS = 500, 100, 5
 #: So many notes that have the words are found among the newest ones, and so many on those timelines.
-MOST_RECENT, MOST_OWN = 200, 100
+MOST_RECENT, MOST_OWN = 100, 100
 _WORDS = "words"
 
 

@@ -15,6 +15,7 @@ from app.ops.database import word_tables
 #: The number of newest titles that are read first. If PROBED of them match, the text is common: full text would collect
 #: every such row, and reading on finds the newest ones faster.
 NEWEST, PROBED = 24, 3
+NEWEST_NOTES, PROBED_NOTES = 8, 2
 #: From so many digits on, a text isn't common: titles are searched by their words at once.
 LEAST_DIGITS = 7
 #: Words of a text that notes have to contain; those beyond are only looked up in the index.
@@ -72,6 +73,11 @@ class TitlePart:
     text: str
 
     @property
+    def probe(self) -> tuple[int, int]:
+        """How many of the newest rows are read first, and how many of them have a common text."""
+        return NEWEST, PROBED
+
+    @property
     def contains(self) -> ColumnElement[bool]:
         """The condition without an index: the text anywhere in the title."""
         found: ColumnElement[bool] = and_(*[self.column.like(each, escape="/") for each in self.patterns])
@@ -118,6 +124,11 @@ class WordsPart(TitlePart):
     """A text that has these words, in any order."""
 
     @property
+    def probe(self) -> tuple[int, int]:
+        """Fewer than of titles: notes are searched for every name, and few of them have it."""
+        return NEWEST_NOTES, PROBED_NOTES
+
+    @property
     def form(self) -> Any:
         """The condition without its text."""
         return WordsPart, self.column, len(self.patterns)
@@ -139,18 +150,20 @@ def is_rare(text: str) -> bool:
 
 
 def newest_matches(row: Any, part: TitlePart, n: int, name: str) -> Select[Any]:
-    """(n, id) of the newest rows that match, up to PROBED. `row`: an alias of the record; `name`: as in `opened`.
+    """(n, id) of the newest rows that match, as many as the `probe` of the part counts.
+
+    `row`: an alias of the record; `name`: as in `opened`.
 
     The titles stay out of the temporary table of the newest rows, which long texts would make a file.
     """
     has_text = part.opened(name, getattr(row, part.column.key)).label("has_text")
-    newest = select(row.id.label("id"), has_text).order_by(row.id.desc()).limit(NEWEST).subquery()
-    return select(literal(n).label("n"), newest.c.id).where(newest.c.has_text).limit(PROBED)
+    newest = select(row.id.label("id"), has_text).order_by(row.id.desc()).limit(part.probe[0]).subquery()
+    return select(literal(n).label("n"), newest.c.id).where(newest.c.has_text).limit(part.probe[1])
 
 
-def is_probed_common(ids: set[int]) -> bool:
+def is_probed_common(part: TitlePart, ids: set[int]) -> bool:
     """Whether so many of the newest titles match that the text counts as common."""
-    return len(ids) >= PROBED
+    return len(ids) >= part.probe[1]
 
 
 def has_words(part: TitlePart, is_sqlite: bool) -> bool:

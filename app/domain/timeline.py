@@ -154,12 +154,14 @@ def edit_note(session: Session, line: Activity, seen: datetime | None, now: date
         raise RuleBroken("This note has been edited too many times. Please write a new one instead.", "text")
     unchanged = Activity.edited_on.is_(None) if seen is None else Activity.edited_on == seen
     statement = update(Activity).where(Activity.id == line.id, unchanged)
-    values = {"payload": old | payload | {"history": history}, "edited_on": now}
-    result = session.execute(statement.values(**values), execution_options={"synchronize_session": False})
+    new = old | payload | {"history": history}
+    result = session.execute(
+        statement.values(payload=new, edited_on=now), execution_options={"synchronize_session": False}
+    )
     if line.edited_on != seen or result.rowcount != 1:  # type: ignore[attr-defined]
         raise Conflict("Someone else changed this note. Review the change, then save again.")
     session.expire(line)
-    note_texts.copy(session, [(line.id, values["payload"])])
+    note_texts.copy(session, [(line.id, new)])
     mark_changed(session, line.lead_id, line.ticket_id, line.customer_id, line.task_id)
 
 

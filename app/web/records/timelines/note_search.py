@@ -28,7 +28,9 @@ def hits(found: access.IndexLookup, text: str, maximum: int, viewer: Viewer) -> 
     """The newest notes that were found, of those that the viewer sees."""
     if not found.parts and not found.ids:
         return []
-    ids = access.notes_among_many(db.session(), viewer.person, text) if found.ids is None else found.ids
+    ids = found.ids
+    if ids is None:
+        ids = found.some | access.notes_among_many(db.session(), viewer.person, text)
     rows = _read(sorted(ids, reverse=True), maximum)
     cards = notice_links.record_cards(db.session(), rows)
     return [_hit(row, text, cards, viewer) for row in rows]
