@@ -69,6 +69,7 @@ from app.models import (
     MessageFile,
     MessageReaction,
     NoteText,
+    NoteTextState,
     Notification,
     PendingSignIn,
     PhoneSync,
@@ -217,6 +218,7 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     Activity: _activities,
     # Searches name its bare table; the rule of the entries applies to what they find.
     NoteText: lambda _person: false(),
+    NoteTextState: lambda _person: false(),
     AssignmentRequest: record_rules.requests,
     Assignment: lambda person: record_rules.with_parents(person, Assignment),
     StatusChange: lambda person: record_rules.with_parents(person, StatusChange),
