@@ -12,9 +12,11 @@ from sqlalchemy import delete, select, update
 from app import jobs
 from app.access import note_lookups
 from app.domain import note_text_filling
-from app.models import Activity, NoteText, NoteTextState, SupportPage
+from app.domain.merging import record_merge
+from app.models import Activity, Lead, NoteText, NoteTextState, SupportPage
 from tests.app_fixtures import Crm
 from tests.cases import each_case
+from tests.domain.test_record_merge import context, wish
 from tests.factories import NOW
 
 TEXTS = (
@@ -131,6 +133,22 @@ def test_own_notes_are_found_however_many_others_are_newer(
     assert (hits(crm, "ana", "ledger"), hits(crm, "cleo", "ledger")) == ([own], [ticket])
 
 
+def test_a_number_in_a_note_is_found_as_the_timeline_shows_it(crm_on_both: Crm) -> None:
+    crm = crm_on_both
+    key = note(crm, "ana", crm.make.lead("ana"), "Prefers 9820055555, from Monday on 022-40001234")
+    note(crm, "ana", crm.make.lead("ana"), "Has no number")
+    assert [hits(crm, "ana", each) for each in ("9820055555", "9820055", "40001234", "9820055556")] == [
+        [key],
+        [key],
+        [key],
+        [],
+    ]
+    crm.make.mask("Sales User", mobile="last4", alternative_mobile="hidden")
+    (found,) = rows(crm, "ana", "9820055555")
+    assert found["title"] in crm.client("ana").screen(f"/notes/{key}/place", follow_redirects=True).text
+    assert hits(crm, "ben", "9820055555") == []
+
+
 # --- who finds them
 
 
@@ -175,6 +193,20 @@ def test_the_words_follow_the_note(crm_on_both: Crm) -> None:
     crm.session.execute(delete(Activity).where(Activity.id == key))
     crm.session.commit()
     assert hits(crm, "ana", "second") == [] and texts(crm) == {}
+
+
+def test_the_words_go_with_the_record_and_stay_with_a_merged_one(crm_on_both: Crm) -> None:
+    crm = crm_on_both
+    kept, lost = (crm.make.lead("ana") for _n in range(2))
+    key, gone = note(crm, "ana", lost, "A peculiar wish"), crm.make.lead("ana")
+    note(crm, "ana", gone, "A peculiar end")
+    session = crm.session
+    record_merge.merge(session, wish(session.get_one(Lead, kept.id), session.get_one(Lead, lost.id)), context())
+    session.commit()
+    session.delete(session.get_one(Lead, gone.id))
+    session.commit()
+    assert hits(crm, "ana", "peculiar") == [key] and texts(crm) == {key: "A peculiar wish"}
+    assert f"/leads/{kept.number}?" in crm.client("ana").screen(f"/notes/{key}/place").headers["Location"]
 
 
 def test_a_note_written_over_rest_or_with_the_outcome_of_a_call_is_found(crm: Crm) -> None:

@@ -26,7 +26,7 @@ def note_lookup(text: str, viewer: Viewer) -> access.IndexLookup:
 
 def hits(found: access.IndexLookup, text: str, maximum: int, viewer: Viewer) -> list[dict[str, Any]]:
     """The newest notes that were found, of those that the viewer sees."""
-    if not found.parts and not found.ids:
+    if found.ids == set():
         return []
     ids = found.ids
     if ids is None:
