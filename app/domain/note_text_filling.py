@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from itertools import takewhile
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Select, select
 from sqlalchemy.orm import Session
 
 from app.domain import note_texts
@@ -39,7 +40,13 @@ def fill_next(session: Session, now: datetime) -> int:
         return 0
     ids = [entry.id for entry in entries if entry.kind in NOTES]
     if ids:
-        notes = session.execute(select(Activity.id, Activity.payload).where(Activity.id.in_(ids)))
+        notes = session.execute(_texts(ids))
         note_texts.copy_missing(session, [(key, payload) for key, payload in notes])
     state.filled_until = entries[-1].id
     return len(entries)
+
+
+def _texts(ids: list[int]) -> Select[Any]:
+    """(id, payload) of these notes, locked as their foreign keys do it: who edits one meanwhile is waited for."""
+    query = select(Activity.id, Activity.payload).where(Activity.id.in_(ids)).order_by(Activity.id)
+    return query.with_for_update(read=True)
