@@ -18,6 +18,7 @@ from app.domain import (
     custom_fields,
     custom_values,
     file_quotas,
+    note_text_filling,
 )
 from app.domain.analytics import record_rollup_fill, record_rollups
 from app.domain.maintenance import backup_runs, health_samples, health_watch, retention
@@ -42,6 +43,8 @@ _FORGOTTEN_AT_ONCE = 500
 _DAYS_IN_A_PASS, _DAYS_AT_ONCE = 1000, 5
 #: Transactions for a kind of records in one pass of counting and of comparing, of 500 or 1,000 rows each.
 _COUNTS_IN_A_PASS, _COMPARED_IN_A_PASS = 200, 150
+#: Transactions of one pass that copies notes: 100,000 entries of timelines, of which notes are a small part.
+_STEPS_OF_NOTES = 50
 #: A file to which no row refers may belong to a form that somebody still fills in.
 FORGOTTEN_AFTER = timedelta(days=1)
 
@@ -163,6 +166,16 @@ def count_calls(session: Session, job_pass: JobPass) -> JobWork:
 
     limit = min(_DAYS_IN_A_PASS, job_pass.limit)
     return JobWork(call_rollup_fill.days_to_fill(session, zone, now, limit), many=fill, size=_DAYS_AT_ONCE)
+
+
+def copy_notes(session: Session, job_pass: JobPass) -> JobWork:
+    """Copy the texts of notes that an earlier version has written to the table in which they are searched."""
+    steps = min(_STEPS_OF_NOTES, job_pass.limit) if note_text_filling.is_behind(session, job_pass.now) else 0
+
+    def copy(session: Session, _step: int) -> str:
+        return "entries" if note_text_filling.fill_next(session, job_pass.now) else SKIPPED
+
+    return JobWork(range(steps), copy)
 
 
 def count_records(session: Session, job_pass: JobPass) -> JobWork:

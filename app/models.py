@@ -63,6 +63,7 @@ from app.domain.messaging.message_files import MessageFile  # a file of a messag
 from app.domain.messaging.message_reactions import MessageReaction  # a reaction of ours, on its way
 from app.domain.messaging.message_templates import MessageTemplate  # a text of messages
 from app.domain.messaging.messages import Message  # one WhatsApp, SMS or email, out or in
+from app.domain.note_texts import NoteText, NoteTextState  # texts of notes, to search them
 from app.domain.notices import Delivery, Notification  # a notification of one user; its delivery by channel
 from app.domain.office_schedule import Holiday, OfficeRange  # a holiday; office hours of a weekday
 from app.domain.pending_customer_links import CustomerLink  # a link to a customer that waits for a decision
@@ -200,6 +201,8 @@ __all__ = [
     "MessageReaction",
     "MessageTemplate",
     "ModulePermission",
+    "NoteText",
+    "NoteTextState",
     "Notification",
     "NumberSeries",
     "OfficeRange",

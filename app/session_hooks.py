@@ -17,12 +17,13 @@ from sqlalchemy import event
 from sqlalchemy.orm import Session
 
 from app.access import legal_hold_guard, people, read_only_sessions, role_rules, session_filter, user_account_rules
-from app.domain import audit_chain, custom_values, legal_holds, login_names
+from app.domain import audit_chain, custom_values, legal_holds, login_names, note_texts
 from app.domain.messaging import consents
 from app.domain.persistence import change_events, numbering, recount_marks, row_effects, stored_text
 from app.domain.persistence.row_effects import Effect, classes, every_class
 from app.domain.telephony import call_rollups
 from app.models import (
+    Activity,
     Assignment,
     CallLog,
     Consent,
@@ -145,6 +146,7 @@ EFFECTS = (
         classes(custom_values.HasCustomFields),
         "Lists filter and sort by the custom values that were written.",
     ),
+    Effect("after_flush", note_texts.copy_saved, classes(Activity), "Notes are found by their words."),
     Effect("after_flush", call_rollups.note_saved, classes(CallLog), "Days whose calls change are counted anew."),
     Effect("after_flush", recount_marks.note_saved, _COUNTED, "Leads, tickets and tasks that change are counted anew."),
     Effect("after_flush", recount_marks.note_given, classes(Assignment), "Leads that are given to somebody, too."),

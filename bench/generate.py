@@ -13,13 +13,14 @@ import hashlib
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Engine, delete, insert, select, text
+from sqlalchemy import Engine, delete, func, insert, select, text, update
 from sqlalchemy.orm import Session
 from werkzeug.security import generate_password_hash
 
 from app import models
 from app.demo.sample_text import FIRST, LAST
 from app.domain import customer_keys
+from app.domain.note_texts import NOTES
 from app.domain.permissions import MODULES, VERBS
 from bench.data_sizes import DAYS, MANAGER, SALES, SEED, SHARE, SUPPORT, Picklists, Sizes, mobile, moment
 from bench.loader import MariaLoader, SqliteLoader, loader
@@ -57,10 +58,20 @@ def fill(engine: Engine, sizes: Sizes, now: datetime | None = None) -> dict[str,
     with Session(engine) as session:
         customer_keys.assign_bulk(session)
         session.commit()
+    _copy_notes(engine)
     _set_number_series(engine, generator.years)
     _grant_all(engine, generator.picklists.roles["Sales Manager"])
     _let_none_expire(engine)
     return counts
+
+
+def _copy_notes(engine: Engine) -> None:
+    """Make the notes searchable, as their effect does when they are written one by one."""
+    line, note, state = (each.__table__ for each in (models.Activity, models.NoteText, models.NoteTextState))
+    notes = select(line.c.id, line.c.payload["text"].as_string()).where(line.c.kind.in_(NOTES))
+    with engine.begin() as connection:
+        connection.execute(insert(note).from_select(["id", "body"], notes))
+        connection.execute(update(state).values(filled_until=select(func.max(line.c.id)).scalar_subquery()))
 
 
 def _set_number_series(engine: Engine, last: dict[tuple[str, int], int]) -> None:

@@ -67,6 +67,14 @@ def test_the_numbers_of_rows_follow_the_number_of_leads(loaded):
     assert {name: count(session, Model.metadata.tables[name]) for name in counts} == counts
 
 
+def test_all_notes_can_be_searched(loaded):
+    session, counts = loaded
+    notes = session.scalars(select(models.Activity).where(models.Activity.kind.in_(("note", "comment")))).all()
+    copied = session.execute(select(models.NoteText.__table__)).all()
+    assert {row.id: row.body for row in copied} == {note.id: note.payload["text"] for note in notes}
+    assert counts["note_text"] == len(notes) > 10
+
+
 def test_all_users_have_a_role_and_a_manager(loaded):
     session, _ = loaded
     people = session.scalars(select(models.User)).all()

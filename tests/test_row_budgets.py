@@ -293,6 +293,13 @@ def test_a_search(dataset: Dataset, who: str, text: str, most: int) -> None:
     assert found.total <= most, found.dearest
 
 
+@pytest.mark.parametrize("who", [*WHO, "support"])
+@pytest.mark.parametrize("text, most", [("comparison", 2500), ("cheque tomorrow", 2500), ("peculiar", 250)])
+def test_a_search_of_words_in_notes(dataset: Dataset, who: str, text: str, most: int) -> None:
+    found = dataset.cost(who, f"/search?q={quote(text)}", headers=JSON)
+    assert found.total <= most, found.dearest
+
+
 @pytest.fixture
 def kumars(dataset: Dataset) -> Iterator[Dataset]:
     """Every twentieth lead and customer has the second name Kumar meanwhile."""

@@ -27,6 +27,7 @@ from app.access.fast_paging import (
 from app.access.grouped_paging import holds_many_tickets, is_shared, pages_of_groups
 from app.access.index_branches import PageQuery, index_of
 from app.access.index_lookups import look_up, look_up_planned, looked_up, outer_nodes, parts_of
+from app.access.note_lookups import look_up_notes, notes_among_many
 from app.access.people import (
     bump_version,
     clear_cache,
@@ -102,8 +103,10 @@ __all__ = [
     "lists_version_query",
     "load_person",
     "look_up",
+    "look_up_notes",
     "look_up_planned",
     "looked_up",
+    "notes_among_many",
     "outer_nodes",
     "padded",
     "page_by_person",

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Select, bindparam, literal, select, union_all
+from sqlalchemy import Select, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from app.access.compiled_statements import CachedStatement, StatementShape, answer_without_rules, identity_of, shape_of
@@ -57,7 +57,7 @@ class FirstLookup:
         found: dict[str, Any] = {}
         for n, (_record, part) in enumerate(self.parts):
             if isinstance(part, TitlePart):
-                found[f"title_{n}"] = part.pattern
+                found |= part.open_values(f"title_{n}")
                 found |= {f"words_{n}": wanted_words(part.text, is_sqlite(session))} if part.is_rare else {}
             elif isinstance(part, IndexRange):
                 found |= part.open_values(f"part_{n}")
@@ -91,7 +91,7 @@ class FirstLookup:
 
     def _few(self, part: Any, ids: set[int]) -> set[int] | None:
         if isinstance(part, TitlePart) and not part.is_rare:
-            return None if is_probed_common(ids) else _NONE
+            return None if is_probed_common(part, ids) else _NONE
         return None if len(ids) > self.most else ids
 
     def place(self, part: Any) -> int:
@@ -150,7 +150,7 @@ def title_branch(
     """
     row, adapter = alias_of(record)
     if not part.is_rare:
-        return newest_matches(row, part, n, bindparam(names[1], part.pattern))
+        return newest_matches(row, part, n, names[1])
     found = with_words(row, adapter, part, names, is_sqlite(session))
     return found.with_only_columns(literal(n).label("n"), *found.selected_columns).limit(most + 1)
 

@@ -135,7 +135,10 @@ class _SecondLookup:
             for lookup, ids in zip(answers, zip(*rows, strict=True) if rows else ((), ()), strict=True):
                 if lookup is not None and lookup.ids is not None:
                     is_cut = len(rows) > self.look.most and not (self.look.enough and lookup.record is Customer)
-                    lookup.ids = None if is_cut else lookup.ids.union(ids)
+                    if is_cut:
+                        lookup.ids, lookup.some = None, {*ids}
+                    else:
+                        lookup.ids = lookup.ids.union(ids)
 
     def _prepare(self, lookup: IndexLookup) -> None:
         known = self.look.found_all(lookup.parts)
@@ -202,9 +205,9 @@ class _SecondLookup:
         words = wanted_words(part.text, is_of_sqlite) if is_indexed else ""
         if is_indexed and not words:
             return
-        self._open_values |= {names[1]: part.pattern} | ({names[0]: words} if is_indexed else {})
+        self._open_values |= part.open_values(names[1]) | ({names[0]: words} if is_indexed else {})
         if self._key is not None:
-            self._key.append((lookup.record, part.column.key))
+            self._key.append((lookup.record, part.form))
         self._add(lambda: with_words(row, adapter, part, names, is_of_sqlite), lookup)
 
     def _among_own(self, lookup: IndexLookup, common: list[Any]) -> None:

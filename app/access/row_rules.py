@@ -68,6 +68,8 @@ from app.models import (
     Message,
     MessageFile,
     MessageReaction,
+    NoteText,
+    NoteTextState,
     Notification,
     PendingSignIn,
     PhoneSync,
@@ -214,6 +216,9 @@ RULES: dict[Any, Callable[[Person], ColumnElement[bool]]] = {
     CustomValue: lambda _person: false(),
     InboundEvent: _settings_readers,
     Activity: _activities,
+    # Searches name its bare table; the rule of the entries applies to what they find.
+    NoteText: lambda _person: false(),
+    NoteTextState: lambda _person: false(),
     AssignmentRequest: record_rules.requests,
     Assignment: lambda person: record_rules.with_parents(person, Assignment),
     StatusChange: lambda person: record_rules.with_parents(person, StatusChange),

@@ -48,6 +48,8 @@ class IndexLookup:
     parts: list[Any]
     #: The ids of the rows found; None while they are too many.
     ids: set[int] | None = field(default_factory=set)
+    #: Some of them, if they are too many and were searched by their words.
+    some: set[int] = field(default_factory=set)
     #: Whether one part on the record's own table alone has more rows than were looked up.
     is_many: bool = False
 

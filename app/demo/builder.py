@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from app import models
 from app.demo.sample_text import CITIES, FIRST, LAST, STREETS
-from app.domain import sla
+from app.domain import note_texts, sla
 from app.domain.base import NUMBER_PREFIXES, RuleBroken
 from app.domain.tickets import ticket_subjects
 from app.lib import phone
@@ -55,6 +55,7 @@ TABLES: tuple[Table, ...] = (
     models.AssignmentRequest.__table__,
     models.StatusChange.__table__,
     models.Activity.__table__,
+    models.NoteText.__table__,
     models.Notification.__table__,
     models.Holiday.__table__,
     models.Report.__table__,
@@ -213,6 +214,8 @@ class DemoBuilder:
             rows = self.rows.get(table.name, [])
             if table.name == "activity":
                 _renumber_by_time(rows)
+                notes = [(row["id"], row["payload"]) for row in rows if row["kind"] in note_texts.NOTES]
+                self.rows[models.NoteText.__tablename__] = note_texts.rows_of(notes)
             if rows:
                 names = dict.fromkeys(name for row in rows for name in row)
                 self.session.execute(insert(table), [dict.fromkeys(names) | row for row in rows])

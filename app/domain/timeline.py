@@ -11,7 +11,7 @@ from flask_appbuilder import Model
 from sqlalchemy import JSON, BigInteger, ForeignKey, Index, Integer, String, delete, update
 from sqlalchemy.orm import Mapped, Session, mapped_column
 
-from app.domain import custom_values
+from app.domain import custom_values, note_texts
 from app.domain.base import RECORD_COLUMNS, Conflict, RuleBroken, Stamp, UtcDateTime
 from app.domain.persistence import bulk, history_rows
 from app.domain.persistence.transaction_state import transaction_state
@@ -91,7 +91,10 @@ def write(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any
 
     Raises ValueError for an unknown kind.
     """
-    history_rows.add(session, Activity, _line(session, record, kind, stamp, payload))
+    if kind in note_texts.NOTES:
+        write_line(session, record, kind, stamp, **payload)  # as an object, of which the text is copied
+    else:
+        history_rows.add(session, Activity, _line(session, record, kind, stamp, payload))
 
 
 def write_line(session: Session, record: Any, kind: str, stamp: Stamp, **payload: Any) -> Activity:
@@ -122,10 +125,10 @@ class TimelineLine:
 
 
 def write_many(session: Session, lines: Iterable[TimelineLine], stamp: Stamp) -> None:
-    """Add many entries in one statement. Raises ValueError for an unknown kind."""
+    """Add many entries in one statement. Raises ValueError for an unknown kind, and for notes."""
     rows = []
     for line in lines:
-        if line.kind not in KINDS:
+        if line.kind not in KINDS or line.kind in note_texts.NOTES:
             raise ValueError(f"unknown kind of activity: {line.kind}")
         ids = dict.fromkeys((*RECORD_COLUMNS.values(), "record_kind", "record_id")) | _timelines_of(line.record)
         rows.append({"kind": line.kind, "at": stamp.now, "actor_id": stamp.by, "payload": line.payload} | ids)
@@ -151,11 +154,14 @@ def edit_note(session: Session, line: Activity, seen: datetime | None, now: date
         raise RuleBroken("This note has been edited too many times. Please write a new one instead.", "text")
     unchanged = Activity.edited_on.is_(None) if seen is None else Activity.edited_on == seen
     statement = update(Activity).where(Activity.id == line.id, unchanged)
-    values = {"payload": old | payload | {"history": history}, "edited_on": now}
-    result = session.execute(statement.values(**values), execution_options={"synchronize_session": False})
+    new = old | payload | {"history": history}
+    result = session.execute(
+        statement.values(payload=new, edited_on=now), execution_options={"synchronize_session": False}
+    )
     if line.edited_on != seen or result.rowcount != 1:  # type: ignore[attr-defined]
         raise Conflict("Someone else changed this note. Review the change, then save again.")
     session.expire(line)
+    note_texts.copy(session, [(line.id, new)])
     mark_changed(session, line.lead_id, line.ticket_id, line.customer_id, line.task_id)
 
 

@@ -9,6 +9,7 @@ from playwright.sync_api import Route, expect
 
 from tests.browser.axe import faults
 from tests.browser.conftest import MANAGER, SELLER, OpenBrowser
+from tests.browser.test_journeys import new_lead, write_note
 
 PAGES = ("/", "/leads/", "/tasks/?layout=board", "/dashboard/", "/me/")
 RECENT = "() => localStorage.getItem('recent')"
@@ -135,3 +136,27 @@ def test_it_assigns_selected_rows_and_the_record_of_a_page(open_browser: OpenBro
     page.locator("[data-undo] button").click()
     expect(holder).to_contain_text("Neha")
     assert browser.complaints == []
+
+
+def test_it_finds_a_note_and_marks_it_on_the_timeline(open_browser: OpenBrowser) -> None:
+    browser = open_browser(SELLER)
+    page = browser.page
+    number = new_lead(browser, "Notewali", "9825012577")
+    write_note(browser, "Wants the unmistakable ledger of March")
+    for text in ("Called again", "Sent the form"):
+        write_note(browser, text)
+    browser.go("/tasks/")
+    page.keyboard.press("Control+k")
+    page.keyboard.type("ledg unmistak")
+    hit = page.locator("#palette [role=option][href*='/notes/']")
+    expect(hit).to_have_count(1)
+    expect(hit).to_contain_text("unmistakable ledger")
+    expect(hit).to_contain_text(number)
+    assert faults(page, part="#palette") == []
+    hit.click()
+    page.wait_for_url(re.compile(rf"/leads/{number}\?tab=notes#entry-\d+$"))
+    entry = page.locator(".entry:target")
+    expect(entry).to_contain_text("unmistakable ledger")
+    expect(entry).to_be_in_viewport()
+    assert entry.locator(".entry-body").evaluate("each => getComputedStyle(each).outlineStyle") == "solid"
+    assert faults(page, part="#feed") == []

@@ -1,6 +1,6 @@
 """The search page and the palette: visible records by number, name, phone number in any format, or email address.
 
-Files of records by name; and, in the palette, support pages and settings by words of their names.
+Notes by their words, files of records by name, support pages and, in the palette, settings by words of their names.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ from app.web.core.urls.merged_redirects import is_number_of
 from app.web.core.viewer import Viewer
 from app.web.pages.routes import signed_in_route
 from app.web.records.attachments import file_search
+from app.web.records.timelines import note_search
 from app.web.settings import settings_menu
 from app.web.workday import near_names
 from app.web.workday.sidebar import may_open
@@ -70,7 +71,8 @@ class SearchView(BaseView):
     def page(self) -> Any:
         """Hits by kind, as a page, or as JSON for programs."""
         text = _typed()
-        groups = _found(text, current_viewer())
+        viewer = current_viewer()
+        groups = [*_found(text, viewer), *_with_rows(_support_pages(text, viewer))] if len(text) >= _LEAST else []
         if request.accept_mimetypes.best == "application/json":
             return jsonify({"groups": groups})
         return render_template("workday/search.html", typed=text, groups=groups)
@@ -85,8 +87,12 @@ class SearchView(BaseView):
         text, viewer = _typed(), current_viewer()
         groups = [group | {"rows": [_line(row) for row in group["rows"]]} for group in _found(text, viewer)]
         if len(text) >= _LEAST:
-            groups += [group for group in (_support_pages(text, viewer), _settings(text, viewer)) if group["rows"]]
+            groups += _with_rows(_support_pages(text, viewer), _settings(text, viewer))
         return jsonify({"groups": groups})
+
+
+def _with_rows(*groups: dict[str, Any]) -> list[dict[str, Any]]:
+    return [group for group in groups if group["rows"]]
 
 
 def _typed() -> str:
@@ -103,15 +109,22 @@ def _found(text: str, viewer: Viewer) -> list[dict[str, Any]]:
 
 
 def _groups(text: str, viewer: Viewer) -> list[dict[str, Any]]:
-    """The first hits of each kind that the person may read and that has some, files last."""
+    """The first hits of each kind that the person may read and that has some, notes and files last."""
     screens = _read(searched_screens(), viewer)
     tables = [screen.record_table for screen in screens]
-    *lookups, files = matching_all(
-        tables, text, viewer, MAX_LOOKED_UP, 2 * MAX_HITS, lambda: [file_search.file_lookup(text, viewer)]
+    *lookups, notes, files = matching_all(
+        tables,
+        text,
+        viewer,
+        MAX_LOOKED_UP,
+        2 * MAX_HITS,
+        lambda: [note_search.note_lookup(text, viewer), file_search.file_lookup(text, viewer)],
     )
-    groups = _groups_of(screens, lookups, text, viewer)
-    rows = file_search.hits(files, MAX_HITS, viewer)
-    return [*groups, {"title": _("Files"), "url": "", "rows": rows}] if rows else groups
+    others = (
+        {"title": _("Notes"), "url": "", "rows": note_search.hits(notes, text, MAX_HITS, viewer)},
+        {"title": _("Files"), "url": "", "rows": file_search.hits(files, MAX_HITS, viewer)},
+    )
+    return [*_groups_of(screens, lookups, text, viewer), *_with_rows(*others)]
 
 
 def _groups_of_common(text: str, viewer: Viewer) -> list[dict[str, Any]]:
@@ -259,12 +272,15 @@ def _support_pages(text: str, viewer: Viewer) -> dict[str, Any]:
     lookups, rows = viewer.lookups, []
     if viewer.person.may("Support Pages", "read"):
         offered = [lookups.rows["support_page"][key] for key in lookups.offered["support_page"]]
-        rows = [
-            {"title": row["label"], "hint": row["description"] or "", "url": row["url"]}
-            for row in offered
-            if _has_words(row["label"], text)
-        ]
+        rows = [_page_hit(row) for row in offered if _has_words(row["label"], text)]
     return {"title": _("Support pages"), "url": "", "rows": rows[:MAX_HITS]}
+
+
+def _page_hit(row: Any) -> dict[str, Any]:
+    """A hit for both pages."""
+    label, description = row["label"], row["description"] or ""
+    cells = [{"kind": "text", "text": each} for each in (label, description) if each]
+    return {"title": label, "hint": description, "url": row["url"], "cells": cells, "note": ""}
 
 
 def _settings(text: str, viewer: Viewer) -> dict[str, Any]:

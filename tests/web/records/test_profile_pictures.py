@@ -106,6 +106,7 @@ def test_names_in_the_trash_are_for_those_who_may_delete_them(crm: Crm, who: str
 def test_files_are_found_by_words_of_their_names_as_far_as_one_sees_their_records(maria: Crm) -> None:
     lead = maria.make.lead("ana")
     url = f"/files/of/lead/{lead.id}"
+    by_script(maria.client("ana"), url, "Photo 9820077777.pdf", sample_uploads.PDF + b"1")
     made = by_script(maria.client("ana"), url, "Signed contract Rao.pdf", sample_uploads.PDF).json["id"]
     by_script(maria.client("ana"), f"/files/{made}/version", "Signed contract Rao.pdf", sample_uploads.PDF + b"2")
 
@@ -116,6 +117,8 @@ def test_files_are_found_by_words_of_their_names_as_far_as_one_sees_their_record
     for who, typed, count in (
         ("ana", "contract", 1),
         ("ana", "contract rao", 1),
+        ("ana", "9820077777", 1),
+        ("ben", "9820077777", 0),
         ("mia", "signed", 1),
         ("ben", "contract", 0),
         ("ana", "nothing", 0),

@@ -25,6 +25,7 @@ from app.models import (
     Delivery,
     Lead,
     Message,
+    NoteText,
     Notification,
     PredecessorName,
     PredecessorPerson,
@@ -101,6 +102,8 @@ def _look_at_the_lead(crm: Crm) -> None:
     )
     note = crm.rows(select(Activity).where(Activity.kind == "note", Activity.lead_id == lead.id))[0]
     assert (note.payload["text"], note.actor_id, note.customer_id) == ("He agreed", ana, lead.customer_id)
+    copied = NoteText.__table__.c
+    assert crm.rows(select(copied.body).where(copied.id == note.id)) == ["He agreed"]
     texts = str([each.payload for each in crm.rows(select(Activity))])
     assert "ABCDE1234F" not in texts
     assert "Lead source: On Call" in texts

@@ -22,7 +22,7 @@ def file_lookup(text: str, viewer: Viewer) -> access.IndexLookup:
 
 def hits(found: access.IndexLookup, maximum: int, viewer: Viewer) -> list[dict[str, Any]]:
     """The newest matching files, one row for all versions of each; at most one statement."""
-    if not found.parts or found.ids == set():
+    if found.ids == set():
         return []
     columns = [getattr(Attachment, name) for name in ("id", "name", "mime_type", "size", "series", "created_on")]
     rules = (found.rule(), Attachment.deleted_on.is_(None))

@@ -17,6 +17,7 @@ from sqlalchemy import and_, or_, select
 
 from app.access.compiled_statements import listed
 from app.domain.base import RuleBroken
+from app.domain.note_texts import NOTES
 from app.domain.tasks import OPEN
 from app.extensions import db
 from app.lib.ids import parse_id
@@ -33,7 +34,7 @@ from app.web.records.timelines.timeline_filters import KINDS, Records, TimelineQ
 PAGE = 30
 #: Kinds of records with a column of their own in other tables.
 PARENTS = ("lead", "ticket", "customer", "task")
-NOTES, CHANGES = ("note", "comment"), ("status_change", "field_change", "assignment", "proposal")
+CHANGES = ("status_change", "field_change", "assignment", "proposal")
 Entry = dict[str, Any]
 
 

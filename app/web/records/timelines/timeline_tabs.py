@@ -28,6 +28,7 @@ from markupsafe import Markup
 from sqlalchemy import and_, select
 
 from app.domain.base import RuleBroken
+from app.domain.note_texts import NOTES
 from app.domain.tasks import OPEN
 from app.lib.html_escape import escape
 from app.models import Activity, CallLog, Lead, Message, MessageFile, Task, Ticket
@@ -36,7 +37,7 @@ from app.web.core.urls.local_links import row_url
 from app.web.core.viewer import Viewer
 from app.web.records.timelines import timeline_counts, timeline_filters, timeline_rows
 from app.web.records.timelines.timeline_filters import KINDS, Records, TimelineQuery
-from app.web.records.timelines.timeline_rows import CHANGES, NOTES, TimelinePage, belongs, by_column
+from app.web.records.timelines.timeline_rows import CHANGES, TimelinePage, belongs, by_column
 
 #: Record -> its kind, if everybody who sees it sees everything that belongs to it (access.visible_parents).
 _SEEN_ALONE = {Lead: "lead", Ticket: "ticket"}
