@@ -100,7 +100,7 @@ class RoleMatrix(SettingsPage):
         except RuleBroken as broken:
             session.rollback()
             flash(translate_text(broken.message), "danger")
-            return self._page(role, load_matrix(session, role)), fab_access.refusal(broken)[0]
+            return self._page(role, load_matrix(session, role)), fab_access.refusal(broken).status
         flash(_("Role saved."), "success")
         return redirect(url_for("RoleMatrix.matrix", role_id=role_id))
 
