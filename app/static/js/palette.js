@@ -105,7 +105,7 @@ async function hits(typed, signal) {
   const answer = await fetch(`/search/hits?${new URLSearchParams({ q: typed })}`, { headers: { Accept: 'application/json' }, credentials: 'same-origin', signal });
   if (!answer.ok) return { groups: [], sentence: sentenceOf(answer) };
   const { groups } = await answer.json();
-  return { groups: groups.map(({ title, url, rows }) => ({ title, items: rows.map((row) => ({ text: row.title, hint: row.hint, url: row.url, icon: iconOf(placeOf(url)) })) })) };
+  return { groups: groups.map(({ title, url, rows }) => ({ title, items: rows.map((row) => ({ text: row.title, hint: row.hint, url: row.url, icon: iconOf(placeOf(url) ?? dialog) })) })) };
 }
 async function takers({ name, about }, signal) {
   const items = await colleagues(name, about, words, signal);
