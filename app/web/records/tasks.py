@@ -103,14 +103,17 @@ class TaskService(RecordService):
         return task
 
     def change(self, session: Session, row: Task, values: dict[str, Any], viewer: Viewer) -> None:
-        """Change a task; a new assignee is notified."""
-        before = row.assignee_id
+        """Change a task; a new assignee is notified, and the next follow-up of its lead moves with it."""
+        before, due = row.assignee_id, row.due_on
         if values.get("assignee_id") != before:
             self._refuse_assignee(session, values, viewer)
         offsets = reminder_offsets(viewer, row.assignee_id)
         tasks.change(session, row, values, viewer.change_context(reminder_minutes=offsets))
         if row.assignee_id != before:
             self._notify_assignee(session, row, viewer)
+        if row.lead_id and due and row.due_on not in (None, due):
+            question = access.CachedStatement("moved follow up of a lead", partial(_moved_follow_up, viewer.person))
+            access.change(session, question, {"lead": row.lead_id, "due": row.due_on, "former": due})
 
     @staticmethod
     def _refuse_assignee(session: Session, values: dict[str, Any], viewer: Viewer) -> None:
@@ -142,6 +145,14 @@ def _earlier_follow_up(person: access.Person) -> Any:
     earlier = table.c.next_follow_up_on.is_(None) | (table.c.next_follow_up_on > due)
     of_lead = table.c.id == bindparam("lead", type_=Integer)
     return update(table).where(of_lead, access.visible(person, Lead), earlier).values(next_follow_up_on=due)
+
+
+def _moved_follow_up(person: access.Person) -> Any:
+    """The UPDATE of the next follow-up of a `lead` that the person sees, if it was at the time of the task."""
+    table, due = Lead.__table__, bindparam("due", type_=UtcDateTime)
+    of_lead = table.c.id == bindparam("lead", type_=Integer)
+    is_this = table.c.next_follow_up_on == bindparam("former", type_=UtcDateTime)
+    return update(table).where(of_lead, access.visible(person, Lead), is_this).values(next_follow_up_on=due)
 
 
 class TaskResource(Resource):

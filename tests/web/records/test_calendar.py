@@ -88,6 +88,24 @@ def test_a_move_changes_the_due_time_by_the_endpoint_of_the_form(crm: Crm, form:
     assert items(crm, "mia", WEEK.replace("2032-11-24", f"{due:%Y-%m-%d}")) == [f"task-{row.id}"]
 
 
+@pytest.mark.parametrize("follow_up, moved", [(DUE, DUE + DAY), (DUE + timedelta(hours=3), DUE + timedelta(hours=3))])
+def test_the_follow_up_of_a_lead_moves_with_the_task_at_its_time(
+    crm: Crm, follow_up: datetime, moved: datetime
+) -> None:
+    lead = crm.make.lead("ana", task={}, next_follow_up_on=follow_up)
+    row = crm.make.task(lead, "ana", due_on=DUE)
+    assert move(crm, "ana", row, days="1").status_code == 200
+    assert crm.stored(lead)["next_follow_up_on"] == moved
+    assert items(crm, "ana").count(f"lead-{lead.id}") == (moved != DUE + DAY)
+
+
+def test_a_follow_up_that_one_does_not_see_stays(crm: Crm) -> None:
+    lead = crm.make.lead("ben", task={}, next_follow_up_on=DUE)
+    row = crm.make.task(lead, "ana", due_on=DUE)
+    assert move(crm, "ana", row, days="1").status_code == 200
+    assert crm.stored(lead)["next_follow_up_on"] == DUE
+
+
 @each_case(
     "who, form, status",
     [
