@@ -134,7 +134,7 @@ def count_failure(now: datetime) -> Response | None:
     Counted by address: counted by key, anybody could lock out its holder. A valid key never has to wait.
     """
     try:
-        login_throttle.count_attempt(f"key from {request.remote_addr}", now)
+        login_throttle.count_attempt(login_throttle.counter(f"key from {request.remote_addr}"), now)
     except login_throttle.Locked as locked:
         return too_many_response(locked)
     return None

@@ -45,6 +45,11 @@ def normalize(name: str) -> str:
     return name.strip().casefold()
 
 
+def counter(about: str) -> str:
+    """The name of a count of something else than sign-ins; nobody can be called so, or sign in with such a name."""
+    return f"\0{about}"
+
+
 def count_attempt(name: str, now: datetime) -> None:
     """Count an attempt that has failed, or counts as failed unless `reset` follows. Raises Locked."""
     _count(name, now, is_checked=True)

@@ -161,7 +161,7 @@ def refuse_wrong_password(user: Any, typed: str | None) -> None:
 
     Counted separately from sign-ins: guessing here does not lock the person out.
     """
-    now, counted_as = datetime.now(UTC), f"the password of user {user.id}"
+    now, counted_as = datetime.now(UTC), login_throttle.counter(f"the password of user {user.id}")
     login_throttle.begin_attempt(counted_as, now)
     is_readable = is_valid_text(typed, MAX_LENGTH) and bool(user.password)
     is_right = is_readable and check_password_hash(user.password, str(typed))

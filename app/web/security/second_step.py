@@ -54,7 +54,7 @@ def check(user_id: int, typed: Any, now: datetime) -> None:
 
     Like a password, it is counted before it is checked, so that parallel requests don't get more attempts.
     """
-    counted_as = f"the code of user {user_id}"
+    counted_as = login_throttle.counter(f"the code of user {user_id}")
     login_throttle.begin_attempt(counted_as, now)
     is_text = isinstance(typed, str) and len(typed) <= MAX_CODE_LENGTH
     with request_transaction() as session:

@@ -113,6 +113,8 @@ class TwoFactorView(BaseView):
     def turn_off(self) -> Any:
         """Turn it off, with password and code."""
         user_id, now = _holder_id(), datetime.now(UTC)
+        if not second_step.is_on(user_id):
+            return redirect(url_for("TwoFactorView.index"))
         try:
             self._refuse_without_proof(user_id, now)
         except RuleBroken as broken:
@@ -126,6 +128,8 @@ class TwoFactorView(BaseView):
     def renew_codes(self) -> Any:
         """Show new recovery codes, with password and code; the former ones end."""
         user_id, now = _holder_id(), datetime.now(UTC)
+        if not second_step.is_on(user_id):
+            return redirect(url_for("TwoFactorView.index"))
         try:
             self._refuse_without_proof(user_id, now)
         except RuleBroken as broken:
@@ -150,8 +154,7 @@ class TwoFactorView(BaseView):
     def _refuse_without_proof(self, user_id: int, now: datetime) -> None:
         """Raise RuleBroken unless the form has the password and a code. The password first: without it, no guesses."""
         self._refuse_wrong_password(user_id)
-        if second_step.is_on(user_id):
-            second_step.check(user_id, request.form.get("code"), now)
+        second_step.check(user_id, request.form.get("code"), now)
 
     def _sign_in_again(self, user_id: int) -> None:
         """Start a new session of this browser: that of before had one factor.

@@ -25,14 +25,18 @@ from tests.web.security_app import (  # noqa: F401  (fixtures)
     ana,
     app,
     browser,
+    change,
     is_attempt_allowed,
     log_in,
     migrated,
     move_clock,
+    post,
     rows,
     run_at_once,
     sign_in,
+    user_id,
 )
+from tests.web.two_factor_steps import PAGE, code, turn_on, unlock_step
 
 
 def sign_in_by_form(client: Any, name: str, password: str) -> Any:
@@ -154,3 +158,28 @@ def test_right_attempts_at_once_lock_nobody_out(app: Flask) -> None:
 
 def test_right_sign_ins_do_not_use_up_the_attempts_of_an_address(browser: Callable[[], FlaskClient]) -> None:
     assert [log_in(browser()).status_code for _ in range(22)] == [200] * 22
+
+
+@pytest.mark.parametrize("start", ["", "\0"])
+def test_no_name_locks_the_codes_and_passwords_of_users(
+    app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient, start: str
+) -> None:
+    (key, _codes), number = turn_on(ana), user_id(app, "ana")
+    for name in (f"the code of user {number}", f"the password of user {number}"):
+        for _try in range(login_throttle.FREE_ATTEMPTS):
+            assert log_in(browser(), start + name, "wrong horse 9").status_code == 401
+    proof = {"current_password": PASSWORD, "code": code(key), "form": "codes"}
+    assert post(ana, "/two-factor/codes", PAGE, **proof).status_code == 200
+    unlock_step(app)
+    assert log_in(browser(), otp=code(key)).status_code == 200
+
+
+def test_no_name_grants_further_codes_of_a_user(
+    app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient
+) -> None:
+    turn_on(ana)
+    change(app, "mia", username=f"the code of user {user_id(app, 'ana')}")
+    for _try in range(login_throttle.FREE_ATTEMPTS - 1):
+        assert log_in(browser(), otp="000000").status_code == 401
+    assert log_in(browser(), f"the code of user {user_id(app, 'ana')}").status_code == 200
+    assert [log_in(browser(), otp="000000").status_code for _try in range(2)] == [401, 429]

@@ -314,6 +314,12 @@ def test_turning_it_off_needs_password_and_code(
     assert told(app, "ana")[-1] == "turned off"
 
 
+@pytest.mark.parametrize("path", ["/two-factor/codes", "/two-factor/off"])
+def test_while_it_is_off_there_are_no_codes_to_make(app: Flask, ana: FlaskClient, path: str) -> None:
+    assert post(ana, path, PAGE, current_password=PASSWORD, code="000000").location == PAGE
+    assert rows(app, select(RecoveryCode)) == [] and told(app, "ana") == []
+
+
 def test_a_new_password_keeps_the_factor(app: Flask, browser: Callable[[], FlaskClient], ana: FlaskClient) -> None:
     turn_on(ana)
     fields = {"current_password": PASSWORD, "password": NEW_PASSWORD, "conf_password": NEW_PASSWORD}
