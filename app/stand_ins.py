@@ -9,7 +9,8 @@ import contextlib
 import importlib
 import importlib.util
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
@@ -30,6 +31,11 @@ EMPTY = (
 DEFERRED = ("jsonschema", "yaml", "dateutil.parser")
 #: Packages of which only a module deep inside is needed, not what the package itself imports.
 HOLLOW = ("sqlalchemy_utils", "sqlalchemy_utils.types")
+#: Where libraries hold None for what was absent, although it may be installed, and an add-on may use it through them.
+HELD = {
+    **{("flask_appbuilder.filemanager", name): f"PIL.{name}" for name in ("Image", "ImageOps")},
+    **{("engineio.client", name): name for name in ("requests", "websocket")},
+}
 
 
 class Empty(ModuleType):
@@ -38,9 +44,13 @@ class Empty(ModuleType):
     def __getattr__(self, name: str) -> type:
         if name.startswith("__"):
             raise AttributeError(name)
-        made = type(name, (), {"__module__": self.__name__})
+        made = _EmptyClass(name, (), {"__module__": self.__name__})
         setattr(self, name, made)
         return made
+
+
+class _EmptyClass(type):
+    """The type of what is in an empty module."""
 
 
 class Deferred(ModuleType):
@@ -102,11 +112,34 @@ def in_place() -> Iterator[None]:
         sys.meta_path.remove(finder)
         for name in (*absent, *finder.made):
             _forget(name)
+        _give_later(finder.made)
+
+
+def _give_later(made: Sequence[str]) -> None:
+    """Give add-ons what packages offer of these modules, and what was absent, when they use it."""
+    for name in {each.partition(".")[0] for each in made} & sys.modules.keys():
+        package = sys.modules[name]
+        homes = {key: value.__module__ for key, value in vars(package).items() if type(value) is _EmptyClass}
+        if homes:
+            package.__getattr__ = partial(_imported, homes)  # type: ignore[method-assign]
+        for key in homes:
+            delattr(package, key)
+    for (holder, name), real in HELD.items():
+        module = sys.modules.get(holder)
+        if getattr(module, name, real) is None and importlib.util.find_spec(real.partition(".")[0]) is not None:
+            setattr(module, name, Deferred(real))
+
+
+def _imported(homes: Mapping[str, str], name: str) -> Any:
+    """What a package offers under a name, from the module that has it."""
+    if name not in homes:
+        raise AttributeError(f"There is no {name!r} in it.")
+    return getattr(importlib.import_module(homes[name]), name)
 
 
 def _forget(name: str) -> None:
-    """Have the real module be imported from now on."""
+    """Have the real module be imported from now on, also by those who only look for it in its package."""
     module = sys.modules.pop(name, None)
     package, _, last = name.rpartition(".")
     if module is not None and getattr(sys.modules.get(package), "__dict__", {}).get(last) is module:
-        delattr(sys.modules[package], last)
+        setattr(sys.modules[package], last, Deferred(name))

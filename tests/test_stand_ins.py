@@ -41,6 +41,27 @@ def test_the_type_of_a_package_that_was_not_imported_as_a_whole_is_the_packages_
     assert UUIDType is interface.UUIDType
 
 
+def test_add_ons_get_what_packages_offer_of_modules_that_were_not_imported() -> None:
+    import limits
+    import redis
+    import socketio
+
+    assert callable(redis.asyncio.Redis.get) and limits.aio.storage.MemoryStorage
+    assert callable(socketio.AsyncClient.connect) and callable(socketio.AsyncServer.emit)
+    with pytest.raises(AttributeError):
+        _ = socketio.Nothing
+
+
+def test_add_ons_get_what_libraries_took_for_not_installed() -> None:
+    """Such as pictures in columns of Flask-AppBuilder, and a client of another server's Socket.IO."""
+    from engineio import client
+    from flask_appbuilder import filemanager
+    from PIL import Image
+
+    assert filemanager.Image.LANCZOS is Image.LANCZOS and callable(filemanager.ImageOps.fit)
+    assert callable(client.requests.Session)
+
+
 def test_what_is_there_already_stays() -> None:
     real = importlib.import_module("dateutil.parser")
     with stand_ins.in_place():

@@ -34,6 +34,7 @@ MARIADB = {
     2003: Cause.AWAY,
     2006: Cause.AWAY,
     2013: Cause.AWAY,
+    1317: Cause.AWAY,
     1927: Cause.AWAY,
     1969: Cause.SLOW,
     1040: Cause.CROWDED,

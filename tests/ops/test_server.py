@@ -9,6 +9,8 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import pytest
+
 from tests.servers import LiveServer, OperatorsServer, eventually
 from tests.test_start_budget import MAX_RESIDENT_MB, resident_mb
 
@@ -72,3 +74,23 @@ def test_memory_stays_within_its_budget_and_connections_are_spread_also_after_a_
         os.kill(first[0], signal.SIGKILL)
         eventually(lambda: len(now := workers_of(server)) == 2 and now != first, "there is no new worker")
         eventually(lambda: is_even(server), "the new worker gets no connections")
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_new_connections_are_served_after_workers_were_stopped_one_by_one_or_all_replaced(
+    tmp_path: Path, workers: int
+) -> None:
+    """They share one listening socket: who stops must not make it deaf for the others, and for those that come."""
+    with LiveServer(tmp_path, CRM_WORKERS=str(workers)) as server:
+        for _ in range(2):
+            eventually(lambda: len(workers_of(server)) == workers, "not all workers run")
+            for each in workers_of(server):
+                os.kill(each, signal.SIGTERM)
+                eventually(lambda gone=each: gone not in workers_of(server), "the worker does not end")
+                with open_connections(server, 3):
+                    pass
+            first = workers_of(server)
+            os.kill(server.pid, signal.SIGHUP)
+            eventually(lambda old=first: not {*old} & {*workers_of(server)}, "the workers are not replaced")
+            with open_connections(server, 3):
+                pass

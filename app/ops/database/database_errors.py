@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 class Cause(Enum):
     """What is wrong. The texts for people are in app/web/core/fab_access.py."""
 
-    #: It can't be reached, or does not respond in time.
+    #: It can't be reached, does not respond in time, or somebody has ended the statement (KILL QUERY, a shutdown).
     AWAY = "away"
     #: A statement took longer than it may.
     SLOW = "slow"
@@ -39,7 +39,7 @@ ONLY_WRITES = frozenset({Cause.LOCKED, Cause.COLLIDED, Cause.FULL, Cause.READ_ON
 
 #: MariaDB's error numbers, and those of its client.
 _MARIADB = {
-    Cause.AWAY: (2002, 2003, 2005, 2006, 2012, 2013, 2055, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1927, 4031),
+    Cause.AWAY: (2002, 2003, 2005, 2006, 2012, 2013, 2055, 1053, 1152, 1158, 1159, 1160, 1161, 1184, 1317, 1927, 4031),
     Cause.SLOW: (1969,),
     Cause.CROWDED: (1040, 1129, 1135, 1203, 1226, 1037, 1038, 1041),
     Cause.LOCKED: (1205, 3058, 3572),

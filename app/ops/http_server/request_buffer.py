@@ -234,9 +234,14 @@ class ClientSocket(socket.socket):
             return data
         return super().recv(size, flags)
 
-    def receive(self, size: int) -> bytes:
-        """The bytes received from the client; b"" if it has closed. Raises BlockingIOError if there are none."""
-        return super().recv(size)
+    def receive(self, size: int) -> bytes | None:
+        """The bytes received from the client; b"" if it has closed, None if there are none after all."""
+        try:
+            return super().recv(size)
+        except (BlockingIOError, InterruptedError):
+            return None
+        except OSError:
+            return b""
 
     def setblocking(self, flag: bool) -> None:
         """As `settimeout`."""

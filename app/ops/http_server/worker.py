@@ -21,14 +21,14 @@ from gunicorn.http import wsgi  # type: ignore[import-untyped]
 from gunicorn.http.errors import LimitRequestLine, ParseException  # type: ignore[import-untyped]
 from gunicorn.workers.gthread import TConn, ThreadWorker  # type: ignore[import-untyped]
 
-from app.ops.http_server.listener_shutdown import last_connections
+from app.ops.http_server.listener_shutdown import close_all, last_connections, let_everybody_begin
 from app.ops.http_server.refusals import refusal_response
 from app.ops.http_server.request_buffer import REQUEST_SECONDS, BodyLimits, ClientSocket, RequestBuffer
 from app.ops.http_server.request_threads import RequestThreads
 from app.ops.http_server.response import Response
 from app.ops.http_server.worker_channels import WorkerChannels, slot_of
 
-#: The connection count in a slot without a worker.
+#: The connection count in a slot without a worker, or with one that accepts none any more.
 NO_WORKER = -1
 #: How often a worker leaves a connection to one with fewer, and how long it waits each time: 10 ms in all.
 MAX_YIELDS, YIELD_SECONDS = 20, 0.0005
@@ -125,7 +125,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
     def wait_for_and_dispatch_events(self, timeout: float) -> None:
         """Publish the connection count before waiting."""
-        self.connection_counts[self.slot] = self.nr_conns
+        self.connection_counts[self.slot] = self.nr_conns if self.alive else NO_WORKER
         super().wait_for_and_dispatch_events(timeout)
 
     # --- receiving
@@ -144,7 +144,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
                 self.poller.unregister(connection.sock)
 
     def _on_readable(self, connection: Any, client: ClientSocket) -> None:
-        data = _received(client)
+        data = client.receive(READ_BYTES)
         if data:
             self._take_in(connection, data)
         elif data is not None:
@@ -309,7 +309,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         self._watch(connection, seconds, self._drop_rest)
 
     def _drop_rest(self, connection: Any, client: ClientSocket) -> None:
-        if _received(client) == b"":
+        if client.receive(READ_BYTES) == b"":
             self._close(connection)
 
     def _close(self, connection: Any) -> None:
@@ -355,11 +355,23 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return min(until, since + self.drain_seconds)
 
     def set_accept_enabled(self, enabled: bool) -> None:
-        """When stopping, take over established connections and accept no others: see listener_shutdown.py."""
+        """When stopping, leave new connections to other workers; the last one takes over those that are established.
+
+        See listener_shutdown.py.
+        """
         super().set_accept_enabled(enabled)
-        if not enabled and not self.alive:
-            for client, address, server in last_connections(self.sockets):
-                self._admit(client, address, server)
+        if enabled:
+            let_everybody_begin(self.sockets)
+        elif not self.alive:
+            self._accept_no_more()
+
+    def _accept_no_more(self) -> None:
+        self.connection_counts[self.slot] = NO_WORKER
+        if any(each != NO_WORKER for each in self.connection_counts):
+            close_all(self.sockets)
+            return
+        for client, address, server in last_connections(self.sockets):
+            self._admit(client, address, server)
 
     def handle_exit(self, sig: int, frame: Any) -> None:
         """SIGTERM: finish the running requests. Each open socket keeps a thread, so `on_stop` closes them at once."""
@@ -384,13 +396,3 @@ def _reads_rest(parser: Any) -> bool:
         return bool(parser.finish_body())
     except (OSError, ParseException):
         return False
-
-
-def _received(client: ClientSocket) -> bytes | None:
-    """The bytes received; b"" if the client has closed, None if there are none after all."""
-    try:
-        return client.receive(READ_BYTES)
-    except (BlockingIOError, InterruptedError):
-        return None
-    except OSError:
-        return b""
