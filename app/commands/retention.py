@@ -26,7 +26,8 @@ def commands(readable_errors: Callable[..., Any]) -> AppGroup:
         with access.as_system(db.session()) as session:
             days = retention.days_of(session)
         for kind in KINDS:
-            click.echo(f"{kind.name}\t{days[kind.name]} days\tat least {kind.least}")
+            kept = days[kind.name]
+            click.echo(f"{kind.name}\t{kept} {'day' if kept == 1 else 'days'}\tat least {kind.least}")
 
     @group.command("count")
     @readable_errors
