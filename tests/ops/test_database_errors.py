@@ -309,12 +309,12 @@ def test_a_command_that_a_package_brings_says_it_in_a_sentence(tmp_path: Path, c
     assert "Traceback" not in ended.stderr
 
 
-def test_a_command_says_in_a_sentence_what_keeps_it_from_running(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_command_says_in_a_sentence_what_keeps_it_from_running(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     @cli.readable_errors
     def lose_the_database() -> None:
         create_engine("mysql+pymysql://root@127.0.0.1:1/crm").connect()
 
-    with pytest.raises(click.ClickException, match="Check CRM_DATABASE_URL"):
+    with app.app_context(), pytest.raises(click.ClickException, match="Check CRM_DATABASE_URL"):
         lose_the_database()
     monkeypatch.setenv("CRM_WORKERS", "two")
     with click.Context(click.Command("flask")), pytest.raises(click.ClickException, match="CRM_WORKERS must be"):
