@@ -9,9 +9,9 @@ from flask import Response
 from flask_babel import gettext as _
 
 from app.domain import audit
-from app.extensions import db
 from app.web.core.localization.local_dates import format_local_date
 from app.web.core.pdf_pages import LINE, PAD, SIZE, TITLE, PdfPages, new_pdf
+from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 from app.web.dashboards.rendering import Drawn
 from app.web.records import pdf_letterhead
@@ -28,11 +28,11 @@ _SHADES = (255, 232, 206, 178, 110, 60)
 
 def answer(context: dict[str, Any], name: str, viewer: Viewer) -> Response:
     """The file of a page, recorded in the audit; `name`: the page's, for the file name."""
-    made, session = document(context, viewer), db.session()
+    made = document(context, viewer)
     shown = {"what": context["dates"], "who": context["who"], "format": "pdf"}
     shown |= {each["name"]: each["value"] for each in context["lead_filters"] if each["value"]}
-    audit.write(session, "export", viewer.person.id, viewer.now, f"dashboard {name}", **shown)
-    session.commit()
+    with request_transaction() as session:
+        audit.write(session, "export", viewer.person.id, viewer.now, f"dashboard {name}", **shown)
     day = viewer.now.astimezone(viewer.zone)
     attachment = f"attachment; filename=dashboard-{name}-{day:%Y-%m-%d}.pdf"
     headers = {"Content-Disposition": attachment, "Cache-Control": "no-store"}

@@ -11,11 +11,14 @@ from typing import Any
 
 import pytest
 from openpyxl import load_workbook
-from sqlalchemy import select
+from sqlalchemy import insert, select
+from sqlalchemy.orm import Session
 
 from app.domain.analytics.figures import FIGURES
-from app.models import AccountType, AuditEntry, Board, User
-from app.web.dashboards import widget_data
+from app.extensions import db
+from app.models import AccountType, AuditEntry, Board, FailedLogin, User
+from app.ops.database.connections import WRITES
+from app.web.dashboards import pdf, widget_data
 from app.web.dashboards.widgets import CATALOG, PAGES
 from app.web.records.lists.figure_labels import LABELS
 from tests.app_fixtures import Crm
@@ -355,3 +358,19 @@ def test_the_monthly_summary_holds_only_calls_within_reach(crm: Crm) -> None:
     (entry,) = crm.rows(select(AuditEntry).where(AuditEntry.event == "export"))
     assert (entry.user_id, entry.payload["rows"]) == (crm.people["mia"].id, 10)
     assert crm.client("ana").screen(address).status_code == 403  # whose role may not export
+
+
+def test_a_pdf_is_recorded_although_others_wrote_meanwhile(busy: Crm, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = pdf.document
+
+    def made_slowly(*args: Any) -> bytes:
+        made = make(*args)
+        token = WRITES.set(True)
+        with Session(db.engine) as other:  # not the session that has read
+            other.execute(insert(FailedLogin).values(name_hash="x" * 64, count=1, last_on=_TODAY))
+            other.commit()
+        WRITES.reset(token)
+        return made
+
+    monkeypatch.setattr(pdf, "document", made_slowly)
+    assert busy.client("mia").screen(f"/dashboard/mine.pdf?{PERIOD}").status_code == 200
