@@ -16,6 +16,7 @@ from app.domain.base import RuleBroken
 from app.extensions import db
 from app.lib.lazy_imports import IMPORTING
 from app.lib.spreadsheet_text import as_text
+from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 from app.web.dashboards.filters import Filters
 from app.web.records.lists.figure_filter import scope_of
@@ -40,8 +41,8 @@ def summary_file(kind: str, filters: Filters, viewer: Viewer) -> Response:
     people = {key: as_text(card["full_name"]) for key, card in viewer.lookups.people.items()}
     rows = list(call_summary.table(summary, people, (_("Nobody"), _("Total"))))
     span = f"{filters.period.first_day} – {filters.period.last_day}"
-    audit.write(session, "export", viewer.person.id, viewer.now, NAME, what=span, who=filters.who, rows=len(rows))
-    session.commit()
+    with request_transaction() as writing:
+        audit.write(writing, "export", viewer.person.id, viewer.now, NAME, what=span, who=filters.who, rows=len(rows))
     made, mimetype = (as_csv(rows), "text/csv; charset=utf-8") if kind == "csv" else (as_xlsx(rows), XLSX)
     attachment = {"Content-Disposition": f"attachment; filename={NAME}.{kind}", "Cache-Control": "no-store"}
     return Response(made, 200, attachment, content_type=mimetype)

@@ -30,6 +30,7 @@ from app.web.core.fields.base import ChoiceField, Field, LongTextField, TextFiel
 from app.web.core.fields.date_fields import DateTimeField, moment_cell
 from app.web.core.fields.scalar_fields import BooleanField
 from app.web.core.localization.local_dates import format_local_date
+from app.web.core.request_transaction import request_transaction
 from app.web.core.viewer import Viewer
 from app.web.core.views.record_service import RecordService
 from app.web.pages.routes import page_route
@@ -231,9 +232,9 @@ class ConsentScreen(Screen):
         viewer, row = current_viewer(), _person(kind, key)
         rows = [_exported(each, viewer) for each in _entries(kind, row)]
         what: dict[str, Any] = {"what": "consents", "format": form, "rows": len(rows)}
-        audit.write(db.session(), "export", viewer.person.id, viewer.now, f"{kind} {key}", **what)
-        db.session.commit()
         name = f"consents-{row.number}.{form}"
+        with request_transaction() as session:
+            audit.write(session, "export", viewer.person.id, viewer.now, f"{kind} {key}", **what)
         return _csv(rows, name) if form == "csv" else _json(rows, name)
 
 
