@@ -10,12 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from sqlalchemy import func, or_, select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from app import access
 from app.domain.analytics import record_rollup_fill
 from app.domain.analytics.record_rollups import RECORDS
 from app.models import Lead, RowMark, Task
+from app.ops.database.database_errors import Cause, cause_of
 from tests import forked_programs
 from tests.app_fixtures import Crm
 from tests.web.dashboards.test_record_rollups import Office, assert_equal, filled, measured_in, used
@@ -28,6 +30,7 @@ import sys, time
 from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 from app import access, models
 from app.domain.analytics import record_rollup_fill
@@ -70,8 +73,13 @@ class Writer(Office):
             *(Writer.remove, Writer.merge),
         )
         for n in range(STEPS_OF_EACH):
-            self.chance.choice(steps)(self)
-            self.session.rollback() if n % 10 == 9 else self.session.commit()
+            try:
+                self.chance.choice(steps)(self)
+                self.session.rollback() if n % 10 == 9 else self.session.commit()
+            except OperationalError as error:
+                self.session.rollback()
+                if cause_of(error) is not Cause.COLLIDED:  # a person would be asked to try again
+                    raise
         self.session.close()
 
 

@@ -114,7 +114,7 @@ STRANGE: dict[str, tuple[str, list[tuple[str, str]]]] = {
         "From,To,Start time,Duration,Type,Call ID,Employee,Status",
         [
             ("1.23E+09,9820012345,01/11/2026 10:00,60,Incoming,a1,,", "its last digits are lost"),
-            ("9820012345,9820012346,01/11/2026 10:00,-5,Incoming,a2,,", "“Duration” must be a whole number."),
+            ("9820012345,9820012346,01/11/2026 10:00,-5,Incoming,a2,,", "Duration: Please enter minutes and seconds"),
             ("9820012345,9820012346,01/11/2026 10:00,60,Sideways,a3,,", "“Direction” must be one of"),
             (f"9820012345,9820012346,01/11/2026 10:00,60,Incoming,{LONG},,", "“Device call ID” is too long"),
             ("9820012345,9820012346,01/11/2026 10:00,60,Incoming,a4,nobody,", "There is no colleague “nobody”."),
