@@ -135,10 +135,11 @@ def state(session: Session, user_id: int) -> tuple[bool, bool]:
 def turn_on(session: Session, user_id: int, sealed_key: str, step: int, now: datetime) -> list[str]:
     """Store the key, confirmed by the code of `step`, and return the recovery codes, known only now.
 
-    Raises IntegrityError if it is on already.
+    Begun sign-ins end. Raises IntegrityError if it is on already.
     """
     session.add(TwoFactor(user_id=user_id, key_sealed=sealed_key, last_step=step, confirmed_on=now))
     session.flush()
+    forget(session, user_id)
     return new_recovery_codes(session, user_id)
 
 

@@ -137,7 +137,7 @@ def turn_on(user_id: int, key: str, step: int, now: datetime) -> list[str]:
     """Turn the factor on, and end the user's sign-ins, which were made without it. Returns the recovery codes."""
     with request_transaction() as session:
         codes = two_factor.turn_on(session, user_id, vault().seal(key), step, now)
-        _end_everything(session, user_id, now)
+        _end_sign_ins(session, user_id, now)
         record(session, user_id, "turned on", now)
     return codes
 
@@ -157,14 +157,13 @@ def reset(session: Session, user_id: int, now: datetime, by: int | None) -> bool
     """
     if not two_factor.turn_off(session, user_id):
         return False
-    _end_everything(session, user_id, now)
+    _end_sign_ins(session, user_id, now)
     record(session, user_id, "reset", now, by=by)
     return True
 
 
-def _end_everything(session: Session, user_id: int, now: datetime) -> None:
+def _end_sign_ins(session: Session, user_id: int, now: datetime) -> None:
     sessions.end_sign_ins(session, now, SignIn.user_id == user_id)
-    two_factor.forget(session, user_id)
     note_sign_in_ended(session, user_id)
     access.bump_version(session)
 

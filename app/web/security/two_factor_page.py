@@ -113,12 +113,8 @@ class TwoFactorView(BaseView):
     def turn_off(self) -> Any:
         """Turn it off, with password and code."""
         user_id, now = _holder_id(), datetime.now(UTC)
-        if not second_step.is_on(user_id):
-            return redirect(url_for("TwoFactorView.index"))
-        try:
-            self._refuse_without_proof(user_id, now)
-        except RuleBroken as broken:
-            return self._page(broken), 422
+        if (refused := self._refusal(user_id, now)) is not None:
+            return refused
         second_step.turn_off(user_id, now)
         flash(_("Two-factor sign-in is off."), "success")
         return redirect(url_for("TwoFactorView.index"))
@@ -128,12 +124,8 @@ class TwoFactorView(BaseView):
     def renew_codes(self) -> Any:
         """Show new recovery codes, with password and code; the former ones end."""
         user_id, now = _holder_id(), datetime.now(UTC)
-        if not second_step.is_on(user_id):
-            return redirect(url_for("TwoFactorView.index"))
-        try:
-            self._refuse_without_proof(user_id, now)
-        except RuleBroken as broken:
-            return self._page(broken), 422
+        if (refused := self._refusal(user_id, now)) is not None:
+            return refused
         return self._codes_page(second_step.new_recovery_codes(user_id, now))
 
     @expose("/forget", methods=["POST"])
@@ -151,10 +143,19 @@ class TwoFactorView(BaseView):
             user = session.get(User, user_id)
         passwords.refuse_wrong_password(user, request.form.get("current_password"))
 
-    def _refuse_without_proof(self, user_id: int, now: datetime) -> None:
-        """Raise RuleBroken unless the form has the password and a code. The password first: without it, no guesses."""
-        self._refuse_wrong_password(user_id)
-        second_step.check(user_id, request.form.get("code"), now)
+    def _refusal(self, user_id: int, now: datetime) -> Any:
+        """The response to a change while it is off, or without password and code in the form; None for all others.
+
+        The password first: without it, no guesses.
+        """
+        if not second_step.is_on(user_id):
+            return redirect(url_for("TwoFactorView.index"))
+        try:
+            self._refuse_wrong_password(user_id)
+            second_step.check(user_id, request.form.get("code"), now)
+        except RuleBroken as broken:
+            return self._page(broken), 422
+        return None
 
     def _sign_in_again(self, user_id: int) -> None:
         """Start a new session of this browser: that of before had one factor.
@@ -170,14 +171,13 @@ class TwoFactorView(BaseView):
         g.pop("csrf_token", None)  # that of the former session
 
     def _codes_page(self, codes: list[str]) -> Any:
-        page = self.render_template(
+        return self.render_template(
             "security/recovery_codes.html",
             title=_("Recovery codes"),
             codes=codes,
             text="\n".join([*codes, ""]),
             next=local_path(request.form.get("next")) or ("/" if g.get("person") is None else None),
         )
-        return page
 
     def _page(self, broken: RuleBroken | None = None) -> Any:
         brand.refreshed()
