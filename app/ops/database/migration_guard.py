@@ -122,21 +122,21 @@ def marker(connection: Connection) -> Marker | None:
     return None if comment is None else Marker(*[*str(comment).split("|"), "", ""][:3])
 
 
-def refuse_half_restored(connection: Connection) -> None:
-    """Raise MigrationRefused while only a part of a backup is in the database."""
+def refuse_half_restored(connection: Connection) -> Marker | None:
+    """Raise MigrationRefused while only a part of a backup is in the database; else return the marker, if any."""
     found = marker(connection)
     if found is not None and found.kind == RESTORE:
         raise MigrationRefused(
             "A restore into this database is going on or was cut off, so only a part of it is there. Wait for its end, "
             f"or run it again with --overwrite: {operator_command('backup restore NAME --into URL --overwrite')}"
         )
+    return found
 
 
 def begin(connection: Connection, script: ScriptDirectory, metadata: MetaData) -> None:
     """Clear away an interrupted first start, and mark the beginning of migrations. Raises MigrationRefused."""
-    found = marker(connection)
+    found = refuse_half_restored(connection)
     current, tables = _revisions(connection), set(inspect(connection).get_table_names())
-    refuse_half_restored(connection)
     if current == _wanted(script):
         end(connection)  # a process was killed after its last step
     elif found is not None and found.is_first_start:
