@@ -10,10 +10,10 @@ from flask.globals import app_ctx
 from flask_compress import Compress
 from flask_sqlalchemy.session import Session
 
-from app import stand_ins
+from app import import_stubs
 from app.csrf import MaskedCSRFProtect
 
-with stand_ins.in_place():
+with import_stubs.in_place():
     import sqlalchemy.dialects.sqlite  # noqa: F401  # with the others, it would bring its parts for asyncio
     from flask_appbuilder.models.sqla import Model
     from flask_appbuilder.models.sqla.base import SQLA

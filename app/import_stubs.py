@@ -1,4 +1,4 @@
-"""Stand-ins for what libraries import and the CRM never uses: it would take a seventh of its memory.
+"""Stubs for what libraries import and the CRM never uses: it would take a seventh of its memory.
 
 They exist only while the libraries are imported. Afterwards everybody gets the real modules.
 """
@@ -29,8 +29,8 @@ EMPTY = (
 )
 #: Imported when they are first used: FAB checks requests and describes its API with them, which the CRM does itself.
 DEFERRED = ("jsonschema", "yaml", "dateutil.parser")
-#: Packages of which only a module deep inside is needed, not what the package itself imports.
-HOLLOW = ("sqlalchemy_utils", "sqlalchemy_utils.types")
+#: Packages whose __init__ is not run: only a module deep inside is needed, not what they import themselves.
+WITHOUT_INIT = ("sqlalchemy_utils", "sqlalchemy_utils.types")
 #: Where libraries hold None for what was absent, although it may be installed, and an add-on may use it through them.
 HELD = {
     **{("flask_appbuilder.filemanager", name): f"PIL.{name}" for name in ("Image", "ImageOps")},
@@ -62,30 +62,30 @@ class Deferred(ModuleType):
         return getattr(importlib.import_module(self.__name__), name)
 
 
-class _Hollow(ModuleType):
-    """A package that imports nothing itself."""
+class _WithoutInit(ModuleType):
+    """A package whose __init__ is not run."""
 
 
 class _Finder:
-    """Gives a stand-in for each of these modules and what is in it; a finder and loader of the import system."""
+    """Gives a stub for each of these modules and what is in it; a finder and loader of the import system."""
 
     def __init__(self) -> None:
         self.kinds: dict[str, type[ModuleType]] = dict.fromkeys(EMPTY, Empty) | dict.fromkeys(DEFERRED, Deferred)
-        self.kinds |= dict.fromkeys(HOLLOW, _Hollow)
+        self.kinds |= dict.fromkeys(WITHOUT_INIT, _WithoutInit)
         self.made: list[str] = []
 
     def find_spec(self, name: str, path: Sequence[str] | None = None, _target: Any = None) -> ModuleSpec | None:
-        """The spec of a stand-in; None for all other modules."""
+        """The spec of a stub; None for all other modules."""
         kind = self._kind(name)
         if kind is None:
             return None
         spec = ModuleSpec(name, self, is_package=True)  # type: ignore[arg-type]
-        if kind is _Hollow and (real := importlib.machinery.PathFinder.find_spec(name, path)) is not None:
+        if kind is _WithoutInit and (real := importlib.machinery.PathFinder.find_spec(name, path)) is not None:
             spec.submodule_search_locations = real.submodule_search_locations
         return spec
 
     def create_module(self, spec: ModuleSpec) -> ModuleType:
-        """The stand-in."""
+        """The stub."""
         self.made.append(spec.name)
         kind = self._kind(spec.name) or Empty
         return kind(spec.name)
@@ -94,14 +94,14 @@ class _Finder:
         """Do nothing: it is ready."""
 
     def _kind(self, name: str) -> type[ModuleType] | None:
-        """The kind of stand-in of a module; what is in an empty package is empty, too."""
+        """The kind of stub for a module; what is in an empty package is empty, too."""
         within = next((each for each in EMPTY if name.startswith(f"{each}.")), name)
         return self.kinds.get(within)
 
 
 @contextlib.contextmanager
 def in_place() -> Iterator[None]:
-    """While libraries are imported: the stand-ins are what they get, unless the real modules are there already."""
+    """While libraries are imported: the stubs are what they get, unless the real modules are there already."""
     absent = [name for name in ABSENT if name not in sys.modules]
     finder = _Finder()
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # None = "not installed"

@@ -11,7 +11,7 @@ from flask import Flask
 from app.ops.monitoring import process_metrics, request_log
 
 #: What everybody may ask for without a sign-in, and without changing anything.
-PATHS = ("/healthz", "/login/", "/leads/", "/healthz")
+PATHS = ("/healthz", "/login/", "/leads/")
 
 
 def warm_up(app: Flask) -> None:

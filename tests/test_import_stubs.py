@@ -1,4 +1,4 @@
-"""Stand-ins for modules that the CRM doesn't use are gone after a start; the real ones can be imported then."""
+"""Stubs for modules that the CRM doesn't use are gone after a start; the real ones can be imported then."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import pytest
 from flask_appbuilder import api
 from flask_appbuilder.models.sqla import filters, interface
 
-from app import extensions, stand_ins
+from app import extensions, import_stubs
 
 LEAST_VALID = {"type": "integer", "minimum": 3}
 
 
 def test_no_stand_in_is_left_for_others() -> None:
     assert extensions.SQLA is not None
-    kinds = (stand_ins.Empty, stand_ins.Deferred)
+    kinds = (import_stubs.Empty, import_stubs.Deferred)
     assert [name for name, module in sys.modules.items() if isinstance(module, kinds)] == []
 
 
@@ -25,7 +25,7 @@ def test_the_real_module_can_be_imported_afterwards(name: str) -> None:
     package, _, last = name.rpartition(".")
     module = importlib.import_module(name)
     assert module.__file__ and getattr(sys.modules[package], last) is module
-    assert not isinstance(module, stand_ins.Empty)
+    assert not isinstance(module, import_stubs.Empty)
 
 
 def test_a_deferred_module_works_when_it_is_used() -> None:
@@ -64,17 +64,17 @@ def test_add_ons_get_what_libraries_took_for_not_installed() -> None:
 
 def test_what_is_there_already_stays() -> None:
     real = importlib.import_module("dateutil.parser")
-    with stand_ins.in_place():
+    with import_stubs.in_place():
         assert importlib.import_module("dateutil.parser") is real
         made = importlib.import_module("limits.aio.storage")
-        assert isinstance(made, stand_ins.Empty) or made.__file__
+        assert isinstance(made, import_stubs.Empty) or made.__file__
     assert sys.modules["dateutil.parser"] is real
 
 
 def test_an_empty_module_has_any_name_but_no_special_one() -> None:
-    module = stand_ins.Empty("nothing")
+    module = import_stubs.Empty("nothing")
     assert module.Anything is module.Anything and module.Anything.__module__ == "nothing"
     with pytest.raises(AttributeError):
         _ = module.__wrapped__
     with pytest.raises(AttributeError):
-        _ = stand_ins.Deferred("json").__wrapped__
+        _ = import_stubs.Deferred("json").__wrapped__
