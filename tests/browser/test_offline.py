@@ -48,6 +48,13 @@ def waiting(page: Any, count: int) -> None:
         expect(pill).to_be_hidden()
 
 
+def in_new_tab(made: UserBrowser) -> UserBrowser:
+    """The same browser's new tab, for a page that may load anew by itself and would compete with what is opened in it."""
+    tab = UserBrowser(made.page.context.new_page(), made.url)
+    made.page.close()
+    return tab
+
+
 def test_pages_stay_readable_and_what_is_typed_is_sent_once(open_browser: OpenBrowser, crm_server: LiveServer) -> None:
     rohan = app(open_browser)
     rohan.create("lead", first_name="Mary", last_name="O'Brien & Sons", mobile="9825019471")
@@ -78,9 +85,10 @@ def test_pages_stay_readable_and_what_is_typed_is_sent_once(open_browser: OpenBr
     other.evaluate(ONLINE)  # both tabs would send; one does
     waiting(page, 0)
     waiting(other, 0)
+    rohan = in_new_tab(rohan)
     rohan.go(href)
-    expect(page.locator(".entry-note", has_text="Typed in the lift")).to_have_count(1)
-    expect(page.locator(".entry-task", has_text="Call from the lift")).to_have_count(1)
+    expect(rohan.page.locator(".entry-note", has_text="Typed in the lift")).to_have_count(1)
+    expect(rohan.page.locator(".entry-task", has_text="Call from the lift")).to_have_count(1)
 
 
 def test_a_form_that_reaches_nobody_stays_with_what_was_typed(open_browser: OpenBrowser) -> None:
@@ -143,22 +151,25 @@ def test_it_waits_for_who_typed_it(open_browser: OpenBrowser, cookies: Any) -> N
     page.context.clear_cookies()  # before the page could send it, or be signed in anew by an answer on its way
     page.context.set_offline(False)
     page.wait_for_function(f"() => ({KEPT})().then((names) => names.length === 0)")  # the session is over
+    rohan = in_new_tab(rohan)
     rohan.sign_in(COLLEAGUE)
-    waiting(page, 0)
-    page.context.set_offline(True)
+    waiting(rohan.page, 0)
+    rohan.page.context.set_offline(True)
     rohan.go(href)
-    expect(page.locator("h1")).to_have_text("You are offline")
-    expect(page.locator(".offline-kept")).not_to_contain_text("LEAD")
-    page.context.clear_cookies()
-    page.context.set_offline(False)
+    expect(rohan.page.locator("h1")).to_have_text("You are offline")
+    expect(rohan.page.locator(".offline-kept")).not_to_contain_text("LEAD")
+    rohan.page.context.clear_cookies()
+    rohan.page.context.set_offline(False)
+    rohan = in_new_tab(rohan)
     sent = []
-    page.on("response", lambda answer: sent.append(answer.url) if "/leads/note/" in answer.url else None)
+    rohan.page.on("response", lambda answer: sent.append(answer.url) if "/leads/note/" in answer.url else None)
     rohan.sign_in(SELLER)
-    cookies[(SELLER, 1)] = page.context.cookies()
+    cookies[(SELLER, 1)] = rohan.page.context.cookies()
     rohan.until(lambda: sent, "what waited was not sent")
-    waiting(page, 0)
+    waiting(rohan.page, 0)
+    rohan = in_new_tab(rohan)
     rohan.go(href)
-    expect(page.locator(".entry-note", has_text="Only mine")).to_have_count(1)
+    expect(rohan.page.locator(".entry-note", has_text="Only mine")).to_have_count(1)
 
 
 def test_what_a_person_may_see_no_more_is_kept_no_more(open_browser: OpenBrowser) -> None:
