@@ -49,7 +49,7 @@ def waiting(page: Any, count: int) -> None:
 
 
 def in_new_tab(made: UserBrowser) -> UserBrowser:
-    """The same browser's new tab, for a page that may load anew by itself and would compete with what is opened in it."""
+    """A new tab of the same browser: the page may load anew by itself, and would compete with what is opened in it."""
     tab = UserBrowser(made.page.context.new_page(), made.url)
     made.page.close()
     return tab
