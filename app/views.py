@@ -10,15 +10,15 @@ from flask_babel import lazy_gettext as _
 from app.web.api import openapi
 from app.web.dashboards.boards import BoardsView
 from app.web.dashboards.pages import DashboardView
-from app.web.messaging.campaign_api import CampaignResource
+from app.web.messaging.campaign_rest import CampaignResource
 from app.web.messaging.campaigns import CampaignsView
 from app.web.messaging.consents import ConsentResource, ConsentScreen
-from app.web.messaging.conversations import ConversationResource
+from app.web.messaging.conversation_rest import ConversationResource
 from app.web.messaging.inbox import InboxView
 from app.web.messaging.mail_pages import MailView
 from app.web.messaging.mail_signatures import SignatureView
 from app.web.messaging.template_picker import TemplatesView
-from app.web.records.attachments.file_api import FileResource
+from app.web.records.attachments.file_rest import FileResource
 from app.web.records.attachments.files import FilesView
 from app.web.records.attachments.profile_pictures import PicturesView
 from app.web.records.customer_overview import CustomerOverview
@@ -32,15 +32,15 @@ from app.web.records.note_pages import NotesView
 from app.web.records.tasks import TaskResource, TaskScreen
 from app.web.records.telephony.calls import CallResource, CallScreen
 from app.web.records.tickets import TicketResource, TicketScreen
-from app.web.records.timelines.activities import ActivityResource
+from app.web.records.timelines.timeline_rest import ActivityResource
 from app.web.reports.pages import ReportsView
-from app.web.reports.report_api import ReportResource
+from app.web.reports.report_rest import ReportResource
 from app.web.reports.schedule_pages import ReportSchedulesView
 from app.web.settings import settings_menu
-from app.web.settings.picklist_resources import PICKLIST_RESOURCES
+from app.web.settings.picklist_rest import PICKLIST_RESOURCES
 from app.web.settings.settings_home import SettingsView
-from app.web.transfer.export_api import ExportResource
 from app.web.transfer.export_pages import ExportsView
+from app.web.transfer.export_rest import ExportResource
 from app.web.transfer.import_pages import ImportsView
 from app.web.transfer.predecessor.pages import PredecessorPeopleView
 from app.web.workday import (
@@ -55,7 +55,7 @@ from app.web.workday import (
 )
 from app.web.workday.assignment_requests import RequestResource, RequestScreen
 from app.web.workday.my_day import HomeView
-from app.web.workday.notices import NoticeResource
+from app.web.workday.notice_rest import NoticeResource
 
 #: (screen, label, icon): the sidebar, in its order; add-ons come after them.
 MENU = (

@@ -28,9 +28,9 @@ from app.web.reports import long_files, running
 from app.web.reports.available_columns import available_columns
 from app.web.reports.pages import definition_of, listed_reports, report_file, visible_report
 from app.web.reports.table import ReportTable
-from app.web.transfer.export_api import BINARY, MIME_TYPE, STATE, as_file, state_of
 from app.web.transfer.export_cells import Cell
 from app.web.transfer.export_requests import own_export
+from app.web.transfer.export_rest import BINARY, MIME_TYPE, STATE, as_file, state_of
 
 #: Replaces a value that the person may not see.
 HIDDEN = "······"
